@@ -1,0 +1,56 @@
+# Everything a fresh machine needs: Python 3.11 or newer, git and make.
+
+VENV ?= .venv
+PYTHON ?= $(firstword $(foreach name,python3.14 python3.13 python3.12 python3.11 python3 python,$(shell command -v $(name) 2>/dev/null)))
+BIN := $(VENV)/bin
+RUN := $(VENV)/.installed-run
+DEVELOP := $(VENV)/.installed-develop
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check lint format types bench soak clean
+
+help:  ## Show the targets
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort
+
+$(VENV)/bin/python:
+	@test -n "$(PYTHON)" || { echo "No Python found: install Python 3.11 or newer."; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Python 3.11 or newer is needed; $(PYTHON) is $$($(PYTHON) -V 2>&1). Try: make PYTHON=/path/to/python3.11"; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || \
+		{ echo "$(PYTHON) cannot make a virtual environment; on Debian: apt install python3-venv"; exit 1; }
+
+$(RUN): pyproject.toml | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[all]'
+	@touch $@
+
+$(DEVELOP): pyproject.toml | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[all,test]'
+	@touch $@ $(RUN)
+
+demo: $(RUN)  ## Show the main job: real data, embedded service, no account
+	$(BIN)/oss-vectors demo
+
+test: $(DEVELOP)  ## Run the tests
+	$(BIN)/python -m pytest
+
+check: lint types test  ## Everything a commit must pass
+
+lint: $(DEVELOP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+format: $(DEVELOP)  ## Put the code into its form
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+types: $(DEVELOP)
+	$(BIN)/mypy
+
+bench: $(DEVELOP)  ## Measure against the rivals (minutes)
+	$(BIN)/python -m pytest -m benchmark -s -p no:randomly
+
+soak: $(DEVELOP)  ## Run the long tests (minutes to hours)
+	$(BIN)/python -m pytest -m soak -s
+
+clean:  ## Remove what was built
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

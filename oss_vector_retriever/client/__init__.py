@@ -1,0 +1,1 @@
+"""The fetch-by-key client. It knows nothing of any framework."""

@@ -1,0 +1,89 @@
+"""One client for code that is called both ways: blocking, and from whatever event loop runs."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from oss_vector_retriever.client.clients import AsyncOSSVectorClient, OSSVectorClient
+from oss_vector_retriever.client.config import ClientConfig
+from oss_vector_retriever.client.context import Context
+from oss_vector_retriever.client.errors import ConfigurationError
+from oss_vector_retriever.client.steps import Flow
+
+T = TypeVar("T")
+Client = OSSVectorClient | AsyncOSSVectorClient
+
+
+class BothClients:
+    """Run flows on a client, or on its twins: one blocking, one for each event loop that asks.
+
+    Frameworks call the same object from threads and from event loops that come and go, while an
+    async client belongs to one loop. The twins share settings, pace and quota; those of a loop that
+    has ended are dropped, its end has closed their connections.
+
+    Args:
+        client: either client, or None for one that is configured by the environment when first
+            used.
+    """
+
+    def __init__(self, client: Client | None = None) -> None:
+        if client is not None and not isinstance(client, OSSVectorClient | AsyncOSSVectorClient):
+            raise ConfigurationError(
+                "client must be an OSSVectorClient or an AsyncOSSVectorClient, not "
+                f"{type(client).__name__}."
+            )
+        self.given = client
+        self._blocking = client if isinstance(client, OSSVectorClient) else None
+        self._on_loops: dict[asyncio.AbstractEventLoop, AsyncOSSVectorClient] = {}
+        self._lock = threading.RLock()
+
+    @property
+    def config(self) -> ClientConfig:
+        """Return the client's settings."""
+        return (self.given or self.blocking()).config
+
+    def blocking(self) -> OSSVectorClient:
+        """Return the blocking client."""
+        with self._lock:
+            if self._blocking is None:
+                given = self.given
+                if isinstance(given, AsyncOSSVectorClient):
+                    self._blocking = given.to_sync()
+                else:
+                    self._blocking = OSSVectorClient()
+            return self._blocking
+
+    def on_this_loop(self) -> AsyncOSSVectorClient:
+        """Return the client of the running event loop."""
+        loop = asyncio.get_running_loop()
+        with self._lock:
+            client = self._on_loops.get(loop)
+            if client is None:
+                self._drop_ended()
+                client = self._on_loops[loop] = self._for_this_loop()
+            return client
+
+    def _for_this_loop(self) -> AsyncOSSVectorClient:
+        given = self.given
+        if isinstance(given, AsyncOSSVectorClient):
+            # not bound before its first call: it may be promised to a loop that has yet to make it
+            free = given.usable_here() and given not in self._on_loops.values()
+            return given if free else given.to_sync().to_async()
+        return self.blocking().to_async()
+
+    def _drop_ended(self) -> None:
+        self._on_loops = {loop: c for loop, c in self._on_loops.items() if not loop.is_closed()}
+
+    def run(self, start: Callable[[Context], Flow[T]]) -> T:
+        """Run a flow, blocking."""
+        return self.blocking().run_flow(start)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return BothClients, (self.given,)
+
+    async def arun(self, start: Callable[[Context], Flow[T]]) -> T:
+        """Run a flow on the running event loop."""
+        return await self.on_this_loop().run_flow(start)

@@ -1,0 +1,199 @@
+"""The settings of a client: from arguments, else from the environment, checked once."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from oss_vector_retriever.client.credentials import CredentialsSource, source_of
+from oss_vector_retriever.client.endpoint import (
+    Endpoint,
+    check_account_id,
+    check_bucket,
+    check_index,
+    check_region,
+    parse_endpoint,
+    public_endpoint,
+)
+from oss_vector_retriever.client.errors import ConfigurationError
+from oss_vector_retriever.client.models.limits import DEFAULT_LIMITS, Limits
+from oss_vector_retriever.client.retry import RetryPolicy
+
+VARIABLES = {
+    "bucket": "OSS_VECTORS_BUCKET",
+    "account_id": "OSS_ACCOUNT_ID",
+    "region": "OSS_REGION",
+    "endpoint": "OSS_ENDPOINT",
+    "index": "OSS_VECTORS_INDEX",
+}
+_MEBIBYTE = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class ClientConfig:
+    """Hold the settings of one client, all checked."""
+
+    bucket: str | None
+    account_id: str
+    region: str
+    index: str | None
+    endpoint: Endpoint
+    credentials: CredentialsSource = field(repr=False)
+    max_concurrency: int = 8
+    timeout: float = 30.0
+    connect_timeout: float = 5.0
+    retry: RetryPolicy = field(default_factory=RetryPolicy)
+    rate_limit: float | None = None
+    limits: Limits = DEFAULT_LIMITS
+    max_reply_bytes: int = 64 * _MEBIBYTE
+    additional_headers: tuple[str, ...] = ()
+    proxy: str | None = field(default=None, repr=False)
+    ca_file: str | None = None
+
+    def __post_init__(self) -> None:
+        _check_whole("max_concurrency", self.max_concurrency, least=1, most=256)
+        _check_whole("max_reply_bytes", self.max_reply_bytes, least=1024, most=1 << 40)
+        check_seconds("timeout", self.timeout)
+        check_seconds("connect_timeout", self.connect_timeout)
+
+    def index_or(self, index: str | None) -> str:
+        """Return the index to use: the one given, else the client's own."""
+        if index is not None:
+            return check_index(index)
+        if self.index is None:
+            raise ConfigurationError(_missing("index"))
+        return self.index
+
+    def bucket_or_raise(self) -> str:
+        """Return the bucket, for what is asked of a bucket."""
+        if self.bucket is None:
+            raise ConfigurationError(_missing("bucket"))
+        return self.bucket
+
+    def changed(self, **options: Any) -> ClientConfig:
+        """Return a copy with options replaced; the same checks apply.
+
+        Raises:
+            ConfigurationError: an option is unknown or has an impossible value.
+        """
+        unknown = options.keys() - _CHANGEABLE
+        if unknown:
+            raise ConfigurationError(
+                f"with_options cannot change {', '.join(sorted(unknown))}; it can change "
+                f"{', '.join(sorted(_CHANGEABLE))}."
+            )
+        checked = {name: _CHECKS.get(name, _as_is)(value) for name, value in options.items()}
+        return replace(self, **checked)
+
+
+def resolve_config(
+    *,
+    bucket: str | None = None,
+    account_id: str | None = None,
+    region: str | None = None,
+    index: str | None = None,
+    endpoint: str | None = None,
+    internal: bool = False,
+    allow_http: bool = False,
+    credentials: object = None,
+    environment: Mapping[str, str] | None = None,
+    bucket_required: bool = True,
+    **options: Any,
+) -> ClientConfig:
+    """Return the settings that arguments and environment give.
+
+    Raises:
+        ConfigurationError: one is missing (the message names argument and variable) or malformed.
+    """
+    found = os.environ if environment is None else environment
+    given = {"bucket": bucket, "account_id": account_id, "region": region}
+    values = {name: _value(name, value, found) for name, value in given.items()}
+    required = ("bucket", "account_id", "region") if bucket_required else ("account_id", "region")
+    missing = [name for name in required if values[name] is None]
+    if missing:
+        raise ConfigurationError("\n".join(_missing(name) for name in missing))
+    region = check_region(values["region"])
+    index = _value("index", index, found)
+    options = {name: _CHECKS.get(name, _as_is)(value) for name, value in options.items()}
+    return ClientConfig(
+        bucket=None if values["bucket"] is None else check_bucket(values["bucket"]),
+        account_id=check_account_id(values["account_id"]),
+        region=region,
+        index=None if index is None else check_index(index),
+        endpoint=_endpoint(endpoint, region, found, internal=internal, allow_http=allow_http),
+        credentials=source_of(credentials),
+        **options,
+    )
+
+
+def _value(name: str, given: str | None, environment: Mapping[str, str]) -> str | None:
+    return given if given is not None else environment.get(VARIABLES[name]) or None
+
+
+def _endpoint(
+    given: str | None,
+    region: str,
+    environment: Mapping[str, str],
+    *,
+    internal: bool,
+    allow_http: bool,
+) -> Endpoint:
+    text = _value("endpoint", given, environment)
+    if text is None:
+        return public_endpoint(region, internal=internal)
+    if internal and given is not None:
+        raise ConfigurationError("pass either endpoint= or internal=True, not both.")
+    return parse_endpoint(text, allow_http=allow_http)
+
+
+def _missing(name: str) -> str:
+    return f"No {name}: pass {name}= or set the environment variable {VARIABLES[name]}."
+
+
+def check_seconds(name: str, value: object) -> float:
+    """Return a number of seconds above 0, or raise ConfigurationError."""
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if number and math.isfinite(value) and value > 0:  # type: ignore[arg-type,operator]
+        return float(value)  # type: ignore[arg-type]
+    raise ConfigurationError(f"{name} must be a number of seconds above 0, not {value!r}.")
+
+
+def _check_whole(name: str, value: object, *, least: int, most: int) -> None:
+    if type(value) is not int or not least <= value <= most:
+        raise ConfigurationError(f"{name} must be a whole number from {least} to {most}.")
+
+
+def _retry_policy(value: object) -> RetryPolicy:
+    if isinstance(value, RetryPolicy):
+        return value
+    if type(value) is int:
+        return RetryPolicy(attempts=value)
+    raise ConfigurationError("retry= takes a RetryPolicy, or the number of attempts.")
+
+
+def _as_is(value: Any) -> Any:
+    return value
+
+
+_CHECKS: dict[str, Any] = {
+    "bucket": check_bucket,
+    "index": check_index,
+    "credentials": source_of,
+    "retry": _retry_policy,
+    "additional_headers": tuple,
+}
+_CHANGEABLE = frozenset(
+    {
+        "bucket",
+        "index",
+        "credentials",
+        "timeout",
+        "retry",
+        "limits",
+        "max_reply_bytes",
+        "additional_headers",
+    }
+)

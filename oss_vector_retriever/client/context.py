@@ -1,0 +1,120 @@
+"""What the calls of one client share: settings, clock, quota, pace and credentials in use."""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any, Self
+
+from oss_vector_retriever.client.config import ClientConfig
+from oss_vector_retriever.client.credentials import (
+    Credentials,
+    CredentialsSource,
+    as_credentials,
+    usable,
+)
+from oss_vector_retriever.client.retry import Pace, Quota
+from oss_vector_retriever.client.steps import Call, Flow
+
+_LARGEST_CORRECTION = timedelta(days=7)
+
+
+@dataclass(frozen=True, slots=True)
+class Deadline:
+    """Hold when a call began and how many seconds it may take, on the monotonic clock."""
+
+    started: float
+    seconds: float
+
+    @property
+    def moment(self) -> float:
+        """Return the moment at which the call must be over."""
+        return self.started + self.seconds
+
+
+class Clock:
+    """Tell the service's time: this machine's, corrected when the service has refused it."""
+
+    def __init__(self, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+        self._now = now
+        self.offset = timedelta(0)
+
+    def now(self) -> datetime:
+        """Return the corrected time."""
+        return self._now() + self.offset
+
+    def learn(self, theirs: datetime, signed_at: datetime) -> bool:
+        """Take the service's time; False where that cannot explain its refusal."""
+        offset = self.offset + (theirs - signed_at)
+        if abs(offset) > _LARGEST_CORRECTION:
+            return False
+        self.offset = offset
+        return True
+
+
+class CredentialsKeeper:
+    """Keep the credentials in use until shortly before they expire."""
+
+    def __init__(self, source: CredentialsSource) -> None:
+        self._source = source
+        self._kept: Credentials | None = None
+        self._lock = threading.Lock()
+
+    def current(self) -> Flow[Credentials]:
+        """Return credentials that are good now."""
+        if not self._source.blocking:
+            return as_credentials(self._source.resolve())
+        kept = self._kept
+        if kept is not None and usable(kept):
+            return kept
+        found = as_credentials((yield Call(self._resolve)))
+        self._kept = found
+        return found
+
+    def renewed(self) -> Flow[Credentials]:
+        """Return credentials asked for anew, because the service says that they have expired."""
+        self._kept = None
+        return (yield from self.current())
+
+    def _resolve(self) -> object:
+        with self._lock:
+            kept = self._kept
+            if kept is not None and usable(kept):
+                return kept
+            found = self._source.resolve()
+            if isinstance(found, Credentials):
+                self._kept = found
+            return found
+
+
+@dataclass(frozen=True)
+class Context:
+    """Hold what the calls of one client share; the clocks and the dice can be given by tests."""
+
+    config: ClientConfig
+    monotonic: Callable[[], float] = time.monotonic
+    random: Callable[[], float] = random.random
+    clock: Clock = field(default_factory=Clock)
+    quota: Quota = field(default_factory=Quota)
+    pace: Pace = field(init=False)
+    credentials: CredentialsKeeper = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "pace", Pace(self.config.rate_limit, self.monotonic))
+        object.__setattr__(self, "credentials", CredentialsKeeper(self.config.credentials))
+
+    def changed(self, **options: Any) -> Self:
+        """Return a context with other settings that shares clock, quota, pace and credentials."""
+        other = replace(self, config=self.config.changed(**options))
+        object.__setattr__(other, "pace", self.pace)
+        if "credentials" not in options:
+            object.__setattr__(other, "credentials", self.credentials)
+        return other
+
+    def deadline(self, seconds: float | None = None) -> Deadline:
+        """Return a deadline that starts now; by default the client's `timeout`."""
+        return Deadline(self.monotonic(), self.config.timeout if seconds is None else seconds)

@@ -1,0 +1,207 @@
+"""Credentials: where they come from, how they are kept fresh, and that they never show."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import os
+import re
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, NoReturn, Protocol
+
+from oss_vector_retriever.client.errors import ConfigurationError
+
+_USABLE = re.compile(r"[\x21-\x7e]+")
+_RENEW_BEFORE = timedelta(minutes=5)
+ACCESS_KEY_ID = "OSS_ACCESS_KEY_ID"
+ACCESS_KEY_SECRET = "OSS_ACCESS_KEY_SECRET"  # noqa: S105 - the name of a variable
+SESSION_TOKEN = "OSS_SESSION_TOKEN"  # noqa: S105 - the name of a variable
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """Hold one set of credentials; nothing of it is shown, and it refuses to be pickled.
+
+    Attributes:
+        access_key_id: who calls.
+        access_key_secret: what the signature is made with.
+        security_token: the token of temporary credentials, or None.
+        expires_at: when temporary credentials end (timezone-aware), or None if not known.
+
+    Raises:
+        ConfigurationError: a part is empty or holds a character no header may carry.
+    """
+
+    access_key_id: str
+    access_key_secret: str
+    security_token: str | None = None
+    expires_at: datetime | None = None
+
+    def __post_init__(self) -> None:
+        _check_part("access_key_id", self.access_key_id)
+        _check_part("access_key_secret", self.access_key_secret)
+        if self.security_token == "":
+            object.__setattr__(self, "security_token", None)
+        if self.security_token is not None:
+            _check_part("security_token", self.security_token)
+        if self.expires_at is not None and self.expires_at.tzinfo is None:
+            raise ConfigurationError("expires_at of credentials must carry a timezone.")
+
+    def __repr__(self) -> str:
+        return "Credentials(***)"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("credentials are not pickled; let the other process resolve its own")
+
+    __reduce_ex__ = __reduce__  # type: ignore[assignment]
+
+    def secrets(self) -> tuple[str, ...]:
+        """Return what must never appear in a text."""
+        parts = (self.access_key_secret, self.security_token, self.access_key_id)
+        return tuple(part for part in parts if part)
+
+
+def _check_part(name: str, value: object) -> None:
+    if not isinstance(value, str) or not value:
+        raise ConfigurationError(f"{name} is empty or not a string.")
+    if not _USABLE.fullmatch(value):
+        raise ConfigurationError(
+            f"{name} holds a line break, a space or another character that no key has; "
+            "was it read from a file without stripping it?"
+        )
+
+
+class CredentialsSource(Protocol):
+    """Give credentials, at once or after asking somewhere."""
+
+    blocking: bool
+    """Whether `resolve` may wait for something, so that an event loop must not call it."""
+
+    def resolve(self) -> object | Awaitable[object]:
+        """Return credentials, or an awaitable of them."""
+
+
+class StaticSource:
+    """Give always the same credentials."""
+
+    blocking = False
+
+    def __init__(self, credentials: Credentials) -> None:
+        self._credentials = credentials
+
+    def resolve(self) -> Credentials:
+        """Return the credentials."""
+        return self._credentials
+
+
+class EnvironmentSource:
+    """Read the environment at each use, so that a rotated key is picked up."""
+
+    blocking = False
+
+    def __init__(self, environment: Mapping[str, str] | None = None) -> None:
+        self._environment = os.environ if environment is None else environment
+
+    def resolve(self) -> Credentials:
+        """Return what the official variables hold."""
+        missing = [n for n in (ACCESS_KEY_ID, ACCESS_KEY_SECRET) if not self._environment.get(n)]
+        if missing:
+            raise ConfigurationError(
+                f"No credentials: set {' and '.join(missing)}, or pass credentials= "
+                '(Credentials(...), a callable, or "chain" for profiles, RAM roles and OIDC).'
+            )
+        return Credentials(
+            self._environment[ACCESS_KEY_ID],
+            self._environment[ACCESS_KEY_SECRET],
+            self._environment.get(SESSION_TOKEN) or None,
+        )
+
+
+class CallableSource:
+    """Ask a callable of the user, plain or async."""
+
+    blocking = True
+
+    def __init__(self, function: Callable[[], object | Awaitable[object]]) -> None:
+        self._function = function
+
+    def resolve(self) -> object | Awaitable[object]:
+        """Return what the callable returns."""
+        return self._function()
+
+
+class ChainSource:
+    """Ask `alibabacloud-credentials`: profile file, ECS RAM role, OIDC/RRSA, role ARN."""
+
+    blocking = True
+
+    def __init__(self, client: Any = None) -> None:
+        self._client = client
+
+    def resolve(self) -> Credentials:
+        """Return what the chain resolves now; it renews temporary credentials itself."""
+        if self._client is None:
+            self._client = _default_chain()
+        found = self._client.get_credential()
+        return Credentials(
+            found.access_key_id or found.get_access_key_id(),
+            found.access_key_secret or found.get_access_key_secret(),
+            found.security_token or None,
+        )
+
+
+def _default_chain() -> Any:
+    try:
+        return importlib.import_module("alibabacloud_credentials.client").Client()
+    except ImportError as error:
+        raise ConfigurationError(
+            'credentials="chain" needs a package: pip install "oss-vector-retriever[credentials]"'
+        ) from error
+
+
+def source_of(credentials: object) -> CredentialsSource:
+    """Return the source that the argument `credentials=` of a client stands for.
+
+    Raises:
+        ConfigurationError: it is none of the accepted kinds.
+    """
+    if credentials is None:
+        return EnvironmentSource()
+    if credentials == "chain":
+        return ChainSource()
+    if isinstance(credentials, Credentials):
+        return StaticSource(credentials)
+    if isinstance(credentials, tuple):
+        return StaticSource(as_credentials(credentials))
+    if hasattr(credentials, "get_credential"):
+        return ChainSource(credentials)
+    if callable(credentials):
+        return CallableSource(credentials)
+    raise ConfigurationError(
+        f"credentials= is a {type(credentials).__name__}; give Credentials(...), a tuple of id and "
+        'secret, a callable, an alibabacloud-credentials client, or "chain".'
+    )
+
+
+def as_credentials(value: object) -> Credentials:
+    """Return what a callable gave as Credentials: they may come as a tuple of two or three."""
+    if isinstance(value, Credentials):
+        return value
+    if isinstance(value, tuple) and len(value) in {2, 3}:
+        return Credentials(*value)
+    if inspect.isawaitable(value):
+        if inspect.iscoroutine(value):
+            value.close()
+        raise ConfigurationError("the credentials callable is async: use AsyncOSSVectorClient.")
+    raise ConfigurationError(
+        f"the credentials callable returned a {type(value).__name__}, not Credentials."
+    )
+
+
+def usable(credentials: Credentials | None, now: datetime | None = None) -> bool:
+    """Tell whether cached credentials may still be used: known to last five minutes more."""
+    if credentials is None or credentials.expires_at is None:
+        return False
+    return credentials.expires_at - (now or datetime.now(UTC)) > _RENEW_BEFORE

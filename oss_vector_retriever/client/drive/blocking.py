@@ -1,0 +1,86 @@
+"""Blocking connections, for the sync client."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import Any
+
+from oss_vector_retriever.client.drive.exchange import LATE, TOO_LARGE, Body, Settings
+from oss_vector_retriever.client.drive.network import ClippedNetwork, Countdown
+from oss_vector_retriever.client.models.messages import Reply, Request
+from oss_vector_retriever.client.steps import Fault
+
+
+class _Connection:
+    """Hold one connection and the countdown of its exchange."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.countdown = Countdown()
+        network = ClippedNetwork(settings.engine, self.countdown)
+        self.pool = settings.engine.ConnectionPool(
+            **settings.pool_arguments(network_backend=network)
+        )
+
+
+class BlockingExchange:
+    """Exchange requests over at most `max_connections` connections; safe for threads."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._free: list[_Connection] = []
+        self._gate = threading.BoundedSemaphore(settings.max_connections)
+        self._closed = False
+
+    def send(self, request: Request, seconds: float) -> Reply | Fault:
+        """Send a request and read the whole reply within some seconds."""
+        moment = time.monotonic() + seconds
+        if not self._gate.acquire(timeout=max(seconds, 0)):
+            return LATE
+        try:
+            return self._on_a_connection(request, moment)
+        finally:
+            self._gate.release()
+
+    def _on_a_connection(self, request: Request, moment: float) -> Reply | Fault:
+        try:
+            connection = self._free.pop()
+        except IndexError:
+            connection = _Connection(self._settings)
+        outcome: Reply | Fault | None = None
+        try:
+            outcome = self._exchange(connection, request, moment)
+            return outcome
+        finally:
+            if isinstance(outcome, Reply) and not self._closed:
+                self._free.append(connection)
+            else:
+                connection.pool.close()
+
+    def _exchange(self, connection: _Connection, request: Request, moment: float) -> Reply | Fault:
+        seconds = max(moment - time.monotonic(), 0.001)
+        connection.countdown.start(seconds)
+        try:
+            response = connection.pool.handle_request(self._settings.request(request, seconds))
+            return self._read(response)
+        except Exception as error:
+            fault = self._settings.fault(error)
+            if fault is None:
+                raise
+            return LATE if connection.countdown.over() else fault
+
+    def _read(self, response: Any) -> Reply | Fault:
+        body = Body(self._settings.max_reply_bytes)
+        try:
+            for part in response.iter_stream():
+                if not body.add(part):
+                    return TOO_LARGE
+        finally:
+            response.close()
+        return body.reply(response)
+
+    def close(self) -> None:
+        """Close the connections that are free; those in use close when their exchange ends."""
+        self._closed = True
+        while self._free:
+            self._free.pop().pool.close()

@@ -1,0 +1,211 @@
+"""The two pumps: the same steps, done by blocking or on an event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import threading
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from typing import Any, Protocol, TypeVar
+
+from oss_vector_retriever.client.models.messages import Reply, Request
+from oss_vector_retriever.client.steps import Call, Fault, Flow, Send, Sleep, Step, Together
+
+T = TypeVar("T")
+
+
+class Exchange(Protocol):
+    """Exchange a request for a reply, blocking."""
+
+    def send(self, request: Request, seconds: float) -> Reply | Fault:
+        """Send a request and read the whole reply within some seconds."""
+
+    def close(self) -> None:
+        """Close the connections."""
+
+
+class AwaitableExchange(Protocol):
+    """Exchange a request for a reply on an event loop."""
+
+    def usable_here(self) -> bool:
+        """Tell whether the running event loop can be served."""
+
+    async def send(self, request: Request, seconds: float) -> Reply | Fault:
+        """Send a request and read the whole reply within some seconds."""
+
+    async def close(self) -> None:
+        """Close the connections."""
+
+
+class _StoppedError(Exception):
+    """The result of this flow is no longer wanted."""
+
+
+class Driver:
+    """Run flows by blocking; flows that go together run in threads of the driver's own."""
+
+    def __init__(self, exchange: Exchange, max_concurrency: int) -> None:
+        self._exchange = exchange
+        self._width = max_concurrency
+        self._executor: ThreadPoolExecutor | None = None
+        self._lock = threading.Lock()
+
+    def run(self, flow: Flow[T], stop: threading.Event | None = None) -> T:
+        """Run a flow to its end and return its result."""
+        outcome: Any = None
+        advance: Callable[[Any], Step] = flow.send
+        while True:
+            try:
+                step = advance(outcome)
+            except StopIteration as end:
+                result: T = end.value
+                return result
+            try:
+                if stop is not None and stop.is_set():
+                    raise _StoppedError  # noqa: TRY301 - to be raised in the flow
+                outcome, advance = self._do(step, stop), flow.send
+            except BaseException as error:  # noqa: BLE001 - the flow decides
+                outcome, advance = error, flow.throw
+
+    def _do(self, step: Step, stop: threading.Event | None) -> Any:
+        match step:
+            case Send(request, seconds):
+                return self._exchange.send(request, seconds)
+            case Sleep(seconds):
+                (stop or threading.Event()).wait(seconds)
+            case Call(function):
+                return function()
+            case Together(flows):
+                return self._together(flows)
+        return None
+
+    def _together(self, flows: Sequence[Flow[T]]) -> list[T]:
+        stop = threading.Event()
+        futures = [self._threads().submit(self.run, flow, stop) for flow in flows]
+        try:
+            wait(futures, return_when=FIRST_EXCEPTION)
+            for future in futures:
+                if future.done() and not isinstance(future.exception(), _StoppedError):
+                    future.result()
+            return [future.result() for future in futures]
+        finally:
+            stop.set()
+            for future in futures:
+                future.cancel()
+
+    def in_order(self, flows: Iterator[Flow[T]]) -> Iterator[T]:
+        """Run flows as they come, some ahead of the one whose result is next."""
+        stop = threading.Event()
+        waiting: deque[Future[T]] = deque()
+        try:
+            for flow in flows:
+                waiting.append(self._threads().submit(self.run, flow, stop))
+                if len(waiting) >= self._width:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            stop.set()
+            for future in waiting:
+                future.cancel()
+
+    def _threads(self) -> ThreadPoolExecutor:
+        with self._lock:
+            if self._executor is None:
+                self._executor = ThreadPoolExecutor(self._width, "oss-vectors")
+            return self._executor
+
+    def close(self) -> None:
+        """End the threads and close the connections."""
+        with self._lock:
+            executor, self._executor = self._executor, None
+        if executor is not None:
+            executor.shutdown(cancel_futures=True)
+        self._exchange.close()
+
+
+class AsyncDriver:
+    """Run flows on an event loop."""
+
+    def __init__(self, exchange: AwaitableExchange, max_concurrency: int) -> None:
+        self._exchange = exchange
+        self._width = max_concurrency
+        self._calls: dict[Callable[[], Any], asyncio.Task[Any]] = {}
+
+    def usable_here(self) -> bool:
+        """Tell whether the exchange can serve the running event loop."""
+        return self._exchange.usable_here()
+
+    async def run(self, flow: Flow[T]) -> T:
+        """Run a flow to its end and return its result."""
+        outcome: Any = None
+        advance: Callable[[Any], Step] = flow.send
+        while True:
+            try:
+                step = advance(outcome)
+            except StopIteration as end:
+                result: T = end.value
+                return result
+            try:
+                outcome, advance = await self._do(step), flow.send
+            except BaseException as error:  # noqa: BLE001 - the flow decides
+                outcome, advance = error, flow.throw
+
+    async def _do(self, step: Step) -> Any:
+        match step:
+            case Send(request, seconds):
+                return await self._exchange.send(request, seconds)
+            case Sleep(seconds):
+                await asyncio.sleep(seconds)
+            case Call(function):
+                return await asyncio.shield(self._called(function))
+            case Together(flows):
+                return await self._together(flows)
+        return None
+
+    def _called(self, function: Callable[[], Any]) -> asyncio.Task[Any]:
+        """Return the one call of a function in progress: many flows may want it at once."""
+        task = self._calls.get(function)
+        if task is None:
+            task = asyncio.ensure_future(_call_off_the_loop(function))
+            self._calls[function] = task
+            task.add_done_callback(lambda _: self._calls.pop(function, None))
+        return task
+
+    async def _together(self, flows: Sequence[Flow[T]]) -> list[T]:
+        tasks = [asyncio.ensure_future(self.run(flow)) for flow in flows]
+        try:
+            return list(await asyncio.gather(*tasks))
+        finally:
+            await _end(tasks)
+
+    async def in_order(self, flows: AsyncIterator[Flow[T]]) -> AsyncIterator[T]:
+        """Run flows as they come, some ahead of the one whose result is next."""
+        waiting: deque[asyncio.Task[T]] = deque()
+        try:
+            async for flow in flows:
+                waiting.append(asyncio.ensure_future(self.run(flow)))
+                if len(waiting) >= self._width:
+                    yield await waiting.popleft()
+            while waiting:
+                yield await waiting.popleft()
+        finally:
+            await _end(waiting)
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._exchange.close()
+
+
+async def _call_off_the_loop(function: Callable[[], Any]) -> Any:
+    result = await asyncio.to_thread(function)
+    return await result if inspect.isawaitable(result) else result
+
+
+async def _end(tasks: Sequence[asyncio.Task[Any]] | deque[asyncio.Task[Any]]) -> None:
+    """Cancel tasks and see them out, so that none is left behind a call that is over."""
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)

@@ -1,0 +1,155 @@
+"""Names and hosts: nothing reaches a URL that could move the request elsewhere.
+
+Host form: reference section 2. Every name is checked against a whitelist before a URL is built.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from dataclasses import dataclass
+
+from oss_vector_retriever.client.errors import ConfigurationError, InvalidRequestError
+from oss_vector_retriever.client.models.limits import DEFAULT_LIMITS
+
+_BUCKET = re.compile(r"[a-z0-9](?:[a-z0-9-]{1,30})[a-z0-9]")
+_ACCOUNT = re.compile(r"[0-9]{1,20}")
+_REGION = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+){0,6}")
+_INDEX = re.compile(r"[A-Za-z][A-Za-z0-9]*")
+_HOST_NAME = re.compile(r"(?=.{1,253}\Z)[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
+                        r"(?:\.[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?)*")  # fmt: skip
+_ENDPOINT = re.compile(
+    r"(?:(?P<scheme>[A-Za-z]+)://)?(?P<host>\[[0-9A-Fa-f:.]+\]|[^/?#@\[\]:\\\s]+)"
+    r"(?::(?P<port>[0-9]{1,5}))?/?"
+)
+_LAST_PORT = 65535
+_DOMAIN = "oss-vectors.aliyuncs.com"
+
+
+def check_bucket(bucket: object) -> str:
+    """Return a vector bucket's name, or raise ConfigurationError (page PutVectorBucket)."""
+    if isinstance(bucket, str) and _BUCKET.fullmatch(bucket):
+        return bucket
+    raise ConfigurationError(
+        f"bucket {bucket!r} is not the name of a vector bucket: 3 to 32 lower-case letters, "
+        "digits and hyphens, with no hyphen at either end."
+    )
+
+
+def check_account_id(account_id: object) -> str:
+    """Return an Alibaba Cloud account id, or raise ConfigurationError."""
+    if isinstance(account_id, str) and _ACCOUNT.fullmatch(account_id):
+        return account_id
+    raise ConfigurationError(
+        f"account_id {account_id!r} is not an account id: digits only, given as a string "
+        "(console, top right corner, Account ID)."
+    )
+
+
+def check_region(region: object) -> str:
+    """Return a region id such as `cn-hangzhou`, or raise ConfigurationError."""
+    if isinstance(region, str) and region.startswith("oss-"):
+        raise ConfigurationError(
+            f"region {region!r} is an OSS id; OSS Vectors wants {region.removeprefix('oss-')!r}."
+        )
+    if isinstance(region, str) and region.endswith("-internal"):
+        raise ConfigurationError(f"region {region!r}: leave out '-internal', pass internal=True.")
+    if isinstance(region, str) and _REGION.fullmatch(region) and len(region) <= 40:  # noqa: PLR2004
+        return region
+    raise ConfigurationError(f"region {region!r} is not a region id such as 'cn-hangzhou'.")
+
+
+def check_index(index: object) -> str:
+    """Return an index name, or raise InvalidRequestError (page PutVectorIndex)."""
+    most = DEFAULT_LIMITS.index_name_characters
+    if isinstance(index, str) and _INDEX.fullmatch(index) and len(index) <= most:
+        return index
+    raise InvalidRequestError(
+        f"index {index!r} is not an index name: 1 to {most} letters and digits, a letter first "
+        "(no hyphen, no underscore)."
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """Say where the service is; `path_style` puts the bucket into the path instead of the host."""
+
+    scheme: str
+    host: str
+    port: int | None = None
+    path_style: bool = False
+
+    @property
+    def authority(self) -> str:
+        """Return host and port."""
+        return self.host if self.port is None else f"{self.host}:{self.port}"
+
+    def locate(self, bucket: str | None, account_id: str) -> tuple[str, str]:
+        """Return origin and path for a bucket of an account; without a bucket, for the region."""
+        if bucket is None or self.path_style:
+            path = f"/{bucket}/" if bucket else "/"
+            return f"{self.scheme}://{self.authority}", path
+        return f"{self.scheme}://{bucket}-{account_id}.{self.authority}", "/"
+
+    def __str__(self) -> str:
+        return f"{self.scheme}://{self.authority}"
+
+
+def public_endpoint(region: str, *, internal: bool = False) -> Endpoint:
+    """Return a region's own endpoint; `internal` is the one inside the region's network."""
+    suffix = "-internal" if internal else ""
+    return Endpoint("https", f"{region}{suffix}.{_DOMAIN}")
+
+
+def parse_endpoint(text: str, *, allow_http: bool = False) -> Endpoint:
+    """Read an endpoint such as `http://127.0.0.1:9000` or `cn-hangzhou.oss-vectors.aliyuncs.com`.
+
+    Raises:
+        ConfigurationError: it is not a bare scheme, host and port, or it is plain http to
+            somewhere else than this machine and `allow_http` is not set.
+    """
+    match = _ENDPOINT.fullmatch(text) if isinstance(text, str) else None
+    if match is None:
+        raise _bad_endpoint(text, "it is not [scheme://]host[:port]")
+    host, port = match["host"].lower(), int(match["port"]) if match["port"] else None
+    if port is not None and not 0 < port <= _LAST_PORT:
+        raise _bad_endpoint(text, "its port is out of range")
+    address = _ip_address(text, host)
+    loopback = _is_loopback(host, address)
+    scheme = (match["scheme"] or "https").lower()
+    _check_scheme(text, scheme, allowed=allow_http or loopback)
+    _check_service(text, host)
+    return Endpoint(scheme, host, port, path_style=address is not None or host == "localhost")
+
+
+def _ip_address(text: str, host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    try:
+        return ipaddress.ip_address(host.strip("[]"))
+    except ValueError:
+        if _HOST_NAME.fullmatch(host) and not host.rsplit(".", 1)[-1].isdigit():
+            return None
+        raise _bad_endpoint(text, "its host is not an ASCII host name or an IP address") from None
+
+
+def _is_loopback(host: str, address: ipaddress.IPv4Address | ipaddress.IPv6Address | None) -> bool:
+    if address is not None:
+        return address.is_loopback
+    return host == "localhost" or host.endswith(".localhost")
+
+
+def _check_scheme(text: str, scheme: str, *, allowed: bool) -> None:
+    if scheme not in {"http", "https"}:
+        raise _bad_endpoint(text, "its scheme is not https (or http)")
+    if scheme == "http" and not allowed:
+        raise _bad_endpoint(
+            text, "plain http would show data to the network; use https, or pass allow_http=True"
+        )
+
+
+def _check_service(text: str, host: str) -> None:
+    if host.endswith(".aliyuncs.com") and _DOMAIN not in host:
+        raise _bad_endpoint(text, f"it is not an OSS Vectors host; those end in {_DOMAIN}")
+
+
+def _bad_endpoint(text: object, why: str) -> ConfigurationError:
+    return ConfigurationError(f"endpoint {text!r} cannot be used: {why}.")

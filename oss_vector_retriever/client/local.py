@@ -1,0 +1,106 @@
+"""The embedded service behind `OSSVectorClient.local()`, loaded by name only when it is wanted."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import threading
+from typing import TYPE_CHECKING, Any
+
+from oss_vector_retriever.client.config import ClientConfig, resolve_config
+from oss_vector_retriever.client.errors import ConfigurationError
+from oss_vector_retriever.client.models.messages import Reply, Request
+
+if TYPE_CHECKING:
+    from oss_vector_retriever.emulator.service import Service
+
+DEFAULT_INDEX = "vectors"
+
+
+class LocalService:
+    """Share one embedded service among clients; it is closed when the last of them lets go."""
+
+    def __init__(self, service: Service) -> None:
+        transport = importlib.import_module("oss_vector_retriever.emulator.transport")
+        self.service = service
+        self.transport = transport.InProcessTransport(service)
+        self._users = 0
+        self._lock = threading.Lock()
+
+    def hold(self) -> None:
+        """Count one more user."""
+        with self._lock:
+            self._users += 1
+
+    def let_go(self) -> None:
+        """Count one user less."""
+        with self._lock:
+            self._users -= 1
+            last = self._users == 0
+        if last:
+            self.service.close()
+
+
+def open_local(
+    path: str | os.PathLike[str] | None, index: str | None, **options: Any
+) -> tuple[ClientConfig, LocalService]:
+    """Return the settings of a client of an embedded service, and the service.
+
+    Raises:
+        ConfigurationError: the extra `emulator` is not installed.
+    """
+    try:
+        emulator = importlib.import_module("oss_vector_retriever.emulator")
+        opened = emulator.Service.in_memory() if path is None else emulator.Service.open(path)
+    except ImportError as error:
+        raise ConfigurationError(
+            'the embedded service needs an extra: pip install "oss-vector-retriever[emulator]"'
+        ) from error
+    config = resolve_config(
+        bucket=emulator.DEVELOPMENT_BUCKET,
+        account_id=emulator.DEVELOPMENT_ACCOUNT_ID,
+        region=emulator.DEVELOPMENT_REGION,
+        index=index or DEFAULT_INDEX,
+        endpoint="http://localhost",
+        credentials=(
+            emulator.DEVELOPMENT_ACCESS_KEY_ID,
+            emulator.DEVELOPMENT_ACCESS_KEY_SECRET,
+        ),
+        **options,
+    )
+    opened.create_bucket(emulator.DEVELOPMENT_ACCOUNT_ID, emulator.DEVELOPMENT_BUCKET)
+    return config, LocalService(opened)
+
+
+class LocalExchange:
+    """Exchange requests with an embedded service, blocking."""
+
+    def __init__(self, local: LocalService) -> None:
+        self._transport = local.transport
+
+    def send(self, request: Request, seconds: float) -> Reply:
+        """Let the service handle a request."""
+        reply: Reply = self._transport.send(request, seconds)
+        return reply
+
+    def close(self) -> None:
+        """Do nothing: there are no connections."""
+
+
+class AsyncLocalExchange:
+    """Exchange requests with an embedded service from an event loop, which it never blocks."""
+
+    def __init__(self, local: LocalService) -> None:
+        self._transport = local.transport
+
+    def usable_here(self) -> bool:
+        """Return True: an embedded service belongs to no event loop."""
+        return True
+
+    async def send(self, request: Request, seconds: float) -> Reply:
+        """Let the service handle a request in a thread."""
+        reply: Reply = await self._transport.send_async(request, seconds)
+        return reply
+
+    async def close(self) -> None:
+        """Do nothing: there are no connections."""

@@ -1,0 +1,85 @@
+"""From one function on flows to a method of both clients: signature and documentation once."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Coroutine
+from typing import Any, Concatenate, Generic, ParamSpec, Protocol, TypeVar, overload
+
+from oss_vector_retriever.client.context import Context
+from oss_vector_retriever.client.steps import Flow
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class Blocking(Protocol):
+    """Be a client whose methods return results."""
+
+    def run_flow(self, start: Callable[[Context], Flow[T]], /) -> T:
+        """Run a flow that is made for this client's context."""
+
+
+class Nonblocking(Protocol):
+    """Be a client whose methods are coroutine functions."""
+
+    async def run_flow(self, start: Callable[[Context], Flow[T]], /) -> T:
+        """Run a flow that is made for this client's context."""
+        raise NotImplementedError
+
+
+class Method(Generic[P, T]):
+    """Be a method of the sync and of the async client, made from one function.
+
+    The function takes the client's context first and returns a flow. On the sync client the method
+    returns the flow's result, on the async client it is a coroutine function of the same.
+    """
+
+    def __init__(self, function: Callable[Concatenate[Context, P], Flow[T]]) -> None:
+        self._function = function
+        self._made: dict[type, Any] = {}
+        self.__doc__ = function.__doc__
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name
+
+    @overload
+    def __get__(self, client: None, owner: type) -> Callable[..., Any]: ...
+    @overload
+    def __get__(self, client: Blocking, owner: type) -> Callable[P, T]: ...
+    @overload
+    def __get__(self, client: Nonblocking, owner: type) -> Callable[P, Coroutine[Any, Any, T]]: ...
+    def __get__(self, client: Any, owner: Any) -> Any:
+        """Return the method bound to a client, in that client's manner."""
+        method = self._made.get(owner)
+        if method is None:
+            make = _awaiting if inspect.iscoroutinefunction(owner.run_flow) else _waiting
+            method = _described(make(self._function), self._function, self._name, owner)
+            self._made[owner] = method
+        return method if client is None else method.__get__(client, owner)
+
+
+def _waiting(function: Callable[..., Flow[Any]]) -> Callable[..., Any]:
+    def method(client: Any, *args: Any, **kwargs: Any) -> Any:
+        return client.run_flow(lambda context: function(context, *args, **kwargs))
+
+    return method
+
+
+def _awaiting(function: Callable[..., Flow[Any]]) -> Callable[..., Any]:
+    async def method(client: Any, *args: Any, **kwargs: Any) -> Any:
+        return await client.run_flow(lambda context: function(context, *args, **kwargs))
+
+    return method
+
+
+def _described(method: Any, function: Callable[..., Any], name: str, owner: type) -> Any:
+    functools.update_wrapper(method, function, assigned=("__doc__", "__module__"))
+    method.__name__ = name
+    method.__qualname__ = f"{owner.__qualname__}.{name}"
+    signature = inspect.signature(function)
+    first, *others = signature.parameters.values()
+    method.__signature__ = signature.replace(parameters=[first.replace(name="self"), *others])
+    del method.__wrapped__
+    return method

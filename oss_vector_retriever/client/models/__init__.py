@@ -1,0 +1,1 @@
+"""Values: what is asked, what is answered, and the limits in force."""

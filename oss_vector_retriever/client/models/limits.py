@@ -1,0 +1,48 @@
+"""The service's limits in one table, dated, since the service has changed them several times."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+AS_OF = "2026-09"
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """State what the service accepts; replace a field when an account has another quota.
+
+    Sources: the pages GetVectors (Feb 2026), PutVectors (Mar 2026), PutVectorIndex (Feb 2026),
+    DeleteVectors (Feb 2026), ListVectors and QueryVectors (Sep 2026), PutVectorBucket (Jan 2026).
+    Sizes are bytes of UTF-8 where the unit is bytes; how the service itself measures metadata is
+    undocumented (README, known unknowns).
+    """
+
+    keys_per_get: int = 100
+    vectors_per_put: int = 500
+    keys_per_delete: int = 500
+    key_characters: int = 1024
+    dimension: int = 4096
+    top_k: int = 500
+    list_page: int = 1000
+    list_page_default: int = 500
+    list_segments: int = 16
+    token_bytes: int = 512
+    metadata_bytes: int = 40 * 1024
+    filterable_bytes: int = 2 * 1024
+    filterable_keys: int = 10
+    non_filterable_keys: int = 10
+    metadata_name_bytes: int = 63
+    filter_bytes: int = 20 * 1024
+    filter_items: int = 1024
+    filter_depth: int = 8
+    indexes_per_bucket: int = 100
+    index_list_page: int = 500
+    index_list_page_default: int = 100
+    index_name_characters: int = 63
+    buckets_per_region: int = 100
+    bucket_list_page: int = 1000
+    bucket_list_page_default: int = 100
+    clock_skew_seconds: int = 15 * 60
+
+
+DEFAULT_LIMITS = Limits()

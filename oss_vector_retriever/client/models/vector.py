@@ -1,0 +1,149 @@
+"""`Vector`: a key, packed float32 data and metadata, as the service stores them."""
+
+from __future__ import annotations
+
+import struct
+from array import array
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NoReturn, Self, cast
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+_SHOWN = 3
+_CHANGERS = (
+    "__setitem__",
+    "__delitem__",
+    "__iadd__",
+    "__imul__",
+    "append",
+    "extend",
+    "insert",
+    "pop",
+    "remove",
+    "reverse",
+    "byteswap",
+    "frombytes",
+    "fromfile",
+    "fromlist",
+    "fromunicode",
+)
+
+
+class Float32Array(array):  # type: ignore[type-arg]  # array is generic for type checkers only
+    """Hold float32 values packed, 4 bytes each, read-only.
+
+    It supports the buffer protocol, `len`, indexing, iteration and `tolist()`; `numpy()` is a
+    read-only view of the same memory, shape (dimension,), dtype float32.
+
+    Raises:
+        TypeError: a value is not a number.
+        OverflowError: a number is too large for float32.
+    """
+
+    __slots__ = ()
+
+    def __new__(cls, values: Iterable[float] = ()) -> Self:
+        """Pack numbers, each rounded to the nearest float32; a float32 buffer is copied."""
+        packed = _float32_bytes(values)
+        if packed is not None:
+            return cls.from_bytes(packed)
+        numbers = values if isinstance(values, list | tuple) else list(values)
+        try:
+            return cls.from_bytes(struct.pack(f"={len(numbers)}f", *numbers))
+        except struct.error as error:
+            raise TypeError("float32 data must be numbers") from error
+
+    @classmethod
+    def from_bytes(cls, packed: bytes) -> Self:
+        """Take bytes that are packed already, in the machine's byte order."""
+        return cast("Self", super().__new__(cls, "f", packed))
+
+    def numpy(self) -> npt.NDArray[np.float32]:
+        """Return a read-only numpy view, shape (dimension,), dtype float32, without a copy."""
+        import numpy as np  # noqa: PLC0415 - numpy is optional for the client
+
+        view = np.frombuffer(self, dtype=np.float32)
+        view.flags.writeable = False
+        return view
+
+    def __copy__(self) -> Self:
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        return self
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self).from_bytes, (self.tobytes(),)
+
+    def __reduce_ex__(self, protocol: object) -> tuple[Any, ...]:
+        return self.__reduce__()
+
+    def __repr__(self) -> str:
+        shown = ", ".join(f"{value:.6g}" for value in self[:_SHOWN])
+        more = f", ... {len(self)} values" if len(self) > _SHOWN else ""
+        return f"Float32Array([{shown}{more}])"
+
+
+def _float32_bytes(values: object) -> bytes | None:
+    """Return the bytes of a one-dimensional float32 buffer, or None for anything else."""
+    if isinstance(values, list | tuple):
+        return None
+    if isinstance(values, str | bytes | bytearray):
+        raise TypeError("float32 data must be numbers; packed bytes go to Float32Array.from_bytes")
+    try:
+        view = memoryview(values)  # type: ignore[arg-type]
+    except TypeError:
+        return None
+    return view.tobytes() if view.format == "f" and view.ndim == 1 else None
+
+
+def _refuse_change(*_: object) -> NoReturn:
+    raise TypeError("Float32Array is read-only; change a copy: .tolist() or .numpy().copy()")
+
+
+for _name in _CHANGERS:
+    setattr(Float32Array, _name, _refuse_change)
+
+
+@dataclass(frozen=True, slots=True)
+class Vector:
+    """Hold one stored vector.
+
+    Attributes:
+        key: the primary key, 1 to 1,024 characters.
+        data: packed float32 values, or None where data was not asked for. Any iterable of numbers
+            is packed on construction.
+        metadata: a dict, or None where metadata was not asked for or none is stored.
+    """
+
+    key: str
+    data: Float32Array | None = None
+    metadata: dict[str, Any] | None = None
+
+    def __init__(
+        self,
+        key: str,
+        data: Iterable[float] | None = None,
+        metadata: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Pack `data`; `metadata` is kept as given when it is a dict, else copied into one."""
+        object.__setattr__(self, "key", key)
+        packed = data if data is None or isinstance(data, Float32Array) else Float32Array(data)
+        object.__setattr__(self, "data", packed)
+        kept = metadata if metadata is None or isinstance(metadata, dict) else dict(metadata)
+        object.__setattr__(self, "metadata", kept)
+
+    def __repr__(self) -> str:
+        parts = [repr(self.key)]
+        if self.data is not None:
+            parts.append(f"data={self.data!r}")
+        if self.metadata is not None:
+            parts.append(f"metadata={_shorten(repr(self.metadata))}")
+        return f"Vector({', '.join(parts)})"
+
+
+def _shorten(text: str, most: int = 120) -> str:
+    return text if len(text) <= most else f"{text[:most]}... {len(text)} characters"

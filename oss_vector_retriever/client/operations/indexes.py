@@ -1,0 +1,116 @@
+"""Operations on indexes (reference section 7)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from pydantic import ValidationError
+
+from oss_vector_retriever.client.attempts import Operation
+from oss_vector_retriever.client.context import Context
+from oss_vector_retriever.client.errors import InvalidRequestError
+from oss_vector_retriever.client.flow import call
+from oss_vector_retriever.client.models.descriptions import ListVectorIndexesResult, VectorIndex
+from oss_vector_retriever.client.models.messages import Reply
+from oss_vector_retriever.client.models.results import Acknowledgement
+from oss_vector_retriever.client.operations.bodies import json_body
+from oss_vector_retriever.client.operations.checks import check_choice, check_whole
+from oss_vector_retriever.client.operations.vectors import acknowledged
+from oss_vector_retriever.client.steps import Flow
+from oss_vector_retriever.client.wire import refuse, reply_object
+
+
+def put_vector_index(
+    context: Context,
+    *,
+    dimension: int,
+    index: str | None = None,
+    distance_metric: str = "cosine",
+    non_filterable_metadata_keys: Iterable[str] = (),
+) -> Flow[Acknowledgement]:
+    """Make an index; dimension 1 to 4,096, `distance_metric` `cosine` or `euclidean`.
+
+    `non_filterable_metadata_keys` (at most 10) may be large and cannot be searched by; they are
+    fixed for the life of the index. Source: page PutVectorIndex.
+
+    Raises:
+        VectorIndexAlreadyExistsError: an index of that name exists.
+    """
+    limits = context.config.limits
+    names = [str(name) for name in non_filterable_metadata_keys]
+    if len(names) > limits.non_filterable_keys:
+        raise InvalidRequestError(
+            f"an index has at most {limits.non_filterable_keys} non-filterable keys, "
+            f"not {len(names)}."
+        )
+    body: dict[str, Any] = {
+        "indexName": context.config.index_or(index),
+        "dataType": "float32",
+        "dimension": check_whole("dimension", dimension, 1, limits.dimension),
+        "distanceMetric": check_choice("distance_metric", distance_metric, ("cosine", "euclidean")),
+    }
+    if names:
+        body["metadata"] = {"nonFilterableMetadataKeys": names}
+    return call(context, _operation("PutVectorIndex", acknowledged, body, idempotent=False))
+
+
+def get_vector_index(context: Context, *, index: str | None = None) -> Flow[VectorIndex]:
+    """Describe an index. Source: page GetVectorIndex."""
+    name = context.config.index_or(index)
+
+    def decode(reply: Reply) -> VectorIndex:
+        found = reply_object(reply, "GetVectorIndex").get("index")
+        if not isinstance(found, dict):
+            raise refuse(reply, "GetVectorIndex", "without an object under 'index'")
+        return _index(reply, "GetVectorIndex", {"indexName": name, **found})
+
+    return call(context, _operation("GetVectorIndex", decode, {"indexName": name}))
+
+
+def list_vector_indexes(
+    context: Context,
+    *,
+    prefix: str | None = None,
+    max_results: int | None = None,
+    next_token: str | None = None,
+) -> Flow[ListVectorIndexesResult]:
+    """List one page of the bucket's indexes, 100 unless `max_results` (at most 500) says else.
+
+    Source: page ListVectorIndexes.
+    """
+    if max_results is not None:
+        check_whole("max_results", max_results, 1, context.config.limits.index_list_page)
+    body = {"maxResults": max_results, "nextToken": next_token, "prefix": prefix}
+
+    def decode(reply: Reply) -> ListVectorIndexesResult:
+        found = reply_object(reply, "ListVectorIndexes")
+        items = found.get("indexes") or []
+        indexes = tuple(_index(reply, "ListVectorIndexes", item) for item in items)
+        return ListVectorIndexesResult(indexes, found.get("nextToken") or None, reply.request_id)
+
+    return call(context, _operation("ListVectorIndexes", decode, body))
+
+
+def delete_vector_index(context: Context, *, index: str) -> Flow[Acknowledgement]:
+    """Delete an index with all its vectors; the name must be given, there is no way back.
+
+    Source: page DeleteVectorIndex.
+    """
+    body = {"indexName": context.config.index_or(index)}
+    return call(context, _operation("DeleteVectorIndex", acknowledged, body, idempotent=False))
+
+
+def _operation(name: str, decode: Any, body: dict[str, Any], *, idempotent: bool = True) -> Any:
+    query = name[0].lower() + name[1:]
+    return Operation(name, decode, query=query, body=json_body(**body), idempotent=idempotent)
+
+
+def _index(reply: Reply, operation: str, item: object) -> VectorIndex:
+    try:
+        return VectorIndex.model_validate(item)
+    except ValidationError as error:
+        wrong = ", ".join(str(part["loc"]) for part in error.errors(include_input=False))
+        raise refuse(
+            reply, operation, f"with an index description that is off at {wrong}"
+        ) from None

@@ -1,0 +1,237 @@
+"""Operations on vectors: get, put, delete, list, query (reference section 4)."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from oss_vector_retriever.client.attempts import Operation
+from oss_vector_retriever.client.context import Context
+from oss_vector_retriever.client.errors import InvalidRequestError
+from oss_vector_retriever.client.flow import call
+from oss_vector_retriever.client.models.messages import Reply
+from oss_vector_retriever.client.models.results import (
+    Acknowledgement,
+    GetVectorsResult,
+    ListVectorsResult,
+    QueryVectorsResult,
+    ScoredVector,
+)
+from oss_vector_retriever.client.models.vector import Vector
+from oss_vector_retriever.client.operations.bodies import json_body
+from oss_vector_retriever.client.operations.checks import (
+    as_vector,
+    check_count,
+    check_data,
+    check_keys,
+    check_whole,
+)
+from oss_vector_retriever.client.steps import Flow
+from oss_vector_retriever.client.wire import VectorReader, refuse, reply_object
+
+
+def get_vectors(
+    context: Context,
+    keys: Iterable[str],
+    *,
+    index: str | None = None,
+    return_data: bool = False,
+    return_metadata: bool = False,
+) -> Flow[GetVectorsResult]:
+    """Get 1 to 100 vectors by key, in one call.
+
+    Vectors that do not exist are left out; the order is the service's. `fetch` lifts both limits.
+    Source: page GetVectors.
+
+    Raises:
+        InvalidRequestError: more than 100 keys, none, or one that is no legal key.
+        ServiceError: the service refused.
+    """
+    limits = context.config.limits
+    keys = check_keys(keys, limits)
+    check_count("get_vectors", len(keys), limits.keys_per_get, "fetch() takes any number of keys")
+    return call(
+        context,
+        get_operation(
+            context.config.index_or(index),
+            keys,
+            return_data=return_data,
+            return_metadata=return_metadata,
+        ),
+    )
+
+
+def get_operation(
+    index: str, keys: list[str], *, return_data: bool, return_metadata: bool
+) -> Operation[GetVectorsResult]:
+    """Return the GetVectors operation for keys that are checked already."""
+    requested = Counter(keys)
+
+    def decode(reply: Reply) -> GetVectorsResult:
+        reader = VectorReader(
+            reply, "GetVectors", requested, with_data=return_data, with_metadata=return_metadata
+        )
+        vectors = reader.vectors(reply_object(reply, "GetVectors"))
+        return GetVectorsResult(tuple(vectors), reply.request_id)
+
+    body = json_body(
+        indexName=index,
+        keys=keys,
+        returnData=bool(return_data),
+        returnMetadata=bool(return_metadata),
+    )
+    return Operation("GetVectors", decode, query="getVectors", body=body)
+
+
+def put_vectors(
+    context: Context,
+    vectors: Iterable[Vector | Mapping[str, Any]],
+    *,
+    index: str | None = None,
+) -> Flow[Acknowledgement]:
+    """Put 1 to 500 vectors in one call; a vector with the same key is replaced.
+
+    Each is a `Vector` or a dict with `key`, `data` (numbers) and, if any, `metadata`.
+    Source: page PutVectors. `upsert` takes any number.
+
+    Raises:
+        InvalidRequestError: a key twice, data that are not finite, or the count is off.
+        ServiceError: the service refused, such as for another dimension than the index's.
+    """
+    limits = context.config.limits
+    checked = [as_vector(item, limits) for item in vectors]
+    check_count("put_vectors", len(checked), limits.vectors_per_put, "upsert() takes any number")
+    repeated = [key for key, count in Counter(v.key for v in checked).items() if count > 1]
+    if repeated:
+        raise InvalidRequestError(
+            f"key {repeated[0]!r} stands more than once in one put, which the service refuses "
+            "as a whole; keep one vector for each key."
+        )
+    return call(context, put_operation(context.config.index_or(index), checked))
+
+
+def put_operation(index: str, vectors: list[Vector]) -> Operation[Acknowledgement]:
+    """Return the PutVectors operation for vectors that are checked already."""
+    body = json_body(indexName=index, vectors=[_written(vector) for vector in vectors])
+    return Operation("PutVectors", acknowledged, query="putVectors", body=body)
+
+
+def _written(vector: Vector) -> dict[str, Any]:
+    written: dict[str, Any] = {"key": vector.key, "data": {"float32": vector.data}}
+    if vector.metadata:
+        written["metadata"] = vector.metadata
+    return written
+
+
+def acknowledged(reply: Reply) -> Acknowledgement:
+    """Return what a reply without contents says."""
+    return Acknowledgement(reply.request_id)
+
+
+def delete_vectors(
+    context: Context, keys: Iterable[str], *, index: str | None = None
+) -> Flow[Acknowledgement]:
+    """Delete 1 to 500 vectors by key, in one call; a key that does not exist is no error.
+
+    Source: page DeleteVectors. `delete` takes any number.
+    """
+    limits = context.config.limits
+    unique = list(dict.fromkeys(check_keys(keys, limits)))
+    check_count("delete_vectors", len(unique), limits.keys_per_delete, "delete() takes any number")
+    return call(context, delete_operation(context.config.index_or(index), unique))
+
+
+def delete_operation(index: str, keys: list[str]) -> Operation[Acknowledgement]:
+    """Return the DeleteVectors operation for keys that are checked already."""
+    body = json_body(indexName=index, keys=keys)
+    return Operation("DeleteVectors", acknowledged, query="deleteVectors", body=body)
+
+
+def list_vectors(
+    context: Context,
+    *,
+    index: str | None = None,
+    max_results: int | None = None,
+    next_token: str | None = None,
+    return_data: bool = False,
+    return_metadata: bool = False,
+    segment_count: int | None = None,
+    segment_index: int | None = None,
+    filter: Mapping[str, Any] | None = None,  # noqa: A002 - the API's own name
+) -> Flow[ListVectorsResult]:
+    """List one page of an index's vectors, 500 unless `max_results` (at most 1,000) says else.
+
+    `segment_count` and `segment_index` split an index for readers in parallel. Source: page
+    ListVectors; `filter` is new there since September 2026.
+    """
+    limits = context.config.limits
+    if max_results is not None:
+        check_whole("max_results", max_results, 1, limits.list_page)
+    if segment_count is not None:
+        check_whole("segment_count", segment_count, 1, limits.list_segments)
+        check_whole("segment_index", segment_index, 0, segment_count - 1)
+    body = json_body(
+        indexName=context.config.index_or(index),
+        maxResults=max_results,
+        nextToken=next_token,
+        returnData=bool(return_data),
+        returnMetadata=bool(return_metadata),
+        segmentCount=segment_count,
+        segmentIndex=segment_index,
+        filter=filter,
+    )
+
+    def decode(reply: Reply) -> ListVectorsResult:
+        found = reply_object(reply, "ListVectors")
+        reader = VectorReader(
+            reply, "ListVectors", with_data=return_data, with_metadata=return_metadata
+        )
+        return ListVectorsResult(
+            tuple(reader.vectors(found)), found.get("nextToken") or None, reply.request_id
+        )
+
+    return call(context, Operation("ListVectors", decode, query="listVectors", body=body))
+
+
+def query_vectors(
+    context: Context,
+    query_vector: Iterable[float],
+    *,
+    top_k: int = 10,
+    index: str | None = None,
+    filter: Mapping[str, Any] | None = None,  # noqa: A002 - the API's own name
+    return_distance: bool = True,
+    return_metadata: bool = False,
+) -> Flow[QueryVectorsResult]:
+    """Find the stored vectors closest to one, closest first.
+
+    `query_vector` has the index's dimension. The service cannot return data here: `fetch` the keys.
+    Source: page QueryVectors.
+    """
+    check_whole("top_k", top_k, 1, context.config.limits.top_k)
+    body = json_body(
+        indexName=context.config.index_or(index),
+        queryVector={"float32": check_data("query_vector", query_vector)},
+        topK=top_k,
+        filter=filter,
+        returnDistance=bool(return_distance),
+        returnMetadata=bool(return_metadata),
+    )
+
+    def decode(reply: Reply) -> QueryVectorsResult:
+        reader = VectorReader(reply, "QueryVectors", with_metadata=return_metadata)
+        items = reader.items(reply_object(reply, "QueryVectors"))
+        hits = (ScoredVector(i["key"], _distance(reply, i), reader.metadata(i)) for i in items)
+        return QueryVectorsResult(tuple(hits), reply.request_id)
+
+    return call(context, Operation("QueryVectors", decode, query="queryVectors", body=body))
+
+
+def _distance(reply: Reply, item: Mapping[str, Any]) -> float | None:
+    distance = item.get("distance")
+    if distance is None:
+        return None
+    if isinstance(distance, bool) or not isinstance(distance, int | float):
+        raise refuse(reply, "QueryVectors", f"with a distance of {item['key']!r} that is no number")
+    return float(distance)

@@ -1,0 +1,176 @@
+"""When to try again, how long to wait, and how a client protects the service.
+
+Policy and quota follow botocore's standard mode; figures: reference engineering.md 2.1.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from enum import Enum
+
+from oss_vector_retriever.client.errors import (
+    ConfigurationError,
+    OSSVectorError,
+    ResponseError,
+    ServiceError,
+    TransportError,
+)
+from oss_vector_retriever.client.steps import FaultKind
+
+_THROTTLED = 429
+_REQUEST_TIMEOUT = 408
+_NOT_IMPLEMENTED = 501
+_SERVER_FAILURE = 500
+_THROTTLE_CODES = frozenset({"QpsLimitExceeded", "SlowDown", "Throttling", "TooManyRequests"})
+_PASSING_FAULTS = frozenset({FaultKind.CONNECT, FaultKind.CLOSED})
+
+
+class Verdict(Enum):
+    """Say what a failed attempt was."""
+
+    FINAL = "final"
+    TRANSIENT = "transient"
+    THROTTLED = "throttled"
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    """Say how often and after what pause a call is tried again.
+
+    Attributes:
+        attempts: HTTP attempts in all, the first included.
+        transient_base: seconds; the pause after failure n is random in 0..base * 2**(n-1).
+        throttle_base: the same after the service has said that requests come too fast.
+        cap: no pause is longer, seconds.
+
+    Raises:
+        ConfigurationError: attempts is below 1 or a pause is not a finite number >= 0.
+    """
+
+    attempts: int = 3
+    transient_base: float = 0.1
+    throttle_base: float = 1.0
+    cap: float = 20.0
+
+    def __post_init__(self) -> None:
+        if self.attempts < 1:
+            raise ConfigurationError(f"retry: attempts must be at least 1, not {self.attempts}.")
+        for name in ("transient_base", "throttle_base", "cap"):
+            value = getattr(self, name)
+            if not (math.isfinite(value) and value >= 0):
+                raise ConfigurationError(f"retry: {name} must be finite and >= 0, not {value}.")
+
+    def pause(self, verdict: Verdict, failures: int, random: Callable[[], float]) -> float:
+        """Return the seconds to wait after `failures` failed attempts (full jitter)."""
+        base = self.throttle_base if verdict is Verdict.THROTTLED else self.transient_base
+        return random() * min(base * 2.0 ** (failures - 1), self.cap)
+
+
+def judge(error: OSSVectorError, *, idempotent: bool) -> Verdict:
+    """Say whether trying again could help.
+
+    A call that is not idempotent is repeated only where the service cannot have acted on it.
+    """
+    if isinstance(error, ServiceError):
+        return _judge_service(error, idempotent=idempotent)
+    if isinstance(error, TransportError):
+        passing = error.kind in _PASSING_FAULTS
+        again = passing and (idempotent or error.kind == FaultKind.CONNECT)
+        return Verdict.TRANSIENT if again else Verdict.FINAL
+    if isinstance(error, ResponseError) and error.unreadable and idempotent:
+        return Verdict.TRANSIENT
+    return Verdict.FINAL
+
+
+def _judge_service(error: ServiceError, *, idempotent: bool) -> Verdict:
+    if error.code in _THROTTLE_CODES or error.status == _THROTTLED:
+        return Verdict.THROTTLED
+    failed = error.status >= _SERVER_FAILURE and error.status != _NOT_IMPLEMENTED
+    if idempotent and (failed or error.status == _REQUEST_TIMEOUT):
+        return Verdict.TRANSIENT
+    return Verdict.FINAL
+
+
+def retry_after(value: str | None, now: datetime) -> float | None:
+    """Return the seconds that a Retry-After header asks for, or None where it makes no sense."""
+    if not value:
+        return None
+    try:
+        seconds = float(value)
+    except ValueError:
+        seconds = _seconds_until(value, now)
+    return seconds if math.isfinite(seconds) and seconds >= 0 else None
+
+
+def _seconds_until(value: str, now: datetime) -> float:
+    try:
+        moment = parsedate_to_datetime(value)
+    except (ValueError, OverflowError):
+        return math.nan
+    return ((moment if moment.tzinfo else moment.replace(tzinfo=UTC)) - now).total_seconds()
+
+
+class Quota:
+    """Pay for retries from one purse, so that an outage is not answered with a storm.
+
+    500 in the purse; a retry after a transient fault costs 14, after throttling 5; a retry that
+    leads to success is paid back, and each success without one adds 1.
+    """
+
+    _FULL = 500
+    _COST = {Verdict.TRANSIENT: 14, Verdict.THROTTLED: 5}  # noqa: RUF012 - never changed
+
+    def __init__(self) -> None:
+        self._left = self._FULL
+        self._lock = threading.Lock()
+
+    def take(self, verdict: Verdict) -> int | None:
+        """Pay for one retry and return its cost, or None when the purse is too empty."""
+        cost = self._COST[verdict]
+        with self._lock:
+            if cost > self._left:
+                return None
+            self._left -= cost
+            return cost
+
+    def give_back(self, cost: int) -> None:
+        """Return what a successful call paid last, or 1 where it paid nothing."""
+        with self._lock:
+            self._left = min(self._FULL, self._left + (cost or 1))
+
+
+class Pace:
+    """Hold back the sends of one client: to a rate that the user set, and after throttling.
+
+    `reserve` says how long to wait before the next send; sends are let through in the order in
+    which they asked.
+    """
+
+    def __init__(self, per_second: float | None, monotonic: Callable[[], float]) -> None:
+        if per_second is not None and not (math.isfinite(per_second) and per_second > 0):
+            raise ConfigurationError(f"rate_limit must be requests a second, not {per_second}.")
+        self._interval = 1 / per_second if per_second else 0.0
+        self._monotonic = monotonic
+        self._next = 0.0
+        self._closed_until = 0.0
+        self._lock = threading.Lock()
+
+    def reserve(self, most: float) -> float | None:
+        """Return the seconds to wait before sending, or None if it is more than `most`."""
+        with self._lock:
+            now = self._monotonic()
+            start = max(now, self._next, self._closed_until)
+            if start - now > most:
+                return None
+            self._next = start + self._interval
+            return start - now
+
+    def slow_down(self, seconds: float) -> None:
+        """Let nothing through for some seconds: the service has asked this client to wait."""
+        with self._lock:
+            self._closed_until = max(self._closed_until, self._monotonic() + seconds)

@@ -1,0 +1,94 @@
+"""The words in which a flow talks to its driver.
+
+A flow is a generator: it yields what it wants done (a step) and receives what happened. It decides
+everything and does nothing; a driver (`drive`) does everything and decides nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Generator, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, TypeVar, cast
+
+from oss_vector_retriever.client.models.messages import Reply, Request
+
+T = TypeVar("T")
+
+
+class FaultKind(StrEnum):
+    """Name what can go wrong below HTTP."""
+
+    CONNECT = "connect"
+    TLS = "tls"
+    CLOSED = "closed"
+    PROTOCOL = "protocol"
+    TOO_LARGE = "too_large"
+    DEADLINE = "deadline"
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """Say that no whole reply arrived.
+
+    `name` is the class name of the library's exception, never its text: texts of HTTP libraries
+    quote header values, and a header value can be a credential.
+    """
+
+    kind: FaultKind
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """Ask for one HTTP exchange; `seconds` is the time left for all of it.
+
+    Answered with a `Reply` or a `Fault`.
+    """
+
+    request: Request
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Sleep:
+    """Ask for a pause."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """Ask for a function that may block, or that returns an awaitable, to be called.
+
+    An async driver keeps it off the event loop. Answered with its result; what it raises is
+    raised in the flow.
+    """
+
+    function: Callable[[], object | Awaitable[object]]
+
+
+@dataclass(frozen=True, slots=True)
+class Together:
+    """Ask for several flows to be run at once; answered with the list of their results, in order.
+
+    The first error ends the others and is raised in the flow.
+    """
+
+    flows: Sequence[Flow[Any]]
+
+
+Step = Send | Sleep | Call | Together
+Flow = Generator[Step, Any, T]
+
+
+def send(request: Request, seconds: float) -> Flow[Reply | Fault]:
+    """Exchange one request for a reply or a fault."""
+    return cast("Reply | Fault", (yield Send(request, seconds)))
+
+
+def together(flows: Sequence[Flow[T]]) -> Flow[list[T]]:
+    """Run flows at once and return their results in order."""
+    if len(flows) == 1:
+        return [(yield from flows[0])]
+    return cast("list[T]", (yield Together(flows)))

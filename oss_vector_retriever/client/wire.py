@@ -1,0 +1,209 @@
+"""JSON to values and back: the only place that knows how the service writes vectors.
+
+Hazards met here: reference engineering.md 2.3. No reply with a doubtful value gets past.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import math
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+from oss_vector_retriever.client.errors import ResponseError
+from oss_vector_retriever.client.models.messages import Reply
+from oss_vector_retriever.client.models.vector import Float32Array, Vector
+
+_HAS_ORJSON = importlib.util.find_spec("orjson") is not None
+_HAS_NUMPY = importlib.util.find_spec("numpy") is not None
+
+
+def parse_json(text: bytes) -> Any:
+    """Return the value of a JSON text.
+
+    Raises:
+        ValueError: it is not JSON, is nested too deep, or holds NaN or an infinite number.
+    """
+    if _HAS_ORJSON:
+        import orjson  # noqa: PLC0415 - absent outside CPython
+
+        return orjson.loads(text)
+    from pydantic_core import from_json  # noqa: PLC0415 - only without orjson
+
+    return from_json(text, allow_inf_nan=False)
+
+
+def dump_json(value: object) -> bytes:
+    """Return a value as compact JSON."""
+    if _HAS_ORJSON:
+        import orjson  # noqa: PLC0415 - absent outside CPython
+
+        return orjson.dumps(value, default=_plain, option=orjson.OPT_SERIALIZE_NUMPY)
+    return json.dumps(
+        value, default=_plain, ensure_ascii=False, allow_nan=False, separators=(",", ":")
+    ).encode()
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, Float32Array):
+        return _numbers(value)
+    if isinstance(value, Mapping):
+        return dict(value)
+    raise TypeError(f"a {type(value).__name__} cannot be written as JSON")
+
+
+_DOUBLE_ROUNDED = 0x15AE43FD
+_SIGNLESS = 0x7FFFFFFF
+
+
+def _numbers(data: Float32Array) -> object:
+    """Return what the JSON writer turns into numbers that read back as the same float32.
+
+    numpy gives the shortest text, half the size. Of all finite float32 values, one and its
+    negative (7.038531e-26) do not survive that text where the reader goes through double
+    precision; a vector that holds it is written in full.
+    """
+    if not (_HAS_NUMPY and _HAS_ORJSON):
+        return data.tolist()
+    import numpy as np  # noqa: PLC0415 - optional
+
+    view = data.numpy()
+    if ((view.view(np.uint32) & _SIGNLESS) == _DOUBLE_ROUNDED).any():
+        return data.tolist()
+    return view
+
+
+def reply_object(reply: Reply, operation: str) -> dict[str, Any]:
+    """Return the JSON object in a reply's body; an empty body is an empty object.
+
+    Raises:
+        ResponseError: the body is no JSON object.
+    """
+    if not reply.body.strip():
+        return {}
+    try:
+        value = parse_json(reply.body)
+    except ValueError:
+        raise _unreadable(reply, operation) from None
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        raise refuse(reply, operation, f"a JSON {type(value).__name__}, not an object")
+    return value
+
+
+def _unreadable(reply: Reply, operation: str) -> ResponseError:
+    kind = reply.headers.get("content-type", "no content type")[:80]
+    error = refuse(reply, operation, f"not whole JSON ({len(reply.body)} bytes, {kind})")
+    error.unreadable = True
+    return error
+
+
+def refuse(reply: Reply, operation: str, what: str) -> ResponseError:
+    """Return the error for a reply that breaks the service's promise."""
+    return ResponseError(
+        f"{operation}: the reply is {what}; nothing of it was used.",
+        reply.status,
+        reply.request_id,
+    )
+
+
+class VectorReader:
+    """Turn the `vectors` of one reply into checked values.
+
+    `requested` counts the keys that were asked for, and so may appear; None allows any, once.
+    `with_data` and `with_metadata` say what was asked for.
+    """
+
+    def __init__(
+        self,
+        reply: Reply,
+        operation: str,
+        requested: Mapping[str, int] | None = None,
+        *,
+        with_data: bool = False,
+        with_metadata: bool = False,
+    ) -> None:
+        self._reply = reply
+        self._operation = operation
+        self._requested = requested
+        self._with_data = with_data
+        self._with_metadata = with_metadata
+        self._booleans = with_data and (b"true" in reply.body or b"false" in reply.body)
+        self._dimension: int | None = None
+
+    def items(self, body: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """Return the objects under `vectors` with their keys checked; absent means none."""
+        items = body.get("vectors")
+        if items is None:
+            return []
+        if not isinstance(items, list):
+            raise self._refuse("without a list under 'vectors'")
+        seen: Counter[str] = Counter()
+        for item in items:
+            self._check_key(item, seen)
+        return items
+
+    def vectors(self, body: Mapping[str, Any]) -> list[Vector]:
+        """Return the vectors of a reply, in the service's order."""
+        return [
+            Vector(item["key"], self._data(item), self.metadata(item)) for item in self.items(body)
+        ]
+
+    def metadata(self, item: Mapping[str, Any]) -> dict[str, Any] | None:
+        """Return the metadata of one item: a dict where it was asked for, else None."""
+        if not self._with_metadata:
+            return None
+        metadata = item.get("metadata")
+        if metadata is None:
+            return {}
+        if not isinstance(metadata, dict):
+            raise self._refuse(f"with metadata of {item['key']!r} that is no object")
+        return metadata
+
+    def _check_key(self, item: object, seen: Counter[str]) -> None:
+        key = item.get("key") if isinstance(item, dict) else None
+        if not isinstance(key, str):
+            raise self._refuse("with a vector that has no key")
+        seen[key] += 1
+        allowed = 1 if self._requested is None else self._requested.get(key, 0)
+        if not allowed:
+            raise self._refuse(f"with the key {key!r}, which was not asked for")
+        if seen[key] > allowed:
+            raise self._refuse(f"with the key {key!r} more often than asked for")
+
+    def _data(self, item: Mapping[str, Any]) -> Float32Array | None:
+        if not self._with_data:
+            return None
+        data = item.get("data")
+        values = data.get("float32") if isinstance(data, dict) else None
+        if not isinstance(values, list) or not values:
+            raise self._refuse(f"without float32 data of {item['key']!r}")
+        self._check_dimension(item["key"], len(values))
+        return self._packed(item["key"], values)
+
+    def _check_dimension(self, key: str, dimension: int) -> None:
+        if self._dimension is None:
+            self._dimension = dimension
+        elif dimension != self._dimension:
+            raise self._refuse(
+                f"with vectors of {self._dimension} and, for {key!r}, {dimension} values"
+            )
+
+    def _packed(self, key: str, values: list[Any]) -> Float32Array:
+        # struct takes booleans for numbers; whether any can be here is known from the text
+        if self._booleans and any(type(value) is bool for value in values):
+            raise self._refuse(f"with a boolean in the data of {key!r}")
+        try:
+            packed = Float32Array(values)
+            finite = math.isfinite(sum(values))
+        except (TypeError, OverflowError):
+            raise self._refuse(f"with data of {key!r} that are not all float32 numbers") from None
+        if not finite:
+            raise self._refuse(f"with data of {key!r} that are not all finite")
+        return packed
+
+    def _refuse(self, what: str) -> ResponseError:
+        return refuse(self._reply, self._operation, what)

@@ -1,0 +1,34 @@
+"""Names that are loaded when first used, for the packages' front doors."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Mapping
+from typing import Any
+
+
+def lazily(
+    package: str, where: Mapping[str, str], extra: str | None = None
+) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
+    """Return the `__getattr__` and `__dir__` of a package whose names live in other modules.
+
+    Args:
+        package: the package's name.
+        where: for each public name the module that defines it.
+        extra: the extra to install when something that the module imports is absent.
+    """
+
+    def load(name: str) -> Any:
+        if name not in where:
+            raise AttributeError(f"module {package!r} has no attribute {name!r}")
+        try:
+            return getattr(importlib.import_module(where[name]), name)
+        except ModuleNotFoundError as error:
+            if extra is None or (error.name or "").startswith("oss_vector_retriever"):
+                raise
+            raise ImportError(
+                f'{package}.{name} needs {error.name}: pip install "oss-vector-retriever[{extra}]"',
+                name=error.name,
+            ) from error
+
+    return load, lambda: sorted(where)
