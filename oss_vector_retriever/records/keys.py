@@ -1,0 +1,69 @@
+"""A retriever's query string and the keys in it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+
+from pydantic_core import from_json
+
+from oss_vector_retriever.client.errors import InvalidRequestError
+
+_BLANK = " \t\r"
+_ADVICE = 'a key that begins with "[" goes into a JSON array, as in ["[draft] 1"]'
+
+
+def parse_keys(query: str) -> list[str]:
+    r"""Return the keys that a query names, in order, duplicates kept.
+
+    Two forms, and no guessing:
+        - a JSON array of strings, where the first character that is not blank is "[";
+        - else one key a line (LF or CRLF). Blanks (space, tab, CR) around a line go, blank lines
+          too; blanks, commas and everything else inside a line belong to the key.
+
+    An empty query names no key. A key that begins with "[" and stands first, that begins or ends
+    with a blank, or that holds a line feed needs the array: `query_of` writes it.
+
+    Raises:
+        InvalidRequestError: the query is not a string, or begins with "[" and is not a JSON array
+            of strings.
+    """
+    if not isinstance(query, str):
+        raise InvalidRequestError(f"a query of keys is a string, not {type(query).__name__}")
+    if query.lstrip(f"{_BLANK}\n").startswith("["):
+        return _array(query)
+    lines = (line.strip(_BLANK) for line in query.split("\n"))
+    return [line for line in lines if line]
+
+
+def query_of(keys: Iterable[str]) -> str:
+    """Return a query that names exactly these keys, always as a JSON array.
+
+    Raises:
+        InvalidRequestError: `keys` is one string, or holds something that is not a string.
+    """
+    if isinstance(keys, str):
+        raise InvalidRequestError("query_of takes several keys; put a single one into a list")
+    return json.dumps(_strings(keys), ensure_ascii=False)
+
+
+def _array(query: str) -> list[str]:
+    try:
+        loaded = from_json(query)
+    except (ValueError, TypeError) as error:
+        raise InvalidRequestError(
+            f'the query begins with "[" and is not a JSON array ({error}); {_ADVICE}'
+        ) from error
+    return _strings(loaded)
+
+
+def _strings(items: Iterable[object]) -> list[str]:
+    keys = []
+    for position, item in enumerate(items):
+        if not isinstance(item, str):
+            raise InvalidRequestError(
+                f"keys are strings, and the one at position {position} (counted from 0) "
+                f"is of type {type(item).__name__}"
+            )
+        keys.append(item)
+    return keys

@@ -1,0 +1,84 @@
+"""Records of LlamaIndex: a serialised node under `_node_content`.
+
+`node_to_metadata_dict` of llama-index-core writes them, and every LlamaIndex vector store with it:
+the user's metadata at the top level and again in the node, the ids of the source document under
+three bookkeeping names, "None" where there is none. Some stores write the text beside an emptied
+node.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from oss_vector_retriever.client.models.vector import Float32Array
+from oss_vector_retriever.records.errors import DecodeError
+from oss_vector_retriever.records.record import Record
+from oss_vector_retriever.records.values import add_fields_beside, as_object, load_object
+
+NODE_FIELD: Final = "_node_content"
+NODE_TYPE_FIELD: Final = "_node_type"
+
+_SOURCE_IDS = ("doc_id", "document_id", "ref_doc_id")
+_NO_SOURCE = "None"
+_SOURCE_RELATIONSHIP = "1"  # NodeRelationship.SOURCE
+
+
+def from_node(
+    key: str, stored: dict[str, Any], embedding: Float32Array | None, text_key: str | None
+) -> Record:
+    """Read a record that LlamaIndex wrote; the node wins over the fields beside it.
+
+    Bookkeeping goes: an id field that says "None" or repeats the source relationship.
+
+    Raises:
+        DecodeError: the node is not a JSON object, or its metadata or text has a wrong type.
+    """
+    node = load_object(stored[NODE_FIELD], key, NODE_FIELD)
+    if isinstance(node_type := stored.get(NODE_TYPE_FIELD), str):
+        node.setdefault("class_name", node_type)
+    node.pop("embedding", None)
+    own = node.pop("metadata", None)
+    metadata = {} if own is None else as_object(own, key, f"{NODE_FIELD}.metadata")
+    text, used = _text_beside(_text_inside(node, key), stored, metadata, text_key)
+    skipped = {NODE_FIELD, NODE_TYPE_FIELD, *used, *_bookkeeping(stored, node)}
+    return Record(
+        key, text, add_fields_beside(metadata, stored, skipped), embedding, node, "llama_index"
+    )
+
+
+def _text_inside(node: dict[str, Any], key: str) -> str:
+    """Return the node's text: `text`, or that of `text_resource` (Node and Document)."""
+    resource = node.get("text_resource")
+    for field, text in (
+        ("text", node.get("text")),
+        ("text_resource.text", resource.get("text") if isinstance(resource, dict) else None),
+    ):
+        if text is not None and not isinstance(text, str):
+            raise DecodeError(key, f"{NODE_FIELD}.{field}", "it is not a string")
+        if text:
+            return text
+    return ""
+
+
+def _text_beside(
+    text: str, stored: dict[str, Any], metadata: dict[str, Any], text_key: str | None
+) -> tuple[str, set[str]]:
+    """Return the text, taken from beside an emptied node, and the fields that only repeat it."""
+    used = set()
+    for name in (text_key, "text", "content"):
+        beside = stored.get(name) if name and name not in metadata else None
+        if name and beside and isinstance(beside, str) and text in ("", beside):
+            text = beside
+            used.add(name)
+    return text, used
+
+
+def _bookkeeping(stored: dict[str, Any], node: dict[str, Any]) -> list[str]:
+    known = (_NO_SOURCE, _source_id(node))
+    return [name for name in _SOURCE_IDS if stored.get(name) in known]
+
+
+def _source_id(node: dict[str, Any]) -> object:
+    relationships = node.get("relationships")
+    source = relationships.get(_SOURCE_RELATIONSHIP) if isinstance(relationships, dict) else None
+    return source.get("node_id") if isinstance(source, dict) else None

@@ -1,0 +1,127 @@
+"""`Record`: what one stored vector means to a framework, whoever wrote it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal, TypeVar
+
+from oss_vector_retriever.client.models.vector import Float32Array
+
+Source = Literal[
+    "envelope",
+    "llama_index",
+    "embed_cli",
+    "langchain",
+    "text_key",
+    "text",
+    "content",
+    "empty",
+    "raw",
+]
+
+EMBED_LOCATION: Final = "OSSVECTORS-EMBED-SRC-LOCATION"
+EMBED_CONTENT_TYPE: Final = "OSSVECTORS-EMBED-SRC-CONTENT-TYPE"
+EMBED_INDEX: Final = "OSSVECTORS-EMBED-SRC-INDEX"
+EMBED_START: Final = "OSSVECTORS-EMBED-START-SEC"
+EMBED_END: Final = "OSSVECTORS-EMBED-END-SEC"
+EMBED_TYPE: Final = "OSSVECTORS-EMBED-TYPE"
+
+_MOST_TEXT = 60
+_Number = TypeVar("_Number", int, float)
+
+
+@dataclass(frozen=True, slots=True)
+class Media:
+    """Say where the source of a record of `oss-vectors-embed` lies.
+
+    Attributes:
+        locations: paths or URLs of the source; several where one vector stands for many images.
+        content_type: such as `TEXT`, `IMAGE`, `VIDEO`, `MULTI-IMAGES`, or None.
+        index: line of the source file, counted from 0, or None.
+        start_seconds: where the clip begins in its video, or None.
+        end_seconds: where the clip ends, or None.
+        embedding_type: the model's own name of the kind of embedding, or None.
+    """
+
+    locations: tuple[str, ...] = ()
+    content_type: str | None = None
+    index: int | None = None
+    start_seconds: float | None = None
+    end_seconds: float | None = None
+    embedding_type: str | None = None
+
+    @property
+    def location(self) -> str | None:
+        """Return the first location, or None."""
+        return self.locations[0] if self.locations else None
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Record:
+    """Hold one decoded record; nothing in it is shared with the vector or another record.
+
+    Attributes:
+        key: the vector's key; always the id, whatever the record says of itself.
+        text: the text, empty where the record holds none.
+        metadata: the user's metadata, without text, bookkeeping and embedding.
+        embedding: packed float32, shape (dimension,), read-only; None where it was not asked for.
+        node: a framework's own serialised object with its class name and relationships. Of a
+            `_node_content` it lacks `metadata` and `embedding`, which stand here; `key` and `text`
+            here are the ones that count. None where the record holds no such object.
+        source: the rung of the ladder that decoded the record.
+    """
+
+    key: str
+    text: str = ""
+    metadata: dict[str, Any] = field(default_factory=dict)
+    embedding: Float32Array | None = None
+    node: dict[str, Any] | None = None
+    source: Source = "empty"
+
+    @property
+    def media(self) -> Media | None:
+        """Return where the source lies, of a record that `oss-vectors-embed` wrote; else None.
+
+        It is read from the metadata, where the tool's fields stay under their own names.
+        """
+        known = EMBED_LOCATION in self.metadata or EMBED_CONTENT_TYPE in self.metadata
+        return _media(self.metadata) if known else None
+
+    def __repr__(self) -> str:
+        text = repr(self.text[:_MOST_TEXT])
+        more = f"... {len(self.text)} characters" if len(self.text) > _MOST_TEXT else ""
+        parts = [repr(self.key), f"text={text}{more}", f"metadata={sorted(self.metadata)}"]
+        if self.embedding is not None:
+            parts.append(f"embedding={self.embedding!r}")
+        if self.node is not None:
+            parts.append(f"node={self.node.get('class_name', 'dict')}")
+        return f"Record({', '.join(parts)}, source={self.source!r})"
+
+
+def _media(metadata: Mapping[str, Any]) -> Media:
+    return Media(
+        locations=_locations(metadata.get(EMBED_LOCATION)),
+        content_type=_string(metadata.get(EMBED_CONTENT_TYPE)),
+        index=_number(int, metadata.get(EMBED_INDEX)),
+        start_seconds=_number(float, metadata.get(EMBED_START)),
+        end_seconds=_number(float, metadata.get(EMBED_END)),
+        embedding_type=_string(metadata.get(EMBED_TYPE)),
+    )
+
+
+def _locations(value: object) -> tuple[str, ...]:
+    values = value if isinstance(value, list) else [value]
+    return tuple(item for item in values if isinstance(item, str) and item)
+
+
+def _string(value: object) -> str | None:
+    return value if isinstance(value, str) and value else None
+
+
+def _number(kind: Callable[[Any], _Number], value: object) -> _Number | None:
+    """Return the number, which the tool writes as a number or a string; None for anything else."""
+    try:
+        return kind(value)
+    except (TypeError, ValueError, OverflowError):
+        return None
