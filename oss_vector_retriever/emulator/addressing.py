@@ -1,0 +1,90 @@
+"""Which bucket, account and region a request is for: by host name or by path.
+
+Accepted (reference section 2): the region host, the bucket host, public and internal; a bucket
+label in front of any other host, as the official Python SDK writes it; and the path style of the
+Go SDK, `/{bucket}/?op`, where the account is that of the access key.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from urllib.parse import unquote
+
+from oss_vector_retriever.client.models.messages import Request
+
+_DOMAIN = ".oss-vectors.aliyuncs.com"
+_INTERNAL = "-internal"
+_BUCKET_LABEL = re.compile(r"(?P<bucket>.+)-(?P<account>[0-9]+)")
+_ABSOLUTE = re.compile(rb"https?://[^/?#]*", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Say what a request is for.
+
+    Attributes:
+        host: as the client wrote it.
+        region: as the host name says, or None.
+        account: as the host name says, or None.
+        bucket: the bucket's name, or None for the region as a whole.
+        rest: what the path holds beyond the bucket; vector buckets have nothing there.
+    """
+
+    host: str
+    region: str | None = None
+    account: str | None = None
+    bucket: str | None = None
+    rest: str = ""
+
+
+def resolve(request: Request) -> Address:
+    """Return what a request is for, from its host and path."""
+    host = host_of(request)
+    name = _without_port(host)
+    region, label = _region_and_label(name)
+    match = _BUCKET_LABEL.fullmatch(label)
+    path = unquote(request.path).lstrip("/")
+    if match and (region or not path):
+        return Address(host, region, match["account"], match["bucket"], path)
+    if region and label:
+        return Address(host, region, "", label, path)
+    bucket, _, rest = path.partition("/")
+    return Address(host, region, None, bucket or None, rest)
+
+
+def host_of(request: Request) -> str:
+    """Return the host as the client wrote it, with its port: the origin's, else the header's."""
+    _, _, host = request.origin.partition("://")
+    return host or request.headers.get("host", "")
+
+
+def _without_port(host: str) -> str:
+    return re.sub(r":[0-9]*$", "", host).rstrip(".").lower()
+
+
+def _region_and_label(name: str) -> tuple[str | None, str]:
+    """Split a host name into the region and the bucket label, where it has them."""
+    if name.endswith(_DOMAIN):
+        label, _, region = name.removesuffix(_DOMAIN).rpartition(".")
+        return region.removesuffix(_INTERNAL), label
+    label, dot, _ = name.partition(".")
+    return None, label if dot else ""
+
+
+def split_target(target: bytes) -> tuple[str | None, str, str]:
+    """Return (origin or None, path, query) of a request target in origin or absolute form."""
+    match = _ABSOLUTE.match(target)
+    origin = match[0].decode("latin-1") if match else None
+    path, _, query = target[match.end() if match else 0 :].partition(b"?")
+    return origin, path.decode("latin-1") or "/", query.decode("latin-1")
+
+
+def parameters(query: str) -> dict[str, str]:
+    """Return the decoded query parameters; one without `=` has an empty value."""
+    pairs = (part.partition("=") for part in query.split("&") if part)
+    return {_decode(name): _decode(value) for name, _, value in pairs}
+
+
+def _decode(text: str) -> str:
+    return unquote(text.replace("+", "%20"))

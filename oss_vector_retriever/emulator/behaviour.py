@@ -1,0 +1,50 @@
+"""`Behaviour`: named switches for what the service does not document."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+Order = Literal["request", "storage", "shuffled"]
+Duplicates = Literal["once", "each"]
+FloatText = Literal["shortest", "double"]
+
+
+@dataclass(frozen=True, slots=True)
+class Behaviour:
+    """Choose among the behaviours that the documentation leaves open.
+
+    Attributes:
+        order: of the vectors in a GetVectors reply (section 4.1: not documented).
+        seed: of the shuffle, where `order` is "shuffled".
+        duplicates: whether a key asked for twice comes back once or each time (section 4.1).
+        float_text: `0.1`, or all digits of the float32 as a double, `0.10000000149011612`
+            (section 4.1).
+        omit_empty_vectors: leave `vectors` out of a reply that has none (section 4.1).
+        show_empty_metadata: answer `{}` for a vector stored without metadata (section 4.1).
+        strings_only: refuse numbers and booleans in metadata (section 5.1).
+        ignore_non_filterable: let a filter on a non-filterable key match nothing, instead of
+            refusing it (section 5.2).
+        filter_shorthand: take `{"field": "value"}` as `$eq` (section 5.2).
+        index_creation_seconds: how long a new index stays `creating` (section 7.1).
+        query_delay_seconds: how long a written vector stays unseen by QueryVectors (section 4.2).
+    """
+
+    order: Order = "request"
+    seed: int | None = None
+    duplicates: Duplicates = "once"
+    float_text: FloatText = "shortest"
+    omit_empty_vectors: bool = False
+    show_empty_metadata: bool = False
+    strings_only: bool = False
+    ignore_non_filterable: bool = False
+    filter_shorthand: bool = True
+    index_creation_seconds: float = 0.0
+    query_delay_seconds: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.order not in get_args(Order) or self.duplicates not in get_args(Duplicates):
+            raise ValueError(f"order must be of {Order}, duplicates of {Duplicates}")
+
+
+DEFAULT_BEHAVIOUR = Behaviour()

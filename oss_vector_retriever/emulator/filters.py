@@ -1,0 +1,190 @@
+"""Metadata filters: `parse_filter` checks one, `Filter.matches` evaluates it.
+
+Grammar and limits: reference section 5.2. Where that is silent: a negation (`$ne`, `$nin`) is true
+of a missing field, as in MongoDB; `$in` is true of an array that shares any element; several
+fields in one object, and several operators under one field, must all hold. A boolean equals no
+number. An item, of which 1,024 are allowed, is an operator or an element of `$in` and `$nin`.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from oss_vector_retriever.client.models.limits import DEFAULT_LIMITS, Limits
+from oss_vector_retriever.emulator import json_text
+
+Test = Callable[[Mapping[str, Any]], bool]
+_MISSING = object()
+_ORDERINGS: dict[str, Callable[[Any, Any], bool]] = {
+    "$gt": operator.gt,
+    "$gte": operator.ge,
+    "$lt": operator.lt,
+    "$lte": operator.le,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """Hold a checked filter.
+
+    Attributes:
+        fields: the metadata keys that the filter looks at.
+    """
+
+    test: Test
+    fields: frozenset[str]
+
+    def matches(self, metadata: Mapping[str, Any]) -> bool:
+        """Tell whether the metadata of a vector passes."""
+        return self.test(metadata)
+
+
+def parse_filter(
+    value: object, limits: Limits = DEFAULT_LIMITS, *, shorthand: bool = True
+) -> Filter:
+    """Check a filter and make it ready to evaluate; the empty filter passes everything.
+
+    Args:
+        value: parsed JSON.
+        limits: bytes, items and depth that are allowed.
+        shorthand: take `{"field": value}` as `{"field": {"$eq": value}}`.
+
+    Raises:
+        ValueError: the filter breaks a rule, with the reason.
+    """
+    if not isinstance(value, dict):
+        raise ValueError("must be an object")  # noqa: TRY004 - one kind for all
+    if value == {}:
+        return Filter(_always, frozenset())
+    parser = _Parser(limits, shorthand)
+    test = parser.conditions(value, 1)
+    size = len(json_text.dumps(value))
+    if size > limits.filter_bytes:
+        raise ValueError(f"has {size} bytes; at most {limits.filter_bytes} are allowed")
+    return Filter(test, frozenset(parser.fields))
+
+
+class _Parser:
+    def __init__(self, limits: Limits, shorthand: bool) -> None:
+        self._limits = limits
+        self._shorthand = shorthand
+        self._items = 0
+        self.fields: set[str] = set()
+
+    def conditions(self, value: object, depth: int) -> Test:
+        """Return the test of one object: all its members must hold."""
+        if not isinstance(value, dict) or not value:
+            raise ValueError("holds a condition that is not an object with members")
+        if depth > self._limits.filter_depth:
+            raise ValueError(f"is nested deeper than {self._limits.filter_depth}")
+        tests = [self._member(name, operand, depth) for name, operand in value.items()]
+        return _all(tests)
+
+    def _member(self, name: str, operand: object, depth: int) -> Test:
+        if name in ("$and", "$or"):
+            return self._logical(name, operand, depth)
+        if name.startswith("$"):
+            raise ValueError(f"does not know {name!r} in this place")
+        self.fields.add(name)
+        if isinstance(operand, dict):
+            if not operand:
+                raise ValueError(f"has no operator for {name!r}")
+            return _all([self._comparison(name, op, x) for op, x in operand.items()])
+        if not self._shorthand:
+            raise ValueError(f"must give an operator for {name!r}")
+        return self._comparison(name, "$eq", operand)
+
+    def _logical(self, name: str, operand: object, depth: int) -> Test:
+        self._count(1)
+        if not isinstance(operand, list) or not operand:
+            raise ValueError(f"must give {name} an array that is not empty")
+        tests = [self.conditions(item, depth + 1) for item in operand]
+        return _all(tests) if name == "$and" else _any(tests)
+
+    def _comparison(self, name: str, op: str, operand: object) -> Test:
+        self._count(len(operand) if isinstance(operand, list) else 1)
+        if op in _ORDERINGS:
+            return _ordering(name, _ORDERINGS[op], _number(op, operand))
+        if op in ("$eq", "$ne"):
+            test = _equality(name, [_primitive(op, operand)])
+            return test if op == "$eq" else _not(test)
+        if op in ("$in", "$nin"):
+            test = _equality(name, _primitives(op, operand))
+            return test if op == "$in" else _not(test)
+        if op == "$exists":
+            return _existence(name, operand)
+        raise ValueError(f"does not know the operator {op!r}")
+
+    def _count(self, more: int) -> None:
+        self._items += more
+        if self._items > self._limits.filter_items:
+            raise ValueError(f"has more than {self._limits.filter_items} items")
+
+
+def _primitive(op: str, value: object) -> str | float | bool:
+    if isinstance(value, str | bool | int | float):
+        return value
+    raise ValueError(f"must compare by {op} with a string, a number or a boolean")
+
+
+def _primitives(op: str, value: object) -> list[str | float | bool]:
+    if not isinstance(value, list) or not value:
+        raise ValueError(f"must give {op} an array that is not empty")
+    return [_primitive(op, item) for item in value]
+
+
+def _number(op: str, value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ValueError(f"must compare by {op} with a number")  # noqa: TRY004 - one kind for all
+    return value
+
+
+def _distinct(value: object) -> tuple[bool, object]:
+    """Return what to compare: to Python alone, true would equal 1."""
+    return isinstance(value, bool), value
+
+
+def _equality(name: str, operands: list[str | float | bool]) -> Test:
+    wanted = {_distinct(operand) for operand in operands}
+
+    def test(metadata: Mapping[str, Any]) -> bool:
+        stored = metadata.get(name, _MISSING)
+        if isinstance(stored, list):
+            return any(_distinct(item) in wanted for item in stored)
+        return _distinct(stored) in wanted
+
+    return test
+
+
+def _ordering(name: str, compare: Callable[[Any, Any], bool], operand: float) -> Test:
+    def test(metadata: Mapping[str, Any]) -> bool:
+        stored = metadata.get(name)
+        comparable = isinstance(stored, int | float) and not isinstance(stored, bool)
+        return comparable and compare(stored, operand)
+
+    return test
+
+
+def _existence(name: str, operand: object) -> Test:
+    if not isinstance(operand, bool):
+        raise ValueError("must give $exists true or false")  # noqa: TRY004 - one kind for all
+    return lambda metadata: (name in metadata) is operand
+
+
+def _not(test: Test) -> Test:
+    return lambda metadata: not test(metadata)
+
+
+def _all(tests: list[Test]) -> Test:
+    return tests[0] if len(tests) == 1 else lambda metadata: all(t(metadata) for t in tests)
+
+
+def _any(tests: list[Test]) -> Test:
+    return tests[0] if len(tests) == 1 else lambda metadata: any(t(metadata) for t in tests)
+
+
+def _always(_: Mapping[str, Any]) -> bool:
+    return True

@@ -1,0 +1,87 @@
+"""JSON as strictly as the wire deserves: no NaN, no doubled member, no bottomless nesting."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import orjson
+
+from oss_vector_retriever.emulator.refusals import Refusal
+
+_ESCAPED_COLON = b"\\u003"  # its last digit may be a or A
+_NUMBERS = (float, int)
+
+
+def parse_object(body: bytes) -> dict[str, Any]:
+    """Return the JSON object in a request body.
+
+    Raises:
+        Refusal: MalformedJson for anything but one well-formed object with distinct members.
+    """
+    try:
+        parsed = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise Refusal("MalformedJson", f"At position {error.pos}.") from None
+    if not isinstance(parsed, dict):
+        raise Refusal("MalformedJson", "The body must be a JSON object.")
+    if _may_repeat_members(body, parsed) and _repeats_members(body):
+        raise Refusal("MalformedJson", "An object names a member twice.")
+    return parsed
+
+
+def _may_repeat_members(body: bytes, parsed: object) -> bool:
+    """Compare the colons written with those the parsed value needs: a lost member loses some.
+
+    A parser with a hook for pairs is ten times slower on a body of floats.
+    """
+    return body.count(b":") != _colons(parsed) or (b"\\" in body and _ESCAPED_COLON in body)
+
+
+def _colons(value: object) -> int:
+    """Count the colons that a value's JSON text holds; lists of numbers are passed over."""
+    count, pending = 0, [value]
+    while pending:
+        item = pending.pop()
+        if isinstance(item, str):
+            count += item.count(":")
+        elif isinstance(item, dict):
+            count += len(item) + sum(name.count(":") for name in item)
+            pending.extend(item.values())
+        elif isinstance(item, list) and item and type(item[0]) not in _NUMBERS:
+            pending.extend(item)
+    return count
+
+
+def _repeats_members(body: bytes) -> bool:
+    try:
+        json.loads(body, object_pairs_hook=_distinct)
+    except (_RepeatedMemberError, RecursionError):
+        return True
+    return False
+
+
+class _RepeatedMemberError(ValueError):
+    pass
+
+
+def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        raise _RepeatedMemberError
+    return members
+
+
+def dumps(value: object) -> bytes:
+    """Return compact JSON text, UTF-8; packed float32 arrays of numpy are written in short form."""
+    return orjson.dumps(value, option=orjson.OPT_SERIALIZE_NUMPY)
+
+
+def loads(text: str | bytes) -> Any:
+    """Return the value of JSON text that this package wrote."""
+    return orjson.loads(text)
+
+
+def fragment(text: str) -> orjson.Fragment:
+    """Mark JSON text to be written as it stands."""
+    return orjson.Fragment(text)

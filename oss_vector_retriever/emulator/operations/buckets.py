@@ -1,0 +1,88 @@
+"""Put, get, list and delete of vector buckets; reference section 8."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from oss_vector_retriever.emulator.operations.call import Answer, Call, iso_time
+from oss_vector_retriever.emulator.refusals import Refusal
+from oss_vector_retriever.emulator.storage import buckets as table
+from oss_vector_retriever.emulator.storage.buckets import Bucket
+
+_NAME = re.compile(r"[a-z0-9]([a-z0-9-]{1,30})[a-z0-9]")
+
+
+def is_bucket_name(name: str) -> bool:
+    """Tell whether a name keeps the rule: 3 to 32 of a-z, 0-9 and `-`, no `-` at either end."""
+    return _NAME.fullmatch(name) is not None
+
+
+def put_vector_bucket(call: Call) -> Answer:
+    """Make a bucket."""
+    name = call.address.bucket or ""
+    if not is_bucket_name(name):
+        raise Refusal("InvalidBucketName")
+    group = call.request.headers.get("x-oss-resource-group-id")
+    with call.database.write() as db:
+        if table.find(db, call.place, name) is not None:
+            raise Refusal("BucketAlreadyExists", members={"BucketName": name})
+        if table.count(db, call.place) >= call.limits.buckets_per_region:
+            raise Refusal("TooManyBuckets")
+        table.create(db, call.place, name, call.milliseconds, group)
+    return Answer(headers={"location": f"/{name}"})
+
+
+def get_vector_bucket(call: Call) -> Answer:
+    """Return a bucket's description."""
+    return Answer({"BucketInfo": _describe(call.bucket)})
+
+
+def list_vector_buckets(call: Call) -> Answer:
+    """Return a page of the caller's buckets in alphabetical order."""
+    prefix, marker = call.query.get("prefix", ""), call.query.get("marker", "")
+    most = _max_keys(call)
+    with call.database.read() as db:
+        found = table.page(db, call.place, prefix=prefix, after=marker, most=most + 1)
+    listed: dict[str, Any] = {"Buckets": [_describe(bucket) for bucket in found[:most]]}
+    if len(found) > most:
+        listed |= {
+            "Prefix": prefix,
+            "Marker": marker,
+            "MaxKeys": most,
+            "IsTruncated": True,
+            "NextMarker": found[most - 1].name,
+        }
+    return Answer({"ListAllMyBucketsResult": listed})
+
+
+def _max_keys(call: Call) -> int:
+    given = call.query.get("max-keys")
+    if given is None:
+        return call.limits.bucket_list_page_default
+    most = call.limits.bucket_list_page
+    if not re.fullmatch(r"[0-9]{1,4}", given) or not 1 <= int(given) <= most:
+        raise Refusal("InvalidArgument", f"max-keys must be an integer from 1 to {most}.")
+    return int(given)
+
+
+def delete_vector_bucket(call: Call) -> Answer:
+    """Delete a bucket that holds no index."""
+    with call.database.write() as db:
+        if not table.delete(db, call.bucket.id):
+            raise Refusal("BucketNotEmpty", members={"BucketName": call.bucket.name})
+    return Answer()
+
+
+def _describe(bucket: Bucket) -> dict[str, Any]:
+    shown = {
+        "Name": bucket.arn,
+        "Location": f"oss-{bucket.region}",
+        "Region": bucket.region,
+        "CreationDate": iso_time(bucket.created),
+        "ExtranetEndpoint": f"{bucket.region}.oss-vectors.aliyuncs.com",
+        "IntranetEndpoint": f"{bucket.region}-internal.oss-vectors.aliyuncs.com",
+    }
+    if bucket.resource_group:
+        shown["ResourceGroupId"] = bucket.resource_group
+    return shown

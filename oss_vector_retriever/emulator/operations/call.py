@@ -1,0 +1,185 @@
+"""`Call`: everything an operation may look at, and `Answer`, what it gives back."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from oss_vector_retriever.client.models.limits import Limits
+from oss_vector_retriever.client.models.messages import Request
+from oss_vector_retriever.emulator import filters, json_text
+from oss_vector_retriever.emulator.accounts import AccessKey
+from oss_vector_retriever.emulator.addressing import Address, parameters
+from oss_vector_retriever.emulator.behaviour import Behaviour
+from oss_vector_retriever.emulator.parameters import Parameters
+from oss_vector_retriever.emulator.refusals import Refusal, invalid
+from oss_vector_retriever.emulator.storage import buckets, indexes
+from oss_vector_retriever.emulator.storage.buckets import Bucket, Place
+from oss_vector_retriever.emulator.storage.database import Database
+from oss_vector_retriever.emulator.storage.indexes import Index
+
+if TYPE_CHECKING:
+    from oss_vector_retriever.emulator.search import Search
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Hold what an operation answers: a JSON value, JSON text that is ready, or nothing."""
+
+    value: Any = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+    ready: bytes | None = None
+
+    @property
+    def body(self) -> bytes:
+        """Return the JSON text, or nothing."""
+        if self.ready is not None:
+            return self.ready
+        return b"" if self.value is None else json_text.dumps(self.value)
+
+
+@dataclass(frozen=True, slots=True)
+class Core:
+    """Hold what all calls of one service share."""
+
+    database: Database
+    limits: Limits
+    behaviour: Behaviour
+    region: str
+    search: Callable[[], Search]
+
+
+@dataclass(frozen=True)
+class Call:
+    """Hold one authenticated request.
+
+    Attributes:
+        core: what all calls of the service share.
+        request: as it came.
+        address: what it is for.
+        key: who sent it.
+        now: the service's time.
+        body_may_be_empty: take no body as an empty object (section 3).
+    """
+
+    core: Core
+    request: Request
+    address: Address
+    key: AccessKey
+    now: datetime
+    body_may_be_empty: bool
+
+    @property
+    def limits(self) -> Limits:
+        """Return the service's limits."""
+        return self.core.limits
+
+    @property
+    def behaviour(self) -> Behaviour:
+        """Return the service's switches."""
+        return self.core.behaviour
+
+    @property
+    def database(self) -> Database:
+        """Return the service's database."""
+        return self.core.database
+
+    @property
+    def milliseconds(self) -> int:
+        """Return the time in milliseconds since 1970."""
+        return int(self.now.timestamp() * 1000)
+
+    @property
+    def account(self) -> str:
+        """Return the account that the bucket belongs to, or would."""
+        return self.key.account_id if self.address.account is None else self.address.account
+
+    @property
+    def region(self) -> str:
+        """Return the region that the request is for."""
+        return self.address.region or self.core.region
+
+    @property
+    def place(self) -> Place:
+        """Return whose buckets the request is about, and where."""
+        return Place(self.account, self.region)
+
+    @cached_property
+    def found_bucket(self) -> Bucket | None:
+        """Return the bucket, or None where there is none."""
+        if self.address.bucket is None:
+            return None
+        with self.database.read() as db:
+            return buckets.find(db, self.place, self.address.bucket)
+
+    @property
+    def bucket(self) -> Bucket:
+        """Return the bucket.
+
+        Raises:
+            Refusal: NoSuchBucket.
+        """
+        if self.found_bucket is None:
+            name = self.address.bucket or ""
+            raise Refusal("NoSuchBucket", members={"BucketName": name})
+        return self.found_bucket
+
+    @cached_property
+    def members(self) -> dict[str, Any]:
+        """Return the members of the body's JSON object.
+
+        Raises:
+            Refusal: MalformedJson.
+        """
+        if self.body_may_be_empty and not self.request.body:
+            return {}
+        return json_text.parse_object(self.request.body)
+
+    @cached_property
+    def parameters(self) -> Parameters:
+        """Return typed access to the body's members."""
+        return Parameters(self.members, self.limits)
+
+    @cached_property
+    def query(self) -> dict[str, str]:
+        """Return the decoded query parameters."""
+        return parameters(self.request.query)
+
+    def index(self, db: sqlite3.Connection, name: str) -> Index:
+        """Return an index of the bucket.
+
+        Raises:
+            Refusal: NoSuchVectorIndex.
+        """
+        index = indexes.find(db, self.bucket.id, name)
+        if index is None:
+            raise Refusal("NoSuchVectorIndex")
+        return index
+
+    def filter(self) -> filters.Filter | None:
+        """Return the request's filter, checked for form (section 5.2), or None."""
+        value = self.parameters.get("filter")
+        if value is None:
+            return None
+        try:
+            return filters.parse_filter(
+                value, self.limits, shorthand=self.behaviour.filter_shorthand
+            )
+        except ValueError as error:
+            raise invalid(f"filter {error}.") from None
+
+    def check_filterable(self, index: Index, chosen: filters.Filter | None) -> None:
+        """Refuse a filter that looks at a non-filterable key (section 5.2)."""
+        hidden = sorted(set(index.non_filterable) & (chosen.fields if chosen else set()))
+        if hidden and not self.behaviour.ignore_non_filterable:
+            raise invalid(f"filter must not use the non-filterable key {hidden[0]!r}.")
+
+
+def iso_time(milliseconds: int) -> str:
+    """Return `2025-04-17T10:56:21.000Z`."""
+    moment = datetime.fromtimestamp(milliseconds / 1000, UTC)
+    return f"{moment:%Y-%m-%dT%H:%M:%S}.{milliseconds % 1000:03}Z"

@@ -1,0 +1,124 @@
+"""Which request asks for which operation; reference section 1."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from oss_vector_retriever.emulator.operations import (
+    bucket_settings,
+    buckets,
+    indexes,
+    listing,
+    query,
+    vectors,
+)
+from oss_vector_retriever.emulator.operations.call import Answer, Call
+from oss_vector_retriever.emulator.refusals import Refusal
+
+Level = Literal["region", "bucket", "index", "vectors"]
+_LIST_PARAMETERS = frozenset({"prefix", "marker", "max-keys"})
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """Say how an operation is asked for and run.
+
+    Attributes:
+        name: as the API and its policies name it.
+        method: the HTTP method.
+        query: the query key that chooses it, or the empty string.
+        run: what answers it.
+        level: what it is about, which decides the resource that policies see.
+        status: of success.
+    """
+
+    name: str
+    method: str
+    query: str
+    run: Callable[[Call], Answer]
+    level: Level
+    status: int = 200
+
+    @property
+    def needs_bucket(self) -> bool:
+        """Tell whether the bucket must exist."""
+        return self.level != "region" and self.name != "PutVectorBucket"
+
+    @property
+    def body_may_be_empty(self) -> bool:
+        """Tell whether no body stands for an empty object (section 3)."""
+        return self.name == "ListVectorIndexes"
+
+
+def _fusion(_: Call) -> Answer:
+    raise Refusal("NotImplemented", "Fusion mode is not part of this emulator.")
+
+
+OPERATIONS = (
+    Operation("ListVectorBuckets", "GET", "", buckets.list_vector_buckets, "region"),
+    Operation("PutVectorBucket", "PUT", "", buckets.put_vector_bucket, "bucket"),
+    Operation("DeleteVectorBucket", "DELETE", "", buckets.delete_vector_bucket, "bucket", 204),
+    Operation("GetVectorBucket", "GET", "bucketInfo", buckets.get_vector_bucket, "bucket"),
+    Operation("PutBucketPolicy", "PUT", "policy", bucket_settings.put_bucket_policy, "bucket"),
+    Operation("GetBucketPolicy", "GET", "policy", bucket_settings.get_bucket_policy, "bucket"),
+    Operation(
+        "DeleteBucketPolicy",
+        "DELETE",
+        "policy",
+        bucket_settings.delete_bucket_policy,
+        "bucket",
+        204,
+    ),
+    Operation("PutBucketLogging", "PUT", "logging", bucket_settings.put_bucket_logging, "bucket"),
+    Operation("GetBucketLogging", "GET", "logging", bucket_settings.get_bucket_logging, "bucket"),
+    Operation(
+        "DeleteBucketLogging",
+        "DELETE",
+        "logging",
+        bucket_settings.delete_bucket_logging,
+        "bucket",
+        204,
+    ),
+    Operation("PutVectorIndex", "POST", "putVectorIndex", indexes.put_vector_index, "index"),
+    Operation("GetVectorIndex", "POST", "getVectorIndex", indexes.get_vector_index, "index"),
+    Operation(
+        "ListVectorIndexes", "POST", "listVectorIndexes", indexes.list_vector_indexes, "bucket"
+    ),
+    Operation(
+        "DeleteVectorIndex", "POST", "deleteVectorIndex", indexes.delete_vector_index, "index", 204
+    ),
+    Operation("PutVectors", "POST", "putVectors", vectors.put_vectors, "vectors"),
+    Operation("GetVectors", "POST", "getVectors", vectors.get_vectors, "vectors"),
+    Operation("ListVectors", "POST", "listVectors", listing.list_vectors, "vectors"),
+    Operation("QueryVectors", "POST", "queryVectors", query.query_vectors, "vectors"),
+    Operation("DeleteVectors", "POST", "deleteVectors", vectors.delete_vectors, "vectors", 204),
+    Operation("PutVectorIndexFusion", "POST", "putVectorIndexFusion", _fusion, "index"),
+    Operation("QueryVectorsFusion", "POST", "queryVectorsFusion", _fusion, "vectors"),
+)
+_BY_REQUEST = {(operation.method, operation.query): operation for operation in OPERATIONS}
+_CHOOSING = frozenset(operation.query for operation in OPERATIONS if operation.query)
+
+
+def select(method: str, query: Mapping[str, str], *, has_bucket: bool) -> Operation:
+    """Return the operation that a request asks for; `?op` and `?op=` are the same (section 1).
+
+    Raises:
+        Refusal: MethodNotAllowed where there is no such operation, InvalidArgument where the query
+            names two.
+    """
+    chosen = [name for name in query if name in _CHOOSING]
+    if len(chosen) > 1:
+        raise Refusal("InvalidArgument", f"The query names {chosen[0]} and {chosen[1]}.")
+    operation = _BY_REQUEST.get((method, chosen[0] if chosen else ""))
+    if operation is None or (operation.level != "region") != has_bucket:
+        raise Refusal("MethodNotAllowed")
+    # DELETE /?unheardOf must not delete the bucket.
+    if not chosen and any(not _is_harmless(name) for name in query):
+        raise Refusal("MethodNotAllowed")
+    return operation
+
+
+def _is_harmless(name: str) -> bool:
+    return name in _LIST_PARAMETERS or name.startswith("x-oss-")

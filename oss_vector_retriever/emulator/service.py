@@ -1,0 +1,188 @@
+"""`Service`: an OSS Vectors service in one process, from a request to a reply, without a socket.
+
+Order of refusals: size of the body, authentication, operation, authorisation by policy,
+NoSuchBucket (which is known to come before the parameters, section 6), MalformedJson, the form of
+the parameters, NoSuchVectorIndex, then what only the index can tell, such as the dimension.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import lru_cache
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Self, Unpack
+
+from oss_vector_retriever.client.models.messages import Reply, Request
+from oss_vector_retriever.emulator import addressing, policy, replies
+from oss_vector_retriever.emulator.accounts import KeyRing
+from oss_vector_retriever.emulator.authentication import Authenticator
+from oss_vector_retriever.emulator.operations.buckets import is_bucket_name
+from oss_vector_retriever.emulator.operations.call import Call, Core
+from oss_vector_retriever.emulator.operations.table import Operation, select
+from oss_vector_retriever.emulator.options import Options, Settings
+from oss_vector_retriever.emulator.refusals import Refusal
+from oss_vector_retriever.emulator.storage import buckets
+from oss_vector_retriever.emulator.storage.database import Database
+
+if TYPE_CHECKING:
+    from oss_vector_retriever.emulator.search import Search
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Ticket:
+    """Hold what a reply needs, whatever becomes of the request."""
+
+    request_id: str
+    now: datetime
+
+
+class Service:
+    """Answer OSS Vectors requests; safe for threads. `options` are the fields of `Settings`."""
+
+    def __init__(self, path: str | Path | None = None, **options: Unpack[Options]) -> None:
+        """Keep the data in a file, made where there is none, or without a path in memory.
+
+        Raises:
+            ConfigurationError: the file is in use, or is not a database of this emulator.
+        """
+        settings = Settings(**options)
+        self.settings = settings
+        self.access_keys = KeyRing(settings.access_keys)
+        self._authenticator = Authenticator(
+            self.access_keys, settings.region, settings.limits.clock_skew_seconds
+        )
+        self._database = Database(None if path is None else Path(path).absolute())
+        search = lru_cache(maxsize=1)(lambda: _load_search(settings.search_bytes))
+        self._core = Core(
+            self._database, settings.limits, settings.behaviour, settings.region, search
+        )
+
+    @classmethod
+    def in_memory(cls, **options: Unpack[Options]) -> Self:
+        """Return a service whose data ends with it."""
+        return cls(None, **options)
+
+    @classmethod
+    def open(cls, path: str | Path, **options: Unpack[Options]) -> Self:
+        """Return a service on a database file, which is made where there is none."""
+        return cls(path, **options)
+
+    def close(self) -> None:
+        """Close the database; closing twice does nothing."""
+        self._database.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def create_bucket(self, account_id: str, bucket: str, *, region: str | None = None) -> bool:
+        """Make a bucket without a request; tell whether it was new.
+
+        Raises:
+            ValueError: the name breaks the rule of section 8.
+        """
+        if not is_bucket_name(bucket):
+            raise ValueError("a bucket name is 3 to 32 of a-z, 0-9 and -, no - at either end")
+        created = int(self.settings.clock().timestamp() * 1000)
+        place = buckets.Place(account_id, region or self.settings.region)
+        with self._database.write() as db:
+            return buckets.create(db, place, bucket, created)
+
+    def handle(self, request: Request) -> Reply:
+        """Return the reply to a request; nothing is raised, whatever the request holds."""
+        ticket = self._ticket()
+        try:
+            return self._answer(request, ticket)
+        except Exception:
+            logger.exception("request %s failed inside the emulator", ticket.request_id)
+            return self._refuse(Refusal("InternalError"), request, ticket)
+
+    def refuse_length(self, request: Request) -> Reply:
+        """Return the refusal of a body that is too long to be read; the connection ends with it."""
+        ticket = self._ticket()
+        reply = self._refuse(self._too_long(), request, ticket)
+        return Reply(reply.status, {**reply.headers, "connection": "close"}, reply.body)
+
+    def _ticket(self) -> _Ticket:
+        return _Ticket(replies.new_request_id(), self.settings.clock().astimezone(UTC))
+
+    def _too_long(self) -> Refusal:
+        return Refusal("EntityTooLarge", f"At most {self.settings.max_body_bytes} bytes are read.")
+
+    def _answer(self, request: Request, ticket: _Ticket) -> Reply:
+        try:
+            operation, call = self._admit(request, ticket.now)
+            answer = operation.run(call)
+        except Refusal as refusal:
+            return self._refuse(refusal, request, ticket)
+        return replies.success(
+            operation.status, answer.body, answer.headers, ticket.request_id, ticket.now
+        )
+
+    def _refuse(self, refusal: Refusal, request: Request, ticket: _Ticket) -> Reply:
+        host = addressing.host_of(request)
+        return replies.refusal(refusal, request, host, ticket.request_id, ticket.now)
+
+    def _admit(self, request: Request, now: datetime) -> tuple[Operation, Call]:
+        """Return the operation and the call, once the caller may make it."""
+        if len(request.body) > self.settings.max_body_bytes:
+            raise self._too_long()
+        address = addressing.resolve(request)
+        key = self._authenticator.identify(request, address, now)
+        query = addressing.parameters(request.query)
+        if address.rest:
+            raise Refusal("MethodNotAllowed")
+        operation = select(request.method, query, has_bucket=address.bucket is not None)
+        call = Call(self._core, request, address, key, now, operation.body_may_be_empty)
+        _authorise(call, operation)
+        if operation.needs_bucket:
+            _ = call.bucket
+        return operation, call
+
+
+def _authorise(call: Call, operation: Operation) -> None:
+    bucket = call.found_bucket
+    stated = bucket.policy if bucket else None
+    resource = _resource(call, operation, exactly=stated is not None)
+    owner = call.account if call.address.bucket else None
+    policy.authorise(call.key, operation.name, resource, owner, stated)
+
+
+def _resource(call: Call, operation: Operation, *, exactly: bool) -> str:
+    """Return the ARN that policies see; the body is only read for it where there is a policy."""
+    bucket = f"acs:ossvector:{call.region}:{call.account}:{call.address.bucket or '*'}"
+    if operation.level in ("region", "bucket") or not exactly:
+        return bucket
+    index = f"{bucket}/{_index_name(call)}"
+    return index if operation.level == "index" else f"{index}/*"
+
+
+def _index_name(call: Call) -> str:
+    try:
+        name = call.members.get("indexName")
+    except Refusal:
+        return "*"
+    return name if isinstance(name, str) else "*"
+
+
+def _load_search(memory: int) -> Search:
+    try:
+        from oss_vector_retriever.emulator.search import Search  # noqa: PLC0415 - numpy is only there with the extra
+    except ImportError:
+        raise Refusal(
+            "NotImplemented",
+            "QueryVectors needs numpy: pip install 'oss-vector-retriever[emulator]'.",
+        ) from None
+    return Search(memory)

@@ -1,0 +1,94 @@
+"""Buckets in the database: each function works inside the transaction it is given."""
+
+from __future__ import annotations
+
+import sqlite3
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+Setting = Literal["policy", "logging"]
+_COLUMNS = "id, account, region, name, created, resource_group, policy, logging"
+
+
+class Place(NamedTuple):
+    """Say whose buckets, and where; a name is unique there (section 8)."""
+
+    account: str
+    region: str
+
+
+@dataclass(frozen=True, slots=True)
+class Bucket:
+    """Hold one stored bucket; `created` is in milliseconds since 1970."""
+
+    id: int
+    account: str
+    region: str
+    name: str
+    created: int
+    resource_group: str | None
+    policy: str | None
+    logging: str | None
+
+    @property
+    def arn(self) -> str:
+        """Return the resource name, which the API gives as the bucket's Name (section 8)."""
+        return f"acs:ossvector:{self.region}:{self.account}:{self.name}"
+
+
+def find(db: sqlite3.Connection, place: Place, name: str) -> Bucket | None:
+    """Return a bucket, or None."""
+    row = db.execute(
+        f"SELECT {_COLUMNS} FROM buckets WHERE account = ? AND region = ? AND name = ?",  # noqa: S608 - columns are constants
+        (*place, name),
+    ).fetchone()
+    return Bucket(*row) if row else None
+
+
+def page(
+    db: sqlite3.Connection, place: Place, *, prefix: str, after: str, most: int
+) -> list[Bucket]:
+    """Return buckets in alphabetical order, at most `most`, those after the name `after`."""
+    rows = db.execute(
+        f"SELECT {_COLUMNS} FROM buckets WHERE account = ? AND region = ? AND name > ?"  # noqa: S608 - columns are constants
+        " AND substr(name, 1, ?) = ? ORDER BY name LIMIT ?",
+        (*place, after, len(prefix), prefix, most),
+    )
+    return [Bucket(*row) for row in rows]
+
+
+def count(db: sqlite3.Connection, place: Place) -> int:
+    """Count the buckets of an account in a region."""
+    statement = "SELECT count(*) FROM buckets WHERE account = ? AND region = ?"
+    (number,) = db.execute(statement, place).fetchone()
+    return int(number)
+
+
+def create(
+    db: sqlite3.Connection,
+    place: Place,
+    name: str,
+    created: int,
+    resource_group: str | None = None,
+) -> bool:
+    """Make a bucket; tell whether it was new."""
+    statement = (
+        "INSERT INTO buckets (account, region, name, created, resource_group)"
+        " VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"
+    )
+    row = (*place, name, created, resource_group)
+    return db.execute(statement, row).rowcount == 1
+
+
+def set_text(db: sqlite3.Connection, bucket_id: int, setting: Setting, text: str | None) -> None:
+    """Keep the JSON text of a setting, or remove it."""
+    db.execute(f"UPDATE buckets SET {setting} = ? WHERE id = ?", (text, bucket_id))  # noqa: S608 - a literal
+
+
+def delete(db: sqlite3.Connection, bucket_id: int) -> bool:
+    """Remove a bucket; tell whether it was empty, and so is gone."""
+    statement = (
+        "DELETE FROM buckets WHERE id = ?1"
+        " AND NOT EXISTS (SELECT 1 FROM indexes WHERE bucket_id = ?1)"
+    )
+    return db.execute(statement, (bucket_id,)).rowcount == 1

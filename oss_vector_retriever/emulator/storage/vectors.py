@@ -1,0 +1,131 @@
+"""Vectors in the database: each function works inside the transaction it is given."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
+
+
+class NewVector(NamedTuple):
+    """Hold one vector to write.
+
+    `data` is little-endian float32; `metadata` is JSON text, or None for none; `filterable` is
+    the JSON text of its filterable part, or None where that is the whole.
+    """
+
+    key: str
+    written: int
+    filterable: str | None
+    metadata: str | None
+    data: bytes
+
+
+class StoredVector(NamedTuple):
+    """Hold one vector read; what was not asked for is None."""
+
+    id: int
+    key: str
+    metadata: str | None
+    data: bytes | None
+
+
+# What search wants to know of vectors: id, key, written, filterable JSON text or None, data.
+Block = list[tuple[int, str, int, str | None, bytes]]
+
+
+def put(db: sqlite3.Connection, index_id: int, vectors: Iterable[NewVector]) -> None:
+    """Write vectors; one with a known key replaces what was there and keeps its place."""
+    db.executemany(
+        "INSERT INTO vectors (index_id, key, written, filterable, metadata, data)"
+        " VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (index_id, key) DO UPDATE SET"
+        " written = excluded.written, filterable = excluded.filterable,"
+        " metadata = excluded.metadata, data = excluded.data",
+        ((index_id, *vector) for vector in vectors),
+    )
+
+
+def get(
+    db: sqlite3.Connection, index_id: int, keys: Sequence[str], *, data: bool, metadata: bool
+) -> list[StoredVector]:
+    """Return the vectors that exist among `keys`, in no order."""
+    marks = ", ".join("?" * len(keys))
+    rows = db.execute(
+        f"SELECT {_columns(data, metadata)} FROM vectors"  # noqa: S608 - columns and marks only
+        f" WHERE index_id = ? AND key IN ({marks})",
+        (index_id, *keys),
+    )
+    return [StoredVector(*row) for row in rows]
+
+
+def page(
+    db: sqlite3.Connection,
+    index_id: int,
+    after: int,
+    most: int,
+    segment: tuple[int, int],
+    *,
+    data: bool,
+    metadata: bool,
+) -> list[StoredVector]:
+    """Return vectors in the order they were first written, those after the row `after`.
+
+    `segment` is (count, number): rows are dealt out by id.
+    """
+    rows = db.execute(
+        f"SELECT {_columns(data, metadata)} FROM vectors"  # noqa: S608 - columns are constants
+        " WHERE index_id = ? AND id > ? AND id % ? = ? ORDER BY id LIMIT ?",
+        (index_id, after, *segment, most),
+    )
+    return [StoredVector(*row) for row in rows]
+
+
+def filterables(
+    db: sqlite3.Connection, index_id: int, after: int, segment: tuple[int, int]
+) -> Iterator[tuple[int, str | None]]:
+    """Iterate over (id, filterable metadata) in the order the vectors were first written."""
+    return db.execute(
+        "SELECT id, coalesce(filterable, metadata) FROM vectors"
+        " WHERE index_id = ? AND id > ? AND id % ? = ? ORDER BY id",
+        (index_id, after, *segment),
+    )
+
+
+def by_id(
+    db: sqlite3.Connection, ids: Sequence[int], *, data: bool, metadata: bool
+) -> dict[int, StoredVector]:
+    """Return vectors by their row ids."""
+    marks = ", ".join("?" * len(ids))
+    rows = db.execute(
+        f"SELECT {_columns(data, metadata)} FROM vectors WHERE id IN ({marks})",  # noqa: S608 - columns and marks only
+        tuple(ids),
+    )
+    return {row[0]: StoredVector(*row) for row in rows}
+
+
+def delete(db: sqlite3.Connection, index_id: int, keys: Iterable[str]) -> None:
+    """Remove the vectors that exist among `keys`."""
+    statement = "DELETE FROM vectors WHERE index_id = ? AND key = ?"
+    db.executemany(statement, ((index_id, key) for key in keys))
+
+
+def count(db: sqlite3.Connection, index_id: int) -> int:
+    """Count the vectors of an index."""
+    statement = "SELECT count(*) FROM vectors WHERE index_id = ?"
+    (number,) = db.execute(statement, (index_id,)).fetchone()
+    return int(number)
+
+
+def blocks(db: sqlite3.Connection, index_id: int, size: int) -> Iterator[Block]:
+    """Iterate over an index in blocks of at most `size` rows, in the order first written."""
+    cursor = db.execute(
+        "SELECT id, key, written, coalesce(filterable, metadata), data FROM vectors"
+        " WHERE index_id = ? ORDER BY id",
+        (index_id,),
+    )
+    while rows := cursor.fetchmany(size):
+        yield rows
+
+
+def _columns(data: bool, metadata: bool) -> str:
+    return f"id, key, {'metadata' if metadata else 'NULL'}, {'data' if data else 'NULL'}"

@@ -1,0 +1,127 @@
+import orjson
+import pytest
+
+from oss_vector_retriever.emulator.asgi import Application
+
+BODY = b'{"indexName":"index1","keys":["a"]}'
+FOUND = {"vectors": [{"key": "a"}]}
+
+
+def scope_of(request, **changes):
+    headers = [(name.encode(), value.encode()) for name, value in request.headers.items()]
+    headers.append((b"host", request.origin.partition("//")[2].encode()))
+    scope = {
+        "type": "http",
+        "method": request.method,
+        "path": request.path,
+        "raw_path": request.path.encode(),
+        "query_string": request.query.encode(),
+        "headers": headers,
+    }
+    return scope | changes
+
+
+async def ask(service, scope, *chunks, disconnect=False):
+    """Return (status, headers, body) of what the application sends, or None for nothing."""
+    messages = [{"type": "http.request", "body": c, "more_body": True} for c in chunks]
+    if disconnect:
+        messages.append({"type": "http.disconnect"})
+    elif messages:
+        messages[-1]["more_body"] = False
+    sent = []
+
+    async def receive():
+        return messages.pop(0)
+
+    async def send(message):
+        sent.append(message)
+
+    await Application(service)(scope, receive, send)
+    if not sent:
+        return None
+    start, body = sent
+    headers = {name.decode(): value.decode() for name, value in start["headers"]}
+    return start["status"], headers, body["body"]
+
+
+@pytest.fixture
+def filled(caller):
+    caller.put(("a", [1, 2, 3]))
+    return caller
+
+
+async def test_a_request_in_path_style_is_answered(filled):
+    scope = scope_of(filled.sign("POST", "getVectors", BODY))
+    status, headers, body = await ask(filled.service, scope, BODY[:5], b"", BODY[5:])
+    assert (status, orjson.loads(body)) == (200, FOUND)
+    assert headers["content-length"] == str(len(body))
+    assert headers["content-type"] == "application/json"
+    assert len(headers["x-oss-request-id"]) == 24
+
+
+@pytest.mark.parametrize("target", ["", "/"])
+async def test_a_target_in_absolute_form_is_answered(filled, target):
+    origin = "http://development-bucket-1000000000000001.cn-hangzhou.oss-vectors.aliyuncs.com"
+    request = filled.sign("POST", "getVectors", BODY, origin=origin, path="/")
+    scope = scope_of(request, raw_path=f"{origin}{target}".encode(), path=f"{origin}{target}")
+    scope["headers"] = [h for h in scope["headers"] if h[0] != b"host"]
+    status, _, body = await ask(filled.service, scope, BODY)
+    assert (status, orjson.loads(body)) == (200, FOUND)
+
+
+async def test_a_server_without_raw_path_will_do(filled):
+    scope = scope_of(filled.sign("POST", "getVectors", BODY))
+    del scope["raw_path"]
+    assert (await ask(filled.service, scope, BODY))[0] == 200
+
+
+async def test_a_header_sent_twice_is_joined(filled):
+    sent = {"x-oss-twice": "a,b"}
+    scope = scope_of(filled.sign("POST", "getVectors", BODY, headers=sent))
+    scope["headers"] = [h for h in scope["headers"] if h[0] != b"x-oss-twice"]
+    scope["headers"] += [(b"X-Oss-Twice", b"a"), (b"x-oss-twice", b"b")]
+    assert (await ask(filled.service, scope, BODY))[0] == 200
+
+
+async def test_a_success_without_a_body_has_no_length(filled):
+    scope = scope_of(filled.sign("POST", "deleteVectors", BODY))
+    status, headers, body = await ask(filled.service, scope, BODY)
+    assert (status, body) == (204, b"")
+    assert "content-length" not in headers
+
+
+@pytest.mark.parametrize(
+    ("declared", "chunks"), [(b"101", []), (b"5", [b"x" * 60, b"x" * 60, b"never read"])]
+)
+async def test_a_body_over_the_cap_is_not_read_to_its_end(make_caller, declared, chunks):
+    caller = make_caller(max_body_bytes=100)
+    scope = scope_of(caller.sign("POST", "getVectors"))
+    scope["headers"].append((b"content-length", declared))
+    status, headers, body = await ask(caller.service, scope, *chunks)
+    assert (status, orjson.loads(body)["Error"]["Code"]) == (400, "EntityTooLarge")
+    assert headers["connection"] == "close"
+
+
+async def test_a_client_that_goes_away_gets_no_answer(filled):
+    scope = scope_of(filled.sign("POST", "deleteVectors", BODY))
+    assert await ask(filled.service, scope, BODY, disconnect=True) is None
+    assert len(filled.get(["a"])) == 1
+
+
+async def test_the_lifespan_is_acknowledged(caller):
+    messages = [{"type": "lifespan.startup"}, {"type": "lifespan.shutdown"}]
+    sent = []
+
+    async def receive():
+        return messages.pop(0)
+
+    async def send(message):
+        sent.append(message["type"])
+
+    await Application(caller.service)({"type": "lifespan"}, receive, send)
+    assert sent == ["lifespan.startup.complete", "lifespan.shutdown.complete"]
+
+
+async def test_a_websocket_is_refused(caller):
+    with pytest.raises(NotImplementedError, match="websocket"):
+        await ask(caller.service, {"type": "websocket"})

@@ -1,0 +1,306 @@
+import math
+import random
+import sqlite3
+
+import numpy as np
+import pytest
+
+from oss_vector_retriever.emulator import Behaviour
+from oss_vector_retriever.emulator.filters import parse_filter
+from oss_vector_retriever.emulator.search import Search
+from oss_vector_retriever.emulator.storage import indexes, vectors
+from oss_vector_retriever.emulator.storage.buckets import Place
+from oss_vector_retriever.emulator.storage.buckets import create as create_bucket
+from oss_vector_retriever.emulator.storage.database import Database
+
+INVALID = (400, "VectorIndexParameterInvalid")
+HUGE = 1 << 40
+
+
+def keys_of(hits):
+    return [vector["key"] for vector in hits]
+
+
+class TestQueryVectors:
+    def test_the_closest_comes_first_with_its_distance(self, caller):
+        caller.put(("far", [4, 0, 3]), ("near", [1, 1, 0]), ("here", [1, 0, 0]))
+        assert caller.query([1, 0, 0], returnDistance=True) == [
+            {"key": "here", "distance": 0.0},
+            {"key": "near", "distance": 1.0},
+            {"key": "far", "distance": pytest.approx(math.sqrt(18), rel=1e-15)},
+        ]
+
+    def test_cosine_does_not_look_at_length(self, caller):
+        caller.make_index("cosine", metric="cosine")
+        caller.put(("back", [-2, 0, 0]), ("across", [0, 9, 0]), ("same", [5, 0, 0]), index="cosine")
+        assert caller.query([3, 0, 0], index="cosine", returnDistance=True) == [
+            {"key": "same", "distance": 0.0},
+            {"key": "across", "distance": 1.0},
+            {"key": "back", "distance": 2.0},
+        ]
+
+    def test_data_is_never_and_metadata_only_when_asked_for_returned(self, caller):
+        caller.make_index("other", non_filterable=["hidden"])
+        metadata = {"title": "A", "hidden": "x"}
+        caller.put(("a", [1, 0, 0], metadata), index="other")
+        assert caller.query([1, 0, 0], index="other") == [{"key": "a"}]
+        shown = caller.query([1, 0, 0], index="other", returnMetadata=True, returnData=True)
+        assert shown == [{"key": "a", "metadata": metadata}]
+
+    @pytest.mark.parametrize(
+        "members",
+        [
+            {"topK": 0},
+            {"topK": 501},
+            {"topK": "1"},
+            {"topK": None},
+            {"topK": True},
+            {"topK": 1.0},
+            {"queryVector": None},
+            {"queryVector": [1, 0, 0]},
+            {"queryVector": {"data": {"float32": [1, 0, 0]}}},
+            {"queryVector": {"float32": [1, 0]}},
+            {"queryVector": {"float32": [1, 0, True]}},
+            {"queryVector": {"float32": [1, 0, None]}},
+            {"queryVector": {"float32": [1, 0, 1e39]}},
+            {"returnDistance": "true"},
+            {"returnMetadata": 0},
+            {"filter": []},
+            {"filter": {"$and": []}},
+        ],
+    )
+    def test_parameters_outside_their_limits_are_refused(self, caller, members):
+        good = {"indexName": "index1", "queryVector": {"float32": [1, 0, 0]}, "topK": 1}
+        assert caller.post("queryVectors", good) == (200, {"vectors": []})
+        assert caller.code("queryVectors", good | members) == INVALID
+
+    def test_a_zero_query_has_no_cosine(self, caller):
+        caller.make_index("cosine", metric="cosine")
+        members = {"indexName": "cosine", "queryVector": {"float32": [0, 0, 0]}, "topK": 1}
+        assert caller.code("queryVectors", members) == INVALID
+        assert caller.query([0, 0, 0]) == []
+
+    def test_an_index_that_does_not_exist(self, caller):
+        members = {"indexName": "other", "queryVector": {"float32": [1, 0]}, "topK": 1}
+        assert caller.code("queryVectors", members) == (404, "NoSuchVectorIndex")
+
+    def test_every_write_is_seen_at_once(self, caller):
+        caller.put(("a", [1, 0, 0]))
+        assert keys_of(caller.query([1, 0, 0])) == ["a"]
+        caller.put(("b", [1, 0, 0]))
+        assert keys_of(caller.query([1, 0, 0])) == ["a", "b"]
+        caller.put(("a", [9, 0, 0]))
+        assert keys_of(caller.query([1, 0, 0])) == ["b", "a"]
+        caller.post("deleteVectors", {"indexName": "index1", "keys": ["b"]})
+        assert keys_of(caller.query([1, 0, 0])) == ["a"]
+
+    def test_a_write_can_take_its_time_to_be_seen(self, make_caller, clock):
+        caller = make_caller(clock=clock, behaviour=Behaviour(query_delay_seconds=3))
+
+        def post(operation, **members):
+            return caller.post(operation, {"indexName": "index1", **members}, now=clock.now)[1]
+
+        post("putVectorIndex", dataType="float32", dimension=1, distanceMetric="euclidean")
+        vector = {"float32": [1]}
+        post("putVectors", vectors=[{"key": "a", "data": vector}])
+        assert post("queryVectors", queryVector=vector, topK=1) == {"vectors": []}
+        assert post("getVectors", keys=["a"]) == {"vectors": [{"key": "a"}]}
+        clock.advance(3)
+        assert post("queryVectors", queryVector=vector, topK=1) == {"vectors": [{"key": "a"}]}
+
+    def test_a_filter_is_applied_before_the_ranking(self, caller):
+        caller.put(*((f"k{i:03}", [i, 0, 0], {"odd": str(i % 2)}) for i in range(200)))
+        found = caller.query([0, 0, 0], 3, filter={"odd": {"$eq": "1"}})
+        assert keys_of(found) == ["k001", "k003", "k005"]
+        assert caller.query([0, 0, 0], filter={"type": {"$eq": "x"}}) == []
+
+    def test_without_numpy_the_refusal_names_the_extra(self, caller, monkeypatch):
+        monkeypatch.setitem(__import__("sys").modules, "oss_vector_retriever.emulator.search", None)
+        members = {"indexName": "index1", "queryVector": {"float32": [1, 0, 0]}, "topK": 1}
+        status, parsed = caller.post("queryVectors", members)
+        assert (status, parsed["Error"]["Code"]) == (501, "NotImplemented")
+        assert "oss-vector-retriever[emulator]" in parsed["Error"]["Message"]
+
+
+class Shelf:
+    """Hold indexes made straight in a database."""
+
+    def __init__(self):
+        self.database = Database()
+        with self.database.write() as db:
+            create_bucket(db, Place("1", "r"), "b", 0)
+
+    def fill(self, name, values, metric="euclidean", keys=None, filterable=None):
+        values = np.asarray(values, dtype="<f4")
+        keys = keys or [f"k{i:05}" for i in range(len(values))]
+        texts = filterable or [None] * len(values)
+        rows = [
+            vectors.NewVector(key, i, None, text, row.tobytes())
+            for i, (key, row, text) in enumerate(zip(keys, values, texts, strict=True))
+        ]
+        with self.database.write() as db:
+            if indexes.find(db, 1, name) is None:
+                new = indexes.NewIndex(name, values.shape[1], metric, (), 0)
+                assert indexes.create(db, 1, new)
+            index = indexes.find(db, 1, name)
+            vectors.put(db, index.id, rows)
+            indexes.note_write(db, index.id)
+
+    def nearest(self, search, name, query, top_k=10, **options):
+        packed = np.asarray(query, dtype="<f4").tobytes()
+        with self.database.read() as db:
+            return search.nearest(db, indexes.find(db, 1, name), packed, top_k, **options)
+
+
+@pytest.fixture
+def shelf():
+    made = Shelf()
+    yield made
+    made.database.close()
+
+
+def truth(values, query, metric, keys):
+    """Return (distance, key) of all rows, worked out in extended precision."""
+    rows = np.asarray(values, dtype="f4").astype(np.longdouble)
+    target = np.asarray(query, dtype="f4").astype(np.longdouble)
+    if metric == "cosine":
+        lengths = np.sqrt((rows**2).sum(1)) * np.sqrt((target**2).sum())
+        distances = 1 - (rows * target).sum(1) / lengths
+    else:
+        distances = np.sqrt(((rows - target) ** 2).sum(1))
+    return sorted(zip(distances, keys, strict=True))
+
+
+@pytest.mark.parametrize("metric", ["cosine", "euclidean"])
+@pytest.mark.parametrize(
+    "kind", ["normal", "clustered", "far from zero", "large", "small", "mixed lengths"]
+)
+@pytest.mark.parametrize("memory", [HUGE, 0], ids=["kept", "streamed"])
+def test_the_result_is_exact(shelf, metric, kind, memory):
+    seed = random.randrange(1 << 32)
+    rng = np.random.default_rng(seed)
+    values = rng.standard_normal((5000, 24))
+    scale = {"clustered": 1e-4, "far from zero": 1e-3, "large": 3e37, "small": 1e-37}.get(kind, 1)
+    values *= scale
+    if kind in ("clustered", "far from zero"):
+        values += {"clustered": 1, "far from zero": 1000}[kind]
+    if kind == "mixed lengths":
+        values *= 10 ** rng.uniform(-18, 18, (5000, 1))
+    values = values.astype(np.float32)
+    keys = [f"k{i:05}" for i in rng.permutation(5000)]
+    query = values[17] * np.float32(0.9) + values[18] * np.float32(0.1)
+    shelf.fill("a", values, metric, keys)
+    hits = shelf.nearest(Search(memory), "a", query, 50)
+    expected = truth(values, query, metric, keys)
+    distances = [float(distance) for distance, _ in expected]
+    assert [h.distance for h in hits] == pytest.approx(distances[:50], rel=1e-9, abs=1e-12), seed
+    # Two rows closer together than float64 resolves may change places.
+    for hit, (distance, key) in zip(hits, expected[:50], strict=True):
+        assert hit.key == key or hit.distance == pytest.approx(float(distance), rel=1e-12), seed
+
+
+@pytest.mark.parametrize("metric", ["cosine", "euclidean"])
+@pytest.mark.parametrize("memory", [HUGE, 0], ids=["kept", "streamed"])
+def test_equal_distances_are_ordered_by_key(shelf, metric, memory):
+    row = np.random.default_rng(3).standard_normal(37)
+    keys = [f"k{i:05}" for i in np.random.default_rng(4).permutation(3001)]
+    shelf.fill("a", np.tile(row, (3001, 1)), metric, keys)
+    hits = shelf.nearest(Search(memory), "a", row[::-1], 100)
+    assert [hit.key for hit in hits] == sorted(keys)[:100]
+    assert len({hit.distance for hit in hits}) == 1
+
+
+def test_values_at_the_edge_of_float32_are_found(shelf):
+    largest = float(np.finfo(np.float32).max)
+    values = np.zeros((3000, 8))
+    values[:, 0] = 1
+    values[7] = largest
+    values[8] = -largest
+    values[9] = 1e-45
+    for metric in ("cosine", "euclidean"):
+        shelf.fill(metric, values, metric)
+        hits = shelf.nearest(Search(HUGE), metric, [largest] * 8, 3000)
+        assert all(math.isfinite(hit.distance) for hit in hits)
+        assert (hits[0].key, hits[0].distance) == ("k00007", pytest.approx(0, abs=1e-12))
+        assert hits[-1].key == "k00008"
+        (first,) = shelf.nearest(Search(HUGE), metric, [1e-45] * 8, 1)
+        assert first.key == ("k00007" if metric == "cosine" else "k00009")
+
+
+def test_a_filter_and_a_time_limit_choose_before_the_ranking(shelf):
+    values = np.arange(6000).reshape(-1, 1)
+    texts = [f'{{"n":"{i % 3}"}}' for i in range(6000)]
+    shelf.fill("a", values, filterable=texts)
+    chosen = parse_filter({"n": {"$eq": "1"}})
+    for memory in (HUGE, 0):
+        search = Search(memory)
+        hits = shelf.nearest(search, "a", [0], 4, chosen=chosen)
+        assert [hit.distance for hit in hits] == [1.0, 4.0, 7.0, 10.0]
+        hits = shelf.nearest(search, "a", [9000], 2, chosen=chosen, written_by=100)
+        assert [hit.key for hit in hits] == ["k00100", "k00097"]
+        assert shelf.nearest(search, "a", [0], 4, chosen=parse_filter({"n": "9"})) == []
+
+
+def loads(monkeypatch):
+    """Count how often an index is read."""
+    counted = []
+    original = vectors.blocks
+
+    def blocks(db, index_id, size):
+        counted.append(index_id)
+        return original(db, index_id, size)
+
+    monkeypatch.setattr(vectors, "blocks", blocks)
+    return counted
+
+
+def test_a_matrix_is_kept_until_something_is_written(shelf, monkeypatch):
+    counted = loads(monkeypatch)
+    search = Search(HUGE)
+    shelf.fill("a", [[1.0], [2.0]])
+    for _ in range(3):
+        assert len(shelf.nearest(search, "a", [1])) == 2
+    assert counted == [1]
+    shelf.fill("a", [[5.0]], keys=["new"])
+    assert len(shelf.nearest(search, "a", [1])) == 3
+    assert counted == [1, 1]
+
+
+def test_the_memory_budget_is_kept_and_the_least_used_matrix_goes_first(shelf, monkeypatch):
+    counted = loads(monkeypatch)
+    for name in "abc":
+        shelf.fill(name, np.ones((100, 100)))
+    search = Search(2 * (100 * 100 * 4 + 100 * (24 + 70)))
+    for name in "abacab":
+        assert len(shelf.nearest(search, name, [1] * 100)) == 10
+        assert 0 < search.kept_bytes <= search._memory
+    assert counted == [1, 2, 3, 2]
+
+
+def test_an_index_beyond_the_budget_is_streamed_and_not_kept(shelf, monkeypatch):
+    counted = loads(monkeypatch)
+    shelf.fill("a", np.ones((5000, 10)))
+    search = Search(5000 * 10 * 4 - 1)
+    for _ in range(2):
+        assert len(shelf.nearest(search, "a", [1] * 10)) == 10
+    assert search.kept_bytes == 0
+    assert counted == [1, 1]
+
+
+def test_an_older_snapshot_does_not_replace_a_newer_matrix(shelf):
+    search = Search(HUGE)
+    shelf.fill("a", [[1.0]])
+    with shelf.database.read() as db:
+        old = indexes.find(db, 1, "a")
+    shelf.fill("a", [[2.0]], keys=["new"])
+    assert len(shelf.nearest(search, "a", [1])) == 2
+    with shelf.database.read() as db:
+        search.nearest(db, old, np.ones(1, "<f4").tobytes(), 1)
+    assert search._kept[old.id].writes == old.writes + 1
+
+
+def test_a_closed_database_says_so(shelf):
+    shelf.fill("a", [[1.0]])
+    shelf.database.close()
+    with pytest.raises(sqlite3.ProgrammingError):
+        shelf.nearest(Search(HUGE), "a", [1])

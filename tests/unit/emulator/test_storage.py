@@ -1,0 +1,288 @@
+import random
+import signal
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import orjson
+import pytest
+
+from oss_vector_retriever.client.errors import ConfigurationError
+from oss_vector_retriever.emulator import Service
+from oss_vector_retriever.emulator.storage import schema
+from oss_vector_retriever.emulator.storage.database import Database
+
+INSERT = "INSERT INTO buckets (account, region, name, created) VALUES (1, 2, 3, 4)"
+
+
+def test_data_outlives_the_service(make_caller, tmp_path):
+    path = tmp_path / "vectors.db"
+    first = make_caller(path, index=True)
+    first.put(("a", [1, 2, 3], {"title": "A"}))
+    first.service.close()
+    second = make_caller(str(path))
+    assert second.get(["a"]) == [
+        {"key": "a", "data": {"float32": [1.0, 2.0, 3.0]}, "metadata": {"title": "A"}}
+    ]
+    assert [v["key"] for v in second.query([1, 2, 3])] == ["a"]
+
+
+def test_a_closed_file_leaves_nothing_but_itself_and_its_lock(make_caller, tmp_path):
+    caller = make_caller(tmp_path / "vectors.db", index=True)
+    caller.put(("a", [1, 2, 3]))
+    caller.service.close()
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["vectors.db", "vectors.db.lock"]
+
+
+def test_the_same_process_cannot_open_a_file_twice(make_caller, tmp_path):
+    make_caller(tmp_path / "vectors.db")
+    with pytest.raises(ConfigurationError, match="is open in another process"):
+        Service.open(tmp_path / "vectors.db")
+
+
+OPEN = """
+import sys
+from oss_vector_retriever.emulator import Service
+service = Service.open(sys.argv[1])
+print("open", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_a_second_process_gets_a_clear_answer_until_the_first_is_gone(tmp_path):
+    path = tmp_path / "vectors.db"
+    process = subprocess.Popen(
+        [sys.executable, "-c", OPEN, str(path)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    with process:
+        assert process.stdout.readline() == "open\n"
+        with pytest.raises(ConfigurationError, match=f"process {process.pid}"):
+            Service.open(path)
+        process.kill()
+    Service.open(path).close()
+
+
+def garbage(path):
+    path.write_bytes(b"not a database at all" * 100)
+
+
+def folder(path):
+    path.mkdir()
+
+
+def foreign(path):
+    connection = sqlite3.connect(path)
+    connection.execute("CREATE TABLE notes (text)")
+    connection.close()
+
+
+def newer(path):
+    Service.open(path).close()
+    connection = sqlite3.connect(path)
+    connection.execute("PRAGMA user_version = 99")
+    connection.close()
+
+
+@pytest.mark.parametrize(
+    ("make", "reason"),
+    [
+        (garbage, "not a database"),
+        (folder, "cannot be opened"),
+        (foreign, "not a database of this emulator"),
+        (newer, "has version 99"),
+    ],
+)
+def test_a_file_that_is_not_ours_is_refused_and_left_alone(tmp_path, make, reason):
+    path = tmp_path / "vectors.db"
+    make(path)
+    before = path.read_bytes() if path.is_file() else None
+    for _ in range(2):
+        with pytest.raises(ConfigurationError, match=reason):
+            Service.open(path)
+    assert (path.read_bytes() if path.is_file() else None) == before
+
+
+def test_a_folder_that_is_not_there_is_named(tmp_path):
+    with pytest.raises(ConfigurationError, match="No such file or directory"):
+        Service.open(tmp_path / "missing" / "vectors.db")
+
+
+def test_a_file_says_what_it_is(tmp_path):
+    Service.open(tmp_path / "vectors.db").close()
+    connection = sqlite3.connect(tmp_path / "vectors.db")
+    assert connection.execute("PRAGMA application_id").fetchone() == (schema.APPLICATION_ID,)
+    assert connection.execute("PRAGMA user_version").fetchone() == (schema.VERSION,)
+    assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+    connection.close()
+
+
+def test_a_failed_transaction_leaves_nothing(tmp_path):
+    for path in (None, tmp_path / "vectors.db"):
+        database = Database(path)
+        with pytest.raises(sqlite3.IntegrityError), database.write() as db:
+            db.executemany(INSERT, [(), ()])
+        with database.read() as db:
+            assert db.execute("SELECT count(*) FROM buckets").fetchone() == (0,)
+        database.close()
+
+
+def test_a_reader_keeps_its_snapshot_while_others_write(tmp_path):
+    database = Database(tmp_path / "vectors.db")
+    count = "SELECT count(*) FROM buckets"
+    with database.read() as reader:
+        assert reader.execute(count).fetchone() == (0,)
+        with database.write() as writer:
+            writer.execute(
+                "INSERT INTO buckets (account, region, name, created) VALUES (1, 2, 3, 4)"
+            )
+        assert reader.execute(count).fetchone() == (0,)
+    with database.read() as reader:
+        assert reader.execute(count).fetchone() == (1,)
+    database.close()
+
+
+def test_a_connection_lent_out_at_closing_is_closed_when_it_comes_back(tmp_path):
+    database = Database(tmp_path / "vectors.db")
+    with database.read() as reader:
+        database.close()
+        reader.execute("SELECT 1")
+    with pytest.raises(sqlite3.ProgrammingError):
+        reader.execute("SELECT 1")
+    with pytest.raises(sqlite3.ProgrammingError), database.read():
+        pass
+
+
+@pytest.mark.parametrize("in_file", [False, True], ids=["memory", "file"])
+def test_threads_write_and_read_at_once_and_nothing_is_lost(make_caller, tmp_path, in_file):
+    caller = make_caller(tmp_path / "vectors.db" if in_file else None, index=True)
+    problems = []
+
+    def write(worker):
+        for batch in range(10):
+            caller.put(*((f"w{worker}-{batch}-{i}", [worker, batch, i + 1]) for i in range(20)))
+            keys = [f"w{worker}-{batch}-{i}" for i in range(20)]
+            found = {v["key"]: v["data"]["float32"] for v in caller.get(keys)}
+            expected = {key: [worker, batch, i + 1] for i, key in enumerate(keys)}
+            if found != expected:
+                problems.append((worker, batch, found))
+            if len(caller.query([worker, batch, 1], 20)) != 20:
+                problems.append((worker, batch, "query"))
+
+    def run(worker):
+        try:
+            write(worker)
+        except Exception as error:  # noqa: BLE001 - reported below
+            problems.append(error)
+
+    threads = [threading.Thread(target=run, args=(worker,)) for worker in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert problems == []
+    status, parsed = caller.post("listVectors", {"indexName": "index1", "maxResults": 1000})
+    assert (status, len(parsed["vectors"]), "nextToken" in parsed) == (200, 1000, True)
+
+
+# Run in a process of its own; the caller comes from the conftest beside this file.
+WRITE = """
+import runpy, sys
+from oss_vector_retriever.emulator import Service
+caller = runpy.run_path(sys.argv[1])["Caller"](Service.open(sys.argv[2]))
+for batch in range(10**9):
+    caller.put(*((f"{sys.argv[3]}-{batch}-{i}", [batch, i, 1]) for i in range(5)))
+    print(batch, flush=True)
+"""
+CONFTEST = str(Path(__file__).with_name("conftest.py"))
+
+
+def kill_while_writing(path, name, rng):
+    """Start a process that writes, kill it at a random moment, and return what it acknowledged."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", WRITE, CONFTEST, str(path), name], stdout=subprocess.PIPE, text=True
+    )
+    with process:
+        acknowledged = [int(process.stdout.readline())]
+        time.sleep(rng.uniform(0, 0.05))
+        process.send_signal(signal.SIGKILL)
+        lines = process.stdout.read().split("\n")
+    return acknowledged + [int(line) for line in lines[:-1]]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGKILL")
+def test_a_killed_writer_loses_nothing_it_acknowledged(make_caller, tmp_path):
+    path = tmp_path / "vectors.db"
+    make_caller(path, index=True).service.close()
+    seed = random.randrange(1 << 32)
+    rng = random.Random(seed)
+    for trial in range(5):
+        acknowledged = kill_while_writing(path, f"t{trial}", rng)
+        caller = make_caller(path)
+        for batch in acknowledged:
+            keys = [f"t{trial}-{batch}-{i}" for i in range(5)]
+            values = [v["data"]["float32"] for v in caller.get(keys)]
+            assert values == [[batch, i, 1] for i in range(5)], seed
+        after = [f"t{trial}-{acknowledged[-1] + 1}-{i}" for i in range(5)]
+        assert len(caller.get(after)) in (0, 5), "half a batch"
+        with caller.service._database.read() as db:
+            assert db.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+        caller.service.close()
+
+
+BARE = """
+import runpy, sys
+sys.modules["numpy"] = sys.modules["uvicorn"] = None
+from oss_vector_retriever.emulator import DEVELOPMENT_ACCOUNT_ID, DEVELOPMENT_BUCKET, Service
+with Service() as service:
+    service.create_bucket(DEVELOPMENT_ACCOUNT_ID, DEVELOPMENT_BUCKET)
+    caller = runpy.run_path(sys.argv[1])["Caller"](service)
+    caller.make_index()
+    caller.put(("a", [1, 2.5, 3], {"t": "x"}), ("b", [1, 2, 3]))
+    print(caller.post("deleteVectors", {"indexName": "index1", "keys": ["b"]}))
+    print(caller.get(["a", "b"]))
+    print(caller.post("listVectors", {"indexName": "index1", "filter": {"t": "x"}}))
+    query = {"indexName": "index1", "topK": 1, "queryVector": {"float32": [1, 2, 3]}}
+    print(caller.code("queryVectors", query))
+"""
+
+
+def test_put_get_list_and_delete_work_without_numpy():
+    result = subprocess.run(
+        [sys.executable, "-W", "error", "-c", BARE, CONFTEST],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.stderr == ""
+    assert result.stdout.splitlines() == [
+        "(204, None)",
+        "[{'key': 'a', 'data': {'float32': [1.0, 2.5, 3.0]}, 'metadata': {'t': 'x'}}]",
+        "(200, {'vectors': [{'key': 'a'}]})",
+        "(501, 'NotImplemented')",
+    ]
+
+
+def test_importing_the_emulator_loads_no_numpy_and_no_server():
+    code = (
+        "import sys, oss_vector_retriever.emulator\n"
+        "print([m for m in ('numpy', 'uvicorn', 'h11') if m in sys.modules])"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert result.stdout == "[]\n"
+
+
+def test_a_reply_without_numpy_is_read_the_same(caller, monkeypatch):
+    caller.put(("a", [0.1, 0.2, 0.3]))
+    monkeypatch.setattr("oss_vector_retriever.emulator.floats._numpy", lambda: None)
+    (vector,) = caller.get(["a"])
+    assert orjson.dumps(vector["data"]["float32"]) == (
+        b"[0.10000000149011612,0.20000000298023224,0.30000001192092896]"
+    )
