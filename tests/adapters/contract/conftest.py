@@ -1,0 +1,90 @@
+"""One face for each framework, so that the same cases are put to both."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What a case looks at, whatever the framework calls it."""
+
+    key: str
+    text: str
+    metadata: dict[str, Any]
+    embedding: list[float] | None
+    thing: Any
+
+
+class LangChainFace:
+    """Documents; embeddings are asked for by naming a metadata field."""
+
+    answers_duplicates = True
+
+    def retriever(self, client, *, embeddings=False, **options):
+        langchain = pytest.importorskip("oss_vector_retriever.langchain")
+        field = "embedding" if embeddings else None
+        return langchain.OSSVectorRetriever(client=client, embedding_key=field, **options)
+
+    def ask(self, retriever, query):
+        return retriever.invoke(query)
+
+    def see(self, document):
+        metadata = dict(document.metadata)
+        embedding = metadata.pop("embedding", None)
+        return Seen(document.id, document.page_content, metadata, embedding, document)
+
+
+class LlamaIndexFace:
+    """Nodes; the framework itself drops a repeated node."""
+
+    answers_duplicates = False
+
+    def retriever(self, client, *, embeddings=False, **options):
+        llama_index = pytest.importorskip("oss_vector_retriever.llama_index")
+        return llama_index.OSSVectorRetriever(client, return_data=embeddings, **options)
+
+    def ask(self, retriever, query):
+        return retriever.retrieve(query)
+
+    def see(self, found):
+        node = found.node
+        return Seen(node.node_id, node.get_content(), node.metadata, node.embedding, node)
+
+
+class AsyncLangChainFace(LangChainFace):
+    def ask(self, retriever, query):
+        return asyncio.run(retriever.ainvoke(query))
+
+
+class AsyncLlamaIndexFace(LlamaIndexFace):
+    def ask(self, retriever, query):
+        return asyncio.run(retriever.aretrieve(query))
+
+
+FACES = {
+    "langchain": LangChainFace,
+    "langchain_async": AsyncLangChainFace,
+    "llama_index": LlamaIndexFace,
+    "llama_index_async": AsyncLlamaIndexFace,
+}
+
+
+@pytest.fixture(params=FACES)
+def face(request):
+    return FACES[request.param]()
+
+
+@pytest.fixture
+def get(face, client):
+    """Give a function: query and options of the retriever in, what was seen out."""
+
+    def retrieved(query, **options):
+        retriever = face.retriever(options.pop("client", client), **options)
+        return [face.see(thing) for thing in face.ask(retriever, query)]
+
+    return retrieved

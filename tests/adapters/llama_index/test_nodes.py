@@ -1,0 +1,155 @@
+"""Nodes that LlamaIndex's own writer stored come back as they were."""
+
+import json
+import logging
+
+import pytest
+from llama_index.core.schema import (
+    Document,
+    ImageNode,
+    IndexNode,
+    MediaResource,
+    MetadataMode,
+    Node,
+    NodeRelationship,
+    ObjectType,
+    RelatedNodeInfo,
+    TextNode,
+)
+
+from oss_vector_retriever.llama_index import OSSVectorRetriever
+from oss_vector_retriever.records import DecodeError, encode
+
+DATA = [1.0, -0.5, 0.25, 3.0]
+RELATED = {
+    NodeRelationship.SOURCE: RelatedNodeInfo(node_id="doc", node_type=ObjectType.DOCUMENT),
+    NodeRelationship.NEXT: RelatedNodeInfo(node_id="after", metadata={"p": 2}, hash="h"),
+    NodeRelationship.CHILD: [RelatedNodeInfo(node_id="c1"), RelatedNodeInfo(node_id="c2")],
+}
+COMMON = {
+    "metadata": {"page": 7, "title": "Größe", "tags": ["a"], "none": None},
+    "relationships": RELATED,
+    "excluded_llm_metadata_keys": ["page"],
+}
+NODES = {
+    "TextNode": TextNode(id_="n", text="hello", start_char_idx=3, end_char_idx=8, **COMMON),
+    "ImageNode": ImageNode(id_="n", text="hello", image_url="http://x.test/a.png", **COMMON),
+    "IndexNode": IndexNode(id_="n", text="hello", index_id="i", **COMMON),
+    "Node": Node(id_="n", text_resource=MediaResource(text="hello"), **COMMON),
+    "Document": Document(id_="n", text="hello", **COMMON),
+}
+EMPTIED = ("TextNode", "ImageNode", "IndexNode", "Document")
+
+
+def one(retriever, query="n"):
+    [found] = retriever.retrieve(query)
+    return found.node
+
+
+@pytest.mark.parametrize("name", NODES)
+def test_class_id_text_metadata_relationships_and_embedding_come_back(client, put_nodes, name):
+    stored = NODES[name]
+    put_nodes(stored, data=DATA)
+    node = one(OSSVectorRetriever(client))
+    assert type(node) is type(stored)
+    assert node.model_dump() == {**stored.model_dump(), "embedding": DATA}
+    assert node.hash == stored.hash
+    assert node.ref_doc_id == "doc"
+
+
+@pytest.mark.parametrize("name", NODES)
+def test_the_envelope_keeps_nodes_too(client, put, name):
+    stored = NODES[name]
+    node = {**stored.model_dump(mode="json", exclude={"metadata"}), "class_name": name}
+    written = encode("n", DATA, text="hello", metadata=stored.metadata, node=node)
+    put({"n": written.metadata}, data=DATA)
+    found = one(OSSVectorRetriever(client))
+    assert type(found) is type(stored)
+    assert found.model_dump() == {**stored.model_dump(), "embedding": DATA}
+
+
+@pytest.mark.parametrize("name", EMPTIED)
+def test_text_beside_an_emptied_node_returns_to_it(client, put_nodes, name):
+    put_nodes(NODES[name], remove_text=True, beside={"text": "hello"})
+    node = one(OSSVectorRetriever(client))
+    assert node.get_content(MetadataMode.NONE) == "hello"
+    assert type(node) is type(NODES[name])
+
+
+def test_an_object_inside_an_index_node_comes_back(client, put_nodes):
+    inside = TextNode(id_="inside", text="deep")
+    put_nodes(IndexNode(id_="n", text="top", index_id="i", obj=inside))
+    retriever = OSSVectorRetriever(client)
+    # the framework goes on to the object by itself
+    assert (one(retriever).node_id, one(retriever).text) == ("inside", "deep")
+
+
+class Marked(Node):
+    """A user's own class, which a reader need not know."""
+
+    mark: str = "own"
+
+    @classmethod
+    def class_name(cls):
+        return "Marked"
+
+
+@pytest.mark.parametrize(
+    ("resource", "text"),
+    [(MediaResource(text="hello"), "hello"), (MediaResource(url="http://x.test/a.png"), "")],
+)
+def test_a_class_that_nobody_knows_becomes_a_text_node(client, put_nodes, resource, text):
+    put_nodes(Marked(id_="n", text_resource=resource, metadata={"p": 1}))
+    node = one(OSSVectorRetriever(client))
+    assert type(node) is TextNode
+    assert (node.node_id, node.text, node.metadata) == ("n", text, {"p": 1})
+
+
+def test_a_record_that_llama_index_did_not_write_becomes_a_text_node(client, put):
+    put({"k": {"_page_content": "hello", "tag": "x"}})
+    node = one(OSSVectorRetriever(client), "k")
+    assert type(node) is TextNode
+    assert (node.node_id, node.text, node.metadata) == ("k", "hello", {"tag": "x"})
+
+
+def test_the_embedding_can_be_left_out(client, put_nodes):
+    put_nodes(NODES["TextNode"])
+    assert one(OSSVectorRetriever(client, return_data=False)).embedding is None
+
+
+BROKEN_NODES = {
+    "its relationships are no relationships": {"text": "saved", "relationships": "none"},
+    "an index node that names no index": {"text": "saved", "class_name": "IndexNode"},
+    "its text resource is a number": {"text": "saved", "class_name": "Node", "text_resource": 5},
+    "a list of excluded names is a number": {"text": "saved", "excluded_llm_metadata_keys": 5},
+}
+
+
+@pytest.fixture(params=BROKEN_NODES)
+def broken(request, put):
+    """Store a node that is JSON, and of which no node can be made, between two good records."""
+    stored = {"_node_content": json.dumps(BROKEN_NODES[request.param]), "tag": "x"}
+    put({"a": {"text": "a"}, "bad": stored, "b": {"text": "b"}})
+    return stored
+
+
+@pytest.mark.usefixtures("broken")
+def test_a_node_that_cannot_be_made_is_a_decode_error(client):
+    with pytest.raises(DecodeError, match=r"record 'bad': _node_content .* can be made of it"):
+        OSSVectorRetriever(client).retrieve("a\nbad\nb")
+
+
+@pytest.mark.usefixtures("broken")
+def test_a_node_that_cannot_be_made_can_be_skipped(client, caplog):
+    retriever = OSSVectorRetriever(client, on_decode_error="skip", k=2)
+    with caplog.at_level(logging.WARNING, logger="oss_vector_retriever"):
+        assert [found.node_id for found in retriever.retrieve("a\nbad\nb")] == ["a", "b"]
+    assert "record 'bad'" in caplog.text
+
+
+def test_a_node_that_cannot_be_made_can_come_back_raw(client, broken):
+    found = OSSVectorRetriever(client, on_decode_error="raw").retrieve("a\nbad\nb")
+    assert [one.node_id for one in found] == ["a", "bad", "b"]
+    node = found[1].node
+    assert type(node) is TextNode
+    assert (node.text, node.metadata) == ("saved", broken)

@@ -1,0 +1,45 @@
+"""langchain-tests' suite for retrievers, in full, on the embedded service."""
+
+import pytest
+
+pytest.importorskip("langchain_tests")
+
+from langchain_tests.integration_tests import RetrieversIntegrationTests
+
+from oss_vector_retriever import AsyncOSSVectorClient, OSSVectorClient
+from oss_vector_retriever.langchain import OSSVectorRetriever
+
+KEYS = ["a", "b", "c", "d"]
+
+
+class _RetrieverSuite(RetrieversIntegrationTests):
+    @pytest.fixture(autouse=True)
+    def _client(self):
+        with OSSVectorClient.local() as client:
+            client.put_vector_index(dimension=2)
+            client.put_vectors(
+                {"key": key, "data": [1, 2], "metadata": {"text": f"text of {key}"}} for key in KEYS
+            )
+            self.client = client
+            yield
+
+    @property
+    def retriever_constructor(self):
+        return OSSVectorRetriever
+
+    @property
+    def retriever_query_example(self):
+        return "\n".join(KEYS)
+
+
+class TestWithClient(_RetrieverSuite):
+    @property
+    def retriever_constructor_params(self):
+        return {"client": self.client}
+
+
+class TestWithAsyncClientAndEmbeddings(_RetrieverSuite):
+    @property
+    def retriever_constructor_params(self):
+        client: AsyncOSSVectorClient = self.client.to_async()
+        return {"client": client, "embedding_key": "embedding"}
