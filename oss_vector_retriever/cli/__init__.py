@@ -1,0 +1,1 @@
+"""The command line `oss-vectors`. Needs the extra `cli`."""

@@ -1,0 +1,1 @@
+"""The demo's corpus: CPython's language-reference topics and their stored embeddings."""

@@ -1,0 +1,1 @@
+"""The demonstration: real documents and embeddings, fetched by key three ways."""
