@@ -28,6 +28,7 @@ if TYPE_CHECKING:
         NoSuchBucketError,
         NoSuchVectorIndexError,
         OSSVectorError,
+        PartialWriteError,
         QpsLimitExceededError,
         RequestTimeTooSkewedError,
         ResponseError,
@@ -41,8 +42,10 @@ if TYPE_CHECKING:
     )
     from oss_vector_retriever.client.models.fetched import FetchResult
     from oss_vector_retriever.client.models.limits import Limits
+    from oss_vector_retriever.client.models.reports import WriteReport
     from oss_vector_retriever.client.models.vector import Float32Array, Vector
     from oss_vector_retriever.client.retry import RetryPolicy
+    from oss_vector_retriever.records.errors import DecodeError
 
 _CLIENT = "oss_vector_retriever.client"
 _WHERE = {
@@ -50,8 +53,10 @@ _WHERE = {
     f"{_CLIENT}.credentials": ("Credentials",),
     f"{_CLIENT}.models.fetched": ("FetchResult",),
     f"{_CLIENT}.models.limits": ("Limits",),
+    f"{_CLIENT}.models.reports": ("WriteReport",),
     f"{_CLIENT}.models.vector": ("Float32Array", "Vector"),
     f"{_CLIENT}.retry": ("RetryPolicy",),
+    "oss_vector_retriever.records.errors": ("DecodeError",),
     f"{_CLIENT}.errors": (
         "AccessDeniedError",
         "BucketAlreadyExistsError",
@@ -66,6 +71,7 @@ _WHERE = {
         "NoSuchBucketError",
         "NoSuchVectorIndexError",
         "OSSVectorError",
+        "PartialWriteError",
         "QpsLimitExceededError",
         "RequestTimeTooSkewedError",
         "ResponseError",
@@ -87,6 +93,7 @@ __all__ = [
     "ConfigurationError",
     "Credentials",
     "DeadlineExceededError",
+    "DecodeError",
     "FetchResult",
     "Float32Array",
     "InternalServiceError",
@@ -99,6 +106,7 @@ __all__ = [
     "NoSuchVectorIndexError",
     "OSSVectorClient",
     "OSSVectorError",
+    "PartialWriteError",
     "QpsLimitExceededError",
     "RequestTimeTooSkewedError",
     "ResponseError",
@@ -111,6 +119,7 @@ __all__ = [
     "VectorIndexAlreadyExistsError",
     "VectorIndexLimitExceededError",
     "VectorIndexParameterInvalidError",
+    "WriteReport",
     "__version__",
 ]
 

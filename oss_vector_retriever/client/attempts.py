@@ -5,8 +5,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from typing import Generic, TypeVar
 
 from oss_vector_retriever.client.context import Context, Deadline
@@ -14,10 +12,11 @@ from oss_vector_retriever.client.errors import (
     DeadlineExceededError,
     OSSVectorError,
     ResponseError,
+    ServiceError,
     TransportError,
 )
 from oss_vector_retriever.client.models.messages import Reply, Request
-from oss_vector_retriever.client.retry import retry_after
+from oss_vector_retriever.client.retry import http_date, retry_after
 from oss_vector_retriever.client.steps import Fault, FaultKind
 
 T = TypeVar("T")
@@ -38,6 +37,7 @@ class Operation(Generic[T]):
     query: str = ""
     body: bytes = b""
     headers: tuple[tuple[str, str], ...] = ()
+    index: str | None = None
     on_bucket: bool = True
     idempotent: bool = True
 
@@ -49,7 +49,6 @@ class Attempts(Generic[T]):
         self.context = context
         self.operation = operation
         self.deadline = deadline
-        self.signed_at = datetime.now(UTC)
         self.reply: Reply | None = None
         self.errors: list[OSSVectorError] = []
         self.made = 0
@@ -67,7 +66,15 @@ class Attempts(Generic[T]):
         error.attempts = self.made
         error.elapsed = self.context.monotonic() - self.deadline.started
         error.errors = tuple(self.errors)
+        if isinstance(error, ServiceError):
+            error.where = self.where()
         return error
+
+    def where(self) -> str:
+        """Return the operation, with the index and bucket it is for."""
+        bucket = self.context.config.bucket if self.operation.on_bucket else None
+        index = f" on index {self.operation.index!r}" if self.operation.index else ""
+        return f"{self.operation.name}{index}" + (f" of bucket {bucket!r}" if bucket else "")
 
     def late(self) -> DeadlineExceededError:
         """Return the error for a call that ran out of time."""
@@ -102,13 +109,8 @@ class Attempts(Generic[T]):
         Only the refusal of a date leads here, never any other reply: a cached or hostile Date
         must not steer signing.
         """
-        header = self.reply.headers.get("date") if self.reply else None
-        try:
-            theirs = parsedate_to_datetime(header or "")
-        except ValueError:
-            return False
-        theirs = theirs if theirs.tzinfo else theirs.replace(tzinfo=UTC)
-        return self.context.clock.learn(theirs, self.signed_at)
+        theirs = http_date(self.reply.headers.get("date", "") if self.reply else "")
+        return theirs is not None and self.context.clock.learn(theirs)
 
     def log(self, outcome: Reply | Fault) -> None:
         """Log the outcome of an attempt, without contents."""

@@ -15,6 +15,7 @@ from oss_vector_retriever.client.steps import Flow
 
 T = TypeVar("T")
 Client = OSSVectorClient | AsyncOSSVectorClient
+AnyClient = TypeVar("AnyClient", OSSVectorClient, AsyncOSSVectorClient)
 
 
 class BothClients:
@@ -51,7 +52,7 @@ class BothClients:
             if self._blocking is None:
                 given = self.given
                 if isinstance(given, AsyncOSSVectorClient):
-                    self._blocking = given.to_sync()
+                    self._blocking = _twin(given.to_sync())
                 else:
                     self._blocking = OSSVectorClient()
             return self._blocking
@@ -71,8 +72,8 @@ class BothClients:
         if isinstance(given, AsyncOSSVectorClient):
             # not bound before its first call: it may be promised to a loop that has yet to make it
             free = given.usable_here() and given not in self._on_loops.values()
-            return given if free else given.to_sync().to_async()
-        return self.blocking().to_async()
+            return given if free else _twin(given.to_sync().to_async())
+        return _twin(self.blocking().to_async())
 
     def _drop_ended(self) -> None:
         self._on_loops = {loop: c for loop, c in self._on_loops.items() if not loop.is_closed()}
@@ -81,9 +82,17 @@ class BothClients:
         """Run a flow, blocking."""
         return self.blocking().run_flow(start)
 
+    async def arun(self, start: Callable[[Context], Flow[T]]) -> T:
+        """Run a flow on the running event loop."""
+        if self.given is None and self._blocking is None:
+            await asyncio.to_thread(self.blocking)  # certificates are read from files
+        return await self.on_this_loop().run_flow(start)
+
     def __reduce__(self) -> tuple[Any, ...]:
         return BothClients, (self.given,)
 
-    async def arun(self, start: Callable[[Context], Flow[T]]) -> T:
-        """Run a flow on the running event loop."""
-        return await self.on_this_loop().run_flow(start)
+
+def _twin(client: AnyClient) -> AnyClient:
+    # The client that was given keeps an embedded service open, and closing it ends the service.
+    client._release_local()  # noqa: SLF001 - a step of the house's own
+    return client

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, It
 from typing import Any, NoReturn, Self, TypeVar
 
 from oss_vector_retriever.client import fetch as fetching
-from oss_vector_retriever.client import streams
+from oss_vector_retriever.client import streams, writes
 from oss_vector_retriever.client.config import ClientConfig, resolve_config
 from oss_vector_retriever.client.context import Context
 from oss_vector_retriever.client.drive.blocking import BlockingExchange
@@ -23,7 +23,14 @@ from oss_vector_retriever.client.local import (
 )
 from oss_vector_retriever.client.methods import Method
 from oss_vector_retriever.client.models.vector import Vector
-from oss_vector_retriever.client.operations import buckets, indexes, vectors
+from oss_vector_retriever.client.operations import (
+    bucket_settings,
+    buckets,
+    fusion,
+    indexes,
+    vectors,
+)
+from oss_vector_retriever.client.pages import Pager
 from oss_vector_retriever.client.steps import Flow
 
 T = TypeVar("T")
@@ -48,7 +55,23 @@ class _Client:
     list_vector_buckets = Method(buckets.list_vector_buckets)
     delete_vector_bucket = Method(buckets.delete_vector_bucket)
 
+    put_bucket_policy = Method(bucket_settings.put_bucket_policy)
+    get_bucket_policy = Method(bucket_settings.get_bucket_policy)
+    delete_bucket_policy = Method(bucket_settings.delete_bucket_policy)
+    put_bucket_logging = Method(bucket_settings.put_bucket_logging)
+    get_bucket_logging = Method(bucket_settings.get_bucket_logging)
+    delete_bucket_logging = Method(bucket_settings.delete_bucket_logging)
+
+    put_vector_index_fusion = Method(fusion.put_vector_index_fusion)
+    query_vectors_fusion = Method(fusion.query_vectors_fusion)
+
     fetch = Method(fetching.fetch)
+    upsert = Method(writes.upsert)
+    delete = Method(writes.delete)
+
+    iter_vectors = Pager(vectors.list_vectors)
+    iter_vector_indexes = Pager(indexes.list_vector_indexes)
+    iter_vector_buckets = Pager(buckets.list_vector_buckets, "marker", "next_marker")
 
     _context: Context
     _local: LocalService | None
@@ -69,6 +92,7 @@ class _Client:
         timeout: float = 30.0,
         retry: object = 3,
         rate_limit: float | None = None,
+        coalesce: bool | float = True,
         allow_http: bool = False,
         **options: Any,
     ) -> None:
@@ -88,6 +112,9 @@ class _Client:
             timeout: seconds for a whole call, retries and reading included.
             retry: a `RetryPolicy`, or the number of attempts.
             rate_limit: requests a second, at most.
+            coalesce: bring concurrent fetches together into fewer calls: those of one turn of
+                the event loop, and of threads those within a millisecond; or of a window of so
+                many seconds. There is no cache.
             allow_http: allow a plain-http endpoint that is not on this machine.
             options: `connect_timeout`, `limits`, `max_reply_bytes`, `additional_headers`,
                 `proxy`, `ca_file`.
@@ -107,6 +134,7 @@ class _Client:
             timeout=timeout,
             retry=retry,
             rate_limit=rate_limit,
+            coalesce=coalesce,
             allow_http=allow_http,
             **options,
         )
@@ -137,7 +165,7 @@ class _Client:
     def with_options(self, **options: Any) -> Self:
         """Return a client with other options that shares the connections of this one.
 
-        `bucket`, `index`, `credentials`, `timeout` (seconds), `retry`, `limits`,
+        `bucket`, `index`, `coalesce`, `credentials`, `timeout` (seconds), `retry`, `limits`,
         `max_reply_bytes` and `additional_headers` can be changed.
         """
         other = type(self).__new__(type(self))

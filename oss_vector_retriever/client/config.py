@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import math
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -18,9 +17,9 @@ from oss_vector_retriever.client.endpoint import (
     parse_endpoint,
     public_endpoint,
 )
-from oss_vector_retriever.client.errors import ConfigurationError
+from oss_vector_retriever.client.errors import ConfigurationError, InvalidRequestError
 from oss_vector_retriever.client.models.limits import DEFAULT_LIMITS, Limits
-from oss_vector_retriever.client.retry import RetryPolicy
+from oss_vector_retriever.client.retry import RetryPolicy, is_finite_number
 
 VARIABLES = {
     "bucket": "OSS_VECTORS_BUCKET",
@@ -30,6 +29,7 @@ VARIABLES = {
     "index": "OSS_VECTORS_INDEX",
 }
 _MEBIBYTE = 1024 * 1024
+_A_YEAR = 365 * 24 * 3600
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +47,7 @@ class ClientConfig:
     connect_timeout: float = 5.0
     retry: RetryPolicy = field(default_factory=RetryPolicy)
     rate_limit: float | None = None
+    coalesce: bool | float = False
     limits: Limits = DEFAULT_LIMITS
     max_reply_bytes: int = 64 * _MEBIBYTE
     additional_headers: tuple[str, ...] = ()
@@ -58,6 +59,9 @@ class ClientConfig:
         _check_whole("max_reply_bytes", self.max_reply_bytes, least=1024, most=1 << 40)
         check_seconds("timeout", self.timeout)
         check_seconds("connect_timeout", self.connect_timeout)
+        _check_rate(self.rate_limit)
+        _check_window(self.coalesce)
+        _check_kind("limits", self.limits, Limits)
 
     def index_or(self, index: str | None) -> str:
         """Return the index to use: the one given, else the client's own."""
@@ -117,12 +121,13 @@ def resolve_config(
         raise ConfigurationError("\n".join(_missing(name) for name in missing))
     region = check_region(values["region"])
     index = _value("index", index, found)
+    options.setdefault("coalesce", True)
     options = {name: _CHECKS.get(name, _as_is)(value) for name, value in options.items()}
     return ClientConfig(
         bucket=None if values["bucket"] is None else check_bucket(values["bucket"]),
         account_id=check_account_id(values["account_id"]),
         region=region,
-        index=None if index is None else check_index(index),
+        index=None if index is None else _index_setting(index),
         endpoint=_endpoint(endpoint, region, found, internal=internal, allow_http=allow_http),
         credentials=source_of(credentials),
         **options,
@@ -141,11 +146,11 @@ def _endpoint(
     internal: bool,
     allow_http: bool,
 ) -> Endpoint:
-    text = _value("endpoint", given, environment)
-    if text is None:
-        return public_endpoint(region, internal=internal)
     if internal and given is not None:
         raise ConfigurationError("pass either endpoint= or internal=True, not both.")
+    text = None if internal else _value("endpoint", given, environment)
+    if text is None:
+        return public_endpoint(region, internal=internal)
     return parse_endpoint(text, allow_http=allow_http)
 
 
@@ -155,10 +160,30 @@ def _missing(name: str) -> str:
 
 def check_seconds(name: str, value: object) -> float:
     """Return a number of seconds above 0, or raise ConfigurationError."""
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    if number and math.isfinite(value) and value > 0:  # type: ignore[arg-type,operator]
+    if is_finite_number(value) and 0 < value <= _A_YEAR:  # type: ignore[operator]
         return float(value)  # type: ignore[arg-type]
-    raise ConfigurationError(f"{name} must be a number of seconds above 0, not {value!r}.")
+    raise ConfigurationError(
+        f"{name} must be a number of seconds above 0 and at most {_A_YEAR}, not {value!r}."
+    )
+
+
+def _check_rate(value: object) -> None:
+    if value is not None and not (is_finite_number(value) and value > 0):  # type: ignore[operator]
+        raise ConfigurationError(f"rate_limit must be requests a second, above 0, not {value!r}.")
+
+
+def _check_window(value: object) -> None:
+    window = is_finite_number(value) and 0 <= value <= 1  # type: ignore[operator]
+    if not (isinstance(value, bool) or window):
+        raise ConfigurationError(
+            f"coalesce must be True, False, or the seconds to wait for others, at most 1, "
+            f"not {value!r}."
+        )
+
+
+def _check_kind(name: str, value: object, kind: type) -> None:
+    if not isinstance(value, kind):
+        raise ConfigurationError(f"{name} must be a {kind.__name__}, not {value!r}.")
 
 
 def _check_whole(name: str, value: object, *, least: int, most: int) -> None:
@@ -174,21 +199,36 @@ def _retry_policy(value: object) -> RetryPolicy:
     raise ConfigurationError("retry= takes a RetryPolicy, or the number of attempts.")
 
 
+def _index_setting(value: object) -> str:
+    try:
+        return check_index(value)
+    except InvalidRequestError as error:
+        raise ConfigurationError(str(error)) from None
+
+
+def _names(value: Iterable[str]) -> tuple[str, ...]:
+    names = (value,) if not isinstance(value, Iterable) else tuple(value)
+    if isinstance(value, str) or not all(isinstance(name, str) for name in names):
+        raise ConfigurationError("additional_headers must be a list of header names.")
+    return names
+
+
 def _as_is(value: Any) -> Any:
     return value
 
 
 _CHECKS: dict[str, Any] = {
     "bucket": check_bucket,
-    "index": check_index,
+    "index": _index_setting,
     "credentials": source_of,
     "retry": _retry_policy,
-    "additional_headers": tuple,
+    "additional_headers": _names,
 }
 _CHANGEABLE = frozenset(
     {
         "bucket",
         "index",
+        "coalesce",
         "credentials",
         "timeout",
         "retry",

@@ -47,9 +47,13 @@ class Clock:
         """Return the corrected time."""
         return self._now() + self.offset
 
-    def learn(self, theirs: datetime, signed_at: datetime) -> bool:
-        """Take the service's time; False where that cannot explain its refusal."""
-        offset = self.offset + (theirs - signed_at)
+    def learn(self, theirs: datetime) -> bool:
+        """Take the service's time; False where that cannot explain its refusal.
+
+        It is compared with this machine's own time, not with a corrected one: calls that are
+        refused together must not correct it twice.
+        """
+        offset = theirs - self._now()
         if abs(offset) > _LARGEST_CORRECTION:
             return False
         self.offset = offset
@@ -59,8 +63,9 @@ class Clock:
 class CredentialsKeeper:
     """Keep the credentials in use until shortly before they expire."""
 
-    def __init__(self, source: CredentialsSource) -> None:
+    def __init__(self, source: CredentialsSource, now: Callable[[], datetime]) -> None:
         self._source = source
+        self._now = now
         self._kept: Credentials | None = None
         self._lock = threading.Lock()
 
@@ -69,7 +74,7 @@ class CredentialsKeeper:
         if not self._source.blocking:
             return as_credentials(self._source.resolve())
         kept = self._kept
-        if kept is not None and usable(kept):
+        if usable(kept, self._now()):
             return kept
         found = as_credentials((yield Call(self._resolve)))
         self._kept = found
@@ -78,12 +83,13 @@ class CredentialsKeeper:
     def renewed(self) -> Flow[Credentials]:
         """Return credentials asked for anew, because the service says that they have expired."""
         self._kept = None
+        self._source.forget()
         return (yield from self.current())
 
     def _resolve(self) -> object:
         with self._lock:
             kept = self._kept
-            if kept is not None and usable(kept):
+            if usable(kept, self._now()):
                 return kept
             found = self._source.resolve()
             if isinstance(found, Credentials):
@@ -105,7 +111,8 @@ class Context:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "pace", Pace(self.config.rate_limit, self.monotonic))
-        object.__setattr__(self, "credentials", CredentialsKeeper(self.config.credentials))
+        keeper = CredentialsKeeper(self.config.credentials, self.clock.now)
+        object.__setattr__(self, "credentials", keeper)
 
     def changed(self, **options: Any) -> Self:
         """Return a context with other settings that shares clock, quota, pace and credentials."""

@@ -8,13 +8,14 @@ import os
 import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from typing import Any, NoReturn, Protocol
+from datetime import datetime, timedelta
+from typing import Any, NoReturn, Protocol, TypeGuard
 
 from oss_vector_retriever.client.errors import ConfigurationError
 
 _USABLE = re.compile(r"[\x21-\x7e]+")
 _RENEW_BEFORE = timedelta(minutes=5)
+_TUPLE = (2, 3)
 ACCESS_KEY_ID = "OSS_ACCESS_KEY_ID"
 ACCESS_KEY_SECRET = "OSS_ACCESS_KEY_SECRET"  # noqa: S105 - the name of a variable
 SESSION_TOKEN = "OSS_SESSION_TOKEN"  # noqa: S105 - the name of a variable
@@ -55,8 +56,6 @@ class Credentials:
     def __reduce__(self) -> NoReturn:
         raise TypeError("credentials are not pickled; let the other process resolve its own")
 
-    __reduce_ex__ = __reduce__  # type: ignore[assignment]
-
     def secrets(self) -> tuple[str, ...]:
         """Return what must never appear in a text."""
         parts = (self.access_key_secret, self.security_token, self.access_key_id)
@@ -82,8 +81,16 @@ class CredentialsSource(Protocol):
     def resolve(self) -> object | Awaitable[object]:
         """Return credentials, or an awaitable of them."""
 
+    def forget(self) -> None:
+        """Let go of what is cached here: the service has refused it as expired."""
 
-class StaticSource:
+
+class _Uncached:
+    def forget(self) -> None:
+        """Do nothing: nothing is cached here."""
+
+
+class StaticSource(_Uncached):
     """Give always the same credentials."""
 
     blocking = False
@@ -96,30 +103,29 @@ class StaticSource:
         return self._credentials
 
 
-class EnvironmentSource:
+class EnvironmentSource(_Uncached):
     """Read the environment at each use, so that a rotated key is picked up."""
 
     blocking = False
 
     def __init__(self, environment: Mapping[str, str] | None = None) -> None:
-        self._environment = os.environ if environment is None else environment
+        self._given = environment  # the process's own is not kept here: vars() would show it
 
     def resolve(self) -> Credentials:
         """Return what the official variables hold."""
-        missing = [n for n in (ACCESS_KEY_ID, ACCESS_KEY_SECRET) if not self._environment.get(n)]
+        found = os.environ if self._given is None else self._given
+        missing = [name for name in (ACCESS_KEY_ID, ACCESS_KEY_SECRET) if not found.get(name)]
         if missing:
             raise ConfigurationError(
                 f"No credentials: set {' and '.join(missing)}, or pass credentials= "
                 '(Credentials(...), a callable, or "chain" for profiles, RAM roles and OIDC).'
             )
         return Credentials(
-            self._environment[ACCESS_KEY_ID],
-            self._environment[ACCESS_KEY_SECRET],
-            self._environment.get(SESSION_TOKEN) or None,
+            found[ACCESS_KEY_ID], found[ACCESS_KEY_SECRET], found.get(SESSION_TOKEN) or None
         )
 
 
-class CallableSource:
+class CallableSource(_Uncached):
     """Ask a callable of the user, plain or async."""
 
     blocking = True
@@ -138,18 +144,32 @@ class ChainSource:
     blocking = True
 
     def __init__(self, client: Any = None) -> None:
-        self._client = client
+        self._given = client
+        self._own: Any = None
 
     def resolve(self) -> Credentials:
         """Return what the chain resolves now; it renews temporary credentials itself."""
-        if self._client is None:
-            self._client = _default_chain()
-        found = self._client.get_credential()
+        try:
+            client = self._given or self._own or _default_chain()
+            found = client.get_credential()
+        except ConfigurationError:
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever a provider raises
+            # not in its own words: they can quote what a provider answered, secrets included
+            raise ConfigurationError(
+                f"the credential chain gave no credentials ({type(error).__name__}); "
+                "alibabacloud_credentials.client.Client().get_credential() shows why."
+            ) from None
+        self._own = None if self._given else client
         return Credentials(
             found.access_key_id or found.get_access_key_id(),
             found.access_key_secret or found.get_access_key_secret(),
             found.security_token or None,
         )
+
+    def forget(self) -> None:
+        """Drop the chain that was made here; one that was given keeps its own counsel."""
+        self._own = None
 
 
 def _default_chain() -> Any:
@@ -173,15 +193,15 @@ def source_of(credentials: object) -> CredentialsSource:
         return ChainSource()
     if isinstance(credentials, Credentials):
         return StaticSource(credentials)
-    if isinstance(credentials, tuple):
-        return StaticSource(as_credentials(credentials))
+    if isinstance(credentials, tuple) and len(credentials) in _TUPLE:
+        return StaticSource(Credentials(*credentials))
     if hasattr(credentials, "get_credential"):
         return ChainSource(credentials)
     if callable(credentials):
         return CallableSource(credentials)
     raise ConfigurationError(
-        f"credentials= is a {type(credentials).__name__}; give Credentials(...), a tuple of id and "
-        'secret, a callable, an alibabacloud-credentials client, or "chain".'
+        f"credentials= is a {type(credentials).__name__}; give Credentials(...), a tuple of id, "
+        'secret and, if any, token, a callable, an alibabacloud-credentials client, or "chain".'
     )
 
 
@@ -189,7 +209,7 @@ def as_credentials(value: object) -> Credentials:
     """Return what a callable gave as Credentials: they may come as a tuple of two or three."""
     if isinstance(value, Credentials):
         return value
-    if isinstance(value, tuple) and len(value) in {2, 3}:
+    if isinstance(value, tuple) and len(value) in _TUPLE:
         return Credentials(*value)
     if inspect.isawaitable(value):
         if inspect.iscoroutine(value):
@@ -200,8 +220,8 @@ def as_credentials(value: object) -> Credentials:
     )
 
 
-def usable(credentials: Credentials | None, now: datetime | None = None) -> bool:
+def usable(credentials: Credentials | None, now: datetime) -> TypeGuard[Credentials]:
     """Tell whether cached credentials may still be used: known to last five minutes more."""
     if credentials is None or credentials.expires_at is None:
         return False
-    return credentials.expires_at - (now or datetime.now(UTC)) > _RENEW_BEFORE
+    return credentials.expires_at - now > _RENEW_BEFORE

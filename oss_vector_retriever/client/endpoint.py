@@ -108,9 +108,9 @@ def parse_endpoint(text: str, *, allow_http: bool = False) -> Endpoint:
         ConfigurationError: it is not a bare scheme, host and port, or it is plain http to
             somewhere else than this machine and `allow_http` is not set.
     """
-    match = _ENDPOINT.fullmatch(text) if isinstance(text, str) else None
+    match = _ENDPOINT.fullmatch(text) if isinstance(text, str) and text.isascii() else None
     if match is None:
-        raise _bad_endpoint(text, "it is not [scheme://]host[:port]")
+        raise _bad_endpoint(text, "it is not [scheme://]host[:port] in ASCII")
     host, port = match["host"].lower(), int(match["port"]) if match["port"] else None
     if port is not None and not 0 < port <= _LAST_PORT:
         raise _bad_endpoint(text, "its port is out of range")
@@ -124,11 +124,13 @@ def parse_endpoint(text: str, *, allow_http: bool = False) -> Endpoint:
 
 def _ip_address(text: str, host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     try:
-        return ipaddress.ip_address(host.strip("[]"))
+        if host.startswith("["):
+            return ipaddress.IPv6Address(host[1:-1])
+        return ipaddress.IPv4Address(host)
     except ValueError:
         if _HOST_NAME.fullmatch(host) and not host.rsplit(".", 1)[-1].isdigit():
             return None
-        raise _bad_endpoint(text, "its host is not an ASCII host name or an IP address") from None
+        raise _bad_endpoint(text, "its host is not a host name or an IP address") from None
 
 
 def _is_loopback(host: str, address: ipaddress.IPv4Address | ipaddress.IPv6Address | None) -> bool:

@@ -18,12 +18,12 @@ from oss_vector_retriever.client.errors import (
     ResponseError,
     service_error_class,
 )
-from oss_vector_retriever.client.models.messages import Reply
+from oss_vector_retriever.client.models.messages import Reply, printable
 from oss_vector_retriever.client.wire import parse_json
 
 _READ_AT_MOST = 64 * 1024
 _SHOWN_AT_MOST = 500
-_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
+_SHORTEST_SECRET = 8
 _TITLE = re.compile(rb"<title[^>]*>(.{0,200}?)</title>", re.IGNORECASE | re.DOTALL)
 _REDIRECTIONS = range(300, 400)
 _UNKNOWN_CODE = "BadErrorResponse"
@@ -31,12 +31,13 @@ _UNKNOWN_CODE = "BadErrorResponse"
 
 def error_from(reply: Reply, secrets: Iterable[str] = ()) -> OSSVectorError:
     """Return the error for a reply whose status is not 2xx; `secrets` are cut out of its words."""
+    request_id = _clean(reply.request_id or "", secrets) or None
     if reply.status in _REDIRECTIONS:
         return ResponseError(
             "the reply is a redirection, which is never followed: a signed request belongs to one "
             "host. Check the endpoint and the region.",
             reply.status,
-            reply.request_id,
+            request_id,
         )
     fields = _fields(reply)
     if not fields.get("Code"):
@@ -47,8 +48,8 @@ def error_from(reply: Reply, secrets: Iterable[str] = ()) -> OSSVectorError:
         said["Code"],
         reply.status,
         said.get("Message", ""),
-        said.get("RequestId") or reply.request_id,
-        said.get("EC") or reply.headers.get("x-oss-ec"),
+        said.get("RequestId") or request_id,
+        said.get("EC") or _clean(reply.headers.get("x-oss-ec", ""), secrets) or None,
     )
 
 
@@ -100,6 +101,6 @@ def _describe(reply: Reply) -> str:
 
 def _clean(text: str, secrets: Iterable[str]) -> str:
     for secret in secrets:
-        text = text.replace(secret, "***")
-    text = _UNPRINTABLE.sub(" ", text)
-    return text if len(text) <= _SHOWN_AT_MOST else f"{text[:_SHOWN_AT_MOST]}..."
+        if len(secret) >= _SHORTEST_SECRET:  # no real one is shorter, and words hold short ones
+            text = text.replace(secret, "***")
+    return printable(text, _SHOWN_AT_MOST)

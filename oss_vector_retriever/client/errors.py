@@ -4,6 +4,7 @@
     ├── ConfigurationError (ValueError)      a setting is missing or impossible
     ├── InvalidRequestError (ValueError)     refused before any call
     ├── MissingKeysError (LookupError)       fetch(on_missing="raise") met keys that do not exist
+    ├── PartialWriteError                    upsert or delete: some of the calls failed
     ├── ServiceError                         the service answered with an error
     │   ├── AccessDeniedError
     │   │   ├── InvalidAccessKeyIdError
@@ -32,7 +33,16 @@ stripped of the credentials in use before it gets here.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from oss_vector_retriever.client.models.reports import WriteReport
+
+
+def shown(value: object, most: int = 80) -> str:
+    """Return what a message shows of a value: its repr, cut where it is long."""
+    text = repr(value)
+    return text if len(text) <= most else f"{text[:most]}... ({len(text)} characters)"
 
 
 class OSSVectorError(Exception):
@@ -78,9 +88,26 @@ class MissingKeysError(OSSVectorError, LookupError):
 
     def __init__(self, missing: Sequence[str]) -> None:
         self.missing = tuple(missing)
-        shown = ", ".join(repr(key) for key in self.missing[:5])
+        first = ", ".join(shown(key) for key in self.missing[:5])
         more = f" and {len(self.missing) - 5} more" if len(self.missing) > 5 else ""  # noqa: PLR2004
-        super().__init__(f"{len(self.missing)} of the keys do not exist: {shown}{more}")
+        super().__init__(f"{len(self.missing)} of the keys do not exist: {first}{more}")
+
+
+class PartialWriteError(OSSVectorError):
+    """Some of the calls of a write failed; what the others wrote stays written.
+
+    Attributes:
+        report: a `WriteReport`: which keys were written, which not, and why.
+    """
+
+    def __init__(self, report: WriteReport) -> None:
+        self.report = report
+        failed = [batch for batch in report.batches if batch.error is not None]
+        first = f" The first failed with: {failed[0].error}" if failed else ""
+        super().__init__(
+            f"{len(failed)} of {len(report.batches)} calls failed, with {len(report.failed)} keys "
+            f"(report.failed); {len(report.written)} keys are written.{first}"
+        )
 
 
 class TransportError(OSSVectorError):
@@ -127,6 +154,7 @@ class ServiceError(OSSVectorError):
         message: the service's own words.
         request_id: the service's id of the request, to quote to support.
         ec: the service's fine-grained code (`x-oss-ec`), if it sent one.
+        where: the operation, with the index and bucket it was for.
     """
 
     advice = ""
@@ -145,11 +173,14 @@ class ServiceError(OSSVectorError):
         self.message = message
         self.request_id = request_id
         self.ec = ec
+        self.where = ""
 
     def __str__(self) -> str:
+        where = f"{self.where}: " if self.where else ""
         advice = f" {self.advice}" if self.advice else ""
         said = f": {self.message}" if self.message else "."
-        return f"{self.code}{said}{advice}{_trail(self.status, self.request_id, self.ec)}"
+        trail = _trail(self.status, self.request_id, self.ec)
+        return f"{where}{self.code}{said}{advice}{trail}"
 
 
 def _trail(status: int, request_id: str | None, ec: str | None) -> str:

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+from oss_vector_retriever.client.coalesce import Gathered, Want, shared_calls
 from oss_vector_retriever.client.config import check_seconds
 from oss_vector_retriever.client.context import Context
 from oss_vector_retriever.client.errors import InvalidRequestError, MissingKeysError, ResponseError
-from oss_vector_retriever.client.flow import call
 from oss_vector_retriever.client.models.fetched import FetchResult
-from oss_vector_retriever.client.models.results import GetVectorsResult
-from oss_vector_retriever.client.models.vector import Vector
 from oss_vector_retriever.client.operations.checks import check_keys
-from oss_vector_retriever.client.operations.vectors import get_operation
-from oss_vector_retriever.client.steps import Flow, together
+from oss_vector_retriever.client.steps import Flow, Join, together
 
 OnMissing = str | Callable[[str], object]
 
@@ -43,68 +41,71 @@ def fetch(
         OSSVectorError: a call failed for good; nothing partial is returned.
     """
     plan = plan_fetch(context, keys, on_missing)
-    name = context.config.index_or(index)
-    deadline = context.deadline(None if timeout is None else check_seconds("timeout", timeout))
-    flows = [
-        call(
-            context,
-            get_operation(name, batch, return_data=return_data, return_metadata=return_metadata),
-            deadline,
-        )
-        for batch in plan.batches
-    ]
-    return _merged(plan, flows, on_missing)
+    want = Want(
+        context,
+        context.config.index_or(index),
+        list(plan.unique),
+        bool(return_data),
+        bool(return_metadata),
+        context.deadline(None if timeout is None else check_seconds("timeout", timeout)),
+        None if isinstance(context.config.coalesce, bool) else context.config.coalesce,
+    )
+    return _merged(plan, _bring(want), on_missing)
+
+
+def _bring(want: Want) -> Flow[Gathered]:
+    """Bring what is wanted: with what other fetches want now, unless it fills its calls itself."""
+    config = want.context.config
+    if not want.keys:
+        return Gathered({}, (), 0)
+    if config.coalesce is not False and len(want.keys) < config.limits.keys_per_get:
+        yield Join(want)
+        return want.result()
+    own = shared_calls([want])
+    replies = yield from together([shared.flow() for shared in own])
+    for shared, reply in zip(own, replies, strict=True):
+        deque(shared.deal(reply), maxlen=0)
+    return want.result()
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Hold what is asked for, and the calls that will bring it."""
+    """Hold what is asked for, as it was asked and each key once."""
 
     keys: tuple[str, ...]
     unique: tuple[str, ...]
-    batches: list[list[str]]
 
 
 def plan_fetch(context: Context, keys: Iterable[str], on_missing: OnMissing = "omit") -> Plan:
-    """Return the plan for keys, all checked: distinct keys in batches that one call takes."""
-    if not callable(on_missing) and on_missing not in {"omit", "raise"}:
+    """Return the plan for keys, all checked."""
+    if not callable(on_missing) and on_missing not in ("omit", "raise"):
         raise InvalidRequestError(
             f'on_missing is "omit", "raise" or a function, not {on_missing!r}.'
         )
     asked = check_keys(keys, context.config.limits)
-    unique = list(dict.fromkeys(asked))
-    size = context.config.limits.keys_per_get
-    batches = [unique[start : start + size] for start in range(0, len(unique), size)]
-    return Plan(tuple(asked), tuple(unique), batches)
+    return Plan(tuple(asked), tuple(dict.fromkeys(asked)))
 
 
-def _merged(
-    plan: Plan, flows: Sequence[Flow[GetVectorsResult]], on_missing: OnMissing
-) -> Flow[FetchResult]:
-    replies = (yield from together(flows)) if flows else []
-    found = {vector.key: vector for reply in replies for vector in reply.vectors}
-    _check_dimensions(found.values(), replies)
+def _merged(plan: Plan, brought: Flow[Gathered], on_missing: OnMissing) -> Flow[FetchResult]:
+    gathered = yield from brought
+    found = gathered.found
+    _check_dimensions(gathered)
     missing = tuple(key for key in plan.unique if key not in found)
     if missing and on_missing == "raise":
         raise MissingKeysError(missing)
     if callable(on_missing):
         for key in missing:
             on_missing(key)
-    return FetchResult(
-        plan.keys,
-        found,
-        missing,
-        tuple(reply.request_id for reply in replies if reply.request_id),
-        len(replies),
-    )
+    return FetchResult(plan.keys, found, missing, gathered.request_ids, gathered.calls)
 
 
-def _check_dimensions(vectors: Iterable[Vector], replies: Sequence[GetVectorsResult]) -> None:
+def _check_dimensions(gathered: Gathered) -> None:
+    vectors = gathered.found.values()
     dimensions = {len(vector.data) for vector in vectors if vector.data is not None}
     if len(dimensions) > 1:
         raise ResponseError(
             f"GetVectors: the replies hold vectors of {sorted(dimensions)} values, though an index "
             "has one dimension; nothing of them was used.",
             200,
-            replies[-1].request_id,
+            gathered.request_ids[-1] if gathered.request_ids else None,
         )

@@ -57,10 +57,8 @@ def _wait_for_turn(attempts: Attempts[T]) -> Flow[None]:
 
 
 def _attempt(attempts: Attempts[T], credentials: Credentials) -> Flow[T | OSSVectorError]:
-    attempts.signed_at = attempts.context.clock.now()
-    request = signed_request(
-        attempts.context.config, attempts.operation, credentials, attempts.signed_at
-    )
+    context = attempts.context
+    request = signed_request(context.config, attempts.operation, credentials, context.clock.now())
     attempts.made += 1
     attempts.reply = None
     outcome = yield from send(request, max(attempts.left(), 0.0))
@@ -92,7 +90,9 @@ def _recover(attempts: Attempts[T], error: OSSVectorError, used: Credentials) ->
     if cost is None:
         raise attempts.told(error)
     attempts.paid = cost
-    if seconds > 0 and verdict is Verdict.TRANSIENT:
+    # throttling is waited for with the whole client, which no reply may stop beyond the cap
+    alone = verdict is Verdict.TRANSIENT or seconds > attempts.context.config.retry.cap
+    if alone and seconds > 0:
         yield Sleep(seconds)
 
 

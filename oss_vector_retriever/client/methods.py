@@ -29,7 +29,32 @@ class Nonblocking(Protocol):
         raise NotImplementedError
 
 
-class Method(Generic[P, T]):
+class Described:
+    """Be an attribute of both clients that is made, for each, from one function on flows."""
+
+    def __init__(self, function: Callable[..., Flow[Any]]) -> None:
+        self._function = function
+        self._made: dict[type, Any] = {}
+        self.__doc__ = function.__doc__
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name
+
+    def bind(self, client: Any, owner: Any) -> Any:
+        """Return the method of a client, or of the class where there is no client."""
+        method = self._made.get(owner)
+        if method is None:
+            awaited = inspect.iscoroutinefunction(owner.run_flow)
+            method = _described(self.make(awaited), self._function, self._name, owner)
+            self._made[owner] = method
+        return method if client is None else method.__get__(client, owner)
+
+    def make(self, awaited: bool) -> Callable[..., Any]:
+        """Return the function that becomes the method."""
+        raise NotImplementedError
+
+
+class Method(Described, Generic[P, T]):
     """Be a method of the sync and of the async client, made from one function.
 
     The function takes the client's context first and returns a flow. On the sync client the method
@@ -37,12 +62,11 @@ class Method(Generic[P, T]):
     """
 
     def __init__(self, function: Callable[Concatenate[Context, P], Flow[T]]) -> None:
-        self._function = function
-        self._made: dict[type, Any] = {}
-        self.__doc__ = function.__doc__
+        super().__init__(function)
 
-    def __set_name__(self, owner: type, name: str) -> None:
-        self._name = name
+    def make(self, awaited: bool) -> Callable[..., Any]:
+        """Return the function that becomes the method."""
+        return _awaiting(self._function) if awaited else _waiting(self._function)
 
     @overload
     def __get__(self, client: None, owner: type) -> Callable[..., Any]: ...
@@ -52,12 +76,7 @@ class Method(Generic[P, T]):
     def __get__(self, client: Nonblocking, owner: type) -> Callable[P, Coroutine[Any, Any, T]]: ...
     def __get__(self, client: Any, owner: Any) -> Any:
         """Return the method bound to a client, in that client's manner."""
-        method = self._made.get(owner)
-        if method is None:
-            make = _awaiting if inspect.iscoroutinefunction(owner.run_flow) else _waiting
-            method = _described(make(self._function), self._function, self._name, owner)
-            self._made[owner] = method
-        return method if client is None else method.__get__(client, owner)
+        return self.bind(client, owner)
 
 
 def _waiting(function: Callable[..., Flow[Any]]) -> Callable[..., Any]:
@@ -80,6 +99,15 @@ def _described(method: Any, function: Callable[..., Any], name: str, owner: type
     method.__qualname__ = f"{owner.__qualname__}.{name}"
     signature = inspect.signature(function)
     first, *others = signature.parameters.values()
-    method.__signature__ = signature.replace(parameters=[first.replace(name="self"), *others])
+    method.__signature__ = signature.replace(
+        parameters=[first.replace(name="self", annotation=first.empty), *others],
+        return_annotation=_result_of(signature.return_annotation),
+    )
     del method.__wrapped__
     return method
+
+
+def _result_of(annotation: object) -> object:
+    """Return what a flow results in, for the reader of a signature."""
+    flow = isinstance(annotation, str) and annotation.startswith("Flow[")
+    return str(annotation)[len("Flow[") : -1] if flow else annotation

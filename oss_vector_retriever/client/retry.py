@@ -6,6 +6,7 @@ Policy and quota follow botocore's standard mode; figures: reference engineering
 from __future__ import annotations
 
 import math
+import sys
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -49,7 +50,7 @@ class RetryPolicy:
         cap: no pause is longer, seconds.
 
     Raises:
-        ConfigurationError: attempts is below 1 or a pause is not a finite number >= 0.
+        ConfigurationError: attempts is no whole number from 1, or a pause no finite number >= 0.
     """
 
     attempts: int = 3
@@ -58,17 +59,25 @@ class RetryPolicy:
     cap: float = 20.0
 
     def __post_init__(self) -> None:
-        if self.attempts < 1:
-            raise ConfigurationError(f"retry: attempts must be at least 1, not {self.attempts}.")
+        if type(self.attempts) is not int or self.attempts < 1:
+            raise ConfigurationError(
+                f"retry: attempts must be a whole number from 1, not {self.attempts!r}."
+            )
         for name in ("transient_base", "throttle_base", "cap"):
             value = getattr(self, name)
-            if not (math.isfinite(value) and value >= 0):
-                raise ConfigurationError(f"retry: {name} must be finite and >= 0, not {value}.")
+            if not is_finite_number(value) or value < 0:
+                raise ConfigurationError(f"retry: {name} must be finite and >= 0, not {value!r}.")
 
     def pause(self, verdict: Verdict, failures: int, random: Callable[[], float]) -> float:
         """Return the seconds to wait after `failures` failed attempts (full jitter)."""
         base = self.throttle_base if verdict is Verdict.THROTTLED else self.transient_base
         return random() * min(base * 2.0 ** (failures - 1), self.cap)
+
+
+def is_finite_number(value: object) -> bool:
+    """Tell whether a setting is a number that a float can hold; True and False are none."""
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return number and abs(value) <= sys.float_info.max  # type: ignore[arg-type]
 
 
 def judge(error: OSSVectorError, *, idempotent: bool) -> Verdict:
@@ -108,11 +117,17 @@ def retry_after(value: str | None, now: datetime) -> float | None:
 
 
 def _seconds_until(value: str, now: datetime) -> float:
+    moment = http_date(value)
+    return math.nan if moment is None else (moment - now).total_seconds()
+
+
+def http_date(value: str) -> datetime | None:
+    """Return the moment that a header such as Date names, or None where it names none."""
     try:
         moment = parsedate_to_datetime(value)
     except (ValueError, OverflowError):
-        return math.nan
-    return ((moment if moment.tzinfo else moment.replace(tzinfo=UTC)) - now).total_seconds()
+        return None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 class Quota:
@@ -152,8 +167,6 @@ class Pace:
     """
 
     def __init__(self, per_second: float | None, monotonic: Callable[[], float]) -> None:
-        if per_second is not None and not (math.isfinite(per_second) and per_second > 0):
-            raise ConfigurationError(f"rate_limit must be requests a second, not {per_second}.")
         self._interval = 1 / per_second if per_second else 0.0
         self._monotonic = monotonic
         self._next = 0.0

@@ -78,7 +78,17 @@ class Together:
     flows: Sequence[Flow[Any]]
 
 
-Step = Send | Sleep | Call | Together
+@dataclass(frozen=True, slots=True)
+class Join:
+    """Ask for a want to be brought together with those of other flows (`coalesce`).
+
+    Answered when it is over, or when its deadline has passed.
+    """
+
+    want: Any
+
+
+Step = Send | Sleep | Call | Together | Join
 Flow = Generator[Step, Any, T]
 
 

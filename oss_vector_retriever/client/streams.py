@@ -7,9 +7,9 @@ from itertools import islice
 from typing import Any
 
 from oss_vector_retriever.client.context import Context
-from oss_vector_retriever.client.errors import InvalidRequestError
 from oss_vector_retriever.client.fetch import fetch
 from oss_vector_retriever.client.models.fetched import FetchResult
+from oss_vector_retriever.client.operations.checks import each_of
 from oss_vector_retriever.client.steps import Flow
 
 
@@ -17,9 +17,7 @@ def fetch_flows(
     context: Context, keys: Iterable[str], **options: Any
 ) -> Iterator[Flow[FetchResult]]:
     """Yield a fetch for each batch of keys, reading no further than asked."""
-    if isinstance(keys, str):
-        raise InvalidRequestError("keys must be an iterable of strings, not one string.")
-    rest = iter(keys)
+    rest = each_of(keys)
     while batch := list(islice(rest, context.config.limits.keys_per_get)):
         yield fetch(context, batch, **options)
 

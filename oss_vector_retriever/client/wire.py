@@ -12,10 +12,11 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
-from oss_vector_retriever.client.errors import ResponseError
-from oss_vector_retriever.client.models.messages import Reply
-from oss_vector_retriever.client.models.vector import Float32Array, Vector
+from oss_vector_retriever.client.errors import ResponseError, shown
+from oss_vector_retriever.client.models.messages import Reply, printable
+from oss_vector_retriever.client.models.vector import Float32Array, Vector, pack_float32
 
+_ROUND = b"\0\0"
 _HAS_ORJSON = importlib.util.find_spec("orjson") is not None
 _HAS_NUMPY = importlib.util.find_spec("numpy") is not None
 
@@ -40,7 +41,8 @@ def dump_json(value: object) -> bytes:
     if _HAS_ORJSON:
         import orjson  # noqa: PLC0415 - absent outside CPython
 
-        return orjson.dumps(value, default=_plain, option=orjson.OPT_SERIALIZE_NUMPY)
+        option = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_PASSTHROUGH_DATACLASS
+        return orjson.dumps(value, default=_plain, option=option)
     return json.dumps(
         value, default=_plain, ensure_ascii=False, allow_nan=False, separators=(",", ":")
     ).encode()
@@ -76,12 +78,12 @@ def _numbers(data: Float32Array) -> object:
 
 
 def reply_object(reply: Reply, operation: str) -> dict[str, Any]:
-    """Return the JSON object in a reply's body; an empty body is an empty object.
+    """Return the JSON object in a reply's body; a body that is meant to be empty stands for {}.
 
     Raises:
         ResponseError: the body is no JSON object.
     """
-    if not reply.body.strip():
+    if not reply.body.strip() and _is_whole(reply):
         return {}
     try:
         value = parse_json(reply.body)
@@ -94,8 +96,26 @@ def reply_object(reply: Reply, operation: str) -> dict[str, Any]:
     return value
 
 
+def reply_list(reply: Reply, operation: str, items: object) -> list[Any]:
+    """Return a list found in a reply; absent means none.
+
+    Raises:
+        ResponseError: it is no list.
+    """
+    if items is None:
+        return []
+    if not isinstance(items, list):
+        raise refuse(reply, operation, f"with a {type(items).__name__} in the place of a list")
+    return items
+
+
+def _is_whole(reply: Reply) -> bool:
+    """Tell a body that was sent empty from one that was cut before its first byte."""
+    return "content-length" in reply.headers or "transfer-encoding" in reply.headers
+
+
 def _unreadable(reply: Reply, operation: str) -> ResponseError:
-    kind = reply.headers.get("content-type", "no content type")[:80]
+    kind = printable(reply.headers.get("content-type", "no content type"), 80)
     error = refuse(reply, operation, f"not whole JSON ({len(reply.body)} bytes, {kind})")
     error.unreadable = True
     return error
@@ -131,16 +151,11 @@ class VectorReader:
         self._requested = requested
         self._with_data = with_data
         self._with_metadata = with_metadata
-        self._booleans = with_data and (b"true" in reply.body or b"false" in reply.body)
         self._dimension: int | None = None
 
     def items(self, body: Mapping[str, Any]) -> list[dict[str, Any]]:
         """Return the objects under `vectors` with their keys checked; absent means none."""
-        items = body.get("vectors")
-        if items is None:
-            return []
-        if not isinstance(items, list):
-            raise self._refuse("without a list under 'vectors'")
+        items = reply_list(self._reply, self._operation, body.get("vectors"))
         seen: Counter[str] = Counter()
         for item in items:
             self._check_key(item, seen)
@@ -160,8 +175,17 @@ class VectorReader:
         if metadata is None:
             return {}
         if not isinstance(metadata, dict):
-            raise self._refuse(f"with metadata of {item['key']!r} that is no object")
+            raise self._refuse(f"with metadata of {shown(item['key'])} that is no object")
         return metadata
+
+    def number(self, item: Mapping[str, Any], name: str) -> float | None:
+        """Return a finite number of one item, or None where it is absent."""
+        value = item.get(name)
+        if value is None:
+            return None
+        if type(value) not in (int, float) or not math.isfinite(value):
+            raise self._refuse(f"with a {name} of {shown(item['key'])} that is no number")
+        return float(value)
 
     def _check_key(self, item: object, seen: Counter[str]) -> None:
         key = item.get("key") if isinstance(item, dict) else None
@@ -170,9 +194,9 @@ class VectorReader:
         seen[key] += 1
         allowed = 1 if self._requested is None else self._requested.get(key, 0)
         if not allowed:
-            raise self._refuse(f"with the key {key!r}, which was not asked for")
+            raise self._refuse(f"with the key {shown(key)}, which was not asked for")
         if seen[key] > allowed:
-            raise self._refuse(f"with the key {key!r} more often than asked for")
+            raise self._refuse(f"with the key {shown(key)} more often than asked for")
 
     def _data(self, item: Mapping[str, Any]) -> Float32Array | None:
         if not self._with_data:
@@ -180,7 +204,7 @@ class VectorReader:
         data = item.get("data")
         values = data.get("float32") if isinstance(data, dict) else None
         if not isinstance(values, list) or not values:
-            raise self._refuse(f"without float32 data of {item['key']!r}")
+            raise self._refuse(f"without float32 data of {shown(item['key'])}")
         self._check_dimension(item["key"], len(values))
         return self._packed(item["key"], values)
 
@@ -189,21 +213,23 @@ class VectorReader:
             self._dimension = dimension
         elif dimension != self._dimension:
             raise self._refuse(
-                f"with vectors of {self._dimension} and, for {key!r}, {dimension} values"
+                f"with vectors of {self._dimension} and, for {shown(key)}, {dimension} values"
             )
 
     def _packed(self, key: str, values: list[Any]) -> Float32Array:
-        # struct takes booleans for numbers; whether any can be here is known from the text
-        if self._booleans and any(type(value) is bool for value in values):
-            raise self._refuse(f"with a boolean in the data of {key!r}")
         try:
-            packed = Float32Array(values)
-            finite = math.isfinite(sum(values))
+            packed = pack_float32(values)
         except (TypeError, OverflowError):
-            raise self._refuse(f"with data of {key!r} that are not all float32 numbers") from None
-        if not finite:
-            raise self._refuse(f"with data of {key!r} that are not all finite")
-        return packed
+            raise self._refuse(
+                f"with data of {shown(key)} that are not all float32 numbers"
+            ) from None
+        # struct packs true as 1.0 and false as 0.0: both end in 16 zero bits, few other values do
+        if _ROUND in packed and any(type(value) is bool for value in values):
+            raise self._refuse(f"with a boolean in the data of {shown(key)}")
+        # orjson refuses what is not finite, pydantic_core reads 1e400 as infinite
+        if not _HAS_ORJSON and not math.isfinite(sum(values)):
+            raise self._refuse(f"with data of {shown(key)} that are not all finite")
+        return Float32Array.from_bytes(packed)
 
     def _refuse(self, what: str) -> ResponseError:
         return refuse(self._reply, self._operation, what)

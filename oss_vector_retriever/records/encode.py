@@ -6,8 +6,9 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from oss_vector_retriever.client.errors import InvalidRequestError
+from oss_vector_retriever.client.errors import InvalidRequestError, shown
 from oss_vector_retriever.client.models.limits import DEFAULT_LIMITS, Limits
+from oss_vector_retriever.client.models.sizes import dump
 from oss_vector_retriever.client.models.vector import Vector
 from oss_vector_retriever.records.envelope import (
     ENVELOPE_FIELD,
@@ -16,8 +17,7 @@ from oss_vector_retriever.records.envelope import (
     VERSION,
     WIDE_MARK,
 )
-from oss_vector_retriever.records.errors import shown
-from oss_vector_retriever.records.sizes import check_copies, check_key, check_total, dump
+from oss_vector_retriever.records.sizes import check_copies, check_key, check_total
 from oss_vector_retriever.records.typed import check_plain, check_text
 
 _MAYBE_WIDE = re.compile(r"\d{19}", re.ASCII)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from oss_vector_retriever.client.errors import OSSVectorError
-
-_SHOWN = 80
+from oss_vector_retriever.client.errors import OSSVectorError, shown
 
 
 class DecodeError(OSSVectorError, ValueError):
@@ -24,9 +22,3 @@ class DecodeError(OSSVectorError, ValueError):
             f"record {shown(key)}: {field} cannot be read: {reason}. "
             'Write the record again, or pass on_decode_error="skip" or "raw".'
         )
-
-
-def shown(value: object) -> str:
-    """Return the repr of a key or name, cut so that a message stays readable."""
-    text = repr(value)
-    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}... ({len(text)} characters)"

@@ -5,8 +5,7 @@ from __future__ import annotations
 import math
 from typing import Final, NoReturn
 
-from oss_vector_retriever.client.errors import InvalidRequestError
-from oss_vector_retriever.records.errors import shown
+from oss_vector_retriever.client.errors import InvalidRequestError, shown
 
 DEEPEST: Final = 100  # the JSON reader of the way back stops at 200
 _INTEGER_BITS = 2000  # below every setting of sys.set_int_max_str_digits

@@ -28,6 +28,7 @@ class SlowMachine:
             credentials=("id", "secret"),
             endpoint="http://127.0.0.1:9",
             timeout=timeout,
+            coalesce=False,
         )
         self.context = Context(config, monotonic=lambda: self.seconds)
 

@@ -159,14 +159,17 @@ def test_bad_arguments_are_refused_before_any_call(face):
 def test_a_wrong_secret_is_told_apart_from_a_wrong_index(server):
     from oss_vector_retriever import OSSVectorClient, SignatureDoesNotMatchError, emulator  # noqa: PLC0415
 
-    with OSSVectorClient(
-        endpoint=server.endpoint,
-        bucket=emulator.DEVELOPMENT_BUCKET,
-        account_id=emulator.DEVELOPMENT_ACCOUNT_ID,
-        region=emulator.DEVELOPMENT_REGION,
-        index="any",
-        credentials=(emulator.DEVELOPMENT_ACCESS_KEY_ID, "canary-wrong-secret"),
-    ) as client, pytest.raises(SignatureDoesNotMatchError) as caught:
+    with (
+        OSSVectorClient(
+            endpoint=server.endpoint,
+            bucket=emulator.DEVELOPMENT_BUCKET,
+            account_id=emulator.DEVELOPMENT_ACCOUNT_ID,
+            region=emulator.DEVELOPMENT_REGION,
+            index="any",
+            credentials=(emulator.DEVELOPMENT_ACCESS_KEY_ID, "canary-wrong-secret"),
+        ) as client,
+        pytest.raises(SignatureDoesNotMatchError) as caught,
+    ):
         client.fetch(["a"])
     assert isinstance(caught.value, AccessDeniedError)
     assert caught.value.request_id in str(caught.value)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from typing import Any
@@ -52,10 +53,12 @@ class BlockingExchange:
             outcome = self._exchange(connection, request, moment)
             return outcome
         finally:
-            if isinstance(outcome, Reply) and not self._closed:
+            if isinstance(outcome, Reply):
                 self._free.append(connection)
             else:
                 connection.pool.close()
+            if self._closed:
+                self._close_free()
 
     def _exchange(self, connection: _Connection, request: Request, moment: float) -> Reply | Fault:
         seconds = max(moment - time.monotonic(), 0.001)
@@ -82,5 +85,9 @@ class BlockingExchange:
     def close(self) -> None:
         """Close the connections that are free; those in use close when their exchange ends."""
         self._closed = True
-        while self._free:
-            self._free.pop().pool.close()
+        self._close_free()
+
+    def _close_free(self) -> None:
+        with contextlib.suppress(IndexError):  # two threads may be at it
+            while True:
+                self._free.pop().pool.close()

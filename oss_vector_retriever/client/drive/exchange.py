@@ -10,12 +10,15 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from io import BytesIO
 from typing import Any
+from urllib.parse import unquote, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 from oss_vector_retriever.client.config import ClientConfig
 from oss_vector_retriever.client.drive import library
+from oss_vector_retriever.client.errors import ConfigurationError
 from oss_vector_retriever.client.models.messages import Reply, Request
 from oss_vector_retriever.client.steps import Fault, FaultKind
 
@@ -28,21 +31,28 @@ class Settings:
 
     engine: Any
     tls: ssl.SSLContext | None
-    proxy: str | None
+    proxy: str | None = field(repr=False)
     connect_timeout: float
     max_connections: int
     max_reply_bytes: int
 
     def pool_arguments(self, **more: Any) -> dict[str, Any]:
         """Return the arguments of a pool of one connection."""
-        proxy = self.engine.Proxy(self.proxy, ssl_context=self.tls) if self.proxy else None
         return {
             "ssl_context": self.tls,
-            "proxy": proxy,
+            "proxy": self._proxy() if self.proxy else None,
             "max_connections": 1,
             "keepalive_expiry": _KEEP_ALIVE_SECONDS,
             **more,
         }
+
+    def _proxy(self) -> Any:
+        # the engine ignores what a proxy's URL says before the @
+        parts = urlsplit(self.proxy or "")
+        user, password = unquote(parts.username or ""), unquote(parts.password or "")
+        bare = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
+        auth = (user.encode(), password.encode()) if parts.username else None
+        return self.engine.Proxy(bare, auth, ssl_context=self.tls)
 
     def request(self, request: Request, seconds: float) -> Any:
         """Return a request in the engine's form."""
@@ -71,7 +81,7 @@ def settings_for(config: ClientConfig) -> Settings:
     return Settings(
         library.engine(name),
         library.tls_context(name, config.ca_file) if https else None,
-        config.proxy or _environment_proxy(config),
+        _checked_proxy(config.proxy or _environment_proxy(config)),
         config.connect_timeout,
         config.max_concurrency,
         config.max_reply_bytes,
@@ -85,6 +95,24 @@ def _environment_proxy(config: ClientConfig) -> str | None:
     proxies = getproxies()
     proxy = proxies.get(config.endpoint.scheme) or proxies.get("all")
     return None if proxy is None or proxy_bypass(config.endpoint.host) else proxy
+
+
+def _checked_proxy(proxy: str | None) -> str | None:
+    """Return a proxy's URL with its scheme; the error does not quote it, it may hold a password."""
+    if proxy is None:
+        return None
+    url = proxy if "://" in proxy else f"http://{proxy}"
+    try:
+        parts = urlsplit(url)
+        usable = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0
+    except ValueError:
+        usable = False
+    if not usable:
+        raise ConfigurationError(
+            "the proxy (proxy=, or HTTPS_PROXY and the like) is not [http[s]://]host:port; "
+            "NO_PROXY, or proxy= with another one, leads around it."
+        )
+    return url
 
 
 _BROKEN = {"NetworkError", "RemoteProtocolError"}
@@ -108,10 +136,11 @@ def _cut_short(error: Exception) -> bool:
 
 
 def _from_tls(error: BaseException) -> bool:
+    """Tell a refusal from a connection that merely ended in the handshake, which may pass."""
     seen: BaseException | None = error
     while seen is not None:
         if isinstance(seen, ssl.SSLError):
-            return True
+            return not isinstance(seen, ssl.SSLEOFError)
         seen = seen.__cause__ or seen.__context__
     return False
 
@@ -128,14 +157,12 @@ class Body:
 
     def __init__(self, most: int) -> None:
         self._most = most
-        self._parts: list[bytes] = []
-        self._size = 0
+        self._whole = BytesIO()
 
     def add(self, part: bytes) -> bool:
         """Add a part; False when the body has grown over the cap."""
-        self._size += len(part)
-        self._parts.append(part)
-        return self._size <= self._most
+        self._whole.write(part)
+        return self._whole.tell() <= self._most
 
     def reply(self, response: Any) -> Reply | Fault:
         """Return the reply that this body completes."""
@@ -144,7 +171,7 @@ class Body:
         if encoding not in {"", "identity"}:
             # asked for as identity: whoever compressed it did not read the request
             return Fault(FaultKind.PROTOCOL, f"ContentEncoding{encoding[:16].title()}")
-        return Reply(response.status, headers, b"".join(self._parts))
+        return Reply(response.status, headers, self._whole.getvalue())
 
 
 TOO_LARGE = Fault(FaultKind.TOO_LARGE, "ReplyTooLarge")

@@ -6,6 +6,7 @@ httpcore. `OSS_VECTORS_HTTP_LIBRARY` names one of the two, for those who must ha
 
 from __future__ import annotations
 
+import functools
 import importlib
 import importlib.util
 import os
@@ -35,10 +36,12 @@ def engine(name: str) -> Any:
     return importlib.import_module(_ENGINES[name])
 
 
+@functools.lru_cache(maxsize=8)
 def tls_context(name: str, ca_file: str | None) -> ssl.SSLContext:
     """Return a context that verifies certificates, with the library's own set of authorities.
 
-    `ca_file` (PEM) replaces that set.
+    `ca_file` (PEM) replaces that set. Made once and shared: reading the authorities takes tens of
+    milliseconds, too long for an event loop on which a client is made.
     """
     if ca_file is None:
         context: ssl.SSLContext = importlib.import_module(name).create_ssl_context()

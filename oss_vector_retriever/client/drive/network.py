@@ -1,14 +1,19 @@
-"""A blocking network on which no operation outlives a deadline.
+"""The networks below the HTTP engine: a blocking one with a deadline, and a tidy async one.
 
 The timeouts of HTTP libraries are per operation: a peer that sends a byte now and then holds a call
-for ever (reference engineering.md 2.2). Here every operation is clipped to the time that is left.
+for ever (reference engineering.md 2.2). In the blocking network every operation is clipped to the
+time that is left; on an event loop a cancelled exchange does that.
 """
 
 from __future__ import annotations
 
+import ipaddress
+import socket
 import ssl
+import threading
 import time
 from collections.abc import Iterable
+from queue import Empty, SimpleQueue
 from typing import Any
 
 _WRITTEN_AT_ONCE = 64 * 1024
@@ -34,6 +39,25 @@ class Countdown:
         return left if timeout is None else min(timeout, left)
 
 
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+def _look_up(host: str, port: int, found: SimpleQueue[list[str] | OSError]) -> None:
+    try:
+        answers = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except OSError as error:
+        found.put(error)
+    except UnicodeError as error:
+        found.put(OSError(str(error)))
+    else:
+        found.put([str(answer[4][0]) for answer in answers])
+
+
 class ClippedNetwork:
     """Be a network backend of httpcore whose operations end with a countdown."""
 
@@ -50,11 +74,37 @@ class ClippedNetwork:
         local_address: str | None = None,
         socket_options: Iterable[Any] | None = None,
     ) -> ClippedStream:
-        """Connect within the time that is left."""
-        stream = self._inner.connect_tcp(
-            host, port, self._countdown.clip(timeout), local_address, socket_options
-        )
-        return ClippedStream(self._engine, stream, self._countdown)
+        """Connect within the time that is left, to the first address that answers."""
+        failed: Exception = self._engine.ConnectTimeout()
+        for address in self._addresses(host, port):
+            if self._countdown.over():
+                break
+            left = self._countdown.clip(timeout)
+            try:
+                stream = self._inner.connect_tcp(address, port, left, local_address, socket_options)
+            except (self._engine.ConnectError, self._engine.ConnectTimeout) as error:
+                failed = error
+            else:
+                return ClippedStream(self._engine, stream, self._countdown)
+        try:
+            raise failed
+        finally:
+            del failed  # a frame and an exception that hold each other outlive the call
+
+    def _addresses(self, host: str, port: int) -> list[str]:
+        """Return the addresses of a host; its name is looked up in a thread, which can be left."""
+        found: SimpleQueue[list[str] | OSError] = SimpleQueue()
+        if _is_address(host):
+            return [host]
+        arguments = (host, port, found)
+        threading.Thread(target=_look_up, args=arguments, name="oss-vectors", daemon=True).start()
+        try:
+            answer = found.get(timeout=self._countdown.clip(None))
+        except Empty:
+            raise self._engine.ConnectTimeout from None
+        if isinstance(answer, OSError):
+            raise self._engine.ConnectError from answer
+        return answer
 
     def sleep(self, seconds: float) -> None:
         """Sleep, for the engine's own retries, which are off."""
@@ -101,3 +151,28 @@ class ClippedStream:
     def get_extra_info(self, info: str) -> Any:
         """Return what the engine asks about the connection."""
         return self._inner.get_extra_info(info)
+
+
+class WatchedNetwork:
+    """Be an async network backend of httpcore that remembers the stream it opened.
+
+    An engine that is cancelled in the middle of a TLS handshake forgets its stream, open.
+    """
+
+    def __init__(self, engine: Any) -> None:
+        self._inner = engine.AnyIOBackend()
+        self._stream: Any = None
+
+    async def connect_tcp(self, host: str, port: int, **options: Any) -> Any:
+        """Connect, and remember."""
+        self._stream = await self._inner.connect_tcp(host, port, **options)
+        return self._stream
+
+    async def sleep(self, seconds: float) -> None:
+        """Sleep, for the engine's own retries, which are off."""
+        await self._inner.sleep(seconds)
+
+    async def close(self) -> None:
+        """Close the stream that was opened last; the engine has seen to those before."""
+        if self._stream is not None:
+            await self._stream.aclose()

@@ -4,13 +4,85 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 from collections.abc import AsyncGenerator
 from typing import Any
 
 from oss_vector_retriever.client.drive.exchange import LATE, TOO_LARGE, Body, Settings
+from oss_vector_retriever.client.drive.network import WatchedNetwork
 from oss_vector_retriever.client.errors import ConfigurationError
 from oss_vector_retriever.client.models.messages import Reply, Request
 from oss_vector_retriever.client.steps import Fault
+
+
+class _Connection:
+    """Hold one connection and the network it was opened on."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._network = WatchedNetwork(settings.engine)
+        self.pool = settings.engine.AsyncConnectionPool(
+            **settings.pool_arguments(network_backend=self._network)
+        )
+
+    async def close(self) -> None:
+        """Close the connection, also one that the pool never got to see."""
+        try:
+            await self.pool.aclose()
+        finally:
+            await self._network.close()
+
+
+class _Connections:
+    """Keep the connections that are free, and see those out that are thrown away.
+
+    Apart from the exchange, so that the generator which closes them does not keep it alive.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._free: list[_Connection] = []
+        self._leaving: set[asyncio.Task[None]] = set()
+        self.closed = False
+
+    def take(self) -> _Connection:
+        """Return a free connection, or a new one."""
+        return self._free.pop() if self._free else _Connection(self._settings)
+
+    def give_back(self, connection: _Connection) -> None:
+        """Keep a connection for the next exchange."""
+        if self.closed:
+            self.throw_away(connection)
+        else:
+            self._free.append(connection)
+
+    def throw_away(self, connection: _Connection) -> None:
+        """Close a connection in a task of its own: this one may be cancelled, and again."""
+        task = asyncio.ensure_future(connection.close())
+        self._leaving.add(task)
+        task.add_done_callback(functools.partial(self._left, connection))
+
+    def _left(self, connection: _Connection, task: asyncio.Task[None]) -> None:
+        self._leaving.discard(task)
+        if task.cancelled():  # by a loop that ends, maybe before it began
+            self.throw_away(connection)
+        else:
+            task.exception()
+
+    async def close(self) -> None:
+        """Close all connections but those in use, which close when their exchange ends."""
+        self.closed = True
+        while self._free:
+            self.throw_away(self._free.pop())
+        while self._leaving:
+            await asyncio.wait(self._leaving)
+
+
+async def _close_at_the_end(connections: _Connections) -> AsyncGenerator[None, None]:
+    """Close connections when the loop shuts down, or the exchange is let go: both end this."""
+    try:
+        yield
+    finally:
+        await connections.close()
 
 
 class AsyncExchange:
@@ -18,16 +90,14 @@ class AsyncExchange:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._free: list[Any] = []
-        self._leaving: set[asyncio.Task[None]] = set()
+        self._connections = _Connections(settings)
         self._gate = asyncio.Semaphore(settings.max_connections)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._until_loop_ends: AsyncGenerator[None, None] | None = None
-        self._closed = False
 
     def usable_here(self) -> bool:
         """Tell whether the running event loop is the one served, or may become it."""
-        return not self._closed and self._loop in {None, asyncio.get_running_loop()}
+        return not self._connections.closed and self._loop in {None, asyncio.get_running_loop()}
 
     async def send(self, request: Request, seconds: float) -> Reply | Fault:
         """Send a request and read the whole reply within some seconds."""
@@ -42,8 +112,7 @@ class AsyncExchange:
         loop = asyncio.get_running_loop()
         if self._loop is None:
             self._loop = loop
-            # a loop that shuts down ends its async generators: so nothing stays open behind it
-            self._until_loop_ends = self._close_at_the_end()
+            self._until_loop_ends = _close_at_the_end(self._connections)
             await anext(self._until_loop_ends)
         elif self._loop is not loop:
             raise ConfigurationError(
@@ -51,26 +120,17 @@ class AsyncExchange:
                 "make one client for each loop, or use OSSVectorClient where there is none."
             )
 
-    async def _close_at_the_end(self) -> AsyncGenerator[None, None]:
-        try:
-            yield
-        finally:
-            await self._close_connections()
-
     async def _on_a_connection(self, request: Request, seconds: float) -> Reply | Fault:
-        pool = self._free.pop() if self._free else self._connection()
+        connection = self._connections.take()
         outcome: Reply | Fault | None = None
         try:
-            outcome = await self._exchange(pool, request, seconds)
+            outcome = await self._exchange(connection.pool, request, seconds)
             return outcome
         finally:
-            if isinstance(outcome, Reply) and not self._closed:
-                self._free.append(pool)
+            if isinstance(outcome, Reply):
+                self._connections.give_back(connection)
             else:
-                self._throw_away(pool)
-
-    def _connection(self) -> Any:
-        return self._settings.engine.AsyncConnectionPool(**self._settings.pool_arguments())
+                self._connections.throw_away(connection)
 
     async def _exchange(self, pool: Any, request: Request, seconds: float) -> Reply | Fault:
         try:
@@ -93,25 +153,6 @@ class AsyncExchange:
             await response.aclose()
         return body.reply(response)
 
-    def _throw_away(self, pool: Any) -> None:
-        """Close a connection in a task of its own: this one may be cancelled, and again."""
-        task = asyncio.ensure_future(pool.aclose())
-        self._leaving.add(task)
-        task.add_done_callback(self._left)
-
-    def _left(self, task: asyncio.Task[None]) -> None:
-        self._leaving.discard(task)
-        if not task.cancelled():
-            task.exception()
-
     async def close(self) -> None:
         """Close all connections."""
-        self._closed = True
-        if self._until_loop_ends is not None:
-            await self._until_loop_ends.aclose()
-
-    async def _close_connections(self) -> None:
-        while self._free:
-            self._throw_away(self._free.pop())
-        while self._leaving:
-            await asyncio.wait(self._leaving)
+        await self._connections.close()

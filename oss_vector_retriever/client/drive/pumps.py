@@ -10,8 +10,9 @@ from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from typing import Any, Protocol, TypeVar
 
+from oss_vector_retriever.client.drive.gather import LoopGatherer, ThreadGatherer
 from oss_vector_retriever.client.models.messages import Reply, Request
-from oss_vector_retriever.client.steps import Call, Fault, Flow, Send, Sleep, Step, Together
+from oss_vector_retriever.client.steps import Call, Fault, Flow, Join, Send, Sleep, Step, Together
 
 T = TypeVar("T")
 
@@ -49,8 +50,10 @@ class Driver:
     def __init__(self, exchange: Exchange, max_concurrency: int) -> None:
         self._exchange = exchange
         self._width = max_concurrency
-        self._executor: ThreadPoolExecutor | None = None
+        self._pools: dict[str, ThreadPoolExecutor] = {}
         self._lock = threading.Lock()
+        # with threads of its own: those of the other pool may be the ones that wait for it
+        self._gatherer = ThreadGatherer(self.run, lambda: self._threads("shared"))
 
     def run(self, flow: Flow[T], stop: threading.Event | None = None) -> T:
         """Run a flow to its end and return its result."""
@@ -79,6 +82,8 @@ class Driver:
                 return function()
             case Together(flows):
                 return self._together(flows)
+            case Join(want):
+                self._gatherer.join(want)
         return None
 
     def _together(self, flows: Sequence[Flow[T]]) -> list[T]:
@@ -111,18 +116,18 @@ class Driver:
             for future in waiting:
                 future.cancel()
 
-    def _threads(self) -> ThreadPoolExecutor:
+    def _threads(self, purpose: str = "own") -> ThreadPoolExecutor:
         with self._lock:
-            if self._executor is None:
-                self._executor = ThreadPoolExecutor(self._width, "oss-vectors")
-            return self._executor
+            if purpose not in self._pools:
+                self._pools[purpose] = ThreadPoolExecutor(self._width, "oss-vectors")
+            return self._pools[purpose]
 
     def close(self) -> None:
         """End the threads and close the connections."""
         with self._lock:
-            executor, self._executor = self._executor, None
-        if executor is not None:
-            executor.shutdown(cancel_futures=True)
+            pools, self._pools = self._pools, {}
+        for pool in pools.values():
+            pool.shutdown(cancel_futures=True)
         self._exchange.close()
 
 
@@ -133,6 +138,7 @@ class AsyncDriver:
         self._exchange = exchange
         self._width = max_concurrency
         self._calls: dict[Callable[[], Any], asyncio.Task[Any]] = {}
+        self._gatherers: dict[asyncio.AbstractEventLoop, LoopGatherer] = {}
 
     def usable_here(self) -> bool:
         """Tell whether the exchange can serve the running event loop."""
@@ -163,7 +169,19 @@ class AsyncDriver:
                 return await asyncio.shield(self._called(function))
             case Together(flows):
                 return await self._together(flows)
+            case Join(want):
+                await self._gatherer().join(want)
         return None
+
+    def _gatherer(self) -> LoopGatherer:
+        """Return the gatherer of the running loop; an embedded service serves several."""
+        loop = asyncio.get_running_loop()
+        if loop not in self._gatherers:
+            ended = [other for other in self._gatherers if other.is_closed()]
+            for other in ended:
+                del self._gatherers[other]
+            self._gatherers[loop] = LoopGatherer(self.run)
+        return self._gatherers[loop]
 
     def _called(self, function: Callable[[], Any]) -> asyncio.Task[Any]:
         """Return the one call of a function in progress: many flows may want it at once."""

@@ -61,6 +61,16 @@ class VectorBucket(BaseModel):
         return self.arn.rsplit(":", 1)[-1]
 
 
+class BucketLogging(BaseModel):
+    """Say where the accesses to a bucket are logged."""
+
+    model_config = ConfigDict(alias_generator=to_pascal, populate_by_name=True, frozen=True)
+
+    target_bucket: str = ""
+    target_prefix: str = ""
+    logging_role: str | None = None
+
+
 class ListVectorIndexesResult(Items[VectorIndex]):
     """Hold one page of a bucket's indexes; `next_token` is None on the last page."""
 

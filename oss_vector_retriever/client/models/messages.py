@@ -2,8 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+
+_CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]+")
+_ID_CHARACTERS = 128
+
+
+def printable(text: str, most: int) -> str:
+    """Return text from outside without control characters, cut where it is too long to show."""
+    text = _CONTROLS.sub(" ", text[: 2 * most]).strip()
+    return text if len(text) <= most else f"{text[:most]}..."
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +53,7 @@ class Reply:
     @property
     def request_id(self) -> str | None:
         """Return the service's id of this request (`x-oss-request-id`), if it sent one."""
-        return self.headers.get("x-oss-request-id")
+        return printable(self.headers.get("x-oss-request-id", ""), _ID_CHARACTERS) or None
 
     @property
     def ok(self) -> bool:

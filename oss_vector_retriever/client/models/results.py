@@ -89,6 +89,28 @@ class QueryVectorsResult(Items[ScoredVector]):
 
 
 @dataclass(frozen=True, slots=True)
+class FusedVector:
+    """Hold one hit of a query in fusion mode; the higher the score, the better it fits."""
+
+    key: str
+    score: float | None = None
+    metadata: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class QueryVectorsFusionResult(Items[FusedVector]):
+    """Hold the hits of one query in fusion mode, best first."""
+
+    vectors: tuple[FusedVector, ...]
+    next_token: str | None = None
+    request_id: str | None = None
+
+    @property
+    def _items(self) -> tuple[FusedVector, ...]:
+        return self.vectors
+
+
+@dataclass(frozen=True, slots=True)
 class Acknowledgement:
     """Say that the service has done what was asked and had nothing to tell."""
 

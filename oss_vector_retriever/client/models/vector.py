@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 from array import array
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NoReturn, Self, cast
 
@@ -19,6 +19,7 @@ _CHANGERS = (
     "__iadd__",
     "__imul__",
     "append",
+    "clear",
     "extend",
     "insert",
     "pop",
@@ -30,6 +31,19 @@ _CHANGERS = (
     "fromlist",
     "fromunicode",
 )
+
+
+def pack_float32(numbers: Sequence[float]) -> bytes:
+    """Return numbers as float32 bytes, 4 each, in the machine's order.
+
+    Raises:
+        TypeError: a value is not a number.
+        OverflowError: a number is too large for float32.
+    """
+    try:
+        return struct.pack(f"={len(numbers)}f", *numbers)
+    except struct.error as error:
+        raise TypeError("float32 data must be numbers") from error
 
 
 class Float32Array(array):  # type: ignore[type-arg]  # array is generic for type checkers only
@@ -50,11 +64,7 @@ class Float32Array(array):  # type: ignore[type-arg]  # array is generic for typ
         packed = _float32_bytes(values)
         if packed is not None:
             return cls.from_bytes(packed)
-        numbers = values if isinstance(values, list | tuple) else list(values)
-        try:
-            return cls.from_bytes(struct.pack(f"={len(numbers)}f", *numbers))
-        except struct.error as error:
-            raise TypeError("float32 data must be numbers") from error
+        return cls.from_bytes(pack_float32(values if isinstance(values, list) else list(values)))
 
     @classmethod
     def from_bytes(cls, packed: bytes) -> Self:

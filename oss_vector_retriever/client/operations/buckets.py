@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from oss_vector_retriever.client.attempts import Operation
 from oss_vector_retriever.client.context import Context
+from oss_vector_retriever.client.errors import InvalidRequestError, shown
 from oss_vector_retriever.client.flow import call
 from oss_vector_retriever.client.models.descriptions import ListVectorBucketsResult, VectorBucket
 from oss_vector_retriever.client.models.messages import Reply
@@ -16,7 +17,7 @@ from oss_vector_retriever.client.models.results import Acknowledgement
 from oss_vector_retriever.client.operations.checks import check_whole
 from oss_vector_retriever.client.operations.vectors import acknowledged
 from oss_vector_retriever.client.steps import Flow
-from oss_vector_retriever.client.wire import refuse, reply_object
+from oss_vector_retriever.client.wire import refuse, reply_list, reply_object
 
 
 def put_vector_bucket(context: Context) -> Flow[Acknowledgement]:
@@ -52,11 +53,13 @@ def list_vector_buckets(
     if max_keys is not None:
         check_whole("max_keys", max_keys, 1, context.config.limits.bucket_list_page)
     given = {"marker": marker, "max-keys": max_keys, "prefix": prefix}
-    query = "&".join(f"{n}={quote(str(v), safe='')}" for n, v in given.items() if v is not None)
+    query = "&".join(f"{n}={_quoted(n, v)}" for n, v in given.items() if v is not None)
 
     def decode(reply: Reply) -> ListVectorBucketsResult:
         found = reply_object(reply, "ListVectorBuckets").get("ListAllMyBucketsResult") or {}
-        items = found.get("Buckets") or []
+        if not isinstance(found, dict):
+            raise refuse(reply, "ListVectorBuckets", "without an object ListAllMyBucketsResult")
+        items = reply_list(reply, "ListVectorBuckets", found.get("Buckets"))
         buckets = tuple(_bucket(reply, "ListVectorBuckets", item) for item in items)
         return ListVectorBucketsResult(buckets, found.get("NextMarker") or None, reply.request_id)
 
@@ -75,6 +78,13 @@ def delete_vector_bucket(context: Context) -> Flow[Acknowledgement]:
     return call(
         context, Operation("DeleteVectorBucket", acknowledged, method="DELETE", idempotent=False)
     )
+
+
+def _quoted(name: str, value: object) -> str:
+    try:
+        return quote(str(value), safe="")
+    except UnicodeEncodeError:
+        raise InvalidRequestError(f"{name} {shown(value)} cannot be written as UTF-8.") from None
 
 
 def _bucket(reply: Reply, operation: str, item: Any) -> VectorBucket:

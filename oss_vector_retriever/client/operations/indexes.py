@@ -9,16 +9,21 @@ from pydantic import ValidationError
 
 from oss_vector_retriever.client.attempts import Operation
 from oss_vector_retriever.client.context import Context
+from oss_vector_retriever.client.endpoint import check_index
 from oss_vector_retriever.client.errors import InvalidRequestError
 from oss_vector_retriever.client.flow import call
 from oss_vector_retriever.client.models.descriptions import ListVectorIndexesResult, VectorIndex
 from oss_vector_retriever.client.models.messages import Reply
 from oss_vector_retriever.client.models.results import Acknowledgement
 from oss_vector_retriever.client.operations.bodies import json_body
-from oss_vector_retriever.client.operations.checks import check_choice, check_whole
+from oss_vector_retriever.client.operations.checks import (
+    check_choice,
+    check_field_names,
+    check_whole,
+)
 from oss_vector_retriever.client.operations.vectors import acknowledged
 from oss_vector_retriever.client.steps import Flow
-from oss_vector_retriever.client.wire import refuse, reply_object
+from oss_vector_retriever.client.wire import refuse, reply_list, reply_object
 
 
 def put_vector_index(
@@ -38,7 +43,7 @@ def put_vector_index(
         VectorIndexAlreadyExistsError: an index of that name exists.
     """
     limits = context.config.limits
-    names = [str(name) for name in non_filterable_metadata_keys]
+    names = check_field_names("non_filterable_metadata_keys", non_filterable_metadata_keys, limits)
     if len(names) > limits.non_filterable_keys:
         raise InvalidRequestError(
             f"an index has at most {limits.non_filterable_keys} non-filterable keys, "
@@ -85,7 +90,7 @@ def list_vector_indexes(
 
     def decode(reply: Reply) -> ListVectorIndexesResult:
         found = reply_object(reply, "ListVectorIndexes")
-        items = found.get("indexes") or []
+        items = reply_list(reply, "ListVectorIndexes", found.get("indexes"))
         indexes = tuple(_index(reply, "ListVectorIndexes", item) for item in items)
         return ListVectorIndexesResult(indexes, found.get("nextToken") or None, reply.request_id)
 
@@ -97,13 +102,20 @@ def delete_vector_index(context: Context, *, index: str) -> Flow[Acknowledgement
 
     Source: page DeleteVectorIndex.
     """
-    body = {"indexName": context.config.index_or(index)}
+    body = {"indexName": check_index(index)}
     return call(context, _operation("DeleteVectorIndex", acknowledged, body, idempotent=False))
 
 
 def _operation(name: str, decode: Any, body: dict[str, Any], *, idempotent: bool = True) -> Any:
     query = name[0].lower() + name[1:]
-    return Operation(name, decode, query=query, body=json_body(**body), idempotent=idempotent)
+    return Operation(
+        name,
+        decode,
+        query=query,
+        body=json_body(**body),
+        index=body.get("indexName"),
+        idempotent=idempotent,
+    )
 
 
 def _index(reply: Reply, operation: str, item: object) -> VectorIndex:

@@ -8,7 +8,7 @@ from typing import Any
 
 from oss_vector_retriever.client.attempts import Operation
 from oss_vector_retriever.client.context import Context
-from oss_vector_retriever.client.errors import InvalidRequestError
+from oss_vector_retriever.client.errors import InvalidRequestError, shown
 from oss_vector_retriever.client.flow import call
 from oss_vector_retriever.client.models.messages import Reply
 from oss_vector_retriever.client.models.results import (
@@ -24,11 +24,12 @@ from oss_vector_retriever.client.operations.checks import (
     as_vector,
     check_count,
     check_data,
+    check_filter,
     check_keys,
     check_whole,
 )
 from oss_vector_retriever.client.steps import Flow
-from oss_vector_retriever.client.wire import VectorReader, refuse, reply_object
+from oss_vector_retriever.client.wire import VectorReader, reply_object
 
 
 def get_vectors(
@@ -81,7 +82,7 @@ def get_operation(
         returnData=bool(return_data),
         returnMetadata=bool(return_metadata),
     )
-    return Operation("GetVectors", decode, query="getVectors", body=body)
+    return Operation("GetVectors", decode, query="getVectors", body=body, index=index)
 
 
 def put_vectors(
@@ -102,19 +103,24 @@ def put_vectors(
     limits = context.config.limits
     checked = [as_vector(item, limits) for item in vectors]
     check_count("put_vectors", len(checked), limits.vectors_per_put, "upsert() takes any number")
-    repeated = [key for key, count in Counter(v.key for v in checked).items() if count > 1]
+    refuse_repeated(vector.key for vector in checked)
+    return call(context, put_operation(context.config.index_or(index), checked))
+
+
+def refuse_repeated(keys: Iterable[str]) -> None:
+    """Refuse a key that stands twice among vectors to put: the service refuses the whole call."""
+    repeated = [key for key, count in Counter(keys).items() if count > 1]
     if repeated:
         raise InvalidRequestError(
-            f"key {repeated[0]!r} stands more than once in one put, which the service refuses "
+            f"key {shown(repeated[0])} stands more than once in one put, which the service refuses "
             "as a whole; keep one vector for each key."
         )
-    return call(context, put_operation(context.config.index_or(index), checked))
 
 
 def put_operation(index: str, vectors: list[Vector]) -> Operation[Acknowledgement]:
     """Return the PutVectors operation for vectors that are checked already."""
     body = json_body(indexName=index, vectors=[_written(vector) for vector in vectors])
-    return Operation("PutVectors", acknowledged, query="putVectors", body=body)
+    return Operation("PutVectors", acknowledged, query="putVectors", body=body, index=index)
 
 
 def _written(vector: Vector) -> dict[str, Any]:
@@ -145,7 +151,7 @@ def delete_vectors(
 def delete_operation(index: str, keys: list[str]) -> Operation[Acknowledgement]:
     """Return the DeleteVectors operation for keys that are checked already."""
     body = json_body(indexName=index, keys=keys)
-    return Operation("DeleteVectors", acknowledged, query="deleteVectors", body=body)
+    return Operation("DeleteVectors", acknowledged, query="deleteVectors", body=body, index=index)
 
 
 def list_vectors(
@@ -171,15 +177,18 @@ def list_vectors(
     if segment_count is not None:
         check_whole("segment_count", segment_count, 1, limits.list_segments)
         check_whole("segment_index", segment_index, 0, segment_count - 1)
+    elif segment_index is not None:
+        raise InvalidRequestError("segment_index needs segment_count.")
+    name = context.config.index_or(index)
     body = json_body(
-        indexName=context.config.index_or(index),
+        indexName=name,
         maxResults=max_results,
         nextToken=next_token,
         returnData=bool(return_data),
         returnMetadata=bool(return_metadata),
         segmentCount=segment_count,
         segmentIndex=segment_index,
-        filter=filter,
+        filter=check_filter(filter),
     )
 
     def decode(reply: Reply) -> ListVectorsResult:
@@ -191,7 +200,9 @@ def list_vectors(
             tuple(reader.vectors(found)), found.get("nextToken") or None, reply.request_id
         )
 
-    return call(context, Operation("ListVectors", decode, query="listVectors", body=body))
+    return call(
+        context, Operation("ListVectors", decode, query="listVectors", body=body, index=name)
+    )
 
 
 def query_vectors(
@@ -210,11 +221,12 @@ def query_vectors(
     Source: page QueryVectors.
     """
     check_whole("top_k", top_k, 1, context.config.limits.top_k)
+    name = context.config.index_or(index)
     body = json_body(
-        indexName=context.config.index_or(index),
+        indexName=name,
         queryVector={"float32": check_data("query_vector", query_vector)},
         topK=top_k,
-        filter=filter,
+        filter=check_filter(filter),
         returnDistance=bool(return_distance),
         returnMetadata=bool(return_metadata),
     )
@@ -222,16 +234,11 @@ def query_vectors(
     def decode(reply: Reply) -> QueryVectorsResult:
         reader = VectorReader(reply, "QueryVectors", with_metadata=return_metadata)
         items = reader.items(reply_object(reply, "QueryVectors"))
-        hits = (ScoredVector(i["key"], _distance(reply, i), reader.metadata(i)) for i in items)
+        hits = (
+            ScoredVector(i["key"], reader.number(i, "distance"), reader.metadata(i)) for i in items
+        )
         return QueryVectorsResult(tuple(hits), reply.request_id)
 
-    return call(context, Operation("QueryVectors", decode, query="queryVectors", body=body))
-
-
-def _distance(reply: Reply, item: Mapping[str, Any]) -> float | None:
-    distance = item.get("distance")
-    if distance is None:
-        return None
-    if isinstance(distance, bool) or not isinstance(distance, int | float):
-        raise refuse(reply, "QueryVectors", f"with a distance of {item['key']!r} that is no number")
-    return float(distance)
+    return call(
+        context, Operation("QueryVectors", decode, query="queryVectors", body=body, index=name)
+    )

@@ -51,7 +51,20 @@ async def test_it_makes_its_calls_at_once(either, service, monkeypatch):
         return handle(request)
 
     monkeypatch.setattr(service, "handle", in_company)
-    assert await asyncio.gather(*(ask(either) for _ in range(4))) == [ANSWER] * 4
+    four_calls = "\n".join([QUERY, *(f"none-{number}" for number in range(397))])
+    assert await ask(either, four_calls) == ANSWER
+
+
+async def test_retrievals_at_once_share_a_call(either, service, monkeypatch):
+    handle, calls = service.handle, []
+
+    def counted(request):
+        calls.append(request)
+        return handle(request)
+
+    monkeypatch.setattr(service, "handle", counted)
+    assert await asyncio.gather(*(ask(either) for _ in range(200))) == [ANSWER] * 200
+    assert len(calls) == 1
 
 
 def test_it_serves_one_loop_after_another(either):

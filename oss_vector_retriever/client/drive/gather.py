@@ -1,0 +1,137 @@
+"""When concurrent fetches are brought together: for threads, and on an event loop.
+
+What is brought together with what is decided in `coalesce`; here is only the waiting. No waiter's
+cancellation, deadline or error touches another: the shared calls belong to nobody in particular.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable, Coroutine
+from concurrent.futures import Executor
+from typing import Any
+
+from oss_vector_retriever.client.coalesce import SharedCall, Want, shared_calls
+from oss_vector_retriever.client.steps import Flow
+
+_THREAD_WINDOW = 0.001
+_LONGEST_WAIT = 10
+_GRACE = 0.02  # a call that ends at the same deadline says more of why
+
+
+class ThreadGatherer:
+    """Bring together what threads want: until no more has come for a window, or long enough."""
+
+    def __init__(self, run: Callable[[Flow[Any]], Any], threads: Callable[[], Executor]) -> None:
+        self._run = run
+        self._threads = threads
+        self._lock = threading.Lock()
+        self._pending: list[Want] = []
+        self._ended: dict[Want, threading.Event] = {}
+
+    def join(self, want: Want) -> None:
+        """Wait until a want is over, or its deadline has passed."""
+        ended = threading.Event()
+        with self._lock:
+            first = not self._pending
+            self._pending.append(want)
+            self._ended[want] = ended
+        try:
+            if first:
+                self._lead(want)
+            ended.wait(max(want.left(), 0) + _GRACE)
+        finally:
+            want.abandoned = True
+            with self._lock:
+                self._ended.pop(want, None)
+
+    def _lead(self, want: Want) -> None:
+        try:
+            if threading.active_count() > 1:  # else nobody can come
+                self._wait_for_more(_THREAD_WINDOW if want.window is None else want.window)
+        finally:  # others rely on it, whatever happens to this thread
+            self._send()
+
+    def _send(self) -> None:
+        with self._lock:
+            wants, self._pending = self._pending, []
+        calls = shared_calls(wants)
+        alone = len(wants) == len(calls) == 1
+        for shared in calls:
+            if alone:
+                self._make(shared)
+            else:
+                self._threads().submit(self._make, shared)
+
+    def _wait_for_more(self, window: float) -> None:
+        """Wait while more comes; the first to come does it for all, and never much longer."""
+        moment = time.monotonic() + window * _LONGEST_WAIT
+        count = 0
+        while count != len(self._pending) and time.monotonic() < moment:
+            count = len(self._pending)
+            time.sleep(window)
+
+    def _make(self, shared: SharedCall) -> None:
+        try:
+            over = list(shared.deal(self._run(shared.flow())))
+        except BaseException as error:  # noqa: BLE001 - it is raised in those who wait
+            apart = shared.apart(error)
+            for call in apart:
+                self._make(call)
+            over = [] if apart else list(shared.fail(error))
+        for want in over:
+            if ended := self._ended.get(want):
+                ended.set()
+
+
+class LoopGatherer:
+    """Bring together what the tasks of an event loop want in one turn of it, or in a window."""
+
+    def __init__(self, run: Callable[[Flow[Any]], Coroutine[Any, Any, Any]]) -> None:
+        self._run = run
+        self._pending: list[Want] = []
+        self._ended: dict[Want, asyncio.Event] = {}
+        self._calls: dict[asyncio.Task[None], SharedCall] = {}
+
+    async def join(self, want: Want) -> None:
+        """Wait until a want is over, or its deadline has passed."""
+        ended = self._ended[want] = asyncio.Event()
+        if not self._pending:
+            loop = asyncio.get_running_loop()
+            loop.call_later(want.window, self._send) if want.window else loop.call_soon(self._send)
+        self._pending.append(want)
+        try:
+            async with asyncio.timeout(max(want.left(), 0) + _GRACE):
+                await ended.wait()
+        except TimeoutError:
+            return
+        finally:
+            want.abandoned = True
+            self._ended.pop(want, None)
+            self._drop_unwanted()
+
+    def _send(self) -> None:
+        wants, self._pending = self._pending, []
+        for shared in shared_calls(want for want in wants if not want.abandoned):
+            task = asyncio.ensure_future(self._make(shared))
+            self._calls[task] = shared
+            task.add_done_callback(lambda done: self._calls.pop(done, None))
+
+    def _drop_unwanted(self) -> None:
+        for task, shared in list(self._calls.items()):
+            if not shared.wanted:
+                task.cancel()
+
+    async def _make(self, shared: SharedCall) -> None:
+        try:
+            over = list(shared.deal(await self._run(shared.flow())))
+        except Exception as error:  # noqa: BLE001 - it is raised in those who wait
+            apart = shared.apart(error)
+            for call in apart:
+                await self._make(call)
+            over = [] if apart else list(shared.fail(error))
+        for want in over:
+            if ended := self._ended.get(want):
+                ended.set()

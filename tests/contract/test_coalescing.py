@@ -1,0 +1,216 @@
+"""Concurrent fetches share calls, and nothing of one touches another."""
+
+import asyncio
+import json
+import random
+import threading
+
+import pytest
+
+from oss_vector_retriever import (
+    AsyncOSSVectorClient,
+    DeadlineExceededError,
+    InvalidRequestError,
+    NoSuchVectorIndexError,
+    OSSVectorClient,
+    VectorIndexParameterInvalidError,
+    emulator,
+)
+from oss_vector_retriever.client.models.messages import Reply
+
+INDEX = "coalesced"
+KEYS = [f"k{number:04d}" for number in range(1000)]
+
+
+class CountingService(emulator.Service):
+    """Count the GetVectors calls, and take a moment for each where a test wants that."""
+
+    calls = 0
+    lock = threading.Lock()
+    wait = None
+
+    def handle(self, request):
+        if request.query == "getVectors":
+            with self.lock:
+                self.calls += 1
+            if self.wait is not None:
+                self.wait.wait(timeout=10)
+        return super().handle(request)
+
+
+@pytest.fixture(scope="module")
+def service():
+    with CountingService.in_memory() as service:
+        yield service
+
+
+@pytest.fixture(scope="module")
+def settings(service):
+    with emulator.Server(service) as server:
+        service.create_bucket(emulator.DEVELOPMENT_ACCOUNT_ID, emulator.DEVELOPMENT_BUCKET)
+        settings = {
+            "endpoint": server.endpoint,
+            "bucket": emulator.DEVELOPMENT_BUCKET,
+            "account_id": emulator.DEVELOPMENT_ACCOUNT_ID,
+            "region": emulator.DEVELOPMENT_REGION,
+            "index": INDEX,
+            "credentials": (
+                emulator.DEVELOPMENT_ACCESS_KEY_ID,
+                emulator.DEVELOPMENT_ACCESS_KEY_SECRET,
+            ),
+        }
+        with OSSVectorClient(**settings) as client:
+            client.put_vector_index(dimension=2)
+            client.upsert(
+                [{"key": k, "data": [n, 1], "metadata": {"n": str(n)}} for n, k in enumerate(KEYS)]
+            )
+        yield settings
+
+
+@pytest.fixture(autouse=True)
+def _fresh_count(service):
+    service.calls = 0
+    service.wait = None
+
+
+async def test_1000_concurrent_fetches_of_one_key_take_at_most_11_calls(settings, service):
+    async with AsyncOSSVectorClient(**settings) as client:
+        results = await asyncio.gather(*(client.fetch([key]) for key in KEYS))
+    assert [result[0].key for result in results] == KEYS
+    assert [result[0].metadata["n"] for result in results[:3]] == ["0", "1", "2"]
+    assert service.calls <= 11
+    assert {result.calls for result in results} == {1}
+
+
+def test_200_threads_take_at_most_6_calls(settings, service):
+    found, barrier = {}, threading.Barrier(200)
+    with OSSVectorClient(**settings) as client:
+
+        def fetch(key):
+            barrier.wait(timeout=30)
+            found[key] = client.fetch([key])[0].key
+
+        threads = [threading.Thread(target=fetch, args=(key,)) for key in KEYS[:200]]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert found == {key: key for key in KEYS[:200]}
+    assert service.calls <= 6
+
+
+async def test_cancelling_a_random_half_leaves_the_other_half_answered_100_times(settings):
+    seed = 20261122
+    dice = random.Random(seed)
+    async with AsyncOSSVectorClient(**settings) as client:
+        for attempt in range(100):
+            tasks = {key: asyncio.ensure_future(client.fetch([key])) for key in KEYS[:40]}
+            await asyncio.sleep(dice.choice([0, 0, 0.001, 0.004]))
+            cancelled = set(dice.sample(sorted(tasks), 20))
+            for key in cancelled:
+                tasks[key].cancel()
+            answers = await asyncio.gather(*tasks.values(), return_exceptions=True)
+            for key, answer in zip(tasks, answers, strict=True):
+                if key not in cancelled:
+                    assert answer[0].key == key, (seed, attempt)
+        assert (await client.fetch(KEYS[:1]))[0].key == KEYS[0]
+
+
+async def test_a_short_deadline_of_one_is_no_deadline_of_another(settings, service):
+    service.wait = threading.Event()
+    async with AsyncOSSVectorClient(**settings) as client:
+        hasty = asyncio.ensure_future(client.fetch(["k0001"], timeout=0.2))
+        patient = asyncio.ensure_future(client.fetch(["k0002"]))
+        with pytest.raises(DeadlineExceededError):
+            await hasty
+        assert not patient.done()
+        service.wait.set()
+        assert (await patient)[0].key == "k0002"
+    assert service.calls == 1
+
+
+async def test_a_call_that_nobody_wants_any_more_is_given_up(settings, service):
+    service.wait = threading.Event()
+    async with AsyncOSSVectorClient(**settings) as client:
+        tasks = [asyncio.ensure_future(client.fetch([key])) for key in KEYS[:5]]
+        await asyncio.sleep(0.1)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.sleep(0)
+        assert not client._driver._gatherer()._calls
+        service.wait.set()
+
+
+async def test_fetches_of_different_indexes_or_parts_are_kept_apart(settings, service):
+    async with AsyncOSSVectorClient(**settings) as client:
+        with_data, without, missing = await asyncio.gather(
+            client.fetch(["k0001"]),
+            client.fetch(["k0001"], return_data=False),
+            client.fetch(["k0001"], index="absent"),
+            return_exceptions=True,
+        )
+    assert with_data[0].data.tolist() == [1, 1]
+    assert without[0].data is None
+    assert isinstance(missing, NoSuchVectorIndexError)
+    assert service.calls == 3
+
+
+async def test_those_who_share_a_call_share_no_metadata_and_no_error(settings):
+    async with AsyncOSSVectorClient(**settings) as client:
+        one, other = await asyncio.gather(client.fetch(["k0001"]), client.fetch(["k0001"]))
+        one[0].metadata["n"] = "changed"
+        assert other[0].metadata == {"n": "1"}
+        failures = await asyncio.gather(
+            client.fetch(["a"], index="absent"),
+            client.fetch(["b"], index="absent"),
+            return_exceptions=True,
+        )
+        assert failures[0] is not failures[1]
+        assert failures[0].request_id == failures[1].request_id
+
+
+async def test_keys_that_the_service_refuses_spoil_nobody_elses_fetch(settings):
+    class Particular(CountingService):
+        def handle(self, request):
+            if b"poison" in request.body:
+                body = {"Error": {"Code": "VectorIndexParameterInvalid", "Message": "No such key."}}
+                headers = {"content-type": "application/json"}
+                return Reply(400, headers, json.dumps(body).encode())
+            return super().handle(request)
+
+    with Particular.in_memory() as particular, emulator.Server(particular) as server:
+        particular.create_bucket(emulator.DEVELOPMENT_ACCOUNT_ID, emulator.DEVELOPMENT_BUCKET)
+        async with AsyncOSSVectorClient(**{**settings, "endpoint": server.endpoint}) as client:
+            await client.put_vector_index(dimension=2)
+            await client.upsert([{"key": "good", "data": [1, 2]}])
+            particular.calls = 0
+            good, bad = await asyncio.gather(
+                client.fetch(["good"]), client.fetch(["poison"]), return_exceptions=True
+            )
+    assert good[0].key == "good"
+    assert isinstance(bad, VectorIndexParameterInvalidError)
+
+
+async def test_bad_keys_are_refused_before_they_join_others(settings):
+    async with AsyncOSSVectorClient(**settings) as client:
+        good, bad = await asyncio.gather(
+            client.fetch(["k0001"]), client.fetch([""]), return_exceptions=True
+        )
+    assert good[0].key == "k0001"
+    assert isinstance(bad, InvalidRequestError)
+
+
+async def test_it_can_be_switched_off_and_given_a_window(settings, service):
+    async with AsyncOSSVectorClient(**settings, coalesce=False) as client:
+        await asyncio.gather(*(client.fetch([key]) for key in KEYS[:5]))
+    assert service.calls == 5
+    service.calls = 0
+
+    async def later(client, key, seconds):
+        await asyncio.sleep(seconds)
+        return await client.fetch([key])
+
+    async with AsyncOSSVectorClient(**settings, coalesce=0.2) as client:
+        await asyncio.gather(*(later(client, KEYS[n], n * 0.01) for n in range(5)))
+    assert service.calls == 1

@@ -1,0 +1,96 @@
+"""One sync client in many threads, and many clients one after the other."""
+
+import asyncio
+import random
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from support.calls import collect, open_sockets, run, settings, threads
+from support.replies import data_of
+from support.vector_server import VectorServer
+
+from oss_vector_retriever import OSSVectorClient
+
+pytestmark = pytest.mark.usefixtures("library")
+
+THREADS = 16
+CALLS = 100
+KEYS = [f"key-{n}" for n in range(2_000)]
+
+
+def check(result, asked):
+    assert [vector.key for vector in result] == asked
+    assert all(vector.data.tolist() == data_of(vector.key) for vector in result)
+
+
+@pytest.mark.parametrize("coalesce", [True, False])
+def test_sixteen_threads_get_what_each_asked_for(coalesce):
+    def calls(seed):
+        dice = random.Random(seed)
+        for _ in range(CALLS):
+            asked = dice.choices(KEYS, k=dice.choice([1, 2, 3, 130]))
+            check(client.fetch(asked), asked)
+
+    with (
+        VectorServer(KEYS) as server,
+        OSSVectorClient(**settings(server.endpoint, coalesce=coalesce)) as client,
+        ThreadPoolExecutor(THREADS) as pool,
+    ):
+        list(pool.map(calls, range(THREADS)))
+    assert coalesce or len(server.calls) >= THREADS * CALLS
+    assert server.most_in_hand <= 8
+    assert server.connections <= 8
+
+
+def test_a_client_that_is_closed_while_threads_use_it_leaves_nothing_open():
+    with VectorServer(KEYS, delay=lambda: 0.01) as server:
+        client = OSSVectorClient(**settings(server.endpoint))
+        begun = threading.Barrier(9)
+
+        def call(_):
+            begun.wait()
+            check(client.fetch(["key-1"]), ["key-1"])
+
+        with ThreadPoolExecutor(8) as pool:
+            done = pool.map(call, range(8))
+            begun.wait()
+            client.close()
+            list(done)
+
+
+def test_200_clients_leave_no_thread_and_no_socket(mode):
+    with VectorServer(KEYS) as server:
+        options = settings(server.endpoint)
+        run(mode, options, lambda client: client.fetch(KEYS[:1]))
+        server.wait_until_idle()
+        before, running = open_sockets(), threads()
+        for _ in range(200):
+            (result,) = run(mode, options, lambda client: client.fetch(KEYS[:101]))
+            check(result, KEYS[:101])
+        collect()
+        server.wait_until_idle()
+        assert open_sockets() == before
+        for thread in threads() - running:
+            thread.join(2)
+        assert threads() <= running
+
+
+def test_a_client_that_is_let_go_closes_its_connections():
+    with VectorServer(KEYS) as server:
+        check(OSSVectorClient(**settings(server.endpoint)).fetch(KEYS[:250]), KEYS[:250])
+        collect()
+        server.wait_until_idle()
+
+
+async def _with_many(client, tasks):
+    return await asyncio.gather(*(client.fetch([key]) for key in tasks))
+
+
+def test_many_fetches_at_once_share_the_connections_of_an_async_client():
+    with VectorServer(KEYS) as server:
+        options = settings(server.endpoint, max_concurrency=4)
+        (results,) = run("async", options, lambda client: _with_many(client, KEYS[:500]))
+    assert [result[0].key for result in results] == KEYS[:500]
+    assert server.connections <= 4
+    assert server.most_in_hand <= 4

@@ -1,0 +1,174 @@
+"""Laws of retrying: fewer passing faults than attempts never matter, and outages are not fed."""
+
+import itertools
+import json
+from datetime import timedelta
+from email.utils import format_datetime
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from support.machine import Machine
+
+from oss_vector_retriever import InternalServiceError, OSSVectorError, RetryPolicy
+from oss_vector_retriever.client.fetch import fetch
+from oss_vector_retriever.client.models.messages import Reply
+from oss_vector_retriever.client.operations.vectors import get_vectors
+from oss_vector_retriever.client.retry import Pace
+from oss_vector_retriever.client.steps import Fault, FaultKind
+
+DATA = [0.5, -2.0]
+WHOLE = json.dumps({"vectors": [{"key": "a", "data": {"float32": DATA}, "metadata": {"t": "x"}}]})
+GOOD = Reply(200, {"x-oss-request-id": "R"}, WHOLE.encode())
+DOWN = Reply(503, {}, b'{"Error":{"Code":"InternalError","Message":"down"}}')
+
+
+def refusal(status, code, **headers):
+    return Reply(status, headers, json.dumps({"Error": {"Code": code}}).encode())
+
+
+PASSING = [
+    Fault(FaultKind.CONNECT, "ConnectError"),
+    Fault(FaultKind.CLOSED, "ReadError"),
+    Fault(FaultKind.CLOSED, "RemoteProtocolError"),
+    refusal(500, "InternalError"),
+    refusal(502, "BadGateway"),
+    refusal(503, "QpsLimitExceeded"),
+    refusal(503, "InternalError", **{"retry-after": "0.5"}),
+    refusal(429, "TooManyRequests", **{"retry-after": "nan"}),
+    refusal(408, "RequestTimeout"),
+    Reply(504, {"content-type": "text/html"}, b"<html><title>Gateway</title></html>"),
+    Reply(500),
+    Reply(200),
+    Reply(200, {}, b"<html></html>"),
+    *(Reply(200, {}, GOOD.body[:length]) for length in range(1, len(GOOD.body), 7)),
+]
+FINAL = [
+    refusal(400, "VectorIndexParameterInvalid"),
+    refusal(403, "AccessDenied"),
+    refusal(404, "NoSuchVectorIndex"),
+    refusal(501, "NotImplemented"),
+    Reply(302, {"location": "https://elsewhere.example"}),
+    Reply(200, {}, b"[]"),
+    Fault(FaultKind.TLS, "SSLError"),
+    Fault(FaultKind.PROTOCOL, "RemoteProtocolError"),
+    Fault(FaultKind.TOO_LARGE, "ReplyTooLarge"),
+    Fault(FaultKind.DEADLINE, "ReadTimeout"),
+]
+CASES = st.tuples(
+    st.lists(st.sampled_from(PASSING), max_size=5),
+    st.integers(0, 3),
+    st.floats(0, 1),
+    st.booleans(),
+)
+
+
+def assert_right(outcomes, attempts, machine):
+    context = machine.context(retry=attempts, timeout=1000.0)
+    played = machine.play(fetch(context, ["a"]), outcomes)
+    assert played.error is None
+    assert [(v.key, v.data.tolist(), v.metadata) for v in played.value] == [("a", DATA, {"t": "x"})]
+    assert len(played.requests) == len(outcomes)
+
+
+@settings(max_examples=3000, deadline=None, derandomize=True)
+@given(CASES)
+def test_fewer_passing_faults_than_attempts_always_give_the_right_data(case):
+    faults, spare, dice, skewed = case
+    machine = Machine(dice=dice)
+    outcomes = [*faults, GOOD]
+    if skewed:  # a wrong clock costs one more request, and no attempt
+        date = format_datetime(machine.wall + timedelta(hours=1))
+        outcomes.insert(len(faults) // 2, refusal(403, "RequestTimeTooSkewed", date=date))
+    assert_right(outcomes, len(faults) + 1 + spare, machine)
+
+
+@pytest.mark.parametrize("first", range(9))
+def test_every_order_of_up_to_four_faults_gives_the_right_data(first):
+    kinds = PASSING[:9]
+    for more in range(4):
+        for rest in itertools.product(kinds, repeat=more):
+            assert_right([kinds[first], *rest, GOOD], 2 + more, Machine(dice=0.5))
+
+
+@settings(max_examples=1500, deadline=None, derandomize=True)
+@given(
+    st.integers(1, 5),
+    st.lists(st.sampled_from(PASSING), max_size=6),
+    st.none() | st.sampled_from(FINAL),
+    st.floats(0, 1),
+)
+def test_no_call_makes_more_attempts_or_takes_longer_than_it_may(attempts, faults, end, dice):
+    machine = Machine(dice=dice, takes=0.7)
+    context = machine.context(retry=attempts, timeout=10.0)
+    rest = iter([*faults, end or GOOD, *[GOOD] * 9])
+    played = machine.play(get_vectors(context, ["a"]), lambda _: next(rest))
+    assert len(played.requests) <= attempts
+    assert machine.seconds - 1000.0 <= 10.0
+    assert all(0 < seconds <= 10.0 for seconds in played.seconds_left)
+    if played.error is not None:
+        assert isinstance(played.error, OSSVectorError)
+        assert played.error.attempts == len(played.requests)
+        assert len(played.error.errors) == played.error.attempts - 1
+        assert played.error.elapsed == pytest.approx(machine.seconds - 1000.0)
+
+
+@settings(max_examples=500, deadline=None, derandomize=True)
+@given(st.integers(1, 4), st.data(), st.sampled_from(FINAL))
+def test_a_final_answer_ends_the_call_wherever_it_comes(attempts, data, final):
+    before = data.draw(st.lists(st.sampled_from(PASSING), max_size=attempts - 1))
+    machine = Machine()
+    context = machine.context(retry=attempts, timeout=1000.0)
+    played = machine.play(get_vectors(context, ["a"]), [*before, final])
+    assert isinstance(played.error, OSSVectorError)
+    assert played.error.attempts == len(before) + 1
+
+
+@pytest.mark.parametrize("attempts", [2, 3, 10])
+def test_an_outage_is_not_answered_with_a_storm(attempts):
+    machine = Machine()
+    context = machine.context(retry=attempts)
+    requests = 0
+    for number in range(1000):
+        client = context if number % 2 else context.changed(timeout=20.0)
+        played = machine.play(get_vectors(client, ["a"]), lambda _: DOWN)
+        assert isinstance(played.error, InternalServiceError)
+        requests += len(played.requests)
+    assert requests == 1000 + 500 // 14
+    assert requests <= 1036
+
+
+def test_after_the_outage_retries_come_back():
+    machine = Machine()
+    context = machine.context()
+    for _ in range(1000):
+        machine.play(get_vectors(context, ["a"]), lambda _: DOWN)
+    assert machine.play(get_vectors(context, ["a"]), [DOWN]).error.attempts == 1
+    for _ in range(14):
+        assert machine.play(get_vectors(context, ["a"]), [GOOD]).error is None
+    assert machine.play(get_vectors(context, ["a"]), [DOWN, GOOD]).error is None
+
+
+@settings(max_examples=500, deadline=None, derandomize=True)
+@given(st.integers(0, 10), st.integers(1, 60), st.floats(0, 20), st.sampled_from([True, False]))
+def test_a_pause_lies_between_nothing_and_the_doubled_base(failures, cap, dice_seed, throttled):
+    from oss_vector_retriever.client.retry import Verdict  # noqa: PLC0415 - only here
+
+    policy = RetryPolicy(cap=cap)
+    verdict = Verdict.THROTTLED if throttled else Verdict.TRANSIENT
+    base = policy.throttle_base if throttled else policy.transient_base
+    pause = policy.pause(verdict, failures + 1, lambda: dice_seed / 20)
+    assert 0 <= pause <= min(base * 2**failures, cap)
+
+
+@settings(max_examples=300, deadline=None, derandomize=True)
+@given(st.floats(0.1, 1000), st.lists(st.floats(0, 5), max_size=30))
+def test_a_rate_is_never_exceeded(rate, steps):
+    now, sends = 0.0, []
+    pace = Pace(rate, lambda: now)
+    for step in steps:
+        now += step
+        wait = pace.reserve(1e9)
+        sends.append(now + wait)
+    gaps = [later - earlier for earlier, later in itertools.pairwise(sends)]
+    assert all(gap >= 1 / rate - 1e-6 for gap in gaps)

@@ -1,0 +1,132 @@
+"""A machine whose clocks and dice move only when a test moves them, and flows played by hand."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+from oss_vector_retriever.client.coalesce import shared_calls
+from oss_vector_retriever.client.config import resolve_config
+from oss_vector_retriever.client.context import Clock, Context
+from oss_vector_retriever.client.errors import OSSVectorError
+from oss_vector_retriever.client.models.messages import Request
+from oss_vector_retriever.client.steps import (
+    Call,
+    Fault,
+    FaultKind,
+    Join,
+    Send,
+    Sleep,
+    Together,
+)
+
+LATE = Fault(FaultKind.DEADLINE, "ReadTimeout")
+SETTINGS = {
+    "bucket": "examplebucket",
+    "account_id": "123456",
+    "region": "cn-hangzhou",
+    "index": "vectorindex1",
+    "credentials": ("ak", "sk"),
+    "coalesce": False,  # the drivers' business, and no driver is at work here
+}
+
+
+@dataclass
+class Played:
+    """What a flow asked for, and how it ended."""
+
+    requests: list[Request] = field(default_factory=list)
+    sleeps: list[float] = field(default_factory=list)
+    seconds_left: list[float] = field(default_factory=list)
+    value: object = None
+    error: OSSVectorError | None = None
+
+
+@dataclass
+class Machine:
+    """A machine; each exchange `takes` some seconds, and is cut off at its deadline."""
+
+    seconds: float = 1000.0
+    wall: datetime = datetime(2026, 11, 1, 12, 0, tzinfo=UTC)
+    dice: float = 1.0
+    takes: float = 0.0
+
+    def passes(self, seconds):
+        self.seconds += seconds
+        self.wall += timedelta(seconds=seconds)
+
+    def config(self, **options):
+        return resolve_config(**{**SETTINGS, **options}, environment={})
+
+    def context(self, **options):
+        return Context(
+            self.config(**options),
+            monotonic=lambda: self.seconds,
+            random=lambda: self.dice,
+            clock=Clock(lambda: self.wall),
+        )
+
+    def play(self, flow, outcomes):
+        """Drive a flow: `outcomes` are replies and faults in order, or a function of a request."""
+        played = Played()
+        try:
+            played.value = self._run(flow, _answers(outcomes), played)
+        except OSSVectorError as error:
+            played.error = error
+        return played
+
+    def _run(self, flow, answer, played):
+        outcome, advance = None, flow.send
+        while True:
+            try:
+                step = advance(outcome)
+            except StopIteration as end:
+                return end.value
+            try:
+                outcome, advance = self._do(step, answer, played), flow.send
+            except Exception as error:
+                if isinstance(error, AssertionError):
+                    raise
+                outcome, advance = error, flow.throw
+
+    def _do(self, step, answer, played):
+        match step:
+            case Send(request, seconds):
+                played.requests.append(request)
+                played.seconds_left.append(seconds)
+                outcome = answer(request)
+                self.passes(min(self.takes, seconds))
+                return outcome if seconds >= self.takes else LATE
+            case Sleep(seconds):
+                played.sleeps.append(seconds)
+                return self.passes(seconds)
+            case Call(function):
+                return function()
+            case Together(flows):
+                return [self._run(flow, answer, played) for flow in flows]
+            case Join(want):
+                return self._join(want, answer, played)
+        raise AssertionError(f"not a step: {step!r}")
+
+    def _join(self, want, answer, played):
+        """Bring one want alone, as a driver does where nobody else wants anything."""
+        for shared in shared_calls([want]):
+            try:
+                reply = self._run(shared.flow(), answer, played)
+            except OSSVectorError as error:
+                list(shared.fail(error))
+            else:
+                list(shared.deal(reply))
+
+
+def _answers(outcomes):
+    if callable(outcomes):
+        return outcomes
+    rest = iter(outcomes)
+
+    def answer(request):
+        outcome = next(rest, None)
+        assert outcome is not None, f"one request too many: {request!r}"
+        return outcome
+
+    return answer

@@ -1,0 +1,164 @@
+"""Never run: mypy --strict checks here that the public API has the types that it promises.
+
+A line with `type: ignore` must be wrong: `warn_unused_ignores` fails the check where it is not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator, Mapping
+from datetime import UTC, datetime
+from typing import Any, assert_type
+
+import numpy as np
+import numpy.typing as npt
+
+from oss_vector_retriever import (
+    AsyncOSSVectorClient,
+    ConfigurationError,
+    Credentials,
+    DeadlineExceededError,
+    FetchResult,
+    Float32Array,
+    Limits,
+    MissingKeysError,
+    NoSuchVectorIndexError,
+    OSSVectorClient,
+    OSSVectorError,
+    RetryPolicy,
+    ServiceError,
+    TransportError,
+    Vector,
+    __version__,
+)
+from oss_vector_retriever.client.models.descriptions import ListVectorIndexesResult, VectorIndex
+from oss_vector_retriever.client.models.results import (
+    Acknowledgement,
+    GetVectorsResult,
+    ListVectorsResult,
+    QueryVectorsResult,
+    ScoredVector,
+)
+
+
+def construction() -> None:
+    """Settings are keywords; credentials come in several kinds."""
+    assert_type(__version__, str)
+    OSSVectorClient()
+    OSSVectorClient(bucket="b", account_id="1", region="r", index="i", timeout=1, retry=3)
+    OSSVectorClient(retry=RetryPolicy(attempts=2, cap=1.0), limits=Limits(keys_per_get=10))
+    OSSVectorClient(credentials=Credentials("id", "secret", "token", datetime.now(UTC)))
+    OSSVectorClient(credentials=lambda: ("id", "secret"))
+    OSSVectorClient("b")  # type: ignore[call-arg]
+    OSSVectorClient(bucket=5)  # type: ignore[arg-type]
+    OSSVectorClient(timeout="5")  # type: ignore[arg-type]
+    OSSVectorClient(max_concurrency=None)  # type: ignore[arg-type]
+    AsyncOSSVectorClient(account_id=123456)  # type: ignore[arg-type]
+    Credentials("id")  # type: ignore[call-arg]
+    RetryPolicy(attempts="3")  # type: ignore[arg-type]
+
+
+def blocking(client: OSSVectorClient) -> None:
+    """Each method of the sync client returns its result."""
+    with client as same:
+        assert_type(same, OSSVectorClient)
+    result = client.fetch(["a"], return_data=True, on_missing="raise", timeout=1.5)
+    assert_type(result, FetchResult)
+    assert_type(client.get_vectors(["a"], return_metadata=True), GetVectorsResult)
+    assert_type(client.put_vectors([Vector("a", [0.5])]), Acknowledgement)
+    assert_type(client.put_vectors([{"key": "a", "data": [0.5]}]), Acknowledgement)
+    assert_type(client.delete_vectors(["a"]), Acknowledgement)
+    assert_type(client.list_vectors(max_results=10, filter={}), ListVectorsResult)
+    assert_type(client.query_vectors([0.5], top_k=3), QueryVectorsResult)
+    assert_type(client.query_vectors(Float32Array([0.5]))[0], ScoredVector)
+    assert_type(client.put_vector_index(dimension=3), Acknowledgement)
+    assert_type(client.get_vector_index(), VectorIndex)
+    assert_type(client.list_vector_indexes(), ListVectorIndexesResult)
+    assert_type(client.stream(iter(["a"])), Iterator[Vector])
+    assert_type(client.with_options(timeout=1.0), OSSVectorClient)
+    assert_type(client.to_async(), AsyncOSSVectorClient)
+    assert_type(OSSVectorClient.local("vectors.db"), OSSVectorClient)
+
+
+def refused(client: OSSVectorClient) -> None:
+    """Arguments that do not fit are found by the type checker."""
+    client.get_vectors(5)  # type: ignore[arg-type]
+    client.get_vectors([5])  # type: ignore[list-item]
+    client.get_vectors(["a"], return_data="yes")  # type: ignore[arg-type]
+    client.get_vectors(["a"], index=5)  # type: ignore[arg-type]
+    client.get_vectors(["a"], "vectorindex1")  # type: ignore[call-arg]
+    client.get_vectors(["a"], return_dat=True)  # type: ignore[call-arg]
+    client.get_vectors()  # type: ignore[call-arg]
+    client.fetch(["a"], timeout="5")  # type: ignore[arg-type]
+    client.fetch(["a"], on_missing=5)  # type: ignore[arg-type]
+    client.put_vectors(["a"])  # type: ignore[list-item]
+    client.query_vectors(["a"])  # type: ignore[list-item]
+    client.put_vector_index()  # type: ignore[call-arg]
+    client.delete_vector_index()  # type: ignore[call-arg]
+    client.get_vektors(["a"])  # type: ignore[attr-defined]
+
+
+async def nonblocking(client: AsyncOSSVectorClient) -> None:
+    """Each method of the async client is a coroutine function of the same arguments."""
+    async with client as same:
+        assert_type(same, AsyncOSSVectorClient)
+    assert_type(await client.fetch(["a"]), FetchResult)
+    assert_type(await client.get_vectors(["a"], return_data=True), GetVectorsResult)
+    assert_type(await client.put_vectors([Vector("a", [0.5])]), Acknowledgement)
+    assert_type(await client.query_vectors([0.5]), QueryVectorsResult)
+    assert_type(await client.get_vector_index(index="i"), VectorIndex)
+    assert_type(client.stream(["a"]), AsyncIterator[Vector])
+    assert_type(client.with_options(timeout=1.0), AsyncOSSVectorClient)
+    assert_type(client.to_sync(), OSSVectorClient)
+    async for vector in client.stream(["a"]):
+        assert_type(vector, Vector)
+    len(client.fetch(["a"]))  # type: ignore[arg-type]
+    await client.fetch([5])  # type: ignore[list-item]
+    await client.get_vectors(["a"], index=5)  # type: ignore[arg-type]
+
+
+def results(result: FetchResult) -> None:
+    """A result is a sequence of vectors with all else beside it."""
+    assert_type(result[0], Vector)
+    assert_type(result[:1], tuple[Vector, ...])
+    assert_type([vector for vector in result], list[Vector])  # noqa: C416 - the element's type
+    assert_type(result.aligned(), list[Vector | None])
+    assert_type(result.by_key, Mapping[str, Vector])
+    assert_type(result.missing, tuple[str, ...])
+    assert_type(result.request_ids, tuple[str, ...])
+    assert_type(result.calls, int)
+    assert_type(result.matrix(), npt.NDArray[np.float32])
+    result.calls = 5  # type: ignore[misc]
+
+
+def values(vector: Vector) -> None:
+    """A vector's parts may be absent."""
+    assert_type(vector.key, str)
+    assert_type(vector.data, Float32Array | None)
+    assert_type(vector.metadata, dict[str, Any] | None)
+    vector.key = "b"  # type: ignore[misc]
+    vector.data.tolist()  # type: ignore[union-attr]
+    if vector.data is not None:
+        assert_type(vector.data.numpy(), npt.NDArray[np.float32])
+        memoryview(vector.data)
+        len(vector.data)
+    Vector("a", np.zeros(3, dtype=np.float32), {"x": ["y"]})
+    Vector("a", "0.5")  # type: ignore[arg-type]
+    Vector(5)  # type: ignore[arg-type]
+
+
+def errors(error: OSSVectorError) -> None:
+    """Errors carry what is known of the call."""
+    assert_type(error.attempts, int)
+    assert_type(error.elapsed, float)
+    assert_type(error.errors, tuple[OSSVectorError, ...])
+    if isinstance(error, NoSuchVectorIndexError):
+        assert_type(error.code, str)
+        assert_type(error.request_id, str | None)
+        assert_type(error.ec, str | None)
+    if isinstance(error, MissingKeysError):
+        assert_type(error.missing, tuple[str, ...])
+    as_service: type[ServiceError] = NoSuchVectorIndexError
+    as_transport: type[TransportError] = DeadlineExceededError
+    as_value: type[ValueError] = ConfigurationError
+    as_timeout: type[TimeoutError] = DeadlineExceededError
+    _ = (as_service, as_transport, as_value, as_timeout)

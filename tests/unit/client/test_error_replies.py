@@ -1,0 +1,201 @@
+"""From whatever came back to the error that names the cause."""
+
+import base64
+import json
+from unicodedata import category
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from oss_vector_retriever import InternalServiceError, ResponseError, ServiceError
+from oss_vector_retriever.client import errors, wire
+from oss_vector_retriever.client.error_replies import error_from
+from oss_vector_retriever.client.models.messages import Reply
+
+SECRETS = ("secretsecretsecret", "tokentokentoken", "LTAI5tAccessKeyId")
+TABLE = {
+    "AccessDenied": (403, errors.AccessDeniedError),
+    "UserDisable": (403, errors.AccessDeniedError),
+    "InvalidAccessKeyId": (403, errors.InvalidAccessKeyIdError),
+    "SignatureDoesNotMatch": (403, errors.SignatureDoesNotMatchError),
+    "SecurityTokenExpired": (403, errors.SecurityTokenError),
+    "InvalidSecurityToken": (403, errors.SecurityTokenError),
+    "RequestTimeTooSkewed": (403, errors.RequestTimeTooSkewedError),
+    "NoSuchBucket": (404, errors.NoSuchBucketError),
+    "NoSuchVectorIndex": (404, errors.NoSuchVectorIndexError),
+    "BucketAlreadyExists": (409, errors.BucketAlreadyExistsError),
+    "BucketNotEmpty": (409, errors.BucketNotEmptyError),
+    "VectorBucketIndexAlreadyExist": (409, errors.VectorIndexAlreadyExistsError),
+    "VectorBucketIndexExceedLimit": (400, errors.VectorIndexLimitExceededError),
+    "VectorIndexParameterInvalid": (400, errors.VectorIndexParameterInvalidError),
+    "MalformedJson": (400, errors.MalformedJsonError),
+    "QpsLimitExceeded": (503, errors.QpsLimitExceededError),
+    "InternalError": (500, errors.InternalServiceError),
+    "BadGateway": (502, errors.InternalServiceError),
+    "MissingArgument": (400, errors.ServiceError),
+}
+
+
+def body_of(code, **members):
+    return json.dumps({"Error": {"Code": code, "Message": "Said so.", **members}}).encode()
+
+
+@pytest.mark.parametrize("code", TABLE)
+def test_each_code_has_its_class(code):
+    status, expected = TABLE[code]
+    headers = {"x-oss-request-id": "RH", "x-oss-ec": "0001-00000001"}
+    error = error_from(Reply(status, headers, body_of(code)))
+    assert type(error) is expected
+    assert (error.code, error.status, error.message) == (code, status, "Said so.")
+    assert (error.request_id, error.ec) == ("RH", "0001-00000001")
+    assert str(error).startswith(f"{code}: Said so.")
+    assert str(error).endswith(f"[HTTP {status}, request id RH, EC 0001-00000001]")
+
+
+def test_every_service_error_can_be_met():
+    def below(kind):
+        return {kind}.union(*(below(child) for child in kind.__subclasses__()))
+
+    assert {expected for _, expected in TABLE.values()} == below(ServiceError)
+
+
+def test_the_bodys_own_request_id_and_ec_go_before_the_headers():
+    headers = {"x-oss-request-id": "RH", "x-oss-ec": "EH"}
+    error = error_from(Reply(404, headers, body_of("NoSuchBucket", RequestId="RB", EC="EB")))
+    assert (error.request_id, error.ec) == ("RB", "EB")
+
+
+XML = b"""<?xml version="1.0" encoding="UTF-8"?>
+<Error>
+  <Code>NoSuchBucket</Code>
+  <Message>The &lt;bucket&gt; does not exist.</Message>
+  <RequestId>RX</RequestId>
+  <EC>0015-00000101</EC>
+</Error>"""
+SHAPES = {
+    "JSON": body_of("NoSuchBucket", RequestId="RX"),
+    "flat JSON": b'{"Code":"NoSuchBucket","RequestId":"RX"}',
+    "JSON with spaces around": b"\r\n " + body_of("NoSuchBucket", RequestId="RX") + b"\n",
+    "XML": XML,
+    "XML in one line": b"<Error><Code>NoSuchBucket</Code><RequestId>RX</RequestId></Error>",
+}
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("has_orjson", [True, False])
+def test_an_error_is_read_in_every_shape(monkeypatch, shape, has_orjson):
+    monkeypatch.setattr(wire, "_HAS_ORJSON", has_orjson)
+    error = error_from(Reply(404, {"content-type": "anything"}, SHAPES[shape]))
+    assert type(error) is errors.NoSuchBucketError
+    assert error.request_id == "RX"
+
+
+def test_xml_is_unescaped():
+    error = error_from(Reply(404, {}, XML))
+    assert (error.message, error.ec) == ("The <bucket> does not exist.", "0015-00000101")
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_an_error_without_a_body_is_read_from_its_header(shape):
+    header = base64.b64encode(SHAPES[shape]).decode()
+    assert error_from(Reply(404, {"x-oss-err": header}, b"")).code == "NoSuchBucket"
+
+
+@pytest.mark.parametrize("header", ["", "not base64!", "AAAA", "\xff"])
+def test_a_header_that_holds_no_error_is_passed_over(header):
+    error = error_from(Reply(404, {"x-oss-err": header}, b""))
+    assert (type(error), error.code) == (ServiceError, "BadErrorResponse")
+    assert "HTTP 404 with an empty body" in str(error)
+
+
+def test_a_proxys_html_is_told_for_what_it_is():
+    page = b"<html><head><TITLE lang='en'>\n502 Bad\tGateway </title></head><body>x</body></html>"
+    error = error_from(Reply(502, {"content-type": "text/html"}, page))
+    assert type(error) is InternalServiceError
+    assert "no OSS error but text/html titled '502 Bad\\tGateway'" in str(error)
+    assert "comes from a proxy or gateway on the way" in str(error)
+
+
+def test_with_a_request_id_of_oss_no_proxy_is_blamed():
+    error = error_from(Reply(502, {"x-oss-request-id": "R"}, b"plain words"))
+    assert "no content type" in str(error)
+    assert "proxy" not in str(error)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"{",
+        b"{}",
+        b"[]",
+        b"null",
+        b'{"Error":null}',
+        b'{"Error":[]}',
+        b'{"Error":"NoSuchBucket"}',
+        b'{"Error":{"Code":5}}',
+        b'{"Error":{"Code":""}}',
+        b'{"Error":{"Code":null,"Message":"x"}}',
+        b'{"Error":' * 50_000,
+        b"<Error><Code></Code></Error>",
+        b"<Error>",
+        b"\xff\xfe\x00",
+        body_of("NoSuchBucket")[:-4],
+        b"{" + b" " * 70_000 + body_of("NoSuchBucket")[1:],
+    ],
+    ids=range(16),
+)
+def test_a_body_without_a_code_is_an_error_reply_that_cannot_be_read(body):
+    error = error_from(Reply(404, {"x-oss-request-id": "R"}, body))
+    assert (type(error), error.code) == (ServiceError, "BadErrorResponse")
+    assert (error.status, error.request_id) == (404, "R")
+    assert len(str(error)) < 700
+
+
+def test_secrets_are_cut_out_and_control_characters_too():
+    said = f"{SECRETS[0]} {SECRETS[1]}\r\n\x1b[31m{SECRETS[2]}\u202e."
+    headers = {"x-oss-request-id": SECRETS[1], "x-oss-ec": SECRETS[2] + "\x9b"}
+    error = error_from(Reply(403, headers, body_of("AccessDenied", Message=said)), SECRETS)
+    assert error.message == "*** *** [31m*** ."
+    assert (error.request_id, error.ec) == ("***", "***")
+
+
+def test_a_word_is_not_taken_for_a_secret_of_two_letters():
+    error = error_from(Reply(403, {}, body_of("SecurityTokenExpired")), ("sk", "i"))
+    assert type(error) is errors.SecurityTokenError
+
+
+def test_a_redirection_is_no_service_error():
+    error = error_from(Reply(307, {"location": "https://e.example", "x-oss-request-id": "R"}))
+    assert isinstance(error, ResponseError)
+    assert (error.status, error.request_id) == (307, "R")
+
+
+TEXTS = st.text() | st.sampled_from(
+    [*SECRETS, "</Code>", "&#0;", "<title>", "\x00\x1b[2J\r\n", "{"]
+)
+PARTS = st.lists(TEXTS, max_size=5).map("".join)
+AS_JSON = st.dictionaries(st.sampled_from(["Code", "Message", "RequestId", "EC"]), PARTS).map(
+    lambda error: json.dumps({"Error": error})
+)
+AS_XML = st.tuples(PARTS, PARTS).map(
+    lambda said: f"<Error><Code>{said[0]}</Code><Message>{said[1]}</Message></Error>"
+)
+BODIES = st.binary() | (PARTS | AS_JSON | AS_XML).map(lambda text: text.encode(errors="replace"))
+HEADERS = st.dictionaries(
+    st.sampled_from(["content-type", "x-oss-request-id", "x-oss-ec", "x-oss-err", "location"]),
+    st.text(st.characters(max_codepoint=255)) | st.sampled_from([*SECRETS, "x" * 10_000]),
+)
+
+
+@settings(max_examples=1500, deadline=None, derandomize=True)
+@given(status=st.integers(100, 199) | st.integers(300, 999), headers=HEADERS, body=BODIES)
+@example(status=500, headers={}, body=b"<title>" + SECRETS[0].encode() + b"</title>")
+@example(status=500, headers={"content-type": SECRETS[0] + "\x00" * 600}, body=b"x" * 10**6)
+def test_no_hostile_reply_gets_through(status, headers, body):
+    error = error_from(Reply(status, headers, body), SECRETS)
+    for text in (str(error), repr(error), str(error.args), str(error.request_id)):
+        assert not any(secret in text for secret in SECRETS)
+        assert not any(category(letter) in {"Cc", "Cs"} for letter in text)
+        assert len(text) < 2500
+    assert error.status == status

@@ -1,0 +1,217 @@
+"""What is tried again, how often, and what the error says when it was in vain."""
+
+from datetime import UTC, datetime
+
+import pytest
+
+from oss_vector_retriever import (
+    AccessDeniedError,
+    InternalServiceError,
+    NoSuchBucketError,
+    NoSuchVectorIndexError,
+    QpsLimitExceededError,
+    ResponseError,
+    RetryPolicy,
+    ServiceError,
+    TransportError,
+    VectorIndexParameterInvalidError,
+)
+from oss_vector_retriever.client.models.messages import Reply
+from oss_vector_retriever.client.operations.indexes import put_vector_index
+from oss_vector_retriever.client.operations.vectors import delete_vectors, get_vectors, put_vectors
+from oss_vector_retriever.client.steps import Fault, FaultKind
+
+GOOD = Reply(200, {"x-oss-request-id": "R1"}, b'{"vectors":[{"key":"a"}]}')
+RESET = Fault(FaultKind.CLOSED, "ReadError")
+NO_WAY = Fault(FaultKind.CONNECT, "ConnectError")
+
+
+def refusal(status, code="Whatever", request_id="R0"):
+    body = f'{{"Error":{{"Code":"{code}","Message":"Said so.","RequestId":"{request_id}"}}}}'
+    return Reply(status, {"content-type": "application/json"}, body.encode())
+
+
+def test_a_first_reply_that_is_good_is_the_result(machine):
+    played = machine.play(get_vectors(machine.context(), ["a"]), [GOOD])
+    assert [vector.key for vector in played.value] == ["a"]
+    assert played.value.request_id == "R1"
+    assert (len(played.requests), played.sleeps) == (1, [])
+
+
+@pytest.mark.parametrize("status", [408, 500, 502, 503, 504, 599])
+def test_a_failure_that_passes_is_tried_again(machine, status):
+    played = machine.play(get_vectors(machine.context(), ["a"]), [refusal(status), GOOD])
+    assert played.error is None
+    assert len(played.requests) == 2
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "error"),
+    [
+        (400, "VectorIndexParameterInvalid", VectorIndexParameterInvalidError),
+        (400, "Whatever", ServiceError),
+        (401, "Whatever", ServiceError),
+        (403, "AccessDenied", AccessDeniedError),
+        (404, "NoSuchBucket", NoSuchBucketError),
+        (404, "NoSuchVectorIndex", NoSuchVectorIndexError),
+        (409, "Whatever", ServiceError),
+        (501, "NotImplemented", InternalServiceError),
+    ],
+)
+def test_a_refusal_is_final(machine, status, code, error):
+    played = machine.play(get_vectors(machine.context(), ["a"]), [refusal(status, code)])
+    assert type(played.error) is error
+    assert (played.error.code, played.error.status) == (code, status)
+    assert (played.error.request_id, played.error.attempts) == ("R0", 1)
+
+
+@pytest.mark.parametrize("status", [301, 302, 307, 308])
+def test_a_redirection_is_never_followed(machine, status):
+    reply = Reply(status, {"location": "https://elsewhere.example/"}, b"")
+    played = machine.play(get_vectors(machine.context(), ["a"]), [reply])
+    assert isinstance(played.error, ResponseError)
+    assert "redirection" in str(played.error)
+    assert "elsewhere" not in str(played.error)
+
+
+def test_there_are_three_attempts_and_the_error_tells_all(machine):
+    machine.takes = 0.5
+    outcomes = [NO_WAY, refusal(500, "InternalError", "R1"), refusal(502, "BadGateway", "R2")]
+    played = machine.play(get_vectors(machine.context(), ["a"]), outcomes)
+    error = played.error
+    assert isinstance(error, InternalServiceError)
+    assert (error.request_id, error.attempts) == ("R2", 3)
+    assert error.elapsed == pytest.approx(3 * 0.5 + sum(played.sleeps))
+    assert [type(earlier) for earlier in error.errors] == [TransportError, InternalServiceError]
+    assert error.errors[1].request_id == "R1"
+
+
+@pytest.mark.parametrize("attempts", [1, 2, 5])
+def test_the_number_of_attempts_is_the_policys(machine, attempts):
+    context = machine.context(retry=attempts)
+    played = machine.play(get_vectors(context, ["a"]), lambda _: refusal(500))
+    assert len(played.requests) == played.error.attempts == attempts
+
+
+def test_the_pause_doubles_under_full_jitter_up_to_the_cap(machine):
+    policy = RetryPolicy(attempts=6, transient_base=0.1, cap=0.6)
+    context = machine.context(retry=policy)
+    for machine.dice in (1.0, 0.5, 0.0):
+        played = machine.play(get_vectors(context, ["a"]), lambda _: refusal(500))
+        expected = [0.1, 0.2, 0.4, 0.6, 0.6] if machine.dice else []
+        assert played.sleeps == pytest.approx([machine.dice * pause for pause in expected])
+
+
+def test_a_connection_that_breaks_first_is_tried_again_at_once(machine):
+    played = machine.play(get_vectors(machine.context(), ["a"]), [RESET, RESET, GOOD])
+    assert played.error is None
+    assert played.sleeps == pytest.approx([0.2])
+
+
+@pytest.mark.parametrize("kind", [FaultKind.TLS, FaultKind.PROTOCOL])
+def test_a_peer_that_speaks_wrongly_is_not_asked_again(machine, kind):
+    played = machine.play(get_vectors(machine.context(), ["a"]), [Fault(kind, "SomeError")])
+    assert isinstance(played.error, TransportError)
+    assert (played.error.kind, played.error.attempts) == (kind, 1)
+    assert "examplebucket-123456.cn-hangzhou.oss-vectors.aliyuncs.com" in str(played.error)
+    assert "(SomeError)" in str(played.error)
+
+
+def test_a_reply_over_the_cap_is_an_error_that_names_the_cap(machine):
+    context = machine.context(max_reply_bytes=2048)
+    fault = Fault(FaultKind.TOO_LARGE, "ReplyTooLarge")
+    played = machine.play(get_vectors(context, ["a"]), [fault])
+    assert isinstance(played.error, ResponseError)
+    assert "max_reply_bytes (2048 bytes)" in str(played.error)
+
+
+@pytest.mark.parametrize(
+    "body", [b'{"vectors":[{"key":"a"', b"<html>hello</html>", b"\xff\xfe", b"[[[["]
+)
+def test_a_200_that_cannot_be_read_is_tried_again(machine, body):
+    broken = Reply(200, {"x-oss-request-id": "R0"}, body)
+    played = machine.play(get_vectors(machine.context(), ["a"]), [broken, GOOD])
+    assert played.error is None
+    played = machine.play(get_vectors(machine.context(), ["a"]), [broken] * 3)
+    assert isinstance(played.error, ResponseError)
+    assert (played.error.request_id, played.error.attempts) == ("R0", 3)
+
+
+@pytest.mark.parametrize(
+    "body", [b"[]", b'{"vectors":{}}', b'{"vectors":[{"key":"b"}]}', b'{"vectors":[{}]}']
+)
+def test_a_200_that_says_nonsense_is_not_tried_again(machine, body):
+    played = machine.play(
+        get_vectors(machine.context(), ["a"]), [Reply(200, {"x-oss-request-id": "R0"}, body)]
+    )
+    assert isinstance(played.error, ResponseError)
+    assert (played.error.request_id, played.error.attempts) == ("R0", 1)
+
+
+class TestACallThatMayHaveWorkedAlready:
+    def test_is_not_repeated_after_the_connection_broke(self, machine):
+        played = machine.play(put_vector_index(machine.context(), dimension=3), [RESET])
+        assert isinstance(played.error, TransportError)
+
+    @pytest.mark.parametrize("status", [408, 500, 502, 503, 504])
+    def test_is_not_repeated_after_a_failure(self, machine, status):
+        played = machine.play(put_vector_index(machine.context(), dimension=3), [refusal(status)])
+        assert played.error.status == status
+
+    def test_is_repeated_where_no_connection_was_made(self, machine):
+        ok = Reply(200, {"x-oss-request-id": "R1"})
+        played = machine.play(put_vector_index(machine.context(), dimension=3), [NO_WAY, ok])
+        assert played.value.request_id == "R1"
+
+    def test_is_repeated_after_throttling_for_that_refuses_it_as_a_whole(self, machine):
+        slow = refusal(503, "QpsLimitExceeded")
+        played = machine.play(
+            put_vector_index(machine.context(), dimension=3), [slow, Reply(200, {})]
+        )
+        assert played.error is None
+
+    def test_differs_from_a_put_or_delete_of_vectors_which_says_the_same_twice(self, machine):
+        context = machine.context()
+        ok = Reply(200, {})
+        put = put_vectors(context, [{"key": "a", "data": [1.0]}])
+        assert machine.play(put, [RESET, ok]).error is None
+        assert machine.play(delete_vectors(context, ["a"]), [RESET, ok]).error is None
+
+
+def test_every_attempt_is_signed_afresh(machine):
+    played = machine.play(get_vectors(machine.context(), ["a"]), [refusal(500)] * 2 + [GOOD])
+    machine.takes = 2.0
+    played = machine.play(get_vectors(machine.context(), ["a"]), [refusal(500)] * 2 + [GOOD])
+    dates = [request.headers["x-oss-date"] for request in played.requests]
+    assert dates == ["20261101T120000Z", "20261101T120002Z", "20261101T120004Z"]
+    assert len({request.headers["authorization"] for request in played.requests}) == 3
+    assert len({request.body for request in played.requests}) == 1
+
+
+def test_a_flow_can_be_driven_with_next_and_send_alone(machine):
+    flow = get_vectors(machine.context(), ["a"])
+    assert next(flow).request.url.endswith("/?getVectors")
+    pause = flow.send(refusal(503, "InternalError"))
+    assert pause.seconds == pytest.approx(0.1)
+    again = flow.send(None)
+    with pytest.raises(StopIteration) as end:
+        flow.send(Reply(200, {}, b'{"vectors":[]}'))
+    assert len(end.value.value) == 0
+    assert again.seconds == pytest.approx(30.0)
+
+
+def test_throttling_that_never_ends_is_the_error_of_that_name(machine):
+    slow = refusal(503, "QpsLimitExceeded")
+    played = machine.play(get_vectors(machine.context(), ["a"]), [slow] * 3)
+    assert isinstance(played.error, QpsLimitExceededError)
+    assert [type(error) for error in played.error.errors] == [QpsLimitExceededError] * 2
+
+
+def test_the_machines_own_clocks_are_used_where_none_are_given(machine):
+    from oss_vector_retriever.client.context import Context  # noqa: PLC0415 - only here
+
+    flow = get_vectors(Context(machine.config()), ["a"])
+    date = next(flow).request.headers["x-oss-date"]
+    flow.close()
+    signed = datetime.strptime(date, "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
+    assert abs((datetime.now(UTC) - signed).total_seconds()) < 60

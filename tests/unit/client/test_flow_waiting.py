@@ -1,0 +1,197 @@
+"""Retry-After, deadlines, throttling of the whole client, and its rate limit."""
+
+from email.utils import format_datetime
+
+import pytest
+
+from oss_vector_retriever import (
+    DeadlineExceededError,
+    InternalServiceError,
+    QpsLimitExceededError,
+    RetryPolicy,
+)
+from oss_vector_retriever.client.fetch import fetch
+from oss_vector_retriever.client.models.messages import Reply
+from oss_vector_retriever.client.operations.vectors import get_vectors
+from oss_vector_retriever.client.steps import Fault, FaultKind, Send, Sleep
+
+GOOD = Reply(200, {}, b'{"vectors":[]}')
+FAILED = Reply(503, {}, b'{"Error":{"Code":"InternalError"}}')
+SLOW_DOWN = Reply(503, {}, b'{"Error":{"Code":"QpsLimitExceeded"}}')
+LATE = Fault(FaultKind.DEADLINE, "ReadTimeout")
+
+
+def asking(pause, reply=FAILED):
+    return Reply(reply.status, {"retry-after": pause}, reply.body)
+
+
+@pytest.mark.parametrize(("header", "pause"), [("7", 7.0), ("0", 0.0), ("2.5", 2.5), (" 3 ", 3.0)])
+def test_retry_after_in_seconds_is_honoured(machine, header, pause):
+    played = machine.play(get_vectors(machine.context(), ["a"]), [asking(header), GOOD])
+    assert played.error is None
+    assert played.sleeps == ([pause] if pause else [])
+
+
+def test_retry_after_as_a_date_is_honoured(machine):
+    header = format_datetime(machine.wall.replace(second=9), usegmt=True)
+    played = machine.play(get_vectors(machine.context(), ["a"]), [asking(header), GOOD])
+    assert played.sleeps == [9.0]
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "-5",
+        "nan",
+        "inf",
+        "-inf",
+        "1e999",
+        "soon",
+        "",
+        "Sun, 01 Nov 2026 11:00:00 GMT",
+        "Mon, 99 Foo 99999 99:99:99 GMT",
+        "Mon, 01 Jan 99999999999999999999 00:00:00 GMT",
+        "1, 2",
+        "\N{SUPERSCRIPT TWO}",
+    ],
+)
+def test_retry_after_that_makes_no_sense_is_ignored(machine, header):
+    played = machine.play(get_vectors(machine.context(), ["a"]), [asking(header), GOOD])
+    assert played.sleeps == pytest.approx([0.1])
+
+
+@pytest.mark.parametrize("reply", [FAILED, SLOW_DOWN])
+@pytest.mark.parametrize("header", ["30", "86400", "1e300"])
+def test_retry_after_beyond_the_deadline_gives_up_now(machine, reply, header):
+    played = machine.play(get_vectors(machine.context(), ["a"]), [asking(header, reply)])
+    assert isinstance(played.error, InternalServiceError | QpsLimitExceededError)
+    assert (played.error.attempts, played.error.elapsed, played.sleeps) == (1, 0.0, [])
+
+
+@pytest.mark.parametrize("reply", [FAILED, SLOW_DOWN])
+def test_retry_after_longer_than_the_cap_is_waited_for_in_full(machine, reply):
+    context = machine.context(retry=RetryPolicy(cap=20))
+    played = machine.play(get_vectors(context, ["a"]), [asking("25", reply), GOOD])
+    assert played.error is None
+    assert sum(played.sleeps) == pytest.approx(25.0)
+
+
+def test_no_retry_after_can_stop_the_client_for_longer_than_the_cap(machine):
+    context = machine.context(retry=RetryPolicy(cap=20))
+    machine.play(get_vectors(context, ["a"]), [asking("86400", SLOW_DOWN)])
+    played = machine.play(get_vectors(context, ["a"]), [GOOD])
+    assert played.error is None
+    assert played.sleeps == [20.0]
+
+
+class TestTheDeadline:
+    def test_covers_attempts_and_pauses_together(self, machine):
+        machine.takes = 4.0
+        context = machine.context(timeout=10.0, retry=RetryPolicy(transient_base=1.0))
+        played = machine.play(get_vectors(context, ["a"]), lambda _: FAILED)
+        assert played.sleeps == [1.0]
+        assert played.seconds_left == [10.0, 5.0]
+        # 1.0 s is left: a pause of 2.0 s would end after the deadline, so there is none
+        assert isinstance(played.error, InternalServiceError)
+        assert (played.error.attempts, played.error.elapsed) == (2, 9.0)
+
+    def test_that_has_passed_is_found_before_the_next_attempt(self, machine):
+        context = machine.context(timeout=10.0, retry=RetryPolicy(transient_base=0.0))
+        machine.takes = 10.0
+        flow = get_vectors(context, ["a"])
+        played = machine.play(flow, lambda _: Fault(FaultKind.CLOSED, "ReadError"))
+        assert played.error.attempts == 1
+        assert len(played.requests) == 1
+
+    def test_that_passes_during_an_exchange_says_so(self, machine):
+        machine.takes = 30.0
+        played = machine.play(get_vectors(machine.context(), ["a"]), [LATE])
+        assert isinstance(played.error, DeadlineExceededError)
+        assert isinstance(played.error, TimeoutError)
+        assert "GetVectors did not end within 30 s (1 attempts)" in str(played.error)
+        assert played.error.elapsed == 30.0
+
+    def test_names_what_the_attempts_before_it_failed_with(self, machine):
+        played = machine.play(get_vectors(machine.context(), ["a"]), [FAILED, LATE])
+        assert isinstance(played.error, DeadlineExceededError)
+        assert "The last attempt failed with: InternalError" in str(played.error)
+        assert [type(error) for error in played.error.errors] == [InternalServiceError]
+
+    def test_of_a_fetch_holds_for_all_its_calls(self, machine):
+        machine.takes = 2.0
+        keys = [str(number) for number in range(250)]
+        played = machine.play(fetch(machine.context(), keys, timeout=5.0), lambda _: GOOD)
+        assert played.seconds_left == [5.0, 3.0, 1.0]
+        machine.takes = 3.0
+        played = machine.play(fetch(machine.context(), keys, timeout=5.0), lambda _: GOOD)
+        assert isinstance(played.error, DeadlineExceededError)
+        assert len(played.requests) == 2
+
+    def test_starts_when_a_call_starts_not_when_its_turn_comes(self, machine):
+        context = machine.context(rate_limit=0.5, timeout=3.0)
+        first, second, third = (get_vectors(context, ["a"]) for _ in range(3))
+        assert isinstance(next(first), Send)
+        assert next(second) == Sleep(2.0)
+        with pytest.raises(DeadlineExceededError) as refused:
+            next(third)
+        assert refused.value.attempts == 0
+
+
+class TestThrottling:
+    def test_holds_back_the_call_by_the_throttling_base(self, machine):
+        played = machine.play(get_vectors(machine.context(), ["a"]), [SLOW_DOWN] * 2 + [GOOD])
+        assert played.sleeps == [1.0, 2.0]
+
+    @pytest.mark.parametrize("code", ["SlowDown", "Throttling", "TooManyRequests"])
+    def test_is_known_by_its_other_codes_too(self, machine, code):
+        reply = Reply(503, {}, b'{"Error":{"Code":"%s"}}' % code.encode())
+        played = machine.play(get_vectors(machine.context(), ["a"]), [reply, GOOD])
+        assert played.sleeps == [1.0]
+
+    def test_is_known_by_its_status_too(self, machine):
+        played = machine.play(get_vectors(machine.context(), ["a"]), [Reply(429), GOOD])
+        assert played.sleeps == [1.0]
+
+    def test_slows_the_whole_client_and_those_made_with_options(self, machine):
+        context = machine.context()
+        flow = get_vectors(context, ["a"])
+        next(flow)
+        assert flow.send(asking("5", SLOW_DOWN)) == Sleep(5.0)
+        for other in (
+            context,
+            context.changed(timeout=10.0),
+            context.changed(credentials=("b", "c")),
+        ):
+            played = machine.play(get_vectors(other, ["b"]), [GOOD])
+            assert played.sleeps == [5.0]
+            machine.seconds -= 5.0
+
+    def test_does_not_slow_another_client(self, machine):
+        machine.play(get_vectors(machine.context(retry=1), ["a"]), [SLOW_DOWN])
+        assert machine.play(get_vectors(machine.context(), ["a"]), [GOOD]).sleeps == []
+
+    def test_holds_back_others_even_when_the_throttled_call_has_ended(self, machine):
+        context = machine.context(retry=1)
+        assert machine.play(get_vectors(context, ["a"]), [SLOW_DOWN]).error.attempts == 1
+        assert machine.play(get_vectors(context, ["a"]), [GOOD]).sleeps == [1.0]
+
+    def test_that_outlasts_a_calls_deadline_ends_it_at_once(self, machine):
+        context = machine.context(timeout=3.0)
+        context.pace.slow_down(4.0)
+        played = machine.play(get_vectors(context, ["a"]), [])
+        assert isinstance(played.error, DeadlineExceededError)
+        assert played.sleeps == []
+
+
+def test_a_rate_limit_spaces_the_requests_of_all_calls(machine):
+    context = machine.context(rate_limit=4)
+    flows = [get_vectors(context.changed(timeout=20.0), ["a"]) for _ in range(4)]
+    steps = [next(flow) for flow in flows]
+    assert isinstance(steps[0], Send)
+    assert [step.seconds for step in steps[1:]] == pytest.approx([0.25, 0.5, 0.75])
+
+
+def test_a_rate_limit_holds_for_the_attempts_too(machine):
+    context = machine.context(rate_limit=0.5, retry=RetryPolicy(transient_base=0.0))
+    played = machine.play(get_vectors(context, ["a"]), [FAILED, FAILED, GOOD])
+    assert played.sleeps == [2.0, 2.0]

@@ -1,0 +1,143 @@
+"""What operations return: sequences that carry what else the reply said."""
+
+import numpy as np
+import pytest
+
+from oss_vector_retriever import FetchResult, InvalidRequestError, Vector
+from oss_vector_retriever.client.models.descriptions import (
+    ListVectorBucketsResult,
+    ListVectorIndexesResult,
+    VectorBucket,
+    VectorIndex,
+)
+from oss_vector_retriever.client.models.results import (
+    GetVectorsResult,
+    ListVectorsResult,
+    QueryVectorsResult,
+    ScoredVector,
+)
+
+A, B = Vector("a", [1, 2], {"x": "1"}), Vector("b", [3, 4], {})
+
+
+def fetched(*keys, found=(A, B), **more):
+    return FetchResult(keys, {vector.key: vector for vector in found}, **more)
+
+
+class TestFetchResult:
+    def test_is_the_sequence_of_what_was_found_in_the_order_asked(self):
+        result = fetched("b", "x", "a", "b", missing=("x",))
+        assert list(result) == [B, A, B]
+        assert (len(result), result[0], result[-1]) == (3, B, B)
+        assert result[:2] == (B, A)
+        assert result[5:] == ()
+        assert A in result
+        assert list(reversed(result)) == [B, A, B]
+        assert (result.index(A), result.count(B)) == (1, 2)
+        with pytest.raises(IndexError):
+            result[3]
+
+    def test_aligns_with_the_keys(self):
+        assert fetched("x", "a", "x", "b").aligned() == [None, A, None, B]
+        assert fetched().aligned() == []
+
+    def test_finds_by_key(self):
+        assert fetched("a", "b").by_key["b"] is B
+
+    def test_is_false_when_nothing_was_found(self):
+        assert not fetched("x", found=())
+        assert fetched("a")
+
+    def test_says_in_a_few_words_what_it_holds(self):
+        result = fetched("a", "x", missing=("x",), calls=1)
+        assert repr(result) == "FetchResult(1 of 2 found, 1 missing, calls=1)"
+
+    def test_cannot_be_changed(self):
+        with pytest.raises((AttributeError, TypeError)):
+            fetched("a").keys = ()
+
+
+class TestItsMatrix:
+    def test_has_a_row_for_each_vector_found(self):
+        matrix = fetched("b", "x", "a", "b").matrix()
+        assert (matrix.shape, matrix.dtype) == ((3, 2), np.float32)
+        assert matrix.tolist() == [[3, 4], [1, 2], [3, 4]]
+
+    def test_is_one_block_of_its_own_that_may_be_written(self):
+        result = fetched("a", "b")
+        matrix = result.matrix()
+        assert matrix.flags.owndata
+        assert matrix.flags.c_contiguous
+        matrix[:] = 0
+        assert result[0].data.tolist() == [1, 2]
+
+    def test_is_the_only_large_thing_that_is_made(self):
+        import tracemalloc  # noqa: PLC0415 - only here
+
+        vectors = [Vector(str(n), np.ones(1000, dtype=np.float32)) for n in range(200)]
+        result = FetchResult(tuple(v.key for v in vectors), {v.key: v for v in vectors})
+        result.matrix()
+        tracemalloc.start()
+        result.matrix()
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert 800_000 <= peak < 820_000
+
+    def test_of_nothing_is_empty(self):
+        matrix = fetched("x", found=()).matrix()
+        assert (matrix.shape, matrix.dtype) == ((0, 0), np.float32)
+
+    @pytest.mark.parametrize("found", [[Vector("a")], [A, Vector("b")]])
+    def test_needs_the_data(self, found):
+        with pytest.raises(InvalidRequestError, match="return_data=True"):
+            fetched("a", "b", found=found).matrix()
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        GetVectorsResult,
+        ListVectorsResult,
+        QueryVectorsResult,
+        ListVectorIndexesResult,
+        ListVectorBucketsResult,
+    ],
+)
+def test_every_list_that_comes_back_is_a_sequence(make):
+    kinds = {
+        QueryVectorsResult: ScoredVector,
+        ListVectorIndexesResult: lambda n: VectorIndex(index_name=n),
+        ListVectorBucketsResult: lambda n: VectorBucket(arn=f"acs:ossvector:r:1:{n}"),
+    }
+    items = tuple(kinds.get(make, Vector)(name) for name in ("a", "b", "c"))
+    result = make(items)
+    assert (len(result), result[0], result[1:], list(result)) == (3, items[0], items[1:], [*items])
+    assert result.request_id is None
+    assert not make(())
+
+
+def test_an_index_is_read_as_the_service_writes_it():
+    index = VectorIndex.model_validate(
+        {
+            "indexName": "i",
+            "dimension": 3,
+            "distanceMetric": "cosine",
+            "dataType": "float32",
+            "status": "enable",
+            "createTime": "2025-08-02T10:49:17.289372919Z",
+            "bucketArn": "acs:ossvector:cn-hangzhou:1:b",
+            "metadata": {"nonFilterableMetadataKeys": ["x", "y"]},
+            "newMember": 5,
+        }
+    )
+    assert (index.index_name, index.dimension, index.distance_metric) == ("i", 3, "cosine")
+    assert index.non_filterable_metadata_keys == ("x", "y")
+    assert index.create_time.isoformat() == "2025-08-02T10:49:17.289372+00:00"
+
+
+def test_a_buckets_name_is_the_end_of_its_arn():
+    bucket = VectorBucket.model_validate(
+        {"Name": "acs:ossvector:cn-hangzhou:1:examplebucket", "Region": "cn-hangzhou"}
+    )
+    assert (bucket.name, bucket.region) == ("examplebucket", "cn-hangzhou")
+    assert VectorBucket.model_validate({"Name": "plain"}).name == "plain"

@@ -1,0 +1,161 @@
+"""The parts of the policy: verdicts, pauses, Retry-After, the purse and the pace."""
+
+import math
+import threading
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+
+import pytest
+
+from oss_vector_retriever import ConfigurationError, RetryPolicy
+from oss_vector_retriever.client import errors
+from oss_vector_retriever.client.retry import (
+    Pace,
+    Quota,
+    Verdict,
+    http_date,
+    judge,
+    retry_after,
+)
+from oss_vector_retriever.client.steps import FaultKind
+
+NOW = datetime(2026, 11, 1, 12, 0, tzinfo=UTC)
+
+
+def unreadable():
+    error = errors.ResponseError("cut short")
+    error.unreadable = True
+    return error
+
+
+@pytest.mark.parametrize(
+    ("error", "verdict", "verdict_if_not_idempotent"),
+    [
+        (errors.ServiceError("X", 400), Verdict.FINAL, Verdict.FINAL),
+        (errors.ServiceError("X", 408), Verdict.TRANSIENT, Verdict.FINAL),
+        (errors.ServiceError("X", 429), Verdict.THROTTLED, Verdict.THROTTLED),
+        (errors.ServiceError("X", 500), Verdict.TRANSIENT, Verdict.FINAL),
+        (errors.ServiceError("X", 501), Verdict.FINAL, Verdict.FINAL),
+        (errors.QpsLimitExceededError("QpsLimitExceeded", 503), *[Verdict.THROTTLED] * 2),
+        (errors.TransportError("x", FaultKind.CONNECT), *[Verdict.TRANSIENT] * 2),
+        (errors.TransportError("x", FaultKind.CLOSED), Verdict.TRANSIENT, Verdict.FINAL),
+        (errors.TransportError("x", FaultKind.TLS), Verdict.FINAL, Verdict.FINAL),
+        (errors.TransportError("x", FaultKind.PROTOCOL), Verdict.FINAL, Verdict.FINAL),
+        (errors.DeadlineExceededError("x", FaultKind.DEADLINE), *[Verdict.FINAL] * 2),
+        (errors.ResponseError("nonsense"), Verdict.FINAL, Verdict.FINAL),
+        (unreadable(), Verdict.TRANSIENT, Verdict.FINAL),
+        (errors.MissingKeysError(["a"]), Verdict.FINAL, Verdict.FINAL),
+    ],
+)
+def test_the_verdict_on_an_error(error, verdict, verdict_if_not_idempotent):
+    assert judge(error, idempotent=True) is verdict
+    assert judge(error, idempotent=False) is verdict_if_not_idempotent
+
+
+@pytest.mark.parametrize("name", ["transient_base", "throttle_base", "cap"])
+@pytest.mark.parametrize("value", [-1, math.nan, math.inf, 10**400, True, "1", None])
+def test_a_pause_that_is_no_finite_number_is_refused(name, value):
+    with pytest.raises(ConfigurationError, match=name):
+        RetryPolicy(**{name: value})
+
+
+@pytest.mark.parametrize("attempts", [0, -1, 2.5, math.nan, True, "3", None])
+def test_attempts_that_are_no_whole_number_are_refused(attempts):
+    with pytest.raises(ConfigurationError, match="attempts"):
+        RetryPolicy(attempts=attempts)
+
+
+def test_the_pause_is_a_share_of_a_doubling_base():
+    policy = RetryPolicy(transient_base=0.1, throttle_base=1.0, cap=3.0)
+    assert [policy.pause(Verdict.TRANSIENT, n, lambda: 0.5) for n in (1, 2, 3)] == pytest.approx(
+        [0.05, 0.1, 0.2]
+    )
+    assert [policy.pause(Verdict.THROTTLED, n, lambda: 1.0) for n in (1, 2, 3, 9)] == [1, 2, 3, 3]
+
+
+class TestRetryAfter:
+    @pytest.mark.parametrize(("value", "seconds"), [("0", 0.0), ("12", 12.0), ("1e2", 100.0)])
+    def test_reads_seconds(self, value, seconds):
+        assert retry_after(value, NOW) == seconds
+
+    @pytest.mark.parametrize("value", [None, "", "-1", "nan", "NaN", "inf", "Infinity", "x" * 9999])
+    def test_ignores_what_makes_no_sense(self, value):
+        assert retry_after(value, NOW) is None
+
+    def test_reads_a_date_that_lies_ahead(self):
+        assert retry_after(format_datetime(NOW + timedelta(minutes=1)), NOW) == 60.0
+        assert retry_after(format_datetime(NOW - timedelta(minutes=1)), NOW) is None
+
+    def test_takes_a_date_without_a_zone_for_utc(self):
+        assert http_date("Sun, 01 Nov 2026 12:00:00") == NOW
+        assert http_date("Sun, 01 Nov 2026 20:00:00 +0800") == NOW
+
+
+class TestQuota:
+    def test_pays_for_retries_until_it_is_empty(self):
+        quota = Quota()
+        assert [quota.take(Verdict.TRANSIENT) for _ in range(36)] == [14] * 35 + [None]
+        assert [quota.take(Verdict.THROTTLED) for _ in range(3)] == [5, 5, None]
+
+    def test_gets_back_what_led_to_success(self):
+        quota = Quota()
+        for _ in range(10_000):
+            quota.give_back(quota.take(Verdict.TRANSIENT))
+        assert quota.take(Verdict.TRANSIENT) == 14
+
+    def test_refills_by_one_for_a_success_without_a_retry(self):
+        quota = Quota()
+        while quota.take(Verdict.TRANSIENT):
+            pass
+        for _ in range(4):  # 500 - 35 * 14 = 10 were left
+            assert quota.take(Verdict.TRANSIENT) is None
+            quota.give_back(0)
+        assert quota.take(Verdict.TRANSIENT) == 14
+
+    def test_never_holds_more_than_it_began_with(self):
+        quota = Quota()
+        for _ in range(1000):
+            quota.give_back(14)
+        assert sum(1 for _ in range(1000) if quota.take(Verdict.TRANSIENT)) == 35
+
+    def test_counts_right_under_threads(self):
+        quota, taken = Quota(), []
+
+        def take():
+            taken.extend(filter(None, (quota.take(Verdict.THROTTLED) for _ in range(50))))
+
+        threads = [threading.Thread(target=take) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert len(taken) == 100
+
+
+class TestPace:
+    def test_without_a_limit_lets_everything_through(self):
+        pace = Pace(None, lambda: 5.0)
+        assert [pace.reserve(0.0) for _ in range(3)] == [0.0, 0.0, 0.0]
+
+    def test_spaces_sends_evenly(self):
+        pace = Pace(2, lambda: 5.0)
+        assert [pace.reserve(10.0) for _ in range(3)] == [0.0, 0.5, 1.0]
+
+    def test_does_not_save_up_for_a_burst(self):
+        now = 5.0
+        pace = Pace(2, lambda: now)
+        pace.reserve(1.0)
+        now = 100.0
+        assert [pace.reserve(10.0) for _ in range(3)] == [0.0, 0.5, 1.0]
+
+    def test_reserves_nothing_for_who_cannot_wait(self):
+        pace = Pace(1, lambda: 5.0)
+        pace.reserve(0.0)
+        assert pace.reserve(0.5) is None
+        assert pace.reserve(5.0) == 1.0
+
+    def test_closes_for_the_longest_pause_asked(self):
+        pace = Pace(None, lambda: 5.0)
+        pace.slow_down(3.0)
+        pace.slow_down(1.0)
+        assert pace.reserve(10.0) == 3.0

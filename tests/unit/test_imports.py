@@ -1,0 +1,198 @@
+"""Who may import whom, and what a bare `import oss_vector_retriever` costs."""
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+import oss_vector_retriever
+
+ROOT = Path(oss_vector_retriever.__file__).parent
+NAME = "oss_vector_retriever"
+BASE = {f"{NAME}.lazy", f"{NAME}.version"}
+PARTS = ("client", "records", "embeddings", "langchain", "llama_index", "emulator", "cli")
+MAY_IMPORT = {
+    "client": {"client"},
+    "records": {"client", "records"},
+    "embeddings": {"client", "embeddings"},
+    "langchain": {"client", "records", "embeddings", "langchain"},
+    "llama_index": {"client", "records", "embeddings", "llama_index"},
+    "emulator": {"emulator", "client.models", "client.signing", "client.errors"},
+    "cli": set(PARTS),
+}
+FRAMEWORKS = {
+    "langchain": ("langchain", "langchain_core", "langchain_text_splitters", "langchain_classic"),
+    "llama_index": ("llama_index", "llama_index_core"),
+    "cli": ("click", "rich"),
+    "emulator": ("uvicorn", "sqlite3"),
+}
+HTTP_LIBRARIES = {"httpx", "httpx2", "httpcore", "httpcore2", "requests", "urllib3", "aiohttp"}
+SERVERS = {"uvicorn", "starlette", "socketserver", "http"}
+
+
+@dataclass(frozen=True)
+class Import:
+    """One import of a module; `at_once` when it runs with the module that holds it."""
+
+    importer: str
+    target: str
+    at_once: bool
+    for_types: bool
+
+
+def modules(part=""):
+    for path in sorted((ROOT / part).rglob("*.py")):
+        parts = path.relative_to(ROOT.parent).with_suffix("").parts
+        package = parts if path.stem != "__init__" else parts[:-1]
+        yield ".".join(package), path
+
+
+def imports(part="") -> Iterator[Import]:
+    for name, path in modules(part):
+        package = name if path.stem == "__init__" else name.rpartition(".")[0]
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        yield from _imports(tree, name, package, at_once=True, for_types=False)
+
+
+def _imports(node, name, package, *, at_once, for_types):
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.Import | ast.ImportFrom):
+            for target in _targets(child, package):
+                yield Import(name, target, at_once, for_types)
+        lazy = isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
+        typed = isinstance(child, ast.If) and "TYPE_CHECKING" in ast.unparse(child.test)
+        yield from _imports(
+            child, name, package, at_once=at_once and not lazy, for_types=for_types or typed
+        )
+
+
+def _targets(node, package):
+    if isinstance(node, ast.Import):
+        return [alias.name for alias in node.names]
+    base = node.module or ""
+    if node.level:
+        above = package.rsplit(".", node.level - 1)[0]
+        base = f"{above}.{base}" if base else above
+    return [f"{base}.{alias.name}" for alias in node.names]
+
+
+def within(target, names):
+    """Tell whether a module is one of some parts of this package, or inside one."""
+    return any(target == part or target.startswith(f"{part}.") for part in names)
+
+
+def test_the_walk_sees_absolute_and_relative_imports_and_lazy_ones():
+    tree = ast.parse("from . import a\nfrom ..b import c\nimport d.e\ndef f():\n    import g\n")
+    found = list(_imports(tree, "p.q.r", "p.q", at_once=True, for_types=False))
+    assert [(one.target, one.at_once) for one in found] == [
+        ("p.q.a", True),
+        ("p.b.c", True),
+        ("d.e", True),
+        ("g", False),
+    ]
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_imports_point_one_way(part):
+    allowed = {f"{NAME}.{below}" for below in MAY_IMPORT[part]} | BASE
+    own = [one for one in imports(part) if one.target.split(".")[0] == NAME]
+    wrong = {
+        f"{one.importer} -> {one.target}"
+        for one in own
+        if not within(one.target, allowed)
+        and not (one.for_types and one.importer == f"{NAME}.client.local")
+    }
+    assert wrong == set()
+
+
+def test_the_emulator_is_known_to_the_client_by_name_only():
+    above = [one for one in imports("client") if within(one.target, [f"{NAME}.emulator"])]
+    assert {one.importer for one in above} <= {f"{NAME}.client.local"}
+    assert all(one.for_types for one in above)
+
+
+def test_only_drive_knows_an_http_library():
+    for one in imports():
+        known = one.target.split(".")[0] in HTTP_LIBRARIES
+        assert not known or one.importer.startswith(f"{NAME}.client.drive"), one
+
+
+def test_no_other_module_names_an_http_library_to_load_it():
+    for name, path in modules():
+        if name.startswith(f"{NAME}.client.drive"):
+            continue
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("import_module"):
+                assert not HTTP_LIBRARIES & {
+                    argument.value for argument in node.args if isinstance(argument, ast.Constant)
+                }
+
+
+@pytest.mark.parametrize("owner", FRAMEWORKS)
+def test_a_framework_is_known_to_its_own_folder_only(owner):
+    for one in imports():
+        known = one.target.split(".")[0] in FRAMEWORKS[owner]
+        part = one.importer.removeprefix(f"{NAME}.").split(".")[0]
+        assert not known or part in {owner, "cli"}, one
+
+
+@pytest.mark.parametrize("part", ["client", "records"])
+def test_numpy_is_optional_for_who_must_do_without(part):
+    for one in imports(part):
+        assert one.target.split(".")[0] != "numpy" or one.for_types or not one.at_once, one
+
+
+def fresh(code):
+    done = subprocess.run(
+        [sys.executable, "-c", f"{code}\nimport sys\nprint(*sys.modules)"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return {name.split(".")[0] for name in done.stdout.split()}, set(done.stdout.split())
+
+
+HEAVY = {"numpy", "pydantic", "orjson", "asyncio", *HTTP_LIBRARIES, *SERVERS}
+HEAVY |= {module for names in FRAMEWORKS.values() for module in names}
+
+
+def test_importing_the_package_loads_next_to_nothing():
+    tops, everything = fresh("import oss_vector_retriever")
+    assert tops & HEAVY == set()
+    own = {name for name in everything if name.startswith(NAME)}
+    assert own == {NAME, f"{NAME}.lazy", f"{NAME}.version"}
+
+
+def test_the_client_loads_no_framework_no_numpy_and_no_server():
+    tops, everything = fresh(
+        "from oss_vector_retriever import OSSVectorClient, Vector, FetchResult"
+    )
+    forbidden = {"numpy", "uvicorn", "sqlite3", "alibabacloud_credentials", "click", "rich"}
+    forbidden |= {*FRAMEWORKS["langchain"], *FRAMEWORKS["llama_index"]}
+    assert tops & forbidden == set()
+    assert not any(within(name, [f"{NAME}.emulator"]) for name in everything)
+
+
+def test_making_a_client_loads_no_numpy_either():
+    tops, _ = fresh(
+        "from oss_vector_retriever import OSSVectorClient as C\n"
+        "C(bucket='abc', account_id='1', region='cn-hangzhou', credentials=('a', 'b')).close()"
+    )
+    assert tops & {"numpy", "uvicorn", "sqlite3"} == set()
+
+
+def test_the_records_load_no_framework_and_no_http():
+    tops, _ = fresh("import oss_vector_retriever.records")
+    forbidden = {"numpy", "httpx", "httpx2", *FRAMEWORKS["langchain"], *FRAMEWORKS["llama_index"]}
+    assert tops & forbidden == set()
+
+
+def test_the_adapters_doors_open_without_their_frameworks():
+    tops, _ = fresh("import oss_vector_retriever.langchain, oss_vector_retriever.llama_index")
+    assert tops & {*FRAMEWORKS["langchain"], *FRAMEWORKS["llama_index"], "numpy"} == set()
