@@ -1,7 +1,10 @@
 # Everything a fresh machine needs: Python 3.11 or newer, git and make.
 
 VENV ?= .venv
-PYTHON ?= $(firstword $(foreach name,python3.14 python3.13 python3.12 python3.11 python3 python,$(shell command -v $(name) 2>/dev/null)))
+NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
+# The first that runs and is new enough: a version manager may have names that do not run.
+PYTHON ?= $(shell for name in python3 python python3.11 python3.12 python3.13 python3.14; do \
+	$$name -c '$(NEW_ENOUGH)' >/dev/null 2>&1 && { command -v $$name; break; }; done)
 BIN := $(VENV)/bin
 RUN := $(VENV)/.installed-run
 DEVELOP := $(VENV)/.installed-develop
@@ -13,9 +16,8 @@ help:  ## Show the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort
 
 $(VENV)/bin/python:
-	@test -n "$(PYTHON)" || { echo "No Python found: install Python 3.11 or newer."; exit 1; }
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
-		{ echo "Python 3.11 or newer is needed; $(PYTHON) is $$($(PYTHON) -V 2>&1). Try: make PYTHON=/path/to/python3.11"; exit 1; }
+	@test -n "$(PYTHON)" || { echo "No Python 3.11 or newer found ($$(python3 -V 2>&1)); install one, or: make PYTHON=/path/to/python3.11"; exit 1; }
+	@$(PYTHON) -c '$(NEW_ENOUGH)' || { echo "Python 3.11 or newer is needed; $(PYTHON) is $$($(PYTHON) -V 2>&1)."; exit 1; }
 	@$(PYTHON) -m venv $(VENV) || \
 		{ echo "$(PYTHON) cannot make a virtual environment; on Debian: apt install python3-venv"; exit 1; }
 
