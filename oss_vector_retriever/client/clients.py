@@ -196,6 +196,8 @@ class _Client:
             self._let_go()
 
     def __repr__(self) -> str:
+        if not hasattr(self, "_context"):  # shown in the traceback of its own construction
+            return object.__repr__(self)
         config = self._context.config
         return (
             f"{type(self).__name__}(bucket={config.bucket!r}, account_id={config.account_id!r}, "

@@ -69,7 +69,7 @@ def cancel_and_count(seed, figure, *, times=1000, tls=None, **options):
 MORE_SEEDS = [pytest.param(seed, marks=pytest.mark.soak) for seed in range(1, 21)]
 
 
-@pytest.mark.parametrize("coalesce", [True, False])
+@pytest.mark.parametrize("coalesce", [True, False], ids=["merged", "alone"])
 @pytest.mark.parametrize("seed", [20261, *MORE_SEEDS])
 def test_a_client_answers_after_1000_cancellations(seed, coalesce, figure):
     cancel_and_count(seed, figure, coalesce=coalesce)

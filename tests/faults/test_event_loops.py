@@ -71,7 +71,7 @@ def test_a_loop_may_end_right_after_a_call_was_cancelled():
         server.wait_until_idle()
 
 
-@pytest.mark.parametrize("coalesce", [True, False])
+@pytest.mark.parametrize("coalesce", [True, False], ids=["merged", "alone"])
 def test_a_client_may_be_closed_right_after_a_call_was_cancelled(coalesce):
     async def main():
         options = settings(server.endpoint, coalesce=coalesce)
@@ -129,7 +129,7 @@ def test_a_tls_handshake_that_is_given_up_leaves_nothing_open(wanted):
         run_strictly(main())
 
 
-@pytest.mark.parametrize("coalesce", [True, False])
+@pytest.mark.parametrize("coalesce", [True, False], ids=["merged", "alone"])
 def test_a_loop_may_end_any_number_of_turns_after_a_cancelled_handshake(coalesce):
     async def main(endpoint, turns):
         client = AsyncOSSVectorClient(**settings(endpoint, coalesce=coalesce))

@@ -154,3 +154,5 @@ def test_a_credential_that_no_header_may_carry_is_refused_unquoted(bad, place):
         OSSVectorClient(**settings("http://127.0.0.1:1", credentials=tuple(parts)))
     check([*traceback.format_exception(caught.value), repr(vars(caught.value))])
     assert bad not in str(caught.value)
+    with_locals = traceback.TracebackException.from_exception(caught.value, capture_locals=True)
+    assert "OSSVectorClient object" in "".join(with_locals.format())

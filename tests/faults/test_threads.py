@@ -24,7 +24,7 @@ def check(result, asked):
     assert all(vector.data.tolist() == data_of(vector.key) for vector in result)
 
 
-@pytest.mark.parametrize("coalesce", [True, False])
+@pytest.mark.parametrize("coalesce", [True, False], ids=["merged", "alone"])
 def test_sixteen_threads_get_what_each_asked_for(coalesce):
     def calls(seed):
         dice = random.Random(seed)
