@@ -125,8 +125,8 @@ class Attempts(Generic[T]):
 
 _SAID = {
     FaultKind.CONNECT: "could not connect to {}; check the endpoint, the region and the network",
-    FaultKind.TLS: "could not agree on TLS with {}: its certificate was not accepted, or it speaks no "
-    "TLS 1.2 or newer",
+    FaultKind.TLS: "could not agree on TLS with {}: its certificate was not accepted, or it speaks "
+    "no TLS 1.2 or newer",
     FaultKind.CLOSED: "the connection to {} broke before the reply was whole",
     FaultKind.PROTOCOL: "{} did not answer in HTTP",
 }
