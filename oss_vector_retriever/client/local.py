@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from oss_vector_retriever.client.config import ClientConfig, resolve_config
 from oss_vector_retriever.client.errors import ConfigurationError
 from oss_vector_retriever.client.models.messages import Reply, Request
+from oss_vector_retriever.client.steps import Fault, FaultKind
 
 if TYPE_CHECKING:
     from oss_vector_retriever.emulator.service import Service
@@ -78,9 +79,12 @@ class LocalExchange:
     def __init__(self, local: LocalService) -> None:
         self._transport = local.transport
 
-    def send(self, request: Request, seconds: float) -> Reply:
+    def send(self, request: Request, seconds: float) -> Reply | Fault:
         """Let the service handle a request."""
-        reply: Reply = self._transport.send(request, seconds)
+        try:
+            reply: Reply = self._transport.send(request, seconds)
+        except (TimeoutError, ConnectionResetError) as error:
+            return _fault(error)
         return reply
 
     def close(self) -> None:
@@ -97,10 +101,19 @@ class AsyncLocalExchange:
         """Return True: an embedded service belongs to no event loop."""
         return True
 
-    async def send(self, request: Request, seconds: float) -> Reply:
+    async def send(self, request: Request, seconds: float) -> Reply | Fault:
         """Let the service handle a request in a thread."""
-        reply: Reply = await self._transport.send_async(request, seconds)
+        try:
+            reply: Reply = await self._transport.send_async(request, seconds)
+        except (TimeoutError, ConnectionResetError) as error:
+            return _fault(error)
         return reply
 
     async def close(self) -> None:
         """Do nothing: there are no connections."""
+
+
+def _fault(error: Exception) -> Fault:
+    """Return what a fault that was switched on in the embedded service means to a client."""
+    late = isinstance(error, TimeoutError)
+    return Fault(FaultKind.DEADLINE if late else FaultKind.CLOSED, type(error).__name__)

@@ -17,6 +17,7 @@ from oss_vector_retriever.records.envelope import (
     VERSION,
     WIDE_MARK,
 )
+from oss_vector_retriever.records.nodes import SOURCE_ID_FIELD, source_id
 from oss_vector_retriever.records.sizes import check_copies, check_key, check_total
 from oss_vector_retriever.records.typed import check_plain, check_text
 
@@ -49,6 +50,7 @@ def encode(
         node: a framework's serialised object, of the same types.
         filterable: top-level metadata fields to copy where the service's filters see them, as
             `filterable_value` writes them; fields that the metadata lacks are passed over.
+            `ref_doc_id`, if named, is the id of the node's source document.
         native_scalars: copy numbers and booleans as they are, for range filters. The service's
             newest pages know them; the older ones store strings alone.
         limits: the service's limits, for an account that has others.
@@ -61,7 +63,9 @@ def encode(
     check_text(text, key, "text")
     parts = {"metadata": _plain(metadata, key, "metadata"), "node": _plain(node, key, "node")}
     _refuse_collisions(key, parts["metadata"])
-    copies = _copies(key, parts["metadata"], filterable, native_scalars)
+    source = source_id(parts["node"])
+    seen = {**parts["metadata"], SOURCE_ID_FIELD: source} if source else parts["metadata"]
+    copies = _copies(key, seen, filterable, native_scalars)
     check_copies(key, copies, limits)
     stored = {TEXT_FIELD: text, ENVELOPE_FIELD: _envelope(parts, node is not None), **copies}
     check_total(key, stored, {"text": text, **_named(parts)}, limits)

@@ -16,6 +16,7 @@ from typing import Any, Final
 
 from oss_vector_retriever.client.models.vector import Float32Array
 from oss_vector_retriever.records.errors import DecodeError
+from oss_vector_retriever.records.nodes import bookkeeping
 from oss_vector_retriever.records.record import Record
 from oss_vector_retriever.records.values import (
     add_fields_beside,
@@ -31,6 +32,9 @@ ENVELOPE_KEYS: Final = (ENVELOPE_FIELD, TEXT_FIELD)
 VERSION: Final = 1
 WIDE_MARK: Final = '{"wide":true,'
 
+_METADATA = f"{ENVELOPE_FIELD}.metadata"
+_NODE = f"{ENVELOPE_FIELD}.node"
+
 
 def from_envelope(key: str, stored: dict[str, Any], embedding: Float32Array | None) -> Record:
     """Read a record that `encode` wrote.
@@ -41,14 +45,17 @@ def from_envelope(key: str, stored: dict[str, Any], embedding: Float32Array | No
     envelope = _load(stored[ENVELOPE_FIELD], key)
     if envelope.get("v") != VERSION:
         raise DecodeError(key, ENVELOPE_FIELD, _unknown_version(envelope))
-    metadata = as_object(envelope.get("metadata"), key, f"{ENVELOPE_FIELD}.metadata")
+    metadata = as_object(envelope.get("metadata"), key, _METADATA)
     node = envelope.get("node")
     if node is not None:
-        node = as_object(node, key, f"{ENVELOPE_FIELD}.node")
+        node = as_object(node, key, _NODE)
     text = stored.get(TEXT_FIELD)
     if not isinstance(text, str):
         raise DecodeError(key, TEXT_FIELD, "it is absent, or not a string")
-    add_fields_beside(metadata, stored, ENVELOPE_KEYS)
+    if len(stored) > len(ENVELOPE_KEYS):
+        skipped = ENVELOPE_KEYS if node is None else (*ENVELOPE_KEYS, *bookkeeping(stored, node))
+        if len(stored) > len(skipped):
+            add_fields_beside(metadata, stored, skipped)
     return Record(key, text, metadata, embedding, node, "envelope")
 
 

@@ -12,7 +12,7 @@ from oss_vector_retriever.client.context import Context
 from oss_vector_retriever.client.errors import InvalidRequestError, MissingKeysError
 from oss_vector_retriever.client.fetch import fetch
 from oss_vector_retriever.client.models.vector import Vector
-from oss_vector_retriever.client.operations.checks import check_keys
+from oss_vector_retriever.client.operations.checks import check_keys, each_of
 from oss_vector_retriever.client.steps import Flow
 from oss_vector_retriever.records.decode import DECODE_POLICIES, DecodePolicy, decode
 from oss_vector_retriever.records.errors import DecodeError
@@ -76,7 +76,7 @@ class Lookup:
     ) -> Flow[Found[Made]]:
         made: list[Made] = []
         missing: dict[str, None] = {}
-        left = check_keys(keys, context.config.limits)
+        left = list(each_of(keys)) if self.most is None else check_keys(keys, context.config.limits)
         deadline = context.deadline()
         while left and (wanted := self._wanted(made, left)):
             size = max(wanted, context.config.limits.keys_per_get)

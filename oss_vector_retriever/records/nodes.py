@@ -18,7 +18,8 @@ from oss_vector_retriever.records.values import add_fields_beside, as_object, lo
 NODE_FIELD: Final = "_node_content"
 NODE_TYPE_FIELD: Final = "_node_type"
 
-_SOURCE_IDS = ("doc_id", "document_id", "ref_doc_id")
+SOURCE_ID_FIELD: Final = "ref_doc_id"
+SOURCE_ID_FIELDS: Final = ("doc_id", "document_id", SOURCE_ID_FIELD)
 _NO_SOURCE = "None"
 _SOURCE_RELATIONSHIP = "1"  # NodeRelationship.SOURCE
 
@@ -40,7 +41,7 @@ def from_node(
     own = node.pop("metadata", None)
     metadata = {} if own is None else as_object(own, key, f"{NODE_FIELD}.metadata")
     text, used = _text_beside(_text_inside(node, key), stored, metadata, text_key)
-    skipped = {NODE_FIELD, NODE_TYPE_FIELD, *used, *_bookkeeping(stored, node)}
+    skipped = {NODE_FIELD, NODE_TYPE_FIELD, *used, *bookkeeping(stored, node)}
     return Record(
         key, text, add_fields_beside(metadata, stored, skipped), embedding, node, "llama_index"
     )
@@ -73,12 +74,16 @@ def _text_beside(
     return text, used
 
 
-def _bookkeeping(stored: dict[str, Any], node: dict[str, Any]) -> list[str]:
-    known = (_NO_SOURCE, _source_id(node))
-    return [name for name in _SOURCE_IDS if stored.get(name) in known]
+def bookkeeping(stored: dict[str, Any], node: dict[str, Any] | None) -> list[str]:
+    """Return the stored fields that say no more than the node's source relationship does."""
+    source = source_id(node)
+    return [
+        name for name in SOURCE_ID_FIELDS if name in stored and stored[name] in (source, _NO_SOURCE)
+    ]
 
 
-def _source_id(node: dict[str, Any]) -> object:
-    relationships = node.get("relationships")
+def source_id(node: dict[str, Any] | None) -> object:
+    """Return the id of the document that a serialised node was made from; None without one."""
+    relationships = None if node is None else node.get("relationships")
     source = relationships.get(_SOURCE_RELATIONSHIP) if isinstance(relationships, dict) else None
     return source.get("node_id") if isinstance(source, dict) else None

@@ -1,0 +1,190 @@
+"""Filters, from what people write to what the service's pages spell out.
+
+Implicit AND and the shorthand `{"field": value}` are not on the API's page (reference 5.2), so each
+becomes explicit `$and` and `$eq`. Operands take the form of the stored copies that they are
+compared with. What would silently match nothing is refused, with the mend.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from oss_vector_retriever.client.errors import InvalidRequestError, shown
+from oss_vector_retriever.client.models.limits import DEFAULT_LIMITS, Limits
+from oss_vector_retriever.client.models.sizes import metadata_bytes
+from oss_vector_retriever.client.operations.checks import check_numbers
+from oss_vector_retriever.records.encode import filterable_value
+from oss_vector_retriever.records.envelope import ENVELOPE_KEYS
+
+_LOGICAL: Final = ("$and", "$or")
+_EQUAL: Final = ("$eq", "$ne")
+_AMONG: Final = ("$in", "$nin")
+_RANGE: Final = ("$gt", "$gte", "$lt", "$lte")
+_OPERATORS: Final = (*_EQUAL, *_AMONG, *_RANGE, "$exists")
+
+Filter = Mapping[str, Any]
+
+
+def explicit_filter(
+    given: Filter | None,
+    *,
+    filterable: Collection[str] | None = None,
+    hidden: Collection[str] = ENVELOPE_KEYS,
+    native_scalars: bool = False,
+    limits: Limits = DEFAULT_LIMITS,
+) -> dict[str, Any] | None:
+    """Return a filter in the explicit grammar, its operands in the form of the stored copies.
+
+    Args:
+        given: `{"field": value}`, `{"field": {"$op": operand}}`, `{"$and": [...]}`, `{"$or":
+            [...]}`, nested; several members must all hold. A value None means that the record has
+            none: it has no copy, so that is `$exists`. None or {} is no filter.
+        filterable: the fields that have copies to filter on; None where that is not known.
+        hidden: fields that the index keeps out of its filters.
+        native_scalars: whether the copies of numbers and booleans are numbers and booleans.
+        limits: the service's limits on depth, items and bytes.
+
+    Raises:
+        InvalidRequestError: an operator or operand that the service does not know, a field that
+            cannot match, or a limit passed.
+    """
+    if given is None or given == {}:
+        return None
+    if not isinstance(given, Mapping):
+        raise InvalidRequestError(f"filter must be a dict, not a {type(given).__name__}.")
+    writer = _Writer(filterable, hidden, native_scalars, limits)
+    written = writer.all_of(given, 1)
+    writer.check_limits(written)
+    return written
+
+
+def both(first: dict[str, Any] | None, second: dict[str, Any] | None) -> dict[str, Any] | None:
+    """Return the filter of what passes two explicit ones, either of which may be None."""
+    if first is None or second is None:
+        return first or second
+    return {"$and": [first, second]}
+
+
+@dataclass(slots=True)
+class _Writer:
+    filterable: Collection[str] | None
+    hidden: Collection[str]
+    native_scalars: bool
+    limits: Limits
+    items: int = 0
+    deepest: int = 0
+
+    def all_of(self, given: object, depth: int) -> dict[str, Any]:
+        if not isinstance(given, Mapping) or not given:
+            raise InvalidRequestError(f"filter: {shown(given)} is no condition; use a dict.")
+        many = len(given) > 1
+        self._check_depth(depth + many)
+        parts = [self._member(name, value, depth + many) for name, value in given.items()]
+        return _joined(parts)
+
+    def check_limits(self, written: dict[str, Any]) -> None:
+        if self.items > self.limits.filter_items:
+            raise InvalidRequestError(
+                f"filter has {self.items} items; the service takes {self.limits.filter_items}."
+            )
+        if (size := metadata_bytes(written)) > self.limits.filter_bytes:
+            raise InvalidRequestError(
+                f"filter takes {size:,} bytes; the service takes {self.limits.filter_bytes:,}."
+            )
+
+    def _check_depth(self, depth: int) -> None:
+        if depth > self.limits.filter_depth:
+            raise InvalidRequestError(
+                f"filter is nested deeper than {self.limits.filter_depth} levels, implicit AND "
+                "included; the service takes no more."
+            )
+
+    def _member(self, name: object, value: object, depth: int) -> dict[str, Any]:
+        if name in _LOGICAL:
+            return self._logical(str(name), value, depth)
+        self._check_field(name)
+        if not isinstance(value, Mapping):
+            return self._comparison(str(name), "$eq", value)
+        if not value:
+            raise InvalidRequestError(f"filter: {shown(name)} has no operator.")
+        self._check_depth(depth + (len(value) > 1))
+        return _joined([self._comparison(str(name), op, operand) for op, operand in value.items()])
+
+    def _logical(self, name: str, value: object, depth: int) -> dict[str, Any]:
+        if not isinstance(value, list | tuple) or not value:
+            raise InvalidRequestError(f"filter: {name} takes a list of conditions, not empty.")
+        self.items += 1
+        return {name: [self.all_of(part, depth + 1) for part in value]}
+
+    def _check_field(self, name: object) -> None:
+        if not isinstance(name, str) or name.startswith("$"):
+            raise InvalidRequestError(
+                f"filter: {shown(name)} is no field; $and and $or stand around fields, and "
+                f"{', '.join(_OPERATORS)} inside one."
+            )
+        if name in self.hidden:
+            raise InvalidRequestError(
+                f"filter: the index keeps {shown(name)} out of its filters "
+                "(nonFilterableMetadataKeys, fixed when it was made)."
+            )
+        if self.filterable is not None and name not in self.filterable:
+            named = ", ".join(self.filterable) or "none"
+            raise InvalidRequestError(
+                f"filter: {shown(name)} is not among the filterable fields of this store "
+                f"({named}), so nothing would match. Name it in filterable= before its records "
+                "are written; records written before need update_metadata() once."
+            )
+
+    def _comparison(self, name: str, op: object, operand: object) -> dict[str, Any]:
+        if op not in _OPERATORS:
+            raise InvalidRequestError(
+                f"filter: {shown(name)} has {shown(op)}; the service knows {', '.join(_OPERATORS)}."
+            )
+        self.items += 1
+        if op in _EQUAL and operand is None:
+            return {name: {"$exists": op == "$ne"}}
+        return {name: {str(op): self._operand(name, str(op), operand)}}
+
+    def _operand(self, name: str, op: str, operand: object) -> object:
+        check_numbers(f"filter: the operand of {shown(name)}", operand)
+        if op == "$exists":
+            return _expect(name, op, operand, bool, "True or False")
+        if op in _RANGE:
+            return self._bound(name, op, operand)
+        if op in _EQUAL:
+            return self._form(name, op, operand)
+        if not isinstance(operand, list | tuple | set | frozenset) or not operand:
+            raise InvalidRequestError(f"filter: {op} of {shown(name)} takes a list, not empty.")
+        self.items += len(operand)
+        return [self._form(name, op, item) for item in operand]
+
+    def _form(self, name: str, op: str, value: object) -> object:
+        if not isinstance(value, str | int | float):
+            more = " Several values go to $in." if isinstance(value, list | tuple) else ""
+            raise InvalidRequestError(
+                f"filter: {op} of {shown(name)} compares with a string, a number or a boolean, "
+                f"not a {type(value).__name__}.{more}"
+            )
+        return filterable_value(value, native_scalars=self.native_scalars)
+
+    def _bound(self, name: str, op: str, operand: object) -> object:
+        if isinstance(operand, bool) or not isinstance(operand, int | float):
+            raise InvalidRequestError(f"filter: {op} of {shown(name)} takes a number.")
+        if self.filterable is not None and not self.native_scalars:
+            raise InvalidRequestError(
+                f"filter: {op} of {shown(name)} compares numbers, and this store keeps their "
+                "copies as strings; write the records with native_scalars=True."
+            )
+        return operand
+
+
+def _expect(name: str, op: str, operand: object, kind: type, what: str) -> object:
+    if not isinstance(operand, kind):
+        raise InvalidRequestError(f"filter: {op} of {shown(name)} takes {what}.")
+    return operand
+
+
+def _joined(parts: list[dict[str, Any]]) -> dict[str, Any]:
+    return parts[0] if len(parts) == 1 else {"$and": parts}

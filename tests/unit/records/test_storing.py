@@ -1,0 +1,243 @@
+"""The flows under every store: making the index, racing for it, and reports of what was written."""
+
+import json
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from oss_vector_retriever import InvalidRequestError, OSSVectorClient, emulator
+from oss_vector_retriever.client.both import BothClients
+from oss_vector_retriever.client.config import resolve_config
+from oss_vector_retriever.client.errors import (
+    AccessDeniedError,
+    PartialWriteError,
+)
+from oss_vector_retriever.client.local import LocalService
+from oss_vector_retriever.client.models.messages import Reply
+from oss_vector_retriever.records.patching import update_metadata
+from oss_vector_retriever.records.removing import delete_all, delete_counted
+from oss_vector_retriever.records.searching import mmr_search, relevance, search
+from oss_vector_retriever.records.settings import StoreSettings
+from oss_vector_retriever.records.storing import RecordStore
+
+DENIED = Reply(
+    403,
+    {"content-type": "application/xml"},
+    b"<Error><Code>AccessDenied</Code><Message>no</Message></Error>",
+)
+
+
+class Watched(emulator.Service):
+    """Be the service, note the operations, and deny some of them."""
+
+    def __init__(self, *args, **options):
+        super().__init__(*args, **options)
+        self.seen = []
+        self.denied = set()
+
+    def handle(self, request):
+        self.seen.append(request.query)
+        return DENIED if request.query in self.denied else super().handle(request)
+
+
+@pytest.fixture
+def behaviour():
+    return emulator.Behaviour()
+
+
+@pytest.fixture
+def service(behaviour):
+    with Watched.in_memory(behaviour=behaviour) as service:
+        service.create_bucket(emulator.DEVELOPMENT_ACCOUNT_ID, emulator.DEVELOPMENT_BUCKET)
+        yield service
+
+
+@pytest.fixture
+def client(service):
+    config = resolve_config(
+        bucket=emulator.DEVELOPMENT_BUCKET,
+        account_id=emulator.DEVELOPMENT_ACCOUNT_ID,
+        region=emulator.DEVELOPMENT_REGION,
+        index="vectors",
+        endpoint="http://localhost",
+        credentials=(
+            emulator.DEVELOPMENT_ACCESS_KEY_ID,
+            emulator.DEVELOPMENT_ACCESS_KEY_SECRET,
+        ),
+        timeout=5.0,
+    )
+    with OSSVectorClient.from_config(config, LocalService(service)) as client:
+        yield client
+
+
+@pytest.fixture
+def run(client):
+    return BothClients(client).run
+
+
+def records(store, count=1, data=(1.0, 2.0)):
+    return [store.encoded(f"k{n}", data, text=f"text {n}", metadata={"n": n}) for n in range(count)]
+
+
+def test_the_first_write_looks_once_makes_the_index_and_puts(service, run):
+    store = RecordStore(StoreSettings())
+    run(store.write(records(store)))
+    assert service.seen == ["getVectorIndex", "putVectorIndex", "getVectorIndex", "putVectors"]
+    run(store.write(records(store)))
+    assert service.seen[4:] == ["putVectors"]
+
+
+def test_no_vectors_are_no_call(service, run):
+    store = RecordStore(StoreSettings())
+    assert run(store.write([])).batches == ()
+    assert service.seen == []
+
+
+def test_threads_that_race_for_the_index_all_write(run):
+    together = threading.Barrier(8)
+
+    def write(number):
+        store = RecordStore(StoreSettings())
+        together.wait()
+        return run(store.write([store.encoded(f"k{number}", [1, 2], text="")]))
+
+    with ThreadPoolExecutor(8) as threads:
+        assert all(report.ok for report in threads.map(write, range(8)))
+    assert len(run(RecordStore(StoreSettings()).page())) == 8
+
+
+def test_a_racer_with_another_dimension_is_told(client, run):
+    store = RecordStore(StoreSettings())
+    assert run(store.fetch(["x"])).missing == ("x",)
+    client.put_vector_index(dimension=3)
+    with pytest.raises(InvalidRequestError, match="has dimension 3"):
+        run(store.write(records(store)))
+
+
+def test_an_index_made_anew_with_another_dimension_is_named(client, run):
+    store = RecordStore(StoreSettings())
+    run(store.write(records(store)))
+    client.delete_vector_index(index="vectors")
+    client.put_vector_index(dimension=3)
+    with pytest.raises(InvalidRequestError, match="has dimension 3, and the embeddings have 2"):
+        run(store.write(records(store)))
+    with pytest.raises(InvalidRequestError, match="has dimension 3, and the query has 2"):
+        run(search(store, [1, 2]))
+
+
+class TestIndexThatTakesTime:
+    @pytest.fixture
+    def behaviour(self):
+        return emulator.Behaviour(index_creation_seconds=0.3, creating_refuses_writes=True)
+
+    def test_a_new_index_is_waited_for(self, service, run):
+        store = RecordStore(StoreSettings())
+        assert run(store.write(records(store))).ok
+        assert service.seen.count("putVectors") == 1
+
+
+def test_who_may_not_look_at_the_index_writes_all_the_same(client, service, run):
+    client.put_vector_index(dimension=2)
+    service.denied = {"getVectorIndex", "putVectorIndex"}
+    store = RecordStore(StoreSettings())
+    assert run(store.write(records(store))).ok
+    assert run(store.metric()) == "cosine"
+
+
+def test_who_may_not_make_the_index_is_told(service, run):
+    service.denied = {"putVectorIndex"}
+    store = RecordStore(StoreSettings())
+    with pytest.raises(AccessDeniedError):
+        run(store.write(records(store)))
+    assert "putVectors" not in service.seen
+
+
+def test_large_metadata_in_an_index_that_vanished_are_put_again(client, run):
+    store = RecordStore(StoreSettings())
+    run(store.write(records(store)))
+    client.delete_vector_index(index="vectors")
+    large = store.encoded("large", [1, 2], text="x" * 30_000)
+    assert run(store.write([large])).written == ("large",)
+
+
+def test_an_index_of_others_that_lets_filters_see_the_text_is_named(client, run):
+    client.put_vector_index(dimension=2)
+    store = RecordStore(StoreSettings())
+    with pytest.raises(InvalidRequestError, match="non_filterable_metadata_keys"):
+        run(store.write([store.encoded("x", [1, 2], text="x" * 30_000)]))
+
+
+def test_each_failed_call_is_in_the_report(client, service):
+    store = RecordStore(StoreSettings())
+    run = BothClients(client.with_options(retry=1)).run
+    run(store.write(records(store)))
+    service.faults.add(emulator.faults.ServerError(operation="PutVectors", times=2))
+    with pytest.raises(PartialWriteError) as caught:
+        run(store.write(records(store, 1200)))
+    report = caught.value.report
+    assert len(report.batches) == 3
+    assert len({*report.written, *report.failed}) == 1200
+    assert run(store.fetch([f"k{n}" for n in range(1200)])).missing == tuple(
+        key for key in report.failed if key != "k0"
+    )
+
+
+def test_deletes_are_counted_by_what_was_there(run):
+    store = RecordStore(StoreSettings())
+    assert run(delete_counted(store, ["x"])).missing == ("x",)
+    run(store.write(records(store, 3)))
+    result = run(delete_counted(store, ["k2", "x", "k0", "k2"]))
+    assert (result.deleted, result.missing) == (("k2", "k0"), ("x",))
+    assert run(delete_all(store)) == 1
+    assert run(delete_all(store)) == 0
+
+
+def test_hits_that_vanish_between_query_and_get_are_left_out(client, service, run, monkeypatch):
+    store = RecordStore(StoreSettings())
+    run(store.write(records(store, 3)))
+    handle = service.handle
+
+    def losing(request):
+        if request.query == "getVectors":
+            client.delete_vectors(["k1"])
+        return handle(request)
+
+    monkeypatch.setattr(service, "handle", losing)
+    hits = run(search(store, [1, 2], 3, return_data=True))
+    assert sorted(hit.record.key for hit in hits) == ["k0", "k2"]
+    picked = run(mmr_search(store, [1, 2], lambda _, rows, k: list(range(len(rows)))[:k], k=2))
+    assert len(picked) == 2
+
+
+def test_a_patch_keeps_copies_that_another_store_made_filterable(client, run):
+    written = RecordStore(StoreSettings(filterable=["n"]))
+    run(written.write(records(written)))
+    run(update_metadata(RecordStore(StoreSettings()), ["k0"], {"m": 1}))
+    [vector] = client.fetch(["k0"])
+    assert vector.metadata["n"] == "0"
+    assert json.loads(vector.metadata["_record"])["metadata"] == {"n": 0, "m": 1}
+
+
+def test_relevance_is_clamped_to_0_and_1():
+    assert [relevance("cosine", d) for d in (-1e-7, 0, 1, 2, 2.1)] == [1, 1, 0.5, 0, 0]
+    assert [relevance("euclidean", d) for d in (0, 1, 3)] == [1, 0.5, 0.25]
+
+
+def test_an_index_that_never_gets_ready_is_waited_for_no_longer_than_the_timeout(client, service):
+    run = BothClients(client.with_options(timeout=0.2, retry=1)).run
+    store = RecordStore(StoreSettings())
+    handle = service.handle
+
+    def unready(request):
+        reply = handle(request)
+        if request.query != "getVectorIndex" or reply.status != 200:
+            return reply
+        return Reply(200, reply.headers, reply.body.replace(b'"enable"', b'"creating"'))
+
+    service.handle = unready
+    started = time.monotonic()
+    assert run(store.write(records(store))).ok
+    assert 0.2 <= time.monotonic() - started < 2
+    assert store.keeper.known(client._context) is None
