@@ -12,30 +12,38 @@ from langchain_core.callbacks import (
     dispatch_custom_event,
 )
 from langchain_core.documents import Document
+from langchain_core.load.serializable import SerializedConstructor, SerializedNotImplemented
 from langchain_core.retrievers import BaseRetriever, LangSmithRetrieverParams
-from pydantic import ConfigDict, Field, PrivateAttr
+from langchain_core.runnables import RunnableConfig
+from pydantic import Field
 
-from oss_vector_retriever.client.both import BothClients, Client
 from oss_vector_retriever.client.context import Context
 from oss_vector_retriever.client.steps import Flow
+from oss_vector_retriever.langchain.batching import Batched, concurrency, or_raise
+from oss_vector_retriever.langchain.connection import PROVIDER, STRICT
 from oss_vector_retriever.langchain.documents import document_from
+from oss_vector_retriever.langchain.together import at_most
 from oss_vector_retriever.records import DecodePolicy, Record, parse_keys
 from oss_vector_retriever.records.lookup import Found, Lookup, MissingPolicy
 
 MISSING_EVENT = "oss_vectors_missing_keys"
-PROVIDER = "alibabacloud_oss_vectors"
+Outcome = Found[Document] | Exception
 
 
-class OSSVectorRetriever(BaseRetriever):
+class OSSVectorRetriever(Batched, BaseRetriever):
     """Retrieve Documents by key; the query is a JSON array of keys, or one key a line.
 
     Documents come in the order of the keys, a repeated key answered each time with a Document of
     its own; `Document.id` is the key. Keys that do not exist are left out and reported to callbacks
     as the custom event `oss_vectors_missing_keys`, or raise `MissingKeysError`.
 
+    A batch is fetched as one: its distinct keys in calls of 100, at most `max_concurrency` of the
+    run's configuration at a time. With settings in place of `client` it can be serialised, and
+    `load_retriever` brings it back.
+
     Attributes:
         client: an `OSSVectorClient` or `AsyncOSSVectorClient`; by default one that is configured
-            by the environment.
+            by the fields `bucket`, `account_id`, `region`, ..., and by the environment.
         index: another index than the client's own.
         k: return at most so many Documents; also an argument of `invoke`.
         text_key: a further metadata field to look for text in.
@@ -46,13 +54,8 @@ class OSSVectorRetriever(BaseRetriever):
         key_parser: turns the query into keys, in place of the two forms above.
     """
 
-    # a secret given under a wrong name must not come back in the error that says so
-    model_config = ConfigDict(
-        arbitrary_types_allowed=True, extra="forbid", hide_input_in_errors=True
-    )
+    model_config = STRICT
 
-    client: Client | None = Field(default=None, exclude=True, repr=False)
-    index: str | None = None
     k: int | None = Field(default=None, gt=0, strict=True)
     text_key: str | None = None
     embedding_key: str | None = None
@@ -60,17 +63,16 @@ class OSSVectorRetriever(BaseRetriever):
     on_decode_error: DecodePolicy = "raise"
     key_parser: Callable[[str], list[str]] = Field(default=parse_keys, exclude=True, repr=False)
 
-    _clients: BothClients = PrivateAttr()
+    @classmethod
+    def is_lc_serializable(cls) -> bool:
+        """Return True: settings are serialised, secrets by name alone."""
+        return True
 
-    def model_post_init(self, context: Any, /) -> None:
-        """Prepare the client for both kinds of call."""
-        super().model_post_init(context)
-        self._clients = BothClients(self.client)
-
-    def _both(self) -> BothClients:
-        if self._clients.given is not self.client:  # assigned, or changed in a copy
-            self._clients = BothClients(self.client)
-        return self._clients
+    def to_json(self) -> SerializedConstructor | SerializedNotImplemented:
+        """Return the serialised form; there is none for a client or a function that was given."""
+        if self.client is not None or self.key_parser is not parse_keys:
+            return self.to_json_not_implemented()
+        return super().to_json()
 
     def _lookup(self, k: int | None) -> Lookup:
         return Lookup(
@@ -82,37 +84,79 @@ class OSSVectorRetriever(BaseRetriever):
             most=self.k if k is None else k,
         )
 
-    def _flow_of(self, query: str, k: int | None) -> Callable[[Context], Flow[Found[Document]]]:
-        return self._lookup(k).of(self.key_parser(query), self._document)
+    def invoke(
+        self,
+        input: str,  # noqa: A002 - LangChain's own name
+        config: RunnableConfig | None = None,
+        **kwargs: Any,
+    ) -> list[Document]:
+        """Retrieve the Documents of a query; `k` may be given here too."""
+        return BaseRetriever.invoke(self, input, config, **_bounded(config, kwargs))
+
+    async def ainvoke(
+        self,
+        input: str,  # noqa: A002 - LangChain's own name
+        config: RunnableConfig | None = None,
+        **kwargs: Any,
+    ) -> list[Document]:
+        """Retrieve the Documents of a query; `k` may be given here too."""
+        return await BaseRetriever.ainvoke(self, input, config, **_bounded(config, kwargs))
 
     def _get_relevant_documents(
-        self, query: str, *, run_manager: CallbackManagerForRetrieverRun, k: int | None = None
+        self,
+        query: str,
+        *,
+        run_manager: CallbackManagerForRetrieverRun,
+        k: int | None = None,
+        max_concurrency: int | None = None,
+        outcome: Outcome | None = None,
     ) -> list[Document]:
-        found = self._both().run(self._flow_of(query, k))
+        if outcome is None:
+            outcome = self._both().run(at_most(max_concurrency, self._start(query, k=k)))
+        found: Found[Document] = or_raise(outcome)
         if found.missing:
             config = {"callbacks": run_manager.get_child()}
             dispatch_custom_event(MISSING_EVENT, self._report(found), config=config)  # type: ignore[arg-type]
         return found.made
 
     async def _aget_relevant_documents(
-        self, query: str, *, run_manager: AsyncCallbackManagerForRetrieverRun, k: int | None = None
+        self,
+        query: str,
+        *,
+        run_manager: AsyncCallbackManagerForRetrieverRun,
+        k: int | None = None,
+        max_concurrency: int | None = None,
+        outcome: Outcome | None = None,
     ) -> list[Document]:
-        found = await self._both().arun(self._flow_of(query, k))
+        if outcome is None:
+            outcome = await self._both().arun(at_most(max_concurrency, self._start(query, k=k)))
+        found: Found[Document] = or_raise(outcome)
         if found.missing:
             config = {"callbacks": run_manager.get_child()}
             await adispatch_custom_event(MISSING_EVENT, self._report(found), config=config)  # type: ignore[arg-type]
         return found.made
 
+    def _start(  # type: ignore[override]  # its options are known
+        self,
+        asked: str,
+        *,
+        k: int | None = None,
+        max_concurrency: int | None = None,  # noqa: ARG002 - the batch sees to it
+    ) -> Callable[[Context], Flow[Found[Document]]]:
+        return self._lookup(k).of(self.key_parser(asked), self._document)
+
     def _document(self, record: Record) -> Document:
         return document_from(record, self.embedding_key)
 
     def _report(self, found: Found[Document]) -> dict[str, Any]:
-        return {
-            "index": self.index or self._both().config.index,
-            "missing": list(found.missing),
-        }
+        return {"index": self._index_name(), "missing": list(found.missing)}
 
     def _get_ls_params(self, **kwargs: Any) -> LangSmithRetrieverParams:
         params = super()._get_ls_params(**kwargs)
         params["ls_vector_store_provider"] = PROVIDER
         return params
+
+
+def _bounded(config: RunnableConfig | None, options: dict[str, Any]) -> dict[str, Any]:
+    most = concurrency(config)
+    return options if most is None else {"max_concurrency": most, **options}

@@ -15,6 +15,7 @@ from oss_vector_retriever.lazy import lazily
 DOORS = [
     "oss_vector_retriever",
     "oss_vector_retriever.langchain",
+    "oss_vector_retriever.langgraph",
     "oss_vector_retriever.llama_index",
 ]
 
@@ -104,14 +105,15 @@ def test_without_an_extra_the_missing_module_is_told_as_it_is():
 
 
 @pytest.mark.parametrize(
-    ("framework", "door", "extra"),
+    ("framework", "door", "extra", "name"),
     [
-        ("langchain_core", "oss_vector_retriever.langchain", "langchain"),
-        ("llama_index", "oss_vector_retriever.llama_index", "llama-index"),
+        ("langchain_core", "oss_vector_retriever.langchain", "langchain", "OSSVectorRetriever"),
+        ("langgraph", "oss_vector_retriever.langgraph", "langgraph", "OSSVectorGraphStore"),
+        ("llama_index", "oss_vector_retriever.llama_index", "llama-index", "OSSVectorRetriever"),
     ],
 )
-def test_without_its_framework_an_adapter_says_what_to_install(framework, door, extra):
-    code = f"import sys; sys.modules[{framework!r}] = None\nfrom {door} import OSSVectorRetriever"
+def test_without_its_framework_an_adapter_says_what_to_install(framework, door, extra, name):
+    code = f"import sys; sys.modules[{framework!r}] = None\nfrom {door} import {name}"
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False
     )

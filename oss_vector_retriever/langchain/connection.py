@@ -1,0 +1,126 @@
+"""Where the adapters' classes reach the service: a client that is given, or settings."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SecretStr
+
+from oss_vector_retriever.client.both import BothClients, Client
+from oss_vector_retriever.client.clients import OSSVectorClient
+from oss_vector_retriever.client.errors import ConfigurationError
+
+PROVIDER = "alibabacloud_oss_vectors"
+_PLACE = ("bucket", "account_id", "region", "endpoint", "internal")
+_SECRETS = {
+    "access_key_id": "OSS_ACCESS_KEY_ID",
+    "access_key_secret": "OSS_ACCESS_KEY_SECRET",
+    "session_token": "OSS_SESSION_TOKEN",
+}
+
+# Each class names it, for pydantic lets the last of several base classes win. A secret given under
+# a wrong name must not come back in the error that says so.
+STRICT = ConfigDict(arbitrary_types_allowed=True, extra="forbid", hide_input_in_errors=True)
+
+
+class Connected(BaseModel):
+    """Have a client, or settings that make one when it is first used.
+
+    What is not given comes from the environment, as with `OSSVectorClient`. Secrets appear in no
+    text and in no serialised form; a client that is given is never serialised.
+
+    Attributes:
+        client: an `OSSVectorClient` or `AsyncOSSVectorClient`, in place of the settings below.
+        bucket: the vector bucket.
+        account_id: the Alibaba Cloud account that owns it.
+        region: such as `cn-hangzhou`.
+        endpoint: another address than the region's own.
+        internal: use the region's internal network.
+        access_key_id: with `access_key_secret`, credentials in place of the environment's.
+        access_key_secret: the secret that belongs to it.
+        session_token: the token of temporary credentials.
+        index: another index than the client's own.
+    """
+
+    model_config = STRICT
+
+    client: Client | None = Field(default=None, exclude=True, repr=False)
+    bucket: str | None = None
+    account_id: str | None = None
+    region: str | None = None
+    endpoint: str | None = None
+    internal: bool = False
+    access_key_id: SecretStr | None = Field(default=None, repr=False)
+    access_key_secret: SecretStr | None = Field(default=None, repr=False)
+    session_token: SecretStr | None = Field(default=None, repr=False)
+    index: str | None = None
+
+    _clients: BothClients = PrivateAttr()
+
+    def model_post_init(self, context: Any, /) -> None:
+        """Prepare the client for both kinds of call."""
+        super().model_post_init(context)
+        self._clients = self._made()
+
+    def _made(self) -> BothClients:
+        settings = self._settings()
+        if self.client is not None and settings:
+            raise ConfigurationError(f"pass either client= or {', '.join(settings)}, not both.")
+        return SettingsClients(settings) if settings else BothClients(self.client)
+
+    def _both(self) -> BothClients:
+        clients = self._clients
+        given = clients.settings if isinstance(clients, SettingsClients) else {}
+        if clients.given is not self.client or given != self._settings():  # assigned, or copied in
+            self._clients = self._made()
+        return self._clients
+
+    def _settings(self) -> dict[str, Any]:
+        settings = {name: value for name in _PLACE if (value := getattr(self, name))}
+        if self.access_key_id is not None or self.access_key_secret is not None:
+            settings["credentials"] = tuple(
+                secret.get_secret_value()
+                for name in _SECRETS
+                if (secret := getattr(self, name)) is not None
+            )
+        return settings
+
+    def _index_name(self) -> str | None:
+        return self.index or self._both().config.index
+
+    @property
+    def lc_secrets(self) -> dict[str, str]:
+        """Return the fields that serialised forms name, and never hold."""
+        return dict(_SECRETS)
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        if self.access_key_secret is not None:
+            raise TypeError(
+                f"{type(self).__name__} is not pickled: it holds credentials; let the environment "
+                "give them, or make one in the other process"
+            )
+        return super().__reduce_ex__(protocol)
+
+
+class SettingsClients(BothClients):
+    """Make the clients from settings, when one is first used."""
+
+    def __init__(self, settings: dict[str, Any]) -> None:
+        super().__init__(None)
+        self.settings = settings
+
+    def blocking(self) -> OSSVectorClient:
+        """Return the blocking client."""
+        with self._lock:
+            if self._blocking is None:
+                self._blocking = OSSVectorClient(**self.settings)
+            return self._blocking
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, SettingsClients) and other.settings == self.settings
+
+    def __hash__(self) -> int:
+        return hash(frozenset(self.settings.items()))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return SettingsClients, (self.settings,)

@@ -1,0 +1,123 @@
+"""`OSSVectorDocumentIndex`: a retriever that is written to, over an `OSSVectorStore`."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+from langchain_core.callbacks import (
+    AsyncCallbackManagerForRetrieverRun,
+    CallbackManagerForRetrieverRun,
+)
+from langchain_core.documents import Document
+from langchain_core.indexing import UpsertResponse
+from langchain_core.indexing.base import DeleteResponse, DocumentIndex
+from pydantic import ConfigDict, Field
+
+from oss_vector_retriever.client.errors import InvalidRequestError, PartialWriteError
+from oss_vector_retriever.langchain.store import OSSVectorStore
+from oss_vector_retriever.langchain.store_base import refuse_unknown
+from oss_vector_retriever.records.removing import Deleted, delete_counted
+from oss_vector_retriever.records.storing import Start
+
+_log = logging.getLogger(__name__)
+
+
+class OSSVectorDocumentIndex(DocumentIndex):
+    """Upsert, fetch, delete and search Documents; every async method is native.
+
+    Attributes:
+        store: holds the Documents, and the embedding model that writing and searching use.
+        k: how many Documents a search returns.
+    """
+
+    model_config = ConfigDict(
+        arbitrary_types_allowed=True, extra="forbid", hide_input_in_errors=True
+    )
+
+    store: OSSVectorStore = Field(exclude=True, repr=False)
+    k: int = Field(default=4, gt=0, strict=True)
+
+    def upsert(self, items: Sequence[Document], /, **unknown: Any) -> UpsertResponse:
+        """Write Documents; ids are made up where they have none. Say which succeeded and failed.
+
+        Raises:
+            InvalidRequestError: something that the index cannot hold; nothing was written.
+        """
+        refuse_unknown(unknown)
+        try:
+            return UpsertResponse(succeeded=self.store.add_documents(list(items)), failed=[])
+        except PartialWriteError as error:
+            return _partly(error)
+
+    async def aupsert(self, items: Sequence[Document], /, **unknown: Any) -> UpsertResponse:
+        """Do as `upsert` does."""
+        refuse_unknown(unknown)
+        try:
+            succeeded = await self.store.aadd_documents(list(items))
+        except PartialWriteError as error:
+            return _partly(error)
+        return UpsertResponse(succeeded=succeeded, failed=[])
+
+    def delete(self, ids: list[str] | None = None, **unknown: Any) -> DeleteResponse:
+        """Delete by id, and count only what was there.
+
+        Raises:
+            InvalidRequestError: no ids were given.
+            PartialWriteError: calls failed; its `report` says what is gone.
+        """
+        refuse_unknown(unknown)
+        return _counted(self.store.run(self._deletion(ids)))
+
+    async def adelete(self, ids: list[str] | None = None, **unknown: Any) -> DeleteResponse:
+        """Do as `delete` does."""
+        refuse_unknown(unknown)
+        return _counted(await self.store.arun(self._deletion(ids)))
+
+    def get(self, ids: Sequence[str], /, **unknown: Any) -> list[Document]:
+        """Return Documents by id, in the order asked; those that do not exist are left out."""
+        refuse_unknown(unknown)
+        return self.store.get_by_ids(ids)
+
+    async def aget(self, ids: Sequence[str], /, **unknown: Any) -> list[Document]:
+        """Do as `get` does."""
+        refuse_unknown(unknown)
+        return await self.store.aget_by_ids(ids)
+
+    def _get_relevant_documents(
+        self,
+        query: str,
+        *,
+        run_manager: CallbackManagerForRetrieverRun,  # noqa: ARG002 - passed by its name
+        k: int | None = None,
+    ) -> list[Document]:
+        return self.store.similarity_search(query, self.k if k is None else k)
+
+    async def _aget_relevant_documents(
+        self,
+        query: str,
+        *,
+        run_manager: AsyncCallbackManagerForRetrieverRun,  # noqa: ARG002 - passed by its name
+        k: int | None = None,
+    ) -> list[Document]:
+        return await self.store.asimilarity_search(query, self.k if k is None else k)
+
+    def _deletion(self, ids: list[str] | None) -> Start[Deleted]:
+        if ids is None:
+            raise InvalidRequestError("delete needs ids.")
+        return delete_counted(self.store.records, ids)
+
+
+def _partly(error: PartialWriteError) -> UpsertResponse:
+    _log.warning("upsert: %s", error)
+    return UpsertResponse(succeeded=list(error.report.written), failed=list(error.report.failed))
+
+
+def _counted(result: Deleted) -> DeleteResponse:
+    return DeleteResponse(
+        succeeded=list(result.deleted),
+        num_deleted=len(result.deleted),
+        failed=[],
+        num_failed=0,
+    )

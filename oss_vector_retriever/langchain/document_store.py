@@ -1,0 +1,86 @@
+"""`OSSVectorDocStore`: whole Documents by key, such as the parents of searchable chunks."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from langchain_core.documents import Document
+
+from oss_vector_retriever.client.both import Client
+from oss_vector_retriever.client.errors import InvalidRequestError
+from oss_vector_retriever.client.models.vector import Vector
+from oss_vector_retriever.langchain.documents import document_from
+from oss_vector_retriever.langchain.key_value import KeyValueStore
+from oss_vector_retriever.records import DecodePolicy
+from oss_vector_retriever.records.settings import (
+    ROW_FIELD,
+    ROW_ID_FIELD,
+    DistanceMetric,
+    StoreSettings,
+)
+
+_KIND: Final = "document"
+
+
+class OSSVectorDocStore(KeyValueStore[Document]):
+    """Keep Documents under keys: the docstore of a MultiVectorRetriever or ParentDocumentRetriever.
+
+    A Document comes back as it was given, its own id included, which need not be the key. A record
+    that others wrote comes as a Document whose id is the key. Any number of parents up to 100 is
+    one call.
+
+    Parents lie in an index of their own, or beside their children: then give a `prefix`, let the
+    children's store be made with `skip_rows=True`, and write children first, or say `dimension`.
+
+    Args:
+        client: an `OSSVectorClient` or `AsyncOSSVectorClient`; by default one that is configured by
+            the environment.
+        index: another index than the client's own.
+        prefix: stands before every key in the index.
+        dimension: of the index that a first write makes.
+        distance_metric: of the index that a first write makes; None takes any that is there.
+        create_index: make the index on the first write, and read one that is not there as empty.
+        text_key: a further metadata field to look for text in, in records that others wrote.
+        on_decode_error: "raise", "skip" (None) or "raw", for records that cannot be read.
+    """
+
+    def __init__(
+        self,
+        client: Client | None = None,
+        *,
+        index: str | None = None,
+        prefix: str = "",
+        dimension: int = 1,
+        distance_metric: DistanceMetric | None = None,
+        create_index: bool = True,
+        text_key: str | None = None,
+        on_decode_error: DecodePolicy = "raise",
+    ) -> None:
+        settings = StoreSettings(
+            index=index,
+            distance_metric=distance_metric,
+            create_index=create_index,
+            text_key=text_key,
+            on_decode_error=on_decode_error,
+        )
+        super().__init__(client, prefix, dimension, settings)
+
+    def _row(self, key: str, value: Document, placeholder: list[float]) -> Vector:
+        if not isinstance(value, Document):
+            raise InvalidRequestError(f"a value must be a Document, not {type(value).__name__}.")
+        if taken := {ROW_FIELD, ROW_ID_FIELD} & value.metadata.keys():
+            raise InvalidRequestError(
+                f"record {key!r}: metadata[{min(taken)!r}] has a name that the store needs itself; "
+                "give it another."
+            )
+        own = {} if value.id is None else {ROW_ID_FIELD: value.id}
+        return self._encoded(key, placeholder, _KIND, value.page_content, **value.metadata, **own)
+
+    def _value(self, vector: Vector) -> Document | None:
+        record = self._records.decoded(vector)
+        if record is None:
+            return None
+        a_row, own_id = ROW_FIELD in record.metadata, record.metadata.get(ROW_ID_FIELD)
+        document = document_from(record)
+        document.id = own_id if a_row else vector.key.removeprefix(self.prefix)
+        return document

@@ -1,0 +1,62 @@
+"""A user's embedding model, called both ways and never on the event loop."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from langchain_core.embeddings import Embeddings
+
+from oss_vector_retriever.client.errors import ConfigurationError, InvalidRequestError
+
+
+class Embedder:
+    """Call an embedding model, or say plainly that there is none.
+
+    A model whose async methods are its own is awaited; of one that only blocks, langchain-core
+    runs the blocking methods in a thread.
+    """
+
+    def __init__(self, model: Embeddings | None) -> None:
+        if model is not None and not isinstance(model, Embeddings):
+            raise ConfigurationError(
+                "embedding must be a langchain_core.embeddings.Embeddings, not "
+                f"{type(model).__name__}."
+            )
+        self.model = model
+
+    def query(self, text: str) -> list[float]:
+        """Return the embedding of a query."""
+        return self._there().embed_query(text)
+
+    async def aquery(self, text: str) -> list[float]:
+        """Return the embedding of a query."""
+        return await self._there().aembed_query(text)
+
+    def documents(self, texts: list[str], batch_size: int | None) -> list[list[float]]:
+        """Return the embedding of each text, `batch_size` texts a call of the model."""
+        model, made = self._there() if texts else None, []
+        for batch in _batches(texts, batch_size):
+            made += [] if model is None else model.embed_documents(batch)
+        return made
+
+    async def adocuments(self, texts: list[str], batch_size: int | None) -> list[list[float]]:
+        """Return the embedding of each text, `batch_size` texts a call of the model."""
+        model, made = self._there() if texts else None, []
+        for batch in _batches(texts, batch_size):
+            made += [] if model is None else await model.aembed_documents(batch)
+        return made
+
+    def _there(self) -> Embeddings:
+        if self.model is None:
+            raise ConfigurationError(
+                "this store has no embedding model: pass embedding= when it is made, or use the "
+                "methods that take vectors, ids or embeddings=."
+            )
+        return self.model
+
+
+def _batches(texts: Sequence[str], size: int | None) -> Iterator[list[str]]:
+    if size is not None and (type(size) is not int or size < 1):
+        raise InvalidRequestError(f"batch_size must be a whole number above 0, not {size!r}.")
+    step = size or max(len(texts), 1)
+    return (list(texts[start : start + step]) for start in range(0, len(texts), step))

@@ -1,0 +1,1 @@
+"""Tools with which an agent searches and fetches documents, ids always in sight."""

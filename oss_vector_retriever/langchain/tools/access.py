@@ -1,0 +1,52 @@
+"""Which keys an agent may touch: settled before any call."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+_NEAR = 0.6  # difflib's own cut-off
+_SHOWN = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """Say which keys may be asked for.
+
+    Attributes:
+        allowed: the only keys, or None for any.
+        prefix: what each key begins with; empty for anything.
+    """
+
+    allowed: frozenset[str] | None = None
+    prefix: str = ""
+
+    @property
+    def restricted(self) -> bool:
+        """Tell whether any key is out of reach."""
+        return self.allowed is not None or bool(self.prefix)
+
+    def permits(self, key: str) -> bool:
+        """Tell whether a key may be asked for and shown."""
+        return key.startswith(self.prefix) and (self.allowed is None or key in self.allowed)
+
+    def visible(self) -> tuple[str, ...]:
+        """Return the keys that are known without a call, sorted; empty where any may exist."""
+        return tuple(sorted(key for key in self.allowed or () if self.permits(key)))
+
+
+def near_misses(key: str, known: Iterable[str]) -> list[str]:
+    """Return the known keys that a wrong key most resembles, the nearest first, at most 3.
+
+    Letter case and the punctuation that models change are looked through.
+    """
+    plain: dict[str, str] = {}
+    for other in known:
+        plain.setdefault(_plain(other), other)
+    found = difflib.get_close_matches(_plain(key), plain, _SHOWN, _NEAR)
+    return [plain[name] for name in found]
+
+
+def _plain(key: str) -> str:
+    return "".join(letter for letter in key.casefold() if letter.isalnum()) or key

@@ -1,0 +1,58 @@
+"""`OSSVectorToolkit`: search and fetch, with the same client, tenancy and budget."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from langchain_core.tools import BaseTool
+from langchain_core.tools.base import BaseToolkit
+from pydantic import Field
+
+from oss_vector_retriever.langchain.connection import STRICT, Connected
+from oss_vector_retriever.langchain.queries import QueryEmbedding
+from oss_vector_retriever.langchain.tools.fetching import OSSVectorFetchTool
+from oss_vector_retriever.langchain.tools.searching import OSSVectorSearchTool
+
+_OWN = {"query_embedding", "filter", "k", "scan"}
+
+
+class OSSVectorToolkit(Connected, BaseToolkit):
+    """Give an agent the tools to fetch documents by id and, with `query_embedding`, to search.
+
+    Attributes:
+        client: an `OSSVectorClient` or `AsyncOSSVectorClient`; by default one that is configured
+            by the fields `bucket`, `account_id`, `region`, ..., and by the environment.
+        index: another index than the client's own.
+        query_embedding: an `Embeddings`, or a function from a query to its embedding; None leaves
+            out the search.
+        text_key: a further metadata field to look for text in.
+        allowed_keys: the only keys that may be asked for or shown; None for any.
+        key_prefix: what each key that may be asked for or shown begins with.
+        filter: a filter on metadata, always in force when searching.
+        k: how many documents a search shows where the model does not say.
+        scan: how many keys to list, at most, to suggest near misses.
+        max_characters: of document text in one answer.
+    """
+
+    model_config = STRICT
+
+    query_embedding: QueryEmbedding | None = Field(default=None, exclude=True, repr=False)
+    text_key: str | None = None
+    allowed_keys: frozenset[str] | None = Field(default=None, repr=False)
+    key_prefix: str = ""
+    filter: Mapping[str, Any] | None = None
+    k: int = 5
+    scan: int = 0
+    max_characters: int = 20_000
+
+    def get_tools(self) -> list[BaseTool]:
+        """Return the tools: search first, where there is an embedding, then fetch."""
+        shared = {name: getattr(self, name) for name in type(self).model_fields if name not in _OWN}
+        fetch = OSSVectorFetchTool(**shared, scan=self.scan)
+        if self.query_embedding is None:
+            return [fetch]
+        search = OSSVectorSearchTool(
+            **shared, query_embedding=self.query_embedding, filter=self.filter, k=self.k
+        )
+        return [search, fetch]

@@ -1,0 +1,23 @@
+"""LangGraph: long-term memory in an index, and documents by id just before the model is called.
+
+Needs the extra `langgraph`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from oss_vector_retriever.lazy import lazily
+
+if TYPE_CHECKING:
+    from oss_vector_retriever.langgraph.middleware import HydrateDocumentsMiddleware
+    from oss_vector_retriever.langgraph.store import OSSVectorGraphStore
+
+_WHERE = {
+    "HydrateDocumentsMiddleware": f"{__name__}.middleware",
+    "OSSVectorGraphStore": f"{__name__}.store",
+}
+
+__all__ = ["HydrateDocumentsMiddleware", "OSSVectorGraphStore"]
+
+__getattr__, __dir__ = lazily(__name__, _WHERE, extra="langgraph")

@@ -1,0 +1,105 @@
+"""Items of memory as records: names, namespaces and values, there and back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from langgraph.store.base import Item
+
+from oss_vector_retriever.client.errors import InvalidRequestError, shown
+from oss_vector_retriever.client.models.vector import Vector
+from oss_vector_retriever.records.settings import ROW_FIELD
+from oss_vector_retriever.records.storing import RecordStore
+
+KIND = "memory"
+WITHIN_FIELD = "_within"
+EMBEDDED_FIELD = "_embedded"
+Namespace = tuple[str, ...]
+Place = tuple[Namespace, str]
+
+
+def name_of(namespace: Namespace, key: str) -> str:
+    """Return the key of the record: `a.b..key` for the namespace `("a", "b")`.
+
+    No label is empty or holds a period, so the first two periods end the namespace.
+
+    Raises:
+        InvalidRequestError: a label is no such label, or the key is no string.
+    """
+    if not isinstance(key, str):
+        raise InvalidRequestError(f"a key must be a string, not {type(key).__name__}.")
+    return f"{path_of(namespace)}..{key}"
+
+
+def path_of(namespace: Sequence[str]) -> str:
+    """Return a namespace as one string, its labels joined by periods.
+
+    Raises:
+        InvalidRequestError: a label is empty, holds a period or is no string.
+    """
+    for label in namespace:
+        if not isinstance(label, str) or not label or "." in label:
+            raise InvalidRequestError(
+                f"a label of a namespace is a string without periods, not {shown(label)}."
+            )
+    return ".".join(namespace)
+
+
+def within(namespace: Namespace) -> list[str]:
+    """Return the namespaces that an item lies in, its own last, as strings to filter by."""
+    return [path_of(namespace[:depth]) for depth in range(1, len(namespace) + 1)]
+
+
+def vector_of(
+    records: RecordStore, item: Item, embedding: Sequence[float] | None, dimension: int
+) -> Vector:
+    """Return the vector that holds an item; without an embedding it has a placeholder.
+
+    Raises:
+        InvalidRequestError: a value that JSON cannot hold, or a limit passed.
+    """
+    metadata = {
+        ROW_FIELD: KIND,
+        WITHIN_FIELD: within(item.namespace),
+        EMBEDDED_FIELD: "no" if embedding is None else "yes",
+        **item.dict(),
+    }
+    placeholder = [1.0] + [0.0] * (dimension - 1)
+    return records.encoded(
+        name_of(item.namespace, item.key),
+        placeholder if embedding is None else embedding,
+        text="",
+        metadata=metadata,
+        also_filterable=(ROW_FIELD, WITHIN_FIELD, EMBEDDED_FIELD),
+    )
+
+
+def item_of(records: RecordStore, vector: Vector | None) -> Item | None:
+    """Return the item in a vector; None for a record that is no item of memory."""
+    record = None if vector is None else records.decoded(vector)
+    if record is None or record.metadata.get(ROW_FIELD) != KIND:
+        return None
+    fields = record.metadata
+    return Item(
+        value=fields["value"],
+        key=fields["key"],
+        namespace=tuple(fields["namespace"]),
+        created_at=fields["created_at"],
+        updated_at=fields["updated_at"],
+    )
+
+
+def items_of(records: RecordStore, vectors: Sequence[Vector]) -> Iterator[Item]:
+    """Yield the items in vectors; other records are passed over."""
+    for vector in vectors:
+        if (item := item_of(records, vector)) is not None:
+            yield item
+
+
+def new_item(place: Place, value: dict[str, Any], earlier: Item | None) -> Item:
+    """Return an item as it is now; the moment of its making is that of the earlier one."""
+    now = datetime.now(UTC)
+    made = now if earlier is None else earlier.created_at
+    return Item(value=value, key=place[1], namespace=place[0], created_at=made, updated_at=now)

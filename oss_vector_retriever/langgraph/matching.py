@@ -1,0 +1,71 @@
+"""Which items a search wants, and which namespaces a list."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from langgraph.store.base import ListNamespacesOp, MatchCondition
+
+from oss_vector_retriever.client.errors import InvalidRequestError, shown
+from oss_vector_retriever.langgraph.items import Namespace
+
+_OPERATORS: dict[str, Callable[[Any, Any], Any]] = {
+    "$eq": operator.eq,
+    "$ne": operator.ne,
+    "$gt": operator.gt,
+    "$gte": operator.ge,
+    "$lt": operator.lt,
+    "$lte": operator.le,
+}
+
+
+def matches(value: Mapping[str, Any], wanted: Mapping[str, Any] | None) -> bool:
+    """Tell whether a value passes a filter: fields equal, or compared by `$eq` to `$lte`.
+
+    Raises:
+        InvalidRequestError: an operator is unknown; it is never ignored.
+    """
+    return all(_passes(value.get(name), test) for name, test in (wanted or {}).items())
+
+
+def _passes(found: Any, test: Any) -> bool:
+    if not isinstance(test, Mapping):
+        return bool(found == test)
+    named = [name for name in test if isinstance(name, str) and name.startswith("$")]
+    if not named:
+        return isinstance(found, Mapping) and matches(found, test)
+    return all(_compared(name, found, test[name]) for name in test)
+
+
+def _compared(name: str, found: Any, operand: Any) -> bool:
+    if name not in _OPERATORS:
+        raise InvalidRequestError(
+            f"unknown operator {shown(name)} in a filter; known are {', '.join(_OPERATORS)}."
+        )
+    try:
+        return bool(_OPERATORS[name](found, operand))
+    except TypeError:  # of different kinds: neither is greater
+        return False
+
+
+def listed(namespaces: Iterable[Namespace], op: ListNamespacesOp) -> list[Namespace]:
+    """Return the namespaces that an operation asks for, sorted, cut to its depth, each once."""
+    conditions = op.match_conditions or ()
+    kept = {
+        namespace[: op.max_depth]
+        for namespace in namespaces
+        if all(_meets(namespace, condition) for condition in conditions)
+    }
+    return sorted(kept)[op.offset : op.offset + op.limit]
+
+
+def _meets(namespace: Namespace, condition: MatchCondition) -> bool:
+    path = condition.path
+    if len(namespace) < len(path):
+        return False
+    part = namespace[: len(path)]
+    if condition.match_type == "suffix":
+        part = namespace[len(namespace) - len(path) :]
+    return all(wanted in ("*", label) for label, wanted in zip(part, path, strict=True))

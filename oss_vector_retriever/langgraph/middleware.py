@@ -1,0 +1,168 @@
+"""`HydrateDocumentsMiddleware`: ids in the state, documents in front of the model."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Annotated, Any, NotRequired
+
+from langchain.agents.middleware import (
+    AgentMiddleware,
+    AgentState,
+    ModelRequest,
+    ModelResponse,
+)
+from langchain_core.documents import Document
+from langchain_core.messages import SystemMessage, ToolMessage
+from langgraph.types import Command
+
+from oss_vector_retriever.client.both import BothClients, Client
+from oss_vector_retriever.client.context import Context
+from oss_vector_retriever.client.steps import Flow
+from oss_vector_retriever.langchain.documents import document_from
+from oss_vector_retriever.langchain.tools.answers import Answer, Budget
+from oss_vector_retriever.records import DecodePolicy
+from oss_vector_retriever.records.lookup import Found, Lookup
+
+if TYPE_CHECKING:  # the first releases of langchain 1 keep it elsewhere
+    from langchain.agents.middleware import ToolCallRequest
+
+
+def merged_ids(earlier: Sequence[str] | None, later: Sequence[str] | None) -> list[str]:
+    """Return ids of the state and new ones, each once, in the order they came."""
+    return list(dict.fromkeys([*(earlier or ()), *(later or ())]))
+
+
+class DocumentState(AgentState[Any]):
+    """Hold an agent's state and, in `document_ids`, the ids of the documents it works with."""
+
+    document_ids: NotRequired[Annotated[list[str], merged_ids]]
+
+
+class HydrateDocumentsMiddleware(AgentMiddleware[DocumentState, Any]):
+    """Keep ids in the state, and show the model the documents: fetched just before each call.
+
+    Checkpoints hold the ids alone: 20 are some 260 bytes, where their texts would be 80 KB each
+    time. What is fetched goes into the system message of that one call. Ids that do not exist are
+    named to the model. The Documents that a tool returns as its artifact leave their ids in the
+    state, and nothing else.
+
+    Args:
+        client: an `OSSVectorClient` or `AsyncOSSVectorClient`, or None for one that is configured
+            by the environment.
+        index: another index than the client's own.
+        text_key: a further metadata field to look for text in.
+        most: show the last so many ids.
+        max_characters: of document text in one call; a token is about four of English.
+        max_characters_per_document: of one document's text.
+        heading: what stands above the documents.
+        collect: take the ids of tools' Documents into the state, in place of their texts.
+        on_decode_error: "raise", "skip" or "raw", for records that cannot be read.
+    """
+
+    state_schema = DocumentState
+
+    def __init__(
+        self,
+        client: Client | None = None,
+        *,
+        index: str | None = None,
+        text_key: str | None = None,
+        most: int = 100,
+        max_characters: int = 40_000,
+        max_characters_per_document: int = 8_000,
+        heading: str = "Documents at hand, each under its id:",
+        collect: bool = True,
+        on_decode_error: DecodePolicy = "skip",
+    ) -> None:
+        super().__init__()
+        self._clients = BothClients(client)
+        self._lookup = Lookup(index=index, text_key=text_key, on_decode_error=on_decode_error)
+        self._most = most
+        self._budget = Budget(max_characters, max_characters_per_document)
+        self._heading = heading
+        self._collect = collect
+
+    def wrap_model_call(
+        self,
+        request: ModelRequest[Any],
+        handler: Callable[[ModelRequest[Any]], ModelResponse[Any]],
+    ) -> ModelResponse[Any]:
+        """Call the model with the documents whose ids the state holds."""
+        ids = self._ids(request.state)
+        if not ids:
+            return handler(request)
+        return handler(self._shown(request, self._clients.run(self._found(ids))))
+
+    async def awrap_model_call(
+        self,
+        request: ModelRequest[Any],
+        handler: Callable[[ModelRequest[Any]], Awaitable[ModelResponse[Any]]],
+    ) -> ModelResponse[Any]:
+        """Call the model with the documents whose ids the state holds."""
+        ids = self._ids(request.state)
+        if not ids:
+            return await handler(request)
+        return await handler(self._shown(request, await self._clients.arun(self._found(ids))))
+
+    def wrap_tool_call(
+        self,
+        request: ToolCallRequest,
+        handler: Callable[[ToolCallRequest], ToolMessage | Command[Any]],
+    ) -> ToolMessage | Command[Any]:
+        """Run a tool, and keep of the Documents it returns their ids."""
+        return self._collected(request, handler(request))
+
+    async def awrap_tool_call(
+        self,
+        request: ToolCallRequest,
+        handler: Callable[[ToolCallRequest], Awaitable[ToolMessage | Command[Any]]],
+    ) -> ToolMessage | Command[Any]:
+        """Run a tool, and keep of the Documents it returns their ids."""
+        return self._collected(request, await handler(request))
+
+    def _collected(
+        self, request: ToolCallRequest, result: ToolMessage | Command[Any]
+    ) -> ToolMessage | Command[Any]:
+        if not self._collect or not isinstance(result, ToolMessage):
+            return result
+        ids = _ids_of(result.artifact)
+        if not ids:
+            return result
+        asked = request.tool_call["args"].get("ids") or ()
+        absent = [key for key in asked if isinstance(key, str) and key not in ids]
+        content = f"At hand now, see the system message: {', '.join(ids)}."
+        if absent:
+            content += f" Not found: {', '.join(absent)}."
+        short = result.model_copy(update={"content": content, "artifact": None})
+        return Command(update={"messages": [short], "document_ids": ids})
+
+    def _ids(self, state: Mapping[str, Any]) -> list[str]:
+        return merged_ids(state.get("document_ids"), ())[-self._most :]
+
+    def _found(self, ids: Sequence[str]) -> Callable[[Context], Flow[Found[Document]]]:
+        return self._lookup.of(ids, document_from)
+
+    def _shown(self, request: ModelRequest[Any], found: Found[Document]) -> ModelRequest[Any]:
+        answer = Answer(found.made, missing=dict.fromkeys(found.missing, ()))
+        text = f"{self._heading}\n\n{answer.written(self._budget)}"
+        return _with_system_text(request, text)
+
+
+def _with_system_text(request: ModelRequest[Any], text: str) -> ModelRequest[Any]:
+    """Return a request whose system message ends in a text; the one given stays as it is."""
+    if not hasattr(request, "system_message"):  # langchain 1.0 knows the prompt as text alone
+        prompt = "\n\n".join(filter(None, [request.system_prompt, text]))
+        return replace(request, system_prompt=prompt)  # type: ignore[call-arg]
+    system = request.system_message
+    content: list[Any] = [] if system is None else list(system.content_blocks)
+    blocks = [*content, {"type": "text", "text": text}]
+    return request.override(system_message=SystemMessage(content=blocks))
+
+
+def _ids_of(artifact: object) -> list[str]:
+    """Return the ids of an artifact that is a list of Documents which all have one; else none."""
+    if not isinstance(artifact, list) or not artifact:
+        return []
+    ids = [item.id if isinstance(item, Document) else None for item in artifact]
+    return [] if None in ids else [str(key) for key in ids]

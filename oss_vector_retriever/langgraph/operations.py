@@ -1,0 +1,203 @@
+"""The operations of LangGraph's memory, as flows on a `RecordStore`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from langgraph.store.base import (
+    GetOp,
+    Item,
+    ListNamespacesOp,
+    Op,
+    PutOp,
+    Result,
+    SearchItem,
+    SearchOp,
+)
+
+from oss_vector_retriever.client.context import Context
+from oss_vector_retriever.client.errors import InvalidRequestError
+from oss_vector_retriever.client.models.results import ListVectorsResult, QueryVectorsResult
+from oss_vector_retriever.client.models.vector import Vector
+from oss_vector_retriever.client.operations.vectors import list_vectors, query_vectors
+from oss_vector_retriever.client.steps import Flow, together
+from oss_vector_retriever.langgraph.items import (
+    EMBEDDED_FIELD,
+    KIND,
+    WITHIN_FIELD,
+    Place,
+    item_of,
+    items_of,
+    name_of,
+    new_item,
+    path_of,
+    vector_of,
+)
+from oss_vector_retriever.langgraph.matching import listed, matches
+from oss_vector_retriever.records.removing import delete
+from oss_vector_retriever.records.settings import ROW_FIELD
+from oss_vector_retriever.records.storing import RecordStore
+
+Embedded = Mapping[str, Sequence[float]]
+
+
+class Memory:
+    """Do the operations of a batch: reads together, then writes.
+
+    Args:
+        records: where the items are.
+        dimension: of the index that a first write makes.
+    """
+
+    def __init__(self, records: RecordStore, dimension: int) -> None:
+        self._records = records
+        self._dimension = dimension
+
+    def done(
+        self,
+        context: Context,
+        ops: Sequence[Op],
+        text_of: Callable[[PutOp], str],
+        known: Embedded,
+        searched: Embedded,
+    ) -> Flow[list[Result]]:
+        """Return the result of each operation, in order."""
+        results: list[Result] = [None] * len(ops)
+        reads: list[Flow[None]] = []
+        gets = [(place, op) for place, op in enumerate(ops) if isinstance(op, GetOp)]
+        if gets:
+            reads.append(self._get(context, gets, results))
+        for place, op in enumerate(ops):
+            if isinstance(op, SearchOp):
+                reads.append(_into(results, place, self._search(context, op, searched)))
+            elif isinstance(op, ListNamespacesOp):
+                reads.append(_into(results, place, self._namespaces(context, op)))
+            elif not isinstance(op, GetOp | PutOp):
+                raise InvalidRequestError(f"unknown operation {type(op).__name__}.")
+        if reads:
+            yield from together(reads)
+        puts = {(op.namespace, op.key): op for op in ops if isinstance(op, PutOp)}
+        yield from self._write(context, puts, text_of, known)
+        return results
+
+    def _get(
+        self, context: Context, gets: Sequence[tuple[int, GetOp]], results: list[Result]
+    ) -> Flow[None]:
+        names = [name_of(op.namespace, op.key) for _, op in gets]
+        found = yield from self._records.fetch(names)(context)
+        for (place, _), name in zip(gets, names, strict=True):
+            results[place] = item_of(self._records, found.by_key.get(name))
+
+    def _write(
+        self,
+        context: Context,
+        puts: Mapping[Place, PutOp],
+        text_of: Callable[[PutOp], str],
+        known: Embedded,
+    ) -> Flow[None]:
+        gone = [name_of(*place) for place, op in puts.items() if op.value is None]
+        kept = {name_of(*place): op for place, op in puts.items() if op.value is not None}
+        if kept:
+            earlier = yield from self._records.fetch(list(kept))(context)
+            dimension = yield from self._dimension_of(context)
+            vectors = []
+            for name, op in kept.items():
+                before = item_of(self._records, earlier.by_key.get(name))
+                item = new_item((op.namespace, op.key), dict(op.value or {}), before)
+                embedding = known.get(text_of(op))
+                vectors.append(vector_of(self._records, item, embedding, dimension))
+            yield from self._records.write(vectors)(context)
+        if gone:
+            yield from delete(self._records, gone)(context)
+
+    def _dimension_of(self, context: Context) -> Flow[int]:
+        found = yield from self._records.description()(context)
+        return (found.dimension if found else 0) or self._dimension
+
+    def _search(self, context: Context, op: SearchOp, searched: Embedded) -> Flow[list[SearchItem]]:
+        if op.query and op.query in searched:
+            found = yield from self._nearest(context, op, searched[op.query])
+        else:
+            found = yield from self._scanned(context, op)
+        return found[op.offset : op.offset + op.limit]
+
+    def _nearest(
+        self, context: Context, op: SearchOp, query: Sequence[float]
+    ) -> Flow[list[SearchItem]]:
+        most = context.config.limits.top_k
+        wanted = most if op.filter else min(op.offset + op.limit, most)
+        hits = yield from self._records.or_empty(
+            query_vectors(
+                context,
+                query,
+                top_k=wanted,
+                index=self._records.settings.index,
+                filter=_filter(op, {EMBEDDED_FIELD: {"$eq": "yes"}}),
+                return_metadata=True,
+            ),
+            lambda: QueryVectorsResult(()),
+        )
+        found = []
+        for hit in hits:
+            item = item_of(self._records, Vector(hit.key, None, hit.metadata))
+            if item is not None and _wanted(item, op):
+                score = None if hit.distance is None else 1.0 - hit.distance
+                found.append(_search_item(item, score))
+        return found
+
+    def _scanned(self, context: Context, op: SearchOp) -> Flow[list[SearchItem]]:
+        found: list[SearchItem] = []
+        token: str | None = None
+        while True:
+            page = yield from self._page(context, _filter(op), token)
+            items = items_of(self._records, page)
+            found += [_search_item(item, None) for item in items if _wanted(item, op)]
+            token = page.next_token
+            if token is None or len(found) >= op.offset + op.limit:
+                return found
+
+    def _namespaces(self, context: Context, op: ListNamespacesOp) -> Flow[list[tuple[str, ...]]]:
+        found: dict[tuple[str, ...], None] = {}
+        token: str | None = None
+        while True:
+            page = yield from self._page(context, {ROW_FIELD: {"$eq": KIND}}, token)
+            found |= {item.namespace: None for item in items_of(self._records, page)}
+            token = page.next_token
+            if token is None:
+                return listed(found, op)
+
+    def _page(
+        self, context: Context, wanted: Mapping[str, Any], token: str | None
+    ) -> Flow[ListVectorsResult]:
+        return self._records.or_empty(
+            list_vectors(
+                context,
+                index=self._records.settings.index,
+                max_results=context.config.limits.list_page,
+                next_token=token,
+                return_metadata=True,
+                filter=wanted,
+            ),
+            lambda: ListVectorsResult(()),
+        )
+
+
+def _into(results: list[Result], place: int, flow: Flow[Any]) -> Flow[None]:
+    results[place] = yield from flow
+
+
+def _filter(op: SearchOp, *also: Mapping[str, Any]) -> dict[str, Any]:
+    tests: list[Mapping[str, Any]] = [{ROW_FIELD: {"$eq": KIND}}, *also]
+    if op.namespace_prefix:
+        tests.append({WITHIN_FIELD: {"$in": [path_of(op.namespace_prefix)]}})
+    return {"$and": tests} if len(tests) > 1 else dict(tests[0])
+
+
+def _wanted(item: Item, op: SearchOp) -> bool:
+    depth = len(op.namespace_prefix)  # looked at again, for a service that would ignore a filter
+    return item.namespace[:depth] == tuple(op.namespace_prefix) and matches(item.value, op.filter)
+
+
+def _search_item(item: Item, score: float | None) -> SearchItem:
+    return SearchItem(item.namespace, item.key, item.value, item.created_at, item.updated_at, score)

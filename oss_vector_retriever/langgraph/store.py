@@ -1,0 +1,115 @@
+"""`OSSVectorGraphStore`: LangGraph's long-term memory in an index."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Sequence
+
+from langgraph.store.base import (
+    BaseStore,
+    IndexConfig,
+    Op,
+    PutOp,
+    Result,
+    SearchOp,
+    ensure_embeddings,
+    get_text_at_path,
+    tokenize_path,
+)
+
+from oss_vector_retriever.client.both import BothClients, Client
+from oss_vector_retriever.client.context import Context
+from oss_vector_retriever.client.steps import Flow
+from oss_vector_retriever.langgraph.operations import Memory
+from oss_vector_retriever.records.settings import StoreSettings
+from oss_vector_retriever.records.storing import RecordStore
+
+_WHOLE = "$"
+
+
+class OSSVectorGraphStore(BaseStore):
+    """Keep LangGraph's memory in an index: items by namespace and key, searched by meaning.
+
+    Gets of one batch, and `aget`s at the same time, share calls: 250 are 3. A put is one get (an
+    item keeps the moment of its making) and one put, for up to 100 items of a batch. Reads of a
+    batch come before its writes. The index is made on the first write. An item has one embedding,
+    of its texts together. A search with a `query` and a `filter` looks through the 500 nearest; one
+    without a `query`, and `list_namespaces`, list the index. There is no TTL: asking for one
+    raises.
+
+    Args:
+        client: an `OSSVectorClient` or `AsyncOSSVectorClient`, or None for one that is configured
+            by the environment.
+        index: LangGraph's own configuration of searches: `dims`, `embed` (an `Embeddings`, a
+            function, or a name such as `openai:text-embedding-3-small`) and `fields`. Without it
+            there is no search by meaning.
+        index_name: another index of the service than the client's own.
+        create_index: make the index on the first write.
+    """
+
+    supports_ttl = False
+
+    def __init__(
+        self,
+        client: Client | None = None,
+        *,
+        index: IndexConfig | None = None,
+        index_name: str | None = None,
+        create_index: bool = True,
+    ) -> None:
+        settings = StoreSettings(index=index_name, create_index=create_index)
+        self.embeddings = ensure_embeddings(index.get("embed")) if index else None
+        fields = (index.get("fields") if index else None) or [_WHOLE]
+        self._fields = [tokenize_path(field) for field in fields]
+        self._clients = BothClients(client)
+        self._memory = Memory(RecordStore(settings), (index or {}).get("dims") or 1)
+
+    def batch(self, ops: Iterable[Op]) -> list[Result]:
+        """Do operations together; reads come before writes."""
+        asked = list(ops)
+        texts, queries = self._to_embed(asked)
+        known: dict[str, Sequence[float]] = {}
+        searched: dict[str, Sequence[float]] = {}
+        if self.embeddings is not None:
+            vectors = self.embeddings.embed_documents(texts) if texts else []
+            known = dict(zip(texts, vectors, strict=True))
+            searched = {query: self.embeddings.embed_query(query) for query in queries}
+        return self._clients.run(self._start(asked, known, searched))
+
+    async def abatch(self, ops: Iterable[Op]) -> list[Result]:
+        """Do operations together; reads come before writes."""
+        asked = list(ops)
+        texts, queries = self._to_embed(asked)
+        known: dict[str, Sequence[float]] = {}
+        searched: dict[str, Sequence[float]] = {}
+        if self.embeddings is not None:
+            vectors = await self.embeddings.aembed_documents(texts) if texts else []
+            known = dict(zip(texts, vectors, strict=True))
+            made = await asyncio.gather(*map(self.embeddings.aembed_query, queries))
+            searched = dict(zip(queries, made, strict=True))
+        return await self._clients.arun(self._start(asked, known, searched))
+
+    def _start(
+        self,
+        ops: Sequence[Op],
+        known: dict[str, Sequence[float]],
+        searched: dict[str, Sequence[float]],
+    ) -> Callable[[Context], Flow[list[Result]]]:
+        return lambda context: self._memory.done(context, ops, self._text_of, known, searched)
+
+    def _to_embed(self, ops: Sequence[Op]) -> tuple[list[str], list[str]]:
+        """Return the distinct texts of items and of queries, in order, where there is a model."""
+        if self.embeddings is None:
+            return [], []
+        puts = {(op.namespace, op.key): op for op in ops if isinstance(op, PutOp)}
+        texts = [text for op in puts.values() if (text := self._text_of(op))]
+        queries = [op.query for op in ops if isinstance(op, SearchOp) and op.query]
+        return list(dict.fromkeys(texts)), list(dict.fromkeys(queries))
+
+    def _text_of(self, op: PutOp) -> str:
+        """Return the text of an item that is embedded; empty for one that is not to be found."""
+        if op.value is None or op.index is False or self.embeddings is None:
+            return ""
+        fields = self._fields if op.index is None else [tokenize_path(path) for path in op.index]
+        found = (get_text_at_path(op.value, field) for field in fields)
+        return "\n".join(text for texts in found for text in texts)

@@ -1,0 +1,77 @@
+"""LangChain's own parts with ours inside."""
+
+import pytest
+
+pytest.importorskip("langchain_classic")
+
+from langchain_classic.embeddings import CacheBackedEmbeddings
+from langchain_classic.retrievers import MultiVectorRetriever, ParentDocumentRetriever
+from langchain_core.documents import Document
+from langchain_text_splitters import CharacterTextSplitter
+
+from oss_vector_retriever.langchain import (
+    OSSVectorByteStore,
+    OSSVectorDocStore,
+    OSSVectorEmbeddingStore,
+    OSSVectorStore,
+)
+
+
+@pytest.fixture(params=["own index", "beside"])
+def parents(request, client):
+    if request.param == "beside":
+        return OSSVectorDocStore(client, prefix="parent:")
+    return OSSVectorDocStore(client, index="parents")
+
+
+@pytest.fixture
+def children(client, model):
+    return OSSVectorStore(model, client=client, skip_rows=True)
+
+
+def test_parents_come_back_for_children_in_two_calls(parents, children, service, call):
+    retriever = ParentDocumentRetriever(
+        vectorstore=children,
+        docstore=parents,
+        child_splitter=CharacterTextSplitter(separator="\n", chunk_size=3, chunk_overlap=0),
+        search_kwargs={"k": 3},
+    )
+    documents = [
+        Document(page_content="aaa\nbbb\nccc", metadata={"n": 1}),
+        Document(page_content="ddd"),
+    ]
+    call(retriever, "add_documents", documents)
+    service.seen.clear()
+    found = call(retriever, "invoke", "bbb")
+    assert found[0].page_content == "aaa\nbbb\nccc"
+    assert found[0].metadata == {"n": 1}
+    assert service.names() == ["queryVectors", "getVectors"]
+
+
+def test_multi_vector_retrieval_takes_the_byte_store(client, children, call):
+    retriever = MultiVectorRetriever(
+        vectorstore=children, byte_store=OSSVectorByteStore(client, index="parents"), id_key="of"
+    )
+    retriever.docstore.mset([("p", Document(page_content="whole"))])
+    children.add_texts(["a"], [{"of": "p"}])
+    assert [d.page_content for d in call(retriever, "invoke", "a")] == ["whole"]
+
+
+@pytest.mark.parametrize("kind", ["embeddings", "bytes"])
+def test_the_cache_of_embeddings_spares_the_model(client, model, call, kind):
+    texts = ["a" * 2000, "b", "\n", "b"]
+    if kind == "embeddings":
+        store = OSSVectorEmbeddingStore(client, index="cache", hash_keys=True)
+        cached = CacheBackedEmbeddings(model, store, query_embedding_store=store)
+    else:
+        store = OSSVectorByteStore(client, index="cache")
+        cached = CacheBackedEmbeddings.from_bytes_store(
+            model, store, namespace="letters", key_encoder="sha256", query_embedding_cache=True
+        )
+    first = call(cached, "embed_documents", texts)
+    model.calls.clear()
+    assert call(cached, "embed_documents", texts) == first
+    assert call(cached, "embed_query", "b") == model.of("b")
+    model.calls.clear()
+    assert call(cached, "embed_query", "b") == model.of("b")
+    assert model.calls == []

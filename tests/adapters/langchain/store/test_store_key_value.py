@@ -1,0 +1,123 @@
+"""Key-value stores: aligned, in one call, beside other records, and met by no search."""
+
+from types import GeneratorType
+
+import pytest
+from langchain_core.documents import Document
+
+from oss_vector_retriever import DecodeError, InvalidRequestError
+from oss_vector_retriever.langchain import (
+    OSSVectorByteStore,
+    OSSVectorDocStore,
+    OSSVectorEmbeddingStore,
+    OSSVectorStore,
+)
+
+
+def test_18_parents_are_one_call(client, service, call):
+    store = OSSVectorDocStore(client)
+    keys = [f"parent-{number}" for number in range(18)]
+    call(store, "mset", [(key, Document(page_content=key)) for key in keys])
+    service.seen.clear()
+    assert [d.page_content for d in call(store, "mget", keys)] == keys
+    assert service.names() == ["getVectors"]
+
+
+def test_answers_are_aligned_and_share_nothing(client, call):
+    store = OSSVectorDocStore(client)
+    call(store, "mset", [("x", Document(page_content="a", metadata={"n": [1]}))])
+    first, none, second = call(store, "mget", ["x", "gone", "x"])
+    first.metadata["n"].append(2)
+    assert none is None
+    assert second == Document(page_content="a", metadata={"n": [1]})
+
+
+def test_a_documents_own_id_is_kept_apart_from_its_key(client, call):
+    store = OSSVectorDocStore(client, prefix="p:")
+    values = [Document(id="own", page_content="a"), Document(page_content="b")]
+    call(store, "mset", list(zip("xy", values, strict=True)))
+    assert call(store, "mget", ["x", "y"]) == values
+
+
+def test_of_a_key_set_twice_the_last_value_counts(client, call):
+    store = OSSVectorByteStore(client)
+    call(store, "mset", [("x", b"1"), ("x", b"2")])
+    assert call(store, "mget", ["x"]) == [b"2"]
+
+
+def test_nothing_asked_is_no_call(client, service, call):
+    store = OSSVectorDocStore(client)
+    call(store, "mset", [])
+    assert call(store, "mget", []) == []
+    call(store, "mdelete", [])
+    assert service.seen == []
+
+
+def test_keys_are_yielded_one_by_one_over_every_page(client):
+    store = OSSVectorByteStore(client, prefix="b:")
+    OSSVectorByteStore(client, prefix="c:").mset([("other", b"")])
+    store.mset([(f"k{number:04}", b"x") for number in range(2100)])
+    keys = store.yield_keys()
+    assert isinstance(keys, GeneratorType)
+    assert sorted(keys) == [f"k{number:04}" for number in range(2100)]
+    assert sorted(store.yield_keys(prefix="k000")) == [f"k000{digit}" for digit in range(10)]
+
+
+def test_parents_beside_their_children_are_met_by_no_search(client, model, call):
+    children = OSSVectorStore(model, client=client, skip_rows=True, filterable=["color"])
+    parents = OSSVectorDocStore(client, prefix="parent:")
+    call(children, "add_texts", ["ab", "b"], [{"color": "r"}, {"color": "g"}])
+    call(parents, "mset", [(f"{n}", Document(page_content="aaaa")) for n in range(50)])
+    for options in ({}, {"filter": {"color": {"$in": ["r", "g"]}}}):
+        found = call(children, "similarity_search", "a", 2, **options)
+        assert {document.page_content for document in found} == {"ab", "b"}
+        diverse = call(children, "max_marginal_relevance_search", "a", 2, **options)
+        assert len(diverse) == 2
+    careless = OSSVectorStore(model, client=client)
+    assert all(d.page_content != "aaaa" for d in call(careless, "similarity_search", "a", 50))
+
+
+def test_parents_written_first_make_room_for_children_of_a_dimension(client, model, call):
+    call(OSSVectorDocStore(client, dimension=5), "mset", [("x", Document(page_content="a"))])
+    assert call(OSSVectorStore(model, client=client), "add_texts", ["a"], ids=["y"]) == ["y"]
+
+
+def test_a_record_of_others_is_a_document_whose_id_is_the_key(client, call):
+    client.put_vector_index(dimension=2)
+    client.put_vectors([{"key": "p:x", "data": [1, 2], "metadata": {"text": "hers"}}])
+    store = OSSVectorDocStore(client, prefix="p:")
+    assert call(store, "mget", ["x"]) == [Document(id="x", page_content="hers")]
+
+
+def test_what_holds_no_bytes_is_refused_or_skipped(client, call):
+    client.put_vector_index(dimension=2)
+    client.put_vectors([{"key": "x", "data": [1, 2], "metadata": {"text": "hers"}}])
+    with pytest.raises(DecodeError, match="no row of a store of bytes"):
+        call(OSSVectorByteStore(client), "mget", ["x"])
+    assert call(OSSVectorByteStore(client, on_decode_error="skip"), "mget", ["x"]) == [None]
+
+
+@pytest.mark.parametrize(
+    ("kind", "pairs"),
+    [
+        (OSSVectorDocStore, [("x", b"bytes")]),
+        (OSSVectorDocStore, [("x", Document(page_content="", metadata={"_row": 1}))]),
+        (OSSVectorDocStore, [(1, Document(page_content=""))]),
+        (OSSVectorByteStore, [("x", "text")]),
+        (OSSVectorByteStore, [("x", b"0" * 40_000)]),
+        (OSSVectorByteStore, [("", b"")]),
+        (OSSVectorEmbeddingStore, [("x", "text")]),
+        (OSSVectorEmbeddingStore, [("x", [1.0]), ("y", [1.0, 2.0])]),
+        (OSSVectorEmbeddingStore, [("x", [float("nan")])]),
+    ],
+)
+def test_what_cannot_be_kept_is_refused_and_nothing_is_written(client, service, call, kind, pairs):
+    with pytest.raises(InvalidRequestError):
+        call(kind(client), "mset", pairs)
+    assert "putVectors" not in service.names()
+
+
+def test_embeddings_come_back_as_float32(client, call):
+    store = OSSVectorEmbeddingStore(client)
+    call(store, "mset", [("x", [0.1, 0.0]), ("zero", [0.0, 0.0])])
+    assert call(store, "mget", ["x", "zero"]) == [[pytest.approx(0.1), 0.0], [0.0, 0.0]]

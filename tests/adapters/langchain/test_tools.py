@@ -1,0 +1,209 @@
+"""What an agent sees: ids, text within a budget, what is missing, and nothing of other tenants."""
+
+import pytest
+from blockbuster import blockbuster_ctx
+from langchain_core.embeddings import Embeddings
+from langchain_core.messages import ToolCall
+from pydantic import ValidationError
+
+from oss_vector_retriever.langchain import (
+    OSSVectorFetchTool,
+    OSSVectorSearchTool,
+    OSSVectorToolkit,
+)
+
+
+class ByName(Embeddings):
+    """Embed a query by what it names; documents never."""
+
+    def embed_documents(self, _):
+        raise AssertionError("no document is embedded again")
+
+    def embed_query(self, text):
+        return {"north": [1.0, 0, 0, 0], "east": [0, 1.0, 0, 0]}[text]
+
+
+@pytest.fixture
+def counted(service, monkeypatch):
+    """Give the list of the operations that reach the service."""
+    handle, seen = service.handle, []
+
+    def noted(request):
+        seen.append(request.query)
+        return handle(request)
+
+    monkeypatch.setattr(service, "handle", noted)
+    return seen
+
+
+@pytest.fixture
+def stocked(client):
+    """Give a client of an index with documents of two tenants."""
+    places = {
+        "a/north": [1.0, 0, 0, 0],
+        "a/east": [0, 1.0, 0, 0],
+        "b/north": [1.0, 0.01, 0, 0],
+        "a/northish": [0.9, 0.3, 0, 0],
+    }
+    client.put_vectors(
+        {"key": key, "data": data, "metadata": {"text": f"text of {key}", "team": key[0]}}
+        for key, data in places.items()
+    )
+    return client
+
+
+def called(tool, **arguments):
+    return tool.invoke(ToolCall(name=tool.name, args=arguments, id="1", type="tool_call"))
+
+
+async def acalled(tool, **arguments):
+    return await tool.ainvoke(ToolCall(name=tool.name, args=arguments, id="1", type="tool_call"))
+
+
+async def test_ids_are_visible_and_missing_ones_named(stocked, counted):
+    tool = OSSVectorFetchTool(client=stocked)
+    message = called(tool, ids=["a/east", "gone", "a/north", "a/east"])
+    assert message.content == (
+        "[id: a/east]\ntext of a/east\n\n[id: a/north]\ntext of a/north\n\n"
+        "No document has the id gone."
+    )
+    assert [document.id for document in message.artifact] == ["a/east", "a/north"]
+    assert counted == ["getVectors"]
+    again = await acalled(tool, ids=["a/east", "gone", "a/north", "a/east"])
+    assert (again.content, again.artifact) == (message.content, message.artifact)
+
+
+def test_near_misses_come_from_the_allowed_keys_without_a_call(stocked, counted):
+    tool = OSSVectorFetchTool(client=stocked, allowed_keys=["a/east", "a/north", "a/gone-north"])
+    content = called(tool, ids=["a/gone-north"]).content
+    assert content.startswith("No document has the id a/gone-north. Did you mean")
+    assert "a/north" in content
+    assert counted == ["getVectors"]
+
+
+def test_near_misses_come_from_a_bounded_scan_only_where_asked(stocked, counted):
+    silent = OSSVectorFetchTool(client=stocked)
+    assert "Did you mean" not in called(silent, ids=["A_North"]).content
+    assert counted == ["getVectors"]
+    asking = OSSVectorFetchTool(client=stocked, scan=100)
+    assert "Did you mean a/north" in called(asking, ids=["A_North"]).content
+    assert counted[1:] == ["getVectors", "listVectors"]
+
+
+def test_a_scan_reads_no_more_keys_than_allowed(client, put, counted):
+    put([f"key-{number:04}" for number in range(2500)])
+    counted.clear()
+    called(OSSVectorFetchTool(client=client, scan=1500), ids=["nothing"])
+    assert counted == ["getVectors", "listVectors", "listVectors"]
+
+
+def test_a_scan_does_not_show_other_tenants(stocked):
+    tool = OSSVectorFetchTool(client=stocked, scan=100, key_prefix="b/")
+    content = called(tool, ids=["b/nort"]).content
+    assert "Did you mean b/north?" in content
+    assert "a/north" not in content
+
+
+@pytest.mark.parametrize("limits", [{"key_prefix": "b/"}, {"allowed_keys": ["b/north"]}])
+async def test_other_tenants_ids_are_refused_before_any_call(stocked, counted, limits):
+    tool = OSSVectorFetchTool(client=stocked, **limits)
+    message = called(tool, ids=["a/north", "a/not-there"])
+    assert message.content == "Not available to you: a/north, a/not-there"
+    assert message.artifact == []
+    assert (await acalled(tool, ids=["a/north"])).artifact == []
+    assert counted == []
+    assert "text of b/north" in called(tool, ids=["b/north", "a/north"]).content
+
+
+def test_long_documents_are_cut_and_can_be_read_on(client, put):
+    put({"long": {"text": "".join(f"{number:05}" for number in range(2000))}})
+    tool = OSSVectorFetchTool(client=client, max_characters_per_document=4000)
+    first = called(tool, ids=["long"])
+    assert "[cut: characters 0 to 4000 of 10000" in first.content
+    assert 'fetch ids=["long"], start=4000' in first.content
+    assert len(first.artifact[0].page_content) == 10_000
+    rest = called(tool, ids=["long"], start=8000).content
+    assert rest == "[id: long]\n" + first.artifact[0].page_content[8000:]
+
+
+def test_an_answer_stays_within_its_budget_and_names_what_had_no_room(client, put):
+    put({f"k{number}": {"text": f"{number}" * 3000} for number in range(9)})
+    tool = OSSVectorFetchTool(client=client, max_characters=7000)
+    message = called(tool, ids=[f"k{number}" for number in range(9)])
+    assert len(message.content) < 7600
+    assert message.content.endswith("fetch next: k3, k4, k5, k6, k7, k8")
+    assert len(message.artifact) == 9
+
+
+def test_an_id_that_cannot_be_a_key_is_missing_and_no_error(stocked):
+    assert "No document has the id" in called(OSSVectorFetchTool(client=stocked), ids=[""]).content
+
+
+def test_a_single_id_is_a_list_of_one_and_too_many_are_refused(stocked):
+    tool = OSSVectorFetchTool(client=stocked)
+    assert "text of a/east" in called(tool, ids="a/east").content
+    with pytest.raises(ValidationError, match="at most 100"):
+        called(tool, ids=["x"] * 101)
+    with pytest.raises(ValidationError):
+        called(tool, ids=[])
+
+
+async def test_a_search_shows_ids_and_distances(stocked, counted):
+    tool = OSSVectorSearchTool(client=stocked, query_embedding=ByName())
+    message = called(tool, query="north", k=2)
+    assert message.content.startswith("[id: a/north] distance=0.000\ntext of a/north")
+    assert [document.id for document in message.artifact] == ["a/north", "b/north"]
+    assert counted == ["queryVectors"]
+    assert (await acalled(tool, query="north", k=2)).content == message.content
+
+
+def test_a_search_stays_with_its_tenant(stocked):
+    def found(**limits):
+        tool = OSSVectorSearchTool(client=stocked, query_embedding=ByName(), **limits)
+        return [document.id for document in called(tool, query="north", k=3).artifact]
+
+    assert found(key_prefix="b/") == ["b/north"]
+    assert found(key_prefix="a/") == ["a/north", "a/northish", "a/east"]
+    assert found(allowed_keys=["a/east", "a/northish", "gone"]) == ["a/northish", "a/east"]
+    assert found(filter={"team": {"$eq": "b"}}) == ["b/north"]
+    both = {"allowed_keys": ["a/east", "b/north"], "filter": {"team": {"$eq": "a"}}}
+    assert found(**both) == ["a/east"]
+
+
+def test_a_search_among_allowed_keys_touches_no_others(stocked, service, counted):
+    tool = OSSVectorSearchTool(
+        client=stocked, query_embedding=ByName(), allowed_keys=["a/east", "b/north"]
+    )
+    assert len(called(tool, query="east").artifact) == 2
+    assert counted == ["getVectors", "getVectors"]
+    assert {key for keys in service.gets for key in keys} == {"a/east", "b/north"}
+
+
+def test_an_empty_answer_is_still_an_answer(stocked):
+    tool = OSSVectorSearchTool(client=stocked, query_embedding=ByName(), allowed_keys=[])
+    message = called(tool, query="east")
+    assert (message.content, message.artifact) == ("Nothing was found.", [])
+
+
+def test_a_toolkit_gives_both_with_the_same_limits(stocked):
+    toolkit = OSSVectorToolkit(client=stocked, query_embedding=ByName(), key_prefix="b/", k=1)
+    search, fetch = toolkit.get_tools()
+    assert [search.name, fetch.name] == ["search_documents", "fetch_documents"]
+    assert [document.id for document in called(search, query="north").artifact] == ["b/north"]
+    assert "Not available" in called(fetch, ids=["a/north"]).content
+    assert [tool.name for tool in OSSVectorToolkit(client=stocked).get_tools()] == [fetch.name]
+
+
+@pytest.mark.parametrize("kind", ["client", "http_client"])
+async def test_tools_never_block_the_loop(stocked, kind, request):  # noqa: ARG001 - what they find
+    client = request.getfixturevalue(kind)
+    search, fetch = OSSVectorToolkit(client=client, query_embedding=ByName(), scan=9).get_tools()
+    with blockbuster_ctx():
+        assert "text of" in (await acalled(search, query="east")).content
+        assert "No document" in (await acalled(fetch, ids=["gone"])).content
+
+
+def test_the_schema_tells_a_model_what_to_pass(stocked):
+    schema = OSSVectorFetchTool(client=stocked).tool_call_schema.model_json_schema()
+    assert schema["properties"]["ids"]["items"] == {"type": "string"}
+    assert set(schema["required"]) == {"ids"}

@@ -1,0 +1,33 @@
+"""langchain-tests' suites for document indexes, in full, on the embedded service."""
+
+import pytest
+
+pytest.importorskip("langchain_tests")
+
+from langchain_core.embeddings import DeterministicFakeEmbedding
+from langchain_tests.integration_tests.indexer import (
+    AsyncDocumentIndexTestSuite,
+    DocumentIndexerTestSuite,
+)
+
+from oss_vector_retriever import OSSVectorClient
+from oss_vector_retriever.langchain import OSSVectorDocumentIndex, OSSVectorStore
+
+
+@pytest.fixture
+def made():
+    with OSSVectorClient.local() as client:
+        store = OSSVectorStore(DeterministicFakeEmbedding(size=6), client=client)
+        yield OSSVectorDocumentIndex(store=store)
+
+
+class TestDocumentIndex(DocumentIndexerTestSuite):
+    @pytest.fixture
+    def index(self, made):
+        return made
+
+
+class TestDocumentIndexAsync(AsyncDocumentIndexTestSuite):
+    @pytest.fixture
+    async def index(self, made):
+        return made
