@@ -2,26 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import inspect
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from llama_index.core.base.base_retriever import BaseRetriever
-from llama_index.core.instrumentation import get_dispatcher
-from llama_index.core.schema import NodeWithScore, QueryBundle
+from llama_index.core.base.embeddings.base import BaseEmbedding
+from llama_index.core.schema import BaseNode, NodeWithScore, QueryBundle
 
 from oss_vector_retriever.client.both import BothClients, Client
 from oss_vector_retriever.client.context import Context
+from oss_vector_retriever.client.errors import ConfigurationError, InvalidRequestError
 from oss_vector_retriever.client.steps import Flow
-from oss_vector_retriever.llama_index.events import MissingKeysEvent
-from oss_vector_retriever.llama_index.nodes import node_from
+from oss_vector_retriever.llama_index import scores
+from oss_vector_retriever.llama_index.node_classes import node_classes as classes_of
+from oss_vector_retriever.llama_index.pickling import WithoutClient
+from oss_vector_retriever.llama_index.provenance import NodeWithProvenance
+from oss_vector_retriever.llama_index.query import KeyQueryBundle
+from oss_vector_retriever.llama_index.source import NodeSource, called
 from oss_vector_retriever.records import DecodePolicy, Record, parse_keys
 from oss_vector_retriever.records.lookup import Found, Lookup, MissingPolicy
 
-_dispatcher = get_dispatcher(__name__)
+Resolver = Callable[[QueryBundle], Iterable[str] | Awaitable[Iterable[str]]]
+_Pair = tuple[Record, BaseNode]
 
 
-class OSSVectorRetriever(BaseRetriever):
-    """Retrieve nodes by key; the query is a JSON array of keys, or one key a line.
+class OSSVectorRetriever(WithoutClient, BaseRetriever):
+    """Retrieve nodes by key.
+
+    The keys are those that a `KeyQueryBundle` carries; else those that `resolver` finds for the
+    query; else `keys`; else the query itself is a JSON array of keys, or one key a line.
 
     Nodes come in the order of the keys; the framework itself drops a repeated node from what
     `retrieve` returns. `node_id` is the key. Keys that do not exist are left out and reported as a
@@ -33,13 +45,20 @@ class OSSVectorRetriever(BaseRetriever):
         client: Client | None = None,
         *,
         index: str | None = None,
+        keys: Iterable[str] | None = None,
+        resolver: Resolver | None = None,
         k: int | None = None,
         text_key: str | None = None,
         return_data: bool = True,
         score: float | None = 1.0,
+        score_mode: scores.ScoreMode = "constant",
+        embed_model: BaseEmbedding | None = None,
+        provenance: bool = False,
         on_missing: MissingPolicy = "omit",
         on_decode_error: DecodePolicy = "raise",
         key_parser: Callable[[str], list[str]] = parse_keys,
+        node_classes: Sequence[type[BaseNode]] = (),
+        text_nodes: bool = False,
         **options: Any,
     ) -> None:
         """Take the settings.
@@ -48,45 +67,124 @@ class OSSVectorRetriever(BaseRetriever):
             client: an `OSSVectorClient` or `AsyncOSSVectorClient`; by default one that is
                 configured by the environment.
             index: another index than the client's own.
+            keys: the keys to fetch, whatever the query says.
+            resolver: finds the keys for a query; a plain function, called in a thread by
+                `aretrieve`, or a coroutine function, for `aretrieve` alone.
             k: return at most so many nodes.
             text_key: a further metadata field to look for text in.
             return_data: set `node.embedding` from the stored float32 data.
-            score: of every node; a `SimilarityPostprocessor` drops nodes whose score is None.
+            score: of every node, under "constant"; a `SimilarityPostprocessor` drops nodes whose
+                score is None.
+            score_mode: "constant"; "rank" (1, 1/2, 1/3, ...); "none"; or "similarity", the cosine
+                of the stored vector and the query's embedding. The order is that of the keys.
+            embed_model: embeds the query for "similarity" where the bundle has no embedding.
+            provenance: return `NodeWithProvenance`, which says where each node came from.
             on_missing: "omit" or "raise".
             on_decode_error: "raise", "skip" or "raw", for records that cannot be read.
             key_parser: turns the query into keys, in place of the two forms above.
+            node_classes: your own node classes, so that their nodes come back as what they were.
+            text_nodes: make a TextNode or ImageNode of a Document or Node; `RecursiveRetriever`
+                takes no others.
             options: those of `BaseRetriever`: `callback_manager`, `object_map`, `objects`,
                 `verbose`.
+
+        Raises:
+            ConfigurationError: both `keys` and `resolver` are given.
         """
         super().__init__(**options)
+        if keys is not None and resolver is not None:
+            raise ConfigurationError("give either keys or resolver, not both")
+        if isinstance(keys, str):
+            raise InvalidRequestError("keys takes several keys; put a single one into a list")
+        scores.check_score_mode(score_mode)
         self._clients = BothClients(client)
-        self._score = score
+        self._keys = None if keys is None else list(keys)
+        self._resolver = resolver
         self._key_parser = key_parser
-        self._lookup = Lookup(
+        self._score, self._score_mode = score, score_mode
+        self._embed_model = embed_model
+        self._provenance = provenance
+        self._return_data = return_data
+        lookup = Lookup(
             index=index,
             text_key=text_key,
-            return_data=return_data,
+            return_data=return_data or score_mode == "similarity",
             on_missing=on_missing,
             on_decode_error=on_decode_error,
             most=k,
         )
+        self._lookup = lookup
+        self._node_classes = tuple(node_classes)
+        self._text_nodes = text_nodes
+        classes_of(self._node_classes)
 
     def _retrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
-        return self._told(self._clients.run(self._flow_of(query_bundle)))
+        embed = scores.blocking(self._embed_model)
+        return self._clients.run(partial(self._flow, bundle=query_bundle, embed=embed))
 
     async def _aretrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
-        return self._told(await self._clients.arun(self._flow_of(query_bundle)))
+        embed = scores.awaited(self._embed_model)
+        return await self._clients.arun(partial(self._flow, bundle=query_bundle, embed=embed))
 
-    def _flow_of(
-        self, query_bundle: QueryBundle
-    ) -> Callable[[Context], Flow[Found[NodeWithScore]]]:
-        return self._lookup.of(self._key_parser(query_bundle.query_str), self._node)
+    def _flow(
+        self, context: Context, bundle: QueryBundle, embed: scores.Embed | None
+    ) -> Flow[list[NodeWithScore]]:
+        keys = yield from self._keys_of(bundle)
+        source = self._source()
+        found: Found[_Pair] = yield from source.found(context, keys, partial(self._pair, source))
+        source.tell(found.missing)
+        scored = yield from self._scores(bundle, embed, [record for record, _ in found.made])
+        pairs = enumerate(zip(found.made, scored, strict=True))
+        return [self._scored(place, *pair, score) for place, (pair, score) in pairs]
 
-    def _node(self, record: Record) -> NodeWithScore:
-        return NodeWithScore(node=node_from(record), score=self._score)
+    def _source(self) -> NodeSource:
+        classes = classes_of(self._node_classes)
+        return NodeSource(self._clients, self._lookup, classes, self._text_nodes)
 
-    def _told(self, found: Found[NodeWithScore]) -> list[NodeWithScore]:
-        if found.missing:
-            index = self._lookup.index or self._clients.config.index
-            _dispatcher.event(MissingKeysEvent(index=index, missing=list(found.missing)))
-        return found.made
+    def _keys_of(self, bundle: QueryBundle) -> Flow[list[str]]:
+        if isinstance(bundle, KeyQueryBundle) and bundle.keys is not None:
+            return bundle.keys
+        if self._resolver is not None:
+            return (yield from _resolved(self._resolver, bundle))
+        return self._key_parser(bundle.query_str) if self._keys is None else self._keys
+
+    def _pair(self, source: NodeSource, record: Record) -> _Pair:
+        bare = record if self._return_data else replace(record, embedding=None)
+        return record, source.node(bare)
+
+    def _scores(
+        self, bundle: QueryBundle, embed: scores.Embed | None, records: list[Record]
+    ) -> Flow[Sequence[float | None]]:
+        if self._score_mode == "similarity" and records:
+            query = yield from scores.query_embedding(bundle, embed)
+            return scores.similar(query, [record.embedding for record in records])
+        if self._score_mode == "rank":
+            return scores.ranked(len(records))
+        return [self._score if self._score_mode == "constant" else None] * len(records)
+
+    def _scored(
+        self, place: int, record: Record, node: BaseNode, score: float | None
+    ) -> NodeWithScore:
+        if not self._provenance:
+            return NodeWithScore(node=node, score=score)
+        config = self._clients.config
+        return NodeWithProvenance(
+            node=node,
+            score=score,
+            bucket=config.bucket,
+            index=self._lookup.index or config.index,
+            key=record.key,
+            format=record.source,
+            position=place,
+        )
+
+
+def _resolved(resolver: Resolver, bundle: QueryBundle) -> Flow[list[str]]:
+    found = yield from called(resolver, bundle)
+    if inspect.isawaitable(found):
+        if inspect.iscoroutine(found):
+            found.close()
+        raise ConfigurationError("the resolver is a coroutine function; call aretrieve")
+    if isinstance(found, str):
+        raise InvalidRequestError("a resolver returns several keys; put a single one into a list")
+    return list(found)

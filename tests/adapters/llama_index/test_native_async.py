@@ -48,15 +48,15 @@ async def test_a_blocking_call_on_the_loop_would_be_noticed(http_retriever):
 
 async def test_it_makes_its_calls_at_once(either, service, monkeypatch):
     handle = service.handle
-    together = threading.Barrier(4)
+    together = threading.Barrier(2)
 
     def in_company(request):
         together.wait(timeout=10)
         return handle(request)
 
     monkeypatch.setattr(service, "handle", in_company)
-    four_calls = "\n".join([QUERY, *(f"none-{number}" for number in range(397))])
-    assert await ask(either, four_calls) == ANSWER
+    two_calls = "\n".join([QUERY, *(f"none-{number}" for number in range(150))])
+    assert await ask(either, two_calls) == ANSWER
 
 
 async def test_retrievals_at_once_share_a_call(either, service, monkeypatch):

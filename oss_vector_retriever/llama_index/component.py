@@ -1,0 +1,79 @@
+"""What the serialisable components share: a client, an index, and how records are read."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from llama_index.core.schema import BaseComponent, BaseNode
+from pydantic import ConfigDict, Field, PrivateAttr
+
+from oss_vector_retriever.client.both import BothClients, Client
+from oss_vector_retriever.llama_index.node_classes import node_classes
+from oss_vector_retriever.llama_index.source import NodeSource
+from oss_vector_retriever.records import DecodePolicy
+from oss_vector_retriever.records.lookup import Lookup, MissingPolicy
+
+
+class Fetching(BaseComponent):
+    """Be a component that fetches by key.
+
+    Clients hold credentials and connections: they stay out of `to_dict`, repr and pickles. What is
+    made of those takes a client of its own, configured by the environment.
+
+    Attributes:
+        client: an `OSSVectorClient` or `AsyncOSSVectorClient`; by default one that is configured by
+            the environment.
+        index: another index than the client's own.
+        text_key: a further metadata field to look for text in.
+        on_decode_error: "raise", "skip" or "raw", for records that cannot be read.
+        node_classes: your own node classes, so that their nodes come back as what they were.
+    """
+
+    # a secret given under a wrong name must not come back in the error that says so
+    model_config = ConfigDict(
+        arbitrary_types_allowed=True, extra="forbid", hide_input_in_errors=True
+    )
+
+    client: Client | None = Field(default=None, exclude=True, repr=False)
+    index: str | None = None
+    text_key: str | None = None
+    on_decode_error: DecodePolicy = "raise"
+    node_classes: tuple[type[BaseNode], ...] = Field(default=(), exclude=True, repr=False)
+
+    _clients: BothClients = PrivateAttr()
+
+    def model_post_init(self, context: Any, /) -> None:
+        """Prepare the client for both kinds of call."""
+        super().model_post_init(context)
+        node_classes(self.node_classes)
+        self._clients = BothClients(self.client)
+
+    def _both(self) -> BothClients:
+        if self._clients.given is not self.client:  # assigned, or changed in a copy
+            self._clients = BothClients(self.client)
+        return self._clients
+
+    def _source(
+        self, *, return_data: bool = False, on_missing: MissingPolicy = "omit"
+    ) -> NodeSource:
+        lookup = Lookup(
+            index=self.index,
+            text_key=self.text_key,
+            return_data=return_data,
+            on_missing=on_missing,
+            on_decode_error=self.on_decode_error,
+        )
+        return NodeSource(self._both(), lookup, node_classes(self.node_classes))
+
+    def __getstate__(self) -> dict[str, Any]:
+        # core's own takes what it cannot pickle out of the live object
+        kept = {name: value for name, value in self.__dict__.items() if name not in _NOT_PICKLED}
+        return {
+            "__dict__": kept,
+            "__pydantic_extra__": None,
+            "__pydantic_fields_set__": self.__pydantic_fields_set__ - _NOT_PICKLED,
+            "__pydantic_private__": None,
+        }
+
+
+_NOT_PICKLED = {"client", "callback_manager"}

@@ -1,0 +1,227 @@
+"""`OSSVectorDocumentStore`: LlamaIndex's document store straight off a vector index."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+
+from llama_index.core.schema import BaseNode
+from llama_index.core.storage.docstore.types import BaseDocumentStore, RefDocInfo
+
+from oss_vector_retriever.client.both import BothClients, Client
+from oss_vector_retriever.llama_index.docstore_flows import DocumentFlows
+from oss_vector_retriever.llama_index.node_classes import node_classes as classes_of
+from oss_vector_retriever.llama_index.pickling import WithoutClient
+from oss_vector_retriever.llama_index.store_records import NodeStore
+from oss_vector_retriever.records import DecodePolicy
+from oss_vector_retriever.records.nodes import SOURCE_ID_FIELD
+from oss_vector_retriever.records.settings import DistanceMetric, StoreSettings
+from oss_vector_retriever.records.storing import RecordStore
+
+_NO_HASHES = (
+    "a vector index keeps no hashes beside its records: a node's hash is computed from the stored "
+    "node. For a pipeline's bookkeeping use a SimpleDocumentStore"
+)
+
+
+class OSSVectorDocumentStore(WithoutClient, BaseDocumentStore):
+    """Get nodes by id from a vector index, any number of them with one batched fetch.
+
+    Order is the request's, duplicates are kept, and what is missing raises or is left out, as
+    `raise_error` says. Index not there: nothing is.
+
+    An index holds vectors, so writing takes nodes with embeddings; a node without one keeps the
+    vector that is stored under its id, or is refused. Whatever has to list the whole index (`docs`,
+    all hashes, all source documents) is refused unless `scan=True`.
+    """
+
+    def __init__(
+        self,
+        client: Client | None = None,
+        *,
+        index: str | None = None,
+        text_key: str | None = None,
+        return_data: bool = False,
+        on_decode_error: DecodePolicy = "raise",
+        node_classes: Sequence[type[BaseNode]] = (),
+        text_nodes: bool = False,
+        filterable: Sequence[str] = (),
+        create_index: bool = True,
+        distance_metric: DistanceMetric | None = "cosine",
+        scan: bool = False,
+    ) -> None:
+        """Take the settings.
+
+        Args:
+            client: an `OSSVectorClient` or `AsyncOSSVectorClient`; by default one that is
+                configured by the environment.
+            index: another index than the client's own.
+            text_key: a further metadata field to look for text in.
+            return_data: set `node.embedding` from the stored float32 data.
+            on_decode_error: "raise", "skip" or "raw", for records that cannot be read.
+            node_classes: your own node classes, so that their nodes come back as what they were.
+            text_nodes: make a TextNode or ImageNode of a Document or Node.
+            filterable: metadata fields to copy where the service's filters see them; the same as of
+                the OSSVectorStore of the index, if any.
+            create_index: make the index on the first write if it is not there.
+            distance_metric: of an index that is made: `cosine` or `euclidean`; one that is there
+                must have it, unless this is None.
+            scan: allow what lists the whole index, page by page.
+        """
+        self._clients = BothClients(client)
+        self._settings = StoreSettings(
+            index=index,
+            distance_metric=distance_metric,
+            create_index=create_index,
+            filterable=(*filterable, SOURCE_ID_FIELD),
+            text_key=text_key,
+            on_decode_error=on_decode_error,
+        )
+        self._return_data = return_data
+        self._node_classes = tuple(node_classes)
+        self._text_nodes = text_nodes
+        self._scan = scan
+        classes_of(self._node_classes)
+
+    @property
+    def docs(self) -> dict[str, BaseNode]:
+        """Return every node by id, having listed the whole index; refused unless `scan=True`."""
+        return {node.node_id: node for node in self._clients.run(self._flows().all)}
+
+    def add_documents(
+        self,
+        docs: Sequence[BaseNode],
+        allow_update: bool = True,
+        batch_size: int = 1,  # noqa: ARG002 - core's; writes are batched by 500
+        store_text: bool = True,
+    ) -> None:
+        """Write nodes with their embeddings; those without keep what is stored under their id.
+
+        Raises:
+            InvalidRequestError: no vector is known for a node; nothing was written.
+            ValueError: a node exists, and `allow_update` is False; nothing was written.
+        """
+        self._clients.run(partial(self._flows().add, docs, allow_update, store_text))
+
+    async def async_add_documents(
+        self,
+        docs: Sequence[BaseNode],
+        allow_update: bool = True,
+        batch_size: int = 1,  # noqa: ARG002 - core's; writes are batched by 500
+        store_text: bool = True,
+    ) -> None:
+        """Do what `add_documents` does."""
+        await self._clients.arun(partial(self._flows().add, docs, allow_update, store_text))
+
+    def get_document(self, doc_id: str, raise_error: bool = True) -> BaseNode | None:
+        """Return a node by id; None where there is none and `raise_error` is False."""
+        return next(iter(self.get_nodes([doc_id], raise_error)), None)
+
+    async def aget_document(self, doc_id: str, raise_error: bool = True) -> BaseNode | None:
+        """Do what `get_document` does."""
+        return next(iter(await self.aget_nodes([doc_id], raise_error)), None)
+
+    def get_nodes(self, node_ids: list[str], raise_error: bool = True) -> list[BaseNode]:
+        """Return nodes in the order asked, duplicates kept, with one batched fetch.
+
+        Raises:
+            ValueError: a node does not exist, unless `raise_error` is False: then it is left out.
+        """
+        return self._clients.run(partial(self._flows().get, node_ids, raise_error))
+
+    async def aget_nodes(self, node_ids: list[str], raise_error: bool = True) -> list[BaseNode]:
+        """Do what `get_nodes` does."""
+        return await self._clients.arun(partial(self._flows().get, node_ids, raise_error))
+
+    def get_node_dict(self, node_id_dict: dict[int, str]) -> dict[int, BaseNode]:
+        """Return nodes under the numbers given to their ids, with one batched fetch."""
+        return self._clients.run(partial(self._flows().get_dict, node_id_dict))
+
+    async def aget_node_dict(self, node_id_dict: dict[int, str]) -> dict[int, BaseNode]:
+        """Do what `get_node_dict` does."""
+        return await self._clients.arun(partial(self._flows().get_dict, node_id_dict))
+
+    def delete_document(self, doc_id: str, raise_error: bool = True) -> None:
+        """Delete a node; one that is not there is a ValueError unless `raise_error` is False."""
+        self._clients.run(partial(self._flows().delete, doc_id, raise_error))
+
+    async def adelete_document(self, doc_id: str, raise_error: bool = True) -> None:
+        """Do what `delete_document` does."""
+        await self._clients.arun(partial(self._flows().delete, doc_id, raise_error))
+
+    def document_exists(self, doc_id: str) -> bool:
+        """Tell whether there is a node."""
+        return self._clients.run(partial(self._flows().exists, doc_id))
+
+    async def adocument_exists(self, doc_id: str) -> bool:
+        """Tell whether there is a node."""
+        return await self._clients.arun(partial(self._flows().exists, doc_id))
+
+    def set_document_hash(self, doc_id: str, doc_hash: str) -> None:
+        """Refuse: an index keeps no hashes."""
+        raise NotImplementedError(_NO_HASHES)
+
+    async def aset_document_hash(self, doc_id: str, doc_hash: str) -> None:
+        """Refuse: an index keeps no hashes."""
+        raise NotImplementedError(_NO_HASHES)
+
+    def set_document_hashes(self, doc_hashes: dict[str, str]) -> None:
+        """Refuse: an index keeps no hashes."""
+        raise NotImplementedError(_NO_HASHES)
+
+    async def aset_document_hashes(self, doc_hashes: dict[str, str]) -> None:
+        """Refuse: an index keeps no hashes."""
+        raise NotImplementedError(_NO_HASHES)
+
+    def get_document_hash(self, doc_id: str) -> str | None:
+        """Return the hash of the stored node, None where there is none."""
+        node = self.get_document(doc_id, raise_error=False)
+        return None if node is None else node.hash
+
+    async def aget_document_hash(self, doc_id: str) -> str | None:
+        """Return the hash of the stored node, None where there is none."""
+        node = await self.aget_document(doc_id, raise_error=False)
+        return None if node is None else node.hash
+
+    def get_all_document_hashes(self) -> dict[str, str]:
+        """Return the ids of all nodes by their hashes; refused unless `scan=True`."""
+        return {node.hash: node.node_id for node in self._clients.run(self._flows().all)}
+
+    async def aget_all_document_hashes(self) -> dict[str, str]:
+        """Return the ids of all nodes by their hashes; refused unless `scan=True`."""
+        return {node.hash: node.node_id for node in await self._clients.arun(self._flows().all)}
+
+    def get_all_ref_doc_info(self) -> dict[str, RefDocInfo]:
+        """Return the nodes of each source document; refused unless `scan=True`."""
+        return self._clients.run(self._flows().all_sources)
+
+    async def aget_all_ref_doc_info(self) -> dict[str, RefDocInfo]:
+        """Return the nodes of each source document; refused unless `scan=True`."""
+        return await self._clients.arun(self._flows().all_sources)
+
+    def get_ref_doc_info(self, ref_doc_id: str) -> RefDocInfo | None:
+        """Return the nodes of a source document: those its record names as children.
+
+        None where there is no such record. With `scan=True` the index is listed for those that name
+        it as their source.
+        """
+        return self._clients.run(partial(self._flows().source_info, ref_doc_id))
+
+    async def aget_ref_doc_info(self, ref_doc_id: str) -> RefDocInfo | None:
+        """Do what `get_ref_doc_info` does."""
+        return await self._clients.arun(partial(self._flows().source_info, ref_doc_id))
+
+    def delete_ref_doc(self, ref_doc_id: str, raise_error: bool = True) -> None:
+        """Delete a source document's record and the nodes that `get_ref_doc_info` names."""
+        self._clients.run(partial(self._flows().delete_source, ref_doc_id, raise_error))
+
+    async def adelete_ref_doc(self, ref_doc_id: str, raise_error: bool = True) -> None:
+        """Do what `delete_ref_doc` does."""
+        await self._clients.arun(partial(self._flows().delete_source, ref_doc_id, raise_error))
+
+    def _flows(self) -> DocumentFlows:
+        classes = classes_of(self._node_classes)
+        records = RecordStore(self._settings)
+        return DocumentFlows(
+            NodeStore(records, classes, self._return_data), self._text_nodes, self._scan
+        )

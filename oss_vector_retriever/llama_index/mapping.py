@@ -1,0 +1,143 @@
+"""`OSSVectorNodeMapping`: the nodes of an index by id, fetched when they are asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
+from typing import NoReturn
+
+from llama_index.core.schema import BaseNode
+
+from oss_vector_retriever.client.both import BothClients, Client
+from oss_vector_retriever.client.context import Context
+from oss_vector_retriever.client.errors import InvalidRequestError
+from oss_vector_retriever.client.fetch import fetch
+from oss_vector_retriever.client.models.vector import Vector
+from oss_vector_retriever.client.steps import Flow
+from oss_vector_retriever.llama_index.node_classes import node_classes as classes_of
+from oss_vector_retriever.llama_index.nodes import node_from
+from oss_vector_retriever.llama_index.pickling import WithoutClient
+from oss_vector_retriever.llama_index.text_nodes import as_text_node
+from oss_vector_retriever.records import DecodePolicy, decode
+
+
+class OSSVectorNodeMapping(WithoutClient, Mapping[str, BaseNode]):
+    """Be `RecursiveRetriever`'s `node_dict`, or any retriever's `object_map`, without loading all.
+
+    A node is fetched when it is first asked for, unless `prefetch` has brought it with others in
+    one call; `OSSVectorPrefetchingRetriever` does that for the index nodes of another retriever.
+    What was fetched is remembered, and so is what is not there. Each answer is a node of its own.
+
+    The keys are not listed: iteration and `len` are refused. On an event loop, call `aprefetch`
+    before the framework looks up what it wants: a lookup that must fetch blocks.
+    """
+
+    def __init__(
+        self,
+        client: Client | None = None,
+        *,
+        index: str | None = None,
+        text_key: str | None = None,
+        return_data: bool = False,
+        on_decode_error: DecodePolicy = "raise",
+        node_classes: Sequence[type[BaseNode]] = (),
+        text_nodes: bool = False,
+        reserved: Iterable[str] = (),
+        remember: int = 10_000,
+    ) -> None:
+        """Take the settings.
+
+        Args:
+            client: an `OSSVectorClient` or `AsyncOSSVectorClient`; by default one that is
+                configured by the environment.
+            index: another index than the client's own.
+            text_key: a further metadata field to look for text in.
+            return_data: set `node.embedding` from the stored float32 data.
+            on_decode_error: "raise", "skip" or "raw", for records that cannot be read.
+            node_classes: your own node classes, so that their nodes come back as what they were.
+            text_nodes: make a TextNode or ImageNode of a Document or Node.
+            reserved: ids of retrievers and query engines, which are no keys: `RecursiveRetriever`
+                asks for those here too, its root first of all, and no call is made for them.
+            remember: how many keys to remember at most, those found and those not there.
+        """
+        self._clients = BothClients(client)
+        self._index = index
+        self._text_key = text_key
+        self._return_data = return_data
+        self._on_decode_error: DecodePolicy = on_decode_error
+        self._node_classes = tuple(node_classes)
+        self._text_nodes = text_nodes
+        self._reserved = frozenset(reserved)
+        self._remember = remember
+        self._seen: dict[str, Vector | None] = {}
+        classes_of(self._node_classes)
+
+    def prefetch(self, keys: Iterable[str]) -> None:
+        """Fetch what is not remembered yet, all at once."""
+        self._clients.run(partial(self._flow, keys=keys))
+
+    async def aprefetch(self, keys: Iterable[str]) -> None:
+        """Fetch what is not remembered yet, all at once."""
+        await self._clients.arun(partial(self._flow, keys=keys))
+
+    def forget(self) -> None:
+        """Forget what was fetched and what was not there."""
+        self._seen = {}
+
+    def __getitem__(self, key: str) -> BaseNode:
+        if not isinstance(key, str) or key in self._reserved:
+            raise KeyError(key)
+        seen = self._seen
+        if key not in seen:
+            seen = self._clients.run(partial(self._flow, keys=[key]))
+        node = self._node(seen.get(key))
+        if node is None:
+            raise KeyError(key)
+        return node
+
+    def __bool__(self) -> bool:
+        return True
+
+    def __iter__(self) -> Iterator[str]:
+        self._refuse()
+
+    def __len__(self) -> int:  # noqa: PLE0303 - refused
+        self._refuse()
+
+    def __eq__(self, other: object) -> bool:
+        return self is other
+
+    def __hash__(self) -> int:
+        return id(self)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(index={self._index!r}, remembered={len(self._seen)})"
+
+    def _flow(self, context: Context, keys: Iterable[str]) -> Flow[dict[str, Vector | None]]:
+        if isinstance(keys, str):
+            raise InvalidRequestError("prefetch takes several keys; put a single one into a list")
+        known = {*self._seen, *self._reserved}
+        wanted = [key for key in dict.fromkeys(keys) if key not in known]
+        if not wanted:
+            return self._seen
+        found = yield from fetch(context, wanted, index=self._index, return_data=self._return_data)
+        fresh = {key: found.by_key.get(key) for key in wanted}
+        # replaced, not changed: other threads may be reading it
+        together = {**self._seen, **fresh}
+        kept = list(together)[-self._remember :] if self._remember else []
+        self._seen = {key: together[key] for key in kept}
+        return fresh
+
+    def _node(self, vector: Vector | None) -> BaseNode | None:
+        if vector is None:
+            return None
+        record = decode(vector, text_key=self._text_key, on_decode_error=self._on_decode_error)
+        if record is None:
+            return None
+        node = node_from(record, classes_of(self._node_classes))
+        return as_text_node(node) if self._text_nodes else node
+
+    def _refuse(self) -> NoReturn:
+        raise TypeError(
+            "the keys of an index are not listed; ask for a node by key, or use client.iter_vectors"
+        )

@@ -1,0 +1,184 @@
+"""`OSSVectorReader`: records by key as Documents, all at once or as a stream."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterable, AsyncIterator, Generator, Iterable, Iterator
+from functools import partial
+from itertools import islice
+from typing import Any
+
+from llama_index.core.readers.base import BasePydanticReader, ResourcesReaderMixin
+from llama_index.core.schema import Document
+from pydantic import Field
+
+from oss_vector_retriever.client.context import Context
+from oss_vector_retriever.client.operations.checks import each_of
+from oss_vector_retriever.client.operations.vectors import list_vectors
+from oss_vector_retriever.client.steps import Flow
+from oss_vector_retriever.llama_index.component import Fetching
+from oss_vector_retriever.llama_index.source import NodeSource
+from oss_vector_retriever.llama_index.text_nodes import as_document
+from oss_vector_retriever.records import Record
+from oss_vector_retriever.records.lookup import Found, MissingPolicy
+
+_FIRST, _MOST = 100, 800  # keys fetched at once: few for who stops early, more for who goes on
+
+
+class DocumentStream:
+    """Be Documents as they come: `async for` takes them one by one, `await` all as a list."""
+
+    def __init__(self, documents: AsyncIterator[Document]) -> None:
+        self._documents = documents
+
+    def __aiter__(self) -> AsyncIterator[Document]:
+        return self._documents
+
+    def __await__(self) -> Generator[Any, None, list[Document]]:
+        return self._all().__await__()
+
+    async def _all(self) -> list[Document]:
+        return [document async for document in self._documents]
+
+
+class OSSVectorReader(Fetching, BasePydanticReader, ResourcesReaderMixin):
+    """Load records by key as Documents, with their stored embeddings, in the order of the keys.
+
+    The keys are the reader's resources.
+
+    Attributes:
+        return_data: set `Document.embedding` from the stored float32 data.
+        on_missing: "omit" leaves out keys that do not exist, and tells of them as a
+            `MissingKeysEvent`; "raise" raises `MissingKeysError`.
+    """
+
+    is_remote: bool = True
+    return_data: bool = True
+    on_missing: MissingPolicy = Field(default="omit")
+
+    @classmethod
+    def class_name(cls) -> str:
+        """Return the class's stable name."""
+        return "OSSVectorsReader"
+
+    def load_data(self, keys: Iterable[str]) -> list[Document]:
+        """Load all at once."""
+        return self._told(self._both().run(partial(self._flow, keys=keys)))
+
+    async def aload_data(self, keys: Iterable[str]) -> list[Document]:
+        """Load all at once."""
+        return self._told(await self._both().arun(partial(self._flow, keys=keys)))
+
+    def lazy_load_data(self, keys: Iterable[str]) -> Iterator[Document]:
+        """Yield Documents as they come; of the keys no more are read than are fetched at once."""
+        rest, size = each_of(keys), _FIRST
+        while batch := list(islice(rest, size)):
+            yield from self.load_data(batch)
+            size = min(size * 2, _MOST)
+
+    def alazy_load_data(self, keys: Iterable[str] | AsyncIterable[str]) -> DocumentStream:  # type: ignore[override]  # awaitable, as core's
+        """Return Documents as they come: `async for` streams, `await` gives a list."""
+        return DocumentStream(self._streamed(keys))
+
+    def list_resources(self) -> list[str]:
+        """List every key of the index, page by page."""
+        return self._both().run(self._keys)
+
+    async def alist_resources(self) -> list[str]:
+        """List every key of the index, page by page."""
+        return await self._both().arun(self._keys)
+
+    def get_resource_info(self, resource_id: str) -> dict[str, Any]:
+        """Return what is known of a key beside its text: metadata and format; {} if not there."""
+        return self._infos([resource_id]).get(resource_id, {})
+
+    async def aget_resource_info(self, resource_id: str) -> dict[str, Any]:
+        """Do what `get_resource_info` does."""
+        return (await self._ainfos([resource_id])).get(resource_id, {})
+
+    def list_resources_with_info(self) -> dict[str, dict[str, Any]]:
+        """Return what is known of every key of the index."""
+        return self._infos(self.list_resources())
+
+    async def alist_resources_with_info(self) -> dict[str, dict[str, Any]]:
+        """Return what is known of every key of the index."""
+        return await self._ainfos(await self.alist_resources())
+
+    def load_resource(self, resource_id: str) -> list[Document]:
+        """Load the record of one key."""
+        return self.load_data([resource_id])
+
+    async def aload_resource(self, resource_id: str) -> list[Document]:
+        """Load the record of one key."""
+        return await self.aload_data([resource_id])
+
+    def load_resources(self, resource_ids: list[str]) -> list[Document]:
+        """Load the records of several keys with one batched fetch, as a list."""
+        return self.load_data(resource_ids)
+
+    async def aload_resources(self, resource_ids: list[str]) -> dict[str, list[Document]]:
+        """Load the records of several keys with one batched fetch, by key, as core's does."""
+        found = {document.id_: [document] for document in await self.aload_data(resource_ids)}
+        return {key: found.get(key, []) for key in resource_ids}
+
+    async def aget_permission_info(self, resource_id: str) -> dict[str, Any]:
+        """Refuse, as `get_permission_info` does: permissions are the bucket's."""
+        return self.get_permission_info(resource_id)
+
+    async def _streamed(self, keys: Iterable[str] | AsyncIterable[str]) -> AsyncIterator[Document]:
+        batch: list[str] = []
+        size = _FIRST
+        async for key in _each(keys):
+            batch.append(key)
+            if len(batch) == size:
+                for document in await self.aload_data(batch):
+                    yield document
+                batch, size = [], min(size * 2, _MOST)
+        for document in await self.aload_data(batch):
+            yield document
+
+    def _keys(self, context: Context) -> Flow[list[str]]:
+        keys: list[str] = []
+        token: str | None = None
+        most = context.config.limits.list_page
+        while True:
+            page = yield from list_vectors(
+                context, index=self.index, max_results=most, next_token=token
+            )
+            keys += [vector.key for vector in page]
+            if (token := page.next_token) is None:
+                return keys
+
+    def _reading(self) -> NodeSource:
+        return self._source(return_data=self.return_data, on_missing=self.on_missing)
+
+    def _flow(self, context: Context, keys: Iterable[str]) -> Flow[Found[Document]]:
+        source = self._reading()
+        return source.found(context, keys, lambda record: as_document(source.node(record)))
+
+    def _told(self, found: Found[Document]) -> list[Document]:
+        self._reading().tell(found.missing)
+        return found.made
+
+    def _info_flow(self, context: Context, keys: list[str]) -> Flow[dict[str, dict[str, Any]]]:
+        found = yield from self._source().found(context, keys, _info)
+        return dict(found.made)
+
+    def _infos(self, keys: list[str]) -> dict[str, dict[str, Any]]:
+        return self._both().run(partial(self._info_flow, keys=keys))
+
+    async def _ainfos(self, keys: list[str]) -> dict[str, dict[str, Any]]:
+        return await self._both().arun(partial(self._info_flow, keys=keys))
+
+
+def _info(record: Record) -> tuple[str, dict[str, Any]]:
+    about = {"key": record.key, "format": record.source, "characters": len(record.text)}
+    return record.key, {**about, "metadata": record.metadata}
+
+
+async def _each(keys: Iterable[str] | AsyncIterable[str]) -> AsyncIterator[str]:
+    if isinstance(keys, AsyncIterable):
+        async for key in keys:
+            yield key
+    else:
+        for key in each_of(keys):
+            yield key

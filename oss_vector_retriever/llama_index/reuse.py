@@ -1,0 +1,120 @@
+"""`ReuseStoredEmbeddings`: ingestion that embeds what changed, and nothing else."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+from llama_index.core.base.embeddings.base import BaseEmbedding
+from llama_index.core.schema import BaseNode, MetadataMode, TransformComponent
+from llama_index.core.settings import Settings
+from pydantic import Field
+
+from oss_vector_retriever.client.context import Context
+from oss_vector_retriever.client.errors import ConfigurationError, NoSuchVectorIndexError
+from oss_vector_retriever.client.steps import Flow
+from oss_vector_retriever.llama_index.component import Fetching
+from oss_vector_retriever.llama_index.source import called
+from oss_vector_retriever.records import Record
+
+_Embed = Callable[[list[str]], Any]
+_Stored = dict[str, tuple[str, list[float]]]
+
+
+class ReuseStoredEmbeddings(Fetching, TransformComponent):
+    """Give nodes their embeddings: the stored one where the content is unchanged, else the model's.
+
+    Stands in an `IngestionPipeline` in the place of the embedding model. A node is looked up by its
+    id, and the hashes of what both nodes give to the embedding model are compared; so ids must be
+    the same from run to run (a node parser's `id_func`). A node that carries an embedding keeps it.
+    An index that is not there holds nothing.
+
+    An index holds the vectors of one model: for another model, take another index.
+
+    Attributes:
+        embed_model: embeds the rest; by default `Settings.embed_model`.
+        model_name: the model's name, which `to_dict` and the pipeline's cache go by.
+    """
+
+    embed_model: BaseEmbedding | None = Field(default=None, exclude=True, repr=False)
+    model_name: str | None = None
+
+    def model_post_init(self, context: Any, /) -> None:
+        """Check the model against the name it should have."""
+        super().model_post_init(context)
+        if self.embed_model is None:
+            return
+        name = self.embed_model.model_name
+        if self.model_name not in (None, name):
+            raise ConfigurationError(
+                f"the model is {name!r}, and this was made for {self.model_name!r}; embeddings of "
+                "different models do not mix in one index"
+            )
+        self.model_name = name
+
+    @classmethod
+    def class_name(cls) -> str:
+        """Return the class's stable name."""
+        return "OSSVectorsReuseStoredEmbeddings"
+
+    def __call__(self, nodes: Sequence[BaseNode], **kwargs: Any) -> Sequence[BaseNode]:
+        """Set the embedding of each node, and return the nodes."""
+        embed = partial(self._model().get_text_embedding_batch, **kwargs)
+        return self._both().run(partial(self._flow, nodes=nodes, embed=embed))
+
+    async def acall(self, nodes: Sequence[BaseNode], **kwargs: Any) -> Sequence[BaseNode]:
+        """Do what a call does."""
+        embed = partial(self._model().aget_text_embedding_batch, **kwargs)
+        return await self._both().arun(partial(self._flow, nodes=nodes, embed=embed))
+
+    def _model(self) -> BaseEmbedding:
+        model = self.embed_model or Settings.embed_model
+        if self.model_name not in (None, model.model_name):
+            raise ConfigurationError(
+                f"the model is {model.model_name!r}, and this was made for {self.model_name!r}; "
+                "give embed_model="
+            )
+        return model
+
+    def _flow(
+        self, context: Context, nodes: Sequence[BaseNode], embed: _Embed
+    ) -> Flow[Sequence[BaseNode]]:
+        bare = [node for node in nodes if node.embedding is None]
+        stored = yield from self._stored(context, bare)
+        changed = []
+        for node in bare:
+            digest, embedding = stored.get(node.node_id, ("", []))
+            if digest == content_hash(node):
+                node.embedding = embedding
+            else:
+                changed.append(node)
+        if changed:
+            texts = [node.get_content(MetadataMode.EMBED) for node in changed]
+            embeddings = yield from called(embed, texts)
+            for node, embedding in zip(changed, embeddings, strict=True):
+                node.embedding = embedding
+        return nodes
+
+    def _stored(self, context: Context, nodes: Sequence[BaseNode]) -> Flow[_Stored]:
+        if not nodes:
+            return {}
+        source = self._source(return_data=True)
+
+        def make(record: Record) -> tuple[str, tuple[str, list[float]]]:
+            node = source.node(record)
+            return record.key, (content_hash(node), node.embedding or [])
+
+        try:
+            ids = list(dict.fromkeys(node.node_id for node in nodes))
+            found = yield from source.found(context, ids, make)
+        except NoSuchVectorIndexError:
+            return {}
+        return dict(found.made)
+
+
+def content_hash(node: BaseNode) -> str:
+    """Return the SHA-256 of what a node gives to the embedding model: text and metadata."""
+    content = node.get_content(MetadataMode.EMBED)
+    return hashlib.sha256(content.encode("utf-8", "surrogatepass")).hexdigest()

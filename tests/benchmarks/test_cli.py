@@ -1,0 +1,91 @@
+"""The command line: how long its help takes beside a bare click program, and how fast files go.
+
+make bench
+"""
+
+import json
+import resource
+import statistics
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from support.command_line import COMMAND
+
+ROUNDS = 31
+BARE = """
+import click
+
+@click.group()
+def commands():
+    "Do something."
+
+@commands.command()
+def first():
+    "Do the first thing."
+
+@commands.command()
+def second():
+    "Do the second thing."
+
+commands()
+"""
+COUNT, DIMENSION = 40_000, 256
+
+pytestmark = pytest.mark.benchmark
+
+
+def seconds(*words):
+    started = time.perf_counter()
+    subprocess.run([*map(str, words)], check=True, capture_output=True)
+    return time.perf_counter() - started
+
+
+def test_help_beside_a_bare_click_program(tmp_path):
+    (tmp_path / "bare.py").write_text(BARE)
+    theirs = (sys.executable, tmp_path / "bare.py", "--help")
+    pairs = [(seconds(COMMAND, "--help"), seconds(*theirs)) for _ in range(ROUNDS)]
+    ours, bare = (statistics.median(pair[side] for pair in pairs) * 1000 for side in (0, 1))
+    print(f"\n--help: ours {ours:.1f} ms, bare click {bare:.1f} ms, ratio {ours / bare:.2f}")
+    assert ours / bare < 1.5
+
+
+@pytest.fixture
+def lines(tmp_path):
+    path = tmp_path / "big.jsonl"
+    numbers = np.random.default_rng(1)
+    with path.open("w") as file:
+        for number in range(COUNT):
+            data = numbers.standard_normal(DIMENSION, dtype=np.float32).tolist()
+            item = {"key": f"k{number}", "data": data, "metadata": {"text": "word " * 40}}
+            file.write(json.dumps(item) + "\n")
+    return path
+
+
+@pytest.fixture
+def served(tmp_path, monkeypatch):
+    command = [COMMAND, "serve", "--port", "0", "--data", str(tmp_path / "served.db")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        process.stdout.readline()
+        for _ in range(6):
+            name, _, value = process.stdout.readline().removeprefix("export ").partition("=")
+            monkeypatch.setenv(name, value.strip())
+        monkeypatch.setenv("OSS_VECTORS_INDEX", "big")
+        yield
+        process.terminate()
+
+
+@pytest.mark.usefixtures("served")
+@pytest.mark.parametrize("file", ["out.jsonl", "out.npy", "out.parquet"])
+def test_files_in_and_out(lines, tmp_path, file):
+    came = seconds(COMMAND, "import", lines, "--create-index")
+    went = seconds(COMMAND, "export", tmp_path / file)
+    again = seconds(COMMAND, "import", tmp_path / file)
+    memory = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
+    print(
+        f"\n{COUNT:,} x {DIMENSION}, {lines.stat().st_size / 1e6:.0f} MB of JSON lines: import "
+        f"{COUNT / came:,.0f} vectors/s, export to {file} {COUNT / went:,.0f}, import of it "
+        f"{COUNT / again:,.0f}; memory at most {memory:.0f} MB"
+    )
