@@ -1,10 +1,10 @@
 """An OSS Vectors service in one process: the documented rules, and no account needed.
 
 `Service` turns a request into a reply; `InProcessTransport`, `asgi.Application` and `Server` carry
-requests to it. It is strict: signatures, clocks, limits and error codes are those of the service
-(sections are those of the project's API reference). Nothing was measured against the live service.
-Where its documentation is silent, this is what the emulator does; a switch is a field of
-`Behaviour`.
+requests to it, and `faults` breaks them for tests. It is strict: signatures, clocks, limits and
+error codes are those of the service (sections are those of the project's API reference). Nothing
+was measured against the live service. Where its documentation is silent, this is what the emulator
+does; a switch is a field of `Behaviour`.
 
 Known differences and choices:
 
@@ -13,19 +13,19 @@ Known differences and choices:
 | order of GetVectors results | that of the request | 4.1 | order, seed |
 | a key asked for twice | comes back once | 4.1 | duplicates |
 | no key exists | `vectors` is `[]` | 4.1 | omit_empty_vectors |
-| over 100 keys, fewer without duplicates | refused | 4.1 | - |
+| over 100 keys, fewer without duplicates | refused | 4.1 | count_distinct_keys |
 | unit of key length | characters (code points) | 4.1 | - |
 | vector without metadata, or with `{}` | no `metadata` in replies | 4.1 | show_empty_metadata |
 | float text | shortest that reads back as the same float32 | 4.1 | float_text |
 | batch with one bad vector | nothing of it is written | 4.2 | - |
 | written vectors | seen by QueryVectors at once | 4.2 | query_delay_seconds |
-| NaN, infinity, zero under cosine | 400, where one user saw 500 | 4.2 | - |
+| NaN, infinity, zero under cosine | 400, where one user saw 500 | 4.2 | unstorable_fails |
 | order of ListVectors | that of first writing | 4.3 | - |
 | segments of ListVectors | dealt out by row number | 4.3 | - |
 | page of ListVectors in bytes | not limited | 4.3 | - |
-| QueryVectors | exact, and filtered before it ranks | 4.4 | - |
+| QueryVectors | exact, and filtered before it ranks | 4.4 | filter_after_ranking |
 | cosine distance | 1 - cosine similarity | 4.4 | - |
-| euclidean distance | plain, not squared; unverified | 4.4 | - |
+| euclidean distance | plain, not squared; unverified | 4.4 | squared_euclidean |
 | a key twice in DeleteVectors | refused | 4.5 | - |
 | numbers and booleans in metadata | accepted, in arrays not | 5.1 | strings_only |
 | size of metadata | bytes of compact JSON in UTF-8 | 5.1 | - |
@@ -33,15 +33,16 @@ Known differences and choices:
 | names of filterable metadata | any | 5.1 | - |
 | `{"field": "value"}` in a filter | means `$eq` | 5.2 | filter_shorthand |
 | filter on a non-filterable key | refused | 5.2 | ignore_non_filterable |
-| `$ne`, `$nin` on a missing field | true | 5.2 | - |
+| `$ne`, `$nin` on a missing field | true | 5.2 | negation_needs_field |
 | `$in` on an array | true if any element is listed | 5.2 | - |
 | several fields or operators in one object | all must hold | 5.2 | - |
 | items of a filter | operators, and elements of `$in` and `$nin` | 5.2 | - |
 | messages, and ECs not on record | our own words, no EC | 6 | - |
 | order of refusals | see `service` | 6 | - |
 | new index | `enable` at once | 7.1 | index_creation_seconds |
+| PutVectors into a `creating` index | done; one user saw 500 | 7.1 | creating_refuses_writes |
 | PutVectorBucket of one's own bucket | 409 BucketAlreadyExists | 8 | - |
-| bucket listings | up to date | 8 | - |
+| bucket listings | up to date | 8 | bucket_list_delay_seconds |
 | Fusion mode | 501 NotImplemented | 9 | - |
 | a Condition or negated element in a policy | 501 NotImplemented | 10 | - |
 | RAM users | may do only what a bucket policy allows | 10 | - |
@@ -50,7 +51,7 @@ Known differences and choices:
 | unknown JSON members | ignored; wrong types refused | 15 | - |
 | a JSON member twice | 400 MalformedJson | 15 | - |
 | request body | at most 64 MiB, `max_body_bytes`; 400 EntityTooLarge | 15 | - |
-| rate limits | none | 15 | - |
+| rate limits | none; `faults.Throttle` refuses on demand | 15 | - |
 """
 
 from __future__ import annotations

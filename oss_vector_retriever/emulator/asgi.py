@@ -6,26 +6,43 @@ sends to a proxy, so the service answers under the real host names without any n
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any
 from urllib.parse import quote
 
 from oss_vector_retriever.client.models.messages import Reply, Request
 from oss_vector_retriever.emulator.addressing import split_target
+from oss_vector_retriever.emulator.bodies import (
+    Body,
+    DisconnectedError,
+    Memory,
+    TooLongError,
+    TooManyError,
+)
+from oss_vector_retriever.emulator.delivery import Receive, Scope, Send, deliver, send_reply
+from oss_vector_retriever.emulator.fault_control import FaultControl
+from oss_vector_retriever.emulator.offload import Offload
 from oss_vector_retriever.emulator.service import Service
 
-Scope = MutableMapping[str, Any]
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
+_BODIES_AT_ONCE = 4  # of the longest; of shorter ones more
+_LONGEST_LENGTH = 20  # digits; int() refuses thousands
 
 
 class Application:
-    """Answer ASGI `http` and `lifespan`; the service stays the caller's to close."""
+    """Answer ASGI `http` and `lifespan`; the service stays the caller's to close.
 
-    def __init__(self, service: Service) -> None:
+    Args:
+        service: what answers.
+        allow_faults: let this machine switch faults on, at `/_emulator/faults`.
+    """
+
+    def __init__(self, service: Service, *, allow_faults: bool = False) -> None:
         self._service = service
+        self._offload = Offload(service)
+        self._memory = Memory(_BODIES_AT_ONCE * service.settings.max_body_bytes)
+        self._control = FaultControl(service.faults) if allow_faults else None
+
+    def close(self) -> None:
+        """End the threads of this application; closing twice does nothing."""
+        self._offload.close()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one connection event."""
@@ -37,44 +54,37 @@ class Application:
             raise NotImplementedError(f"the emulator does not speak {scope['type']}")
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
-        try:
-            body = await self._read(scope, receive)
-        except _DisconnectedError:
-            return
-        if body is None:
-            reply = self._service.refuse_length(_request(scope, b""))
+        with Body(self._memory, self._service.settings.max_body_bytes) as body:
+            try:
+                await body.read(_declared_length(scope), receive)
+            except DisconnectedError:
+                return
+            except TooLongError:
+                await send_reply(self._service.refuse_length(_request(scope, b"")), send)
+            except TooManyError:
+                await send_reply(self._service.refuse_for_now(_request(scope, b"")), send)
+            else:
+                await self._respond(_request(scope, body.whole()), scope, receive, send)
+
+    async def _respond(self, request: Request, scope: Scope, receive: Receive, send: Send) -> None:
+        controlled = self._controlled(request, scope)
+        if controlled is not None:
+            await send_reply(controlled, send)
         else:
-            reply = await asyncio.to_thread(self._service.handle, _request(scope, body))
-        await _send(reply, send)
+            await deliver(await self._offload.respond(request), scope, receive, send)
 
-    async def _read(self, scope: Scope, receive: Receive) -> bytes | None:
-        """Return the body, or None as soon as it is known to be longer than is read."""
-        most = self._service.settings.max_body_bytes
-        if _declared_length(scope) > most:
+    def _controlled(self, request: Request, scope: Scope) -> Reply | None:
+        """Return the reply to a request about faults, or None for one to the service."""
+        client = (scope.get("client") or (None,))[0]
+        if self._control is None or not self._control.hears(request, client):
             return None
-        chunks: list[bytes] = []
-        length, more = 0, True
-        while more:
-            message = await receive()
-            if message["type"] == "http.disconnect":
-                raise _DisconnectedError
-            chunk = message.get("body", b"")
-            length += len(chunk)
-            if length > most:
-                return None
-            chunks.append(chunk)
-            more = message.get("more_body", False)
-        return b"".join(chunks)
-
-
-class _DisconnectedError(Exception):
-    pass
+        return self._control.handle(request)
 
 
 def _declared_length(scope: Scope) -> int:
     for name, value in scope["headers"]:
         if name == b"content-length" and value.isdigit():
-            return int(value)
+            return int(value[:_LONGEST_LENGTH])
     return 0
 
 
@@ -93,15 +103,6 @@ def _request(scope: Scope, body: bytes) -> Request:
         headers=headers,
         body=body,
     )
-
-
-async def _send(reply: Reply, send: Send) -> None:
-    headers = dict(reply.headers)
-    if reply.body or reply.status not in (204, 304):
-        headers.setdefault("content-length", str(len(reply.body)))
-    encoded = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
-    await send({"type": "http.response.start", "status": reply.status, "headers": encoded})
-    await send({"type": "http.response.body", "body": reply.body})
 
 
 async def _live(receive: Receive, send: Send) -> None:

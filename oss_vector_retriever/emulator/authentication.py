@@ -61,6 +61,7 @@ class Authenticator:
                 InvalidAccessKeyId, UserDisable, InvalidSecurityToken, SecurityTokenExpired,
                 RequestTimeTooSkewed, SignatureDoesNotMatch or InvalidDigest.
         """
+        _check_text(request)
         claim = _claim(request)
         key = self._key(claim, now)
         self._check_clock(claim, now)
@@ -109,6 +110,15 @@ class Authenticator:
         expected = signable.signature(key.secret, claim.stamp, claim.scope)
         if not hmac.compare_digest(expected.encode(), claim.signature.encode()):
             raise Refusal("SignatureDoesNotMatch")
+
+
+def _check_text(request: Request) -> None:
+    """Refuse lone surrogates, which no socket brings but a caller in this process can."""
+    text = (request.origin, request.path, request.query, *request.headers.values())
+    try:
+        "".join((*text, *request.headers)).encode()
+    except UnicodeEncodeError:
+        raise Refusal("InvalidArgument", "The request holds text that is no Unicode.") from None
 
 
 def _claim(request: Request) -> _Claim:

@@ -1,9 +1,10 @@
 """Metadata filters: `parse_filter` checks one, `Filter.matches` evaluates it.
 
 Grammar and limits: reference section 5.2. Where that is silent: a negation (`$ne`, `$nin`) is true
-of a missing field, as in MongoDB; `$in` is true of an array that shares any element; several
-fields in one object, and several operators under one field, must all hold. A boolean equals no
-number. An item, of which 1,024 are allowed, is an operator or an element of `$in` and `$nin`.
+of a missing field, as in MongoDB, unless told otherwise; `$in` is true of an array that shares any
+element; several fields in one object, and several operators under one field, must all hold. A
+boolean equals no number. An item, of which 1,024 are allowed, is an operator or an element of `$in`
+and `$nin`.
 """
 
 from __future__ import annotations
@@ -43,7 +44,11 @@ class Filter:
 
 
 def parse_filter(
-    value: object, limits: Limits = DEFAULT_LIMITS, *, shorthand: bool = True
+    value: object,
+    limits: Limits = DEFAULT_LIMITS,
+    *,
+    shorthand: bool = True,
+    negation_needs_field: bool = False,
 ) -> Filter:
     """Check a filter and make it ready to evaluate; the empty filter passes everything.
 
@@ -51,6 +56,7 @@ def parse_filter(
         value: parsed JSON.
         limits: bytes, items and depth that are allowed.
         shorthand: take `{"field": value}` as `{"field": {"$eq": value}}`.
+        negation_needs_field: let `$ne` and `$nin` be false of a missing field.
 
     Raises:
         ValueError: the filter breaks a rule, with the reason.
@@ -59,7 +65,7 @@ def parse_filter(
         raise ValueError("must be an object")  # noqa: TRY004 - one kind for all
     if value == {}:
         return Filter(_always, frozenset())
-    parser = _Parser(limits, shorthand)
+    parser = _Parser(limits, shorthand, negation_needs_field)
     test = parser.conditions(value, 1)
     size = len(json_text.dumps(value))
     if size > limits.filter_bytes:
@@ -68,9 +74,10 @@ def parse_filter(
 
 
 class _Parser:
-    def __init__(self, limits: Limits, shorthand: bool) -> None:
+    def __init__(self, limits: Limits, shorthand: bool, negation_needs_field: bool) -> None:
         self._limits = limits
         self._shorthand = shorthand
+        self._negation_needs_field = negation_needs_field
         self._items = 0
         self.fields: set[str] = set()
 
@@ -110,13 +117,18 @@ class _Parser:
             return _ordering(name, _ORDERINGS[op], _number(op, operand))
         if op in ("$eq", "$ne"):
             test = _equality(name, [_primitive(op, operand)])
-            return test if op == "$eq" else _not(test)
+            return test if op == "$eq" else self._negation(name, test)
         if op in ("$in", "$nin"):
             test = _equality(name, _primitives(op, operand))
-            return test if op == "$in" else _not(test)
+            return test if op == "$in" else self._negation(name, test)
         if op == "$exists":
             return _existence(name, operand)
         raise ValueError(f"does not know the operator {op!r}")
+
+    def _negation(self, name: str, test: Test) -> Test:
+        if self._negation_needs_field:
+            return lambda metadata: name in metadata and not test(metadata)
+        return lambda metadata: not test(metadata)
 
     def _count(self, more: int) -> None:
         self._items += more
@@ -172,10 +184,6 @@ def _existence(name: str, operand: object) -> Test:
     if not isinstance(operand, bool):
         raise ValueError("must give $exists true or false")  # noqa: TRY004 - one kind for all
     return lambda metadata: (name in metadata) is operand
-
-
-def _not(test: Test) -> Test:
-    return lambda metadata: not test(metadata)
 
 
 def _all(tests: list[Test]) -> Test:

@@ -13,8 +13,12 @@ _ESCAPED_COLON = b"\\u003"  # its last digit may be a or A
 _NUMBERS = (float, int)
 
 
-def parse_object(body: bytes) -> dict[str, Any]:
+def parse_object(body: bytes, *, numbers_fail: bool = False) -> dict[str, Any]:
     """Return the JSON object in a request body.
+
+    Args:
+        body: the text.
+        numbers_fail: answer NaN and infinity in an otherwise well-formed text with InternalError.
 
     Raises:
         Refusal: MalformedJson for anything but one well-formed object with distinct members.
@@ -22,12 +26,23 @@ def parse_object(body: bytes) -> dict[str, Any]:
     try:
         parsed = orjson.loads(body)
     except orjson.JSONDecodeError as error:
+        if numbers_fail and _is_lax_json(body):
+            raise Refusal("InternalError") from None
         raise Refusal("MalformedJson", f"At position {error.pos}.") from None
     if not isinstance(parsed, dict):
         raise Refusal("MalformedJson", "The body must be a JSON object.")
     if _may_repeat_members(body, parsed) and _repeats_members(body):
         raise Refusal("MalformedJson", "An object names a member twice.")
     return parsed
+
+
+def _is_lax_json(body: bytes) -> bool:
+    """Tell whether Python's own reader, which knows NaN and infinity, takes a text."""
+    try:
+        json.loads(body)
+    except (ValueError, RecursionError):
+        return False
+    return True
 
 
 def _may_repeat_members(body: bytes, parsed: object) -> bool:

@@ -51,8 +51,13 @@ class Matrix:
 
     def passing(self, chosen: Filter) -> NDArray[np.bool_]:
         """Return which rows' metadata passes a filter, shape (n,)."""
-        passes = (chosen.matches(json_text.loads(t) if t else {}) for t in self.filterable)
-        return np.fromiter(passes, dtype=bool, count=len(self.filterable))
+        outcomes = (passes(chosen, text) for text in self.filterable)
+        return np.fromiter(outcomes, dtype=bool, count=len(self.filterable))
+
+
+def passes(chosen: Filter | None, filterable: str | None) -> bool:
+    """Tell whether filterable metadata, as JSON text or None for none, passes a filter."""
+    return chosen is None or chosen.matches(json_text.loads(filterable) if filterable else {})
 
 
 def load(db: sqlite3.Connection, index: Index, count: int) -> Matrix:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -34,13 +35,16 @@ class Parameters:
             )
         return name
 
-    def keys(self, most: int, *, unique: bool) -> list[str]:
-        """Return `keys`: 1 to `most` strings of 1 to 1,024 characters."""
-        keys = self.items("keys", most)
+    def keys(self, most: int, *, unique: bool = False, count_distinct: bool = False) -> list[str]:
+        """Return `keys`: 1 to `most` strings of 1 to 1,024 characters, counted as told."""
+        keys = self.items("keys", sys.maxsize if count_distinct else most)
         for position, key in enumerate(keys):
             check_key(key, f"keys[{position}]", self._limits)
-        if unique and len(set(keys)) != len(keys):
+        distinct = len(set(keys))
+        if unique and distinct != len(keys):
             raise invalid("keys must not hold a key twice.")
+        if distinct > most:
+            raise invalid(f"keys must be an array of 1 to {most} elements.")
         return keys
 
     def items(self, name: str, most: int) -> list[Any]:

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from oss_vector_retriever.emulator.filters import Filter
-from oss_vector_retriever.emulator.matrix import Matrix, load, stream
+from oss_vector_retriever.emulator.matrix import Matrix, load, passes, stream
 from oss_vector_retriever.emulator.storage import vectors as table
 from oss_vector_retriever.emulator.storage.indexes import Index
 
@@ -35,11 +35,15 @@ _STREAMED_ROWS = 2048
 
 
 class Hit(NamedTuple):
-    """Hold one neighbour; the order of its fields is the order of the result."""
+    """Hold one neighbour; the order of its fields is the order of the result.
+
+    `filterable` is the JSON text of its filterable metadata, or None for none.
+    """
 
     distance: float
     key: str
     id: int
+    filterable: str | None
 
 
 class Search:
@@ -66,6 +70,7 @@ class Search:
         *,
         chosen: Filter | None = None,
         written_by: int | None = None,
+        rank_first: bool = False,
     ) -> list[Hit]:
         """Return the `top_k` nearest vectors, the closest first.
 
@@ -76,13 +81,15 @@ class Search:
             top_k: how many at most.
             chosen: what their metadata must pass.
             written_by: milliseconds since 1970, by which they must have been written.
+            rank_first: let the filter choose among the `top_k` nearest.
         """
         target = np.frombuffer(query, dtype="<f4").astype(np.float64)
         hits: list[Hit] = []
         for matrix in self._matrices(db, index):
-            rows = _admitted(matrix, chosen, written_by)
+            rows = _admitted(matrix, None if rank_first else chosen, written_by)
             hits += _nearest(matrix, rows, target, top_k, cosine=index.metric == "cosine")
-        return heapq.nsmallest(top_k, hits)
+        found = heapq.nsmallest(top_k, hits)
+        return [hit for hit in found if passes(chosen, hit.filterable)] if rank_first else found
 
     def _matrices(self, db: sqlite3.Connection, index: Index) -> Iterator[Matrix]:
         """Return the whole index as one matrix, or a stream of blocks where it is too large."""
@@ -151,7 +158,10 @@ def _nearest(
         rows = np.arange(count)
     distances = _measure(matrix, rows, target, cosine=cosine)
     measured = zip(distances.tolist(), rows.tolist(), strict=True)
-    hits = (Hit(distance, matrix.keys[row], int(matrix.ids[row])) for distance, row in measured)
+    hits = (
+        Hit(distance, matrix.keys[row], int(matrix.ids[row]), matrix.filterable[row])
+        for distance, row in measured
+    )
     return heapq.nsmallest(top_k, hits)
 
 

@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-import contextlib
-import signal
 import socket
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from types import TracebackType
-from typing import Self
-
-import uvicorn
+from typing import Any, Self
 
 from oss_vector_retriever.client.errors import ConfigurationError
+from oss_vector_retriever.emulator.accounts import (
+    DEVELOPMENT_ACCESS_KEY_ID,
+    DEVELOPMENT_ACCESS_KEY_SECRET,
+    DEVELOPMENT_ACCOUNT_ID,
+    DEVELOPMENT_BUCKET,
+)
 from oss_vector_retriever.emulator.asgi import Application
+from oss_vector_retriever.emulator.http_server import HttpServer
 from oss_vector_retriever.emulator.service import Service
 
 DEFAULT_HOST = "127.0.0.1"
 DEFAULT_PORT = 9000
-_KEEP_ALIVE = 60
-_GRACE = 3
 _BACKLOG = 2048
 
 
@@ -31,14 +32,26 @@ class Server:
         service: what answers.
         host: the address to listen on; loopback unless told otherwise.
         port: 0 for any that is free.
+        allow_faults: let clients on this machine switch faults on, at `/_emulator/faults`.
+
+    Attributes:
+        service: what answers.
 
     Raises:
         ConfigurationError: nobody can listen there.
     """
 
-    def __init__(self, service: Service, host: str = DEFAULT_HOST, port: int = 0) -> None:
+    def __init__(
+        self,
+        service: Service,
+        host: str = DEFAULT_HOST,
+        port: int = 0,
+        *,
+        allow_faults: bool = False,
+    ) -> None:
+        self.service = service
         self._socket = _listen(host, port)
-        self._server = _Uvicorn(service)
+        self._server = HttpServer(Application(service, allow_faults=allow_faults))
         self._thread = threading.Thread(
             target=self._server.run, args=([self._socket],), name="oss-vectors", daemon=True
         )
@@ -48,16 +61,28 @@ class Server:
         """Return the URL that clients use, such as `http://127.0.0.1:9000`."""
         return _endpoint(self._socket)
 
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Return the arguments of a client that uses the development key and bucket here."""
+        return {
+            "endpoint": self.endpoint,
+            "bucket": DEVELOPMENT_BUCKET,
+            "account_id": DEVELOPMENT_ACCOUNT_ID,
+            "region": self.service.settings.region,
+            "credentials": (DEVELOPMENT_ACCESS_KEY_ID, DEVELOPMENT_ACCESS_KEY_SECRET),
+        }
+
     def start(self) -> None:
         """Start answering, and return once that is so."""
         self._thread.start()
-        self._server.ready.wait()
+        self._server.wait_until_ready(self._thread)
 
     def stop(self) -> None:
         """Finish what is being answered, and close every connection; stopping twice is fine."""
-        self._server.should_exit = True
+        self._server.end()
         if self._thread.is_alive():
             self._thread.join()
+        self._server.application.close()
         self._socket.close()
 
     def __enter__(self) -> Self:
@@ -79,6 +104,7 @@ def run(
     port: int = DEFAULT_PORT,
     *,
     on_ready: Callable[[str], None] | None = None,
+    allow_faults: bool = False,
 ) -> None:
     """Serve until Ctrl-C or SIGTERM, then return.
 
@@ -87,55 +113,20 @@ def run(
         host: the address to listen on.
         port: 0 for any that is free.
         on_ready: called with the endpoint once requests are answered.
+        allow_faults: let clients on this machine switch faults on, at `/_emulator/faults`.
 
     Raises:
         ConfigurationError: nobody can listen there.
     """
     with _listen(host, port) as listener:
         endpoint = _endpoint(listener)
-        _Uvicorn(service, (lambda: on_ready(endpoint)) if on_ready else None).run([listener])
-
-
-class _Uvicorn(uvicorn.Server):
-    """Run uvicorn without its banner, its loggers' settings and its second thoughts on signals."""
-
-    def __init__(self, service: Service, on_ready: Callable[[], None] | None = None) -> None:
-        config = uvicorn.Config(
-            Application(service),
-            http="h11",
-            ws="none",
-            loop="asyncio",
-            lifespan="off",
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            date_header=False,
-            timeout_keep_alive=_KEEP_ALIVE,
-            timeout_graceful_shutdown=_GRACE,
-        )
-        super().__init__(config)
-        self.ready = threading.Event()
-        self._on_ready = on_ready
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        self.ready.set()
-        if self._on_ready:
-            self._on_ready()
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        # uvicorn raises the signal again afterwards, which would turn a clean end into a traceback.
-        if threading.current_thread() is not threading.main_thread():
-            yield
-            return
-        caught = (signal.SIGINT, signal.SIGTERM)
-        before = {number: signal.signal(number, self.handle_exit) for number in caught}
+        application = Application(service, allow_faults=allow_faults)
         try:
-            yield
+            HttpServer(application, (lambda: on_ready(endpoint)) if on_ready else None).run(
+                [listener]
+            )
         finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
+            application.close()
 
 
 def _listen(host: str, port: int) -> socket.socket:

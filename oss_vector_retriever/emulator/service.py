@@ -8,8 +8,8 @@ the parameters, NoSuchVectorIndex, then what only the index can tell, such as th
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from pathlib import Path
 from types import TracebackType
@@ -19,13 +19,15 @@ from oss_vector_retriever.client.models.messages import Reply, Request
 from oss_vector_retriever.emulator import addressing, policy, replies
 from oss_vector_retriever.emulator.accounts import KeyRing
 from oss_vector_retriever.emulator.authentication import Authenticator
+from oss_vector_retriever.emulator.mishaps import Faults, Mishap, Outcome
 from oss_vector_retriever.emulator.operations.buckets import is_bucket_name
 from oss_vector_retriever.emulator.operations.call import Call, Core
-from oss_vector_retriever.emulator.operations.table import Operation, select
+from oss_vector_retriever.emulator.operations.table import Operation, name_of, select
 from oss_vector_retriever.emulator.options import Options, Settings
 from oss_vector_retriever.emulator.refusals import Refusal
 from oss_vector_retriever.emulator.storage import buckets
 from oss_vector_retriever.emulator.storage.database import Database
+from oss_vector_retriever.emulator.storage.known_buckets import KnownBuckets
 
 if TYPE_CHECKING:
     from oss_vector_retriever.emulator.search import Search
@@ -42,7 +44,13 @@ class _Ticket:
 
 
 class Service:
-    """Answer OSS Vectors requests; safe for threads. `options` are the fields of `Settings`."""
+    """Answer OSS Vectors requests; safe for threads. `options` are the fields of `Settings`.
+
+    Attributes:
+        settings: its options.
+        access_keys: the keys that it knows.
+        faults: what befalls requests, for users' tests; none until they are added.
+    """
 
     def __init__(self, path: str | Path | None = None, **options: Unpack[Options]) -> None:
         """Keep the data in a file, made where there is none, or without a path in memory.
@@ -52,6 +60,7 @@ class Service:
         """
         settings = Settings(**options)
         self.settings = settings
+        self.faults = Faults()
         self.access_keys = KeyRing(settings.access_keys)
         self._authenticator = Authenticator(
             self.access_keys, settings.region, settings.limits.clock_skew_seconds
@@ -59,7 +68,12 @@ class Service:
         self._database = Database(None if path is None else Path(path).absolute())
         search = lru_cache(maxsize=1)(lambda: _load_search(settings.search_bytes))
         self._core = Core(
-            self._database, settings.limits, settings.behaviour, settings.region, search
+            self._database,
+            KnownBuckets(self._database),
+            settings.limits,
+            settings.behaviour,
+            settings.region,
+            search,
         )
 
     @classmethod
@@ -97,12 +111,28 @@ class Service:
             raise ValueError("a bucket name is 3 to 32 of a-z, 0-9 and -, no - at either end")
         created = int(self.settings.clock().timestamp() * 1000)
         place = buckets.Place(account_id, region or self.settings.region)
-        with self._database.write() as db:
+        with self._core.buckets.write() as db:
             return buckets.create(db, place, bucket, created)
 
     def handle(self, request: Request) -> Reply:
-        """Return the reply to a request; nothing is raised, whatever the request holds."""
-        ticket = self._ticket()
+        """Return the reply to a request; nothing is raised, whatever the request holds.
+
+        No fault befalls it: `respond` is what transports call.
+        """
+        return self._handle(request, self._ticket())
+
+    def respond(self, request: Request) -> Outcome:
+        """Return the reply to a request, and how it arrives; faults befall it."""
+        if not self.faults.pending:
+            return Outcome(self.handle(request))
+        mishap = Mishap(self.faults.take(name_of(request)))
+        ticket = self._ticket(mishap.skew)
+        reply = self._handle(request, ticket) if mishap.performs else None
+        if mishap.code:
+            reply = self._refuse(Refusal(mishap.code), request, ticket)
+        return mishap.outcome(reply)
+
+    def _handle(self, request: Request, ticket: _Ticket) -> Reply:
         try:
             return self._answer(request, ticket)
         except Exception:
@@ -111,12 +141,18 @@ class Service:
 
     def refuse_length(self, request: Request) -> Reply:
         """Return the refusal of a body that is too long to be read; the connection ends with it."""
-        ticket = self._ticket()
-        reply = self._refuse(self._too_long(), request, ticket)
-        return Reply(reply.status, {**reply.headers, "connection": "close"}, reply.body)
+        return self._refuse_unread(self._too_long(), request)
 
-    def _ticket(self) -> _Ticket:
-        return _Ticket(replies.new_request_id(), self.settings.clock().astimezone(UTC))
+    def refuse_for_now(self, request: Request) -> Reply:
+        """Return the refusal of a body that there is no room for; the connection ends with it."""
+        return self._refuse_unread(Refusal("QpsLimitExceeded"), request)
+
+    def _refuse_unread(self, refusal: Refusal, request: Request) -> Reply:
+        reply = self._refuse(refusal, request, self._ticket())
+        return replace(reply, headers={**reply.headers, "connection": "close"})
+
+    def _ticket(self, ahead: timedelta = timedelta()) -> _Ticket:
+        return _Ticket(replies.new_request_id(), self.settings.clock().astimezone(UTC) + ahead)
 
     def _too_long(self) -> Refusal:
         return Refusal("EntityTooLarge", f"At most {self.settings.max_body_bytes} bytes are read.")

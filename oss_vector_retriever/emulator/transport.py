@@ -3,24 +3,49 @@
 from __future__ import annotations
 
 import asyncio
+import time
 
 from oss_vector_retriever.client.models.messages import Reply, Request
+from oss_vector_retriever.emulator.mishaps import Outcome
+from oss_vector_retriever.emulator.offload import Offload
 from oss_vector_retriever.emulator.service import Service
 
 
 class InProcessTransport:
     """Hand requests to a service without a socket.
 
-    A timeout is taken and ignored: the service waits for nothing but its own work.
+    A timeout only matters to a `Delay`: but for that the service waits for nothing except its own
+    work.
+
+    Raises:
+        TimeoutError: a `Delay` is longer than the timeout; it is raised when that has passed.
+        ConnectionResetError: a `Reset`, or a `Truncate` that leaves nothing of the reply.
     """
 
     def __init__(self, service: Service) -> None:
         self.service = service
+        self._offload = Offload(service)
 
-    def send(self, request: Request, timeout: float | None = None) -> Reply:  # noqa: ARG002 - the transports' common form
+    def send(self, request: Request, timeout: float | None = None) -> Reply:
         """Return the service's reply."""
-        return self.service.handle(request)
+        outcome = self.service.respond(request)
+        if outcome.delay:
+            time.sleep(_patience(outcome, timeout))
+        return _arrived(outcome, timeout)
 
-    async def send_async(self, request: Request, timeout: float | None = None) -> Reply:  # noqa: ARG002, ASYNC109 - the transports' common form
+    async def send_async(self, request: Request, timeout: float | None = None) -> Reply:  # noqa: ASYNC109 - the transports' common form
         """Return the service's reply, worked out in a thread so that the loop goes on."""
-        return await asyncio.to_thread(self.service.handle, request)
+        outcome = await self._offload.respond(request)
+        if outcome.delay:
+            await asyncio.sleep(_patience(outcome, timeout))
+        return _arrived(outcome, timeout)
+
+
+def _patience(outcome: Outcome, timeout: float | None) -> float:
+    return outcome.delay if timeout is None else min(outcome.delay, max(timeout, 0))
+
+
+def _arrived(outcome: Outcome, timeout: float | None) -> Reply:
+    if timeout is not None and outcome.delay > timeout:
+        raise TimeoutError(f"no reply within {timeout:g} s (a fault of the emulator)")
+    return outcome.arrive()

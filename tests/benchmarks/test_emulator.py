@@ -8,11 +8,12 @@ emulator's, at the door of the service: what a client adds (JSON, MD5, signing) 
 """
 
 import importlib
-import os
+import importlib.metadata
 import statistics
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import orjson
@@ -282,7 +283,7 @@ with Service(sys.argv[2], search_bytes=int(sys.argv[3])) as service:
 @pytest.mark.skipif(sys.platform != "linux", reason="memory is told by /proc")
 @pytest.mark.parametrize("budget", [64 << 20, 1 << 30], ids=["64 MB", "1 GB"])
 def test_the_memory_budget_is_kept(large_file, budget):
-    tests = os.path.dirname(os.path.dirname(__file__))  # noqa: PTH120 - a string for argv
+    tests = str(Path(__file__).parents[1])
     command = [sys.executable, "-c", BUDGET, tests, str(large_file), str(budget)]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     kept, most, took = map(int, done.stdout.split())

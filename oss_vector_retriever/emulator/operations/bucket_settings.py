@@ -44,6 +44,6 @@ def delete_bucket_logging(call: Call) -> Answer:
 
 
 def _keep(call: Call, setting: table.Setting, text: str | None) -> Answer:
-    with call.database.write() as db:
+    with call.core.buckets.write() as db:
         table.set_text(db, call.bucket.id, setting, text)
     return Answer()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from typing import Any
 
 from oss_vector_retriever.emulator.operations.call import Answer, Call, iso_time
@@ -24,7 +25,7 @@ def put_vector_bucket(call: Call) -> Answer:
     if not is_bucket_name(name):
         raise Refusal("InvalidBucketName")
     group = call.request.headers.get("x-oss-resource-group-id")
-    with call.database.write() as db:
+    with call.core.buckets.write() as db:
         if table.find(db, call.place, name) is not None:
             raise Refusal("BucketAlreadyExists", members={"BucketName": name})
         if table.count(db, call.place) >= call.limits.buckets_per_region:
@@ -43,7 +44,14 @@ def list_vector_buckets(call: Call) -> Answer:
     prefix, marker = call.query.get("prefix", ""), call.query.get("marker", "")
     most = _max_keys(call)
     with call.database.read() as db:
-        found = table.page(db, call.place, prefix=prefix, after=marker, most=most + 1)
+        found = table.page(
+            db,
+            call.place,
+            prefix=prefix,
+            after=marker,
+            most=most + 1,
+            created_by=_listed_until(call),
+        )
     listed: dict[str, Any] = {"Buckets": [_describe(bucket) for bucket in found[:most]]}
     if len(found) > most:
         listed |= {
@@ -54,6 +62,12 @@ def list_vector_buckets(call: Call) -> Answer:
             "NextMarker": found[most - 1].name,
         }
     return Answer({"ListAllMyBucketsResult": listed})
+
+
+def _listed_until(call: Call) -> int:
+    """Return until when, in milliseconds, a bucket must have been made to be listed."""
+    delay = call.behaviour.bucket_list_delay_seconds
+    return call.milliseconds - int(delay * 1000) if delay else sys.maxsize
 
 
 def _max_keys(call: Call) -> int:
@@ -68,7 +82,7 @@ def _max_keys(call: Call) -> int:
 
 def delete_vector_bucket(call: Call) -> Answer:
     """Delete a bucket that holds no index."""
-    with call.database.write() as db:
+    with call.core.buckets.write() as db:
         if not table.delete(db, call.bucket.id):
             raise Refusal("BucketNotEmpty", members={"BucketName": call.bucket.name})
     return Answer()

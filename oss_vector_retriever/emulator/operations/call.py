@@ -17,10 +17,11 @@ from oss_vector_retriever.emulator.addressing import Address, parameters
 from oss_vector_retriever.emulator.behaviour import Behaviour
 from oss_vector_retriever.emulator.parameters import Parameters
 from oss_vector_retriever.emulator.refusals import Refusal, invalid
-from oss_vector_retriever.emulator.storage import buckets, indexes
+from oss_vector_retriever.emulator.storage import indexes
 from oss_vector_retriever.emulator.storage.buckets import Bucket, Place
 from oss_vector_retriever.emulator.storage.database import Database
 from oss_vector_retriever.emulator.storage.indexes import Index
+from oss_vector_retriever.emulator.storage.known_buckets import KnownBuckets
 
 if TYPE_CHECKING:
     from oss_vector_retriever.emulator.search import Search
@@ -47,6 +48,7 @@ class Core:
     """Hold what all calls of one service share."""
 
     database: Database
+    buckets: KnownBuckets
     limits: Limits
     behaviour: Behaviour
     region: str
@@ -113,8 +115,7 @@ class Call:
         """Return the bucket, or None where there is none."""
         if self.address.bucket is None:
             return None
-        with self.database.read() as db:
-            return buckets.find(db, self.place, self.address.bucket)
+        return self.core.buckets.find(self.place, self.address.bucket)
 
     @property
     def bucket(self) -> Bucket:
@@ -137,7 +138,9 @@ class Call:
         """
         if self.body_may_be_empty and not self.request.body:
             return {}
-        return json_text.parse_object(self.request.body)
+        return json_text.parse_object(
+            self.request.body, numbers_fail=self.behaviour.unstorable_fails
+        )
 
     @cached_property
     def parameters(self) -> Parameters:
@@ -160,6 +163,11 @@ class Call:
             raise Refusal("NoSuchVectorIndex")
         return index
 
+    def is_creating(self, index: Index) -> bool:
+        """Tell whether an index is still `creating` (section 7.1)."""
+        age = (self.milliseconds - index.created) / 1000
+        return age < self.behaviour.index_creation_seconds
+
     def filter(self) -> filters.Filter | None:
         """Return the request's filter, checked for form (section 5.2), or None."""
         value = self.parameters.get("filter")
@@ -167,7 +175,10 @@ class Call:
             return None
         try:
             return filters.parse_filter(
-                value, self.limits, shorthand=self.behaviour.filter_shorthand
+                value,
+                self.limits,
+                shorthand=self.behaviour.filter_shorthand,
+                negation_needs_field=self.behaviour.negation_needs_field,
             )
         except ValueError as error:
             raise invalid(f"filter {error}.") from None

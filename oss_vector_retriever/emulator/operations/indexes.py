@@ -71,15 +71,10 @@ def _describe(call: Call, index: Index) -> dict[str, Any]:
         "dataType": "float32",
         "dimension": index.dimension,
         "distanceMetric": index.metric,
-        "status": _status(call, index),
+        "status": "creating" if call.is_creating(index) else "enable",
         "vectorBucketName": call.bucket.name,
         "bucketArn": call.bucket.arn,
     }
     if index.non_filterable:
         shown["metadata"] = {"nonFilterableMetadataKeys": list(index.non_filterable)}
     return shown
-
-
-def _status(call: Call, index: Index) -> str:
-    age = (call.milliseconds - index.created) / 1000
-    return "enable" if age >= call.behaviour.index_creation_seconds else "creating"

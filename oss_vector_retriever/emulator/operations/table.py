@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from oss_vector_retriever.client.models.messages import Request
+from oss_vector_retriever.emulator.addressing import parameters, resolve
 from oss_vector_retriever.emulator.operations import (
     bucket_settings,
     buckets,
@@ -45,6 +47,11 @@ class Operation:
     def needs_bucket(self) -> bool:
         """Tell whether the bucket must exist."""
         return self.level != "region" and self.name != "PutVectorBucket"
+
+    @property
+    def writes(self) -> bool:
+        """Tell whether it may change anything."""
+        return self.name.startswith(("Put", "Delete"))
 
     @property
     def body_may_be_empty(self) -> bool:
@@ -118,6 +125,21 @@ def select(method: str, query: Mapping[str, str], *, has_bucket: bool) -> Operat
     if not chosen and any(not _is_harmless(name) for name in query):
         raise Refusal("MethodNotAllowed")
     return operation
+
+
+def name_of(request: Request) -> str | None:
+    """Return the name of the operation that a request asks for, or None where there is none."""
+    operation = operation_of(request)
+    return operation.name if operation else None
+
+
+def operation_of(request: Request) -> Operation | None:
+    """Return the operation that a request asks for, or None."""
+    has_bucket = resolve(request).bucket is not None
+    try:
+        return select(request.method, parameters(request.query), has_bucket=has_bucket)
+    except Refusal:
+        return None
 
 
 def _is_harmless(name: str) -> bool:

@@ -19,7 +19,9 @@ from oss_vector_retriever.emulator.storage.vectors import NewVector, StoredVecto
 def get_vectors(call: Call) -> Answer:
     """Return the vectors that exist among the keys."""
     name = call.parameters.index_name()
-    keys = call.parameters.keys(call.limits.keys_per_get, unique=False)
+    keys = call.parameters.keys(
+        call.limits.keys_per_get, count_distinct=call.behaviour.count_distinct_keys
+    )
     data = call.parameters.boolean("returnData")
     show_metadata = call.parameters.boolean("returnMetadata")
     with call.database.read() as db:
@@ -65,6 +67,8 @@ def put_vectors(call: Call) -> Answer:
         raise invalid("vectors must not hold a key twice.")
     with call.database.read() as db:
         index = call.index(db, name)
+    if call.behaviour.creating_refuses_writes and call.is_creating(index):
+        raise Refusal("InternalError")
     rows = [_row(call, index, vector, place) for place, vector in enumerate(packed)]
     with call.database.write() as db:
         if not indexes.note_write(db, index.id):
@@ -102,6 +106,8 @@ def check_float32(packed: bytes, index: Index, where: str) -> None:
 def _row(call: Call, index: Index, vector: tuple[str, bytes, object], place: int) -> NewVector:
     key, packed, members = vector
     where = f"vectors[{place}]"
+    if call.behaviour.unstorable_fails and index.metric == "cosine" and floats.is_zero(packed):
+        raise Refusal("InternalError")
     check_float32(packed, index, f"{where}.data")
     try:
         text = metadata.encode(

@@ -46,13 +46,16 @@ def find(db: sqlite3.Connection, place: Place, name: str) -> Bucket | None:
 
 
 def page(
-    db: sqlite3.Connection, place: Place, *, prefix: str, after: str, most: int
+    db: sqlite3.Connection, place: Place, *, prefix: str, after: str, most: int, created_by: int
 ) -> list[Bucket]:
-    """Return buckets in alphabetical order, at most `most`, those after the name `after`."""
+    """Return buckets in alphabetical order, at most `most`, those after the name `after`.
+
+    `created_by` is in milliseconds since 1970: younger buckets are left out.
+    """
     rows = db.execute(
         f"SELECT {_COLUMNS} FROM buckets WHERE account = ? AND region = ? AND name > ?"  # noqa: S608 - columns are constants
-        " AND substr(name, 1, ?) = ? ORDER BY name LIMIT ?",
-        (*place, after, len(prefix), prefix, most),
+        " AND substr(name, 1, ?) = ? AND created <= ? ORDER BY name LIMIT ?",
+        (*place, after, len(prefix), prefix, created_by, most),
     )
     return [Bucket(*row) for row in rows]
 

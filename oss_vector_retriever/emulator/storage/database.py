@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 from oss_vector_retriever.client.errors import ConfigurationError
 from oss_vector_retriever.emulator.storage import schema
 from oss_vector_retriever.emulator.storage.lock import FileLock
+from oss_vector_retriever.emulator.storage.turns import Turns
 
 
 class Database:
     """Give out transactions on one database file, or on memory.
 
     A file has one connection that writes and a pool that reads, each read a snapshot that no
-    write disturbs. In memory there is one connection, and its users take turns.
+    write disturbs. In memory there is one connection, and its users take turns (`Turns`).
 
     Raises:
         ConfigurationError: the file is in use, or is not a database of this emulator.
@@ -25,7 +25,7 @@ class Database:
 
     def __init__(self, path: Path | None = None) -> None:
         self._path = path
-        self._turn = threading.RLock()
+        self._turns = Turns()
         self._idle: list[sqlite3.Connection] = []
         self._closed = False
         self._lock = FileLock(path) if path else None
@@ -39,7 +39,7 @@ class Database:
     def read(self) -> Iterator[sqlite3.Connection]:
         """Open a snapshot: what is read inside belongs together."""
         if self._path is None:
-            with self._turn:
+            with self._turns.read():
                 yield self._writer
             return
         connection = self._borrow()
@@ -55,7 +55,7 @@ class Database:
     @contextlib.contextmanager
     def write(self) -> Iterator[sqlite3.Connection]:
         """Open a transaction that is committed whole, or on any exception not at all."""
-        with self._turn:
+        with self._turns.write():
             self._writer.execute("BEGIN IMMEDIATE")
             try:
                 yield self._writer
@@ -68,7 +68,7 @@ class Database:
 
     def close(self) -> None:
         """Close every connection and let go of the file; closing twice does nothing."""
-        with self._turn:
+        with self._turns.write():
             self._closed = True
             while self._idle:
                 self._idle.pop().close()

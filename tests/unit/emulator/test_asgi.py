@@ -1,3 +1,5 @@
+import asyncio
+
 import orjson
 import pytest
 
@@ -125,3 +127,46 @@ async def test_the_lifespan_is_acknowledged(caller):
 async def test_a_websocket_is_refused(caller):
     with pytest.raises(NotImplementedError, match="websocket"):
         await ask(caller.service, {"type": "websocket"})
+
+
+async def test_bodies_that_are_together_too_much_are_refused_until_others_are_done(make_caller):
+    caller = make_caller(index=True, max_body_bytes=100)
+    application = Application(caller.service)
+    scope = scope_of(caller.sign("POST", "getVectors", BODY))
+    never = asyncio.Event()
+    waiting = []
+
+    def slow():
+        parts = [{"type": "http.request", "body": b"x" * 90, "more_body": True}]
+
+        async def receive():
+            return parts.pop() if parts else await never.wait()
+
+        return asyncio.ensure_future(application(scope, receive, None))
+
+    async def ask():
+        sent = []
+
+        async def receive():
+            return {"type": "http.request", "body": BODY}
+
+        async def send(message):
+            sent.append(message)
+
+        await application(scope, receive, send)
+        return sent[0]["status"], dict(sent[0]["headers"]).get(b"connection")
+
+    for _ in range(4):
+        waiting.append(slow())
+        await asyncio.sleep(0)
+    await asyncio.sleep(0.01)
+    assert await ask() == (200, b"keep-alive")
+    application._memory.take(10)
+    assert await ask() == (503, b"close")
+    waiting[0].cancel()
+    await asyncio.wait(waiting[:1])
+    assert await ask() == (200, b"keep-alive")
+    for task in waiting:
+        task.cancel()
+    await asyncio.wait(waiting)
+    assert application._memory._left == 390

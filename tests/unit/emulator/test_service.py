@@ -105,12 +105,18 @@ def test_an_unexpected_exception_becomes_an_internal_error(caller, monkeypatch, 
 
 @pytest.mark.parametrize(
     "change",
-    [{"path": "/\ud800/"}, {"origin": "http://\udfff", "query": "policy"}, {"query": "\ud800=1"}],
+    [
+        {"path": "/\ud800/"},
+        {"origin": "http://\udfff", "query": "policy"},
+        {"query": "\ud800=1"},
+        {"headers": {"authorization": "\ud800"}},
+    ],
 )
-def test_text_that_is_no_unicode_is_answered_too(caller, change):
+def test_text_that_is_no_unicode_is_refused(caller, change):
     reply = caller.service.handle(replace(caller.sign("GET", "bucketInfo"), **change))
-    assert reply.status in (403, 405, 500)
-    assert orjson.loads(reply.body)["Error"]["RequestId"] == reply.request_id
+    error = orjson.loads(reply.body)["Error"]
+    assert (reply.status, error["Code"]) == (400, "InvalidArgument")
+    assert error["RequestId"] == reply.request_id
 
 
 def test_a_closed_service_answers_with_an_internal_error(caller):

@@ -1,10 +1,7 @@
-import random
-import signal
 import sqlite3
 import subprocess
 import sys
 import threading
-import time
 from pathlib import Path
 
 import orjson
@@ -190,58 +187,17 @@ def test_threads_write_and_read_at_once_and_nothing_is_lost(make_caller, tmp_pat
     assert (status, len(parsed["vectors"]), "nextToken" in parsed) == (200, 1000, True)
 
 
-# Run in a process of its own; the caller comes from the conftest beside this file.
-WRITE = """
-import runpy, sys
-from oss_vector_retriever.emulator import Service
-caller = runpy.run_path(sys.argv[1])["Caller"](Service.open(sys.argv[2]))
-for batch in range(10**9):
-    caller.put(*((f"{sys.argv[3]}-{batch}-{i}", [batch, i, 1]) for i in range(5)))
-    print(batch, flush=True)
-"""
-CONFTEST = str(Path(__file__).with_name("conftest.py"))
-
-
-def kill_while_writing(path, name, rng):
-    """Start a process that writes, kill it at a random moment, and return what it acknowledged."""
-    process = subprocess.Popen(
-        [sys.executable, "-c", WRITE, CONFTEST, str(path), name], stdout=subprocess.PIPE, text=True
-    )
-    with process:
-        acknowledged = [int(process.stdout.readline())]
-        time.sleep(rng.uniform(0, 0.05))
-        process.send_signal(signal.SIGKILL)
-        lines = process.stdout.read().split("\n")
-    return acknowledged + [int(line) for line in lines[:-1]]
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGKILL")
-def test_a_killed_writer_loses_nothing_it_acknowledged(make_caller, tmp_path):
-    path = tmp_path / "vectors.db"
-    make_caller(path, index=True).service.close()
-    seed = random.randrange(1 << 32)
-    rng = random.Random(seed)
-    for trial in range(5):
-        acknowledged = kill_while_writing(path, f"t{trial}", rng)
-        caller = make_caller(path)
-        for batch in acknowledged:
-            keys = [f"t{trial}-{batch}-{i}" for i in range(5)]
-            values = [v["data"]["float32"] for v in caller.get(keys)]
-            assert values == [[batch, i, 1] for i in range(5)], seed
-        after = [f"t{trial}-{acknowledged[-1] + 1}-{i}" for i in range(5)]
-        assert len(caller.get(after)) in (0, 5), "half a batch"
-        with caller.service._database.read() as db:
-            assert db.execute("PRAGMA integrity_check").fetchone() == ("ok",)
-        caller.service.close()
-
+TESTS = str(Path(__file__).parents[2])
 
 BARE = """
-import runpy, sys
+import sys
 sys.modules["numpy"] = sys.modules["uvicorn"] = None
+sys.path.insert(0, sys.argv[1])
+from support.caller import Caller
 from oss_vector_retriever.emulator import DEVELOPMENT_ACCOUNT_ID, DEVELOPMENT_BUCKET, Service
 with Service() as service:
     service.create_bucket(DEVELOPMENT_ACCOUNT_ID, DEVELOPMENT_BUCKET)
-    caller = runpy.run_path(sys.argv[1])["Caller"](service)
+    caller = Caller(service)
     caller.make_index()
     caller.put(("a", [1, 2.5, 3], {"t": "x"}), ("b", [1, 2, 3]))
     print(caller.post("deleteVectors", {"indexName": "index1", "keys": ["b"]}))
@@ -254,7 +210,7 @@ with Service() as service:
 
 def test_put_get_list_and_delete_work_without_numpy():
     result = subprocess.run(
-        [sys.executable, "-W", "error", "-c", BARE, CONFTEST],
+        [sys.executable, "-W", "error", "-c", BARE, TESTS],
         capture_output=True,
         text=True,
         check=False,
