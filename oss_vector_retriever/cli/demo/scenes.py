@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from rich.console import Console
 from rich.text import Text
 
-from oss_vector_retriever.cli.output import (
+from oss_vector_retriever.cli.tables import (
     add_row,
     describe_data,
     describe_metadata,

@@ -1,48 +1,23 @@
-"""The command line, run as a user runs it."""
+"""The command line as a process: what it prints, how it ends, and what it loads."""
 
 import json
-import os
 import signal
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
+from support.command_line import COMMAND, call, run
 
-from oss_vector_retriever import OSSVectorClient
+from oss_vector_retriever.cli.catalogue import SECTIONS
 
-COMMAND = str(Path(sys.executable).parent / "oss-vectors")
-
-
-def run(*words, **environment):
-    clean = {name: value for name, value in os.environ.items() if not name.startswith("OSS_")}
-    return subprocess.run(
-        [COMMAND, *words],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-        env={**clean, "COLUMNS": "100", **environment},
-    )
+NAMES = [entry.name for entries in SECTIONS.values() for entry in entries]
+HEAVY = {"httpx", "httpx2", "numpy", "orjson", "pydantic", "pyarrow", "rich", "sqlite3", "uvicorn"}
 
 
-@pytest.fixture
-def stored(tmp_path):
-    path = tmp_path / "vectors.db"
-    with OSSVectorClient.local(path, index="notes") as client:
-        client.put_vector_index(dimension=2)
-        client.put_vectors(
-            [
-                {"key": "a,b", "data": [1, 2], "metadata": {"title": "[red]markup[/red]"}},
-                {"key": "c", "data": [3, 4]},
-            ]
-        )
-    return str(path)
-
-
-def test_the_demo_shows_the_main_job_three_ways_on_real_data():
-    done = run("demo")
-    assert done.returncode == 0, done.stderr
+def test_the_demo_shows_the_main_job_three_ways_on_real_data(tmp_path):
+    path = tmp_path / "demo.db"
+    done = run("demo", "--data", path)
+    assert done.status == 0, done.errors
     for expected in (
         "Embedded OSS Vectors service on http://127.0.0.1:",
         "83 passages" if sys.version_info[:2] <= (3, 13) else "passages",
@@ -55,75 +30,41 @@ def test_the_demo_shows_the_main_job_three_ways_on_real_data():
         "384 float32",
         "More like 'lambda', by its embedding",
     ):
-        assert expected in done.stdout
-    flat = " ".join(done.stdout.split())
-    assert "joined again it is identical to the original" in flat
-    assert done.stderr == ""
-
-
-def test_the_demo_can_keep_its_data(tmp_path):
-    path = str(tmp_path / "demo.db")
-    assert run("demo", "--data", path).returncode == 0
-    again = run("demo", "--data", path)
-    assert again.returncode == 0, again.stderr
-    found = run(
-        "get-vectors", "--local", path, "--index-name", "pythontopics", "--keys", "with,gone"
-    )
-    assert json.loads(found.stdout) == {"vectors": [{"key": "with"}], "missing": ["gone"]}
-
-
-def test_get_vectors_prints_what_the_api_would(stored):
-    done = run(
-        "get-vectors",
-        *("--local", stored, "--index-name", "notes", "--keys", "c,gone", "--key", "a,b"),
-        *("--return-data", "--return-metadata"),
-    )
-    assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout) == {
-        "vectors": [
-            {"key": "c", "data": {"float32": [3.0, 4.0]}, "metadata": {}},
-            {
-                "key": "a,b",
-                "data": {"float32": [1.0, 2.0]},
-                "metadata": {"title": "[red]markup[/red]"},
-            },
-        ],
-        "missing": ["gone"],
-    }
-
-
-def test_get_vectors_prints_a_table_in_which_nothing_is_markup(stored):
-    done = run(
-        "get-vectors",
-        *("--local", stored, "--index-name", "notes", "--key", "a,b", "--keys", "gone"),
-        *("--return-metadata", "--output-format", "table"),
-    )
-    assert "title: [red]markup[/red]" in done.stdout
-    assert "1 of 2 keys found, in 1 calls" in done.stdout
-    assert "missing: gone" in done.stdout
+        assert expected in done.output
+    assert "joined again it is identical to the original" in " ".join(done.output.split())
+    assert done.errors == ""
+    assert run("demo", "--data", path).status == 0
+    words = ("--local", path, "--index-name", "pythontopics", "--keys", "with,gone")
+    assert call("get-vectors", *words).json == {"vectors": [{"key": "with"}], "missing": ["gone"]}
 
 
 @pytest.mark.parametrize(
     ("words", "status", "said"),
     [
-        (["get-vectors", "--keys", "a"], 2, "OSS_VECTORS_BUCKET"),
+        (["get-vectors", "--keys", "a"], 2, "pass --bucket or set the environment variable OSS_"),
         (["get-vectors"], 2, "name the keys"),
-        (["get-vectors", "--local", "x.db", "--bucket", "b", "--keys", "a"], 2, "--bucket"),
-        (
-            ["get-vectors", "--local", "FILE", "--index-name", "no", "--keys", "a"],
-            1,
-            "NoSuchVector",
-        ),
-        (["get-vectors", "--local", "FILE", "--index-name", "n-o", "--keys", "a"], 2, "index name"),
+        (["get-vectors", "--local", "x.db", "--region", "r", "--keys", "a"], 2, "--region"),
+        (["get-vectors", "LOCAL", "--index-name", "no", "--keys", "a"], 1, "NoSuchVectorIndex"),
+        (["get-vectors", "LOCAL", "--index-name", "n-o", "--keys", "a"], 2, "index name"),
+        (["get-bucket-policy", "LOCAL"], 1, "NoSuchBucketPolicy"),
         (["nonsense"], 2, "No such command"),
+        (["import", "nofile.jsonl"], 2, "does not exist"),
+        (["export", "LOCAL", "out.txt"], 2, "--format"),
+        (["get-vectors", "--local", "/nowhere/x.db", "--keys", "a"], 2, "cannot be opened"),
     ],
 )
-def test_errors_go_to_stderr_with_a_useful_status(words, status, said, stored):
-    done = run(*[stored if word == "FILE" else word for word in words])
-    assert done.returncode == status
-    assert said in done.stderr
-    assert done.stdout == ""
-    assert "Traceback" not in done.stderr
+def test_errors_go_to_stderr_with_a_useful_status(stored, words, status, said):
+    done = call(*[part for word in words for part in (stored[:2] if word == "LOCAL" else [word])])
+    assert done.status == status
+    assert said in done.errors
+    assert done.output == ""
+
+
+def test_an_error_is_a_sentence_and_no_traceback(stored):
+    done = run("get-vectors", *stored[:2], "--index-name", "no", "--keys", "a")
+    assert done.status == 1
+    assert done.errors.startswith("oss-vectors: GetVectors")
+    assert done.errors.count("\n") == 1
 
 
 def test_an_unreachable_service_is_named_and_no_secret_is():
@@ -133,40 +74,87 @@ def test_an_unreachable_service_is_named_and_no_secret_is():
         OSS_ACCESS_KEY_ID="canary-id",
         OSS_ACCESS_KEY_SECRET="canary-secret",
     )
-    assert done.returncode == 1
-    assert "could not connect to http://127.0.0.1:9" in done.stderr
-    assert "canary" not in done.stdout + done.stderr
+    assert done.status == 1
+    assert "could not connect to http://127.0.0.1:9" in done.errors
+    assert "canary" not in done.output + done.errors
 
 
-def test_serve_tells_clients_what_they_need_and_ends_cleanly(tmp_path):
-    with subprocess.Popen(
-        [COMMAND, "serve", "--port", "0", "--data", str(tmp_path / "served.db")],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as process:
-        lines = [process.stdout.readline() for _ in range(7)]
-        settings = dict(line.removeprefix("export ").strip().split("=", 1) for line in lines[1:])
-        found = run("get-vectors", "--index-name", "none", "--keys", "a", **settings)
-        process.send_signal(signal.SIGINT)
-        _, errors = process.communicate(timeout=20)
-    assert "NoSuchVectorIndex" in found.stderr
-    assert process.returncode == 0
-    assert errors == ""
+def test_a_missing_extra_is_named(stored, tmp_path):
+    (tmp_path / "jmespath.py").write_text("raise ModuleNotFoundError(name='jmespath')")
+    done = run("list-vectors", *stored, "--output-query", "x", PYTHONPATH=str(tmp_path))
+    assert done.status == 2
+    assert 'this needs jmespath: pip install "oss-vector-retriever[cli]"' in done.errors
 
 
-def test_help_loads_neither_client_nor_server():
+def loaded_by(*words):
     script = (
         "import sys\n"
         "from oss_vector_retriever.cli import main\n"
-        "sys.argv = ['oss-vectors', '--help']\n"
+        f"sys.argv = ['oss-vectors', *{words!r}]\n"
         "try: main.main()\n"
         "except SystemExit: pass\n"
-        "loaded = {'httpx', 'httpx2', 'numpy', 'uvicorn', 'rich', 'pydantic'} & set(sys.modules)\n"
-        "assert not loaded, loaded\n"
+        "print(*sys.modules, file=sys.stderr)\n"
     )
     done = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, check=False, timeout=60
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60
     )
-    assert done.returncode == 0, done.stderr
-    assert "get-vectors" in done.stdout
+    return done.stdout, {name.split(".")[0] for name in done.stderr.split()}
+
+
+def test_help_loads_neither_client_nor_server():
+    output, loaded = loaded_by("--help")
+    assert all(name in output for name in NAMES)
+    assert loaded & HEAVY == set()
+
+
+def test_the_help_of_an_operation_loads_neither_client_nor_server():
+    output, loaded = loaded_by("query-vectors", "--help")
+    assert "--query-vector" in output
+    assert loaded & HEAVY == set()
+
+
+def test_json_output_needs_no_rich(stored):
+    output, loaded = loaded_by("get-vectors", *stored, "--keys", "c")
+    assert json.loads(output)["vectors"] == [{"key": "c"}]
+    assert "rich" not in loaded
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_each_command_explains_itself(name):
+    done = call(name, "--help")
+    assert done.status == 0
+    assert done.output.startswith(f"Usage: commands {name}")
+
+
+def test_nobody_reading_any_more_is_no_error(stored, tmp_path):
+    lines = tmp_path / "many.jsonl"
+    lines.write_text("".join(f'{{"key": "k{n}", "data": [{n}, 1]}}\n' for n in range(3000)))
+    assert subprocess.run([COMMAND, "import", lines, *stored], check=False).returncode == 0
+    for words in (
+        ["list-vectors", *stored, "--all", "--output-format", "jsonl", "--return-data"],
+        ["export", "-", *stored],
+    ):
+        with subprocess.Popen(
+            [COMMAND, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        ) as process:
+            assert process.stdout.readline().startswith('{"key"')
+            process.stdout.close()
+            assert process.stderr.read() == ""
+        assert process.returncode == 141
+
+
+def test_ctrl_c_is_clean(socket_that_never_answers):
+    keys = ",".join(map(str, range(300)))
+    settings = ["--bucket", "bucket", "--account-id", "1", "--region", "cn-hangzhou"]
+    settings += ["--endpoint", socket_that_never_answers.endpoint, "--index-name", "i"]
+    with subprocess.Popen(
+        [COMMAND, "get-vectors", "--keys", keys, *settings],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={"OSS_ACCESS_KEY_ID": "a", "OSS_ACCESS_KEY_SECRET": "b"},
+    ) as process:
+        socket_that_never_answers.wait_for_somebody()
+        process.send_signal(signal.SIGINT)
+        output, errors = process.communicate(timeout=5)  # not the 30 seconds of the call
+    assert (process.returncode, output, errors) == (130, "", "")

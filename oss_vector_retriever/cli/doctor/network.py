@@ -1,0 +1,123 @@
+"""The way to the service, step by step: name, connection, TLS, and the clock at its end."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from urllib.parse import urlsplit
+
+from oss_vector_retriever.cli.doctor.findings import Finding, failed, ok, skipped, warning
+from oss_vector_retriever.client.clients import OSSVectorClient
+from oss_vector_retriever.client.drive.exchange import Settings, settings_for
+from oss_vector_retriever.client.models.limits import DEFAULT_LIMITS
+from oss_vector_retriever.client.models.messages import Reply, Request
+from oss_vector_retriever.client.retry import http_date
+from oss_vector_retriever.client.steps import Fault, send
+from oss_vector_retriever.version import USER_AGENT
+
+NAME, CONNECTION, TLS, ANSWER, CLOCK = "name", "connection", "TLS", "answer", "clock"
+_PORTS = {"http": 80, "https": 443}
+_NOTABLE = timedelta(minutes=1)
+
+
+def reach(client: OSSVectorClient) -> Iterator[Finding]:
+    """Yield what is found on the way to the service, as far as it goes."""
+    config = client.config
+    settings = settings_for(config)
+    origin, _ = config.endpoint.locate(config.bucket, config.account_id)
+    if settings.proxy:
+        origin = settings.proxy
+    where = urlsplit(origin)
+    host, port = where.hostname or "", where.port or _PORTS[where.scheme]
+    try:
+        address = _look_up(host, port)
+    except OSError as error:
+        yield _unknown_host(host, error)
+        return
+    yield ok(NAME, f"{host} is {address}" + (", a proxy" if settings.proxy else ""))
+    yield from _connect(address, port, host, settings)
+
+
+def _look_up(host: str, port: int) -> str:
+    return str(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][4][0])
+
+
+def _unknown_host(host: str, error: OSError) -> Finding:
+    return failed(
+        NAME,
+        f"{host} cannot be looked up: {error.strerror}",
+        "check --region or --endpoint, and this machine's DNS and network",
+    )
+
+
+def _connect(address: str, port: int, host: str, settings: Settings) -> Iterator[Finding]:
+    started = time.monotonic()
+    try:
+        link = socket.create_connection((address, port), settings.connect_timeout)
+    except OSError as error:
+        yield failed(
+            CONNECTION,
+            f"nobody answers on {address} port {port}: {error.strerror or error}",
+            "check that the service runs there, and firewall, proxy and --endpoint",
+        )
+        return
+    with link:
+        took = (time.monotonic() - started) * 1000
+        yield ok(CONNECTION, f"{address} port {port}, in {took:.1f} ms")
+        yield _agree(link, host, settings)
+
+
+def _agree(link: socket.socket, host: str, settings: Settings) -> Finding:
+    if settings.proxy:
+        return skipped(TLS, "behind the proxy")
+    if settings.tls is None:
+        return skipped(TLS, "plain http")
+    try:
+        with settings.tls.wrap_socket(link, server_hostname=host) as secured:
+            return ok(TLS, f"{secured.version()}, the certificate is for {host}")
+    except (ssl.SSLError, OSError) as error:
+        reason = getattr(error, "verify_message", "") or error.strerror or type(error).__name__
+        return failed(
+            TLS,
+            f"not agreed on: {reason}",
+            "check --endpoint, this machine's certificates, and who reads along in between",
+        )
+
+
+def answer(client: OSSVectorClient) -> Iterator[Finding]:
+    """Yield whether there is an answer, and by how much its clock differs (its Date)."""
+    config = client.config
+    origin, path = config.endpoint.locate(config.bucket, config.account_id)
+    headers = {"host": urlsplit(origin).netloc, "accept": "*/*", "user-agent": USER_AGENT}
+    request = Request("GET", origin, path, headers=headers)
+    outcome = client.run_flow(lambda _: send(request, config.timeout))
+    if isinstance(outcome, Fault):
+        yield failed(
+            ANSWER,
+            f"{origin} does not answer in HTTP ({outcome.name})",
+            "check --endpoint: another service may listen there",
+        )
+        return
+    yield ok(ANSWER, f"HTTP {outcome.status} to an unsigned request")
+    yield _judged(outcome, datetime.now(UTC))
+
+
+def _judged(reply: Reply, ours: datetime) -> Finding:
+    theirs = http_date(reply.headers.get("date", ""))
+    if theirs is None:
+        return warning(
+            CLOCK, "the reply has no Date", "check --endpoint: OSS sends one with every reply"
+        )
+    # a Date has no fractions of a second: half of one is missing on average
+    offset = timedelta(seconds=round((ours - theirs).total_seconds() - 0.5))
+    side = "ahead of" if offset > timedelta(0) else "behind"
+    found = f"{abs(offset)} {side} the service's" if abs(offset) > timedelta(seconds=2) else "right"
+    if abs(offset) > timedelta(seconds=DEFAULT_LIMITS.clock_skew_seconds):
+        todo = "set this machine's clock: beyond 15 minutes the service refuses every request"
+        return failed(CLOCK, found, todo)
+    if abs(offset) > _NOTABLE:
+        return warning(CLOCK, found, "set this machine's clock before it is 15 minutes off")
+    return ok(CLOCK, found)

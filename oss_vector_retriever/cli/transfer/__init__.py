@@ -1,0 +1,1 @@
+"""Files to an index and back: `import` and `export`, which a crash only interrupts."""

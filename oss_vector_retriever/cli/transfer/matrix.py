@@ -1,0 +1,128 @@
+"""A matrix in a `.npy` file, and beside it JSON lines with key and metadata, row for row."""
+
+from __future__ import annotations
+
+import os
+import struct
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from oss_vector_retriever.cli.failures import USAGE, Failure
+from oss_vector_retriever.cli.transfer.json_lines import checked, line_of, object_of, read_lines
+from oss_vector_retriever.cli.transfer.parts import Part
+from oss_vector_retriever.cli.transfer.rows import Row
+from oss_vector_retriever.client.models.limits import Limits
+from oss_vector_retriever.client.models.vector import Float32Array, Vector
+
+_HEADER = 128
+_MAGIC = b"\x93NUMPY\x01\x00"
+_FLOAT = 4
+
+
+class Matrix:
+    """Read vectors from a matrix, shape (n, dimension) of floats, and n lines."""
+
+    unit = "line"
+
+    def __init__(self, path: Path, lines: Path, limits: Limits) -> None:
+        self.path = path
+        self.name = path.name
+        self._lines = lines
+        self._limits = limits
+        self._matrix = _loaded(path)
+        self.total = len(self._matrix)
+        self._check_lines()
+
+    def _check_lines(self) -> None:
+        with self._lines.open("rb") as file:
+            filled = sum(1 for row in read_lines(file) if row.raw)
+        if filled != len(self._matrix):
+            raise Failure(
+                f"{self.path} has {len(self._matrix):,} rows, {self._lines} {filled:,} lines",
+                USAGE,
+            )
+
+    def rows(self) -> Iterator[Row]:
+        """Return each line with its row of numbers; blank lines do not count."""
+        with self._lines.open("rb") as file:
+            filled = (line for line in read_lines(file) if line.raw)
+            for (number, raw, _), values in zip(filled, self._matrix, strict=False):
+                packed = _packed(values)
+                yield Row(number, raw + packed, (raw, packed))
+
+    def vector(self, row: Row) -> Vector:
+        """Return the vector of a line and its row."""
+        raw, packed = row.content
+        return checked({**object_of(raw), "data": Float32Array.from_bytes(packed)}, self._limits)
+
+    def weight(self, row: Row) -> int:  # noqa: ARG002 - rows are alike
+        """Return 1: rows are counted."""
+        return 1
+
+
+def _loaded(path: Path) -> Any:
+    try:
+        matrix = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (ValueError, EOFError) as error:
+        raise Failure(f"{path} is no .npy file: {error}", USAGE) from None
+    if not isinstance(matrix, np.ndarray) or matrix.ndim != 2 or matrix.dtype.kind != "f":  # noqa: PLR2004 - a matrix
+        raise Failure(f"{path} must hold a matrix of floats, a row for each vector", USAGE)
+    return matrix
+
+
+def _packed(values: Any) -> bytes:
+    with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, and is refused
+        packed: bytes = np.ascontiguousarray(values, dtype=np.float32).tobytes()
+    return packed
+
+
+class MatrixSink:
+    """Write a matrix and its lines.
+
+    The header holds the number of rows, so it is written last, into a place of fixed size.
+    """
+
+    def __init__(self, target: Path, lines: Path) -> None:
+        self.parts = (Part(target), Part(lines))
+
+    def write(self, vectors: Iterable[Vector]) -> None:
+        """Append vectors."""
+        matrix, lines = self.parts
+        if matrix.file.tell() == 0:
+            matrix.file.write(bytes(_HEADER))
+        for vector in vectors:
+            matrix.file.write(_little_endian(vector))
+            lines.file.write(line_of(vector, with_data=False))
+
+    def finish(self, dimension: int) -> None:
+        """Complete the matrix and give both files their names, as far as that is not done yet."""
+        matrix, lines = self.parts
+        if matrix.path.exists():
+            _write_header(matrix, dimension)
+            matrix.take_name()
+        if lines.path.exists():
+            lines.take_name()
+
+
+def _little_endian(vector: Vector) -> Any:
+    data = vector.data or Float32Array()
+    return data if np.little_endian else data.numpy().astype("<f4").tobytes()
+
+
+def _write_header(part: Part, dimension: int) -> None:
+    size = part.path.stat().st_size
+    rows = max(size - _HEADER, 0) // (_FLOAT * dimension) if dimension else 0
+    shape = f"({rows}, {dimension})"
+    text = f"{{'descr': '<f4', 'fortran_order': False, 'shape': {shape}, }}"
+    length = _HEADER - len(_MAGIC) - 2
+    header = _MAGIC + struct.pack("<H", length) + text.ljust(length - 1).encode() + b"\n"
+    part.open(max(size, _HEADER))
+    try:
+        part.file.seek(0, os.SEEK_SET)
+        part.file.write(header)
+        part.settle()
+    finally:
+        part.close()

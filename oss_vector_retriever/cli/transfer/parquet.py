@@ -1,0 +1,148 @@
+"""Parquet, with the columns key, data (a list of floats) and metadata (JSON). Extra `parquet`."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from oss_vector_retriever.cli.failures import USAGE, Failure
+from oss_vector_retriever.cli.transfer.json_lines import (
+    JsonLinesSink,
+    checked,
+    object_of,
+    read_lines,
+)
+from oss_vector_retriever.cli.transfer.rows import Row
+from oss_vector_retriever.client.errors import InvalidRequestError
+from oss_vector_retriever.client.models.limits import Limits
+from oss_vector_retriever.client.models.vector import Float32Array, Vector
+from oss_vector_retriever.client.wire import dump_json
+
+_AT_ONCE = 1000
+_COLUMNS = ("key", "data", "metadata")
+
+
+class Parquet:
+    """Read vectors from Parquet; metadata may be JSON text, a struct or a map."""
+
+    unit = "row"
+
+    def __init__(self, path: Path, limits: Limits) -> None:
+        self.path = path
+        self.name = path.name
+        self._limits = limits
+        self._file = _opened(path)
+        self.total = self._file.metadata.num_rows
+
+    def rows(self) -> Iterator[Row]:
+        """Return the rows, read a thousand at a time."""
+        names = [name for name in _COLUMNS if name in self._file.schema_arrow.names]
+        number = 0
+        for batch in self._file.iter_batches(_AT_ONCE, columns=names):
+            for key, data, metadata in _cells(batch):
+                number += 1
+                raw = repr((key, metadata)).encode(errors="backslashreplace") + (data or b"")
+                yield Row(number, raw, (key, data, metadata))
+
+    def vector(self, row: Row) -> Vector:
+        """Return the vector of a row."""
+        key, data, metadata = row.content
+        packed = None if data is None else Float32Array.from_bytes(data)
+        return checked({"key": key, "data": packed, "metadata": _plain(metadata)}, self._limits)
+
+    def weight(self, row: Row) -> int:  # noqa: ARG002 - rows are alike
+        """Return 1: rows are counted."""
+        return 1
+
+
+def _opened(path: Path) -> Any:
+    arrow = importlib.import_module("pyarrow")
+    try:
+        file = importlib.import_module("pyarrow.parquet").ParquetFile(path)
+    except arrow.ArrowException as error:
+        raise Failure(f"{path} cannot be read as Parquet: {error}", USAGE) from None
+    schema = file.schema_arrow
+    if {"key", "data"} - set(schema.names) or not _is_floats(
+        arrow.types, schema.field("data").type
+    ):
+        raise Failure(f"{path} must have the columns key and data, a list of floats", USAGE)
+    return file
+
+
+def _is_floats(types: Any, kind: Any) -> bool:
+    is_list = types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind)
+    return bool(is_list and types.is_floating(kind.value_type))
+
+
+def _cells(batch: Any) -> Iterator[tuple[Any, bytes | None, Any]]:
+    keys = batch.column("key").to_pylist()
+    has_metadata = "metadata" in batch.schema.names
+    metadata = batch.column("metadata").to_pylist() if has_metadata else [None] * len(keys)
+    data = map(_packed, batch.column("data"))
+    return zip(keys, data, metadata, strict=True)
+
+
+def _packed(cell: Any) -> bytes | None:
+    if not cell.is_valid:
+        return None
+    with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, and is refused
+        values = cell.values.to_numpy(zero_copy_only=False).astype(np.float32, copy=False)
+    packed: bytes = values.tobytes()
+    return packed
+
+
+def _plain(metadata: Any) -> Any:
+    if isinstance(metadata, str):
+        return object_of(metadata.encode())
+    if isinstance(metadata, list):  # a map comes as pairs
+        return dict(metadata)
+    if isinstance(metadata, dict):  # a struct has every field in every row
+        return {name: value for name, value in metadata.items() if value is not None}
+    if metadata is not None:
+        raise InvalidRequestError("its metadata are neither JSON text, nor a struct, nor a map")
+    return None
+
+
+class ParquetSink(JsonLinesSink):
+    """Write Parquet, by way of JSON lines: a Parquet file cannot go on after a crash."""
+
+    def finish(self, dimension: int) -> None:  # noqa: ARG002 - lists have their own lengths
+        """Turn the lines into Parquet, if that is not done yet."""
+        (lines,) = self.parts
+        if not lines.path.exists():
+            return
+        lines.close()
+        unnamed = lines.target.with_name(f"{lines.target.name}.converting")
+        _convert(lines.path, unnamed)
+        unnamed.replace(lines.target)
+        lines.path.unlink()
+
+
+def _convert(lines: Path, target: Path) -> None:
+    arrow = importlib.import_module("pyarrow")
+    columns = {
+        "key": arrow.string(),
+        "data": arrow.list_(arrow.float32()),
+        "metadata": arrow.string(),
+    }
+    schema = arrow.schema(columns)
+    writer = importlib.import_module("pyarrow.parquet").ParquetWriter(target, schema)
+    with writer, lines.open("rb") as file:
+        rows = read_lines(file)
+        while batch := [object_of(row.raw) for row in islice(rows, _AT_ONCE)]:
+            writer.write_batch(_record_batch(arrow, schema, batch))
+
+
+def _record_batch(arrow: Any, schema: Any, items: list[dict[str, Any]]) -> Any:
+    numbers = [np.array(item["data"], dtype=np.float32) for item in items]
+    ends = np.cumsum([0, *map(len, numbers)], dtype=np.int32)
+    data = arrow.ListArray.from_arrays(ends, np.concatenate(numbers))
+    metadata = [
+        dump_json(item["metadata"]).decode() if "metadata" in item else None for item in items
+    ]
+    return arrow.record_batch([[item["key"] for item in items], data, metadata], schema=schema)

@@ -1,0 +1,115 @@
+"""The index that a file goes to or comes from: which one it is, and that it is there."""
+
+from __future__ import annotations
+
+import hashlib
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+from oss_vector_retriever.cli.failures import USAGE, Failure
+from oss_vector_retriever.client.clients import OSSVectorClient
+from oss_vector_retriever.client.errors import (
+    AccessDeniedError,
+    NoSuchVectorIndexError,
+    VectorIndexAlreadyExistsError,
+)
+from oss_vector_retriever.client.models.descriptions import VectorIndex
+from oss_vector_retriever.client.wire import dump_json
+from oss_vector_retriever.records.envelope import ENVELOPE_KEYS
+
+
+@dataclass(frozen=True, slots=True)
+class NewIndex:
+    """Say how an index is to be made where there is none; None means as is usual."""
+
+    metric: str | None = None
+    non_filterable: tuple[str, ...] | None = None
+
+
+@dataclass(slots=True)
+class Target:
+    """Hold a client and the index that it is about.
+
+    Attributes:
+        client: a client.
+        index: the index's name.
+        place: where the service is: its address, or the embedded service's file.
+        found: the index's description, once asked for; None where the caller may not ask.
+    """
+
+    client: OSSVectorClient
+    index: str
+    place: str
+    found: VectorIndex | None = field(default=None, init=False)
+
+    def describe(self) -> None:
+        """Ask for the index's description.
+
+        Raises:
+            NoSuchVectorIndexError: there is no such index.
+        """
+        try:
+            self.found = self.client.get_vector_index(index=self.index)
+        except AccessDeniedError:
+            self.found = None
+
+    def describe_or_make(self, new: NewIndex, dimension: int | None) -> None:
+        """Ask for the index's description; make the index where there is none.
+
+        Raises:
+            Failure: there is one, and it is another than is asked for; or the dimension is not
+                known.
+        """
+        try:
+            self.describe()
+        except NoSuchVectorIndexError:
+            self._make(new, dimension)
+            self.describe()
+        self._check(new)
+
+    def _make(self, new: NewIndex, dimension: int | None) -> None:
+        if dimension is None:
+            raise Failure("there is no vector to take the new index's dimension from", USAGE)
+        names = ENVELOPE_KEYS if new.non_filterable is None else new.non_filterable
+        # it may have been made by another, or by an attempt of ours whose reply was lost
+        with suppress(VectorIndexAlreadyExistsError):
+            self.client.put_vector_index(
+                index=self.index,
+                dimension=dimension,
+                distance_metric=new.metric or "cosine",
+                non_filterable_metadata_keys=names,
+            )
+
+    def _check(self, new: NewIndex) -> None:
+        if self.found is None:
+            return
+        metric, names = self.found.distance_metric, self.found.non_filterable_metadata_keys
+        other_names = new.non_filterable is not None and set(new.non_filterable) != set(names)
+        if metric != (new.metric or metric) or other_names:
+            raise Failure(
+                f"index {self.index!r} is there already, with metric {metric} and the "
+                f"non-filterable keys {', '.join(names) or 'none'}",
+                USAGE,
+            )
+
+    @property
+    def dimension(self) -> int | None:
+        """Return the index's dimension, where it is known."""
+        return self.found.dimension if self.found else None
+
+    def identity(self) -> dict[str, Any]:
+        """Return what tells the index from any other, one of its name made later included."""
+        made = self.found.create_time if self.found else None
+        return {
+            "place": self.place,
+            "account": self.client.config.account_id,
+            "bucket": self.client.config.bucket,
+            "index": self.index,
+            "made": made.isoformat() if made else None,
+        }
+
+    def short_name(self) -> str:
+        """Return a few letters that stand for the index in the name of a file."""
+        where = {name: value for name, value in self.identity().items() if name != "made"}
+        return hashlib.sha256(dump_json(where)).hexdigest()[:8]

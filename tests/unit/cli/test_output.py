@@ -1,0 +1,110 @@
+"""What is printed: JSON, JSON lines, tables, and parts of them."""
+
+import json
+
+import pytest
+from support.command_line import call
+
+from oss_vector_retriever.cli import tables
+from oss_vector_retriever.cli.documents import Document
+from oss_vector_retriever.cli.output import print_table
+
+BOTH = ("--keys", "c,gone", "--key", "a,b", "--return-data", "--return-metadata=true")
+
+
+def test_get_vectors_prints_what_the_api_would(stored):
+    assert call("get-vectors", *stored, *BOTH).json == {
+        "vectors": [
+            {"key": "c", "data": {"float32": [3.0, 4.0]}, "metadata": {}},
+            {
+                "key": "a,b",
+                "data": {"float32": [1.0, 2.0]},
+                "metadata": {"title": "[red]markup[/red]"},
+            },
+        ],
+        "missing": ["gone"],
+    }
+
+
+def test_json_lines_hold_an_entry_each_and_leave_the_rest_to_stderr(stored):
+    done = call("get-vectors", *stored, *BOTH, "--output-format", "jsonl")
+    assert [line["key"] for line in done.lines] == ["c", "a,b"]
+    assert done.errors == "missing: gone\n"
+
+
+def test_in_a_table_nothing_is_markup(stored):
+    done = call("get-vectors", *stored, *BOTH, "--output-format", "table")
+    assert "title: [red]markup[/red]" in done.output
+    assert "[+1.000, +2.000] 2 float32" in done.output
+    assert "missing: gone" in done.output
+
+
+def test_in_a_table_nothing_commands_the_terminal(capsys):
+    print_table(Document({}, [{"key": "\x1b[31mred\u202e", "metadata": {"\x9b2J": "\x07"}}]))
+    printed = capsys.readouterr().out
+    assert not set(printed) & set("\x1b\x9b\x07\u202e")
+    assert "[31mred" in printed
+
+
+def test_a_table_of_a_list_has_a_column_for_each_member():
+    drawn = tables.rendered(
+        lambda console: console.print(tables.table_of([{"a": 1, "b": None}, {"c": [1.5]}, "x"]))
+    )
+    for expected in ("a", "b", "c", "value", "-", "[1.5]", "x"):
+        assert expected in drawn
+
+
+def test_a_description_is_a_table_of_names_and_values(stored):
+    done = call("get-vector-index", *stored, "--output-format", "table")
+    rows = [line.strip("│").split("│") for line in done.output.splitlines() if line[0] == "│"]
+    assert {name.strip(): value.strip() for name, value in rows}["dimension"] == "2"
+
+
+@pytest.mark.parametrize(
+    ("query", "style", "printed"),
+    [
+        ("vectors[].key", "json", ["c", "a,b"]),
+        ("vectors[?key=='c'].data.float32 | [0]", "json", [3.0, 4.0]),
+        ("length(vectors)", "json", 2),
+        ("missing[0]", "json", "gone"),
+        ("nothing", "json", None),
+    ],
+)
+def test_a_query_picks_a_part_of_the_json(stored, query, style, printed):
+    done = call("get-vectors", *stored, *BOTH, "--output-query", query, "--output-format", style)
+    assert done.json == printed
+
+
+def test_what_a_query_picks_can_be_lines_or_a_table(stored):
+    picked = ("get-vectors", *stored, *BOTH, "--output-query", "vectors[].{name: key}")
+    assert call(*picked, "--output-format", "jsonl").lines == [{"name": "c"}, {"name": "a,b"}]
+    assert "name" in call(*picked, "--output-format", "table").output
+
+
+@pytest.mark.parametrize(
+    ("query", "said"),
+    [("vectors[", "--output-query'"), ("abs(missing)", "--output-query: In function abs()")],
+)
+def test_a_query_that_cannot_be_is_a_wrong_use(stored, query, said):
+    done = call("get-vectors", *stored, *BOTH, "--output-query", query)
+    assert done.status == 2
+    assert said in done.errors
+
+
+def test_a_page_says_where_the_next_begins(stored):
+    first = call("list-vectors", *stored, "--max-results", 1).json
+    assert [vector["key"] for vector in first["vectors"]] == ["a,b"]
+    rest = call("list-vectors", *stored, "--next-token", first["nextToken"])
+    assert rest.json == {"vectors": [{"key": "c"}]}
+    drawn = call("list-vectors", *stored, "--max-results", 1, "--output-format", "table").output
+    assert f"more: --next-token {first['nextToken']}, or --all" in drawn
+
+
+@pytest.mark.parametrize("style", ["json", "jsonl", "table"])
+def test_all_pages_are_one_answer(stored, style):
+    done = call("list-vectors", *stored, "--max-results", 1, "--all", "--output-format", style)
+    assert "a,b" in done.output
+    assert '"c"' in done.output or "│ c" in done.output
+    assert "nextToken" not in done.output + done.errors
+    if style == "json":
+        assert json.loads(done.output) == {"vectors": [{"key": "a,b"}, {"key": "c"}]}
