@@ -111,7 +111,7 @@ _VECTORS = (
         flags.RETURN_METADATA,
         flags.METADATA_FIELDS,
         flags.SORT,
-        show=documents.VECTORS,
+        show=documents.HITS,
     ),
     _operation(
         "delete-vectors",

@@ -44,7 +44,7 @@ class Listing(NamedTuple):
         outside: the member around all of it, if there is one.
         token: the member that holds the token of the next page.
         attribute: the attribute of a page that holds it.
-        flag: the flag that takes it.
+        more: what brings the next page.
     """
 
     member: str
@@ -52,14 +52,14 @@ class Listing(NamedTuple):
     outside: str | None = None
     token: str = "nextToken"  # noqa: S105 - a member's name
     attribute: str = "next_token"
-    flag: str = "--next-token"
+    more: str = "--next-token {}, or --all"
 
     def __call__(self, page: Iterable[Any]) -> Document:
         """Return what is printed of a page, or of all items."""
         token = getattr(page, self.attribute, None)
         entries = [self.entry(item) for item in page]
         members: Entry = {self.member: entries, **({self.token: token} if token else {})}
-        notes = {"more": f"{self.flag} {token}, or --all"} if token else {}
+        notes = {"more": self.more.format(token)} if token else {}
         return Document({self.outside: members} if self.outside else members, entries, notes)
 
 
@@ -92,8 +92,14 @@ def bucket(item: VectorBucket) -> Entry:
 VECTORS = Listing("vectors", vector)
 INDEXES = Listing("indexes", index)
 BUCKETS = Listing(
-    "Buckets", bucket, "ListAllMyBucketsResult", "NextMarker", "next_marker", "--marker"
+    "Buckets",
+    bucket,
+    "ListAllMyBucketsResult",
+    "NextMarker",
+    "next_marker",
+    "--marker {}, or --all",
 )
+HITS = Listing("vectors", vector, more="--next-token {}")
 
 
 def fetched(result: FetchResult) -> Document:

@@ -50,13 +50,7 @@ def open_local(
     Raises:
         ConfigurationError: the extra `emulator` is not installed.
     """
-    try:
-        emulator = importlib.import_module("oss_vector_retriever.emulator")
-        opened = emulator.Service.in_memory() if path is None else emulator.Service.open(path)
-    except ImportError as error:
-        raise ConfigurationError(
-            'the embedded service needs an extra: pip install "oss-vector-retriever[emulator]"'
-        ) from error
+    emulator = _emulator()
     config = resolve_config(
         bucket=emulator.DEVELOPMENT_BUCKET,
         account_id=emulator.DEVELOPMENT_ACCOUNT_ID,
@@ -69,8 +63,18 @@ def open_local(
         ),
         **options,
     )
+    opened = emulator.Service.in_memory() if path is None else emulator.Service.open(path)
     opened.create_bucket(emulator.DEVELOPMENT_ACCOUNT_ID, emulator.DEVELOPMENT_BUCKET)
     return config, LocalService(opened)
+
+
+def _emulator() -> Any:
+    try:
+        return importlib.import_module("oss_vector_retriever.emulator")
+    except ImportError as error:
+        raise ConfigurationError(
+            'the embedded service needs an extra: pip install "oss-vector-retriever[emulator]"'
+        ) from error
 
 
 class LocalExchange:

@@ -18,7 +18,7 @@ from support.command_line import COMMAND, as_sorted, random_vectors
 
 from oss_vector_retriever import OSSVectorClient, emulator
 
-COUNT, DIMENSION = 1500, 8
+COUNT, DIMENSION = 1000, 8
 PATIENCE = 30
 
 
@@ -177,7 +177,7 @@ def test_ctrl_c_at_any_moment_is_clean(seed, tmp_path):
     source = random.Random(seed)
     path = tmp_path / "big.jsonl"
     path.write_text("".join(f'{{"key": "k{n}", "data": [{n}, 1]}}\n' for n in range(4000)))
-    for _ in range(5):
+    for _ in range(4):
         words = ("import", path, "--create-index", "--batch", 20, "--parallel", 1, "--restart")
         status, errors = ended_by(signal.SIGINT, source.uniform(0.08, 1.2), *words)
         assert status == 130, errors

@@ -1,1 +1,1 @@
-"""The commands, one module each; loaded when they are called, so that `--help` is quick."""
+"""The commands that are no operation of the service, one module each, loaded when called."""

@@ -105,7 +105,7 @@ def _import(connection: Connection, wanted: Wanted) -> None:
         meter = Meter(
             f"import {source.name}",
             source.total,
-            in_bytes=source.unit == "line" and wanted.told != "npy",
+            in_bytes=source.in_bytes,
             shown=wanted.progress,
         )
         with _journal(target, wanted) as journal:

@@ -70,6 +70,7 @@ class JsonLines:
     """Read vectors from JSON lines; a path of None is standard input."""
 
     unit = "line"
+    in_bytes = True
 
     def __init__(self, path: Path | None, limits: Limits) -> None:
         self.path = path

@@ -26,6 +26,7 @@ class Matrix:
     """Read vectors from a matrix, shape (n, dimension) of floats, and n lines."""
 
     unit = "line"
+    in_bytes = False
 
     def __init__(self, path: Path, lines: Path, limits: Limits) -> None:
         self.path = path

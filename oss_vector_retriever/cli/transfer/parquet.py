@@ -31,6 +31,7 @@ class Parquet:
     """Read vectors from Parquet; metadata may be JSON text, a struct or a map."""
 
     unit = "row"
+    in_bytes = False
 
     def __init__(self, path: Path, limits: Limits) -> None:
         self.path = path

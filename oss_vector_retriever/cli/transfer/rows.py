@@ -24,10 +24,17 @@ class Row(NamedTuple):
 
 
 class Source(Protocol):
-    """Give the rows of a file; `name` is the file's, `unit` what a row is called."""
+    """Give the rows of a file.
+
+    Attributes:
+        name: the file's.
+        unit: what a row is called.
+        in_bytes: whether `weight` and `total` count bytes, not rows.
+    """
 
     name: str
     unit: str
+    in_bytes: bool
 
     @property
     def total(self) -> int | None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol, TypeVar
 
 from oss_vector_retriever.cli.transfer.journal import Journal, State
 from oss_vector_retriever.cli.transfer.meter import Meter
 
+_VERSION = 1  # of the states; a journal of another one is begun anew
 T_co = TypeVar("T_co", covariant=True)
 
 
@@ -30,7 +31,10 @@ class Job(Protocol[T_co]):
 @contextmanager
 def journal_of(path: Path | None, job: State, *, restart: bool) -> Iterator[Journal | None]:
     """Give the journal of a job; without a path, none."""
-    with nullcontext() if path is None else Journal(path, job, restart=restart) as journal:
+    if path is None:
+        yield None
+        return
+    with Journal(path, {"version": _VERSION, **job}, restart=restart) as journal:
         yield journal
 
 
