@@ -159,16 +159,21 @@ def shared_calls(wants: Iterable[Want]) -> list[SharedCall]:
 
 
 def _calls_of(group: list[Want]) -> Iterator[SharedCall]:
+    size = group[0].context.config.limits.keys_per_get
+    if len(group) == 1:
+        yield from (SharedCall(batch, group) for batch in _batches(group[0].keys, size))
+        return
     askers: dict[str, list[Want]] = {}
     for want in group:
         for key in want.keys:
             askers.setdefault(key, []).append(want)
-    keys = list(askers)
-    size = group[0].context.config.limits.keys_per_get
-    for start in range(0, len(keys), size):
-        batch = keys[start : start + size]
+    for batch in _batches(list(askers), size):
         wants = {id(want): want for key in batch for want in askers[key]}
         yield SharedCall(batch, list(wants.values()))
+
+
+def _batches(keys: list[str], size: int) -> Iterator[list[str]]:
+    return (keys[start : start + size] for start in range(0, len(keys), size))
 
 
 def _among(vectors: dict[str, Vector], keys: list[str]) -> dict[str, Vector]:

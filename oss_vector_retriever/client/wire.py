@@ -8,7 +8,6 @@ from __future__ import annotations
 import importlib.util
 import json
 import math
-from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
@@ -151,14 +150,19 @@ class VectorReader:
         self._requested = requested
         self._with_data = with_data
         self._with_metadata = with_metadata
+        self._unasked = 1 if requested is None else 0
         self._dimension: int | None = None
 
     def items(self, body: Mapping[str, Any]) -> list[dict[str, Any]]:
         """Return the objects under `vectors` with their keys checked; absent means none."""
         items = reply_list(self._reply, self._operation, body.get("vectors"))
-        seen: Counter[str] = Counter()
+        allowed: dict[str, int] = dict(self._requested or ())
         for item in items:
-            self._check_key(item, seen)
+            key: Any = item.get("key") if type(item) is dict else None
+            left = allowed.get(key, self._unasked) if type(key) is str else 0
+            if not left:
+                raise self._unexpected(key)
+            allowed[key] = left - 1
         return items
 
     def vectors(self, body: Mapping[str, Any]) -> list[Vector]:
@@ -187,16 +191,12 @@ class VectorReader:
             raise self._refuse(f"with a {name} of {shown(item['key'])} that is no number")
         return float(value)
 
-    def _check_key(self, item: object, seen: Counter[str]) -> None:
-        key = item.get("key") if isinstance(item, dict) else None
+    def _unexpected(self, key: object) -> ResponseError:
         if not isinstance(key, str):
-            raise self._refuse("with a vector that has no key")
-        seen[key] += 1
-        allowed = 1 if self._requested is None else self._requested.get(key, 0)
-        if not allowed:
-            raise self._refuse(f"with the key {shown(key)}, which was not asked for")
-        if seen[key] > allowed:
-            raise self._refuse(f"with the key {shown(key)} more often than asked for")
+            return self._refuse("with a vector that has no key")
+        if self._requested is None or key in self._requested:
+            return self._refuse(f"with the key {shown(key)} more often than asked for")
+        return self._refuse(f"with the key {shown(key)}, which was not asked for")
 
     def _data(self, item: Mapping[str, Any]) -> Float32Array | None:
         if not self._with_data:

@@ -137,7 +137,10 @@ async def test_a_call_that_nobody_wants_any_more_is_given_up(settings, service):
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        await asyncio.sleep(0)
+        for _ in range(200):
+            if not client._driver._gatherer()._calls:
+                break
+            await asyncio.sleep(0.01)
         assert not client._driver._gatherer()._calls
         service.wait.set()
 

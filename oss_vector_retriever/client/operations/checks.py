@@ -41,7 +41,11 @@ def _check_unicode(key: str) -> None:
 
 def check_keys(keys: Iterable[str], limits: Limits) -> list[str]:
     """Return keys as a list, each checked."""
-    return [check_key(key, limits) for key in each_of(keys)]
+    given, most = list(each_of(keys)), limits.key_characters
+    for key in given:
+        if not (type(key) is str and key.isascii() and 0 < len(key) <= most):
+            check_key(key, limits)
+    return given
 
 
 def each_of(keys: Iterable[str]) -> Iterator[str]:
