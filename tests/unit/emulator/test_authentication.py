@@ -208,61 +208,6 @@ def test_a_disabled_key_is_refused(temporary, clock):
     assert ask(temporary, info(temporary, clock)) == (403, "UserDisable", "0003-00000801")
 
 
-def presigned(caller, clock, *, expires=600, token=None, query="bucketInfo"):
-    resource = signing.resource_name("cn-hangzhou", ACCOUNT, "development-bucket")
-    stamp = signing.timestamp(clock.now)
-    signed = signing.presigned_query(
-        signing.Signable("GET", resource, query, {}),
-        caller.key.id,
-        caller.key.secret,
-        stamp,
-        signing.Scope(stamp[:8], "cn-hangzhou"),
-        expires=expires,
-        security_token=token,
-    )
-    return Request("GET", "http://127.0.0.1:9000", "/development-bucket/", signed)
-
-
-def test_a_presigned_url_works_until_it_expires(still, clock):
-    request = presigned(still, clock)
-    clock.advance(600)
-    assert ask(still, request)[0] == 200
-    clock.advance(1)
-    assert ask(still, request)[:2] == (403, "AccessDenied")
-
-
-def test_a_presigned_url_is_not_valid_long_before_its_date(still, clock):
-    request = presigned(still, clock)
-    clock.advance(-901)
-    assert ask(still, request)[:2] == (403, "AccessDenied")
-
-
-def test_a_presigned_url_cannot_be_changed(still, clock):
-    request = presigned(still, clock)
-    longer = replace(request, query=request.query.replace("expires=600", "expires=601"))
-    other = replace(request, query=request.query.replace("bucketInfo", "policy"))
-    for changed in (longer, other):
-        assert ask(still, changed)[:2] == (403, "SignatureDoesNotMatch")
-
-
-def test_a_presigned_url_of_another_version_is_refused(still, clock):
-    request = presigned(still, clock)
-    query = request.query.replace("OSS4-HMAC-SHA256", "OSS2")
-    assert ask(still, replace(request, query=query))[:2] == (400, "InvalidArgument")
-
-
-@pytest.mark.parametrize("expires", ["0", "604801", "-1", "x", "1e3", "٣"])
-def test_a_presigned_url_needs_a_sane_expiry(still, clock, expires):
-    request = presigned(still, clock)
-    query = request.query.replace("expires=600", f"expires={expires}")
-    assert ask(still, replace(request, query=query))[:2] == (400, "InvalidArgument")
-
-
-def test_a_presigned_url_carries_its_token(temporary, clock):
-    assert ask(temporary, presigned(temporary, clock, token="canary2"))[0] == 200
-    assert ask(temporary, presigned(temporary, clock))[:2] == (403, "InvalidSecurityToken")
-
-
 def test_nothing_printed_holds_a_secret(temporary):
     shown = repr(temporary.key) + repr(temporary.service.access_keys)
     shown += repr(temporary.service.settings) + str(temporary.service)

@@ -4,7 +4,6 @@ import socket
 import time
 from urllib.parse import urlsplit
 
-import orjson
 import pytest
 from support.calls import MODES, QUICK, run
 
@@ -211,83 +210,3 @@ def test_broken_connections_leave_no_word_in_the_log(served, caplog):
     served.stop()
     assert len(served.faults.applied) == 9
     assert caplog.text == ""
-
-
-class TestControl:
-    @pytest.fixture
-    def controlled(self, make_caller):
-        caller = make_caller(index=True)
-        caller.put(("a", [1, 2, 3]))
-        with Server(caller.service, allow_faults=True) as server:
-            server.caller = caller
-            yield server
-
-    def ask(self, server, method, body=None, *, path="/_emulator/faults", **headers):
-        sent = {"Host": "127.0.0.1:1", "Connection": "close", "Content-Type": "application/json"}
-        sent |= {name.replace("_", "-"): value for name, value in headers.items()}
-        text = b"" if body is None else orjson.dumps(body)
-        lines = "".join(f"{name}: {value}\r\n" for name, value in sent.items() if value)
-        head = f"{method} {path} HTTP/1.1\r\n{lines}Content-Length: {len(text)}\r\n\r\n"
-        received = b""
-        with connect(server) as connection:
-            connection.sendall(head.encode() + text)
-            while part := connection.recv(65536):
-                received += part
-        head, _, body = received.partition(b"\r\n\r\n")
-        return int(head.split()[1]), orjson.loads(body)
-
-    def test_faults_are_listed_added_and_cleared(self, controlled):
-        assert self.ask(controlled, "GET") == (200, {"pending": [], "applied": []})
-        one = {"kind": "throttle", "times": 1, "operation": "GetVectors", "retry_after": None}
-        status, shown = self.ask(
-            controlled, "POST", {"kind": "throttle", "operation": "GetVectors"}
-        )
-        assert (status, shown) == (200, {"pending": [one], "applied": []})
-        more = {"faults": [{"kind": "delay", "seconds": 0}, {"kind": "skew", "seconds": 5}]}
-        assert len(self.ask(controlled, "POST", more)[1]["pending"]) == 3
-        assert controlled.caller.service.faults.pending[1:] == (Delay(seconds=0), Skew(seconds=5))
-        body = b'{"indexName":"index1","keys":["a"]}'
-        request = controlled.caller.sign("POST", "getVectors", body)
-        assert controlled.caller.service.respond(request).reply.status == 503
-        applied = self.ask(controlled, "GET")[1]["applied"]
-        assert applied[0] == {"fault": one, "operation": "GetVectors"}
-        assert self.ask(controlled, "DELETE") == (200, {"pending": [], "applied": []})
-
-    @pytest.mark.parametrize(
-        ("body", "reason"),
-        [
-            ({}, "kind must be one of throttle, server_error"),
-            ({"kind": ["throttle"]}, "kind must be one of"),
-            ({"kind": "throttle", "time": 1}, "throttle has no 'time'"),
-            ({"kind": "throttle", "times": "3"}, "times must be a whole number"),
-            ({"kind": "delay", "seconds": -1}, "seconds must be a number from 0"),
-            ({"faults": 1}, "faults must be a list"),
-            ({"faults": [1]}, "a fault must be an object"),
-            ([], "must be a JSON object"),
-        ],
-    )
-    def test_nonsense_is_refused_and_adds_nothing(self, controlled, body, reason):
-        status, answer = self.ask(controlled, "POST", body)
-        assert (status, answer["Error"]["Code"]) == (400, "InvalidArgument")
-        assert reason in answer["Error"]["Message"]
-        assert controlled.caller.service.faults.pending == ()
-
-    def test_a_page_in_a_browser_cannot_add_any(self, controlled):
-        for headers in (
-            {"Content_Type": "text/plain"},
-            {"Content_Type": None},
-            {"Host": "evil.example"},
-            {"Host": "[evil"},
-        ):
-            status, _ = self.ask(controlled, "POST", {"kind": "throttle"}, **headers)
-            assert status in (400, 403)
-        assert controlled.caller.service.faults.pending == ()
-
-    def test_another_method_is_refused(self, controlled):
-        assert self.ask(controlled, "PUT", {})[0] == 405
-
-    @pytest.mark.parametrize("method", ["GET", "POST", "DELETE"])
-    def test_unless_asked_for_there_is_nothing_at_that_path(self, served, method):
-        status, answer = self.ask(served, method, {"kind": "throttle"})
-        assert (status, answer["Error"]["Code"]) == (403, "AccessDenied")
-        assert served.faults.pending == ()

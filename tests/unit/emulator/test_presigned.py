@@ -1,0 +1,84 @@
+from dataclasses import replace
+
+import orjson
+import pytest
+
+from oss_vector_retriever.client import signing
+from oss_vector_retriever.client.models.messages import Request
+from oss_vector_retriever.emulator import DEVELOPMENT_ACCOUNT_ID, DEVELOPMENT_KEY, AccessKey
+
+
+@pytest.fixture
+def still(make_caller, clock):
+    """Return a caller whose service's clock stands still."""
+    return make_caller(clock=clock)
+
+
+def ask(caller, request):
+    reply = caller.service.handle(request)
+    return reply.status, orjson.loads(reply.body).get("Error", {}).get("Code")
+
+
+def presigned(caller, clock, *, method="GET", expires=600, token=None, query="bucketInfo"):
+    resource = signing.resource_name("cn-hangzhou", DEVELOPMENT_ACCOUNT_ID, "development-bucket")
+    stamp = signing.timestamp(clock.now)
+    signed = signing.presigned_query(
+        signing.Signable(method, resource, query, {}),
+        caller.key.id,
+        caller.key.secret,
+        stamp,
+        signing.Scope(stamp[:8], "cn-hangzhou"),
+        expires=expires,
+        security_token=token,
+    )
+    return Request(method, "http://127.0.0.1:9000", "/development-bucket/", signed)
+
+
+def test_a_presigned_url_works_until_it_expires(still, clock):
+    request = presigned(still, clock)
+    clock.advance(600)
+    assert ask(still, request)[0] == 200
+    clock.advance(1)
+    assert ask(still, request) == (403, "AccessDenied")
+
+
+def test_a_presigned_url_is_not_valid_long_before_its_date(still, clock):
+    request = presigned(still, clock)
+    clock.advance(-901)
+    assert ask(still, request) == (403, "AccessDenied")
+
+
+def test_a_presigned_url_cannot_be_changed(still, clock):
+    request = presigned(still, clock)
+    longer = replace(request, query=request.query.replace("expires=600", "expires=601"))
+    other = replace(request, query=request.query.replace("bucketInfo", "policy"))
+    for changed in (longer, other):
+        assert ask(still, changed) == (403, "SignatureDoesNotMatch")
+
+
+def test_a_presigned_url_of_another_version_is_refused(still, clock):
+    request = presigned(still, clock)
+    query = request.query.replace("OSS4-HMAC-SHA256", "OSS2")
+    assert ask(still, replace(request, query=query)) == (400, "InvalidArgument")
+
+
+@pytest.mark.parametrize("expires", ["0", "604801", "-1", "x", "1e3", "٣"])
+def test_a_presigned_url_needs_a_sane_expiry(still, clock, expires):
+    request = presigned(still, clock)
+    query = request.query.replace("expires=600", f"expires={expires}")
+    assert ask(still, replace(request, query=query)) == (400, "InvalidArgument")
+
+
+def test_a_presigned_url_carries_its_token(make_caller, clock):
+    key = AccessKey("sts", "secret", DEVELOPMENT_ACCOUNT_ID, security_token="token")
+    caller = make_caller(clock=clock, access_keys=[key, DEVELOPMENT_KEY])
+    caller.key = key
+    assert ask(caller, presigned(caller, clock, token="token"))[0] == 200
+    assert ask(caller, presigned(caller, clock)) == (403, "InvalidSecurityToken")
+
+
+def test_a_presigned_write_is_carried_out_by_whoever_holds_it(still, clock):
+    body = b'{"indexName":"new","dataType":"float32","dimension":1,"distanceMetric":"cosine"}'
+    request = replace(presigned(still, clock, query="putVectorIndex", method="POST"), body=body)
+    assert still.service.handle(request).status == 200
+    assert still.service.handle(request).status == 409
