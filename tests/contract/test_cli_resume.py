@@ -162,8 +162,12 @@ def test_a_killed_export_loses_nothing_and_writes_nothing_twice(
 def test_ctrl_c_in_an_export_leaves_no_half_written_file(tmp_path):
     path = tmp_path / "out.jsonl"
     words = ("export", path, "--batch", 10)
-    status, errors = ended_by(signal.SIGINT, 0.8, *words)
-    assert status == 130
+    with started(*words) as process:
+        while not list(tmp_path.glob("out.jsonl.partial")):
+            time.sleep(0.01)
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 130
     assert "interrupted: " in errors
     assert "the same command again goes on from there" in errors
     assert "Traceback" not in errors
