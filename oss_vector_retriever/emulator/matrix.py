@@ -49,6 +49,11 @@ class Matrix:
         texts = sum(len(text) + _OBJECT_BYTES for text in self.filterable if text)
         return arrays + texts + sum(len(key) + _OBJECT_BYTES for key in self.keys)
 
+    @cached_property
+    def places(self) -> dict[str, int]:
+        """Return the row of each key."""
+        return {key: row for row, key in enumerate(self.keys)}
+
     def passing(self, chosen: Filter) -> NDArray[np.bool_]:
         """Return which rows' metadata passes a filter, shape (n,)."""
         outcomes = (passes(chosen, text) for text in self.filterable)
@@ -68,6 +73,15 @@ def load(db: sqlite3.Connection, index: Index, count: int) -> Matrix:
         _fill(whole, rows, start)
         start += len(rows)
     return whole
+
+
+def load_some(db: sqlite3.Connection, index: Index, keys: list[str]) -> Matrix:
+    """Read those vectors of an index that exist among some keys."""
+    rows = [row for part in table.blocks_of(db, index.id, keys) for row in part]
+    some = _empty(index, len(rows))
+    if rows:
+        _fill(some, rows, 0)
+    return some
 
 
 def stream(db: sqlite3.Connection, index: Index, size: int) -> Iterator[Matrix]:

@@ -1,4 +1,4 @@
-"""Exact nearest neighbours in numpy, over matrices that are kept as long as nothing is written.
+"""Exact nearest neighbours in numpy.
 
 Rows are first ranked by a float32 product, then those that its error bound cannot rule out are
 measured again in float64, so the result is exact and the distances have float64 quality. Equal
@@ -10,17 +10,15 @@ from __future__ import annotations
 
 import heapq
 import sqlite3
-import threading
-from collections import OrderedDict
-from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from oss_vector_retriever.emulator.changes import Changes
 from oss_vector_retriever.emulator.filters import Filter
-from oss_vector_retriever.emulator.matrix import Matrix, load, passes, stream
-from oss_vector_retriever.emulator.storage import vectors as table
+from oss_vector_retriever.emulator.matrices import Matrices, Part
+from oss_vector_retriever.emulator.matrix import Matrix, passes
 from oss_vector_retriever.emulator.storage.indexes import Index
 
 Float64 = NDArray[np.float64]
@@ -31,7 +29,6 @@ Rows = NDArray[np.intp]
 _ULP = float(np.finfo(np.float32).eps)
 _SMALLEST = float(np.finfo(np.float32).tiny)
 _MEASURED_AT_ONCE = 1024
-_STREAMED_ROWS = 2048
 
 
 class Hit(NamedTuple):
@@ -47,19 +44,15 @@ class Hit(NamedTuple):
 
 
 class Search:
-    """Find nearest neighbours, and keep matrices in memory up to a budget in bytes."""
+    """Find nearest neighbours.
 
-    def __init__(self, memory: int) -> None:
-        self._memory = memory
-        self._kept: OrderedDict[int, Matrix] = OrderedDict()
-        self._turn = threading.Lock()
-        self._loading = threading.Lock()
+    Attributes:
+        matrices: what is kept in memory.
+    """
 
-    @property
-    def kept_bytes(self) -> int:
-        """Return how much memory the kept matrices take."""
-        with self._turn:
-            return self._used()
+    def __init__(self, memory: int, changes: Changes) -> None:
+        """Keep matrices up to a budget in bytes, and learn from `changes` what of them is old."""
+        self.matrices = Matrices(memory, changes)
 
     def nearest(
         self,
@@ -85,54 +78,19 @@ class Search:
         """
         target = np.frombuffer(query, dtype="<f4").astype(np.float64)
         hits: list[Hit] = []
-        for matrix in self._matrices(db, index):
-            rows = _admitted(matrix, None if rank_first else chosen, written_by)
-            hits += _nearest(matrix, rows, target, top_k, cosine=index.metric == "cosine")
+        for part in self.matrices.parts(db, index):
+            rows = _admitted(part, None if rank_first else chosen, written_by)
+            hits += _nearest(part.matrix, rows, target, top_k, cosine=index.metric == "cosine")
         found = heapq.nsmallest(top_k, hits)
         return [hit for hit in found if passes(chosen, hit.filterable)] if rank_first else found
 
-    def _matrices(self, db: sqlite3.Connection, index: Index) -> Iterator[Matrix]:
-        """Return the whole index as one matrix, or a stream of blocks where it is too large."""
-        # One at a time: whoever waits here mostly finds the matrix loaded.
-        with self._loading:
-            kept = self._find(index)
-            if kept is not None:
-                return iter((kept,))
-            count = table.count(db, index.id)
-            if count * index.dimension * np.dtype(np.float32).itemsize > self._memory:
-                return stream(db, index, _STREAMED_ROWS)
-            matrix = load(db, index, count)
-            self._keep(index, matrix)
-            return iter((matrix,))
 
-    def _find(self, index: Index) -> Matrix | None:
-        with self._turn:
-            kept = self._kept.get(index.id)
-            if kept is None or kept.writes != index.writes:
-                return None
-            self._kept.move_to_end(index.id)
-            return kept
-
-    def _keep(self, index: Index, matrix: Matrix) -> None:
-        with self._turn:
-            kept = self._kept.get(index.id)
-            # The reader of an older snapshot must not replace what a later one kept.
-            if matrix.size > self._memory or (kept and kept.writes > matrix.writes):
-                return
-            self._kept[index.id] = matrix
-            self._kept.move_to_end(index.id)
-            while self._used() > self._memory:
-                self._kept.popitem(last=False)
-
-    def _used(self) -> int:
-        return sum(matrix.size for matrix in self._kept.values())
-
-
-def _admitted(matrix: Matrix, chosen: Filter | None, written_by: int | None) -> Rows | None:
+def _admitted(part: Part, chosen: Filter | None, written_by: int | None) -> Rows | None:
     """Return the rows that may be results, or None for all of them."""
+    matrix, alive = part
     if chosen is None and written_by is None:
-        return None
-    mask = np.ones(len(matrix.keys), dtype=bool)
+        return None if alive is None else np.flatnonzero(alive)
+    mask = np.ones(len(matrix.keys), dtype=bool) if alive is None else alive.copy()
     if written_by is not None:
         mask &= matrix.written <= written_by
     if chosen is not None:

@@ -19,6 +19,7 @@ from oss_vector_retriever.client.models.messages import Reply, Request
 from oss_vector_retriever.emulator import addressing, policy, replies
 from oss_vector_retriever.emulator.accounts import KeyRing
 from oss_vector_retriever.emulator.authentication import Authenticator
+from oss_vector_retriever.emulator.changes import Changes
 from oss_vector_retriever.emulator.mishaps import Faults, Mishap, Outcome
 from oss_vector_retriever.emulator.operations.buckets import is_bucket_name
 from oss_vector_retriever.emulator.operations.call import Call, Core
@@ -66,13 +67,15 @@ class Service:
             self.access_keys, settings.region, settings.limits.clock_skew_seconds
         )
         self._database = Database(None if path is None else Path(path).absolute())
-        search = lru_cache(maxsize=1)(lambda: _load_search(settings.search_bytes))
+        changes = Changes()
+        search = lru_cache(maxsize=1)(lambda: _load_search(settings.search_bytes, changes))
         self._core = Core(
             self._database,
             KnownBuckets(self._database),
             settings.limits,
             settings.behaviour,
             settings.region,
+            changes,
             search,
         )
 
@@ -213,7 +216,7 @@ def _index_name(call: Call) -> str:
     return name if isinstance(name, str) else "*"
 
 
-def _load_search(memory: int) -> Search:
+def _load_search(memory: int, changes: Changes) -> Search:
     try:
         from oss_vector_retriever.emulator.search import Search  # noqa: PLC0415 - numpy is only there with the extra
     except ImportError:
@@ -221,4 +224,4 @@ def _load_search(memory: int) -> Search:
             "NotImplemented",
             "QueryVectors needs numpy: pip install 'oss-vector-retriever[emulator]'.",
         ) from None
-    return Search(memory)
+    return Search(memory, changes)

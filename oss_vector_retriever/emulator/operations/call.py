@@ -15,6 +15,7 @@ from oss_vector_retriever.emulator import filters, json_text
 from oss_vector_retriever.emulator.accounts import AccessKey
 from oss_vector_retriever.emulator.addressing import Address, parameters
 from oss_vector_retriever.emulator.behaviour import Behaviour
+from oss_vector_retriever.emulator.changes import Changes
 from oss_vector_retriever.emulator.parameters import Parameters
 from oss_vector_retriever.emulator.refusals import Refusal, invalid
 from oss_vector_retriever.emulator.storage import indexes
@@ -52,6 +53,7 @@ class Core:
     limits: Limits
     behaviour: Behaviour
     region: str
+    changes: Changes
     search: Callable[[], Search]
 
 

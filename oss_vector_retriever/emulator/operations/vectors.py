@@ -71,8 +71,10 @@ def put_vectors(call: Call) -> Answer:
         raise Refusal("InternalError")
     rows = [_row(call, index, vector, place) for place, vector in enumerate(packed)]
     with call.database.write() as db:
-        if not indexes.note_write(db, index.id):
+        writes = indexes.note_write(db, index.id)
+        if writes is None:
             raise Refusal("NoSuchVectorIndex")
+        call.core.changes.note(index.id, writes, [row.key for row in rows])
         table.put(db, index.id, rows)
     return Answer()
 
@@ -127,7 +129,9 @@ def delete_vectors(call: Call) -> Answer:
     keys = call.parameters.keys(call.limits.keys_per_delete, unique=True)
     with call.database.write() as db:
         index = call.index(db, name)
-        indexes.note_write(db, index.id)
+        writes = indexes.note_write(db, index.id)
+        if writes is not None:
+            call.core.changes.note(index.id, writes, keys)
         table.delete(db, index.id, keys)
     return Answer()
 

@@ -79,10 +79,11 @@ def create(db: sqlite3.Connection, bucket_id: int, new: NewIndex) -> bool:
     return db.execute(statement, row).rowcount == 1
 
 
-def note_write(db: sqlite3.Connection, index_id: int) -> bool:
-    """Count a change of the index's vectors; tell whether the index is still there."""
-    statement = "UPDATE indexes SET writes = writes + 1 WHERE id = ?"
-    return db.execute(statement, (index_id,)).rowcount == 1
+def note_write(db: sqlite3.Connection, index_id: int) -> int | None:
+    """Count a change of the index's vectors; return its number, or None if the index is gone."""
+    db.execute("UPDATE indexes SET writes = writes + 1 WHERE id = ?", (index_id,))
+    row = db.execute("SELECT writes FROM indexes WHERE id = ?", (index_id,)).fetchone()
+    return int(row[0]) if row else None
 
 
 def delete(db: sqlite3.Connection, index_id: int) -> bool:

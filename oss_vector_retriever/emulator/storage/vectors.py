@@ -6,6 +6,8 @@ import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
+_AT_ONCE = 500  # SQLite before 3.32 takes no more than 999 parameters
+
 
 class NewVector(NamedTuple):
     """Hold one vector to write.
@@ -125,6 +127,18 @@ def blocks(db: sqlite3.Connection, index_id: int, size: int) -> Iterator[Block]:
     )
     while rows := cursor.fetchmany(size):
         yield rows
+
+
+def blocks_of(db: sqlite3.Connection, index_id: int, keys: Sequence[str]) -> Iterator[Block]:
+    """Iterate over those vectors of an index that exist among `keys`."""
+    for start in range(0, len(keys), _AT_ONCE):
+        part = keys[start : start + _AT_ONCE]
+        marks = ", ".join("?" * len(part))
+        yield db.execute(
+            "SELECT id, key, written, coalesce(filterable, metadata), data FROM vectors"  # noqa: S608 - marks only
+            f" WHERE index_id = ? AND key IN ({marks})",
+            (index_id, *part),
+        ).fetchall()
 
 
 def _columns(data: bool, metadata: bool) -> str:

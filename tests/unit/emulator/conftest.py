@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from support.caller import Caller
+from support.shelf import Shelf
 
 from oss_vector_retriever.emulator import DEVELOPMENT_ACCOUNT_ID, DEVELOPMENT_BUCKET, Service
 
@@ -52,6 +53,14 @@ def make_caller():
 def caller(make_caller):
     """Return a caller of a service with a bucket and an empty euclidean `index1` of 3."""
     return make_caller(index=True)
+
+
+@pytest.fixture
+def shelf():
+    """Return a database with indexes made straight in it."""
+    made = Shelf()
+    yield made
+    made.database.close()
 
 
 @pytest.fixture

@@ -5,51 +5,11 @@ import sqlite3
 import numpy as np
 import pytest
 
+from oss_vector_retriever.emulator.changes import Changes
 from oss_vector_retriever.emulator.filters import parse_filter
 from oss_vector_retriever.emulator.search import Search
-from oss_vector_retriever.emulator.storage import indexes, vectors
-from oss_vector_retriever.emulator.storage.buckets import Place
-from oss_vector_retriever.emulator.storage.buckets import create as create_bucket
-from oss_vector_retriever.emulator.storage.database import Database
 
 HUGE = 1 << 40
-
-
-class Shelf:
-    """Hold indexes made straight in a database."""
-
-    def __init__(self):
-        self.database = Database()
-        with self.database.write() as db:
-            create_bucket(db, Place("1", "r"), "b", 0)
-
-    def fill(self, name, values, metric="euclidean", keys=None, filterable=None):
-        values = np.asarray(values, dtype="<f4")
-        keys = keys or [f"k{i:05}" for i in range(len(values))]
-        texts = filterable or [None] * len(values)
-        rows = [
-            vectors.NewVector(key, i, None, text, row.tobytes())
-            for i, (key, row, text) in enumerate(zip(keys, values, texts, strict=True))
-        ]
-        with self.database.write() as db:
-            if indexes.find(db, 1, name) is None:
-                new = indexes.NewIndex(name, values.shape[1], metric, (), 0)
-                assert indexes.create(db, 1, new)
-            index = indexes.find(db, 1, name)
-            vectors.put(db, index.id, rows)
-            indexes.note_write(db, index.id)
-
-    def nearest(self, search, name, query, top_k=10, **options):
-        packed = np.asarray(query, dtype="<f4").tobytes()
-        with self.database.read() as db:
-            return search.nearest(db, indexes.find(db, 1, name), packed, top_k, **options)
-
-
-@pytest.fixture
-def shelf():
-    made = Shelf()
-    yield made
-    made.database.close()
 
 
 def truth(values, query, metric, keys):
@@ -83,7 +43,7 @@ def test_the_result_is_exact(shelf, metric, kind, memory):
     keys = [f"k{i:05}" for i in rng.permutation(5000)]
     query = values[17] * np.float32(0.9) + values[18] * np.float32(0.1)
     shelf.fill("a", values, metric, keys)
-    hits = shelf.nearest(Search(memory), "a", query, 50)
+    hits = shelf.nearest(Search(memory, Changes()), "a", query, 50)
     expected = truth(values, query, metric, keys)
     distances = [float(distance) for distance, _ in expected]
     assert [h.distance for h in hits] == pytest.approx(distances[:50], rel=1e-9, abs=1e-12), seed
@@ -98,7 +58,7 @@ def test_equal_distances_are_ordered_by_key(shelf, metric, memory):
     row = np.random.default_rng(3).standard_normal(37)
     keys = [f"k{i:05}" for i in np.random.default_rng(4).permutation(3001)]
     shelf.fill("a", np.tile(row, (3001, 1)), metric, keys)
-    hits = shelf.nearest(Search(memory), "a", row[::-1], 100)
+    hits = shelf.nearest(Search(memory, Changes()), "a", row[::-1], 100)
     assert [hit.key for hit in hits] == sorted(keys)[:100]
     assert len({hit.distance for hit in hits}) == 1
 
@@ -112,11 +72,11 @@ def test_values_at_the_edge_of_float32_are_found(shelf):
     values[9] = 1e-45
     for metric in ("cosine", "euclidean"):
         shelf.fill(metric, values, metric)
-        hits = shelf.nearest(Search(HUGE), metric, [largest] * 8, 3000)
+        hits = shelf.nearest(Search(HUGE, Changes()), metric, [largest] * 8, 3000)
         assert all(math.isfinite(hit.distance) for hit in hits)
         assert (hits[0].key, hits[0].distance) == ("k00007", pytest.approx(0, abs=1e-12))
         assert hits[-1].key == "k00008"
-        (first,) = shelf.nearest(Search(HUGE), metric, [1e-45] * 8, 1)
+        (first,) = shelf.nearest(Search(HUGE, Changes()), metric, [1e-45] * 8, 1)
         assert first.key == ("k00007" if metric == "cosine" else "k00009")
 
 
@@ -126,7 +86,7 @@ def test_a_filter_and_a_time_limit_choose_before_the_ranking(shelf):
     shelf.fill("a", values, filterable=texts)
     chosen = parse_filter({"n": {"$eq": "1"}})
     for memory in (HUGE, 0):
-        search = Search(memory)
+        search = Search(memory, Changes())
         hits = shelf.nearest(search, "a", [0], 4, chosen=chosen)
         assert [hit.distance for hit in hits] == [1.0, 4.0, 7.0, 10.0]
         hits = shelf.nearest(search, "a", [9000], 2, chosen=chosen, written_by=100)
@@ -134,66 +94,8 @@ def test_a_filter_and_a_time_limit_choose_before_the_ranking(shelf):
         assert shelf.nearest(search, "a", [0], 4, chosen=parse_filter({"n": "9"})) == []
 
 
-def loads(monkeypatch):
-    """Count how often an index is read."""
-    counted = []
-    original = vectors.blocks
-
-    def blocks(db, index_id, size):
-        counted.append(index_id)
-        return original(db, index_id, size)
-
-    monkeypatch.setattr(vectors, "blocks", blocks)
-    return counted
-
-
-def test_a_matrix_is_kept_until_something_is_written(shelf, monkeypatch):
-    counted = loads(monkeypatch)
-    search = Search(HUGE)
-    shelf.fill("a", [[1.0], [2.0]])
-    for _ in range(3):
-        assert len(shelf.nearest(search, "a", [1])) == 2
-    assert counted == [1]
-    shelf.fill("a", [[5.0]], keys=["new"])
-    assert len(shelf.nearest(search, "a", [1])) == 3
-    assert counted == [1, 1]
-
-
-def test_the_memory_budget_is_kept_and_the_least_used_matrix_goes_first(shelf, monkeypatch):
-    counted = loads(monkeypatch)
-    for name in "abc":
-        shelf.fill(name, np.ones((100, 100)))
-    search = Search(2 * (100 * 100 * 4 + 100 * (24 + 70)))
-    for name in "abacab":
-        assert len(shelf.nearest(search, name, [1] * 100)) == 10
-        assert 0 < search.kept_bytes <= search._memory
-    assert counted == [1, 2, 3, 2]
-
-
-def test_an_index_beyond_the_budget_is_streamed_and_not_kept(shelf, monkeypatch):
-    counted = loads(monkeypatch)
-    shelf.fill("a", np.ones((5000, 10)))
-    search = Search(5000 * 10 * 4 - 1)
-    for _ in range(2):
-        assert len(shelf.nearest(search, "a", [1] * 10)) == 10
-    assert search.kept_bytes == 0
-    assert counted == [1, 1]
-
-
-def test_an_older_snapshot_does_not_replace_a_newer_matrix(shelf):
-    search = Search(HUGE)
-    shelf.fill("a", [[1.0]])
-    with shelf.database.read() as db:
-        old = indexes.find(db, 1, "a")
-    shelf.fill("a", [[2.0]], keys=["new"])
-    assert len(shelf.nearest(search, "a", [1])) == 2
-    with shelf.database.read() as db:
-        search.nearest(db, old, np.ones(1, "<f4").tobytes(), 1)
-    assert search._kept[old.id].writes == old.writes + 1
-
-
 def test_a_closed_database_says_so(shelf):
     shelf.fill("a", [[1.0]])
     shelf.database.close()
     with pytest.raises(sqlite3.ProgrammingError):
-        shelf.nearest(Search(HUGE), "a", [1])
+        shelf.nearest(Search(HUGE, Changes()), "a", [1])
