@@ -9,6 +9,7 @@ import click
 
 from oss_vector_retriever.cli.catalogue import SECTIONS, Entry
 from oss_vector_retriever.cli.failures import INTERRUPTED, STATUSES, UNREAD, Ended, failure_of
+from oss_vector_retriever.cli.interrupts import recognised
 from oss_vector_retriever.version import __version__
 
 _ENTRIES = {entry.name: entry for entries in SECTIONS.values() for entry in entries}
@@ -33,7 +34,8 @@ class _Commands(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
-            return super().invoke(ctx)
+            with recognised():
+                return super().invoke(ctx)
         except KeyboardInterrupt:
             raise Ended(INTERRUPTED) from None
         except BrokenPipeError:

@@ -7,14 +7,18 @@ import sys
 from collections.abc import Callable
 from typing import NoReturn, TextIO
 
+from oss_vector_retriever.cli.interrupts import recognised, watch
+
 _INTERRUPTED = 130
 
 
 def main() -> None:
     """Run the command line; errors go to stderr, the statuses stand in `failures`."""
     try:
+        watch()
         # read from here, so that Ctrl-C is clean while modules are being loaded, too
-        status = _application()(sys.argv[1:])
+        with recognised():
+            status = _application()(sys.argv[1:])
     except KeyboardInterrupt:
         status = _INTERRUPTED
     _leave(status)

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol, TypeVar
 
+from oss_vector_retriever.cli.interrupts import recognised
 from oss_vector_retriever.cli.transfer.journal import Journal, State
 from oss_vector_retriever.cli.transfer.meter import Meter
 
@@ -43,7 +44,8 @@ def run_timed(job: Job[T_co], meter: Meter) -> tuple[T_co, str]:
     started = time.monotonic()
     with meter:
         try:
-            done = job.run()
+            with recognised():
+                done = job.run()
         except KeyboardInterrupt:
             meter.say(f"interrupted: {job.resume_hint}")
             raise

@@ -1,0 +1,50 @@
+"""Ctrl-C: whatever becomes of the KeyboardInterrupt on its way up, the command ends as interrupted.
+
+Not every layer lets it through. Where it strikes in the lazy import of numpy, orjson raises a
+TypeError in its place; where it strikes while a class is being made, CPython 3.11 raises a
+RuntimeError; in a destructor or the callback of a weak reference it is printed and forgotten.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+_MOMENT = 0.01  # seconds, after which the place that could not be interrupted is left
+_came: list[int] = []
+
+
+def watch() -> None:
+    """Remember from now on that Ctrl-C was pressed; one that is ignored stays so."""
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, _interrupt)
+        sys.unraisablehook = _interrupt_again
+
+
+@contextmanager
+def recognised() -> Iterator[None]:
+    """Raise KeyboardInterrupt in the place of the error that it has become."""
+    try:
+        yield
+    except Exception:
+        if _came:
+            raise KeyboardInterrupt from None
+        raise
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    _came.append(number)
+    signal.default_int_handler(number, frame)
+
+
+def _interrupt_again(lost: sys.UnraisableHookArgs) -> None:
+    if not issubclass(lost.exc_type, KeyboardInterrupt):
+        sys.__unraisablehook__(lost)
+        return
+    import _thread  # noqa: PLC0415 - seldom needed, and every command would wait for it
+    import threading  # noqa: PLC0415 - the same
+
+    threading.Timer(_MOMENT, _thread.interrupt_main).start()
