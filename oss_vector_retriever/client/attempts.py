@@ -114,6 +114,8 @@ class Attempts(Generic[T]):
 
     def log(self, outcome: Reply | Fault) -> None:
         """Log the outcome of an attempt, without contents."""
+        if not _log.isEnabledFor(logging.DEBUG):
+            return
         name, made = self.operation.name, self.made
         if isinstance(outcome, Fault):
             _log.debug("%s attempt %d: %s (%s)", name, made, outcome.kind, outcome.name)

@@ -90,7 +90,8 @@ def _merged(plan: Plan, brought: Flow[Gathered], on_missing: OnMissing) -> Flow[
     gathered = yield from brought
     found = gathered.found
     _check_dimensions(gathered)
-    missing = tuple(key for key in plan.unique if key not in found)
+    complete = len(found) == len(plan.unique)
+    missing = () if complete else tuple(key for key in plan.unique if key not in found)
     if missing and on_missing == "raise":
         raise MissingKeysError(missing)
     if callable(on_missing):

@@ -19,6 +19,7 @@ def signed_request(
     config: ClientConfig, operation: Operation[Any], credentials: Credentials, moment: datetime
 ) -> Request:
     """Return the request of an operation, signed for a moment."""
+    moment = moment.replace(microsecond=0)
     bucket = config.bucket_or_raise() if operation.on_bucket else None
     origin, path = config.endpoint.locate(bucket, config.account_id)
     headers = _headers(operation, origin, moment, credentials)

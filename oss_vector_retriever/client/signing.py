@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import format_datetime
+from functools import lru_cache
 from urllib.parse import quote
 
 ALGORITHM = "OSS4-HMAC-SHA256"
@@ -35,9 +36,16 @@ class Scope:
         return f"{self.date}/{self.region}/{self.product}/{_TERMINATOR}"
 
 
+@lru_cache(maxsize=16)
 def timestamp(moment: datetime) -> str:
     """Return a moment as `YYYYMMDDTHHMMSSZ`."""
     return moment.astimezone(UTC).strftime("%Y%m%dT%H%M%SZ")
+
+
+@lru_cache(maxsize=16)
+def http_date(moment: datetime) -> str:
+    """Return a moment as HTTP's Date header has it."""
+    return format_datetime(moment.astimezone(UTC), usegmt=True)
 
 
 def resource_name(region: str, account_id: str, bucket: str | None) -> str:
@@ -54,6 +62,8 @@ def signed_header_names(headers: Mapping[str, str], additional: Iterable[str] = 
 
 def additional_header_names(headers: Mapping[str, str], additional: Iterable[str]) -> list[str]:
     """Return those of `additional` that are present and not signed anyway, lower-case, sorted."""
+    if not additional:
+        return []
     names = {name.lower() for name in additional}
     return sorted(n for n in names if headers.get(n) and not _signed_by_default(n))
 
@@ -62,6 +72,7 @@ def _signed_by_default(name: str) -> bool:
     return name.startswith(_OWN_PREFIX) or name in _ALWAYS_SIGNED
 
 
+@lru_cache(maxsize=64)
 def canonical_query(query: str) -> str:
     """Return the encoded query sorted by encoded name; a parameter without a value stands bare."""
     pairs: dict[str, str] = {}
@@ -69,6 +80,11 @@ def canonical_query(query: str) -> str:
         name, _, value = part.replace("+", "%20").partition("=")
         pairs[name] = value
     return "&".join(f"{name}={value}" if value else name for name, value in sorted(pairs.items()))
+
+
+@lru_cache(maxsize=64)
+def _canonical_uri(resource: str) -> str:
+    return quote(resource, safe="/")
 
 
 def canonical_request(
@@ -85,7 +101,7 @@ def canonical_request(
     return "\n".join(
         (
             method,
-            quote(resource, safe="/"),
+            _canonical_uri(resource),
             canonical_query(query),
             lines,
             ";".join(additional_header_names(headers, additional)),
@@ -102,10 +118,16 @@ def string_to_sign(stamp: str, scope: Scope, canonical: str) -> str:
 
 def signature(secret: str, scope: Scope, text: str) -> str:
     """Return the signature of a string to sign, lower-case hex."""
+    return hmac.digest(_signing_key(secret, scope), text.encode(), "sha256").hex()
+
+
+@lru_cache(maxsize=16)
+def _signing_key(secret: str, scope: Scope) -> bytes:
+    """Return the key for a day, region and product: the same for all requests of that day."""
     key = f"aliyun_v4{secret}".encode()
     for part in (scope.date, scope.region, scope.product, _TERMINATOR):
         key = hmac.digest(key, part.encode(), "sha256")
-    return hmac.digest(key, text.encode(), "sha256").hex()
+    return key
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +151,7 @@ class Signable:
 def dated_headers(moment: datetime, security_token: str | None = None) -> dict[str, str]:
     """Return the headers that must be there before signing: date, payload mark and token."""
     headers = {
-        "date": format_datetime(moment.astimezone(UTC), usegmt=True),
+        "date": http_date(moment),
         "x-oss-content-sha256": UNSIGNED_PAYLOAD,
         "x-oss-date": timestamp(moment),
     }

@@ -156,6 +156,21 @@ class VectorReader:
     def items(self, body: Mapping[str, Any]) -> list[dict[str, Any]]:
         """Return the objects under `vectors` with their keys checked; absent means none."""
         items = reply_list(self._reply, self._operation, body.get("vectors"))
+        if not self._plainly_asked_for(items):
+            self._check_keys(items)
+        return items
+
+    def _plainly_asked_for(self, items: list[Any]) -> bool:
+        """Tell at once, for nearly all replies, that each key was asked for and is there once."""
+        if self._requested is None:
+            return False
+        try:
+            keys = {item["key"] for item in items}
+        except (TypeError, KeyError):
+            return False
+        return len(keys) == len(items) and keys <= self._requested.keys()
+
+    def _check_keys(self, items: list[Any]) -> None:
         allowed: dict[str, int] = dict(self._requested or ())
         for item in items:
             key: Any = item.get("key") if type(item) is dict else None
@@ -163,7 +178,6 @@ class VectorReader:
             if not left:
                 raise self._unexpected(key)
             allowed[key] = left - 1
-        return items
 
     def vectors(self, body: Mapping[str, Any]) -> list[Vector]:
         """Return the vectors of a reply, in the service's order."""
@@ -176,11 +190,11 @@ class VectorReader:
         if not self._with_metadata:
             return None
         metadata = item.get("metadata")
+        if type(metadata) is dict:
+            return metadata
         if metadata is None:
             return {}
-        if not isinstance(metadata, dict):
-            raise self._refuse(f"with metadata of {shown(item['key'])} that is no object")
-        return metadata
+        raise self._refuse(f"with metadata of {shown(item['key'])} that is no object")
 
     def number(self, item: Mapping[str, Any], name: str) -> float | None:
         """Return a finite number of one item, or None where it is absent."""

@@ -17,7 +17,7 @@ sinks a batch unless the caller wants it to. A field that holds None does not ma
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Final, Literal, get_args, overload
 
 from oss_vector_retriever.client.errors import InvalidRequestError
@@ -68,14 +68,21 @@ def decode(
     if on_decode_error not in DECODE_POLICIES:
         raise InvalidRequestError(f"on_decode_error must be one of {', '.join(DECODE_POLICIES)}")
     try:
-        return _climb(vector, text_key)
+        return climb(vector, text_key)
     except DecodeError as error:
-        if on_decode_error == "raise":
-            raise
-        if on_decode_error == "raw":
-            return _raw(vector, text_key)
-        _log.warning("skipped: %s", error)
-        return None
+        return instead(error, lambda: raw_record(vector, text_key), on_decode_error)
+
+
+def instead(
+    error: DecodeError, raw: Callable[[], Record], on_decode_error: DecodePolicy
+) -> Record | None:
+    """Return what a policy puts in the place of a broken record, or raise the error."""
+    if on_decode_error == "raise":
+        raise error
+    if on_decode_error == "raw":
+        return raw()
+    _log.warning("skipped: %s", error)
+    return None
 
 
 def decode_all(
@@ -96,7 +103,12 @@ def decode_all(
     return [record for record in decoded if record is not None]
 
 
-def _climb(vector: Vector, text_key: str | None) -> Record:
+def climb(vector: Vector, text_key: str | None) -> Record:
+    """Read one vector as a record.
+
+    Raises:
+        DecodeError: the record is broken.
+    """
     stored = vector.metadata
     if not stored:
         return Record(vector.key, "", {}, vector.data)
@@ -107,7 +119,8 @@ def _climb(vector: Vector, text_key: str | None) -> Record:
     return from_fields(vector.key, stored, vector.data, text_key)
 
 
-def _raw(vector: Vector, text_key: str | None) -> Record:
+def raw_record(vector: Vector, text_key: str | None) -> Record:
+    """Return all metadata as they are stored, and what text can be had from the plain fields."""
     stored = vector.metadata or {}
     text = stored.get(TEXT_FIELD)
     if not isinstance(text, str):

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import islice
 from typing import Final, Generic, Literal, TypeVar, get_args
 
@@ -14,7 +14,13 @@ from oss_vector_retriever.client.fetch import fetch
 from oss_vector_retriever.client.models.vector import Vector
 from oss_vector_retriever.client.operations.checks import check_keys, each_of
 from oss_vector_retriever.client.steps import Flow
-from oss_vector_retriever.records.decode import DECODE_POLICIES, DecodePolicy, decode
+from oss_vector_retriever.records.decode import (
+    DECODE_POLICIES,
+    DecodePolicy,
+    climb,
+    instead,
+    raw_record,
+)
 from oss_vector_retriever.records.errors import DecodeError
 from oss_vector_retriever.records.record import Record
 from oss_vector_retriever.records.values import fresh
@@ -23,8 +29,6 @@ Made = TypeVar("Made")
 MissingPolicy = Literal["omit", "raise"]
 _MISSING_POLICIES: Final[tuple[str, ...]] = get_args(MissingPolicy)
 _SHORTEST = 0.001  # seconds; a deadline that is over is for the call to report
-
-_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,23 +105,22 @@ class Lookup:
         self, vectors: Iterable[Vector], make: Callable[[Record], Made]
     ) -> Iterator[Made]:
         for vector in vectors:
-            record = decode(vector, text_key=self.text_key, on_decode_error=self.on_decode_error)
-            if record is None:
-                continue
+            record: Record | None = None
             try:
-                yield make(record)
+                record = climb(vector, self.text_key)
+                made = make(record)
             except DecodeError as error:
-                if self.on_decode_error == "raise":
-                    raise
-                if self.on_decode_error == "raw":
-                    yield make(_without_node(record, vector))
-                else:
-                    _log.warning("skipped: %s", error)
+                record = instead(error, partial(self._raw, vector, record), self.on_decode_error)
+                if record is None:
+                    continue
+                made = make(record)
+            yield made
 
-
-def _without_node(record: Record, vector: Vector) -> Record:
-    stored = fresh(vector.metadata or {})
-    return replace(record, metadata=stored, node=None, source="raw")
+    def _raw(self, vector: Vector, record: Record | None) -> Record:
+        """Return a record of which nothing could be made as it is stored; its text is kept."""
+        if record is None:
+            return raw_record(vector, self.text_key)
+        return replace(record, metadata=fresh(vector.metadata or {}), node=None, source="raw")
 
 
 def _check_policy(name: str, value: str, policies: tuple[str, ...]) -> None:

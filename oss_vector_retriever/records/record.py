@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, TypeVar
 
+from oss_vector_retriever.client.models.slots import slot_setters
 from oss_vector_retriever.client.models.vector import Float32Array
 
 Source = Literal[
@@ -79,6 +80,23 @@ class Record:
     node: dict[str, Any] | None = None
     source: Source = "empty"
 
+    def __init__(  # noqa: PLR0917 - the fields, in their order
+        self,
+        key: str,
+        text: str = "",
+        metadata: dict[str, Any] | None = None,
+        embedding: Float32Array | None = None,
+        node: dict[str, Any] | None = None,
+        source: Source = "empty",
+    ) -> None:
+        """Take the parts as they are; metadata that are not given are empty."""
+        _set_key(self, key)
+        _set_text(self, text)
+        _set_metadata(self, {} if metadata is None else metadata)
+        _set_embedding(self, embedding)
+        _set_node(self, node)
+        _set_source(self, source)
+
     @property
     def media(self) -> Media | None:
         """Return where the source lies, of a record that `oss-vectors-embed` wrote; else None.
@@ -97,6 +115,9 @@ class Record:
         if self.node is not None:
             parts.append(f"node={self.node.get('class_name', 'dict')}")
         return f"Record({', '.join(parts)}, source={self.source!r})"
+
+
+_set_key, _set_text, _set_metadata, _set_embedding, _set_node, _set_source = slot_setters(Record)
 
 
 def _media(metadata: Mapping[str, Any]) -> Media:

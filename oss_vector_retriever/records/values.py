@@ -84,15 +84,15 @@ def load_object(
     Raises:
         DecodeError: it is not JSON, or not an object.
     """
+    if isinstance(value, str):
+        try:
+            loaded = read(value)
+        except (ValueError, TypeError) as error:
+            raise DecodeError(key, field, f"it is not JSON ({error})") from error
+        return as_object(loaded, key, field)
     if isinstance(value, dict):
         return fresh(value)
-    if not isinstance(value, str):
-        raise DecodeError(key, field, f"it is {_kind(value)}, not JSON text")
-    try:
-        loaded = read(value)
-    except (ValueError, TypeError) as error:
-        raise DecodeError(key, field, f"it is not JSON ({error})") from error
-    return as_object(loaded, key, field)
+    raise DecodeError(key, field, f"it is {_kind(value)}, not JSON text")
 
 
 def as_object(value: object, key: str, field: str) -> dict[str, Any]:

@@ -7,7 +7,7 @@ import threading
 import time
 from typing import Any
 
-from oss_vector_retriever.client.drive.exchange import LATE, TOO_LARGE, Body, Settings
+from oss_vector_retriever.client.drive.exchange import LATE, TOO_LARGE, Body, Settings, usable
 from oss_vector_retriever.client.drive.network import ClippedNetwork, Countdown
 from oss_vector_retriever.client.models.messages import Reply, Request
 from oss_vector_retriever.client.steps import Fault
@@ -19,9 +19,22 @@ class _Connection:
     def __init__(self, settings: Settings) -> None:
         self.countdown = Countdown()
         network = ClippedNetwork(settings.engine, self.countdown)
-        self.pool = settings.engine.ConnectionPool(
+        self._lines = settings.engine.ConnectionPool(
             **settings.pool_arguments(network_backend=network)
         )
+        self._line: Any = None
+
+    def send(self, request: Any) -> Any:
+        """Send a request on the line that is open, or on a new one."""
+        if self._line is None or not usable(self._line, request):
+            self.close()
+            self._line = self._lines.create_connection(request.url.origin)
+        return self._line.handle_request(request)
+
+    def close(self) -> None:
+        """Close the line."""
+        if self._line is not None:
+            self._line.close()
 
 
 class BlockingExchange:
@@ -56,7 +69,7 @@ class BlockingExchange:
             if isinstance(outcome, Reply):
                 self._free.append(connection)
             else:
-                connection.pool.close()
+                connection.close()
             if self._closed:
                 self._close_free()
 
@@ -64,8 +77,7 @@ class BlockingExchange:
         seconds = max(moment - time.monotonic(), 0.001)
         connection.countdown.start(seconds)
         try:
-            response = connection.pool.handle_request(self._settings.request(request, seconds))
-            return self._read(response)
+            return self._read(connection.send(self._settings.request(request, seconds)))
         except Exception as error:
             fault = self._settings.fault(error)
             if fault is None:
@@ -73,14 +85,16 @@ class BlockingExchange:
             return LATE if connection.countdown.over() else fault
 
     def _read(self, response: Any) -> Reply | Fault:
-        body = Body(self._settings.max_reply_bytes)
+        body = Body(response, self._settings.max_reply_bytes)
         try:
+            if refused := body.refused():
+                return refused
             for part in response.iter_stream():
                 if not body.add(part):
                     return TOO_LARGE
         finally:
             response.close()
-        return body.reply(response)
+        return body.reply()
 
     def close(self) -> None:
         """Close the connections that are free; those in use close when their exchange ends."""
@@ -90,4 +104,4 @@ class BlockingExchange:
     def _close_free(self) -> None:
         with contextlib.suppress(IndexError):  # two threads may be at it
             while True:
-                self._free.pop().pool.close()
+                self._free.pop().close()

@@ -11,7 +11,7 @@ from __future__ import annotations
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from io import BytesIO
+from functools import lru_cache
 from typing import Any
 from urllib.parse import unquote, urlsplit
 from urllib.request import getproxies, proxy_bypass
@@ -57,13 +57,13 @@ class Settings:
     def request(self, request: Request, seconds: float) -> Any:
         """Return a request in the engine's form."""
         connect = min(self.connect_timeout, seconds)
-        timeouts = {"connect": connect, "read": seconds, "write": seconds, "pool": seconds}
+        scheme, host, port = _parts(request.origin)
         return self.engine.Request(
             request.method,
-            request.url,
+            self.engine.URL(scheme=scheme, host=host, port=port, target=request.target),
             headers=list(request.headers.items()),
             content=request.body,
-            extensions={"timeout": timeouts},
+            extensions={"timeout": {"connect": connect, "read": seconds, "write": seconds}},
         )
 
     def fault(self, error: Exception) -> Fault | None:
@@ -115,6 +115,12 @@ def _checked_proxy(proxy: str | None) -> str | None:
     return url
 
 
+@lru_cache(maxsize=64)
+def _parts(origin: str) -> tuple[str, str, int | None]:
+    parts = urlsplit(origin)
+    return parts.scheme, parts.hostname or "", parts.port
+
+
 _BROKEN = {"NetworkError", "RemoteProtocolError"}
 
 
@@ -152,26 +158,45 @@ def _origin_name(error: BaseException) -> str:
     return type(error).__name__
 
 
+def usable(line: Any, request: Any) -> bool:
+    """Tell whether an open line of the engine's can take a request; the peer may have hung up."""
+    return (
+        line.is_available()
+        and not line.has_expired()
+        and line.can_handle_request(request.url.origin)
+    )
+
+
 class Body:
-    """Collect a reply's body up to a cap."""
+    """Collect a reply's body up to a cap.
 
-    def __init__(self, most: int) -> None:
-        self._most = most
-        self._whole = BytesIO()
+    In parts: a buffer that grows may stand twice for a moment, where it was and where it goes.
+    """
 
-    def add(self, part: bytes) -> bool:
-        """Add a part; False when the body has grown over the cap."""
-        self._whole.write(part)
-        return self._whole.tell() <= self._most
+    def __init__(self, response: Any, most: int) -> None:
+        self._status = response.status
+        self._headers = _readable(response.headers)
+        self._left = most
+        self._parts: list[bytes] = []
 
-    def reply(self, response: Any) -> Reply | Fault:
-        """Return the reply that this body completes."""
-        headers = _readable(response.headers)
-        encoding = headers.get("content-encoding", "identity").strip().lower()
+    def refused(self) -> Fault | None:
+        """Return why the body need not be read, or None."""
+        encoding = self._headers.get("content-encoding", "identity").strip().lower()
         if encoding not in {"", "identity"}:
             # asked for as identity: whoever compressed it did not read the request
             return Fault(FaultKind.PROTOCOL, f"ContentEncoding{encoding[:16].title()}")
-        return Reply(response.status, headers, self._whole.getvalue())
+        length = self._headers.get("content-length", "")
+        return TOO_LARGE if length.isdecimal() and int(length) > self._left else None
+
+    def add(self, part: bytes) -> bool:
+        """Add a part; False when the body has grown over the cap."""
+        self._parts.append(part)
+        self._left -= len(part)
+        return self._left >= 0
+
+    def reply(self) -> Reply:
+        """Return the reply that this body completes."""
+        return Reply(self._status, self._headers, b"".join(self._parts))
 
 
 TOO_LARGE = Fault(FaultKind.TOO_LARGE, "ReplyTooLarge")

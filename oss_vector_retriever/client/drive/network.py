@@ -58,6 +58,31 @@ def _look_up(host: str, port: int, found: SimpleQueue[list[str] | OSError]) -> N
         found.put([str(answer[4][0]) for answer in answers])
 
 
+class HeldHead:
+    """Hold a message's head back until its body comes: one packet, and one call of the system.
+
+    The engine writes both by themselves, and an end, which is empty where the length is known.
+    """
+
+    def __init__(self) -> None:
+        self._head: bytes | None = None
+        self._begun = False
+
+    def with_next(self, buffer: bytes) -> bytes:
+        """Return what is to be written now."""
+        if not self._begun:
+            self._begun, self._head = True, buffer
+            return b""
+        head, self._head = self._head, None
+        return head + buffer if head else buffer
+
+    def let_go(self) -> bytes | None:
+        """Return a head that no body followed; what is written next is a head again."""
+        head, self._head = self._head, None
+        self._begun = False
+        return head
+
+
 class ClippedNetwork:
     """Be a network backend of httpcore whose operations end with a countdown."""
 
@@ -118,15 +143,22 @@ class ClippedStream:
         self._engine = engine
         self._inner = inner
         self._countdown = countdown
+        self._held = HeldHead()
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         """Read what is there, within the time that is left."""
+        if held := self._held.let_go():
+            self._write(held, timeout)
         if self._countdown.over():
             raise self._engine.ReadTimeout
         data: bytes = self._inner.read(max_bytes, self._countdown.clip(timeout))
         return data
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        """Write what there is of a message, but for its head."""
+        self._write(self._held.with_next(buffer), timeout)
+
+    def _write(self, buffer: bytes, timeout: float | None) -> None:
         """Write in pieces, so that a peer that reads slowly cannot outlast the countdown."""
         for start in range(0, len(buffer), _WRITTEN_AT_ONCE):
             if self._countdown.over():
@@ -163,10 +195,10 @@ class WatchedNetwork:
         self._inner = engine.AnyIOBackend()
         self._stream: Any = None
 
-    async def connect_tcp(self, host: str, port: int, **options: Any) -> Any:
+    async def connect_tcp(self, host: str, port: int, **options: Any) -> WholeStream:
         """Connect, and remember."""
         self._stream = await self._inner.connect_tcp(host, port, **options)
-        return self._stream
+        return WholeStream(self._stream)
 
     async def sleep(self, seconds: float) -> None:
         """Sleep, for the engine's own retries, which are off."""
@@ -176,3 +208,35 @@ class WatchedNetwork:
         """Close the stream that was opened last; the engine has seen to those before."""
         if self._stream is not None:
             await self._stream.aclose()
+
+
+class WholeStream:
+    """Be an async network stream of httpcore that writes a message's head with its body."""
+
+    def __init__(self, inner: Any) -> None:
+        self._inner = inner
+        self._held = HeldHead()
+
+    async def read(self, max_bytes: int, *options: Any, **named: Any) -> bytes:
+        """Read what is there."""
+        if held := self._held.let_go():
+            await self._inner.write(held, *options, **named)
+        data: bytes = await self._inner.read(max_bytes, *options, **named)
+        return data
+
+    async def write(self, buffer: bytes, *options: Any, **named: Any) -> None:
+        """Write what there is of a message, but for its head."""
+        if whole := self._held.with_next(buffer):
+            await self._inner.write(whole, *options, **named)
+
+    async def aclose(self) -> None:
+        """Close the connection."""
+        await self._inner.aclose()
+
+    async def start_tls(self, *arguments: Any, **options: Any) -> WholeStream:
+        """Agree on TLS."""
+        return WholeStream(await self._inner.start_tls(*arguments, **options))
+
+    def get_extra_info(self, info: str) -> Any:
+        """Return what the engine asks about the connection."""
+        return self._inner.get_extra_info(info)

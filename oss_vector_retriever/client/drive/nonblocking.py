@@ -8,7 +8,7 @@ import functools
 from collections.abc import AsyncGenerator
 from typing import Any
 
-from oss_vector_retriever.client.drive.exchange import LATE, TOO_LARGE, Body, Settings
+from oss_vector_retriever.client.drive.exchange import LATE, TOO_LARGE, Body, Settings, usable
 from oss_vector_retriever.client.drive.network import WatchedNetwork
 from oss_vector_retriever.client.errors import ConfigurationError
 from oss_vector_retriever.client.models.messages import Reply, Request
@@ -20,14 +20,23 @@ class _Connection:
 
     def __init__(self, settings: Settings) -> None:
         self._network = WatchedNetwork(settings.engine)
-        self.pool = settings.engine.AsyncConnectionPool(
+        self._lines = settings.engine.AsyncConnectionPool(
             **settings.pool_arguments(network_backend=self._network)
         )
+        self._line: Any = None
+
+    async def send(self, request: Any) -> Any:
+        """Send a request on the line that is open, or on a new one."""
+        if self._line is None or not usable(self._line, request):
+            await self.close()
+            self._line = self._lines.create_connection(request.url.origin)
+        return await self._line.handle_async_request(request)
 
     async def close(self) -> None:
-        """Close the connection, also one that the pool never got to see."""
+        """Close the connection, also one that the line never got to see."""
         try:
-            await self.pool.aclose()
+            if self._line is not None:
+                await self._line.aclose()
         finally:
             await self._network.close()
 
@@ -124,7 +133,7 @@ class AsyncExchange:
         connection = self._connections.take()
         outcome: Reply | Fault | None = None
         try:
-            outcome = await self._exchange(connection.pool, request, seconds)
+            outcome = await self._exchange(connection, request, seconds)
             return outcome
         finally:
             if isinstance(outcome, Reply):
@@ -132,10 +141,11 @@ class AsyncExchange:
             else:
                 self._connections.throw_away(connection)
 
-    async def _exchange(self, pool: Any, request: Request, seconds: float) -> Reply | Fault:
+    async def _exchange(
+        self, connection: _Connection, request: Request, seconds: float
+    ) -> Reply | Fault:
         try:
-            response = await pool.handle_async_request(self._settings.request(request, seconds))
-            return await self._read(response)
+            return await self._read(await connection.send(self._settings.request(request, seconds)))
         except Exception as error:
             fault = self._settings.fault(error)
             if fault is None:
@@ -143,15 +153,17 @@ class AsyncExchange:
             return fault
 
     async def _read(self, response: Any) -> Reply | Fault:
-        body = Body(self._settings.max_reply_bytes)
+        body = Body(response, self._settings.max_reply_bytes)
         try:
+            if refused := body.refused():
+                return refused
             async with contextlib.aclosing(response.aiter_stream()) as parts:
                 async for part in parts:
                     if not body.add(part):
                         return TOO_LARGE
         finally:
             await response.aclose()
-        return body.reply(response)
+        return body.reply()
 
     async def close(self) -> None:
         """Close all connections."""

@@ -35,8 +35,8 @@ class FetchResult(Items[Vector]):
     vectors: tuple[Vector, ...] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        found = tuple(self.by_key[key] for key in self.keys if key in self.by_key)
-        object.__setattr__(self, "vectors", found)
+        found = filter(None, map(self.by_key.get, self.keys))
+        object.__setattr__(self, "vectors", tuple(found))
 
     @property
     def _items(self) -> tuple[Vector, ...]:

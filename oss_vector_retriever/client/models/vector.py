@@ -8,6 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NoReturn, Self, cast
 
+from oss_vector_retriever.client.models.slots import slot_setters
+
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
@@ -140,11 +142,11 @@ class Vector:
         metadata: Mapping[str, Any] | None = None,
     ) -> None:
         """Pack `data`; `metadata` is kept as given when it is a dict, else copied into one."""
-        object.__setattr__(self, "key", key)
         packed = data if data is None or isinstance(data, Float32Array) else Float32Array(data)
-        object.__setattr__(self, "data", packed)
         kept = metadata if metadata is None or isinstance(metadata, dict) else dict(metadata)
-        object.__setattr__(self, "metadata", kept)
+        _set_key(self, key)
+        _set_data(self, packed)
+        _set_metadata(self, kept)
 
     def __repr__(self) -> str:
         parts = [repr(self.key)]
@@ -153,6 +155,9 @@ class Vector:
         if self.metadata is not None:
             parts.append(f"metadata={_shorten(repr(self.metadata))}")
         return f"Vector({', '.join(parts)})"
+
+
+_set_key, _set_data, _set_metadata = slot_setters(Vector)
 
 
 def _shorten(text: str, most: int = 120) -> str:

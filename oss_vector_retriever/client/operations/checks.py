@@ -41,11 +41,20 @@ def _check_unicode(key: str) -> None:
 
 def check_keys(keys: Iterable[str], limits: Limits) -> list[str]:
     """Return keys as a list, each checked."""
-    given, most = list(each_of(keys)), limits.key_characters
-    for key in given:
-        if not (type(key) is str and key.isascii() and 0 < len(key) <= most):
+    given = list(each_of(keys))
+    if given and not _plainly_good(given, limits):
+        for key in given:
             check_key(key, limits)
     return given
+
+
+def _plainly_good(keys: list[str], limits: Limits) -> bool:
+    """Tell at once, for nearly all lists, that there is nothing to look at in any key."""
+    try:
+        ascii_only = "".join(keys).isascii()
+    except TypeError:
+        return False
+    return ascii_only and min(map(len, keys)) > 0 and max(map(len, keys)) <= limits.key_characters
 
 
 def each_of(keys: Iterable[str]) -> Iterator[str]:
