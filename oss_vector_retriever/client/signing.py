@@ -54,12 +54,6 @@ def resource_name(region: str, account_id: str, bucket: str | None) -> str:
     return f"/acs:ossvector:{region}:{owner}/"
 
 
-def signed_header_names(headers: Mapping[str, str], additional: Iterable[str] = ()) -> list[str]:
-    """Return the lower-case names of all headers that the signature covers, sorted."""
-    extra = set(additional_header_names(headers, additional))
-    return sorted(name for name in headers if _signed_by_default(name) or name in extra)
-
-
 def additional_header_names(headers: Mapping[str, str], additional: Iterable[str]) -> list[str]:
     """Return those of `additional` that are present and not signed anyway, lower-case, sorted."""
     if not additional:
@@ -95,16 +89,16 @@ def canonical_request(
     additional: Iterable[str] = (),
 ) -> str:
     """Return the text whose hash is signed; `headers` have lower-case names."""
-    additional = list(additional)
-    covered = signed_header_names(headers, additional)
-    lines = "".join(f"{name}:{headers[name].strip()}\n" for name in covered)
+    additional = additional_header_names(headers, additional)
+    covered = sorted(name for name in headers if _signed_by_default(name) or name in additional)
+    lines = "".join([f"{name}:{headers[name].strip()}\n" for name in covered])
     return "\n".join(
         (
             method,
             _canonical_uri(resource),
             canonical_query(query),
             lines,
-            ";".join(additional_header_names(headers, additional)),
+            ";".join(additional),
             UNSIGNED_PAYLOAD,
         )
     )

@@ -8,7 +8,8 @@ from __future__ import annotations
 import importlib.util
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from itertools import repeat
 from typing import Any
 
 from oss_vector_retriever.client.errors import ResponseError, shown
@@ -181,9 +182,17 @@ class VectorReader:
 
     def vectors(self, body: Mapping[str, Any]) -> list[Vector]:
         """Return the vectors of a reply, in the service's order."""
-        return [
-            Vector(item["key"], self._data(item), self.metadata(item)) for item in self.items(body)
-        ]
+        items = self.items(body)
+        keys = [item["key"] for item in items]
+        data = map(self._data, items) if self._with_data else repeat(None)
+        return list(map(Vector, keys, data, self._metadata_of(items)))
+
+    def _metadata_of(self, items: list[dict[str, Any]]) -> Iterable[dict[str, Any] | None]:
+        """Return the metadata of all items; what is no plain dict is looked at by itself."""
+        if not self._with_metadata:
+            return repeat(None)
+        found = [item.get("metadata") for item in items]
+        return found if {*map(type, found)} <= {dict} else map(self.metadata, items)
 
     def metadata(self, item: Mapping[str, Any]) -> dict[str, Any] | None:
         """Return the metadata of one item: a dict where it was asked for, else None."""
@@ -212,9 +221,7 @@ class VectorReader:
             return self._refuse(f"with the key {shown(key)} more often than asked for")
         return self._refuse(f"with the key {shown(key)}, which was not asked for")
 
-    def _data(self, item: Mapping[str, Any]) -> Float32Array | None:
-        if not self._with_data:
-            return None
+    def _data(self, item: Mapping[str, Any]) -> Float32Array:
         data = item.get("data")
         values = data.get("float32") if isinstance(data, dict) else None
         if not isinstance(values, list) or not values:

@@ -20,10 +20,10 @@ from oss_vector_retriever.records.nodes import bookkeeping
 from oss_vector_retriever.records.record import Record
 from oss_vector_retriever.records.values import (
     add_fields_beside,
-    as_object,
     exact_json,
     fast_json,
     load_object,
+    not_an_object,
 )
 
 ENVELOPE_FIELD: Final = "_record"
@@ -32,9 +32,6 @@ ENVELOPE_KEYS: Final = (ENVELOPE_FIELD, TEXT_FIELD)
 VERSION: Final = 1
 WIDE_MARK: Final = '{"wide":true,'
 
-_METADATA = f"{ENVELOPE_FIELD}.metadata"
-_NODE = f"{ENVELOPE_FIELD}.node"
-
 
 def from_envelope(key: str, stored: dict[str, Any], embedding: Float32Array | None) -> Record:
     """Read a record that `encode` wrote.
@@ -42,16 +39,13 @@ def from_envelope(key: str, stored: dict[str, Any], embedding: Float32Array | No
     Raises:
         DecodeError: the envelope is damaged, or of a version that this release does not know.
     """
-    envelope = _load(stored[ENVELOPE_FIELD], key)
-    if envelope.get("v") != VERSION:
-        raise DecodeError(key, ENVELOPE_FIELD, _unknown_version(envelope))
-    metadata = as_object(envelope.get("metadata"), key, _METADATA)
-    node = envelope.get("node")
-    if node is not None:
-        node = as_object(node, key, _NODE)
-    text = stored.get(TEXT_FIELD)
-    if not isinstance(text, str):
-        raise DecodeError(key, TEXT_FIELD, "it is absent, or not a string")
+    written = stored[ENVELOPE_FIELD]
+    wide = isinstance(written, str) and written.startswith(WIDE_MARK)
+    envelope = load_object(written, key, ENVELOPE_FIELD, exact_json if wide else fast_json)
+    metadata, node, text = envelope.get("metadata"), envelope.get("node"), stored.get(TEXT_FIELD)
+    broken = envelope.get("v") != VERSION or not (node is None or type(node) is dict)
+    if broken or type(metadata) is not dict or type(text) is not str:
+        raise _damage(key, envelope)
     if len(stored) > len(ENVELOPE_KEYS):
         skipped = ENVELOPE_KEYS if node is None else (*ENVELOPE_KEYS, *bookkeeping(stored, node))
         if len(stored) > len(skipped):
@@ -59,9 +53,14 @@ def from_envelope(key: str, stored: dict[str, Any], embedding: Float32Array | No
     return Record(key, text, metadata, embedding, node, "envelope")
 
 
-def _load(value: object, key: str) -> dict[str, Any]:
-    wide = isinstance(value, str) and value.startswith(WIDE_MARK)
-    return load_object(value, key, ENVELOPE_FIELD, exact_json if wide else fast_json)
+def _damage(key: str, envelope: dict[str, Any]) -> DecodeError:
+    if envelope.get("v") != VERSION:
+        return DecodeError(key, ENVELOPE_FIELD, _unknown_version(envelope))
+    for part in ("metadata", "node"):
+        value = envelope.get(part)
+        if not isinstance(value, dict) and not (part == "node" and value is None):
+            return not_an_object(value, key, f"{ENVELOPE_FIELD}.{part}")
+    return DecodeError(key, TEXT_FIELD, "it is absent, or not a string")
 
 
 def _unknown_version(envelope: dict[str, Any]) -> str:

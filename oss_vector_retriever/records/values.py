@@ -89,7 +89,9 @@ def load_object(
             loaded = read(value)
         except (ValueError, TypeError) as error:
             raise DecodeError(key, field, f"it is not JSON ({error})") from error
-        return as_object(loaded, key, field)
+        if isinstance(loaded, dict):
+            return loaded
+        raise not_an_object(loaded, key, field)
     if isinstance(value, dict):
         return fresh(value)
     raise DecodeError(key, field, f"it is {_kind(value)}, not JSON text")
@@ -103,7 +105,12 @@ def as_object(value: object, key: str, field: str) -> dict[str, Any]:
     """
     if isinstance(value, dict):
         return value
-    raise DecodeError(key, field, f"it is {_kind(value)}, not an object")
+    raise not_an_object(value, key, field)
+
+
+def not_an_object(value: object, key: str, field: str) -> DecodeError:
+    """Return the error for a field that should hold a JSON object."""
+    return DecodeError(key, field, f"it is {_kind(value)}, not an object")
 
 
 def _kind(value: object) -> str:
