@@ -17,7 +17,7 @@ from oss_vector_retriever.client.coalesce import SharedCall, Want, shared_calls
 from oss_vector_retriever.client.steps import Flow
 
 _THREAD_WINDOW = 0.001
-_LONGEST_WAIT = 10
+_LONGEST_WAIT = 20  # windows
 _GRACE = 0.02  # a call that ends at the same deadline says more of why
 
 
@@ -66,12 +66,19 @@ class ThreadGatherer:
                 self._threads().submit(self._make, shared)
 
     def _wait_for_more(self, window: float) -> None:
-        """Wait while more comes; the first to come does it for all, and never much longer."""
-        moment = time.monotonic() + window * _LONGEST_WAIT
-        count = 0
-        while count != len(self._pending) and time.monotonic() < moment:
-            count = len(self._pending)
+        """Wait while more comes; the first to come does it for all, and never much longer.
+
+        A sleep that took too long says that other threads were busy: more may be on its way, and
+        they get one more.
+        """
+        now = time.monotonic()
+        last, quiet, enough = now + window * _LONGEST_WAIT, 0, 1
+        while quiet < enough and now < last:
+            count, before = len(self._pending), now
             time.sleep(window)
+            now = time.monotonic()
+            quiet = quiet + 1 if count == len(self._pending) else 0
+            enough = 2 if now - before > 2 * window else 1
 
     def _make(self, shared: SharedCall) -> None:
         try:
