@@ -48,6 +48,7 @@ class BothClients:
 
     def blocking(self) -> OSSVectorClient:
         """Return the blocking client."""
+        self._refuse_if_closed()
         with self._lock:
             if self._blocking is None:
                 given = self.given
@@ -59,6 +60,7 @@ class BothClients:
 
     def on_this_loop(self) -> AsyncOSSVectorClient:
         """Return the client of the running event loop."""
+        self._refuse_if_closed()
         loop = asyncio.get_running_loop()
         with self._lock:
             client = self._on_loops.get(loop)
@@ -66,6 +68,11 @@ class BothClients:
                 self._drop_ended()
                 client = self._on_loops[loop] = self._for_this_loop()
             return client
+
+    def _refuse_if_closed(self) -> None:
+        """Raise ConfigurationError where the client that was given is closed, its twins or not."""
+        if self.given is not None:
+            self.given.refuse_if_closed()
 
     def _for_this_loop(self) -> AsyncOSSVectorClient:
         given = self.given

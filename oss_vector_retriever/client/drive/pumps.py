@@ -48,6 +48,7 @@ class Driver:
     """Run flows by blocking; flows that go together run in threads of the driver's own."""
 
     def __init__(self, exchange: Exchange, max_concurrency: int) -> None:
+        self.closed = False
         self._exchange = exchange
         self._width = max_concurrency
         self._pools: dict[str, ThreadPoolExecutor] = {}
@@ -124,6 +125,7 @@ class Driver:
 
     def close(self) -> None:
         """End the threads and close the connections."""
+        self.closed = True
         with self._lock:
             pools, self._pools = self._pools, {}
         for pool in pools.values():
@@ -135,6 +137,7 @@ class AsyncDriver:
     """Run flows on an event loop."""
 
     def __init__(self, exchange: AwaitableExchange, max_concurrency: int) -> None:
+        self.closed = False
         self._exchange = exchange
         self._width = max_concurrency
         self._calls: dict[Callable[[], Any], asyncio.Task[Any]] = {}
@@ -214,6 +217,7 @@ class AsyncDriver:
 
     async def close(self) -> None:
         """Close the connections."""
+        self.closed = True
         await self._exchange.close()
 
 

@@ -133,7 +133,8 @@ def test_arguments_that_do_not_fit_are_refused_like_any_functions():
     client = OSSVectorClient(
         bucket="examplebucket", account_id="1", region="cn-hangzhou", credentials=("ak", "sk")
     )
-    with client, pytest.raises(TypeError, match="unexpected keyword argument"):
-        client.get_vectors(["a"], return_dat=True)
-    with client, pytest.raises(TypeError, match="missing 1 required positional"):
-        client.fetch()
+    with client:
+        with pytest.raises(TypeError, match="unexpected keyword argument"):
+            client.get_vectors(["a"], return_dat=True)
+        with pytest.raises(TypeError, match="missing 1 required positional"):
+            client.fetch()

@@ -1,0 +1,207 @@
+"""What both clients are made of: settings, and one method for each API operation."""
+
+from __future__ import annotations
+
+import os
+import weakref
+from typing import Any, NoReturn, Self
+
+from oss_vector_retriever.client import fetch as fetching
+from oss_vector_retriever.client import writes
+from oss_vector_retriever.client.config import ClientConfig, resolve_config
+from oss_vector_retriever.client.context import Context
+from oss_vector_retriever.client.drive.pumps import AsyncDriver, Driver
+from oss_vector_retriever.client.errors import ConfigurationError
+from oss_vector_retriever.client.local import LocalService, open_local
+from oss_vector_retriever.client.methods import Method
+from oss_vector_retriever.client.operations import (
+    bucket_settings,
+    buckets,
+    fusion,
+    indexes,
+    vectors,
+)
+from oss_vector_retriever.client.pages import Pager
+
+
+class ClientBase:
+    """Hold what both clients have: settings, and one method for each API operation."""
+
+    get_vectors = Method(vectors.get_vectors)
+    put_vectors = Method(vectors.put_vectors)
+    delete_vectors = Method(vectors.delete_vectors)
+    list_vectors = Method(vectors.list_vectors)
+    query_vectors = Method(vectors.query_vectors)
+
+    put_vector_index = Method(indexes.put_vector_index)
+    get_vector_index = Method(indexes.get_vector_index)
+    list_vector_indexes = Method(indexes.list_vector_indexes)
+    delete_vector_index = Method(indexes.delete_vector_index)
+
+    put_vector_bucket = Method(buckets.put_vector_bucket)
+    get_vector_bucket = Method(buckets.get_vector_bucket)
+    list_vector_buckets = Method(buckets.list_vector_buckets)
+    delete_vector_bucket = Method(buckets.delete_vector_bucket)
+
+    put_bucket_policy = Method(bucket_settings.put_bucket_policy)
+    get_bucket_policy = Method(bucket_settings.get_bucket_policy)
+    delete_bucket_policy = Method(bucket_settings.delete_bucket_policy)
+    put_bucket_logging = Method(bucket_settings.put_bucket_logging)
+    get_bucket_logging = Method(bucket_settings.get_bucket_logging)
+    delete_bucket_logging = Method(bucket_settings.delete_bucket_logging)
+
+    put_vector_index_fusion = Method(fusion.put_vector_index_fusion)
+    query_vectors_fusion = Method(fusion.query_vectors_fusion)
+
+    fetch = Method(fetching.fetch)
+    upsert = Method(writes.upsert)
+    delete = Method(writes.delete)
+
+    iter_vectors = Pager(vectors.list_vectors)
+    iter_vector_indexes = Pager(indexes.list_vector_indexes)
+    iter_vector_buckets = Pager(buckets.list_vector_buckets, "marker", "next_marker")
+
+    _context: Context
+    _local: LocalService | None
+    _driver: Driver | AsyncDriver
+    _parent: Any = None
+
+    def __init__(
+        self,
+        *,
+        bucket: str | None = None,
+        account_id: str | None = None,
+        region: str | None = None,
+        index: str | None = None,
+        endpoint: str | None = None,
+        internal: bool = False,
+        credentials: object = None,
+        max_concurrency: int = 8,
+        timeout: float = 30.0,
+        retry: object = 3,
+        rate_limit: float | None = None,
+        coalesce: bool | float = True,
+        allow_http: bool = False,
+        **options: Any,
+    ) -> None:
+        """Take the settings; those not given come from the environment.
+
+        Args:
+            bucket: the vector bucket (`OSS_VECTORS_BUCKET`).
+            account_id: the Alibaba Cloud account that owns it (`OSS_ACCOUNT_ID`).
+            region: such as `cn-hangzhou` (`OSS_REGION`).
+            index: the index used where a call names none (`OSS_VECTORS_INDEX`).
+            endpoint: another address than the region's own (`OSS_ENDPOINT`).
+            internal: use the region's internal network.
+            credentials: `Credentials`, a tuple of id and secret, a callable, an
+                alibabacloud-credentials client, or `"chain"`; by default `OSS_ACCESS_KEY_ID`,
+                `OSS_ACCESS_KEY_SECRET` and `OSS_SESSION_TOKEN`, read at each use.
+            max_concurrency: requests in flight at once, at most.
+            timeout: seconds for a whole call, retries and reading included.
+            retry: a `RetryPolicy`, or the number of attempts.
+            rate_limit: requests a second, at most.
+            coalesce: bring concurrent fetches together into fewer calls: those of one turn of
+                the event loop, and of threads those within a millisecond; or of a window of so
+                many seconds. There is no cache.
+            allow_http: allow a plain-http endpoint that is not on this machine.
+            options: `connect_timeout`, `limits`, `max_reply_bytes`, `additional_headers`,
+                `proxy`, `ca_file`.
+
+        Raises:
+            ConfigurationError: a setting is missing or impossible.
+        """
+        config = resolve_config(
+            bucket=bucket,
+            account_id=account_id,
+            region=region,
+            index=index,
+            endpoint=endpoint,
+            internal=internal,
+            credentials=credentials,
+            max_concurrency=max_concurrency,
+            timeout=timeout,
+            retry=retry,
+            rate_limit=rate_limit,
+            coalesce=coalesce,
+            allow_http=allow_http,
+            **options,
+        )
+        self._set_up(Context(config), None)
+
+    @classmethod
+    def from_config(cls, config: ClientConfig, local: LocalService | None = None) -> Self:
+        """Return a client with settings that are checked already, on the network or embedded."""
+        return cls.on_context(Context(config), local)
+
+    @classmethod
+    def on_context(cls, context: Context, local: LocalService | None) -> Self:
+        """Return a client that shares a context: settings, clock, quota, pace and credentials."""
+        client = cls.__new__(cls)
+        client._set_up(context, local)
+        return client
+
+    @classmethod
+    def local(
+        cls, path: str | os.PathLike[str] | None = None, *, index: str | None = None, **options: Any
+    ) -> Self:
+        """Return a client of an embedded service, in memory or kept in the file `path`.
+
+        The bucket is there; indexes are made by whoever writes first. `index` is `vectors` unless
+        named; `options` are those of the constructor. Needs the extra `emulator`.
+        """
+        return cls.from_config(*open_local(path, index, **options))
+
+    def with_options(self, **options: Any) -> Self:
+        """Return a client with other options that shares the connections of this one.
+
+        `bucket`, `index`, `coalesce`, `credentials`, `timeout` (seconds), `retry`, `limits`,
+        `max_reply_bytes` and `additional_headers` can be changed.
+        """
+        other = type(self).__new__(type(self))
+        other._context = self._context.changed(**options)
+        other._driver = self._driver
+        other._local = self._local
+        other._parent = self
+        return other
+
+    @property
+    def config(self) -> ClientConfig:
+        """Return the settings."""
+        return self._context.config
+
+    def refuse_if_closed(self) -> None:
+        """Raise ConfigurationError if this client is closed, or one whose connections it shares."""
+        if self._driver.closed:
+            raise ConfigurationError(
+                f"this {type(self).__name__} is closed; make another, or close it when all is done."
+            )
+
+    def _set_up(self, context: Context, local: LocalService | None) -> None:
+        self._context = context
+        self._local = local
+        self._driver = self._make_driver()
+        if local is not None:
+            local.hold()
+            self._let_go = weakref.finalize(self, local.let_go)
+
+    def _make_driver(self) -> Any:
+        raise NotImplementedError
+
+    def _release_local(self) -> None:
+        if self._local is not None and self._parent is None:
+            self._let_go()
+
+    def __repr__(self) -> str:
+        if not hasattr(self, "_context"):  # shown in the traceback of its own construction
+            return object.__repr__(self)
+        config = self._context.config
+        return (
+            f"{type(self).__name__}(bucket={config.bucket!r}, account_id={config.account_id!r}, "
+            f"region={config.region!r}, index={config.index!r}, endpoint={str(config.endpoint)!r})"
+        )
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError(
+            f"{type(self).__name__} is not pickled: it holds connections and credentials; make one "
+            "in the other process"
+        )
