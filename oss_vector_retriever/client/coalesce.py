@@ -107,6 +107,17 @@ class SharedCall:
         deadline = max((want.deadline for want in self.wants), key=lambda d: d.moment)
         return call(first.context, operation, deadline)
 
+    def made(self) -> Flow[list[Want]]:
+        """Make the call and deal out what it brings, or its error; return the wants then over."""
+        try:
+            return list(self.deal((yield from self.flow())))
+        except Exception as error:  # noqa: BLE001 - it is raised in those who wait
+            apart = self.apart(error)
+            over = [] if apart else list(self.fail(error))
+            for call in apart:
+                over += yield from call.made()
+            return over
+
     def deal(self, reply: GetVectorsResult) -> Iterator[Want]:
         """Give each want its own vectors, no metadata shared; yield the wants that are over."""
         vectors = {vector.key: vector for vector in reply.vectors}

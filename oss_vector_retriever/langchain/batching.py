@@ -10,8 +10,8 @@ from langchain_core.runnables.config import ensure_config, get_config_list
 
 from oss_vector_retriever.client.context import Context
 from oss_vector_retriever.client.steps import Flow
+from oss_vector_retriever.client.together import at_most, side_by_side
 from oss_vector_retriever.langchain.connection import Connected
-from oss_vector_retriever.langchain.together import at_most, side_by_side
 
 Configs = RunnableConfig | list[RunnableConfig] | None
 

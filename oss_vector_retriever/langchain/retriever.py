@@ -19,10 +19,10 @@ from pydantic import Field
 
 from oss_vector_retriever.client.context import Context
 from oss_vector_retriever.client.steps import Flow
+from oss_vector_retriever.client.together import at_most
 from oss_vector_retriever.langchain.batching import Batched, concurrency, or_raise
 from oss_vector_retriever.langchain.connection import PROVIDER, STRICT
 from oss_vector_retriever.langchain.documents import document_from
-from oss_vector_retriever.langchain.together import at_most
 from oss_vector_retriever.records import DecodePolicy, Record, parse_keys
 from oss_vector_retriever.records.lookup import Found, Lookup, MissingPolicy
 

@@ -82,12 +82,9 @@ class ThreadGatherer:
 
     def _make(self, shared: SharedCall) -> None:
         try:
-            over = list(shared.deal(self._run(shared.flow())))
-        except BaseException as error:  # noqa: BLE001 - it is raised in those who wait
-            apart = shared.apart(error)
-            for call in apart:
-                self._make(call)
-            over = [] if apart else list(shared.fail(error))
+            over = self._run(shared.made())
+        except BaseException as error:  # noqa: BLE001 - such as Ctrl-C: others wait for this thread
+            over = list(shared.fail(error))
         for want in over:
             if ended := self._ended.get(want):
                 ended.set()
@@ -132,13 +129,6 @@ class LoopGatherer:
                 task.cancel()
 
     async def _make(self, shared: SharedCall) -> None:
-        try:
-            over = list(shared.deal(await self._run(shared.flow())))
-        except Exception as error:  # noqa: BLE001 - it is raised in those who wait
-            apart = shared.apart(error)
-            for call in apart:
-                await self._make(call)
-            over = [] if apart else list(shared.fail(error))
-        for want in over:
+        for want in await self._run(shared.made()):
             if ended := self._ended.get(want):
                 ended.set()

@@ -12,6 +12,7 @@ from typing import Any, Protocol, TypeVar
 
 from oss_vector_retriever.client.drive.gather import LoopGatherer, ThreadGatherer
 from oss_vector_retriever.client.models.messages import Reply, Request
+from oss_vector_retriever.client.running import Running
 from oss_vector_retriever.client.steps import Call, Fault, Flow, Join, Send, Sleep, Step, Together
 
 T = TypeVar("T")
@@ -58,22 +59,19 @@ class Driver:
 
     def run(self, flow: Flow[T], stop: threading.Event | None = None) -> T:
         """Run a flow to its end and return its result."""
-        outcome: Any = None
-        advance: Callable[[Any], Step] = flow.send
-        while True:
+        running = Running(flow)
+        while running.step is not None:
             try:
-                step = advance(outcome)
-            except StopIteration as end:
-                result: T = end.value
-                return result
-            try:
-                if stop is not None and stop.is_set():
-                    raise _StoppedError  # noqa: TRY301 - to be raised in the flow
-                outcome, advance = self._do(step, stop), flow.send
+                answer = self._do(running.step, stop)
             except BaseException as error:  # noqa: BLE001 - the flow decides
-                outcome, advance = error, flow.throw
+                running.throw(error)
+            else:
+                running.tell(answer)
+        return running.result
 
     def _do(self, step: Step, stop: threading.Event | None) -> Any:
+        if stop is not None and stop.is_set():
+            raise _StoppedError
         match step:
             case Send(request, seconds):
                 return self._exchange.send(request, seconds)
@@ -149,18 +147,15 @@ class AsyncDriver:
 
     async def run(self, flow: Flow[T]) -> T:
         """Run a flow to its end and return its result."""
-        outcome: Any = None
-        advance: Callable[[Any], Step] = flow.send
-        while True:
+        running = Running(flow)
+        while running.step is not None:
             try:
-                step = advance(outcome)
-            except StopIteration as end:
-                result: T = end.value
-                return result
-            try:
-                outcome, advance = await self._do(step), flow.send
+                answer = await self._do(running.step)
             except BaseException as error:  # noqa: BLE001 - the flow decides
-                outcome, advance = error, flow.throw
+                running.throw(error)
+            else:
+                running.tell(answer)
+        return running.result
 
     async def _do(self, step: Step) -> Any:
         match step:

@@ -6,17 +6,17 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any, Generic, TypeVar
+from typing import Any, TypeVar
 
-from oss_vector_retriever.client.coalesce import SharedCall, shared_calls
+from oss_vector_retriever.client.coalesce import shared_calls
 from oss_vector_retriever.client.context import Context
+from oss_vector_retriever.client.running import Running
 from oss_vector_retriever.client.steps import (
     Call,
     Flow,
     Join,
     Send,
     Sleep,
-    Step,
     Together,
     together,
 )
@@ -44,50 +44,40 @@ def side_by_side(
 
     def run(context: Context) -> Flow[list[T | Exception]]:
         merging = context if context.config.coalesce else context.changed(coalesce=True)
-        runs = [_Run(start, merging) for start in starts]
+        runs = [Running(_outcome(start, merging)) for start in starts]
         while waiting := [one for one in runs if one.step is not None]:
             yield from _round(waiting)
-        return [one.outcome for one in runs]
+        return [one.result for one in runs]
 
     return run
 
 
-class _Run(Generic[T]):
-    """Hold a flow, the step it waits for, and what came of it when it waits for none."""
+def _outcome(start: Callable[[Context], Flow[T]], context: Context) -> Flow[T | Exception]:
+    """Do what a flow does, and return what it raised in the place of its result."""
+    try:
+        return (yield from start(context))
+    except Exception as error:  # noqa: BLE001 - it is raised where the flow's result is wanted
+        return error
 
-    outcome: T | Exception
 
-    def __init__(self, start: Callable[[Context], Flow[T]], context: Context) -> None:
-        self.flow = _started(start, context)
-        self.step: Step | None = None
-        self.advance(self.flow.send, None)
-
-    def advance(self, how: Callable[[Any], Step], answer: Any) -> None:
-        """Go on with the flow to its next step, or its end."""
+def _alone(run: Running[Any]) -> Flow[None]:
+    """Do the steps that are for one flow alone."""
+    while isinstance(run.step, Send | Sleep | Call):
         try:
-            self.step = how(answer)
-        except StopIteration as end:
-            self.step, self.outcome = None, end.value
-        except Exception as error:  # noqa: BLE001 - it is raised where the flow's result is wanted
-            self.step, self.outcome = None, error
-
-    def alone(self) -> Flow[None]:
-        """Do the steps that are for this flow alone."""
-        while isinstance(self.step, Send | Sleep | Call):
-            try:
-                answer = yield self.step
-            except BaseException as error:  # noqa: BLE001 - the flow decides
-                self.advance(self.flow.throw, error)
-            else:
-                self.advance(self.flow.send, answer)
-
-    def told(self, parts: Sequence[Any]) -> None:
-        """Go on with the flow, with the results of the parts that it asked for together."""
-        wrong = next((part.error for part in parts if isinstance(part, _Failed)), None)
-        if wrong is None:
-            self.advance(self.flow.send, list(parts))
+            answer = yield run.step
+        except BaseException as error:  # noqa: BLE001 - the flow decides
+            run.throw(error)
         else:
-            self.advance(self.flow.throw, wrong)
+            run.tell(answer)
+
+
+def _tell_parts(run: Running[Any], parts: Sequence[Any]) -> None:
+    """Go on with a flow, with the results of the parts that it asked for together."""
+    wrong = next((part.error for part in parts if isinstance(part, _Failed)), None)
+    if wrong is None:
+        run.tell(list(parts))
+    else:
+        run.throw(wrong)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,18 +85,18 @@ class _Failed:
     error: Exception
 
 
-def _round(runs: Sequence[_Run[Any]]) -> Flow[None]:
+def _round(runs: Sequence[Running[Any]]) -> Flow[None]:
     """Do one step of each flow, all at once; parts of parts would wait for their own threads."""
     parts = {run: run.step.flows for run in runs if isinstance(run.step, Together)}
     joined = {run: run.step.want for run in runs if isinstance(run.step, Join)}
-    alone = [run.alone() for run in runs if run not in parts and run not in joined]
+    alone = [_alone(run) for run in runs if run not in parts and run not in joined]
     flat = [_caught(flow) for flows in parts.values() for flow in flows]
-    calls = [_bring(shared) for shared in shared_calls(joined.values())]
+    calls = [shared.made() for shared in shared_calls(joined.values())]
     results = iter((yield from together([*flat, *alone, *calls])))
     for run, flows in parts.items():
-        run.told(list(islice(results, len(flows))))
+        _tell_parts(run, list(islice(results, len(flows))))
     for run in joined:
-        run.advance(run.flow.send, None)
+        run.tell(None)
 
 
 def _caught(flow: Flow[Any]) -> Flow[Any]:
@@ -116,39 +106,19 @@ def _caught(flow: Flow[Any]) -> Flow[Any]:
         return _Failed(error)
 
 
-def _started(start: Callable[[Context], Flow[T]], context: Context) -> Flow[T]:
-    # what refuses the arguments does so inside the flow, as what came of it
-    return (yield from start(context))
-
-
-def _bring(shared: SharedCall) -> Flow[None]:
-    try:
-        deque(shared.deal((yield from shared.flow())), maxlen=0)
-    except Exception as error:  # noqa: BLE001 - it is raised in the flows that wait
-        apart = shared.apart(error)
-        for call in apart:
-            yield from _bring(call)
-        if not apart:
-            deque(shared.fail(error), maxlen=0)
-
-
 def _narrowed(most: int, flow: Flow[T]) -> Flow[T]:
-    answer: Any = None
-    advance: Callable[[Any], Step] = flow.send
-    while True:
-        try:
-            step = advance(answer)
-        except StopIteration as end:
-            result: T = end.value
-            return result
+    run = Running(flow)
+    while (step := run.step) is not None:
         try:
             if isinstance(step, Together) and len(step.flows) > most:
                 answer = yield from _in_lanes(most, step.flows)
             else:
                 answer = yield step
-            advance = flow.send
         except BaseException as error:  # noqa: BLE001 - the flow decides
-            answer, advance = error, flow.throw
+            run.throw(error)
+        else:
+            run.tell(answer)
+    return run.result
 
 
 def _in_lanes(most: int, flows: Sequence[Flow[T]]) -> Flow[list[T]]:
