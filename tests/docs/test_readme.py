@@ -102,6 +102,8 @@ def carried_out(words):
         return run(["make", "--dry-run", *words[1:]], cwd=ROOT)
     if words[0] == "pip":
         return resolved(words[-1].replace("oss-vector-retriever", str(ROOT)))
+    if words[0] == "python":
+        return run([sys.executable, *words[1:]], cwd=ROOT)
     if words[1] == "serve":
         return serve_for_a_moment([*words, "--port", "0"])
     return run(words)
