@@ -14,7 +14,7 @@ from oss_vector_retriever.langchain.key_value import KeyValueStore
 from oss_vector_retriever.records import DecodeError, DecodePolicy
 from oss_vector_retriever.records.envelope import TEXT_FIELD
 from oss_vector_retriever.records.record import Record
-from oss_vector_retriever.records.settings import ROW_FIELD, DistanceMetric, StoreSettings
+from oss_vector_retriever.records.settings import ROW_FIELD, DistanceMetric
 
 _KIND: Final = "bytes"
 
@@ -50,13 +50,15 @@ class OSSVectorByteStore(KeyValueStore[bytes]):
     ) -> None:
         if on_decode_error == "raw":
             raise InvalidRequestError('on_decode_error is "raise" or "skip" for bytes.')
-        settings = StoreSettings(
+        super().__init__(
+            client,
             index=index,
+            prefix=prefix,
+            dimension=dimension,
             distance_metric=distance_metric,
             create_index=create_index,
             on_decode_error=on_decode_error,
         )
-        super().__init__(client, prefix, dimension, settings)
 
     def _row(self, key: str, value: bytes, placeholder: list[float]) -> Vector:
         if not isinstance(value, bytes | bytearray | memoryview):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+import copy
+from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SecretStr
 
@@ -93,6 +94,11 @@ class Connected(BaseModel):
         """Return the fields that serialised forms name, and never hold."""
         return dict(_SECRETS)
 
+    def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
+        memo = {} if memo is None else memo
+        memo |= {id(shared): shared for shared in (self.client, self._clients)}
+        return super().__deepcopy__(memo)
+
     def __reduce_ex__(self, protocol: Any) -> Any:
         if self.access_key_secret is not None:
             raise TypeError(
@@ -100,6 +106,13 @@ class Connected(BaseModel):
                 "give them, or make one in the other process"
             )
         return super().__reduce_ex__(protocol)
+
+
+class SharesClient:
+    """Be copied as what it is, also deep: with the same client, and what is known of the index."""
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        return copy.copy(self)
 
 
 class SettingsClients(BothClients):

@@ -6,18 +6,11 @@ from typing import Final
 
 from langchain_core.documents import Document
 
-from oss_vector_retriever.client.both import Client
 from oss_vector_retriever.client.errors import InvalidRequestError
 from oss_vector_retriever.client.models.vector import Vector
 from oss_vector_retriever.langchain.documents import document_from
 from oss_vector_retriever.langchain.key_value import KeyValueStore
-from oss_vector_retriever.records import DecodePolicy
-from oss_vector_retriever.records.settings import (
-    ROW_FIELD,
-    ROW_ID_FIELD,
-    DistanceMetric,
-    StoreSettings,
-)
+from oss_vector_retriever.records.settings import ROW_FIELD, ROW_ID_FIELD
 
 _KIND: Final = "document"
 
@@ -44,27 +37,6 @@ class OSSVectorDocStore(KeyValueStore[Document]):
         on_decode_error: "raise", "skip" (None) or "raw", for records that cannot be read.
     """
 
-    def __init__(
-        self,
-        client: Client | None = None,
-        *,
-        index: str | None = None,
-        prefix: str = "",
-        dimension: int = 1,
-        distance_metric: DistanceMetric | None = None,
-        create_index: bool = True,
-        text_key: str | None = None,
-        on_decode_error: DecodePolicy = "raise",
-    ) -> None:
-        settings = StoreSettings(
-            index=index,
-            distance_metric=distance_metric,
-            create_index=create_index,
-            text_key=text_key,
-            on_decode_error=on_decode_error,
-        )
-        super().__init__(client, prefix, dimension, settings)
-
     def _row(self, key: str, value: Document, placeholder: list[float]) -> Vector:
         if not isinstance(value, Document):
             raise InvalidRequestError(f"a value must be a Document, not {type(value).__name__}.")
@@ -74,7 +46,7 @@ class OSSVectorDocStore(KeyValueStore[Document]):
                 "give it another."
             )
         own = {} if value.id is None else {ROW_ID_FIELD: value.id}
-        return self._encoded(key, placeholder, _KIND, value.page_content, **value.metadata, **own)
+        return self._encoded(key, placeholder, _KIND, value.page_content, {**value.metadata, **own})
 
     def _value(self, vector: Vector) -> Document | None:
         record = self._records.decoded(vector)

@@ -10,6 +10,7 @@ from langchain_core.embeddings import Embeddings
 from langchain_core.vectorstores import VectorStore
 
 from oss_vector_retriever.client.both import BothClients, Client
+from oss_vector_retriever.langchain.connection import SharesClient
 from oss_vector_retriever.langchain.documents import document_from
 from oss_vector_retriever.langchain.embedder import Embedder
 from oss_vector_retriever.records import Record
@@ -20,7 +21,7 @@ T = TypeVar("T")
 WithEmbeddings = list[tuple[Document, list[float]]]
 
 
-class StoreBase(VectorStore):
+class StoreBase(SharesClient, VectorStore):
     """Hold what `OSSVectorStore` is made with, and run its flows either way."""
 
     def __init__(
