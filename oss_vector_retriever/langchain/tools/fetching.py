@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from typing import Any
 
 from langchain_core.documents import Document
 from langchain_core.tools.base import ArgsSchema
-from pydantic import BaseModel, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic_core import from_json
 
 from oss_vector_retriever.client.context import Context
 from oss_vector_retriever.client.errors import InvalidRequestError
@@ -26,6 +28,8 @@ _MOST_IDS = 100  # one call of the service
 class FetchArguments(BaseModel):
     """Say which documents to read."""
 
+    model_config = ConfigDict(coerce_numbers_to_str=True)
+
     ids: list[str] = Field(
         description="The ids of the documents to read, exactly as they were shown.",
         min_length=1,
@@ -38,7 +42,13 @@ class FetchArguments(BaseModel):
     @field_validator("ids", mode="before")
     @classmethod
     def _one_is_a_list_of_one(cls, value: Any) -> Any:
-        return [value] if isinstance(value, str) else value
+        """Take what models write in place of a list: one id, or a list as JSON text."""
+        if not isinstance(value, str):
+            return value
+        with suppress(ValueError):
+            if isinstance(listed := from_json(value), list):
+                return listed
+        return [value]
 
 
 class OSSVectorFetchTool(DocumentTool):
@@ -83,6 +93,7 @@ class OSSVectorFetchTool(DocumentTool):
             missing={key: near_misses(key, known) for key in absent},
             refused=[key for key in ids if key not in permitted],
             start=start,
+            fetch=self.name,
         )
 
     def _known(self, context: Context) -> Flow[tuple[str, ...]]:
