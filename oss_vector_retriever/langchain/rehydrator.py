@@ -13,7 +13,7 @@ from oss_vector_retriever.client.steps import Flow
 from oss_vector_retriever.langchain.connection import STRICT
 from oss_vector_retriever.langchain.documents import document_from
 from oss_vector_retriever.langchain.fetching import Fetching, FetchReport
-from oss_vector_retriever.langchain.hits import Hit, hit_of
+from oss_vector_retriever.langchain.hits import Hit, hits_of
 from oss_vector_retriever.records import DecodePolicy
 from oss_vector_retriever.records.lookup import Lookup
 
@@ -49,7 +49,7 @@ class OSSVectorRehydrator(Fetching[Sequence[Any]]):
         return lambda context: self._rehydrated(context, asked)
 
     def _rehydrated(self, context: Context, items: Sequence[Any]) -> Flow[FetchReport]:
-        hits = [hit_of(item, position) for position, item in enumerate(items)]
+        hits = hits_of(items)
         keys = list(
             dict.fromkeys(hit.id for hit in hits if hit.id is not None and self._lacks(hit))
         )

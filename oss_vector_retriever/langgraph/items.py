@@ -9,6 +9,8 @@ from typing import Any
 from langgraph.store.base import Item
 
 from oss_vector_retriever.client.errors import InvalidRequestError, shown
+from oss_vector_retriever.client.models.limits import DEFAULT_LIMITS
+from oss_vector_retriever.client.models.sizes import metadata_bytes
 from oss_vector_retriever.client.models.vector import Vector
 from oss_vector_retriever.records.settings import ROW_FIELD
 from oss_vector_retriever.records.storing import RecordStore
@@ -16,6 +18,7 @@ from oss_vector_retriever.records.storing import RecordStore
 KIND = "memory"
 WITHIN_FIELD = "_within"
 EMBEDDED_FIELD = "_embedded"
+_MOST_PATHS = DEFAULT_LIMITS.filterable_bytes - 64  # of which the other copies take some
 Namespace = tuple[str, ...]
 Place = tuple[Namespace, str]
 
@@ -39,6 +42,11 @@ def path_of(namespace: Sequence[str]) -> str:
     Raises:
         InvalidRequestError: a label is empty, holds a period or is no string.
     """
+    if isinstance(namespace, str) or not hasattr(namespace, "__iter__"):
+        raise InvalidRequestError(
+            f"a namespace is a tuple of labels, not {shown(namespace)}; put a single one into a "
+            'tuple, as in ("users",).'
+        )
     for label in namespace:
         if not isinstance(label, str) or not label or "." in label:
             raise InvalidRequestError(
@@ -60,9 +68,15 @@ def vector_of(
     Raises:
         InvalidRequestError: a value that JSON cannot hold, or a limit passed.
     """
+    paths = within(item.namespace)
+    if (size := metadata_bytes({WITHIN_FIELD: paths})) > _MOST_PATHS:
+        raise InvalidRequestError(
+            f"namespace {shown(paths[-1])}: it and those it lies in take {size:,} bytes, and "
+            f"{_MOST_PATHS:,} are possible; use fewer labels, or shorter ones."
+        )
     metadata = {
         ROW_FIELD: KIND,
-        WITHIN_FIELD: within(item.namespace),
+        WITHIN_FIELD: paths,
         EMBEDDED_FIELD: "no" if embedding is None else "yes",
         **item.dict(),
     }
