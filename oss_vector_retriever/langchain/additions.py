@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from langchain_core.documents import Document
@@ -25,7 +25,7 @@ class Additions:
         texts: one text a record.
         metadatas: a dict or None for each text, or None for all.
         ids: an id or None for each text, or None for all; the absent ones are made up.
-        embedding_key: a metadata field that is left out, because reading fills it.
+        filled: metadata fields that are left out, because reading fills them.
 
     Attributes:
         ids: the ids, in order.
@@ -42,14 +42,14 @@ class Additions:
         texts: Iterable[str],
         metadatas: Iterable[Mapping[str, Any] | None] | None = None,
         ids: Iterable[str | None] | None = None,
-        embedding_key: str | None = None,
+        filled: Collection[str] = (),
     ) -> None:
         self.texts = _list_of("texts", texts)
         count = len(self.texts)
         parts = _as_many("metadatas", metadatas, count)
         self.ids = [_made_up() if i is None else i for i in _as_many("ids", ids, count)]
         self._bare = [
-            store.encoded(key, None, text=text, metadata=_without(part, embedding_key))
+            store.encoded(key, None, text=text, metadata=_without(part, filled))
             for key, text, part in zip(self.ids, self.texts, parts, strict=True)
         ]
         refuse_repeated(self.ids)
@@ -60,7 +60,7 @@ class Additions:
         store: RecordStore,
         documents: Iterable[Document],
         ids: Iterable[str | None] | None = None,
-        embedding_key: str | None = None,
+        filled: Collection[str] = (),
     ) -> Additions:
         """Return what Documents hold; an id in `ids` wins over the Document's own."""
         listed = [_a_document(item) for item in _list_of("documents", documents)]
@@ -73,7 +73,7 @@ class Additions:
                 document.id if key is None else key
                 for key, document in zip(given, listed, strict=True)
             ],
-            embedding_key,
+            filled,
         )
 
     def vectors(self, embeddings: Iterable[Embedding]) -> list[Vector]:
@@ -131,10 +131,10 @@ def _a_document(item: Any) -> Document:
     return item
 
 
-def _without(metadata: Any, name: str | None) -> Any:
-    if name is None or not isinstance(metadata, Mapping):
+def _without(metadata: Any, filled: Collection[str]) -> Any:
+    if not filled or not isinstance(metadata, Mapping):
         return metadata
-    return {field: value for field, value in metadata.items() if field != name}
+    return {field: value for field, value in metadata.items() if field not in filled}
 
 
 def _made_up() -> str:

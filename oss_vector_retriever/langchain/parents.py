@@ -42,6 +42,7 @@ class ParentHydratingRetriever(ServiceRetriever):
         client: an `OSSVectorClient` or `AsyncOSSVectorClient`; by default one that is configured
             by the fields `bucket`, `account_id`, `region`, ..., and by the environment.
         index: the index of the parents; the client's own by default.
+        prefix: stands before every parent's key in the index, as in an `OSSVectorDocStore`.
         parent_key: the metadata field of a child that holds its parent's key.
         score_key: the metadata field of a child that holds its score; that of a pair goes first.
         higher_is_better: False where the score is a distance.
@@ -57,6 +58,7 @@ class ParentHydratingRetriever(ServiceRetriever):
     model_config = STRICT
 
     retriever: Runnable[str, Any]
+    prefix: str = ""
     parent_key: str = "parent_id"
     score_key: str = "score"
     higher_is_better: bool = True
@@ -112,7 +114,7 @@ class ParentHydratingRetriever(ServiceRetriever):
         families = self._in_order(families_of(children, self.parent_key, self.score_key))
         if self.on_missing == "raise":
             self._refuse_orphans(families)
-        keys = [family.parent for family in families if family.parent is not None]
+        keys = [self.prefix + family.parent for family in families if family.parent is not None]
         lookup = Lookup(
             index=self.index, text_key=self.text_key, on_decode_error=self.on_decode_error
         )
@@ -124,11 +126,13 @@ class ParentHydratingRetriever(ServiceRetriever):
         return [document for document in whole if document is not None], found.missing
 
     def _whole(self, family: Family, parents: dict[str | None, Document]) -> Document | None:
-        parent = None if family.parent is None else parents.get(family.parent)
+        parent = None if family.parent is None else parents.get(self.prefix + family.parent)
         if parent is None:
             if self.on_missing != "child":
                 return None
             parent = family.best_child(higher=self.higher_is_better).model_copy(deep=True)
+        else:
+            parent.id = family.parent
         parent.metadata[self.matches_key] = family.matches(higher=self.higher_is_better)
         return parent
 

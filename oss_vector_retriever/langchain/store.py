@@ -40,6 +40,8 @@ class OSSVectorStore(StoreWriting, StoreDiversity):
         native_scalars: keep numbers and booleans as they are for filters, so that ranges work.
         embedding_key: the metadata field that receives the stored embedding, as a list of floats,
             in every Document read; when Documents are written the field is left out.
+        score_key: the metadata field that receives the relevance, from 0 to 1, in every Document
+            that a search finds; when Documents are written the field is left out.
         on_decode_error: "raise", "skip" or "raw", for records that cannot be read.
         skip_rows: leave out of searches the rows of key-value stores in the same index.
 
@@ -61,6 +63,7 @@ class OSSVectorStore(StoreWriting, StoreDiversity):
         text_key: str | None = None,
         native_scalars: bool = False,
         embedding_key: str | None = None,
+        score_key: str | None = None,
         on_decode_error: DecodePolicy = "raise",
         skip_rows: bool = False,
     ) -> None:
@@ -75,7 +78,7 @@ class OSSVectorStore(StoreWriting, StoreDiversity):
             on_decode_error=on_decode_error,
             skip_rows=skip_rows,
         )
-        super().__init__(embedding, client, settings, embedding_key)
+        super().__init__(embedding, client, settings, embedding_key, score_key)
 
     def get_by_ids(self, ids: Sequence[str], /) -> list[Document]:
         """Return Documents by id, in the order asked, a repeated id answered each time.

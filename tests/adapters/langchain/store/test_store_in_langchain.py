@@ -14,6 +14,7 @@ from oss_vector_retriever.langchain import (
     OSSVectorDocStore,
     OSSVectorEmbeddingStore,
     OSSVectorStore,
+    ParentHydratingRetriever,
 )
 
 
@@ -46,6 +47,27 @@ def test_parents_come_back_for_children_in_two_calls(parents, children, service,
     assert found[0].page_content == "aaa\nbbb\nccc"
     assert found[0].metadata == {"n": 1}
     assert service.names() == ["queryVectors", "getVectors"]
+
+
+def test_langchainjs_3006_scores_go_from_the_search_to_the_parents(client, model, service, call):
+    store = OSSVectorStore(model, client=client, score_key="score", skip_rows=True)
+    docstore = OSSVectorDocStore(client, prefix="parent:", dimension=5)
+    docstore.mset([(key, Document(page_content=f"whole {key}")) for key in ("p", "q")])
+    parts = {"a": "p", "ab": "q", "abb": "p"}
+    store.add_texts([*parts], [{"parent_id": parent} for parent in parts.values()], ids=[*parts])
+    retriever = ParentHydratingRetriever(
+        retriever=store.as_retriever(search_kwargs={"k": 3}),
+        client=client,
+        prefix="parent:",
+        order="best",
+    )
+    service.seen.clear()
+    first, second = call(retriever, "invoke", "ab")
+    assert (first.id, first.page_content) == ("q", "whole q")
+    assert first.metadata["matches"]["best_score"] == pytest.approx(1.0)
+    assert sorted(second.metadata["matches"]["children"]) == ["a", "abb"]
+    assert 0.5 < second.metadata["matches"]["mean_score"] < 1.0
+    assert service.names().count("getVectors") == service.names().count("queryVectors") == 1
 
 
 def test_multi_vector_retrieval_takes_the_byte_store(client, children, call):
