@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
 from langgraph.store.base import ListNamespacesOp, MatchCondition
 
 from oss_vector_retriever.client.errors import InvalidRequestError, shown
-from oss_vector_retriever.langgraph.items import Namespace
+from oss_vector_retriever.langgraph.items import Namespace, copy_of
+from oss_vector_retriever.records import filterable_value
 
+_LONGEST = 500  # characters of an operand; a filter has its limit
+_EXACT_INTEGERS = 2**53
 _OPERATORS: dict[str, Callable[[Any, Any], Any]] = {
     "$eq": operator.eq,
     "$ne": operator.ne,
@@ -30,7 +33,35 @@ def matches(value: Mapping[str, Any], wanted: Mapping[str, Any] | None) -> bool:
     return all(_passes(value.get(name), test) for name, test in (wanted or {}).items())
 
 
+def pushed(wanted: Mapping[str, Any] | None, filterable: Collection[str]) -> list[dict[str, Any]]:
+    """Return what the service itself can test, in its grammar: equality, in filterable fields.
+
+    It lets through all that `matches` does, and perhaps more: copies are text, so that 1 and "1"
+    are the same there.
+    """
+    return [
+        {copy_of(name): {"$in": forms}}
+        for name, test in (wanted or {}).items()
+        if name in filterable
+        and (forms := _forms(test.get("$eq") if isinstance(test, Mapping) else test))
+    ]
+
+
+def _forms(operand: Any) -> list[object]:
+    """Return the copies that values equal to an operand have; none where that is not certain."""
+    if isinstance(operand, str):
+        return [operand] if len(operand) <= _LONGEST else []
+    if not isinstance(operand, int | float) or not abs(operand) < _EXACT_INTEGERS:
+        return []
+    alike = [same for same in (operand, bool(operand), int(operand)) if same == operand]
+    return list(dict.fromkeys(filterable_value(same) for same in alike))
+
+
 def _passes(found: Any, test: Any) -> bool:
+    if isinstance(test, list | tuple):  # a tuple is stored as a list
+        return (
+            isinstance(found, list) and len(found) == len(test) and all(map(_passes, found, test))
+        )
     if not isinstance(test, Mapping):
         return bool(found == test)
     named = [name for name in test if isinstance(name, str) and name.startswith("$")]
