@@ -8,8 +8,9 @@ from typing import Any, Self
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SecretStr
 
 from oss_vector_retriever.client.both import BothClients, Client
-from oss_vector_retriever.client.clients import OSSVectorClient
+from oss_vector_retriever.client.clients import AsyncOSSVectorClient, OSSVectorClient
 from oss_vector_retriever.client.errors import ConfigurationError
+from oss_vector_retriever.client.models.limits import DEFAULT_LIMITS, Limits
 
 PROVIDER = "alibabacloud_oss_vectors"
 _PLACE = ("bucket", "account_id", "region", "endpoint", "internal")
@@ -106,6 +107,12 @@ class Connected(BaseModel):
                 "give them, or make one in the other process"
             )
         return super().__reduce_ex__(protocol)
+
+
+def limits_of(client: Client | None) -> Limits:
+    """Return the service's limits as a client knows them; the usual ones where none is given."""
+    known = isinstance(client, OSSVectorClient | AsyncOSSVectorClient)
+    return client.config.limits if client is not None and known else DEFAULT_LIMITS
 
 
 class SharesClient:

@@ -12,13 +12,12 @@ from oss_vector_retriever.client.both import BothClients, Client
 from oss_vector_retriever.client.context import Context
 from oss_vector_retriever.client.errors import InvalidRequestError
 from oss_vector_retriever.client.models.fetched import FetchResult
-from oss_vector_retriever.client.models.limits import DEFAULT_LIMITS
 from oss_vector_retriever.client.models.reports import WriteReport
 from oss_vector_retriever.client.models.results import ListVectorsResult
 from oss_vector_retriever.client.models.vector import Vector
 from oss_vector_retriever.client.operations.checks import check_whole, each_of
 from oss_vector_retriever.client.steps import Flow
-from oss_vector_retriever.langchain.connection import SharesClient
+from oss_vector_retriever.langchain.connection import SharesClient, limits_of
 from oss_vector_retriever.records import DecodePolicy
 from oss_vector_retriever.records.removing import delete
 from oss_vector_retriever.records.settings import ROW_FIELD, DistanceMetric, StoreSettings
@@ -67,7 +66,8 @@ class KeyValueStore(SharesClient, BaseStore[str, V]):
         if not isinstance(prefix, str):
             raise InvalidRequestError(f"prefix must be a string, not {type(prefix).__name__}.")
         self.prefix = prefix
-        self._dimension = check_whole("dimension", dimension, 1, DEFAULT_LIMITS.dimension)
+        limits = limits_of(client)
+        self._dimension = check_whole("dimension", dimension, 1, limits.dimension)
         self._clients = BothClients(client)
         self._records = RecordStore(
             StoreSettings(
@@ -76,6 +76,7 @@ class KeyValueStore(SharesClient, BaseStore[str, V]):
                 create_index=create_index,
                 text_key=text_key,
                 on_decode_error=on_decode_error,
+                limits=limits,
             )
         )
 

@@ -10,6 +10,7 @@ from langchain_core.embeddings import Embeddings
 
 from oss_vector_retriever.client.both import Client
 from oss_vector_retriever.langchain.additions import Embedding
+from oss_vector_retriever.langchain.connection import limits_of
 from oss_vector_retriever.langchain.store_base import WithEmbeddings
 from oss_vector_retriever.langchain.store_diversity import StoreDiversity
 from oss_vector_retriever.langchain.store_writing import StoreWriting
@@ -77,6 +78,7 @@ class OSSVectorStore(StoreWriting, StoreDiversity):
             native_scalars=native_scalars,
             on_decode_error=on_decode_error,
             skip_rows=skip_rows,
+            limits=limits_of(client),
         )
         super().__init__(embedding, client, settings, embedding_key, score_key)
 

@@ -23,7 +23,7 @@ from oss_vector_retriever.client.errors import ConfigurationError, InvalidReques
 from oss_vector_retriever.client.models.limits import DEFAULT_LIMITS
 from oss_vector_retriever.client.operations.checks import check_field_names, check_whole
 from oss_vector_retriever.client.steps import Flow
-from oss_vector_retriever.langchain.connection import SharesClient
+from oss_vector_retriever.langchain.connection import SharesClient, limits_of
 from oss_vector_retriever.langgraph.items import MOST_COPIES, copy_of, place_of
 from oss_vector_retriever.langgraph.merging import MergedPuts
 from oss_vector_retriever.langgraph.operations import Memory
@@ -76,6 +76,7 @@ class OSSVectorGraphStore(SharesClient, BaseStore):
             index=index_name,
             create_index=create_index,
             filterable=[copy_of(field) for field in _few(filterable)],
+            limits=limits_of(client),
         )
         self.embeddings = ensure_embeddings(index.get("embed")) if index else None
         fields = (index.get("fields") if index else None) or [_WHOLE]

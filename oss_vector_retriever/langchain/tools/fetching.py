@@ -13,7 +13,7 @@ from pydantic_core import from_json
 
 from oss_vector_retriever.client.context import Context
 from oss_vector_retriever.client.errors import InvalidRequestError
-from oss_vector_retriever.client.models.limits import DEFAULT_LIMITS
+from oss_vector_retriever.client.models.limits import Limits
 from oss_vector_retriever.client.operations.checks import check_key
 from oss_vector_retriever.client.operations.vectors import list_vectors
 from oss_vector_retriever.client.steps import Flow
@@ -81,7 +81,7 @@ class OSSVectorFetchTool(DocumentTool):
 
     def _fetched(self, context: Context, ids: Sequence[str], start: int) -> Flow[Answer]:
         permitted = [key for key in ids if self._access.permits(key)]
-        legal = [key for key in permitted if _is_legal(key)]
+        legal = [key for key in permitted if _is_legal(key, context.config.limits)]
         lookup = Lookup(
             index=self.index, text_key=self.text_key, on_decode_error=self.on_decode_error
         )
@@ -116,9 +116,9 @@ class OSSVectorFetchTool(DocumentTool):
         return tuple(key for key in keys if self._access.permits(key))
 
 
-def _is_legal(key: str) -> bool:
+def _is_legal(key: str, limits: Limits) -> bool:
     try:
-        check_key(key, DEFAULT_LIMITS)
+        check_key(key, limits)
     except InvalidRequestError:
         return False
     return True

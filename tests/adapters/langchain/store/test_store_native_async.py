@@ -152,7 +152,7 @@ async def test_writers_that_race_to_make_the_index_all_succeed(there, slow):
     assert len(await stores[0].aget_by_ids([f"k{n}" for n in range(8)])) == 8
 
 
-def test_the_calls_of_one_fetch_overlap(there, slow, monkeypatch, call):
+def test_astradb_the_calls_of_one_fetch_really_overlap(there, slow, monkeypatch, call):
     store = OSSVectorStore(slow, client=there)
     store.add_texts(["a"], ids=["a"])
     gates.open_for(4, monkeypatch)
