@@ -4,7 +4,6 @@ import pytest
 from blockbuster import blockbuster_ctx
 from langchain_core.embeddings import Embeddings
 from langchain_core.messages import ToolCall
-from pydantic import ValidationError
 
 from oss_vector_retriever import InvalidRequestError
 from oss_vector_retriever.langchain import (
@@ -139,32 +138,6 @@ def test_an_answer_stays_within_its_budget_and_names_what_had_no_room(client, pu
     assert len(message.artifact) == 9
 
 
-def test_an_id_that_cannot_be_a_key_is_missing_and_no_error(stocked):
-    assert "No document has the id" in called(OSSVectorFetchTool(client=stocked), ids=[""]).content
-
-
-def test_a_single_id_is_a_list_of_one_and_too_many_are_refused(stocked):
-    tool = OSSVectorFetchTool(client=stocked)
-    assert "text of a/east" in called(tool, ids="a/east").content
-    with pytest.raises(ValidationError, match="at most 100"):
-        called(tool, ids=["x"] * 101)
-    with pytest.raises(ValidationError):
-        called(tool, ids=[])
-
-
-@pytest.mark.parametrize("written", ['["a/east", "gone"]', ["a/east", "gone"]])
-def test_a_list_written_as_text_is_read_as_the_list(stocked, written):
-    content = called(OSSVectorFetchTool(client=stocked), ids=written).content
-    assert content == "[id: a/east]\ntext of a/east\n\nNo document has the id gone."
-
-
-def test_ids_that_look_like_numbers_may_come_as_numbers(client, put):
-    put(["7", "[1"])
-    tool = OSSVectorFetchTool(client=client)
-    assert called(tool, ids=[7]).content == "[id: 7]\ntext of 7"
-    assert called(tool, ids="[1").content == "[id: [1]\ntext of [1"
-
-
 def test_without_a_fetch_tool_no_answer_tells_of_one(client, put):
     put({f"k{number}": {"text": f"{number}" * 3000} for number in range(9)})
     options = {"client": client, "query_embedding": lambda _: [1.0, 0, 0, 0], "k": 9}
@@ -227,12 +200,6 @@ def test_a_model_of_another_width_than_the_index_is_named(stocked, limits):
         called(tool, query="north")
 
 
-@pytest.mark.parametrize("wrong", [{"k": 0}, {"k": 101}, {"scan": -1}, {"max_characters": 0}])
-def test_impossible_settings_of_a_toolkit_are_refused(client, wrong):
-    with pytest.raises(ValidationError, match=next(iter(wrong))):
-        OSSVectorToolkit(client=client, **wrong)
-
-
 def test_an_empty_answer_is_still_an_answer(stocked):
     tool = OSSVectorSearchTool(client=stocked, query_embedding=ByName(), allowed_keys=[])
     message = called(tool, query="east")
@@ -255,9 +222,3 @@ async def test_tools_never_block_the_loop(stocked, kind, request):  # noqa: ARG0
     with blockbuster_ctx():
         assert "text of" in (await acalled(search, query="east")).content
         assert "No document" in (await acalled(fetch, ids=["gone"])).content
-
-
-def test_the_schema_tells_a_model_what_to_pass(stocked):
-    schema = OSSVectorFetchTool(client=stocked).tool_call_schema.model_json_schema()
-    assert schema["properties"]["ids"]["items"] == {"type": "string"}
-    assert set(schema["required"]) == {"ids"}

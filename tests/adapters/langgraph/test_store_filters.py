@@ -9,7 +9,7 @@ pytest.importorskip("langgraph")
 from langgraph.store.base import PutOp
 from langgraph.store.memory import InMemoryStore
 
-from oss_vector_retriever import ConfigurationError, InvalidRequestError, emulator
+from oss_vector_retriever import emulator
 from oss_vector_retriever.langgraph import OSSVectorGraphStore
 
 PLACE = ("facts",)
@@ -108,51 +108,8 @@ def test_the_nearest_of_those_that_match_are_found_however_many_are_nearer(clien
     assert item.key == "far"
 
 
-@pytest.mark.parametrize(
-    "filterable", ["color", ["a b"], ["1"], [f"f{n}" for n in range(8)], [3], [""]]
-)
-def test_impossible_fields_are_refused(client, filterable):
-    with pytest.raises(InvalidRequestError, match="filterable"):
-        OSSVectorGraphStore(client, filterable=filterable)
-
-
 def test_as_many_fields_as_are_possible_can_be_named(client):
     fields = [f"f{n}" for n in range(7)]
     store = OSSVectorGraphStore(client, filterable=fields)
     store.put(PLACE, "k", dict.fromkeys(fields, "x"))
     assert len(store.search(PLACE, filter=dict.fromkeys(fields, "x"))) == 1
-
-
-def test_dims_are_needed_and_kept_to(client):
-    with pytest.raises(ConfigurationError, match='"dims"'):
-        OSSVectorGraphStore(client, index={"embed": embed})
-    with pytest.raises(InvalidRequestError, match="dims must be a whole number"):
-        OSSVectorGraphStore(client, index={"dims": 0, "embed": embed})
-    store = OSSVectorGraphStore(client, index={"dims": 3, "embed": embed, "fields": ["t"]})
-    with pytest.raises(InvalidRequestError, match="has 4 numbers, and the store was made for 3"):
-        store.put(PLACE, "k", {"t": "x"})
-    assert store.get(PLACE, "k") is None
-
-
-@pytest.mark.parametrize("namespace", ["users", b"users", None, 3])
-def test_a_lone_label_is_no_namespace(client, namespace):
-    with pytest.raises(InvalidRequestError, match="a namespace is a tuple of labels"):
-        OSSVectorGraphStore(client).batch([PutOp(namespace, "k", {})])
-
-
-def test_a_namespace_may_come_as_a_list(client):
-    store = OSSVectorGraphStore(client)
-    store.batch([PutOp(["a", "b"], "k", {"n": 1})])
-    assert store.get(("a", "b"), "k").value == {"n": 1}
-
-
-def test_a_namespace_too_deep_to_be_filtered_is_named(client):
-    deep = tuple(f"level{n}" for n in range(60))
-    with pytest.raises(InvalidRequestError, match=r"namespace 'level0\.level1.*use fewer labels"):
-        OSSVectorGraphStore(client).put(deep, "k", {"n": 1})
-
-
-@pytest.mark.parametrize("value", [[1], "text", 3])
-def test_a_value_that_is_no_dict_is_refused(client, value):
-    with pytest.raises(InvalidRequestError, match="value of 'k' must be a dict"):
-        OSSVectorGraphStore(client).batch([PutOp(PLACE, "k", value)])

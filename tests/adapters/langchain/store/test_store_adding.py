@@ -3,10 +3,11 @@
 import copy
 import math
 
+import numpy as np
 import pytest
 from langchain_core.documents import Document
 
-from oss_vector_retriever import InvalidRequestError, PartialWriteError, emulator
+from oss_vector_retriever import InvalidRequestError
 from oss_vector_retriever.client.errors import ConfigurationError
 from oss_vector_retriever.langchain import OSSVectorStore
 
@@ -196,17 +197,12 @@ def test_another_metric_than_the_index_has_is_named(store, service, client, mode
     assert call(indifferent, "add_texts", ["a"], ids=["x"]) == ["x"]
 
 
-def test_what_failed_and_what_was_written_is_reported(service, client, model, call):
-    store = OSSVectorStore(model, client=client.with_options(retry=1))
-    call(store, "add_texts", ["a"], ids=["first"])
-    service.faults.add(emulator.faults.ServerError(operation="PutVectors"))
-    ids = [f"k{number}" for number in range(700)]
-    with pytest.raises(PartialWriteError) as caught:
-        call(store, "add_texts", ["a"] * 700, ids=ids)
-    report = caught.value.report
-    assert sorted((*report.written, *report.failed)) == sorted(ids)
-    assert report.failed
-    assert [document.id for document in call(store, "get_by_ids", ids)] == list(report.written)
+def test_a_model_may_return_an_array(store, model, call):
+    model.embed_documents = lambda texts: np.array([model.of(text) for text in texts])
+    model.embed_query = lambda text: np.array(model.of(text))
+    call(store, "add_texts", ["a", "abb"], ids=["x", "y"], batch_size=1)
+    assert [d.id for d in call(store, "similarity_search", "abb", 2)] == ["y", "x"]
+    assert len(call(store, "max_marginal_relevance_search", "abb", 2)) == 2
 
 
 def test_without_a_model_the_store_says_what_to_do(client, call):
@@ -229,14 +225,6 @@ def test_an_argument_that_a_method_does_not_have_is_refused(store, service, call
         with pytest.raises(TypeError, match="unexpected argument 'namespace'"):
             call(store, name, argument, namespace="tenant")
     assert service.seen == []
-
-
-def test_an_index_that_vanished_is_made_again(store, client, call):
-    call(store, "add_texts", ["a"], ids=["x"])
-    client.delete_vector_index(index="vectors")
-    assert call(store, "similarity_search", "a") == []
-    assert call(store, "add_texts", ["a"], ids=["y"]) == ["y"]
-    assert [document.id for document in call(store, "similarity_search", "a")] == ["y"]
 
 
 def test_an_index_made_here_keeps_the_records_out_of_its_filters(client, model, call):

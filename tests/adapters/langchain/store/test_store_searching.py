@@ -1,9 +1,11 @@
 """Searching: scores, relevance, filters, diversity, retrievers, and the calls they take."""
 
+import math
+
 import pytest
 from langchain_core.documents import Document
 
-from oss_vector_retriever import ConfigurationError, InvalidRequestError, MissingKeysError, emulator
+from oss_vector_retriever import InvalidRequestError, MissingKeysError, emulator
 from oss_vector_retriever.langchain import OSSVectorStore
 
 TEXTS = ["a", "aab", "b", "abcd", "dd"]
@@ -61,58 +63,6 @@ def test_relevance_knows_the_metric_of_an_index_made_by_others(client, model, ca
     store = OSSVectorStore(model, client=client)
     [(_, score)] = call(store, "similarity_search_with_relevance_scores", "", 1)
     assert score == pytest.approx(1 / (1 + (25 + 1 / 16) ** 0.5))
-
-
-SEARCHES = [
-    ("similarity_search", "a"),
-    ("similarity_search_with_embeddings", "a"),
-    ("similarity_search_with_score", "a"),
-    ("similarity_search_with_relevance_scores", "a"),
-    ("max_marginal_relevance_search", "a"),
-    ("similarity_search_by_id", "k1"),
-]
-
-
-@pytest.mark.parametrize("search", SEARCHES, ids=[name for name, _ in SEARCHES])
-@pytest.mark.parametrize("metric", ["cosine", "euclidean"])
-def test_the_relevance_comes_under_the_name_given(client, model, call, metric, search):
-    method, wanted = search
-    store = OSSVectorStore(
-        model, client=client, index="scored", distance_metric=metric, score_key="score"
-    )
-    call(store, "add_texts", ["a", "ab", "abbb"], ids=["k1", "k2", "k3"])
-    found = call(store, method, wanted, k=3)
-    documents = [item[0] if isinstance(item, tuple) else item for item in found]
-    expected = {
-        document.id: score
-        for document, score in store.similarity_search_with_relevance_scores("a", k=3)
-    }
-    for document in documents:
-        assert document.metadata == {"score": pytest.approx(expected[document.id], abs=1e-6)}
-    scores = [document.metadata["score"] for document in documents]
-    assert method.startswith("max") or scores == sorted(scores, reverse=True)
-
-
-def test_a_score_is_read_and_never_written_back(client, model, call):
-    store = OSSVectorStore(model, client=client, score_key="score", embedding_key="vec")
-    call(store, "add_texts", ["a"], [{"n": 1}], ids=["x"])
-    [found] = call(store, "similarity_search", "a", 1)
-    assert found.metadata.keys() == {"n", "score", "vec"}
-    call(store, "add_documents", [found])
-    plain = OSSVectorStore(client=client)
-    assert call(plain, "get_by_ids", ["x"])[0].metadata == {"n": 1}
-    assert "score" not in call(store, "get_by_ids", ["x"])[0].metadata
-
-
-def test_without_hits_no_call_asks_for_the_metric(client, model, service, call):
-    store = OSSVectorStore(model, client=client, score_key="score")
-    assert call(store, "similarity_search", "a") == []
-    assert service.names() == ["queryVectors"]
-
-
-def test_one_field_cannot_hold_both(client):
-    with pytest.raises(ConfigurationError, match="both 'x'"):
-        OSSVectorStore(client=client, score_key="x", embedding_key="x")
 
 
 def test_by_a_stored_id_no_embedding_is_made(filled, model, service, call):
@@ -181,6 +131,28 @@ def test_an_impossible_count_is_named(filled, call, k):
         call(filled, "similarity_search", "a", k)
     with pytest.raises(InvalidRequestError, match="fetch_k must be a whole number from 1 to 500"):
         call(filled, "max_marginal_relevance_search", "a", 1, fetch_k=k)
+
+
+@pytest.mark.parametrize(
+    ("vector", "message"),
+    [
+        ([math.nan] * 5, "the query vector holds NaN"),
+        ([1.0, math.inf, 0, 0, 0], "the query vector holds NaN or an infinite"),
+        ([], "the query vector holds no numbers"),
+        (None, "the query vector must be numbers"),
+        ("abcde", "the query vector must be numbers"),
+        ([1.0] * 3, "has dimension 5, and the query has 3 numbers"),
+    ],
+)
+def test_a_query_that_is_no_vector_of_the_index_is_named(filled, call, vector, message):
+    filled.embeddings.embed_query = lambda _: vector
+    for name, asked in (
+        ("similarity_search", "a"),
+        ("similarity_search_by_vector", vector),
+        ("max_marginal_relevance_search", "a"),
+    ):
+        with pytest.raises(InvalidRequestError, match=message):
+            call(filled, name, asked)
 
 
 @pytest.mark.parametrize(("fetch_k", "gets"), [(20, 1), (100, 1), (101, 2), (250, 3), (500, 5)])
