@@ -34,7 +34,8 @@ class OSSVectorByteStore(KeyValueStore[bytes]):
         dimension: of the index that a first write makes.
         distance_metric: of the index that a first write makes; None takes any that is there.
         create_index: make the index on the first write, and read one that is not there as empty.
-        on_decode_error: "raise" or "skip" (None), for records that hold no bytes.
+        on_decode_error: for records that hold no bytes of this store: "raise", or "skip" (None
+            comes back, with a warning in the log).
     """
 
     def __init__(

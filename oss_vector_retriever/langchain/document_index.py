@@ -112,7 +112,9 @@ class OSSVectorDocumentIndex(DocumentIndex):
 
     def _deletion(self, ids: list[str] | None) -> Start[Deleted]:
         if ids is None:
-            raise InvalidRequestError("delete needs ids.")
+            raise InvalidRequestError(
+                "delete needs ids; store.delete(delete_all=True) is what empties the index."
+            )
         return delete_counted(self.store.records, ids)
 
 

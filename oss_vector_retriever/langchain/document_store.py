@@ -22,8 +22,9 @@ class OSSVectorDocStore(KeyValueStore[Document]):
     that others wrote comes as a Document whose id is the key. Any number of parents up to 100 is
     one call.
 
-    Parents lie in an index of their own, or beside their children: then give a `prefix`, let the
-    children's store be made with `skip_rows=True`, and write children first, or say `dimension`.
+    Parents lie in an index of their own, or beside their children. For the latter give a `prefix`,
+    make the children's store with `skip_rows=True`, so that searches pass over parents, and, where
+    parents are written first, say the `dimension` of the children's embeddings.
 
     Args:
         client: an `OSSVectorClient` or `AsyncOSSVectorClient`; by default one that is configured by
@@ -33,8 +34,10 @@ class OSSVectorDocStore(KeyValueStore[Document]):
         dimension: of the index that a first write makes.
         distance_metric: of the index that a first write makes; None takes any that is there.
         create_index: make the index on the first write, and read one that is not there as empty.
-        text_key: a further metadata field to look for text in, in records that others wrote.
-        on_decode_error: "raise", "skip" (None) or "raw", for records that cannot be read.
+        text_key: the metadata field in which another program keeps the text of its records, where
+            that is none of `text`, `content` and `page_content`.
+        on_decode_error: for records that cannot be read: "raise", "skip" (None comes back, with a
+            warning in the log) or "raw" (their metadata as they are stored).
     """
 
     def _row(self, key: str, value: Document, placeholder: list[float]) -> Vector:

@@ -142,7 +142,9 @@ class KeyValueStore(SharesClient, BaseStore[str, V]):
 
     def _key(self, key: str) -> str:
         if not isinstance(key, str):
-            raise InvalidRequestError(f"a key must be a string, not {type(key).__name__}.")
+            raise InvalidRequestError(
+                f"a key must be a string, not {type(key).__name__}; use str(key)."
+            )
         return self.prefix + key
 
     def _stored(self, keys: Sequence[str]) -> list[str]:

@@ -49,10 +49,12 @@ class ParentHydratingRetriever(ServiceRetriever):
         matches_key: the metadata field of a parent that receives what is known of its children.
         order: "rank", of the first child; "best" or "mean", of the children's scores.
         k: return at most so many parents; also an argument of `invoke`.
-        text_key: a further metadata field to look for text in.
+        text_key: the metadata field in which another program keeps the text of its records, where
+            that is none of `text`, `content` and `page_content`.
         on_missing: for children without a parent's key, and parents that do not exist: "omit",
             "raise", or "child", which puts the best child in the parent's place.
-        on_decode_error: "raise", "skip" or "raw", for records that cannot be read.
+        on_decode_error: for records that cannot be read: "raise", "skip" (left out, with a warning
+            in the log) or "raw" (their metadata as they are stored).
     """
 
     model_config = STRICT

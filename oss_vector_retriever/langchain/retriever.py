@@ -41,11 +41,13 @@ class OSSVectorRetriever(Batched, ServiceRetriever):
             by the fields `bucket`, `account_id`, `region`, ..., and by the environment.
         index: another index than the client's own.
         k: return at most so many Documents; also an argument of `invoke`.
-        text_key: a further metadata field to look for text in.
+        text_key: the metadata field in which another program keeps the text of its records, where
+            that is none of `text`, `content` and `page_content`.
         embedding_key: the metadata field that receives the stored embedding, as a list of floats;
             None leaves embeddings where they are, and they are not fetched.
         on_missing: "omit" or "raise".
-        on_decode_error: "raise", "skip" or "raw", for records that cannot be read.
+        on_decode_error: for records that cannot be read: "raise", "skip" (left out, with a warning
+            in the log) or "raw" (their metadata as they are stored).
         key_parser: turns the query into keys, in place of the two forms above.
     """
 

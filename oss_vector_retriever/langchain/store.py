@@ -37,13 +37,15 @@ class OSSVectorStore(StoreWriting, StoreDiversity):
         filterable: metadata fields that searches can filter on, at most 10 with 2 KB together.
             None: not known, for an index that others write; then nothing is checked.
         non_filterable: further fields that an index made here keeps out of its filters.
-        text_key: a further metadata field to look for text in.
+        text_key: the metadata field in which another program keeps the text of its records, where
+            that is none of `text`, `content` and `page_content`.
         native_scalars: keep numbers and booleans as they are for filters, so that ranges work.
         embedding_key: the metadata field that receives the stored embedding, as a list of floats,
             in every Document read; when Documents are written the field is left out.
         score_key: the metadata field that receives the relevance, from 0 to 1, in every Document
             that a search finds; when Documents are written the field is left out.
-        on_decode_error: "raise", "skip" or "raw", for records that cannot be read.
+        on_decode_error: for records that cannot be read: "raise", "skip" (left out, with a warning
+            in the log) or "raw" (their metadata as they are stored).
         skip_rows: leave out of searches the rows of key-value stores in the same index.
 
     Raises:

@@ -53,13 +53,15 @@ class HydrateDocumentsMiddleware(AgentMiddleware[DocumentState, Any]):
         client: an `OSSVectorClient` or `AsyncOSSVectorClient`, or None for one that is configured
             by the environment.
         index: another index than the client's own.
-        text_key: a further metadata field to look for text in.
+        text_key: the metadata field in which another program keeps the text of its records, where
+            that is none of `text`, `content` and `page_content`.
         most: show the last so many ids.
         max_characters: of document text in one call; a token is about four of English.
         max_characters_per_document: of one document's text.
         heading: what stands above the documents.
         collect: take the ids of tools' Documents into the state, in place of their texts.
-        on_decode_error: "raise", "skip" or "raw", for records that cannot be read.
+        on_decode_error: for records that cannot be read: "raise", "skip" (left out, with a warning
+            in the log) or "raw" (their metadata as they are stored).
 
     Raises:
         ConfigurationError: `client` is of another type.

@@ -26,7 +26,8 @@ class OSSVectorToolkit(Connected, BaseToolkit):
         index: another index than the client's own.
         query_embedding: an `Embeddings`, or a function from a query to its embedding; None leaves
             out the search.
-        text_key: a further metadata field to look for text in.
+        text_key: the metadata field in which another program keeps the text of its records, where
+            that is none of `text`, `content` and `page_content`.
         allowed_keys: the only keys that may be asked for or shown; None for any.
         key_prefix: what each key that may be asked for or shown begins with.
         filter: a filter on metadata, `{"field": value}` or the service's full grammar, always in

@@ -139,6 +139,18 @@ def test_any_name_of_metadata_comes_back(client, call):
     assert call(store, "mget", ["k"]) == [document]
 
 
+def test_a_text_too_long_for_a_key_is_told_of_hashing(client, service, call):
+    text = "a long text " * 100
+    with pytest.raises(InvalidRequestError, match="takes 1,024; with hash_keys=True"):
+        call(OSSVectorEmbeddingStore(client), "mset", [(text, [1.0, 2.0])])
+    with pytest.raises(InvalidRequestError, match="hash_keys=True"):
+        call(OSSVectorEmbeddingStore(client), "mget", [text])
+    assert "putVectors" not in service.names()
+    store = OSSVectorEmbeddingStore(client, hash_keys=True)
+    call(store, "mset", [(text, [1.0, 2.0])])
+    assert call(store, "mget", [text]) == [[1.0, 2.0]]
+
+
 def test_a_text_with_half_a_surrogate_pair_can_be_hashed(client, call):
     store = OSSVectorEmbeddingStore(client, hash_keys=True)
     call(store, "mset", [("broken \ud800 text", [1.0, 2.0])])
