@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import inspect
+from collections.abc import Callable, Sequence
+from functools import cache
 from typing import Any
 
 from langchain_core.callbacks import (
@@ -20,6 +22,7 @@ from oss_vector_retriever.langchain.batching import concurrency
 from oss_vector_retriever.langchain.connection import PROVIDER, STRICT, Connected
 
 MISSING_EVENT = "oss_vectors_missing_keys"
+_OWN = {"max_concurrency", "outcome"}  # what our methods pass to one another
 
 
 class ServiceRetriever(Connected, BaseRetriever):
@@ -43,7 +46,8 @@ class ServiceRetriever(Connected, BaseRetriever):
         **kwargs: Any,
     ) -> list[Document]:
         """Retrieve the Documents of a query; `k` may be given here too."""
-        return BaseRetriever.invoke(self, input, config, **_bounded(config, kwargs))
+        options = self._passed("_get_relevant_documents", config, kwargs)
+        return BaseRetriever.invoke(self, input, config, **options)
 
     async def ainvoke(
         self,
@@ -52,7 +56,17 @@ class ServiceRetriever(Connected, BaseRetriever):
         **kwargs: Any,
     ) -> list[Document]:
         """Retrieve the Documents of a query; `k` may be given here too."""
-        return await BaseRetriever.ainvoke(self, input, config, **_bounded(config, kwargs))
+        options = self._passed("_aget_relevant_documents", config, kwargs)
+        return await BaseRetriever.ainvoke(self, input, config, **options)
+
+    def _passed(
+        self, method: str, config: RunnableConfig | None, options: dict[str, Any]
+    ) -> dict[str, Any]:
+        most = concurrency(config)
+        given = options if most is None else {"max_concurrency": most, **options}
+        # a subclass with a signature of its own must not meet arguments that nobody passed
+        known = _parameters(getattr(type(self), method))
+        return {name: v for name, v in given.items() if name not in _OWN or name in known}
 
     def _tell(self, run_manager: CallbackManagerForRetrieverRun, missing: Sequence[str]) -> None:
         if missing:
@@ -75,6 +89,6 @@ class ServiceRetriever(Connected, BaseRetriever):
         return params
 
 
-def _bounded(config: RunnableConfig | None, options: dict[str, Any]) -> dict[str, Any]:
-    most = concurrency(config)
-    return options if most is None else {"max_concurrency": most, **options}
+@cache
+def _parameters(method: Callable[..., Any]) -> frozenset[str]:
+    return frozenset(inspect.signature(method).parameters)

@@ -154,13 +154,26 @@ async def test_event_streams_of_a_fetcher_name_what_is_missing(stocked):
     assert told == [{"index": "vectors", "missing": ["gone"]}]
 
 
-async def test_a_subclass_with_langchains_own_signature_still_answers(stocked):
-    class Loud(OSSVectorRetriever):
-        def _get_relevant_documents(self, query, *, run_manager):
-            found = super()._get_relevant_documents(query, run_manager=run_manager)
-            return [d.model_copy(update={"page_content": d.page_content.upper()}) for d in found]
+def loud(documents):
+    return [d.model_copy(update={"page_content": d.page_content.upper()}) for d in documents]
 
-    loud = Loud(client=stocked)
+
+class WithoutK(OSSVectorRetriever):
+    def _get_relevant_documents(self, query, *, run_manager):
+        return loud(super()._get_relevant_documents(query, run_manager=run_manager))
+
+
+class WithK(OSSVectorRetriever):
+    def _get_relevant_documents(self, query, *, run_manager, k=None):
+        return loud(super()._get_relevant_documents(query, run_manager=run_manager, k=k))
+
+    async def _aget_relevant_documents(self, query, *, run_manager, k=None):
+        return loud(await super()._aget_relevant_documents(query, run_manager=run_manager, k=k))
+
+
+@pytest.mark.parametrize("kind", [WithoutK, WithK])
+async def test_a_subclass_with_a_signature_of_its_own_still_answers(stocked, kind):
+    loud = kind(client=stocked)
     bounded = {"max_concurrency": 2}
     assert loud.invoke("a", bounded)[0].page_content == "TEXT OF A"
     assert [found[0].page_content for found in loud.batch(["a", "b"], bounded)] == [
@@ -168,3 +181,4 @@ async def test_a_subclass_with_langchains_own_signature_still_answers(stocked):
         "TEXT OF B",
     ]
     assert ids(await loud.ainvoke("a", bounded)) == ["a"]
+    assert [ids(found) for found in await loud.abatch(["a", "b"], bounded)] == [["a"], ["b"]]

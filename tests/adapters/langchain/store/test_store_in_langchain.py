@@ -5,16 +5,26 @@ import pytest
 pytest.importorskip("langchain_classic")
 
 from langchain_classic.embeddings import CacheBackedEmbeddings
-from langchain_classic.retrievers import MultiVectorRetriever, ParentDocumentRetriever
+from langchain_classic.retrievers import (
+    ContextualCompressionRetriever,
+    EnsembleRetriever,
+    MultiVectorRetriever,
+    ParentDocumentRetriever,
+)
+from langchain_classic.retrievers.document_compressors import DocumentCompressorPipeline
 from langchain_core.documents import Document
+from langchain_core.runnables import RunnableLambda
 from langchain_text_splitters import CharacterTextSplitter
 
 from oss_vector_retriever.langchain import (
     OSSVectorByteStore,
     OSSVectorDocStore,
     OSSVectorEmbeddingStore,
+    OSSVectorFetcher,
     OSSVectorStore,
     ParentHydratingRetriever,
+    StoredEmbeddingsFilter,
+    StoredEmbeddingsRedundantFilter,
 )
 
 
@@ -68,6 +78,37 @@ def test_langchainjs_3006_scores_go_from_the_search_to_the_parents(client, model
     assert sorted(second.metadata["matches"]["children"]) == ["a", "abb"]
     assert 0.5 < second.metadata["matches"]["mean_score"] < 1.0
     assert service.names().count("getVectors") == service.names().count("queryVectors") == 1
+
+
+def test_compressors_stand_in_langchains_pipelines(client, model, call):
+    store = OSSVectorStore(model, client=client)
+    store.add_texts(["a", "a", "ab", "abbbb"], ids=["one", "again", "near", "far"])
+    pipeline = DocumentCompressorPipeline(
+        transformers=[
+            StoredEmbeddingsRedundantFilter(client=client),
+            StoredEmbeddingsFilter(client=client, query_embedding=model, similarity_threshold=0.5),
+        ]
+    )
+    retriever = ContextualCompressionRetriever(
+        base_compressor=pipeline, base_retriever=store.as_retriever(search_kwargs={"k": 4})
+    )
+    model.calls.clear()
+    found = [document.id for document in call(retriever, "invoke", "a")]
+    assert sorted(found, key=len) in (["one", "near"], ["near", "again"])
+    assert model.calls == [["a"], ["a"]]  # the query, for the search and for the filter
+
+
+def test_fusion_keeps_ids_and_fetches_what_won(client, model, call):
+    store = OSSVectorStore(model, client=client)
+    store.add_texts(["a", "ab", "abb"], ids=["x", "y", "z"])
+    fused = EnsembleRetriever(
+        retrievers=[store.as_retriever(), RunnableLambda(lambda _: [Document("", id="z")])],
+        id_key=None,
+    )
+    chain = fused | RunnableLambda(lambda found: [d.id for d in found][:2])
+    winners = call(chain | OSSVectorFetcher(client=client), "invoke", "a")
+    assert len(winners) == 2
+    assert all(document.page_content for document in winners)
 
 
 def test_multi_vector_retrieval_takes_the_byte_store(client, children, call):
