@@ -66,6 +66,11 @@ def path_of(namespace: Sequence[str]) -> str:
     return ".".join(namespace)
 
 
+def is_label(label: str) -> bool:
+    """Tell whether part of a condition is a label as it stands, and no wildcard."""
+    return bool(label) and label != "*" and "." not in label
+
+
 def within(namespace: Namespace) -> list[str]:
     """Return the namespaces that an item lies in, its own last, as strings to filter by."""
     return [path_of(namespace[:depth]) for depth in range(1, len(namespace) + 1)]

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Collection, Iterable, Mapping
+from itertools import takewhile
 from typing import Any
 
 from langgraph.store.base import ListNamespacesOp, MatchCondition
 
 from oss_vector_retriever.client.errors import InvalidRequestError, shown
-from oss_vector_retriever.langgraph.items import Namespace, copy_of
+from oss_vector_retriever.langgraph.items import WITHIN_FIELD, Namespace, copy_of, is_label, path_of
 from oss_vector_retriever.records import filterable_value
 
 _LONGEST = 500  # characters of an operand; a filter has its limit
@@ -45,6 +46,13 @@ def pushed(wanted: Mapping[str, Any] | None, filterable: Collection[str]) -> lis
         if name in filterable
         and (forms := _forms(test.get("$eq") if isinstance(test, Mapping) else test))
     ]
+
+
+def pushed_prefixes(op: ListNamespacesOp) -> list[dict[str, Any]]:
+    """Return what the service itself can test of the prefixes wanted: those without wildcards."""
+    wanted = [c.path for c in op.match_conditions or () if c.match_type == "prefix"]
+    known = [list(takewhile(is_label, path)) for path in wanted]
+    return [{WITHIN_FIELD: {"$in": [path_of(labels)]}} for labels in known if labels]
 
 
 def _forms(operand: Any) -> list[object]:

@@ -36,7 +36,7 @@ from oss_vector_retriever.langgraph.items import (
     place_of,
     vector_of,
 )
-from oss_vector_retriever.langgraph.matching import listed, matches, pushed
+from oss_vector_retriever.langgraph.matching import listed, matches, pushed, pushed_prefixes
 from oss_vector_retriever.records.removing import delete
 from oss_vector_retriever.records.settings import ROW_FIELD
 from oss_vector_retriever.records.storing import RecordStore
@@ -180,18 +180,16 @@ class Memory:
         found: dict[tuple[str, ...], None] = {}
         token: str | None = None
         while True:
-            page = yield from self._page(context, {ROW_FIELD: {"$eq": KIND}}, token)
+            page = yield from self._page(context, _all_of(pushed_prefixes(op)), token)
             found |= {item.namespace: None for item in items_of(self._records, page)}
             token = page.next_token
             if token is None:
                 return listed(found, op)
 
     def _filter(self, op: SearchOp, *also: Mapping[str, Any]) -> dict[str, Any]:
-        tests: list[Mapping[str, Any]] = [{ROW_FIELD: {"$eq": KIND}}, *also]
-        if op.namespace_prefix:
-            tests.append({WITHIN_FIELD: {"$in": [path_of(op.namespace_prefix)]}})
-        tests += pushed(op.filter, self._filterable)
-        return {"$and": tests} if len(tests) > 1 else dict(tests[0])
+        path = path_of(op.namespace_prefix)
+        within = [{WITHIN_FIELD: {"$in": [path]}}] if path else []
+        return _all_of([*also, *within, *pushed(op.filter, self._filterable)])
 
     def _page(
         self, context: Context, wanted: Mapping[str, Any], token: str | None
@@ -207,6 +205,11 @@ class Memory:
             ),
             lambda: ListVectorsResult(()),
         )
+
+
+def _all_of(tests: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    of_memory = {ROW_FIELD: {"$eq": KIND}}
+    return {"$and": [of_memory, *tests]} if tests else of_memory
 
 
 def _into(results: list[Result], place: int, flow: Flow[Any]) -> Flow[None]:

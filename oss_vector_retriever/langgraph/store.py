@@ -41,8 +41,8 @@ class OSSVectorGraphStore(SharesClient, BaseStore):
     batch or as `aput`s at the same time. Reads of a batch come before its writes. The index is made
     on the first write. An item has one embedding, of its texts together. A search with a `query`
     and a `filter` looks through the 500 nearest of those that the service can tell to match; one
-    without a `query`, and `list_namespaces`, list the index. There is no TTL: asking for one
-    raises.
+    without a `query`, and `list_namespaces`, list what the namespace or the prefix holds. There is
+    no TTL: asking for one raises.
 
     Args:
         client: an `OSSVectorClient` or `AsyncOSSVectorClient`, or None for one that is configured

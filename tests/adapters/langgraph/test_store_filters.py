@@ -6,7 +6,7 @@ import pytest
 
 pytest.importorskip("langgraph")
 
-from langgraph.store.base import PutOp
+from langgraph.store.base import ListNamespacesOp, MatchCondition, PutOp
 from langgraph.store.memory import InMemoryStore
 
 from oss_vector_retriever import emulator
@@ -95,6 +95,26 @@ def test_the_service_looks_through_no_more_than_what_is_equal(client, service, m
     assert len(store.search(PLACE, filter={"color": "red"})) == 4
     assert [item.key for item in store.search(PLACE, filter={"n": {"$eq": 7.0}})] == ["k7"]
     assert sent == [4, 1]
+
+
+def test_namespaces_are_listed_from_no_more_than_the_prefix_holds(client, service, monkeypatch):
+    store = OSSVectorGraphStore(client)
+    places = [("users", f"u{n}", kind) for n in range(40) for kind in ("facts", "plans")]
+    store.batch(PutOp(place, "k", {"n": 1}) for place in [*places, ("other",)])
+    handle, sent = service.handle, []
+
+    def noted(request):
+        reply = handle(request)
+        sent.append(len(json.loads(reply.body)["vectors"]))
+        return reply
+
+    monkeypatch.setattr(service, "handle", noted)
+    assert store.list_namespaces(prefix=("users", "u7")) == places[14:16]
+    assert store.list_namespaces(prefix=("users", "*", "plans"), limit=100) == sorted(places[1::2])
+    assert store.list_namespaces(prefix=("*",), suffix=("u7", "facts")) == places[14:15]
+    impossible = MatchCondition(match_type="prefix", path=("a.b",))
+    assert store.batch([ListNamespacesOp(match_conditions=(impossible,))]) == [[]]
+    assert sent == [2, 80, 81, 81]
 
 
 def test_the_nearest_of_those_that_match_are_found_however_many_are_nearer(client):
