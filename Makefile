@@ -1,6 +1,7 @@
 # Everything a fresh machine needs: Python 3.11 or newer, git and make.
 
 VENV ?= .venv
+OLDEST ?= .venv-oldest
 NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
 # The first that runs and is new enough: a version manager may have names that do not run.
 PYTHON ?= $(shell for name in python3 python python3.11 python3.12 python3.13 python3.14; do \
@@ -10,15 +11,15 @@ RUN := $(VENV)/.installed-run
 DEVELOP := $(VENV)/.installed-develop
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint format types bench soak clean
+.PHONY: help demo test oldest check lint format types bench soak clean
 
 help:  ## Show the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort
 
-$(VENV)/bin/python:
+%/bin/python:
 	@test -n "$(PYTHON)" || { echo "No Python 3.11 or newer found ($$(python3 -V 2>&1)); install one, or: make PYTHON=/path/to/python3.11"; exit 1; }
 	@$(PYTHON) -c '$(NEW_ENOUGH)' || { echo "Python 3.11 or newer is needed; $(PYTHON) is $$($(PYTHON) -V 2>&1)."; exit 1; }
-	@$(PYTHON) -m venv $(VENV) || \
+	@$(PYTHON) -m venv $* || \
 		{ echo "$(PYTHON) cannot make a virtual environment; on Debian: apt install python3-venv"; exit 1; }
 
 $(RUN): pyproject.toml | $(VENV)/bin/python
@@ -29,11 +30,18 @@ $(DEVELOP): pyproject.toml | $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[all,test]'
 	@touch $@ $(RUN)
 
+$(OLDEST)/.installed: pyproject.toml tests/oldest.txt | $(OLDEST)/bin/python
+	$(OLDEST)/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[all]' --requirement tests/oldest.txt
+	@touch $@
+
 demo: $(RUN)  ## Show the main job: real data, embedded service, no account
 	$(BIN)/oss-vectors demo
 
 test: $(DEVELOP)  ## Run the tests
 	$(BIN)/python -m pytest
+
+oldest: $(OLDEST)/.installed  ## Run the adapters' tests on the oldest frameworks supported
+	$(OLDEST)/bin/python -m pytest tests/standard tests/adapters
 
 check: lint types test  ## Everything a commit must pass
 
@@ -55,4 +63,4 @@ soak: $(DEVELOP)  ## Run the long tests (minutes to hours)
 	$(BIN)/python -m pytest -m soak -s
 
 clean:  ## Remove what was built
-	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(OLDEST) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

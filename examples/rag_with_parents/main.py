@@ -12,7 +12,6 @@ from langchain_classic.retrievers import MultiVectorRetriever
 from langchain_core.documents import Document
 from langchain_core.embeddings import Embeddings
 from langchain_core.prompts import ChatPromptTemplate
-from langchain_core.runnables import RunnableLambda
 
 from oss_vector_retriever import Float32Array, OSSVectorClient
 from oss_vector_retriever.cli.corpus.topics import load_passages
@@ -56,7 +55,7 @@ class TopicEmbeddings(Embeddings):
 
 # %%
 client = OSSVectorClient.local()
-store = OSSVectorStore(TopicEmbeddings(), client=client, filterable=["kind"])
+store = OSSVectorStore(TopicEmbeddings(), client=client, filterable=["kind"], score_key="score")
 
 
 def add(key: str, metadata: dict[str, str]) -> None:
@@ -95,21 +94,12 @@ for parent in multi_vector.invoke("break"):
 # ## Parents with their children's scores
 #
 # LangChain's retriever loses the scores on the way. `ParentHydratingRetriever` carries them: each
-# parent says which children were found and how well they matched. Any runnable that returns
-# Documents can find the children; they bring their score in a metadata field.
-
+# parent says which children were found and how well they matched. The store puts the relevance of
+# each hit, from 0 to 1, into the field that `score_key` named.
 
 # %%
-def find_sections(question: str) -> list[Document]:
-    hits = store.similarity_search_with_relevance_scores(question, k=5, filter={"kind": "section"})
-    for section, score in hits:
-        section.metadata["score"] = score
-    return [section for section, _ in hits]
-
-
-parents = ParentHydratingRetriever(
-    retriever=RunnableLambda(find_sections), client=client, order="best"
-)
+sections = store.as_retriever(search_kwargs={"k": 5, "filter": {"kind": "section"}})
+parents = ParentHydratingRetriever(retriever=sections, client=client, order="best")
 found = parents.invoke("break")
 for parent in found:
     matches = parent.metadata["matches"]

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from langchain_core.documents import Document
+from pydantic import BaseModel
 
 from oss_vector_retriever.client.errors import InvalidRequestError
 from oss_vector_retriever.client.models.vector import Float32Array, Vector
@@ -24,7 +25,7 @@ class Additions:
         texts: one text a record.
         metadatas: a dict or None for each text, or None for all.
         ids: an id or None for each text, or None for all; the absent ones are made up.
-        embedding_key: a metadata field that is left out, because reading fills it.
+        filled: metadata fields that are left out, because reading fills them.
 
     Attributes:
         ids: the ids, in order.
@@ -39,16 +40,16 @@ class Additions:
         self,
         store: RecordStore,
         texts: Iterable[str],
-        metadatas: Sequence[Mapping[str, Any] | None] | None = None,
-        ids: Sequence[str | None] | None = None,
-        embedding_key: str | None = None,
+        metadatas: Iterable[Mapping[str, Any] | None] | None = None,
+        ids: Iterable[str | None] | None = None,
+        filled: Collection[str] = (),
     ) -> None:
-        self.texts = list(texts)
+        self.texts = _list_of("texts", texts)
         count = len(self.texts)
         parts = _as_many("metadatas", metadatas, count)
         self.ids = [_made_up() if i is None else i for i in _as_many("ids", ids, count)]
         self._bare = [
-            store.encoded(key, None, text=text, metadata=_without(part, embedding_key))
+            store.encoded(key, None, text=text, metadata=_without(part, filled))
             for key, text, part in zip(self.ids, self.texts, parts, strict=True)
         ]
         refuse_repeated(self.ids)
@@ -58,11 +59,11 @@ class Additions:
         cls,
         store: RecordStore,
         documents: Iterable[Document],
-        ids: Sequence[str | None] | None = None,
-        embedding_key: str | None = None,
+        ids: Iterable[str | None] | None = None,
+        filled: Collection[str] = (),
     ) -> Additions:
         """Return what Documents hold; an id in `ids` wins over the Document's own."""
-        listed = list(documents)
+        listed = [_a_document(item) for item in _list_of("documents", documents)]
         given = _as_many("ids", ids, len(listed))
         return cls(
             store,
@@ -72,7 +73,7 @@ class Additions:
                 document.id if key is None else key
                 for key, document in zip(given, listed, strict=True)
             ],
-            embedding_key,
+            filled,
         )
 
     def vectors(self, embeddings: Iterable[Embedding]) -> list[Vector]:
@@ -81,7 +82,7 @@ class Additions:
         Raises:
             InvalidRequestError: there are more or fewer embeddings, or one is not of numbers.
         """
-        listed = list(embeddings)
+        listed = _list_of("embeddings", embeddings)
         if len(listed) != len(self._bare):
             raise InvalidRequestError(
                 f"{len(listed)} embeddings for {len(self._bare)} texts; one for each is needed. "
@@ -100,20 +101,40 @@ def _filled(bare: Vector, data: Embedding) -> Vector:
         ) from error
 
 
-def _as_many(what: str, given: Sequence[Any] | None, count: int) -> Sequence[Any]:
+def _as_many(what: str, given: Iterable[Any] | None, count: int) -> list[Any]:
     if given is None:
         return [None] * count
-    if isinstance(given, str | Mapping) or len(given) != count:
+    listed = _list_of(what, given)
+    if len(listed) != count:
         raise InvalidRequestError(
-            f"{what} must be a list with one entry for each of the {count} texts."
+            f"{what} must be a list with one entry for each of the {count} texts, and has "
+            f"{len(listed)}."
         )
-    return given
+    return listed
 
 
-def _without(metadata: Mapping[str, Any] | None, name: str | None) -> dict[str, Any] | None:
-    if not metadata:
-        return None
-    return {field: value for field, value in metadata.items() if field != name}
+def _list_of(what: str, given: Any) -> list[Any]:
+    # a lone text would be its letters, a lone Document the pairs of its fields
+    if isinstance(given, str | bytes | Mapping | BaseModel) or not hasattr(given, "__iter__"):
+        raise InvalidRequestError(
+            f"{what} must be a list, not a {type(given).__name__}; put a single one into a list."
+        )
+    return list(given)
+
+
+def _a_document(item: Any) -> Document:
+    if not isinstance(item, Document):
+        raise InvalidRequestError(
+            f"documents must be LangChain Documents, not {type(item).__name__}; texts go to "
+            "add_texts."
+        )
+    return item
+
+
+def _without(metadata: Any, filled: Collection[str]) -> Any:
+    if not filled or not isinstance(metadata, Mapping):
+        return metadata
+    return {field: value for field, value in metadata.items() if field not in filled}
 
 
 def _made_up() -> str:

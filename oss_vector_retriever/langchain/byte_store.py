@@ -14,7 +14,7 @@ from oss_vector_retriever.langchain.key_value import KeyValueStore
 from oss_vector_retriever.records import DecodeError, DecodePolicy
 from oss_vector_retriever.records.envelope import TEXT_FIELD
 from oss_vector_retriever.records.record import Record
-from oss_vector_retriever.records.settings import ROW_FIELD, DistanceMetric, StoreSettings
+from oss_vector_retriever.records.settings import ROW_FIELD, DistanceMetric
 
 _KIND: Final = "bytes"
 
@@ -34,7 +34,8 @@ class OSSVectorByteStore(KeyValueStore[bytes]):
         dimension: of the index that a first write makes.
         distance_metric: of the index that a first write makes; None takes any that is there.
         create_index: make the index on the first write, and read one that is not there as empty.
-        on_decode_error: "raise" or "skip" (None), for records that hold no bytes.
+        on_decode_error: for records that hold no bytes of this store: "raise", or "skip" (None
+            comes back, with a warning in the log).
     """
 
     def __init__(
@@ -50,13 +51,15 @@ class OSSVectorByteStore(KeyValueStore[bytes]):
     ) -> None:
         if on_decode_error == "raw":
             raise InvalidRequestError('on_decode_error is "raise" or "skip" for bytes.')
-        settings = StoreSettings(
+        super().__init__(
+            client,
             index=index,
+            prefix=prefix,
+            dimension=dimension,
             distance_metric=distance_metric,
             create_index=create_index,
             on_decode_error=on_decode_error,
         )
-        super().__init__(client, prefix, dimension, settings)
 
     def _row(self, key: str, value: bytes, placeholder: list[float]) -> Vector:
         if not isinstance(value, bytes | bytearray | memoryview):

@@ -47,16 +47,18 @@ class StoredEmbeddingsCompressor(Connected, BaseDocumentCompressor):
     ) -> Sequence[Document]:
         """Return the Documents chosen, each a copy."""
         del callbacks  # nothing in here is a run of its own
-        vector = self._query(query) if self._asks(documents) else None
-        return self._both().run(self._chosen(documents, vector))
+        listed = list(documents)
+        vector = self._query(query) if self._asks(listed) else None
+        return self._both().run(self._chosen(listed, vector))
 
     async def acompress_documents(
         self, documents: Sequence[Document], query: str, callbacks: Callbacks = None
     ) -> Sequence[Document]:
         """Return the Documents chosen, each a copy."""
         del callbacks
-        vector = await self._aquery(query) if self._asks(documents) else None
-        return await self._both().arun(self._chosen(documents, vector))
+        listed = list(documents)
+        vector = await self._aquery(query) if self._asks(listed) else None
+        return await self._both().arun(self._chosen(listed, vector))
 
     def _asks(self, documents: Sequence[Document]) -> bool:
         """Tell whether the query's embedding is needed: without ids it would be for nothing."""

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+import copy
+from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SecretStr
 
 from oss_vector_retriever.client.both import BothClients, Client
-from oss_vector_retriever.client.clients import OSSVectorClient
+from oss_vector_retriever.client.clients import AsyncOSSVectorClient, OSSVectorClient
 from oss_vector_retriever.client.errors import ConfigurationError
+from oss_vector_retriever.client.models.limits import DEFAULT_LIMITS, Limits
 
 PROVIDER = "alibabacloud_oss_vectors"
 _PLACE = ("bucket", "account_id", "region", "endpoint", "internal")
@@ -93,6 +95,11 @@ class Connected(BaseModel):
         """Return the fields that serialised forms name, and never hold."""
         return dict(_SECRETS)
 
+    def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
+        memo = {} if memo is None else memo
+        memo |= {id(shared): shared for shared in (self.client, self._clients)}
+        return super().__deepcopy__(memo)
+
     def __reduce_ex__(self, protocol: Any) -> Any:
         if self.access_key_secret is not None:
             raise TypeError(
@@ -100,6 +107,19 @@ class Connected(BaseModel):
                 "give them, or make one in the other process"
             )
         return super().__reduce_ex__(protocol)
+
+
+def limits_of(client: Client | None) -> Limits:
+    """Return the service's limits as a client knows them; the usual ones where none is given."""
+    known = isinstance(client, OSSVectorClient | AsyncOSSVectorClient)
+    return client.config.limits if client is not None and known else DEFAULT_LIMITS
+
+
+class SharesClient:
+    """Be copied as what it is, also deep: with the same client, and what is known of the index."""
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        return copy.copy(self)
 
 
 class SettingsClients(BothClients):

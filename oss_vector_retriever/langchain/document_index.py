@@ -13,9 +13,11 @@ from langchain_core.callbacks import (
 from langchain_core.documents import Document
 from langchain_core.indexing import UpsertResponse
 from langchain_core.indexing.base import DeleteResponse, DocumentIndex
-from pydantic import ConfigDict, Field
+from langchain_core.retrievers import LangSmithRetrieverParams
+from pydantic import Field
 
 from oss_vector_retriever.client.errors import InvalidRequestError, PartialWriteError
+from oss_vector_retriever.langchain.connection import PROVIDER, STRICT
 from oss_vector_retriever.langchain.store import OSSVectorStore
 from oss_vector_retriever.langchain.store_base import refuse_unknown
 from oss_vector_retriever.records.removing import Deleted, delete_counted
@@ -32,9 +34,7 @@ class OSSVectorDocumentIndex(DocumentIndex):
         k: how many Documents a search returns.
     """
 
-    model_config = ConfigDict(
-        arbitrary_types_allowed=True, extra="forbid", hide_input_in_errors=True
-    )
+    model_config = STRICT
 
     store: OSSVectorStore = Field(exclude=True, repr=False)
     k: int = Field(default=4, gt=0, strict=True)
@@ -103,9 +103,18 @@ class OSSVectorDocumentIndex(DocumentIndex):
     ) -> list[Document]:
         return await self.store.asimilarity_search(query, self.k if k is None else k)
 
+    def _get_ls_params(self, **kwargs: Any) -> LangSmithRetrieverParams:
+        params = super()._get_ls_params(**kwargs)
+        params["ls_vector_store_provider"] = PROVIDER
+        if self.store.embeddings is not None:
+            params["ls_embedding_provider"] = type(self.store.embeddings).__name__
+        return params
+
     def _deletion(self, ids: list[str] | None) -> Start[Deleted]:
         if ids is None:
-            raise InvalidRequestError("delete needs ids.")
+            raise InvalidRequestError(
+                "delete needs ids; store.delete(delete_all=True) is what empties the index."
+            )
         return delete_counted(self.store.records, ids)
 
 

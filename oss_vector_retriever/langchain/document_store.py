@@ -6,18 +6,11 @@ from typing import Final
 
 from langchain_core.documents import Document
 
-from oss_vector_retriever.client.both import Client
 from oss_vector_retriever.client.errors import InvalidRequestError
 from oss_vector_retriever.client.models.vector import Vector
 from oss_vector_retriever.langchain.documents import document_from
 from oss_vector_retriever.langchain.key_value import KeyValueStore
-from oss_vector_retriever.records import DecodePolicy
-from oss_vector_retriever.records.settings import (
-    ROW_FIELD,
-    ROW_ID_FIELD,
-    DistanceMetric,
-    StoreSettings,
-)
+from oss_vector_retriever.records.settings import ROW_FIELD, ROW_ID_FIELD
 
 _KIND: Final = "document"
 
@@ -29,8 +22,9 @@ class OSSVectorDocStore(KeyValueStore[Document]):
     that others wrote comes as a Document whose id is the key. Any number of parents up to 100 is
     one call.
 
-    Parents lie in an index of their own, or beside their children: then give a `prefix`, let the
-    children's store be made with `skip_rows=True`, and write children first, or say `dimension`.
+    Parents lie in an index of their own, or beside their children. For the latter give a `prefix`,
+    make the children's store with `skip_rows=True`, so that searches pass over parents, and, where
+    parents are written first, say the `dimension` of the children's embeddings.
 
     Args:
         client: an `OSSVectorClient` or `AsyncOSSVectorClient`; by default one that is configured by
@@ -40,30 +34,11 @@ class OSSVectorDocStore(KeyValueStore[Document]):
         dimension: of the index that a first write makes.
         distance_metric: of the index that a first write makes; None takes any that is there.
         create_index: make the index on the first write, and read one that is not there as empty.
-        text_key: a further metadata field to look for text in, in records that others wrote.
-        on_decode_error: "raise", "skip" (None) or "raw", for records that cannot be read.
+        text_key: the metadata field in which another program keeps the text of its records, where
+            that is none of `text`, `content` and `page_content`.
+        on_decode_error: for records that cannot be read: "raise", "skip" (None comes back, with a
+            warning in the log) or "raw" (their metadata as they are stored).
     """
-
-    def __init__(
-        self,
-        client: Client | None = None,
-        *,
-        index: str | None = None,
-        prefix: str = "",
-        dimension: int = 1,
-        distance_metric: DistanceMetric | None = None,
-        create_index: bool = True,
-        text_key: str | None = None,
-        on_decode_error: DecodePolicy = "raise",
-    ) -> None:
-        settings = StoreSettings(
-            index=index,
-            distance_metric=distance_metric,
-            create_index=create_index,
-            text_key=text_key,
-            on_decode_error=on_decode_error,
-        )
-        super().__init__(client, prefix, dimension, settings)
 
     def _row(self, key: str, value: Document, placeholder: list[float]) -> Vector:
         if not isinstance(value, Document):
@@ -74,7 +49,7 @@ class OSSVectorDocStore(KeyValueStore[Document]):
                 "give it another."
             )
         own = {} if value.id is None else {ROW_ID_FIELD: value.id}
-        return self._encoded(key, placeholder, _KIND, value.page_content, **value.metadata, **own)
+        return self._encoded(key, placeholder, _KIND, value.page_content, {**value.metadata, **own})
 
     def _value(self, vector: Vector) -> Document | None:
         record = self._records.decoded(vector)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 from langchain_core.embeddings import Embeddings
 
@@ -34,17 +35,28 @@ class Embedder:
 
     def documents(self, texts: list[str], batch_size: int | None) -> list[list[float]]:
         """Return the embedding of each text, `batch_size` texts a call of the model."""
-        model, made = self._there() if texts else None, []
+        made: list[list[float]] = []
         for batch in _batches(texts, batch_size):
-            made += [] if model is None else model.embed_documents(batch)
+            made += self._one_each(batch, self._there().embed_documents(batch))
         return made
 
     async def adocuments(self, texts: list[str], batch_size: int | None) -> list[list[float]]:
         """Return the embedding of each text, `batch_size` texts a call of the model."""
-        model, made = self._there() if texts else None, []
+        made: list[list[float]] = []
         for batch in _batches(texts, batch_size):
-            made += [] if model is None else await model.aembed_documents(batch)
+            made += self._one_each(batch, await self._there().aembed_documents(batch))
         return made
+
+    def _one_each(self, texts: list[str], made: Any) -> list[list[float]]:
+        # counted batch by batch: one too many and one too few would pair texts with wrong vectors
+        count = len(made) if hasattr(made, "__len__") else None
+        if count != len(texts):
+            given = type(made).__name__ if count is None else f"{count} embeddings"
+            raise InvalidRequestError(
+                f"the embedding model {type(self.model).__name__} returned {given} for "
+                f"{len(texts)} texts; one for each is needed. Nothing was written."
+            )
+        return list(made)
 
     def _there(self) -> Embeddings:
         if self.model is None:

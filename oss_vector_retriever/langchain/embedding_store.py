@@ -6,10 +6,10 @@ import hashlib
 from typing import Final
 
 from oss_vector_retriever.client.both import Client
-from oss_vector_retriever.client.errors import InvalidRequestError
+from oss_vector_retriever.client.errors import InvalidRequestError, shown
 from oss_vector_retriever.client.models.vector import Vector
 from oss_vector_retriever.langchain.key_value import KeyValueStore
-from oss_vector_retriever.records.settings import DistanceMetric, StoreSettings
+from oss_vector_retriever.records.settings import DistanceMetric
 
 _KIND: Final = "embedding"
 
@@ -45,16 +45,28 @@ class OSSVectorEmbeddingStore(KeyValueStore[list[float]]):
         distance_metric: DistanceMetric | None = "euclidean",
         create_index: bool = True,
     ) -> None:
-        settings = StoreSettings(
-            index=index, distance_metric=distance_metric, create_index=create_index
+        super().__init__(
+            client,
+            index=index,
+            prefix=prefix,
+            distance_metric=distance_metric,
+            create_index=create_index,
         )
-        super().__init__(client, prefix, 1, settings)
         self.hash_keys = hash_keys
 
     def _key(self, key: str) -> str:
         if not self.hash_keys or not isinstance(key, str):
-            return super()._key(key)
-        return super()._key(hashlib.sha256(key.encode()).hexdigest())
+            return self._short(super()._key(key))
+        return super()._key(hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest())
+
+    def _short(self, key: str) -> str:
+        most = self._records.settings.limits.key_characters
+        if len(key) > most:
+            raise InvalidRequestError(
+                f"the key {shown(key)} has {len(key):,} characters, and the service takes "
+                f"{most:,}; with hash_keys=True each value is kept under the SHA-256 of its key."
+            )
+        return key
 
     def _row(self, key: str, value: list[float], placeholder: list[float]) -> Vector:  # noqa: ARG002 - a value is its own vector
         if isinstance(value, str | bytes) or not hasattr(value, "__iter__"):

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 from langchain_core.documents import Document
+
+from oss_vector_retriever.client.errors import InvalidRequestError
+from oss_vector_retriever.langchain.hits import hits_of
 
 
 @dataclass(slots=True)
@@ -42,19 +45,37 @@ class Family:
         return self.children[0 if best is None else self.scores.index(best)]
 
 
-def families_of(children: Iterable[Document], parent_key: str, score_key: str) -> list[Family]:
+def families_of(children: Any, parent_key: str, score_key: str) -> list[Family]:
     """Group children by their parents, in the order of the first child of each.
 
     A parent's key that is a number is taken as its text; anything else but text is none.
+
+    Args:
+        children: Documents, or pairs of a Document and its score.
+        parent_key: the metadata field of a child that holds its parent's key.
+        score_key: the metadata field of a child that holds its score, where no pair does.
+
+    Raises:
+        InvalidRequestError: something else came than Documents and pairs.
     """
     families: dict[object, Family] = {}
-    for rank, child in enumerate(children):
+    for rank, (child, scored) in enumerate(_documents(children)):
         parent = _key(child.metadata.get(parent_key))
         name = ("orphan", rank) if parent is None else parent
         family = families.setdefault(name, Family(parent, rank))
         family.children.append(child)
-        family.scores.append(_score(child.metadata.get(score_key)))
+        family.scores.append(_score(child.metadata.get(score_key) if scored is None else scored))
     return list(families.values())
+
+
+def _documents(children: Any) -> Iterator[tuple[Document, float | None]]:
+    for rank, hit in enumerate(hits_of(children)):
+        if hit.document is None:
+            raise InvalidRequestError(
+                f"the wrapped retriever must return Documents, and the one at position {rank} "
+                "(counted from 0) is none; an id alone does not say which parent it has."
+            )
+        yield hit.document, hit.score
 
 
 def _key(value: object) -> str | None:

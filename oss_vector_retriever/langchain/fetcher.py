@@ -31,10 +31,12 @@ class OSSVectorFetcher(Fetching[Sequence[str]]):
             by the fields `bucket`, `account_id`, `region`, ..., and by the environment.
         index: another index than the client's own.
         return_data: return pairs of a Document and its stored embedding, a list of floats.
-        text_key: a further metadata field to look for text in.
+        text_key: the metadata field in which another program keeps the text of its records, where
+            that is none of `text`, `content` and `page_content`.
         embedding_key: the metadata field that receives the stored embedding, as a list of floats.
         on_missing: "omit" or "raise".
-        on_decode_error: "raise", "skip" or "raw", for records that cannot be read.
+        on_decode_error: for records that cannot be read: "raise", "skip" (left out, with a warning
+            in the log) or "raw" (their metadata as they are stored).
     """
 
     model_config = STRICT

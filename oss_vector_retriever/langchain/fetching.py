@@ -18,7 +18,7 @@ from langchain_core.runnables import RunnableConfig, RunnableSerializable
 
 from oss_vector_retriever.client.together import at_most
 from oss_vector_retriever.langchain.batching import Batched, concurrency, or_raise
-from oss_vector_retriever.langchain.retriever import MISSING_EVENT
+from oss_vector_retriever.langchain.service_retriever import MISSING_EVENT
 
 Asked = TypeVar("Asked", bound=Sequence[Any])
 

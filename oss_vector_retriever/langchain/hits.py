@@ -29,6 +29,19 @@ class Hit:
     document: Document | None = None
 
 
+def hits_of(items: Any) -> list[Hit]:
+    """Return what each of many items says.
+
+    Raises:
+        InvalidRequestError: one says nothing, or there is no list.
+    """
+    if isinstance(items, str | bytes | Mapping | Document) or not hasattr(items, "__iter__"):
+        raise InvalidRequestError(
+            f"hits must be a list, not a {type(items).__name__}; put a single one into a list."
+        )
+    return [hit_of(item, position) for position, item in enumerate(items)]
+
+
 def hit_of(item: Any, position: int) -> Hit:
     """Return what an item says: an id, a Document, `(either, score)`, a hit of a query, a dict.
 

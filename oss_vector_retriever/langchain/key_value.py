@@ -15,40 +15,70 @@ from oss_vector_retriever.client.models.fetched import FetchResult
 from oss_vector_retriever.client.models.reports import WriteReport
 from oss_vector_retriever.client.models.results import ListVectorsResult
 from oss_vector_retriever.client.models.vector import Vector
-from oss_vector_retriever.client.operations.checks import each_of
+from oss_vector_retriever.client.operations.checks import check_whole, each_of
 from oss_vector_retriever.client.steps import Flow
+from oss_vector_retriever.langchain.connection import SharesClient, limits_of
+from oss_vector_retriever.records import DecodePolicy
 from oss_vector_retriever.records.removing import delete
-from oss_vector_retriever.records.settings import ROW_FIELD, StoreSettings
+from oss_vector_retriever.records.settings import ROW_FIELD, DistanceMetric, StoreSettings
 from oss_vector_retriever.records.storing import RecordStore, Start
 
 V = TypeVar("V")
 
 
-class KeyValueStore(BaseStore[str, V]):
+class KeyValueStore(SharesClient, BaseStore[str, V]):
     """Keep values under keys in an index, as rows that no search for documents meets.
 
     `mget` of any number of keys is one fetch. A row without an embedding of its own gets a
     placeholder: 1.0 and zeros, as many as the index has dimensions.
 
     Args:
-        client: either client, or None for one that is configured by the environment.
+        client: an `OSSVectorClient` or `AsyncOSSVectorClient`; by default one that is configured by
+            the environment.
+        index: another index than the client's own.
         prefix: stands before every key in the index, so that rows can lie beside other records.
         dimension: of the index that a first write makes.
-        settings: how records are written and read.
+        distance_metric: of the index that a first write makes; None takes any that is there.
+        create_index: make the index on the first write, and read one that is not there as empty.
+        text_key: a further metadata field to look for text in, in records that others wrote.
+        on_decode_error: what to do with records that cannot be read.
+
+    Raises:
+        ConfigurationError: `client` is of another type.
+        InvalidRequestError: a setting is impossible.
     """
 
     return_data = False
     return_metadata = True
 
     def __init__(
-        self, client: Client | None, prefix: str, dimension: int, settings: StoreSettings
+        self,
+        client: Client | None = None,
+        *,
+        index: str | None = None,
+        prefix: str = "",
+        dimension: int = 1,
+        distance_metric: DistanceMetric | None = None,
+        create_index: bool = True,
+        text_key: str | None = None,
+        on_decode_error: DecodePolicy = "raise",
     ) -> None:
         if not isinstance(prefix, str):
             raise InvalidRequestError(f"prefix must be a string, not {type(prefix).__name__}.")
         self.prefix = prefix
-        self._dimension = dimension
+        limits = limits_of(client)
+        self._dimension = check_whole("dimension", dimension, 1, limits.dimension)
         self._clients = BothClients(client)
-        self._records = RecordStore(settings)
+        self._records = RecordStore(
+            StoreSettings(
+                index=index,
+                distance_metric=distance_metric,
+                create_index=create_index,
+                text_key=text_key,
+                on_decode_error=on_decode_error,
+                limits=limits,
+            )
+        )
 
     @abstractmethod
     def _row(self, key: str, value: V, placeholder: list[float]) -> Vector:
@@ -73,11 +103,11 @@ class KeyValueStore(BaseStore[str, V]):
             InvalidRequestError: a key or value that the index cannot hold; nothing was written.
             PartialWriteError: calls failed; its `report` says what was written and what not.
         """
-        self._clients.run(self._written(dict(key_value_pairs)))
+        self._clients.run(self._written(_pairs(key_value_pairs)))
 
     async def amset(self, key_value_pairs: Sequence[tuple[str, V]]) -> None:
         """Do as `mset` does."""
-        await self._clients.arun(self._written(dict(key_value_pairs)))
+        await self._clients.arun(self._written(_pairs(key_value_pairs)))
 
     def mdelete(self, keys: Sequence[str]) -> None:
         """Delete keys; one that does not exist is no error.
@@ -112,7 +142,9 @@ class KeyValueStore(BaseStore[str, V]):
 
     def _key(self, key: str) -> str:
         if not isinstance(key, str):
-            raise InvalidRequestError(f"a key must be a string, not {type(key).__name__}.")
+            raise InvalidRequestError(
+                f"a key must be a string, not {type(key).__name__}; use str(key)."
+            )
         return self.prefix + key
 
     def _stored(self, keys: Sequence[str]) -> list[str]:
@@ -144,9 +176,29 @@ class KeyValueStore(BaseStore[str, V]):
         return start
 
     def _encoded(
-        self, key: str, data: list[float], kind: str, text: str = "", **metadata: Any
+        self,
+        key: str,
+        data: list[float],
+        kind: str,
+        text: str = "",
+        metadata: Mapping[str, Any] | None = None,
     ) -> Vector:
-        fields = {**metadata, ROW_FIELD: kind}
+        fields = {**(metadata or {}), ROW_FIELD: kind}
         return self._records.encoded(
             key, data, text=text, metadata=fields, also_filterable=[ROW_FIELD]
         )
+
+
+def _pairs(given: Any) -> dict[str, Any]:
+    """Return pairs of a key and a value as a dict.
+
+    Raises:
+        InvalidRequestError: they are no such pairs.
+    """
+    try:
+        return dict(given)
+    except (TypeError, ValueError) as error:
+        raise InvalidRequestError(
+            "mset takes a list of pairs of a key, a string, and a value, such as "
+            f'[("key", value)]: {error}. Nothing was written.'
+        ) from error

@@ -10,49 +10,57 @@ from langchain_core.callbacks import (
     CallbackManagerForRetrieverRun,
 )
 from langchain_core.documents import Document
-from langchain_core.load.serializable import SerializedConstructor, SerializedNotImplemented
-from langchain_core.retrievers import BaseRetriever, LangSmithRetrieverParams
-from langchain_core.runnables import Runnable
+from langchain_core.runnables import Runnable, RunnableConfig
 from pydantic import Field
 
 from oss_vector_retriever.client.context import Context
 from oss_vector_retriever.client.errors import InvalidRequestError, MissingKeysError
 from oss_vector_retriever.client.steps import Flow
-from oss_vector_retriever.langchain.connection import PROVIDER, STRICT, Connected
+from oss_vector_retriever.langchain.connection import STRICT
 from oss_vector_retriever.langchain.documents import document_from
 from oss_vector_retriever.langchain.families import Family, families_of
+from oss_vector_retriever.langchain.service_retriever import ServiceRetriever
+from oss_vector_retriever.langchain.together import at_most
 from oss_vector_retriever.records import DecodePolicy
 from oss_vector_retriever.records.lookup import Lookup
 
+Parents = tuple[list[Document], tuple[str, ...]]
 
-class ParentHydratingRetriever(Connected, BaseRetriever):
+
+class ParentHydratingRetriever(ServiceRetriever):
     """Return the parents of what another retriever finds, with their children's scores.
 
     Each parent comes once, where its first child stood, or by its children's scores. Its metadata
     says, under `matches_key`: `children` (the ids of the children found, in order), `best_score`
     and `mean_score` (of those that have a score; None where none has), `rank` (of the first child,
-    from 0).
+    from 0). Parents that do not exist are reported to callbacks as the custom event
+    `oss_vectors_missing_keys`.
 
     Attributes:
-        retriever: any runnable from a query to Documents.
+        retriever: any runnable from a query to Documents, or to pairs of a Document and a score,
+            such as `OSSVectorStore(..., score_key="score").as_retriever()`.
         client: an `OSSVectorClient` or `AsyncOSSVectorClient`; by default one that is configured
             by the fields `bucket`, `account_id`, `region`, ..., and by the environment.
         index: the index of the parents; the client's own by default.
+        prefix: stands before every parent's key in the index, as in an `OSSVectorDocStore`.
         parent_key: the metadata field of a child that holds its parent's key.
-        score_key: the metadata field of a child that holds its score.
+        score_key: the metadata field of a child that holds its score; that of a pair goes first.
         higher_is_better: False where the score is a distance.
         matches_key: the metadata field of a parent that receives what is known of its children.
         order: "rank", of the first child; "best" or "mean", of the children's scores.
-        k: return at most so many parents.
-        text_key: a further metadata field to look for text in.
+        k: return at most so many parents; also an argument of `invoke`.
+        text_key: the metadata field in which another program keeps the text of its records, where
+            that is none of `text`, `content` and `page_content`.
         on_missing: for children without a parent's key, and parents that do not exist: "omit",
             "raise", or "child", which puts the best child in the parent's place.
-        on_decode_error: "raise", "skip" or "raw", for records that cannot be read.
+        on_decode_error: for records that cannot be read: "raise", "skip" (left out, with a warning
+            in the log) or "raw" (their metadata as they are stored).
     """
 
     model_config = STRICT
 
-    retriever: Runnable[str, list[Document]]
+    retriever: Runnable[str, Any]
+    prefix: str = ""
     parent_key: str = "parent_id"
     score_key: str = "score"
     higher_is_better: bool = True
@@ -63,37 +71,52 @@ class ParentHydratingRetriever(Connected, BaseRetriever):
     on_missing: Literal["omit", "raise", "child"] = "omit"
     on_decode_error: DecodePolicy = "raise"
 
-    @classmethod
-    def is_lc_serializable(cls) -> bool:
-        """Return True: settings are serialised, secrets by name alone."""
-        return True
-
-    def to_json(self) -> SerializedConstructor | SerializedNotImplemented:
-        """Return the serialised form; there is none where a client was given."""
-        return super().to_json() if self.client is None else self.to_json_not_implemented()
-
     def _get_relevant_documents(
-        self, query: str, *, run_manager: CallbackManagerForRetrieverRun
+        self,
+        query: str,
+        *,
+        run_manager: CallbackManagerForRetrieverRun,
+        k: int | None = None,
+        max_concurrency: int | None = None,
     ) -> list[Document]:
-        children = self.retriever.invoke(query, {"callbacks": run_manager.get_child()})
-        return self._both().run(self._parents_of(children))
+        most = self._most(k)
+        config = _child(run_manager, max_concurrency)
+        children = self.retriever.invoke(query, config)
+        flow = at_most(max_concurrency, self._parents_of(children))
+        parents, missing = self._both().run(flow)
+        self._tell(run_manager, missing)
+        return parents[:most]
 
     async def _aget_relevant_documents(
-        self, query: str, *, run_manager: AsyncCallbackManagerForRetrieverRun
+        self,
+        query: str,
+        *,
+        run_manager: AsyncCallbackManagerForRetrieverRun,
+        k: int | None = None,
+        max_concurrency: int | None = None,
     ) -> list[Document]:
-        children = await self.retriever.ainvoke(query, {"callbacks": run_manager.get_child()})
-        return await self._both().arun(self._parents_of(children))
+        most = self._most(k)
+        config = _child(run_manager, max_concurrency)
+        children = await self.retriever.ainvoke(query, config)
+        flow = at_most(max_concurrency, self._parents_of(children))
+        parents, missing = await self._both().arun(flow)
+        await self._atell(run_manager, missing)
+        return parents[:most]
 
-    def _parents_of(
-        self, children: Sequence[Document]
-    ) -> Callable[[Context], Flow[list[Document]]]:
+    def _most(self, k: int | None) -> int | None:
+        wanted = self.k if k is None else k
+        if wanted is not None and (type(wanted) is not int or wanted < 1):
+            raise InvalidRequestError(f"k must be a whole number above 0, not {wanted!r}.")
+        return wanted
+
+    def _parents_of(self, children: Any) -> Callable[[Context], Flow[Parents]]:
         return lambda context: self._hydrated(context, children)
 
-    def _hydrated(self, context: Context, children: Sequence[Document]) -> Flow[list[Document]]:
+    def _hydrated(self, context: Context, children: Any) -> Flow[Parents]:
         families = self._in_order(families_of(children, self.parent_key, self.score_key))
         if self.on_missing == "raise":
             self._refuse_orphans(families)
-        keys = [family.parent for family in families if family.parent is not None]
+        keys = [self.prefix + family.parent for family in families if family.parent is not None]
         lookup = Lookup(
             index=self.index, text_key=self.text_key, on_decode_error=self.on_decode_error
         )
@@ -102,14 +125,16 @@ class ParentHydratingRetriever(Connected, BaseRetriever):
             raise MissingKeysError(found.missing)
         parents = {parent.id: parent for parent in found.made}
         whole = [self._whole(family, parents) for family in families]
-        return [document for document in whole if document is not None][: self.k]
+        return [document for document in whole if document is not None], found.missing
 
     def _whole(self, family: Family, parents: dict[str | None, Document]) -> Document | None:
-        parent = None if family.parent is None else parents.get(family.parent)
+        parent = None if family.parent is None else parents.get(self.prefix + family.parent)
         if parent is None:
             if self.on_missing != "child":
                 return None
             parent = family.best_child(higher=self.higher_is_better).model_copy(deep=True)
+        else:
+            parent.id = family.parent
         parent.metadata[self.matches_key] = family.matches(higher=self.higher_is_better)
         return parent
 
@@ -134,7 +159,9 @@ class ParentHydratingRetriever(Connected, BaseRetriever):
                 '"omit" or "child" allows it.'
             )
 
-    def _get_ls_params(self, **kwargs: Any) -> LangSmithRetrieverParams:
-        params = super()._get_ls_params(**kwargs)
-        params["ls_vector_store_provider"] = PROVIDER
-        return params
+
+def _child(run_manager: Any, max_concurrency: int | None) -> RunnableConfig:
+    config: RunnableConfig = {"callbacks": run_manager.get_child()}
+    if max_concurrency is not None:
+        config["max_concurrency"] = max_concurrency
+    return config

@@ -13,7 +13,7 @@ from oss_vector_retriever.client.steps import Flow
 from oss_vector_retriever.langchain.connection import STRICT
 from oss_vector_retriever.langchain.documents import document_from
 from oss_vector_retriever.langchain.fetching import Fetching, FetchReport
-from oss_vector_retriever.langchain.hits import Hit, hit_of
+from oss_vector_retriever.langchain.hits import Hit, hits_of
 from oss_vector_retriever.records import DecodePolicy
 from oss_vector_retriever.records.lookup import Lookup
 
@@ -29,12 +29,14 @@ class OSSVectorRehydrator(Fetching[Sequence[Any]]):
         client: an `OSSVectorClient` or `AsyncOSSVectorClient`; by default one that is configured
             by the fields `bucket`, `account_id`, `region`, ..., and by the environment.
         index: another index than the client's own.
-        text_key: a further metadata field to look for text in.
+        text_key: the metadata field in which another program keeps the text of its records, where
+            that is none of `text`, `content` and `page_content`.
         score_key: the metadata field that receives a hit's score; None leaves scores out.
         refresh: fetch Documents that have text too.
         on_missing: "omit" leaves out what does not exist, "keep" passes it on as it came, without
             text, "raise" raises `MissingKeysError`.
-        on_decode_error: "raise", "skip" or "raw", for records that cannot be read.
+        on_decode_error: for records that cannot be read: "raise", "skip" (left out, with a warning
+            in the log) or "raw" (their metadata as they are stored).
     """
 
     model_config = STRICT
@@ -49,7 +51,7 @@ class OSSVectorRehydrator(Fetching[Sequence[Any]]):
         return lambda context: self._rehydrated(context, asked)
 
     def _rehydrated(self, context: Context, items: Sequence[Any]) -> Flow[FetchReport]:
-        hits = [hit_of(item, position) for position, item in enumerate(items)]
+        hits = hits_of(items)
         keys = list(
             dict.fromkeys(hit.id for hit in hits if hit.id is not None and self._lacks(hit))
         )

@@ -3,34 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 from langchain_core.callbacks import (
     AsyncCallbackManagerForRetrieverRun,
     CallbackManagerForRetrieverRun,
-    adispatch_custom_event,
-    dispatch_custom_event,
 )
 from langchain_core.documents import Document
 from langchain_core.load.serializable import SerializedConstructor, SerializedNotImplemented
-from langchain_core.retrievers import BaseRetriever, LangSmithRetrieverParams
-from langchain_core.runnables import RunnableConfig
 from pydantic import Field
 
 from oss_vector_retriever.client.context import Context
 from oss_vector_retriever.client.steps import Flow
 from oss_vector_retriever.client.together import at_most
-from oss_vector_retriever.langchain.batching import Batched, concurrency, or_raise
-from oss_vector_retriever.langchain.connection import PROVIDER, STRICT
+from oss_vector_retriever.langchain.batching import Batched, or_raise
+from oss_vector_retriever.langchain.connection import STRICT
 from oss_vector_retriever.langchain.documents import document_from
+from oss_vector_retriever.langchain.service_retriever import ServiceRetriever
 from oss_vector_retriever.records import DecodePolicy, Record, parse_keys
 from oss_vector_retriever.records.lookup import Found, Lookup, MissingPolicy
 
-MISSING_EVENT = "oss_vectors_missing_keys"
 Outcome = Found[Document] | Exception
 
 
-class OSSVectorRetriever(Batched, BaseRetriever):
+class OSSVectorRetriever(Batched, ServiceRetriever):
     """Retrieve Documents by key; the query is a JSON array of keys, or one key a line.
 
     Documents come in the order of the keys, a repeated key answered each time with a Document of
@@ -46,11 +41,13 @@ class OSSVectorRetriever(Batched, BaseRetriever):
             by the fields `bucket`, `account_id`, `region`, ..., and by the environment.
         index: another index than the client's own.
         k: return at most so many Documents; also an argument of `invoke`.
-        text_key: a further metadata field to look for text in.
+        text_key: the metadata field in which another program keeps the text of its records, where
+            that is none of `text`, `content` and `page_content`.
         embedding_key: the metadata field that receives the stored embedding, as a list of floats;
             None leaves embeddings where they are, and they are not fetched.
         on_missing: "omit" or "raise".
-        on_decode_error: "raise", "skip" or "raw", for records that cannot be read.
+        on_decode_error: for records that cannot be read: "raise", "skip" (left out, with a warning
+            in the log) or "raw" (their metadata as they are stored).
         key_parser: turns the query into keys, in place of the two forms above.
     """
 
@@ -63,16 +60,10 @@ class OSSVectorRetriever(Batched, BaseRetriever):
     on_decode_error: DecodePolicy = "raise"
     key_parser: Callable[[str], list[str]] = Field(default=parse_keys, exclude=True, repr=False)
 
-    @classmethod
-    def is_lc_serializable(cls) -> bool:
-        """Return True: settings are serialised, secrets by name alone."""
-        return True
-
     def to_json(self) -> SerializedConstructor | SerializedNotImplemented:
         """Return the serialised form; there is none for a client or a function that was given."""
-        if self.client is not None or self.key_parser is not parse_keys:
-            return self.to_json_not_implemented()
-        return super().to_json()
+        ours = self.key_parser is parse_keys
+        return super().to_json() if ours else self.to_json_not_implemented()
 
     def _lookup(self, k: int | None) -> Lookup:
         return Lookup(
@@ -83,24 +74,6 @@ class OSSVectorRetriever(Batched, BaseRetriever):
             on_decode_error=self.on_decode_error,
             most=self.k if k is None else k,
         )
-
-    def invoke(
-        self,
-        input: str,  # noqa: A002 - LangChain's own name
-        config: RunnableConfig | None = None,
-        **kwargs: Any,
-    ) -> list[Document]:
-        """Retrieve the Documents of a query; `k` may be given here too."""
-        return BaseRetriever.invoke(self, input, config, **_bounded(config, kwargs))
-
-    async def ainvoke(
-        self,
-        input: str,  # noqa: A002 - LangChain's own name
-        config: RunnableConfig | None = None,
-        **kwargs: Any,
-    ) -> list[Document]:
-        """Retrieve the Documents of a query; `k` may be given here too."""
-        return await BaseRetriever.ainvoke(self, input, config, **_bounded(config, kwargs))
 
     def _get_relevant_documents(
         self,
@@ -114,9 +87,7 @@ class OSSVectorRetriever(Batched, BaseRetriever):
         if outcome is None:
             outcome = self._both().run(at_most(max_concurrency, self._start(query, k=k)))
         found: Found[Document] = or_raise(outcome)
-        if found.missing:
-            config = {"callbacks": run_manager.get_child()}
-            dispatch_custom_event(MISSING_EVENT, self._report(found), config=config)  # type: ignore[arg-type]
+        self._tell(run_manager, found.missing)
         return found.made
 
     async def _aget_relevant_documents(
@@ -131,9 +102,7 @@ class OSSVectorRetriever(Batched, BaseRetriever):
         if outcome is None:
             outcome = await self._both().arun(at_most(max_concurrency, self._start(query, k=k)))
         found: Found[Document] = or_raise(outcome)
-        if found.missing:
-            config = {"callbacks": run_manager.get_child()}
-            await adispatch_custom_event(MISSING_EVENT, self._report(found), config=config)  # type: ignore[arg-type]
+        await self._atell(run_manager, found.missing)
         return found.made
 
     def _start(  # type: ignore[override]  # its options are known
@@ -147,16 +116,3 @@ class OSSVectorRetriever(Batched, BaseRetriever):
 
     def _document(self, record: Record) -> Document:
         return document_from(record, self.embedding_key)
-
-    def _report(self, found: Found[Document]) -> dict[str, Any]:
-        return {"index": self._index_name(), "missing": list(found.missing)}
-
-    def _get_ls_params(self, **kwargs: Any) -> LangSmithRetrieverParams:
-        params = super()._get_ls_params(**kwargs)
-        params["ls_vector_store_provider"] = PROVIDER
-        return params
-
-
-def _bounded(config: RunnableConfig | None, options: dict[str, Any]) -> dict[str, Any]:
-    most = concurrency(config)
-    return options if most is None else {"max_concurrency": most, **options}

@@ -10,6 +10,7 @@ from langchain_core.embeddings import Embeddings
 
 from oss_vector_retriever.client.both import Client
 from oss_vector_retriever.langchain.additions import Embedding
+from oss_vector_retriever.langchain.connection import limits_of
 from oss_vector_retriever.langchain.store_base import WithEmbeddings
 from oss_vector_retriever.langchain.store_diversity import StoreDiversity
 from oss_vector_retriever.langchain.store_writing import StoreWriting
@@ -36,11 +37,15 @@ class OSSVectorStore(StoreWriting, StoreDiversity):
         filterable: metadata fields that searches can filter on, at most 10 with 2 KB together.
             None: not known, for an index that others write; then nothing is checked.
         non_filterable: further fields that an index made here keeps out of its filters.
-        text_key: a further metadata field to look for text in.
+        text_key: the metadata field in which another program keeps the text of its records, where
+            that is none of `text`, `content` and `page_content`.
         native_scalars: keep numbers and booleans as they are for filters, so that ranges work.
         embedding_key: the metadata field that receives the stored embedding, as a list of floats,
             in every Document read; when Documents are written the field is left out.
-        on_decode_error: "raise", "skip" or "raw", for records that cannot be read.
+        score_key: the metadata field that receives the relevance, from 0 to 1, in every Document
+            that a search finds; when Documents are written the field is left out.
+        on_decode_error: for records that cannot be read: "raise", "skip" (left out, with a warning
+            in the log) or "raw" (their metadata as they are stored).
         skip_rows: leave out of searches the rows of key-value stores in the same index.
 
     Raises:
@@ -61,6 +66,7 @@ class OSSVectorStore(StoreWriting, StoreDiversity):
         text_key: str | None = None,
         native_scalars: bool = False,
         embedding_key: str | None = None,
+        score_key: str | None = None,
         on_decode_error: DecodePolicy = "raise",
         skip_rows: bool = False,
     ) -> None:
@@ -74,8 +80,9 @@ class OSSVectorStore(StoreWriting, StoreDiversity):
             native_scalars=native_scalars,
             on_decode_error=on_decode_error,
             skip_rows=skip_rows,
+            limits=limits_of(client),
         )
-        super().__init__(embedding, client, settings, embedding_key)
+        super().__init__(embedding, client, settings, embedding_key, score_key)
 
     def get_by_ids(self, ids: Sequence[str], /) -> list[Document]:
         """Return Documents by id, in the order asked, a repeated id answered each time.

@@ -11,9 +11,9 @@ from langchain_core.documents import Document
 from oss_vector_retriever.client.models.vector import Float32Array
 from oss_vector_retriever.embeddings import maximal_marginal_relevance
 from oss_vector_retriever.langchain.store_base import refuse_unknown
-from oss_vector_retriever.langchain.store_searching import StoreSearching
+from oss_vector_retriever.langchain.store_searching import StoreSearching, alone
 from oss_vector_retriever.records.filters import Filter
-from oss_vector_retriever.records.searching import Hit, mmr_search
+from oss_vector_retriever.records.searching import mmr_search
 from oss_vector_retriever.records.storing import Start
 
 
@@ -36,8 +36,8 @@ class StoreDiversity(StoreSearching):
     ) -> list[Document]:
         """Return Documents near a text and unlike one another."""
         refuse_unknown(unknown)
-        start = self._diverse(self._embedder.query(query), k, fetch_k, lambda_mult, filter)
-        return self._documents(self.run(start))
+        vector = self._embedder.query(query)
+        return self.run(self._diverse(vector, k, fetch_k, lambda_mult, filter))
 
     async def amax_marginal_relevance_search(
         self,
@@ -52,8 +52,7 @@ class StoreDiversity(StoreSearching):
         """Do as `max_marginal_relevance_search` does."""
         refuse_unknown(unknown)
         vector = await self._embedder.aquery(query)
-        start = self._diverse(vector, k, fetch_k, lambda_mult, filter)
-        return self._documents(await self.arun(start))
+        return await self.arun(self._diverse(vector, k, fetch_k, lambda_mult, filter))
 
     def max_marginal_relevance_search_by_vector(
         self,
@@ -67,7 +66,7 @@ class StoreDiversity(StoreSearching):
     ) -> list[Document]:
         """Return Documents near a vector and unlike one another."""
         refuse_unknown(unknown)
-        return self._documents(self.run(self._diverse(embedding, k, fetch_k, lambda_mult, filter)))
+        return self.run(self._diverse(embedding, k, fetch_k, lambda_mult, filter))
 
     async def amax_marginal_relevance_search_by_vector(
         self,
@@ -81,8 +80,7 @@ class StoreDiversity(StoreSearching):
     ) -> list[Document]:
         """Do as `max_marginal_relevance_search_by_vector` does."""
         refuse_unknown(unknown)
-        start = self._diverse(embedding, k, fetch_k, lambda_mult, filter)
-        return self._documents(await self.arun(start))
+        return await self.arun(self._diverse(embedding, k, fetch_k, lambda_mult, filter))
 
     def _diverse(
         self,
@@ -91,8 +89,9 @@ class StoreDiversity(StoreSearching):
         fetch_k: int,
         lambda_mult: float,
         filter: Filter | None,
-    ) -> Start[list[Hit]]:
+    ) -> Start[list[Document]]:
         def choose(query: Float32Array, rows: Sequence[Float32Array], count: int) -> list[int]:
             return maximal_marginal_relevance(query, rows, count, lambda_mult)
 
-        return mmr_search(self._records, embedding, choose, k=k, fetch_k=fetch_k, filter=filter)
+        found = mmr_search(self._records, embedding, choose, k=k, fetch_k=fetch_k, filter=filter)
+        return self._each(found, alone)

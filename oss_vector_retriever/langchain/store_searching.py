@@ -5,15 +5,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 from langchain_core.documents import Document
 
-from oss_vector_retriever.langchain.store_base import StoreBase, WithEmbeddings, refuse_unknown
+from oss_vector_retriever.client.context import Context
+from oss_vector_retriever.client.steps import Flow
+from oss_vector_retriever.langchain.store_base import (
+    StoreBase,
+    WithEmbeddings,
+    embedding_of,
+    refuse_unknown,
+)
 from oss_vector_retriever.records.filters import Filter
 from oss_vector_retriever.records.searching import Hit, relevance, search, search_by_key
 from oss_vector_retriever.records.storing import Start
 
+T = TypeVar("T")
 Scored = list[tuple[Document, float]]
 
 
@@ -21,8 +29,9 @@ class StoreSearching(StoreBase):
     """Search by text, by vector and by stored id.
 
     `k` is how many are wanted. `filter` is `{"field": value}` or the service's full grammar, on
-    fields that the store names in `filterable`. A score is the distance: smaller is closer.
-    Arguments that a method does not have are refused.
+    fields that the store names in `filterable`. A score is the distance: smaller is closer. What
+    `score_key` puts into metadata is the relevance: from 0 to 1, larger is closer. Arguments that
+    a method does not have are refused.
     """
 
     def similarity_search(
@@ -50,7 +59,7 @@ class StoreSearching(StoreBase):
     ) -> list[Document]:
         """Return the Documents closest to a vector, closest first."""
         refuse_unknown(unknown)
-        return self._documents(self.run(self._near(embedding, k, filter)))
+        return self.run(self._each(self._near(embedding, k, filter), alone))
 
     async def asimilarity_search_by_vector(
         self,
@@ -62,7 +71,7 @@ class StoreSearching(StoreBase):
     ) -> list[Document]:
         """Do as `similarity_search_by_vector` does."""
         refuse_unknown(unknown)
-        return self._documents(await self.arun(self._near(embedding, k, filter)))
+        return await self.arun(self._each(self._near(embedding, k, filter), alone))
 
     def similarity_search_with_score(
         self, query: str, k: int = 4, *, filter: Filter | None = None, **unknown: Any
@@ -84,13 +93,13 @@ class StoreSearching(StoreBase):
         self, embedding: Iterable[float], k: int = 4, *, filter: Filter | None = None
     ) -> Scored:
         """Return the Documents closest to a vector, each with its distance."""
-        return self._scored(self.run(self._near(embedding, k, filter)))
+        return self.run(self._each(self._near(embedding, k, filter), _scored))
 
     async def asimilarity_search_with_score_by_vector(
         self, embedding: Iterable[float], k: int = 4, *, filter: Filter | None = None
     ) -> Scored:
         """Do as `similarity_search_with_score_by_vector` does."""
-        return self._scored(await self.arun(self._near(embedding, k, filter)))
+        return await self.arun(self._each(self._near(embedding, k, filter), _scored))
 
     def similarity_search_by_id(
         self, id: str, k: int = 4, *, filter: Filter | None = None
@@ -100,13 +109,13 @@ class StoreSearching(StoreBase):
         Raises:
             MissingKeysError: there is no such id.
         """
-        return self._documents(self.run(self._near_key(id, k, filter)))
+        return self.run(self._each(self._near_key(id, k, filter), alone))
 
     async def asimilarity_search_by_id(
         self, id: str, k: int = 4, *, filter: Filter | None = None
     ) -> list[Document]:
         """Do as `similarity_search_by_id` does."""
-        return self._documents(await self.arun(self._near_key(id, k, filter)))
+        return await self.arun(self._each(self._near_key(id, k, filter), alone))
 
     def similarity_search_with_score_by_id(
         self, id: str, k: int = 4, *, filter: Filter | None = None
@@ -116,27 +125,28 @@ class StoreSearching(StoreBase):
         Raises:
             MissingKeysError: there is no such id.
         """
-        return self._scored(self.run(self._near_key(id, k, filter)))
+        return self.run(self._each(self._near_key(id, k, filter), _scored))
 
     async def asimilarity_search_with_score_by_id(
         self, id: str, k: int = 4, *, filter: Filter | None = None
     ) -> Scored:
         """Do as `similarity_search_with_score_by_id` does."""
-        return self._scored(await self.arun(self._near_key(id, k, filter)))
+        return await self.arun(self._each(self._near_key(id, k, filter), _scored))
 
     def similarity_search_with_embeddings(
         self, query: str, k: int = 4, *, filter: Filter | None = None
     ) -> WithEmbeddings:
         """Return the Documents closest to a text, each with its stored embedding."""
         vector = self._embedder.query(query)
-        return self._pairs(self.run(self._near(vector, k, filter, return_data=True)))
+        return self.run(self._each(self._near(vector, k, filter, return_data=True), _paired))
 
     async def asimilarity_search_with_embeddings(
         self, query: str, k: int = 4, *, filter: Filter | None = None
     ) -> WithEmbeddings:
         """Do as `similarity_search_with_embeddings` does."""
         vector = await self._embedder.aquery(query)
-        return self._pairs(await self.arun(self._near(vector, k, filter, return_data=True)))
+        near = self._near(vector, k, filter, return_data=True)
+        return await self.arun(self._each(near, _paired))
 
     def _select_relevance_score_fn(self) -> Callable[[float], float]:
         return partial(relevance, self.run(self._records.metric()))
@@ -170,11 +180,31 @@ class StoreSearching(StoreBase):
         wanted = self.embedding_key is not None
         return search_by_key(self._records, key, k, filter=filter, return_data=wanted)
 
-    def _documents(self, hits: list[Hit]) -> list[Document]:
-        return [self._document(hit.record) for hit in hits]
+    def _each(self, found: Start[list[Hit]], make: Callable[[Document, Hit], T]) -> Start[list[T]]:
+        """Return the flow that makes something of each hit and its Document."""
 
-    def _scored(self, hits: list[Hit]) -> Scored:
-        return [(self._document(hit.record), hit.distance) for hit in hits]
+        def start(context: Context) -> Flow[list[T]]:
+            hits = yield from found(context)
+            scores: list[float | None] = [None] * len(hits)
+            if hits and self.score_key is not None:
+                metric = yield from self._records.metric()(context)
+                scores = [relevance(metric, hit.distance) for hit in hits]
+            return [
+                make(self._document(hit.record, score), hit)
+                for hit, score in zip(hits, scores, strict=True)
+            ]
 
-    def _pairs(self, hits: list[Hit]) -> WithEmbeddings:
-        return [self._pair(hit.record) for hit in hits]
+        return start
+
+
+def alone(document: Document, _: Hit) -> Document:
+    """Return the Document of a hit, without its distance."""
+    return document
+
+
+def _scored(document: Document, hit: Hit) -> tuple[Document, float]:
+    return document, hit.distance
+
+
+def _paired(document: Document, hit: Hit) -> tuple[Document, list[float]]:
+    return document, embedding_of(hit.record)

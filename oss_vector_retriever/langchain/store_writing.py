@@ -46,7 +46,7 @@ class StoreWriting(StoreBase):
             PartialWriteError: calls failed; its `report` says what was written and what not.
         """
         refuse_unknown(unknown)
-        new = Additions.of_documents(self._records, documents, ids, self.embedding_key)
+        new = Additions.of_documents(self._records, documents, ids, self._filled)
         return self._add(new, embeddings, batch_size)
 
     async def aadd_documents(
@@ -60,7 +60,7 @@ class StoreWriting(StoreBase):
     ) -> list[str]:
         """Do as `add_documents` does."""
         refuse_unknown(unknown)
-        new = Additions.of_documents(self._records, documents, ids, self.embedding_key)
+        new = Additions.of_documents(self._records, documents, ids, self._filled)
         return await self._aadd(new, embeddings, batch_size)
 
     def add_texts(
@@ -75,7 +75,7 @@ class StoreWriting(StoreBase):
     ) -> list[str]:
         """Add texts with their metadata, as `add_documents` adds Documents; return the ids."""
         refuse_unknown(unknown)
-        new = Additions(self._records, texts, metadatas, ids, self.embedding_key)
+        new = Additions(self._records, texts, metadatas, ids, self._filled)
         return self._add(new, embeddings, batch_size)
 
     async def aadd_texts(
@@ -90,7 +90,7 @@ class StoreWriting(StoreBase):
     ) -> list[str]:
         """Do as `add_texts` does."""
         refuse_unknown(unknown)
-        new = Additions(self._records, texts, metadatas, ids, self.embedding_key)
+        new = Additions(self._records, texts, metadatas, ids, self._filled)
         return await self._aadd(new, embeddings, batch_size)
 
     def delete(

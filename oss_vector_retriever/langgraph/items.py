@@ -6,9 +6,11 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from langgraph.store.base import Item
+from langgraph.store.base import GetOp, Item, PutOp
 
 from oss_vector_retriever.client.errors import InvalidRequestError, shown
+from oss_vector_retriever.client.models.limits import DEFAULT_LIMITS
+from oss_vector_retriever.client.models.sizes import metadata_bytes
 from oss_vector_retriever.client.models.vector import Vector
 from oss_vector_retriever.records.settings import ROW_FIELD
 from oss_vector_retriever.records.storing import RecordStore
@@ -16,6 +18,8 @@ from oss_vector_retriever.records.storing import RecordStore
 KIND = "memory"
 WITHIN_FIELD = "_within"
 EMBEDDED_FIELD = "_embedded"
+MOST_COPIES = DEFAULT_LIMITS.filterable_keys - 3  # beside the row, namespace and embedded fields
+_MOST_PATHS = DEFAULT_LIMITS.filterable_bytes - 64  # of which the other copies take some
 Namespace = tuple[str, ...]
 Place = tuple[Namespace, str]
 
@@ -33,12 +37,27 @@ def name_of(namespace: Namespace, key: str) -> str:
     return f"{path_of(namespace)}..{key}"
 
 
+def place_of(op: GetOp | PutOp) -> Place:
+    """Return where an operation reads or writes.
+
+    Raises:
+        InvalidRequestError: the namespace or the key is no such thing.
+    """
+    name_of(op.namespace, op.key)
+    return tuple(op.namespace), op.key
+
+
 def path_of(namespace: Sequence[str]) -> str:
     """Return a namespace as one string, its labels joined by periods.
 
     Raises:
         InvalidRequestError: a label is empty, holds a period or is no string.
     """
+    if isinstance(namespace, str | bytes) or not hasattr(namespace, "__iter__"):
+        raise InvalidRequestError(
+            f"a namespace is a tuple of labels, not {shown(namespace)}; put a single one into a "
+            'tuple, as in ("users",).'
+        )
     for label in namespace:
         if not isinstance(label, str) or not label or "." in label:
             raise InvalidRequestError(
@@ -47,24 +66,48 @@ def path_of(namespace: Sequence[str]) -> str:
     return ".".join(namespace)
 
 
+def is_label(label: str) -> bool:
+    """Tell whether part of a condition is a label as it stands, and no wildcard."""
+    return bool(label) and label != "*" and "." not in label
+
+
 def within(namespace: Namespace) -> list[str]:
     """Return the namespaces that an item lies in, its own last, as strings to filter by."""
     return [path_of(namespace[:depth]) for depth in range(1, len(namespace) + 1)]
 
 
+def copy_of(field: str) -> str:
+    """Return the metadata field in which a filterable field of a value is copied."""
+    return f"_value_{field}"
+
+
 def vector_of(
-    records: RecordStore, item: Item, embedding: Sequence[float] | None, dimension: int
+    records: RecordStore,
+    item: Item,
+    embedding: Sequence[float] | None,
+    dimension: int,
+    copied: Sequence[str] = (),
 ) -> Vector:
     """Return the vector that holds an item; without an embedding it has a placeholder.
+
+    `copied` names fields of the value that are copied where the service's filters see them; only
+    texts, numbers and booleans are.
 
     Raises:
         InvalidRequestError: a value that JSON cannot hold, or a limit passed.
     """
+    paths = within(item.namespace)
+    if (size := metadata_bytes({WITHIN_FIELD: paths})) > _MOST_PATHS:
+        raise InvalidRequestError(
+            f"namespace {shown(paths[-1])}: it and those it lies in take {size:,} bytes, and "
+            f"{_MOST_PATHS:,} are possible; use fewer labels, or shorter ones."
+        )
     metadata = {
         ROW_FIELD: KIND,
-        WITHIN_FIELD: within(item.namespace),
+        WITHIN_FIELD: paths,
         EMBEDDED_FIELD: "no" if embedding is None else "yes",
         **item.dict(),
+        **{copy_of(field): value for field in copied if _is_plain(value := item.value.get(field))},
     }
     placeholder = [1.0] + [0.0] * (dimension - 1)
     return records.encoded(
@@ -74,6 +117,10 @@ def vector_of(
         metadata=metadata,
         also_filterable=(ROW_FIELD, WITHIN_FIELD, EMBEDDED_FIELD),
     )
+
+
+def _is_plain(value: object) -> bool:
+    return isinstance(value, str | int | float)
 
 
 def item_of(records: RecordStore, vector: Vector | None) -> Item | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any, NotRequired
@@ -18,6 +19,7 @@ from langgraph.types import Command
 
 from oss_vector_retriever.client.both import BothClients, Client
 from oss_vector_retriever.client.context import Context
+from oss_vector_retriever.client.operations.checks import check_whole
 from oss_vector_retriever.client.steps import Flow
 from oss_vector_retriever.langchain.documents import document_from
 from oss_vector_retriever.langchain.tools.answers import Answer, Budget
@@ -51,13 +53,19 @@ class HydrateDocumentsMiddleware(AgentMiddleware[DocumentState, Any]):
         client: an `OSSVectorClient` or `AsyncOSSVectorClient`, or None for one that is configured
             by the environment.
         index: another index than the client's own.
-        text_key: a further metadata field to look for text in.
+        text_key: the metadata field in which another program keeps the text of its records, where
+            that is none of `text`, `content` and `page_content`.
         most: show the last so many ids.
         max_characters: of document text in one call; a token is about four of English.
         max_characters_per_document: of one document's text.
         heading: what stands above the documents.
         collect: take the ids of tools' Documents into the state, in place of their texts.
-        on_decode_error: "raise", "skip" or "raw", for records that cannot be read.
+        on_decode_error: for records that cannot be read: "raise", "skip" (left out, with a warning
+            in the log) or "raw" (their metadata as they are stored).
+
+    Raises:
+        ConfigurationError: `client` is of another type.
+        InvalidRequestError: a setting is impossible.
     """
 
     state_schema = DocumentState
@@ -78,8 +86,11 @@ class HydrateDocumentsMiddleware(AgentMiddleware[DocumentState, Any]):
         super().__init__()
         self._clients = BothClients(client)
         self._lookup = Lookup(index=index, text_key=text_key, on_decode_error=on_decode_error)
-        self._most = most
-        self._budget = Budget(max_characters, max_characters_per_document)
+        self._most = check_whole("most", most, 1, sys.maxsize)
+        self._budget = Budget(
+            check_whole("max_characters", max_characters, 1, sys.maxsize),
+            check_whole("max_characters_per_document", max_characters_per_document, 1, sys.maxsize),
+        )
         self._heading = heading
         self._collect = collect
 

@@ -17,7 +17,8 @@ from langgraph.store.base import (
 )
 
 from oss_vector_retriever.client.context import Context
-from oss_vector_retriever.client.errors import InvalidRequestError
+from oss_vector_retriever.client.errors import InvalidRequestError, PartialWriteError, shown
+from oss_vector_retriever.client.models.reports import BatchReport, WriteReport
 from oss_vector_retriever.client.models.results import ListVectorsResult, QueryVectorsResult
 from oss_vector_retriever.client.models.vector import Vector
 from oss_vector_retriever.client.operations.vectors import list_vectors, query_vectors
@@ -32,9 +33,10 @@ from oss_vector_retriever.langgraph.items import (
     name_of,
     new_item,
     path_of,
+    place_of,
     vector_of,
 )
-from oss_vector_retriever.langgraph.matching import listed, matches
+from oss_vector_retriever.langgraph.matching import listed, matches, pushed, pushed_prefixes
 from oss_vector_retriever.records.removing import delete
 from oss_vector_retriever.records.settings import ROW_FIELD
 from oss_vector_retriever.records.storing import RecordStore
@@ -47,12 +49,16 @@ class Memory:
 
     Args:
         records: where the items are.
-        dimension: of the index that a first write makes.
+        dimension: of the index that a first write makes, and of each embedding.
+        filterable: fields of values that the service's filters see.
     """
 
-    def __init__(self, records: RecordStore, dimension: int) -> None:
+    def __init__(
+        self, records: RecordStore, dimension: int, filterable: Sequence[str] = ()
+    ) -> None:
         self._records = records
         self._dimension = dimension
+        self._filterable = filterable
 
     def done(
         self,
@@ -77,7 +83,7 @@ class Memory:
                 raise InvalidRequestError(f"unknown operation {type(op).__name__}.")
         if reads:
             yield from together(reads)
-        puts = {(op.namespace, op.key): op for op in ops if isinstance(op, PutOp)}
+        puts = {place_of(op): op for op in ops if isinstance(op, PutOp)}
         yield from self._write(context, puts, text_of, known)
         return results
 
@@ -96,6 +102,7 @@ class Memory:
         text_of: Callable[[PutOp], str],
         known: Embedded,
     ) -> Flow[None]:
+        batches: list[BatchReport] = []
         gone = [name_of(*place) for place, op in puts.items() if op.value is None]
         kept = {name_of(*place): op for place, op in puts.items() if op.value is not None}
         if kept:
@@ -104,12 +111,24 @@ class Memory:
             vectors = []
             for name, op in kept.items():
                 before = item_of(self._records, earlier.by_key.get(name))
-                item = new_item((op.namespace, op.key), dict(op.value or {}), before)
-                embedding = known.get(text_of(op))
-                vectors.append(vector_of(self._records, item, embedding, dimension))
-            yield from self._records.write(vectors)(context)
+                item = new_item(place_of(op), _checked(op), before)
+                embedding = self._fitting(op, known.get(text_of(op)))
+                vectors.append(
+                    vector_of(self._records, item, embedding, dimension, self._filterable)
+                )
+            batches += (yield from _reported(self._records.write(vectors)(context))).batches
         if gone:
-            yield from delete(self._records, gone)(context)
+            batches += (yield from _reported(delete(self._records, gone)(context))).batches
+        if not (report := WriteReport(tuple(batches))).ok:
+            raise PartialWriteError(report)
+
+    def _fitting(self, op: PutOp, embedding: Sequence[float] | None) -> Sequence[float] | None:
+        if embedding is not None and len(embedding) != self._dimension:
+            raise InvalidRequestError(
+                f"the embedding of {shown(op.key)} has {len(embedding)} numbers, and the store was "
+                f'made for {self._dimension}: "dims" of its index. Nothing was written.'
+            )
+        return embedding
 
     def _dimension_of(self, context: Context) -> Flow[int]:
         found = yield from self._records.description()(context)
@@ -133,7 +152,7 @@ class Memory:
                 query,
                 top_k=wanted,
                 index=self._records.settings.index,
-                filter=_filter(op, {EMBEDDED_FIELD: {"$eq": "yes"}}),
+                filter=self._filter(op, {EMBEDDED_FIELD: {"$eq": "yes"}}),
                 return_metadata=True,
             ),
             lambda: QueryVectorsResult(()),
@@ -150,7 +169,7 @@ class Memory:
         found: list[SearchItem] = []
         token: str | None = None
         while True:
-            page = yield from self._page(context, _filter(op), token)
+            page = yield from self._page(context, self._filter(op), token)
             items = items_of(self._records, page)
             found += [_search_item(item, None) for item in items if _wanted(item, op)]
             token = page.next_token
@@ -161,11 +180,16 @@ class Memory:
         found: dict[tuple[str, ...], None] = {}
         token: str | None = None
         while True:
-            page = yield from self._page(context, {ROW_FIELD: {"$eq": KIND}}, token)
+            page = yield from self._page(context, _all_of(pushed_prefixes(op)), token)
             found |= {item.namespace: None for item in items_of(self._records, page)}
             token = page.next_token
             if token is None:
                 return listed(found, op)
+
+    def _filter(self, op: SearchOp, *also: Mapping[str, Any]) -> dict[str, Any]:
+        path = path_of(op.namespace_prefix)
+        within = [{WITHIN_FIELD: {"$in": [path]}}] if path else []
+        return _all_of([*also, *within, *pushed(op.filter, self._filterable)])
 
     def _page(
         self, context: Context, wanted: Mapping[str, Any], token: str | None
@@ -183,15 +207,29 @@ class Memory:
         )
 
 
+def _all_of(tests: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    of_memory = {ROW_FIELD: {"$eq": KIND}}
+    return {"$and": [of_memory, *tests]} if tests else of_memory
+
+
 def _into(results: list[Result], place: int, flow: Flow[Any]) -> Flow[None]:
     results[place] = yield from flow
 
 
-def _filter(op: SearchOp, *also: Mapping[str, Any]) -> dict[str, Any]:
-    tests: list[Mapping[str, Any]] = [{ROW_FIELD: {"$eq": KIND}}, *also]
-    if op.namespace_prefix:
-        tests.append({WITHIN_FIELD: {"$in": [path_of(op.namespace_prefix)]}})
-    return {"$and": tests} if len(tests) > 1 else dict(tests[0])
+def _reported(flow: Flow[WriteReport]) -> Flow[WriteReport]:
+    try:
+        return (yield from flow)
+    except PartialWriteError as error:
+        return error.report
+
+
+def _checked(op: PutOp) -> dict[str, Any]:
+    if not isinstance(op.value, Mapping):
+        raise InvalidRequestError(
+            f"the value of {shown(op.key)} must be a dict, not a {type(op.value).__name__}. "
+            "Nothing was written."
+        )
+    return dict(op.value)
 
 
 def _wanted(item: Item, op: SearchOp) -> bool:

@@ -19,7 +19,13 @@ from langgraph.store.base import (
 
 from oss_vector_retriever.client.both import BothClients, Client
 from oss_vector_retriever.client.context import Context
+from oss_vector_retriever.client.errors import ConfigurationError, InvalidRequestError
+from oss_vector_retriever.client.models.limits import DEFAULT_LIMITS
+from oss_vector_retriever.client.operations.checks import check_field_names, check_whole
 from oss_vector_retriever.client.steps import Flow
+from oss_vector_retriever.langchain.connection import SharesClient, limits_of
+from oss_vector_retriever.langgraph.items import MOST_COPIES, copy_of, place_of
+from oss_vector_retriever.langgraph.merging import MergedPuts
 from oss_vector_retriever.langgraph.operations import Memory
 from oss_vector_retriever.records.settings import StoreSettings
 from oss_vector_retriever.records.storing import RecordStore
@@ -27,15 +33,16 @@ from oss_vector_retriever.records.storing import RecordStore
 _WHOLE = "$"
 
 
-class OSSVectorGraphStore(BaseStore):
+class OSSVectorGraphStore(SharesClient, BaseStore):
     """Keep LangGraph's memory in an index: items by namespace and key, searched by meaning.
 
-    Gets of one batch, and `aget`s at the same time, share calls: 250 are 3. A put is one get (an
-    item keeps the moment of its making) and one put, for up to 100 items of a batch. Reads of a
-    batch come before its writes. The index is made on the first write. An item has one embedding,
-    of its texts together. A search with a `query` and a `filter` looks through the 500 nearest; one
-    without a `query`, and `list_namespaces`, list the index. There is no TTL: asking for one
-    raises.
+    Gets of one batch, and `aget`s at the same time, share calls: 250 are 3. So do puts: up to 100
+    items are one get (an item keeps the moment of its making) and one put, whether they come as a
+    batch or as `aput`s at the same time. Reads of a batch come before its writes. The index is made
+    on the first write. An item has one embedding, of its texts together. A search with a `query`
+    and a `filter` looks through the 500 nearest of those that the service can tell to match; one
+    without a `query`, and `list_namespaces`, list what the namespace or the prefix holds. There is
+    no TTL: asking for one raises.
 
     Args:
         client: an `OSSVectorClient` or `AsyncOSSVectorClient`, or None for one that is configured
@@ -45,6 +52,13 @@ class OSSVectorGraphStore(BaseStore):
             there is no search by meaning.
         index_name: another index of the service than the client's own.
         create_index: make the index on the first write.
+        filterable: top-level fields of values, at most 7, in which the service itself looks for
+            what a `filter` says is equal; all else is compared here. A value that was put before
+            its field was named here is not found by that field until it is put again.
+
+    Raises:
+        ConfigurationError: `client` is of another type, or `index` lacks `dims`.
+        InvalidRequestError: a setting is impossible.
     """
 
     supports_ttl = False
@@ -56,13 +70,20 @@ class OSSVectorGraphStore(BaseStore):
         index: IndexConfig | None = None,
         index_name: str | None = None,
         create_index: bool = True,
+        filterable: Sequence[str] = (),
     ) -> None:
-        settings = StoreSettings(index=index_name, create_index=create_index)
+        settings = StoreSettings(
+            index=index_name,
+            create_index=create_index,
+            filterable=[copy_of(field) for field in _few(filterable)],
+            limits=limits_of(client),
+        )
         self.embeddings = ensure_embeddings(index.get("embed")) if index else None
         fields = (index.get("fields") if index else None) or [_WHOLE]
         self._fields = [tokenize_path(field) for field in fields]
         self._clients = BothClients(client)
-        self._memory = Memory(RecordStore(settings), (index or {}).get("dims") or 1)
+        self._memory = Memory(RecordStore(settings), _dimension(index), tuple(filterable))
+        self._merged = MergedPuts(self._done_together)
 
     def batch(self, ops: Iterable[Op]) -> list[Result]:
         """Do operations together; reads come before writes."""
@@ -79,6 +100,13 @@ class OSSVectorGraphStore(BaseStore):
     async def abatch(self, ops: Iterable[Op]) -> list[Result]:
         """Do operations together; reads come before writes."""
         asked = list(ops)
+        puts = [op for op in asked if isinstance(op, PutOp)]
+        if not puts or len(puts) < len(asked):
+            return await self._done_together(asked)
+        await self._merged.put(puts)
+        return [None] * len(puts)
+
+    async def _done_together(self, asked: Sequence[Op]) -> list[Result]:
         texts, queries = self._to_embed(asked)
         known: dict[str, Sequence[float]] = {}
         searched: dict[str, Sequence[float]] = {}
@@ -101,7 +129,7 @@ class OSSVectorGraphStore(BaseStore):
         """Return the distinct texts of items and of queries, in order, where there is a model."""
         if self.embeddings is None:
             return [], []
-        puts = {(op.namespace, op.key): op for op in ops if isinstance(op, PutOp)}
+        puts = {place_of(op): op for op in ops if isinstance(op, PutOp)}
         texts = [text for op in puts.values() if (text := self._text_of(op))]
         queries = [op.query for op in ops if isinstance(op, SearchOp) and op.query]
         return list(dict.fromkeys(texts)), list(dict.fromkeys(queries))
@@ -113,3 +141,22 @@ class OSSVectorGraphStore(BaseStore):
         fields = self._fields if op.index is None else [tokenize_path(path) for path in op.index]
         found = (get_text_at_path(op.value, field) for field in fields)
         return "\n".join(text for texts in found for text in texts)
+
+
+def _dimension(index: IndexConfig | None) -> int:
+    if index is None:
+        return 1
+    if (dims := index.get("dims")) is None:
+        raise ConfigurationError(
+            'index needs "dims", how many numbers an embedding has: the index is made with it.'
+        )
+    return check_whole("dims", dims, 1, DEFAULT_LIMITS.dimension)
+
+
+def _few(fields: Sequence[str]) -> list[str]:
+    names = list(dict.fromkeys(check_field_names("filterable", fields, DEFAULT_LIMITS)))
+    if len(names) > MOST_COPIES:
+        raise InvalidRequestError(
+            f"filterable names {len(names)} fields; at most {MOST_COPIES} are possible."
+        )
+    return names

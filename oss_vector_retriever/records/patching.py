@@ -50,6 +50,8 @@ def update_metadata(
     """
     if isinstance(remove, str):
         raise InvalidRequestError("remove takes several names; put a single one into a list.")
+    if not isinstance(patch, Mapping):
+        raise InvalidRequestError(f"patch must be a dict, not a {type(patch).__name__}.")
 
     wanted = store.fetch(keys, return_data=True)
 

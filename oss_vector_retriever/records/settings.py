@@ -8,7 +8,7 @@ from typing import Final, Literal, get_args
 
 from oss_vector_retriever.client.endpoint import check_index
 from oss_vector_retriever.client.errors import InvalidRequestError, shown
-from oss_vector_retriever.client.models.limits import DEFAULT_LIMITS
+from oss_vector_retriever.client.models.limits import DEFAULT_LIMITS, Limits
 from oss_vector_retriever.client.operations.checks import check_choice, check_field_names
 from oss_vector_retriever.records.decode import DECODE_POLICIES, DecodePolicy
 from oss_vector_retriever.records.envelope import ENVELOPE_KEYS
@@ -39,6 +39,7 @@ class StoreSettings:
         native_scalars: copy numbers and booleans as they are, for range filters.
         on_decode_error: "raise", "skip" or "raw", for records that cannot be read.
         skip_rows: leave out of searches the rows of key-value stores in the same index.
+        limits: the service's limits on a record, for an account that has others.
 
     Raises:
         InvalidRequestError: a setting is none of its choices, a name is not legal, a field is both
@@ -54,6 +55,7 @@ class StoreSettings:
     native_scalars: bool = False
     on_decode_error: DecodePolicy = "raise"
     skip_rows: bool = False
+    limits: Limits = DEFAULT_LIMITS
 
     def __post_init__(self) -> None:
         if self.index is not None:

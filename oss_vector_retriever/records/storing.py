@@ -81,6 +81,7 @@ class RecordStore:
             node=node,
             filterable=dict.fromkeys((*(self.settings.filterable or ()), *also_filterable)),
             native_scalars=self.settings.native_scalars,
+            limits=self.settings.limits,
         )
 
     def decoded(self, vector: Vector) -> Record | None:

@@ -4,10 +4,16 @@ import pytest
 
 pytest.importorskip("langchain_tests")
 
+from langchain_core.embeddings import DeterministicFakeEmbedding
 from langchain_tests.integration_tests import RetrieversIntegrationTests
 
 from oss_vector_retriever import AsyncOSSVectorClient, OSSVectorClient
-from oss_vector_retriever.langchain import OSSVectorRetriever
+from oss_vector_retriever.langchain import (
+    OSSVectorDocumentIndex,
+    OSSVectorRetriever,
+    OSSVectorStore,
+    ParentHydratingRetriever,
+)
 
 KEYS = ["a", "b", "c", "d"]
 
@@ -18,7 +24,8 @@ class _RetrieverSuite(RetrieversIntegrationTests):
         with OSSVectorClient.local() as client:
             client.put_vector_index(dimension=2)
             client.put_vectors(
-                {"key": key, "data": [1, 2], "metadata": {"text": f"text of {key}"}} for key in KEYS
+                {"key": key, "data": [1, 2], "metadata": {"text": f"text of {key}", "of": key}}
+                for key in KEYS
             )
             self.client = client
             yield
@@ -43,3 +50,25 @@ class TestWithAsyncClientAndEmbeddings(_RetrieverSuite):
     def retriever_constructor_params(self):
         client: AsyncOSSVectorClient = self.client.to_async()
         return {"client": client, "embedding_key": "embedding"}
+
+
+class TestParents(_RetrieverSuite):
+    @property
+    def retriever_constructor(self):
+        return ParentHydratingRetriever
+
+    @property
+    def retriever_constructor_params(self):
+        children = OSSVectorRetriever(client=self.client)
+        return {"client": self.client, "retriever": children, "parent_key": "of"}
+
+
+class TestDocumentIndex(_RetrieverSuite):
+    @property
+    def retriever_constructor(self):
+        return OSSVectorDocumentIndex
+
+    @property
+    def retriever_constructor_params(self):
+        model = DeterministicFakeEmbedding(size=2)
+        return {"store": OSSVectorStore(model, client=self.client)}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -34,6 +35,7 @@ class Answer:
         refused: ids that may not be asked for.
         start: characters of each document that were read before.
         nothing: what to say where there is nothing to show.
+        fetch: the tool that reads on after a cut, by its name; None where the agent has none.
     """
 
     documents: Sequence[Document]
@@ -42,6 +44,7 @@ class Answer:
     refused: Sequence[str] = ()
     start: int = 0
     nothing: str = "No documents."
+    fetch: str | None = None
 
     def written(self, budget: Budget) -> str:
         """Return the answer as text."""
@@ -65,21 +68,23 @@ class Answer:
             left -= len(text)
             parts.append(self._one(document, text, whole=whole))
         if unread:
-            parts.append(f"Found, but not shown for want of room; fetch next: {_listed(unread)}")
+            hint = f"; next call {self.fetch} for" if self.fetch else ""
+            parts.append(f"Found, but not shown for want of room{hint}: {_listed(unread)}")
         return parts
 
     def _one(self, document: Document, text: str, *, whole: bool) -> str:
         key = str(document.id)
         far = f" distance={self.distances[key]:.3f}" if key in self.distances else ""
         part = f"[id: {key}]{far}\n{text}"
+        total = len(document.page_content)
+        if self.start and self.start >= total:
+            return f"{part}[nothing more: the document has {total} characters]"
         if whole:
             return part
         end = self.start + len(text)
-        total = len(document.page_content)
-        return (
-            f"{part}\n[cut: characters {self.start} to {end} of {total}; "
-            f'for more fetch ids=["{key}"], start={end}]'
-        )
+        ids = json.dumps([key], ensure_ascii=False)
+        more = f"; for more call {self.fetch} with ids={ids}, start={end}" if self.fetch else ""
+        return f"{part}\n[cut: characters {self.start} to {end} of {total}{more}]"
 
     def _absent(self) -> list[str]:
         return [

@@ -24,12 +24,14 @@ class DocumentTool(Connected, BaseTool):
         client: an `OSSVectorClient` or `AsyncOSSVectorClient`; by default one that is configured
             by the fields `bucket`, `account_id`, `region`, ..., and by the environment.
         index: another index than the client's own.
-        text_key: a further metadata field to look for text in.
+        text_key: the metadata field in which another program keeps the text of its records, where
+            that is none of `text`, `content` and `page_content`.
         allowed_keys: the only keys that may be asked for or shown; None for any.
         key_prefix: what each key that may be asked for or shown begins with.
         max_characters: of document text in one answer; a token is about four of English.
         max_characters_per_document: of one document's text in one answer.
-        on_decode_error: "raise", "skip" or "raw", for records that cannot be read.
+        on_decode_error: for records that cannot be read: "raise", "skip" (left out, with a warning
+            in the log) or "raw" (their metadata as they are stored).
     """
 
     model_config = STRICT

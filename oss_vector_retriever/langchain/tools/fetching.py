@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from typing import Any
 
 from langchain_core.documents import Document
 from langchain_core.tools.base import ArgsSchema
-from pydantic import BaseModel, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic_core import from_json
 
 from oss_vector_retriever.client.context import Context
 from oss_vector_retriever.client.errors import InvalidRequestError
-from oss_vector_retriever.client.models.limits import DEFAULT_LIMITS
+from oss_vector_retriever.client.models.limits import Limits
 from oss_vector_retriever.client.operations.checks import check_key
 from oss_vector_retriever.client.operations.vectors import list_vectors
 from oss_vector_retriever.client.steps import Flow
@@ -26,6 +28,8 @@ _MOST_IDS = 100  # one call of the service
 class FetchArguments(BaseModel):
     """Say which documents to read."""
 
+    model_config = ConfigDict(coerce_numbers_to_str=True)
+
     ids: list[str] = Field(
         description="The ids of the documents to read, exactly as they were shown.",
         min_length=1,
@@ -38,7 +42,13 @@ class FetchArguments(BaseModel):
     @field_validator("ids", mode="before")
     @classmethod
     def _one_is_a_list_of_one(cls, value: Any) -> Any:
-        return [value] if isinstance(value, str) else value
+        """Take what models write in place of a list: one id, or a list as JSON text."""
+        if not isinstance(value, str):
+            return value
+        with suppress(ValueError):
+            if isinstance(listed := from_json(value), list):
+                return listed
+        return [value]
 
 
 class OSSVectorFetchTool(DocumentTool):
@@ -71,7 +81,7 @@ class OSSVectorFetchTool(DocumentTool):
 
     def _fetched(self, context: Context, ids: Sequence[str], start: int) -> Flow[Answer]:
         permitted = [key for key in ids if self._access.permits(key)]
-        legal = [key for key in permitted if _is_legal(key)]
+        legal = [key for key in permitted if _is_legal(key, context.config.limits)]
         lookup = Lookup(
             index=self.index, text_key=self.text_key, on_decode_error=self.on_decode_error
         )
@@ -83,6 +93,7 @@ class OSSVectorFetchTool(DocumentTool):
             missing={key: near_misses(key, known) for key in absent},
             refused=[key for key in ids if key not in permitted],
             start=start,
+            fetch=self.name,
         )
 
     def _known(self, context: Context) -> Flow[tuple[str, ...]]:
@@ -105,9 +116,9 @@ class OSSVectorFetchTool(DocumentTool):
         return tuple(key for key in keys if self._access.permits(key))
 
 
-def _is_legal(key: str) -> bool:
+def _is_legal(key: str, limits: Limits) -> bool:
     try:
-        check_key(key, DEFAULT_LIMITS)
+        check_key(key, limits)
     except InvalidRequestError:
         return False
     return True

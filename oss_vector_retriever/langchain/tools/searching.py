@@ -9,6 +9,8 @@ from langchain_core.tools.base import ArgsSchema
 from pydantic import BaseModel, Field
 
 from oss_vector_retriever.client.context import Context
+from oss_vector_retriever.client.errors import VectorIndexParameterInvalidError
+from oss_vector_retriever.client.models.results import QueryVectorsResult
 from oss_vector_retriever.client.models.vector import Vector
 from oss_vector_retriever.client.operations.vectors import query_vectors
 from oss_vector_retriever.client.steps import Flow
@@ -17,9 +19,13 @@ from oss_vector_retriever.langchain.queries import QueryEmbedding, aquery_vector
 from oss_vector_retriever.langchain.tools.answers import Answer
 from oss_vector_retriever.langchain.tools.base import DocumentTool, Reply
 from oss_vector_retriever.records import Record, decode
+from oss_vector_retriever.records.batches import is_row
+from oss_vector_retriever.records.filters import explicit_filter
+from oss_vector_retriever.records.indexing import IndexKeeper
 from oss_vector_retriever.records.lookup import Lookup
+from oss_vector_retriever.records.settings import StoreSettings
 
-_MOST_HITS = 100
+MOST_HITS = 100
 
 
 class SearchArguments(BaseModel):
@@ -27,7 +33,7 @@ class SearchArguments(BaseModel):
 
     query: str = Field(description="What to look for, in plain words.", min_length=1)
     k: int | None = Field(
-        default=None, gt=0, le=_MOST_HITS, description="How many documents, at most."
+        default=None, gt=0, le=MOST_HITS, description="How many documents, at most."
     )
 
 
@@ -42,18 +48,23 @@ class OSSVectorSearchTool(DocumentTool):
     Attributes:
         query_embedding: an `Embeddings`, or a function from the query to its embedding.
         k: how many to show where the model does not say.
-        filter: a filter on metadata in the service's own grammar, always in force.
+        filter: a filter on metadata, `{"field": value}` or the service's full grammar, always in
+            force.
+        native_scalars: say in the filter numbers and booleans as they are, for records written so.
+        fetch_tool: the name of the tool that reads documents by id, to which cut texts then point.
     """
 
     name: str = "search_documents"
     description: str = (
         "Find documents by meaning. Returns the best matches with their ids and the beginning of "
-        "their text; read more of one by fetching its id."
+        "their text."
     )
     args_schema: ArgsSchema | None = SearchArguments
     query_embedding: QueryEmbedding = Field(exclude=True, repr=False)
-    k: int = Field(default=5, gt=0, le=_MOST_HITS)
+    k: int = Field(default=5, gt=0, le=MOST_HITS)
     filter: Mapping[str, Any] | None = None
+    native_scalars: bool = False
+    fetch_tool: str | None = None
     max_characters_per_document: int = Field(default=1_000, gt=0)
 
     def _run(self, query: str, k: int | None = None, **_: Any) -> Reply:
@@ -74,6 +85,7 @@ class OSSVectorSearchTool(DocumentTool):
                 [self._document(record) for record, _ in hits],
                 distances={record.key: far for record, far in hits if far is not None},
                 nothing="Nothing was found.",
+                fetch=self.fetch_tool,
             )
 
         return run
@@ -82,19 +94,35 @@ class OSSVectorSearchTool(DocumentTool):
         self, context: Context, vector: Any, k: int
     ) -> Flow[list[tuple[Record, float | None]]]:
         most = context.config.limits.top_k if self._access.restricted else k
-        hits = yield from query_vectors(
-            context,
-            vector,
-            top_k=most,
-            index=self.index,
-            filter=self.filter,
-            return_metadata=True,
-        )
-        permitted = [hit for hit in hits if self._access.permits(hit.key)][:k]
+        hits = yield from self._query(context, vector, most)
+        permitted = [
+            hit for hit in hits if self._access.permits(hit.key) and not is_row(hit.metadata)
+        ]
         decoded = [
-            (self._decoded(Vector(hit.key, None, hit.metadata)), hit.distance) for hit in permitted
+            (self._decoded(Vector(hit.key, None, hit.metadata)), hit.distance)
+            for hit in permitted[:k]
         ]
         return [(record, distance) for record, distance in decoded if record is not None]
+
+    def _query(self, context: Context, vector: Any, most: int) -> Flow[QueryVectorsResult]:
+        wanted = explicit_filter(
+            self.filter, native_scalars=self.native_scalars, limits=context.config.limits
+        )
+        try:
+            return (
+                yield from query_vectors(
+                    context,
+                    vector,
+                    top_k=most,
+                    index=self.index,
+                    filter=wanted,
+                    return_metadata=True,
+                )
+            )
+        except VectorIndexParameterInvalidError:  # perhaps of another model than the index
+            keeper = IndexKeeper(StoreSettings(index=self.index))
+            yield from keeper.check_query(context, len(vector))
+            raise
 
     def _nearest_allowed(
         self, context: Context, vector: Any, k: int

@@ -12,9 +12,9 @@ from pydantic import Field
 from oss_vector_retriever.langchain.connection import STRICT, Connected
 from oss_vector_retriever.langchain.queries import QueryEmbedding
 from oss_vector_retriever.langchain.tools.fetching import OSSVectorFetchTool
-from oss_vector_retriever.langchain.tools.searching import OSSVectorSearchTool
+from oss_vector_retriever.langchain.tools.searching import MOST_HITS, OSSVectorSearchTool
 
-_OWN = {"query_embedding", "filter", "k", "scan"}
+_OWN = {"query_embedding", "filter", "native_scalars", "k", "scan"}
 
 
 class OSSVectorToolkit(Connected, BaseToolkit):
@@ -26,13 +26,16 @@ class OSSVectorToolkit(Connected, BaseToolkit):
         index: another index than the client's own.
         query_embedding: an `Embeddings`, or a function from a query to its embedding; None leaves
             out the search.
-        text_key: a further metadata field to look for text in.
+        text_key: the metadata field in which another program keeps the text of its records, where
+            that is none of `text`, `content` and `page_content`.
         allowed_keys: the only keys that may be asked for or shown; None for any.
         key_prefix: what each key that may be asked for or shown begins with.
-        filter: a filter on metadata, always in force when searching.
+        filter: a filter on metadata, `{"field": value}` or the service's full grammar, always in
+            force when searching.
+        native_scalars: say in the filter numbers and booleans as they are, for records written so.
         k: how many documents a search shows where the model does not say.
         scan: how many keys to list, at most, to suggest near misses.
-        max_characters: of document text in one answer.
+        max_characters: of document text in one answer; a token is about four of English.
     """
 
     model_config = STRICT
@@ -42,9 +45,10 @@ class OSSVectorToolkit(Connected, BaseToolkit):
     allowed_keys: frozenset[str] | None = Field(default=None, repr=False)
     key_prefix: str = ""
     filter: Mapping[str, Any] | None = None
-    k: int = 5
-    scan: int = 0
-    max_characters: int = 20_000
+    native_scalars: bool = False
+    k: int = Field(default=5, gt=0, le=MOST_HITS)
+    scan: int = Field(default=0, ge=0)
+    max_characters: int = Field(default=20_000, gt=0)
 
     def get_tools(self) -> list[BaseTool]:
         """Return the tools: search first, where there is an embedding, then fetch."""
@@ -53,6 +57,12 @@ class OSSVectorToolkit(Connected, BaseToolkit):
         if self.query_embedding is None:
             return [fetch]
         search = OSSVectorSearchTool(
-            **shared, query_embedding=self.query_embedding, filter=self.filter, k=self.k
+            **shared,
+            query_embedding=self.query_embedding,
+            filter=self.filter,
+            native_scalars=self.native_scalars,
+            k=self.k,
+            fetch_tool=fetch.name,
         )
+        search.description += f" Read more of one by passing its id to {fetch.name}."
         return [search, fetch]

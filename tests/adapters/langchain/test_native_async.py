@@ -2,11 +2,11 @@
 
 import asyncio
 import gc
-import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from blockbuster import BlockingError, blockbuster_ctx
+from support import gates
 
 from oss_vector_retriever import AsyncOSSVectorClient
 from oss_vector_retriever.langchain import OSSVectorRetriever
@@ -42,17 +42,10 @@ async def test_a_blocking_call_on_the_loop_would_be_noticed(http_retriever):
         http_retriever.invoke(QUERY)
 
 
-async def test_it_makes_its_calls_at_once(either, service, monkeypatch):
-    handle = service.handle
-    together = threading.Barrier(2)
-
-    def in_company(request):
-        together.wait(timeout=10)
-        return handle(request)
-
-    monkeypatch.setattr(service, "handle", in_company)
-    two_calls = "\n".join([QUERY, *(f"none-{number}" for number in range(150))])
-    assert await ask(either, two_calls) == ANSWER
+async def test_it_makes_its_calls_at_once(either, monkeypatch):
+    gates.open_for(4, monkeypatch)
+    four_calls = "\n".join([QUERY, *(f"none-{number}" for number in range(350))])
+    assert await ask(either, four_calls) == ANSWER
 
 
 async def test_retrievals_at_once_share_a_call(either, service, monkeypatch):

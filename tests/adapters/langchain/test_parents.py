@@ -1,7 +1,11 @@
 """Children find their parents in one call, and their scores go with them."""
 
+import asyncio
+import time
+
 import pytest
 from blockbuster import blockbuster_ctx
+from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.documents import Document
 from langchain_core.retrievers import BaseRetriever
 from langchain_core.runnables import RunnableLambda
@@ -116,6 +120,77 @@ async def test_or_it_is_raised(make, service):
     assert service.gets == []
     with pytest.raises(MissingKeysError, match="gone"):
         await make(LOST[1:], on_missing="raise").ainvoke("q")
+
+
+async def test_parents_that_do_not_exist_are_told_to_callbacks(make):
+    class Recorder(BaseCallbackHandler):
+        def __init__(self):
+            self.seen = []
+
+        def on_custom_event(self, name, data, **_):
+            self.seen.append((name, data))
+
+    told = [("oss_vectors_missing_keys", {"index": "vectors", "missing": ["gone"]})]
+    for on_missing in ("omit", "child"):
+        recorder, later = Recorder(), Recorder()
+        make(LOST, on_missing=on_missing).invoke("q", {"callbacks": [recorder]})
+        await make(LOST, on_missing=on_missing).ainvoke("q", {"callbacks": [later]})
+        assert recorder.seen == later.seen == told
+
+
+async def test_k_can_be_given_when_it_is_invoked(make):
+    assert ids(make().invoke("q", k=2)) == ["b", "a"]
+    assert ids(await make(k=1).ainvoke("q", k=2)) == ["b", "a"]
+    assert ids(make(k=1).invoke("q")) == ["b"]
+    for wrong in (0, -1, True, "2"):
+        with pytest.raises(InvalidRequestError, match="k must be a whole number above 0"):
+            make().invoke("q", k=wrong)
+
+
+async def test_pairs_bring_their_scores(client, put):
+    put(["a", "b"])
+    pairs = RunnableLambda(lambda _: [(child("a1", "a", 0.1), 0.7), (child("b1", "b"), 0.9)])
+    retriever = ParentHydratingRetriever(retriever=pairs, client=client, order="best")
+    best = [(d.id, d.metadata["matches"]["best_score"]) for d in await retriever.ainvoke("q")]
+    assert best == [("b", 0.9), ("a", 0.7)]
+
+
+async def test_max_concurrency_of_the_run_goes_to_the_fetch_and_the_wrapped_retriever(
+    client, put, monkeypatch
+):
+    keys = [f"p{number}" for number in range(450)]
+    put(keys)
+    seen = []
+
+    def children(_, config):
+        seen.append(config.get("max_concurrency"))
+        return [child(f"c{key}", key) for key in keys]
+
+    transport, now, most = client._local.transport, [], []
+    send, send_async = transport.send, transport.send_async
+
+    def counted(request, seconds):
+        now.append(request)
+        most.append(len(now))
+        time.sleep(0.01)
+        reply = send(request, seconds)
+        now.remove(request)
+        return reply
+
+    async def counted_async(request, seconds):
+        now.append(request)
+        most.append(len(now))
+        await asyncio.sleep(0.01)
+        reply = await send_async(request, seconds)
+        now.remove(request)
+        return reply
+
+    monkeypatch.setattr(transport, "send", counted)
+    monkeypatch.setattr(transport, "send_async", counted_async)
+    retriever = ParentHydratingRetriever(retriever=RunnableLambda(children), client=client)
+    assert ids(retriever.invoke("q", {"max_concurrency": 1})) == keys
+    assert ids(await retriever.ainvoke("q", {"max_concurrency": 1})) == keys
+    assert (max(most), len(most), seen) == (1, 10, [1, 1])
 
 
 def test_no_children_are_no_call(make, service):

@@ -57,10 +57,15 @@ def test_not_its_graph(secretive):
 
 
 def test_not_a_pickle_which_is_refused_with_a_remedy(secretive):
-    for attempt in (pickle.dumps, copy.deepcopy):
-        with pytest.raises(TypeError, match="not pickled") as caught:
-            attempt(secretive)
-        check(caught.value, caught.getrepr())
+    with pytest.raises(TypeError, match="not pickled") as caught:
+        pickle.dumps(secretive)
+    check(caught.value, caught.getrepr())
+
+
+def test_not_a_copy_which_shares_the_client(secretive):
+    for copied in (copy.copy(secretive), copy.deepcopy(secretive)):
+        assert copied.client is secretive.client
+        check(repr(copied), f"{copied.__dict__}")
 
 
 def test_a_retriever_that_the_environment_configures_is_pickled(monkeypatch):

@@ -4,6 +4,7 @@ import json
 import pickle
 
 import pytest
+from blockbuster import blockbuster_ctx
 from langchain_core.load import dumpd, dumps
 from langchain_core.retrievers import BaseRetriever
 from pydantic import ValidationError
@@ -110,6 +111,15 @@ async def test_settings_make_a_client_that_answers(http_settings, put):
     assert retriever.invoke("a")[0].page_content == "text of a"
     assert (await retriever.ainvoke("a"))[0].page_content == "text of a"
     assert retriever.model_copy(update={"index": "vectors"}).invoke("a")[0].id == "a"
+
+
+async def test_settings_make_a_client_without_blocking_the_loop(http_settings, put):
+    put(["a"])
+    key_id, secret = http_settings.pop("credentials")
+    given = {**http_settings, "access_key_id": key_id, "access_key_secret": secret}
+    with blockbuster_ctx():
+        for kind, asked in ((OSSVectorRetriever, "a"), (OSSVectorFetcher, ["a"])):
+            assert [document.id for document in await kind(**given).ainvoke(asked)] == ["a"]
 
 
 def test_settings_assigned_later_are_the_ones_used():

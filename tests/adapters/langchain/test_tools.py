@@ -4,9 +4,10 @@ import pytest
 from blockbuster import blockbuster_ctx
 from langchain_core.embeddings import Embeddings
 from langchain_core.messages import ToolCall
-from pydantic import ValidationError
 
+from oss_vector_retriever import InvalidRequestError
 from oss_vector_retriever.langchain import (
+    OSSVectorByteStore,
     OSSVectorFetchTool,
     OSSVectorSearchTool,
     OSSVectorToolkit,
@@ -120,10 +121,12 @@ def test_long_documents_are_cut_and_can_be_read_on(client, put):
     tool = OSSVectorFetchTool(client=client, max_characters_per_document=4000)
     first = called(tool, ids=["long"])
     assert "[cut: characters 0 to 4000 of 10000" in first.content
-    assert 'fetch ids=["long"], start=4000' in first.content
+    assert 'for more call fetch_documents with ids=["long"], start=4000]' in first.content
     assert len(first.artifact[0].page_content) == 10_000
     rest = called(tool, ids=["long"], start=8000).content
     assert rest == "[id: long]\n" + first.artifact[0].page_content[8000:]
+    over = called(tool, ids=["long"], start=10_000).content
+    assert over == "[id: long]\n[nothing more: the document has 10000 characters]"
 
 
 def test_an_answer_stays_within_its_budget_and_names_what_had_no_room(client, put):
@@ -131,21 +134,23 @@ def test_an_answer_stays_within_its_budget_and_names_what_had_no_room(client, pu
     tool = OSSVectorFetchTool(client=client, max_characters=7000)
     message = called(tool, ids=[f"k{number}" for number in range(9)])
     assert len(message.content) < 7600
-    assert message.content.endswith("fetch next: k3, k4, k5, k6, k7, k8")
+    assert message.content.endswith("call fetch_documents for: k3, k4, k5, k6, k7, k8")
     assert len(message.artifact) == 9
 
 
-def test_an_id_that_cannot_be_a_key_is_missing_and_no_error(stocked):
-    assert "No document has the id" in called(OSSVectorFetchTool(client=stocked), ids=[""]).content
-
-
-def test_a_single_id_is_a_list_of_one_and_too_many_are_refused(stocked):
-    tool = OSSVectorFetchTool(client=stocked)
-    assert "text of a/east" in called(tool, ids="a/east").content
-    with pytest.raises(ValidationError, match="at most 100"):
-        called(tool, ids=["x"] * 101)
-    with pytest.raises(ValidationError):
-        called(tool, ids=[])
+def test_without_a_fetch_tool_no_answer_tells_of_one(client, put):
+    put({f"k{number}": {"text": f"{number}" * 3000} for number in range(9)})
+    options = {"client": client, "query_embedding": lambda _: [1.0, 0, 0, 0], "k": 9}
+    alone = OSSVectorSearchTool(**options, max_characters=2000)
+    content = called(alone, query="q").content
+    assert "[cut: characters 0 to 1000 of 3000]" in content
+    assert "not shown for want of room: k" in content
+    assert "fetch" not in content + alone.description
+    search, fetch = OSSVectorToolkit(**options, max_characters=2000).get_tools()
+    content = called(search, query="q").content
+    assert f"for more call {fetch.name} with ids=" in content
+    assert f"for want of room; next call {fetch.name} for: k" in content
+    assert fetch.name in search.description
 
 
 async def test_a_search_shows_ids_and_distances(stocked, counted):
@@ -166,6 +171,7 @@ def test_a_search_stays_with_its_tenant(stocked):
     assert found(key_prefix="a/") == ["a/north", "a/northish", "a/east"]
     assert found(allowed_keys=["a/east", "a/northish", "gone"]) == ["a/northish", "a/east"]
     assert found(filter={"team": {"$eq": "b"}}) == ["b/north"]
+    assert found(filter={"team": "b"}) == ["b/north"]
     both = {"allowed_keys": ["a/east", "b/north"], "filter": {"team": {"$eq": "a"}}}
     assert found(**both) == ["a/east"]
 
@@ -177,6 +183,21 @@ def test_a_search_among_allowed_keys_touches_no_others(stocked, service, counted
     assert len(called(tool, query="east").artifact) == 2
     assert counted == ["getVectors", "getVectors"]
     assert {key for keys in service.gets for key in keys} == {"a/east", "b/north"}
+
+
+def test_a_search_shows_no_rows_of_stores_in_the_same_index(stocked):
+    OSSVectorByteStore(stocked, prefix="bytes:").mset([("secret", b"token")])
+    tool = OSSVectorSearchTool(client=stocked, query_embedding=ByName())
+    message = called(tool, query="north", k=100)
+    assert len(message.artifact) == 4
+    assert "bytes:" not in message.content
+
+
+@pytest.mark.parametrize("limits", [{}, {"key_prefix": "b/"}])
+def test_a_model_of_another_width_than_the_index_is_named(stocked, limits):
+    tool = OSSVectorSearchTool(client=stocked, query_embedding=lambda _: [1.0] * 7, **limits)
+    with pytest.raises(InvalidRequestError, match="has dimension 4, and the query has 7"):
+        called(tool, query="north")
 
 
 def test_an_empty_answer_is_still_an_answer(stocked):
@@ -201,9 +222,3 @@ async def test_tools_never_block_the_loop(stocked, kind, request):  # noqa: ARG0
     with blockbuster_ctx():
         assert "text of" in (await acalled(search, query="east")).content
         assert "No document" in (await acalled(fetch, ids=["gone"])).content
-
-
-def test_the_schema_tells_a_model_what_to_pass(stocked):
-    schema = OSSVectorFetchTool(client=stocked).tool_call_schema.model_json_schema()
-    assert schema["properties"]["ids"]["items"] == {"type": "string"}
-    assert set(schema["required"]) == {"ids"}

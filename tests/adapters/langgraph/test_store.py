@@ -8,10 +8,11 @@ from blockbuster import blockbuster_ctx
 pytest.importorskip("langgraph")
 
 from langchain_core.embeddings import Embeddings
-from langgraph.store.base import GetOp, ListNamespacesOp, PutOp, SearchOp
+from langgraph.graph import StateGraph
+from langgraph.store.base import BaseStore, GetOp, ListNamespacesOp, PutOp
 from langgraph.store.memory import InMemoryStore
 
-from oss_vector_retriever import InvalidRequestError, OSSVectorClient
+from oss_vector_retriever import OSSVectorClient
 from oss_vector_retriever.langgraph import OSSVectorGraphStore
 
 VALUE = {"text": "likes tea", "n": 1, "share": 0.5, "yes": True, "none": None, "deep": {"a": [1]}}
@@ -219,36 +220,27 @@ def test_other_records_of_the_index_are_no_memory(put, store):
     assert store.list_namespaces() == [("a",)]
 
 
-def test_a_time_to_live_is_refused_plainly(store):
-    with pytest.raises(NotImplementedError, match="TTL"):
-        store.put(("a",), "k", {"n": 1}, ttl=5)
-
-
-@pytest.mark.parametrize("namespace", [("a.b",), ("",), (3,)])
-def test_labels_that_would_run_together_are_refused_in_a_batch_too(store, namespace):
-    for op in (GetOp(namespace, "k"), PutOp(namespace, "k", {}), SearchOp(namespace)):
-        with pytest.raises(InvalidRequestError, match="label"):
-            store.batch([op])
-
-
-def test_an_unknown_operator_is_never_ignored(store):
-    store.put(("a",), "k", {"n": 1})
-    with pytest.raises(InvalidRequestError, match="unknown operator '\\$regex'"):
-        store.search(("a",), filter={"n": {"$regex": "1"}})
-
-
-def test_a_value_that_json_cannot_hold_is_refused_and_nothing_written(store):
-    with pytest.raises(InvalidRequestError):
-        store.put(("a",), "k", {"when": object()})
-    assert store.get(("a",), "k") is None
-
-
 def test_inputs_and_results_share_nothing(store):
     value = {"list": [1]}
     store.put(("a",), "k", value)
     store.get(("a",), "k").value["list"].append(2)
     assert value == {"list": [1]}
     assert store.get(("a",), "k").value == {"list": [1]}
+
+
+async def test_a_graph_remembers_through_it(empty):
+    def answer(state: dict, *, store: BaseStore) -> dict:
+        seen = [item.key for item in store.search(("users", "u1"), query="tea")]
+        store.put(("users", "u1"), state["said"], {"text": state["said"]})
+        return {"said": ",".join(seen)}
+
+    graph = StateGraph(dict)
+    graph.add_node("answer", answer)
+    graph.set_entry_point("answer")
+    runnable = graph.compile(store=OSSVectorGraphStore(empty, index=index()))
+    assert runnable.invoke({"said": "tea"}) == {"said": ""}
+    assert runnable.invoke({"said": "coffee"}) == {"said": "tea"}
+    assert (await runnable.ainvoke({"said": "tea"}))["said"] == "tea,coffee"
 
 
 @pytest.mark.parametrize("kind", ["http_client", "empty"])

@@ -3,10 +3,11 @@
 import copy
 import math
 
+import numpy as np
 import pytest
 from langchain_core.documents import Document
 
-from oss_vector_retriever import InvalidRequestError, PartialWriteError, emulator
+from oss_vector_retriever import InvalidRequestError
 from oss_vector_retriever.client.errors import ConfigurationError
 from oss_vector_retriever.langchain import OSSVectorStore
 
@@ -92,8 +93,13 @@ def test_an_id_that_stands_twice_is_refused_before_the_model_is_paid(store, mode
         ({"ids": [1, "2"]}, "not a string"),
         ({"ids": ["", "2"]}, "0 characters"),
         ({"ids": ["k" * 1025, "2"]}, "1025 characters"),
-        ({"ids": ["1"]}, "ids must be a list with one entry for each of the 2 texts"),
+        ({"ids": ["1"]}, "ids must be a list with one entry for each of the 2 texts, and has 1"),
+        ({"ids": 3}, "ids must be a list, not a int"),
+        ({"ids": "xy"}, "ids must be a list, not a str"),
         ({"metadatas": [{}]}, "metadatas must be a list"),
+        ({"metadatas": {"n": 1}}, "metadatas must be a list, not a dict"),
+        ({"metadatas": ["n", {}]}, "metadata is of type str, not a dict"),
+        ({"embeddings": 3}, "embeddings must be a list, not a int"),
         ({"metadatas": [{"x": object()}, {}]}, r"metadata\['x'\] is of type object"),
         ({"metadatas": [{"x": {1: 2}}, {}]}, "key that is not a string"),
         ({"metadatas": [{"x": math.nan}, {}]}, "nan"),
@@ -118,11 +124,13 @@ def test_what_the_index_cannot_hold_is_refused_before_any_call(
         ([[1.0, math.nan], [1.0, 2.0]], "holds NaN or an infinite"),
         ([[1.0, math.inf], [1.0, 2.0]], "holds NaN or an infinite"),
         ([[1.0, 2.0], [1.0, 2.0, 3.0]], "an index has one dimension"),
-        ([[1.0, 2.0]], "1 embeddings for 2 texts"),
+        ([[1.0, 2.0]], "returned 1 embeddings for 2 texts"),
         ([[1.0, 2.0], None], "not of float32 numbers"),
         ([[1.0, 2.0], ["1", "2"]], "not of float32 numbers"),
         ([[1.0, 2.0], [0.0, 0.0]], "all zeros"),
         ([[], []], "holds no numbers"),
+        (None, "embedding model Letters returned NoneType for 2 texts"),
+        ([[1.0]] * 3, "embedding model Letters returned 3 embeddings for 2 texts"),
     ],
 )
 def test_a_model_that_returns_nonsense_writes_nothing(store, service, call, embeddings, message):
@@ -130,6 +138,45 @@ def test_a_model_that_returns_nonsense_writes_nothing(store, service, call, embe
     with pytest.raises(InvalidRequestError, match=message):
         call(store, "add_texts", ["a", "b"], ids=["x", "y"])
     assert "putVectors" not in service.names()
+
+
+def test_a_batch_too_many_and_one_too_few_do_not_pair_texts_with_wrong_vectors(
+    store, service, model, call
+):
+    answers = iter([[[1.0, 2.0]] * 3, [[3.0, 4.0]]])
+    model.embed_documents = lambda _: next(answers)
+    with pytest.raises(InvalidRequestError, match="returned 3 embeddings for 2 texts"):
+        call(store, "add_texts", ["a", "b", "c", "d"], batch_size=2)
+    assert service.seen == []
+
+
+@pytest.mark.parametrize(
+    ("method", "wrong", "message"),
+    [
+        ("add_texts", "abc", "texts must be a list, not a str"),
+        ("add_texts", None, "texts must be a list, not a NoneType"),
+        ("add_texts", [None], "text is of type NoneType"),
+        ("add_documents", Document(page_content="a"), "documents must be a list, not a Document"),
+        ("add_documents", ["a"], "LangChain Documents, not str; texts go to add_texts"),
+    ],
+)
+def test_what_is_no_list_of_them_is_refused_by_name(store, call, method, wrong, message):
+    with pytest.raises(InvalidRequestError, match=message):
+        call(store, method, wrong)
+    assert store.embeddings.calls == []
+
+
+def test_generators_and_tuples_serve_as_lists(store, call):
+    ids = call(
+        store,
+        "add_texts",
+        (text for text in "ab"),
+        ({"n": number} for number in range(2)),
+        ids=iter(["x", "y"]),
+        embeddings=(pair for pair in [(1, 2), (3, 4)]),
+    )
+    assert ids == ["x", "y"]
+    assert [d.metadata for d in call(store, "get_by_ids", ("y", "x"))] == [{"n": 1}, {"n": 0}]
 
 
 def test_another_dimension_than_the_index_has_is_named(store, service, client, call):
@@ -150,17 +197,12 @@ def test_another_metric_than_the_index_has_is_named(store, service, client, mode
     assert call(indifferent, "add_texts", ["a"], ids=["x"]) == ["x"]
 
 
-def test_what_failed_and_what_was_written_is_reported(service, client, model, call):
-    store = OSSVectorStore(model, client=client.with_options(retry=1))
-    call(store, "add_texts", ["a"], ids=["first"])
-    service.faults.add(emulator.faults.ServerError(operation="PutVectors"))
-    ids = [f"k{number}" for number in range(700)]
-    with pytest.raises(PartialWriteError) as caught:
-        call(store, "add_texts", ["a"] * 700, ids=ids)
-    report = caught.value.report
-    assert sorted((*report.written, *report.failed)) == sorted(ids)
-    assert report.failed
-    assert [document.id for document in call(store, "get_by_ids", ids)] == list(report.written)
+def test_a_model_may_return_an_array(store, model, call):
+    model.embed_documents = lambda texts: np.array([model.of(text) for text in texts])
+    model.embed_query = lambda text: np.array(model.of(text))
+    call(store, "add_texts", ["a", "abb"], ids=["x", "y"], batch_size=1)
+    assert [d.id for d in call(store, "similarity_search", "abb", 2)] == ["y", "x"]
+    assert len(call(store, "max_marginal_relevance_search", "abb", 2)) == 2
 
 
 def test_without_a_model_the_store_says_what_to_do(client, call):
@@ -183,14 +225,6 @@ def test_an_argument_that_a_method_does_not_have_is_refused(store, service, call
         with pytest.raises(TypeError, match="unexpected argument 'namespace'"):
             call(store, name, argument, namespace="tenant")
     assert service.seen == []
-
-
-def test_an_index_that_vanished_is_made_again(store, client, call):
-    call(store, "add_texts", ["a"], ids=["x"])
-    client.delete_vector_index(index="vectors")
-    assert call(store, "similarity_search", "a") == []
-    assert call(store, "add_texts", ["a"], ids=["y"]) == ["y"]
-    assert [document.id for document in call(store, "similarity_search", "a")] == ["y"]
 
 
 def test_an_index_made_here_keeps_the_records_out_of_its_filters(client, model, call):

@@ -5,15 +5,26 @@ import pytest
 pytest.importorskip("langchain_classic")
 
 from langchain_classic.embeddings import CacheBackedEmbeddings
-from langchain_classic.retrievers import MultiVectorRetriever, ParentDocumentRetriever
+from langchain_classic.retrievers import (
+    ContextualCompressionRetriever,
+    EnsembleRetriever,
+    MultiVectorRetriever,
+    ParentDocumentRetriever,
+)
+from langchain_classic.retrievers.document_compressors import DocumentCompressorPipeline
 from langchain_core.documents import Document
+from langchain_core.runnables import RunnableLambda
 from langchain_text_splitters import CharacterTextSplitter
 
 from oss_vector_retriever.langchain import (
     OSSVectorByteStore,
     OSSVectorDocStore,
     OSSVectorEmbeddingStore,
+    OSSVectorFetcher,
     OSSVectorStore,
+    ParentHydratingRetriever,
+    StoredEmbeddingsFilter,
+    StoredEmbeddingsRedundantFilter,
 )
 
 
@@ -46,6 +57,58 @@ def test_parents_come_back_for_children_in_two_calls(parents, children, service,
     assert found[0].page_content == "aaa\nbbb\nccc"
     assert found[0].metadata == {"n": 1}
     assert service.names() == ["queryVectors", "getVectors"]
+
+
+def test_langchainjs_3006_scores_go_from_the_search_to_the_parents(client, model, service, call):
+    store = OSSVectorStore(model, client=client, score_key="score", skip_rows=True)
+    docstore = OSSVectorDocStore(client, prefix="parent:", dimension=5)
+    docstore.mset([(key, Document(page_content=f"whole {key}")) for key in ("p", "q")])
+    parts = {"a": "p", "ab": "q", "abb": "p"}
+    store.add_texts([*parts], [{"parent_id": parent} for parent in parts.values()], ids=[*parts])
+    retriever = ParentHydratingRetriever(
+        retriever=store.as_retriever(search_kwargs={"k": 3}),
+        client=client,
+        prefix="parent:",
+        order="best",
+    )
+    service.seen.clear()
+    first, second = call(retriever, "invoke", "ab")
+    assert (first.id, first.page_content) == ("q", "whole q")
+    assert first.metadata["matches"]["best_score"] == pytest.approx(1.0)
+    assert sorted(second.metadata["matches"]["children"]) == ["a", "abb"]
+    assert 0.5 < second.metadata["matches"]["mean_score"] < 1.0
+    assert service.names().count("getVectors") == service.names().count("queryVectors") == 1
+
+
+def test_compressors_stand_in_langchains_pipelines(client, model, call):
+    store = OSSVectorStore(model, client=client)
+    store.add_texts(["a", "a", "ab", "abbbb"], ids=["one", "again", "near", "far"])
+    pipeline = DocumentCompressorPipeline(
+        transformers=[
+            StoredEmbeddingsRedundantFilter(client=client),
+            StoredEmbeddingsFilter(client=client, query_embedding=model, similarity_threshold=0.5),
+        ]
+    )
+    retriever = ContextualCompressionRetriever(
+        base_compressor=pipeline, base_retriever=store.as_retriever(search_kwargs={"k": 4})
+    )
+    model.calls.clear()
+    found = [document.id for document in call(retriever, "invoke", "a")]
+    assert sorted(found, key=len) in (["one", "near"], ["near", "again"])
+    assert model.calls == [["a"], ["a"]]  # the query, for the search and for the filter
+
+
+def test_fusion_keeps_ids_and_fetches_what_won(client, model, call):
+    store = OSSVectorStore(model, client=client)
+    store.add_texts(["a", "ab", "abb"], ids=["x", "y", "z"])
+    fused = EnsembleRetriever(
+        retrievers=[store.as_retriever(), RunnableLambda(lambda _: [Document("", id="z")])],
+        id_key=None,
+    )
+    chain = fused | RunnableLambda(lambda found: [d.id for d in found][:2])
+    winners = call(chain | OSSVectorFetcher(client=client), "invoke", "a")
+    assert len(winners) == 2
+    assert all(document.page_content for document in winners)
 
 
 def test_multi_vector_retrieval_takes_the_byte_store(client, children, call):

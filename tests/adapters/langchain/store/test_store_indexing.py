@@ -81,6 +81,14 @@ def test_the_document_index_counts_only_what_was_there(store, service, call):
         call(documents, "delete")
 
 
+def test_traces_name_the_provider_and_the_model(store):
+    assert OSSVectorDocumentIndex(store=store)._get_ls_params() == {
+        "ls_retriever_name": "ossvectordocumentindex",
+        "ls_vector_store_provider": "alibabacloud_oss_vectors",
+        "ls_embedding_provider": "Letters",
+    }
+
+
 def test_the_document_index_says_which_failed(client, service, model, call):
     store = OSSVectorStore(model, client=client.with_options(retry=1))
     documents = OSSVectorDocumentIndex(store=store)

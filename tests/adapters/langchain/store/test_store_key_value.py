@@ -117,6 +117,46 @@ def test_what_cannot_be_kept_is_refused_and_nothing_is_written(client, service, 
     assert "putVectors" not in service.names()
 
 
+@pytest.mark.parametrize("kind", [OSSVectorDocStore, OSSVectorByteStore])
+@pytest.mark.parametrize("wrong", [0, -1, 4097, "2", True])
+def test_an_impossible_dimension_is_refused(client, kind, wrong):
+    with pytest.raises(InvalidRequestError, match="dimension must be a whole number"):
+        kind(client, dimension=wrong)
+
+
+@pytest.mark.parametrize("wrong", [None, "ab", ["ab1"], [("k", b"", 3)], [([], b"")], 7])
+def test_what_are_no_pairs_is_refused(client, service, call, wrong):
+    with pytest.raises(InvalidRequestError, match="mset takes a list of pairs"):
+        call(OSSVectorByteStore(client), "mset", wrong)
+    assert service.seen == []
+
+
+def test_any_name_of_metadata_comes_back(client, call):
+    metadata = dict.fromkeys(["text", "key", "data", "kind", "metadata", "self", "value"], "mine")
+    document = Document(id="own", page_content="body", metadata=metadata)
+    store = OSSVectorDocStore(client)
+    call(store, "mset", [("k", document)])
+    assert call(store, "mget", ["k"]) == [document]
+
+
+def test_a_text_too_long_for_a_key_is_told_of_hashing(client, service, call):
+    text = "a long text " * 100
+    with pytest.raises(InvalidRequestError, match="takes 1,024; with hash_keys=True"):
+        call(OSSVectorEmbeddingStore(client), "mset", [(text, [1.0, 2.0])])
+    with pytest.raises(InvalidRequestError, match="hash_keys=True"):
+        call(OSSVectorEmbeddingStore(client), "mget", [text])
+    assert "putVectors" not in service.names()
+    store = OSSVectorEmbeddingStore(client, hash_keys=True)
+    call(store, "mset", [(text, [1.0, 2.0])])
+    assert call(store, "mget", [text]) == [[1.0, 2.0]]
+
+
+def test_a_text_with_half_a_surrogate_pair_can_be_hashed(client, call):
+    store = OSSVectorEmbeddingStore(client, hash_keys=True)
+    call(store, "mset", [("broken \ud800 text", [1.0, 2.0])])
+    assert call(store, "mget", ["broken \ud800 text", "other"]) == [[1.0, 2.0], None]
+
+
 def test_embeddings_come_back_as_float32(client, call):
     store = OSSVectorEmbeddingStore(client)
     call(store, "mset", [("x", [0.1, 0.0]), ("zero", [0.0, 0.0])])

@@ -1,13 +1,13 @@
 """Async calls never block the loop, whatever the embedding model does."""
 
 import asyncio
-import threading
 import time
 
 import pytest
 from blockbuster import blockbuster_ctx
 from langchain_core.documents import Document
 from langchain_core.indexing import InMemoryRecordManager, aindex
+from support import gates
 
 from oss_vector_retriever import OSSVectorClient, emulator
 from oss_vector_retriever.langchain import (
@@ -152,16 +152,9 @@ async def test_writers_that_race_to_make_the_index_all_succeed(there, slow):
     assert len(await stores[0].aget_by_ids([f"k{n}" for n in range(8)])) == 8
 
 
-def test_the_calls_of_one_fetch_overlap(there, slow, service, monkeypatch, call):
+def test_astradb_the_calls_of_one_fetch_really_overlap(there, slow, monkeypatch, call):
     store = OSSVectorStore(slow, client=there)
     store.add_texts(["a"], ids=["a"])
-    handle, together = service.handle, threading.Barrier(2)
-
-    def in_company(request):
-        if request.query == "getVectors":
-            together.wait(timeout=10)
-        return handle(request)
-
-    monkeypatch.setattr(service, "handle", in_company)
-    keys = ["a", *(f"none-{number}" for number in range(199))]
+    gates.open_for(4, monkeypatch)
+    keys = ["a", *(f"none-{number}" for number in range(399))]
     assert [document.id for document in call(store, "get_by_ids", keys)] == ["a"]

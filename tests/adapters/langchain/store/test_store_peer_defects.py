@@ -3,11 +3,15 @@
 Those with more to say have their own tests in this folder.
 """
 
+import inspect
 import pickle
+from dataclasses import replace
 
 import pytest
 from langchain_core.documents import Document
 
+from oss_vector_retriever import InvalidRequestError, PartialWriteError, ServiceError, emulator
+from oss_vector_retriever.client.models.limits import DEFAULT_LIMITS
 from oss_vector_retriever.langchain import (
     OSSVectorDocStore,
     OSSVectorDocumentIndex,
@@ -41,6 +45,110 @@ def test_s3_diversity_and_thresholds_are_not_refused(filled, call):
     for kind, more in (("mmr", {}), ("similarity_score_threshold", {"score_threshold": 0.0})):
         retriever = filled.as_retriever(search_type=kind, search_kwargs={"k": 3, **more})
         assert len(call(retriever, "invoke", "a")) == 3
+
+
+@pytest.mark.parametrize("metric", ["cosine", "euclidean"])
+def test_s3_relevance_of_what_is_far_stays_from_0_to_1(client, model, call, metric):
+    store = OSSVectorStore(model, client=client, distance_metric=metric)
+    far = [[-1000.0, 0, 0, 0, -250.0], [900.0, 0, 0, 0, 1.0], [1.0, 0, 0, 0, 0.25]]
+    call(store, "add_texts", ["far", "long", "near"], embeddings=far)
+    scored = call(store, "similarity_search_with_relevance_scores", "a", k=3)
+    assert all(0.0 <= score <= 1.0 for _, score in scored)
+    assert max(score for _, score in scored) == pytest.approx(1.0)
+    assert min(score for _, score in scored) < 0.01
+
+
+def test_s3_delete_without_ids_drops_nothing(filled, client, call):
+    with pytest.raises(InvalidRequestError, match="delete takes ids, or delete_all=True"):
+        call(filled, "delete", None)
+    assert client.get_vector_index().dimension == 5
+    assert len(call(filled, "get_by_ids", [f"k{n}" for n in range(150)])) == 150
+
+
+def test_s3_tags_given_to_a_retriever_stay_as_they_are(filled):
+    tags = ["mine"]
+    filled.as_retriever(tags=tags)
+    assert tags == ["mine"]
+
+
+def test_cos_deletes_of_any_number_are_split(filled, service, call):
+    service.seen.clear()
+    assert call(filled, "delete", [f"k{n}" for n in range(1200)])
+    assert sorted(len(b["keys"]) for b in service.bodies("deleteVectors")) == [200, 500, 500]
+
+
+def test_cos_an_index_that_cannot_be_made_is_an_error(client, service, model, call):
+    service.faults.add(emulator.faults.ServerError(operation="PutVectorIndex"))
+    store = OSSVectorStore(model, client=client.with_options(retry=1))
+    with pytest.raises(ServiceError, match="PutVectorIndex"):
+        call(store, "add_texts", ["a"])
+    assert "putVectors" not in service.names()
+
+
+def test_redis_and_postgres_ids_are_positional_as_in_the_contract():
+    for name in ("get_by_ids", "aget_by_ids"):
+        ours = inspect.signature(getattr(OSSVectorStore, name)).parameters["ids"]
+        assert ours.kind is inspect.Parameter.POSITIONAL_ONLY
+
+
+def test_llama_index_21279_sizes_are_counted_in_bytes_of_what_is_stored(store, service, call):
+    text = "\N{PILE OF POO}" * 9_000
+    call(store, "add_texts", [text], ids=["fits"])
+    assert call(store, "get_by_ids", ["fits"])[0].page_content == text
+    service.seen.clear()
+    with pytest.raises(InvalidRequestError, match=r"the largest is text with 4\d,\d{3} bytes"):
+        call(store, "add_texts", ["\N{PILE OF POO}" * 12_000])
+    assert service.seen == []
+
+
+def test_spiceai_8352_limits_are_those_of_the_account(service, client, model, call):
+    larger = replace(DEFAULT_LIMITS, metadata_bytes=100_000, filterable_bytes=4_000)
+    store = OSSVectorStore(model, client=client.with_options(limits=larger), filterable=["tag"])
+    smaller = replace(DEFAULT_LIMITS, metadata_bytes=1_000)
+    small = OSSVectorStore(model, client=client.with_options(limits=smaller))
+    with pytest.raises(InvalidRequestError, match="over the limit of 1,000"):
+        call(small, "add_texts", ["a" * 2_000])
+    assert service.seen == []
+    with pytest.raises(PartialWriteError, match="metadata"):  # the service here has the usual ones
+        call(store, "add_texts", ["a" * 60_000])
+    assert "putVectors" in service.names()
+
+
+def test_mem0_3887_a_filter_that_cannot_work_is_never_ignored(filled, service, call):
+    service.seen.clear()
+    for wanted in ({"user": "x"}, {"color": {"$regex": "x"}}, {"$not": {"color": "x"}}):
+        with pytest.raises(InvalidRequestError, match="filter"):
+            call(filled, "similarity_search", "a", filter=wanted)
+    assert service.seen == []
+
+
+def test_mem0_4554_a_flat_filter_reaches_the_service_in_its_grammar(store, service, call):
+    call(store, "add_texts", ["a", "a"], [{"color": "red"}, {"color": "blue"}], ids=["r", "b"])
+    found = call(store, "similarity_search", "a", filter={"color": "red"})
+    assert [document.id for document in found] == ["r"]
+    assert service.bodies("queryVectors")[-1]["filter"] == {"color": {"$eq": "red"}}
+
+
+def test_langchain_40334_new_metadata_are_no_new_embeddings(filled, model, call):
+    model.calls.clear()
+    assert call(filled, "update_metadata", ["k1", "k2"], {"seen": True}) == ["k1", "k2"]
+    assert call(filled, "get_by_ids", ["k2"])[0].metadata == {"seen": True}
+    assert model.calls == []
+
+
+def test_langchain_8905_embeddings_that_are_there_are_taken(store, model, call):
+    call(store, "add_texts", ["a"], ids=["x"], embeddings=[[1, 2, 3, 4, 5]])
+    [(_, embedding)] = call(store, "get_by_ids_with_embeddings", ["x"])
+    assert (embedding, model.calls) == ([1.0, 2.0, 3.0, 4.0, 5.0], [])
+
+
+def test_langchain_4249_and_8897_embeddings_come_back_by_id_and_by_search(filled, model, call):
+    for found in (
+        call(filled, "get_by_ids_with_embeddings", ["k3"]),
+        call(filled, "similarity_search_with_embeddings", "abbb", 1),
+    ):
+        [(document, embedding)] = found
+        assert (document.id, embedding) == ("k3", model.of("abbb"))
 
 
 def test_cos_and_qdrant_every_document_has_its_id_and_none_has_it_in_its_metadata(filled, call):

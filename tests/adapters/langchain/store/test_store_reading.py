@@ -128,6 +128,14 @@ def test_metadata_change_without_an_embedding_call(filled, client, model, call):
     assert call(filled, "get_by_ids", ["a"])[0].metadata == {"year": 2024}
 
 
+@pytest.mark.parametrize("patch", [None, [("n", 1)], "n"])
+def test_a_patch_that_is_no_dict_is_refused(filled, service, call, patch):
+    service.seen.clear()
+    with pytest.raises(InvalidRequestError, match="patch must be a dict"):
+        call(filled, "update_metadata", ["k1"], patch)
+    assert service.seen == []
+
+
 def test_a_change_that_passes_a_limit_changes_nothing(filled, call):
     with pytest.raises(InvalidRequestError, match="over the limit"):
         call(filled, "update_metadata", ["b", "a"], {"x": "y" * 41_000})

@@ -1,5 +1,7 @@
 """Searching: scores, relevance, filters, diversity, retrievers, and the calls they take."""
 
+import math
+
 import pytest
 from langchain_core.documents import Document
 
@@ -129,6 +131,28 @@ def test_an_impossible_count_is_named(filled, call, k):
         call(filled, "similarity_search", "a", k)
     with pytest.raises(InvalidRequestError, match="fetch_k must be a whole number from 1 to 500"):
         call(filled, "max_marginal_relevance_search", "a", 1, fetch_k=k)
+
+
+@pytest.mark.parametrize(
+    ("vector", "message"),
+    [
+        ([math.nan] * 5, "the query vector holds NaN"),
+        ([1.0, math.inf, 0, 0, 0], "the query vector holds NaN or an infinite"),
+        ([], "the query vector holds no numbers"),
+        (None, "the query vector must be numbers"),
+        ("abcde", "the query vector must be numbers"),
+        ([1.0] * 3, "has dimension 5, and the query has 3 numbers"),
+    ],
+)
+def test_a_query_that_is_no_vector_of_the_index_is_named(filled, call, vector, message):
+    filled.embeddings.embed_query = lambda _: vector
+    for name, asked in (
+        ("similarity_search", "a"),
+        ("similarity_search_by_vector", vector),
+        ("max_marginal_relevance_search", "a"),
+    ):
+        with pytest.raises(InvalidRequestError, match=message):
+            call(filled, name, asked)
 
 
 @pytest.mark.parametrize(("fetch_k", "gets"), [(20, 1), (100, 1), (101, 2), (250, 3), (500, 5)])

@@ -1,0 +1,88 @@
+"""What the store cannot keep or look for is refused by name, and nothing is written."""
+
+import pytest
+
+pytest.importorskip("langgraph")
+
+from langgraph.store.base import GetOp, PutOp, SearchOp
+
+from oss_vector_retriever import ConfigurationError, InvalidRequestError
+from oss_vector_retriever.langgraph import OSSVectorGraphStore
+
+PLACE = ("facts",)
+
+
+def embed(texts):
+    return [[1.0, 2.0, 3.0, float(len(text))] for text in texts]
+
+
+@pytest.fixture
+def store(client):
+    return OSSVectorGraphStore(client)
+
+
+def test_a_time_to_live_is_refused_plainly(store):
+    with pytest.raises(NotImplementedError, match="TTL"):
+        store.put(("a",), "k", {"n": 1}, ttl=5)
+
+
+@pytest.mark.parametrize("namespace", [("a.b",), ("",), (3,)])
+def test_labels_that_would_run_together_are_refused_in_a_batch_too(store, namespace):
+    for op in (GetOp(namespace, "k"), PutOp(namespace, "k", {}), SearchOp(namespace)):
+        with pytest.raises(InvalidRequestError, match="label"):
+            store.batch([op])
+
+
+def test_an_unknown_operator_is_never_ignored(store):
+    store.put(("a",), "k", {"n": 1})
+    with pytest.raises(InvalidRequestError, match="unknown operator '\\$regex'"):
+        store.search(("a",), filter={"n": {"$regex": "1"}})
+
+
+def test_a_value_that_json_cannot_hold_is_refused_and_nothing_written(store):
+    with pytest.raises(InvalidRequestError):
+        store.put(("a",), "k", {"when": object()})
+    assert store.get(("a",), "k") is None
+
+
+@pytest.mark.parametrize(
+    "filterable", ["color", ["a b"], ["1"], [f"f{n}" for n in range(8)], [3], [""]]
+)
+def test_impossible_fields_are_refused(client, filterable):
+    with pytest.raises(InvalidRequestError, match="filterable"):
+        OSSVectorGraphStore(client, filterable=filterable)
+
+
+def test_dims_are_needed_and_kept_to(client):
+    with pytest.raises(ConfigurationError, match='"dims"'):
+        OSSVectorGraphStore(client, index={"embed": embed})
+    with pytest.raises(InvalidRequestError, match="dims must be a whole number"):
+        OSSVectorGraphStore(client, index={"dims": 0, "embed": embed})
+    store = OSSVectorGraphStore(client, index={"dims": 3, "embed": embed, "fields": ["t"]})
+    with pytest.raises(InvalidRequestError, match="has 4 numbers, and the store was made for 3"):
+        store.put(PLACE, "k", {"t": "x"})
+    assert store.get(PLACE, "k") is None
+
+
+@pytest.mark.parametrize("namespace", ["users", b"users", None, 3])
+def test_a_lone_label_is_no_namespace(client, namespace):
+    with pytest.raises(InvalidRequestError, match="a namespace is a tuple of labels"):
+        OSSVectorGraphStore(client).batch([PutOp(namespace, "k", {})])
+
+
+def test_a_namespace_may_come_as_a_list(client):
+    store = OSSVectorGraphStore(client)
+    store.batch([PutOp(["a", "b"], "k", {"n": 1})])
+    assert store.get(("a", "b"), "k").value == {"n": 1}
+
+
+def test_a_namespace_too_deep_to_be_filtered_is_named(client):
+    deep = tuple(f"level{n}" for n in range(60))
+    with pytest.raises(InvalidRequestError, match=r"namespace 'level0\.level1.*use fewer labels"):
+        OSSVectorGraphStore(client).put(deep, "k", {"n": 1})
+
+
+@pytest.mark.parametrize("value", [[1], "text", 3])
+def test_a_value_that_is_no_dict_is_refused(client, value):
+    with pytest.raises(InvalidRequestError, match="value of 'k' must be a dict"):
+        OSSVectorGraphStore(client).batch([PutOp(PLACE, "k", value)])
