@@ -16,11 +16,11 @@ from pydantic import Field
 from oss_vector_retriever.client.context import Context
 from oss_vector_retriever.client.errors import InvalidRequestError, MissingKeysError
 from oss_vector_retriever.client.steps import Flow
+from oss_vector_retriever.client.together import at_most
 from oss_vector_retriever.langchain.connection import STRICT
 from oss_vector_retriever.langchain.documents import document_from
 from oss_vector_retriever.langchain.families import Family, families_of
 from oss_vector_retriever.langchain.service_retriever import ServiceRetriever
-from oss_vector_retriever.langchain.together import at_most
 from oss_vector_retriever.records import DecodePolicy
 from oss_vector_retriever.records.lookup import Lookup
 
