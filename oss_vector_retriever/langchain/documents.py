@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from langchain_core.documents import Document
 
 from oss_vector_retriever.records import Record
 from oss_vector_retriever.records.settings import ROW_FIELD, ROW_ID_FIELD
 
 # What Document(...) comes down to; the constructors on the way take longer than all the rest here.
+_new = Document.__new__
 _fill = Document.__pydantic_validator__.validate_python
 
 
@@ -19,13 +22,18 @@ def document_from(record: Record, embedding_key: str | None = None) -> Document:
     itself in a row is left out too.
     """
     metadata = record.metadata
-    if metadata.pop(ROW_FIELD, None) is not None:
-        metadata.pop(ROW_ID_FIELD, None)
+    if ROW_FIELD in metadata:
+        _leave_row_out(metadata)
     if embedding_key is not None and record.embedding is not None:
         metadata[embedding_key] = record.embedding.tolist()
-    document = Document.__new__(Document)
+    document = _new(Document)
     _fill(
         {"id": record.key, "page_content": record.text, "metadata": metadata},
         self_instance=document,
     )
     return document
+
+
+def _leave_row_out(metadata: dict[str, Any]) -> None:
+    if metadata.pop(ROW_FIELD) is not None:
+        metadata.pop(ROW_ID_FIELD, None)

@@ -11,6 +11,7 @@ from langchain_core.embeddings import Embeddings
 from oss_vector_retriever.client.both import Client
 from oss_vector_retriever.langchain.additions import Embedding
 from oss_vector_retriever.langchain.connection import limits_of
+from oss_vector_retriever.langchain.documents import document_from
 from oss_vector_retriever.langchain.store_base import WithEmbeddings
 from oss_vector_retriever.langchain.store_diversity import StoreDiversity
 from oss_vector_retriever.langchain.store_writing import StoreWriting
@@ -145,4 +146,5 @@ class OSSVectorStore(StoreWriting, StoreDiversity):
 
     def _by_ids(self, ids: Sequence[str]) -> Start[Found[Document]]:
         wanted = self.embedding_key is not None
-        return self._records.found(ids, self._document, return_data=wanted)
+        make = self._document if wanted else document_from
+        return self._records.found(ids, make, return_data=wanted)
