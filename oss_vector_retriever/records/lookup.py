@@ -88,7 +88,7 @@ class Lookup:
                 return_data=self.return_data,
                 timeout=max(deadline.moment - context.monotonic(), _SHORTEST),
             )
-            made += islice(self._readable(result, make), wanted)
+            made += islice(self.readable(result, make), wanted)
             missing |= dict.fromkeys(result.missing)
         if missing and self.on_missing == "raise":
             raise MissingKeysError(tuple(missing))
@@ -97,9 +97,12 @@ class Lookup:
     def _wanted(self, made: list[Made], left: list[str]) -> int:
         return len(left) if self.most is None else self.most - len(made)
 
-    def _readable(
-        self, vectors: Iterable[Vector], make: Callable[[Record], Made]
-    ) -> Iterator[Made]:
+    def readable(self, vectors: Iterable[Vector], make: Callable[[Record], Made]) -> Iterator[Made]:
+        """Yield what is made of each vector's record; unreadable ones as `on_decode_error` says.
+
+        Raises:
+            DecodeError: a record cannot be read, under "raise".
+        """
         for vector in vectors:
             record = decode(vector, text_key=self.text_key, on_decode_error=self.on_decode_error)
             if record is None:
