@@ -9,19 +9,18 @@ from typing import Any
 from llama_index.core.base.base_retriever import BaseRetriever
 from llama_index.core.schema import BaseNode, NodeWithScore, QueryBundle
 
-from oss_vector_retriever.client.both import BothClients, Client
+from oss_vector_retriever.client.both import Client
 from oss_vector_retriever.client.context import Context
 from oss_vector_retriever.client.errors import InvalidRequestError
 from oss_vector_retriever.client.steps import Flow
 from oss_vector_retriever.llama_index import merging
-from oss_vector_retriever.llama_index.node_classes import node_classes as classes_of
-from oss_vector_retriever.llama_index.pickling import WithoutClient
+from oss_vector_retriever.llama_index.reading import Reading
 from oss_vector_retriever.llama_index.source import NodeSource
 from oss_vector_retriever.records import DecodePolicy
 from oss_vector_retriever.records.lookup import Lookup, MissingPolicy
 
 
-class OSSVectorAutoMergingRetriever(WithoutClient, BaseRetriever):
+class OSSVectorAutoMergingRetriever(Reading, BaseRetriever):
     """Replace hits by their parent where most of its children were hit, level after level.
 
     It does what core's `AutoMergingRetriever` does, with one fetch for all parents of a level, and
@@ -65,13 +64,11 @@ class OSSVectorAutoMergingRetriever(WithoutClient, BaseRetriever):
                 f"simple_ratio_thresh must be from 0 to 1, not {simple_ratio_thresh!r}."
             )
         self._retriever = retriever
-        self._clients = BothClients(client)
         self._share = simple_ratio_thresh
-        self._lookup = Lookup(
+        lookup = Lookup(
             index=index, text_key=text_key, on_missing=on_missing, on_decode_error=on_decode_error
         )
-        self._node_classes = tuple(node_classes)
-        classes_of(self._node_classes)
+        self._read_with(client, lookup, node_classes)
 
     def _retrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
         hits = self._retriever.retrieve(query_bundle)
@@ -82,7 +79,7 @@ class OSSVectorAutoMergingRetriever(WithoutClient, BaseRetriever):
         return await self._clients.arun(partial(self._flow, hits=hits))
 
     def _flow(self, context: Context, hits: list[NodeWithScore]) -> Flow[list[NodeWithScore]]:
-        source = NodeSource(self._clients, self._lookup, classes_of(self._node_classes))
+        source = self._source()
         known = merging.Known()
         changed = True
         while changed:

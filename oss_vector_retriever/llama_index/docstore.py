@@ -11,7 +11,7 @@ from llama_index.core.storage.docstore.types import BaseDocumentStore, RefDocInf
 from oss_vector_retriever.client.both import BothClients, Client
 from oss_vector_retriever.llama_index.docstore_flows import DocumentFlows
 from oss_vector_retriever.llama_index.node_classes import node_classes as classes_of
-from oss_vector_retriever.llama_index.pickling import WithoutClient
+from oss_vector_retriever.llama_index.reading import WithClient
 from oss_vector_retriever.llama_index.store_records import NodeStore
 from oss_vector_retriever.records import DecodePolicy
 from oss_vector_retriever.records.nodes import SOURCE_ID_FIELD
@@ -24,7 +24,7 @@ _NO_HASHES = (
 )
 
 
-class OSSVectorDocumentStore(WithoutClient, BaseDocumentStore):
+class OSSVectorDocumentStore(WithClient, BaseDocumentStore):
     """Get nodes by id from a vector index, any number of them with one batched fetch.
 
     Order is the request's, duplicates are kept, and what is missing raises or is left out, as

@@ -11,6 +11,7 @@ from llama_index.core.storage.docstore.types import RefDocInfo
 from oss_vector_retriever.client.context import Context
 from oss_vector_retriever.client.errors import InvalidRequestError, shown
 from oss_vector_retriever.client.models.vector import Vector
+from oss_vector_retriever.client.operations.checks import each_of
 from oss_vector_retriever.client.steps import Flow
 from oss_vector_retriever.llama_index.nodes import node_fields
 from oss_vector_retriever.llama_index.source import tell_missing
@@ -39,9 +40,7 @@ class DocumentFlows:
         self, node_ids: Sequence[str], raise_error: bool, context: Context
     ) -> Flow[list[BaseNode]]:
         """Get nodes in order, duplicates kept; no ids, no call."""
-        if isinstance(node_ids, str):
-            raise InvalidRequestError("node_ids are several; put a single one into a list")
-        found = yield from self.store.get(list(node_ids), selection())(context)
+        found = yield from self.store.get(list(each_of(node_ids)), selection())(context)
         if found.missing and raise_error:
             raise ValueError(f"doc_id {_listed(found.missing)} not found.")
         tell_missing(context.config.index_or(self.store.records.settings.index), found.missing)

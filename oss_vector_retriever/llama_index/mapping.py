@@ -8,20 +8,21 @@ from typing import NoReturn
 
 from llama_index.core.schema import BaseNode
 
-from oss_vector_retriever.client.both import BothClients, Client
+from oss_vector_retriever.client.both import Client
 from oss_vector_retriever.client.context import Context
-from oss_vector_retriever.client.errors import InvalidRequestError
 from oss_vector_retriever.client.fetch import fetch
 from oss_vector_retriever.client.models.vector import Vector
+from oss_vector_retriever.client.operations.checks import check_whole, each_of
 from oss_vector_retriever.client.steps import Flow
-from oss_vector_retriever.llama_index.node_classes import node_classes as classes_of
-from oss_vector_retriever.llama_index.nodes import node_from
-from oss_vector_retriever.llama_index.pickling import WithoutClient
-from oss_vector_retriever.llama_index.text_nodes import as_text_node
-from oss_vector_retriever.records import DecodePolicy, decode
+from oss_vector_retriever.llama_index.reading import Reading
+from oss_vector_retriever.records import DecodePolicy
+from oss_vector_retriever.records.keys import is_key
+from oss_vector_retriever.records.lookup import Lookup
+
+_MOST = 10**9
 
 
-class OSSVectorNodeMapping(WithoutClient, Mapping[str, BaseNode]):
+class OSSVectorNodeMapping(Reading, Mapping[str, BaseNode]):
     """Be `RecursiveRetriever`'s `node_dict`, or any retriever's `object_map`, without loading all.
 
     A node is fetched when it is first asked for, unless `prefetch` has brought it with others in
@@ -60,17 +61,16 @@ class OSSVectorNodeMapping(WithoutClient, Mapping[str, BaseNode]):
                 asks for those here too, its root first of all, and no call is made for them.
             remember: how many keys to remember at most, those found and those not there.
         """
-        self._clients = BothClients(client)
-        self._index = index
-        self._text_key = text_key
-        self._return_data = return_data
-        self._on_decode_error: DecodePolicy = on_decode_error
-        self._node_classes = tuple(node_classes)
-        self._text_nodes = text_nodes
-        self._reserved = frozenset(reserved)
-        self._remember = remember
+        lookup = Lookup(
+            index=index,
+            text_key=text_key,
+            return_data=return_data,
+            on_decode_error=on_decode_error,
+        )
+        self._read_with(client, lookup, node_classes, text_nodes=text_nodes)
+        self._reserved = frozenset(each_of(reserved))
+        self._remember = check_whole("remember", remember, 0, _MOST)
         self._seen: dict[str, Vector | None] = {}
-        classes_of(self._node_classes)
 
     def prefetch(self, keys: Iterable[str]) -> None:
         """Fetch what is not remembered yet, all at once."""
@@ -85,7 +85,7 @@ class OSSVectorNodeMapping(WithoutClient, Mapping[str, BaseNode]):
         self._seen = {}
 
     def __getitem__(self, key: str) -> BaseNode:
-        if not isinstance(key, str) or key in self._reserved:
+        if not is_key(key) or key in self._reserved:
             raise KeyError(key)
         seen = self._seen
         if key not in seen:
@@ -111,16 +111,16 @@ class OSSVectorNodeMapping(WithoutClient, Mapping[str, BaseNode]):
         return id(self)
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}(index={self._index!r}, remembered={len(self._seen)})"
+        return f"{type(self).__name__}(index={self._lookup.index!r}, remembered={len(self._seen)})"
 
     def _flow(self, context: Context, keys: Iterable[str]) -> Flow[dict[str, Vector | None]]:
-        if isinstance(keys, str):
-            raise InvalidRequestError("prefetch takes several keys; put a single one into a list")
         known = {*self._seen, *self._reserved}
-        wanted = [key for key in dict.fromkeys(keys) if key not in known]
+        wanted = [key for key in dict.fromkeys(each_of(keys)) if key not in known]
         if not wanted:
             return self._seen
-        found = yield from fetch(context, wanted, index=self._index, return_data=self._return_data)
+        found = yield from fetch(
+            context, wanted, index=self._lookup.index, return_data=self._lookup.return_data
+        )
         fresh = {key: found.by_key.get(key) for key in wanted}
         # replaced, not changed: other threads may be reading it
         together = {**self._seen, **fresh}
@@ -131,11 +131,7 @@ class OSSVectorNodeMapping(WithoutClient, Mapping[str, BaseNode]):
     def _node(self, vector: Vector | None) -> BaseNode | None:
         if vector is None:
             return None
-        record = decode(vector, text_key=self._text_key, on_decode_error=self._on_decode_error)
-        if record is None:
-            return None
-        node = node_from(record, classes_of(self._node_classes))
-        return as_text_node(node) if self._text_nodes else node
+        return next(self._lookup.readable([vector], self._source().node), None)
 
     def _refuse(self) -> NoReturn:
         raise TypeError(

@@ -8,6 +8,7 @@ from llama_index.core.base.base_retriever import BaseRetriever
 from llama_index.core.schema import IndexNode, NodeWithScore, QueryBundle
 
 from oss_vector_retriever.llama_index.mapping import OSSVectorNodeMapping
+from oss_vector_retriever.records.keys import is_key
 
 
 class OSSVectorPrefetchingRetriever(BaseRetriever):
@@ -51,4 +52,5 @@ class OSSVectorPrefetchingRetriever(BaseRetriever):
 
 
 def _targets(hits: list[NodeWithScore]) -> list[str]:
-    return [hit.node.index_id for hit in hits if isinstance(hit.node, IndexNode)]
+    named = [hit.node.index_id for hit in hits if isinstance(hit.node, IndexNode)]
+    return [key for key in named if is_key(key)]

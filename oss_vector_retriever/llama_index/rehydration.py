@@ -11,7 +11,7 @@ from llama_index.core.schema import BaseNode, MetadataMode, NodeWithScore, Query
 from pydantic import Field
 
 from oss_vector_retriever.client.context import Context
-from oss_vector_retriever.client.errors import MissingKeysError
+from oss_vector_retriever.client.errors import InvalidRequestError, shown
 from oss_vector_retriever.client.steps import Flow
 from oss_vector_retriever.llama_index.component import Fetching
 
@@ -61,11 +61,11 @@ class OSSVectorRehydrationPostprocessor(Fetching, BaseNodePostprocessor):
 
     def _flow(self, context: Context, hits: list[NodeWithScore]) -> Flow[list[NodeWithScore]]:
         keys = [self._wanted(hit.node) for hit in hits]
-        source = self._source(return_data=self.return_data or self.fields == "embedding")
+        source = self._source(
+            return_data=self.return_data or self.fields == "embedding",
+            on_missing="raise" if self.on_missing == "raise" else "omit",
+        )
         stored = yield from source.by_id(context, [key for key in keys if key is not None])
-        missing = [key for key in dict.fromkeys(keys) if key is not None and key not in stored]
-        if missing and self.on_missing == "raise":
-            raise MissingKeysError(missing)
         whole: list[NodeWithScore] = []
         used: set[str] = set()
         for hit, key in zip(hits, keys, strict=True):
@@ -86,7 +86,7 @@ class OSSVectorRehydrationPostprocessor(Fetching, BaseNodePostprocessor):
 
     def _key(self, node: BaseNode) -> str | None:
         if self.key_of is not None:
-            return self.key_of(node)
+            return _text_or_none(self.key_of(node))
         if self.id_key is None:
             return node.node_id
         key = node.metadata.get(self.id_key)
@@ -107,3 +107,9 @@ class OSSVectorRehydrationPostprocessor(Fetching, BaseNodePostprocessor):
             copied.set_content(stored.get_content(MetadataMode.NONE))
             return copied
         return node.model_copy(update={self.fields: getattr(stored, self.fields)})
+
+
+def _text_or_none(key: object) -> str | None:
+    if key is None or isinstance(key, str):
+        return key
+    raise InvalidRequestError(f"key_of must return a string or None, not {shown(key)}.")

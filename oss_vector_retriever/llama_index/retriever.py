@@ -12,15 +12,15 @@ from llama_index.core.base.base_retriever import BaseRetriever
 from llama_index.core.base.embeddings.base import BaseEmbedding
 from llama_index.core.schema import BaseNode, NodeWithScore, QueryBundle
 
-from oss_vector_retriever.client.both import BothClients, Client
+from oss_vector_retriever.client.both import Client
 from oss_vector_retriever.client.context import Context
 from oss_vector_retriever.client.errors import ConfigurationError, InvalidRequestError
+from oss_vector_retriever.client.operations.checks import each_of
 from oss_vector_retriever.client.steps import Flow
 from oss_vector_retriever.llama_index import scores
-from oss_vector_retriever.llama_index.node_classes import node_classes as classes_of
-from oss_vector_retriever.llama_index.pickling import WithoutClient
 from oss_vector_retriever.llama_index.provenance import NodeWithProvenance
 from oss_vector_retriever.llama_index.query import KeyQueryBundle
+from oss_vector_retriever.llama_index.reading import Reading
 from oss_vector_retriever.llama_index.source import NodeSource, called
 from oss_vector_retriever.records import DecodePolicy, Record, parse_keys
 from oss_vector_retriever.records.lookup import Found, Lookup, MissingPolicy
@@ -29,7 +29,7 @@ Resolver = Callable[[QueryBundle], Iterable[str] | Awaitable[Iterable[str]]]
 _Pair = tuple[Record, BaseNode]
 
 
-class OSSVectorRetriever(WithoutClient, BaseRetriever):
+class OSSVectorRetriever(Reading, BaseRetriever):
     """Retrieve nodes by key.
 
     The keys are those that a `KeyQueryBundle` carries; else those that `resolver` finds for the
@@ -94,11 +94,8 @@ class OSSVectorRetriever(WithoutClient, BaseRetriever):
         super().__init__(**options)
         if keys is not None and resolver is not None:
             raise ConfigurationError("give either keys or resolver, not both")
-        if isinstance(keys, str):
-            raise InvalidRequestError("keys takes several keys; put a single one into a list")
-        scores.check_score_mode(score_mode)
-        self._clients = BothClients(client)
-        self._keys = None if keys is None else list(keys)
+        scores.check_scoring(score_mode, score)
+        self._keys = None if keys is None else list(each_of(keys))
         self._resolver = resolver
         self._key_parser = key_parser
         self._score, self._score_mode = score, score_mode
@@ -113,10 +110,7 @@ class OSSVectorRetriever(WithoutClient, BaseRetriever):
             on_decode_error=on_decode_error,
             most=k,
         )
-        self._lookup = lookup
-        self._node_classes = tuple(node_classes)
-        self._text_nodes = text_nodes
-        classes_of(self._node_classes)
+        self._read_with(client, lookup, node_classes, text_nodes=text_nodes)
 
     def _retrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
         embed = scores.blocking(self._embed_model)
@@ -136,10 +130,6 @@ class OSSVectorRetriever(WithoutClient, BaseRetriever):
         scored = yield from self._scores(bundle, embed, [record for record, _ in found.made])
         pairs = enumerate(zip(found.made, scored, strict=True))
         return [self._scored(place, *pair, score) for place, (pair, score) in pairs]
-
-    def _source(self) -> NodeSource:
-        classes = classes_of(self._node_classes)
-        return NodeSource(self._clients, self._lookup, classes, self._text_nodes)
 
     def _keys_of(self, bundle: QueryBundle) -> Flow[list[str]]:
         if isinstance(bundle, KeyQueryBundle) and bundle.keys is not None:
@@ -185,6 +175,9 @@ def _resolved(resolver: Resolver, bundle: QueryBundle) -> Flow[list[str]]:
         if inspect.iscoroutine(found):
             found.close()
         raise ConfigurationError("the resolver is a coroutine function; call aretrieve")
-    if isinstance(found, str):
-        raise InvalidRequestError("a resolver returns several keys; put a single one into a list")
+    if isinstance(found, str) or not isinstance(found, Iterable):
+        raise InvalidRequestError(
+            f"the resolver must return a list of keys, not a {type(found).__name__}; for one key "
+            "return [key], for none []."
+        )
     return list(found)

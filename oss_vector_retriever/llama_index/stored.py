@@ -22,6 +22,7 @@ from oss_vector_retriever.embeddings import (
 )
 from oss_vector_retriever.llama_index import scores
 from oss_vector_retriever.llama_index.component import Fetching
+from oss_vector_retriever.records.keys import is_key
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +89,7 @@ class StoredEmbeddingPostprocessor(Fetching, BaseNodePostprocessor):
     def _embedded(self, context: Context, hits: list[NodeWithScore]) -> Flow[Embedded]:
         own = [hit.node.embedding if self.use_node_embeddings else None for hit in hits]
         asked = [place for place, embedding in enumerate(own) if embedding is None]
-        stored = yield from self._stored(context, [hits[place].node.node_id for place in asked])
+        stored = yield from self._stored(context, [_key(hits[place]) for place in asked])
         rows: dict[int, Numbers] = {p: row for p, row in enumerate(own) if row is not None}
         rows |= {asked[at]: row for at, row in zip(stored.positions, stored.matrix, strict=True)}
         places = sorted(rows)
@@ -99,9 +100,9 @@ class StoredEmbeddingPostprocessor(Fetching, BaseNodePostprocessor):
             stored.query,
         )
 
-    def _stored(self, context: Context, ids: list[str]) -> Flow[StoredEmbeddings]:
+    def _stored(self, context: Context, ids: list[str | None]) -> Flow[StoredEmbeddings]:
         """Fetch the embeddings of ids and that of the query's key, in one fetch."""
-        if ids or self.query_key is None:
+        if any(ids) or self.query_key is None:
             return stored_embeddings(
                 context,
                 ids,
@@ -127,3 +128,8 @@ class StoredEmbeddingPostprocessor(Fetching, BaseNodePostprocessor):
     ) -> list[NodeWithScore]:
         """Return the chosen together with those that have no embedding."""
         return [*chosen, *without]
+
+
+def _key(hit: NodeWithScore) -> str | None:
+    """Return a hit's id, or None where it is none that a record can have."""
+    return hit.node.node_id if is_key(hit.node.node_id) else None

@@ -79,7 +79,7 @@ def test_it_can_forget(mapping, put):
 def test_what_is_no_key_is_not_there(mapping, service):
     assert mapping.get(5) is None
     assert service.gets == []
-    with pytest.raises(InvalidRequestError, match="several keys"):
+    with pytest.raises(InvalidRequestError, match="pass \\[key\\]"):
         mapping.prefetch("ab")
 
 
