@@ -68,7 +68,7 @@ def decode(
     if on_decode_error not in DECODE_POLICIES:
         raise InvalidRequestError(f"on_decode_error must be one of {', '.join(DECODE_POLICIES)}")
     try:
-        return _climb(vector, text_key)
+        return read(vector, text_key)
     except DecodeError as error:
         if on_decode_error == "raise":
             raise
@@ -96,7 +96,12 @@ def decode_all(
     return [record for record in decoded if record is not None]
 
 
-def _climb(vector: Vector, text_key: str | None) -> Record:
+def read(vector: Vector, text_key: str | None = None) -> Record:
+    """Read one vector as a record, as `decode` does under "raise".
+
+    Raises:
+        DecodeError: the record is broken.
+    """
     stored = vector.metadata
     if not stored:
         return Record(vector.key, "", {}, vector.data)

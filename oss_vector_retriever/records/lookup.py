@@ -14,7 +14,7 @@ from oss_vector_retriever.client.fetch import fetch
 from oss_vector_retriever.client.models.vector import Vector
 from oss_vector_retriever.client.operations.checks import check_keys, each_of
 from oss_vector_retriever.client.steps import Flow
-from oss_vector_retriever.records.decode import DECODE_POLICIES, DecodePolicy, decode
+from oss_vector_retriever.records.decode import DECODE_POLICIES, DecodePolicy, decode, read
 from oss_vector_retriever.records.errors import DecodeError
 from oss_vector_retriever.records.record import Record
 from oss_vector_retriever.records.values import fresh
@@ -104,23 +104,20 @@ class Lookup:
             DecodeError: a record cannot be read, under "raise".
         """
         for vector in vectors:
-            record = decode(vector, text_key=self.text_key, on_decode_error=self.on_decode_error)
-            if record is None:
-                continue
             try:
-                yield make(record)
+                made = make(read(vector, self.text_key))
             except DecodeError as error:
                 if self.on_decode_error == "raise":
                     raise
-                if self.on_decode_error == "raw":
-                    yield make(_without_node(record, vector))
-                else:
+                if self.on_decode_error == "skip":
                     _log.warning("skipped: %s", error)
+                    continue
+                made = make(self._raw(vector))
+            yield made
 
-
-def _without_node(record: Record, vector: Vector) -> Record:
-    stored = fresh(vector.metadata or {})
-    return replace(record, metadata=stored, node=None, source="raw")
+    def _raw(self, vector: Vector) -> Record:
+        record = decode(vector, text_key=self.text_key, on_decode_error="raw")
+        return replace(record, metadata=fresh(vector.metadata or {}), node=None, source="raw")
 
 
 def _check_policy(name: str, value: str, policies: tuple[str, ...]) -> None:
