@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from typing import Literal
 
-from llama_index.core.postprocessor.types import BaseNodePostprocessor
-from llama_index.core.schema import BaseNode, MetadataMode, NodeWithScore, QueryBundle
+from llama_index.core.schema import BaseNode, MetadataMode, NodeWithScore
 from pydantic import Field
 
 from oss_vector_retriever.client.context import Context
 from oss_vector_retriever.client.errors import InvalidRequestError, shown
 from oss_vector_retriever.client.steps import Flow
-from oss_vector_retriever.llama_index.component import Fetching
+from oss_vector_retriever.llama_index.postprocessing import FetchingPostprocessor, Question
 
 HydratedFields = Literal["all", "text", "metadata", "embedding"]
 
 
-class OSSVectorRehydrationPostprocessor(Fetching, BaseNodePostprocessor):
+class OSSVectorRehydrationPostprocessor(FetchingPostprocessor):
     """Put stored nodes in the place of hits, or what hits lack into copies of them.
 
     Scores and order stay, and the hits given are not changed. All is one fetch, of those that need
@@ -47,19 +45,12 @@ class OSSVectorRehydrationPostprocessor(Fetching, BaseNodePostprocessor):
         """Return the class's stable name."""
         return "OSSVectorsRehydrationPostprocessor"
 
-    def _postprocess_nodes(
-        self, nodes: list[NodeWithScore], query_bundle: QueryBundle | None = None
-    ) -> list[NodeWithScore]:
-        del query_bundle
-        return self._both().run(partial(self._flow, hits=nodes))
-
-    async def _apostprocess_nodes(
-        self, nodes: list[NodeWithScore], query_bundle: QueryBundle | None = None
-    ) -> list[NodeWithScore]:
-        del query_bundle
-        return await self._both().arun(partial(self._flow, hits=nodes))
-
-    def _flow(self, context: Context, hits: list[NodeWithScore]) -> Flow[list[NodeWithScore]]:
+    def _flow(
+        self,
+        context: Context,
+        hits: list[NodeWithScore],
+        question: Question,  # noqa: ARG002 - it plays no part
+    ) -> Flow[list[NodeWithScore]]:
         keys = [self._wanted(hit.node) for hit in hits]
         source = self._source(
             return_data=self.return_data or self.fields == "embedding",

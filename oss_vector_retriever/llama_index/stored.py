@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Literal
 
 from llama_index.core.base.embeddings.base import BaseEmbedding
-from llama_index.core.postprocessor.types import BaseNodePostprocessor
-from llama_index.core.schema import NodeWithScore, QueryBundle
+from llama_index.core.schema import NodeWithScore
 from pydantic import Field
 
 from oss_vector_retriever.client.context import Context
@@ -20,8 +18,7 @@ from oss_vector_retriever.embeddings import (
     StoredEmbeddings,
     stored_embeddings,
 )
-from oss_vector_retriever.llama_index import scores
-from oss_vector_retriever.llama_index.component import Fetching
+from oss_vector_retriever.llama_index.postprocessing import FetchingPostprocessor, Question
 from oss_vector_retriever.records.keys import is_key
 
 
@@ -35,7 +32,7 @@ class Embedded:
     query: Float32Array | None
 
 
-class StoredEmbeddingPostprocessor(Fetching, BaseNodePostprocessor):
+class StoredEmbeddingPostprocessor(FetchingPostprocessor):
     """Choose among hits by their stored embeddings; no document is embedded again.
 
     Embeddings that the nodes carry are used; the others are fetched by node id, all in one fetch.
@@ -52,39 +49,25 @@ class StoredEmbeddingPostprocessor(Fetching, BaseNodePostprocessor):
     query_key: str | None = None
     embed_model: BaseEmbedding | None = Field(default=None, exclude=True, repr=False)
 
-    def _postprocess_nodes(
-        self, nodes: list[NodeWithScore], query_bundle: QueryBundle | None = None
-    ) -> list[NodeWithScore]:
-        embed = scores.blocking(self.embed_model)
-        return self._both().run(partial(self._flow, hits=nodes, bundle=query_bundle, embed=embed))
-
-    async def _apostprocess_nodes(
-        self, nodes: list[NodeWithScore], query_bundle: QueryBundle | None = None
-    ) -> list[NodeWithScore]:
-        embed = scores.awaited(self.embed_model)
-        flow = partial(self._flow, hits=nodes, bundle=query_bundle, embed=embed)
-        return await self._both().arun(flow)
+    def _model(self) -> BaseEmbedding | None:
+        return self.embed_model
 
     def _flow(
-        self,
-        context: Context,
-        hits: list[NodeWithScore],
-        bundle: QueryBundle | None,
-        embed: scores.Embed | None,
+        self, context: Context, hits: list[NodeWithScore], question: Question
     ) -> Flow[list[NodeWithScore]]:
         if not hits:
             return []
         embedded = yield from self._embedded(context, hits)
         chosen: list[NodeWithScore] = []
         if embedded.hits:
-            query = embedded.query or (yield from self._query(bundle, embed))
+            query = embedded.query or (yield from self._query(question))
             chosen = self._chosen(embedded, query)
         if self.on_missing == "keep":
             return self._kept(hits, chosen, embedded.without)
         return chosen
 
-    def _query(self, bundle: QueryBundle | None, embed: scores.Embed | None) -> Flow[Numbers]:
-        return (yield from scores.query_embedding(bundle, embed))
+    def _query(self, question: Question) -> Flow[Numbers]:
+        return (yield from question.embedding())
 
     def _embedded(self, context: Context, hits: list[NodeWithScore]) -> Flow[Embedded]:
         own = [hit.node.embedding if self.use_node_embeddings else None for hit in hits]
