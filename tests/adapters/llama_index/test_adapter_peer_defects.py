@@ -1,10 +1,11 @@
 """Defects of comparable integrations that could befall these classes, each by name."""
 
 import asyncio
-import time
+import threading
 
 import pytest
 from llama_index.core.base.base_retriever import BaseRetriever
+from llama_index.core.embeddings import MockEmbedding
 from llama_index.core.instrumentation import get_dispatcher
 from llama_index.core.instrumentation.event_handlers import BaseEventHandler
 from llama_index.core.postprocessor import SimilarityPostprocessor
@@ -19,8 +20,12 @@ from oss_vector_retriever.llama_index import (
     OSSVectorReader,
     OSSVectorRehydrationPostprocessor,
     OSSVectorRetriever,
+    OSSVectorStore,
     OSSVectorToolSpec,
     ReuseStoredEmbeddings,
+    StoredEmbeddingDedupPostprocessor,
+    StoredEmbeddingMMRPostprocessor,
+    StoredEmbeddingRescorer,
 )
 
 MANY = [f"k{number}" for number in range(101)]
@@ -107,34 +112,68 @@ def test_dynamodb_async_methods_are_there(client):
     assert [node.node_id for node in asyncio.run(ask())] == ["a", "a"]
 
 
-async def test_agensgraph_the_loop_is_free_while_the_service_is_slow(client, service, monkeypatch):
-    handle = service.handle
+class Waiting:
+    """Make a service answer only once the event loop has turned: a blocked loop never does."""
 
-    def slow(request):
-        time.sleep(0.2)
-        return handle(request)
+    def __init__(self, service, monkeypatch, patience):
+        self._handle, self._patience = service.handle, patience
+        self._turned = threading.Event()
+        monkeypatch.setattr(service, "handle", self._answer)
 
-    monkeypatch.setattr(service, "handle", slow)
-    lags = []
+    def _answer(self, request):
+        if not self._turned.wait(self._patience):
+            raise RuntimeError("the event loop did not turn")
+        return self._handle(request)
 
-    async def watch():
-        while True:
-            started = time.monotonic()
-            await asyncio.sleep(0.01)
-            lags.append(time.monotonic() - started)
+    async def beside(self, call):
+        self._turned.clear()
+        task = asyncio.create_task(call())
+        for _ in range(20):
+            await asyncio.sleep(0)
+        self._turned.set()
+        return await task
 
-    watcher = asyncio.create_task(watch())
+
+def async_calls(client):
     hits = [NodeWithScore(node=TextNode(id_="a"), score=1.0)]
-    await asyncio.gather(
-        OSSVectorDocumentStore(client).aget_nodes(["a"]),
-        OSSVectorRetriever(client).aretrieve("a"),
-        OSSVectorReader(client=client).aload_data(["a"]),
-        OSSVectorRehydrationPostprocessor(client=client).apostprocess_nodes(hits),
-        OSSVectorToolSpec(client).afetch_by_ids(["a"]),
-        OSSVectorNodeMapping(client).aprefetch(["a"]),
+    query = QueryBundle("q", embedding=[1.0, 0.0, 0.0, 0.0])
+    stored = [TextNode(id_="a", text="text of a")]
+    reuse = ReuseStoredEmbeddings(client=client, embed_model=MockEmbedding(embed_dim=4))
+    processors = (
+        OSSVectorRehydrationPostprocessor,
+        StoredEmbeddingMMRPostprocessor,
+        StoredEmbeddingDedupPostprocessor,
+        StoredEmbeddingRescorer,
     )
-    watcher.cancel()
-    assert len(lags) >= 5  # a blocked loop would not have turned at all
+    return {
+        "docstore": lambda: OSSVectorDocumentStore(client).aget_nodes(["a"]),
+        "retriever": lambda: OSSVectorRetriever(client).aretrieve("a"),
+        "reader": lambda: OSSVectorReader(client=client).aload_data(["a"]),
+        "tools": lambda: OSSVectorToolSpec(client).afetch_by_ids(["a"]),
+        "mapping": lambda: OSSVectorNodeMapping(client).aprefetch(["a"]),
+        "store": lambda: OSSVectorStore(client).aget_nodes(["a"]),
+        "reuse": lambda: reuse.acall(stored),
+        **{
+            kind.class_name(): lambda kind=kind: kind(client=client).apostprocess_nodes(hits, query)
+            for kind in processors
+        },
+    }
+
+
+async def test_agensgraph_the_loop_goes_on_while_the_service_is_slow(client, service, monkeypatch):
+    waiting = Waiting(service, monkeypatch, patience=30)
+    for name, call in async_calls(client).items():
+        assert await waiting.beside(call) is not None or name == "mapping"
+
+
+async def test_agensgraph_a_call_that_blocks_the_loop_would_be_noticed(
+    client, service, monkeypatch
+):
+    async def blocking():
+        return OSSVectorDocumentStore(client).get_nodes(["a"])
+
+    with pytest.raises(RuntimeError, match="did not turn"):
+        await Waiting(service, monkeypatch, patience=0.05).beside(blocking)
 
 
 def test_similarity_postprocessor_drops_what_has_no_score(client):
