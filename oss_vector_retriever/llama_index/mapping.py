@@ -29,8 +29,12 @@ class OSSVectorNodeMapping(Reading, Mapping[str, BaseNode]):
     one call; `OSSVectorPrefetchingRetriever` does that for the index nodes of another retriever.
     What was fetched is remembered, and so is what is not there. Each answer is a node of its own.
 
-    The keys are not listed: iteration and `len` are refused. On an event loop, call `aprefetch`
-    before the framework looks up what it wants: a lookup that must fetch blocks.
+    The keys are not listed: iteration and `len` are refused.
+
+    A lookup cannot be awaited, so one that must fetch blocks, and with it the event loop, if it is
+    made on one: that is what `RecursiveRetriever.aretrieve` does, which has no asynchronous form
+    of its own. On a loop, `aprefetch` first, or take `aget_many`, or put an
+    `OSSVectorPrefetchingRetriever` with `expand=True` in the place of a `RecursiveRetriever`.
     """
 
     def __init__(
@@ -80,6 +84,16 @@ class OSSVectorNodeMapping(Reading, Mapping[str, BaseNode]):
         """Fetch what is not remembered yet, all at once."""
         await self._clients.arun(partial(self._flow, keys=keys))
 
+    def get_many(self, keys: Iterable[str]) -> dict[str, BaseNode]:
+        """Return those of several nodes that exist, by key; what is not remembered in one fetch."""
+        asked = list(each_of(keys))
+        return self._nodes(asked, self._clients.run(partial(self._flow, keys=asked)))
+
+    async def aget_many(self, keys: Iterable[str]) -> dict[str, BaseNode]:
+        """Do what `get_many` does, and never block: a single lookup cannot be awaited."""
+        asked = list(each_of(keys))
+        return self._nodes(asked, await self._clients.arun(partial(self._flow, keys=asked)))
+
     def forget(self) -> None:
         """Forget what was fetched and what was not there."""
         self._seen = {}
@@ -114,19 +128,23 @@ class OSSVectorNodeMapping(Reading, Mapping[str, BaseNode]):
         return f"{type(self).__name__}(index={self._lookup.index!r}, remembered={len(self._seen)})"
 
     def _flow(self, context: Context, keys: Iterable[str]) -> Flow[dict[str, Vector | None]]:
-        known = {*self._seen, *self._reserved}
-        wanted = [key for key in dict.fromkeys(each_of(keys)) if key not in known]
+        seen = self._seen
+        asked = dict.fromkeys(each_of(keys))
+        wanted = [key for key in asked if key not in seen and key not in self._reserved]
         if not wanted:
-            return self._seen
+            return seen
         found = yield from fetch(
             context, wanted, index=self._lookup.index, return_data=self._lookup.return_data
         )
-        fresh = {key: found.by_key.get(key) for key in wanted}
         # replaced, not changed: other threads may be reading it
-        together = {**self._seen, **fresh}
+        together = {**seen, **{key: found.by_key.get(key) for key in wanted}}
         kept = list(together)[-self._remember :] if self._remember else []
         self._seen = {key: together[key] for key in kept}
-        return fresh
+        return together
+
+    def _nodes(self, keys: Iterable[str], seen: Mapping[str, Vector | None]) -> dict[str, BaseNode]:
+        nodes = {key: self._node(seen.get(key)) for key in keys if key not in self._reserved}
+        return {key: node for key, node in nodes.items() if node is not None}
 
     def _node(self, vector: Vector | None) -> BaseNode | None:
         if vector is None:

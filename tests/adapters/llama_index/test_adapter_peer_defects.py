@@ -5,11 +5,11 @@ import threading
 
 import pytest
 from llama_index.core.base.base_retriever import BaseRetriever
-from llama_index.core.embeddings import MockEmbedding
 from llama_index.core.instrumentation import get_dispatcher
 from llama_index.core.instrumentation.event_handlers import BaseEventHandler
 from llama_index.core.postprocessor import SimilarityPostprocessor
 from llama_index.core.schema import Document, IndexNode, NodeWithScore, QueryBundle, TextNode
+from support.llama_calls import awaited, things
 
 from oss_vector_retriever.llama_index import (
     KeyQueryBundle,
@@ -20,12 +20,8 @@ from oss_vector_retriever.llama_index import (
     OSSVectorReader,
     OSSVectorRehydrationPostprocessor,
     OSSVectorRetriever,
-    OSSVectorStore,
     OSSVectorToolSpec,
     ReuseStoredEmbeddings,
-    StoredEmbeddingDedupPostprocessor,
-    StoredEmbeddingMMRPostprocessor,
-    StoredEmbeddingRescorer,
 )
 
 MANY = [f"k{number}" for number in range(101)]
@@ -134,36 +130,13 @@ class Waiting:
         return await task
 
 
-def async_calls(client):
-    hits = [NodeWithScore(node=TextNode(id_="a"), score=1.0)]
-    query = QueryBundle("q", embedding=[1.0, 0.0, 0.0, 0.0])
-    stored = [TextNode(id_="a", text="text of a")]
-    reuse = ReuseStoredEmbeddings(client=client, embed_model=MockEmbedding(embed_dim=4))
-    processors = (
-        OSSVectorRehydrationPostprocessor,
-        StoredEmbeddingMMRPostprocessor,
-        StoredEmbeddingDedupPostprocessor,
-        StoredEmbeddingRescorer,
-    )
-    return {
-        "docstore": lambda: OSSVectorDocumentStore(client).aget_nodes(["a"]),
-        "retriever": lambda: OSSVectorRetriever(client).aretrieve("a"),
-        "reader": lambda: OSSVectorReader(client=client).aload_data(["a"]),
-        "tools": lambda: OSSVectorToolSpec(client).afetch_by_ids(["a"]),
-        "mapping": lambda: OSSVectorNodeMapping(client).aprefetch(["a"]),
-        "store": lambda: OSSVectorStore(client).aget_nodes(["a"]),
-        "reuse": lambda: reuse.acall(stored),
-        **{
-            kind.class_name(): lambda kind=kind: kind(client=client).apostprocess_nodes(hits, query)
-            for kind in processors
-        },
-    }
-
-
-async def test_agensgraph_the_loop_goes_on_while_the_service_is_slow(client, service, monkeypatch):
+@pytest.mark.parametrize("name", things(None))
+async def test_agensgraph_the_loop_goes_on_while_the_service_is_slow(
+    client, service, monkeypatch, name
+):
     waiting = Waiting(service, monkeypatch, patience=30)
-    for name, call in async_calls(client).items():
-        assert await waiting.beside(call) is not None or name == "mapping"
+    await waiting.beside(lambda: awaited(things(client)[name]))
+    assert len(service.gets) == 1
 
 
 async def test_agensgraph_a_call_that_blocks_the_loop_would_be_noticed(
