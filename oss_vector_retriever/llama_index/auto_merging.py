@@ -11,8 +11,8 @@ from llama_index.core.schema import BaseNode, NodeWithScore, QueryBundle
 
 from oss_vector_retriever.client.both import Client
 from oss_vector_retriever.client.context import Context
-from oss_vector_retriever.client.errors import InvalidRequestError
 from oss_vector_retriever.client.steps import Flow
+from oss_vector_retriever.embeddings.arrays import check_share
 from oss_vector_retriever.llama_index import merging
 from oss_vector_retriever.llama_index.reading import Reading
 from oss_vector_retriever.llama_index.source import NodeSource
@@ -59,12 +59,8 @@ class OSSVectorAutoMergingRetriever(Reading, BaseRetriever):
             InvalidRequestError: the share is not from 0 to 1.
         """
         super().__init__(**options)
-        if not 0 <= simple_ratio_thresh <= 1:
-            raise InvalidRequestError(
-                f"simple_ratio_thresh must be from 0 to 1, not {simple_ratio_thresh!r}."
-            )
         self._retriever = retriever
-        self._share = simple_ratio_thresh
+        self._share = check_share("simple_ratio_thresh", simple_ratio_thresh, 0, 1)
         lookup = Lookup(
             index=index, text_key=text_key, on_missing=on_missing, on_decode_error=on_decode_error
         )

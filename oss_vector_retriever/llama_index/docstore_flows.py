@@ -15,7 +15,7 @@ from oss_vector_retriever.client.operations.checks import each_of
 from oss_vector_retriever.client.steps import Flow
 from oss_vector_retriever.llama_index.nodes import node_fields
 from oss_vector_retriever.llama_index.source import tell_missing
-from oss_vector_retriever.llama_index.store_records import NodeStore
+from oss_vector_retriever.llama_index.store_records import NodeStore, listed
 from oss_vector_retriever.llama_index.store_selection import selection
 from oss_vector_retriever.llama_index.text_nodes import as_text_node
 from oss_vector_retriever.records.envelope import ENVELOPE_FIELD, ENVELOPE_KEYS
@@ -64,7 +64,7 @@ class DocumentFlows:
         """Write nodes, all or, as far as can be known before, none."""
         if not store_text:
             raise NotImplementedError("a vector index holds nodes whole; store_text must be True")
-        last = list({node.node_id: node for node in docs}.values())
+        last = list({node.node_id: node for node in listed(docs)}.values())
         if not allow_update:
             yield from self._refuse_existing(context, last)
         vectors = yield from self._encoded(context, last)

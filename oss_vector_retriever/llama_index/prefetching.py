@@ -8,6 +8,7 @@ from typing import Any
 from llama_index.core.base.base_retriever import BaseRetriever
 from llama_index.core.schema import BaseNode, IndexNode, NodeWithScore, QueryBundle
 
+from oss_vector_retriever.client.errors import ConfigurationError
 from oss_vector_retriever.llama_index.mapping import OSSVectorNodeMapping
 from oss_vector_retriever.records.keys import is_key
 
@@ -36,8 +37,15 @@ class OSSVectorPrefetchingRetriever(BaseRetriever):
                 whose target does not exist stays.
             options: those of `BaseRetriever`: `callback_manager`, `object_map`, `objects`,
                 `verbose`.
+
+        Raises:
+            ConfigurationError: the mapping is of another kind.
         """
         super().__init__(**options)
+        if not isinstance(mapping, OSSVectorNodeMapping):
+            raise ConfigurationError(
+                f"mapping must be an OSSVectorNodeMapping, not {type(mapping).__name__}."
+            )
         self._retriever = retriever
         self._mapping = mapping
         self._expand = expand

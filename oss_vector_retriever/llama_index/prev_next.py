@@ -69,7 +69,9 @@ class OSSVectorPrevNextPostprocessor(FetchingPostprocessor):
         known = {hit.node.node_id: hit.node for hit in hits}
         scored: dict[str, NodeWithScore] = {}
         for hit in hits:
-            scored.setdefault(hit.node.node_id, hit)
+            there = scored.get(hit.node.node_id)
+            if there is None or hit.get_score() > there.get_score():
+                scored[hit.node.node_id] = hit
         first = list(scored)
         walks = [walk for hit in hits for walk in self._walks(hit)]
         for _ in range(self.num_nodes):

@@ -19,6 +19,7 @@ from oss_vector_retriever.llama_index.filters import has_gap
 from oss_vector_retriever.llama_index.store_arguments import wanted
 from oss_vector_retriever.llama_index.store_base import StoreBase
 from oss_vector_retriever.llama_index.store_queries import Queries
+from oss_vector_retriever.llama_index.store_records import listed
 from oss_vector_retriever.llama_index.store_selection import selection
 from oss_vector_retriever.records.removing import delete_all
 from oss_vector_retriever.records.storing import Start
@@ -87,13 +88,13 @@ class OSSVectorStore(StoreBase):
                 the index; or a node passes a limit. Nothing was written.
             PartialWriteError: calls failed; its `report` says what was written and what not.
         """
-        listed = list(nodes)
-        return self._added(listed, self._clients.run(self._store.add(listed)))
+        given = listed(nodes)
+        return self._added(given, self._clients.run(self._store.add(given)))
 
     async def async_add(self, nodes: Sequence[BaseNode], **_: Any) -> list[str]:
         """Do as `add` does."""
-        listed = list(nodes)
-        return self._added(listed, await self._clients.arun(self._store.add(listed)))
+        given = listed(nodes)
+        return self._added(given, await self._clients.arun(self._store.add(given)))
 
     def query(self, query: VectorStoreQuery, **options: Any) -> VectorStoreQueryResult:
         """Find the nodes closest to an embedding, or with mode MMR close ones that differ.
@@ -202,12 +203,13 @@ class OSSVectorStore(StoreBase):
     ) -> Start[Any]:
         if node_ids is None and filters is None:
             raise InvalidRequestError("delete_nodes takes node_ids or filters; clear() deletes all")
+        chosen = selection(filters)
         if filters is not None and has_gap(filters):
             raise InvalidRequestError(
                 "delete_nodes does not take filters with an empty group, which every node passes; "
                 "leave it out, or clear() deletes all"
             )
-        return self._store.delete_chosen(_listed(node_ids), selection(filters))
+        return self._store.delete_chosen(_listed(node_ids), chosen)
 
 
 def _listed(node_ids: Sequence[str] | None) -> list[str] | None:

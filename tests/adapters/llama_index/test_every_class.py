@@ -19,6 +19,7 @@ from llama_index.core.schema import (
 )
 from llama_index.core.storage.docstore.types import BaseDocumentStore
 from llama_index.core.tools.tool_spec.base import BaseToolSpec
+from support.llama_nodes import every_class
 
 from oss_vector_retriever import OSSVectorClient, llama_index
 
@@ -121,6 +122,23 @@ def test_a_pickle_makes_one_like_it_and_leaves_the_original_whole(name, secretiv
         assert thing.client is secretive
     if hasattr(thing, "_clients"):
         assert thing._clients.given is secretive
+
+
+@pytest.mark.parametrize("node", every_class(), ids=lambda node: node.class_name())
+def test_provenance_comes_back_from_a_dict_with_its_node(node):
+    """Core's own `NodeWithScore.from_dict` cannot make the node."""
+    kind = llama_index.NodeWithProvenance
+    told = kind(node=node, score=0.5, bucket="b", index="i", key="k", format="text", position=3)
+    again = kind.from_dict(json.loads(told.to_json()))
+    assert again == told
+    assert type(again.node) is type(node)
+    assert kind.from_dict(told.to_dict(), score=1.0).score == 1.0
+
+
+def test_provenance_comes_back_with_a_node_of_your_own_class():
+    told = llama_index.NodeWithProvenance(node=Marked(id_="a", mark="mine"))
+    again = llama_index.NodeWithProvenance.from_dict(told.to_dict(), node_classes=[Marked])
+    assert again.node == told.node
 
 
 class Marked(TextNode):

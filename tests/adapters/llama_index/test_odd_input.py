@@ -12,7 +12,7 @@ from llama_index.core.schema import (
     TextNode,
 )
 
-from oss_vector_retriever import InvalidRequestError, MissingKeysError
+from oss_vector_retriever import ConfigurationError, InvalidRequestError, MissingKeysError
 from oss_vector_retriever.llama_index import (
     KeyQueryBundle,
     OSSVectorAutoMergingRetriever,
@@ -200,3 +200,34 @@ def test_an_unreadable_record_is_not_missing(call, client, put):
         client=client, on_decode_error="skip", on_missing="raise"
     )
     assert [hit.node_id for hit in call(processor, "postprocess_nodes", hits)] == ["bad"]
+
+
+@pytest.mark.parametrize("wrong", [["a"], [None], TextNode(id_="x", embedding=[1.0] * 4)])
+def test_what_is_no_list_of_nodes_is_refused_by_name(call, client, wrong):
+    for thing, method in (
+        (OSSVectorStore(client), "add"),
+        (OSSVectorDocumentStore(client), "add_documents"),
+    ):
+        with pytest.raises(InvalidRequestError, match=r"only nodes are written|into a list"):
+            call(thing, method, wrong)
+
+
+@pytest.mark.parametrize("wrong", [{"tag": "x"}, [("tag", "x")], "tag"])
+def test_what_is_no_filter_is_refused_by_name(call, client, wrong):
+    for method in ("get_nodes", "delete_nodes"):
+        with pytest.raises(InvalidRequestError, match="filters must be MetadataFilters"):
+            call(OSSVectorStore(client), method, ["a"], wrong)
+
+
+def test_a_share_or_a_mapping_of_another_kind_is_refused_by_name(client):
+    with pytest.raises(InvalidRequestError, match="simple_ratio_thresh must be a number"):
+        OSSVectorAutoMergingRetriever(Fixed(), client, simple_ratio_thresh="half")
+    with pytest.raises(ConfigurationError, match="mapping must be an OSSVectorNodeMapping"):
+        OSSVectorPrefetchingRetriever(Fixed(), {})
+
+
+def test_of_a_hit_that_is_repeated_the_better_one_counts(call, client):
+    node = TextNode(id_="x", relationships={NodeRelationship.NEXT: RelatedNodeInfo(node_id="a")})
+    hits = [NodeWithScore(node=node, score=score) for score in (0.5, 0.9, 0.7)]
+    found = call(OSSVectorPrevNextPostprocessor(client=client), "postprocess_nodes", hits)
+    assert [(hit.node_id, hit.score) for hit in found] == [("x", 0.9), ("a", 0.9)]
