@@ -1,4 +1,9 @@
-"""Defects of comparable integrations that could befall these classes, each by name."""
+"""Defects of comparable integrations that could befall these classes, each by name.
+
+Those of vector stores are in `stores/test_store_peer_defects.py`; what core does on a running loop
+in `test_loops_and_threads.py`, a score of zero in `test_node_mapping.py`, MMR's last pick in
+`test_stored_embeddings.py`.
+"""
 
 import asyncio
 import threading
@@ -8,7 +13,15 @@ from llama_index.core.base.base_retriever import BaseRetriever
 from llama_index.core.instrumentation import get_dispatcher
 from llama_index.core.instrumentation.event_handlers import BaseEventHandler
 from llama_index.core.postprocessor import SimilarityPostprocessor
-from llama_index.core.schema import Document, IndexNode, NodeWithScore, QueryBundle, TextNode
+from llama_index.core.schema import (
+    Document,
+    IndexNode,
+    NodeRelationship,
+    NodeWithScore,
+    QueryBundle,
+    RelatedNodeInfo,
+    TextNode,
+)
 from support.llama_calls import awaited, things
 
 from oss_vector_retriever.llama_index import (
@@ -147,6 +160,21 @@ async def test_agensgraph_a_call_that_blocks_the_loop_would_be_noticed(
 
     with pytest.raises(RuntimeError, match="did not turn"):
         await Waiting(service, monkeypatch, patience=0.05).beside(blocking)
+
+
+async def test_core_an_awaited_delete_takes_what_a_blocking_one_takes(client, put_records):
+    """Core's key-value docstore looks for the document under the node's own id when awaited."""
+    children = [RelatedNodeInfo(node_id="x"), RelatedNodeInfo(node_id="y")]
+    related = {NodeRelationship.CHILD: children}
+    docstore = OSSVectorDocumentStore(client)
+    for delete in (docstore.adelete_ref_doc, docstore.adelete_document):
+        put_records(
+            TextNode(id_="doc", relationships=related), TextNode(id_="x"), TextNode(id_="y")
+        )
+        await delete("doc")
+        left = await docstore.aget_nodes(["doc", "x", "y"], raise_error=False)
+        whole = delete == docstore.adelete_ref_doc
+        assert [node.node_id for node in left] == ([] if whole else ["x", "y"])
 
 
 def test_similarity_postprocessor_drops_what_has_no_score(client):
