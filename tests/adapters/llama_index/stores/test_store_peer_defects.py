@@ -4,7 +4,8 @@ Those that other files test where they belong: 4 and 5 (batches), 6 (embeddings)
 filters), 17 (ids, documents and fields honoured), 18 (no clamp) and 24 (filters on get) in
 `test_store.py` and `test_store_queries.py`; 13 (async) in `test_store_async.py`; 14 (NOT) and 15
 (IS_EMPTY) in `test_filters.py`; 19, 20 and secrets in `test_store_serialised.py`; 25 by all of
-them, which run without an account, in both manners. 11, 12 and 22 (bucket, connections, pace) are the client's.
+them, which run without an account, in both manners. 11, 12 and 22 (bucket, connections, pace) are
+the client's.
 """
 
 import json
