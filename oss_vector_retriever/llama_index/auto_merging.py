@@ -48,9 +48,10 @@ class OSSVectorAutoMergingRetriever(Reading, BaseRetriever):
                 configured by the environment.
             index: where parents and neighbours are, if not in the client's own index.
             simple_ratio_thresh: a parent is taken when more than this share of its children is hit.
-            text_key: a further metadata field to look for text in.
+            text_key: a further metadata field to look for text in, of records that others wrote.
             on_missing: "omit", or "raise" for a parent or neighbour that does not exist.
-            on_decode_error: "raise", "skip" or "raw", for records that cannot be read.
+            on_decode_error: what becomes of a record that cannot be read: "raise" an error, "skip"
+                it with a warning in the log, or "raw", a TextNode with the metadata as stored.
             node_classes: your own node classes, so that their nodes come back as what they were.
             options: those of `BaseRetriever`: `callback_manager`, `object_map`, `objects`,
                 `verbose`.

@@ -65,9 +65,10 @@ class Fetching(WithClients):
     Attributes:
         client: an `OSSVectorClient` or `AsyncOSSVectorClient`; by default one that is configured by
             the environment.
-        index: another index than the client's own.
-        text_key: a further metadata field to look for text in.
-        on_decode_error: "raise", "skip" or "raw", for records that cannot be read.
+        index: the vector index to use, if not the client's own.
+        text_key: a further metadata field to look for text in, of records that others wrote.
+        on_decode_error: what becomes of a record that cannot be read: "raise" an error, "skip"
+            it with a warning in the log, or "raw", a TextNode with the metadata as stored.
         node_classes: your own node classes, so that their nodes come back as what they were. A dict
             holds their names; what is made of it finds those that are imported.
     """

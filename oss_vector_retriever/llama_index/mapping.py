@@ -55,10 +55,11 @@ class OSSVectorNodeMapping(Reading, Mapping[str, BaseNode]):
         Args:
             client: an `OSSVectorClient` or `AsyncOSSVectorClient`; by default one that is
                 configured by the environment.
-            index: another index than the client's own.
-            text_key: a further metadata field to look for text in.
+            index: the vector index to use, if not the client's own.
+            text_key: a further metadata field to look for text in, of records that others wrote.
             return_data: set `node.embedding` from the stored float32 data.
-            on_decode_error: "raise", "skip" or "raw", for records that cannot be read.
+            on_decode_error: what becomes of a record that cannot be read: "raise" an error, "skip"
+                it with a warning in the log, or "raw", a TextNode with the metadata as stored.
             node_classes: your own node classes, so that their nodes come back as what they were.
             text_nodes: make a TextNode or ImageNode of a Document or Node.
             reserved: ids of retrievers and query engines, which are no keys: `RecursiveRetriever`

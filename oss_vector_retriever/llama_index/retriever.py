@@ -66,12 +66,12 @@ class OSSVectorRetriever(Reading, BaseRetriever):
         Args:
             client: an `OSSVectorClient` or `AsyncOSSVectorClient`; by default one that is
                 configured by the environment.
-            index: another index than the client's own.
+            index: the vector index to use, if not the client's own.
             keys: the keys to fetch, whatever the query says.
             resolver: finds the keys for a query; a plain function, called in a thread by
                 `aretrieve`, or a coroutine function, for `aretrieve` alone.
             k: return at most so many nodes.
-            text_key: a further metadata field to look for text in.
+            text_key: a further metadata field to look for text in, of records that others wrote.
             return_data: set `node.embedding` from the stored float32 data.
             score: of every node, under "constant"; a `SimilarityPostprocessor` drops nodes whose
                 score is None.
@@ -80,7 +80,8 @@ class OSSVectorRetriever(Reading, BaseRetriever):
             embed_model: embeds the query for "similarity" where the bundle has no embedding.
             provenance: return `NodeWithProvenance`, which says where each node came from.
             on_missing: "omit" or "raise".
-            on_decode_error: "raise", "skip" or "raw", for records that cannot be read.
+            on_decode_error: what becomes of a record that cannot be read: "raise" an error, "skip"
+                it with a warning in the log, or "raw", a TextNode with the metadata as stored.
             key_parser: turns the query into keys, in place of the two forms above.
             node_classes: your own node classes, so that their nodes come back as what they were.
             text_nodes: make a TextNode or ImageNode of a Document or Node; `RecursiveRetriever`

@@ -41,13 +41,14 @@ class OSSVectorStore(StoreBase):
     Args:
         client: an `OSSVectorClient` or `AsyncOSSVectorClient`; by default one that is configured by
             the environment.
-        index: another index than the client's own.
-        text_key: a further metadata field to look for text in.
+        index: the vector index to use, if not the client's own.
+        text_key: a further metadata field to look for text in, of records that others wrote.
         return_data: set `node.embedding` from the stored float32 data; a query then takes a get for
             each 100 hits, since the service's search returns no data.
         on_missing: what `get_nodes` does with ids that do not exist: "omit" leaves them out and
             sends a `MissingKeysEvent`, "raise" raises `MissingKeysError`.
-        on_decode_error: "raise", "skip" or "raw", for records that cannot be read.
+        on_decode_error: what becomes of a record that cannot be read: "raise" an error, "skip"
+            it with a warning in the log, or "raw", a TextNode with the metadata as stored.
         create_index: make the index on the first write, and read one that is not there as empty.
         distance_metric: "cosine" or "euclidean", of the index that the first write makes; one that
             is there must have it. None takes what is there, and makes cosine.

@@ -71,7 +71,7 @@ class OSSVectorToolSpec(Reading, BaseToolSpec):
         Args:
             client: an `OSSVectorClient` or `AsyncOSSVectorClient`; by default one that is
                 configured by the environment.
-            index: another index than the client's own.
+            index: the vector index to use, if not the client's own.
             key_prefix: the agent sees only ids that begin with this; all others do not exist for
                 it, and are not asked for.
             allowed_keys: the only ids that the agent sees; None for any.
@@ -80,9 +80,10 @@ class OSSVectorToolSpec(Reading, BaseToolSpec):
             max_tokens: of one answer, at most.
             max_ids: taken of one question; the rest is refused in the answer.
             tokenizer: counts tokens; by default four bytes of UTF-8 are one.
-            text_key: a further metadata field to look for text in.
-            on_decode_error: "raw", "skip" or "raise", for records that cannot be read.
-            node_classes: your own node classes.
+            text_key: a further metadata field to look for text in, of records that others wrote.
+            on_decode_error: what becomes of a record that cannot be read: "raise" an error, "skip"
+                it with a warning in the log, or "raw", a TextNode with the metadata as stored.
+            node_classes: your own node classes, so that their nodes come back as what they were.
 
         Raises:
             InvalidRequestError: a limit is no whole number above 0, or `key_prefix` no string.
