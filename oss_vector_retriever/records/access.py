@@ -68,12 +68,15 @@ class Access:
 def near_misses(key: str, known: Iterable[str]) -> list[str]:
     """Return the known keys that a wrong key most resembles, the nearest first, at most 3.
 
-    Letter case and the punctuation that models change are looked through.
+    Letter case and the punctuation that models change are looked through; where these alone differ,
+    nothing else is returned.
     """
     plain: dict[str, str] = {}
     for other in known:
-        plain.setdefault(_plain(other), other)
-    found = difflib.get_close_matches(_plain(key), plain, _SHOWN, _NEAR)
+        if other != key:  # which may be allowed, and does not exist
+            plain.setdefault(_plain(other), other)
+    meant = _plain(key)
+    found = [meant] if meant in plain else difflib.get_close_matches(meant, plain, _SHOWN, _NEAR)
     return [plain[name] for name in found]
 
 

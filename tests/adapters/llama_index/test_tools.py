@@ -170,12 +170,14 @@ def test_near_misses_are_suggested_where_a_scan_is_allowed(call, client, put, ca
     assert "listVectors" not in calls_of()
     scanning = OSSVectorToolSpec(client, scan=1000)
     answer = call(scanning, "fetch_by_ids", ["Report_2024"])
-    expected = "Not found: Report_2024 (did you mean report-2024 or report-2025?)"
+    expected = "Not found: Report_2024 (did you mean report-2024?)"
     assert answer == expected
     assert call(scanning, "check_exist", ["Report_2024"]) == expected
     assert calls_of().count("listVectors") == 2
+    several = "Not found: report-202 (did you mean report-2025 or report-2024?)"
+    assert call(scanning, "fetch_by_ids", ["report-202"]) == several
     assert "letter" not in call(scanning, "fetch_by_ids", ["report-2024"])
-    assert calls_of().count("listVectors") == 2
+    assert calls_of().count("listVectors") == 3
 
 
 def test_allowed_ids_are_all_there_is_and_are_suggested_without_a_call(call, client, put, calls_of):
