@@ -3,8 +3,8 @@
 #
 # An agent that searches sees ids and titles. To read a text, it asks for it by id. The tool spec
 # gives it four tools for that: fetch by ids, look at metadata, test for existence, and read on
-# before and after a text. Answers name each id, say which do not exist, and stay within a budget
-# of tokens.
+# before and after a text. Answers name each id, say which do not exist and which may have been
+# meant, and stay within a budget of tokens.
 #
 #     pip install 'oss-vector-retriever[llama-index,emulator]'
 
@@ -52,7 +52,8 @@ print(f"{len(nodes)} nodes")
 #
 # The search is a function of this program. No embedding model is installed here, so it takes the
 # stored vector of the topic that it is asked for; in a real program it calls your embedding model.
-# `key_prefix` would confine the agent to one tenant's texts.
+# `key_prefix` would confine the agent to one tenant's texts; `scan` is how many ids are looked
+# through for one that resembles an id which does not exist.
 
 # %%
 embedding_of = {node.node_id: node.embedding for node in nodes}
@@ -67,7 +68,7 @@ async def search(topic: str) -> str:
 
 tools = [
     FunctionTool.from_defaults(async_fn=search),
-    *OSSVectorToolSpec(client, max_tokens=2000).to_tool_list(),
+    *OSSVectorToolSpec(client, max_tokens=2000, scan=1000).to_tool_list(),
 ]
 print([tool.metadata.name for tool in tools])
 
@@ -87,7 +88,7 @@ def reply(messages: Sequence[ChatMessage], **_: Any) -> ChatMessage:
         return call("search", topic="with")
     if len(answers) == 1:
         ids = re.findall(r"^\[(.+?)\]", answers[0], re.MULTILINE)
-        return call("fetch_by_ids", ids=["gone", "context-managers", *ids])
+        return call("fetch_by_ids", ids=["context_managers", "context-managers", *ids])
     said = re.findall(r"A \*context manager\*.*?\.", answers[1], re.DOTALL)[0]
     return ChatMessage(role="assistant", content=f"{' '.join(said.split())} [context-managers]")
 

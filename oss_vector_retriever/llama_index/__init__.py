@@ -1,4 +1,14 @@
-"""LlamaIndex adapters: records by key as nodes. Needs the extra `llama-index`."""
+"""LlamaIndex adapters: records by key as nodes. Needs the extra `llama-index`.
+
+An OSS Vectors index holds records: each a key, a vector of float32, and metadata. Here the key is
+the node's id, the vector its embedding, and the rest of the node stands in the metadata, so that a
+node comes back as what it was. Records that other programs wrote become nodes too.
+
+All classes take a `client` (`OSSVectorClient` or `AsyncOSSVectorClient`, either serves blocking and
+awaited calls), or make one of the environment's settings. Ids may be any number: they are fetched
+100 a call, several calls at a time, and nodes come in the order asked. Ids that do not exist are
+left out and told of as a `MissingKeysEvent`, where a class does not say otherwise.
+"""
 
 from __future__ import annotations
 

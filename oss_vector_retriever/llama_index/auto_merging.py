@@ -9,19 +9,18 @@ from typing import Any
 from llama_index.core.base.base_retriever import BaseRetriever
 from llama_index.core.schema import BaseNode, NodeWithScore, QueryBundle
 
-from oss_vector_retriever.client.both import BothClients, Client
+from oss_vector_retriever.client.both import Client
 from oss_vector_retriever.client.context import Context
-from oss_vector_retriever.client.errors import InvalidRequestError
 from oss_vector_retriever.client.steps import Flow
+from oss_vector_retriever.embeddings.arrays import check_share
 from oss_vector_retriever.llama_index import merging
-from oss_vector_retriever.llama_index.node_classes import node_classes as classes_of
-from oss_vector_retriever.llama_index.pickling import WithoutClient
+from oss_vector_retriever.llama_index.reading import Reading
 from oss_vector_retriever.llama_index.source import NodeSource
 from oss_vector_retriever.records import DecodePolicy
 from oss_vector_retriever.records.lookup import Lookup, MissingPolicy
 
 
-class OSSVectorAutoMergingRetriever(WithoutClient, BaseRetriever):
+class OSSVectorAutoMergingRetriever(Reading, BaseRetriever):
     """Replace hits by their parent where most of its children were hit, level after level.
 
     It does what core's `AutoMergingRetriever` does, with one fetch for all parents of a level, and
@@ -49,9 +48,10 @@ class OSSVectorAutoMergingRetriever(WithoutClient, BaseRetriever):
                 configured by the environment.
             index: where parents and neighbours are, if not in the client's own index.
             simple_ratio_thresh: a parent is taken when more than this share of its children is hit.
-            text_key: a further metadata field to look for text in.
+            text_key: a further metadata field to look for text in, of records that others wrote.
             on_missing: "omit", or "raise" for a parent or neighbour that does not exist.
-            on_decode_error: "raise", "skip" or "raw", for records that cannot be read.
+            on_decode_error: what becomes of a record that cannot be read: "raise" an error, "skip"
+                it with a warning in the log, or "raw", a TextNode with the metadata as stored.
             node_classes: your own node classes, so that their nodes come back as what they were.
             options: those of `BaseRetriever`: `callback_manager`, `object_map`, `objects`,
                 `verbose`.
@@ -60,18 +60,12 @@ class OSSVectorAutoMergingRetriever(WithoutClient, BaseRetriever):
             InvalidRequestError: the share is not from 0 to 1.
         """
         super().__init__(**options)
-        if not 0 <= simple_ratio_thresh <= 1:
-            raise InvalidRequestError(
-                f"simple_ratio_thresh must be from 0 to 1, not {simple_ratio_thresh!r}."
-            )
         self._retriever = retriever
-        self._clients = BothClients(client)
-        self._share = simple_ratio_thresh
-        self._lookup = Lookup(
+        self._share = check_share("simple_ratio_thresh", simple_ratio_thresh, 0, 1)
+        lookup = Lookup(
             index=index, text_key=text_key, on_missing=on_missing, on_decode_error=on_decode_error
         )
-        self._node_classes = tuple(node_classes)
-        classes_of(self._node_classes)
+        self._read_with(client, lookup, node_classes)
 
     def _retrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
         hits = self._retriever.retrieve(query_bundle)
@@ -82,7 +76,7 @@ class OSSVectorAutoMergingRetriever(WithoutClient, BaseRetriever):
         return await self._clients.arun(partial(self._flow, hits=hits))
 
     def _flow(self, context: Context, hits: list[NodeWithScore]) -> Flow[list[NodeWithScore]]:
-        source = NodeSource(self._clients, self._lookup, classes_of(self._node_classes))
+        source = self._source()
         known = merging.Known()
         changed = True
         while changed:

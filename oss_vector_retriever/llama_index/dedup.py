@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from llama_index.core.schema import NodeWithScore, QueryBundle
+from llama_index.core.schema import NodeWithScore
 from pydantic import Field
 
 from oss_vector_retriever.client.steps import Flow
 from oss_vector_retriever.embeddings import Numbers, near_duplicates
-from oss_vector_retriever.llama_index.scores import Embed
+from oss_vector_retriever.llama_index.postprocessing import Question
 from oss_vector_retriever.llama_index.stored import Embedded, StoredEmbeddingPostprocessor
 
 
@@ -27,7 +27,7 @@ class StoredEmbeddingDedupPostprocessor(StoredEmbeddingPostprocessor):
         """Return the class's stable name."""
         return "OSSVectorsStoredEmbeddingDedupPostprocessor"
 
-    def _query(self, bundle: QueryBundle | None, embed: Embed | None) -> Flow[Numbers]:  # noqa: ARG002 - the query plays no part
+    def _query(self, question: Question) -> Flow[Numbers]:  # noqa: ARG002 - it plays no part
         yield from ()
         return []
 

@@ -11,7 +11,7 @@ from llama_index.core.storage.docstore.types import BaseDocumentStore, RefDocInf
 from oss_vector_retriever.client.both import BothClients, Client
 from oss_vector_retriever.llama_index.docstore_flows import DocumentFlows
 from oss_vector_retriever.llama_index.node_classes import node_classes as classes_of
-from oss_vector_retriever.llama_index.pickling import WithoutClient
+from oss_vector_retriever.llama_index.reading import WithClient
 from oss_vector_retriever.llama_index.store_records import NodeStore
 from oss_vector_retriever.records import DecodePolicy
 from oss_vector_retriever.records.nodes import SOURCE_ID_FIELD
@@ -24,7 +24,7 @@ _NO_HASHES = (
 )
 
 
-class OSSVectorDocumentStore(WithoutClient, BaseDocumentStore):
+class OSSVectorDocumentStore(WithClient, BaseDocumentStore):
     """Get nodes by id from a vector index, any number of them with one batched fetch.
 
     Order is the request's, duplicates are kept, and what is missing raises or is left out, as
@@ -55,10 +55,11 @@ class OSSVectorDocumentStore(WithoutClient, BaseDocumentStore):
         Args:
             client: an `OSSVectorClient` or `AsyncOSSVectorClient`; by default one that is
                 configured by the environment.
-            index: another index than the client's own.
-            text_key: a further metadata field to look for text in.
+            index: the vector index to use, if not the client's own.
+            text_key: a further metadata field to look for text in, of records that others wrote.
             return_data: set `node.embedding` from the stored float32 data.
-            on_decode_error: "raise", "skip" or "raw", for records that cannot be read.
+            on_decode_error: what becomes of a record that cannot be read: "raise" an error, "skip"
+                it with a warning in the log, or "raw", a TextNode with the metadata as stored.
             node_classes: your own node classes, so that their nodes come back as what they were.
             text_nodes: make a TextNode or ImageNode of a Document or Node.
             filterable: metadata fields to copy where the service's filters see them; the same as of

@@ -11,10 +11,11 @@ from llama_index.core.storage.docstore.types import RefDocInfo
 from oss_vector_retriever.client.context import Context
 from oss_vector_retriever.client.errors import InvalidRequestError, shown
 from oss_vector_retriever.client.models.vector import Vector
+from oss_vector_retriever.client.operations.checks import each_of
 from oss_vector_retriever.client.steps import Flow
 from oss_vector_retriever.llama_index.nodes import node_fields
 from oss_vector_retriever.llama_index.source import tell_missing
-from oss_vector_retriever.llama_index.store_records import NodeStore
+from oss_vector_retriever.llama_index.store_records import NodeStore, listed
 from oss_vector_retriever.llama_index.store_selection import selection
 from oss_vector_retriever.llama_index.text_nodes import as_text_node
 from oss_vector_retriever.records.envelope import ENVELOPE_FIELD, ENVELOPE_KEYS
@@ -39,12 +40,10 @@ class DocumentFlows:
         self, node_ids: Sequence[str], raise_error: bool, context: Context
     ) -> Flow[list[BaseNode]]:
         """Get nodes in order, duplicates kept; no ids, no call."""
-        if isinstance(node_ids, str):
-            raise InvalidRequestError("node_ids are several; put a single one into a list")
-        found = yield from self.store.get(list(node_ids), selection())(context)
+        found = yield from self.store.get(list(each_of(node_ids)), selection())(context)
         if found.missing and raise_error:
-            raise ValueError(f"doc_id {_listed(found.missing)} not found.")
-        tell_missing(context.config.index_or(self.store.records.settings.index), found.missing)
+            raise ValueError(f"doc_id {_listed(found.missing)} {self._not_found(context)}")
+        tell_missing(self._index(context), found.missing)
         return self._as_wanted(found.made)
 
     def get_dict(self, numbered: dict[int, str], context: Context) -> Flow[dict[int, BaseNode]]:
@@ -65,7 +64,7 @@ class DocumentFlows:
         """Write nodes, all or, as far as can be known before, none."""
         if not store_text:
             raise NotImplementedError("a vector index holds nodes whole; store_text must be True")
-        last = list({node.node_id: node for node in docs}.values())
+        last = list({node.node_id: node for node in listed(docs)}.values())
         if not allow_update:
             yield from self._refuse_existing(context, last)
         vectors = yield from self._encoded(context, last)
@@ -74,7 +73,7 @@ class DocumentFlows:
     def delete(self, doc_id: str, raise_error: bool, context: Context) -> Flow[None]:
         """Delete a record."""
         if raise_error and not (yield from self.exists(doc_id, context)):
-            raise ValueError(f"doc_id {shown(doc_id)} not found.")
+            raise ValueError(f"doc_id {shown(doc_id)} {self._not_found(context)}")
         yield from delete(self.store.records, [doc_id])(context)
 
     def all(self, context: Context) -> Flow[list[BaseNode]]:
@@ -112,7 +111,7 @@ class DocumentFlows:
         if info is not None:
             yield from delete(self.store.records, [ref_doc_id, *info.node_ids])(context)
         elif raise_error:
-            raise ValueError(f"ref_doc_id {shown(ref_doc_id)} not found.")
+            raise ValueError(f"ref_doc_id {shown(ref_doc_id)} {self._not_found(context)}")
 
     def _encoded(self, context: Context, docs: Sequence[BaseNode]) -> Flow[list[Vector]]:
         without = [node.node_id for node in docs if node.embedding is None]
@@ -153,6 +152,12 @@ class DocumentFlows:
                 f"doc_id {_listed(list(there))} already exists. Set allow_update to True to "
                 "overwrite."
             )
+
+    def _index(self, context: Context) -> str:
+        return context.config.index_or(self.store.records.settings.index)
+
+    def _not_found(self, context: Context) -> str:
+        return f"not found. Looked for in index {shown(self._index(context))}."
 
     def _as_wanted(self, nodes: list[BaseNode]) -> list[BaseNode]:
         return [as_text_node(node) for node in nodes] if self.text_nodes else nodes

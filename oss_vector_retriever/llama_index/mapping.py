@@ -8,28 +8,33 @@ from typing import NoReturn
 
 from llama_index.core.schema import BaseNode
 
-from oss_vector_retriever.client.both import BothClients, Client
+from oss_vector_retriever.client.both import Client
 from oss_vector_retriever.client.context import Context
-from oss_vector_retriever.client.errors import InvalidRequestError
 from oss_vector_retriever.client.fetch import fetch
 from oss_vector_retriever.client.models.vector import Vector
+from oss_vector_retriever.client.operations.checks import check_whole, each_of
 from oss_vector_retriever.client.steps import Flow
-from oss_vector_retriever.llama_index.node_classes import node_classes as classes_of
-from oss_vector_retriever.llama_index.nodes import node_from
-from oss_vector_retriever.llama_index.pickling import WithoutClient
-from oss_vector_retriever.llama_index.text_nodes import as_text_node
-from oss_vector_retriever.records import DecodePolicy, decode
+from oss_vector_retriever.llama_index.reading import Reading
+from oss_vector_retriever.records import DecodePolicy
+from oss_vector_retriever.records.keys import is_key
+from oss_vector_retriever.records.lookup import Lookup
+
+_MOST = 10**9
 
 
-class OSSVectorNodeMapping(WithoutClient, Mapping[str, BaseNode]):
+class OSSVectorNodeMapping(Reading, Mapping[str, BaseNode]):
     """Be `RecursiveRetriever`'s `node_dict`, or any retriever's `object_map`, without loading all.
 
     A node is fetched when it is first asked for, unless `prefetch` has brought it with others in
     one call; `OSSVectorPrefetchingRetriever` does that for the index nodes of another retriever.
     What was fetched is remembered, and so is what is not there. Each answer is a node of its own.
 
-    The keys are not listed: iteration and `len` are refused. On an event loop, call `aprefetch`
-    before the framework looks up what it wants: a lookup that must fetch blocks.
+    The keys are not listed: iteration and `len` are refused.
+
+    A lookup cannot be awaited, so one that must fetch blocks, and with it the event loop, if it is
+    made on one: that is what `RecursiveRetriever.aretrieve` does, which has no asynchronous form
+    of its own. On a loop, `aprefetch` first, or take `aget_many`, or put an
+    `OSSVectorPrefetchingRetriever` with `expand=True` in the place of a `RecursiveRetriever`.
     """
 
     def __init__(
@@ -50,27 +55,27 @@ class OSSVectorNodeMapping(WithoutClient, Mapping[str, BaseNode]):
         Args:
             client: an `OSSVectorClient` or `AsyncOSSVectorClient`; by default one that is
                 configured by the environment.
-            index: another index than the client's own.
-            text_key: a further metadata field to look for text in.
+            index: the vector index to use, if not the client's own.
+            text_key: a further metadata field to look for text in, of records that others wrote.
             return_data: set `node.embedding` from the stored float32 data.
-            on_decode_error: "raise", "skip" or "raw", for records that cannot be read.
+            on_decode_error: what becomes of a record that cannot be read: "raise" an error, "skip"
+                it with a warning in the log, or "raw", a TextNode with the metadata as stored.
             node_classes: your own node classes, so that their nodes come back as what they were.
             text_nodes: make a TextNode or ImageNode of a Document or Node.
             reserved: ids of retrievers and query engines, which are no keys: `RecursiveRetriever`
                 asks for those here too, its root first of all, and no call is made for them.
             remember: how many keys to remember at most, those found and those not there.
         """
-        self._clients = BothClients(client)
-        self._index = index
-        self._text_key = text_key
-        self._return_data = return_data
-        self._on_decode_error: DecodePolicy = on_decode_error
-        self._node_classes = tuple(node_classes)
-        self._text_nodes = text_nodes
-        self._reserved = frozenset(reserved)
-        self._remember = remember
+        lookup = Lookup(
+            index=index,
+            text_key=text_key,
+            return_data=return_data,
+            on_decode_error=on_decode_error,
+        )
+        self._read_with(client, lookup, node_classes, text_nodes=text_nodes)
+        self._reserved = frozenset(each_of(reserved))
+        self._remember = check_whole("remember", remember, 0, _MOST)
         self._seen: dict[str, Vector | None] = {}
-        classes_of(self._node_classes)
 
     def prefetch(self, keys: Iterable[str]) -> None:
         """Fetch what is not remembered yet, all at once."""
@@ -80,12 +85,22 @@ class OSSVectorNodeMapping(WithoutClient, Mapping[str, BaseNode]):
         """Fetch what is not remembered yet, all at once."""
         await self._clients.arun(partial(self._flow, keys=keys))
 
+    def get_many(self, keys: Iterable[str]) -> dict[str, BaseNode]:
+        """Return those of several nodes that exist, by key; what is not remembered in one fetch."""
+        asked = list(each_of(keys))
+        return self._nodes(asked, self._clients.run(partial(self._flow, keys=asked)))
+
+    async def aget_many(self, keys: Iterable[str]) -> dict[str, BaseNode]:
+        """Do what `get_many` does, and never block: a single lookup cannot be awaited."""
+        asked = list(each_of(keys))
+        return self._nodes(asked, await self._clients.arun(partial(self._flow, keys=asked)))
+
     def forget(self) -> None:
         """Forget what was fetched and what was not there."""
         self._seen = {}
 
     def __getitem__(self, key: str) -> BaseNode:
-        if not isinstance(key, str) or key in self._reserved:
+        if not is_key(key) or key in self._reserved:
             raise KeyError(key)
         seen = self._seen
         if key not in seen:
@@ -111,31 +126,31 @@ class OSSVectorNodeMapping(WithoutClient, Mapping[str, BaseNode]):
         return id(self)
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}(index={self._index!r}, remembered={len(self._seen)})"
+        return f"{type(self).__name__}(index={self._lookup.index!r}, remembered={len(self._seen)})"
 
     def _flow(self, context: Context, keys: Iterable[str]) -> Flow[dict[str, Vector | None]]:
-        if isinstance(keys, str):
-            raise InvalidRequestError("prefetch takes several keys; put a single one into a list")
-        known = {*self._seen, *self._reserved}
-        wanted = [key for key in dict.fromkeys(keys) if key not in known]
+        seen = self._seen
+        asked = dict.fromkeys(each_of(keys))
+        wanted = [key for key in asked if key not in seen and key not in self._reserved]
         if not wanted:
-            return self._seen
-        found = yield from fetch(context, wanted, index=self._index, return_data=self._return_data)
-        fresh = {key: found.by_key.get(key) for key in wanted}
+            return seen
+        found = yield from fetch(
+            context, wanted, index=self._lookup.index, return_data=self._lookup.return_data
+        )
         # replaced, not changed: other threads may be reading it
-        together = {**self._seen, **fresh}
+        together = {**seen, **{key: found.by_key.get(key) for key in wanted}}
         kept = list(together)[-self._remember :] if self._remember else []
         self._seen = {key: together[key] for key in kept}
-        return fresh
+        return together
+
+    def _nodes(self, keys: Iterable[str], seen: Mapping[str, Vector | None]) -> dict[str, BaseNode]:
+        nodes = {key: self._node(seen.get(key)) for key in keys if key not in self._reserved}
+        return {key: node for key, node in nodes.items() if node is not None}
 
     def _node(self, vector: Vector | None) -> BaseNode | None:
         if vector is None:
             return None
-        record = decode(vector, text_key=self._text_key, on_decode_error=self._on_decode_error)
-        if record is None:
-            return None
-        node = node_from(record, classes_of(self._node_classes))
-        return as_text_node(node) if self._text_nodes else node
+        return next(self._lookup.readable([vector], self._source().node), None)
 
     def _refuse(self) -> NoReturn:
         raise TypeError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
 
@@ -50,10 +51,12 @@ def merge(
 ) -> tuple[list[NodeWithScore], bool]:
     """Return the hits with parents in place of children, and whether there were any.
 
-    A parent that took their place once does not do so again: relationships may go in circles.
+    A parent that is a hit itself has the better of the two scores. One that took its children's
+    place once does not do so again: relationships may go in circles.
     """
     present = {hit.node.node_id for hit in hits}
     gone: set[str] = set()
+    scores: dict[str, float] = {}
     added: list[NodeWithScore] = []
     for key, children in _families(hits).items():
         parent = known.nodes.get(key)
@@ -61,10 +64,18 @@ def merge(
             continue
         known.merged.add(key)
         gone |= {child.node.node_id for child in children} - {key}
+        scores[key] = sum(child.get_score() for child in children) / len(children)
         if key not in present:
-            score = sum(child.get_score() for child in children) / len(children)
-            added.append(NodeWithScore(node=parent, score=score))
-    return [*(hit for hit in hits if hit.node.node_id not in gone), *added], bool(gone)
+            added.append(NodeWithScore(node=parent, score=scores[key]))
+    kept = [_at_least(hit, scores) for hit in hits if hit.node.node_id not in gone]
+    return [*kept, *added], bool(gone)
+
+
+def _at_least(hit: NodeWithScore, scores: Mapping[str, float]) -> NodeWithScore:
+    score = scores.get(hit.node.node_id)
+    if score is None or score <= hit.get_score():
+        return hit
+    return hit.model_copy(update={"score": score})
 
 
 def _gaps(hits: list[NodeWithScore]) -> list[tuple[int, str]]:

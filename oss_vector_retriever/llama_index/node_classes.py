@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
+from typing import Annotated, Any
 
 from llama_index.core.schema import (
     BaseNode,
@@ -14,6 +15,7 @@ from llama_index.core.schema import (
     Node,
     TextNode,
 )
+from pydantic import BeforeValidator, PlainSerializer
 
 from oss_vector_retriever.client.errors import ConfigurationError
 
@@ -57,3 +59,40 @@ def core_class_of(kind: type[BaseNode]) -> type[BaseNode]:
         if CORE_CLASSES.get(getattr(base, "class_name", str)()) is base:
             return base
     return TextNode
+
+
+def _full_name(kind: type[BaseNode]) -> str:
+    return f"{kind.__module__}.{kind.__qualname__}"
+
+
+def _full_names(kinds: Iterable[type[BaseNode]]) -> list[str]:
+    return [_full_name(kind) for kind in kinds]
+
+
+def _loaded(kinds: Any) -> Any:
+    """Return classes for full names, such as a dict holds; other things are passed on."""
+    if isinstance(kinds, str) or not isinstance(kinds, Iterable):
+        return kinds
+    return tuple(_class_named(kind) if isinstance(kind, str) else kind for kind in kinds)
+
+
+def _class_named(name: str) -> type[BaseNode]:
+    # among those that are loaded: what a dict says must not decide what is imported
+    pending = BaseNode.__subclasses__()
+    found: type[BaseNode] | None = None
+    while pending:
+        kind = pending.pop()
+        pending += kind.__subclasses__()
+        found = kind if _full_name(kind) == name else found
+    if found is None:
+        raise ConfigurationError(
+            f"node class {name} is not loaded; import its module first, or give node_classes=."
+        )
+    return found
+
+
+OwnClasses = Annotated[
+    tuple[type[BaseNode], ...],
+    BeforeValidator(_loaded),
+    PlainSerializer(_full_names, return_type=list[str]),
+]

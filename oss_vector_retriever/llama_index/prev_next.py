@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from typing import Literal
 
-from llama_index.core.postprocessor.types import BaseNodePostprocessor
-from llama_index.core.schema import BaseNode, NodeWithScore, QueryBundle
+from llama_index.core.schema import BaseNode, NodeWithScore
 from pydantic import Field
 
 from oss_vector_retriever.client.context import Context
 from oss_vector_retriever.client.steps import Flow
 from oss_vector_retriever.llama_index.chains import in_reading_order
-from oss_vector_retriever.llama_index.component import Fetching
+from oss_vector_retriever.llama_index.postprocessing import FetchingPostprocessor, Question
 from oss_vector_retriever.llama_index.source import NodeSource
 from oss_vector_retriever.records.lookup import MissingPolicy
 
@@ -34,7 +32,7 @@ class _Walk:
         return None if neighbour is None else neighbour.node_id
 
 
-class OSSVectorPrevNextPostprocessor(Fetching, BaseNodePostprocessor):
+class OSSVectorPrevNextPostprocessor(FetchingPostprocessor):
     """Add to each hit the nodes before and after it, in reading order.
 
     All hits advance one hop with one fetch, so there are at most `num_nodes` of them. A neighbour
@@ -61,24 +59,19 @@ class OSSVectorPrevNextPostprocessor(Fetching, BaseNodePostprocessor):
         """Return the class's stable name."""
         return "OSSVectorsPrevNextPostprocessor"
 
-    def _postprocess_nodes(
-        self, nodes: list[NodeWithScore], query_bundle: QueryBundle | None = None
-    ) -> list[NodeWithScore]:
-        del query_bundle
-        return self._both().run(partial(self._flow, hits=nodes))
-
-    async def _apostprocess_nodes(
-        self, nodes: list[NodeWithScore], query_bundle: QueryBundle | None = None
-    ) -> list[NodeWithScore]:
-        del query_bundle
-        return await self._both().arun(partial(self._flow, hits=nodes))
-
-    def _flow(self, context: Context, hits: list[NodeWithScore]) -> Flow[list[NodeWithScore]]:
+    def _flow(
+        self,
+        context: Context,
+        hits: list[NodeWithScore],
+        question: Question,  # noqa: ARG002 - it plays no part
+    ) -> Flow[list[NodeWithScore]]:
         source = self._source(return_data=self.return_data, on_missing=self.on_missing)
         known = {hit.node.node_id: hit.node for hit in hits}
         scored: dict[str, NodeWithScore] = {}
         for hit in hits:
-            scored.setdefault(hit.node.node_id, hit)
+            there = scored.get(hit.node.node_id)
+            if there is None or hit.get_score() > there.get_score():
+                scored[hit.node.node_id] = hit
         first = list(scored)
         walks = [walk for hit in hits for walk in self._walks(hit)]
         for _ in range(self.num_nodes):

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from llama_index.core.schema import NodeWithScore
+from collections.abc import Iterable
+from typing import Any, Self
+
+from llama_index.core.schema import BaseNode, NodeWithScore, TextNode
+
+from oss_vector_retriever.llama_index.node_classes import node_classes as classes_of
 
 
 class NodeWithProvenance(NodeWithScore):
@@ -24,6 +29,23 @@ class NodeWithProvenance(NodeWithScore):
     key: str = ""
     format: str = ""
     position: int = 0
+
+    @classmethod
+    def from_dict(
+        cls, data: dict[str, Any], *, node_classes: Iterable[type[BaseNode]] = (), **changes: Any
+    ) -> Self:
+        """Return what `to_dict` wrote, the node as what it was; core's own knows no node's class.
+
+        Args:
+            data: the dict.
+            node_classes: your own node classes, that the node may be of.
+            changes: fields to set otherwise.
+        """
+        node = data.get("node")
+        if isinstance(node, dict):
+            kind = classes_of(node_classes).get(node.get("class_name", ""), TextNode)
+            data = {**data, "node": kind.from_dict(node)}
+        return super().from_dict(data, **changes)
 
     @classmethod
     def class_name(cls) -> str:

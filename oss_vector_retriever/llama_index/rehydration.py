@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from typing import Literal
 
-from llama_index.core.postprocessor.types import BaseNodePostprocessor
-from llama_index.core.schema import BaseNode, MetadataMode, NodeWithScore, QueryBundle
+from llama_index.core.schema import BaseNode, MetadataMode, NodeWithScore
 from pydantic import Field
 
 from oss_vector_retriever.client.context import Context
-from oss_vector_retriever.client.errors import MissingKeysError
+from oss_vector_retriever.client.errors import InvalidRequestError, shown
 from oss_vector_retriever.client.steps import Flow
-from oss_vector_retriever.llama_index.component import Fetching
+from oss_vector_retriever.llama_index.postprocessing import FetchingPostprocessor, Question
 
 HydratedFields = Literal["all", "text", "metadata", "embedding"]
 
 
-class OSSVectorRehydrationPostprocessor(Fetching, BaseNodePostprocessor):
+class OSSVectorRehydrationPostprocessor(FetchingPostprocessor):
     """Put stored nodes in the place of hits, or what hits lack into copies of them.
 
     Scores and order stay, and the hits given are not changed. All is one fetch, of those that need
@@ -47,25 +45,18 @@ class OSSVectorRehydrationPostprocessor(Fetching, BaseNodePostprocessor):
         """Return the class's stable name."""
         return "OSSVectorsRehydrationPostprocessor"
 
-    def _postprocess_nodes(
-        self, nodes: list[NodeWithScore], query_bundle: QueryBundle | None = None
-    ) -> list[NodeWithScore]:
-        del query_bundle
-        return self._both().run(partial(self._flow, hits=nodes))
-
-    async def _apostprocess_nodes(
-        self, nodes: list[NodeWithScore], query_bundle: QueryBundle | None = None
-    ) -> list[NodeWithScore]:
-        del query_bundle
-        return await self._both().arun(partial(self._flow, hits=nodes))
-
-    def _flow(self, context: Context, hits: list[NodeWithScore]) -> Flow[list[NodeWithScore]]:
+    def _flow(
+        self,
+        context: Context,
+        hits: list[NodeWithScore],
+        question: Question,  # noqa: ARG002 - it plays no part
+    ) -> Flow[list[NodeWithScore]]:
         keys = [self._wanted(hit.node) for hit in hits]
-        source = self._source(return_data=self.return_data or self.fields == "embedding")
+        source = self._source(
+            return_data=self.return_data or self.fields == "embedding",
+            on_missing="raise" if self.on_missing == "raise" else "omit",
+        )
         stored = yield from source.by_id(context, [key for key in keys if key is not None])
-        missing = [key for key in dict.fromkeys(keys) if key is not None and key not in stored]
-        if missing and self.on_missing == "raise":
-            raise MissingKeysError(missing)
         whole: list[NodeWithScore] = []
         used: set[str] = set()
         for hit, key in zip(hits, keys, strict=True):
@@ -86,7 +77,7 @@ class OSSVectorRehydrationPostprocessor(Fetching, BaseNodePostprocessor):
 
     def _key(self, node: BaseNode) -> str | None:
         if self.key_of is not None:
-            return self.key_of(node)
+            return _text_or_none(self.key_of(node))
         if self.id_key is None:
             return node.node_id
         key = node.metadata.get(self.id_key)
@@ -107,3 +98,9 @@ class OSSVectorRehydrationPostprocessor(Fetching, BaseNodePostprocessor):
             copied.set_content(stored.get_content(MetadataMode.NONE))
             return copied
         return node.model_copy(update={self.fields: getattr(stored, self.fields)})
+
+
+def _text_or_none(key: object) -> str | None:
+    if key is None or isinstance(key, str):
+        return key
+    raise InvalidRequestError(f"key_of must return a string or None, not {shown(key)}.")

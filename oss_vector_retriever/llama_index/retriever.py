@@ -12,15 +12,15 @@ from llama_index.core.base.base_retriever import BaseRetriever
 from llama_index.core.base.embeddings.base import BaseEmbedding
 from llama_index.core.schema import BaseNode, NodeWithScore, QueryBundle
 
-from oss_vector_retriever.client.both import BothClients, Client
+from oss_vector_retriever.client.both import Client
 from oss_vector_retriever.client.context import Context
 from oss_vector_retriever.client.errors import ConfigurationError, InvalidRequestError
+from oss_vector_retriever.client.operations.checks import each_of
 from oss_vector_retriever.client.steps import Flow
 from oss_vector_retriever.llama_index import scores
-from oss_vector_retriever.llama_index.node_classes import node_classes as classes_of
-from oss_vector_retriever.llama_index.pickling import WithoutClient
 from oss_vector_retriever.llama_index.provenance import NodeWithProvenance
 from oss_vector_retriever.llama_index.query import KeyQueryBundle
+from oss_vector_retriever.llama_index.reading import Reading
 from oss_vector_retriever.llama_index.source import NodeSource, called
 from oss_vector_retriever.records import DecodePolicy, Record, parse_keys
 from oss_vector_retriever.records.lookup import Found, Lookup, MissingPolicy
@@ -29,7 +29,7 @@ Resolver = Callable[[QueryBundle], Iterable[str] | Awaitable[Iterable[str]]]
 _Pair = tuple[Record, BaseNode]
 
 
-class OSSVectorRetriever(WithoutClient, BaseRetriever):
+class OSSVectorRetriever(Reading, BaseRetriever):
     """Retrieve nodes by key.
 
     The keys are those that a `KeyQueryBundle` carries; else those that `resolver` finds for the
@@ -66,12 +66,12 @@ class OSSVectorRetriever(WithoutClient, BaseRetriever):
         Args:
             client: an `OSSVectorClient` or `AsyncOSSVectorClient`; by default one that is
                 configured by the environment.
-            index: another index than the client's own.
+            index: the vector index to use, if not the client's own.
             keys: the keys to fetch, whatever the query says.
             resolver: finds the keys for a query; a plain function, called in a thread by
                 `aretrieve`, or a coroutine function, for `aretrieve` alone.
             k: return at most so many nodes.
-            text_key: a further metadata field to look for text in.
+            text_key: a further metadata field to look for text in, of records that others wrote.
             return_data: set `node.embedding` from the stored float32 data.
             score: of every node, under "constant"; a `SimilarityPostprocessor` drops nodes whose
                 score is None.
@@ -80,7 +80,8 @@ class OSSVectorRetriever(WithoutClient, BaseRetriever):
             embed_model: embeds the query for "similarity" where the bundle has no embedding.
             provenance: return `NodeWithProvenance`, which says where each node came from.
             on_missing: "omit" or "raise".
-            on_decode_error: "raise", "skip" or "raw", for records that cannot be read.
+            on_decode_error: what becomes of a record that cannot be read: "raise" an error, "skip"
+                it with a warning in the log, or "raw", a TextNode with the metadata as stored.
             key_parser: turns the query into keys, in place of the two forms above.
             node_classes: your own node classes, so that their nodes come back as what they were.
             text_nodes: make a TextNode or ImageNode of a Document or Node; `RecursiveRetriever`
@@ -94,11 +95,8 @@ class OSSVectorRetriever(WithoutClient, BaseRetriever):
         super().__init__(**options)
         if keys is not None and resolver is not None:
             raise ConfigurationError("give either keys or resolver, not both")
-        if isinstance(keys, str):
-            raise InvalidRequestError("keys takes several keys; put a single one into a list")
-        scores.check_score_mode(score_mode)
-        self._clients = BothClients(client)
-        self._keys = None if keys is None else list(keys)
+        scores.check_scoring(score_mode, score)
+        self._keys = None if keys is None else list(each_of(keys))
         self._resolver = resolver
         self._key_parser = key_parser
         self._score, self._score_mode = score, score_mode
@@ -113,10 +111,7 @@ class OSSVectorRetriever(WithoutClient, BaseRetriever):
             on_decode_error=on_decode_error,
             most=k,
         )
-        self._lookup = lookup
-        self._node_classes = tuple(node_classes)
-        self._text_nodes = text_nodes
-        classes_of(self._node_classes)
+        self._read_with(client, lookup, node_classes, text_nodes=text_nodes)
 
     def _retrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
         embed = scores.blocking(self._embed_model)
@@ -136,10 +131,6 @@ class OSSVectorRetriever(WithoutClient, BaseRetriever):
         scored = yield from self._scores(bundle, embed, [record for record, _ in found.made])
         pairs = enumerate(zip(found.made, scored, strict=True))
         return [self._scored(place, *pair, score) for place, (pair, score) in pairs]
-
-    def _source(self) -> NodeSource:
-        classes = classes_of(self._node_classes)
-        return NodeSource(self._clients, self._lookup, classes, self._text_nodes)
 
     def _keys_of(self, bundle: QueryBundle) -> Flow[list[str]]:
         if isinstance(bundle, KeyQueryBundle) and bundle.keys is not None:
@@ -185,6 +176,9 @@ def _resolved(resolver: Resolver, bundle: QueryBundle) -> Flow[list[str]]:
         if inspect.iscoroutine(found):
             found.close()
         raise ConfigurationError("the resolver is a coroutine function; call aretrieve")
-    if isinstance(found, str):
-        raise InvalidRequestError("a resolver returns several keys; put a single one into a list")
+    if isinstance(found, str) or not isinstance(found, Iterable):
+        raise InvalidRequestError(
+            f"the resolver must return a list of keys, not a {type(found).__name__}; for one key "
+            "return [key], for none []."
+        )
     return list(found)

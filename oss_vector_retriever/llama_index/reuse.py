@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Any
 
@@ -18,6 +18,7 @@ from oss_vector_retriever.client.steps import Flow
 from oss_vector_retriever.llama_index.component import Fetching
 from oss_vector_retriever.llama_index.source import called
 from oss_vector_retriever.records import Record
+from oss_vector_retriever.records.keys import is_key
 
 _Embed = Callable[[list[str]], Any]
 _Stored = dict[str, tuple[str, list[float]]]
@@ -62,12 +63,12 @@ class ReuseStoredEmbeddings(Fetching, TransformComponent):
     def __call__(self, nodes: Sequence[BaseNode], **kwargs: Any) -> Sequence[BaseNode]:
         """Set the embedding of each node, and return the nodes."""
         embed = partial(self._model().get_text_embedding_batch, **kwargs)
-        return self._both().run(partial(self._flow, nodes=nodes, embed=embed))
+        return self._both().run(partial(self._flow, nodes=_listed(nodes), embed=embed))
 
     async def acall(self, nodes: Sequence[BaseNode], **kwargs: Any) -> Sequence[BaseNode]:
         """Do what a call does."""
         embed = partial(self._model().aget_text_embedding_batch, **kwargs)
-        return await self._both().arun(partial(self._flow, nodes=nodes, embed=embed))
+        return await self._both().arun(partial(self._flow, nodes=_listed(nodes), embed=embed))
 
     def _model(self) -> BaseEmbedding:
         model = self.embed_model or Settings.embed_model
@@ -98,7 +99,8 @@ class ReuseStoredEmbeddings(Fetching, TransformComponent):
         return nodes
 
     def _stored(self, context: Context, nodes: Sequence[BaseNode]) -> Flow[_Stored]:
-        if not nodes:
+        ids = list(dict.fromkeys(node.node_id for node in nodes if is_key(node.node_id)))
+        if not ids:
             return {}
         source = self._source(return_data=True)
 
@@ -107,11 +109,15 @@ class ReuseStoredEmbeddings(Fetching, TransformComponent):
             return record.key, (content_hash(node), node.embedding or [])
 
         try:
-            ids = list(dict.fromkeys(node.node_id for node in nodes))
             found = yield from source.found(context, ids, make)
         except NoSuchVectorIndexError:
             return {}
         return dict(found.made)
+
+
+def _listed(nodes: Iterable[BaseNode]) -> Sequence[BaseNode]:
+    # a generator would be empty after one look
+    return nodes if isinstance(nodes, Sequence) else list(nodes)
 
 
 def content_hash(node: BaseNode) -> str:

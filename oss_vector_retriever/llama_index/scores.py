@@ -19,12 +19,14 @@ SCORE_MODES: Final[tuple[str, ...]] = get_args(ScoreMode)
 Embed = Callable[[list[str]], Any]
 
 
-def check_score_mode(mode: str) -> None:
-    """Refuse a score mode that is unknown.
+def check_scoring(mode: str, score: object) -> None:
+    """Refuse a score mode that is unknown, and a score that is none.
 
     Raises:
-        InvalidRequestError: naming those there are.
+        InvalidRequestError: naming what is possible.
     """
+    if score is not None and (isinstance(score, bool) or not isinstance(score, int | float)):
+        raise InvalidRequestError(f"score must be a number or None, not {score!r}.")
     if mode not in SCORE_MODES:
         raise InvalidRequestError(
             f"score_mode must be one of {', '.join(SCORE_MODES)}, not {mode!r}."

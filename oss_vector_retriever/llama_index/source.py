@@ -11,12 +11,14 @@ from llama_index.core.schema import BaseNode
 
 from oss_vector_retriever.client.both import BothClients
 from oss_vector_retriever.client.context import Context
+from oss_vector_retriever.client.errors import MissingKeysError
 from oss_vector_retriever.client.steps import Call, Flow
 from oss_vector_retriever.llama_index.events import MissingKeysEvent
 from oss_vector_retriever.llama_index.node_classes import NodeClasses
 from oss_vector_retriever.llama_index.nodes import node_from
 from oss_vector_retriever.llama_index.text_nodes import as_text_node
 from oss_vector_retriever.records import Record
+from oss_vector_retriever.records.keys import is_key
 from oss_vector_retriever.records.lookup import Found, Lookup
 
 T = TypeVar("T")
@@ -55,13 +57,25 @@ class NodeSource:
         return self.found(context, keys, self.node)
 
     def by_id(self, context: Context, keys: Iterable[str]) -> Flow[dict[str, BaseNode]]:
-        """Fetch each distinct key once, and tell of those that are missing; no keys, no call."""
+        """Fetch each distinct key once, and tell of those that are missing; no keys, no call.
+
+        Ids that nodes name themselves may be none that a record can have: those are missing too.
+
+        Raises:
+            MissingKeysError: keys are missing, under "raise".
+        """
         unique = list(dict.fromkeys(keys))
-        if not unique:
-            return {}
-        found = yield from self.nodes(context, unique)
-        self.tell(found.missing)
-        return {node.node_id: node for node in found.made}
+        legal = [key for key in unique if is_key(key)]
+        found: Found[BaseNode] = Found([], ())
+        if legal:
+            found = yield from self.nodes(context, legal)
+        nodes = {node.node_id: node for node in found.made}
+        there = {*legal} - {*found.missing}
+        missing = [key for key in unique if key not in there]
+        if missing and self.lookup.on_missing == "raise":
+            raise MissingKeysError(missing)
+        self.tell(missing)
+        return nodes
 
     def tell(self, missing: Iterable[str]) -> None:
         """Send a `MissingKeysEvent` to LlamaIndex's instrumentation, if any key is missing."""

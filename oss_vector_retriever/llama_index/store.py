@@ -19,6 +19,7 @@ from oss_vector_retriever.llama_index.filters import has_gap
 from oss_vector_retriever.llama_index.store_arguments import wanted
 from oss_vector_retriever.llama_index.store_base import StoreBase
 from oss_vector_retriever.llama_index.store_queries import Queries
+from oss_vector_retriever.llama_index.store_records import listed
 from oss_vector_retriever.llama_index.store_selection import selection
 from oss_vector_retriever.records.removing import delete_all
 from oss_vector_retriever.records.storing import Start
@@ -40,13 +41,14 @@ class OSSVectorStore(StoreBase):
     Args:
         client: an `OSSVectorClient` or `AsyncOSSVectorClient`; by default one that is configured by
             the environment.
-        index: another index than the client's own.
-        text_key: a further metadata field to look for text in.
+        index: the vector index to use, if not the client's own.
+        text_key: a further metadata field to look for text in, of records that others wrote.
         return_data: set `node.embedding` from the stored float32 data; a query then takes a get for
             each 100 hits, since the service's search returns no data.
         on_missing: what `get_nodes` does with ids that do not exist: "omit" leaves them out and
             sends a `MissingKeysEvent`, "raise" raises `MissingKeysError`.
-        on_decode_error: "raise", "skip" or "raw", for records that cannot be read.
+        on_decode_error: what becomes of a record that cannot be read: "raise" an error, "skip"
+            it with a warning in the log, or "raw", a TextNode with the metadata as stored.
         create_index: make the index on the first write, and read one that is not there as empty.
         distance_metric: "cosine" or "euclidean", of the index that the first write makes; one that
             is there must have it. None takes what is there, and makes cosine.
@@ -87,13 +89,13 @@ class OSSVectorStore(StoreBase):
                 the index; or a node passes a limit. Nothing was written.
             PartialWriteError: calls failed; its `report` says what was written and what not.
         """
-        listed = list(nodes)
-        return self._added(listed, self._clients.run(self._store.add(listed)))
+        given = listed(nodes)
+        return self._added(given, self._clients.run(self._store.add(given)))
 
     async def async_add(self, nodes: Sequence[BaseNode], **_: Any) -> list[str]:
         """Do as `add` does."""
-        listed = list(nodes)
-        return self._added(listed, await self._clients.arun(self._store.add(listed)))
+        given = listed(nodes)
+        return self._added(given, await self._clients.arun(self._store.add(given)))
 
     def query(self, query: VectorStoreQuery, **options: Any) -> VectorStoreQueryResult:
         """Find the nodes closest to an embedding, or with mode MMR close ones that differ.
@@ -202,12 +204,13 @@ class OSSVectorStore(StoreBase):
     ) -> Start[Any]:
         if node_ids is None and filters is None:
             raise InvalidRequestError("delete_nodes takes node_ids or filters; clear() deletes all")
+        chosen = selection(filters)
         if filters is not None and has_gap(filters):
             raise InvalidRequestError(
                 "delete_nodes does not take filters with an empty group, which every node passes; "
                 "leave it out, or clear() deletes all"
             )
-        return self._store.delete_chosen(_listed(node_ids), selection(filters))
+        return self._store.delete_chosen(_listed(node_ids), chosen)
 
 
 def _listed(node_ids: Sequence[str] | None) -> list[str] | None:

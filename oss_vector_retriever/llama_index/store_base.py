@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Self
 
-from llama_index.core.schema import BaseNode
 from llama_index.core.vector_stores.types import BasePydanticVectorStore
 from pydantic import ConfigDict, Field, PrivateAttr, model_validator
 
 from oss_vector_retriever.client.both import BothClients, Client
 from oss_vector_retriever.client.errors import ConfigurationError
 from oss_vector_retriever.client.models.limits import DEFAULT_LIMITS
-from oss_vector_retriever.llama_index.node_classes import node_classes
+from oss_vector_retriever.llama_index.component import WithClients
+from oss_vector_retriever.llama_index.node_classes import OwnClasses, node_classes
 from oss_vector_retriever.llama_index.source import NodeSource
 from oss_vector_retriever.llama_index.store_records import NodeStore
 from oss_vector_retriever.records import DecodePolicy
@@ -21,17 +22,14 @@ from oss_vector_retriever.records.settings import DistanceMetric, StoreSettings
 from oss_vector_retriever.records.storing import RecordStore
 
 
-class StoreBase(BasePydanticVectorStore):
+class StoreBase(WithClients, BasePydanticVectorStore):
     """Hold the settings; the client stays out of `to_dict`, repr and pickles.
 
     What is made of those takes a client of its own, configured by the environment, unless one is
     given: `OSSVectorStore.from_dict(saved, client=client)`.
     """
 
-    # a secret given under a wrong name must not come back in the error that says so
-    model_config = ConfigDict(
-        arbitrary_types_allowed=True, extra="forbid", hide_input_in_errors=True, frozen=True
-    )
+    model_config = ConfigDict(frozen=True)
 
     stores_text: bool = True
     index: str | None = None
@@ -45,20 +43,14 @@ class StoreBase(BasePydanticVectorStore):
     non_filterable: tuple[str, ...] = ()
     native_scalars: bool = False
     skip_rows: bool = False
-    node_classes: tuple[type[BaseNode], ...] = Field(default=(), exclude=True, repr=False)
+    node_classes: OwnClasses = Field(default=(), repr=False)
 
-    _clients: BothClients = PrivateAttr()
     _store: NodeStore = PrivateAttr()
 
     def __init__(self, client: Client | None = None, **settings: Any) -> None:
         super().__init__(**settings)
         self._clients = BothClients(client)
-        self._store = NodeStore(
-            RecordStore(self._settings()),
-            node_classes(self.node_classes),
-            return_data=self.return_data,
-            on_missing=self.on_missing,
-        )
+        self._store = self._made()
 
     @model_validator(mode="after")
     def _stores_text(self) -> Self:
@@ -70,6 +62,23 @@ class StoreBase(BasePydanticVectorStore):
     def client(self) -> Client:
         """Return the client: the one that was given, or the one that the environment configures."""
         return self._clients.given or self._clients.blocking()
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """Return a copy that shares the client, with other settings where `update` says so."""
+        copied = super().model_copy(update=update, deep=deep)
+        copied._store = copied._made()  # noqa: SLF001 - one of its own class
+        return copied
+
+    def _shared(self) -> list[Any]:
+        return [*super()._shared(), self._store]
+
+    def _made(self) -> NodeStore:
+        return NodeStore(
+            RecordStore(self._settings()),
+            node_classes(self.node_classes),
+            return_data=self.return_data,
+            on_missing=self.on_missing,
+        )
 
     def _settings(self) -> StoreSettings:
         most = DEFAULT_LIMITS.filterable_keys - 1
@@ -93,12 +102,3 @@ class StoreBase(BasePydanticVectorStore):
 
     def _tell(self, missing: tuple[str, ...]) -> None:
         NodeSource(self._clients, Lookup(index=self.index), self._store.classes).tell(missing)
-
-    def __getstate__(self) -> dict[str, Any]:
-        # core's own takes what it cannot pickle out of the live object
-        return {
-            "__dict__": dict(self.__dict__),
-            "__pydantic_extra__": None,
-            "__pydantic_fields_set__": set(self.__pydantic_fields_set__),
-            "__pydantic_private__": None,
-        }

@@ -189,3 +189,18 @@ class NodeStore:
             token = page.next_token
             more = token is not None
         return used
+
+
+def listed(nodes: Iterable[BaseNode]) -> list[BaseNode]:
+    """Return nodes to write as a list.
+
+    Raises:
+        InvalidRequestError: it is a single one, or something is no node.
+    """
+    if isinstance(nodes, BaseNode):
+        raise InvalidRequestError("nodes are written as a list; put a single one into a list.")
+    given = list(nodes)
+    for one in given:
+        if not isinstance(one, BaseNode):
+            raise InvalidRequestError(f"only nodes are written, not a {type(one).__name__}.")
+    return given

@@ -8,6 +8,7 @@ from typing import Any
 
 from llama_index.core.vector_stores.types import MetadataFilters
 
+from oss_vector_retriever.client.errors import InvalidRequestError
 from oss_vector_retriever.client.models.limits import Limits
 from oss_vector_retriever.llama_index.filters import Test, matcher, restricts
 from oss_vector_retriever.llama_index.filters_pushed import Pushed, Service, fits, pushed
@@ -55,8 +56,14 @@ def selection(
     """Check filters and document ids; empty ones are no restriction.
 
     Raises:
-        InvalidRequestError: a filter's operator or operand means nothing.
+        InvalidRequestError: these are no `MetadataFilters`, or a filter's operator or operand means
+            nothing.
     """
+    if filters is not None and not isinstance(filters, MetadataFilters):
+        raise InvalidRequestError(
+            f"filters must be MetadataFilters, not {type(filters).__name__}, as in "
+            "MetadataFilters(filters=[MetadataFilter(key=..., value=...)])."
+        )
     test = matcher(filters)
     documents = frozenset(doc_ids or ()) or None
     return Selection(filters if restricts(filters) else None, documents, test)

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Literal
 
 from llama_index.core.base.embeddings.base import BaseEmbedding
-from llama_index.core.postprocessor.types import BaseNodePostprocessor
-from llama_index.core.schema import NodeWithScore, QueryBundle
+from llama_index.core.schema import NodeWithScore
 from pydantic import Field
 
 from oss_vector_retriever.client.context import Context
@@ -20,8 +18,8 @@ from oss_vector_retriever.embeddings import (
     StoredEmbeddings,
     stored_embeddings,
 )
-from oss_vector_retriever.llama_index import scores
-from oss_vector_retriever.llama_index.component import Fetching
+from oss_vector_retriever.llama_index.postprocessing import FetchingPostprocessor, Question
+from oss_vector_retriever.records.keys import is_key
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +32,7 @@ class Embedded:
     query: Float32Array | None
 
 
-class StoredEmbeddingPostprocessor(Fetching, BaseNodePostprocessor):
+class StoredEmbeddingPostprocessor(FetchingPostprocessor):
     """Choose among hits by their stored embeddings; no document is embedded again.
 
     Embeddings that the nodes carry are used; the others are fetched by node id, all in one fetch.
@@ -51,44 +49,30 @@ class StoredEmbeddingPostprocessor(Fetching, BaseNodePostprocessor):
     query_key: str | None = None
     embed_model: BaseEmbedding | None = Field(default=None, exclude=True, repr=False)
 
-    def _postprocess_nodes(
-        self, nodes: list[NodeWithScore], query_bundle: QueryBundle | None = None
-    ) -> list[NodeWithScore]:
-        embed = scores.blocking(self.embed_model)
-        return self._both().run(partial(self._flow, hits=nodes, bundle=query_bundle, embed=embed))
-
-    async def _apostprocess_nodes(
-        self, nodes: list[NodeWithScore], query_bundle: QueryBundle | None = None
-    ) -> list[NodeWithScore]:
-        embed = scores.awaited(self.embed_model)
-        flow = partial(self._flow, hits=nodes, bundle=query_bundle, embed=embed)
-        return await self._both().arun(flow)
+    def _model(self) -> BaseEmbedding | None:
+        return self.embed_model
 
     def _flow(
-        self,
-        context: Context,
-        hits: list[NodeWithScore],
-        bundle: QueryBundle | None,
-        embed: scores.Embed | None,
+        self, context: Context, hits: list[NodeWithScore], question: Question
     ) -> Flow[list[NodeWithScore]]:
         if not hits:
             return []
         embedded = yield from self._embedded(context, hits)
         chosen: list[NodeWithScore] = []
         if embedded.hits:
-            query = embedded.query or (yield from self._query(bundle, embed))
+            query = embedded.query or (yield from self._query(question))
             chosen = self._chosen(embedded, query)
         if self.on_missing == "keep":
             return self._kept(hits, chosen, embedded.without)
         return chosen
 
-    def _query(self, bundle: QueryBundle | None, embed: scores.Embed | None) -> Flow[Numbers]:
-        return (yield from scores.query_embedding(bundle, embed))
+    def _query(self, question: Question) -> Flow[Numbers]:
+        return (yield from question.embedding())
 
     def _embedded(self, context: Context, hits: list[NodeWithScore]) -> Flow[Embedded]:
         own = [hit.node.embedding if self.use_node_embeddings else None for hit in hits]
         asked = [place for place, embedding in enumerate(own) if embedding is None]
-        stored = yield from self._stored(context, [hits[place].node.node_id for place in asked])
+        stored = yield from self._stored(context, [_key(hits[place]) for place in asked])
         rows: dict[int, Numbers] = {p: row for p, row in enumerate(own) if row is not None}
         rows |= {asked[at]: row for at, row in zip(stored.positions, stored.matrix, strict=True)}
         places = sorted(rows)
@@ -99,9 +83,9 @@ class StoredEmbeddingPostprocessor(Fetching, BaseNodePostprocessor):
             stored.query,
         )
 
-    def _stored(self, context: Context, ids: list[str]) -> Flow[StoredEmbeddings]:
+    def _stored(self, context: Context, ids: list[str | None]) -> Flow[StoredEmbeddings]:
         """Fetch the embeddings of ids and that of the query's key, in one fetch."""
-        if ids or self.query_key is None:
+        if any(ids) or self.query_key is None:
             return stored_embeddings(
                 context,
                 ids,
@@ -127,3 +111,8 @@ class StoredEmbeddingPostprocessor(Fetching, BaseNodePostprocessor):
     ) -> list[NodeWithScore]:
         """Return the chosen together with those that have no embedding."""
         return [*chosen, *without]
+
+
+def _key(hit: NodeWithScore) -> str | None:
+    """Return a hit's id, or None where it is none that a record can have."""
+    return hit.node.node_id if is_key(hit.node.node_id) else None

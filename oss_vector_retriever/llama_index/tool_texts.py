@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from llama_index.core.schema import BaseNode, MetadataMode
 
-from oss_vector_retriever.client.errors import InvalidRequestError, OSSVectorError
+from oss_vector_retriever.client.errors import InvalidRequestError, OSSVectorError, shown
 from oss_vector_retriever.records import parse_keys
 
 Tokenizer = Callable[[str], Sequence[Any]]
@@ -63,6 +63,19 @@ def ids_of(ids: object) -> list[str]:
     return list(dict.fromkeys(str(one) for one in ids if str(one)))
 
 
+def hops_of(name: str, count: Any, most: int) -> int:
+    """Return how many neighbours a model meant, from 0 to `most`.
+
+    Raises:
+        InvalidRequestError: it is no number.
+    """
+    try:
+        return max(0, min(int(count), most))
+    except (TypeError, ValueError, OverflowError):
+        message = f"{name} must be a whole number, not {shown(count)}"
+        raise InvalidRequestError(message) from None
+
+
 def texts_of(nodes: Iterable[BaseNode]) -> list[str]:
     """Return what an answer says of each node: id and text, without metadata."""
     return [f"[{node.node_id}]\n{node.get_content(MetadataMode.NONE)}" for node in nodes]
@@ -73,14 +86,25 @@ def metadata_of(nodes: Iterable[BaseNode]) -> list[str]:
     return [f"[{node.node_id}]\n{_visible(node)}" for node in nodes]
 
 
-def report(parts: list[str], missing: list[str], refused: list[str], budget: Budget) -> str:
+def report(
+    parts: list[str],
+    missing: Mapping[str, Sequence[str]],
+    refused: list[str],
+    budget: Budget,
+) -> str:
     """Return an answer within a budget: parts, as many as fit, and what is not among them.
 
     What was not found is said first of all: it must not fall to the budget.
+
+    Args:
+        parts: what was found.
+        missing: ids that do not exist, with those that they may have been meant for.
+        refused: ids that were too many.
+        budget: how long the answer may be.
     """
     notes = []
     if missing:
-        notes.append(f"Not found: {_named(missing)}")
+        notes.append(f"Not found: {_named([_with_near(*one) for one in missing.items()])}")
     if refused:
         notes.append(f"Too many ids at once; ask again for: {_named(refused)}")
     if not parts and not notes:
@@ -118,6 +142,11 @@ def _visible(node: BaseNode) -> str:
     hidden = set(node.excluded_llm_metadata_keys)
     seen = {name: value for name, value in node.metadata.items() if name not in hidden}
     return json.dumps(seen, ensure_ascii=False, default=str)
+
+
+def _with_near(key: str, near: Sequence[str]) -> str:
+    named = key if len(key) <= _LONGEST else f"{key[:_LONGEST]}..."
+    return f"{named} (did you mean {' or '.join(near)}?)" if near else named
 
 
 def _named(keys: list[str]) -> str:

@@ -2,38 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from functools import partial
 from typing import ClassVar
 
 from llama_index.core.schema import BaseNode
 from llama_index.core.tools.tool_spec.base import BaseToolSpec
 
-from oss_vector_retriever.client.both import BothClients, Client
+from oss_vector_retriever.client.both import Client
 from oss_vector_retriever.client.context import Context
-from oss_vector_retriever.client.errors import OSSVectorError
+from oss_vector_retriever.client.errors import InvalidRequestError, OSSVectorError
 from oss_vector_retriever.client.fetch import fetch
+from oss_vector_retriever.client.operations.checks import check_whole, each_of
 from oss_vector_retriever.client.steps import Flow
-from oss_vector_retriever.llama_index.node_classes import node_classes as classes_of
-from oss_vector_retriever.llama_index.pickling import WithoutClient
+from oss_vector_retriever.embeddings.arrays import check_count
 from oss_vector_retriever.llama_index.prev_next import neighbours
-from oss_vector_retriever.llama_index.source import NodeSource
+from oss_vector_retriever.llama_index.reading import Reading
 from oss_vector_retriever.llama_index.tool_texts import (
     Budget,
     Tokenizer,
     failure,
+    hops_of,
     ids_of,
     metadata_of,
     report,
     texts_of,
 )
 from oss_vector_retriever.records import DecodePolicy
+from oss_vector_retriever.records.access import Access, near_misses
+from oss_vector_retriever.records.keys import is_key
 from oss_vector_retriever.records.lookup import Lookup
 
 _Flow = Callable[[Context], Flow[str]]
+_MOST = 10**9
 
 
-class OSSVectorToolSpec(WithoutClient, BaseToolSpec):
+class OSSVectorToolSpec(Reading, BaseToolSpec):
     """Let an agent fetch stored text by id, look at metadata, test for existence, read on.
 
     Answers are text that names each id, those not found, and what was cut to stay within the
@@ -53,6 +57,8 @@ class OSSVectorToolSpec(WithoutClient, BaseToolSpec):
         *,
         index: str | None = None,
         key_prefix: str = "",
+        allowed_keys: Iterable[str] | None = None,
+        scan: int = 0,
         max_tokens: int = 4000,
         max_ids: int = 50,
         tokenizer: Tokenizer | None = None,
@@ -65,23 +71,32 @@ class OSSVectorToolSpec(WithoutClient, BaseToolSpec):
         Args:
             client: an `OSSVectorClient` or `AsyncOSSVectorClient`; by default one that is
                 configured by the environment.
-            index: another index than the client's own.
+            index: the vector index to use, if not the client's own.
             key_prefix: the agent sees only ids that begin with this; all others do not exist for
                 it, and are not asked for.
+            allowed_keys: the only ids that the agent sees; None for any.
+            scan: how many ids to list, at most, to suggest some for one that does not exist; 0
+                makes no call for it. Suggestions out of `allowed_keys` need none.
             max_tokens: of one answer, at most.
             max_ids: taken of one question; the rest is refused in the answer.
             tokenizer: counts tokens; by default four bytes of UTF-8 are one.
-            text_key: a further metadata field to look for text in.
-            on_decode_error: "raw", "skip" or "raise", for records that cannot be read.
-            node_classes: your own node classes.
+            text_key: a further metadata field to look for text in, of records that others wrote.
+            on_decode_error: what becomes of a record that cannot be read: "raise" an error, "skip"
+                it with a warning in the log, or "raw", a TextNode with the metadata as stored.
+            node_classes: your own node classes, so that their nodes come back as what they were.
+
+        Raises:
+            InvalidRequestError: a limit is no whole number above 0, or `key_prefix` no string.
         """
-        self._clients = BothClients(client)
-        self._prefix = key_prefix
-        self._max_ids = max_ids
-        self._budget = Budget(max_tokens, tokenizer)
-        self._lookup = Lookup(index=index, text_key=text_key, on_decode_error=on_decode_error)
-        self._node_classes = tuple(node_classes)
-        classes_of(self._node_classes)
+        if not isinstance(key_prefix, str):
+            raise InvalidRequestError(f"key_prefix must be a string, not {key_prefix!r}.")
+        allowed = None if allowed_keys is None else frozenset(each_of(allowed_keys))
+        self._access = Access(allowed, key_prefix)
+        self._scan = check_whole("scan", scan, 0, _MOST)
+        self._max_ids = check_count("max_ids", max_ids)
+        self._budget = Budget(check_count("max_tokens", max_tokens), tokenizer)
+        lookup = Lookup(index=index, text_key=text_key, on_decode_error=on_decode_error)
+        self._read_with(client, lookup, node_classes)
 
     def fetch_by_ids(self, ids: list[str]) -> str:
         """Fetch stored texts by their ids.
@@ -165,11 +180,11 @@ class OSSVectorToolSpec(WithoutClient, BaseToolSpec):
 
     def _fetched(self, context: Context, ids: object) -> Flow[str]:
         asked, found = yield from self._found(context, ids)
-        return self._report(asked, texts_of(found.values()), found)
+        return (yield from self._report(context, asked, texts_of(found.values()), found))
 
     def _described(self, context: Context, ids: object) -> Flow[str]:
         asked, found = yield from self._found(context, ids)
-        return self._report(asked, metadata_of(found.values()), found)
+        return (yield from self._report(context, asked, metadata_of(found.values()), found))
 
     def _existing(self, context: Context, ids: object) -> Flow[str]:
         asked, allowed = self._asked(ids)
@@ -181,15 +196,16 @@ class OSSVectorToolSpec(WithoutClient, BaseToolSpec):
             return_metadata=False,
         )
         found = [key for key in allowed if key in there.by_key]
-        return self._report(asked, [f"Exists: {key}" for key in found], found)
+        parts = [f"Exists: {key}" for key in found]
+        return (yield from self._report(context, asked, parts, found))
 
-    def _around(self, context: Context, ids: object, before: int, after: int) -> Flow[str]:
+    def _around(self, context: Context, ids: object, before: object, after: object) -> Flow[str]:
+        hops = (hops_of("before", before, self._max_ids), hops_of("after", after, self._max_ids))
         asked, found = yield from self._found(context, ids, most=1)
-        hops = (_hops(before, self._max_ids), _hops(after, self._max_ids))
         nodes: list[BaseNode] = []
         for node in found.values():
-            nodes = yield from neighbours(context, self._source(), node, hops, self._allowed)
-        return self._report(asked, texts_of(nodes), found)
+            nodes = yield from neighbours(context, self._source(), node, hops, self._access.permits)
+        return (yield from self._report(context, asked, texts_of(nodes), found))
 
     def _found(
         self, context: Context, ids: object, most: int | None = None
@@ -201,19 +217,16 @@ class OSSVectorToolSpec(WithoutClient, BaseToolSpec):
     def _asked(self, ids: object, most: int | None = None) -> tuple[list[str], list[str]]:
         """Return the ids asked for, and of those that are taken those that may be fetched."""
         asked = ids_of(ids)[:most]
-        return asked, [key for key in asked[: self._max_ids] if self._allowed(key)]
+        taken = asked[: self._max_ids]
+        return asked, [key for key in taken if is_key(key) and self._access.permits(key)]
 
-    def _allowed(self, key: str) -> bool:
-        return key.startswith(self._prefix)
-
-    def _source(self) -> NodeSource:
-        return NodeSource(self._clients, self._lookup, classes_of(self._node_classes))
-
-    def _report(self, asked: list[str], parts: list[str], found: Collection[str]) -> str:
+    def _report(
+        self, context: Context, asked: list[str], parts: list[str], found: Collection[str]
+    ) -> Flow[str]:
         taken, refused = asked[: self._max_ids], asked[self._max_ids :]
         missing = [key for key in taken if key not in found]
-        return report(parts, missing, refused, self._budget)
-
-
-def _hops(count: int, most: int) -> int:
-    return max(0, min(int(count), most))
+        known: tuple[str, ...] = ()
+        if missing:
+            known = yield from self._access.known(context, self._lookup.index, self._scan)
+        near = {key: near_misses(key, known) for key in missing}
+        return report(parts, near, refused, self._budget)

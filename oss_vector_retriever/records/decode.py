@@ -17,7 +17,7 @@ sinks a batch unless the caller wants it to. A field that holds None does not ma
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Final, Literal, get_args, overload
 
 from oss_vector_retriever.client.errors import InvalidRequestError
@@ -68,21 +68,14 @@ def decode(
     if on_decode_error not in DECODE_POLICIES:
         raise InvalidRequestError(f"on_decode_error must be one of {', '.join(DECODE_POLICIES)}")
     try:
-        return climb(vector, text_key)
+        return read(vector, text_key)
     except DecodeError as error:
-        return instead(error, lambda: raw_record(vector, text_key), on_decode_error)
-
-
-def instead(
-    error: DecodeError, raw: Callable[[], Record], on_decode_error: DecodePolicy
-) -> Record | None:
-    """Return what a policy puts in the place of a broken record, or raise the error."""
-    if on_decode_error == "raise":
-        raise error
-    if on_decode_error == "raw":
-        return raw()
-    _log.warning("skipped: %s", error)
-    return None
+        if on_decode_error == "raise":
+            raise
+        if on_decode_error == "raw":
+            return _raw(vector, text_key)
+        _log.warning("skipped: %s", error)
+        return None
 
 
 def decode_all(
@@ -103,8 +96,8 @@ def decode_all(
     return [record for record in decoded if record is not None]
 
 
-def climb(vector: Vector, text_key: str | None) -> Record:
-    """Read one vector as a record.
+def read(vector: Vector, text_key: str | None = None) -> Record:
+    """Read one vector as a record, as `decode` does under "raise".
 
     Raises:
         DecodeError: the record is broken.
@@ -119,8 +112,7 @@ def climb(vector: Vector, text_key: str | None) -> Record:
     return from_fields(vector.key, stored, vector.data, text_key)
 
 
-def raw_record(vector: Vector, text_key: str | None) -> Record:
-    """Return all metadata as they are stored, and what text can be had from the plain fields."""
+def _raw(vector: Vector, text_key: str | None) -> Record:
     stored = vector.metadata or {}
     text = stored.get(TEXT_FIELD)
     if not isinstance(text, str):

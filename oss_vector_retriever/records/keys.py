@@ -8,6 +8,8 @@ from collections.abc import Iterable
 from pydantic_core import from_json
 
 from oss_vector_retriever.client.errors import InvalidRequestError
+from oss_vector_retriever.client.models.limits import DEFAULT_LIMITS, Limits
+from oss_vector_retriever.client.operations.checks import check_key
 
 _BLANK = " \t\r"
 _ADVICE = 'a key that begins with "[" goes into a JSON array, as in ["[draft] 1"]'
@@ -45,6 +47,15 @@ def query_of(keys: Iterable[str]) -> str:
     if isinstance(keys, str):
         raise InvalidRequestError("query_of takes several keys; put a single one into a list")
     return json.dumps(_strings(keys), ensure_ascii=False)
+
+
+def is_key(key: object, limits: Limits = DEFAULT_LIMITS) -> bool:
+    """Tell whether something can be the key of a record at all."""
+    try:
+        check_key(key, limits)
+    except InvalidRequestError:
+        return False
+    return True
 
 
 def _array(query: str) -> list[str]:

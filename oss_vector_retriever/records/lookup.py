@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
-from functools import partial
 from itertools import islice
 from typing import Final, Generic, Literal, TypeVar, get_args
 
@@ -14,13 +14,7 @@ from oss_vector_retriever.client.fetch import fetch
 from oss_vector_retriever.client.models.vector import Vector
 from oss_vector_retriever.client.operations.checks import check_keys, each_of
 from oss_vector_retriever.client.steps import Flow
-from oss_vector_retriever.records.decode import (
-    DECODE_POLICIES,
-    DecodePolicy,
-    climb,
-    instead,
-    raw_record,
-)
+from oss_vector_retriever.records.decode import DECODE_POLICIES, DecodePolicy, decode, read
 from oss_vector_retriever.records.errors import DecodeError
 from oss_vector_retriever.records.record import Record
 from oss_vector_retriever.records.values import fresh
@@ -29,6 +23,8 @@ Made = TypeVar("Made")
 MissingPolicy = Literal["omit", "raise"]
 _MISSING_POLICIES: Final[tuple[str, ...]] = get_args(MissingPolicy)
 _SHORTEST = 0.001  # seconds; a deadline that is over is for the call to report
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +88,7 @@ class Lookup:
                 return_data=self.return_data,
                 timeout=max(deadline.moment - context.monotonic(), _SHORTEST),
             )
-            made += islice(self._readable(result, make), wanted)
+            made += islice(self.readable(result, make), wanted)
             missing |= dict.fromkeys(result.missing)
         if missing and self.on_missing == "raise":
             raise MissingKeysError(tuple(missing))
@@ -101,25 +97,26 @@ class Lookup:
     def _wanted(self, made: list[Made], left: list[str]) -> int:
         return len(left) if self.most is None else self.most - len(made)
 
-    def _readable(
-        self, vectors: Iterable[Vector], make: Callable[[Record], Made]
-    ) -> Iterator[Made]:
+    def readable(self, vectors: Iterable[Vector], make: Callable[[Record], Made]) -> Iterator[Made]:
+        """Yield what is made of each vector's record; unreadable ones as `on_decode_error` says.
+
+        Raises:
+            DecodeError: a record cannot be read, under "raise".
+        """
         for vector in vectors:
-            record: Record | None = None
             try:
-                record = climb(vector, self.text_key)
-                made = make(record)
+                made = make(read(vector, self.text_key))
             except DecodeError as error:
-                record = instead(error, partial(self._raw, vector, record), self.on_decode_error)
-                if record is None:
+                if self.on_decode_error == "raise":
+                    raise
+                if self.on_decode_error == "skip":
+                    _log.warning("skipped: %s", error)
                     continue
-                made = make(record)
+                made = make(self._raw(vector))
             yield made
 
-    def _raw(self, vector: Vector, record: Record | None) -> Record:
-        """Return a record of which nothing could be made as it is stored; its text is kept."""
-        if record is None:
-            return raw_record(vector, self.text_key)
+    def _raw(self, vector: Vector) -> Record:
+        record = decode(vector, text_key=self.text_key, on_decode_error="raw")
         return replace(record, metadata=fresh(vector.metadata or {}), node=None, source="raw")
 
 

@@ -13,7 +13,7 @@ from typing import Any, Final
 from oss_vector_retriever.client.models.vector import Float32Array
 from oss_vector_retriever.records.errors import DecodeError
 from oss_vector_retriever.records.record import Record
-from oss_vector_retriever.records.values import add_fields_beside, as_object, load_object
+from oss_vector_retriever.records.values import as_object, fresh, load_object
 
 NODE_FIELD: Final = "_node_content"
 NODE_TYPE_FIELD: Final = "_node_type"
@@ -41,10 +41,10 @@ def from_node(
     own = node.pop("metadata", None)
     metadata = {} if own is None else as_object(own, key, f"{NODE_FIELD}.metadata")
     text, used = _text_beside(_text_inside(node, key), stored, metadata, text_key)
-    skipped = {NODE_FIELD, NODE_TYPE_FIELD, *used, *bookkeeping(stored, node)}
-    return Record(
-        key, text, add_fields_beside(metadata, stored, skipped), embedding, node, "llama_index"
-    )
+    skipped = {NODE_FIELD, NODE_TYPE_FIELD, *used, *metadata}
+    beside = without_bookkeeping([n for n in stored if n not in skipped], stored, node)
+    metadata.update(fresh({name: stored[name] for name in beside}))
+    return Record(key, text, metadata, embedding, node, "llama_index")
 
 
 def _text_inside(node: dict[str, Any], key: str) -> str:
@@ -74,12 +74,12 @@ def _text_beside(
     return text, used
 
 
-def bookkeeping(stored: dict[str, Any], node: dict[str, Any] | None) -> list[str]:
-    """Return the stored fields that say no more than the node's source relationship does."""
-    source = source_id(node)
-    return [
-        name for name in SOURCE_ID_FIELDS if name in stored and stored[name] in (source, _NO_SOURCE)
-    ]
+def without_bookkeeping(
+    names: list[str], stored: dict[str, Any], node: dict[str, Any]
+) -> list[str]:
+    """Leave out of stored fields those that say no more than the node's source relationship."""
+    told = (source_id(node), _NO_SOURCE)
+    return [name for name in names if name not in SOURCE_ID_FIELDS or stored[name] not in told]
 
 
 def source_id(node: dict[str, Any] | None) -> object:

@@ -45,20 +45,6 @@ def _places(container: dict[str, Any] | list[Any]) -> Iterable[tuple[Any, Any]]:
     return container.items() if container.__class__ is dict else enumerate(container)
 
 
-def add_fields_beside(
-    metadata: dict[str, Any], stored: dict[str, Any], skipped: Iterable[str]
-) -> dict[str, Any]:
-    """Add to `metadata` the stored top-level fields that it lacks, copied; return it."""
-    beside = {
-        name: value
-        for name, value in stored.items()
-        if name not in metadata and name not in skipped
-    }
-    if beside:
-        metadata.update(fresh(beside))
-    return metadata
-
-
 def text_of(value: object) -> str | None:
     r"""Return a field's value as text, or None where it holds none.
 

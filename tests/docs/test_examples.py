@@ -62,7 +62,7 @@ EXPECTED = {
     ],
     "agent_fetch_llama_index": [
         "calls  search({'topic': 'with'})",
-        "sees  Not found: gone",
+        "sees  Not found: context_managers (did you mean context-managers?)",
         "ai   A *context manager* is an object",
     ],
     "ingestion_reuse": [

@@ -10,9 +10,9 @@ from pydantic import Field
 
 from oss_vector_retriever.langchain.connection import STRICT, Connected
 from oss_vector_retriever.langchain.documents import document_from
-from oss_vector_retriever.langchain.tools.access import Access
 from oss_vector_retriever.langchain.tools.answers import Answer, Budget
 from oss_vector_retriever.records import DecodePolicy, Record
+from oss_vector_retriever.records.access import Access
 
 Reply = tuple[str, list[Document]]
 

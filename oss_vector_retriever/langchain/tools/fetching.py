@@ -12,14 +12,11 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from pydantic_core import from_json
 
 from oss_vector_retriever.client.context import Context
-from oss_vector_retriever.client.errors import InvalidRequestError
-from oss_vector_retriever.client.models.limits import Limits
-from oss_vector_retriever.client.operations.checks import check_key
-from oss_vector_retriever.client.operations.vectors import list_vectors
 from oss_vector_retriever.client.steps import Flow
-from oss_vector_retriever.langchain.tools.access import near_misses
 from oss_vector_retriever.langchain.tools.answers import Answer
 from oss_vector_retriever.langchain.tools.base import DocumentTool, Reply
+from oss_vector_retriever.records.access import near_misses
+from oss_vector_retriever.records.keys import is_key
 from oss_vector_retriever.records.lookup import Lookup
 
 _MOST_IDS = 100  # one call of the service
@@ -81,13 +78,13 @@ class OSSVectorFetchTool(DocumentTool):
 
     def _fetched(self, context: Context, ids: Sequence[str], start: int) -> Flow[Answer]:
         permitted = [key for key in ids if self._access.permits(key)]
-        legal = [key for key in permitted if _is_legal(key, context.config.limits)]
+        legal = [key for key in permitted if is_key(key, context.config.limits)]
         lookup = Lookup(
             index=self.index, text_key=self.text_key, on_decode_error=self.on_decode_error
         )
         found = yield from lookup.of(legal, self._document)(context)
         absent = [key for key in permitted if key not in legal or key in found.missing]
-        known = (yield from self._known(context)) if absent else ()
+        known = (yield from self._access.known(context, self.index, self.scan)) if absent else ()
         return Answer(
             _in_order(ids, found.made),
             missing={key: near_misses(key, known) for key in absent},
@@ -95,33 +92,6 @@ class OSSVectorFetchTool(DocumentTool):
             start=start,
             fetch=self.name,
         )
-
-    def _known(self, context: Context) -> Flow[tuple[str, ...]]:
-        """Return keys to suggest: those allowed, or where asked for the first of the index."""
-        if self.allowed_keys is not None:
-            return self._access.visible()
-        keys: list[str] = []
-        token: str | None = None
-        while (left := self.scan - len(keys)) > 0:
-            page = yield from list_vectors(
-                context,
-                index=self.index,
-                max_results=min(left, context.config.limits.list_page),
-                next_token=token,
-            )
-            keys += [vector.key for vector in page]
-            token = page.next_token
-            if token is None:
-                break
-        return tuple(key for key in keys if self._access.permits(key))
-
-
-def _is_legal(key: str, limits: Limits) -> bool:
-    try:
-        check_key(key, limits)
-    except InvalidRequestError:
-        return False
-    return True
 
 
 def _in_order(ids: Sequence[str], documents: Sequence[Document]) -> list[Document]:

@@ -4,15 +4,9 @@ import json
 import logging
 
 import pytest
+from support.foreign_records import UNREADABLE
 
 from oss_vector_retriever.records import DecodeError, encode
-
-UNREADABLE = {
-    "a damaged envelope": {"_record": '{"v":1,', "_record_text": "saved", "tag": "x"},
-    "an envelope of a later release": {"_record": '{"v":99}', "_record_text": "saved", "tag": "x"},
-    "a damaged node": {"_node_content": "{", "text": "saved", "tag": "x"},
-    "a node that is a list": {"_node_content": "[]", "text": "saved", "tag": "x"},
-}
 
 
 @pytest.fixture(params=UNREADABLE)

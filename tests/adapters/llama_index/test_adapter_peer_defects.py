@@ -1,14 +1,28 @@
-"""Defects of comparable integrations that could befall these classes, each by name."""
+"""Defects of comparable integrations that could befall these classes, each by name.
+
+Those of vector stores are in `stores/test_store_peer_defects.py`; what core does on a running loop
+in `test_loops_and_threads.py`, a score of zero in `test_node_mapping.py`, MMR's last pick in
+`test_stored_embeddings.py`.
+"""
 
 import asyncio
-import time
+import threading
 
 import pytest
 from llama_index.core.base.base_retriever import BaseRetriever
 from llama_index.core.instrumentation import get_dispatcher
 from llama_index.core.instrumentation.event_handlers import BaseEventHandler
 from llama_index.core.postprocessor import SimilarityPostprocessor
-from llama_index.core.schema import Document, IndexNode, NodeWithScore, QueryBundle, TextNode
+from llama_index.core.schema import (
+    Document,
+    IndexNode,
+    NodeRelationship,
+    NodeWithScore,
+    QueryBundle,
+    RelatedNodeInfo,
+    TextNode,
+)
+from support.llama_calls import awaited, things
 
 from oss_vector_retriever.llama_index import (
     KeyQueryBundle,
@@ -107,34 +121,60 @@ def test_dynamodb_async_methods_are_there(client):
     assert [node.node_id for node in asyncio.run(ask())] == ["a", "a"]
 
 
-async def test_agensgraph_the_loop_is_free_while_the_service_is_slow(client, service, monkeypatch):
-    handle = service.handle
+class Waiting:
+    """Make a service answer only once the event loop has turned: a blocked loop never does."""
 
-    def slow(request):
-        time.sleep(0.2)
-        return handle(request)
+    def __init__(self, service, monkeypatch, patience):
+        self._handle, self._patience = service.handle, patience
+        self._turned = threading.Event()
+        monkeypatch.setattr(service, "handle", self._answer)
 
-    monkeypatch.setattr(service, "handle", slow)
-    lags = []
+    def _answer(self, request):
+        if not self._turned.wait(self._patience):
+            raise RuntimeError("the event loop did not turn")
+        return self._handle(request)
 
-    async def watch():
-        while True:
-            started = time.monotonic()
-            await asyncio.sleep(0.01)
-            lags.append(time.monotonic() - started)
+    async def beside(self, call):
+        self._turned.clear()
+        task = asyncio.create_task(call())
+        for _ in range(20):
+            await asyncio.sleep(0)
+        self._turned.set()
+        return await task
 
-    watcher = asyncio.create_task(watch())
-    hits = [NodeWithScore(node=TextNode(id_="a"), score=1.0)]
-    await asyncio.gather(
-        OSSVectorDocumentStore(client).aget_nodes(["a"]),
-        OSSVectorRetriever(client).aretrieve("a"),
-        OSSVectorReader(client=client).aload_data(["a"]),
-        OSSVectorRehydrationPostprocessor(client=client).apostprocess_nodes(hits),
-        OSSVectorToolSpec(client).afetch_by_ids(["a"]),
-        OSSVectorNodeMapping(client).aprefetch(["a"]),
-    )
-    watcher.cancel()
-    assert len(lags) >= 5  # a blocked loop would not have turned at all
+
+@pytest.mark.parametrize("name", things(None))
+async def test_agensgraph_the_loop_goes_on_while_the_service_is_slow(
+    client, service, monkeypatch, name
+):
+    waiting = Waiting(service, monkeypatch, patience=30)
+    await waiting.beside(lambda: awaited(things(client)[name]))
+    assert len(service.gets) == 1
+
+
+async def test_agensgraph_a_call_that_blocks_the_loop_would_be_noticed(
+    client, service, monkeypatch
+):
+    async def blocking():
+        return OSSVectorDocumentStore(client).get_nodes(["a"])
+
+    with pytest.raises(RuntimeError, match="did not turn"):
+        await Waiting(service, monkeypatch, patience=0.05).beside(blocking)
+
+
+async def test_core_an_awaited_delete_takes_what_a_blocking_one_takes(client, put_records):
+    """Core's key-value docstore looks for the document under the node's own id when awaited."""
+    children = [RelatedNodeInfo(node_id="x"), RelatedNodeInfo(node_id="y")]
+    related = {NodeRelationship.CHILD: children}
+    docstore = OSSVectorDocumentStore(client)
+    for delete in (docstore.adelete_ref_doc, docstore.adelete_document):
+        put_records(
+            TextNode(id_="doc", relationships=related), TextNode(id_="x"), TextNode(id_="y")
+        )
+        await delete("doc")
+        left = await docstore.aget_nodes(["doc", "x", "y"], raise_error=False)
+        whole = delete == docstore.adelete_ref_doc
+        assert [node.node_id for node in left] == ([] if whole else ["x", "y"])
 
 
 def test_similarity_postprocessor_drops_what_has_no_score(client):

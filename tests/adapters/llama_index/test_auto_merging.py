@@ -124,6 +124,15 @@ def test_a_parent_that_is_a_hit_already_is_not_doubled(call, client, tree):
     assert [one.node_id for one in found] == ["r0s0"]
 
 
+def test_a_parent_that_is_a_hit_already_does_not_lose_its_childrens_score(call, client, tree):
+    hits = [(tree["r0s0"], 0.1), *((tree[f"r0s0l{n}"], 0.75) for n in range(3))]
+    [found] = call(OSSVectorAutoMergingRetriever(Fixed(hits), client), "retrieve", "q")
+    assert (found.node_id, found.score) == ("r0s0", 0.75)
+    hits[0] = (tree["r0s0"], 0.875)
+    [found] = call(OSSVectorAutoMergingRetriever(Fixed(hits), client), "retrieve", "q")
+    assert (found.node_id, found.score) == ("r0s0", 0.875)
+
+
 def test_relationships_that_go_in_circles_come_to_an_end(call, client, put_records):
     one, two = TextNode(id_="one", text="1"), TextNode(id_="two", text="2")
     family(one, [two])

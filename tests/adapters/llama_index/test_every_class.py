@@ -1,5 +1,6 @@
 """What holds for every class: its base, name, dict, pickle, secrecy, own async methods."""
 
+import copy
 import inspect
 import json
 import pickle
@@ -18,6 +19,7 @@ from llama_index.core.schema import (
 )
 from llama_index.core.storage.docstore.types import BaseDocumentStore
 from llama_index.core.tools.tool_spec.base import BaseToolSpec
+from support.llama_nodes import every_class
 
 from oss_vector_retriever import OSSVectorClient, llama_index
 
@@ -120,6 +122,82 @@ def test_a_pickle_makes_one_like_it_and_leaves_the_original_whole(name, secretiv
         assert thing.client is secretive
     if hasattr(thing, "_clients"):
         assert thing._clients.given is secretive
+
+
+@pytest.mark.parametrize("node", every_class(), ids=lambda node: node.class_name())
+def test_provenance_comes_back_from_a_dict_with_its_node(node):
+    """Core's own `NodeWithScore.from_dict` cannot make the node."""
+    kind = llama_index.NodeWithProvenance
+    told = kind(node=node, score=0.5, bucket="b", index="i", key="k", format="text", position=3)
+    again = kind.from_dict(json.loads(told.to_json()))
+    assert again == told
+    assert type(again.node) is type(node)
+    assert kind.from_dict(told.to_dict(), score=1.0).score == 1.0
+
+
+def test_provenance_comes_back_with_a_node_of_your_own_class():
+    told = llama_index.NodeWithProvenance(node=Marked(id_="a", mark="mine"))
+    again = llama_index.NodeWithProvenance.from_dict(told.to_dict(), node_classes=[Marked])
+    assert again.node == told.node
+
+
+class Marked(TextNode):
+    mark: str = "own"
+
+    @classmethod
+    def class_name(cls):
+        return "Marked"
+
+
+@pytest.mark.parametrize("kind", [*COMPONENTS, llama_index.OSSVectorStore])
+def test_a_dict_keeps_your_own_node_classes(kind):
+    written = kind(node_classes=[Marked]).to_dict()
+    again = kind.from_dict(json.loads(json.dumps(written)))
+    assert again.node_classes == (Marked,)
+    assert again.to_dict() == written
+
+
+def test_a_node_class_that_is_not_imported_is_named_and_can_be_given():
+    written = llama_index.OSSVectorReader().to_dict() | {"node_classes": ["os.system"]}
+    with pytest.raises(ValueError, match=r"os\.system is not loaded; import its module first"):
+        llama_index.OSSVectorReader.from_dict(written)
+    given = llama_index.OSSVectorReader.from_dict(written, node_classes=[Marked])
+    assert given.node_classes == (Marked,)
+
+
+@pytest.mark.parametrize("how", [copy.copy, copy.deepcopy])
+@pytest.mark.parametrize("name", [*BASES, "OSSVectorStore"])
+def test_a_copy_shares_the_client(name, how, secretive):
+    thing = (
+        llama_index.OSSVectorStore(secretive) if name == "OSSVectorStore" else made(name, secretive)
+    )
+    copied = how(thing)
+    assert type(copied) is type(thing)
+    assert copied is not thing
+    if hasattr(thing, "_clients"):
+        assert copied._clients.given is secretive
+    if hasattr(thing, "_retriever"):
+        assert copied._retriever._clients.given is secretive
+
+
+@pytest.mark.parametrize("deep", [False, True])
+def test_a_components_copy_shares_its_model_and_nothing_that_changes(client, put, deep):
+    put(["a"])
+    model = MockEmbedding(embed_dim=4)
+    reuse = llama_index.ReuseStoredEmbeddings(client=client, embed_model=model)
+    copied = reuse.model_copy(deep=deep)
+    assert copied.embed_model is model
+    [found] = copied([TextNode(id_="a", text="text of a", metadata={"of": "a"})])
+    assert found.embedding == [1.0, 0.0, 0.25, -2.0]
+
+
+@pytest.mark.parametrize("deep", [False, True])
+def test_a_stores_copy_has_the_settings_that_it_was_given(client, put, deep):
+    put(["a"])
+    store = llama_index.OSSVectorStore(client)
+    bare = store.model_copy(update={"return_data": False}, deep=deep)
+    assert bare.get_nodes(["a"])[0].embedding is None
+    assert store.get_nodes(["a"])[0].embedding is not None
 
 
 @pytest.mark.parametrize("name", BASES)

@@ -7,6 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from blockbuster import BlockingError, blockbuster_ctx
+from support.calls import settings
+from support.vector_server import VectorServer
 
 from oss_vector_retriever import AsyncOSSVectorClient
 from oss_vector_retriever.llama_index import OSSVectorRetriever
@@ -57,6 +59,21 @@ async def test_it_makes_its_calls_at_once(either, service, monkeypatch):
     monkeypatch.setattr(service, "handle", in_company)
     two_calls = "\n".join([QUERY, *(f"none-{number}" for number in range(150))])
     assert await ask(either, two_calls) == ANSWER
+
+
+async def test_four_calls_are_in_hand_at_once():
+    """Shown on plain sockets: the embedded service reads in two threads."""
+    keys = [f"key-{number}" for number in range(400)]
+    together = threading.Barrier(4)
+
+    def arrive():
+        together.wait(timeout=30)
+        return 0.0
+
+    with VectorServer(keys, delay=arrive) as server:
+        async with AsyncOSSVectorClient(**settings(server.endpoint)) as client:
+            assert await ask(OSSVectorRetriever(client), "\n".join(keys)) == keys
+    assert not together.broken
 
 
 async def test_retrievals_at_once_share_a_call(either, service, monkeypatch):

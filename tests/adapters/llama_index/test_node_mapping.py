@@ -3,7 +3,7 @@
 import pytest
 from llama_index.core.base.base_retriever import BaseRetriever
 from llama_index.core.retrievers import RecursiveRetriever
-from llama_index.core.schema import IndexNode, TextNode
+from llama_index.core.schema import IndexNode, NodeWithScore, TextNode
 
 from oss_vector_retriever import InvalidRequestError
 from oss_vector_retriever.llama_index import (
@@ -79,7 +79,7 @@ def test_it_can_forget(mapping, put):
 def test_what_is_no_key_is_not_there(mapping, service):
     assert mapping.get(5) is None
     assert service.gets == []
-    with pytest.raises(InvalidRequestError, match="several keys"):
+    with pytest.raises(InvalidRequestError, match="pass \\[key\\]"):
         mapping.prefetch("ab")
 
 
@@ -107,6 +107,39 @@ def test_object_map_over_50_index_nodes_takes_two_calls(call, client, fifty, ser
     root = OSSVectorPrefetchingRetriever(OSSVectorRetriever(client), mapping, expand=True)
     assert targets(call(root, "retrieve", fifty))
     assert len(service.gets) == 2
+
+
+@pytest.mark.parametrize("score", [0.0, 0.25, None])
+def test_core_an_index_node_with_a_score_of_zero_hands_on_zero(call, client, put, score):
+    """Core's own way hands on `score or 1.0`."""
+    put(["a"])
+
+    class Fixed(BaseRetriever):
+        def _retrieve(self, _query_bundle):
+            return [NodeWithScore(node=IndexNode(text="see", index_id="a"), score=score)]
+
+    mapping = OSSVectorNodeMapping(client)
+    [found] = call(OSSVectorPrefetchingRetriever(Fixed(), mapping, expand=True), "retrieve", "q")
+    assert (found.node_id, found.score) == ("a", score)
+
+
+def test_an_index_node_whose_target_does_not_exist_stays(call, client, put_records, put):
+    put(["a"])
+    put_records(IndexNode(id_="x", text="see", index_id="a"), IndexNode(id_="y", index_id="gone"))
+    mapping = OSSVectorNodeMapping(client)
+    retriever = OSSVectorPrefetchingRetriever(OSSVectorRetriever(client), mapping, expand=True)
+    assert [one.node_id for one in call(retriever, "retrieve", "x\ny")] == ["a", "y"]
+
+
+@pytest.mark.parametrize("remember", [0, 1, 10_000])
+def test_several_nodes_take_one_call_whatever_is_remembered(call, client, put, service, remember):
+    put(["a", "b"])
+    mapping = OSSVectorNodeMapping(client, reserved=["root"], remember=remember)
+    found = call(mapping, "get_many", ["b", "gone", "root", "a", "b"])
+    assert {key: node.text for key, node in found.items()} == {"a": "text of a", "b": "text of b"}
+    assert len(service.gets) == 1
+    assert call(mapping, "get_many", []) == {}
+    assert len(service.gets) == 1
 
 
 def test_ids_of_other_retrievers_pass_through_it(client, put_records, put):

@@ -105,6 +105,21 @@ def test_a_class_that_nobody_knows_becomes_a_text_node(client, put_nodes, resour
     assert (node.node_id, node.text, node.metadata) == ("n", text, {"p": 1})
 
 
+@pytest.mark.parametrize("more", [{}, {"text_template": "{content}!", "start_char_idx": 3}])
+def test_a_text_node_is_what_its_own_constructor_makes_of_it(client, put, more):
+    related = {"1": {"node_id": "d", "node_type": "4", "hash": "h"}}
+    payload = {"relationships": related, "later": "a field of a later release", **more}
+    stored = encode("n", [0.5], text="a", metadata={"p": 1}, node=payload)
+    put({"n": stored.metadata})
+    node = one(OSSVectorRetriever(client, return_data=False))
+    expected = TextNode(id_="n", text="a", metadata={"p": 1}, **payload)
+    assert vars(node) == vars(expected)
+    assert node.model_fields_set == expected.model_fields_set
+    assert node.model_copy(deep=True) == expected
+    node.text = "changed"
+    assert node.get_content() == "changed"
+
+
 def test_a_record_that_llama_index_did_not_write_becomes_a_text_node(client, put):
     put({"k": {"_page_content": "hello", "tag": "x"}})
     node = one(OSSVectorRetriever(client), "k")

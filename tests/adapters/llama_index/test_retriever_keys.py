@@ -74,8 +74,9 @@ def test_a_coroutine_function_is_refused_by_the_blocking_method(client):
 def test_one_string_is_not_a_list_of_keys(call, client):
     with pytest.raises(InvalidRequestError, match="keys"):
         OSSVectorRetriever(client, keys="ab")
-    with pytest.raises(InvalidRequestError, match="several keys"):
-        call(OSSVectorRetriever(client, resolver=lambda _: "ab"), "retrieve", QUESTION)
+    for wrong in ("ab", None, 7):
+        with pytest.raises(InvalidRequestError, match=r"resolver must return a list of keys.*\[\]"):
+            call(OSSVectorRetriever(client, resolver=lambda _, w=wrong: w), "retrieve", QUESTION)
     with pytest.raises(ConfigurationError, match="not both"):
         OSSVectorRetriever(client, keys=["a"], resolver=lambda _: ["a"])
 

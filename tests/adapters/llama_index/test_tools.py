@@ -6,7 +6,7 @@ from itertools import pairwise
 import pytest
 from llama_index.core.schema import NodeRelationship, RelatedNodeInfo, TextNode
 
-from oss_vector_retriever import OSSVectorClient
+from oss_vector_retriever import InvalidRequestError, OSSVectorClient
 from oss_vector_retriever.llama_index import OSSVectorToolSpec
 
 
@@ -14,6 +14,19 @@ from oss_vector_retriever.llama_index import OSSVectorToolSpec
 def tools(client, put):
     put(["a", "b", "c"])
     return OSSVectorToolSpec(client)
+
+
+@pytest.fixture
+def calls_of(service, monkeypatch):
+    """Give a function that returns the names of all calls so far."""
+    handle, names = service.handle, []
+
+    def watched(request):
+        names.append(request.query)
+        return handle(request)
+
+    monkeypatch.setattr(service, "handle", watched)
+    return lambda: list(names)
 
 
 def test_an_answer_names_ids_and_what_is_missing(call, tools, service):
@@ -134,3 +147,67 @@ def test_the_tools_have_both_manners_and_schemas_that_models_take(tools):
         assert len(tool.metadata.description) < 1024
         tool.metadata.to_openai_tool()
         assert "self" not in tool.metadata.get_parameters_dict()["properties"]
+
+
+def test_one_impossible_id_does_not_hide_the_others(call, tools):
+    answer = call(tools, "fetch_by_ids", ["x" * 2000, "a"])
+    assert answer.startswith("Not found: xxx")
+    assert answer.endswith("...\n\n[a]\ntext of a")
+    assert call(tools, "check_exist", ["\ud800", "a"]).endswith("Exists: a")
+
+
+@pytest.mark.parametrize(("before", "after"), [("one", 1), (1, None), (1, float("inf"))])
+def test_what_is_no_number_of_neighbours_is_answered_and_not_raised(call, tools, before, after):
+    answer = call(tools, "get_neighbors", "a", before=before, after=after)
+    assert answer.startswith("Error: ")
+    assert "must be a whole number" in answer
+
+
+def test_near_misses_are_suggested_where_a_scan_is_allowed(call, client, put, calls_of):
+    put(["report-2024", "report-2025", "letter-1"])
+    plain = OSSVectorToolSpec(client)
+    assert call(plain, "fetch_by_ids", ["Report_2024"]) == "Not found: Report_2024"
+    assert "listVectors" not in calls_of()
+    scanning = OSSVectorToolSpec(client, scan=1000)
+    answer = call(scanning, "fetch_by_ids", ["Report_2024"])
+    expected = "Not found: Report_2024 (did you mean report-2024?)"
+    assert answer == expected
+    assert call(scanning, "check_exist", ["Report_2024"]) == expected
+    assert calls_of().count("listVectors") == 2
+    several = "Not found: report-202 (did you mean report-2025 or report-2024?)"
+    assert call(scanning, "fetch_by_ids", ["report-202"]) == several
+    assert "letter" not in call(scanning, "fetch_by_ids", ["report-2024"])
+    assert calls_of().count("listVectors") == 3
+
+
+def test_allowed_ids_are_all_there_is_and_are_suggested_without_a_call(call, client, put, calls_of):
+    put(["report-1", "report-2"])
+    tools = OSSVectorToolSpec(client, allowed_keys=["report-1"], scan=1000)
+    assert call(tools, "fetch_by_ids", ["report-1"]) == "[report-1]\ntext of report-1"
+    told = "Not found: report-2 (did you mean report-1?)"
+    assert call(tools, "fetch_by_ids", ["report-2"]) == told
+    assert call(tools, "get_neighbors", "report-2") == told
+    assert calls_of().count("getVectors") == 1
+    assert "listVectors" not in calls_of()
+
+
+def test_nothing_of_another_tenant_is_suggested(call, client, put):
+    put(["t1/report", "t2/report"])
+    tools = OSSVectorToolSpec(client, key_prefix="t1/", scan=1000)
+    told = "Not found: t2/report (did you mean t1/report?)"
+    assert call(tools, "fetch_by_ids", ["t2/report"]) == told
+
+
+@pytest.mark.parametrize(
+    ("settings", "reason"),
+    [
+        ({"max_tokens": 0}, "max_tokens must be a whole number above 0"),
+        ({"max_ids": -1}, "max_ids must be a whole number above 0"),
+        ({"scan": -1}, "scan must be a whole number"),
+        ({"key_prefix": None}, "key_prefix must be a string"),
+        ({"allowed_keys": "a"}, "list of strings"),
+    ],
+)
+def test_an_impossible_setting_is_refused_by_name(client, settings, reason):
+    with pytest.raises(InvalidRequestError, match=reason):
+        OSSVectorToolSpec(client, **settings)

@@ -4,7 +4,8 @@ Those that other files test where they belong: 4 and 5 (batches), 6 (embeddings)
 filters), 17 (ids, documents and fields honoured), 18 (no clamp) and 24 (filters on get) in
 `test_store.py` and `test_store_queries.py`; 13 (async) in `test_store_async.py`; 14 (NOT) and 15
 (IS_EMPTY) in `test_filters.py`; 19, 20 and secrets in `test_store_serialised.py`; 25 by all of
-them, which run without an account. 11, 12 and 22 (bucket, connections, pace) are the client's.
+them, which run without an account, in both manners. 11, 12 and 22 (bucket, connections, pace) are
+the client's.
 """
 
 import json
@@ -13,6 +14,7 @@ from dataclasses import replace
 
 import pytest
 from llama_index.core.schema import TextNode
+from llama_index.core.vector_stores.utils import node_to_metadata_dict
 from support.llama_nodes import around, filters, ids, query, text_node, where
 
 from oss_vector_retriever.client.errors import (
@@ -153,7 +155,7 @@ def test_qdrant_delete_without_arguments_deletes_nothing(store):
     assert ids(store.get_nodes()) == ["a"]
 
 
-def test_chroma_and_postgres_an_empty_list_of_ids_is_not_everything(store, calls):
+def test_chroma_postgres_and_qdrant_an_empty_list_of_ids_is_not_everything(store, calls):
     store.add([text_node("a")])
     calls.clear()
     assert store.get_nodes([]) == []
@@ -162,6 +164,35 @@ def test_chroma_and_postgres_an_empty_list_of_ids_is_not_everything(store, calls
     store.delete_nodes([], filters(where("tag", "is_empty")))
     assert calls.taken() == {}
     assert ids(store.get_nodes()) == ["a"]
+
+
+def test_cos_filters_of_a_get_are_not_ignored(store):
+    store.add([text_node("a", tag="x"), text_node("b", tag="y")])
+    assert ids(store.get_nodes(["a", "b"], filters(where("tag", "==", "y")))) == ["b"]
+    assert ids(store.get_nodes(None, filters(where("tag", "==", "y")))) == ["b"]
+
+
+def test_hologres_and_tablestore_a_document_is_found_whoever_wrote_its_nodes(make, put):
+    """Theirs look for a field that they never write."""
+    theirs = node_to_metadata_dict(text_node("theirs", of="d"))
+    put({"theirs": theirs, "others": node_to_metadata_dict(text_node("others", of="e"))})
+    shared = make(index="vectors")
+    shared.add([text_node("ours", of="d"), text_node("left", of="e")])
+    shared.delete("d")
+    assert sorted(ids(shared.get_nodes())) == ["left", "others"]
+
+
+def test_dashvector_a_document_is_deleted_whole_and_not_its_nearest_nodes(store):
+    store.add([text_node(f"n{n}", around(n % 300), of="d") for n in range(700)])
+    store.delete("d")
+    assert store.get_nodes() == []
+
+
+def test_lancedb_nothing_found_is_no_error(store):
+    store.add([text_node("a")])
+    nothing = filters(where("tag", "==", "absent"))
+    assert store.query(query(filters=nothing)).nodes == []
+    assert store.get_nodes(["gone"]) == store.get_nodes(None, nothing) == []
 
 
 def test_opensearch_all_nodes_are_written_whose_ids_are_returned(store):

@@ -1,0 +1,89 @@
+"""The tools of both frameworks tell an agent the same, each in its own words."""
+
+import asyncio
+import re
+
+import pytest
+
+
+def langchain_tool(client, **options):
+    langchain = pytest.importorskip("oss_vector_retriever.langchain")
+    return langchain.OSSVectorFetchTool(client=client, **options)
+
+
+def llama_index_tool(client, **options):
+    llama_index = pytest.importorskip("oss_vector_retriever.llama_index")
+    [fetch, *_] = llama_index.OSSVectorToolSpec(client, **options).to_tool_list()
+    return fetch
+
+
+FACES = {
+    "langchain": (langchain_tool, lambda tool, ids: tool.invoke({"ids": ids})),
+    "langchain_async": (langchain_tool, lambda tool, ids: asyncio.run(tool.ainvoke({"ids": ids}))),
+    "llama_index": (llama_index_tool, lambda tool, ids: str(tool.call(ids=ids))),
+    "llama_index_async": (
+        llama_index_tool,
+        lambda tool, ids: str(asyncio.run(tool.acall(ids=ids))),
+    ),
+}
+
+
+@pytest.fixture(params=FACES)
+def ask(request, client):
+    """Give a function: ids and the tool's settings in, the answer out."""
+    make, call = FACES[request.param]
+    return lambda ids, **options: call(make(client, **options), ids)
+
+
+def test_texts_come_with_their_ids_in_the_order_asked_each_once(ask, put, service):
+    put(["a", "b", "c"])
+    answer = ask(["c", "a", "c"])
+    assert re.findall(r"text of (\w)", answer) == ["c", "a"]
+    assert re.findall(r"\[(?:id: )?(\w)\]", answer) == ["c", "a"]
+    assert service.gets == [["c", "a"]]
+
+
+def test_one_id_may_come_without_a_list(ask, put):
+    put(["only"])
+    assert "text of only" in ask("only")
+
+
+def test_what_is_missing_is_named(ask, put):
+    put(["a"])
+    answer = ask(["gone", "a"])
+    assert "gone" in answer
+    assert "text of a" in answer
+
+
+def test_an_impossible_id_is_missing_and_hides_nothing(ask, put):
+    put(["a"])
+    answer = ask(["x" * 1025, "a"])
+    assert "xxx" in answer
+    assert "text of a" in answer
+
+
+def test_near_misses_are_suggested_from_a_bounded_scan_where_asked(ask, put):
+    put(["report-2024", "letter"])
+    assert "report-2024" not in ask(["Report_2024"])
+    assert "report-2024" in ask(["Report_2024"], scan=10)
+    assert "letter" not in ask(["Report_2024"], scan=10)
+
+
+def test_an_agent_sees_nothing_of_another_tenant(ask, put, service):
+    put({"t1/a": {"text": "ours"}, "t2/a": {"text": "theirs"}})
+    answer = ask(["t2/a"], key_prefix="t1/", scan=10)
+    assert "theirs" not in answer
+    assert service.gets == []
+    assert "ours" in ask(["t1/a"], key_prefix="t1/")
+
+
+def test_only_allowed_ids_exist(ask, put, service):
+    put(["a", "b"])
+    assert "text of b" not in ask(["b"], allowed_keys=["a"])
+    assert service.gets == []
+    assert "text of a" in ask(["a"], allowed_keys=["a"])
+
+
+def test_no_embedding_is_shown(ask, put):
+    put(["a"], data=[1.5, 0.5, 0.25, -2.75])
+    assert "2.75" not in ask(["a"])
