@@ -10,12 +10,14 @@ import json
 import math
 from collections.abc import Iterable, Mapping
 from itertools import repeat
+from operator import itemgetter
 from typing import Any
 
 from oss_vector_retriever.client.errors import ResponseError, shown
 from oss_vector_retriever.client.models.messages import Reply, printable
 from oss_vector_retriever.client.models.vector import Float32Array, Vector, pack_float32
 
+_KEY = itemgetter("key")
 _ROUND = b"\0\0"
 _HAS_ORJSON = importlib.util.find_spec("orjson") is not None
 _HAS_NUMPY = importlib.util.find_spec("numpy") is not None
@@ -166,7 +168,7 @@ class VectorReader:
         if self._requested is None:
             return False
         try:
-            keys = {item["key"] for item in items}
+            keys = set(map(_KEY, items))
         except (TypeError, KeyError):
             return False
         return len(keys) == len(items) and keys <= self._requested.keys()
@@ -183,7 +185,7 @@ class VectorReader:
     def vectors(self, body: Mapping[str, Any]) -> list[Vector]:
         """Return the vectors of a reply, in the service's order."""
         items = self.items(body)
-        keys = [item["key"] for item in items]
+        keys = map(_KEY, items)
         data = map(self._data, items) if self._with_data else repeat(None)
         return list(map(Vector, keys, data, self._metadata_of(items)))
 

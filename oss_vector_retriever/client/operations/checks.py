@@ -59,6 +59,8 @@ def _plainly_good(keys: list[str], limits: Limits) -> bool:
 
 def each_of(keys: Iterable[str]) -> Iterator[str]:
     """Return an iterator over keys; a lone string is refused, it would be its letters."""
+    if isinstance(keys, list | tuple):
+        return iter(keys)
     if isinstance(keys, str | bytes | Mapping) or not hasattr(keys, "__iter__"):
         raise InvalidRequestError(
             f"keys must be a list of strings, not a {type(keys).__name__}; for one key pass [key]."
