@@ -5,6 +5,11 @@ from __future__ import annotations
 import copy
 from typing import Any, Self
 
+from langchain_core.load.serializable import (
+    Serializable,
+    SerializedConstructor,
+    SerializedNotImplemented,
+)
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SecretStr
 
 from oss_vector_retriever.client.both import BothClients, Client
@@ -107,6 +112,19 @@ class Connected(BaseModel):
                 "give them, or make one in the other process"
             )
         return super().__reduce_ex__(protocol)
+
+
+class Serialised(Connected, Serializable):
+    """Be serialised as LangChain's own classes are: by the settings."""
+
+    @classmethod
+    def is_lc_serializable(cls) -> bool:
+        """Return True: settings are serialised, secrets by name alone."""
+        return True
+
+    def to_json(self) -> SerializedConstructor | SerializedNotImplemented:
+        """Return the serialised form; there is none where a client was given."""
+        return super().to_json() if self.client is None else self.to_json_not_implemented()
 
 
 def limits_of(client: Client | None) -> Limits:

@@ -13,11 +13,11 @@ from langchain_core.callbacks import (
     dispatch_custom_event,
 )
 from langchain_core.documents import Document
-from langchain_core.load.serializable import SerializedConstructor, SerializedNotImplemented
 from langchain_core.runnables import RunnableConfig, RunnableSerializable
 
 from oss_vector_retriever.client.together import at_most
 from oss_vector_retriever.langchain.batching import Batched, concurrency, or_raise
+from oss_vector_retriever.langchain.connection import Serialised
 from oss_vector_retriever.langchain.service_retriever import MISSING_EVENT
 
 Asked = TypeVar("Asked", bound=Sequence[Any])
@@ -41,17 +41,8 @@ class FetchReport:
     calls: int = 0
 
 
-class Fetching(Batched, RunnableSerializable[Asked, list[Document]], Generic[Asked]):
+class Fetching(Batched, Serialised, RunnableSerializable[Asked, list[Document]], Generic[Asked]):
     """Be a runnable whose flow ends in a `FetchReport`; what is missing becomes a custom event."""
-
-    @classmethod
-    def is_lc_serializable(cls) -> bool:
-        """Return True: settings are serialised, secrets by name alone."""
-        return True
-
-    def to_json(self) -> SerializedConstructor | SerializedNotImplemented:
-        """Return the serialised form; there is none where a client was given."""
-        return super().to_json() if self.client is None else self.to_json_not_implemented()
 
     def invoke(
         self,

@@ -14,30 +14,24 @@ from langchain_core.callbacks import (
     dispatch_custom_event,
 )
 from langchain_core.documents import Document
-from langchain_core.load.serializable import SerializedConstructor, SerializedNotImplemented
 from langchain_core.retrievers import BaseRetriever, LangSmithRetrieverParams
 from langchain_core.runnables import RunnableConfig
 
 from oss_vector_retriever.langchain.batching import concurrency
-from oss_vector_retriever.langchain.connection import PROVIDER, STRICT, Connected
+from oss_vector_retriever.langchain.connection import (
+    PROVIDER,
+    STRICT,
+    Serialised,
+)
 
 MISSING_EVENT = "oss_vectors_missing_keys"
 _OWN = {"max_concurrency", "outcome"}  # what our methods pass to one another
 
 
-class ServiceRetriever(Connected, BaseRetriever):
+class ServiceRetriever(Serialised, BaseRetriever):
     """Be a retriever whose `max_concurrency` of the run bounds its calls."""
 
     model_config = STRICT
-
-    @classmethod
-    def is_lc_serializable(cls) -> bool:
-        """Return True: settings are serialised, secrets by name alone."""
-        return True
-
-    def to_json(self) -> SerializedConstructor | SerializedNotImplemented:
-        """Return the serialised form; there is none where a client was given."""
-        return super().to_json() if self.client is None else self.to_json_not_implemented()
 
     def invoke(
         self,
