@@ -16,13 +16,15 @@ LARGE_FIELDS = (*ENVELOPE_KEYS, "_node_content", "_page_content", "text")
 
 
 class CountingService(emulator.Service):
-    """Be the service, and remember which keys each GetVectors asked for."""
+    """Be the service, and remember its operations, and which keys each GetVectors asked for."""
 
     def __init__(self, *args, **options):
         super().__init__(*args, **options)
         self.gets: list[list[str]] = []
+        self.operations: list[str] = []
 
     def handle(self, request):
+        self.operations.append(request.query)
         if request.query == "getVectors":
             self.gets.append(json.loads(request.body)["keys"])
         return super().handle(request)
@@ -53,6 +55,13 @@ def service(behaviour):
     with CountingService.in_memory(behaviour=behaviour) as service:
         service.create_bucket(emulator.DEVELOPMENT_ACCOUNT_ID, emulator.DEVELOPMENT_BUCKET)
         yield service
+
+
+@pytest.fixture
+def operations(service):
+    """Give the list of the operations that reach the service from now on."""
+    service.operations.clear()
+    return service.operations
 
 
 @pytest.fixture
@@ -114,3 +123,9 @@ def put(client):
             client.put_vectors(vectors[start : start + 500], index=index)
 
     return store
+
+
+@pytest.fixture(params=["embedded", "http"])
+def either(request):
+    """Give the retriever over three records, embedded and over real sockets in turn."""
+    return request.getfixturevalue("retriever" if request.param == "embedded" else "http_retriever")

@@ -15,12 +15,6 @@ QUERY = "c\na\ngone"
 ANSWER = ["c", "a"]
 
 
-@pytest.fixture(params=["embedded", "http"])
-def either(request):
-    """Give the retriever over three records, embedded and over real sockets in turn."""
-    return request.getfixturevalue("retriever" if request.param == "embedded" else "http_retriever")
-
-
 async def ask(retriever, query=QUERY):
     return [document.id for document in await retriever.ainvoke(query)]
 

@@ -25,19 +25,6 @@ class ByName(Embeddings):
 
 
 @pytest.fixture
-def counted(service, monkeypatch):
-    """Give the list of the operations that reach the service."""
-    handle, seen = service.handle, []
-
-    def noted(request):
-        seen.append(request.query)
-        return handle(request)
-
-    monkeypatch.setattr(service, "handle", noted)
-    return seen
-
-
-@pytest.fixture
 def stocked(client):
     """Give a client of an index with documents of two tenants."""
     places = {
@@ -61,7 +48,7 @@ async def acalled(tool, **arguments):
     return await tool.ainvoke(ToolCall(name=tool.name, args=arguments, id="1", type="tool_call"))
 
 
-async def test_ids_are_visible_and_missing_ones_named(stocked, counted):
+async def test_ids_are_visible_and_missing_ones_named(stocked, operations):
     tool = OSSVectorFetchTool(client=stocked)
     message = called(tool, ids=["a/east", "gone", "a/north", "a/east"])
     assert message.content == (
@@ -69,33 +56,33 @@ async def test_ids_are_visible_and_missing_ones_named(stocked, counted):
         "No document has the id gone."
     )
     assert [document.id for document in message.artifact] == ["a/east", "a/north"]
-    assert counted == ["getVectors"]
+    assert operations == ["getVectors"]
     again = await acalled(tool, ids=["a/east", "gone", "a/north", "a/east"])
     assert (again.content, again.artifact) == (message.content, message.artifact)
 
 
-def test_near_misses_come_from_the_allowed_keys_without_a_call(stocked, counted):
+def test_near_misses_come_from_the_allowed_keys_without_a_call(stocked, operations):
     tool = OSSVectorFetchTool(client=stocked, allowed_keys=["a/east", "a/north", "a/gone-north"])
     content = called(tool, ids=["a/gone-north"]).content
     assert content.startswith("No document has the id a/gone-north. Did you mean")
     assert "a/north" in content
-    assert counted == ["getVectors"]
+    assert operations == ["getVectors"]
 
 
-def test_near_misses_come_from_a_bounded_scan_only_where_asked(stocked, counted):
+def test_near_misses_come_from_a_bounded_scan_only_where_asked(stocked, operations):
     silent = OSSVectorFetchTool(client=stocked)
     assert "Did you mean" not in called(silent, ids=["A_North"]).content
-    assert counted == ["getVectors"]
+    assert operations == ["getVectors"]
     asking = OSSVectorFetchTool(client=stocked, scan=100)
     assert "Did you mean a/north" in called(asking, ids=["A_North"]).content
-    assert counted[1:] == ["getVectors", "listVectors"]
+    assert operations[1:] == ["getVectors", "listVectors"]
 
 
-def test_a_scan_reads_no_more_keys_than_allowed(client, put, counted):
+def test_a_scan_reads_no_more_keys_than_allowed(client, put, operations):
     put([f"key-{number:04}" for number in range(2500)])
-    counted.clear()
+    operations.clear()
     called(OSSVectorFetchTool(client=client, scan=1500), ids=["nothing"])
-    assert counted == ["getVectors", "listVectors", "listVectors"]
+    assert operations == ["getVectors", "listVectors", "listVectors"]
 
 
 def test_a_scan_does_not_show_other_tenants(stocked):
@@ -106,13 +93,13 @@ def test_a_scan_does_not_show_other_tenants(stocked):
 
 
 @pytest.mark.parametrize("limits", [{"key_prefix": "b/"}, {"allowed_keys": ["b/north"]}])
-async def test_other_tenants_ids_are_refused_before_any_call(stocked, counted, limits):
+async def test_other_tenants_ids_are_refused_before_any_call(stocked, operations, limits):
     tool = OSSVectorFetchTool(client=stocked, **limits)
     message = called(tool, ids=["a/north", "a/not-there"])
     assert message.content == "Not available to you: a/north, a/not-there"
     assert message.artifact == []
     assert (await acalled(tool, ids=["a/north"])).artifact == []
-    assert counted == []
+    assert operations == []
     assert "text of b/north" in called(tool, ids=["b/north", "a/north"]).content
 
 
@@ -153,12 +140,12 @@ def test_without_a_fetch_tool_no_answer_tells_of_one(client, put):
     assert fetch.name in search.description
 
 
-async def test_a_search_shows_ids_and_distances(stocked, counted):
+async def test_a_search_shows_ids_and_distances(stocked, operations):
     tool = OSSVectorSearchTool(client=stocked, query_embedding=ByName())
     message = called(tool, query="north", k=2)
     assert message.content.startswith("[id: a/north] distance=0.000\ntext of a/north")
     assert [document.id for document in message.artifact] == ["a/north", "b/north"]
-    assert counted == ["queryVectors"]
+    assert operations == ["queryVectors"]
     assert (await acalled(tool, query="north", k=2)).content == message.content
 
 
@@ -176,12 +163,12 @@ def test_a_search_stays_with_its_tenant(stocked):
     assert found(**both) == ["a/east"]
 
 
-def test_a_search_among_allowed_keys_touches_no_others(stocked, service, counted):
+def test_a_search_among_allowed_keys_touches_no_others(stocked, service, operations):
     tool = OSSVectorSearchTool(
         client=stocked, query_embedding=ByName(), allowed_keys=["a/east", "b/north"]
     )
     assert len(called(tool, query="east").artifact) == 2
-    assert counted == ["getVectors", "getVectors"]
+    assert operations == ["getVectors", "getVectors"]
     assert {key for keys in service.gets for key in keys} == {"a/east", "b/north"}
 
 

@@ -1,4 +1,4 @@
-"""LangGraph's memory over the index: what its own in-memory store does, counted at the service."""
+"""LangGraph's memory over the index: what its own in-memory store does, in counted calls."""
 
 import asyncio
 
@@ -30,19 +30,6 @@ class ByLetters(Embeddings):
 
     def embed_query(self, text):
         return self.embed_documents([text])[0]
-
-
-@pytest.fixture
-def operations(service, monkeypatch):
-    """Give the list of the operations that reach the service."""
-    handle, seen = service.handle, []
-
-    def noted(request):
-        seen.append(request.query)
-        return handle(request)
-
-    monkeypatch.setattr(service, "handle", noted)
-    return seen
 
 
 @pytest.fixture

@@ -15,19 +15,6 @@ PLACE = ("a",)
 
 
 @pytest.fixture
-def operations(service, monkeypatch):
-    """Give the list of the operations that reach the service."""
-    handle, seen = service.handle, []
-
-    def noted(request):
-        seen.append(request.query)
-        return handle(request)
-
-    monkeypatch.setattr(service, "handle", noted)
-    return seen
-
-
-@pytest.fixture
 def store(client):
     return OSSVectorGraphStore(client)
 

@@ -17,12 +17,6 @@ QUERY = "c\na\ngone"
 ANSWER = ["c", "a"]
 
 
-@pytest.fixture(params=["embedded", "http"])
-def either(request):
-    """Give the retriever over three records, embedded and over real sockets in turn."""
-    return request.getfixturevalue("retriever" if request.param == "embedded" else "http_retriever")
-
-
 def blocking(retriever):
     return [found.node_id for found in retriever.retrieve(QUERY)]
 
