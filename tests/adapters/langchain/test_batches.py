@@ -3,6 +3,7 @@
 import asyncio
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 import pytest
@@ -46,6 +47,21 @@ async def test_200_concurrent_invocations_are_two_calls(many, service):
     answers = await asyncio.gather(*(retriever.ainvoke(key) for key in KEYS))
     assert ids(answers) == [[key] for key in KEYS]
     assert len(service.gets) == 2
+
+
+def test_200_threads_that_each_invoke_share_calls(many, service):
+    retriever = retriever_of(many)
+    retriever.invoke("k0")  # LangChain loads what it needs at the first run
+    service.gets.clear()
+    begun = threading.Barrier(len(KEYS))
+
+    def invoked(key):
+        begun.wait(30)
+        return retriever.invoke(key)
+
+    with ThreadPoolExecutor(len(KEYS)) as pool:
+        assert ids(pool.map(invoked, KEYS)) == [[key] for key in KEYS]
+    assert len(service.gets) <= 10  # 2 or 3 where the machine is not busy
 
 
 async def test_a_fetchers_batches_are_merged_too(many, service):
