@@ -160,11 +160,19 @@ def _origin_name(error: BaseException) -> str:
 
 def usable(line: Any, request: Any) -> bool:
     """Tell whether an open line of the engine's can take a request; the peer may have hung up."""
-    return (
-        line.is_available()
-        and not line.has_expired()
-        and line.can_handle_request(request.url.origin)
-    )
+    open_still = line.is_available() and not line.has_expired() and not _left_over(line)
+    return open_still and line.can_handle_request(request.url.origin)
+
+
+def _left_over(line: Any) -> bool:
+    """Tell whether bytes came behind the last reply: the next request would take them for its own.
+
+    The engine has read them already, and tells only whether more can be read; hence the look into
+    its state (tests/faults/test_lines.py sees to it that it is found there).
+    """
+    while line is not None and not hasattr(line, "_h11_state"):
+        line = getattr(line, "_connection", None)
+    return line is not None and bool(line._h11_state.trailing_data[0])  # noqa: SLF001 - see above
 
 
 class Body:
