@@ -101,8 +101,8 @@ class ClientBase:
             retry: a `RetryPolicy`, or the number of attempts.
             rate_limit: requests a second, at most.
             coalesce: bring concurrent fetches together into fewer calls: those of one turn of
-                the event loop, and of threads those within a millisecond; or of a window of so
-                many seconds. There is no cache.
+                the event loop, and of threads those that come within a millisecond of one another,
+                for at most 20; or those of a window of so many seconds. There is no cache.
             allow_http: allow a plain-http endpoint that is not on this machine.
             options: `connect_timeout`, `limits`, `max_reply_bytes`, `additional_headers`,
                 `proxy`, `ca_file`.

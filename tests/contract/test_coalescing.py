@@ -4,6 +4,8 @@ import asyncio
 import json
 import random
 import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -217,3 +219,25 @@ async def test_it_can_be_switched_off_and_given_a_window(settings, service):
     async with AsyncOSSVectorClient(**settings, coalesce=0.2) as client:
         await asyncio.gather(*(later(client, KEYS[n], n * 0.01) for n in range(5)))
     assert service.calls == 1
+
+
+def test_threads_share_a_window_that_is_given(settings, service):
+    with OSSVectorClient(**settings, coalesce=0.3) as client, ThreadPoolExecutor(5) as pool:
+
+        def later(number):
+            time.sleep(number * 0.02)
+            return client.fetch([KEYS[number]])[0].key
+
+        assert list(pool.map(later, range(5))) == KEYS[:5]
+    assert service.calls == 1
+
+
+def test_a_window_that_is_given_is_not_made_longer_by_those_who_come(settings, service):
+    with OSSVectorClient(**settings, coalesce=0.05) as client, ThreadPoolExecutor(20) as pool:
+
+        def later(number):
+            time.sleep(number * 0.02)
+            return client.fetch([KEYS[number]])[0].key
+
+        assert list(pool.map(later, range(20))) == KEYS[:20]
+    assert service.calls >= 2

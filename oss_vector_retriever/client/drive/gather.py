@@ -16,13 +16,13 @@ from typing import Any
 from oss_vector_retriever.client.coalesce import SharedCall, Want, shared_calls
 from oss_vector_retriever.client.steps import Flow
 
-_THREAD_WINDOW = 0.001
-_LONGEST_WAIT = 20  # windows
+_MOMENT = 0.001
+_LONGEST_WAIT = 0.02
 _GRACE = 0.02  # a call that ends at the same deadline says more of why
 
 
 class ThreadGatherer:
-    """Bring together what threads want: until no more has come for a window, or long enough."""
+    """Bring together what threads want: in a window, or until no more comes for a moment."""
 
     def __init__(self, run: Callable[[Flow[Any]], Any], threads: Callable[[], Executor]) -> None:
         self._run = run
@@ -50,7 +50,7 @@ class ThreadGatherer:
     def _lead(self, want: Want) -> None:
         try:
             if threading.active_count() > 1:  # else nobody can come
-                self._wait_for_more(_THREAD_WINDOW if want.window is None else want.window)
+                self._wait_for_more() if want.window is None else time.sleep(want.window)
         finally:  # others rely on it, whatever happens to this thread
             self._send()
 
@@ -65,20 +65,20 @@ class ThreadGatherer:
             else:
                 self._threads().submit(self._make, shared)
 
-    def _wait_for_more(self, window: float) -> None:
+    def _wait_for_more(self) -> None:
         """Wait while more comes; the first to come does it for all, and never much longer.
 
         A sleep that took too long says that other threads were busy: more may be on its way, and
         they get one more.
         """
         now = time.monotonic()
-        last, quiet, enough = now + window * _LONGEST_WAIT, 0, 1
+        last, quiet, enough = now + _LONGEST_WAIT, 0, 1
         while quiet < enough and now < last:
             count, before = len(self._pending), now
-            time.sleep(window)
+            time.sleep(_MOMENT)
             now = time.monotonic()
             quiet = quiet + 1 if count == len(self._pending) else 0
-            enough = 2 if now - before > 2 * window else 1
+            enough = 2 if now - before > 2 * _MOMENT else 1
 
     def _make(self, shared: SharedCall) -> None:
         try:
