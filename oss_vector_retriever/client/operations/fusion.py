@@ -18,7 +18,8 @@ from oss_vector_retriever.client.models.results import (
 from oss_vector_retriever.client.operations.bodies import json_body
 from oss_vector_retriever.client.operations.vectors import acknowledged
 from oss_vector_retriever.client.steps import Flow
-from oss_vector_retriever.client.wire import VectorReader, reply_object
+from oss_vector_retriever.client.vector_reader import VectorReader
+from oss_vector_retriever.client.wire import reply_object
 
 
 def put_vector_index_fusion(

@@ -29,7 +29,8 @@ from oss_vector_retriever.client.operations.checks import (
     check_whole,
 )
 from oss_vector_retriever.client.steps import Flow
-from oss_vector_retriever.client.wire import VectorReader, reply_object
+from oss_vector_retriever.client.vector_reader import VectorReader
+from oss_vector_retriever.client.wire import reply_object
 
 
 def get_vectors(
