@@ -11,6 +11,7 @@ from oss_vector_retriever.client.clients import AsyncOSSVectorClient, OSSVectorC
 from oss_vector_retriever.client.config import ClientConfig
 from oss_vector_retriever.client.context import Context
 from oss_vector_retriever.client.errors import ConfigurationError
+from oss_vector_retriever.client.models.limits import DEFAULT_LIMITS, Limits
 from oss_vector_retriever.client.steps import Flow
 
 T = TypeVar("T")
@@ -97,6 +98,12 @@ class BothClients:
 
     def __reduce__(self) -> tuple[Any, ...]:
         return BothClients, (self.given,)
+
+
+def limits_of(client: Client | None) -> Limits:
+    """Return the service's limits as a client knows them; the usual ones where none is given."""
+    known = isinstance(client, OSSVectorClient | AsyncOSSVectorClient)
+    return client.config.limits if client is not None and known else DEFAULT_LIMITS
 
 
 def _twin(client: AnyClient) -> AnyClient:

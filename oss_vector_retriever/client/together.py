@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from itertools import islice
 from typing import Any, TypeVar
 
@@ -44,7 +43,7 @@ def side_by_side(
 
     def run(context: Context) -> Flow[list[T | Exception]]:
         merging = context if context.config.coalesce else context.changed(coalesce=True)
-        runs = [Running(_outcome(start, merging)) for start in starts]
+        runs = [Running(_outcome(_started(start, merging))) for start in starts]
         while waiting := [one for one in runs if one.step is not None]:
             yield from _round(waiting)
         return [one.result for one in runs]
@@ -52,10 +51,15 @@ def side_by_side(
     return run
 
 
-def _outcome(start: Callable[[Context], Flow[T]], context: Context) -> Flow[T | Exception]:
+def _started(start: Callable[[Context], Flow[T]], context: Context) -> Flow[T]:
+    # what refuses the arguments does so inside the flow, as what came of it
+    return (yield from start(context))
+
+
+def _outcome(flow: Flow[T]) -> Flow[T | Exception]:
     """Do what a flow does, and return what it raised in the place of its result."""
     try:
-        return (yield from start(context))
+        return (yield from flow)
     except Exception as error:  # noqa: BLE001 - it is raised where the flow's result is wanted
         return error
 
@@ -73,16 +77,11 @@ def _alone(run: Running[Any]) -> Flow[None]:
 
 def _tell_parts(run: Running[Any], parts: Sequence[Any]) -> None:
     """Go on with a flow, with the results of the parts that it asked for together."""
-    wrong = next((part.error for part in parts if isinstance(part, _Failed)), None)
+    wrong = next((part for part in parts if isinstance(part, Exception)), None)
     if wrong is None:
         run.tell(list(parts))
     else:
         run.throw(wrong)
-
-
-@dataclass(frozen=True, slots=True)
-class _Failed:
-    error: Exception
 
 
 def _round(runs: Sequence[Running[Any]]) -> Flow[None]:
@@ -90,20 +89,13 @@ def _round(runs: Sequence[Running[Any]]) -> Flow[None]:
     parts = {run: run.step.flows for run in runs if isinstance(run.step, Together)}
     joined = {run: run.step.want for run in runs if isinstance(run.step, Join)}
     alone = [_alone(run) for run in runs if run not in parts and run not in joined]
-    flat = [_caught(flow) for flows in parts.values() for flow in flows]
+    flat = [_outcome(flow) for flows in parts.values() for flow in flows]
     calls = [shared.made() for shared in shared_calls(joined.values())]
     results = iter((yield from together([*flat, *alone, *calls])))
     for run, flows in parts.items():
         _tell_parts(run, list(islice(results, len(flows))))
     for run in joined:
         run.tell(None)
-
-
-def _caught(flow: Flow[Any]) -> Flow[Any]:
-    try:
-        return (yield from flow)
-    except Exception as error:  # noqa: BLE001 - it is raised in the flow that asked for this one
-        return _Failed(error)
 
 
 def _narrowed(most: int, flow: Flow[T]) -> Flow[T]:

@@ -13,9 +13,8 @@ from langchain_core.load.serializable import (
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SecretStr
 
 from oss_vector_retriever.client.both import BothClients, Client
-from oss_vector_retriever.client.clients import AsyncOSSVectorClient, OSSVectorClient
+from oss_vector_retriever.client.clients import OSSVectorClient
 from oss_vector_retriever.client.errors import ConfigurationError
-from oss_vector_retriever.client.models.limits import DEFAULT_LIMITS, Limits
 
 PROVIDER = "alibabacloud_oss_vectors"
 _PLACE = ("bucket", "account_id", "region", "endpoint", "internal")
@@ -125,12 +124,6 @@ class Serialised(Connected, Serializable):
     def to_json(self) -> SerializedConstructor | SerializedNotImplemented:
         """Return the serialised form; there is none where a client was given."""
         return super().to_json() if self.client is None else self.to_json_not_implemented()
-
-
-def limits_of(client: Client | None) -> Limits:
-    """Return the service's limits as a client knows them; the usual ones where none is given."""
-    known = isinstance(client, OSSVectorClient | AsyncOSSVectorClient)
-    return client.config.limits if client is not None and known else DEFAULT_LIMITS
 
 
 class SharesClient:

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from langchain_core.stores import BaseStore
 
-from oss_vector_retriever.client.both import BothClients, Client
+from oss_vector_retriever.client.both import BothClients, Client, limits_of
 from oss_vector_retriever.client.context import Context
 from oss_vector_retriever.client.errors import InvalidRequestError
 from oss_vector_retriever.client.models.fetched import FetchResult
@@ -17,7 +17,7 @@ from oss_vector_retriever.client.models.results import ListVectorsResult
 from oss_vector_retriever.client.models.vector import Vector
 from oss_vector_retriever.client.operations.checks import check_whole, each_of
 from oss_vector_retriever.client.steps import Flow
-from oss_vector_retriever.langchain.connection import SharesClient, limits_of
+from oss_vector_retriever.langchain.connection import SharesClient
 from oss_vector_retriever.records import DecodePolicy
 from oss_vector_retriever.records.removing import delete
 from oss_vector_retriever.records.settings import ROW_FIELD, DistanceMetric, StoreSettings

@@ -8,9 +8,8 @@ from typing import Any, Self
 from langchain_core.documents import Document
 from langchain_core.embeddings import Embeddings
 
-from oss_vector_retriever.client.both import Client
+from oss_vector_retriever.client.both import Client, limits_of
 from oss_vector_retriever.langchain.additions import Embedding
-from oss_vector_retriever.langchain.connection import limits_of
 from oss_vector_retriever.langchain.documents import document_from
 from oss_vector_retriever.langchain.store_base import WithEmbeddings
 from oss_vector_retriever.langchain.store_diversity import StoreDiversity

@@ -17,13 +17,13 @@ from langgraph.store.base import (
     tokenize_path,
 )
 
-from oss_vector_retriever.client.both import BothClients, Client
+from oss_vector_retriever.client.both import BothClients, Client, limits_of
 from oss_vector_retriever.client.context import Context
 from oss_vector_retriever.client.errors import ConfigurationError, InvalidRequestError
 from oss_vector_retriever.client.models.limits import DEFAULT_LIMITS
 from oss_vector_retriever.client.operations.checks import check_field_names, check_whole
 from oss_vector_retriever.client.steps import Flow
-from oss_vector_retriever.langchain.connection import SharesClient, limits_of
+from oss_vector_retriever.langchain.connection import SharesClient
 from oss_vector_retriever.langgraph.items import MOST_COPIES, copy_of, place_of
 from oss_vector_retriever.langgraph.merging import MergedPuts
 from oss_vector_retriever.langgraph.operations import Memory

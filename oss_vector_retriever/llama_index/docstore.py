@@ -8,7 +8,7 @@ from functools import partial
 from llama_index.core.schema import BaseNode
 from llama_index.core.storage.docstore.types import BaseDocumentStore, RefDocInfo
 
-from oss_vector_retriever.client.both import BothClients, Client
+from oss_vector_retriever.client.both import BothClients, Client, limits_of
 from oss_vector_retriever.llama_index.docstore_flows import DocumentFlows
 from oss_vector_retriever.llama_index.node_classes import node_classes as classes_of
 from oss_vector_retriever.llama_index.reading import WithClient
@@ -77,6 +77,7 @@ class OSSVectorDocumentStore(WithClient, BaseDocumentStore):
             filterable=(*filterable, SOURCE_ID_FIELD),
             text_key=text_key,
             on_decode_error=on_decode_error,
+            limits=limits_of(client),
         )
         self._return_data = return_data
         self._node_classes = tuple(node_classes)

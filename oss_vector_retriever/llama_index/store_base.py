@@ -8,9 +8,8 @@ from typing import Any, Self
 from llama_index.core.vector_stores.types import BasePydanticVectorStore
 from pydantic import ConfigDict, Field, PrivateAttr, model_validator
 
-from oss_vector_retriever.client.both import BothClients, Client
+from oss_vector_retriever.client.both import BothClients, Client, limits_of
 from oss_vector_retriever.client.errors import ConfigurationError
-from oss_vector_retriever.client.models.limits import DEFAULT_LIMITS
 from oss_vector_retriever.llama_index.component import WithClients
 from oss_vector_retriever.llama_index.node_classes import OwnClasses, node_classes
 from oss_vector_retriever.llama_index.source import NodeSource
@@ -81,7 +80,8 @@ class StoreBase(WithClients, BasePydanticVectorStore):
         )
 
     def _settings(self) -> StoreSettings:
-        most = DEFAULT_LIMITS.filterable_keys - 1
+        limits = limits_of(self._clients.given)
+        most = limits.filterable_keys - 1
         named = None if self.filterable is None else tuple(self.filterable)
         if named is not None and len({*named} - {SOURCE_ID_FIELD}) > most:
             raise ConfigurationError(
@@ -98,6 +98,7 @@ class StoreBase(WithClients, BasePydanticVectorStore):
             native_scalars=self.native_scalars,
             on_decode_error=self.on_decode_error,
             skip_rows=self.skip_rows,
+            limits=limits,
         )
 
     def _tell(self, missing: tuple[str, ...]) -> None:

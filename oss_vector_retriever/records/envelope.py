@@ -16,12 +16,11 @@ from typing import Any, Final
 
 from oss_vector_retriever.client.models.vector import Float32Array
 from oss_vector_retriever.records.errors import DecodeError
-from oss_vector_retriever.records.nodes import without_bookkeeping
+from oss_vector_retriever.records.nodes import add_fields_beside
 from oss_vector_retriever.records.record import Record
 from oss_vector_retriever.records.values import (
     exact_json,
     fast_json,
-    fresh,
     load_object,
     not_an_object,
 )
@@ -47,11 +46,7 @@ def from_envelope(key: str, stored: dict[str, Any], embedding: Float32Array | No
     if broken or type(metadata) is not dict or type(text) is not str:
         raise _damage(key, envelope)
     if len(stored) > len(ENVELOPE_KEYS):
-        beside = [n for n in stored if n not in metadata and n not in ENVELOPE_KEYS]
-        if beside and node is not None:
-            beside = without_bookkeeping(beside, stored, node)
-        if beside:
-            metadata.update(fresh({name: stored[name] for name in beside}))
+        add_fields_beside(metadata, stored, node, ENVELOPE_KEYS)
     return Record(key, text, metadata, embedding, node, "envelope")
 
 

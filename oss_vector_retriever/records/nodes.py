@@ -8,6 +8,7 @@ node.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any, Final
 
 from oss_vector_retriever.client.models.vector import Float32Array
@@ -41,9 +42,7 @@ def from_node(
     own = node.pop("metadata", None)
     metadata = {} if own is None else as_object(own, key, f"{NODE_FIELD}.metadata")
     text, used = _text_beside(_text_inside(node, key), stored, metadata, text_key)
-    skipped = {NODE_FIELD, NODE_TYPE_FIELD, *used, *metadata}
-    beside = without_bookkeeping([n for n in stored if n not in skipped], stored, node)
-    metadata.update(fresh({name: stored[name] for name in beside}))
+    add_fields_beside(metadata, stored, node, {NODE_FIELD, NODE_TYPE_FIELD, *used})
     return Record(key, text, metadata, embedding, node, "llama_index")
 
 
@@ -74,12 +73,22 @@ def _text_beside(
     return text, used
 
 
-def without_bookkeeping(
-    names: list[str], stored: dict[str, Any], node: dict[str, Any]
-) -> list[str]:
-    """Leave out of stored fields those that say no more than the node's source relationship."""
-    told = (source_id(node), _NO_SOURCE)
-    return [name for name in names if name not in SOURCE_ID_FIELDS or stored[name] not in told]
+def add_fields_beside(
+    metadata: dict[str, Any],
+    stored: dict[str, Any],
+    node: dict[str, Any] | None,
+    skipped: Collection[str],
+) -> None:
+    """Add to `metadata` the stored top-level fields that it lacks, copied, but for bookkeeping.
+
+    Bookkeeping says no more than the node's source relationship; without a node there is none.
+    """
+    beside = [name for name in stored if name not in metadata and name not in skipped]
+    if beside and node is not None:
+        told = (source_id(node), _NO_SOURCE)
+        beside = [n for n in beside if n not in SOURCE_ID_FIELDS or stored[n] not in told]
+    if beside:
+        metadata.update(fresh({name: stored[name] for name in beside}))
 
 
 def source_id(node: dict[str, Any] | None) -> object:

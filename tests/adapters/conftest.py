@@ -5,10 +5,9 @@ from __future__ import annotations
 import json
 
 import pytest
+from support.embedded import embedded, settings
 
 from oss_vector_retriever import OSSVectorClient, emulator
-from oss_vector_retriever.client.config import resolve_config
-from oss_vector_retriever.client.local import LocalService
 from oss_vector_retriever.records import ENVELOPE_KEYS
 
 DIMENSION = 4
@@ -28,20 +27,6 @@ class CountingService(emulator.Service):
         if request.query == "getVectors":
             self.gets.append(json.loads(request.body)["keys"])
         return super().handle(request)
-
-
-def settings(endpoint):
-    return {
-        "bucket": emulator.DEVELOPMENT_BUCKET,
-        "account_id": emulator.DEVELOPMENT_ACCOUNT_ID,
-        "region": emulator.DEVELOPMENT_REGION,
-        "index": "vectors",
-        "endpoint": endpoint,
-        "credentials": (
-            emulator.DEVELOPMENT_ACCESS_KEY_ID,
-            emulator.DEVELOPMENT_ACCESS_KEY_SECRET,
-        ),
-    }
 
 
 @pytest.fixture
@@ -67,8 +52,7 @@ def operations(service):
 @pytest.fixture
 def client(service):
     """Give a client of the embedded service, with an empty index that has four dimensions."""
-    config = resolve_config(**settings("http://localhost"))
-    with OSSVectorClient.from_config(config, LocalService(service)) as client:
+    with embedded(service) as client:
         client.put_vector_index(dimension=DIMENSION, non_filterable_metadata_keys=LARGE_FIELDS)
         yield client
 

@@ -37,11 +37,10 @@ class Settings:
     max_reply_bytes: int
 
     def pool_arguments(self, **more: Any) -> dict[str, Any]:
-        """Return the arguments of a pool of one connection."""
+        """Return the arguments of what makes the engine's connections."""
         return {
             "ssl_context": self.tls,
             "proxy": self._proxy() if self.proxy else None,
-            "max_connections": 1,
             "keepalive_expiry": _KEEP_ALIVE_SECONDS,
             **more,
         }

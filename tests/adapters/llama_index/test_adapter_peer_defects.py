@@ -10,8 +10,6 @@ import threading
 
 import pytest
 from llama_index.core.base.base_retriever import BaseRetriever
-from llama_index.core.instrumentation import get_dispatcher
-from llama_index.core.instrumentation.event_handlers import BaseEventHandler
 from llama_index.core.postprocessor import SimilarityPostprocessor
 from llama_index.core.schema import (
     Document,
@@ -23,6 +21,7 @@ from llama_index.core.schema import (
     TextNode,
 )
 from support.llama_calls import awaited, things
+from support.llama_events import recorded
 
 from oss_vector_retriever.llama_index import (
     KeyQueryBundle,
@@ -211,24 +210,10 @@ def test_an_object_map_that_is_a_mapping_is_not_discarded_for_being_empty(client
     assert (found.node_id, found.score) == ("a", 0.5)
 
 
-class Recorder(BaseEventHandler):
-    events: list = []  # noqa: RUF012 - pydantic copies it for each handler
-
-    @classmethod
-    def class_name(cls):
-        return "Recorder"
-
-    def handle(self, event, **_):
-        self.events.append(event)
-
-
 @pytest.fixture
 def recorder():
-    root = get_dispatcher()
-    recorder = Recorder()
-    root.add_event_handler(recorder)
-    yield recorder
-    root.event_handlers.remove(recorder)
+    with recorded() as recorder:
+        yield recorder
 
 
 def test_nobody_else_says_what_was_missing_all_of_these_do(client, recorder):

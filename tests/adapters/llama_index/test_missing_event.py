@@ -1,9 +1,8 @@
 """Missing keys reach the framework's instrumentation as an event."""
 
 import pytest
-from llama_index.core.instrumentation import get_dispatcher
-from llama_index.core.instrumentation.event_handlers import BaseEventHandler
 from llama_index.core.instrumentation.events.retrieval import RetrievalEndEvent, RetrievalStartEvent
+from support.llama_events import recorded
 
 from oss_vector_retriever import MissingKeysError
 from oss_vector_retriever.llama_index import MissingKeysEvent, OSSVectorRetriever
@@ -11,31 +10,10 @@ from oss_vector_retriever.llama_index import MissingKeysEvent, OSSVectorRetrieve
 QUERY = "a\ngone\nb\nlost\ngone"
 
 
-class Recorder(BaseEventHandler):
-    events: list = []  # noqa: RUF012 - pydantic copies it for each handler
-
-    @classmethod
-    def class_name(cls):
-        return "Recorder"
-
-    def handle(self, event, **_):
-        self.events.append(event)
-
-    def missing(self):
-        return [
-            (event.index, event.missing)
-            for event in self.events
-            if isinstance(event, MissingKeysEvent)
-        ]
-
-
 @pytest.fixture
 def recorder():
-    root = get_dispatcher()
-    recorder = Recorder()
-    root.add_event_handler(recorder)
-    yield recorder
-    root.event_handlers.remove(recorder)
+    with recorded() as recorder:
+        yield recorder
 
 
 def test_a_handler_on_the_root_dispatcher_sees_it(retriever, recorder):

@@ -6,15 +6,14 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from support.embedded import embedded
 
-from oss_vector_retriever import InvalidRequestError, OSSVectorClient, emulator
+from oss_vector_retriever import InvalidRequestError, emulator
 from oss_vector_retriever.client.both import BothClients
-from oss_vector_retriever.client.config import resolve_config
 from oss_vector_retriever.client.errors import (
     AccessDeniedError,
     PartialWriteError,
 )
-from oss_vector_retriever.client.local import LocalService
 from oss_vector_retriever.client.models.messages import Reply
 from oss_vector_retriever.records.patching import update_metadata
 from oss_vector_retriever.records.removing import delete_all, delete_counted
@@ -56,19 +55,7 @@ def service(behaviour):
 
 @pytest.fixture
 def client(service):
-    config = resolve_config(
-        bucket=emulator.DEVELOPMENT_BUCKET,
-        account_id=emulator.DEVELOPMENT_ACCOUNT_ID,
-        region=emulator.DEVELOPMENT_REGION,
-        index="vectors",
-        endpoint="http://localhost",
-        credentials=(
-            emulator.DEVELOPMENT_ACCESS_KEY_ID,
-            emulator.DEVELOPMENT_ACCESS_KEY_SECRET,
-        ),
-        timeout=5.0,
-    )
-    with OSSVectorClient.from_config(config, LocalService(service)) as client:
+    with embedded(service, timeout=5.0) as client:
         yield client
 
 

@@ -6,14 +6,13 @@ import asyncio
 import json
 
 import pytest
+from support.embedded import embedded
 
 pytest.importorskip("langchain_core")
 
 from langchain_core.embeddings import Embeddings
 
-from oss_vector_retriever import OSSVectorClient, emulator
-from oss_vector_retriever.client.config import resolve_config
-from oss_vector_retriever.client.local import LocalService
+from oss_vector_retriever import emulator
 from oss_vector_retriever.langchain import OSSVectorStore
 
 
@@ -74,18 +73,7 @@ def service(behaviour):
 
 @pytest.fixture
 def client(service):
-    config = resolve_config(
-        bucket=emulator.DEVELOPMENT_BUCKET,
-        account_id=emulator.DEVELOPMENT_ACCOUNT_ID,
-        region=emulator.DEVELOPMENT_REGION,
-        index="vectors",
-        endpoint="http://localhost",
-        credentials=(
-            emulator.DEVELOPMENT_ACCESS_KEY_ID,
-            emulator.DEVELOPMENT_ACCESS_KEY_SECRET,
-        ),
-    )
-    with OSSVectorClient.from_config(config, LocalService(service)) as client:
+    with embedded(service) as client:
         yield client
 
 

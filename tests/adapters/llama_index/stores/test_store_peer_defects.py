@@ -22,6 +22,8 @@ from oss_vector_retriever.client.errors import (
     NoSuchVectorIndexError,
     PartialWriteError,
 )
+from oss_vector_retriever.client.models.limits import DEFAULT_LIMITS
+from oss_vector_retriever.llama_index import OSSVectorDocumentStore, OSSVectorStore
 from oss_vector_retriever.records import DecodeError
 
 FOREIGN = {
@@ -245,3 +247,14 @@ def test_core_ids_come_with_nodes_of_the_same_number(store):
 def test_core_a_cosine_index_gives_back_the_vector_that_was_stored(store):
     store.add([text_node("a", (3.0, 4.0, 0.0, 0.5))])
     assert store.get_nodes(["a"])[0].embedding == [3.0, 4.0, 0.0, 0.5]
+
+
+def test_spiceai_8352_limits_are_those_of_the_account(client, calls):
+    larger = client.with_options(limits=replace(DEFAULT_LIMITS, metadata_bytes=100_000))
+    big = text_node("a", note="x" * 60_000)
+    for part in (OSSVectorStore(client=larger), OSSVectorDocumentStore(larger)):
+        add = part.add if isinstance(part, OSSVectorStore) else part.add_documents
+        calls.clear()
+        with pytest.raises(PartialWriteError, match="metadata"):  # the service has the usual ones
+            add([big])
+        assert calls["putVectors"] == 1

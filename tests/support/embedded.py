@@ -1,0 +1,26 @@
+"""Clients of a service that the test has in hand: embedded, or behind an endpoint."""
+
+from oss_vector_retriever import OSSVectorClient, emulator
+from oss_vector_retriever.client.config import resolve_config
+from oss_vector_retriever.client.local import LocalService
+
+
+def settings(endpoint):
+    """Return a client's arguments for the index `vectors` of the development bucket."""
+    return {
+        "bucket": emulator.DEVELOPMENT_BUCKET,
+        "account_id": emulator.DEVELOPMENT_ACCOUNT_ID,
+        "region": emulator.DEVELOPMENT_REGION,
+        "index": "vectors",
+        "endpoint": endpoint,
+        "credentials": (
+            emulator.DEVELOPMENT_ACCESS_KEY_ID,
+            emulator.DEVELOPMENT_ACCESS_KEY_SECRET,
+        ),
+    }
+
+
+def embedded(service, **options):
+    """Return a client of a service in this process."""
+    config = resolve_config(**settings("http://localhost"), **options)
+    return OSSVectorClient.from_config(config, LocalService(service))
