@@ -46,6 +46,24 @@ def test_a_loop_may_end_without_the_client_being_closed():
     assert open_sockets() == before
 
 
+@pytest.mark.parametrize("turns", range(6))
+def test_a_client_that_refers_to_itself_is_let_go_as_cleanly(turns):
+    async def main():
+        client = AsyncOSSVectorClient(**settings(server.endpoint))
+        client.itself = client
+        await client.fetch(KEYS)
+        del client
+        collect()
+        for _ in range(turns):
+            await asyncio.sleep(0)
+
+    before = open_sockets()
+    with VectorServer(KEYS) as server:
+        run_strictly(main())
+        server.wait_until_idle()
+    assert open_sockets() == before
+
+
 def test_a_client_that_is_let_go_closes_its_connections_while_the_loop_runs():
     async def main():
         client = AsyncOSSVectorClient(**settings(server.endpoint))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
+import weakref
 from collections.abc import AsyncGenerator
 from typing import Any
 
@@ -94,6 +95,10 @@ async def _close_at_the_end(connections: _Connections) -> AsyncGenerator[None, N
         await connections.close()
 
 
+def _let_go(closing: AsyncGenerator[None, None]) -> None:
+    """Do nothing: the last reference goes with this call, and the loop ends the generator."""
+
+
 class AsyncExchange:
     """Exchange requests over at most `max_connections` connections of one event loop."""
 
@@ -102,7 +107,6 @@ class AsyncExchange:
         self._connections = _Connections(settings)
         self._gate = asyncio.Semaphore(settings.max_connections)
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._until_loop_ends: AsyncGenerator[None, None] | None = None
 
     def usable_here(self) -> bool:
         """Tell whether the running event loop is the one served, or may become it."""
@@ -121,8 +125,11 @@ class AsyncExchange:
         loop = asyncio.get_running_loop()
         if self._loop is None:
             self._loop = loop
-            self._until_loop_ends = _close_at_the_end(self._connections)
-            await anext(self._until_loop_ends)
+            closing = _close_at_the_end(self._connections)
+            await anext(closing)
+            # held from elsewhere: where this exchange is garbage that refers to itself, its sockets
+            # would be finalized together with what closes them
+            weakref.finalize(self, _let_go, closing).atexit = False
         elif self._loop is not loop:
             raise ConfigurationError(
                 "this AsyncOSSVectorClient was first used on another event loop and belongs to it; "
