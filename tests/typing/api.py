@@ -30,13 +30,14 @@ from oss_vector_retriever import (
     Vector,
     __version__,
 )
-from oss_vector_retriever.client.models.descriptions import ListVectorIndexesResult, VectorIndex
 from oss_vector_retriever.client.models.results import (
     Acknowledgement,
     GetVectorsResult,
+    ListVectorIndexesResult,
     ListVectorsResult,
     QueryVectorsResult,
     ScoredVector,
+    VectorIndex,
 )
 
 

@@ -5,7 +5,7 @@ import os
 import pytest
 from support.machine import Machine
 
-from oss_vector_retriever.client.drive.library import VARIABLE
+from oss_vector_retriever.client.transport.http import VARIABLE
 
 
 @pytest.fixture
