@@ -48,10 +48,12 @@ def mypy_problems(user_files: Path) -> list[Problem]:
     command = ["mypy", "--strict", "--config-file=", "--output=json", f"--cache-dir={cache}"]
     output = run([*command, *sorted(map(str, user_files.glob("*.py")))])
     found = [json.loads(line) for line in output.splitlines()]
+    # By name: what comes from the cache still has the folder of the run that made it.
+    names = {path.name for path in user_files.glob("*.py")}
     return [
         Problem(Path(one["file"]).name, one["line"], f"{one['message']} [{one['code']}]")
         for one in found
-        if one["severity"] == "error" and Path(one["file"]).parent == user_files
+        if one["severity"] == "error" and Path(one["file"]).name in names
     ]
 
 
