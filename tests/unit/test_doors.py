@@ -228,6 +228,39 @@ def test_every_type_that_a_door_mentions_is_exported_by_a_door(door):
     assert not missing, f"{len(missing)} types\n{shown(missing)}"
 
 
+# Options
+
+
+def hidden_options_of(value: type) -> Iterator[str]:
+    """Yield the methods of a class that take options which no signature names."""
+    for name in dir(value):
+        if not is_public(name) or (name != "__init__" and is_of_a_framework(value, name)):
+            continue
+        function = getattr(value, name)
+        if not (inspect.isroutine(function) and is_of_package(function)):
+            continue
+        for parameter in inspect.signature(function).parameters.values():
+            if parameter.kind is parameter.VAR_KEYWORD and "Unpack" not in str(
+                parameter.annotation
+            ):
+                yield f"{value.__name__}.{name}(**{parameter.name})"
+
+
+def is_of_a_framework(value: type, name: str) -> bool:
+    """Return whether a method overrides one of another package, and so has its signature."""
+    return any(
+        name in vars(base) for base in value.__mro__ if base.__module__.split(".")[0] != PACKAGE
+    )
+
+
+@pytest.mark.parametrize("door", DOORS)
+def test_every_option_has_a_name_that_editors_and_type_checkers_see(door):
+    values = exported_values(door).values()
+    owners = [value for value in values if isinstance(value, type) and is_own(value)]
+    found = {one for owner in owners for one in hidden_options_of(owner)}
+    assert not found, "\n".join(sorted(found))
+
+
 # The walk itself
 
 
