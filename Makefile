@@ -55,7 +55,7 @@ format: $(DEVELOP)  ## Put the code into its form
 
 types: $(DEVELOP)
 	$(BIN)/mypy
-	$(BIN)/basedpyright --pythonpath $(BIN)/python
+	$(BIN)/python -m basedpyright --pythonpath $(BIN)/python
 
 house: $(DEVELOP)  ## Print the counts of the house; with PATHS=1 the way of one key, call by call
 	$(BIN)/python tests/house.py $(if $(PATHS),--paths)
