@@ -49,7 +49,7 @@ class PendingWrites:
         parts = _one_for_each("metadatas", metadatas, count)
         self.ids = [_new_id() if i is None else i for i in _one_for_each("ids", ids, count)]
         self._bare = [
-            store.encoded(key, None, text=text, metadata=_without(part, filled_fields))
+            store.encode(key, None, text=text, metadata=_without(part, filled_fields))
             for key, text, part in zip(self.ids, self.texts, parts, strict=True)
         ]
         refuse_repeated(self.ids)

@@ -23,14 +23,8 @@ from oss_vector_retriever.langchain.pending_writes import Embedding, PendingWrit
 from oss_vector_retriever.records import DecodePolicy, Record
 from oss_vector_retriever.records.filters import Filter
 from oss_vector_retriever.records.search import Hit, mmr_search, relevance, search, search_by_key
-from oss_vector_retriever.records.store import (
-    DistanceMetric,
-    RecordStore,
-    StoreSettings,
-    delete,
-    delete_all,
-    update_metadata,
-)
+from oss_vector_retriever.records.settings import DistanceMetric, StoreSettings
+from oss_vector_retriever.records.store import RecordStore
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -214,13 +208,13 @@ class OSSVectorStore(Component, VectorStore):
     def _fetch_documents(self, context: Context, ids: Sequence[str]) -> Flow[list[Document]]:
         return_data = self.embedding_key is not None
         make = self._document if return_data else document_from
-        found = yield from self._records.look_up(context, ids, make, return_data=return_data)
+        found = yield from self._records.fetch_records(context, ids, make, return_data=return_data)
         return found.made
 
     def _fetch_with_embeddings(
         self, context: Context, ids: Sequence[str]
     ) -> Flow[list[EmbeddedDocument]]:
-        found = yield from self._records.look_up(context, ids, self._pair, return_data=True)
+        found = yield from self._records.fetch_records(context, ids, self._pair, return_data=True)
         return found.made
 
     # Searching by text, by vector and by stored id
@@ -588,17 +582,14 @@ class OSSVectorStore(Component, VectorStore):
             InvalidRequestError: a record would pass a limit; nothing was written.
             PartialWriteError: calls failed; its `report` says which records are changed.
         """
-        updated = self._clients.run(update_metadata, self._records, ids, patch, remove=remove)
-        return list(updated)
+        return list(self._clients.run(self._records.update_metadata, ids, patch, remove=remove))
 
     async def aupdate_metadata(
         self, ids: Iterable[str], patch: Mapping[str, Any], *, remove: Collection[str] = ()
     ) -> list[str]:
         """Do as `update_metadata` does."""
-        updated = await self._clients.arun(
-            update_metadata, self._records, ids, patch, remove=remove
-        )
-        return list(updated)
+        flow = self._records.update_metadata
+        return list(await self._clients.arun(flow, ids, patch, remove=remove))
 
     def _add(
         self,
@@ -630,8 +621,8 @@ class OSSVectorStore(Component, VectorStore):
                 "delete takes ids, or delete_all=True for every vector of the index; not both."
             )
         if ids is None:
-            return delete_all(context, self._records)
-        return delete(context, self._records, ids)
+            return self._records.delete_all(context)
+        return self._records.delete(context, ids)
 
     # From records to Documents
 
