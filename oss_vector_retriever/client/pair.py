@@ -148,11 +148,16 @@ class ClientPair:
         return isinstance(other, ClientPair) and other._key == self._key
 
     def __hash__(self) -> int:
-        return hash((id(self.given), self._saved))
+        return hash(id(self.given))
 
     @property
     def _key(self) -> tuple[object, ...]:
-        return id(self.given), self.connection, self._saved
+        # A component and what its pickle makes are equal, though one is saved and one is not.
+        try:
+            settings = None if self.given else self.settings
+        except ConfigurationError:
+            settings = None
+        return id(self.given), self.connection, settings
 
     def __copy__(self) -> Self:
         return self

@@ -351,4 +351,5 @@ class TestAPair:
         assert ClientPair() == ClientPair()
         assert ClientPair(client) == ClientPair(client) != ClientPair()
         assert ClientPair(None, PLACE) == ClientPair(None, PLACE) != ClientPair()
+        assert pickle.loads(pickle.dumps(ClientPair(None, PLACE))) == ClientPair(None, PLACE)
         assert len({ClientPair(None, PLACE), ClientPair(None, PLACE)}) == 1
