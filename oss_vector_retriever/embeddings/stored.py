@@ -16,7 +16,7 @@ from oss_vector_retriever.client.models.vector import Float32Array
 from oss_vector_retriever.client.steps import Flow
 from oss_vector_retriever.embeddings.mathematics import Float32
 
-WithoutPolicy = Literal["keep", "drop", "raise"]
+WithoutPolicy = Literal["keep", "omit", "raise"]
 WITHOUT_POLICIES: Final[tuple[str, ...]] = get_args(WithoutPolicy)
 
 
@@ -83,7 +83,7 @@ def check_policy(on_missing: str) -> None:
     """Refuse a policy that is unknown.
 
     Raises:
-        InvalidRequestError: it is none of "keep", "drop" and "raise".
+        InvalidRequestError: it is none of "keep", "omit" and "raise".
     """
     if on_missing not in WITHOUT_POLICIES:
         raise InvalidRequestError(
@@ -96,7 +96,7 @@ def _refuse_absent(ids: Sequence[str | None]) -> None:
     if absent:
         raise InvalidRequestError(
             f"{len(absent)} of {len(ids)} have no id, the first at position {absent[0]} (counted "
-            'from 0), so no stored embedding can be found; on_missing="keep" or "drop" allows it.'
+            'from 0), so no stored embedding can be found; on_missing="keep" or "omit" allows it.'
         )
 
 

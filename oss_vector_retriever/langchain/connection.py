@@ -41,7 +41,7 @@ _SECRETS = {
     "session_token": "OSS_SESSION_TOKEN",
 }
 
-_UNCONNECTED = {"_saved": None, "_pair": None, "_made_from": (None, {})}
+_UNCONNECTED: dict[str, Any] = {"_saved": None, "_pair": None, "_made_from": (None, {})}
 
 # Each class names it, for pydantic lets the last of several base classes win. A secret given under
 # a wrong name must not come back in the error that says so.
@@ -324,9 +324,7 @@ class Component(Connection):
         self.__init__(**arguments)  # type: ignore[misc]  # it is checked as the first one was
 
 
-def _without_secrets(
-    values: Mapping[str, Any], settings: ClientSettings | None
-) -> dict[str, Any]:
+def _without_secrets(values: Mapping[str, Any], settings: ClientSettings | None) -> dict[str, Any]:
     """Return the values of a component, its client as settings, and no credentials.
 
     There are no settings where neither arguments nor the environment say yet where to read.

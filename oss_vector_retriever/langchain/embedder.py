@@ -46,7 +46,9 @@ class Embedder:
         """Return the embedding of each text, `batch_size` texts a call of the model."""
         embeddings: list[list[float]] = []
         for batch in _batches(texts, batch_size):
-            embeddings += self._check_count(batch, await self._model_or_raise().aembed_documents(batch))
+            embeddings += self._check_count(
+                batch, await self._model_or_raise().aembed_documents(batch)
+            )
         return embeddings
 
     def _check_count(self, texts: list[str], made: Any) -> list[list[float]]:

@@ -158,7 +158,7 @@ class OSSVectorFetcher(Fetching[Sequence[str]]):
         """Return the type of what `invoke` returns."""
         return list[Pair] if self.return_data else list[Document]
 
-    def _look_up(self, context: Context, asked: Sequence[str], **_: Any) -> Flow[FetchReport]:
+    def _look_up(self, context: Context, asked: Sequence[str], /, **_: Any) -> Flow[FetchReport]:
         result = yield from fetch(
             context,
             asked,
@@ -207,7 +207,7 @@ class OSSVectorRehydrator(Fetching[Sequence[Any]]):
     on_missing: Literal["omit", "keep", "raise"] = "keep"
     on_decode_error: DecodePolicy = "raise"
 
-    def _look_up(self, context: Context, asked: Sequence[Any], **_: Any) -> Flow[FetchReport]:
+    def _look_up(self, context: Context, asked: Sequence[Any], /, **_: Any) -> Flow[FetchReport]:
         hits = hits_of(asked)
         keys = list(
             dict.fromkeys(hit.id for hit in hits if hit.id is not None and self._lacks_text(hit))

@@ -9,7 +9,7 @@ import logging
 from abc import abstractmethod
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Literal, TypeVar, cast
+from typing import Any, Final, Literal, TypeVar
 
 from langchain_core.documents import Document
 from langchain_core.stores import BaseStore
@@ -38,6 +38,8 @@ V = TypeVar("V")
 _BYTES: Final = "bytes"
 _DOCUMENT: Final = "document"
 _EMBEDDING: Final = "embedding"
+_NO_FIELD: str | None = None
+_RAISE: DecodePolicy = "raise"
 
 _log = logging.getLogger(__name__)
 
@@ -54,8 +56,8 @@ class KeyValueStore(Component, BaseStore[str, V]):
     return_metadata = True
     # fields of the subclasses that leave a choice
     dimension = 1
-    text_key = cast("str | None", None)
-    on_decode_error = cast("DecodePolicy", "raise")
+    text_key = _NO_FIELD
+    on_decode_error = _RAISE
 
     index: str | None = None
     key_prefix: str = ""

@@ -38,7 +38,7 @@ class Batched(Connected):
     The inputs are looked up together first; then each is invoked with what came of it.
     """
 
-    def _look_up(self, context: Context, asked: Any, **options: Any) -> Flow[Any]:
+    def _look_up(self, context: Context, asked: Any, /, **options: Any) -> Flow[Any]:
         """Return what came of one input."""
         raise NotImplementedError
 
@@ -251,6 +251,7 @@ class OSSVectorRetriever(Batched, ServiceRetriever):
         self,
         context: Context,
         asked: str,
+        /,
         *,
         k: int | None = None,
         max_concurrency: int | None = None,  # noqa: ARG002 - the batch sees to it

@@ -14,8 +14,10 @@ from langchain_core.vectorstores import VectorStore
 
 from oss_vector_retriever.client.context import Context
 from oss_vector_retriever.client.errors import ConfigurationError, InvalidRequestError
+from oss_vector_retriever.client.models.vector import Float32Array
 from oss_vector_retriever.client.pair import limits_of
 from oss_vector_retriever.client.steps import Flow
+from oss_vector_retriever.embeddings import maximal_marginal_relevance
 from oss_vector_retriever.langchain.connection import Component
 from oss_vector_retriever.langchain.documents import document_from
 from oss_vector_retriever.langchain.embedder import Embedder
@@ -214,7 +216,9 @@ class OSSVectorStore(Component, VectorStore):
     def _fetch_with_embeddings(
         self, context: Context, ids: Sequence[str]
     ) -> Flow[list[EmbeddedDocument]]:
-        found = yield from self._records.fetch_records(context, ids, self._pair, return_data=True)
+        found = yield from self._records.fetch_records(
+            context, ids, self._embedded_document, return_data=True
+        )
         return found.made
 
     # Searching by text, by vector and by stored id
@@ -395,7 +399,7 @@ class OSSVectorStore(Component, VectorStore):
         """Return Documents near a text and unlike one another."""
         refuse_unknown(unknown)
         vector = self._embedder.embed_query(query)
-        return self._clients.run(self._search_mmr, vector, k, fetch_k, lambda_mult, filter)
+        return self._clients.run(self._search_mmr, vector, k, fetch_k, lambda_mult, filter=filter)
 
     async def amax_marginal_relevance_search(
         self,
@@ -410,7 +414,9 @@ class OSSVectorStore(Component, VectorStore):
         """Do as `max_marginal_relevance_search` does."""
         refuse_unknown(unknown)
         vector = await self._embedder.aembed_query(query)
-        return await self._clients.arun(self._search_mmr, vector, k, fetch_k, lambda_mult, filter)
+        return await self._clients.arun(
+            self._search_mmr, vector, k, fetch_k, lambda_mult, filter=filter
+        )
 
     def max_marginal_relevance_search_by_vector(
         self,
@@ -424,7 +430,9 @@ class OSSVectorStore(Component, VectorStore):
     ) -> list[Document]:
         """Return Documents near a vector and unlike one another."""
         refuse_unknown(unknown)
-        return self._clients.run(self._search_mmr, embedding, k, fetch_k, lambda_mult, filter)
+        return self._clients.run(
+            self._search_mmr, embedding, k, fetch_k, lambda_mult, filter=filter
+        )
 
     async def amax_marginal_relevance_search_by_vector(
         self,
@@ -439,7 +447,7 @@ class OSSVectorStore(Component, VectorStore):
         """Do as `max_marginal_relevance_search_by_vector` does."""
         refuse_unknown(unknown)
         return await self._clients.arun(
-            self._search_mmr, embedding, k, fetch_k, lambda_mult, filter
+            self._search_mmr, embedding, k, fetch_k, lambda_mult, filter=filter
         )
 
     def _search_mmr(
@@ -449,16 +457,14 @@ class OSSVectorStore(Component, VectorStore):
         k: int,
         fetch_k: int,
         lambda_mult: float,
+        *,
         filter: Filter | None,
     ) -> Flow[list[Document]]:
+        def choose(query: Float32Array, rows: Sequence[Float32Array], count: int) -> list[int]:
+            return maximal_marginal_relevance(query, rows, count, lambda_mult)
+
         hits = yield from mmr_search(
-            context,
-            self._records,
-            embedding,
-            k=k,
-            fetch_k=fetch_k,
-            lambda_mult=lambda_mult,
-            filter=filter,
+            context, self._records, embedding, choose, k=k, fetch_k=fetch_k, filter=filter
         )
         return _documents((yield from self._make_documents(context, hits)))
 
@@ -644,7 +650,7 @@ class OSSVectorStore(Component, VectorStore):
             document.metadata[self.score_key] = relevance(metric, distance)
         return document
 
-    def _pair(self, record: Record) -> EmbeddedDocument:
+    def _embedded_document(self, record: Record) -> EmbeddedDocument:
         return self._document(record), embedding_of(record)
 
 
