@@ -12,7 +12,7 @@ from pydantic import BaseModel
 from oss_vector_retriever.client.errors import InvalidRequestError
 from oss_vector_retriever.client.models.results import FusedVector, ScoredVector
 from oss_vector_retriever.records import Record
-from oss_vector_retriever.records.store import ROW_FIELD, ROW_ID_FIELD
+from oss_vector_retriever.records.settings import ROW_FIELD, ROW_ID_FIELD
 
 
 def document_from(record: Record, embedding_key: str | None = None) -> Document:

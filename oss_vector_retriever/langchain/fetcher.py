@@ -25,7 +25,7 @@ from oss_vector_retriever.langchain.connection import STRICT, Serialised
 from oss_vector_retriever.langchain.documents import Hit, document_from, hits_of
 from oss_vector_retriever.langchain.retriever import MISSING_EVENT
 from oss_vector_retriever.records import DecodePolicy, Record, decode_all
-from oss_vector_retriever.records.lookup import Lookup, MissingPolicy
+from oss_vector_retriever.records.lookup import Lookup, MissingPolicy, fetch_records
 
 Asked = TypeVar("Asked", bound=Sequence[Any])
 
@@ -220,7 +220,7 @@ class OSSVectorRehydrator(Fetching[Sequence[Any]]):
         lookup = Lookup(
             index=self.index, text_key=self.text_key, on_decode_error=self.on_decode_error
         )
-        found = yield from lookup.of(keys, document_from)(context)
+        found = yield from fetch_records(context, lookup, keys, document_from)
         if found.missing and self.on_missing == "raise":
             raise MissingKeysError(found.missing)
         whole = {document.id: document for document in found.made}

@@ -25,15 +25,13 @@ from oss_vector_retriever.langchain.documents import document_from
 from oss_vector_retriever.records import DecodeError, DecodePolicy
 from oss_vector_retriever.records.decode import TEXT_FIELD
 from oss_vector_retriever.records.record import Record
-from oss_vector_retriever.records.store import (
+from oss_vector_retriever.records.settings import (
     ROW_FIELD,
     ROW_ID_FIELD,
     DistanceMetric,
-    RecordStore,
-    Start,
     StoreSettings,
-    delete,
 )
+from oss_vector_retriever.records.store import RecordStore
 
 V = TypeVar("V")
 
@@ -102,11 +100,11 @@ class KeyValueStore(SharesClient, BaseStore[str, V]):
 
     def mget(self, keys: Sequence[str]) -> list[V | None]:
         """Return the value of each key, in order; None for a key that does not exist."""
-        return self._aligned(self._clients.run(self._fetched(keys)))
+        return self._aligned(self._clients.run(self._fetched, keys))
 
     async def amget(self, keys: Sequence[str]) -> list[V | None]:
         """Do as `mget` does."""
-        return self._aligned(await self._clients.arun(self._fetched(keys)))
+        return self._aligned(await self._clients.arun(self._fetched, keys))
 
     def mset(self, key_value_pairs: Sequence[tuple[str, V]]) -> None:
         """Set values; of a key that stands twice the last one counts.
@@ -115,11 +113,11 @@ class KeyValueStore(SharesClient, BaseStore[str, V]):
             InvalidRequestError: a key or value that the index cannot hold; nothing was written.
             PartialWriteError: calls failed; its `report` says what was written and what not.
         """
-        self._clients.run(self._written(_pairs(key_value_pairs)))
+        self._clients.run(self._written, _pairs(key_value_pairs))
 
     async def amset(self, key_value_pairs: Sequence[tuple[str, V]]) -> None:
         """Do as `mset` does."""
-        await self._clients.arun(self._written(_pairs(key_value_pairs)))
+        await self._clients.arun(self._written, _pairs(key_value_pairs))
 
     def mdelete(self, keys: Sequence[str]) -> None:
         """Delete keys; one that does not exist is no error.
@@ -127,17 +125,17 @@ class KeyValueStore(SharesClient, BaseStore[str, V]):
         Raises:
             PartialWriteError: calls failed; its `report` says what is gone.
         """
-        self._clients.run(delete(self._records, self._stored(keys)))
+        self._clients.run(self._records.delete, self._stored(keys))
 
     async def amdelete(self, keys: Sequence[str]) -> None:
         """Do as `mdelete` does."""
-        await self._clients.arun(delete(self._records, self._stored(keys)))
+        await self._clients.arun(self._records.delete, self._stored(keys))
 
     def yield_keys(self, *, prefix: str | None = None) -> Iterator[str]:
         """Yield the keys that begin with a prefix; the whole index is listed, page by page."""
         token: str | None = None
         while True:
-            page = self._clients.run(self._records.page(token))
+            page = self._clients.run(self._records.list_page, token)
             yield from self._names(page, prefix)
             if (token := page.next_token) is None:
                 return
@@ -146,7 +144,7 @@ class KeyValueStore(SharesClient, BaseStore[str, V]):
         """Do as `yield_keys` does."""
         token: str | None = None
         while True:
-            page = await self._clients.arun(self._records.page(token))
+            page = await self._clients.arun(self._records.list_page, token)
             for name in self._names(page, prefix):
                 yield name
             if (token := page.next_token) is None:
@@ -162,8 +160,9 @@ class KeyValueStore(SharesClient, BaseStore[str, V]):
     def _stored(self, keys: Sequence[str]) -> list[str]:
         return [self._key(key) for key in each_of(keys)]
 
-    def _fetched(self, keys: Sequence[str]) -> Start[FetchResult]:
+    def _fetched(self, context: Context, keys: Sequence[str]) -> Flow[FetchResult]:
         return self._records.fetch(
+            context,
             self._stored(keys),
             return_data=self.return_data,
             return_metadata=self.return_metadata,
@@ -177,15 +176,12 @@ class KeyValueStore(SharesClient, BaseStore[str, V]):
         kept = (vector.key for vector in page if vector.key.startswith(begins))
         return (key[len(self.prefix) :] for key in kept if len(key) > len(self.prefix))
 
-    def _written(self, values: Mapping[str, V]) -> Start[WriteReport]:
-        def start(context: Context) -> Flow[WriteReport]:
-            found = (yield from self._records.description()(context)) if values else None
-            dimension = (found.dimension if found else 0) or self._dimension
-            placeholder = [1.0] + [0.0] * (dimension - 1)
-            rows = [self._row(self._key(k), value, placeholder) for k, value in values.items()]
-            return (yield from self._records.write(rows)(context))
-
-        return start
+    def _written(self, context: Context, values: Mapping[str, V]) -> Flow[WriteReport]:
+        found = (yield from self._records.describe(context)) if values else None
+        dimension = (found.dimension if found else 0) or self._dimension
+        placeholder = [1.0] + [0.0] * (dimension - 1)
+        rows = [self._row(self._key(k), value, placeholder) for k, value in values.items()]
+        return (yield from self._records.write(context, rows))
 
     def _encoded(
         self,
@@ -196,7 +192,7 @@ class KeyValueStore(SharesClient, BaseStore[str, V]):
         metadata: Mapping[str, Any] | None = None,
     ) -> Vector:
         fields = {**(metadata or {}), ROW_FIELD: kind}
-        return self._records.encoded(
+        return self._records.encode(
             key, data, text=text, metadata=fields, also_filterable=[ROW_FIELD]
         )
 
@@ -268,7 +264,7 @@ class OSSVectorByteStore(KeyValueStore[bytes]):
         return self._encoded(key, placeholder, _KIND, text)
 
     def _value(self, vector: Vector) -> bytes | None:
-        record = self._records.decoded(vector)
+        record = self._records.decode(vector)
         if record is None:
             return None
         try:
@@ -331,7 +327,7 @@ class OSSVectorDocStore(KeyValueStore[Document]):
         )
 
     def _value(self, vector: Vector) -> Document | None:
-        record = self._records.decoded(vector)
+        record = self._records.decode(vector)
         if record is None:
             return None
         a_row, own_id = ROW_FIELD in record.metadata, record.metadata.get(ROW_ID_FIELD)

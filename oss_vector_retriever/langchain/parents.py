@@ -23,7 +23,7 @@ from oss_vector_retriever.langchain.connection import STRICT
 from oss_vector_retriever.langchain.documents import document_from, hits_of
 from oss_vector_retriever.langchain.retriever import ServiceRetriever
 from oss_vector_retriever.records import DecodePolicy
-from oss_vector_retriever.records.lookup import Lookup
+from oss_vector_retriever.records.lookup import Lookup, fetch_records
 
 Parents = tuple[list[Document], tuple[str, ...]]
 
@@ -121,7 +121,7 @@ class ParentHydratingRetriever(ServiceRetriever):
         lookup = Lookup(
             index=self.index, text_key=self.text_key, on_decode_error=self.on_decode_error
         )
-        found = yield from lookup.of(keys, document_from)(context)
+        found = yield from fetch_records(context, lookup, keys, document_from)
         if found.missing and self.on_missing == "raise":
             raise MissingKeysError(found.missing)
         parents = {parent.id: parent for parent in found.made}

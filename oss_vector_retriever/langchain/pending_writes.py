@@ -49,7 +49,7 @@ class Additions:
         parts = _as_many("metadatas", metadatas, count)
         self.ids = [_made_up() if i is None else i for i in _as_many("ids", ids, count)]
         self._bare = [
-            store.encoded(key, None, text=text, metadata=_without(part, filled))
+            store.encode(key, None, text=text, metadata=_without(part, filled))
             for key, text, part in zip(self.ids, self.texts, parts, strict=True)
         ]
         refuse_repeated(self.ids)

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 
 from langchain_core.indexing import RecordManager
 
+from oss_vector_retriever.client.context import Context
 from oss_vector_retriever.client.models.results import FetchResult
+from oss_vector_retriever.client.steps import Flow
 from oss_vector_retriever.langchain.store import OSSVectorStore
-from oss_vector_retriever.records.store import Start
 
 
 class VerifyingRecordManager(RecordManager):
@@ -46,12 +47,12 @@ class VerifyingRecordManager(RecordManager):
     def exists(self, keys: Sequence[str]) -> list[bool]:
         """Tell of each key whether the inner manager knows it and the index holds it."""
         known = self.inner.exists(keys)
-        return _confirmed(keys, known, self.store.run(self._held(keys, known)))
+        return _confirmed(keys, known, self.store.run(self._held, keys, known))
 
     async def aexists(self, keys: Sequence[str]) -> list[bool]:
         """Do as `exists` does."""
         known = await self.inner.aexists(keys)
-        return _confirmed(keys, known, await self.store.arun(self._held(keys, known)))
+        return _confirmed(keys, known, await self.store.arun(self._held, keys, known))
 
     def update(
         self,
@@ -105,9 +106,11 @@ class VerifyingRecordManager(RecordManager):
         """Delete the inner manager's records."""
         await self.inner.adelete_keys(keys)
 
-    def _held(self, keys: Sequence[str], known: Sequence[bool]) -> Start[FetchResult]:
+    def _held(
+        self, context: Context, keys: Sequence[str], known: Sequence[bool]
+    ) -> Flow[FetchResult]:
         doubtful = [key for key, there in zip(keys, known, strict=True) if there]
-        return self.store.records.fetch(doubtful, return_metadata=False)
+        return self.store.records.fetch(context, doubtful, return_metadata=False)
 
 
 def _confirmed(keys: Sequence[str], known: Sequence[bool], held: FetchResult) -> list[bool]:

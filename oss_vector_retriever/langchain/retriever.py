@@ -26,7 +26,7 @@ from oss_vector_retriever.langchain.batching import Batched, concurrency, or_rai
 from oss_vector_retriever.langchain.connection import PROVIDER, STRICT, Serialised
 from oss_vector_retriever.langchain.documents import document_from
 from oss_vector_retriever.records import DecodePolicy, Record, parse_keys
-from oss_vector_retriever.records.lookup import Found, Lookup, MissingPolicy
+from oss_vector_retriever.records.lookup import Found, Lookup, MissingPolicy, fetch_records
 
 MISSING_EVENT = "oss_vectors_missing_keys"
 _OWN = {"max_concurrency", "outcome"}  # what our methods pass to one another
@@ -184,7 +184,9 @@ class OSSVectorRetriever(Batched, ServiceRetriever):
         k: int | None = None,
         max_concurrency: int | None = None,  # noqa: ARG002 - the batch sees to it
     ) -> Callable[[Context], Flow[Found[Document]]]:
-        return self._lookup(k).of(self.key_parser(asked), self._document)
+        lookup = self._lookup(k)
+        keys = self.key_parser(asked)
+        return lambda context: fetch_records(context, lookup, keys, self._document)
 
     def _document(self, record: Record) -> Document:
         return document_from(record, self.embedding_key)

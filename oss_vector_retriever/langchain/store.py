@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import partial
-from typing import Any, Self, TypeVar
+from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
 from langchain_core.documents import Document
 from langchain_core.embeddings import Embeddings
@@ -24,16 +24,10 @@ from oss_vector_retriever.records import DecodePolicy, Record
 from oss_vector_retriever.records.filters import Filter
 from oss_vector_retriever.records.lookup import Found
 from oss_vector_retriever.records.search import Hit, mmr_search, relevance, search, search_by_key
-from oss_vector_retriever.records.store import (
-    DistanceMetric,
-    RecordStore,
-    Start,
-    StoreSettings,
-    delete,
-    delete_all,
-    update_metadata,
-)
+from oss_vector_retriever.records.settings import DistanceMetric, StoreSettings
+from oss_vector_retriever.records.store import RecordStore
 
+P = ParamSpec("P")
 T = TypeVar("T")
 WithEmbeddings = list[tuple[Document, list[float]]]
 
@@ -74,13 +68,25 @@ class StoreBase(SharesClient, VectorStore):
         """Return the store without its framework, for flows of `oss_vector_retriever.records`."""
         return self._records
 
-    def run(self, start: Start[T]) -> T:
-        """Run a flow of `oss_vector_retriever.records` on this store's client, blocking."""
-        return self._clients.run(start)
+    def run(
+        self,
+        flow: Callable[Concatenate[Context, P], Flow[T]],
+        /,
+        *arguments: P.args,
+        **keywords: P.kwargs,
+    ) -> T:
+        """Run the flow `flow(context, *arguments, **keywords)` on this store's client, blocking."""
+        return self._clients.run(flow, *arguments, **keywords)
 
-    async def arun(self, start: Start[T]) -> T:
-        """Run a flow of `oss_vector_retriever.records` on this store's client."""
-        return await self._clients.arun(start)
+    async def arun(
+        self,
+        flow: Callable[Concatenate[Context, P], Flow[T]],
+        /,
+        *arguments: P.args,
+        **keywords: P.kwargs,
+    ) -> T:
+        """Run the flow `flow(context, *arguments, **keywords)` on this store's client."""
+        return await self._clients.arun(flow, *arguments, **keywords)
 
     @property
     def _filled(self) -> set[str]:
@@ -153,7 +159,7 @@ class StoreSearching(StoreBase):
     ) -> list[Document]:
         """Return the Documents closest to a vector, closest first."""
         refuse_unknown(unknown)
-        return self.run(self._each(self._near(embedding, k, filter), alone))
+        return self.run(self._near, alone, embedding, k, filter)
 
     async def asimilarity_search_by_vector(
         self,
@@ -165,7 +171,7 @@ class StoreSearching(StoreBase):
     ) -> list[Document]:
         """Do as `similarity_search_by_vector` does."""
         refuse_unknown(unknown)
-        return await self.arun(self._each(self._near(embedding, k, filter), alone))
+        return await self.arun(self._near, alone, embedding, k, filter)
 
     def similarity_search_with_score(
         self, query: str, k: int = 4, *, filter: Filter | None = None, **unknown: Any
@@ -187,13 +193,13 @@ class StoreSearching(StoreBase):
         self, embedding: Iterable[float], k: int = 4, *, filter: Filter | None = None
     ) -> Scored:
         """Return the Documents closest to a vector, each with its distance."""
-        return self.run(self._each(self._near(embedding, k, filter), _scored))
+        return self.run(self._near, _scored, embedding, k, filter)
 
     async def asimilarity_search_with_score_by_vector(
         self, embedding: Iterable[float], k: int = 4, *, filter: Filter | None = None
     ) -> Scored:
         """Do as `similarity_search_with_score_by_vector` does."""
-        return await self.arun(self._each(self._near(embedding, k, filter), _scored))
+        return await self.arun(self._near, _scored, embedding, k, filter)
 
     def similarity_search_by_id(
         self, id: str, k: int = 4, *, filter: Filter | None = None
@@ -203,13 +209,13 @@ class StoreSearching(StoreBase):
         Raises:
             MissingKeysError: there is no such id.
         """
-        return self.run(self._each(self._near_key(id, k, filter), alone))
+        return self.run(self._near_key, alone, id, k, filter)
 
     async def asimilarity_search_by_id(
         self, id: str, k: int = 4, *, filter: Filter | None = None
     ) -> list[Document]:
         """Do as `similarity_search_by_id` does."""
-        return await self.arun(self._each(self._near_key(id, k, filter), alone))
+        return await self.arun(self._near_key, alone, id, k, filter)
 
     def similarity_search_with_score_by_id(
         self, id: str, k: int = 4, *, filter: Filter | None = None
@@ -219,76 +225,87 @@ class StoreSearching(StoreBase):
         Raises:
             MissingKeysError: there is no such id.
         """
-        return self.run(self._each(self._near_key(id, k, filter), _scored))
+        return self.run(self._near_key, _scored, id, k, filter)
 
     async def asimilarity_search_with_score_by_id(
         self, id: str, k: int = 4, *, filter: Filter | None = None
     ) -> Scored:
         """Do as `similarity_search_with_score_by_id` does."""
-        return await self.arun(self._each(self._near_key(id, k, filter), _scored))
+        return await self.arun(self._near_key, _scored, id, k, filter)
 
     def similarity_search_with_embeddings(
         self, query: str, k: int = 4, *, filter: Filter | None = None
     ) -> WithEmbeddings:
         """Return the Documents closest to a text, each with its stored embedding."""
         vector = self._embedder.query(query)
-        return self.run(self._each(self._near(vector, k, filter, return_data=True), _paired))
+        return self.run(self._near, _paired, vector, k, filter, return_data=True)
 
     async def asimilarity_search_with_embeddings(
         self, query: str, k: int = 4, *, filter: Filter | None = None
     ) -> WithEmbeddings:
         """Do as `similarity_search_with_embeddings` does."""
         vector = await self._embedder.aquery(query)
-        near = self._near(vector, k, filter, return_data=True)
-        return await self.arun(self._each(near, _paired))
+        return await self.arun(self._near, _paired, vector, k, filter, return_data=True)
 
     def _select_relevance_score_fn(self) -> Callable[[float], float]:
-        return partial(relevance, self.run(self._records.metric()))
+        return partial(relevance, self.run(self._records.metric))
 
     def _similarity_search_with_relevance_scores(
         self, query: str, k: int = 4, **options: Any
     ) -> Scored:
         scored = self.similarity_search_with_score(query, k, **options)
-        metric = self.run(self._records.metric())
+        metric = self.run(self._records.metric)
         return [(document, relevance(metric, distance)) for document, distance in scored]
 
     async def _asimilarity_search_with_relevance_scores(
         self, query: str, k: int = 4, **options: Any
     ) -> Scored:
         scored = await self.asimilarity_search_with_score(query, k, **options)
-        metric = await self.arun(self._records.metric())
+        metric = await self.arun(self._records.metric)
         return [(document, relevance(metric, distance)) for document, distance in scored]
 
     def _near(
         self,
+        context: Context,
+        make: Callable[[Document, Hit], T],
         embedding: Iterable[float],
         k: int,
         filter: Filter | None,
         *,
         return_data: bool = False,
-    ) -> Start[list[Hit]]:
-        wanted = return_data or self.embedding_key is not None
-        return search(self._records, embedding, k, filter=filter, return_data=wanted)
+    ) -> Flow[list[T]]:
+        with_data = return_data or self.embedding_key is not None
+        hits = yield from search(
+            context, self._records, embedding, k, filter=filter, return_data=with_data
+        )
+        return (yield from self._each(context, make, hits))
 
-    def _near_key(self, key: str, k: int, filter: Filter | None) -> Start[list[Hit]]:
-        wanted = self.embedding_key is not None
-        return search_by_key(self._records, key, k, filter=filter, return_data=wanted)
+    def _near_key(
+        self,
+        context: Context,
+        make: Callable[[Document, Hit], T],
+        key: str,
+        k: int,
+        filter: Filter | None,
+    ) -> Flow[list[T]]:
+        with_data = self.embedding_key is not None
+        hits = yield from search_by_key(
+            context, self._records, key, k, filter=filter, return_data=with_data
+        )
+        return (yield from self._each(context, make, hits))
 
-    def _each(self, found: Start[list[Hit]], make: Callable[[Document, Hit], T]) -> Start[list[T]]:
-        """Return the flow that makes something of each hit and its Document."""
-
-        def start(context: Context) -> Flow[list[T]]:
-            hits = yield from found(context)
-            scores: list[float | None] = [None] * len(hits)
-            if hits and self.score_key is not None:
-                metric = yield from self._records.metric()(context)
-                scores = [relevance(metric, hit.distance) for hit in hits]
-            return [
-                make(self._document(hit.record, score), hit)
-                for hit, score in zip(hits, scores, strict=True)
-            ]
-
-        return start
+    def _each(
+        self, context: Context, make: Callable[[Document, Hit], T], hits: list[Hit]
+    ) -> Flow[list[T]]:
+        """Make something of each hit and its Document."""
+        scores: list[float | None] = [None] * len(hits)
+        if hits and self.score_key is not None:
+            metric = yield from self._records.metric(context)
+            scores = [relevance(metric, hit.distance) for hit in hits]
+        return [
+            make(self._document(hit.record, score), hit)
+            for hit, score in zip(hits, scores, strict=True)
+        ]
 
 
 def alone(document: Document, _: Hit) -> Document:
@@ -327,7 +344,7 @@ class StoreDiversity(StoreSearching):
         """Return Documents near a text and unlike one another."""
         refuse_unknown(unknown)
         vector = self._embedder.query(query)
-        return self.run(self._diverse(vector, k, fetch_k, lambda_mult, filter))
+        return self.run(self._diverse, vector, k, fetch_k, lambda_mult, filter=filter)
 
     async def amax_marginal_relevance_search(
         self,
@@ -342,7 +359,7 @@ class StoreDiversity(StoreSearching):
         """Do as `max_marginal_relevance_search` does."""
         refuse_unknown(unknown)
         vector = await self._embedder.aquery(query)
-        return await self.arun(self._diverse(vector, k, fetch_k, lambda_mult, filter))
+        return await self.arun(self._diverse, vector, k, fetch_k, lambda_mult, filter=filter)
 
     def max_marginal_relevance_search_by_vector(
         self,
@@ -356,7 +373,7 @@ class StoreDiversity(StoreSearching):
     ) -> list[Document]:
         """Return Documents near a vector and unlike one another."""
         refuse_unknown(unknown)
-        return self.run(self._diverse(embedding, k, fetch_k, lambda_mult, filter))
+        return self.run(self._diverse, embedding, k, fetch_k, lambda_mult, filter=filter)
 
     async def amax_marginal_relevance_search_by_vector(
         self,
@@ -370,21 +387,25 @@ class StoreDiversity(StoreSearching):
     ) -> list[Document]:
         """Do as `max_marginal_relevance_search_by_vector` does."""
         refuse_unknown(unknown)
-        return await self.arun(self._diverse(embedding, k, fetch_k, lambda_mult, filter))
+        return await self.arun(self._diverse, embedding, k, fetch_k, lambda_mult, filter=filter)
 
     def _diverse(
         self,
+        context: Context,
         embedding: Iterable[float],
         k: int,
         fetch_k: int,
         lambda_mult: float,
+        *,
         filter: Filter | None,
-    ) -> Start[list[Document]]:
+    ) -> Flow[list[Document]]:
         def choose(query: Float32Array, rows: Sequence[Float32Array], count: int) -> list[int]:
             return maximal_marginal_relevance(query, rows, count, lambda_mult)
 
-        found = mmr_search(self._records, embedding, choose, k=k, fetch_k=fetch_k, filter=filter)
-        return self._each(found, alone)
+        hits = yield from mmr_search(
+            context, self._records, embedding, choose, k=k, fetch_k=fetch_k, filter=filter
+        )
+        return (yield from self._each(context, alone, hits))
 
 
 class StoreWriting(StoreBase):
@@ -480,7 +501,7 @@ class StoreWriting(StoreBase):
             PartialWriteError: calls failed; its `report` says what is gone.
         """
         refuse_unknown(unknown)
-        self.run(self._deletion(ids, delete_all))
+        self.run(self._deletion, ids, delete_all)
         return True
 
     async def adelete(
@@ -488,7 +509,7 @@ class StoreWriting(StoreBase):
     ) -> bool:
         """Do as `delete` does."""
         refuse_unknown(unknown)
-        await self.arun(self._deletion(ids, delete_all))
+        await self.arun(self._deletion, ids, delete_all)
         return True
 
     def update_metadata(
@@ -508,20 +529,20 @@ class StoreWriting(StoreBase):
             InvalidRequestError: a record would pass a limit; nothing was written.
             PartialWriteError: calls failed; its `report` says which records are changed.
         """
-        return list(self.run(update_metadata(self._records, ids, patch, remove=remove)))
+        return list(self.run(self._records.update_metadata, ids, patch, remove=remove))
 
     async def aupdate_metadata(
         self, ids: Iterable[str], patch: Mapping[str, Any], *, remove: Collection[str] = ()
     ) -> list[str]:
         """Do as `update_metadata` does."""
-        return list(await self.arun(update_metadata(self._records, ids, patch, remove=remove)))
+        return list(await self.arun(self._records.update_metadata, ids, patch, remove=remove))
 
     def _add(
         self, new: Additions, embeddings: Iterable[Embedding] | None, batch_size: int | None
     ) -> list[str]:
         if embeddings is None:
             embeddings = self._embedder.documents(new.texts, batch_size)
-        self.run(self._records.write(new.vectors(embeddings)))
+        self.run(self._records.write, new.vectors(embeddings))
         return new.ids
 
     async def _aadd(
@@ -529,15 +550,19 @@ class StoreWriting(StoreBase):
     ) -> list[str]:
         if embeddings is None:
             embeddings = await self._embedder.adocuments(new.texts, batch_size)
-        await self.arun(self._records.write(new.vectors(embeddings)))
+        await self.arun(self._records.write, new.vectors(embeddings))
         return new.ids
 
-    def _deletion(self, ids: Sequence[str] | None, everything: bool) -> Start[object]:
+    def _deletion(
+        self, context: Context, ids: Sequence[str] | None, everything: bool
+    ) -> Flow[object]:
         if (ids is None) is not everything:
             raise InvalidRequestError(
                 "delete takes ids, or delete_all=True for every vector of the index; not both."
             )
-        return delete_all(self._records) if ids is None else delete(self._records, ids)
+        if ids is None:
+            return self._records.delete_all(context)
+        return self._records.delete(context, ids)
 
 
 class OSSVectorStore(StoreWriting, StoreDiversity):
@@ -609,19 +634,21 @@ class OSSVectorStore(StoreWriting, StoreDiversity):
 
         Ids that do not exist are left out. No ids: no call.
         """
-        return self.run(self._by_ids(ids)).made
+        return self.run(self._by_ids, ids).made
 
     async def aget_by_ids(self, ids: Sequence[str], /) -> list[Document]:
         """Do as `get_by_ids` does."""
-        return (await self.arun(self._by_ids(ids))).made
+        return (await self.arun(self._by_ids, ids)).made
 
     def get_by_ids_with_embeddings(self, ids: Sequence[str], /) -> WithEmbeddings:
         """Return Documents by id, each with its stored embedding; as `get_by_ids` otherwise."""
-        return self.run(self._records.found(ids, self._pair, return_data=True)).made
+        return self.run(self._records.fetch_records, ids, self._pair, return_data=True).made
 
     async def aget_by_ids_with_embeddings(self, ids: Sequence[str], /) -> WithEmbeddings:
         """Do as `get_by_ids_with_embeddings` does."""
-        return (await self.arun(self._records.found(ids, self._pair, return_data=True))).made
+        return (
+            await self.arun(self._records.fetch_records, ids, self._pair, return_data=True)
+        ).made
 
     @classmethod
     def from_texts(
@@ -663,7 +690,7 @@ class OSSVectorStore(StoreWriting, StoreDiversity):
         model = type(self.embeddings).__name__ if self.embeddings else None
         return f"{type(self).__name__}(index={self.settings.index!r}, embedding={model})"
 
-    def _by_ids(self, ids: Sequence[str]) -> Start[Found[Document]]:
+    def _by_ids(self, context: Context, ids: Sequence[str]) -> Flow[Found[Document]]:
         wanted = self.embedding_key is not None
         make = self._document if wanted else document_from
-        return self._records.found(ids, make, return_data=wanted)
+        return self._records.fetch_records(context, ids, make, return_data=wanted)

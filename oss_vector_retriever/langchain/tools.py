@@ -33,8 +33,9 @@ from oss_vector_retriever.records.answers import (
     write_answer,
 )
 from oss_vector_retriever.records.filters import explicit_filter
+from oss_vector_retriever.records.indexing import IndexKeeper
 from oss_vector_retriever.records.lookup import Lookup, fetch_records, make_each
-from oss_vector_retriever.records.store import IndexKeeper, StoreSettings, is_row
+from oss_vector_retriever.records.settings import StoreSettings, is_row
 
 _IDS_PER_CALL = 100  # one call of the service
 _HITS_PER_CALL = 100

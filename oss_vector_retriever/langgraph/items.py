@@ -11,7 +11,8 @@ from langgraph.store.base import GetOp, Item, PutOp
 from oss_vector_retriever.client.errors import InvalidRequestError, shown
 from oss_vector_retriever.client.models.limits import DEFAULT_LIMITS, metadata_bytes
 from oss_vector_retriever.client.models.vector import Vector
-from oss_vector_retriever.records.store import ROW_FIELD, RecordStore
+from oss_vector_retriever.records.settings import ROW_FIELD
+from oss_vector_retriever.records.store import RecordStore
 
 KIND = "memory"
 WITHIN_FIELD = "_within"
@@ -108,7 +109,7 @@ def vector_of(
         **{copy_of(field): value for field in copied if _is_plain(value := item.value.get(field))},
     }
     placeholder = [1.0] + [0.0] * (dimension - 1)
-    return records.encoded(
+    return records.encode(
         name_of(item.namespace, item.key),
         placeholder if embedding is None else embedding,
         text="",
@@ -123,7 +124,7 @@ def _is_plain(value: object) -> bool:
 
 def item_of(records: RecordStore, vector: Vector | None) -> Item | None:
     """Return the item in a vector; None for a record that is no item of memory."""
-    record = None if vector is None else records.decoded(vector)
+    record = None if vector is None else records.decode(vector)
     if record is None or record.metadata.get(ROW_FIELD) != KIND:
         return None
     fields = record.metadata

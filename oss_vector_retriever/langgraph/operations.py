@@ -47,7 +47,8 @@ from oss_vector_retriever.langgraph.items import (
     vector_of,
 )
 from oss_vector_retriever.records import filterable_value
-from oss_vector_retriever.records.store import ROW_FIELD, RecordStore, delete
+from oss_vector_retriever.records.settings import ROW_FIELD
+from oss_vector_retriever.records.store import RecordStore
 
 Embedded = Mapping[str, Sequence[float]]
 
@@ -99,7 +100,7 @@ class Memory:
         self, context: Context, gets: Sequence[tuple[int, GetOp]], results: list[Result]
     ) -> Flow[None]:
         names = [name_of(op.namespace, op.key) for _, op in gets]
-        found = yield from self._records.fetch(names)(context)
+        found = yield from self._records.fetch(context, names)
         for (place, _), name in zip(gets, names, strict=True):
             results[place] = item_of(self._records, found.by_key.get(name))
 
@@ -114,7 +115,7 @@ class Memory:
         gone = [name_of(*place) for place, op in puts.items() if op.value is None]
         kept = {name_of(*place): op for place, op in puts.items() if op.value is not None}
         if kept:
-            earlier = yield from self._records.fetch(list(kept))(context)
+            earlier = yield from self._records.fetch(context, list(kept))
             dimension = yield from self._dimension_of(context)
             vectors = []
             for name, op in kept.items():
@@ -124,9 +125,9 @@ class Memory:
                 vectors.append(
                     vector_of(self._records, item, embedding, dimension, self._filterable)
                 )
-            batches += (yield from _reported(self._records.write(vectors)(context))).batches
+            batches += (yield from _reported(self._records.write(context, vectors))).batches
         if gone:
-            batches += (yield from _reported(delete(self._records, gone)(context))).batches
+            batches += (yield from _reported(self._records.delete(context, gone))).batches
         if not (report := WriteReport(tuple(batches))).ok:
             raise PartialWriteError(report)
 
@@ -139,7 +140,7 @@ class Memory:
         return embedding
 
     def _dimension_of(self, context: Context) -> Flow[int]:
-        found = yield from self._records.description()(context)
+        found = yield from self._records.describe(context)
         return (found.dimension if found else 0) or self._dimension
 
     def _search(self, context: Context, op: SearchOp, searched: Embedded) -> Flow[list[SearchItem]]:

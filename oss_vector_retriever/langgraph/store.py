@@ -31,7 +31,8 @@ from oss_vector_retriever.client.steps import Flow
 from oss_vector_retriever.langchain.connection import SharesClient
 from oss_vector_retriever.langgraph.items import MOST_COPIES, copy_of, name_of, place_of
 from oss_vector_retriever.langgraph.operations import Memory
-from oss_vector_retriever.records.store import RecordStore, StoreSettings
+from oss_vector_retriever.records.settings import StoreSettings
+from oss_vector_retriever.records.store import RecordStore
 
 _WHOLE = "$"
 
