@@ -31,7 +31,7 @@ from oss_vector_retriever.llama_index.nodes import (
 from oss_vector_retriever.llama_index.nodes import node_classes as classes_of
 from oss_vector_retriever.records import DecodePolicy, Record
 from oss_vector_retriever.records.keys import is_key
-from oss_vector_retriever.records.lookup import Found, Lookup, MissingPolicy
+from oss_vector_retriever.records.lookup import Found, Lookup, MissingPolicy, fetch_records
 
 _NOT_PICKLED = {"client", "callback_manager"}
 
@@ -318,7 +318,7 @@ class NodeSource:
         self, context: Context, keys: Iterable[str], make: Callable[[Record], T]
     ) -> Flow[Found[T]]:
         """Fetch records and make something of each, in the order asked, duplicates kept."""
-        return self.lookup.of(keys, make)(context)
+        return fetch_records(context, self.lookup, keys, make)
 
     def nodes(self, context: Context, keys: Iterable[str]) -> Flow[Found[BaseNode]]:
         """Fetch nodes in the order asked, duplicates kept."""

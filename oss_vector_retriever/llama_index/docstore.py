@@ -22,7 +22,8 @@ from oss_vector_retriever.llama_index.nodes import node_classes as classes_of
 from oss_vector_retriever.llama_index.store_records import NodeStore, listed
 from oss_vector_retriever.records import DecodePolicy
 from oss_vector_retriever.records.decode import ENVELOPE_FIELD, ENVELOPE_KEYS, SOURCE_ID_FIELD
-from oss_vector_retriever.records.store import DistanceMetric, RecordStore, StoreSettings, delete
+from oss_vector_retriever.records.settings import DistanceMetric, StoreSettings
+from oss_vector_retriever.records.store import RecordStore
 
 _NO_HASHES = (
     "a vector index keeps no hashes beside its records: a node's hash is computed from the stored "
@@ -281,13 +282,13 @@ class DocumentFlows:
         if not allow_update:
             yield from self._refuse_existing(context, last)
         vectors = yield from self._encoded(context, last)
-        yield from self.store.records.write(vectors)(context)
+        yield from self.store.records.write(context, vectors)
 
     def delete(self, doc_id: str, raise_error: bool, context: Context) -> Flow[None]:
         """Delete a record."""
         if raise_error and not (yield from self.exists(doc_id, context)):
             raise ValueError(f"doc_id {shown(doc_id)} {self._not_found(context)}")
-        yield from delete(self.store.records, [doc_id])(context)
+        yield from self.store.records.delete(context, [doc_id])
 
     def all(self, context: Context) -> Flow[list[BaseNode]]:
         """List the whole index as nodes."""
@@ -322,7 +323,7 @@ class DocumentFlows:
         """Delete a source document's record and its nodes."""
         info = yield from self.source_info(ref_doc_id, context)
         if info is not None:
-            yield from delete(self.store.records, [ref_doc_id, *info.node_ids])(context)
+            yield from self.store.records.delete(context, [ref_doc_id, *info.node_ids])
         elif raise_error:
             raise ValueError(f"ref_doc_id {shown(ref_doc_id)} {self._not_found(context)}")
 
@@ -341,7 +342,7 @@ class DocumentFlows:
     def _vector(self, node: BaseNode, stored: dict[str, Vector]) -> Vector:
         text, metadata, payload = node_fields(node)
         old = stored.get(node.node_id)
-        return self.store.records.encoded(
+        return self.store.records.encode(
             node.node_id,
             old.data if node.embedding is None and old is not None else node.embedding,
             text=text,
@@ -353,8 +354,8 @@ class DocumentFlows:
     def _stored(
         self, context: Context, keys: list[str], *, data: bool = False
     ) -> Flow[dict[str, Vector]]:
-        found = yield from self.store.records.fetch(keys, return_data=data, return_metadata=data)(
-            context
+        found = yield from self.store.records.fetch(
+            context, keys, return_data=data, return_metadata=data
         )
         return dict(found.by_key)
 

@@ -28,19 +28,14 @@ from oss_vector_retriever.embeddings.mathematics import check_share
 from oss_vector_retriever.llama_index.component import NodeSource, WithClients, called
 from oss_vector_retriever.llama_index.filters import Selection, has_gap, selection
 from oss_vector_retriever.llama_index.nodes import OwnClasses, node_classes
-from oss_vector_retriever.llama_index.store_records import NodeStore, listed
+from oss_vector_retriever.llama_index.store_records import NodeStore, Start, listed
 from oss_vector_retriever.records import DecodePolicy, Record
 from oss_vector_retriever.records.decode import SOURCE_ID_FIELD
 from oss_vector_retriever.records.filters import Filter
 from oss_vector_retriever.records.lookup import Lookup, MissingPolicy
 from oss_vector_retriever.records.search import Hit, search
-from oss_vector_retriever.records.store import (
-    DistanceMetric,
-    RecordStore,
-    Start,
-    StoreSettings,
-    delete_all,
-)
+from oss_vector_retriever.records.settings import DistanceMetric, StoreSettings
+from oss_vector_retriever.records.store import RecordStore
 
 
 class StoreBase(WithClients, BasePydanticVectorStore):
@@ -285,11 +280,11 @@ class OSSVectorStore(StoreBase):
 
     def clear(self) -> None:
         """Delete every vector of the index; the index stays."""
-        self._clients.run(delete_all(self._store.records))
+        self._clients.run(self._store.records.delete_all)
 
     async def aclear(self) -> None:
         """Do as `clear` does."""
-        await self._clients.arun(delete_all(self._store.records))
+        await self._clients.arun(self._store.records.delete_all)
 
     def _added(self, nodes: Sequence[BaseNode], ids: list[str]) -> list[str]:
         beside = [node.node_id for node in nodes if isinstance(node, ImageNode | IndexNode)]
@@ -356,7 +351,7 @@ class Queries:
 
         def start(context: Context) -> Flow[VectorStoreQueryResult]:
             check_whole("similarity_top_k", wanted.k, 1, context.config.limits.top_k)
-            metric = yield from self.store.records.metric()(context)
+            metric = yield from self.store.records.metric(context)
             if wanted.only:
                 hits = yield from self._among(context, wanted, metric)
             elif wanted.chosen.restricts:
@@ -374,12 +369,13 @@ class Queries:
 
     def _nearest(self, context: Context, wanted: Wanted) -> Flow[list[Hit]]:
         return search(
+            context,
             self.store.records,
             wanted.vector,
             min(wanted.candidates, context.config.limits.top_k),
             filter=wanted.filter,
             return_data=self._needs_data(wanted),
-        )(context)
+        )
 
     def _chosen(self, context: Context, wanted: Wanted) -> Flow[list[Hit]]:
         """Search with what the service can check, evaluate the whole, and ask on where it fell."""
@@ -394,7 +390,7 @@ class Queries:
 
     def _pushed(self, context: Context, wanted: Wanted) -> Flow[tuple[Filter | None, bool]]:
         settings = self.store.records.settings
-        index = yield from self.store.records.description()(context)
+        index = yield from self.store.records.describe(context)
         hidden = index.non_filterable_metadata_keys if index else ()
         pushed = wanted.chosen.pushed(
             [name for name in settings.filterable or () if name not in hidden],
@@ -408,7 +404,7 @@ class Queries:
         self, context: Context, wanted: Wanted, count: int, pushed: Filter | None
     ) -> Flow[list[Hit]]:
         store = self.store.records
-        hits = yield from search(store, wanted.vector, count, filter=pushed)(context)
+        hits = yield from search(context, store, wanted.vector, count, filter=pushed)
         return [hit for hit in hits if wanted.chosen.passes(hit.record)]
 
     def _with_data(self, context: Context, hits: Sequence[Hit]) -> Flow[list[Hit]]:
@@ -424,7 +420,7 @@ class Queries:
                 "node_ids; use filters of MetadataFilters."
             )
         ids = list(dict.fromkeys(wanted.only or ()))
-        found = yield from self.store.records.found(ids, _itself, return_data=True)(context)
+        found = yield from self.store.records.fetch_records(context, ids, _itself, return_data=True)
         records = [record for record in found.made if wanted.chosen.passes(record)]
         hits: list[Hit] = yield from called(_ranked, wanted, records, metric)
         return hits

@@ -18,9 +18,11 @@ from oss_vector_retriever.llama_index.filters import Selection, document_of
 from oss_vector_retriever.llama_index.nodes import NodeClasses, node_fields, node_from
 from oss_vector_retriever.records import DecodeError, Record, decode
 from oss_vector_retriever.records.lookup import Found, MissingPolicy
-from oss_vector_retriever.records.store import RecordStore, Start, delete, is_row
+from oss_vector_retriever.records.settings import is_row
+from oss_vector_retriever.records.store import RecordStore
 
 T = TypeVar("T")
+Start = Callable[[Context], Flow[T]]
 _log = logging.getLogger(__name__)
 
 
@@ -45,7 +47,7 @@ class NodeStore:
 
         def start(context: Context) -> Flow[list[str]]:
             vectors: list[Vector] = yield from called(self._vectors, nodes)
-            yield from self.records.write(vectors)(context)
+            yield from self.records.write(context, vectors)
             return [node.node_id for node in nodes]
 
         return start
@@ -100,8 +102,8 @@ class NodeStore:
     def with_data(self, context: Context, records: Sequence[Record]) -> Flow[list[Record]]:
         """Return records with their embeddings; those deleted in the meantime are left out."""
         keys = [record.key for record in records]
-        result = yield from self.records.fetch(keys, return_data=True, return_metadata=False)(
-            context
+        result = yield from self.records.fetch(
+            context, keys, return_data=True, return_metadata=False
         )
         data = {key: vector.data for key, vector in result.by_key.items()}
         return [
@@ -120,7 +122,7 @@ class NodeStore:
                 "was written."
             )
         text, metadata, payload = node_fields(node)
-        return self.records.encoded(
+        return self.records.encode(
             node.node_id, node.embedding, text=text, metadata=metadata, node=payload
         )
 
@@ -133,12 +135,13 @@ class NodeStore:
         def make_if_chosen(record: Record) -> BaseNode | None:
             return make(record) if chosen.passes(record) else None
 
-        found = yield from self.records.found(
+        found = yield from self.records.fetch_records(
+            context,
             ids,
             make_if_chosen if chosen.restricts else make,
             return_data=self.return_data,
             on_missing=self.on_missing,
-        )(context)
+        )
         return Found([node for node in found.made if node is not None], found.missing)
 
     def _listed(self, context: Context, chosen: Selection) -> Flow[Found[BaseNode]]:
@@ -153,23 +156,23 @@ class NodeStore:
         return Found(self.nodes(records), ())
 
     def _chosen(self, vector: Vector, chosen: Selection) -> Record | None:
-        record = self.records.decoded(vector)
+        record = self.records.decode(vector)
         return record if record is not None and chosen.passes(record) else None
 
     def _delete_found(self, context: Context, ids: Sequence[str], chosen: Selection) -> Flow[None]:
         keys = list(ids)
         if chosen.restricts:
-            found = yield from self.records.fetch(keys)(context)
+            found = yield from self.records.fetch(context, keys)
             there = found.by_key.values()
             keys = [one.key for one in there if self._chosen(one, chosen) is not None]
-        yield from delete(self.records, keys)(context)
+        yield from self.records.delete(context, keys)
 
     def _delete_scanned(
         self, context: Context, key_of: Callable[[Vector], str | None]
     ) -> Flow[None]:
         # all pages first: a list moves on while what it has listed is deleted
         keys = yield from self._scan(context, key_of)
-        yield from delete(self.records, keys)(context)
+        yield from self.records.delete(context, keys)
 
     def _scan(
         self, context: Context, use: Callable[[Vector], T | None], *, return_data: bool = False
@@ -178,8 +181,8 @@ class NodeStore:
         used: list[T] = []
         token, more = None, True
         while more:
-            page = yield from self.records.page(token, return_data=return_data, metadata=True)(
-                context
+            page = yield from self.records.list_page(
+                context, token, return_data=return_data, return_metadata=True
             )
             made = (use(vector) for vector in page if not is_row(vector.metadata))
             used += [one for one in made if one is not None]
