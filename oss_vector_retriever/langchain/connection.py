@@ -156,9 +156,13 @@ class Connection:
     def _prepare_clients(self) -> None:
         """Refuse a wrong client now; of a saved component, point where that one pointed."""
         if isinstance(settings := self.client, ClientSettings):
-            if self._arguments():  # the settings say what these left to the environment
+            arguments = self._arguments()
+            if "credentials" in arguments or (arguments and settings.credentials != "given"):
+                # the settings say what the arguments left to the environment
                 self._saved, self.client = settings, None
             else:
+                # a client to whom credentials can be given: `client.with_options(credentials=...)`
+                self.__dict__.update(dict.fromkeys(_POINTERS[:-1]), internal=False)
                 self.client = OSSVectorClient.from_settings(settings)
         self._clients  # noqa: B018 - made here, so that what is wrong with it is said here
 
@@ -249,8 +253,14 @@ class Connected(Connection, Serializable):
         except (OSSVectorError, TypeError):  # tracing asks for it: no reason to end a run
             return self.to_json_not_implemented()
         form = super().to_json()
-        if form["type"] == "constructor" and settings is not None:
-            form["kwargs"]["client"] = settings.to_dict()
+        if form["type"] == "constructor":
+            form["kwargs"] = {
+                name: sorted(value) if isinstance(value, frozenset) else value
+                for name, value in form["kwargs"].items()
+                if not self._is_default_class(name, value)
+            }
+            if settings is not None:
+                form["kwargs"]["client"] = settings.to_dict()
         return form
 
     def _has_own_functions(self) -> bool:
@@ -259,6 +269,11 @@ class Connected(Connection, Serializable):
             info.exclude and name != "client" and getattr(self, name) is not info.default
             for name, info in type(self).model_fields.items()
         )
+
+    def _is_default_class(self, name: str, value: Any) -> bool:
+        """Tell whether a value is a class that comes back by default, such as `args_schema`."""
+        fields = type(self).model_fields
+        return isinstance(value, type) and name in fields and fields[name].default is value
 
     def __eq__(self, other: object) -> bool:
         return type(self) is type(other) and self.__dict__ == other.__dict__

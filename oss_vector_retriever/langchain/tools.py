@@ -84,6 +84,7 @@ class OSSVectorToolkit(Connected, BaseToolkit):
         """Return the tools: search first, where there is an embedding, then fetch."""
         own = {"embedding", "filter", "native_scalars", "k", "scan"}
         shared = {name: getattr(self, name) for name in type(self).model_fields if name not in own}
+        shared["client"] = self._saved or self.client  # what came back from another process
         fetch = OSSVectorFetchTool(**shared, scan=self.scan)
         if self.embedding is None:
             return [fetch]
