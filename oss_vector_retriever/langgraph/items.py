@@ -17,8 +17,8 @@ from oss_vector_retriever.records.store import RecordStore
 KIND = "memory"
 WITHIN_FIELD = "_within"
 EMBEDDED_FIELD = "_embedded"
-MOST_COPIES = DEFAULT_LIMITS.filterable_keys - 3  # beside the row, namespace and embedded fields
-_MOST_PATHS = DEFAULT_LIMITS.filterable_bytes - 64  # of which the other copies take some
+MAX_COPIES = DEFAULT_LIMITS.filterable_keys - 3  # beside the row, namespace and embedded fields
+_MAX_PATH_BYTES = DEFAULT_LIMITS.filterable_bytes - 64  # of which the other copies take some
 Namespace = tuple[str, ...]
 Place = tuple[Namespace, str]
 
@@ -96,10 +96,10 @@ def vector_of(
         InvalidRequestError: a value that JSON cannot hold, or a limit passed.
     """
     paths = within(item.namespace)
-    if (size := metadata_bytes({WITHIN_FIELD: paths})) > _MOST_PATHS:
+    if (size := metadata_bytes({WITHIN_FIELD: paths})) > _MAX_PATH_BYTES:
         raise InvalidRequestError(
             f"namespace {shown(paths[-1])}: it and those it lies in take {size:,} bytes, and "
-            f"{_MOST_PATHS:,} are possible; use fewer labels, or shorter ones."
+            f"{_MAX_PATH_BYTES:,} are possible; use fewer labels, or shorter ones."
         )
     metadata = {
         ROW_FIELD: KIND,

@@ -40,7 +40,7 @@ def empty():
 
 @pytest.fixture
 def store(client):
-    return OSSVectorGraphStore(client)
+    return OSSVectorGraphStore(client=client)
 
 
 def index():

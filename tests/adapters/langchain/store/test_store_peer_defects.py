@@ -199,7 +199,7 @@ def test_pinecone_writes_nothing_into_the_documents_given(store, call):
 
 
 def test_astradb_many_keys_of_a_key_value_store_are_split(client, service, call):
-    store = OSSVectorDocStore(client)
+    store = OSSVectorDocStore(client=client)
     call(store, "mset", [(f"k{n}", Document(page_content=str(n))) for n in range(250)])
     service.seen.clear()
     found = call(store, "mget", [f"k{n}" for n in range(250)])
