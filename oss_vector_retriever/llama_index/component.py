@@ -299,7 +299,7 @@ class _SavedComponent(BaseComponent):
             )
         if not isinstance(settings, Mapping):
             return super().from_dict(saved if settings is None else {**saved, "client": settings})
-        options = {name: saved.pop(name) for name in CONNECTION if name in saved}
+        options: dict[str, Any] = {n: saved.pop(n) for n in CONNECTION if n in saved}
         component = super().from_dict(saved)
         component._point_to(_clients_from(settings, options))  # noqa: SLF001 - of its own class
         return component

@@ -418,7 +418,11 @@ class _StoredEmbeddingPostprocessor(_FetchingPostprocessor):
         if any(ids) or key is None:
             return (
                 yield from stored_embeddings(
-                    context, ids, index=self.index, query_key=key, on_missing=self.on_missing
+                    context,
+                    ids,
+                    index=self.index,
+                    query_key=key,
+                    on_missing="raise" if self.on_missing == "raise" else "keep",
                 )
             )
         found = yield from stored_embeddings(context, [key], index=self.index, query_key=key)

@@ -70,7 +70,7 @@ class OSSVectorReader(_Fetching, BasePydanticReader, ResourcesReaderMixin):
         return await self._clients.arun(self._list_keys)
 
     def get_resource_info(self, resource_id: str) -> dict[str, Any]:
-        """Return what is known of a key apart from its text: metadata and format; {} if not there."""
+        """Return the metadata and the format of a key's record; {} where there is none."""
         return self._clients.run(self._describe, [resource_id]).get(resource_id, {})
 
     async def aget_resource_info(self, resource_id: str) -> dict[str, Any]:
