@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from operator import itemgetter
-from typing import Any
+from typing import Any, Literal
 
 from langchain_core.callbacks import Callbacks
 from langchain_core.documents import BaseDocumentCompressor, Document
@@ -22,7 +22,6 @@ from oss_vector_retriever.embeddings import (
 )
 from oss_vector_retriever.embeddings.stored import (
     StoredEmbeddings,
-    WithoutPolicy,
     stored_embeddings,
 )
 from oss_vector_retriever.langchain.connection import STRICT, Connected
@@ -46,7 +45,7 @@ class StoredEmbeddingsCompressor(Connected, BaseDocumentCompressor):
 
     model_config = STRICT
 
-    on_missing: WithoutPolicy = "keep"
+    on_missing: Literal["omit", "keep", "raise"] = "keep"
     score_key: str | None = None
 
     def compress_documents(
@@ -96,7 +95,7 @@ class StoredEmbeddingsCompressor(Connected, BaseDocumentCompressor):
             [document.id for document in documents],
             index=self.index,
             query_key=self._query_key(),
-            on_missing=self.on_missing,
+            on_missing="raise" if self.on_missing == "raise" else "keep",
         )
         if self.on_missing == "omit":
             stored = replace(stored, without=())

@@ -218,7 +218,7 @@ def test_the_query_has_exactly_one_source(client, wrong):
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"similarity_threshold": 2}, {"k": 0}, {"on_missing": "omit"}, {"treshold": 1}]
+    "wrong", [{"similarity_threshold": 2}, {"k": 0}, {"on_missing": "drop"}, {"treshold": 1}]
 )
 def test_impossible_settings_are_refused(client, wrong):
     with pytest.raises(ValidationError):

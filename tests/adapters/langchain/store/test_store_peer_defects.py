@@ -219,5 +219,5 @@ def test_no_repr_and_no_dump_shows_a_secret(filled, client):
     secret = client.config.credentials.resolve().access_key_secret
     for shown in (repr(filled), repr(index), repr(index.model_dump()), repr(filled.as_retriever())):
         assert secret not in shown
-    with pytest.raises(TypeError, match="not pickled"):
+    with pytest.raises(ConfigurationError, match="not pickled"):
         pickle.dumps(filled)
