@@ -101,7 +101,7 @@ def stored_embeddings(
         tuple(position for position, row in enumerate(rows) if row is not None),
         _matrix([row for row in rows if row is not None], packed=known is None),
         without if on_missing == "keep" else (),
-        None if query_key not in found.by_key else found.by_key[query_key].data,
+        _row(found, query_key),
         found.calls,
     )
 

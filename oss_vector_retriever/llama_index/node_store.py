@@ -1,4 +1,4 @@
-"""What a LlamaIndex store does with records, each written once as a flow: add, get, delete."""
+"""`NodeStore`: what the vector store and the document store do with the records of an index."""
 
 from __future__ import annotations
 
@@ -8,57 +8,107 @@ from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from llama_index.core.schema import BaseNode
+from llama_index.core.vector_stores.types import MetadataFilters
 
 from oss_vector_retriever.client.context import Context
 from oss_vector_retriever.client.errors import InvalidRequestError, shown
 from oss_vector_retriever.client.models.vector import Vector
 from oss_vector_retriever.client.steps import Flow
-from oss_vector_retriever.llama_index.component import called
-from oss_vector_retriever.llama_index.filters import Selection, document_of
-from oss_vector_retriever.llama_index.nodes import NodeClasses, node_fields, node_from
+from oss_vector_retriever.llama_index.component import call_function
+from oss_vector_retriever.llama_index.filters import document_id, record_passes
+from oss_vector_retriever.llama_index.nodes import (
+    NodeClasses,
+    as_text_node,
+    node_fields,
+    node_from,
+)
 from oss_vector_retriever.records import DecodeError, Record, decode
 from oss_vector_retriever.records.lookup import Found, MissingPolicy
 from oss_vector_retriever.records.settings import is_row
 from oss_vector_retriever.records.store import RecordStore
 
 T = TypeVar("T")
-Start = Callable[[Context], Flow[T]]
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class NodeStore:
-    """Say how nodes are written and read.
+    """Nodes in an index, each method a flow: add, get, delete.
 
     Attributes:
         records: the index, and how records stand in it.
         classes: the node classes, by stored name.
         return_data: set `node.embedding` from the stored data.
         on_missing: what becomes of ids that do not exist.
+        text_nodes: make a TextNode, or an ImageNode, of a Document or a Node.
     """
 
     records: RecordStore
     classes: NodeClasses
     return_data: bool = True
     on_missing: MissingPolicy = "omit"
+    text_nodes: bool = False
 
-    def add(self, nodes: Sequence[BaseNode]) -> Start[list[str]]:
+    def add(self, context: Context, nodes: Sequence[BaseNode]) -> Flow[list[str]]:
         """Write nodes under their ids; of those with one id the last one stands."""
+        # off the event loop: a thousand nodes take as long to encode as a call takes
+        vectors: list[Vector] = yield from call_function(self._vectors, nodes)
+        yield from self.records.write(context, vectors)
+        return [node.node_id for node in nodes]
 
-        def start(context: Context) -> Flow[list[str]]:
-            vectors: list[Vector] = yield from called(self._vectors, nodes)
-            yield from self.records.write(context, vectors)
-            return [node.node_id for node in nodes]
+    def get(
+        self, context: Context, ids: Sequence[str], filters: MetadataFilters | None = None
+    ) -> Flow[Found[BaseNode]]:
+        """Return the nodes by id that pass, in the order asked, a repeated id answered each time.
 
-        return start
+        An index that is not there has none, where the store would make it.
+        """
+        if filters is None:
+            return (yield from self._found(context, ids, self._node))
 
-    def get(self, ids: Sequence[str] | None, chosen: Selection) -> Start[Found[BaseNode]]:
-        """Return nodes by id, in the order asked, or all, of which those that pass."""
-        if ids is None:
-            return lambda context: self._listed(context, chosen)
-        return lambda context: self._found(context, ids, chosen)
+        def make(record: Record) -> BaseNode | None:
+            return self._node(record) if record_passes(record, filters) else None
 
-    def delete_document(self, doc_id: str) -> Start[None]:
+        found = yield from self._found(context, ids, make)
+        return Found([node for node in found.made if node is not None], found.missing)
+
+    def list_all(
+        self, context: Context, filters: MetadataFilters | None = None
+    ) -> Flow[list[BaseNode]]:
+        """Return all nodes of the index that pass, read page by page."""
+
+        def record_of(vector: Vector) -> Record | None:
+            return self._record_passing(vector, filters)
+
+        data_later = self.return_data and filters is not None  # of those alone that pass
+        records = yield from self._scan(
+            context, record_of, return_data=self.return_data and not data_later
+        )
+        if data_later:
+            records = yield from self.add_data(context, records)
+        nodes = (self.node(record) for record in records)
+        return [node for node in nodes if node is not None]
+
+    def delete(
+        self, context: Context, ids: Sequence[str], filters: MetadataFilters | None = None
+    ) -> Flow[None]:
+        """Delete by id, of records that pass."""
+        keys = list(ids)
+        if filters is not None:
+            found = yield from self.records.fetch(context, keys)
+            vectors = found.by_key.values()
+            keys = [one.key for one in vectors if self._record_passing(one, filters) is not None]
+        yield from self.records.delete(context, keys)
+
+    def delete_passing(self, context: Context, filters: MetadataFilters | None) -> Flow[None]:
+        """Delete whatever passes, whatever page it is on."""
+
+        def key_of(vector: Vector) -> str | None:
+            return None if self._record_passing(vector, filters) is None else vector.key
+
+        yield from self._delete_scanned(context, key_of)
+
+    def delete_document(self, context: Context, doc_id: str) -> Flow[None]:
         """Delete the records of a document, whatever page they are on."""
         if not isinstance(doc_id, str) or not doc_id:
             raise InvalidRequestError(f"ref_doc_id is the id of a document, not {shown(doc_id)}.")
@@ -66,22 +116,9 @@ class NodeStore:
         def key_of(vector: Vector) -> str | None:
             # a damaged record is none of the document's, or still says so beside its envelope
             record = decode(vector, on_decode_error="raw")
-            return vector.key if document_of(record) == doc_id else None
+            return vector.key if document_id(record) == doc_id else None
 
-        return lambda context: self._delete_scanned(context, key_of)
-
-    def delete_chosen(self, ids: Sequence[str] | None, chosen: Selection) -> Start[None]:
-        """Delete by id, by filter, or where both hold."""
-        if ids is None:
-            return lambda context: self._delete_scanned(
-                context, lambda vector: None if self._chosen(vector, chosen) is None else vector.key
-            )
-        return lambda context: self._delete_found(context, ids, chosen)
-
-    def nodes(self, records: Iterable[Record]) -> list[BaseNode]:
-        """Return records as nodes, those that can be none as `on_decode_error` says."""
-        made = (self.node(record) for record in records)
-        return [node for node in made if node is not None]
+        yield from self._delete_scanned(context, key_of)
 
     def node(self, record: Record) -> BaseNode | None:
         """Return a record as a node; None for one that can be none, under "skip".
@@ -90,16 +127,16 @@ class NodeStore:
             DecodeError: it can be none, under "raise".
         """
         try:
-            return node_from(record, self.classes)
+            return self._node(record)
         except DecodeError as error:
             if self.records.settings.on_decode_error == "raise":
                 raise
             if self.records.settings.on_decode_error == "raw":
-                return node_from(replace(record, node=None, source="raw"), self.classes)
+                return self._node(replace(record, node=None, source="raw"))
             _log.warning("skipped: %s", error)
             return None
 
-    def with_data(self, context: Context, records: Sequence[Record]) -> Flow[list[Record]]:
+    def add_data(self, context: Context, records: Sequence[Record]) -> Flow[list[Record]]:
         """Return records with their embeddings; those deleted in the meantime are left out."""
         keys = [record.key for record in records]
         result = yield from self.records.fetch(
@@ -126,46 +163,20 @@ class NodeStore:
             node.node_id, node.embedding, text=text, metadata=metadata, node=payload
         )
 
+    def _node(self, record: Record) -> BaseNode:
+        node = node_from(record, self.classes)
+        return as_text_node(node) if self.text_nodes else node
+
     def _found(
-        self, context: Context, ids: Sequence[str], chosen: Selection
-    ) -> Flow[Found[BaseNode]]:
-        def make(record: Record) -> BaseNode:
-            return node_from(record, self.classes)
-
-        def make_if_chosen(record: Record) -> BaseNode | None:
-            return make(record) if chosen.passes(record) else None
-
-        found = yield from self.records.fetch_records(
-            context,
-            ids,
-            make_if_chosen if chosen.restricts else make,
-            return_data=self.return_data,
-            on_missing=self.on_missing,
+        self, context: Context, ids: Sequence[str], make: Callable[[Record], T]
+    ) -> Flow[Found[T]]:
+        return self.records.fetch_records(
+            context, ids, make, return_data=self.return_data, on_missing=self.on_missing
         )
-        return Found([node for node in found.made if node is not None], found.missing)
 
-    def _listed(self, context: Context, chosen: Selection) -> Flow[Found[BaseNode]]:
-        later = self.return_data and chosen.restricts  # of those alone that pass
-        records = yield from self._scan(
-            context,
-            lambda vector: self._chosen(vector, chosen),
-            return_data=self.return_data and not later,
-        )
-        if later:
-            records = yield from self.with_data(context, records)
-        return Found(self.nodes(records), ())
-
-    def _chosen(self, vector: Vector, chosen: Selection) -> Record | None:
+    def _record_passing(self, vector: Vector, filters: MetadataFilters | None) -> Record | None:
         record = self.records.decode(vector)
-        return record if record is not None and chosen.passes(record) else None
-
-    def _delete_found(self, context: Context, ids: Sequence[str], chosen: Selection) -> Flow[None]:
-        keys = list(ids)
-        if chosen.restricts:
-            found = yield from self.records.fetch(context, keys)
-            there = found.by_key.values()
-            keys = [one.key for one in there if self._chosen(one, chosen) is not None]
-        yield from self.records.delete(context, keys)
+        return record if record is not None and record_passes(record, filters) else None
 
     def _delete_scanned(
         self, context: Context, key_of: Callable[[Vector], str | None]
@@ -191,7 +202,7 @@ class NodeStore:
         return used
 
 
-def listed(nodes: Iterable[BaseNode]) -> list[BaseNode]:
+def list_nodes(nodes: Iterable[BaseNode]) -> list[BaseNode]:
     """Return nodes to write as a list.
 
     Raises:
