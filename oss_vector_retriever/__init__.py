@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from oss_vector_retriever.client.models.results import FetchResult, WriteReport
     from oss_vector_retriever.client.models.vector import Float32Array, Vector
     from oss_vector_retriever.client.retry import RetryPolicy
+    from oss_vector_retriever.client.settings import ClientSettings
     from oss_vector_retriever.records.decode import DecodeError
 
 _CLIENT = "oss_vector_retriever.client"
@@ -54,6 +55,7 @@ _WHERE = {
     f"{_CLIENT}.models.results": ("FetchResult", "WriteReport"),
     f"{_CLIENT}.models.vector": ("Float32Array", "Vector"),
     f"{_CLIENT}.retry": ("RetryPolicy",),
+    f"{_CLIENT}.settings": ("ClientSettings",),
     "oss_vector_retriever.records.decode": ("DecodeError",),
     f"{_CLIENT}.errors": (
         "AccessDeniedError",
@@ -88,6 +90,7 @@ __all__ = [
     "AsyncOSSVectorClient",
     "BucketAlreadyExistsError",
     "BucketNotEmptyError",
+    "ClientSettings",
     "ConfigurationError",
     "Credentials",
     "DeadlineExceededError",
