@@ -1,8 +1,8 @@
 """Who may import whom."""
 
 import ast
-from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -44,11 +44,15 @@ def modules(part=""):
         yield ".".join(package), path
 
 
-def imports(part="") -> Iterator[Import]:
-    for name, path in modules(part):
-        package = name if path.stem == "__init__" else name.rpartition(".")[0]
-        tree = ast.parse(path.read_text(encoding="utf-8"))
-        yield from _imports(tree, name, package, at_once=True, for_types=False)
+@cache
+def imports(part="") -> list[Import]:
+    return [one for name, path in modules(part) for one in _imports_of(name, path)]
+
+
+def _imports_of(name, path):
+    package = name if path.stem == "__init__" else name.rpartition(".")[0]
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    return _imports(tree, name, package, at_once=True, for_types=False)
 
 
 def _imports(node, name, package, *, at_once, for_types):
