@@ -12,7 +12,6 @@ import pytest
 
 LISTEN = {
     "bind": lambda: socket.create_server(("127.0.0.1", 0)),
-    "IPv6": lambda: socket.create_server(("::1", 0), family=socket.AF_INET6),
     "connect": lambda: socket.socket().connect(("127.0.0.1", 9)),
     "connect_ex": lambda: socket.socket().connect_ex(("127.0.0.1", 9)),
     "look-up": lambda: socket.getaddrinfo("localhost", 80),
@@ -23,11 +22,11 @@ LISTEN = {
 START = {
     "run": lambda: subprocess.run([sys.executable, "-V"], check=False),
     "system": lambda: os.system("true"),
-    "fork": lambda: multiprocessing.get_context("fork").Process().start(),
     "spawn": lambda: multiprocessing.get_context("spawn").Process().start(),
     "a loop's": lambda: asyncio.run(asyncio.create_subprocess_exec(sys.executable, "-V")),
 }
 if hasattr(os, "fork"):
+    START["fork"] = lambda: multiprocessing.get_context("fork").Process().start()
     START["os.fork"] = lambda: os.fork()  # noqa: PLW0108 - it is replaced later
 
 
