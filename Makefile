@@ -14,7 +14,7 @@ RUN := $(VENV)/.installed-run
 DEVELOP := $(VENV)/.installed-develop
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test oldest check lint format types bench soak clean
+.PHONY: help demo test oldest check lint format types house bench soak clean
 
 help:  ## Show the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort
@@ -58,6 +58,10 @@ format: $(DEVELOP)  ## Put the code into its form
 
 types: $(DEVELOP)
 	$(BIN)/mypy
+	$(BIN)/python -m basedpyright --pythonpath $(BIN)/python
+
+house: $(DEVELOP)  ## Print the counts of the house; with PATHS=1 the way of one key, call by call
+	$(BIN)/python tests/house.py $(if $(PATHS),--paths)
 
 bench: $(DEVELOP)  ## Measure against the rivals (minutes)
 	$(BIN)/python -m pytest -m benchmark -s -p no:randomly

@@ -40,23 +40,21 @@ if TYPE_CHECKING:
         VectorIndexLimitExceededError,
         VectorIndexParameterInvalidError,
     )
-    from oss_vector_retriever.client.models.fetched import FetchResult
     from oss_vector_retriever.client.models.limits import Limits
-    from oss_vector_retriever.client.models.reports import WriteReport
+    from oss_vector_retriever.client.models.results import FetchResult, WriteReport
     from oss_vector_retriever.client.models.vector import Float32Array, Vector
     from oss_vector_retriever.client.retry import RetryPolicy
-    from oss_vector_retriever.records.errors import DecodeError
+    from oss_vector_retriever.records.decode import DecodeError
 
 _CLIENT = "oss_vector_retriever.client"
 _WHERE = {
     f"{_CLIENT}.clients": ("AsyncOSSVectorClient", "OSSVectorClient"),
     f"{_CLIENT}.credentials": ("Credentials",),
-    f"{_CLIENT}.models.fetched": ("FetchResult",),
     f"{_CLIENT}.models.limits": ("Limits",),
-    f"{_CLIENT}.models.reports": ("WriteReport",),
+    f"{_CLIENT}.models.results": ("FetchResult", "WriteReport"),
     f"{_CLIENT}.models.vector": ("Float32Array", "Vector"),
     f"{_CLIENT}.retry": ("RetryPolicy",),
-    "oss_vector_retriever.records.errors": ("DecodeError",),
+    "oss_vector_retriever.records.decode": ("DecodeError",),
     f"{_CLIENT}.errors": (
         "AccessDeniedError",
         "BucketAlreadyExistsError",

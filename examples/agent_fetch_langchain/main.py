@@ -17,7 +17,7 @@ from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
 from langchain_core.outputs import ChatGeneration, ChatResult
 
 from oss_vector_retriever import Float32Array, OSSVectorClient
-from oss_vector_retriever.cli.corpus.topics import load_passages
+from oss_vector_retriever.corpus import load_passages
 from oss_vector_retriever.langchain import OSSVectorStore, OSSVectorToolkit
 
 # %% [markdown]

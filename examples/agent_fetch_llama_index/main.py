@@ -23,7 +23,7 @@ from llama_index.core.tools import FunctionTool
 from llama_index.core.vector_stores import VectorStoreQuery
 
 from oss_vector_retriever import Float32Array, OSSVectorClient
-from oss_vector_retriever.cli.corpus.topics import load_passages
+from oss_vector_retriever.corpus import load_passages
 from oss_vector_retriever.llama_index import OSSVectorStore, OSSVectorToolSpec
 
 # %% [markdown]

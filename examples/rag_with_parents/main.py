@@ -14,7 +14,7 @@ from langchain_core.embeddings import Embeddings
 from langchain_core.prompts import ChatPromptTemplate
 
 from oss_vector_retriever import Float32Array, OSSVectorClient
-from oss_vector_retriever.cli.corpus.topics import load_passages
+from oss_vector_retriever.corpus import load_passages
 from oss_vector_retriever.langchain import (
     OSSVectorDocStore,
     OSSVectorStore,

@@ -15,7 +15,7 @@ import numpy as np
 from matplotlib import pyplot as plt
 
 from oss_vector_retriever import Float32Array, OSSVectorClient
-from oss_vector_retriever.cli.corpus.topics import load_passages
+from oss_vector_retriever.corpus import load_passages
 from oss_vector_retriever.langchain import (
     OSSVectorStore,
     StoredEmbeddingsFilter,

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from oss_vector_retriever.cli.catalogue import SECTIONS, Entry
-from oss_vector_retriever.cli.failures import INTERRUPTED, STATUSES, UNREAD, Ended, failure_of
+from oss_vector_retriever.cli.errors import INTERRUPTED, STATUSES, UNREAD, Ended, failure_of
 from oss_vector_retriever.cli.interrupts import recognised
 from oss_vector_retriever.version import __version__
 
@@ -51,7 +51,7 @@ class _Commands(click.Group):
 
 def _load(entry: Entry) -> click.Command:
     if entry.operation is not None:
-        from oss_vector_retriever.cli.building import build  # noqa: PLC0415 - not for `--help`
+        from oss_vector_retriever.cli.options import build  # noqa: PLC0415 - not for `--help`
 
         return build(entry.name, entry.summary, entry.operation)
     module = importlib.import_module(f"oss_vector_retriever.cli.commands.{entry.module}")

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import click
 
-from oss_vector_retriever.cli import documents, flags, prepare
+from oss_vector_retriever.cli import arguments, rendering
 
 Values = dict[str, Any]
 
@@ -26,7 +26,7 @@ class Operation(NamedTuple):
 
     method: str
     flags: tuple[click.Option, ...] = ()
-    show: Callable[[Any], documents.Document | None] | None = None
+    show: Callable[[Any], rendering.Document | None] | None = None
     prepare: Callable[[Values], Values] = dict
     pager: str | None = None
     on_bucket: bool = True
@@ -34,7 +34,7 @@ class Operation(NamedTuple):
     @property
     def prints(self) -> bool:
         """Tell whether the command prints anything of an answer."""
-        return self.show not in (None, documents.written)
+        return self.show not in (None, rendering.written)
 
 
 class Entry(NamedTuple):
@@ -51,9 +51,9 @@ def _operation(name: str, summary: str, *own: click.Option, **more: Any) -> Entr
     return Entry(name, summary, Operation(flags=own, **more))
 
 
-_KEYED = (flags.INDEX, flags.KEYS, flags.KEY)
-_RETURNED = (flags.RETURN_DATA, flags.RETURN_METADATA)
-_PAGED = (flags.MAX_RESULTS, flags.NEXT_TOKEN, flags.ALL)
+_KEYED = (arguments.INDEX, arguments.KEYS, arguments.KEY)
+_RETURNED = (arguments.RETURN_DATA, arguments.RETURN_METADATA)
+_PAGED = (arguments.MAX_RESULTS, arguments.NEXT_TOKEN, arguments.ALL)
 
 _VECTORS = (
     _operation(
@@ -62,64 +62,64 @@ _VECTORS = (
         *_KEYED,
         *_RETURNED,
         method="fetch",
-        prepare=prepare.keys,
-        show=documents.fetched,
+        prepare=arguments.merge_keys,
+        show=rendering.fetched,
     ),
     _operation(
         "put-vectors",
         "Write vectors, any number; one with the same key is replaced.",
-        flags.INDEX,
-        flags.VECTORS,
+        arguments.INDEX,
+        arguments.VECTORS,
         method="upsert",
-        prepare=prepare.writing,
-        show=documents.written,
+        prepare=arguments.writing,
+        show=rendering.written,
     ),
     _operation(
         "list-vectors",
         "List vectors, a page or all.",
-        flags.INDEX,
+        arguments.INDEX,
         *_PAGED,
         *_RETURNED,
-        flags.SEGMENT_COUNT,
-        flags.SEGMENT_INDEX,
-        flags.FILTER,
-        show=documents.VECTORS,
+        arguments.SEGMENT_COUNT,
+        arguments.SEGMENT_INDEX,
+        arguments.FILTER,
+        show=rendering.VECTORS,
         pager="iter_vectors",
     ),
     _operation(
         "query-vectors",
         "Find the vectors closest to one.",
-        flags.INDEX,
-        flags.QUERY_VECTOR,
-        flags.TOP_K,
-        flags.FILTER,
-        flags.RETURN_DISTANCE,
-        flags.RETURN_METADATA,
-        prepare=prepare.query_vector,
-        show=documents.VECTORS,
+        arguments.INDEX,
+        arguments.QUERY_VECTOR,
+        arguments.TOP_K,
+        arguments.FILTER,
+        arguments.RETURN_DISTANCE,
+        arguments.RETURN_METADATA,
+        prepare=arguments.query_vector,
+        show=rendering.VECTORS,
     ),
     _operation(
         "query-vectors-fusion",
         "Search an index in fusion mode by vectors, text and fields.",
-        flags.INDEX,
-        flags.KNN,
-        flags.QUERY,
-        flags.RETRIEVER,
-        flags.LIMIT,
-        flags.NEXT_TOKEN,
-        flags.PARTITION_KEYS,
-        flags.RETURN_METADATA,
-        flags.METADATA_FIELDS,
-        flags.SORT,
-        show=documents.HITS,
+        arguments.INDEX,
+        arguments.KNN,
+        arguments.QUERY,
+        arguments.RETRIEVER,
+        arguments.LIMIT,
+        arguments.NEXT_TOKEN,
+        arguments.PARTITION_KEYS,
+        arguments.RETURN_METADATA,
+        arguments.METADATA_FIELDS,
+        arguments.SORT,
+        show=rendering.HITS,
     ),
     _operation(
         "delete-vectors",
         "Delete vectors by key, any number.",
         *_KEYED,
         method="delete",
-        prepare=prepare.deleting,
-        show=documents.written,
+        prepare=arguments.deleting,
+        show=rendering.written,
     ),
 )
 
@@ -127,64 +127,64 @@ _INDEXES = (
     _operation(
         "put-vector-index",
         "Make an index.",
-        flags.INDEX,
-        flags.DATA_TYPE,
-        flags.DIMENSION,
-        flags.METRIC,
-        flags.METADATA,
-        flags.NON_FILTERABLE,
-        prepare=prepare.new_index,
+        arguments.INDEX,
+        arguments.DATA_TYPE,
+        arguments.DIMENSION,
+        arguments.METRIC,
+        arguments.METADATA,
+        arguments.NON_FILTERABLE,
+        prepare=arguments.new_index,
     ),
     _operation(
         "put-vector-index-fusion",
         "Make an index in fusion mode.",
-        flags.INDEX,
-        flags.MODE,
-        flags.SCHEMA,
-        prepare=prepare.new_fusion_index,
+        arguments.INDEX,
+        arguments.MODE,
+        arguments.SCHEMA,
+        prepare=arguments.new_fusion_index,
     ),
-    _operation("get-vector-index", "Describe an index.", flags.INDEX, show=documents.one_index),
+    _operation("get-vector-index", "Describe an index.", arguments.INDEX, show=rendering.one_index),
     _operation(
         "list-vector-indexes",
         "List a bucket's indexes, a page or all.",
-        flags.PREFIX,
+        arguments.PREFIX,
         *_PAGED,
-        show=documents.INDEXES,
+        show=rendering.INDEXES,
         pager="iter_vector_indexes",
     ),
     _operation(
-        "delete-vector-index", "Delete an index with all its vectors.", flags.INDEX_TO_DELETE
+        "delete-vector-index", "Delete an index with all its vectors.", arguments.INDEX_TO_DELETE
     ),
 )
 
 _BUCKETS = (
     _operation("put-vector-bucket", "Make the bucket."),
-    _operation("get-vector-bucket", "Describe the bucket.", show=documents.one_bucket),
+    _operation("get-vector-bucket", "Describe the bucket.", show=rendering.one_bucket),
     _operation(
         "list-vector-buckets",
         "List the account's buckets in the region, a page or all.",
-        flags.PREFIX,
-        flags.MARKER,
-        flags.MAX_KEYS,
-        flags.ALL,
-        show=documents.BUCKETS,
+        arguments.PREFIX,
+        arguments.MARKER,
+        arguments.MAX_KEYS,
+        arguments.ALL,
+        show=rendering.BUCKETS,
         pager="iter_vector_buckets",
         on_bucket=False,
     ),
     _operation("delete-vector-bucket", "Delete the bucket, which must hold no index."),
-    _operation("put-bucket-policy", "Set the bucket's policy.", flags.POLICY),
-    _operation("get-bucket-policy", "Show the bucket's policy.", show=documents.as_it_is),
+    _operation("put-bucket-policy", "Set the bucket's policy.", arguments.POLICY),
+    _operation("get-bucket-policy", "Show the bucket's policy.", show=rendering.as_it_is),
     _operation("delete-bucket-policy", "Remove the bucket's policy."),
     _operation(
         "put-bucket-logging",
         "Have accesses to the bucket logged.",
-        flags.LOGGING_STATUS,
-        prepare=prepare.logging,
+        arguments.LOGGING_STATUS,
+        prepare=arguments.logging,
     ),
     _operation(
         "get-bucket-logging",
         "Show where accesses to the bucket are logged.",
-        show=documents.logging,
+        show=rendering.logging,
     ),
     _operation("delete-bucket-logging", "Stop logging accesses to the bucket."),
 )

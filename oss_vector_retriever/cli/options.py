@@ -9,6 +9,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
+from oss_vector_retriever.cli.arguments import OUTPUT_FORMAT, OUTPUT_QUERY
+from oss_vector_retriever.cli.catalogue import Operation, Values
+from oss_vector_retriever.cli.output import print_document, print_lines
+from oss_vector_retriever.cli.rendering import Listing
+
 if TYPE_CHECKING:
     from oss_vector_retriever.client.clients import OSSVectorClient
     from oss_vector_retriever.client.config import ClientConfig
@@ -124,3 +129,29 @@ def connected(connection: Connection, **options: Any) -> Iterator[OSSVectorClien
         client.close()
         raise
     client.close()
+
+
+def build(name: str, summary: str, operation: Operation) -> click.Command:
+    """Return the command of an operation."""
+    output = (OUTPUT_FORMAT, OUTPUT_QUERY) if operation.prints else ()
+
+    def run(**values: Any) -> None:
+        _run(operation, values)
+
+    params: list[click.Parameter] = [*operation.flags, *output, *CONNECTION]
+    return click.Command(name, params=params, callback=run, help=summary)
+
+
+def _run(operation: Operation, values: Values) -> None:
+    connection = Connection.taken_from(values)
+    style, query = values.pop("output_format", "json"), values.pop("output_query", None)
+    every = values.pop("every", False)
+    arguments = operation.prepare({n: value for n, value in values.items() if value is not None})
+    show = operation.show
+    with connected(connection, bucket_required=operation.on_bucket) as client:
+        method = getattr(client, operation.pager if every and operation.pager else operation.method)
+        result = method(**arguments)
+        if every and isinstance(show, Listing) and style == "jsonl" and query is None:
+            print_lines(show.entry(item) for item in result)
+        elif show is not None and (document := show(result)) is not None:
+            print_document(document, style, query)

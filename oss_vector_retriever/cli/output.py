@@ -8,8 +8,8 @@ from typing import Any
 
 import click
 
-from oss_vector_retriever.cli.documents import Document
-from oss_vector_retriever.cli.failures import USAGE, Failure
+from oss_vector_retriever.cli.errors import USAGE, Failure
+from oss_vector_retriever.cli.rendering import Document
 from oss_vector_retriever.client.wire import dump_json, parse_json
 
 
@@ -36,7 +36,7 @@ def print_lines(entries: Iterable[Any]) -> None:
 
 def print_table(document: Document) -> None:
     """Print the entries as a table."""
-    from oss_vector_retriever.cli import tables  # noqa: PLC0415 - JSON needs no rich
+    from oss_vector_retriever.cli import tables  # noqa: PLC0415 - rich is loaded for tables alone
 
     if document.single:
         table = tables.table_of_one(document.entries[0])

@@ -27,7 +27,7 @@ _BAD_REQUEST = 400
 
 
 @dataclass(frozen=True, slots=True)
-class Gathered:
+class FetchedVectors:
     """Hold what came back for the distinct keys of one fetch."""
 
     found: dict[str, Vector]
@@ -36,7 +36,7 @@ class Gathered:
 
 
 @dataclass(eq=False, slots=True)
-class Want:
+class PendingFetch:
     """Hold what one fetch wants, and what has arrived of it.
 
     `window` is how long to wait for others, in seconds; None leaves that to the driver.
@@ -70,13 +70,13 @@ class Want:
         """Tell whether nothing more will arrive."""
         return self.error is not None or self.outstanding == 0
 
-    def result(self) -> Gathered:
+    def result(self) -> FetchedVectors:
         """Return what arrived, or raise what went wrong, or that it did not arrive in time."""
         if self.error is not None:
             raise self.error
         if self.outstanding or not self.calls:
             raise self._late()
-        return Gathered(self.found, tuple(self.request_ids), self.calls)
+        return FetchedVectors(self.found, tuple(self.request_ids), self.calls)
 
     def _late(self) -> DeadlineExceededError:
         error = DeadlineExceededError(
@@ -89,25 +89,25 @@ class Want:
 class SharedCall:
     """Be one call for the keys of several wants."""
 
-    def __init__(self, keys: list[str], wants: list[Want]) -> None:
+    def __init__(self, keys: list[str], waiters: list[PendingFetch]) -> None:
         self.keys = keys
-        self.wants = wants
-        for want in wants:
-            want.outstanding += 1
+        self.waiters = waiters
+        for pending in waiters:
+            pending.outstanding += 1
 
     def flow(self) -> Flow[GetVectorsResult]:
         """Return the flow that makes the call; it may take as long as the most patient wants."""
-        first = self.wants[0]
+        first = self.waiters[0]
         operation = get_operation(
             first.index,
             self.keys,
             return_data=first.return_data,
             return_metadata=first.return_metadata,
         )
-        deadline = max((want.deadline for want in self.wants), key=lambda d: d.moment)
+        deadline = max((pending.deadline for pending in self.waiters), key=lambda d: d.moment)
         return call(first.context, operation, deadline)
 
-    def made(self) -> Flow[list[Want]]:
+    def made(self) -> Flow[list[PendingFetch]]:
         """Make the call and deal out what it brings, or its error; return the wants then over."""
         try:
             return list(self.deal((yield from self.flow())))
@@ -118,69 +118,69 @@ class SharedCall:
                 over += yield from call.made()
             return over
 
-    def deal(self, reply: GetVectorsResult) -> Iterator[Want]:
+    def deal(self, reply: GetVectorsResult) -> Iterator[PendingFetch]:
         """Give each want its own vectors, no metadata shared; yield the wants that are over."""
         vectors = {vector.key: vector for vector in reply.vectors}
-        for number, want in enumerate(self.wants):
-            mine = vectors if len(self.wants) == 1 else _among(vectors, want.keys)
-            want.found |= mine if number == 0 else {k: _own(v) for k, v in mine.items()}
-            want.calls += 1
+        for number, pending in enumerate(self.waiters):
+            mine = vectors if len(self.waiters) == 1 else _among(vectors, pending.keys)
+            pending.found |= mine if number == 0 else {k: _own(v) for k, v in mine.items()}
+            pending.calls += 1
             if reply.request_id:
-                want.request_ids.append(reply.request_id)
-            yield from self._ended(want)
+                pending.request_ids.append(reply.request_id)
+            yield from self._ended(pending)
 
-    def fail(self, error: BaseException) -> Iterator[Want]:
+    def fail(self, error: BaseException) -> Iterator[PendingFetch]:
         """Give each want an error of its own; yield the wants that are over."""
-        for want in self.wants:
-            want.calls += 1
+        for pending in self.waiters:
+            pending.calls += 1
             own = copy.copy(error) if isinstance(error, OSSVectorError) else error
-            want.error = want.error or own
-            yield from self._ended(want)
+            pending.error = pending.error or own
+            yield from self._ended(pending)
 
     def apart(self, error: BaseException) -> list[SharedCall]:
         """Return a call for each want, where one want's keys may have spoilt the others' call."""
-        shared = len(self.wants) > 1
+        shared = len(self.waiters) > 1
         refused = isinstance(error, ServiceError) and error.status == _BAD_REQUEST
         if not (shared and refused):
             return []
         keys = set(self.keys)
-        calls = [SharedCall([k for k in w.keys if k in keys], [w]) for w in self.wants]
-        for want in self.wants:
-            want.outstanding -= 1
+        calls = [SharedCall([k for k in w.keys if k in keys], [w]) for w in self.waiters]
+        for pending in self.waiters:
+            pending.outstanding -= 1
         return calls
 
     @staticmethod
-    def _ended(want: Want) -> Iterator[Want]:
-        want.outstanding -= 1
-        if want.over:
-            yield want
+    def _ended(pending: PendingFetch) -> Iterator[PendingFetch]:
+        pending.outstanding -= 1
+        if pending.over:
+            yield pending
 
     @property
     def wanted(self) -> bool:
         """Tell whether anybody still waits for the call."""
-        return not all(want.abandoned for want in self.wants)
+        return not all(pending.abandoned for pending in self.waiters)
 
 
-def shared_calls(wants: Iterable[Want]) -> list[SharedCall]:
+def shared_calls(waiters: Iterable[PendingFetch]) -> list[SharedCall]:
     """Return the calls that bring what wants have in common, each key once in each group."""
-    groups: dict[tuple[object, ...], list[Want]] = {}
-    for want in wants:
-        groups.setdefault(want.group, []).append(want)
+    groups: dict[tuple[object, ...], list[PendingFetch]] = {}
+    for pending in waiters:
+        groups.setdefault(pending.group, []).append(pending)
     return [made for group in groups.values() for made in _calls_of(group)]
 
 
-def _calls_of(group: list[Want]) -> Iterator[SharedCall]:
+def _calls_of(group: list[PendingFetch]) -> Iterator[SharedCall]:
     size = group[0].context.config.limits.keys_per_get
     if len(group) == 1:
         yield from (SharedCall(batch, group) for batch in _batches(group[0].keys, size))
         return
-    askers: dict[str, list[Want]] = {}
-    for want in group:
-        for key in want.keys:
-            askers.setdefault(key, []).append(want)
+    askers: dict[str, list[PendingFetch]] = {}
+    for pending in group:
+        for key in pending.keys:
+            askers.setdefault(key, []).append(pending)
     for batch in _batches(list(askers), size):
-        wants = {id(want): want for key in batch for want in askers[key]}
-        yield SharedCall(batch, list(wants.values()))
+        waiters = {id(pending): pending for key in batch for pending in askers[key]}
+        yield SharedCall(batch, list(waiters.values()))
 
 
 def _batches(keys: list[str], size: int) -> Iterator[list[str]]:

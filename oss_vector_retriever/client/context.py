@@ -17,7 +17,7 @@ from oss_vector_retriever.client.credentials import (
     as_credentials,
     usable,
 )
-from oss_vector_retriever.client.retry import Pace, Quota
+from oss_vector_retriever.client.retry import RateLimiter, RetryBudget
 from oss_vector_retriever.client.steps import Call, Flow
 
 _LARGEST_CORRECTION = timedelta(days=7)
@@ -105,19 +105,20 @@ class Context:
     monotonic: Callable[[], float] = time.monotonic
     random: Callable[[], float] = random.random
     clock: Clock = field(default_factory=Clock)
-    quota: Quota = field(default_factory=Quota)
-    pace: Pace = field(init=False)
+    retry_budget: RetryBudget = field(default_factory=RetryBudget)
+    rate_limiter: RateLimiter = field(init=False)
     credentials: CredentialsKeeper = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "pace", Pace(self.config.rate_limit, self.monotonic))
+        limiter = RateLimiter(self.config.rate_limit, self.monotonic)
+        object.__setattr__(self, "rate_limiter", limiter)
         keeper = CredentialsKeeper(self.config.credentials, self.clock.now)
         object.__setattr__(self, "credentials", keeper)
 
     def changed(self, **options: Any) -> Self:
         """Return a context with other settings that shares clock, quota, pace and credentials."""
         other = replace(self, config=self.config.changed(**options))
-        object.__setattr__(other, "pace", self.pace)
+        object.__setattr__(other, "rate_limiter", self.rate_limiter)
         if "credentials" not in options:
             object.__setattr__(other, "credentials", self.credentials)
         return other

@@ -36,7 +36,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from oss_vector_retriever.client.models.reports import WriteReport
+    from oss_vector_retriever.client.models.results import WriteReport
 
 
 def shown(value: object, most: int = 80) -> str:

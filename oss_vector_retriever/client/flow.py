@@ -6,24 +6,32 @@ by hand.
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import logging
-from datetime import timedelta
-from typing import TypeVar
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Generic, TypeVar
 
-from oss_vector_retriever.client.attempts import Attempts, Operation
+from oss_vector_retriever.client import signing
+from oss_vector_retriever.client.config import ClientConfig
 from oss_vector_retriever.client.context import Context, Deadline
 from oss_vector_retriever.client.credentials import Credentials
-from oss_vector_retriever.client.error_replies import error_from
 from oss_vector_retriever.client.errors import (
+    DeadlineExceededError,
     OSSVectorError,
     RequestTimeTooSkewedError,
     ResponseError,
     SecurityTokenError,
+    ServiceError,
     TransportError,
 )
-from oss_vector_retriever.client.requests import signed_request
-from oss_vector_retriever.client.retry import Verdict, judge
+from oss_vector_retriever.client.models.messages import Reply, Request
+from oss_vector_retriever.client.retry import RetryDecision, http_date, judge, retry_after
 from oss_vector_retriever.client.steps import Fault, FaultKind, Flow, Sleep, send
+from oss_vector_retriever.client.wire import error_from
+from oss_vector_retriever.version import USER_AGENT
 
 T = TypeVar("T")
 _log = logging.getLogger("oss_vector_retriever")
@@ -41,7 +49,7 @@ def call(context: Context, operation: Operation[T], deadline: Deadline | None = 
         credentials = yield from context.credentials.current()
         result = yield from _attempt(attempts, credentials)
         if not isinstance(result, OSSVectorError):
-            context.quota.give_back(attempts.paid)
+            context.retry_budget.give_back(attempts.paid)
             return result
         yield from _recover(attempts, result, credentials)
         attempts.errors.append(result)
@@ -49,7 +57,7 @@ def call(context: Context, operation: Operation[T], deadline: Deadline | None = 
 
 def _wait_for_turn(attempts: Attempts[T]) -> Flow[None]:
     left = attempts.left()
-    seconds = attempts.context.pace.reserve(left) if left > 0 else None
+    seconds = attempts.context.rate_limiter.reserve(left) if left > 0 else None
     if seconds is None:
         raise attempts.told(attempts.late())
     if seconds > 0:
@@ -79,19 +87,19 @@ def _recover(attempts: Attempts[T], error: OSSVectorError, used: Credentials) ->
     if (yield from _mended(attempts, error, used)):
         attempts.free += 1
         return
-    verdict = judge(error, idempotent=attempts.operation.idempotent)
-    if verdict is Verdict.FINAL:
+    decision = judge(error, idempotent=attempts.operation.idempotent)
+    if decision is RetryDecision.FINAL:
         raise attempts.told(error)
-    seconds = _pause(attempts, error, verdict)
+    seconds = _pause(attempts, error, decision)
     last = attempts.made - attempts.free >= attempts.context.config.retry.attempts
     if last or seconds >= attempts.left():
         raise attempts.told(error)
-    cost = attempts.context.quota.take(verdict)
+    cost = attempts.context.retry_budget.take(decision)
     if cost is None:
         raise attempts.told(error)
     attempts.paid = cost
     # throttling is waited for with the whole client, which no reply may stop beyond the cap
-    alone = verdict is Verdict.TRANSIENT or seconds > attempts.context.config.retry.cap
+    alone = decision is RetryDecision.TRANSIENT or seconds > attempts.context.config.retry.cap
     if alone and seconds > 0:
         yield Sleep(seconds)
 
@@ -110,16 +118,177 @@ def _mended(attempts: Attempts[T], error: OSSVectorError, used: Credentials) -> 
     return False
 
 
-def _pause(attempts: Attempts[T], error: OSSVectorError, verdict: Verdict) -> float:
+def _pause(attempts: Attempts[T], error: OSSVectorError, decision: RetryDecision) -> float:
     """Return the seconds before the next attempt; throttling holds back the whole client."""
     context = attempts.context
     policy = context.config.retry
     seconds = attempts.asked_pause()
     if seconds is None:
-        seconds = policy.pause(verdict, len(attempts.errors) + 1, context.random)
+        seconds = policy.pause(decision, len(attempts.errors) + 1, context.random)
         # the first time a connection breaks it was often just kept alive for too long
         broke = isinstance(error, TransportError) and error.kind == FaultKind.CLOSED
         seconds = 0.0 if broke and not attempts.errors else seconds
-    if verdict is Verdict.THROTTLED:
-        context.pace.slow_down(min(seconds, policy.cap))
+    if decision is RetryDecision.THROTTLED:
+        context.rate_limiter.slow_down(min(seconds, policy.cap))
     return seconds
+
+
+@dataclass(frozen=True, slots=True)
+class Operation(Generic[T]):
+    """Describe one API operation with its arguments: how to ask, and how to read the answer.
+
+    `on_bucket` is False for what is asked of the region; `idempotent` is False where a repeated
+    request could find its own first effect. `headers` are sent beside the usual ones.
+    """
+
+    name: str
+    decode: Callable[[Reply], T]
+    method: str = "POST"
+    query: str = ""
+    body: bytes = b""
+    headers: tuple[tuple[str, str], ...] = ()
+    index: str | None = None
+    on_bucket: bool = True
+    idempotent: bool = True
+
+
+class Attempts(Generic[T]):
+    """Keep what one call has tried so far."""
+
+    def __init__(self, context: Context, operation: Operation[T], deadline: Deadline) -> None:
+        self.context = context
+        self.operation = operation
+        self.deadline = deadline
+        self.reply: Reply | None = None
+        self.errors: list[OSSVectorError] = []
+        self.made = 0
+        self.free = 0
+        self.paid = 0
+        self.clock_corrected = False
+        self.credentials_renewed = False
+
+    def left(self) -> float:
+        """Return the seconds until the deadline; below 0 when it has passed."""
+        return self.deadline.moment - self.context.monotonic()
+
+    def told(self, error: OSSVectorError) -> OSSVectorError:
+        """Return an error with what is known of the call written on it."""
+        error.attempts = self.made
+        error.elapsed = self.context.monotonic() - self.deadline.started
+        error.errors = tuple(self.errors)
+        if isinstance(error, ServiceError):
+            error.where = self.where()
+        return error
+
+    def where(self) -> str:
+        """Return the operation, with the index and bucket it is for."""
+        bucket = self.context.config.bucket if self.operation.on_bucket else None
+        index = f" on index {self.operation.index!r}" if self.operation.index else ""
+        return f"{self.operation.name}{index}" + (f" of bucket {bucket!r}" if bucket else "")
+
+    def late(self) -> DeadlineExceededError:
+        """Return the error for a call that ran out of time."""
+        last = f" The last attempt failed with: {self.errors[-1]}" if self.errors else ""
+        return DeadlineExceededError(
+            f"{self.operation.name} did not end within {self.deadline.seconds:g} s "
+            f"({self.made} attempts).{last}",
+            FaultKind.DEADLINE,
+        )
+
+    def broken(self, fault: Fault, request: Request) -> OSSVectorError:
+        """Return the error for an attempt that brought no whole reply."""
+        name, where = self.operation.name, f"{request.origin} ({fault.name})"
+        if fault.kind is FaultKind.DEADLINE:
+            return self.late()
+        if fault.kind is FaultKind.TOO_LARGE:
+            most = self.context.config.max_reply_bytes
+            return ResponseError(
+                f"{name}: the reply is larger than max_reply_bytes ({most} bytes); it was not "
+                "read to its end."
+            )
+        return TransportError(f"{name}: {_SAID[fault.kind].format(where)}.", fault.kind)
+
+    def asked_pause(self) -> float | None:
+        """Return the pause that the last reply asked for with Retry-After, in seconds."""
+        header = self.reply.headers.get("retry-after") if self.reply else None
+        return retry_after(header, self.context.clock.now())
+
+    def learn_clock(self) -> bool:
+        """Correct the client's clock by the last reply's Date; True where that may help.
+
+        Only the refusal of a date leads here, never any other reply: a cached or hostile Date
+        must not steer signing.
+        """
+        theirs = http_date(self.reply.headers.get("date", "") if self.reply else "")
+        return theirs is not None and self.context.clock.learn(theirs)
+
+    def log(self, outcome: Reply | Fault) -> None:
+        """Log the outcome of an attempt, without contents."""
+        if not _log.isEnabledFor(logging.DEBUG):
+            return
+        name, made = self.operation.name, self.made
+        if isinstance(outcome, Fault):
+            _log.debug("%s attempt %d: %s (%s)", name, made, outcome.kind, outcome.name)
+            return
+        size, request_id = len(outcome.body), outcome.request_id
+        status = outcome.status
+        _log.debug("%s attempt %d: HTTP %d, %d bytes, %s", name, made, status, size, request_id)
+
+
+_SAID = {
+    FaultKind.CONNECT: "could not connect to {}; check the endpoint, the region and the network",
+    FaultKind.TLS: "could not agree on TLS with {}: its certificate was not accepted, or it speaks "
+    "no TLS 1.2 or newer",
+    FaultKind.CLOSED: "the connection to {} broke before the reply was whole",
+    FaultKind.PROTOCOL: "{} did not answer in HTTP",
+}
+
+
+def signed_request(
+    config: ClientConfig, operation: Operation[Any], credentials: Credentials, moment: datetime
+) -> Request:
+    """Return the request of an operation, signed for a moment."""
+    moment = moment.replace(microsecond=0)
+    bucket = config.bucket_or_raise() if operation.on_bucket else None
+    origin, path = config.endpoint.locate(bucket, config.account_id)
+    headers = _headers(operation, origin, moment, credentials)
+    stamp = signing.timestamp(moment)
+    signable = signing.Signable(
+        operation.method,
+        signing.resource_name(config.region, config.account_id, bucket),
+        operation.query,
+        headers,
+        config.additional_headers,
+    )
+    headers["authorization"] = signing.authorization(
+        signable,
+        credentials.access_key_id,
+        credentials.access_key_secret,
+        stamp,
+        signing.Scope(stamp[:8], config.region),
+    )
+    return Request(operation.method, origin, path, operation.query, headers, operation.body)
+
+
+def _headers(
+    operation: Operation[Any], origin: str, moment: datetime, credentials: Credentials
+) -> dict[str, str]:
+    headers = {
+        "host": origin.partition("://")[2],
+        "accept": "*/*",
+        "accept-encoding": "identity",
+        "user-agent": USER_AGENT,
+        **dict(operation.headers),
+        **signing.dated_headers(moment, credentials.security_token),
+    }
+    if operation.body:
+        headers["content-type"] = "application/json"
+        headers["content-md5"] = _md5(operation.body)
+    if operation.body or operation.method in {"POST", "PUT"}:
+        headers["content-length"] = str(len(operation.body))
+    return headers
+
+
+def _md5(body: bytes) -> str:
+    digest = hashlib.md5(body, usedforsecurity=False).digest()
+    return base64.b64encode(digest).decode()

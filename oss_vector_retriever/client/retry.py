@@ -31,7 +31,7 @@ _THROTTLE_CODES = frozenset({"QpsLimitExceeded", "SlowDown", "Throttling", "TooM
 _PASSING_FAULTS = frozenset({FaultKind.CONNECT, FaultKind.CLOSED})
 
 
-class Verdict(Enum):
+class RetryDecision(Enum):
     """Say what a failed attempt was."""
 
     FINAL = "final"
@@ -68,9 +68,9 @@ class RetryPolicy:
             if not is_finite_number(value) or value < 0:
                 raise ConfigurationError(f"retry: {name} must be finite and >= 0, not {value!r}.")
 
-    def pause(self, verdict: Verdict, failures: int, random: Callable[[], float]) -> float:
+    def pause(self, decision: RetryDecision, failures: int, random: Callable[[], float]) -> float:
         """Return the seconds to wait after `failures` failed attempts (full jitter)."""
-        base = self.throttle_base if verdict is Verdict.THROTTLED else self.transient_base
+        base = self.throttle_base if decision is RetryDecision.THROTTLED else self.transient_base
         return random() * min(base * 2.0 ** (failures - 1), self.cap)
 
 
@@ -80,7 +80,7 @@ def is_finite_number(value: object) -> bool:
     return number and abs(value) <= sys.float_info.max  # type: ignore[arg-type]
 
 
-def judge(error: OSSVectorError, *, idempotent: bool) -> Verdict:
+def judge(error: OSSVectorError, *, idempotent: bool) -> RetryDecision:
     """Say whether trying again could help.
 
     A call that is not idempotent is repeated only where the service cannot have acted on it.
@@ -90,19 +90,19 @@ def judge(error: OSSVectorError, *, idempotent: bool) -> Verdict:
     if isinstance(error, TransportError):
         passing = error.kind in _PASSING_FAULTS
         again = passing and (idempotent or error.kind == FaultKind.CONNECT)
-        return Verdict.TRANSIENT if again else Verdict.FINAL
+        return RetryDecision.TRANSIENT if again else RetryDecision.FINAL
     if isinstance(error, ResponseError) and error.unreadable and idempotent:
-        return Verdict.TRANSIENT
-    return Verdict.FINAL
+        return RetryDecision.TRANSIENT
+    return RetryDecision.FINAL
 
 
-def _judge_service(error: ServiceError, *, idempotent: bool) -> Verdict:
+def _judge_service(error: ServiceError, *, idempotent: bool) -> RetryDecision:
     if error.code in _THROTTLE_CODES or error.status == _THROTTLED:
-        return Verdict.THROTTLED
+        return RetryDecision.THROTTLED
     failed = error.status >= _SERVER_FAILURE and error.status != _NOT_IMPLEMENTED
     if idempotent and (failed or error.status == _REQUEST_TIMEOUT):
-        return Verdict.TRANSIENT
-    return Verdict.FINAL
+        return RetryDecision.TRANSIENT
+    return RetryDecision.FINAL
 
 
 def retry_after(value: str | None, now: datetime) -> float | None:
@@ -130,7 +130,7 @@ def http_date(value: str) -> datetime | None:
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
-class Quota:
+class RetryBudget:
     """Pay for retries from one purse, so that an outage is not answered with a storm.
 
     500 in the purse; a retry after a transient fault costs 14, after throttling 5; a retry that
@@ -138,15 +138,15 @@ class Quota:
     """
 
     _FULL = 500
-    _COST = {Verdict.TRANSIENT: 14, Verdict.THROTTLED: 5}  # noqa: RUF012 - never changed
+    _COST = {RetryDecision.TRANSIENT: 14, RetryDecision.THROTTLED: 5}  # noqa: RUF012 - never changed
 
     def __init__(self) -> None:
         self._left = self._FULL
         self._lock = threading.Lock()
 
-    def take(self, verdict: Verdict) -> int | None:
+    def take(self, decision: RetryDecision) -> int | None:
         """Pay for one retry and return its cost, or None when the purse is too empty."""
-        cost = self._COST[verdict]
+        cost = self._COST[decision]
         with self._lock:
             if cost > self._left:
                 return None
@@ -159,7 +159,7 @@ class Quota:
             self._left = min(self._FULL, self._left + (cost or 1))
 
 
-class Pace:
+class RateLimiter:
     """Hold back the sends of one client: to a rate that the user set, and after throttling.
 
     `reserve` says how long to wait before the next send; sends are let through in the order in

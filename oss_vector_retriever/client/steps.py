@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Generator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, TypeVar, cast
+from typing import Any, Generic, TypeVar, cast
 
 from oss_vector_retriever.client.models.messages import Reply, Request
 
@@ -69,7 +69,7 @@ class Call:
 
 
 @dataclass(frozen=True, slots=True)
-class Together:
+class RunAll:
     """Ask for several flows to be run at once; answered with the list of their results, in order.
 
     The first error ends the others and is raised in the flow.
@@ -79,16 +79,16 @@ class Together:
 
 
 @dataclass(frozen=True, slots=True)
-class Join:
+class Coalesce:
     """Ask for a want to be brought together with those of other flows (`coalesce`).
 
     Answered when it is over, or when its deadline has passed.
     """
 
-    want: Any
+    pending: Any
 
 
-Step = Send | Sleep | Call | Together | Join
+Step = Send | Sleep | Call | RunAll | Coalesce
 Flow = Generator[Step, Any, T]
 
 
@@ -97,8 +97,36 @@ def send(request: Request, seconds: float) -> Flow[Reply | Fault]:
     return cast("Reply | Fault", (yield Send(request, seconds)))
 
 
-def together(flows: Sequence[Flow[T]]) -> Flow[list[T]]:
+def run_all(flows: Sequence[Flow[T]]) -> Flow[list[T]]:
     """Run flows at once and return their results in order."""
     if len(flows) == 1:
         return [(yield from flows[0])]
-    return cast("list[T]", (yield Together(flows)))
+    return cast("list[T]", (yield RunAll(flows)))
+
+
+class Running(Generic[T]):
+    """Hold a flow and the step it waits for; None when it has ended, with its result.
+
+    What the flow raises is raised by whatever made it go on.
+    """
+
+    result: T
+
+    def __init__(self, flow: Flow[T]) -> None:
+        self._flow = flow
+        self.step: Step | None = None
+        self.tell(None)
+
+    def tell(self, answer: Any) -> None:
+        """Go on, with what came of the step."""
+        self._advance(self._flow.send, answer)
+
+    def throw(self, error: BaseException) -> None:
+        """Go on, with what the step raised: the flow decides."""
+        self._advance(self._flow.throw, error)
+
+    def _advance(self, how: Callable[[Any], Step], answer: Any) -> None:
+        try:
+            self.step = how(answer)
+        except StopIteration as end:
+            self.step, self.result = None, end.value

@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
+import base64
+import binascii
+import html
 import importlib.util
 import json
-from collections.abc import Mapping
+import math
+import re
+from collections.abc import Iterable, Mapping
+from itertools import repeat
+from operator import itemgetter
 from typing import Any
 
-from oss_vector_retriever.client.errors import ResponseError
+from oss_vector_retriever.client.errors import (
+    OSSVectorError,
+    ResponseError,
+    service_error_class,
+    shown,
+)
 from oss_vector_retriever.client.models.messages import Reply, printable
-from oss_vector_retriever.client.models.vector import Float32Array
+from oss_vector_retriever.client.models.vector import Float32Array, Vector, pack_float32
 
 _HAS_ORJSON = importlib.util.find_spec("orjson") is not None
 _HAS_NUMPY = importlib.util.find_spec("numpy") is not None
@@ -130,3 +142,217 @@ def refuse(reply: Reply, operation: str, what: str) -> ResponseError:
         reply.status,
         reply.request_id,
     )
+
+
+_READ_AT_MOST = 64 * 1024
+_SHOWN_AT_MOST = 500
+_SHORTEST_SECRET = 8
+_TITLE = re.compile(rb"<title[^>]*>(.{0,200}?)</title>", re.IGNORECASE | re.DOTALL)
+_REDIRECTIONS = range(300, 400)
+_UNKNOWN_CODE = "BadErrorResponse"
+
+
+def error_from(reply: Reply, secrets: Iterable[str] = ()) -> OSSVectorError:
+    """Return the error for a reply whose status is not 2xx; `secrets` are cut out of its words."""
+    request_id = _clean(reply.request_id or "", secrets) or None
+    if reply.status in _REDIRECTIONS:
+        return ResponseError(
+            "the reply is a redirection, which is never followed: a signed request belongs to one "
+            "host. Check the endpoint and the region.",
+            reply.status,
+            request_id,
+        )
+    fields = _fields(reply)
+    if not fields.get("Code"):
+        fields = {**fields, "Code": _UNKNOWN_CODE, "Message": _describe(reply)}
+    said = {name: _clean(value, secrets) for name, value in fields.items()}
+    error_class = service_error_class(said["Code"], reply.status)
+    return error_class(
+        said["Code"],
+        reply.status,
+        said.get("Message", ""),
+        said.get("RequestId") or request_id,
+        said.get("EC") or _clean(reply.headers.get("x-oss-ec", ""), secrets) or None,
+    )
+
+
+def _fields(reply: Reply) -> dict[str, str]:
+    body = reply.body or _from_header(reply.headers.get("x-oss-err", ""))
+    body = body[:_READ_AT_MOST].strip()
+    if body.startswith(b"{"):
+        return _json_fields(body)
+    if body.startswith(b"<") and b"<Error>" in body:
+        return _xml_fields(body)
+    return {}
+
+
+def _from_header(value: str) -> bytes:
+    try:
+        return base64.b64decode(value, validate=True)
+    except (binascii.Error, ValueError):
+        return b""
+
+
+def _json_fields(body: bytes) -> dict[str, str]:
+    try:
+        value: Any = parse_json(body)
+    except ValueError:
+        return {}
+    inner = value.get("Error", value) if isinstance(value, dict) else None
+    found: Mapping[str, Any] = inner if isinstance(inner, dict) else {}
+    return {name: text for name, text in found.items() if isinstance(text, str)}
+
+
+def _xml_fields(body: bytes) -> dict[str, str]:
+    text = body.decode(errors="replace")
+    names = ("Code", "Message", "RequestId", "EC")
+    found = {name: re.search(rf"<{name}>([^<]*)</{name}>", text) for name in names}
+    return {name: html.unescape(match[1]) for name, match in found.items() if match}
+
+
+def _describe(reply: Reply) -> str:
+    if not reply.body:
+        return f"HTTP {reply.status} with an empty body"
+    kind = reply.headers.get("content-type", "no content type")
+    title = _TITLE.search(reply.body[:_READ_AT_MOST])
+    headed = f" titled {title[1].decode(errors='replace').strip()!r}" if title else ""
+    origin = (
+        "" if reply.request_id else "; it comes from a proxy or gateway on the way, not from OSS"
+    )
+    return f"the error reply is no OSS error but {kind}{headed}{origin}"
+
+
+def _clean(text: str, secrets: Iterable[str]) -> str:
+    for secret in secrets:
+        if len(secret) >= _SHORTEST_SECRET:  # no real one is shorter, and words hold short ones
+            text = text.replace(secret, "***")
+    return printable(text, _SHOWN_AT_MOST)
+
+
+_KEY = itemgetter("key")
+_ROUND = b"\0\0"
+
+
+class VectorReader:
+    """Turn the `vectors` of one reply into checked values.
+
+    `requested` counts the keys that were asked for, and so may appear; None allows any, once.
+    `with_data` and `with_metadata` say what was asked for.
+    """
+
+    def __init__(
+        self,
+        reply: Reply,
+        operation: str,
+        requested: Mapping[str, int] | None = None,
+        *,
+        with_data: bool = False,
+        with_metadata: bool = False,
+    ) -> None:
+        self._reply = reply
+        self._operation = operation
+        self._requested = requested
+        self._with_data = with_data
+        self._with_metadata = with_metadata
+        self._unasked = 1 if requested is None else 0
+        self._dimension: int | None = None
+
+    def items(self, body: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """Return the objects under `vectors` with their keys checked; absent means none."""
+        items = reply_list(self._reply, self._operation, body.get("vectors"))
+        if not self._plainly_asked_for(items):
+            self._check_keys(items)
+        return items
+
+    def _plainly_asked_for(self, items: list[Any]) -> bool:
+        """Tell at once, for nearly all replies, that each key was asked for and is there once."""
+        if self._requested is None:
+            return False
+        try:
+            keys = set(map(_KEY, items))
+        except (TypeError, KeyError):
+            return False
+        return len(keys) == len(items) and keys <= self._requested.keys()
+
+    def _check_keys(self, items: list[Any]) -> None:
+        allowed: dict[str, int] = dict(self._requested or ())
+        for item in items:
+            key: Any = item.get("key") if type(item) is dict else None
+            left = allowed.get(key, self._unasked) if type(key) is str else 0
+            if not left:
+                raise self._unexpected(key)
+            allowed[key] = left - 1
+
+    def vectors(self, body: Mapping[str, Any]) -> list[Vector]:
+        """Return the vectors of a reply, in the service's order."""
+        items = self.items(body)
+        keys = map(_KEY, items)
+        data = map(self._data, items) if self._with_data else repeat(None)
+        return list(map(Vector, keys, data, self._metadata_of(items)))
+
+    def _metadata_of(self, items: list[dict[str, Any]]) -> Iterable[dict[str, Any] | None]:
+        """Return the metadata of all items; what is no plain dict is looked at by itself."""
+        if not self._with_metadata:
+            return repeat(None)
+        found = [item.get("metadata") for item in items]
+        return found if {*map(type, found)} <= {dict} else map(self.metadata, items)
+
+    def metadata(self, item: Mapping[str, Any]) -> dict[str, Any] | None:
+        """Return the metadata of one item: a dict where it was asked for, else None."""
+        if not self._with_metadata:
+            return None
+        metadata = item.get("metadata")
+        if type(metadata) is dict:
+            return metadata
+        if metadata is None:
+            return {}
+        raise self._refuse(f"with metadata of {shown(item['key'])} that is no object")
+
+    def number(self, item: Mapping[str, Any], name: str) -> float | None:
+        """Return a finite number of one item, or None where it is absent."""
+        value = item.get(name)
+        if value is None:
+            return None
+        if type(value) not in (int, float) or not math.isfinite(value):
+            raise self._refuse(f"with a {name} of {shown(item['key'])} that is no number")
+        return float(value)
+
+    def _unexpected(self, key: object) -> ResponseError:
+        if not isinstance(key, str):
+            return self._refuse("with a vector that has no key")
+        if self._requested is None or key in self._requested:
+            return self._refuse(f"with the key {shown(key)} more often than asked for")
+        return self._refuse(f"with the key {shown(key)}, which was not asked for")
+
+    def _data(self, item: Mapping[str, Any]) -> Float32Array:
+        data = item.get("data")
+        values = data.get("float32") if isinstance(data, dict) else None
+        if not isinstance(values, list) or not values:
+            raise self._refuse(f"without float32 data of {shown(item['key'])}")
+        self._check_dimension(item["key"], len(values))
+        return self._packed(item["key"], values)
+
+    def _check_dimension(self, key: str, dimension: int) -> None:
+        if self._dimension is None:
+            self._dimension = dimension
+        elif dimension != self._dimension:
+            raise self._refuse(
+                f"with vectors of {self._dimension} and, for {shown(key)}, {dimension} values"
+            )
+
+    def _packed(self, key: str, values: list[Any]) -> Float32Array:
+        try:
+            packed = pack_float32(values)
+        except (TypeError, OverflowError):
+            raise self._refuse(
+                f"with data of {shown(key)} that are not all float32 numbers"
+            ) from None
+        # struct packs true as 1.0 and false as 0.0: both end in 16 zero bits, few other values do
+        if _ROUND in packed and any(type(value) is bool for value in values):
+            raise self._refuse(f"with a boolean in the data of {shown(key)}")
+        if not reads_finite_only() and not math.isfinite(sum(values)):
+            raise self._refuse(f"with data of {shown(key)} that are not all finite")
+        return Float32Array.from_bytes(packed)
+
+    def _refuse(self, what: str) -> ResponseError:
+        return refuse(self._reply, self._operation, what)

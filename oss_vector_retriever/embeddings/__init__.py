@@ -4,10 +4,17 @@ Embeddings are float32 as the service stores them; sums are made in float64, so 
 nor tiny values overflow and equal vectors have equal similarities. No model is called here.
 """
 
-from oss_vector_retriever.embeddings.arrays import Matrix, Numbers, as_matrix, as_vector
-from oss_vector_retriever.embeddings.diversity import maximal_marginal_relevance
-from oss_vector_retriever.embeddings.duplicates import Duplicates, near_duplicates
-from oss_vector_retriever.embeddings.similarity import rescore, similarities
+from oss_vector_retriever.embeddings.mathematics import (
+    Duplicates,
+    Matrix,
+    Numbers,
+    as_matrix,
+    as_vector,
+    maximal_marginal_relevance,
+    near_duplicates,
+    rescore,
+    similarities,
+)
 from oss_vector_retriever.embeddings.stored import StoredEmbeddings, stored_embeddings
 
 __all__ = [

@@ -11,10 +11,10 @@ import numpy as np
 from oss_vector_retriever.client.context import Context
 from oss_vector_retriever.client.errors import InvalidRequestError, MissingKeysError
 from oss_vector_retriever.client.fetch import fetch
-from oss_vector_retriever.client.models.fetched import FetchResult
+from oss_vector_retriever.client.models.results import FetchResult
 from oss_vector_retriever.client.models.vector import Float32Array
 from oss_vector_retriever.client.steps import Flow
-from oss_vector_retriever.embeddings.arrays import Float32
+from oss_vector_retriever.embeddings.mathematics import Float32
 
 WithoutPolicy = Literal["keep", "drop", "raise"]
 WITHOUT_POLICIES: Final[tuple[str, ...]] = get_args(WithoutPolicy)

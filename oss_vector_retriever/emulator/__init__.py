@@ -72,7 +72,7 @@ from oss_vector_retriever.emulator.service import Service
 from oss_vector_retriever.emulator.transport import InProcessTransport
 
 if TYPE_CHECKING:
-    from oss_vector_retriever.emulator.server import Server
+    from oss_vector_retriever.emulator.http.server import Server
 
 __all__ = [
     "DEVELOPMENT_ACCESS_KEY_ID",
@@ -92,7 +92,7 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     # The server alone needs uvicorn, which only the extra brings.
     if name == "Server":
-        from oss_vector_retriever.emulator.server import Server  # noqa: PLC0415 - see above
+        from oss_vector_retriever.emulator.http.server import Server  # noqa: PLC0415 - see above
 
         return Server
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -7,31 +7,44 @@ the parameters, NoSuchVectorIndex, then what only the index can tell, such as th
 
 from __future__ import annotations
 
+import base64
 import logging
-from dataclasses import dataclass, replace
+import secrets
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from functools import lru_cache
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Self, Unpack
+from typing import TYPE_CHECKING, Self, TypedDict, Unpack
 
+from oss_vector_retriever.client.models.limits import DEFAULT_LIMITS, Limits
 from oss_vector_retriever.client.models.messages import Reply, Request
-from oss_vector_retriever.emulator import addressing, policy, replies
-from oss_vector_retriever.emulator.accounts import KeyRing
-from oss_vector_retriever.emulator.authentication import Authenticator
-from oss_vector_retriever.emulator.changes import Changes
-from oss_vector_retriever.emulator.mishaps import Faults, Mishap, Outcome
+from oss_vector_retriever.emulator import json_text
+from oss_vector_retriever.emulator.accounts import (
+    DEVELOPMENT_KEY,
+    DEVELOPMENT_REGION,
+    AccessKey,
+    KeyRing,
+)
+from oss_vector_retriever.emulator.behaviour import DEFAULT_BEHAVIOUR, Behaviour
+from oss_vector_retriever.emulator.faults.applied import Faults, Mishap, Outcome
+from oss_vector_retriever.emulator.http import addressing
 from oss_vector_retriever.emulator.operations.buckets import is_bucket_name
 from oss_vector_retriever.emulator.operations.call import Call, Core
 from oss_vector_retriever.emulator.operations.table import Operation, name_of, select
-from oss_vector_retriever.emulator.options import Options, Settings
-from oss_vector_retriever.emulator.refusals import Refusal
+from oss_vector_retriever.emulator.rules import policy
+from oss_vector_retriever.emulator.rules.authentication import Authenticator
+from oss_vector_retriever.emulator.rules.refusals import Refusal
+from oss_vector_retriever.emulator.search.changes import Changes
 from oss_vector_retriever.emulator.storage import buckets
+from oss_vector_retriever.emulator.storage.buckets import KnownBuckets
 from oss_vector_retriever.emulator.storage.database import Database
-from oss_vector_retriever.emulator.storage.known_buckets import KnownBuckets
 
 if TYPE_CHECKING:
-    from oss_vector_retriever.emulator.search import Search
+    from oss_vector_retriever.emulator.search.nearest import Search
+
 
 logger = logging.getLogger(__name__)
 
@@ -155,7 +168,7 @@ class Service:
         return replace(reply, headers={**reply.headers, "connection": "close"})
 
     def _ticket(self, ahead: timedelta = timedelta()) -> _Ticket:
-        return _Ticket(replies.new_request_id(), self.settings.clock().astimezone(UTC) + ahead)
+        return _Ticket(new_request_id(), self.settings.clock().astimezone(UTC) + ahead)
 
     def _too_long(self) -> Refusal:
         return Refusal("EntityTooLarge", f"At most {self.settings.max_body_bytes} bytes are read.")
@@ -166,13 +179,11 @@ class Service:
             answer = operation.run(call)
         except Refusal as refusal:
             return self._refuse(refusal, request, ticket)
-        return replies.success(
-            operation.status, answer.body, answer.headers, ticket.request_id, ticket.now
-        )
+        return success(operation.status, answer.body, answer.headers, ticket.request_id, ticket.now)
 
     def _refuse(self, refusal: Refusal, request: Request, ticket: _Ticket) -> Reply:
         host = addressing.host_of(request)
-        return replies.refusal(refusal, request, host, ticket.request_id, ticket.now)
+        return refusal_reply(refusal, request, host, ticket.request_id, ticket.now)
 
     def _admit(self, request: Request, now: datetime) -> tuple[Operation, Call]:
         """Return the operation and the call, once the caller may make it."""
@@ -218,10 +229,94 @@ def _index_name(call: Call) -> str:
 
 def _load_search(memory: int, changes: Changes) -> Search:
     try:
-        from oss_vector_retriever.emulator.search import Search  # noqa: PLC0415 - numpy is only there with the extra
+        from oss_vector_retriever.emulator.search.nearest import Search  # noqa: PLC0415 - numpy comes with an extra
     except ImportError:
         raise Refusal(
             "NotImplemented",
             "QueryVectors needs numpy: pip install 'oss-vector-retriever[emulator]'.",
         ) from None
     return Search(memory, changes)
+
+
+def utc_now() -> datetime:
+    """Return the machine's time."""
+    return datetime.now(UTC)
+
+
+class Options(TypedDict, total=False):
+    """Name the keyword arguments of `Service`; `Settings` says what they mean."""
+
+    access_keys: Iterable[AccessKey]
+    region: str
+    limits: Limits
+    behaviour: Behaviour
+    clock: Callable[[], datetime]
+    max_body_bytes: int
+    search_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Hold the options of a service.
+
+    Attributes:
+        access_keys: the keys that are known; the published development key by default.
+        region: of requests whose host name does not say.
+        limits: what is accepted.
+        behaviour: switches for what is not documented.
+        clock: returns the service's time, with a time zone.
+        max_body_bytes: longest request body that is read.
+        search_bytes: memory for the matrices that QueryVectors keeps; a larger index is read from
+            the database each time.
+    """
+
+    access_keys: Iterable[AccessKey] = field(default=(DEVELOPMENT_KEY,), repr=False)
+    region: str = DEVELOPMENT_REGION
+    limits: Limits = DEFAULT_LIMITS
+    behaviour: Behaviour = DEFAULT_BEHAVIOUR
+    clock: Callable[[], datetime] = utc_now
+    max_body_bytes: int = 64 * 1024 * 1024
+    search_bytes: int = 1024 * 1024 * 1024
+
+
+def new_request_id() -> str:
+    """Return a request id: 24 characters, as every integration test asserts (section 3)."""
+    return secrets.token_hex(12).upper()
+
+
+def _headers(request_id: str, now: datetime) -> dict[str, str]:
+    return {
+        "server": "AliyunOSS",
+        "date": format_datetime(now, usegmt=True),
+        "connection": "keep-alive",
+        "x-oss-request-id": request_id,
+    }
+
+
+def success(
+    status: int, body: bytes, headers: Mapping[str, str], request_id: str, now: datetime
+) -> Reply:
+    """Return the reply of an operation that was done."""
+    common = _headers(request_id, now)
+    if body:
+        common["content-type"] = "application/json"
+    return Reply(status, common | dict(headers), body)
+
+
+def refusal_reply(
+    cause: Refusal, request: Request, host: str, request_id: str, now: datetime
+) -> Reply:
+    """Return an error reply: `{"Error": {...}}`, for HEAD in a header."""
+    error = {"Code": cause.code, "Message": cause.message, "RequestId": request_id, "HostId": host}
+    if cause.ec:
+        error["EC"] = cause.ec
+    # A host or a path may hold a lone surrogate, which is no JSON.
+    shown = {n: v.encode(errors="replace").decode() for n, v in (error | cause.members).items()}
+    body = json_text.dumps({"Error": shown})
+    headers = _headers(request_id, now)
+    if cause.ec:
+        headers["x-oss-ec"] = cause.ec
+    if request.method == "HEAD":
+        return Reply(cause.status, headers | {"x-oss-err": base64.b64encode(body).decode()})
+    headers["content-type"] = "application/json"
+    return Reply(cause.status, headers, body)

@@ -7,40 +7,46 @@ from typing import TYPE_CHECKING
 from oss_vector_retriever.lazy import lazily
 
 if TYPE_CHECKING:
-    from oss_vector_retriever.langchain.byte_store import OSSVectorByteStore
     from oss_vector_retriever.langchain.compressors import (
         StoredEmbeddingsFilter,
         StoredEmbeddingsMMR,
         StoredEmbeddingsRedundantFilter,
     )
     from oss_vector_retriever.langchain.document_index import OSSVectorDocumentIndex
-    from oss_vector_retriever.langchain.document_store import OSSVectorDocStore
-    from oss_vector_retriever.langchain.embedding_store import OSSVectorEmbeddingStore
-    from oss_vector_retriever.langchain.fetcher import OSSVectorFetcher
-    from oss_vector_retriever.langchain.fetching import FetchReport
+    from oss_vector_retriever.langchain.fetcher import (
+        FetchReport,
+        OSSVectorFetcher,
+        OSSVectorRehydrator,
+    )
+    from oss_vector_retriever.langchain.key_value import (
+        OSSVectorByteStore,
+        OSSVectorDocStore,
+        OSSVectorEmbeddingStore,
+    )
     from oss_vector_retriever.langchain.loading import load_retriever
     from oss_vector_retriever.langchain.parents import ParentHydratingRetriever
     from oss_vector_retriever.langchain.record_manager import VerifyingRecordManager
-    from oss_vector_retriever.langchain.rehydrator import OSSVectorRehydrator
     from oss_vector_retriever.langchain.retriever import OSSVectorRetriever
     from oss_vector_retriever.langchain.store import OSSVectorStore
-    from oss_vector_retriever.langchain.tools.fetching import OSSVectorFetchTool
-    from oss_vector_retriever.langchain.tools.searching import OSSVectorSearchTool
-    from oss_vector_retriever.langchain.tools.toolkit import OSSVectorToolkit
+    from oss_vector_retriever.langchain.tools import (
+        OSSVectorFetchTool,
+        OSSVectorSearchTool,
+        OSSVectorToolkit,
+    )
 
 _WHERE = {
-    "FetchReport": f"{__name__}.fetching",
-    "OSSVectorByteStore": f"{__name__}.byte_store",
-    "OSSVectorDocStore": f"{__name__}.document_store",
+    "FetchReport": f"{__name__}.fetcher",
+    "OSSVectorByteStore": f"{__name__}.key_value",
+    "OSSVectorDocStore": f"{__name__}.key_value",
     "OSSVectorDocumentIndex": f"{__name__}.document_index",
-    "OSSVectorEmbeddingStore": f"{__name__}.embedding_store",
-    "OSSVectorFetchTool": f"{__name__}.tools.fetching",
+    "OSSVectorEmbeddingStore": f"{__name__}.key_value",
+    "OSSVectorFetchTool": f"{__name__}.tools",
     "OSSVectorFetcher": f"{__name__}.fetcher",
-    "OSSVectorRehydrator": f"{__name__}.rehydrator",
+    "OSSVectorRehydrator": f"{__name__}.fetcher",
     "OSSVectorRetriever": f"{__name__}.retriever",
-    "OSSVectorSearchTool": f"{__name__}.tools.searching",
+    "OSSVectorSearchTool": f"{__name__}.tools",
     "OSSVectorStore": f"{__name__}.store",
-    "OSSVectorToolkit": f"{__name__}.tools.toolkit",
+    "OSSVectorToolkit": f"{__name__}.tools",
     "ParentHydratingRetriever": f"{__name__}.parents",
     "StoredEmbeddingsFilter": f"{__name__}.compressors",
     "StoredEmbeddingsMMR": f"{__name__}.compressors",

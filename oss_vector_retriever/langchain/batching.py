@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 from langchain_core.runnables import RunnableConfig
 from langchain_core.runnables.config import ensure_config, get_config_list
 
+from oss_vector_retriever.client.concurrency import limit_concurrency, run_together
 from oss_vector_retriever.client.context import Context
 from oss_vector_retriever.client.steps import Flow
-from oss_vector_retriever.client.together import at_most, side_by_side
 from oss_vector_retriever.langchain.connection import Connected
 
 Configs = RunnableConfig | list[RunnableConfig] | None
@@ -82,7 +82,9 @@ class Batched(Connected):
 
             return start
 
-        return at_most(concurrency(config), side_by_side([start_of(asked) for asked in inputs]))
+        return limit_concurrency(
+            concurrency(config), run_together([start_of(asked) for asked in inputs])
+        )
 
     if TYPE_CHECKING:
 

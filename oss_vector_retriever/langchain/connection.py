@@ -12,9 +12,9 @@ from langchain_core.load.serializable import (
 )
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SecretStr
 
-from oss_vector_retriever.client.both import BothClients, Client
 from oss_vector_retriever.client.clients import OSSVectorClient
 from oss_vector_retriever.client.errors import ConfigurationError
+from oss_vector_retriever.client.pair import Client, ClientPair
 
 PROVIDER = "alibabacloud_oss_vectors"
 _PLACE = ("bucket", "account_id", "region", "endpoint", "internal")
@@ -61,20 +61,20 @@ class Connected(BaseModel):
     session_token: SecretStr | None = Field(default=None, repr=False)
     index: str | None = None
 
-    _clients: BothClients = PrivateAttr()
+    _clients: ClientPair = PrivateAttr()
 
     def model_post_init(self, context: Any, /) -> None:
         """Prepare the client for both kinds of call."""
         super().model_post_init(context)
         self._clients = self._made()
 
-    def _made(self) -> BothClients:
+    def _made(self) -> ClientPair:
         settings = self._settings()
         if self.client is not None and settings:
             raise ConfigurationError(f"pass either client= or {', '.join(settings)}, not both.")
-        return SettingsClients(settings) if settings else BothClients(self.client)
+        return SettingsClients(settings) if settings else ClientPair(self.client)
 
-    def _both(self) -> BothClients:
+    def _both(self) -> ClientPair:
         clients = self._clients
         given = clients.settings if isinstance(clients, SettingsClients) else {}
         if clients.given is not self.client or given != self._settings():  # assigned, or copied in
@@ -133,7 +133,7 @@ class SharesClient:
         return copy.copy(self)
 
 
-class SettingsClients(BothClients):
+class SettingsClients(ClientPair):
     """Make the clients from settings, when one is first used."""
 
     def __init__(self, settings: dict[str, Any]) -> None:

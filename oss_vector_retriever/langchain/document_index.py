@@ -18,10 +18,8 @@ from pydantic import Field
 
 from oss_vector_retriever.client.errors import InvalidRequestError, PartialWriteError
 from oss_vector_retriever.langchain.connection import PROVIDER, STRICT
-from oss_vector_retriever.langchain.store import OSSVectorStore
-from oss_vector_retriever.langchain.store_base import refuse_unknown
-from oss_vector_retriever.records.removing import Deleted, delete_counted
-from oss_vector_retriever.records.storing import Start
+from oss_vector_retriever.langchain.store import OSSVectorStore, refuse_unknown
+from oss_vector_retriever.records.store import Deleted, Start, delete_counted
 
 _log = logging.getLogger(__name__)
 

@@ -2,19 +2,111 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, Literal, TypeVar, cast
 
+from langchain_core.callbacks import (
+    AsyncCallbackManagerForChainRun,
+    CallbackManagerForChainRun,
+    adispatch_custom_event,
+    dispatch_custom_event,
+)
 from langchain_core.documents import Document
+from langchain_core.runnables import RunnableConfig, RunnableSerializable
 
+from oss_vector_retriever.client.concurrency import limit_concurrency
 from oss_vector_retriever.client.context import Context
+from oss_vector_retriever.client.errors import MissingKeysError
 from oss_vector_retriever.client.fetch import fetch
 from oss_vector_retriever.client.steps import Flow
-from oss_vector_retriever.langchain.connection import STRICT
-from oss_vector_retriever.langchain.documents import document_from
-from oss_vector_retriever.langchain.fetching import Fetching, FetchReport
+from oss_vector_retriever.langchain.batching import Batched, concurrency, or_raise
+from oss_vector_retriever.langchain.connection import STRICT, Serialised
+from oss_vector_retriever.langchain.documents import Hit, document_from, hits_of
+from oss_vector_retriever.langchain.retriever import MISSING_EVENT
 from oss_vector_retriever.records import DecodePolicy, Record, decode_all
-from oss_vector_retriever.records.lookup import MissingPolicy
+from oss_vector_retriever.records.lookup import Lookup, MissingPolicy
+
+Asked = TypeVar("Asked", bound=Sequence[Any])
+
+
+@dataclass(frozen=True, slots=True)
+class FetchReport:
+    """Say what came of a list of keys.
+
+    Attributes:
+        documents: what was found, in the order asked; with `return_data=True` pairs of a Document
+            and its embedding.
+        found: the keys found, each once, in the order asked.
+        missing: the keys that do not exist, each once, in the order asked.
+        calls: how many API calls were made; 0 where that was not counted.
+    """
+
+    documents: list[Any]
+    found: tuple[str, ...]
+    missing: tuple[str, ...]
+    calls: int = 0
+
+
+class Fetching(Batched, Serialised, RunnableSerializable[Asked, list[Document]], Generic[Asked]):
+    """Be a runnable whose flow ends in a `FetchReport`; what is missing becomes a custom event."""
+
+    def invoke(
+        self,
+        input: Asked,  # noqa: A002 - LangChain's own name
+        config: RunnableConfig | None = None,
+        **kwargs: Any,
+    ) -> list[Any]:
+        """Answer one list."""
+        return self._call_with_config(self._answer, input, config, **kwargs)
+
+    async def ainvoke(
+        self,
+        input: Asked,  # noqa: A002 - LangChain's own name
+        config: RunnableConfig | None = None,
+        **kwargs: Any,
+    ) -> list[Any]:
+        """Answer one list."""
+        return await self._acall_with_config(self._aanswer, input, config, **kwargs)
+
+    def _answer(
+        self,
+        keys: Asked,
+        run_manager: CallbackManagerForChainRun,
+        config: RunnableConfig,
+        outcome: FetchReport | Exception | None = None,
+    ) -> list[Any]:
+        if outcome is None:
+            outcome = self._both().run(limit_concurrency(concurrency(config), self._start(keys)))
+        report = cast("FetchReport", or_raise(outcome))
+        if report.missing:
+            dispatch_custom_event(MISSING_EVENT, self._told(report), config=_child(run_manager))
+        return report.documents
+
+    async def _aanswer(
+        self,
+        keys: Asked,
+        run_manager: AsyncCallbackManagerForChainRun,
+        config: RunnableConfig,
+        outcome: FetchReport | Exception | None = None,
+    ) -> list[Any]:
+        if outcome is None:
+            outcome = await self._both().arun(
+                limit_concurrency(concurrency(config), self._start(keys))
+            )
+        report = cast("FetchReport", or_raise(outcome))
+        if report.missing:
+            told = self._told(report)
+            await adispatch_custom_event(MISSING_EVENT, told, config=_child(run_manager))
+        return report.documents
+
+    def _told(self, report: FetchReport) -> dict[str, Any]:
+        return {"index": self._index_name(), "missing": list(report.missing)}
+
+
+def _child(run_manager: Any) -> RunnableConfig:
+    return {"callbacks": run_manager.get_child()}
+
 
 Pair = tuple[Document, list[float]]
 
@@ -86,3 +178,69 @@ class OSSVectorFetcher(Fetching[Sequence[str]]):
         if not self.return_data:
             return document
         return document, [] if record.embedding is None else record.embedding.tolist()
+
+
+class OSSVectorRehydrator(Fetching[Sequence[Any]]):
+    """Turn ids, Documents without text, or hits with scores into whole Documents, in one fetch.
+
+    Order and scores stay. A Document that has text is passed on without a fetch. Nothing that is
+    given is changed. What does not exist is reported to callbacks as the custom event
+    `oss_vectors_missing_keys`.
+
+    Attributes:
+        client: an `OSSVectorClient` or `AsyncOSSVectorClient`; by default one that is configured
+            by the fields `bucket`, `account_id`, `region`, ..., and by the environment.
+        index: another index than the client's own.
+        text_key: the metadata field in which another program keeps the text of its records, where
+            that is none of `text`, `content` and `page_content`.
+        score_key: the metadata field that receives a hit's score; None leaves scores out.
+        refresh: fetch Documents that have text too.
+        on_missing: "omit" leaves out what does not exist, "keep" passes it on as it came, without
+            text, "raise" raises `MissingKeysError`.
+        on_decode_error: for records that cannot be read: "raise", "skip" (left out, with a warning
+            in the log) or "raw" (their metadata as they are stored).
+    """
+
+    model_config = STRICT
+
+    text_key: str | None = None
+    score_key: str | None = "score"
+    refresh: bool = False
+    on_missing: Literal["omit", "keep", "raise"] = "omit"
+    on_decode_error: DecodePolicy = "raise"
+
+    def _start(self, asked: Sequence[Any], **_: Any) -> Callable[[Context], Flow[FetchReport]]:
+        return lambda context: self._rehydrated(context, asked)
+
+    def _rehydrated(self, context: Context, items: Sequence[Any]) -> Flow[FetchReport]:
+        hits = hits_of(items)
+        keys = list(
+            dict.fromkeys(hit.id for hit in hits if hit.id is not None and self._lacks(hit))
+        )
+        lookup = Lookup(
+            index=self.index, text_key=self.text_key, on_decode_error=self.on_decode_error
+        )
+        found = yield from lookup.of(keys, document_from)(context)
+        if found.missing and self.on_missing == "raise":
+            raise MissingKeysError(found.missing)
+        whole = {document.id: document for document in found.made}
+        there = tuple(key for key in keys if key not in found.missing)
+        return FetchReport(list(self._filled(hits, whole)), there, found.missing)
+
+    def _lacks(self, hit: Hit) -> bool:
+        return hit.document is None or self.refresh or not hit.document.page_content
+
+    def _filled(self, hits: Sequence[Hit], whole: dict[str | None, Document]) -> Iterator[Document]:
+        for hit in hits:
+            stored = whole.get(hit.id) if self._lacks(hit) else hit.document
+            if stored is None and self.on_missing != "omit":
+                stored = hit.document or Document(id=hit.id, page_content="")
+            if stored is not None:
+                yield self._copied(stored, hit)
+
+    def _copied(self, stored: Document, hit: Hit) -> Document:
+        came = hit.document.metadata if hit.document is not None else {}
+        metadata = {**stored.metadata, **came}
+        if hit.score is not None and self.score_key is not None:
+            metadata[self.score_key] = hit.score
+        return stored.model_copy(update={"metadata": metadata}, deep=True)

@@ -2,26 +2,38 @@
 
 from __future__ import annotations
 
+import base64
+import binascii
+import hashlib
+import logging
 from abc import abstractmethod
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
+from langchain_core.documents import Document
 from langchain_core.stores import BaseStore
 
-from oss_vector_retriever.client.both import BothClients, Client, limits_of
 from oss_vector_retriever.client.context import Context
-from oss_vector_retriever.client.errors import InvalidRequestError
-from oss_vector_retriever.client.models.fetched import FetchResult
-from oss_vector_retriever.client.models.reports import WriteReport
-from oss_vector_retriever.client.models.results import ListVectorsResult
+from oss_vector_retriever.client.errors import InvalidRequestError, shown
+from oss_vector_retriever.client.models.results import FetchResult, ListVectorsResult, WriteReport
 from oss_vector_retriever.client.models.vector import Vector
 from oss_vector_retriever.client.operations.checks import check_whole, each_of
+from oss_vector_retriever.client.pair import Client, ClientPair, limits_of
 from oss_vector_retriever.client.steps import Flow
 from oss_vector_retriever.langchain.connection import SharesClient
-from oss_vector_retriever.records import DecodePolicy
-from oss_vector_retriever.records.removing import delete
-from oss_vector_retriever.records.settings import ROW_FIELD, DistanceMetric, StoreSettings
-from oss_vector_retriever.records.storing import RecordStore, Start
+from oss_vector_retriever.langchain.documents import document_from
+from oss_vector_retriever.records import DecodeError, DecodePolicy
+from oss_vector_retriever.records.decode import TEXT_FIELD
+from oss_vector_retriever.records.record import Record
+from oss_vector_retriever.records.store import (
+    ROW_FIELD,
+    ROW_ID_FIELD,
+    DistanceMetric,
+    RecordStore,
+    Start,
+    StoreSettings,
+    delete,
+)
 
 V = TypeVar("V")
 
@@ -68,7 +80,7 @@ class KeyValueStore(SharesClient, BaseStore[str, V]):
         self.prefix = prefix
         limits = limits_of(client)
         self._dimension = check_whole("dimension", dimension, 1, limits.dimension)
-        self._clients = BothClients(client)
+        self._clients = ClientPair(client)
         self._records = RecordStore(
             StoreSettings(
                 index=index,
@@ -202,3 +214,195 @@ def _pairs(given: Any) -> dict[str, Any]:
             "mset takes a list of pairs of a key, a string, and a value, such as "
             f'[("key", value)]: {error}. Nothing was written.'
         ) from error
+
+
+_KIND: Final = "bytes"
+
+_log = logging.getLogger(__name__)
+
+
+class OSSVectorByteStore(KeyValueStore[bytes]):
+    """Keep bytes under keys: a ByteStore, for whatever LangChain caches or serialises.
+
+    The service's metadata hold strings, so bytes are kept as base64: about 30 KB a value, at most.
+
+    Args:
+        client: an `OSSVectorClient` or `AsyncOSSVectorClient`; by default one that is configured by
+            the environment.
+        index: another index than the client's own.
+        prefix: stands before every key in the index.
+        dimension: of the index that a first write makes.
+        distance_metric: of the index that a first write makes; None takes any that is there.
+        create_index: make the index on the first write, and read one that is not there as empty.
+        on_decode_error: for records that hold no bytes of this store: "raise", or "skip" (None
+            comes back, with a warning in the log).
+    """
+
+    def __init__(
+        self,
+        client: Client | None = None,
+        *,
+        index: str | None = None,
+        prefix: str = "",
+        dimension: int = 1,
+        distance_metric: DistanceMetric | None = None,
+        create_index: bool = True,
+        on_decode_error: DecodePolicy = "raise",
+    ) -> None:
+        if on_decode_error == "raw":
+            raise InvalidRequestError('on_decode_error is "raise" or "skip" for bytes.')
+        super().__init__(
+            client,
+            index=index,
+            prefix=prefix,
+            dimension=dimension,
+            distance_metric=distance_metric,
+            create_index=create_index,
+            on_decode_error=on_decode_error,
+        )
+
+    def _row(self, key: str, value: bytes, placeholder: list[float]) -> Vector:
+        if not isinstance(value, bytes | bytearray | memoryview):
+            raise InvalidRequestError(f"a value must be bytes, not {type(value).__name__}.")
+        text = base64.b64encode(value).decode("ascii")
+        return self._encoded(key, placeholder, _KIND, text)
+
+    def _value(self, vector: Vector) -> bytes | None:
+        record = self._records.decoded(vector)
+        if record is None:
+            return None
+        try:
+            return _bytes_of(record)
+        except DecodeError as error:
+            if self._records.settings.on_decode_error == "raise":
+                raise
+            _log.warning("skipped: %s", error)
+            return None
+
+
+def _bytes_of(record: Record) -> bytes:
+    if record.metadata.get(ROW_FIELD) != _KIND:
+        raise DecodeError(record.key, ROW_FIELD, "it is no row of a store of bytes")
+    try:
+        return base64.b64decode(record.text, validate=True)
+    except binascii.Error as error:
+        raise DecodeError(record.key, TEXT_FIELD, f"it is not base64 ({error})") from error
+
+
+_DOCUMENT_KIND: Final = "document"
+
+
+class OSSVectorDocStore(KeyValueStore[Document]):
+    """Keep Documents under keys: the docstore of a MultiVectorRetriever or ParentDocumentRetriever.
+
+    A Document comes back as it was given, its own id included, which need not be the key. A record
+    that others wrote comes as a Document whose id is the key. Any number of parents up to 100 is
+    one call.
+
+    Parents lie in an index of their own, or beside their children. For the latter give a `prefix`,
+    make the children's store with `skip_rows=True`, so that searches pass over parents, and, where
+    parents are written first, say the `dimension` of the children's embeddings.
+
+    Args:
+        client: an `OSSVectorClient` or `AsyncOSSVectorClient`; by default one that is configured by
+            the environment.
+        index: another index than the client's own.
+        prefix: stands before every key in the index.
+        dimension: of the index that a first write makes.
+        distance_metric: of the index that a first write makes; None takes any that is there.
+        create_index: make the index on the first write, and read one that is not there as empty.
+        text_key: the metadata field in which another program keeps the text of its records, where
+            that is none of `text`, `content` and `page_content`.
+        on_decode_error: for records that cannot be read: "raise", "skip" (None comes back, with a
+            warning in the log) or "raw" (their metadata as they are stored).
+    """
+
+    def _row(self, key: str, value: Document, placeholder: list[float]) -> Vector:
+        if not isinstance(value, Document):
+            raise InvalidRequestError(f"a value must be a Document, not {type(value).__name__}.")
+        if taken := {ROW_FIELD, ROW_ID_FIELD} & value.metadata.keys():
+            raise InvalidRequestError(
+                f"record {key!r}: metadata[{min(taken)!r}] has a name that the store needs itself; "
+                "give it another."
+            )
+        own = {} if value.id is None else {ROW_ID_FIELD: value.id}
+        return self._encoded(
+            key, placeholder, _DOCUMENT_KIND, value.page_content, {**value.metadata, **own}
+        )
+
+    def _value(self, vector: Vector) -> Document | None:
+        record = self._records.decoded(vector)
+        if record is None:
+            return None
+        a_row, own_id = ROW_FIELD in record.metadata, record.metadata.get(ROW_ID_FIELD)
+        document = document_from(record)
+        document.id = own_id if a_row else vector.key.removeprefix(self.prefix)
+        return document
+
+
+_EMBEDDING_KIND: Final = "embedding"
+
+
+class OSSVectorEmbeddingStore(KeyValueStore[list[float]]):
+    """Keep embeddings under keys: the cache of a CacheBackedEmbeddings, without serialising.
+
+    The vector is the value, float32 as the service stores it: numbers come back rounded to that.
+    An index holds embeddings of one dimension, so of one model; give each model an index.
+
+    Args:
+        client: an `OSSVectorClient` or `AsyncOSSVectorClient`; by default one that is configured by
+            the environment.
+        index: another index than the client's own.
+        prefix: stands before every key in the index.
+        hash_keys: keep each value under the SHA-256 of its key: CacheBackedEmbeddings uses whole
+            texts as keys, and the service takes 1,024 characters. `yield_keys` yields the hashes.
+        distance_metric: of the index that a first write makes; euclidean takes zeros, cosine not.
+            None takes any that is there, and makes cosine.
+        create_index: make the index on the first write, and read one that is not there as empty.
+    """
+
+    return_data = True
+    return_metadata = False
+
+    def __init__(
+        self,
+        client: Client | None = None,
+        *,
+        index: str | None = None,
+        prefix: str = "",
+        hash_keys: bool = False,
+        distance_metric: DistanceMetric | None = "euclidean",
+        create_index: bool = True,
+    ) -> None:
+        super().__init__(
+            client,
+            index=index,
+            prefix=prefix,
+            distance_metric=distance_metric,
+            create_index=create_index,
+        )
+        self.hash_keys = hash_keys
+
+    def _key(self, key: str) -> str:
+        if not self.hash_keys or not isinstance(key, str):
+            return self._short(super()._key(key))
+        return super()._key(hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest())
+
+    def _short(self, key: str) -> str:
+        most = self._records.settings.limits.key_characters
+        if len(key) > most:
+            raise InvalidRequestError(
+                f"the key {shown(key)} has {len(key):,} characters, and the service takes "
+                f"{most:,}; with hash_keys=True each value is kept under the SHA-256 of its key."
+            )
+        return key
+
+    def _row(self, key: str, value: list[float], placeholder: list[float]) -> Vector:  # noqa: ARG002 - a value is its own vector
+        if isinstance(value, str | bytes) or not hasattr(value, "__iter__"):
+            raise InvalidRequestError(
+                f"a value must be a list of numbers, not {type(value).__name__}."
+            )
+        return self._encoded(key, value, _EMBEDDING_KIND)
+
+    def _value(self, vector: Vector) -> list[float] | None:
+        return None if vector.data is None else vector.data.tolist()

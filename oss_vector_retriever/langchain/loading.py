@@ -12,9 +12,8 @@ from langchain_core.load.serializable import Serializable
 from pydantic_core import from_json
 
 from oss_vector_retriever.client.errors import InvalidRequestError
-from oss_vector_retriever.langchain.fetcher import OSSVectorFetcher
+from oss_vector_retriever.langchain.fetcher import OSSVectorFetcher, OSSVectorRehydrator
 from oss_vector_retriever.langchain.parents import ParentHydratingRetriever
-from oss_vector_retriever.langchain.rehydrator import OSSVectorRehydrator
 from oss_vector_retriever.langchain.retriever import OSSVectorRetriever
 
 _OURS: tuple[type[Serializable], ...] = (

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 from langchain_core.indexing import RecordManager
 
-from oss_vector_retriever.client.models.fetched import FetchResult
+from oss_vector_retriever.client.models.results import FetchResult
 from oss_vector_retriever.langchain.store import OSSVectorStore
-from oss_vector_retriever.records.storing import Start
+from oss_vector_retriever.records.store import Start
 
 
 class VerifyingRecordManager(RecordManager):

@@ -2,25 +2,95 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import inspect
+from collections.abc import Callable, Sequence
+from functools import cache
+from typing import Any
 
 from langchain_core.callbacks import (
     AsyncCallbackManagerForRetrieverRun,
     CallbackManagerForRetrieverRun,
+    adispatch_custom_event,
+    dispatch_custom_event,
 )
 from langchain_core.documents import Document
 from langchain_core.load.serializable import SerializedConstructor, SerializedNotImplemented
+from langchain_core.retrievers import BaseRetriever, LangSmithRetrieverParams
+from langchain_core.runnables import RunnableConfig
 from pydantic import Field
 
+from oss_vector_retriever.client.concurrency import limit_concurrency
 from oss_vector_retriever.client.context import Context
 from oss_vector_retriever.client.steps import Flow
-from oss_vector_retriever.client.together import at_most
-from oss_vector_retriever.langchain.batching import Batched, or_raise
-from oss_vector_retriever.langchain.connection import STRICT
+from oss_vector_retriever.langchain.batching import Batched, concurrency, or_raise
+from oss_vector_retriever.langchain.connection import PROVIDER, STRICT, Serialised
 from oss_vector_retriever.langchain.documents import document_from
-from oss_vector_retriever.langchain.service_retriever import ServiceRetriever
 from oss_vector_retriever.records import DecodePolicy, Record, parse_keys
 from oss_vector_retriever.records.lookup import Found, Lookup, MissingPolicy
+
+MISSING_EVENT = "oss_vectors_missing_keys"
+_OWN = {"max_concurrency", "outcome"}  # what our methods pass to one another
+
+
+class ServiceRetriever(Serialised, BaseRetriever):
+    """Be a retriever whose `max_concurrency` of the run bounds its calls."""
+
+    model_config = STRICT
+
+    def invoke(
+        self,
+        input: str,  # noqa: A002 - LangChain's own name
+        config: RunnableConfig | None = None,
+        **kwargs: Any,
+    ) -> list[Document]:
+        """Retrieve the Documents of a query; `k` may be given here too."""
+        options = self._passed("_get_relevant_documents", config, kwargs)
+        return BaseRetriever.invoke(self, input, config, **options)
+
+    async def ainvoke(
+        self,
+        input: str,  # noqa: A002 - LangChain's own name
+        config: RunnableConfig | None = None,
+        **kwargs: Any,
+    ) -> list[Document]:
+        """Retrieve the Documents of a query; `k` may be given here too."""
+        options = self._passed("_aget_relevant_documents", config, kwargs)
+        return await BaseRetriever.ainvoke(self, input, config, **options)
+
+    def _passed(
+        self, method: str, config: RunnableConfig | None, options: dict[str, Any]
+    ) -> dict[str, Any]:
+        most = concurrency(config)
+        given = options if most is None else {"max_concurrency": most, **options}
+        # a subclass with a signature of its own must not meet arguments that nobody passed
+        known = _parameters(getattr(type(self), method))
+        return {name: v for name, v in given.items() if name not in _OWN or name in known}
+
+    def _tell(self, run_manager: CallbackManagerForRetrieverRun, missing: Sequence[str]) -> None:
+        if missing:
+            config: Any = {"callbacks": run_manager.get_child()}
+            dispatch_custom_event(MISSING_EVENT, self._told(missing), config=config)
+
+    async def _atell(
+        self, run_manager: AsyncCallbackManagerForRetrieverRun, missing: Sequence[str]
+    ) -> None:
+        if missing:
+            config: Any = {"callbacks": run_manager.get_child()}
+            await adispatch_custom_event(MISSING_EVENT, self._told(missing), config=config)
+
+    def _told(self, missing: Sequence[str]) -> dict[str, Any]:
+        return {"index": self._index_name(), "missing": list(missing)}
+
+    def _get_ls_params(self, **kwargs: Any) -> LangSmithRetrieverParams:
+        params = super()._get_ls_params(**kwargs)
+        params["ls_vector_store_provider"] = PROVIDER
+        return params
+
+
+@cache
+def _parameters(method: Callable[..., Any]) -> frozenset[str]:
+    return frozenset(inspect.signature(method).parameters)
+
 
 Outcome = Found[Document] | Exception
 
@@ -85,7 +155,7 @@ class OSSVectorRetriever(Batched, ServiceRetriever):
         outcome: Outcome | None = None,
     ) -> list[Document]:
         if outcome is None:
-            outcome = self._both().run(at_most(max_concurrency, self._start(query, k=k)))
+            outcome = self._both().run(limit_concurrency(max_concurrency, self._start(query, k=k)))
         found: Found[Document] = or_raise(outcome)
         self._tell(run_manager, found.missing)
         return found.made
@@ -100,7 +170,9 @@ class OSSVectorRetriever(Batched, ServiceRetriever):
         outcome: Outcome | None = None,
     ) -> list[Document]:
         if outcome is None:
-            outcome = await self._both().arun(at_most(max_concurrency, self._start(query, k=k)))
+            outcome = await self._both().arun(
+                limit_concurrency(max_concurrency, self._start(query, k=k))
+            )
         found: Found[Document] = or_raise(outcome)
         await self._atell(run_manager, found.missing)
         return found.made

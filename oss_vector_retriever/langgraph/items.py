@@ -9,11 +9,9 @@ from typing import Any
 from langgraph.store.base import GetOp, Item, PutOp
 
 from oss_vector_retriever.client.errors import InvalidRequestError, shown
-from oss_vector_retriever.client.models.limits import DEFAULT_LIMITS
-from oss_vector_retriever.client.models.sizes import metadata_bytes
+from oss_vector_retriever.client.models.limits import DEFAULT_LIMITS, metadata_bytes
 from oss_vector_retriever.client.models.vector import Vector
-from oss_vector_retriever.records.settings import ROW_FIELD
-from oss_vector_retriever.records.storing import RecordStore
+from oss_vector_retriever.records.store import ROW_FIELD, RecordStore
 
 KIND = "memory"
 WITHIN_FIELD = "_within"

@@ -17,12 +17,12 @@ from langchain_core.documents import Document
 from langchain_core.messages import SystemMessage, ToolMessage
 from langgraph.types import Command
 
-from oss_vector_retriever.client.both import BothClients, Client
 from oss_vector_retriever.client.context import Context
 from oss_vector_retriever.client.operations.checks import check_whole
+from oss_vector_retriever.client.pair import Client, ClientPair
 from oss_vector_retriever.client.steps import Flow
 from oss_vector_retriever.langchain.documents import document_from
-from oss_vector_retriever.langchain.tools.answers import Answer, Budget
+from oss_vector_retriever.langchain.tools import Answer, Budget
 from oss_vector_retriever.records import DecodePolicy
 from oss_vector_retriever.records.lookup import Found, Lookup
 
@@ -84,7 +84,7 @@ class HydrateDocumentsMiddleware(AgentMiddleware[DocumentState, Any]):
         on_decode_error: DecodePolicy = "skip",
     ) -> None:
         super().__init__()
-        self._clients = BothClients(client)
+        self._clients = ClientPair(client)
         self._lookup = Lookup(index=index, text_key=text_key, on_decode_error=on_decode_error)
         self._most = check_whole("most", most, 1, sys.maxsize)
         self._budget = Budget(

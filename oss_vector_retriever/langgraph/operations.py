@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import operator
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from itertools import takewhile
 from typing import Any
 
 from langgraph.store.base import (
     GetOp,
     Item,
     ListNamespacesOp,
+    MatchCondition,
     Op,
     PutOp,
     Result,
@@ -18,16 +21,23 @@ from langgraph.store.base import (
 
 from oss_vector_retriever.client.context import Context
 from oss_vector_retriever.client.errors import InvalidRequestError, PartialWriteError, shown
-from oss_vector_retriever.client.models.reports import BatchReport, WriteReport
-from oss_vector_retriever.client.models.results import ListVectorsResult, QueryVectorsResult
+from oss_vector_retriever.client.models.results import (
+    BatchReport,
+    ListVectorsResult,
+    QueryVectorsResult,
+    WriteReport,
+)
 from oss_vector_retriever.client.models.vector import Vector
 from oss_vector_retriever.client.operations.vectors import list_vectors, query_vectors
-from oss_vector_retriever.client.steps import Flow, together
+from oss_vector_retriever.client.steps import Flow, run_all
 from oss_vector_retriever.langgraph.items import (
     EMBEDDED_FIELD,
     KIND,
     WITHIN_FIELD,
+    Namespace,
     Place,
+    copy_of,
+    is_label,
     item_of,
     items_of,
     name_of,
@@ -36,10 +46,8 @@ from oss_vector_retriever.langgraph.items import (
     place_of,
     vector_of,
 )
-from oss_vector_retriever.langgraph.matching import listed, matches, pushed, pushed_prefixes
-from oss_vector_retriever.records.removing import delete
-from oss_vector_retriever.records.settings import ROW_FIELD
-from oss_vector_retriever.records.storing import RecordStore
+from oss_vector_retriever.records import filterable_value
+from oss_vector_retriever.records.store import ROW_FIELD, RecordStore, delete
 
 Embedded = Mapping[str, Sequence[float]]
 
@@ -82,7 +90,7 @@ class Memory:
             elif not isinstance(op, GetOp | PutOp):
                 raise InvalidRequestError(f"unknown operation {type(op).__name__}.")
         if reads:
-            yield from together(reads)
+            yield from run_all(reads)
         puts = {place_of(op): op for op in ops if isinstance(op, PutOp)}
         yield from self._write(context, puts, text_of, known)
         return results
@@ -239,3 +247,100 @@ def _wanted(item: Item, op: SearchOp) -> bool:
 
 def _search_item(item: Item, score: float | None) -> SearchItem:
     return SearchItem(item.namespace, item.key, item.value, item.created_at, item.updated_at, score)
+
+
+_LONGEST = 500  # characters of an operand; a filter has its limit
+_EXACT_INTEGERS = 2**53
+_OPERATORS: dict[str, Callable[[Any, Any], Any]] = {
+    "$eq": operator.eq,
+    "$ne": operator.ne,
+    "$gt": operator.gt,
+    "$gte": operator.ge,
+    "$lt": operator.lt,
+    "$lte": operator.le,
+}
+
+
+def matches(value: Mapping[str, Any], wanted: Mapping[str, Any] | None) -> bool:
+    """Tell whether a value passes a filter: fields equal, or compared by `$eq` to `$lte`.
+
+    Raises:
+        InvalidRequestError: an operator is unknown; it is never ignored.
+    """
+    return all(_passes(value.get(name), test) for name, test in (wanted or {}).items())
+
+
+def pushed(wanted: Mapping[str, Any] | None, filterable: Collection[str]) -> list[dict[str, Any]]:
+    """Return what the service itself can test, in its grammar: equality, in filterable fields.
+
+    It lets through all that `matches` does, and perhaps more: copies are text, so that 1 and "1"
+    are the same there.
+    """
+    return [
+        {copy_of(name): {"$in": forms}}
+        for name, test in (wanted or {}).items()
+        if name in filterable
+        and (forms := _forms(test.get("$eq") if isinstance(test, Mapping) else test))
+    ]
+
+
+def pushed_prefixes(op: ListNamespacesOp) -> list[dict[str, Any]]:
+    """Return what the service itself can test of the prefixes wanted: those without wildcards."""
+    wanted = [c.path for c in op.match_conditions or () if c.match_type == "prefix"]
+    known = [list(takewhile(is_label, path)) for path in wanted]
+    return [{WITHIN_FIELD: {"$in": [path_of(labels)]}} for labels in known if labels]
+
+
+def _forms(operand: Any) -> list[object]:
+    """Return the copies that values equal to an operand have; none where that is not certain."""
+    if isinstance(operand, str):
+        return [operand] if len(operand) <= _LONGEST else []
+    if not isinstance(operand, int | float) or not abs(operand) < _EXACT_INTEGERS:
+        return []
+    alike = [same for same in (operand, bool(operand), int(operand)) if same == operand]
+    return list(dict.fromkeys(filterable_value(same) for same in alike))
+
+
+def _passes(found: Any, test: Any) -> bool:
+    if isinstance(test, list | tuple):  # a tuple is stored as a list
+        return (
+            isinstance(found, list) and len(found) == len(test) and all(map(_passes, found, test))
+        )
+    if not isinstance(test, Mapping):
+        return bool(found == test)
+    named = [name for name in test if isinstance(name, str) and name.startswith("$")]
+    if not named:
+        return isinstance(found, Mapping) and matches(found, test)
+    return all(_compared(name, found, test[name]) for name in test)
+
+
+def _compared(name: str, found: Any, operand: Any) -> bool:
+    if name not in _OPERATORS:
+        raise InvalidRequestError(
+            f"unknown operator {shown(name)} in a filter; known are {', '.join(_OPERATORS)}."
+        )
+    try:
+        return bool(_OPERATORS[name](found, operand))
+    except TypeError:  # of different kinds: neither is greater
+        return False
+
+
+def listed(namespaces: Iterable[Namespace], op: ListNamespacesOp) -> list[Namespace]:
+    """Return the namespaces that an operation asks for, sorted, cut to its depth, each once."""
+    conditions = op.match_conditions or ()
+    kept = {
+        namespace[: op.max_depth]
+        for namespace in namespaces
+        if all(_meets(namespace, condition) for condition in conditions)
+    }
+    return sorted(kept)[op.offset : op.offset + op.limit]
+
+
+def _meets(namespace: Namespace, condition: MatchCondition) -> bool:
+    path = condition.path
+    if len(namespace) < len(path):
+        return False
+    part = namespace[: len(path)]
+    if condition.match_type == "suffix":
+        part = namespace[len(namespace) - len(path) :]
+    return all(wanted in ("*", label) for label, wanted in zip(part, path, strict=True))

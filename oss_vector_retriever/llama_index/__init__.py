@@ -18,41 +18,47 @@ from oss_vector_retriever.lazy import lazily
 
 if TYPE_CHECKING:
     from oss_vector_retriever.llama_index.auto_merging import OSSVectorAutoMergingRetriever
-    from oss_vector_retriever.llama_index.dedup import StoredEmbeddingDedupPostprocessor
+    from oss_vector_retriever.llama_index.component import MissingKeysEvent
     from oss_vector_retriever.llama_index.docstore import OSSVectorDocumentStore
-    from oss_vector_retriever.llama_index.events import MissingKeysEvent
-    from oss_vector_retriever.llama_index.mapping import OSSVectorNodeMapping
-    from oss_vector_retriever.llama_index.mmr import StoredEmbeddingMMRPostprocessor
-    from oss_vector_retriever.llama_index.prefetching import OSSVectorPrefetchingRetriever
-    from oss_vector_retriever.llama_index.prev_next import OSSVectorPrevNextPostprocessor
-    from oss_vector_retriever.llama_index.provenance import NodeWithProvenance
-    from oss_vector_retriever.llama_index.query import KeyQueryBundle
+    from oss_vector_retriever.llama_index.mapping import (
+        OSSVectorNodeMapping,
+        OSSVectorPrefetchingRetriever,
+    )
+    from oss_vector_retriever.llama_index.postprocessors import (
+        OSSVectorPrevNextPostprocessor,
+        OSSVectorRehydrationPostprocessor,
+        StoredEmbeddingDedupPostprocessor,
+        StoredEmbeddingMMRPostprocessor,
+        StoredEmbeddingRescorer,
+    )
     from oss_vector_retriever.llama_index.reader import OSSVectorReader
-    from oss_vector_retriever.llama_index.rehydration import OSSVectorRehydrationPostprocessor
-    from oss_vector_retriever.llama_index.rescorer import StoredEmbeddingRescorer
-    from oss_vector_retriever.llama_index.retriever import OSSVectorRetriever
+    from oss_vector_retriever.llama_index.retriever import (
+        KeyQueryBundle,
+        NodeWithProvenance,
+        OSSVectorRetriever,
+    )
     from oss_vector_retriever.llama_index.reuse import ReuseStoredEmbeddings
     from oss_vector_retriever.llama_index.store import OSSVectorStore
     from oss_vector_retriever.llama_index.tools import OSSVectorToolSpec
 
 _WHERE = {
-    "KeyQueryBundle": f"{__name__}.query",
-    "MissingKeysEvent": f"{__name__}.events",
-    "NodeWithProvenance": f"{__name__}.provenance",
+    "KeyQueryBundle": f"{__name__}.retriever",
+    "MissingKeysEvent": f"{__name__}.component",
+    "NodeWithProvenance": f"{__name__}.retriever",
     "OSSVectorAutoMergingRetriever": f"{__name__}.auto_merging",
     "OSSVectorDocumentStore": f"{__name__}.docstore",
     "OSSVectorNodeMapping": f"{__name__}.mapping",
-    "OSSVectorPrefetchingRetriever": f"{__name__}.prefetching",
-    "OSSVectorPrevNextPostprocessor": f"{__name__}.prev_next",
+    "OSSVectorPrefetchingRetriever": f"{__name__}.mapping",
+    "OSSVectorPrevNextPostprocessor": f"{__name__}.postprocessors",
     "OSSVectorReader": f"{__name__}.reader",
-    "OSSVectorRehydrationPostprocessor": f"{__name__}.rehydration",
+    "OSSVectorRehydrationPostprocessor": f"{__name__}.postprocessors",
     "OSSVectorRetriever": f"{__name__}.retriever",
     "OSSVectorStore": f"{__name__}.store",
     "OSSVectorToolSpec": f"{__name__}.tools",
     "ReuseStoredEmbeddings": f"{__name__}.reuse",
-    "StoredEmbeddingDedupPostprocessor": f"{__name__}.dedup",
-    "StoredEmbeddingMMRPostprocessor": f"{__name__}.mmr",
-    "StoredEmbeddingRescorer": f"{__name__}.rescorer",
+    "StoredEmbeddingDedupPostprocessor": f"{__name__}.postprocessors",
+    "StoredEmbeddingMMRPostprocessor": f"{__name__}.postprocessors",
+    "StoredEmbeddingRescorer": f"{__name__}.postprocessors",
 }
 
 __all__ = [

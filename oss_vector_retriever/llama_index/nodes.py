@@ -6,18 +6,104 @@ what is not a default: it is read with every fetch, and shares 40 KB with text a
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
+from typing import Annotated, Any, NamedTuple
 
-from llama_index.core.schema import BaseNode, ImageNode, IndexNode, MetadataMode, Node, TextNode
-
-from oss_vector_retriever.client.errors import InvalidRequestError, shown
-from oss_vector_retriever.llama_index.node_classes import (
-    CORE_CLASSES,
-    NodeClasses,
-    core_class_of,
-    name_of,
+from llama_index.core.schema import (
+    BaseNode,
+    Document,
+    ImageDocument,
+    ImageNode,
+    IndexNode,
+    MediaResource,
+    MetadataMode,
+    Node,
+    TextNode,
 )
+from pydantic import BeforeValidator, PlainSerializer
+
+from oss_vector_retriever.client.errors import ConfigurationError, InvalidRequestError, shown
 from oss_vector_retriever.records import DecodeError, Record
+
+NodeClasses = Mapping[str, type[BaseNode]]
+
+_CORE = (TextNode, ImageNode, IndexNode, Node, Document, ImageDocument)
+CORE_CLASSES: NodeClasses = MappingProxyType({kind.class_name(): kind for kind in _CORE})
+
+
+def node_classes(own: Iterable[type[BaseNode]] | None = None) -> NodeClasses:
+    """Return the classes by the name under which their nodes are stored: core's, and your own.
+
+    Raises:
+        ConfigurationError: something is no node class, or two have one name.
+    """
+    classes: dict[str, type[BaseNode]] = {}
+    for kind in own or ():
+        if not (isinstance(kind, type) and issubclass(kind, BaseNode)):
+            raise ConfigurationError(f"node_classes takes node classes, not {kind!r}")
+        name = name_of(kind)
+        if classes.setdefault(name, kind) is not kind or CORE_CLASSES.get(name, kind) is not kind:
+            raise ConfigurationError(
+                f"two node classes have the name {name!r}; give one another class_name()"
+            )
+    return {**CORE_CLASSES, **classes} if classes else CORE_CLASSES
+
+
+def name_of(kind: type[BaseNode]) -> str:
+    """Return the name under which nodes of a class are stored.
+
+    It is `class_name()`; a class that only inherits one of core's, and so would come back as that
+    one, goes by its own Python name.
+    """
+    name = kind.class_name()
+    return kind.__name__ if CORE_CLASSES.get(name, kind) is not kind else name
+
+
+def core_class_of(kind: type[BaseNode]) -> type[BaseNode]:
+    """Return core's class that a class is, or is made from."""
+    for base in kind.__mro__:
+        if CORE_CLASSES.get(getattr(base, "class_name", str)()) is base:
+            return base
+    return TextNode
+
+
+def _full_name(kind: type[BaseNode]) -> str:
+    return f"{kind.__module__}.{kind.__qualname__}"
+
+
+def _full_names(kinds: Iterable[type[BaseNode]]) -> list[str]:
+    return [_full_name(kind) for kind in kinds]
+
+
+def _loaded(kinds: Any) -> Any:
+    """Return classes for full names, such as a dict holds; other things are passed on."""
+    if isinstance(kinds, str) or not isinstance(kinds, Iterable):
+        return kinds
+    return tuple(_class_named(kind) if isinstance(kind, str) else kind for kind in kinds)
+
+
+def _class_named(name: str) -> type[BaseNode]:
+    # among those that are loaded: what a dict says must not decide what is imported
+    pending = BaseNode.__subclasses__()
+    found: type[BaseNode] | None = None
+    while pending:
+        kind = pending.pop()
+        pending += kind.__subclasses__()
+        found = kind if _full_name(kind) == name else found
+    if found is None:
+        raise ConfigurationError(
+            f"node class {name} is not loaded; import its module first, or give node_classes=."
+        )
+    return found
+
+
+OwnClasses = Annotated[
+    tuple[type[BaseNode], ...],
+    BeforeValidator(_loaded),
+    PlainSerializer(_full_names, return_type=list[str]),
+]
+
 
 _NOT_OF_TEXT = frozenset({"text_resource", "embedding"})
 _IN_THE_RECORD = {"id_", "embedding", "metadata", "text"}
@@ -209,3 +295,78 @@ def _field(record: Record) -> str:
 
 def _reason(kind: type[BaseNode], error: Exception) -> str:
     return f"no {kind.class_name()} can be made of it ({type(error).__name__})"
+
+
+_SHARED = (
+    "id_",
+    "metadata",
+    "excluded_embed_metadata_keys",
+    "excluded_llm_metadata_keys",
+    "relationships",
+    "metadata_template",
+    "metadata_separator",
+)
+
+
+def as_text_node(node: BaseNode) -> BaseNode:
+    """Return a TextNode, or an ImageNode where there is an image, with all that the node holds.
+
+    `RecursiveRetriever` takes no other kind. A node of that family is returned as it is.
+    """
+    if isinstance(node, TextNode):
+        return node
+    fields = _shared(node)
+    fields["text"] = node.get_content(MetadataMode.NONE)
+    image = getattr(node, "image_resource", None)
+    made = TextNode(**fields) if image is None else ImageNode(**fields, **_image(image))
+    return _with_embedding(made, node)
+
+
+def as_document(node: BaseNode) -> Document:
+    """Return a Document with all that the node holds, except for classes' own fields."""
+    if isinstance(node, Document):
+        return node
+    fields = _shared(node)
+    if isinstance(node, Node):
+        fields |= {name: getattr(node, name) for name in _RESOURCES}
+    else:
+        fields["text_resource"] = MediaResource(text=node.get_content(MetadataMode.NONE))
+        if isinstance(node, ImageNode):
+            fields["image_resource"] = _image_resource(node)
+    made = Document(**fields)
+    _with_embedding(made, node)
+    return made
+
+
+def _shared(node: BaseNode) -> dict[str, Any]:
+    fields = {name: getattr(node, name) for name in _SHARED}
+    if hasattr(node, "text_template"):
+        fields["text_template"] = node.text_template
+    return fields
+
+
+def _with_embedding(made: BaseNode, node: BaseNode) -> BaseNode:
+    if node.embedding is not None:
+        made.__dict__["embedding"] = node.embedding  # checked when the other node was made
+        made.__pydantic_fields_set__.add("embedding")
+    return made
+
+
+def _image(image: MediaResource) -> dict[str, Any]:
+    return {
+        "image": None if image.data is None else image.data.decode("ascii"),
+        "image_path": None if image.path is None else str(image.path),
+        "image_url": None if image.url is None else str(image.url),
+        "image_mimetype": image.mimetype,
+    }
+
+
+def _image_resource(node: ImageNode) -> MediaResource | None:
+    fields = {
+        "data": node.image,
+        "path": node.image_path,
+        "url": node.image_url,
+        "mimetype": node.image_mimetype,
+    }
+    given = {name: value for name, value in fields.items() if value is not None}
+    return MediaResource.model_validate(given) if given else None

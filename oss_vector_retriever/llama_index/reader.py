@@ -15,9 +15,8 @@ from oss_vector_retriever.client.context import Context
 from oss_vector_retriever.client.operations.checks import each_of
 from oss_vector_retriever.client.operations.vectors import list_vectors
 from oss_vector_retriever.client.steps import Flow
-from oss_vector_retriever.llama_index.component import Fetching
-from oss_vector_retriever.llama_index.source import NodeSource
-from oss_vector_retriever.llama_index.text_nodes import as_document
+from oss_vector_retriever.llama_index.component import Fetching, NodeSource
+from oss_vector_retriever.llama_index.nodes import as_document
 from oss_vector_retriever.records import Record
 from oss_vector_retriever.records.lookup import Found, MissingPolicy
 

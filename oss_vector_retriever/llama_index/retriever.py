@@ -4,24 +4,22 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from typing import Any, Self
 
 from llama_index.core.base.base_retriever import BaseRetriever
 from llama_index.core.base.embeddings.base import BaseEmbedding
-from llama_index.core.schema import BaseNode, NodeWithScore, QueryBundle
+from llama_index.core.schema import BaseNode, NodeWithScore, QueryBundle, TextNode
 
-from oss_vector_retriever.client.both import Client
 from oss_vector_retriever.client.context import Context
 from oss_vector_retriever.client.errors import ConfigurationError, InvalidRequestError
 from oss_vector_retriever.client.operations.checks import each_of
+from oss_vector_retriever.client.pair import Client
 from oss_vector_retriever.client.steps import Flow
-from oss_vector_retriever.llama_index import scores
-from oss_vector_retriever.llama_index.provenance import NodeWithProvenance
-from oss_vector_retriever.llama_index.query import KeyQueryBundle
-from oss_vector_retriever.llama_index.reading import Reading
-from oss_vector_retriever.llama_index.source import NodeSource, called
+from oss_vector_retriever.llama_index import component
+from oss_vector_retriever.llama_index.component import NodeSource, Reading, called
+from oss_vector_retriever.llama_index.nodes import node_classes as classes_of
 from oss_vector_retriever.records import DecodePolicy, Record, parse_keys
 from oss_vector_retriever.records.lookup import Found, Lookup, MissingPolicy
 
@@ -51,7 +49,7 @@ class OSSVectorRetriever(Reading, BaseRetriever):
         text_key: str | None = None,
         return_data: bool = True,
         score: float | None = 1.0,
-        score_mode: scores.ScoreMode = "constant",
+        score_mode: component.ScoreMode = "constant",
         embed_model: BaseEmbedding | None = None,
         provenance: bool = False,
         on_missing: MissingPolicy = "omit",
@@ -95,7 +93,7 @@ class OSSVectorRetriever(Reading, BaseRetriever):
         super().__init__(**options)
         if keys is not None and resolver is not None:
             raise ConfigurationError("give either keys or resolver, not both")
-        scores.check_scoring(score_mode, score)
+        component.check_scoring(score_mode, score)
         self._keys = None if keys is None else list(each_of(keys))
         self._resolver = resolver
         self._key_parser = key_parser
@@ -114,15 +112,15 @@ class OSSVectorRetriever(Reading, BaseRetriever):
         self._read_with(client, lookup, node_classes, text_nodes=text_nodes)
 
     def _retrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
-        embed = scores.blocking(self._embed_model)
+        embed = component.blocking(self._embed_model)
         return self._clients.run(partial(self._flow, bundle=query_bundle, embed=embed))
 
     async def _aretrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
-        embed = scores.awaited(self._embed_model)
+        embed = component.awaited(self._embed_model)
         return await self._clients.arun(partial(self._flow, bundle=query_bundle, embed=embed))
 
     def _flow(
-        self, context: Context, bundle: QueryBundle, embed: scores.Embed | None
+        self, context: Context, bundle: QueryBundle, embed: component.Embed | None
     ) -> Flow[list[NodeWithScore]]:
         keys = yield from self._keys_of(bundle)
         source = self._source()
@@ -144,13 +142,13 @@ class OSSVectorRetriever(Reading, BaseRetriever):
         return record, source.node(bare)
 
     def _scores(
-        self, bundle: QueryBundle, embed: scores.Embed | None, records: list[Record]
+        self, bundle: QueryBundle, embed: component.Embed | None, records: list[Record]
     ) -> Flow[Sequence[float | None]]:
         if self._score_mode == "similarity" and records:
-            query = yield from scores.query_embedding(bundle, embed)
-            return scores.similar(query, [record.embedding for record in records])
+            query = yield from component.query_embedding(bundle, embed)
+            return component.similar(query, [record.embedding for record in records])
         if self._score_mode == "rank":
-            return scores.ranked(len(records))
+            return component.ranked(len(records))
         return [self._score if self._score_mode == "constant" else None] * len(records)
 
     def _scored(
@@ -182,3 +180,60 @@ def _resolved(resolver: Resolver, bundle: QueryBundle) -> Flow[list[str]]:
             "return [key], for none []."
         )
     return list(found)
+
+
+class NodeWithProvenance(NodeWithScore):
+    """Be a scored node that says where it came from.
+
+    It is said here, and not in the node: what stands in a node's metadata changes its hash, by
+    which retrievers and pipelines compare nodes, and can end up in prompts.
+
+    Attributes:
+        bucket: the vector bucket.
+        index: the index in it.
+        key: the key, which is the node's id.
+        format: who wrote the record, as `records.Record.source` names it.
+        position: its place among the keys asked for that were found, counted from 0.
+    """
+
+    bucket: str | None = None
+    index: str | None = None
+    key: str = ""
+    format: str = ""
+    position: int = 0
+
+    @classmethod
+    def from_dict(
+        cls, data: dict[str, Any], *, node_classes: Iterable[type[BaseNode]] = (), **changes: Any
+    ) -> Self:
+        """Return what `to_dict` wrote, the node as what it was; core's own knows no node's class.
+
+        Args:
+            data: the dict.
+            node_classes: your own node classes, that the node may be of.
+            changes: fields to set otherwise.
+        """
+        node = data.get("node")
+        if isinstance(node, dict):
+            kind = classes_of(node_classes).get(node.get("class_name", ""), TextNode)
+            data = {**data, "node": kind.from_dict(node)}
+        return super().from_dict(data, **changes)
+
+    @classmethod
+    def class_name(cls) -> str:
+        """Return the class's stable name."""
+        return "OSSVectorsNodeWithProvenance"
+
+
+@dataclass
+class KeyQueryBundle(QueryBundle):
+    """Be a question together with the keys of the records that may answer it.
+
+    `OSSVectorRetriever` fetches those keys, and a query engine puts the question to the nodes:
+    `engine.query(KeyQueryBundle("What changed?", keys=["doc-1", "doc-7"]))`.
+
+    Attributes:
+        keys: the keys, in order; None where the bundle names none.
+    """
+
+    keys: list[str] | None = None

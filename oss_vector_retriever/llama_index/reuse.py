@@ -15,8 +15,7 @@ from pydantic import Field
 from oss_vector_retriever.client.context import Context
 from oss_vector_retriever.client.errors import ConfigurationError, NoSuchVectorIndexError
 from oss_vector_retriever.client.steps import Flow
-from oss_vector_retriever.llama_index.component import Fetching
-from oss_vector_retriever.llama_index.source import called
+from oss_vector_retriever.llama_index.component import Fetching, called
 from oss_vector_retriever.records import Record
 from oss_vector_retriever.records.keys import is_key
 

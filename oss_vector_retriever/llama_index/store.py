@@ -2,27 +2,129 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Self
 
+import numpy as np
 from llama_index.core.schema import BaseNode, ImageNode, IndexNode
 from llama_index.core.vector_stores.types import (
+    BasePydanticVectorStore,
     MetadataFilters,
     VectorStoreQuery,
+    VectorStoreQueryMode,
     VectorStoreQueryResult,
 )
-from pydantic import PrivateAttr
+from pydantic import ConfigDict, Field, PrivateAttr, model_validator
 
-from oss_vector_retriever.client.errors import InvalidRequestError
-from oss_vector_retriever.client.operations.checks import each_of
-from oss_vector_retriever.llama_index.filters import has_gap
-from oss_vector_retriever.llama_index.store_arguments import wanted
-from oss_vector_retriever.llama_index.store_base import StoreBase
-from oss_vector_retriever.llama_index.store_queries import Queries
-from oss_vector_retriever.llama_index.store_records import listed
-from oss_vector_retriever.llama_index.store_selection import selection
-from oss_vector_retriever.records.removing import delete_all
-from oss_vector_retriever.records.storing import Start
+from oss_vector_retriever.client.context import Context
+from oss_vector_retriever.client.errors import ConfigurationError, InvalidRequestError, shown
+from oss_vector_retriever.client.models.vector import Float32Array
+from oss_vector_retriever.client.operations.checks import check_data, check_whole, each_of
+from oss_vector_retriever.client.pair import Client, ClientPair, limits_of
+from oss_vector_retriever.client.steps import Flow
+from oss_vector_retriever.embeddings import as_matrix, maximal_marginal_relevance, similarities
+from oss_vector_retriever.embeddings.mathematics import check_share
+from oss_vector_retriever.llama_index.component import NodeSource, WithClients, called
+from oss_vector_retriever.llama_index.filters import Selection, has_gap, selection
+from oss_vector_retriever.llama_index.nodes import OwnClasses, node_classes
+from oss_vector_retriever.llama_index.store_records import NodeStore, listed
+from oss_vector_retriever.records import DecodePolicy, Record
+from oss_vector_retriever.records.decode import SOURCE_ID_FIELD
+from oss_vector_retriever.records.filters import Filter
+from oss_vector_retriever.records.lookup import Lookup, MissingPolicy
+from oss_vector_retriever.records.search import Hit, search
+from oss_vector_retriever.records.store import (
+    DistanceMetric,
+    RecordStore,
+    Start,
+    StoreSettings,
+    delete_all,
+)
+
+
+class StoreBase(WithClients, BasePydanticVectorStore):
+    """Hold the settings; the client stays out of `to_dict`, repr and pickles.
+
+    What is made of those takes a client of its own, configured by the environment, unless one is
+    given: `OSSVectorStore.from_dict(saved, client=client)`.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    stores_text: bool = True
+    index: str | None = None
+    text_key: str | None = None
+    return_data: bool = True
+    on_missing: MissingPolicy = "omit"
+    on_decode_error: DecodePolicy = "raise"
+    create_index: bool = True
+    distance_metric: DistanceMetric | None = "cosine"
+    filterable: tuple[str, ...] | None = ()
+    non_filterable: tuple[str, ...] = ()
+    native_scalars: bool = False
+    skip_rows: bool = False
+    node_classes: OwnClasses = Field(default=(), repr=False)
+
+    _store: NodeStore = PrivateAttr()
+
+    def __init__(self, client: Client | None = None, **settings: Any) -> None:
+        super().__init__(**settings)
+        self._clients = ClientPair(client)
+        self._store = self._made()
+
+    @model_validator(mode="after")
+    def _stores_text(self) -> Self:
+        if not self.stores_text or not self.is_embedding_query:
+            raise ValueError("this store keeps text and is queried by embedding")
+        return self
+
+    @property
+    def client(self) -> Client:
+        """Return the client: the one that was given, or the one that the environment configures."""
+        return self._clients.given or self._clients.blocking()
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """Return a copy that shares the client, with other settings where `update` says so."""
+        copied = super().model_copy(update=update, deep=deep)
+        copied._store = copied._made()  # noqa: SLF001 - one of its own class
+        return copied
+
+    def _shared(self) -> list[Any]:
+        return [*super()._shared(), self._store]
+
+    def _made(self) -> NodeStore:
+        return NodeStore(
+            RecordStore(self._settings()),
+            node_classes(self.node_classes),
+            return_data=self.return_data,
+            on_missing=self.on_missing,
+        )
+
+    def _settings(self) -> StoreSettings:
+        limits = limits_of(self._clients.given)
+        most = limits.filterable_keys - 1
+        named = None if self.filterable is None else tuple(self.filterable)
+        if named is not None and len({*named} - {SOURCE_ID_FIELD}) > most:
+            raise ConfigurationError(
+                f"filterable names more than {most} fields; the service takes one more, and that "
+                f"is {SOURCE_ID_FIELD}, the id of a node's document."
+            )
+        return StoreSettings(
+            index=self.index,
+            distance_metric=self.distance_metric,
+            create_index=self.create_index,
+            filterable=None if named is None else (*named, SOURCE_ID_FIELD),
+            non_filterable=self.non_filterable,
+            text_key=self.text_key,
+            native_scalars=self.native_scalars,
+            on_decode_error=self.on_decode_error,
+            skip_rows=self.skip_rows,
+            limits=limits,
+        )
+
+    def _tell(self, missing: tuple[str, ...]) -> None:
+        NodeSource(self._clients, Lookup(index=self.index), self._store.classes).tell(missing)
 
 
 class OSSVectorStore(StoreBase):
@@ -215,3 +317,248 @@ class OSSVectorStore(StoreBase):
 
 def _listed(node_ids: Sequence[str] | None) -> list[str] | None:
     return None if node_ids is None else list(each_of(node_ids))
+
+
+@dataclass(frozen=True, slots=True)
+class Variety:
+    """Say how far nodes should differ from one another: 1 not at all; and of how many to choose."""
+
+    threshold: float
+    prefetch: int
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Hold what a query asks for; `only` are the ids that it is restricted to."""
+
+    vector: Float32Array
+    k: int
+    chosen: Selection
+    only: Sequence[str] | None = None
+    variety: Variety | None = None
+    fields: Sequence[str] | None = None
+    filter: Filter | None = None
+
+    @property
+    def candidates(self) -> int:
+        """Return how many records to choose from."""
+        return self.k if self.variety is None else max(self.k, self.variety.prefetch)
+
+
+@dataclass(frozen=True, slots=True)
+class Queries:
+    """Answer queries from a store's records."""
+
+    store: NodeStore
+
+    def run(self, wanted: Wanted) -> Start[VectorStoreQueryResult]:
+        """Return nodes, ids and similarities, one of each for every hit."""
+
+        def start(context: Context) -> Flow[VectorStoreQueryResult]:
+            check_whole("similarity_top_k", wanted.k, 1, context.config.limits.top_k)
+            metric = yield from self.store.records.metric()(context)
+            if wanted.only:
+                hits = yield from self._among(context, wanted, metric)
+            elif wanted.chosen.restricts:
+                hits = yield from self._chosen(context, wanted)
+            else:
+                hits = yield from self._nearest(context, wanted)
+            if wanted.variety is not None:
+                hits = yield from called(_varied, wanted, wanted.variety, hits)
+            return self._result(hits, metric, wanted.fields)
+
+        return start
+
+    def _needs_data(self, wanted: Wanted) -> bool:
+        return self.store.return_data or wanted.variety is not None
+
+    def _nearest(self, context: Context, wanted: Wanted) -> Flow[list[Hit]]:
+        return search(
+            self.store.records,
+            wanted.vector,
+            min(wanted.candidates, context.config.limits.top_k),
+            filter=wanted.filter,
+            return_data=self._needs_data(wanted),
+        )(context)
+
+    def _chosen(self, context: Context, wanted: Wanted) -> Flow[list[Hit]]:
+        """Search with what the service can check, evaluate the whole, and ask on where it fell."""
+        most = context.config.limits.top_k
+        pushed, complete = yield from self._pushed(context, wanted)
+        asked = min(wanted.candidates, most) if complete else most
+        hits = yield from self._passing(context, wanted, asked, pushed)
+        if len(hits) < wanted.candidates and asked < most:
+            hits = yield from self._passing(context, wanted, most, pushed)
+        hits = hits[: wanted.candidates]
+        return (yield from self._with_data(context, hits)) if self._needs_data(wanted) else hits
+
+    def _pushed(self, context: Context, wanted: Wanted) -> Flow[tuple[Filter | None, bool]]:
+        settings = self.store.records.settings
+        index = yield from self.store.records.description()(context)
+        hidden = index.non_filterable_metadata_keys if index else ()
+        pushed = wanted.chosen.pushed(
+            [name for name in settings.filterable or () if name not in hidden],
+            native_scalars=settings.native_scalars,
+            limits=context.config.limits,
+        )
+        given = [one for one in (pushed.filter, wanted.filter) if one]
+        return ({"$and": given} if len(given) > 1 else next(iter(given), None)), pushed.complete
+
+    def _passing(
+        self, context: Context, wanted: Wanted, count: int, pushed: Filter | None
+    ) -> Flow[list[Hit]]:
+        store = self.store.records
+        hits = yield from search(store, wanted.vector, count, filter=pushed)(context)
+        return [hit for hit in hits if wanted.chosen.passes(hit.record)]
+
+    def _with_data(self, context: Context, hits: Sequence[Hit]) -> Flow[list[Hit]]:
+        distances = {hit.record.key: hit.distance for hit in hits}
+        records = yield from self.store.with_data(context, [hit.record for hit in hits])
+        return [Hit(record, distances[record.key]) for record in records]
+
+    def _among(self, context: Context, wanted: Wanted, metric: str) -> Flow[list[Hit]]:
+        """Fetch the records asked for and measure them here: the service cannot search by key."""
+        if wanted.filter:
+            raise InvalidRequestError(
+                "filter= is checked by the service's search, which cannot be restricted to "
+                "node_ids; use filters of MetadataFilters."
+            )
+        ids = list(dict.fromkeys(wanted.only or ()))
+        found = yield from self.store.records.found(ids, _itself, return_data=True)(context)
+        records = [record for record in found.made if wanted.chosen.passes(record)]
+        hits: list[Hit] = yield from called(_ranked, wanted, records, metric)
+        return hits
+
+    def _result(
+        self, hits: Sequence[Hit], metric: str, fields: Sequence[str] | None
+    ) -> VectorStoreQueryResult:
+        pairs = [(self.store.node(self._shown(hit.record, fields)), hit.distance) for hit in hits]
+        made = [(node, distance) for node, distance in pairs if node is not None]
+        return VectorStoreQueryResult(
+            nodes=[node for node, _ in made],
+            ids=[node.node_id for node, _ in made],
+            similarities=[similarity(metric, distance) for _, distance in made],
+        )
+
+    def _shown(self, record: Record, fields: Sequence[str] | None) -> Record:
+        changes: dict[str, Any] = {}
+        if fields:
+            changes["metadata"] = {k: v for k, v in record.metadata.items() if k in fields}
+        if not self.store.return_data:
+            changes["embedding"] = None
+        return replace(record, **changes) if changes else record
+
+
+def similarity(metric: str, distance: float) -> float:
+    """Return a distance as a similarity that keeps the order: the larger, the closer.
+
+    Cosine: the cosine, from -1 to 1. Euclidean: 1 / (1 + distance), from 0 to 1.
+
+    Raises:
+        InvalidRequestError: the index has another metric.
+    """
+    if metric == "cosine":
+        return 1.0 - distance
+    if metric == "euclidean":
+        return 1.0 / (1.0 + distance)
+    raise InvalidRequestError(f"the index has the metric {shown(metric)}, which is not known here.")
+
+
+def _itself(record: Record) -> Record:
+    return record
+
+
+def _ranked(wanted: Wanted, records: Sequence[Record], metric: str) -> list[Hit]:
+    rows = [record.embedding for record in records if record.embedding is not None]
+    if not rows:
+        return []
+    if metric == "euclidean":
+        matrix = as_matrix("the embeddings", [*rows, wanted.vector])
+        distances = np.linalg.norm(matrix[:-1] - matrix[-1], axis=1)
+    else:
+        distances = 1.0 - similarities(wanted.vector, rows)
+    nearest = np.argsort(distances, kind="stable")[: wanted.candidates]
+    return [Hit(records[place], float(distances[place])) for place in nearest]
+
+
+def _varied(wanted: Wanted, variety: Variety, hits: Sequence[Hit]) -> list[Hit]:
+    rows = [hit.record.embedding for hit in hits if hit.record.embedding is not None]
+    picked = maximal_marginal_relevance(wanted.vector, rows, wanted.k, variety.threshold)
+    return [hits[place] for place in picked]
+
+
+_THRESHOLD = 0.5
+_FACTOR = 4
+_MOST = 2**31
+
+
+def wanted(
+    query: VectorStoreQuery,
+    beside_text: Collection[str],
+    *,
+    filter: Filter | None = None,  # noqa: A002 - the other framework's name for it
+    honour_node_ids: bool | None = None,
+    mmr_threshold: float | None = None,
+    mmr_prefetch_factor: float | None = None,
+    mmr_prefetch_k: int | None = None,
+) -> Wanted:
+    """Return what a query asks for; `OSSVectorStore.query` describes the options.
+
+    Raises:
+        InvalidRequestError: the mode is not DEFAULT or MMR, there is no embedding, or an argument
+            is impossible.
+    """
+    if query.mode not in (VectorStoreQueryMode.DEFAULT, VectorStoreQueryMode.MMR):
+        raise InvalidRequestError(
+            f"mode {query.mode.value!r} is not possible: the service searches by vector. Use "
+            "DEFAULT or MMR."
+        )
+    if query.query_embedding is None:
+        raise InvalidRequestError("the query has no query_embedding; the service needs one.")
+    if query.embedding_field is not None:
+        raise InvalidRequestError("embedding_field: a record of this store has one embedding.")
+    variety = None
+    if query.mode is VectorStoreQueryMode.MMR:
+        threshold = query.mmr_threshold if mmr_threshold is None else mmr_threshold
+        prefetch = _prefetch(query.similarity_top_k, mmr_prefetch_factor, mmr_prefetch_k)
+        share = check_share("mmr_threshold", _THRESHOLD if threshold is None else threshold, 0, 1)
+        variety = Variety(share, prefetch)
+    return Wanted(
+        check_data("query_embedding", query.query_embedding),
+        query.similarity_top_k,
+        selection(query.filters, query.doc_ids),
+        restriction(query.node_ids, beside_text, honour=honour_node_ids),
+        variety,
+        query.output_fields,
+        filter,
+    )
+
+
+def restriction(
+    node_ids: Sequence[str] | None, beside_text: Collection[str], *, honour: bool | None
+) -> Sequence[str] | None:
+    """Return the ids that a query is restricted to, or None.
+
+    `VectorStoreIndex.as_retriever` puts the ids of all image and index nodes that were inserted
+    through it into each query, and of no others: taken at its word, that would hide all text. So a
+    list of exactly those that this store was given is no restriction. An index that was loaded
+    again has them too, where the store has not: there pass
+    `as_retriever(vector_store_kwargs={"honour_node_ids": False})`.
+
+    Args:
+        node_ids: of the query; none of them is no restriction.
+        beside_text: the image and index nodes that the store was given.
+        honour: True takes any list at its word, False none.
+    """
+    if not node_ids or honour is False:
+        return None
+    ids = list(each_of(node_ids))
+    return None if honour is None and set(ids) == set(beside_text) else ids
+
+
+def _prefetch(k: int, factor: float | None, prefetch: int | None) -> int:
+    if factor is not None and prefetch is not None:
+        raise InvalidRequestError("give mmr_prefetch_factor or mmr_prefetch_k, not both.")
+    if prefetch is not None:
+        return check_whole("mmr_prefetch_k", prefetch, 1, _MOST)
+    return int(k * (_FACTOR if factor is None else factor))

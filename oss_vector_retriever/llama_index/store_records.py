@@ -13,15 +13,12 @@ from oss_vector_retriever.client.context import Context
 from oss_vector_retriever.client.errors import InvalidRequestError, shown
 from oss_vector_retriever.client.models.vector import Vector
 from oss_vector_retriever.client.steps import Flow
-from oss_vector_retriever.llama_index.node_classes import NodeClasses
-from oss_vector_retriever.llama_index.nodes import node_fields, node_from
-from oss_vector_retriever.llama_index.source import called
-from oss_vector_retriever.llama_index.store_selection import Selection, document_of
+from oss_vector_retriever.llama_index.component import called
+from oss_vector_retriever.llama_index.filters import Selection, document_of
+from oss_vector_retriever.llama_index.nodes import NodeClasses, node_fields, node_from
 from oss_vector_retriever.records import DecodeError, Record, decode
-from oss_vector_retriever.records.batches import is_row
 from oss_vector_retriever.records.lookup import Found, MissingPolicy
-from oss_vector_retriever.records.removing import delete
-from oss_vector_retriever.records.storing import RecordStore, Start
+from oss_vector_retriever.records.store import RecordStore, Start, delete, is_row
 
 T = TypeVar("T")
 _log = logging.getLogger(__name__)

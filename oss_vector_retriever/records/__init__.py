@@ -7,11 +7,15 @@ keys in a retriever's query string.
 Nothing here knows a framework: its adapters turn a `Record` into its own classes.
 """
 
-from oss_vector_retriever.client.models.sizes import metadata_bytes
-from oss_vector_retriever.records.decode import DecodePolicy, decode, decode_all
+from oss_vector_retriever.client.models.limits import metadata_bytes
+from oss_vector_retriever.records.decode import (
+    ENVELOPE_KEYS,
+    DecodeError,
+    DecodePolicy,
+    decode,
+    decode_all,
+)
 from oss_vector_retriever.records.encode import encode, filterable_value
-from oss_vector_retriever.records.envelope import ENVELOPE_KEYS
-from oss_vector_retriever.records.errors import DecodeError
 from oss_vector_retriever.records.keys import parse_keys, query_of
 from oss_vector_retriever.records.record import Media, Record, Source
 

@@ -17,17 +17,14 @@ sinks a batch unless the caller wants it to. A field that holds None does not ma
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
-from typing import Final, Literal, get_args, overload
+from collections.abc import Callable, Collection, Iterable
+from typing import Any, Final, Literal, cast, get_args, overload
 
-from oss_vector_retriever.client.errors import InvalidRequestError
-from oss_vector_retriever.client.models.vector import Vector
-from oss_vector_retriever.records.envelope import ENVELOPE_FIELD, TEXT_FIELD, from_envelope
-from oss_vector_retriever.records.errors import DecodeError
-from oss_vector_retriever.records.fields import from_fields
-from oss_vector_retriever.records.nodes import NODE_FIELD, from_node
-from oss_vector_retriever.records.record import Record
-from oss_vector_retriever.records.values import fresh
+from pydantic_core import from_json
+
+from oss_vector_retriever.client.errors import InvalidRequestError, OSSVectorError, shown
+from oss_vector_retriever.client.models.vector import Float32Array, Vector
+from oss_vector_retriever.records.record import EMBED_CONTENT_TYPE, EMBED_LOCATION, Record, Source
 
 DecodePolicy = Literal["raise", "skip", "raw"]
 DECODE_POLICIES: Final[tuple[str, ...]] = get_args(DecodePolicy)
@@ -118,3 +115,279 @@ def _raw(vector: Vector, text_key: str | None) -> Record:
     if not isinstance(text, str):
         text = from_fields(vector.key, stored, None, text_key).text
     return Record(vector.key, text, fresh(stored), vector.data, None, "raw")
+
+
+ENVELOPE_FIELD: Final = "_record"
+TEXT_FIELD: Final = "_record_text"
+ENVELOPE_KEYS: Final = (ENVELOPE_FIELD, TEXT_FIELD)
+VERSION: Final = 1
+WIDE_MARK: Final = '{"wide":true,'
+
+
+def from_envelope(key: str, stored: dict[str, Any], embedding: Float32Array | None) -> Record:
+    """Read a record that `encode` wrote.
+
+    Raises:
+        DecodeError: the envelope is damaged, or of a version that this release does not know.
+    """
+    written = stored[ENVELOPE_FIELD]
+    wide = isinstance(written, str) and written.startswith(WIDE_MARK)
+    envelope = load_object(written, key, ENVELOPE_FIELD, exact_json if wide else fast_json)
+    metadata, node, text = envelope.get("metadata"), envelope.get("node"), stored.get(TEXT_FIELD)
+    broken = envelope.get("v") != VERSION or not (node is None or type(node) is dict)
+    if broken or type(metadata) is not dict or type(text) is not str:
+        raise _damage(key, envelope)
+    if len(stored) > len(ENVELOPE_KEYS):
+        add_fields_beside(metadata, stored, node, ENVELOPE_KEYS)
+    return Record(key, text, metadata, embedding, node, "envelope")
+
+
+def _damage(key: str, envelope: dict[str, Any]) -> DecodeError:
+    if envelope.get("v") != VERSION:
+        return DecodeError(key, ENVELOPE_FIELD, _unknown_version(envelope))
+    for part in ("metadata", "node"):
+        value = envelope.get(part)
+        if not isinstance(value, dict) and not (part == "node" and value is None):
+            return not_an_object(value, key, f"{ENVELOPE_FIELD}.{part}")
+    return DecodeError(key, TEXT_FIELD, "it is absent, or not a string")
+
+
+def _unknown_version(envelope: dict[str, Any]) -> str:
+    found = envelope.get("v")
+    if isinstance(found, int) and found > VERSION:
+        return f"it has version {found}, and this release reads {VERSION}; a newer one wrote it"
+    return f"it has no version {VERSION}, so this package did not write it"
+
+
+class DecodeError(OSSVectorError, ValueError):
+    """A stored record claims a format and does not keep it.
+
+    Attributes:
+        key: the key of the record.
+        field: the metadata field that cannot be read, such as `_node_content`.
+        reason: what is wrong with it.
+    """
+
+    def __init__(self, key: str, field: str, reason: str) -> None:
+        self.key = key
+        self.field = field
+        self.reason = reason
+        super().__init__(
+            f"record {shown(key)}: {field} cannot be read: {reason}. "
+            'Write the record again, or pass on_decode_error="skip" or "raw".'
+        )
+
+
+EMBED_CONTENT: Final = "OSSVECTORS-EMBED-SRC-CONTENT"
+
+_Rungs = tuple[tuple[str, Source], ...]
+_BEFORE: _Rungs = (
+    (EMBED_CONTENT, "embed_cli"),
+    ("_page_content", "langchain"),
+    ("page_content", "langchain"),
+)
+_AFTER: _Rungs = (("text", "text"), ("content", "content"))
+_DEFAULT = _BEFORE + _AFTER
+
+
+def from_fields(
+    key: str, stored: dict[str, Any], embedding: Float32Array | None, text_key: str | None
+) -> Record:
+    """Read a record by the first field that holds text (`values.text_of` says what does).
+
+    A string moves from the metadata into the text. A text made of an array, a number or a boolean
+    leaves its field in the metadata, so that nothing is lost.
+    """
+    for name, source in _rungs(text_key):
+        value = stored.get(name)
+        if value is not None and (text := text_of(value)) is not None:
+            metadata = fresh(stored)
+            if isinstance(value, str):
+                del metadata[name]
+            return Record(key, text, metadata, embedding, None, source)
+    return Record(key, "", fresh(stored), embedding, None, _without_text(stored))
+
+
+def _rungs(text_key: str | None) -> _Rungs:
+    return (*_BEFORE, (text_key, "text_key"), *_AFTER) if text_key else _DEFAULT
+
+
+def _without_text(stored: dict[str, Any]) -> Source:
+    # The CLI writes no content for images and videos: only where they lie.
+    return "embed_cli" if EMBED_LOCATION in stored or EMBED_CONTENT_TYPE in stored else "empty"
+
+
+NODE_FIELD: Final = "_node_content"
+NODE_TYPE_FIELD: Final = "_node_type"
+
+SOURCE_ID_FIELD: Final = "ref_doc_id"
+SOURCE_ID_FIELDS: Final = ("doc_id", "document_id", SOURCE_ID_FIELD)
+_NO_SOURCE = "None"
+_SOURCE_RELATIONSHIP = "1"  # NodeRelationship.SOURCE
+
+
+def from_node(
+    key: str, stored: dict[str, Any], embedding: Float32Array | None, text_key: str | None
+) -> Record:
+    """Read a record that LlamaIndex wrote; the node wins over the fields beside it.
+
+    Bookkeeping goes: an id field that says "None" or repeats the source relationship.
+
+    Raises:
+        DecodeError: the node is not a JSON object, or its metadata or text has a wrong type.
+    """
+    node = load_object(stored[NODE_FIELD], key, NODE_FIELD)
+    if isinstance(node_type := stored.get(NODE_TYPE_FIELD), str):
+        node.setdefault("class_name", node_type)
+    node.pop("embedding", None)
+    own = node.pop("metadata", None)
+    metadata = {} if own is None else as_object(own, key, f"{NODE_FIELD}.metadata")
+    text, used = _text_beside(_text_inside(node, key), stored, metadata, text_key)
+    add_fields_beside(metadata, stored, node, {NODE_FIELD, NODE_TYPE_FIELD, *used})
+    return Record(key, text, metadata, embedding, node, "llama_index")
+
+
+def _text_inside(node: dict[str, Any], key: str) -> str:
+    """Return the node's text: `text`, or that of `text_resource` (Node and Document)."""
+    resource = node.get("text_resource")
+    for field, text in (
+        ("text", node.get("text")),
+        ("text_resource.text", resource.get("text") if isinstance(resource, dict) else None),
+    ):
+        if text is not None and not isinstance(text, str):
+            raise DecodeError(key, f"{NODE_FIELD}.{field}", "it is not a string")
+        if text:
+            return text
+    return ""
+
+
+def _text_beside(
+    text: str, stored: dict[str, Any], metadata: dict[str, Any], text_key: str | None
+) -> tuple[str, set[str]]:
+    """Return the text, taken from beside an emptied node, and the fields that only repeat it."""
+    used = set()
+    for name in (text_key, "text", "content"):
+        beside = stored.get(name) if name and name not in metadata else None
+        if name and beside and isinstance(beside, str) and text in ("", beside):
+            text = beside
+            used.add(name)
+    return text, used
+
+
+def add_fields_beside(
+    metadata: dict[str, Any],
+    stored: dict[str, Any],
+    node: dict[str, Any] | None,
+    skipped: Collection[str],
+) -> None:
+    """Add to `metadata` the stored top-level fields that it lacks, copied, but for bookkeeping.
+
+    Bookkeeping says no more than the node's source relationship; without a node there is none.
+    """
+    beside = [name for name in stored if name not in metadata and name not in skipped]
+    if beside and node is not None:
+        told = (source_id(node), _NO_SOURCE)
+        beside = [n for n in beside if n not in SOURCE_ID_FIELDS or stored[n] not in told]
+    if beside:
+        metadata.update(fresh({name: stored[name] for name in beside}))
+
+
+def source_id(node: dict[str, Any] | None) -> object:
+    """Return the id of the document that a serialised node was made from; None without one."""
+    relationships = None if node is None else node.get("relationships")
+    source = relationships.get(_SOURCE_RELATIONSHIP) if isinstance(relationships, dict) else None
+    return source.get("node_id") if isinstance(source, dict) else None
+
+
+JsonReader = Callable[[str], Any]
+
+# from_json keeps integers of any size; orjson is faster, and turns those over 64 bits into floats.
+exact_json: JsonReader = from_json
+try:
+    from orjson import loads as _loads
+except ImportError:  # orjson is for CPython alone
+    fast_json = exact_json
+else:
+    fast_json = _loads
+
+_CONTAINERS = (dict, list)
+
+
+def fresh(metadata: dict[str, Any]) -> dict[str, Any]:
+    """Return a copy that shares no dict and no list with the original, at any depth."""
+    return cast("dict[str, Any]", _fresh(metadata))
+
+
+def _fresh(value: dict[str, Any] | list[Any]) -> dict[str, Any] | list[Any]:
+    # A loop, not recursion: metadata may be nested deeper than the interpreter's stack.
+    copied = value.copy()
+    pending: list[Any] = [copied]
+    while pending:
+        container = pending.pop()
+        for place, item in _places(container):
+            if item.__class__ in _CONTAINERS:
+                container[place] = inner = item.copy()
+                pending.append(inner)
+    return copied
+
+
+def _places(container: dict[str, Any] | list[Any]) -> Iterable[tuple[Any, Any]]:
+    return container.items() if container.__class__ is dict else enumerate(container)
+
+
+def text_of(value: object) -> str | None:
+    r"""Return a field's value as text, or None where it holds none.
+
+    A string is the text; strings in an array are joined with "\n"; a number or a boolean is written
+    as JSON writes it. None, objects and other arrays hold no text.
+    """
+    if isinstance(value, str):
+        return value
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int | float):
+        return str(value)
+    if isinstance(value, list) and value and all(isinstance(item, str) for item in value):
+        return "\n".join(value)
+    return None
+
+
+def load_object(
+    value: object, key: str, field: str, read: JsonReader = exact_json
+) -> dict[str, Any]:
+    """Return the JSON object in a field, fresh, whether it is JSON text or an object already.
+
+    Raises:
+        DecodeError: it is not JSON, or not an object.
+    """
+    if isinstance(value, str):
+        try:
+            loaded = read(value)
+        except (ValueError, TypeError) as error:
+            raise DecodeError(key, field, f"it is not JSON ({error})") from error
+        if isinstance(loaded, dict):
+            return loaded
+        raise not_an_object(loaded, key, field)
+    if isinstance(value, dict):
+        return fresh(value)
+    raise DecodeError(key, field, f"it is {_kind(value)}, not JSON text")
+
+
+def as_object(value: object, key: str, field: str) -> dict[str, Any]:
+    """Return `value` if it is a JSON object.
+
+    Raises:
+        DecodeError: it is something else.
+    """
+    if isinstance(value, dict):
+        return value
+    raise not_an_object(value, key, field)
+
+
+def not_an_object(value: object, key: str, field: str) -> DecodeError:
+    """Return the error for a field that should hold a JSON object."""
+    return DecodeError(key, field, f"it is {_kind(value)}, not an object")
+
+
+def _kind(value: object) -> str:
+    return f"of type {type(value).__name__}"

@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, Final, NoReturn
 
 from oss_vector_retriever.client.errors import InvalidRequestError, shown
-from oss_vector_retriever.client.models.limits import DEFAULT_LIMITS, Limits
-from oss_vector_retriever.client.models.sizes import dump
+from oss_vector_retriever.client.models.limits import (
+    DEFAULT_LIMITS,
+    Limits,
+    dump,
+    largest,
+    metadata_bytes,
+)
 from oss_vector_retriever.client.models.vector import Vector
-from oss_vector_retriever.records.envelope import (
+from oss_vector_retriever.records.decode import (
     ENVELOPE_FIELD,
     ENVELOPE_KEYS,
+    SOURCE_ID_FIELD,
     TEXT_FIELD,
     VERSION,
     WIDE_MARK,
+    source_id,
 )
-from oss_vector_retriever.records.nodes import SOURCE_ID_FIELD, source_id
-from oss_vector_retriever.records.sizes import check_copies, check_key, check_total
-from oss_vector_retriever.records.typed import check_plain, check_text
 
 _MAYBE_WIDE = re.compile(r"\d{19}", re.ASCII)
 _EXACT_INTEGERS = 2**53
@@ -167,3 +172,153 @@ def _vector(key: str, data: Iterable[float] | None, stored: dict[str, Any]) -> V
         raise InvalidRequestError(
             f"record {shown(key)}: its data is not float32: {error}"
         ) from error
+
+
+def check_key(key: object, limits: Limits = DEFAULT_LIMITS) -> None:
+    """Refuse a key that the service does not take: not a string, empty, too long, not UTF-8.
+
+    Raises:
+        InvalidRequestError: naming the key, its length and the limit.
+    """
+    check_text(key, str(key), "the key")
+    length = len(str(key))
+    if not 1 <= length <= limits.key_characters:
+        raise InvalidRequestError(
+            f"record {shown(key)}: the key has {length} characters; "
+            f"1 to {limits.key_characters:,} are allowed"
+        )
+
+
+def check_copies(key: str, copies: Mapping[str, object], limits: Limits = DEFAULT_LIMITS) -> None:
+    """Refuse filterable copies that are too many or too large.
+
+    Raises:
+        InvalidRequestError: naming key, largest field, sizes, limit and remedy.
+    """
+    if len(copies) > limits.filterable_keys:
+        raise InvalidRequestError(
+            f"record {shown(key)}: {len(copies)} filterable fields ({', '.join(sorted(copies))}); "
+            f"the service takes {limits.filterable_keys}. Name fewer in filterable=; the record "
+            "keeps them all the same"
+        )
+    if (size := metadata_bytes(dict(copies))) > limits.filterable_bytes:
+        raise InvalidRequestError(
+            f"record {shown(key)}: the filterable copies take {size:,} bytes, over the limit of "
+            f"{limits.filterable_bytes:,}; {largest(copies)}. Leave it out of filterable=; the "
+            "record keeps it all the same"
+        )
+
+
+def check_total(
+    key: str,
+    stored: Mapping[str, object],
+    parts: Mapping[str, object],
+    limits: Limits = DEFAULT_LIMITS,
+) -> None:
+    """Refuse a record whose metadata is too large in all; `parts` is what the caller gave, by name.
+
+    Raises:
+        InvalidRequestError: naming key, largest part, sizes, limit and remedy.
+    """
+    if (size := metadata_bytes(dict(stored))) > limits.metadata_bytes:
+        raise InvalidRequestError(
+            f"record {shown(key)}: metadata and text take {size:,} bytes, over the limit of "
+            f"{limits.metadata_bytes:,}; {largest(parts)}. Split the record into several, or "
+            "keep the large part elsewhere (an OSS object) and store where it is"
+        )
+
+
+DEEPEST: Final = 100  # the JSON reader of the way back stops at 200
+_INTEGER_BITS = 2000  # below every setting of sys.set_int_max_str_digits
+_MENDS = {
+    "tuple": "make it a list",
+    "set": "make it a sorted list",
+    "frozenset": "make it a sorted list",
+    "datetime": "store value.isoformat()",
+    "date": "store value.isoformat()",
+    "time": "store value.isoformat()",
+    "timedelta": "store value.total_seconds()",
+    "UUID": "store str(value)",
+    "Decimal": "store str(value)",
+    "bytes": "store it as base64 text",
+    "bytearray": "store it as base64 text",
+    "ndarray": "store value.tolist()",
+}
+_MEND = "make it a str, int, float, bool, None, list or dict first"
+
+
+def check_plain(value: object, key: str, path: str, depth: int = 0) -> None:
+    """Refuse what JSON would not give back as it was.
+
+    Plain are str, int, float, bool, None, and lists and dicts (string keys) of them. A subclass of
+    these is stored as its plain value, and comes back equal to it, of the plain type.
+
+    Args:
+        value: what to check.
+        key: the record's key, for the message.
+        path: where the value stands, such as `metadata['a'][2]`, for the message.
+        depth: how many containers it stands in.
+
+    Raises:
+        InvalidRequestError: naming key and path: another type, a float that is not finite, an
+            integer over 2,000 bits, a lone surrogate, a key that is not a string, over 100 levels.
+    """
+    if value is None:
+        return
+    if isinstance(value, str):
+        check_text(value, key, path)
+    elif isinstance(value, dict | list):
+        _check_container(value, key, path, depth + 1)
+    elif isinstance(value, int | float):
+        _check_number(value, key, path)
+    else:
+        _refuse_type(value, key, path)
+
+
+def check_text(text: object, key: str, path: str) -> None:
+    """Refuse what is not a string, or cannot be written in UTF-8.
+
+    Raises:
+        InvalidRequestError: naming key and path.
+    """
+    if not isinstance(text, str):
+        _refuse(key, path, f"is of type {type(text).__name__}, not a string")
+    if not text.isascii():
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            _refuse(key, path, f"holds a lone surrogate at character {error.start}; UTF-8 has none")
+
+
+def _check_container(
+    value: dict[object, object] | list[object], key: str, path: str, depth: int
+) -> None:
+    if depth > DEEPEST:
+        _refuse(key, path, f"is nested over {DEEPEST} levels deep; flatten it")
+    if isinstance(value, dict):
+        for name, item in value.items():
+            if not isinstance(name, str):
+                _refuse(key, path, f"has a key that is not a string: {shown(name)}; use str")
+            check_text(name, key, f"a name in {path}")
+            check_plain(item, key, f"{path}[{shown(name)}]", depth)
+    else:
+        for position, item in enumerate(value):
+            check_plain(item, key, f"{path}[{position}]", depth)
+
+
+def _check_number(value: float, key: str, path: str) -> None:
+    if isinstance(value, int):
+        if value.bit_length() > _INTEGER_BITS:
+            _refuse(key, path, "is an integer over 2,000 bits; store it as text")
+    elif not math.isfinite(value):
+        _refuse(key, path, f"is {float(value)}, which JSON cannot hold; leave it out or store None")
+
+
+def _refuse_type(value: object, key: str, path: str) -> NoReturn:
+    name = type(value).__name__
+    mend = _MENDS.get(name, "store value.item()" if hasattr(value, "item") else _MEND)
+    _refuse(key, path, f"is of type {name}, which would not come back as it was; {mend}")
+
+
+def _refuse(key: str, path: str, reason: str) -> NoReturn:
+    raise InvalidRequestError(f"record {shown(key)}: {path} {reason}")

@@ -12,11 +12,10 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from oss_vector_retriever.client.errors import InvalidRequestError, shown
-from oss_vector_retriever.client.models.limits import DEFAULT_LIMITS, Limits
-from oss_vector_retriever.client.models.sizes import metadata_bytes
+from oss_vector_retriever.client.models.limits import DEFAULT_LIMITS, Limits, metadata_bytes
 from oss_vector_retriever.client.operations.checks import check_numbers
+from oss_vector_retriever.records.decode import ENVELOPE_KEYS
 from oss_vector_retriever.records.encode import filterable_value
-from oss_vector_retriever.records.envelope import ENVELOPE_KEYS
 
 _LOGICAL: Final = ("$and", "$or")
 _EQUAL: Final = ("$eq", "$ne")

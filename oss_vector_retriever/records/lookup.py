@@ -14,10 +14,15 @@ from oss_vector_retriever.client.fetch import fetch
 from oss_vector_retriever.client.models.vector import Vector
 from oss_vector_retriever.client.operations.checks import check_keys, each_of
 from oss_vector_retriever.client.steps import Flow
-from oss_vector_retriever.records.decode import DECODE_POLICIES, DecodePolicy, decode, read
-from oss_vector_retriever.records.errors import DecodeError
+from oss_vector_retriever.records.decode import (
+    DECODE_POLICIES,
+    DecodeError,
+    DecodePolicy,
+    decode,
+    fresh,
+    read,
+)
 from oss_vector_retriever.records.record import Record
-from oss_vector_retriever.records.values import fresh
 
 Made = TypeVar("Made")
 MissingPolicy = Literal["omit", "raise"]

@@ -10,7 +10,7 @@ from oss_vector_retriever import OSSVectorClient, emulator
 SERVE = """
 import sys
 from oss_vector_retriever import emulator
-from oss_vector_retriever.emulator.server import run
+from oss_vector_retriever.emulator.http.server import run
 behaviour = emulator.Behaviour(float_text=sys.argv[1])
 with emulator.Service.in_memory(behaviour=behaviour) as service:
     service.create_bucket(emulator.DEVELOPMENT_ACCOUNT_ID, emulator.DEVELOPMENT_BUCKET)

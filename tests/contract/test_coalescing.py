@@ -140,10 +140,10 @@ async def test_a_call_that_nobody_wants_any_more_is_given_up(settings, service):
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         for _ in range(200):
-            if not client._driver._gatherer()._calls:
+            if not client._runner._coalescer()._calls:
                 break
             await asyncio.sleep(0.01)
-        assert not client._driver._gatherer()._calls
+        assert not client._runner._coalescer()._calls
         service.wait.set()
 
 

@@ -2,7 +2,7 @@
 
 import random
 
-from oss_vector_retriever.emulator.filters import parse_filter
+from oss_vector_retriever.emulator.rules.filters import parse_filter
 
 
 def second_opinion(condition, metadata):

@@ -14,7 +14,7 @@ from oss_vector_retriever import InternalServiceError, OSSVectorError, RetryPoli
 from oss_vector_retriever.client.fetch import fetch
 from oss_vector_retriever.client.models.messages import Reply
 from oss_vector_retriever.client.operations.vectors import get_vectors
-from oss_vector_retriever.client.retry import Pace
+from oss_vector_retriever.client.retry import RateLimiter
 from oss_vector_retriever.client.steps import Fault, FaultKind
 
 DATA = [0.5, -2.0]
@@ -152,12 +152,12 @@ def test_after_the_outage_retries_come_back():
 @settings(max_examples=500, deadline=None, derandomize=True)
 @given(st.integers(0, 10), st.integers(1, 60), st.floats(0, 20), st.sampled_from([True, False]))
 def test_a_pause_lies_between_nothing_and_the_doubled_base(failures, cap, dice_seed, throttled):
-    from oss_vector_retriever.client.retry import Verdict  # noqa: PLC0415 - only here
+    from oss_vector_retriever.client.retry import RetryDecision  # noqa: PLC0415 - only here
 
     policy = RetryPolicy(cap=cap)
-    verdict = Verdict.THROTTLED if throttled else Verdict.TRANSIENT
+    decision = RetryDecision.THROTTLED if throttled else RetryDecision.TRANSIENT
     base = policy.throttle_base if throttled else policy.transient_base
-    pause = policy.pause(verdict, failures + 1, lambda: dice_seed / 20)
+    pause = policy.pause(decision, failures + 1, lambda: dice_seed / 20)
     assert 0 <= pause <= min(base * 2**failures, cap)
 
 
@@ -165,10 +165,10 @@ def test_a_pause_lies_between_nothing_and_the_doubled_base(failures, cap, dice_s
 @given(st.floats(0.1, 1000), st.lists(st.floats(0, 5), max_size=30))
 def test_a_rate_is_never_exceeded(rate, steps):
     now, sends = 0.0, []
-    pace = Pace(rate, lambda: now)
+    rate_limiter = RateLimiter(rate, lambda: now)
     for step in steps:
         now += step
-        wait = pace.reserve(1e9)
+        wait = rate_limiter.reserve(1e9)
         sends.append(now + wait)
     gaps = [later - earlier for earlier, later in itertools.pairwise(sends)]
     assert all(gap >= 1 / rate - 1e-6 for gap in gaps)

@@ -15,10 +15,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from oss_vector_retriever.client import signing
-from oss_vector_retriever.client.attempts import Operation
 from oss_vector_retriever.client.config import resolve_config
 from oss_vector_retriever.client.credentials import Credentials as OurCredentials
-from oss_vector_retriever.client.requests import signed_request
+from oss_vector_retriever.client.flow import Operation, signed_request
 from oss_vector_retriever.client.signing import Scope, Signable
 
 EXAMPLES = settings(

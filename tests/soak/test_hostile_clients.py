@@ -21,7 +21,7 @@ from oss_vector_retriever import OSSVectorClient, emulator
 MEGABYTE = 1 << 20
 SERVE = """
 from oss_vector_retriever import emulator
-from oss_vector_retriever.emulator.server import run
+from oss_vector_retriever.emulator.http.server import run
 with emulator.Service.in_memory() as service:
     service.create_bucket(emulator.DEVELOPMENT_ACCOUNT_ID, emulator.DEVELOPMENT_BUCKET)
     run(service, port=0, on_ready=lambda endpoint: print(endpoint, flush=True))

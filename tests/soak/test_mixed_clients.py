@@ -24,7 +24,7 @@ SERVE = """
 import json, sys, time
 from oss_vector_retriever import emulator
 from oss_vector_retriever.emulator import offload
-from oss_vector_retriever.emulator.server import run
+from oss_vector_retriever.emulator.http.server import run
 
 took, respond = {"write": [], "read": [], "search": []}, offload.Offload.respond
 

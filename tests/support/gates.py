@@ -3,7 +3,7 @@
 import asyncio
 import threading
 
-from oss_vector_retriever.emulator.asgi import Application
+from oss_vector_retriever.emulator.http.application import Application
 from oss_vector_retriever.emulator.transport import InProcessTransport
 
 PATIENCE = 10  # seconds; requests that come one after another would wait for ever

@@ -12,12 +12,12 @@ from oss_vector_retriever.client.errors import OSSVectorError
 from oss_vector_retriever.client.models.messages import Request
 from oss_vector_retriever.client.steps import (
     Call,
+    Coalesce,
     Fault,
     FaultKind,
-    Join,
+    RunAll,
     Send,
     Sleep,
-    Together,
 )
 
 LATE = Fault(FaultKind.DEADLINE, "ReadTimeout")
@@ -102,9 +102,9 @@ class Machine:
                 return self.passes(seconds)
             case Call(function):
                 return function()
-            case Together(flows):
+            case RunAll(flows):
                 return [self._run(flow, answer, played) for flow in flows]
-            case Join(want):
+            case Coalesce(want):
                 return self._join(want, answer, played)
         raise AssertionError(f"not a step: {step!r}")
 

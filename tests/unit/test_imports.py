@@ -14,7 +14,7 @@ ROOT = Path(oss_vector_retriever.__file__).parent
 NAME = "oss_vector_retriever"
 BASE = {f"{NAME}.lazy", f"{NAME}.version"}
 ADAPTERS = ("langchain", "langgraph", "llama_index")
-PARTS = ("client", "records", "embeddings", *ADAPTERS, "emulator", "cli")
+PARTS = ("client", "records", "embeddings", *ADAPTERS, "emulator", "corpus", "cli")
 MAY_IMPORT = {
     "client": {"client"},
     "records": {"client", "records"},
@@ -22,6 +22,7 @@ MAY_IMPORT = {
     "langchain": {"client", "records", "embeddings", "langchain"},
     "langgraph": {"client", "records", "langchain", "langgraph"},
     "llama_index": {"client", "records", "embeddings", "llama_index"},
+    "corpus": {"corpus", "client.models"},
     "emulator": {"emulator", "client.models", "client.signing", "client.errors"},
     "cli": set(PARTS),
 }

@@ -6,13 +6,13 @@ from typing import Any
 
 import click
 
-from oss_vector_retriever.cli import flags
-from oss_vector_retriever.cli.doctor.examining import examine
+from oss_vector_retriever.cli import arguments
+from oss_vector_retriever.cli.doctor.checks import examine
 from oss_vector_retriever.cli.doctor.findings import Finding
-from oss_vector_retriever.cli.documents import Document
-from oss_vector_retriever.cli.failures import SERVICE
+from oss_vector_retriever.cli.errors import SERVICE
 from oss_vector_retriever.cli.options import CONNECTION, Connection
 from oss_vector_retriever.cli.output import print_document
+from oss_vector_retriever.cli.rendering import Document
 
 
 @click.command("doctor")
@@ -40,7 +40,7 @@ def command(
         raise click.exceptions.Exit(SERVICE)
 
 
-command.params.extend([flags.INDEX, flags.OUTPUT_QUERY, *CONNECTION])
+command.params.extend([arguments.INDEX, arguments.OUTPUT_QUERY, *CONNECTION])
 
 
 def _document(findings: list[Finding], *, as_table: bool) -> Document:

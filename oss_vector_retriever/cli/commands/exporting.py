@@ -9,22 +9,21 @@ from typing import Any
 
 import click
 
-from oss_vector_retriever.cli.flags import FILTER, INDEX
+from oss_vector_retriever.cli.arguments import FILTER, INDEX
 from oss_vector_retriever.cli.options import CONNECTION, Connection, connected
-from oss_vector_retriever.cli.transfer import flags
+from oss_vector_retriever.cli.transfer import job
 from oss_vector_retriever.cli.transfer.exporting import Export, Exported
 from oss_vector_retriever.cli.transfer.formats import PIPE, open_sink
+from oss_vector_retriever.cli.transfer.job import Meter, beside, count, journal_of, run_timed
 from oss_vector_retriever.cli.transfer.journal import Journal
-from oss_vector_retriever.cli.transfer.meter import Meter
-from oss_vector_retriever.cli.transfer.running import beside, count, journal_of, run_timed
 from oss_vector_retriever.cli.transfer.target import Target
 from oss_vector_retriever.client.models.limits import DEFAULT_LIMITS
 
 
 @click.command("export")
 @click.argument("target", type=click.Path(dir_okay=False, allow_dash=True))
-@flags.FORMAT
-@flags.LINES
+@job.FORMAT
+@job.LINES
 @click.option(
     "--batch",
     type=click.IntRange(1, DEFAULT_LIMITS.list_page),
@@ -39,9 +38,9 @@ from oss_vector_retriever.client.models.limits import DEFAULT_LIMITS
     show_default=True,
     help="Parts of the index that are read at once.",
 )
-@flags.JOURNAL
-@flags.RESTART
-@flags.PROGRESS
+@job.JOURNAL
+@job.RESTART
+@job.PROGRESS
 def command(**values: Any) -> None:
     """Read all vectors of an index into a file.
 

@@ -9,16 +9,15 @@ from typing import Any
 
 import click
 
-from oss_vector_retriever.cli.failures import PARTIAL
-from oss_vector_retriever.cli.flags import INDEX
+from oss_vector_retriever.cli.arguments import INDEX
+from oss_vector_retriever.cli.errors import PARTIAL
 from oss_vector_retriever.cli.options import CONNECTION, Connection, connected
-from oss_vector_retriever.cli.transfer import flags
+from oss_vector_retriever.cli.transfer import job
 from oss_vector_retriever.cli.transfer.formats import PIPE, open_source
 from oss_vector_retriever.cli.transfer.importing import Done, Import, OnError
+from oss_vector_retriever.cli.transfer.job import Meter, beside, count, journal_of, run_timed
 from oss_vector_retriever.cli.transfer.journal import Journal
-from oss_vector_retriever.cli.transfer.meter import Meter
 from oss_vector_retriever.cli.transfer.rows import Source
-from oss_vector_retriever.cli.transfer.running import beside, count, journal_of, run_timed
 from oss_vector_retriever.cli.transfer.target import NewIndex, Target
 from oss_vector_retriever.client.errors import InvalidRequestError
 from oss_vector_retriever.client.models.limits import DEFAULT_LIMITS
@@ -26,8 +25,8 @@ from oss_vector_retriever.client.models.limits import DEFAULT_LIMITS
 
 @click.command("import")
 @click.argument("source", type=click.Path(exists=True, dir_okay=False, allow_dash=True))
-@flags.FORMAT
-@flags.LINES
+@job.FORMAT
+@job.LINES
 @click.option("--create-index", is_flag=True, help="Make the index where there is none.")
 @click.option(
     "--distance-metric",
@@ -57,9 +56,9 @@ from oss_vector_retriever.client.models.limits import DEFAULT_LIMITS
     show_default=True,
     help="What becomes of a line that holds no vector: it ends the import, or is left out.",
 )
-@flags.JOURNAL
-@flags.RESTART
-@flags.PROGRESS
+@job.JOURNAL
+@job.RESTART
+@job.PROGRESS
 def command(**values: Any) -> None:
     """Write the vectors of a file into an index.
 

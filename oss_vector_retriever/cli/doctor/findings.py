@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal, NamedTuple
 
-from oss_vector_retriever.cli.failures import in_flags
+from oss_vector_retriever.cli.errors import in_flags
 
 Status = Literal["ok", "warning", "failed", "skipped"]
 

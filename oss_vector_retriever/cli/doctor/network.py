@@ -11,11 +11,11 @@ from urllib.parse import urlsplit
 
 from oss_vector_retriever.cli.doctor.findings import Finding, failed, ok, skipped, warning
 from oss_vector_retriever.client.clients import OSSVectorClient
-from oss_vector_retriever.client.drive.exchange import Settings, settings_for
 from oss_vector_retriever.client.models.limits import DEFAULT_LIMITS
 from oss_vector_retriever.client.models.messages import Reply, Request
 from oss_vector_retriever.client.retry import http_date
 from oss_vector_retriever.client.steps import Fault, send
+from oss_vector_retriever.client.transport.http import Settings, settings_for
 from oss_vector_retriever.version import USER_AGENT
 
 NAME, CONNECTION, TLS, ANSWER, CLOCK = "name", "connection", "TLS", "answer", "clock"
@@ -93,7 +93,7 @@ def answer(client: OSSVectorClient) -> Iterator[Finding]:
     origin, path = config.endpoint.locate(config.bucket, config.account_id)
     headers = {"host": urlsplit(origin).netloc, "accept": "*/*", "user-agent": USER_AGENT}
     request = Request("GET", origin, path, headers=headers)
-    outcome = client.run_flow(lambda _: send(request, config.timeout))
+    outcome = client.run(lambda _: send(request, config.timeout))
     if isinstance(outcome, Fault):
         yield failed(
             ANSWER,

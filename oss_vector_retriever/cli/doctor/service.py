@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator
 
 from oss_vector_retriever.cli.doctor.findings import Finding, failed, ok, skipped, warning
-from oss_vector_retriever.cli.transfer.running import count
+from oss_vector_retriever.cli.transfer.job import count
 from oss_vector_retriever.client.clients import OSSVectorClient
 from oss_vector_retriever.client.errors import (
     AccessDeniedError,
@@ -15,9 +15,8 @@ from oss_vector_retriever.client.errors import (
     OSSVectorError,
     ServiceError,
 )
-from oss_vector_retriever.client.models.descriptions import VectorIndex
-from oss_vector_retriever.client.models.fetched import FetchResult
-from oss_vector_retriever.records.envelope import ENVELOPE_KEYS
+from oss_vector_retriever.client.models.results import FetchResult, VectorIndex
+from oss_vector_retriever.records.decode import ENVELOPE_KEYS
 
 SIGNATURE, PERMISSION, BUCKET, INDEX, VECTORS = (
     "signature",

@@ -9,12 +9,11 @@ from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from oss_vector_retriever.cli.failures import SERVICE, Failure, in_flags
+from oss_vector_retriever.cli.errors import SERVICE, Failure, in_flags
 from oss_vector_retriever.cli.transfer.formats import Sink
+from oss_vector_retriever.cli.transfer.job import Meter, threads
 from oss_vector_retriever.cli.transfer.journal import Journal
-from oss_vector_retriever.cli.transfer.meter import Meter
 from oss_vector_retriever.cli.transfer.target import Target
-from oss_vector_retriever.cli.transfer.threads import threads
 from oss_vector_retriever.client.errors import OSSVectorError, VectorIndexParameterInvalidError
 from oss_vector_retriever.client.models.results import ListVectorsResult
 

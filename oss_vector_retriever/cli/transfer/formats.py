@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Protocol
 
-from oss_vector_retriever.cli.failures import USAGE, Failure
+from oss_vector_retriever.cli.errors import USAGE, Failure
 from oss_vector_retriever.cli.transfer.json_lines import JsonLines, JsonLinesSink, PipedLines
 from oss_vector_retriever.cli.transfer.parts import Part
 from oss_vector_retriever.cli.transfer.rows import Source

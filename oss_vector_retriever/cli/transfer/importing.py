@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from itertools import islice
-from typing import Literal
+from typing import Literal, NamedTuple
 
-from oss_vector_retriever.cli.failures import SERVICE, USAGE, Failure, in_flags
+from oss_vector_retriever.cli.errors import SERVICE, USAGE, Failure, in_flags
+from oss_vector_retriever.cli.transfer.job import Meter, threads
 from oss_vector_retriever.cli.transfer.journal import Journal
-from oss_vector_retriever.cli.transfer.meter import Meter
 from oss_vector_retriever.cli.transfer.rows import Digest, Row, Source
 from oss_vector_retriever.cli.transfer.target import Target
-from oss_vector_retriever.cli.transfer.threads import threads
-from oss_vector_retriever.cli.transfer.windows import Reader, Window
-from oss_vector_retriever.cli.transfer.writing import Refused, not_there_yet, write
-from oss_vector_retriever.client.errors import OSSVectorError
+from oss_vector_retriever.client.errors import (
+    AccessDeniedError,
+    InvalidRequestError,
+    OSSVectorError,
+    ServiceError,
+)
+from oss_vector_retriever.client.models.vector import Vector
 
 OnError = Literal["fail", "skip"]
 
@@ -162,3 +165,171 @@ class Import:
         """Return what to do after an end before the end."""
         units = f"{self.done.rows:,} {self._source.unit}s are imported"
         return f"{units}; the same command again goes on from there" if self._journal else units
+
+
+_BAD_REQUEST = 400
+
+
+class Record(NamedTuple):
+    """Hold a vector and the row it was read from."""
+
+    row: Row
+    vector: Vector
+
+
+class Refused(NamedTuple):
+    """Hold a row that cannot be written, and why."""
+
+    row: Row
+    error: OSSVectorError
+
+
+def write(target: Target, records: Sequence[Record]) -> Iterator[Refused]:
+    """Write records in parallel batches; yield those that are refused, each found by itself.
+
+    The service refuses a batch as a whole, so it is halved until the culprit stands alone.
+
+    Raises:
+        OSSVectorError: the service failed, or was not reached.
+    """
+    if not records:
+        return
+    vectors = [record.vector for record in records]
+    try:
+        report = target.client.upsert(vectors, index=target.index, on_error="report")
+    except InvalidRequestError as error:
+        yield from _divided(target, records, error)
+        return
+    by_key = {record.vector.key: record for record in records}
+    for batch in report.batches:
+        if batch.error is not None:
+            yield from _divided(target, [by_key[key] for key in batch.keys], batch.error)
+
+
+def _divided(target: Target, records: Sequence[Record], error: OSSVectorError) -> Iterator[Refused]:
+    if not _is_refusal(error):
+        raise error
+    if len(records) == 1:
+        yield Refused(records[0].row, error)
+        return
+    middle = len(records) // 2
+    yield from write(target, records[:middle])
+    yield from write(target, records[middle:])
+
+
+def _is_refusal(error: OSSVectorError) -> bool:
+    """Tell an error that is about the vectors from one that is about the service."""
+    refused = isinstance(error, ServiceError) and error.status == _BAD_REQUEST
+    return refused or isinstance(error, InvalidRequestError)
+
+
+def not_there_yet(target: Target, records: Sequence[Record]) -> list[Record]:
+    """Return the records that are not in the index exactly as they are here.
+
+    Asked where a crash may have come between a write and the note of it. Who may not read the
+    index writes them again, which changes nothing.
+    """
+    keys = [record.vector.key for record in records]
+    try:
+        there = target.client.fetch(keys, index=target.index).by_key
+    except AccessDeniedError:
+        return list(records)
+    return [record for record in records if not _same(record.vector, there.get(record.vector.key))]
+
+
+def _same(ours: Vector, theirs: Vector | None) -> bool:
+    if ours.data is None or theirs is None or theirs.data is None:
+        return False
+    same_data = ours.data.tobytes() == theirs.data.tobytes()
+    return same_data and (ours.metadata or {}) == (theirs.metadata or {})
+
+
+_BYTES = 64 * 1024 * 1024
+
+
+@dataclass(slots=True)
+class Window:
+    """Hold some rows.
+
+    Attributes:
+        start: the rows before these.
+        rows: how many these are.
+        size: their bytes.
+        weight: what a meter counts of them.
+        records: their vectors by key; of two with one key the later counts, as if put in turn.
+        refused: the rows that hold no vector.
+        ended_by: a row without a vector that ends the import; it is none of these.
+        digest: of all rows up to the last of these.
+    """
+
+    start: int
+    rows: int = 0
+    size: int = 0
+    weight: int = 0
+    records: dict[str, Record] = field(default_factory=dict)
+    refused: list[Refused] = field(default_factory=list)
+    ended_by: Refused | None = None
+    digest: str = ""
+
+
+class Reader:
+    """Cut rows into windows.
+
+    Args:
+        source: where the rows come from.
+        target: the index, whose dimension vectors must have.
+        digest: of the rows read so far.
+        most: rows of a window, at most.
+        on_error: whether a row without a vector ends it all.
+    """
+
+    def __init__(
+        self, source: Source, target: Target, digest: Digest, most: int, on_error: str
+    ) -> None:
+        self._source = source
+        self._target = target
+        self._digest = digest
+        self._most = most
+        self._skips = on_error == "skip"
+
+    def windows(self, rows: Iterator[Row], start: int) -> Iterator[Window]:
+        """Yield windows; the last may be empty but for the row that ends it all."""
+        window = Window(start)
+        for row in rows:
+            if not self._take(row, window):
+                break
+            if window.rows == self._most or window.size >= _BYTES:
+                yield self._whole(window)
+                window = Window(window.start + window.rows)
+        if window.rows or window.ended_by:
+            yield self._whole(window)
+
+    def _whole(self, window: Window) -> Window:
+        window.digest = self._digest.text()
+        return window
+
+    def _take(self, row: Row, window: Window) -> bool:
+        """Put a row into a window, or tell that it ends it all."""
+        try:
+            vector = self._source.vector(row)
+            self._check_dimension(vector)
+        except InvalidRequestError as error:
+            refused = Refused(row, error)
+            if not self._skips:
+                window.ended_by = refused
+                return False
+            window.refused.append(refused)
+        else:
+            if vector is not None:
+                window.records[vector.key] = Record(row, vector)
+        self._digest.add(row)
+        window.rows += 1
+        window.size += len(row.raw)
+        window.weight += self._source.weight(row)
+        return True
+
+    def _check_dimension(self, vector: Vector | None) -> None:
+        wanted = self._target.dimension
+        count = len(vector.data or ()) if vector else wanted
+        if wanted is not None and count != wanted:
+            raise InvalidRequestError(f"it has {count} values; the index has {wanted}")

@@ -12,7 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self
 
-from oss_vector_retriever.cli.failures import USAGE, Failure
+from oss_vector_retriever.cli.errors import USAGE, Failure
 from oss_vector_retriever.client.wire import dump_json, parse_json
 
 State = dict[str, Any]

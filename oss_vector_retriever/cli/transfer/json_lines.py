@@ -8,15 +8,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
-from oss_vector_retriever.cli.failures import USAGE, Failure
+from oss_vector_retriever.cli.errors import USAGE, Failure
 from oss_vector_retriever.cli.transfer.parts import Part
 from oss_vector_retriever.cli.transfer.rows import Row
 from oss_vector_retriever.client.errors import InvalidRequestError
 from oss_vector_retriever.client.models.limits import Limits
 from oss_vector_retriever.client.models.vector import Vector
 from oss_vector_retriever.client.operations.checks import as_vector
-from oss_vector_retriever.client.operations.metadata import check_total
 from oss_vector_retriever.client.wire import dump_json, parse_json
+from oss_vector_retriever.client.writes import check_total
 
 _LONGEST = 64 * 1024 * 1024
 _MARK = b"\xef\xbb\xbf"

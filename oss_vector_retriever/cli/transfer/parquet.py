@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from oss_vector_retriever.cli.failures import USAGE, Failure
+from oss_vector_retriever.cli.errors import USAGE, Failure
 from oss_vector_retriever.cli.transfer.json_lines import (
     JsonLinesSink,
     checked,

@@ -7,16 +7,16 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from oss_vector_retriever.cli.failures import USAGE, Failure
+from oss_vector_retriever.cli.errors import USAGE, Failure
 from oss_vector_retriever.client.clients import OSSVectorClient
 from oss_vector_retriever.client.errors import (
     AccessDeniedError,
     NoSuchVectorIndexError,
     VectorIndexAlreadyExistsError,
 )
-from oss_vector_retriever.client.models.descriptions import VectorIndex
+from oss_vector_retriever.client.models.results import VectorIndex
 from oss_vector_retriever.client.wire import dump_json
-from oss_vector_retriever.records.envelope import ENVELOPE_KEYS
+from oss_vector_retriever.records.decode import ENVELOPE_KEYS
 
 
 @dataclass(frozen=True, slots=True)

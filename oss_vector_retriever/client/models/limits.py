@@ -2,7 +2,24 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass
+
+dump = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
+
+
+def metadata_bytes(value: object) -> int:
+    """Return the size of metadata, or of a part of it, as compact JSON in UTF-8."""
+    return len(dump(value).encode())
+
+
+def largest(parts: Mapping[str, object]) -> str:
+    """Return a phrase that names the largest of some parts and its size."""
+    sizes = {name: metadata_bytes(value) for name, value in parts.items()}
+    name = max(sizes, key=sizes.__getitem__)
+    return f"the largest is {name} with {sizes[name]:,} bytes"
+
 
 AS_OF = "2026-09"
 

@@ -4,15 +4,23 @@ from __future__ import annotations
 
 import struct
 from array import array
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, NoReturn, Self, cast
-
-from oss_vector_retriever.client.models.slots import slot_setters
 
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
+
+
+def slot_setters(frozen: type) -> list[Callable[[Any, Any], None]]:
+    """Return a function that sets each field of a frozen class, in their order.
+
+    For its `__init__` alone. The usual `object.__setattr__` looks each name up, and takes twice as
+    long.
+    """
+    return [vars(frozen)[field.name].__set__ for field in fields(frozen)]
+
 
 _SHOWN = 3
 _CHANGERS = (

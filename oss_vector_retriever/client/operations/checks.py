@@ -10,6 +10,7 @@ from typing import Any
 from oss_vector_retriever.client.errors import InvalidRequestError, shown
 from oss_vector_retriever.client.models.limits import Limits
 from oss_vector_retriever.client.models.vector import Float32Array, Vector
+from oss_vector_retriever.client.wire import dump_json
 
 _FIELD = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
@@ -177,3 +178,16 @@ def as_vector(item: Any, limits: Limits) -> Vector:
     if metadata:
         check_numbers(f"metadata of {shown(key)}", metadata)
     return Vector(key, check_data(f"data of {shown(key)}", data), metadata)
+
+
+def json_body(**members: Any) -> bytes:
+    """Return a request body of the members that are not None.
+
+    Raises:
+        InvalidRequestError: a value cannot be written as JSON.
+    """
+    given: Mapping[str, Any] = {n: value for n, value in members.items() if value is not None}
+    try:
+        return dump_json(given)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise InvalidRequestError(f"the request cannot be written as JSON: {error}.") from None

@@ -7,19 +7,21 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from oss_vector_retriever.client.attempts import Operation
 from oss_vector_retriever.client.context import Context
 from oss_vector_retriever.client.endpoint import check_index
 from oss_vector_retriever.client.errors import InvalidRequestError
-from oss_vector_retriever.client.flow import call
-from oss_vector_retriever.client.models.descriptions import ListVectorIndexesResult, VectorIndex
+from oss_vector_retriever.client.flow import Operation, call
 from oss_vector_retriever.client.models.messages import Reply
-from oss_vector_retriever.client.models.results import Acknowledgement
-from oss_vector_retriever.client.operations.bodies import json_body
+from oss_vector_retriever.client.models.results import (
+    Acknowledgement,
+    ListVectorIndexesResult,
+    VectorIndex,
+)
 from oss_vector_retriever.client.operations.checks import (
     check_choice,
     check_field_names,
     check_whole,
+    json_body,
 )
 from oss_vector_retriever.client.operations.vectors import acknowledged
 from oss_vector_retriever.client.steps import Flow

@@ -11,21 +11,21 @@ from typing import TYPE_CHECKING, Any
 
 from oss_vector_retriever.client.models.limits import Limits
 from oss_vector_retriever.client.models.messages import Request
-from oss_vector_retriever.emulator import filters, json_text
+from oss_vector_retriever.emulator import json_text
 from oss_vector_retriever.emulator.accounts import AccessKey
-from oss_vector_retriever.emulator.addressing import Address, parameters
 from oss_vector_retriever.emulator.behaviour import Behaviour
-from oss_vector_retriever.emulator.changes import Changes
-from oss_vector_retriever.emulator.parameters import Parameters
-from oss_vector_retriever.emulator.refusals import Refusal, invalid
+from oss_vector_retriever.emulator.http.addressing import Address, parameters
+from oss_vector_retriever.emulator.rules import filters
+from oss_vector_retriever.emulator.rules.parameters import Parameters
+from oss_vector_retriever.emulator.rules.refusals import Refusal, invalid
+from oss_vector_retriever.emulator.search.changes import Changes
 from oss_vector_retriever.emulator.storage import indexes
-from oss_vector_retriever.emulator.storage.buckets import Bucket, Place
+from oss_vector_retriever.emulator.storage.buckets import Bucket, KnownBuckets, Place
 from oss_vector_retriever.emulator.storage.database import Database
 from oss_vector_retriever.emulator.storage.indexes import Index
-from oss_vector_retriever.emulator.storage.known_buckets import KnownBuckets
 
 if TYPE_CHECKING:
-    from oss_vector_retriever.emulator.search import Search
+    from oss_vector_retriever.emulator.search.nearest import Search
 
 
 @dataclass(frozen=True, slots=True)

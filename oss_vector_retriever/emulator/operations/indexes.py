@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from oss_vector_retriever.emulator.operations.call import Answer, Call, iso_time
-from oss_vector_retriever.emulator.refusals import Refusal
+from oss_vector_retriever.emulator.rules.refusals import Refusal
 from oss_vector_retriever.emulator.storage import indexes as table
 from oss_vector_retriever.emulator.storage.indexes import Index, NewIndex
 

@@ -7,17 +7,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 from oss_vector_retriever.client.models.messages import Request
-from oss_vector_retriever.emulator.addressing import parameters, resolve
-from oss_vector_retriever.emulator.operations import (
-    bucket_settings,
-    buckets,
-    indexes,
-    listing,
-    query,
-    vectors,
-)
+from oss_vector_retriever.emulator.http.addressing import parameters, resolve
+from oss_vector_retriever.emulator.operations import buckets, indexes, vectors
 from oss_vector_retriever.emulator.operations.call import Answer, Call
-from oss_vector_retriever.emulator.refusals import Refusal
+from oss_vector_retriever.emulator.rules.refusals import Refusal
 
 Level = Literal["region", "bucket", "index", "vectors"]
 _LIST_PARAMETERS = frozenset({"prefix", "marker", "max-keys"})
@@ -68,23 +61,23 @@ OPERATIONS = (
     Operation("PutVectorBucket", "PUT", "", buckets.put_vector_bucket, "bucket"),
     Operation("DeleteVectorBucket", "DELETE", "", buckets.delete_vector_bucket, "bucket", 204),
     Operation("GetVectorBucket", "GET", "bucketInfo", buckets.get_vector_bucket, "bucket"),
-    Operation("PutBucketPolicy", "PUT", "policy", bucket_settings.put_bucket_policy, "bucket"),
-    Operation("GetBucketPolicy", "GET", "policy", bucket_settings.get_bucket_policy, "bucket"),
+    Operation("PutBucketPolicy", "PUT", "policy", buckets.put_bucket_policy, "bucket"),
+    Operation("GetBucketPolicy", "GET", "policy", buckets.get_bucket_policy, "bucket"),
     Operation(
         "DeleteBucketPolicy",
         "DELETE",
         "policy",
-        bucket_settings.delete_bucket_policy,
+        buckets.delete_bucket_policy,
         "bucket",
         204,
     ),
-    Operation("PutBucketLogging", "PUT", "logging", bucket_settings.put_bucket_logging, "bucket"),
-    Operation("GetBucketLogging", "GET", "logging", bucket_settings.get_bucket_logging, "bucket"),
+    Operation("PutBucketLogging", "PUT", "logging", buckets.put_bucket_logging, "bucket"),
+    Operation("GetBucketLogging", "GET", "logging", buckets.get_bucket_logging, "bucket"),
     Operation(
         "DeleteBucketLogging",
         "DELETE",
         "logging",
-        bucket_settings.delete_bucket_logging,
+        buckets.delete_bucket_logging,
         "bucket",
         204,
     ),
@@ -98,8 +91,8 @@ OPERATIONS = (
     ),
     Operation("PutVectors", "POST", "putVectors", vectors.put_vectors, "vectors"),
     Operation("GetVectors", "POST", "getVectors", vectors.get_vectors, "vectors"),
-    Operation("ListVectors", "POST", "listVectors", listing.list_vectors, "vectors"),
-    Operation("QueryVectors", "POST", "queryVectors", query.query_vectors, "vectors"),
+    Operation("ListVectors", "POST", "listVectors", vectors.list_vectors, "vectors"),
+    Operation("QueryVectors", "POST", "queryVectors", vectors.query_vectors, "vectors"),
     Operation("DeleteVectors", "POST", "deleteVectors", vectors.delete_vectors, "vectors", 204),
     Operation("PutVectorIndexFusion", "POST", "putVectorIndexFusion", _fusion, "index"),
     Operation("QueryVectorsFusion", "POST", "queryVectorsFusion", _fusion, "vectors"),

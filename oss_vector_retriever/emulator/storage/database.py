@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sqlite3
+import sys
+import threading
+from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
 from oss_vector_retriever.client.errors import ConfigurationError
-from oss_vector_retriever.emulator.storage import schema
-from oss_vector_retriever.emulator.storage.lock import FileLock
-from oss_vector_retriever.emulator.storage.turns import Turns
 
 
 class Database:
@@ -25,7 +27,7 @@ class Database:
 
     def __init__(self, path: Path | None = None) -> None:
         self._path = path
-        self._turns = Turns()
+        self._turns = FairLock()
         self._idle: list[sqlite3.Connection] = []
         self._closed = False
         self._lock = FileLock(path) if path else None
@@ -94,8 +96,8 @@ class Database:
         except sqlite3.Error as error:
             raise ConfigurationError(f"{name} cannot be opened: {error}") from None
         try:
-            schema.configure(connection)
-            schema.prepare(connection, name)
+            configure(connection)
+            prepare(connection, name)
         except sqlite3.DatabaseError as error:
             connection.close()
             raise ConfigurationError(f"{name} cannot be opened: {error}") from None
@@ -107,3 +109,227 @@ class Database:
     def _unlock(self) -> None:
         if self._lock:
             self._lock.close()
+
+
+class FileLock:
+    """Hold `<database>.lock` until `close()`; the system lets go of it when the process dies.
+
+    The file stays: removing it would let two processes lock two files of that name.
+
+    Raises:
+        ConfigurationError: another process, or this one, has the database open, or there can be
+            no file there.
+    """
+
+    def __init__(self, database: Path) -> None:
+        try:
+            self._file: IO[bytes] = Path(f"{database}.lock").open("a+b")  # noqa: SIM115 - held
+        except OSError as error:
+            raise ConfigurationError(f"{database} cannot be opened: {error.strerror}") from None
+        try:
+            _lock(self._file.fileno())
+        except OSError:
+            holder = _holder(self._file)
+            self._file.close()
+            raise ConfigurationError(
+                f"{database} is open in another process{holder}; use its endpoint, or close it"
+            ) from None
+        self._file.truncate(0)
+        self._file.write(str(os.getpid()).encode())
+        self._file.flush()
+
+    def close(self) -> None:
+        """Let go of the database; closing twice does nothing."""
+        self._file.close()
+
+
+def _holder(file: IO[bytes]) -> str:
+    try:
+        file.seek(0)
+        process = file.read(20).decode()
+    except (OSError, UnicodeDecodeError):
+        return ""
+    return f" (process {process})" if process.isdigit() else ""
+
+
+if sys.platform == "win32":
+    import msvcrt
+
+    def _lock(descriptor: int) -> None:
+        # A byte far behind the text: Windows refuses others even to read a locked one.
+        os.lseek(descriptor, 1 << 20, os.SEEK_SET)
+        msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+else:
+    import fcntl
+
+    def _lock(descriptor: int) -> None:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+APPLICATION_ID = 0x4F53_5356  # "OSSV": SQLite tools show whose file this is
+VERSION = 1
+
+# data comes last, so that reading the columns before it touches no overflow page.
+# filterable repeats the filterable part of metadata, and is NULL where that is the whole.
+_TABLES = """
+CREATE TABLE buckets (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    account TEXT NOT NULL,
+    region TEXT NOT NULL,
+    name TEXT NOT NULL,
+    created INTEGER NOT NULL,
+    resource_group TEXT,
+    policy TEXT,
+    logging TEXT,
+    UNIQUE (account, region, name)
+);
+CREATE TABLE indexes (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    bucket_id INTEGER NOT NULL,
+    name TEXT NOT NULL,
+    dimension INTEGER NOT NULL,
+    metric TEXT NOT NULL,
+    non_filterable TEXT NOT NULL,
+    created INTEGER NOT NULL,
+    writes INTEGER NOT NULL DEFAULT 0,
+    UNIQUE (bucket_id, name)
+);
+CREATE TABLE vectors (
+    id INTEGER PRIMARY KEY,
+    index_id INTEGER NOT NULL,
+    key TEXT NOT NULL,
+    written INTEGER NOT NULL,
+    filterable TEXT,
+    metadata TEXT,
+    data BLOB NOT NULL,
+    UNIQUE (index_id, key)
+);
+CREATE INDEX vectors_in_order ON vectors (index_id, id);
+"""
+
+
+def configure(connection: sqlite3.Connection) -> None:
+    """Set what SQLite does not remember from one connection to the next.
+
+    In WAL, NORMAL keeps every committed write through a crash of the process; only a crash of the
+    machine can lose the last ones, and corrupts nothing.
+    """
+    connection.execute("PRAGMA busy_timeout = 10000")
+    connection.execute("PRAGMA synchronous = NORMAL")
+    connection.execute("PRAGMA cache_size = -16384")
+    connection.execute("PRAGMA wal_autocheckpoint = 16000")
+
+
+def prepare(connection: sqlite3.Connection, name: str) -> None:
+    """Make the tables in a new database, or check that an existing one is ours.
+
+    Raises:
+        ConfigurationError: the file is another program's, or of another version.
+    """
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    (application,) = connection.execute("PRAGMA application_id").fetchone()
+    (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    if tables == 0 and version == 0:
+        _create(connection)
+    elif application != APPLICATION_ID:
+        raise ConfigurationError(f"{name} is not a database of this emulator")
+    elif version != VERSION:
+        raise ConfigurationError(
+            f"{name} has version {version} of the emulator's tables; this release reads {VERSION}"
+        )
+
+
+def _create(connection: sqlite3.Connection) -> None:
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.executescript(
+        f"BEGIN; {_TABLES} PRAGMA application_id = {APPLICATION_ID};"
+        f" PRAGMA user_version = {VERSION}; COMMIT;"
+    )
+
+
+class FairLock:
+    """Hand a connection from user to user, so that no reader waits for more than one write.
+
+    When a write ends, every reader that waits by then goes before the next write; who comes later
+    goes after it, so that readers cannot hold writes back for ever. A thread that has its turn may
+    take it again: a forgotten client closes its service from wherever it is collected.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._taken = False
+        self._holder: int | None = None
+        self._again = 0
+        self._readers: deque[threading.Lock] = deque()
+        self._writers: deque[threading.Lock] = deque()
+        self._ahead = 0  # readers that go before the next write
+
+    @contextlib.contextmanager
+    def read(self) -> Iterator[None]:
+        """Hold the connection for reading."""
+        self._take(self._readers)
+        try:
+            yield
+        finally:
+            self._pass_on()
+
+    @contextlib.contextmanager
+    def write(self) -> Iterator[None]:
+        """Hold the connection for writing."""
+        self._take(self._writers)
+        try:
+            yield
+        finally:
+            self._pass_on(wrote=True)
+
+    def _take(self, line: deque[threading.Lock]) -> None:
+        me = threading.get_ident()
+        if self._holder == me:
+            self._again += 1
+            return
+        gate = self._stand_in(line)
+        if gate is not None:
+            try:
+                gate.acquire()
+            except BaseException:  # Ctrl-C, in the main thread
+                self._leave(line, gate)
+                raise
+        self._holder = me
+
+    def _stand_in(self, line: deque[threading.Lock]) -> threading.Lock | None:
+        """Take the turn, or a place in the line: the gate returned opens when it is reached."""
+        with self._lock:
+            if not self._taken:
+                self._taken = True
+                return None
+            gate = threading.Lock()
+            gate.acquire()
+            line.append(gate)
+            return gate
+
+    def _leave(self, line: deque[threading.Lock], gate: threading.Lock) -> None:
+        with self._lock:
+            if gate in line:
+                line.remove(gate)
+                return
+        self._pass_on()  # it was reached meanwhile
+
+    def _pass_on(self, *, wrote: bool = False) -> None:
+        if self._again:
+            self._again -= 1
+            return
+        self._holder = None
+        with self._lock:
+            if wrote:
+                self._ahead = len(self._readers)
+            line = self._next_line()
+            if line:
+                line.popleft().release()
+            else:
+                self._taken = False
+
+    def _next_line(self) -> deque[threading.Lock]:
+        if self._readers and (self._ahead > 0 or not self._writers):
+            self._ahead -= 1
+            return self._readers
+        return self._writers

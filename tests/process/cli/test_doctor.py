@@ -12,7 +12,7 @@ import trustme
 from support.command_line import call
 
 from oss_vector_retriever import OSSVectorClient, emulator
-from oss_vector_retriever.cli.doctor.examining import CHECKS
+from oss_vector_retriever.cli.doctor.checks import CHECKS
 
 SECRET = "canary-secret-of-nobody"
 KEY = emulator.AccessKey("canary-id", SECRET, "1000")

@@ -9,7 +9,7 @@ import pytest
 from support.command_line import COMMAND, call
 
 from oss_vector_retriever import OSSVectorClient
-from oss_vector_retriever.cli.behaviours import behaviour_of, described
+from oss_vector_retriever.cli.commands.serve import behaviour_of, described
 from oss_vector_retriever.emulator import Behaviour
 
 

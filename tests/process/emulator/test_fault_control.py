@@ -8,8 +8,8 @@ import pytest
 
 from oss_vector_retriever.client.models.messages import Request
 from oss_vector_retriever.emulator import Server
-from oss_vector_retriever.emulator.fault_control import FaultControl
 from oss_vector_retriever.emulator.faults import Delay, Skew
+from oss_vector_retriever.emulator.http.application import FaultControl
 
 
 def connect(server):

@@ -156,7 +156,7 @@ def test_only_this_machine_is_served_by_default(caller):
 
 SERVE = """
 from oss_vector_retriever.emulator import Service
-from oss_vector_retriever.emulator.server import run
+from oss_vector_retriever.emulator.http.server import run
 with Service() as service:
     run(service, port=0, on_ready=lambda endpoint: print(endpoint, flush=True))
 print("closed", flush=True)

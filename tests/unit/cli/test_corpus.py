@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from oss_vector_retriever.cli.corpus import topics as corpus
+from oss_vector_retriever import corpus
 
 ALPHABET = "ab é\u0301ß漢字🐍👩‍🔬\n"
 DIMENSION = 384

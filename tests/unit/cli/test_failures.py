@@ -2,12 +2,12 @@
 
 import pytest
 
-from oss_vector_retriever.cli.documents import written
-from oss_vector_retriever.cli.failures import PARTIAL, Failure, failure_of, in_flags
+from oss_vector_retriever.cli.errors import PARTIAL, Failure, failure_of, in_flags
+from oss_vector_retriever.cli.rendering import written
 from oss_vector_retriever.client import errors
 from oss_vector_retriever.client.config import resolve_config
 from oss_vector_retriever.client.credentials import EnvironmentSource
-from oss_vector_retriever.client.models.reports import BatchReport, WriteReport
+from oss_vector_retriever.client.models.results import BatchReport, WriteReport
 
 
 @pytest.mark.parametrize(

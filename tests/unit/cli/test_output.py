@@ -6,8 +6,8 @@ import pytest
 from support.command_line import call
 
 from oss_vector_retriever.cli import tables
-from oss_vector_retriever.cli.documents import Document
 from oss_vector_retriever.cli.output import print_table
+from oss_vector_retriever.cli.rendering import Document
 
 BOTH = ("--keys", "c,gone", "--key", "a,b", "--return-data", "--return-metadata=true")
 

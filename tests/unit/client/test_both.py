@@ -16,8 +16,8 @@ from oss_vector_retriever import (
     MissingKeysError,
     OSSVectorClient,
 )
-from oss_vector_retriever.client.both import BothClients
 from oss_vector_retriever.client.fetch import fetch
+from oss_vector_retriever.client.pair import ClientPair
 
 SETTINGS = {
     "bucket": "examplebucket",
@@ -50,13 +50,13 @@ def environment(monkeypatch):
 def makers(monkeypatch):
     """Give the list of the threads in which a blocking client was made."""
     seen = []
-    make = OSSVectorClient._make_driver
+    make = OSSVectorClient._make_runner
 
     def remembered(client):
         seen.append(threading.get_ident())
         return make(client)
 
-    monkeypatch.setattr(OSSVectorClient, "_make_driver", remembered)
+    monkeypatch.setattr(OSSVectorClient, "_make_runner", remembered)
     return seen
 
 
@@ -75,18 +75,18 @@ def on_a_loop(both):
 
 def test_the_client_that_was_given_makes_the_calls_of_its_kind():
     client = OSSVectorClient(**SETTINGS)
-    assert BothClients(client).blocking() is client
+    assert ClientPair(client).blocking() is client
     async_client = AsyncOSSVectorClient(**SETTINGS)
-    assert on_a_loop(BothClients(async_client)) is async_client
+    assert on_a_loop(ClientPair(async_client)) is async_client
 
 
 def test_twins_are_of_the_other_kind_and_are_kept():
-    both = BothClients(AsyncOSSVectorClient(**SETTINGS))
+    both = ClientPair(AsyncOSSVectorClient(**SETTINGS))
     assert isinstance(both.blocking(), OSSVectorClient)
     assert both.blocking() is both.blocking()
 
     async def twice():
-        both = BothClients(OSSVectorClient(**SETTINGS))
+        both = ClientPair(OSSVectorClient(**SETTINGS))
         return both.on_this_loop(), both.on_this_loop()
 
     first, second = asyncio.run(twice())
@@ -95,17 +95,17 @@ def test_twins_are_of_the_other_kind_and_are_kept():
 
 
 def test_twins_share_settings_clock_quota_pace_and_credentials(given):
-    both = BothClients(given)
+    both = ClientPair(given)
     for twin in (both.blocking(), on_a_loop(both), on_a_loop(both)):
         assert twin.config is given.config is both.config
         assert twin._context.clock is given._context.clock
-        assert twin._context.quota is given._context.quota
-        assert twin._context.pace is given._context.pace
+        assert twin._context.retry_budget is given._context.retry_budget
+        assert twin._context.rate_limiter is given._context.rate_limiter
         assert twin._context.credentials is given._context.credentials
 
 
 def test_flows_run_with_the_shared_context_and_raise_their_own_errors(given):
-    both = BothClients(given)
+    both = ClientPair(given)
     assert both.run(nothing) is given._context
     assert asyncio.run(both.arun(nothing)) is given._context
 
@@ -119,7 +119,7 @@ def test_flows_run_with_the_shared_context_and_raise_their_own_errors(given):
 
 
 def test_each_loop_has_a_client_of_its_own(given):
-    both = BothClients(given)
+    both = ClientPair(given)
     meet = threading.Barrier(4)
 
     async def of_this_loop():
@@ -136,13 +136,13 @@ def test_each_loop_has_a_client_of_its_own(given):
 def test_an_async_client_that_belongs_to_another_loop_is_replaced_by_a_twin(monkeypatch):
     client = AsyncOSSVectorClient(**SETTINGS)
     monkeypatch.setattr(client, "usable_here", lambda: False)
-    twin = on_a_loop(BothClients(client))
+    twin = on_a_loop(ClientPair(client))
     assert twin is not client
     assert twin._context is client._context
 
 
 def test_clients_of_loops_that_have_ended_are_let_go(given):
-    both = BothClients(given)
+    both = ClientPair(given)
     ended = [weakref.ref(on_a_loop(both)) for _ in range(5)]
 
     async def on_the_last():
@@ -159,12 +159,12 @@ def test_clients_of_loops_that_have_ended_are_let_go(given):
 @pytest.mark.parametrize("wrong", ["https://example.com", {"bucket": "b"}, OSSVectorClient, 5])
 def test_anything_else_is_refused_by_name(wrong):
     with pytest.raises(ConfigurationError, match=f"not {type(wrong).__name__}"):
-        BothClients(wrong)
+        ClientPair(wrong)
 
 
 @pytest.mark.usefixtures("environment")
 def test_the_environment_is_asked_when_first_needed_and_once(makers):
-    both = BothClients()
+    both = ClientPair()
     assert makers == []
     with ThreadPoolExecutor(8) as threads:
         clients = set(threads.map(lambda _: both.blocking(), range(32)))
@@ -174,7 +174,7 @@ def test_the_environment_is_asked_when_first_needed_and_once(makers):
 
 @pytest.mark.usefixtures("environment")
 async def test_a_client_made_from_the_environment_is_not_made_on_the_loop(makers):
-    both = BothClients()
+    both = ClientPair()
     contexts = await asyncio.gather(*(both.arun(nothing) for _ in range(5)))
     assert set(map(id, contexts)) == {id(both.blocking()._context)}
     assert len(makers) == 1
@@ -186,19 +186,19 @@ async def test_a_client_made_from_the_environment_is_not_made_on_the_loop(makers
 async def test_a_variable_that_is_not_set_is_named(monkeypatch, missing):
     monkeypatch.delenv(missing)
     with pytest.raises(ConfigurationError, match=missing):
-        BothClients().run(nothing)
+        ClientPair().run(nothing)
     with pytest.raises(ConfigurationError, match=missing):
-        await BothClients().arun(nothing)
+        await ClientPair().arun(nothing)
 
 
 def test_without_a_client_it_is_copied_and_pickled():
-    for again in (pickle.loads(pickle.dumps(BothClients())), copy.deepcopy(BothClients())):
+    for again in (pickle.loads(pickle.dumps(ClientPair())), copy.deepcopy(ClientPair())):
         assert again.given is None
 
 
 def test_with_a_client_it_is_refused_to_pickle(given):
     with pytest.raises(TypeError, match=f"{type(given).__name__} is not pickled"):
-        pickle.dumps(BothClients(given))
+        pickle.dumps(ClientPair(given))
 
 
 class TestEmbedded:
@@ -215,7 +215,7 @@ class TestEmbedded:
         with OSSVectorClient.local() as client:
             client.put_vector_index(dimension=1)
             client.put_vectors([{"key": "a", "data": [1]}])
-            both = BothClients(client)
+            both = ClientPair(client)
             for _ in range(2):
                 assert self.keys_of(both.run(lambda context: fetch(context, ["a"]))) == ["a"]
                 found = asyncio.run(both.arun(lambda context: fetch(context, ["a"])))
@@ -223,20 +223,20 @@ class TestEmbedded:
 
     def test_closing_the_blocking_client_that_was_given_frees_its_file(self, tmp_path):
         with OSSVectorClient.local(tmp_path / "vectors.db") as client:
-            both = BothClients(client)
+            both = ClientPair(client)
             assert on_a_loop(both) is not client
         OSSVectorClient.local(tmp_path / "vectors.db").close()
 
     async def test_closing_the_async_client_that_was_given_frees_its_file(self, tmp_path):
         async with AsyncOSSVectorClient.local(tmp_path / "vectors.db") as client:
-            both = BothClients(client)
+            both = ClientPair(client)
             assert both.blocking() is not client
         await AsyncOSSVectorClient.local(tmp_path / "vectors.db").close()
 
     def test_a_twin_that_goes_leaves_it_open(self):
         with OSSVectorClient.local() as client:
             client.put_vector_index(dimension=1)
-            both = BothClients(client)
+            both = ClientPair(client)
             on_a_loop(both)
             del both
             gc.collect()

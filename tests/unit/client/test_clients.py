@@ -88,12 +88,12 @@ def test_with_options_shares_what_protects_the_service(kind):
         1,
     )
     assert client.config.timeout == 9.0
-    for shared in ("clock", "quota", "pace", "credentials"):
+    for shared in ("clock", "retry_budget", "rate_limiter", "credentials"):
         assert getattr(other._context, shared) is getattr(client._context, shared)
-    assert other._driver is client._driver
+    assert other._runner is client._runner
     again = other.with_options(credentials=("other", "key"))
     assert again._context.credentials is not client._context.credentials
-    assert again._context.quota is client._context.quota
+    assert again._context.retry_budget is client._context.retry_budget
 
 
 @BOTH
@@ -111,7 +111,7 @@ def test_twins_share_settings_and_protection():
     assert isinstance(twin, AsyncOSSVectorClient)
     assert twin.config is sync.config
     assert twin.to_sync().config is sync.config
-    assert twin._context.quota is sync._context.quota
+    assert twin._context.retry_budget is sync._context.retry_budget
 
 
 def test_arguments_are_refused_before_anything_is_sent():

@@ -5,8 +5,8 @@ import asyncio
 import pytest
 
 from oss_vector_retriever import AsyncOSSVectorClient, ConfigurationError, OSSVectorClient
-from oss_vector_retriever.client.both import BothClients
 from oss_vector_retriever.client.operations.vectors import get_vectors
+from oss_vector_retriever.client.pair import ClientPair
 
 ON_THE_NETWORK = {
     "bucket": "examplebucket",
@@ -82,7 +82,7 @@ def test_a_client_that_shares_them_does_not_close_them():
 
 
 def test_an_adapters_twins_are_closed_with_the_client_that_it_was_given(blocking):
-    both = BothClients(blocking)
+    both = ClientPair(blocking)
 
     def start(context):
         return get_vectors(context, ["a"])

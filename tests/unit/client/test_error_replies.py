@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from oss_vector_retriever import InternalServiceError, ResponseError, ServiceError
 from oss_vector_retriever.client import errors, wire
-from oss_vector_retriever.client.error_replies import error_from
 from oss_vector_retriever.client.models.messages import Reply
+from oss_vector_retriever.client.wire import error_from
 
 SECRETS = ("secretsecretsecret", "tokentokentoken", "LTAI5tAccessKeyId")
 TABLE = {

@@ -12,7 +12,7 @@ import oss_vector_retriever
 from oss_vector_retriever import OSSVectorError
 from oss_vector_retriever.client import errors
 from oss_vector_retriever.client.errors import shown
-from oss_vector_retriever.client.models.reports import BatchReport, WriteReport
+from oss_vector_retriever.client.models.results import BatchReport, WriteReport
 
 TREE = [
     kind

@@ -15,7 +15,7 @@ from oss_vector_retriever import (
 )
 from oss_vector_retriever.client.fetch import fetch, plan_fetch
 from oss_vector_retriever.client.models.messages import Reply
-from oss_vector_retriever.client.steps import Send, Together
+from oss_vector_retriever.client.steps import RunAll, Send
 
 
 class Service:
@@ -197,7 +197,7 @@ def test_uneven_dimensions_across_calls_are_an_error(machine):
 def test_one_call_needs_no_driver_for_many(machine):
     assert isinstance(next(fetch(machine.context(), numbered(100))), Send)
     step = next(fetch(machine.context(), numbered(301)))
-    assert isinstance(step, Together)
+    assert isinstance(step, RunAll)
     assert len(step.flows) == 4
     for flow in step.flows:
         flow.close()

@@ -177,7 +177,7 @@ class TestThrottling:
 
     def test_that_outlasts_a_calls_deadline_ends_it_at_once(self, machine):
         context = machine.context(timeout=3.0)
-        context.pace.slow_down(4.0)
+        context.rate_limiter.slow_down(4.0)
         played = machine.play(get_vectors(context, ["a"]), [])
         assert isinstance(played.error, DeadlineExceededError)
         assert played.sleeps == []

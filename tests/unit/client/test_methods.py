@@ -111,15 +111,15 @@ def test_a_method_runs_its_flow_in_its_clients_manner():
     class Plain:
         double_it = Method(double)
 
-        def run_flow(self, start):
+        def run(self, start):
             flow = start(2)
             with pytest.raises(StopIteration) as end:
                 next(flow)
             return end.value.value
 
     class Awaited(Plain):
-        async def run_flow(self, start):
-            return Plain.run_flow(self, start)
+        async def run(self, start):
+            return Plain.run(self, start)
 
     assert Plain().double_it(21, add=1) == 43
     coroutine = Awaited().double_it(21)

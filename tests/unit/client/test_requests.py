@@ -7,8 +7,7 @@ from datetime import UTC, datetime, timedelta, timezone
 import pytest
 
 from oss_vector_retriever import Credentials
-from oss_vector_retriever.client.attempts import Operation
-from oss_vector_retriever.client.requests import signed_request
+from oss_vector_retriever.client.flow import Operation, signed_request
 from oss_vector_retriever.version import __version__
 
 MOMENT = datetime(2023, 12, 16, 16, 20, 57, tzinfo=UTC)

@@ -4,17 +4,15 @@ import numpy as np
 import pytest
 
 from oss_vector_retriever import FetchResult, InvalidRequestError, Vector
-from oss_vector_retriever.client.models.descriptions import (
-    ListVectorBucketsResult,
-    ListVectorIndexesResult,
-    VectorBucket,
-    VectorIndex,
-)
 from oss_vector_retriever.client.models.results import (
     GetVectorsResult,
+    ListVectorBucketsResult,
+    ListVectorIndexesResult,
     ListVectorsResult,
     QueryVectorsResult,
     ScoredVector,
+    VectorBucket,
+    VectorIndex,
 )
 
 A, B = Vector("a", [1, 2], {"x": "1"}), Vector("b", [3, 4], {})

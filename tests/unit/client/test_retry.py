@@ -10,9 +10,9 @@ import pytest
 from oss_vector_retriever import ConfigurationError, RetryPolicy
 from oss_vector_retriever.client import errors
 from oss_vector_retriever.client.retry import (
-    Pace,
-    Quota,
-    Verdict,
+    RateLimiter,
+    RetryBudget,
+    RetryDecision,
     http_date,
     judge,
     retry_after,
@@ -31,24 +31,28 @@ def unreadable():
 @pytest.mark.parametrize(
     ("error", "verdict", "verdict_if_not_idempotent"),
     [
-        (errors.ServiceError("X", 400), Verdict.FINAL, Verdict.FINAL),
-        (errors.ServiceError("X", 408), Verdict.TRANSIENT, Verdict.FINAL),
-        (errors.ServiceError("X", 429), Verdict.THROTTLED, Verdict.THROTTLED),
-        (errors.ServiceError("X", 500), Verdict.TRANSIENT, Verdict.FINAL),
-        (errors.ServiceError("X", 501), Verdict.FINAL, Verdict.FINAL),
-        (errors.QpsLimitExceededError("QpsLimitExceeded", 503), *[Verdict.THROTTLED] * 2),
-        (errors.TransportError("x", FaultKind.CONNECT), *[Verdict.TRANSIENT] * 2),
-        (errors.TransportError("x", FaultKind.CLOSED), Verdict.TRANSIENT, Verdict.FINAL),
-        (errors.TransportError("x", FaultKind.TLS), Verdict.FINAL, Verdict.FINAL),
-        (errors.TransportError("x", FaultKind.PROTOCOL), Verdict.FINAL, Verdict.FINAL),
-        (errors.DeadlineExceededError("x", FaultKind.DEADLINE), *[Verdict.FINAL] * 2),
-        (errors.ResponseError("nonsense"), Verdict.FINAL, Verdict.FINAL),
-        (unreadable(), Verdict.TRANSIENT, Verdict.FINAL),
-        (errors.MissingKeysError(["a"]), Verdict.FINAL, Verdict.FINAL),
+        (errors.ServiceError("X", 400), RetryDecision.FINAL, RetryDecision.FINAL),
+        (errors.ServiceError("X", 408), RetryDecision.TRANSIENT, RetryDecision.FINAL),
+        (errors.ServiceError("X", 429), RetryDecision.THROTTLED, RetryDecision.THROTTLED),
+        (errors.ServiceError("X", 500), RetryDecision.TRANSIENT, RetryDecision.FINAL),
+        (errors.ServiceError("X", 501), RetryDecision.FINAL, RetryDecision.FINAL),
+        (errors.QpsLimitExceededError("QpsLimitExceeded", 503), *[RetryDecision.THROTTLED] * 2),
+        (errors.TransportError("x", FaultKind.CONNECT), *[RetryDecision.TRANSIENT] * 2),
+        (
+            errors.TransportError("x", FaultKind.CLOSED),
+            RetryDecision.TRANSIENT,
+            RetryDecision.FINAL,
+        ),
+        (errors.TransportError("x", FaultKind.TLS), RetryDecision.FINAL, RetryDecision.FINAL),
+        (errors.TransportError("x", FaultKind.PROTOCOL), RetryDecision.FINAL, RetryDecision.FINAL),
+        (errors.DeadlineExceededError("x", FaultKind.DEADLINE), *[RetryDecision.FINAL] * 2),
+        (errors.ResponseError("nonsense"), RetryDecision.FINAL, RetryDecision.FINAL),
+        (unreadable(), RetryDecision.TRANSIENT, RetryDecision.FINAL),
+        (errors.MissingKeysError(["a"]), RetryDecision.FINAL, RetryDecision.FINAL),
     ],
 )
-def test_the_verdict_on_an_error(error, verdict, verdict_if_not_idempotent):
-    assert judge(error, idempotent=True) is verdict
+def test_the_verdict_on_an_error(error, decision, verdict_if_not_idempotent):
+    assert judge(error, idempotent=True) is decision
     assert judge(error, idempotent=False) is verdict_if_not_idempotent
 
 
@@ -67,10 +71,15 @@ def test_attempts_that_are_no_whole_number_are_refused(attempts):
 
 def test_the_pause_is_a_share_of_a_doubling_base():
     policy = RetryPolicy(transient_base=0.1, throttle_base=1.0, cap=3.0)
-    assert [policy.pause(Verdict.TRANSIENT, n, lambda: 0.5) for n in (1, 2, 3)] == pytest.approx(
-        [0.05, 0.1, 0.2]
-    )
-    assert [policy.pause(Verdict.THROTTLED, n, lambda: 1.0) for n in (1, 2, 3, 9)] == [1, 2, 3, 3]
+    assert [
+        policy.pause(RetryDecision.TRANSIENT, n, lambda: 0.5) for n in (1, 2, 3)
+    ] == pytest.approx([0.05, 0.1, 0.2])
+    assert [policy.pause(RetryDecision.THROTTLED, n, lambda: 1.0) for n in (1, 2, 3, 9)] == [
+        1,
+        2,
+        3,
+        3,
+    ]
 
 
 class TestRetryAfter:
@@ -93,36 +102,38 @@ class TestRetryAfter:
 
 class TestQuota:
     def test_pays_for_retries_until_it_is_empty(self):
-        quota = Quota()
-        assert [quota.take(Verdict.TRANSIENT) for _ in range(36)] == [14] * 35 + [None]
-        assert [quota.take(Verdict.THROTTLED) for _ in range(3)] == [5, 5, None]
+        retry_budget = RetryBudget()
+        assert [retry_budget.take(RetryDecision.TRANSIENT) for _ in range(36)] == [14] * 35 + [None]
+        assert [retry_budget.take(RetryDecision.THROTTLED) for _ in range(3)] == [5, 5, None]
 
     def test_gets_back_what_led_to_success(self):
-        quota = Quota()
+        retry_budget = RetryBudget()
         for _ in range(10_000):
-            quota.give_back(quota.take(Verdict.TRANSIENT))
-        assert quota.take(Verdict.TRANSIENT) == 14
+            retry_budget.give_back(retry_budget.take(RetryDecision.TRANSIENT))
+        assert retry_budget.take(RetryDecision.TRANSIENT) == 14
 
     def test_refills_by_one_for_a_success_without_a_retry(self):
-        quota = Quota()
-        while quota.take(Verdict.TRANSIENT):
+        retry_budget = RetryBudget()
+        while retry_budget.take(RetryDecision.TRANSIENT):
             pass
         for _ in range(4):  # 500 - 35 * 14 = 10 were left
-            assert quota.take(Verdict.TRANSIENT) is None
-            quota.give_back(0)
-        assert quota.take(Verdict.TRANSIENT) == 14
+            assert retry_budget.take(RetryDecision.TRANSIENT) is None
+            retry_budget.give_back(0)
+        assert retry_budget.take(RetryDecision.TRANSIENT) == 14
 
     def test_never_holds_more_than_it_began_with(self):
-        quota = Quota()
+        retry_budget = RetryBudget()
         for _ in range(1000):
-            quota.give_back(14)
-        assert sum(1 for _ in range(1000) if quota.take(Verdict.TRANSIENT)) == 35
+            retry_budget.give_back(14)
+        assert sum(1 for _ in range(1000) if retry_budget.take(RetryDecision.TRANSIENT)) == 35
 
     def test_counts_right_under_threads(self):
-        quota, taken = Quota(), []
+        retry_budget, taken = RetryBudget(), []
 
         def take():
-            taken.extend(filter(None, (quota.take(Verdict.THROTTLED) for _ in range(50))))
+            taken.extend(
+                filter(None, (retry_budget.take(RetryDecision.THROTTLED) for _ in range(50)))
+            )
 
         threads = [threading.Thread(target=take) for _ in range(8)]
         for thread in threads:
@@ -134,28 +145,28 @@ class TestQuota:
 
 class TestPace:
     def test_without_a_limit_lets_everything_through(self):
-        pace = Pace(None, lambda: 5.0)
-        assert [pace.reserve(0.0) for _ in range(3)] == [0.0, 0.0, 0.0]
+        rate_limiter = RateLimiter(None, lambda: 5.0)
+        assert [rate_limiter.reserve(0.0) for _ in range(3)] == [0.0, 0.0, 0.0]
 
     def test_spaces_sends_evenly(self):
-        pace = Pace(2, lambda: 5.0)
-        assert [pace.reserve(10.0) for _ in range(3)] == [0.0, 0.5, 1.0]
+        rate_limiter = RateLimiter(2, lambda: 5.0)
+        assert [rate_limiter.reserve(10.0) for _ in range(3)] == [0.0, 0.5, 1.0]
 
     def test_does_not_save_up_for_a_burst(self):
         now = 5.0
-        pace = Pace(2, lambda: now)
-        pace.reserve(1.0)
+        rate_limiter = RateLimiter(2, lambda: now)
+        rate_limiter.reserve(1.0)
         now = 100.0
-        assert [pace.reserve(10.0) for _ in range(3)] == [0.0, 0.5, 1.0]
+        assert [rate_limiter.reserve(10.0) for _ in range(3)] == [0.0, 0.5, 1.0]
 
     def test_reserves_nothing_for_who_cannot_wait(self):
-        pace = Pace(1, lambda: 5.0)
-        pace.reserve(0.0)
-        assert pace.reserve(0.5) is None
-        assert pace.reserve(5.0) == 1.0
+        rate_limiter = RateLimiter(1, lambda: 5.0)
+        rate_limiter.reserve(0.0)
+        assert rate_limiter.reserve(0.5) is None
+        assert rate_limiter.reserve(5.0) == 1.0
 
     def test_closes_for_the_longest_pause_asked(self):
-        pace = Pace(None, lambda: 5.0)
-        pace.slow_down(3.0)
-        pace.slow_down(1.0)
-        assert pace.reserve(10.0) == 3.0
+        rate_limiter = RateLimiter(None, lambda: 5.0)
+        rate_limiter.slow_down(3.0)
+        rate_limiter.slow_down(1.0)
+        assert rate_limiter.reserve(10.0) == 3.0

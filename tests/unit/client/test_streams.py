@@ -5,8 +5,8 @@ import itertools
 import pytest
 
 from oss_vector_retriever import InvalidRequestError, Limits
+from oss_vector_retriever.client.fetch import async_fetch_flows, fetch_flows
 from oss_vector_retriever.client.models.messages import Reply
-from oss_vector_retriever.client.streams import async_fetch_flows, fetch_flows
 
 FOUND = Reply(200, {}, b'{"vectors":[]}')
 

@@ -1,7 +1,7 @@
 import pytest
 
 from oss_vector_retriever.client.models.messages import Request
-from oss_vector_retriever.emulator.addressing import parameters, resolve, split_target
+from oss_vector_retriever.emulator.http.addressing import parameters, resolve, split_target
 
 
 def address(host, path="/"):

@@ -3,7 +3,7 @@ import asyncio
 import orjson
 import pytest
 
-from oss_vector_retriever.emulator.asgi import Application
+from oss_vector_retriever.emulator.http.application import Application
 
 BODY = b'{"indexName":"index1","keys":["a"]}'
 FOUND = {"vectors": [{"key": "a"}]}

@@ -2,7 +2,8 @@ import threading
 
 import pytest
 
-from oss_vector_retriever.emulator.faults import (
+from oss_vector_retriever.emulator.faults.applied import Faults
+from oss_vector_retriever.emulator.faults.kinds import (
     KINDS,
     Delay,
     Reorder,
@@ -12,7 +13,6 @@ from oss_vector_retriever.emulator.faults import (
     Throttle,
     Truncate,
 )
-from oss_vector_retriever.emulator.mishaps import Faults
 
 
 def test_threads_share_faults_without_losing_count():

@@ -12,7 +12,7 @@ from oss_vector_retriever.emulator.faults import (
     Throttle,
     Truncate,
 )
-from oss_vector_retriever.emulator.mishaps import Applied
+from oss_vector_retriever.emulator.faults.applied import Applied
 
 KEYS = [f"k{number}" for number in range(20)]
 BODY = orjson.dumps({"indexName": "index1", "keys": KEYS})

@@ -3,7 +3,7 @@ import pytest
 
 from oss_vector_retriever.client.models.limits import Limits
 from oss_vector_retriever.emulator import Behaviour
-from oss_vector_retriever.emulator.filters import parse_filter
+from oss_vector_retriever.emulator.rules.filters import parse_filter
 
 METADATA = {
     "category": "technology",

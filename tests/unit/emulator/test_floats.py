@@ -5,20 +5,21 @@ import numpy as np
 import pytest
 
 from oss_vector_retriever.client.models.vector import Float32Array
-from oss_vector_retriever.emulator import floats, json_text
+from oss_vector_retriever.emulator import json_text
+from oss_vector_retriever.emulator.rules import parameters
 
 TWICE_ROUNDED = (0x15AE43FD, 0x95AE43FD)
 
 
 def written(packed):
     """Return what a client reads: float64 from the text, rounded to float32."""
-    values = json.loads(json_text.dumps(floats.jsonable(packed)))
+    values = json.loads(json_text.dumps(parameters.jsonable(packed)))
     return Float32Array(values).tobytes()
 
 
 def test_numbers_are_packed_little_endian():
-    assert floats.pack([1, -2.5]) == b"\x00\x00\x80?\x00\x00 \xc0"
-    assert floats.pack([]) == b""
+    assert parameters.pack([1, -2.5]) == b"\x00\x00\x80?\x00\x00 \xc0"
+    assert parameters.pack([]) == b""
 
 
 @pytest.mark.parametrize(
@@ -40,12 +41,12 @@ def test_numbers_are_packed_little_endian():
 )
 def test_whatever_is_no_float32_is_refused(values, reason):
     with pytest.raises(ValueError, match=reason):
-        floats.pack(values)
+        parameters.pack(values)
 
 
 def test_the_largest_and_the_smallest_float32_are_fine():
     extremes = [3.4028234663852886e38, 1e-45, 1e-46, -0.0]
-    assert struct.unpack("<4f", floats.pack(extremes)) == (
+    assert struct.unpack("<4f", parameters.pack(extremes)) == (
         3.4028234663852886e38,
         1.401298464324817e-45,
         0.0,
@@ -65,11 +66,13 @@ def test_the_largest_and_the_smallest_float32_are_fine():
     ],
 )
 def test_zero_is_zero_after_rounding(values, expected):
-    assert floats.is_zero(floats.pack(values)) is expected
+    assert parameters.is_zero(parameters.pack(values)) is expected
 
 
 def test_text_is_the_shortest():
-    assert json_text.dumps(floats.jsonable(floats.pack([0.1, 0.2, 1.0]))) == b"[0.1,0.2,1.0]"
+    assert (
+        json_text.dumps(parameters.jsonable(parameters.pack([0.1, 0.2, 1.0]))) == b"[0.1,0.2,1.0]"
+    )
 
 
 @pytest.mark.parametrize("bits", TWICE_ROUNDED)
@@ -90,7 +93,7 @@ def test_a_million_random_values_survive():
 
 
 def test_values_survive_without_numpy(monkeypatch):
-    monkeypatch.setattr(floats, "_numpy", lambda: None)
+    monkeypatch.setattr(parameters, "_numpy", lambda: None)
     bits = np.random.default_rng(7).integers(0, 1 << 32, 10_000, dtype=np.uint32)
     values = bits.view(np.float32)
     packed = values[np.isfinite(values)].astype("<f4").tobytes()

@@ -2,7 +2,7 @@ import pytest
 
 from oss_vector_retriever.client.models.limits import Limits
 from oss_vector_retriever.emulator import Behaviour
-from oss_vector_retriever.emulator.parameters import Parameters
+from oss_vector_retriever.emulator.rules.parameters import Parameters
 
 INVALID = (400, "VectorIndexParameterInvalid")
 GOOD = {"indexName": "new", "dataType": "float32", "dimension": 4, "distanceMetric": "cosine"}

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from oss_vector_retriever.emulator import json_text
-from oss_vector_retriever.emulator.refusals import Refusal
+from oss_vector_retriever.emulator.rules.refusals import Refusal
 
 HOSTILE = {
     "empty": b"",

@@ -3,9 +3,9 @@ import random
 import numpy as np
 import pytest
 
-from oss_vector_retriever.emulator import matrices
-from oss_vector_retriever.emulator.changes import Changes
-from oss_vector_retriever.emulator.search import Search
+from oss_vector_retriever.emulator.search import matrix
+from oss_vector_retriever.emulator.search.changes import Changes
+from oss_vector_retriever.emulator.search.nearest import Search
 from oss_vector_retriever.emulator.storage import indexes, vectors
 
 HUGE = 1 << 40
@@ -93,7 +93,7 @@ class TestSmallChanges:
         assert len(counted) == 1
 
     def test_of_an_index_that_was_changed_much_all_is_read(self, caller, monkeypatch):
-        monkeypatch.setattr(matrices, "_FEW", 5)
+        monkeypatch.setattr(matrix, "_FEW", 5)
         counted = loads(monkeypatch)
         self.numbered(caller, 10)
         assert self.keys(caller, 0) == ["k0", "k1", "k2"]

@@ -5,8 +5,8 @@ import orjson
 import pytest
 
 from oss_vector_retriever.emulator import InProcessTransport
-from oss_vector_retriever.emulator.offload import Offload
-from oss_vector_retriever.emulator.operations import query, vectors
+from oss_vector_retriever.emulator.operations import vectors
+from oss_vector_retriever.emulator.transport import Offload
 
 GET = b'{"indexName":"index1","keys":["a"]}'
 QUERY = b'{"indexName":"index1","queryVector":{"float32":[1,2,3]},"topK":1}'
@@ -61,8 +61,8 @@ async def test_a_read_waits_for_one_write_at_most_however_many_wait(caller, monk
 async def test_a_long_search_holds_up_no_read_of_a_file(caller, monkeypatch):
     if caller.service._database._path is None:
         pytest.skip("in memory there is one connection")
-    gate = Gate(query.table.by_id)
-    monkeypatch.setattr(query.table, "by_id", gate)
+    gate = Gate(vectors.table.by_id)
+    monkeypatch.setattr(vectors.table, "by_id", gate)
     transport = InProcessTransport(caller.service)
     request = caller.sign("POST", "queryVectors", QUERY)
     searches = [asyncio.ensure_future(transport.send_async(request)) for _ in range(20)]

@@ -113,7 +113,9 @@ def test_a_filter_is_applied_before_the_ranking(caller):
 
 
 def test_without_numpy_the_refusal_names_the_extra(caller, monkeypatch):
-    monkeypatch.setitem(__import__("sys").modules, "oss_vector_retriever.emulator.search", None)
+    monkeypatch.setitem(
+        __import__("sys").modules, "oss_vector_retriever.emulator.search.nearest", None
+    )
     members = {"indexName": "index1", "queryVector": {"float32": [1, 0, 0]}, "topK": 1}
     status, parsed = caller.post("queryVectors", members)
     assert (status, parsed["Error"]["Code"]) == (501, "NotImplemented")

@@ -5,9 +5,9 @@ import sqlite3
 import numpy as np
 import pytest
 
-from oss_vector_retriever.emulator.changes import Changes
-from oss_vector_retriever.emulator.filters import parse_filter
-from oss_vector_retriever.emulator.search import Search
+from oss_vector_retriever.emulator.rules.filters import parse_filter
+from oss_vector_retriever.emulator.search.changes import Changes
+from oss_vector_retriever.emulator.search.nearest import Search
 
 HUGE = 1 << 40
 

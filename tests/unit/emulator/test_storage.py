@@ -6,7 +6,7 @@ import pytest
 
 from oss_vector_retriever.client.errors import ConfigurationError
 from oss_vector_retriever.emulator import Service
-from oss_vector_retriever.emulator.storage import schema
+from oss_vector_retriever.emulator.storage import database
 from oss_vector_retriever.emulator.storage.database import Database
 
 INSERT = "INSERT INTO buckets (account, region, name, created) VALUES (1, 2, 3, 4)"
@@ -85,8 +85,8 @@ def test_a_folder_that_is_not_there_is_named(tmp_path):
 def test_a_file_says_what_it_is(tmp_path):
     Service.open(tmp_path / "vectors.db").close()
     connection = sqlite3.connect(tmp_path / "vectors.db")
-    assert connection.execute("PRAGMA application_id").fetchone() == (schema.APPLICATION_ID,)
-    assert connection.execute("PRAGMA user_version").fetchone() == (schema.VERSION,)
+    assert connection.execute("PRAGMA application_id").fetchone() == (database.APPLICATION_ID,)
+    assert connection.execute("PRAGMA user_version").fetchone() == (database.VERSION,)
     assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
     connection.close()
 
@@ -161,7 +161,7 @@ def test_threads_write_and_read_at_once_and_nothing_is_lost(make_caller, tmp_pat
 
 def test_a_reply_without_numpy_is_read_the_same(caller, monkeypatch):
     caller.put(("a", [0.1, 0.2, 0.3]))
-    monkeypatch.setattr("oss_vector_retriever.emulator.floats._numpy", lambda: None)
+    monkeypatch.setattr("oss_vector_retriever.emulator.rules.parameters._numpy", lambda: None)
     (vector,) = caller.get(["a"])
     assert orjson.dumps(vector["data"]["float32"]) == (
         b"[0.10000000149011612,0.20000000298023224,0.30000001192092896]"

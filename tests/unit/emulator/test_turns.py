@@ -4,14 +4,14 @@ from types import SimpleNamespace
 
 import pytest
 
-from oss_vector_retriever.emulator.storage.turns import Turns
+from oss_vector_retriever.emulator.storage.database import FairLock
 
 
 class Line:
     """Start users of some turns one after another, and note the order in which they were served."""
 
     def __init__(self):
-        self.turns = Turns()
+        self.turns = FairLock()
         self.served = []
         self.threads = []
 
@@ -60,7 +60,7 @@ def test_readers_alone_are_served_in_the_order_of_coming():
 
 
 def test_a_turn_may_be_taken_again_by_who_has_it():
-    turns = Turns()
+    turns = FairLock()
     with turns.read():
         with turns.write(), turns.read():
             pass
@@ -91,7 +91,7 @@ class InterruptedGate:
 def test_who_is_interrupted_in_the_line_keeps_nobody_waiting(monkeypatch, reached):
     line = Line()
     names = SimpleNamespace(Lock=InterruptedGate, get_ident=threading.get_ident)
-    monkeypatch.setattr("oss_vector_retriever.emulator.storage.turns.threading", names)
+    monkeypatch.setattr("oss_vector_retriever.emulator.storage.database.threading", names)
     monkeypatch.setattr(InterruptedGate, "opened", threading.Event() if reached else None)
 
     def interrupted():
@@ -113,7 +113,7 @@ def test_who_is_interrupted_in_the_line_keeps_nobody_waiting(monkeypatch, reache
 
 
 def test_nobody_shares_a_turn():
-    turns = Turns()
+    turns = FairLock()
     inside, most = 0, 0
 
     def use(how):

@@ -4,9 +4,8 @@ import pytest
 from llama_index.core.vector_stores.types import FilterOperator, MetadataFilter, MetadataFilters
 
 from oss_vector_retriever.client.models.limits import DEFAULT_LIMITS
-from oss_vector_retriever.emulator.filters import parse_filter
-from oss_vector_retriever.llama_index.filters import matcher
-from oss_vector_retriever.llama_index.filters_pushed import fits, pushed
+from oss_vector_retriever.emulator.rules.filters import parse_filter
+from oss_vector_retriever.llama_index.filters import fits, matcher, pushed
 from oss_vector_retriever.records import filterable_value
 
 FIELDS = ("a", "b", "c")

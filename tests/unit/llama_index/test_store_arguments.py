@@ -3,7 +3,7 @@
 import pytest
 from llama_index.core.vector_stores.types import VectorStoreQuery, VectorStoreQueryMode
 
-from oss_vector_retriever.llama_index.store_arguments import restriction, wanted
+from oss_vector_retriever.llama_index.store import restriction, wanted
 
 IMAGES = ("image 1", "image 2")
 

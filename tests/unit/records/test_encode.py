@@ -14,7 +14,7 @@ import pytest
 
 from oss_vector_retriever.client.errors import InvalidRequestError
 from oss_vector_retriever.client.models.limits import DEFAULT_LIMITS
-from oss_vector_retriever.records import ENVELOPE_KEYS, decode, encode, values
+from oss_vector_retriever.records import ENVELOPE_KEYS, decode, encode
 
 NAN = float("nan")
 
@@ -62,7 +62,7 @@ def test_types_come_back_as_they_were():
 
 def test_the_exact_json_reader_stands_in_where_orjson_is_not_installed(monkeypatch):
     monkeypatch.setitem(sys.modules, "orjson", None)
-    module = runpy.run_path(values.__file__)
+    module = runpy.run_path(sys.modules["oss_vector_retriever.records.decode"].__file__)
     assert module["fast_json"] is module["exact_json"]
 
 

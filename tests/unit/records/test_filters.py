@@ -7,7 +7,7 @@ import pytest
 
 from oss_vector_retriever import InvalidRequestError
 from oss_vector_retriever.client.models.limits import DEFAULT_LIMITS, Limits
-from oss_vector_retriever.emulator.filters import parse_filter
+from oss_vector_retriever.emulator.rules.filters import parse_filter
 from oss_vector_retriever.records.filters import both, explicit_filter
 
 EQ_A = {"a": {"$eq": "1"}}

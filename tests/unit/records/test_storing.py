@@ -9,17 +9,20 @@ import pytest
 from support.embedded import embedded
 
 from oss_vector_retriever import InvalidRequestError, emulator
-from oss_vector_retriever.client.both import BothClients
 from oss_vector_retriever.client.errors import (
     AccessDeniedError,
     PartialWriteError,
 )
 from oss_vector_retriever.client.models.messages import Reply
-from oss_vector_retriever.records.patching import update_metadata
-from oss_vector_retriever.records.removing import delete_all, delete_counted
-from oss_vector_retriever.records.searching import mmr_search, relevance, search
-from oss_vector_retriever.records.settings import StoreSettings
-from oss_vector_retriever.records.storing import RecordStore
+from oss_vector_retriever.client.pair import ClientPair
+from oss_vector_retriever.records.search import mmr_search, relevance, search
+from oss_vector_retriever.records.store import (
+    RecordStore,
+    StoreSettings,
+    delete_all,
+    delete_counted,
+    update_metadata,
+)
 
 DENIED = Reply(
     403,
@@ -61,7 +64,7 @@ def client(service):
 
 @pytest.fixture
 def run(client):
-    return BothClients(client).run
+    return ClientPair(client).run
 
 
 def records(store, count=1, data=(1.0, 2.0)):
@@ -158,7 +161,7 @@ def test_an_index_of_others_that_lets_filters_see_the_text_is_named(client, run)
 
 def test_each_failed_call_is_in_the_report(client, service):
     store = RecordStore(StoreSettings())
-    run = BothClients(client.with_options(retry=1)).run
+    run = ClientPair(client.with_options(retry=1)).run
     run(store.write(records(store)))
     service.faults.add(emulator.faults.ServerError(operation="PutVectors", times=2))
     with pytest.raises(PartialWriteError) as caught:
@@ -213,7 +216,7 @@ def test_relevance_is_clamped_to_0_and_1():
 
 
 def test_an_index_that_never_gets_ready_is_waited_for_no_longer_than_the_timeout(client, service):
-    run = BothClients(client.with_options(timeout=0.2, retry=1)).run
+    run = ClientPair(client.with_options(timeout=0.2, retry=1)).run
     store = RecordStore(StoreSettings())
     handle = service.handle
 

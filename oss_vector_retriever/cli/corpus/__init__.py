@@ -1,1 +1,0 @@
-"""The demo's corpus: CPython's language-reference topics and their stored embeddings."""

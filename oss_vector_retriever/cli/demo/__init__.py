@@ -1,1 +1,0 @@
-"""The demonstration: real documents and embeddings, fetched by key three ways."""

@@ -1,0 +1,125 @@
+"""One client for code that is called both ways: blocking, and from whatever event loop runs."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
+from oss_vector_retriever.client.clients import AsyncOSSVectorClient, OSSVectorClient
+from oss_vector_retriever.client.config import ClientConfig
+from oss_vector_retriever.client.context import Context
+from oss_vector_retriever.client.errors import ConfigurationError
+from oss_vector_retriever.client.models.limits import DEFAULT_LIMITS, Limits
+from oss_vector_retriever.client.steps import Flow
+
+P = ParamSpec("P")
+T = TypeVar("T")
+Client = OSSVectorClient | AsyncOSSVectorClient
+AnyClient = TypeVar("AnyClient", OSSVectorClient, AsyncOSSVectorClient)
+
+
+class ClientPair:
+    """Run flows on a client, or on its twins: one blocking, one for each event loop that asks.
+
+    Frameworks call the same object from threads and from event loops that come and go, while an
+    async client belongs to one loop. The twins share settings, pace and quota; those of a loop that
+    has ended are dropped, its end has closed their connections.
+
+    Args:
+        client: either client, or None for one that is configured by the environment when first
+            used.
+    """
+
+    def __init__(self, client: Client | None = None) -> None:
+        if client is not None and not isinstance(client, OSSVectorClient | AsyncOSSVectorClient):
+            raise ConfigurationError(
+                "client must be an OSSVectorClient or an AsyncOSSVectorClient, not "
+                f"{type(client).__name__}."
+            )
+        self.given = client
+        self._blocking = client if isinstance(client, OSSVectorClient) else None
+        self._on_loops: dict[asyncio.AbstractEventLoop, AsyncOSSVectorClient] = {}
+        self._lock = threading.RLock()
+
+    @property
+    def config(self) -> ClientConfig:
+        """Return the client's settings."""
+        return (self.given or self.blocking()).config
+
+    def blocking(self) -> OSSVectorClient:
+        """Return the blocking client."""
+        self._refuse_if_closed()
+        with self._lock:
+            if self._blocking is None:
+                given = self.given
+                if isinstance(given, AsyncOSSVectorClient):
+                    self._blocking = _twin(given.to_sync())
+                else:
+                    self._blocking = OSSVectorClient()
+            return self._blocking
+
+    def on_this_loop(self) -> AsyncOSSVectorClient:
+        """Return the client of the running event loop."""
+        self._refuse_if_closed()
+        loop = asyncio.get_running_loop()
+        with self._lock:
+            client = self._on_loops.get(loop)
+            if client is None:
+                self._drop_ended()
+                client = self._on_loops[loop] = self._for_this_loop()
+            return client
+
+    def _refuse_if_closed(self) -> None:
+        """Raise ConfigurationError where the client that was given is closed, its twins or not."""
+        if self.given is not None:
+            self.given.refuse_if_closed()
+
+    def _for_this_loop(self) -> AsyncOSSVectorClient:
+        given = self.given
+        if isinstance(given, AsyncOSSVectorClient):
+            # not bound before its first call: it may be promised to a loop that has yet to make it
+            free = given.usable_here() and given not in self._on_loops.values()
+            return given if free else _twin(given.to_sync().to_async())
+        return _twin(self.blocking().to_async())
+
+    def _drop_ended(self) -> None:
+        self._on_loops = {loop: c for loop, c in self._on_loops.items() if not loop.is_closed()}
+
+    def run(
+        self,
+        flow: Callable[Concatenate[Context, P], Flow[T]],
+        /,
+        *arguments: P.args,
+        **keywords: P.kwargs,
+    ) -> T:
+        """Run the flow `flow(context, *arguments, **keywords)`, blocking."""
+        return self.blocking().run(flow, *arguments, **keywords)
+
+    async def arun(
+        self,
+        flow: Callable[Concatenate[Context, P], Flow[T]],
+        /,
+        *arguments: P.args,
+        **keywords: P.kwargs,
+    ) -> T:
+        """Run the flow `flow(context, *arguments, **keywords)` on the running event loop."""
+        if self.given is None and self._blocking is None:
+            await asyncio.to_thread(self.blocking)  # certificates are read from files
+        return await self.on_this_loop().run(flow, *arguments, **keywords)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return ClientPair, (self.given,)
+
+
+def limits_of(client: Client | None) -> Limits:
+    """Return the service's limits as a client knows them; the usual ones where none is given."""
+    known = isinstance(client, OSSVectorClient | AsyncOSSVectorClient)
+    return client.config.limits if client is not None and known else DEFAULT_LIMITS
+
+
+def _twin(client: AnyClient) -> AnyClient:
+    # The client that was given keeps an embedded service open, and closing it ends the service.
+    client._release_local()  # noqa: SLF001 - a step of the house's own
+    return client

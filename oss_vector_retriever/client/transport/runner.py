@@ -1,0 +1,237 @@
+"""The two pumps: the same steps, done by blocking or on an event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import threading
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from typing import Any, Protocol, TypeVar
+
+from oss_vector_retriever.client.models.messages import Reply, Request
+from oss_vector_retriever.client.steps import (
+    Call,
+    Coalesce,
+    Fault,
+    Flow,
+    RunAll,
+    Running,
+    Send,
+    Sleep,
+    Step,
+)
+from oss_vector_retriever.client.transport.coalescer import LoopCoalescer, ThreadCoalescer
+
+T = TypeVar("T")
+
+
+class Exchange(Protocol):
+    """Exchange a request for a reply, blocking."""
+
+    def send(self, request: Request, seconds: float) -> Reply | Fault:
+        """Send a request and read the whole reply within some seconds."""
+
+    def close(self) -> None:
+        """Close the connections."""
+
+
+class AwaitableExchange(Protocol):
+    """Exchange a request for a reply on an event loop."""
+
+    def usable_here(self) -> bool:
+        """Tell whether the running event loop can be served."""
+
+    async def send(self, request: Request, seconds: float) -> Reply | Fault:
+        """Send a request and read the whole reply within some seconds."""
+
+    async def close(self) -> None:
+        """Close the connections."""
+
+
+class _StoppedError(Exception):
+    """The result of this flow is no longer wanted."""
+
+
+class Runner:
+    """Run flows by blocking; flows that go together run in threads of the driver's own."""
+
+    def __init__(self, exchange: Exchange, max_concurrency: int) -> None:
+        self.closed = False
+        self._exchange = exchange
+        self._width = max_concurrency
+        self._pools: dict[str, ThreadPoolExecutor] = {}
+        self._lock = threading.Lock()
+        # with threads of its own: those of the other pool may be the ones that wait for it
+        self._coalescer = ThreadCoalescer(self.run, lambda: self._threads("shared"))
+
+    def run(self, flow: Flow[T], stop: threading.Event | None = None) -> T:
+        """Run a flow to its end and return its result."""
+        running = Running(flow)
+        while running.step is not None:
+            try:
+                answer = self._do(running.step, stop)
+            except BaseException as error:  # noqa: BLE001 - the flow decides
+                running.throw(error)
+            else:
+                running.tell(answer)
+        return running.result
+
+    def _do(self, step: Step, stop: threading.Event | None) -> Any:
+        if stop is not None and stop.is_set():
+            raise _StoppedError
+        match step:
+            case Send(request, seconds):
+                return self._exchange.send(request, seconds)
+            case Sleep(seconds):
+                (stop or threading.Event()).wait(seconds)
+            case Call(function):
+                return function()
+            case RunAll(flows):
+                return self._run_all(flows)
+            case Coalesce(pending):
+                self._coalescer.join(pending)
+        return None
+
+    def _run_all(self, flows: Sequence[Flow[T]]) -> list[T]:
+        stop = threading.Event()
+        futures = [self._threads().submit(self.run, flow, stop) for flow in flows]
+        try:
+            wait(futures, return_when=FIRST_EXCEPTION)
+            for future in futures:
+                if future.done() and not isinstance(future.exception(), _StoppedError):
+                    future.result()
+            return [future.result() for future in futures]
+        finally:
+            stop.set()
+            for future in futures:
+                future.cancel()
+
+    def in_order(self, flows: Iterator[Flow[T]]) -> Iterator[T]:
+        """Run flows as they come, some ahead of the one whose result is next."""
+        stop = threading.Event()
+        waiting: deque[Future[T]] = deque()
+        try:
+            for flow in flows:
+                waiting.append(self._threads().submit(self.run, flow, stop))
+                if len(waiting) >= self._width:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            stop.set()
+            for future in waiting:
+                future.cancel()
+
+    def _threads(self, purpose: str = "own") -> ThreadPoolExecutor:
+        with self._lock:
+            if purpose not in self._pools:
+                self._pools[purpose] = ThreadPoolExecutor(self._width, "oss-vectors")
+            return self._pools[purpose]
+
+    def close(self) -> None:
+        """End the threads and close the connections."""
+        self.closed = True
+        with self._lock:
+            pools, self._pools = self._pools, {}
+        for pool in pools.values():
+            pool.shutdown(cancel_futures=True)
+        self._exchange.close()
+
+
+class AsyncRunner:
+    """Run flows on an event loop."""
+
+    def __init__(self, exchange: AwaitableExchange, max_concurrency: int) -> None:
+        self.closed = False
+        self._exchange = exchange
+        self._width = max_concurrency
+        self._calls: dict[Callable[[], Any], asyncio.Task[Any]] = {}
+        self._coalescers: dict[asyncio.AbstractEventLoop, LoopCoalescer] = {}
+
+    def usable_here(self) -> bool:
+        """Tell whether the exchange can serve the running event loop."""
+        return self._exchange.usable_here()
+
+    async def run(self, flow: Flow[T]) -> T:
+        """Run a flow to its end and return its result."""
+        running = Running(flow)
+        while running.step is not None:
+            try:
+                answer = await self._do(running.step)
+            except BaseException as error:  # noqa: BLE001 - the flow decides
+                running.throw(error)
+            else:
+                running.tell(answer)
+        return running.result
+
+    async def _do(self, step: Step) -> Any:
+        match step:
+            case Send(request, seconds):
+                return await self._exchange.send(request, seconds)
+            case Sleep(seconds):
+                await asyncio.sleep(seconds)
+            case Call(function):
+                return await asyncio.shield(self._called(function))
+            case RunAll(flows):
+                return await self._run_all(flows)
+            case Coalesce(pending):
+                await self._coalescer().join(pending)
+        return None
+
+    def _coalescer(self) -> LoopCoalescer:
+        """Return the gatherer of the running loop; an embedded service serves several."""
+        loop = asyncio.get_running_loop()
+        if loop not in self._coalescers:
+            ended = [other for other in self._coalescers if other.is_closed()]
+            for other in ended:
+                del self._coalescers[other]
+            self._coalescers[loop] = LoopCoalescer(self.run)
+        return self._coalescers[loop]
+
+    def _called(self, function: Callable[[], Any]) -> asyncio.Task[Any]:
+        """Return the one call of a function in progress: many flows may want it at once."""
+        task = self._calls.get(function)
+        if task is None:
+            task = asyncio.ensure_future(_call_off_the_loop(function))
+            self._calls[function] = task
+            task.add_done_callback(lambda _: self._calls.pop(function, None))
+        return task
+
+    async def _run_all(self, flows: Sequence[Flow[T]]) -> list[T]:
+        tasks = [asyncio.ensure_future(self.run(flow)) for flow in flows]
+        try:
+            return list(await asyncio.gather(*tasks))
+        finally:
+            await _end(tasks)
+
+    async def in_order(self, flows: AsyncIterator[Flow[T]]) -> AsyncIterator[T]:
+        """Run flows as they come, some ahead of the one whose result is next."""
+        waiting: deque[asyncio.Task[T]] = deque()
+        try:
+            async for flow in flows:
+                waiting.append(asyncio.ensure_future(self.run(flow)))
+                if len(waiting) >= self._width:
+                    yield await waiting.popleft()
+            while waiting:
+                yield await waiting.popleft()
+        finally:
+            await _end(waiting)
+
+    async def close(self) -> None:
+        """Close the connections."""
+        self.closed = True
+        await self._exchange.close()
+
+
+async def _call_off_the_loop(function: Callable[[], Any]) -> Any:
+    result = await asyncio.to_thread(function)
+    return await result if inspect.isawaitable(result) else result
+
+
+async def _end(tasks: Sequence[asyncio.Task[Any]] | deque[asyncio.Task[Any]]) -> None:
+    """Cancel tasks and see them out, so that none is left behind a call that is over."""
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)

@@ -1,0 +1,194 @@
+"""What befalls requests: `Faults` keeps the faults of a service, `Mishap` applies them to one."""
+
+from __future__ import annotations
+
+import random
+import threading
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import Any, TypeVar
+
+from oss_vector_retriever.client.models.messages import Reply
+from oss_vector_retriever.emulator import json_text
+from oss_vector_retriever.emulator.faults.kinds import (
+    ENDINGS,
+    Delay,
+    Duplicate,
+    Fault,
+    Reorder,
+    Reset,
+    ServerError,
+    Skew,
+    Throttle,
+    Truncate,
+)
+
+F = TypeVar("F", bound=Fault)
+_REMEMBERED = 10_000
+_INTERNAL_ERROR = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """Say that a fault befell a request; `operation` is None where the request named none."""
+
+    fault: Fault
+    operation: str | None
+
+
+class Faults:
+    """Keep the faults of one service, and the last 10,000 that befell a request; safe for threads.
+
+    A shared fault is counted down for whoever comes first.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._pending: list[Fault] = []
+        self._applied: deque[Applied] = deque(maxlen=_REMEMBERED)
+
+    @property
+    def pending(self) -> tuple[Fault, ...]:
+        """Return the faults to come, with the `times` that are left."""
+        with self._lock:
+            return tuple(self._pending)
+
+    @property
+    def applied(self) -> tuple[Applied, ...]:
+        """Return what befell requests since `clear()`, the first first."""
+        with self._lock:
+            return tuple(self._applied)
+
+    def add(self, *faults: Fault) -> None:
+        """Let faults befall requests from now on."""
+        with self._lock:
+            self._pending.extend(faults)
+
+    def clear(self) -> None:
+        """End all faults, and forget which were applied."""
+        with self._lock:
+            self._pending.clear()
+            self._applied.clear()
+
+    def take(self, operation: str | None) -> tuple[Fault, ...]:
+        """Return the faults that befall a request, and count them down."""
+        with self._lock:
+            chosen = _choose(self._pending, operation)
+            taken = [self._pending[place] for place in chosen]
+            for place in reversed(chosen):
+                self._count_down(place)
+            self._applied.extend(Applied(fault, operation) for fault in taken)
+            return tuple(taken)
+
+    def _count_down(self, place: int) -> None:
+        times = self._pending[place].times
+        if times == 1:
+            del self._pending[place]
+        elif times is not None:
+            self._pending[place] = replace(self._pending[place], times=times - 1)
+
+
+def _choose(pending: Iterable[Fault], operation: str | None) -> list[int]:
+    """Return the places of the faults that befall a request for an operation."""
+    chosen: dict[type[Fault], int] = {}
+    for place, fault in enumerate(pending):
+        if fault.operation in (None, operation):
+            chosen.setdefault(Fault if isinstance(fault, ENDINGS) else type(fault), place)
+    return sorted(chosen.values())
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """Say how a request ends; a transport does so.
+
+    Attributes:
+        reply: the whole reply, or None where the connection is reset.
+        delay: seconds until then.
+        kept: how many bytes of the body are sent before the connection is closed, or None for all.
+    """
+
+    reply: Reply | None
+    delay: float = 0.0
+    kept: int | None = None
+
+    def arrive(self) -> Reply:
+        """Return what arrives where there is no connection to break.
+
+        Raises:
+            ConnectionResetError: nothing does.
+        """
+        if self.reply is None or self.kept == 0:
+            raise ConnectionResetError("the connection was reset (a fault of the emulator)")
+        if self.kept is None:
+            return self.reply
+        headers = {**self.reply.headers, "content-length": str(len(self.reply.body))}
+        return Reply(self.reply.status, headers, self.reply.body[: self.kept])
+
+
+@dataclass(frozen=True, slots=True)
+class Mishap:
+    """Hold the faults that befall one request."""
+
+    faults: tuple[Fault, ...] = ()
+
+    def _find(self, kind: type[F]) -> F | None:
+        return next((fault for fault in self.faults if isinstance(fault, kind)), None)
+
+    @property
+    def skew(self) -> timedelta:
+        """Return how far the service's clock is ahead."""
+        fault = self._find(Skew)
+        return timedelta(seconds=fault.seconds if fault else 0)
+
+    @property
+    def performs(self) -> bool:
+        """Tell whether what was asked for is done."""
+        loss = self._find(ServerError) or self._find(Reset)
+        return loss.performed if loss else self._find(Throttle) is None
+
+    @property
+    def code(self) -> str | None:
+        """Return the code of the refusal that takes the reply's place, or None."""
+        if self._find(Throttle):
+            return "QpsLimitExceeded"
+        error = self._find(ServerError)
+        return "InternalError" if error and error.status == _INTERNAL_ERROR else None
+
+    def outcome(self, reply: Reply | None) -> Outcome:
+        """Return how the request ends, given the reply or the refusal in its place."""
+        delay = self._find(Delay)
+        seconds = delay.seconds if delay else 0.0
+        error = self._find(ServerError)
+        if error and error.status != _INTERNAL_ERROR:
+            reply = _gateway_page(error.status)
+        if reply is None or self._find(Reset):
+            return Outcome(None, seconds)
+        reply = self._changed(reply)
+        cut = self._find(Truncate)
+        return Outcome(reply, seconds, int(len(reply.body) * cut.keep) if cut else None)
+
+    def _changed(self, reply: Reply) -> Reply:
+        throttle = self._find(Throttle)
+        if throttle and throttle.retry_after is not None:
+            return replace(
+                reply, headers={**reply.headers, "retry-after": f"{throttle.retry_after:g}"}
+            )
+        changes = self._find(Reorder), self._find(Duplicate)
+        return _rearranged(reply, *changes) if any(changes) else reply
+
+
+def _rearranged(reply: Reply, reorder: Reorder | None, duplicate: Duplicate | None) -> Reply:
+    answer: Any = json_text.loads(reply.body) if reply.body else None
+    if not isinstance(answer, dict) or "vectors" not in answer:
+        return reply
+    vectors = [v for v in answer["vectors"] for _ in range(2 if duplicate else 1)]
+    if reorder:
+        random.Random(reorder.seed).shuffle(vectors)  # noqa: S311 - a test's order, not a secret
+    return replace(reply, body=json_text.dumps({**answer, "vectors": vectors}))
+
+
+def _gateway_page(status: int) -> Reply:
+    body = f"<html><head><title>{status}</title></head><body>gateway</body></html>".encode()
+    return Reply(status, {"content-type": "text/html"}, body)

@@ -1,0 +1,288 @@
+"""`Server`: the service behind HTTP on a port of this machine, by uvicorn."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import socket
+import struct
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from types import FrameType, TracebackType
+from typing import Any, Self
+
+import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from oss_vector_retriever.client.errors import ConfigurationError
+from oss_vector_retriever.emulator.accounts import (
+    DEVELOPMENT_ACCESS_KEY_ID,
+    DEVELOPMENT_ACCESS_KEY_SECRET,
+    DEVELOPMENT_ACCOUNT_ID,
+    DEVELOPMENT_BUCKET,
+)
+from oss_vector_retriever.emulator.http.application import Application
+from oss_vector_retriever.emulator.http.responses import EXTENSION
+from oss_vector_retriever.emulator.service import Service
+
+DEFAULT_HOST = "127.0.0.1"
+DEFAULT_PORT = 9000
+_BACKLOG = 2048
+
+
+class Server:
+    """Serve a service from a thread, as a context manager; the service stays the caller's.
+
+    Args:
+        service: what answers.
+        host: the address to listen on; loopback unless told otherwise.
+        port: 0 for any that is free.
+        allow_faults: let clients on this machine switch faults on, at `/_emulator/faults`.
+
+    Attributes:
+        service: what answers.
+
+    Raises:
+        ConfigurationError: nobody can listen there.
+    """
+
+    def __init__(
+        self,
+        service: Service,
+        host: str = DEFAULT_HOST,
+        port: int = 0,
+        *,
+        allow_faults: bool = False,
+    ) -> None:
+        self.service = service
+        self._socket = _listen(host, port)
+        self._server = HttpServer(Application(service, allow_faults=allow_faults))
+        self._thread = threading.Thread(
+            target=self._server.run, args=([self._socket],), name="oss-vectors", daemon=True
+        )
+
+    @property
+    def endpoint(self) -> str:
+        """Return the URL that clients use, such as `http://127.0.0.1:9000`."""
+        return _endpoint(self._socket)
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Return the arguments of a client that uses the development key and bucket here."""
+        return {
+            "endpoint": self.endpoint,
+            "bucket": DEVELOPMENT_BUCKET,
+            "account_id": DEVELOPMENT_ACCOUNT_ID,
+            "region": self.service.settings.region,
+            "credentials": (DEVELOPMENT_ACCESS_KEY_ID, DEVELOPMENT_ACCESS_KEY_SECRET),
+        }
+
+    def start(self) -> None:
+        """Start answering, and return once that is so."""
+        self._thread.start()
+        self._server.wait_until_ready(self._thread)
+
+    def stop(self) -> None:
+        """Finish what is being answered, and close every connection; stopping twice is fine."""
+        self._server.end()
+        if self._thread.is_alive():
+            self._thread.join()
+        self._server.application.close()
+        self._socket.close()
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+
+def run(
+    service: Service,
+    host: str = DEFAULT_HOST,
+    port: int = DEFAULT_PORT,
+    *,
+    on_ready: Callable[[str], None] | None = None,
+    allow_faults: bool = False,
+) -> None:
+    """Serve until Ctrl-C or SIGTERM, then return.
+
+    Args:
+        service: what answers; the caller closes it.
+        host: the address to listen on.
+        port: 0 for any that is free.
+        on_ready: called with the endpoint once requests are answered.
+        allow_faults: let clients on this machine switch faults on, at `/_emulator/faults`.
+
+    Raises:
+        ConfigurationError: nobody can listen there.
+    """
+    with _listen(host, port) as listener:
+        endpoint = _endpoint(listener)
+        application = Application(service, allow_faults=allow_faults)
+        try:
+            HttpServer(application, (lambda: on_ready(endpoint)) if on_ready else None).run(
+                [listener]
+            )
+        finally:
+            application.close()
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    # asyncio turns Nagle's delay of 40 ms off only where the protocol is named.
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    try:
+        if sys.platform != "win32":
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+        listener.listen(_BACKLOG)
+    except OSError as error:
+        listener.close()
+        raise ConfigurationError(f"cannot listen on {host}:{port}: {error.strerror}") from None
+    return listener
+
+
+def _endpoint(listener: socket.socket) -> str:
+    host, port = listener.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+_KEEP_ALIVE = 60
+_GRACE = 3
+_TICK = 0.005
+
+
+class HttpServer(uvicorn.Server):
+    """Serve an application until `end()` or a signal.
+
+    uvicorn looks only every tenth of a second whether it is to end and whether it has: a server for
+    each test would pay that twice each time.
+    """
+
+    def __init__(
+        self, application: Application, on_ready: Callable[[], None] | None = None
+    ) -> None:
+        config = uvicorn.Config(
+            application,
+            http=FaultProtocol,
+            ws="none",
+            loop="asyncio",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            date_header=False,
+            timeout_keep_alive=_KEEP_ALIVE,
+        )
+        super().__init__(config)
+        self.application = application
+        self._ready = threading.Event()
+        self._on_ready = on_ready
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._ending = asyncio.Event()
+
+    def wait_until_ready(self, thread: threading.Thread) -> None:
+        """Return once requests are answered, or the thread that runs this has died."""
+        while not self._ready.wait(1) and thread.is_alive():
+            pass
+
+    def end(self) -> None:
+        """Begin to end; may be called from any thread."""
+        self.should_exit = True
+        if self._loop is not None and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._ending.set)
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """End on a signal; a second one ends without waiting for anybody."""
+        super().handle_exit(sig, frame)
+        self.end()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin to answer."""
+        self._loop = asyncio.get_running_loop()
+        await super().startup(sockets)
+        self._ready.set()
+        if self._on_ready:
+            self._on_ready()
+
+    async def main_loop(self) -> None:
+        """Wait for the end."""
+        if not self.should_exit:
+            await self._ending.wait()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Let requests finish for some seconds, and close every connection."""
+        for server in self.servers:
+            server.close()
+        for listener in sockets or []:
+            listener.close()
+        for connection in list(self.server_state.connections):
+            connection.shutdown()
+        last = time.monotonic() + _GRACE
+        while self._is_busy() and time.monotonic() < last:  # noqa: ASYNC110 - uvicorn tells nobody
+            await asyncio.sleep(_TICK)
+        for task in self.server_state.tasks:
+            task.cancel()
+
+    def _is_busy(self) -> bool:
+        left = self.server_state.connections or self.server_state.tasks
+        return bool(left) and not self.force_exit
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Handle signals, in the main thread."""
+        # uvicorn raises the signal again afterwards, which would turn a clean end into a traceback.
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        caught = (signal.SIGINT, signal.SIGTERM)
+        before = {number: signal.signal(number, self.handle_exit) for number in caught}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+_AT_ONCE = struct.pack("hh" if sys.platform == "win32" else "ii", 1, 0)
+
+
+class FaultProtocol(H11Protocol):
+    """Give the application the connection below each request, as an extension of ASGI."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Take a new connection."""
+        super().connection_made(transport)
+        application, connection = self.app, _Connection(transport)
+
+        async def answer(scope: Any, receive: Any, send: Any) -> None:
+            scope["extensions"] = {**scope.get("extensions", {}), EXTENSION: connection}
+            await application(scope, receive, send)
+
+        self.app = answer
+
+
+class _Connection:
+    """End one connection, in order or with a reset."""
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self._transport = transport
+
+    def close(self) -> None:
+        self._transport.close()
+
+    def reset(self) -> None:
+        below = self._transport.get_extra_info("socket")
+        # What is closed without time to linger is reset.
+        below.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _AT_ONCE)
+        self._transport.abort()

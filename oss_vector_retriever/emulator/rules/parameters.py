@@ -1,0 +1,236 @@
+"""Typed reading of a request's JSON members; every fault is VectorIndexParameterInvalid."""
+
+from __future__ import annotations
+
+import re
+import struct
+import sys
+from collections.abc import Collection, Mapping
+from functools import cache
+from typing import Any, NamedTuple
+
+from oss_vector_retriever.client.models.limits import Limits
+from oss_vector_retriever.emulator import json_text
+from oss_vector_retriever.emulator.rules.refusals import invalid
+
+_INDEX_NAME = re.compile(r"[A-Za-z][A-Za-z0-9]*")
+_METADATA_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+
+
+class Parameters:
+    """Read the members of a request's JSON object; unknown members are ignored (section 15, 5)."""
+
+    def __init__(self, members: Mapping[str, Any], limits: Limits) -> None:
+        self._members = members
+        self._limits = limits
+
+    def get(self, name: str) -> Any:
+        """Return a member as it is, or None."""
+        return self._members.get(name)
+
+    def index_name(self) -> str:
+        """Return `indexName`, checked by the rule of section 7.1."""
+        name = self._members.get("indexName")
+        longest = self._limits.index_name_characters
+        if not isinstance(name, str) or not _INDEX_NAME.fullmatch(name) or len(name) > longest:
+            raise invalid(
+                f"indexName must be 1 to {longest} letters and digits, the first a letter."
+            )
+        return name
+
+    def keys(self, most: int, *, unique: bool = False, count_distinct: bool = False) -> list[str]:
+        """Return `keys`: 1 to `most` strings of 1 to 1,024 characters, counted as told."""
+        keys = self.items("keys", sys.maxsize if count_distinct else most)
+        for position, key in enumerate(keys):
+            check_key(key, f"keys[{position}]", self._limits)
+        distinct = len(set(keys))
+        if unique and distinct != len(keys):
+            raise invalid("keys must not hold a key twice.")
+        if distinct > most:
+            raise invalid(f"keys must be an array of 1 to {most} elements.")
+        return keys
+
+    def items(self, name: str, most: int) -> list[Any]:
+        """Return an array of 1 to `most` elements."""
+        items = self._members.get(name)
+        if not isinstance(items, list) or not 1 <= len(items) <= most:
+            raise invalid(f"{name} must be an array of 1 to {most} elements.")
+        return items
+
+    def boolean(self, name: str) -> bool:
+        """Return a boolean that defaults to false."""
+        value = self._members.get(name, False)
+        if not isinstance(value, bool):
+            raise invalid(f"{name} must be true or false.")
+        return value
+
+    def integer(self, name: str, low: int, high: int, default: int | None = None) -> int:
+        """Return an integer from `low` to `high`; without a default it is required."""
+        value = self._members.get(name, default)
+        if type(value) is not int or not low <= value <= high:
+            raise invalid(f"{name} must be an integer from {low} to {high}.")
+        return value
+
+    def text(self, name: str, most_bytes: int) -> str:
+        """Return a string of at most `most_bytes` bytes that defaults to the empty one."""
+        value = self._members.get(name, "")
+        if not isinstance(value, str) or len(value.encode()) > most_bytes:
+            raise invalid(f"{name} must be a string of at most {most_bytes} bytes.")
+        return value
+
+    def one_of(self, name: str, choices: tuple[str, ...]) -> str:
+        """Return a required string that is one of `choices`."""
+        value = self._members.get(name)
+        if value not in choices:
+            raise invalid(f"{name} must be {' or '.join(choices)}.")
+        return str(value)
+
+    def segment(self) -> tuple[int, int]:
+        """Return (`segmentCount`, `segmentIndex`) (section 4.3); the default is one segment."""
+        count = self.integer("segmentCount", 1, self._limits.list_segments, 1)
+        return count, self.integer("segmentIndex", 0, count - 1, 0)
+
+    def non_filterable(self) -> tuple[str, ...]:
+        """Return `metadata.nonFilterableMetadataKeys`, or nothing (section 7.1)."""
+        metadata = self._members.get("metadata")
+        if metadata is None:
+            return ()
+        if not isinstance(metadata, dict):
+            raise invalid("metadata must be an object.")
+        if metadata.get("nonFilterableMetadataKeys") is None:
+            return ()
+        inner = Parameters(metadata, self._limits)
+        names = inner.items("nonFilterableMetadataKeys", self._limits.non_filterable_keys)
+        for name in names:
+            self._check_metadata_name(name)
+        if len(set(names)) != len(names):
+            raise invalid("nonFilterableMetadataKeys must not hold a name twice.")
+        return tuple(names)
+
+    def _check_metadata_name(self, name: object) -> None:
+        longest = self._limits.metadata_name_bytes
+        if not isinstance(name, str) or not _METADATA_NAME.fullmatch(name) or len(name) > longest:
+            raise invalid(
+                f"A non-filterable key must be 1 to {longest} letters, digits and underscores,"
+                " and not start with a digit."
+            )
+
+
+def check_key(key: object, where: str, limits: Limits) -> str:
+    """Return a key, refusing anything but a string of 1 to 1,024 characters."""
+    if not isinstance(key, str) or not 1 <= len(key) <= limits.key_characters:
+        raise invalid(f"{where} must be a string of 1 to {limits.key_characters} characters.")
+    return key
+
+
+# Read as float64 and rounded, the shortest text of 7.038531e-26 (0x15ae43fd, either sign) gives
+# its neighbour. It is the only such float32; its bytes, little-endian, without the top one:
+_ROUNDS_TWICE = b"\xfd\x43\xae"
+_ONE, _ZERO = struct.pack("<f", 1.0), struct.pack("<f", 0.0)
+WIDTH = 4
+
+
+def pack(values: object) -> bytes:
+    """Return JSON numbers as little-endian float32, 4 bytes each.
+
+    Args:
+        values: the parsed `float32` member.
+
+    Raises:
+        ValueError: not a list of numbers that float32 can hold, with the reason.
+    """
+    if not isinstance(values, list):
+        raise ValueError("must be an array of numbers")  # noqa: TRY004 - one kind for all
+    try:
+        packed = struct.pack(f"<{len(values)}f", *values)
+    except struct.error:
+        raise ValueError("holds a value that is not a number") from None
+    except OverflowError:
+        raise ValueError("holds a number too large for float32") from None
+    # Packed booleans are ones and zeros: the types need no look where there are neither.
+    if (_ONE in packed or _ZERO in packed) and bool in set(map(type, values)):
+        raise ValueError("holds a boolean")
+    return packed
+
+
+def is_zero(packed: bytes) -> bool:
+    """Tell whether every value is zero, of either sign."""
+    if packed.strip(b"\x00\x80"):
+        return False
+    return not any(value for (value,) in struct.iter_unpack("<f", packed))
+
+
+def jsonable(packed: bytes, *, shortest: bool = True) -> Any:
+    """Return what `json_text.dumps` writes so that a reader gets the same float32 back.
+
+    numpy float32 is written in its shortest form; without numpy, where that form is not wanted, or
+    where it would be read back as another float32, the values are written as float64.
+    """
+    numpy = _numpy() if shortest else None
+    if numpy is None or _ROUNDS_TWICE in packed:
+        return list(struct.unpack(f"<{len(packed) // WIDTH}f", packed))
+    return numpy.frombuffer(packed, dtype="<f4").astype("f4", copy=False)
+
+
+@cache
+def _numpy() -> Any:
+    try:
+        import numpy as np  # noqa: PLC0415 - optional: only speed and shortness depend on it
+    except ImportError:
+        return None
+    return np
+
+
+class MetadataText(NamedTuple):
+    """Hold metadata as JSON text; `filterable` is None where it is the whole."""
+
+    whole: str | None
+    filterable: str | None
+
+
+NONE = MetadataText(None, None)
+
+
+def encode(
+    metadata: object, non_filterable: Collection[str], limits: Limits, *, strings_only: bool
+) -> MetadataText:
+    """Return metadata as JSON text; sizes are bytes of that text, which is compact UTF-8.
+
+    Raises:
+        ValueError: the metadata breaks a rule, with the reason.
+    """
+    if metadata is None or metadata == {}:
+        return NONE
+    if not isinstance(metadata, dict):
+        raise ValueError("must be an object")  # noqa: TRY004 - one kind for all
+    for name, value in metadata.items():
+        _check_value(name, value, strings_only=strings_only)
+    whole = json_text.dumps(metadata)
+    if len(whole) > limits.metadata_bytes:
+        raise ValueError(f"has {len(whole)} bytes; at most {limits.metadata_bytes} are allowed")
+    visible = {name: metadata[name] for name in metadata if name not in non_filterable}
+    text = whole if len(visible) == len(metadata) else json_text.dumps(visible)
+    _check_filterable(len(visible), len(text), limits)
+    return MetadataText(whole.decode(), None if text is whole else text.decode())
+
+
+def _check_value(name: str, value: Any, *, strings_only: bool) -> None:
+    if isinstance(value, str):
+        return
+    if isinstance(value, list):
+        if not all(isinstance(item, str) for item in value):
+            raise ValueError(f"{name!r} must be an array of strings only")
+    elif strings_only or not isinstance(value, bool | int | float):
+        allowed = "a string" if strings_only else "a string, a number, a boolean"
+        raise ValueError(f"{name!r} must be {allowed} or an array of strings")
+
+
+def _check_filterable(count: int, size: int, limits: Limits) -> None:
+    if count > limits.filterable_keys:
+        raise ValueError(
+            f"has {count} filterable keys; at most {limits.filterable_keys} are allowed"
+        )
+    if size > limits.filterable_bytes:
+        raise ValueError(
+            f"has {size} filterable bytes; at most {limits.filterable_bytes} are allowed"
+        )

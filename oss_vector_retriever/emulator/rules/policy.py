@@ -1,0 +1,120 @@
+"""Bucket policies: checked when they are put, and obeyed.
+
+Sources: reference section 10. An account may do everything in its own buckets unless a policy
+denies it; anyone else only what a policy allows. A Deny beats every Allow. The owner can always
+put, get and delete the policy itself, so that nobody is locked out for good.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+from oss_vector_retriever.emulator import json_text
+from oss_vector_retriever.emulator.accounts import AccessKey
+from oss_vector_retriever.emulator.rules.refusals import Refusal
+
+_PREFIXES = ("oss:", "ossvector:")
+_MEMBERS = frozenset({"Effect", "Action", "Principal", "Resource", "Sid"})
+_OWNERS_RIGHT = frozenset({"PutBucketPolicy", "GetBucketPolicy", "DeleteBucketPolicy"})
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """Hold one statement; patterns may use `*` and `?`."""
+
+    denies: bool
+    actions: tuple[str, ...]
+    principals: tuple[str, ...]
+    resources: tuple[str, ...]
+
+    def covers(self, key: AccessKey, action: str, resource: str) -> bool:
+        """Tell whether the statement speaks about this identity, action and resource."""
+        names = [prefix + action for prefix in _PREFIXES]
+        who = [key.user or key.account_id, key.principal]
+        return (
+            _any_match(self.actions, names, ignore_case=True)
+            and _any_match(self.principals, who)
+            and _any_match(self.resources, [resource])
+        )
+
+
+def authorise(
+    key: AccessKey, action: str, resource: str, owner: str | None, policy: str | None
+) -> None:
+    """Refuse what the identity may not do.
+
+    Args:
+        key: who asks.
+        action: the operation's name, such as GetVectors.
+        resource: the ARN it is about.
+        owner: the account that the bucket belongs to, or None where there is no bucket.
+        policy: the JSON text of the bucket's policy, or None.
+
+    Raises:
+        Refusal: AccessDenied.
+    """
+    is_owner = key.user is None and key.account_id == (owner or key.account_id)
+    if is_owner and action in _OWNERS_RIGHT:
+        return
+    matching = [s for s in _statements(policy) if s.covers(key, action, resource)]
+    denied = any(statement.denies for statement in matching)
+    if denied or not (is_owner or matching):
+        raise Refusal("AccessDenied", f"{key.principal} may not do oss:{action} on {resource}.")
+
+
+@lru_cache(maxsize=256)
+def _statements(policy: str | None) -> tuple[Statement, ...]:
+    return parse(json_text.loads(policy)) if policy else ()
+
+
+def parse(document: dict[str, Any]) -> tuple[Statement, ...]:
+    """Return the statements of a policy.
+
+    Raises:
+        Refusal: InvalidPolicyDocument; NotImplemented for a Condition or a negated element, which
+            would otherwise be obeyed wrongly.
+    """
+    if document.get("Version") != "1":
+        raise Refusal("InvalidPolicyDocument", 'Version must be "1".')
+    statements = document.get("Statement")
+    if not isinstance(statements, list) or not statements:
+        raise Refusal("InvalidPolicyDocument", "Statement must be a list that is not empty.")
+    return tuple(_statement(statement) for statement in statements)
+
+
+def _statement(members: object) -> Statement:
+    if not isinstance(members, dict):
+        raise Refusal("InvalidPolicyDocument", "A Statement must be an object.")
+    unknown = sorted(set(members) - _MEMBERS)
+    if unknown:
+        raise Refusal("NotImplemented", f"This service does not evaluate {unknown[0]}.")
+    effect = members.get("Effect")
+    if effect not in ("Allow", "Deny"):
+        raise Refusal("InvalidPolicyDocument", "Effect must be Allow or Deny.")
+    return Statement(
+        denies=effect == "Deny",
+        actions=_patterns(members, "Action"),
+        principals=_patterns(members, "Principal"),
+        resources=_patterns(members, "Resource"),
+    )
+
+
+def _patterns(members: dict[str, Any], name: str) -> tuple[str, ...]:
+    given = members.get(name)
+    listed = given if isinstance(given, list) else [given]
+    if not listed or not all(isinstance(item, str) and item for item in listed):
+        raise Refusal("InvalidPolicyDocument", f"{name} must be a string or a list of strings.")
+    return tuple(listed)
+
+
+def _any_match(patterns: tuple[str, ...], names: list[str], *, ignore_case: bool = False) -> bool:
+    return any(_glob(p, ignore_case).fullmatch(name) for p in patterns for name in names)
+
+
+@lru_cache(maxsize=1024)
+def _glob(pattern: str, ignore_case: bool) -> re.Pattern[str]:
+    parts = (".*" if c == "*" else "." if c == "?" else re.escape(c) for c in pattern)
+    return re.compile("".join(parts), re.DOTALL | (re.IGNORECASE if ignore_case else 0))

@@ -1,0 +1,1 @@
+"""Exact nearest neighbours over an index kept in memory."""

@@ -1,0 +1,163 @@
+"""Exact nearest neighbours in numpy.
+
+Rows are first ranked by a float32 product, then those that its error bound cannot rule out are
+measured again in float64, so the result is exact and the distances have float64 quality. Equal
+distances are ordered by key. Distances (reference section 4.4): cosine is 1 - cosine similarity;
+euclidean is the plain L2 distance, where the documentation leaves open whether it is squared.
+"""
+
+from __future__ import annotations
+
+import heapq
+import sqlite3
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from oss_vector_retriever.emulator.rules.filters import Filter
+from oss_vector_retriever.emulator.search.changes import Changes
+from oss_vector_retriever.emulator.search.matrix import Matrices, Matrix, Part, passes
+from oss_vector_retriever.emulator.storage.indexes import Index
+
+Float64 = NDArray[np.float64]
+Rows = NDArray[np.intp]
+
+# A float32 sum of n products is off by at most about n/2 ulps of the product of the norms; the
+# bound takes n + 8 ulps, which also covers the rounding of the query to unit length.
+_ULP = float(np.finfo(np.float32).eps)
+_SMALLEST = float(np.finfo(np.float32).tiny)
+_MEASURED_AT_ONCE = 1024
+
+
+class Hit(NamedTuple):
+    """Hold one neighbour; the order of its fields is the order of the result.
+
+    `filterable` is the JSON text of its filterable metadata, or None for none.
+    """
+
+    distance: float
+    key: str
+    id: int
+    filterable: str | None
+
+
+class Search:
+    """Find nearest neighbours.
+
+    Attributes:
+        matrices: what is kept in memory.
+    """
+
+    def __init__(self, memory: int, changes: Changes) -> None:
+        """Keep matrices up to a budget in bytes, and learn from `changes` what of them is old."""
+        self.matrices = Matrices(memory, changes)
+
+    def nearest(
+        self,
+        db: sqlite3.Connection,
+        index: Index,
+        query: bytes,
+        top_k: int,
+        *,
+        chosen: Filter | None = None,
+        written_by: int | None = None,
+        rank_first: bool = False,
+    ) -> list[Hit]:
+        """Return the `top_k` nearest vectors, the closest first.
+
+        Args:
+            db: a snapshot that `index` was read in.
+            index: where to search.
+            query: little-endian float32 of the index's dimension; not zero under cosine.
+            top_k: how many at most.
+            chosen: what their metadata must pass.
+            written_by: milliseconds since 1970, by which they must have been written.
+            rank_first: let the filter choose among the `top_k` nearest.
+        """
+        target = np.frombuffer(query, dtype="<f4").astype(np.float64)
+        hits: list[Hit] = []
+        for part in self.matrices.parts(db, index):
+            rows = _admitted(part, None if rank_first else chosen, written_by)
+            hits += _nearest(part.matrix, rows, target, top_k, cosine=index.metric == "cosine")
+        found = heapq.nsmallest(top_k, hits)
+        return [hit for hit in found if passes(chosen, hit.filterable)] if rank_first else found
+
+
+def _admitted(part: Part, chosen: Filter | None, written_by: int | None) -> Rows | None:
+    """Return the rows that may be results, or None for all of them."""
+    matrix, alive = part
+    if chosen is None and written_by is None:
+        return None if alive is None else np.flatnonzero(alive)
+    mask = np.ones(len(matrix.keys), dtype=bool) if alive is None else alive.copy()
+    if written_by is not None:
+        mask &= matrix.written <= written_by
+    if chosen is not None:
+        mask &= matrix.passing(chosen)
+    return np.flatnonzero(mask)
+
+
+def _nearest(
+    matrix: Matrix, rows: Rows | None, target: Float64, top_k: int, *, cosine: bool
+) -> list[Hit]:
+    """Return the nearest of the admitted rows of one matrix."""
+    count = len(matrix.keys) if rows is None else len(rows)
+    if count == 0:
+        return []
+    if count > max(top_k, _MEASURED_AT_ONCE):
+        lower, upper = _bounds(matrix, target, cosine=cosine)
+        if rows is not None:
+            lower, upper = lower[rows], upper[rows]
+        worst = np.partition(upper, top_k - 1)[top_k - 1]
+        near = np.flatnonzero(lower <= worst)
+        rows = near if rows is None else rows[near]
+    elif rows is None:
+        rows = np.arange(count)
+    distances = _measure(matrix, rows, target, cosine=cosine)
+    measured = zip(distances.tolist(), rows.tolist(), strict=True)
+    hits = (
+        Hit(distance, matrix.keys[row], int(matrix.ids[row]), matrix.filterable[row])
+        for distance, row in measured
+    )
+    return heapq.nsmallest(top_k, hits)
+
+
+def _bounds(matrix: Matrix, target: Float64, *, cosine: bool) -> tuple[Float64, Float64]:
+    """Return what each row's distance cannot be below, and what it cannot be above.
+
+    Under euclidean it is the squared distance. Where float32 overflows, nothing is ruled out.
+    """
+    length = float(np.linalg.norm(target))
+    unit = (target / (length or 1.0)).astype(np.float32)
+    with np.errstate(all="ignore"):
+        product = (matrix.values @ unit).astype(np.float64)
+        relative = (len(target) + 8) * _ULP
+        slack = relative * matrix.norms + len(target) * _SMALLEST
+        if cosine:
+            middle = 1.0 - product / matrix.norms
+            slack = slack / matrix.norms
+        else:
+            squares = matrix.norms**2 + length**2
+            middle = squares - 2.0 * length * product
+            slack = 2.0 * length * slack + 1e-12 * squares
+        lower, upper = middle - slack, middle + slack
+    lost = ~np.isfinite(middle)
+    lower[lost], upper[lost] = -np.inf, np.inf
+    return lower, upper
+
+
+def _measure(matrix: Matrix, rows: Rows, target: Float64, *, cosine: bool) -> Float64:
+    """Return distances in float64; each row is summed alike, so equal vectors get equal ones."""
+    distances = np.empty(len(rows))
+    length = np.sqrt((target * target).sum())
+    for start in range(0, len(rows), _MEASURED_AT_ONCE):
+        part = slice(start, start + _MEASURED_AT_ONCE)
+        values = matrix.values[rows[part]].astype(np.float64)
+        if cosine:
+            norms = np.sqrt((values * values).sum(axis=1))
+            cosines = (values * target).sum(axis=1) / (norms * length)
+            distances[part] = 1.0 - np.clip(cosines, -1.0, 1.0)
+        else:
+            values -= target
+            distances[part] = np.sqrt((values * values).sum(axis=1))
+    return distances

@@ -1,0 +1,141 @@
+"""What is to be added to a store: checked whole before any embedding or call is paid for."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Collection, Iterable, Mapping
+from typing import Any
+
+from langchain_core.documents import Document
+from pydantic import BaseModel
+
+from oss_vector_retriever.client.errors import InvalidRequestError
+from oss_vector_retriever.client.models.vector import Float32Array, Vector
+from oss_vector_retriever.client.operations.vectors import refuse_repeated
+from oss_vector_retriever.records.store import RecordStore
+
+Embedding = Iterable[float]
+
+
+class Additions:
+    """Hold texts on their way into a store; what they were made of is left as it is.
+
+    Args:
+        store: encodes the records.
+        texts: one text a record.
+        metadatas: a dict or None for each text, or None for all.
+        ids: an id or None for each text, or None for all; the absent ones are made up.
+        filled: metadata fields that are left out, because reading fills them.
+
+    Attributes:
+        ids: the ids, in order.
+        texts: the texts, in order.
+
+    Raises:
+        InvalidRequestError: the counts differ, an id stands twice or is no string, or a record
+            would not come back as it is, or passes a limit.
+    """
+
+    def __init__(
+        self,
+        store: RecordStore,
+        texts: Iterable[str],
+        metadatas: Iterable[Mapping[str, Any] | None] | None = None,
+        ids: Iterable[str | None] | None = None,
+        filled: Collection[str] = (),
+    ) -> None:
+        self.texts = _list_of("texts", texts)
+        count = len(self.texts)
+        parts = _as_many("metadatas", metadatas, count)
+        self.ids = [_made_up() if i is None else i for i in _as_many("ids", ids, count)]
+        self._bare = [
+            store.encoded(key, None, text=text, metadata=_without(part, filled))
+            for key, text, part in zip(self.ids, self.texts, parts, strict=True)
+        ]
+        refuse_repeated(self.ids)
+
+    @classmethod
+    def of_documents(
+        cls,
+        store: RecordStore,
+        documents: Iterable[Document],
+        ids: Iterable[str | None] | None = None,
+        filled: Collection[str] = (),
+    ) -> Additions:
+        """Return what Documents hold; an id in `ids` wins over the Document's own."""
+        listed = [_a_document(item) for item in _list_of("documents", documents)]
+        given = _as_many("ids", ids, len(listed))
+        return cls(
+            store,
+            [document.page_content for document in listed],
+            [document.metadata for document in listed],
+            [
+                document.id if key is None else key
+                for key, document in zip(given, listed, strict=True)
+            ],
+            filled,
+        )
+
+    def vectors(self, embeddings: Iterable[Embedding]) -> list[Vector]:
+        """Return the vectors to write, one embedding for each text.
+
+        Raises:
+            InvalidRequestError: there are more or fewer embeddings, or one is not of numbers.
+        """
+        listed = _list_of("embeddings", embeddings)
+        if len(listed) != len(self._bare):
+            raise InvalidRequestError(
+                f"{len(listed)} embeddings for {len(self._bare)} texts; one for each is needed. "
+                "Nothing was written."
+            )
+        return [_filled(bare, data) for bare, data in zip(self._bare, listed, strict=True)]
+
+
+def _filled(bare: Vector, data: Embedding) -> Vector:
+    try:
+        return Vector(bare.key, Float32Array(data), bare.metadata)
+    except (TypeError, OverflowError) as error:
+        raise InvalidRequestError(
+            f"the embedding of {bare.key!r} is not of float32 numbers: {error}. Nothing was "
+            "written."
+        ) from error
+
+
+def _as_many(what: str, given: Iterable[Any] | None, count: int) -> list[Any]:
+    if given is None:
+        return [None] * count
+    listed = _list_of(what, given)
+    if len(listed) != count:
+        raise InvalidRequestError(
+            f"{what} must be a list with one entry for each of the {count} texts, and has "
+            f"{len(listed)}."
+        )
+    return listed
+
+
+def _list_of(what: str, given: Any) -> list[Any]:
+    # a lone text would be its letters, a lone Document the pairs of its fields
+    if isinstance(given, str | bytes | Mapping | BaseModel) or not hasattr(given, "__iter__"):
+        raise InvalidRequestError(
+            f"{what} must be a list, not a {type(given).__name__}; put a single one into a list."
+        )
+    return list(given)
+
+
+def _a_document(item: Any) -> Document:
+    if not isinstance(item, Document):
+        raise InvalidRequestError(
+            f"documents must be LangChain Documents, not {type(item).__name__}; texts go to "
+            "add_texts."
+        )
+    return item
+
+
+def _without(metadata: Any, filled: Collection[str]) -> Any:
+    if not filled or not isinstance(metadata, Mapping):
+        return metadata
+    return {field: value for field, value in metadata.items() if field not in filled}
+
+
+def _made_up() -> str:
+    return str(uuid.uuid4())

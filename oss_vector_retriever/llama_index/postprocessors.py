@@ -1,0 +1,499 @@
+"""`OSSVectorRehydrationPostprocessor`: hits that carry only ids become whole nodes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from llama_index.core.base.embeddings.base import BaseEmbedding
+from llama_index.core.schema import BaseNode, MetadataMode, NodeWithScore
+from pydantic import Field
+
+from oss_vector_retriever.client.context import Context
+from oss_vector_retriever.client.errors import InvalidRequestError, shown
+from oss_vector_retriever.client.models.vector import Float32Array
+from oss_vector_retriever.client.steps import Flow
+from oss_vector_retriever.embeddings import (
+    Matrix,
+    Numbers,
+    StoredEmbeddings,
+    maximal_marginal_relevance,
+    near_duplicates,
+    rescore,
+    stored_embeddings,
+)
+from oss_vector_retriever.llama_index.component import FetchingPostprocessor, NodeSource, Question
+from oss_vector_retriever.records.keys import is_key
+from oss_vector_retriever.records.lookup import MissingPolicy
+
+HydratedFields = Literal["all", "text", "metadata", "embedding"]
+
+
+class OSSVectorRehydrationPostprocessor(FetchingPostprocessor):
+    """Put stored nodes in the place of hits, or what hits lack into copies of them.
+
+    Scores and order stay, and the hits given are not changed. All is one fetch, of those that need
+    it alone.
+
+    Attributes:
+        fields: "all" puts the stored node in the hit's place; "text", "metadata" and "embedding"
+            bring that alone.
+        id_key: the metadata field that holds the key; by default the key is the node's id.
+        key_of: finds a node's key, in place of `id_key`; None leaves the hit as it is.
+        only_incomplete: fetch only for hits that lack what is wanted (the text, under "all"), or
+            whose key is not their id.
+        return_data: under "all", set `node.embedding`.
+        on_missing: what becomes of a hit whose record does not exist: "keep", "drop" or "raise".
+    """
+
+    fields: HydratedFields = "all"
+    id_key: str | None = None
+    key_of: Callable[[BaseNode], str | None] | None = Field(default=None, exclude=True, repr=False)
+    only_incomplete: bool = True
+    return_data: bool = False
+    on_missing: Literal["keep", "drop", "raise"] = "keep"
+
+    @classmethod
+    def class_name(cls) -> str:
+        """Return the class's stable name."""
+        return "OSSVectorsRehydrationPostprocessor"
+
+    def _flow(
+        self,
+        context: Context,
+        hits: list[NodeWithScore],
+        question: Question,  # noqa: ARG002 - it plays no part
+    ) -> Flow[list[NodeWithScore]]:
+        keys = [self._wanted(hit.node) for hit in hits]
+        source = self._source(
+            return_data=self.return_data or self.fields == "embedding",
+            on_missing="raise" if self.on_missing == "raise" else "omit",
+        )
+        stored = yield from source.by_id(context, [key for key in keys if key is not None])
+        whole: list[NodeWithScore] = []
+        used: set[str] = set()
+        for hit, key in zip(hits, keys, strict=True):
+            if key is None or key not in stored:
+                whole += [] if key is not None and self.on_missing == "drop" else [hit]
+                continue
+            node = stored[key].model_copy(deep=True) if key in used else stored[key]
+            used.add(key)
+            whole.append(hit.model_copy(update={"node": self._hydrated(hit.node, node)}))
+        return whole
+
+    def _wanted(self, node: BaseNode) -> str | None:
+        """Return the key to fetch for a node, or None where there is no need."""
+        key = self._key(node)
+        if key is None or (self.only_incomplete and key == node.node_id and self._complete(node)):
+            return None
+        return key
+
+    def _key(self, node: BaseNode) -> str | None:
+        if self.key_of is not None:
+            return _text_or_none(self.key_of(node))
+        if self.id_key is None:
+            return node.node_id
+        key = node.metadata.get(self.id_key)
+        return None if key is None else str(key)
+
+    def _complete(self, node: BaseNode) -> bool:
+        if self.fields == "metadata":
+            return bool(node.metadata)
+        if self.fields == "embedding":
+            return node.embedding is not None
+        return bool(node.get_content(MetadataMode.NONE))
+
+    def _hydrated(self, node: BaseNode, stored: BaseNode) -> BaseNode:
+        if self.fields == "all":
+            return stored
+        if self.fields == "text":
+            copied = node.model_copy()
+            copied.set_content(stored.get_content(MetadataMode.NONE))
+            return copied
+        return node.model_copy(update={self.fields: getattr(stored, self.fields)})
+
+
+def _text_or_none(key: object) -> str | None:
+    if key is None or isinstance(key, str):
+        return key
+    raise InvalidRequestError(f"key_of must return a string or None, not {shown(key)}.")
+
+
+@dataclass(slots=True)
+class _Walk:
+    """Be on the way from a hit in one direction; `node` is where it stands."""
+
+    forward: bool
+    node: BaseNode
+    score: float | None
+    document: str | None
+
+    @property
+    def wanted(self) -> str | None:
+        neighbour = self.node.next_node if self.forward else self.node.prev_node
+        return None if neighbour is None else neighbour.node_id
+
+
+class OSSVectorPrevNextPostprocessor(FetchingPostprocessor):
+    """Add to each hit the nodes before and after it, in reading order.
+
+    All hits advance one hop with one fetch, so there are at most `num_nodes` of them. A neighbour
+    that does not exist ends its chain. Chains come in the order of the hits.
+
+    Attributes:
+        num_nodes: how many hops to go.
+        mode: "next", "previous" or "both".
+        score_decay: what a hit's score is multiplied with at each hop; 1 hands it on as it is.
+        within_document: stop where the neighbour belongs to another source document.
+        return_data: set `node.embedding` of the neighbours.
+        on_missing: "omit", or "raise" for a neighbour that does not exist.
+    """
+
+    num_nodes: int = Field(default=1, ge=0)
+    mode: Literal["next", "previous", "both"] = "next"
+    score_decay: float = Field(default=1.0, ge=0, le=1)
+    within_document: bool = True
+    return_data: bool = False
+    on_missing: MissingPolicy = "omit"
+
+    @classmethod
+    def class_name(cls) -> str:
+        """Return the class's stable name."""
+        return "OSSVectorsPrevNextPostprocessor"
+
+    def _flow(
+        self,
+        context: Context,
+        hits: list[NodeWithScore],
+        question: Question,  # noqa: ARG002 - it plays no part
+    ) -> Flow[list[NodeWithScore]]:
+        source = self._source(return_data=self.return_data, on_missing=self.on_missing)
+        known = {hit.node.node_id: hit.node for hit in hits}
+        scored: dict[str, NodeWithScore] = {}
+        for hit in hits:
+            there = scored.get(hit.node.node_id)
+            if there is None or hit.get_score() > there.get_score():
+                scored[hit.node.node_id] = hit
+        first = list(scored)
+        walks = [walk for hit in hits for walk in self._walks(hit)]
+        for _ in range(self.num_nodes):
+            yield from _learn(context, source, known, walks)
+            walks = [walk for walk in walks if self._stepped(walk, known, scored, first)]
+        return in_reading_order(first, scored)
+
+    def _walks(self, hit: NodeWithScore) -> list[_Walk]:
+        ways = {"next": [True], "previous": [False], "both": [True, False]}[self.mode]
+        return [_Walk(forward, hit.node, hit.score, hit.node.ref_doc_id) for forward in ways]
+
+    def _stepped(
+        self,
+        walk: _Walk,
+        known: dict[str, BaseNode],
+        scored: dict[str, NodeWithScore],
+        first: list[str],
+    ) -> bool:
+        """Take one step, and tell whether the walk goes on."""
+        node = known.get(walk.wanted) if walk.wanted is not None else None
+        if node is None or (self.within_document and _elsewhere(node, walk.document)):
+            return False
+        walk.node = node
+        walk.score = None if walk.score is None else walk.score * self.score_decay
+        there = scored.get(node.node_id)
+        if there is None:
+            scored[node.node_id] = NodeWithScore(node=node, score=walk.score)
+        elif node.node_id not in first and (walk.score or 0.0) > there.get_score():
+            there.score = walk.score
+        return True
+
+
+def _learn(
+    context: Context, source: NodeSource, known: dict[str, BaseNode], walks: list[_Walk]
+) -> Flow[None]:
+    wanted = [walk.wanted for walk in walks]
+    known |= yield from source.by_id(context, [key for key in wanted if key and key not in known])
+
+
+def _elsewhere(node: BaseNode, document: str | None) -> bool:
+    return None not in (node.ref_doc_id, document) and node.ref_doc_id != document
+
+
+def neighbours(
+    context: Context,
+    source: NodeSource,
+    node: BaseNode,
+    hops: tuple[int, int],
+    allowed: Callable[[str], bool],
+) -> Flow[list[BaseNode]]:
+    """Return a node with those before and after it, in reading order, one fetch a hop.
+
+    Args:
+        context: the client's.
+        source: where nodes come from.
+        node: the node in the middle.
+        hops: how many before it, and how many after it.
+        allowed: tells whether a neighbour's key may be fetched; the first that may not ends it.
+    """
+    known = {node.node_id: node}
+    scored = {node.node_id: NodeWithScore(node=node)}
+    before, after = (_Walk(forward, node, None, node.ref_doc_id) for forward in (False, True))
+    walks = [(walk, most) for walk, most in zip((before, after), hops, strict=True)]
+    for hop in range(max(hops)):
+        walks = [(walk, most) for walk, most in walks if hop < most and _may(walk, allowed)]
+        yield from _learn(context, source, known, [walk for walk, _ in walks])
+        walks = [(walk, most) for walk, most in walks if _moved(walk, known, scored)]
+    return [hit.node for hit in in_reading_order([node.node_id], scored)]
+
+
+def _may(walk: _Walk, allowed: Callable[[str], bool]) -> bool:
+    return walk.wanted is not None and allowed(walk.wanted)
+
+
+def _moved(walk: _Walk, known: dict[str, BaseNode], scored: dict[str, NodeWithScore]) -> bool:
+    following = known.get(walk.wanted or "")
+    if following is None or _elsewhere(following, walk.document):
+        return False
+    walk.node = following
+    scored.setdefault(following.node_id, NodeWithScore(node=following))
+    return True
+
+
+def in_reading_order(
+    first: Iterable[str], scored: Mapping[str, NodeWithScore]
+) -> list[NodeWithScore]:
+    """Return nodes chain by chain, each in reading order, the chains in the order of `first`.
+
+    Args:
+        first: the ids whose chains are wanted.
+        scored: the nodes there are, by id; those that no chain reaches are left out.
+    """
+    after = _links(scored)
+    before = {following: key for key, following in after.items()}
+    ordered: dict[str, NodeWithScore] = {}
+    for key in first:
+        if key in ordered:
+            continue
+        place: str | None = _head(key, before)
+        while place is not None and place not in ordered:
+            ordered[place] = scored[place]
+            place = after.get(place)
+    return list(ordered.values())
+
+
+def _links(scored: Mapping[str, NodeWithScore]) -> dict[str, str]:
+    """Return for each node the one that follows it, whichever of the two says so."""
+    links: dict[str, str] = {}
+    taken: set[str] = set()
+    for key, hit in scored.items():
+        following = hit.node.next_node
+        if following is not None and following.node_id in scored and following.node_id not in taken:
+            links[key] = following.node_id
+            taken.add(following.node_id)
+    for key, hit in scored.items():
+        previous = hit.node.prev_node
+        if previous is not None and previous.node_id in scored and key not in taken:
+            links.setdefault(previous.node_id, key)
+    return links
+
+
+def _head(key: str, before: Mapping[str, str]) -> str:
+    seen = {key}
+    while (previous := before.get(key)) is not None and previous not in seen:
+        seen.add(previous)
+        key = previous
+    return key
+
+
+@dataclass(frozen=True, slots=True)
+class Embedded:
+    """Hold hits that have an embedding, row by row, those that have none, and a stored query."""
+
+    hits: list[NodeWithScore]
+    matrix: Matrix
+    without: list[NodeWithScore]
+    query: Float32Array | None
+
+
+class StoredEmbeddingPostprocessor(FetchingPostprocessor):
+    """Choose among hits by their stored embeddings; no document is embedded again.
+
+    Embeddings that the nodes carry are used; the others are fetched by node id, all in one fetch.
+
+    Attributes:
+        on_missing: what becomes of a hit without a stored embedding: "keep", "drop", or "raise".
+        use_node_embeddings: False fetches the stored embedding of every hit.
+        query_key: the key of a stored vector that serves as the query.
+        embed_model: embeds the query where neither its bundle nor `query_key` gives an embedding.
+    """
+
+    on_missing: Literal["keep", "drop", "raise"] = "keep"
+    use_node_embeddings: bool = True
+    query_key: str | None = None
+    embed_model: BaseEmbedding | None = Field(default=None, exclude=True, repr=False)
+
+    def _model(self) -> BaseEmbedding | None:
+        return self.embed_model
+
+    def _flow(
+        self, context: Context, hits: list[NodeWithScore], question: Question
+    ) -> Flow[list[NodeWithScore]]:
+        if not hits:
+            return []
+        embedded = yield from self._embedded(context, hits)
+        chosen: list[NodeWithScore] = []
+        if embedded.hits:
+            query = embedded.query or (yield from self._query(question))
+            chosen = self._chosen(embedded, query)
+        if self.on_missing == "keep":
+            return self._kept(hits, chosen, embedded.without)
+        return chosen
+
+    def _query(self, question: Question) -> Flow[Numbers]:
+        return (yield from question.embedding())
+
+    def _embedded(self, context: Context, hits: list[NodeWithScore]) -> Flow[Embedded]:
+        own = [hit.node.embedding if self.use_node_embeddings else None for hit in hits]
+        asked = [place for place, embedding in enumerate(own) if embedding is None]
+        stored = yield from self._stored(context, [_key(hits[place]) for place in asked])
+        rows: dict[int, Numbers] = {p: row for p, row in enumerate(own) if row is not None}
+        rows |= {asked[at]: row for at, row in zip(stored.positions, stored.matrix, strict=True)}
+        places = sorted(rows)
+        return Embedded(
+            [hits[place] for place in places],
+            [rows[place] for place in places],
+            [hit for place, hit in enumerate(hits) if place not in rows],
+            stored.query,
+        )
+
+    def _stored(self, context: Context, ids: list[str | None]) -> Flow[StoredEmbeddings]:
+        """Fetch the embeddings of ids and that of the query's key, in one fetch."""
+        if any(ids) or self.query_key is None:
+            return stored_embeddings(
+                context,
+                ids,
+                index=self.index,
+                query_key=self.query_key,
+                on_missing=self.on_missing,
+            )
+        return self._query_alone(context, self.query_key)
+
+    def _query_alone(self, context: Context, key: str) -> Flow[StoredEmbeddings]:
+        found = yield from stored_embeddings(context, [key], index=self.index, query_key=key)
+        return replace(found, positions=(), matrix=found.matrix[:0])
+
+    def _chosen(self, embedded: Embedded, query: Numbers) -> list[NodeWithScore]:
+        """Return the hits that stay, of those that have an embedding, in their new order."""
+        raise NotImplementedError
+
+    def _kept(
+        self,
+        hits: list[NodeWithScore],  # noqa: ARG002 - for those that keep the hits' order
+        chosen: list[NodeWithScore],
+        without: list[NodeWithScore],
+    ) -> list[NodeWithScore]:
+        """Return the chosen together with those that have no embedding."""
+        return [*chosen, *without]
+
+
+def _key(hit: NodeWithScore) -> str | None:
+    """Return a hit's id, or None where it is none that a record can have."""
+    return hit.node.node_id if is_key(hit.node.node_id) else None
+
+
+class StoredEmbeddingDedupPostprocessor(StoredEmbeddingPostprocessor):
+    """Drop hits whose stored embedding is nearly that of an earlier hit; the order stays.
+
+    A hit that is repeated is dropped too. The query plays no part.
+
+    Attributes:
+        threshold: the cosine similarity from which on two say the same, from -1 to 1.
+    """
+
+    threshold: float = Field(default=0.95, ge=-1, le=1)
+
+    @classmethod
+    def class_name(cls) -> str:
+        """Return the class's stable name."""
+        return "OSSVectorsStoredEmbeddingDedupPostprocessor"
+
+    def _query(self, question: Question) -> Flow[Numbers]:  # noqa: ARG002 - it plays no part
+        yield from ()
+        return []
+
+    def _chosen(self, embedded: Embedded, query: Numbers) -> list[NodeWithScore]:  # noqa: ARG002 - the same
+        kept = near_duplicates(embedded.matrix, self.threshold).kept
+        return [embedded.hits[place] for place in kept]
+
+    def _kept(
+        self,
+        hits: list[NodeWithScore],
+        chosen: list[NodeWithScore],
+        without: list[NodeWithScore],
+    ) -> list[NodeWithScore]:
+        stay = {id(hit) for hit in (*chosen, *without)}
+        return [hit for hit in hits if id(hit) in stay]
+
+
+class StoredEmbeddingMMRPostprocessor(StoredEmbeddingPostprocessor):
+    """Pick hits by maximal marginal relevance of their stored embeddings, in the order picked.
+
+    Scores stay as they are. Hits without an embedding come last, as far as there is room.
+
+    Attributes:
+        top_n: how many to pick.
+        lambda_mult: from 0, all diversity, to 1, all similarity to the query.
+    """
+
+    top_n: int = Field(default=10, gt=0, strict=True)
+    lambda_mult: float = Field(default=0.5, ge=0, le=1)
+
+    @classmethod
+    def class_name(cls) -> str:
+        """Return the class's stable name."""
+        return "OSSVectorsStoredEmbeddingMMRPostprocessor"
+
+    def _chosen(self, embedded: Embedded, query: Numbers) -> list[NodeWithScore]:
+        picks = maximal_marginal_relevance(query, embedded.matrix, self.top_n, self.lambda_mult)
+        return [embedded.hits[place] for place in picks]
+
+    def _kept(
+        self,
+        hits: list[NodeWithScore],
+        chosen: list[NodeWithScore],
+        without: list[NodeWithScore],
+    ) -> list[NodeWithScore]:
+        return super()._kept(hits, chosen, without)[: self.top_n]
+
+
+class StoredEmbeddingRescorer(StoredEmbeddingPostprocessor):
+    """Score hits by the cosine similarity of query and stored embedding, best first.
+
+    Hits without an embedding come last, with the score they had. The hits given are not changed.
+
+    Attributes:
+        top_n: keep at most so many.
+        weight: the share of the similarity in the new score; the rest is that of the hit's own.
+    """
+
+    top_n: int | None = Field(default=None, gt=0, strict=True)
+    weight: float = Field(default=1.0, ge=0, le=1)
+
+    @classmethod
+    def class_name(cls) -> str:
+        """Return the class's stable name."""
+        return "OSSVectorsStoredEmbeddingRescorer"
+
+    def _chosen(self, embedded: Embedded, query: Numbers) -> list[NodeWithScore]:
+        earlier = [hit.get_score() for hit in embedded.hits] if self.weight < 1 else None
+        ranking = rescore(query, embedded.matrix, k=self.top_n, scores=earlier, weight=self.weight)
+        return [
+            embedded.hits[place].model_copy(update={"score": score}) for place, score in ranking
+        ]
+
+    def _kept(
+        self,
+        hits: list[NodeWithScore],
+        chosen: list[NodeWithScore],
+        without: list[NodeWithScore],
+    ) -> list[NodeWithScore]:
+        return super()._kept(hits, chosen, without)[: self.top_n]
