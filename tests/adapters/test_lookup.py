@@ -8,7 +8,7 @@ from oss_vector_retriever.client.config import resolve_config
 from oss_vector_retriever.client.context import Context
 from oss_vector_retriever.client.errors import DeadlineExceededError, InvalidRequestError
 from oss_vector_retriever.client.models.messages import Reply
-from oss_vector_retriever.client.steps import Fault, FaultKind, Send, Together
+from oss_vector_retriever.client.steps import Fault, FaultKind, RunAll, Send
 from oss_vector_retriever.records.lookup import Lookup
 
 NOTHING = Reply(200, {"content-type": "application/json"}, json.dumps({"vectors": []}).encode())
@@ -39,7 +39,7 @@ class SlowMachine:
                 step = flow.send(outcome)
             except StopIteration as end:
                 return end.value
-            if isinstance(step, Together):
+            if isinstance(step, RunAll):
                 outcome = [self.play(inner) for inner in step.flows]
                 continue
             assert isinstance(step, Send)
