@@ -42,7 +42,9 @@ def fetch(
     """
     if not callable(on_missing) and on_missing not in ("omit", "raise"):
         raise InvalidRequestError(
-            f'on_missing is "omit", "raise" or a function, not {on_missing!r}.'
+            '{argument} is "omit", "raise" or a function, not {value}.',
+            argument="on_missing",
+            value=on_missing,
         )
     asked = check_keys(keys, context.config.limits)
     pending = PendingFetch(

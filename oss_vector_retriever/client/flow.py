@@ -22,12 +22,14 @@ from oss_vector_retriever.client.credentials import Credentials
 from oss_vector_retriever.client.endpoint import Endpoint
 from oss_vector_retriever.client.errors import (
     DeadlineExceededError,
+    Message,
     OSSVectorError,
     RequestTimeTooSkewedError,
     ResponseError,
     SecurityTokenError,
     ServiceError,
     TransportError,
+    named_argument,
 )
 from oss_vector_retriever.client.models.messages import Reply, Request
 from oss_vector_retriever.client.retry import RetryDecision, http_date, judge, retry_after
@@ -197,12 +199,14 @@ class Attempts(Generic[T]):
 
     def deadline_error(self) -> DeadlineExceededError:
         """Return the error for a call that ran out of time."""
-        last = f" The last attempt failed with: {self.errors[-1]}" if self.errors else ""
-        return DeadlineExceededError(
+        text = (
             f"{self.operation.name} did not end within {self.deadline.seconds:g} s "
-            f"({self.attempt_count} attempts).{last}",
-            FaultKind.DEADLINE,
+            f"({self.attempt_count} attempts)."
         )
+        if not self.errors:
+            return DeadlineExceededError(text, FaultKind.DEADLINE)
+        last = Message(f"{text} The last attempt failed with: {{last}}", {"last": self.errors[-1]})
+        return DeadlineExceededError(last, FaultKind.DEADLINE)
 
     def transport_error(self, fault: Fault, request: Request) -> OSSVectorError:
         """Return the error for an attempt that brought no whole reply."""
@@ -210,11 +214,10 @@ class Attempts(Generic[T]):
         if fault.kind is FaultKind.DEADLINE:
             return self.deadline_error()
         if fault.kind is FaultKind.TOO_LARGE:
-            limit = self.context.config.max_reply_bytes
-            return ResponseError(
-                f"{name}: the reply is larger than max_reply_bytes ({limit} bytes); it was not "
-                "read to its end."
-            )
+            size = self.context.config.max_reply_bytes
+            text = f"{name}: the reply is larger than {{limit}} ({size} bytes); it was not read to "
+            limit = named_argument("max_reply_bytes")
+            return ResponseError(Message(text + "its end.", {"limit": limit}))
         return TransportError(f"{name}: {_FAULT_TEXTS[fault.kind].format(where)}.", fault.kind)
 
     def requested_pause(self) -> float | None:

@@ -12,7 +12,6 @@ from langchain_core.load.serializable import (
 )
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SecretStr
 
-from oss_vector_retriever.client.clients import OSSVectorClient
 from oss_vector_retriever.client.errors import ConfigurationError
 from oss_vector_retriever.client.pair import Client, ClientPair
 
@@ -72,12 +71,12 @@ class Connected(BaseModel):
         settings = self._settings()
         if self.client is not None and settings:
             raise ConfigurationError(f"pass either client= or {', '.join(settings)}, not both.")
-        return SettingsClients(settings) if settings else ClientPair(self.client)
+        return ClientPair(self.client, settings)
 
     def _both(self) -> ClientPair:
         clients = self._clients
-        given = clients.settings if isinstance(clients, SettingsClients) else {}
-        if clients.given is not self.client or given != self._settings():  # assigned, or copied in
+        changed = clients.connection != self._settings()
+        if clients.given is not self.client or changed:  # assigned, or copied in
             self._clients = self._made()
         return self._clients
 
@@ -131,27 +130,3 @@ class SharesClient:
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
         return copy.copy(self)
-
-
-class SettingsClients(ClientPair):
-    """Make the clients from settings, when one is first used."""
-
-    def __init__(self, settings: dict[str, Any]) -> None:
-        super().__init__(None)
-        self.settings = settings
-
-    def blocking(self) -> OSSVectorClient:
-        """Return the blocking client."""
-        with self._lock:
-            if self._blocking is None:
-                self._blocking = OSSVectorClient(**self.settings)
-            return self._blocking
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, SettingsClients) and other.settings == self.settings
-
-    def __hash__(self) -> int:
-        return hash(frozenset(self.settings.items()))
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return SettingsClients, (self.settings,)

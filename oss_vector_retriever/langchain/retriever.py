@@ -142,7 +142,7 @@ class OSSVectorRetriever(Batched, ServiceRetriever):
             return_data=self.embedding_key is not None,
             on_missing=self.on_missing,
             on_decode_error=self.on_decode_error,
-            most=self.k if k is None else k,
+            limit=self.k if k is None else k,
         )
 
     def _get_relevant_documents(

@@ -22,9 +22,15 @@ from oss_vector_retriever.client.operations.checks import check_whole
 from oss_vector_retriever.client.pair import Client, ClientPair
 from oss_vector_retriever.client.steps import Flow
 from oss_vector_retriever.langchain.documents import document_from
-from oss_vector_retriever.langchain.tools import Answer, Budget
 from oss_vector_retriever.records import DecodePolicy
-from oss_vector_retriever.records.lookup import Found, Lookup
+from oss_vector_retriever.records.answers import (
+    Answer,
+    Budget,
+    Passage,
+    Tokenizer,
+    write_answer,
+)
+from oss_vector_retriever.records.lookup import Lookup, fetch_records
 
 if TYPE_CHECKING:  # the first releases of langchain 1 keep it elsewhere
     from langchain.agents.middleware import ToolCallRequest
@@ -56,7 +62,10 @@ class HydrateDocumentsMiddleware(AgentMiddleware[DocumentState, Any]):
         text_key: the metadata field in which another program keeps the text of its records, where
             that is none of `text`, `content` and `page_content`.
         most: show the last so many ids.
-        max_characters: of document text in one call; a token is about four of English.
+        max_characters: of all that is shown in one call; a token is about four of English. None
+            sets no bound.
+        max_tokens: of all that is shown in one call, counted by `tokenizer`; None sets no bound.
+        tokenizer: splits a text into tokens, such as `model.get_token_ids`.
         max_characters_per_document: of one document's text.
         heading: what stands above the documents.
         collect: take the ids of tools' Documents into the state, in place of their texts.
@@ -77,8 +86,10 @@ class HydrateDocumentsMiddleware(AgentMiddleware[DocumentState, Any]):
         index: str | None = None,
         text_key: str | None = None,
         most: int = 100,
-        max_characters: int = 40_000,
-        max_characters_per_document: int = 8_000,
+        max_characters: int | None = 40_000,
+        max_tokens: int | None = None,
+        tokenizer: Tokenizer | None = None,
+        max_characters_per_document: int | None = 8_000,
         heading: str = "Documents at hand, each under its id:",
         collect: bool = True,
         on_decode_error: DecodePolicy = "skip",
@@ -88,8 +99,10 @@ class HydrateDocumentsMiddleware(AgentMiddleware[DocumentState, Any]):
         self._lookup = Lookup(index=index, text_key=text_key, on_decode_error=on_decode_error)
         self._most = check_whole("most", most, 1, sys.maxsize)
         self._budget = Budget(
-            check_whole("max_characters", max_characters, 1, sys.maxsize),
-            check_whole("max_characters_per_document", max_characters_per_document, 1, sys.maxsize),
+            _check_bound("max_characters", max_characters),
+            _check_bound("max_tokens", max_tokens),
+            tokenizer,
+            _check_bound("max_characters_per_document", max_characters_per_document),
         )
         self._heading = heading
         self._collect = collect
@@ -103,7 +116,8 @@ class HydrateDocumentsMiddleware(AgentMiddleware[DocumentState, Any]):
         ids = self._ids(request.state)
         if not ids:
             return handler(request)
-        return handler(self._shown(request, self._clients.run(self._found(ids))))
+        documents = self._clients.run(self._show_documents, ids)
+        return handler(_with_system_text(request, documents))
 
     async def awrap_model_call(
         self,
@@ -114,7 +128,8 @@ class HydrateDocumentsMiddleware(AgentMiddleware[DocumentState, Any]):
         ids = self._ids(request.state)
         if not ids:
             return await handler(request)
-        return await handler(self._shown(request, await self._clients.arun(self._found(ids))))
+        documents = await self._clients.arun(self._show_documents, ids)
+        return await handler(_with_system_text(request, documents))
 
     def wrap_tool_call(
         self,
@@ -151,13 +166,17 @@ class HydrateDocumentsMiddleware(AgentMiddleware[DocumentState, Any]):
     def _ids(self, state: Mapping[str, Any]) -> list[str]:
         return merged_ids(state.get("document_ids"), ())[-self._most :]
 
-    def _found(self, ids: Sequence[str]) -> Callable[[Context], Flow[Found[Document]]]:
-        return self._lookup.of(ids, document_from)
+    def _show_documents(self, context: Context, ids: Sequence[str]) -> Flow[str]:
+        found = yield from fetch_records(context, self._lookup, ids, document_from)
+        answer = Answer(
+            [Passage(str(document.id), document.page_content) for document in found.made],
+            missing=dict.fromkeys(found.missing, ()),
+        )
+        return f"{self._heading}\n\n{(yield from write_answer(answer, self._budget))}"
 
-    def _shown(self, request: ModelRequest[Any], found: Found[Document]) -> ModelRequest[Any]:
-        answer = Answer(found.made, missing=dict.fromkeys(found.missing, ()))
-        text = f"{self._heading}\n\n{answer.written(self._budget)}"
-        return _with_system_text(request, text)
+
+def _check_bound(name: str, bound: int | None) -> int | None:
+    return None if bound is None else check_whole(name, bound, 1, sys.maxsize)
 
 
 def _with_system_text(request: ModelRequest[Any], text: str) -> ModelRequest[Any]:

@@ -19,7 +19,7 @@ from oss_vector_retriever.client.steps import Flow
 from oss_vector_retriever.llama_index.component import Reading
 from oss_vector_retriever.records import DecodePolicy
 from oss_vector_retriever.records.keys import is_key
-from oss_vector_retriever.records.lookup import Lookup
+from oss_vector_retriever.records.lookup import Lookup, make_each
 
 _MOST = 10**9
 
@@ -152,7 +152,7 @@ class OSSVectorNodeMapping(Reading, Mapping[str, BaseNode]):
     def _node(self, vector: Vector | None) -> BaseNode | None:
         if vector is None:
             return None
-        return next(self._lookup.readable([vector], self._source().node), None)
+        return next(make_each(self._lookup, [vector], self._source().node), None)
 
     def _refuse(self) -> NoReturn:
         raise TypeError(

@@ -107,7 +107,7 @@ class OSSVectorRetriever(Reading, BaseRetriever):
             return_data=return_data or score_mode == "similarity",
             on_missing=on_missing,
             on_decode_error=on_decode_error,
-            most=k,
+            limit=k,
         )
         self._read_with(client, lookup, node_classes, text_nodes=text_nodes)
 

@@ -63,7 +63,7 @@ async def test_the_model_sees_documents_and_the_state_their_ids(stocked, service
     shown = system_of(model.asked[0])
     assert shown.startswith("Be brief.")
     assert shown.index("[id: b]\ntext of b") < shown.index("[id: a]\ntext of a")
-    assert "No document has the id gone." in shown
+    assert "Not found: gone" in shown
     assert state["document_ids"] == ["b", "gone", "a"]
     assert "text of" not in str(agent.get_state(config).values)
     assert len(service.gets) == 1
