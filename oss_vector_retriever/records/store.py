@@ -25,7 +25,7 @@ from oss_vector_retriever.client.errors import (
     WriteReport,
     shown,
 )
-from oss_vector_retriever.client.fetch import fetch, plan_fetch
+from oss_vector_retriever.client.fetch import fetch
 from oss_vector_retriever.client.models.limits import DEFAULT_LIMITS, Limits, dump
 from oss_vector_retriever.client.models.results import FetchResult, ListVectorsResult, VectorIndex
 from oss_vector_retriever.client.models.vector import Vector
@@ -33,6 +33,7 @@ from oss_vector_retriever.client.operations.checks import (
     as_vector,
     check_choice,
     check_field_names,
+    check_keys,
     each_of,
 )
 from oss_vector_retriever.client.operations.indexes import get_vector_index, put_vector_index
@@ -242,8 +243,8 @@ class RecordStore:
 
 
 def _nothing(context: Context, keys: list[str]) -> FetchResult:
-    plan = plan_fetch(context, keys)
-    return FetchResult(plan.keys, {}, plan.unique, (), 1)
+    asked = check_keys(keys, context.config.limits)
+    return FetchResult(tuple(asked), {}, tuple(dict.fromkeys(asked)), (), 1)
 
 
 def is_row(stored: Mapping[str, Any] | None) -> bool:

@@ -98,7 +98,7 @@ def check_credentials(client: OSSVectorClient, connection: Connection) -> Findin
     if connection.local:
         return skipped("credentials", "an embedded service has its own")
     try:
-        found = client.run(lambda context: context.credentials.current())
+        found = client.run(lambda context: context.credentials.resolve())
     except OSSVectorError as error:
         todo = f"set {ACCESS_KEY_ID} and {ACCESS_KEY_SECRET}, or pass --credentials chain"
         return failed("credentials", error, todo)
