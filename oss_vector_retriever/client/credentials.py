@@ -14,7 +14,7 @@ from typing import Any, NoReturn, Protocol, TypeGuard
 from oss_vector_retriever.client.errors import (
     ConfigurationError,
     named_argument,
-    named_remedy,
+    named_phrase,
     named_type,
 )
 
@@ -132,7 +132,7 @@ class EnvironmentSource(_Uncached):
                 argument="credentials",
                 remedy="set {variables}, or pass {credentials}",
                 variables=" and ".join(missing),
-                credentials=named_remedy(
+                credentials=named_phrase(
                     "credentials",
                     "credentials= "
                     '(Credentials(...), a callable, or "chain" for profiles, RAM roles and OIDC)',
@@ -179,7 +179,7 @@ class ChainSource:
                 argument="credentials",
                 remedy="{call} shows why",
                 reason=type(error).__name__,
-                call=named_remedy(
+                call=named_phrase(
                     "credential_chain", "alibabacloud_credentials.client.Client().get_credential()"
                 ),
             ) from None
