@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from oss_vector_retriever.cli.errors import PARTIAL, Failure, in_flags
 
 if TYPE_CHECKING:
+    from oss_vector_retriever.client.errors import WriteReport
     from oss_vector_retriever.client.models.results import (
         BucketLogging,
         FetchResult,
         VectorBucket,
         VectorIndex,
-        WriteReport,
     )
 
 Entry = dict[str, Any]

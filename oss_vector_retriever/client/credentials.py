@@ -11,7 +11,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, NoReturn, Protocol, TypeGuard
 
-from oss_vector_retriever.client.errors import ConfigurationError
+from oss_vector_retriever.client.errors import (
+    ConfigurationError,
+    named_argument,
+    named_remedy,
+    named_type,
+)
 
 _USABLE = re.compile(r"[\x21-\x7e]+")
 _RENEW_BEFORE = timedelta(minutes=5)
@@ -48,7 +53,9 @@ class Credentials:
         if self.security_token is not None:
             _check_part("security_token", self.security_token)
         if self.expires_at is not None and self.expires_at.tzinfo is None:
-            raise ConfigurationError("expires_at of credentials must carry a timezone.")
+            raise ConfigurationError(
+                "expires_at of credentials must carry a timezone.", argument="credentials"
+            )
 
     def __repr__(self) -> str:
         return "Credentials(***)"
@@ -64,11 +71,15 @@ class Credentials:
 
 def _check_part(name: str, value: object) -> None:
     if not isinstance(value, str) or not value:
-        raise ConfigurationError(f"{name} is empty or not a string.")
+        raise ConfigurationError(
+            "{name} is empty or not a string.", argument="credentials", name=named_argument(name)
+        )
     if not _USABLE.fullmatch(value):
         raise ConfigurationError(
-            f"{name} holds a line break, a space or another character that no key has; "
-            "was it read from a file without stripping it?"
+            "{name} holds a line break, a space or another character that no key has; "
+            "was it read from a file without stripping it?",
+            argument="credentials",
+            name=named_argument(name),
         )
 
 
@@ -117,8 +128,15 @@ class EnvironmentSource(_Uncached):
         missing = [name for name in (ACCESS_KEY_ID, ACCESS_KEY_SECRET) if not found.get(name)]
         if missing:
             raise ConfigurationError(
-                f"No credentials: set {' and '.join(missing)}, or pass credentials= "
-                '(Credentials(...), a callable, or "chain" for profiles, RAM roles and OIDC).'
+                "No credentials:",
+                argument="credentials",
+                remedy="set {variables}, or pass {credentials}",
+                variables=" and ".join(missing),
+                credentials=named_remedy(
+                    "credentials",
+                    "credentials= "
+                    '(Credentials(...), a callable, or "chain" for profiles, RAM roles and OIDC)',
+                ),
             )
         return Credentials(
             found[ACCESS_KEY_ID], found[ACCESS_KEY_SECRET], found.get(SESSION_TOKEN) or None
@@ -157,8 +175,13 @@ class ChainSource:
         except Exception as error:  # noqa: BLE001 - whatever a provider raises
             # not in its own words: they can quote what a provider answered, secrets included
             raise ConfigurationError(
-                f"the credential chain gave no credentials ({type(error).__name__}); "
-                "alibabacloud_credentials.client.Client().get_credential() shows why."
+                "the credential chain gave no credentials ({reason})",
+                argument="credentials",
+                remedy="{call} shows why",
+                reason=type(error).__name__,
+                call=named_remedy(
+                    "credential_chain", "alibabacloud_credentials.client.Client().get_credential()"
+                ),
             ) from None
         self._own = None if self._given else client
         return Credentials(
@@ -177,7 +200,10 @@ def _default_chain() -> Any:
         return importlib.import_module("alibabacloud_credentials.client").Client()
     except ImportError as error:
         raise ConfigurationError(
-            'credentials="chain" needs a package: pip install "oss-vector-retriever[credentials]"'
+            "{chain} needs a package: {install}",
+            argument="credentials",
+            chain=named_argument("credentials", '"chain"'),
+            install='pip install "oss-vector-retriever[credentials]"',
         ) from error
 
 
@@ -200,8 +226,11 @@ def source_of(credentials: object) -> CredentialsSource:
     if callable(credentials):
         return CallableSource(credentials)
     raise ConfigurationError(
-        f"credentials= is a {type(credentials).__name__}; give Credentials(...), a tuple of id, "
-        'secret and, if any, token, a callable, an alibabacloud-credentials client, or "chain".'
+        "{argument}= is a {kind}",
+        argument="credentials",
+        remedy="give Credentials(...), a tuple of id, secret and, if any, token, a callable, an "
+        'alibabacloud-credentials client, or "chain"',
+        kind=named_type(credentials),
     )
 
 
@@ -214,9 +243,15 @@ def as_credentials(value: object) -> Credentials:
     if inspect.isawaitable(value):
         if inspect.iscoroutine(value):
             value.close()
-        raise ConfigurationError("the credentials callable is async: use AsyncOSSVectorClient.")
+        raise ConfigurationError(
+            "the credentials callable is async:",
+            argument="credentials",
+            remedy="use AsyncOSSVectorClient",
+        )
     raise ConfigurationError(
-        f"the credentials callable returned a {type(value).__name__}, not Credentials."
+        "the credentials callable returned a {kind}, not Credentials.",
+        argument="credentials",
+        kind=named_type(value),
     )
 
 

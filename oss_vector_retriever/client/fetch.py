@@ -82,7 +82,9 @@ def plan_fetch(context: Context, keys: Iterable[str], on_missing: OnMissing = "o
     """Return the plan for keys, all checked."""
     if not callable(on_missing) and on_missing not in ("omit", "raise"):
         raise InvalidRequestError(
-            f'on_missing is "omit", "raise" or a function, not {on_missing!r}.'
+            '{argument} is "omit", "raise" or a function, not {value}.',
+            argument="on_missing",
+            value=on_missing,
         )
     asked = check_keys(keys, context.config.limits)
     return Plan(tuple(asked), tuple(dict.fromkeys(asked)))

@@ -20,12 +20,14 @@ from oss_vector_retriever.client.context import Context, Deadline
 from oss_vector_retriever.client.credentials import Credentials
 from oss_vector_retriever.client.errors import (
     DeadlineExceededError,
+    Message,
     OSSVectorError,
     RequestTimeTooSkewedError,
     ResponseError,
     SecurityTokenError,
     ServiceError,
     TransportError,
+    named_argument,
 )
 from oss_vector_retriever.client.models.messages import Reply, Request
 from oss_vector_retriever.client.retry import RetryDecision, http_date, judge, retry_after
@@ -188,12 +190,14 @@ class Attempts(Generic[T]):
 
     def late(self) -> DeadlineExceededError:
         """Return the error for a call that ran out of time."""
-        last = f" The last attempt failed with: {self.errors[-1]}" if self.errors else ""
-        return DeadlineExceededError(
+        text = (
             f"{self.operation.name} did not end within {self.deadline.seconds:g} s "
-            f"({self.made} attempts).{last}",
-            FaultKind.DEADLINE,
+            f"({self.made} attempts)."
         )
+        if not self.errors:
+            return DeadlineExceededError(text, FaultKind.DEADLINE)
+        last = Message(f"{text} The last attempt failed with: {{last}}", {"last": self.errors[-1]})
+        return DeadlineExceededError(last, FaultKind.DEADLINE)
 
     def broken(self, fault: Fault, request: Request) -> OSSVectorError:
         """Return the error for an attempt that brought no whole reply."""
@@ -202,10 +206,9 @@ class Attempts(Generic[T]):
             return self.late()
         if fault.kind is FaultKind.TOO_LARGE:
             most = self.context.config.max_reply_bytes
-            return ResponseError(
-                f"{name}: the reply is larger than max_reply_bytes ({most} bytes); it was not "
-                "read to its end."
-            )
+            text = f"{name}: the reply is larger than {{limit}} ({most} bytes); it was not read to "
+            limit = named_argument("max_reply_bytes")
+            return ResponseError(Message(text + "its end.", {"limit": limit}))
         return TransportError(f"{name}: {_SAID[fault.kind].format(where)}.", fault.kind)
 
     def asked_pause(self) -> float | None:

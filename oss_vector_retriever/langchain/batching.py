@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from langchain_core.runnables import RunnableConfig
@@ -38,7 +38,14 @@ class Batched(Connected):
         if not inputs:
             return []
         configs = get_config_list(config, len(inputs))
-        outcomes = self._both().run(self._merged(inputs, configs[0], kwargs))
+        outcomes = self._both().run(
+            limit_concurrency,
+            concurrency(configs[0]),
+            run_together,
+            self._look_up,
+            inputs,
+            **kwargs,
+        )
         answers: list[Any] = []
         for asked, own, outcome in zip(inputs, configs, outcomes, strict=True):
             try:
@@ -61,7 +68,14 @@ class Batched(Connected):
         if not inputs:
             return []
         configs = get_config_list(config, len(inputs))
-        outcomes = await self._both().arun(self._merged(inputs, configs[0], kwargs))
+        outcomes = await self._both().arun(
+            limit_concurrency,
+            concurrency(configs[0]),
+            run_together,
+            self._look_up,
+            inputs,
+            **kwargs,
+        )
         answers: list[Any] = []
         for asked, own, outcome in zip(inputs, configs, outcomes, strict=True):
             try:
@@ -72,19 +86,9 @@ class Batched(Connected):
                 answers.append(error)
         return answers
 
-    def _merged(
-        self, inputs: Sequence[Any], config: RunnableConfig, options: dict[str, Any]
-    ) -> Callable[[Context], Flow[list[Any]]]:
-        def start_of(asked: Any) -> Callable[[Context], Flow[Any]]:
-            def start(context: Context) -> Flow[Any]:
-                # the input is read in the flow: what is wrong with it is that input's own error
-                return self._start(asked, **options)(context)
-
-            return start
-
-        return limit_concurrency(
-            concurrency(config), run_together([start_of(asked) for asked in inputs])
-        )
+    def _look_up(self, context: Context, asked: Any, **options: Any) -> Flow[Any]:
+        # the input is read in the flow: what is wrong with it is that input's own error
+        return self._start(asked, **options)(context)
 
     if TYPE_CHECKING:
 

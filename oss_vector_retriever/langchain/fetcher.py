@@ -77,7 +77,7 @@ class Fetching(Batched, Serialised, RunnableSerializable[Asked, list[Document]],
         outcome: FetchReport | Exception | None = None,
     ) -> list[Any]:
         if outcome is None:
-            outcome = self._both().run(limit_concurrency(concurrency(config), self._start(keys)))
+            outcome = self._both().run(limit_concurrency, concurrency(config), self._start(keys))
         report = cast("FetchReport", or_raise(outcome))
         if report.missing:
             dispatch_custom_event(MISSING_EVENT, self._told(report), config=_child(run_manager))
@@ -92,7 +92,7 @@ class Fetching(Batched, Serialised, RunnableSerializable[Asked, list[Document]],
     ) -> list[Any]:
         if outcome is None:
             outcome = await self._both().arun(
-                limit_concurrency(concurrency(config), self._start(keys))
+                limit_concurrency, concurrency(config), self._start(keys)
             )
         report = cast("FetchReport", or_raise(outcome))
         if report.missing:

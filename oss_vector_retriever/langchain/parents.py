@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -83,8 +83,9 @@ class ParentHydratingRetriever(ServiceRetriever):
         most = self._most(k)
         config = _child(run_manager, max_concurrency)
         children = self.retriever.invoke(query, config)
-        flow = limit_concurrency(max_concurrency, self._parents_of(children))
-        parents, missing = self._both().run(flow)
+        parents, missing = self._both().run(
+            limit_concurrency, max_concurrency, self._hydrated, children
+        )
         self._tell(run_manager, missing)
         return parents[:most]
 
@@ -99,8 +100,9 @@ class ParentHydratingRetriever(ServiceRetriever):
         most = self._most(k)
         config = _child(run_manager, max_concurrency)
         children = await self.retriever.ainvoke(query, config)
-        flow = limit_concurrency(max_concurrency, self._parents_of(children))
-        parents, missing = await self._both().arun(flow)
+        parents, missing = await self._both().arun(
+            limit_concurrency, max_concurrency, self._hydrated, children
+        )
         await self._atell(run_manager, missing)
         return parents[:most]
 
@@ -109,9 +111,6 @@ class ParentHydratingRetriever(ServiceRetriever):
         if wanted is not None and (type(wanted) is not int or wanted < 1):
             raise InvalidRequestError(f"k must be a whole number above 0, not {wanted!r}.")
         return wanted
-
-    def _parents_of(self, children: Any) -> Callable[[Context], Flow[Parents]]:
-        return lambda context: self._hydrated(context, children)
 
     def _hydrated(self, context: Context, children: Any) -> Flow[Parents]:
         families = self._in_order(families_of(children, self.parent_key, self.score_key))

@@ -155,7 +155,7 @@ class OSSVectorRetriever(Batched, ServiceRetriever):
         outcome: Outcome | None = None,
     ) -> list[Document]:
         if outcome is None:
-            outcome = self._both().run(limit_concurrency(max_concurrency, self._start(query, k=k)))
+            outcome = self._both().run(limit_concurrency, max_concurrency, self._start(query, k=k))
         found: Found[Document] = or_raise(outcome)
         self._tell(run_manager, found.missing)
         return found.made
@@ -171,7 +171,7 @@ class OSSVectorRetriever(Batched, ServiceRetriever):
     ) -> list[Document]:
         if outcome is None:
             outcome = await self._both().arun(
-                limit_concurrency(max_concurrency, self._start(query, k=k))
+                limit_concurrency, max_concurrency, self._start(query, k=k)
             )
         found: Found[Document] = or_raise(outcome)
         await self._atell(run_manager, found.missing)

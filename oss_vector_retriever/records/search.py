@@ -105,7 +105,7 @@ def mmr_search(
     """
 
     def start(context: Context) -> Flow[list[Hit]]:
-        query = check_data("the query vector", query_vector)
+        query = check_data("query_vector", query_vector, "the query vector")
         most = context.config.limits.top_k
         check_whole("k", k, 1, most)
         check_whole("fetch_k", fetch_k, 1, most)
@@ -124,7 +124,7 @@ def _search(
     context: Context, store: RecordStore, query_vector: Iterable[float], wanted: _Wanted
 ) -> Flow[list[Hit]]:
     check_whole("k", wanted.k, 1, context.config.limits.top_k)
-    query = check_data("the query vector", query_vector)
+    query = check_data("query_vector", query_vector, "the query vector")
     hits: Sequence[ScoredVector] = yield from store.or_empty(
         _query(context, store, query, wanted), tuple
     )

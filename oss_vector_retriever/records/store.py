@@ -15,23 +15,19 @@ from oss_vector_retriever.client.context import Context
 from oss_vector_retriever.client.endpoint import check_index
 from oss_vector_retriever.client.errors import (
     AccessDeniedError,
+    BatchReport,
     InvalidRequestError,
     MissingKeysError,
     NoSuchVectorIndexError,
     PartialWriteError,
     VectorIndexAlreadyExistsError,
     VectorIndexParameterInvalidError,
+    WriteReport,
     shown,
 )
 from oss_vector_retriever.client.fetch import fetch, plan_fetch
 from oss_vector_retriever.client.models.limits import DEFAULT_LIMITS, Limits, dump
-from oss_vector_retriever.client.models.results import (
-    BatchReport,
-    FetchResult,
-    ListVectorsResult,
-    VectorIndex,
-    WriteReport,
-)
+from oss_vector_retriever.client.models.results import FetchResult, ListVectorsResult, VectorIndex
 from oss_vector_retriever.client.models.vector import Vector
 from oss_vector_retriever.client.operations.checks import (
     as_vector,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Generic, TypeVar, overload
 from pydantic import AliasChoices, AliasPath, BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic.alias_generators import to_camel, to_pascal
 
-from oss_vector_retriever.client.errors import InvalidRequestError, OSSVectorError
+from oss_vector_retriever.client.errors import InvalidRequestError, named_argument
 from oss_vector_retriever.client.models.vector import Vector
 
 if TYPE_CHECKING:
@@ -274,7 +274,12 @@ class FetchResult(Items[Vector]):
             return np.empty((0, 0), dtype=np.float32)
         rows = [row for row in data if row is not None]
         if len(rows) != len(data):
-            raise InvalidRequestError("matrix() needs the data: fetch with return_data=True.")
+            raise InvalidRequestError(
+                "matrix() needs the data:",
+                argument="return_data",
+                remedy="fetch with {with_data}",
+                with_data=named_argument("return_data", "True"),
+            )
         matrix = np.empty((len(rows), len(rows[0])), dtype=np.float32)
         for position, row in enumerate(rows):
             matrix[position] = row.numpy()
@@ -284,48 +289,4 @@ class FetchResult(Items[Vector]):
         return (
             f"FetchResult({len(self.vectors)} of {len(self.keys)} found, "
             f"{len(self.missing)} missing, calls={self.calls})"
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class BatchReport:
-    """Say what became of one call.
-
-    Attributes:
-        keys: what it was to write or delete.
-        request_id: the service's id of the call that succeeded.
-        error: what it failed with, or None. After a `TransportError` the service may have acted on
-            it all the same; both writes may be repeated.
-    """
-
-    keys: tuple[str, ...]
-    request_id: str | None = None
-    error: OSSVectorError | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class WriteReport:
-    """Say what became of a write, call by call."""
-
-    batches: tuple[BatchReport, ...]
-
-    @property
-    def ok(self) -> bool:
-        """Tell whether every call succeeded."""
-        return not self.failed
-
-    @property
-    def written(self) -> tuple[str, ...]:
-        """Return the keys that the service has acknowledged, in the order given."""
-        return tuple(key for batch in self.batches if batch.error is None for key in batch.keys)
-
-    @property
-    def failed(self) -> tuple[str, ...]:
-        """Return the keys of the calls that failed, in the order given."""
-        return tuple(key for batch in self.batches if batch.error is not None for key in batch.keys)
-
-    def __repr__(self) -> str:
-        return (
-            f"WriteReport({len(self.written)} acknowledged, {len(self.failed)} failed, "
-            f"calls={len(self.batches)})"
         )

@@ -9,7 +9,7 @@ from urllib.parse import quote
 from pydantic import ValidationError
 
 from oss_vector_retriever.client.context import Context
-from oss_vector_retriever.client.errors import InvalidRequestError, shown
+from oss_vector_retriever.client.errors import InvalidRequestError, named_remedy
 from oss_vector_retriever.client.flow import Operation, call
 from oss_vector_retriever.client.models.messages import Reply
 from oss_vector_retriever.client.models.results import (
@@ -88,7 +88,11 @@ def _quoted(name: str, value: object) -> str:
     try:
         return quote(str(value), safe="")
     except UnicodeEncodeError:
-        raise InvalidRequestError(f"{name} {shown(value)} cannot be written as UTF-8.") from None
+        raise InvalidRequestError(
+            "{argument} {value} cannot be written as UTF-8.",
+            argument=name.replace("-", "_"),
+            value=value,
+        ) from None
 
 
 def _bucket(reply: Reply, operation: str, item: Any) -> VectorBucket:
@@ -104,7 +108,11 @@ def put_bucket_policy(context: Context, policy: Mapping[str, Any]) -> Flow[Ackno
     Source: page PutBucketPolicy; its actions carry the prefix `oss:`.
     """
     if not isinstance(policy, Mapping) or "Statement" not in policy:
-        raise InvalidRequestError("a policy is a dict with 'Version' and 'Statement'.")
+        raise InvalidRequestError(
+            "a policy is {mapping} with 'Version' and 'Statement'.",
+            argument="policy",
+            mapping=named_remedy("mapping", "a dict"),
+        )
     return call(context, _operation("PutBucketPolicy", "PUT", "policy", json_body(**policy)))
 
 

@@ -48,8 +48,10 @@ def put_vector_index(
     names = check_field_names("non_filterable_metadata_keys", non_filterable_metadata_keys, limits)
     if len(names) > limits.non_filterable_keys:
         raise InvalidRequestError(
-            f"an index has at most {limits.non_filterable_keys} non-filterable keys, "
-            f"not {len(names)}."
+            "an index has at most {limit} non-filterable keys, not {count}.",
+            argument="non_filterable_metadata_keys",
+            limit=limits.non_filterable_keys,
+            count=len(names),
         )
     body: dict[str, Any] = {
         "indexName": context.config.index_or(index),

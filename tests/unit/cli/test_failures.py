@@ -7,7 +7,7 @@ from oss_vector_retriever.cli.rendering import written
 from oss_vector_retriever.client import errors
 from oss_vector_retriever.client.config import resolve_config
 from oss_vector_retriever.client.credentials import EnvironmentSource
-from oss_vector_retriever.client.models.results import BatchReport, WriteReport
+from oss_vector_retriever.client.errors import BatchReport, WriteReport
 
 
 @pytest.mark.parametrize(
