@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, Literal, TypeVar, cast
 
@@ -218,17 +218,21 @@ class OSSVectorRehydrator(Fetching[Sequence[Any]]):
         found = yield from fetch_records(context, lookup, keys, document_from)
         if found.missing and self.on_missing == "raise":
             raise MissingKeysError(found.missing)
-        stored = {document.id: document for document in found.made}
         there = tuple(key for key in keys if key not in found.missing)
+        # None stands for a record that is there and was skipped: it is left out, not missing
+        stored: dict[str | None, Document | None] = dict.fromkeys(there)
+        stored |= {document.id: document for document in found.made}
         return FetchReport(list(self._fill(hits, stored)), there, found.missing)
 
     def _lacks_text(self, hit: Hit) -> bool:
         return hit.document is None or self.refresh or not hit.document.page_content
 
-    def _fill(self, hits: Sequence[Hit], stored: dict[str | None, Document]) -> Iterator[Document]:
+    def _fill(
+        self, hits: Sequence[Hit], stored: Mapping[str | None, Document | None]
+    ) -> Iterator[Document]:
         for hit in hits:
             whole = stored.get(hit.id) if self._lacks_text(hit) else hit.document
-            if whole is None and self.on_missing != "omit":
+            if whole is None and hit.id not in stored and self.on_missing != "omit":
                 whole = hit.document or Document(id=hit.id, page_content="")
             if whole is not None:
                 yield self._copy(whole, hit)
