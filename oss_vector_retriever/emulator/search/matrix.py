@@ -1,4 +1,4 @@
-"""`Matrix`: an index, or a block of one, as arrays that search works on."""
+"""Indexes as arrays that search works on: `Matrices` keeps them, and what was changed since."""
 
 from __future__ import annotations
 
@@ -21,12 +21,18 @@ from oss_vector_retriever.emulator.storage.indexes import Index
 from oss_vector_retriever.emulator.storage.vectors import Block
 
 _LOADED_ROWS = 1024
-_OBJECT_BYTES = 64  # of a Python string, beside its text
+_OBJECT_BYTES = 64  # of a Python string, without its text
+_STREAMED_ROWS = 2048
+_ROW_BYTES = 104  # of an entry in a dict of keys
+# So many changed vectors, or this part of an index, are read next to the matrix that is kept;
+# where more were changed, the whole index is read again.
+_FEW = 1000
+_SHARE = 20
 
 
 @dataclass(frozen=True, eq=False)
 class Matrix:
-    """Hold n vectors as they were after `writes` changes of their index.
+    """n vectors as they were after `writes` changes of their index.
 
     Attributes:
         values: float32, shape (n, dimension).
@@ -54,22 +60,120 @@ class Matrix:
         return arrays + texts + sum(len(key) + _OBJECT_BYTES for key in self.keys)
 
     @cached_property
-    def places(self) -> dict[str, int]:
+    def rows(self) -> dict[str, int]:
         """Return the row of each key."""
         return {key: row for row, key in enumerate(self.keys)}
 
-    def passing(self, chosen: Filter) -> NDArray[np.bool_]:
+    def mask(self, metadata_filter: Filter) -> NDArray[np.bool_]:
         """Return which rows' metadata passes a filter, shape (n,)."""
-        outcomes = (passes(chosen, text) for text in self.filterable)
+        outcomes = (passes(metadata_filter, text) for text in self.filterable)
         return np.fromiter(outcomes, dtype=bool, count=len(self.filterable))
 
 
-def passes(chosen: Filter | None, filterable: str | None) -> bool:
+def passes(metadata_filter: Filter | None, filterable: str | None) -> bool:
     """Tell whether filterable metadata, as JSON text or None for none, passes a filter."""
-    return chosen is None or chosen.matches(json_text.loads(filterable) if filterable else {})
+    if metadata_filter is None:
+        return True
+    return metadata_filter.matches(json_text.loads(filterable) if filterable else {})
 
 
-def load(db: sqlite3.Connection, index: Index, count: int) -> Matrix:
+class Part(NamedTuple):
+    """A matrix, and which of its rows are still current, shape (n,); None for all."""
+
+    matrix: Matrix
+    alive: NDArray[np.bool_] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """An index after `writes` changes: a matrix, and one of what was changed since then."""
+
+    base: Matrix
+    parts: tuple[Part, ...]
+    writes: int
+
+    @property
+    def size(self) -> int:
+        """Return about how many bytes of memory this takes."""
+        rows = len(self.base.keys) * _ROW_BYTES if len(self.parts) > 1 else 0
+        return rows + sum(part.matrix.size for part in self.parts)
+
+
+class Matrices:
+    """Indexes as matrices, kept in memory up to a budget in bytes."""
+
+    def __init__(self, memory: int, changes: Changes) -> None:
+        self._memory = memory
+        self._changes = changes
+        self._kept: OrderedDict[int, _Kept] = OrderedDict()
+        self._turn = threading.Lock()
+        self._loading = threading.Lock()
+
+    @property
+    def kept_bytes(self) -> int:
+        """Return how much memory the kept matrices take."""
+        with self._turn:
+            return self._kept_bytes()
+
+    def parts(self, db: sqlite3.Connection, index: Index) -> Iterator[Part]:
+        """Return an index in few parts, or as a stream of blocks where it is too large.
+
+        Args:
+            db: a snapshot that `index` was read in.
+            index: which.
+        """
+        # One at a time: whoever waits here mostly finds the matrix loaded, and two that load at
+        # once would take twice the memory.
+        with self._loading:
+            kept = self._find(index) or self._bring_up_to_date(db, index)
+            if kept is None:
+                count = table.count(db, index.id)
+                if count * index.dimension * np.dtype(np.float32).itemsize > self._memory:
+                    return (Part(block) for block in _stream(db, index, _STREAMED_ROWS))
+                whole = _load(db, index, count)
+                kept = _Kept(whole, (Part(whole),), index.writes)
+            self._keep(index, kept)
+            return iter(kept.parts)
+
+    def _find(self, index: Index) -> _Kept | None:
+        with self._turn:
+            kept = self._kept.get(index.id)
+            return kept if kept and kept.writes == index.writes else None
+
+    def _bring_up_to_date(self, db: sqlite3.Connection, index: Index) -> _Kept | None:
+        """Return what is kept with the few vectors that were changed since, or None."""
+        with self._turn:
+            kept = self._kept.get(index.id)
+        if kept is None or kept.base.writes > index.writes:
+            return None
+        base = kept.base
+        keys = self._changes.keys_between(index.id, base.writes, index.writes)
+        if keys is None or len(keys) > max(_FEW, len(base.keys) // _SHARE):
+            return None
+        alive = np.ones(len(base.keys), dtype=bool)
+        alive[[base.rows[key] for key in keys if key in base.rows]] = False
+        changed = _load_some(db, index, sorted(keys))
+        current = _Kept(base, (Part(base, alive), Part(changed)), index.writes)
+        return current if current.size <= self._memory else None
+
+    def _keep(self, index: Index, kept: _Kept) -> None:
+        with self._turn:
+            former = self._kept.get(index.id)
+            # The reader of an older snapshot must not replace what a later one kept.
+            if kept.size > self._memory or (former and former.writes > kept.writes):
+                return
+            self._kept[index.id] = kept
+            self._kept.move_to_end(index.id)
+            self._changes.watch(index.id, kept.base.writes)
+            while self._kept_bytes() > self._memory:
+                least_used, _ = self._kept.popitem(last=False)
+                self._changes.forget(least_used)
+
+    def _kept_bytes(self) -> int:
+        return sum(kept.size for kept in self._kept.values())
+
+
+def _load(db: sqlite3.Connection, index: Index, count: int) -> Matrix:
     """Read a whole index of `count` vectors, its values straight into one array."""
     whole = _empty(index, count)
     start = 0
@@ -79,7 +183,7 @@ def load(db: sqlite3.Connection, index: Index, count: int) -> Matrix:
     return whole
 
 
-def load_some(db: sqlite3.Connection, index: Index, keys: list[str]) -> Matrix:
+def _load_some(db: sqlite3.Connection, index: Index, keys: list[str]) -> Matrix:
     """Read those vectors of an index that exist among some keys."""
     rows = [row for part in table.blocks_of(db, index.id, keys) for row in part]
     some = _empty(index, len(rows))
@@ -88,7 +192,7 @@ def load_some(db: sqlite3.Connection, index: Index, keys: list[str]) -> Matrix:
     return some
 
 
-def stream(db: sqlite3.Connection, index: Index, size: int) -> Iterator[Matrix]:
+def _stream(db: sqlite3.Connection, index: Index, size: int) -> Iterator[Matrix]:
     """Iterate over an index in blocks of at most `size` vectors."""
     for rows in table.blocks(db, index.id, size):
         block = _empty(index, len(rows))
@@ -118,104 +222,3 @@ def _fill(matrix: Matrix, rows: Block, start: int) -> None:
     matrix.written[part] = written
     matrix.keys.extend(keys)
     matrix.filterable.extend(filterable)
-
-
-_STREAMED_ROWS = 2048
-_PLACE_BYTES = 104  # of an entry in a dict of keys
-_FEW = 1000
-_SHARE = 20
-
-
-class Part(NamedTuple):
-    """Hold a matrix and which of its rows still hold, shape (n,); None for all."""
-
-    matrix: Matrix
-    alive: NDArray[np.bool_] | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class _Kept:
-    """Hold an index after `writes` changes: a matrix, and one of what was changed since then."""
-
-    base: Matrix
-    parts: tuple[Part, ...]
-    writes: int
-
-    @property
-    def size(self) -> int:
-        """Return about how many bytes of memory this takes."""
-        places = len(self.base.keys) * _PLACE_BYTES if len(self.parts) > 1 else 0
-        return places + sum(part.matrix.size for part in self.parts)
-
-
-class Matrices:
-    """Give out indexes as matrices, and keep them in memory up to a budget in bytes."""
-
-    def __init__(self, memory: int, changes: Changes) -> None:
-        self._memory = memory
-        self._changes = changes
-        self._kept: OrderedDict[int, _Kept] = OrderedDict()
-        self._turn = threading.Lock()
-        self._loading = threading.Lock()
-
-    @property
-    def kept_bytes(self) -> int:
-        """Return how much memory the kept matrices take."""
-        with self._turn:
-            return self._used()
-
-    def parts(self, db: sqlite3.Connection, index: Index) -> Iterator[Part]:
-        """Return an index in few parts, or as a stream of blocks where it is too large.
-
-        Args:
-            db: a snapshot that `index` was read in.
-            index: which.
-        """
-        # One at a time: whoever waits here mostly finds the matrix loaded.
-        with self._loading:
-            kept = self._find(index) or self._brought_up_to_date(db, index)
-            if kept is None:
-                count = table.count(db, index.id)
-                if count * index.dimension * np.dtype(np.float32).itemsize > self._memory:
-                    return (Part(block) for block in stream(db, index, _STREAMED_ROWS))
-                whole = load(db, index, count)
-                kept = _Kept(whole, (Part(whole),), index.writes)
-            self._keep(index, kept)
-            return iter(kept.parts)
-
-    def _find(self, index: Index) -> _Kept | None:
-        with self._turn:
-            kept = self._kept.get(index.id)
-            return kept if kept and kept.writes == index.writes else None
-
-    def _brought_up_to_date(self, db: sqlite3.Connection, index: Index) -> _Kept | None:
-        """Return what is kept with the few vectors that were changed since, or None."""
-        with self._turn:
-            kept = self._kept.get(index.id)
-        if kept is None or kept.base.writes > index.writes:
-            return None
-        base = kept.base
-        keys = self._changes.since(index.id, base.writes, index.writes)
-        if keys is None or len(keys) > max(_FEW, len(base.keys) // _SHARE):
-            return None
-        alive = np.ones(len(base.keys), dtype=bool)
-        alive[[base.places[key] for key in keys if key in base.places]] = False
-        changed = load_some(db, index, sorted(keys))
-        current = _Kept(base, (Part(base, alive), Part(changed)), index.writes)
-        return current if current.size <= self._memory else None
-
-    def _keep(self, index: Index, kept: _Kept) -> None:
-        with self._turn:
-            former = self._kept.get(index.id)
-            # The reader of an older snapshot must not replace what a later one kept.
-            if kept.size > self._memory or (former and former.writes > kept.writes):
-                return
-            self._kept[index.id] = kept
-            self._kept.move_to_end(index.id)
-            self._changes.watch(index.id, kept.base.writes)
-            while self._used() > self._memory:
-                least_used, _ = self._kept.popitem(last=False)
-                self._changes.forget(least_used)
-
-    def _used(self) -> int:
-        return sum(kept.size for kept in self._kept.values())
