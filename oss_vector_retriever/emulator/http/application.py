@@ -233,25 +233,29 @@ class FaultControl:
         except (Refusal, ValueError) as error:
             return _refuse(400, str(error))
         applied = [
-            {"fault": to_json(one.fault), "operation": one.operation}
+            {"fault": _to_json(one.fault), "operation": one.operation}
             for one in self._faults.applied
         ]
         return _reply(
-            200, {"pending": list(map(to_json, self._faults.pending)), "applied": applied}
+            200, {"pending": list(map(_to_json, self._faults.pending)), "applied": applied}
         )
 
 
-def to_json(fault: Fault) -> dict[str, Any]:
-    """Return a fault as a JSON object."""
+def _to_json(fault: Fault) -> dict[str, Any]:
     return {"kind": _NAMES[type(fault)], **asdict(fault)}
 
 
-def from_json(value: object) -> Fault:
-    """Return the fault that a JSON object describes.
+def _read(request: Request) -> list[Fault]:
+    if request.headers.get("content-type", "").partition(";")[0].strip() != "application/json":
+        raise ValueError("the Content-Type must be application/json")
+    members = json_text.parse_object(request.body)
+    faults = members.get("faults", [members])
+    if not isinstance(faults, list):
+        raise ValueError("faults must be a list")  # noqa: TRY004 - one kind for all
+    return [_from_json(item) for item in faults]
 
-    Raises:
-        ValueError: there is no such kind, or it has no such member or value.
-    """
+
+def _from_json(value: object) -> Fault:
     if not isinstance(value, dict):
         raise ValueError("a fault must be an object")  # noqa: TRY004 - one kind for all
     members = dict(value)
@@ -263,16 +267,6 @@ def from_json(value: object) -> Fault:
     if unknown:
         raise ValueError(f"{name} has no {unknown[0]!r}")
     return kind(**members)
-
-
-def _read(request: Request) -> list[Fault]:
-    if request.headers.get("content-type", "").partition(";")[0].strip() != "application/json":
-        raise ValueError("the Content-Type must be application/json")
-    members = json_text.parse_object(request.body)
-    faults = members.get("faults", [members])
-    if not isinstance(faults, list):
-        raise ValueError("faults must be a list")  # noqa: TRY004 - one kind for all
-    return [from_json(item) for item in faults]
 
 
 def _host(origin: str) -> str | None:

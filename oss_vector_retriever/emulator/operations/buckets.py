@@ -37,7 +37,7 @@ def put_vector_bucket(call: Call) -> Answer:
 
 def get_vector_bucket(call: Call) -> Answer:
     """Return a bucket's description."""
-    return Answer({"BucketInfo": _describe(call.bucket)})
+    return Answer.of({"BucketInfo": _describe(call.bucket)})
 
 
 def list_vector_buckets(call: Call) -> Answer:
@@ -63,7 +63,7 @@ def list_vector_buckets(call: Call) -> Answer:
             "IsTruncated": True,
             "NextMarker": found[limit - 1].name,
         }
-    return Answer({"ListAllMyBucketsResult": result})
+    return Answer.of({"ListAllMyBucketsResult": result})
 
 
 def _visible_until(call: Call) -> int:
@@ -115,7 +115,7 @@ def get_bucket_policy(call: Call) -> Answer:
     """Return the policy as it was put."""
     if call.bucket.policy is None:
         raise Refusal("NoSuchBucketPolicy", members={"BucketName": call.bucket.name})
-    return Answer(ready=call.bucket.policy.encode())
+    return Answer(call.bucket.policy.encode())
 
 
 def delete_bucket_policy(call: Call) -> Answer:
@@ -132,7 +132,7 @@ def put_bucket_logging(call: Call) -> Answer:
 
 def get_bucket_logging(call: Call) -> Answer:
     """Return the logging settings as they were put."""
-    return Answer(ready=(call.bucket.logging or '{"BucketLoggingStatus":{}}').encode())
+    return Answer((call.bucket.logging or '{"BucketLoggingStatus":{}}').encode())
 
 
 def delete_bucket_logging(call: Call) -> Answer:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from oss_vector_retriever.client.models.limits import Limits
 from oss_vector_retriever.client.models.messages import Request
@@ -30,18 +30,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What an operation answers: a JSON value, JSON text that is ready, or nothing."""
+    """What an operation answers: JSON text or nothing, and headers of its own."""
 
-    value: Any = None
+    body: bytes = b""
     headers: Mapping[str, str] = field(default_factory=dict)
-    ready: bytes | None = None
 
-    @property
-    def body(self) -> bytes:
-        """Return the JSON text, or nothing."""
-        if self.ready is not None:
-            return self.ready
-        return b"" if self.value is None else json_text.dumps(self.value)
+    @classmethod
+    def of(cls, value: Any) -> Self:
+        """Return the answer whose body is a JSON value."""
+        return cls(json_text.dumps(value))
 
 
 @dataclass(frozen=True)

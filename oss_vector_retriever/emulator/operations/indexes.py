@@ -44,7 +44,7 @@ def get_vector_index(call: Call) -> Answer:
     """Return an index's description."""
     name = call.parameters.index_name()
     with call.database.read() as db:
-        return Answer({"index": _describe(call, call.index(db, name))})
+        return Answer.of({"index": _describe(call, call.index(db, name))})
 
 
 def list_vector_indexes(call: Call) -> Answer:
@@ -60,7 +60,7 @@ def list_vector_indexes(call: Call) -> Answer:
     answer: dict[str, Any] = {"indexes": [_describe(call, index) for index in found[:limit]]}
     if len(found) > limit:
         answer["nextToken"] = found[limit - 1].name
-    return Answer(answer)
+    return Answer.of(answer)
 
 
 def delete_vector_index(call: Call) -> Answer:

@@ -37,7 +37,8 @@ def get_vectors(call: Call) -> Answer:
         index = call.index(db, name)
         found = table.get(db, index.id, keys, data=data, metadata=metadata)
     vectors = [_to_json(call, v, metadata=metadata) for v in _arrange(call, keys, found)]
-    return Answer({} if not vectors and call.behaviour.omit_empty_vectors else {"vectors": vectors})
+    omitted = not vectors and call.behaviour.omit_empty_vectors
+    return Answer.of({} if omitted else {"vectors": vectors})
 
 
 def _arrange(call: Call, keys: list[str], found: list[StoredVector]) -> list[StoredVector]:
@@ -174,7 +175,7 @@ def list_vectors(call: Call) -> Answer:
     answer: dict[str, Any] = {"vectors": vectors}
     if len(found) > limit:
         answer["nextToken"] = _token(index, found[limit - 1].id)
-    return Answer(answer)
+    return Answer.of(answer)
 
 
 def _matching_ids(
@@ -189,7 +190,7 @@ def _matching_ids(
     """Return the rows of the next vectors that pass a filter; only those are then read whole."""
     ids: list[int] = []
     for row, text in table.filterables(db, index.id, after, segment):
-        if metadata_filter.matches(json_text.loads(text) if text else {}):
+        if metadata_filter.matches_text(text):
             ids.append(row)
             if len(ids) == limit:
                 break
@@ -243,7 +244,7 @@ def query_vectors(call: Call) -> Answer:
     if with_distance:
         for vector, hit in zip(vectors, hits, strict=True):
             vector["distance"] = _distance(call, index, hit.distance)
-    return Answer({"vectors": vectors})
+    return Answer.of({"vectors": vectors})
 
 
 def _distance(call: Call, index: Index, distance: float) -> float:

@@ -32,15 +32,16 @@ class Filter:
     """A metadata filter that keeps the rules, ready to evaluate.
 
     Attributes:
+        matches: tells whether the metadata of a vector passes.
         fields: the metadata keys that the filter looks at.
     """
 
-    test: Test
+    matches: Test
     fields: frozenset[str]
 
-    def matches(self, metadata: Mapping[str, Any]) -> bool:
-        """Tell whether the metadata of a vector passes."""
-        return self.test(metadata)
+    def matches_text(self, metadata: str | None) -> bool:
+        """Tell whether metadata passes that is JSON text, or None for none."""
+        return self.matches(json_text.loads(metadata) if metadata else {})
 
 
 def parse_filter(

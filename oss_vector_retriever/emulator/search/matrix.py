@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
@@ -13,7 +13,6 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from oss_vector_retriever.emulator import json_text
 from oss_vector_retriever.emulator.rules.filters import Filter
 from oss_vector_retriever.emulator.search.changes import Changes
 from oss_vector_retriever.emulator.storage import vectors as table
@@ -66,15 +65,8 @@ class Matrix:
 
     def mask(self, metadata_filter: Filter) -> NDArray[np.bool_]:
         """Return which rows' metadata passes a filter, shape (n,)."""
-        outcomes = (passes(metadata_filter, text) for text in self.filterable)
+        outcomes = map(metadata_filter.matches_text, self.filterable)
         return np.fromiter(outcomes, dtype=bool, count=len(self.filterable))
-
-
-def passes(metadata_filter: Filter | None, filterable: str | None) -> bool:
-    """Tell whether filterable metadata, as JSON text or None for none, passes a filter."""
-    if metadata_filter is None:
-        return True
-    return metadata_filter.matches(json_text.loads(filterable) if filterable else {})
 
 
 class Part(NamedTuple):
@@ -129,8 +121,9 @@ class Matrices:
             if kept is None:
                 count = table.count(db, index.id)
                 if count * index.dimension * np.dtype(np.float32).itemsize > self._memory:
-                    return (Part(block) for block in _stream(db, index, _STREAMED_ROWS))
-                whole = _load(db, index, count)
+                    blocks = table.blocks(db, index.id, _STREAMED_ROWS)
+                    return (Part(_matrix(index, [rows], len(rows))) for rows in blocks)
+                whole = _matrix(index, table.blocks(db, index.id, _LOADED_ROWS), count)
                 kept = _Kept(whole, (Part(whole),), index.writes)
             self._keep(index, kept)
             return iter(kept.parts)
@@ -152,7 +145,8 @@ class Matrices:
             return None
         alive = np.ones(len(base.keys), dtype=bool)
         alive[[base.rows[key] for key in keys if key in base.rows]] = False
-        changed = _load_some(db, index, sorted(keys))
+        blocks = list(table.blocks_of(db, index.id, sorted(keys)))
+        changed = _matrix(index, blocks, sum(map(len, blocks)))
         current = _Kept(base, (Part(base, alive), Part(changed)), index.writes)
         return current if current.size <= self._memory else None
 
@@ -173,35 +167,9 @@ class Matrices:
         return sum(kept.size for kept in self._kept.values())
 
 
-def _load(db: sqlite3.Connection, index: Index, count: int) -> Matrix:
-    """Read a whole index of `count` vectors, its values straight into one array."""
-    whole = _empty(index, count)
-    start = 0
-    for rows in table.blocks(db, index.id, _LOADED_ROWS):
-        _fill(whole, rows, start)
-        start += len(rows)
-    return whole
-
-
-def _load_some(db: sqlite3.Connection, index: Index, keys: list[str]) -> Matrix:
-    """Read those vectors of an index that exist among some keys."""
-    rows = [row for part in table.blocks_of(db, index.id, keys) for row in part]
-    some = _empty(index, len(rows))
-    if rows:
-        _fill(some, rows, 0)
-    return some
-
-
-def _stream(db: sqlite3.Connection, index: Index, size: int) -> Iterator[Matrix]:
-    """Iterate over an index in blocks of at most `size` vectors."""
-    for rows in table.blocks(db, index.id, size):
-        block = _empty(index, len(rows))
-        _fill(block, rows, 0)
-        yield block
-
-
-def _empty(index: Index, count: int) -> Matrix:
-    return Matrix(
+def _matrix(index: Index, blocks: Iterable[Block], count: int) -> Matrix:
+    """Return `count` vectors as a matrix; each block's values go straight into one array."""
+    matrix = Matrix(
         values=np.empty((count, index.dimension), np.float32),
         norms=np.empty(count, np.float64),
         ids=np.empty(count, np.int64),
@@ -210,15 +178,15 @@ def _empty(index: Index, count: int) -> Matrix:
         filterable=[],
         writes=index.writes,
     )
-
-
-def _fill(matrix: Matrix, rows: Block, start: int) -> None:
-    ids, keys, written, filterable, data = zip(*rows, strict=True)
-    part = slice(start, start + len(rows))
-    values = np.frombuffer(b"".join(data), dtype="<f4").reshape(len(rows), -1)
-    matrix.values[part] = values
-    matrix.norms[part] = np.sqrt(np.einsum("ij,ij->i", values, values, dtype=np.float64))
-    matrix.ids[part] = ids
-    matrix.written[part] = written
-    matrix.keys.extend(keys)
-    matrix.filterable.extend(filterable)
+    for rows in blocks:
+        ids, keys, written, filterable, data = zip(*rows, strict=True)
+        part = slice(len(matrix.keys), len(matrix.keys) + len(rows))
+        values = np.frombuffer(b"".join(data), dtype="<f4").reshape(len(rows), -1)
+        matrix.values[part] = values
+        # Summed in float64: the square of a large float32 overflows.
+        matrix.norms[part] = np.sqrt(np.einsum("ij,ij->i", values, values, dtype=np.float64))
+        matrix.ids[part] = ids
+        matrix.written[part] = written
+        matrix.keys.extend(keys)
+        matrix.filterable.extend(filterable)
+    return matrix

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from oss_vector_retriever.emulator.rules.filters import Filter
 from oss_vector_retriever.emulator.search.changes import Changes
-from oss_vector_retriever.emulator.search.matrix import Matrices, Matrix, Part, passes
+from oss_vector_retriever.emulator.search.matrix import Matrices, Matrix, Part
 from oss_vector_retriever.emulator.storage.indexes import Index
 
 Float64 = NDArray[np.float64]
@@ -81,9 +81,9 @@ class Search:
             rows = _candidates(part, None if rank_first else metadata_filter, written_by)
             hits += _nearest(part.matrix, rows, target, top_k, cosine=index.metric == "cosine")
         best = heapq.nsmallest(top_k, hits)
-        if not rank_first:
+        if not rank_first or metadata_filter is None:
             return best
-        return [hit for hit in best if passes(metadata_filter, hit.filterable)]
+        return [hit for hit in best if metadata_filter.matches_text(hit.filterable)]
 
 
 def _candidates(part: Part, metadata_filter: Filter | None, written_by: int | None) -> Rows | None:

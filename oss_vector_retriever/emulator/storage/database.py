@@ -180,21 +180,17 @@ def _prepare(connection: sqlite3.Connection, name: str) -> None:
     (application,) = connection.execute("PRAGMA application_id").fetchone()
     (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
     if tables == 0 and version == 0:
-        _create(connection)
+        connection.execute("PRAGMA journal_mode = WAL")  # the file remembers it; memory ignores it
+        connection.executescript(
+            f"BEGIN; {_TABLES} PRAGMA application_id = {APPLICATION_ID};"
+            f" PRAGMA user_version = {VERSION}; COMMIT;"
+        )
     elif application != APPLICATION_ID:
         raise ConfigurationError(f"{name} is not a database of this emulator")
     elif version != VERSION:
         raise ConfigurationError(
             f"{name} has version {version} of the emulator's tables; this release reads {VERSION}"
         )
-
-
-def _create(connection: sqlite3.Connection) -> None:
-    connection.execute("PRAGMA journal_mode = WAL")  # the file remembers it; memory ignores it
-    connection.executescript(
-        f"BEGIN; {_TABLES} PRAGMA application_id = {APPLICATION_ID};"
-        f" PRAGMA user_version = {VERSION}; COMMIT;"
-    )
 
 
 class FairLock:

@@ -136,15 +136,17 @@ def blocks(db: sqlite3.Connection, index_id: int, size: int) -> Iterator[Block]:
 
 
 def blocks_of(db: sqlite3.Connection, index_id: int, keys: Sequence[str]) -> Iterator[Block]:
-    """Iterate over those vectors of an index that exist among `keys`."""
+    """Iterate over those vectors of an index that exist among `keys`, in blocks with rows."""
     for start in range(0, len(keys), _AT_ONCE):
         part = keys[start : start + _AT_ONCE]
         marks = ", ".join("?" * len(part))
-        yield db.execute(
+        rows = db.execute(
             "SELECT id, key, written, coalesce(filterable, metadata), data FROM vectors"  # noqa: S608 - marks only
             f" WHERE index_id = ? AND key IN ({marks})",
             (index_id, *part),
         ).fetchall()
+        if rows:
+            yield rows
 
 
 def _columns(data: bool, metadata: bool) -> str:
