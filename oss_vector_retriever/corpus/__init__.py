@@ -1,9 +1,8 @@
 """A corpus for demonstrations and tests: Python's language reference, already embedded.
 
-    from oss_vector_retriever.corpus import load_passages
-
     for passage in load_passages():
-        print(passage.key, passage.metadata["title"], memoryview(passage.data).cast("f")[0])
+        vector = Float32Array.from_bytes(passage.data)
+        client.put_vectors([{"key": passage.key, "data": vector, "metadata": passage.metadata}])
 
 Each passage has a key, a text, metadata and a vector of 384 float32 of length 1, made by
 all-MiniLM-L6-v2, so no model and no network is needed. The text comes from ``pydoc_data.topics``

@@ -19,7 +19,7 @@ from oss_vector_retriever.emulator.storage import vectors as table
 from oss_vector_retriever.emulator.storage.indexes import Index
 from oss_vector_retriever.emulator.storage.vectors import Block
 
-_LOADED_ROWS = 1024
+_LOADED_ROWS = 1024  # at once: more would only be copied later, and need memory until then
 _OBJECT_BYTES = 64  # of a Python string, without its text
 _STREAMED_ROWS = 2048
 _ROW_BYTES = 104  # of an entry in a dict of keys
@@ -104,8 +104,8 @@ class Matrices:
     @property
     def kept_bytes(self) -> int:
         """Return how much memory the kept matrices take."""
-        with self._turn:
-            return self._kept_bytes()
+        # A list, so that another thread may keep or drop one meanwhile.
+        return sum(kept.size for kept in list(self._kept.values()))
 
     def parts(self, db: sqlite3.Connection, index: Index) -> Iterator[Part]:
         """Return an index in few parts, or as a stream of blocks where it is too large.
@@ -117,7 +117,7 @@ class Matrices:
         # One at a time: whoever waits here mostly finds the matrix loaded, and two that load at
         # once would take twice the memory.
         with self._loading:
-            kept = self._find(index) or self._bring_up_to_date(db, index)
+            kept = self._find(db, index)
             if kept is None:
                 count = table.count(db, index.id)
                 if count * index.dimension * np.dtype(np.float32).itemsize > self._memory:
@@ -128,21 +128,19 @@ class Matrices:
             self._keep(index, kept)
             return iter(kept.parts)
 
-    def _find(self, index: Index) -> _Kept | None:
-        with self._turn:
-            kept = self._kept.get(index.id)
-            return kept if kept and kept.writes == index.writes else None
-
-    def _bring_up_to_date(self, db: sqlite3.Connection, index: Index) -> _Kept | None:
-        """Return what is kept with the few vectors that were changed since, or None."""
+    def _find(self, db: sqlite3.Connection, index: Index) -> _Kept | None:
+        """Return what is kept, with the few vectors that were changed since, or None."""
         with self._turn:
             kept = self._kept.get(index.id)
         if kept is None or kept.base.writes > index.writes:
             return None
+        if kept.writes == index.writes:
+            return kept
         base = kept.base
         keys = self._changes.keys_between(index.id, base.writes, index.writes)
         if keys is None or len(keys) > max(_FEW, len(base.keys) // _SHARE):
             return None
+        # The matrix stays as it is, for searches that have it; rows that no longer hold are marked.
         alive = np.ones(len(base.keys), dtype=bool)
         alive[[base.rows[key] for key in keys if key in base.rows]] = False
         blocks = list(table.blocks_of(db, index.id, sorted(keys)))
@@ -159,12 +157,9 @@ class Matrices:
             self._kept[index.id] = kept
             self._kept.move_to_end(index.id)
             self._changes.watch(index.id, kept.base.writes)
-            while self._kept_bytes() > self._memory:
+            while self.kept_bytes > self._memory:
                 least_used, _ = self._kept.popitem(last=False)
                 self._changes.forget(least_used)
-
-    def _kept_bytes(self) -> int:
-        return sum(kept.size for kept in self._kept.values())
 
 
 def _matrix(index: Index, blocks: Iterable[Block], count: int) -> Matrix:
