@@ -401,7 +401,9 @@ class _StoredEmbeddingPostprocessor(_FetchingPostprocessor):
     def _fetch_embeddings(self, context: Context, hits: list[NodeWithScore]) -> Flow[_Embedded]:
         own = [hit.node.embedding if self.use_node_embeddings else None for hit in hits]
         asked = [position for position, embedding in enumerate(own) if embedding is None]
-        stored = yield from self._stored(context, [_key(hits[position]) for position in asked])
+        stored = yield from self._fetch_stored(
+            context, [_key(hits[position]) for position in asked]
+        )
         rows: dict[int, Numbers] = {n: row for n, row in enumerate(own) if row is not None}
         rows |= {asked[n]: row for n, row in zip(stored.positions, stored.matrix, strict=True)}
         positions = sorted(rows)
@@ -412,7 +414,7 @@ class _StoredEmbeddingPostprocessor(_FetchingPostprocessor):
             stored.query,
         )
 
-    def _stored(self, context: Context, ids: list[str | None]) -> Flow[StoredEmbeddings]:
+    def _fetch_stored(self, context: Context, ids: list[str | None]) -> Flow[StoredEmbeddings]:
         """Fetch the embeddings of ids and that of the query's key, in one fetch."""
         key = self.query_key
         if any(ids) or key is None:

@@ -147,7 +147,7 @@ class _Writer:
         return {name: {str(op): self._operand(name, str(op), operand)}}
 
     def _operand(self, name: str, op: str, operand: object) -> object:
-        check_numbers(f"filter: the operand of {shown(name)}", operand)
+        check_numbers("filter", operand, f"filter: the operand of {shown(name)}")
         if op == "$exists":
             return _expect(name, op, operand, bool, "True or False")
         if op in _RANGE:
