@@ -8,13 +8,10 @@ another process, whatever its environment names, the same index is read.
 from __future__ import annotations
 
 import copy
-import inspect
-import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Annotated, Any, Self
 
-from langchain_core.load import load
 from langchain_core.load.serializable import (
     Serializable,
     SerializedConstructor,
@@ -22,14 +19,9 @@ from langchain_core.load.serializable import (
 )
 from pydantic import ConfigDict, Field, PrivateAttr, SecretStr, ValidatorFunctionWrapHandler
 from pydantic.functional_validators import WrapValidator
-from pydantic_core import from_json
 
 from oss_vector_retriever.client.clients import OSSVectorClient
-from oss_vector_retriever.client.errors import (
-    ConfigurationError,
-    InvalidRequestError,
-    OSSVectorError,
-)
+from oss_vector_retriever.client.errors import ConfigurationError, OSSVectorError
 from oss_vector_retriever.client.pair import Client, ClientPair
 from oss_vector_retriever.client.settings import ClientSettings
 
@@ -46,70 +38,6 @@ _UNCONNECTED: dict[str, Any] = {"_saved": None, "_pair": None, "_made_from": (No
 # Each class names it, for pydantic lets the last of several base classes win. A secret given under
 # a wrong name must not come back in the error that says so.
 STRICT = ConfigDict(arbitrary_types_allowed=True, extra="forbid", hide_input_in_errors=True)
-
-
-def load_retriever(
-    serialized: str | Mapping[str, Any],
-    *,
-    secrets: Mapping[str, str] | None = None,
-    secrets_from_env: bool = False,
-    allowed: Iterable[type[Serializable]] = (),
-) -> Any:
-    """Return what `dumps` or `dumpd` of LangChain made of a component of this package.
-
-    It reads where the one that was serialised read, whatever the environment names. Only this
-    package's classes are made, and those allowed by name.
-
-    Args:
-        serialized: the text, or the dict.
-        secrets: values of the secrets that the serialised form names, such as
-            `{"OSS_ACCESS_KEY_SECRET": ...}`; one that is not given stays out of the object, which
-            then says at its first call that credentials must be given.
-        secrets_from_env: put the environment's into the object; for your own texts alone.
-        allowed: further classes that it may hold, such as that of a wrapped retriever.
-
-    Raises:
-        InvalidRequestError: it holds a class that is not allowed.
-    """
-    kinds = [*_public_classes(), *allowed]
-    form = from_json(serialized) if isinstance(serialized, str) else dict(serialized)
-    _refuse_foreign(form, {tuple(kind.lc_id()) for kind in kinds})
-    options: dict[str, Any] = {
-        "valid_namespaces": list({kind.lc_id()[0] for kind in kinds}),
-        "secrets_map": dict(secrets or {}),
-        "secrets_from_env": secrets_from_env,
-    }
-    if "allowed_objects" in inspect.signature(load).parameters:  # not in the first releases of 1.x
-        options["allowed_objects"] = kinds
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=".*is in beta")
-        return load(form, **options)
-
-
-def _public_classes() -> list[type[Serializable]]:
-    """Return the classes of the LangChain door that have a serialised form."""
-    from oss_vector_retriever import langchain as door  # noqa: PLC0415 - the door opens on this file
-
-    public = [getattr(door, name) for name in door.__all__]
-    return [kind for kind in public if isinstance(kind, type) and issubclass(kind, Serializable)]
-
-
-def _refuse_foreign(form: Any, allowed: set[tuple[str, ...]]) -> None:
-    """Refuse a form that would make an object of a class that is not allowed.
-
-    Raises:
-        InvalidRequestError: naming the class.
-    """
-    if isinstance(form, dict):
-        kind = tuple(form.get("id") or ())
-        if form.get("lc") == 1 and form.get("type") == "constructor" and kind not in allowed:
-            raise InvalidRequestError(
-                f"{'.'.join(map(str, kind))} is not allowed in a serialised retriever; pass its "
-                "class in allowed= if you trust the text."
-            )
-    for part in form.values() if isinstance(form, dict) else form:
-        if isinstance(part, dict | list):
-            _refuse_foreign(part, allowed)
 
 
 class Connection:
