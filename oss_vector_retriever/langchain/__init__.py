@@ -12,6 +12,7 @@ if TYPE_CHECKING:
         StoredEmbeddingsMMR,
         StoredEmbeddingsRedundantFilter,
     )
+    from oss_vector_retriever.langchain.connection import Connected, ConnectedComponent
     from oss_vector_retriever.langchain.document_index import OSSVectorDocumentIndex
     from oss_vector_retriever.langchain.fetcher import (
         FetchReport,
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
     )
 
 _WHERE = {
+    "Connected": f"{__name__}.connection",
+    "ConnectedComponent": f"{__name__}.connection",
     "FetchReport": f"{__name__}.fetcher",
     "OSSVectorByteStore": f"{__name__}.key_value",
     "OSSVectorDocStore": f"{__name__}.key_value",
@@ -56,6 +59,8 @@ _WHERE = {
 }
 
 __all__ = [
+    "Connected",
+    "ConnectedComponent",
     "FetchReport",
     "OSSVectorByteStore",
     "OSSVectorDocStore",

@@ -30,7 +30,7 @@ from oss_vector_retriever.langchain.embedder import QueryEmbedding, aquery_vecto
 Choice = list[tuple[int, float | None]]
 
 
-class StoredEmbeddingsCompressor(Connected, BaseDocumentCompressor):
+class _StoredEmbeddingsCompressor(Connected, BaseDocumentCompressor):
     """A choice among Documents by their stored embeddings, which are fetched by `Document.id`.
 
     Ids and metadata stay, and what is given is never changed.
@@ -110,7 +110,7 @@ class StoredEmbeddingsCompressor(Connected, BaseDocumentCompressor):
             yield copied
 
 
-class ComparesWithQuery(StoredEmbeddingsCompressor):
+class _ComparesWithQuery(_StoredEmbeddingsCompressor):
     """A comparison of the stored embeddings with that of the query.
 
     Attributes:
@@ -138,7 +138,7 @@ class ComparesWithQuery(StoredEmbeddingsCompressor):
         return self.query_key
 
 
-class StoredEmbeddingsFilter(ComparesWithQuery):
+class StoredEmbeddingsFilter(_ComparesWithQuery):
     """The Documents whose stored embeddings are similar to the query's, in their order.
 
     LangChain's `EmbeddingsFilter` embeds every Document again and loses their ids; here the
@@ -163,7 +163,7 @@ class StoredEmbeddingsFilter(ComparesWithQuery):
         return _by_choice(choice, stored) if self.sort else super()._arrange(choice, stored)
 
 
-class StoredEmbeddingsRedundantFilter(StoredEmbeddingsCompressor):
+class StoredEmbeddingsRedundantFilter(_StoredEmbeddingsCompressor):
     """The Documents whose stored embeddings do not nearly repeat an earlier one's, in their order.
 
     Attributes:
@@ -179,7 +179,7 @@ class StoredEmbeddingsRedundantFilter(StoredEmbeddingsCompressor):
         ]
 
 
-class StoredEmbeddingsMMR(ComparesWithQuery):
+class StoredEmbeddingsMMR(_ComparesWithQuery):
     """Documents that are near the query and unlike each other, in the order picked.
 
     Documents kept unseen (`on_missing`) come last, where there is room among the `k`.

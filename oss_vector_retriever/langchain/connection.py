@@ -40,7 +40,7 @@ _UNCONNECTED: dict[str, Any] = {"_saved": None, "_pair": None, "_made_from": (No
 STRICT = ConfigDict(arbitrary_types_allowed=True, extra="forbid", hide_input_in_errors=True)
 
 
-class Connection:
+class _Connection:
     """A client for both kinds of call, made anew when what it is made from is assigned anew."""
 
     if TYPE_CHECKING:  # fields of the two classes below
@@ -105,7 +105,7 @@ def _client_or_settings(value: Any, validate: ValidatorFunctionWrapHandler) -> A
     return value if isinstance(value, ClientSettings) else validate(value)
 
 
-class Connected(Connection, Serializable):
+class Connected(_Connection, Serializable):
     """A pydantic component that has a client, or the arguments of one.
 
     What is not given comes from the environment, as with `OSSVectorClient`. Secrets appear in no
@@ -145,13 +145,13 @@ class Connected(Connection, Serializable):
 
     if not TYPE_CHECKING:  # type checkers take the fields for the arguments
 
-        def __init__(self, *positional: Any, **arguments: Any) -> None:
+        def __new__(cls, *positional: Any, **arguments: Any) -> Self:  # noqa: ARG004, D102 - fields
             if positional:
                 raise TypeError(
-                    f"{type(self).__name__} takes keyword arguments alone, as LangChain's classes "
-                    "do: client= for a client."
+                    f"{cls.__name__} takes keyword arguments alone, as LangChain's classes do: "
+                    "client= for a client."
                 )
-            super().__init__(**arguments)
+            return super().__new__(cls)
 
     def model_post_init(self, context: Any, /) -> None:
         """Prepare the client for both kinds of call."""
@@ -226,7 +226,7 @@ class Connected(Connection, Serializable):
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
-class Component(Connection):
+class ConnectedComponent(_Connection):
     """A component that is no pydantic model: its constructor's arguments are its attributes.
 
     The arguments are those of `Connected`, save `index`, which not every framework's class has.

@@ -33,7 +33,13 @@ KEYS = {
     "OSS_ACCESS_KEY_ID": emulator.DEVELOPMENT_ACCESS_KEY_ID,
     "OSS_ACCESS_KEY_SECRET": emulator.DEVELOPMENT_ACCESS_KEY_SECRET,
 }
-NOT_COMPONENTS = {"FetchReport", "load_retriever"}
+NOT_COMPONENTS = {
+    "Connected",
+    "ConnectedComponent",
+    "DocumentState",
+    "FetchReport",
+    "load_retriever",
+}
 NAMES = list(saved_components.READERS)
 SERIALISABLE = {
     *("retriever", "fetcher", "rehydrator", "parents", "filter", "mmr", "redundant"),
