@@ -19,7 +19,7 @@ from oss_vector_retriever.records.decode import (
     DecodeError,
     DecodePolicy,
     decode,
-    fresh,
+    deep_copy,
     read,
 )
 from oss_vector_retriever.records.record import Record
@@ -120,7 +120,7 @@ def make_each(
 
 def _raw_record(vector: Vector, text_key: str | None) -> Record:
     record = decode(vector, text_key=text_key, on_decode_error="raw")
-    return replace(record, metadata=fresh(vector.metadata or {}), node=None, source="raw")
+    return replace(record, metadata=deep_copy(vector.metadata or {}), node=None, source="raw")
 
 
 def _check_policy(name: str, value: str, policies: tuple[str, ...]) -> None:
