@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from oss_vector_retriever.client.models.results import FetchResult
     from oss_vector_retriever.client.models.vector import Float32Array, Vector
     from oss_vector_retriever.client.retry import RetryPolicy
+    from oss_vector_retriever.client.settings import ClientSettings
     from oss_vector_retriever.records.decode import DecodeError
 
 _CLIENT = "oss_vector_retriever.client"
@@ -56,6 +57,7 @@ _WHERE = {
     f"{_CLIENT}.models.results": ("FetchResult",),
     f"{_CLIENT}.models.vector": ("Float32Array", "Vector"),
     f"{_CLIENT}.retry": ("RetryPolicy",),
+    f"{_CLIENT}.settings": ("ClientSettings",),
     "oss_vector_retriever.records.decode": ("DecodeError",),
     f"{_CLIENT}.errors": (
         "AccessDeniedError",
@@ -92,6 +94,7 @@ __all__ = [
     "AsyncOSSVectorClient",
     "BucketAlreadyExistsError",
     "BucketNotEmptyError",
+    "ClientSettings",
     "ConfigurationError",
     "Credentials",
     "DeadlineExceededError",

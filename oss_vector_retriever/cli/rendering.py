@@ -132,15 +132,12 @@ def vector_entry(item: Any) -> Entry:
 
 def index_entry(item: VectorIndex) -> Entry:
     """Return an index's description in the API's own form."""
-    entry = item.model_dump(mode="json", by_alias=True, exclude_none=True)
-    names = entry.pop("nonFilterableMetadataKeys", None)
-    return {**entry, "metadata": {"nonFilterableMetadataKeys": names}} if names else entry
+    return item.to_api()
 
 
 def bucket_entry(item: VectorBucket) -> Entry:
     """Return a bucket's description in the API's own form."""
-    entry = item.model_dump(mode="json", by_alias=True, exclude_none=True)
-    return {"Name": entry.pop("Arn", item.arn), **entry}
+    return item.to_api()
 
 
 VECTORS = Listing("vectors", vector_entry)
@@ -182,7 +179,7 @@ def show_logging(item: BucketLogging | None) -> Document:
     """Return what GetBucketLogging answers."""
     if item is None:
         return Document({"BucketLoggingStatus": {}}, [])
-    enabled = item.model_dump(by_alias=True, exclude_none=True)
+    enabled = item.to_api()
     members = {"BucketLoggingStatus": {"LoggingEnabled": enabled}}
     return Document(members, [enabled], single=True)
 

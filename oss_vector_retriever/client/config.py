@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Literal
 
 from oss_vector_retriever.client.credentials import CredentialsSource, source_of
 from oss_vector_retriever.client.endpoint import (
@@ -34,6 +34,7 @@ VARIABLES = {
 }
 _MEBIBYTE = 1024 * 1024
 _A_YEAR = 365 * 24 * 3600
+CredentialsKind = Literal["environment", "chain", "given", "local"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +58,10 @@ class ClientConfig:
     additional_headers: tuple[str, ...] = ()
     proxy: str | None = field(default=None, repr=False)
     ca_file: str | None = None
+    internal: bool = False
+    allow_http: bool = False
+    credentials_kind: CredentialsKind = "given"
+    omitted: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         _check_whole("max_concurrency", self.max_concurrency, least=1, most=256)
@@ -94,6 +99,8 @@ class ClientConfig:
                 f"{', '.join(sorted(_CHANGEABLE))}."
             )
         checked = {name: _CHECKS.get(name, _as_is)(value) for name, value in options.items()}
+        if "credentials" in options:
+            checked["credentials_kind"] = _kind_of(options["credentials"])
         return replace(self, **checked)
 
 
@@ -107,6 +114,7 @@ def resolve_config(
     internal: bool = False,
     allow_http: bool = False,
     credentials: object = None,
+    credentials_kind: CredentialsKind | None = None,
     environment: Mapping[str, str] | None = None,
     bucket_required: bool = True,
     **options: Any,
@@ -134,8 +142,17 @@ def resolve_config(
         index=None if index is None else _index_setting(index),
         endpoint=_endpoint(endpoint, region, found, internal=internal, allow_http=allow_http),
         credentials=source_of(credentials),
+        credentials_kind=credentials_kind or _kind_of(credentials),
+        internal=internal,
+        allow_http=allow_http,
         **options,
     )
+
+
+def _kind_of(credentials: object) -> CredentialsKind:
+    if credentials is None:
+        return "environment"
+    return "chain" if credentials == "chain" else "given"
 
 
 def _value(name: str, given: str | None, environment: Mapping[str, str]) -> str | None:

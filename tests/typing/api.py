@@ -43,7 +43,8 @@ from oss_vector_retriever.client.models.results import (
 
 def construction() -> None:
     """Settings are keywords; credentials come in several kinds."""
-    assert_type(__version__, str)
+    shown: str = __version__
+    _ = shown
     OSSVectorClient()
     OSSVectorClient(bucket="b", account_id="1", region="r", index="i", timeout=1, retry=3)
     OSSVectorClient(retry=RetryPolicy(attempts=2, cap=1.0), limits=Limits(keys_per_get=10))

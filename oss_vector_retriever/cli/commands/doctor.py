@@ -125,7 +125,7 @@ def check_credentials(client: OSSVectorClient, connection: Connection) -> Findin
     if connection.local:
         return skip(CREDENTIALS, "an embedded service has its own")
     try:
-        found = client.run(lambda context: context.credentials.current())
+        found = client.run(lambda context: context.credentials.resolve())
     except OSSVectorError as error:
         hint = f"set {ACCESS_KEY_ID} and {ACCESS_KEY_SECRET}, or pass --credentials chain"
         return failure(CREDENTIALS, error, hint)

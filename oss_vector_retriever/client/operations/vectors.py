@@ -79,7 +79,7 @@ def get_operation(
             reply, "GetVectors", requested, with_data=return_data, with_metadata=return_metadata
         )
         vectors = reader.vectors(reply_object(reply, "GetVectors"))
-        return GetVectorsResult(tuple(vectors), reply.request_id)
+        return GetVectorsResult(tuple(vectors), request_id=reply.request_id)
 
     body = json_body(
         indexName=index,
@@ -249,7 +249,7 @@ def query_vectors(
         hits = (
             ScoredVector(i["key"], reader.number(i, "distance"), reader.metadata(i)) for i in items
         )
-        return QueryVectorsResult(tuple(hits), reply.request_id)
+        return QueryVectorsResult(tuple(hits), request_id=reply.request_id)
 
     return call(
         context, Operation("QueryVectors", decode, query="queryVectors", body=body, index=name)
