@@ -30,6 +30,7 @@ if TYPE_CHECKING:
         OSSVectorError,
         PartialWriteError,
         QpsLimitExceededError,
+        Reference,
         RequestTimeTooSkewedError,
         ResponseError,
         SecurityTokenError,
@@ -39,9 +40,10 @@ if TYPE_CHECKING:
         VectorIndexAlreadyExistsError,
         VectorIndexLimitExceededError,
         VectorIndexParameterInvalidError,
+        WriteReport,
     )
     from oss_vector_retriever.client.models.limits import Limits
-    from oss_vector_retriever.client.models.results import FetchResult, WriteReport
+    from oss_vector_retriever.client.models.results import FetchResult
     from oss_vector_retriever.client.models.vector import Float32Array, Vector
     from oss_vector_retriever.client.retry import RetryPolicy
     from oss_vector_retriever.client.settings import ClientSettings
@@ -52,7 +54,7 @@ _WHERE = {
     f"{_CLIENT}.clients": ("AsyncOSSVectorClient", "OSSVectorClient"),
     f"{_CLIENT}.credentials": ("Credentials",),
     f"{_CLIENT}.models.limits": ("Limits",),
-    f"{_CLIENT}.models.results": ("FetchResult", "WriteReport"),
+    f"{_CLIENT}.models.results": ("FetchResult",),
     f"{_CLIENT}.models.vector": ("Float32Array", "Vector"),
     f"{_CLIENT}.retry": ("RetryPolicy",),
     f"{_CLIENT}.settings": ("ClientSettings",),
@@ -73,6 +75,7 @@ _WHERE = {
         "OSSVectorError",
         "PartialWriteError",
         "QpsLimitExceededError",
+        "Reference",
         "RequestTimeTooSkewedError",
         "ResponseError",
         "SecurityTokenError",
@@ -82,6 +85,7 @@ _WHERE = {
         "VectorIndexAlreadyExistsError",
         "VectorIndexLimitExceededError",
         "VectorIndexParameterInvalidError",
+        "WriteReport",
     ),
 }
 
@@ -109,6 +113,7 @@ __all__ = [
     "OSSVectorError",
     "PartialWriteError",
     "QpsLimitExceededError",
+    "Reference",
     "RequestTimeTooSkewedError",
     "ResponseError",
     "RetryPolicy",

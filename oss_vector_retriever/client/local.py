@@ -94,7 +94,8 @@ def _emulator() -> Any:
         return importlib.import_module("oss_vector_retriever.emulator")
     except ImportError as error:
         raise ConfigurationError(
-            'the embedded service needs an extra: pip install "oss-vector-retriever[emulator]"'
+            "the embedded service needs an extra:",
+            remedy='pip install "oss-vector-retriever[emulator]"',
         ) from error
 
 

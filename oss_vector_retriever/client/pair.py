@@ -10,7 +10,7 @@ from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 from oss_vector_retriever.client.clients import AsyncOSSVectorClient, OSSVectorClient
 from oss_vector_retriever.client.config import ClientConfig, resolve_config
 from oss_vector_retriever.client.context import Context
-from oss_vector_retriever.client.errors import ConfigurationError
+from oss_vector_retriever.client.errors import ConfigurationError, named_type
 from oss_vector_retriever.client.models.limits import DEFAULT_LIMITS, Limits
 from oss_vector_retriever.client.settings import ClientSettings, settings_of
 from oss_vector_retriever.client.steps import Flow
@@ -46,8 +46,9 @@ class ClientPair:
     ) -> None:
         if client is not None and not isinstance(client, OSSVectorClient | AsyncOSSVectorClient):
             raise ConfigurationError(
-                "client must be an OSSVectorClient or an AsyncOSSVectorClient, not "
-                f"{type(client).__name__}."
+                "{argument} must be an OSSVectorClient or an AsyncOSSVectorClient, not {kind}.",
+                argument="client",
+                kind=named_type(client),
             )
         self.given = client
         self.connection = dict(connection or {})

@@ -219,12 +219,13 @@ class OSSVectorRehydrator(Fetching[Sequence[Any]]):
         found = yield from fetch_records(context, lookup, wanted, document_from)
         if found.missing and self.on_missing == "raise":
             raise MissingKeysError(found.missing)
-        stored = {str(document.id): document for document in found.made}
+        there = tuple(key for key in wanted if key not in found.missing)
+        stored: dict[str, Document | None] = dict.fromkeys(there)  # None: there, and skipped
+        stored |= {str(document.id): document for document in found.made}
         documents = [
             self._copy(whole or hit.document or Document(id=hit.id, page_content=""), hit)
             for hit, whole in pair_with_stored(hits, keys, stored, self.on_missing)
         ]
-        there = tuple(key for key in wanted if key not in found.missing)
         return FetchReport(documents, there, found.missing)
 
     def _lacks_text(self, hit: Hit) -> bool:

@@ -15,8 +15,8 @@ from langchain_core.documents import Document
 from langchain_core.stores import BaseStore
 
 from oss_vector_retriever.client.context import Context
-from oss_vector_retriever.client.errors import InvalidRequestError, shown
-from oss_vector_retriever.client.models.results import FetchResult, ListVectorsResult, WriteReport
+from oss_vector_retriever.client.errors import InvalidRequestError, WriteReport, shown
+from oss_vector_retriever.client.models.results import FetchResult, ListVectorsResult
 from oss_vector_retriever.client.models.vector import Vector
 from oss_vector_retriever.client.operations.checks import check_whole, each_of
 from oss_vector_retriever.client.pair import limits_of

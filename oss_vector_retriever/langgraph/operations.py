@@ -20,13 +20,14 @@ from langgraph.store.base import (
 )
 
 from oss_vector_retriever.client.context import Context
-from oss_vector_retriever.client.errors import InvalidRequestError, PartialWriteError, shown
-from oss_vector_retriever.client.models.results import (
+from oss_vector_retriever.client.errors import (
     BatchReport,
-    ListVectorsResult,
-    QueryVectorsResult,
+    InvalidRequestError,
+    PartialWriteError,
     WriteReport,
+    shown,
 )
+from oss_vector_retriever.client.models.results import ListVectorsResult, QueryVectorsResult
 from oss_vector_retriever.client.models.vector import Vector
 from oss_vector_retriever.client.operations.vectors import list_vectors, query_vectors
 from oss_vector_retriever.client.steps import Flow, run_all

@@ -89,10 +89,10 @@ def connect(kind: type, client: Client | None, options: Mapping[str, Any]) -> Cl
     if unknown := options.keys() - {*CONNECTION}:
         name = min(unknown)
         raise TypeError(f"{kind.__name__}() got an unexpected keyword argument {name!r}")
-    arguments = _client_arguments(options)
-    if client is not None and arguments:
-        raise ConfigurationError(f"pass either client= or {', '.join(arguments)}, not both.")
-    return ClientPair(client, arguments)
+    given = [name for name in CONNECTION if options.get(name)]
+    if client is not None and given:
+        raise ConfigurationError(f"pass either client= or {', '.join(given)}, not both.")
+    return ClientPair(client, _client_arguments(options))
 
 
 def _client_arguments(options: Mapping[str, Any]) -> dict[str, Any]:
@@ -250,11 +250,11 @@ class _SavedComponent(BaseComponent):
         return copied
 
     def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
-        shared = [self._pair, *(getattr(self, name) for name in self._excluded())]
+        shared = [self._pair, *(getattr(self, name) for name in self._excluded_fields())]
         return super().__deepcopy__({**(memo or {}), **{id(thing): thing for thing in shared}})
 
     @classmethod
-    def _excluded(cls) -> list[str]:
+    def _excluded_fields(cls) -> list[str]:
         return [name for name, info in cls.model_fields.items() if info.exclude]
 
     def to_dict(self, **kwargs: Any) -> dict[str, Any]:
@@ -267,15 +267,15 @@ class _SavedComponent(BaseComponent):
             data["client"] = {"unsaved": str(error)}
         else:
             data["client"] = None if settings is None else settings.to_dict()
-        if omitted := self._omitted():
+        if omitted := self._omitted_fields():
             data["omitted"] = omitted
         return data
 
-    def _omitted(self) -> list[str]:
+    def _omitted_fields(self) -> list[str]:
         """Return the names of the fields that were given and that a dict does not hold."""
         return [
             name
-            for name in self._excluded()
+            for name in self._excluded_fields()
             if name not in {*_NEVER_SAVED, *CONNECTION} and getattr(self, name) is not None
         ]
 

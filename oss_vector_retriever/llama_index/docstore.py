@@ -237,9 +237,10 @@ class OSSVectorDocumentStore(BaseDocumentStore):
         self, context: Context, node_ids: Sequence[str], raise_error: bool
     ) -> Flow[list[BaseNode]]:
         found = yield from self._store.get(context, list(each_of(node_ids)))
-        if found.missing and raise_error:
-            raise ValueError(f"doc_id {_list_some(found.missing)} {self._not_found(context)}")
-        report_missing(context, self._store.records.settings.index, found.missing)
+        if found.missing:
+            if raise_error:
+                raise ValueError(f"doc_id {_list_some(found.missing)} {self._not_found(context)}")
+            report_missing(context, self._store.records.settings.index, found.missing)
         return found.made
 
     def _get_node_dict(
@@ -252,7 +253,7 @@ class OSSVectorDocumentStore(BaseDocumentStore):
         return {number: by_id[key] for number, key in ids_by_number.items() if key in by_id}
 
     def _exists(self, context: Context, doc_id: str) -> Flow[bool]:
-        return bool((yield from self._stored(context, [doc_id])))
+        return bool((yield from self._fetch_stored(context, [doc_id])))
 
     def _add(
         self, context: Context, docs: Sequence[BaseNode], allow_update: bool, store_text: bool
@@ -262,7 +263,7 @@ class OSSVectorDocumentStore(BaseDocumentStore):
             raise NotImplementedError("a vector index holds nodes whole; store_text must be True")
         last = list({node.node_id: node for node in list_nodes(docs)}.values())
         if not allow_update:
-            existing = yield from self._stored(context, [node.node_id for node in last])
+            existing = yield from self._fetch_stored(context, [node.node_id for node in last])
             if existing:
                 raise ValueError(
                     f"doc_id {_list_some(list(existing))} already exists. Set allow_update to True "
@@ -273,7 +274,7 @@ class OSSVectorDocumentStore(BaseDocumentStore):
 
     def _encode(self, context: Context, docs: Sequence[BaseNode]) -> Flow[list[Vector]]:
         without = [node.node_id for node in docs if node.embedding is None]
-        stored = yield from self._stored(context, without, data=True)
+        stored = yield from self._fetch_stored(context, without, data=True)
         absent = [key for key in without if key not in stored]
         if absent:
             raise InvalidRequestError(
@@ -331,7 +332,7 @@ class OSSVectorDocumentStore(BaseDocumentStore):
         elif raise_error:
             raise ValueError(f"ref_doc_id {shown(ref_doc_id)} {self._not_found(context)}")
 
-    def _stored(
+    def _fetch_stored(
         self, context: Context, keys: list[str], *, data: bool = False
     ) -> Flow[dict[str, Vector]]:
         """Fetch records by key; without `data` only whether they are there."""

@@ -64,12 +64,12 @@ class NodeStore:
         An index that is not there has none, where the store would make it.
         """
         if filters is None:
-            return (yield from self._found(context, ids, self._node))
+            return (yield from self._fetch(context, ids, self._node))
 
         def make(record: Record) -> BaseNode | None:
             return self._node(record) if record_passes(record, filters) else None
 
-        found = yield from self._found(context, ids, make)
+        found = yield from self._fetch(context, ids, make)
         return Found([node for node in found.made if node is not None], found.missing)
 
     def list_all(
@@ -167,7 +167,7 @@ class NodeStore:
         node = node_from(record, self.classes)
         return as_text_node(node) if self.text_nodes else node
 
-    def _found(
+    def _fetch(
         self, context: Context, ids: Sequence[str], make: Callable[[Record], T]
     ) -> Flow[Found[T]]:
         return self.records.fetch_records(

@@ -85,7 +85,7 @@ class ReuseStoredEmbeddings(_Fetching, TransformComponent):
         options: dict[str, Any],
     ) -> Flow[Sequence[BaseNode]]:
         bare = [node for node in nodes if node.embedding is None]
-        stored = yield from self._stored(context, bare)
+        stored = yield from self._fetch_stored(context, bare)
         changed = []
         for node in bare:
             digest, embedding = stored.get(node.node_id, ("", []))
@@ -100,7 +100,7 @@ class ReuseStoredEmbeddings(_Fetching, TransformComponent):
                 node.embedding = embedding
         return nodes
 
-    def _stored(self, context: Context, nodes: Sequence[BaseNode]) -> Flow[_Stored]:
+    def _fetch_stored(self, context: Context, nodes: Sequence[BaseNode]) -> Flow[_Stored]:
         ids = list(dict.fromkeys(node.node_id for node in nodes if is_key(node.node_id)))
         if not ids:
             return {}

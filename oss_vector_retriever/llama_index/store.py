@@ -449,7 +449,7 @@ class OSSVectorStore(_SavedComponent, BasePydanticVectorStore):
     def _result(
         self, hits: Sequence[Hit], metric: str, fields: Sequence[str] | None
     ) -> VectorStoreQueryResult:
-        pairs = [(self._store.node(self._shown(hit.record, fields)), hit) for hit in hits]
+        pairs = [(self._store.node(self._reduce(hit.record, fields)), hit) for hit in hits]
         made = [(node, hit) for node, hit in pairs if node is not None]
         return VectorStoreQueryResult(
             nodes=[node for node, _ in made],
@@ -457,7 +457,7 @@ class OSSVectorStore(_SavedComponent, BasePydanticVectorStore):
             similarities=[similarity(metric, hit.distance) for _, hit in made],
         )
 
-    def _shown(self, record: Record, fields: Sequence[str] | None) -> Record:
+    def _reduce(self, record: Record, fields: Sequence[str] | None) -> Record:
         changes: dict[str, Any] = {}
         if fields:
             changes["metadata"] = {k: v for k, v in record.metadata.items() if k in fields}

@@ -67,7 +67,7 @@ def group_by_parent(children: Iterable[tuple[T, str | None, float | None]]) -> l
 def pair_with_stored(
     hits: Sequence[T],
     keys: Sequence[str | None],
-    stored: Mapping[str, Stored],
+    stored: Mapping[str, Stored | None],
     on_missing: HydrationPolicy,
 ) -> Iterator[tuple[T, Stored | None]]:
     """Yield each hit that stays, with the stored record to put into it, or None to leave it.
@@ -75,10 +75,13 @@ def pair_with_stored(
     Args:
         hits: what was found.
         keys: for each hit the key of its record; None where it lacks nothing.
-        stored: the records found, by key.
+        stored: the records found, by key; None for one that is there and could not be read, so that
+            its hit is left out.
         on_missing: "omit" leaves out a hit whose record does not exist; the others keep it.
     """
     for hit, key in zip(hits, keys, strict=True):
-        record = None if key is None else stored.get(key)
-        if record is not None or key is None or on_missing != "omit":
-            yield hit, record
+        if key in stored:
+            if (record := stored[key]) is not None:
+                yield hit, record
+        elif key is None or on_missing != "omit":
+            yield hit, None

@@ -61,7 +61,7 @@ def search(
             has another dimension than the index, or the filter cannot work.
     """
     check_whole("k", k, 1, context.config.limits.top_k)
-    query = check_data("the query vector", query_vector)
+    query = check_data("query_vector", query_vector, "the query vector")
     hits: Sequence[ScoredVector] = yield from store.or_empty(
         _query(context, store, query, k, filter, return_metadata=not return_data), tuple
     )
@@ -113,7 +113,7 @@ def mmr_search(
     Raises:
         InvalidRequestError: as in `search`; `k` is less than 1.
     """
-    query = check_data("the query vector", query_vector)
+    query = check_data("query_vector", query_vector, "the query vector")
     top_k = context.config.limits.top_k
     check_whole("k", k, 1, top_k)
     check_whole("fetch_k", fetch_k, 1, top_k)

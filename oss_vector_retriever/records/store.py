@@ -11,24 +11,25 @@ from typing import Any, TypeVar, cast
 
 from oss_vector_retriever.client.context import Context
 from oss_vector_retriever.client.errors import (
+    BatchReport,
     InvalidRequestError,
     MissingKeysError,
     NoSuchVectorIndexError,
     PartialWriteError,
     VectorIndexParameterInvalidError,
+    WriteReport,
+    named_type,
     shown,
 )
-from oss_vector_retriever.client.fetch import fetch, plan_fetch
+from oss_vector_retriever.client.fetch import fetch
 from oss_vector_retriever.client.models.limits import dump
 from oss_vector_retriever.client.models.results import (
-    BatchReport,
     FetchResult,
     ListVectorsResult,
     VectorIndex,
-    WriteReport,
 )
 from oss_vector_retriever.client.models.vector import Vector
-from oss_vector_retriever.client.operations.checks import as_vector, each_of
+from oss_vector_retriever.client.operations.checks import as_vector, check_keys, each_of
 from oss_vector_retriever.client.operations.vectors import list_vectors, refuse_repeated
 from oss_vector_retriever.client.steps import Flow
 from oss_vector_retriever.client.writes import delete, upsert
@@ -313,9 +314,15 @@ class RecordStore:
             PartialWriteError: calls failed; its `report` says which records are changed.
         """
         if isinstance(remove, str):
-            raise InvalidRequestError("remove takes several names; put a single one into a list.")
+            raise InvalidRequestError(
+                "{argument} takes several names",
+                argument="remove",
+                remedy="put a single one into a list",
+            )
         if not isinstance(patch, Mapping):
-            raise InvalidRequestError(f"patch must be a dict, not a {type(patch).__name__}.")
+            raise InvalidRequestError(
+                "{argument} must be a dict, not a {kind}.", argument="patch", kind=named_type(patch)
+            )
         result = yield from self.fetch(context, keys, return_data=True)
         changed = [self._patch(vector, patch, remove) for vector in result.by_key.values()]
         written = set((yield from self.write(context, changed)).written)
@@ -356,8 +363,8 @@ class RecordStore:
 
 
 def _empty_result(context: Context, keys: list[str]) -> FetchResult:
-    plan = plan_fetch(context, keys)
-    return FetchResult(plan.keys, {}, plan.unique, (), 1)
+    asked = check_keys(keys, context.config.limits)
+    return FetchResult(tuple(asked), {}, tuple(dict.fromkeys(asked)), (), 1)
 
 
 def _one_dimension(vectors: list[Vector]) -> int:

@@ -112,7 +112,7 @@ def test_without_ids_there_is_no_call_and_nothing_is_added(stocked, service):
 
 def test_the_documents_stay_within_their_budget(stocked):
     model = scripted(AIMessage("hi"))
-    narrow = HydrateDocumentsMiddleware(client=stocked, max_characters=900, most=2)
+    narrow = HydrateDocumentsMiddleware(client=stocked, max_characters=900, limit=2)
     agent = create_agent(model, middleware=[narrow])
     agent.invoke({"messages": [HumanMessage("hello")], "document_ids": ["a", "b", "c"]})
     shown = system_of(model.asked[0])

@@ -224,5 +224,5 @@ def test_an_index_that_never_gets_ready_is_waited_for_no_longer_than_the_timeout
     service.handle = unready
     started = time.monotonic()
     assert run(store.write, records(store)).ok
-    assert 0.2 <= time.monotonic() - started < 2
+    assert 0.2 <= time.monotonic() - started < 10
     assert store.keeper.peek(client._context) is None

@@ -10,7 +10,13 @@ from dataclasses import replace
 import pytest
 from langchain_core.documents import Document
 
-from oss_vector_retriever import InvalidRequestError, PartialWriteError, ServiceError, emulator
+from oss_vector_retriever import (
+    ConfigurationError,
+    InvalidRequestError,
+    PartialWriteError,
+    ServiceError,
+    emulator,
+)
 from oss_vector_retriever.client.models.limits import DEFAULT_LIMITS
 from oss_vector_retriever.langchain import (
     OSSVectorDocStore,
