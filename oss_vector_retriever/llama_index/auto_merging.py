@@ -94,7 +94,7 @@ class OSSVectorAutoMergingRetriever(BaseRetriever):
         known = Known()
         changed = True
         while changed:
-            yield from _learn(context, self._lookup, known, gaps(hits) + parents(hits))
+            yield from _learn(context, self._lookup, known, [*gaps(hits), *parents(hits)])
             hits, filled = fill_in(hits, known)
             yield from _learn(context, self._lookup, known, parents(hits))
             hits, merged = merge(hits, known, self._share)
@@ -124,9 +124,20 @@ class Known:
     merged: set[str] = field(default_factory=set)
 
 
-def gaps(hits: list[NodeWithScore]) -> list[str]:
-    """Return the ids of the nodes that stand alone between two hits that follow one another."""
-    return [key for _, key in _gaps(hits)]
+def gaps(hits: list[NodeWithScore]) -> dict[str, int]:
+    """Return the nodes that stand alone between two hits that follow one another.
+
+    The position of the first of the two by the id of the node between them.
+    """
+    present = {hit.node.node_id for hit in hits}
+    found: dict[str, int] = {}
+    for position, (hit, after) in enumerate(pairwise(hits)):
+        middle, same = hit.node.next_node, after.node.prev_node
+        if middle is None or same is None or middle.node_id != same.node_id:
+            continue
+        if middle.node_id not in present:
+            found.setdefault(middle.node_id, position)
+    return found
 
 
 def parents(hits: list[NodeWithScore]) -> list[str]:
@@ -136,7 +147,7 @@ def parents(hits: list[NodeWithScore]) -> list[str]:
 
 def fill_in(hits: list[NodeWithScore], known: Known) -> tuple[list[NodeWithScore], bool]:
     """Return the hits with the gaps between them filled, and whether there were any."""
-    between = {position: known.nodes[key] for position, key in _gaps(hits) if key in known.nodes}
+    between = {at: known.nodes[key] for key, at in gaps(hits).items() if key in known.nodes}
     filled: list[NodeWithScore] = []
     for position, hit in enumerate(hits):
         filled.append(hit)
@@ -176,18 +187,6 @@ def _raise_score(hit: NodeWithScore, scores: Mapping[str, float]) -> NodeWithSco
     if score is None or score <= hit.get_score():
         return hit
     return hit.model_copy(update={"score": score})
-
-
-def _gaps(hits: list[NodeWithScore]) -> list[tuple[int, str]]:
-    present = {hit.node.node_id for hit in hits}
-    found: dict[str, int] = {}
-    for position, (hit, after) in enumerate(pairwise(hits)):
-        middle, same = hit.node.next_node, after.node.prev_node
-        if middle is None or same is None or middle.node_id != same.node_id:
-            continue
-        if middle.node_id not in present:
-            found.setdefault(middle.node_id, position)
-    return [(position, key) for key, position in found.items()]
 
 
 def _group_by_parent(hits: list[NodeWithScore]) -> dict[str, list[NodeWithScore]]:

@@ -37,6 +37,7 @@ from oss_vector_retriever.records.lookup import MissingPolicy
 
 HydratedFields = Literal["all", "text", "metadata", "embedding"]
 WithoutPolicy = Literal["omit", "keep", "raise"]
+_Hits = list[NodeWithScore]
 
 
 class _FetchingPostprocessor(_Fetching, BaseNodePostprocessor):
@@ -59,12 +60,9 @@ class _FetchingPostprocessor(_Fetching, BaseNodePostprocessor):
         return None
 
     def _process(
-        self,
-        context: Context,
-        hits: list[NodeWithScore],
-        bundle: QueryBundle | None,
-        embed: Embed | None,
-    ) -> Flow[list[NodeWithScore]]:
+        self, context: Context, hits: _Hits, bundle: QueryBundle | None, embed: Embed | None
+    ) -> Flow[_Hits]:
+        """Return what becomes of hits; not every class asks for the query."""
         raise NotImplementedError
 
 
@@ -101,10 +99,10 @@ class OSSVectorRehydrationPostprocessor(_FetchingPostprocessor):
     def _process(
         self,
         context: Context,
-        hits: list[NodeWithScore],
+        hits: _Hits,
         bundle: QueryBundle | None,  # noqa: ARG002 - the query plays no part
         embed: Embed | None,  # noqa: ARG002 - nor does its embedding
-    ) -> Flow[list[NodeWithScore]]:
+    ) -> Flow[_Hits]:
         keys = [self._key_to_fetch(hit.node) for hit in hits]
         lookup = self._lookup(
             return_data=self.return_data or self.fields == "embedding",
@@ -161,21 +159,6 @@ def _check_key(key: object) -> str | None:
     raise InvalidRequestError(f"key_of must return a string or None, not {shown(key)}.")
 
 
-@dataclass(slots=True)
-class _Walk:
-    """A way from a hit in one direction; `node` is how far it has come."""
-
-    forward: bool
-    node: BaseNode
-    score: float | None
-    document: str | None
-
-    @property
-    def next_key(self) -> str | None:
-        neighbour = self.node.next_node if self.forward else self.node.prev_node
-        return None if neighbour is None else neighbour.node_id
-
-
 class OSSVectorPrevNextPostprocessor(_FetchingPostprocessor):
     """Hits with the nodes before and after each, in reading order.
 
@@ -206,10 +189,10 @@ class OSSVectorPrevNextPostprocessor(_FetchingPostprocessor):
     def _process(
         self,
         context: Context,
-        hits: list[NodeWithScore],
+        hits: _Hits,
         bundle: QueryBundle | None,  # noqa: ARG002 - the query plays no part
         embed: Embed | None,  # noqa: ARG002 - nor does its embedding
-    ) -> Flow[list[NodeWithScore]]:
+    ) -> Flow[_Hits]:
         lookup = self._lookup(return_data=self.return_data, on_missing=self.on_missing)
         known = {hit.node.node_id: hit.node for hit in hits}
         scored: dict[str, NodeWithScore] = {}
@@ -220,45 +203,23 @@ class OSSVectorPrevNextPostprocessor(_FetchingPostprocessor):
         first = list(scored)
         walks = [walk for hit in hits for walk in self._walks(hit)]
         for _ in range(self.num_nodes):
-            yield from _learn(context, lookup, known, walks)
-            walks = [walk for walk in walks if self._step(walk, known, scored, first)]
+            walks = yield from _walk_on(context, lookup, known, walks, self.within_document)
+            for walk in walks:
+                self._score(walk, scored, first)
         return order_for_reading(first, scored)
 
     def _walks(self, hit: NodeWithScore) -> list[_Walk]:
         ways = {"next": [True], "previous": [False], "both": [True, False]}[self.mode]
-        return [_Walk(forward, hit.node, hit.score, hit.node.ref_doc_id) for forward in ways]
+        return [_Walk(forward, hit.node, hit.node.ref_doc_id, hit.score) for forward in ways]
 
-    def _step(
-        self,
-        walk: _Walk,
-        known: dict[str, BaseNode],
-        scored: dict[str, NodeWithScore],
-        first: list[str],
-    ) -> bool:
-        """Take one step, and tell whether the walk goes on."""
-        node = known.get(walk.next_key) if walk.next_key is not None else None
-        if node is None or (self.within_document and _is_of_another(node, walk.document)):
-            return False
-        walk.node = node
+    def _score(self, walk: _Walk, scored: dict[str, NodeWithScore], first: list[str]) -> None:
+        """Score the node that a walk has come to; of several scores it keeps the best."""
         walk.score = None if walk.score is None else walk.score * self.score_decay
-        there = scored.get(node.node_id)
+        there = scored.get(walk.node.node_id)
         if there is None:
-            scored[node.node_id] = NodeWithScore(node=node, score=walk.score)
-        elif node.node_id not in first and (walk.score or 0.0) > there.get_score():
-            there.score = walk.score
-        return True
-
-
-def _learn(
-    context: Context, lookup: NodeLookup, known: dict[str, BaseNode], walks: list[_Walk]
-) -> Flow[None]:
-    keys = [walk.next_key for walk in walks]
-    unknown = [key for key in keys if key and key not in known]
-    known |= yield from lookup.fetch_by_id(context, unknown)
-
-
-def _is_of_another(node: BaseNode, document: str | None) -> bool:
-    return None not in (node.ref_doc_id, document) and node.ref_doc_id != document
+            scored[walk.node.node_id] = NodeWithScore(node=walk.node, score=walk.score)
+        elif walk.node.node_id not in first and (walk.score or 0.0) > there.get_score():
+            there.score = walk.score  # not of a hit: those are the caller's own
 
 
 def neighbours(
@@ -272,33 +233,65 @@ def neighbours(
 
     Args:
         context: the client's.
-        lookup: where nodes come from.
+        lookup: how keys become nodes.
         node: the node in the middle.
         hops: how many before it, and how many after it.
         allowed: tells whether a neighbour's key may be fetched; the first that may not ends it.
     """
     known = {node.node_id: node}
     scored = {node.node_id: NodeWithScore(node=node)}
-    before, after = (_Walk(forward, node, None, node.ref_doc_id) for forward in (False, True))
-    walks = [(walk, most) for walk, most in zip((before, after), hops, strict=True)]
+    walks = [_Walk(forward, node, node.ref_doc_id) for forward in (False, True)]
     for hop in range(max(hops)):
-        walks = [(walk, most) for walk, most in walks if hop < most and _may_step(walk, allowed)]
-        yield from _learn(context, lookup, known, [walk for walk, _ in walks])
-        walks = [(walk, most) for walk, most in walks if _take_step(walk, known, scored)]
+        walks = [
+            walk
+            for walk in walks
+            if hop < hops[walk.forward] and walk.next_key and allowed(walk.next_key)
+        ]
+        walks = yield from _walk_on(context, lookup, known, walks)
+        for walk in walks:
+            scored.setdefault(walk.node.node_id, NodeWithScore(node=walk.node))
     return [hit.node for hit in order_for_reading([node.node_id], scored)]
 
 
-def _may_step(walk: _Walk, allowed: Callable[[str], bool]) -> bool:
-    return walk.next_key is not None and allowed(walk.next_key)
+@dataclass(slots=True)
+class _Walk:
+    """A way from a hit in one direction; `node` is how far it has come."""
+
+    forward: bool
+    node: BaseNode
+    document: str | None
+    score: float | None = None
+
+    @property
+    def next_key(self) -> str | None:
+        neighbour = self.node.next_node if self.forward else self.node.prev_node
+        return None if neighbour is None else neighbour.node_id
 
 
-def _take_step(walk: _Walk, known: dict[str, BaseNode], scored: dict[str, NodeWithScore]) -> bool:
-    following = known.get(walk.next_key or "")
-    if following is None or _is_of_another(following, walk.document):
-        return False
-    walk.node = following
-    scored.setdefault(following.node_id, NodeWithScore(node=following))
-    return True
+def _walk_on(
+    context: Context,
+    lookup: NodeLookup,
+    known: dict[str, BaseNode],
+    walks: list[_Walk],
+    within_document: bool = True,
+) -> Flow[list[_Walk]]:
+    """Take every walk one node further, all with one fetch; return those that could go on."""
+    keys = [walk.next_key for walk in walks]
+    unknown = [key for key in keys if key and key not in known]
+    known |= yield from lookup.fetch_by_id(context, unknown)
+    going = []
+    for walk, key in zip(walks, keys, strict=True):
+        node = known.get(key or "")
+        if node is None or (within_document and _is_of_another(node, walk.document)):
+            continue
+        walk.node = node
+        going.append(walk)
+    return going
+
+
+def _is_of_another(node: BaseNode, document: str | None) -> bool:
+    # a record that names no document may be of any: the link between the two is trusted
+    return None not in (node.ref_doc_id, document) and node.ref_doc_id != document
 
 
 def order_for_reading(
@@ -378,12 +371,8 @@ class _StoredEmbeddingPostprocessor(_FetchingPostprocessor):
         return self.embed_model
 
     def _process(
-        self,
-        context: Context,
-        hits: list[NodeWithScore],
-        bundle: QueryBundle | None,
-        embed: Embed | None,
-    ) -> Flow[list[NodeWithScore]]:
+        self, context: Context, hits: _Hits, bundle: QueryBundle | None, embed: Embed | None
+    ) -> Flow[_Hits]:
         if not hits:
             return []
         embedded = yield from self._fetch_embeddings(context, hits)
@@ -392,8 +381,8 @@ class _StoredEmbeddingPostprocessor(_FetchingPostprocessor):
             query = embedded.query or (yield from self._query(bundle, embed))
             chosen = self._choose(embedded, query)
         if self.on_missing == "keep":
-            return self._add_without(hits, chosen, embedded.without)
-        return chosen
+            chosen = self._add_without(hits, chosen, embedded.without)
+        return chosen[: self._limit()]
 
     def _query(self, bundle: QueryBundle | None, embed: Embed | None) -> Flow[Numbers]:
         return (yield from query_embedding(bundle, embed))
@@ -401,7 +390,9 @@ class _StoredEmbeddingPostprocessor(_FetchingPostprocessor):
     def _fetch_embeddings(self, context: Context, hits: list[NodeWithScore]) -> Flow[_Embedded]:
         own = [hit.node.embedding if self.use_node_embeddings else None for hit in hits]
         asked = [position for position, embedding in enumerate(own) if embedding is None]
-        stored = yield from self._fetch_stored(context, [_key(hits[position]) for position in asked])
+        stored = yield from self._fetch_stored(
+            context, [_key(hits[position]) for position in asked]
+        )
         rows: dict[int, Numbers] = {n: row for n, row in enumerate(own) if row is not None}
         rows |= {asked[n]: row for n, row in zip(stored.positions, stored.matrix, strict=True)}
         positions = sorted(rows)
@@ -428,18 +419,17 @@ class _StoredEmbeddingPostprocessor(_FetchingPostprocessor):
         found = yield from stored_embeddings(context, [key], index=self.index, query_key=key)
         return replace(found, positions=(), matrix=found.matrix[:0])
 
-    def _choose(self, embedded: _Embedded, query: Numbers) -> list[NodeWithScore]:
+    def _choose(self, embedded: _Embedded, query: Numbers) -> _Hits:
         """Return the hits that stay, of those that have an embedding, in their new order."""
         raise NotImplementedError
 
-    def _add_without(
-        self,
-        hits: list[NodeWithScore],  # noqa: ARG002 - for those that keep the hits' order
-        chosen: list[NodeWithScore],
-        without: list[NodeWithScore],
-    ) -> list[NodeWithScore]:
+    def _add_without(self, hits: _Hits, chosen: _Hits, without: _Hits) -> _Hits:  # noqa: ARG002 - for subclasses
         """Return the chosen together with those that have no embedding."""
         return [*chosen, *without]
+
+    def _limit(self) -> int | None:
+        """Return how many hits are returned at most, those without an embedding included."""
+        return None
 
 
 def _key(hit: NodeWithScore) -> str | None:
@@ -467,16 +457,11 @@ class StoredEmbeddingDedupPostprocessor(_StoredEmbeddingPostprocessor):
         yield from ()
         return []
 
-    def _choose(self, embedded: _Embedded, query: Numbers) -> list[NodeWithScore]:  # noqa: ARG002 - the same
+    def _choose(self, embedded: _Embedded, query: Numbers) -> _Hits:  # noqa: ARG002 - the same
         kept = near_duplicates(embedded.matrix, self.similarity_threshold).kept
         return [embedded.hits[position] for position in kept]
 
-    def _add_without(
-        self,
-        hits: list[NodeWithScore],
-        chosen: list[NodeWithScore],
-        without: list[NodeWithScore],
-    ) -> list[NodeWithScore]:
+    def _add_without(self, hits: _Hits, chosen: _Hits, without: _Hits) -> _Hits:
         stay = {id(hit) for hit in (*chosen, *without)}
         return [hit for hit in hits if id(hit) in stay]
 
@@ -499,17 +484,12 @@ class StoredEmbeddingMMRPostprocessor(_StoredEmbeddingPostprocessor):
         """Return the class's stable name."""
         return "OSSVectorsStoredEmbeddingMMRPostprocessor"
 
-    def _choose(self, embedded: _Embedded, query: Numbers) -> list[NodeWithScore]:
+    def _choose(self, embedded: _Embedded, query: Numbers) -> _Hits:
         picks = maximal_marginal_relevance(query, embedded.matrix, self.top_n, self.lambda_mult)
         return [embedded.hits[position] for position in picks]
 
-    def _add_without(
-        self,
-        hits: list[NodeWithScore],
-        chosen: list[NodeWithScore],
-        without: list[NodeWithScore],
-    ) -> list[NodeWithScore]:
-        return super()._add_without(hits, chosen, without)[: self.top_n]
+    def _limit(self) -> int | None:
+        return self.top_n
 
 
 class StoredEmbeddingRescorer(_StoredEmbeddingPostprocessor):
@@ -530,7 +510,7 @@ class StoredEmbeddingRescorer(_StoredEmbeddingPostprocessor):
         """Return the class's stable name."""
         return "OSSVectorsStoredEmbeddingRescorer"
 
-    def _choose(self, embedded: _Embedded, query: Numbers) -> list[NodeWithScore]:
+    def _choose(self, embedded: _Embedded, query: Numbers) -> _Hits:
         earlier = [hit.get_score() for hit in embedded.hits] if self.weight < 1 else None
         ranking = rescore(query, embedded.matrix, k=self.top_n, scores=earlier, weight=self.weight)
         return [
@@ -538,10 +518,5 @@ class StoredEmbeddingRescorer(_StoredEmbeddingPostprocessor):
             for position, score in ranking
         ]
 
-    def _add_without(
-        self,
-        hits: list[NodeWithScore],
-        chosen: list[NodeWithScore],
-        without: list[NodeWithScore],
-    ) -> list[NodeWithScore]:
-        return super()._add_without(hits, chosen, without)[: self.top_n]
+    def _limit(self) -> int | None:
+        return self.top_n
