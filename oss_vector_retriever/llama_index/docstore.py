@@ -23,7 +23,8 @@ from oss_vector_retriever.llama_index.node_store import NodeStore, list_nodes
 from oss_vector_retriever.llama_index.nodes import classes_by_name, node_fields
 from oss_vector_retriever.records import DecodePolicy
 from oss_vector_retriever.records.decode import ENVELOPE_FIELD, ENVELOPE_KEYS, SOURCE_ID_FIELD
-from oss_vector_retriever.records.store import DistanceMetric, RecordStore, StoreSettings
+from oss_vector_retriever.records.settings import DistanceMetric, StoreSettings
+from oss_vector_retriever.records.store import RecordStore
 
 _NO_HASHES = (
     "a vector index keeps no hashes beside its records: a node's hash is computed from the stored "
@@ -269,7 +270,7 @@ class OSSVectorDocumentStore(BaseDocumentStore):
                     "to overwrite."
                 )
         vectors = yield from self._encode(context, last)
-        yield from self._store.records.write(vectors)(context)
+        yield from self._store.records.write(context, vectors)
 
     def _encode(self, context: Context, docs: Sequence[BaseNode]) -> Flow[list[Vector]]:
         without = [node.node_id for node in docs if node.embedding is None]
@@ -285,7 +286,7 @@ class OSSVectorDocumentStore(BaseDocumentStore):
 
     def _vector(self, node: BaseNode, stored: Vector | None) -> Vector:
         text, metadata, payload = node_fields(node)
-        return self._store.records.encoded(
+        return self._store.records.encode(
             node.node_id,
             stored.data if node.embedding is None and stored is not None else node.embedding,
             text=text,
@@ -335,8 +336,8 @@ class OSSVectorDocumentStore(BaseDocumentStore):
         self, context: Context, keys: list[str], *, data: bool = False
     ) -> Flow[dict[str, Vector]]:
         """Fetch records by key; without `data` only whether they are there."""
-        found = yield from self._store.records.fetch(keys, return_data=data, return_metadata=data)(
-            context
+        found = yield from self._store.records.fetch(
+            context, keys, return_data=data, return_metadata=data
         )
         return dict(found.by_key)
 

@@ -24,7 +24,8 @@ from oss_vector_retriever.llama_index.nodes import (
 )
 from oss_vector_retriever.records import DecodeError, Record, decode
 from oss_vector_retriever.records.lookup import Found, MissingPolicy
-from oss_vector_retriever.records.store import RecordStore, delete, is_row
+from oss_vector_retriever.records.settings import is_row
+from oss_vector_retriever.records.store import RecordStore
 
 T = TypeVar("T")
 _log = logging.getLogger(__name__)
@@ -52,7 +53,7 @@ class NodeStore:
         """Write nodes under their ids; of those with one id the last one stands."""
         # off the event loop: a thousand nodes take as long to encode as a call takes
         vectors: list[Vector] = yield from call_function(self._vectors, nodes)
-        yield from self.records.write(vectors)(context)
+        yield from self.records.write(context, vectors)
         return [node.node_id for node in nodes]
 
     def get(
@@ -94,10 +95,10 @@ class NodeStore:
         """Delete by id, of records that pass."""
         keys = list(ids)
         if filters is not None:
-            found = yield from self.records.fetch(keys)(context)
+            found = yield from self.records.fetch(context, keys)
             vectors = found.by_key.values()
             keys = [one.key for one in vectors if self._record_passing(one, filters) is not None]
-        yield from delete(self.records, keys)(context)
+        yield from self.records.delete(context, keys)
 
     def delete_passing(self, context: Context, filters: MetadataFilters | None) -> Flow[None]:
         """Delete whatever passes, whatever page it is on."""
@@ -138,8 +139,8 @@ class NodeStore:
     def add_data(self, context: Context, records: Sequence[Record]) -> Flow[list[Record]]:
         """Return records with their embeddings; those deleted in the meantime are left out."""
         keys = [record.key for record in records]
-        result = yield from self.records.fetch(keys, return_data=True, return_metadata=False)(
-            context
+        result = yield from self.records.fetch(
+            context, keys, return_data=True, return_metadata=False
         )
         data = {key: vector.data for key, vector in result.by_key.items()}
         return [
@@ -158,7 +159,7 @@ class NodeStore:
                 "was written."
             )
         text, metadata, payload = node_fields(node)
-        return self.records.encoded(
+        return self.records.encode(
             node.node_id, node.embedding, text=text, metadata=metadata, node=payload
         )
 
@@ -169,12 +170,12 @@ class NodeStore:
     def _fetch(
         self, context: Context, ids: Sequence[str], make: Callable[[Record], T]
     ) -> Flow[Found[T]]:
-        return self.records.found(
-            ids, make, return_data=self.return_data, on_missing=self.on_missing
-        )(context)
+        return self.records.fetch_records(
+            context, ids, make, return_data=self.return_data, on_missing=self.on_missing
+        )
 
     def _record_passing(self, vector: Vector, filters: MetadataFilters | None) -> Record | None:
-        record = self.records.decoded(vector)
+        record = self.records.decode(vector)
         return record if record is not None and record_passes(record, filters) else None
 
     def _delete_scanned(
@@ -182,7 +183,7 @@ class NodeStore:
     ) -> Flow[None]:
         # all pages first: a list moves on while what it has listed is deleted
         keys = yield from self._scan(context, key_of)
-        yield from delete(self.records, keys)(context)
+        yield from self.records.delete(context, keys)
 
     def _scan(
         self, context: Context, use: Callable[[Vector], T | None], *, return_data: bool = False
@@ -191,8 +192,8 @@ class NodeStore:
         used: list[T] = []
         token, more = None, True
         while more:
-            page = yield from self.records.page(token, return_data=return_data, metadata=True)(
-                context
+            page = yield from self.records.list_page(
+                context, token, return_data=return_data, return_metadata=True
             )
             made = (use(vector) for vector in page if not is_row(vector.metadata))
             used += [one for one in made if one is not None]

@@ -45,12 +45,8 @@ from oss_vector_retriever.records.decode import SOURCE_ID_FIELD
 from oss_vector_retriever.records.filters import Filter
 from oss_vector_retriever.records.lookup import MissingPolicy
 from oss_vector_retriever.records.search import Hit, search
-from oss_vector_retriever.records.store import (
-    DistanceMetric,
-    RecordStore,
-    StoreSettings,
-    delete_all,
-)
+from oss_vector_retriever.records.settings import DistanceMetric, StoreSettings
+from oss_vector_retriever.records.store import RecordStore
 
 _DEFAULT_MMR_THRESHOLD: Final = 0.5
 _DEFAULT_PREFETCH_FACTOR: Final = 4
@@ -311,11 +307,11 @@ class OSSVectorStore(_SavedComponent, BasePydanticVectorStore):
 
     def clear(self) -> None:
         """Delete every vector of the index; the index stays."""
-        self._clients.run(delete_all(self._store.records))
+        self._clients.run(self._store.records.delete_all)
 
     async def aclear(self) -> None:
         """Do as `clear` does."""
-        await self._clients.arun(delete_all(self._store.records))
+        await self._clients.arun(self._store.records.delete_all)
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
         """Return a copy that shares the client, with other settings where `update` says so."""
@@ -360,7 +356,7 @@ class OSSVectorStore(_SavedComponent, BasePydanticVectorStore):
         """Answer a query that `check_query` has taken; MMR chooses among the candidates."""
         check_whole("similarity_top_k", query.similarity_top_k, 1, context.config.limits.top_k)
         vector = check_data("query_embedding", query.query_embedding or ())
-        metric = yield from self._store.records.metric()(context)
+        metric = yield from self._store.records.metric(context)
         if query.node_ids is not None:
             if given:
                 raise InvalidRequestError(
@@ -372,12 +368,13 @@ class OSSVectorStore(_SavedComponent, BasePydanticVectorStore):
             hits = yield from self._search_passing(context, query, vector, candidates, given)
         else:
             hits = yield from search(
+                context,
                 self._store.records,
                 vector,
                 min(candidates, context.config.limits.top_k),
                 filter=given,
                 return_data=self._needs_data(query),
-            )(context)
+            )
         if query.mode is VectorStoreQueryMode.MMR:
             hits = yield from call_function(_diversify, query, vector, hits)
         return self._result(hits, metric, query.output_fields)
@@ -408,7 +405,7 @@ class OSSVectorStore(_SavedComponent, BasePydanticVectorStore):
         self, context: Context, query: VectorStoreQuery, given: Filter | None
     ) -> Flow[tuple[Filter | None, bool]]:
         settings = self._store.records.settings
-        index = yield from self._store.records.description()(context)
+        index = yield from self._store.records.describe(context)
         hidden = index.non_filterable_metadata_keys if index else ()
         translated, complete = service_filter(
             query.filters,
@@ -428,7 +425,7 @@ class OSSVectorStore(_SavedComponent, BasePydanticVectorStore):
         count: int,
         sent: Filter | None,
     ) -> Flow[list[Hit]]:
-        hits = yield from search(self._store.records, vector, count, filter=sent)(context)
+        hits = yield from search(context, self._store.records, vector, count, filter=sent)
         return [hit for hit in hits if record_passes(hit.record, query.filters, query.doc_ids)]
 
     def _measure(
@@ -441,7 +438,7 @@ class OSSVectorStore(_SavedComponent, BasePydanticVectorStore):
     ) -> Flow[list[Hit]]:
         """Fetch the records asked for and measure them here: the service cannot search by key."""
         ids = list(dict.fromkeys(query.node_ids or ()))
-        found = yield from self._store.records.found(ids, _same, return_data=True)(context)
+        found = yield from self._store.records.fetch_records(context, ids, _same, return_data=True)
         passing = [one for one in found.made if record_passes(one, query.filters, query.doc_ids)]
         hits: list[Hit] = yield from call_function(_rank, vector, passing, metric, candidates)
         return hits

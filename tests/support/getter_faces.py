@@ -69,6 +69,9 @@ class LangChainFetcher(Getter):
 class LangChainRehydrator(Getter):
     framework, of = "langchain", "OSSVectorRehydrator"
 
+    def made(self, kind, client, options):
+        return kind(client=client, **{"on_missing": "omit", **options})
+
     def get(self, keys):
         return documents(self.call("invoke", keys))
 

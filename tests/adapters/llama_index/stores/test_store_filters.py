@@ -8,7 +8,6 @@ from support.llama_nodes import around, filters, ids, query, text_node, where
 
 from oss_vector_retriever.llama_index import OSSVectorStore
 from oss_vector_retriever.llama_index.filters import passes
-from oss_vector_retriever.records.store import update_metadata
 
 TAGS = ("red", "blue", "5", ["red", "blue"], ["blue"], [], None, 5, True, 5.0, "")
 
@@ -155,6 +154,6 @@ def test_random_filters_agree_with_the_evaluation(client):
 def test_changed_metadata_keep_a_node_findable_by_its_document(client):
     store = OSSVectorStore(client, index="crowd", filterable=["tag"])
     store.add([text_node("a", of="d1", tag="old"), text_node("b", of="d2", tag="old")])
-    client.run(update_metadata(store._store.records, ["a"], {"tag": "new"}))
+    client.run(store._store.records.update_metadata, ["a"], {"tag": "new"})
     [found] = store.query(query(doc_ids=["d1"], filters=filters(where("tag", "==", "new")))).nodes
     assert (found.node_id, found.ref_doc_id, found.metadata) == ("a", "d1", {"tag": "new"})
