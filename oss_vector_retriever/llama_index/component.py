@@ -74,13 +74,19 @@ _POINTERS: Final = ("bucket", "account_id", "region", "endpoint", "internal")
 CONNECTION: Final = (*_POINTERS, *_SECRETS)
 
 
-def connect(kind: type, client: Client | None, options: Mapping[str, Any]) -> ClientPair:
+def connect(
+    kind: type,
+    client: Client | None,
+    options: Mapping[str, Any],
+    saved: ClientSettings | None = None,
+) -> ClientPair:
     """Return the clients of a component: of the one that was given, or made of options.
 
     Args:
         kind: the component's class, which errors name.
         client: either client, or None.
         options: `ConnectionOptions`.
+        saved: where options do not say otherwise, in place of the environment.
 
     Raises:
         ConfigurationError: a client and options are given.
@@ -92,7 +98,13 @@ def connect(kind: type, client: Client | None, options: Mapping[str, Any]) -> Cl
     given = [name for name in CONNECTION if options.get(name)]
     if client is not None and given:
         raise ConfigurationError(f"pass either client= or {', '.join(given)}, not both.")
-    return ClientPair(client, _client_arguments(options))
+    arguments = _client_arguments(options)
+    if client is not None or saved is None:
+        return ClientPair(client, arguments)
+    credentials = arguments.pop("credentials", None)
+    if credentials is None:
+        return ClientPair(settings=replace(saved, **arguments))
+    return ClientPair(OSSVectorClient.from_settings(replace(saved, **arguments), credentials))
 
 
 def _client_arguments(options: Mapping[str, Any]) -> dict[str, Any]:
@@ -220,6 +232,7 @@ class _SavedComponent(BaseComponent):
 
     _pair: ClientPair = PrivateAttr()
     _pair_of: tuple[Any, ...] = PrivateAttr()
+    _saved: ClientSettings | None = PrivateAttr(default=None)
 
     def model_post_init(self, context: Any, /) -> None:
         """Prepare the client for both kinds of call."""
@@ -236,7 +249,7 @@ class _SavedComponent(BaseComponent):
     def _connect(self) -> None:
         self._pair_of = self._connection()
         options = {name: getattr(self, name) for name in CONNECTION}
-        self._pair = connect(type(self), self._pair_of[0], options)
+        self._pair = connect(type(self), self._pair_of[0], options, self._saved)
 
     def _connection(self) -> tuple[Any, ...]:
         return tuple(self.__dict__.get(name) for name in ("client", *CONNECTION))
@@ -290,45 +303,37 @@ class _SavedComponent(BaseComponent):
             ConfigurationError: it was saved over an embedded service in memory, or with a function
                 that no dict holds, and nothing is given in its place.
         """
-        saved = {**data, **kwargs}
-        settings = saved.pop("client", None)
-        omitted = [name for name in saved.pop("omitted", ()) if name not in saved]
+        values = {**data, **kwargs}
+        saved = values.pop("client", None)
+        omitted = [name for name in values.pop("omitted", ()) if name not in values]
         if "key_of" in omitted:
             raise ConfigurationError(
                 "this was saved with key_of, which no dict holds: give key_of=."
             )
-        if not isinstance(settings, Mapping):
-            return super().from_dict(saved if settings is None else {**saved, "client": settings})
-        options: dict[str, Any] = {n: saved.pop(n) for n in CONNECTION if n in saved}
-        component = super().from_dict(saved)
-        component._point_to(_clients_from(settings, options))  # noqa: SLF001 - of its own class
+        if not isinstance(saved, Mapping):
+            return super().from_dict(values if saved is None else {**values, "client": saved})
+        if reason := saved.get("unsaved"):
+            raise ConfigurationError(f"{reason} Give client= to from_dict.")
+        component = super().from_dict(values)
+        component._point_to(ClientSettings.from_dict(saved))  # noqa: SLF001 - of its own class
         return component
 
-    def _point_to(self, clients: ClientPair) -> None:
-        self._pair = clients
+    def _point_to(self, saved: ClientSettings | None) -> None:
+        self._saved = saved
+        self._connect()
 
     def __getstate__(self) -> dict[str, Any]:
         # core's own takes what it cannot pickle out of the live object
         unsaved = {*_NEVER_SAVED, *CONNECTION}
         fields = {name: value for name, value in self.__dict__.items() if name not in unsaved}
-        return {"fields": fields, "clients": self._clients}
+        return {"fields": fields, "client": self._clients.settings}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__init__(**state["fields"])  # type: ignore[misc]  # checked as the first one was
-        self._point_to(state["clients"])
+        self._point_to(state["client"])
 
 
 _NEVER_SAVED: Final = ("client", "callback_manager")
-
-
-def _clients_from(saved: Mapping[str, Any], options: Mapping[str, Any]) -> ClientPair:
-    if reason := saved.get("unsaved"):
-        raise ConfigurationError(f"{reason} Give client= to from_dict.")
-    settings = ClientSettings.from_dict(saved)
-    if not (arguments := _client_arguments(options)):
-        return ClientPair(settings=settings)
-    credentials = arguments.pop("credentials", None)
-    return ClientPair(OSSVectorClient.from_settings(replace(settings, **arguments), credentials))
 
 
 class _Fetching(_SavedComponent):

@@ -21,7 +21,8 @@ from oss_vector_retriever.client.context import Context
 from oss_vector_retriever.client.errors import ConfigurationError, InvalidRequestError, shown
 from oss_vector_retriever.client.models.vector import Float32Array
 from oss_vector_retriever.client.operations.checks import check_data, check_whole, each_of
-from oss_vector_retriever.client.pair import Client, ClientPair, limits_of
+from oss_vector_retriever.client.pair import Client, limits_of
+from oss_vector_retriever.client.settings import ClientSettings
 from oss_vector_retriever.client.steps import Flow
 from oss_vector_retriever.embeddings import as_matrix, maximal_marginal_relevance, similarities
 from oss_vector_retriever.embeddings.mathematics import check_share
@@ -466,12 +467,13 @@ class OSSVectorStore(_SavedComponent, BasePydanticVectorStore):
         return replace(record, **changes) if changes else record
 
     def _make_store(self) -> NodeStore:
-        limits = limits_of(self._clients.given)
-        most = limits.filterable_keys - 1
+        given, saved = self._clients.given, self._saved
+        limits = saved.limits if given is None and saved is not None else limits_of(given)
+        limit = limits.filterable_keys - 1
         named = None if self.filterable is None else tuple(self.filterable)
-        if named is not None and len({*named} - {SOURCE_ID_FIELD}) > most:
+        if named is not None and len({*named} - {SOURCE_ID_FIELD}) > limit:
             raise ConfigurationError(
-                f"filterable names more than {most} fields; the service takes one more, and that "
+                f"filterable names more than {limit} fields; the service takes one more, and that "
                 f"is {SOURCE_ID_FIELD}, the id of a node's document."
             )
         settings = StoreSettings(
@@ -489,8 +491,8 @@ class OSSVectorStore(_SavedComponent, BasePydanticVectorStore):
         classes = classes_by_name(self.node_classes)
         return NodeStore(RecordStore(settings), classes, self.return_data, self.on_missing)
 
-    def _point_to(self, clients: ClientPair) -> None:
-        super()._point_to(clients)
+    def _point_to(self, saved: ClientSettings | None) -> None:
+        super()._point_to(saved)
         self._store = self._make_store()
 
 
