@@ -92,6 +92,7 @@ class OSSVectorAutoMergingRetriever(BaseRetriever):
         self, context: Context, hits: list[NodeWithScore]
     ) -> Flow[list[NodeWithScore]]:
         known = Known()
+        # core's order: gaps first, since a gap that is filled may complete a parent's share
         changed = True
         while changed:
             yield from _learn(context, self._lookup, known, [*gaps(hits), *parents(hits)])
@@ -99,12 +100,14 @@ class OSSVectorAutoMergingRetriever(BaseRetriever):
             yield from _learn(context, self._lookup, known, parents(hits))
             hits, merged = merge(hits, known, self._share)
             changed = filled or merged
+        # core sorts at the end too: gaps and parents stand where they came in
         return sorted(hits, key=lambda hit: hit.get_score(), reverse=True)
 
 
 def _learn(context: Context, lookup: NodeLookup, known: Known, ids: list[str]) -> Flow[None]:
     """Fetch what is not known yet, all at once; nothing, where all is known."""
     unknown = [key for key in dict.fromkeys(ids) if key not in known.asked]
+    # asked for once, also what does not exist: hits come back to the same parents at each level
     known.asked.update(unknown)
     known.nodes |= yield from lookup.fetch_by_id(context, unknown)
 
@@ -174,6 +177,7 @@ def merge(
         if parent is None or key in known.merged or not _are_enough(parent, children, share):
             continue
         known.merged.add(key)
+        # a node may name itself as its parent
         gone |= {child.node.node_id for child in children} - {key}
         scores[key] = sum(child.get_score() for child in children) / len(children)
         if key not in present:
@@ -198,4 +202,5 @@ def _group_by_parent(hits: list[NodeWithScore]) -> dict[str, list[NodeWithScore]
 
 
 def _are_enough(parent: BaseNode, children: list[NodeWithScore], share: float) -> bool:
+    # a parent that names no children is taken to have one, as core has it
     return len(children) / len(parent.child_nodes or [None]) > share

@@ -95,6 +95,7 @@ def connect(
     if unknown := options.keys() - {*CONNECTION}:
         name = min(unknown)
         raise TypeError(f"{kind.__name__}() got an unexpected keyword argument {name!r}")
+    # an empty string is not given, as in the environment
     given = [name for name in CONNECTION if options.get(name)]
     if client is not None and given:
         raise ConfigurationError(f"pass either client= or {', '.join(given)}, not both.")
@@ -132,6 +133,7 @@ class MissingKeysEvent(BaseEvent):
 
 def report_missing(context: Context, index: str | None, missing: Iterable[str]) -> None:
     """Send a `MissingKeysEvent` if any key is missing; `index` None is the client's own."""
+    # the client's own index is asked for only here: it may be the environment's to say
     if keys := list(missing):
         _dispatcher.event(MissingKeysEvent(index=index or context.config.index, missing=keys))
 
@@ -162,6 +164,7 @@ class NodeLookup(Lookup):
             MissingKeysError: keys are missing, under "raise".
         """
         unique = list(dict.fromkeys(keys))
+        # relationships hold whatever ids their writer had; one that is illegal must not fail all
         legal = [key for key in unique if is_key(key)]
         found: Found[BaseNode] = Found([], ())
         if legal:
@@ -202,6 +205,7 @@ def query_embedding(bundle: QueryBundle | None, embed: Embed | None) -> Flow[lis
             "similarity to the query needs its embedding: set QueryBundle.embedding, or give "
             "embed_model= and a query with text."
         )
+    # several texts, where a transform such as HyDE wrote them; the model averages
     found: list[float] = yield from call_function(embed, bundle.embedding_strs)
     return found
 
@@ -252,6 +256,7 @@ class _SavedComponent(BaseComponent):
         self._pair = connect(type(self), self._pair_of[0], options, self._saved)
 
     def _connection(self) -> tuple[Any, ...]:
+        # by __dict__: a vector store's `client` is a property, which would make one
         return tuple(self.__dict__.get(name) for name in ("client", *CONNECTION))
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
@@ -306,6 +311,7 @@ class _SavedComponent(BaseComponent):
         values = {**data, **kwargs}
         saved = values.pop("client", None)
         omitted = [name for name in values.pop("omitted", ()) if name not in values]
+        # without it other records would be read than before, and nothing would say so
         if "key_of" in omitted:
             raise ConfigurationError(
                 "this was saved with key_of, which no dict holds: give key_of=."
@@ -333,6 +339,7 @@ class _SavedComponent(BaseComponent):
         self._point_to(state["client"])
 
 
+# a client is saved as its settings; a callback manager has handlers of this process
 _NEVER_SAVED: Final = ("client", "callback_manager")
 
 

@@ -146,6 +146,7 @@ class OSSVectorRehydrationPostprocessor(_FetchingPostprocessor):
     def _hydrate(self, node: BaseNode, stored: BaseNode) -> BaseNode:
         if self.fields == "all":
             return stored
+        # a node's class decides where its text stands
         if self.fields == "text":
             copied = node.model_copy()
             copied.set_content(stored.get_content(MetadataMode.NONE))
@@ -325,6 +326,7 @@ def _links(scored: Mapping[str, NodeWithScore]) -> dict[str, str]:
         if following is not None and following.node_id in scored and following.node_id not in taken:
             links[key] = following.node_id
             taken.add(following.node_id)
+    # then the links that only the later of the two knows
     for key, hit in scored.items():
         previous = hit.node.prev_node
         if previous is not None and previous.node_id in scored and key not in taken:
@@ -333,6 +335,7 @@ def _links(scored: Mapping[str, NodeWithScore]) -> dict[str, str]:
 
 
 def _head(key: str, before: Mapping[str, str]) -> str:
+    # links may go in a circle; then the chain begins where the walk closes it
     seen = {key}
     while (previous := before.get(key)) is not None and previous not in seen:
         seen.add(previous)
@@ -416,6 +419,7 @@ class _StoredEmbeddingPostprocessor(_FetchingPostprocessor):
                     on_missing="raise" if self.on_missing == "raise" else "keep",
                 )
             )
+        # without ids no call would be made, so the query's key stands in for them
         found = yield from stored_embeddings(context, [key], index=self.index, query_key=key)
         return replace(found, positions=(), matrix=found.matrix[:0])
 
@@ -454,6 +458,7 @@ class StoredEmbeddingDedupPostprocessor(_StoredEmbeddingPostprocessor):
         return "OSSVectorsStoredEmbeddingDedupPostprocessor"
 
     def _query(self, bundle: QueryBundle | None, embed: Embed | None) -> Flow[Numbers]:  # noqa: ARG002 - no query is needed
+        # a flow of no steps
         yield from ()
         return []
 
@@ -462,6 +467,7 @@ class StoredEmbeddingDedupPostprocessor(_StoredEmbeddingPostprocessor):
         return [embedded.hits[position] for position in kept]
 
     def _add_without(self, hits: _Hits, chosen: _Hits, without: _Hits) -> _Hits:
+        # by identity: one node may be hit twice
         stay = {id(hit) for hit in (*chosen, *without)}
         return [hit for hit in hits if id(hit) in stay]
 
@@ -511,6 +517,7 @@ class StoredEmbeddingRescorer(_StoredEmbeddingPostprocessor):
         return "OSSVectorsStoredEmbeddingRescorer"
 
     def _choose(self, embedded: _Embedded, query: Numbers) -> _Hits:
+        # at weight 1 a hit needs no score of its own
         earlier = [hit.get_score() for hit in embedded.hits] if self.weight < 1 else None
         ranking = rescore(query, embedded.matrix, k=self.top_n, scores=earlier, weight=self.weight)
         return [

@@ -97,6 +97,7 @@ class OSSVectorStore(_SavedComponent, BasePydanticVectorStore):
         ValueError: a setting is impossible.
     """
 
+    # what reads and writes below is made of the settings once; model_copy takes others
     model_config = ConfigDict(frozen=True)
 
     stores_text: bool = True
@@ -393,6 +394,7 @@ class OSSVectorStore(_SavedComponent, BasePydanticVectorStore):
         sent, complete = yield from self._service_filter(context, query, given)
         count = min(candidates, limit) if complete else limit
         hits = yield from self._passing_hits(context, query, vector, count, sent)
+        # the service filters what its search has found: among the next ones more may pass
         if len(hits) < candidates and count < limit:
             hits = yield from self._passing_hits(context, query, vector, limit, sent)
         hits = hits[:candidates]
@@ -407,6 +409,7 @@ class OSSVectorStore(_SavedComponent, BasePydanticVectorStore):
     ) -> Flow[tuple[Filter | None, bool]]:
         settings = self._store.records.settings
         index = yield from self._store.records.describe(context)
+        # the service filters on no field that the index declares non-filterable
         hidden = index.non_filterable_metadata_keys if index else ()
         translated, complete = service_filter(
             query.filters,
@@ -438,6 +441,7 @@ class OSSVectorStore(_SavedComponent, BasePydanticVectorStore):
         metric: str,
     ) -> Flow[list[Hit]]:
         """Fetch the records asked for and measure them here: the service cannot search by key."""
+        # a hit once each, whatever the list repeats
         ids = list(dict.fromkeys(query.node_ids or ()))
         found = yield from self._store.records.fetch_records(context, ids, _same, return_data=True)
         passing = [one for one in found.made if record_passes(one, query.filters, query.doc_ids)]
@@ -470,6 +474,7 @@ class OSSVectorStore(_SavedComponent, BasePydanticVectorStore):
         given, saved = self._clients.given, self._saved
         limits = saved.limits if given is None and saved is not None else limits_of(given)
         limit = limits.filterable_keys - 1
+        # one field is ours: by it a document's nodes are deleted
         named = None if self.filterable is None else tuple(self.filterable)
         if named is not None and len({*named} - {SOURCE_ID_FIELD}) > limit:
             raise ConfigurationError(
@@ -530,6 +535,7 @@ def check_query(
         check_share("mmr_threshold", threshold, 0, 1)
         prefetch = _prefetch(candidates, mmr_prefetch_factor, mmr_prefetch_k)
         candidates = max(candidates, prefetch)
+    # a copy: retrievers use one query object again
     checked = replace(
         query,
         filters=check_filters(query.filters),
