@@ -18,6 +18,7 @@ from oss_vector_retriever.embeddings.mathematics import check_share
 from oss_vector_retriever.llama_index.component import ConnectionOptions, NodeLookup, connect
 from oss_vector_retriever.llama_index.nodes import classes_by_name
 from oss_vector_retriever.records import DecodePolicy
+from oss_vector_retriever.records.grouping import group_by_parent
 from oss_vector_retriever.records.lookup import MissingPolicy
 
 
@@ -145,7 +146,7 @@ def gaps(hits: list[NodeWithScore]) -> dict[str, int]:
 
 def parents(hits: list[NodeWithScore]) -> list[str]:
     """Return the ids of the hits' parents, one for each hit that has one."""
-    return [hit.node.parent_node.node_id for hit in hits if hit.node.parent_node is not None]
+    return [key for hit in hits if (key := _parent_id(hit)) is not None]
 
 
 def fill_in(hits: list[NodeWithScore], known: Known) -> tuple[list[NodeWithScore], bool]:
@@ -172,14 +173,16 @@ def merge(
     gone: set[str] = set()
     scores: dict[str, float] = {}
     added: list[NodeWithScore] = []
-    for key, children in _group_by_parent(hits).items():
-        parent = known.nodes.get(key)
-        if parent is None or key in known.merged or not _are_enough(parent, children, share):
+    for group in group_by_parent((hit, _parent_id(hit), hit.get_score()) for hit in hits):
+        key, parent = group.parent, known.nodes.get(group.parent or "")
+        if key is None or parent is None or key in known.merged:
+            continue
+        if not _are_enough(parent, group.children, share):
             continue
         known.merged.add(key)
         # a node may name itself as its parent
-        gone |= {child.node.node_id for child in children} - {key}
-        scores[key] = sum(child.get_score() for child in children) / len(children)
+        gone |= {child.node.node_id for child in group.children} - {key}
+        scores[key] = group.mean_score or 0.0
         if key not in present:
             added.append(NodeWithScore(node=parent, score=scores[key]))
     kept = [_raise_score(hit, scores) for hit in hits if hit.node.node_id not in gone]
@@ -193,12 +196,8 @@ def _raise_score(hit: NodeWithScore, scores: Mapping[str, float]) -> NodeWithSco
     return hit.model_copy(update={"score": score})
 
 
-def _group_by_parent(hits: list[NodeWithScore]) -> dict[str, list[NodeWithScore]]:
-    groups: dict[str, list[NodeWithScore]] = {}
-    for hit in hits:
-        if hit.node.parent_node is not None:
-            groups.setdefault(hit.node.parent_node.node_id, []).append(hit)
-    return groups
+def _parent_id(hit: NodeWithScore) -> str | None:
+    return None if hit.node.parent_node is None else hit.node.parent_node.node_id
 
 
 def _are_enough(parent: BaseNode, children: list[NodeWithScore], share: float) -> bool:

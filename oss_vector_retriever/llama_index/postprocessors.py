@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
 from llama_index.core.base.embeddings.base import BaseEmbedding
@@ -13,15 +13,15 @@ from pydantic import Field
 
 from oss_vector_retriever.client.context import Context
 from oss_vector_retriever.client.errors import InvalidRequestError, shown
-from oss_vector_retriever.client.models.vector import Float32Array
 from oss_vector_retriever.client.steps import Flow
-from oss_vector_retriever.embeddings import (
-    Matrix,
-    Numbers,
+from oss_vector_retriever.embeddings import Numbers
+from oss_vector_retriever.embeddings.stored import (
+    Pick,
     StoredEmbeddings,
-    maximal_marginal_relevance,
-    near_duplicates,
-    rescore,
+    WithoutPolicy,
+    pick_distinct,
+    pick_diverse,
+    pick_similar,
     stored_embeddings,
 )
 from oss_vector_retriever.llama_index.component import (
@@ -32,11 +32,11 @@ from oss_vector_retriever.llama_index.component import (
     query_embedder,
     query_embedding,
 )
+from oss_vector_retriever.records.grouping import HydrationPolicy, pair_with_stored
 from oss_vector_retriever.records.keys import is_key
 from oss_vector_retriever.records.lookup import MissingPolicy
 
 HydratedFields = Literal["all", "text", "metadata", "embedding"]
-WithoutPolicy = Literal["omit", "keep", "raise"]
 _Hits = list[NodeWithScore]
 
 
@@ -89,7 +89,7 @@ class OSSVectorRehydrationPostprocessor(_FetchingPostprocessor):
     key_of: Callable[[BaseNode], str | None] | None = Field(default=None, exclude=True, repr=False)
     only_incomplete: bool = True
     return_data: bool = False
-    on_missing: WithoutPolicy = "keep"
+    on_missing: HydrationPolicy = "keep"
 
     @classmethod
     def class_name(cls) -> str:
@@ -111,14 +111,14 @@ class OSSVectorRehydrationPostprocessor(_FetchingPostprocessor):
         stored = yield from lookup.fetch_by_id(context, [key for key in keys if key is not None])
         whole: list[NodeWithScore] = []
         used: set[str] = set()
-        for hit, key in zip(hits, keys, strict=True):
-            if key is None or key not in stored:
-                whole += [] if key is not None and self.on_missing == "omit" else [hit]
+        for hit, node in pair_with_stored(hits, keys, stored, self.on_missing):
+            if node is None:
+                whole.append(hit)
                 continue
             # two hits of one key get a node each: whoever changes one must not change the other
-            node = stored[key].model_copy(deep=True) if key in used else stored[key]
-            used.add(key)
-            whole.append(hit.model_copy(update={"node": self._hydrate(hit.node, node)}))
+            own = node.model_copy(deep=True) if node.node_id in used else node
+            used.add(node.node_id)
+            whole.append(hit.model_copy(update={"node": self._hydrate(hit.node, own)}))
         return whole
 
     def _key_to_fetch(self, node: BaseNode) -> str | None:
@@ -152,12 +152,6 @@ class OSSVectorRehydrationPostprocessor(_FetchingPostprocessor):
             copied.set_content(stored.get_content(MetadataMode.NONE))
             return copied
         return node.model_copy(update={self.fields: getattr(stored, self.fields)})
-
-
-def _check_key(key: object) -> str | None:
-    if key is None or isinstance(key, str):
-        return key
-    raise InvalidRequestError(f"key_of must return a string or None, not {shown(key)}.")
 
 
 class OSSVectorPrevNextPostprocessor(_FetchingPostprocessor):
@@ -221,6 +215,133 @@ class OSSVectorPrevNextPostprocessor(_FetchingPostprocessor):
             scored[walk.node.node_id] = NodeWithScore(node=walk.node, score=walk.score)
         elif walk.node.node_id not in first and (walk.score or 0.0) > there.get_score():
             there.score = walk.score  # not of a hit: those are the caller's own
+
+
+class _StoredEmbeddingPostprocessor(_FetchingPostprocessor):
+    """A choice among hits by their stored embeddings; no document is embedded again.
+
+    Embeddings that the nodes carry are used; the others are fetched by node id, all in one fetch.
+
+    Attributes:
+        on_missing: what becomes of a hit without a stored embedding: "keep", "omit" or "raise".
+        use_node_embeddings: False fetches the stored embedding of every hit.
+        query_key: the key of a stored vector that serves as the query.
+        embed_model: embeds the query where neither its bundle nor `query_key` gives an embedding.
+    """
+
+    on_missing: WithoutPolicy = "keep"
+    use_node_embeddings: bool = True
+    query_key: str | None = None
+    embed_model: BaseEmbedding | None = Field(default=None, exclude=True, repr=False)
+
+    def _embedding_model(self) -> BaseEmbedding | None:
+        return self.embed_model
+
+    def _process(
+        self, context: Context, hits: _Hits, bundle: QueryBundle | None, embed: Embed | None
+    ) -> Flow[_Hits]:
+        own = [hit.node.embedding if self.use_node_embeddings else None for hit in hits]
+        stored = yield from stored_embeddings(
+            context,
+            # an id that no record can have is one without a stored embedding
+            [hit.node.node_id if is_key(hit.node.node_id) else None for hit in hits],
+            known=own,
+            index=self.index,
+            query_key=self.query_key,
+            on_missing=self.on_missing,
+        )
+        query: Numbers | None = None
+        if stored.positions and stored.query is None:
+            query = yield from self._query(bundle, embed)
+        return [
+            hits[position] if score is None else hits[position].model_copy(update={"score": score})
+            for position, score in self._pick(hits, stored, query)
+        ]
+
+    def _query(self, bundle: QueryBundle | None, embed: Embed | None) -> Flow[Numbers]:
+        return (yield from query_embedding(bundle, embed))
+
+    def _pick(self, hits: _Hits, stored: StoredEmbeddings, query: Numbers | None) -> list[Pick]:
+        """Return the positions of the hits that stay, in their new order, with new scores."""
+        raise NotImplementedError
+
+
+class StoredEmbeddingDedupPostprocessor(_StoredEmbeddingPostprocessor):
+    """Hits without those whose stored embedding is nearly that of an earlier hit, in order.
+
+    A hit that is repeated is dropped too. The query plays no part.
+
+    Attributes:
+        similarity_threshold: the cosine from which on two say the same, from -1 to 1.
+    """
+
+    similarity_threshold: float = Field(default=0.95, ge=-1, le=1)
+
+    @classmethod
+    def class_name(cls) -> str:
+        """Return the class's stable name."""
+        return "OSSVectorsStoredEmbeddingDedupPostprocessor"
+
+    def _query(self, bundle: QueryBundle | None, embed: Embed | None) -> Flow[Numbers]:  # noqa: ARG002 - none is needed
+        # a flow of no steps
+        yield from ()
+        return []
+
+    def _pick(self, hits: _Hits, stored: StoredEmbeddings, query: Numbers | None) -> list[Pick]:  # noqa: ARG002 - the same
+        return pick_distinct(stored, self.similarity_threshold)
+
+
+class StoredEmbeddingMMRPostprocessor(_StoredEmbeddingPostprocessor):
+    """Hits picked by maximal marginal relevance of their stored embeddings, in the order picked.
+
+    Scores stay as they are. Hits without an embedding come last, as far as there is room.
+
+    Attributes:
+        top_n: how many to pick.
+        lambda_mult: from 0, all diversity, to 1, all similarity to the query.
+    """
+
+    top_n: int = Field(default=10, gt=0, strict=True)
+    lambda_mult: float = Field(default=0.5, ge=0, le=1)
+
+    @classmethod
+    def class_name(cls) -> str:
+        """Return the class's stable name."""
+        return "OSSVectorsStoredEmbeddingMMRPostprocessor"
+
+    def _pick(self, hits: _Hits, stored: StoredEmbeddings, query: Numbers | None) -> list[Pick]:  # noqa: ARG002 - scores play no part
+        picks = pick_diverse(stored, query, self.top_n, self.lambda_mult)
+        return [(position, None) for position, _ in picks]
+
+
+class StoredEmbeddingRescorer(_StoredEmbeddingPostprocessor):
+    """Hits scored by the cosine similarity of query and stored embedding, best first.
+
+    Hits without an embedding come last, with the score they had. The hits given are not changed.
+
+    Attributes:
+        top_n: keep at most so many.
+        weight: the share of the similarity in the new score; the rest is that of the hit's own.
+    """
+
+    top_n: int | None = Field(default=None, gt=0, strict=True)
+    weight: float = Field(default=1.0, ge=0, le=1)
+
+    @classmethod
+    def class_name(cls) -> str:
+        """Return the class's stable name."""
+        return "OSSVectorsStoredEmbeddingRescorer"
+
+    def _pick(self, hits: _Hits, stored: StoredEmbeddings, query: Numbers | None) -> list[Pick]:
+        earlier = [hits[position].get_score() for position in stored.positions]
+        picks = pick_similar(
+            stored,
+            query,
+            k=self.top_n,
+            scores=earlier if self.weight < 1 else None,
+            weight=self.weight,
+        )
+        return picks[: self.top_n]
 
 
 def neighbours(
@@ -343,187 +464,7 @@ def _head(key: str, before: Mapping[str, str]) -> str:
     return key
 
 
-@dataclass(frozen=True, slots=True)
-class _Embedded:
-    """Hits that have an embedding, row by row, those that have none, and a stored query."""
-
-    hits: list[NodeWithScore]
-    matrix: Matrix
-    without: list[NodeWithScore]
-    query: Float32Array | None
-
-
-class _StoredEmbeddingPostprocessor(_FetchingPostprocessor):
-    """A choice among hits by their stored embeddings; no document is embedded again.
-
-    Embeddings that the nodes carry are used; the others are fetched by node id, all in one fetch.
-
-    Attributes:
-        on_missing: what becomes of a hit without a stored embedding: "keep", "omit" or "raise".
-        use_node_embeddings: False fetches the stored embedding of every hit.
-        query_key: the key of a stored vector that serves as the query.
-        embed_model: embeds the query where neither its bundle nor `query_key` gives an embedding.
-    """
-
-    on_missing: WithoutPolicy = "keep"
-    use_node_embeddings: bool = True
-    query_key: str | None = None
-    embed_model: BaseEmbedding | None = Field(default=None, exclude=True, repr=False)
-
-    def _embedding_model(self) -> BaseEmbedding | None:
-        return self.embed_model
-
-    def _process(
-        self, context: Context, hits: _Hits, bundle: QueryBundle | None, embed: Embed | None
-    ) -> Flow[_Hits]:
-        if not hits:
-            return []
-        embedded = yield from self._fetch_embeddings(context, hits)
-        chosen: list[NodeWithScore] = []
-        if embedded.hits:
-            query = embedded.query or (yield from self._query(bundle, embed))
-            chosen = self._choose(embedded, query)
-        if self.on_missing == "keep":
-            chosen = self._add_without(hits, chosen, embedded.without)
-        return chosen[: self._limit()]
-
-    def _query(self, bundle: QueryBundle | None, embed: Embed | None) -> Flow[Numbers]:
-        return (yield from query_embedding(bundle, embed))
-
-    def _fetch_embeddings(self, context: Context, hits: list[NodeWithScore]) -> Flow[_Embedded]:
-        own = [hit.node.embedding if self.use_node_embeddings else None for hit in hits]
-        asked = [position for position, embedding in enumerate(own) if embedding is None]
-        stored = yield from self._fetch_stored(
-            context, [_key(hits[position]) for position in asked]
-        )
-        rows: dict[int, Numbers] = {n: row for n, row in enumerate(own) if row is not None}
-        rows |= {asked[n]: row for n, row in zip(stored.positions, stored.matrix, strict=True)}
-        positions = sorted(rows)
-        return _Embedded(
-            [hits[position] for position in positions],
-            [rows[position] for position in positions],
-            [hit for position, hit in enumerate(hits) if position not in rows],
-            stored.query,
-        )
-
-    def _fetch_stored(self, context: Context, ids: list[str | None]) -> Flow[StoredEmbeddings]:
-        """Fetch the embeddings of ids and that of the query's key, in one fetch."""
-        key = self.query_key
-        if any(ids) or key is None:
-            return (
-                yield from stored_embeddings(
-                    context,
-                    ids,
-                    index=self.index,
-                    query_key=key,
-                    on_missing="raise" if self.on_missing == "raise" else "keep",
-                )
-            )
-        # without ids no call would be made, so the query's key stands in for them
-        found = yield from stored_embeddings(context, [key], index=self.index, query_key=key)
-        return replace(found, positions=(), matrix=found.matrix[:0])
-
-    def _choose(self, embedded: _Embedded, query: Numbers) -> _Hits:
-        """Return the hits that stay, of those that have an embedding, in their new order."""
-        raise NotImplementedError
-
-    def _add_without(self, hits: _Hits, chosen: _Hits, without: _Hits) -> _Hits:  # noqa: ARG002 - for subclasses
-        """Return the chosen together with those that have no embedding."""
-        return [*chosen, *without]
-
-    def _limit(self) -> int | None:
-        """Return how many hits are returned at most, those without an embedding included."""
-        return None
-
-
-def _key(hit: NodeWithScore) -> str | None:
-    """Return a hit's id, or None where it is none that a record can have."""
-    return hit.node.node_id if is_key(hit.node.node_id) else None
-
-
-class StoredEmbeddingDedupPostprocessor(_StoredEmbeddingPostprocessor):
-    """Hits without those whose stored embedding is nearly that of an earlier hit, in order.
-
-    A hit that is repeated is dropped too. The query plays no part.
-
-    Attributes:
-        similarity_threshold: the cosine from which on two say the same, from -1 to 1.
-    """
-
-    similarity_threshold: float = Field(default=0.95, ge=-1, le=1)
-
-    @classmethod
-    def class_name(cls) -> str:
-        """Return the class's stable name."""
-        return "OSSVectorsStoredEmbeddingDedupPostprocessor"
-
-    def _query(self, bundle: QueryBundle | None, embed: Embed | None) -> Flow[Numbers]:  # noqa: ARG002 - no query is needed
-        # a flow of no steps
-        yield from ()
-        return []
-
-    def _choose(self, embedded: _Embedded, query: Numbers) -> _Hits:  # noqa: ARG002 - the same
-        kept = near_duplicates(embedded.matrix, self.similarity_threshold).kept
-        return [embedded.hits[position] for position in kept]
-
-    def _add_without(self, hits: _Hits, chosen: _Hits, without: _Hits) -> _Hits:
-        # by identity: one node may be hit twice
-        stay = {id(hit) for hit in (*chosen, *without)}
-        return [hit for hit in hits if id(hit) in stay]
-
-
-class StoredEmbeddingMMRPostprocessor(_StoredEmbeddingPostprocessor):
-    """Hits picked by maximal marginal relevance of their stored embeddings, in the order picked.
-
-    Scores stay as they are. Hits without an embedding come last, as far as there is room.
-
-    Attributes:
-        top_n: how many to pick.
-        lambda_mult: from 0, all diversity, to 1, all similarity to the query.
-    """
-
-    top_n: int = Field(default=10, gt=0, strict=True)
-    lambda_mult: float = Field(default=0.5, ge=0, le=1)
-
-    @classmethod
-    def class_name(cls) -> str:
-        """Return the class's stable name."""
-        return "OSSVectorsStoredEmbeddingMMRPostprocessor"
-
-    def _choose(self, embedded: _Embedded, query: Numbers) -> _Hits:
-        picks = maximal_marginal_relevance(query, embedded.matrix, self.top_n, self.lambda_mult)
-        return [embedded.hits[position] for position in picks]
-
-    def _limit(self) -> int | None:
-        return self.top_n
-
-
-class StoredEmbeddingRescorer(_StoredEmbeddingPostprocessor):
-    """Hits scored by the cosine similarity of query and stored embedding, best first.
-
-    Hits without an embedding come last, with the score they had. The hits given are not changed.
-
-    Attributes:
-        top_n: keep at most so many.
-        weight: the share of the similarity in the new score; the rest is that of the hit's own.
-    """
-
-    top_n: int | None = Field(default=None, gt=0, strict=True)
-    weight: float = Field(default=1.0, ge=0, le=1)
-
-    @classmethod
-    def class_name(cls) -> str:
-        """Return the class's stable name."""
-        return "OSSVectorsStoredEmbeddingRescorer"
-
-    def _choose(self, embedded: _Embedded, query: Numbers) -> _Hits:
-        # at weight 1 a hit needs no score of its own
-        earlier = [hit.get_score() for hit in embedded.hits] if self.weight < 1 else None
-        ranking = rescore(query, embedded.matrix, k=self.top_n, scores=earlier, weight=self.weight)
-        return [
-            embedded.hits[position].model_copy(update={"score": score})
-            for position, score in ranking
-        ]
-
-    def _limit(self) -> int | None:
-        return self.top_n
+def _check_key(key: object) -> str | None:
+    if key is None or isinstance(key, str):
+        return key
+    raise InvalidRequestError(f"key_of must return a string or None, not {shown(key)}.")
