@@ -18,7 +18,7 @@ from oss_vector_retriever.client.models.results import QueryVectorsResult
 from oss_vector_retriever.client.models.vector import Vector
 from oss_vector_retriever.client.operations.vectors import query_vectors
 from oss_vector_retriever.client.steps import Flow
-from oss_vector_retriever.embeddings import rescore, stored_embeddings
+from oss_vector_retriever.embeddings.stored import pick_similar, stored_embeddings
 from oss_vector_retriever.langchain.connection import STRICT, Connected
 from oss_vector_retriever.langchain.documents import document_from
 from oss_vector_retriever.langchain.embedder import QueryEmbedding, aquery_vector, query_vector
@@ -318,8 +318,8 @@ class OSSVectorSearchTool(_DocumentTool):
         self, context: Context, vector: Any, k: int
     ) -> Flow[list[tuple[Document, float | None]]]:
         keys = self._access().visible_keys
-        stored = yield from stored_embeddings(context, keys, index=self.index)
-        ranked = rescore(vector, stored.matrix, k=k) if stored.positions else []
-        far = {keys[stored.positions[row]]: 1.0 - score for row, score in ranked}
+        stored = yield from stored_embeddings(context, keys, index=self.index, on_missing="omit")
+        picks = pick_similar(stored, vector, k=k)
+        far = {keys[position]: 1.0 - (score or 0.0) for position, score in picks}
         found = yield from fetch_records(context, self._lookup(), list(far), document_from)
         return [(document, far[str(document.id)]) for document in found.made]

@@ -21,7 +21,8 @@ from oss_vector_retriever.client.context import Context
 from oss_vector_retriever.client.errors import ConfigurationError, InvalidRequestError, shown
 from oss_vector_retriever.client.models.vector import Float32Array
 from oss_vector_retriever.client.operations.checks import check_data, check_whole, each_of
-from oss_vector_retriever.client.pair import Client, ClientPair, limits_of
+from oss_vector_retriever.client.pair import Client, limits_of
+from oss_vector_retriever.client.settings import ClientSettings
 from oss_vector_retriever.client.steps import Flow
 from oss_vector_retriever.embeddings import as_matrix, maximal_marginal_relevance, similarities
 from oss_vector_retriever.embeddings.mathematics import check_share
@@ -96,6 +97,7 @@ class OSSVectorStore(_SavedComponent, BasePydanticVectorStore):
         ValueError: a setting is impossible.
     """
 
+    # what reads and writes below is made of the settings once; model_copy takes others
     model_config = ConfigDict(frozen=True)
 
     stores_text: bool = True
@@ -392,6 +394,7 @@ class OSSVectorStore(_SavedComponent, BasePydanticVectorStore):
         sent, complete = yield from self._service_filter(context, query, given)
         count = min(candidates, limit) if complete else limit
         hits = yield from self._passing_hits(context, query, vector, count, sent)
+        # the service filters what its search has found: among the next ones more may pass
         if len(hits) < candidates and count < limit:
             hits = yield from self._passing_hits(context, query, vector, limit, sent)
         hits = hits[:candidates]
@@ -406,6 +409,7 @@ class OSSVectorStore(_SavedComponent, BasePydanticVectorStore):
     ) -> Flow[tuple[Filter | None, bool]]:
         settings = self._store.records.settings
         index = yield from self._store.records.describe(context)
+        # the service filters on no field that the index declares non-filterable
         hidden = index.non_filterable_metadata_keys if index else ()
         translated, complete = service_filter(
             query.filters,
@@ -437,6 +441,7 @@ class OSSVectorStore(_SavedComponent, BasePydanticVectorStore):
         metric: str,
     ) -> Flow[list[Hit]]:
         """Fetch the records asked for and measure them here: the service cannot search by key."""
+        # a hit once each, whatever the list repeats
         ids = list(dict.fromkeys(query.node_ids or ()))
         found = yield from self._store.records.fetch_records(context, ids, _same, return_data=True)
         passing = [one for one in found.made if record_passes(one, query.filters, query.doc_ids)]
@@ -466,12 +471,14 @@ class OSSVectorStore(_SavedComponent, BasePydanticVectorStore):
         return replace(record, **changes) if changes else record
 
     def _make_store(self) -> NodeStore:
-        limits = limits_of(self._clients.given)
-        most = limits.filterable_keys - 1
+        given, saved = self._clients.given, self._saved
+        limits = saved.limits if given is None and saved is not None else limits_of(given)
+        limit = limits.filterable_keys - 1
+        # one field is ours: by it a document's nodes are deleted
         named = None if self.filterable is None else tuple(self.filterable)
-        if named is not None and len({*named} - {SOURCE_ID_FIELD}) > most:
+        if named is not None and len({*named} - {SOURCE_ID_FIELD}) > limit:
             raise ConfigurationError(
-                f"filterable names more than {most} fields; the service takes one more, and that "
+                f"filterable names more than {limit} fields; the service takes one more, and that "
                 f"is {SOURCE_ID_FIELD}, the id of a node's document."
             )
         settings = StoreSettings(
@@ -489,8 +496,8 @@ class OSSVectorStore(_SavedComponent, BasePydanticVectorStore):
         classes = classes_by_name(self.node_classes)
         return NodeStore(RecordStore(settings), classes, self.return_data, self.on_missing)
 
-    def _point_to(self, clients: ClientPair) -> None:
-        super()._point_to(clients)
+    def _point_to(self, saved: ClientSettings | None) -> None:
+        super()._point_to(saved)
         self._store = self._make_store()
 
 
@@ -528,6 +535,7 @@ def check_query(
         check_share("mmr_threshold", threshold, 0, 1)
         prefetch = _prefetch(candidates, mmr_prefetch_factor, mmr_prefetch_k)
         candidates = max(candidates, prefetch)
+    # a copy: retrievers use one query object again
     checked = replace(
         query,
         filters=check_filters(query.filters),

@@ -129,6 +129,8 @@ ELSEWHERE = {
         "load_retriever",
     },
     "llama_index": {
+        "ConnectionOptions",
+        "DocumentStream",
         "KeyQueryBundle",
         "MissingKeysEvent",
         "NodeWithProvenance",
