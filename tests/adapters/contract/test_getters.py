@@ -134,6 +134,7 @@ ELSEWHERE = {
         "KeyQueryBundle",
         "MissingKeysEvent",
         "NodeWithProvenance",
+        "QueryOptions",
         "OSSVectorAutoMergingRetriever",
         "OSSVectorPrefetchingRetriever",
         "OSSVectorPrevNextPostprocessor",
