@@ -136,6 +136,7 @@ ELSEWHERE = {
         "KeyQueryBundle",
         "MissingKeysEvent",
         "NodeWithProvenance",
+        "QueryOptions",
         "OSSVectorAutoMergingRetriever",
         "OSSVectorPrefetchingRetriever",
         "OSSVectorPrevNextPostprocessor",
