@@ -118,9 +118,9 @@ def connected(connection: Connection, **options: Any) -> Iterator[OSSVectorClien
 
     After Ctrl-C it is left as it is: closing would wait for the replies that are under way.
     """
-    from oss_vector_retriever.client.clients import OSSVectorClient  # noqa: PLC0415 - not for `--help`
+    from oss_vector_retriever.client.clients import client_of  # noqa: PLC0415 - not for `--help`
 
-    client = OSSVectorClient.from_config(*connection.settings(**options))
+    client = client_of(*connection.settings(**options))
     try:
         yield client
     except KeyboardInterrupt:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
-from oss_vector_retriever.client.credentials import CredentialsSource, source_of
+from oss_vector_retriever.client.credentials import Credentials, CredentialsSource, source_of
 from oss_vector_retriever.client.endpoint import (
     Endpoint,
     check_account_id,
@@ -32,8 +32,26 @@ VARIABLES = {
     "endpoint": "OSS_ENDPOINT",
     "index": "OSS_VECTORS_INDEX",
 }
+
+
+class CredentialsClient(Protocol):
+    """A client of `alibabacloud-credentials`, or what gives credentials as it does."""
+
+    def get_credential(self) -> Any:
+        """Return an object with `access_key_id`, `access_key_secret` and `security_token`."""
+
+
 _MEBIBYTE = 1024 * 1024
 _A_YEAR = 365 * 24 * 3600
+# What `credentials=` takes; a callable returns one of the first three, or an awaitable of one.
+CredentialsLike = (
+    Credentials
+    | tuple[str, str]
+    | tuple[str, str, str]
+    | Callable[[], object]
+    | CredentialsClient
+    | Literal["chain"]
+)
 CredentialsKind = Literal["environment", "chain", "given", "local"]
 
 
@@ -90,14 +108,8 @@ class ClientConfig:
         """Return a copy with options replaced; the same checks apply.
 
         Raises:
-            ConfigurationError: an option is unknown or has an impossible value.
+            ConfigurationError: an option has an impossible value.
         """
-        unknown = options.keys() - _CHANGEABLE
-        if unknown:
-            raise ConfigurationError(
-                f"with_options cannot change {', '.join(sorted(unknown))}; it can change "
-                f"{', '.join(sorted(_CHANGEABLE))}."
-            )
         checked = {name: _CHECKS.get(name, _as_is)(value) for name, value in options.items()}
         if "credentials" in options:
             checked["credentials_kind"] = _kind_of(options["credentials"])
@@ -284,16 +296,3 @@ _CHECKS: dict[str, Any] = {
     "retry": _retry_policy,
     "additional_headers": _names,
 }
-_CHANGEABLE = frozenset(
-    {
-        "bucket",
-        "index",
-        "coalesce",
-        "credentials",
-        "timeout",
-        "retry",
-        "limits",
-        "max_reply_bytes",
-        "additional_headers",
-    }
-)

@@ -41,16 +41,7 @@ def upsert(
     on_error: OnError = "raise",
     timeout: float | None = None,
 ) -> Flow[WriteReport]:
-    """Put any number of vectors, 500 a call, up to `max_concurrency` calls at a time.
-
-    All are checked before the first call. A call that fails does not stop the others; `timeout`
-    (seconds) holds for each call by itself.
-
-    Raises:
-        InvalidRequestError: a vector breaks a rule, or a key stands twice; nothing was written.
-        PartialWriteError: calls failed; its `report` says which keys were written and which not.
-            With `on_error="report"` the report is returned instead.
-    """
+    """Return the flow of `OSSVectorClient.upsert`."""
     limits, name = context.config.limits, context.config.index_or(index)
     checked = [as_vector(item, limits) for item in vectors]
     for vector in checked:
@@ -76,15 +67,7 @@ def delete(
     on_error: OnError = "raise",
     timeout: float | None = None,
 ) -> Flow[WriteReport]:
-    """Delete any number of vectors by key, 500 a call; a key that does not exist is no error.
-
-    `timeout` (seconds) holds for each call by itself. No keys: no call.
-
-    Raises:
-        InvalidRequestError: a key is no legal key; nothing was deleted.
-        PartialWriteError: calls failed; its `report` says which keys are gone and which may not be.
-            With `on_error="report"` the report is returned instead.
-    """
+    """Return the flow of `OSSVectorClient.delete`."""
     limits, name = context.config.limits, context.config.index_or(index)
     unique = list(dict.fromkeys(check_keys(keys, limits)))
     return _in_batches(

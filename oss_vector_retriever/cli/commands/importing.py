@@ -21,6 +21,7 @@ from oss_vector_retriever.cli.transfer.rows import Source
 from oss_vector_retriever.cli.transfer.target import NewIndex, Target
 from oss_vector_retriever.client.errors import InvalidRequestError
 from oss_vector_retriever.client.models.limits import DEFAULT_LIMITS
+from oss_vector_retriever.client.operations.indexes import DistanceMetric
 
 
 @click.command("import")
@@ -85,7 +86,7 @@ class Wanted:
     told: str | None
     lines: Path | None
     create_index: bool
-    distance_metric: str | None
+    distance_metric: DistanceMetric | None
     non_filterable: tuple[str, ...]
     batch: int
     parallel: int

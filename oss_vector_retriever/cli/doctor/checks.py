@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from oss_vector_retriever.cli.doctor import network, service
 from oss_vector_retriever.cli.doctor.findings import Finding, failed, ok, skipped, warning
 from oss_vector_retriever.cli.options import Connection
-from oss_vector_retriever.client.clients import OSSVectorClient
+from oss_vector_retriever.client.clients import OSSVectorClient, client_of
 from oss_vector_retriever.client.config import VARIABLES, ClientConfig
 from oss_vector_retriever.client.credentials import ACCESS_KEY_ID, ACCESS_KEY_SECRET, SESSION_TOKEN
 from oss_vector_retriever.client.errors import OSSVectorError
@@ -41,7 +41,7 @@ def examine(connection: Connection, index: str | None, key: str | None) -> list[
 
 def _made(connection: Connection, index: str | None, key: str | None) -> Iterator[Finding]:
     try:
-        client = OSSVectorClient.from_config(*connection.settings(index=index))
+        client = client_of(*connection.settings(index=index))
     except OSSVectorError as error:
         yield failed(SETTINGS, error, "pass the flags, or set the variables, that are named above")
         return

@@ -45,15 +45,7 @@ def get_vectors(
     return_data: bool = False,
     return_metadata: bool = False,
 ) -> Flow[GetVectorsResult]:
-    """Get 1 to 100 vectors by key, in one call.
-
-    Vectors that do not exist are left out; the order is the service's. `fetch` lifts both limits.
-    Source: page GetVectors.
-
-    Raises:
-        InvalidRequestError: more than 100 keys, none, or one that is no legal key.
-        ServiceError: the service refused.
-    """
+    """Return the flow of `OSSVectorClient.get_vectors`."""
     limits = context.config.limits
     keys = check_keys(keys, limits)
     check_count("get_vectors", "keys", len(keys), limits.keys_per_get, "fetch()")
@@ -96,15 +88,7 @@ def put_vectors(
     *,
     index: str | None = None,
 ) -> Flow[Acknowledgement]:
-    """Put 1 to 500 vectors in one call; a vector with the same key is replaced.
-
-    Each is a `Vector` or a dict with `key`, `data` (numbers) and, if any, `metadata`.
-    Source: page PutVectors. `upsert` takes any number.
-
-    Raises:
-        InvalidRequestError: a key twice, data that are not finite, or the count is off.
-        ServiceError: the service refused, such as for another dimension than the index's.
-    """
+    """Return the flow of `OSSVectorClient.put_vectors`."""
     limits = context.config.limits
     checked = [as_vector(item, limits) for item in vectors]
     check_count("put_vectors", "vectors", len(checked), limits.vectors_per_put, "upsert()")
@@ -145,10 +129,7 @@ def acknowledged(reply: Reply) -> Acknowledgement:
 def delete_vectors(
     context: Context, keys: Iterable[str], *, index: str | None = None
 ) -> Flow[Acknowledgement]:
-    """Delete 1 to 500 vectors by key, in one call; a key that does not exist is no error.
-
-    Source: page DeleteVectors. `delete` takes any number.
-    """
+    """Return the flow of `OSSVectorClient.delete_vectors`."""
     limits = context.config.limits
     unique = list(dict.fromkeys(check_keys(keys, limits)))
     check_count("delete_vectors", "keys", len(unique), limits.keys_per_delete, "delete()")
@@ -173,11 +154,7 @@ def list_vectors(
     segment_index: int | None = None,
     filter: Mapping[str, Any] | None = None,  # noqa: A002 - the API's own name
 ) -> Flow[ListVectorsResult]:
-    """List one page of an index's vectors, 500 unless `max_results` (at most 1,000) says else.
-
-    `segment_count` and `segment_index` split an index for readers in parallel. Source: page
-    ListVectors; `filter` is new there since September 2026.
-    """
+    """Return the flow of `OSSVectorClient.list_vectors`."""
     limits = context.config.limits
     if max_results is not None:
         check_whole("max_results", max_results, 1, limits.list_page)
@@ -227,11 +204,7 @@ def query_vectors(
     return_distance: bool = True,
     return_metadata: bool = False,
 ) -> Flow[QueryVectorsResult]:
-    """Find the stored vectors closest to one, closest first.
-
-    `query_vector` has the index's dimension. The service cannot return data here: `fetch` the keys.
-    Source: page QueryVectors.
-    """
+    """Return the flow of `OSSVectorClient.query_vectors`."""
     check_whole("top_k", top_k, 1, context.config.limits.top_k)
     name = context.config.index_or(index)
     body = json_body(
@@ -259,10 +232,7 @@ def query_vectors(
 def put_vector_index_fusion(
     context: Context, schema_configuration: Mapping[str, Any], *, index: str | None = None
 ) -> Flow[Acknowledgement]:
-    """Make an index in fusion mode; `schema_configuration` holds a list under `fields`.
-
-    Source: page PutVectorIndexFusion; the service checks the fields.
-    """
+    """Return the flow of `OSSVectorClient.put_vector_index_fusion`."""
     if not isinstance(schema_configuration, Mapping) or "fields" not in schema_configuration:
         raise InvalidRequestError(
             "{argument} is {mapping} with a list under 'fields'.",
@@ -302,11 +272,7 @@ def query_vectors_fusion(
     return_metadata_fields: Sequence[str] | None = None,
     sort: Sequence[Mapping[str, Any]] | None = None,
 ) -> Flow[QueryVectorsFusionResult]:
-    """Search an index in fusion mode by vectors, text and fields together.
-
-    The clauses are dicts as the page QueryVectorsFusion has them; the service checks them. A hit's
-    `score` is higher the better it fits.
-    """
+    """Return the flow of `OSSVectorClient.query_vectors_fusion`."""
     name = context.config.index_or(index)
     body = json_body(
         indexName=name,
