@@ -80,7 +80,7 @@ def _do_one_step(runs: Sequence[Running[Any]]) -> Flow[None]:
     fetches = {run: run.step.pending for run in runs if isinstance(run.step, Coalesce)}
     alone = [_do_own_steps(run) for run in runs if run not in parts and run not in fetches]
     flat = [_outcome(flow) for flows in parts.values() for flow in flows]
-    calls = [shared.made() for shared in shared_calls(fetches.values())]
+    calls = [shared.serve() for shared in shared_calls(fetches.values())]
     results = iter((yield from run_all([*flat, *alone, *calls])))
     for run, flows in parts.items():
         _tell_parts(run, list(islice(results, len(flows))))

@@ -6,6 +6,7 @@ import importlib
 import inspect
 import os
 import re
+import threading
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -14,13 +15,14 @@ from typing import Any, NoReturn, Protocol, TypeGuard
 from oss_vector_retriever.client.errors import (
     ConfigurationError,
     named_argument,
-    named_remedy,
+    named_phrase,
     named_type,
 )
+from oss_vector_retriever.client.steps import Call, Flow
 
 _USABLE = re.compile(r"[\x21-\x7e]+")
 _RENEW_BEFORE = timedelta(minutes=5)
-_TUPLE = (2, 3)
+_TUPLE_LENGTHS = (2, 3)
 ACCESS_KEY_ID = "OSS_ACCESS_KEY_ID"
 ACCESS_KEY_SECRET = "OSS_ACCESS_KEY_SECRET"  # noqa: S105 - the name of a variable
 SESSION_TOKEN = "OSS_SESSION_TOKEN"  # noqa: S105 - the name of a variable
@@ -28,7 +30,7 @@ SESSION_TOKEN = "OSS_SESSION_TOKEN"  # noqa: S105 - the name of a variable
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """Hold one set of credentials; nothing of it is shown, and it refuses to be pickled.
+    """One set of credentials; nothing of it is shown, and it refuses to be pickled.
 
     Attributes:
         access_key_id: who calls.
@@ -69,22 +71,73 @@ class Credentials:
         return tuple(part for part in parts if part)
 
 
-def _check_part(name: str, value: object) -> None:
-    if not isinstance(value, str) or not value:
-        raise ConfigurationError(
-            "{name} is empty or not a string.", argument="credentials", name=named_argument(name)
-        )
-    if not _USABLE.fullmatch(value):
-        raise ConfigurationError(
-            "{name} holds a line break, a space or another character that no key has; "
-            "was it read from a file without stripping it?",
-            argument="credentials",
-            name=named_argument(name),
-        )
+class CredentialsKeeper:
+    """The credentials in use, kept until shortly before they expire."""
+
+    def __init__(self, source: CredentialsSource, now: Callable[[], datetime]) -> None:
+        self._source = source
+        self._now = now
+        self._kept: Credentials | None = None
+        self._lock = threading.Lock()
+
+    def resolve(self) -> Flow[Credentials]:
+        """Return credentials that are good now."""
+        if not self._source.blocking:
+            return as_credentials(self._source.resolve())
+        kept = self._kept
+        if usable(kept, self._now()):
+            return kept
+        resolved = as_credentials((yield Call(self._ask_source)))
+        self._kept = resolved
+        return resolved
+
+    def renew(self) -> Flow[Credentials]:
+        """Return credentials asked for anew, because the service says that they have expired."""
+        self._kept = None
+        self._source.forget()
+        return (yield from self.resolve())
+
+    def _ask_source(self) -> object:
+        # many threads find out together that credentials have expired: one asks for all
+        with self._lock:
+            kept = self._kept
+            if usable(kept, self._now()):
+                return kept
+            resolved = self._source.resolve()
+            if isinstance(resolved, Credentials):
+                self._kept = resolved
+            return resolved
+
+
+def source_of(credentials: object) -> CredentialsSource:
+    """Return the source that the argument `credentials=` of a client stands for.
+
+    Raises:
+        ConfigurationError: it is none of the accepted kinds.
+    """
+    if credentials is None:
+        return EnvironmentSource()
+    if credentials == "chain":
+        return ChainSource()
+    if isinstance(credentials, Credentials):
+        return StaticSource(credentials)
+    if isinstance(credentials, tuple) and len(credentials) in _TUPLE_LENGTHS:
+        return StaticSource(Credentials(*credentials))
+    if hasattr(credentials, "get_credential"):
+        return ChainSource(credentials)
+    if callable(credentials):
+        return CallableSource(credentials)
+    raise ConfigurationError(
+        "{argument}= is a {kind}",
+        argument="credentials",
+        remedy="give Credentials(...), a tuple of id, secret and, if any, token, a callable, an "
+        'alibabacloud-credentials client, or "chain"',
+        kind=named_type(credentials),
+    )
 
 
 class CredentialsSource(Protocol):
-    """Give credentials, at once or after asking somewhere."""
+    """A place that credentials come from, at once or after asking somewhere."""
 
     blocking: bool
     """Whether `resolve` may wait for something, so that an event loop must not call it."""
@@ -97,12 +150,14 @@ class CredentialsSource(Protocol):
 
 
 class _Uncached:
+    """A source that keeps nothing."""
+
     def forget(self) -> None:
         """Do nothing: nothing is cached here."""
 
 
 class StaticSource(_Uncached):
-    """Give always the same credentials."""
+    """Credentials that never change."""
 
     blocking = False
 
@@ -115,7 +170,7 @@ class StaticSource(_Uncached):
 
 
 class EnvironmentSource(_Uncached):
-    """Read the environment at each use, so that a rotated key is picked up."""
+    """The environment, read at each use, so that a rotated key is picked up."""
 
     blocking = False
 
@@ -132,7 +187,7 @@ class EnvironmentSource(_Uncached):
                 argument="credentials",
                 remedy="set {variables}, or pass {credentials}",
                 variables=" and ".join(missing),
-                credentials=named_remedy(
+                credentials=named_phrase(
                     "credentials",
                     "credentials= "
                     '(Credentials(...), a callable, or "chain" for profiles, RAM roles and OIDC)',
@@ -144,7 +199,7 @@ class EnvironmentSource(_Uncached):
 
 
 class CallableSource(_Uncached):
-    """Ask a callable of the user, plain or async."""
+    """A callable of the user, plain or async."""
 
     blocking = True
 
@@ -157,7 +212,7 @@ class CallableSource(_Uncached):
 
 
 class ChainSource:
-    """Ask `alibabacloud-credentials`: profile file, ECS RAM role, OIDC/RRSA, role ARN."""
+    """The package `alibabacloud-credentials`: profile file, ECS RAM role, OIDC/RRSA, role ARN."""
 
     blocking = True
 
@@ -179,7 +234,7 @@ class ChainSource:
                 argument="credentials",
                 remedy="{call} shows why",
                 reason=type(error).__name__,
-                call=named_remedy(
+                call=named_phrase(
                     "credential_chain", "alibabacloud_credentials.client.Client().get_credential()"
                 ),
             ) from None
@@ -207,42 +262,15 @@ def _default_chain() -> Any:
         ) from error
 
 
-def source_of(credentials: object) -> CredentialsSource:
-    """Return the source that the argument `credentials=` of a client stands for.
-
-    Raises:
-        ConfigurationError: it is none of the accepted kinds.
-    """
-    if credentials is None:
-        return EnvironmentSource()
-    if credentials == "chain":
-        return ChainSource()
-    if isinstance(credentials, Credentials):
-        return StaticSource(credentials)
-    if isinstance(credentials, tuple) and len(credentials) in _TUPLE:
-        return StaticSource(Credentials(*credentials))
-    if hasattr(credentials, "get_credential"):
-        return ChainSource(credentials)
-    if callable(credentials):
-        return CallableSource(credentials)
-    raise ConfigurationError(
-        "{argument}= is a {kind}",
-        argument="credentials",
-        remedy="give Credentials(...), a tuple of id, secret and, if any, token, a callable, an "
-        'alibabacloud-credentials client, or "chain"',
-        kind=named_type(credentials),
-    )
-
-
 def as_credentials(value: object) -> Credentials:
     """Return what a callable gave as Credentials: they may come as a tuple of two or three."""
     if isinstance(value, Credentials):
         return value
-    if isinstance(value, tuple) and len(value) in _TUPLE:
+    if isinstance(value, tuple) and len(value) in _TUPLE_LENGTHS:
         return Credentials(*value)
     if inspect.isawaitable(value):
         if inspect.iscoroutine(value):
-            value.close()
+            value.close()  # or Python warns that it was never awaited
         raise ConfigurationError(
             "the credentials callable is async:",
             argument="credentials",
@@ -260,3 +288,17 @@ def usable(credentials: Credentials | None, now: datetime) -> TypeGuard[Credenti
     if credentials is None or credentials.expires_at is None:
         return False
     return credentials.expires_at - now > _RENEW_BEFORE
+
+
+def _check_part(name: str, value: object) -> None:
+    if not isinstance(value, str) or not value:
+        raise ConfigurationError(
+            "{name} is empty or not a string.", argument="credentials", name=named_argument(name)
+        )
+    if not _USABLE.fullmatch(value):
+        raise ConfigurationError(
+            "{name} holds a line break, a space or another character that no key has; "
+            "was it read from a file without stripping it?",
+            argument="credentials",
+            name=named_argument(name),
+        )

@@ -7,7 +7,7 @@ from typing import Any
 from urllib.parse import quote
 
 from oss_vector_retriever.client.context import Context
-from oss_vector_retriever.client.errors import InvalidRequestError, named_remedy
+from oss_vector_retriever.client.errors import InvalidRequestError, named_phrase
 from oss_vector_retriever.client.flow import Operation, call
 from oss_vector_retriever.client.models.messages import Reply
 from oss_vector_retriever.client.models.results import (
@@ -95,7 +95,7 @@ def put_bucket_policy(context: Context, policy: Mapping[str, Any]) -> Flow[Ackno
         raise InvalidRequestError(
             "a policy is {mapping} with 'Version' and 'Statement'.",
             argument="policy",
-            mapping=named_remedy("mapping", "a dict"),
+            mapping=named_phrase("mapping", "a dict"),
         )
     return call(context, _operation("PutBucketPolicy", "PUT", "policy", json_body(**policy)))
 

@@ -10,7 +10,7 @@ from oss_vector_retriever.client.context import Context
 from oss_vector_retriever.client.errors import (
     InvalidRequestError,
     named_argument,
-    named_remedy,
+    named_phrase,
 )
 from oss_vector_retriever.client.flow import Operation, call
 from oss_vector_retriever.client.models.messages import Reply
@@ -237,7 +237,7 @@ def put_vector_index_fusion(
         raise InvalidRequestError(
             "{argument} is {mapping} with a list under 'fields'.",
             argument="schema_configuration",
-            mapping=named_remedy("mapping", "a dict"),
+            mapping=named_phrase("mapping", "a dict"),
         )
     name = context.config.index_or(index)
     body = json_body(
