@@ -76,7 +76,7 @@ class Connection(NamedTuple):
         config, service = open_local(self.local, index, **options)
         others = {"bucket": self.bucket} if self.bucket else {}
         try:
-            return config.changed(timeout=self.timeout, **others), service
+            return config.with_options(timeout=self.timeout, **others), service
         except BaseException:
             service.service.close()
             raise

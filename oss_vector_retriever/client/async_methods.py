@@ -215,6 +215,7 @@ class _AsyncMethods:
         filter: Mapping[str, Any] | None = None,
     ) -> AsyncIterator[Vector]:
         """Yield an index's vectors, page by page; the arguments are those of `list_vectors`."""
+        # A page is asked for when the one before it is used up: whoever stops pays for no more.
         while True:
             page = await self.list_vectors(
                 index=index,

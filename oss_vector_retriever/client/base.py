@@ -25,6 +25,7 @@ class _ClientBase:
     _context: Context
     _local: LocalService | None
     _runner: Runner | AsyncRunner
+    # The client whose connections this one shares; only that one closes them.
     _parent: Any = None
 
     def __init__(
@@ -148,6 +149,7 @@ class _ClientBase:
         Raises:
             ConfigurationError: the settings are none, or the file is in use.
         """
+        # Whatever is no ClientSettings at all is refused by `config_from`.
         path = getattr(settings, "local", None)
         if path is None:
             return cls._on_context(Context(config_from(settings, credentials)), None)
@@ -166,6 +168,7 @@ class _ClientBase:
         self._local = local
         self._runner = self._make_runner()
         if local is not None:
+            # A client that nobody closes lets go too, or the file would stay locked.
             local.hold()
             self._let_go = weakref.finalize(self, local.let_go)
 
@@ -201,9 +204,10 @@ class _ClientBase:
             "max_reply_bytes": max_reply_bytes,
             "additional_headers": additional_headers,
         }
+        # None is a value of none of them, so that it can stand for what was not given.
         other = type(self).__new__(type(self))
         changes = {name: value for name, value in given.items() if value is not None}
-        other._context = self._context.changed(**changes)
+        other._context = self._context.with_options(**changes)
         other._runner = self._runner
         other._local = self._local
         other._parent = self

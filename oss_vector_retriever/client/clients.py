@@ -69,6 +69,7 @@ class OSSVectorClient(_ClientBase):
         config, local = self._context.config, self._local
         exchange = BlockingExchange(settings_for(config)) if local is None else LocalExchange(local)
         runner = Runner(exchange, config.max_concurrency)
+        # Threads and sockets end with a client that nobody closes, not with the process.
         self._finalizer = weakref.finalize(self, runner.close)
         return runner
 
@@ -109,12 +110,14 @@ class OSSVectorClient(_ClientBase):
             on_missing=on_missing,
             timeout=timeout,
         )
+        # In a generator: a stream that is dropped half-way stops the flows that run ahead.
         for result in self._runner.in_order(flows):
             yield from result
 
     def to_async(self) -> AsyncOSSVectorClient:
         """Return an async client with the same settings; of a local service, with its data."""
         self.refuse_if_closed()
+        # On the same context: both keep one rate, one retry budget, one set of credentials.
         return AsyncOSSVectorClient._on_context(self._context, self._local)
 
     def close(self) -> None:
@@ -291,6 +294,7 @@ class OSSVectorClient(_ClientBase):
         filter: Mapping[str, Any] | None = None,
     ) -> Iterator[Vector]:
         """Yield an index's vectors, page by page; the arguments are those of `list_vectors`."""
+        # A page is asked for when the one before it is used up: whoever stops pays for no more.
         while True:
             page = self.list_vectors(
                 index=index,
@@ -574,6 +578,7 @@ class AsyncOSSVectorClient(_AsyncMethods, _ClientBase):
             on_missing=on_missing,
             timeout=timeout,
         )
+        # `async for` over a dropped stream is closed by the loop, and with it what runs ahead.
         async for result in self._runner.in_order(flows):
             for vector in result:
                 yield vector

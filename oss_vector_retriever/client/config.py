@@ -42,6 +42,7 @@ class CredentialsClient(Protocol):
 
 
 _MEBIBYTE = 1024 * 1024
+# Locks refuse a wait that overflows their clock (`threading.TIMEOUT_MAX`).
 _A_YEAR = 365 * 24 * 3600
 # What `credentials=` takes; a callable returns one of the first three, or an awaitable of one.
 CredentialsLike = (
@@ -57,7 +58,7 @@ CredentialsKind = Literal["environment", "chain", "given", "local"]
 
 @dataclass(frozen=True, slots=True)
 class ClientConfig:
-    """Hold the settings of one client, all checked."""
+    """The settings of one client, all checked, with the source of its credentials."""
 
     bucket: str | None
     account_id: str
@@ -70,7 +71,7 @@ class ClientConfig:
     connect_timeout: float = 5.0
     retry: RetryPolicy = field(default_factory=RetryPolicy)
     rate_limit: float | None = None
-    coalesce: bool | float = False
+    coalesce: bool | float = True
     limits: Limits = DEFAULT_LIMITS
     max_reply_bytes: int = 64 * _MEBIBYTE
     additional_headers: tuple[str, ...] = ()
@@ -82,6 +83,7 @@ class ClientConfig:
     omitted: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        # Each of them is a connection, and in the blocking client a thread.
         _check_whole("max_concurrency", self.max_concurrency, least=1, most=256)
         _check_whole("max_reply_bytes", self.max_reply_bytes, least=1024, most=1 << 40)
         check_seconds("timeout", self.timeout)
@@ -104,7 +106,7 @@ class ClientConfig:
             raise _missing_error("bucket")
         return self.bucket
 
-    def changed(self, **options: Any) -> ClientConfig:
+    def with_options(self, **options: Any) -> ClientConfig:
         """Return a copy with options replaced; the same checks apply.
 
         Raises:
@@ -145,7 +147,6 @@ def resolve_config(
         raise _missing_error(*missing)
     region = check_region(values["region"])
     index = _value("index", index, found)
-    options.setdefault("coalesce", True)
     options = {name: _CHECKS.get(name, _as_is)(value) for name, value in options.items()}
     return ClientConfig(
         bucket=None if values["bucket"] is None else check_bucket(values["bucket"]),
@@ -168,6 +169,7 @@ def _kind_of(credentials: object) -> CredentialsKind:
 
 
 def _value(name: str, given: str | None, environment: Mapping[str, str]) -> str | None:
+    # An empty variable counts as unset: shells and container files write it so.
     return given if given is not None else environment.get(VARIABLES[name]) or None
 
 
@@ -186,6 +188,7 @@ def _endpoint(
             endpoint=named_argument("endpoint", ""),
             internal=named_argument("internal", "True"),
         )
+    # What is asked for in code goes before what the environment says for all.
     text = None if internal else _value("endpoint", given, environment)
     if text is None:
         return public_endpoint(region, internal=internal)
@@ -247,6 +250,7 @@ def _check_kind(name: str, value: object, kind: type) -> None:
 
 
 def _check_whole(name: str, value: object, *, least: int, most: int) -> None:
+    # Not isinstance: True is an int, and no count.
     if type(value) is not int or not least <= value <= most:
         raise ConfigurationError(
             "{argument} must be a whole number from {least} to {limit}.",
@@ -277,6 +281,7 @@ def _index_setting(value: object) -> str:
 
 
 def _names(value: Iterable[str]) -> tuple[str, ...]:
+    # A lone name is refused: it would be taken for the list of its letters.
     names = (value,) if not isinstance(value, Iterable) else tuple(value)
     if isinstance(value, str) or not all(isinstance(name, str) for name in names):
         raise ConfigurationError(

@@ -21,12 +21,17 @@ from oss_vector_retriever.client.flow import Operation, call
 from oss_vector_retriever.client.models.limits import Limits, largest, metadata_bytes
 from oss_vector_retriever.client.models.results import Acknowledgement
 from oss_vector_retriever.client.models.vector import Vector
-from oss_vector_retriever.client.operations.checks import as_vector, check_choice, check_keys
+from oss_vector_retriever.client.operations.checks import (
+    as_vector,
+    check_choice,
+    check_keys,
+    check_total,
+    refuse_repeated,
+)
 from oss_vector_retriever.client.operations.indexes import get_vector_index
 from oss_vector_retriever.client.operations.vectors import (
     delete_operation,
     put_operation,
-    refuse_repeated,
 )
 from oss_vector_retriever.client.steps import Flow, run_all
 
@@ -124,32 +129,6 @@ def _reported(flows: Sequence[Flow[BatchReport]], on_error: OnError) -> Flow[Wri
     if on_error == "raise" and not report.ok:
         raise PartialWriteError(report)
     return report
-
-
-def check_total(vector: Vector, limits: Limits) -> int:
-    """Return the bytes of a vector's metadata, or refuse more than the service takes in all."""
-    if not vector.metadata:
-        return 0
-    try:
-        size = metadata_bytes(vector.metadata)
-    except (TypeError, ValueError, RecursionError) as error:
-        raise InvalidRequestError(
-            "metadata of {key} cannot be written as JSON: {reason}.",
-            argument="vectors",
-            key=shown(vector.key),
-            reason=str(error),
-        ) from None
-    if size > limits.metadata_bytes:
-        raise InvalidRequestError(
-            "metadata of {key} takes {size:,} bytes, over the limit of {limit:,}; {largest}.",
-            argument="vectors",
-            limit=limits.metadata_bytes,
-            remedy="Split it over several vectors, or keep it elsewhere and store where it is",
-            key=shown(vector.key),
-            size=size,
-            largest=largest(vector.metadata),
-        )
-    return size
 
 
 def check_filterable(context: Context, index: str, vectors: Iterable[Vector]) -> Flow[None]:

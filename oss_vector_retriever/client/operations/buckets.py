@@ -17,14 +17,14 @@ from oss_vector_retriever.client.models.results import (
     VectorBucket,
 )
 from oss_vector_retriever.client.operations.checks import check_whole, json_body
-from oss_vector_retriever.client.operations.vectors import acknowledged
+from oss_vector_retriever.client.operations.vectors import acknowledge
 from oss_vector_retriever.client.steps import Flow
 from oss_vector_retriever.client.wire import refuse, reply_list, reply_object
 
 
 def put_vector_bucket(context: Context) -> Flow[Acknowledgement]:
     """Return the flow of `OSSVectorClient.put_vector_bucket`."""
-    return call(context, Operation("PutVectorBucket", acknowledged, method="PUT", idempotent=False))
+    return call(context, Operation("PutVectorBucket", acknowledge, method="PUT", idempotent=False))
 
 
 def get_vector_bucket(context: Context) -> Flow[VectorBucket]:
@@ -48,9 +48,10 @@ def list_vector_buckets(
     if max_keys is not None:
         check_whole("max_keys", max_keys, 1, context.config.limits.bucket_list_page)
     given = {"marker": marker, "max-keys": max_keys, "prefix": prefix}
-    query = "&".join(f"{n}={_quoted(n, v)}" for n, v in given.items() if v is not None)
+    query = "&".join(f"{n}={_quote(n, v)}" for n, v in given.items() if v is not None)
 
     def decode(reply: Reply) -> ListVectorBucketsResult:
+        # The name of the XML element of plain OSS, here the member of a JSON object.
         found = reply_object(reply, "ListVectorBuckets").get("ListAllMyBucketsResult") or {}
         if not isinstance(found, dict):
             raise refuse(reply, "ListVectorBuckets", "without an object ListAllMyBucketsResult")
@@ -67,12 +68,13 @@ def list_vector_buckets(
 def delete_vector_bucket(context: Context) -> Flow[Acknowledgement]:
     """Return the flow of `OSSVectorClient.delete_vector_bucket`."""
     return call(
-        context, Operation("DeleteVectorBucket", acknowledged, method="DELETE", idempotent=False)
+        context, Operation("DeleteVectorBucket", acknowledge, method="DELETE", idempotent=False)
     )
 
 
-def _quoted(name: str, value: object) -> str:
+def _quote(name: str, value: object) -> str:
     try:
+        # Every sign, the slash too: the signature covers the query as it is sent.
         return quote(str(value), safe="")
     except UnicodeEncodeError:
         raise InvalidRequestError(
@@ -149,4 +151,4 @@ def delete_bucket_logging(context: Context) -> Flow[Acknowledgement]:
 
 
 def _operation(name: str, method: str, query: str, body: bytes = b"") -> Operation[Acknowledgement]:
-    return Operation(name, acknowledged, method=method, query=query, body=body)
+    return Operation(name, acknowledge, method=method, query=query, body=body)

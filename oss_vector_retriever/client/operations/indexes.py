@@ -21,7 +21,7 @@ from oss_vector_retriever.client.operations.checks import (
     check_whole,
     json_body,
 )
-from oss_vector_retriever.client.operations.vectors import acknowledged
+from oss_vector_retriever.client.operations.vectors import acknowledge
 from oss_vector_retriever.client.steps import Flow
 from oss_vector_retriever.client.wire import refuse, reply_list, reply_object
 
@@ -54,7 +54,7 @@ def put_vector_index(
     }
     if names:
         body["metadata"] = {"nonFilterableMetadataKeys": names}
-    return call(context, _operation("PutVectorIndex", acknowledged, body, idempotent=False))
+    return call(context, _operation("PutVectorIndex", acknowledge, body, idempotent=False))
 
 
 def get_vector_index(context: Context, *, index: str | None = None) -> Flow[VectorIndex]:
@@ -65,6 +65,7 @@ def get_vector_index(context: Context, *, index: str | None = None) -> Flow[Vect
         found = reply_object(reply, "GetVectorIndex").get("index")
         if not isinstance(found, dict):
             raise refuse(reply, "GetVectorIndex", "without an object under 'index'")
+        # Where the reply leaves the name out, it is the one that was asked for.
         return _index(reply, "GetVectorIndex", {"indexName": name, **found})
 
     return call(context, _operation("GetVectorIndex", decode, {"indexName": name}))
@@ -93,8 +94,9 @@ def list_vector_indexes(
 
 def delete_vector_index(context: Context, *, index: str) -> Flow[Acknowledgement]:
     """Return the flow of `OSSVectorClient.delete_vector_index`."""
+    # Never the client's own index: there is no way back.
     body = {"indexName": check_index(index)}
-    return call(context, _operation("DeleteVectorIndex", acknowledged, body, idempotent=False))
+    return call(context, _operation("DeleteVectorIndex", acknowledge, body, idempotent=False))
 
 
 def _operation(name: str, decode: Any, body: dict[str, Any], *, idempotent: bool = True) -> Any:

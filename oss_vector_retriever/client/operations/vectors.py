@@ -32,6 +32,7 @@ from oss_vector_retriever.client.operations.checks import (
     check_keys,
     check_whole,
     json_body,
+    refuse_repeated,
 )
 from oss_vector_retriever.client.steps import Flow
 from oss_vector_retriever.client.wire import VectorReader, reply_object
@@ -64,6 +65,7 @@ def get_operation(
     index: str, keys: list[str], *, return_data: bool, return_metadata: bool
 ) -> Operation[GetVectorsResult]:
     """Return the GetVectors operation for keys that are checked already."""
+    # Whether a key asked for twice is answered once or twice is undocumented: both are taken.
     requested = Counter(keys)
 
     def decode(reply: Reply) -> GetVectorsResult:
@@ -96,33 +98,22 @@ def put_vectors(
     return call(context, put_operation(context.config.index_or(index), checked))
 
 
-def refuse_repeated(keys: Iterable[str]) -> None:
-    """Refuse a key that stands twice among vectors to put: the service refuses the whole call."""
-    repeated = [key for key, count in Counter(keys).items() if count > 1]
-    if repeated:
-        raise InvalidRequestError(
-            "key {value} stands more than once in one put, which the service refuses as a whole",
-            argument="vectors",
-            value=repeated[0],
-            remedy="keep one vector for each key",
-        )
-
-
 def put_operation(index: str, vectors: list[Vector]) -> Operation[Acknowledgement]:
     """Return the PutVectors operation for vectors that are checked already."""
-    body = json_body(indexName=index, vectors=[_written(vector) for vector in vectors])
-    return Operation("PutVectors", acknowledged, query="putVectors", body=body, index=index)
+    body = json_body(indexName=index, vectors=[_put_member(vector) for vector in vectors])
+    return Operation("PutVectors", acknowledge, query="putVectors", body=body, index=index)
 
 
-def _written(vector: Vector) -> dict[str, Any]:
-    written: dict[str, Any] = {"key": vector.key, "data": {"float32": vector.data}}
+def _put_member(vector: Vector) -> dict[str, Any]:
+    member: dict[str, Any] = {"key": vector.key, "data": {"float32": vector.data}}
+    # Without metadata there is no member: an empty object would say no more.
     if vector.metadata:
-        written["metadata"] = vector.metadata
-    return written
+        member["metadata"] = vector.metadata
+    return member
 
 
-def acknowledged(reply: Reply) -> Acknowledgement:
-    """Return what a reply without contents says."""
+def acknowledge(reply: Reply) -> Acknowledgement:
+    """Read a reply without contents: that it came is all it says."""
     return Acknowledgement(reply.request_id)
 
 
@@ -139,7 +130,7 @@ def delete_vectors(
 def delete_operation(index: str, keys: list[str]) -> Operation[Acknowledgement]:
     """Return the DeleteVectors operation for keys that are checked already."""
     body = json_body(indexName=index, keys=keys)
-    return Operation("DeleteVectors", acknowledged, query="deleteVectors", body=body, index=index)
+    return Operation("DeleteVectors", acknowledge, query="deleteVectors", body=body, index=index)
 
 
 def list_vectors(
@@ -185,6 +176,7 @@ def list_vectors(
         reader = VectorReader(
             reply, "ListVectors", with_data=return_data, with_metadata=return_metadata
         )
+        # An empty token is no token: it would bring the first page again, for ever.
         return ListVectorsResult(
             tuple(reader.vectors(found)), found.get("nextToken") or None, reply.request_id
         )
@@ -249,11 +241,11 @@ def put_vector_index_fusion(
         context,
         Operation(
             "PutVectorIndexFusion",
-            acknowledged,
+            acknowledge,
             query="putVectorIndexFusion",
             body=body,
             index=name,
-            idempotent=False,
+            idempotent=False,  # repeated, it would find its own first effect and be refused
         ),
     )
 
@@ -286,6 +278,7 @@ def query_vectors_fusion(
         returnMetadataFields=return_metadata_fields,
         sort=sort,
     )
+    # Naming fields is asking for metadata, whatever the flag says.
     with_metadata = return_metadata or return_metadata_fields is not None
 
     def decode(reply: Reply) -> QueryVectorsFusionResult:

@@ -130,7 +130,7 @@ def test_an_index_that_is_none_is_refused(index):
     with pytest.raises(ConfigurationError, match="index"):
         resolved(index=index)
     with pytest.raises(ConfigurationError, match="index"):
-        resolved().changed(index=index)
+        resolved().with_options(index=index)
     with pytest.raises(InvalidRequestError, match="index"):
         resolved().index_or(index)
 
@@ -204,13 +204,13 @@ def test_additional_headers_are_a_list_of_names(value):
 class TestOptionsChangedLater:
     def test_are_checked_like_arguments(self):
         config = resolved()
-        assert config.changed(timeout=1.5, retry=1, bucket="other").retry.attempts == 1
+        assert config.with_options(timeout=1.5, retry=1, bucket="other").retry.attempts == 1
         for wrong in ({"timeout": 0}, {"retry": 0}, {"bucket": "b@evil.com/"}, {"credentials": 5}):
             with pytest.raises(ConfigurationError, match=next(iter(wrong))):
-                config.changed(**wrong)
+                config.with_options(**wrong)
 
     def test_leave_the_rest_as_it_was(self):
         config = resolved(index="mine", timeout=9.0)
-        changed = config.changed(timeout=1.0)
+        changed = config.with_options(timeout=1.0)
         assert (changed.index, changed.bucket, changed.timeout) == ("mine", "examplebucket", 1.0)
         assert config.timeout == 9.0
