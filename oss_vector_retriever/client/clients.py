@@ -81,7 +81,8 @@ class OSSVectorClient(_ClientBase):
         **keywords: P.kwargs,
     ) -> T:
         """Run the flow `flow(context, *arguments, **keywords)`."""
-        self.refuse_if_closed()
+        if self._runner.closed:
+            self.refuse_if_closed()
         return self._runner.run(flow(self._context, *arguments, **keywords))
 
     def stream(
@@ -549,7 +550,8 @@ class AsyncOSSVectorClient(_AsyncMethods, _ClientBase):
         **keywords: P.kwargs,
     ) -> T:
         """Run the flow `flow(context, *arguments, **keywords)`."""
-        self.refuse_if_closed()
+        if self._runner.closed:
+            self.refuse_if_closed()
         return await self._runner.run(flow(self._context, *arguments, **keywords))
 
     async def stream(
