@@ -6,11 +6,10 @@
         assert oss_vectors_client.fetch(["a"])[0].data.tolist() == [1, 0]
 
     def test_a_retry(oss_vectors_server, oss_vectors_client):
-        oss_vectors_server.service.faults.add(faults.Throttle(times=2))
+        oss_vectors_server.service.faults.add(emulator.faults.Throttle(times=2))
         ...
 
 Each test has a service of its own, in memory, on a port of its own. Needs the extra `emulator`.
-Loading this costs a session next to nothing: what the fixtures need is imported by them.
 """
 
 from __future__ import annotations
@@ -24,12 +23,14 @@ if TYPE_CHECKING:
     from oss_vector_retriever import AsyncOSSVectorClient, OSSVectorClient
     from oss_vector_retriever.emulator import Server
 
+# pytest loads this in every session, also in those that use none of it: what the fixtures need is
+# imported by them.
 _INDEX = "vectors"
 
 
 @pytest.fixture
 def oss_vectors_options() -> dict[str, Any]:
-    """Return the options of `emulator.Service`; override it to choose, say, a `Behaviour`."""
+    """Return the keyword arguments of `emulator.Service`; override it to choose a `Behaviour`."""
     return {}
 
 
@@ -40,7 +41,7 @@ def oss_vectors_server(oss_vectors_options: dict[str, Any]) -> Iterator[Server]:
     Its `endpoint` is the URL, `service` the service behind it (faults are switched on there), and
     `settings` holds the arguments of a client.
     """
-    from oss_vector_retriever import emulator  # noqa: PLC0415 - a session that needs none is spared
+    from oss_vector_retriever import emulator  # noqa: PLC0415 - see above
 
     with emulator.Service.in_memory(**oss_vectors_options) as service:
         service.create_bucket(emulator.DEVELOPMENT_ACCOUNT_ID, emulator.DEVELOPMENT_BUCKET)
@@ -51,7 +52,7 @@ def oss_vectors_server(oss_vectors_options: dict[str, Any]) -> Iterator[Server]:
 @pytest.fixture
 def oss_vectors_client(oss_vectors_server: Server) -> Iterator[OSSVectorClient]:
     """Give a client of the server; its index is `vectors`, which is not made yet."""
-    from oss_vector_retriever import OSSVectorClient  # noqa: PLC0415 - as above
+    from oss_vector_retriever import OSSVectorClient  # noqa: PLC0415 - see above
 
     with OSSVectorClient(index=_INDEX, **oss_vectors_server.settings) as client:
         yield client
@@ -60,6 +61,6 @@ def oss_vectors_client(oss_vectors_server: Server) -> Iterator[OSSVectorClient]:
 @pytest.fixture
 def async_oss_vectors_client(oss_vectors_server: Server) -> AsyncOSSVectorClient:
     """Return an async client of the server; its connections close with the event loop."""
-    from oss_vector_retriever import AsyncOSSVectorClient  # noqa: PLC0415 - as above
+    from oss_vector_retriever import AsyncOSSVectorClient  # noqa: PLC0415 - see above
 
     return AsyncOSSVectorClient(index=_INDEX, **oss_vectors_server.settings)

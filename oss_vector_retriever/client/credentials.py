@@ -15,7 +15,7 @@ from typing import Any, NoReturn, Protocol, TypeGuard
 from oss_vector_retriever.client.errors import (
     ConfigurationError,
     named_argument,
-    named_remedy,
+    named_phrase,
     named_type,
 )
 from oss_vector_retriever.client.steps import Call, Flow
@@ -187,7 +187,7 @@ class EnvironmentSource(_Uncached):
                 argument="credentials",
                 remedy="set {variables}, or pass {credentials}",
                 variables=" and ".join(missing),
-                credentials=named_remedy(
+                credentials=named_phrase(
                     "credentials",
                     "credentials= "
                     '(Credentials(...), a callable, or "chain" for profiles, RAM roles and OIDC)',
@@ -234,7 +234,7 @@ class ChainSource:
                 argument="credentials",
                 remedy="{call} shows why",
                 reason=type(error).__name__,
-                call=named_remedy(
+                call=named_phrase(
                     "credential_chain", "alibabacloud_credentials.client.Client().get_credential()"
                 ),
             ) from None

@@ -56,14 +56,14 @@ class Reference:
     """A word of an error that readers of other kinds have other words for.
 
     Attributes:
-        kind: what is named: an argument, a method of the client, a Python type, a value, or a way
-            out that differs from reader to reader.
-        name: the argument's, method's or type's name, a name for the way out; of a value, its JSON.
+        kind: what is named: an argument, a method of the client, a Python type, a value, or a
+            phrase that differs from reader to reader.
+        name: the argument's, method's or type's name, a name for the phrase; of a value, its JSON.
         python: the word for a Python program, which `str` returns.
         setting: what an argument is set to, or the argument that a method is called with.
     """
 
-    kind: Literal["argument", "method", "type", "value", "remedy"]
+    kind: Literal["argument", "method", "type", "value", "phrase"]
     name: str
     python: str
     setting: str = ""
@@ -91,9 +91,9 @@ def named_type(value: object) -> Reference:
     return Reference("type", name, name)
 
 
-def named_remedy(name: str, python: str) -> Reference:
-    """Return a reference to a way out that is worded for Python here, and named for others."""
-    return Reference("remedy", name, python)
+def named_phrase(name: str, python: str) -> Reference:
+    """Return a phrase for Python, with a name by which other readers can have their own."""
+    return Reference("phrase", name, python)
 
 
 def _value(value: object) -> Reference:
@@ -421,7 +421,7 @@ class SecurityTokenError(AccessDeniedError):
 
     _advice = Message(
         "Get new temporary credentials; {renewing} renews them.",
-        {"renewing": named_remedy("renewing_credentials", "a callable or the credential chain")},
+        {"renewing": named_phrase("renewing_credentials", "a callable or the credential chain")},
     )
 
 
@@ -451,7 +451,7 @@ class NoSuchVectorIndexError(ServiceError):
     _advice = Message(
         "Check {index}, or make it: {make}.",
         {
-            "index": named_remedy("index", "the index name"),
+            "index": named_phrase("index", "the index name"),
             "make": named_method("put_vector_index", "dimension"),
         },
     )
@@ -489,7 +489,7 @@ class QpsLimitExceededError(ServiceError):
     _advice = Message(
         "Send fewer requests at once: {limits}.",
         {
-            "limits": named_remedy(
+            "limits": named_phrase(
                 "fewer_requests", "rate_limit= and max_concurrency= of the client"
             )
         },

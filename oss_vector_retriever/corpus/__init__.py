@@ -1,14 +1,21 @@
-"""Read CPython's language-reference topics with the float32 vectors shipped for them.
+"""A corpus for demonstrations and tests: Python's language reference, already embedded.
 
-The text comes from ``pydoc_data.topics`` of the running Python, and none of it is copied here.
-Two files beside this module hold what was computed from it:
+    for passage in load_passages():
+        vector = Float32Array.from_bytes(passage.data)
+        client.put_vectors([{"key": passage.key, "data": vector, "metadata": passage.metadata}])
 
-- ``topics.f32``: one row of little-endian float32 a passage, L2-normalised, nothing else;
+Each passage has a key, a text, metadata and a vector of 384 float32 of length 1, made by
+all-MiniLM-L6-v2, so no model and no network is needed. The text comes from ``pydoc_data.topics``
+of the running Python, and none of it is copied here. Two files beside this module hold what was
+computed from it:
+
+- ``topics.f32``: one row of little-endian float32 a passage, nothing else;
 - ``topics.json``: model, dimension, the Python whose text was embedded, and for each row
   the passage's key and the sha256 of its UTF-8 text.
 
 ``examples/embed_topics`` made both. Other Python versions carry slightly different text: a passage
-says so in ``text_changed``, and one that has no vector is named in ``Corpus.without_vector``.
+says so in its metadata, ``text_changed``, and one that has no vector is named in
+``Corpus.without_vector``.
 """
 
 import hashlib
@@ -52,12 +59,12 @@ _EMPHASIS = re.compile(r"(?<![*`])(\*{1,2}|`{1,2})(?![\s*`])(.*?\S)\1(?![*`])")
 
 
 class CorpusUnavailableError(RuntimeError):
-    """Say that the demo corpus cannot be read, why, and what mends it."""
+    """The corpus cannot be read; the message says why, and what to do."""
 
 
 @dataclass(frozen=True, slots=True)
 class TopicPart:
-    """Hold one topic, or one part of a topic too long for a single record."""
+    """One topic, or one part of a topic too long for a single record."""
 
     key: str
     topic: str
@@ -68,7 +75,7 @@ class TopicPart:
 
 @dataclass(frozen=True, slots=True)
 class Passage:
-    """Hold a part's text, its metadata and its packed float32 vector in native byte order."""
+    """A part's text, its metadata and its packed float32 vector in native byte order."""
 
     key: str
     text: str
@@ -78,7 +85,7 @@ class Passage:
 
 @dataclass(frozen=True, slots=True)
 class Corpus:
-    """Hold the passages in key order, and the keys of those that have text but no vector."""
+    """The passages in key order, and the keys of those that have text but no vector."""
 
     passages: tuple[Passage, ...]
     without_vector: tuple[str, ...]
@@ -86,7 +93,7 @@ class Corpus:
 
 @dataclass(frozen=True, slots=True)
 class ShippedVectors:
-    """Hold the shipped rows: key -> (sha256 of the embedded text, packed float32)."""
+    """The shipped rows: key -> (sha256 of the embedded text, packed float32)."""
 
     model: str
     dimension: int
@@ -190,7 +197,7 @@ def _shipped_vectors(description: dict[str, Any], packed: bytes) -> ShippedVecto
 
 
 def _native(row: bytes) -> bytes:
-    if sys.byteorder == "little":
+    if sys.byteorder == "little":  # nearly everywhere
         return row
     values = array("f", row)
     values.byteswap()
@@ -198,6 +205,7 @@ def _native(row: bytes) -> bytes:
 
 
 def _cut(text: str, limit: int) -> int:
+    # As many parts as there must be, of equal size: a short last part would be found too easily.
     size = len(text.encode())
     count = -(-size // limit)
     head = _prefix(text, limit)

@@ -1,10 +1,10 @@
 """An OSS Vectors service in one process: the documented rules, and no account needed.
 
-`Service` turns a request into a reply; `InProcessTransport`, `asgi.Application` and `Server` carry
-requests to it, and `faults` breaks them for tests. It is strict: signatures, clocks, limits and
-error codes are those of the service (sections are those of the project's API reference). Nothing
-was measured against the live service. Where its documentation is silent, this is what the emulator
-does; a switch is a field of `Behaviour`.
+`Service` turns a request into a reply; `InProcessTransport` and `Server` carry requests to it, and
+`faults` breaks them for tests. It is strict: signatures, clocks, limits and error codes are those
+of the service (sections are those of the project's API reference). Nothing was measured against
+the live service. Where its documentation is silent, this is what the emulator does; a switch is a
+field of `Behaviour`.
 
 Known differences and choices:
 
@@ -56,8 +56,9 @@ Known differences and choices:
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from oss_vector_retriever.client.models.messages import Reply, Request
 from oss_vector_retriever.emulator.accounts import (
     DEVELOPMENT_ACCESS_KEY_ID,
     DEVELOPMENT_ACCESS_KEY_SECRET,
@@ -70,6 +71,7 @@ from oss_vector_retriever.emulator.accounts import (
 from oss_vector_retriever.emulator.behaviour import Behaviour
 from oss_vector_retriever.emulator.service import Service
 from oss_vector_retriever.emulator.transport import InProcessTransport
+from oss_vector_retriever.lazy import lazily
 
 if TYPE_CHECKING:
     from oss_vector_retriever.emulator.http.server import Server
@@ -84,15 +86,15 @@ __all__ = [
     "AccessKey",
     "Behaviour",
     "InProcessTransport",
+    "Reply",
+    "Request",
     "Server",
     "Service",
 ]
 
+# The server alone needs uvicorn, which only the extra brings.
+__getattr__, _ = lazily(__name__, {"Server": f"{__name__}.http.server"}, extra="emulator")
 
-def __getattr__(name: str) -> Any:
-    # The server alone needs uvicorn, which only the extra brings.
-    if name == "Server":
-        from oss_vector_retriever.emulator.http.server import Server  # noqa: PLC0415 - see above
 
-        return Server
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,8 +1,7 @@
-"""Accounts of the emulator: which access key belongs to whom. A development key is published."""
+"""Access keys and whose they are; the development key is published, and opens nothing else."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -15,7 +14,7 @@ DEVELOPMENT_BUCKET = "development-bucket"
 
 @dataclass(frozen=True, slots=True)
 class AccessKey:
-    """Hold one access key pair and say whose it is.
+    """One access key pair, and whose it is.
 
     Attributes:
         id: the access key id.
@@ -52,17 +51,3 @@ class AccessKey:
 DEVELOPMENT_KEY = AccessKey(
     DEVELOPMENT_ACCESS_KEY_ID, DEVELOPMENT_ACCESS_KEY_SECRET, DEVELOPMENT_ACCOUNT_ID
 )
-
-
-class KeyRing:
-    """Hold the access keys that a service knows, by id."""
-
-    def __init__(self, keys: Iterable[AccessKey]) -> None:
-        self._keys = {key.id: key for key in keys}
-
-    def get(self, access_key_id: str) -> AccessKey | None:
-        """Return the key of that id, or None."""
-        return self._keys.get(access_key_id)
-
-    def __repr__(self) -> str:
-        return f"KeyRing({len(self._keys)} keys)"

@@ -12,7 +12,7 @@ FloatText = Literal["shortest", "double"]
 
 @dataclass(frozen=True, slots=True)
 class Behaviour:
-    """Choose among the behaviours that the documentation leaves open.
+    """A choice among the behaviours that the documentation leaves open.
 
     Attributes:
         order: of the vectors in a GetVectors reply (section 4.1: not documented).

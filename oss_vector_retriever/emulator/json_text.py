@@ -1,4 +1,4 @@
-"""JSON as strictly as the wire deserves: no NaN, no doubled member, no bottomless nesting."""
+"""JSON text, read strictly: no NaN, no member twice, no bottomless nesting; and written."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ def parse_object(body: bytes, *, numbers_fail: bool = False) -> dict[str, Any]:
     Raises:
         Refusal: MalformedJson for anything but one well-formed object with distinct members.
     """
+    # orjson refuses NaN, lone surrogates and deep nesting, but of a member twice it keeps the last.
     try:
         parsed = orjson.loads(body)
     except orjson.JSONDecodeError as error:
@@ -34,6 +35,21 @@ def parse_object(body: bytes, *, numbers_fail: bool = False) -> dict[str, Any]:
     if _may_repeat_members(body, parsed) and _repeats_members(body):
         raise Refusal("MalformedJson", "An object names a member twice.")
     return parsed
+
+
+def dumps(value: object) -> bytes:
+    """Return compact JSON text, UTF-8; packed float32 arrays of numpy are written in short form."""
+    return orjson.dumps(value, option=orjson.OPT_SERIALIZE_NUMPY)
+
+
+def loads(text: str | bytes) -> Any:
+    """Return the value of JSON text that this package wrote."""
+    return orjson.loads(text)
+
+
+def fragment(text: str) -> orjson.Fragment:
+    """Mark JSON text to be written as it stands."""
+    return orjson.Fragment(text)
 
 
 def _is_lax_json(body: bytes) -> bool:
@@ -63,6 +79,8 @@ def _colons(value: object) -> int:
         elif isinstance(item, dict):
             count += len(item) + sum(name.count(":") for name in item)
             pending.extend(item.values())
+        # A list that begins with a number is taken for one of numbers. If it holds objects all the
+        # same, their colons are missing from the count, and the slow parser decides.
         elif isinstance(item, list) and item and type(item[0]) not in _NUMBERS:
             pending.extend(item)
     return count
@@ -70,33 +88,15 @@ def _colons(value: object) -> int:
 
 def _repeats_members(body: bytes) -> bool:
     try:
-        json.loads(body, object_pairs_hook=_distinct)
-    except (_RepeatedMemberError, RecursionError):
+        # float, for int() refuses thousands of digits; the numbers are of no interest here.
+        json.loads(body, object_pairs_hook=_read_object, parse_int=float)
+    except (ValueError, RecursionError):
         return True
     return False
 
 
-class _RepeatedMemberError(ValueError):
-    pass
-
-
-def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _read_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     members = dict(pairs)
     if len(members) != len(pairs):
-        raise _RepeatedMemberError
+        raise ValueError("a member twice")
     return members
-
-
-def dumps(value: object) -> bytes:
-    """Return compact JSON text, UTF-8; packed float32 arrays of numpy are written in short form."""
-    return orjson.dumps(value, option=orjson.OPT_SERIALIZE_NUMPY)
-
-
-def loads(text: str | bytes) -> Any:
-    """Return the value of JSON text that this package wrote."""
-    return orjson.loads(text)
-
-
-def fragment(text: str) -> orjson.Fragment:
-    """Mark JSON text to be written as it stands."""
-    return orjson.Fragment(text)

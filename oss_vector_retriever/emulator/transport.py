@@ -11,12 +11,18 @@ from oss_vector_retriever.emulator.faults.applied import Outcome
 from oss_vector_retriever.emulator.operations.table import operation_of
 from oss_vector_retriever.emulator.service import Service
 
+# One of two goes on while the other waits for the database; more would only wait for each other.
+_THREADS = {"read": 2, "write": 2, "search": 1}
+
 
 class InProcessTransport:
-    """Hand requests to a service without a socket.
+    """The way to a service without a socket.
 
     A timeout only matters to a `Delay`: but for that the service waits for nothing except its own
     work.
+
+    Attributes:
+        service: what answers.
 
     Raises:
         TimeoutError: a `Delay` is longer than the timeout; it is raised when that has passed.
@@ -31,33 +37,30 @@ class InProcessTransport:
         """Return the service's reply."""
         outcome = self.service.respond(request)
         if outcome.delay:
-            time.sleep(_patience(outcome, timeout))
-        return _arrived(outcome, timeout)
+            time.sleep(_seconds_to_wait(outcome, timeout))
+        return _receive(outcome, timeout)
 
     async def send_async(self, request: Request, timeout: float | None = None) -> Reply:  # noqa: ASYNC109 - the transports' common form
         """Return the service's reply, worked out in a thread so that the loop goes on."""
         outcome = await self._offload.respond(request)
         if outcome.delay:
-            await asyncio.sleep(_patience(outcome, timeout))
-        return _arrived(outcome, timeout)
+            await asyncio.sleep(_seconds_to_wait(outcome, timeout))
+        return _receive(outcome, timeout)
 
 
-def _patience(outcome: Outcome, timeout: float | None) -> float:
+def _seconds_to_wait(outcome: Outcome, timeout: float | None) -> float:
     return outcome.delay if timeout is None else min(outcome.delay, max(timeout, 0))
 
 
-def _arrived(outcome: Outcome, timeout: float | None) -> Reply:
+def _receive(outcome: Outcome, timeout: float | None) -> Reply:
+    # What was asked for is done even so: a client that gives up cannot know that it was not.
     if timeout is not None and outcome.delay > timeout:
         raise TimeoutError(f"no reply within {timeout:g} s (a fault of the emulator)")
     return outcome.arrive()
 
 
-# One of two goes on while the other waits for the database; more would only wait for each other.
-_THREADS = {"read": 2, "write": 2, "search": 1}
-
-
 class Offload:
-    """Let a service respond in threads; reads, writes and searches have their own.
+    """The threads in which a service answers an event loop; reads, writes and searches have theirs.
 
     In threads for all, writes that wait for one another, or long searches, would let no read
     through.
@@ -65,28 +68,28 @@ class Offload:
 
     def __init__(self, service: Service) -> None:
         self._service = service
-        self._lanes = {
+        self._pools = {
             name: ThreadPoolExecutor(count, f"oss-vectors-{name}")
             for name, count in _THREADS.items()
         }
 
     async def respond(self, request: Request) -> Outcome:
         """Return how the service answers a request."""
-        lane = self._lanes[_lane(request)]
-        return await asyncio.get_running_loop().run_in_executor(
-            lane, self._service.respond, request
-        )
+        pool = self._pools[_pool_name(request)]
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(pool, self._service.respond, request)
 
     def close(self) -> None:
         """End the threads once they have nothing to do; closing twice does nothing."""
-        for lane in self._lanes.values():
-            lane.shutdown(wait=False)
+        # Without waiting: this is called on the event loop, which a long search would block.
+        for pool in self._pools.values():
+            pool.shutdown(wait=False)
 
 
-def _lane(request: Request) -> str:
+def _pool_name(request: Request) -> str:
     operation = operation_of(request)
     if operation is None:
-        return "read"
+        return "read"  # its refusal takes no time
     if operation.name == "QueryVectors":
         return "search"
     return "write" if operation.writes else "read"

@@ -33,8 +33,9 @@ from oss_vector_retriever.records.answers import (
     write_answer,
 )
 from oss_vector_retriever.records.filters import explicit_filter
+from oss_vector_retriever.records.indexing import IndexKeeper
 from oss_vector_retriever.records.lookup import Lookup, fetch_records, make_each
-from oss_vector_retriever.records.store import IndexKeeper, StoreSettings, is_row
+from oss_vector_retriever.records.settings import StoreSettings, is_row
 
 _IDS_PER_CALL = 100  # one call of the service
 _HITS_PER_CALL = 100
@@ -200,10 +201,10 @@ class OSSVectorFetchTool(DocumentTool):
     scan: int = Field(default=0, ge=0)
 
     def _run(self, ids: Sequence[str], start: int = 0, **_: Any) -> Reply:
-        return self._both().run(self._fetch, ids, start)
+        return self._clients.run(self._fetch, ids, start)
 
     async def _arun(self, ids: Sequence[str], start: int = 0, **_: Any) -> Reply:
-        return await self._both().arun(self._fetch, ids, start)
+        return await self._clients.arun(self._fetch, ids, start)
 
     def _fetch(self, context: Context, ids: Sequence[str], start: int) -> Flow[Reply]:
         access = self._access()
@@ -261,11 +262,11 @@ class OSSVectorSearchTool(DocumentTool):
 
     def _run(self, query: str, k: int | None = None, **_: Any) -> Reply:
         vector = query_vector(self.embedding, query)
-        return self._both().run(self._search, vector, k or self.k)
+        return self._clients.run(self._search, vector, k or self.k)
 
     async def _arun(self, query: str, k: int | None = None, **_: Any) -> Reply:
         vector = await aquery_vector(self.embedding, query)
-        return await self._both().arun(self._search, vector, k or self.k)
+        return await self._clients.arun(self._search, vector, k or self.k)
 
     def _search(self, context: Context, vector: Any, k: int) -> Flow[Reply]:
         exact = self.allowed_keys is not None and self.filter is None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, ClassVar, Concatenate, ParamSpec
+from typing import Any, ClassVar, Concatenate, ParamSpec, Unpack
 
 from llama_index.core.schema import BaseNode, MetadataMode
 from llama_index.core.tools.tool_spec.base import BaseToolSpec
@@ -18,7 +18,8 @@ from oss_vector_retriever.client.operations.checks import check_whole, each_of
 from oss_vector_retriever.client.pair import Client
 from oss_vector_retriever.client.steps import Flow
 from oss_vector_retriever.embeddings.mathematics import check_count
-from oss_vector_retriever.llama_index.component import Reading
+from oss_vector_retriever.llama_index.component import ConnectionOptions, NodeLookup, connect
+from oss_vector_retriever.llama_index.nodes import classes_by_name
 from oss_vector_retriever.llama_index.postprocessors import neighbours
 from oss_vector_retriever.records import DecodePolicy, parse_keys
 from oss_vector_retriever.records.answers import (
@@ -30,14 +31,13 @@ from oss_vector_retriever.records.answers import (
     suggest,
     write_answer,
 )
-from oss_vector_retriever.records.lookup import Lookup
 
 P = ParamSpec("P")
 
 _ERROR_CHARACTERS = 500
 
 
-class OSSVectorToolSpec(Reading, BaseToolSpec):
+class OSSVectorToolSpec(BaseToolSpec):
     """Tools for an agent: stored text by id, metadata, existence, the texts before and after.
 
     Answers are text that names each id, those not found, and what was cut to stay within the
@@ -67,6 +67,7 @@ class OSSVectorToolSpec(Reading, BaseToolSpec):
         text_key: str | None = None,
         on_decode_error: DecodePolicy = "raw",
         node_classes: Sequence[type[BaseNode]] = (),
+        **connection: Unpack[ConnectionOptions],
     ) -> None:
         """Take the settings.
 
@@ -88,6 +89,7 @@ class OSSVectorToolSpec(Reading, BaseToolSpec):
             on_decode_error: what becomes of a record that cannot be read: "raise" an error, "skip"
                 it with a warning in the log, or "raw", a TextNode with the metadata as stored.
             node_classes: your own node classes, so that their nodes come back as what they were.
+            connection: in place of `client`, the arguments of one: see `ConnectionOptions`.
 
         Raises:
             InvalidRequestError: a limit is no whole number above 0, or `key_prefix` no string.
@@ -104,8 +106,13 @@ class OSSVectorToolSpec(Reading, BaseToolSpec):
             tokenizer or _core_tokens,
             _check_bound("max_characters_per_document", max_characters_per_document),
         )
-        lookup = Lookup(index=index, text_key=text_key, on_decode_error=on_decode_error)
-        self._read_with(client, lookup, node_classes)
+        self._clients = connect(type(self), client, connection)
+        self._lookup = NodeLookup(
+            index=index,
+            text_key=text_key,
+            on_decode_error=on_decode_error,
+            classes=classes_by_name(node_classes),
+        )
 
     def fetch_by_ids(self, ids: list[str], start: int = 0) -> str:
         """Fetch stored texts by their ids.
@@ -216,16 +223,14 @@ class OSSVectorToolSpec(Reading, BaseToolSpec):
         found = yield from self._nodes(context, keys)
         texts: list[Passage] = []
         for node in found.values():
-            around = yield from neighbours(
-                context, self._source(), node, hops, self._access.permits
-            )
+            around = yield from neighbours(context, self._lookup, node, hops, self._access.permits)
             texts += map(_text_of, around)
         return (yield from self._report(context, keys, texts, found))
 
     def _nodes(self, context: Context, ids: list[str]) -> Flow[dict[str, BaseNode]]:
         """Fetch the nodes of as many ids as are taken at once, in the order asked."""
         keys = self._access.fetchable(context, ids[: self._max_ids])
-        found = yield from self._source().by_id(context, keys)
+        found = yield from self._lookup.fetch_by_id(context, keys)
         return {key: found[key] for key in keys if key in found}
 
     def _report(

@@ -59,7 +59,7 @@ def explicit_filter(
     return written
 
 
-def both(first: dict[str, Any] | None, second: dict[str, Any] | None) -> dict[str, Any] | None:
+def intersect(first: dict[str, Any] | None, second: dict[str, Any] | None) -> dict[str, Any] | None:
     """Return the filter of what passes two explicit ones, either of which may be None."""
     if first is None or second is None:
         return first or second

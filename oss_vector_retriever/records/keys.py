@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from pydantic_core import from_json
 
-from oss_vector_retriever.client.errors import InvalidRequestError
+from oss_vector_retriever.client.errors import InvalidRequestError, named_type
 from oss_vector_retriever.client.models.limits import DEFAULT_LIMITS, Limits
 from oss_vector_retriever.client.operations.checks import check_key
 
@@ -31,7 +31,9 @@ def parse_keys(query: str) -> list[str]:
             of strings.
     """
     if not isinstance(query, str):
-        raise InvalidRequestError(f"a query of keys is a string, not {type(query).__name__}")
+        raise InvalidRequestError(
+            "a query of keys is a string, not {kind}", argument="keys", kind=named_type(query)
+        )
     if query.lstrip(f"{_BLANK}\n").startswith("["):
         return _array(query)
     lines = (line.strip(_BLANK) for line in query.split("\n"))
@@ -45,7 +47,9 @@ def query_of(keys: Iterable[str]) -> str:
         InvalidRequestError: `keys` is one string, or holds something that is not a string.
     """
     if isinstance(keys, str):
-        raise InvalidRequestError("query_of takes several keys; put a single one into a list")
+        raise InvalidRequestError(
+            "query_of takes several keys", argument="keys", remedy="put a single one into a list"
+        )
     return json.dumps(_strings(keys), ensure_ascii=False)
 
 
@@ -63,7 +67,10 @@ def _array(query: str) -> list[str]:
         loaded = from_json(query)
     except (ValueError, TypeError) as error:
         raise InvalidRequestError(
-            f'the query begins with "[" and is not a JSON array ({error}); {_ADVICE}'
+            'the query begins with "[" and is not a JSON array ({reason})',
+            argument="keys",
+            remedy=_ADVICE,
+            reason=str(error),
         ) from error
     return _strings(loaded)
 
@@ -73,8 +80,12 @@ def _strings(items: Iterable[object]) -> list[str]:
     for position, item in enumerate(items):
         if not isinstance(item, str):
             raise InvalidRequestError(
-                f"keys are strings, and the one at position {position} (counted from 0) "
-                f"is of type {type(item).__name__}"
+                "keys are strings, and the one at position {position} (counted from 0) is of type "
+                "{kind}",
+                argument="keys",
+                value=item,
+                position=position,
+                kind=named_type(item),
             )
         keys.append(item)
     return keys

@@ -63,12 +63,6 @@ class Lookup:
         _check_policy("on_missing", self.on_missing, _MISSING_POLICIES)
         _check_policy("on_decode_error", self.on_decode_error, DECODE_POLICIES)
 
-    def of(
-        self, keys: Iterable[str], make: Callable[[Record], Made]
-    ) -> Callable[[Context], Flow[Found[Made]]]:
-        """Return the flow `fetch_records` of these settings."""
-        return lambda context: fetch_records(context, self, keys, make)
-
 
 def fetch_records(
     context: Context, lookup: Lookup, keys: Iterable[str], make: Callable[[Record], Made]

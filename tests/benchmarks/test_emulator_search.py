@@ -130,7 +130,7 @@ with Service(sys.argv[2], search_bytes=int(sys.argv[3])) as service:
     began = time.perf_counter()
     caller.query([1.0] * 1024, 10)
     took = round((time.perf_counter() - began) * 1000)
-    print(service._core.search().matrices.kept_bytes, most(), took)
+    print(service._core.search.matrices.kept_bytes, most(), took)
 """
 
 

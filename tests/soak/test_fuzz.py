@@ -18,10 +18,10 @@ import schemathesis
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from schemathesis import GenerationMode
 from support.caller import Caller
+from support.openapi import describe
 
 from oss_vector_retriever.client.models.messages import Request
 from oss_vector_retriever.emulator import DEVELOPMENT_ACCOUNT_ID, DEVELOPMENT_BUCKET, Service
-from oss_vector_retriever.emulator.openapi import describe
 
 DOCUMENT = describe()
 DAMAGED_EACH = 4

@@ -23,18 +23,18 @@ DIMENSION = 64
 SERVE = """
 import json, sys, time
 from oss_vector_retriever import emulator
-from oss_vector_retriever.emulator import offload
+from oss_vector_retriever.emulator import transport
 from oss_vector_retriever.emulator.http.server import run
 
-took, respond = {"write": [], "read": [], "search": []}, offload.Offload.respond
+took, respond = {"write": [], "read": [], "search": []}, transport.Offload.respond
 
 async def timed(self, request):
     started = time.perf_counter()
     outcome = await respond(self, request)
-    took[offload._lane(request)].append((time.perf_counter() - started) * 1000)
+    took[transport._pool_name(request)].append((time.perf_counter() - started) * 1000)
     return outcome
 
-offload.Offload.respond = timed
+transport.Offload.respond = timed
 with emulator.Service(sys.argv[1] or None) as service:
     service.create_bucket(emulator.DEVELOPMENT_ACCOUNT_ID, emulator.DEVELOPMENT_BUCKET)
     run(service, port=0, on_ready=lambda endpoint: print(endpoint, flush=True))

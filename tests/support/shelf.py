@@ -3,7 +3,7 @@
 import numpy as np
 
 from oss_vector_retriever.emulator.storage import indexes, vectors
-from oss_vector_retriever.emulator.storage.buckets import Place
+from oss_vector_retriever.emulator.storage.buckets import Namespace
 from oss_vector_retriever.emulator.storage.buckets import create as create_bucket
 from oss_vector_retriever.emulator.storage.database import Database
 
@@ -14,7 +14,7 @@ class Shelf:
     def __init__(self):
         self.database = Database()
         with self.database.write() as db:
-            create_bucket(db, Place("1", "r"), "b", 0)
+            create_bucket(db, Namespace("1", "r"), "b", 0)
 
     def fill(self, name, values, metric="euclidean", keys=None, filterable=None):
         values = np.asarray(values, dtype="<f4")
@@ -26,8 +26,8 @@ class Shelf:
         ]
         with self.database.write() as db:
             if indexes.find(db, 1, name) is None:
-                new = indexes.NewIndex(name, values.shape[1], metric, (), 0)
-                assert indexes.create(db, 1, new)
+                shape = {"dimension": values.shape[1], "metric": metric}
+                assert indexes.create(db, 1, name, **shape, created=0)
             index = indexes.find(db, 1, name)
             vectors.put(db, index.id, rows)
             indexes.note_write(db, index.id)

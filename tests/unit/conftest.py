@@ -39,20 +39,20 @@ class Refusals:
 def refusals(monkeypatch):
     refusals = Refusals()
     for name in SOCKETS:
-        monkeypatch.setattr(socket.socket, name, _guarded(name, refusals), raising=False)
+        monkeypatch.setattr(socket.socket, name, _guard(name, refusals), raising=False)
     for name in LOOK_UPS:
-        monkeypatch.setattr(socket, name, _refusing(f"socket.{name}", refusals))
+        monkeypatch.setattr(socket, name, _refusal_of(f"socket.{name}", refusals))
     for name in PROCESSES:
         if hasattr(os, name):
-            monkeypatch.setattr(os, name, _refusing(f"os.{name}", refusals))
-    monkeypatch.setattr(subprocess.Popen, "__init__", _refusing("subprocess.Popen", refusals))
-    start = _refusing("Process.start", refusals)
+            monkeypatch.setattr(os, name, _refusal_of(f"os.{name}", refusals))
+    monkeypatch.setattr(subprocess.Popen, "__init__", _refusal_of("subprocess.Popen", refusals))
+    start = _refusal_of("Process.start", refusals)
     monkeypatch.setattr(multiprocessing.process.BaseProcess, "start", start)
     yield refusals
     assert not refusals.names, Refusals.reason(refusals.names[0])
 
 
-def _guarded(name, refusals):
+def _guard(name, refusals):
     original = getattr(socket.socket, name)
 
     def call(self, *args):
@@ -63,7 +63,7 @@ def _guarded(name, refusals):
     return call
 
 
-def _refusing(name, refusals):
+def _refusal_of(name, refusals):
     def call(*_, **__):
         refusals.refuse(name)
 

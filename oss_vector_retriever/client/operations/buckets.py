@@ -6,10 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
-from pydantic import ValidationError
-
 from oss_vector_retriever.client.context import Context
-from oss_vector_retriever.client.errors import InvalidRequestError, named_remedy
+from oss_vector_retriever.client.errors import InvalidRequestError, named_phrase
 from oss_vector_retriever.client.flow import Operation, call
 from oss_vector_retriever.client.models.messages import Reply
 from oss_vector_retriever.client.models.results import (
@@ -95,11 +93,11 @@ def _quoted(name: str, value: object) -> str:
         ) from None
 
 
-def _bucket(reply: Reply, operation: str, item: Any) -> VectorBucket:
+def _bucket(reply: Reply, operation: str, item: object) -> VectorBucket:
     try:
-        return VectorBucket.model_validate(item)
-    except ValidationError:
-        raise refuse(reply, operation, "with a bucket description that cannot be read") from None
+        return VectorBucket.from_api(item)
+    except ValueError as error:
+        raise refuse(reply, operation, f"with a bucket description off at {error}") from None
 
 
 def put_bucket_policy(context: Context, policy: Mapping[str, Any]) -> Flow[Acknowledgement]:
@@ -111,7 +109,7 @@ def put_bucket_policy(context: Context, policy: Mapping[str, Any]) -> Flow[Ackno
         raise InvalidRequestError(
             "a policy is {mapping} with 'Version' and 'Statement'.",
             argument="policy",
-            mapping=named_remedy("mapping", "a dict"),
+            mapping=named_phrase("mapping", "a dict"),
         )
     return call(context, _operation("PutBucketPolicy", "PUT", "policy", json_body(**policy)))
 
@@ -151,7 +149,10 @@ def get_bucket_logging(context: Context) -> Flow[BucketLogging | None]:
     def decode(reply: Reply) -> BucketLogging | None:
         status = reply_object(reply, "GetBucketLogging").get("BucketLoggingStatus")
         enabled = status.get("LoggingEnabled") if isinstance(status, dict) else None
-        return BucketLogging.model_validate(enabled) if isinstance(enabled, dict) else None
+        try:
+            return BucketLogging.from_api(enabled) if isinstance(enabled, dict) else None
+        except ValueError as error:
+            raise refuse(reply, "GetBucketLogging", f"with a target off at {error}") from None
 
     return call(context, Operation("GetBucketLogging", decode, method="GET", query="logging"))
 

@@ -10,7 +10,7 @@ from typing import Any
 from oss_vector_retriever.client.errors import (
     InvalidRequestError,
     named_argument,
-    named_remedy,
+    named_phrase,
     named_type,
     shown,
 )
@@ -18,40 +18,41 @@ from oss_vector_retriever.client.models.limits import Limits
 from oss_vector_retriever.client.models.vector import Float32Array, Vector
 from oss_vector_retriever.client.wire import dump_json
 
+_CAPITAL = re.compile(r"(?<=[a-z])([A-Z])")
 _FIELD = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
-def check_key(key: object, limits: Limits) -> str:
+def check_key(key: object, limits: Limits, argument: str = "keys") -> str:
     """Return a primary key: 1 to 1,024 characters (pages GetVectors and PutVectors)."""
     if not isinstance(key, str):
         raise InvalidRequestError(
             "a key must be a string, not {kind} {value}",
-            argument="keys",
+            argument=argument,
             value=key,
             remedy="use {text} if that is how it was stored",
             kind=named_type(key),
-            text=named_remedy("text", "str(key)"),
+            text=named_phrase("text", "str(key)"),
         )
     if not 1 <= len(key) <= limits.key_characters:
         raise InvalidRequestError(
             "a key has 1 to {limit} characters; {value} has {count}.",
-            argument="keys",
+            argument=argument,
             value=key,
             limit=limits.key_characters,
             count=len(key),
         )
     if not key.isascii():
-        _check_unicode(key)
+        _check_unicode(key, argument)
     return key
 
 
-def _check_unicode(key: str) -> None:
+def _check_unicode(key: str, argument: str) -> None:
     try:
         key.encode()
     except UnicodeEncodeError:
         raise InvalidRequestError(
             "key {value} holds half of a surrogate pair, which UTF-8 cannot carry.",
-            argument="keys",
+            argument=argument,
             value=key,
         ) from None
 
@@ -225,10 +226,10 @@ def as_vector(item: Any, limits: Limits) -> Vector:
         raise InvalidRequestError(
             "a vector to put is {mapping} with key, data and metadata, not {kind}.",
             argument="vectors",
-            mapping=named_remedy("mapping", "a Vector or a dict"),
+            mapping=named_phrase("mapping", "a Vector or a dict"),
             kind=named_type(item),
         )
-    key = check_key(key, limits)
+    key = check_key(key, limits, "vectors")
     if data is None:
         raise InvalidRequestError("vector {value} has no data.", argument="vectors", value=key)
     if metadata is not None and not isinstance(metadata, Mapping):
@@ -236,7 +237,7 @@ def as_vector(item: Any, limits: Limits) -> Vector:
             "metadata of {value} must be {mapping}.",
             argument="vectors",
             value=key,
-            mapping=named_remedy("mapping", "a dict"),
+            mapping=named_phrase("mapping", "a dict"),
         )
     if metadata:
         check_numbers("vectors", metadata, f"metadata of {shown(key)}")
@@ -253,4 +254,19 @@ def json_body(**members: Any) -> bytes:
     try:
         return dump_json(given)
     except (TypeError, ValueError, RecursionError) as error:
-        raise InvalidRequestError(f"the request cannot be written as JSON: {error}.") from None
+        raise _unwritable_error(given, error) from None
+
+
+def _unwritable_error(members: Mapping[str, Any], error: Exception) -> InvalidRequestError:
+    """Return the error that names the member that JSON cannot hold."""
+    for name, value in members.items():
+        try:
+            dump_json(value)
+        except (TypeError, ValueError, RecursionError):
+            argument = "index" if name == "indexName" else _CAPITAL.sub(r"_\1", name).lower()
+            return InvalidRequestError(
+                "{argument}: the request cannot be written as JSON: {reason}.",
+                argument=argument,
+                reason=named_phrase("unwritable", str(error)),
+            )
+    return InvalidRequestError(f"the request cannot be written as JSON: {error}.")

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from pydantic import ValidationError
-
 from oss_vector_retriever.client.context import Context
 from oss_vector_retriever.client.endpoint import check_index
 from oss_vector_retriever.client.errors import InvalidRequestError
@@ -124,9 +122,6 @@ def _operation(name: str, decode: Any, body: dict[str, Any], *, idempotent: bool
 
 def _index(reply: Reply, operation: str, item: object) -> VectorIndex:
     try:
-        return VectorIndex.model_validate(item)
-    except ValidationError as error:
-        wrong = ", ".join(str(part["loc"]) for part in error.errors(include_input=False))
-        raise refuse(
-            reply, operation, f"with an index description that is off at {wrong}"
-        ) from None
+        return VectorIndex.from_api(item)
+    except ValueError as error:
+        raise refuse(reply, operation, f"with an index description off at {error}") from None

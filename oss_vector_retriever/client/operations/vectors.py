@@ -10,7 +10,7 @@ from oss_vector_retriever.client.context import Context
 from oss_vector_retriever.client.errors import (
     InvalidRequestError,
     named_argument,
-    named_remedy,
+    named_phrase,
 )
 from oss_vector_retriever.client.flow import Operation, call
 from oss_vector_retriever.client.models.messages import Reply
@@ -79,7 +79,7 @@ def get_operation(
             reply, "GetVectors", requested, with_data=return_data, with_metadata=return_metadata
         )
         vectors = reader.vectors(reply_object(reply, "GetVectors"))
-        return GetVectorsResult(tuple(vectors), reply.request_id)
+        return GetVectorsResult(tuple(vectors), request_id=reply.request_id)
 
     body = json_body(
         indexName=index,
@@ -249,7 +249,7 @@ def query_vectors(
         hits = (
             ScoredVector(i["key"], reader.number(i, "distance"), reader.metadata(i)) for i in items
         )
-        return QueryVectorsResult(tuple(hits), reply.request_id)
+        return QueryVectorsResult(tuple(hits), request_id=reply.request_id)
 
     return call(
         context, Operation("QueryVectors", decode, query="queryVectors", body=body, index=name)
@@ -267,7 +267,7 @@ def put_vector_index_fusion(
         raise InvalidRequestError(
             "{argument} is {mapping} with a list under 'fields'.",
             argument="schema_configuration",
-            mapping=named_remedy("mapping", "a dict"),
+            mapping=named_phrase("mapping", "a dict"),
         )
     name = context.config.index_or(index)
     body = json_body(

@@ -26,7 +26,7 @@ from urllib.parse import unquote, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 from oss_vector_retriever.client.config import ClientConfig
-from oss_vector_retriever.client.errors import ConfigurationError, named_remedy
+from oss_vector_retriever.client.errors import ConfigurationError, named_phrase
 from oss_vector_retriever.client.models.messages import Reply, Request
 from oss_vector_retriever.client.steps import Fault, FaultKind
 from oss_vector_retriever.client.transport.network import ClippedNetwork, Countdown, WatchedNetwork
@@ -483,7 +483,7 @@ def _proxy_url(proxy: str | None) -> str | None:
             "the proxy ({sources}) is not [http[s]://]host:port",
             argument="proxy",
             remedy="{ways_round} leads around it",
-            sources=named_remedy("proxy", "proxy=, or HTTPS_PROXY and the like"),
-            ways_round=named_remedy("no_proxy", "NO_PROXY, or proxy= with another one,"),
+            sources=named_phrase("proxy", "proxy=, or HTTPS_PROXY and the like"),
+            ways_round=named_phrase("no_proxy", "NO_PROXY, or proxy= with another one,"),
         )
     return url

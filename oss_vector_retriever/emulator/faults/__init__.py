@@ -2,14 +2,15 @@
 
     service.faults.add(Throttle(times=3, operation="GetVectors"), Delay(seconds=0.2))
 
-A fault befalls the next `times` requests for its operation, also those that are not signed. Of
+The next `times` requests for its operation meet a fault, also those that are not signed. Of
 `Throttle`, `ServerError`, `Truncate` and `Reset` a request meets one, the first added, so that
 several follow one another; the other kinds come with it, the first added of each. What happened is
-in `faults.applied`.
+in `service.faults.applied`.
 
 Over HTTP the same is done at `/_emulator/faults`.
 """
 
+from oss_vector_retriever.emulator.faults.applied import AppliedFault, Faults, Outcome
 from oss_vector_retriever.emulator.faults.kinds import (
     Delay,
     Duplicate,
@@ -23,9 +24,12 @@ from oss_vector_retriever.emulator.faults.kinds import (
 )
 
 __all__ = [
+    "AppliedFault",
     "Delay",
     "Duplicate",
     "Fault",
+    "Faults",
+    "Outcome",
     "Reorder",
     "Reset",
     "ServerError",

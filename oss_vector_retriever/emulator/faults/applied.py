@@ -1,4 +1,4 @@
-"""What befalls requests: `Faults` keeps the faults of a service, `Mishap` applies them to one."""
+"""What happens to requests: the `Faults` of a service, and the `RequestFaults` that one meets."""
 
 from __future__ import annotations
 
@@ -31,23 +31,23 @@ _INTERNAL_ERROR = 500
 
 
 @dataclass(frozen=True, slots=True)
-class Applied:
-    """Say that a fault befell a request; `operation` is None where the request named none."""
+class AppliedFault:
+    """A fault that a request met; `operation` is None where the request named none."""
 
     fault: Fault
     operation: str | None
 
 
 class Faults:
-    """Keep the faults of one service, and the last 10,000 that befell a request; safe for threads.
+    """The faults of one service, and the last 10,000 that requests met; safe for threads.
 
-    A shared fault is counted down for whoever comes first.
+    A fault for several requests is counted down for whoever comes first.
     """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._pending: list[Fault] = []
-        self._applied: deque[Applied] = deque(maxlen=_REMEMBERED)
+        self._applied: deque[AppliedFault] = deque(maxlen=_REMEMBERED)
 
     @property
     def pending(self) -> tuple[Fault, ...]:
@@ -56,13 +56,13 @@ class Faults:
             return tuple(self._pending)
 
     @property
-    def applied(self) -> tuple[Applied, ...]:
-        """Return what befell requests since `clear()`, the first first."""
+    def applied(self) -> tuple[AppliedFault, ...]:
+        """Return which faults requests met since `clear()`, the first first."""
         with self._lock:
             return tuple(self._applied)
 
     def add(self, *faults: Fault) -> None:
-        """Let faults befall requests from now on."""
+        """Apply faults to requests from now on."""
         with self._lock:
             self._pending.extend(faults)
 
@@ -73,35 +73,38 @@ class Faults:
             self._applied.clear()
 
     def take(self, operation: str | None) -> tuple[Fault, ...]:
-        """Return the faults that befall a request, and count them down."""
+        """Return the faults that a request meets, and count them down."""
         with self._lock:
-            chosen = _choose(self._pending, operation)
-            taken = [self._pending[place] for place in chosen]
-            for place in reversed(chosen):
-                self._count_down(place)
-            self._applied.extend(Applied(fault, operation) for fault in taken)
+            positions = _positions(self._pending, operation)
+            taken = [self._pending[position] for position in positions]
+            # From the end, for those that are used up leave the list.
+            for position in reversed(positions):
+                self._count_down(position)
+            self._applied.extend(AppliedFault(fault, operation) for fault in taken)
             return tuple(taken)
 
-    def _count_down(self, place: int) -> None:
-        times = self._pending[place].times
+    def _count_down(self, position: int) -> None:
+        times = self._pending[position].times
         if times == 1:
-            del self._pending[place]
+            del self._pending[position]
         elif times is not None:
-            self._pending[place] = replace(self._pending[place], times=times - 1)
+            self._pending[position] = replace(self._pending[position], times=times - 1)
 
 
-def _choose(pending: Iterable[Fault], operation: str | None) -> list[int]:
-    """Return the places of the faults that befall a request for an operation."""
-    chosen: dict[type[Fault], int] = {}
-    for place, fault in enumerate(pending):
+def _positions(pending: Iterable[Fault], operation: str | None) -> list[int]:
+    """Return the positions of the faults that a request for an operation meets."""
+    first_of_kind: dict[type[Fault], int] = {}
+    for position, fault in enumerate(pending):
         if fault.operation in (None, operation):
-            chosen.setdefault(Fault if isinstance(fault, ENDINGS) else type(fault), place)
-    return sorted(chosen.values())
+            # All endings count as one kind: a request can end in one way only.
+            kind = Fault if isinstance(fault, ENDINGS) else type(fault)
+            first_of_kind.setdefault(kind, position)
+    return sorted(first_of_kind.values())
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """Say how a request ends; a transport does so.
+    """How a request ends, for a transport to carry out.
 
     Attributes:
         reply: the whole reply, or None where the connection is reset.
@@ -123,13 +126,14 @@ class Outcome:
             raise ConnectionResetError("the connection was reset (a fault of the emulator)")
         if self.kept is None:
             return self.reply
+        # The length that was declared is that of the whole body, as over HTTP.
         headers = {**self.reply.headers, "content-length": str(len(self.reply.body))}
         return Reply(self.reply.status, headers, self.reply.body[: self.kept])
 
 
 @dataclass(frozen=True, slots=True)
-class Mishap:
-    """Hold the faults that befall one request."""
+class RequestFaults:
+    """The faults that one request meets."""
 
     faults: tuple[Fault, ...] = ()
 
@@ -165,22 +169,19 @@ class Mishap:
             reply = _gateway_page(error.status)
         if reply is None or self._find(Reset):
             return Outcome(None, seconds)
-        reply = self._changed(reply)
+        throttle = self._find(Throttle)
+        if throttle and throttle.retry_after is not None:
+            headers = {**reply.headers, "retry-after": f"{throttle.retry_after:g}"}
+            reply = replace(reply, headers=headers)
+        reply = _rearrange(reply, self._find(Reorder), self._find(Duplicate))
         cut = self._find(Truncate)
         return Outcome(reply, seconds, int(len(reply.body) * cut.keep) if cut else None)
 
-    def _changed(self, reply: Reply) -> Reply:
-        throttle = self._find(Throttle)
-        if throttle and throttle.retry_after is not None:
-            return replace(
-                reply, headers={**reply.headers, "retry-after": f"{throttle.retry_after:g}"}
-            )
-        changes = self._find(Reorder), self._find(Duplicate)
-        return _rearranged(reply, *changes) if any(changes) else reply
 
-
-def _rearranged(reply: Reply, reorder: Reorder | None, duplicate: Duplicate | None) -> Reply:
-    answer: Any = json_text.loads(reply.body) if reply.body else None
+def _rearrange(reply: Reply, reorder: Reorder | None, duplicate: Duplicate | None) -> Reply:
+    if not (reorder or duplicate) or not reply.body:
+        return reply
+    answer: Any = json_text.loads(reply.body)
     if not isinstance(answer, dict) or "vectors" not in answer:
         return reply
     vectors = [v for v in answer["vectors"] for _ in range(2 if duplicate else 1)]
@@ -190,5 +191,6 @@ def _rearranged(reply: Reply, reorder: Reorder | None, duplicate: Duplicate | No
 
 
 def _gateway_page(status: int) -> Reply:
+    # A load balancer before the service answers in HTML, and without a request id.
     body = f"<html><head><title>{status}</title></head><body>gateway</body></html>".encode()
     return Reply(status, {"content-type": "text/html"}, body)

@@ -1,4 +1,4 @@
-"""The kinds of faults: which requests each befalls, and what it does to them."""
+"""The kinds of faults: which requests meet each, and what it does to them."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from oss_vector_retriever.emulator.operations.table import OPERATIONS
 
 _NAMES = frozenset(operation.name for operation in OPERATIONS)
-_MOST_SECONDS = 1e9
+_MOST_SECONDS = 1e9  # about 30 years, which a date still bears
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fault:
-    """Say which requests a fault befalls.
+    """One fault, and which requests meet it.
 
     Attributes:
         times: how many; None for all until `clear()`.
@@ -39,7 +39,7 @@ class Fault:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Throttle(Fault):
-    """Refuse with 503 QpsLimitExceeded, doing nothing.
+    """A refusal with 503 QpsLimitExceeded; nothing is done.
 
     Attributes:
         retry_after: seconds for a Retry-After header, which is else not sent.
@@ -49,12 +49,12 @@ class Throttle(Fault):
 
     def _check(self) -> None:
         if self.retry_after is not None:
-            _check_number("retry_after", self.retry_after, least=0)
+            _check_number("retry_after", self.retry_after, low=0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerError(Fault):
-    """Answer with a status of 500 to 599.
+    """A reply with a status of 500 to 599.
 
     500 is InternalError as the service words it; any other is the HTML page of a gateway.
 
@@ -74,20 +74,20 @@ class ServerError(Fault):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delay(Fault):
-    """Answer later; what was asked for is done before."""
+    """A reply that comes later; what was asked for is done before."""
 
     seconds: float = 1.0
 
     def _check(self) -> None:
-        _check_number("seconds", self.seconds, least=0)
+        _check_number("seconds", self.seconds, low=0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Truncate(Fault):
-    """Do what was asked for, send the head and a part of the body, and close the connection.
+    """A connection closed within the reply: after its head and a part of its body.
 
-    Of a reply without a body nothing is sent. In process the reply has the shortened body; one of
-    which nothing is left ends in `ConnectionResetError`.
+    What was asked for is done. Of a reply without a body nothing is sent. In process the reply has
+    the shortened body; one of which nothing is left ends in `ConnectionResetError`.
 
     Attributes:
         keep: the part of the body that is sent, at least 0 and less than 1.
@@ -96,12 +96,12 @@ class Truncate(Fault):
     keep: float = 0.5
 
     def _check(self) -> None:
-        _check_number("keep", self.keep, least=0, most=math.nextafter(1, 0))
+        _check_number("keep", self.keep, low=0, high=math.nextafter(1, 0))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reset(Fault):
-    """Reset the connection instead of an answer; in process that is a `ConnectionResetError`.
+    """A connection reset instead of a reply; in process that is a `ConnectionResetError`.
 
     Attributes:
         performed: whether what was asked for is done before.
@@ -115,7 +115,7 @@ class Reset(Fault):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Skew(Fault):
-    """Let the service's clock be wrong, until `clear()` unless told otherwise.
+    """A service's clock that is wrong, until `clear()` unless `times` says how often.
 
     Attributes:
         seconds: by how much it is ahead; negative for behind.
@@ -125,12 +125,12 @@ class Skew(Fault):
     seconds: float = 3600.0
 
     def _check(self) -> None:
-        _check_number("seconds", self.seconds, least=-_MOST_SECONDS)
+        _check_number("seconds", self.seconds, low=-_MOST_SECONDS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reorder(Fault):
-    """Shuffle the `vectors` of a reply.
+    """A reply whose `vectors` are shuffled.
 
     Attributes:
         seed: of the shuffle; None for another each time.
@@ -145,10 +145,12 @@ class Reorder(Fault):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Duplicate(Fault):
-    """Send each of the `vectors` of a reply twice."""
+    """A reply in which each of the `vectors` stands twice."""
 
 
+# Of these a request meets one only: each decides how it ends.
 ENDINGS = (Throttle, ServerError, Truncate, Reset)
+# By the names that `/_emulator/faults` knows them by.
 KINDS: dict[str, type[Fault]] = {
     "throttle": Throttle,
     "server_error": ServerError,
@@ -161,10 +163,11 @@ KINDS: dict[str, type[Fault]] = {
 }
 
 
-def _check_number(name: str, value: object, *, least: float, most: float = _MOST_SECONDS) -> None:
+def _check_number(name: str, value: object, *, low: float, high: float = _MOST_SECONDS) -> None:
+    # Not NaN either: it is neither below nor above anything.
     number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not number or not least <= value <= most:  # type: ignore[operator]
-        raise ValueError(f"{name} must be a number from {least:g} to {most:g}")
+    if not number or not low <= value <= high:  # type: ignore[operator]
+        raise ValueError(f"{name} must be a number from {low:g} to {high:g}")
 
 
 def _check_boolean(name: str, value: object) -> None:

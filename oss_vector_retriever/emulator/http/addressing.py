@@ -21,7 +21,7 @@ _ABSOLUTE = re.compile(rb"https?://[^/?#]*", re.IGNORECASE)
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """Say what a request is for.
+    """What a request is for.
 
     Attributes:
         host: as the client wrote it.
@@ -41,8 +41,10 @@ class Address:
 def resolve(request: Request) -> Address:
     """Return what a request is for, from its host and path."""
     host = host_of(request)
-    name = _without_port(host)
+    # Ports, a final dot and capitals are the writer's choice; signatures cover `host` as it came.
+    name = re.sub(r":[0-9]*$", "", host).rstrip(".").lower()
     region, label = _region_and_label(name)
+    # Greedy, and account ids are digits: a bucket's name may hold hyphens of its own.
     match = _BUCKET_LABEL.fullmatch(label)
     path = unquote(request.path).lstrip("/")
     if match and (region or not path):
@@ -57,10 +59,6 @@ def host_of(request: Request) -> str:
     """Return the host as the client wrote it, with its port: the origin's, else the header's."""
     _, _, host = request.origin.partition("://")
     return host or request.headers.get("host", "")
-
-
-def _without_port(host: str) -> str:
-    return re.sub(r":[0-9]*$", "", host).rstrip(".").lower()
 
 
 def _region_and_label(name: str) -> tuple[str | None, str]:
@@ -87,4 +85,5 @@ def parameters(query: str) -> dict[str, str]:
 
 
 def _decode(text: str) -> str:
+    # Forms, and with them urlencode of Python, write a space as +.
     return unquote(text.replace("+", "%20"))

@@ -6,34 +6,49 @@ sends to a proxy, so the service answers under the real host names without any n
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
+import socket
+import struct
+import sys
+from collections.abc import Awaitable, Callable
 from dataclasses import asdict
 from typing import Any
 from urllib.parse import quote, urlsplit
 
 from oss_vector_retriever.client.models.messages import Reply, Request
 from oss_vector_retriever.emulator import json_text
-from oss_vector_retriever.emulator.faults.applied import Faults
+from oss_vector_retriever.emulator.faults.applied import Faults, Outcome
 from oss_vector_retriever.emulator.faults.kinds import KINDS, Fault
 from oss_vector_retriever.emulator.http.addressing import split_target
 from oss_vector_retriever.emulator.http.bodies import (
     Body,
     DisconnectedError,
     Memory,
+    Message,
+    Receive,
     TooLongError,
     TooManyError,
 )
-from oss_vector_retriever.emulator.http.responses import Receive, Scope, Send, deliver, send_reply
 from oss_vector_retriever.emulator.rules.refusals import Refusal
 from oss_vector_retriever.emulator.service import Service
 from oss_vector_retriever.emulator.transport import Offload
 
+Scope = Message
+Send = Callable[[Message], Awaitable[None]]
+
+CONNECTION = "oss_vectors.connection"
+FAULTS_PATH = "/_emulator/faults"
+
 _BODIES_AT_ONCE = 4  # of the longest; of shorter ones more
 _LONGEST_LENGTH = 20  # digits; int() refuses thousands
+_NAMES = {kind: name for name, kind in KINDS.items()}
+# SO_LINGER with a linger time of 0 seconds; Windows takes two shorts.
+_NO_LINGER = struct.pack("hh" if sys.platform == "win32" else "ii", 1, 0)
 
 
 class Application:
-    """Answer ASGI `http` and `lifespan`; the service stays the caller's to close.
+    """The ASGI events `http` and `lifespan`, answered; the service stays the caller's to close.
 
     Args:
         service: what answers.
@@ -43,7 +58,7 @@ class Application:
     def __init__(self, service: Service, *, allow_faults: bool = False) -> None:
         self._service = service
         self._offload = Offload(service)
-        self._memory = Memory(_BODIES_AT_ONCE * service.settings.max_body_bytes)
+        self._memory = Memory(_BODIES_AT_ONCE * service.max_body_bytes)
         self._control = FaultControl(service.faults) if allow_faults else None
 
     def close(self) -> None:
@@ -60,31 +75,25 @@ class Application:
             raise NotImplementedError(f"the emulator does not speak {scope['type']}")
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
-        with Body(self._memory, self._service.settings.max_body_bytes) as body:
+        # The body's memory stays counted until the reply is sent: parsing takes a multiple of it.
+        with Body(self._memory, self._service.max_body_bytes) as body:
             try:
                 await body.read(_declared_length(scope), receive)
             except DisconnectedError:
                 return
             except TooLongError:
-                await send_reply(self._service.refuse_length(_request(scope, b"")), send)
+                await _send_reply(self._service.refuse_length(_request(scope, b"")), send)
             except TooManyError:
-                await send_reply(self._service.refuse_for_now(_request(scope, b"")), send)
+                await _send_reply(self._service.refuse_for_now(_request(scope, b"")), send)
             else:
                 await self._respond(_request(scope, body.whole()), scope, receive, send)
 
     async def _respond(self, request: Request, scope: Scope, receive: Receive, send: Send) -> None:
-        controlled = self._controlled(request, scope)
-        if controlled is not None:
-            await send_reply(controlled, send)
+        client, *_ = scope.get("client") or (None,)
+        if self._control is not None and self._control.hears(request, client):
+            await _send_reply(self._control.handle(request), send)
         else:
-            await deliver(await self._offload.respond(request), scope, receive, send)
-
-    def _controlled(self, request: Request, scope: Scope) -> Reply | None:
-        """Return the reply to a request about faults, or None for one to the service."""
-        client = (scope.get("client") or (None,))[0]
-        if self._control is None or not self._control.hears(request, client):
-            return None
-        return self._control.handle(request)
+            await _deliver(await self._offload.respond(request), scope, receive, send)
 
 
 def _declared_length(scope: Scope) -> int:
@@ -99,6 +108,8 @@ def _request(scope: Scope, body: bytes) -> Request:
     for name, value in scope["headers"]:
         key, text = name.decode("latin-1").lower(), value.decode("latin-1")
         headers[key] = f"{headers[key]},{text}" if key in headers else text
+    # raw_path is optional in ASGI; the path that is always there was decoded, and signatures
+    # cover what was sent.
     target = scope.get("raw_path") or quote(scope["path"]).encode()
     origin, path, _ = split_target(target)
     return Request(
@@ -119,19 +130,94 @@ async def _live(receive: Receive, send: Send) -> None:
             return
 
 
-PATH = "/_emulator/faults"
-_NAMES = {kind: name for name, kind in KINDS.items()}
+class Connection:
+    """The connection below a request; `Server` gives it to the application as an extension.
+
+    Another server closes a connection on which an answer was begun and not ended, and says so in
+    its log; where none was begun it may answer by itself.
+    """
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self._transport = transport
+
+    def close(self) -> None:
+        """Close once what was written is sent."""
+        self._transport.close()
+
+    def reset(self) -> None:
+        """Close at once, so that the peer sees a reset."""
+        # A socket that is closed without time to linger sends RST instead of FIN.
+        below = self._transport.get_extra_info("socket")
+        below.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
+        self._transport.abort()
+
+
+async def _deliver(outcome: Outcome, scope: Scope, receive: Receive, send: Send) -> None:
+    """Give an answer the way its outcome says; the request has been read."""
+    if outcome.delay and await _client_leaves(receive, within=outcome.delay):
+        return
+    connection: Connection | None = scope.get("extensions", {}).get(CONNECTION)
+    if outcome.reply is not None and outcome.kept is None:
+        await _send_reply(outcome.reply, send)
+        return
+    if outcome.reply is not None and outcome.reply.body:
+        part = outcome.reply.body[: outcome.kept]
+        await send(_head(outcome.reply))
+        await send({"type": "http.response.body", "body": part, "more_body": True})
+    if connection is None:
+        return
+    if outcome.reply is None:
+        connection.reset()
+    else:
+        connection.close()
+    # uvicorn answers 500 for an application that returns unanswered before the client is gone.
+    await _wait_for_disconnect(receive)
+
+
+async def _send_reply(reply: Reply, send: Send) -> None:
+    await send(_head(reply))
+    await send({"type": "http.response.body", "body": reply.body})
+
+
+def _head(reply: Reply) -> Message:
+    headers = dict(reply.headers)
+    # 204 and 304 have no body, and must not declare one either (RFC 9110, 8.6).
+    if reply.body or reply.status not in (204, 304):
+        headers.setdefault("content-length", str(len(reply.body)))
+    encoded = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
+    return {"type": "http.response.start", "status": reply.status, "headers": encoded}
+
+
+async def _client_leaves(receive: Receive, *, within: float) -> bool:
+    """Tell whether the client leaves within some seconds, and wait so long if it does not."""
+    try:
+        async with asyncio.timeout(within):
+            await _wait_for_disconnect(receive)
+    except TimeoutError:
+        return False
+    return True
+
+
+async def _wait_for_disconnect(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
 
 
 class FaultControl:
-    """Answer what is asked at `/_emulator/faults`."""
+    """The resource at `/_emulator/faults`: GET lists the faults, POST adds some, DELETE ends all.
+
+    A page in a browser on this machine could send requests here. It may not name another host than
+    a loopback one, so that a name which was bound anew to this machine is of no use, and it must
+    say `application/json`, which a browser lets no foreign page say without asking first: that
+    question (OPTIONS) is refused.
+    """
 
     def __init__(self, faults: Faults) -> None:
         self._faults = faults
 
     def hears(self, request: Request, client: str | None) -> bool:
         """Tell whether a request from the address `client` is for this."""
-        if request.path != PATH or not _is_loopback(client):
+        if request.path != FAULTS_PATH or not _is_loopback(client):
             return False
         return _is_loopback(_host(request.origin))
 
@@ -143,59 +229,50 @@ class FaultControl:
             elif request.method == "DELETE":
                 self._faults.clear()
             elif request.method != "GET":
-                return _refusal(405, "GET, POST or DELETE")
+                return _refuse(405, "GET, POST or DELETE")
         except (Refusal, ValueError) as error:
-            return _refusal(400, str(error))
-        return _json(200, {"pending": self._pending(), "applied": self._applied()})
-
-    def _pending(self) -> list[dict[str, Any]]:
-        return [to_json(fault) for fault in self._faults.pending]
-
-    def _applied(self) -> list[dict[str, Any]]:
-        return [
-            {"fault": to_json(one.fault), "operation": one.operation}
+            return _refuse(400, str(error))
+        applied = [
+            {"fault": _to_json(one.fault), "operation": one.operation}
             for one in self._faults.applied
         ]
+        return _reply(
+            200, {"pending": list(map(_to_json, self._faults.pending)), "applied": applied}
+        )
 
 
-def to_json(fault: Fault) -> dict[str, Any]:
-    """Return a fault as a JSON object."""
+def _to_json(fault: Fault) -> dict[str, Any]:
     return {"kind": _NAMES[type(fault)], **asdict(fault)}
-
-
-def from_json(members: object) -> Fault:
-    """Return the fault that a JSON object describes.
-
-    Raises:
-        ValueError: there is no such kind, or it has no such member or value.
-    """
-    if not isinstance(members, dict):
-        raise ValueError("a fault must be an object")  # noqa: TRY004 - one kind for all
-    given = dict(members)
-    name = given.pop("kind", None)
-    kind = KINDS.get(name) if isinstance(name, str) else None
-    if kind is None:
-        raise ValueError(f"kind must be one of {', '.join(KINDS)}")
-    unknown = sorted(given.keys() - kind.__dataclass_fields__.keys())
-    if unknown:
-        raise ValueError(f"{name} has no {unknown[0]!r}")
-    return kind(**given)
 
 
 def _read(request: Request) -> list[Fault]:
     if request.headers.get("content-type", "").partition(";")[0].strip() != "application/json":
         raise ValueError("the Content-Type must be application/json")
     members = json_text.parse_object(request.body)
-    listed = members.get("faults", [members])
-    if not isinstance(listed, list):
+    faults = members.get("faults", [members])
+    if not isinstance(faults, list):
         raise ValueError("faults must be a list")  # noqa: TRY004 - one kind for all
-    return [from_json(item) for item in listed]
+    return [_from_json(item) for item in faults]
+
+
+def _from_json(value: object) -> Fault:
+    if not isinstance(value, dict):
+        raise ValueError("a fault must be an object")  # noqa: TRY004 - one kind for all
+    members = dict(value)
+    name = members.pop("kind", None)
+    kind = KINDS.get(name) if isinstance(name, str) else None
+    if kind is None:
+        raise ValueError(f"kind must be one of {', '.join(KINDS)}")
+    unknown = sorted(members.keys() - kind.__dataclass_fields__.keys())
+    if unknown:
+        raise ValueError(f"{name} has no {unknown[0]!r}")
+    return kind(**members)
 
 
 def _host(origin: str) -> str | None:
     try:
         return urlsplit(origin).hostname
-    except ValueError:
+    except ValueError:  # an IPv6 address that is never closed
         return None
 
 
@@ -205,12 +282,13 @@ def _is_loopback(host: str | None) -> bool:
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
+        # Names under localhost never leave this machine (RFC 6761).
         return host == "localhost" or host.endswith(".localhost")
 
 
-def _refusal(status: int, message: str) -> Reply:
-    return _json(status, {"Error": {"Code": "InvalidArgument", "Message": message}})
+def _refuse(status: int, message: str) -> Reply:
+    return _reply(status, {"Error": {"Code": "InvalidArgument", "Message": message}})
 
 
-def _json(status: int, value: object) -> Reply:
+def _reply(status: int, value: object) -> Reply:
     return Reply(status, {"content-type": "application/json"}, json_text.dumps(value))

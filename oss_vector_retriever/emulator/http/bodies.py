@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable, MutableMapping
 from io import BytesIO
-from typing import Self
+from typing import Any, Self
 
-from oss_vector_retriever.emulator.http.responses import Receive
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
 
 
 class DisconnectedError(Exception):
@@ -21,10 +23,10 @@ class TooManyError(Exception):
 
 
 class Memory:
-    """Count the bytes of the bodies in hand, on one event loop."""
+    """The bytes of the bodies in hand, counted on one event loop, and so without a lock."""
 
-    def __init__(self, most: int) -> None:
-        self._left = most
+    def __init__(self, limit: int) -> None:
+        self._left = limit
 
     def take(self, size: int) -> None:
         """Count some bytes more.
@@ -42,12 +44,12 @@ class Memory:
 
 
 class Body:
-    """Read one body; as a context manager, count it as long as its request is in hand."""
+    """One request's body; as a context manager, counted as long as its request is in hand."""
 
-    def __init__(self, memory: Memory, most: int) -> None:
+    def __init__(self, memory: Memory, limit: int) -> None:
         self._memory = memory
-        self._most = most
-        self._read = BytesIO()
+        self._limit = limit
+        self._parts = BytesIO()
         self._counted = 0
 
     async def read(self, declared: int, receive: Receive) -> None:
@@ -58,7 +60,7 @@ class Body:
             TooLongError: it is longer, or declared longer, than is read.
             TooManyError: there is no room for it now.
         """
-        if declared > self._most:
+        if declared > self._limit:
             raise TooLongError
         more = True
         while more:
@@ -69,15 +71,16 @@ class Body:
             more = message.get("more_body", False)
 
     def _add(self, part: bytes) -> None:
-        if self._counted + len(part) > self._most:
+        # Counted as it arrives: what a client declares and does not send takes no memory.
+        if self._counted + len(part) > self._limit:
             raise TooLongError
         self._memory.take(len(part))
         self._counted += len(part)
-        self._read.write(part)
+        self._parts.write(part)
 
     def whole(self) -> bytes:
         """Return what was read."""
-        return self._read.getvalue()
+        return self._parts.getvalue()
 
     def __enter__(self) -> Self:
         return self

@@ -6,12 +6,11 @@ import asyncio
 import contextlib
 import signal
 import socket
-import struct
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from types import FrameType, TracebackType
+from types import FrameType
 from typing import Any, Self
 
 import uvicorn
@@ -24,21 +23,23 @@ from oss_vector_retriever.emulator.accounts import (
     DEVELOPMENT_ACCOUNT_ID,
     DEVELOPMENT_BUCKET,
 )
-from oss_vector_retriever.emulator.http.application import Application
-from oss_vector_retriever.emulator.http.responses import EXTENSION
+from oss_vector_retriever.emulator.http.application import CONNECTION, Application, Connection
 from oss_vector_retriever.emulator.service import Service
 
 DEFAULT_HOST = "127.0.0.1"
 DEFAULT_PORT = 9000
 _BACKLOG = 2048
+_KEEP_ALIVE_SECONDS = 60  # after uvicorn's own 5 a client would meet closed connections
+_GRACE_SECONDS = 3
+_TICK_SECONDS = 0.005
 
 
 class Server:
-    """Serve a service from a thread, as a context manager; the service stays the caller's.
+    """A service on a port of this machine, run from a thread; the service stays the caller's.
 
     Args:
         service: what answers.
-        host: the address to listen on; loopback unless told otherwise.
+        host: the address to listen on; loopback unless another is given.
         port: 0 for any that is free.
         allow_faults: let clients on this machine switch faults on, at `/_emulator/faults`.
 
@@ -76,7 +77,7 @@ class Server:
             "endpoint": self.endpoint,
             "bucket": DEVELOPMENT_BUCKET,
             "account_id": DEVELOPMENT_ACCOUNT_ID,
-            "region": self.service.settings.region,
+            "region": self.service.region,
             "credentials": (DEVELOPMENT_ACCESS_KEY_ID, DEVELOPMENT_ACCESS_KEY_SECRET),
         }
 
@@ -97,12 +98,7 @@ class Server:
         self.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.stop()
 
 
@@ -127,12 +123,10 @@ def run(
         ConfigurationError: nobody can listen there.
     """
     with _listen(host, port) as listener:
-        endpoint = _endpoint(listener)
         application = Application(service, allow_faults=allow_faults)
+        server = HttpServer(application, on_ready=on_ready)
         try:
-            HttpServer(application, (lambda: on_ready(endpoint)) if on_ready else None).run(
-                [listener]
-            )
+            server.run([listener])
         finally:
             application.close()
 
@@ -142,6 +136,7 @@ def _listen(host: str, port: int) -> socket.socket:
     # asyncio turns Nagle's delay of 40 ms off only where the protocol is named.
     listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
+        # On Windows that option would let two servers listen on one port.
         if sys.platform != "win32":
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((host, port))
@@ -157,20 +152,15 @@ def _endpoint(listener: socket.socket) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-_KEEP_ALIVE = 60
-_GRACE = 3
-_TICK = 0.005
-
-
 class HttpServer(uvicorn.Server):
-    """Serve an application until `end()` or a signal.
+    """A server of uvicorn's that ends at once when `end()` is called or a signal arrives.
 
     uvicorn looks only every tenth of a second whether it is to end and whether it has: a server for
     each test would pay that twice each time.
     """
 
     def __init__(
-        self, application: Application, on_ready: Callable[[], None] | None = None
+        self, application: Application, *, on_ready: Callable[[str], None] | None = None
     ) -> None:
         config = uvicorn.Config(
             application,
@@ -178,11 +168,13 @@ class HttpServer(uvicorn.Server):
             ws="none",
             loop="asyncio",
             lifespan="off",
+            # Else uvicorn would configure logging for the whole process, which is the user's.
             log_config=None,
             access_log=False,
+            # The service's own headers stand in the reply (section 3).
             server_header=False,
             date_header=False,
-            timeout_keep_alive=_KEEP_ALIVE,
+            timeout_keep_alive=_KEEP_ALIVE_SECONDS,
         )
         super().__init__(config)
         self.application = application
@@ -193,6 +185,7 @@ class HttpServer(uvicorn.Server):
 
     def wait_until_ready(self, thread: threading.Thread) -> None:
         """Return once requests are answered, or the thread that runs this has died."""
+        # uvicorn tells nobody that it could not start: its thread just ends.
         while not self._ready.wait(1) and thread.is_alive():
             pass
 
@@ -212,8 +205,8 @@ class HttpServer(uvicorn.Server):
         self._loop = asyncio.get_running_loop()
         await super().startup(sockets)
         self._ready.set()
-        if self._on_ready:
-            self._on_ready()
+        if self._on_ready and sockets:
+            self._on_ready(_endpoint(sockets[0]))
 
     async def main_loop(self) -> None:
         """Wait for the end."""
@@ -222,15 +215,16 @@ class HttpServer(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Let requests finish for some seconds, and close every connection."""
+        # uvicorn's own sleeps for a tenth of a second first, and then in steps of as much.
         for server in self.servers:
             server.close()
         for listener in sockets or []:
             listener.close()
         for connection in list(self.server_state.connections):
             connection.shutdown()
-        last = time.monotonic() + _GRACE
+        last = time.monotonic() + _GRACE_SECONDS
         while self._is_busy() and time.monotonic() < last:  # noqa: ASYNC110 - uvicorn tells nobody
-            await asyncio.sleep(_TICK)
+            await asyncio.sleep(_TICK_SECONDS)
         for task in self.server_state.tasks:
             task.cancel()
 
@@ -254,35 +248,20 @@ class HttpServer(uvicorn.Server):
                 signal.signal(number, handler)
 
 
-_AT_ONCE = struct.pack("hh" if sys.platform == "win32" else "ii", 1, 0)
-
-
 class FaultProtocol(H11Protocol):
-    """Give the application the connection below each request, as an extension of ASGI."""
+    """HTTP as uvicorn speaks it, where the application sees the connection below each request.
+
+    With h11, and not with httptools where that is installed: both read a request alike only up to
+    what is malformed, and the emulator's answers must not depend on what else is installed.
+    """
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Take a new connection."""
         super().connection_made(transport)
-        application, connection = self.app, _Connection(transport)
+        application, connection = self.app, Connection(transport)
 
         async def answer(scope: Any, receive: Any, send: Any) -> None:
-            scope["extensions"] = {**scope.get("extensions", {}), EXTENSION: connection}
+            scope["extensions"] = {**scope.get("extensions", {}), CONNECTION: connection}
             await application(scope, receive, send)
 
         self.app = answer
-
-
-class _Connection:
-    """End one connection, in order or with a reset."""
-
-    def __init__(self, transport: asyncio.Transport) -> None:
-        self._transport = transport
-
-    def close(self) -> None:
-        self._transport.close()
-
-    def reset(self) -> None:
-        below = self._transport.get_extra_info("socket")
-        # What is closed without time to linger is reset.
-        below.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _AT_ONCE)
-        self._transport.abort()

@@ -1,4 +1,4 @@
-"""Put, get, list and delete of vector buckets; reference section 8."""
+"""Vector buckets (reference section 8), their policies (10) and their logging settings (1)."""
 
 from __future__ import annotations
 
@@ -27,58 +27,60 @@ def put_vector_bucket(call: Call) -> Answer:
         raise Refusal("InvalidBucketName")
     group = call.request.headers.get("x-oss-resource-group-id")
     with call.core.buckets.write() as db:
-        if table.find(db, call.place, name) is not None:
+        if table.find(db, call.namespace, name) is not None:
             raise Refusal("BucketAlreadyExists", members={"BucketName": name})
-        if table.count(db, call.place) >= call.limits.buckets_per_region:
+        if table.count(db, call.namespace) >= call.limits.buckets_per_region:
             raise Refusal("TooManyBuckets")
-        table.create(db, call.place, name, call.milliseconds, group)
+        table.create(db, call.namespace, name, call.milliseconds, group)
     return Answer(headers={"location": f"/{name}"})
 
 
 def get_vector_bucket(call: Call) -> Answer:
     """Return a bucket's description."""
-    return Answer({"BucketInfo": _describe(call.bucket)})
+    return Answer.of({"BucketInfo": _describe(call.bucket)})
 
 
 def list_vector_buckets(call: Call) -> Answer:
     """Return a page of the caller's buckets in alphabetical order."""
     prefix, marker = call.query.get("prefix", ""), call.query.get("marker", "")
-    most = _max_keys(call)
+    limit = _max_keys(call)
     with call.database.read() as db:
         found = table.page(
             db,
-            call.place,
+            call.namespace,
             prefix=prefix,
             after=marker,
-            most=most + 1,
-            created_by=_listed_until(call),
+            limit=limit + 1,
+            created_by=_visible_until(call),
         )
-    listed: dict[str, Any] = {"Buckets": [_describe(bucket) for bucket in found[:most]]}
-    if len(found) > most:
-        listed |= {
+    result: dict[str, Any] = {"Buckets": [_describe(bucket) for bucket in found[:limit]]}
+    if len(found) > limit:
+        # A listing that is complete shows none of these (section 8).
+        result |= {
             "Prefix": prefix,
             "Marker": marker,
-            "MaxKeys": most,
+            "MaxKeys": limit,
             "IsTruncated": True,
-            "NextMarker": found[most - 1].name,
+            "NextMarker": found[limit - 1].name,
         }
-    return Answer({"ListAllMyBucketsResult": listed})
+    return Answer.of({"ListAllMyBucketsResult": result})
 
 
-def _listed_until(call: Call) -> int:
+def _visible_until(call: Call) -> int:
     """Return until when, in milliseconds, a bucket must have been made to be listed."""
     delay = call.behaviour.bucket_list_delay_seconds
     return call.milliseconds - int(delay * 1000) if delay else sys.maxsize
 
 
 def _max_keys(call: Call) -> int:
-    given = call.query.get("max-keys")
-    if given is None:
+    text = call.query.get("max-keys")
+    if text is None:
         return call.limits.bucket_list_page_default
-    most = call.limits.bucket_list_page
-    if not re.fullmatch(r"[0-9]{1,4}", given) or not 1 <= int(given) <= most:
-        raise Refusal("InvalidArgument", f"max-keys must be an integer from 1 to {most}.")
-    return int(given)
+    limit = call.limits.bucket_list_page
+    # int() alone would take " 1", "1_0" and digits of other scripts.
+    if not re.fullmatch(r"[0-9]{1,4}", text) or not 1 <= int(text) <= limit:
+        raise Refusal("InvalidArgument", f"max-keys must be an integer from 1 to {limit}.")
+    return int(text)
 
 
 def delete_vector_bucket(call: Call) -> Answer:
@@ -90,8 +92,8 @@ def delete_vector_bucket(call: Call) -> Answer:
 
 
 def _describe(bucket: Bucket) -> dict[str, Any]:
-    shown = {
-        "Name": bucket.arn,
+    members = {
+        "Name": bucket.arn,  # the ARN, as the tests of the SDKs assert (section 8)
         "Location": f"oss-{bucket.region}",
         "Region": bucket.region,
         "CreationDate": iso_time(bucket.created),
@@ -99,8 +101,8 @@ def _describe(bucket: Bucket) -> dict[str, Any]:
         "IntranetEndpoint": f"{bucket.region}-internal.oss-vectors.aliyuncs.com",
     }
     if bucket.resource_group:
-        shown["ResourceGroupId"] = bucket.resource_group
-    return shown
+        members["ResourceGroupId"] = bucket.resource_group
+    return members
 
 
 def put_bucket_policy(call: Call) -> Answer:
@@ -113,7 +115,7 @@ def get_bucket_policy(call: Call) -> Answer:
     """Return the policy as it was put."""
     if call.bucket.policy is None:
         raise Refusal("NoSuchBucketPolicy", members={"BucketName": call.bucket.name})
-    return Answer(ready=call.bucket.policy.encode())
+    return Answer(call.bucket.policy.encode())
 
 
 def delete_bucket_policy(call: Call) -> Answer:
@@ -130,7 +132,7 @@ def put_bucket_logging(call: Call) -> Answer:
 
 def get_bucket_logging(call: Call) -> Answer:
     """Return the logging settings as they were put."""
-    return Answer(ready=(call.bucket.logging or '{"BucketLoggingStatus":{}}').encode())
+    return Answer((call.bucket.logging or '{"BucketLoggingStatus":{}}').encode())
 
 
 def delete_bucket_logging(call: Call) -> Answer:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from oss_vector_retriever.client.models.limits import Limits
 from oss_vector_retriever.client.models.messages import Request
@@ -15,12 +15,12 @@ from oss_vector_retriever.emulator import json_text
 from oss_vector_retriever.emulator.accounts import AccessKey
 from oss_vector_retriever.emulator.behaviour import Behaviour
 from oss_vector_retriever.emulator.http.addressing import Address, parameters
-from oss_vector_retriever.emulator.rules import filters
+from oss_vector_retriever.emulator.rules.filters import Filter, parse_filter
 from oss_vector_retriever.emulator.rules.parameters import Parameters
 from oss_vector_retriever.emulator.rules.refusals import Refusal, invalid
 from oss_vector_retriever.emulator.search.changes import Changes
 from oss_vector_retriever.emulator.storage import indexes
-from oss_vector_retriever.emulator.storage.buckets import Bucket, KnownBuckets, Place
+from oss_vector_retriever.emulator.storage.buckets import Bucket, KnownBuckets, Namespace
 from oss_vector_retriever.emulator.storage.database import Database
 from oss_vector_retriever.emulator.storage.indexes import Index
 
@@ -30,36 +30,53 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """Hold what an operation answers: a JSON value, JSON text that is ready, or nothing."""
+    """What an operation answers: JSON text or nothing, and headers of its own."""
 
-    value: Any = None
+    body: bytes = b""
     headers: Mapping[str, str] = field(default_factory=dict)
-    ready: bytes | None = None
 
-    @property
-    def body(self) -> bytes:
-        """Return the JSON text, or nothing."""
-        if self.ready is not None:
-            return self.ready
-        return b"" if self.value is None else json_text.dumps(self.value)
+    @classmethod
+    def of(cls, value: Any) -> Self:
+        """Return the answer whose body is a JSON value."""
+        return cls(json_text.dumps(value))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Core:
-    """Hold what all calls of one service share."""
+    """What all calls of one service share."""
 
     database: Database
-    buckets: KnownBuckets
     limits: Limits
     behaviour: Behaviour
     region: str
-    changes: Changes
-    search: Callable[[], Search]
+    search_bytes: int
+    changes: Changes = field(default_factory=Changes)
+
+    @cached_property
+    def buckets(self) -> KnownBuckets:
+        """Return the buckets of the database."""
+        return KnownBuckets(self.database)
+
+    @cached_property
+    def search(self) -> Search:
+        """Return what finds nearest neighbours.
+
+        Raises:
+            Refusal: NotImplemented without numpy, which only an extra brings.
+        """
+        try:
+            from oss_vector_retriever.emulator.search.nearest import Search  # noqa: PLC0415 - see above
+        except ImportError:
+            raise Refusal(
+                "NotImplemented",
+                "QueryVectors needs numpy: pip install 'oss-vector-retriever[emulator]'.",
+            ) from None
+        return Search(self.search_bytes, self.changes)
 
 
 @dataclass(frozen=True)
 class Call:
-    """Hold one authenticated request.
+    """One authenticated request.
 
     Attributes:
         core: what all calls of the service share.
@@ -108,16 +125,16 @@ class Call:
         return self.address.region or self.core.region
 
     @property
-    def place(self) -> Place:
+    def namespace(self) -> Namespace:
         """Return whose buckets the request is about, and where."""
-        return Place(self.account, self.region)
+        return Namespace(self.account, self.region)
 
     @cached_property
-    def found_bucket(self) -> Bucket | None:
+    def bucket_or_none(self) -> Bucket | None:
         """Return the bucket, or None where there is none."""
         if self.address.bucket is None:
             return None
-        return self.core.buckets.find(self.place, self.address.bucket)
+        return self.core.buckets.find(self.namespace, self.address.bucket)
 
     @property
     def bucket(self) -> Bucket:
@@ -126,10 +143,9 @@ class Call:
         Raises:
             Refusal: NoSuchBucket.
         """
-        if self.found_bucket is None:
-            name = self.address.bucket or ""
-            raise Refusal("NoSuchBucket", members={"BucketName": name})
-        return self.found_bucket
+        if self.bucket_or_none is None:
+            raise Refusal("NoSuchBucket", members={"BucketName": self.address.bucket or ""})
+        return self.bucket_or_none
 
     @cached_property
     def members(self) -> dict[str, Any]:
@@ -138,6 +154,7 @@ class Call:
         Raises:
             Refusal: MalformedJson.
         """
+        # The SDK for Python sends no body at all where every member has its default (section 3).
         if self.body_may_be_empty and not self.request.body:
             return {}
         return json_text.parse_object(
@@ -170,13 +187,13 @@ class Call:
         age = (self.milliseconds - index.created) / 1000
         return age < self.behaviour.index_creation_seconds
 
-    def filter(self) -> filters.Filter | None:
-        """Return the request's filter, checked for form (section 5.2), or None."""
+    def filter(self) -> Filter | None:
+        """Return the request's filter, whose form is right (section 5.2), or None."""
         value = self.parameters.get("filter")
         if value is None:
             return None
         try:
-            return filters.parse_filter(
+            return parse_filter(
                 value,
                 self.limits,
                 shorthand=self.behaviour.filter_shorthand,
@@ -185,9 +202,11 @@ class Call:
         except ValueError as error:
             raise invalid(f"filter {error}.") from None
 
-    def check_filterable(self, index: Index, chosen: filters.Filter | None) -> None:
+    def check_filterable(self, index: Index, metadata_filter: Filter | None) -> None:
         """Refuse a filter that looks at a non-filterable key (section 5.2)."""
-        hidden = sorted(set(index.non_filterable) & (chosen.fields if chosen else set()))
+        if metadata_filter is None:
+            return
+        hidden = sorted(metadata_filter.fields & set(index.non_filterable))
         if hidden and not self.behaviour.ignore_non_filterable:
             raise invalid(f"filter must not use the non-filterable key {hidden[0]!r}.")
 

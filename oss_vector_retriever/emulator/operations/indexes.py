@@ -7,30 +7,36 @@ from typing import Any
 from oss_vector_retriever.emulator.operations.call import Answer, Call, iso_time
 from oss_vector_retriever.emulator.rules.refusals import Refusal
 from oss_vector_retriever.emulator.storage import indexes as table
-from oss_vector_retriever.emulator.storage.indexes import Index, NewIndex
+from oss_vector_retriever.emulator.storage.indexes import Index
 
 METRICS = ("euclidean", "cosine")
 
 
 def put_vector_index(call: Call) -> Answer:
     """Make an index; one that exists is not changed."""
-    wanted = call.parameters
-    wanted.one_of("dataType", ("float32",))
-    new = NewIndex(
-        name=wanted.index_name(),
-        dimension=wanted.integer("dimension", 1, call.limits.dimension),
-        metric=wanted.one_of("distanceMetric", METRICS),
-        non_filterable=wanted.non_filterable(),
-        created=call.milliseconds,
-    )
+    members = call.parameters
+    members.one_of("dataType", ("float32",))
+    name = members.index_name()
+    dimension = members.integer("dimension", 1, call.limits.dimension)
+    # Required: the pages call euclidean the default, and every SDK sends it all the same.
+    metric = members.one_of("distanceMetric", METRICS)
+    non_filterable = members.non_filterable()
     bucket = call.bucket.id
     with call.database.write() as db:
-        if table.find(db, bucket, new.name) is not None:
+        if table.find(db, bucket, name) is not None:
             raise Refusal("VectorBucketIndexAlreadyExist")
         if table.count(db, bucket) >= call.limits.indexes_per_bucket:
             raise Refusal("VectorBucketIndexExceedLimit")
-        if not table.create(db, bucket, new):
-            raise Refusal("NoSuchBucket")
+        if not table.create(
+            db,
+            bucket,
+            name,
+            dimension=dimension,
+            metric=metric,
+            non_filterable=non_filterable,
+            created=call.milliseconds,
+        ):
+            raise Refusal("NoSuchBucket")  # it was deleted meanwhile
     return Answer()
 
 
@@ -38,22 +44,23 @@ def get_vector_index(call: Call) -> Answer:
     """Return an index's description."""
     name = call.parameters.index_name()
     with call.database.read() as db:
-        return Answer({"index": _describe(call, call.index(db, name))})
+        return Answer.of({"index": _describe(call, call.index(db, name))})
 
 
 def list_vector_indexes(call: Call) -> Answer:
-    """Return a page of indexes in alphabetical order; the token is the last name of the page."""
-    wanted = call.parameters
-    most = wanted.integer("maxResults", 0, call.limits.index_list_page, 0)
-    most = most or call.limits.index_list_page_default
-    after = wanted.text("nextToken", call.limits.token_bytes)
-    prefix = wanted.text("prefix", call.limits.token_bytes)
+    """Return a page of indexes in alphabetical order; the page token is the page's last name."""
+    members = call.parameters
+    # 0 is documented to mean the default, as an absent one does (section 7.3).
+    limit = members.integer("maxResults", 0, call.limits.index_list_page, 0)
+    limit = limit or call.limits.index_list_page_default
+    after = members.text("nextToken", call.limits.token_bytes)
+    prefix = members.text("prefix", call.limits.token_bytes)
     with call.database.read() as db:
-        found = table.page(db, call.bucket.id, prefix, after, most + 1)
-    answer: dict[str, Any] = {"indexes": [_describe(call, index) for index in found[:most]]}
-    if len(found) > most:
-        answer["nextToken"] = found[most - 1].name
-    return Answer(answer)
+        found = table.page(db, call.bucket.id, prefix, after, limit + 1)
+    answer: dict[str, Any] = {"indexes": [_describe(call, index) for index in found[:limit]]}
+    if len(found) > limit:
+        answer["nextToken"] = found[limit - 1].name
+    return Answer.of(answer)
 
 
 def delete_vector_index(call: Call) -> Answer:
@@ -65,7 +72,7 @@ def delete_vector_index(call: Call) -> Answer:
 
 
 def _describe(call: Call, index: Index) -> dict[str, Any]:
-    shown: dict[str, Any] = {
+    members: dict[str, Any] = {
         "indexName": index.name,
         "createTime": iso_time(index.created),
         "dataType": "float32",
@@ -76,5 +83,5 @@ def _describe(call: Call, index: Index) -> dict[str, Any]:
         "bucketArn": call.bucket.arn,
     }
     if index.non_filterable:
-        shown["metadata"] = {"nonFilterableMetadataKeys": list(index.non_filterable)}
-    return shown
+        members["metadata"] = {"nonFilterableMetadataKeys": list(index.non_filterable)}
+    return members

@@ -18,7 +18,7 @@ _LIST_PARAMETERS = frozenset({"prefix", "marker", "max-keys"})
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """Say how an operation is asked for and run.
+    """One operation of the API: how it is asked for, and what runs it.
 
     Attributes:
         name: as the API and its policies name it.
@@ -64,22 +64,12 @@ OPERATIONS = (
     Operation("PutBucketPolicy", "PUT", "policy", buckets.put_bucket_policy, "bucket"),
     Operation("GetBucketPolicy", "GET", "policy", buckets.get_bucket_policy, "bucket"),
     Operation(
-        "DeleteBucketPolicy",
-        "DELETE",
-        "policy",
-        buckets.delete_bucket_policy,
-        "bucket",
-        204,
+        "DeleteBucketPolicy", "DELETE", "policy", buckets.delete_bucket_policy, "bucket", 204
     ),
     Operation("PutBucketLogging", "PUT", "logging", buckets.put_bucket_logging, "bucket"),
     Operation("GetBucketLogging", "GET", "logging", buckets.get_bucket_logging, "bucket"),
     Operation(
-        "DeleteBucketLogging",
-        "DELETE",
-        "logging",
-        buckets.delete_bucket_logging,
-        "bucket",
-        204,
+        "DeleteBucketLogging", "DELETE", "logging", buckets.delete_bucket_logging, "bucket", 204
     ),
     Operation("PutVectorIndex", "POST", "putVectorIndex", indexes.put_vector_index, "index"),
     Operation("GetVectorIndex", "POST", "getVectorIndex", indexes.get_vector_index, "index"),
@@ -108,14 +98,14 @@ def select(method: str, query: Mapping[str, str], *, has_bucket: bool) -> Operat
         Refusal: MethodNotAllowed where there is no such operation, InvalidArgument where the query
             names two.
     """
-    chosen = [name for name in query if name in _CHOOSING]
-    if len(chosen) > 1:
-        raise Refusal("InvalidArgument", f"The query names {chosen[0]} and {chosen[1]}.")
-    operation = _BY_REQUEST.get((method, chosen[0] if chosen else ""))
+    names = [name for name in query if name in _CHOOSING]
+    if len(names) > 1:
+        raise Refusal("InvalidArgument", f"The query names {names[0]} and {names[1]}.")
+    operation = _BY_REQUEST.get((method, names[0] if names else ""))
     if operation is None or (operation.level != "region") != has_bucket:
         raise Refusal("MethodNotAllowed")
     # DELETE /?unheardOf must not delete the bucket.
-    if not chosen and any(not _is_harmless(name) for name in query):
+    if not names and any(not _is_harmless(name) for name in query):
         raise Refusal("MethodNotAllowed")
     return operation
 

@@ -1,4 +1,4 @@
-"""PutVectors, GetVectors and DeleteVectors; reference sections 4.1, 4.2 and 4.5."""
+"""PutVectors, GetVectors, ListVectors, QueryVectors and DeleteVectors; reference section 4."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import binascii
 import random
 import sqlite3
 import struct
-from collections.abc import Iterable
 from typing import Any
 
 from oss_vector_retriever.emulator import json_text
@@ -21,6 +20,10 @@ from oss_vector_retriever.emulator.storage import vectors as table
 from oss_vector_retriever.emulator.storage.indexes import Index
 from oss_vector_retriever.emulator.storage.vectors import NewVector, StoredVector
 
+# Index and row go into a page token, and a mark by which a token of this kind is recognised.
+_TOKEN = struct.Struct(">3sQQ")
+_MARK = b"ov1"
+
 
 def get_vectors(call: Call) -> Answer:
     """Return the vectors that exist among the keys."""
@@ -29,56 +32,62 @@ def get_vectors(call: Call) -> Answer:
         call.limits.keys_per_get, count_distinct=call.behaviour.count_distinct_keys
     )
     data = call.parameters.boolean("returnData")
-    show_metadata = call.parameters.boolean("returnMetadata")
+    metadata = call.parameters.boolean("returnMetadata")
     with call.database.read() as db:
         index = call.index(db, name)
-        found = table.get(db, index.id, keys, data=data, metadata=show_metadata)
-    chosen = _arrange(call, keys, found)
-    vectors = [to_json(call, v, data=data, show_metadata=show_metadata) for v in chosen]
-    return Answer({} if not vectors and call.behaviour.omit_empty_vectors else {"vectors": vectors})
+        found = table.get(db, index.id, keys, data=data, metadata=metadata)
+    vectors = [_to_json(call, v, metadata=metadata) for v in _arrange(call, keys, found)]
+    omitted = not vectors and call.behaviour.omit_empty_vectors
+    return Answer.of({} if omitted else {"vectors": vectors})
 
 
 def _arrange(call: Call, keys: list[str], found: list[StoredVector]) -> list[StoredVector]:
     """Put the vectors found into the order, and as often, as the behaviour says."""
     behaviour = call.behaviour
     by_key = {vector.key: vector for vector in found}
-    asked = keys if behaviour.duplicates == "each" else list(dict.fromkeys(keys))
-    chosen = [by_key[key] for key in asked if key in by_key]
+    requested = keys if behaviour.duplicates == "each" else list(dict.fromkeys(keys))
+    vectors = [by_key[key] for key in requested if key in by_key]
     if behaviour.order == "storage":
-        chosen.sort(key=lambda vector: vector.id)
+        vectors.sort(key=lambda vector: vector.id)
     elif behaviour.order == "shuffled":
-        random.Random(behaviour.seed).shuffle(chosen)  # noqa: S311 - a test's order, not a secret
-    return chosen
+        random.Random(behaviour.seed).shuffle(vectors)  # noqa: S311 - a test's order, not a secret
+    return vectors
 
 
-def to_json(call: Call, vector: StoredVector, *, data: bool, show_metadata: bool) -> dict[str, Any]:
-    """Return a vector as the API shows it."""
-    shown: dict[str, Any] = {"key": vector.key}
-    shortest = call.behaviour.float_text == "shortest"
-    if data and vector.data is not None:
-        shown["data"] = {"float32": parameters.jsonable(vector.data, shortest=shortest)}
-    if show_metadata and vector.metadata is not None:
-        shown["metadata"] = json_text.fragment(vector.metadata)
-    elif show_metadata and call.behaviour.show_empty_metadata:
-        shown["metadata"] = {}
-    return shown
+def _to_json(call: Call, vector: StoredVector, *, metadata: bool) -> dict[str, Any]:
+    """Return a vector as the API shows it, with its numbers where they were read."""
+    members: dict[str, Any] = {"key": vector.key}
+    if vector.data is not None:
+        shortest = call.behaviour.float_text == "shortest"
+        members["data"] = {"float32": parameters.to_json(vector.data, shortest=shortest)}
+    if vector.metadata is not None:
+        # Stored as JSON text, and sent as it stands: parsing it again would cost more than reading.
+        members["metadata"] = json_text.fragment(vector.metadata)
+    elif metadata and call.behaviour.show_empty_metadata:
+        members["metadata"] = {}
+    return members
 
 
 def put_vectors(call: Call) -> Answer:
     """Write vectors, all of them or none."""
     name = call.parameters.index_name()
     items = call.parameters.items("vectors", call.limits.vectors_per_put)
-    packed = [_read(call, item, f"vectors[{place}]") for place, item in enumerate(items)]
-    if len({key for key, _, _ in packed}) != len(packed):
+    # Form is checked before the index is looked up: NoSuchVectorIndex comes after it.
+    vectors = [_read(call, item, f"vectors[{position}]") for position, item in enumerate(items)]
+    if len({key for key, _, _ in vectors}) != len(vectors):
         raise invalid("vectors must not hold a key twice.")
     with call.database.read() as db:
         index = call.index(db, name)
     if call.behaviour.creating_refuses_writes and call.is_creating(index):
         raise Refusal("InternalError")
-    rows = [_row(call, index, vector, place) for place, vector in enumerate(packed)]
+    # Worked out before the transaction begins, so that writers hold one another up no longer
+    # than SQLite needs.
+    rows = [
+        _row(call, index, vector, f"vectors[{position}]") for position, vector in enumerate(vectors)
+    ]
     with call.database.write() as db:
         writes = indexes.note_write(db, index.id)
-        if writes is None:
+        if writes is None:  # the index was deleted meanwhile
             raise Refusal("NoSuchVectorIndex")
         call.core.changes.note(index.id, writes, [row.key for row in rows])
         table.put(db, index.id, rows)
@@ -86,14 +95,14 @@ def put_vectors(call: Call) -> Answer:
 
 
 def _read(call: Call, item: object, where: str) -> tuple[str, bytes, object]:
-    """Read a vector as far as that needs no index: key, numbers, metadata still unread."""
+    """Return key, packed numbers and unchecked metadata: what can be read without the index."""
     if not isinstance(item, dict):
         raise invalid(f"{where} must be an object.")
     key = check_key(item.get("key"), f"{where}.key", call.limits)
-    return key, read_float32(item.get("data"), f"{where}.data"), item.get("metadata")
+    return key, _read_float32(item.get("data"), f"{where}.data"), item.get("metadata")
 
 
-def read_float32(holder: object, where: str) -> bytes:
+def _read_float32(holder: object, where: str) -> bytes:
     """Return the packed `float32` member of an object."""
     values = holder.get("float32") if isinstance(holder, dict) else None
     try:
@@ -102,31 +111,27 @@ def read_float32(holder: object, where: str) -> bytes:
         raise invalid(f"{where}.float32 {error}.") from None
 
 
-def check_float32(packed: bytes, index: Index, where: str) -> None:
+def _check_float32(packed: bytes, index: Index, where: str) -> None:
     """Refuse another dimension than the index's, and under cosine a zero vector."""
-    count = len(packed) // parameters.WIDTH
+    count = len(packed) // parameters.FLOAT32_BYTES
     if count != index.dimension:
         raise invalid(f"{where}.float32 has {count} values; the index has {index.dimension}.")
     if index.metric == "cosine" and parameters.is_zero(packed):
         raise invalid(f"{where}.float32 is all zero, which has no cosine.")
 
 
-def _row(call: Call, index: Index, vector: tuple[str, bytes, object], place: int) -> NewVector:
-    key, packed, members = vector
-    where = f"vectors[{place}]"
+def _row(call: Call, index: Index, vector: tuple[str, bytes, object], where: str) -> NewVector:
+    key, packed, metadata = vector
     if call.behaviour.unstorable_fails and index.metric == "cosine" and parameters.is_zero(packed):
         raise Refusal("InternalError")
-    check_float32(packed, index, f"{where}.data")
+    _check_float32(packed, index, f"{where}.data")
     try:
-        text = parameters.encode(
-            members,
-            index.non_filterable,
-            call.limits,
-            strings_only=call.behaviour.strings_only,
+        whole, filterable = parameters.encode_metadata(
+            metadata, index.non_filterable, call.limits, strings_only=call.behaviour.strings_only
         )
     except ValueError as error:
         raise invalid(f"{where}.metadata {error}.") from None
-    return NewVector(key, call.milliseconds, text.filterable, text.whole, packed)
+    return NewVector(key, call.milliseconds, filterable, whole, packed)
 
 
 def delete_vectors(call: Call) -> Answer:
@@ -142,70 +147,58 @@ def delete_vectors(call: Call) -> Answer:
     return Answer()
 
 
-def describe(call: Call, vectors: Iterable[StoredVector]) -> list[dict[str, Any]]:
-    """Return a page of vectors as the request wants them shown."""
-    data = call.parameters.boolean("returnData")
-    show_metadata = call.parameters.boolean("returnMetadata")
-    return [to_json(call, v, data=data, show_metadata=show_metadata) for v in vectors]
-
-
-_TOKEN = struct.Struct(">3sQQ")
-_MARK = b"ov1"
-_AT_ONCE = 500  # SQLite before 3.32 takes no more than 999 parameters
-
-
 def list_vectors(call: Call) -> Answer:
-    """Return a page of an index's vectors, and a token where more remain."""
-    wanted = call.parameters
-    name = wanted.index_name()
-    most = wanted.integer("maxResults", 1, call.limits.list_page, call.limits.list_page_default)
-    token = wanted.text("nextToken", call.limits.token_bytes)
-    segment = wanted.segment()
-    chosen = call.filter()
+    """Return a page of an index's vectors, and a page token where more remain."""
+    members = call.parameters
+    name = members.index_name()
+    limit = members.integer("maxResults", 1, call.limits.list_page, call.limits.list_page_default)
+    token = members.text("nextToken", call.limits.token_bytes)
+    segment = members.segment()
+    metadata_filter = call.filter()
+    data, metadata = members.boolean("returnData"), members.boolean("returnMetadata")
     with call.database.read() as db:
         index = call.index(db, name)
-        call.check_filterable(index, chosen)
-        page = _Page(call, db, index, segment)
+        call.check_filterable(index, metadata_filter)
         after = _read_token(token, index)
-        found = page.all(after, most + 1) if chosen is None else page.some(after, most + 1, chosen)
-    answer: dict[str, Any] = {"vectors": describe(call, found[:most])}
-    if len(found) > most:
-        answer["nextToken"] = _token(index, found[most - 1].id)
-    return Answer(answer)
+        # One vector more than the page holds tells whether another page follows.
+        if metadata_filter is None:
+            found = table.page(
+                db, index.id, after, limit + 1, segment, data=data, metadata=metadata
+            )
+        else:
+            ids = _matching_ids(
+                db, index, metadata_filter, after=after, limit=limit + 1, segment=segment
+            )
+            by_id = table.by_id(db, ids, data=data, metadata=metadata)
+            found = [by_id[row] for row in ids]
+    vectors = [_to_json(call, vector, metadata=metadata) for vector in found[:limit]]
+    answer: dict[str, Any] = {"vectors": vectors}
+    if len(found) > limit:
+        answer["nextToken"] = _token(index, found[limit - 1].id)
+    return Answer.of(answer)
 
 
-class _Page:
-    def __init__(
-        self, call: Call, db: sqlite3.Connection, index: Index, segment: tuple[int, int]
-    ) -> None:
-        self._db = db
-        self._index = index
-        self._segment = segment
-        self._columns = {
-            "data": call.parameters.boolean("returnData"),
-            "metadata": call.parameters.boolean("returnMetadata"),
-        }
-
-    def all(self, after: int, most: int) -> list[StoredVector]:
-        """Return the next vectors."""
-        return table.page(self._db, self._index.id, after, most, self._segment, **self._columns)
-
-    def some(self, after: int, most: int, chosen: Filter) -> list[StoredVector]:
-        """Return the next vectors that pass a filter."""
-        ids: list[int] = []
-        for row, text in table.filterables(self._db, self._index.id, after, self._segment):
-            if chosen.matches(json_text.loads(text) if text else {}):
-                ids.append(row)
-                if len(ids) == most:
-                    break
-        found: dict[int, StoredVector] = {}
-        for start in range(0, len(ids), _AT_ONCE):
-            part = ids[start : start + _AT_ONCE]
-            found |= table.by_id(self._db, part, **self._columns)
-        return [found[row] for row in ids]
+def _matching_ids(
+    db: sqlite3.Connection,
+    index: Index,
+    metadata_filter: Filter,
+    *,
+    after: int,
+    limit: int,
+    segment: tuple[int, int],
+) -> list[int]:
+    """Return the rows of the next vectors that pass a filter; only those are then read whole."""
+    ids: list[int] = []
+    for row, text in table.filterables(db, index.id, after, segment):
+        if metadata_filter.matches_text(text):
+            ids.append(row)
+            if len(ids) == limit:
+                break
+    return ids
 
 
 def _token(index: Index, row: int) -> str:
+    # Letters, digits, - and _ alone, so that a token survives a URL, a shell and a log.
     return base64.urlsafe_b64encode(_TOKEN.pack(_MARK, index.id, row)).decode().rstrip("=")
 
 
@@ -224,35 +217,34 @@ def _read_token(token: str, index: Index) -> int:
 
 def query_vectors(call: Call) -> Answer:
     """Return the `topK` vectors nearest to the query, the closest first."""
-    wanted = call.parameters
-    name = wanted.index_name()
-    top_k = wanted.integer("topK", 1, call.limits.top_k)
-    show_distance = wanted.boolean("returnDistance")
-    show_metadata = wanted.boolean("returnMetadata")
-    query = read_float32(wanted.get("queryVector"), "queryVector")
-    chosen = call.filter()
-    search = call.core.search()
+    members = call.parameters
+    name = members.index_name()
+    top_k = members.integer("topK", 1, call.limits.top_k)
+    with_distance = members.boolean("returnDistance")
+    metadata = members.boolean("returnMetadata")
+    query = _read_float32(members.get("queryVector"), "queryVector")
+    metadata_filter = call.filter()
+    search = call.core.search
     with call.database.read() as db:
         index = call.index(db, name)
-        call.check_filterable(index, chosen)
-        check_float32(query, index, "queryVector")
+        call.check_filterable(index, metadata_filter)
+        _check_float32(query, index, "queryVector")
         hits = search.nearest(
             db,
             index,
             query,
             top_k,
-            chosen=chosen,
-            written_by=_seen_until(call),
+            metadata_filter=metadata_filter,
+            written_by=_visible_until(call),
             rank_first=call.behaviour.filter_after_ranking,
         )
-        found = table.by_id(db, [hit.id for hit in hits], data=False, metadata=show_metadata)
-    vectors: list[dict[str, Any]] = []
-    for hit in hits:
-        shown = to_json(call, found[hit.id], data=False, show_metadata=show_metadata)
-        if show_distance:
-            shown["distance"] = _distance(call, index, hit.distance)
-        vectors.append(shown)
-    return Answer({"vectors": vectors})
+        # In the same snapshot: a vector deleted meanwhile is still there to be shown.
+        found = table.by_id(db, [hit.id for hit in hits], data=False, metadata=metadata)
+    vectors = [_to_json(call, found[hit.id], metadata=metadata) for hit in hits]
+    if with_distance:
+        for vector, hit in zip(vectors, hits, strict=True):
+            vector["distance"] = _distance(call, index, hit.distance)
+    return Answer.of({"vectors": vectors})
 
 
 def _distance(call: Call, index: Index, distance: float) -> float:
@@ -260,7 +252,7 @@ def _distance(call: Call, index: Index, distance: float) -> float:
     return distance * distance if squared else distance
 
 
-def _seen_until(call: Call) -> int | None:
+def _visible_until(call: Call) -> int | None:
     """Return until when, in milliseconds, a vector must have been written to be seen."""
     delay = call.behaviour.query_delay_seconds
     return call.milliseconds - int(delay * 1000) if delay else None

@@ -10,13 +10,14 @@ import base64
 import binascii
 import hashlib
 import hmac
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 
 from oss_vector_retriever.client import signing
 from oss_vector_retriever.client.models.messages import Request
-from oss_vector_retriever.emulator.accounts import AccessKey, KeyRing
+from oss_vector_retriever.emulator.accounts import AccessKey
 from oss_vector_retriever.emulator.http.addressing import Address, parameters
 from oss_vector_retriever.emulator.rules.refusals import Refusal
 
@@ -26,30 +27,16 @@ _STAMP = "%Y%m%dT%H%M%SZ"
 
 
 @dataclass(frozen=True, slots=True)
-class _Claim:
-    """Hold what a request says about its signature."""
-
-    access_key_id: str
-    scope: signing.Scope
-    stamp: str
-    signature: str
-    additional: tuple[str, ...]
-    token: str
-    query: str
-    expires: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class Authenticator:
-    """Check who sends a request.
+    """The check of who sends a request.
 
     Attributes:
-        keys: the keys that are known.
+        keys: the keys that are known, by id.
         region: the region of hosts that do not name one.
         skew: seconds by which a request's date may differ from the clock.
     """
 
-    keys: KeyRing
+    keys: Mapping[str, AccessKey]
     region: str
     skew: int
 
@@ -76,6 +63,7 @@ class Authenticator:
             raise Refusal("InvalidAccessKeyId")
         if not key.enabled:
             raise Refusal("UserDisable")
+        # Compared in constant time, as the signature is: how long a refusal takes says nothing.
         if not hmac.compare_digest((key.security_token or "").encode(), claim.token.encode()):
             raise Refusal("InvalidSecurityToken")
         if key.expires is not None and now >= key.expires:
@@ -85,6 +73,7 @@ class Authenticator:
     def _check_clock(self, claim: _Claim, now: datetime) -> None:
         signed = _moment(claim.stamp)
         ahead = (signed - now).total_seconds()
+        # A presigned request is used later than it is made: only its expiry ends it.
         if claim.expires is None:
             if abs(ahead) > self.skew:
                 raise Refusal("RequestTimeTooSkewed", f"The server's time is {now:{_STAMP}}.")
@@ -101,15 +90,31 @@ class Authenticator:
     def _check_signature(
         self, claim: _Claim, key: AccessKey, request: Request, address: Address
     ) -> None:
+        # In path style nothing names an account, and clients sign with that of their key.
         account = key.account_id if address.account is None else address.account
         resource = signing.resource_name(claim.scope.region, account, address.bucket)
         headers = {"host": address.host, **request.headers}
         signable = signing.Signable(
             request.method, resource + address.rest, claim.query, headers, claim.additional
         )
+        # The payload is not covered: its hash is always UNSIGNED-PAYLOAD (section 11).
         expected = signable.signature(key.secret, claim.stamp, claim.scope)
         if not hmac.compare_digest(expected.encode(), claim.signature.encode()):
             raise Refusal("SignatureDoesNotMatch")
+
+
+@dataclass(frozen=True, slots=True)
+class _Claim:
+    """What a request says about its signature."""
+
+    access_key_id: str
+    scope: signing.Scope
+    stamp: str
+    signature: str
+    additional: tuple[str, ...]
+    token: str
+    query: str
+    expires: int | None = None
 
 
 def _check_text(request: Request) -> None:
@@ -124,6 +129,7 @@ def _check_text(request: Request) -> None:
 def _claim(request: Request) -> _Claim:
     query = parameters(request.query)
     header = request.headers.get("authorization")
+    # Before the query: a header is added on purpose, a URL may be passed on as it came.
     if header is not None:
         return _claim_in_header(header, request)
     if "x-oss-signature" in query:
@@ -138,6 +144,7 @@ def _claim_in_header(header: str, request: Request) -> _Claim:
     parts = (part.strip().partition("=") for part in rest.split(","))
     fields = {name: value for name, _, value in parts}
     if fields.get("AdditionalHeaders") == "":
+        # On record with an EC of its own (section 6).
         raise Refusal("InvalidArgument", "AdditionalHeaders is empty.", ec="0002-00000209")
     access_key_id, scope = _credential(fields.get("Credential", ""))
     return _Claim(
@@ -158,7 +165,7 @@ def _claim_in_query(query: dict[str, str], request: Request) -> _Claim:
     if not (expires.isascii() and expires.isdigit() and 1 <= int(expires) <= _LONGEST_EXPIRY):
         raise Refusal("InvalidArgument", f"x-oss-expires must be 1 to {_LONGEST_EXPIRY} seconds.")
     access_key_id, scope = _credential(query.get("x-oss-credential", ""))
-    pairs = request.query.split("&")
+    pairs = request.query.split("&")  # as they came: the text is signed, not what it means
     return _Claim(
         access_key_id=access_key_id,
         scope=scope,
@@ -203,7 +210,7 @@ def _moment(stamp: str) -> datetime:
 
 def _check_digest(request: Request) -> None:
     sent = request.headers.get("content-md5")
-    if sent is None:
+    if sent is None:  # clients work without it (section 3)
         return
     digest = hashlib.md5(request.body, usedforsecurity=False).digest()
     try:

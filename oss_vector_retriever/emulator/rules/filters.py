@@ -1,10 +1,10 @@
 """Metadata filters: `parse_filter` checks one, `Filter.matches` evaluates it.
 
 Grammar and limits: reference section 5.2. Where that is silent: a negation (`$ne`, `$nin`) is true
-of a missing field, as in MongoDB, unless told otherwise; `$in` is true of an array that shares any
-element; several fields in one object, and several operators under one field, must all hold. A
-boolean equals no number. An item, of which 1,024 are allowed, is an operator or an element of `$in`
-and `$nin`.
+of a missing field, as in MongoDB, unless a switch says otherwise; `$in` is true of an array that
+shares any element; several fields in one object, and several operators under one field, must all
+hold. A boolean equals no number. An item, of which 1,024 are allowed, is an operator or an element
+of `$in` and `$nin`.
 """
 
 from __future__ import annotations
@@ -29,18 +29,19 @@ _ORDERINGS: dict[str, Callable[[Any, Any], bool]] = {
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """Hold a checked filter.
+    """A metadata filter that keeps the rules, ready to evaluate.
 
     Attributes:
+        matches: tells whether the metadata of a vector passes.
         fields: the metadata keys that the filter looks at.
     """
 
-    test: Test
+    matches: Test
     fields: frozenset[str]
 
-    def matches(self, metadata: Mapping[str, Any]) -> bool:
-        """Tell whether the metadata of a vector passes."""
-        return self.test(metadata)
+    def matches_text(self, metadata: str | None) -> bool:
+        """Tell whether metadata passes that is JSON text, or None for none."""
+        return self.matches(json_text.loads(metadata) if metadata else {})
 
 
 def parse_filter(
@@ -67,6 +68,7 @@ def parse_filter(
         return Filter(_always, frozenset())
     parser = _Parser(limits, shorthand, negation_needs_field)
     test = parser.conditions(value, 1)
+    # Measured as compact JSON: the spaces that the SDK for Python writes count for nobody.
     size = len(json_text.dumps(value))
     if size > limits.filter_bytes:
         raise ValueError(f"has {size} bytes; at most {limits.filter_bytes} are allowed")
@@ -85,6 +87,7 @@ class _Parser:
         """Return the test of one object: all its members must hold."""
         if not isinstance(value, dict) or not value:
             raise ValueError("holds a condition that is not an object with members")
+        # Checked on the way down, so that no filter exhausts the stack.
         if depth > self._limits.filter_depth:
             raise ValueError(f"is nested deeper than {self._limits.filter_depth}")
         tests = [self._member(name, operand, depth) for name, operand in value.items()]
@@ -160,13 +163,13 @@ def _distinct(value: object) -> tuple[bool, object]:
 
 
 def _equality(name: str, operands: list[str | float | bool]) -> Test:
-    wanted = {_distinct(operand) for operand in operands}
+    values = {_distinct(operand) for operand in operands}
 
     def test(metadata: Mapping[str, Any]) -> bool:
         stored = metadata.get(name, _MISSING)
-        if isinstance(stored, list):
-            return any(_distinct(item) in wanted for item in stored)
-        return _distinct(stored) in wanted
+        if isinstance(stored, list):  # any element will do, as the page on QueryVectors says
+            return any(_distinct(item) in values for item in stored)
+        return _distinct(stored) in values
 
     return test
 
@@ -174,6 +177,7 @@ def _equality(name: str, operands: list[str | float | bool]) -> Test:
 def _ordering(name: str, compare: Callable[[Any, Any], bool], operand: float) -> Test:
     def test(metadata: Mapping[str, Any]) -> bool:
         stored = metadata.get(name)
+        # Text never compares with a number, and neither does a missing field.
         comparable = isinstance(stored, int | float) and not isinstance(stored, bool)
         return comparable and compare(stored, operand)
 

@@ -1,4 +1,8 @@
-"""Typed reading of a request's JSON members; every fault is VectorIndexParameterInvalid."""
+"""What a request's JSON members may be: names, keys, counts, float32 values and metadata.
+
+Mistakes in `Parameters` are VectorIndexParameterInvalid; the functions below it raise ValueError
+with the reason, for whoever knows which member it is.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +11,7 @@ import struct
 import sys
 from collections.abc import Collection, Mapping
 from functools import cache
-from typing import Any, NamedTuple
+from typing import Any
 
 from oss_vector_retriever.client.models.limits import Limits
 from oss_vector_retriever.emulator import json_text
@@ -16,9 +20,15 @@ from oss_vector_retriever.emulator.rules.refusals import invalid
 _INDEX_NAME = re.compile(r"[A-Za-z][A-Za-z0-9]*")
 _METADATA_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
+FLOAT32_BYTES = 4
+# Read as float64 and rounded, the shortest text of 7.038531e-26 (0x15ae43fd, either sign) gives
+# its neighbour. It is the only such float32; its bytes, little-endian, without the top one:
+_ROUNDS_TWICE = b"\xfd\x43\xae"
+_ONE, _ZERO = struct.pack("<f", 1.0), struct.pack("<f", 0.0)
+
 
 class Parameters:
-    """Read the members of a request's JSON object; unknown members are ignored (section 15, 5)."""
+    """Typed access to the members of a request's JSON object; others are ignored (section 15)."""
 
     def __init__(self, members: Mapping[str, Any], limits: Limits) -> None:
         self._members = members
@@ -38,23 +48,23 @@ class Parameters:
             )
         return name
 
-    def keys(self, most: int, *, unique: bool = False, count_distinct: bool = False) -> list[str]:
-        """Return `keys`: 1 to `most` strings of 1 to 1,024 characters, counted as told."""
-        keys = self.items("keys", sys.maxsize if count_distinct else most)
+    def keys(self, limit: int, *, unique: bool = False, count_distinct: bool = False) -> list[str]:
+        """Return `keys`: 1 to `limit` strings, or so many distinct ones (section 4.1)."""
+        keys = self.items("keys", sys.maxsize if count_distinct else limit)
         for position, key in enumerate(keys):
             check_key(key, f"keys[{position}]", self._limits)
         distinct = len(set(keys))
         if unique and distinct != len(keys):
             raise invalid("keys must not hold a key twice.")
-        if distinct > most:
-            raise invalid(f"keys must be an array of 1 to {most} elements.")
+        if distinct > limit:
+            raise invalid(f"keys must be an array of 1 to {limit} elements.")
         return keys
 
-    def items(self, name: str, most: int) -> list[Any]:
-        """Return an array of 1 to `most` elements."""
+    def items(self, name: str, limit: int) -> list[Any]:
+        """Return an array of 1 to `limit` elements."""
         items = self._members.get(name)
-        if not isinstance(items, list) or not 1 <= len(items) <= most:
-            raise invalid(f"{name} must be an array of 1 to {most} elements.")
+        if not isinstance(items, list) or not 1 <= len(items) <= limit:
+            raise invalid(f"{name} must be an array of 1 to {limit} elements.")
         return items
 
     def boolean(self, name: str) -> bool:
@@ -67,15 +77,16 @@ class Parameters:
     def integer(self, name: str, low: int, high: int, default: int | None = None) -> int:
         """Return an integer from `low` to `high`; without a default it is required."""
         value = self._members.get(name, default)
+        # type(), for isinstance() takes true and false for integers.
         if type(value) is not int or not low <= value <= high:
             raise invalid(f"{name} must be an integer from {low} to {high}.")
         return value
 
-    def text(self, name: str, most_bytes: int) -> str:
-        """Return a string of at most `most_bytes` bytes that defaults to the empty one."""
+    def text(self, name: str, limit: int) -> str:
+        """Return a string of at most `limit` bytes of UTF-8 that defaults to the empty one."""
         value = self._members.get(name, "")
-        if not isinstance(value, str) or len(value.encode()) > most_bytes:
-            raise invalid(f"{name} must be a string of at most {most_bytes} bytes.")
+        if not isinstance(value, str) or len(value.encode()) > limit:
+            raise invalid(f"{name} must be a string of at most {limit} bytes.")
         return value
 
     def one_of(self, name: str, choices: tuple[str, ...]) -> str:
@@ -123,13 +134,6 @@ def check_key(key: object, where: str, limits: Limits) -> str:
     return key
 
 
-# Read as float64 and rounded, the shortest text of 7.038531e-26 (0x15ae43fd, either sign) gives
-# its neighbour. It is the only such float32; its bytes, little-endian, without the top one:
-_ROUNDS_TWICE = b"\xfd\x43\xae"
-_ONE, _ZERO = struct.pack("<f", 1.0), struct.pack("<f", 0.0)
-WIDTH = 4
-
-
 def pack(values: object) -> bytes:
     """Return JSON numbers as little-endian float32, 4 bytes each.
 
@@ -155,12 +159,13 @@ def pack(values: object) -> bytes:
 
 def is_zero(packed: bytes) -> bool:
     """Tell whether every value is zero, of either sign."""
+    # Most vectors end here, at the speed of C; the sign's bit alone (0x80) may be set in a zero.
     if packed.strip(b"\x00\x80"):
         return False
     return not any(value for (value,) in struct.iter_unpack("<f", packed))
 
 
-def jsonable(packed: bytes, *, shortest: bool = True) -> Any:
+def to_json(packed: bytes, *, shortest: bool = True) -> Any:
     """Return what `json_text.dumps` writes so that a reader gets the same float32 back.
 
     numpy float32 is written in its shortest form; without numpy, where that form is not wanted, or
@@ -168,7 +173,7 @@ def jsonable(packed: bytes, *, shortest: bool = True) -> Any:
     """
     numpy = _numpy() if shortest else None
     if numpy is None or _ROUNDS_TWICE in packed:
-        return list(struct.unpack(f"<{len(packed) // WIDTH}f", packed))
+        return list(struct.unpack(f"<{len(packed) // FLOAT32_BYTES}f", packed))
     return numpy.frombuffer(packed, dtype="<f4").astype("f4", copy=False)
 
 
@@ -181,26 +186,18 @@ def _numpy() -> Any:
     return np
 
 
-class MetadataText(NamedTuple):
-    """Hold metadata as JSON text; `filterable` is None where it is the whole."""
-
-    whole: str | None
-    filterable: str | None
-
-
-NONE = MetadataText(None, None)
-
-
-def encode(
+def encode_metadata(
     metadata: object, non_filterable: Collection[str], limits: Limits, *, strings_only: bool
-) -> MetadataText:
-    """Return metadata as JSON text; sizes are bytes of that text, which is compact UTF-8.
+) -> tuple[str | None, str | None]:
+    """Return metadata as JSON text, and its filterable part, None where that is the whole.
+
+    Sizes are bytes of that text, which is compact UTF-8.
 
     Raises:
         ValueError: the metadata breaks a rule, with the reason.
     """
     if metadata is None or metadata == {}:
-        return NONE
+        return None, None
     if not isinstance(metadata, dict):
         raise ValueError("must be an object")  # noqa: TRY004 - one kind for all
     for name, value in metadata.items():
@@ -208,10 +205,11 @@ def encode(
     whole = json_text.dumps(metadata)
     if len(whole) > limits.metadata_bytes:
         raise ValueError(f"has {len(whole)} bytes; at most {limits.metadata_bytes} are allowed")
-    visible = {name: metadata[name] for name in metadata if name not in non_filterable}
-    text = whole if len(visible) == len(metadata) else json_text.dumps(visible)
-    _check_filterable(len(visible), len(text), limits)
-    return MetadataText(whole.decode(), None if text is whole else text.decode())
+    filterable = {name: metadata[name] for name in metadata if name not in non_filterable}
+    # Most metadata is filterable altogether: it is then neither written nor kept twice.
+    text = whole if len(filterable) == len(metadata) else json_text.dumps(filterable)
+    _check_filterable(len(filterable), len(text), limits)
+    return whole.decode(), None if text is whole else text.decode()
 
 
 def _check_value(name: str, value: Any, *, strings_only: bool) -> None:
@@ -221,6 +219,7 @@ def _check_value(name: str, value: Any, *, strings_only: bool) -> None:
         if not all(isinstance(item, str) for item in value):
             raise ValueError(f"{name!r} must be an array of strings only")
     elif strings_only or not isinstance(value, bool | int | float):
+        # Objects and null are documented nowhere, and clients avoid them (section 5.1).
         allowed = "a string" if strings_only else "a string, a number, a boolean"
         raise ValueError(f"{name!r} must be {allowed} or an array of strings")
 

@@ -16,29 +16,10 @@ from oss_vector_retriever.emulator import json_text
 from oss_vector_retriever.emulator.accounts import AccessKey
 from oss_vector_retriever.emulator.rules.refusals import Refusal
 
+# The pages write oss:, older SDKs ossvector:, and the service takes both (section 10).
 _PREFIXES = ("oss:", "ossvector:")
 _MEMBERS = frozenset({"Effect", "Action", "Principal", "Resource", "Sid"})
 _OWNERS_RIGHT = frozenset({"PutBucketPolicy", "GetBucketPolicy", "DeleteBucketPolicy"})
-
-
-@dataclass(frozen=True, slots=True)
-class Statement:
-    """Hold one statement; patterns may use `*` and `?`."""
-
-    denies: bool
-    actions: tuple[str, ...]
-    principals: tuple[str, ...]
-    resources: tuple[str, ...]
-
-    def covers(self, key: AccessKey, action: str, resource: str) -> bool:
-        """Tell whether the statement speaks about this identity, action and resource."""
-        names = [prefix + action for prefix in _PREFIXES]
-        who = [key.user or key.account_id, key.principal]
-        return (
-            _any_match(self.actions, names, ignore_case=True)
-            and _any_match(self.principals, who)
-            and _any_match(self.resources, [resource])
-        )
 
 
 def authorise(
@@ -65,11 +46,6 @@ def authorise(
         raise Refusal("AccessDenied", f"{key.principal} may not do oss:{action} on {resource}.")
 
 
-@lru_cache(maxsize=256)
-def _statements(policy: str | None) -> tuple[Statement, ...]:
-    return parse(json_text.loads(policy)) if policy else ()
-
-
 def parse(document: dict[str, Any]) -> tuple[Statement, ...]:
     """Return the statements of a policy.
 
@@ -83,6 +59,33 @@ def parse(document: dict[str, Any]) -> tuple[Statement, ...]:
     if not isinstance(statements, list) or not statements:
         raise Refusal("InvalidPolicyDocument", "Statement must be a list that is not empty.")
     return tuple(_statement(statement) for statement in statements)
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """One statement of a policy; patterns may use `*` and `?`."""
+
+    denies: bool
+    actions: tuple[str, ...]
+    principals: tuple[str, ...]
+    resources: tuple[str, ...]
+
+    def covers(self, key: AccessKey, action: str, resource: str) -> bool:
+        """Tell whether the statement speaks about this identity, action and resource."""
+        names = [prefix + action for prefix in _PREFIXES]
+        # A policy may name somebody by a plain id or by the ARN.
+        who = [key.user or key.account_id, key.principal]
+        return (
+            _any_match(self.actions, names, ignore_case=True)
+            and _any_match(self.principals, who)
+            and _any_match(self.resources, [resource])
+        )
+
+
+# By the text: a policy is read at every request, and changes hardly ever.
+@lru_cache(maxsize=256)
+def _statements(policy: str | None) -> tuple[Statement, ...]:
+    return parse(json_text.loads(policy)) if policy else ()
 
 
 def _statement(members: object) -> Statement:
@@ -103,11 +106,11 @@ def _statement(members: object) -> Statement:
 
 
 def _patterns(members: dict[str, Any], name: str) -> tuple[str, ...]:
-    given = members.get(name)
-    listed = given if isinstance(given, list) else [given]
-    if not listed or not all(isinstance(item, str) and item for item in listed):
+    value = members.get(name)
+    patterns = value if isinstance(value, list) else [value]
+    if not patterns or not all(isinstance(item, str) and item for item in patterns):
         raise Refusal("InvalidPolicyDocument", f"{name} must be a string or a list of strings.")
-    return tuple(listed)
+    return tuple(patterns)
 
 
 def _any_match(patterns: tuple[str, ...], names: list[str], *, ignore_case: bool = False) -> bool:

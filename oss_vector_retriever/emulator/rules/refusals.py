@@ -9,6 +9,43 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 
+@dataclass(eq=False)
+class Refusal(Exception):  # noqa: N818 - an answer of the service, not an error of ours
+    """A request refused with a code of the service.
+
+    Attributes:
+        code: the error code; its status, standing message and EC come from the table here.
+        detail: what exactly was wrong; added to the standing message.
+        ec: the fine-grained code, where it differs from the table's.
+        members: further members of the error body, such as BucketName.
+    """
+
+    code: str
+    detail: str = ""
+    ec: str = ""
+    members: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        kind = _KINDS[self.code]
+        self.ec = self.ec or kind.ec
+        super().__init__(self.code, self.message)
+
+    @property
+    def status(self) -> int:
+        """Return the HTTP status of the code."""
+        return _KINDS[self.code].status
+
+    @property
+    def message(self) -> str:
+        """Return the standing message, followed by the detail."""
+        return " ".join(filter(None, (_KINDS[self.code].message, self.detail)))
+
+
+def invalid(detail: str) -> Refusal:
+    """Return the refusal of a parameter; reference section 4.1, error codes."""
+    return Refusal("VectorIndexParameterInvalid", detail)
+
+
 @dataclass(frozen=True, slots=True)
 class _Kind:
     status: int
@@ -61,40 +98,3 @@ _KINDS = {
         400, "The vector index parameter provided in the request is invalid."
     ),
 }
-
-
-@dataclass(eq=False)
-class Refusal(Exception):  # noqa: N818 - an answer of the service, not an error of ours
-    """Refuse a request with a code of the service.
-
-    Attributes:
-        code: the error code; its status, standing message and EC come from the table here.
-        detail: what exactly was wrong; added to the standing message.
-        ec: the fine-grained code, where it differs from the table's.
-        members: further members of the error body, such as BucketName.
-    """
-
-    code: str
-    detail: str = ""
-    ec: str = ""
-    members: dict[str, str] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        kind = _KINDS[self.code]
-        self.ec = self.ec or kind.ec
-        super().__init__(self.code, self.message)
-
-    @property
-    def status(self) -> int:
-        """Return the HTTP status of the code."""
-        return _KINDS[self.code].status
-
-    @property
-    def message(self) -> str:
-        """Return the standing message, followed by the detail."""
-        return " ".join(filter(None, (_KINDS[self.code].message, self.detail)))
-
-
-def invalid(detail: str) -> Refusal:
-    """Return the refusal of a parameter; reference section 4.1, error codes."""
-    return Refusal("VectorIndexParameterInvalid", detail)

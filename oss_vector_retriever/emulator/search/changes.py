@@ -7,12 +7,12 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-_MOST_KEYS = 10_000
+_KEPT_KEYS = 10_000  # of an index; where more changed, reading it anew is as fast
 
 
 @dataclass(slots=True)
 class _Log:
-    """Hold keys by the number of the write that changed them, the oldest first."""
+    """Keys by the number of the write that changed them, the oldest first."""
 
     entries: OrderedDict[int, Sequence[str]] = field(default_factory=OrderedDict)
     keys: int = 0
@@ -21,7 +21,7 @@ class _Log:
         # A transaction that failed has left its entry: its number is given out again.
         self.keys += len(keys) - len(self.entries.pop(writes, ()))
         self.entries[writes] = keys
-        while self.keys > _MOST_KEYS:
+        while self.keys > _KEPT_KEYS:
             self.drop_oldest()
 
     def drop_oldest(self) -> None:
@@ -30,7 +30,7 @@ class _Log:
 
 
 class Changes:
-    """Remember the changes of indexes that are watched; safe for threads.
+    """The last changes of the indexes that are watched; safe for threads.
 
     No other process has the database open, so there are no others.
     """
@@ -58,7 +58,7 @@ class Changes:
             if log is not None:
                 log.add(writes, keys)
 
-    def since(self, index_id: int, before: int, until: int) -> set[str] | None:
+    def keys_between(self, index_id: int, before: int, until: int) -> set[str] | None:
         """Return the keys changed by the writes after `before` up to `until`; None if unknown."""
         with self._lock:
             log = self._logs.get(index_id)

@@ -1,11 +1,11 @@
-"""`Matrix`: an index, or a block of one, as arrays that search works on."""
+"""Indexes as arrays that search works on: `Matrices` keeps them, and what was changed since."""
 
 from __future__ import annotations
 
 import sqlite3
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
@@ -13,20 +13,25 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from oss_vector_retriever.emulator import json_text
 from oss_vector_retriever.emulator.rules.filters import Filter
 from oss_vector_retriever.emulator.search.changes import Changes
 from oss_vector_retriever.emulator.storage import vectors as table
 from oss_vector_retriever.emulator.storage.indexes import Index
 from oss_vector_retriever.emulator.storage.vectors import Block
 
-_LOADED_ROWS = 1024
-_OBJECT_BYTES = 64  # of a Python string, beside its text
+_LOADED_ROWS = 1024  # at once: more would only be copied later, and need memory until then
+_OBJECT_BYTES = 64  # of a Python string, without its text
+_STREAMED_ROWS = 2048
+_ROW_BYTES = 104  # of an entry in a dict of keys
+# So many changed vectors, or this part of an index, are read next to the matrix that is kept;
+# where more were changed, the whole index is read again.
+_FEW = 1000
+_SHARE = 20
 
 
 @dataclass(frozen=True, eq=False)
 class Matrix:
-    """Hold n vectors as they were after `writes` changes of their index.
+    """n vectors as they were after `writes` changes of their index.
 
     Attributes:
         values: float32, shape (n, dimension).
@@ -54,80 +59,18 @@ class Matrix:
         return arrays + texts + sum(len(key) + _OBJECT_BYTES for key in self.keys)
 
     @cached_property
-    def places(self) -> dict[str, int]:
+    def rows(self) -> dict[str, int]:
         """Return the row of each key."""
         return {key: row for row, key in enumerate(self.keys)}
 
-    def passing(self, chosen: Filter) -> NDArray[np.bool_]:
+    def mask(self, metadata_filter: Filter) -> NDArray[np.bool_]:
         """Return which rows' metadata passes a filter, shape (n,)."""
-        outcomes = (passes(chosen, text) for text in self.filterable)
+        outcomes = map(metadata_filter.matches_text, self.filterable)
         return np.fromiter(outcomes, dtype=bool, count=len(self.filterable))
 
 
-def passes(chosen: Filter | None, filterable: str | None) -> bool:
-    """Tell whether filterable metadata, as JSON text or None for none, passes a filter."""
-    return chosen is None or chosen.matches(json_text.loads(filterable) if filterable else {})
-
-
-def load(db: sqlite3.Connection, index: Index, count: int) -> Matrix:
-    """Read a whole index of `count` vectors, its values straight into one array."""
-    whole = _empty(index, count)
-    start = 0
-    for rows in table.blocks(db, index.id, _LOADED_ROWS):
-        _fill(whole, rows, start)
-        start += len(rows)
-    return whole
-
-
-def load_some(db: sqlite3.Connection, index: Index, keys: list[str]) -> Matrix:
-    """Read those vectors of an index that exist among some keys."""
-    rows = [row for part in table.blocks_of(db, index.id, keys) for row in part]
-    some = _empty(index, len(rows))
-    if rows:
-        _fill(some, rows, 0)
-    return some
-
-
-def stream(db: sqlite3.Connection, index: Index, size: int) -> Iterator[Matrix]:
-    """Iterate over an index in blocks of at most `size` vectors."""
-    for rows in table.blocks(db, index.id, size):
-        block = _empty(index, len(rows))
-        _fill(block, rows, 0)
-        yield block
-
-
-def _empty(index: Index, count: int) -> Matrix:
-    return Matrix(
-        values=np.empty((count, index.dimension), np.float32),
-        norms=np.empty(count, np.float64),
-        ids=np.empty(count, np.int64),
-        written=np.empty(count, np.int64),
-        keys=[],
-        filterable=[],
-        writes=index.writes,
-    )
-
-
-def _fill(matrix: Matrix, rows: Block, start: int) -> None:
-    ids, keys, written, filterable, data = zip(*rows, strict=True)
-    part = slice(start, start + len(rows))
-    values = np.frombuffer(b"".join(data), dtype="<f4").reshape(len(rows), -1)
-    matrix.values[part] = values
-    matrix.norms[part] = np.sqrt(np.einsum("ij,ij->i", values, values, dtype=np.float64))
-    matrix.ids[part] = ids
-    matrix.written[part] = written
-    matrix.keys.extend(keys)
-    matrix.filterable.extend(filterable)
-
-
-_STREAMED_ROWS = 2048
-_PLACE_BYTES = 104  # of an entry in a dict of keys
-_FEW = 1000
-_SHARE = 20
-
-
 class Part(NamedTuple):
-    """Hold a matrix and which of its rows still hold, shape (n,); None for all."""
+    """A matrix, and which of its rows are still current, shape (n,); None for all."""
 
     matrix: Matrix
     alive: NDArray[np.bool_] | None = None
@@ -135,7 +78,7 @@ class Part(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class _Kept:
-    """Hold an index after `writes` changes: a matrix, and one of what was changed since then."""
+    """An index after `writes` changes: a matrix, and one of what was changed since then."""
 
     base: Matrix
     parts: tuple[Part, ...]
@@ -144,12 +87,12 @@ class _Kept:
     @property
     def size(self) -> int:
         """Return about how many bytes of memory this takes."""
-        places = len(self.base.keys) * _PLACE_BYTES if len(self.parts) > 1 else 0
-        return places + sum(part.matrix.size for part in self.parts)
+        rows = len(self.base.keys) * _ROW_BYTES if len(self.parts) > 1 else 0
+        return rows + sum(part.matrix.size for part in self.parts)
 
 
 class Matrices:
-    """Give out indexes as matrices, and keep them in memory up to a budget in bytes."""
+    """Indexes as matrices, kept in memory up to a budget in bytes."""
 
     def __init__(self, memory: int, changes: Changes) -> None:
         self._memory = memory
@@ -161,8 +104,8 @@ class Matrices:
     @property
     def kept_bytes(self) -> int:
         """Return how much memory the kept matrices take."""
-        with self._turn:
-            return self._used()
+        # A list, so that another thread may keep or drop one meanwhile.
+        return sum(kept.size for kept in list(self._kept.values()))
 
     def parts(self, db: sqlite3.Connection, index: Index) -> Iterator[Part]:
         """Return an index in few parts, or as a stream of blocks where it is too large.
@@ -171,36 +114,37 @@ class Matrices:
             db: a snapshot that `index` was read in.
             index: which.
         """
-        # One at a time: whoever waits here mostly finds the matrix loaded.
+        # One at a time: whoever waits here mostly finds the matrix loaded, and two that load at
+        # once would take twice the memory.
         with self._loading:
-            kept = self._find(index) or self._brought_up_to_date(db, index)
+            kept = self._find(db, index)
             if kept is None:
                 count = table.count(db, index.id)
                 if count * index.dimension * np.dtype(np.float32).itemsize > self._memory:
-                    return (Part(block) for block in stream(db, index, _STREAMED_ROWS))
-                whole = load(db, index, count)
+                    blocks = table.blocks(db, index.id, _STREAMED_ROWS)
+                    return (Part(_matrix(index, [rows], len(rows))) for rows in blocks)
+                whole = _matrix(index, table.blocks(db, index.id, _LOADED_ROWS), count)
                 kept = _Kept(whole, (Part(whole),), index.writes)
             self._keep(index, kept)
             return iter(kept.parts)
 
-    def _find(self, index: Index) -> _Kept | None:
-        with self._turn:
-            kept = self._kept.get(index.id)
-            return kept if kept and kept.writes == index.writes else None
-
-    def _brought_up_to_date(self, db: sqlite3.Connection, index: Index) -> _Kept | None:
-        """Return what is kept with the few vectors that were changed since, or None."""
+    def _find(self, db: sqlite3.Connection, index: Index) -> _Kept | None:
+        """Return what is kept, with the few vectors that were changed since, or None."""
         with self._turn:
             kept = self._kept.get(index.id)
         if kept is None or kept.base.writes > index.writes:
             return None
+        if kept.writes == index.writes:
+            return kept
         base = kept.base
-        keys = self._changes.since(index.id, base.writes, index.writes)
+        keys = self._changes.keys_between(index.id, base.writes, index.writes)
         if keys is None or len(keys) > max(_FEW, len(base.keys) // _SHARE):
             return None
+        # The matrix stays as it is, for searches that have it; rows that no longer hold are marked.
         alive = np.ones(len(base.keys), dtype=bool)
-        alive[[base.places[key] for key in keys if key in base.places]] = False
-        changed = load_some(db, index, sorted(keys))
+        alive[[base.rows[key] for key in keys if key in base.rows]] = False
+        blocks = list(table.blocks_of(db, index.id, sorted(keys)))
+        changed = _matrix(index, blocks, sum(map(len, blocks)))
         current = _Kept(base, (Part(base, alive), Part(changed)), index.writes)
         return current if current.size <= self._memory else None
 
@@ -213,9 +157,31 @@ class Matrices:
             self._kept[index.id] = kept
             self._kept.move_to_end(index.id)
             self._changes.watch(index.id, kept.base.writes)
-            while self._used() > self._memory:
+            while self.kept_bytes > self._memory:
                 least_used, _ = self._kept.popitem(last=False)
                 self._changes.forget(least_used)
 
-    def _used(self) -> int:
-        return sum(kept.size for kept in self._kept.values())
+
+def _matrix(index: Index, blocks: Iterable[Block], count: int) -> Matrix:
+    """Return `count` vectors as a matrix; each block's values go straight into one array."""
+    matrix = Matrix(
+        values=np.empty((count, index.dimension), np.float32),
+        norms=np.empty(count, np.float64),
+        ids=np.empty(count, np.int64),
+        written=np.empty(count, np.int64),
+        keys=[],
+        filterable=[],
+        writes=index.writes,
+    )
+    for rows in blocks:
+        ids, keys, written, filterable, data = zip(*rows, strict=True)
+        part = slice(len(matrix.keys), len(matrix.keys) + len(rows))
+        values = np.frombuffer(b"".join(data), dtype="<f4").reshape(len(rows), -1)
+        matrix.values[part] = values
+        # Summed in float64: the square of a large float32 overflows.
+        matrix.norms[part] = np.sqrt(np.einsum("ij,ij->i", values, values, dtype=np.float64))
+        matrix.ids[part] = ids
+        matrix.written[part] = written
+        matrix.keys.extend(keys)
+        matrix.filterable.extend(filterable)
+    return matrix

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from oss_vector_retriever.emulator.rules.filters import Filter
 from oss_vector_retriever.emulator.search.changes import Changes
-from oss_vector_retriever.emulator.search.matrix import Matrices, Matrix, Part, passes
+from oss_vector_retriever.emulator.search.matrix import Matrices, Matrix, Part
 from oss_vector_retriever.emulator.storage.indexes import Index
 
 Float64 = NDArray[np.float64]
@@ -27,11 +27,11 @@ Rows = NDArray[np.intp]
 # bound takes n + 8 ulps, which also covers the rounding of the query to unit length.
 _ULP = float(np.finfo(np.float32).eps)
 _SMALLEST = float(np.finfo(np.float32).tiny)
-_MEASURED_AT_ONCE = 1024
+_MEASURED_AT_ONCE = 1024  # rows, whose float64 copies stay within a few megabytes
 
 
 class Hit(NamedTuple):
-    """Hold one neighbour; the order of its fields is the order of the result.
+    """One neighbour; the order of its fields is the order of the result.
 
     `filterable` is the JSON text of its filterable metadata, or None for none.
     """
@@ -43,7 +43,7 @@ class Hit(NamedTuple):
 
 
 class Search:
-    """Find nearest neighbours.
+    """A search for nearest neighbours.
 
     Attributes:
         matrices: what is kept in memory.
@@ -60,7 +60,7 @@ class Search:
         query: bytes,
         top_k: int,
         *,
-        chosen: Filter | None = None,
+        metadata_filter: Filter | None = None,
         written_by: int | None = None,
         rank_first: bool = False,
     ) -> list[Hit]:
@@ -71,29 +71,31 @@ class Search:
             index: where to search.
             query: little-endian float32 of the index's dimension; not zero under cosine.
             top_k: how many at most.
-            chosen: what their metadata must pass.
+            metadata_filter: what their metadata must pass.
             written_by: milliseconds since 1970, by which they must have been written.
             rank_first: let the filter choose among the `top_k` nearest.
         """
         target = np.frombuffer(query, dtype="<f4").astype(np.float64)
         hits: list[Hit] = []
         for part in self.matrices.parts(db, index):
-            rows = _admitted(part, None if rank_first else chosen, written_by)
+            rows = _candidates(part, None if rank_first else metadata_filter, written_by)
             hits += _nearest(part.matrix, rows, target, top_k, cosine=index.metric == "cosine")
-        found = heapq.nsmallest(top_k, hits)
-        return [hit for hit in found if passes(chosen, hit.filterable)] if rank_first else found
+        best = heapq.nsmallest(top_k, hits)
+        if not rank_first or metadata_filter is None:
+            return best
+        return [hit for hit in best if metadata_filter.matches_text(hit.filterable)]
 
 
-def _admitted(part: Part, chosen: Filter | None, written_by: int | None) -> Rows | None:
+def _candidates(part: Part, metadata_filter: Filter | None, written_by: int | None) -> Rows | None:
     """Return the rows that may be results, or None for all of them."""
     matrix, alive = part
-    if chosen is None and written_by is None:
+    if metadata_filter is None and written_by is None:
         return None if alive is None else np.flatnonzero(alive)
     mask = np.ones(len(matrix.keys), dtype=bool) if alive is None else alive.copy()
     if written_by is not None:
         mask &= matrix.written <= written_by
-    if chosen is not None:
-        mask &= matrix.passing(chosen)
+    if metadata_filter is not None:
+        mask &= matrix.mask(metadata_filter)
     return np.flatnonzero(mask)
 
 
@@ -108,6 +110,7 @@ def _nearest(
         lower, upper = _bounds(matrix, target, cosine=cosine)
         if rows is not None:
             lower, upper = lower[rows], upper[rows]
+        # The bound of the last of the best: whatever cannot be nearer than that is out.
         worst = np.partition(upper, top_k - 1)[top_k - 1]
         near = np.flatnonzero(lower <= worst)
         rows = near if rows is None else rows[near]
@@ -129,6 +132,7 @@ def _bounds(matrix: Matrix, target: Float64, *, cosine: bool) -> tuple[Float64, 
     """
     length = float(np.linalg.norm(target))
     unit = (target / (length or 1.0)).astype(np.float32)
+    # Overflow and division by a zero norm are dealt with below, by what is not finite.
     with np.errstate(all="ignore"):
         product = (matrix.values @ unit).astype(np.float64)
         relative = (len(target) + 8) * _ULP

@@ -15,8 +15,8 @@ Setting = Literal["policy", "logging"]
 _COLUMNS = "id, account, region, name, created, resource_group, policy, logging"
 
 
-class Place(NamedTuple):
-    """Say whose buckets, and where; a name is unique there (section 8)."""
+class Namespace(NamedTuple):
+    """An account and a region, in which a bucket's name is unique (section 8)."""
 
     account: str
     region: str
@@ -24,7 +24,7 @@ class Place(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Bucket:
-    """Hold one stored bucket; `created` is in milliseconds since 1970."""
+    """One stored bucket; `created` is in milliseconds since 1970."""
 
     id: int
     account: str
@@ -41,40 +41,47 @@ class Bucket:
         return f"acs:ossvector:{self.region}:{self.account}:{self.name}"
 
 
-def find(db: sqlite3.Connection, place: Place, name: str) -> Bucket | None:
+def find(db: sqlite3.Connection, namespace: Namespace, name: str) -> Bucket | None:
     """Return a bucket, or None."""
     row = db.execute(
         f"SELECT {_COLUMNS} FROM buckets WHERE account = ? AND region = ? AND name = ?",  # noqa: S608 - columns are constants
-        (*place, name),
+        (*namespace, name),
     ).fetchone()
     return Bucket(*row) if row else None
 
 
 def page(
-    db: sqlite3.Connection, place: Place, *, prefix: str, after: str, most: int, created_by: int
+    db: sqlite3.Connection,
+    namespace: Namespace,
+    *,
+    prefix: str,
+    after: str,
+    limit: int,
+    created_by: int,
 ) -> list[Bucket]:
-    """Return buckets in alphabetical order, at most `most`, those after the name `after`.
+    """Return buckets in alphabetical order, at most `limit`, those after the name `after`.
 
     `created_by` is in milliseconds since 1970: younger buckets are left out.
     """
+    # substr, for LIKE would ignore case and know wildcards.
     rows = db.execute(
         f"SELECT {_COLUMNS} FROM buckets WHERE account = ? AND region = ? AND name > ?"  # noqa: S608 - columns are constants
         " AND substr(name, 1, ?) = ? AND created <= ? ORDER BY name LIMIT ?",
-        (*place, after, len(prefix), prefix, created_by, most),
+        (*namespace, after, len(prefix), prefix, created_by, limit),
     )
     return [Bucket(*row) for row in rows]
 
 
-def count(db: sqlite3.Connection, place: Place) -> int:
+def count(db: sqlite3.Connection, namespace: Namespace) -> int:
     """Count the buckets of an account in a region."""
     statement = "SELECT count(*) FROM buckets WHERE account = ? AND region = ?"
-    (number,) = db.execute(statement, place).fetchone()
+    (number,) = db.execute(statement, namespace).fetchone()
     return int(number)
 
 
 def create(
     db: sqlite3.Connection,
-    place: Place,
+    namespace: Namespace,
     name: str,
     created: int,
     resource_group: str | None = None,
@@ -84,7 +91,7 @@ def create(
         "INSERT INTO buckets (account, region, name, created, resource_group)"
         " VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"
     )
-    row = (*place, name, created, resource_group)
+    row = (*namespace, name, created, resource_group)
     return db.execute(statement, row).rowcount == 1
 
 
@@ -103,7 +110,7 @@ def delete(db: sqlite3.Connection, bucket_id: int) -> bool:
 
 
 class KnownBuckets:
-    """Look buckets up, and change them; nobody else may, for what is known is not read again.
+    """The only way to look buckets up and to change them: what was read once is remembered.
 
     No other process has the database open. In memory, where a connection serves one user at a time,
     a read that first looked for its bucket there would wait for two writes instead of one.
@@ -113,20 +120,21 @@ class KnownBuckets:
         self._database = database
         self._lock = threading.Lock()
         self._changes = 0
-        self._known: dict[tuple[Place, str], Bucket] = {}
+        self._known: dict[tuple[Namespace, str], Bucket] = {}
 
-    def find(self, place: Place, name: str) -> Bucket | None:
+    def find(self, namespace: Namespace, name: str) -> Bucket | None:
         """Return a bucket, or None."""
-        known = self._known.get((place, name))
+        known = self._known.get((namespace, name))
         if known is not None:
             return known
         changes = self._changes
         with self._database.read() as db:
-            found = find(db, place, name)
+            bucket = find(db, namespace, name)
         with self._lock:
-            if found is not None and changes == self._changes:
-                self._known[place, name] = found
-        return found
+            # A write since the snapshot may have changed the bucket, or removed it.
+            if bucket is not None and changes == self._changes:
+                self._known[namespace, name] = bucket
+        return bucket
 
     @contextlib.contextmanager
     def write(self) -> Iterator[sqlite3.Connection]:
@@ -135,6 +143,7 @@ class KnownBuckets:
             with self._database.write() as db:
                 yield db
         finally:
+            # Buckets change rarely: forgetting all of them costs one read each.
             with self._lock:
                 self._changes += 1
                 self._known.clear()

@@ -1,4 +1,4 @@
-"""`Database`: SQLite connections under threads, one writer at a time and readers beside it."""
+"""`Database`: SQLite connections under threads, one that writes and others that read."""
 
 from __future__ import annotations
 
@@ -13,158 +13,6 @@ from pathlib import Path
 from typing import IO
 
 from oss_vector_retriever.client.errors import ConfigurationError
-
-
-class Database:
-    """Give out transactions on one database file, or on memory.
-
-    A file has one connection that writes and a pool that reads, each read a snapshot that no
-    write disturbs. In memory there is one connection, and its users take turns (`Turns`).
-
-    Raises:
-        ConfigurationError: the file is in use, or is not a database of this emulator.
-    """
-
-    def __init__(self, path: Path | None = None) -> None:
-        self._path = path
-        self._turns = FairLock()
-        self._idle: list[sqlite3.Connection] = []
-        self._closed = False
-        self._lock = FileLock(path) if path else None
-        try:
-            self._writer = self._connect()
-        except BaseException:
-            self._unlock()
-            raise
-
-    @contextlib.contextmanager
-    def read(self) -> Iterator[sqlite3.Connection]:
-        """Open a snapshot: what is read inside belongs together."""
-        if self._path is None:
-            with self._turns.read():
-                yield self._writer
-            return
-        connection = self._borrow()
-        try:
-            connection.execute("BEGIN")
-            try:
-                yield connection
-            finally:
-                connection.execute("COMMIT")
-        finally:
-            self._give_back(connection)
-
-    @contextlib.contextmanager
-    def write(self) -> Iterator[sqlite3.Connection]:
-        """Open a transaction that is committed whole, or on any exception not at all."""
-        with self._turns.write():
-            self._writer.execute("BEGIN IMMEDIATE")
-            try:
-                yield self._writer
-                self._writer.execute("COMMIT")
-            except BaseException:
-                # A full disk, for one, ends the transaction by itself.
-                if self._writer.in_transaction:
-                    self._writer.execute("ROLLBACK")
-                raise
-
-    def close(self) -> None:
-        """Close every connection and let go of the file; closing twice does nothing."""
-        with self._turns.write():
-            self._closed = True
-            while self._idle:
-                self._idle.pop().close()
-            self._writer.close()
-            self._unlock()
-
-    def _borrow(self) -> sqlite3.Connection:
-        with contextlib.suppress(IndexError):
-            return self._idle.pop()
-        if self._closed:
-            raise sqlite3.ProgrammingError("the database is closed")
-        return self._connect()
-
-    def _give_back(self, connection: sqlite3.Connection) -> None:
-        self._idle.append(connection)
-        if self._closed:
-            self.close()
-
-    def _connect(self) -> sqlite3.Connection:
-        name = str(self._path) if self._path else ":memory:"
-        try:
-            connection = sqlite3.connect(name, isolation_level=None, check_same_thread=False)
-        except sqlite3.Error as error:
-            raise ConfigurationError(f"{name} cannot be opened: {error}") from None
-        try:
-            configure(connection)
-            prepare(connection, name)
-        except sqlite3.DatabaseError as error:
-            connection.close()
-            raise ConfigurationError(f"{name} cannot be opened: {error}") from None
-        except BaseException:
-            connection.close()
-            raise
-        return connection
-
-    def _unlock(self) -> None:
-        if self._lock:
-            self._lock.close()
-
-
-class FileLock:
-    """Hold `<database>.lock` until `close()`; the system lets go of it when the process dies.
-
-    The file stays: removing it would let two processes lock two files of that name.
-
-    Raises:
-        ConfigurationError: another process, or this one, has the database open, or there can be
-            no file there.
-    """
-
-    def __init__(self, database: Path) -> None:
-        try:
-            self._file: IO[bytes] = Path(f"{database}.lock").open("a+b")  # noqa: SIM115 - held
-        except OSError as error:
-            raise ConfigurationError(f"{database} cannot be opened: {error.strerror}") from None
-        try:
-            _lock(self._file.fileno())
-        except OSError:
-            holder = _holder(self._file)
-            self._file.close()
-            raise ConfigurationError(
-                f"{database} is open in another process{holder}; use its endpoint, or close it"
-            ) from None
-        self._file.truncate(0)
-        self._file.write(str(os.getpid()).encode())
-        self._file.flush()
-
-    def close(self) -> None:
-        """Let go of the database; closing twice does nothing."""
-        self._file.close()
-
-
-def _holder(file: IO[bytes]) -> str:
-    try:
-        file.seek(0)
-        process = file.read(20).decode()
-    except (OSError, UnicodeDecodeError):
-        return ""
-    return f" (process {process})" if process.isdigit() else ""
-
-
-if sys.platform == "win32":
-    import msvcrt
-
-    def _lock(descriptor: int) -> None:
-        # A byte far behind the text: Windows refuses others even to read a locked one.
-        os.lseek(descriptor, 1 << 20, os.SEEK_SET)
-        msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
-else:
-    import fcntl
-
-    def _lock(descriptor: int) -> None:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-
 
 APPLICATION_ID = 0x4F53_5356  # "OSSV": SQLite tools show whose file this is
 VERSION = 1
@@ -208,7 +56,108 @@ CREATE INDEX vectors_in_order ON vectors (index_id, id);
 """
 
 
-def configure(connection: sqlite3.Connection) -> None:
+class Database:
+    """Transactions on one database file, or on memory.
+
+    A file has one connection that writes and a pool that reads, each read a snapshot that no
+    write disturbs. In memory there is one connection, and its users take turns (`FairLock`).
+
+    Raises:
+        ConfigurationError: the file is in use, or is not a database of this emulator.
+    """
+
+    def __init__(self, path: Path | None = None) -> None:
+        self._path = path
+        self._turns = FairLock()
+        self._idle: list[sqlite3.Connection] = []
+        self._closed = False
+        self._lock = FileLock(path) if path else None
+        try:
+            self._writer = self._connect()
+        except BaseException:
+            self._unlock()
+            raise
+
+    @contextlib.contextmanager
+    def read(self) -> Iterator[sqlite3.Connection]:
+        """Open a snapshot: what is read inside belongs together."""
+        if self._path is None:
+            with self._turns.read():
+                yield self._writer
+            return
+        connection = self._borrow()
+        try:
+            # Deferred: the snapshot is that of the first read after it.
+            connection.execute("BEGIN")
+            try:
+                yield connection
+            finally:
+                connection.execute("COMMIT")
+        finally:
+            self._give_back(connection)
+
+    @contextlib.contextmanager
+    def write(self) -> Iterator[sqlite3.Connection]:
+        """Open a transaction that is committed whole, or on any exception not at all."""
+        with self._turns.write():
+            # A writer at once: a transaction that reads first can fail when it comes to write.
+            self._writer.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._writer
+                self._writer.execute("COMMIT")
+            except BaseException:
+                # A full disk, for one, ends the transaction by itself.
+                if self._writer.in_transaction:
+                    self._writer.execute("ROLLBACK")
+                raise
+
+    def close(self) -> None:
+        """Close every connection and let go of the file; closing twice does nothing."""
+        with self._turns.write():
+            self._closed = True
+            while self._idle:
+                self._idle.pop().close()
+            self._writer.close()
+            self._unlock()
+
+    def _borrow(self) -> sqlite3.Connection:
+        with contextlib.suppress(IndexError):  # pop is atomic, where a look before it would not be
+            return self._idle.pop()
+        if self._closed:
+            raise sqlite3.ProgrammingError("the database is closed")
+        return self._connect()
+
+    def _give_back(self, connection: sqlite3.Connection) -> None:
+        self._idle.append(connection)
+        # Closed while this one was lent: a second round closes it too.
+        if self._closed:
+            self.close()
+
+    def _connect(self) -> sqlite3.Connection:
+        name = str(self._path) if self._path else ":memory:"
+        try:
+            # Transactions are begun by hand, and a connection goes from thread to thread, one at a
+            # time; by default sqlite3 begins them itself, and forbids a second thread.
+            connection = sqlite3.connect(name, isolation_level=None, check_same_thread=False)
+        except sqlite3.Error as error:
+            raise ConfigurationError(f"{name} cannot be opened: {error}") from None
+        try:
+            _configure(connection)
+            _prepare(connection, name)
+        except sqlite3.DatabaseError as error:
+            connection.close()
+            raise ConfigurationError(f"{name} cannot be opened: {error}") from None
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _unlock(self) -> None:
+        if self._lock:
+            self._lock.close()
+
+
+def _configure(connection: sqlite3.Connection) -> None:
     """Set what SQLite does not remember from one connection to the next.
 
     In WAL, NORMAL keeps every committed write through a crash of the process; only a crash of the
@@ -216,11 +165,12 @@ def configure(connection: sqlite3.Connection) -> None:
     """
     connection.execute("PRAGMA busy_timeout = 10000")
     connection.execute("PRAGMA synchronous = NORMAL")
-    connection.execute("PRAGMA cache_size = -16384")
+    connection.execute("PRAGMA cache_size = -16384")  # KiB; a positive number would mean pages
+    # Pages, some 64 MB: after 1,000, as by default, a bulk load copies the log back all the time.
     connection.execute("PRAGMA wal_autocheckpoint = 16000")
 
 
-def prepare(connection: sqlite3.Connection, name: str) -> None:
+def _prepare(connection: sqlite3.Connection, name: str) -> None:
     """Make the tables in a new database, or check that an existing one is ours.
 
     Raises:
@@ -230,7 +180,11 @@ def prepare(connection: sqlite3.Connection, name: str) -> None:
     (application,) = connection.execute("PRAGMA application_id").fetchone()
     (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
     if tables == 0 and version == 0:
-        _create(connection)
+        connection.execute("PRAGMA journal_mode = WAL")  # the file remembers it; memory ignores it
+        connection.executescript(
+            f"BEGIN; {_TABLES} PRAGMA application_id = {APPLICATION_ID};"
+            f" PRAGMA user_version = {VERSION}; COMMIT;"
+        )
     elif application != APPLICATION_ID:
         raise ConfigurationError(f"{name} is not a database of this emulator")
     elif version != VERSION:
@@ -239,16 +193,8 @@ def prepare(connection: sqlite3.Connection, name: str) -> None:
         )
 
 
-def _create(connection: sqlite3.Connection) -> None:
-    connection.execute("PRAGMA journal_mode = WAL")
-    connection.executescript(
-        f"BEGIN; {_TABLES} PRAGMA application_id = {APPLICATION_ID};"
-        f" PRAGMA user_version = {VERSION}; COMMIT;"
-    )
-
-
 class FairLock:
-    """Hand a connection from user to user, so that no reader waits for more than one write.
+    """A connection handed from user to user, so that no reader waits for more than one write.
 
     When a write ends, every reader that waits by then goes before the next write; who comes later
     goes after it, so that readers cannot hold writes back for ever. A thread that has its turn may
@@ -315,9 +261,10 @@ class FairLock:
         self._pass_on()  # it was reached meanwhile
 
     def _pass_on(self, *, wrote: bool = False) -> None:
-        if self._again:
+        if self._again:  # its holder took it a second time, and has it still
             self._again -= 1
             return
+        # Before it is handed on: the next holder writes its own name here.
         self._holder = None
         with self._lock:
             if wrote:
@@ -333,3 +280,58 @@ class FairLock:
             self._ahead -= 1
             return self._readers
         return self._writers
+
+
+class FileLock:
+    """The file `<database>.lock`, locked until `close()`, or by the system until the process ends.
+
+    The file stays: removing it would let two processes lock two files of that name.
+
+    Raises:
+        ConfigurationError: another process, or this one, has the database open, or there can be
+            no file there.
+    """
+
+    def __init__(self, database: Path) -> None:
+        try:
+            self._file: IO[bytes] = Path(f"{database}.lock").open("a+b")  # noqa: SIM115 - held
+        except OSError as error:
+            raise ConfigurationError(f"{database} cannot be opened: {error.strerror}") from None
+        try:
+            _lock(self._file.fileno())
+        except OSError:
+            holder = _holder(self._file)
+            self._file.close()
+            raise ConfigurationError(
+                f"{database} is open in another process{holder}; use its endpoint, or close it"
+            ) from None
+        self._file.truncate(0)
+        self._file.write(str(os.getpid()).encode())
+        self._file.flush()
+
+    def close(self) -> None:
+        """Let go of the database; closing twice does nothing."""
+        self._file.close()
+
+
+def _holder(file: IO[bytes]) -> str:
+    try:
+        file.seek(0)
+        process = file.read(20).decode()
+    except (OSError, UnicodeDecodeError):
+        return ""
+    return f" (process {process})" if process.isdigit() else ""
+
+
+if sys.platform == "win32":
+    import msvcrt
+
+    def _lock(descriptor: int) -> None:
+        # A byte far behind the text: Windows refuses others even to read a locked one.
+        os.lseek(descriptor, 1 << 20, os.SEEK_SET)
+        msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+else:
+    import fcntl
+
+    def _lock(descriptor: int) -> None:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

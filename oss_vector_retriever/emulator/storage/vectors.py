@@ -10,7 +10,7 @@ _AT_ONCE = 500  # SQLite before 3.32 takes no more than 999 parameters
 
 
 class NewVector(NamedTuple):
-    """Hold one vector to write.
+    """One vector to write.
 
     `data` is little-endian float32; `metadata` is JSON text, or None for none; `filterable` is
     the JSON text of its filterable part, or None where that is the whole.
@@ -24,7 +24,7 @@ class NewVector(NamedTuple):
 
 
 class StoredVector(NamedTuple):
-    """Hold one vector read; what was not asked for is None."""
+    """One vector read; what was not asked for is None."""
 
     id: int
     key: str
@@ -32,12 +32,13 @@ class StoredVector(NamedTuple):
     data: bytes | None
 
 
-# What search wants to know of vectors: id, key, written, filterable JSON text or None, data.
+# What search needs of vectors: id, key, written, filterable JSON text or None, data.
 Block = list[tuple[int, str, int, str | None, bytes]]
 
 
 def put(db: sqlite3.Connection, index_id: int, vectors: Iterable[NewVector]) -> None:
     """Write vectors; one with a known key replaces what was there and keeps its place."""
+    # DO UPDATE keeps the row's id, and with it its place in ListVectors; REPLACE would not.
     db.executemany(
         "INSERT INTO vectors (index_id, key, written, filterable, metadata, data)"
         " VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (index_id, key) DO UPDATE SET"
@@ -64,7 +65,7 @@ def page(
     db: sqlite3.Connection,
     index_id: int,
     after: int,
-    most: int,
+    limit: int,
     segment: tuple[int, int],
     *,
     data: bool,
@@ -74,10 +75,11 @@ def page(
 
     `segment` is (count, number): rows are dealt out by id.
     """
+    # By the index vectors_in_order, so that a page costs the same however far on it is.
     rows = db.execute(
         f"SELECT {_columns(data, metadata)} FROM vectors"  # noqa: S608 - columns are constants
         " WHERE index_id = ? AND id > ? AND id % ? = ? ORDER BY id LIMIT ?",
-        (index_id, after, *segment, most),
+        (index_id, after, *segment, limit),
     )
     return [StoredVector(*row) for row in rows]
 
@@ -97,12 +99,16 @@ def by_id(
     db: sqlite3.Connection, ids: Sequence[int], *, data: bool, metadata: bool
 ) -> dict[int, StoredVector]:
     """Return vectors by their row ids."""
-    marks = ", ".join("?" * len(ids))
-    rows = db.execute(
-        f"SELECT {_columns(data, metadata)} FROM vectors WHERE id IN ({marks})",  # noqa: S608 - columns and marks only
-        tuple(ids),
-    )
-    return {row[0]: StoredVector(*row) for row in rows}
+    found: dict[int, StoredVector] = {}
+    for start in range(0, len(ids), _AT_ONCE):
+        part = ids[start : start + _AT_ONCE]
+        marks = ", ".join("?" * len(part))
+        rows = db.execute(
+            f"SELECT {_columns(data, metadata)} FROM vectors WHERE id IN ({marks})",  # noqa: S608 - columns and marks only
+            tuple(part),
+        )
+        found |= {row[0]: StoredVector(*row) for row in rows}
+    return found
 
 
 def delete(db: sqlite3.Connection, index_id: int, keys: Iterable[str]) -> None:
@@ -130,16 +136,19 @@ def blocks(db: sqlite3.Connection, index_id: int, size: int) -> Iterator[Block]:
 
 
 def blocks_of(db: sqlite3.Connection, index_id: int, keys: Sequence[str]) -> Iterator[Block]:
-    """Iterate over those vectors of an index that exist among `keys`."""
+    """Iterate over those vectors of an index that exist among `keys`, in blocks with rows."""
     for start in range(0, len(keys), _AT_ONCE):
         part = keys[start : start + _AT_ONCE]
         marks = ", ".join("?" * len(part))
-        yield db.execute(
+        rows = db.execute(
             "SELECT id, key, written, coalesce(filterable, metadata), data FROM vectors"  # noqa: S608 - marks only
             f" WHERE index_id = ? AND key IN ({marks})",
             (index_id, *part),
         ).fetchall()
+        if rows:
+            yield rows
 
 
 def _columns(data: bool, metadata: bool) -> str:
+    # NULL in place of a column that is not asked for: its overflow pages are not even read.
     return f"id, key, {'metadata' if metadata else 'NULL'}, {'data' if data else 'NULL'}"

@@ -178,7 +178,7 @@ def test_a_search_among_allowed_keys_touches_no_others(stocked, service, operati
 
 
 def test_a_search_shows_no_rows_of_stores_in_the_same_index(stocked):
-    OSSVectorByteStore(stocked, prefix="bytes:").mset([("secret", b"token")])
+    OSSVectorByteStore(client=stocked, key_prefix="bytes:").mset([("secret", b"token")])
     tool = OSSVectorSearchTool(client=stocked, embedding=ByName())
     message = called(tool, query="north", k=100)
     assert len(message.artifact) == 4

@@ -210,7 +210,7 @@ def test_a_disabled_key_is_refused(temporary, clock):
 
 def test_nothing_printed_holds_a_secret(temporary):
     shown = repr(temporary.key) + repr(temporary.service.access_keys)
-    shown += repr(temporary.service.settings) + str(temporary.service)
+    shown += repr(vars(temporary.service)) + str(temporary.service)
     assert temporary.key.id in shown
     assert "canary" not in shown
 

@@ -12,7 +12,7 @@ from oss_vector_retriever.emulator.faults import (
     Throttle,
     Truncate,
 )
-from oss_vector_retriever.emulator.faults.applied import Applied
+from oss_vector_retriever.emulator.faults.applied import AppliedFault
 
 KEYS = [f"k{number}" for number in range(20)]
 BODY = orjson.dumps({"indexName": "index1", "keys": KEYS})
@@ -84,7 +84,7 @@ def test_a_fault_waits_for_its_operation(filled, faults):
 def test_what_names_no_operation_meets_faults_for_all(filled, faults):
     faults.add(Throttle(times=None), Throttle(operation="GetVectors"))
     assert send(filled, "unheardOf").status == 503
-    assert faults.applied == (Applied(Throttle(times=None), None),)
+    assert faults.applied == (AppliedFault(Throttle(times=None), None),)
 
 
 @pytest.mark.parametrize("performed", [False, True])

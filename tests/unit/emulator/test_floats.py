@@ -13,7 +13,7 @@ TWICE_ROUNDED = (0x15AE43FD, 0x95AE43FD)
 
 def written(packed):
     """Return what a client reads: float64 from the text, rounded to float32."""
-    values = json.loads(json_text.dumps(parameters.jsonable(packed)))
+    values = json.loads(json_text.dumps(parameters.to_json(packed)))
     return Float32Array(values).tobytes()
 
 
@@ -70,9 +70,7 @@ def test_zero_is_zero_after_rounding(values, expected):
 
 
 def test_text_is_the_shortest():
-    assert (
-        json_text.dumps(parameters.jsonable(parameters.pack([0.1, 0.2, 1.0]))) == b"[0.1,0.2,1.0]"
-    )
+    assert json_text.dumps(parameters.to_json(parameters.pack([0.1, 0.2, 1.0]))) == b"[0.1,0.2,1.0]"
 
 
 @pytest.mark.parametrize("bits", TWICE_ROUNDED)

@@ -116,7 +116,7 @@ class TestSmallChanges:
             old = indexes.find(db, 1, "index1")
         caller.put(("new", [0, 1, 0]))
         assert len(self.keys(caller, 0, 20)) == 6
-        search = service._core.search()
+        search = service._core.search
         with service._database.read() as db:
             hits = search.nearest(db, old, np.ones(3, "<f4").tobytes(), 20)
         assert "new" not in {hit.key for hit in hits}
@@ -127,7 +127,7 @@ class TestSmallChanges:
         counted = loads(monkeypatch)
         self.numbered(caller, 100)
         self.keys(caller, 0)
-        kept = caller.service._core.search().matrices
+        kept = caller.service._core.search.matrices
         before = kept.kept_bytes
         caller.put(("new", [0, 1, 0]))
         self.keys(caller, 0)
@@ -167,41 +167,41 @@ class TestChanges:
     def test_only_what_is_watched_is_remembered(self):
         changes = Changes()
         changes.note(1, 1, ["a"])
-        assert changes.since(1, 0, 1) is None
+        assert changes.keys_between(1, 0, 1) is None
         changes.watch(1, 1)
         changes.note(1, 2, ["b"])
         changes.note(1, 3, ["b", "c"])
-        assert changes.since(1, 1, 3) == {"b", "c"}
-        assert changes.since(1, 1, 2) == {"b"}
-        assert changes.since(1, 0, 3) is None
-        assert changes.since(1, 3, 3) == set()
-        assert changes.since(2, 0, 1) is None
+        assert changes.keys_between(1, 1, 3) == {"b", "c"}
+        assert changes.keys_between(1, 1, 2) == {"b"}
+        assert changes.keys_between(1, 0, 3) is None
+        assert changes.keys_between(1, 3, 3) == set()
+        assert changes.keys_between(2, 0, 1) is None
         changes.watch(1, 2)
-        assert changes.since(1, 1, 3) is None
-        assert changes.since(1, 2, 3) == {"b", "c"}
+        assert changes.keys_between(1, 1, 3) is None
+        assert changes.keys_between(1, 2, 3) == {"b", "c"}
         changes.forget(1)
-        assert changes.since(1, 2, 3) is None
+        assert changes.keys_between(1, 2, 3) is None
 
     def test_a_number_given_out_again_has_its_last_meaning(self):
         changes = Changes()
         changes.watch(1, 0)
         changes.note(1, 1, ["failed"])
         changes.note(1, 1, ["done"])
-        assert changes.since(1, 0, 1) == {"done"}
+        assert changes.keys_between(1, 0, 1) == {"done"}
 
     def test_a_gap_is_noticed_and_order_does_not_matter(self):
         changes = Changes()
         changes.watch(1, 0)
         changes.note(1, 3, ["c"])
         changes.note(1, 1, ["a"])
-        assert changes.since(1, 0, 3) is None
+        assert changes.keys_between(1, 0, 3) is None
         changes.note(1, 2, ["b"])
-        assert changes.since(1, 0, 3) == {"a", "b", "c"}
+        assert changes.keys_between(1, 0, 3) == {"a", "b", "c"}
 
     def test_the_oldest_changes_are_forgotten_first(self):
         changes = Changes()
         changes.watch(1, 0)
         for number in range(1, 41):
             changes.note(1, number, [f"{number}-{n}" for n in range(500)])
-        assert changes.since(1, 0, 40) is None
-        assert len(changes.since(1, 20, 40)) == 10_000
+        assert changes.keys_between(1, 0, 40) is None
+        assert len(changes.keys_between(1, 20, 40)) == 10_000

@@ -1,9 +1,9 @@
 import jsonschema_rs
 import orjson
 import pytest
+from support.openapi import describe
 
 from oss_vector_retriever.client.models.limits import Limits
-from oss_vector_retriever.emulator.openapi import describe
 from oss_vector_retriever.emulator.operations.table import OPERATIONS
 
 DOCUMENT = describe()

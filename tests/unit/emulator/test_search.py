@@ -84,14 +84,16 @@ def test_a_filter_and_a_time_limit_choose_before_the_ranking(shelf):
     values = np.arange(6000).reshape(-1, 1)
     texts = [f'{{"n":"{i % 3}"}}' for i in range(6000)]
     shelf.fill("a", values, filterable=texts)
-    chosen = parse_filter({"n": {"$eq": "1"}})
+    metadata_filter = parse_filter({"n": {"$eq": "1"}})
     for memory in (HUGE, 0):
         search = Search(memory, Changes())
-        hits = shelf.nearest(search, "a", [0], 4, chosen=chosen)
+        hits = shelf.nearest(search, "a", [0], 4, metadata_filter=metadata_filter)
         assert [hit.distance for hit in hits] == [1.0, 4.0, 7.0, 10.0]
-        hits = shelf.nearest(search, "a", [9000], 2, chosen=chosen, written_by=100)
+        hits = shelf.nearest(
+            search, "a", [9000], 2, metadata_filter=metadata_filter, written_by=100
+        )
         assert [hit.key for hit in hits] == ["k00100", "k00097"]
-        assert shelf.nearest(search, "a", [0], 4, chosen=parse_filter({"n": "9"})) == []
+        assert shelf.nearest(search, "a", [0], 4, metadata_filter=parse_filter({"n": "9"})) == []
 
 
 def test_a_closed_database_says_so(shelf):
