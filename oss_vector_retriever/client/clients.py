@@ -163,7 +163,7 @@ class ClientBase:
         `max_reply_bytes` and `additional_headers` can be changed.
         """
         other = type(self).__new__(type(self))
-        other._context = self._context.changed(**options)
+        other._context = self._context.with_options(**options)
         other._runner = self._runner
         other._local = self._local
         other._parent = self

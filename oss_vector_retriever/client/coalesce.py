@@ -8,7 +8,7 @@ the reply. When they are put together, the runners decide: `transport.coalescer`
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from oss_vector_retriever.client.context import Context, Deadline
@@ -71,10 +71,10 @@ class PendingFetch:
 
     def own_calls(self) -> list[SharedCall]:
         """Return the calls that serve this fetch only."""
-        batches = _batches(self.keys, self.context.config.limits.keys_per_get)
-        return [SharedCall(batch, [self]) for batch in batches]
+        keys, size = self.keys, self.context.config.limits.keys_per_get
+        return [SharedCall(keys[at : at + size], [self]) for at in range(0, len(keys), size)]
 
-    def again(self) -> PendingFetch:
+    def copy_unserved(self) -> PendingFetch:
         """Return the same fetch, with nothing arrived."""
         return PendingFetch(
             self.context,
@@ -166,7 +166,9 @@ def shared_calls(waiters: Iterable[PendingFetch]) -> list[SharedCall]:
         for pending in group:
             for key in pending.keys:
                 askers.setdefault(key, []).append(pending)
-        for batch in _batches(list(askers), group[0].context.config.limits.keys_per_get):
+        keys, size = list(askers), group[0].context.config.limits.keys_per_get
+        for start in range(0, len(keys), size):
+            batch = keys[start : start + size]
             served = dict.fromkeys(pending for key in batch for pending in askers[key])
             calls.append(SharedCall(batch, list(served)))
     return calls
@@ -190,10 +192,6 @@ def _groups(waiters: Iterable[PendingFetch]) -> Iterable[list[PendingFetch]]:
     for pending in waiters:
         groups.setdefault(pending.group, []).append(pending)
     return groups.values()
-
-
-def _batches(keys: list[str], size: int) -> Iterator[list[str]]:
-    return (keys[start : start + size] for start in range(0, len(keys), size))
 
 
 def _select(vectors: dict[str, Vector], keys: list[str]) -> dict[str, Vector]:

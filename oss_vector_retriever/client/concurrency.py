@@ -53,7 +53,7 @@ def run_together(
     What they fetch at the same time shares calls. Each result is that of the flow of its input, or
     what it raised: one does not end the others.
     """
-    sharing = context if context.config.coalesce else context.changed(coalesce=True)
+    sharing = context if context.config.coalesce else context.with_options(coalesce=True)
     runs = [Running(_outcome_of(flow, sharing, each, keywords)) for each in inputs]
     while waiting := [run for run in runs if run.step is not None]:
         yield from _do_one_step(waiting)

@@ -83,7 +83,7 @@ class Context:
         keeper = CredentialsKeeper(self.config.credentials, self.clock.now)
         object.__setattr__(self, "credentials", keeper)
 
-    def changed(self, **options: Any) -> Self:
+    def with_options(self, **options: Any) -> Self:
         """Return a context with other settings; it shares all that changes in use."""
         other = replace(self, config=self.config.changed(**options))
         object.__setattr__(other, "rate_limiter", self.rate_limiter)

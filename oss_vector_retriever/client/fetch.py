@@ -83,7 +83,7 @@ def _retrieve(pending: PendingFetch) -> Flow[FetchedVectors]:
     if config.coalesce is not False and len(pending.keys) < config.limits.keys_per_get:
         alone: bool = yield Coalesce(pending)
         if pending.refused_with_others:
-            pending = pending.again()
+            pending = pending.copy_unserved()
         elif not alone:
             return pending.result()
     calls = pending.own_calls()
