@@ -22,15 +22,6 @@ from oss_vector_retriever.client.steps import FaultKind, Flow
 _BAD_REQUEST = 400
 
 
-@dataclass(frozen=True, slots=True)
-class FetchedVectors:
-    """The outcome of one fetch: what came back for its distinct keys, and in which calls."""
-
-    found: dict[str, Vector]
-    request_ids: tuple[str, ...]
-    calls: int
-
-
 @dataclass(eq=False, slots=True)
 class PendingFetch:
     """A fetch that is not over, with what has arrived of it; its keys are distinct.
@@ -85,20 +76,16 @@ class PendingFetch:
             self.deadline,
         )
 
-    def result(self) -> FetchedVectors:
-        """Return what arrived, or raise what went wrong, or that it did not arrive in time."""
+    def raise_error(self) -> None:
+        """Raise what went wrong, or that not all arrived in time."""
         if self.error is not None:
             raise self.error
         if not self.is_over:
-            raise self._deadline_error()
-        return FetchedVectors(self.found, tuple(self.request_ids), self.calls)
-
-    def _deadline_error(self) -> DeadlineExceededError:
-        error = DeadlineExceededError(
-            f"GetVectors did not end within {self.deadline.seconds:g} s.", FaultKind.DEADLINE
-        )
-        error.elapsed = self.deadline.elapsed_seconds
-        return error
+            error = DeadlineExceededError(
+                f"GetVectors did not end within {self.deadline.seconds:g} s.", FaultKind.DEADLINE
+            )
+            error.elapsed = self.deadline.elapsed_seconds
+            raise error
 
 
 class SharedCall:

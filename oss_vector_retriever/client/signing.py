@@ -163,31 +163,3 @@ def authorization(
     additional = f",AdditionalHeaders={';'.join(names)}" if names else ""
     signed = signable.signature(secret, stamp, scope)
     return f"{ALGORITHM} Credential={access_key_id}/{scope}{additional},Signature={signed}"
-
-
-def presigned_query(
-    signable: Signable,
-    access_key_id: str,
-    secret: str,
-    stamp: str,
-    scope: Scope,
-    *,
-    expires: int,
-    security_token: str | None = None,
-) -> str:
-    """Return the query of a presigned URL that holds for `expires` seconds."""
-    names = additional_header_names(signable.headers, signable.additional)
-    parameters = {
-        "x-oss-signature-version": ALGORITHM,
-        "x-oss-date": stamp,
-        "x-oss-expires": str(expires),
-        "x-oss-credential": f"{access_key_id}/{scope}",
-        "x-oss-security-token": security_token or "",
-        "x-oss-additional-headers": ";".join(names),
-    }
-    added = "&".join(f"{k}={quote(v, safe='')}" for k, v in parameters.items() if v)
-    query = "&".join(filter(None, (signable.query, added)))
-    whole = Signable(
-        signable.method, signable.resource, query, signable.headers, signable.additional
-    )
-    return f"{query}&x-oss-signature={whole.signature(secret, stamp, scope)}"

@@ -95,10 +95,6 @@ class ClippedNetwork:
             raise self._engine.ConnectError from answer
         return answer
 
-    def sleep(self, seconds: float) -> None:
-        """Sleep, for the engine's own retries, which are off."""
-        self._inner.sleep(seconds)
-
 
 def _is_address(host: str) -> bool:
     try:
@@ -181,10 +177,6 @@ class WatchedNetwork:
         """Connect, and remember."""
         self._stream = await self._inner.connect_tcp(host, port, **options)
         return WatchedStream(self._stream)
-
-    async def sleep(self, seconds: float) -> None:
-        """Sleep, for the engine's own retries, which are off."""
-        await self._inner.sleep(seconds)
 
     async def close(self) -> None:
         """Close the connection that was opened last; the engine has seen to those before."""
