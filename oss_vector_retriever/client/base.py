@@ -68,9 +68,10 @@ class _ClientBase:
             connect_timeout: seconds for a connection.
             retry: a `RetryPolicy`, or the number of attempts.
             rate_limit: requests a second, at most.
-            coalesce: let concurrent fetches share calls: those of one turn of the event loop, and
-                of threads those that come while all connections are busy; or those of a window of
-                so many seconds. There is no cache.
+            coalesce: let concurrent fetches share API calls: on an event loop those of one turn;
+                of threads none waits for company, those that come while `max_concurrency` requests
+                are in flight share the next ones. A number is a window: wait so many seconds for
+                others. False: each fetch makes its own calls. There is no cache.
             allow_http: allow a plain-http endpoint that is not on this machine.
             limits: the service's limits, where an account has others.
             max_reply_bytes: the largest reply that is read.

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, It
 from itertools import islice
 from typing import Any, Literal
 
-from oss_vector_retriever.client.coalesce import FetchedVectors, PendingFetch
+from oss_vector_retriever.client.coalesce import PendingFetch
 from oss_vector_retriever.client.config import check_seconds
 from oss_vector_retriever.client.context import Context
 from oss_vector_retriever.client.errors import InvalidRequestError, MissingKeysError, ResponseError
@@ -49,10 +49,10 @@ def fetch(
 def _answer(
     pending: PendingFetch, asked: tuple[str, ...], on_missing: OnMissing
 ) -> Flow[FetchResult]:
-    fetched = yield from _retrieve(pending)
-    found = fetched.found
-    if fetched.calls > 1:
-        _check_dimensions(fetched)
+    served = yield from _serve(pending)
+    found = served.found
+    if served.calls > 1:
+        _check_dimensions(served)
     complete = len(found) == len(pending.keys)
     missing = () if complete else tuple(key for key in pending.keys if key not in found)
     if missing and on_missing == "raise":
@@ -60,36 +60,38 @@ def _answer(
     if callable(on_missing):
         for key in missing:
             on_missing(key)
-    return FetchResult(asked, found, missing, fetched.request_ids, fetched.calls)
+    return FetchResult(asked, found, missing, tuple(served.request_ids), served.calls)
 
 
-def _retrieve(pending: PendingFetch) -> Flow[FetchedVectors]:
-    """Retrieve vectors, in calls shared with other fetches unless these keys fill calls alone."""
+def _serve(pending: PendingFetch) -> Flow[PendingFetch]:
+    """Return the fetch with its vectors, from calls shared with others unless it fills its own."""
     config = pending.context.config
     if not pending.keys:
-        return FetchedVectors({}, (), 0)
+        return pending
     if config.coalesce is not False and len(pending.keys) < config.limits.keys_per_get:
-        yield Coalesce(pending)
-        if not pending.refused_with_others:
-            return pending.result()
-        pending = pending.again()
-    calls = pending.calls_alone()
-    replies = yield from run_all([alone.flow() for alone in calls])
-    for alone, reply in zip(calls, replies, strict=True):
-        alone.deal(reply)
-    return pending.result()
+        alone: bool = yield Coalesce(pending)
+        if pending.refused_with_others:
+            pending = pending.copy_unserved()
+        elif not alone:
+            pending.raise_error()
+            return pending
+    calls = pending.own_calls()
+    replies = yield from run_all([own.flow() for own in calls])
+    for own, reply in zip(calls, replies, strict=True):
+        own.deal(reply)
+    return pending
 
 
-def _check_dimensions(fetched: FetchedVectors) -> None:
-    """Refuse replies that disagree: the index may have been made anew between two calls."""
-    vectors = fetched.found.values()
+def _check_dimensions(served: PendingFetch) -> None:
+    # each reply is even in itself; two differ where the index was made anew between the calls
+    vectors = served.found.values()
     dimensions = {len(vector.data) for vector in vectors if vector.data is not None}
     if len(dimensions) > 1:
         raise ResponseError(
             f"GetVectors: the replies hold vectors of {sorted(dimensions)} values, though an index "
             "has one dimension; nothing of them was used.",
             200,
-            fetched.request_ids[-1] if fetched.request_ids else None,
+            served.request_ids[-1] if served.request_ids else None,
         )
 
 

@@ -188,10 +188,10 @@ class Attempts(Generic[T]):
         error.elapsed = self.deadline.elapsed_seconds
         error.errors = tuple(self.errors)
         if isinstance(error, ServiceError):
-            error.where = self.where()
+            error.where = self.place()
         return error
 
-    def where(self) -> str:
+    def place(self) -> str:
         """Return the operation, with the index and bucket it is for."""
         bucket = self.context.config.bucket if self.operation.on_bucket else None
         index = f" on index {self.operation.index!r}" if self.operation.index else ""

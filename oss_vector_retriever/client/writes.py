@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from typing import Any, Literal
+from collections.abc import Callable, Collection, Iterable, Mapping
+from typing import Any, Literal, TypeVar
 
 from oss_vector_retriever.client.config import check_seconds
 from oss_vector_retriever.client.context import Context
@@ -35,6 +35,7 @@ from oss_vector_retriever.client.operations.vectors import (
 )
 from oss_vector_retriever.client.steps import Flow, run_all
 
+Item = TypeVar("Item", str, Vector)
 OnError = Literal["raise", "report"]
 
 
@@ -48,20 +49,12 @@ def upsert(
 ) -> Flow[WriteReport]:
     """Return the flow of `OSSVectorClient.upsert`."""
     limits, name = context.config.limits, context.config.index_or(index)
+    seconds = _check_options(on_error, timeout)
     checked = [as_vector(item, limits) for item in vectors]
     for vector in checked:
         check_total(vector, limits)
     refuse_repeated(vector.key for vector in checked)
-    batches = _in_batches(
-        context,
-        checked,
-        limits.vectors_per_put,
-        lambda batch: put_operation(name, batch),
-        lambda vector: vector.key,
-        on_error=on_error,
-        timeout=timeout,
-    )
-    return _after(check_filterable(context, name, checked), batches)
+    return _upsert(context, name, checked, on_error=on_error, seconds=seconds)
 
 
 def delete(
@@ -74,61 +67,65 @@ def delete(
 ) -> Flow[WriteReport]:
     """Return the flow of `OSSVectorClient.delete`."""
     limits, name = context.config.limits, context.config.index_or(index)
+    seconds = _check_options(on_error, timeout)
     unique = list(dict.fromkeys(check_keys(keys, limits)))
-    return _in_batches(
-        context,
-        unique,
-        limits.keys_per_delete,
-        lambda batch: delete_operation(name, batch),
-        lambda key: key,
-        on_error=on_error,
-        timeout=timeout,
-    )
+    batches = _batches(unique, limits.keys_per_delete)
+    return _write(context, delete_operation, name, batches, on_error=on_error, seconds=seconds)
 
 
-def _after(first: Flow[None], then: Flow[WriteReport]) -> Flow[WriteReport]:
-    yield from first
-    return (yield from then)
+def _check_options(on_error: OnError, timeout: float | None) -> float | None:
+    check_choice("on_error", on_error, ("raise", "report"))
+    return None if timeout is None else check_seconds("timeout", timeout)
 
 
-def _in_batches(
+def _upsert(
     context: Context,
-    items: Sequence[Any],
-    size: int,
-    operation: Callable[[list[Any]], Operation[Acknowledgement]],
-    key_of: Callable[[Any], str],
+    index: str,
+    vectors: list[Vector],
     *,
     on_error: OnError,
-    timeout: float | None,
-) -> Flow[WriteReport]:
-    check_choice("on_error", on_error, ("raise", "report"))
-    seconds = None if timeout is None else check_seconds("timeout", timeout)
-    batches = [list(items[start : start + size]) for start in range(0, len(items), size)]
-    flows = [_one(context, batch, operation, key_of, seconds) for batch in batches]
-    return _reported(flows, on_error)
-
-
-def _one(
-    context: Context,
-    batch: list[Any],
-    operation: Callable[[list[Any]], Operation[Acknowledgement]],
-    key_of: Callable[[Any], str],
     seconds: float | None,
-) -> Flow[BatchReport]:
-    """Make one call; its body is written only now, so that not all stand in memory at once."""
-    keys = tuple(key_of(item) for item in batch)
-    try:
-        done = yield from call(context, operation(batch), context.deadline(seconds))
-    except OSSVectorError as error:
-        return BatchReport(keys, error=error)
-    return BatchReport(keys, done.request_id)
+) -> Flow[WriteReport]:
+    yield from check_filterable(context, index, vectors)
+    batches = _batches(vectors, context.config.limits.vectors_per_put)
+    writing = _write(context, put_operation, index, batches, on_error=on_error, seconds=seconds)
+    return (yield from writing)
 
 
-def _reported(flows: Sequence[Flow[BatchReport]], on_error: OnError) -> Flow[WriteReport]:
+def _batches(items: list[Item], size: int) -> list[list[Item]]:
+    return [items[start : start + size] for start in range(0, len(items), size)]
+
+
+def _write(
+    context: Context,
+    operation: Callable[[str, list[Item]], Operation[Acknowledgement]],
+    index: str,
+    batches: list[list[Item]],
+    *,
+    on_error: OnError,
+    seconds: float | None,
+) -> Flow[WriteReport]:
+    flows = [_write_batch(context, operation, index, batch, seconds) for batch in batches]
     report = WriteReport(tuple((yield from run_all(flows)) if flows else ()))
     if on_error == "raise" and not report.ok:
         raise PartialWriteError(report)
     return report
+
+
+def _write_batch(
+    context: Context,
+    operation: Callable[[str, list[Item]], Operation[Acknowledgement]],
+    index: str,
+    batch: list[Item],
+    seconds: float | None,
+) -> Flow[BatchReport]:
+    keys = tuple(item.key if isinstance(item, Vector) else item for item in batch)
+    try:
+        # the body is written only now, so that not all stand in memory at once
+        done = yield from call(context, operation(index, batch), context.deadline(seconds))
+    except OSSVectorError as error:
+        return BatchReport(keys, error=error)
+    return BatchReport(keys, done.request_id)
 
 
 def check_filterable(context: Context, index: str, vectors: Iterable[Vector]) -> Flow[None]:
@@ -138,18 +135,18 @@ def check_filterable(context: Context, index: str, vectors: Iterable[Vector]) ->
     are large enough for it to matter, and the caller is allowed to ask.
     """
     limits = context.config.limits
-    doubtful = [vector for vector in vectors if _doubtful(vector, limits)]
+    doubtful = [vector for vector in vectors if _may_exceed(vector, limits)]
     if not doubtful:
         return
     try:
         described = yield from get_vector_index(context, index=index)
-    except AccessDeniedError:
+    except AccessDeniedError:  # who may write need not be allowed to look; the service judges
         return
     for vector in doubtful:
         _check_visible(vector, described.non_filterable_metadata_keys, limits)
 
 
-def _doubtful(vector: Vector, limits: Limits) -> bool:
+def _may_exceed(vector: Vector, limits: Limits) -> bool:
     many = len(vector.metadata or ()) > limits.filterable_keys
     return many or check_total(vector, limits) > limits.filterable_bytes
 
