@@ -217,6 +217,7 @@ class Import:
         self._note()
         reader = Reader(self._source, self._target, digest, self._window, self._on_error)
         try:
+            # one thread: a window is already written in parallel calls
             with job.threads(1) as pool:
                 for window in reader.windows(rows, self.before):
                     self._settle()
@@ -234,6 +235,7 @@ class Import:
             count += 1
             self._meter.advance(self._source.weight(row))
         if self.before and (count, digest.text()) != (self.before, self.done.digest):
+            # what went by that beginning would be skipped, what is new in it never written
             raise Failure(
                 f"{self._source.name} has changed in its first {self.before:,} "
                 f"{self._source.unit}s, which are imported; --restart imports it from its "
@@ -245,8 +247,10 @@ class Import:
     def _write(self, window: Window) -> list[Refused]:
         records = list(window.records.values())
         if window.start < self._doubtful:
+            # within reach of the crash: some of these may be written and not noted
             records = missing_records(self._target, records)
         refused = write_each(self._target, records)
+        # the first is enough where it ends the import
         return list(refused if self._on_error == "skip" else islice(refused, 1))
 
     def _settle(self) -> None:
@@ -273,6 +277,7 @@ class Import:
         self._meter.advance(window.weight)
 
     def _note(self) -> None:
+        # noted before the rows are sent: what is under way at a crash is doubtful afterwards
         self.done.window = max(self._window, self._doubtful - self.done.rows)
         if self._journal is not None:
             self._journal.record(asdict(self.done))
@@ -336,6 +341,7 @@ def _halve(target: Target, records: Sequence[Record], error: OSSVectorError) -> 
     if len(records) == 1:
         yield Refused(records[0].row, error)
         return
+    # of n vectors one bad costs about 2 log2(n) calls, and none where all are good
     middle = len(records) // 2
     yield from write_each(target, records[:middle])
     yield from write_each(target, records[middle:])
@@ -364,6 +370,7 @@ def missing_records(target: Target, records: Sequence[Record]) -> list[Record]:
 def _same(ours: Vector, theirs: Vector | None) -> bool:
     if ours.data is None or theirs is None or theirs.data is None:
         return False
+    # bit by bit: -0.0 equals 0.0, and would be kept from being written
     same_data = ours.data.tobytes() == theirs.data.tobytes()
     return same_data and (ours.metadata or {}) == (theirs.metadata or {})
 
@@ -439,6 +446,7 @@ class Reader:
             vector = self._source.vector(row)
             self._check_dimension(vector)
         except InvalidRequestError as error:
+            # a row that ends the import is not counted, so that the same command begins with it
             refused = Refused(row, error)
             if not self._skips:
                 window.ended_by = refused

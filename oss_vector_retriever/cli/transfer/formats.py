@@ -5,8 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 from oss_vector_retriever.cli.errors import USAGE, Failure
-from oss_vector_retriever.cli.transfer.files import Sink, Source
-from oss_vector_retriever.cli.transfer.json_lines import JsonLines, JsonLinesSink, PipedLines
+from oss_vector_retriever.cli.transfer.files import (
+    JsonLines,
+    JsonLinesSink,
+    PipedLines,
+    Sink,
+    Source,
+)
 from oss_vector_retriever.client.models.limits import Limits
 
 PIPE = "-"
@@ -59,6 +64,7 @@ def _kind(name: str, kind: str | None, lines: Path | None) -> str:
     if kind is None:
         known = ", ".join(_SUFFIXES)
         raise Failure(f"the format of {name!r} is not known by its name ({known}): --format", USAGE)
+    # the others are read and written out of order
     if name == PIPE and kind != "jsonl":
         raise Failure(f"{kind} cannot be piped; name a file", USAGE)
     if lines is not None and kind != "npy":

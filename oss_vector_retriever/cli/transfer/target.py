@@ -52,6 +52,7 @@ class Target:
         try:
             self.found = self.client.get_vector_index(index=self.index)
         except AccessDeniedError:
+            # a policy may allow to write vectors and not to describe the index
             self.found = None
 
     def describe_or_make(self, new: NewIndex, dimension: int | None) -> None:
@@ -100,6 +101,7 @@ class Target:
 
     def identity(self) -> dict[str, Any]:
         """Return what tells the index from any other, one of its name made later included."""
+        # an index that was deleted and made again has the same name and none of the vectors
         made = self.found.create_time if self.found else None
         return {
             "place": self.place,
@@ -111,5 +113,6 @@ class Target:
 
     def short_name(self) -> str:
         """Return a few letters that stand for the index in the name of a file."""
+        # without the moment: the journal of an index that is made again is found, and begun anew
         where = {name: value for name, value in self.identity().items() if name != "made"}
         return hashlib.sha256(dump_json(where)).hexdigest()[:8]
