@@ -18,7 +18,6 @@ from oss_vector_retriever.cli.connection import Connection, open_client
 from oss_vector_retriever.cli.errors import PARTIAL, SERVICE, USAGE, Failure, word
 from oss_vector_retriever.cli.transfer import job
 from oss_vector_retriever.cli.transfer.files import Row, Source
-from oss_vector_retriever.cli.transfer.formats import PIPE, open_source
 from oss_vector_retriever.cli.transfer.target import Target
 from oss_vector_retriever.client.errors import (
     AccessDeniedError,
@@ -100,21 +99,25 @@ def command(
     imported by the same command, those before them are not written again.
     """
     connection = Connection.pop_from(connection_flags)
-    if create_index and source == PIPE:
+    if create_index and source == job.PIPE:
         raise click.UsageError("--create-index needs a file, to see the dimension beforehand.")
     # a lower limit is how the client is told to write smaller batches
     limits = replace(DEFAULT_LIMITS, vectors_per_put=batch)
-    rows = open_source(source, file_format, lines, limits)
+    rows = job.open_source(source, file_format, lines, limits)
     with open_client(connection, limits=limits) as client:
         target = Target(client, client.config.index_or(index), connection.address(client))
         if create_index:
             target.describe_or_make(_first_dimension(rows), distance_metric, non_filterable)
         else:
             target.describe()
+        # standard input cannot be read again
         path = journal_path or Path(f"{source}.import-{target.short_name()}")
+        path_or_none = None if source == job.PIPE else path
         task = {"import": Path(source).name, "into": target.identity()}
         meter = job.Meter(f"import {rows.name}", rows.total, in_bytes=rows.in_bytes, shown=progress)
-        with job.open_journal(None if source == PIPE else path, task, restart=restart) as journal:
+        with job.open_journal(
+            None if source == job.PIPE else path, task, restart=restart
+        ) as journal:
             window = batch * connection.max_concurrency
             run = Import(target, rows, journal, meter, window=window, on_error=on_error)
             done, took = job.run_timed(run, meter)
