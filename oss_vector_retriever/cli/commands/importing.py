@@ -110,14 +110,12 @@ def command(
             target.describe_or_make(_first_dimension(rows), distance_metric, non_filterable)
         else:
             target.describe()
-        # standard input cannot be read again
-        path = journal_path or Path(f"{source}.import-{target.short_name()}")
-        path_or_none = None if source == job.PIPE else path
+        path = None if source == job.PIPE else journal_path  # a pipe cannot be read again
+        if source != job.PIPE and path is None:
+            path = Path(f"{source}.import-{target.short_name()}")
         task = {"import": Path(source).name, "into": target.identity()}
         meter = job.Meter(f"import {rows.name}", rows.total, in_bytes=rows.in_bytes, shown=progress)
-        with job.open_journal(
-            None if source == job.PIPE else path, task, restart=restart
-        ) as journal:
+        with job.open_journal(path, task, restart=restart) as journal:
             window = batch * connection.max_concurrency
             run = Import(target, rows, journal, meter, window=window, on_error=on_error)
             done, took = job.run_timed(run, meter)
