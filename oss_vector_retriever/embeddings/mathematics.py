@@ -10,7 +10,7 @@ from typing import cast
 import numpy as np
 from numpy.typing import NDArray
 
-from oss_vector_retriever.client.errors import InvalidRequestError, shown
+from oss_vector_retriever.client.errors import InvalidRequestError
 from oss_vector_retriever.client.models.vector import Float32Array
 
 Numbers = Sequence[float] | Float32Array | NDArray[np.floating]
@@ -167,7 +167,9 @@ def as_vector(name: str, numbers: Numbers) -> Float64:
     vector = _array(name, numbers)
     if vector.ndim != 1 or not vector.size:
         raise InvalidRequestError(
-            f"{name} must be a list of numbers, at least one, not of shape {vector.shape}."
+            "{argument} must be a list of numbers, at least one, not of shape {shape}.",
+            argument=name,
+            shape=str(vector.shape),
         )
     return _finite(name, vector)
 
@@ -185,7 +187,9 @@ def as_matrix(name: str, vectors: Matrix) -> Float64:
     matrix = _array(name, vectors)
     if matrix.ndim != _MATRIX_DIMENSIONS or not matrix.size:
         raise InvalidRequestError(
-            f"{name} must be a list of vectors of one length, not of shape {matrix.shape}."
+            "{argument} must be a list of vectors of one length, not of shape {shape}.",
+            argument=name,
+            shape=str(matrix.shape),
         )
     return _finite(name, matrix)
 
@@ -199,7 +203,11 @@ def check_share(name: str, value: object, least: float, most: float) -> float:
     number = isinstance(value, int | float | np.number) and not isinstance(value, bool)
     if not number or not least <= float(value) <= most:  # type: ignore[arg-type]
         raise InvalidRequestError(
-            f"{name} must be a number from {least:g} to {most:g}, not {shown(value)}."
+            "{argument} must be a number from {least:g} to {most:g}, not {value}.",
+            argument=name,
+            value=value,
+            least=least,
+            most=most,
         )
     return float(value)  # type: ignore[arg-type]
 
@@ -211,7 +219,9 @@ def check_count(name: str, value: object) -> int:
         InvalidRequestError: it is none.
     """
     if type(value) is not int or value < 1:
-        raise InvalidRequestError(f"{name} must be a whole number above 0, not {shown(value)}.")
+        raise InvalidRequestError(
+            "{argument} must be a whole number above 0, not {value}.", argument=name, value=value
+        )
     return value
 
 
@@ -300,7 +310,9 @@ def _check_lengths(name: str, vectors: Sequence[Numbers]) -> None:
     lengths = {len(vector) for vector in vectors if hasattr(vector, "__len__")}
     if len(lengths) > 1:
         raise InvalidRequestError(
-            f"{name} have different lengths, {sorted(lengths)}; an index has one dimension."
+            "{argument} have different lengths, {lengths}; an index has one dimension.",
+            argument=name,
+            lengths=str(sorted(lengths)),
         )
 
 
@@ -308,11 +320,13 @@ def _array(name: str, numbers: object) -> Float64:
     try:
         return np.asarray(numbers, dtype=np.float64)
     except (TypeError, ValueError, OverflowError) as error:
-        raise InvalidRequestError(f"{name} must be numbers, all of them.") from error
+        raise InvalidRequestError(
+            "{argument} must be numbers, all of them.", argument=name
+        ) from error
 
 
 def _finite(name: str, array: Float64) -> Float64:
     # one sum instead of a look at each value; finite values of float32 cannot overflow it
     if not math.isfinite(float(array.sum())) and not np.isfinite(array).all():
-        raise InvalidRequestError(f"{name} hold NaN or an infinite number.")
+        raise InvalidRequestError("{argument} hold NaN or an infinite number.", argument=name)
     return array

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from oss_vector_retriever.client.context import Context
-from oss_vector_retriever.client.errors import InvalidRequestError
+from oss_vector_retriever.client.errors import InvalidRequestError, named_argument
 from oss_vector_retriever.client.operations.vectors import list_vectors
 from oss_vector_retriever.client.steps import Call, Flow
 from oss_vector_retriever.records.keys import is_key
@@ -144,7 +144,9 @@ class Budget:
     def __post_init__(self) -> None:
         if self.max_tokens is not None and self.tokenizer is None:
             raise InvalidRequestError(
-                "max_tokens needs tokenizer=, a function from a text to its tokens."
+                "{argument} needs {tokenizer}, a function from a text to its tokens.",
+                argument="max_tokens",
+                tokenizer=named_argument("tokenizer", ""),
             )
 
     def holds(self, text: str) -> bool:

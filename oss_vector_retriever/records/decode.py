@@ -63,7 +63,12 @@ def decode(
         InvalidRequestError: `on_decode_error` is none of the three.
     """
     if on_decode_error not in DECODE_POLICIES:
-        raise InvalidRequestError(f"on_decode_error must be one of {', '.join(DECODE_POLICIES)}")
+        raise InvalidRequestError(
+            "{argument} must be one of {policies}",
+            argument="on_decode_error",
+            value=on_decode_error,
+            policies=", ".join(DECODE_POLICIES),
+        )
     try:
         return read(vector, text_key)
     except DecodeError as error:

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any, Final, NoReturn
 
-from oss_vector_retriever.client.errors import InvalidRequestError, shown
+from oss_vector_retriever.client.errors import InvalidRequestError, named_argument, shown
 from oss_vector_retriever.client.models.limits import (
     DEFAULT_LIMITS,
     Limits,
@@ -115,9 +115,7 @@ def _scalar(value: object) -> str:
 
 def _plain(value: Mapping[str, Any] | None, key: str, path: str) -> dict[str, Any]:
     if value is not None and not isinstance(value, Mapping):
-        raise InvalidRequestError(
-            f"record {shown(key)}: {path} is of type {type(value).__name__}, not a dict"
-        )
+        raise _record_error(key, f"{path} is of type {type(value).__name__}, not a dict")
     plain = dict(value or {})
     check_plain(plain, key, path)
     return plain
@@ -126,9 +124,10 @@ def _plain(value: Mapping[str, Any] | None, key: str, path: str) -> dict[str, An
 def _refuse_collisions(key: str, metadata: Mapping[str, Any]) -> None:
     for name in ENVELOPE_KEYS:
         if name in metadata:
-            raise InvalidRequestError(
-                f"record {shown(key)}: metadata[{name!r}] has the name of a field of the record's "
-                "envelope; give it another name"
+            raise _record_error(
+                key,
+                f"metadata[{name!r}] has the name of a field of the record's envelope",
+                remedy="give it another name",
             )
 
 
@@ -136,15 +135,22 @@ def _copies(
     key: str, metadata: Mapping[str, Any], filterable: Iterable[str], native_scalars: bool
 ) -> dict[str, object]:
     if isinstance(filterable, str):
-        raise InvalidRequestError("filterable takes several names; put a single one into a list")
+        raise InvalidRequestError(
+            "{argument} takes several names",
+            argument="filterable",
+            remedy="put a single one into a list",
+        )
     copies = {}
     for name in filterable:
         try:
             form = filterable_value(metadata.get(name), native_scalars=native_scalars)
         except TypeError as error:
-            raise InvalidRequestError(
-                f"record {shown(key)}: metadata[{shown(name)}] cannot be filterable: {error}. "
-                "Leave it out of filterable=, or add a field with a string or a list of strings"
+            raise _record_error(
+                key,
+                f"metadata[{shown(name)}] cannot be filterable: {error}.",
+                argument="filterable",
+                remedy="Leave it out of {filterable}, or add a field with a string or a list of "
+                "strings",
             ) from error
         if form is not None:
             copies[name] = form
@@ -169,8 +175,8 @@ def _vector(key: str, data: Iterable[float] | None, stored: dict[str, Any]) -> V
     try:
         return Vector(key, data, stored)
     except (TypeError, OverflowError) as error:
-        raise InvalidRequestError(
-            f"record {shown(key)}: its data is not float32: {error}"
+        raise _record_error(
+            key, f"its data is not float32: {error}", argument="embedding"
         ) from error
 
 
@@ -183,9 +189,11 @@ def check_key(key: object, limits: Limits = DEFAULT_LIMITS) -> None:
     check_text(key, str(key), "the key")
     length = len(str(key))
     if not 1 <= length <= limits.key_characters:
-        raise InvalidRequestError(
-            f"record {shown(key)}: the key has {length} characters; "
-            f"1 to {limits.key_characters:,} are allowed"
+        raise _record_error(
+            key,
+            f"the key has {length} characters; 1 to {limits.key_characters:,} are allowed",
+            argument="key",
+            limit=limits.key_characters,
         )
 
 
@@ -196,16 +204,22 @@ def check_copies(key: str, copies: Mapping[str, object], limits: Limits = DEFAUL
         InvalidRequestError: naming key, largest field, sizes, limit and remedy.
     """
     if len(copies) > limits.filterable_keys:
-        raise InvalidRequestError(
-            f"record {shown(key)}: {len(copies)} filterable fields ({', '.join(sorted(copies))}); "
-            f"the service takes {limits.filterable_keys}. Name fewer in filterable=; the record "
-            "keeps them all the same"
+        raise _record_error(
+            key,
+            f"{len(copies)} filterable fields ({', '.join(sorted(copies))}); the service takes "
+            f"{limits.filterable_keys}.",
+            argument="filterable",
+            limit=limits.filterable_keys,
+            remedy="Name fewer in {filterable}; the record keeps them all the same",
         )
     if (size := metadata_bytes(dict(copies))) > limits.filterable_bytes:
-        raise InvalidRequestError(
-            f"record {shown(key)}: the filterable copies take {size:,} bytes, over the limit of "
-            f"{limits.filterable_bytes:,}; {largest(copies)}. Leave it out of filterable=; the "
-            "record keeps it all the same"
+        raise _record_error(
+            key,
+            f"the filterable copies take {size:,} bytes, over the limit of "
+            f"{limits.filterable_bytes:,}; {largest(copies)}.",
+            argument="filterable",
+            limit=limits.filterable_bytes,
+            remedy="Leave it out of {filterable}; the record keeps it all the same",
         )
 
 
@@ -221,10 +235,13 @@ def check_total(
         InvalidRequestError: naming key, largest part, sizes, limit and remedy.
     """
     if (size := metadata_bytes(dict(stored))) > limits.metadata_bytes:
-        raise InvalidRequestError(
-            f"record {shown(key)}: metadata and text take {size:,} bytes, over the limit of "
-            f"{limits.metadata_bytes:,}; {largest(parts)}. Split the record into several, or "
-            "keep the large part elsewhere (an OSS object) and store where it is"
+        raise _record_error(
+            key,
+            f"metadata and text take {size:,} bytes, over the limit of "
+            f"{limits.metadata_bytes:,}; {largest(parts)}.",
+            limit=limits.metadata_bytes,
+            remedy="Split the record into several, or keep the large part elsewhere (an OSS "
+            "object) and store where it is",
         )
 
 
@@ -321,4 +338,23 @@ def _refuse_type(value: object, key: str, path: str) -> NoReturn:
 
 
 def _refuse(key: str, path: str, reason: str) -> NoReturn:
-    raise InvalidRequestError(f"record {shown(key)}: {path} {reason}")
+    raise _record_error(key, f"{path} {reason}")
+
+
+def _record_error(
+    key: object,
+    reason: str,
+    *,
+    argument: str = "metadata",
+    limit: int | None = None,
+    remedy: str = "",
+) -> InvalidRequestError:
+    return InvalidRequestError(
+        "record {key}: {reason}" if reason[-1:] != "." else "record {key}: {reason}.",
+        argument=argument,
+        limit=limit,
+        remedy=remedy,
+        key=shown(key),
+        reason=reason.removesuffix("."),
+        filterable=named_argument("filterable", ""),
+    )

@@ -59,7 +59,11 @@ class Lookup:
 
     def __post_init__(self) -> None:
         if self.limit is not None and (type(self.limit) is not int or self.limit < 1):
-            raise InvalidRequestError(f"k must be a whole number above 0, not {self.limit!r}.")
+            raise InvalidRequestError(
+                "{argument} must be a whole number above 0, not {value}.",
+                argument="k",
+                value=self.limit,
+            )
         _check_policy("on_missing", self.on_missing, _MISSING_POLICIES)
         _check_policy("on_decode_error", self.on_decode_error, DECODE_POLICIES)
 
@@ -125,4 +129,9 @@ def _raw_record(vector: Vector, text_key: str | None) -> Record:
 
 def _check_policy(name: str, value: str, policies: tuple[str, ...]) -> None:
     if value not in policies:
-        raise InvalidRequestError(f"{name} must be one of {', '.join(policies)}, not {value!r}.")
+        raise InvalidRequestError(
+            "{argument} must be one of {policies}, not {value}.",
+            argument=name,
+            value=value,
+            policies=", ".join(policies),
+        )

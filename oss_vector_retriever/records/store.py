@@ -18,6 +18,7 @@ from oss_vector_retriever.client.errors import (
     PartialWriteError,
     VectorIndexParameterInvalidError,
     WriteReport,
+    named_type,
     shown,
 )
 from oss_vector_retriever.client.fetch import fetch
@@ -318,9 +319,15 @@ class RecordStore:
             PartialWriteError: calls failed; its `report` says which records are changed.
         """
         if isinstance(remove, str):
-            raise InvalidRequestError("remove takes several names; put a single one into a list.")
+            raise InvalidRequestError(
+                "{argument} takes several names",
+                argument="remove",
+                remedy="put a single one into a list",
+            )
         if not isinstance(patch, Mapping):
-            raise InvalidRequestError(f"patch must be a dict, not a {type(patch).__name__}.")
+            raise InvalidRequestError(
+                "{argument} must be a dict, not a {kind}.", argument="patch", kind=named_type(patch)
+            )
         result = yield from self.fetch(context, keys, return_data=True)
         changed = [self._patch(vector, patch, remove) for vector in result.by_key.values()]
         written = set((yield from self.write(context, changed)).written)
