@@ -104,9 +104,10 @@ class ClientBase:
             timeout: seconds for a whole call, retries and reading included.
             retry: a `RetryPolicy`, or the number of attempts.
             rate_limit: requests a second, at most.
-            coalesce: bring concurrent fetches together into fewer calls: those of one turn of
-                the event loop, and of threads those that come within a millisecond of one another,
-                for at most 20; or those of a window of so many seconds. There is no cache.
+            coalesce: let concurrent fetches share API calls: on an event loop those of one turn;
+                of threads none waits for company, those that come while `max_concurrency` requests
+                are in flight share the next ones. A number is a window: wait so many seconds for
+                others. False: each fetch makes its own calls. There is no cache.
             allow_http: allow a plain-http endpoint that is not on this machine.
             options: `connect_timeout`, `limits`, `max_reply_bytes`, `additional_headers`,
                 `proxy`, `ca_file`.

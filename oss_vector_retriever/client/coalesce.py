@@ -69,7 +69,7 @@ class PendingFetch:
         ended = self.calls > 0 and self.outstanding == 0
         return ended or self.refused_with_others or self.error is not None
 
-    def calls_alone(self) -> list[SharedCall]:
+    def own_calls(self) -> list[SharedCall]:
         """Return the calls that serve this fetch only."""
         batches = _batches(self.keys, self.context.config.limits.keys_per_get)
         return [SharedCall(batch, [self]) for batch in batches]
@@ -178,8 +178,6 @@ def next_call(queue: Iterable[PendingFetch]) -> SharedCall:
     limit, group = first.context.config.limits.keys_per_get, first.group
     keys, waiters = dict.fromkeys(first.keys), [first]
     for pending in others:
-        if len(keys) == limit:
-            break
         added = [key for key in pending.keys if key not in keys]
         if len(keys) + len(added) <= limit and pending.group == group:
             keys.update(dict.fromkeys(added))

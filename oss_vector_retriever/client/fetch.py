@@ -81,14 +81,15 @@ def _retrieve(pending: PendingFetch) -> Flow[FetchedVectors]:
     if not pending.keys:
         return FetchedVectors({}, (), 0)
     if config.coalesce is not False and len(pending.keys) < config.limits.keys_per_get:
-        yield Coalesce(pending)
-        if not pending.refused_with_others:
+        alone: bool = yield Coalesce(pending)
+        if pending.refused_with_others:
+            pending = pending.again()
+        elif not alone:
             return pending.result()
-        pending = pending.again()
-    calls = pending.calls_alone()
-    replies = yield from run_all([alone.flow() for alone in calls])
-    for alone, reply in zip(calls, replies, strict=True):
-        alone.deal(reply)
+    calls = pending.own_calls()
+    replies = yield from run_all([own.flow() for own in calls])
+    for own, reply in zip(calls, replies, strict=True):
+        own.deal(reply)
     return pending.result()
 
 

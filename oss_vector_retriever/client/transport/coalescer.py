@@ -42,10 +42,10 @@ class _Window:
 class ThreadCoalescer:
     """The pending fetches of threads, and the slots that they wait for.
 
-    There are as many slots as connections. Each exchange holds one, whatever it is for, and so does
-    a thread from the moment it is given a call until that call's exchange is over. The coalescer
-    has no thread of its own: whoever ends an exchange gives out the next call, to the one of the
-    threads served that has the latest deadline.
+    There are as many slots as connections. Each exchange holds one, whatever it is for; a fetch
+    holds one from the moment that it may go until its first exchange is over. The coalescer has no
+    thread of its own: whoever ends an exchange gives out the next call, to the one of the threads
+    served that has the latest deadline.
     """
 
     def __init__(self, run: Callable[[Flow[Any]], Any], slots: int) -> None:
@@ -58,12 +58,15 @@ class ThreadCoalescer:
         self._queue: dict[PendingFetch, None] = {}
         self._windows: dict[object, _Window] = {}
 
-    def join(self, pending: PendingFetch) -> None:
-        """Wait until a fetch is over or its deadline has passed; make a call where it falls to it.
+    def join(self, pending: PendingFetch) -> bool:
+        """Return True where a slot is free: the fetch holds it now, and makes its call alone.
 
-        What ends this thread early, such as Ctrl-C, must not strand those that it makes a call for:
-        they go back to the queue.
+        Else wait until it is over or its deadline has passed, and make a call for it and others
+        where that falls to it. What ends this thread early, such as Ctrl-C, must not strand those
+        others: they go back to the queue.
         """
+        if pending.window is None and self._take_free_slot():
+            return True
         waiter = _Waiter()
         try:
             self._enter(pending, waiter)
@@ -72,6 +75,7 @@ class ThreadCoalescer:
                 self._run(waiter.lead.serve())
         finally:
             self._leave(pending, waiter)
+        return False
 
     def release_slot(self, thread: int) -> None:
         """End a thread's hold; pending fetches have a turn now, however many slots are held.
@@ -82,6 +86,13 @@ class ThreadCoalescer:
         if self._queue:
             with self._lock:
                 self._give_out_calls(turns=1)
+
+    def _take_free_slot(self) -> bool:
+        with self._lock:
+            free = not self._queue and len(self.holders) < self._slots
+            if free:
+                self.holders.add(threading.get_ident())
+            return free
 
     def _enter(self, pending: PendingFetch, waiter: _Waiter) -> None:
         with self._lock:

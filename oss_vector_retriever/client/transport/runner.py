@@ -68,14 +68,18 @@ class Runner:
     def run(self, flow: Flow[T], stop: threading.Event | None = None) -> T:
         """Run a flow to its end and return its result."""
         running = Running(flow)
-        while running.step is not None:
-            try:
-                answer = self._do(running.step, stop)
-            except BaseException as error:  # noqa: BLE001 - the flow decides
-                running.throw(error)
-            else:
-                running.tell(answer)
-        return running.result
+        try:
+            while running.step is not None:
+                try:
+                    answer = self._do(running.step, stop)
+                except BaseException as error:  # noqa: BLE001 - the flow decides
+                    running.throw(error)
+                else:
+                    running.tell(answer)
+            return running.result
+        finally:  # a fetch that failed before its exchange holds its slot still
+            if (thread := threading.get_ident()) in self._coalescer.holders:
+                self._coalescer.release_slot(thread)
 
     def _do(self, step: Step, stop: threading.Event | None) -> Any:
         if stop is not None and stop.is_set():
@@ -95,7 +99,7 @@ class Runner:
             case RunAll(flows):
                 return self._run_all(flows)
             case Coalesce(pending):
-                self._coalescer.join(pending)
+                return self._coalescer.join(pending)
         return None
 
     def _run_all(self, flows: Sequence[Flow[T]]) -> list[T]:

@@ -24,6 +24,7 @@ WITHOUT_CLIENT = {
     "KeyQueryBundle",
     "MissingKeysEvent",
     "NodeWithProvenance",
+    "QueryOptions",
 }
 TESTS = Path(__file__).parents[2]
 REVIVE = """
