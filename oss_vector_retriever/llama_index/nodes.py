@@ -66,9 +66,11 @@ def node_fields(node: BaseNode) -> NodeFields:
     Raises:
         InvalidRequestError: `IndexNode.obj` is a retriever or the like, which no record can hold.
     """
+    # `obj` may be a whole retriever, which no dump takes
     plain = node.model_copy(update={"obj": None}) if isinstance(node, IndexNode) else node
     payload = plain.model_dump(mode="json", exclude=_IN_THE_RECORD, exclude_defaults=True)
     payload["class_name"] = name_of(type(node))
+    # so that a reader without the class still gets core's that it is made from
     if payload["class_name"] not in CORE_CLASSES:
         payload[_BASE] = core_class_of(type(node)).class_name()
     _shorten_relationships(payload)
@@ -207,6 +209,7 @@ OwnClasses = Annotated[
 def _shorten_relationships(payload: dict[str, Any]) -> None:
     for related in payload.get("relationships", {}).values():
         for one in related if isinstance(related, list) else (related,):
+            # the same for every one of them, and read with every fetch
             one.pop("class_name", None)
 
 
@@ -252,6 +255,7 @@ def _foreign_node(record: Record) -> BaseNode:
     media = record.media if record.source == "embed_cli" else None
     if media is None or media.content_type != "IMAGE" or media.location is None:
         return TextNode(**fields)
+    # the tool embeds local files as well as URLs
     place = "image_url" if "://" in media.location else "image_path"
     return ImageNode(**fields, **{place: media.location})
 
@@ -299,6 +303,7 @@ def _build(
 def _build_other_kind(kind: type[BaseNode], fields: dict[str, Any], text: str) -> BaseNode:
     """Make a node of a class that derives from none of core's that can be made."""
     node = kind(**fields)
+    # its text may be a field like others, and then it is set already
     if node.get_content(MetadataMode.NONE) != text:
         node.set_content(text)
     return node

@@ -101,6 +101,7 @@ class OSSVectorReader(_Fetching, BasePydanticReader, ResourcesReaderMixin):
 
     async def aload_resources(self, resource_ids: list[str]) -> dict[str, list[Document]]:
         """Load the records of several keys with one batched fetch, by key, as core's does."""
+        # core's blocking method returns a list, its awaited one a dict
         found = {document.id_: [document] for document in await self.aload_data(resource_ids)}
         return {key: found.get(key, []) for key in resource_ids}
 
@@ -160,6 +161,7 @@ class DocumentStream:
 
 
 def _info(record: Record) -> tuple[str, dict[str, Any]]:
+    # no text: a listing of a large index would bring all of it into memory
     about = {"key": record.key, "format": record.source, "characters": len(record.text)}
     return record.key, {**about, "metadata": record.metadata}
 

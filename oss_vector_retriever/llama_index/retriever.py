@@ -265,9 +265,11 @@ def _check_scoring(mode: str, score: object) -> None:
 def _call_resolver(resolver: Resolver, bundle: QueryBundle) -> Flow[list[str]]:
     found = yield from call_function(resolver, bundle)
     if inspect.isawaitable(found):
+        # closed, or Python warns that it was never awaited
         if inspect.iscoroutine(found):
             found.close()
         raise ConfigurationError("the resolver is a coroutine function; call aretrieve")
+    # a string is an iterable of its letters, each a legal key
     if isinstance(found, str) or not isinstance(found, Iterable):
         raise InvalidRequestError(
             f"the resolver must return a list of keys, not a {type(found).__name__}; for one key "
