@@ -6,6 +6,9 @@ NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
 # The first that runs and is new enough: a version manager may have names that do not run.
 PYTHON ?= $(shell for name in python3 python python3.11 python3.12 python3.13 python3.14; do \
 	$$name -c '$(NEW_ENOUGH)' >/dev/null 2>&1 && { command -v $$name; break; }; done)
+# pytest-xdist's count of processes, at most 4: a number, auto (one a core), or 0 for none.
+JOBS ?= auto
+TESTS ?=
 BIN := $(VENV)/bin
 RUN := $(VENV)/.installed-run
 DEVELOP := $(VENV)/.installed-develop
@@ -37,8 +40,8 @@ $(OLDEST)/.installed: pyproject.toml tests/oldest.txt | $(OLDEST)/bin/python
 demo: $(RUN)  ## Show the main job: real data, embedded service, no account
 	$(BIN)/oss-vectors demo
 
-test: $(DEVELOP)  ## Run the tests
-	$(BIN)/python -m pytest
+test: $(DEVELOP)  ## Run the tests (TESTS=tests/unit for some of them, JOBS=0 for one process)
+	$(BIN)/python -m pytest --numprocesses $(JOBS) --maxprocesses 4 $(TESTS)
 
 oldest: $(OLDEST)/.installed  ## Run the adapters' tests on the oldest frameworks supported
 	$(OLDEST)/bin/python -m pytest tests/standard tests/adapters

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
         OSSVectorError,
         PartialWriteError,
         QpsLimitExceededError,
+        Reference,
         RequestTimeTooSkewedError,
         ResponseError,
         SecurityTokenError,
@@ -39,11 +40,13 @@ if TYPE_CHECKING:
         VectorIndexAlreadyExistsError,
         VectorIndexLimitExceededError,
         VectorIndexParameterInvalidError,
+        WriteReport,
     )
     from oss_vector_retriever.client.models.limits import Limits
-    from oss_vector_retriever.client.models.results import FetchResult, WriteReport
+    from oss_vector_retriever.client.models.results import FetchResult
     from oss_vector_retriever.client.models.vector import Float32Array, Vector
     from oss_vector_retriever.client.retry import RetryPolicy
+    from oss_vector_retriever.client.settings import ClientSettings
     from oss_vector_retriever.records.decode import DecodeError
 
 _CLIENT = "oss_vector_retriever.client"
@@ -51,9 +54,10 @@ _WHERE = {
     f"{_CLIENT}.clients": ("AsyncOSSVectorClient", "OSSVectorClient"),
     f"{_CLIENT}.credentials": ("Credentials",),
     f"{_CLIENT}.models.limits": ("Limits",),
-    f"{_CLIENT}.models.results": ("FetchResult", "WriteReport"),
+    f"{_CLIENT}.models.results": ("FetchResult",),
     f"{_CLIENT}.models.vector": ("Float32Array", "Vector"),
     f"{_CLIENT}.retry": ("RetryPolicy",),
+    f"{_CLIENT}.settings": ("ClientSettings",),
     "oss_vector_retriever.records.decode": ("DecodeError",),
     f"{_CLIENT}.errors": (
         "AccessDeniedError",
@@ -71,6 +75,7 @@ _WHERE = {
         "OSSVectorError",
         "PartialWriteError",
         "QpsLimitExceededError",
+        "Reference",
         "RequestTimeTooSkewedError",
         "ResponseError",
         "SecurityTokenError",
@@ -80,6 +85,7 @@ _WHERE = {
         "VectorIndexAlreadyExistsError",
         "VectorIndexLimitExceededError",
         "VectorIndexParameterInvalidError",
+        "WriteReport",
     ),
 }
 
@@ -88,6 +94,7 @@ __all__ = [
     "AsyncOSSVectorClient",
     "BucketAlreadyExistsError",
     "BucketNotEmptyError",
+    "ClientSettings",
     "ConfigurationError",
     "Credentials",
     "DeadlineExceededError",
@@ -106,6 +113,7 @@ __all__ = [
     "OSSVectorError",
     "PartialWriteError",
     "QpsLimitExceededError",
+    "Reference",
     "RequestTimeTooSkewedError",
     "ResponseError",
     "RetryPolicy",

@@ -42,13 +42,13 @@ print(f"{len(passages)} documents")
 # ## Tools
 #
 # No embedding model is installed here, so a search takes the stored vector of the topic that it
-# names; in a real program `query_embedding` is your embedding model. `scan` allows the tool to list
+# names; in a real program `embedding` is your embedding model. `scan` allows the tool to list
 # keys in order to suggest near misses. `key_prefix` or `allowed_keys` would confine the agent to
 # one tenant's documents.
 
 # %%
 toolkit = OSSVectorToolkit(
-    client=client, query_embedding=vectors.__getitem__, k=3, scan=200, max_characters=6_000
+    client=client, embedding=vectors.__getitem__, k=3, scan=200, max_characters=6_000
 )
 for tool in toolkit.get_tools():
     print(f"{tool.name}: {tool.description.partition('.')[0]}.")
@@ -81,8 +81,8 @@ class ScriptedModel(BaseChatModel):
         if len(answers) == 1:
             best = re.findall(r"^\[id: (.+?)\]", answers[0], re.MULTILINE)[0]
             return self._call("fetch_documents", ids=[best, "context-manager"])
-        if "Did you mean" in answers[-1]:
-            suggested = re.findall(r"Did you mean ([\w-]+)", answers[-1])
+        if "did you mean" in answers[-1]:
+            suggested = re.findall(r"did you mean ([\w-]+)", answers[-1])
             return self._call("fetch_documents", ids=suggested)
         said = re.findall(r"A \*context manager\*.*?\.", answers[-1], re.DOTALL)[0]
         return AIMessage(f"{' '.join(said.split())} [context-managers]")
@@ -103,7 +103,7 @@ for message in result["messages"]:
     for call in getattr(message, "tool_calls", ()):
         print(f"      calls  {call['name']}({call['args']})")
     if isinstance(message, ToolMessage):
-        shown = re.findall(r"^(?:\[id: .*|No document .*|\[cut: .*)$", message.text, re.MULTILINE)
+        shown = re.findall(r"^(?:\[id: .*|Not found: .*|\[cut: .*)$", message.text, re.MULTILINE)
         print("\n".join(f"       sees  {line}" for line in shown))
     elif message.text:
         print(f"{message.type:>11}  {message.text}")

@@ -109,7 +109,7 @@ agent = FunctionAgent(
 
 
 # %%
-SHOWN = re.compile(r"^(?:\[[\w/-]+\].*|Not found.*|Cut to.*)$", re.MULTILINE)
+SHOWN = re.compile(r"^(?:\[(?:id: )?[\w/-]+\].*|Not found.*|\[cut: .*|Omitted; .*)$", re.MULTILINE)
 
 
 async def ask(question: str) -> str:

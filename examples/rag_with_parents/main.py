@@ -83,7 +83,7 @@ for document, distance in store.similarity_search_with_score(
 # %%
 multi_vector = MultiVectorRetriever(
     vectorstore=store,
-    docstore=OSSVectorDocStore(client),
+    docstore=OSSVectorDocStore(client=client),
     id_key="parent_id",
     search_kwargs={"k": 5, "filter": {"kind": "section"}},
 )

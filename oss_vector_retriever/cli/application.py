@@ -7,16 +7,36 @@ from typing import Any
 
 import click
 
-from oss_vector_retriever.cli.catalogue import SECTIONS, Entry
+from oss_vector_retriever.cli.arguments import CONNECTION, OUTPUT_FORMAT, OUTPUT_QUERY, Values
+from oss_vector_retriever.cli.catalogue import SECTIONS, Entry, Operation
+from oss_vector_retriever.cli.connection import Connection, open_client
 from oss_vector_retriever.cli.errors import INTERRUPTED, STATUSES, UNREAD, Ended, failure_of
 from oss_vector_retriever.cli.interrupts import recognised
+from oss_vector_retriever.cli.rendering import Listing, print_document, print_lines
 from oss_vector_retriever.version import __version__
 
 _ENTRIES = {entry.name: entry for entries in SECTIONS.values() for entry in entries}
 
 
+def run(words: list[str]) -> int:
+    """Run the command that some words name and return the exit status."""
+    try:
+        # click would end the process itself, and with statuses of its own
+        return commands.main(words, "oss-vectors", standalone_mode=False) or 0
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except Ended as end:
+        return end.status
+    except click.Abort:
+        return INTERRUPTED
+
+
 class _Commands(click.Group):
-    """List commands by section, load the one that is called, and end errors in a sentence."""
+    """A group that lists commands by section and loads only the one that is called.
+
+    Every error of a command ends here, as a sentence and an exit status.
+    """
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
         return list(_ENTRIES)
@@ -26,11 +46,12 @@ class _Commands(click.Group):
         return None if entry is None else _load(entry)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - the same
+        # from the catalogue: click's own way loads every command for its summary
         for title, entries in SECTIONS.items():
             with formatter.section(title):
                 formatter.write_dl([(entry.name, entry.summary) for entry in entries])
         with formatter.section("Exit status"):
-            formatter.write_dl([(str(status), said) for status, said in STATUSES.items()])
+            formatter.write_dl([(str(status), meaning) for status, meaning in STATUSES.items()])
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -49,30 +70,44 @@ class _Commands(click.Group):
             raise failure from None
 
 
-def _load(entry: Entry) -> click.Command:
-    if entry.operation is not None:
-        from oss_vector_retriever.cli.options import build  # noqa: PLC0415 - not for `--help`
-
-        return build(entry.name, entry.summary, entry.operation)
-    module = importlib.import_module(f"oss_vector_retriever.cli.commands.{entry.module}")
-    command: click.Command = module.command
-    return command
-
-
 @click.command(cls=_Commands)
 @click.version_option(__version__, prog_name="oss-vectors")
 def commands() -> None:
     """Work with Alibaba Cloud OSS Vectors, or with an embedded service that needs no account."""
 
 
-def run(words: list[str]) -> int:
-    """Run the command that some words name and return the exit status."""
-    try:
-        return commands.main(words, "oss-vectors", standalone_mode=False) or 0
-    except click.ClickException as error:
-        error.show()
-        return error.exit_code
-    except Ended as end:
-        return end.status
-    except click.Abort:
-        return INTERRUPTED
+def _load(entry: Entry) -> click.Command:
+    if entry.operation is not None:
+        return _OperationCommand(entry.name, entry.summary, entry.operation)
+    module = importlib.import_module(f"oss_vector_retriever.cli.commands.{entry.module}")
+    command: click.Command = module.command
+    return command
+
+
+class _OperationCommand(click.Command):
+    """A command that calls one method of the client and prints the result."""
+
+    def __init__(self, name: str, summary: str, operation: Operation) -> None:
+        output = (OUTPUT_FORMAT, OUTPUT_QUERY) if operation.prints else ()
+        super().__init__(name, params=[*operation.flags, *output, *CONNECTION], help=summary)
+        self._operation = operation
+
+    def invoke(self, ctx: click.Context) -> None:
+        _call(self._operation, dict(ctx.params))
+
+
+def _call(operation: Operation, values: Values) -> None:
+    connection = Connection.pop_from(values)
+    style, query = values.pop("output_format", "json"), values.pop("output_query", None)
+    every = values.pop("every", False)
+    # a flag that was not given leaves the method's own default
+    arguments = operation.prepare({n: value for n, value in values.items() if value is not None})
+    show = operation.show
+    with open_client(connection, bucket_required=operation.on_bucket) as client:
+        method = getattr(client, operation.pager if every and operation.pager else operation.method)
+        result = method(**arguments)
+        if every and isinstance(show, Listing) and style == "jsonl" and query is None:
+            # line by line as pages arrive: all of an index may not fit into memory
+            print_lines(show.entry(item) for item in result)
+        elif show is not None and (document := show(result)) is not None:
+            print_document(document, style, query)

@@ -1,10 +1,13 @@
-"""From words on the command line to the client's arguments: flags, and their values."""
+"""Flags of the commands, and how their values become the client's arguments.
+
+An option is named as the client's argument that it fills, so that errors can be worded in flags. It
+takes its values as ossutil does: JSON in the API's form, a file or standard input in its place.
+"""
 
 from __future__ import annotations
 
 import importlib
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,48 +16,40 @@ import click
 Values = dict[str, Any]
 _FILE = "file://"
 _STDIN = "-"
-_ELSEWHERE = "a file is named by file://PATH, standard input by -"
 
 
-def json_of(*kinds: type, said: str) -> Callable[[Any], Any]:
-    """Return a flag's type: JSON of some Python types, which a message names as `said`."""
+class Json(click.ParamType):  # type: ignore[type-arg]  # generic in newer releases only
+    """A value in JSON: on the command line, in `file://PATH`, or on standard input for `-`."""
 
-    def read(value: Any) -> Any:
-        return _checked(_parsed(_text(value)), kinds, said) if isinstance(value, str) else value
+    name = "json"
 
-    return read
+    def __init__(self, *kinds: type) -> None:
+        self._kinds = kinds
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the value; one of another kind than the flag takes is refused."""
+        if not isinstance(value, str):  # click converts defaults, and what is converted already
+            return value
+        from oss_vector_retriever.client.wire import parse_json  # noqa: PLC0415 - not for `--help`
+
+        try:
+            found = parse_json(_text_of(value).encode("utf-8", "surrogatepass"))
+        except ValueError as error:
+            elsewhere = "a file is named by file://PATH, standard input by -"
+            self.fail(f"it is not JSON: {error} ({elsewhere}).", param, ctx)
+        if not isinstance(found, self._kinds):
+            allowed = " or ".join(_KINDS[kind] for kind in self._kinds)
+            self.fail(f"it must be {allowed}, not {_KINDS.get(type(found), 'a lone value')}.")
+        return found
 
 
-def _parsed(text: str) -> Any:
-    from oss_vector_retriever.client.wire import parse_json  # noqa: PLC0415 - not for `--help`
-
-    try:
-        return parse_json(text.encode("utf-8", "surrogatepass"))
-    except ValueError as error:
-        raise click.BadParameter(f"it is not JSON: {error} ({_ELSEWHERE}).") from None
+_KINDS: dict[type, str] = {dict: "an object", list: "an array", str: "a string"}
 
 
-def _checked(value: Any, kinds: tuple[type, ...], said: str) -> Any:
-    if not isinstance(value, kinds):
-        names: dict[type, str] = {dict: "an object", list: "an array", str: "a string"}
-        found = names.get(type(value), "a lone value")
-        raise click.BadParameter(f"it must be {said}, not {found}.")
-    return value
+class Number(click.types.FloatParamType):
+    """A number; click's own refusal calls it a float."""
 
-
-def read_keys(value: Any) -> Any:
-    """Read keys: separated by commas, a JSON array, or from elsewhere one a line."""
-    from oss_vector_retriever.client.errors import InvalidRequestError  # noqa: PLC0415 - the same
-    from oss_vector_retriever.records.keys import parse_keys  # noqa: PLC0415 - the same
-
-    if not isinstance(value, str):
-        return value
-    if not _is_elsewhere(value) and not value.lstrip().startswith("["):
-        return [key for key in value.split(",") if key]
-    try:
-        return parse_keys(_text(value))
-    except InvalidRequestError as error:
-        raise click.BadParameter(str(error)) from None
+    name = "number"
 
 
 def read_names(value: Any) -> Any:
@@ -70,32 +65,25 @@ def read_query(value: Any) -> Any:
     try:
         return jmespath.compile(value)
     except jmespath.exceptions.JMESPathError as error:
-        said = " ".join(str(error).split())
-        raise click.BadParameter(f"it is no JMESPath expression: {said}") from None
+        # its message draws an arrow below the place, on lines of its own
+        text = " ".join(str(error).split())
+        raise click.BadParameter(f"it is no JMESPath expression: {text}") from None
 
 
-def _is_elsewhere(value: str) -> bool:
-    return value == _STDIN or value.startswith(_FILE)
-
-
-def _text(value: str) -> str:
-    """Return the text that a value is, or says where to find."""
+def _text_of(value: str, flag: str | None = None) -> str:
+    """Return the text that a value is, or that is where it points."""
     try:
         if value == _STDIN:
             return sys.stdin.read()
         if value.startswith(_FILE):
+            # editors on Windows put a byte order mark first, which JSON does not allow
             return Path(value.removeprefix(_FILE)).expanduser().read_text("utf-8-sig")
     except OSError as error:
-        raise click.BadParameter(f"{value} cannot be read: {error.strerror}.") from None
+        reason = f"{value} cannot be read: {error.strerror}."
+        raise click.BadParameter(reason, param_hint=flag) from None
     except UnicodeDecodeError:
-        raise click.BadParameter(f"{value} is not UTF-8.") from None
+        raise click.BadParameter(f"{value} is not UTF-8.", param_hint=flag) from None
     return value
-
-
-_OBJECT = {"type": json_of(dict, said="an object"), "metavar": "JSON"}
-_LIST = {"type": json_of(list, said="an array"), "metavar": "JSON"}
-_EITHER = {"type": json_of(dict, list, said="an object or an array"), "metavar": "JSON"}
-_NAMES = {"type": read_names, "metavar": "NAMES"}
 
 
 def _flag(*names: str, **settings: Any) -> click.Option:
@@ -120,24 +108,28 @@ INDEX_TO_DELETE = _flag("--index-name", "index", required=True, help="Index; the
 
 KEYS = _flag(
     "--keys",
-    type=read_keys,
     metavar="KEYS",
     help="Keys: separated by commas, a JSON array, or file://PATH or - with one key a line.",
 )
 KEY = _flag("--key", "single_keys", multiple=True, help="One key, which may hold a comma.")
 VECTORS = _flag(
     "--vectors",
-    **_LIST,
+    type=Json(list),
     required=True,
     help='Vectors: [{"key": "a", "data": {"float32": [...]}, "metadata": {...}}, ...].',
 )
 RETURN_DATA = _switch("--return-data", "Return the float32 data.")
 RETURN_METADATA = _switch("--return-metadata", "Return the metadata.")
 RETURN_DISTANCE = _switch("--return-distance", "Return the distance, smaller is closer.")
-FILTER = _flag("--filter", **_OBJECT, help='Condition on metadata, as {"year": {"$eq": "2024"}}.')
+FILTER = _flag(
+    "--filter", type=Json(dict), help='Condition on metadata, as {"year": {"$eq": "2024"}}.'
+)
 
 QUERY_VECTOR = _flag(
-    "--query-vector", **_EITHER, required=True, help='Vector: {"float32": [...]}, or [...].'
+    "--query-vector",
+    type=Json(dict, list),
+    required=True,
+    help='Vector: {"float32": [...]}, or [...].',
 )
 TOP_K = _flag("--top-k", type=int, default=10, show_default=True, help="How many to find.")
 
@@ -163,37 +155,42 @@ METRIC = _flag(
 )
 METADATA = _flag(
     "--metadata",
-    **_OBJECT,
+    type=Json(dict),
     help='Settings of metadata: {"nonFilterableMetadataKeys": ["text"]}.',
 )
 NON_FILTERABLE = _flag(
     "--non-filterable-key",
-    "non_filterable_keys",
+    "non_filterable_metadata_keys",
     multiple=True,
     help="A metadata field that may be large and cannot be searched by.",
 )
 
-POLICY = _flag("--body", "policy", **_OBJECT, required=True, help="The policy.")
+POLICY = _flag("--body", "policy", type=Json(dict), required=True, help="The policy.")
 LOGGING_STATUS = _flag(
     "--bucket-logging-status",
-    **_OBJECT,
+    type=Json(dict),
     required=True,
     help='{"LoggingEnabled": {"TargetBucket": "...", "TargetPrefix": "..."}}.',
 )
 
 SCHEMA = _flag(
-    "--schema-configuration", **_OBJECT, required=True, help='Fields: {"fields": [...]}.'
+    "--schema-configuration", type=Json(dict), required=True, help='Fields: {"fields": [...]}.'
 )
 MODE = _flag("--mode", type=click.Choice(["fusion"]), default="fusion", help="Always fusion.")
-KNN = _flag("--knn", **_EITHER, help="Search by vector: a clause, or an array of them.")
-QUERY = _flag("--query", **_OBJECT, help="Condition on text and fields.")
-RETRIEVER = _flag("--retriever", **_OBJECT, help="Tree of retrievers.")
+KNN = _flag("--knn", type=Json(dict, list), help="Search by vector: a clause, or an array of them.")
+QUERY = _flag("--query", type=Json(dict), help="Condition on text and fields.")
+RETRIEVER = _flag("--retriever", type=Json(dict), help="Tree of retrievers.")
 LIMIT = _flag("--limit", type=int, help="How many to find.")
-PARTITION_KEYS = _flag("--partition-keys", **_NAMES, help="Partitions, separated by commas.")
-METADATA_FIELDS = _flag(
-    "--return-metadata-fields", **_NAMES, help="Fields to return, separated by commas."
+PARTITION_KEYS = _flag(
+    "--partition-keys", type=read_names, metavar="NAMES", help="Partitions, separated by commas."
 )
-SORT = _flag("--sort", **_LIST, help="Order of the results.")
+METADATA_FIELDS = _flag(
+    "--return-metadata-fields",
+    type=read_names,
+    metavar="NAMES",
+    help="Fields to return, separated by commas.",
+)
+SORT = _flag("--sort", type=Json(list), help="Order of the results.")
 
 OUTPUT_FORMAT = _flag(
     "--output-format",
@@ -210,26 +207,66 @@ OUTPUT_QUERY = _flag(
 )
 
 
+CONNECTION = (
+    _flag("--bucket", help="Vector bucket (OSS_VECTORS_BUCKET)."),
+    _flag("--account-id", help="Account that owns the bucket (OSS_ACCOUNT_ID)."),
+    _flag("--region", help="Region, such as cn-hangzhou (OSS_REGION)."),
+    _flag("--endpoint", help="Address of the service, if not the region's (OSS_ENDPOINT)."),
+    _flag("--internal", is_flag=True, help="Use the region's internal network."),
+    _flag("--allow-http", is_flag=True, help="Allow plain http beyond this machine."),
+    _flag(
+        "--credentials",
+        type=click.Choice(["environment", "chain"]),
+        default="environment",
+        show_default=True,
+        help="OSS_ACCESS_KEY_ID, OSS_ACCESS_KEY_SECRET and OSS_SESSION_TOKEN, or the chain of "
+        "profile file, RAM role and OIDC (extra `credentials`).",
+    ),
+    _flag(
+        "--timeout", type=Number(), default=30.0, show_default=True, help="Seconds for each call."
+    ),
+    _flag("--rate-limit", type=Number(), help="Requests a second, at most."),
+    _flag(
+        "--max-concurrency", type=int, default=8, show_default=True, help="Calls at once, at most."
+    ),
+    _flag(
+        "--local",
+        type=click.Path(dir_okay=False),
+        help="Use the embedded service with this file, instead of the network.",
+    ),
+)
+
+
 def merge_keys(values: Values) -> Values:
-    """Join `--keys` and `--key`."""
+    """Merge `--keys` and `--key`."""
     rest = dict(values)
-    asked = [*rest.pop("keys", ()), *rest.pop("single_keys", ())]
-    if not asked:
+    keys = [*_parse_keys(rest.pop("keys", "")), *rest.pop("single_keys", ())]
+    if not keys:
         raise click.UsageError("name the keys: --keys doc-001,doc-002, or --key 'one, with comma'.")
-    return {**rest, "keys": asked}
+    return {**rest, "keys": keys}
 
 
-def deleting(values: Values) -> Values:
-    """Join the keys, and have all batches tried."""
-    return writing(merge_keys(values))
+def _parse_keys(text: str) -> list[str]:
+    """Return keys: separated by commas, a JSON array, or from elsewhere one a line."""
+    from oss_vector_retriever.records.keys import parse_keys  # noqa: PLC0415 - not for `--help`
+
+    elsewhere = text == _STDIN or text.startswith(_FILE)
+    if elsewhere or text.lstrip().startswith("["):
+        return parse_keys(_text_of(text, "--keys"))
+    return [key for key in text.split(",") if key]
 
 
-def writing(values: Values) -> Values:
+def prepare_deletion(values: Values) -> Values:
+    """Merge the keys, and have all batches tried."""
+    return prepare_write(merge_keys(values))
+
+
+def prepare_write(values: Values) -> Values:
     """Have all batches tried, and a report of those that failed."""
     return {**values, "on_error": "report"}
 
 
-def query_vector(values: Values) -> Values:
+def unwrap_query_vector(values: Values) -> Values:
     """Take the numbers out of `{"float32": numbers}`."""
     given = values["query_vector"]
     if isinstance(given, dict):
@@ -239,41 +276,41 @@ def query_vector(values: Values) -> Values:
     return {**values, "query_vector": given}
 
 
-def new_index(values: Values) -> Values:
-    """Join `--metadata` and `--non-filterable-key`; `--data-type` has one value."""
+def prepare_index(values: Values) -> Values:
+    """Merge `--metadata` and `--non-filterable-key`; `--data-type` has one value."""
     rest = {name: value for name, value in values.items() if name != "data_type"}
     settings = rest.pop("metadata", {})
     unknown = settings.keys() - {"nonFilterableMetadataKeys"}
     listed = settings.get("nonFilterableMetadataKeys", [])
-    if unknown or not isinstance(listed, list):
+    named = isinstance(listed, list) and all(isinstance(name, str) for name in listed)
+    if unknown or not named:
         raise click.BadParameter(
             'it must be {"nonFilterableMetadataKeys": [names]}.', param_hint="--metadata"
         )
-    names = [*listed, *rest.pop("non_filterable_keys", ())]
+    names = [*listed, *rest.pop("non_filterable_metadata_keys", ())]
     return {**rest, "non_filterable_metadata_keys": names}
 
 
-def new_fusion_index(values: Values) -> Values:
+def prepare_fusion_index(values: Values) -> Values:
     """Leave out `--mode`, which has one value."""
     return {name: value for name, value in values.items() if name != "mode"}
 
 
-def logging(values: Values) -> Values:
+def unwrap_logging(values: Values) -> Values:
     """Take the settings out of `{"LoggingEnabled": {...}}`, with or without BucketLoggingStatus."""
     rest = dict(values)
     status = rest.pop("bucket_logging_status")
-    enabled = status.get("BucketLoggingStatus", status).get("LoggingEnabled")
+    inner = status.get("BucketLoggingStatus", status)
+    enabled = inner.get("LoggingEnabled") if isinstance(inner, dict) else None
     if not isinstance(enabled, dict) or not isinstance(enabled.get("TargetBucket"), str):
         raise click.BadParameter(
             'it must be {"LoggingEnabled": {"TargetBucket": "...", ...}}.',
             param_hint="--bucket-logging-status",
         )
-    named = {
+    members = {
         "target_bucket": "TargetBucket",
         "target_prefix": "TargetPrefix",
         "logging_role": "LoggingRole",
     }
-    return {
-        **rest,
-        **{name: enabled[member] for name, member in named.items() if member in enabled},
-    }
+    settings = {name: enabled[member] for name, member in members.items() if member in enabled}
+    return {**rest, **settings}

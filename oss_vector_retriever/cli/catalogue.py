@@ -8,12 +8,11 @@ from typing import Any, NamedTuple
 import click
 
 from oss_vector_retriever.cli import arguments, rendering
-
-Values = dict[str, Any]
+from oss_vector_retriever.cli.arguments import Values
 
 
 class Operation(NamedTuple):
-    """Say how a command asks the service, and what it prints of the answer.
+    """One operation of the service as a command.
 
     Attributes:
         method: the client's method.
@@ -34,11 +33,11 @@ class Operation(NamedTuple):
     @property
     def prints(self) -> bool:
         """Tell whether the command prints anything of an answer."""
-        return self.show not in (None, rendering.written)
+        return self.show not in (None, rendering.raise_failures)
 
 
 class Entry(NamedTuple):
-    """Name one command; it is an operation, or the module in `commands` that holds it."""
+    """One command: an operation, or the module in `commands` that holds it."""
 
     name: str
     summary: str
@@ -63,7 +62,7 @@ _VECTORS = (
         *_RETURNED,
         method="fetch",
         prepare=arguments.merge_keys,
-        show=rendering.fetched,
+        show=rendering.show_fetched,
     ),
     _operation(
         "put-vectors",
@@ -71,8 +70,8 @@ _VECTORS = (
         arguments.INDEX,
         arguments.VECTORS,
         method="upsert",
-        prepare=arguments.writing,
-        show=rendering.written,
+        prepare=arguments.prepare_write,
+        show=rendering.raise_failures,
     ),
     _operation(
         "list-vectors",
@@ -95,7 +94,7 @@ _VECTORS = (
         arguments.FILTER,
         arguments.RETURN_DISTANCE,
         arguments.RETURN_METADATA,
-        prepare=arguments.query_vector,
+        prepare=arguments.unwrap_query_vector,
         show=rendering.VECTORS,
     ),
     _operation(
@@ -118,8 +117,8 @@ _VECTORS = (
         "Delete vectors by key, any number.",
         *_KEYED,
         method="delete",
-        prepare=arguments.deleting,
-        show=rendering.written,
+        prepare=arguments.prepare_deletion,
+        show=rendering.raise_failures,
     ),
 )
 
@@ -133,7 +132,7 @@ _INDEXES = (
         arguments.METRIC,
         arguments.METADATA,
         arguments.NON_FILTERABLE,
-        prepare=arguments.new_index,
+        prepare=arguments.prepare_index,
     ),
     _operation(
         "put-vector-index-fusion",
@@ -141,9 +140,11 @@ _INDEXES = (
         arguments.INDEX,
         arguments.MODE,
         arguments.SCHEMA,
-        prepare=arguments.new_fusion_index,
+        prepare=arguments.prepare_fusion_index,
     ),
-    _operation("get-vector-index", "Describe an index.", arguments.INDEX, show=rendering.one_index),
+    _operation(
+        "get-vector-index", "Describe an index.", arguments.INDEX, show=rendering.show_index
+    ),
     _operation(
         "list-vector-indexes",
         "List a bucket's indexes, a page or all.",
@@ -159,7 +160,7 @@ _INDEXES = (
 
 _BUCKETS = (
     _operation("put-vector-bucket", "Make the bucket."),
-    _operation("get-vector-bucket", "Describe the bucket.", show=rendering.one_bucket),
+    _operation("get-vector-bucket", "Describe the bucket.", show=rendering.show_bucket),
     _operation(
         "list-vector-buckets",
         "List the account's buckets in the region, a page or all.",
@@ -173,18 +174,18 @@ _BUCKETS = (
     ),
     _operation("delete-vector-bucket", "Delete the bucket, which must hold no index."),
     _operation("put-bucket-policy", "Set the bucket's policy.", arguments.POLICY),
-    _operation("get-bucket-policy", "Show the bucket's policy.", show=rendering.as_it_is),
+    _operation("get-bucket-policy", "Show the bucket's policy.", show=rendering.show_object),
     _operation("delete-bucket-policy", "Remove the bucket's policy."),
     _operation(
         "put-bucket-logging",
         "Have accesses to the bucket logged.",
         arguments.LOGGING_STATUS,
-        prepare=arguments.logging,
+        prepare=arguments.unwrap_logging,
     ),
     _operation(
         "get-bucket-logging",
         "Show where accesses to the bucket are logged.",
-        show=rendering.logging,
+        show=rendering.show_logging,
     ),
     _operation("delete-bucket-logging", "Stop logging accesses to the bucket."),
 )
@@ -203,3 +204,18 @@ SECTIONS = {
         Entry("demo", "Show the main job on real data, with no account.", module="demo"),
     ),
 }
+
+FLAGS: dict[str, str] = {
+    str(flag.name): flag.opts[0]
+    for flag in (
+        *arguments.CONNECTION,
+        *(
+            flag
+            for entries in SECTIONS.values()
+            for entry in entries
+            if entry.operation is not None
+            for flag in entry.operation.flags
+        ),
+    )
+}
+"""The flag for each of the client's arguments."""

@@ -1,65 +1,45 @@
-"""Errors as the command line says them, and the exit statuses."""
+"""Errors in the command line's words, and the statuses that a command ends with."""
 
 from __future__ import annotations
 
-import re
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import click
+
+from oss_vector_retriever.cli.catalogue import FLAGS
+
+if TYPE_CHECKING:
+    from oss_vector_retriever.client.errors import OSSVectorError, PartialWriteError, Reference
 
 SERVICE = 1
 USAGE = 2
 PARTIAL = 3
-INTERRUPTED = 130
-UNREAD = 141
+INTERRUPTED = 130  # what shells report of a command that SIGINT ended
+UNREAD = 141  # the same for SIGPIPE
 STATUSES = {
     0: "done",
-    SERVICE: "the service refused or was not reached, or `doctor` found something to mend",
+    SERVICE: "the service refused or was not reached, or `doctor` found something to fix",
     USAGE: "wrong use, or a setting or an input that cannot be used",
     PARTIAL: "done in part: lines were skipped, or some of a write failed",
     INTERRUPTED: "Ctrl-C",
     UNREAD: "nobody reads the output any more, as with `| head`",
 }
 
-_ARGUMENTS = {
-    "bucket": "--bucket",
-    "account_id": "--account-id",
-    "region": "--region",
-    "endpoint": "--endpoint",
-    "index": "--index-name",
-    "internal": "--internal",
-    "allow_http": "--allow-http",
-    "credentials": "--credentials",
-}
-_EXTRAS = {
-    "jmespath": "cli",
-    "numpy": "emulator",
-    "pyarrow": "parquet",
-    "rich": "cli",
-    "uvicorn": "emulator",
-}
-_WRONG_FILE = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError)
-_ARGUMENT = re.compile(rf"\b({'|'.join(_ARGUMENTS)})=(?:True\b|\"(\w+)\"|)")
-_METHOD = re.compile(r"client\.(\w+)\((?:(\w+)=[^)]*)?\)")
-_CHOICES = re.compile(
-    r"credentials= \(Credentials\(\.\.\.\), a callable, or \"chain\" for ([^)]*)\)"
-)
-
 
 class Failure(click.ClickException):
-    """End the command with a sentence on stderr and an exit status."""
+    """A sentence on stderr that ends the command with an exit status."""
 
     def __init__(self, message: str, status: int = SERVICE) -> None:
         super().__init__(message)
         self.exit_code = status  # type: ignore[misc]  # for the class in click's own typing
 
     def show(self, file: IO[Any] | None = None) -> None:
-        """Say it, without a traceback."""
+        """Print it, without a traceback."""
         click.echo(f"oss-vectors: {self.message}", file=file, err=file is None)
 
 
 class Ended(Exception):  # noqa: N818 - an end, no error
-    """End the command with nothing more to say."""
+    """The end of a command that has nothing more to say."""
 
     def __init__(self, status: int) -> None:
         super().__init__(status)
@@ -71,12 +51,14 @@ def failure_of(error: Exception) -> Failure | None:
     from oss_vector_retriever.client import errors  # noqa: PLC0415 - `--help` needs none of it
 
     if isinstance(error, errors.ConfigurationError | errors.InvalidRequestError):
-        return Failure(in_flags(str(error)), USAGE)
+        return Failure(_name_flag(error.render(word), error.argument), USAGE)
+    if isinstance(error, errors.PartialWriteError):
+        return _partial_failure(error)
     if isinstance(error, errors.OSSVectorError):
-        return Failure(in_flags(str(error)))
+        return Failure(error.render(word))
     if isinstance(error, OSError):
-        said = ": ".join(str(part) for part in (error.filename, error.strerror) if part)
-        return Failure(said or str(error), USAGE if isinstance(error, _WRONG_FILE) else SERVICE)
+        text = ": ".join(str(part) for part in (error.filename, error.strerror) if part)
+        return Failure(text or str(error), USAGE if isinstance(error, _WRONG_FILE) else SERVICE)
     if isinstance(error, ModuleNotFoundError) and error.name in _EXTRAS:
         extra = _EXTRAS[error.name]
         return Failure(
@@ -85,21 +67,76 @@ def failure_of(error: Exception) -> Failure | None:
     return None
 
 
-def in_flags(message: str) -> str:
-    """Return a message with Python's arguments and methods as flags and commands.
-
-    'pass bucket= or ...' becomes 'pass --bucket or ...'.
-    """
-    message = _CHOICES.sub(r"--credentials chain (\1)", message)
-    message = _METHOD.sub(_as_command, message)
-    return _ARGUMENT.sub(_as_flag, message)
-
-
-def _as_flag(match: re.Match[str]) -> str:
-    flag = _ARGUMENTS[match[1]]
-    return f"{flag} {match[2]}" if match[2] else flag
+_WRONG_FILE = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError)
+_EXTRAS = {
+    "jmespath": "cli",
+    "numpy": "emulator",
+    "pyarrow": "parquet",
+    "rich": "cli",
+    "uvicorn": "emulator",
+}
 
 
-def _as_command(match: re.Match[str]) -> str:
-    command = f"oss-vectors {match[1].replace('_', '-')}"
-    return f"{command} --{match[2].replace('_', '-')} N" if match[2] else command
+def word(reference: Reference) -> str:
+    """Return the command line's word for what an error names."""
+    name, setting = reference.name, reference.setting
+    if reference.kind == "argument":
+        flag = FLAGS.get(name) or _NOT_FLAGS.get(name) or name.replace("_", " ")
+        value = setting.strip('"')
+        return flag if value in ("", "True") else f"{flag} {value}"
+    if reference.kind == "method":
+        command = f"oss-vectors {name.replace('_', '-')}"
+        return f"{command} {FLAGS[setting]} N" if setting else command
+    if reference.kind == "type":
+        return _TYPES.get(name, "value")
+    if reference.kind == "phrase":
+        return _PHRASES.get(name, reference.python)
+    return name  # of a value, which is JSON
+
+
+_NOT_FLAGS = {
+    "access_key_id": "OSS_ACCESS_KEY_ID",
+    "access_key_secret": "OSS_ACCESS_KEY_SECRET",
+    "security_token": "OSS_SESSION_TOKEN",
+    "max_reply_bytes": "what is read of a reply",
+}
+_TYPES = {
+    "NoneType": "null",
+    "bool": "boolean",
+    "dict": "object",
+    "float": "number",
+    "int": "number",
+    "list": "array",
+    "str": "string",
+}
+_PHRASES = {
+    "credential_chain": (
+        "python -c 'from alibabacloud_credentials.client import Client; Client().get_credential()'"
+    ),
+    "credentials": "--credentials chain (profiles, RAM roles and OIDC)",
+    "fewer_requests": "--rate-limit and --max-concurrency",
+    "index": "--index-name",
+    "mapping": "an object",
+    "no_proxy": "NO_PROXY",
+    "proxy": "HTTPS_PROXY and the like",
+    "renewing_credentials": "--credentials chain",
+    "text": "a string",
+    "unwritable": "it is not UTF-8, or nested too deep",
+}
+
+
+def _name_flag(text: str, argument: str | None) -> str:
+    """Return a text with the flag that it is about, first where it does not name it."""
+    flag = FLAGS.get(argument or "")
+    return text if flag is None or flag in text else f"{flag}: {text}"
+
+
+def _partial_failure(error: PartialWriteError) -> Failure:
+    report = error.report
+    first: OSSVectorError = next(batch.error for batch in report.batches if batch.error is not None)
+    failed = len(report.failed)
+    return Failure(
+        f"{failed:,} of {failed + len(report.written):,} keys failed, {report.failed[0]!r} first: "
+        f"{first.render(word)}",
+        PARTIAL,
+    )

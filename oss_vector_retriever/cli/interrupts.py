@@ -10,7 +10,7 @@ from __future__ import annotations
 import signal
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 
 _MOMENT = 0.01  # seconds, after which the place that could not be interrupted is left
@@ -44,7 +44,21 @@ def _interrupt_again(lost: sys.UnraisableHookArgs) -> None:
     if not issubclass(lost.exc_type, KeyboardInterrupt):
         sys.__unraisablehook__(lost)
         return
-    import _thread  # noqa: PLC0415 - seldom needed, and every command would wait for it
-    import threading  # noqa: PLC0415 - the same
+    import threading  # noqa: PLC0415 - seldom needed, and every command would wait for it
 
-    threading.Timer(_MOMENT, _thread.interrupt_main).start()
+    again = threading.Timer(_MOMENT, _signal_main_thread, (threading.main_thread().ident,))
+    # a command that has ended by itself in the meantime is not held up
+    again.daemon = True
+    # from Python 3.12 on no thread starts while the interpreter shuts down, which ends it anyway
+    with suppress(RuntimeError):
+        again.start()
+
+
+def _signal_main_thread(thread_id: int) -> None:
+    """Send a real signal: only that ends a wait in a system call, a mere flag is read after it."""
+    if hasattr(signal, "pthread_kill"):
+        signal.pthread_kill(thread_id, signal.SIGINT)
+    else:
+        # Windows: C's raise() runs the handler here, as the console's Ctrl-C does on a thread of
+        # its own, and that sets the event on which the main thread's waits end
+        signal.raise_signal(signal.SIGINT)

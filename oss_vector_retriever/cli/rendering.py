@@ -1,26 +1,29 @@
-"""From the client's results to what is printed: the API's own JSON, its entries, and notes."""
+"""What a command prints: the API's own JSON, its entries as lines, or a table to read."""
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from oss_vector_retriever.cli.errors import PARTIAL, Failure, in_flags
+import click
 
+# the catalogue names these functions, and `--help` needs no more than the catalogue: whatever is
+# heavy is imported where it is used
 if TYPE_CHECKING:
+    from oss_vector_retriever.client.errors import WriteReport
     from oss_vector_retriever.client.models.results import (
         BucketLogging,
         FetchResult,
         VectorBucket,
         VectorIndex,
-        WriteReport,
     )
 
 Entry = dict[str, Any]
 
 
 class Document(NamedTuple):
-    """Hold what a command prints.
+    """What a command prints.
 
     Attributes:
         members: the whole, for JSON.
@@ -36,7 +39,7 @@ class Document(NamedTuple):
 
 
 class Listing(NamedTuple):
-    """Say how a list is printed, a page of it or all.
+    """How a list is printed, a page of it or all.
 
     Attributes:
         member: the member that holds the entries.
@@ -63,7 +66,58 @@ class Listing(NamedTuple):
         return Document({self.outside: members} if self.outside else members, entries, notes)
 
 
-def vector(item: Any) -> Entry:
+def print_document(document: Document, style: str, query: Any = None) -> None:
+    """Print a document as `json`, `jsonl` or `table`; `query` is a compiled JMESPath expression."""
+    if query is not None:
+        document = _query(document, query)
+    if style == "json":
+        click.echo(_json(document.members))
+        return
+    if style == "jsonl":
+        print_lines(document.entries)
+    else:
+        print_table(document)
+    for name, note in document.notes.items():
+        click.echo(f"{name}: {note}", err=style == "jsonl")
+
+
+def print_lines(entries: Iterable[Any]) -> None:
+    """Print each entry on a line of its own."""
+    for entry in entries:
+        click.echo(_json(entry))
+
+
+def print_table(document: Document) -> None:
+    """Print the entries as a table."""
+    from oss_vector_retriever.cli import tables  # noqa: PLC0415 - rich is loaded for tables alone
+
+    if document.single:
+        table = tables.table_of_one(document.entries[0])
+    else:
+        table = tables.table_of(document.entries)
+    click.echo(tables.draw(table), nl=False)
+
+
+def _query(document: Document, query: Any) -> Document:
+    """Return what a query picks of the JSON that would be printed."""
+    from oss_vector_retriever.client.wire import parse_json  # noqa: PLC0415 - not for `--help`
+
+    try:
+        found = query.search(parse_json(_json(document.members).encode()))
+    except importlib.import_module("jmespath.exceptions").JMESPathError as error:
+        text = " ".join(str(error).split())
+        raise click.BadParameter(text, param_hint="--output-query") from None
+    entries = found if isinstance(found, list) else [found]
+    return Document(found, entries, single=isinstance(found, Mapping))
+
+
+def _json(value: Any) -> str:
+    from oss_vector_retriever.client.wire import dump_json  # noqa: PLC0415 - not for `--help`
+
+    return dump_json(value).decode()
+
+
+def vector_entry(item: Any) -> Entry:
     """Return a vector, or a hit, in the API's own form."""
     entry: Entry = {"key": item.key}
     data = getattr(item, "data", None)
@@ -76,78 +130,69 @@ def vector(item: Any) -> Entry:
     return entry
 
 
-def index(item: VectorIndex) -> Entry:
+def index_entry(item: VectorIndex) -> Entry:
     """Return an index's description in the API's own form."""
-    entry = item.model_dump(mode="json", by_alias=True, exclude_none=True)
-    names = entry.pop("nonFilterableMetadataKeys", None)
-    return {**entry, "metadata": {"nonFilterableMetadataKeys": names}} if names else entry
+    return item.to_api()
 
 
-def bucket(item: VectorBucket) -> Entry:
+def bucket_entry(item: VectorBucket) -> Entry:
     """Return a bucket's description in the API's own form."""
-    entry = item.model_dump(mode="json", by_alias=True, exclude_none=True)
-    return {"Name": entry.pop("Arn", item.arn), **entry}
+    return item.to_api()
 
 
-VECTORS = Listing("vectors", vector)
-INDEXES = Listing("indexes", index)
+VECTORS = Listing("vectors", vector_entry)
+INDEXES = Listing("indexes", index_entry)
 BUCKETS = Listing(
     "Buckets",
-    bucket,
+    bucket_entry,
     "ListAllMyBucketsResult",
     "NextMarker",
     "next_marker",
     "--marker {}, or --all",
 )
-HITS = Listing("vectors", vector, more="--next-token {}")
+HITS = Listing("vectors", vector_entry, more="--next-token {}")
 
 
-def fetched(result: FetchResult) -> Document:
+def show_fetched(result: FetchResult) -> Document:
     """Return what GetVectors would answer for all keys at once, and what was missing."""
-    entries = [vector(item) for item in result]
+    entries = [vector_entry(item) for item in result]
     notes = {"missing": ", ".join(result.missing)} if result.missing else {}
     return Document({"vectors": entries, "missing": list(result.missing)}, entries, notes)
 
 
-def one_index(item: VectorIndex) -> Document:
+def show_index(item: VectorIndex) -> Document:
     """Return what GetVectorIndex answers."""
-    return Document({"index": index(item)}, [index(item)], single=True)
+    return Document({"index": index_entry(item)}, [index_entry(item)], single=True)
 
 
-def one_bucket(item: VectorBucket) -> Document:
+def show_bucket(item: VectorBucket) -> Document:
     """Return what GetVectorBucket answers."""
-    return Document({"BucketInfo": bucket(item)}, [bucket(item)], single=True)
+    return Document({"BucketInfo": bucket_entry(item)}, [bucket_entry(item)], single=True)
 
 
-def as_it_is(item: Entry) -> Document:
+def show_object(item: Entry) -> Document:
     """Return JSON that the client hands on."""
     return Document(item, [item], single=True)
 
 
-def logging(item: BucketLogging | None) -> Document:
+def show_logging(item: BucketLogging | None) -> Document:
     """Return what GetBucketLogging answers."""
     if item is None:
         return Document({"BucketLoggingStatus": {}}, [])
-    enabled = item.model_dump(by_alias=True, exclude_none=True)
+    enabled = item.to_api()
     members = {"BucketLoggingStatus": {"LoggingEnabled": enabled}}
     return Document(members, [enabled], single=True)
 
 
-def written(report: WriteReport) -> None:
+def raise_failures(report: WriteReport) -> None:
     """Print nothing of a write that succeeded.
 
     Raises:
-        Failure: some of it failed.
+        PartialWriteError: some of it failed.
         OSSVectorError: all of it failed.
     """
+    from oss_vector_retriever.client.errors import PartialWriteError  # noqa: PLC0415 - the same
+
     errors = [batch.error for batch in report.batches if batch.error is not None]
-    if not errors:
-        return
-    if not report.written:
-        raise errors[0]
-    failed = len(report.failed)
-    raise Failure(
-        f"{failed:,} of {failed + len(report.written):,} keys failed, {report.failed[0]!r} first: "
-        f"{in_flags(str(errors[0]))}",
-        PARTIAL,
-    )
+    if errors:
+        raise PartialWriteError(report) if report.written else errors[0]

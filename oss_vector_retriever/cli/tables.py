@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
@@ -54,11 +54,11 @@ def table_of_one(entry: Mapping[str, Any]) -> Table:
     return table
 
 
-def rendered(show: Callable[[Console], object]) -> str:
-    """Return what is printed on a console, as text for it."""
+def draw(table: Table) -> str:
+    """Return a table as text for this terminal."""
     console = Console()
     with console.capture() as captured:
-        show(console)
+        console.print(table)
     return captured.get()
 
 
@@ -98,7 +98,7 @@ def describe_metadata(metadata: Mapping[str, Any], leave_out: Iterable[str] = ()
     return "\n".join(f"{name}: {shorten(str(value))}" for name, value in shown.items()) or "-"
 
 
-def shorten(text: str, most: int = _SHOWN_TEXT) -> str:
+def shorten(text: str, limit: int = _SHOWN_TEXT) -> str:
     """Return a text on one line, cut to a length for reading."""
     line = " ".join(text.split())
-    return line if len(line) <= most else f"{line[:most]}... ({len(text):,} characters)"
+    return line if len(line) <= limit else f"{line[:limit]}... ({len(text):,} characters)"

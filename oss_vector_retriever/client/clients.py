@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import weakref
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator
-from typing import Any, Concatenate, NoReturn, ParamSpec, Self, TypeVar
+from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
 from oss_vector_retriever.client import fetch, writes
 from oss_vector_retriever.client import fetch as fetching
@@ -17,10 +17,12 @@ from oss_vector_retriever.client.local import (
     LocalExchange,
     LocalService,
     open_local,
+    reopen_local,
 )
 from oss_vector_retriever.client.methods import Method, Pager
 from oss_vector_retriever.client.models.vector import Vector
 from oss_vector_retriever.client.operations import buckets, indexes, vectors
+from oss_vector_retriever.client.settings import ClientSettings, config_from, settings_of
 from oss_vector_retriever.client.steps import Flow
 from oss_vector_retriever.client.transport.http import AsyncExchange, BlockingExchange, settings_for
 from oss_vector_retriever.client.transport.runner import AsyncRunner, Runner
@@ -171,6 +173,37 @@ class ClientBase:
         """Return the settings."""
         return self._context.config
 
+    @property
+    def settings(self) -> ClientSettings:
+        """Return where this client points and how, without credentials, for another process.
+
+        Raises:
+            ConfigurationError: the embedded service is in memory, and ends with this process.
+        """
+        local = self._local
+        if local is not None and local.path is None:
+            raise ConfigurationError(
+                "an embedded service in memory has no settings that another process could use, and "
+                f"is not pickled; keep it in a file: {type(self).__name__}.local(path)."
+            )
+        return settings_of(self._context.config, None if local is None else local.path)
+
+    @classmethod
+    def from_settings(cls, settings: ClientSettings, credentials: object = None) -> Self:
+        """Return a client that points where the settings say, whatever the environment names.
+
+        Credentials of the environment or of the chain are configured so again. Others did not
+        travel: pass `credentials`, or the first call asks for them. An embedded service is opened
+        again by the path of its file.
+
+        Raises:
+            ConfigurationError: the settings are none, or the file is in use.
+        """
+        path = getattr(settings, "local", None)
+        if path is None:
+            return cls.from_config(config_from(settings, credentials))
+        return cls.from_config(*reopen_local(settings, path, credentials))
+
     def refuse_if_closed(self) -> None:
         """Raise ConfigurationError if this client is closed, or one whose connections it shares."""
         if self._runner.closed:
@@ -202,11 +235,15 @@ class ClientBase:
             f"region={config.region!r}, index={config.index!r}, endpoint={str(config.endpoint)!r})"
         )
 
-    def __reduce__(self) -> NoReturn:
-        raise TypeError(
-            f"{type(self).__name__} is not pickled: it holds connections and credentials; make one "
-            "in the other process"
-        )
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self).from_settings, (self.settings,)
+
+    def __copy__(self) -> Self:
+        # Within a process a copy shares connections, credentials and embedded service, and so all.
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        return self
 
 
 P = ParamSpec("P")

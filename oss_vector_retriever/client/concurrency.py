@@ -1,11 +1,11 @@
-"""Many lookups in few calls, and no more calls at once than a run allows: flows around flows."""
+"""Flows around flows: many lookups in few calls, and no more calls at once than a run allows."""
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import islice
-from typing import Any, TypeVar
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from oss_vector_retriever.client.coalesce import shared_calls
 from oss_vector_retriever.client.context import Context
@@ -20,54 +20,83 @@ from oss_vector_retriever.client.steps import (
     run_all,
 )
 
+P = ParamSpec("P")
 T = TypeVar("T")
+Input = TypeVar("Input")
 
 
 def limit_concurrency(
-    most: int | None, start: Callable[[Context], Flow[T]]
-) -> Callable[[Context], Flow[T]]:
-    """Return a flow that does what another does, with at most so many of its calls in progress.
+    context: Context,
+    limit: int | None,
+    flow: Callable[Concatenate[Context, P], Flow[T]],
+    /,
+    *arguments: P.args,
+    **keywords: P.kwargs,
+) -> Flow[T]:
+    """Do what `flow(context, *arguments, **keywords)` does, with few of its calls in progress.
 
-    Args:
-        most: the bound, such as `max_concurrency` of a run; None leaves it to the client.
-        start: the other flow.
+    `limit` is how many, such as the `max_concurrency` of a run; None leaves it to the client.
     """
-    return start if most is None else lambda context: _narrowed(max(most, 1), start(context))
+    inner = flow(context, *arguments, **keywords)
+    return inner if limit is None else _with_lanes(max(limit, 1), inner)
 
 
 def run_together(
-    starts: Sequence[Callable[[Context], Flow[T]]],
-) -> Callable[[Context], Flow[list[T | Exception]]]:
-    """Return a flow that runs others together: what they fetch at the same time shares calls.
+    context: Context,
+    flow: Callable[..., Flow[T]],
+    inputs: Iterable[Input],
+    /,
+    **keywords: Any,
+) -> Flow[list[T | Exception]]:
+    """Run `flow(context, input, **keywords)` for each input, all at once.
 
-    Each result is that of the flow in its place, or what it raised: one does not end the others.
+    What they fetch at the same time shares calls. Each result is that of the flow of its input, or
+    what it raised: one does not end the others.
     """
-
-    def run(context: Context) -> Flow[list[T | Exception]]:
-        merging = context if context.config.coalesce else context.changed(coalesce=True)
-        runs = [Running(_outcome(_started(start, merging))) for start in starts]
-        while waiting := [one for one in runs if one.step is not None]:
-            yield from _round(waiting)
-        return [one.result for one in runs]
-
-    return run
+    sharing = context if context.config.coalesce else context.changed(coalesce=True)
+    runs = [Running(_outcome_of(flow, sharing, each, keywords)) for each in inputs]
+    while waiting := [run for run in runs if run.step is not None]:
+        yield from _do_one_step(waiting)
+    return [run.result for run in runs]
 
 
-def _started(start: Callable[[Context], Flow[T]], context: Context) -> Flow[T]:
-    # what refuses the arguments does so inside the flow, as what came of it
-    return (yield from start(context))
-
-
-def _outcome(flow: Flow[T]) -> Flow[T | Exception]:
-    """Do what a flow does, and return what it raised in the place of its result."""
+def _outcome_of(
+    flow: Callable[..., Flow[T]], context: Context, each: object, keywords: dict[str, Any]
+) -> Flow[T | Exception]:
+    """Return what a flow returns or raises; it is made here, where it may refuse its arguments."""
     try:
-        return (yield from flow)
-    except Exception as error:  # noqa: BLE001 - it is raised where the flow's result is wanted
+        return (yield from flow(context, each, **keywords))
+    except Exception as error:  # noqa: BLE001 - it is raised where the flow's result is used
         return error
 
 
-def _alone(run: Running[Any]) -> Flow[None]:
-    """Do the steps that are for one flow alone."""
+def _do_one_step(runs: Sequence[Running[Any]]) -> Flow[None]:
+    """Do one step of each flow, all at once.
+
+    The parts of a flow that runs several are run beside the others, not within: threads that wait
+    for threads of the same pool could wait for ever.
+    """
+    parts = {run: run.step.flows for run in runs if isinstance(run.step, RunAll)}
+    fetches = {run: run.step.pending for run in runs if isinstance(run.step, Coalesce)}
+    alone = [_do_own_steps(run) for run in runs if run not in parts and run not in fetches]
+    flat = [_outcome(flow) for flows in parts.values() for flow in flows]
+    calls = [shared.serve() for shared in shared_calls(fetches.values())]
+    results = iter((yield from run_all([*flat, *alone, *calls])))
+    for run, flows in parts.items():
+        _tell_parts(run, list(islice(results, len(flows))))
+    for run in fetches:
+        run.tell(None)
+
+
+def _outcome(flow: Flow[T]) -> Flow[T | Exception]:
+    try:
+        return (yield from flow)
+    except Exception as error:  # noqa: BLE001 - the flow that asked for it decides
+        return error
+
+
+def _do_own_steps(run: Running[Any]) -> Flow[None]:
+    """Do the steps of a flow that are for it alone."""
     while isinstance(run.step, Send | Sleep | Call):
         try:
             answer = yield run.step
@@ -78,34 +107,21 @@ def _alone(run: Running[Any]) -> Flow[None]:
 
 
 def _tell_parts(run: Running[Any], parts: Sequence[Any]) -> None:
-    """Go on with a flow, with the results of the parts that it asked for together."""
-    wrong = next((part for part in parts if isinstance(part, Exception)), None)
-    if wrong is None:
+    """Go on with a flow, with the results of the flows that it runs together."""
+    error = next((part for part in parts if isinstance(part, Exception)), None)
+    if error is None:
         run.tell(list(parts))
     else:
-        run.throw(wrong)
+        run.throw(error)
 
 
-def _round(runs: Sequence[Running[Any]]) -> Flow[None]:
-    """Do one step of each flow, all at once; parts of parts would wait for their own threads."""
-    parts = {run: run.step.flows for run in runs if isinstance(run.step, RunAll)}
-    joined = {run: run.step.pending for run in runs if isinstance(run.step, Coalesce)}
-    alone = [_alone(run) for run in runs if run not in parts and run not in joined]
-    flat = [_outcome(flow) for flows in parts.values() for flow in flows]
-    calls = [shared.made() for shared in shared_calls(joined.values())]
-    results = iter((yield from run_all([*flat, *alone, *calls])))
-    for run, flows in parts.items():
-        _tell_parts(run, list(islice(results, len(flows))))
-    for run in joined:
-        run.tell(None)
-
-
-def _narrowed(most: int, flow: Flow[T]) -> Flow[T]:
+def _with_lanes(limit: int, flow: Flow[T]) -> Flow[T]:
+    """Do what a flow does; where it runs more than `limit` flows together, they queue up."""
     run = Running(flow)
     while (step := run.step) is not None:
         try:
-            if isinstance(step, RunAll) and len(step.flows) > most:
-                answer = yield from _in_lanes(most, step.flows)
+            if isinstance(step, RunAll) and len(step.flows) > limit:
+                answer = yield from _run_in_lanes(limit, step.flows)
             else:
                 answer = yield step
         except BaseException as error:  # noqa: BLE001 - the flow decides
@@ -115,17 +131,17 @@ def _narrowed(most: int, flow: Flow[T]) -> Flow[T]:
     return run.result
 
 
-def _in_lanes(most: int, flows: Sequence[Flow[T]]) -> Flow[list[T]]:
+def _run_in_lanes(limit: int, flows: Sequence[Flow[T]]) -> Flow[list[T]]:
     results: dict[int, T] = {}
     waiting = deque(enumerate(flows))  # safe for the threads that share it
 
     def lane() -> Flow[None]:
         while waiting:
             try:
-                place, flow = waiting.popleft()
-            except IndexError:
+                position, flow = waiting.popleft()
+            except IndexError:  # another lane took the last one
                 return
-            results[place] = yield from flow
+            results[position] = yield from flow
 
-    yield from run_all([lane() for _ in range(most)])
-    return [results[place] for place in range(len(flows))]
+    yield from run_all([lane() for _ in range(limit)])
+    return [results[position] for position in range(len(flows))]

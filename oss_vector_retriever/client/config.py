@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Literal
 
 from oss_vector_retriever.client.credentials import CredentialsSource, source_of
 from oss_vector_retriever.client.endpoint import (
@@ -17,7 +17,11 @@ from oss_vector_retriever.client.endpoint import (
     parse_endpoint,
     public_endpoint,
 )
-from oss_vector_retriever.client.errors import ConfigurationError, InvalidRequestError
+from oss_vector_retriever.client.errors import (
+    ConfigurationError,
+    InvalidRequestError,
+    named_argument,
+)
 from oss_vector_retriever.client.models.limits import DEFAULT_LIMITS, Limits
 from oss_vector_retriever.client.retry import RetryPolicy, is_finite_number
 
@@ -30,6 +34,7 @@ VARIABLES = {
 }
 _MEBIBYTE = 1024 * 1024
 _A_YEAR = 365 * 24 * 3600
+CredentialsKind = Literal["environment", "chain", "given", "local"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +58,10 @@ class ClientConfig:
     additional_headers: tuple[str, ...] = ()
     proxy: str | None = field(default=None, repr=False)
     ca_file: str | None = None
+    internal: bool = False
+    allow_http: bool = False
+    credentials_kind: CredentialsKind = "given"
+    omitted: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         _check_whole("max_concurrency", self.max_concurrency, least=1, most=256)
@@ -68,13 +77,13 @@ class ClientConfig:
         if index is not None:
             return check_index(index)
         if self.index is None:
-            raise ConfigurationError(_missing("index"))
+            raise _missing_error("index")
         return self.index
 
     def bucket_or_raise(self) -> str:
         """Return the bucket, for what is asked of a bucket."""
         if self.bucket is None:
-            raise ConfigurationError(_missing("bucket"))
+            raise _missing_error("bucket")
         return self.bucket
 
     def changed(self, **options: Any) -> ClientConfig:
@@ -90,6 +99,8 @@ class ClientConfig:
                 f"{', '.join(sorted(_CHANGEABLE))}."
             )
         checked = {name: _CHECKS.get(name, _as_is)(value) for name, value in options.items()}
+        if "credentials" in options:
+            checked["credentials_kind"] = _kind_of(options["credentials"])
         return replace(self, **checked)
 
 
@@ -103,6 +114,7 @@ def resolve_config(
     internal: bool = False,
     allow_http: bool = False,
     credentials: object = None,
+    credentials_kind: CredentialsKind | None = None,
     environment: Mapping[str, str] | None = None,
     bucket_required: bool = True,
     **options: Any,
@@ -118,7 +130,7 @@ def resolve_config(
     required = ("bucket", "account_id", "region") if bucket_required else ("account_id", "region")
     missing = [name for name in required if values[name] is None]
     if missing:
-        raise ConfigurationError("\n".join(_missing(name) for name in missing))
+        raise _missing_error(*missing)
     region = check_region(values["region"])
     index = _value("index", index, found)
     options.setdefault("coalesce", True)
@@ -130,8 +142,17 @@ def resolve_config(
         index=None if index is None else _index_setting(index),
         endpoint=_endpoint(endpoint, region, found, internal=internal, allow_http=allow_http),
         credentials=source_of(credentials),
+        credentials_kind=credentials_kind or _kind_of(credentials),
+        internal=internal,
+        allow_http=allow_http,
         **options,
     )
+
+
+def _kind_of(credentials: object) -> CredentialsKind:
+    if credentials is None:
+        return "environment"
+    return "chain" if credentials == "chain" else "given"
 
 
 def _value(name: str, given: str | None, environment: Mapping[str, str]) -> str | None:
@@ -147,15 +168,27 @@ def _endpoint(
     allow_http: bool,
 ) -> Endpoint:
     if internal and given is not None:
-        raise ConfigurationError("pass either endpoint= or internal=True, not both.")
+        raise ConfigurationError(
+            "pass either {endpoint} or {internal}, not both.",
+            argument="endpoint",
+            endpoint=named_argument("endpoint", ""),
+            internal=named_argument("internal", "True"),
+        )
     text = None if internal else _value("endpoint", given, environment)
     if text is None:
         return public_endpoint(region, internal=internal)
     return parse_endpoint(text, allow_http=allow_http)
 
 
-def _missing(name: str) -> str:
-    return f"No {name}: pass {name}= or set the environment variable {VARIABLES[name]}."
+def _missing_error(*names: str) -> ConfigurationError:
+    """Return one error for all settings that are missing, a line for each."""
+    lines = [
+        f"No {name.replace('_', ' ')}: pass {{{name}}} or set the environment variable "
+        f"{VARIABLES[name]}."
+        for name in names
+    ]
+    passed: dict[str, Any] = {name: named_argument(name, "") for name in names}
+    return ConfigurationError("\n".join(lines), argument=names[0], **passed)
 
 
 def check_seconds(name: str, value: object) -> float:
@@ -163,32 +196,53 @@ def check_seconds(name: str, value: object) -> float:
     if is_finite_number(value) and 0 < value <= _A_YEAR:  # type: ignore[operator]
         return float(value)  # type: ignore[arg-type]
     raise ConfigurationError(
-        f"{name} must be a number of seconds above 0 and at most {_A_YEAR}, not {value!r}."
+        "{argument} must be a number of seconds above 0 and at most {limit}, not {value}.",
+        argument=name,
+        value=value,
+        limit=_A_YEAR,
     )
 
 
 def _check_rate(value: object) -> None:
     if value is not None and not (is_finite_number(value) and value > 0):  # type: ignore[operator]
-        raise ConfigurationError(f"rate_limit must be requests a second, above 0, not {value!r}.")
+        raise ConfigurationError(
+            "{argument} must be requests a second, above 0, not {value}.",
+            argument="rate_limit",
+            value=value,
+        )
 
 
 def _check_window(value: object) -> None:
     window = is_finite_number(value) and 0 <= value <= 1  # type: ignore[operator]
     if not (isinstance(value, bool) or window):
         raise ConfigurationError(
-            f"coalesce must be True, False, or the seconds to wait for others, at most 1, "
-            f"not {value!r}."
+            "{argument} must be True, False, or the seconds to wait for others, at most {limit}, "
+            "not {value}.",
+            argument="coalesce",
+            value=value,
+            limit=1,
         )
 
 
 def _check_kind(name: str, value: object, kind: type) -> None:
     if not isinstance(value, kind):
-        raise ConfigurationError(f"{name} must be a {kind.__name__}, not {value!r}.")
+        raise ConfigurationError(
+            "{argument} must be a {kind}, not {value}.",
+            argument=name,
+            value=value,
+            kind=kind.__name__,
+        )
 
 
 def _check_whole(name: str, value: object, *, least: int, most: int) -> None:
     if type(value) is not int or not least <= value <= most:
-        raise ConfigurationError(f"{name} must be a whole number from {least} to {most}.")
+        raise ConfigurationError(
+            "{argument} must be a whole number from {least} to {limit}.",
+            argument=name,
+            value=value,
+            limit=most,
+            least=least,
+        )
 
 
 def _retry_policy(value: object) -> RetryPolicy:
@@ -196,20 +250,26 @@ def _retry_policy(value: object) -> RetryPolicy:
         return value
     if type(value) is int:
         return RetryPolicy(attempts=value)
-    raise ConfigurationError("retry= takes a RetryPolicy, or the number of attempts.")
+    raise ConfigurationError(
+        "{argument}= takes a RetryPolicy, or the number of attempts.", argument="retry", value=value
+    )
 
 
 def _index_setting(value: object) -> str:
     try:
         return check_index(value)
     except InvalidRequestError as error:
-        raise ConfigurationError(str(error)) from None
+        raise ConfigurationError(
+            "{refusal}", argument="index", value=value, refusal=error
+        ) from None
 
 
 def _names(value: Iterable[str]) -> tuple[str, ...]:
     names = (value,) if not isinstance(value, Iterable) else tuple(value)
     if isinstance(value, str) or not all(isinstance(name, str) for name in names):
-        raise ConfigurationError("additional_headers must be a list of header names.")
+        raise ConfigurationError(
+            "{argument} must be a list of header names.", argument="additional_headers", value=value
+        )
     return names
 
 

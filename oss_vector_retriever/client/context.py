@@ -1,9 +1,8 @@
-"""What the calls of one client share: settings, clock, quota, pace and credentials in use."""
+"""What the calls of one client share: settings, clock, limits on sending, and credentials."""
 
 from __future__ import annotations
 
 import random
-import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -11,33 +10,39 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Self
 
 from oss_vector_retriever.client.config import ClientConfig
-from oss_vector_retriever.client.credentials import (
-    Credentials,
-    CredentialsSource,
-    as_credentials,
-    usable,
-)
+from oss_vector_retriever.client.credentials import CredentialsKeeper
 from oss_vector_retriever.client.retry import RateLimiter, RetryBudget
-from oss_vector_retriever.client.steps import Call, Flow
 
+# a clock that is further off than that is not what a refused date is about
 _LARGEST_CORRECTION = timedelta(days=7)
 
 
 @dataclass(frozen=True, slots=True)
 class Deadline:
-    """Hold when a call began and how many seconds it may take, on the monotonic clock."""
+    """The start of a call and the seconds that it may take, on a monotonic clock."""
 
     started: float
     seconds: float
+    monotonic: Callable[[], float]
 
     @property
     def moment(self) -> float:
         """Return the moment at which the call must be over."""
         return self.started + self.seconds
 
+    @property
+    def remaining_seconds(self) -> float:
+        """Return the seconds that are left; below 0 when the deadline has passed."""
+        return self.started + self.seconds - self.monotonic()
+
+    @property
+    def elapsed_seconds(self) -> float:
+        """Return the seconds since the call began."""
+        return self.monotonic() - self.started
+
 
 class Clock:
-    """Tell the service's time: this machine's, corrected when the service has refused it."""
+    """The service's time: this machine's, corrected when the service has refused it."""
 
     def __init__(self, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
         self._now = now
@@ -60,46 +65,9 @@ class Clock:
         return True
 
 
-class CredentialsKeeper:
-    """Keep the credentials in use until shortly before they expire."""
-
-    def __init__(self, source: CredentialsSource, now: Callable[[], datetime]) -> None:
-        self._source = source
-        self._now = now
-        self._kept: Credentials | None = None
-        self._lock = threading.Lock()
-
-    def current(self) -> Flow[Credentials]:
-        """Return credentials that are good now."""
-        if not self._source.blocking:
-            return as_credentials(self._source.resolve())
-        kept = self._kept
-        if usable(kept, self._now()):
-            return kept
-        found = as_credentials((yield Call(self._resolve)))
-        self._kept = found
-        return found
-
-    def renewed(self) -> Flow[Credentials]:
-        """Return credentials asked for anew, because the service says that they have expired."""
-        self._kept = None
-        self._source.forget()
-        return (yield from self.current())
-
-    def _resolve(self) -> object:
-        with self._lock:
-            kept = self._kept
-            if usable(kept, self._now()):
-                return kept
-            found = self._source.resolve()
-            if isinstance(found, Credentials):
-                self._kept = found
-            return found
-
-
 @dataclass(frozen=True)
 class Context:
-    """Hold what the calls of one client share; the clocks and the dice can be given by tests."""
+    """The state that the calls of one client share; tests can give the clocks and the dice."""
 
     config: ClientConfig
     monotonic: Callable[[], float] = time.monotonic
@@ -116,7 +84,7 @@ class Context:
         object.__setattr__(self, "credentials", keeper)
 
     def changed(self, **options: Any) -> Self:
-        """Return a context with other settings that shares clock, quota, pace and credentials."""
+        """Return a context with other settings; it shares all that changes in use."""
         other = replace(self, config=self.config.changed(**options))
         object.__setattr__(other, "rate_limiter", self.rate_limiter)
         if "credentials" not in options:
@@ -125,4 +93,5 @@ class Context:
 
     def deadline(self, seconds: float | None = None) -> Deadline:
         """Return a deadline that starts now; by default the client's `timeout`."""
-        return Deadline(self.monotonic(), self.config.timeout if seconds is None else seconds)
+        seconds = self.config.timeout if seconds is None else seconds
+        return Deadline(self.monotonic(), seconds, self.monotonic)

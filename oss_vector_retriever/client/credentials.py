@@ -6,16 +6,23 @@ import importlib
 import inspect
 import os
 import re
+import threading
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, NoReturn, Protocol, TypeGuard
 
-from oss_vector_retriever.client.errors import ConfigurationError
+from oss_vector_retriever.client.errors import (
+    ConfigurationError,
+    named_argument,
+    named_phrase,
+    named_type,
+)
+from oss_vector_retriever.client.steps import Call, Flow
 
 _USABLE = re.compile(r"[\x21-\x7e]+")
 _RENEW_BEFORE = timedelta(minutes=5)
-_TUPLE = (2, 3)
+_TUPLE_LENGTHS = (2, 3)
 ACCESS_KEY_ID = "OSS_ACCESS_KEY_ID"
 ACCESS_KEY_SECRET = "OSS_ACCESS_KEY_SECRET"  # noqa: S105 - the name of a variable
 SESSION_TOKEN = "OSS_SESSION_TOKEN"  # noqa: S105 - the name of a variable
@@ -23,7 +30,7 @@ SESSION_TOKEN = "OSS_SESSION_TOKEN"  # noqa: S105 - the name of a variable
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """Hold one set of credentials; nothing of it is shown, and it refuses to be pickled.
+    """One set of credentials; nothing of it is shown, and it refuses to be pickled.
 
     Attributes:
         access_key_id: who calls.
@@ -48,7 +55,9 @@ class Credentials:
         if self.security_token is not None:
             _check_part("security_token", self.security_token)
         if self.expires_at is not None and self.expires_at.tzinfo is None:
-            raise ConfigurationError("expires_at of credentials must carry a timezone.")
+            raise ConfigurationError(
+                "expires_at of credentials must carry a timezone.", argument="credentials"
+            )
 
     def __repr__(self) -> str:
         return "Credentials(***)"
@@ -62,18 +71,73 @@ class Credentials:
         return tuple(part for part in parts if part)
 
 
-def _check_part(name: str, value: object) -> None:
-    if not isinstance(value, str) or not value:
-        raise ConfigurationError(f"{name} is empty or not a string.")
-    if not _USABLE.fullmatch(value):
-        raise ConfigurationError(
-            f"{name} holds a line break, a space or another character that no key has; "
-            "was it read from a file without stripping it?"
-        )
+class CredentialsKeeper:
+    """The credentials in use, kept until shortly before they expire."""
+
+    def __init__(self, source: CredentialsSource, now: Callable[[], datetime]) -> None:
+        self._source = source
+        self._now = now
+        self._kept: Credentials | None = None
+        self._lock = threading.Lock()
+
+    def resolve(self) -> Flow[Credentials]:
+        """Return credentials that are good now."""
+        if not self._source.blocking:
+            return as_credentials(self._source.resolve())
+        kept = self._kept
+        if usable(kept, self._now()):
+            return kept
+        resolved = as_credentials((yield Call(self._ask_source)))
+        self._kept = resolved
+        return resolved
+
+    def renew(self) -> Flow[Credentials]:
+        """Return credentials asked for anew, because the service says that they have expired."""
+        self._kept = None
+        self._source.forget()
+        return (yield from self.resolve())
+
+    def _ask_source(self) -> object:
+        # many threads find out together that credentials have expired: one asks for all
+        with self._lock:
+            kept = self._kept
+            if usable(kept, self._now()):
+                return kept
+            resolved = self._source.resolve()
+            if isinstance(resolved, Credentials):
+                self._kept = resolved
+            return resolved
+
+
+def source_of(credentials: object) -> CredentialsSource:
+    """Return the source that the argument `credentials=` of a client stands for.
+
+    Raises:
+        ConfigurationError: it is none of the accepted kinds.
+    """
+    if credentials is None:
+        return EnvironmentSource()
+    if credentials == "chain":
+        return ChainSource()
+    if isinstance(credentials, Credentials):
+        return StaticSource(credentials)
+    if isinstance(credentials, tuple) and len(credentials) in _TUPLE_LENGTHS:
+        return StaticSource(Credentials(*credentials))
+    if hasattr(credentials, "get_credential"):
+        return ChainSource(credentials)
+    if callable(credentials):
+        return CallableSource(credentials)
+    raise ConfigurationError(
+        "{argument}= is a {kind}",
+        argument="credentials",
+        remedy="give Credentials(...), a tuple of id, secret and, if any, token, a callable, an "
+        'alibabacloud-credentials client, or "chain"',
+        kind=named_type(credentials),
+    )
 
 
 class CredentialsSource(Protocol):
-    """Give credentials, at once or after asking somewhere."""
+    """A place that credentials come from, at once or after asking somewhere."""
 
     blocking: bool
     """Whether `resolve` may wait for something, so that an event loop must not call it."""
@@ -86,12 +150,14 @@ class CredentialsSource(Protocol):
 
 
 class _Uncached:
+    """A source that keeps nothing."""
+
     def forget(self) -> None:
         """Do nothing: nothing is cached here."""
 
 
 class StaticSource(_Uncached):
-    """Give always the same credentials."""
+    """Credentials that never change."""
 
     blocking = False
 
@@ -104,7 +170,7 @@ class StaticSource(_Uncached):
 
 
 class EnvironmentSource(_Uncached):
-    """Read the environment at each use, so that a rotated key is picked up."""
+    """The environment, read at each use, so that a rotated key is picked up."""
 
     blocking = False
 
@@ -117,8 +183,15 @@ class EnvironmentSource(_Uncached):
         missing = [name for name in (ACCESS_KEY_ID, ACCESS_KEY_SECRET) if not found.get(name)]
         if missing:
             raise ConfigurationError(
-                f"No credentials: set {' and '.join(missing)}, or pass credentials= "
-                '(Credentials(...), a callable, or "chain" for profiles, RAM roles and OIDC).'
+                "No credentials:",
+                argument="credentials",
+                remedy="set {variables}, or pass {credentials}",
+                variables=" and ".join(missing),
+                credentials=named_phrase(
+                    "credentials",
+                    "credentials= "
+                    '(Credentials(...), a callable, or "chain" for profiles, RAM roles and OIDC)',
+                ),
             )
         return Credentials(
             found[ACCESS_KEY_ID], found[ACCESS_KEY_SECRET], found.get(SESSION_TOKEN) or None
@@ -126,7 +199,7 @@ class EnvironmentSource(_Uncached):
 
 
 class CallableSource(_Uncached):
-    """Ask a callable of the user, plain or async."""
+    """A callable of the user, plain or async."""
 
     blocking = True
 
@@ -139,7 +212,7 @@ class CallableSource(_Uncached):
 
 
 class ChainSource:
-    """Ask `alibabacloud-credentials`: profile file, ECS RAM role, OIDC/RRSA, role ARN."""
+    """The package `alibabacloud-credentials`: profile file, ECS RAM role, OIDC/RRSA, role ARN."""
 
     blocking = True
 
@@ -157,8 +230,13 @@ class ChainSource:
         except Exception as error:  # noqa: BLE001 - whatever a provider raises
             # not in its own words: they can quote what a provider answered, secrets included
             raise ConfigurationError(
-                f"the credential chain gave no credentials ({type(error).__name__}); "
-                "alibabacloud_credentials.client.Client().get_credential() shows why."
+                "the credential chain gave no credentials ({reason})",
+                argument="credentials",
+                remedy="{call} shows why",
+                reason=type(error).__name__,
+                call=named_phrase(
+                    "credential_chain", "alibabacloud_credentials.client.Client().get_credential()"
+                ),
             ) from None
         self._own = None if self._given else client
         return Credentials(
@@ -177,46 +255,31 @@ def _default_chain() -> Any:
         return importlib.import_module("alibabacloud_credentials.client").Client()
     except ImportError as error:
         raise ConfigurationError(
-            'credentials="chain" needs a package: pip install "oss-vector-retriever[credentials]"'
+            "{chain} needs a package: {install}",
+            argument="credentials",
+            chain=named_argument("credentials", '"chain"'),
+            install='pip install "oss-vector-retriever[credentials]"',
         ) from error
-
-
-def source_of(credentials: object) -> CredentialsSource:
-    """Return the source that the argument `credentials=` of a client stands for.
-
-    Raises:
-        ConfigurationError: it is none of the accepted kinds.
-    """
-    if credentials is None:
-        return EnvironmentSource()
-    if credentials == "chain":
-        return ChainSource()
-    if isinstance(credentials, Credentials):
-        return StaticSource(credentials)
-    if isinstance(credentials, tuple) and len(credentials) in _TUPLE:
-        return StaticSource(Credentials(*credentials))
-    if hasattr(credentials, "get_credential"):
-        return ChainSource(credentials)
-    if callable(credentials):
-        return CallableSource(credentials)
-    raise ConfigurationError(
-        f"credentials= is a {type(credentials).__name__}; give Credentials(...), a tuple of id, "
-        'secret and, if any, token, a callable, an alibabacloud-credentials client, or "chain".'
-    )
 
 
 def as_credentials(value: object) -> Credentials:
     """Return what a callable gave as Credentials: they may come as a tuple of two or three."""
     if isinstance(value, Credentials):
         return value
-    if isinstance(value, tuple) and len(value) in _TUPLE:
+    if isinstance(value, tuple) and len(value) in _TUPLE_LENGTHS:
         return Credentials(*value)
     if inspect.isawaitable(value):
         if inspect.iscoroutine(value):
-            value.close()
-        raise ConfigurationError("the credentials callable is async: use AsyncOSSVectorClient.")
+            value.close()  # or Python warns that it was never awaited
+        raise ConfigurationError(
+            "the credentials callable is async:",
+            argument="credentials",
+            remedy="use AsyncOSSVectorClient",
+        )
     raise ConfigurationError(
-        f"the credentials callable returned a {type(value).__name__}, not Credentials."
+        "the credentials callable returned a {kind}, not Credentials.",
+        argument="credentials",
+        kind=named_type(value),
     )
 
 
@@ -225,3 +288,17 @@ def usable(credentials: Credentials | None, now: datetime) -> TypeGuard[Credenti
     if credentials is None or credentials.expires_at is None:
         return False
     return credentials.expires_at - now > _RENEW_BEFORE
+
+
+def _check_part(name: str, value: object) -> None:
+    if not isinstance(value, str) or not value:
+        raise ConfigurationError(
+            "{name} is empty or not a string.", argument="credentials", name=named_argument(name)
+        )
+    if not _USABLE.fullmatch(value):
+        raise ConfigurationError(
+            "{name} holds a line break, a space or another character that no key has; "
+            "was it read from a file without stripping it?",
+            argument="credentials",
+            name=named_argument(name),
+        )

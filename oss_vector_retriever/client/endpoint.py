@@ -9,7 +9,12 @@ import ipaddress
 import re
 from dataclasses import dataclass
 
-from oss_vector_retriever.client.errors import ConfigurationError, InvalidRequestError
+from oss_vector_retriever.client.errors import (
+    ConfigurationError,
+    InvalidRequestError,
+    named_argument,
+    shown,
+)
 from oss_vector_retriever.client.models.limits import DEFAULT_LIMITS
 
 _BUCKET = re.compile(r"[a-z0-9](?:[a-z0-9-]{1,30})[a-z0-9]")
@@ -31,8 +36,10 @@ def check_bucket(bucket: object) -> str:
     if isinstance(bucket, str) and _BUCKET.fullmatch(bucket):
         return bucket
     raise ConfigurationError(
-        f"bucket {bucket!r} is not the name of a vector bucket: 3 to 32 lower-case letters, "
-        "digits and hyphens, with no hyphen at either end."
+        "{argument} {value} is not the name of a vector bucket: 3 to 32 lower-case letters, "
+        "digits and hyphens, with no hyphen at either end.",
+        argument="bucket",
+        value=bucket,
     )
 
 
@@ -41,8 +48,10 @@ def check_account_id(account_id: object) -> str:
     if isinstance(account_id, str) and _ACCOUNT.fullmatch(account_id):
         return account_id
     raise ConfigurationError(
-        f"account_id {account_id!r} is not an account id: digits only, given as a string "
-        "(console, top right corner, Account ID)."
+        "{argument} {value} is not an account id: digits only, given as a string "
+        "(console, top right corner, Account ID).",
+        argument="account_id",
+        value=account_id,
     )
 
 
@@ -50,13 +59,26 @@ def check_region(region: object) -> str:
     """Return a region id such as `cn-hangzhou`, or raise ConfigurationError."""
     if isinstance(region, str) and region.startswith("oss-"):
         raise ConfigurationError(
-            f"region {region!r} is an OSS id; OSS Vectors wants {region.removeprefix('oss-')!r}."
+            "{argument} {value} is an OSS id; OSS Vectors wants {id}.",
+            argument="region",
+            value=region,
+            id=shown(region.removeprefix("oss-")),
         )
     if isinstance(region, str) and region.endswith("-internal"):
-        raise ConfigurationError(f"region {region!r}: leave out '-internal', pass internal=True.")
+        raise ConfigurationError(
+            "{argument} {value}:",
+            argument="region",
+            value=region,
+            remedy="leave out '-internal', pass {internal}",
+            internal=named_argument("internal", "True"),
+        )
     if isinstance(region, str) and _REGION.fullmatch(region) and len(region) <= 40:  # noqa: PLR2004
         return region
-    raise ConfigurationError(f"region {region!r} is not a region id such as 'cn-hangzhou'.")
+    raise ConfigurationError(
+        "{argument} {value} is not a region id such as 'cn-hangzhou'.",
+        argument="region",
+        value=region,
+    )
 
 
 def check_index(index: object) -> str:
@@ -65,8 +87,11 @@ def check_index(index: object) -> str:
     if isinstance(index, str) and _INDEX.fullmatch(index) and len(index) <= most:
         return index
     raise InvalidRequestError(
-        f"index {index!r} is not an index name: 1 to {most} letters and digits, a letter first "
-        "(no hyphen, no underscore)."
+        "{argument} {value} is not an index name: 1 to {limit} letters and digits, a letter first "
+        "(no hyphen, no underscore).",
+        argument="index",
+        value=index,
+        limit=most,
     )
 
 
@@ -144,7 +169,7 @@ def _check_scheme(text: str, scheme: str, *, allowed: bool) -> None:
         raise _bad_endpoint(text, "its scheme is not https (or http)")
     if scheme == "http" and not allowed:
         raise _bad_endpoint(
-            text, "plain http would show data to the network; use https, or pass allow_http=True"
+            text, "plain http would show data to the network; use https, or pass {allow_http}"
         )
 
 
@@ -154,4 +179,11 @@ def _check_service(text: str, host: str) -> None:
 
 
 def _bad_endpoint(text: object, why: str) -> ConfigurationError:
-    return ConfigurationError(f"endpoint {text!r} cannot be used: {why}.")
+    # a password that somebody put into the address is not repeated
+    address = re.sub(r"[^/]*@", "***@", text) if isinstance(text, str) else text
+    return ConfigurationError(
+        "{argument} {address} cannot be used: " + why + ".",
+        argument="endpoint",
+        address=shown(address),
+        allow_http=named_argument("allow_http", "True"),
+    )

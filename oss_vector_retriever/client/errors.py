@@ -28,21 +28,114 @@
 Each carries `attempts`, `elapsed` (seconds) and `errors`, the errors of the earlier attempts.
 No text here holds a credential: messages are made of names, and a service's own message is
 stripped of the credentials in use before it gets here.
+
+`str(error)` words an error for a Python program. Whoever shows it to another reader, as the command
+line does, calls `error.render(word)`: a message names arguments, methods, types and values by a
+`Reference`, and `word` returns what that reader calls each of them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
-if TYPE_CHECKING:
-    from oss_vector_retriever.client.models.results import WriteReport
 
-
-def shown(value: object, most: int = 80) -> str:
+def shown(value: object, limit: int = 80) -> str:
     """Return what a message shows of a value: its repr, cut where it is long."""
-    text = repr(value)
-    return text if len(text) <= most else f"{text[:most]}... ({len(text)} characters)"
+    return _cut(repr(value), limit)
+
+
+def _cut(text: str, limit: int = 80) -> str:
+    return text if len(text) <= limit else f"{text[:limit]}... ({len(text)} characters)"
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """A word of an error that readers of other kinds have other words for.
+
+    Attributes:
+        kind: what is named: an argument, a method of the client, a Python type, a value, or a
+            phrase that differs from reader to reader.
+        name: the argument's, method's or type's name, a name for the phrase; of a value, its JSON.
+        python: the word for a Python program, which `str` returns.
+        setting: what an argument is set to, or the argument that a method is called with.
+    """
+
+    kind: Literal["argument", "method", "type", "value", "phrase"]
+    name: str
+    python: str
+    setting: str = ""
+
+    def __str__(self) -> str:
+        return self.python
+
+
+def named_argument(name: str, setting: str | None = None) -> Reference:
+    """Return a reference to an argument: `name`; with a setting `name=setting`."""
+    return Reference(
+        "argument", name, name if setting is None else f"{name}={setting}", setting or ""
+    )
+
+
+def named_method(name: str, setting: str = "") -> Reference:
+    """Return a reference to a method of the client, called with one argument that matters."""
+    given = f"{setting}=..." if setting else ""
+    return Reference("method", name, f"client.{name}({given})", setting)
+
+
+def named_type(value: object) -> Reference:
+    """Return a reference to the type of a value."""
+    name = type(value).__name__
+    return Reference("type", name, name)
+
+
+def named_phrase(name: str, python: str) -> Reference:
+    """Return a phrase for Python, with a name by which other readers can have their own."""
+    return Reference("phrase", name, python)
+
+
+def _value(value: object) -> Reference:
+    python = shown(value)
+    try:
+        # escaped, or half of a surrogate pair could not be printed
+        text = python if isinstance(value, str) else json.dumps(value, default=repr)
+    except (TypeError, ValueError, RecursionError):
+        text = python
+    return Reference("value", _cut(text), python)
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A sentence whose fields are worded when it is shown.
+
+    The template is ours and the fields are never parsed again, so that braces in a user's value are
+    only braces. Without fields the template is the text, braces and all.
+
+    Attributes:
+        template: as for `str.format`.
+        fields: references, other errors, words and numbers.
+    """
+
+    template: str
+    fields: Mapping[str, object] = field(default_factory=dict)
+
+    def render(self, word: Callable[[Reference], str] = str) -> str:
+        """Return the sentence, each reference in the words of its reader."""
+        if not self.fields:
+            return self.template
+        worded = {name: _worded(value, word) for name, value in self.fields.items()}
+        return self.template.format_map(worded)
+
+    def __str__(self) -> str:
+        return self.render()
+
+
+def _worded(value: object, word: Callable[[Reference], str]) -> object:
+    if isinstance(value, Reference):
+        return word(value)
+    return value.render(word) if isinstance(value, OSSVectorError) else value
 
 
 class OSSVectorError(Exception):
@@ -54,28 +147,84 @@ class OSSVectorError(Exception):
         errors: what the earlier attempts of the same call failed with, oldest first.
     """
 
-    def __init__(self, message: str = "") -> None:
-        super().__init__(message)
+    def __init__(self, message: str | Message = "") -> None:
+        super().__init__(str(message))
+        self._message = message if isinstance(message, Message) else Message(message)
         self.attempts = 0
         self.elapsed = 0.0
         self.errors: tuple[OSSVectorError, ...] = ()
+
+    def render(self, word: Callable[[Reference], str] = str) -> str:
+        """Return the error's text for a reader: `word` returns its word for a reference."""
+        return self._message.render(word)
+
+    def __str__(self) -> str:
+        return self.render()
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _rebuild, (type(self), self.args, self.__dict__.copy())
 
 
 def _rebuild(kind: type[OSSVectorError], args: tuple[Any, ...], state: dict[str, Any]) -> Any:
+    # not by the constructor: subclasses take other arguments than the ones that Exception keeps
     error = kind.__new__(kind)
     error.args = args
     error.__dict__.update(state)
     return error
 
 
-class ConfigurationError(OSSVectorError, ValueError):
+_ABSENT: Any = object()
+# what they hold can be a secret, or a password in an address
+_NEVER_SHOWN = frozenset({"credentials", "endpoint", "proxy"})
+
+
+class _ArgumentError(Exception):
+    """An error that is about one argument or setting.
+
+    Attributes:
+        argument: its name; None where the error is about no single one.
+        value: what was given, shortened; None where nothing was, or where it might be a secret.
+        limit: the most or the least that is possible, where that is what was broken.
+        remedy: what to do, in words for a Python program; "" where the message says it all.
+
+    Args:
+        message: the text, without the remedy. With any of the arguments below it is a template, as
+            for `str.format`, of their names.
+        fields: whatever else the template names.
+    """
+
+    _message: Message
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        argument: str | None = None,
+        value: object = _ABSENT,
+        limit: int | None = None,
+        remedy: str = "",
+        **fields: object,
+    ) -> None:
+        if argument is not None:
+            fields["argument"] = Reference("argument", argument, argument)
+        if value is not _ABSENT and argument not in _NEVER_SHOWN:
+            fields["value"] = _value(value)
+        if limit is not None:
+            fields["limit"] = limit
+        # a remedy after a colon or a full stop needs no further sign
+        link = " " if message[-1:] in {":", "."} else "; "
+        super().__init__(Message(f"{message}{link}{remedy}." if remedy else message, fields))
+        self.argument = argument
+        self.value = str(fields["value"]) if "value" in fields else None
+        self.limit = limit
+        self.remedy = str(Message(remedy, fields))
+
+
+class ConfigurationError(_ArgumentError, OSSVectorError, ValueError):
     """A setting is missing, malformed or impossible; no call was made."""
 
 
-class InvalidRequestError(OSSVectorError, ValueError):
+class InvalidRequestError(_ArgumentError, OSSVectorError, ValueError):
     """The arguments break a rule of the service; no call was made."""
 
 
@@ -93,21 +242,66 @@ class MissingKeysError(OSSVectorError, LookupError):
         super().__init__(f"{len(self.missing)} of the keys do not exist: {first}{more}")
 
 
+@dataclass(frozen=True, slots=True)
+class BatchReport:
+    """The outcome of one call of a write.
+
+    Attributes:
+        keys: what it was to write or delete.
+        request_id: the service's id of the call that succeeded.
+        error: what it failed with, or None. After a `TransportError` the service may have acted on
+            it all the same; both writes may be repeated.
+    """
+
+    keys: tuple[str, ...]
+    request_id: str | None = None
+    error: OSSVectorError | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class WriteReport:
+    """The outcome of a write, call by call."""
+
+    batches: tuple[BatchReport, ...]
+
+    @property
+    def ok(self) -> bool:
+        """Tell whether every call succeeded."""
+        return not self.failed
+
+    @property
+    def written(self) -> tuple[str, ...]:
+        """Return the keys that the service has acknowledged, in the order given."""
+        return tuple(key for batch in self.batches if batch.error is None for key in batch.keys)
+
+    @property
+    def failed(self) -> tuple[str, ...]:
+        """Return the keys of the calls that failed, in the order given."""
+        return tuple(key for batch in self.batches if batch.error is not None for key in batch.keys)
+
+    def __repr__(self) -> str:
+        return (
+            f"WriteReport({len(self.written)} acknowledged, {len(self.failed)} failed, "
+            f"calls={len(self.batches)})"
+        )
+
+
 class PartialWriteError(OSSVectorError):
     """Some of the calls of a write failed; what the others wrote stays written.
 
     Attributes:
-        report: a `WriteReport`: which keys were written, which not, and why.
+        report: which keys were written, which not, and why.
     """
 
     def __init__(self, report: WriteReport) -> None:
         self.report = report
-        failed = [batch for batch in report.batches if batch.error is not None]
-        first = f" The first failed with: {failed[0].error}" if failed else ""
-        super().__init__(
+        failed = [batch.error for batch in report.batches if batch.error is not None]
+        text = (
             f"{len(failed)} of {len(report.batches)} calls failed, with {len(report.failed)} keys "
-            f"(report.failed); {len(report.written)} keys are written.{first}"
+            f"(report.failed); {len(report.written)} keys are written."
         )
+        first = " The first failed with: {first}" if failed else ""
+        super().__init__(Message(text + first, {"first": failed[0]} if failed else {}))
 
 
 class TransportError(OSSVectorError):
@@ -117,7 +311,7 @@ class TransportError(OSSVectorError):
         kind: what happened, one of the values of `FaultKind`.
     """
 
-    def __init__(self, message: str = "", kind: str = "") -> None:
+    def __init__(self, message: str | Message = "", kind: str = "") -> None:
         super().__init__(message)
         self.kind = kind
 
@@ -135,14 +329,17 @@ class ResponseError(OSSVectorError):
         unreadable: the body was cut short or is no JSON, so that trying again may help.
     """
 
-    def __init__(self, message: str, status: int = 0, request_id: str | None = None) -> None:
+    def __init__(
+        self, message: str | Message, status: int = 0, request_id: str | None = None
+    ) -> None:
         super().__init__(message)
         self.unreadable = False
         self.status = status
         self.request_id = request_id
 
-    def __str__(self) -> str:
-        return f"{super().__str__()}{_trail(self.status, self.request_id, None)}"
+    def render(self, word: Callable[[Reference], str] = str) -> str:
+        """Return the error's text for a reader, with what identifies the reply."""
+        return f"{super().render(word)}{_trail(self.status, self.request_id, None)}"
 
 
 class ServiceError(OSSVectorError):
@@ -157,7 +354,7 @@ class ServiceError(OSSVectorError):
         where: the operation, with the index and bucket it was for.
     """
 
-    advice = ""
+    _advice = Message("")
 
     def __init__(
         self,
@@ -175,9 +372,19 @@ class ServiceError(OSSVectorError):
         self.ec = ec
         self.where = ""
 
-    def __str__(self) -> str:
+    @property
+    def advice(self) -> str:
+        """Return what to do about it, in words for a Python program; "" where nobody can say."""
+        return str(self._advice)
+
+    def render_advice(self, word: Callable[[Reference], str]) -> str:
+        """Return what to do about it, for another reader."""
+        return self._advice.render(word)
+
+    def render(self, word: Callable[[Reference], str] = str) -> str:
+        """Return the error's text for a reader, with advice and what identifies the reply."""
         where = f"{self.where}: " if self.where else ""
-        advice = f" {self.advice}" if self.advice else ""
+        advice = f" {self._advice.render(word)}" if self._advice.template else ""
         said = f": {self.message}" if self.message else "."
         trail = _trail(self.status, self.request_id, self.ec)
         return f"{where}{self.code}{said}{advice}{trail}"
@@ -185,50 +392,69 @@ class ServiceError(OSSVectorError):
 
 def _trail(status: int, request_id: str | None, ec: str | None) -> str:
     known = (("HTTP", status), ("request id", request_id), ("EC", ec))
-    told = ", ".join(f"{name} {value}" for name, value in known if value)
-    return f" [{told}]" if told else ""
+    named = ", ".join(f"{name} {value}" for name, value in known if value)
+    return f" [{named}]" if named else ""
 
 
 class AccessDeniedError(ServiceError):
     """The caller is not known, or not allowed to do this (403)."""
 
-    advice = "Check the RAM or bucket policy of this identity for the action and the index."
+    _advice = Message(
+        "Check the RAM or bucket policy of this identity for the action and the index."
+    )
 
 
 class InvalidAccessKeyIdError(AccessDeniedError):
     """The access key id does not exist or is disabled."""
 
-    advice = "Check OSS_ACCESS_KEY_ID, and that the key belongs to this account."
+    _advice = Message("Check OSS_ACCESS_KEY_ID, and that the key belongs to this account.")
 
 
 class SignatureDoesNotMatchError(AccessDeniedError):
     """The secret, the account id or the region does not belong to the request."""
 
-    advice = "Check OSS_ACCESS_KEY_SECRET, OSS_ACCOUNT_ID and OSS_REGION."
+    _advice = Message("Check OSS_ACCESS_KEY_SECRET, OSS_ACCOUNT_ID and OSS_REGION.")
 
 
 class SecurityTokenError(AccessDeniedError):
     """The security token is expired or not valid."""
 
-    advice = "Get new temporary credentials; a callable or the credential chain renews them."
+    _advice = Message(
+        "Get new temporary credentials; {renewing} renews them.",
+        {"renewing": named_phrase("renewing_credentials", "a callable or the credential chain")},
+    )
 
 
 class RequestTimeTooSkewedError(AccessDeniedError):
     """The request was dated more than 15 minutes from the service's clock."""
 
-    advice = "Correct this machine's clock."
+    _advice = Message("Correct this machine's clock.")
 
 
 class NoSuchBucketError(ServiceError):
     """The vector bucket does not exist in this account and region."""
 
-    advice = "Check bucket, account_id and region, or make it: client.put_vector_bucket()."
+    _advice = Message(
+        "Check {bucket}, {account_id} and {region}, or make it: {make}.",
+        {
+            "bucket": named_argument("bucket"),
+            "account_id": named_argument("account_id"),
+            "region": named_argument("region"),
+            "make": named_method("put_vector_bucket"),
+        },
+    )
 
 
 class NoSuchVectorIndexError(ServiceError):
     """The index does not exist in the bucket."""
 
-    advice = "Check the index name, or make it: client.put_vector_index(dimension=...)."
+    _advice = Message(
+        "Check {index}, or make it: {make}.",
+        {
+            "index": named_phrase("index", "the index name"),
+            "make": named_method("put_vector_index", "dimension"),
+        },
+    )
 
 
 class BucketAlreadyExistsError(ServiceError):
@@ -238,7 +464,7 @@ class BucketAlreadyExistsError(ServiceError):
 class BucketNotEmptyError(ServiceError):
     """The vector bucket still holds indexes."""
 
-    advice = "Delete its indexes first."
+    _advice = Message("Delete its indexes first.")
 
 
 class VectorIndexAlreadyExistsError(ServiceError):
@@ -260,7 +486,14 @@ class MalformedJsonError(ServiceError):
 class QpsLimitExceededError(ServiceError):
     """The service limits the rate of requests (503)."""
 
-    advice = "Send fewer requests at once: rate_limit= and max_concurrency= of the client."
+    _advice = Message(
+        "Send fewer requests at once: {limits}.",
+        {
+            "limits": named_phrase(
+                "fewer_requests", "rate_limit= and max_concurrency= of the client"
+            )
+        },
+    )
 
 
 class InternalServiceError(ServiceError):

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator
-from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
-from oss_vector_retriever.client.coalesce import FetchedVectors, PendingFetch, shared_calls
+from oss_vector_retriever.client.coalesce import FetchedVectors, PendingFetch
 from oss_vector_retriever.client.config import check_seconds
 from oss_vector_retriever.client.context import Context
 from oss_vector_retriever.client.errors import InvalidRequestError, MissingKeysError, ResponseError
@@ -42,67 +40,60 @@ def fetch(
         InvalidRequestError: a key is not a string of 1 to 1,024 characters; no call was made.
         OSSVectorError: a call failed for good; nothing partial is returned.
     """
-    plan = plan_fetch(context, keys, on_missing)
+    if not callable(on_missing) and on_missing not in ("omit", "raise"):
+        raise InvalidRequestError(
+            '{argument} is "omit", "raise" or a function, not {value}.',
+            argument="on_missing",
+            value=on_missing,
+        )
+    asked = check_keys(keys, context.config.limits)
     pending = PendingFetch(
         context,
         context.config.index_or(index),
-        list(plan.unique),
+        list(dict.fromkeys(asked)),
         bool(return_data),
         bool(return_metadata),
         context.deadline(None if timeout is None else check_seconds("timeout", timeout)),
-        None if isinstance(context.config.coalesce, bool) else context.config.coalesce,
     )
-    return _merged(plan, _bring(pending), on_missing)
+    return _answer(pending, tuple(asked), on_missing)
 
 
-def _bring(pending: PendingFetch) -> Flow[FetchedVectors]:
-    """Bring what is wanted: with what other fetches want now, unless it fills its calls itself."""
-    config = pending.context.config
-    if not pending.keys:
-        return FetchedVectors({}, (), 0)
-    if config.coalesce is not False and len(pending.keys) < config.limits.keys_per_get:
-        yield Coalesce(pending)
-        return pending.result()
-    own = shared_calls([pending])
-    replies = yield from run_all([shared.flow() for shared in own])
-    for shared, reply in zip(own, replies, strict=True):
-        deque(shared.deal(reply), maxlen=0)
-    return pending.result()
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """Hold what is asked for, as it was asked and each key once."""
-
-    keys: tuple[str, ...]
-    unique: tuple[str, ...]
-
-
-def plan_fetch(context: Context, keys: Iterable[str], on_missing: OnMissing = "omit") -> Plan:
-    """Return the plan for keys, all checked."""
-    if not callable(on_missing) and on_missing not in ("omit", "raise"):
-        raise InvalidRequestError(
-            f'on_missing is "omit", "raise" or a function, not {on_missing!r}.'
-        )
-    asked = check_keys(keys, context.config.limits)
-    return Plan(tuple(asked), tuple(dict.fromkeys(asked)))
-
-
-def _merged(plan: Plan, brought: Flow[FetchedVectors], on_missing: OnMissing) -> Flow[FetchResult]:
-    fetched = yield from brought
+def _answer(
+    pending: PendingFetch, asked: tuple[str, ...], on_missing: OnMissing
+) -> Flow[FetchResult]:
+    fetched = yield from _retrieve(pending)
     found = fetched.found
-    _check_dimensions(fetched)
-    complete = len(found) == len(plan.unique)
-    missing = () if complete else tuple(key for key in plan.unique if key not in found)
+    if fetched.calls > 1:
+        _check_dimensions(fetched)
+    complete = len(found) == len(pending.keys)
+    missing = () if complete else tuple(key for key in pending.keys if key not in found)
     if missing and on_missing == "raise":
         raise MissingKeysError(missing)
     if callable(on_missing):
         for key in missing:
             on_missing(key)
-    return FetchResult(plan.keys, found, missing, fetched.request_ids, fetched.calls)
+    return FetchResult(asked, found, missing, fetched.request_ids, fetched.calls)
+
+
+def _retrieve(pending: PendingFetch) -> Flow[FetchedVectors]:
+    """Retrieve vectors, in calls shared with other fetches unless these keys fill calls alone."""
+    config = pending.context.config
+    if not pending.keys:
+        return FetchedVectors({}, (), 0)
+    if config.coalesce is not False and len(pending.keys) < config.limits.keys_per_get:
+        yield Coalesce(pending)
+        if not pending.refused_with_others:
+            return pending.result()
+        pending = pending.again()
+    calls = pending.calls_alone()
+    replies = yield from run_all([alone.flow() for alone in calls])
+    for alone, reply in zip(calls, replies, strict=True):
+        alone.deal(reply)
+    return pending.result()
 
 
 def _check_dimensions(fetched: FetchedVectors) -> None:
+    """Refuse replies that disagree: the index may have been made anew between two calls."""
     vectors = fetched.found.values()
     dimensions = {len(vector.data) for vector in vectors if vector.data is not None}
     if len(dimensions) > 1:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import importlib
 import os
 import threading
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from oss_vector_retriever.client.config import ClientConfig, resolve_config
 from oss_vector_retriever.client.errors import ConfigurationError
 from oss_vector_retriever.client.models.messages import Reply, Request
+from oss_vector_retriever.client.settings import ClientSettings, config_from
 from oss_vector_retriever.client.steps import Fault, FaultKind
 
 if TYPE_CHECKING:
@@ -21,9 +23,10 @@ DEFAULT_INDEX = "vectors"
 class LocalService:
     """Share one embedded service among clients; it is closed when the last of them lets go."""
 
-    def __init__(self, service: Service) -> None:
+    def __init__(self, service: Service, path: str | None = None) -> None:
         transport = importlib.import_module("oss_vector_retriever.emulator.transport")
         self.service = service
+        self.path = path
         self.transport = transport.InProcessTransport(service)
         self._users = 0
         self._lock = threading.Lock()
@@ -61,11 +64,29 @@ def open_local(
             emulator.DEVELOPMENT_ACCESS_KEY_ID,
             emulator.DEVELOPMENT_ACCESS_KEY_SECRET,
         ),
+        credentials_kind="local",
         **options,
     )
-    opened = emulator.Service.in_memory() if path is None else emulator.Service.open(path)
-    opened.create_bucket(emulator.DEVELOPMENT_ACCOUNT_ID, emulator.DEVELOPMENT_BUCKET)
-    return config, LocalService(opened)
+    return config, _open_service(emulator, path)
+
+
+def reopen_local(
+    settings: ClientSettings, path: str, credentials: object
+) -> tuple[ClientConfig, LocalService]:
+    """Return what `open_local` returned when the settings were taken; the file is opened again."""
+    emulator = _emulator()
+    if credentials is None and "credentials" not in settings.omitted:
+        own = (emulator.DEVELOPMENT_ACCESS_KEY_ID, emulator.DEVELOPMENT_ACCESS_KEY_SECRET)
+        config = config_from(settings, own, "local")
+    else:
+        config = config_from(settings, credentials)
+    return config, _open_service(emulator, path)
+
+
+def _open_service(emulator: Any, path: str | os.PathLike[str] | None) -> LocalService:
+    service = emulator.Service.in_memory() if path is None else emulator.Service.open(path)
+    service.create_bucket(emulator.DEVELOPMENT_ACCOUNT_ID, emulator.DEVELOPMENT_BUCKET)
+    return LocalService(service, None if path is None else str(Path(path).absolute()))
 
 
 def _emulator() -> Any:
@@ -73,7 +94,8 @@ def _emulator() -> Any:
         return importlib.import_module("oss_vector_retriever.emulator")
     except ImportError as error:
         raise ConfigurationError(
-            'the embedded service needs an extra: pip install "oss-vector-retriever[emulator]"'
+            "the embedded service needs an extra:",
+            remedy='pip install "oss-vector-retriever[emulator]"',
         ) from error
 
 

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from collections.abc import Callable, Mapping
+from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
 from oss_vector_retriever.client.clients import AsyncOSSVectorClient, OSSVectorClient
-from oss_vector_retriever.client.config import ClientConfig
+from oss_vector_retriever.client.config import ClientConfig, resolve_config
 from oss_vector_retriever.client.context import Context
-from oss_vector_retriever.client.errors import ConfigurationError
+from oss_vector_retriever.client.errors import ConfigurationError, named_type
 from oss_vector_retriever.client.models.limits import DEFAULT_LIMITS, Limits
+from oss_vector_retriever.client.settings import ClientSettings, settings_of
 from oss_vector_retriever.client.steps import Flow
 
 P = ParamSpec("P")
 T = TypeVar("T")
 Client = OSSVectorClient | AsyncOSSVectorClient
 AnyClient = TypeVar("AnyClient", OSSVectorClient, AsyncOSSVectorClient)
+_NOT_SAVED = ("credentials", "proxy")  # a proxy's userinfo signs in
 
 
 class ClientPair:
@@ -27,18 +29,30 @@ class ClientPair:
     async client belongs to one loop. The twins share settings, pace and quota; those of a loop that
     has ended are dropped, its end has closed their connections.
 
+    A pickle holds where the calls point, never credentials: `ClientSettings`. Within a process copy
+    and deepcopy share the clients, credentials and embedded service included.
+
     Args:
-        client: either client, or None for one that is configured by the environment when first
-            used.
+        client: either client, or None for one that is made when first used.
+        connection: the arguments that it is then made with; the environment gives the others.
+        settings: what it is made of instead, as a pickle has it: the environment is not asked.
     """
 
-    def __init__(self, client: Client | None = None) -> None:
+    def __init__(
+        self,
+        client: Client | None = None,
+        connection: Mapping[str, Any] | None = None,
+        settings: ClientSettings | None = None,
+    ) -> None:
         if client is not None and not isinstance(client, OSSVectorClient | AsyncOSSVectorClient):
             raise ConfigurationError(
-                "client must be an OSSVectorClient or an AsyncOSSVectorClient, not "
-                f"{type(client).__name__}."
+                "{argument} must be an OSSVectorClient or an AsyncOSSVectorClient, not {kind}.",
+                argument="client",
+                kind=named_type(client),
             )
         self.given = client
+        self.connection = dict(connection or {})
+        self._saved = settings
         self._blocking = client if isinstance(client, OSSVectorClient) else None
         self._on_loops: dict[asyncio.AbstractEventLoop, AsyncOSSVectorClient] = {}
         self._lock = threading.RLock()
@@ -48,6 +62,26 @@ class ClientPair:
         """Return the client's settings."""
         return (self.given or self.blocking()).config
 
+    @property
+    def settings(self) -> ClientSettings | None:
+        """Return where the calls point; None where the environment does not say so yet.
+
+        Raises:
+            ConfigurationError: the connection that was given is wrong or lacks something, or the
+                client's embedded service is in memory.
+        """
+        client = self.given or self._blocking
+        if client is not None:
+            return client.settings
+        if self._saved is not None:
+            return self._saved
+        try:
+            return settings_of(resolve_config(**self.connection))
+        except ConfigurationError:
+            if self.connection:
+                raise
+            return None
+
     def blocking(self) -> OSSVectorClient:
         """Return the blocking client."""
         self._refuse_if_closed()
@@ -56,8 +90,10 @@ class ClientPair:
                 given = self.given
                 if isinstance(given, AsyncOSSVectorClient):
                     self._blocking = _twin(given.to_sync())
+                elif self._saved is not None:
+                    self._blocking = OSSVectorClient.from_settings(self._saved)
                 else:
-                    self._blocking = OSSVectorClient()
+                    self._blocking = OSSVectorClient(**self.connection)
             return self._blocking
 
     def on_this_loop(self) -> AsyncOSSVectorClient:
@@ -109,8 +145,30 @@ class ClientPair:
             await asyncio.to_thread(self.blocking)  # certificates are read from files
         return await self.on_this_loop().run(flow, *arguments, **keywords)
 
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, ClientPair) and other._key == self._key
+
+    def __hash__(self) -> int:
+        return hash(id(self.given))
+
+    @property
+    def _key(self) -> tuple[object, ...]:
+        # A component and what its pickle makes are equal, though one is saved and one is not.
+        try:
+            settings = None if self.given else self.settings
+        except ConfigurationError:
+            settings = None
+        return id(self.given), self.connection, settings
+
+    def __copy__(self) -> Self:
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        return self
+
     def __reduce__(self) -> tuple[Any, ...]:
-        return ClientPair, (self.given,)
+        kept = {n: value for n, value in self.connection.items() if n not in _NOT_SAVED}
+        return ClientPair, (self.given, kept, None if self.given else self.settings)
 
 
 def limits_of(client: Client | None) -> Limits:

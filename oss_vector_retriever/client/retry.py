@@ -61,12 +61,19 @@ class RetryPolicy:
     def __post_init__(self) -> None:
         if type(self.attempts) is not int or self.attempts < 1:
             raise ConfigurationError(
-                f"retry: attempts must be a whole number from 1, not {self.attempts!r}."
+                "{argument}: attempts must be a whole number from 1, not {value}.",
+                argument="retry",
+                value=self.attempts,
             )
         for name in ("transient_base", "throttle_base", "cap"):
             value = getattr(self, name)
             if not is_finite_number(value) or value < 0:
-                raise ConfigurationError(f"retry: {name} must be finite and >= 0, not {value!r}.")
+                raise ConfigurationError(
+                    "{argument}: {name} must be finite and >= 0, not {value}.",
+                    argument="retry",
+                    value=value,
+                    name=name,
+                )
 
     def pause(self, decision: RetryDecision, failures: int, random: Callable[[], float]) -> float:
         """Return the seconds to wait after `failures` failed attempts (full jitter)."""

@@ -1,7 +1,7 @@
-"""The words in which a flow talks to its driver.
+"""The words in which a flow talks to its runner.
 
 A flow is a generator: it yields what it wants done (a step) and receives what happened. It decides
-everything and does nothing; a driver (`drive`) does everything and decides nothing.
+everything and does nothing; a runner (`transport`) does everything and decides nothing.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ T = TypeVar("T")
 
 
 class FaultKind(StrEnum):
-    """Name what can go wrong below HTTP."""
+    """The kinds of what can go wrong below HTTP."""
 
     CONNECT = "connect"
     TLS = "tls"
@@ -29,7 +29,7 @@ class FaultKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """Say that no whole reply arrived.
+    """The outcome of an exchange that brought no whole reply.
 
     `name` is the class name of the library's exception, never its text: texts of HTTP libraries
     quote header values, and a header value can be a credential.
@@ -41,7 +41,7 @@ class Fault:
 
 @dataclass(frozen=True, slots=True)
 class Send:
-    """Ask for one HTTP exchange; `seconds` is the time left for all of it.
+    """One HTTP exchange; `seconds` is the time left for all of it.
 
     Answered with a `Reply` or a `Fault`.
     """
@@ -52,16 +52,16 @@ class Send:
 
 @dataclass(frozen=True, slots=True)
 class Sleep:
-    """Ask for a pause."""
+    """A pause."""
 
     seconds: float
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """Ask for a function that may block, or that returns an awaitable, to be called.
+    """A call of a function that may block, or that returns an awaitable.
 
-    An async driver keeps it off the event loop. Answered with its result; what it raises is
+    An async runner keeps it off the event loop. Answered with its result; what it raises is
     raised in the flow.
     """
 
@@ -70,7 +70,7 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class RunAll:
-    """Ask for several flows to be run at once; answered with the list of their results, in order.
+    """Several flows at once; answered with the list of their results, in order.
 
     The first error ends the others and is raised in the flow.
     """
@@ -80,9 +80,9 @@ class RunAll:
 
 @dataclass(frozen=True, slots=True)
 class Coalesce:
-    """Ask for a want to be brought together with those of other flows (`coalesce`).
+    """A fetch that may share its API call with those of other flows (`coalesce`).
 
-    Answered when it is over, or when its deadline has passed.
+    `pending` is its `PendingFetch`. Answered when that is over, or when its deadline has passed.
     """
 
     pending: Any
@@ -99,13 +99,13 @@ def send(request: Request, seconds: float) -> Flow[Reply | Fault]:
 
 def run_all(flows: Sequence[Flow[T]]) -> Flow[list[T]]:
     """Run flows at once and return their results in order."""
-    if len(flows) == 1:
+    if len(flows) == 1:  # in the runner's own thread or task: others cost more than they save
         return [(yield from flows[0])]
     return cast("list[T]", (yield RunAll(flows)))
 
 
 class Running(Generic[T]):
-    """Hold a flow and the step it waits for; None when it has ended, with its result.
+    """A flow in progress: the step it waits for, or None and its result when it has ended.
 
     What the flow raises is raised by whatever made it go on.
     """
@@ -125,8 +125,8 @@ class Running(Generic[T]):
         """Go on, with what the step raised: the flow decides."""
         self._advance(self._flow.throw, error)
 
-    def _advance(self, how: Callable[[Any], Step], answer: Any) -> None:
+    def _advance(self, resume: Callable[[Any], Step], answer: Any) -> None:
         try:
-            self.step = how(answer)
+            self.step = resume(answer)
         except StopIteration as end:
             self.step, self.result = None, end.value

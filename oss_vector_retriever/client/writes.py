@@ -9,14 +9,17 @@ from oss_vector_retriever.client.config import check_seconds
 from oss_vector_retriever.client.context import Context
 from oss_vector_retriever.client.errors import (
     AccessDeniedError,
+    BatchReport,
     InvalidRequestError,
     OSSVectorError,
     PartialWriteError,
+    WriteReport,
+    named_argument,
     shown,
 )
 from oss_vector_retriever.client.flow import Operation, call
 from oss_vector_retriever.client.models.limits import Limits, largest, metadata_bytes
-from oss_vector_retriever.client.models.results import Acknowledgement, BatchReport, WriteReport
+from oss_vector_retriever.client.models.results import Acknowledgement
 from oss_vector_retriever.client.models.vector import Vector
 from oss_vector_retriever.client.operations.checks import as_vector, check_choice, check_keys
 from oss_vector_retriever.client.operations.indexes import get_vector_index
@@ -148,13 +151,20 @@ def check_total(vector: Vector, limits: Limits) -> int:
         size = metadata_bytes(vector.metadata)
     except (TypeError, ValueError, RecursionError) as error:
         raise InvalidRequestError(
-            f"metadata of {shown(vector.key)} cannot be written as JSON: {error}."
+            "metadata of {key} cannot be written as JSON: {reason}.",
+            argument="vectors",
+            key=shown(vector.key),
+            reason=str(error),
         ) from None
     if size > limits.metadata_bytes:
         raise InvalidRequestError(
-            f"metadata of {shown(vector.key)} takes {size:,} bytes, over the limit of "
-            f"{limits.metadata_bytes:,}; {largest(vector.metadata)}. Split it over several "
-            "vectors, or keep it elsewhere and store where it is."
+            "metadata of {key} takes {size:,} bytes, over the limit of {limit:,}; {largest}.",
+            argument="vectors",
+            limit=limits.metadata_bytes,
+            remedy="Split it over several vectors, or keep it elsewhere and store where it is",
+            key=shown(vector.key),
+            size=size,
+            largest=largest(vector.metadata),
         )
     return size
 
@@ -188,17 +198,30 @@ def _check_visible(vector: Vector, hidden: Collection[str], limits: Limits) -> N
     }
     if len(visible) > limits.filterable_keys:
         raise InvalidRequestError(
-            f"metadata of {shown(vector.key)} has {len(visible)} filterable fields "
-            f"({', '.join(sorted(visible))}); the service takes {limits.filterable_keys}. {_MEND}"
+            "metadata of {key} has {count} filterable fields ({names}); the service takes {limit}.",
+            argument="vectors",
+            limit=limits.filterable_keys,
+            remedy=_LARGE_FIELDS,
+            key=shown(vector.key),
+            count=len(visible),
+            names=", ".join(sorted(visible)),
+            non_filterable=_NON_FILTERABLE,
         )
     if visible and (size := metadata_bytes(dict(visible))) > limits.filterable_bytes:
         raise InvalidRequestError(
-            f"metadata of {shown(vector.key)} takes {size:,} filterable bytes, over the limit of "
-            f"{limits.filterable_bytes:,}; {largest(visible)}. {_MEND}"
+            "metadata of {key} takes {size:,} filterable bytes, over the limit of {limit:,}; "
+            "{largest}.",
+            argument="vectors",
+            limit=limits.filterable_bytes,
+            remedy=_LARGE_FIELDS,
+            key=shown(vector.key),
+            size=size,
+            largest=largest(visible),
+            non_filterable=_NON_FILTERABLE,
         )
 
 
-_MEND = (
-    "Name large fields in non_filterable_metadata_keys when the index is made; that cannot be "
-    "changed later."
+_LARGE_FIELDS = (
+    "Name large fields in {non_filterable} when the index is made; that cannot be changed later"
 )
+_NON_FILTERABLE = named_argument("non_filterable_metadata_keys")

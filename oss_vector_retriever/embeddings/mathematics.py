@@ -1,4 +1,4 @@
-"""Cosine similarity of one vector with many, and ranking by it."""
+"""Cosine similarity of many vectors with one, and what follows from it: ranks, variety, repeats."""
 
 from __future__ import annotations
 
@@ -12,6 +12,16 @@ from numpy.typing import NDArray
 
 from oss_vector_retriever.client.errors import InvalidRequestError, shown
 from oss_vector_retriever.client.models.vector import Float32Array
+
+Numbers = Sequence[float] | Float32Array | NDArray[np.floating]
+Matrix = Sequence[Numbers] | NDArray[np.floating]
+Float32 = NDArray[np.float32]
+Float64 = NDArray[np.float64]
+
+_MATRIX_DIMENSIONS = 2
+_TIE = 1e-12  # the sums' rounding, so that of equal candidates the first is picked
+_ROUNDING = 1e-9  # so that a threshold of 1 finds equal vectors
+_ROWS_AT_ONCE = 256  # similarities are computed for so many rows at a time, to bound the memory
 
 
 def similarities(query: Numbers, candidates: Matrix) -> Float32:
@@ -27,7 +37,7 @@ def similarities(query: Numbers, candidates: Matrix) -> Float32:
     Raises:
         InvalidRequestError: dimensions differ, or a number is not finite.
     """
-    return cosines(*pair(query, candidates)).astype(np.float32)
+    return _cosines(*_pair(query, candidates)).astype(np.float32)
 
 
 def rescore(
@@ -54,138 +64,11 @@ def rescore(
         InvalidRequestError: dimensions or counts differ, or an argument is out of its range.
     """
     weight = check_share("weight", weight, 0, 1)
-    blended = cosines(*pair(query, candidates))
+    blended = _cosines(*_pair(query, candidates))
     if scores is not None:
-        blended = weight * blended + (1 - weight) * _earlier(scores, len(blended))
+        blended = weight * blended + (1 - weight) * _earlier_scores(scores, len(blended))
     best = np.argsort(-blended, kind="stable")[: None if k is None else check_count("k", k)]
     return [(int(position), float(blended[position])) for position in best]
-
-
-def cosines(query: Float64, candidates: Float64) -> Float64:
-    """Return the cosine similarities of arrays that are checked already, dtype float64."""
-    if not len(candidates):
-        return np.empty(0)
-    similar = unit_rows(candidates) @ unit_rows(query[None, :])[0]
-    return cast("Float64", np.clip(similar, -1.0, 1.0))
-
-
-def _earlier(scores: Sequence[float], count: int) -> Float64:
-    if len(scores) != count:
-        raise InvalidRequestError(f"there are {count} candidates and {len(scores)} scores.")
-    return as_vector("scores", scores) if count else np.empty(0)
-
-
-Numbers = Sequence[float] | Float32Array | NDArray[np.floating]
-Matrix = Sequence[Numbers] | NDArray[np.floating]
-Float32 = NDArray[np.float32]
-Float64 = NDArray[np.float64]
-
-_ROWS = 2
-
-
-def as_vector(name: str, numbers: Numbers) -> Float64:
-    """Return numbers as one vector, shape (dimension,), dtype float64.
-
-    Raises:
-        InvalidRequestError: there are none, one is not finite, or the shape is another.
-    """
-    vector = _array(name, numbers)
-    if vector.ndim != 1 or not vector.size:
-        raise InvalidRequestError(
-            f"{name} must be a list of numbers, at least one, not of shape {vector.shape}."
-        )
-    return _finite(name, vector)
-
-
-def as_matrix(name: str, vectors: Matrix) -> Float64:
-    """Return vectors as rows, shape (n, dimension), dtype float64; none give shape (0, 0).
-
-    Raises:
-        InvalidRequestError: their lengths differ, one is empty, or a number is not finite.
-    """
-    if len(vectors) == 0:
-        return np.empty((0, 0))
-    if not isinstance(vectors, np.ndarray):
-        _check_lengths(name, vectors)
-    matrix = _array(name, vectors)
-    if matrix.ndim != _ROWS or not matrix.size:
-        raise InvalidRequestError(
-            f"{name} must be a list of vectors of one length, not of shape {matrix.shape}."
-        )
-    return _finite(name, matrix)
-
-
-def pair(query: Numbers, candidates: Matrix) -> tuple[Float64, Float64]:
-    """Return a query, shape (dimension,), and its candidates, shape (n, dimension), of one length.
-
-    Raises:
-        InvalidRequestError: their dimensions differ, or one of them is no such array.
-    """
-    vector, matrix = as_vector("query", query), as_matrix("candidates", candidates)
-    if len(matrix) and matrix.shape[1] != len(vector):
-        raise InvalidRequestError(
-            f"the query has {len(vector)} dimensions and the candidates have {matrix.shape[1]}: "
-            "they come from different models, or from indexes of different dimensions."
-        )
-    return vector, matrix
-
-
-def unit_rows(matrix: Float64) -> Float64:
-    """Return rows of length 1, shape and dtype kept; a row of zeros stays zero."""
-    norms = np.sqrt(np.einsum("ij,ij->i", matrix, matrix))
-    norms[norms == 0.0] = 1.0
-    units: Float64 = matrix / norms[:, None]
-    return units
-
-
-def check_share(name: str, value: object, least: float, most: float) -> float:
-    """Return a number in a range, both ends included.
-
-    Raises:
-        InvalidRequestError: it is none, or outside.
-    """
-    number = isinstance(value, int | float | np.number) and not isinstance(value, bool)
-    if not number or not least <= float(value) <= most:  # type: ignore[arg-type]
-        raise InvalidRequestError(
-            f"{name} must be a number from {least:g} to {most:g}, not {shown(value)}."
-        )
-    return float(value)  # type: ignore[arg-type]
-
-
-def check_count(name: str, value: object) -> int:
-    """Return a whole number above 0.
-
-    Raises:
-        InvalidRequestError: it is none.
-    """
-    if type(value) is not int or value < 1:
-        raise InvalidRequestError(f"{name} must be a whole number above 0, not {shown(value)}.")
-    return value
-
-
-def _check_lengths(name: str, vectors: Sequence[Numbers]) -> None:
-    lengths = {len(vector) for vector in vectors if hasattr(vector, "__len__")}
-    if len(lengths) > 1:
-        raise InvalidRequestError(
-            f"{name} have different lengths, {sorted(lengths)}; an index has one dimension."
-        )
-
-
-def _array(name: str, numbers: object) -> Float64:
-    try:
-        return np.asarray(numbers, dtype=np.float64)
-    except (TypeError, ValueError, OverflowError) as error:
-        raise InvalidRequestError(f"{name} must be numbers, all of them.") from error
-
-
-def _finite(name: str, array: Float64) -> Float64:
-    # one sum instead of a look at each value; finite values of float32 cannot overflow it
-    if not math.isfinite(float(array.sum())) and not np.isfinite(array).all():
-        raise InvalidRequestError(f"{name} hold NaN or an infinite number.")
-    return array
-
-
-_TIE = 1e-12  # the sums' rounding, so that of equal candidates the first is picked
 
 
 def maximal_marginal_relevance(
@@ -212,36 +95,42 @@ def maximal_marginal_relevance(
     """
     check_count("k", k)
     share = check_share("lambda_mult", lambda_mult, 0, 1)
-    vector, matrix = pair(query, candidates)
+    vector, matrix = _pair(query, candidates)
     if not len(matrix):
         return []
-    units = unit_rows(matrix)
-    return _picked(units @ unit_rows(vector[None, :])[0], units, min(k, len(units)), share)
+    units = _unit_rows(matrix)
+    return _pick_rows(units @ _unit_rows(vector[None, :])[0], units, min(k, len(units)), share)
 
 
-def _picked(relevance: Float64, units: Float64, count: int, share: float) -> list[int]:
-    picks = [_first_best(relevance)]
-    nearest = np.full(len(units), -np.inf)
-    left = np.ones(len(units), dtype=bool)
-    while len(picks) < count:
-        left[picks[-1]] = False
-        np.maximum(nearest, units @ units[picks[-1]], out=nearest)
-        worth = share * relevance - (1 - share) * nearest
-        picks.append(_first_best(np.where(left, worth, -np.inf)))
-    return picks
+def near_duplicates(candidates: Matrix, similarity_threshold: float = 0.95) -> Duplicates:
+    """Find vectors whose cosine similarity to an earlier one that stays reaches the threshold.
 
+    The first of a group stays; a vector is compared only with those that stay, so a chain of small
+    steps does not pull in what is far from its start. A vector of zeros resembles nothing.
 
-def _first_best(worth: Float64) -> int:
-    return int(np.argmax(worth >= worth.max() - _TIE))
+    Args:
+        candidates: shape (n, dimension), numbers or packed float32.
+        similarity_threshold: from -1 to 1; 1 finds vectors of the same direction.
 
-
-_ROUNDING = 1e-9  # so that a threshold of 1 finds equal vectors
-_ROWS_AT_ONCE = 256  # similarities are made for so many rows at a time, to bound the memory
+    Raises:
+        InvalidRequestError: lengths differ, a number is not finite, or the threshold is out of its
+            range.
+    """
+    least = check_share("similarity_threshold", similarity_threshold, -1, 1) - _ROUNDING
+    units = _unit_rows(as_matrix("candidates", candidates))
+    stands_for = np.arange(len(units))
+    kept = np.empty(0, dtype=np.intp)
+    for start in range(0, len(units), _ROWS_AT_ONCE):
+        block = units[start : start + _ROWS_AT_ONCE]
+        earlier, within = _alike(block, units[kept], least), _alike(block, block, least)
+        fresh = _assign(start, earlier, within, kept, stands_for)
+        kept = np.concatenate([kept, np.asarray(fresh, dtype=np.intp)])
+    return Duplicates(stands_for)
 
 
 @dataclass(frozen=True, slots=True)
 class Duplicates:
-    """Say which vectors stay, and which of those each of the others resembles.
+    """The vectors of a list that stay, and which of those each of the others resembles.
 
     Attributes:
         stands_for: for each vector the position of the one that stays in its place, its own where
@@ -269,30 +158,114 @@ class Duplicates:
         return list(grouped.values())
 
 
-def near_duplicates(candidates: Matrix, threshold: float = 0.95) -> Duplicates:
-    """Find vectors whose cosine similarity to an earlier one that stays reaches the threshold.
-
-    The first of a group stays; a vector is compared only with those that stay, so a chain of small
-    steps does not pull in what is far from its start. A vector of zeros resembles nothing.
-
-    Args:
-        candidates: shape (n, dimension), numbers or packed float32.
-        threshold: from -1 to 1; 1 finds vectors of the same direction.
+def as_vector(name: str, numbers: Numbers) -> Float64:
+    """Return numbers as one vector, shape (dimension,), dtype float64.
 
     Raises:
-        InvalidRequestError: lengths differ, a number is not finite, or the threshold is out of its
-            range.
+        InvalidRequestError: there are none, one is not finite, or the shape is another.
     """
-    least = check_share("threshold", threshold, -1, 1) - _ROUNDING
-    units = unit_rows(as_matrix("candidates", candidates))
-    stands_for = np.arange(len(units))
-    kept = np.empty(0, dtype=np.intp)
-    for start in range(0, len(units), _ROWS_AT_ONCE):
-        block = units[start : start + _ROWS_AT_ONCE]
-        earlier, within = _alike(block, units[kept], least), _alike(block, block, least)
-        fresh = _place(start, earlier, within, kept, stands_for)
-        kept = np.concatenate([kept, np.asarray(fresh, dtype=np.intp)])
-    return Duplicates(stands_for)
+    vector = _array(name, numbers)
+    if vector.ndim != 1 or not vector.size:
+        raise InvalidRequestError(
+            f"{name} must be a list of numbers, at least one, not of shape {vector.shape}."
+        )
+    return _finite(name, vector)
+
+
+def as_matrix(name: str, vectors: Matrix) -> Float64:
+    """Return vectors as rows, shape (n, dimension), dtype float64; none give shape (0, 0).
+
+    Raises:
+        InvalidRequestError: their lengths differ, one is empty, or a number is not finite.
+    """
+    if len(vectors) == 0:
+        return np.empty((0, 0))
+    if not isinstance(vectors, np.ndarray):
+        _check_lengths(name, vectors)
+    matrix = _array(name, vectors)
+    if matrix.ndim != _MATRIX_DIMENSIONS or not matrix.size:
+        raise InvalidRequestError(
+            f"{name} must be a list of vectors of one length, not of shape {matrix.shape}."
+        )
+    return _finite(name, matrix)
+
+
+def check_share(name: str, value: object, least: float, most: float) -> float:
+    """Return a number in a range, both ends included.
+
+    Raises:
+        InvalidRequestError: it is none, or outside.
+    """
+    number = isinstance(value, int | float | np.number) and not isinstance(value, bool)
+    if not number or not least <= float(value) <= most:  # type: ignore[arg-type]
+        raise InvalidRequestError(
+            f"{name} must be a number from {least:g} to {most:g}, not {shown(value)}."
+        )
+    return float(value)  # type: ignore[arg-type]
+
+
+def check_count(name: str, value: object) -> int:
+    """Return a whole number above 0.
+
+    Raises:
+        InvalidRequestError: it is none.
+    """
+    if type(value) is not int or value < 1:
+        raise InvalidRequestError(f"{name} must be a whole number above 0, not {shown(value)}.")
+    return value
+
+
+def _pair(query: Numbers, candidates: Matrix) -> tuple[Float64, Float64]:
+    """Return a query, shape (dimension,), and its candidates, shape (n, dimension), of one length.
+
+    Raises:
+        InvalidRequestError: their dimensions differ, or one of them is no such array.
+    """
+    vector, matrix = as_vector("query", query), as_matrix("candidates", candidates)
+    if len(matrix) and matrix.shape[1] != len(vector):
+        raise InvalidRequestError(
+            f"the query has {len(vector)} dimensions and the candidates have {matrix.shape[1]}: "
+            "they come from different models, or from indexes of different dimensions."
+        )
+    return vector, matrix
+
+
+def _cosines(query: Float64, candidates: Float64) -> Float64:
+    """Return the cosine similarities of arrays that are checked already, dtype float64."""
+    if not len(candidates):
+        return np.empty(0)
+    similar = _unit_rows(candidates) @ _unit_rows(query[None, :])[0]
+    return cast("Float64", np.clip(similar, -1.0, 1.0))
+
+
+def _unit_rows(matrix: Float64) -> Float64:
+    """Return rows of length 1, shape and dtype kept; a row of zeros stays zero."""
+    norms = np.sqrt(np.einsum("ij,ij->i", matrix, matrix))
+    norms[norms == 0.0] = 1.0
+    units: Float64 = matrix / norms[:, None]
+    return units
+
+
+def _earlier_scores(scores: Sequence[float], count: int) -> Float64:
+    if len(scores) != count:
+        raise InvalidRequestError(f"there are {count} candidates and {len(scores)} scores.")
+    return as_vector("scores", scores) if count else np.empty(0)
+
+
+def _pick_rows(relevance: Float64, units: Float64, count: int, share: float) -> list[int]:
+    picks = [_first_best(relevance)]
+    nearest = np.full(len(units), -np.inf)
+    left = np.ones(len(units), dtype=bool)
+    while len(picks) < count:
+        left[picks[-1]] = False
+        np.maximum(nearest, units @ units[picks[-1]], out=nearest)
+        worth = share * relevance - (1 - share) * nearest
+        picks.append(_first_best(np.where(left, worth, -np.inf)))
+    return picks
+
+
+def _first_best(worth: Float64) -> int:
+    return int(np.argmax(worth >= worth.max() - _TIE))
 
 
 def _alike(rows: Float64, others: Float64, least: float) -> NDArray[np.bool_]:
@@ -302,7 +275,7 @@ def _alike(rows: Float64, others: Float64, least: float) -> NDArray[np.bool_]:
     return alike
 
 
-def _place(
+def _assign(
     start: int,
     earlier: NDArray[np.bool_],
     within: NDArray[np.bool_],
@@ -321,3 +294,25 @@ def _place(
         else:
             fresh.append(start + row)
     return fresh
+
+
+def _check_lengths(name: str, vectors: Sequence[Numbers]) -> None:
+    lengths = {len(vector) for vector in vectors if hasattr(vector, "__len__")}
+    if len(lengths) > 1:
+        raise InvalidRequestError(
+            f"{name} have different lengths, {sorted(lengths)}; an index has one dimension."
+        )
+
+
+def _array(name: str, numbers: object) -> Float64:
+    try:
+        return np.asarray(numbers, dtype=np.float64)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise InvalidRequestError(f"{name} must be numbers, all of them.") from error
+
+
+def _finite(name: str, array: Float64) -> Float64:
+    # one sum instead of a look at each value; finite values of float32 cannot overflow it
+    if not math.isfinite(float(array.sum())) and not np.isfinite(array).all():
+        raise InvalidRequestError(f"{name} hold NaN or an infinite number.")
+    return array

@@ -1,10 +1,14 @@
-"""The stored embeddings of things known by their ids: one flow for sync and async."""
+"""The stored embeddings of things known by their ids, and what is picked by them.
+
+Things are whatever a framework has found (Documents, hits with nodes): here they are positions.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Final, Literal, get_args
+from operator import itemgetter
+from typing import Literal, get_args
 
 import numpy as np
 
@@ -13,27 +17,36 @@ from oss_vector_retriever.client.errors import InvalidRequestError, MissingKeysE
 from oss_vector_retriever.client.fetch import fetch
 from oss_vector_retriever.client.models.results import FetchResult
 from oss_vector_retriever.client.models.vector import Float32Array
+from oss_vector_retriever.client.operations.checks import check_choice
 from oss_vector_retriever.client.steps import Flow
-from oss_vector_retriever.embeddings.mathematics import Float32
+from oss_vector_retriever.embeddings.mathematics import (
+    Matrix,
+    Numbers,
+    as_matrix,
+    maximal_marginal_relevance,
+    near_duplicates,
+    rescore,
+    similarities,
+)
 
-WithoutPolicy = Literal["keep", "drop", "raise"]
-WITHOUT_POLICIES: Final[tuple[str, ...]] = get_args(WithoutPolicy)
+WithoutPolicy = Literal["omit", "keep", "raise"]
+Pick = tuple[int, float | None]
 
 
 @dataclass(frozen=True, slots=True)
 class StoredEmbeddings:
-    """Hold the stored embeddings of a list of things.
+    """The embeddings of a list of things.
 
     Attributes:
         positions: where in the list those stand that have an embedding, in order.
-        matrix: their embeddings, shape (len(positions), dimension), dtype float32.
-        without: where those stand that have none.
+        matrix: their embeddings, shape (len(positions), dimension).
+        without: where those stand that have none and are kept all the same.
         query: the stored embedding of the query's key, where one was asked for.
         calls: how many API calls were made.
     """
 
     positions: tuple[int, ...]
-    matrix: Float32
+    matrix: Matrix
     without: tuple[int, ...] = ()
     query: Float32Array | None = None
     calls: int = 0
@@ -43,6 +56,7 @@ def stored_embeddings(
     context: Context,
     ids: Sequence[str | None],
     *,
+    known: Sequence[Numbers | None] | None = None,
     index: str | None = None,
     query_key: str | None = None,
     on_missing: WithoutPolicy = "keep",
@@ -50,45 +64,111 @@ def stored_embeddings(
 ) -> Flow[StoredEmbeddings]:
     """Fetch the embeddings of things by their ids, and with them that of a query given by its key.
 
-    An id that stands twice crosses the network once. No ids: no call.
+    An id that stands twice crosses the network once. Nothing to fetch: no call.
 
     Args:
         context: the client's.
         ids: an id, or None, for each thing.
+        known: the embedding that a thing carries already, or None, for each thing.
         index: another index than the client's own.
         query_key: the key of a stored vector that serves as the query.
-        on_missing: with "raise" a thing without an id or without a stored embedding is an error;
-            the other two are for the caller to act upon.
+        on_missing: what becomes of a thing without an id or without a stored embedding: "omit",
+            "keep" (it stands in `without`), or "raise".
         timeout: seconds, for all of it.
 
     Raises:
         InvalidRequestError: an id is no legal key, or under "raise" there is none.
         MissingKeysError: the query's key does not exist; under "raise", or an id does not.
     """
-    check_policy(on_missing)
+    check_choice("on_missing", on_missing, get_args(WithoutPolicy))
+    own = [None] * len(ids) if known is None else known
+    unknown = [key for key, row in zip(ids, own, strict=True) if row is None]
     if on_missing == "raise":
-        _refuse_absent(ids)
-    keys = [key for key in ids if key is not None]
-    if not keys:
-        return StoredEmbeddings((), np.empty((0, 0), np.float32), tuple(range(len(ids))))
-    wanted = keys if query_key is None else [*keys, query_key]
+        _refuse_absent(unknown)
+    keys = [key for key in unknown if key is not None]
+    if query_key is not None and (keys or len(unknown) < len(ids)):
+        keys.append(query_key)
     found = yield from fetch(
-        context, wanted, index=index, return_data=True, return_metadata=False, timeout=timeout
+        context, keys, index=index, return_data=True, return_metadata=False, timeout=timeout
     )
-    _check_found(found, query_key, on_missing)
-    return _laid_out(ids, found, query_key)
+    if query_key in found.missing:
+        raise MissingKeysError([query_key])
+    if found.missing and on_missing == "raise":
+        raise MissingKeysError(found.missing)
+    rows = [_row(found, key) if row is None else row for key, row in zip(ids, own, strict=True)]
+    without = tuple(position for position, row in enumerate(rows) if row is None)
+    return StoredEmbeddings(
+        tuple(position for position, row in enumerate(rows) if row is not None),
+        _matrix([row for row in rows if row is not None], packed=known is None),
+        without if on_missing == "keep" else (),
+        _row(found, query_key),
+        found.calls,
+    )
 
 
-def check_policy(on_missing: str) -> None:
-    """Refuse a policy that is unknown.
+def pick_similar(
+    stored: StoredEmbeddings,
+    query: Numbers | None = None,
+    *,
+    k: int | None = None,
+    similarity_threshold: float | None = None,
+    scores: Sequence[float] | None = None,
+    weight: float = 1.0,
+    in_order: bool = False,
+) -> list[Pick]:
+    """Return positions of things with their similarity to a query, the most similar first.
 
-    Raises:
-        InvalidRequestError: it is none of "keep", "drop" and "raise".
+    Those without an embedding come last, with no score.
+
+    Args:
+        stored: the embeddings.
+        query: the query's embedding; None for the stored one of its key.
+        k: at most so many of those that have an embedding.
+        similarity_threshold: only what is at least so similar, from -1 to 1.
+        scores: an earlier score of each of `stored.positions`, to be blended in.
+        weight: the share of the similarity; the rest is that of `scores`.
+        in_order: leave what is picked in the order in which it stood.
     """
-    if on_missing not in WITHOUT_POLICIES:
-        raise InvalidRequestError(
-            f"on_missing must be one of {', '.join(WITHOUT_POLICIES)}, not {on_missing!r}."
-        )
+    rows: list[tuple[int, float]] = []
+    if stored.positions:
+        rows = rescore(_query(stored, query), stored.matrix, k=k, scores=scores, weight=weight)
+    least = -np.inf if similarity_threshold is None else similarity_threshold
+    picks = _picks(stored, [(row, score) for row, score in rows if score >= least])
+    return sorted(picks, key=itemgetter(0)) if in_order else picks
+
+
+def pick_diverse(
+    stored: StoredEmbeddings, query: Numbers | None, k: int, lambda_mult: float
+) -> list[Pick]:
+    """Return `k` positions by maximal marginal relevance, in the order picked, with similarities.
+
+    Those without an embedding come last, as far as there is room.
+    """
+    if not stored.positions:
+        return _picks(stored, [])[:k]
+    vector = _query(stored, query)
+    rows = maximal_marginal_relevance(vector, stored.matrix, k, lambda_mult)
+    scores = similarities(vector, stored.matrix)
+    return _picks(stored, [(row, float(scores[row])) for row in rows])[:k]
+
+
+def pick_distinct(stored: StoredEmbeddings, similarity_threshold: float) -> list[Pick]:
+    """Return the positions of things that do not nearly repeat an earlier one, in order."""
+    rows = near_duplicates(stored.matrix, similarity_threshold).kept
+    return sorted(_picks(stored, [(row, None) for row in rows]), key=itemgetter(0))
+
+
+def _picks(stored: StoredEmbeddings, rows: Iterable[tuple[int, float | None]]) -> list[Pick]:
+    """Return rows of the matrix as positions of things, then the things without an embedding."""
+    picked: list[Pick] = [(stored.positions[row], score) for row, score in rows]
+    return picked + [(position, None) for position in stored.without]
+
+
+def _query(stored: StoredEmbeddings, query: Numbers | None) -> Numbers:
+    vector = query if stored.query is None else stored.query
+    if vector is None:
+        raise InvalidRequestError("similarity needs the query's embedding, or query_key=.")
+    return vector
 
 
 def _refuse_absent(ids: Sequence[str | None]) -> None:
@@ -96,27 +176,18 @@ def _refuse_absent(ids: Sequence[str | None]) -> None:
     if absent:
         raise InvalidRequestError(
             f"{len(absent)} of {len(ids)} have no id, the first at position {absent[0]} (counted "
-            'from 0), so no stored embedding can be found; on_missing="keep" or "drop" allows it.'
+            'from 0), so no stored embedding can be found; on_missing="keep" or "omit" allows it.'
         )
 
 
-def _check_found(found: FetchResult, query_key: str | None, on_missing: str) -> None:
-    if query_key in found.missing:
-        raise MissingKeysError([query_key])
-    if found.missing and on_missing == "raise":
-        raise MissingKeysError(found.missing)
+def _row(found: FetchResult, key: str | None) -> Float32Array | None:
+    vector = found.by_key.get(key) if key is not None else None
+    return None if vector is None else vector.data
 
 
-def _laid_out(
-    ids: Sequence[str | None], found: FetchResult, query_key: str | None
-) -> StoredEmbeddings:
-    positions = tuple(place for place, key in enumerate(ids) if key in found.by_key)
-    rows = [found.by_key[ids[place]].data for place in positions]  # type: ignore[index]
-    matrix = np.array([row.numpy() for row in rows if row is not None], dtype=np.float32)
-    return StoredEmbeddings(
-        positions,
-        matrix if positions else np.empty((0, 0), np.float32),
-        tuple(place for place, key in enumerate(ids) if key not in found.by_key),
-        None if query_key is None else found.by_key[query_key].data,
-        found.calls,
-    )
+def _matrix(rows: Sequence[Numbers], *, packed: bool) -> Matrix:
+    # Rows that were fetched are of one dimension and finite, and float32 halves the copy; those
+    # that things carry may come from anywhere.
+    if packed and rows:
+        return np.array([row.numpy() for row in rows if isinstance(row, Float32Array)])
+    return as_matrix("candidates", rows)

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
         StoredEmbeddingsMMR,
         StoredEmbeddingsRedundantFilter,
     )
+    from oss_vector_retriever.langchain.connection import load_retriever
     from oss_vector_retriever.langchain.document_index import OSSVectorDocumentIndex
     from oss_vector_retriever.langchain.fetcher import (
         FetchReport,
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
         OSSVectorDocStore,
         OSSVectorEmbeddingStore,
     )
-    from oss_vector_retriever.langchain.loading import load_retriever
     from oss_vector_retriever.langchain.parents import ParentHydratingRetriever
     from oss_vector_retriever.langchain.record_manager import VerifyingRecordManager
     from oss_vector_retriever.langchain.retriever import OSSVectorRetriever
@@ -52,7 +52,7 @@ _WHERE = {
     "StoredEmbeddingsMMR": f"{__name__}.compressors",
     "StoredEmbeddingsRedundantFilter": f"{__name__}.compressors",
     "VerifyingRecordManager": f"{__name__}.record_manager",
-    "load_retriever": f"{__name__}.loading",
+    "load_retriever": f"{__name__}.connection",
 }
 
 __all__ = [

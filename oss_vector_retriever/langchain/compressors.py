@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import Any
+from operator import itemgetter
+from typing import Any, Literal
 
 from langchain_core.callbacks import Callbacks
 from langchain_core.documents import BaseDocumentCompressor, Document
@@ -21,7 +22,6 @@ from oss_vector_retriever.embeddings import (
 )
 from oss_vector_retriever.embeddings.stored import (
     StoredEmbeddings,
-    WithoutPolicy,
     stored_embeddings,
 )
 from oss_vector_retriever.langchain.connection import STRICT, Connected
@@ -31,7 +31,7 @@ Choice = list[tuple[int, float | None]]
 
 
 class StoredEmbeddingsCompressor(Connected, BaseDocumentCompressor):
-    """Choose among Documents by their stored embeddings, which are fetched by `Document.id`.
+    """A choice among Documents by their stored embeddings, which are fetched by `Document.id`.
 
     Ids and metadata stay, and what is given is never changed.
 
@@ -39,13 +39,13 @@ class StoredEmbeddingsCompressor(Connected, BaseDocumentCompressor):
         client: an `OSSVectorClient` or `AsyncOSSVectorClient`; by default one that is configured
             by the fields `bucket`, `account_id`, `region`, ..., and by the environment.
         index: another index than the client's own.
-        on_missing: for Documents without an id or a stored embedding: "keep", "drop" or "raise".
+        on_missing: for Documents without an id or a stored embedding: "keep", "omit" or "raise".
         score_key: the metadata field that receives the score; None leaves it out.
     """
 
     model_config = STRICT
 
-    on_missing: WithoutPolicy = "keep"
+    on_missing: Literal["omit", "keep", "raise"] = "keep"
     score_key: str | None = None
 
     def compress_documents(
@@ -54,8 +54,8 @@ class StoredEmbeddingsCompressor(Connected, BaseDocumentCompressor):
         """Return the Documents chosen, each a copy."""
         del callbacks  # nothing in here is a run of its own
         listed = list(documents)
-        vector = self._query(query) if self._asks(listed) else None
-        return self._both().run(self._chosen(listed, vector))
+        vector = self._embed_query(query) if self._needs_query(listed) else None
+        return self._clients.run(self._choose_documents, listed, vector)
 
     async def acompress_documents(
         self, documents: Sequence[Document], query: str, callbacks: Callbacks = None
@@ -63,89 +63,83 @@ class StoredEmbeddingsCompressor(Connected, BaseDocumentCompressor):
         """Return the Documents chosen, each a copy."""
         del callbacks
         listed = list(documents)
-        vector = await self._aquery(query) if self._asks(listed) else None
-        return await self._both().arun(self._chosen(listed, vector))
+        vector = await self._aembed_query(query) if self._needs_query(listed) else None
+        return await self._clients.arun(self._choose_documents, listed, vector)
 
-    def _asks(self, documents: Sequence[Document]) -> bool:
+    def _needs_query(self, documents: Sequence[Document]) -> bool:
         """Tell whether the query's embedding is needed: without ids it would be for nothing."""
         return any(document.id is not None for document in documents)
 
-    def _query(self, query: str) -> Any:
-        """Return the embedding of the query, for those that compare with it."""
+    def _embed_query(self, query: str) -> Any:
+        """Return the embedding of the query, where one is needed."""
 
-    async def _aquery(self, query: str) -> Any:
-        """Return the embedding of the query, for those that compare with it."""
+    async def _aembed_query(self, query: str) -> Any:
+        """Return the embedding of the query, where one is needed."""
 
     def _query_key(self) -> str | None:
         return None
 
     def _choose(self, stored: StoredEmbeddings, query: Any) -> Choice:
-        """Return rows of the matrix that are chosen, with their scores, in the order wanted."""
+        """Return the rows of the matrix that are chosen, in order, with their scores."""
         raise NotImplementedError
 
-    def _laid_out(self, chosen: Choice, stored: StoredEmbeddings) -> Choice:
-        """Return places among the Documents: those chosen, and among them those kept unseen."""
-        places = [(stored.positions[row], score) for row, score in chosen]
-        unseen: Choice = [(place, None) for place in stored.without]
-        return sorted([*places, *unseen], key=lambda pair: pair[0])
+    def _arrange(self, choice: Choice, stored: StoredEmbeddings) -> Choice:
+        """Return positions of Documents: those chosen, and among them those kept unseen."""
+        return sorted(_by_choice(choice, stored), key=itemgetter(0))
 
-    def _chosen(
-        self, documents: Sequence[Document], vector: Any
-    ) -> Callable[[Context], Flow[list[Document]]]:
-        def run(context: Context) -> Flow[list[Document]]:
-            stored = yield from stored_embeddings(
-                context,
-                [document.id for document in documents],
-                index=self.index,
-                query_key=self._query_key(),
-                on_missing=self.on_missing,
-            )
-            if self.on_missing == "drop":
-                stored = replace(stored, without=())
-            chosen = self._choose(stored, vector) if stored.positions else []
-            return list(self._copies(documents, self._laid_out(chosen, stored)))
+    def _choose_documents(
+        self, context: Context, documents: Sequence[Document], query: Any
+    ) -> Flow[list[Document]]:
+        stored = yield from stored_embeddings(
+            context,
+            [document.id for document in documents],
+            index=self.index,
+            query_key=self._query_key(),
+            on_missing="raise" if self.on_missing == "raise" else "keep",
+        )
+        if self.on_missing == "omit":
+            stored = replace(stored, without=())
+        choice = self._choose(stored, query) if stored.positions else []
+        return list(self._copies(documents, self._arrange(choice, stored)))
 
-        return run
-
-    def _copies(self, documents: Sequence[Document], places: Choice) -> Iterator[Document]:
-        for place, score in places:
-            copied = documents[place].model_copy(deep=True)
+    def _copies(self, documents: Sequence[Document], choice: Choice) -> Iterator[Document]:
+        for position, score in choice:
+            copied = documents[position].model_copy(deep=True)
             if score is not None and self.score_key is not None:
                 copied.metadata[self.score_key] = score
             yield copied
 
 
 class ComparesWithQuery(StoredEmbeddingsCompressor):
-    """Compare the stored embeddings with that of the query.
+    """A comparison of the stored embeddings with that of the query.
 
     Attributes:
-        query_embedding: an `Embeddings`, or a function from the query to its embedding (a coroutine
+        embedding: an `Embeddings`, or a function from the query to its embedding (a coroutine
             function too, for async calls); it is called once.
         query_key: the key of a stored vector that serves as the query, in its place.
     """
 
-    query_embedding: QueryEmbedding | None = Field(default=None, exclude=True, repr=False)
+    embedding: QueryEmbedding | None = Field(default=None, exclude=True, repr=False)
     query_key: str | None = None
 
     def model_post_init(self, context: Any, /) -> None:
         """Check that the query's embedding has one source."""
         super().model_post_init(context)
-        if (self.query_embedding is None) == (self.query_key is None):
-            raise ConfigurationError("pass either query_embedding= or query_key=.")
+        if (self.embedding is None) == (self.query_key is None):
+            raise ConfigurationError("pass either embedding= or query_key=.")
 
-    def _query(self, query: str) -> Any:
-        return None if self.query_embedding is None else query_vector(self.query_embedding, query)
+    def _embed_query(self, query: str) -> Any:
+        return None if self.embedding is None else query_vector(self.embedding, query)
 
-    async def _aquery(self, query: str) -> Any:
-        source = self.query_embedding
-        return None if source is None else await aquery_vector(source, query)
+    async def _aembed_query(self, query: str) -> Any:
+        return None if self.embedding is None else await aquery_vector(self.embedding, query)
 
     def _query_key(self) -> str | None:
         return self.query_key
 
 
 class StoredEmbeddingsFilter(ComparesWithQuery):
-    """Keep the Documents whose stored embeddings are similar to the query's, in their order.
+    """The Documents whose stored embeddings are similar to the query's, in their order.
 
     LangChain's `EmbeddingsFilter` embeds every Document again and loses their ids; here the
     embeddings are fetched, 100 a call.
@@ -165,14 +159,12 @@ class StoredEmbeddingsFilter(ComparesWithQuery):
         least = self.similarity_threshold
         return [(row, score) for row, score in ranked if least is None or score >= least]
 
-    def _laid_out(self, chosen: Choice, stored: StoredEmbeddings) -> Choice:
-        if not self.sort:
-            return super()._laid_out(chosen, stored)
-        return in_order_chosen(chosen, stored)
+    def _arrange(self, choice: Choice, stored: StoredEmbeddings) -> Choice:
+        return _by_choice(choice, stored) if self.sort else super()._arrange(choice, stored)
 
 
 class StoredEmbeddingsRedundantFilter(StoredEmbeddingsCompressor):
-    """Leave out Documents whose stored embeddings nearly repeat an earlier one's; order stays.
+    """The Documents whose stored embeddings do not nearly repeat an earlier one's, in their order.
 
     Attributes:
         similarity_threshold: the cosine similarity from which a Document counts as a repetition.
@@ -188,7 +180,7 @@ class StoredEmbeddingsRedundantFilter(StoredEmbeddingsCompressor):
 
 
 class StoredEmbeddingsMMR(ComparesWithQuery):
-    """Pick Documents that are near the query and unlike each other, in the order picked.
+    """Documents that are near the query and unlike each other, in the order picked.
 
     Documents kept unseen (`on_missing`) come last, where there is room among the `k`.
 
@@ -206,11 +198,11 @@ class StoredEmbeddingsMMR(ComparesWithQuery):
         scores = similarities(vector, stored.matrix)
         return [(row, float(scores[row])) for row in picks]
 
-    def _laid_out(self, chosen: Choice, stored: StoredEmbeddings) -> Choice:
-        return in_order_chosen(chosen, stored)[: self.k]
+    def _arrange(self, choice: Choice, stored: StoredEmbeddings) -> Choice:
+        return _by_choice(choice, stored)[: self.k]
 
 
-def in_order_chosen(chosen: Choice, stored: StoredEmbeddings) -> Choice:
-    """Return places among the Documents: the chosen in their order, then those kept unseen."""
-    unseen: Choice = [(place, None) for place in stored.without]
-    return [*((stored.positions[row], score) for row, score in chosen), *unseen]
+def _by_choice(choice: Choice, stored: StoredEmbeddings) -> Choice:
+    """Return positions of Documents: the chosen in their order, then those kept unseen."""
+    unseen: Choice = [(position, None) for position in stored.without]
+    return [*((stored.positions[row], score) for row, score in choice), *unseen]

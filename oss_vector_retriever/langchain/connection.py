@@ -1,42 +1,186 @@
-"""Where the adapters' classes reach the service: a client that is given, or settings."""
+"""Where the adapters' classes reach the service, and how they travel: one rule for all of them.
+
+Each takes a client, or the arguments of one. A copy shares the client. A pickle, and LangChain's
+serialised form, hold where the client points (`ClientSettings`) and never credentials, so that in
+another process, whatever its environment names, the same index is read.
+"""
 
 from __future__ import annotations
 
 import copy
-from typing import Any, Self
+import inspect
+import warnings
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, fields, replace
+from typing import TYPE_CHECKING, Annotated, Any, Self
 
+from langchain_core.load import load
 from langchain_core.load.serializable import (
     Serializable,
     SerializedConstructor,
     SerializedNotImplemented,
 )
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SecretStr
+from pydantic import ConfigDict, Field, PrivateAttr, SecretStr, ValidatorFunctionWrapHandler
+from pydantic.functional_validators import WrapValidator
+from pydantic_core import from_json
 
 from oss_vector_retriever.client.clients import OSSVectorClient
-from oss_vector_retriever.client.errors import ConfigurationError
+from oss_vector_retriever.client.errors import (
+    ConfigurationError,
+    InvalidRequestError,
+    OSSVectorError,
+)
 from oss_vector_retriever.client.pair import Client, ClientPair
+from oss_vector_retriever.client.settings import ClientSettings
 
 PROVIDER = "alibabacloud_oss_vectors"
-_PLACE = ("bucket", "account_id", "region", "endpoint", "internal")
+_POINTERS = ("bucket", "account_id", "region", "endpoint", "internal")
 _SECRETS = {
     "access_key_id": "OSS_ACCESS_KEY_ID",
     "access_key_secret": "OSS_ACCESS_KEY_SECRET",
     "session_token": "OSS_SESSION_TOKEN",
 }
 
+_UNCONNECTED: dict[str, Any] = {"_saved": None, "_pair": None, "_made_from": (None, {})}
+
 # Each class names it, for pydantic lets the last of several base classes win. A secret given under
 # a wrong name must not come back in the error that says so.
 STRICT = ConfigDict(arbitrary_types_allowed=True, extra="forbid", hide_input_in_errors=True)
 
 
-class Connected(BaseModel):
-    """Have a client, or settings that make one when it is first used.
+def load_retriever(
+    serialized: str | Mapping[str, Any],
+    *,
+    secrets: Mapping[str, str] | None = None,
+    secrets_from_env: bool = False,
+    allowed: Iterable[type[Serializable]] = (),
+) -> Any:
+    """Return what `dumps` or `dumpd` of LangChain made of a component of this package.
+
+    It reads where the one that was serialised read, whatever the environment names. Only this
+    package's classes are made, and those allowed by name.
+
+    Args:
+        serialized: the text, or the dict.
+        secrets: values of the secrets that the serialised form names, such as
+            `{"OSS_ACCESS_KEY_SECRET": ...}`; one that is not given stays out of the object, which
+            then says at its first call that credentials must be given.
+        secrets_from_env: put the environment's into the object; for your own texts alone.
+        allowed: further classes that it may hold, such as that of a wrapped retriever.
+
+    Raises:
+        InvalidRequestError: it holds a class that is not allowed.
+    """
+    kinds = [*_public_classes(), *allowed]
+    form = from_json(serialized) if isinstance(serialized, str) else dict(serialized)
+    _refuse_foreign(form, {tuple(kind.lc_id()) for kind in kinds})
+    options: dict[str, Any] = {
+        "valid_namespaces": list({kind.lc_id()[0] for kind in kinds}),
+        "secrets_map": dict(secrets or {}),
+        "secrets_from_env": secrets_from_env,
+    }
+    if "allowed_objects" in inspect.signature(load).parameters:  # not in the first releases of 1.x
+        options["allowed_objects"] = kinds
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*is in beta")
+        return load(form, **options)
+
+
+def _public_classes() -> list[type[Serializable]]:
+    """Return the classes of the LangChain door that have a serialised form."""
+    from oss_vector_retriever import langchain as door  # noqa: PLC0415 - the door opens on this file
+
+    public = [getattr(door, name) for name in door.__all__]
+    return [kind for kind in public if isinstance(kind, type) and issubclass(kind, Serializable)]
+
+
+def _refuse_foreign(form: Any, allowed: set[tuple[str, ...]]) -> None:
+    """Refuse a form that would make an object of a class that is not allowed.
+
+    Raises:
+        InvalidRequestError: naming the class.
+    """
+    if isinstance(form, dict):
+        kind = tuple(form.get("id") or ())
+        if form.get("lc") == 1 and form.get("type") == "constructor" and kind not in allowed:
+            raise InvalidRequestError(
+                f"{'.'.join(map(str, kind))} is not allowed in a serialised retriever; pass its "
+                "class in allowed= if you trust the text."
+            )
+    for part in form.values() if isinstance(form, dict) else form:
+        if isinstance(part, dict | list):
+            _refuse_foreign(part, allowed)
+
+
+class Connection:
+    """A client for both kinds of call, made anew when what it is made from is assigned anew."""
+
+    if TYPE_CHECKING:  # fields of the two classes below
+        client: Client | None
+        _saved: ClientSettings | None
+        _pair: ClientPair | None
+        _made_from: tuple[Client | None, dict[str, Any]]
+
+    @property
+    def _clients(self) -> ClientPair:
+        """Return the clients, for `run(flow, ...)` and `arun(flow, ...)`."""
+        arguments = self._arguments()
+        if self._pair is None or self._made_from != (self.client, arguments):
+            self._pair = self._connect(arguments)
+            self._made_from = (self.client, arguments)
+        return self._pair
+
+    def _arguments(self) -> dict[str, Any]:
+        """Return the arguments of a client that were given in place of one."""
+        arguments = {name: value for name in _POINTERS if (value := getattr(self, name))}
+        secrets = [getattr(self, name) for name in _SECRETS]
+        if secrets[0] is not None or secrets[1] is not None:
+            arguments["credentials"] = tuple(
+                secret.get_secret_value() if isinstance(secret, SecretStr) else secret
+                for secret in secrets
+                if secret is not None
+            )
+        return arguments
+
+    def _connect(self, arguments: dict[str, Any]) -> ClientPair:
+        if self.client is not None and arguments:
+            raise ConfigurationError(f"pass either client= or {', '.join(arguments)}, not both.")
+        if self._saved is None:
+            return ClientPair(self.client, arguments)
+        pointers = {name: value for name, value in arguments.items() if name in _POINTERS}
+        settings = replace(self._saved, **pointers)
+        if (credentials := arguments.get("credentials")) is None:
+            return ClientPair(None, arguments, settings)
+        return ClientPair(OSSVectorClient.from_settings(settings, credentials))
+
+    def _prepare_clients(self) -> None:
+        """Refuse a wrong client now; of a saved component, point where that one pointed."""
+        if isinstance(settings := self.client, ClientSettings):
+            if self._arguments():  # the settings say what these left to the environment
+                self._saved, self.client = settings, None
+            else:
+                self.client = OSSVectorClient.from_settings(settings)
+        self._clients  # noqa: B018 - made here, so that what is wrong with it is said here
+
+    def _index_name(self) -> str | None:
+        return getattr(self, "index", None) or self._clients.config.index
+
+
+def _client_or_settings(value: Any, validate: ValidatorFunctionWrapHandler) -> Any:
+    """Let through a client, and what stands for one in a serialised form."""
+    if isinstance(value, Mapping):
+        return ClientSettings.from_dict(value)
+    return value if isinstance(value, ClientSettings) else validate(value)
+
+
+class Connected(Connection, Serializable):
+    """A pydantic component that has a client, or the arguments of one.
 
     What is not given comes from the environment, as with `OSSVectorClient`. Secrets appear in no
-    text and in no serialised form; a client that is given is never serialised.
+    text and in no serialised form.
 
     Attributes:
-        client: an `OSSVectorClient` or `AsyncOSSVectorClient`, in place of the settings below.
+        client: an `OSSVectorClient` or `AsyncOSSVectorClient`, in place of the arguments below.
         bucket: the vector bucket.
         account_id: the Alibaba Cloud account that owns it.
         region: such as `cn-hangzhou`.
@@ -50,7 +194,9 @@ class Connected(BaseModel):
 
     model_config = STRICT
 
-    client: Client | None = Field(default=None, exclude=True, repr=False)
+    client: Annotated[Client | None, WrapValidator(_client_or_settings)] = Field(
+        default=None, exclude=True, repr=False
+    )
     bucket: str | None = None
     account_id: str | None = None
     region: str | None = None
@@ -61,97 +207,140 @@ class Connected(BaseModel):
     session_token: SecretStr | None = Field(default=None, repr=False)
     index: str | None = None
 
-    _clients: ClientPair = PrivateAttr()
+    _saved: ClientSettings | None = PrivateAttr(default=None)
+    _pair: ClientPair | None = PrivateAttr(default=None)
+    _made_from: tuple[Client | None, dict[str, Any]] = PrivateAttr(default=(None, {}))
+
+    if not TYPE_CHECKING:  # type checkers take the fields for the arguments
+
+        def __init__(self, *positional: Any, **arguments: Any) -> None:
+            if positional:
+                raise TypeError(
+                    f"{type(self).__name__} takes keyword arguments alone, as LangChain's classes "
+                    "do: client= for a client."
+                )
+            super().__init__(**arguments)
 
     def model_post_init(self, context: Any, /) -> None:
         """Prepare the client for both kinds of call."""
         super().model_post_init(context)
-        self._clients = self._made()
+        self._prepare_clients()
 
-    def _made(self) -> ClientPair:
-        settings = self._settings()
-        if self.client is not None and settings:
-            raise ConfigurationError(f"pass either client= or {', '.join(settings)}, not both.")
-        return SettingsClients(settings) if settings else ClientPair(self.client)
-
-    def _both(self) -> ClientPair:
-        clients = self._clients
-        given = clients.settings if isinstance(clients, SettingsClients) else {}
-        if clients.given is not self.client or given != self._settings():  # assigned, or copied in
-            self._clients = self._made()
-        return self._clients
-
-    def _settings(self) -> dict[str, Any]:
-        settings = {name: value for name in _PLACE if (value := getattr(self, name))}
-        if self.access_key_id is not None or self.access_key_secret is not None:
-            settings["credentials"] = tuple(
-                secret.get_secret_value()
-                for name in _SECRETS
-                if (secret := getattr(self, name)) is not None
-            )
-        return settings
-
-    def _index_name(self) -> str | None:
-        return self.index or self._both().config.index
+    @classmethod
+    def is_lc_serializable(cls) -> bool:
+        """Return True: arguments and settings are serialised, secrets by name alone."""
+        return True
 
     @property
     def lc_secrets(self) -> dict[str, str]:
         """Return the fields that serialised forms name, and never hold."""
         return dict(_SECRETS)
 
-    def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
-        memo = {} if memo is None else memo
-        memo |= {id(shared): shared for shared in (self.client, self._clients)}
-        return super().__deepcopy__(memo)
-
-    def __reduce_ex__(self, protocol: Any) -> Any:
-        if self.access_key_secret is not None:
-            raise TypeError(
-                f"{type(self).__name__} is not pickled: it holds credentials; let the environment "
-                "give them, or make one in the other process"
-            )
-        return super().__reduce_ex__(protocol)
-
-
-class Serialised(Connected, Serializable):
-    """Be serialised as LangChain's own classes are: by the settings."""
-
-    @classmethod
-    def is_lc_serializable(cls) -> bool:
-        """Return True: settings are serialised, secrets by name alone."""
-        return True
-
     def to_json(self) -> SerializedConstructor | SerializedNotImplemented:
-        """Return the serialised form; there is none where a client was given."""
-        return super().to_json() if self.client is None else self.to_json_not_implemented()
+        """Return the serialised form, with the settings of the client.
 
+        There is none where the client cannot travel, such as that of a service in memory, or where
+        a function was given in place of a default.
+        """
+        if self._has_own_functions():
+            return self.to_json_not_implemented()
+        try:
+            settings = self._clients.settings
+        except (OSSVectorError, TypeError):  # tracing asks for it: no reason to end a run
+            return self.to_json_not_implemented()
+        form = super().to_json()
+        if form["type"] == "constructor" and settings is not None:
+            form["kwargs"]["client"] = settings.to_dict()
+        return form
 
-class SharesClient:
-    """Be copied as what it is, also deep: with the same client, and what is known of the index."""
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
-        return copy.copy(self)
-
-
-class SettingsClients(ClientPair):
-    """Make the clients from settings, when one is first used."""
-
-    def __init__(self, settings: dict[str, Any]) -> None:
-        super().__init__(None)
-        self.settings = settings
-
-    def blocking(self) -> OSSVectorClient:
-        """Return the blocking client."""
-        with self._lock:
-            if self._blocking is None:
-                self._blocking = OSSVectorClient(**self.settings)
-            return self._blocking
+    def _has_own_functions(self) -> bool:
+        """Tell whether a field that stays out of serialised forms is not as it is by default."""
+        return any(
+            info.exclude and name != "client" and getattr(self, name) is not info.default
+            for name, info in type(self).model_fields.items()
+        )
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, SettingsClients) and other.settings == self.settings
+        return type(self) is type(other) and self.__dict__ == other.__dict__
 
-    def __hash__(self) -> int:
-        return hash(frozenset(self.settings.items()))
+    __hash__ = None  # type: ignore[assignment]  # as of all that can be changed
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        return SettingsClients, (self.settings,)
+    def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
+        memo = {} if memo is None else memo
+        memo |= {id(shared): shared for shared in (self.client, self._pair)}
+        return super().__deepcopy__(memo)
+
+    def __getstate__(self) -> dict[Any, Any]:
+        state = super().__getstate__()
+        values = _without_secrets(state["__dict__"], self._clients.settings)
+        _refuse_nameless(type(self), values)
+        private = {**(state["__pydantic_private__"] or {}), **_UNCONNECTED}
+        return {**state, "__dict__": values, "__pydantic_private__": private}
+
+    def __setstate__(self, state: dict[Any, Any]) -> None:
+        super().__setstate__(state)
+        self._prepare_clients()
+
+
+@dataclass(kw_only=True, eq=False, repr=False)
+class Component(Connection):
+    """A component that is no pydantic model: its constructor's arguments are its attributes.
+
+    The arguments are those of `Connected`, save `index`, which not every framework's class has.
+    """
+
+    client: Client | None = None
+    bucket: str | None = None
+    account_id: str | None = None
+    region: str | None = None
+    endpoint: str | None = None
+    internal: bool = False
+    access_key_id: SecretStr | str | None = field(default=None)
+    access_key_secret: SecretStr | str | None = field(default=None)
+    session_token: SecretStr | str | None = field(default=None)
+
+    def __post_init__(self) -> None:
+        """Prepare the client for both kinds of call."""
+        self._saved = self._pair = None
+        self._prepare_clients()
+
+    def __copy__(self) -> Self:
+        # not by way of the pickled form, which leaves the client behind
+        other = object.__new__(type(self))
+        other.__dict__.update(self.__dict__)
+        return other
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        # the same client, and what is known of the index: there is nothing deeper to copy
+        return copy.copy(self)
+
+    def __getstate__(self) -> dict[str, Any]:
+        given = {each.name: getattr(self, each.name) for each in fields(self) if each.init}
+        arguments = _without_secrets(given, self._clients.settings)
+        _refuse_nameless(type(self), arguments)
+        return arguments
+
+    def __setstate__(self, arguments: dict[str, Any]) -> None:
+        self.__init__(**arguments)  # type: ignore[misc]  # it is checked as the first one was
+
+
+def _without_secrets(values: Mapping[str, Any], settings: ClientSettings | None) -> dict[str, Any]:
+    """Return the values of a component, its client as settings, and no credentials.
+
+    There are no settings where neither arguments nor the environment say yet where to read.
+    """
+    return {**values, **dict.fromkeys(_SECRETS), "client": settings}
+
+
+def _refuse_nameless(kind: type, values: Mapping[str, Any]) -> None:
+    """Refuse functions that another process could not find.
+
+    Raises:
+        TypeError: naming the argument.
+    """
+    for name, value in values.items():
+        if "<" in getattr(value, "__qualname__", ""):  # "<lambda>", "<locals>"
+            raise TypeError(
+                f"{kind.__name__} is not pickled: {name}= is a function without a name of its own; "
+                "define it at the top of a module, or leave it out."
+            )

@@ -16,16 +16,18 @@ from langchain_core.indexing.base import DeleteResponse, DocumentIndex
 from langchain_core.retrievers import LangSmithRetrieverParams
 from pydantic import Field
 
+from oss_vector_retriever.client.context import Context
 from oss_vector_retriever.client.errors import InvalidRequestError, PartialWriteError
+from oss_vector_retriever.client.steps import Flow
 from oss_vector_retriever.langchain.connection import PROVIDER, STRICT
 from oss_vector_retriever.langchain.store import OSSVectorStore, refuse_unknown
-from oss_vector_retriever.records.store import Deleted, Start, delete_counted
+from oss_vector_retriever.records.store import Deleted
 
 _log = logging.getLogger(__name__)
 
 
 class OSSVectorDocumentIndex(DocumentIndex):
-    """Upsert, fetch, delete and search Documents; every async method is native.
+    """A retriever whose Documents are upserted, fetched and deleted; every async method is native.
 
     Attributes:
         store: holds the Documents, and the embedding model that writing and searching use.
@@ -47,7 +49,7 @@ class OSSVectorDocumentIndex(DocumentIndex):
         try:
             return UpsertResponse(succeeded=self.store.add_documents(list(items)), failed=[])
         except PartialWriteError as error:
-            return _partly(error)
+            return _partial_response(error)
 
     async def aupsert(self, items: Sequence[Document], /, **unknown: Any) -> UpsertResponse:
         """Do as `upsert` does."""
@@ -55,7 +57,7 @@ class OSSVectorDocumentIndex(DocumentIndex):
         try:
             succeeded = await self.store.aadd_documents(list(items))
         except PartialWriteError as error:
-            return _partly(error)
+            return _partial_response(error)
         return UpsertResponse(succeeded=succeeded, failed=[])
 
     def delete(self, ids: list[str] | None = None, **unknown: Any) -> DeleteResponse:
@@ -66,12 +68,12 @@ class OSSVectorDocumentIndex(DocumentIndex):
             PartialWriteError: calls failed; its `report` says what is gone.
         """
         refuse_unknown(unknown)
-        return _counted(self.store.run(self._deletion(ids)))
+        return _delete_response(self.store.run(self._delete, ids))
 
     async def adelete(self, ids: list[str] | None = None, **unknown: Any) -> DeleteResponse:
         """Do as `delete` does."""
         refuse_unknown(unknown)
-        return _counted(await self.store.arun(self._deletion(ids)))
+        return _delete_response(await self.store.arun(self._delete, ids))
 
     def get(self, ids: Sequence[str], /, **unknown: Any) -> list[Document]:
         """Return Documents by id, in the order asked; those that do not exist are left out."""
@@ -108,20 +110,20 @@ class OSSVectorDocumentIndex(DocumentIndex):
             params["ls_embedding_provider"] = type(self.store.embeddings).__name__
         return params
 
-    def _deletion(self, ids: list[str] | None) -> Start[Deleted]:
+    def _delete(self, context: Context, ids: list[str] | None) -> Flow[Deleted]:
         if ids is None:
             raise InvalidRequestError(
                 "delete needs ids; store.delete(delete_all=True) is what empties the index."
             )
-        return delete_counted(self.store.records, ids)
+        return self.store.records.delete_counted(context, ids)
 
 
-def _partly(error: PartialWriteError) -> UpsertResponse:
+def _partial_response(error: PartialWriteError) -> UpsertResponse:
     _log.warning("upsert: %s", error)
     return UpsertResponse(succeeded=list(error.report.written), failed=list(error.report.failed))
 
 
-def _counted(result: Deleted) -> DeleteResponse:
+def _delete_response(result: Deleted) -> DeleteResponse:
     return DeleteResponse(
         succeeded=list(result.deleted),
         num_deleted=len(result.deleted),

@@ -13,7 +13,7 @@ from oss_vector_retriever.client.errors import ConfigurationError, InvalidReques
 
 
 class Embedder:
-    """Call an embedding model, or say plainly that there is none.
+    """A store's embedding model, or a plain word that there is none.
 
     A model whose async methods are its own is awaited; of one that only blocks, langchain-core
     runs the blocking methods in a thread.
@@ -23,33 +23,35 @@ class Embedder:
         if model is not None and not isinstance(model, Embeddings):
             raise ConfigurationError(
                 "embedding must be a langchain_core.embeddings.Embeddings, not "
-                f"{type(model).__name__}."
+                f"{type(model).__name__}; a client is given as client=."
             )
         self.model = model
 
-    def query(self, text: str) -> list[float]:
+    def embed_query(self, text: str) -> list[float]:
         """Return the embedding of a query."""
-        return self._there().embed_query(text)
+        return self._model_or_raise().embed_query(text)
 
-    async def aquery(self, text: str) -> list[float]:
+    async def aembed_query(self, text: str) -> list[float]:
         """Return the embedding of a query."""
-        return await self._there().aembed_query(text)
+        return await self._model_or_raise().aembed_query(text)
 
-    def documents(self, texts: list[str], batch_size: int | None) -> list[list[float]]:
+    def embed_documents(self, texts: list[str], batch_size: int | None) -> list[list[float]]:
         """Return the embedding of each text, `batch_size` texts a call of the model."""
-        made: list[list[float]] = []
+        embeddings: list[list[float]] = []
         for batch in _batches(texts, batch_size):
-            made += self._one_each(batch, self._there().embed_documents(batch))
-        return made
+            embeddings += self._check_count(batch, self._model_or_raise().embed_documents(batch))
+        return embeddings
 
-    async def adocuments(self, texts: list[str], batch_size: int | None) -> list[list[float]]:
+    async def aembed_documents(self, texts: list[str], batch_size: int | None) -> list[list[float]]:
         """Return the embedding of each text, `batch_size` texts a call of the model."""
-        made: list[list[float]] = []
+        embeddings: list[list[float]] = []
         for batch in _batches(texts, batch_size):
-            made += self._one_each(batch, await self._there().aembed_documents(batch))
-        return made
+            embeddings += self._check_count(
+                batch, await self._model_or_raise().aembed_documents(batch)
+            )
+        return embeddings
 
-    def _one_each(self, texts: list[str], made: Any) -> list[list[float]]:
+    def _check_count(self, texts: list[str], made: Any) -> list[list[float]]:
         # counted batch by batch: one too many and one too few would pair texts with wrong vectors
         count = len(made) if hasattr(made, "__len__") else None
         if count != len(texts):
@@ -60,7 +62,7 @@ class Embedder:
             )
         return list(made)
 
-    def _there(self) -> Embeddings:
+    def _model_or_raise(self) -> Embeddings:
         if self.model is None:
             raise ConfigurationError(
                 "this store has no embedding model: pass embedding= when it is made, or use the "
@@ -89,7 +91,7 @@ def query_vector(source: QueryEmbedding, query: str) -> Any:
         return source.embed_query(query)
     if inspect.iscoroutinefunction(source):
         raise InvalidRequestError(
-            "query_embedding is a coroutine function, which serves async calls alone; pass a plain "
+            "embedding is a coroutine function, which serves async calls alone; pass a plain "
             "function or an Embeddings, or use the async method."
         )
     return source(query)

@@ -1,8 +1,8 @@
-"""`OSSVectorFetcher`: a list of keys in, Documents out, with a report where one is wanted."""
+"""`OSSVectorFetcher` and `OSSVectorRehydrator`: lists in, Documents out, and a report."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, Literal, TypeVar, cast
 
@@ -20,19 +20,23 @@ from oss_vector_retriever.client.context import Context
 from oss_vector_retriever.client.errors import MissingKeysError
 from oss_vector_retriever.client.fetch import fetch
 from oss_vector_retriever.client.steps import Flow
-from oss_vector_retriever.langchain.batching import Batched, concurrency, or_raise
-from oss_vector_retriever.langchain.connection import STRICT, Serialised
+from oss_vector_retriever.langchain.connection import STRICT
 from oss_vector_retriever.langchain.documents import Hit, document_from, hits_of
-from oss_vector_retriever.langchain.retriever import MISSING_EVENT
+from oss_vector_retriever.langchain.retriever import (
+    MISSING_EVENT,
+    Batched,
+    max_concurrency_of,
+    result_or_raise,
+)
 from oss_vector_retriever.records import DecodePolicy, Record, decode_all
-from oss_vector_retriever.records.lookup import Lookup, MissingPolicy
+from oss_vector_retriever.records.lookup import Lookup, MissingPolicy, fetch_records
 
 Asked = TypeVar("Asked", bound=Sequence[Any])
 
 
 @dataclass(frozen=True, slots=True)
 class FetchReport:
-    """Say what came of a list of keys.
+    """What came of a list of keys.
 
     Attributes:
         documents: what was found, in the order asked; with `return_data=True` pairs of a Document
@@ -48,8 +52,8 @@ class FetchReport:
     calls: int = 0
 
 
-class Fetching(Batched, Serialised, RunnableSerializable[Asked, list[Document]], Generic[Asked]):
-    """Be a runnable whose flow ends in a `FetchReport`; what is missing becomes a custom event."""
+class Fetching(Batched, RunnableSerializable[Asked, list[Document]], Generic[Asked]):
+    """A runnable whose flow ends in a `FetchReport`; what is missing becomes a custom event."""
 
     def invoke(
         self,
@@ -69,50 +73,55 @@ class Fetching(Batched, Serialised, RunnableSerializable[Asked, list[Document]],
         """Answer one list."""
         return await self._acall_with_config(self._aanswer, input, config, **kwargs)
 
+    def report(self, keys: Asked) -> FetchReport:
+        """Fetch, and say what was found, what was missing and how many calls it took."""
+        return cast("FetchReport", self._clients.run(self._look_up, keys))
+
+    async def areport(self, keys: Asked) -> FetchReport:
+        """Fetch, and say what was found, what was missing and how many calls it took."""
+        return cast("FetchReport", await self._clients.arun(self._look_up, keys))
+
     def _answer(
         self,
-        keys: Asked,
+        asked: Asked,
         run_manager: CallbackManagerForChainRun,
         config: RunnableConfig,
         outcome: FetchReport | Exception | None = None,
     ) -> list[Any]:
         if outcome is None:
-            outcome = self._both().run(limit_concurrency(concurrency(config), self._start(keys)))
-        report = cast("FetchReport", or_raise(outcome))
+            limit = max_concurrency_of(config)
+            outcome = self._clients.run(limit_concurrency, limit, self._look_up, asked)
+        report: FetchReport = result_or_raise(outcome)
         if report.missing:
-            dispatch_custom_event(MISSING_EVENT, self._told(report), config=_child(run_manager))
+            child: Any = {"callbacks": run_manager.get_child()}
+            dispatch_custom_event(MISSING_EVENT, self._event(report), config=child)
         return report.documents
 
     async def _aanswer(
         self,
-        keys: Asked,
+        asked: Asked,
         run_manager: AsyncCallbackManagerForChainRun,
         config: RunnableConfig,
         outcome: FetchReport | Exception | None = None,
     ) -> list[Any]:
         if outcome is None:
-            outcome = await self._both().arun(
-                limit_concurrency(concurrency(config), self._start(keys))
-            )
-        report = cast("FetchReport", or_raise(outcome))
+            limit = max_concurrency_of(config)
+            outcome = await self._clients.arun(limit_concurrency, limit, self._look_up, asked)
+        report: FetchReport = result_or_raise(outcome)
         if report.missing:
-            told = self._told(report)
-            await adispatch_custom_event(MISSING_EVENT, told, config=_child(run_manager))
+            child: Any = {"callbacks": run_manager.get_child()}
+            await adispatch_custom_event(MISSING_EVENT, self._event(report), config=child)
         return report.documents
 
-    def _told(self, report: FetchReport) -> dict[str, Any]:
+    def _event(self, report: FetchReport) -> dict[str, Any]:
         return {"index": self._index_name(), "missing": list(report.missing)}
-
-
-def _child(run_manager: Any) -> RunnableConfig:
-    return {"callbacks": run_manager.get_child()}
 
 
 Pair = tuple[Document, list[float]]
 
 
 class OSSVectorFetcher(Fetching[Sequence[str]]):
-    """Fetch Documents by a list of keys, in the order asked, a repeated key answered each time.
+    """Documents by a list of keys, in the order asked, a repeated key answered each time.
 
     Missing keys are left out and reported to callbacks as the custom event
     `oss_vectors_missing_keys`. A batch is fetched as one: its distinct keys in calls of 100, at
@@ -149,31 +158,20 @@ class OSSVectorFetcher(Fetching[Sequence[str]]):
         """Return the type of what `invoke` returns."""
         return list[Pair] if self.return_data else list[Document]
 
-    def report(self, keys: Sequence[str]) -> FetchReport:
-        """Fetch keys and say what was found, what was missing and how many calls it took."""
-        return self._both().run(self._start(keys))
-
-    async def areport(self, keys: Sequence[str]) -> FetchReport:
-        """Fetch keys and say what was found, what was missing and how many calls it took."""
-        return await self._both().arun(self._start(keys))
-
-    def _start(self, asked: Sequence[str], **_: Any) -> Callable[[Context], Flow[FetchReport]]:
-        return lambda context: self._fetched(context, asked)
-
-    def _fetched(self, context: Context, keys: Sequence[str]) -> Flow[FetchReport]:
+    def _look_up(self, context: Context, asked: Sequence[str], /, **_: Any) -> Flow[FetchReport]:
         result = yield from fetch(
             context,
-            keys,
+            asked,
             index=self.index,
             return_data=self.return_data or self.embedding_key is not None,
             on_missing=self.on_missing,
         )
         records = decode_all(result, text_key=self.text_key, on_decode_error=self.on_decode_error)
         found = tuple(key for key in dict.fromkeys(result.keys) if key in result.by_key)
-        made = [self._made_of(record) for record in records]
-        return FetchReport(made, found, result.missing, result.calls)
+        documents = [self._document(record) for record in records]
+        return FetchReport(documents, found, result.missing, result.calls)
 
-    def _made_of(self, record: Record) -> Document | Pair:
+    def _document(self, record: Record) -> Document | Pair:
         document = document_from(record, self.embedding_key)
         if not self.return_data:
             return document
@@ -181,7 +179,7 @@ class OSSVectorFetcher(Fetching[Sequence[str]]):
 
 
 class OSSVectorRehydrator(Fetching[Sequence[Any]]):
-    """Turn ids, Documents without text, or hits with scores into whole Documents, in one fetch.
+    """Whole Documents from ids, Documents without text, or hits with scores, in one fetch.
 
     Order and scores stay. A Document that has text is passed on without a fetch. Nothing that is
     given is changed. What does not exist is reported to callbacks as the custom event
@@ -195,8 +193,8 @@ class OSSVectorRehydrator(Fetching[Sequence[Any]]):
             that is none of `text`, `content` and `page_content`.
         score_key: the metadata field that receives a hit's score; None leaves scores out.
         refresh: fetch Documents that have text too.
-        on_missing: "omit" leaves out what does not exist, "keep" passes it on as it came, without
-            text, "raise" raises `MissingKeysError`.
+        on_missing: "keep" passes on what does not exist as it came, without text; "omit" leaves it
+            out; "raise" raises `MissingKeysError`.
         on_decode_error: for records that cannot be read: "raise", "skip" (left out, with a warning
             in the log) or "raw" (their metadata as they are stored).
     """
@@ -206,39 +204,40 @@ class OSSVectorRehydrator(Fetching[Sequence[Any]]):
     text_key: str | None = None
     score_key: str | None = "score"
     refresh: bool = False
-    on_missing: Literal["omit", "keep", "raise"] = "omit"
+    on_missing: Literal["omit", "keep", "raise"] = "keep"
     on_decode_error: DecodePolicy = "raise"
 
-    def _start(self, asked: Sequence[Any], **_: Any) -> Callable[[Context], Flow[FetchReport]]:
-        return lambda context: self._rehydrated(context, asked)
-
-    def _rehydrated(self, context: Context, items: Sequence[Any]) -> Flow[FetchReport]:
-        hits = hits_of(items)
+    def _look_up(self, context: Context, asked: Sequence[Any], /, **_: Any) -> Flow[FetchReport]:
+        hits = hits_of(asked)
         keys = list(
-            dict.fromkeys(hit.id for hit in hits if hit.id is not None and self._lacks(hit))
+            dict.fromkeys(hit.id for hit in hits if hit.id is not None and self._lacks_text(hit))
         )
         lookup = Lookup(
             index=self.index, text_key=self.text_key, on_decode_error=self.on_decode_error
         )
-        found = yield from lookup.of(keys, document_from)(context)
+        found = yield from fetch_records(context, lookup, keys, document_from)
         if found.missing and self.on_missing == "raise":
             raise MissingKeysError(found.missing)
-        whole = {document.id: document for document in found.made}
         there = tuple(key for key in keys if key not in found.missing)
-        return FetchReport(list(self._filled(hits, whole)), there, found.missing)
+        # None stands for a record that is there and was skipped: it is left out, not missing
+        stored: dict[str | None, Document | None] = dict.fromkeys(there)
+        stored |= {document.id: document for document in found.made}
+        return FetchReport(list(self._fill(hits, stored)), there, found.missing)
 
-    def _lacks(self, hit: Hit) -> bool:
+    def _lacks_text(self, hit: Hit) -> bool:
         return hit.document is None or self.refresh or not hit.document.page_content
 
-    def _filled(self, hits: Sequence[Hit], whole: dict[str | None, Document]) -> Iterator[Document]:
+    def _fill(
+        self, hits: Sequence[Hit], stored: Mapping[str | None, Document | None]
+    ) -> Iterator[Document]:
         for hit in hits:
-            stored = whole.get(hit.id) if self._lacks(hit) else hit.document
-            if stored is None and self.on_missing != "omit":
-                stored = hit.document or Document(id=hit.id, page_content="")
-            if stored is not None:
-                yield self._copied(stored, hit)
+            whole = stored.get(hit.id) if self._lacks_text(hit) else hit.document
+            if whole is None and hit.id not in stored and self.on_missing != "omit":
+                whole = hit.document or Document(id=hit.id, page_content="")
+            if whole is not None:
+                yield self._copy(whole, hit)
 
-    def _copied(self, stored: Document, hit: Hit) -> Document:
+    def _copy(self, stored: Document, hit: Hit) -> Document:
         came = hit.document.metadata if hit.document is not None else {}
         metadata = {**stored.metadata, **came}
         if hit.score is not None and self.score_key is not None:

@@ -1,4 +1,4 @@
-"""What the key-value stores share: rows of an index, read and written by key."""
+"""Key-value stores: bytes, Documents and embeddings under keys, as rows of an index."""
 
 from __future__ import annotations
 
@@ -8,89 +8,80 @@ import hashlib
 import logging
 from abc import abstractmethod
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from typing import Any, Final, TypeVar
+from dataclasses import dataclass
+from typing import Any, Final, Literal, TypeVar
 
 from langchain_core.documents import Document
 from langchain_core.stores import BaseStore
 
 from oss_vector_retriever.client.context import Context
-from oss_vector_retriever.client.errors import InvalidRequestError, shown
-from oss_vector_retriever.client.models.results import FetchResult, ListVectorsResult, WriteReport
+from oss_vector_retriever.client.errors import InvalidRequestError, WriteReport, shown
+from oss_vector_retriever.client.models.results import FetchResult, ListVectorsResult
 from oss_vector_retriever.client.models.vector import Vector
 from oss_vector_retriever.client.operations.checks import check_whole, each_of
-from oss_vector_retriever.client.pair import Client, ClientPair, limits_of
+from oss_vector_retriever.client.pair import limits_of
 from oss_vector_retriever.client.steps import Flow
-from oss_vector_retriever.langchain.connection import SharesClient
+from oss_vector_retriever.langchain.connection import Component
 from oss_vector_retriever.langchain.documents import document_from
 from oss_vector_retriever.records import DecodeError, DecodePolicy
 from oss_vector_retriever.records.decode import TEXT_FIELD
 from oss_vector_retriever.records.record import Record
-from oss_vector_retriever.records.store import (
+from oss_vector_retriever.records.settings import (
     ROW_FIELD,
     ROW_ID_FIELD,
     DistanceMetric,
-    RecordStore,
-    Start,
     StoreSettings,
-    delete,
 )
+from oss_vector_retriever.records.store import RecordStore
 
 V = TypeVar("V")
+_BYTES: Final = "bytes"
+_DOCUMENT: Final = "document"
+_EMBEDDING: Final = "embedding"
+_NO_FIELD: str | None = None
+_RAISE: DecodePolicy = "raise"
+
+_log = logging.getLogger(__name__)
 
 
-class KeyValueStore(SharesClient, BaseStore[str, V]):
-    """Keep values under keys in an index, as rows that no search for documents meets.
+@dataclass(kw_only=True, eq=False, repr=False)
+class KeyValueStore(Component, BaseStore[str, V]):
+    """Values under keys in an index, as rows that no search for documents meets.
 
     `mget` of any number of keys is one fetch. A row without an embedding of its own gets a
     placeholder: 1.0 and zeros, as many as the index has dimensions.
-
-    Args:
-        client: an `OSSVectorClient` or `AsyncOSSVectorClient`; by default one that is configured by
-            the environment.
-        index: another index than the client's own.
-        prefix: stands before every key in the index, so that rows can lie beside other records.
-        dimension: of the index that a first write makes.
-        distance_metric: of the index that a first write makes; None takes any that is there.
-        create_index: make the index on the first write, and read one that is not there as empty.
-        text_key: a further metadata field to look for text in, in records that others wrote.
-        on_decode_error: what to do with records that cannot be read.
-
-    Raises:
-        ConfigurationError: `client` is of another type.
-        InvalidRequestError: a setting is impossible.
     """
 
     return_data = False
     return_metadata = True
+    # fields of the subclasses that leave a choice
+    dimension = 1
+    text_key = _NO_FIELD
+    on_decode_error = _RAISE
 
-    def __init__(
-        self,
-        client: Client | None = None,
-        *,
-        index: str | None = None,
-        prefix: str = "",
-        dimension: int = 1,
-        distance_metric: DistanceMetric | None = None,
-        create_index: bool = True,
-        text_key: str | None = None,
-        on_decode_error: DecodePolicy = "raise",
-    ) -> None:
-        if not isinstance(prefix, str):
-            raise InvalidRequestError(f"prefix must be a string, not {type(prefix).__name__}.")
-        self.prefix = prefix
-        limits = limits_of(client)
-        self._dimension = check_whole("dimension", dimension, 1, limits.dimension)
-        self._clients = ClientPair(client)
-        self._records = RecordStore(
-            StoreSettings(
-                index=index,
-                distance_metric=distance_metric,
-                create_index=create_index,
-                text_key=text_key,
-                on_decode_error=on_decode_error,
-                limits=limits,
+    index: str | None = None
+    key_prefix: str = ""
+    distance_metric: DistanceMetric | None = None
+    create_index: bool = True
+
+    def __post_init__(self) -> None:
+        """Check what was given; nothing is called yet."""
+        if not isinstance(self.key_prefix, str):
+            raise InvalidRequestError(
+                f"key_prefix must be a string, not {type(self.key_prefix).__name__}."
             )
+        limits = limits_of(self.client)
+        check_whole("dimension", self.dimension, 1, limits.dimension)
+        settings = StoreSettings(
+            index=self.index,
+            distance_metric=self.distance_metric,
+            create_index=self.create_index,
+            text_key=self.text_key,
+            on_decode_error=self.on_decode_error,
+            limits=limits,
         )
+        super().__post_init__()
+        self._records = RecordStore(settings)
 
     @abstractmethod
     def _row(self, key: str, value: V, placeholder: list[float]) -> Vector:
@@ -102,11 +93,11 @@ class KeyValueStore(SharesClient, BaseStore[str, V]):
 
     def mget(self, keys: Sequence[str]) -> list[V | None]:
         """Return the value of each key, in order; None for a key that does not exist."""
-        return self._aligned(self._clients.run(self._fetched(keys)))
+        return self._values(self._clients.run(self._fetch, keys))
 
     async def amget(self, keys: Sequence[str]) -> list[V | None]:
         """Do as `mget` does."""
-        return self._aligned(await self._clients.arun(self._fetched(keys)))
+        return self._values(await self._clients.arun(self._fetch, keys))
 
     def mset(self, key_value_pairs: Sequence[tuple[str, V]]) -> None:
         """Set values; of a key that stands twice the last one counts.
@@ -115,11 +106,11 @@ class KeyValueStore(SharesClient, BaseStore[str, V]):
             InvalidRequestError: a key or value that the index cannot hold; nothing was written.
             PartialWriteError: calls failed; its `report` says what was written and what not.
         """
-        self._clients.run(self._written(_pairs(key_value_pairs)))
+        self._clients.run(self._write, _as_dict(key_value_pairs))
 
     async def amset(self, key_value_pairs: Sequence[tuple[str, V]]) -> None:
         """Do as `mset` does."""
-        await self._clients.arun(self._written(_pairs(key_value_pairs)))
+        await self._clients.arun(self._write, _as_dict(key_value_pairs))
 
     def mdelete(self, keys: Sequence[str]) -> None:
         """Delete keys; one that does not exist is no error.
@@ -127,17 +118,17 @@ class KeyValueStore(SharesClient, BaseStore[str, V]):
         Raises:
             PartialWriteError: calls failed; its `report` says what is gone.
         """
-        self._clients.run(delete(self._records, self._stored(keys)))
+        self._clients.run(self._records.delete, self._stored_keys(keys))
 
     async def amdelete(self, keys: Sequence[str]) -> None:
         """Do as `mdelete` does."""
-        await self._clients.arun(delete(self._records, self._stored(keys)))
+        await self._clients.arun(self._records.delete, self._stored_keys(keys))
 
     def yield_keys(self, *, prefix: str | None = None) -> Iterator[str]:
         """Yield the keys that begin with a prefix; the whole index is listed, page by page."""
         token: str | None = None
         while True:
-            page = self._clients.run(self._records.page(token))
+            page = self._clients.run(self._records.list_page, token)
             yield from self._names(page, prefix)
             if (token := page.next_token) is None:
                 return
@@ -146,48 +137,48 @@ class KeyValueStore(SharesClient, BaseStore[str, V]):
         """Do as `yield_keys` does."""
         token: str | None = None
         while True:
-            page = await self._clients.arun(self._records.page(token))
+            page = await self._clients.arun(self._records.list_page, token)
             for name in self._names(page, prefix):
                 yield name
             if (token := page.next_token) is None:
                 return
+
+    def _fetch(self, context: Context, keys: Sequence[str]) -> Flow[FetchResult]:
+        return self._records.fetch(
+            context,
+            self._stored_keys(keys),
+            return_data=self.return_data,
+            return_metadata=self.return_metadata,
+        )
+
+    def _write(self, context: Context, values: Mapping[str, V]) -> Flow[WriteReport]:
+        found = (yield from self._records.describe(context)) if values else None
+        # an index that is there says how long a placeholder must be, whatever `dimension` says
+        dimension = (found.dimension if found else 0) or self.dimension
+        placeholder = [1.0] + [0.0] * (dimension - 1)  # cosine takes no zeros alone
+        rows = [self._row(self._key(k), value, placeholder) for k, value in values.items()]
+        return (yield from self._records.write(context, rows))
 
     def _key(self, key: str) -> str:
         if not isinstance(key, str):
             raise InvalidRequestError(
                 f"a key must be a string, not {type(key).__name__}; use str(key)."
             )
-        return self.prefix + key
+        return self.key_prefix + key
 
-    def _stored(self, keys: Sequence[str]) -> list[str]:
+    def _stored_keys(self, keys: Sequence[str]) -> list[str]:
         return [self._key(key) for key in each_of(keys)]
 
-    def _fetched(self, keys: Sequence[str]) -> Start[FetchResult]:
-        return self._records.fetch(
-            self._stored(keys),
-            return_data=self.return_data,
-            return_metadata=self.return_metadata,
-        )
-
-    def _aligned(self, result: FetchResult) -> list[V | None]:
+    def _values(self, result: FetchResult) -> list[V | None]:
         return [None if v is None else self._value(v) for v in result.aligned()]
 
     def _names(self, page: ListVectorsResult, prefix: str | None) -> Iterator[str]:
-        begins = self._key(prefix or "")
-        kept = (vector.key for vector in page if vector.key.startswith(begins))
-        return (key[len(self.prefix) :] for key in kept if len(key) > len(self.prefix))
+        start = self._key(prefix or "")
+        kept = (vector.key for vector in page if vector.key.startswith(start))
+        # a record that is named as the prefix itself is none of this store's
+        return (key[len(self.key_prefix) :] for key in kept if len(key) > len(self.key_prefix))
 
-    def _written(self, values: Mapping[str, V]) -> Start[WriteReport]:
-        def start(context: Context) -> Flow[WriteReport]:
-            found = (yield from self._records.description()(context)) if values else None
-            dimension = (found.dimension if found else 0) or self._dimension
-            placeholder = [1.0] + [0.0] * (dimension - 1)
-            rows = [self._row(self._key(k), value, placeholder) for k, value in values.items()]
-            return (yield from self._records.write(rows)(context))
-
-        return start
-
-    def _encoded(
+    def _encode(
         self,
         key: str,
         data: list[float],
@@ -196,19 +187,19 @@ class KeyValueStore(SharesClient, BaseStore[str, V]):
         metadata: Mapping[str, Any] | None = None,
     ) -> Vector:
         fields = {**(metadata or {}), ROW_FIELD: kind}
-        return self._records.encoded(
+        return self._records.encode(
             key, data, text=text, metadata=fields, also_filterable=[ROW_FIELD]
         )
 
 
-def _pairs(given: Any) -> dict[str, Any]:
+def _as_dict(pairs: Any) -> dict[str, Any]:
     """Return pairs of a key and a value as a dict.
 
     Raises:
         InvalidRequestError: they are no such pairs.
     """
     try:
-        return dict(given)
+        return dict(pairs)
     except (TypeError, ValueError) as error:
         raise InvalidRequestError(
             "mset takes a list of pairs of a key, a string, and a value, such as "
@@ -216,72 +207,58 @@ def _pairs(given: Any) -> dict[str, Any]:
         ) from error
 
 
-_KIND: Final = "bytes"
-
-_log = logging.getLogger(__name__)
-
-
+@dataclass(kw_only=True, eq=False, repr=False)
 class OSSVectorByteStore(KeyValueStore[bytes]):
-    """Keep bytes under keys: a ByteStore, for whatever LangChain caches or serialises.
+    """Bytes under keys: a ByteStore, for whatever LangChain caches or serialises.
 
     The service's metadata hold strings, so bytes are kept as base64: about 30 KB a value, at most.
 
     Args:
         client: an `OSSVectorClient` or `AsyncOSSVectorClient`; by default one that is configured by
-            the environment.
+            the arguments `bucket`, `account_id`, `region`, ..., and by the environment.
         index: another index than the client's own.
-        prefix: stands before every key in the index.
+        key_prefix: stands before every key in the index, so that rows can share it with records.
         dimension: of the index that a first write makes.
         distance_metric: of the index that a first write makes; None takes any that is there.
         create_index: make the index on the first write, and read one that is not there as empty.
         on_decode_error: for records that hold no bytes of this store: "raise", or "skip" (None
             comes back, with a warning in the log).
+
+    Raises:
+        ConfigurationError: `client` is of another type.
+        InvalidRequestError: a setting is impossible.
     """
 
-    def __init__(
-        self,
-        client: Client | None = None,
-        *,
-        index: str | None = None,
-        prefix: str = "",
-        dimension: int = 1,
-        distance_metric: DistanceMetric | None = None,
-        create_index: bool = True,
-        on_decode_error: DecodePolicy = "raise",
-    ) -> None:
-        if on_decode_error == "raw":
+    dimension: int = 1
+    on_decode_error: Literal["raise", "skip"] = "raise"
+
+    def __post_init__(self) -> None:
+        """Check what was given; nothing is called yet."""
+        if self.on_decode_error not in ("raise", "skip"):
             raise InvalidRequestError('on_decode_error is "raise" or "skip" for bytes.')
-        super().__init__(
-            client,
-            index=index,
-            prefix=prefix,
-            dimension=dimension,
-            distance_metric=distance_metric,
-            create_index=create_index,
-            on_decode_error=on_decode_error,
-        )
+        super().__post_init__()
 
     def _row(self, key: str, value: bytes, placeholder: list[float]) -> Vector:
         if not isinstance(value, bytes | bytearray | memoryview):
             raise InvalidRequestError(f"a value must be bytes, not {type(value).__name__}.")
         text = base64.b64encode(value).decode("ascii")
-        return self._encoded(key, placeholder, _KIND, text)
+        return self._encode(key, placeholder, _BYTES, text)
 
     def _value(self, vector: Vector) -> bytes | None:
-        record = self._records.decoded(vector)
+        record = self._records.decode(vector)
         if record is None:
             return None
         try:
             return _bytes_of(record)
         except DecodeError as error:
-            if self._records.settings.on_decode_error == "raise":
+            if self.on_decode_error == "raise":
                 raise
             _log.warning("skipped: %s", error)
             return None
 
 
 def _bytes_of(record: Record) -> bytes:
-    if record.metadata.get(ROW_FIELD) != _KIND:
+    if record.metadata.get(ROW_FIELD) != _BYTES:
         raise DecodeError(record.key, ROW_FIELD, "it is no row of a store of bytes")
     try:
         return base64.b64decode(record.text, validate=True)
@@ -289,25 +266,23 @@ def _bytes_of(record: Record) -> bytes:
         raise DecodeError(record.key, TEXT_FIELD, f"it is not base64 ({error})") from error
 
 
-_DOCUMENT_KIND: Final = "document"
-
-
+@dataclass(kw_only=True, eq=False, repr=False)
 class OSSVectorDocStore(KeyValueStore[Document]):
-    """Keep Documents under keys: the docstore of a MultiVectorRetriever or ParentDocumentRetriever.
+    """Documents under keys: the docstore of a MultiVectorRetriever or ParentDocumentRetriever.
 
     A Document comes back as it was given, its own id included, which need not be the key. A record
     that others wrote comes as a Document whose id is the key. Any number of parents up to 100 is
     one call.
 
-    Parents lie in an index of their own, or beside their children. For the latter give a `prefix`,
-    make the children's store with `skip_rows=True`, so that searches pass over parents, and, where
-    parents are written first, say the `dimension` of the children's embeddings.
+    Parents have an index of their own, or share that of their children. For the latter give a
+    `key_prefix`, make the children's store with `skip_rows=True`, so that searches pass over
+    parents, and, where parents are written first, say the `dimension` of the children's embeddings.
 
     Args:
         client: an `OSSVectorClient` or `AsyncOSSVectorClient`; by default one that is configured by
-            the environment.
+            the arguments `bucket`, `account_id`, `region`, ..., and by the environment.
         index: another index than the client's own.
-        prefix: stands before every key in the index.
+        key_prefix: stands before every key in the index, so that rows can share it with records.
         dimension: of the index that a first write makes.
         distance_metric: of the index that a first write makes; None takes any that is there.
         create_index: make the index on the first write, and read one that is not there as empty.
@@ -315,7 +290,15 @@ class OSSVectorDocStore(KeyValueStore[Document]):
             that is none of `text`, `content` and `page_content`.
         on_decode_error: for records that cannot be read: "raise", "skip" (None comes back, with a
             warning in the log) or "raw" (their metadata as they are stored).
+
+    Raises:
+        ConfigurationError: `client` is of another type.
+        InvalidRequestError: a setting is impossible.
     """
+
+    dimension: int = 1
+    text_key: str | None = None
+    on_decode_error: DecodePolicy = "raise"
 
     def _row(self, key: str, value: Document, placeholder: list[float]) -> Vector:
         if not isinstance(value, Document):
@@ -326,74 +309,62 @@ class OSSVectorDocStore(KeyValueStore[Document]):
                 "give it another."
             )
         own = {} if value.id is None else {ROW_ID_FIELD: value.id}
-        return self._encoded(
-            key, placeholder, _DOCUMENT_KIND, value.page_content, {**value.metadata, **own}
+        return self._encode(
+            key, placeholder, _DOCUMENT, value.page_content, {**value.metadata, **own}
         )
 
     def _value(self, vector: Vector) -> Document | None:
-        record = self._records.decoded(vector)
+        record = self._records.decode(vector)
         if record is None:
             return None
+        # looked at before the Document is made, which leaves both fields out
         a_row, own_id = ROW_FIELD in record.metadata, record.metadata.get(ROW_ID_FIELD)
         document = document_from(record)
-        document.id = own_id if a_row else vector.key.removeprefix(self.prefix)
+        document.id = own_id if a_row else vector.key.removeprefix(self.key_prefix)
         return document
 
 
-_EMBEDDING_KIND: Final = "embedding"
-
-
+@dataclass(kw_only=True, eq=False, repr=False)
 class OSSVectorEmbeddingStore(KeyValueStore[list[float]]):
-    """Keep embeddings under keys: the cache of a CacheBackedEmbeddings, without serialising.
+    """Embeddings under keys: the cache of a CacheBackedEmbeddings, without serialising.
 
     The vector is the value, float32 as the service stores it: numbers come back rounded to that.
     An index holds embeddings of one dimension, so of one model; give each model an index.
 
     Args:
         client: an `OSSVectorClient` or `AsyncOSSVectorClient`; by default one that is configured by
-            the environment.
+            the arguments `bucket`, `account_id`, `region`, ..., and by the environment.
         index: another index than the client's own.
-        prefix: stands before every key in the index.
+        key_prefix: stands before every key in the index, so that rows can share it with records.
         hash_keys: keep each value under the SHA-256 of its key: CacheBackedEmbeddings uses whole
             texts as keys, and the service takes 1,024 characters. `yield_keys` yields the hashes.
         distance_metric: of the index that a first write makes; euclidean takes zeros, cosine not.
             None takes any that is there, and makes cosine.
         create_index: make the index on the first write, and read one that is not there as empty.
+
+    Raises:
+        ConfigurationError: `client` is of another type.
+        InvalidRequestError: a setting is impossible.
     """
 
     return_data = True
     return_metadata = False
 
-    def __init__(
-        self,
-        client: Client | None = None,
-        *,
-        index: str | None = None,
-        prefix: str = "",
-        hash_keys: bool = False,
-        distance_metric: DistanceMetric | None = "euclidean",
-        create_index: bool = True,
-    ) -> None:
-        super().__init__(
-            client,
-            index=index,
-            prefix=prefix,
-            distance_metric=distance_metric,
-            create_index=create_index,
-        )
-        self.hash_keys = hash_keys
+    hash_keys: bool = False
+    distance_metric: DistanceMetric | None = "euclidean"
 
     def _key(self, key: str) -> str:
         if not self.hash_keys or not isinstance(key, str):
-            return self._short(super()._key(key))
+            return self._check_length(super()._key(key))
+        # a lone surrogate is a legal character of a text, and no legal UTF-8
         return super()._key(hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest())
 
-    def _short(self, key: str) -> str:
-        most = self._records.settings.limits.key_characters
-        if len(key) > most:
+    def _check_length(self, key: str) -> str:
+        limit = self._records.settings.limits.key_characters
+        if len(key) > limit:
             raise InvalidRequestError(
                 f"the key {shown(key)} has {len(key):,} characters, and the service takes "
-                f"{most:,}; with hash_keys=True each value is kept under the SHA-256 of its key."
+                f"{limit:,}; with hash_keys=True each value is kept under the SHA-256 of its key."
             )
         return key
 
@@ -402,7 +373,7 @@ class OSSVectorEmbeddingStore(KeyValueStore[list[float]]):
             raise InvalidRequestError(
                 f"a value must be a list of numbers, not {type(value).__name__}."
             )
-        return self._encoded(key, value, _EMBEDDING_KIND)
+        return self._encode(key, value, _EMBEDDING)
 
     def _value(self, vector: Vector) -> list[float] | None:
         return None if vector.data is None else vector.data.tolist()

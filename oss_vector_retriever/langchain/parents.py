@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -23,13 +23,13 @@ from oss_vector_retriever.langchain.connection import STRICT
 from oss_vector_retriever.langchain.documents import document_from, hits_of
 from oss_vector_retriever.langchain.retriever import ServiceRetriever
 from oss_vector_retriever.records import DecodePolicy
-from oss_vector_retriever.records.lookup import Lookup
+from oss_vector_retriever.records.lookup import Lookup, fetch_records
 
 Parents = tuple[list[Document], tuple[str, ...]]
 
 
 class ParentHydratingRetriever(ServiceRetriever):
-    """Return the parents of what another retriever finds, with their children's scores.
+    """The parents of what another retriever finds, with their children's scores.
 
     Each parent comes once, where its first child stood, or by its children's scores. Its metadata
     says, under `matches_key`: `children` (the ids of the children found, in order), `best_score`
@@ -43,7 +43,7 @@ class ParentHydratingRetriever(ServiceRetriever):
         client: an `OSSVectorClient` or `AsyncOSSVectorClient`; by default one that is configured
             by the fields `bucket`, `account_id`, `region`, ..., and by the environment.
         index: the index of the parents; the client's own by default.
-        prefix: stands before every parent's key in the index, as in an `OSSVectorDocStore`.
+        key_prefix: stands before every parent's key in the index, as in an `OSSVectorDocStore`.
         parent_key: the metadata field of a child that holds its parent's key.
         score_key: the metadata field of a child that holds its score; that of a pair goes first.
         higher_is_better: False where the score is a distance.
@@ -61,7 +61,7 @@ class ParentHydratingRetriever(ServiceRetriever):
     model_config = STRICT
 
     retriever: Runnable[str, Any]
-    prefix: str = ""
+    key_prefix: str = ""
     parent_key: str = "parent_id"
     score_key: str = "score"
     higher_is_better: bool = True
@@ -80,13 +80,14 @@ class ParentHydratingRetriever(ServiceRetriever):
         k: int | None = None,
         max_concurrency: int | None = None,
     ) -> list[Document]:
-        most = self._most(k)
-        config = _child(run_manager, max_concurrency)
+        limit = self._limit(k)
+        config = _child_config(run_manager, max_concurrency)
         children = self.retriever.invoke(query, config)
-        flow = limit_concurrency(max_concurrency, self._parents_of(children))
-        parents, missing = self._both().run(flow)
-        self._tell(run_manager, missing)
-        return parents[:most]
+        parents, missing = self._clients.run(
+            limit_concurrency, max_concurrency, self._fetch_parents, children
+        )
+        self._report_missing(run_manager, missing)
+        return parents[:limit]
 
     async def _aget_relevant_documents(
         self,
@@ -96,40 +97,40 @@ class ParentHydratingRetriever(ServiceRetriever):
         k: int | None = None,
         max_concurrency: int | None = None,
     ) -> list[Document]:
-        most = self._most(k)
-        config = _child(run_manager, max_concurrency)
+        limit = self._limit(k)
+        config = _child_config(run_manager, max_concurrency)
         children = await self.retriever.ainvoke(query, config)
-        flow = limit_concurrency(max_concurrency, self._parents_of(children))
-        parents, missing = await self._both().arun(flow)
-        await self._atell(run_manager, missing)
-        return parents[:most]
+        parents, missing = await self._clients.arun(
+            limit_concurrency, max_concurrency, self._fetch_parents, children
+        )
+        await self._areport_missing(run_manager, missing)
+        return parents[:limit]
 
-    def _most(self, k: int | None) -> int | None:
-        wanted = self.k if k is None else k
-        if wanted is not None and (type(wanted) is not int or wanted < 1):
-            raise InvalidRequestError(f"k must be a whole number above 0, not {wanted!r}.")
-        return wanted
+    def _limit(self, k: int | None) -> int | None:
+        limit = self.k if k is None else k
+        if limit is not None and (type(limit) is not int or limit < 1):
+            raise InvalidRequestError(f"k must be a whole number above 0, not {limit!r}.")
+        return limit
 
-    def _parents_of(self, children: Any) -> Callable[[Context], Flow[Parents]]:
-        return lambda context: self._hydrated(context, children)
-
-    def _hydrated(self, context: Context, children: Any) -> Flow[Parents]:
+    def _fetch_parents(self, context: Context, children: Any) -> Flow[Parents]:
         families = self._in_order(families_of(children, self.parent_key, self.score_key))
         if self.on_missing == "raise":
             self._refuse_orphans(families)
-        keys = [self.prefix + family.parent for family in families if family.parent is not None]
+        keys = [self.key_prefix + family.parent for family in families if family.parent is not None]
         lookup = Lookup(
             index=self.index, text_key=self.text_key, on_decode_error=self.on_decode_error
         )
-        found = yield from lookup.of(keys, document_from)(context)
+        found = yield from fetch_records(context, lookup, keys, document_from)
         if found.missing and self.on_missing == "raise":
             raise MissingKeysError(found.missing)
         parents = {parent.id: parent for parent in found.made}
-        whole = [self._whole(family, parents) for family in families]
-        return [document for document in whole if document is not None], found.missing
+        answer = [self._annotate_parent(family, parents) for family in families]
+        return [document for document in answer if document is not None], found.missing
 
-    def _whole(self, family: Family, parents: dict[str | None, Document]) -> Document | None:
-        parent = None if family.parent is None else parents.get(self.prefix + family.parent)
+    def _annotate_parent(
+        self, family: Family, parents: dict[str | None, Document]
+    ) -> Document | None:
+        parent = None if family.parent is None else parents.get(self.key_prefix + family.parent)
         if parent is None:
             if self.on_missing != "child":
                 return None
@@ -161,7 +162,7 @@ class ParentHydratingRetriever(ServiceRetriever):
             )
 
 
-def _child(run_manager: Any, max_concurrency: int | None) -> RunnableConfig:
+def _child_config(run_manager: Any, max_concurrency: int | None) -> RunnableConfig:
     config: RunnableConfig = {"callbacks": run_manager.get_child()}
     if max_concurrency is not None:
         config["max_concurrency"] = max_concurrency
@@ -170,7 +171,7 @@ def _child(run_manager: Any, max_concurrency: int | None) -> RunnableConfig:
 
 @dataclass(slots=True)
 class Family:
-    """Hold the children found of one parent, in the order found.
+    """The children found of one parent, in the order found.
 
     Attributes:
         parent: the parent's key; None for a child that names none, which is a family of its own.

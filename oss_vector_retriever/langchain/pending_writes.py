@@ -1,4 +1,4 @@
-"""What is to be added to a store: checked whole before any embedding or call is paid for."""
+"""What a store is about to write: checked whole before any embedding or call is paid for."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from oss_vector_retriever.records.store import RecordStore
 Embedding = Iterable[float]
 
 
-class Additions:
-    """Hold texts on their way into a store; what they were made of is left as it is.
+class PendingWrites:
+    """Texts on their way into a store; what they were made of is left as it is.
 
     Args:
         store: encodes the records.
         texts: one text a record.
         metadatas: a dict or None for each text, or None for all.
         ids: an id or None for each text, or None for all; the absent ones are made up.
-        filled: metadata fields that are left out, because reading fills them.
+        filled_fields: metadata fields that are left out, because reading fills them.
 
     Attributes:
         ids: the ids, in order.
@@ -42,14 +42,14 @@ class Additions:
         texts: Iterable[str],
         metadatas: Iterable[Mapping[str, Any] | None] | None = None,
         ids: Iterable[str | None] | None = None,
-        filled: Collection[str] = (),
+        filled_fields: Collection[str] = (),
     ) -> None:
-        self.texts = _list_of("texts", texts)
+        self.texts = _as_list("texts", texts)
         count = len(self.texts)
-        parts = _as_many("metadatas", metadatas, count)
-        self.ids = [_made_up() if i is None else i for i in _as_many("ids", ids, count)]
+        parts = _one_for_each("metadatas", metadatas, count)
+        self.ids = [_new_id() if i is None else i for i in _one_for_each("ids", ids, count)]
         self._bare = [
-            store.encoded(key, None, text=text, metadata=_without(part, filled))
+            store.encode(key, None, text=text, metadata=_without(part, filled_fields))
             for key, text, part in zip(self.ids, self.texts, parts, strict=True)
         ]
         refuse_repeated(self.ids)
@@ -60,20 +60,20 @@ class Additions:
         store: RecordStore,
         documents: Iterable[Document],
         ids: Iterable[str | None] | None = None,
-        filled: Collection[str] = (),
-    ) -> Additions:
+        filled_fields: Collection[str] = (),
+    ) -> PendingWrites:
         """Return what Documents hold; an id in `ids` wins over the Document's own."""
-        listed = [_a_document(item) for item in _list_of("documents", documents)]
-        given = _as_many("ids", ids, len(listed))
+        items = [_check_document(item) for item in _as_list("documents", documents)]
+        given = _one_for_each("ids", ids, len(items))
         return cls(
             store,
-            [document.page_content for document in listed],
-            [document.metadata for document in listed],
+            [document.page_content for document in items],
+            [document.metadata for document in items],
             [
                 document.id if key is None else key
-                for key, document in zip(given, listed, strict=True)
+                for key, document in zip(given, items, strict=True)
             ],
-            filled,
+            filled_fields,
         )
 
     def vectors(self, embeddings: Iterable[Embedding]) -> list[Vector]:
@@ -82,16 +82,16 @@ class Additions:
         Raises:
             InvalidRequestError: there are more or fewer embeddings, or one is not of numbers.
         """
-        listed = _list_of("embeddings", embeddings)
-        if len(listed) != len(self._bare):
+        items = _as_list("embeddings", embeddings)
+        if len(items) != len(self._bare):
             raise InvalidRequestError(
-                f"{len(listed)} embeddings for {len(self._bare)} texts; one for each is needed. "
+                f"{len(items)} embeddings for {len(self._bare)} texts; one for each is needed. "
                 "Nothing was written."
             )
-        return [_filled(bare, data) for bare, data in zip(self._bare, listed, strict=True)]
+        return [_with_data(bare, data) for bare, data in zip(self._bare, items, strict=True)]
 
 
-def _filled(bare: Vector, data: Embedding) -> Vector:
+def _with_data(bare: Vector, data: Embedding) -> Vector:
     try:
         return Vector(bare.key, Float32Array(data), bare.metadata)
     except (TypeError, OverflowError) as error:
@@ -101,19 +101,19 @@ def _filled(bare: Vector, data: Embedding) -> Vector:
         ) from error
 
 
-def _as_many(what: str, given: Iterable[Any] | None, count: int) -> list[Any]:
+def _one_for_each(what: str, given: Iterable[Any] | None, count: int) -> list[Any]:
     if given is None:
         return [None] * count
-    listed = _list_of(what, given)
-    if len(listed) != count:
+    items = _as_list(what, given)
+    if len(items) != count:
         raise InvalidRequestError(
             f"{what} must be a list with one entry for each of the {count} texts, and has "
-            f"{len(listed)}."
+            f"{len(items)}."
         )
-    return listed
+    return items
 
 
-def _list_of(what: str, given: Any) -> list[Any]:
+def _as_list(what: str, given: Any) -> list[Any]:
     # a lone text would be its letters, a lone Document the pairs of its fields
     if isinstance(given, str | bytes | Mapping | BaseModel) or not hasattr(given, "__iter__"):
         raise InvalidRequestError(
@@ -122,7 +122,7 @@ def _list_of(what: str, given: Any) -> list[Any]:
     return list(given)
 
 
-def _a_document(item: Any) -> Document:
+def _check_document(item: Any) -> Document:
     if not isinstance(item, Document):
         raise InvalidRequestError(
             f"documents must be LangChain Documents, not {type(item).__name__}; texts go to "
@@ -131,11 +131,11 @@ def _a_document(item: Any) -> Document:
     return item
 
 
-def _without(metadata: Any, filled: Collection[str]) -> Any:
-    if not filled or not isinstance(metadata, Mapping):
+def _without(metadata: Any, fields: Collection[str]) -> Any:
+    if not fields or not isinstance(metadata, Mapping):
         return metadata
-    return {field: value for field, value in metadata.items() if field not in filled}
+    return {name: value for name, value in metadata.items() if name not in fields}
 
 
-def _made_up() -> str:
+def _new_id() -> str:
     return str(uuid.uuid4())

@@ -6,13 +6,14 @@ from collections.abc import Sequence
 
 from langchain_core.indexing import RecordManager
 
+from oss_vector_retriever.client.context import Context
 from oss_vector_retriever.client.models.results import FetchResult
+from oss_vector_retriever.client.steps import Flow
 from oss_vector_retriever.langchain.store import OSSVectorStore
-from oss_vector_retriever.records.store import Start
 
 
 class VerifyingRecordManager(RecordManager):
-    """Be another record manager, save that a key exists only if the index holds it too.
+    """Another record manager, save that a key exists only if the index holds it too.
 
     A record manager and a store drift apart, and `index()` then counts lost documents as skipped.
     With this one it puts them again, for a keys-only fetch: one call for each 100 keys.
@@ -46,12 +47,13 @@ class VerifyingRecordManager(RecordManager):
     def exists(self, keys: Sequence[str]) -> list[bool]:
         """Tell of each key whether the inner manager knows it and the index holds it."""
         known = self.inner.exists(keys)
-        return _confirmed(keys, known, self.store.run(self._held(keys, known)))
+        return _confirm(keys, known, self.store.run(self._fetch_known, keys, known))
 
     async def aexists(self, keys: Sequence[str]) -> list[bool]:
         """Do as `exists` does."""
         known = await self.inner.aexists(keys)
-        return _confirmed(keys, known, await self.store.arun(self._held(keys, known)))
+        held = await self.store.arun(self._fetch_known, keys, known)
+        return _confirm(keys, known, held)
 
     def update(
         self,
@@ -105,10 +107,12 @@ class VerifyingRecordManager(RecordManager):
         """Delete the inner manager's records."""
         await self.inner.adelete_keys(keys)
 
-    def _held(self, keys: Sequence[str], known: Sequence[bool]) -> Start[FetchResult]:
+    def _fetch_known(
+        self, context: Context, keys: Sequence[str], known: Sequence[bool]
+    ) -> Flow[FetchResult]:
         doubtful = [key for key, there in zip(keys, known, strict=True) if there]
-        return self.store.records.fetch(doubtful, return_metadata=False)
+        return self.store.records.fetch(context, doubtful, return_metadata=False)
 
 
-def _confirmed(keys: Sequence[str], known: Sequence[bool], held: FetchResult) -> list[bool]:
+def _confirm(keys: Sequence[str], known: Sequence[bool], held: FetchResult) -> list[bool]:
     return [there and key in held.by_key for key, there in zip(keys, known, strict=True)]

@@ -1,11 +1,11 @@
-"""`OSSVectorRetriever`: keys in, Documents out."""
+"""`OSSVectorRetriever`: keys in, Documents out; and what it shares with other retrievers."""
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Sequence
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from langchain_core.callbacks import (
     AsyncCallbackManagerForRetrieverRun,
@@ -14,26 +14,109 @@ from langchain_core.callbacks import (
     dispatch_custom_event,
 )
 from langchain_core.documents import Document
-from langchain_core.load.serializable import SerializedConstructor, SerializedNotImplemented
 from langchain_core.retrievers import BaseRetriever, LangSmithRetrieverParams
 from langchain_core.runnables import RunnableConfig
+from langchain_core.runnables.config import ensure_config, get_config_list
 from pydantic import Field
 
-from oss_vector_retriever.client.concurrency import limit_concurrency
+from oss_vector_retriever.client.concurrency import limit_concurrency, run_together
 from oss_vector_retriever.client.context import Context
 from oss_vector_retriever.client.steps import Flow
-from oss_vector_retriever.langchain.batching import Batched, concurrency, or_raise
-from oss_vector_retriever.langchain.connection import PROVIDER, STRICT, Serialised
+from oss_vector_retriever.langchain.connection import PROVIDER, STRICT, Connected
 from oss_vector_retriever.langchain.documents import document_from
 from oss_vector_retriever.records import DecodePolicy, Record, parse_keys
-from oss_vector_retriever.records.lookup import Found, Lookup, MissingPolicy
+from oss_vector_retriever.records.lookup import Found, Lookup, MissingPolicy, fetch_records
 
 MISSING_EVENT = "oss_vectors_missing_keys"
-_OWN = {"max_concurrency", "outcome"}  # what our methods pass to one another
+_INTERNAL = {"max_concurrency", "outcome"}  # what our methods pass to one another
+Configs = RunnableConfig | list[RunnableConfig] | None
 
 
-class ServiceRetriever(Serialised, BaseRetriever):
-    """Be a retriever whose `max_concurrency` of the run bounds its calls."""
+class Batched(Connected):
+    """A runnable whose batch takes few calls, each input with a run of its own in the traces.
+
+    The inputs are looked up together first; then each is invoked with what came of it.
+    """
+
+    def _look_up(self, context: Context, asked: Any, /, **options: Any) -> Flow[Any]:
+        """Return what came of one input."""
+        raise NotImplementedError
+
+    def batch(
+        self,
+        inputs: list[Any],
+        config: Configs = None,
+        *,
+        return_exceptions: bool = False,
+        **kwargs: Any,
+    ) -> list[Any]:
+        """Answer many inputs: their distinct keys in calls of 100."""
+        if not inputs:
+            return []
+        configs = get_config_list(config, len(inputs))
+        limit = max_concurrency_of(configs[0])
+        outcomes = self._clients.run(
+            limit_concurrency, limit, run_together, self._look_up, inputs, **kwargs
+        )
+        answers: list[Any] = []
+        for asked, own, outcome in zip(inputs, configs, outcomes, strict=True):
+            try:
+                answers.append(self.invoke(asked, own, outcome=outcome, **kwargs))
+            except Exception as error:
+                if not return_exceptions:
+                    raise
+                answers.append(error)
+        return answers
+
+    async def abatch(
+        self,
+        inputs: list[Any],
+        config: Configs = None,
+        *,
+        return_exceptions: bool = False,
+        **kwargs: Any,
+    ) -> list[Any]:
+        """Answer many inputs: their distinct keys in calls of 100."""
+        if not inputs:
+            return []
+        configs = get_config_list(config, len(inputs))
+        limit = max_concurrency_of(configs[0])
+        outcomes = await self._clients.arun(
+            limit_concurrency, limit, run_together, self._look_up, inputs, **kwargs
+        )
+        answers: list[Any] = []
+        for asked, own, outcome in zip(inputs, configs, outcomes, strict=True):
+            try:
+                answers.append(await self.ainvoke(asked, own, outcome=outcome, **kwargs))
+            except Exception as error:
+                if not return_exceptions:
+                    raise
+                answers.append(error)
+        return answers
+
+    if TYPE_CHECKING:
+
+        def invoke(self, input: Any, config: Any = None, **kwargs: Any) -> Any:  # noqa: A002, D102 - LangChain's
+            raise NotImplementedError
+
+        async def ainvoke(self, input: Any, config: Any = None, **kwargs: Any) -> Any:  # noqa: A002, D102 - LangChain's
+            raise NotImplementedError
+
+
+def max_concurrency_of(config: RunnableConfig | None) -> int | None:
+    """Return the `max_concurrency` of a run, its parent's where it has none of its own."""
+    return ensure_config(config).get("max_concurrency")
+
+
+def result_or_raise(outcome: Any) -> Any:
+    """Return what came of an input, or raise it."""
+    if isinstance(outcome, Exception):
+        raise outcome
+    return outcome
+
+
+class ServiceRetriever(Connected, BaseRetriever):
+    """A retriever that reads from the service; `max_concurrency` of the run bounds its calls."""
 
     model_config = STRICT
 
@@ -44,7 +127,7 @@ class ServiceRetriever(Serialised, BaseRetriever):
         **kwargs: Any,
     ) -> list[Document]:
         """Retrieve the Documents of a query; `k` may be given here too."""
-        options = self._passed("_get_relevant_documents", config, kwargs)
+        options = self._options_for("_get_relevant_documents", config, kwargs)
         return BaseRetriever.invoke(self, input, config, **options)
 
     async def ainvoke(
@@ -54,32 +137,33 @@ class ServiceRetriever(Serialised, BaseRetriever):
         **kwargs: Any,
     ) -> list[Document]:
         """Retrieve the Documents of a query; `k` may be given here too."""
-        options = self._passed("_aget_relevant_documents", config, kwargs)
+        options = self._options_for("_aget_relevant_documents", config, kwargs)
         return await BaseRetriever.ainvoke(self, input, config, **options)
 
-    def _passed(
+    def _options_for(
         self, method: str, config: RunnableConfig | None, options: dict[str, Any]
     ) -> dict[str, Any]:
-        most = concurrency(config)
-        given = options if most is None else {"max_concurrency": most, **options}
+        limit = max_concurrency_of(config)
+        given = options if limit is None else {"max_concurrency": limit, **options}
         # a subclass with a signature of its own must not meet arguments that nobody passed
         known = _parameters(getattr(type(self), method))
-        return {name: v for name, v in given.items() if name not in _OWN or name in known}
+        return {name: v for name, v in given.items() if name not in _INTERNAL or name in known}
 
-    def _tell(self, run_manager: CallbackManagerForRetrieverRun, missing: Sequence[str]) -> None:
+    def _report_missing(
+        self, run_manager: CallbackManagerForRetrieverRun, missing: Sequence[str]
+    ) -> None:
         if missing:
+            event = {"index": self._index_name(), "missing": list(missing)}
             config: Any = {"callbacks": run_manager.get_child()}
-            dispatch_custom_event(MISSING_EVENT, self._told(missing), config=config)
+            dispatch_custom_event(MISSING_EVENT, event, config=config)
 
-    async def _atell(
+    async def _areport_missing(
         self, run_manager: AsyncCallbackManagerForRetrieverRun, missing: Sequence[str]
     ) -> None:
         if missing:
+            event = {"index": self._index_name(), "missing": list(missing)}
             config: Any = {"callbacks": run_manager.get_child()}
-            await adispatch_custom_event(MISSING_EVENT, self._told(missing), config=config)
-
-    def _told(self, missing: Sequence[str]) -> dict[str, Any]:
-        return {"index": self._index_name(), "missing": list(missing)}
+            await adispatch_custom_event(MISSING_EVENT, event, config=config)
 
     def _get_ls_params(self, **kwargs: Any) -> LangSmithRetrieverParams:
         params = super()._get_ls_params(**kwargs)
@@ -96,15 +180,14 @@ Outcome = Found[Document] | Exception
 
 
 class OSSVectorRetriever(Batched, ServiceRetriever):
-    """Retrieve Documents by key; the query is a JSON array of keys, or one key a line.
+    """Documents by key: the query is a JSON array of keys, or one key a line.
 
     Documents come in the order of the keys, a repeated key answered each time with a Document of
     its own; `Document.id` is the key. Keys that do not exist are left out and reported to callbacks
     as the custom event `oss_vectors_missing_keys`, or raise `MissingKeysError`.
 
     A batch is fetched as one: its distinct keys in calls of 100, at most `max_concurrency` of the
-    run's configuration at a time. With settings in place of `client` it can be serialised, and
-    `load_retriever` brings it back.
+    run's configuration at a time. `load_retriever` brings back what `dumps` made of it.
 
     Attributes:
         client: an `OSSVectorClient` or `AsyncOSSVectorClient`; by default one that is configured
@@ -130,21 +213,6 @@ class OSSVectorRetriever(Batched, ServiceRetriever):
     on_decode_error: DecodePolicy = "raise"
     key_parser: Callable[[str], list[str]] = Field(default=parse_keys, exclude=True, repr=False)
 
-    def to_json(self) -> SerializedConstructor | SerializedNotImplemented:
-        """Return the serialised form; there is none for a client or a function that was given."""
-        ours = self.key_parser is parse_keys
-        return super().to_json() if ours else self.to_json_not_implemented()
-
-    def _lookup(self, k: int | None) -> Lookup:
-        return Lookup(
-            index=self.index,
-            text_key=self.text_key,
-            return_data=self.embedding_key is not None,
-            on_missing=self.on_missing,
-            on_decode_error=self.on_decode_error,
-            most=self.k if k is None else k,
-        )
-
     def _get_relevant_documents(
         self,
         query: str,
@@ -155,9 +223,11 @@ class OSSVectorRetriever(Batched, ServiceRetriever):
         outcome: Outcome | None = None,
     ) -> list[Document]:
         if outcome is None:
-            outcome = self._both().run(limit_concurrency(max_concurrency, self._start(query, k=k)))
-        found: Found[Document] = or_raise(outcome)
-        self._tell(run_manager, found.missing)
+            outcome = self._clients.run(
+                limit_concurrency, max_concurrency, self._look_up, query, k=k
+            )
+        found: Found[Document] = result_or_raise(outcome)
+        self._report_missing(run_manager, found.missing)
         return found.made
 
     async def _aget_relevant_documents(
@@ -170,21 +240,31 @@ class OSSVectorRetriever(Batched, ServiceRetriever):
         outcome: Outcome | None = None,
     ) -> list[Document]:
         if outcome is None:
-            outcome = await self._both().arun(
-                limit_concurrency(max_concurrency, self._start(query, k=k))
+            outcome = await self._clients.arun(
+                limit_concurrency, max_concurrency, self._look_up, query, k=k
             )
-        found: Found[Document] = or_raise(outcome)
-        await self._atell(run_manager, found.missing)
+        found: Found[Document] = result_or_raise(outcome)
+        await self._areport_missing(run_manager, found.missing)
         return found.made
 
-    def _start(  # type: ignore[override]  # its options are known
+    def _look_up(  # type: ignore[override]  # its options are known
         self,
+        context: Context,
         asked: str,
+        /,
         *,
         k: int | None = None,
         max_concurrency: int | None = None,  # noqa: ARG002 - the batch sees to it
-    ) -> Callable[[Context], Flow[Found[Document]]]:
-        return self._lookup(k).of(self.key_parser(asked), self._document)
+    ) -> Flow[Found[Document]]:
+        lookup = Lookup(
+            index=self.index,
+            text_key=self.text_key,
+            return_data=self.embedding_key is not None,
+            on_missing=self.on_missing,
+            on_decode_error=self.on_decode_error,
+            limit=self.k if k is None else k,
+        )
+        return fetch_records(context, lookup, self.key_parser(asked), self._document)
 
     def _document(self, record: Record) -> Document:
         return document_from(record, self.embedding_key)

@@ -11,13 +11,14 @@ from langgraph.store.base import GetOp, Item, PutOp
 from oss_vector_retriever.client.errors import InvalidRequestError, shown
 from oss_vector_retriever.client.models.limits import DEFAULT_LIMITS, metadata_bytes
 from oss_vector_retriever.client.models.vector import Vector
-from oss_vector_retriever.records.store import ROW_FIELD, RecordStore
+from oss_vector_retriever.records.settings import ROW_FIELD
+from oss_vector_retriever.records.store import RecordStore
 
 KIND = "memory"
 WITHIN_FIELD = "_within"
 EMBEDDED_FIELD = "_embedded"
-MOST_COPIES = DEFAULT_LIMITS.filterable_keys - 3  # beside the row, namespace and embedded fields
-_MOST_PATHS = DEFAULT_LIMITS.filterable_bytes - 64  # of which the other copies take some
+MAX_COPIES = DEFAULT_LIMITS.filterable_keys - 3  # beside the row, namespace and embedded fields
+_MAX_PATH_BYTES = DEFAULT_LIMITS.filterable_bytes - 64  # of which the other copies take some
 Namespace = tuple[str, ...]
 Place = tuple[Namespace, str]
 
@@ -95,10 +96,10 @@ def vector_of(
         InvalidRequestError: a value that JSON cannot hold, or a limit passed.
     """
     paths = within(item.namespace)
-    if (size := metadata_bytes({WITHIN_FIELD: paths})) > _MOST_PATHS:
+    if (size := metadata_bytes({WITHIN_FIELD: paths})) > _MAX_PATH_BYTES:
         raise InvalidRequestError(
             f"namespace {shown(paths[-1])}: it and those it lies in take {size:,} bytes, and "
-            f"{_MOST_PATHS:,} are possible; use fewer labels, or shorter ones."
+            f"{_MAX_PATH_BYTES:,} are possible; use fewer labels, or shorter ones."
         )
     metadata = {
         ROW_FIELD: KIND,
@@ -108,7 +109,7 @@ def vector_of(
         **{copy_of(field): value for field in copied if _is_plain(value := item.value.get(field))},
     }
     placeholder = [1.0] + [0.0] * (dimension - 1)
-    return records.encoded(
+    return records.encode(
         name_of(item.namespace, item.key),
         placeholder if embedding is None else embedding,
         text="",
@@ -123,7 +124,7 @@ def _is_plain(value: object) -> bool:
 
 def item_of(records: RecordStore, vector: Vector | None) -> Item | None:
     """Return the item in a vector; None for a record that is no item of memory."""
-    record = None if vector is None else records.decoded(vector)
+    record = None if vector is None else records.decode(vector)
     if record is None or record.metadata.get(ROW_FIELD) != KIND:
         return None
     fields = record.metadata

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Any, NotRequired
 
 from langchain.agents.middleware import (
@@ -19,30 +19,37 @@ from langgraph.types import Command
 
 from oss_vector_retriever.client.context import Context
 from oss_vector_retriever.client.operations.checks import check_whole
-from oss_vector_retriever.client.pair import Client, ClientPair
 from oss_vector_retriever.client.steps import Flow
+from oss_vector_retriever.langchain.connection import Component
 from oss_vector_retriever.langchain.documents import document_from
-from oss_vector_retriever.langchain.tools import Answer, Budget
 from oss_vector_retriever.records import DecodePolicy
-from oss_vector_retriever.records.lookup import Found, Lookup
+from oss_vector_retriever.records.answers import (
+    Answer,
+    Budget,
+    Passage,
+    Tokenizer,
+    write_answer,
+)
+from oss_vector_retriever.records.lookup import Lookup, fetch_records
 
 if TYPE_CHECKING:  # the first releases of langchain 1 keep it elsewhere
     from langchain.agents.middleware import ToolCallRequest
 
 
-def merged_ids(earlier: Sequence[str] | None, later: Sequence[str] | None) -> list[str]:
+def merge_ids(earlier: Sequence[str] | None, later: Sequence[str] | None) -> list[str]:
     """Return ids of the state and new ones, each once, in the order they came."""
     return list(dict.fromkeys([*(earlier or ()), *(later or ())]))
 
 
 class DocumentState(AgentState[Any]):
-    """Hold an agent's state and, in `document_ids`, the ids of the documents it works with."""
+    """An agent's state and, in `document_ids`, the ids of the documents it works with."""
 
-    document_ids: NotRequired[Annotated[list[str], merged_ids]]
+    document_ids: NotRequired[Annotated[list[str], merge_ids]]
 
 
-class HydrateDocumentsMiddleware(AgentMiddleware[DocumentState, Any]):
-    """Keep ids in the state, and show the model the documents: fetched just before each call.
+@dataclass(kw_only=True, eq=False, repr=False)
+class HydrateDocumentsMiddleware(Component, AgentMiddleware[DocumentState, Any]):
+    """Ids in the state, and documents in front of the model: fetched just before each call.
 
     Checkpoints hold the ids alone: 20 are some 260 bytes, where their texts would be 80 KB each
     time. What is fetched goes into the system message of that one call. Ids that do not exist are
@@ -50,13 +57,16 @@ class HydrateDocumentsMiddleware(AgentMiddleware[DocumentState, Any]):
     state, and nothing else.
 
     Args:
-        client: an `OSSVectorClient` or `AsyncOSSVectorClient`, or None for one that is configured
-            by the environment.
+        client: an `OSSVectorClient` or `AsyncOSSVectorClient`; by default one that is configured by
+            the arguments `bucket`, `account_id`, `region`, ..., and by the environment.
         index: another index than the client's own.
         text_key: the metadata field in which another program keeps the text of its records, where
             that is none of `text`, `content` and `page_content`.
-        most: show the last so many ids.
-        max_characters: of document text in one call; a token is about four of English.
+        limit: show the last so many ids.
+        max_characters: of all that is shown in one call; a token is about four of English. None
+            sets no bound.
+        max_tokens: of all that is shown in one call, counted by `tokenizer`; None sets no bound.
+        tokenizer: splits a text into tokens, such as `model.get_token_ids`.
         max_characters_per_document: of one document's text.
         heading: what stands above the documents.
         collect: take the ids of tools' Documents into the state, in place of their texts.
@@ -70,29 +80,30 @@ class HydrateDocumentsMiddleware(AgentMiddleware[DocumentState, Any]):
 
     state_schema = DocumentState
 
-    def __init__(
-        self,
-        client: Client | None = None,
-        *,
-        index: str | None = None,
-        text_key: str | None = None,
-        most: int = 100,
-        max_characters: int = 40_000,
-        max_characters_per_document: int = 8_000,
-        heading: str = "Documents at hand, each under its id:",
-        collect: bool = True,
-        on_decode_error: DecodePolicy = "skip",
-    ) -> None:
-        super().__init__()
-        self._clients = ClientPair(client)
-        self._lookup = Lookup(index=index, text_key=text_key, on_decode_error=on_decode_error)
-        self._most = check_whole("most", most, 1, sys.maxsize)
-        self._budget = Budget(
-            check_whole("max_characters", max_characters, 1, sys.maxsize),
-            check_whole("max_characters_per_document", max_characters_per_document, 1, sys.maxsize),
+    index: str | None = None
+    text_key: str | None = None
+    limit: int = 100
+    max_characters: int | None = 40_000
+    max_tokens: int | None = None
+    tokenizer: Tokenizer | None = None
+    max_characters_per_document: int | None = 8_000
+    heading: str = "Documents at hand, each under its id:"
+    collect: bool = True
+    on_decode_error: DecodePolicy = "skip"
+
+    def __post_init__(self) -> None:
+        """Check what was given; nothing is called yet."""
+        super().__post_init__()
+        self._lookup = Lookup(
+            index=self.index, text_key=self.text_key, on_decode_error=self.on_decode_error
         )
-        self._heading = heading
-        self._collect = collect
+        check_whole("limit", self.limit, 1, sys.maxsize)
+        self._budget = Budget(
+            _check_bound("max_characters", self.max_characters),
+            _check_bound("max_tokens", self.max_tokens),
+            self.tokenizer,
+            _check_bound("max_characters_per_document", self.max_characters_per_document),
+        )
 
     def wrap_model_call(
         self,
@@ -103,7 +114,8 @@ class HydrateDocumentsMiddleware(AgentMiddleware[DocumentState, Any]):
         ids = self._ids(request.state)
         if not ids:
             return handler(request)
-        return handler(self._shown(request, self._clients.run(self._found(ids))))
+        documents = self._clients.run(self._show_documents, ids)
+        return handler(_with_system_text(request, documents))
 
     async def awrap_model_call(
         self,
@@ -114,7 +126,8 @@ class HydrateDocumentsMiddleware(AgentMiddleware[DocumentState, Any]):
         ids = self._ids(request.state)
         if not ids:
             return await handler(request)
-        return await handler(self._shown(request, await self._clients.arun(self._found(ids))))
+        documents = await self._clients.arun(self._show_documents, ids)
+        return await handler(_with_system_text(request, documents))
 
     def wrap_tool_call(
         self,
@@ -122,7 +135,7 @@ class HydrateDocumentsMiddleware(AgentMiddleware[DocumentState, Any]):
         handler: Callable[[ToolCallRequest], ToolMessage | Command[Any]],
     ) -> ToolMessage | Command[Any]:
         """Run a tool, and keep of the Documents it returns their ids."""
-        return self._collected(request, handler(request))
+        return self._collect_ids(request, handler(request))
 
     async def awrap_tool_call(
         self,
@@ -130,12 +143,12 @@ class HydrateDocumentsMiddleware(AgentMiddleware[DocumentState, Any]):
         handler: Callable[[ToolCallRequest], Awaitable[ToolMessage | Command[Any]]],
     ) -> ToolMessage | Command[Any]:
         """Run a tool, and keep of the Documents it returns their ids."""
-        return self._collected(request, await handler(request))
+        return self._collect_ids(request, await handler(request))
 
-    def _collected(
+    def _collect_ids(
         self, request: ToolCallRequest, result: ToolMessage | Command[Any]
     ) -> ToolMessage | Command[Any]:
-        if not self._collect or not isinstance(result, ToolMessage):
+        if not self.collect or not isinstance(result, ToolMessage):
             return result
         ids = _ids_of(result.artifact)
         if not ids:
@@ -149,15 +162,19 @@ class HydrateDocumentsMiddleware(AgentMiddleware[DocumentState, Any]):
         return Command(update={"messages": [short], "document_ids": ids})
 
     def _ids(self, state: Mapping[str, Any]) -> list[str]:
-        return merged_ids(state.get("document_ids"), ())[-self._most :]
+        return merge_ids(state.get("document_ids"), ())[-self.limit :]
 
-    def _found(self, ids: Sequence[str]) -> Callable[[Context], Flow[Found[Document]]]:
-        return self._lookup.of(ids, document_from)
+    def _show_documents(self, context: Context, ids: Sequence[str]) -> Flow[str]:
+        found = yield from fetch_records(context, self._lookup, ids, document_from)
+        answer = Answer(
+            [Passage(str(document.id), document.page_content) for document in found.made],
+            missing=dict.fromkeys(found.missing, ()),
+        )
+        return f"{self.heading}\n\n{(yield from write_answer(answer, self._budget))}"
 
-    def _shown(self, request: ModelRequest[Any], found: Found[Document]) -> ModelRequest[Any]:
-        answer = Answer(found.made, missing=dict.fromkeys(found.missing, ()))
-        text = f"{self._heading}\n\n{answer.written(self._budget)}"
-        return _with_system_text(request, text)
+
+def _check_bound(name: str, bound: int | None) -> int | None:
+    return None if bound is None else check_whole(name, bound, 1, sys.maxsize)
 
 
 def _with_system_text(request: ModelRequest[Any], text: str) -> ModelRequest[Any]:

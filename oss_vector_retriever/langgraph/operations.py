@@ -20,13 +20,14 @@ from langgraph.store.base import (
 )
 
 from oss_vector_retriever.client.context import Context
-from oss_vector_retriever.client.errors import InvalidRequestError, PartialWriteError, shown
-from oss_vector_retriever.client.models.results import (
+from oss_vector_retriever.client.errors import (
     BatchReport,
-    ListVectorsResult,
-    QueryVectorsResult,
+    InvalidRequestError,
+    PartialWriteError,
     WriteReport,
+    shown,
 )
+from oss_vector_retriever.client.models.results import ListVectorsResult, QueryVectorsResult
 from oss_vector_retriever.client.models.vector import Vector
 from oss_vector_retriever.client.operations.vectors import list_vectors, query_vectors
 from oss_vector_retriever.client.steps import Flow, run_all
@@ -47,13 +48,15 @@ from oss_vector_retriever.langgraph.items import (
     vector_of,
 )
 from oss_vector_retriever.records import filterable_value
-from oss_vector_retriever.records.store import ROW_FIELD, RecordStore, delete
+from oss_vector_retriever.records.settings import ROW_FIELD
+from oss_vector_retriever.records.store import RecordStore
 
-Embedded = Mapping[str, Sequence[float]]
+ItemEmbeddings = Mapping[Place, Sequence[float]]
+QueryEmbeddings = Mapping[str, Sequence[float]]
 
 
 class Memory:
-    """Do the operations of a batch: reads together, then writes.
+    """The operations of LangGraph's memory: of a batch the reads together, then the writes.
 
     Args:
         records: where the items are.
@@ -68,69 +71,75 @@ class Memory:
         self._dimension = dimension
         self._filterable = filterable
 
-    def done(
+    def run_batch(
         self,
         context: Context,
         ops: Sequence[Op],
-        text_of: Callable[[PutOp], str],
-        known: Embedded,
-        searched: Embedded,
+        embedded: ItemEmbeddings,
+        queries: QueryEmbeddings,
     ) -> Flow[list[Result]]:
-        """Return the result of each operation, in order."""
+        """Return the result of each operation, in order.
+
+        Args:
+            context: the client's.
+            ops: the operations.
+            embedded: the embeddings of the items put that have one.
+            queries: the embeddings of the queries searched for.
+        """
         results: list[Result] = [None] * len(ops)
         reads: list[Flow[None]] = []
-        gets = [(place, op) for place, op in enumerate(ops) if isinstance(op, GetOp)]
+        gets = [(index, op) for index, op in enumerate(ops) if isinstance(op, GetOp)]
         if gets:
             reads.append(self._get(context, gets, results))
-        for place, op in enumerate(ops):
+        for index, op in enumerate(ops):
             if isinstance(op, SearchOp):
-                reads.append(_into(results, place, self._search(context, op, searched)))
+                reads.append(_set_result(results, index, self._search(context, op, queries)))
             elif isinstance(op, ListNamespacesOp):
-                reads.append(_into(results, place, self._namespaces(context, op)))
+                reads.append(_set_result(results, index, self._list_namespaces(context, op)))
             elif not isinstance(op, GetOp | PutOp):
                 raise InvalidRequestError(f"unknown operation {type(op).__name__}.")
         if reads:
             yield from run_all(reads)
         puts = {place_of(op): op for op in ops if isinstance(op, PutOp)}
-        yield from self._write(context, puts, text_of, known)
+        yield from self._write(context, puts, embedded)
         return results
 
     def _get(
         self, context: Context, gets: Sequence[tuple[int, GetOp]], results: list[Result]
     ) -> Flow[None]:
         names = [name_of(op.namespace, op.key) for _, op in gets]
-        found = yield from self._records.fetch(names)(context)
-        for (place, _), name in zip(gets, names, strict=True):
-            results[place] = item_of(self._records, found.by_key.get(name))
+        found = yield from self._records.fetch(context, names)
+        for (index, _), name in zip(gets, names, strict=True):
+            results[index] = item_of(self._records, found.by_key.get(name))
 
     def _write(
-        self,
-        context: Context,
-        puts: Mapping[Place, PutOp],
-        text_of: Callable[[PutOp], str],
-        known: Embedded,
+        self, context: Context, puts: Mapping[Place, PutOp], embedded: ItemEmbeddings
     ) -> Flow[None]:
         batches: list[BatchReport] = []
         gone = [name_of(*place) for place, op in puts.items() if op.value is None]
         kept = {name_of(*place): op for place, op in puts.items() if op.value is not None}
         if kept:
-            earlier = yield from self._records.fetch(list(kept))(context)
+            earlier = yield from self._records.fetch(context, list(kept))
             dimension = yield from self._dimension_of(context)
             vectors = []
             for name, op in kept.items():
-                before = item_of(self._records, earlier.by_key.get(name))
-                item = new_item(place_of(op), _checked(op), before)
-                embedding = self._fitting(op, known.get(text_of(op)))
+                place = place_of(op)
+                item = new_item(
+                    place, _check_value(op), item_of(self._records, earlier.by_key.get(name))
+                )
+                embedding = self._check_dimension(op, embedded.get(place))
                 vectors.append(
                     vector_of(self._records, item, embedding, dimension, self._filterable)
                 )
-            batches += (yield from _reported(self._records.write(vectors)(context))).batches
+            batches += (yield from _report(self._records.write(context, vectors))).batches
         if gone:
-            batches += (yield from _reported(delete(self._records, gone)(context))).batches
+            batches += (yield from _report(self._records.delete(context, gone))).batches
         if not (report := WriteReport(tuple(batches))).ok:
             raise PartialWriteError(report)
 
-    def _fitting(self, op: PutOp, embedding: Sequence[float] | None) -> Sequence[float] | None:
+    def _check_dimension(
+        self, op: PutOp, embedding: Sequence[float] | None
+    ) -> Sequence[float] | None:
         if embedding is not None and len(embedding) != self._dimension:
             raise InvalidRequestError(
                 f"the embedding of {shown(op.key)} has {len(embedding)} numbers, and the store was "
@@ -139,21 +148,24 @@ class Memory:
         return embedding
 
     def _dimension_of(self, context: Context) -> Flow[int]:
-        found = yield from self._records.description()(context)
+        found = yield from self._records.describe(context)
         return (found.dimension if found else 0) or self._dimension
 
-    def _search(self, context: Context, op: SearchOp, searched: Embedded) -> Flow[list[SearchItem]]:
-        if op.query and op.query in searched:
-            found = yield from self._nearest(context, op, searched[op.query])
+    def _search(
+        self, context: Context, op: SearchOp, queries: QueryEmbeddings
+    ) -> Flow[list[SearchItem]]:
+        if op.query and op.query in queries:
+            found = yield from self._find_nearest(context, op, queries[op.query])
         else:
-            found = yield from self._scanned(context, op)
+            found = yield from self._scan(context, op)
         return found[op.offset : op.offset + op.limit]
 
-    def _nearest(
+    def _find_nearest(
         self, context: Context, op: SearchOp, query: Sequence[float]
     ) -> Flow[list[SearchItem]]:
-        most = context.config.limits.top_k
-        wanted = most if op.filter else min(op.offset + op.limit, most)
+        # What the service cannot filter is filtered here, so as many as it gives are asked for.
+        top_k = context.config.limits.top_k
+        wanted = top_k if op.filter else min(op.offset + op.limit, top_k)
         hits = yield from self._records.or_empty(
             query_vectors(
                 context,
@@ -168,36 +180,38 @@ class Memory:
         found = []
         for hit in hits:
             item = item_of(self._records, Vector(hit.key, None, hit.metadata))
-            if item is not None and _wanted(item, op):
+            if item is not None and _is_wanted(item, op):
                 score = None if hit.distance is None else 1.0 - hit.distance
                 found.append(_search_item(item, score))
         return found
 
-    def _scanned(self, context: Context, op: SearchOp) -> Flow[list[SearchItem]]:
+    def _scan(self, context: Context, op: SearchOp) -> Flow[list[SearchItem]]:
         found: list[SearchItem] = []
         token: str | None = None
         while True:
             page = yield from self._page(context, self._filter(op), token)
             items = items_of(self._records, page)
-            found += [_search_item(item, None) for item in items if _wanted(item, op)]
+            found += [_search_item(item, None) for item in items if _is_wanted(item, op)]
             token = page.next_token
             if token is None or len(found) >= op.offset + op.limit:
                 return found
 
-    def _namespaces(self, context: Context, op: ListNamespacesOp) -> Flow[list[tuple[str, ...]]]:
+    def _list_namespaces(
+        self, context: Context, op: ListNamespacesOp
+    ) -> Flow[list[tuple[str, ...]]]:
         found: dict[tuple[str, ...], None] = {}
         token: str | None = None
         while True:
-            page = yield from self._page(context, _all_of(pushed_prefixes(op)), token)
+            page = yield from self._page(context, _all_of(prefix_tests(op)), token)
             found |= {item.namespace: None for item in items_of(self._records, page)}
             token = page.next_token
             if token is None:
-                return listed(found, op)
+                return _select_namespaces(found, op)
 
     def _filter(self, op: SearchOp, *also: Mapping[str, Any]) -> dict[str, Any]:
         path = path_of(op.namespace_prefix)
         within = [{WITHIN_FIELD: {"$in": [path]}}] if path else []
-        return _all_of([*also, *within, *pushed(op.filter, self._filterable)])
+        return _all_of([*also, *within, *service_tests(op.filter, self._filterable)])
 
     def _page(
         self, context: Context, wanted: Mapping[str, Any], token: str | None
@@ -220,18 +234,18 @@ def _all_of(tests: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     return {"$and": [of_memory, *tests]} if tests else of_memory
 
 
-def _into(results: list[Result], place: int, flow: Flow[Any]) -> Flow[None]:
-    results[place] = yield from flow
+def _set_result(results: list[Result], index: int, flow: Flow[Any]) -> Flow[None]:
+    results[index] = yield from flow
 
 
-def _reported(flow: Flow[WriteReport]) -> Flow[WriteReport]:
+def _report(flow: Flow[WriteReport]) -> Flow[WriteReport]:
     try:
         return (yield from flow)
     except PartialWriteError as error:
         return error.report
 
 
-def _checked(op: PutOp) -> dict[str, Any]:
+def _check_value(op: PutOp) -> dict[str, Any]:
     if not isinstance(op.value, Mapping):
         raise InvalidRequestError(
             f"the value of {shown(op.key)} must be a dict, not a {type(op.value).__name__}. "
@@ -240,7 +254,7 @@ def _checked(op: PutOp) -> dict[str, Any]:
     return dict(op.value)
 
 
-def _wanted(item: Item, op: SearchOp) -> bool:
+def _is_wanted(item: Item, op: SearchOp) -> bool:
     depth = len(op.namespace_prefix)  # looked at again, for a service that would ignore a filter
     return item.namespace[:depth] == tuple(op.namespace_prefix) and matches(item.value, op.filter)
 
@@ -249,7 +263,7 @@ def _search_item(item: Item, score: float | None) -> SearchItem:
     return SearchItem(item.namespace, item.key, item.value, item.created_at, item.updated_at, score)
 
 
-_LONGEST = 500  # characters of an operand; a filter has its limit
+_MAX_OPERAND = 500  # characters of an operand; a filter has its limit
 _EXACT_INTEGERS = 2**53
 _OPERATORS: dict[str, Callable[[Any, Any], Any]] = {
     "$eq": operator.eq,
@@ -270,7 +284,9 @@ def matches(value: Mapping[str, Any], wanted: Mapping[str, Any] | None) -> bool:
     return all(_passes(value.get(name), test) for name, test in (wanted or {}).items())
 
 
-def pushed(wanted: Mapping[str, Any] | None, filterable: Collection[str]) -> list[dict[str, Any]]:
+def service_tests(
+    wanted: Mapping[str, Any] | None, filterable: Collection[str]
+) -> list[dict[str, Any]]:
     """Return what the service itself can test, in its grammar: equality, in filterable fields.
 
     It lets through all that `matches` does, and perhaps more: copies are text, so that 1 and "1"
@@ -284,7 +300,7 @@ def pushed(wanted: Mapping[str, Any] | None, filterable: Collection[str]) -> lis
     ]
 
 
-def pushed_prefixes(op: ListNamespacesOp) -> list[dict[str, Any]]:
+def prefix_tests(op: ListNamespacesOp) -> list[dict[str, Any]]:
     """Return what the service itself can test of the prefixes wanted: those without wildcards."""
     wanted = [c.path for c in op.match_conditions or () if c.match_type == "prefix"]
     known = [list(takewhile(is_label, path)) for path in wanted]
@@ -294,7 +310,7 @@ def pushed_prefixes(op: ListNamespacesOp) -> list[dict[str, Any]]:
 def _forms(operand: Any) -> list[object]:
     """Return the copies that values equal to an operand have; none where that is not certain."""
     if isinstance(operand, str):
-        return [operand] if len(operand) <= _LONGEST else []
+        return [operand] if len(operand) <= _MAX_OPERAND else []
     if not isinstance(operand, int | float) or not abs(operand) < _EXACT_INTEGERS:
         return []
     alike = [same for same in (operand, bool(operand), int(operand)) if same == operand]
@@ -311,10 +327,10 @@ def _passes(found: Any, test: Any) -> bool:
     named = [name for name in test if isinstance(name, str) and name.startswith("$")]
     if not named:
         return isinstance(found, Mapping) and matches(found, test)
-    return all(_compared(name, found, test[name]) for name in test)
+    return all(_compare(name, found, test[name]) for name in test)
 
 
-def _compared(name: str, found: Any, operand: Any) -> bool:
+def _compare(name: str, found: Any, operand: Any) -> bool:
     if name not in _OPERATORS:
         raise InvalidRequestError(
             f"unknown operator {shown(name)} in a filter; known are {', '.join(_OPERATORS)}."
@@ -325,7 +341,7 @@ def _compared(name: str, found: Any, operand: Any) -> bool:
         return False
 
 
-def listed(namespaces: Iterable[Namespace], op: ListNamespacesOp) -> list[Namespace]:
+def _select_namespaces(namespaces: Iterable[Namespace], op: ListNamespacesOp) -> list[Namespace]:
     """Return the namespaces that an operation asks for, sorted, cut to its depth, each once."""
     conditions = op.match_conditions or ()
     kept = {

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from weakref import WeakKeyDictionary
 
 from langgraph.store.base import (
@@ -18,7 +19,6 @@ from langgraph.store.base import (
     tokenize_path,
 )
 
-from oss_vector_retriever.client.context import Context
 from oss_vector_retriever.client.errors import (
     ConfigurationError,
     InvalidRequestError,
@@ -26,18 +26,25 @@ from oss_vector_retriever.client.errors import (
 )
 from oss_vector_retriever.client.models.limits import DEFAULT_LIMITS
 from oss_vector_retriever.client.operations.checks import check_field_names, check_whole
-from oss_vector_retriever.client.pair import Client, ClientPair, limits_of
-from oss_vector_retriever.client.steps import Flow
-from oss_vector_retriever.langchain.connection import SharesClient
-from oss_vector_retriever.langgraph.items import MOST_COPIES, copy_of, name_of, place_of
+from oss_vector_retriever.client.pair import limits_of
+from oss_vector_retriever.langchain.connection import Component
+from oss_vector_retriever.langgraph.items import (
+    MAX_COPIES,
+    Place,
+    copy_of,
+    name_of,
+    place_of,
+)
 from oss_vector_retriever.langgraph.operations import Memory
-from oss_vector_retriever.records.store import RecordStore, StoreSettings
+from oss_vector_retriever.records.settings import StoreSettings
+from oss_vector_retriever.records.store import RecordStore
 
 _WHOLE = "$"
 
 
-class OSSVectorGraphStore(SharesClient, BaseStore):
-    """Keep LangGraph's memory in an index: items by namespace and key, searched by meaning.
+@dataclass(kw_only=True, eq=False, repr=False)
+class OSSVectorGraphStore(Component, BaseStore):
+    """LangGraph's memory in an index: items by namespace and key, searched by meaning.
 
     Gets of one batch, and `aget`s at the same time, share calls: 250 are 3. So do puts: up to 100
     items are one get (an item keeps the moment of its making) and one put, whether they come as a
@@ -48,8 +55,8 @@ class OSSVectorGraphStore(SharesClient, BaseStore):
     no TTL: asking for one raises.
 
     Args:
-        client: an `OSSVectorClient` or `AsyncOSSVectorClient`, or None for one that is configured
-            by the environment.
+        client: an `OSSVectorClient` or `AsyncOSSVectorClient`; by default one that is configured by
+            the arguments `bucket`, `account_id`, `region`, ..., and by the environment.
         index: LangGraph's own configuration of searches: `dims`, `embed` (an `Embeddings`, a
             function, or a name such as `openai:text-embedding-3-small`) and `fields`. Without it
             there is no search by meaning.
@@ -66,84 +73,91 @@ class OSSVectorGraphStore(SharesClient, BaseStore):
 
     supports_ttl = False
 
-    def __init__(
-        self,
-        client: Client | None = None,
-        *,
-        index: IndexConfig | None = None,
-        index_name: str | None = None,
-        create_index: bool = True,
-        filterable: Sequence[str] = (),
-    ) -> None:
+    index: IndexConfig | None = None
+    index_name: str | None = None
+    create_index: bool = True
+    filterable: Sequence[str] = ()
+
+    def __post_init__(self) -> None:
+        """Check what was given; nothing is called yet."""
         settings = StoreSettings(
-            index=index_name,
-            create_index=create_index,
-            filterable=[copy_of(field) for field in _few(filterable)],
-            limits=limits_of(client),
+            index=self.index_name,
+            create_index=self.create_index,
+            filterable=[copy_of(field) for field in _check_filterable(self.filterable)],
+            limits=limits_of(self.client),
         )
-        self.embeddings = ensure_embeddings(index.get("embed")) if index else None
-        fields = (index.get("fields") if index else None) or [_WHOLE]
+        super().__post_init__()
+        self.embeddings = ensure_embeddings(self.index.get("embed")) if self.index else None
+        fields = (self.index.get("fields") if self.index else None) or [_WHOLE]
         self._fields = [tokenize_path(field) for field in fields]
-        self._clients = ClientPair(client)
-        self._memory = Memory(RecordStore(settings), _dimension(index), tuple(filterable))
-        self._merged = MergedPuts(self._done_together)
+        dimension = _dimension(self.index)
+        self._memory = Memory(RecordStore(settings), dimension, tuple(self.filterable))
+        self._merger = PutMerger()
 
     def batch(self, ops: Iterable[Op]) -> list[Result]:
         """Do operations together; reads come before writes."""
-        asked = list(ops)
-        texts, queries = self._to_embed(asked)
-        known: dict[str, Sequence[float]] = {}
-        searched: dict[str, Sequence[float]] = {}
+        listed = list(ops)
+        texts, queries = self._item_texts(listed), self._queries(listed)
+        vectors, query_vectors = [], []
+        if self.embeddings is not None and texts:
+            vectors = self.embeddings.embed_documents(_unique(texts.values()))
         if self.embeddings is not None:
-            vectors = self.embeddings.embed_documents(texts) if texts else []
-            known = dict(zip(texts, vectors, strict=True))
-            searched = {query: self.embeddings.embed_query(query) for query in queries}
-        return self._clients.run(self._start(asked, known, searched))
+            query_vectors = [self.embeddings.embed_query(query) for query in queries]
+        embedded = _by_place(texts, vectors)
+        query_embeddings = dict(zip(queries, query_vectors, strict=True))
+        return self._clients.run(self._memory.run_batch, listed, embedded, query_embeddings)
 
     async def abatch(self, ops: Iterable[Op]) -> list[Result]:
         """Do operations together; reads come before writes."""
-        asked = list(ops)
-        puts = [op for op in asked if isinstance(op, PutOp)]
-        if not puts or len(puts) < len(asked):
-            return await self._done_together(asked)
-        await self._merged.put(puts)
+        listed = list(ops)
+        puts = [op for op in listed if isinstance(op, PutOp)]
+        if not puts or len(puts) < len(listed):
+            return await self._run_batch(listed)
+        await self._merger.put(self._run_batch, puts)
         return [None] * len(puts)
 
-    async def _done_together(self, asked: Sequence[Op]) -> list[Result]:
-        texts, queries = self._to_embed(asked)
-        known: dict[str, Sequence[float]] = {}
-        searched: dict[str, Sequence[float]] = {}
+    async def _run_batch(self, ops: Sequence[Op]) -> list[Result]:
+        texts, queries = self._item_texts(ops), self._queries(ops)
+        vectors, query_vectors = [], []
+        if self.embeddings is not None and texts:
+            vectors = await self.embeddings.aembed_documents(_unique(texts.values()))
         if self.embeddings is not None:
-            vectors = await self.embeddings.aembed_documents(texts) if texts else []
-            known = dict(zip(texts, vectors, strict=True))
-            made = await asyncio.gather(*map(self.embeddings.aembed_query, queries))
-            searched = dict(zip(queries, made, strict=True))
-        return await self._clients.arun(self._start(asked, known, searched))
+            query_vectors = await asyncio.gather(*map(self.embeddings.aembed_query, queries))
+        embedded = _by_place(texts, vectors)
+        query_embeddings = dict(zip(queries, query_vectors, strict=True))
+        return await self._clients.arun(self._memory.run_batch, ops, embedded, query_embeddings)
 
-    def _start(
-        self,
-        ops: Sequence[Op],
-        known: dict[str, Sequence[float]],
-        searched: dict[str, Sequence[float]],
-    ) -> Callable[[Context], Flow[list[Result]]]:
-        return lambda context: self._memory.done(context, ops, self._text_of, known, searched)
-
-    def _to_embed(self, ops: Sequence[Op]) -> tuple[list[str], list[str]]:
-        """Return the distinct texts of items and of queries, in order, where there is a model."""
+    def _item_texts(self, ops: Sequence[Op]) -> dict[Place, str]:
+        """Return the text of each item that is to be embedded, where there is a model."""
         if self.embeddings is None:
-            return [], []
-        puts = {place_of(op): op for op in ops if isinstance(op, PutOp)}
-        texts = [text for op in puts.values() if (text := self._text_of(op))]
-        queries = [op.query for op in ops if isinstance(op, SearchOp) and op.query]
-        return list(dict.fromkeys(texts)), list(dict.fromkeys(queries))
+            return {}
+        puts = {place_of(op): op for op in ops if isinstance(op, PutOp)}  # the last one counts
+        return {place: text for place, op in puts.items() if (text := self._text_of(op))}
+
+    def _queries(self, ops: Sequence[Op]) -> list[str]:
+        if self.embeddings is None:
+            return []
+        return _unique(op.query for op in ops if isinstance(op, SearchOp) and op.query)
 
     def _text_of(self, op: PutOp) -> str:
         """Return the text of an item that is embedded; empty for one that is not to be found."""
-        if op.value is None or op.index is False or self.embeddings is None:
+        if op.value is None or op.index is False:
             return ""
         fields = self._fields if op.index is None else [tokenize_path(path) for path in op.index]
         found = (get_text_at_path(op.value, field) for field in fields)
         return "\n".join(text for texts in found for text in texts)
+
+
+def _unique(texts: Iterable[str]) -> list[str]:
+    return list(dict.fromkeys(texts))
+
+
+def _by_place(
+    texts: Mapping[Place, str], vectors: Sequence[Sequence[float]]
+) -> dict[Place, Sequence[float]]:
+    """Return the embedding of each item, from those of the distinct texts in order."""
+    known = dict(zip(_unique(texts.values()), vectors, strict=True))
+    return {place: known[text] for place, text in texts.items()}
 
 
 def _dimension(index: IndexConfig | None) -> int:
@@ -156,34 +170,31 @@ def _dimension(index: IndexConfig | None) -> int:
     return check_whole("dims", dims, 1, DEFAULT_LIMITS.dimension)
 
 
-def _few(fields: Sequence[str]) -> list[str]:
+def _check_filterable(fields: Sequence[str]) -> list[str]:
     names = list(dict.fromkeys(check_field_names("filterable", fields, DEFAULT_LIMITS)))
-    if len(names) > MOST_COPIES:
+    if len(names) > MAX_COPIES:
         raise InvalidRequestError(
-            f"filterable names {len(names)} fields; at most {MOST_COPIES} are possible."
+            f"filterable names {len(names)} fields; at most {MAX_COPIES} are possible."
         )
     return names
 
 
 Waiting = list[tuple[Sequence[PutOp], asyncio.Future[None]]]
+RunBatch = Callable[[Sequence[PutOp]], Awaitable[object]]
 
 
-class MergedPuts:
-    """Gather the puts of one turn of an event loop, and do them together.
+class PutMerger:
+    """The puts of one turn of an event loop, done together.
 
     Each caller gets the error of its own puts alone. A caller that is cancelled before the turn
     ends puts nothing.
-
-    Args:
-        put: does a batch of puts.
     """
 
-    def __init__(self, put: Callable[[Sequence[PutOp]], Awaitable[object]]) -> None:
-        self._put = put
+    def __init__(self) -> None:
         self._waiting: WeakKeyDictionary[asyncio.AbstractEventLoop, Waiting] = WeakKeyDictionary()
         self._running: set[asyncio.Task[None]] = set()
 
-    async def put(self, ops: Sequence[PutOp]) -> None:
+    async def put(self, run_batch: RunBatch, ops: Sequence[PutOp]) -> None:
         """Do puts, together with those of other callers on this event loop."""
         loop = asyncio.get_running_loop()
         waiting = self._waiting.setdefault(loop, [])
@@ -191,19 +202,20 @@ class MergedPuts:
         waiting.append((ops, done))
         if len(waiting) == 1:
             # a task of its own: the cancellation of the first caller is not that of the others
-            task = loop.create_task(self._flush(loop))
+            task = loop.create_task(self._flush(run_batch, loop))
             self._running.add(task)
             task.add_done_callback(self._running.discard)
         await done
 
-    async def _flush(self, loop: asyncio.AbstractEventLoop) -> None:
-        await self._do([(ops, done) for ops, done in self._waiting.pop(loop) if not done.done()])
+    async def _flush(self, run_batch: RunBatch, loop: asyncio.AbstractEventLoop) -> None:
+        waiting = [(ops, done) for ops, done in self._waiting.pop(loop) if not done.done()]
+        await self._put_together(run_batch, waiting)
 
-    async def _do(self, waiting: Waiting) -> None:
+    async def _put_together(self, run_batch: RunBatch, waiting: Waiting) -> None:
         try:
-            await self._put([op for ops, _ in waiting for op in ops])
+            await run_batch([op for ops, _ in waiting for op in ops])
         except InvalidRequestError as error:  # nothing was written, because of one of them
-            await self._halved(waiting, error)
+            await self._put_halves(run_batch, waiting, error)
         except BaseException as error:  # noqa: BLE001 - it is raised where the puts are waited for
             for ops, done in waiting:
                 _end(done, error if _concerns(error, ops) else None)
@@ -211,13 +223,15 @@ class MergedPuts:
             for _, done in waiting:
                 _end(done, None)
 
-    async def _halved(self, waiting: Waiting, error: InvalidRequestError) -> None:
+    async def _put_halves(
+        self, run_batch: RunBatch, waiting: Waiting, error: InvalidRequestError
+    ) -> None:
         if len(waiting) == 1:
             _end(waiting[0][1], error)
             return
         middle = len(waiting) // 2
-        await self._do(waiting[:middle])
-        await self._do(waiting[middle:])
+        await self._put_together(run_batch, waiting[:middle])
+        await self._put_together(run_batch, waiting[middle:])
 
 
 def _end(done: asyncio.Future[None], error: BaseException | None) -> None:

@@ -5,9 +5,13 @@ the node's id, the vector its embedding, and the rest of the node stands in the 
 node comes back as what it was. Records that other programs wrote become nodes too.
 
 All classes take a `client` (`OSSVectorClient` or `AsyncOSSVectorClient`, either serves blocking and
-awaited calls), or make one of the environment's settings. Ids may be any number: they are fetched
-100 a call, several calls at a time, and nodes come in the order asked. Ids that do not exist are
-left out and told of as a `MissingKeysEvent`, where a class does not say otherwise.
+awaited calls), or the arguments of one (`ConnectionOptions`); what is not given comes from the
+environment. Ids may be any number: they are fetched 100 a call, several calls at a time, and nodes
+come in the order asked. Ids that do not exist are left out and reported as a `MissingKeysEvent`,
+where a class does not say otherwise.
+
+A component that is saved, by `to_dict` or by pickle, reads in another process what it read here:
+where its client points travels with it, credentials never do.
 """
 
 from __future__ import annotations
@@ -18,7 +22,7 @@ from oss_vector_retriever.lazy import lazily
 
 if TYPE_CHECKING:
     from oss_vector_retriever.llama_index.auto_merging import OSSVectorAutoMergingRetriever
-    from oss_vector_retriever.llama_index.component import MissingKeysEvent
+    from oss_vector_retriever.llama_index.component import ConnectionOptions, MissingKeysEvent
     from oss_vector_retriever.llama_index.docstore import OSSVectorDocumentStore
     from oss_vector_retriever.llama_index.mapping import (
         OSSVectorNodeMapping,
@@ -31,7 +35,7 @@ if TYPE_CHECKING:
         StoredEmbeddingMMRPostprocessor,
         StoredEmbeddingRescorer,
     )
-    from oss_vector_retriever.llama_index.reader import OSSVectorReader
+    from oss_vector_retriever.llama_index.reader import DocumentStream, OSSVectorReader
     from oss_vector_retriever.llama_index.retriever import (
         KeyQueryBundle,
         NodeWithProvenance,
@@ -42,6 +46,8 @@ if TYPE_CHECKING:
     from oss_vector_retriever.llama_index.tools import OSSVectorToolSpec
 
 _WHERE = {
+    "ConnectionOptions": f"{__name__}.component",
+    "DocumentStream": f"{__name__}.reader",
     "KeyQueryBundle": f"{__name__}.retriever",
     "MissingKeysEvent": f"{__name__}.component",
     "NodeWithProvenance": f"{__name__}.retriever",
@@ -62,6 +68,8 @@ _WHERE = {
 }
 
 __all__ = [
+    "ConnectionOptions",
+    "DocumentStream",
     "KeyQueryBundle",
     "MissingKeysEvent",
     "NodeWithProvenance",

@@ -4,27 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from itertools import pairwise
-from typing import Any
+from typing import Any, Unpack
 
 from llama_index.core.base.base_retriever import BaseRetriever
-from llama_index.core.schema import BaseNode, NodeWithScore, QueryBundle
+from llama_index.core.callbacks import CallbackManager
+from llama_index.core.schema import BaseNode, IndexNode, NodeWithScore, QueryBundle
 
 from oss_vector_retriever.client.context import Context
 from oss_vector_retriever.client.pair import Client
 from oss_vector_retriever.client.steps import Flow
 from oss_vector_retriever.embeddings.mathematics import check_share
-from oss_vector_retriever.llama_index.component import NodeSource, Reading
+from oss_vector_retriever.llama_index.component import ConnectionOptions, NodeLookup, connect
+from oss_vector_retriever.llama_index.nodes import classes_by_name
 from oss_vector_retriever.records import DecodePolicy
-from oss_vector_retriever.records.lookup import Lookup, MissingPolicy
+from oss_vector_retriever.records.lookup import MissingPolicy
 
 
-class OSSVectorAutoMergingRetriever(Reading, BaseRetriever):
-    """Replace hits by their parent where most of its children were hit, level after level.
+class OSSVectorAutoMergingRetriever(BaseRetriever):
+    """Another retriever's hits, with parents in the place of children where most were hit.
 
-    It does what core's `AutoMergingRetriever` does, with one fetch for all parents of a level, and
-    awaited where it is asynchronous. A parent that does not exist leaves its children as they are.
+    It does what core's `AutoMergingRetriever` does, level after level, with one fetch for all
+    parents of a level, and awaited where it is asynchronous. A parent that does not exist leaves
+    its children as they are.
     """
 
     def __init__(
@@ -38,7 +40,11 @@ class OSSVectorAutoMergingRetriever(Reading, BaseRetriever):
         on_missing: MissingPolicy = "omit",
         on_decode_error: DecodePolicy = "raise",
         node_classes: Sequence[type[BaseNode]] = (),
-        **options: Any,
+        callback_manager: CallbackManager | None = None,
+        object_map: dict[str, Any] | None = None,
+        objects: list[IndexNode] | None = None,
+        verbose: bool = False,
+        **connection: Unpack[ConnectionOptions],
     ) -> None:
         """Take the settings.
 
@@ -53,51 +59,59 @@ class OSSVectorAutoMergingRetriever(Reading, BaseRetriever):
             on_decode_error: what becomes of a record that cannot be read: "raise" an error, "skip"
                 it with a warning in the log, or "raw", a TextNode with the metadata as stored.
             node_classes: your own node classes, so that their nodes come back as what they were.
-            options: those of `BaseRetriever`: `callback_manager`, `object_map`, `objects`,
-                `verbose`.
+            callback_manager: core's, as `object_map`, `objects` and `verbose` are.
+            object_map: what index nodes point at, by id.
+            objects: index nodes that hold what they point at.
+            verbose: print what is found.
+            connection: in place of `client`, the arguments of one: see `ConnectionOptions`.
 
         Raises:
             InvalidRequestError: the share is not from 0 to 1.
         """
-        super().__init__(**options)
+        super().__init__(callback_manager, object_map, objects, verbose)
         self._retriever = retriever
         self._share = check_share("simple_ratio_thresh", simple_ratio_thresh, 0, 1)
-        lookup = Lookup(
-            index=index, text_key=text_key, on_missing=on_missing, on_decode_error=on_decode_error
+        self._clients = connect(type(self), client, connection)
+        self._lookup = NodeLookup(
+            index=index,
+            text_key=text_key,
+            on_missing=on_missing,
+            on_decode_error=on_decode_error,
+            classes=classes_by_name(node_classes),
         )
-        self._read_with(client, lookup, node_classes)
 
     def _retrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
         hits = self._retriever.retrieve(query_bundle)
-        return self._clients.run(partial(self._flow, hits=hits))
+        return self._clients.run(self._merge_levels, hits)
 
     async def _aretrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
         hits = await self._retriever.aretrieve(query_bundle)
-        return await self._clients.arun(partial(self._flow, hits=hits))
+        return await self._clients.arun(self._merge_levels, hits)
 
-    def _flow(self, context: Context, hits: list[NodeWithScore]) -> Flow[list[NodeWithScore]]:
-        source = self._source()
+    def _merge_levels(
+        self, context: Context, hits: list[NodeWithScore]
+    ) -> Flow[list[NodeWithScore]]:
         known = Known()
         changed = True
         while changed:
-            yield from _learn(context, source, known, gaps(hits) + parents(hits))
+            yield from _learn(context, self._lookup, known, gaps(hits) + parents(hits))
             hits, filled = fill_in(hits, known)
-            yield from _learn(context, source, known, parents(hits))
+            yield from _learn(context, self._lookup, known, parents(hits))
             hits, merged = merge(hits, known, self._share)
             changed = filled or merged
         return sorted(hits, key=lambda hit: hit.get_score(), reverse=True)
 
 
-def _learn(context: Context, source: NodeSource, known: Known, ids: list[str]) -> Flow[None]:
+def _learn(context: Context, lookup: NodeLookup, known: Known, ids: list[str]) -> Flow[None]:
     """Fetch what is not known yet, all at once; nothing, where all is known."""
     unknown = [key for key in dict.fromkeys(ids) if key not in known.asked]
     known.asked.update(unknown)
-    known.nodes |= yield from source.by_id(context, unknown)
+    known.nodes |= yield from lookup.fetch_by_id(context, unknown)
 
 
 @dataclass(slots=True)
 class Known:
-    """Hold the nodes fetched so far, and what was asked for.
+    """The nodes fetched so far, and what was asked for.
 
     Attributes:
         nodes: by id.
@@ -122,13 +136,13 @@ def parents(hits: list[NodeWithScore]) -> list[str]:
 
 def fill_in(hits: list[NodeWithScore], known: Known) -> tuple[list[NodeWithScore], bool]:
     """Return the hits with the gaps between them filled, and whether there were any."""
-    between = {place: known.nodes[key] for place, key in _gaps(hits) if key in known.nodes}
+    between = {position: known.nodes[key] for position, key in _gaps(hits) if key in known.nodes}
     filled: list[NodeWithScore] = []
-    for place, hit in enumerate(hits):
+    for position, hit in enumerate(hits):
         filled.append(hit)
-        if place in between:
-            score = (hit.get_score() + hits[place + 1].get_score()) / 2
-            filled.append(NodeWithScore(node=between[place], score=score))
+        if position in between:
+            score = (hit.get_score() + hits[position + 1].get_score()) / 2
+            filled.append(NodeWithScore(node=between[position], score=score))
     return filled, bool(between)
 
 
@@ -144,20 +158,20 @@ def merge(
     gone: set[str] = set()
     scores: dict[str, float] = {}
     added: list[NodeWithScore] = []
-    for key, children in _families(hits).items():
+    for key, children in _group_by_parent(hits).items():
         parent = known.nodes.get(key)
-        if parent is None or key in known.merged or not _enough(parent, children, share):
+        if parent is None or key in known.merged or not _are_enough(parent, children, share):
             continue
         known.merged.add(key)
         gone |= {child.node.node_id for child in children} - {key}
         scores[key] = sum(child.get_score() for child in children) / len(children)
         if key not in present:
             added.append(NodeWithScore(node=parent, score=scores[key]))
-    kept = [_at_least(hit, scores) for hit in hits if hit.node.node_id not in gone]
+    kept = [_raise_score(hit, scores) for hit in hits if hit.node.node_id not in gone]
     return [*kept, *added], bool(gone)
 
 
-def _at_least(hit: NodeWithScore, scores: Mapping[str, float]) -> NodeWithScore:
+def _raise_score(hit: NodeWithScore, scores: Mapping[str, float]) -> NodeWithScore:
     score = scores.get(hit.node.node_id)
     if score is None or score <= hit.get_score():
         return hit
@@ -167,22 +181,22 @@ def _at_least(hit: NodeWithScore, scores: Mapping[str, float]) -> NodeWithScore:
 def _gaps(hits: list[NodeWithScore]) -> list[tuple[int, str]]:
     present = {hit.node.node_id for hit in hits}
     found: dict[str, int] = {}
-    for place, (hit, after) in enumerate(pairwise(hits)):
+    for position, (hit, after) in enumerate(pairwise(hits)):
         middle, same = hit.node.next_node, after.node.prev_node
         if middle is None or same is None or middle.node_id != same.node_id:
             continue
         if middle.node_id not in present:
-            found.setdefault(middle.node_id, place)
-    return [(place, key) for key, place in found.items()]
+            found.setdefault(middle.node_id, position)
+    return [(position, key) for key, position in found.items()]
 
 
-def _families(hits: list[NodeWithScore]) -> dict[str, list[NodeWithScore]]:
-    families: dict[str, list[NodeWithScore]] = {}
+def _group_by_parent(hits: list[NodeWithScore]) -> dict[str, list[NodeWithScore]]:
+    groups: dict[str, list[NodeWithScore]] = {}
     for hit in hits:
         if hit.node.parent_node is not None:
-            families.setdefault(hit.node.parent_node.node_id, []).append(hit)
-    return families
+            groups.setdefault(hit.node.parent_node.node_id, []).append(hit)
+    return groups
 
 
-def _enough(parent: BaseNode, children: list[NodeWithScore], share: float) -> bool:
+def _are_enough(parent: BaseNode, children: list[NodeWithScore], share: float) -> bool:
     return len(children) / len(parent.child_nodes or [None]) > share

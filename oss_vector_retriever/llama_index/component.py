@@ -1,128 +1,113 @@
-"""What the serialisable components share: a client, an index, and how records are read."""
+"""What the components share: a client or the arguments of one, nodes by key, and how it is saved.
+
+One rule for copies and one for what is saved. A copy, deep or not, shares the client. A dict and a
+pickle hold where the client points (`ClientSettings`), never credentials, so that what is made of
+them reads the same index, whatever the environment names by then.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from copy import deepcopy
-from dataclasses import dataclass
-from functools import partial
-from typing import Any, Final, Literal, Self, TypeVar, get_args
+from dataclasses import dataclass, field, replace
+from typing import Any, Final, Self, TypedDict
 
 from llama_index.core.base.embeddings.base import BaseEmbedding
 from llama_index.core.instrumentation import get_dispatcher
 from llama_index.core.instrumentation.events.base import BaseEvent
-from llama_index.core.postprocessor.types import BaseNodePostprocessor
-from llama_index.core.schema import BaseComponent, BaseNode, NodeWithScore, QueryBundle
-from pydantic import ConfigDict, Field, PrivateAttr
+from llama_index.core.schema import BaseComponent, BaseNode, QueryBundle
+from pydantic import ConfigDict, Field, PrivateAttr, SecretStr
 
+from oss_vector_retriever.client.clients import OSSVectorClient
 from oss_vector_retriever.client.context import Context
-from oss_vector_retriever.client.errors import InvalidRequestError, MissingKeysError
-from oss_vector_retriever.client.models.vector import Float32Array
+from oss_vector_retriever.client.errors import (
+    ConfigurationError,
+    InvalidRequestError,
+    MissingKeysError,
+)
 from oss_vector_retriever.client.pair import Client, ClientPair
+from oss_vector_retriever.client.settings import ClientSettings
 from oss_vector_retriever.client.steps import Call, Flow
-from oss_vector_retriever.embeddings import similarities
 from oss_vector_retriever.llama_index.nodes import (
     NodeClasses,
     OwnClasses,
     as_text_node,
-    node_classes,
+    classes_by_name,
     node_from,
 )
-from oss_vector_retriever.llama_index.nodes import node_classes as classes_of
 from oss_vector_retriever.records import DecodePolicy, Record
 from oss_vector_retriever.records.keys import is_key
-from oss_vector_retriever.records.lookup import Found, Lookup, MissingPolicy
+from oss_vector_retriever.records.lookup import Found, Lookup, MissingPolicy, fetch_records
 
-_NOT_PICKLED = {"client", "callback_manager"}
-
-
-class WithClients(BaseComponent):
-    """Share with copies the client, and what else stays out of dicts; leave it out of pickles."""
-
-    # a secret given under a wrong name must not come back in the error that says so
-    model_config = ConfigDict(
-        arbitrary_types_allowed=True, extra="forbid", hide_input_in_errors=True
-    )
-
-    _clients: ClientPair = PrivateAttr()
-
-    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
-        """Return a copy, with other settings where `update` says so."""
-        # one after the other: pydantic's own way of both does not ask what is shared
-        copied: Self = super(WithClients, deepcopy(self) if deep else self).model_copy(
-            update=update
-        )
-        return copied
-
-    def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
-        shared = {id(thing): thing for thing in self._shared()}
-        return super().__deepcopy__({**(memo or {}), **shared})
-
-    def _shared(self) -> list[Any]:
-        excluded = [name for name, field in type(self).model_fields.items() if field.exclude]
-        return [self._clients, *(getattr(self, name) for name in excluded)]
-
-    def __getstate__(self) -> dict[str, Any]:
-        # core's own takes what it cannot pickle out of the live object
-        kept = {name: value for name, value in self.__dict__.items() if name not in _NOT_PICKLED}
-        return {
-            "__dict__": kept,
-            "__pydantic_extra__": None,
-            "__pydantic_fields_set__": self.__pydantic_fields_set__ - _NOT_PICKLED,
-            "__pydantic_private__": None,
-        }
+Embed = Callable[[list[str]], Any]
+_dispatcher = get_dispatcher(__name__)
 
 
-class Fetching(WithClients):
-    """Be a component that fetches by key.
+class ConnectionOptions(TypedDict, total=False):
+    """Arguments of a client, which every component takes in place of `client=`.
 
-    Clients hold credentials and connections: they stay out of `to_dict`, repr and pickles. What is
-    made of those takes a client of its own, configured by the environment, unless one is given:
-    `from_dict(saved, client=client)`. A copy shares the client, and what else stays out of dicts.
+    What is not given comes from the environment, as with `OSSVectorClient`.
 
     Attributes:
-        client: an `OSSVectorClient` or `AsyncOSSVectorClient`; by default one that is configured by
-            the environment.
-        index: the vector index to use, if not the client's own.
-        text_key: a further metadata field to look for text in, of records that others wrote.
-        on_decode_error: what becomes of a record that cannot be read: "raise" an error, "skip"
-            it with a warning in the log, or "raw", a TextNode with the metadata as stored.
-        node_classes: your own node classes, so that their nodes come back as what they were. A dict
-            holds their names; what is made of it finds those that are imported.
+        bucket: the vector bucket.
+        account_id: the Alibaba Cloud account that owns it.
+        region: such as `cn-hangzhou`.
+        endpoint: another address than the region's own.
+        internal: use the region's internal network.
+        access_key_id: with `access_key_secret`, credentials in place of the environment's.
+        access_key_secret: the secret that belongs to it.
+        session_token: the token of temporary credentials.
     """
 
-    client: Client | None = Field(default=None, exclude=True, repr=False)
-    index: str | None = None
-    text_key: str | None = None
-    on_decode_error: DecodePolicy = "raise"
-    node_classes: OwnClasses = Field(default=(), repr=False)
+    bucket: str | None
+    account_id: str | None
+    region: str | None
+    endpoint: str | None
+    internal: bool
+    access_key_id: SecretStr | str | None
+    access_key_secret: SecretStr | str | None
+    session_token: SecretStr | str | None
 
-    def model_post_init(self, context: Any, /) -> None:
-        """Prepare the client for both kinds of call."""
-        super().model_post_init(context)
-        node_classes(self.node_classes)
-        self._clients = ClientPair(self.client)
 
-    def _both(self) -> ClientPair:
-        if self._clients.given is not self.client:  # assigned, or changed in a copy
-            self._clients = ClientPair(self.client)
-        return self._clients
+_SECRETS: Final = ("access_key_id", "access_key_secret", "session_token")
+_POINTERS: Final = ("bucket", "account_id", "region", "endpoint", "internal")
+CONNECTION: Final = (*_POINTERS, *_SECRETS)
 
-    def _source(
-        self, *, return_data: bool = False, on_missing: MissingPolicy = "omit"
-    ) -> NodeSource:
-        lookup = Lookup(
-            index=self.index,
-            text_key=self.text_key,
-            return_data=return_data,
-            on_missing=on_missing,
-            on_decode_error=self.on_decode_error,
+
+def connect(kind: type, client: Client | None, options: Mapping[str, Any]) -> ClientPair:
+    """Return the clients of a component: of the one that was given, or made of options.
+
+    Args:
+        kind: the component's class, which errors name.
+        client: either client, or None.
+        options: `ConnectionOptions`.
+
+    Raises:
+        ConfigurationError: a client and options are given.
+        TypeError: an option is unknown.
+    """
+    if unknown := options.keys() - {*CONNECTION}:
+        name = min(unknown)
+        raise TypeError(f"{kind.__name__}() got an unexpected keyword argument {name!r}")
+    given = [name for name in CONNECTION if options.get(name)]
+    if client is not None and given:
+        raise ConfigurationError(f"pass either client= or {', '.join(given)}, not both.")
+    return ClientPair(client, _client_arguments(options))
+
+
+def _client_arguments(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what of `ConnectionOptions` was given, as a client's own arguments."""
+    arguments = {name: options[name] for name in _POINTERS if options.get(name)}
+    secrets = [options[name] for name in _SECRETS if options.get(name)]
+    if secrets:
+        arguments["credentials"] = tuple(
+            one.get_secret_value() if isinstance(one, SecretStr) else one for one in secrets
         )
-        return NodeSource(self._both(), lookup, node_classes(self.node_classes))
+    return arguments
 
 
 class MissingKeysEvent(BaseEvent):
-    """Say which of the keys asked for do not exist in an index."""
+    """The keys that were asked for and do not exist, for LlamaIndex's instrumentation."""
 
     index: str | None
     missing: list[str]
@@ -133,137 +118,67 @@ class MissingKeysEvent(BaseEvent):
         return "OSSVectorsMissingKeysEvent"
 
 
+def report_missing(context: Context, index: str | None, missing: Iterable[str]) -> None:
+    """Send a `MissingKeysEvent` if any key is missing; `index` None is the client's own."""
+    if keys := list(missing):
+        _dispatcher.event(MissingKeysEvent(index=index or context.config.index, missing=keys))
+
+
 @dataclass(frozen=True, slots=True)
-class Question:
-    """Hold the query that hits were found by, if any, and what embeds its text, if anything."""
+class NodeLookup(Lookup):
+    """How keys become nodes: a lookup of records, and the classes that nodes come back as.
 
-    bundle: QueryBundle | None
-    embed: Embed | None
+    Attributes:
+        classes: the node classes, by stored name.
+        text_nodes: make a TextNode, or an ImageNode, of a Document or a Node.
+    """
 
-    def embedding(self) -> Flow[list[float]]:
-        """Return the query's embedding.
+    classes: NodeClasses = field(default_factory=classes_by_name)
+    text_nodes: bool = False
+
+    def node(self, record: Record) -> BaseNode:
+        """Make a node of a record."""
+        node = node_from(record, self.classes)
+        return as_text_node(node) if self.text_nodes else node
+
+    def fetch_by_id(self, context: Context, keys: Iterable[str]) -> Flow[dict[str, BaseNode]]:
+        """Fetch each distinct key once, and report those that are missing; no keys, no call.
+
+        Ids that nodes name themselves may be none that a record can have: those are missing too.
 
         Raises:
-            InvalidRequestError: there is none, and nothing to make it of.
+            MissingKeysError: keys are missing, under "raise".
         """
-        return query_embedding(self.bundle, self.embed)
+        unique = list(dict.fromkeys(keys))
+        legal = [key for key in unique if is_key(key)]
+        found: Found[BaseNode] = Found([], ())
+        if legal:
+            found = yield from fetch_records(context, self, legal, self.node)
+        there = {*legal} - {*found.missing}
+        missing = [key for key in unique if key not in there]
+        if missing and self.on_missing == "raise":
+            raise MissingKeysError(missing)
+        report_missing(context, self.index, missing)
+        return {node.node_id: node for node in found.made}
 
 
-class FetchingPostprocessor(Fetching, BaseNodePostprocessor):
-    """Be a postprocessor that fetches; what it does is `_flow`."""
-
-    def _postprocess_nodes(
-        self, nodes: list[NodeWithScore], query_bundle: QueryBundle | None = None
-    ) -> list[NodeWithScore]:
-        question = Question(query_bundle, blocking(self._model()))
-        return self._both().run(partial(self._flow, hits=nodes, question=question))
-
-    async def _apostprocess_nodes(
-        self, nodes: list[NodeWithScore], query_bundle: QueryBundle | None = None
-    ) -> list[NodeWithScore]:
-        question = Question(query_bundle, awaited(self._model()))
-        return await self._both().arun(partial(self._flow, hits=nodes, question=question))
-
-    def _model(self) -> BaseEmbedding | None:
-        """Return what embeds the query where its bundle has no embedding."""
-        return None
-
-    def _flow(
-        self, context: Context, hits: list[NodeWithScore], question: Question
-    ) -> Flow[list[NodeWithScore]]:
-        raise NotImplementedError
+def call_function(function: Callable[..., Any], *arguments: Any, **keywords: Any) -> Flow[Any]:
+    """Call a function that may block, or that returns an awaitable where the flow is awaited."""
+    return (yield Call(lambda: function(*arguments, **keywords)))
 
 
-class WithClient:
-    """Share the client with copies, and leave it out of pickles: it holds credentials.
-
-    What is made of a pickle takes a client of its own, configured by the environment.
-    """
-
-    _clients: ClientPair
-
-    def __copy__(self) -> Self:
-        copied = object.__new__(type(self))
-        vars(copied).update(vars(self))
-        return copied
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
-        memo[id(self._clients)] = self._clients
-        copied = memo[id(self)] = object.__new__(type(self))
-        vars(copied).update(deepcopy(vars(self), memo))
-        return copied
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in vars(self).items() if name != "_clients"}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        vars(self).update(state)
-        self._clients = ClientPair()
+def query_embedder(model: BaseEmbedding | None) -> Embed | None:
+    """Return what embeds a query in a flow that is run blocking."""
+    return None if model is None else model.get_agg_embedding_from_queries
 
 
-class Reading(WithClient):
-    """Make nodes of what a lookup finds."""
-
-    _lookup: Lookup
-    _node_classes: tuple[type[BaseNode], ...]
-    _text_nodes: bool
-
-    def _read_with(
-        self,
-        client: Client | None,
-        lookup: Lookup,
-        node_classes: Sequence[type[BaseNode]],
-        *,
-        text_nodes: bool = False,
-    ) -> None:
-        self._clients = ClientPair(client)
-        self._lookup = lookup
-        self._node_classes = tuple(node_classes)
-        self._text_nodes = text_nodes
-        classes_of(self._node_classes)
-
-    def _source(self) -> NodeSource:
-        classes = classes_of(self._node_classes)
-        return NodeSource(self._clients, self._lookup, classes, self._text_nodes)
-
-
-ScoreMode = Literal["constant", "rank", "none", "similarity"]
-SCORE_MODES: Final[tuple[str, ...]] = get_args(ScoreMode)
-Embed = Callable[[list[str]], Any]
-
-
-def check_scoring(mode: str, score: object) -> None:
-    """Refuse a score mode that is unknown, and a score that is none.
-
-    Raises:
-        InvalidRequestError: naming what is possible.
-    """
-    if score is not None and (isinstance(score, bool) or not isinstance(score, int | float)):
-        raise InvalidRequestError(f"score must be a number or None, not {score!r}.")
-    if mode not in SCORE_MODES:
-        raise InvalidRequestError(
-            f"score_mode must be one of {', '.join(SCORE_MODES)}, not {mode!r}."
-        )
-
-
-def ranked(count: int) -> list[float]:
-    """Return the scores of ranks: 1, 1/2, 1/3, ..."""
-    return [1 / (place + 1) for place in range(count)]
-
-
-def similar(query: Sequence[float], stored: Sequence[Float32Array | None]) -> list[float | None]:
-    """Return the cosine similarity of each stored vector, None where there is none."""
-    rows = [vector for vector in stored if vector is not None]
-    scores = iter(similarities(query, rows).tolist())
-    return [None if vector is None else next(scores) for vector in stored]
+def async_query_embedder(model: BaseEmbedding | None) -> Embed | None:
+    """Return what embeds a query in a flow that is awaited."""
+    return None if model is None else model.aget_agg_embedding_from_queries
 
 
 def query_embedding(bundle: QueryBundle | None, embed: Embed | None) -> Flow[list[float]]:
     """Return the query's own embedding, or the model's of its text.
-
-    Args:
-        bundle: the query.
-        embed: the model's method for queries, blocking or to be awaited as the flow is; or None.
 
     Raises:
         InvalidRequestError: there is neither an embedding, nor a model and a text.
@@ -275,87 +190,172 @@ def query_embedding(bundle: QueryBundle | None, embed: Embed | None) -> Flow[lis
             "similarity to the query needs its embedding: set QueryBundle.embedding, or give "
             "embed_model= and a query with text."
         )
-    found: list[float] = yield from called(embed, bundle.embedding_strs)
+    found: list[float] = yield from call_function(embed, bundle.embedding_strs)
     return found
 
 
-def blocking(model: BaseEmbedding | None) -> Embed | None:
-    """Return what embeds a query, blocking."""
-    return None if model is None else model.get_agg_embedding_from_queries
+class _SavedComponent(BaseComponent):
+    """A pydantic component with its connection: how it is copied, and how it is saved.
 
-
-def awaited(model: BaseEmbedding | None) -> Embed | None:
-    """Return what embeds a query, to be awaited."""
-    return None if model is None else model.aget_agg_embedding_from_queries
-
-
-T = TypeVar("T")
-_dispatcher = get_dispatcher(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class NodeSource:
-    """Say where nodes come from and as what.
-
-    Attributes:
-        clients: the client, for blocking calls and for each event loop.
-        lookup: how keys become records.
-        classes: the node classes, by stored name.
-        text_nodes: make a TextNode, or an ImageNode, of a Document or a Node.
+    What stays out of its dict is named there, under `omitted`.
     """
 
-    clients: ClientPair
-    lookup: Lookup
-    classes: NodeClasses
-    text_nodes: bool = False
+    # a secret given under a wrong name must not come back in the error that says so
+    model_config = ConfigDict(
+        arbitrary_types_allowed=True, extra="forbid", hide_input_in_errors=True
+    )
 
-    def node(self, record: Record) -> BaseNode:
-        """Make a node of a record."""
-        node = node_from(record, self.classes)
-        return as_text_node(node) if self.text_nodes else node
+    bucket: str | None = Field(default=None, exclude=True)
+    account_id: str | None = Field(default=None, exclude=True)
+    region: str | None = Field(default=None, exclude=True)
+    endpoint: str | None = Field(default=None, exclude=True, repr=False)  # may hold userinfo
+    internal: bool = Field(default=False, exclude=True)
+    access_key_id: SecretStr | None = Field(default=None, exclude=True, repr=False)
+    access_key_secret: SecretStr | None = Field(default=None, exclude=True, repr=False)
+    session_token: SecretStr | None = Field(default=None, exclude=True, repr=False)
+    index: str | None = None
+    text_key: str | None = None
+    on_decode_error: DecodePolicy = "raise"
+    node_classes: OwnClasses = Field(default=(), repr=False)
 
-    def found(
-        self, context: Context, keys: Iterable[str], make: Callable[[Record], T]
-    ) -> Flow[Found[T]]:
-        """Fetch records and make something of each, in the order asked, duplicates kept."""
-        return self.lookup.of(keys, make)(context)
+    _pair: ClientPair = PrivateAttr()
+    _pair_of: tuple[Any, ...] = PrivateAttr()
 
-    def nodes(self, context: Context, keys: Iterable[str]) -> Flow[Found[BaseNode]]:
-        """Fetch nodes in the order asked, duplicates kept."""
-        return self.found(context, keys, self.node)
+    def model_post_init(self, context: Any, /) -> None:
+        """Prepare the client for both kinds of call."""
+        super().model_post_init(context)
+        classes_by_name(self.node_classes)
+        self._connect()
 
-    def by_id(self, context: Context, keys: Iterable[str]) -> Flow[dict[str, BaseNode]]:
-        """Fetch each distinct key once, and tell of those that are missing; no keys, no call.
+    @property
+    def _clients(self) -> ClientPair:
+        if self._pair_of != self._connection():  # assigned, or changed in a copy
+            self._connect()
+        return self._pair
 
-        Ids that nodes name themselves may be none that a record can have: those are missing too.
+    def _connect(self) -> None:
+        self._pair_of = self._connection()
+        options = {name: getattr(self, name) for name in CONNECTION}
+        self._pair = connect(type(self), self._pair_of[0], options)
+
+    def _connection(self) -> tuple[Any, ...]:
+        return tuple(self.__dict__.get(name) for name in ("client", *CONNECTION))
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """Return a copy, with other settings where `update` says so."""
+        # one after the other: pydantic's own way of both does not ask what is shared
+        copied: Self = super(_SavedComponent, deepcopy(self) if deep else self).model_copy(
+            update=update
+        )
+        return copied
+
+    def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
+        shared = [self._pair, *(getattr(self, name) for name in self._excluded_fields())]
+        return super().__deepcopy__({**(memo or {}), **{id(thing): thing for thing in shared}})
+
+    @classmethod
+    def _excluded_fields(cls) -> list[str]:
+        return [name for name, info in cls.model_fields.items() if info.exclude]
+
+    def to_dict(self, **kwargs: Any) -> dict[str, Any]:
+        """Return the settings as JSON values, with where the client points and no credentials."""
+        data = super().to_dict(**kwargs)
+        try:
+            settings = self._clients.settings
+        except ConfigurationError as error:
+            # pipelines hash a component's dict, so that there is one in any case
+            data["client"] = {"unsaved": str(error)}
+        else:
+            data["client"] = None if settings is None else settings.to_dict()
+        if omitted := self._omitted_fields():
+            data["omitted"] = omitted
+        return data
+
+    def _omitted_fields(self) -> list[str]:
+        """Return the names of the fields that were given and that a dict does not hold."""
+        return [
+            name
+            for name in self._excluded_fields()
+            if name not in {*_NEVER_SAVED, *CONNECTION} and getattr(self, name) is not None
+        ]
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any], **kwargs: Any) -> Self:
+        """Return the component that `to_dict` wrote; it reads where that one read.
+
+        A client in `kwargs` takes the place of the one that was saved; arguments of a client, such
+        as credentials, the place of what they name.
 
         Raises:
-            MissingKeysError: keys are missing, under "raise".
+            ConfigurationError: it was saved over an embedded service in memory, or with a function
+                that no dict holds, and nothing is given in its place.
         """
-        unique = list(dict.fromkeys(keys))
-        legal = [key for key in unique if is_key(key)]
-        found: Found[BaseNode] = Found([], ())
-        if legal:
-            found = yield from self.nodes(context, legal)
-        nodes = {node.node_id: node for node in found.made}
-        there = {*legal} - {*found.missing}
-        missing = [key for key in unique if key not in there]
-        if missing and self.lookup.on_missing == "raise":
-            raise MissingKeysError(missing)
-        self.tell(missing)
-        return nodes
+        saved = {**data, **kwargs}
+        settings = saved.pop("client", None)
+        omitted = [name for name in saved.pop("omitted", ()) if name not in saved]
+        if "key_of" in omitted:
+            raise ConfigurationError(
+                "this was saved with key_of, which no dict holds: give key_of=."
+            )
+        if not isinstance(settings, Mapping):
+            return super().from_dict(saved if settings is None else {**saved, "client": settings})
+        options: dict[str, Any] = {n: saved.pop(n) for n in CONNECTION if n in saved}
+        component = super().from_dict(saved)
+        component._point_to(_clients_from(settings, options))  # noqa: SLF001 - of its own class
+        return component
 
-    def tell(self, missing: Iterable[str]) -> None:
-        """Send a `MissingKeysEvent` to LlamaIndex's instrumentation, if any key is missing."""
-        tell_missing(self.lookup.index or self.clients.config.index, missing)
+    def _point_to(self, clients: ClientPair) -> None:
+        self._pair = clients
+
+    def __getstate__(self) -> dict[str, Any]:
+        # core's own takes what it cannot pickle out of the live object
+        unsaved = {*_NEVER_SAVED, *CONNECTION}
+        fields = {name: value for name, value in self.__dict__.items() if name not in unsaved}
+        return {"fields": fields, "clients": self._clients}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__init__(**state["fields"])  # type: ignore[misc]  # checked as the first one was
+        self._point_to(state["clients"])
 
 
-def tell_missing(index: str | None, missing: Iterable[str]) -> None:
-    """Send a `MissingKeysEvent` to LlamaIndex's instrumentation, if any key is missing."""
-    if names := list(missing):
-        _dispatcher.event(MissingKeysEvent(index=index, missing=names))
+_NEVER_SAVED: Final = ("client", "callback_manager")
 
 
-def called(function: Callable[..., Any], *arguments: Any) -> Flow[Any]:
-    """Call a function that may block, or that returns an awaitable where the flow is awaited."""
-    return (yield Call(lambda: function(*arguments)))
+def _clients_from(saved: Mapping[str, Any], options: Mapping[str, Any]) -> ClientPair:
+    if reason := saved.get("unsaved"):
+        raise ConfigurationError(f"{reason} Give client= to from_dict.")
+    settings = ClientSettings.from_dict(saved)
+    if not (arguments := _client_arguments(options)):
+        return ClientPair(settings=settings)
+    credentials = arguments.pop("credentials", None)
+    return ClientPair(OSSVectorClient.from_settings(replace(settings, **arguments), credentials))
+
+
+class _Fetching(_SavedComponent):
+    """A pydantic component that fetches nodes by key.
+
+    Attributes:
+        client: an `OSSVectorClient` or `AsyncOSSVectorClient`; or give the arguments of one:
+            `bucket`, `account_id`, `region`, `endpoint`, `internal`, `access_key_id`,
+            `access_key_secret`, `session_token`. The environment gives the others.
+        index: the vector index to use, if not the client's own.
+        text_key: a further metadata field to look for text in, of records that others wrote.
+        on_decode_error: what becomes of a record that cannot be read: "raise" an error, "skip"
+            it with a warning in the log, or "raw", a TextNode with the metadata as stored.
+        node_classes: your own node classes, so that their nodes come back as what they were. A dict
+            holds their names; what is made of it finds those that are imported.
+    """
+
+    client: Client | None = Field(default=None, exclude=True, repr=False)
+
+    def _lookup(
+        self, *, return_data: bool = False, on_missing: MissingPolicy = "omit"
+    ) -> NodeLookup:
+        return NodeLookup(
+            index=self.index,
+            text_key=self.text_key,
+            return_data=return_data,
+            on_missing=on_missing,
+            on_decode_error=self.on_decode_error,
+            classes=classes_by_name(self.node_classes),
+        )

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import partial
+from typing import Unpack
 
 from llama_index.core.schema import BaseNode
 from llama_index.core.storage.docstore.types import BaseDocumentStore, RefDocInfo
@@ -13,16 +12,19 @@ from oss_vector_retriever.client.context import Context
 from oss_vector_retriever.client.errors import InvalidRequestError, shown
 from oss_vector_retriever.client.models.vector import Vector
 from oss_vector_retriever.client.operations.checks import each_of
-from oss_vector_retriever.client.pair import Client, ClientPair, limits_of
+from oss_vector_retriever.client.pair import Client, limits_of
 from oss_vector_retriever.client.steps import Flow
-from oss_vector_retriever.llama_index.component import WithClient, tell_missing
-from oss_vector_retriever.llama_index.filters import selection
-from oss_vector_retriever.llama_index.nodes import as_text_node, node_fields
-from oss_vector_retriever.llama_index.nodes import node_classes as classes_of
-from oss_vector_retriever.llama_index.store_records import NodeStore, listed
+from oss_vector_retriever.llama_index.component import (
+    ConnectionOptions,
+    connect,
+    report_missing,
+)
+from oss_vector_retriever.llama_index.node_store import NodeStore, list_nodes
+from oss_vector_retriever.llama_index.nodes import classes_by_name, node_fields
 from oss_vector_retriever.records import DecodePolicy
 from oss_vector_retriever.records.decode import ENVELOPE_FIELD, ENVELOPE_KEYS, SOURCE_ID_FIELD
-from oss_vector_retriever.records.store import DistanceMetric, RecordStore, StoreSettings, delete
+from oss_vector_retriever.records.settings import DistanceMetric, StoreSettings
+from oss_vector_retriever.records.store import RecordStore
 
 _NO_HASHES = (
     "a vector index keeps no hashes beside its records: a node's hash is computed from the stored "
@@ -30,11 +32,11 @@ _NO_HASHES = (
 )
 
 
-class OSSVectorDocumentStore(WithClient, BaseDocumentStore):
-    """Get nodes by id from a vector index, any number of them with one batched fetch.
+class OSSVectorDocumentStore(BaseDocumentStore):
+    """Nodes by id from a vector index, any number of them with one batched fetch.
 
     Order is the request's, duplicates are kept, and what is missing raises or is left out, as
-    `raise_error` says. Index not there: nothing is.
+    `raise_error` says. An index that is not there holds nothing.
 
     An index holds vectors, so writing takes nodes with embeddings; a node without one keeps the
     vector that is stored under its id, or is refused. Whatever has to list the whole index (`docs`,
@@ -55,6 +57,7 @@ class OSSVectorDocumentStore(WithClient, BaseDocumentStore):
         create_index: bool = True,
         distance_metric: DistanceMetric | None = "cosine",
         scan: bool = False,
+        **connection: Unpack[ConnectionOptions],
     ) -> None:
         """Take the settings.
 
@@ -74,9 +77,10 @@ class OSSVectorDocumentStore(WithClient, BaseDocumentStore):
             distance_metric: of an index that is made: `cosine` or `euclidean`; one that is there
                 must have it, unless this is None.
             scan: allow what lists the whole index, page by page.
+            connection: in place of `client`, the arguments of one: see `ConnectionOptions`.
         """
-        self._clients = ClientPair(client)
-        self._settings = StoreSettings(
+        self._clients = connect(type(self), client, connection)
+        settings = StoreSettings(
             index=index,
             distance_metric=distance_metric,
             create_index=create_index,
@@ -85,16 +89,18 @@ class OSSVectorDocumentStore(WithClient, BaseDocumentStore):
             on_decode_error=on_decode_error,
             limits=limits_of(client),
         )
-        self._return_data = return_data
-        self._node_classes = tuple(node_classes)
-        self._text_nodes = text_nodes
+        self._store = NodeStore(
+            RecordStore(settings),
+            classes_by_name(node_classes),
+            return_data=return_data,
+            text_nodes=text_nodes,
+        )
         self._scan = scan
-        classes_of(self._node_classes)
 
     @property
     def docs(self) -> dict[str, BaseNode]:
         """Return every node by id, having listed the whole index; refused unless `scan=True`."""
-        return {node.node_id: node for node in self._clients.run(self._flows().all)}
+        return {node.node_id: node for node in self._clients.run(self._list_all)}
 
     def add_documents(
         self,
@@ -109,7 +115,7 @@ class OSSVectorDocumentStore(WithClient, BaseDocumentStore):
             InvalidRequestError: no vector is known for a node; nothing was written.
             ValueError: a node exists, and `allow_update` is False; nothing was written.
         """
-        self._clients.run(partial(self._flows().add, docs, allow_update, store_text))
+        self._clients.run(self._add, docs, allow_update, store_text)
 
     async def async_add_documents(
         self,
@@ -119,7 +125,7 @@ class OSSVectorDocumentStore(WithClient, BaseDocumentStore):
         store_text: bool = True,
     ) -> None:
         """Do what `add_documents` does."""
-        await self._clients.arun(partial(self._flows().add, docs, allow_update, store_text))
+        await self._clients.arun(self._add, docs, allow_update, store_text)
 
     def get_document(self, doc_id: str, raise_error: bool = True) -> BaseNode | None:
         """Return a node by id; None where there is none and `raise_error` is False."""
@@ -135,35 +141,35 @@ class OSSVectorDocumentStore(WithClient, BaseDocumentStore):
         Raises:
             ValueError: a node does not exist, unless `raise_error` is False: then it is left out.
         """
-        return self._clients.run(partial(self._flows().get, node_ids, raise_error))
+        return self._clients.run(self._get_nodes, node_ids, raise_error)
 
     async def aget_nodes(self, node_ids: list[str], raise_error: bool = True) -> list[BaseNode]:
         """Do what `get_nodes` does."""
-        return await self._clients.arun(partial(self._flows().get, node_ids, raise_error))
+        return await self._clients.arun(self._get_nodes, node_ids, raise_error)
 
     def get_node_dict(self, node_id_dict: dict[int, str]) -> dict[int, BaseNode]:
         """Return nodes under the numbers given to their ids, with one batched fetch."""
-        return self._clients.run(partial(self._flows().get_dict, node_id_dict))
+        return self._clients.run(self._get_node_dict, node_id_dict)
 
     async def aget_node_dict(self, node_id_dict: dict[int, str]) -> dict[int, BaseNode]:
         """Do what `get_node_dict` does."""
-        return await self._clients.arun(partial(self._flows().get_dict, node_id_dict))
+        return await self._clients.arun(self._get_node_dict, node_id_dict)
 
     def delete_document(self, doc_id: str, raise_error: bool = True) -> None:
         """Delete a node; one that is not there is a ValueError unless `raise_error` is False."""
-        self._clients.run(partial(self._flows().delete, doc_id, raise_error))
+        self._clients.run(self._delete, doc_id, raise_error)
 
     async def adelete_document(self, doc_id: str, raise_error: bool = True) -> None:
         """Do what `delete_document` does."""
-        await self._clients.arun(partial(self._flows().delete, doc_id, raise_error))
+        await self._clients.arun(self._delete, doc_id, raise_error)
 
     def document_exists(self, doc_id: str) -> bool:
         """Tell whether there is a node."""
-        return self._clients.run(partial(self._flows().exists, doc_id))
+        return self._clients.run(self._exists, doc_id)
 
     async def adocument_exists(self, doc_id: str) -> bool:
         """Tell whether there is a node."""
-        return await self._clients.arun(partial(self._flows().exists, doc_id))
+        return await self._clients.arun(self._exists, doc_id)
 
     def set_document_hash(self, doc_id: str, doc_hash: str) -> None:
         """Refuse: an index keeps no hashes."""
@@ -193,19 +199,19 @@ class OSSVectorDocumentStore(WithClient, BaseDocumentStore):
 
     def get_all_document_hashes(self) -> dict[str, str]:
         """Return the ids of all nodes by their hashes; refused unless `scan=True`."""
-        return {node.hash: node.node_id for node in self._clients.run(self._flows().all)}
+        return {node.hash: node.node_id for node in self._clients.run(self._list_all)}
 
     async def aget_all_document_hashes(self) -> dict[str, str]:
         """Return the ids of all nodes by their hashes; refused unless `scan=True`."""
-        return {node.hash: node.node_id for node in await self._clients.arun(self._flows().all)}
+        return {node.hash: node.node_id for node in await self._clients.arun(self._list_all)}
 
     def get_all_ref_doc_info(self) -> dict[str, RefDocInfo]:
         """Return the nodes of each source document; refused unless `scan=True`."""
-        return self._clients.run(self._flows().all_sources)
+        return self._clients.run(self._group_by_source)
 
     async def aget_all_ref_doc_info(self) -> dict[str, RefDocInfo]:
         """Return the nodes of each source document; refused unless `scan=True`."""
-        return await self._clients.arun(self._flows().all_sources)
+        return await self._clients.arun(self._group_by_source)
 
     def get_ref_doc_info(self, ref_doc_id: str) -> RefDocInfo | None:
         """Return the nodes of a source document: those its record names as children.
@@ -213,170 +219,134 @@ class OSSVectorDocumentStore(WithClient, BaseDocumentStore):
         None where there is no such record. With `scan=True` the index is listed for those that name
         it as their source.
         """
-        return self._clients.run(partial(self._flows().source_info, ref_doc_id))
+        return self._clients.run(self._source_info, ref_doc_id)
 
     async def aget_ref_doc_info(self, ref_doc_id: str) -> RefDocInfo | None:
         """Do what `get_ref_doc_info` does."""
-        return await self._clients.arun(partial(self._flows().source_info, ref_doc_id))
+        return await self._clients.arun(self._source_info, ref_doc_id)
 
     def delete_ref_doc(self, ref_doc_id: str, raise_error: bool = True) -> None:
         """Delete a source document's record and the nodes that `get_ref_doc_info` names."""
-        self._clients.run(partial(self._flows().delete_source, ref_doc_id, raise_error))
+        self._clients.run(self._delete_source, ref_doc_id, raise_error)
 
     async def adelete_ref_doc(self, ref_doc_id: str, raise_error: bool = True) -> None:
         """Do what `delete_ref_doc` does."""
-        await self._clients.arun(partial(self._flows().delete_source, ref_doc_id, raise_error))
+        await self._clients.arun(self._delete_source, ref_doc_id, raise_error)
 
-    def _flows(self) -> DocumentFlows:
-        classes = classes_of(self._node_classes)
-        records = RecordStore(self._settings)
-        return DocumentFlows(
-            NodeStore(records, classes, self._return_data), self._text_nodes, self._scan
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class DocumentFlows:
-    """Be what a document store does.
-
-    Attributes:
-        store: how nodes are written and read.
-        text_nodes: make a TextNode, or an ImageNode, of a Document or a Node.
-        scan: whether the whole index may be listed.
-    """
-
-    store: NodeStore
-    text_nodes: bool
-    scan: bool
-
-    def get(
-        self, node_ids: Sequence[str], raise_error: bool, context: Context
+    def _get_nodes(
+        self, context: Context, node_ids: Sequence[str], raise_error: bool
     ) -> Flow[list[BaseNode]]:
-        """Get nodes in order, duplicates kept; no ids, no call."""
-        found = yield from self.store.get(list(each_of(node_ids)), selection())(context)
-        if found.missing and raise_error:
-            raise ValueError(f"doc_id {_listed(found.missing)} {self._not_found(context)}")
-        tell_missing(self._index(context), found.missing)
-        return self._as_wanted(found.made)
+        found = yield from self._store.get(context, list(each_of(node_ids)))
+        if found.missing:
+            if raise_error:
+                raise ValueError(f"doc_id {_list_some(found.missing)} {self._not_found(context)}")
+            report_missing(context, self._store.records.settings.index, found.missing)
+        return found.made
 
-    def get_dict(self, numbered: dict[int, str], context: Context) -> Flow[dict[int, BaseNode]]:
-        """Get nodes by number; each that is asked for must be there."""
-        nodes = yield from self.get(list(numbered.values()), True, context)
-        by_id = {node.node_id: node for node in nodes}
-        if len(nodes) != len(numbered):  # some could not be read, and are skipped
-            return {number: by_id[key] for number, key in numbered.items() if key in by_id}
-        return dict(zip(numbered, nodes, strict=True))
+    def _get_node_dict(
+        self, context: Context, ids_by_number: dict[int, str]
+    ) -> Flow[dict[int, BaseNode]]:
+        nodes = yield from self._get_nodes(context, list(ids_by_number.values()), True)
+        if len(nodes) == len(ids_by_number):
+            return dict(zip(ids_by_number, nodes, strict=True))
+        by_id = {node.node_id: node for node in nodes}  # some cannot be read, and are skipped
+        return {number: by_id[key] for number, key in ids_by_number.items() if key in by_id}
 
-    def exists(self, doc_id: str, context: Context) -> Flow[bool]:
-        """Tell whether there is a record, without its contents."""
-        return bool((yield from self._stored(context, [doc_id])))
+    def _exists(self, context: Context, doc_id: str) -> Flow[bool]:
+        return bool((yield from self._fetch_stored(context, [doc_id])))
 
-    def add(
-        self, docs: Sequence[BaseNode], allow_update: bool, store_text: bool, context: Context
+    def _add(
+        self, context: Context, docs: Sequence[BaseNode], allow_update: bool, store_text: bool
     ) -> Flow[None]:
         """Write nodes, all or, as far as can be known before, none."""
         if not store_text:
             raise NotImplementedError("a vector index holds nodes whole; store_text must be True")
-        last = list({node.node_id: node for node in listed(docs)}.values())
+        last = list({node.node_id: node for node in list_nodes(docs)}.values())
         if not allow_update:
-            yield from self._refuse_existing(context, last)
-        vectors = yield from self._encoded(context, last)
-        yield from self.store.records.write(vectors)(context)
+            existing = yield from self._fetch_stored(context, [node.node_id for node in last])
+            if existing:
+                raise ValueError(
+                    f"doc_id {_list_some(list(existing))} already exists. Set allow_update to True "
+                    "to overwrite."
+                )
+        vectors = yield from self._encode(context, last)
+        yield from self._store.records.write(context, vectors)
 
-    def delete(self, doc_id: str, raise_error: bool, context: Context) -> Flow[None]:
-        """Delete a record."""
-        if raise_error and not (yield from self.exists(doc_id, context)):
+    def _encode(self, context: Context, docs: Sequence[BaseNode]) -> Flow[list[Vector]]:
+        without = [node.node_id for node in docs if node.embedding is None]
+        stored = yield from self._fetch_stored(context, without, data=True)
+        absent = [key for key in without if key not in stored]
+        if absent:
+            raise InvalidRequestError(
+                f"a vector index holds no node without a vector: {_list_some(absent)} "
+                f"{'has' if len(absent) == 1 else 'have'} no embedding, and none is stored under "
+                "that id. Embed them first, or keep them in a SimpleDocumentStore"
+            )
+        return [self._vector(node, stored.get(node.node_id)) for node in docs]
+
+    def _vector(self, node: BaseNode, stored: Vector | None) -> Vector:
+        text, metadata, payload = node_fields(node)
+        return self._store.records.encode(
+            node.node_id,
+            stored.data if node.embedding is None and stored is not None else node.embedding,
+            text=text,
+            metadata=metadata,
+            node=payload,
+            also_filterable=_filterable_copies(stored),
+        )
+
+    def _delete(self, context: Context, doc_id: str, raise_error: bool) -> Flow[None]:
+        if raise_error and not (yield from self._exists(context, doc_id)):
             raise ValueError(f"doc_id {shown(doc_id)} {self._not_found(context)}")
-        yield from delete(self.store.records, [doc_id])(context)
+        yield from self._store.delete(context, [doc_id])
 
-    def all(self, context: Context) -> Flow[list[BaseNode]]:
-        """List the whole index as nodes."""
-        if not self.scan:
+    def _list_all(self, context: Context) -> Flow[list[BaseNode]]:
+        if not self._scan:
             raise NotImplementedError(
                 "this would list the whole index; ask for nodes by id, or make the store with "
                 "scan=True"
             )
-        found = yield from self.store.get(None, selection())(context)
-        return self._as_wanted(found.made)
+        return (yield from self._store.list_all(context))
 
-    def all_sources(self, context: Context) -> Flow[dict[str, RefDocInfo]]:
-        """Group all nodes by the source document that they name."""
+    def _group_by_source(self, context: Context) -> Flow[dict[str, RefDocInfo]]:
         infos: dict[str, RefDocInfo] = {}
-        for node in (yield from self.all(context)):
+        for node in (yield from self._list_all(context)):
             if node.ref_doc_id is not None:
                 info = infos.setdefault(node.ref_doc_id, RefDocInfo(metadata=dict(node.metadata)))
                 info.node_ids.append(node.node_id)
         return infos
 
-    def source_info(self, ref_doc_id: str, context: Context) -> Flow[RefDocInfo | None]:
-        """Find a source document's nodes."""
-        if self.scan:
-            return (yield from self.all_sources(context)).get(ref_doc_id)
-        found = yield from self.get([ref_doc_id], False, context)
+    def _source_info(self, context: Context, ref_doc_id: str) -> Flow[RefDocInfo | None]:
+        if self._scan:
+            return (yield from self._group_by_source(context)).get(ref_doc_id)
+        found = yield from self._get_nodes(context, [ref_doc_id], False)
         if not found:
             return None
         children = [child.node_id for child in found[0].child_nodes or []]
         return RefDocInfo(node_ids=children, metadata=dict(found[0].metadata))
 
-    def delete_source(self, ref_doc_id: str, raise_error: bool, context: Context) -> Flow[None]:
-        """Delete a source document's record and its nodes."""
-        info = yield from self.source_info(ref_doc_id, context)
+    def _delete_source(self, context: Context, ref_doc_id: str, raise_error: bool) -> Flow[None]:
+        info = yield from self._source_info(context, ref_doc_id)
         if info is not None:
-            yield from delete(self.store.records, [ref_doc_id, *info.node_ids])(context)
+            yield from self._store.delete(context, [ref_doc_id, *info.node_ids])
         elif raise_error:
             raise ValueError(f"ref_doc_id {shown(ref_doc_id)} {self._not_found(context)}")
 
-    def _encoded(self, context: Context, docs: Sequence[BaseNode]) -> Flow[list[Vector]]:
-        without = [node.node_id for node in docs if node.embedding is None]
-        stored = yield from self._stored(context, without, data=True)
-        absent = [key for key in without if key not in stored]
-        if absent:
-            raise InvalidRequestError(
-                f"a vector index holds no node without a vector: {_listed(absent)} "
-                f"{'has' if len(absent) == 1 else 'have'} no embedding, and none is stored under "
-                "that id. Embed them first, or keep them in a SimpleDocumentStore"
-            )
-        return [self._vector(node, stored) for node in docs]
-
-    def _vector(self, node: BaseNode, stored: dict[str, Vector]) -> Vector:
-        text, metadata, payload = node_fields(node)
-        old = stored.get(node.node_id)
-        return self.store.records.encoded(
-            node.node_id,
-            old.data if node.embedding is None and old is not None else node.embedding,
-            text=text,
-            metadata=metadata,
-            node=payload,
-            also_filterable=_copies(old),
-        )
-
-    def _stored(
+    def _fetch_stored(
         self, context: Context, keys: list[str], *, data: bool = False
     ) -> Flow[dict[str, Vector]]:
-        found = yield from self.store.records.fetch(keys, return_data=data, return_metadata=data)(
-            context
+        """Fetch records by key; without `data` only whether they are there."""
+        found = yield from self._store.records.fetch(
+            context, keys, return_data=data, return_metadata=data
         )
         return dict(found.by_key)
 
-    def _refuse_existing(self, context: Context, docs: Sequence[BaseNode]) -> Flow[None]:
-        there = yield from self._stored(context, [node.node_id for node in docs])
-        if there:
-            raise ValueError(
-                f"doc_id {_listed(list(there))} already exists. Set allow_update to True to "
-                "overwrite."
-            )
-
-    def _index(self, context: Context) -> str:
-        return context.config.index_or(self.store.records.settings.index)
-
     def _not_found(self, context: Context) -> str:
-        return f"not found. Looked for in index {shown(self._index(context))}."
-
-    def _as_wanted(self, nodes: list[BaseNode]) -> list[BaseNode]:
-        return [as_text_node(node) for node in nodes] if self.text_nodes else nodes
+        index = context.config.index_or(self._store.records.settings.index)
+        return f"not found. Looked for in index {shown(index)}."
 
 
-def _copies(stored: Vector | None) -> list[str]:
+def _filterable_copies(stored: Vector | None) -> list[str]:
     """Return the fields that a record of this package is filtered by, which an update keeps."""
     fields = (stored and stored.metadata) or {}
     return (
@@ -384,6 +354,6 @@ def _copies(stored: Vector | None) -> list[str]:
     )
 
 
-def _listed(keys: Sequence[str], most: int = 3) -> str:
-    more = f" and {len(keys) - most} more" if len(keys) > most else ""
-    return ", ".join(shown(key) for key in keys[:most]) + more
+def _list_some(keys: Sequence[str], limit: int = 3) -> str:
+    more = f" and {len(keys) - limit} more" if len(keys) > limit else ""
+    return ", ".join(shown(key) for key in keys[:limit]) + more

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from functools import partial
-from typing import Any, NoReturn
+from typing import Any, Final, NoReturn, Unpack
 
 from llama_index.core.base.base_retriever import BaseRetriever
+from llama_index.core.callbacks import CallbackManager
 from llama_index.core.schema import BaseNode, IndexNode, NodeWithScore, QueryBundle
 
 from oss_vector_retriever.client.context import Context
@@ -16,16 +16,17 @@ from oss_vector_retriever.client.models.vector import Vector
 from oss_vector_retriever.client.operations.checks import check_whole, each_of
 from oss_vector_retriever.client.pair import Client
 from oss_vector_retriever.client.steps import Flow
-from oss_vector_retriever.llama_index.component import Reading
+from oss_vector_retriever.llama_index.component import ConnectionOptions, NodeLookup, connect
+from oss_vector_retriever.llama_index.nodes import classes_by_name
 from oss_vector_retriever.records import DecodePolicy
 from oss_vector_retriever.records.keys import is_key
-from oss_vector_retriever.records.lookup import Lookup
+from oss_vector_retriever.records.lookup import make_each
 
-_MOST = 10**9
+_LARGEST_MEMORY: Final = 10**9
 
 
-class OSSVectorNodeMapping(Reading, Mapping[str, BaseNode]):
-    """Be `RecursiveRetriever`'s `node_dict`, or any retriever's `object_map`, without loading all.
+class OSSVectorNodeMapping(Mapping[str, BaseNode]):
+    """`RecursiveRetriever`'s `node_dict`, or any retriever's `object_map`, without loading all.
 
     A node is fetched when it is first asked for, unless `prefetch` has brought it with others in
     one call; `OSSVectorPrefetchingRetriever` does that for the index nodes of another retriever.
@@ -51,6 +52,7 @@ class OSSVectorNodeMapping(Reading, Mapping[str, BaseNode]):
         text_nodes: bool = False,
         reserved: Iterable[str] = (),
         remember: int = 10_000,
+        **connection: Unpack[ConnectionOptions],
     ) -> None:
         """Take the settings.
 
@@ -67,35 +69,38 @@ class OSSVectorNodeMapping(Reading, Mapping[str, BaseNode]):
             reserved: ids of retrievers and query engines, which are no keys: `RecursiveRetriever`
                 asks for those here too, its root first of all, and no call is made for them.
             remember: how many keys to remember at most, those found and those not there.
+            connection: in place of `client`, the arguments of one: see `ConnectionOptions`.
         """
-        lookup = Lookup(
+        self._clients = connect(type(self), client, connection)
+        self._lookup = NodeLookup(
             index=index,
             text_key=text_key,
             return_data=return_data,
             on_decode_error=on_decode_error,
+            classes=classes_by_name(node_classes),
+            text_nodes=text_nodes,
         )
-        self._read_with(client, lookup, node_classes, text_nodes=text_nodes)
         self._reserved = frozenset(each_of(reserved))
-        self._remember = check_whole("remember", remember, 0, _MOST)
+        self._remember = check_whole("remember", remember, 0, _LARGEST_MEMORY)
         self._seen: dict[str, Vector | None] = {}
 
     def prefetch(self, keys: Iterable[str]) -> None:
         """Fetch what is not remembered yet, all at once."""
-        self._clients.run(partial(self._flow, keys=keys))
+        self._clients.run(self._remember_all, keys)
 
     async def aprefetch(self, keys: Iterable[str]) -> None:
         """Fetch what is not remembered yet, all at once."""
-        await self._clients.arun(partial(self._flow, keys=keys))
+        await self._clients.arun(self._remember_all, keys)
 
     def get_many(self, keys: Iterable[str]) -> dict[str, BaseNode]:
         """Return those of several nodes that exist, by key; what is not remembered in one fetch."""
         asked = list(each_of(keys))
-        return self._nodes(asked, self._clients.run(partial(self._flow, keys=asked)))
+        return self._nodes(asked, self._clients.run(self._remember_all, asked))
 
     async def aget_many(self, keys: Iterable[str]) -> dict[str, BaseNode]:
         """Do what `get_many` does, and never block: a single lookup cannot be awaited."""
         asked = list(each_of(keys))
-        return self._nodes(asked, await self._clients.arun(partial(self._flow, keys=asked)))
+        return self._nodes(asked, await self._clients.arun(self._remember_all, asked))
 
     def forget(self) -> None:
         """Forget what was fetched and what was not there."""
@@ -106,7 +111,7 @@ class OSSVectorNodeMapping(Reading, Mapping[str, BaseNode]):
             raise KeyError(key)
         seen = self._seen
         if key not in seen:
-            seen = self._clients.run(partial(self._flow, keys=[key]))
+            seen = self._clients.run(self._remember_all, [key])
         node = self._node(seen.get(key))
         if node is None:
             raise KeyError(key)
@@ -116,10 +121,10 @@ class OSSVectorNodeMapping(Reading, Mapping[str, BaseNode]):
         return True
 
     def __iter__(self) -> Iterator[str]:
-        self._refuse()
+        self._refuse_listing()
 
     def __len__(self) -> int:  # noqa: PLE0303 - refused
-        self._refuse()
+        self._refuse_listing()
 
     def __eq__(self, other: object) -> bool:
         return self is other
@@ -130,20 +135,23 @@ class OSSVectorNodeMapping(Reading, Mapping[str, BaseNode]):
     def __repr__(self) -> str:
         return f"{type(self).__name__}(index={self._lookup.index!r}, remembered={len(self._seen)})"
 
-    def _flow(self, context: Context, keys: Iterable[str]) -> Flow[dict[str, Vector | None]]:
+    def _remember_all(
+        self, context: Context, keys: Iterable[str]
+    ) -> Flow[dict[str, Vector | None]]:
+        """Fetch what is not remembered yet, and return what is known of each key."""
         seen = self._seen
         asked = dict.fromkeys(each_of(keys))
-        wanted = [key for key in asked if key not in seen and key not in self._reserved]
-        if not wanted:
+        unknown = [key for key in asked if key not in seen and key not in self._reserved]
+        if not unknown:
             return seen
         found = yield from fetch(
-            context, wanted, index=self._lookup.index, return_data=self._lookup.return_data
+            context, unknown, index=self._lookup.index, return_data=self._lookup.return_data
         )
         # replaced, not changed: other threads may be reading it
-        together = {**seen, **{key: found.by_key.get(key) for key in wanted}}
-        kept = list(together)[-self._remember :] if self._remember else []
-        self._seen = {key: together[key] for key in kept}
-        return together
+        known = {**seen, **{key: found.by_key.get(key) for key in unknown}}
+        kept = list(known)[-self._remember :] if self._remember else []
+        self._seen = {key: known[key] for key in kept}
+        return known
 
     def _nodes(self, keys: Iterable[str], seen: Mapping[str, Vector | None]) -> dict[str, BaseNode]:
         nodes = {key: self._node(seen.get(key)) for key in keys if key not in self._reserved}
@@ -152,16 +160,16 @@ class OSSVectorNodeMapping(Reading, Mapping[str, BaseNode]):
     def _node(self, vector: Vector | None) -> BaseNode | None:
         if vector is None:
             return None
-        return next(self._lookup.readable([vector], self._source().node), None)
+        return next(make_each(self._lookup, [vector], self._lookup.node), None)
 
-    def _refuse(self) -> NoReturn:
+    def _refuse_listing(self) -> NoReturn:
         raise TypeError(
             "the keys of an index are not listed; ask for a node by key, or use client.iter_vectors"
         )
 
 
 class OSSVectorPrefetchingRetriever(BaseRetriever):
-    """Retrieve as another retriever does, and prefetch what the index nodes point at.
+    """Another retriever, with what its index nodes point at prefetched.
 
     Put it at the root of a `RecursiveRetriever` whose `node_dict` is the mapping. Used by itself
     it can put the nodes pointed at in the place of the index nodes: `expand`.
@@ -173,7 +181,10 @@ class OSSVectorPrefetchingRetriever(BaseRetriever):
         mapping: OSSVectorNodeMapping,
         *,
         expand: bool = False,
-        **options: Any,
+        callback_manager: CallbackManager | None = None,
+        object_map: dict[str, Any] | None = None,
+        objects: list[IndexNode] | None = None,
+        verbose: bool = False,
     ) -> None:
         """Take the settings.
 
@@ -182,13 +193,15 @@ class OSSVectorPrefetchingRetriever(BaseRetriever):
             mapping: where the nodes that they point at are looked up.
             expand: put these in the place of the index nodes, with their scores; an index node
                 whose target does not exist stays.
-            options: those of `BaseRetriever`: `callback_manager`, `object_map`, `objects`,
-                `verbose`.
+            callback_manager: core's, as `object_map`, `objects` and `verbose` are.
+            object_map: what index nodes point at, by id.
+            objects: index nodes that hold what they point at.
+            verbose: print what is found.
 
         Raises:
             ConfigurationError: the mapping is of another kind.
         """
-        super().__init__(**options)
+        super().__init__(callback_manager, object_map, objects, verbose)
         if not isinstance(mapping, OSSVectorNodeMapping):
             raise ConfigurationError(
                 f"mapping must be an OSSVectorNodeMapping, not {type(mapping).__name__}."
@@ -199,17 +212,17 @@ class OSSVectorPrefetchingRetriever(BaseRetriever):
 
     def _retrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
         hits = self._retriever.retrieve(query_bundle)
-        return self._with(hits, self._mapping.get_many(_targets(hits)))
+        return self._expand_hits(hits, self._mapping.get_many(_targets(hits)))
 
     async def _aretrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
         hits = await self._retriever.aretrieve(query_bundle)
-        return self._with(hits, await self._mapping.aget_many(_targets(hits)))
+        return self._expand_hits(hits, await self._mapping.aget_many(_targets(hits)))
 
-    def _with(
+    def _expand_hits(
         self, hits: list[NodeWithScore], targets: Mapping[str, BaseNode]
     ) -> list[NodeWithScore]:
         # not by core's object_map, which takes a score of 0 for none, and makes it 1
-        return [_pointed_at(hit, targets) for hit in hits] if self._expand else hits
+        return [_follow(hit, targets) for hit in hits] if self._expand else hits
 
 
 def _targets(hits: list[NodeWithScore]) -> list[str]:
@@ -217,7 +230,7 @@ def _targets(hits: list[NodeWithScore]) -> list[str]:
     return [key for key in named if is_key(key)]
 
 
-def _pointed_at(hit: NodeWithScore, targets: Mapping[str, BaseNode]) -> NodeWithScore:
+def _follow(hit: NodeWithScore, targets: Mapping[str, BaseNode]) -> NodeWithScore:
     node = hit.node
     if not isinstance(node, IndexNode) or node.obj is not None or node.index_id not in targets:
         return hit

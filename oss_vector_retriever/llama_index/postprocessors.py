@@ -1,4 +1,4 @@
-"""`OSSVectorRehydrationPostprocessor`: hits that carry only ids become whole nodes."""
+"""Postprocessors that fetch by key: whole nodes, neighbours, and choices by stored embeddings."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from llama_index.core.base.embeddings.base import BaseEmbedding
-from llama_index.core.schema import BaseNode, MetadataMode, NodeWithScore
+from llama_index.core.postprocessor.types import BaseNodePostprocessor
+from llama_index.core.schema import BaseNode, MetadataMode, NodeWithScore, QueryBundle
 from pydantic import Field
 
 from oss_vector_retriever.client.context import Context
@@ -23,15 +24,52 @@ from oss_vector_retriever.embeddings import (
     rescore,
     stored_embeddings,
 )
-from oss_vector_retriever.llama_index.component import FetchingPostprocessor, NodeSource, Question
+from oss_vector_retriever.llama_index.component import (
+    Embed,
+    NodeLookup,
+    _Fetching,
+    async_query_embedder,
+    query_embedder,
+    query_embedding,
+)
 from oss_vector_retriever.records.keys import is_key
 from oss_vector_retriever.records.lookup import MissingPolicy
 
 HydratedFields = Literal["all", "text", "metadata", "embedding"]
+WithoutPolicy = Literal["omit", "keep", "raise"]
 
 
-class OSSVectorRehydrationPostprocessor(FetchingPostprocessor):
-    """Put stored nodes in the place of hits, or what hits lack into copies of them.
+class _FetchingPostprocessor(_Fetching, BaseNodePostprocessor):
+    """A postprocessor whose work is one flow, `_process`."""
+
+    def _postprocess_nodes(
+        self, nodes: list[NodeWithScore], query_bundle: QueryBundle | None = None
+    ) -> list[NodeWithScore]:
+        embed = query_embedder(self._embedding_model())
+        return self._clients.run(self._process, nodes, query_bundle, embed)
+
+    async def _apostprocess_nodes(
+        self, nodes: list[NodeWithScore], query_bundle: QueryBundle | None = None
+    ) -> list[NodeWithScore]:
+        embed = async_query_embedder(self._embedding_model())
+        return await self._clients.arun(self._process, nodes, query_bundle, embed)
+
+    def _embedding_model(self) -> BaseEmbedding | None:
+        """Return what embeds the query where its bundle has no embedding."""
+        return None
+
+    def _process(
+        self,
+        context: Context,
+        hits: list[NodeWithScore],
+        bundle: QueryBundle | None,
+        embed: Embed | None,
+    ) -> Flow[list[NodeWithScore]]:
+        raise NotImplementedError
+
+
+class OSSVectorRehydrationPostprocessor(_FetchingPostprocessor):
+    """Stored nodes in the place of hits, or copies of the hits with what they lacked.
 
     Scores and order stay, and the hits given are not changed. All is one fetch, of those that need
     it alone.
@@ -44,7 +82,8 @@ class OSSVectorRehydrationPostprocessor(FetchingPostprocessor):
         only_incomplete: fetch only for hits that lack what is wanted (the text, under "all"), or
             whose key is not their id.
         return_data: under "all", set `node.embedding`.
-        on_missing: what becomes of a hit whose record does not exist: "keep", "drop" or "raise".
+        on_missing: what becomes of a hit whose record does not exist: "keep" it as it is, "omit"
+            it, or "raise" `MissingKeysError`.
     """
 
     fields: HydratedFields = "all"
@@ -52,59 +91,61 @@ class OSSVectorRehydrationPostprocessor(FetchingPostprocessor):
     key_of: Callable[[BaseNode], str | None] | None = Field(default=None, exclude=True, repr=False)
     only_incomplete: bool = True
     return_data: bool = False
-    on_missing: Literal["keep", "drop", "raise"] = "keep"
+    on_missing: WithoutPolicy = "keep"
 
     @classmethod
     def class_name(cls) -> str:
         """Return the class's stable name."""
         return "OSSVectorsRehydrationPostprocessor"
 
-    def _flow(
+    def _process(
         self,
         context: Context,
         hits: list[NodeWithScore],
-        question: Question,  # noqa: ARG002 - it plays no part
+        bundle: QueryBundle | None,  # noqa: ARG002 - the query plays no part
+        embed: Embed | None,  # noqa: ARG002 - nor does its embedding
     ) -> Flow[list[NodeWithScore]]:
-        keys = [self._wanted(hit.node) for hit in hits]
-        source = self._source(
+        keys = [self._key_to_fetch(hit.node) for hit in hits]
+        lookup = self._lookup(
             return_data=self.return_data or self.fields == "embedding",
             on_missing="raise" if self.on_missing == "raise" else "omit",
         )
-        stored = yield from source.by_id(context, [key for key in keys if key is not None])
+        stored = yield from lookup.fetch_by_id(context, [key for key in keys if key is not None])
         whole: list[NodeWithScore] = []
         used: set[str] = set()
         for hit, key in zip(hits, keys, strict=True):
             if key is None or key not in stored:
-                whole += [] if key is not None and self.on_missing == "drop" else [hit]
+                whole += [] if key is not None and self.on_missing == "omit" else [hit]
                 continue
+            # two hits of one key get a node each: whoever changes one must not change the other
             node = stored[key].model_copy(deep=True) if key in used else stored[key]
             used.add(key)
-            whole.append(hit.model_copy(update={"node": self._hydrated(hit.node, node)}))
+            whole.append(hit.model_copy(update={"node": self._hydrate(hit.node, node)}))
         return whole
 
-    def _wanted(self, node: BaseNode) -> str | None:
+    def _key_to_fetch(self, node: BaseNode) -> str | None:
         """Return the key to fetch for a node, or None where there is no need."""
         key = self._key(node)
-        if key is None or (self.only_incomplete and key == node.node_id and self._complete(node)):
+        if key is None or (self.only_incomplete and key == node.node_id and self._has_it_all(node)):
             return None
         return key
 
     def _key(self, node: BaseNode) -> str | None:
         if self.key_of is not None:
-            return _text_or_none(self.key_of(node))
+            return _check_key(self.key_of(node))
         if self.id_key is None:
             return node.node_id
         key = node.metadata.get(self.id_key)
         return None if key is None else str(key)
 
-    def _complete(self, node: BaseNode) -> bool:
+    def _has_it_all(self, node: BaseNode) -> bool:
         if self.fields == "metadata":
             return bool(node.metadata)
         if self.fields == "embedding":
             return node.embedding is not None
         return bool(node.get_content(MetadataMode.NONE))
 
-    def _hydrated(self, node: BaseNode, stored: BaseNode) -> BaseNode:
+    def _hydrate(self, node: BaseNode, stored: BaseNode) -> BaseNode:
         if self.fields == "all":
             return stored
         if self.fields == "text":
@@ -114,7 +155,7 @@ class OSSVectorRehydrationPostprocessor(FetchingPostprocessor):
         return node.model_copy(update={self.fields: getattr(stored, self.fields)})
 
 
-def _text_or_none(key: object) -> str | None:
+def _check_key(key: object) -> str | None:
     if key is None or isinstance(key, str):
         return key
     raise InvalidRequestError(f"key_of must return a string or None, not {shown(key)}.")
@@ -122,7 +163,7 @@ def _text_or_none(key: object) -> str | None:
 
 @dataclass(slots=True)
 class _Walk:
-    """Be on the way from a hit in one direction; `node` is where it stands."""
+    """A way from a hit in one direction; `node` is how far it has come."""
 
     forward: bool
     node: BaseNode
@@ -130,13 +171,13 @@ class _Walk:
     document: str | None
 
     @property
-    def wanted(self) -> str | None:
+    def next_key(self) -> str | None:
         neighbour = self.node.next_node if self.forward else self.node.prev_node
         return None if neighbour is None else neighbour.node_id
 
 
-class OSSVectorPrevNextPostprocessor(FetchingPostprocessor):
-    """Add to each hit the nodes before and after it, in reading order.
+class OSSVectorPrevNextPostprocessor(_FetchingPostprocessor):
+    """Hits with the nodes before and after each, in reading order.
 
     All hits advance one hop with one fetch, so there are at most `num_nodes` of them. A neighbour
     that does not exist ends its chain. Chains come in the order of the hits.
@@ -162,13 +203,14 @@ class OSSVectorPrevNextPostprocessor(FetchingPostprocessor):
         """Return the class's stable name."""
         return "OSSVectorsPrevNextPostprocessor"
 
-    def _flow(
+    def _process(
         self,
         context: Context,
         hits: list[NodeWithScore],
-        question: Question,  # noqa: ARG002 - it plays no part
+        bundle: QueryBundle | None,  # noqa: ARG002 - the query plays no part
+        embed: Embed | None,  # noqa: ARG002 - nor does its embedding
     ) -> Flow[list[NodeWithScore]]:
-        source = self._source(return_data=self.return_data, on_missing=self.on_missing)
+        lookup = self._lookup(return_data=self.return_data, on_missing=self.on_missing)
         known = {hit.node.node_id: hit.node for hit in hits}
         scored: dict[str, NodeWithScore] = {}
         for hit in hits:
@@ -178,15 +220,15 @@ class OSSVectorPrevNextPostprocessor(FetchingPostprocessor):
         first = list(scored)
         walks = [walk for hit in hits for walk in self._walks(hit)]
         for _ in range(self.num_nodes):
-            yield from _learn(context, source, known, walks)
-            walks = [walk for walk in walks if self._stepped(walk, known, scored, first)]
-        return in_reading_order(first, scored)
+            yield from _learn(context, lookup, known, walks)
+            walks = [walk for walk in walks if self._step(walk, known, scored, first)]
+        return order_for_reading(first, scored)
 
     def _walks(self, hit: NodeWithScore) -> list[_Walk]:
         ways = {"next": [True], "previous": [False], "both": [True, False]}[self.mode]
         return [_Walk(forward, hit.node, hit.score, hit.node.ref_doc_id) for forward in ways]
 
-    def _stepped(
+    def _step(
         self,
         walk: _Walk,
         known: dict[str, BaseNode],
@@ -194,8 +236,8 @@ class OSSVectorPrevNextPostprocessor(FetchingPostprocessor):
         first: list[str],
     ) -> bool:
         """Take one step, and tell whether the walk goes on."""
-        node = known.get(walk.wanted) if walk.wanted is not None else None
-        if node is None or (self.within_document and _elsewhere(node, walk.document)):
+        node = known.get(walk.next_key) if walk.next_key is not None else None
+        if node is None or (self.within_document and _is_of_another(node, walk.document)):
             return False
         walk.node = node
         walk.score = None if walk.score is None else walk.score * self.score_decay
@@ -208,19 +250,20 @@ class OSSVectorPrevNextPostprocessor(FetchingPostprocessor):
 
 
 def _learn(
-    context: Context, source: NodeSource, known: dict[str, BaseNode], walks: list[_Walk]
+    context: Context, lookup: NodeLookup, known: dict[str, BaseNode], walks: list[_Walk]
 ) -> Flow[None]:
-    wanted = [walk.wanted for walk in walks]
-    known |= yield from source.by_id(context, [key for key in wanted if key and key not in known])
+    keys = [walk.next_key for walk in walks]
+    unknown = [key for key in keys if key and key not in known]
+    known |= yield from lookup.fetch_by_id(context, unknown)
 
 
-def _elsewhere(node: BaseNode, document: str | None) -> bool:
+def _is_of_another(node: BaseNode, document: str | None) -> bool:
     return None not in (node.ref_doc_id, document) and node.ref_doc_id != document
 
 
 def neighbours(
     context: Context,
-    source: NodeSource,
+    lookup: NodeLookup,
     node: BaseNode,
     hops: tuple[int, int],
     allowed: Callable[[str], bool],
@@ -229,7 +272,7 @@ def neighbours(
 
     Args:
         context: the client's.
-        source: where nodes come from.
+        lookup: where nodes come from.
         node: the node in the middle.
         hops: how many before it, and how many after it.
         allowed: tells whether a neighbour's key may be fetched; the first that may not ends it.
@@ -239,26 +282,26 @@ def neighbours(
     before, after = (_Walk(forward, node, None, node.ref_doc_id) for forward in (False, True))
     walks = [(walk, most) for walk, most in zip((before, after), hops, strict=True)]
     for hop in range(max(hops)):
-        walks = [(walk, most) for walk, most in walks if hop < most and _may(walk, allowed)]
-        yield from _learn(context, source, known, [walk for walk, _ in walks])
-        walks = [(walk, most) for walk, most in walks if _moved(walk, known, scored)]
-    return [hit.node for hit in in_reading_order([node.node_id], scored)]
+        walks = [(walk, most) for walk, most in walks if hop < most and _may_step(walk, allowed)]
+        yield from _learn(context, lookup, known, [walk for walk, _ in walks])
+        walks = [(walk, most) for walk, most in walks if _take_step(walk, known, scored)]
+    return [hit.node for hit in order_for_reading([node.node_id], scored)]
 
 
-def _may(walk: _Walk, allowed: Callable[[str], bool]) -> bool:
-    return walk.wanted is not None and allowed(walk.wanted)
+def _may_step(walk: _Walk, allowed: Callable[[str], bool]) -> bool:
+    return walk.next_key is not None and allowed(walk.next_key)
 
 
-def _moved(walk: _Walk, known: dict[str, BaseNode], scored: dict[str, NodeWithScore]) -> bool:
-    following = known.get(walk.wanted or "")
-    if following is None or _elsewhere(following, walk.document):
+def _take_step(walk: _Walk, known: dict[str, BaseNode], scored: dict[str, NodeWithScore]) -> bool:
+    following = known.get(walk.next_key or "")
+    if following is None or _is_of_another(following, walk.document):
         return False
     walk.node = following
     scored.setdefault(following.node_id, NodeWithScore(node=following))
     return True
 
 
-def in_reading_order(
+def order_for_reading(
     first: Iterable[str], scored: Mapping[str, NodeWithScore]
 ) -> list[NodeWithScore]:
     """Return nodes chain by chain, each in reading order, the chains in the order of `first`.
@@ -273,10 +316,10 @@ def in_reading_order(
     for key in first:
         if key in ordered:
             continue
-        place: str | None = _head(key, before)
-        while place is not None and place not in ordered:
-            ordered[place] = scored[place]
-            place = after.get(place)
+        position: str | None = _head(key, before)
+        while position is not None and position not in ordered:
+            ordered[position] = scored[position]
+            position = after.get(position)
     return list(ordered.values())
 
 
@@ -305,8 +348,8 @@ def _head(key: str, before: Mapping[str, str]) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Embedded:
-    """Hold hits that have an embedding, row by row, those that have none, and a stored query."""
+class _Embedded:
+    """Hits that have an embedding, row by row, those that have none, and a stored query."""
 
     hits: list[NodeWithScore]
     matrix: Matrix
@@ -314,78 +357,84 @@ class Embedded:
     query: Float32Array | None
 
 
-class StoredEmbeddingPostprocessor(FetchingPostprocessor):
-    """Choose among hits by their stored embeddings; no document is embedded again.
+class _StoredEmbeddingPostprocessor(_FetchingPostprocessor):
+    """A choice among hits by their stored embeddings; no document is embedded again.
 
     Embeddings that the nodes carry are used; the others are fetched by node id, all in one fetch.
 
     Attributes:
-        on_missing: what becomes of a hit without a stored embedding: "keep", "drop", or "raise".
+        on_missing: what becomes of a hit without a stored embedding: "keep", "omit" or "raise".
         use_node_embeddings: False fetches the stored embedding of every hit.
         query_key: the key of a stored vector that serves as the query.
         embed_model: embeds the query where neither its bundle nor `query_key` gives an embedding.
     """
 
-    on_missing: Literal["keep", "drop", "raise"] = "keep"
+    on_missing: WithoutPolicy = "keep"
     use_node_embeddings: bool = True
     query_key: str | None = None
     embed_model: BaseEmbedding | None = Field(default=None, exclude=True, repr=False)
 
-    def _model(self) -> BaseEmbedding | None:
+    def _embedding_model(self) -> BaseEmbedding | None:
         return self.embed_model
 
-    def _flow(
-        self, context: Context, hits: list[NodeWithScore], question: Question
+    def _process(
+        self,
+        context: Context,
+        hits: list[NodeWithScore],
+        bundle: QueryBundle | None,
+        embed: Embed | None,
     ) -> Flow[list[NodeWithScore]]:
         if not hits:
             return []
-        embedded = yield from self._embedded(context, hits)
+        embedded = yield from self._fetch_embeddings(context, hits)
         chosen: list[NodeWithScore] = []
         if embedded.hits:
-            query = embedded.query or (yield from self._query(question))
-            chosen = self._chosen(embedded, query)
+            query = embedded.query or (yield from self._query(bundle, embed))
+            chosen = self._choose(embedded, query)
         if self.on_missing == "keep":
-            return self._kept(hits, chosen, embedded.without)
+            return self._add_without(hits, chosen, embedded.without)
         return chosen
 
-    def _query(self, question: Question) -> Flow[Numbers]:
-        return (yield from question.embedding())
+    def _query(self, bundle: QueryBundle | None, embed: Embed | None) -> Flow[Numbers]:
+        return (yield from query_embedding(bundle, embed))
 
-    def _embedded(self, context: Context, hits: list[NodeWithScore]) -> Flow[Embedded]:
+    def _fetch_embeddings(self, context: Context, hits: list[NodeWithScore]) -> Flow[_Embedded]:
         own = [hit.node.embedding if self.use_node_embeddings else None for hit in hits]
-        asked = [place for place, embedding in enumerate(own) if embedding is None]
-        stored = yield from self._stored(context, [_key(hits[place]) for place in asked])
-        rows: dict[int, Numbers] = {p: row for p, row in enumerate(own) if row is not None}
-        rows |= {asked[at]: row for at, row in zip(stored.positions, stored.matrix, strict=True)}
-        places = sorted(rows)
-        return Embedded(
-            [hits[place] for place in places],
-            [rows[place] for place in places],
-            [hit for place, hit in enumerate(hits) if place not in rows],
+        asked = [position for position, embedding in enumerate(own) if embedding is None]
+        stored = yield from self._fetch_stored(
+            context, [_key(hits[position]) for position in asked]
+        )
+        rows: dict[int, Numbers] = {n: row for n, row in enumerate(own) if row is not None}
+        rows |= {asked[n]: row for n, row in zip(stored.positions, stored.matrix, strict=True)}
+        positions = sorted(rows)
+        return _Embedded(
+            [hits[position] for position in positions],
+            [rows[position] for position in positions],
+            [hit for position, hit in enumerate(hits) if position not in rows],
             stored.query,
         )
 
-    def _stored(self, context: Context, ids: list[str | None]) -> Flow[StoredEmbeddings]:
+    def _fetch_stored(self, context: Context, ids: list[str | None]) -> Flow[StoredEmbeddings]:
         """Fetch the embeddings of ids and that of the query's key, in one fetch."""
-        if any(ids) or self.query_key is None:
-            return stored_embeddings(
-                context,
-                ids,
-                index=self.index,
-                query_key=self.query_key,
-                on_missing=self.on_missing,
+        key = self.query_key
+        if any(ids) or key is None:
+            return (
+                yield from stored_embeddings(
+                    context,
+                    ids,
+                    index=self.index,
+                    query_key=key,
+                    on_missing="raise" if self.on_missing == "raise" else "keep",
+                )
             )
-        return self._query_alone(context, self.query_key)
-
-    def _query_alone(self, context: Context, key: str) -> Flow[StoredEmbeddings]:
         found = yield from stored_embeddings(context, [key], index=self.index, query_key=key)
         return replace(found, positions=(), matrix=found.matrix[:0])
 
-    def _chosen(self, embedded: Embedded, query: Numbers) -> list[NodeWithScore]:
+    def _choose(self, embedded: _Embedded, query: Numbers) -> list[NodeWithScore]:
         """Return the hits that stay, of those that have an embedding, in their new order."""
         raise NotImplementedError
 
-    def _kept(
+    def _add_without(
         self,
         hits: list[NodeWithScore],  # noqa: ARG002 - for those that keep the hits' order
         chosen: list[NodeWithScore],
@@ -400,31 +449,31 @@ def _key(hit: NodeWithScore) -> str | None:
     return hit.node.node_id if is_key(hit.node.node_id) else None
 
 
-class StoredEmbeddingDedupPostprocessor(StoredEmbeddingPostprocessor):
-    """Drop hits whose stored embedding is nearly that of an earlier hit; the order stays.
+class StoredEmbeddingDedupPostprocessor(_StoredEmbeddingPostprocessor):
+    """Hits without those whose stored embedding is nearly that of an earlier hit, in order.
 
     A hit that is repeated is dropped too. The query plays no part.
 
     Attributes:
-        threshold: the cosine similarity from which on two say the same, from -1 to 1.
+        similarity_threshold: the cosine from which on two say the same, from -1 to 1.
     """
 
-    threshold: float = Field(default=0.95, ge=-1, le=1)
+    similarity_threshold: float = Field(default=0.95, ge=-1, le=1)
 
     @classmethod
     def class_name(cls) -> str:
         """Return the class's stable name."""
         return "OSSVectorsStoredEmbeddingDedupPostprocessor"
 
-    def _query(self, question: Question) -> Flow[Numbers]:  # noqa: ARG002 - it plays no part
+    def _query(self, bundle: QueryBundle | None, embed: Embed | None) -> Flow[Numbers]:  # noqa: ARG002 - no query is needed
         yield from ()
         return []
 
-    def _chosen(self, embedded: Embedded, query: Numbers) -> list[NodeWithScore]:  # noqa: ARG002 - the same
-        kept = near_duplicates(embedded.matrix, self.threshold).kept
-        return [embedded.hits[place] for place in kept]
+    def _choose(self, embedded: _Embedded, query: Numbers) -> list[NodeWithScore]:  # noqa: ARG002 - the same
+        kept = near_duplicates(embedded.matrix, self.similarity_threshold).kept
+        return [embedded.hits[position] for position in kept]
 
-    def _kept(
+    def _add_without(
         self,
         hits: list[NodeWithScore],
         chosen: list[NodeWithScore],
@@ -434,8 +483,8 @@ class StoredEmbeddingDedupPostprocessor(StoredEmbeddingPostprocessor):
         return [hit for hit in hits if id(hit) in stay]
 
 
-class StoredEmbeddingMMRPostprocessor(StoredEmbeddingPostprocessor):
-    """Pick hits by maximal marginal relevance of their stored embeddings, in the order picked.
+class StoredEmbeddingMMRPostprocessor(_StoredEmbeddingPostprocessor):
+    """Hits picked by maximal marginal relevance of their stored embeddings, in the order picked.
 
     Scores stay as they are. Hits without an embedding come last, as far as there is room.
 
@@ -452,21 +501,21 @@ class StoredEmbeddingMMRPostprocessor(StoredEmbeddingPostprocessor):
         """Return the class's stable name."""
         return "OSSVectorsStoredEmbeddingMMRPostprocessor"
 
-    def _chosen(self, embedded: Embedded, query: Numbers) -> list[NodeWithScore]:
+    def _choose(self, embedded: _Embedded, query: Numbers) -> list[NodeWithScore]:
         picks = maximal_marginal_relevance(query, embedded.matrix, self.top_n, self.lambda_mult)
-        return [embedded.hits[place] for place in picks]
+        return [embedded.hits[position] for position in picks]
 
-    def _kept(
+    def _add_without(
         self,
         hits: list[NodeWithScore],
         chosen: list[NodeWithScore],
         without: list[NodeWithScore],
     ) -> list[NodeWithScore]:
-        return super()._kept(hits, chosen, without)[: self.top_n]
+        return super()._add_without(hits, chosen, without)[: self.top_n]
 
 
-class StoredEmbeddingRescorer(StoredEmbeddingPostprocessor):
-    """Score hits by the cosine similarity of query and stored embedding, best first.
+class StoredEmbeddingRescorer(_StoredEmbeddingPostprocessor):
+    """Hits scored by the cosine similarity of query and stored embedding, best first.
 
     Hits without an embedding come last, with the score they had. The hits given are not changed.
 
@@ -483,17 +532,18 @@ class StoredEmbeddingRescorer(StoredEmbeddingPostprocessor):
         """Return the class's stable name."""
         return "OSSVectorsStoredEmbeddingRescorer"
 
-    def _chosen(self, embedded: Embedded, query: Numbers) -> list[NodeWithScore]:
+    def _choose(self, embedded: _Embedded, query: Numbers) -> list[NodeWithScore]:
         earlier = [hit.get_score() for hit in embedded.hits] if self.weight < 1 else None
         ranking = rescore(query, embedded.matrix, k=self.top_n, scores=earlier, weight=self.weight)
         return [
-            embedded.hits[place].model_copy(update={"score": score}) for place, score in ranking
+            embedded.hits[position].model_copy(update={"score": score})
+            for position, score in ranking
         ]
 
-    def _kept(
+    def _add_without(
         self,
         hits: list[NodeWithScore],
         chosen: list[NodeWithScore],
         without: list[NodeWithScore],
     ) -> list[NodeWithScore]:
-        return super()._kept(hits, chosen, without)[: self.top_n]
+        return super()._add_without(hits, chosen, without)[: self.top_n]

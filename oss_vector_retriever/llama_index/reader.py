@@ -3,56 +3,39 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterable, AsyncIterator, Generator, Iterable, Iterator
-from functools import partial
 from itertools import islice
 from typing import Any
 
 from llama_index.core.readers.base import BasePydanticReader, ResourcesReaderMixin
 from llama_index.core.schema import Document
-from pydantic import Field
 
 from oss_vector_retriever.client.context import Context
 from oss_vector_retriever.client.operations.checks import each_of
 from oss_vector_retriever.client.operations.vectors import list_vectors
 from oss_vector_retriever.client.steps import Flow
-from oss_vector_retriever.llama_index.component import Fetching, NodeSource
+from oss_vector_retriever.llama_index.component import _Fetching, report_missing
 from oss_vector_retriever.llama_index.nodes import as_document
 from oss_vector_retriever.records import Record
-from oss_vector_retriever.records.lookup import Found, MissingPolicy
+from oss_vector_retriever.records.lookup import MissingPolicy, fetch_records
 
-_FIRST, _MOST = 100, 800  # keys fetched at once: few for who stops early, more for who goes on
-
-
-class DocumentStream:
-    """Be Documents as they come: `async for` takes them one by one, `await` all as a list."""
-
-    def __init__(self, documents: AsyncIterator[Document]) -> None:
-        self._documents = documents
-
-    def __aiter__(self) -> AsyncIterator[Document]:
-        return self._documents
-
-    def __await__(self) -> Generator[Any, None, list[Document]]:
-        return self._all().__await__()
-
-    async def _all(self) -> list[Document]:
-        return [document async for document in self._documents]
+# keys fetched at once: few for who stops early, more for who goes on
+_FIRST_BATCH, _LARGEST_BATCH = 100, 800
 
 
-class OSSVectorReader(Fetching, BasePydanticReader, ResourcesReaderMixin):
-    """Load records by key as Documents, with their stored embeddings, in the order of the keys.
+class OSSVectorReader(_Fetching, BasePydanticReader, ResourcesReaderMixin):
+    """Records by key as Documents, with their stored embeddings, in the order of the keys.
 
     The keys are the reader's resources.
 
     Attributes:
         return_data: set `Document.embedding` from the stored float32 data.
-        on_missing: "omit" leaves out keys that do not exist, and tells of them as a
+        on_missing: "omit" leaves out keys that do not exist, and reports them as a
             `MissingKeysEvent`; "raise" raises `MissingKeysError`.
     """
 
     is_remote: bool = True
     return_data: bool = True
-    on_missing: MissingPolicy = Field(default="omit")
+    on_missing: MissingPolicy = "omit"
 
     @classmethod
     def class_name(cls) -> str:
@@ -61,46 +44,48 @@ class OSSVectorReader(Fetching, BasePydanticReader, ResourcesReaderMixin):
 
     def load_data(self, keys: Iterable[str]) -> list[Document]:
         """Load all at once."""
-        return self._told(self._both().run(partial(self._flow, keys=keys)))
+        return self._clients.run(self._load, keys)
 
     async def aload_data(self, keys: Iterable[str]) -> list[Document]:
         """Load all at once."""
-        return self._told(await self._both().arun(partial(self._flow, keys=keys)))
+        return await self._clients.arun(self._load, keys)
 
     def lazy_load_data(self, keys: Iterable[str]) -> Iterator[Document]:
         """Yield Documents as they come; of the keys no more are read than are fetched at once."""
-        rest, size = each_of(keys), _FIRST
+        rest, size = each_of(keys), _FIRST_BATCH
         while batch := list(islice(rest, size)):
             yield from self.load_data(batch)
-            size = min(size * 2, _MOST)
+            size = min(size * 2, _LARGEST_BATCH)
 
     def alazy_load_data(self, keys: Iterable[str] | AsyncIterable[str]) -> DocumentStream:  # type: ignore[override]  # awaitable, as core's
         """Return Documents as they come: `async for` streams, `await` gives a list."""
-        return DocumentStream(self._streamed(keys))
+        return DocumentStream(self._stream(keys))
 
     def list_resources(self) -> list[str]:
         """List every key of the index, page by page."""
-        return self._both().run(self._keys)
+        return self._clients.run(self._list_keys)
 
     async def alist_resources(self) -> list[str]:
         """List every key of the index, page by page."""
-        return await self._both().arun(self._keys)
+        return await self._clients.arun(self._list_keys)
 
     def get_resource_info(self, resource_id: str) -> dict[str, Any]:
-        """Return what is known of a key beside its text: metadata and format; {} if not there."""
-        return self._infos([resource_id]).get(resource_id, {})
+        """Return the metadata and the format of a key's record; {} where there is none."""
+        return self._clients.run(self._describe, [resource_id]).get(resource_id, {})
 
     async def aget_resource_info(self, resource_id: str) -> dict[str, Any]:
         """Do what `get_resource_info` does."""
-        return (await self._ainfos([resource_id])).get(resource_id, {})
+        infos = await self._clients.arun(self._describe, [resource_id])
+        return infos.get(resource_id, {})
 
     def list_resources_with_info(self) -> dict[str, dict[str, Any]]:
         """Return what is known of every key of the index."""
-        return self._infos(self.list_resources())
+        return self._clients.run(self._describe, self.list_resources())
 
     async def alist_resources_with_info(self) -> dict[str, dict[str, Any]]:
         """Return what is known of every key of the index."""
-        return await self._ainfos(await self.alist_resources())
+        keys = await self.alist_resources()
+        return await self._clients.arun(self._describe, keys)
 
     def load_resource(self, resource_id: str) -> list[Document]:
         """Load the record of one key."""
@@ -123,50 +108,55 @@ class OSSVectorReader(Fetching, BasePydanticReader, ResourcesReaderMixin):
         """Refuse, as `get_permission_info` does: permissions are the bucket's."""
         return self.get_permission_info(resource_id)
 
-    async def _streamed(self, keys: Iterable[str] | AsyncIterable[str]) -> AsyncIterator[Document]:
+    async def _stream(self, keys: Iterable[str] | AsyncIterable[str]) -> AsyncIterator[Document]:
         batch: list[str] = []
-        size = _FIRST
+        size = _FIRST_BATCH
         async for key in _each(keys):
             batch.append(key)
             if len(batch) == size:
                 for document in await self.aload_data(batch):
                     yield document
-                batch, size = [], min(size * 2, _MOST)
+                batch, size = [], min(size * 2, _LARGEST_BATCH)
         for document in await self.aload_data(batch):
             yield document
 
-    def _keys(self, context: Context) -> Flow[list[str]]:
+    def _load(self, context: Context, keys: Iterable[str]) -> Flow[list[Document]]:
+        lookup = self._lookup(return_data=self.return_data, on_missing=self.on_missing)
+        found = yield from fetch_records(context, lookup, keys, lookup.node)
+        report_missing(context, self.index, found.missing)
+        return [as_document(node) for node in found.made]
+
+    def _list_keys(self, context: Context) -> Flow[list[str]]:
         keys: list[str] = []
         token: str | None = None
-        most = context.config.limits.list_page
+        page_size = context.config.limits.list_page
         while True:
             page = yield from list_vectors(
-                context, index=self.index, max_results=most, next_token=token
+                context, index=self.index, max_results=page_size, next_token=token
             )
             keys += [vector.key for vector in page]
             if (token := page.next_token) is None:
                 return keys
 
-    def _reading(self) -> NodeSource:
-        return self._source(return_data=self.return_data, on_missing=self.on_missing)
-
-    def _flow(self, context: Context, keys: Iterable[str]) -> Flow[Found[Document]]:
-        source = self._reading()
-        return source.found(context, keys, lambda record: as_document(source.node(record)))
-
-    def _told(self, found: Found[Document]) -> list[Document]:
-        self._reading().tell(found.missing)
-        return found.made
-
-    def _info_flow(self, context: Context, keys: list[str]) -> Flow[dict[str, dict[str, Any]]]:
-        found = yield from self._source().found(context, keys, _info)
+    def _describe(self, context: Context, keys: list[str]) -> Flow[dict[str, dict[str, Any]]]:
+        found = yield from fetch_records(context, self._lookup(), keys, _info)
         return dict(found.made)
 
-    def _infos(self, keys: list[str]) -> dict[str, dict[str, Any]]:
-        return self._both().run(partial(self._info_flow, keys=keys))
 
-    async def _ainfos(self, keys: list[str]) -> dict[str, dict[str, Any]]:
-        return await self._both().arun(partial(self._info_flow, keys=keys))
+class DocumentStream:
+    """Documents as they come: `async for` takes them one by one, `await` all as a list."""
+
+    def __init__(self, documents: AsyncIterator[Document]) -> None:
+        self._documents = documents
+
+    def __aiter__(self) -> AsyncIterator[Document]:
+        return self._documents
+
+    def __await__(self) -> Generator[Any, None, list[Document]]:
+        return self._all().__await__()
+
+    async def _all(self) -> list[Document]:
+        return [document async for document in self._documents]
 
 
 def _info(record: Record) -> tuple[str, dict[str, Any]]:

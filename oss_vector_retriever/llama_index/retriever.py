@@ -5,30 +5,43 @@ from __future__ import annotations
 import inspect
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
-from typing import Any, Self
+from typing import Any, Final, Literal, Self, Unpack, get_args
 
 from llama_index.core.base.base_retriever import BaseRetriever
 from llama_index.core.base.embeddings.base import BaseEmbedding
-from llama_index.core.schema import BaseNode, NodeWithScore, QueryBundle, TextNode
+from llama_index.core.callbacks import CallbackManager
+from llama_index.core.schema import BaseNode, IndexNode, NodeWithScore, QueryBundle, TextNode
 
 from oss_vector_retriever.client.context import Context
 from oss_vector_retriever.client.errors import ConfigurationError, InvalidRequestError
+from oss_vector_retriever.client.models.vector import Float32Array
 from oss_vector_retriever.client.operations.checks import each_of
 from oss_vector_retriever.client.pair import Client
 from oss_vector_retriever.client.steps import Flow
-from oss_vector_retriever.llama_index import component
-from oss_vector_retriever.llama_index.component import NodeSource, Reading, called
-from oss_vector_retriever.llama_index.nodes import node_classes as classes_of
+from oss_vector_retriever.embeddings import similarities
+from oss_vector_retriever.llama_index.component import (
+    ConnectionOptions,
+    Embed,
+    NodeLookup,
+    async_query_embedder,
+    call_function,
+    connect,
+    query_embedder,
+    query_embedding,
+    report_missing,
+)
+from oss_vector_retriever.llama_index.nodes import classes_by_name
 from oss_vector_retriever.records import DecodePolicy, Record, parse_keys
-from oss_vector_retriever.records.lookup import Found, Lookup, MissingPolicy
+from oss_vector_retriever.records.lookup import MissingPolicy, fetch_records
 
+ScoreMode = Literal["constant", "rank", "none", "similarity"]
+_SCORE_MODES: Final[tuple[str, ...]] = get_args(ScoreMode)
 Resolver = Callable[[QueryBundle], Iterable[str] | Awaitable[Iterable[str]]]
 _Pair = tuple[Record, BaseNode]
 
 
-class OSSVectorRetriever(Reading, BaseRetriever):
-    """Retrieve nodes by key.
+class OSSVectorRetriever(BaseRetriever):
+    """Nodes by key.
 
     The keys are those that a `KeyQueryBundle` carries; else those that `resolver` finds for the
     query; else `keys`; else the query itself is a JSON array of keys, or one key a line.
@@ -49,7 +62,7 @@ class OSSVectorRetriever(Reading, BaseRetriever):
         text_key: str | None = None,
         return_data: bool = True,
         score: float | None = 1.0,
-        score_mode: component.ScoreMode = "constant",
+        score_mode: ScoreMode = "constant",
         embed_model: BaseEmbedding | None = None,
         provenance: bool = False,
         on_missing: MissingPolicy = "omit",
@@ -57,7 +70,11 @@ class OSSVectorRetriever(Reading, BaseRetriever):
         key_parser: Callable[[str], list[str]] = parse_keys,
         node_classes: Sequence[type[BaseNode]] = (),
         text_nodes: bool = False,
-        **options: Any,
+        callback_manager: CallbackManager | None = None,
+        object_map: dict[str, Any] | None = None,
+        objects: list[IndexNode] | None = None,
+        verbose: bool = False,
+        **connection: Unpack[ConnectionOptions],
     ) -> None:
         """Take the settings.
 
@@ -84,16 +101,20 @@ class OSSVectorRetriever(Reading, BaseRetriever):
             node_classes: your own node classes, so that their nodes come back as what they were.
             text_nodes: make a TextNode or ImageNode of a Document or Node; `RecursiveRetriever`
                 takes no others.
-            options: those of `BaseRetriever`: `callback_manager`, `object_map`, `objects`,
-                `verbose`.
+            callback_manager: core's, as `object_map`, `objects` and `verbose` are.
+            object_map: what index nodes point at, by id.
+            objects: index nodes that hold what they point at.
+            verbose: print what is found.
+            connection: in place of `client`, the arguments of one: see `ConnectionOptions`.
 
         Raises:
             ConfigurationError: both `keys` and `resolver` are given.
         """
-        super().__init__(**options)
+        super().__init__(callback_manager, object_map, objects, verbose)
         if keys is not None and resolver is not None:
             raise ConfigurationError("give either keys or resolver, not both")
-        component.check_scoring(score_mode, score)
+        _check_scoring(score_mode, score)
+        self._clients = connect(type(self), client, connection)
         self._keys = None if keys is None else list(each_of(keys))
         self._resolver = resolver
         self._key_parser = key_parser
@@ -101,89 +122,91 @@ class OSSVectorRetriever(Reading, BaseRetriever):
         self._embed_model = embed_model
         self._provenance = provenance
         self._return_data = return_data
-        lookup = Lookup(
+        self._lookup = NodeLookup(
             index=index,
             text_key=text_key,
             return_data=return_data or score_mode == "similarity",
             on_missing=on_missing,
             on_decode_error=on_decode_error,
-            most=k,
+            limit=k,
+            classes=classes_by_name(node_classes),
+            text_nodes=text_nodes,
         )
-        self._read_with(client, lookup, node_classes, text_nodes=text_nodes)
 
     def _retrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
-        embed = component.blocking(self._embed_model)
-        return self._clients.run(partial(self._flow, bundle=query_bundle, embed=embed))
+        embed = query_embedder(self._embed_model)
+        return self._clients.run(self._fetch_nodes, query_bundle, embed)
 
     async def _aretrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
-        embed = component.awaited(self._embed_model)
-        return await self._clients.arun(partial(self._flow, bundle=query_bundle, embed=embed))
+        embed = async_query_embedder(self._embed_model)
+        return await self._clients.arun(self._fetch_nodes, query_bundle, embed)
 
-    def _flow(
-        self, context: Context, bundle: QueryBundle, embed: component.Embed | None
+    def _fetch_nodes(
+        self, context: Context, bundle: QueryBundle, embed: Embed | None
     ) -> Flow[list[NodeWithScore]]:
-        keys = yield from self._keys_of(bundle)
-        source = self._source()
-        found: Found[_Pair] = yield from source.found(context, keys, partial(self._pair, source))
-        source.tell(found.missing)
-        scored = yield from self._scores(bundle, embed, [record for record, _ in found.made])
-        pairs = enumerate(zip(found.made, scored, strict=True))
-        return [self._scored(place, *pair, score) for place, (pair, score) in pairs]
+        keys = yield from self._find_keys(bundle)
+        found = yield from fetch_records(context, self._lookup, keys, self._pair)
+        report_missing(context, self._lookup.index, found.missing)
+        scores = yield from self._scores(bundle, embed, [record for record, _ in found.made])
+        return [
+            self._with_score(context, position, record, node, score)
+            for position, ((record, node), score) in enumerate(zip(found.made, scores, strict=True))
+        ]
 
-    def _keys_of(self, bundle: QueryBundle) -> Flow[list[str]]:
+    def _find_keys(self, bundle: QueryBundle) -> Flow[list[str]]:
         if isinstance(bundle, KeyQueryBundle) and bundle.keys is not None:
             return bundle.keys
         if self._resolver is not None:
-            return (yield from _resolved(self._resolver, bundle))
+            return (yield from _call_resolver(self._resolver, bundle))
         return self._key_parser(bundle.query_str) if self._keys is None else self._keys
 
-    def _pair(self, source: NodeSource, record: Record) -> _Pair:
+    def _pair(self, record: Record) -> _Pair:
+        # the record keeps its embedding for the score, where the node is to be without
         bare = record if self._return_data else replace(record, embedding=None)
-        return record, source.node(bare)
+        return record, self._lookup.node(bare)
 
     def _scores(
-        self, bundle: QueryBundle, embed: component.Embed | None, records: list[Record]
+        self, bundle: QueryBundle, embed: Embed | None, records: list[Record]
     ) -> Flow[Sequence[float | None]]:
         if self._score_mode == "similarity" and records:
-            query = yield from component.query_embedding(bundle, embed)
-            return component.similar(query, [record.embedding for record in records])
+            query = yield from query_embedding(bundle, embed)
+            return _cosines(query, [record.embedding for record in records])
         if self._score_mode == "rank":
-            return component.ranked(len(records))
+            return [1 / (position + 1) for position in range(len(records))]
         return [self._score if self._score_mode == "constant" else None] * len(records)
 
-    def _scored(
-        self, place: int, record: Record, node: BaseNode, score: float | None
+    def _with_score(
+        self, context: Context, position: int, record: Record, node: BaseNode, score: float | None
     ) -> NodeWithScore:
         if not self._provenance:
             return NodeWithScore(node=node, score=score)
-        config = self._clients.config
         return NodeWithProvenance(
             node=node,
             score=score,
-            bucket=config.bucket,
-            index=self._lookup.index or config.index,
+            bucket=context.config.bucket,
+            index=self._lookup.index or context.config.index,
             key=record.key,
             format=record.source,
-            position=place,
+            position=position,
         )
 
 
-def _resolved(resolver: Resolver, bundle: QueryBundle) -> Flow[list[str]]:
-    found = yield from called(resolver, bundle)
-    if inspect.isawaitable(found):
-        if inspect.iscoroutine(found):
-            found.close()
-        raise ConfigurationError("the resolver is a coroutine function; call aretrieve")
-    if isinstance(found, str) or not isinstance(found, Iterable):
-        raise InvalidRequestError(
-            f"the resolver must return a list of keys, not a {type(found).__name__}; for one key "
-            "return [key], for none []."
-        )
-    return list(found)
+@dataclass
+class KeyQueryBundle(QueryBundle):
+    """A question together with the keys of the records that may answer it.
+
+    `OSSVectorRetriever` fetches those keys, and a query engine puts the question to the nodes:
+    `engine.query(KeyQueryBundle("What changed?", keys=["doc-1", "doc-7"]))`.
+
+    Attributes:
+        keys: the keys, in order; None where the bundle names none.
+    """
+
+    keys: list[str] | None = None
 
 
 class NodeWithProvenance(NodeWithScore):
-    """Be a scored node that says where it came from.
+    """A scored node that says where it came from.
 
     It is said here, and not in the node: what stands in a node's metadata changes its hash, by
     which retrievers and pipelines compare nodes, and can end up in prompts.
@@ -193,7 +216,7 @@ class NodeWithProvenance(NodeWithScore):
         index: the index in it.
         key: the key, which is the node's id.
         format: who wrote the record, as `records.Record.source` names it.
-        position: its place among the keys asked for that were found, counted from 0.
+        position: where it stands among the keys asked for that were found, counted from 0.
     """
 
     bucket: str | None = None
@@ -215,7 +238,7 @@ class NodeWithProvenance(NodeWithScore):
         """
         node = data.get("node")
         if isinstance(node, dict):
-            kind = classes_of(node_classes).get(node.get("class_name", ""), TextNode)
+            kind = classes_by_name(node_classes).get(node.get("class_name", ""), TextNode)
             data = {**data, "node": kind.from_dict(node)}
         return super().from_dict(data, **changes)
 
@@ -225,15 +248,36 @@ class NodeWithProvenance(NodeWithScore):
         return "OSSVectorsNodeWithProvenance"
 
 
-@dataclass
-class KeyQueryBundle(QueryBundle):
-    """Be a question together with the keys of the records that may answer it.
+def _check_scoring(mode: str, score: object) -> None:
+    """Refuse a score mode that is unknown, and a score that is none.
 
-    `OSSVectorRetriever` fetches those keys, and a query engine puts the question to the nodes:
-    `engine.query(KeyQueryBundle("What changed?", keys=["doc-1", "doc-7"]))`.
-
-    Attributes:
-        keys: the keys, in order; None where the bundle names none.
+    Raises:
+        InvalidRequestError: naming what is possible.
     """
+    if score is not None and (isinstance(score, bool) or not isinstance(score, int | float)):
+        raise InvalidRequestError(f"score must be a number or None, not {score!r}.")
+    if mode not in _SCORE_MODES:
+        raise InvalidRequestError(
+            f"score_mode must be one of {', '.join(_SCORE_MODES)}, not {mode!r}."
+        )
 
-    keys: list[str] | None = None
+
+def _call_resolver(resolver: Resolver, bundle: QueryBundle) -> Flow[list[str]]:
+    found = yield from call_function(resolver, bundle)
+    if inspect.isawaitable(found):
+        if inspect.iscoroutine(found):
+            found.close()
+        raise ConfigurationError("the resolver is a coroutine function; call aretrieve")
+    if isinstance(found, str) or not isinstance(found, Iterable):
+        raise InvalidRequestError(
+            f"the resolver must return a list of keys, not a {type(found).__name__}; for one key "
+            "return [key], for none []."
+        )
+    return list(found)
+
+
+def _cosines(query: Sequence[float], stored: Sequence[Float32Array | None]) -> list[float | None]:
+    """Return the cosine similarity of each stored vector, None where there is none."""
+    rows = [vector for vector in stored if vector is not None]
+    scores = iter(similarities(query, rows).tolist())
+    return [None if vector is None else next(scores) for vector in stored]

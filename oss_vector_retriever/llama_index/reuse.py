@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Sequence
-from functools import partial
 from typing import Any
 
 from llama_index.core.base.embeddings.base import BaseEmbedding
@@ -15,16 +14,16 @@ from pydantic import Field
 from oss_vector_retriever.client.context import Context
 from oss_vector_retriever.client.errors import ConfigurationError, NoSuchVectorIndexError
 from oss_vector_retriever.client.steps import Flow
-from oss_vector_retriever.llama_index.component import Fetching, called
+from oss_vector_retriever.llama_index.component import _Fetching, call_function
 from oss_vector_retriever.records import Record
 from oss_vector_retriever.records.keys import is_key
+from oss_vector_retriever.records.lookup import fetch_records
 
-_Embed = Callable[[list[str]], Any]
 _Stored = dict[str, tuple[str, list[float]]]
 
 
-class ReuseStoredEmbeddings(Fetching, TransformComponent):
-    """Give nodes their embeddings: the stored one where the content is unchanged, else the model's.
+class ReuseStoredEmbeddings(_Fetching, TransformComponent):
+    """Embeddings for nodes: the stored one where the content is unchanged, else the model's.
 
     Stands in an `IngestionPipeline` in the place of the embedding model. A node is looked up by its
     id, and the hashes of what both nodes give to the embedding model are compared; so ids must be
@@ -61,13 +60,13 @@ class ReuseStoredEmbeddings(Fetching, TransformComponent):
 
     def __call__(self, nodes: Sequence[BaseNode], **kwargs: Any) -> Sequence[BaseNode]:
         """Set the embedding of each node, and return the nodes."""
-        embed = partial(self._model().get_text_embedding_batch, **kwargs)
-        return self._both().run(partial(self._flow, nodes=_listed(nodes), embed=embed))
+        embed = self._model().get_text_embedding_batch
+        return self._clients.run(self._embed_changed, _as_sequence(nodes), embed, kwargs)
 
     async def acall(self, nodes: Sequence[BaseNode], **kwargs: Any) -> Sequence[BaseNode]:
         """Do what a call does."""
-        embed = partial(self._model().aget_text_embedding_batch, **kwargs)
-        return await self._both().arun(partial(self._flow, nodes=_listed(nodes), embed=embed))
+        embed = self._model().aget_text_embedding_batch
+        return await self._clients.arun(self._embed_changed, _as_sequence(nodes), embed, kwargs)
 
     def _model(self) -> BaseEmbedding:
         model = self.embed_model or Settings.embed_model
@@ -78,11 +77,15 @@ class ReuseStoredEmbeddings(Fetching, TransformComponent):
             )
         return model
 
-    def _flow(
-        self, context: Context, nodes: Sequence[BaseNode], embed: _Embed
+    def _embed_changed(
+        self,
+        context: Context,
+        nodes: Sequence[BaseNode],
+        embed: Callable[..., Any],
+        options: dict[str, Any],
     ) -> Flow[Sequence[BaseNode]]:
         bare = [node for node in nodes if node.embedding is None]
-        stored = yield from self._stored(context, bare)
+        stored = yield from self._fetch_stored(context, bare)
         changed = []
         for node in bare:
             digest, embedding = stored.get(node.node_id, ("", []))
@@ -92,29 +95,29 @@ class ReuseStoredEmbeddings(Fetching, TransformComponent):
                 changed.append(node)
         if changed:
             texts = [node.get_content(MetadataMode.EMBED) for node in changed]
-            embeddings = yield from called(embed, texts)
+            embeddings = yield from call_function(embed, texts, **options)
             for node, embedding in zip(changed, embeddings, strict=True):
                 node.embedding = embedding
         return nodes
 
-    def _stored(self, context: Context, nodes: Sequence[BaseNode]) -> Flow[_Stored]:
+    def _fetch_stored(self, context: Context, nodes: Sequence[BaseNode]) -> Flow[_Stored]:
         ids = list(dict.fromkeys(node.node_id for node in nodes if is_key(node.node_id)))
         if not ids:
             return {}
-        source = self._source(return_data=True)
+        lookup = self._lookup(return_data=True)
 
         def make(record: Record) -> tuple[str, tuple[str, list[float]]]:
-            node = source.node(record)
+            node = lookup.node(record)
             return record.key, (content_hash(node), node.embedding or [])
 
         try:
-            found = yield from source.found(context, ids, make)
+            found = yield from fetch_records(context, lookup, ids, make)
         except NoSuchVectorIndexError:
             return {}
         return dict(found.made)
 
 
-def _listed(nodes: Iterable[BaseNode]) -> Sequence[BaseNode]:
+def _as_sequence(nodes: Iterable[BaseNode]) -> Sequence[BaseNode]:
     # a generator would be empty after one look
     return nodes if isinstance(nodes, Sequence) else list(nodes)
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, Self
+from dataclasses import replace
+from typing import Any, Final, Self
 
 import numpy as np
 from llama_index.core.schema import BaseNode, ImageNode, IndexNode
@@ -15,7 +15,7 @@ from llama_index.core.vector_stores.types import (
     VectorStoreQueryMode,
     VectorStoreQueryResult,
 )
-from pydantic import ConfigDict, Field, PrivateAttr, model_validator
+from pydantic import ConfigDict, PrivateAttr, SecretStr, model_validator
 
 from oss_vector_retriever.client.context import Context
 from oss_vector_retriever.client.errors import ConfigurationError, InvalidRequestError, shown
@@ -25,110 +25,36 @@ from oss_vector_retriever.client.pair import Client, ClientPair, limits_of
 from oss_vector_retriever.client.steps import Flow
 from oss_vector_retriever.embeddings import as_matrix, maximal_marginal_relevance, similarities
 from oss_vector_retriever.embeddings.mathematics import check_share
-from oss_vector_retriever.llama_index.component import NodeSource, WithClients, called
-from oss_vector_retriever.llama_index.filters import Selection, has_gap, selection
-from oss_vector_retriever.llama_index.nodes import OwnClasses, node_classes
-from oss_vector_retriever.llama_index.store_records import NodeStore, listed
+from oss_vector_retriever.llama_index.component import (
+    CONNECTION,
+    _SavedComponent,
+    call_function,
+    connect,
+    report_missing,
+)
+from oss_vector_retriever.llama_index.filters import (
+    check_filters,
+    has_empty_group,
+    record_passes,
+    service_filter,
+)
+from oss_vector_retriever.llama_index.node_store import NodeStore, list_nodes
+from oss_vector_retriever.llama_index.nodes import classes_by_name
 from oss_vector_retriever.records import DecodePolicy, Record
 from oss_vector_retriever.records.decode import SOURCE_ID_FIELD
 from oss_vector_retriever.records.filters import Filter
-from oss_vector_retriever.records.lookup import Lookup, MissingPolicy
+from oss_vector_retriever.records.lookup import MissingPolicy
 from oss_vector_retriever.records.search import Hit, search
-from oss_vector_retriever.records.store import (
-    DistanceMetric,
-    RecordStore,
-    Start,
-    StoreSettings,
-    delete_all,
-)
+from oss_vector_retriever.records.settings import DistanceMetric, StoreSettings
+from oss_vector_retriever.records.store import RecordStore
+
+_DEFAULT_MMR_THRESHOLD: Final = 0.5
+_DEFAULT_PREFETCH_FACTOR: Final = 4
+_LARGEST_PREFETCH: Final = 2**31
 
 
-class StoreBase(WithClients, BasePydanticVectorStore):
-    """Hold the settings; the client stays out of `to_dict`, repr and pickles.
-
-    What is made of those takes a client of its own, configured by the environment, unless one is
-    given: `OSSVectorStore.from_dict(saved, client=client)`.
-    """
-
-    model_config = ConfigDict(frozen=True)
-
-    stores_text: bool = True
-    index: str | None = None
-    text_key: str | None = None
-    return_data: bool = True
-    on_missing: MissingPolicy = "omit"
-    on_decode_error: DecodePolicy = "raise"
-    create_index: bool = True
-    distance_metric: DistanceMetric | None = "cosine"
-    filterable: tuple[str, ...] | None = ()
-    non_filterable: tuple[str, ...] = ()
-    native_scalars: bool = False
-    skip_rows: bool = False
-    node_classes: OwnClasses = Field(default=(), repr=False)
-
-    _store: NodeStore = PrivateAttr()
-
-    def __init__(self, client: Client | None = None, **settings: Any) -> None:
-        super().__init__(**settings)
-        self._clients = ClientPair(client)
-        self._store = self._made()
-
-    @model_validator(mode="after")
-    def _stores_text(self) -> Self:
-        if not self.stores_text or not self.is_embedding_query:
-            raise ValueError("this store keeps text and is queried by embedding")
-        return self
-
-    @property
-    def client(self) -> Client:
-        """Return the client: the one that was given, or the one that the environment configures."""
-        return self._clients.given or self._clients.blocking()
-
-    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
-        """Return a copy that shares the client, with other settings where `update` says so."""
-        copied = super().model_copy(update=update, deep=deep)
-        copied._store = copied._made()  # noqa: SLF001 - one of its own class
-        return copied
-
-    def _shared(self) -> list[Any]:
-        return [*super()._shared(), self._store]
-
-    def _made(self) -> NodeStore:
-        return NodeStore(
-            RecordStore(self._settings()),
-            node_classes(self.node_classes),
-            return_data=self.return_data,
-            on_missing=self.on_missing,
-        )
-
-    def _settings(self) -> StoreSettings:
-        limits = limits_of(self._clients.given)
-        most = limits.filterable_keys - 1
-        named = None if self.filterable is None else tuple(self.filterable)
-        if named is not None and len({*named} - {SOURCE_ID_FIELD}) > most:
-            raise ConfigurationError(
-                f"filterable names more than {most} fields; the service takes one more, and that "
-                f"is {SOURCE_ID_FIELD}, the id of a node's document."
-            )
-        return StoreSettings(
-            index=self.index,
-            distance_metric=self.distance_metric,
-            create_index=self.create_index,
-            filterable=None if named is None else (*named, SOURCE_ID_FIELD),
-            non_filterable=self.non_filterable,
-            text_key=self.text_key,
-            native_scalars=self.native_scalars,
-            on_decode_error=self.on_decode_error,
-            skip_rows=self.skip_rows,
-            limits=limits,
-        )
-
-    def _tell(self, missing: tuple[str, ...]) -> None:
-        NodeSource(self._clients, Lookup(index=self.index), self._store.classes).tell(missing)
-
-
-class OSSVectorStore(StoreBase):
-    """Keep nodes with their embeddings in an index, query them, and get them by id.
+class OSSVectorStore(_SavedComponent, BasePydanticVectorStore):
+    """Nodes with their embeddings in an index: kept, queried, and got by id.
 
     Every async method is native: no call blocks the event loop. Nodes of core's classes come back
     as what they were, relationships included; the key of a record is the node's id.
@@ -141,8 +67,9 @@ class OSSVectorStore(StoreBase):
     with numbers as numbers, has no copy that the service's filters would find.
 
     Args:
-        client: an `OSSVectorClient` or `AsyncOSSVectorClient`; by default one that is configured by
-            the environment.
+        client: an `OSSVectorClient` or `AsyncOSSVectorClient`; or give the arguments of one:
+            `bucket`, `account_id`, `region`, `endpoint`, `internal`, `access_key_id`,
+            `access_key_secret`, `session_token`. The environment gives the others.
         index: the vector index to use, if not the client's own.
         text_key: a further metadata field to look for text in, of records that others wrote.
         return_data: set `node.embedding` from the stored float32 data; a query then takes a get for
@@ -161,14 +88,76 @@ class OSSVectorStore(StoreBase):
             checked by the service.
         skip_rows: leave out of searches the rows of key-value stores in the same index.
         node_classes: your own node classes, so that their nodes come back as what they were.
+        stores_text: core's mark of a store that keeps text; True, as this one does.
+        is_embedding_query: core's mark of a store that is queried by embedding; True likewise.
 
     Raises:
         ConfigurationError: the client is of another type, or a node class has another's name.
         ValueError: a setting is impossible.
     """
 
-    # what core takes for a restriction of the next query; see store_arguments.restriction
-    _beside_text: dict[str, None] = PrivateAttr(default_factory=dict)
+    model_config = ConfigDict(frozen=True)
+
+    stores_text: bool = True
+    return_data: bool = True
+    on_missing: MissingPolicy = "omit"
+    create_index: bool = True
+    distance_metric: DistanceMetric | None = "cosine"
+    filterable: tuple[str, ...] | None = ()
+    non_filterable: tuple[str, ...] = ()
+    native_scalars: bool = False
+    skip_rows: bool = False
+
+    _store: NodeStore = PrivateAttr()
+    # the image and index nodes that were added, whose ids core puts into queries: `restriction`
+    _non_text_ids: dict[str, None] = PrivateAttr(default_factory=dict)
+
+    def __init__(
+        self,
+        client: Client | None = None,
+        *,
+        bucket: str | None = None,
+        account_id: str | None = None,
+        region: str | None = None,
+        endpoint: str | None = None,
+        internal: bool = False,
+        access_key_id: SecretStr | str | None = None,
+        access_key_secret: SecretStr | str | None = None,
+        session_token: SecretStr | str | None = None,
+        index: str | None = None,
+        text_key: str | None = None,
+        return_data: bool = True,
+        on_missing: MissingPolicy = "omit",
+        on_decode_error: DecodePolicy = "raise",
+        create_index: bool = True,
+        distance_metric: DistanceMetric | None = "cosine",
+        filterable: Sequence[str] | None = (),
+        non_filterable: Sequence[str] = (),
+        native_scalars: bool = False,
+        skip_rows: bool = False,
+        node_classes: Sequence[type[BaseNode]] = (),
+        stores_text: bool = True,
+        is_embedding_query: bool = True,
+    ) -> None:
+        # spelt out for editors and type checkers; the arguments are the fields, but for the client
+        fields = {
+            name: value for name, value in locals().items() if name in type(self).model_fields
+        }
+        super().__init__(**fields)
+        if client is not None:
+            self._pair = connect(type(self), client, {n: fields[n] for n in CONNECTION})
+        self._store = self._make_store()
+
+    @model_validator(mode="after")
+    def _keeps_text(self) -> Self:
+        if not self.stores_text or not self.is_embedding_query:
+            raise ValueError("this store keeps text and is queried by embedding")
+        return self
+
+    @property
+    def client(self) -> Client:
+        """Return the client: the one that was given, or the one that the environment configures."""
+        return self._clients.given or self._clients.blocking()
 
     @classmethod
     def class_name(cls) -> str:
@@ -191,15 +180,22 @@ class OSSVectorStore(StoreBase):
                 the index; or a node passes a limit. Nothing was written.
             PartialWriteError: calls failed; its `report` says what was written and what not.
         """
-        given = listed(nodes)
-        return self._added(given, self._clients.run(self._store.add(given)))
+        return self._clients.run(self._add, list_nodes(nodes))
 
     async def async_add(self, nodes: Sequence[BaseNode], **_: Any) -> list[str]:
         """Do as `add` does."""
-        given = listed(nodes)
-        return self._added(given, await self._clients.arun(self._store.add(given)))
+        return await self._clients.arun(self._add, list_nodes(nodes))
 
-    def query(self, query: VectorStoreQuery, **options: Any) -> VectorStoreQueryResult:
+    def query(  # type: ignore[override]  # core's takes any option
+        self,
+        query: VectorStoreQuery,
+        *,
+        filter: Filter | None = None,  # noqa: A002 - the other framework's name for it
+        honour_node_ids: bool | None = None,
+        mmr_threshold: float | None = None,
+        mmr_prefetch_factor: float | None = None,
+        mmr_prefetch_k: int | None = None,
+    ) -> VectorStoreQueryResult:
         """Find the nodes closest to an embedding, or with mode MMR close ones that differ.
 
         `similarities` are cosines, or 1 / (1 + distance) in a euclidean index.
@@ -208,20 +204,50 @@ class OSSVectorStore(StoreBase):
             query: `node_ids` and `doc_ids` restrict it, where they are not empty; with `filters`
                 all must hold. Nodes asked for by `node_ids` are fetched and measured here.
                 `output_fields` are the metadata that nodes come back with.
-            options: `mmr_threshold` (0 all variety, 1 none; by default 0.5), `mmr_prefetch_factor`
-                (4) or `mmr_prefetch_k`: of how many nodes MMR chooses. `filter`: a filter in the
-                service's own grammar. `honour_node_ids`: False ignores `node_ids`, True never
-                does; see `restriction` in `store_arguments`.
+            filter: a filter in the service's own grammar.
+            honour_node_ids: False ignores `node_ids`, True never does. By default they are ignored
+                where they are those of all image and index nodes added through this object, which
+                `VectorStoreIndex.as_retriever` puts into each query. An index that was loaded again
+                does so too, and the store does not know them: there pass
+                `as_retriever(vector_store_kwargs={"honour_node_ids": False})`.
+            mmr_threshold: 0 all variety, 1 none; by default the query's own, or 0.5.
+            mmr_prefetch_factor: of how many times `similarity_top_k` nodes MMR chooses; 4.
+            mmr_prefetch_k: of how many nodes MMR chooses, in place of the factor.
 
         Raises:
             InvalidRequestError: the mode is another, there is no embedding, or an argument is
                 impossible.
         """
-        return self._clients.run(self._queried(query, options))
+        checked, candidates = check_query(
+            query,
+            self._non_text_ids,
+            honour_node_ids=honour_node_ids,
+            mmr_threshold=mmr_threshold,
+            mmr_prefetch_factor=mmr_prefetch_factor,
+            mmr_prefetch_k=mmr_prefetch_k,
+        )
+        return self._clients.run(self._query, checked, candidates, filter)
 
-    async def aquery(self, query: VectorStoreQuery, **options: Any) -> VectorStoreQueryResult:
+    async def aquery(  # type: ignore[override]  # core's takes any option
+        self,
+        query: VectorStoreQuery,
+        *,
+        filter: Filter | None = None,  # noqa: A002 - the other framework's name for it
+        honour_node_ids: bool | None = None,
+        mmr_threshold: float | None = None,
+        mmr_prefetch_factor: float | None = None,
+        mmr_prefetch_k: int | None = None,
+    ) -> VectorStoreQueryResult:
         """Do as `query` does."""
-        return await self._clients.arun(self._queried(query, options))
+        checked, candidates = check_query(
+            query,
+            self._non_text_ids,
+            honour_node_ids=honour_node_ids,
+            mmr_threshold=mmr_threshold,
+            mmr_prefetch_factor=mmr_prefetch_factor,
+            mmr_prefetch_k=mmr_prefetch_k,
+        )
+        return await self._clients.arun(self._query, checked, candidates, filter)
 
     def get_nodes(
         self, node_ids: Sequence[str] | None = None, filters: MetadataFilters | None = None
@@ -236,17 +262,13 @@ class OSSVectorStore(StoreBase):
         Raises:
             MissingKeysError: ids do not exist, under `on_missing="raise"`.
         """
-        found = self._clients.run(self._store.get(_listed(node_ids), selection(filters)))
-        self._tell(found.missing)
-        return found.made
+        return self._clients.run(self._get_nodes, node_ids, filters)
 
     async def aget_nodes(
         self, node_ids: Sequence[str] | None = None, filters: MetadataFilters | None = None
     ) -> list[BaseNode]:
         """Do as `get_nodes` does."""
-        found = await self._clients.arun(self._store.get(_listed(node_ids), selection(filters)))
-        self._tell(found.missing)
-        return found.made
+        return await self._clients.arun(self._get_nodes, node_ids, filters)
 
     def delete(self, ref_doc_id: str, **_: Any) -> None:
         """Delete the nodes of a document; all pages of the index are read for them.
@@ -254,11 +276,11 @@ class OSSVectorStore(StoreBase):
         Raises:
             PartialWriteError: calls failed; its `report` says which nodes are gone.
         """
-        self._clients.run(self._store.delete_document(ref_doc_id))
+        self._clients.run(self._store.delete_document, ref_doc_id)
 
     async def adelete(self, ref_doc_id: str, **_: Any) -> None:
         """Do as `delete` does."""
-        await self._clients.arun(self._store.delete_document(ref_doc_id))
+        await self._clients.arun(self._store.delete_document, ref_doc_id)
 
     def delete_nodes(
         self,
@@ -272,7 +294,7 @@ class OSSVectorStore(StoreBase):
             InvalidRequestError: nothing is said, or filters that everything passes.
             PartialWriteError: calls failed; its `report` says which nodes are gone.
         """
-        self._clients.run(self._chosen_away(node_ids, filters))
+        self._clients.run(self._delete_nodes, node_ids, filters)
 
     async def adelete_nodes(
         self,
@@ -281,172 +303,267 @@ class OSSVectorStore(StoreBase):
         **_: Any,
     ) -> None:
         """Do as `delete_nodes` does."""
-        await self._clients.arun(self._chosen_away(node_ids, filters))
+        await self._clients.arun(self._delete_nodes, node_ids, filters)
 
     def clear(self) -> None:
         """Delete every vector of the index; the index stays."""
-        self._clients.run(delete_all(self._store.records))
+        self._clients.run(self._store.records.delete_all)
 
     async def aclear(self) -> None:
         """Do as `clear` does."""
-        await self._clients.arun(delete_all(self._store.records))
+        await self._clients.arun(self._store.records.delete_all)
 
-    def _added(self, nodes: Sequence[BaseNode], ids: list[str]) -> list[str]:
-        beside = [node.node_id for node in nodes if isinstance(node, ImageNode | IndexNode)]
-        self._beside_text.update(dict.fromkeys(beside))
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """Return a copy that shares the client, with other settings where `update` says so."""
+        copied = super().model_copy(update=update, deep=deep)
+        copied._store = copied._make_store()  # noqa: SLF001 - one of its own class
+        return copied
+
+    def _add(self, context: Context, nodes: Sequence[BaseNode]) -> Flow[list[str]]:
+        ids = yield from self._store.add(context, nodes)
+        others = [node.node_id for node in nodes if isinstance(node, ImageNode | IndexNode)]
+        self._non_text_ids.update(dict.fromkeys(others))
         return ids
 
-    def _queried(
-        self, query: VectorStoreQuery, options: dict[str, Any]
-    ) -> Start[VectorStoreQueryResult]:
-        return Queries(self._store).run(wanted(query, self._beside_text.keys(), **options))
+    def _get_nodes(
+        self, context: Context, node_ids: Sequence[str] | None, filters: MetadataFilters | None
+    ) -> Flow[list[BaseNode]]:
+        checked = check_filters(filters)
+        if node_ids is None:
+            return (yield from self._store.list_all(context, checked))
+        found = yield from self._store.get(context, list(each_of(node_ids)), checked)
+        report_missing(context, self.index, found.missing)
+        return found.made
 
-    def _chosen_away(
-        self, node_ids: Sequence[str] | None, filters: MetadataFilters | None
-    ) -> Start[Any]:
+    def _delete_nodes(
+        self, context: Context, node_ids: Sequence[str] | None, filters: MetadataFilters | None
+    ) -> Flow[None]:
         if node_ids is None and filters is None:
             raise InvalidRequestError("delete_nodes takes node_ids or filters; clear() deletes all")
-        chosen = selection(filters)
-        if filters is not None and has_gap(filters):
+        checked = check_filters(filters)
+        if filters is not None and has_empty_group(filters):
             raise InvalidRequestError(
                 "delete_nodes does not take filters with an empty group, which every node passes; "
                 "leave it out, or clear() deletes all"
             )
-        return self._store.delete_chosen(_listed(node_ids), chosen)
+        if node_ids is None:
+            return (yield from self._store.delete_passing(context, checked))
+        return (yield from self._store.delete(context, list(each_of(node_ids)), checked))
 
+    def _query(
+        self, context: Context, query: VectorStoreQuery, candidates: int, given: Filter | None
+    ) -> Flow[VectorStoreQueryResult]:
+        """Answer a query that `check_query` has taken; MMR chooses among the candidates."""
+        check_whole("similarity_top_k", query.similarity_top_k, 1, context.config.limits.top_k)
+        vector = check_data("query_embedding", query.query_embedding or ())
+        metric = yield from self._store.records.metric(context)
+        if query.node_ids is not None:
+            if given:
+                raise InvalidRequestError(
+                    "filter= is checked by the service's search, which cannot be restricted to "
+                    "node_ids; use filters of MetadataFilters."
+                )
+            hits = yield from self._measure(context, query, vector, candidates, metric)
+        elif query.filters is not None or query.doc_ids is not None:
+            hits = yield from self._search_passing(context, query, vector, candidates, given)
+        else:
+            hits = yield from search(
+                context,
+                self._store.records,
+                vector,
+                min(candidates, context.config.limits.top_k),
+                filter=given,
+                return_data=self._needs_data(query),
+            )
+        if query.mode is VectorStoreQueryMode.MMR:
+            hits = yield from call_function(_diversify, query, vector, hits)
+        return self._result(hits, metric, query.output_fields)
 
-def _listed(node_ids: Sequence[str] | None) -> list[str] | None:
-    return None if node_ids is None else list(each_of(node_ids))
-
-
-@dataclass(frozen=True, slots=True)
-class Variety:
-    """Say how far nodes should differ from one another: 1 not at all; and of how many to choose."""
-
-    threshold: float
-    prefetch: int
-
-
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """Hold what a query asks for; `only` are the ids that it is restricted to."""
-
-    vector: Float32Array
-    k: int
-    chosen: Selection
-    only: Sequence[str] | None = None
-    variety: Variety | None = None
-    fields: Sequence[str] | None = None
-    filter: Filter | None = None
-
-    @property
-    def candidates(self) -> int:
-        """Return how many records to choose from."""
-        return self.k if self.variety is None else max(self.k, self.variety.prefetch)
-
-
-@dataclass(frozen=True, slots=True)
-class Queries:
-    """Answer queries from a store's records."""
-
-    store: NodeStore
-
-    def run(self, wanted: Wanted) -> Start[VectorStoreQueryResult]:
-        """Return nodes, ids and similarities, one of each for every hit."""
-
-        def start(context: Context) -> Flow[VectorStoreQueryResult]:
-            check_whole("similarity_top_k", wanted.k, 1, context.config.limits.top_k)
-            metric = yield from self.store.records.metric()(context)
-            if wanted.only:
-                hits = yield from self._among(context, wanted, metric)
-            elif wanted.chosen.restricts:
-                hits = yield from self._chosen(context, wanted)
-            else:
-                hits = yield from self._nearest(context, wanted)
-            if wanted.variety is not None:
-                hits = yield from called(_varied, wanted, wanted.variety, hits)
-            return self._result(hits, metric, wanted.fields)
-
-        return start
-
-    def _needs_data(self, wanted: Wanted) -> bool:
-        return self.store.return_data or wanted.variety is not None
-
-    def _nearest(self, context: Context, wanted: Wanted) -> Flow[list[Hit]]:
-        return search(
-            self.store.records,
-            wanted.vector,
-            min(wanted.candidates, context.config.limits.top_k),
-            filter=wanted.filter,
-            return_data=self._needs_data(wanted),
-        )(context)
-
-    def _chosen(self, context: Context, wanted: Wanted) -> Flow[list[Hit]]:
+    def _search_passing(
+        self,
+        context: Context,
+        query: VectorStoreQuery,
+        vector: Float32Array,
+        candidates: int,
+        given: Filter | None,
+    ) -> Flow[list[Hit]]:
         """Search with what the service can check, evaluate the whole, and ask on where it fell."""
-        most = context.config.limits.top_k
-        pushed, complete = yield from self._pushed(context, wanted)
-        asked = min(wanted.candidates, most) if complete else most
-        hits = yield from self._passing(context, wanted, asked, pushed)
-        if len(hits) < wanted.candidates and asked < most:
-            hits = yield from self._passing(context, wanted, most, pushed)
-        hits = hits[: wanted.candidates]
-        return (yield from self._with_data(context, hits)) if self._needs_data(wanted) else hits
+        limit = context.config.limits.top_k
+        sent, complete = yield from self._service_filter(context, query, given)
+        count = min(candidates, limit) if complete else limit
+        hits = yield from self._passing_hits(context, query, vector, count, sent)
+        if len(hits) < candidates and count < limit:
+            hits = yield from self._passing_hits(context, query, vector, limit, sent)
+        hits = hits[:candidates]
+        if not self._needs_data(query):
+            return hits
+        distances = {hit.record.key: hit.distance for hit in hits}
+        records = yield from self._store.add_data(context, [hit.record for hit in hits])
+        return [Hit(record, distances[record.key]) for record in records]
 
-    def _pushed(self, context: Context, wanted: Wanted) -> Flow[tuple[Filter | None, bool]]:
-        settings = self.store.records.settings
-        index = yield from self.store.records.description()(context)
+    def _service_filter(
+        self, context: Context, query: VectorStoreQuery, given: Filter | None
+    ) -> Flow[tuple[Filter | None, bool]]:
+        settings = self._store.records.settings
+        index = yield from self._store.records.describe(context)
         hidden = index.non_filterable_metadata_keys if index else ()
-        pushed = wanted.chosen.pushed(
+        translated, complete = service_filter(
+            query.filters,
+            query.doc_ids,
             [name for name in settings.filterable or () if name not in hidden],
             native_scalars=settings.native_scalars,
             limits=context.config.limits,
         )
-        given = [one for one in (pushed.filter, wanted.filter) if one]
-        return ({"$and": given} if len(given) > 1 else next(iter(given), None)), pushed.complete
+        parts = [one for one in (translated, given) if one]
+        return ({"$and": parts} if len(parts) > 1 else next(iter(parts), None)), complete
 
-    def _passing(
-        self, context: Context, wanted: Wanted, count: int, pushed: Filter | None
+    def _passing_hits(
+        self,
+        context: Context,
+        query: VectorStoreQuery,
+        vector: Float32Array,
+        count: int,
+        sent: Filter | None,
     ) -> Flow[list[Hit]]:
-        store = self.store.records
-        hits = yield from search(store, wanted.vector, count, filter=pushed)(context)
-        return [hit for hit in hits if wanted.chosen.passes(hit.record)]
+        hits = yield from search(context, self._store.records, vector, count, filter=sent)
+        return [hit for hit in hits if record_passes(hit.record, query.filters, query.doc_ids)]
 
-    def _with_data(self, context: Context, hits: Sequence[Hit]) -> Flow[list[Hit]]:
-        distances = {hit.record.key: hit.distance for hit in hits}
-        records = yield from self.store.with_data(context, [hit.record for hit in hits])
-        return [Hit(record, distances[record.key]) for record in records]
-
-    def _among(self, context: Context, wanted: Wanted, metric: str) -> Flow[list[Hit]]:
+    def _measure(
+        self,
+        context: Context,
+        query: VectorStoreQuery,
+        vector: Float32Array,
+        candidates: int,
+        metric: str,
+    ) -> Flow[list[Hit]]:
         """Fetch the records asked for and measure them here: the service cannot search by key."""
-        if wanted.filter:
-            raise InvalidRequestError(
-                "filter= is checked by the service's search, which cannot be restricted to "
-                "node_ids; use filters of MetadataFilters."
-            )
-        ids = list(dict.fromkeys(wanted.only or ()))
-        found = yield from self.store.records.found(ids, _itself, return_data=True)(context)
-        records = [record for record in found.made if wanted.chosen.passes(record)]
-        hits: list[Hit] = yield from called(_ranked, wanted, records, metric)
+        ids = list(dict.fromkeys(query.node_ids or ()))
+        found = yield from self._store.records.fetch_records(context, ids, _same, return_data=True)
+        passing = [one for one in found.made if record_passes(one, query.filters, query.doc_ids)]
+        hits: list[Hit] = yield from call_function(_rank, vector, passing, metric, candidates)
         return hits
+
+    def _needs_data(self, query: VectorStoreQuery) -> bool:
+        return self.return_data or query.mode is VectorStoreQueryMode.MMR
 
     def _result(
         self, hits: Sequence[Hit], metric: str, fields: Sequence[str] | None
     ) -> VectorStoreQueryResult:
-        pairs = [(self.store.node(self._shown(hit.record, fields)), hit.distance) for hit in hits]
-        made = [(node, distance) for node, distance in pairs if node is not None]
+        pairs = [(self._store.node(self._reduce(hit.record, fields)), hit) for hit in hits]
+        made = [(node, hit) for node, hit in pairs if node is not None]
         return VectorStoreQueryResult(
             nodes=[node for node, _ in made],
             ids=[node.node_id for node, _ in made],
-            similarities=[similarity(metric, distance) for _, distance in made],
+            similarities=[similarity(metric, hit.distance) for _, hit in made],
         )
 
-    def _shown(self, record: Record, fields: Sequence[str] | None) -> Record:
+    def _reduce(self, record: Record, fields: Sequence[str] | None) -> Record:
         changes: dict[str, Any] = {}
         if fields:
             changes["metadata"] = {k: v for k, v in record.metadata.items() if k in fields}
-        if not self.store.return_data:
+        if not self.return_data:
             changes["embedding"] = None
         return replace(record, **changes) if changes else record
+
+    def _make_store(self) -> NodeStore:
+        limits = limits_of(self._clients.given)
+        most = limits.filterable_keys - 1
+        named = None if self.filterable is None else tuple(self.filterable)
+        if named is not None and len({*named} - {SOURCE_ID_FIELD}) > most:
+            raise ConfigurationError(
+                f"filterable names more than {most} fields; the service takes one more, and that "
+                f"is {SOURCE_ID_FIELD}, the id of a node's document."
+            )
+        settings = StoreSettings(
+            index=self.index,
+            distance_metric=self.distance_metric,
+            create_index=self.create_index,
+            filterable=None if named is None else (*named, SOURCE_ID_FIELD),
+            non_filterable=self.non_filterable,
+            text_key=self.text_key,
+            native_scalars=self.native_scalars,
+            on_decode_error=self.on_decode_error,
+            skip_rows=self.skip_rows,
+            limits=limits,
+        )
+        classes = classes_by_name(self.node_classes)
+        return NodeStore(RecordStore(settings), classes, self.return_data, self.on_missing)
+
+    def _point_to(self, clients: ClientPair) -> None:
+        super()._point_to(clients)
+        self._store = self._make_store()
+
+
+def check_query(
+    query: VectorStoreQuery,
+    non_text_ids: Collection[str],
+    *,
+    honour_node_ids: bool | None = None,
+    mmr_threshold: float | None = None,
+    mmr_prefetch_factor: float | None = None,
+    mmr_prefetch_k: int | None = None,
+) -> tuple[VectorStoreQuery, int]:
+    """Return a query that can be answered, and how many records to choose from.
+
+    What restricts nothing is None in it: `filters`, `doc_ids` and `node_ids`. `mmr_threshold` is
+    the one that counts. The arguments are those of `OSSVectorStore.query`.
+
+    Raises:
+        InvalidRequestError: the mode is not DEFAULT or MMR, there is no embedding, or an argument
+            is impossible.
+    """
+    if query.mode not in (VectorStoreQueryMode.DEFAULT, VectorStoreQueryMode.MMR):
+        raise InvalidRequestError(
+            f"mode {query.mode.value!r} is not possible: the service searches by vector. Use "
+            "DEFAULT or MMR."
+        )
+    if query.query_embedding is None:
+        raise InvalidRequestError("the query has no query_embedding; the service needs one.")
+    if query.embedding_field is not None:
+        raise InvalidRequestError("embedding_field: a record of this store has one embedding.")
+    candidates = query.similarity_top_k
+    threshold = query.mmr_threshold if mmr_threshold is None else mmr_threshold
+    if query.mode is VectorStoreQueryMode.MMR:
+        threshold = _DEFAULT_MMR_THRESHOLD if threshold is None else threshold
+        check_share("mmr_threshold", threshold, 0, 1)
+        prefetch = _prefetch(candidates, mmr_prefetch_factor, mmr_prefetch_k)
+        candidates = max(candidates, prefetch)
+    checked = replace(
+        query,
+        filters=check_filters(query.filters),
+        doc_ids=list(dict.fromkeys(query.doc_ids)) if query.doc_ids else None,
+        node_ids=restriction(query.node_ids, non_text_ids, honour=honour_node_ids),
+        mmr_threshold=threshold,
+    )
+    return checked, candidates
+
+
+def _prefetch(k: int, factor: float | None, prefetch: int | None) -> int:
+    if factor is not None and prefetch is not None:
+        raise InvalidRequestError("give mmr_prefetch_factor or mmr_prefetch_k, not both.")
+    if prefetch is not None:
+        return check_whole("mmr_prefetch_k", prefetch, 1, _LARGEST_PREFETCH)
+    return int(k * (_DEFAULT_PREFETCH_FACTOR if factor is None else factor))
+
+
+def restriction(
+    node_ids: Sequence[str] | None, non_text_ids: Collection[str], *, honour: bool | None
+) -> list[str] | None:
+    """Return the ids that a query is restricted to, or None.
+
+    `VectorStoreIndex.as_retriever` puts the ids of all image and index nodes that were inserted
+    through it into each query, and of no others: taken at its word, that would hide all text. So a
+    list of exactly those that this store was given is no restriction.
+
+    Args:
+        node_ids: of the query; none of them is no restriction.
+        non_text_ids: the image and index nodes that the store was given.
+        honour: True takes any list at its word, False none.
+    """
+    if not node_ids or honour is False:
+        return None
+    ids = list(each_of(node_ids))
+    return None if honour is None and set(ids) == set(non_text_ids) else ids
 
 
 def similarity(metric: str, distance: float) -> float:
@@ -464,101 +581,26 @@ def similarity(metric: str, distance: float) -> float:
     raise InvalidRequestError(f"the index has the metric {shown(metric)}, which is not known here.")
 
 
-def _itself(record: Record) -> Record:
+def _same(record: Record) -> Record:
     return record
 
 
-def _ranked(wanted: Wanted, records: Sequence[Record], metric: str) -> list[Hit]:
+def _rank(vector: Float32Array, records: Sequence[Record], metric: str, limit: int) -> list[Hit]:
     rows = [record.embedding for record in records if record.embedding is not None]
     if not rows:
         return []
     if metric == "euclidean":
-        matrix = as_matrix("the embeddings", [*rows, wanted.vector])
+        matrix = as_matrix("the embeddings", [*rows, vector])
         distances = np.linalg.norm(matrix[:-1] - matrix[-1], axis=1)
     else:
-        distances = 1.0 - similarities(wanted.vector, rows)
-    nearest = np.argsort(distances, kind="stable")[: wanted.candidates]
-    return [Hit(records[place], float(distances[place])) for place in nearest]
+        distances = 1.0 - similarities(vector, rows)
+    # stable: of records that are equally far the first one asked for comes first
+    nearest = np.argsort(distances, kind="stable")[:limit]
+    return [Hit(records[position], float(distances[position])) for position in nearest]
 
 
-def _varied(wanted: Wanted, variety: Variety, hits: Sequence[Hit]) -> list[Hit]:
+def _diversify(query: VectorStoreQuery, vector: Float32Array, hits: Sequence[Hit]) -> list[Hit]:
     rows = [hit.record.embedding for hit in hits if hit.record.embedding is not None]
-    picked = maximal_marginal_relevance(wanted.vector, rows, wanted.k, variety.threshold)
-    return [hits[place] for place in picked]
-
-
-_THRESHOLD = 0.5
-_FACTOR = 4
-_MOST = 2**31
-
-
-def wanted(
-    query: VectorStoreQuery,
-    beside_text: Collection[str],
-    *,
-    filter: Filter | None = None,  # noqa: A002 - the other framework's name for it
-    honour_node_ids: bool | None = None,
-    mmr_threshold: float | None = None,
-    mmr_prefetch_factor: float | None = None,
-    mmr_prefetch_k: int | None = None,
-) -> Wanted:
-    """Return what a query asks for; `OSSVectorStore.query` describes the options.
-
-    Raises:
-        InvalidRequestError: the mode is not DEFAULT or MMR, there is no embedding, or an argument
-            is impossible.
-    """
-    if query.mode not in (VectorStoreQueryMode.DEFAULT, VectorStoreQueryMode.MMR):
-        raise InvalidRequestError(
-            f"mode {query.mode.value!r} is not possible: the service searches by vector. Use "
-            "DEFAULT or MMR."
-        )
-    if query.query_embedding is None:
-        raise InvalidRequestError("the query has no query_embedding; the service needs one.")
-    if query.embedding_field is not None:
-        raise InvalidRequestError("embedding_field: a record of this store has one embedding.")
-    variety = None
-    if query.mode is VectorStoreQueryMode.MMR:
-        threshold = query.mmr_threshold if mmr_threshold is None else mmr_threshold
-        prefetch = _prefetch(query.similarity_top_k, mmr_prefetch_factor, mmr_prefetch_k)
-        share = check_share("mmr_threshold", _THRESHOLD if threshold is None else threshold, 0, 1)
-        variety = Variety(share, prefetch)
-    return Wanted(
-        check_data("query_embedding", query.query_embedding),
-        query.similarity_top_k,
-        selection(query.filters, query.doc_ids),
-        restriction(query.node_ids, beside_text, honour=honour_node_ids),
-        variety,
-        query.output_fields,
-        filter,
-    )
-
-
-def restriction(
-    node_ids: Sequence[str] | None, beside_text: Collection[str], *, honour: bool | None
-) -> Sequence[str] | None:
-    """Return the ids that a query is restricted to, or None.
-
-    `VectorStoreIndex.as_retriever` puts the ids of all image and index nodes that were inserted
-    through it into each query, and of no others: taken at its word, that would hide all text. So a
-    list of exactly those that this store was given is no restriction. An index that was loaded
-    again has them too, where the store has not: there pass
-    `as_retriever(vector_store_kwargs={"honour_node_ids": False})`.
-
-    Args:
-        node_ids: of the query; none of them is no restriction.
-        beside_text: the image and index nodes that the store was given.
-        honour: True takes any list at its word, False none.
-    """
-    if not node_ids or honour is False:
-        return None
-    ids = list(each_of(node_ids))
-    return None if honour is None and set(ids) == set(beside_text) else ids
-
-
-def _prefetch(k: int, factor: float | None, prefetch: int | None) -> int:
-    if factor is not None and prefetch is not None:
-        raise InvalidRequestError("give mmr_prefetch_factor or mmr_prefetch_k, not both.")
-    if prefetch is not None:
-        return check_whole("mmr_prefetch_k", prefetch, 1, _MOST)
-    return int(k * (_FACTOR if factor is None else factor))
+    share = _DEFAULT_MMR_THRESHOLD if query.mmr_threshold is None else query.mmr_threshold
+    picked = maximal_marginal_relevance(vector, rows, query.similarity_top_k, share)
+    return [hits[position] for position in picked]

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from functools import partial
-from typing import Any, ClassVar
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, ClassVar, Concatenate, ParamSpec, Unpack
 
 from llama_index.core.schema import BaseNode, MetadataMode
 from llama_index.core.tools.tool_spec.base import BaseToolSpec
+from llama_index.core.utils import get_tokenizer
 
 from oss_vector_retriever.client.context import Context
 from oss_vector_retriever.client.errors import InvalidRequestError, OSSVectorError, shown
@@ -18,18 +18,27 @@ from oss_vector_retriever.client.operations.checks import check_whole, each_of
 from oss_vector_retriever.client.pair import Client
 from oss_vector_retriever.client.steps import Flow
 from oss_vector_retriever.embeddings.mathematics import check_count
-from oss_vector_retriever.llama_index.component import Reading
+from oss_vector_retriever.llama_index.component import ConnectionOptions, NodeLookup, connect
+from oss_vector_retriever.llama_index.nodes import classes_by_name
 from oss_vector_retriever.llama_index.postprocessors import neighbours
 from oss_vector_retriever.records import DecodePolicy, parse_keys
-from oss_vector_retriever.records.keys import Access, is_key, near_misses
-from oss_vector_retriever.records.lookup import Lookup
+from oss_vector_retriever.records.answers import (
+    Access,
+    Answer,
+    Budget,
+    Passage,
+    Tokenizer,
+    suggest,
+    write_answer,
+)
 
-_Flow = Callable[[Context], Flow[str]]
-_MOST = 10**9
+P = ParamSpec("P")
+
+_ERROR_CHARACTERS = 500
 
 
-class OSSVectorToolSpec(Reading, BaseToolSpec):
-    """Let an agent fetch stored text by id, look at metadata, test for existence, read on.
+class OSSVectorToolSpec(BaseToolSpec):
+    """Tools for an agent: stored text by id, metadata, existence, the texts before and after.
 
     Answers are text that names each id, those not found, and what was cut to stay within the
     budget; embeddings are neither fetched nor shown. A failure of the service is an answer too.
@@ -50,12 +59,15 @@ class OSSVectorToolSpec(Reading, BaseToolSpec):
         key_prefix: str = "",
         allowed_keys: Iterable[str] | None = None,
         scan: int = 0,
-        max_tokens: int = 4000,
+        max_tokens: int | None = 4000,
+        max_characters: int | None = None,
+        max_characters_per_document: int | None = None,
         max_ids: int = 50,
         tokenizer: Tokenizer | None = None,
         text_key: str | None = None,
         on_decode_error: DecodePolicy = "raw",
         node_classes: Sequence[type[BaseNode]] = (),
+        **connection: Unpack[ConnectionOptions],
     ) -> None:
         """Take the settings.
 
@@ -65,16 +77,19 @@ class OSSVectorToolSpec(Reading, BaseToolSpec):
             index: the vector index to use, if not the client's own.
             key_prefix: the agent sees only ids that begin with this; all others do not exist for
                 it, and are not asked for.
-            allowed_keys: the only ids that the agent sees; None for any.
+            allowed_keys: the only ids that exist for the agent; None for any.
             scan: how many ids to list, at most, to suggest some for one that does not exist; 0
                 makes no call for it. Suggestions out of `allowed_keys` need none.
-            max_tokens: of one answer, at most.
+            max_tokens: of one answer, at most, counted by `tokenizer`; None sets no bound.
+            max_characters: of one answer, at most; None sets no bound.
+            max_characters_per_document: of one document's text in one answer.
             max_ids: taken of one question; the rest is refused in the answer.
-            tokenizer: counts tokens; by default four bytes of UTF-8 are one.
+            tokenizer: splits a text into tokens; by default LlamaIndex's own.
             text_key: a further metadata field to look for text in, of records that others wrote.
             on_decode_error: what becomes of a record that cannot be read: "raise" an error, "skip"
                 it with a warning in the log, or "raw", a TextNode with the metadata as stored.
             node_classes: your own node classes, so that their nodes come back as what they were.
+            connection: in place of `client`, the arguments of one: see `ConnectionOptions`.
 
         Raises:
             InvalidRequestError: a limit is no whole number above 0, or `key_prefix` no string.
@@ -83,27 +98,34 @@ class OSSVectorToolSpec(Reading, BaseToolSpec):
             raise InvalidRequestError(f"key_prefix must be a string, not {key_prefix!r}.")
         allowed = None if allowed_keys is None else frozenset(each_of(allowed_keys))
         self._access = Access(allowed, key_prefix)
-        self._scan = check_whole("scan", scan, 0, _MOST)
+        self._scan = check_whole("scan", scan, 0, sys.maxsize)
         self._max_ids = check_count("max_ids", max_ids)
-        self._budget = Budget(check_count("max_tokens", max_tokens), tokenizer)
-        lookup = Lookup(index=index, text_key=text_key, on_decode_error=on_decode_error)
-        self._read_with(client, lookup, node_classes)
+        self._budget = Budget(
+            _check_bound("max_characters", max_characters),
+            _check_bound("max_tokens", max_tokens),
+            tokenizer or _core_tokens,
+            _check_bound("max_characters_per_document", max_characters_per_document),
+        )
+        self._clients = connect(type(self), client, connection)
+        self._lookup = NodeLookup(
+            index=index,
+            text_key=text_key,
+            on_decode_error=on_decode_error,
+            classes=classes_by_name(node_classes),
+        )
 
-    def fetch_by_ids(self, ids: list[str]) -> str:
+    def fetch_by_ids(self, ids: list[str], start: int = 0) -> str:
         """Fetch stored texts by their ids.
 
         Args:
             ids: the ids of the texts, exactly as they were given to you.
+            start: skip so many characters of each text, to read on after a cut.
         """
-        return self._answer(partial(self._fetched, ids=ids))
+        return self._answer(self._fetch, ids, start)
 
-    async def afetch_by_ids(self, ids: list[str]) -> str:
-        """Fetch stored texts by their ids.
-
-        Args:
-            ids: the ids of the texts, exactly as they were given to you.
-        """
-        return await self._aanswer(partial(self._fetched, ids=ids))
+    async def afetch_by_ids(self, ids: list[str], start: int = 0) -> str:
+        """Do as `fetch_by_ids` does."""
+        return await self._aanswer(self._fetch, ids, start)
 
     def get_metadata(self, ids: list[str]) -> str:
         """Get the metadata of stored texts, such as title, source or date, without the texts.
@@ -111,15 +133,11 @@ class OSSVectorToolSpec(Reading, BaseToolSpec):
         Args:
             ids: the ids of the texts, exactly as they were given to you.
         """
-        return self._answer(partial(self._described, ids=ids))
+        return self._answer(self._describe, ids)
 
     async def aget_metadata(self, ids: list[str]) -> str:
-        """Get the metadata of stored texts, such as title, source or date, without the texts.
-
-        Args:
-            ids: the ids of the texts, exactly as they were given to you.
-        """
-        return await self._aanswer(partial(self._described, ids=ids))
+        """Do as `get_metadata` does."""
+        return await self._aanswer(self._describe, ids)
 
     def check_exist(self, ids: list[str]) -> str:
         """Tell which ids exist, without fetching anything else.
@@ -127,15 +145,11 @@ class OSSVectorToolSpec(Reading, BaseToolSpec):
         Args:
             ids: the ids to look for.
         """
-        return self._answer(partial(self._existing, ids=ids))
+        return self._answer(self._check_existence, ids)
 
     async def acheck_exist(self, ids: list[str]) -> str:
-        """Tell which ids exist, without fetching anything else.
-
-        Args:
-            ids: the ids to look for.
-        """
-        return await self._aanswer(partial(self._existing, ids=ids))
+        """Do as `check_exist` does."""
+        return await self._aanswer(self._check_existence, ids)
 
     def get_neighbors(self, id: str, before: int = 1, after: int = 1) -> str:  # noqa: A002 - the agent's word
         """Fetch a stored text with the texts before and after it in its document.
@@ -145,123 +159,104 @@ class OSSVectorToolSpec(Reading, BaseToolSpec):
             before: how many texts before it.
             after: how many texts after it.
         """
-        return self._answer(partial(self._around, ids=id, before=before, after=after))
+        return self._answer(self._fetch_neighbors, id, before, after)
 
     async def aget_neighbors(self, id: str, before: int = 1, after: int = 1) -> str:  # noqa: A002 - the same
-        """Fetch a stored text with the texts before and after it in its document.
+        """Do as `get_neighbors` does."""
+        return await self._aanswer(self._fetch_neighbors, id, before, after)
 
-        Args:
-            id: the id of the text, exactly as it was given to you.
-            before: how many texts before it.
-            after: how many texts after it.
-        """
-        return await self._aanswer(partial(self._around, ids=id, before=before, after=after))
-
-    def _answer(self, flow: _Flow) -> str:
+    def _answer(
+        self,
+        flow: Callable[Concatenate[Context, P], Flow[str]],
+        *arguments: P.args,
+        **keywords: P.kwargs,
+    ) -> str:
         try:
-            return self._clients.run(flow)
+            return self._clients.run(flow, *arguments, **keywords)
         except OSSVectorError as error:
-            return failure(error)
+            return _failure(error)
 
-    async def _aanswer(self, flow: _Flow) -> str:
+    async def _aanswer(
+        self,
+        flow: Callable[Concatenate[Context, P], Flow[str]],
+        *arguments: P.args,
+        **keywords: P.kwargs,
+    ) -> str:
         try:
-            return await self._clients.arun(flow)
+            return await self._clients.arun(flow, *arguments, **keywords)
         except OSSVectorError as error:
-            return failure(error)
+            return _failure(error)
 
-    def _fetched(self, context: Context, ids: object) -> Flow[str]:
-        asked, found = yield from self._found(context, ids)
-        return (yield from self._report(context, asked, texts_of(found.values()), found))
+    def _fetch(self, context: Context, ids: object, start: object) -> Flow[str]:
+        skipped = _whole_number("start", start, sys.maxsize)
+        keys = _ids_from(ids)
+        found = yield from self._nodes(context, keys)
+        texts = [_text_of(node) for node in found.values()]
+        return (yield from self._report(context, keys, texts, found, skipped))
 
-    def _described(self, context: Context, ids: object) -> Flow[str]:
-        asked, found = yield from self._found(context, ids)
-        return (yield from self._report(context, asked, metadata_of(found.values()), found))
+    def _describe(self, context: Context, ids: object) -> Flow[str]:
+        keys = _ids_from(ids)
+        found = yield from self._nodes(context, keys)
+        described = [Passage(node.node_id, _visible_metadata(node)) for node in found.values()]
+        return (yield from self._report(context, keys, described, found))
 
-    def _existing(self, context: Context, ids: object) -> Flow[str]:
-        asked, allowed = self._asked(ids)
-        there = yield from fetch(
+    def _check_existence(self, context: Context, ids: object) -> Flow[str]:
+        keys = _ids_from(ids)
+        result = yield from fetch(
             context,
-            allowed,
+            self._access.fetchable(context, keys[: self._max_ids]),
             index=self._lookup.index,
             return_data=False,
             return_metadata=False,
         )
-        found = [key for key in allowed if key in there.by_key]
-        parts = [f"Exists: {key}" for key in found]
-        return (yield from self._report(context, asked, parts, found))
+        there = [Passage(vector.key, None) for vector in result]
+        return (yield from self._report(context, keys, there, result.by_key))
 
-    def _around(self, context: Context, ids: object, before: object, after: object) -> Flow[str]:
-        hops = (hops_of("before", before, self._max_ids), hops_of("after", after, self._max_ids))
-        asked, found = yield from self._found(context, ids, most=1)
-        nodes: list[BaseNode] = []
+    def _fetch_neighbors(
+        self, context: Context, ids: object, before: object, after: object
+    ) -> Flow[str]:
+        hops = (
+            _whole_number("before", before, self._max_ids),
+            _whole_number("after", after, self._max_ids),
+        )
+        keys = _ids_from(ids)[:1]
+        found = yield from self._nodes(context, keys)
+        texts: list[Passage] = []
         for node in found.values():
-            nodes = yield from neighbours(context, self._source(), node, hops, self._access.permits)
-        return (yield from self._report(context, asked, texts_of(nodes), found))
+            around = yield from neighbours(context, self._lookup, node, hops, self._access.permits)
+            texts += map(_text_of, around)
+        return (yield from self._report(context, keys, texts, found))
 
-    def _found(
-        self, context: Context, ids: object, most: int | None = None
-    ) -> Flow[tuple[list[str], dict[str, BaseNode]]]:
-        asked, allowed = self._asked(ids, most)
-        found = yield from self._source().by_id(context, allowed)
-        return asked, {key: found[key] for key in allowed if key in found}
-
-    def _asked(self, ids: object, most: int | None = None) -> tuple[list[str], list[str]]:
-        """Return the ids asked for, and of those that are taken those that may be fetched."""
-        asked = ids_of(ids)[:most]
-        taken = asked[: self._max_ids]
-        return asked, [key for key in taken if is_key(key) and self._access.permits(key)]
+    def _nodes(self, context: Context, ids: list[str]) -> Flow[dict[str, BaseNode]]:
+        """Fetch the nodes of as many ids as are taken at once, in the order asked."""
+        keys = self._access.fetchable(context, ids[: self._max_ids])
+        found = yield from self._lookup.fetch_by_id(context, keys)
+        return {key: found[key] for key in keys if key in found}
 
     def _report(
-        self, context: Context, asked: list[str], parts: list[str], found: Collection[str]
+        self,
+        context: Context,
+        ids: list[str],
+        passages: list[Passage],
+        found: Iterable[str],
+        start: int = 0,
     ) -> Flow[str]:
-        taken, refused = asked[: self._max_ids], asked[self._max_ids :]
-        missing = [key for key in taken if key not in found]
-        known: tuple[str, ...] = ()
-        if missing:
-            known = yield from self._access.known(context, self._lookup.index, self._scan)
-        near = {key: near_misses(key, known) for key in missing}
-        return report(parts, near, refused, self._budget)
+        there = set(found)
+        missing = [key for key in ids[: self._max_ids] if key not in there]
+        answer = Answer(
+            passages,
+            missing=(
+                yield from suggest(context, missing, self._access, self._lookup.index, self._scan)
+            ),
+            refused=ids[self._max_ids :],
+            start=start,
+            nothing="No ids were given.",
+            fetch_tool="fetch_by_ids",
+        )
+        return (yield from write_answer(answer, self._budget))
 
 
-Tokenizer = Callable[[str], Sequence[Any]]
-
-_BYTES = 4  # of one token, roughly; more bytes than that make one in most models
-_BETWEEN = 3  # tokens: blank lines and the mark of what is cut
-_MOST_NAMED = 20
-_LONGEST = 500
-
-
-@dataclass(frozen=True, slots=True)
-class Budget:
-    """Say how long an answer may be.
-
-    Attributes:
-        tokens: how many tokens.
-        tokenizer: splits a text into tokens; None counts four bytes as one.
-    """
-
-    tokens: int
-    tokenizer: Tokenizer | None = None
-
-    def count(self, text: str) -> int:
-        """Return how many tokens a text has."""
-        if self.tokenizer is not None:
-            return len(self.tokenizer(text))
-        return -(-len(text.encode("utf-8", "replace")) // _BYTES)
-
-    def cut(self, text: str, tokens: int) -> str:
-        """Return as much of a text as some tokens hold."""
-        low, high = 0, len(text)
-        while low < high:
-            middle = (low + high + 1) // 2
-            if self.count(text[:middle]) <= tokens:
-                low = middle
-            else:
-                high = middle - 1
-        return text[:low]
-
-
-def ids_of(ids: object) -> list[str]:
+def _ids_from(ids: object) -> list[str]:
     """Return the ids that a model meant: a list, one id, a JSON array, one id a line.
 
     Raises:
@@ -274,92 +269,35 @@ def ids_of(ids: object) -> list[str]:
     return list(dict.fromkeys(str(one) for one in ids if str(one)))
 
 
-def hops_of(name: str, count: Any, most: int) -> int:
-    """Return how many neighbours a model meant, from 0 to `most`.
-
-    Raises:
-        InvalidRequestError: it is no number.
-    """
+def _whole_number(name: str, count: Any, limit: int) -> int:
+    """Return the number that a model meant, from 0 to a limit."""
     try:
-        return max(0, min(int(count), most))
+        return max(0, min(int(count), limit))
     except (TypeError, ValueError, OverflowError):
         message = f"{name} must be a whole number, not {shown(count)}"
         raise InvalidRequestError(message) from None
 
 
-def texts_of(nodes: Iterable[BaseNode]) -> list[str]:
-    """Return what an answer says of each node: id and text, without metadata."""
-    return [f"[{node.node_id}]\n{node.get_content(MetadataMode.NONE)}" for node in nodes]
+def _check_bound(name: str, bound: int | None) -> int | None:
+    return None if bound is None else check_count(name, bound)
 
 
-def metadata_of(nodes: Iterable[BaseNode]) -> list[str]:
-    """Return what an answer says of each node: id and the metadata that models may see."""
-    return [f"[{node.node_id}]\n{_visible(node)}" for node in nodes]
+def _core_tokens(text: str) -> Sequence[Any]:
+    # Asked for at each use: a program may set LlamaIndex's tokenizer after it makes its tools, and
+    # the default one reads its vocabulary from a file.
+    return get_tokenizer()(text)
 
 
-def report(
-    parts: list[str],
-    missing: Mapping[str, Sequence[str]],
-    refused: list[str],
-    budget: Budget,
-) -> str:
-    """Return an answer within a budget: parts, as many as fit, and what is not among them.
-
-    What was not found is said first of all: it must not fall to the budget.
-
-    Args:
-        parts: what was found.
-        missing: ids that do not exist, with those that they may have been meant for.
-        refused: ids that were too many.
-        budget: how long the answer may be.
-    """
-    notes = []
-    if missing:
-        notes.append(f"Not found: {_named([_with_near(*one) for one in missing.items()])}")
-    if refused:
-        notes.append(f"Too many ids at once; ask again for: {_named(refused)}")
-    if not parts and not notes:
-        notes.append("No ids were given.")
-    whole = _joined([*notes, *parts])
-    if not parts or budget.count(whole) <= budget.tokens:
-        return whole
-    return _cut(notes, parts, budget)
+def _text_of(node: BaseNode) -> Passage:
+    return Passage(node.node_id, node.get_content(MetadataMode.NONE))
 
 
-def _cut(notes: list[str], parts: list[str], budget: Budget) -> str:
-    many = len(parts)
-    longest = _joined([*notes, _told(budget, many, many)])
-    left = budget.tokens - budget.count(longest) - _BETWEEN
-    kept = budget.cut(_joined(parts), max(left, 0))
-    rest = sum(len(_joined(parts[: place + 1])) > len(kept) for place in range(many))
-    told = _told(budget, rest, many)
-    return _joined([*notes, told, *([f"{kept}..."] if kept else [])])
-
-
-def _told(budget: Budget, rest: int, many: int) -> str:
-    return f"Cut to {budget.tokens} tokens; not whole: {rest} of {many}."
-
-
-def _joined(parts: list[str]) -> str:
-    return "\n\n".join(parts)
-
-
-def failure(error: OSSVectorError) -> str:
-    """Return what an answer says of a failure."""
-    return f"Error: nothing could be fetched. {type(error).__name__}: {str(error)[:_LONGEST]}"
-
-
-def _visible(node: BaseNode) -> str:
+def _visible_metadata(node: BaseNode) -> str:
     hidden = set(node.excluded_llm_metadata_keys)
     seen = {name: value for name, value in node.metadata.items() if name not in hidden}
     return json.dumps(seen, ensure_ascii=False, default=str)
 
 
-def _with_near(key: str, near: Sequence[str]) -> str:
-    named = key if len(key) <= _LONGEST else f"{key[:_LONGEST]}..."
-    return f"{named} (did you mean {' or '.join(near)}?)" if near else named
-
-
-def _named(keys: list[str]) -> str:
-    more = f" and {len(keys) - _MOST_NAMED} more" if len(keys) > _MOST_NAMED else ""
-    return ", ".join(keys[:_MOST_NAMED]) + more
+def _failure(error: OSSVectorError) -> str:
+    message = str(error)[:_ERROR_CHARACTERS]
+    return f"Error: nothing could be fetched. {type(error).__name__}: {message}"

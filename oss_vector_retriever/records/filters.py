@@ -59,7 +59,7 @@ def explicit_filter(
     return written
 
 
-def both(first: dict[str, Any] | None, second: dict[str, Any] | None) -> dict[str, Any] | None:
+def intersect(first: dict[str, Any] | None, second: dict[str, Any] | None) -> dict[str, Any] | None:
     """Return the filter of what passes two explicit ones, either of which may be None."""
     if first is None or second is None:
         return first or second
@@ -147,7 +147,7 @@ class _Writer:
         return {name: {str(op): self._operand(name, str(op), operand)}}
 
     def _operand(self, name: str, op: str, operand: object) -> object:
-        check_numbers(f"filter: the operand of {shown(name)}", operand)
+        check_numbers("filter", operand, f"filter: the operand of {shown(name)}")
         if op == "$exists":
             return _expect(name, op, operand, bool, "True or False")
         if op in _RANGE:

@@ -44,10 +44,10 @@ class Found(Generic[Made]):
 class Lookup:
     """Say how keys become records; the names are the adapters' own arguments.
 
-    `most` is how many are wanted; keys are read until so many are found, and no further.
+    `limit` is how many are wanted; keys are read until so many are found, and no further.
 
     Raises:
-        InvalidRequestError: `most` is no whole number above 0, or a policy is unknown.
+        InvalidRequestError: `limit` is no whole number above 0, or a policy is unknown.
     """
 
     index: str | None = None
@@ -55,74 +55,72 @@ class Lookup:
     return_data: bool = False
     on_missing: MissingPolicy = "omit"
     on_decode_error: DecodePolicy = "raise"
-    most: int | None = None
+    limit: int | None = None
 
     def __post_init__(self) -> None:
-        if self.most is not None and (type(self.most) is not int or self.most < 1):
-            raise InvalidRequestError(f"k must be a whole number above 0, not {self.most!r}.")
+        if self.limit is not None and (type(self.limit) is not int or self.limit < 1):
+            raise InvalidRequestError(f"k must be a whole number above 0, not {self.limit!r}.")
         _check_policy("on_missing", self.on_missing, _MISSING_POLICIES)
         _check_policy("on_decode_error", self.on_decode_error, DECODE_POLICIES)
 
-    def of(
-        self, keys: Iterable[str], make: Callable[[Record], Made]
-    ) -> Callable[[Context], Flow[Found[Made]]]:
-        """Return the flow that looks keys up and makes something of each record, for `run_flow`.
 
-        A `DecodeError` of `make` is met by `on_decode_error`, as one of decoding is.
+def fetch_records(
+    context: Context, lookup: Lookup, keys: Iterable[str], make: Callable[[Record], Made]
+) -> Flow[Found[Made]]:
+    """Fetch records by key and make something of each, in the order asked.
 
-        Raises:
-            InvalidRequestError: a key is illegal; no call was made.
-            MissingKeysError: keys do not exist, under `on_missing="raise"`.
-        """
-        return lambda context: self._flow(context, keys, make)
+    A `DecodeError` of `make` is met by `on_decode_error`, as one of decoding is.
 
-    def _flow(
-        self, context: Context, keys: Iterable[str], make: Callable[[Record], Made]
-    ) -> Flow[Found[Made]]:
-        made: list[Made] = []
-        missing: dict[str, None] = {}
-        left = list(each_of(keys)) if self.most is None else check_keys(keys, context.config.limits)
-        deadline = context.deadline()
-        while left and (wanted := self._wanted(made, left)):
-            size = max(wanted, context.config.limits.keys_per_get)
-            asked, left = left[:size], left[size:]
-            result = yield from fetch(
-                context,
-                asked,
-                index=self.index,
-                return_data=self.return_data,
-                timeout=max(deadline.moment - context.monotonic(), _SHORTEST),
-            )
-            made += islice(self.readable(result, make), wanted)
-            missing |= dict.fromkeys(result.missing)
-        if missing and self.on_missing == "raise":
-            raise MissingKeysError(tuple(missing))
-        return Found(made, tuple(missing))
+    Raises:
+        InvalidRequestError: a key is illegal; no call was made.
+        MissingKeysError: keys do not exist, under `on_missing="raise"`.
+    """
+    made: list[Made] = []
+    missing: dict[str, None] = {}
+    limited = lookup.limit is not None
+    left = check_keys(keys, context.config.limits) if limited else list(each_of(keys))
+    deadline = context.deadline()
+    while left and (count := len(left) if lookup.limit is None else lookup.limit - len(made)):
+        size = max(count, context.config.limits.keys_per_get)
+        batch, left = left[:size], left[size:]
+        result = yield from fetch(
+            context,
+            batch,
+            index=lookup.index,
+            return_data=lookup.return_data,
+            timeout=max(deadline.moment - context.monotonic(), _SHORTEST),
+        )
+        made += islice(make_each(lookup, result, make), count)
+        missing |= dict.fromkeys(result.missing)
+    if missing and lookup.on_missing == "raise":
+        raise MissingKeysError(tuple(missing))
+    return Found(made, tuple(missing))
 
-    def _wanted(self, made: list[Made], left: list[str]) -> int:
-        return len(left) if self.most is None else self.most - len(made)
 
-    def readable(self, vectors: Iterable[Vector], make: Callable[[Record], Made]) -> Iterator[Made]:
-        """Yield what is made of each vector's record; unreadable ones as `on_decode_error` says.
+def make_each(
+    lookup: Lookup, vectors: Iterable[Vector], make: Callable[[Record], Made]
+) -> Iterator[Made]:
+    """Yield what is made of each vector's record; unreadable ones as `on_decode_error` says.
 
-        Raises:
-            DecodeError: a record cannot be read, under "raise".
-        """
-        for vector in vectors:
-            try:
-                made = make(read(vector, self.text_key))
-            except DecodeError as error:
-                if self.on_decode_error == "raise":
-                    raise
-                if self.on_decode_error == "skip":
-                    _log.warning("skipped: %s", error)
-                    continue
-                made = make(self._raw(vector))
-            yield made
+    Raises:
+        DecodeError: a record cannot be read, under "raise".
+    """
+    for vector in vectors:
+        try:
+            made = make(read(vector, lookup.text_key))
+        except DecodeError as error:
+            if lookup.on_decode_error == "raise":
+                raise
+            if lookup.on_decode_error == "skip":
+                _log.warning("skipped: %s", error)
+                continue
+            made = make(_raw_record(vector, lookup.text_key))
+        yield made
 
-    def _raw(self, vector: Vector) -> Record:
-        record = decode(vector, text_key=self.text_key, on_decode_error="raw")
-        return replace(record, metadata=fresh(vector.metadata or {}), node=None, source="raw")
+
+def _raw_record(vector: Vector, text_key: str | None) -> Record:
+    record = decode(vector, text_key=text_key, on_decode_error="raw")
+    return replace(record, metadata=fresh(vector.metadata or {}), node=None, source="raw")
 
 
 def _check_policy(name: str, value: str, policies: tuple[str, ...]) -> None:

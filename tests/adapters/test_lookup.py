@@ -8,8 +8,8 @@ from oss_vector_retriever.client.config import resolve_config
 from oss_vector_retriever.client.context import Context
 from oss_vector_retriever.client.errors import DeadlineExceededError, InvalidRequestError
 from oss_vector_retriever.client.models.messages import Reply
-from oss_vector_retriever.client.steps import Fault, FaultKind, Send, Together
-from oss_vector_retriever.records.lookup import Lookup
+from oss_vector_retriever.client.steps import Fault, FaultKind, RunAll, Send
+from oss_vector_retriever.records.lookup import Lookup, fetch_records
 
 NOTHING = Reply(200, {"content-type": "application/json"}, json.dumps({"vectors": []}).encode())
 
@@ -39,7 +39,7 @@ class SlowMachine:
                 step = flow.send(outcome)
             except StopIteration as end:
                 return end.value
-            if isinstance(step, Together):
+            if isinstance(step, RunAll):
                 outcome = [self.play(inner) for inner in step.flows]
                 continue
             assert isinstance(step, Send)
@@ -50,13 +50,13 @@ class SlowMachine:
 
 
 def start(lookup, keys, machine):
-    return lookup.of(keys, lambda record: record.key)(machine.context)
+    return fetch_records(machine.context, lookup, keys, lambda record: record.key)
 
 
 def test_calls_that_follow_one_another_share_one_deadline():
     machine = SlowMachine(timeout=30.0)
     keys = [f"k{n}" for n in range(350)]
-    found = machine.play(start(Lookup(most=1), keys, machine))
+    found = machine.play(start(Lookup(limit=1), keys, machine))
     assert found.made == []
     assert found.missing == tuple(keys)
     assert machine.allowed == pytest.approx([30.0, 26.0, 22.0, 18.0])
@@ -65,7 +65,7 @@ def test_calls_that_follow_one_another_share_one_deadline():
 def test_a_deadline_that_is_over_ends_them():
     machine = SlowMachine(timeout=10.0)
     with pytest.raises(DeadlineExceededError):
-        machine.play(start(Lookup(most=1), [f"k{n}" for n in range(900)], machine))
+        machine.play(start(Lookup(limit=1), [f"k{n}" for n in range(900)], machine))
     assert len(machine.allowed) == 3
 
 
@@ -79,4 +79,4 @@ def test_an_unknown_policy_is_refused_by_name(wrong):
 @pytest.mark.parametrize("most", [0, -1, True, 1.0, "1"])
 def test_an_impossible_count_is_refused(most):
     with pytest.raises(InvalidRequestError, match="k must be a whole number above 0"):
-        Lookup(most=most)
+        Lookup(limit=most)

@@ -84,21 +84,20 @@ async def test_1000_concurrent_fetches_of_one_key_take_at_most_11_calls(settings
     assert {result.calls for result in results} == {1}
 
 
-def test_200_threads_take_at_most_6_calls(settings, service):
-    found, barrier = {}, threading.Barrier(200)
-    with OSSVectorClient(**settings) as client:
-
-        def fetch(key):
-            barrier.wait(timeout=30)
-            found[key] = client.fetch([key])[0].key
-
-        threads = [threading.Thread(target=fetch, args=(key,)) for key in KEYS[:200]]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-    assert found == {key: key for key in KEYS[:200]}
-    assert service.calls <= 6  # 2 or 3 where the machine is not busy
+def test_threads_that_find_all_slots_busy_share_the_next_calls(settings, service):
+    service.wait = threading.Event()
+    with (
+        OSSVectorClient(**settings, max_concurrency=8) as client,
+        ThreadPoolExecutor(200) as pool,
+    ):
+        fetches = [pool.submit(client.fetch, [key]) for key in KEYS[:200]]
+        for _ in range(1000):
+            if len(client._runner._coalescer._queue) == 192:
+                break
+            time.sleep(0.01)
+        service.wait.set()
+        assert [fetch.result()[0].key for fetch in fetches] == KEYS[:200]
+    assert service.calls == 10
 
 
 async def test_cancelling_a_random_half_leaves_the_other_half_answered_100_times(settings):

@@ -77,6 +77,14 @@ def test_python_blocks_run_one_after_the_other(capsys):
     assert "NoSuchVectorIndex" in printed
 
 
+def test_the_example_of_the_known_differences_runs(capsys):
+    page = (ROOT / "docs" / "known-differences.md").read_text(encoding="utf-8")
+    ((language, code),) = BLOCK.findall(page)
+    assert language == "python"
+    exec(compile(code, "known-differences.md", "exec"), {})
+    assert capsys.readouterr().out.startswith("http://127.0.0.1:")
+
+
 def run(command, **options):
     environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
     return subprocess.run(

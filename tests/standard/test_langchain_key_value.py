@@ -24,7 +24,7 @@ def client():
 class _Bytes:
     @pytest.fixture
     def kv_store(self, client):
-        return OSSVectorByteStore(client)
+        return OSSVectorByteStore(client=client)
 
     @pytest.fixture
     def three_values(self):
@@ -34,7 +34,7 @@ class _Bytes:
 class _Documents:
     @pytest.fixture
     def kv_store(self, client):
-        return OSSVectorDocStore(client, prefix="parent:")
+        return OSSVectorDocStore(client=client, key_prefix="parent:")
 
     @pytest.fixture
     def three_values(self):
@@ -48,7 +48,7 @@ class _Documents:
 class _Embeddings:
     @pytest.fixture
     def kv_store(self, client):
-        return OSSVectorEmbeddingStore(client)
+        return OSSVectorEmbeddingStore(client=client)
 
     @pytest.fixture
     def three_values(self):

@@ -49,7 +49,7 @@ class _SearchTool(_OnTheEmbeddedService):
     @property
     def tool_constructor_params(self):
         embedding = DeterministicFakeEmbedding(size=DIMENSION)
-        return {"client": self.client, "query_embedding": embedding}
+        return {"client": self.client, "embedding": embedding}
 
     @property
     def tool_invoke_params_example(self):
@@ -70,7 +70,7 @@ class TestFetchToolIntegration(_FetchTool, ToolsIntegrationTests):
 class TestSearchToolUnit(_SearchTool, ToolsUnitTests):
     @property
     def init_from_env_params(self):
-        made = {"query_embedding": DeterministicFakeEmbedding(size=DIMENSION), "index": "other"}
+        made = {"embedding": DeterministicFakeEmbedding(size=DIMENSION), "index": "other"}
         variables = {"OSS_VECTORS_BUCKET": "examplebucket", "OSS_ACCOUNT_ID": "123456"}
         return {**variables, "OSS_REGION": "cn-hangzhou"}, made, {"index": "other"}
 

@@ -69,6 +69,9 @@ class LangChainFetcher(Getter):
 class LangChainRehydrator(Getter):
     framework, of = "langchain", "OSSVectorRehydrator"
 
+    def made(self, kind, client, options):
+        return kind(client=client, **{"on_missing": "omit", **options})
+
     def get(self, keys):
         return documents(self.call("invoke", keys))
 
@@ -142,7 +145,7 @@ class LlamaIndexRehydration(Getter):
     framework, of = "llama_index", "OSSVectorRehydrationPostprocessor"
 
     def made(self, kind, client, options):
-        return kind(client=client, **{"on_missing": "drop", **options})
+        return kind(client=client, **{"on_missing": "omit", **options})
 
     def get(self, keys):
         schema = pytest.importorskip("llama_index.core.schema")

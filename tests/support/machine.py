@@ -104,19 +104,14 @@ class Machine:
                 return function()
             case RunAll(flows):
                 return [self._run(flow, answer, played) for flow in flows]
-            case Coalesce(want):
-                return self._join(want, answer, played)
+            case Coalesce(pending):
+                return self._join(pending, answer, played)
         raise AssertionError(f"not a step: {step!r}")
 
-    def _join(self, want, answer, played):
-        """Bring one want alone, as a driver does where nobody else wants anything."""
-        for shared in shared_calls([want]):
-            try:
-                reply = self._run(shared.flow(), answer, played)
-            except OSSVectorError as error:
-                list(shared.fail(error))
-            else:
-                list(shared.deal(reply))
+    def _join(self, pending, answer, played):
+        """Serve one pending fetch alone, as a runner does where there is no other."""
+        for shared in shared_calls([pending]):
+            self._run(shared.serve(), answer, played)
 
 
 def _answers(outcomes):

@@ -1,13 +1,12 @@
-"""Who may import whom, and what a bare `import oss_vector_retriever` costs."""
+"""Who may import whom."""
 
 import ast
-import subprocess
-import sys
-from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import pytest
+from support.packages import FRAMEWORKS, HTTP_LIBRARIES
 
 import oss_vector_retriever
 
@@ -27,15 +26,6 @@ MAY_IMPORT = {
     "emulator": {"emulator", "client.models", "client.signing", "client.errors"},
     "cli": set(PARTS),
 }
-FRAMEWORKS = {
-    "langchain": ("langchain", "langchain_core", "langchain_text_splitters", "langchain_classic"),
-    "langgraph": ("langgraph",),
-    "llama_index": ("llama_index", "llama_index_core"),
-    "cli": ("click", "rich"),
-    "emulator": ("uvicorn", "sqlite3"),
-}
-HTTP_LIBRARIES = {"httpx", "httpx2", "httpcore", "httpcore2", "requests", "urllib3", "aiohttp"}
-SERVERS = {"uvicorn", "starlette", "socketserver", "http"}
 
 
 @dataclass(frozen=True)
@@ -55,11 +45,15 @@ def modules(part=""):
         yield ".".join(package), path
 
 
-def imports(part="") -> Iterator[Import]:
-    for name, path in modules(part):
-        package = name if path.stem == "__init__" else name.rpartition(".")[0]
-        tree = ast.parse(path.read_text(encoding="utf-8"))
-        yield from _imports(tree, name, package, at_once=True, for_types=False)
+@cache
+def imports(part="") -> list[Import]:
+    return [one for name, path in modules(part) for one in _imports_of(name, path)]
+
+
+def _imports_of(name, path):
+    package = name if path.stem == "__init__" else name.rpartition(".")[0]
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    return _imports(tree, name, package, at_once=True, for_types=False)
 
 
 def _imports(node, name, package, *, at_once, for_types):
@@ -150,55 +144,3 @@ def test_a_framework_is_known_to_its_own_folder_only(owner):
 def test_numpy_is_optional_for_who_must_do_without(part):
     for one in imports(part):
         assert one.target.split(".")[0] != "numpy" or one.for_types or not one.at_once, one
-
-
-def fresh(code):
-    done = subprocess.run(
-        [sys.executable, "-c", f"{code}\nimport sys\nprint(*sys.modules)"],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    return {name.split(".")[0] for name in done.stdout.split()}, set(done.stdout.split())
-
-
-HEAVY = {"numpy", "pydantic", "orjson", "asyncio", *HTTP_LIBRARIES, *SERVERS}
-HEAVY |= {module for names in FRAMEWORKS.values() for module in names}
-
-
-def test_importing_the_package_loads_next_to_nothing():
-    tops, everything = fresh("import oss_vector_retriever")
-    assert tops & HEAVY == set()
-    own = {name for name in everything if name.startswith(NAME)}
-    assert own == {NAME, f"{NAME}.lazy", f"{NAME}.version"}
-
-
-def test_the_client_loads_no_framework_no_numpy_and_no_server():
-    tops, everything = fresh(
-        "from oss_vector_retriever import OSSVectorClient, Vector, FetchResult"
-    )
-    forbidden = {"numpy", "uvicorn", "sqlite3", "alibabacloud_credentials", "click", "rich"}
-    forbidden |= {*FRAMEWORKS["langchain"], *FRAMEWORKS["llama_index"]}
-    assert tops & forbidden == set()
-    assert not any(within(name, [f"{NAME}.emulator"]) for name in everything)
-
-
-def test_making_a_client_loads_no_numpy_either():
-    tops, _ = fresh(
-        "from oss_vector_retriever import OSSVectorClient as C\n"
-        "C(bucket='abc', account_id='1', region='cn-hangzhou', credentials=('a', 'b')).close()"
-    )
-    assert tops & {"numpy", "uvicorn", "sqlite3"} == set()
-
-
-def test_the_records_load_no_framework_and_no_http():
-    tops, _ = fresh("import oss_vector_retriever.records")
-    forbidden = {"numpy", "httpx", "httpx2", *FRAMEWORKS["langchain"], *FRAMEWORKS["llama_index"]}
-    assert tops & forbidden == set()
-
-
-def test_the_adapters_doors_open_without_their_frameworks():
-    tops, _ = fresh("import oss_vector_retriever.langchain, oss_vector_retriever.llama_index")
-    assert tops & {*FRAMEWORKS["langchain"], *FRAMEWORKS["llama_index"], "numpy"} == set()

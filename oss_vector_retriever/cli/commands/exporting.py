@@ -1,23 +1,27 @@
-"""`oss-vectors export`: all vectors of an index into a file."""
+"""`oss-vectors export`: all vectors of an index into a file, page by page."""
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Executor, Future
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import click
 
-from oss_vector_retriever.cli.arguments import FILTER, INDEX
-from oss_vector_retriever.cli.options import CONNECTION, Connection, connected
+from oss_vector_retriever.cli.arguments import CONNECTION, FILTER, INDEX
+from oss_vector_retriever.cli.connection import Connection, open_client
+from oss_vector_retriever.cli.errors import SERVICE, Failure, word
 from oss_vector_retriever.cli.transfer import job
-from oss_vector_retriever.cli.transfer.exporting import Export, Exported
+from oss_vector_retriever.cli.transfer.files import Sink
 from oss_vector_retriever.cli.transfer.formats import PIPE, open_sink
-from oss_vector_retriever.cli.transfer.job import Meter, beside, count, journal_of, run_timed
-from oss_vector_retriever.cli.transfer.journal import Journal
 from oss_vector_retriever.cli.transfer.target import Target
+from oss_vector_retriever.client.errors import OSSVectorError, VectorIndexParameterInvalidError
 from oss_vector_retriever.client.models.limits import DEFAULT_LIMITS
+from oss_vector_retriever.client.models.results import ListVectorsResult
 
 
 @click.command("export")
@@ -41,7 +45,20 @@ from oss_vector_retriever.client.models.limits import DEFAULT_LIMITS
 @job.JOURNAL
 @job.RESTART
 @job.PROGRESS
-def command(**values: Any) -> None:
+def command(
+    *,
+    target: str,
+    file_format: str | None,
+    lines: Path | None,
+    batch: int,
+    segments: int,
+    journal_path: Path | None,
+    restart: bool,
+    progress: bool | None,
+    index: str | None,
+    filter: dict[str, Any] | None,  # noqa: A002 - the API's own name
+    **connection_flags: Any,
+) -> None:
     """Read all vectors of an index into a file.
 
     TARGET is JSON lines ({"key", "data", "metadata"}; `-` is standard output), a .npy matrix with
@@ -50,61 +67,190 @@ def command(**values: Any) -> None:
     A crash only interrupts: the same command again goes on where it was. What it goes by stands
     beside TARGET until the end: TARGET.partial and a journal.
     """
-    connection = Connection.taken_from(values)
-    _export(connection, Wanted(**values))
+    connection = Connection.pop_from(connection_flags)
+    sink = open_sink(target, file_format, lines)
+    # standard output cannot be gone on with
+    path = None if target == PIPE else journal_path or Path(f"{target}.export")
+    with open_client(connection) as client:
+        source = Target(client, client.config.index_or(index), connection.address(client))
+        source.describe()
+        meter = job.Meter(f"export {source.index}", None, shown=progress)
+        task = {
+            "export": Path(target).name,
+            "of": source.identity(),
+            "format": [file_format, str(lines)],
+            "segments": segments,
+            "filter": filter,
+        }
+        with job.open_journal(path, task, restart=restart) as journal:
+            options = {"max_results": batch, "filter": filter}
+            export = Export(source, sink, journal, meter, segments=segments, options=options)
+            progress_made, took = job.run_timed(export, meter)
+            before = f" ({export.before:,} of them before)" if export.before else ""
+            meter.say(
+                f"{job.count(progress_made.vectors, 'vector')}{before} of index {source.index!r} "
+                f"in {'standard output' if target == PIPE else target}, {took}"
+            )
 
 
 command.params.extend([INDEX, FILTER, *CONNECTION])
 
-
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """Hold the values of the flags above."""
-
-    target: str
-    index: str | None
-    told: str | None
-    lines: Path | None
-    batch: int
-    segments: int
-    journal_path: Path | None
-    restart: bool
-    progress: bool | None
-    filter: dict[str, Any] | None
+_FIRST = ""
 
 
-def _export(connection: Connection, wanted: Wanted) -> None:
-    sink = open_sink(wanted.target, wanted.told, wanted.lines)
-    with connected(connection) as client:
-        source = Target(client, client.config.index_or(wanted.index), connection.place(client))
-        source.describe()
-        meter = Meter(f"export {source.index}", None, shown=wanted.progress)
-        with _journal(source, wanted) as journal:
-            job = Export(
-                source,
-                sink,
-                journal,
-                meter,
-                segments=wanted.segments,
-                options={"max_results": wanted.batch, "filter": wanted.filter},
-            )
-            done, took = run_timed(job, meter)
-            meter.say(_summary(job, done, wanted, took))
+@dataclass(slots=True)
+class ExportProgress:
+    """How far an export is.
+
+    Attributes:
+        vectors: how many are in the files.
+        dimension: theirs; 0 where there is none yet.
+        tokens: for each segment that of its next page, "" for its first; None where it is through.
+        sizes: of the files under construction.
+        whole: whether all vectors are in them.
+    """
+
+    vectors: int = 0
+    dimension: int = 0
+    tokens: list[str | None] = field(default_factory=list)
+    sizes: list[int] = field(default_factory=list)
+    whole: bool = False
 
 
-def _journal(source: Target, wanted: Wanted) -> AbstractContextManager[Journal | None]:
-    path = None if wanted.target == PIPE else beside(wanted.target, "export", wanted.journal_path)
-    job = {
-        "export": Path(wanted.target).name,
-        "of": source.identity(),
-        "format": [wanted.told, str(wanted.lines)],
-        "segments": wanted.segments,
-        "filter": wanted.filter,
-    }
-    return journal_of(path, job, restart=wanted.restart)
+class Export:
+    """The reading of an index into a sink; begun again after a crash, it goes on where it was.
 
+    While one page is written the next is on its way. Each is noted once it is on the disk.
 
-def _summary(job: Export, done: Exported, wanted: Wanted, took: str) -> str:
-    where = "standard output" if wanted.target == PIPE else wanted.target
-    before = f" ({job.before:,} of them before)" if job.before else ""
-    return f"{count(done.vectors, 'vector')}{before} of index {job.index!r} in {where}, {took}"
+    Args:
+        source: the index.
+        sink: where the vectors go.
+        journal: what remembers how far it got; None remembers nothing.
+        meter: what shows it.
+        segments: parts of the index that are read at once.
+        options: further arguments of each ListVectors.
+    """
+
+    def __init__(
+        self,
+        source: Target,
+        sink: Sink,
+        journal: job.Journal | None,
+        meter: job.Meter,
+        *,
+        segments: int,
+        options: dict[str, Any],
+    ) -> None:
+        self._source = source
+        self._sink = sink
+        self._journal = journal
+        self._meter = meter
+        self._segments = segments
+        self._options = options
+        self._progress = self._resume() or self._begin()
+        self.before = self._progress.vectors
+
+    def _begin(self) -> ExportProgress:
+        return ExportProgress(tokens=[_FIRST] * self._segments, sizes=[0] * len(self._sink.parts))
+
+    def _resume(self) -> ExportProgress | None:
+        """Return how far an earlier run got, if what it wrote is still there."""
+        state = self._journal.state if self._journal else None
+        if state is None:
+            return None
+        progress = ExportProgress(**state)
+        sizes = zip(self._sink.parts, progress.sizes, strict=True)
+        kept = all(
+            part.holds(size) or (progress.whole and part.target.exists()) for part, size in sizes
+        )
+        return progress if kept else None
+
+    def run(self) -> ExportProgress:
+        """Export what is left.
+
+        Raises:
+            Failure: the service failed.
+        """
+        try:
+            self._read_or_begin_again()
+        except OSSVectorError as error:
+            raise Failure(f"{error.render(word)}\n{self.resume_hint}", SERVICE) from None
+        self._sink.finish(self._progress.dimension or self._source.dimension or 0)
+        if self._journal is not None:
+            self._journal.remove()
+        return self._progress
+
+    @property
+    def resume_hint(self) -> str:
+        """Return what to do after an end before the end."""
+        text = f"{self._progress.vectors:,} vectors are exported"
+        return f"{text}; the same command again goes on from there" if self._journal else text
+
+    def _read_or_begin_again(self) -> None:
+        try:
+            self._read()
+        except VectorIndexParameterInvalidError:
+            # tokens of pages do not live for ever, and the journal may be old
+            if not self.before:
+                raise
+            self._meter.say("the service does not know any more where the export was: from the top")
+            self._progress, self.before = self._begin(), 0
+            self._read()
+
+    def _read(self) -> None:
+        if self._progress.whole:
+            return
+        with ExitStack() as closing:
+            for part, size in zip(self._sink.parts, self._progress.sizes, strict=True):
+                closing.callback(part.close)
+                part.open(size)
+            self._meter.advance(self._progress.vectors)
+            self._read_pages()
+            self._progress.whole = True
+            self._record()
+
+    def _read_pages(self) -> None:
+        with job.threads(self._segments) as pool:
+            for segment, page in self._pages(pool):
+                self._sink.write(page)
+                self._count(segment, page)
+
+    def _pages(self, pool: Executor) -> Iterator[tuple[int, ListVectorsResult]]:
+        """Yield the pages of all segments; of each the next is asked for before one is yielded."""
+        waiting: deque[tuple[int, Future[ListVectorsResult]]] = deque(
+            (segment, pool.submit(self._page, segment, token))
+            for segment, token in enumerate(self._progress.tokens)
+            if token is not None
+        )
+        while waiting:
+            segment, future = waiting.popleft()
+            page = future.result()
+            if page.next_token:
+                waiting.append((segment, pool.submit(self._page, segment, page.next_token)))
+            yield segment, page
+
+    def _page(self, segment: int, token: str) -> ListVectorsResult:
+        parts: dict[str, Any] = {"segment_count": self._segments, "segment_index": segment}
+        return self._source.client.list_vectors(
+            index=self._source.index,
+            next_token=token or None,
+            return_data=True,
+            return_metadata=True,
+            **(parts if self._segments > 1 else {}),
+            **self._options,
+        )
+
+    def _count(self, segment: int, page: ListVectorsResult) -> None:
+        self._progress.vectors += len(page)
+        self._progress.tokens[segment] = page.next_token
+        if page and page[0].data is not None:
+            self._progress.dimension = len(page[0].data)
+        self._record()
+        self._meter.advance(len(page))
+
+    def _record(self) -> None:
+        # first what was written, then the note of it: a crash in between repeats a page, which the
+        # truncation in `Part.open` takes away
+        if self._journal is not None:
+            self._progress.sizes = [part.settle() for part in self._sink.parts]
+            self._journal.record(asdict(self._progress))

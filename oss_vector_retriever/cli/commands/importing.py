@@ -1,26 +1,35 @@
-"""`oss-vectors import`: a file's vectors into an index."""
+"""`oss-vectors import`: a file's vectors into an index, window by window."""
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, suppress
-from dataclasses import dataclass, replace
+import hashlib
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field, replace
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
 import click
 
-from oss_vector_retriever.cli.arguments import INDEX
-from oss_vector_retriever.cli.errors import PARTIAL
-from oss_vector_retriever.cli.options import CONNECTION, Connection, connected
+from oss_vector_retriever.cli.arguments import CONNECTION, INDEX
+from oss_vector_retriever.cli.connection import Connection, open_client
+from oss_vector_retriever.cli.errors import PARTIAL, SERVICE, USAGE, Failure, word
 from oss_vector_retriever.cli.transfer import job
+from oss_vector_retriever.cli.transfer.files import Row, Source
 from oss_vector_retriever.cli.transfer.formats import PIPE, open_source
-from oss_vector_retriever.cli.transfer.importing import Done, Import, OnError
-from oss_vector_retriever.cli.transfer.job import Meter, beside, count, journal_of, run_timed
-from oss_vector_retriever.cli.transfer.journal import Journal
-from oss_vector_retriever.cli.transfer.rows import Source
 from oss_vector_retriever.cli.transfer.target import NewIndex, Target
-from oss_vector_retriever.client.errors import InvalidRequestError
+from oss_vector_retriever.client.errors import (
+    AccessDeniedError,
+    InvalidRequestError,
+    OSSVectorError,
+    ServiceError,
+)
 from oss_vector_retriever.client.models.limits import DEFAULT_LIMITS
+from oss_vector_retriever.client.models.vector import Vector
+
+OnError = Literal["fail", "skip"]
 
 
 @click.command("import")
@@ -47,7 +56,13 @@ from oss_vector_retriever.client.models.limits import DEFAULT_LIMITS
     help="Vectors of a call.",
 )
 @click.option(
-    "--parallel", type=click.IntRange(1, 64), default=4, show_default=True, help="Calls at once."
+    "--parallel",
+    "--max-concurrency",
+    "max_concurrency",
+    type=click.IntRange(1, 64),
+    default=4,
+    show_default=True,
+    help="Calls at once.",
 )
 @click.option(
     "--on-error",
@@ -59,7 +74,22 @@ from oss_vector_retriever.client.models.limits import DEFAULT_LIMITS
 @job.JOURNAL
 @job.RESTART
 @job.PROGRESS
-def command(**values: Any) -> None:
+def command(
+    *,
+    source: str,
+    file_format: str | None,
+    lines: Path | None,
+    create_index: bool,
+    distance_metric: str | None,
+    non_filterable: tuple[str, ...],
+    batch: int,
+    on_error: OnError,
+    journal_path: Path | None,
+    restart: bool,
+    progress: bool | None,
+    index: str | None,
+    **connection_flags: Any,
+) -> None:
     """Write the vectors of a file into an index.
 
     SOURCE is JSON lines ({"key", "data", "metadata"}; `-` is standard input), a .npy matrix with
@@ -69,67 +99,33 @@ def command(**values: Any) -> None:
     What it goes by is a journal beside SOURCE, which stays: lines added to SOURCE later are
     imported by the same command, those before them are not written again.
     """
-    connection = Connection.taken_from(values)
-    _import(connection, Wanted(**values))
-
-
-command.params.extend([INDEX, *CONNECTION])
-
-
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """Hold the values of the flags above."""
-
-    source: str
-    index: str | None
-    told: str | None
-    lines: Path | None
-    create_index: bool
-    distance_metric: str | None
-    non_filterable: tuple[str, ...]
-    batch: int
-    parallel: int
-    on_error: OnError
-    journal_path: Path | None
-    restart: bool
-    progress: bool | None
-
-
-def _import(connection: Connection, wanted: Wanted) -> None:
-    limits = replace(DEFAULT_LIMITS, vectors_per_put=wanted.batch)
-    source = open_source(wanted.source, wanted.told, wanted.lines, limits)
-    with connected(connection, max_concurrency=wanted.parallel, limits=limits) as client:
-        target = Target(client, client.config.index_or(wanted.index), connection.place(client))
-        _see_to_the_index(target, source, wanted)
-        meter = Meter(
-            f"import {source.name}",
-            source.total,
-            in_bytes=source.in_bytes,
-            shown=wanted.progress,
-        )
-        with _journal(target, wanted) as journal:
-            job = Import(
-                target,
-                source,
-                journal,
-                meter,
-                window=wanted.batch * wanted.parallel,
-                on_error=wanted.on_error,
-            )
-            done, took = run_timed(job, meter)
-            meter.say(_summary(job, done, source, took))
+    connection = Connection.pop_from(connection_flags)
+    if create_index and source == PIPE:
+        raise click.UsageError("--create-index needs a file, to see the dimension beforehand.")
+    # a lower limit is how the client is told to write smaller batches
+    limits = replace(DEFAULT_LIMITS, vectors_per_put=batch)
+    rows = open_source(source, file_format, lines, limits)
+    with open_client(connection, limits=limits) as client:
+        target = Target(client, client.config.index_or(index), connection.address(client))
+        if create_index:
+            new = NewIndex(distance_metric, non_filterable or None)
+            target.describe_or_make(new, _first_dimension(rows))
+        else:
+            target.describe()
+        path = journal_path or Path(f"{source}.import-{target.short_name()}")
+        task = {"import": Path(source).name, "into": target.identity()}
+        meter = job.Meter(f"import {rows.name}", rows.total, in_bytes=rows.in_bytes, shown=progress)
+        with job.open_journal(None if source == PIPE else path, task, restart=restart) as journal:
+            window = batch * connection.max_concurrency
+            run = Import(target, rows, journal, meter, window=window, on_error=on_error)
+            done, took = job.run_timed(run, meter)
+            meter.say(_summary(run, done, rows, took))
     if done.skipped:
         raise click.exceptions.Exit(PARTIAL)
 
 
-def _see_to_the_index(target: Target, source: Source, wanted: Wanted) -> None:
-    if not wanted.create_index:
-        target.describe()
-        return
-    if wanted.source == PIPE:
-        raise click.UsageError("--create-index needs a file, to see the dimension beforehand.")
-    new = NewIndex(wanted.distance_metric, wanted.non_filterable or None)
-    target.describe_or_make(new, _first_dimension(source))
+# `--parallel` is this command's own word for one of them
+command.params.extend([INDEX, *(flag for flag in CONNECTION if flag.name != "max_concurrency")])
 
 
 def _first_dimension(source: Source) -> int | None:
@@ -140,19 +136,341 @@ def _first_dimension(source: Source) -> int | None:
     return None
 
 
-def _journal(target: Target, wanted: Wanted) -> AbstractContextManager[Journal | None]:
-    ending = f"import-{target.short_name()}"
-    path = beside(wanted.source, ending, wanted.journal_path) if wanted.source != PIPE else None
-    job = {"import": Path(wanted.source).name, "into": target.identity()}
-    return journal_of(path, job, restart=wanted.restart)
-
-
-def _summary(job: Import, done: Done, source: Source, took: str) -> str:
-    before = f" ({job.before:,} of them before)" if job.before else ""
-    said = [
-        f"{source.name}: {count(done.rows, source.unit)}{before}",
-        f"{count(done.vectors, 'vector')} written to index {job.index!r}",
-        f"{count(done.skipped, source.unit)} skipped" if done.skipped else "",
+def _summary(run: Import, done: ImportProgress, source: Source, took: str) -> str:
+    before = f" ({run.before:,} of them before)" if run.before else ""
+    parts = [
+        f"{source.name}: {job.count(done.rows, source.unit)}{before}",
+        f"{job.count(done.vectors, 'vector')} written to index {run.index!r}",
+        f"{job.count(done.skipped, source.unit)} skipped" if done.skipped else "",
         took,
     ]
-    return ", ".join(part for part in said if part)
+    return ", ".join(part for part in parts if part)
+
+
+@dataclass(slots=True)
+class ImportProgress:
+    """What is done for good.
+
+    Attributes:
+        rows: rows read, from the first on.
+        vectors: vectors written.
+        skipped: rows that hold no vector that can be written.
+        digest: of the rows.
+        window: rows that may be under way beyond these.
+    """
+
+    rows: int = 0
+    vectors: int = 0
+    skipped: int = 0
+    digest: str = ""
+    window: int = 0
+
+
+class Import:
+    """The writing of a source's rows into an index; begun again, it goes on where it was.
+
+    While one window is written the next is read. Each is noted once it is acknowledged. After a
+    crash the rows of one window may be in the index with no note of it, so those are looked up
+    before they are written.
+
+    Args:
+        target: where the vectors go.
+        source: where they come from.
+        journal: what remembers how far it got; None remembers nothing.
+        meter: what shows it.
+        window: rows that are under way at once, at most.
+        on_error: whether a row that cannot be written ends the import, or is named and left out.
+    """
+
+    def __init__(
+        self,
+        target: Target,
+        source: Source,
+        journal: job.Journal | None,
+        meter: job.Meter,
+        *,
+        window: int,
+        on_error: OnError = "fail",
+    ) -> None:
+        self._target = target
+        self._source = source
+        self._journal = journal
+        self._meter = meter
+        self.index = target.index
+        self._on_error = on_error
+        self._under_way: tuple[Window, Future[list[Refused]]] | None = None
+        state = journal.state if journal else None
+        self.done = ImportProgress(**state) if state else ImportProgress()
+        self.before = self.done.rows
+        self._doubtful = self.before + self.done.window
+        self._window = window
+
+    def run(self) -> ImportProgress:
+        """Import what is left.
+
+        Raises:
+            Failure: a row cannot be written, the service failed, or the source has changed.
+        """
+        digest = Digest()
+        rows = self._source.rows()
+        self._skip_imported(islice(rows, self.before), digest)
+        self._note()
+        reader = Reader(self._source, self._target, digest, self._window, self._on_error)
+        try:
+            with job.threads(1) as pool:
+                for window in reader.windows(rows, self.before):
+                    self._settle()
+                    self._under_way = window, pool.submit(self._write, window)
+                self._settle()
+        except OSSVectorError as error:
+            raise Failure(f"{error.render(word)}\n{self.resume_hint}", SERVICE) from None
+        return self.done
+
+    def _skip_imported(self, rows: Iterator[Row], digest: Digest) -> None:
+        """Read the rows that are imported, and see that they are still the same."""
+        count = 0
+        for row in rows:
+            digest.add(row)
+            count += 1
+            self._meter.advance(self._source.weight(row))
+        if self.before and (count, digest.text()) != (self.before, self.done.digest):
+            raise Failure(
+                f"{self._source.name} has changed in its first {self.before:,} "
+                f"{self._source.unit}s, which are imported; --restart imports it from its "
+                "beginning",
+                USAGE,
+            )
+        self.done.digest = digest.text()
+
+    def _write(self, window: Window) -> list[Refused]:
+        records = list(window.records.values())
+        if window.start < self._doubtful:
+            records = missing_records(self._target, records)
+        refused = write_each(self._target, records)
+        return list(refused if self._on_error == "skip" else islice(refused, 1))
+
+    def _settle(self) -> None:
+        """Wait for the window that is under way, and note it."""
+        if self._under_way is None:
+            return
+        window, future = self._under_way
+        refused = future.result()
+        self._under_way = None
+        if refused and self._on_error == "fail":
+            raise self._failure(refused[0])
+        self._count(window, len(refused))
+        for each in sorted([*window.refused, *refused], key=lambda one: one.row.number):
+            self._meter.say(f"{self._place(each)}; skipped")
+        if window.ended_by is not None:
+            raise self._failure(window.ended_by)
+
+    def _count(self, window: Window, refused: int) -> None:
+        self.done.rows += window.rows
+        self.done.vectors += len(window.records) - refused
+        self.done.skipped += len(window.refused) + refused
+        self.done.digest = window.digest
+        self._note()
+        self._meter.advance(window.weight)
+
+    def _note(self) -> None:
+        self.done.window = max(self._window, self._doubtful - self.done.rows)
+        if self._journal is not None:
+            self._journal.record(asdict(self.done))
+
+    def _failure(self, refused: Refused) -> Failure:
+        return Failure(f"{self._place(refused)}\n{self.resume_hint}", USAGE)
+
+    def _place(self, refused: Refused) -> str:
+        where = f"{self._source.name}, {self._source.unit} {refused.row.number}"
+        return f"{where}: {refused.error.render(word).rstrip('.')}"
+
+    @property
+    def resume_hint(self) -> str:
+        """Return what to do after an end before the end."""
+        units = f"{self.done.rows:,} {self._source.unit}s are imported"
+        return f"{units}; the same command again goes on from there" if self._journal else units
+
+
+_BAD_REQUEST = 400
+
+
+class Record(NamedTuple):
+    """A vector and the row it was read from."""
+
+    row: Row
+    vector: Vector
+
+
+class Refused(NamedTuple):
+    """A row that cannot be written, and why."""
+
+    row: Row
+    error: OSSVectorError
+
+
+def write_each(target: Target, records: Sequence[Record]) -> Iterator[Refused]:
+    """Write records in parallel batches; yield those that are refused, each found by itself.
+
+    The service refuses a batch as a whole, so it is halved until the culprit stands alone.
+
+    Raises:
+        OSSVectorError: the service failed, or was not reached.
+    """
+    if not records:
+        return
+    vectors = [record.vector for record in records]
+    try:
+        report = target.client.upsert(vectors, index=target.index, on_error="report")
+    except InvalidRequestError as error:
+        yield from _halve(target, records, error)
+        return
+    by_key = {record.vector.key: record for record in records}
+    for batch in report.batches:
+        if batch.error is not None:
+            yield from _halve(target, [by_key[key] for key in batch.keys], batch.error)
+
+
+def _halve(target: Target, records: Sequence[Record], error: OSSVectorError) -> Iterator[Refused]:
+    if not _is_refusal(error):
+        raise error
+    if len(records) == 1:
+        yield Refused(records[0].row, error)
+        return
+    middle = len(records) // 2
+    yield from write_each(target, records[:middle])
+    yield from write_each(target, records[middle:])
+
+
+def _is_refusal(error: OSSVectorError) -> bool:
+    """Tell an error that is about the vectors from one that is about the service."""
+    refused = isinstance(error, ServiceError) and error.status == _BAD_REQUEST
+    return refused or isinstance(error, InvalidRequestError)
+
+
+def missing_records(target: Target, records: Sequence[Record]) -> list[Record]:
+    """Return the records that are not in the index exactly as they are here.
+
+    Asked where a crash may have come between a write and the note of it. Who may not read the
+    index writes them again, which changes nothing.
+    """
+    keys = [record.vector.key for record in records]
+    try:
+        there = target.client.fetch(keys, index=target.index).by_key
+    except AccessDeniedError:
+        return list(records)
+    return [record for record in records if not _same(record.vector, there.get(record.vector.key))]
+
+
+def _same(ours: Vector, theirs: Vector | None) -> bool:
+    if ours.data is None or theirs is None or theirs.data is None:
+        return False
+    same_data = ours.data.tobytes() == theirs.data.tobytes()
+    return same_data and (ours.metadata or {}) == (theirs.metadata or {})
+
+
+# rows of the largest vectors would fill the memory long before their count is reached
+_WINDOW_BYTES = 64 * 1024 * 1024
+
+
+@dataclass(slots=True)
+class Window:
+    """Rows that are written together.
+
+    Attributes:
+        start: the rows before these.
+        rows: how many these are.
+        size: their bytes.
+        weight: what a meter counts of them.
+        records: their vectors by key; of two with one key the later counts, as if put in turn.
+        refused: the rows that hold no vector.
+        ended_by: a row without a vector that ends the import; it is none of these.
+        digest: of all rows up to the last of these.
+    """
+
+    start: int
+    rows: int = 0
+    size: int = 0
+    weight: int = 0
+    records: dict[str, Record] = field(default_factory=dict)
+    refused: list[Refused] = field(default_factory=list)
+    ended_by: Refused | None = None
+    digest: str = ""
+
+
+class Reader:
+    """A reader that cuts rows into windows.
+
+    Args:
+        source: where the rows come from.
+        target: the index, whose dimension vectors must have.
+        digest: of the rows read so far.
+        limit: rows of a window, at most.
+        on_error: whether a row without a vector ends it all.
+    """
+
+    def __init__(
+        self, source: Source, target: Target, digest: Digest, limit: int, on_error: str
+    ) -> None:
+        self._source = source
+        self._target = target
+        self._digest = digest
+        self._limit = limit
+        self._skips = on_error == "skip"
+
+    def windows(self, rows: Iterator[Row], start: int) -> Iterator[Window]:
+        """Yield windows; the last may be empty but for the row that ends it all."""
+        window = Window(start)
+        for row in rows:
+            if not self._take(row, window):
+                break
+            if window.rows == self._limit or window.size >= _WINDOW_BYTES:
+                yield self._close(window)
+                window = Window(window.start + window.rows)
+        if window.rows or window.ended_by:
+            yield self._close(window)
+
+    def _close(self, window: Window) -> Window:
+        window.digest = self._digest.text()
+        return window
+
+    def _take(self, row: Row, window: Window) -> bool:
+        """Put a row into a window, or tell that it ends it all."""
+        try:
+            vector = self._source.vector(row)
+            self._check_dimension(vector)
+        except InvalidRequestError as error:
+            refused = Refused(row, error)
+            if not self._skips:
+                window.ended_by = refused
+                return False
+            window.refused.append(refused)
+        else:
+            if vector is not None:
+                window.records[vector.key] = Record(row, vector)
+        self._digest.add(row)
+        window.rows += 1
+        window.size += len(row.raw)
+        window.weight += self._source.weight(row)
+        return True
+
+    def _check_dimension(self, vector: Vector | None) -> None:
+        dimension = self._target.dimension
+        count = len(vector.data or ()) if vector else dimension
+        if dimension is not None and count != dimension:
+            raise InvalidRequestError(f"it has {count} values; the index has {dimension}")
+
+
+class Digest:
+    """A digest of rows, so that another beginning of a file is noticed."""
+
+    def __init__(self) -> None:
+        self._hash = hashlib.sha256()
+
+    def add(self, row: Row) -> None:
+        """Take a row; its length is taken too, or two rows could pass for one."""
+        self._hash.update(len(row.raw).to_bytes(8, "big"))
+        self._hash.update(row.raw)
+
+    def text(self) -> str:
+        """Return the digest of all rows so far."""
+        return self._hash.hexdigest()

@@ -4,35 +4,37 @@ from __future__ import annotations
 
 from typing import Literal, NamedTuple
 
-from oss_vector_retriever.cli.errors import in_flags
+from oss_vector_retriever.cli.errors import word
+from oss_vector_retriever.client.errors import OSSVectorError
 
 Status = Literal["ok", "warning", "failed", "skipped"]
 
 
 class Finding(NamedTuple):
-    """Hold the outcome of one check."""
+    """The outcome of one check."""
 
     check: str
     status: Status
-    found: str
-    todo: str = ""
+    detail: str
+    hint: str = ""
 
 
-def ok(check: str, found: str) -> Finding:
+def ok(check: str, detail: str) -> Finding:
     """Return a finding that is as it should be."""
-    return Finding(check, "ok", found)
+    return Finding(check, "ok", detail)
 
 
-def warning(check: str, found: str, todo: str) -> Finding:
+def warning(check: str, detail: str, hint: str) -> Finding:
     """Return a finding that may be as it should be."""
-    return Finding(check, "warning", found, todo)
+    return Finding(check, "warning", detail, hint)
 
 
-def failed(check: str, found: object, todo: str) -> Finding:
-    """Return a finding that must be mended."""
-    return Finding(check, "failed", in_flags(str(found)), todo)
+def failure(check: str, detail: str | OSSVectorError, hint: str) -> Finding:
+    """Return a finding that must be put right."""
+    text = detail if isinstance(detail, str) else detail.render(word)
+    return Finding(check, "failed", text, hint)
 
 
-def skipped(check: str, why: str) -> Finding:
+def skip(check: str, reason: str) -> Finding:
     """Return a check that was not made."""
-    return Finding(check, "skipped", why)
+    return Finding(check, "skipped", reason)

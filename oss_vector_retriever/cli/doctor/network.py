@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from urllib.parse import urlsplit
 
-from oss_vector_retriever.cli.doctor.findings import Finding, failed, ok, skipped, warning
+from oss_vector_retriever.cli.doctor.findings import Finding, failure, ok, skip, warning
 from oss_vector_retriever.client.clients import OSSVectorClient
 from oss_vector_retriever.client.models.limits import DEFAULT_LIMITS
 from oss_vector_retriever.client.models.messages import Reply, Request
@@ -23,7 +23,7 @@ _PORTS = {"http": 80, "https": 443}
 _NOTABLE = timedelta(minutes=1)
 
 
-def reach(client: OSSVectorClient) -> Iterator[Finding]:
+def check_way(client: OSSVectorClient) -> Iterator[Finding]:
     """Yield what is found on the way to the service, as far as it goes."""
     config = client.config
     settings = settings_for(config)
@@ -35,30 +35,31 @@ def reach(client: OSSVectorClient) -> Iterator[Finding]:
     try:
         address = _look_up(host, port)
     except OSError as error:
-        yield _unknown_host(host, error)
+        yield _lookup_failure(host, error)
         return
     yield ok(NAME, f"{host} is {address}" + (", a proxy" if settings.proxy else ""))
-    yield from _connect(address, port, host, settings)
+    yield from _check_connection(address, port, host, settings)
 
 
 def _look_up(host: str, port: int) -> str:
+    # the first address alone, as the client's own connection tries it first, too
     return str(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][4][0])
 
 
-def _unknown_host(host: str, error: OSError) -> Finding:
-    return failed(
+def _lookup_failure(host: str, error: OSError) -> Finding:
+    return failure(
         NAME,
         f"{host} cannot be looked up: {error.strerror}",
         "check --region or --endpoint, and this machine's DNS and network",
     )
 
 
-def _connect(address: str, port: int, host: str, settings: Settings) -> Iterator[Finding]:
+def _check_connection(address: str, port: int, host: str, settings: Settings) -> Iterator[Finding]:
     started = time.monotonic()
     try:
         link = socket.create_connection((address, port), settings.connect_timeout)
     except OSError as error:
-        yield failed(
+        yield failure(
             CONNECTION,
             f"nobody answers on {address} port {port}: {error.strerror or error}",
             "check that the service runs there, and firewall, proxy and --endpoint",
@@ -67,45 +68,46 @@ def _connect(address: str, port: int, host: str, settings: Settings) -> Iterator
     with link:
         took = (time.monotonic() - started) * 1000
         yield ok(CONNECTION, f"{address} port {port}, in {took:.1f} ms")
-        yield _agree(link, host, settings)
+        yield _check_tls(link, host, settings)
 
 
-def _agree(link: socket.socket, host: str, settings: Settings) -> Finding:
+def _check_tls(link: socket.socket, host: str, settings: Settings) -> Finding:
     if settings.proxy:
-        return skipped(TLS, "behind the proxy")
+        return skip(TLS, "behind the proxy")
     if settings.tls is None:
-        return skipped(TLS, "plain http")
+        return skip(TLS, "plain http")
     try:
         with settings.tls.wrap_socket(link, server_hostname=host) as secured:
             return ok(TLS, f"{secured.version()}, the certificate is for {host}")
     except (ssl.SSLError, OSError) as error:
         reason = getattr(error, "verify_message", "") or error.strerror or type(error).__name__
-        return failed(
+        return failure(
             TLS,
             f"not agreed on: {reason}",
             "check --endpoint, this machine's certificates, and who reads along in between",
         )
 
 
-def answer(client: OSSVectorClient) -> Iterator[Finding]:
-    """Yield whether there is an answer, and by how much its clock differs (its Date)."""
+def check_answer(client: OSSVectorClient) -> Iterator[Finding]:
+    """Yield whether there is an answer, and how far its clock is from ours."""
     config = client.config
     origin, path = config.endpoint.locate(config.bucket, config.account_id)
     headers = {"host": urlsplit(origin).netloc, "accept": "*/*", "user-agent": USER_AGENT}
+    # unsigned: any answer will do, and a wrong key or clock is for later checks to find
     request = Request("GET", origin, path, headers=headers)
     outcome = client.run(lambda _: send(request, config.timeout))
     if isinstance(outcome, Fault):
-        yield failed(
+        yield failure(
             ANSWER,
             f"{origin} does not answer in HTTP ({outcome.name})",
             "check --endpoint: another service may listen there",
         )
         return
     yield ok(ANSWER, f"HTTP {outcome.status} to an unsigned request")
-    yield _judged(outcome, datetime.now(UTC))
+    yield _check_clock(outcome, datetime.now(UTC))
 
 
-def _judged(reply: Reply, ours: datetime) -> Finding:
+def _check_clock(reply: Reply, ours: datetime) -> Finding:
     theirs = http_date(reply.headers.get("date", ""))
     if theirs is None:
         return warning(
@@ -114,10 +116,12 @@ def _judged(reply: Reply, ours: datetime) -> Finding:
     # a Date has no fractions of a second: half of one is missing on average
     offset = timedelta(seconds=round((ours - theirs).total_seconds() - 0.5))
     side = "ahead of" if offset > timedelta(0) else "behind"
-    found = f"{abs(offset)} {side} the service's" if abs(offset) > timedelta(seconds=2) else "right"
+    # two seconds are within what rounding and the way of the reply explain
+    wrong = abs(offset) > timedelta(seconds=2)
+    detail = f"{abs(offset)} {side} the service's" if wrong else "right"
     if abs(offset) > timedelta(seconds=DEFAULT_LIMITS.clock_skew_seconds):
-        todo = "set this machine's clock: beyond 15 minutes the service refuses every request"
-        return failed(CLOCK, found, todo)
+        hint = "set this machine's clock: beyond 15 minutes the service refuses every request"
+        return failure(CLOCK, detail, hint)
     if abs(offset) > _NOTABLE:
-        return warning(CLOCK, found, "set this machine's clock before it is 15 minutes off")
-    return ok(CLOCK, found)
+        return warning(CLOCK, detail, "set this machine's clock before it is 15 minutes off")
+    return ok(CLOCK, detail)

@@ -1,17 +1,13 @@
-"""Which format a file is in, by its name or as told, and what reads and writes it."""
+"""Which format a file is in, by its name or by `--format`, and what reads and writes it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Protocol
 
 from oss_vector_retriever.cli.errors import USAGE, Failure
+from oss_vector_retriever.cli.transfer.files import Sink, Source
 from oss_vector_retriever.cli.transfer.json_lines import JsonLines, JsonLinesSink, PipedLines
-from oss_vector_retriever.cli.transfer.parts import Part
-from oss_vector_retriever.cli.transfer.rows import Source
 from oss_vector_retriever.client.models.limits import Limits
-from oss_vector_retriever.client.models.vector import Vector
 
 PIPE = "-"
 _SUFFIXES = {
@@ -22,28 +18,13 @@ _SUFFIXES = {
 }
 
 
-class Sink(Protocol):
-    """Write vectors into files."""
-
-    @property
-    def parts(self) -> Sequence[Part]:
-        """Return the files under construction; none for standard output."""
-        raise NotImplementedError
-
-    def write(self, vectors: Iterable[Vector]) -> None:
-        """Append vectors."""
-
-    def finish(self, dimension: int) -> None:
-        """Complete the files under their final names; done again, do what is left of it."""
-
-
-def open_source(name: str, told: str | None, lines: Path | None, limits: Limits) -> Source:
+def open_source(name: str, kind: str | None, lines: Path | None, limits: Limits) -> Source:
     """Return what reads a file, or standard input.
 
     Raises:
         Failure: the format is not known, or the file is not in it.
     """
-    kind, path = _kind(name, told, lines), Path(name)
+    kind, path = _kind(name, kind, lines), Path(name)
     if kind == "npy":
         from oss_vector_retriever.cli.transfer.matrix import Matrix  # noqa: PLC0415 - needs numpy
 
@@ -55,13 +36,13 @@ def open_source(name: str, told: str | None, lines: Path | None, limits: Limits)
     return JsonLines(None if name == PIPE else path, limits)
 
 
-def open_sink(name: str, told: str | None, lines: Path | None) -> Sink:
+def open_sink(name: str, kind: str | None, lines: Path | None) -> Sink:
     """Return what writes a file, or standard output.
 
     Raises:
         Failure: the format is not known.
     """
-    kind, path = _kind(name, told, lines), Path(name)
+    kind, path = _kind(name, kind, lines), Path(name)
     if kind == "npy":
         from oss_vector_retriever.cli.transfer.matrix import MatrixSink  # noqa: PLC0415 - numpy
 
@@ -73,8 +54,8 @@ def open_sink(name: str, told: str | None, lines: Path | None) -> Sink:
     return PipedLines() if name == PIPE else JsonLinesSink(path)
 
 
-def _kind(name: str, told: str | None, lines: Path | None) -> str:
-    kind = told or ("jsonl" if name == PIPE else _SUFFIXES.get(Path(name).suffix.lower()))
+def _kind(name: str, kind: str | None, lines: Path | None) -> str:
+    kind = kind or ("jsonl" if name == PIPE else _SUFFIXES.get(Path(name).suffix.lower()))
     if kind is None:
         known = ", ".join(_SUFFIXES)
         raise Failure(f"the format of {name!r} is not known by its name ({known}): --format", USAGE)

@@ -1,7 +1,8 @@
-"""Running a transfer from its command: journal, meter, and what is said at the end."""
+"""Jobs of `import` and `export`: their flags, how they are run, shown and gone on with."""
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Iterator
@@ -9,66 +10,21 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Protocol, Self, TypeVar
+from typing import IO, Any, Protocol, Self, TypeVar
 
 import click
 
+from oss_vector_retriever.cli.errors import USAGE, Failure
 from oss_vector_retriever.cli.interrupts import recognised
-from oss_vector_retriever.cli.transfer.journal import Journal, State
+from oss_vector_retriever.client.wire import dump_json, parse_json
 
+State = dict[str, Any]
 _VERSION = 1  # of the states; a journal of another one is begun anew
 T_co = TypeVar("T_co", covariant=True)
 
-
-class Job(Protocol[T_co]):
-    """Be an import or an export."""
-
-    @property
-    def resume_hint(self) -> str:
-        """Return what to do after an end before the end."""
-        raise NotImplementedError
-
-    def run(self) -> T_co:
-        """Do what is left."""
-        raise NotImplementedError
-
-
-@contextmanager
-def journal_of(path: Path | None, job: State, *, restart: bool) -> Iterator[Journal | None]:
-    """Give the journal of a job; without a path, none."""
-    if path is None:
-        yield None
-        return
-    with Journal(path, {"version": _VERSION, **job}, restart=restart) as journal:
-        yield journal
-
-
-def run_timed(job: Job[T_co], meter: Meter) -> tuple[T_co, str]:
-    """Run a job under its meter, and return its result and how long it took, in words."""
-    started = time.monotonic()
-    with meter:
-        try:
-            with recognised():
-                done = job.run()
-        except KeyboardInterrupt:
-            meter.say(f"interrupted: {job.resume_hint}")
-            raise
-    return done, f"{time.monotonic() - started:.1f} s"
-
-
-def beside(path: str, ending: str, given: Path | None) -> Path:
-    """Return where a journal is kept."""
-    return given or Path(f"{path}.{ending}")
-
-
-def count(number: int, what: str) -> str:
-    """Return a number of things in words."""
-    return f"{number:,} {what}{'' if number == 1 else 's'}"
-
-
 FORMAT = click.option(
     "--format",
-    "told",
+    "file_format",
     type=click.Choice(["jsonl", "npy", "parquet"]),
     help="Format of the file; by default what its name says.",
 )
@@ -89,9 +45,40 @@ PROGRESS = click.option(
 )
 
 
+class Job(Protocol[T_co]):
+    """An import or an export."""
+
+    @property
+    def resume_hint(self) -> str:
+        """Return what to do after an end before the end."""
+        raise NotImplementedError
+
+    def run(self) -> T_co:
+        """Do what is left."""
+        raise NotImplementedError
+
+
+def run_timed(job: Job[T_co], meter: Meter) -> tuple[T_co, str]:
+    """Run a job under its meter, and return its result and how long it took, in words."""
+    started = time.monotonic()
+    with meter:
+        try:
+            with recognised():
+                done = job.run()
+        except KeyboardInterrupt:
+            meter.say(f"interrupted: {job.resume_hint}")
+            raise
+    return done, f"{time.monotonic() - started:.1f} s"
+
+
+def count(number: int, what: str) -> str:
+    """Return a number of things in words."""
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
+
+
 @contextmanager
 def threads(number: int) -> Iterator[ThreadPoolExecutor]:
-    """Give threads; what they are at is waited for, but after Ctrl-C nobody wants it any more."""
+    """Give threads; what they are at is waited for at the end, but not after Ctrl-C."""
     pool = ThreadPoolExecutor(number, "oss-vectors")
     try:
         yield pool
@@ -105,7 +92,7 @@ def threads(number: int) -> Iterator[ThreadPoolExecutor]:
 
 
 class Meter:
-    """Show how far a job is, where somebody sees it or asked for it.
+    """A bar that shows how far a job is, where somebody sees it or asked for it.
 
     Args:
         title: what is being done.
@@ -163,3 +150,105 @@ def _bar(*, in_bytes: bool, with_total: bool) -> Any:
         *left,
         console=Console(stderr=True),
     )
+
+
+@contextmanager
+def open_journal(path: Path | None, job: State, *, restart: bool) -> Iterator[Journal | None]:
+    """Give the journal of a job; without a path, none."""
+    if path is None:
+        yield None
+        return
+    with Journal(path, {"version": _VERSION, **job}, restart=restart) as journal:
+        yield journal
+
+
+class Journal:
+    """How far a job got, in a file beside its data; no other process can open it meanwhile.
+
+    Lines of JSON: the job first, then a state for each step that is done for good; the last whole
+    line counts. It is only ever appended to, so a crash at any moment leaves the state before it.
+
+    Args:
+        path: the file, which is made where there is none.
+        job: what the job is; a file about another job is begun anew.
+        restart: begin anew in any case.
+
+    Attributes:
+        state: the last state that was recorded, or None.
+
+    Raises:
+        Failure: another process is at the job.
+    """
+
+    def __init__(self, path: Path, job: State, *, restart: bool = False) -> None:
+        self.path = path
+        self._file: IO[bytes] = path.open("a+b")
+        self.state: State | None = None
+        try:
+            self._take(job, restart=restart)
+        except BaseException:
+            self._file.close()
+            raise
+
+    def _take(self, job: State, *, restart: bool) -> None:
+        try:
+            _lock(self._file.fileno())
+        except OSError:
+            raise Failure(f"another process is at it: it holds {self.path}", USAGE) from None
+        lines = [] if restart else self._whole_lines()
+        if len(lines) > 1 and lines[0] == job:
+            self.state = lines[-1]
+            return
+        self._file.truncate(0)
+        self.record(job)
+        self.state = None
+
+    def _whole_lines(self) -> list[Any]:
+        """Return the lines that were written whole, and cut off what was not."""
+        self._file.seek(0)
+        text = self._file.read()
+        whole = text[: text.rfind(b"\n") + 1]
+        self._file.truncate(len(whole))
+        try:
+            return [parse_json(line) for line in whole.splitlines()]
+        except ValueError:
+            return []
+
+    def record(self, state: State) -> None:
+        """Keep a state; it is on the disk when this returns."""
+        if state == self.state:
+            return
+        self._file.write(dump_json(state) + b"\n")
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        self.state = state
+
+    def remove(self) -> None:
+        """Forget the job."""
+        self._file.close()  # Windows removes no open file
+        self.path.unlink(missing_ok=True)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._file.close()
+
+
+if sys.platform == "win32":
+    import msvcrt
+
+    def _lock(descriptor: int) -> None:
+        # a byte far behind the text: Windows refuses even to read a locked one
+        os.lseek(descriptor, 1 << 40, os.SEEK_SET)
+        msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+else:
+    import fcntl
+
+    def _lock(descriptor: int) -> None:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

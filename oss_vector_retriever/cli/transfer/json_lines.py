@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from oss_vector_retriever.cli.errors import USAGE, Failure
-from oss_vector_retriever.cli.transfer.parts import Part
-from oss_vector_retriever.cli.transfer.rows import Row
+from oss_vector_retriever.cli.transfer.files import Part, Row
 from oss_vector_retriever.client.errors import InvalidRequestError
 from oss_vector_retriever.client.models.limits import Limits
 from oss_vector_retriever.client.models.vector import Vector
@@ -49,7 +48,7 @@ def object_of(raw: bytes) -> dict[str, Any]:
     return item
 
 
-def checked(item: dict[str, Any], limits: Limits) -> Vector:
+def vector_of(item: dict[str, Any], limits: Limits) -> Vector:
     """Return the vector that an object describes, as far as that can be told without an index."""
     vector = as_vector(item, limits)
     check_total(vector, limits)
@@ -67,7 +66,7 @@ def line_of(vector: Vector, *, with_data: bool = True) -> bytes:
 
 
 class JsonLines:
-    """Read vectors from JSON lines; a path of None is standard input."""
+    """Vectors read from JSON lines; a path of None is standard input."""
 
     unit = "line"
     in_bytes = True
@@ -80,11 +79,11 @@ class JsonLines:
 
     def rows(self) -> Iterator[Row]:
         """Return the lines."""
-        with self._opened() as file:
+        with self._open() as file:
             yield from read_lines(file)
 
     @contextmanager
-    def _opened(self) -> Iterator[IO[bytes]]:
+    def _open(self) -> Iterator[IO[bytes]]:
         if self.path is None:
             yield sys.stdin.buffer
             return
@@ -93,7 +92,7 @@ class JsonLines:
 
     def vector(self, row: Row) -> Vector | None:
         """Return the vector on a line; None for a blank one."""
-        return checked(object_of(row.raw), self._limits) if row.raw else None
+        return vector_of(object_of(row.raw), self._limits) if row.raw else None
 
     def weight(self, row: Row) -> int:
         """Return a line's length."""
@@ -101,7 +100,7 @@ class JsonLines:
 
 
 class JsonLinesSink:
-    """Write vectors as JSON lines."""
+    """Vectors written as JSON lines."""
 
     def __init__(self, target: Path) -> None:
         self.parts = (Part(target),)
@@ -117,7 +116,7 @@ class JsonLinesSink:
 
 
 class PipedLines:
-    """Write vectors as JSON lines to standard output."""
+    """Vectors written as JSON lines to standard output."""
 
     parts = ()
 

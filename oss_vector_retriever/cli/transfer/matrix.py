@@ -11,9 +11,8 @@ from typing import Any
 import numpy as np
 
 from oss_vector_retriever.cli.errors import USAGE, Failure
-from oss_vector_retriever.cli.transfer.json_lines import checked, line_of, object_of, read_lines
-from oss_vector_retriever.cli.transfer.parts import Part
-from oss_vector_retriever.cli.transfer.rows import Row
+from oss_vector_retriever.cli.transfer.files import Part, Row
+from oss_vector_retriever.cli.transfer.json_lines import line_of, object_of, read_lines, vector_of
 from oss_vector_retriever.client.models.limits import Limits
 from oss_vector_retriever.client.models.vector import Float32Array, Vector
 
@@ -23,7 +22,7 @@ _FLOAT = 4
 
 
 class Matrix:
-    """Read vectors from a matrix, shape (n, dimension) of floats, and n lines."""
+    """Vectors read from a matrix, shape (n, dimension) of floats, and n lines."""
 
     unit = "line"
     in_bytes = False
@@ -33,7 +32,7 @@ class Matrix:
         self.name = path.name
         self._lines = lines
         self._limits = limits
-        self._matrix = _loaded(path)
+        self._matrix = _load(path)
         self.total = len(self._matrix)
         self._check_lines()
 
@@ -51,20 +50,20 @@ class Matrix:
         with self._lines.open("rb") as file:
             filled = (line for line in read_lines(file) if line.raw)
             for (number, raw, _), values in zip(filled, self._matrix, strict=False):
-                packed = _packed(values)
+                packed = _pack(values)
                 yield Row(number, raw + packed, (raw, packed))
 
     def vector(self, row: Row) -> Vector:
         """Return the vector of a line and its row."""
         raw, packed = row.content
-        return checked({**object_of(raw), "data": Float32Array.from_bytes(packed)}, self._limits)
+        return vector_of({**object_of(raw), "data": Float32Array.from_bytes(packed)}, self._limits)
 
     def weight(self, row: Row) -> int:  # noqa: ARG002 - rows are alike
         """Return 1: rows are counted."""
         return 1
 
 
-def _loaded(path: Path) -> Any:
+def _load(path: Path) -> Any:
     try:
         matrix = np.load(path, mmap_mode="r", allow_pickle=False)
     except (ValueError, EOFError) as error:
@@ -74,14 +73,14 @@ def _loaded(path: Path) -> Any:
     return matrix
 
 
-def _packed(values: Any) -> bytes:
+def _pack(values: Any) -> bytes:
     with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, and is refused
         packed: bytes = np.ascontiguousarray(values, dtype=np.float32).tobytes()
     return packed
 
 
 class MatrixSink:
-    """Write a matrix and its lines.
+    """A matrix that is written, with its lines.
 
     The header holds the number of rows, so it is written last, into a place of fixed size.
     """

@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 
 from oss_vector_retriever.cli.errors import USAGE, Failure
+from oss_vector_retriever.cli.transfer.files import Row
 from oss_vector_retriever.cli.transfer.json_lines import (
     JsonLinesSink,
-    checked,
     object_of,
     read_lines,
+    vector_of,
 )
-from oss_vector_retriever.cli.transfer.rows import Row
 from oss_vector_retriever.client.errors import InvalidRequestError
 from oss_vector_retriever.client.models.limits import Limits
 from oss_vector_retriever.client.models.vector import Float32Array, Vector
@@ -28,7 +28,7 @@ _COLUMNS = ("key", "data", "metadata")
 
 
 class Parquet:
-    """Read vectors from Parquet; metadata may be JSON text, a struct or a map."""
+    """Vectors read from Parquet; metadata may be JSON text, a struct or a map."""
 
     unit = "row"
     in_bytes = False
@@ -37,7 +37,7 @@ class Parquet:
         self.path = path
         self.name = path.name
         self._limits = limits
-        self._file = _opened(path)
+        self._file = _open(path)
         self.total = self._file.metadata.num_rows
 
     def rows(self) -> Iterator[Row]:
@@ -54,14 +54,14 @@ class Parquet:
         """Return the vector of a row."""
         key, data, metadata = row.content
         packed = None if data is None else Float32Array.from_bytes(data)
-        return checked({"key": key, "data": packed, "metadata": _plain(metadata)}, self._limits)
+        return vector_of({"key": key, "data": packed, "metadata": _plain(metadata)}, self._limits)
 
     def weight(self, row: Row) -> int:  # noqa: ARG002 - rows are alike
         """Return 1: rows are counted."""
         return 1
 
 
-def _opened(path: Path) -> Any:
+def _open(path: Path) -> Any:
     arrow = importlib.import_module("pyarrow")
     try:
         file = importlib.import_module("pyarrow.parquet").ParquetFile(path)
@@ -84,11 +84,11 @@ def _cells(batch: Any) -> Iterator[tuple[Any, bytes | None, Any]]:
     keys = batch.column("key").to_pylist()
     has_metadata = "metadata" in batch.schema.names
     metadata = batch.column("metadata").to_pylist() if has_metadata else [None] * len(keys)
-    data = map(_packed, batch.column("data"))
+    data = map(_pack, batch.column("data"))
     return zip(keys, data, metadata, strict=True)
 
 
-def _packed(cell: Any) -> bytes | None:
+def _pack(cell: Any) -> bytes | None:
     if not cell.is_valid:
         return None
     with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, and is refused
@@ -110,7 +110,7 @@ def _plain(metadata: Any) -> Any:
 
 
 class ParquetSink(JsonLinesSink):
-    """Write Parquet, by way of JSON lines: a Parquet file cannot go on after a crash."""
+    """Parquet that is written by way of JSON lines: it could not be gone on with after a crash."""
 
     def finish(self, dimension: int) -> None:  # noqa: ARG002 - lists have their own lengths
         """Turn the lines into Parquet, if that is not done yet."""

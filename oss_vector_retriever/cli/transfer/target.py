@@ -21,7 +21,7 @@ from oss_vector_retriever.records.decode import ENVELOPE_KEYS
 
 @dataclass(frozen=True, slots=True)
 class NewIndex:
-    """Say how an index is to be made where there is none; None means as is usual."""
+    """How an index is to be made where there is none; None means as is usual."""
 
     metric: str | None = None
     non_filterable: tuple[str, ...] | None = None
@@ -29,7 +29,7 @@ class NewIndex:
 
 @dataclass(slots=True)
 class Target:
-    """Hold a client and the index that it is about.
+    """A client and the index that a transfer is about.
 
     Attributes:
         client: a client.

@@ -1,17 +1,13 @@
-"""What the operations return: sequences of vectors that carry what else the reply said."""
+"""What the operations return: sequences that carry what else the reply said, and descriptions."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from datetime import datetime
-from typing import TYPE_CHECKING, Annotated, Any, Generic, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, overload
 
-from pydantic import AliasChoices, AliasPath, BaseModel, BeforeValidator, ConfigDict, Field
-from pydantic.alias_generators import to_camel, to_pascal
-
-from oss_vector_retriever.client.errors import InvalidRequestError, OSSVectorError
+from oss_vector_retriever.client.errors import InvalidRequestError, named_argument
 from oss_vector_retriever.client.models.vector import Vector
 
 if TYPE_CHECKING:
@@ -22,20 +18,17 @@ if TYPE_CHECKING:
 Item = TypeVar("Item")
 
 
-class Items(Sequence[Item], Generic[Item]):
-    """Be a sequence over a tuple that a subclass names in `_items`."""
+class _Items(Sequence[Item], Generic[Item]):
+    """A sequence over the tuple `items` of a dataclass."""
 
     __slots__ = ()
-
-    @property
-    def _items(self) -> tuple[Item, ...]:
-        raise NotImplementedError
+    items: tuple[Item, ...]
 
     def __len__(self) -> int:
-        return len(self._items)
+        return len(self.items)
 
     def __iter__(self) -> Iterator[Item]:
-        return iter(self._items)
+        return iter(self.items)
 
     @overload
     def __getitem__(self, position: int) -> Item: ...
@@ -43,37 +36,48 @@ class Items(Sequence[Item], Generic[Item]):
     def __getitem__(self, position: slice) -> tuple[Item, ...]: ...
     def __getitem__(self, position: int | slice) -> Item | tuple[Item, ...]:
         """Return the item at a position, or a tuple of those in a slice."""
-        return self._items[position]
+        return self.items[position]
 
 
 @dataclass(frozen=True, slots=True)
-class GetVectorsResult(Items[Vector]):
-    """Hold the vectors of one GetVectors call, in the order of the reply, which is unspecified."""
+class Page(_Items[Item]):
+    """One reply of an operation that returns several things: a sequence of them.
 
-    vectors: tuple[Vector, ...]
-    request_id: str | None = None
+    Attributes:
+        items: what the reply holds, as a tuple.
+        next_token: what brings the next page; None on the last, and where there are no pages.
+        request_id: the service's id of the call.
+    """
 
-    @property
-    def _items(self) -> tuple[Vector, ...]:
-        return self.vectors
-
-
-@dataclass(frozen=True, slots=True)
-class ListVectorsResult(Items[Vector]):
-    """Hold one page of an index; `next_token` is None on the last page."""
-
-    vectors: tuple[Vector, ...]
+    items: tuple[Item, ...]
     next_token: str | None = None
     request_id: str | None = None
 
+
+class _VectorPage(Page[Item]):
+    __slots__ = ()
+
     @property
-    def _items(self) -> tuple[Vector, ...]:
-        return self.vectors
+    def vectors(self) -> tuple[Item, ...]:
+        """Return the vectors, or hits, as a tuple."""
+        return self.items
+
+
+class GetVectorsResult(_VectorPage[Vector]):
+    """The vectors of one GetVectors call, in the order of the reply, which is unspecified."""
+
+    __slots__ = ()
+
+
+class ListVectorsResult(_VectorPage[Vector]):
+    """One page of an index; `next_token` is None on the last page."""
+
+    __slots__ = ()
 
 
 @dataclass(frozen=True, slots=True)
 class ScoredVector:
-    """Hold one hit of a query.
+    """One hit of a query.
 
     Attributes:
         key: the primary key.
@@ -87,87 +91,112 @@ class ScoredVector:
     metadata: dict[str, Any] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class QueryVectorsResult(Items[ScoredVector]):
-    """Hold the hits of one query, closest first."""
+class QueryVectorsResult(_VectorPage[ScoredVector]):
+    """The hits of one query, closest first."""
 
-    vectors: tuple[ScoredVector, ...]
-    request_id: str | None = None
-
-    @property
-    def _items(self) -> tuple[ScoredVector, ...]:
-        return self.vectors
+    __slots__ = ()
 
 
 @dataclass(frozen=True, slots=True)
 class FusedVector:
-    """Hold one hit of a query in fusion mode; the higher the score, the better it fits."""
+    """One hit of a query in fusion mode; the higher the score, the better it fits."""
 
     key: str
     score: float | None = None
     metadata: dict[str, Any] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class QueryVectorsFusionResult(Items[FusedVector]):
-    """Hold the hits of one query in fusion mode, best first."""
+class QueryVectorsFusionResult(_VectorPage[FusedVector]):
+    """The hits of one query in fusion mode, best first."""
 
-    vectors: tuple[FusedVector, ...]
-    next_token: str | None = None
-    request_id: str | None = None
-
-    @property
-    def _items(self) -> tuple[FusedVector, ...]:
-        return self.vectors
+    __slots__ = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Acknowledgement:
-    """Say that the service has done what was asked and had nothing to tell."""
+    """The answer of a service that has done what was asked and has nothing else to say."""
 
     request_id: str | None = None
 
 
-_FRACTION = re.compile(r"(\.\d{6})\d+")
+class _Description:
+    """A thing of the service's as it describes it; what this version does not know is left out."""
+
+    __slots__ = ()
+
+    @classmethod
+    def from_api(cls, members: object) -> Self:
+        """Return what the members of a reply describe.
+
+        Raises:
+            ValueError: one has another type than it should; the text is its name.
+        """
+        if not isinstance(members, Mapping):
+            raise ValueError("the whole")  # noqa: TRY004 - one error for all that is unreadable
+        given = {}
+        for one in fields(cls):  # type: ignore[arg-type]  # every subclass is a dataclass
+            if (name := cls._api_name(one.name)) in members:
+                given[one.name] = _READERS[str(one.type)](name, members[name])
+        return cls(**given)
+
+    def to_api(self) -> dict[str, Any]:
+        """Return the members that the service would send, without those that it left out."""
+        values = {one.name: getattr(self, one.name) for one in fields(self)}  # type: ignore[arg-type]
+        return {
+            self._api_name(name): _as_json(value)
+            for name, value in values.items()
+            if value is not None
+        }
+
+    @classmethod
+    def _api_name(cls, name: str) -> str:
+        """Return a field's name in the API, which writes buckets in another case than indexes."""
+        return "".join(map(str.capitalize, name.split("_")))
 
 
-def _microseconds(value: Any) -> Any:
-    """Cut a fraction to six digits: the service writes up to nine (reference 7.2)."""
-    return _FRACTION.sub(r"\1", value) if isinstance(value, str) else value
-
-
-Moment = Annotated[datetime, BeforeValidator(_microseconds)]
-
-
-class VectorIndex(BaseModel):
-    """Describe one index. `status` is `creating`, `enable` or `deleting`."""
-
-    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, frozen=True)
+@dataclass(frozen=True, slots=True)
+class VectorIndex(_Description):
+    """One index. `status` is `creating`, `enable` or `deleting`."""
 
     index_name: str = ""
     dimension: int = 0
     distance_metric: str = ""
     data_type: str = "float32"
     status: str = ""
-    create_time: Moment | None = None
+    create_time: datetime | None = None
     bucket_arn: str | None = None
-    non_filterable_metadata_keys: tuple[str, ...] = Field(
-        default=(),
-        validation_alias=AliasChoices(
-            AliasPath("metadata", "nonFilterableMetadataKeys"), "non_filterable_metadata_keys"
-        ),
-    )
+    non_filterable_metadata_keys: tuple[str, ...] = ()
+
+    @classmethod
+    def from_api(cls, members: object) -> Self:
+        """Return what the members of a reply describe; its metadata are the names of fields."""
+        # super() without arguments does not find the class that `slots` makes of this one.
+        describe = super(VectorIndex, cls).from_api
+        if isinstance(members, Mapping) and isinstance(inner := members.get("metadata"), Mapping):
+            return describe({**inner, **members})
+        return describe(members)
+
+    def to_api(self) -> dict[str, Any]:
+        """Return the members that the service would send, without those that it left out."""
+        members = super(VectorIndex, self).to_api()
+        if names := members.pop("nonFilterableMetadataKeys"):
+            members["metadata"] = {"nonFilterableMetadataKeys": names}
+        return members
+
+    @classmethod
+    def _api_name(cls, name: str) -> str:
+        pascal = super(VectorIndex, cls)._api_name(name)
+        return pascal[0].lower() + pascal[1:]
 
 
-class VectorBucket(BaseModel):
-    """Describe one vector bucket. `name` is the plain name; the service's own is `arn`."""
+@dataclass(frozen=True, slots=True)
+class VectorBucket(_Description):
+    """One vector bucket. `name` is the plain name; the service's own is `arn`."""
 
-    model_config = ConfigDict(alias_generator=to_pascal, populate_by_name=True, frozen=True)
-
-    arn: str = Field(default="", validation_alias=AliasChoices("Name", "arn"))
+    arn: str = ""
     region: str = ""
     location: str = ""
-    creation_date: Moment | None = None
+    creation_date: datetime | None = None
     extranet_endpoint: str | None = None
     intranet_endpoint: str | None = None
     resource_group_id: str | None = None
@@ -177,60 +206,91 @@ class VectorBucket(BaseModel):
         """Return the plain name, the last part of the ARN."""
         return self.arn.rsplit(":", 1)[-1]
 
+    @classmethod
+    def _api_name(cls, name: str) -> str:
+        return "Name" if name == "arn" else super(VectorBucket, cls)._api_name(name)
 
-class BucketLogging(BaseModel):
-    """Say where the accesses to a bucket are logged."""
 
-    model_config = ConfigDict(alias_generator=to_pascal, populate_by_name=True, frozen=True)
+@dataclass(frozen=True, slots=True)
+class BucketLogging(_Description):
+    """Where the accesses to a bucket are logged."""
 
     target_bucket: str = ""
     target_prefix: str = ""
     logging_role: str | None = None
 
 
-class ListVectorIndexesResult(Items[VectorIndex]):
-    """Hold one page of a bucket's indexes; `next_token` is None on the last page."""
+def _read_text(name: str, value: object) -> str:
+    if isinstance(value, str):
+        return value
+    raise ValueError(name)
 
-    __slots__ = ("indexes", "next_token", "request_id")
 
-    def __init__(
-        self,
-        indexes: tuple[VectorIndex, ...],
-        next_token: str | None = None,
-        request_id: str | None = None,
-    ) -> None:
-        self.indexes = indexes
-        self.next_token = next_token
-        self.request_id = request_id
+def _read_whole_number(name: str, value: object) -> int:
+    if type(value) is int:
+        return value
+    raise ValueError(name)
+
+
+def _read_moment(name: str, value: object) -> datetime | None:
+    # The service writes nine digits of a second (reference 7.2), of which Python keeps six.
+    try:
+        return None if value is None else datetime.fromisoformat(_read_text(name, value))
+    except ValueError:
+        raise ValueError(name) from None
+
+
+def _read_texts(name: str, value: object) -> tuple[str, ...]:
+    if isinstance(value, list):
+        return tuple(_read_text(name, item) for item in value)
+    raise ValueError(name)
+
+
+_READERS: Mapping[str, Callable[[str, object], object]] = {
+    "str": _read_text,
+    "str | None": lambda name, value: None if value is None else _read_text(name, value),
+    "int": _read_whole_number,
+    "datetime | None": _read_moment,
+    "tuple[str, ...]": _read_texts,
+}
+
+
+def _as_json(value: object) -> object:
+    if isinstance(value, datetime):
+        return value.isoformat().replace("+00:00", "Z")
+    return list(value) if isinstance(value, tuple) else value
+
+
+class ListVectorIndexesResult(Page[VectorIndex]):
+    """One page of a bucket's indexes; `next_token` is None on the last page."""
+
+    __slots__ = ()
 
     @property
-    def _items(self) -> tuple[VectorIndex, ...]:
-        return self.indexes
+    def indexes(self) -> tuple[VectorIndex, ...]:
+        """Return the indexes as a tuple."""
+        return self.items
 
 
-class ListVectorBucketsResult(Items[VectorBucket]):
-    """Hold one page of an account's buckets; `next_marker` is None on the last page."""
+class ListVectorBucketsResult(Page[VectorBucket]):
+    """One page of an account's buckets; `next_marker` is None on the last page."""
 
-    __slots__ = ("buckets", "next_marker", "request_id")
-
-    def __init__(
-        self,
-        buckets: tuple[VectorBucket, ...],
-        next_marker: str | None = None,
-        request_id: str | None = None,
-    ) -> None:
-        self.buckets = buckets
-        self.next_marker = next_marker
-        self.request_id = request_id
+    __slots__ = ()
 
     @property
-    def _items(self) -> tuple[VectorBucket, ...]:
-        return self.buckets
+    def buckets(self) -> tuple[VectorBucket, ...]:
+        """Return the buckets as a tuple."""
+        return self.items
+
+    @property
+    def next_marker(self) -> str | None:
+        """Return the token of the next page, which the API calls a marker here."""
+        return self.next_token
 
 
 @dataclass(frozen=True, slots=True)
-class FetchResult(Items[Vector]):
-    """Be the sequence of vectors found, in the order asked, a repeated key answered each time.
+class FetchResult(_Items[Vector]):
+    """The sequence of vectors found, in the order asked, a repeated key answered each time.
 
     Attributes:
         keys: the keys as they were asked for.
@@ -245,15 +305,16 @@ class FetchResult(Items[Vector]):
     missing: tuple[str, ...] = ()
     request_ids: tuple[str, ...] = ()
     calls: int = 0
-    vectors: tuple[Vector, ...] = field(init=False, repr=False)
+    items: tuple[Vector, ...] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         found = filter(None, map(self.by_key.get, self.keys))
-        object.__setattr__(self, "vectors", tuple(found))
+        object.__setattr__(self, "items", tuple(found))
 
     @property
-    def _items(self) -> tuple[Vector, ...]:
-        return self.vectors
+    def vectors(self) -> tuple[Vector, ...]:
+        """Return the vectors found, as a tuple."""
+        return self.items
 
     def aligned(self) -> list[Vector | None]:
         """Return a vector or None for each key asked for, in order."""
@@ -269,12 +330,18 @@ class FetchResult(Items[Vector]):
         """
         import numpy as np  # noqa: PLC0415 - numpy is optional for the client
 
-        data = [vector.data for vector in self.vectors]
+        # Row by row into one block: np.stack would first hold all rows a second time.
+        data = [vector.data for vector in self.items]
         if not data:
             return np.empty((0, 0), dtype=np.float32)
         rows = [row for row in data if row is not None]
         if len(rows) != len(data):
-            raise InvalidRequestError("matrix() needs the data: fetch with return_data=True.")
+            raise InvalidRequestError(
+                "matrix() needs the data:",
+                argument="return_data",
+                remedy="fetch with {with_data}",
+                with_data=named_argument("return_data", "True"),
+            )
         matrix = np.empty((len(rows), len(rows[0])), dtype=np.float32)
         for position, row in enumerate(rows):
             matrix[position] = row.numpy()
@@ -282,50 +349,6 @@ class FetchResult(Items[Vector]):
 
     def __repr__(self) -> str:
         return (
-            f"FetchResult({len(self.vectors)} of {len(self.keys)} found, "
+            f"FetchResult({len(self.items)} of {len(self.keys)} found, "
             f"{len(self.missing)} missing, calls={self.calls})"
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class BatchReport:
-    """Say what became of one call.
-
-    Attributes:
-        keys: what it was to write or delete.
-        request_id: the service's id of the call that succeeded.
-        error: what it failed with, or None. After a `TransportError` the service may have acted on
-            it all the same; both writes may be repeated.
-    """
-
-    keys: tuple[str, ...]
-    request_id: str | None = None
-    error: OSSVectorError | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class WriteReport:
-    """Say what became of a write, call by call."""
-
-    batches: tuple[BatchReport, ...]
-
-    @property
-    def ok(self) -> bool:
-        """Tell whether every call succeeded."""
-        return not self.failed
-
-    @property
-    def written(self) -> tuple[str, ...]:
-        """Return the keys that the service has acknowledged, in the order given."""
-        return tuple(key for batch in self.batches if batch.error is None for key in batch.keys)
-
-    @property
-    def failed(self) -> tuple[str, ...]:
-        """Return the keys of the calls that failed, in the order given."""
-        return tuple(key for batch in self.batches if batch.error is not None for key in batch.keys)
-
-    def __repr__(self) -> str:
-        return (
-            f"WriteReport({len(self.written)} acknowledged, {len(self.failed)} failed, "
-            f"calls={len(self.batches)})"
         )

@@ -6,10 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
-from pydantic import ValidationError
-
 from oss_vector_retriever.client.context import Context
-from oss_vector_retriever.client.errors import InvalidRequestError, shown
+from oss_vector_retriever.client.errors import InvalidRequestError, named_phrase
 from oss_vector_retriever.client.flow import Operation, call
 from oss_vector_retriever.client.models.messages import Reply
 from oss_vector_retriever.client.models.results import (
@@ -88,14 +86,18 @@ def _quoted(name: str, value: object) -> str:
     try:
         return quote(str(value), safe="")
     except UnicodeEncodeError:
-        raise InvalidRequestError(f"{name} {shown(value)} cannot be written as UTF-8.") from None
+        raise InvalidRequestError(
+            "{argument} {value} cannot be written as UTF-8.",
+            argument=name.replace("-", "_"),
+            value=value,
+        ) from None
 
 
-def _bucket(reply: Reply, operation: str, item: Any) -> VectorBucket:
+def _bucket(reply: Reply, operation: str, item: object) -> VectorBucket:
     try:
-        return VectorBucket.model_validate(item)
-    except ValidationError:
-        raise refuse(reply, operation, "with a bucket description that cannot be read") from None
+        return VectorBucket.from_api(item)
+    except ValueError as error:
+        raise refuse(reply, operation, f"with a bucket description off at {error}") from None
 
 
 def put_bucket_policy(context: Context, policy: Mapping[str, Any]) -> Flow[Acknowledgement]:
@@ -104,7 +106,11 @@ def put_bucket_policy(context: Context, policy: Mapping[str, Any]) -> Flow[Ackno
     Source: page PutBucketPolicy; its actions carry the prefix `oss:`.
     """
     if not isinstance(policy, Mapping) or "Statement" not in policy:
-        raise InvalidRequestError("a policy is a dict with 'Version' and 'Statement'.")
+        raise InvalidRequestError(
+            "a policy is {mapping} with 'Version' and 'Statement'.",
+            argument="policy",
+            mapping=named_phrase("mapping", "a dict"),
+        )
     return call(context, _operation("PutBucketPolicy", "PUT", "policy", json_body(**policy)))
 
 
@@ -143,7 +149,10 @@ def get_bucket_logging(context: Context) -> Flow[BucketLogging | None]:
     def decode(reply: Reply) -> BucketLogging | None:
         status = reply_object(reply, "GetBucketLogging").get("BucketLoggingStatus")
         enabled = status.get("LoggingEnabled") if isinstance(status, dict) else None
-        return BucketLogging.model_validate(enabled) if isinstance(enabled, dict) else None
+        try:
+            return BucketLogging.from_api(enabled) if isinstance(enabled, dict) else None
+        except ValueError as error:
+            raise refuse(reply, "GetBucketLogging", f"with a target off at {error}") from None
 
     return call(context, Operation("GetBucketLogging", decode, method="GET", query="logging"))
 

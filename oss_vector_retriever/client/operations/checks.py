@@ -7,36 +7,53 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from oss_vector_retriever.client.errors import InvalidRequestError, shown
+from oss_vector_retriever.client.errors import (
+    InvalidRequestError,
+    named_argument,
+    named_phrase,
+    named_type,
+    shown,
+)
 from oss_vector_retriever.client.models.limits import Limits
 from oss_vector_retriever.client.models.vector import Float32Array, Vector
 from oss_vector_retriever.client.wire import dump_json
 
+_CAPITAL = re.compile(r"(?<=[a-z])([A-Z])")
 _FIELD = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
-def check_key(key: object, limits: Limits) -> str:
+def check_key(key: object, limits: Limits, argument: str = "keys") -> str:
     """Return a primary key: 1 to 1,024 characters (pages GetVectors and PutVectors)."""
     if not isinstance(key, str):
         raise InvalidRequestError(
-            f"a key must be a string, not {type(key).__name__} {shown(key)}; use str(key) if "
-            "that is how it was stored."
+            "a key must be a string, not {kind} {value}",
+            argument=argument,
+            value=key,
+            remedy="use {text} if that is how it was stored",
+            kind=named_type(key),
+            text=named_phrase("text", "str(key)"),
         )
     if not 1 <= len(key) <= limits.key_characters:
         raise InvalidRequestError(
-            f"a key has 1 to {limits.key_characters} characters; {shown(key)} has {len(key)}."
+            "a key has 1 to {limit} characters; {value} has {count}.",
+            argument=argument,
+            value=key,
+            limit=limits.key_characters,
+            count=len(key),
         )
     if not key.isascii():
-        _check_unicode(key)
+        _check_unicode(key, argument)
     return key
 
 
-def _check_unicode(key: str) -> None:
+def _check_unicode(key: str, argument: str) -> None:
     try:
         key.encode()
     except UnicodeEncodeError:
         raise InvalidRequestError(
-            f"key {shown(key)} holds half of a surrogate pair, which UTF-8 cannot carry."
+            "key {value} holds half of a surrogate pair, which UTF-8 cannot carry.",
+            argument=argument,
+            value=key,
         ) from None
 
 
@@ -64,22 +81,37 @@ def each_of(keys: Iterable[str]) -> Iterator[str]:
         return iter(keys)
     if isinstance(keys, str | bytes | Mapping) or not hasattr(keys, "__iter__"):
         raise InvalidRequestError(
-            f"keys must be a list of strings, not a {type(keys).__name__}; for one key pass [key]."
+            "{argument} must be a list of strings, not a {kind}",
+            argument="keys",
+            remedy="for one key pass [key]",
+            kind=named_type(keys),
         )
     return iter(keys)
 
 
-def check_count(what: str, count: int, most: int, remedy: str) -> None:
-    """Check that a list for one call has 1 to `most` items."""
-    if not 1 <= count <= most:
-        raise InvalidRequestError(f"{what} takes 1 to {most}, not {count}; {remedy}.")
+def check_count(method: str, argument: str, count: int, limit: int, unlimited: str) -> None:
+    """Check that a list for one call has 1 to `limit` items; `unlimited` is the way for more."""
+    if not 1 <= count <= limit:
+        raise InvalidRequestError(
+            "{method} takes 1 to {limit}, not {count}",
+            argument=argument,
+            limit=limit,
+            remedy="{unlimited} takes any number of {argument}",
+            method=method,
+            count=count,
+            unlimited=unlimited,
+        )
 
 
 def check_whole(name: str, value: object, least: int, most: int) -> int:
     """Return a whole number in a range."""
     if type(value) is not int or not least <= value <= most:
         raise InvalidRequestError(
-            f"{name} must be a whole number from {least} to {most}, not {shown(value)}."
+            "{argument} must be a whole number from {least} to {limit}, not {value}.",
+            argument=name,
+            value=value,
+            limit=most,
+            least=least,
         )
     return value
 
@@ -87,21 +119,35 @@ def check_whole(name: str, value: object, least: int, most: int) -> int:
 def check_choice(name: str, value: object, choices: Sequence[str]) -> str:
     """Return one of a few words."""
     if value not in choices:
-        raise InvalidRequestError(f"{name} must be {' or '.join(choices)}, not {shown(value)}.")
+        raise InvalidRequestError(
+            "{argument} must be {choices}, not {value}.",
+            argument=name,
+            value=value,
+            choices=" or ".join(choices),
+        )
     return str(value)
 
 
-def check_data(name: str, values: Iterable[float]) -> Float32Array:
-    """Return numbers as packed float32, all finite."""
+def check_data(argument: str, values: Iterable[float], what: str = "") -> Float32Array:
+    """Return numbers as packed float32, all finite; `what` they are, if not the argument itself."""
     try:
         data = values if isinstance(values, Float32Array) else Float32Array(values)
     except (TypeError, OverflowError) as error:
-        raise InvalidRequestError(f"{name} must be numbers that float32 can hold.") from error
+        raise _data_error(argument, what, "must be numbers that float32 can hold") from error
     if not math.isfinite(sum(data)):
-        raise InvalidRequestError(f"{name} holds NaN or an infinite number.")
+        raise _data_error(argument, what, "holds NaN or an infinite number")
     if not data:
-        raise InvalidRequestError(f"{name} holds no numbers.")
+        raise _data_error(argument, what, "holds no numbers")
     return data
+
+
+def _data_error(argument: str, what: str, reason: str) -> InvalidRequestError:
+    return InvalidRequestError(
+        "{what} {reason}.",
+        argument=argument,
+        what=what or named_argument(argument),
+        reason=reason,
+    )
 
 
 def check_filter(given: object) -> Mapping[str, Any] | None:
@@ -109,19 +155,27 @@ def check_filter(given: object) -> Mapping[str, Any] | None:
     if given is None:
         return None
     if not isinstance(given, Mapping):
-        raise InvalidRequestError(f"filter must be a dict, not a {type(given).__name__}.")
+        raise InvalidRequestError(
+            "{argument} must be a dict, not a {kind}.", argument="filter", kind=named_type(given)
+        )
     check_numbers("filter", given)
     return given
 
 
-def check_numbers(what: str, value: object) -> None:
+def check_numbers(argument: str, value: object, what: str = "") -> None:
     """Refuse NaN and infinity anywhere in a value: JSON has neither, and writers put null."""
     try:
         where = _not_finite(value)
     except RecursionError:
-        raise InvalidRequestError(f"{what} is nested too deep.") from None
+        raise InvalidRequestError(
+            "{what} is nested too deep.", argument=argument, what=what or argument
+        ) from None
     if where is not None:
-        raise InvalidRequestError(f"{what}{where} is NaN or infinite, which JSON cannot carry.")
+        raise InvalidRequestError(
+            "{what} is NaN or infinite, which JSON cannot carry.",
+            argument=argument,
+            what=f"{what or argument}{where}",
+        )
 
 
 def _not_finite(value: Any) -> str | None:
@@ -148,8 +202,11 @@ def check_field_names(what: str, names: Iterable[str], limits: Limits) -> list[s
         good = isinstance(name, str) and _FIELD.fullmatch(name)
         if isinstance(names, str) or not good or len(name) > limits.metadata_name_bytes:
             raise InvalidRequestError(
-                f"{what} must be a list of names of 1 to {limits.metadata_name_bytes} letters, "
-                f"digits and underscores, no digit first, not {shown(names)}."
+                "{argument} must be a list of names of 1 to {limit} letters, digits and "
+                "underscores, no digit first, not {value}.",
+                argument=what,
+                value=names,
+                limit=limits.metadata_name_bytes,
             )
     return listed
 
@@ -167,17 +224,24 @@ def as_vector(item: Any, limits: Limits) -> Vector:
         key, data, metadata = item.key, item.data, item.metadata
     else:
         raise InvalidRequestError(
-            f"a vector to put is a Vector or a dict with key, data and metadata, not "
-            f"{type(item).__name__}."
+            "a vector to put is {mapping} with key, data and metadata, not {kind}.",
+            argument="vectors",
+            mapping=named_phrase("mapping", "a Vector or a dict"),
+            kind=named_type(item),
         )
-    key = check_key(key, limits)
+    key = check_key(key, limits, "vectors")
     if data is None:
-        raise InvalidRequestError(f"vector {shown(key)} has no data.")
+        raise InvalidRequestError("vector {value} has no data.", argument="vectors", value=key)
     if metadata is not None and not isinstance(metadata, Mapping):
-        raise InvalidRequestError(f"metadata of {shown(key)} must be a dict.")
+        raise InvalidRequestError(
+            "metadata of {value} must be {mapping}.",
+            argument="vectors",
+            value=key,
+            mapping=named_phrase("mapping", "a dict"),
+        )
     if metadata:
-        check_numbers(f"metadata of {shown(key)}", metadata)
-    return Vector(key, check_data(f"data of {shown(key)}", data), metadata)
+        check_numbers("vectors", metadata, f"metadata of {shown(key)}")
+    return Vector(key, check_data("vectors", data, f"data of {shown(key)}"), metadata)
 
 
 def json_body(**members: Any) -> bytes:
@@ -190,4 +254,19 @@ def json_body(**members: Any) -> bytes:
     try:
         return dump_json(given)
     except (TypeError, ValueError, RecursionError) as error:
-        raise InvalidRequestError(f"the request cannot be written as JSON: {error}.") from None
+        raise _unwritable_error(given, error) from None
+
+
+def _unwritable_error(members: Mapping[str, Any], error: Exception) -> InvalidRequestError:
+    """Return the error that names the member that JSON cannot hold."""
+    for name, value in members.items():
+        try:
+            dump_json(value)
+        except (TypeError, ValueError, RecursionError):
+            argument = "index" if name == "indexName" else _CAPITAL.sub(r"_\1", name).lower()
+            return InvalidRequestError(
+                "{argument}: the request cannot be written as JSON: {reason}.",
+                argument=argument,
+                reason=named_phrase("unwritable", str(error)),
+            )
+    return InvalidRequestError(f"the request cannot be written as JSON: {error}.")

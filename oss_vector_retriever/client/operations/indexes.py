@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from pydantic import ValidationError
-
 from oss_vector_retriever.client.context import Context
 from oss_vector_retriever.client.endpoint import check_index
 from oss_vector_retriever.client.errors import InvalidRequestError
@@ -48,8 +46,10 @@ def put_vector_index(
     names = check_field_names("non_filterable_metadata_keys", non_filterable_metadata_keys, limits)
     if len(names) > limits.non_filterable_keys:
         raise InvalidRequestError(
-            f"an index has at most {limits.non_filterable_keys} non-filterable keys, "
-            f"not {len(names)}."
+            "an index has at most {limit} non-filterable keys, not {count}.",
+            argument="non_filterable_metadata_keys",
+            limit=limits.non_filterable_keys,
+            count=len(names),
         )
     body: dict[str, Any] = {
         "indexName": context.config.index_or(index),
@@ -122,9 +122,6 @@ def _operation(name: str, decode: Any, body: dict[str, Any], *, idempotent: bool
 
 def _index(reply: Reply, operation: str, item: object) -> VectorIndex:
     try:
-        return VectorIndex.model_validate(item)
-    except ValidationError as error:
-        wrong = ", ".join(str(part["loc"]) for part in error.errors(include_input=False))
-        raise refuse(
-            reply, operation, f"with an index description that is off at {wrong}"
-        ) from None
+        return VectorIndex.from_api(item)
+    except ValueError as error:
+        raise refuse(reply, operation, f"with an index description off at {error}") from None

@@ -7,7 +7,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from oss_vector_retriever.client.context import Context
-from oss_vector_retriever.client.errors import InvalidRequestError, shown
+from oss_vector_retriever.client.errors import (
+    InvalidRequestError,
+    named_argument,
+    named_phrase,
+)
 from oss_vector_retriever.client.flow import Operation, call
 from oss_vector_retriever.client.models.messages import Reply
 from oss_vector_retriever.client.models.results import (
@@ -52,7 +56,7 @@ def get_vectors(
     """
     limits = context.config.limits
     keys = check_keys(keys, limits)
-    check_count("get_vectors", len(keys), limits.keys_per_get, "fetch() takes any number of keys")
+    check_count("get_vectors", "keys", len(keys), limits.keys_per_get, "fetch()")
     return call(
         context,
         get_operation(
@@ -75,7 +79,7 @@ def get_operation(
             reply, "GetVectors", requested, with_data=return_data, with_metadata=return_metadata
         )
         vectors = reader.vectors(reply_object(reply, "GetVectors"))
-        return GetVectorsResult(tuple(vectors), reply.request_id)
+        return GetVectorsResult(tuple(vectors), request_id=reply.request_id)
 
     body = json_body(
         indexName=index,
@@ -103,7 +107,7 @@ def put_vectors(
     """
     limits = context.config.limits
     checked = [as_vector(item, limits) for item in vectors]
-    check_count("put_vectors", len(checked), limits.vectors_per_put, "upsert() takes any number")
+    check_count("put_vectors", "vectors", len(checked), limits.vectors_per_put, "upsert()")
     refuse_repeated(vector.key for vector in checked)
     return call(context, put_operation(context.config.index_or(index), checked))
 
@@ -113,8 +117,10 @@ def refuse_repeated(keys: Iterable[str]) -> None:
     repeated = [key for key, count in Counter(keys).items() if count > 1]
     if repeated:
         raise InvalidRequestError(
-            f"key {shown(repeated[0])} stands more than once in one put, which the service refuses "
-            "as a whole; keep one vector for each key."
+            "key {value} stands more than once in one put, which the service refuses as a whole",
+            argument="vectors",
+            value=repeated[0],
+            remedy="keep one vector for each key",
         )
 
 
@@ -145,7 +151,7 @@ def delete_vectors(
     """
     limits = context.config.limits
     unique = list(dict.fromkeys(check_keys(keys, limits)))
-    check_count("delete_vectors", len(unique), limits.keys_per_delete, "delete() takes any number")
+    check_count("delete_vectors", "keys", len(unique), limits.keys_per_delete, "delete()")
     return call(context, delete_operation(context.config.index_or(index), unique))
 
 
@@ -179,7 +185,12 @@ def list_vectors(
         check_whole("segment_count", segment_count, 1, limits.list_segments)
         check_whole("segment_index", segment_index, 0, segment_count - 1)
     elif segment_index is not None:
-        raise InvalidRequestError("segment_index needs segment_count.")
+        raise InvalidRequestError(
+            "{argument} needs {count}.",
+            argument="segment_index",
+            value=segment_index,
+            count=named_argument("segment_count"),
+        )
     name = context.config.index_or(index)
     body = json_body(
         indexName=name,
@@ -238,7 +249,7 @@ def query_vectors(
         hits = (
             ScoredVector(i["key"], reader.number(i, "distance"), reader.metadata(i)) for i in items
         )
-        return QueryVectorsResult(tuple(hits), reply.request_id)
+        return QueryVectorsResult(tuple(hits), request_id=reply.request_id)
 
     return call(
         context, Operation("QueryVectors", decode, query="queryVectors", body=body, index=name)
@@ -253,7 +264,11 @@ def put_vector_index_fusion(
     Source: page PutVectorIndexFusion; the service checks the fields.
     """
     if not isinstance(schema_configuration, Mapping) or "fields" not in schema_configuration:
-        raise InvalidRequestError("schema_configuration is a dict with a list under 'fields'.")
+        raise InvalidRequestError(
+            "{argument} is {mapping} with a list under 'fields'.",
+            argument="schema_configuration",
+            mapping=named_phrase("mapping", "a dict"),
+        )
     name = context.config.index_or(index)
     body = json_body(
         indexName=name,

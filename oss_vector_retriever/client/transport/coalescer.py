@@ -1,7 +1,9 @@
-"""When concurrent fetches are brought together: for threads, and on an event loop.
+"""When pending fetches are put together into calls: for threads, and on an event loop.
 
-What is brought together with what is decided in `coalesce`; here is only the waiting. No waiter's
-cancellation, deadline or error touches another: the shared calls belong to nobody in particular.
+How they are put together is decided in `coalesce`; here is only the waiting. No fetch waits for
+company: on threads it goes at once while the client has a free slot, and shares the next call where
+it has to wait for one; on a loop those of one turn share. Only a window that the user asked for is
+waited out. No fetch's cancellation, deadline or error touches another.
 """
 
 from __future__ import annotations
@@ -10,127 +12,196 @@ import asyncio
 import threading
 import time
 from collections.abc import Callable, Coroutine
-from concurrent.futures import Executor
+from dataclasses import dataclass, field
 from typing import Any
 
-from oss_vector_retriever.client.coalesce import PendingFetch, SharedCall, shared_calls
+from oss_vector_retriever.client.coalesce import PendingFetch, SharedCall, next_call, shared_calls
 from oss_vector_retriever.client.steps import Flow
 
-_MOMENT = 0.001
-_LONGEST_WAIT = 0.02
-_GRACE = 0.02  # a call that ends at the same deadline says more of why
+_GRACE = 0.02  # seconds; a call that ends at the same deadline says more of why
+_LOOK_AGAIN = 1.0  # seconds
+
+
+@dataclass(eq=False, slots=True)
+class _Waiter:
+    """A thread that waits for its fetch; `lead` is the call that it has to make for others too."""
+
+    thread: int = field(default_factory=threading.get_ident)
+    woken: threading.Event = field(default_factory=threading.Event)
+    lead: SharedCall | None = None
+
+
+@dataclass(eq=False, slots=True)
+class _Window:
+    """The fetches of one group that wait until a moment for others."""
+
+    ends: float
+    fetches: dict[PendingFetch, None] = field(default_factory=dict)
 
 
 class ThreadCoalescer:
-    """Bring together what threads want: in a window, or until no more comes for a moment."""
+    """The pending fetches of threads, and the slots that they wait for.
 
-    def __init__(self, run: Callable[[Flow[Any]], Any], threads: Callable[[], Executor]) -> None:
+    There are as many slots as connections. Each exchange holds one, whatever it is for, and so does
+    a thread from the moment it is given a call until that call's exchange is over. The coalescer
+    has no thread of its own: whoever ends an exchange gives out the next call, to the one of the
+    threads served that has the latest deadline.
+    """
+
+    def __init__(self, run: Callable[[Flow[Any]], Any], slots: int) -> None:
+        self.holders: set[int] = set()
+        """The threads that hold a slot."""
         self._run = run
-        self._threads = threads
+        self._slots = slots
         self._lock = threading.Lock()
-        self._pending: list[PendingFetch] = []
-        self._ended: dict[PendingFetch, threading.Event] = {}
+        self._waiters: dict[PendingFetch, _Waiter] = {}
+        self._queue: dict[PendingFetch, None] = {}
+        self._windows: dict[object, _Window] = {}
 
     def join(self, pending: PendingFetch) -> None:
-        """Wait until a want is over, or its deadline has passed."""
-        ended = threading.Event()
-        with self._lock:
-            first = not self._pending
-            self._pending.append(pending)
-            self._ended[pending] = ended
-        try:
-            if first:
-                self._lead(pending)
-            ended.wait(max(pending.left(), 0) + _GRACE)
-        finally:
-            pending.abandoned = True
-            with self._lock:
-                self._ended.pop(pending, None)
+        """Wait until a fetch is over or its deadline has passed; make a call where it falls to it.
 
-    def _lead(self, pending: PendingFetch) -> None:
-        try:
-            if threading.active_count() > 1:  # else nobody can come
-                self._wait_for_more() if pending.window is None else time.sleep(pending.window)
-        finally:  # others rely on it, whatever happens to this thread
-            self._send()
-
-    def _send(self) -> None:
-        with self._lock:
-            waiters, self._pending = self._pending, []
-        calls = shared_calls(waiters)
-        alone = len(waiters) == len(calls) == 1
-        for shared in calls:
-            if alone:
-                self._make(shared)
-            else:
-                self._threads().submit(self._make, shared)
-
-    def _wait_for_more(self) -> None:
-        """Wait while more comes; the first to come does it for all, and never much longer.
-
-        A sleep that took too long says that other threads were busy: more may be on its way, and
-        they get one more.
+        What ends this thread early, such as Ctrl-C, must not strand those that it makes a call for:
+        they go back to the queue.
         """
-        now = time.monotonic()
-        last, quiet, enough = now + _LONGEST_WAIT, 0, 1
-        while quiet < enough and now < last:
-            count, before = len(self._pending), now
-            time.sleep(_MOMENT)
-            now = time.monotonic()
-            quiet = quiet + 1 if count == len(self._pending) else 0
-            enough = 2 if now - before > 2 * _MOMENT else 1
-
-    def _make(self, shared: SharedCall) -> None:
+        waiter = _Waiter()
         try:
-            over = self._run(shared.made())
-        except BaseException as error:  # noqa: BLE001 - such as Ctrl-C: others wait for this thread
-            over = list(shared.fail(error))
-        for pending in over:
-            if ended := self._ended.get(pending):
-                ended.set()
+            self._enter(pending, waiter)
+            self._wait(pending, waiter)
+            if waiter.lead is not None:
+                self._run(waiter.lead.serve())
+        finally:
+            self._leave(pending, waiter)
+
+    def release_slot(self, thread: int) -> None:
+        """End a thread's hold; pending fetches have a turn now, however many slots are held.
+
+        Without that turn a client whose connections are always busy would never come to them.
+        """
+        self.holders.discard(thread)
+        if self._queue:
+            with self._lock:
+                self._give_out_calls(turns=1)
+
+    def _enter(self, pending: PendingFetch, waiter: _Waiter) -> None:
+        with self._lock:
+            self._waiters[pending] = waiter
+            if pending.window is None:
+                self._queue[pending] = None
+                self._give_out_calls()
+                return
+        self._wait_for_window(pending, waiter)
+
+    def _give_out_calls(self, turns: int = 0) -> None:
+        """Give out a call for each free slot, and at least so many; the lock is held."""
+        while self._queue and (turns > 0 or len(self.holders) < self._slots):
+            turns -= 1
+            call = next_call(self._queue)
+            leader = self._waiters[call.most_patient]
+            leader.lead = call
+            self.holders.add(leader.thread)
+            for pending in call.waiters:
+                del self._queue[pending]
+            leader.woken.set()
+
+    def _wait_for_window(self, pending: PendingFetch, waiter: _Waiter) -> None:
+        """Wait for others until the window ends; each thread sees to its end, relying on none."""
+        with self._lock:
+            window = self._windows.get(pending.group)
+            if window is None:
+                window = _Window(time.monotonic() + (pending.window or 0.0))
+                self._windows[pending.group] = window
+            window.fetches[pending] = None
+        seconds = max(window.ends - time.monotonic(), 0.0)
+        remaining = max(pending.deadline.remaining_seconds, 0.0)
+        waiter.woken.wait(min(seconds, remaining))
+        if seconds > remaining:
+            return  # the deadline cut this thread's wait short; the others' window goes on
+        with self._lock:
+            if self._windows.get(pending.group) is window:
+                del self._windows[pending.group]
+                self._queue |= window.fetches
+                self._give_out_calls()
+
+    def _wait(self, pending: PendingFetch, waiter: _Waiter) -> None:
+        ends = time.monotonic() + max(pending.deadline.remaining_seconds, 0.0) + _GRACE
+        while not pending.is_over and (seconds := ends - time.monotonic()) > 0:
+            if waiter.woken.wait(min(seconds, _LOOK_AGAIN)):
+                return
+            # Ctrl-C may have ended a thread between two steps of handing over
+            with self._lock:
+                self._give_out_calls()
+
+    def _leave(self, pending: PendingFetch, waiter: _Waiter) -> None:
+        with self._lock:
+            self._waiters.pop(pending, None)
+            self._queue.pop(pending, None)
+            if window := self._windows.get(pending.group):
+                window.fetches.pop(pending, None)
+            if waiter.lead is None:
+                return
+            again: dict[PendingFetch, None] = {}
+            for other in waiter.lead.waiters:
+                if other in self._waiters and other.is_over:
+                    self._waiters[other].woken.set()
+                elif other in self._waiters:
+                    other.outstanding = 0
+                    again[other] = None
+            self._queue = again | self._queue
+            held = waiter.thread in self.holders  # the call ended before its exchange began
+            self.holders.discard(waiter.thread)
+            self._give_out_calls(turns=int(held))
 
 
 class LoopCoalescer:
-    """Bring together what the tasks of an event loop want in one turn of it, or in a window."""
+    """The pending fetches of the tasks of one event loop."""
 
     def __init__(self, run: Callable[[Flow[Any]], Coroutine[Any, Any, Any]]) -> None:
         self._run = run
-        self._pending: list[PendingFetch] = []
-        self._ended: dict[PendingFetch, asyncio.Event] = {}
+        self._gathered: dict[float | None, list[PendingFetch]] = {}
+        self._woken: dict[PendingFetch, asyncio.Event] = {}
         self._calls: dict[asyncio.Task[None], SharedCall] = {}
 
     async def join(self, pending: PendingFetch) -> None:
-        """Wait until a want is over, or its deadline has passed."""
-        ended = self._ended[pending] = asyncio.Event()
-        if not self._pending:
-            loop = asyncio.get_running_loop()
-            loop.call_later(pending.window, self._send) if pending.window else loop.call_soon(
-                self._send
-            )
-        self._pending.append(pending)
+        """Wait until a fetch is over, or its deadline has passed."""
+        woken = self._woken[pending] = asyncio.Event()
+        self._gather(pending)
         try:
-            async with asyncio.timeout(max(pending.left(), 0) + _GRACE):
-                await ended.wait()
+            async with asyncio.timeout(max(pending.deadline.remaining_seconds, 0.0) + _GRACE):
+                await woken.wait()
         except TimeoutError:
             return
         finally:
-            pending.abandoned = True
-            self._ended.pop(pending, None)
-            self._drop_unwanted()
+            del self._woken[pending]
+            if not woken.is_set():
+                self._cancel_unwanted_calls()
 
-    def _send(self) -> None:
-        waiters, self._pending = self._pending, []
-        for shared in shared_calls(pending for pending in waiters if not pending.abandoned):
+    def _gather(self, pending: PendingFetch) -> None:
+        window = pending.window
+        if window not in self._gathered:
+            self._gathered[window] = []
+            loop = asyncio.get_running_loop()
+            if window is None:
+                loop.call_soon(self._send, window)
+            else:
+                loop.call_later(window, self._send, window)
+        self._gathered[window].append(pending)
+
+    def _send(self, window: float | None) -> None:
+        waiters = [pending for pending in self._gathered.pop(window) if pending in self._woken]
+        for shared in shared_calls(waiters):
             task = asyncio.ensure_future(self._make(shared))
             self._calls[task] = shared
             task.add_done_callback(lambda done: self._calls.pop(done, None))
 
-    def _drop_unwanted(self) -> None:
-        for task, shared in list(self._calls.items()):
-            if not shared.wanted:
-                task.cancel()
-
     async def _make(self, shared: SharedCall) -> None:
-        for pending in await self._run(shared.made()):
-            if ended := self._ended.get(pending):
-                ended.set()
+        # in a task that belongs to none of those served: each of them may be cancelled
+        await self._run(shared.serve())
+        for pending in shared.waiters:
+            if pending.is_over and pending in self._woken:
+                self._woken[pending].set()
+
+    def _cancel_unwanted_calls(self) -> None:
+        for task, shared in list(self._calls.items()):
+            if not any(pending in self._woken for pending in shared.waiters):
+                task.cancel()

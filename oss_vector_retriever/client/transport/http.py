@@ -26,7 +26,7 @@ from urllib.parse import unquote, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 from oss_vector_retriever.client.config import ClientConfig
-from oss_vector_retriever.client.errors import ConfigurationError
+from oss_vector_retriever.client.errors import ConfigurationError, named_phrase
 from oss_vector_retriever.client.models.messages import Reply, Request
 from oss_vector_retriever.client.steps import Fault, FaultKind
 from oss_vector_retriever.client.transport.network import ClippedNetwork, Countdown, WatchedNetwork
@@ -65,7 +65,9 @@ def tls_context(name: str, ca_file: str | None) -> ssl.SSLContext:
     try:
         return ssl.create_default_context(cafile=ca_file)
     except (OSError, ssl.SSLError) as error:
-        raise ConfigurationError(f"ca_file {ca_file!r} cannot be read as PEM.") from error
+        raise ConfigurationError(
+            "{argument} {value} cannot be read as PEM.", argument="ca_file", value=ca_file
+        ) from error
 
 
 _KEEP_ALIVE_SECONDS = 60.0
@@ -154,8 +156,11 @@ def _checked_proxy(proxy: str | None) -> str | None:
         usable = False
     if not usable:
         raise ConfigurationError(
-            "the proxy (proxy=, or HTTPS_PROXY and the like) is not [http[s]://]host:port; "
-            "NO_PROXY, or proxy= with another one, leads around it."
+            "the proxy ({sources}) is not [http[s]://]host:port",
+            argument="proxy",
+            remedy="{ways_round} leads around it",
+            sources=named_phrase("proxy", "proxy=, or HTTPS_PROXY and the like"),
+            ways_round=named_phrase("no_proxy", "NO_PROXY, or proxy= with another one,"),
         )
     return url
 

@@ -1,4 +1,4 @@
-"""The two pumps: the same steps, done by blocking or on an event loop."""
+"""The two runners: they do the steps of flows, by blocking or on an event loop."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ T = TypeVar("T")
 
 
 class Exchange(Protocol):
-    """Exchange a request for a reply, blocking."""
+    """What exchanges a request for a reply, blocking."""
 
     def send(self, request: Request, seconds: float) -> Reply | Fault:
         """Send a request and read the whole reply within some seconds."""
@@ -38,7 +38,7 @@ class Exchange(Protocol):
 
 
 class AwaitableExchange(Protocol):
-    """Exchange a request for a reply on an event loop."""
+    """What exchanges a request for a reply on an event loop."""
 
     def usable_here(self) -> bool:
         """Tell whether the running event loop can be served."""
@@ -51,20 +51,19 @@ class AwaitableExchange(Protocol):
 
 
 class _StoppedError(Exception):
-    """The result of this flow is no longer wanted."""
+    """The end of a flow whose result is of no use any more."""
 
 
 class Runner:
-    """Run flows by blocking; flows that go together run in threads of the driver's own."""
+    """A runner that blocks; flows that go together run in threads of its own."""
 
     def __init__(self, exchange: Exchange, max_concurrency: int) -> None:
         self.closed = False
         self._exchange = exchange
         self._width = max_concurrency
-        self._pools: dict[str, ThreadPoolExecutor] = {}
+        self._pool: ThreadPoolExecutor | None = None
         self._lock = threading.Lock()
-        # with threads of its own: those of the other pool may be the ones that wait for it
-        self._coalescer = ThreadCoalescer(self.run, lambda: self._threads("shared"))
+        self._coalescer = ThreadCoalescer(self.run, max_concurrency)
 
     def run(self, flow: Flow[T], stop: threading.Event | None = None) -> T:
         """Run a flow to its end and return its result."""
@@ -83,7 +82,12 @@ class Runner:
             raise _StoppedError
         match step:
             case Send(request, seconds):
-                return self._exchange.send(request, seconds)
+                thread = threading.get_ident()
+                try:  # before the slot is held: Ctrl-C in between must not leave it held
+                    self._coalescer.holders.add(thread)
+                    return self._exchange.send(request, seconds)
+                finally:
+                    self._coalescer.release_slot(thread)
             case Sleep(seconds):
                 (stop or threading.Event()).wait(seconds)
             case Call(function):
@@ -124,24 +128,24 @@ class Runner:
             for future in waiting:
                 future.cancel()
 
-    def _threads(self, purpose: str = "own") -> ThreadPoolExecutor:
-        with self._lock:
-            if purpose not in self._pools:
-                self._pools[purpose] = ThreadPoolExecutor(self._width, "oss-vectors")
-            return self._pools[purpose]
+    def _threads(self) -> ThreadPoolExecutor:
+        with self._lock:  # made when first used: most clients never need threads
+            if self._pool is None:
+                self._pool = ThreadPoolExecutor(self._width, "oss-vectors")
+            return self._pool
 
     def close(self) -> None:
         """End the threads and close the connections."""
         self.closed = True
         with self._lock:
-            pools, self._pools = self._pools, {}
-        for pool in pools.values():
+            pool, self._pool = self._pool, None
+        if pool is not None:
             pool.shutdown(cancel_futures=True)
         self._exchange.close()
 
 
 class AsyncRunner:
-    """Run flows on an event loop."""
+    """A runner on an event loop."""
 
     def __init__(self, exchange: AwaitableExchange, max_concurrency: int) -> None:
         self.closed = False
@@ -173,25 +177,16 @@ class AsyncRunner:
             case Sleep(seconds):
                 await asyncio.sleep(seconds)
             case Call(function):
-                return await asyncio.shield(self._called(function))
+                # shielded: others may wait for the same call when this flow is cancelled
+                return await asyncio.shield(self._call_task(function))
             case RunAll(flows):
                 return await self._run_all(flows)
             case Coalesce(pending):
                 await self._coalescer().join(pending)
         return None
 
-    def _coalescer(self) -> LoopCoalescer:
-        """Return the gatherer of the running loop; an embedded service serves several."""
-        loop = asyncio.get_running_loop()
-        if loop not in self._coalescers:
-            ended = [other for other in self._coalescers if other.is_closed()]
-            for other in ended:
-                del self._coalescers[other]
-            self._coalescers[loop] = LoopCoalescer(self.run)
-        return self._coalescers[loop]
-
-    def _called(self, function: Callable[[], Any]) -> asyncio.Task[Any]:
-        """Return the one call of a function in progress: many flows may want it at once."""
+    def _call_task(self, function: Callable[[], Any]) -> asyncio.Task[Any]:
+        """Return the one call of a function in progress: many flows may ask for it at once."""
         task = self._calls.get(function)
         if task is None:
             task = asyncio.ensure_future(_call_off_the_loop(function))
@@ -205,6 +200,16 @@ class AsyncRunner:
             return list(await asyncio.gather(*tasks))
         finally:
             await _end(tasks)
+
+    def _coalescer(self) -> LoopCoalescer:
+        """Return the coalescer of the running loop; an embedded service serves several loops."""
+        loop = asyncio.get_running_loop()
+        if loop not in self._coalescers:
+            ended = [other for other in self._coalescers if other.is_closed()]
+            for other in ended:
+                del self._coalescers[other]
+            self._coalescers[loop] = LoopCoalescer(self.run)
+        return self._coalescers[loop]
 
     async def in_order(self, flows: AsyncIterator[Flow[T]]) -> AsyncIterator[T]:
         """Run flows as they come, some ahead of the one whose result is next."""

@@ -103,10 +103,10 @@ def set_text(db: sqlite3.Connection, bucket_id: int, setting: Setting, text: str
 def delete(db: sqlite3.Connection, bucket_id: int) -> bool:
     """Remove a bucket; tell whether it was empty, and so is gone."""
     statement = (
-        "DELETE FROM buckets WHERE id = ?1"
-        " AND NOT EXISTS (SELECT 1 FROM indexes WHERE bucket_id = ?1)"
+        "DELETE FROM buckets WHERE id = ?"
+        " AND NOT EXISTS (SELECT 1 FROM indexes WHERE bucket_id = ?)"
     )
-    return db.execute(statement, (bucket_id,)).rowcount == 1
+    return db.execute(statement, (bucket_id, bucket_id)).rowcount == 1
 
 
 class KnownBuckets:

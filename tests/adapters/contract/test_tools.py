@@ -1,4 +1,4 @@
-"""The tools of both frameworks tell an agent the same, each in its own words."""
+"""The tools of both frameworks tell an agent the same, in the same words."""
 
 import asyncio
 import re
@@ -87,3 +87,27 @@ def test_only_allowed_ids_exist(ask, put, service):
 def test_no_embedding_is_shown(ask, put):
     put(["a"], data=[1.5, 0.5, 0.25, -2.75])
     assert "2.75" not in ask(["a"])
+
+
+def test_the_words_are_the_same_in_both_frameworks(ask, put):
+    put(["report-2024", "b"])
+    assert ask(["b", "Report_2024"], scan=10) == (
+        "Not found: Report_2024 (did you mean report-2024?)\n\n[id: b]\ntext of b"
+    )
+
+
+@pytest.mark.parametrize(
+    "budget", [{"max_characters": 400}, {"max_tokens": 400, "tokenizer": list}]
+)
+def test_a_budget_has_one_name_and_one_meaning(ask, put, budget):
+    put({f"k{number}": {"text": f"{number}" * 300} for number in range(3)})
+    answer = ask(["k0", "k1", "k2"], **budget)
+    assert len(answer) <= 400
+    assert answer.startswith("[id: k0]\n" + "0" * 200)
+    assert answer.endswith("for: k1, k2")
+
+
+def test_one_document_has_a_bound_of_its_own(ask, put):
+    put({"k": {"text": "1234567890" * 10}})
+    answer = ask(["k"], max_characters_per_document=50)
+    assert answer.startswith("[id: k]\n" + "1234567890" * 5 + "\n[cut: characters 0 to 50 of 100")

@@ -61,16 +61,16 @@ def ids(found):
 def every_kind(client, **options):
     query = QueryOnly()
     return [
-        StoredEmbeddingsFilter(client=client, query_embedding=query, **options),
+        StoredEmbeddingsFilter(client=client, embedding=query, **options),
         StoredEmbeddingsRedundantFilter(client=client, **options),
-        StoredEmbeddingsMMR(client=client, query_embedding=query, k=10, **options),
+        StoredEmbeddingsMMR(client=client, embedding=query, k=10, **options),
     ]
 
 
 async def test_a_filter_keeps_what_is_similar_in_its_order(stocked, service):
     query = QueryOnly()
     narrow = StoredEmbeddingsFilter(
-        client=stocked, query_embedding=query, similarity_threshold=0.8, score_key="score"
+        client=stocked, embedding=query, similarity_threshold=0.8, score_key="score"
     )
     found = narrow.compress_documents(documents(["north east", "west", "east", "north"]), "q")
     assert ids(found) == ["north east", "east"]
@@ -82,7 +82,7 @@ async def test_a_filter_keeps_what_is_similar_in_its_order(stocked, service):
 
 
 def test_a_filter_keeps_the_k_nearest_and_sorts_only_where_asked(stocked):
-    options = {"client": stocked, "query_embedding": QueryOnly(), "k": 2}
+    options = {"client": stocked, "embedding": QueryOnly(), "k": 2}
     given = documents(["north", "west", "north east", "east"])
     assert ids(StoredEmbeddingsFilter(**options).compress_documents(given, "q")) == [
         "north east",
@@ -103,7 +103,7 @@ async def test_near_repetitions_go_and_the_first_stays(stocked, service):
 
 async def test_picks_are_near_the_query_and_unlike_each_other(stocked):
     picker = StoredEmbeddingsMMR(
-        client=stocked, query_embedding=QueryOnly(), k=2, lambda_mult=0.3, score_key="score"
+        client=stocked, embedding=QueryOnly(), k=2, lambda_mult=0.3, score_key="score"
     )
     found = picker.compress_documents(documents(), "q")
     assert ids(found) == ["east again", "west"]
@@ -128,7 +128,7 @@ async def test_a_stored_vector_serves_as_the_query_with_no_embedding_call_at_all
 async def test_1000_documents_are_ten_calls(client, service):
     keys = [f"k{number}" for number in range(1000)]
     client.upsert({"key": key, "data": [1.0, n, 2.0, 3.0]} for n, key in enumerate(keys))
-    StoredEmbeddingsFilter(client=client, query_embedding=QueryOnly(), k=5).compress_documents(
+    StoredEmbeddingsFilter(client=client, embedding=QueryOnly(), k=5).compress_documents(
         documents(keys), "q"
     )
     assert len(service.gets) == 10
@@ -151,7 +151,7 @@ async def test_documents_without_a_stored_embedding_are_kept_in_their_places(sto
 
 
 async def test_or_they_are_dropped(stocked):
-    for compressor in every_kind(stocked, on_missing="drop"):
+    for compressor in every_kind(stocked, on_missing="omit"):
         assert ids(compressor.compress_documents(MIXED, "q")) == ["east"]
         assert ids(await compressor.acompress_documents(MIXED, "q")) == ["east"]
 
@@ -178,7 +178,7 @@ async def test_inputs_are_never_changed_and_never_shared(stocked):
 
 async def test_nothing_to_compress_is_no_call_and_no_embedding(stocked, service):
     for nothing in ([], [Document(page_content="no id")]):
-        narrow = StoredEmbeddingsFilter(client=stocked, query_embedding=Failing())
+        narrow = StoredEmbeddingsFilter(client=stocked, embedding=Failing())
         assert narrow.compress_documents(nothing, "q") == nothing
         assert await narrow.acompress_documents(nothing, "q") == nothing
     assert service.gets == []
@@ -188,10 +188,10 @@ async def test_functions_serve_as_the_embedding_of_the_query(stocked):
     async def awaited(_):
         return [1.0, 0.0, 0.0, 0.0]
 
-    plain = StoredEmbeddingsFilter(client=stocked, query_embedding=lambda _: [1.0, 0, 0, 0], k=1)
+    plain = StoredEmbeddingsFilter(client=stocked, embedding=lambda _: [1.0, 0, 0, 0], k=1)
     assert ids(plain.compress_documents(documents(), "q")) == ["east"]
     assert ids(await plain.acompress_documents(documents(), "q")) == ["east"]
-    native = StoredEmbeddingsFilter(client=stocked, query_embedding=awaited, k=1)
+    native = StoredEmbeddingsFilter(client=stocked, embedding=awaited, k=1)
     assert ids(await native.acompress_documents(documents(), "q")) == ["east"]
     with pytest.raises(InvalidRequestError, match="coroutine function"):
         native.compress_documents(documents(), "q")
@@ -206,19 +206,19 @@ async def test_functions_serve_as_the_embedding_of_the_query(stocked):
     ],
 )
 def test_a_model_that_does_not_fit_the_index_is_named(stocked, vector, message):
-    narrow = StoredEmbeddingsFilter(client=stocked, query_embedding=QueryOnly(vector))
+    narrow = StoredEmbeddingsFilter(client=stocked, embedding=QueryOnly(vector))
     with pytest.raises(InvalidRequestError, match=message):
         narrow.compress_documents(documents(), "q")
 
 
-@pytest.mark.parametrize("wrong", [{}, {"query_embedding": QueryOnly(), "query_key": "a"}])
+@pytest.mark.parametrize("wrong", [{}, {"embedding": QueryOnly(), "query_key": "a"}])
 def test_the_query_has_exactly_one_source(client, wrong):
-    with pytest.raises(ValidationError, match="either query_embedding= or query_key="):
+    with pytest.raises(ValidationError, match="either embedding= or query_key="):
         StoredEmbeddingsFilter(client=client, **wrong)
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"similarity_threshold": 2}, {"k": 0}, {"on_missing": "omit"}, {"treshold": 1}]
+    "wrong", [{"similarity_threshold": 2}, {"k": 0}, {"on_missing": "drop"}, {"treshold": 1}]
 )
 def test_impossible_settings_are_refused(client, wrong):
     with pytest.raises(ValidationError):

@@ -9,7 +9,7 @@ from langchain_core.load import dumps
 from pydantic import TypeAdapter
 
 from oss_vector_retriever.langchain import documents
-from oss_vector_retriever.langchain.documents import filled, validated
+from oss_vector_retriever.langchain.documents import fill_document, validate_document
 from oss_vector_retriever.records import Record
 
 VALUES = [
@@ -44,12 +44,12 @@ VIEWS = {
 @pytest.mark.parametrize("values", VALUES, ids=["usual", "empty", "odd"])
 def test_it_looks_the_same(values, view):
     look = VIEWS[view]
-    one, other = (look(make(*copy.deepcopy(values))) for make in (filled, validated))
+    one, other = (look(make(*copy.deepcopy(values))) for make in (fill_document, validate_document))
     assert one == other
 
 
 def test_it_can_be_changed_like_any():
-    document = filled("a", "b", {})
+    document = fill_document("a", "b", {})
     document.page_content = "c"
     document.metadata["d"] = "e"
     assert document == Document(id="a", page_content="c", metadata={"d": "e"})

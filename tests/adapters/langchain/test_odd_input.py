@@ -94,9 +94,9 @@ def everything(client):
     yield OSSVectorRehydrator(client=client), lambda it: it.invoke(["a"])[0].id == "a"
     yield OSSVectorFetchTool(client=client), lambda it: "[id: a]" in it.invoke({"ids": ["a"]})
     yield OSSVectorStore(client=client), lambda it: it.get_by_ids(["a"])[0].id == "a"
-    yield OSSVectorDocStore(client), lambda it: it.mget(["a"])[0].id == "a"
-    yield OSSVectorByteStore(client, prefix="b:"), lambda it: it.mget(["a"]) == [None]
-    yield OSSVectorEmbeddingStore(client), lambda it: len(it.mget(["a"])[0]) == 4
+    yield OSSVectorDocStore(client=client), lambda it: it.mget(["a"])[0].id == "a"
+    yield OSSVectorByteStore(client=client, key_prefix="b:"), lambda it: it.mget(["a"]) == [None]
+    yield OSSVectorEmbeddingStore(client=client), lambda it: len(it.mget(["a"])[0]) == 4
     parents = ParentHydratingRetriever(retriever=retriever, client=client, parent_key="of")
     yield parents, lambda it: it.invoke("a")[0].id == "a"
     mmr = StoredEmbeddingsMMR(client=client, query_key="a", k=1)

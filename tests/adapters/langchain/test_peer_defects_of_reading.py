@@ -78,16 +78,14 @@ def test_kotaemon_745_each_score_stays_with_its_own_text(stocked):
 
 
 def test_cos_vectors_diversity_among_more_than_100_works(stocked, service):
-    picker = StoredEmbeddingsMMR(client=stocked, query_embedding=NoDocuments(), k=20)
+    picker = StoredEmbeddingsMMR(client=stocked, embedding=NoDocuments(), k=20)
     assert len(picker.compress_documents(stubs(KEYS), "q")) == 20
     assert len(service.gets) == 3
 
 
 @pytest.mark.parametrize("kind", [StoredEmbeddingsFilter, StoredEmbeddingsMMR])
 def test_embeddings_filter_documents_are_not_embedded_again_and_keep_their_ids(stocked, kind):
-    found = kind(client=stocked, query_embedding=NoDocuments(), k=4).compress_documents(
-        stubs(KEYS), "q"
-    )
+    found = kind(client=stocked, embedding=NoDocuments(), k=4).compress_documents(stubs(KEYS), "q")
     assert len(found) == 4
     assert all(document.id in KEYS for document in found)
 
@@ -100,9 +98,7 @@ def test_langchain_28511_what_comes_out_is_a_plain_document_that_can_be_serialis
 
 
 def test_haystack_9577_no_embedding_rides_along_in_metadata(stocked):
-    compressor = StoredEmbeddingsFilter(
-        client=stocked, query_embedding=NoDocuments(), score_key="score"
-    )
+    compressor = StoredEmbeddingsFilter(client=stocked, embedding=NoDocuments(), score_key="score")
     for document in compressor.compress_documents(stubs(KEYS[:5]), "q"):
         assert document.metadata.keys() == {"score"}
     [(document, _)] = OSSVectorFetcher(client=stocked, return_data=True).invoke(["k1"])

@@ -67,8 +67,9 @@ def test_a_document_that_has_text_is_left_alone_unless_refreshed(rehydrator, ser
 async def test_what_does_not_exist_is_left_out_kept_or_raised(client, put):
     put(["a"])
     given = [("gone", 0.5), "a", Document(page_content="")]
-    assert OSSVectorRehydrator(client=client).invoke(given) == [whole("a")]
-    kept = OSSVectorRehydrator(client=client, on_missing="keep").invoke(given)
+    assert OSSVectorRehydrator(client=client, on_missing="omit").invoke(given) == [whole("a")]
+    kept = OSSVectorRehydrator(client=client).invoke(given)
+    assert OSSVectorRehydrator(client=client, on_missing="keep").invoke(given) == kept
     assert kept[0] == Document(id="gone", page_content="", metadata={"score": 0.5})
     assert kept[1:] == [whole("a"), Document(page_content="")]
     with pytest.raises(MissingKeysError, match="gone"):

@@ -8,7 +8,13 @@ import pytest
 from langchain_core.load import dumpd, dumps
 from pydantic import ValidationError
 
-from oss_vector_retriever import AsyncOSSVectorClient, Credentials, OSSVectorClient, TransportError
+from oss_vector_retriever import (
+    AsyncOSSVectorClient,
+    ConfigurationError,
+    Credentials,
+    OSSVectorClient,
+    TransportError,
+)
 from oss_vector_retriever.langchain import OSSVectorRetriever
 
 SECRETS = ("LTAIverysecretid", "verysecretvalue", "verysecrettoken")
@@ -48,7 +54,7 @@ def test_not_its_dump(secretive):
 
 def test_not_its_langchain_form(secretive):
     check(dumpd(secretive), dumps(secretive), json.dumps(secretive.to_json(), default=repr))
-    assert dumpd(secretive)["type"] == "not_implemented"
+    assert dumpd(secretive)["kwargs"]["client"]["credentials"] == "given"
 
 
 def test_not_its_graph(secretive):
@@ -56,10 +62,11 @@ def test_not_its_graph(secretive):
     check(repr(chain), dumps(chain), chain.get_graph().to_json())
 
 
-def test_not_a_pickle_which_is_refused_with_a_remedy(secretive):
-    with pytest.raises(TypeError, match="not pickled") as caught:
-        pickle.dumps(secretive)
-    check(caught.value, caught.getrepr())
+def test_not_a_pickle_which_asks_for_credentials_at_its_first_call(secretive):
+    pickled = pickle.dumps(secretive)
+    check(pickled.decode("latin-1"))
+    with pytest.raises(ConfigurationError, match="saved without the credentials"):
+        pickle.loads(pickled).invoke("a")
 
 
 def test_not_a_copy_which_shares_the_client(secretive):

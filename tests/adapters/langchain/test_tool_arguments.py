@@ -18,7 +18,7 @@ def asked(tool, **arguments):
 
 
 def test_an_id_that_cannot_be_a_key_is_missing_and_no_error(places):
-    assert "No document has the id" in asked(OSSVectorFetchTool(client=places), ids=[""]).content
+    assert 'Not found: ""' in asked(OSSVectorFetchTool(client=places), ids=[""]).content
 
 
 def test_a_single_id_is_a_list_of_one_and_too_many_are_refused(places):
@@ -33,7 +33,7 @@ def test_a_single_id_is_a_list_of_one_and_too_many_are_refused(places):
 @pytest.mark.parametrize("written", ['["a/east", "gone"]', ["a/east", "gone"]])
 def test_a_list_written_as_text_is_read_as_the_list(places, written):
     content = asked(OSSVectorFetchTool(client=places), ids=written).content
-    assert content == "[id: a/east]\ntext of a/east\n\nNo document has the id gone."
+    assert content == "Not found: gone\n\n[id: a/east]\ntext of a/east"
 
 
 def test_ids_that_look_like_numbers_may_come_as_numbers(client, put):

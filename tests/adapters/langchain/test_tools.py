@@ -52,8 +52,7 @@ async def test_ids_are_visible_and_missing_ones_named(stocked, operations):
     tool = OSSVectorFetchTool(client=stocked)
     message = called(tool, ids=["a/east", "gone", "a/north", "a/east"])
     assert message.content == (
-        "[id: a/east]\ntext of a/east\n\n[id: a/north]\ntext of a/north\n\n"
-        "No document has the id gone."
+        "Not found: gone\n\n[id: a/east]\ntext of a/east\n\n[id: a/north]\ntext of a/north"
     )
     assert [document.id for document in message.artifact] == ["a/east", "a/north"]
     assert operations == ["getVectors"]
@@ -64,17 +63,17 @@ async def test_ids_are_visible_and_missing_ones_named(stocked, operations):
 def test_near_misses_come_from_the_allowed_keys_without_a_call(stocked, operations):
     tool = OSSVectorFetchTool(client=stocked, allowed_keys=["a/east", "a/north", "a/gone-north"])
     content = called(tool, ids=["a/gone-north"]).content
-    assert content.startswith("No document has the id a/gone-north. Did you mean")
+    assert content.startswith("Not found: a/gone-north (did you mean ")
     assert "a/north" in content
     assert operations == ["getVectors"]
 
 
 def test_near_misses_come_from_a_bounded_scan_only_where_asked(stocked, operations):
     silent = OSSVectorFetchTool(client=stocked)
-    assert "Did you mean" not in called(silent, ids=["A_North"]).content
+    assert "did you mean" not in called(silent, ids=["A_North"]).content
     assert operations == ["getVectors"]
     asking = OSSVectorFetchTool(client=stocked, scan=100)
-    assert "Did you mean a/north" in called(asking, ids=["A_North"]).content
+    assert "did you mean a/north?" in called(asking, ids=["A_North"]).content
     assert operations[1:] == ["getVectors", "listVectors"]
 
 
@@ -88,15 +87,21 @@ def test_a_scan_reads_no_more_keys_than_allowed(client, put, operations):
 def test_a_scan_does_not_show_other_tenants(stocked):
     tool = OSSVectorFetchTool(client=stocked, scan=100, key_prefix="b/")
     content = called(tool, ids=["b/nort"]).content
-    assert "Did you mean b/north?" in content
+    assert "did you mean b/north?" in content
     assert "a/north" not in content
 
 
-@pytest.mark.parametrize("limits", [{"key_prefix": "b/"}, {"allowed_keys": ["b/north"]}])
-async def test_other_tenants_ids_are_refused_before_any_call(stocked, operations, limits):
+@pytest.mark.parametrize(
+    ("limits", "near"),
+    [
+        ({"key_prefix": "b/"}, ""),
+        ({"allowed_keys": ["b/north"]}, " (did you mean b/north?)"),  # known without a call
+    ],
+)
+async def test_other_tenants_ids_do_not_exist_and_make_no_call(stocked, operations, limits, near):
     tool = OSSVectorFetchTool(client=stocked, **limits)
     message = called(tool, ids=["a/north", "a/not-there"])
-    assert message.content == "Not available to you: a/north, a/not-there"
+    assert message.content == f"Not found: a/north{near}, a/not-there"
     assert message.artifact == []
     assert (await acalled(tool, ids=["a/north"])).artifact == []
     assert operations == []
@@ -121,27 +126,27 @@ def test_an_answer_stays_within_its_budget_and_names_what_had_no_room(client, pu
     tool = OSSVectorFetchTool(client=client, max_characters=7000)
     message = called(tool, ids=[f"k{number}" for number in range(9)])
     assert len(message.content) < 7600
-    assert message.content.endswith("call fetch_documents for: k3, k4, k5, k6, k7, k8")
+    assert message.content.endswith("Omitted; call fetch_documents for: k3, k4, k5, k6, k7, k8")
     assert len(message.artifact) == 9
 
 
 def test_without_a_fetch_tool_no_answer_tells_of_one(client, put):
     put({f"k{number}": {"text": f"{number}" * 3000} for number in range(9)})
-    options = {"client": client, "query_embedding": lambda _: [1.0, 0, 0, 0], "k": 9}
+    options = {"client": client, "embedding": lambda _: [1.0, 0, 0, 0], "k": 9}
     alone = OSSVectorSearchTool(**options, max_characters=2000)
     content = called(alone, query="q").content
     assert "[cut: characters 0 to 1000 of 3000]" in content
-    assert "not shown for want of room: k" in content
+    assert "Omitted for want of room: k" in content
     assert "fetch" not in content + alone.description
     search, fetch = OSSVectorToolkit(**options, max_characters=2000).get_tools()
     content = called(search, query="q").content
     assert f"for more call {fetch.name} with ids=" in content
-    assert f"for want of room; next call {fetch.name} for: k" in content
+    assert f"Omitted; call {fetch.name} for: k" in content
     assert fetch.name in search.description
 
 
 async def test_a_search_shows_ids_and_distances(stocked, operations):
-    tool = OSSVectorSearchTool(client=stocked, query_embedding=ByName())
+    tool = OSSVectorSearchTool(client=stocked, embedding=ByName())
     message = called(tool, query="north", k=2)
     assert message.content.startswith("[id: a/north] distance=0.000\ntext of a/north")
     assert [document.id for document in message.artifact] == ["a/north", "b/north"]
@@ -151,7 +156,7 @@ async def test_a_search_shows_ids_and_distances(stocked, operations):
 
 def test_a_search_stays_with_its_tenant(stocked):
     def found(**limits):
-        tool = OSSVectorSearchTool(client=stocked, query_embedding=ByName(), **limits)
+        tool = OSSVectorSearchTool(client=stocked, embedding=ByName(), **limits)
         return [document.id for document in called(tool, query="north", k=3).artifact]
 
     assert found(key_prefix="b/") == ["b/north"]
@@ -165,7 +170,7 @@ def test_a_search_stays_with_its_tenant(stocked):
 
 def test_a_search_among_allowed_keys_touches_no_others(stocked, service, operations):
     tool = OSSVectorSearchTool(
-        client=stocked, query_embedding=ByName(), allowed_keys=["a/east", "b/north"]
+        client=stocked, embedding=ByName(), allowed_keys=["a/east", "b/north"]
     )
     assert len(called(tool, query="east").artifact) == 2
     assert operations == ["getVectors", "getVectors"]
@@ -173,8 +178,8 @@ def test_a_search_among_allowed_keys_touches_no_others(stocked, service, operati
 
 
 def test_a_search_shows_no_rows_of_stores_in_the_same_index(stocked):
-    OSSVectorByteStore(stocked, prefix="bytes:").mset([("secret", b"token")])
-    tool = OSSVectorSearchTool(client=stocked, query_embedding=ByName())
+    OSSVectorByteStore(client=stocked, key_prefix="bytes:").mset([("secret", b"token")])
+    tool = OSSVectorSearchTool(client=stocked, embedding=ByName())
     message = called(tool, query="north", k=100)
     assert len(message.artifact) == 4
     assert "bytes:" not in message.content
@@ -182,30 +187,30 @@ def test_a_search_shows_no_rows_of_stores_in_the_same_index(stocked):
 
 @pytest.mark.parametrize("limits", [{}, {"key_prefix": "b/"}])
 def test_a_model_of_another_width_than_the_index_is_named(stocked, limits):
-    tool = OSSVectorSearchTool(client=stocked, query_embedding=lambda _: [1.0] * 7, **limits)
+    tool = OSSVectorSearchTool(client=stocked, embedding=lambda _: [1.0] * 7, **limits)
     with pytest.raises(InvalidRequestError, match="has dimension 4, and the query has 7"):
         called(tool, query="north")
 
 
 def test_an_empty_answer_is_still_an_answer(stocked):
-    tool = OSSVectorSearchTool(client=stocked, query_embedding=ByName(), allowed_keys=[])
+    tool = OSSVectorSearchTool(client=stocked, embedding=ByName(), allowed_keys=[])
     message = called(tool, query="east")
     assert (message.content, message.artifact) == ("Nothing was found.", [])
 
 
 def test_a_toolkit_gives_both_with_the_same_limits(stocked):
-    toolkit = OSSVectorToolkit(client=stocked, query_embedding=ByName(), key_prefix="b/", k=1)
+    toolkit = OSSVectorToolkit(client=stocked, embedding=ByName(), key_prefix="b/", k=1)
     search, fetch = toolkit.get_tools()
     assert [search.name, fetch.name] == ["search_documents", "fetch_documents"]
     assert [document.id for document in called(search, query="north").artifact] == ["b/north"]
-    assert "Not available" in called(fetch, ids=["a/north"]).content
+    assert "Not found: a/north" in called(fetch, ids=["a/north"]).content
     assert [tool.name for tool in OSSVectorToolkit(client=stocked).get_tools()] == [fetch.name]
 
 
 @pytest.mark.parametrize("kind", ["client", "http_client"])
 async def test_tools_never_block_the_loop(stocked, kind, request):  # noqa: ARG001 - what they find
     client = request.getfixturevalue(kind)
-    search, fetch = OSSVectorToolkit(client=client, query_embedding=ByName(), scan=9).get_tools()
+    search, fetch = OSSVectorToolkit(client=client, embedding=ByName(), scan=9).get_tools()
     with blockbuster_ctx():
         assert "text of" in (await acalled(search, query="east")).content
-        assert "No document" in (await acalled(fetch, ids=["gone"])).content
+        assert "Not found: gone" in (await acalled(fetch, ids=["gone"])).content

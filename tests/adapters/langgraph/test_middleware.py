@@ -54,7 +54,7 @@ async def test_the_model_sees_documents_and_the_state_their_ids(stocked, service
     agent = create_agent(
         model,
         system_prompt="Be brief.",
-        middleware=[HydrateDocumentsMiddleware(stocked)],
+        middleware=[HydrateDocumentsMiddleware(client=stocked)],
         checkpointer=InMemorySaver(),
     )
     config = {"configurable": {"thread_id": "1"}}
@@ -63,7 +63,7 @@ async def test_the_model_sees_documents_and_the_state_their_ids(stocked, service
     shown = system_of(model.asked[0])
     assert shown.startswith("Be brief.")
     assert shown.index("[id: b]\ntext of b") < shown.index("[id: a]\ntext of a")
-    assert "No document has the id gone." in shown
+    assert "Not found: gone" in shown
     assert state["document_ids"] == ["b", "gone", "a"]
     assert "text of" not in str(agent.get_state(config).values)
     assert len(service.gets) == 1
@@ -78,7 +78,7 @@ async def test_what_a_tool_returns_leaves_only_its_ids(stocked, awaited):
     agent = create_agent(
         model,
         tools=[OSSVectorFetchTool(client=stocked)],
-        middleware=[HydrateDocumentsMiddleware(stocked)],
+        middleware=[HydrateDocumentsMiddleware(client=stocked)],
     )
     given = {"messages": [HumanMessage("read a")]}
     state = await agent.ainvoke(given) if awaited else agent.invoke(given)
@@ -95,7 +95,7 @@ def test_without_collecting_the_tool_message_stays_whole(stocked):
     agent = create_agent(
         model,
         tools=[OSSVectorFetchTool(client=stocked)],
-        middleware=[HydrateDocumentsMiddleware(stocked, collect=False)],
+        middleware=[HydrateDocumentsMiddleware(client=stocked, collect=False)],
     )
     state = agent.invoke({"messages": [HumanMessage("read a")]})
     assert "text of a" in state["messages"][2].content
@@ -104,7 +104,7 @@ def test_without_collecting_the_tool_message_stays_whole(stocked):
 
 def test_without_ids_there_is_no_call_and_nothing_is_added(stocked, service):
     model = scripted(AIMessage("hi"))
-    agent = create_agent(model, middleware=[HydrateDocumentsMiddleware(stocked)])
+    agent = create_agent(model, middleware=[HydrateDocumentsMiddleware(client=stocked)])
     agent.invoke({"messages": [HumanMessage("hello")]})
     assert system_of(model.asked[0]) == ""
     assert service.gets == []
@@ -112,7 +112,7 @@ def test_without_ids_there_is_no_call_and_nothing_is_added(stocked, service):
 
 def test_the_documents_stay_within_their_budget(stocked):
     model = scripted(AIMessage("hi"))
-    narrow = HydrateDocumentsMiddleware(stocked, max_characters=900, most=2)
+    narrow = HydrateDocumentsMiddleware(client=stocked, max_characters=900, limit=2)
     agent = create_agent(model, middleware=[narrow])
     agent.invoke({"messages": [HumanMessage("hello")], "document_ids": ["a", "b", "c"]})
     shown = system_of(model.asked[0])
@@ -122,7 +122,7 @@ def test_the_documents_stay_within_their_budget(stocked):
 
 async def test_it_never_blocks_the_loop(stocked):
     model = scripted(AIMessage("hi"))
-    agent = create_agent(model, middleware=[HydrateDocumentsMiddleware(stocked)])
+    agent = create_agent(model, middleware=[HydrateDocumentsMiddleware(client=stocked)])
     given = {"messages": [HumanMessage("hello")], "document_ids": ["a"]}
     with blockbuster_ctx():
         await agent.ainvoke(given)

@@ -40,7 +40,7 @@ def empty():
 
 @pytest.fixture
 def store(client):
-    return OSSVectorGraphStore(client)
+    return OSSVectorGraphStore(client=client)
 
 
 def index():
@@ -127,7 +127,7 @@ def found(items):
 
 
 async def test_it_finds_what_the_in_memory_store_finds(empty):
-    ours = filled(OSSVectorGraphStore(empty, index=index()))
+    ours = filled(OSSVectorGraphStore(client=empty, index=index()))
     theirs = filled(InMemoryStore(index=index()))
     for prefix in [(), ("u1",), ("u1", "facts"), ("u2",), ("nobody",), ("u",)]:
         for query in ["ttt", "ccc", "www"]:
@@ -159,7 +159,7 @@ async def test_it_finds_what_the_in_memory_store_finds(empty):
     ],
 )
 async def test_it_lists_the_namespaces_the_in_memory_store_lists(empty, options):
-    ours, theirs = filled(OSSVectorGraphStore(empty)), filled(InMemoryStore())
+    ours, theirs = filled(OSSVectorGraphStore(client=empty)), filled(InMemoryStore())
     assert ours.list_namespaces(**options) == theirs.list_namespaces(**options)
     assert await ours.alist_namespaces(**options) == theirs.list_namespaces(**options)
 
@@ -173,7 +173,7 @@ def test_limit_and_offset_page_through_a_search(store):
 
 async def test_only_what_is_to_be_found_is_embedded_and_each_text_once(empty):
     config = index()
-    store = OSSVectorGraphStore(empty, index=config)
+    store = OSSVectorGraphStore(client=empty, index=config)
     await store.abatch(
         [
             PutOp(("a",), "1", {"text": "tea"}),
@@ -189,7 +189,7 @@ async def test_only_what_is_to_be_found_is_embedded_and_each_text_once(empty):
 
 
 def test_an_index_that_is_not_there_reads_as_empty_and_is_made_by_a_put(empty):
-    store = OSSVectorGraphStore(empty, index=index())
+    store = OSSVectorGraphStore(client=empty, index=index())
     assert store.get(("a",), "k") is None
     assert store.search(("a",)) == []
     assert store.search(("a",), query="t") == []
@@ -224,7 +224,7 @@ async def test_a_graph_remembers_through_it(empty):
     graph = StateGraph(dict)
     graph.add_node("answer", answer)
     graph.set_entry_point("answer")
-    runnable = graph.compile(store=OSSVectorGraphStore(empty, index=index()))
+    runnable = graph.compile(store=OSSVectorGraphStore(client=empty, index=index()))
     assert runnable.invoke({"said": "tea"}) == {"said": ""}
     assert runnable.invoke({"said": "coffee"}) == {"said": "tea"}
     assert (await runnable.ainvoke({"said": "tea"}))["said"] == "tea,coffee"
@@ -232,7 +232,7 @@ async def test_a_graph_remembers_through_it(empty):
 
 @pytest.mark.parametrize("kind", ["http_client", "empty"])
 async def test_it_never_blocks_the_loop(kind, request):
-    store = OSSVectorGraphStore(request.getfixturevalue(kind))
+    store = OSSVectorGraphStore(client=request.getfixturevalue(kind))
     with blockbuster_ctx():
         await store.aput(("a",), "k", {"n": 1})
         assert (await store.aget(("a",), "k")).value == {"n": 1}

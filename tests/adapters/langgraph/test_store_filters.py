@@ -58,7 +58,7 @@ def embed(texts):
 def both(client):
     """Give the store with one filterable field, and LangGraph's own with the same items."""
     index = {"dims": 4, "embed": embed, "fields": ["name"]}
-    stores = OSSVectorGraphStore(client, index=index, filterable=["kind"]), InMemoryStore()
+    stores = OSSVectorGraphStore(client=client, index=index, filterable=["kind"]), InMemoryStore()
     for store in stores:
         store.batch(
             PutOp(PLACE, f"k{n:02}", {"kind": kind, "name": f"n{n}"})
@@ -79,7 +79,7 @@ async def test_it_finds_what_the_in_memory_store_finds(both, wanted, query):
 
 
 def test_the_service_looks_through_no_more_than_what_is_equal(client, service, monkeypatch):
-    store = OSSVectorGraphStore(client, filterable=["color", "n"])
+    store = OSSVectorGraphStore(client=client, filterable=["color", "n"])
     store.batch(
         PutOp(PLACE, f"k{n}", {"color": "red" if n % 50 == 0 else "blue", "n": n})
         for n in range(200)
@@ -98,7 +98,7 @@ def test_the_service_looks_through_no_more_than_what_is_equal(client, service, m
 
 
 def test_namespaces_are_listed_from_no_more_than_the_prefix_holds(client, service, monkeypatch):
-    store = OSSVectorGraphStore(client)
+    store = OSSVectorGraphStore(client=client)
     places = [("users", f"u{n}", kind) for n in range(40) for kind in ("facts", "plans")]
     store.batch(PutOp(place, "k", {"n": 1}) for place in [*places, ("other",)])
     handle, sent = service.handle, []
@@ -119,7 +119,7 @@ def test_namespaces_are_listed_from_no_more_than_the_prefix_holds(client, servic
 
 def test_the_nearest_of_those_that_match_are_found_however_many_are_nearer(client):
     index = {"dims": 4, "embed": embed, "fields": ["name"]}
-    store = OSSVectorGraphStore(client, index=index, filterable=["color"])
+    store = OSSVectorGraphStore(client=client, index=index, filterable=["color"])
     store.batch(
         PutOp(PLACE, f"k{n}", {"color": "blue", "name": "exactly the query"}) for n in range(600)
     )
@@ -130,6 +130,6 @@ def test_the_nearest_of_those_that_match_are_found_however_many_are_nearer(clien
 
 def test_as_many_fields_as_are_possible_can_be_named(client):
     fields = [f"f{n}" for n in range(7)]
-    store = OSSVectorGraphStore(client, filterable=fields)
+    store = OSSVectorGraphStore(client=client, filterable=fields)
     store.put(PLACE, "k", dict.fromkeys(fields, "x"))
     assert len(store.search(PLACE, filter=dict.fromkeys(fields, "x"))) == 1

@@ -16,7 +16,7 @@ PLACE = ("a",)
 
 @pytest.fixture
 def store(client):
-    return OSSVectorGraphStore(client)
+    return OSSVectorGraphStore(client=client)
 
 
 async def test_250_concurrent_puts_are_three_gets_and_one_put(store, operations):
@@ -51,7 +51,7 @@ async def test_what_cannot_be_put_fails_alone(store, operations):
 
 
 async def test_a_call_that_fails_fails_those_whose_items_it_held(client, service):
-    store = OSSVectorGraphStore(client.with_options(retry=1))
+    store = OSSVectorGraphStore(client=client.with_options(retry=1))
     service.faults.add(emulator.faults.ServerError(operation="PutVectors"))
     done = await asyncio.gather(
         *(store.aput(PLACE, f"k{number}", {"n": number}) for number in range(700)),
@@ -83,7 +83,7 @@ async def test_items_of_one_turn_are_embedded_together(client):
         calls.append(list(texts))
         return [[1.0, 2.0, 3.0, float(len(text))] for text in texts]
 
-    store = OSSVectorGraphStore(client, index={"dims": 4, "embed": embed, "fields": ["t"]})
+    store = OSSVectorGraphStore(client=client, index={"dims": 4, "embed": embed, "fields": ["t"]})
     await asyncio.gather(*(store.aput(PLACE, f"k{n}", {"t": f"text {n % 5}"}) for n in range(20)))
     assert calls == [[f"text {n}" for n in range(5)]]
 
@@ -96,7 +96,7 @@ def test_a_store_serves_one_loop_after_another_and_threads(store):
         asyncio.run(put(number))
     store.put(PLACE, "blocking", {"n": 0})
     assert len(store.search(PLACE, limit=50)) == 16
-    assert len(store._merged._waiting) == 0
+    assert len(store._merger._waiting) == 0
 
 
 async def test_a_batch_of_reads_and_writes_keeps_its_order(store):

@@ -18,7 +18,7 @@ def embed(texts):
 
 @pytest.fixture
 def store(client):
-    return OSSVectorGraphStore(client)
+    return OSSVectorGraphStore(client=client)
 
 
 def test_a_time_to_live_is_refused_plainly(store):
@@ -50,15 +50,15 @@ def test_a_value_that_json_cannot_hold_is_refused_and_nothing_written(store):
 )
 def test_impossible_fields_are_refused(client, filterable):
     with pytest.raises(InvalidRequestError, match="filterable"):
-        OSSVectorGraphStore(client, filterable=filterable)
+        OSSVectorGraphStore(client=client, filterable=filterable)
 
 
 def test_dims_are_needed_and_kept_to(client):
     with pytest.raises(ConfigurationError, match='"dims"'):
-        OSSVectorGraphStore(client, index={"embed": embed})
+        OSSVectorGraphStore(client=client, index={"embed": embed})
     with pytest.raises(InvalidRequestError, match="dims must be a whole number"):
-        OSSVectorGraphStore(client, index={"dims": 0, "embed": embed})
-    store = OSSVectorGraphStore(client, index={"dims": 3, "embed": embed, "fields": ["t"]})
+        OSSVectorGraphStore(client=client, index={"dims": 0, "embed": embed})
+    store = OSSVectorGraphStore(client=client, index={"dims": 3, "embed": embed, "fields": ["t"]})
     with pytest.raises(InvalidRequestError, match="has 4 numbers, and the store was made for 3"):
         store.put(PLACE, "k", {"t": "x"})
     assert store.get(PLACE, "k") is None
@@ -67,11 +67,11 @@ def test_dims_are_needed_and_kept_to(client):
 @pytest.mark.parametrize("namespace", ["users", b"users", None, 3])
 def test_a_lone_label_is_no_namespace(client, namespace):
     with pytest.raises(InvalidRequestError, match="a namespace is a tuple of labels"):
-        OSSVectorGraphStore(client).batch([PutOp(namespace, "k", {})])
+        OSSVectorGraphStore(client=client).batch([PutOp(namespace, "k", {})])
 
 
 def test_a_namespace_may_come_as_a_list(client):
-    store = OSSVectorGraphStore(client)
+    store = OSSVectorGraphStore(client=client)
     store.batch([PutOp(["a", "b"], "k", {"n": 1})])
     assert store.get(("a", "b"), "k").value == {"n": 1}
 
@@ -79,10 +79,10 @@ def test_a_namespace_may_come_as_a_list(client):
 def test_a_namespace_too_deep_to_be_filtered_is_named(client):
     deep = tuple(f"level{n}" for n in range(60))
     with pytest.raises(InvalidRequestError, match=r"namespace 'level0\.level1.*use fewer labels"):
-        OSSVectorGraphStore(client).put(deep, "k", {"n": 1})
+        OSSVectorGraphStore(client=client).put(deep, "k", {"n": 1})
 
 
 @pytest.mark.parametrize("value", [[1], "text", 3])
 def test_a_value_that_is_no_dict_is_refused(client, value):
     with pytest.raises(InvalidRequestError, match="value of 'k' must be a dict"):
-        OSSVectorGraphStore(client).batch([PutOp(PLACE, "k", value)])
+        OSSVectorGraphStore(client=client).batch([PutOp(PLACE, "k", value)])

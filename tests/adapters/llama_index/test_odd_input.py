@@ -103,7 +103,7 @@ def test_a_hit_whose_id_no_record_can_have_has_no_record(call, client, odd):
     for one in processors(client):
         found = call(one, "postprocess_nodes", hits, QUERY)
         assert sorted(hit.node_id for hit in found) == sorted([odd, "a"])
-    for one in processors(client, on_missing="drop"):
+    for one in processors(client, on_missing="omit"):
         assert [hit.node_id for hit in call(one, "postprocess_nodes", hits, QUERY)] == ["a"]
     for one in processors(client, on_missing="raise"):
         with pytest.raises((MissingKeysError, InvalidRequestError)):

@@ -45,7 +45,7 @@ def test_whole_nodes_are_not_fetched_again(call, client, service):
 
 
 @pytest.mark.parametrize(
-    ("policy", "left"), [("keep", ["gone", "a"]), ("drop", ["a"]), ("raise", None)]
+    ("policy", "left"), [("keep", ["gone", "a"]), ("omit", ["a"]), ("raise", None)]
 )
 def test_what_is_missing_is_kept_dropped_or_raised(call, client, policy, left):
     hits = [stub("gone"), stub("a")]
@@ -66,7 +66,7 @@ def test_the_key_can_be_a_field_or_found_by_a_function(call, client):
 
 def test_a_hit_without_the_field_stays_as_it_is(call, client, service):
     hits = [stub("x", text="stub")]
-    assert whole(call, client, hits, id_key="doc", on_missing="drop") == hits
+    assert whole(call, client, hits, id_key="doc", on_missing="omit") == hits
     assert service.gets == []
 
 
@@ -93,4 +93,4 @@ def test_nothing_found_means_no_call(call, client, service):
 
 def test_an_unknown_setting_is_refused_by_name(client):
     with pytest.raises(ValidationError, match="on_mising"):
-        OSSVectorRehydrationPostprocessor(client=client, on_mising="drop")
+        OSSVectorRehydrationPostprocessor(client=client, on_mising="omit")

@@ -102,7 +102,7 @@ def test_a_rescorer_can_blend_and_cut(call, client):
 def test_hits_without_a_stored_embedding_are_kept_dropped_or_raised(call, client, kind):
     given = hits("gone", "A", "C")
     assert set(ids(post(call, client, kind, given))) == {"A", "C", "gone"}
-    assert set(ids(post(call, client, kind, given, on_missing="drop"))) == {"A", "C"}
+    assert set(ids(post(call, client, kind, given, on_missing="omit"))) == {"A", "C"}
     with pytest.raises(MissingKeysError):
         post(call, client, kind, given, on_missing="raise")
 

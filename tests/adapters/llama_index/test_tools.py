@@ -5,6 +5,7 @@ from itertools import pairwise
 
 import pytest
 from llama_index.core.schema import NodeRelationship, RelatedNodeInfo, TextNode
+from llama_index.core.utils import get_tokenizer
 
 from oss_vector_retriever import InvalidRequestError, OSSVectorClient
 from oss_vector_retriever.llama_index import OSSVectorToolSpec
@@ -31,13 +32,13 @@ def calls_of(service, monkeypatch):
 
 def test_an_answer_names_ids_and_what_is_missing(call, tools, service):
     answer = call(tools, "fetch_by_ids", ["b", "gone", "a", "b"])
-    assert answer == "Not found: gone\n\n[b]\ntext of b\n\n[a]\ntext of a"
+    assert answer == "Not found: gone\n\n[id: b]\ntext of b\n\n[id: a]\ntext of a"
     assert service.gets == [["b", "gone", "a"]]
 
 
 @pytest.mark.parametrize("ids", ["a", '["a"]', "a\n", ("a",), ["a"]])
 def test_ids_are_taken_as_models_give_them(call, tools, ids):
-    assert call(tools, "fetch_by_ids", ids) == "[a]\ntext of a"
+    assert call(tools, "fetch_by_ids", ids) == "[id: a]\ntext of a"
 
 
 @pytest.mark.parametrize(
@@ -57,7 +58,7 @@ def test_metadata_comes_without_text_and_without_what_models_may_not_see(call, c
         id_="n", text="body", metadata={"t": "ü", "s": 1}, excluded_llm_metadata_keys=["s"]
     )
     put_records(hidden)
-    assert call(OSSVectorToolSpec(client), "get_metadata", ["n"]) == '[n]\n{"t": "ü"}'
+    assert call(OSSVectorToolSpec(client), "get_metadata", ["n"]) == '[id: n]\n{"t": "ü"}'
 
 
 def test_existence_fetches_neither_text_nor_data(call, tools):
@@ -121,7 +122,7 @@ def test_an_answer_stays_within_its_budget_and_says_what_was_cut(call, client, p
     answer = call(tools, "fetch_by_ids", ["gone", *(f"k{n}" for n in range(5))])
     assert len(answer.split()) <= max(tokens, 12)  # what was not found is always said
     assert answer.startswith("Not found: gone\n\n")
-    assert "not whole" in answer
+    assert "Omitted; call fetch_by_ids for: k" in answer
 
 
 def test_too_many_ids_are_refused_by_name(call, client, put):
@@ -152,7 +153,7 @@ def test_the_tools_have_both_manners_and_schemas_that_models_take(tools):
 def test_one_impossible_id_does_not_hide_the_others(call, tools):
     answer = call(tools, "fetch_by_ids", ["x" * 2000, "a"])
     assert answer.startswith("Not found: xxx")
-    assert answer.endswith("...\n\n[a]\ntext of a")
+    assert answer.endswith("...\n\n[id: a]\ntext of a")
     assert call(tools, "check_exist", ["\ud800", "a"]).endswith("Exists: a")
 
 
@@ -183,7 +184,7 @@ def test_near_misses_are_suggested_where_a_scan_is_allowed(call, client, put, ca
 def test_allowed_ids_are_all_there_is_and_are_suggested_without_a_call(call, client, put, calls_of):
     put(["report-1", "report-2"])
     tools = OSSVectorToolSpec(client, allowed_keys=["report-1"], scan=1000)
-    assert call(tools, "fetch_by_ids", ["report-1"]) == "[report-1]\ntext of report-1"
+    assert call(tools, "fetch_by_ids", ["report-1"]) == "[id: report-1]\ntext of report-1"
     told = "Not found: report-2 (did you mean report-1?)"
     assert call(tools, "fetch_by_ids", ["report-2"]) == told
     assert call(tools, "get_neighbors", "report-2") == told
@@ -211,3 +212,12 @@ def test_nothing_of_another_tenant_is_suggested(call, client, put):
 def test_an_impossible_setting_is_refused_by_name(client, settings, reason):
     with pytest.raises(InvalidRequestError, match=reason):
         OSSVectorToolSpec(client, **settings)
+
+
+def test_tokens_are_counted_by_llama_index_unless_something_else_is_given(call, client, put):
+    put({"k": {"text": "word " * 1000}})
+    answer = call(OSSVectorToolSpec(client, max_tokens=100), "fetch_by_ids", ["k"])
+    assert len(get_tokenizer()(answer)) <= 100
+    assert len(get_tokenizer()(answer)) > 80
+    rest = call(OSSVectorToolSpec(client), "fetch_by_ids", ["k"], start=4990)
+    assert rest == "[id: k]\nword word "

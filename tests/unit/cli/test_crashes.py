@@ -11,8 +11,8 @@ import pytest
 from support.command_line import call, random_vectors
 
 from oss_vector_retriever.cli.transfer import parquet
-from oss_vector_retriever.cli.transfer.journal import Journal
-from oss_vector_retriever.cli.transfer.parts import Part
+from oss_vector_retriever.cli.transfer.files import Part
+from oss_vector_retriever.cli.transfer.job import Journal
 from oss_vector_retriever.emulator import Service
 
 SEED = 20261123

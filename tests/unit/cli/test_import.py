@@ -40,7 +40,7 @@ BAD = {
     "not finite": ('{"key": "x", "data": [1, 1e99]}', "float32 can hold"),
     "long key": (good("k" * 1025), "1 to 1024 characters"),
     "dimension": (good("x", 1, 2, 3), "it has 3 values; the index has 2"),
-    "metadata": ({**good("x"), "metadata": [1]}, "metadata of 'x' must be a dict"),
+    "metadata": ({**good("x"), "metadata": [1]}, "metadata of 'x' must be an object"),
     "large": ({**good("x"), "metadata": {"t": "x" * 50_000}}, "over the limit of 40,960"),
     "filterable": ({**good("x"), "metadata": {"t": "x" * 3_000}}, "filterable bytes"),
     "nested": ({**good("x"), "metadata": {"t": {"u": 1}}}, "VectorIndexParameterInvalid"),

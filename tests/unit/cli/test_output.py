@@ -6,8 +6,7 @@ import pytest
 from support.command_line import call
 
 from oss_vector_retriever.cli import tables
-from oss_vector_retriever.cli.output import print_table
-from oss_vector_retriever.cli.rendering import Document
+from oss_vector_retriever.cli.rendering import Document, print_table
 
 BOTH = ("--keys", "c,gone", "--key", "a,b", "--return-data", "--return-metadata=true")
 
@@ -47,9 +46,7 @@ def test_in_a_table_nothing_commands_the_terminal(capsys):
 
 
 def test_a_table_of_a_list_has_a_column_for_each_member():
-    drawn = tables.rendered(
-        lambda console: console.print(tables.table_of([{"a": 1, "b": None}, {"c": [1.5]}, "x"]))
-    )
+    drawn = tables.draw(tables.table_of([{"a": 1, "b": None}, {"c": [1.5]}, "x"]))
     for expected in ("a", "b", "c", "value", "-", "[1.5]", "x"):
         assert expected in drawn
 

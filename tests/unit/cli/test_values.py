@@ -49,7 +49,7 @@ def test_a_file_of_keys_keeps_commas(stored, tmp_path):
         (["put-vectors", "--vectors", "[1,"], "it is not JSON"),
         (["put-vectors", "--vectors", "{}"], "it must be an array, not an object"),
         (["put-vectors", "--vectors", "file:///nowhere"], "cannot be read: No such file"),
-        (["put-vectors", "--vectors", "[1]"], "a vector to put is a Vector or a dict"),
+        (["put-vectors", "--vectors", "[1]"], "a vector to put is an object"),
         (["put-vectors", "--vectors", '[{"key": "k"}]'], "vector 'k' has no data"),
         (["put-vectors"], "Missing option '--vectors'"),
         (["get-vectors", "--keys", '["c"'], "begins with"),

@@ -196,9 +196,10 @@ def test_without_a_client_it_is_copied_and_pickled():
         assert again.given is None
 
 
-def test_with_a_client_it_is_refused_to_pickle(given):
-    with pytest.raises(TypeError, match=f"{type(given).__name__} is not pickled"):
-        pickle.dumps(ClientPair(given))
+def test_with_a_client_it_is_pickled_by_the_clients_settings(given):
+    again = pickle.loads(pickle.dumps(ClientPair(given)))
+    assert type(again.given) is type(given)
+    assert again.settings == given.settings
 
 
 class TestEmbedded:

@@ -91,14 +91,3 @@ def test_an_adapters_twins_are_closed_with_the_client_that_it_was_given(blocking
         both.run(start)
     with pytest.raises(ConfigurationError, match="is closed"):
         asyncio.run(both.arun(start))
-
-
-def test_a_loop_that_ends_closes_no_client():
-    client = AsyncOSSVectorClient(**ON_THE_NETWORK, retry=1)
-
-    async def refused():
-        with pytest.raises(Exception, match="could not connect"):
-            await client.fetch(["a"])
-
-    asyncio.run(refused())
-    assert isinstance(client.to_sync(), OSSVectorClient)

@@ -6,9 +6,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from oss_vector_retriever import ConfigurationError, Credentials
-from oss_vector_retriever.client.context import CredentialsKeeper
 from oss_vector_retriever.client.credentials import (
     CallableSource,
+    CredentialsKeeper,
     EnvironmentSource,
     as_credentials,
     source_of,
@@ -26,7 +26,7 @@ def resolved(given):
 
 def asked(keeper, *, forced=False):
     """Run the keeper's flow as a blocking driver does."""
-    flow = keeper.renewed() if forced else keeper.current()
+    flow = keeper.renew() if forced else keeper.resolve()
     outcome = None
     try:
         while True:

@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 import oss_vector_retriever
 from oss_vector_retriever import OSSVectorError
 from oss_vector_retriever.client import errors
-from oss_vector_retriever.client.errors import shown
-from oss_vector_retriever.client.models.results import BatchReport, WriteReport
+from oss_vector_retriever.client.errors import BatchReport, WriteReport, shown
 
 TREE = [
     kind

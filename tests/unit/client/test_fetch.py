@@ -13,7 +13,7 @@ from oss_vector_retriever import (
     NoSuchVectorIndexError,
     ResponseError,
 )
-from oss_vector_retriever.client.fetch import fetch, plan_fetch
+from oss_vector_retriever.client.fetch import fetch
 from oss_vector_retriever.client.models.messages import Reply
 from oss_vector_retriever.client.steps import RunAll, Send
 
@@ -219,8 +219,3 @@ def test_the_calls_follow_the_accounts_own_limit(machine):
     service = Service("a")
     machine.play(fetch(context, ["a", "b", "a", "c", "d"]), service)
     assert service.asked == [["a", "b", "c"], ["d"]]
-
-
-def test_the_plan_keeps_what_was_asked_and_each_key_once(machine):
-    plan = plan_fetch(machine.context(), ["a", "b", "a"])
-    assert (plan.keys, plan.unique) == (("a", "b", "a"), ("a", "b"))

@@ -115,7 +115,7 @@ def test_every_list_that_comes_back_is_a_sequence(make):
 
 
 def test_an_index_is_read_as_the_service_writes_it():
-    index = VectorIndex.model_validate(
+    index = VectorIndex.from_api(
         {
             "indexName": "i",
             "dimension": 3,
@@ -134,8 +134,8 @@ def test_an_index_is_read_as_the_service_writes_it():
 
 
 def test_a_buckets_name_is_the_end_of_its_arn():
-    bucket = VectorBucket.model_validate(
+    bucket = VectorBucket.from_api(
         {"Name": "acs:ossvector:cn-hangzhou:1:examplebucket", "Region": "cn-hangzhou"}
     )
     assert (bucket.name, bucket.region) == ("examplebucket", "cn-hangzhou")
-    assert VectorBucket.model_validate({"Name": "plain"}).name == "plain"
+    assert VectorBucket.from_api({"Name": "plain"}).name == "plain"

@@ -1,4 +1,4 @@
-"""The parts of the policy: verdicts, pauses, Retry-After, the purse and the pace."""
+"""The parts of the policy: decisions, pauses, Retry-After, the budget and the limiter."""
 
 import math
 import threading
@@ -29,7 +29,7 @@ def unreadable():
 
 
 @pytest.mark.parametrize(
-    ("error", "verdict", "verdict_if_not_idempotent"),
+    ("error", "decision", "decision_if_not_idempotent"),
     [
         (errors.ServiceError("X", 400), RetryDecision.FINAL, RetryDecision.FINAL),
         (errors.ServiceError("X", 408), RetryDecision.TRANSIENT, RetryDecision.FINAL),
@@ -51,9 +51,9 @@ def unreadable():
         (errors.MissingKeysError(["a"]), RetryDecision.FINAL, RetryDecision.FINAL),
     ],
 )
-def test_the_verdict_on_an_error(error, decision, verdict_if_not_idempotent):
+def test_the_decision_on_an_error(error, decision, decision_if_not_idempotent):
     assert judge(error, idempotent=True) is decision
-    assert judge(error, idempotent=False) is verdict_if_not_idempotent
+    assert judge(error, idempotent=False) is decision_if_not_idempotent
 
 
 @pytest.mark.parametrize("name", ["transient_base", "throttle_base", "cap"])

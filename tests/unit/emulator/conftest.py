@@ -5,10 +5,8 @@ import hashlib
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from support.caller import Caller
+from support.caller_fixtures import caller, make_caller  # noqa: F401 - fixtures
 from support.shelf import Shelf
-
-from oss_vector_retriever.emulator import DEVELOPMENT_ACCOUNT_ID, DEVELOPMENT_BUCKET, Service
 
 
 class Clock:
@@ -27,32 +25,6 @@ class Clock:
 @pytest.fixture
 def clock():
     return Clock()
-
-
-@pytest.fixture
-def make_caller():
-    """Return a function that makes a caller of a new service in memory, with a bucket."""
-    opened = []
-
-    def make(path=None, *, index=False, **options):
-        service = Service(path, **options)
-        opened.append(service)
-        service.create_bucket(DEVELOPMENT_ACCOUNT_ID, DEVELOPMENT_BUCKET)
-        caller = Caller(service)
-        if index:
-            caller.make_index()
-        return caller
-
-    make.Caller = Caller
-    yield make
-    for service in opened:
-        service.close()
-
-
-@pytest.fixture
-def caller(make_caller):
-    """Return a caller of a service with a bucket and an empty euclidean `index1` of 3."""
-    return make_caller(index=True)
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from llama_index.core.vector_stores.types import FilterOperator, MetadataFilter,
 
 from oss_vector_retriever.client.models.limits import DEFAULT_LIMITS
 from oss_vector_retriever.emulator.rules.filters import parse_filter
-from oss_vector_retriever.llama_index.filters import fits, matcher, pushed
+from oss_vector_retriever.llama_index.filters import fits, passes, translate
 from oss_vector_retriever.records import filterable_value
 
 FIELDS = ("a", "b", "c")
@@ -18,7 +18,7 @@ def leaf(key, operator, value=None):
 
 def push(*parts, condition="and", **options):
     filters = MetadataFilters(filters=list(parts), condition=condition)
-    return pushed(filters, FIELDS, **options).filter
+    return translate(filters, FIELDS, **options)[0]
 
 
 def copies(metadata, native_scalars):
@@ -85,7 +85,7 @@ def test_ranges_are_pushed_where_numbers_are_stored_as_numbers():
 
 def test_it_says_whether_the_service_checks_all_of_it():
     for parts, complete in [((A5, B), True), ((A5, FAR), False), ((), True)]:
-        assert pushed(MetadataFilters(filters=list(parts)), FIELDS).complete is complete
+        assert translate(MetadataFilters(filters=list(parts)), FIELDS)[1] is complete
 
 
 def test_filters_over_the_services_limits_do_not_fit():
@@ -105,12 +105,12 @@ def test_the_service_passes_whatever_the_filters_pass(dice, native_scalars):
     operators = tuple(FilterOperator(one) for one in PUSHED)
     for _ in range(8000):
         filters, metadata = dice.nested(operators), dice.metadata()
-        sent = pushed(filters, FIELDS, native_scalars=native_scalars).filter
+        sent, _ = translate(filters, FIELDS, native_scalars=native_scalars)
         if sent is None:
             continue
         lets_through = parse_filter(sent).matches(copies(metadata, native_scalars))
         narrowed += not lets_through
-        kept += matcher(filters)(metadata)
-        assert lets_through or not matcher(filters)(metadata), (filters, metadata, sent)
+        kept += passes(metadata, filters)
+        assert lets_through or not passes(metadata, filters), (filters, metadata, sent)
     assert narrowed > 50
     assert kept > 50

@@ -3,7 +3,7 @@
 import pytest
 from llama_index.core.vector_stores.types import VectorStoreQuery, VectorStoreQueryMode
 
-from oss_vector_retriever.llama_index.store import restriction, wanted
+from oss_vector_retriever.llama_index.store import check_query, restriction
 
 IMAGES = ("image 1", "image 2")
 
@@ -33,7 +33,7 @@ def mmr(k, threshold=None, **options):
     query = VectorStoreQuery(
         [1.0], similarity_top_k=k, mode=VectorStoreQueryMode.MMR, mmr_threshold=threshold
     )
-    return wanted(query, (), **options)
+    return check_query(query, (), **options)
 
 
 @pytest.mark.parametrize(
@@ -47,10 +47,10 @@ def mmr(k, threshold=None, **options):
     ],
 )
 def test_mmr_chooses_among_a_multiple_and_never_too_few(options, candidates):
-    assert mmr(5, **options).candidates == candidates
+    assert mmr(5, **options)[1] == candidates
 
 
 def test_the_threshold_of_the_call_wins_over_that_of_the_query():
-    assert mmr(5).variety.threshold == 0.5
-    assert mmr(5, 0.0).variety.threshold == 0.0
-    assert mmr(5, 0.2, mmr_threshold=0.0).variety.threshold == 0.0
+    assert mmr(5)[0].mmr_threshold == 0.5
+    assert mmr(5, 0.0)[0].mmr_threshold == 0.0
+    assert mmr(5, 0.2, mmr_threshold=0.0)[0].mmr_threshold == 0.0

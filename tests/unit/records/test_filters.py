@@ -8,7 +8,7 @@ import pytest
 from oss_vector_retriever import InvalidRequestError
 from oss_vector_retriever.client.models.limits import DEFAULT_LIMITS, Limits
 from oss_vector_retriever.emulator.rules.filters import parse_filter
-from oss_vector_retriever.records.filters import both, explicit_filter
+from oss_vector_retriever.records.filters import explicit_filter, intersect
 
 EQ_A = {"a": {"$eq": "1"}}
 EQ_B = {"b": {"$eq": "x"}}
@@ -123,6 +123,6 @@ def test_items_and_bytes_are_limited():
 
 
 def test_two_filters_become_one():
-    assert both(None, EQ_A) == both(EQ_A, None) == EQ_A
-    assert both(EQ_A, EQ_B) == {"$and": [EQ_A, EQ_B]}
-    assert both(None, None) is None
+    assert intersect(None, EQ_A) == intersect(EQ_A, None) == EQ_A
+    assert intersect(EQ_A, EQ_B) == {"$and": [EQ_A, EQ_B]}
+    assert intersect(None, None) is None

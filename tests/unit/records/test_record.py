@@ -3,8 +3,6 @@
 import copy
 import dataclasses
 import pickle
-import subprocess
-import sys
 
 import pytest
 
@@ -85,15 +83,3 @@ def test_media_without_a_usable_location_has_none(value):
 def test_media_with_an_unreadable_number_has_none(value):
     metadata = {LOCATION: "a", "OSSVECTORS-EMBED-SRC-INDEX": value}
     assert Record("k", metadata=metadata).media.index is None
-
-
-def test_importing_records_loads_no_framework_and_no_numpy():
-    script = (
-        "import sys, oss_vector_retriever.records\n"
-        "loaded = {name.split('.')[0] for name in sys.modules}\n"
-        "print(sorted(loaded & {'langchain_core', 'llama_index', 'numpy', 'httpx', 'httpx2'}))"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, check=True
-    )
-    assert done.stdout.strip() == "[]"

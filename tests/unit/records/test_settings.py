@@ -4,7 +4,7 @@ import pytest
 
 from oss_vector_retriever import InvalidRequestError
 from oss_vector_retriever.client.errors import ConfigurationError
-from oss_vector_retriever.records.store import StoreSettings
+from oss_vector_retriever.records.settings import StoreSettings
 
 
 def test_names_are_kept_once_and_in_order():

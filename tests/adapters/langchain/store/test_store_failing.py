@@ -22,7 +22,10 @@ def test_what_failed_and_what_was_written_is_reported(service, client, model, ca
 def test_every_kind_of_write_reports_what_failed(service, client, model, call):
     ids = [f"k{number}" for number in range(700)]
     short = client.with_options(retry=1)
-    store, rows = OSSVectorStore(model, client=short), OSSVectorByteStore(short, prefix="b:")
+    store, rows = (
+        OSSVectorStore(model, client=short),
+        OSSVectorByteStore(client=short, key_prefix="b:"),
+    )
     call(store, "add_texts", ["a"] * 700, ids=ids)
     call(rows, "mset", [(key, b"1") for key in ids])
 

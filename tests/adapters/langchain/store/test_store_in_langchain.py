@@ -31,8 +31,8 @@ from oss_vector_retriever.langchain import (
 @pytest.fixture(params=["own index", "beside"])
 def parents(request, client):
     if request.param == "beside":
-        return OSSVectorDocStore(client, prefix="parent:")
-    return OSSVectorDocStore(client, index="parents")
+        return OSSVectorDocStore(client=client, key_prefix="parent:")
+    return OSSVectorDocStore(client=client, index="parents")
 
 
 @pytest.fixture
@@ -61,14 +61,14 @@ def test_parents_come_back_for_children_in_two_calls(parents, children, service,
 
 def test_langchainjs_3006_scores_go_from_the_search_to_the_parents(client, model, service, call):
     store = OSSVectorStore(model, client=client, score_key="score", skip_rows=True)
-    docstore = OSSVectorDocStore(client, prefix="parent:", dimension=5)
+    docstore = OSSVectorDocStore(client=client, key_prefix="parent:", dimension=5)
     docstore.mset([(key, Document(page_content=f"whole {key}")) for key in ("p", "q")])
     parts = {"a": "p", "ab": "q", "abb": "p"}
     store.add_texts([*parts], [{"parent_id": parent} for parent in parts.values()], ids=[*parts])
     retriever = ParentHydratingRetriever(
         retriever=store.as_retriever(search_kwargs={"k": 3}),
         client=client,
-        prefix="parent:",
+        key_prefix="parent:",
         order="best",
     )
     service.seen.clear()
@@ -86,7 +86,7 @@ def test_compressors_stand_in_langchains_pipelines(client, model, call):
     pipeline = DocumentCompressorPipeline(
         transformers=[
             StoredEmbeddingsRedundantFilter(client=client),
-            StoredEmbeddingsFilter(client=client, query_embedding=model, similarity_threshold=0.5),
+            StoredEmbeddingsFilter(client=client, embedding=model, similarity_threshold=0.5),
         ]
     )
     retriever = ContextualCompressionRetriever(
@@ -113,7 +113,9 @@ def test_fusion_keeps_ids_and_fetches_what_won(client, model, call):
 
 def test_multi_vector_retrieval_takes_the_byte_store(client, children, call):
     retriever = MultiVectorRetriever(
-        vectorstore=children, byte_store=OSSVectorByteStore(client, index="parents"), id_key="of"
+        vectorstore=children,
+        byte_store=OSSVectorByteStore(client=client, index="parents"),
+        id_key="of",
     )
     retriever.docstore.mset([("p", Document(page_content="whole"))])
     children.add_texts(["a"], [{"of": "p"}])
@@ -124,10 +126,10 @@ def test_multi_vector_retrieval_takes_the_byte_store(client, children, call):
 def test_the_cache_of_embeddings_spares_the_model(client, model, call, kind):
     texts = ["a" * 2000, "b", "\n", "b"]
     if kind == "embeddings":
-        store = OSSVectorEmbeddingStore(client, index="cache", hash_keys=True)
+        store = OSSVectorEmbeddingStore(client=client, index="cache", hash_keys=True)
         cached = CacheBackedEmbeddings(model, store, query_embedding_store=store)
     else:
-        store = OSSVectorByteStore(client, index="cache")
+        store = OSSVectorByteStore(client=client, index="cache")
         cached = CacheBackedEmbeddings.from_bytes_store(
             model, store, namespace="letters", key_encoder="sha256", query_embedding_cache=True
         )

@@ -15,7 +15,7 @@ from oss_vector_retriever.langchain import (
 
 
 def test_18_parents_are_one_call(client, service, call):
-    store = OSSVectorDocStore(client)
+    store = OSSVectorDocStore(client=client)
     keys = [f"parent-{number}" for number in range(18)]
     call(store, "mset", [(key, Document(page_content=key)) for key in keys])
     service.seen.clear()
@@ -24,7 +24,7 @@ def test_18_parents_are_one_call(client, service, call):
 
 
 def test_answers_are_aligned_and_share_nothing(client, call):
-    store = OSSVectorDocStore(client)
+    store = OSSVectorDocStore(client=client)
     call(store, "mset", [("x", Document(page_content="a", metadata={"n": [1]}))])
     first, none, second = call(store, "mget", ["x", "gone", "x"])
     first.metadata["n"].append(2)
@@ -33,20 +33,20 @@ def test_answers_are_aligned_and_share_nothing(client, call):
 
 
 def test_a_documents_own_id_is_kept_apart_from_its_key(client, call):
-    store = OSSVectorDocStore(client, prefix="p:")
+    store = OSSVectorDocStore(client=client, key_prefix="p:")
     values = [Document(id="own", page_content="a"), Document(page_content="b")]
     call(store, "mset", list(zip("xy", values, strict=True)))
     assert call(store, "mget", ["x", "y"]) == values
 
 
 def test_of_a_key_set_twice_the_last_value_counts(client, call):
-    store = OSSVectorByteStore(client)
+    store = OSSVectorByteStore(client=client)
     call(store, "mset", [("x", b"1"), ("x", b"2")])
     assert call(store, "mget", ["x"]) == [b"2"]
 
 
 def test_nothing_asked_is_no_call(client, service, call):
-    store = OSSVectorDocStore(client)
+    store = OSSVectorDocStore(client=client)
     call(store, "mset", [])
     assert call(store, "mget", []) == []
     call(store, "mdelete", [])
@@ -54,8 +54,8 @@ def test_nothing_asked_is_no_call(client, service, call):
 
 
 def test_keys_are_yielded_one_by_one_over_every_page(client):
-    store = OSSVectorByteStore(client, prefix="b:")
-    OSSVectorByteStore(client, prefix="c:").mset([("other", b"")])
+    store = OSSVectorByteStore(client=client, key_prefix="b:")
+    OSSVectorByteStore(client=client, key_prefix="c:").mset([("other", b"")])
     store.mset([(f"k{number:04}", b"x") for number in range(2100)])
     keys = store.yield_keys()
     assert isinstance(keys, GeneratorType)
@@ -65,7 +65,7 @@ def test_keys_are_yielded_one_by_one_over_every_page(client):
 
 def test_parents_beside_their_children_are_met_by_no_search(client, model, call):
     children = OSSVectorStore(model, client=client, skip_rows=True, filterable=["color"])
-    parents = OSSVectorDocStore(client, prefix="parent:")
+    parents = OSSVectorDocStore(client=client, key_prefix="parent:")
     call(children, "add_texts", ["ab", "b"], [{"color": "r"}, {"color": "g"}])
     call(parents, "mset", [(f"{n}", Document(page_content="aaaa")) for n in range(50)])
     for options in ({}, {"filter": {"color": {"$in": ["r", "g"]}}}):
@@ -78,14 +78,14 @@ def test_parents_beside_their_children_are_met_by_no_search(client, model, call)
 
 
 def test_parents_written_first_make_room_for_children_of_a_dimension(client, model, call):
-    call(OSSVectorDocStore(client, dimension=5), "mset", [("x", Document(page_content="a"))])
+    call(OSSVectorDocStore(client=client, dimension=5), "mset", [("x", Document(page_content="a"))])
     assert call(OSSVectorStore(model, client=client), "add_texts", ["a"], ids=["y"]) == ["y"]
 
 
 def test_a_record_of_others_is_a_document_whose_id_is_the_key(client, call):
     client.put_vector_index(dimension=2)
     client.put_vectors([{"key": "p:x", "data": [1, 2], "metadata": {"text": "hers"}}])
-    store = OSSVectorDocStore(client, prefix="p:")
+    store = OSSVectorDocStore(client=client, key_prefix="p:")
     assert call(store, "mget", ["x"]) == [Document(id="x", page_content="hers")]
 
 
@@ -93,8 +93,8 @@ def test_what_holds_no_bytes_is_refused_or_skipped(client, call):
     client.put_vector_index(dimension=2)
     client.put_vectors([{"key": "x", "data": [1, 2], "metadata": {"text": "hers"}}])
     with pytest.raises(DecodeError, match="no row of a store of bytes"):
-        call(OSSVectorByteStore(client), "mget", ["x"])
-    assert call(OSSVectorByteStore(client, on_decode_error="skip"), "mget", ["x"]) == [None]
+        call(OSSVectorByteStore(client=client), "mget", ["x"])
+    assert call(OSSVectorByteStore(client=client, on_decode_error="skip"), "mget", ["x"]) == [None]
 
 
 @pytest.mark.parametrize(
@@ -113,7 +113,7 @@ def test_what_holds_no_bytes_is_refused_or_skipped(client, call):
 )
 def test_what_cannot_be_kept_is_refused_and_nothing_is_written(client, service, call, kind, pairs):
     with pytest.raises(InvalidRequestError):
-        call(kind(client), "mset", pairs)
+        call(kind(client=client), "mset", pairs)
     assert "putVectors" not in service.names()
 
 
@@ -121,20 +121,20 @@ def test_what_cannot_be_kept_is_refused_and_nothing_is_written(client, service, 
 @pytest.mark.parametrize("wrong", [0, -1, 4097, "2", True])
 def test_an_impossible_dimension_is_refused(client, kind, wrong):
     with pytest.raises(InvalidRequestError, match="dimension must be a whole number"):
-        kind(client, dimension=wrong)
+        kind(client=client, dimension=wrong)
 
 
 @pytest.mark.parametrize("wrong", [None, "ab", ["ab1"], [("k", b"", 3)], [([], b"")], 7])
 def test_what_are_no_pairs_is_refused(client, service, call, wrong):
     with pytest.raises(InvalidRequestError, match="mset takes a list of pairs"):
-        call(OSSVectorByteStore(client), "mset", wrong)
+        call(OSSVectorByteStore(client=client), "mset", wrong)
     assert service.seen == []
 
 
 def test_any_name_of_metadata_comes_back(client, call):
     metadata = dict.fromkeys(["text", "key", "data", "kind", "metadata", "self", "value"], "mine")
     document = Document(id="own", page_content="body", metadata=metadata)
-    store = OSSVectorDocStore(client)
+    store = OSSVectorDocStore(client=client)
     call(store, "mset", [("k", document)])
     assert call(store, "mget", ["k"]) == [document]
 
@@ -142,22 +142,22 @@ def test_any_name_of_metadata_comes_back(client, call):
 def test_a_text_too_long_for_a_key_is_told_of_hashing(client, service, call):
     text = "a long text " * 100
     with pytest.raises(InvalidRequestError, match="takes 1,024; with hash_keys=True"):
-        call(OSSVectorEmbeddingStore(client), "mset", [(text, [1.0, 2.0])])
+        call(OSSVectorEmbeddingStore(client=client), "mset", [(text, [1.0, 2.0])])
     with pytest.raises(InvalidRequestError, match="hash_keys=True"):
-        call(OSSVectorEmbeddingStore(client), "mget", [text])
+        call(OSSVectorEmbeddingStore(client=client), "mget", [text])
     assert "putVectors" not in service.names()
-    store = OSSVectorEmbeddingStore(client, hash_keys=True)
+    store = OSSVectorEmbeddingStore(client=client, hash_keys=True)
     call(store, "mset", [(text, [1.0, 2.0])])
     assert call(store, "mget", [text]) == [[1.0, 2.0]]
 
 
 def test_a_text_with_half_a_surrogate_pair_can_be_hashed(client, call):
-    store = OSSVectorEmbeddingStore(client, hash_keys=True)
+    store = OSSVectorEmbeddingStore(client=client, hash_keys=True)
     call(store, "mset", [("broken \ud800 text", [1.0, 2.0])])
     assert call(store, "mget", ["broken \ud800 text", "other"]) == [[1.0, 2.0], None]
 
 
 def test_embeddings_come_back_as_float32(client, call):
-    store = OSSVectorEmbeddingStore(client)
+    store = OSSVectorEmbeddingStore(client=client)
     call(store, "mset", [("x", [0.1, 0.0]), ("zero", [0.0, 0.0])])
     assert call(store, "mget", ["x", "zero"]) == [[pytest.approx(0.1), 0.0], [0.0, 0.0]]

@@ -110,8 +110,8 @@ async def test_no_async_method_goes_through_a_blocking_one(there, slow):
 
 async def test_no_key_value_store_blocks_the_loop(there):
     values = {
-        OSSVectorDocStore(there, prefix="d:"): Document(page_content="a"),
-        OSSVectorByteStore(there, prefix="b:"): b"a",
+        OSSVectorDocStore(client=there, key_prefix="d:"): Document(page_content="a"),
+        OSSVectorByteStore(client=there, key_prefix="b:"): b"a",
     }
     with blockbuster_ctx():
         for store, value in values.items():
@@ -119,7 +119,7 @@ async def test_no_key_value_store_blocks_the_loop(there):
             assert await store.amget(["x", "y"]) == [value, None]
             assert [key async for key in store.ayield_keys()] == ["x"]
             await store.amdelete(["x"])
-        cache = OSSVectorEmbeddingStore(there, index="cache")
+        cache = OSSVectorEmbeddingStore(client=there, index="cache")
         await cache.amset([("x", [1.0, 2.0])])
         assert await cache.amget(["x"]) == [[1.0, 2.0]]
 

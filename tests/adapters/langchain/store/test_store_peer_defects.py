@@ -10,7 +10,13 @@ from dataclasses import replace
 import pytest
 from langchain_core.documents import Document
 
-from oss_vector_retriever import InvalidRequestError, PartialWriteError, ServiceError, emulator
+from oss_vector_retriever import (
+    ConfigurationError,
+    InvalidRequestError,
+    PartialWriteError,
+    ServiceError,
+    emulator,
+)
 from oss_vector_retriever.client.models.limits import DEFAULT_LIMITS
 from oss_vector_retriever.langchain import (
     OSSVectorDocStore,
@@ -199,7 +205,7 @@ def test_pinecone_writes_nothing_into_the_documents_given(store, call):
 
 
 def test_astradb_many_keys_of_a_key_value_store_are_split(client, service, call):
-    store = OSSVectorDocStore(client)
+    store = OSSVectorDocStore(client=client)
     call(store, "mset", [(f"k{n}", Document(page_content=str(n))) for n in range(250)])
     service.seen.clear()
     found = call(store, "mget", [f"k{n}" for n in range(250)])
@@ -219,5 +225,5 @@ def test_no_repr_and_no_dump_shows_a_secret(filled, client):
     secret = client.config.credentials.resolve().access_key_secret
     for shown in (repr(filled), repr(index), repr(index.model_dump()), repr(filled.as_retriever())):
         assert secret not in shown
-    with pytest.raises(TypeError, match="not pickled"):
+    with pytest.raises(ConfigurationError, match="not pickled"):
         pickle.dumps(filled)

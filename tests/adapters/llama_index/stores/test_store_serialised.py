@@ -78,7 +78,13 @@ def test_no_form_of_it_holds_a_secret(store):
 
 
 def test_a_secret_under_a_wrong_name_is_refused_without_repeating_it(http_client):
-    with pytest.raises(ValidationError) as caught:
+    with pytest.raises(TypeError, match="secret_key") as caught:
+        OSSVectorStore(http_client, secret_key="hush-hush")
+    assert "hush-hush" not in str(caught.value)
+
+
+def test_a_secret_next_to_a_client_is_refused_without_repeating_it(http_client):
+    with pytest.raises(ConfigurationError, match="client= or access_key_secret, not") as caught:
         OSSVectorStore(http_client, access_key_secret="hush-hush")
     assert "hush-hush" not in str(caught.value)
 

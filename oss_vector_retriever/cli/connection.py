@@ -1,0 +1,103 @@
+"""Where the service is: the values of the flags that every command shares, and a client of it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import click
+
+from oss_vector_retriever.cli.catalogue import FLAGS
+
+if TYPE_CHECKING:
+    from oss_vector_retriever.client.clients import OSSVectorClient
+    from oss_vector_retriever.client.config import ClientConfig
+    from oss_vector_retriever.client.local import LocalService
+
+_REMOTE_ONLY = ("account_id", "region", "endpoint", "internal", "allow_http")
+
+
+class Connection(NamedTuple):
+    """The values of the flags `arguments.CONNECTION`."""
+
+    bucket: str | None
+    account_id: str | None
+    region: str | None
+    endpoint: str | None
+    internal: bool
+    allow_http: bool
+    credentials: str
+    timeout: float
+    rate_limit: float | None
+    max_concurrency: int
+    local: str | None
+
+    @classmethod
+    def pop_from(cls, values: dict[str, Any]) -> Connection:
+        """Take the flags' values out of a command's."""
+        return cls(**{name: values.pop(name) for name in cls._fields})
+
+    def settings(
+        self, *, index: str | None = None, bucket_required: bool = True, **options: Any
+    ) -> tuple[ClientConfig, LocalService | None]:
+        """Return the settings of a client, and the service, where it is embedded."""
+        options.update(rate_limit=self.rate_limit, max_concurrency=self.max_concurrency)
+        if self.local:  # its bucket is always there
+            return self._embedded(index, **options)
+        return self._remote(index=index, bucket_required=bucket_required, **options), None
+
+    def _remote(self, **options: Any) -> ClientConfig:
+        from oss_vector_retriever.client.config import resolve_config  # noqa: PLC0415 - not for `--help`
+
+        return resolve_config(
+            bucket=self.bucket,
+            account_id=self.account_id,
+            region=self.region,
+            endpoint=self.endpoint,
+            internal=self.internal,
+            allow_http=self.allow_http,
+            credentials="chain" if self.credentials == "chain" else None,
+            timeout=self.timeout,
+            **options,
+        )
+
+    def _embedded(self, index: str | None, **options: Any) -> tuple[ClientConfig, LocalService]:
+        from oss_vector_retriever.client.config import VARIABLES  # noqa: PLC0415 - the same
+        from oss_vector_retriever.client.local import open_local  # noqa: PLC0415 - the same
+
+        useless = [FLAGS[name] for name in _REMOTE_ONLY if getattr(self, name)]
+        if useless:
+            raise click.UsageError(
+                f"--local is a service of its own; leave out {', '.join(useless)}."
+            )
+        index = index or os.environ.get(VARIABLES["index"])
+        config, service = open_local(self.local, index, **options)
+        others = {"bucket": self.bucket} if self.bucket else {}
+        try:
+            return config.changed(timeout=self.timeout, **others), service
+        except BaseException:
+            service.service.close()
+            raise
+
+    def address(self, client: OSSVectorClient) -> str:
+        """Return what tells the service from any other."""
+        return os.path.abspath(self.local) if self.local else str(client.config.endpoint)  # noqa: PTH100 - a text
+
+
+@contextmanager
+def open_client(connection: Connection, **options: Any) -> Iterator[OSSVectorClient]:
+    """Give the client that the flags describe; `options` are those of the constructor."""
+    from oss_vector_retriever.client.clients import OSSVectorClient  # noqa: PLC0415 - not for `--help`
+
+    client = OSSVectorClient.from_config(*connection.settings(**options))
+    try:
+        yield client
+    except KeyboardInterrupt:
+        # not closed: that would wait for the replies that are under way, which nobody wants now
+        raise
+    except BaseException:
+        client.close()
+        raise
+    client.close()

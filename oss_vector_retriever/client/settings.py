@@ -1,0 +1,206 @@
+"""`ClientSettings`: where a client points and how, in a form that travels and holds no secret."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Literal, NoReturn, Self, TypeVar
+from urllib.parse import urlsplit
+
+from oss_vector_retriever.client.config import ClientConfig, CredentialsKind, resolve_config
+from oss_vector_retriever.client.endpoint import public_endpoint
+from oss_vector_retriever.client.errors import ConfigurationError
+from oss_vector_retriever.client.models.limits import DEFAULT_LIMITS, Limits
+from oss_vector_retriever.client.retry import RetryPolicy
+
+_USUAL_RETRY = RetryPolicy()
+_KINDS = ("environment", "chain", "given")
+_CREDENTIALS = "credentials"
+_USERINFO = "userinfo of the proxy"
+_SAME_IN_BOTH = (
+    *("bucket", "account_id", "region", "index", "internal", "allow_http", "max_concurrency"),
+    *("timeout", "connect_timeout", "rate_limit", "coalesce", "max_reply_bytes"),
+    "additional_headers",
+)
+Numbers = TypeVar("Numbers", RetryPolicy, Limits)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClientSettings:
+    """Where a client points and how, for another process, a file or another client.
+
+    It holds JSON values, `RetryPolicy` and `Limits`, never credentials, nor the userinfo of a
+    proxy. `OSSVectorClient.from_settings` is the way back; nothing of it is then taken from the
+    environment but credentials that were the environment's.
+
+    Attributes:
+        bucket: the vector bucket, or None where the client has none.
+        account_id: the account that owns it.
+        region: such as `cn-hangzhou`.
+        index: the index used where a call names none.
+        endpoint: another address than the region's own, or None.
+        internal: whether the region's internal network is used.
+        allow_http: whether plain http may leave this machine.
+        max_concurrency: requests in flight at once, at most.
+        timeout: seconds for a whole call.
+        connect_timeout: seconds for a connection.
+        retry: attempts and pauses.
+        rate_limit: requests a second, at most.
+        coalesce: whether concurrent fetches share calls, or the seconds of a window.
+        limits: the service's limits.
+        max_reply_bytes: the largest reply that is read.
+        additional_headers: names of further headers that are signed.
+        proxy: the proxy that was given, without userinfo.
+        ca_file: a file of certificates to trust.
+        credentials: how they were configured: `"environment"`, `"chain"`, or `"given"`, which
+            cannot travel.
+        local: the file of an embedded service, or None.
+        omitted: names of what the client had and the settings do not hold.
+    """
+
+    bucket: str | None
+    account_id: str
+    region: str
+    index: str | None = None
+    endpoint: str | None = None
+    internal: bool = False
+    allow_http: bool = False
+    max_concurrency: int = 8
+    timeout: float = 30.0
+    connect_timeout: float = 5.0
+    retry: RetryPolicy = _USUAL_RETRY
+    rate_limit: float | None = None
+    coalesce: bool | float = True
+    limits: Limits = DEFAULT_LIMITS
+    max_reply_bytes: int = 64 * 1024 * 1024
+    additional_headers: tuple[str, ...] = ()
+    proxy: str | None = None
+    ca_file: str | None = None
+    credentials: Literal["environment", "chain", "given"] = "environment"
+    local: str | None = None
+    omitted: tuple[str, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return JSON values; what is None or empty is left out, and limits that are the usual."""
+        usual = asdict(DEFAULT_LIMITS)
+        members = asdict(self)
+        members["limits"] = {n: v for n, v in members["limits"].items() if v != usual[n]}
+        written = {n: v for n, v in members.items() if v is not None and v not in ((), {})}
+        # Through JSON, so that neither a subclass of str nor a number of numpy's travels by name.
+        plain: dict[str, Any] = json.loads(json.dumps(written))
+        return plain
+
+    @classmethod
+    def from_dict(cls, members: Mapping[str, Any]) -> Self:
+        """Return the settings that `to_dict` has written; nothing is imported by name.
+
+        An option of a newer version that this one does not know is refused: a client without it
+        would not be the one that was saved.
+
+        Raises:
+            ConfigurationError: a member is unknown, missing or of another kind.
+        """
+        given = _known_members("client", members, cls)
+        if missing := [name for name in ("account_id", "region") if name not in given]:
+            raise ConfigurationError(f"the saved settings lack {' and '.join(missing)}.")
+        if given.get("credentials", "given") not in _KINDS:
+            raise ConfigurationError(f"saved credentials are one of {', '.join(_KINDS)}.")
+        given.setdefault("bucket", None)
+        if "retry" in given:
+            given["retry"] = RetryPolicy(**_known_members("retry", given["retry"], RetryPolicy))
+        given["limits"] = Limits(**_known_members("limits", given.get("limits", {}), Limits))
+        for name in ("additional_headers", "omitted"):
+            given[name] = tuple(given.get(name, ()))
+        return cls(**given)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # A pickle holds what the dict holds, and is read by a newer version as the dict is.
+        return type(self).from_dict, (self.to_dict(),)
+
+
+def _known_members(what: str, members: object, kind: type) -> dict[str, Any]:
+    """Return the members of a saved object, all of which this version knows."""
+    if not isinstance(members, Mapping):
+        raise ConfigurationError(f"saved {what} settings are a dict, not {type(members).__name__}.")
+    if unknown := members.keys() - {field.name for field in fields(kind)}:
+        raise ConfigurationError(
+            f"saved {what} settings hold {', '.join(sorted(map(str, unknown)))}, which this "
+            "version does not know; was it saved by a newer one?"
+        )
+    return dict(members)
+
+
+def settings_of(config: ClientConfig, local: str | None = None) -> ClientSettings:
+    """Return what travels of a client's configuration; `local` is its embedded service's file."""
+    omitted = list(config.omitted)
+    proxy = config.proxy
+    if proxy is not None and "@" in proxy:
+        proxy = _without_userinfo(proxy)
+        omitted.append("userinfo of the proxy")
+    if config.credentials_kind == "given":
+        omitted.append(_CREDENTIALS)
+    own = public_endpoint(config.region, internal=config.internal)
+    return ClientSettings(
+        **{name: getattr(config, name) for name in _SAME_IN_BOTH},
+        endpoint=None if config.endpoint == own else str(config.endpoint),
+        retry=_numbers_alone("retry", config.retry, RetryPolicy, omitted),
+        limits=_numbers_alone("limits", config.limits, Limits, omitted),
+        proxy=proxy,
+        ca_file=None if config.ca_file is None else os.fspath(config.ca_file),
+        credentials="given" if config.credentials_kind == "local" else config.credentials_kind,
+        local=local,
+        omitted=tuple(dict.fromkeys(omitted)),
+    )
+
+
+def _without_userinfo(url: str) -> str:
+    parts = urlsplit(url if "://" in url else f"http://{url}")
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
+
+
+def _numbers_alone(name: str, value: Numbers, kind: type[Numbers], omitted: list[str]) -> Numbers:
+    """Return the numbers of a policy or of limits; methods of a user's own class do not travel."""
+    if type(value) is kind:
+        return value
+    omitted.append(f"class of {name}")
+    return kind(**{field.name: getattr(value, field.name) for field in fields(kind)})
+
+
+def config_from(
+    settings: ClientSettings,
+    credentials: object = None,
+    credentials_kind: CredentialsKind | None = None,
+) -> ClientConfig:
+    """Return the configuration that settings stand for; only credentials may be the environment's.
+
+    `credentials` is what `credentials=` of a client takes; by default they are configured as they
+    were, and those that did not travel are asked for at the first call.
+    """
+    if not isinstance(settings, ClientSettings):
+        raise ConfigurationError(
+            f"settings must be ClientSettings, not {type(settings).__name__}; those of to_dict() "
+            "are read by ClientSettings.from_dict."
+        )
+    kind = settings.credentials
+    if credentials is None and kind != "environment":
+        credentials = "chain" if kind == "chain" else _ask_for_credentials
+    return resolve_config(
+        **{name: getattr(settings, name) for name in (*_SAME_IN_BOTH, "retry", "limits")},
+        endpoint=settings.endpoint,
+        proxy=settings.proxy,
+        ca_file=settings.ca_file,
+        credentials=credentials,
+        credentials_kind=credentials_kind,
+        omitted=tuple(name for name in settings.omitted if name != _CREDENTIALS),
+        environment={},
+        bucket_required=settings.bucket is not None,
+    )
+
+
+def _ask_for_credentials() -> NoReturn:
+    raise ConfigurationError(
+        "this client was saved without the credentials that it was given: give them with "
+        "client.with_options(credentials=...), or from_settings(settings, credentials=...)."
+    )

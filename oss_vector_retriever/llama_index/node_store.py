@@ -1,0 +1,217 @@
+"""`NodeStore`: what the vector store and the document store do with the records of an index."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import TypeVar
+
+from llama_index.core.schema import BaseNode
+from llama_index.core.vector_stores.types import MetadataFilters
+
+from oss_vector_retriever.client.context import Context
+from oss_vector_retriever.client.errors import InvalidRequestError, shown
+from oss_vector_retriever.client.models.vector import Vector
+from oss_vector_retriever.client.steps import Flow
+from oss_vector_retriever.llama_index.component import call_function
+from oss_vector_retriever.llama_index.filters import document_id, record_passes
+from oss_vector_retriever.llama_index.nodes import (
+    NodeClasses,
+    as_text_node,
+    node_fields,
+    node_from,
+)
+from oss_vector_retriever.records import DecodeError, Record, decode
+from oss_vector_retriever.records.lookup import Found, MissingPolicy
+from oss_vector_retriever.records.settings import is_row
+from oss_vector_retriever.records.store import RecordStore
+
+T = TypeVar("T")
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class NodeStore:
+    """Nodes in an index, each method a flow: add, get, delete.
+
+    Attributes:
+        records: the index, and how records stand in it.
+        classes: the node classes, by stored name.
+        return_data: set `node.embedding` from the stored data.
+        on_missing: what becomes of ids that do not exist.
+        text_nodes: make a TextNode, or an ImageNode, of a Document or a Node.
+    """
+
+    records: RecordStore
+    classes: NodeClasses
+    return_data: bool = True
+    on_missing: MissingPolicy = "omit"
+    text_nodes: bool = False
+
+    def add(self, context: Context, nodes: Sequence[BaseNode]) -> Flow[list[str]]:
+        """Write nodes under their ids; of those with one id the last one stands."""
+        # off the event loop: a thousand nodes take as long to encode as a call takes
+        vectors: list[Vector] = yield from call_function(self._vectors, nodes)
+        yield from self.records.write(context, vectors)
+        return [node.node_id for node in nodes]
+
+    def get(
+        self, context: Context, ids: Sequence[str], filters: MetadataFilters | None = None
+    ) -> Flow[Found[BaseNode]]:
+        """Return the nodes by id that pass, in the order asked, a repeated id answered each time.
+
+        An index that is not there has none, where the store would make it.
+        """
+        if filters is None:
+            return (yield from self._fetch(context, ids, self._node))
+
+        def make(record: Record) -> BaseNode | None:
+            return self._node(record) if record_passes(record, filters) else None
+
+        found = yield from self._fetch(context, ids, make)
+        return Found([node for node in found.made if node is not None], found.missing)
+
+    def list_all(
+        self, context: Context, filters: MetadataFilters | None = None
+    ) -> Flow[list[BaseNode]]:
+        """Return all nodes of the index that pass, read page by page."""
+
+        def record_of(vector: Vector) -> Record | None:
+            return self._record_passing(vector, filters)
+
+        data_later = self.return_data and filters is not None  # of those alone that pass
+        records = yield from self._scan(
+            context, record_of, return_data=self.return_data and not data_later
+        )
+        if data_later:
+            records = yield from self.add_data(context, records)
+        nodes = (self.node(record) for record in records)
+        return [node for node in nodes if node is not None]
+
+    def delete(
+        self, context: Context, ids: Sequence[str], filters: MetadataFilters | None = None
+    ) -> Flow[None]:
+        """Delete by id, of records that pass."""
+        keys = list(ids)
+        if filters is not None:
+            found = yield from self.records.fetch(context, keys)
+            vectors = found.by_key.values()
+            keys = [one.key for one in vectors if self._record_passing(one, filters) is not None]
+        yield from self.records.delete(context, keys)
+
+    def delete_passing(self, context: Context, filters: MetadataFilters | None) -> Flow[None]:
+        """Delete whatever passes, whatever page it is on."""
+
+        def key_of(vector: Vector) -> str | None:
+            return None if self._record_passing(vector, filters) is None else vector.key
+
+        yield from self._delete_scanned(context, key_of)
+
+    def delete_document(self, context: Context, doc_id: str) -> Flow[None]:
+        """Delete the records of a document, whatever page they are on."""
+        if not isinstance(doc_id, str) or not doc_id:
+            raise InvalidRequestError(f"ref_doc_id is the id of a document, not {shown(doc_id)}.")
+
+        def key_of(vector: Vector) -> str | None:
+            # a damaged record is none of the document's, or still says so beside its envelope
+            record = decode(vector, on_decode_error="raw")
+            return vector.key if document_id(record) == doc_id else None
+
+        yield from self._delete_scanned(context, key_of)
+
+    def node(self, record: Record) -> BaseNode | None:
+        """Return a record as a node; None for one that can be none, under "skip".
+
+        Raises:
+            DecodeError: it can be none, under "raise".
+        """
+        try:
+            return self._node(record)
+        except DecodeError as error:
+            if self.records.settings.on_decode_error == "raise":
+                raise
+            if self.records.settings.on_decode_error == "raw":
+                return self._node(replace(record, node=None, source="raw"))
+            _log.warning("skipped: %s", error)
+            return None
+
+    def add_data(self, context: Context, records: Sequence[Record]) -> Flow[list[Record]]:
+        """Return records with their embeddings; those deleted in the meantime are left out."""
+        keys = [record.key for record in records]
+        result = yield from self.records.fetch(
+            context, keys, return_data=True, return_metadata=False
+        )
+        data = {key: vector.data for key, vector in result.by_key.items()}
+        return [
+            replace(record, embedding=data[record.key]) for record in records if record.key in data
+        ]
+
+    def _vectors(self, nodes: Sequence[BaseNode]) -> list[Vector]:
+        last = {node.node_id: node for node in nodes}
+        return [self._vector(node) for node in last.values()]
+
+    def _vector(self, node: BaseNode) -> Vector:
+        if node.embedding is None:
+            raise InvalidRequestError(
+                f"node {shown(node.node_id)} has no embedding; let VectorStoreIndex or an "
+                "IngestionPipeline with an embed_model make it, or set node.embedding. Nothing "
+                "was written."
+            )
+        text, metadata, payload = node_fields(node)
+        return self.records.encode(
+            node.node_id, node.embedding, text=text, metadata=metadata, node=payload
+        )
+
+    def _node(self, record: Record) -> BaseNode:
+        node = node_from(record, self.classes)
+        return as_text_node(node) if self.text_nodes else node
+
+    def _fetch(
+        self, context: Context, ids: Sequence[str], make: Callable[[Record], T]
+    ) -> Flow[Found[T]]:
+        return self.records.fetch_records(
+            context, ids, make, return_data=self.return_data, on_missing=self.on_missing
+        )
+
+    def _record_passing(self, vector: Vector, filters: MetadataFilters | None) -> Record | None:
+        record = self.records.decode(vector)
+        return record if record is not None and record_passes(record, filters) else None
+
+    def _delete_scanned(
+        self, context: Context, key_of: Callable[[Vector], str | None]
+    ) -> Flow[None]:
+        # all pages first: a list moves on while what it has listed is deleted
+        keys = yield from self._scan(context, key_of)
+        yield from self.records.delete(context, keys)
+
+    def _scan(
+        self, context: Context, use: Callable[[Vector], T | None], *, return_data: bool = False
+    ) -> Flow[list[T]]:
+        """Return what is made of each record of the index, page by page, without the Nones."""
+        used: list[T] = []
+        token, more = None, True
+        while more:
+            page = yield from self.records.list_page(
+                context, token, return_data=return_data, return_metadata=True
+            )
+            made = (use(vector) for vector in page if not is_row(vector.metadata))
+            used += [one for one in made if one is not None]
+            token = page.next_token
+            more = token is not None
+        return used
+
+
+def list_nodes(nodes: Iterable[BaseNode]) -> list[BaseNode]:
+    """Return nodes to write as a list.
+
+    Raises:
+        InvalidRequestError: it is a single one, or something is no node.
+    """
+    if isinstance(nodes, BaseNode):
+        raise InvalidRequestError("nodes are written as a list; put a single one into a list.")
+    given = list(nodes)
+    for one in given:
+        if not isinstance(one, BaseNode):
+            raise InvalidRequestError(f"only nodes are written, not a {type(one).__name__}.")
+    return given

@@ -1,0 +1,313 @@
+"""Answers to agents: texts under their ids, within a budget, and what was not found.
+
+A model pays for each token of an answer and can only ask for what it has seen named. So an answer
+names every id, cuts long texts with a hint how to read on, and says first what does not exist:
+hosts that shorten an answer cut its end.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from oss_vector_retriever.client.context import Context
+from oss_vector_retriever.client.errors import InvalidRequestError
+from oss_vector_retriever.client.operations.vectors import list_vectors
+from oss_vector_retriever.client.steps import Call, Flow
+from oss_vector_retriever.records.keys import is_key
+
+Tokenizer = Callable[[str], Sequence[Any]]
+
+_LEAST = 200  # characters; less of a text than this helps nobody
+_NAMED_IDS = 20
+_ID_CHARACTERS = 500
+_NEAR_MISSES = 3
+_SIMILARITY = 0.6  # difflib's own cut-off
+_BLANK_LINE = "\n\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """The keys that an agent may ask for and see; all others do not exist for it.
+
+    Attributes:
+        allowed_keys: the only keys, or None for any.
+        key_prefix: what each key begins with; empty for anything.
+    """
+
+    allowed_keys: frozenset[str] | None = None
+    key_prefix: str = ""
+
+    @property
+    def restricted(self) -> bool:
+        """Tell whether any key is out of reach."""
+        return self.allowed_keys is not None or bool(self.key_prefix)
+
+    @property
+    def visible_keys(self) -> tuple[str, ...]:
+        """Return the keys that are known without a call, sorted; empty where any may exist."""
+        return tuple(sorted(key for key in self.allowed_keys or () if self.permits(key)))
+
+    def permits(self, key: str) -> bool:
+        """Tell whether a key may be asked for and shown."""
+        allowed = self.allowed_keys is None or key in self.allowed_keys
+        return allowed and key.startswith(self.key_prefix)
+
+    def fetchable(self, context: Context, ids: Iterable[str]) -> list[str]:
+        """Return the ids that may be asked for and that can be keys at all, each once."""
+        limits = context.config.limits
+        return [key for key in dict.fromkeys(ids) if self.permits(key) and is_key(key, limits)]
+
+
+def suggest(
+    context: Context, missing: Iterable[str], access: Access, index: str | None, scan: int
+) -> Flow[dict[str, list[str]]]:
+    """Return for each missing id the permitted keys that may have been meant.
+
+    Args:
+        context: the client's.
+        missing: ids that do not exist; where there are none, no call is made.
+        access: what may be suggested; a list of allowed keys needs no call.
+        index: another index than the client's own.
+        scan: how many keys of the index to list, at most; 0 makes no call.
+    """
+    absent = list(missing)
+    known = access.visible_keys
+    if absent and access.allowed_keys is None:
+        listed = yield from _list_keys(context, index, scan)
+        known = tuple(key for key in listed if access.permits(key))
+    return {key: near_misses(key, known) for key in absent}
+
+
+def _list_keys(context: Context, index: str | None, count: int) -> Flow[list[str]]:
+    keys: list[str] = []
+    token: str | None = None
+    while (left := count - len(keys)) > 0:
+        page = yield from list_vectors(
+            context,
+            index=index,
+            max_results=min(left, context.config.limits.list_page),
+            next_token=token,
+        )
+        keys += [vector.key for vector in page]
+        token = page.next_token
+        if token is None:
+            break
+    return keys
+
+
+def near_misses(key: str, known: Iterable[str]) -> list[str]:
+    """Return the known keys that a wrong key most resembles, the nearest first, at most 3.
+
+    Letter case and the punctuation that models change are looked through; where these alone differ,
+    nothing else is returned.
+    """
+    plain: dict[str, str] = {}
+    for other in known:
+        if other != key:  # an allowed key need not exist
+            plain.setdefault(_letters(other), other)
+    meant = _letters(key)
+    if meant in plain:
+        return [plain[meant]]
+    near = difflib.get_close_matches(meant, plain, _NEAR_MISSES, _SIMILARITY)
+    return [plain[name] for name in near]
+
+
+def _letters(key: str) -> str:
+    return "".join(letter for letter in key.casefold() if letter.isalnum()) or key
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """The room of one answer; None sets no bound.
+
+    Attributes:
+        max_characters: of the whole answer; a token is about four of English, one or two of
+            Chinese.
+        max_tokens: of the whole answer.
+        tokenizer: splits a text into tokens, to count them; such as `model.get_token_ids` of
+            LangChain or `get_tokenizer()` of LlamaIndex.
+        max_characters_per_document: of the text of one document.
+
+    Raises:
+        InvalidRequestError: `max_tokens` comes without a tokenizer.
+    """
+
+    max_characters: int | None = None
+    max_tokens: int | None = None
+    tokenizer: Tokenizer | None = None
+    max_characters_per_document: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.max_tokens is not None and self.tokenizer is None:
+            raise InvalidRequestError(
+                "max_tokens needs tokenizer=, a function from a text to its tokens."
+            )
+
+    def holds(self, text: str) -> bool:
+        """Tell whether there is room for a text."""
+        if self.max_characters is not None and len(text) > self.max_characters:
+            return False
+        return self.max_tokens is None or self._count(text) <= self.max_tokens
+
+    def after(self, text: str) -> Budget:
+        """Return the room that is left after a text and a blank line."""
+        written = text + _BLANK_LINE
+        characters, tokens = self.max_characters, self.max_tokens
+        return replace(
+            self,
+            max_characters=None if characters is None else characters - len(written),
+            max_tokens=None if tokens is None else tokens - self._count(written),
+        )
+
+    def cut(self, text: str) -> str:
+        """Return as much of the beginning of a text as there is room for."""
+        text = text if self.max_characters is None else text[: max(self.max_characters, 0)]
+        if self.max_tokens is None or self.holds(text):
+            return text
+        # Doubling from a guess keeps the cost to what is shown, however long the text is.
+        low, high = 0, max(self.max_tokens, 1)
+        while high < len(text) and self.holds(text[:high]):
+            low, high = high, 2 * high
+        high = min(high, len(text))
+        while low < high:
+            middle = (low + high + 1) // 2
+            low, high = (middle, high) if self.holds(text[:middle]) else (low, middle - 1)
+        return text[:low]
+
+    def _count(self, text: str) -> int:
+        return len(self.tokenizer(text)) if self.tokenizer is not None else 0
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """One document of an answer.
+
+    Attributes:
+        id: its id.
+        text: what the agent reads; None says no more than that the document exists.
+        distance: how far it is from what was looked for; smaller is closer.
+    """
+
+    id: str
+    text: str | None
+    distance: float | None = None
+
+    @property
+    def heading(self) -> str:
+        """Return the line above the text."""
+        if self.text is None:
+            return f"Exists: {self.id}"
+        distance = "" if self.distance is None else f" distance={self.distance:.3f}"
+        return f"[id: {self.id}]{distance}"
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What an agent is to be told, before it is fitted into a budget.
+
+    Attributes:
+        passages: what was found, in order; an id that stands twice is written once.
+        missing: ids that do not exist, with those that may have been meant.
+        refused: ids that were too many for one call.
+        start: characters of each text that were read before.
+        nothing: what to say where there is nothing else to say.
+        fetch_tool: the tool that reads on after a cut, by its name; None where the agent has none.
+    """
+
+    passages: Sequence[Passage]
+    missing: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    refused: Sequence[str] = ()
+    start: int = 0
+    nothing: str = "No documents."
+    fetch_tool: str | None = None
+
+    def text(self, budget: Budget) -> str:
+        """Return the answer as text.
+
+        What is missing is always said, also where it alone passes the budget.
+        """
+        passages = list({passage.id: passage for passage in self.passages}.values())
+        notes = self._notes()
+        unbound = replace(budget, max_characters=None, max_tokens=None)
+        parts = [self._part(passage, unbound, 0) or "" for passage in passages]
+        whole = _BLANK_LINE.join([*notes, *parts])
+        if not parts or budget.holds(whole):
+            return whole or self.nothing
+        return _BLANK_LINE.join([*notes, *self._fitted(passages, notes, budget)])
+
+    def _notes(self) -> list[str]:
+        notes = []
+        if self.missing:
+            notes.append(f"Not found: {_named([_with_near(*one) for one in self.missing.items()])}")
+        if self.refused:
+            notes.append(f"Too many ids at once; ask again for: {_named(self.refused)}")
+        return notes
+
+    def _fitted(self, passages: list[Passage], notes: list[str], budget: Budget) -> list[str]:
+        parts: list[str] = []
+        left_out: list[str] = []
+        room = budget
+        for said in (*notes, self._left_out([passage.id for passage in passages])):
+            room = room.after(said)  # the longest that the last line can become
+        for passage in passages:
+            # a little of the first is better than nothing; of others it helps nobody
+            part = self._part(passage, room, _LEAST if parts else 1)
+            if part is None:
+                left_out.append(passage.id)
+            else:
+                parts.append(part)
+                room = room.after(part)
+        return [*parts, self._left_out(left_out)] if left_out else parts
+
+    def _left_out(self, ids: Sequence[str]) -> str:
+        hint = f"; call {self.fetch_tool} for" if self.fetch_tool else " for want of room"
+        return f"Omitted{hint}: {_named(ids)}"
+
+    def _part(self, passage: Passage, room: Budget, least: int) -> str | None:
+        """Return a passage as it fits; None where less than `least` characters of it would."""
+        body = (passage.text or "")[self.start :][: room.max_characters_per_document]
+        part = self._written(passage, body)
+        if room.holds(part):
+            return part
+        longest_mark = self._mark(passage, len(passage.text or "") - 1)
+        body = room.after(f"{passage.heading}\n{longest_mark}").cut(body)
+        return self._written(passage, body) if len(body) >= least else None
+
+    def _written(self, passage: Passage, body: str) -> str:
+        lines = [passage.heading, body, self._mark(passage, self.start + len(body))]
+        return "\n".join(line for line in lines if line)
+
+    def _mark(self, passage: Passage, end: int) -> str:
+        """Return what stands under a text that was cut, or that has no more."""
+        total = len(passage.text or "")
+        if 0 < total <= self.start:
+            return f"[nothing more: the document has {total} characters]"
+        if end >= total:
+            return ""
+        ids = json.dumps([passage.id], ensure_ascii=False)
+        hint = f"; for more call {self.fetch_tool} with ids={ids}, start={end}"
+        more = hint if self.fetch_tool else ""
+        return f"[cut: characters {self.start} to {end} of {total}{more}]"
+
+
+def write_answer(answer: Answer, budget: Budget) -> Flow[str]:
+    """Return an answer as text; tokens are counted off the event loop."""
+    if budget.max_tokens is None:
+        return answer.text(budget)
+    text: str = yield Call(lambda: answer.text(budget))
+    return text
+
+
+def _with_near(key: str, near: Sequence[str]) -> str:
+    # models have passed a page of text as an id
+    name = key if len(key) <= _ID_CHARACTERS else f"{key[:_ID_CHARACTERS]}..."
+    return (name or '""') + (f" (did you mean {' or '.join(near)}?)" if near else "")
+
+
+def _named(ids: Sequence[str]) -> str:
+    more = f" and {len(ids) - _NAMED_IDS} more" if len(ids) > _NAMED_IDS else ""
+    return ", ".join(ids[:_NAMED_IDS]) + more

@@ -1,0 +1,135 @@
+"""`IndexKeeper`: what a store knows of its index, and how it makes one."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+
+from oss_vector_retriever.client.context import Context
+from oss_vector_retriever.client.errors import (
+    AccessDeniedError,
+    InvalidRequestError,
+    NoSuchVectorIndexError,
+    VectorIndexAlreadyExistsError,
+)
+from oss_vector_retriever.client.models.results import VectorIndex
+from oss_vector_retriever.client.operations.indexes import get_vector_index, put_vector_index
+from oss_vector_retriever.client.steps import Flow, Sleep
+from oss_vector_retriever.records.settings import StoreSettings
+
+_POLL_SECONDS = 0.5  # seconds, while a new index is being made ready
+
+
+class IndexKeeper:
+    """The index of a store: asked for once, made when it is first written to.
+
+    Where the caller may not ask, the description has dimension 0 and no metric, and nothing is
+    checked by it.
+    """
+
+    def __init__(self, settings: StoreSettings) -> None:
+        self._settings = settings
+        self._known: dict[tuple[str | None, str], VectorIndex] = {}
+
+    def peek(self, context: Context) -> VectorIndex | None:
+        """Return the description if it was asked for already; no call."""
+        return self._known.get(self._name(context))
+
+    def forget(self, context: Context) -> None:
+        """Ask again next time, since the index is not what it was."""
+        self._known.pop(self._name(context), None)
+
+    def describe(self, context: Context) -> Flow[VectorIndex]:
+        """Return the description of the index, asked for once.
+
+        Raises:
+            NoSuchVectorIndexError: it is not there.
+        """
+        found = self.peek(context)
+        return found or (yield from self._ask(context))
+
+    def prepare(self, context: Context, dimension: int) -> Flow[VectorIndex]:
+        """Return the description of an index that takes vectors of a dimension; make it if needed.
+
+        Raises:
+            InvalidRequestError: the index has another dimension or metric.
+            NoSuchVectorIndexError: it is not there, and `create_index` is off.
+        """
+        try:
+            found = yield from self.describe(context)
+        except NoSuchVectorIndexError:
+            if not self._settings.create_index:
+                raise
+            found = yield from self.make(context, dimension)
+        self._check(found, dimension)
+        return found
+
+    def make(self, context: Context, dimension: int) -> Flow[VectorIndex]:
+        """Make the index, or take the one that another has just made, and wait until it is ready.
+
+        The wait ends with the client's timeout: then the service says what it thinks of a write.
+        """
+        self.forget(context)
+        with suppress(VectorIndexAlreadyExistsError):
+            yield from put_vector_index(
+                context,
+                index=self._settings.index,
+                dimension=dimension,
+                distance_metric=self._settings.metric_made,
+                non_filterable_metadata_keys=self._settings.hidden_fields,
+            )
+        end = context.deadline().moment
+        found = yield from self._ask(context)
+        while found.status == "creating" and (left := end - context.monotonic()) > 0:
+            yield Sleep(min(_POLL_SECONDS, left))
+            found = yield from self._ask(context)
+        return found
+
+    def check_query(self, context: Context, dimension: int) -> Flow[None]:
+        """Say by name that a query has another dimension than the index, where that is so.
+
+        Raises:
+            InvalidRequestError: it has.
+        """
+        self.forget(context)
+        found = yield from self.describe(context)
+        _check_dimension(found, dimension, "the query")
+
+    def check_writes(self, context: Context, dimension: int) -> Flow[None]:
+        """Say by name that the index has another dimension or metric by now, where that is so.
+
+        Raises:
+            InvalidRequestError: it has.
+        """
+        self.forget(context)
+        self._check((yield from self.describe(context)), dimension)
+
+    def _ask(self, context: Context) -> Flow[VectorIndex]:
+        try:
+            found = yield from get_vector_index(context, index=self._settings.index)
+        except AccessDeniedError:
+            found = VectorIndex(index_name=self._name(context)[1])
+        if found.status != "creating":
+            self._known[self._name(context)] = found
+        return found
+
+    def _name(self, context: Context) -> tuple[str | None, str]:
+        return context.config.bucket, context.config.index_or(self._settings.index)
+
+    def _check(self, found: VectorIndex, dimension: int) -> None:
+        _check_dimension(found, dimension, "the embeddings")
+        wanted = self._settings.distance_metric
+        if wanted and found.distance_metric and found.distance_metric != wanted:
+            raise InvalidRequestError(
+                f"index {found.index_name!r} has the metric {found.distance_metric}, and this "
+                f'store was made for {wanted}; pass distance_metric="{found.distance_metric}", or '
+                "another index."
+            )
+
+
+def _check_dimension(found: VectorIndex, dimension: int, what: str) -> None:
+    if found.dimension and found.dimension != dimension:
+        raise InvalidRequestError(
+            f"index {found.index_name!r} has dimension {found.dimension}, and {what} "
+            f"{'have' if what.endswith('s') else 'has'} {dimension} numbers: another embedding "
+            "model was used. Use that model, or another index."
+        )

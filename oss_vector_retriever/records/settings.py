@@ -1,0 +1,105 @@
+"""`StoreSettings`: how records are written to an index and read from it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Literal, get_args
+
+from oss_vector_retriever.client.endpoint import check_index
+from oss_vector_retriever.client.errors import InvalidRequestError, shown
+from oss_vector_retriever.client.models.limits import DEFAULT_LIMITS, Limits
+from oss_vector_retriever.client.operations.checks import check_choice, check_field_names
+from oss_vector_retriever.records.decode import DECODE_POLICIES, ENVELOPE_KEYS, DecodePolicy
+
+DistanceMetric = Literal["cosine", "euclidean"]
+_METRICS: Final[tuple[str, ...]] = get_args(DistanceMetric)
+
+# A row of a key-value store, which no search for documents should meet; its value says which kind.
+ROW_FIELD: Final = "_row"
+# The id that a value of such a row has of its own, beside the key.
+ROW_ID_FIELD: Final = "_row_id"
+
+
+@dataclass(frozen=True, slots=True)
+class StoreSettings:
+    """The settings of a store; the names are the adapters' own arguments.
+
+    Attributes:
+        index: another index than the client's own.
+        distance_metric: of the index that a first write makes; one that is there must have it.
+            None: any that is there will do, and one is made with cosine.
+        create_index: make the index on the first write, and read one that is not there as empty.
+        filterable: metadata fields that searches can filter on, copied beside the record when it is
+            written. None: not known, so that nothing is copied and no filter's fields are checked.
+        non_filterable: further fields that an index made here keeps out of its filters, for those
+            who put large fields beside the records.
+        text_key: a further metadata field to look for text in.
+        native_scalars: copy numbers and booleans as they are, for range filters.
+        on_decode_error: "raise", "skip" or "raw", for records that cannot be read.
+        skip_rows: leave out of searches the rows of key-value stores in the same index.
+        limits: the service's limits on a record, for an account that has others.
+
+    Raises:
+        InvalidRequestError: a setting is none of its choices, a name is not legal, a field is both
+            filterable and not, or one is named like the envelope's.
+    """
+
+    index: str | None = None
+    distance_metric: DistanceMetric | None = "cosine"
+    create_index: bool = True
+    filterable: Sequence[str] | None = ()
+    non_filterable: Sequence[str] = ()
+    text_key: str | None = None
+    native_scalars: bool = False
+    on_decode_error: DecodePolicy = "raise"
+    skip_rows: bool = False
+    limits: Limits = DEFAULT_LIMITS
+
+    def __post_init__(self) -> None:
+        if self.index is not None:
+            check_index(self.index)
+        check_choice("distance_metric", self.metric_made, _METRICS)
+        check_choice("on_decode_error", self.on_decode_error, DECODE_POLICIES)
+        if self.filterable is not None:
+            object.__setattr__(self, "filterable", _names("filterable", self.filterable))
+        hidden = _names("non_filterable", self.non_filterable)
+        object.__setattr__(self, "non_filterable", hidden)
+        _refuse_both(self.filterable or (), hidden)
+
+    @property
+    def metric_made(self) -> DistanceMetric:
+        """Return the metric of an index made here."""
+        return self.distance_metric or "cosine"
+
+    @property
+    def hidden_fields(self) -> tuple[str, ...]:
+        """Return the fields that an index made here declares non-filterable."""
+        return (*ENVELOPE_KEYS, *self.non_filterable)
+
+
+def is_row(stored: Mapping[str, Any] | None) -> bool:
+    """Tell whether stored metadata are those of a row of a key-value store."""
+    return stored is not None and ROW_FIELD in stored
+
+
+def _names(what: str, names: Iterable[str]) -> tuple[str, ...]:
+    unique = tuple(dict.fromkeys(check_field_names(what, names, DEFAULT_LIMITS)))
+    most = DEFAULT_LIMITS.filterable_keys
+    reserved = len(ENVELOPE_KEYS) if what == "non_filterable" else 0
+    if len(unique) > most - reserved:
+        raise InvalidRequestError(
+            f"{what} names {len(unique)} fields; at most {most - reserved} are possible."
+        )
+    if taken := [name for name in unique if name in ENVELOPE_KEYS]:
+        raise InvalidRequestError(
+            f"{what} must not name {shown(taken[0])}, a field of the record's envelope."
+        )
+    return unique
+
+
+def _refuse_both(filterable: Collection[str], hidden: Collection[str]) -> None:
+    if both := [name for name in filterable if name in hidden]:
+        raise InvalidRequestError(
+            f"{shown(both[0])} cannot be both filterable and non_filterable; name it in one."
+        )

@@ -1,0 +1,91 @@
+"""What an agent is told, whatever its framework: a budget, cuts, what is missing."""
+
+import pytest
+
+from oss_vector_retriever import InvalidRequestError
+from oss_vector_retriever.records.answers import Access, Answer, Budget, Passage, near_misses
+
+
+def passages(*texts):
+    return [Passage(f"k{number}", text) for number, text in enumerate(texts)]
+
+
+def test_an_answer_says_first_what_is_missing():
+    answer = Answer(passages("a"), missing={"x": ["k0", "k1"], "": ()}, refused=["y"])
+    assert answer.text(Budget()) == (
+        'Not found: x (did you mean k0 or k1?), ""\n\n'
+        "Too many ids at once; ask again for: y\n\n[id: k0]\na"
+    )
+
+
+def test_without_anything_to_say_it_says_so():
+    assert Answer([], nothing="Nothing was found.").text(Budget(1)) == "Nothing was found."
+
+
+def test_distances_and_existence_stand_in_the_heading():
+    answer = Answer([Passage("a", "text", 0.25), Passage("b", None), Passage("c", "")])
+    assert answer.text(Budget()) == "[id: a] distance=0.250\ntext\n\nExists: b\n\n[id: c]"
+
+
+def test_a_document_that_stands_twice_is_written_once():
+    assert Answer([*passages("a"), *passages("a")]).text(Budget()) == "[id: k0]\na"
+
+
+@pytest.mark.parametrize("room", range(40, 3000, 37))
+@pytest.mark.parametrize("tool", [None, "fetch"])
+def test_an_answer_is_within_its_budget_and_names_every_document(room, tool):
+    answer = Answer(passages("a" * 900, "b" * 10, "c" * 900), fetch_tool=tool)
+    for budget in (Budget(room), Budget(max_tokens=room, tokenizer=list), Budget(room, room, list)):
+        text = answer.text(budget)
+        assert len(text) <= room
+        assert all(name in text for name in ("k0", "k1", "k2"))
+
+
+def test_of_the_first_document_a_little_is_shown_and_of_others_nothing():
+    text = Answer(passages("a" * 900, "b" * 900)).text(Budget(150))
+    assert text.startswith("[id: k0]\na")
+    assert text.endswith("\n\nOmitted for want of room: k1")
+
+
+def test_a_cut_says_how_to_read_on_and_reading_on_gives_the_rest():
+    text, read = "".join(f"{number:04}" for number in range(500)), ""
+    while len(read) < len(text):
+        answer = Answer([Passage("k", text)], start=len(read), fetch_tool="fetch")
+        _, body, *mark = answer.text(Budget(max_characters_per_document=600)).split("\n")
+        read += body
+        end = f'for more call fetch with ids=["k"], start={len(read)}]'
+        assert (mark[0].endswith(end)) if len(read) < len(text) else not mark
+    assert read == text
+    over = Answer([Passage("k", text)], start=len(text)).text(Budget())
+    assert over == "[id: k]\n[nothing more: the document has 2000 characters]"
+
+
+def test_counting_costs_what_is_shown_and_not_what_is_stored():
+    counted = []
+
+    def tokens(text):
+        counted.append(len(text))
+        return text.split()
+
+    Budget(max_tokens=50, tokenizer=tokens).cut("word " * 100_000)
+    assert sum(counted[1:]) < 20_000
+
+
+def test_tokens_need_something_that_counts_them():
+    with pytest.raises(InvalidRequestError, match="tokenizer="):
+        Budget(max_tokens=10)
+
+
+def test_access_is_a_prefix_and_a_list():
+    access = Access(frozenset({"a/1", "b/1"}), "a/")
+    assert access.restricted
+    assert access.visible_keys == ("a/1",)
+    assert [access.permits(key) for key in ("a/1", "a/2", "b/1")] == [True, False, False]
+    assert not Access().restricted
+
+
+def test_near_misses_look_through_case_and_punctuation():
+    known = ["report-2024", "report-2025", "letter"]
+    assert near_misses("Report_2024", known) == ["report-2024"]
+    assert set(near_misses("report-202", known)) == {"report-2024", "report-2025"}
+    assert near_misses("letter", known) == []
