@@ -28,7 +28,7 @@ from oss_vector_retriever.emulator.operations.buckets import is_bucket_name
 from oss_vector_retriever.emulator.operations.call import Answer, Call, Core
 from oss_vector_retriever.emulator.operations.table import Operation, operation_of, select
 from oss_vector_retriever.emulator.rules import policy
-from oss_vector_retriever.emulator.rules.authentication import Authenticator
+from oss_vector_retriever.emulator.rules.authentication import identify
 from oss_vector_retriever.emulator.rules.refusals import Refusal, too_long
 from oss_vector_retriever.emulator.storage import buckets
 from oss_vector_retriever.emulator.storage.database import Database
@@ -59,6 +59,8 @@ class Service:
             the database each time.
 
     Attributes:
+        access_keys: the keys that are known, by id.
+        region, clock, max_body_bytes: as they were given.
         faults: what happens to requests, for users' tests; none until they are added.
 
     Raises:
@@ -88,7 +90,6 @@ class Service:
         self.clock = clock
         self.max_body_bytes = max_body_bytes
         self.faults = Faults()
-        self._authenticator = Authenticator(self.access_keys, region, limits.clock_skew_seconds)
         # Absolute: the process may change its directory before another connection is opened.
         self._database = Database(None if path is None else Path(path).absolute())
         self._core = Core(self._database, limits, behaviour, region, search_bytes)
@@ -212,7 +213,14 @@ class Service:
         if len(request.body) > self.max_body_bytes:
             raise too_long(self.max_body_bytes)
         address = addressing.resolve(request)
-        key = self._authenticator.identify(request, address, now)
+        key = identify(
+            request,
+            address,
+            now,
+            keys=self.access_keys,
+            region=self.region,
+            skew_seconds=self._core.limits.clock_skew_seconds,
+        )
         query = addressing.parameters(request.query)
         if address.rest:
             raise Refusal("MethodNotAllowed")
