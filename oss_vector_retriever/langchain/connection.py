@@ -10,6 +10,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from operator import attrgetter
 from typing import TYPE_CHECKING, Annotated, Any, Self
 
 from langchain_core.load.serializable import (
@@ -35,6 +36,8 @@ from oss_vector_retriever.client.settings import ClientSettings
 PROVIDER = "alibabacloud_oss_vectors"
 _VARIABLES = ("OSS_ACCESS_KEY_ID", "OSS_ACCESS_KEY_SECRET", "OSS_SESSION_TOKEN")
 
+_given_to = attrgetter("client", *CONNECTION)
+
 # What a pickle leaves out, and its reader makes again.
 _UNCONNECTED: dict[str, Any] = {"_saved": None, "_pair": None, "_made_from": ()}
 
@@ -56,7 +59,7 @@ class _Connection:
     def _clients(self) -> ClientPair:
         """Return the clients, for `run(flow, ...)` and `arun(flow, ...)`."""
         # compared at each call: `model_copy(update=...)` and LangChain's configurable fields assign
-        made_from = (self.client, *(getattr(self, name) for name in CONNECTION))
+        made_from = _given_to(self)
         if self._pair is None or self._made_from != made_from:
             options = dict(zip(CONNECTION, made_from[1:], strict=True))
             self._pair = connect(self.client, options, self._saved)
