@@ -42,7 +42,7 @@ class OSSVectorStore(ConnectedComponent, VectorStore):
     Every async method is native: no call blocks the event loop. Text and typed metadata come back
     exactly as they were given; `Document.id` is the key.
 
-    In searches `k` is how many are wanted. `filter` is `{"field": value}` or the service's full
+    A search returns `k` at most. `filter` is `{"field": value}` or the service's full
     grammar, on fields that the store names in `filterable`. A score is the distance: smaller is
     closer. What `score_key` puts into metadata is the relevance: from 0 to 1, larger is closer.
     Arguments that a method does not have are refused.
