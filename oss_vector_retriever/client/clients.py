@@ -24,7 +24,8 @@ from oss_vector_retriever.client.models.vector import Vector
 from oss_vector_retriever.client.operations import buckets, indexes, vectors
 from oss_vector_retriever.client.settings import ClientSettings, config_from, settings_of
 from oss_vector_retriever.client.steps import Flow
-from oss_vector_retriever.client.transport.http import AsyncExchange, BlockingExchange, settings_for
+from oss_vector_retriever.client.transport.engine import settings_for
+from oss_vector_retriever.client.transport.http import AsyncExchange, BlockingExchange
 from oss_vector_retriever.client.transport.runner import AsyncRunner, Runner
 
 
