@@ -83,7 +83,7 @@ class Context:
 
     def with_options(self, **options: Any) -> Self:
         """Return a context with other settings; it shares all that changes in use."""
-        other = replace(self, config=self.config.changed(**options))
+        other = replace(self, config=self.config.with_options(**options))
         object.__setattr__(other, "rate_limiter", self.rate_limiter)
         # credentials that were just resolved serve here too, unless others were given
         if "credentials" not in options:

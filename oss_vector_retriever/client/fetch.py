@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator
 from itertools import islice
-from typing import Any
+from typing import Any, Literal
 
 from oss_vector_retriever.client.coalesce import PendingFetch
 from oss_vector_retriever.client.config import check_seconds
@@ -14,7 +14,7 @@ from oss_vector_retriever.client.models.results import FetchResult
 from oss_vector_retriever.client.operations.checks import check_keys, each_of
 from oss_vector_retriever.client.steps import Coalesce, Flow, run_all
 
-OnMissing = str | Callable[[str], object]
+OnMissing = Literal["omit", "raise"] | Callable[[str], object]
 
 
 def fetch(
@@ -27,19 +27,7 @@ def fetch(
     on_missing: OnMissing = "omit",
     timeout: float | None = None,
 ) -> Flow[FetchResult]:
-    """Fetch any number of vectors by key, in the order asked, a repeated key answered each time.
-
-    Each distinct key crosses the network once, in calls of at most 100, up to `max_concurrency` at
-    a time. No keys: an empty result and no call. `timeout` is in seconds, for all of it.
-
-    `on_missing` says what becomes of keys that do not exist: `"omit"` leaves them out of the
-    sequence (they stand in `.missing`), `"raise"` raises, a function is called with each.
-
-    Raises:
-        MissingKeysError: keys do not exist, and `on_missing` is `"raise"`.
-        InvalidRequestError: a key is not a string of 1 to 1,024 characters; no call was made.
-        OSSVectorError: a call failed for good; nothing partial is returned.
-    """
+    """Return the flow of `OSSVectorClient.fetch`."""
     if not callable(on_missing) and on_missing not in ("omit", "raise"):
         raise InvalidRequestError(
             '{argument} is "omit", "raise" or a function, not {value}.',

@@ -21,12 +21,17 @@ from oss_vector_retriever.client.flow import Operation, call
 from oss_vector_retriever.client.models.limits import Limits, largest, metadata_bytes
 from oss_vector_retriever.client.models.results import Acknowledgement
 from oss_vector_retriever.client.models.vector import Vector
-from oss_vector_retriever.client.operations.checks import as_vector, check_choice, check_keys
+from oss_vector_retriever.client.operations.checks import (
+    as_vector,
+    check_choice,
+    check_keys,
+    check_total,
+    refuse_repeated,
+)
 from oss_vector_retriever.client.operations.indexes import get_vector_index
 from oss_vector_retriever.client.operations.vectors import (
     delete_operation,
     put_operation,
-    refuse_repeated,
 )
 from oss_vector_retriever.client.steps import Flow, run_all
 
@@ -42,16 +47,7 @@ def upsert(
     on_error: OnError = "raise",
     timeout: float | None = None,
 ) -> Flow[WriteReport]:
-    """Put any number of vectors, 500 a call, up to `max_concurrency` calls at a time.
-
-    All are checked before the first call. A call that fails does not stop the others; `timeout`
-    (seconds) holds for each call by itself.
-
-    Raises:
-        InvalidRequestError: a vector breaks a rule, or a key stands twice; nothing was written.
-        PartialWriteError: calls failed; its `report` says which keys were written and which not.
-            With `on_error="report"` the report is returned instead.
-    """
+    """Return the flow of `OSSVectorClient.upsert`."""
     limits, name = context.config.limits, context.config.index_or(index)
     seconds = _check_options(on_error, timeout)
     checked = [as_vector(item, limits) for item in vectors]
@@ -70,15 +66,7 @@ def delete(
     on_error: OnError = "raise",
     timeout: float | None = None,
 ) -> Flow[WriteReport]:
-    """Delete any number of vectors by key, 500 a call; a key that does not exist is no error.
-
-    `timeout` (seconds) holds for each call by itself. No keys: no call.
-
-    Raises:
-        InvalidRequestError: a key is no legal key; nothing was deleted.
-        PartialWriteError: calls failed; its `report` says which keys are gone and which may not be.
-            With `on_error="report"` the report is returned instead.
-    """
+    """Return the flow of `OSSVectorClient.delete`."""
     limits, name = context.config.limits, context.config.index_or(index)
     seconds = _check_options(on_error, timeout)
     unique = list(dict.fromkeys(check_keys(keys, limits)))
@@ -139,32 +127,6 @@ def _write_batch(
     except OSSVectorError as error:
         return BatchReport(keys, error=error)
     return BatchReport(keys, done.request_id)
-
-
-def check_total(vector: Vector, limits: Limits) -> int:
-    """Return the bytes of a vector's metadata, or refuse more than the service takes in all."""
-    if not vector.metadata:
-        return 0
-    try:
-        size = metadata_bytes(vector.metadata)
-    except (TypeError, ValueError, RecursionError) as error:
-        raise InvalidRequestError(
-            "metadata of {key} cannot be written as JSON: {reason}.",
-            argument="vectors",
-            key=shown(vector.key),
-            reason=str(error),
-        ) from None
-    if size > limits.metadata_bytes:
-        raise InvalidRequestError(
-            "metadata of {key} takes {size:,} bytes, over the limit of {limit:,}; {largest}.",
-            argument="vectors",
-            limit=limits.metadata_bytes,
-            remedy="Split it over several vectors, or keep it elsewhere and store where it is",
-            key=shown(vector.key),
-            size=size,
-            largest=largest(vector.metadata),
-        )
-    return size
 
 
 def check_filterable(context: Context, index: str, vectors: Iterable[Vector]) -> Flow[None]:

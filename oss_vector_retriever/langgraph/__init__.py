@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from oss_vector_retriever.lazy import lazily
+from oss_vector_retriever.lazy import make_lazy
 
 if TYPE_CHECKING:
     from oss_vector_retriever.langgraph.middleware import HydrateDocumentsMiddleware
@@ -20,4 +20,4 @@ _WHERE = {
 
 __all__ = ["HydrateDocumentsMiddleware", "OSSVectorGraphStore"]
 
-__getattr__, __dir__ = lazily(__name__, _WHERE, extra="langgraph")
+__getattr__, __dir__ = make_lazy(__name__, _WHERE, extra="langgraph")

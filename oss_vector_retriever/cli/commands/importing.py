@@ -28,6 +28,7 @@ from oss_vector_retriever.client.errors import (
 )
 from oss_vector_retriever.client.models.limits import DEFAULT_LIMITS
 from oss_vector_retriever.client.models.vector import Vector
+from oss_vector_retriever.client.operations.indexes import DistanceMetric
 
 OnError = Literal["fail", "skip"]
 
@@ -80,7 +81,7 @@ def command(
     file_format: str | None,
     lines: Path | None,
     create_index: bool,
-    distance_metric: str | None,
+    distance_metric: DistanceMetric | None,
     non_filterable: tuple[str, ...],
     batch: int,
     on_error: OnError,

@@ -15,6 +15,7 @@ from oss_vector_retriever.client.errors import (
     VectorIndexAlreadyExistsError,
 )
 from oss_vector_retriever.client.models.results import VectorIndex
+from oss_vector_retriever.client.operations.indexes import DistanceMetric
 from oss_vector_retriever.client.wire import dump_json
 from oss_vector_retriever.records.decode import ENVELOPE_KEYS
 
@@ -23,7 +24,7 @@ from oss_vector_retriever.records.decode import ENVELOPE_KEYS
 class NewIndex:
     """How an index is to be made where there is none; None means as is usual."""
 
-    metric: str | None = None
+    metric: DistanceMetric | None = None
     non_filterable: tuple[str, ...] | None = None
 
 
