@@ -119,7 +119,7 @@ class ClientPair:
 
     def _refuse_if_closed(self) -> None:
         """Raise ConfigurationError where the client that was given is closed, its twins or not."""
-        if self.given is not None:
+        if self.given is not None and self.given._runner.closed:  # noqa: SLF001 - as clients do
             self.given.refuse_if_closed()
 
     def _for_this_loop(self) -> AsyncOSSVectorClient:
