@@ -24,7 +24,7 @@ from oss_vector_retriever.langchain.connection import STRICT, Connected
 from oss_vector_retriever.langchain.embedder import QueryEmbedding, aquery_vector, query_vector
 
 
-class StoredEmbeddingsCompressor(Connected, BaseDocumentCompressor):
+class _StoredEmbeddingsCompressor(Connected, BaseDocumentCompressor):
     """A choice among Documents by their stored embeddings, which are fetched by `Document.id`.
 
     Ids and metadata stay, and what is given is never changed.
@@ -97,7 +97,7 @@ class StoredEmbeddingsCompressor(Connected, BaseDocumentCompressor):
             yield copied
 
 
-class ComparesWithQuery(StoredEmbeddingsCompressor):
+class _ComparesWithQuery(_StoredEmbeddingsCompressor):
     """A comparison of the stored embeddings with that of the query.
 
     Attributes:
@@ -125,7 +125,7 @@ class ComparesWithQuery(StoredEmbeddingsCompressor):
         return self.query_key
 
 
-class StoredEmbeddingsFilter(ComparesWithQuery):
+class StoredEmbeddingsFilter(_ComparesWithQuery):
     """The Documents whose stored embeddings are similar to the query's, in their order.
 
     LangChain's `EmbeddingsFilter` embeds every Document again and loses their ids; here the
@@ -151,7 +151,7 @@ class StoredEmbeddingsFilter(ComparesWithQuery):
         )
 
 
-class StoredEmbeddingsRedundantFilter(StoredEmbeddingsCompressor):
+class StoredEmbeddingsRedundantFilter(_StoredEmbeddingsCompressor):
     """The Documents whose stored embeddings do not nearly repeat an earlier one's, in their order.
 
     Attributes:
@@ -165,7 +165,7 @@ class StoredEmbeddingsRedundantFilter(StoredEmbeddingsCompressor):
         return pick_distinct(stored, self.similarity_threshold)
 
 
-class StoredEmbeddingsMMR(ComparesWithQuery):
+class StoredEmbeddingsMMR(_ComparesWithQuery):
     """Documents that are near the query and unlike each other, in the order picked.
 
     Documents kept unseen (`on_missing`) come last, where there is room among the `k`.

@@ -24,7 +24,7 @@ from oss_vector_retriever.langchain.connection import STRICT
 from oss_vector_retriever.langchain.documents import Hit, document_from, hits_of
 from oss_vector_retriever.langchain.retriever import (
     MISSING_EVENT,
-    Batched,
+    _Batched,
     max_concurrency_of,
     result_or_raise,
 )
@@ -53,7 +53,7 @@ class FetchReport:
     calls: int = 0
 
 
-class Fetching(Batched, RunnableSerializable[Asked, list[Document]], Generic[Asked]):
+class _Fetching(_Batched, RunnableSerializable[Asked, list[Document]], Generic[Asked]):
     """A runnable whose flow ends in a `FetchReport`; what is missing becomes a custom event."""
 
     def invoke(
@@ -121,7 +121,7 @@ class Fetching(Batched, RunnableSerializable[Asked, list[Document]], Generic[Ask
 Pair = tuple[Document, list[float]]
 
 
-class OSSVectorFetcher(Fetching[Sequence[str]]):
+class OSSVectorFetcher(_Fetching[Sequence[str]]):
     """Documents by a list of keys, in the order asked, a repeated key answered each time.
 
     Missing keys are left out and reported to callbacks as the custom event
@@ -179,7 +179,7 @@ class OSSVectorFetcher(Fetching[Sequence[str]]):
         return document, [] if record.embedding is None else record.embedding.tolist()
 
 
-class OSSVectorRehydrator(Fetching[Sequence[Any]]):
+class OSSVectorRehydrator(_Fetching[Sequence[Any]]):
     """Whole Documents from ids, Documents without text, or hits with scores, in one fetch.
 
     Order and scores stay. A Document that has text is passed on without a fetch. Nothing that is

@@ -20,7 +20,7 @@ from oss_vector_retriever.client.errors import InvalidRequestError, MissingKeysE
 from oss_vector_retriever.client.steps import Flow
 from oss_vector_retriever.langchain.connection import STRICT
 from oss_vector_retriever.langchain.documents import document_from, hits_of
-from oss_vector_retriever.langchain.retriever import ServiceRetriever
+from oss_vector_retriever.langchain.retriever import _ServiceRetriever
 from oss_vector_retriever.records import DecodePolicy
 from oss_vector_retriever.records.grouping import Group, group_by_parent
 from oss_vector_retriever.records.lookup import Lookup, fetch_records
@@ -28,7 +28,7 @@ from oss_vector_retriever.records.lookup import Lookup, fetch_records
 Parents = tuple[list[Document], tuple[str, ...]]
 
 
-class ParentHydratingRetriever(ServiceRetriever):
+class ParentHydratingRetriever(_ServiceRetriever):
     """The parents of what another retriever finds, with their children's scores.
 
     Each parent comes once, where its first child stood, or by its children's scores. Its metadata

@@ -84,6 +84,7 @@ class OSSVectorToolkit(Connected, BaseToolkit):
         """Return the tools: search first, where there is an embedding, then fetch."""
         own = {"embedding", "filter", "native_scalars", "k", "scan"}
         shared = {name: getattr(self, name) for name in type(self).model_fields if name not in own}
+        shared["client"] = self._saved or self.client  # what came back from another process
         fetch = OSSVectorFetchTool(**shared, scan=self.scan)
         if self.embedding is None:
             return [fetch]
@@ -99,7 +100,7 @@ class OSSVectorToolkit(Connected, BaseToolkit):
         return [search, fetch]
 
 
-class DocumentTool(Connected, BaseTool):
+class _DocumentTool(Connected, BaseTool):
     """A tool that shows an agent documents with their ids; the Documents are the artifact.
 
     Attributes:
@@ -181,7 +182,7 @@ class FetchArguments(BaseModel):
         return [value]
 
 
-class OSSVectorFetchTool(DocumentTool):
+class OSSVectorFetchTool(_DocumentTool):
     """A tool that reads documents by id, names ids that do not exist and suggests near misses.
 
     Ids outside `allowed_keys` and `key_prefix` do not exist for the agent, and are not asked for.
@@ -230,7 +231,7 @@ class SearchArguments(BaseModel):
     )
 
 
-class OSSVectorSearchTool(DocumentTool):
+class OSSVectorSearchTool(_DocumentTool):
     """A tool that finds documents by meaning: the nearest first, with their ids and distances.
 
     Of `allowed_keys` the stored embeddings are fetched and compared by cosine, so nothing else is

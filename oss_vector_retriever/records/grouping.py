@@ -80,7 +80,7 @@ def pair_with_stored(
         on_missing: "omit" leaves out a hit whose record does not exist; the others keep it.
     """
     for hit, key in zip(hits, keys, strict=True):
-        if key in stored:
+        if key is not None and key in stored:
             if (record := stored[key]) is not None:
                 yield hit, record
         elif key is None or on_missing != "omit":

@@ -34,7 +34,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Found(Generic[Made]):
-    """Hold what was made of the records found, in the order asked, and the keys not there."""
+    """What was made of the records found, in the order asked, and the keys not there."""
 
     made: list[Made]
     missing: tuple[str, ...]
@@ -42,7 +42,7 @@ class Found(Generic[Made]):
 
 @dataclass(frozen=True, slots=True)
 class Lookup:
-    """Say how keys become records; the names are the adapters' own arguments.
+    """The settings by which keys become records; the names are the adapters' own arguments.
 
     `limit` is how many are wanted; keys are read until so many are found, and no further.
 
