@@ -114,6 +114,8 @@ def _client_arguments(options: Mapping[str, Any]) -> dict[str, Any]:
     arguments = {name: options[name] for name in _POINTERS if options.get(name)}
     secrets = [options[name] for name in _SECRETS if options.get(name)]
     if secrets:
+        if not (options.get("access_key_id") and options.get("access_key_secret")):
+            raise ConfigurationError("credentials are access_key_id= and access_key_secret=, both.")
         arguments["credentials"] = tuple(
             one.get_secret_value() if isinstance(one, SecretStr) else one for one in secrets
         )
