@@ -145,10 +145,9 @@ class OSSVectorStore(_SavedComponent, BasePydanticVectorStore):
         fields = {
             name: value for name, value in locals().items() if name in type(self).model_fields
         }
+        pair = connect(type(self), client, {name: fields[name] for name in CONNECTION})
         super().__init__(**fields)
-        if client is not None:
-            # no field: core declares it as a property
-            self._pair = connect(type(self), client, {n: fields[n] for n in CONNECTION})
+        self._pair = pair  # the client is no field: core declares it as a property
         self._store = self._make_store()
 
     @model_validator(mode="after")
