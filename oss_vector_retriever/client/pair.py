@@ -194,7 +194,7 @@ def connect(
         saved: of a component that comes from another process; it stands for the environment.
 
     Raises:
-        ConfigurationError: a client and options are given.
+        ConfigurationError: a client and options are given, or half of the credentials.
     """
     given = [name for name in CONNECTION if options.get(name)]
     if client is not None and given:
@@ -202,6 +202,8 @@ def connect(
     arguments = {name: options[name] for name in POINTERS if options.get(name)}
     # a framework's `SecretStr`, or a text
     secrets = [options[name] for name in SECRETS if options.get(name)]
+    if secrets and not (options.get("access_key_id") and options.get("access_key_secret")):
+        raise ConfigurationError("credentials are access_key_id= and access_key_secret=, both.")
     credentials: Any = tuple(getattr(one, "get_secret_value", one.__str__)() for one in secrets)
     if saved is not None and client is None:
         settings = replace(saved, **arguments)
