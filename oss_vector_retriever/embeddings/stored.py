@@ -86,6 +86,7 @@ def stored_embeddings(
     if on_missing == "raise":
         _refuse_absent(unknown)
     keys = [key for key in unknown if key is not None]
+    # The query goes with the same call; where nothing can be compared with it, without one.
     if query_key is not None and (keys or len(unknown) < len(ids)):
         keys.append(query_key)
     found = yield from fetch(
@@ -161,6 +162,7 @@ def pick_distinct(stored: StoredEmbeddings, similarity_threshold: float) -> list
 def _picks(stored: StoredEmbeddings, rows: Iterable[tuple[int, float | None]]) -> list[Pick]:
     """Return rows of the matrix as positions of things, then the things without an embedding."""
     picked: list[Pick] = [(stored.positions[row], score) for row, score in rows]
+    # Nothing is known against what has no embedding, so it is kept, behind what was compared.
     return picked + [(position, None) for position in stored.without]
 
 

@@ -82,6 +82,8 @@ class OSSVectorToolkit(Connected, BaseToolkit):
 
     def get_tools(self) -> list[BaseTool]:
         """Return the tools: search first, where there is an embedding, then fetch."""
+        # The tools take everything else under the toolkit's names, so that a limit that is added
+        # to one cannot be forgotten in the other.
         own = {"embedding", "filter", "native_scalars", "k", "scan"}
         shared = {name: getattr(self, name) for name in type(self).model_fields if name not in own}
         shared["client"] = self._saved or self.client  # what came back from another process
@@ -159,6 +161,7 @@ class _DocumentTool(Connected, BaseTool):
 class FetchArguments(BaseModel):
     """What a model passes to read documents."""
 
+    # models write ids that look like numbers as numbers
     model_config = ConfigDict(coerce_numbers_to_str=True)
 
     ids: list[str] = Field(
@@ -176,6 +179,7 @@ class FetchArguments(BaseModel):
         """Take what models write in place of a list: one id, or a list as JSON text."""
         if not isinstance(value, str):
             return value
+        # some models write the list as text
         with suppress(ValueError):
             if isinstance(ids := from_json(value), list):
                 return ids
@@ -211,6 +215,7 @@ class OSSVectorFetchTool(_DocumentTool):
         access = self._access()
         keys = access.fetchable(context, ids)
         found = yield from fetch_records(context, self._lookup(), keys, document_from)
+        # a record that was skipped is there, and no other id was meant
         there = {*keys} - {*found.missing}
         missing = [key for key in dict.fromkeys(ids) if key not in there]
         answer = Answer(
@@ -270,6 +275,7 @@ class OSSVectorSearchTool(_DocumentTool):
         return await self._clients.arun(self._search, vector, k or self.k)
 
     def _search(self, context: Context, vector: Any, k: int) -> Flow[Reply]:
+        # Only the service judges filters, by the copies that it keeps; so it has to search.
         exact = self.allowed_keys is not None and self.filter is None
         find = self._nearest_allowed if exact else self._nearest
         hits: list[tuple[Document, float | None]] = yield from find(context, vector, k)
@@ -285,6 +291,7 @@ class OSSVectorSearchTool(_DocumentTool):
         self, context: Context, vector: Any, k: int
     ) -> Flow[list[tuple[Document, float | None]]]:
         access = self._access()
+        # those out of reach take places among the hits, and the service cannot filter by key
         top_k = context.config.limits.top_k if access.restricted else k
         hits = yield from self._query(context, vector, top_k)
         permitted = [hit for hit in hits if access.permits(hit.key) and not is_row(hit.metadata)]

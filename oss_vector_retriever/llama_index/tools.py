@@ -96,6 +96,7 @@ class OSSVectorToolSpec(BaseToolSpec):
         """
         if not isinstance(key_prefix, str):
             raise InvalidRequestError(f"key_prefix must be a string, not {key_prefix!r}.")
+        # an empty list means that nothing exists, None that anything may
         allowed = None if allowed_keys is None else frozenset(each_of(allowed_keys))
         self._access = Access(allowed, key_prefix)
         self._scan = check_whole("scan", scan, 0, sys.maxsize)
@@ -124,7 +125,7 @@ class OSSVectorToolSpec(BaseToolSpec):
         return self._answer(self._fetch, ids, start)
 
     async def afetch_by_ids(self, ids: list[str], start: int = 0) -> str:
-        """Do as `fetch_by_ids` does."""
+        """Do as `fetch_by_ids` does."""  # models read the blocking method's text alone
         return await self._aanswer(self._fetch, ids, start)
 
     def get_metadata(self, ids: list[str]) -> str:
@@ -171,6 +172,7 @@ class OSSVectorToolSpec(BaseToolSpec):
         *arguments: P.args,
         **keywords: P.kwargs,
     ) -> str:
+        # An error that ends the agent's run helps it less than one that it can read and act upon.
         try:
             return self._clients.run(flow, *arguments, **keywords)
         except OSSVectorError as error:
@@ -272,6 +274,7 @@ def _ids_from(ids: object) -> list[str]:
 def _whole_number(name: str, count: Any, limit: int) -> int:
     """Return the number that a model meant, from 0 to a limit."""
     try:
+        # clamped and not refused: a model that asks for 1,000 neighbours takes what it gets
         return max(0, min(int(count), limit))
     except (TypeError, ValueError, OverflowError):
         message = f"{name} must be a whole number, not {shown(count)}"
@@ -293,6 +296,7 @@ def _text_of(node: BaseNode) -> Passage:
 
 
 def _visible_metadata(node: BaseNode) -> str:
+    # what a program hides from its model stays hidden, whichever way the model asks
     hidden = set(node.excluded_llm_metadata_keys)
     seen = {name: value for name, value in node.metadata.items() if name not in hidden}
     return json.dumps(seen, ensure_ascii=False, default=str)

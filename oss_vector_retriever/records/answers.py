@@ -22,7 +22,7 @@ from oss_vector_retriever.records.keys import is_key
 Tokenizer = Callable[[str], Sequence[Any]]
 
 _LEAST = 200  # characters; less of a text than this helps nobody
-_NAMED_IDS = 20
+_NAMED_IDS = 20  # an agent that guesses ids can guess hundreds
 _ID_CHARACTERS = 500
 _NEAR_MISSES = 3
 _SIMILARITY = 0.6  # difflib's own cut-off
@@ -76,6 +76,7 @@ def suggest(
     """
     absent = list(missing)
     known = access.visible_keys
+    # With a list of allowed keys nothing else may be named, so there is nothing to scan for.
     if absent and access.allowed_keys is None:
         listed = yield from _list_keys(context, index, scan)
         known = tuple(key for key in listed if access.permits(key))
@@ -85,6 +86,7 @@ def suggest(
 def _list_keys(context: Context, index: str | None, count: int) -> Flow[list[str]]:
     keys: list[str] = []
     token: str | None = None
+    # The service cannot search among keys, only list them, and an index may hold millions.
     while (left := count - len(keys)) > 0:
         page = yield from list_vectors(
             context,
@@ -109,6 +111,7 @@ def near_misses(key: str, known: Iterable[str]) -> list[str]:
     for other in known:
         if other != key:  # an allowed key need not exist
             plain.setdefault(_letters(other), other)
+    # "Report_2024" can only mean "report-2024": to name report-2025 too would invite a mistake.
     meant = _letters(key)
     if meant in plain:
         return [plain[meant]]
@@ -157,6 +160,7 @@ class Budget:
 
     def minus(self, text: str) -> Budget:
         """Return the room that is left after a text and a blank line."""
+        # Tokens are counted part by part; those of a joined text are as many or fewer.
         written = text + _BLANK_LINE
         characters, tokens = self.max_characters, self.max_tokens
         return replace(
@@ -167,6 +171,7 @@ class Budget:
 
     def cut(self, text: str) -> str:
         """Return as much of the beginning of a text as there is room for."""
+        # First by characters, which costs nothing, so that less is left to count.
         text = text if self.max_characters is None else text[: max(self.max_characters, 0)]
         if self.max_tokens is None or self.holds(text):
             return text
@@ -232,6 +237,7 @@ class Answer:
 
         What is missing is always said, also where it alone passes the budget.
         """
+        # a model may ask for one id twice, and two searches of an agent may find the same
         passages = list({passage.id: passage for passage in self.passages}.values())
         notes = self._notes()
         unbound = replace(budget, max_characters=None, max_tokens=None)
@@ -242,6 +248,8 @@ class Answer:
         return _BLANK_LINE.join([*notes, *self._fit(passages, notes, budget)])
 
     def _notes(self) -> list[str]:
+        # Before the texts: hosts that shorten an answer cut its end, and what does not exist
+        # decides what the agent does next.
         notes = []
         if self.missing:
             notes.append(
@@ -273,6 +281,7 @@ class Answer:
 
     def _part(self, passage: Passage, room: Budget, least: int) -> str | None:
         """Return a passage as it fits; None where less than `least` characters of it would."""
+        # The mark of a cut names a position; the longest one is reserved before the cut is known.
         body = (passage.text or "")[self.start :][: room.max_characters_per_document]
         part = self._excerpt(passage, body)
         if room.holds(part):
@@ -292,6 +301,7 @@ class Answer:
             return f"[nothing more: the document has {total} characters]"
         if end >= total:
             return ""
+        # as JSON, since that is how the model has to write the call
         ids = json.dumps([passage.id], ensure_ascii=False)
         hint = f"; for more call {self.fetch_tool} with ids={ids}, start={end}"
         more = hint if self.fetch_tool else ""

@@ -71,6 +71,7 @@ class IndexKeeper:
         The wait ends with the client's timeout: then the service says what it thinks of a write.
         """
         self.forget(context)
+        # Processes that start together all find no index: one makes it, the others take it.
         with suppress(VectorIndexAlreadyExistsError):
             yield from put_vector_index(
                 context,
@@ -81,6 +82,7 @@ class IndexKeeper:
             )
         end = context.deadline().moment
         found = yield from self._ask(context)
+        # The pages do not say whether an index that is being made takes writes already.
         while found.status == "creating" and (left := end - context.monotonic()) > 0:
             yield Sleep(min(_POLL_SECONDS, left))
             found = yield from self._ask(context)
@@ -109,16 +111,20 @@ class IndexKeeper:
         try:
             found = yield from get_vector_index(context, index=self._settings.index)
         except AccessDeniedError:
+            # A role may write vectors and not look at indexes; then the service judges alone.
             found = VectorIndex(index_name=self._name(context)[1])
+        # What is being made is asked for again; its dimension may be shown before it takes writes.
         if found.status != "creating":
             self._known[self._name(context)] = found
         return found
 
     def _name(self, context: Context) -> tuple[str | None, str]:
+        # A store can be used with clients of several buckets: what is known is known of each.
         return context.config.bucket, context.config.index_or(self._settings.index)
 
     def _check(self, found: VectorIndex, dimension: int) -> None:
         _check_dimension(found, dimension, "the embeddings")
+        # The metric cannot be changed, and a search in the other one ranks otherwise, silently.
         wanted = self._settings.distance_metric
         if wanted and found.distance_metric and found.distance_metric != wanted:
             raise InvalidRequestError(

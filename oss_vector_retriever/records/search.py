@@ -40,7 +40,7 @@ class Hit:
 
 def relevance(metric: str, distance: float) -> float:
     """Return a distance as a relevance from 0 to 1: cosine 1 - d/2, euclidean 1/(1 + d)."""
-    if metric == "cosine":
+    if metric == "cosine":  # the service's distance is 1 - cosine, from 0 to 2
         return min(1.0, max(0.0, 1.0 - distance / 2.0))
     return 1.0 / (1.0 + max(0.0, distance))
 
@@ -67,6 +67,7 @@ def search(
     )
     if not return_data:
         return _decode_hits(store, hits, [Vector(hit.key, None, hit.metadata) for hit in hits])
+    # metadata too, in place of those of the query: they belong to the data that came with them
     result = yield from store.fetch(context, [hit.key for hit in hits], return_data=True)
     return _decode_hits(store, hits, result)
 
@@ -120,6 +121,7 @@ def mmr_search(
     hits = yield from search(
         context, store, query, max(k, fetch_k), filter=filter, return_data=True
     )
+    # off the event loop below: the choice compares all candidates with one another
     rows = [hit.record.embedding for hit in hits if hit.record.embedding is not None]
     if len(rows) != len(hits):
         raise ResponseError("GetVectors: a vector came without its data.", 200)
@@ -157,6 +159,7 @@ def _service_filter(
     context: Context, store: RecordStore, condition: Filter | None
 ) -> dict[str, Any] | None:
     settings = store.settings
+    # Only what is known already: a search does not pay for a look at the index.
     index = store.keeper.peek(context)
     written = explicit_filter(
         condition,
@@ -176,6 +179,7 @@ def _decode_hits(
     decoded = []
     for hit in hits:
         vector = by_key.get(hit.key)
+        # A store that does not filter rows out itself (`skip_rows`) may share its index with some.
         if vector is None or is_row(vector.metadata):
             continue
         record = store.decode(vector)
