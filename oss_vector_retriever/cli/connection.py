@@ -43,25 +43,26 @@ class Connection(NamedTuple):
         self, *, index: str | None = None, bucket_required: bool = True, **options: Any
     ) -> tuple[ClientConfig, LocalService | None]:
         """Return the settings of a client, and the service, where it is embedded."""
+        from oss_vector_retriever.client.config import resolve_config  # noqa: PLC0415 - not for `--help`
+
+        # by the constructor: a client's pace cannot be changed later
         options.update(rate_limit=self.rate_limit, max_concurrency=self.max_concurrency)
         if self.local:  # its bucket is always there
             return self._embedded(index, **options)
-        return self._remote(index=index, bucket_required=bucket_required, **options), None
-
-    def _remote(self, **options: Any) -> ClientConfig:
-        from oss_vector_retriever.client.config import resolve_config  # noqa: PLC0415 - not for `--help`
-
-        return resolve_config(
+        config = resolve_config(
             bucket=self.bucket,
             account_id=self.account_id,
             region=self.region,
+            index=index,
             endpoint=self.endpoint,
             internal=self.internal,
             allow_http=self.allow_http,
             credentials="chain" if self.credentials == "chain" else None,
             timeout=self.timeout,
+            bucket_required=bucket_required,
             **options,
         )
+        return config, None
 
     def _embedded(self, index: str | None, **options: Any) -> tuple[ClientConfig, LocalService]:
         from oss_vector_retriever.client.config import VARIABLES  # noqa: PLC0415 - the same
@@ -76,7 +77,7 @@ class Connection(NamedTuple):
         config, service = open_local(self.local, index, **options)
         others = {"bucket": self.bucket} if self.bucket else {}
         try:
-            return config.changed(timeout=self.timeout, **others), service
+            return config.with_options(timeout=self.timeout, **others), service
         except BaseException:
             service.service.close()
             raise
@@ -89,9 +90,9 @@ class Connection(NamedTuple):
 @contextmanager
 def open_client(connection: Connection, **options: Any) -> Iterator[OSSVectorClient]:
     """Give the client that the flags describe; `options` are those of the constructor."""
-    from oss_vector_retriever.client.clients import OSSVectorClient  # noqa: PLC0415 - not for `--help`
+    from oss_vector_retriever.client.clients import client_of  # noqa: PLC0415 - not for `--help`
 
-    client = OSSVectorClient.from_config(*connection.settings(**options))
+    client = client_of(*connection.settings(**options))
     try:
         yield client
     except KeyboardInterrupt:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from oss_vector_retriever.lazy import lazily
+from oss_vector_retriever.lazy import make_lazy
 
 if TYPE_CHECKING:
     from oss_vector_retriever.langchain.compressors import (
@@ -81,4 +81,4 @@ __all__ = [
     "load_retriever",
 ]
 
-__getattr__, __dir__ = lazily(__name__, _WHERE, extra="langchain")
+__getattr__, __dir__ = make_lazy(__name__, _WHERE, extra="langchain")

@@ -11,7 +11,7 @@ from pydantic import BaseModel
 
 from oss_vector_retriever.client.errors import InvalidRequestError
 from oss_vector_retriever.client.models.vector import Float32Array, Vector
-from oss_vector_retriever.client.operations.vectors import refuse_repeated
+from oss_vector_retriever.client.operations.checks import refuse_repeated
 from oss_vector_retriever.records.store import RecordStore
 
 Embedding = Iterable[float]

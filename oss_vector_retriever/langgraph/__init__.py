@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from oss_vector_retriever.lazy import lazily
+from oss_vector_retriever.lazy import make_lazy
 
 if TYPE_CHECKING:
     from oss_vector_retriever.langgraph.middleware import DocumentState, HydrateDocumentsMiddleware
@@ -21,4 +21,4 @@ _WHERE = {
 
 __all__ = ["DocumentState", "HydrateDocumentsMiddleware", "OSSVectorGraphStore"]
 
-__getattr__, __dir__ = lazily(__name__, _WHERE, extra="langgraph")
+__getattr__, __dir__ = make_lazy(__name__, _WHERE, extra="langgraph")

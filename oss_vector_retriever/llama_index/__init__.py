@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from oss_vector_retriever.lazy import lazily
+from oss_vector_retriever.lazy import make_lazy
 
 if TYPE_CHECKING:
     from oss_vector_retriever.llama_index.auto_merging import OSSVectorAutoMergingRetriever
@@ -91,4 +91,4 @@ __all__ = [
     "StoredEmbeddingRescorer",
 ]
 
-__getattr__, __dir__ = lazily(__name__, _WHERE, extra="llama-index")
+__getattr__, __dir__ = make_lazy(__name__, _WHERE, extra="llama-index")

@@ -140,6 +140,7 @@ def gaps(hits: list[NodeWithScore]) -> dict[str, int]:
         if middle is None or same is None or middle.node_id != same.node_id:
             continue
         if middle.node_id not in present:
+            # once, also where two pairs of hits leave out the same node
             found.setdefault(middle.node_id, position)
     return found
 
@@ -193,6 +194,7 @@ def _raise_score(hit: NodeWithScore, scores: Mapping[str, float]) -> NodeWithSco
     score = scores.get(hit.node.node_id)
     if score is None or score <= hit.get_score():
         return hit
+    # a copy: the hits that the other retriever returned stay as they are
     return hit.model_copy(update={"score": score})
 
 

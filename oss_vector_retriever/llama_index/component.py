@@ -92,6 +92,7 @@ def connect(
         ConfigurationError: a client and options are given.
         TypeError: an option is unknown.
     """
+    # a TypedDict is checked by type checkers alone, and a misspelt option must not be ignored
     if unknown := options.keys() - {*CONNECTION}:
         name = min(unknown)
         raise TypeError(f"{kind.__name__}() got an unexpected keyword argument {name!r}")
@@ -221,6 +222,7 @@ class _SavedComponent(BaseComponent):
         arbitrary_types_allowed=True, extra="forbid", hide_input_in_errors=True
     )
 
+    # not in a dict: there stands what they and the environment made, under `client`
     bucket: str | None = Field(default=None, exclude=True)
     account_id: str | None = Field(default=None, exclude=True)
     region: str | None = Field(default=None, exclude=True)
@@ -268,6 +270,7 @@ class _SavedComponent(BaseComponent):
         return copied
 
     def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
+        # models and functions as well: an embedding model may hold a gigabyte
         shared = [self._pair, *(getattr(self, name) for name in self._excluded_fields())]
         return super().__deepcopy__({**(memo or {}), **{id(thing): thing for thing in shared}})
 
@@ -335,6 +338,7 @@ class _SavedComponent(BaseComponent):
         return {"fields": fields, "client": self._clients.settings}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
+        # not core's own, which goes on with half an object where the constructor refuses
         self.__init__(**state["fields"])  # type: ignore[misc]  # checked as the first one was
         self._point_to(state["client"])
 

@@ -27,7 +27,7 @@ from oss_vector_retriever.records.settings import DistanceMetric, StoreSettings
 from oss_vector_retriever.records.store import RecordStore
 
 _NO_HASHES = (
-    "a vector index keeps no hashes beside its records: a node's hash is computed from the stored "
+    "a vector index keeps no hashes of its records: a node's hash is computed from the stored "
     "node. For a pipeline's bookkeeping use a SimpleDocumentStore"
 )
 
@@ -172,6 +172,7 @@ class OSSVectorDocumentStore(BaseDocumentStore):
         """Tell whether there is a node."""
         return await self._clients.arun(self._exists, doc_id)
 
+    # pipelines keep their books here, which takes a store of its own: the message says so
     def set_document_hash(self, doc_id: str, doc_hash: str) -> None:
         """Refuse: an index keeps no hashes."""
         raise NotImplementedError(_NO_HASHES)
@@ -190,6 +191,7 @@ class OSSVectorDocumentStore(BaseDocumentStore):
 
     def get_document_hash(self, doc_id: str) -> str | None:
         """Return the hash of the stored node, None where there is none."""
+        # computed, not kept: core computes it the same way when it writes
         node = self.get_document(doc_id, raise_error=False)
         return None if node is None else node.hash
 
@@ -359,6 +361,7 @@ def _filterable_copies(stored: Vector | None) -> list[str]:
     )
 
 
+# an error that names 100,000 ids would bury what it says
 def _list_some(keys: Sequence[str], limit: int = 3) -> str:
     more = f" and {len(keys) - limit} more" if len(keys) > limit else ""
     return ", ".join(shown(key) for key in keys[:limit]) + more

@@ -231,6 +231,7 @@ class OSSVectorPrefetchingRetriever(BaseRetriever):
 
 
 def _targets(hits: list[NodeWithScore]) -> list[str]:
+    # an index node may point at a retriever, whose id need be no key
     named = [hit.node.index_id for hit in hits if isinstance(hit.node, IndexNode)]
     return [key for key in named if is_key(key)]
 

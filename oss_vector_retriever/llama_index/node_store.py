@@ -97,6 +97,7 @@ class NodeStore:
         if filters is not None:
             found = yield from self.records.fetch(context, keys)
             vectors = found.by_key.values()
+            # what the filters do not pass stays, though its id was named
             keys = [one.key for one in vectors if self._record_passing(one, filters) is not None]
         yield from self.records.delete(context, keys)
 

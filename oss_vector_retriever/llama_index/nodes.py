@@ -256,8 +256,8 @@ def _foreign_node(record: Record) -> BaseNode:
     if media is None or media.content_type != "IMAGE" or media.location is None:
         return TextNode(**fields)
     # the tool embeds local files as well as URLs
-    place = "image_url" if "://" in media.location else "image_path"
-    return ImageNode(**fields, **{place: media.location})
+    field = "image_url" if "://" in media.location else "image_path"
+    return ImageNode(**fields, **{field: media.location})
 
 
 def _restore(record: Record, payload: dict[str, Any], classes: NodeClasses) -> BaseNode:
@@ -312,11 +312,13 @@ def _build_other_kind(kind: type[BaseNode], fields: dict[str, Any], text: str) -
 def _resource_with_text(resource: dict[str, Any] | None, text: str) -> dict[str, Any] | None:
     if resource is None:
         return {"text": text} if text else None
+    # an empty text and no text are two things to core
     without = not text and resource.get("text", "") is None
     return resource if without else {**resource, "text": text}
 
 
 def _index_node(kind: type[IndexNode], fields: dict[str, Any], classes: NodeClasses) -> IndexNode:
+    # as it is packed below; whatever else stands there is core's own form
     packed = fields.get("obj")
     if isinstance(packed, dict) and len(packed) == 1:
         if _VALUE in packed:
@@ -346,11 +348,11 @@ def _common_fields(node: BaseNode) -> dict[str, Any]:
     return fields
 
 
-def _copy_embedding(made: BaseNode, node: BaseNode) -> BaseNode:
+def _copy_embedding(copy: BaseNode, node: BaseNode) -> BaseNode:
     if node.embedding is not None:
-        made.__dict__["embedding"] = node.embedding  # checked when the other node was made
-        made.__pydantic_fields_set__.add("embedding")
-    return made
+        copy.__dict__["embedding"] = node.embedding  # checked when the other node was made
+        copy.__pydantic_fields_set__.add("embedding")
+    return copy
 
 
 def _image(image: MediaResource) -> dict[str, Any]:

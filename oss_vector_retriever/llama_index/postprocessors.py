@@ -192,6 +192,7 @@ class OSSVectorPrevNextPostprocessor(_FetchingPostprocessor):
         known = {hit.node.node_id: hit.node for hit in hits}
         scored: dict[str, NodeWithScore] = {}
         for hit in hits:
+            # a hit that stands twice counts with its better score
             there = scored.get(hit.node.node_id)
             if there is None or hit.get_score() > there.get_score():
                 scored[hit.node.node_id] = hit
@@ -444,6 +445,7 @@ def _links(scored: Mapping[str, NodeWithScore]) -> dict[str, str]:
     taken: set[str] = set()
     for key, hit in scored.items():
         following = hit.node.next_node
+        # two nodes may claim the same one as their next: the first of them has it
         if following is not None and following.node_id in scored and following.node_id not in taken:
             links[key] = following.node_id
             taken.add(following.node_id)

@@ -59,6 +59,7 @@ class OSSVectorReader(_Fetching, BasePydanticReader, ResourcesReaderMixin):
 
     def alazy_load_data(self, keys: Iterable[str] | AsyncIterable[str]) -> DocumentStream:  # type: ignore[override]  # awaitable, as core's
         """Return Documents as they come: `async for` streams, `await` gives a list."""
+        # core's returns a list when awaited; async for over ours takes no more than it needs
         return DocumentStream(self._stream(keys))
 
     def list_resources(self) -> list[str]:
@@ -130,6 +131,7 @@ class OSSVectorReader(_Fetching, BasePydanticReader, ResourcesReaderMixin):
     def _list_keys(self, context: Context) -> Flow[list[str]]:
         keys: list[str] = []
         token: str | None = None
+        # as large as the service makes a page: by default it sends half of that
         page_size = context.config.limits.list_page
         while True:
             page = yield from list_vectors(

@@ -114,6 +114,7 @@ class ReuseStoredEmbeddings(_Fetching, TransformComponent):
 
         try:
             found = yield from fetch_records(context, lookup, ids, make)
+        # the first run of a pipeline, before its vector store has made the index
         except NoSuchVectorIndexError:
             return {}
         return dict(found.made)

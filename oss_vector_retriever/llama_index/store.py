@@ -337,11 +337,13 @@ class OSSVectorStore(_SavedComponent, BasePydanticVectorStore):
                 context,
                 self._store.records,
                 vector,
+                # MMR may ask for more to choose from than the service gives
                 min(candidates, context.config.limits.top_k),
                 filter=given,
                 return_data=self._needs_data(query),
             )
         if query.mode is VectorStoreQueryMode.MMR:
+            # some hundred rows of a thousand numbers: off the event loop
             hits = yield from call_function(_diversify, query, vector, hits)
         return self._result(hits, metric, query.output_fields)
 
@@ -419,6 +421,7 @@ class OSSVectorStore(_SavedComponent, BasePydanticVectorStore):
         self, hits: Sequence[Hit], metric: str, fields: Sequence[str] | None
     ) -> VectorStoreQueryResult:
         pairs = [(self._store.node(self._reduce(hit.record, fields)), hit) for hit in hits]
+        # under "skip" a record that can be no node is left out
         made = [(node, hit) for node, hit in pairs if node is not None]
         return VectorStoreQueryResult(
             nodes=[node for node, _ in made],

@@ -29,8 +29,13 @@ from oss_vector_retriever.client.models.results import (
     VectorIndex,
 )
 from oss_vector_retriever.client.models.vector import Vector
-from oss_vector_retriever.client.operations.checks import as_vector, check_keys, each_of
-from oss_vector_retriever.client.operations.vectors import list_vectors, refuse_repeated
+from oss_vector_retriever.client.operations.checks import (
+    as_vector,
+    check_keys,
+    each_of,
+    refuse_repeated,
+)
+from oss_vector_retriever.client.operations.vectors import list_vectors
 from oss_vector_retriever.client.steps import Flow
 from oss_vector_retriever.client.writes import delete, upsert
 from oss_vector_retriever.records.decode import (

@@ -49,15 +49,15 @@ def test_the_fewest_calls_may_split_a_fetch(pend):
     assert [len(call.keys) for call in calls] == [100, 100, 100]
     for call in calls:
         call.deal(GetVectorsResult(tuple(Vector(key, [1.0], {}) for key in call.keys), "id"))
-    assert [list(fetch.result().found) for fetch in fetches] == [fetch.keys for fetch in fetches]
-    assert [fetch.result().calls for fetch in fetches] == [1, 2, 1, 2, 1]
+    assert [list(fetch.found) for fetch in fetches] == [fetch.keys for fetch in fetches]
+    assert [fetch.calls for fetch in fetches] == [1, 2, 1, 2, 1]
 
 
 def test_a_fetch_that_no_call_has_served_has_missed_its_deadline(pend):
     pending = pend("a", timeout=2)
     assert not pending.is_over
     with pytest.raises(DeadlineExceededError, match="within 2 s"):
-        pending.result()
+        pending.raise_error()
 
 
 def test_each_gets_an_error_of_its_own(pend):
