@@ -50,8 +50,10 @@ def check_filters(filters: MetadataFilters | None) -> MetadataFilters | None:
         return None
     if not isinstance(filters, MetadataFilters):
         raise InvalidRequestError(
-            f"filters must be MetadataFilters, not {type(filters).__name__}, as in "
-            "MetadataFilters(filters=[MetadataFilter(key=..., value=...)])."
+            "{argument} must be MetadataFilters, not {kind}",
+            argument="filters",
+            kind=type(filters).__name__,
+            remedy="as in MetadataFilters(filters=[MetadataFilter(key=..., value=...)])",
         )
     _check(filters)
     return filters if _restricts(filters) else None

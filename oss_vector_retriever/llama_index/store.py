@@ -325,8 +325,10 @@ class OSSVectorStore(_SavedComponent, BasePydanticVectorStore):
         if query.node_ids is not None:
             if given:
                 raise InvalidRequestError(
-                    "filter= is checked by the service's search, which cannot be restricted to "
-                    "node_ids; use filters of MetadataFilters."
+                    "{argument} is checked by the service's search, which cannot be restricted to "
+                    "node_ids",
+                    argument="filter",
+                    remedy="use filters of MetadataFilters",
                 )
             hits = yield from self._measure(context, query, vector, candidates, metric)
         elif query.filters is not None or query.doc_ids is not None:
