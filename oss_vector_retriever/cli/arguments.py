@@ -33,6 +33,7 @@ class Json(click.ParamType):  # type: ignore[type-arg]  # generic in newer relea
         from oss_vector_retriever.client.wire import parse_json  # noqa: PLC0415 - not for `--help`
 
         try:
+            # bytes of the command line that are no UTF-8 come as surrogates; the parser names them
             found = parse_json(_text_of(value).encode("utf-8", "surrogatepass"))
         except ValueError as error:
             elsewhere = "a file is named by file://PATH, standard input by -"
@@ -92,6 +93,7 @@ def _flag(*names: str, **settings: Any) -> click.Option:
 
 def _switch(name: str, help_text: str) -> click.Option:
     """Return a switch that ossutil's `--name=true` turns on, too."""
+    # an optional value: click takes the bare flag for `flag_value`
     return _flag(
         name,
         type=bool,
@@ -103,6 +105,7 @@ def _switch(name: str, help_text: str) -> click.Option:
     )
 
 
+# ranges and forms are not stated here: the client checks them against the service's limits
 INDEX = _flag("--index-name", "index", help="Index (OSS_VECTORS_INDEX).")
 INDEX_TO_DELETE = _flag("--index-name", "index", required=True, help="Index; there is no way back.")
 
@@ -111,6 +114,7 @@ KEYS = _flag(
     metavar="KEYS",
     help="Keys: separated by commas, a JSON array, or file://PATH or - with one key a line.",
 )
+# `--keys` splits at commas, as ossutil does, and a key may hold one
 KEY = _flag("--key", "single_keys", multiple=True, help="One key, which may hold a comma.")
 VECTORS = _flag(
     "--vectors",
@@ -142,6 +146,7 @@ PREFIX = _flag("--prefix", help="Only names that begin with this.")
 MARKER = _flag("--marker", help="List the names after this one.")
 MAX_KEYS = _flag("--max-keys", type=int, help="Entries of a page, at most.")
 
+# one value only, but scripts for ossutil give it
 DATA_TYPE = _flag(
     "--data-type", type=click.Choice(["float32"]), default="float32", help="Always float32."
 )
@@ -263,12 +268,13 @@ def prepare_deletion(values: Values) -> Values:
 
 def prepare_write(values: Values) -> Values:
     """Have all batches tried, and a report of those that failed."""
+    # an exception would tell of the first failure and not of the keys that are written
     return {**values, "on_error": "report"}
 
 
 def unwrap_query_vector(values: Values) -> Values:
     """Take the numbers out of `{"float32": numbers}`."""
-    given = values["query_vector"]
+    given = values["query_vector"]  # the API's form, or just the numbers
     if isinstance(given, dict):
         if not isinstance(given.get("float32"), list):
             raise click.BadParameter('it has no array "float32".', param_hint="--query-vector")

@@ -46,6 +46,7 @@ class Entry(NamedTuple):
 
 
 def _operation(name: str, summary: str, *own: click.Option, **more: Any) -> Entry:
+    # most commands have the API's name for the operation, as have the client's methods
     more.setdefault("method", name.replace("-", "_"))
     return Entry(name, summary, Operation(flags=own, **more))
 
@@ -54,13 +55,14 @@ _KEYED = (arguments.INDEX, arguments.KEYS, arguments.KEY)
 _RETURNED = (arguments.RETURN_DATA, arguments.RETURN_METADATA)
 _PAGED = (arguments.MAX_RESULTS, arguments.NEXT_TOKEN, arguments.ALL)
 
+# in the order in which `--help` lists them
 _VECTORS = (
     _operation(
         "get-vectors",
         "Fetch vectors by key, any number, in the order asked.",
         *_KEYED,
         *_RETURNED,
-        method="fetch",
+        method="fetch",  # and not get_vectors, which takes no more keys than one call does
         prepare=arguments.merge_keys,
         show=rendering.show_fetched,
     ),
@@ -110,7 +112,7 @@ _VECTORS = (
         arguments.RETURN_METADATA,
         arguments.METADATA_FIELDS,
         arguments.SORT,
-        show=rendering.HITS,
+        show=rendering.HITS,  # with a token of the next page, which QueryVectors does not have
     ),
     _operation(
         "delete-vectors",
@@ -170,7 +172,7 @@ _BUCKETS = (
         arguments.ALL,
         show=rendering.BUCKETS,
         pager="iter_vector_buckets",
-        on_bucket=False,
+        on_bucket=False,  # the region is asked, not a bucket
     ),
     _operation("delete-vector-bucket", "Delete the bucket, which must hold no index."),
     _operation("put-bucket-policy", "Set the bucket's policy.", arguments.POLICY),
@@ -205,6 +207,7 @@ SECTIONS = {
     ),
 }
 
+# a flag is spelled in one way in all commands, so that a remedy may name one of another command
 FLAGS: dict[str, str] = {
     str(flag.name): flag.opts[0]
     for flag in (

@@ -43,25 +43,26 @@ class Connection(NamedTuple):
         self, *, index: str | None = None, bucket_required: bool = True, **options: Any
     ) -> tuple[ClientConfig, LocalService | None]:
         """Return the settings of a client, and the service, where it is embedded."""
+        from oss_vector_retriever.client.config import resolve_config  # noqa: PLC0415 - not for `--help`
+
+        # by the constructor: a client's pace cannot be changed later
         options.update(rate_limit=self.rate_limit, max_concurrency=self.max_concurrency)
         if self.local:  # its bucket is always there
             return self._embedded(index, **options)
-        return self._remote(index=index, bucket_required=bucket_required, **options), None
-
-    def _remote(self, **options: Any) -> ClientConfig:
-        from oss_vector_retriever.client.config import resolve_config  # noqa: PLC0415 - not for `--help`
-
-        return resolve_config(
+        config = resolve_config(
             bucket=self.bucket,
             account_id=self.account_id,
             region=self.region,
+            index=index,
             endpoint=self.endpoint,
             internal=self.internal,
             allow_http=self.allow_http,
             credentials="chain" if self.credentials == "chain" else None,
             timeout=self.timeout,
+            bucket_required=bucket_required,
             **options,
         )
+        return config, None
 
     def _embedded(self, index: str | None, **options: Any) -> tuple[ClientConfig, LocalService]:
         from oss_vector_retriever.client.config import VARIABLES  # noqa: PLC0415 - the same

@@ -67,7 +67,9 @@ def failure_of(error: Exception) -> Failure | None:
     return None
 
 
+# the others, such as a full disk, are no wrong use
 _WRONG_FILE = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError)
+# modules that a command loads when it needs them, and the extra that brings each
 _EXTRAS = {
     "jmespath": "cli",
     "numpy": "emulator",
@@ -94,12 +96,14 @@ def word(reference: Reference) -> str:
     return name  # of a value, which is JSON
 
 
+# secrets have no flags: other users see a process's words
 _NOT_FLAGS = {
     "access_key_id": "OSS_ACCESS_KEY_ID",
     "access_key_secret": "OSS_ACCESS_KEY_SECRET",
     "security_token": "OSS_SESSION_TOKEN",
     "max_reply_bytes": "what is read of a reply",
 }
+# what is given on the command line is JSON
 _TYPES = {
     "NoneType": "null",
     "bool": "boolean",
@@ -109,6 +113,7 @@ _TYPES = {
     "list": "array",
     "str": "string",
 }
+# where Python's way out has none of the same name here
 _PHRASES = {
     "credential_chain": (
         "python -c 'from alibabacloud_credentials.client import Client; Client().get_credential()'"
@@ -128,6 +133,7 @@ _PHRASES = {
 def _name_flag(text: str, argument: str | None) -> str:
     """Return a text with the flag that it is about, first where it does not name it."""
     flag = FLAGS.get(argument or "")
+    # what is wrong inside a value, such as one vector of many, does not name the argument
     return text if flag is None or flag in text else f"{flag}: {text}"
 
 

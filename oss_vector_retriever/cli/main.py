@@ -9,11 +9,11 @@ from typing import NoReturn, TextIO
 
 from oss_vector_retriever.cli.interrupts import recognised, watch
 
-_INTERRUPTED = 130
+_INTERRUPTED = 130  # as in `errors`, which loads click: too late for a Ctrl-C before it
 
 
 def main() -> None:
-    """Run the command line; errors go to stderr, the statuses stand in `failures`."""
+    """Run the command line; errors go to stderr, the statuses stand in `errors`."""
     try:
         watch()
         # read from here, so that Ctrl-C is clean while modules are being loaded, too
@@ -35,6 +35,7 @@ def _application() -> Callable[[list[str]], int]:
 
 
 def _leave(status: int) -> NoReturn:
+    # here and not at the interpreter's end, where a closed pipe is a traceback and status 120
     for stream in (sys.stdout, sys.stderr):
         _flush(stream)
     if status == _INTERRUPTED:

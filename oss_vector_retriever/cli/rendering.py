@@ -59,7 +59,7 @@ class Listing(NamedTuple):
 
     def __call__(self, page: Iterable[Any]) -> Document:
         """Return what is printed of a page, or of all items."""
-        token = getattr(page, self.attribute, None)
+        token = getattr(page, self.attribute, None)  # an iterator over all pages has none
         entries = [self.entry(item) for item in page]
         members: Entry = {self.member: entries, **({self.token: token} if token else {})}
         notes = {"more": self.more.format(token)} if token else {}
@@ -78,6 +78,7 @@ def print_document(document: Document, style: str, query: Any = None) -> None:
     else:
         print_table(document)
     for name, note in document.notes.items():
+        # lines are for programs: what is no entry must not stand among them
         click.echo(f"{name}: {note}", err=style == "jsonl")
 
 
@@ -95,6 +96,7 @@ def print_table(document: Document) -> None:
         table = tables.table_of_one(document.entries[0])
     else:
         table = tables.table_of(document.entries)
+    # not by rich's own print: click's output is what tests and pipes are given
     click.echo(tables.draw(table), nl=False)
 
 
@@ -103,6 +105,7 @@ def _query(document: Document, query: Any) -> Document:
     from oss_vector_retriever.client.wire import parse_json  # noqa: PLC0415 - not for `--help`
 
     try:
+        # through JSON, so that the query sees plain lists and not packed data
         found = query.search(parse_json(_json(document.members).encode()))
     except importlib.import_module("jmespath.exceptions").JMESPathError as error:
         text = " ".join(str(error).split())
@@ -122,7 +125,7 @@ def vector_entry(item: Any) -> Entry:
     entry: Entry = {"key": item.key}
     data = getattr(item, "data", None)
     if data is not None:
-        entry["data"] = {"float32": data}
+        entry["data"] = {"float32": data}  # packed: the JSON writer knows how to write it
     for name in ("distance", "score", "metadata"):
         value = getattr(item, name, None)
         if value is not None:

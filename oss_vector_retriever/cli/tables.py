@@ -15,6 +15,7 @@ from oss_vector_retriever.client.models.vector import Float32Array
 
 _SHOWN_VALUES = 3
 _SHOWN_TEXT = 160
+# C0 without the line break, C1, and the marks that turn the direction of writing
 _CONTROLS = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 
 
@@ -33,12 +34,14 @@ def add_row(table: Table, *cells: object) -> None:
 
 def plain(value: object, style: str = "") -> Text:
     """Return a value as text that no terminal obeys."""
+    # metadata come from whoever wrote the record: an escape sequence could rewrite the screen
     return Text(_CONTROLS.sub("\N{REPLACEMENT CHARACTER}", str(value)), style=style)
 
 
 def table_of(entries: Sequence[Any]) -> Table:
     """Return a table of entries: a column for each member where they are objects."""
     objects = [entry if isinstance(entry, Mapping) else {"value": entry} for entry in entries]
+    # not all entries have all members; the order is that of first appearance
     columns = list(dict.fromkeys(name for entry in objects for name in entry))
     table = make_table(columns)
     for entry in objects:
@@ -72,7 +75,7 @@ def describe(value: object) -> str:
     if isinstance(value, list) and not all(isinstance(item, str) for item in value):
         return shorten(json.dumps(value, ensure_ascii=False, default=str))
     if isinstance(value, bool):
-        return str(value).lower()
+        return str(value).lower()  # as JSON writes it
     return ", ".join(value) if isinstance(value, list) else str(value)
 
 

@@ -52,6 +52,7 @@ class PendingFetch:
     @property
     def group(self) -> tuple[object, ...]:
         """Return what fetches must agree on to share a call."""
+        # the context stands for bucket, credentials and the rest of the settings
         return id(self.context), self.index, self.return_data, self.return_metadata
 
     @property
@@ -122,7 +123,9 @@ class SharedCall:
             self.fail(error)
 
     def deal(self, reply: GetVectorsResult) -> None:
-        """Give each fetch its own vectors; no two share metadata."""
+        """Give each fetch its own vectors."""
+        # the first may have those of the reply; the metadata of the others are copies, for callers
+        # may change theirs, while data are read-only
         vectors = {vector.key: vector for vector in reply.vectors}
         for number, pending in enumerate(self.waiters):
             mine = vectors if len(self.waiters) == 1 else _select(vectors, pending.keys)
@@ -134,12 +137,14 @@ class SharedCall:
 
     def fail(self, error: BaseException) -> None:
         """Give each fetch an error of its own, or send it to ask by itself."""
+        # one bad key has the whole call refused, and the reply does not say which it was
         refused = isinstance(error, ServiceError) and error.status == _BAD_REQUEST
         for pending in self.waiters:
             pending.outstanding -= 1
             if refused and len(self.waiters) > 1:
                 pending.refused_with_others = True
                 continue
+            # a copy: raised in several threads, one object would collect the tracebacks of all
             own = copy.copy(error) if isinstance(error, OSSVectorError) else error
             pending.calls += 1
             pending.error = pending.error or own
@@ -163,6 +168,7 @@ def shared_calls(waiters: Iterable[PendingFetch]) -> list[SharedCall]:
 
 def next_call(queue: Iterable[PendingFetch]) -> SharedCall:
     """Return one call for the first of a queue, and for those behind it whose keys fit in whole."""
+    # in whole: a fetch that two calls serve would be over only when two threads are done
     first, *others = queue
     limit, group = first.context.config.limits.keys_per_get, first.group
     keys, waiters = dict.fromkeys(first.keys), [first]

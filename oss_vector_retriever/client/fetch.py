@@ -57,7 +57,7 @@ def _answer(
     missing = () if complete else tuple(key for key in pending.keys if key not in found)
     if missing and on_missing == "raise":
         raise MissingKeysError(missing)
-    if callable(on_missing):
+    if callable(on_missing):  # after the last call: it may raise, or fetch from elsewhere
         for key in missing:
             on_missing(key)
     return FetchResult(asked, found, missing, tuple(served.request_ids), served.calls)
@@ -68,6 +68,7 @@ def _serve(pending: PendingFetch) -> Flow[PendingFetch]:
     config = pending.context.config
     if not pending.keys:
         return pending
+    # a call that is full already has no room for others
     if config.coalesce is not False and len(pending.keys) < config.limits.keys_per_get:
         alone: bool = yield Coalesce(pending)
         if pending.refused_with_others:

@@ -25,9 +25,11 @@ from oss_vector_retriever.client.steps import FaultKind
 
 _THROTTLED = 429
 _REQUEST_TIMEOUT = 408
-_NOT_IMPLEMENTED = 501
+_NOT_IMPLEMENTED = 501  # will not be implemented by the next attempt
 _SERVER_FAILURE = 500
+# the first is OSS Vectors' own; the others are those of OSS and of gateways before it
 _THROTTLE_CODES = frozenset({"QpsLimitExceeded", "SlowDown", "Throttling", "TooManyRequests"})
+# TLS and protocol faults are what the peer is; a deadline is over for good
 _PASSING_FAULTS = frozenset({FaultKind.CONNECT, FaultKind.CLOSED})
 
 
@@ -99,6 +101,7 @@ def judge(error: OSSVectorError, *, idempotent: bool) -> RetryDecision:
         # where no connection was made the service cannot have acted
         safe = idempotent or error.kind == FaultKind.CONNECT
         return RetryDecision.TRANSIENT if passing and safe else RetryDecision.FINAL
+    # half a reply is a matter of the way; a whole one that breaks its promise will do so again
     if isinstance(error, ResponseError) and error.unreadable and idempotent:
         return RetryDecision.TRANSIENT
     return RetryDecision.FINAL
@@ -119,7 +122,7 @@ def retry_after(value: str | None, now: datetime) -> float | None:
         return None
     try:
         seconds = float(value)
-    except ValueError:
+    except ValueError:  # the other form: a date
         seconds = _seconds_until(value, now)
     return seconds if math.isfinite(seconds) and seconds >= 0 else None
 
@@ -135,16 +138,15 @@ def http_date(value: str) -> datetime | None:
         moment = parsedate_to_datetime(value)
     except (ValueError, OverflowError):
         return None
+    # "-0000" and a missing zone are read as naive; HTTP knows only GMT
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 class RetryBudget:
-    """A budget that retries are paid from, so that an outage is not answered with a storm.
+    """A budget that retries are paid from, so that an outage is not answered with a storm."""
 
-    500 at the start; a retry after a transient fault costs 14, after throttling 5; a retry that
-    leads to success is paid back, and each success without one adds 1.
-    """
-
+    # botocore's figures: a retry that leads to success is paid back, and each success without one
+    # adds 1; throttling costs less, for it is the whole client that waits
     _FULL = 500
     _COST = {RetryDecision.TRANSIENT: 14, RetryDecision.THROTTLED: 5}  # noqa: RUF012 - never changed
 
@@ -188,6 +190,7 @@ class RateLimiter:
             start = max(now, self._next, self._closed_until)
             if start - now > limit:
                 return None
+            # the slot is taken now, in the order of asking, not when the caller has slept
             self._next = start + self._interval
             return start - now
 

@@ -20,6 +20,7 @@ ALGORITHM = "OSS4-HMAC-SHA256"
 PRODUCT = "oss"
 UNSIGNED_PAYLOAD = "UNSIGNED-PAYLOAD"
 _TERMINATOR = "aliyun_v4_request"
+# signed where present, like every x-oss- header; others only as additional headers
 _ALWAYS_SIGNED = ("content-type", "content-md5")
 _OWN_PREFIX = "x-oss-"
 
@@ -79,6 +80,7 @@ def canonical_query(query: str) -> str:
 
 @lru_cache(maxsize=64)
 def _canonical_uri(resource: str) -> str:
+    # the colons of the ARN are encoded, its slashes are not
     return quote(resource, safe="/")
 
 

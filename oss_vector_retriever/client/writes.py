@@ -53,6 +53,7 @@ def upsert(
     checked = [as_vector(item, limits) for item in vectors]
     for vector in checked:
         check_total(vector, limits)
+    # over all batches: the service looks at each call by itself, and the later one would win
     refuse_repeated(vector.key for vector in checked)
     return _upsert(context, name, checked, on_error=on_error, seconds=seconds)
 
@@ -129,11 +130,9 @@ def _write_batch(
 
 
 def check_filterable(context: Context, index: str, vectors: Iterable[Vector]) -> Flow[None]:
-    """Refuse metadata that exceeds what the index lets filters see.
-
-    Which fields those are, only the index can tell: it is asked, once, where a vector's metadata
-    are large enough for it to matter, and the caller is allowed to ask.
-    """
+    """Refuse metadata that exceeds what the index lets filters see."""
+    # which fields those are only the index can tell: it is asked once, and only where a vector's
+    # metadata are large enough for it to matter
     limits = context.config.limits
     doubtful = [vector for vector in vectors if _may_exceed(vector, limits)]
     if not doubtful:

@@ -10,7 +10,7 @@ from typing import cast
 import numpy as np
 from numpy.typing import NDArray
 
-from oss_vector_retriever.client.errors import InvalidRequestError, shown
+from oss_vector_retriever.client.errors import InvalidRequestError
 from oss_vector_retriever.client.models.vector import Float32Array
 
 Numbers = Sequence[float] | Float32Array | NDArray[np.floating]
@@ -122,7 +122,10 @@ def near_duplicates(candidates: Matrix, similarity_threshold: float = 0.95) -> D
     kept = np.empty(0, dtype=np.intp)
     for start in range(0, len(units), _ROWS_AT_ONCE):
         block = units[start : start + _ROWS_AT_ONCE]
-        earlier, within = _alike(block, units[kept], least), _alike(block, block, least)
+        earlier, within = (
+            _resemblances(block, units[kept], least),
+            _resemblances(block, block, least),
+        )
         fresh = _assign(start, earlier, within, kept, stands_for)
         kept = np.concatenate([kept, np.asarray(fresh, dtype=np.intp)])
     return Duplicates(stands_for)
@@ -167,7 +170,9 @@ def as_vector(name: str, numbers: Numbers) -> Float64:
     vector = _array(name, numbers)
     if vector.ndim != 1 or not vector.size:
         raise InvalidRequestError(
-            f"{name} must be a list of numbers, at least one, not of shape {vector.shape}."
+            "{argument} must be a list of numbers, at least one, not of shape {shape}.",
+            argument=name,
+            shape=str(vector.shape),
         )
     return _finite(name, vector)
 
@@ -185,7 +190,9 @@ def as_matrix(name: str, vectors: Matrix) -> Float64:
     matrix = _array(name, vectors)
     if matrix.ndim != _MATRIX_DIMENSIONS or not matrix.size:
         raise InvalidRequestError(
-            f"{name} must be a list of vectors of one length, not of shape {matrix.shape}."
+            "{argument} must be a list of vectors of one length, not of shape {shape}.",
+            argument=name,
+            shape=str(matrix.shape),
         )
     return _finite(name, matrix)
 
@@ -199,7 +206,11 @@ def check_share(name: str, value: object, least: float, most: float) -> float:
     number = isinstance(value, int | float | np.number) and not isinstance(value, bool)
     if not number or not least <= float(value) <= most:  # type: ignore[arg-type]
         raise InvalidRequestError(
-            f"{name} must be a number from {least:g} to {most:g}, not {shown(value)}."
+            "{argument} must be a number from {least:g} to {most:g}, not {value}.",
+            argument=name,
+            value=value,
+            least=least,
+            most=most,
         )
     return float(value)  # type: ignore[arg-type]
 
@@ -211,7 +222,9 @@ def check_count(name: str, value: object) -> int:
         InvalidRequestError: it is none.
     """
     if type(value) is not int or value < 1:
-        raise InvalidRequestError(f"{name} must be a whole number above 0, not {shown(value)}.")
+        raise InvalidRequestError(
+            "{argument} must be a whole number above 0, not {value}.", argument=name, value=value
+        )
     return value
 
 
@@ -268,7 +281,7 @@ def _first_best(worth: Float64) -> int:
     return int(np.argmax(worth >= worth.max() - _TIE))
 
 
-def _alike(rows: Float64, others: Float64, least: float) -> NDArray[np.bool_]:
+def _resemblances(rows: Float64, others: Float64, least: float) -> NDArray[np.bool_]:
     alike: NDArray[np.bool_] = np.greater_equal(rows @ others.T, least)
     if least <= 0:  # where a similarity of 0 would do, vectors of zeros would resemble all
         alike &= np.outer(np.any(rows, axis=1), np.any(others, axis=1))
@@ -300,7 +313,9 @@ def _check_lengths(name: str, vectors: Sequence[Numbers]) -> None:
     lengths = {len(vector) for vector in vectors if hasattr(vector, "__len__")}
     if len(lengths) > 1:
         raise InvalidRequestError(
-            f"{name} have different lengths, {sorted(lengths)}; an index has one dimension."
+            "{argument} have different lengths, {lengths}; an index has one dimension.",
+            argument=name,
+            lengths=str(sorted(lengths)),
         )
 
 
@@ -308,11 +323,13 @@ def _array(name: str, numbers: object) -> Float64:
     try:
         return np.asarray(numbers, dtype=np.float64)
     except (TypeError, ValueError, OverflowError) as error:
-        raise InvalidRequestError(f"{name} must be numbers, all of them.") from error
+        raise InvalidRequestError(
+            "{argument} must be numbers, all of them.", argument=name
+        ) from error
 
 
 def _finite(name: str, array: Float64) -> Float64:
     # one sum instead of a look at each value; finite values of float32 cannot overflow it
     if not math.isfinite(float(array.sum())) and not np.isfinite(array).all():
-        raise InvalidRequestError(f"{name} hold NaN or an infinite number.")
+        raise InvalidRequestError("{argument} hold NaN or an infinite number.", argument=name)
     return array

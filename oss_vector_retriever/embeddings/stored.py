@@ -13,7 +13,7 @@ from typing import Literal, get_args
 import numpy as np
 
 from oss_vector_retriever.client.context import Context
-from oss_vector_retriever.client.errors import InvalidRequestError, MissingKeysError
+from oss_vector_retriever.client.errors import InvalidRequestError, MissingKeysError, named_argument
 from oss_vector_retriever.client.fetch import fetch
 from oss_vector_retriever.client.models.results import FetchResult
 from oss_vector_retriever.client.models.vector import Float32Array
@@ -167,7 +167,11 @@ def _picks(stored: StoredEmbeddings, rows: Iterable[tuple[int, float | None]]) -
 def _query(stored: StoredEmbeddings, query: Numbers | None) -> Numbers:
     vector = query if stored.query is None else stored.query
     if vector is None:
-        raise InvalidRequestError("similarity needs the query's embedding, or query_key=.")
+        raise InvalidRequestError(
+            "similarity needs the query's embedding, or {query_key}.",
+            argument="query_key",
+            query_key=named_argument("query_key", ""),
+        )
     return vector
 
 
@@ -175,8 +179,14 @@ def _refuse_absent(ids: Sequence[str | None]) -> None:
     absent = [position for position, key in enumerate(ids) if key is None]
     if absent:
         raise InvalidRequestError(
-            f"{len(absent)} of {len(ids)} have no id, the first at position {absent[0]} (counted "
-            'from 0), so no stored embedding can be found; on_missing="keep" or "omit" allows it.'
+            "{count} of {total} have no id, the first at position {position} (counted from 0), so "
+            "no stored embedding can be found",
+            argument="on_missing",
+            remedy='{keep} or "omit" allows it',
+            count=len(absent),
+            total=len(ids),
+            position=absent[0],
+            keep=named_argument("on_missing", '"keep"'),
         )
 
 

@@ -10,14 +10,15 @@ from typing import TYPE_CHECKING
 from oss_vector_retriever.lazy import make_lazy
 
 if TYPE_CHECKING:
-    from oss_vector_retriever.langgraph.middleware import HydrateDocumentsMiddleware
+    from oss_vector_retriever.langgraph.middleware import DocumentState, HydrateDocumentsMiddleware
     from oss_vector_retriever.langgraph.store import OSSVectorGraphStore
 
 _WHERE = {
+    "DocumentState": f"{__name__}.middleware",
     "HydrateDocumentsMiddleware": f"{__name__}.middleware",
     "OSSVectorGraphStore": f"{__name__}.store",
 }
 
-__all__ = ["HydrateDocumentsMiddleware", "OSSVectorGraphStore"]
+__all__ = ["DocumentState", "HydrateDocumentsMiddleware", "OSSVectorGraphStore"]
 
 __getattr__, __dir__ = make_lazy(__name__, _WHERE, extra="langgraph")

@@ -2,7 +2,7 @@
 
 Implicit AND and the shorthand `{"field": value}` are not on the API's page (reference 5.2), so each
 becomes explicit `$and` and `$eq`. Operands take the form of the stored copies that they are
-compared with. What would silently match nothing is refused, with the mend.
+compared with. What would silently match nothing is refused, with the fix.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from oss_vector_retriever.client.errors import InvalidRequestError, shown
+from oss_vector_retriever.client.errors import InvalidRequestError, named_type, shown
 from oss_vector_retriever.client.models.limits import DEFAULT_LIMITS, Limits, metadata_bytes
 from oss_vector_retriever.client.operations.checks import check_numbers
 from oss_vector_retriever.records.decode import ENVELOPE_KEYS
@@ -52,9 +52,11 @@ def explicit_filter(
     if given is None or given == {}:
         return None
     if not isinstance(given, Mapping):
-        raise InvalidRequestError(f"filter must be a dict, not a {type(given).__name__}.")
+        raise InvalidRequestError(
+            "{argument} must be a dict, not a {kind}.", argument="filter", kind=named_type(given)
+        )
     writer = _Writer(filterable, hidden, native_scalars, limits)
-    written = writer.all_of(given, 1)
+    written = writer.conjunction(given, 1)
     writer.check_limits(written)
     return written
 
@@ -62,42 +64,46 @@ def explicit_filter(
 def intersect(first: dict[str, Any] | None, second: dict[str, Any] | None) -> dict[str, Any] | None:
     """Return the filter of what passes two explicit ones, either of which may be None."""
     if first is None or second is None:
-        return first or second
+        return first or second  # a level of $and less: the service takes few
     return {"$and": [first, second]}
 
 
 @dataclass(slots=True)
 class _Writer:
+    """One filter on its way into the explicit grammar; `items` counts its conditions."""
+
     filterable: Collection[str] | None
     hidden: Collection[str]
     native_scalars: bool
     limits: Limits
     items: int = 0
-    deepest: int = 0
 
-    def all_of(self, given: object, depth: int) -> dict[str, Any]:
+    def conjunction(self, given: object, depth: int) -> dict[str, Any]:
         if not isinstance(given, Mapping) or not given:
-            raise InvalidRequestError(f"filter: {shown(given)} is no condition; use a dict.")
+            raise _error(f"{shown(given)} is no condition; use a dict.")
         many = len(given) > 1
         self._check_depth(depth + many)
         parts = [self._member(name, value, depth + many) for name, value in given.items()]
-        return _joined(parts)
+        return _all_of(parts)
 
     def check_limits(self, written: dict[str, Any]) -> None:
         if self.items > self.limits.filter_items:
-            raise InvalidRequestError(
-                f"filter has {self.items} items; the service takes {self.limits.filter_items}."
+            raise _error(
+                f"{self.items} items; the service takes {self.limits.filter_items}.",
+                limit=self.limits.filter_items,
             )
         if (size := metadata_bytes(written)) > self.limits.filter_bytes:
-            raise InvalidRequestError(
-                f"filter takes {size:,} bytes; the service takes {self.limits.filter_bytes:,}."
+            raise _error(
+                f"{size:,} bytes; the service takes {self.limits.filter_bytes:,}.",
+                limit=self.limits.filter_bytes,
             )
 
     def _check_depth(self, depth: int) -> None:
         if depth > self.limits.filter_depth:
-            raise InvalidRequestError(
-                f"filter is nested deeper than {self.limits.filter_depth} levels, implicit AND "
-                "included; the service takes no more."
+            raise _error(
+                f"nested deeper than {self.limits.filter_depth} levels, implicit AND included; the "
+                "service takes no more.",
+                limit=self.limits.filter_depth,
             )
 
     def _member(self, name: object, value: object, depth: int) -> dict[str, Any]:
@@ -107,39 +113,39 @@ class _Writer:
         if not isinstance(value, Mapping):
             return self._comparison(str(name), "$eq", value)
         if not value:
-            raise InvalidRequestError(f"filter: {shown(name)} has no operator.")
+            raise _error(f"{shown(name)} has no operator.")
         self._check_depth(depth + (len(value) > 1))
-        return _joined([self._comparison(str(name), op, operand) for op, operand in value.items()])
+        return _all_of([self._comparison(str(name), op, operand) for op, operand in value.items()])
 
     def _logical(self, name: str, value: object, depth: int) -> dict[str, Any]:
         if not isinstance(value, list | tuple) or not value:
-            raise InvalidRequestError(f"filter: {name} takes a list of conditions, not empty.")
+            raise _error(f"{name} takes a list of conditions, not empty.")
         self.items += 1
-        return {name: [self.all_of(part, depth + 1) for part in value]}
+        return {name: [self.conjunction(part, depth + 1) for part in value]}
 
     def _check_field(self, name: object) -> None:
         if not isinstance(name, str) or name.startswith("$"):
-            raise InvalidRequestError(
-                f"filter: {shown(name)} is no field; $and and $or stand around fields, and "
+            raise _error(
+                f"{shown(name)} is no field; $and and $or stand around fields, and "
                 f"{', '.join(_OPERATORS)} inside one."
             )
         if name in self.hidden:
-            raise InvalidRequestError(
-                f"filter: the index keeps {shown(name)} out of its filters "
+            raise _error(
+                f"the index keeps {shown(name)} out of its filters "
                 "(nonFilterableMetadataKeys, fixed when it was made)."
             )
         if self.filterable is not None and name not in self.filterable:
             named = ", ".join(self.filterable) or "none"
-            raise InvalidRequestError(
-                f"filter: {shown(name)} is not among the filterable fields of this store "
+            raise _error(
+                f"{shown(name)} is not among the filterable fields of this store "
                 f"({named}), so nothing would match. Name it in filterable= before its records "
                 "are written; records written before need update_metadata() once."
             )
 
     def _comparison(self, name: str, op: object, operand: object) -> dict[str, Any]:
         if op not in _OPERATORS:
-            raise InvalidRequestError(
-                f"filter: {shown(name)} has {shown(op)}; the service knows {', '.join(_OPERATORS)}."
+            raise _error(
+                f"{shown(name)} has {shown(op)}; the service knows {', '.join(_OPERATORS)}."
             )
         self.items += 1
         if op in _EQUAL and operand is None:
@@ -149,41 +155,44 @@ class _Writer:
     def _operand(self, name: str, op: str, operand: object) -> object:
         check_numbers("filter", operand, f"filter: the operand of {shown(name)}")
         if op == "$exists":
-            return _expect(name, op, operand, bool, "True or False")
+            if not isinstance(operand, bool):
+                raise _error(f"{op} of {shown(name)} takes True or False.")
+            return operand
         if op in _RANGE:
-            return self._bound(name, op, operand)
+            return self._check_bound(name, op, operand)
         if op in _EQUAL:
             return self._form(name, op, operand)
         if not isinstance(operand, list | tuple | set | frozenset) or not operand:
-            raise InvalidRequestError(f"filter: {op} of {shown(name)} takes a list, not empty.")
+            raise _error(f"{op} of {shown(name)} takes a list, not empty.")
         self.items += len(operand)
         return [self._form(name, op, item) for item in operand]
 
     def _form(self, name: str, op: str, value: object) -> object:
         if not isinstance(value, str | int | float):
             more = " Several values go to $in." if isinstance(value, list | tuple) else ""
-            raise InvalidRequestError(
-                f"filter: {op} of {shown(name)} compares with a string, a number or a boolean, "
+            raise _error(
+                f"{op} of {shown(name)} compares with a string, a number or a boolean, "
                 f"not a {type(value).__name__}.{more}"
             )
         return filterable_value(value, native_scalars=self.native_scalars)
 
-    def _bound(self, name: str, op: str, operand: object) -> object:
+    def _check_bound(self, name: str, op: str, operand: object) -> object:
         if isinstance(operand, bool) or not isinstance(operand, int | float):
-            raise InvalidRequestError(f"filter: {op} of {shown(name)} takes a number.")
+            raise _error(f"{op} of {shown(name)} takes a number.")
+        # "10" < "9": strings compare letter by letter, so the service would answer wrongly
         if self.filterable is not None and not self.native_scalars:
-            raise InvalidRequestError(
-                f"filter: {op} of {shown(name)} compares numbers, and this store keeps their "
+            raise _error(
+                f"{op} of {shown(name)} compares numbers, and this store keeps their "
                 "copies as strings; write the records with native_scalars=True."
             )
         return operand
 
 
-def _expect(name: str, op: str, operand: object, kind: type, what: str) -> object:
-    if not isinstance(operand, kind):
-        raise InvalidRequestError(f"filter: {op} of {shown(name)} takes {what}.")
-    return operand
-
-
-def _joined(parts: list[dict[str, Any]]) -> dict[str, Any]:
+def _all_of(parts: list[dict[str, Any]]) -> dict[str, Any]:
     return parts[0] if len(parts) == 1 else {"$and": parts}
+
+
+def _error(reason: str, limit: int | None = None) -> InvalidRequestError:
+    return InvalidRequestError(
+        "{argument}: {reason}", argument="filter", limit=limit, reason=reason
+    )

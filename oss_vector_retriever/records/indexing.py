@@ -10,6 +10,8 @@ from oss_vector_retriever.client.errors import (
     InvalidRequestError,
     NoSuchVectorIndexError,
     VectorIndexAlreadyExistsError,
+    named_argument,
+    shown,
 )
 from oss_vector_retriever.client.models.results import VectorIndex
 from oss_vector_retriever.client.operations.indexes import get_vector_index, put_vector_index
@@ -120,16 +122,26 @@ class IndexKeeper:
         wanted = self._settings.distance_metric
         if wanted and found.distance_metric and found.distance_metric != wanted:
             raise InvalidRequestError(
-                f"index {found.index_name!r} has the metric {found.distance_metric}, and this "
-                f'store was made for {wanted}; pass distance_metric="{found.distance_metric}", or '
-                "another index."
+                "index {index} has the metric {found}, and this store was made for {expected}",
+                argument="distance_metric",
+                value=wanted,
+                remedy="pass {metric}, or another index",
+                index=shown(found.index_name),
+                found=found.distance_metric,
+                expected=wanted,
+                metric=named_argument("distance_metric", f'"{found.distance_metric}"'),
             )
 
 
 def _check_dimension(found: VectorIndex, dimension: int, what: str) -> None:
     if found.dimension and found.dimension != dimension:
         raise InvalidRequestError(
-            f"index {found.index_name!r} has dimension {found.dimension}, and {what} "
-            f"{'have' if what.endswith('s') else 'has'} {dimension} numbers: another embedding "
-            "model was used. Use that model, or another index."
+            "index {value} has dimension {dimension}, and {what} {count} numbers: another "
+            "embedding model was used.",
+            argument="index",
+            value=found.index_name,
+            remedy="Use that model, or another index",
+            dimension=found.dimension,
+            what=f"{what} {'have' if what.endswith('s') else 'has'}",
+            count=dimension,
         )

@@ -19,7 +19,7 @@ from oss_vector_retriever.records.decode import (
     DecodeError,
     DecodePolicy,
     decode,
-    fresh,
+    deep_copy,
     read,
 )
 from oss_vector_retriever.records.record import Record
@@ -34,7 +34,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Found(Generic[Made]):
-    """Hold what was made of the records found, in the order asked, and the keys not there."""
+    """What was made of the records found, in the order asked, and the keys not there."""
 
     made: list[Made]
     missing: tuple[str, ...]
@@ -42,7 +42,7 @@ class Found(Generic[Made]):
 
 @dataclass(frozen=True, slots=True)
 class Lookup:
-    """Say how keys become records; the names are the adapters' own arguments.
+    """The settings by which keys become records; the names are the adapters' own arguments.
 
     `limit` is how many are wanted; keys are read until so many are found, and no further.
 
@@ -59,7 +59,11 @@ class Lookup:
 
     def __post_init__(self) -> None:
         if self.limit is not None and (type(self.limit) is not int or self.limit < 1):
-            raise InvalidRequestError(f"k must be a whole number above 0, not {self.limit!r}.")
+            raise InvalidRequestError(
+                "{argument} must be a whole number above 0, not {value}.",
+                argument="k",
+                value=self.limit,
+            )
         _check_policy("on_missing", self.on_missing, _MISSING_POLICIES)
         _check_policy("on_decode_error", self.on_decode_error, DECODE_POLICIES)
 
@@ -120,9 +124,14 @@ def make_each(
 
 def _raw_record(vector: Vector, text_key: str | None) -> Record:
     record = decode(vector, text_key=text_key, on_decode_error="raw")
-    return replace(record, metadata=fresh(vector.metadata or {}), node=None, source="raw")
+    return replace(record, metadata=deep_copy(vector.metadata or {}), node=None, source="raw")
 
 
 def _check_policy(name: str, value: str, policies: tuple[str, ...]) -> None:
     if value not in policies:
-        raise InvalidRequestError(f"{name} must be one of {', '.join(policies)}, not {value!r}.")
+        raise InvalidRequestError(
+            "{argument} must be one of {policies}, not {value}.",
+            argument=name,
+            value=value,
+            policies=", ".join(policies),
+        )

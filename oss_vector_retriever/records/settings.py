@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal, get_args
 
 from oss_vector_retriever.client.endpoint import check_index
-from oss_vector_retriever.client.errors import InvalidRequestError, shown
+from oss_vector_retriever.client.errors import InvalidRequestError, named_argument
 from oss_vector_retriever.client.models.limits import DEFAULT_LIMITS, Limits
 from oss_vector_retriever.client.operations.checks import check_choice, check_field_names
 from oss_vector_retriever.records.decode import DECODE_POLICIES, ENVELOPE_KEYS, DecodePolicy
@@ -89,11 +89,16 @@ def _names(what: str, names: Iterable[str]) -> tuple[str, ...]:
     reserved = len(ENVELOPE_KEYS) if what == "non_filterable" else 0
     if len(unique) > most - reserved:
         raise InvalidRequestError(
-            f"{what} names {len(unique)} fields; at most {most - reserved} are possible."
+            "{argument} names {count} fields; at most {limit} are possible.",
+            argument=what,
+            limit=most - reserved,
+            count=len(unique),
         )
     if taken := [name for name in unique if name in ENVELOPE_KEYS]:
         raise InvalidRequestError(
-            f"{what} must not name {shown(taken[0])}, a field of the record's envelope."
+            "{argument} must not name {value}, a field of the record's envelope.",
+            argument=what,
+            value=taken[0],
         )
     return unique
 
@@ -101,5 +106,9 @@ def _names(what: str, names: Iterable[str]) -> tuple[str, ...]:
 def _refuse_both(filterable: Collection[str], hidden: Collection[str]) -> None:
     if both := [name for name in filterable if name in hidden]:
         raise InvalidRequestError(
-            f"{shown(both[0])} cannot be both filterable and non_filterable; name it in one."
+            "{value} cannot be both {argument} and {other}",
+            argument="filterable",
+            value=both[0],
+            remedy="name it in one",
+            other=named_argument("non_filterable"),
         )

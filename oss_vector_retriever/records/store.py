@@ -18,6 +18,7 @@ from oss_vector_retriever.client.errors import (
     PartialWriteError,
     VectorIndexParameterInvalidError,
     WriteReport,
+    named_type,
     shown,
 )
 from oss_vector_retriever.client.fetch import fetch
@@ -41,7 +42,7 @@ from oss_vector_retriever.records.decode import (
     ENVELOPE_KEYS,
     NODE_FIELD,
     decode,
-    fresh,
+    deep_copy,
     load_object,
 )
 from oss_vector_retriever.records.encode import encode, filterable_value
@@ -318,9 +319,15 @@ class RecordStore:
             PartialWriteError: calls failed; its `report` says which records are changed.
         """
         if isinstance(remove, str):
-            raise InvalidRequestError("remove takes several names; put a single one into a list.")
+            raise InvalidRequestError(
+                "{argument} takes several names",
+                argument="remove",
+                remedy="put a single one into a list",
+            )
         if not isinstance(patch, Mapping):
-            raise InvalidRequestError(f"patch must be a dict, not a {type(patch).__name__}.")
+            raise InvalidRequestError(
+                "{argument} must be a dict, not a {kind}.", argument="patch", kind=named_type(patch)
+            )
         result = yield from self.fetch(context, keys, return_data=True)
         changed = [self._patch(vector, patch, remove) for vector in result.by_key.values()]
         written = set((yield from self.write(context, changed)).written)
@@ -341,7 +348,7 @@ class RecordStore:
         _refuse_text(record, stored, (*patch, *remove))
         plain = {name: self._plain_value(record, name, value) for name, value in patch.items()}
         gone = (*remove, *(name for name, value in plain.items() if value is None))
-        changed = _merge(fresh(stored), plain, gone)
+        changed = _merge(deep_copy(stored), plain, gone)
         if record.source == "llama_index":
             # LlamaIndex reads metadata from inside its node, and filters on the fields beside it.
             node = load_object(stored[NODE_FIELD], vector.key, NODE_FIELD)

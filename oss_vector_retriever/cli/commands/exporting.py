@@ -17,7 +17,6 @@ from oss_vector_retriever.cli.connection import Connection, open_client
 from oss_vector_retriever.cli.errors import SERVICE, Failure, word
 from oss_vector_retriever.cli.transfer import job
 from oss_vector_retriever.cli.transfer.files import Sink
-from oss_vector_retriever.cli.transfer.formats import PIPE, open_sink
 from oss_vector_retriever.cli.transfer.target import Target
 from oss_vector_retriever.client.errors import OSSVectorError, VectorIndexParameterInvalidError
 from oss_vector_retriever.client.models.limits import DEFAULT_LIMITS
@@ -68,9 +67,9 @@ def command(
     beside TARGET until the end: TARGET.partial and a journal.
     """
     connection = Connection.pop_from(connection_flags)
-    sink = open_sink(target, file_format, lines)
+    sink = job.open_sink(target, file_format, lines)
     # standard output cannot be gone on with
-    path = None if target == PIPE else journal_path or Path(f"{target}.export")
+    path = None if target == job.PIPE else journal_path or Path(f"{target}.export")
     with open_client(connection) as client:
         source = Target(client, client.config.index_or(index), connection.address(client))
         source.describe()
@@ -89,7 +88,7 @@ def command(
             before = f" ({export.before:,} of them before)" if export.before else ""
             meter.say(
                 f"{job.count(progress_made.vectors, 'vector')}{before} of index {source.index!r} "
-                f"in {'standard output' if target == PIPE else target}, {took}"
+                f"in {'standard output' if target == job.PIPE else target}, {took}"
             )
 
 

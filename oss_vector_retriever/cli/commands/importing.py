@@ -18,8 +18,7 @@ from oss_vector_retriever.cli.connection import Connection, open_client
 from oss_vector_retriever.cli.errors import PARTIAL, SERVICE, USAGE, Failure, word
 from oss_vector_retriever.cli.transfer import job
 from oss_vector_retriever.cli.transfer.files import Row, Source
-from oss_vector_retriever.cli.transfer.formats import PIPE, open_source
-from oss_vector_retriever.cli.transfer.target import NewIndex, Target
+from oss_vector_retriever.cli.transfer.target import Target
 from oss_vector_retriever.client.errors import (
     AccessDeniedError,
     InvalidRequestError,
@@ -101,22 +100,23 @@ def command(
     imported by the same command, those before them are not written again.
     """
     connection = Connection.pop_from(connection_flags)
-    if create_index and source == PIPE:
+    if create_index and source == job.PIPE:
         raise click.UsageError("--create-index needs a file, to see the dimension beforehand.")
     # a lower limit is how the client is told to write smaller batches
     limits = replace(DEFAULT_LIMITS, vectors_per_put=batch)
-    rows = open_source(source, file_format, lines, limits)
+    rows = job.open_source(source, file_format, lines, limits)
     with open_client(connection, limits=limits) as client:
         target = Target(client, client.config.index_or(index), connection.address(client))
         if create_index:
-            new = NewIndex(distance_metric, non_filterable or None)
-            target.describe_or_make(new, _first_dimension(rows))
+            target.describe_or_make(_first_dimension(rows), distance_metric, non_filterable)
         else:
             target.describe()
-        path = journal_path or Path(f"{source}.import-{target.short_name()}")
+        path = None if source == job.PIPE else journal_path  # a pipe cannot be read again
+        if source != job.PIPE and path is None:
+            path = Path(f"{source}.import-{target.short_name()}")
         task = {"import": Path(source).name, "into": target.identity()}
         meter = job.Meter(f"import {rows.name}", rows.total, in_bytes=rows.in_bytes, shown=progress)
-        with job.open_journal(None if source == PIPE else path, task, restart=restart) as journal:
+        with job.open_journal(path, task, restart=restart) as journal:
             window = batch * connection.max_concurrency
             run = Import(target, rows, journal, meter, window=window, on_error=on_error)
             done, took = job.run_timed(run, meter)
@@ -165,6 +165,49 @@ class ImportProgress:
     skipped: int = 0
     digest: str = ""
     window: int = 0
+
+
+class Record(NamedTuple):
+    """A vector and the row it was read from."""
+
+    row: Row
+    vector: Vector
+
+
+class Refused(NamedTuple):
+    """A row that cannot be written, and why."""
+
+    row: Row
+    error: OSSVectorError
+
+
+@dataclass(slots=True)
+class Window:
+    """Rows that are written together.
+
+    Attributes:
+        start: the rows before these.
+        rows: how many these are.
+        size: their bytes.
+        weight: what a meter counts of them.
+        records: their vectors by key; of two with one key the later counts, as if put in turn.
+        refused: the rows that hold no vector.
+        ended_by: a row without a vector that ends the import; it is none of these.
+        digest: of all rows up to the last of these.
+    """
+
+    start: int
+    rows: int = 0
+    size: int = 0
+    weight: int = 0
+    records: dict[str, Record] = field(default_factory=dict)
+    refused: list[Refused] = field(default_factory=list)
+    ended_by: Refused | None = None
+    digest: str = ""
+
+
+# rows of the largest vectors would fill the memory long before their count is reached
+_WINDOW_BYTES = 64 * 1024 * 1024
 
 
 class Import:
@@ -216,10 +259,10 @@ class Import:
         rows = self._source.rows()
         self._skip_imported(islice(rows, self.before), digest)
         self._note()
-        reader = Reader(self._source, self._target, digest, self._window, self._on_error)
         try:
+            # one thread: a window is already written in parallel calls
             with job.threads(1) as pool:
-                for window in reader.windows(rows, self.before):
+                for window in self._windows(rows, digest):
                     self._settle()
                     self._under_way = window, pool.submit(self._write, window)
                 self._settle()
@@ -235,6 +278,7 @@ class Import:
             count += 1
             self._meter.advance(self._source.weight(row))
         if self.before and (count, digest.text()) != (self.before, self.done.digest):
+            # what went by that beginning would be skipped, what is new in it never written
             raise Failure(
                 f"{self._source.name} has changed in its first {self.before:,} "
                 f"{self._source.unit}s, which are imported; --restart imports it from its "
@@ -243,11 +287,54 @@ class Import:
             )
         self.done.digest = digest.text()
 
+    def _windows(self, rows: Iterator[Row], digest: Digest) -> Iterator[Window]:
+        """Cut rows into windows; the last may be empty but for the row that ends it all."""
+        window = Window(self.before)
+        for row in rows:
+            if not self._add_row(row, window):
+                break
+            digest.add(row)
+            if window.rows == self._window or window.size >= _WINDOW_BYTES:
+                window.digest = digest.text()
+                yield window
+                window = Window(window.start + window.rows)
+        if window.rows or window.ended_by:
+            window.digest = digest.text()
+            yield window
+
+    def _add_row(self, row: Row, window: Window) -> bool:
+        """Put a row into a window, or tell that it ends it all."""
+        try:
+            vector = self._source.vector(row)
+            self._check_dimension(vector)
+        except InvalidRequestError as error:
+            refused = Refused(row, error)
+            if self._on_error == "fail":
+                # not counted, so that the same command begins with this row
+                window.ended_by = refused
+                return False
+            window.refused.append(refused)
+        else:
+            if vector is not None:
+                window.records[vector.key] = Record(row, vector)
+        window.rows += 1
+        window.size += len(row.raw)
+        window.weight += self._source.weight(row)
+        return True
+
+    def _check_dimension(self, vector: Vector | None) -> None:
+        dimension = self._target.dimension
+        count = len(vector.data or ()) if vector else dimension
+        if dimension is not None and count != dimension:
+            raise InvalidRequestError(f"it has {count} values; the index has {dimension}")
+
     def _write(self, window: Window) -> list[Refused]:
         records = list(window.records.values())
         if window.start < self._doubtful:
+            # within reach of the crash: some of these may be written and not noted
             records = missing_records(self._target, records)
         refused = write_each(self._target, records)
+        # the first is enough where it ends the import
         return list(refused if self._on_error == "skip" else islice(refused, 1))
 
     def _settle(self) -> None:
@@ -274,6 +361,7 @@ class Import:
         self._meter.advance(window.weight)
 
     def _note(self) -> None:
+        # noted before the rows are sent: what is under way at a crash is doubtful afterwards
         self.done.window = max(self._window, self._doubtful - self.done.rows)
         if self._journal is not None:
             self._journal.record(asdict(self.done))
@@ -290,23 +378,6 @@ class Import:
         """Return what to do after an end before the end."""
         units = f"{self.done.rows:,} {self._source.unit}s are imported"
         return f"{units}; the same command again goes on from there" if self._journal else units
-
-
-_BAD_REQUEST = 400
-
-
-class Record(NamedTuple):
-    """A vector and the row it was read from."""
-
-    row: Row
-    vector: Vector
-
-
-class Refused(NamedTuple):
-    """A row that cannot be written, and why."""
-
-    row: Row
-    error: OSSVectorError
 
 
 def write_each(target: Target, records: Sequence[Record]) -> Iterator[Refused]:
@@ -337,9 +408,13 @@ def _halve(target: Target, records: Sequence[Record], error: OSSVectorError) -> 
     if len(records) == 1:
         yield Refused(records[0].row, error)
         return
+    # of n vectors one bad costs about 2 log2(n) calls, and none where all are good
     middle = len(records) // 2
     yield from write_each(target, records[:middle])
     yield from write_each(target, records[middle:])
+
+
+_BAD_REQUEST = 400
 
 
 def _is_refusal(error: OSSVectorError) -> bool:
@@ -365,100 +440,9 @@ def missing_records(target: Target, records: Sequence[Record]) -> list[Record]:
 def _same(ours: Vector, theirs: Vector | None) -> bool:
     if ours.data is None or theirs is None or theirs.data is None:
         return False
+    # bit by bit: -0.0 equals 0.0, and would be kept from being written
     same_data = ours.data.tobytes() == theirs.data.tobytes()
     return same_data and (ours.metadata or {}) == (theirs.metadata or {})
-
-
-# rows of the largest vectors would fill the memory long before their count is reached
-_WINDOW_BYTES = 64 * 1024 * 1024
-
-
-@dataclass(slots=True)
-class Window:
-    """Rows that are written together.
-
-    Attributes:
-        start: the rows before these.
-        rows: how many these are.
-        size: their bytes.
-        weight: what a meter counts of them.
-        records: their vectors by key; of two with one key the later counts, as if put in turn.
-        refused: the rows that hold no vector.
-        ended_by: a row without a vector that ends the import; it is none of these.
-        digest: of all rows up to the last of these.
-    """
-
-    start: int
-    rows: int = 0
-    size: int = 0
-    weight: int = 0
-    records: dict[str, Record] = field(default_factory=dict)
-    refused: list[Refused] = field(default_factory=list)
-    ended_by: Refused | None = None
-    digest: str = ""
-
-
-class Reader:
-    """A reader that cuts rows into windows.
-
-    Args:
-        source: where the rows come from.
-        target: the index, whose dimension vectors must have.
-        digest: of the rows read so far.
-        limit: rows of a window, at most.
-        on_error: whether a row without a vector ends it all.
-    """
-
-    def __init__(
-        self, source: Source, target: Target, digest: Digest, limit: int, on_error: str
-    ) -> None:
-        self._source = source
-        self._target = target
-        self._digest = digest
-        self._limit = limit
-        self._skips = on_error == "skip"
-
-    def windows(self, rows: Iterator[Row], start: int) -> Iterator[Window]:
-        """Yield windows; the last may be empty but for the row that ends it all."""
-        window = Window(start)
-        for row in rows:
-            if not self._take(row, window):
-                break
-            if window.rows == self._limit or window.size >= _WINDOW_BYTES:
-                yield self._close(window)
-                window = Window(window.start + window.rows)
-        if window.rows or window.ended_by:
-            yield self._close(window)
-
-    def _close(self, window: Window) -> Window:
-        window.digest = self._digest.text()
-        return window
-
-    def _take(self, row: Row, window: Window) -> bool:
-        """Put a row into a window, or tell that it ends it all."""
-        try:
-            vector = self._source.vector(row)
-            self._check_dimension(vector)
-        except InvalidRequestError as error:
-            refused = Refused(row, error)
-            if not self._skips:
-                window.ended_by = refused
-                return False
-            window.refused.append(refused)
-        else:
-            if vector is not None:
-                window.records[vector.key] = Record(row, vector)
-        self._digest.add(row)
-        window.rows += 1
-        window.size += len(row.raw)
-        window.weight += self._source.weight(row)
-        return True
-
-    def _check_dimension(self, vector: Vector | None) -> None:
-        dimension = self._target.dimension
-        count = len(vector.data or ()) if vector else dimension
-        if dimension is not None and count != dimension:
-            raise InvalidRequestError(f"it has {count} values; the index has {dimension}")
 
 
 class Digest:

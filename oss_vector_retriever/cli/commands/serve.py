@@ -5,85 +5,19 @@ from __future__ import annotations
 import math
 import shlex
 from collections.abc import Iterable
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from functools import cache
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import click
 
 from oss_vector_retriever import emulator
+from oss_vector_retriever.client.endpoint import check_account_id, check_bucket
 from oss_vector_retriever.emulator import Behaviour
 from oss_vector_retriever.emulator.http.server import run
 
-_WORDS = {"true": True, "false": False}
 
-
-def behaviour_of(switches: Iterable[str]) -> Behaviour:
-    """Return the behaviour that switches such as `order=shuffled` describe.
-
-    Raises:
-        click.BadParameter: one is unknown, or has an impossible value.
-    """
-    return Behaviour(**dict(map(_read, switches)))
-
-
-def described() -> str:
-    """Return the switches, their values and defaults, for a help text."""
-    lines = (
-        f"{field.name}={_values(_types()[field.name])} [{_shown(field.default)}]"
-        for field in fields(Behaviour)
-    )
-    return "\b\nSwitches of --behaviour, with their [defaults]:\n" + "\n".join(lines)
-
-
-@cache
-def _types() -> dict[str, Any]:
-    return get_type_hints(Behaviour)
-
-
-def _read(switch: str) -> tuple[str, Any]:
-    name, equals, text = switch.partition("=")
-    if name not in _types():
-        raise click.BadParameter(f"there is no switch {name!r}; there are {', '.join(_types())}.")
-    kind = _types()[name]
-    try:
-        if not equals:
-            raise ValueError  # noqa: TRY301 - the same answer
-        return name, _value(kind, text)
-    except (ValueError, KeyError):
-        raise click.BadParameter(f"{name} must be {_values(kind)}, not {text!r}.") from None
-
-
-def _value(kind: Any, text: str) -> Any:
-    if get_origin(kind) is Literal:
-        return {choice: choice for choice in get_args(kind)}[text]
-    if kind is bool:
-        return _WORDS[text.lower()]
-    if kind is float:
-        return _seconds(text)
-    return None if text == "none" else int(text)
-
-
-def _seconds(text: str) -> float:
-    number = float(text)
-    if not (math.isfinite(number) and number >= 0):
-        raise ValueError(text)
-    return number
-
-
-def _values(kind: Any) -> str:
-    if get_origin(kind) is Literal:
-        return " or ".join(get_args(kind))
-    if kind is bool:
-        return "true or false"
-    return "a number of seconds" if kind is float else "a whole number or none"
-
-
-def _shown(value: object) -> str:
-    return str(value).lower() if isinstance(value, bool) or value is None else str(value)
-
-
-@click.command("serve", epilog=described())
+@click.command("serve")
 @click.option("--port", type=click.IntRange(0, 65535), default=9000, show_default=True)
 @click.option(
     "--data", type=click.Path(dir_okay=False), help="Keep the data in this file, not in memory."
@@ -117,62 +51,112 @@ def _shown(value: object) -> str:
     show_default=True,
     help="What clients must sign with; never a real secret.",
 )
-def command(**values: Any) -> None:
+def command(
+    *,
+    port: int,
+    data: str | None,
+    behaviour: Behaviour,
+    faults: bool,
+    buckets: tuple[str, ...],
+    region: str,
+    account_id: str,
+    access_key_id: str,
+    access_key_secret: str,
+) -> None:
     """Run the embedded service on 127.0.0.1 until Ctrl-C; --port 0 takes any free port."""
-    _serve(Wanted(**values))
-
-
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """Hold the values of the flags above."""
-
-    port: int
-    data: str | None
-    behaviour: emulator.Behaviour
-    faults: bool
-    buckets: tuple[str, ...]
-    region: str
-    account_id: str
-    access_key_id: str
-    access_key_secret: str
-
-
-def _serve(wanted: Wanted) -> None:
-    with _service(wanted) as service:
+    check_account_id(account_id)
+    try:
+        key = emulator.AccessKey(access_key_id, access_key_secret, account_id)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from None
+    settings = {
+        "OSS_REGION": region,
+        "OSS_ACCOUNT_ID": account_id,
+        "OSS_VECTORS_BUCKET": next(iter(buckets), ""),
+        "OSS_ACCESS_KEY_ID": access_key_id,
+        "OSS_ACCESS_KEY_SECRET": access_key_secret,
+    }
+    with emulator.Service(data, access_keys=[key], region=region, behaviour=behaviour) as service:
+        for bucket in buckets:
+            service.create_bucket(account_id, check_bucket(bucket))
         run(
             service,
-            port=wanted.port,
-            on_ready=lambda endpoint: _announce(endpoint, wanted),
-            allow_faults=wanted.faults,
+            port=port,
+            on_ready=lambda endpoint: _announce(endpoint, settings),
+            allow_faults=faults,
         )
 
 
-def _service(wanted: Wanted) -> emulator.Service:
-    try:
-        key = emulator.AccessKey(wanted.access_key_id, wanted.access_key_secret, wanted.account_id)
-    except ValueError as error:
-        raise click.UsageError(str(error)) from None
-    service = emulator.Service(
-        wanted.data, access_keys=[key], region=wanted.region, behaviour=wanted.behaviour
-    )
-    try:
-        for bucket in wanted.buckets:
-            service.create_bucket(wanted.account_id, bucket)
-    except ValueError as error:
-        service.close()
-        raise click.UsageError(str(error)) from None
-    return service
-
-
-def _announce(endpoint: str, wanted: Wanted) -> None:
-    settings = {
-        "OSS_ENDPOINT": endpoint,
-        "OSS_REGION": wanted.region,
-        "OSS_ACCOUNT_ID": wanted.account_id,
-        "OSS_VECTORS_BUCKET": next(iter(wanted.buckets), ""),
-        "OSS_ACCESS_KEY_ID": wanted.access_key_id,
-        "OSS_ACCESS_KEY_SECRET": wanted.access_key_secret,
-    }
+def _announce(endpoint: str, settings: dict[str, str]) -> None:
+    # for a shell to read: the comment and the exports can be pasted as they are
     click.echo(f"# OSS Vectors, embedded, on {endpoint}; Ctrl-C ends it. Clients find it with:")
-    for name, value in settings.items():
+    for name, value in {"OSS_ENDPOINT": endpoint, **settings}.items():
         click.echo(f"export {name}={shlex.quote(value)}")
+
+
+def behaviour_of(switches: Iterable[str]) -> Behaviour:
+    """Return the behaviour that switches such as `order=shuffled` describe.
+
+    Raises:
+        click.BadParameter: one is unknown, or has an impossible value.
+    """
+    return Behaviour(**dict(map(_parse_switch, switches)))
+
+
+def behaviour_help() -> str:
+    """Return the switches, their values and defaults, for a help text."""
+    lines = (
+        f"{field.name}={_describe_type(_types()[field.name])} [{_describe_default(field.default)}]"
+        for field in fields(Behaviour)
+    )
+    return "\b\nSwitches of --behaviour, with their [defaults]:\n" + "\n".join(lines)
+
+
+@cache
+def _types() -> dict[str, Any]:
+    return get_type_hints(Behaviour)
+
+
+def _parse_switch(switch: str) -> tuple[str, Any]:
+    name, equals, text = switch.partition("=")
+    if name not in _types():
+        raise click.BadParameter(f"there is no switch {name!r}; there are {', '.join(_types())}.")
+    kind = _types()[name]
+    try:
+        if not equals:
+            raise ValueError  # noqa: TRY301 - the same answer
+        return name, _parse_value(kind, text)
+    except (ValueError, KeyError):
+        raise click.BadParameter(f"{name} must be {_describe_type(kind)}, not {text!r}.") from None
+
+
+def _parse_value(kind: Any, text: str) -> Any:
+    if get_origin(kind) is Literal:
+        return {choice: choice for choice in get_args(kind)}[text]
+    if kind is bool:
+        return {"true": True, "false": False}[text.lower()]
+    if kind is float:
+        return _parse_seconds(text)
+    return None if text == "none" else int(text)
+
+
+def _parse_seconds(text: str) -> float:
+    number = float(text)
+    if not (math.isfinite(number) and number >= 0):
+        raise ValueError(text)
+    return number
+
+
+def _describe_type(kind: Any) -> str:
+    if get_origin(kind) is Literal:
+        return " or ".join(get_args(kind))
+    if kind is bool:
+        return "true or false"
+    return "a number of seconds" if kind is float else "a whole number or none"
+
+
+def _describe_default(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) or value is None else str(value)
+
+
+command.epilog = behaviour_help()

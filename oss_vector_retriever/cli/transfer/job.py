@@ -1,4 +1,4 @@
-"""Jobs of `import` and `export`: their flags, how they are run, shown and gone on with."""
+"""What `import` and `export` share: flags, formats, a bar, and the journal of a job."""
 
 from __future__ import annotations
 
@@ -7,17 +7,31 @@ import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
-from types import TracebackType
-from typing import IO, Any, Protocol, Self, TypeVar
+from typing import IO, Any, Protocol, TypeVar
 
 import click
 
 from oss_vector_retriever.cli.errors import USAGE, Failure
 from oss_vector_retriever.cli.interrupts import recognised
+from oss_vector_retriever.cli.transfer.files import (
+    JsonLines,
+    JsonLinesSink,
+    PipedLines,
+    Sink,
+    Source,
+)
+from oss_vector_retriever.client.models.limits import Limits
 from oss_vector_retriever.client.wire import dump_json, parse_json
 
+PIPE = "-"
+_SUFFIXES = {
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".npy": "npy",
+    ".parquet": "parquet",
+}
 State = dict[str, Any]
 _VERSION = 1  # of the states; a journal of another one is begun anew
 T_co = TypeVar("T_co", covariant=True)
@@ -45,6 +59,55 @@ PROGRESS = click.option(
 )
 
 
+def open_source(name: str, kind: str | None, lines: Path | None, limits: Limits) -> Source:
+    """Return what reads a file, or standard input.
+
+    Raises:
+        Failure: the format is not known, or the file is not in it.
+    """
+    kind, path = _kind(name, kind, lines), Path(name)
+    if kind == "npy":
+        from oss_vector_retriever.cli.transfer.matrix import Matrix  # noqa: PLC0415 - needs numpy
+
+        return Matrix(path, lines or path.with_suffix(".jsonl"), limits)
+    if kind == "parquet":
+        from oss_vector_retriever.cli.transfer.parquet import Parquet  # noqa: PLC0415 - an extra
+
+        return Parquet(path, limits)
+    return JsonLines(None if name == PIPE else path, limits)
+
+
+def open_sink(name: str, kind: str | None, lines: Path | None) -> Sink:
+    """Return what writes a file, or standard output.
+
+    Raises:
+        Failure: the format is not known.
+    """
+    kind, path = _kind(name, kind, lines), Path(name)
+    if kind == "npy":
+        from oss_vector_retriever.cli.transfer.matrix import MatrixSink  # noqa: PLC0415 - numpy
+
+        return MatrixSink(path, lines or path.with_suffix(".jsonl"))
+    if kind == "parquet":
+        from oss_vector_retriever.cli.transfer.parquet import ParquetSink  # noqa: PLC0415 - extra
+
+        return ParquetSink(path)
+    return PipedLines() if name == PIPE else JsonLinesSink(path)
+
+
+def _kind(name: str, kind: str | None, lines: Path | None) -> str:
+    kind = kind or ("jsonl" if name == PIPE else _SUFFIXES.get(Path(name).suffix.lower()))
+    if kind is None:
+        known = ", ".join(_SUFFIXES)
+        raise Failure(f"the format of {name!r} is not known by its name ({known}): --format", USAGE)
+    # the others are read and written out of order
+    if name == PIPE and kind != "jsonl":
+        raise Failure(f"{kind} cannot be piped; name a file", USAGE)
+    if lines is not None and kind != "npy":
+        raise Failure("--lines goes with a .npy file", USAGE)
+    return kind
+
+
 class Job(Protocol[T_co]):
     """An import or an export."""
 
@@ -61,13 +124,15 @@ class Job(Protocol[T_co]):
 def run_timed(job: Job[T_co], meter: Meter) -> tuple[T_co, str]:
     """Run a job under its meter, and return its result and how long it took, in words."""
     started = time.monotonic()
-    with meter:
-        try:
-            with recognised():
-                done = job.run()
-        except KeyboardInterrupt:
-            meter.say(f"interrupted: {job.resume_hint}")
-            raise
+    meter.start()
+    try:
+        with recognised():
+            done = job.run()
+    except KeyboardInterrupt:
+        meter.say(f"interrupted: {job.resume_hint}")
+        raise
+    finally:
+        meter.stop()
     return done, f"{time.monotonic() - started:.1f} s"
 
 
@@ -83,6 +148,7 @@ def threads(number: int) -> Iterator[ThreadPoolExecutor]:
     try:
         yield pool
     except KeyboardInterrupt:
+        # the client's timeout may be half a minute away
         pool.shutdown(wait=False, cancel_futures=True)
         raise
     except BaseException:
@@ -105,6 +171,7 @@ class Meter:
         self, title: str, total: int | None, *, in_bytes: bool = False, shown: bool | None = None
     ) -> None:
         self._bar: Any = None
+        # on stderr, as standard output may be the export
         if sys.stderr.isatty() if shown is None else shown:
             self._bar = _bar(in_bytes=in_bytes, with_total=total is not None)
             self._task = self._bar.add_task(title, total=total)
@@ -119,19 +186,16 @@ class Meter:
         if self._bar is None:
             click.echo(text, err=True)
         else:
+            # file names and keys are no markup
             self._bar.console.print(text, markup=False, highlight=False, soft_wrap=True)
 
-    def __enter__(self) -> Self:
+    def start(self) -> None:
+        """Show the bar."""
         if self._bar is not None:
             self._bar.start()
-        return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def stop(self) -> None:
+        """Leave the bar as it is, and give the terminal back."""
         if self._bar is not None:
             self._bar.stop()
 
@@ -158,7 +222,7 @@ def open_journal(path: Path | None, job: State, *, restart: bool) -> Iterator[Jo
     if path is None:
         yield None
         return
-    with Journal(path, {"version": _VERSION, **job}, restart=restart) as journal:
+    with closing(Journal(path, {"version": _VERSION, **job}, restart=restart)) as journal:
         yield journal
 
 
@@ -196,6 +260,7 @@ class Journal:
         except OSError:
             raise Failure(f"another process is at it: it holds {self.path}", USAGE) from None
         lines = [] if restart else self._whole_lines()
+        # another job, or the same under another version of the states: from the beginning
         if len(lines) > 1 and lines[0] == job:
             self.state = lines[-1]
             return
@@ -208,6 +273,7 @@ class Journal:
         self._file.seek(0)
         text = self._file.read()
         whole = text[: text.rfind(b"\n") + 1]
+        # a crash may have cut the last line; the next one must not be glued to it
         self._file.truncate(len(whole))
         try:
             return [parse_json(line) for line in whole.splitlines()]
@@ -217,7 +283,7 @@ class Journal:
     def record(self, state: State) -> None:
         """Keep a state; it is on the disk when this returns."""
         if state == self.state:
-            return
+            return  # a sync costs milliseconds
         self._file.write(dump_json(state) + b"\n")
         self._file.flush()
         os.fsync(self._file.fileno())
@@ -228,15 +294,8 @@ class Journal:
         self._file.close()  # Windows removes no open file
         self.path.unlink(missing_ok=True)
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """Let go of the file, and of its lock with it."""
         self._file.close()
 
 

@@ -11,11 +11,18 @@ from typing import Any
 import numpy as np
 
 from oss_vector_retriever.cli.errors import USAGE, Failure
-from oss_vector_retriever.cli.transfer.files import Part, Row
-from oss_vector_retriever.cli.transfer.json_lines import line_of, object_of, read_lines, vector_of
+from oss_vector_retriever.cli.transfer.files import (
+    Part,
+    Row,
+    line_of,
+    object_of,
+    read_lines,
+    vector_of,
+)
 from oss_vector_retriever.client.models.limits import Limits
 from oss_vector_retriever.client.models.vector import Float32Array, Vector
 
+# the format's version 1.0: magic, two bytes of length, a dict literal, padding to a multiple of 64
 _HEADER = 128
 _MAGIC = b"\x93NUMPY\x01\x00"
 _FLOAT = 4
@@ -65,6 +72,7 @@ class Matrix:
 
 def _load(path: Path) -> Any:
     try:
+        # mapped, not read: a matrix may be larger than the memory; a pickle in it would run code
         matrix = np.load(path, mmap_mode="r", allow_pickle=False)
     except (ValueError, EOFError) as error:
         raise Failure(f"{path} is no .npy file: {error}", USAGE) from None
@@ -92,7 +100,7 @@ class MatrixSink:
         """Append vectors."""
         matrix, lines = self.parts
         if matrix.file.tell() == 0:
-            matrix.file.write(bytes(_HEADER))
+            matrix.file.write(bytes(_HEADER))  # filled in at the end
         for vector in vectors:
             matrix.file.write(_little_endian(vector))
             lines.file.write(line_of(vector, with_data=False))
@@ -109,10 +117,12 @@ class MatrixSink:
 
 def _little_endian(vector: Vector) -> Any:
     data = vector.data or Float32Array()
+    # `<f4` in the header, whatever this machine's order is
     return data if np.little_endian else data.numpy().astype("<f4").tobytes()
 
 
 def _write_header(part: Part, dimension: int) -> None:
+    # by the size: after a crash nobody has counted the rows
     size = part.path.stat().st_size
     rows = max(size - _HEADER, 0) // (_FLOAT * dimension) if dimension else 0
     shape = f"({rows}, {dimension})"

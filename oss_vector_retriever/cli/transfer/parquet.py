@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from oss_vector_retriever.cli.errors import USAGE, Failure
-from oss_vector_retriever.cli.transfer.files import Row
-from oss_vector_retriever.cli.transfer.json_lines import (
+from oss_vector_retriever.cli.transfer.files import (
     JsonLinesSink,
+    Row,
     object_of,
     read_lines,
     vector_of,
@@ -47,6 +47,7 @@ class Parquet:
         for batch in self._file.iter_batches(_AT_ONCE, columns=names):
             for key, data, metadata in _cells(batch):
                 number += 1
+                # rows have no bytes of their own; this tells them apart as well
                 raw = repr((key, metadata)).encode(errors="backslashreplace") + (data or b"")
                 yield Row(number, raw, (key, data, metadata))
 
@@ -62,6 +63,7 @@ class Parquet:
 
 
 def _open(path: Path) -> Any:
+    # by name: pyarrow has no types, and is an extra
     arrow = importlib.import_module("pyarrow")
     try:
         file = importlib.import_module("pyarrow.parquet").ParquetFile(path)
@@ -118,6 +120,7 @@ class ParquetSink(JsonLinesSink):
         if not lines.path.exists():
             return
         lines.close()
+        # under another name until it is whole: a crash may leave half a file
         unnamed = lines.target.with_name(f"{lines.target.name}.converting")
         _convert(lines.path, unnamed)
         unnamed.replace(lines.target)
@@ -140,6 +143,7 @@ def _convert(lines: Path, target: Path) -> None:
 
 
 def _record_batch(arrow: Any, schema: Any, items: list[dict[str, Any]]) -> Any:
+    # one flat array and the ends of its parts: arrow would walk over each number of nested lists
     numbers = [np.array(item["data"], dtype=np.float32) for item in items]
     ends = np.cumsum([0, *map(len, numbers)], dtype=np.int32)
     data = arrow.ListArray.from_arrays(ends, np.concatenate(numbers))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,14 +19,6 @@ from oss_vector_retriever.client.models.results import VectorIndex
 from oss_vector_retriever.client.operations.indexes import DistanceMetric
 from oss_vector_retriever.client.wire import dump_json
 from oss_vector_retriever.records.decode import ENVELOPE_KEYS
-
-
-@dataclass(frozen=True, slots=True)
-class NewIndex:
-    """How an index is to be made where there is none; None means as is usual."""
-
-    metric: DistanceMetric | None = None
-    non_filterable: tuple[str, ...] | None = None
 
 
 @dataclass(slots=True)
@@ -53,10 +46,15 @@ class Target:
         try:
             self.found = self.client.get_vector_index(index=self.index)
         except AccessDeniedError:
+            # a policy may allow to write vectors and not to describe the index
             self.found = None
 
-    def describe_or_make(self, new: NewIndex, dimension: int | None) -> None:
+    def describe_or_make(
+        self, dimension: int | None, metric: DistanceMetric | None, non_filterable: Sequence[str]
+    ) -> None:
         """Ask for the index's description; make the index where there is none.
+
+        No metric means cosine, and no non-filterable keys mean this package's own.
 
         Raises:
             Failure: there is one, and it is another than is asked for; or the dimension is not
@@ -65,31 +63,33 @@ class Target:
         try:
             self.describe()
         except NoSuchVectorIndexError:
-            self._make(new, dimension)
+            self._make(dimension, metric, non_filterable)
             self.describe()
-        self._check(new)
+        self._check(metric, non_filterable)
 
-    def _make(self, new: NewIndex, dimension: int | None) -> None:
+    def _make(
+        self, dimension: int | None, metric: DistanceMetric | None, non_filterable: Sequence[str]
+    ) -> None:
         if dimension is None:
             raise Failure("there is no vector to take the new index's dimension from", USAGE)
-        names = ENVELOPE_KEYS if new.non_filterable is None else new.non_filterable
         # it may have been made by another, or by an attempt of ours whose reply was lost
         with suppress(VectorIndexAlreadyExistsError):
             self.client.put_vector_index(
                 index=self.index,
                 dimension=dimension,
-                distance_metric=new.metric or "cosine",
-                non_filterable_metadata_keys=names,
+                distance_metric=metric or "cosine",
+                non_filterable_metadata_keys=non_filterable or ENVELOPE_KEYS,
             )
 
-    def _check(self, new: NewIndex) -> None:
+    def _check(self, metric: DistanceMetric | None, non_filterable: Sequence[str]) -> None:
         if self.found is None:
             return
-        metric, names = self.found.distance_metric, self.found.non_filterable_metadata_keys
-        other_names = new.non_filterable is not None and set(new.non_filterable) != set(names)
-        if metric != (new.metric or metric) or other_names:
+        found, names = self.found.distance_metric, self.found.non_filterable_metadata_keys
+        # what was not asked for may be as it is
+        other_names = non_filterable and set(non_filterable) != set(names)
+        if found != (metric or found) or other_names:
             raise Failure(
-                f"index {self.index!r} is there already, with metric {metric} and the "
+                f"index {self.index!r} is there already, with metric {found} and the "
                 f"non-filterable keys {', '.join(names) or 'none'}",
                 USAGE,
             )
@@ -101,6 +101,7 @@ class Target:
 
     def identity(self) -> dict[str, Any]:
         """Return what tells the index from any other, one of its name made later included."""
+        # an index that was deleted and made again has the same name and none of the vectors
         made = self.found.create_time if self.found else None
         return {
             "place": self.place,
@@ -112,5 +113,6 @@ class Target:
 
     def short_name(self) -> str:
         """Return a few letters that stand for the index in the name of a file."""
+        # without the moment: the journal of an index that is made again is found, and begun anew
         where = {name: value for name, value in self.identity().items() if name != "made"}
         return hashlib.sha256(dump_json(where)).hexdigest()[:8]

@@ -33,6 +33,7 @@ from oss_vector_retriever.client.transport.network import ClippedNetwork, Countd
 
 VARIABLE = "OSS_VECTORS_HTTP_LIBRARY"
 _ENGINES = {"httpx2": "httpcore2", "httpx": "httpcore"}
+# a peer that closes sooner is noticed when the connection is taken again
 _KEEP_ALIVE_SECONDS = 60.0
 _TOO_LARGE = Fault(FaultKind.TOO_LARGE, "ReplyTooLarge")
 _LATE = Fault(FaultKind.DEADLINE, "DeadlineExceeded")
@@ -125,6 +126,7 @@ class _Connection:
         """Send a request on the line that is open, or on a new one."""
         if self._line is None or not _is_usable(self._line, request):
             self.close()
+            # the pool only makes connections: what it keeps of them breaks under cancellation
             self._line = self._lines.create_connection(request.url.origin)
         return self._line.handle_request(request)
 
@@ -216,10 +218,9 @@ class AsyncExchange:
 
 
 class _AsyncConnections:
-    """The connections that are free, and those that are on their way out.
+    """The connections that are free, and those that are on their way out."""
 
-    Apart from the exchange, so that the generator which closes them does not keep it alive.
-    """
+    # apart from the exchange, so that the generator which closes them does not keep it alive
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -239,7 +240,8 @@ class _AsyncConnections:
             self._free.append(connection)
 
     def throw_away(self, connection: _AsyncConnection) -> None:
-        """Close a connection in a task of its own: this one may be cancelled, and again."""
+        """Close a connection."""
+        # in a task of its own: this one may be cancelled, and again
         task = asyncio.ensure_future(connection.close())
         self._closing[task] = connection
         task.add_done_callback(self._forget)
@@ -285,7 +287,8 @@ class _AsyncConnection:
 
 
 async def _close_at_the_end(connections: _AsyncConnections) -> AsyncGenerator[None, None]:
-    """Close connections when the loop shuts down, or the exchange is let go: both end this."""
+    # a loop that shuts down ends the generators that were begun on it, and so does dropping it:
+    # there is no other way to learn of either
     try:
         yield
     finally:
@@ -303,11 +306,9 @@ def _is_usable(line: Any, request: Any) -> bool:
 
 
 def _has_leftover(line: Any) -> bool:
-    """Tell whether bytes came behind the last reply: the next request would take them for its own.
-
-    The engine has read them already, and tells only whether more can be read; hence the look into
-    its state (tests/faults/test_lines.py sees to it that it is found there).
-    """
+    # bytes behind the last reply, which the next request would take for its own; the engine has
+    # read them already, and tells only whether more can be read; hence the look into its state
+    # (tests/faults/test_lines.py sees to it that it is found there)
     while line is not None and not hasattr(line, "_h11_state"):
         line = getattr(line, "_connection", None)
     return line is not None and bool(line._h11_state.trailing_data[0])  # noqa: SLF001 - see above
@@ -347,7 +348,7 @@ class Settings:
         }
 
     def _proxy(self) -> Any:
-        # the engine ignores what a proxy's URL says before the @
+        # the engine ignores what a proxy's URL says before the @, user and password
         parts = urlsplit(self.proxy or "")
         user, password = unquote(parts.username or ""), unquote(parts.password or "")
         bare = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
@@ -368,6 +369,7 @@ class Settings:
 
     def fault(self, error: Exception) -> Fault | None:
         """Return what an exception of the engine means, or None if it is none of the engine's."""
+        # by name: httpcore and httpcore2 have classes of their own
         names = {base.__name__ for base in type(error).__mro__}
         if not names & {"TimeoutException", "NetworkError", "ProtocolError", "ProxyError"}:
             return None
@@ -395,7 +397,7 @@ def _fault_kind(names: set[str], error: Exception) -> FaultKind:
 
 
 def _is_tls_refusal(error: BaseException) -> bool:
-    """Tell a refusal from a connection that merely ended in the handshake, which may pass."""
+    # a connection that merely ended in the handshake is none, and may do better next time
     seen: BaseException | None = error
     while seen is not None:
         if isinstance(seen, ssl.SSLError):
@@ -405,7 +407,7 @@ def _is_tls_refusal(error: BaseException) -> bool:
 
 
 def _root_cause(error: BaseException) -> BaseException:
-    """Return the deepest cause: the name `gaierror` says more than `ConnectError`."""
+    # its name says more: `gaierror` than `ConnectError`
     while (deeper := error.__cause__ or error.__context__) is not None:
         error = deeper
     return error
@@ -443,11 +445,8 @@ def _library_name() -> str:
 
 @lru_cache(maxsize=8)
 def _tls_context(library: str, ca_file: str | None) -> ssl.SSLContext:
-    """Return a context that verifies certificates, with the library's own set of authorities.
-
-    `ca_file` (PEM) replaces that set. Made once and shared: reading the authorities takes tens of
-    milliseconds, too long for an event loop on which a client is made.
-    """
+    # made once and shared: reading the authorities takes tens of milliseconds, too long for an
+    # event loop on which a client is made; `ca_file` (PEM) takes the place of the library's own
     if ca_file is None:
         context: ssl.SSLContext = importlib.import_module(library).create_ssl_context()
         return context
@@ -461,7 +460,7 @@ def _tls_context(library: str, ca_file: str | None) -> ssl.SSLContext:
 
 def _environment_proxy(config: ClientConfig) -> str | None:
     """Return the proxy that HTTPS_PROXY and NO_PROXY name for the endpoint, as curl does."""
-    if config.endpoint.path_style:
+    if config.endpoint.path_style:  # an address or localhost, which no proxy could reach
         return None
     proxies = getproxies()
     proxy = proxies.get(config.endpoint.scheme) or proxies.get("all")
@@ -469,7 +468,6 @@ def _environment_proxy(config: ClientConfig) -> str | None:
 
 
 def _proxy_url(proxy: str | None) -> str | None:
-    """Return a proxy's URL with its scheme; the error does not quote it, it may hold a password."""
     if proxy is None:
         return None
     url = proxy if "://" in proxy else f"http://{proxy}"
@@ -478,7 +476,7 @@ def _proxy_url(proxy: str | None) -> str | None:
         usable = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0
     except ValueError:
         usable = False
-    if not usable:
+    if not usable:  # not quoted: it may hold a password
         raise ConfigurationError(
             "the proxy ({sources}) is not [http[s]://]host:port",
             argument="proxy",

@@ -60,6 +60,7 @@ class ClippedNetwork:
         socket_options: Iterable[Any] | None = None,
     ) -> ClippedStream:
         """Connect within the time that is left, to the first address that answers."""
+        # one after the other here: the system's own way gives each the whole timeout
         failure: Exception = self._engine.ConnectTimeout()
         for address in self._addresses(host, port):
             if self._countdown.is_over():
@@ -77,11 +78,8 @@ class ClippedNetwork:
             del failure  # a frame and an exception that hold each other outlive the call
 
     def _addresses(self, host: str, port: int) -> list[str]:
-        """Return the addresses of a host.
-
-        `getaddrinfo` takes no timeout and cannot be interrupted: it runs in a thread that is left
-        behind where it takes too long.
-        """
+        # getaddrinfo takes no timeout and cannot be interrupted: it runs in a thread that is left
+        # behind where it takes too long
         if _is_address(host):
             return [host]
         answers: SimpleQueue[list[str] | OSError] = SimpleQueue()
@@ -126,7 +124,7 @@ class ClippedStream:
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         """Read what is there, within the time that is left."""
-        if head := self._message.end():
+        if head := self._message.end():  # of a request without a body, such as a DELETE
             self._write(head, timeout)
         left = self._countdown.clip(timeout, self._engine.ReadTimeout)
         data: bytes = self._inner.read(max_bytes, left)
@@ -164,10 +162,9 @@ class ClippedStream:
 
 
 class WatchedNetwork:
-    """An async network that remembers the connection it opened last.
+    """An async network that remembers the connection it opened last."""
 
-    An engine that is cancelled in the middle of a TLS handshake forgets its connection, open.
-    """
+    # an engine that is cancelled in the middle of a TLS handshake forgets its connection, open
 
     def __init__(self, engine: Any) -> None:
         self._inner = engine.AnyIOBackend()
@@ -217,10 +214,10 @@ class WatchedStream:
 
 
 class _OutgoingMessage:
-    """A message's head, held back until its body comes: one packet, and one call of the system.
+    """A message's head, held back until its body comes."""
 
-    The engine writes each by itself, and an end, which is empty where the length is known.
-    """
+    # the engine writes head, body and an end by themselves, the end empty where the length is
+    # known; as one they are one packet, and one call of the system
 
     def __init__(self) -> None:
         self._head: bytes | None = None

@@ -9,7 +9,7 @@ import pytest
 from support.command_line import COMMAND, call
 
 from oss_vector_retriever import OSSVectorClient
-from oss_vector_retriever.cli.commands.serve import behaviour_of, described
+from oss_vector_retriever.cli.commands.serve import behaviour_help, behaviour_of
 from oss_vector_retriever.emulator import Behaviour
 
 
@@ -99,8 +99,8 @@ def test_a_switch_that_cannot_be_is_a_wrong_use(switch, said):
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["--account-id", "me"], "account_id must be digits"),
-        (["--bucket", "x"], "a bucket name is 3 to 32"),
+        (["--account-id", "me"], "--account-id 'me' is not an account id: digits only"),
+        (["--bucket", "x"], "--bucket 'x' is not the name of a vector bucket: 3 to 32"),
         (["--port", "70000"], "not in the range"),
         (["--data", "/nowhere/x.db"], "cannot be opened"),
     ],
@@ -119,5 +119,5 @@ def test_a_port_in_use_is_said_so():
 
 
 def test_every_switch_of_the_emulator_is_in_the_help():
-    text = described()
+    text = behaviour_help()
     assert all(f"{name}=" in text for name in Behaviour.__dataclass_fields__)

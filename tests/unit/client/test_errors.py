@@ -1,8 +1,11 @@
 """The error tree: one root, drawn in its docstring, every error whole after a pickle."""
 
+import ast
 import copy
 import inspect
 import pickle
+from pathlib import Path
+from string import Formatter
 
 import pytest
 from hypothesis import given, settings
@@ -11,6 +14,7 @@ from hypothesis import strategies as st
 import oss_vector_retriever
 from oss_vector_retriever import OSSVectorError
 from oss_vector_retriever.client import errors
+from oss_vector_retriever.client.endpoint import parse_endpoint
 from oss_vector_retriever.client.errors import BatchReport, WriteReport, shown
 
 TREE = [
@@ -151,3 +155,144 @@ def test_what_is_shown_of_a_value_is_cut():
     assert shown("short") == "'short'"
     assert shown("x" * 1000).startswith("'xxxxxxxx")
     assert len(shown("x" * 1000)) < 120
+
+
+CARRIERS = [errors.ConfigurationError, errors.InvalidRequestError]
+
+
+@pytest.mark.parametrize("kind", CARRIERS)
+def test_an_error_carries_its_argument_value_limit_and_remedy(kind):
+    error = kind(
+        "{argument} takes 1 to {limit:,}, not {value}",
+        argument="top_k",
+        value=5000,
+        limit=1000,
+        remedy="pass {argument}={limit}, or {more}",
+        more="list",
+    )
+    assert (error.argument, error.value, error.limit) == ("top_k", "5000", 1000)
+    assert error.remedy == "pass top_k=1000, or list"
+    assert str(error) == "top_k takes 1 to 1,000, not 5000; pass top_k=1000, or list."
+    assert error.args == (str(error),)
+
+
+@pytest.mark.parametrize("kind", CARRIERS)
+def test_an_error_about_nothing_in_particular_carries_nothing(kind):
+    error = kind("{a} = {0!r}")
+    assert (error.argument, error.value, error.limit, error.remedy) == (None, None, None, "")
+    assert str(error) == "{a} = {0!r}"
+
+
+@pytest.mark.parametrize("value", ["{argument}", "{0.__class__}", "}{", "{{x}}", "%s", {"{": "}"}])
+def test_braces_of_a_user_are_only_braces(value):
+    error = errors.InvalidRequestError("{argument} is not {value}", argument="k", value=value)
+    assert str(error) == f"k is not {value!r}"
+    assert error.render(lambda reference: f"<{reference.kind}>") == "<argument> is not <value>"
+
+
+@pytest.mark.parametrize(
+    "copied", [copy.copy, copy.deepcopy, lambda e: pickle.loads(pickle.dumps(e))]
+)
+def test_what_an_error_carries_travels_with_it(copied):
+    inner = errors.QpsLimitExceededError("QpsLimitExceeded", 503)
+    error = errors.InvalidRequestError(
+        "{argument}: {inner}", argument="keys", value=object(), limit=3, remedy="use {other}",
+        inner=inner, other=errors.named_argument("index", ""),
+    )  # fmt: skip
+    again = copied(error)
+    for name in ("argument", "value", "limit", "remedy"):
+        assert getattr(again, name) == getattr(error, name)
+    assert str(again) == str(error)
+    assert again.render(word) == error.render(word)
+
+
+def word(reference):
+    return f"<{reference.name}>"
+
+
+@pytest.mark.parametrize("argument", ["credentials", "proxy", "endpoint"])
+def test_what_may_hold_a_secret_is_no_value(argument):
+    error = errors.ConfigurationError("{argument} is no good", argument=argument, value="canary")
+    assert error.value is None
+    assert "canary" not in repr(vars(error)) + str(error)
+
+
+def test_a_password_in_an_address_is_not_repeated():
+    with pytest.raises(errors.ConfigurationError) as caught:
+        parse_endpoint("https://user:canary@example.com")
+    assert "canary" not in str(caught.value) + repr(vars(caught.value))
+    assert caught.value.argument == "endpoint"
+
+
+def test_a_long_value_is_cut():
+    error = errors.InvalidRequestError("no {value}", argument="keys", value="x" * 10_000)
+    assert len(error.value) < 120
+    assert len(pickle.dumps(error)) < 2_000
+
+
+def test_a_value_that_nothing_can_write_is_shown_as_python_does():
+    endless = []
+    endless.append(endless)
+    error = errors.InvalidRequestError("no {value}", argument="keys", value=endless)
+    assert error.render(word) == "no <[[...]]>"
+
+
+@pytest.mark.parametrize(
+    ("reference", "python"),
+    [
+        (errors.named_argument("index"), "index"),
+        (errors.named_argument("index", ""), "index="),
+        (errors.named_argument("internal", "True"), "internal=True"),
+        (errors.named_method("put_vector_bucket"), "client.put_vector_bucket()"),
+        (
+            errors.named_method("put_vector_index", "dimension"),
+            "client.put_vector_index(dimension=...)",
+        ),
+        (errors.named_type(5), "int"),
+        (errors.named_phrase("mapping", "a dict"), "a dict"),
+    ],
+)
+def test_a_reference_is_worded_for_python(reference, python):
+    assert str(reference) == python
+
+
+def test_advice_is_data_that_another_reader_words():
+    error = errors.NoSuchVectorIndexError("NoSuchVectorIndex", 404)
+    assert error.advice == (
+        "Check the index name, or make it: client.put_vector_index(dimension=...)."
+    )
+    assert error.render_advice(word) == "Check <index>, or make it: <put_vector_index>."
+    assert error.render(word) == f"NoSuchVectorIndex. {error.render_advice(word)} [HTTP 404]"
+    assert errors.ServiceError("Code").advice == ""
+
+
+def test_errors_within_an_error_are_worded_for_the_same_reader():
+    last = errors.QpsLimitExceededError("QpsLimitExceeded", 503)
+    report = WriteReport((BatchReport(("a",), "id"), BatchReport(("b",), error=last)))
+    assert "<fewer_requests>" in errors.PartialWriteError(report).render(word)
+
+
+def raised_with_data():
+    """Yield each call in the package that makes an error with data."""
+    for path in Path(oss_vector_retriever.__file__).parent.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            called = getattr(node, "func", None)
+            names = {kind.__name__ for kind in CARRIERS}
+            if isinstance(called, ast.Name) and called.id in names and node.keywords:
+                yield f"{path.name}:{node.lineno}", node
+
+
+RAISED = dict(raised_with_data())
+
+
+@pytest.mark.parametrize("place", RAISED)
+def test_a_message_with_data_is_a_constant_template_of_what_is_given(place):
+    call = RAISED[place]
+    given = {keyword.arg for keyword in call.keywords}
+    texts = [*call.args, *(k.value for k in call.keywords if k.arg == "remedy")]
+    for text in texts:
+        # an f-string would parse what a user has written
+        assert not isinstance(text, ast.JoinedStr), place
+        if isinstance(text, ast.Constant) and None not in given:
+            fields = {name for _, name, _, _ in Formatter().parse(text.value) if name}
+            assert fields <= given, place

@@ -1,1 +1,0 @@
-"""`oss-vectors doctor`: what stands between this machine and its vectors, and what to do."""
