@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, ClassVar, Concatenate, ParamSpec, Unpack
+from typing import Any, ClassVar, Unpack
 
 from llama_index.core.schema import BaseNode, MetadataMode
 from llama_index.core.tools.tool_spec.base import BaseToolSpec
@@ -31,8 +31,6 @@ from oss_vector_retriever.records.answers import (
     suggest,
     write_answer,
 )
-
-P = ParamSpec("P")
 
 _ERROR_CHARACTERS = 500
 
@@ -166,26 +164,16 @@ class OSSVectorToolSpec(BaseToolSpec):
         """Do as `get_neighbors` does."""
         return await self._aanswer(self._fetch_neighbors, id, before, after)
 
-    def _answer(
-        self,
-        flow: Callable[Concatenate[Context, P], Flow[str]],
-        *arguments: P.args,
-        **keywords: P.kwargs,
-    ) -> str:
+    def _answer(self, flow: Callable[..., Flow[str]], *arguments: object) -> str:
         # An error that ends the agent's run helps it less than one that it can read and act upon.
         try:
-            return self._clients.run(flow, *arguments, **keywords)
+            return self._clients.run(flow, *arguments)
         except OSSVectorError as error:
             return _failure(error)
 
-    async def _aanswer(
-        self,
-        flow: Callable[Concatenate[Context, P], Flow[str]],
-        *arguments: P.args,
-        **keywords: P.kwargs,
-    ) -> str:
+    async def _aanswer(self, flow: Callable[..., Flow[str]], *arguments: object) -> str:
         try:
-            return await self._clients.arun(flow, *arguments, **keywords)
+            return await self._clients.arun(flow, *arguments)
         except OSSVectorError as error:
             return _failure(error)
 
