@@ -12,7 +12,7 @@ from llama_index.core.tools.tool_spec.base import BaseToolSpec
 from llama_index.core.utils import get_tokenizer
 
 from oss_vector_retriever.client.context import Context
-from oss_vector_retriever.client.errors import InvalidRequestError, OSSVectorError, shown
+from oss_vector_retriever.client.errors import InvalidRequestError, OSSVectorError, named_type
 from oss_vector_retriever.client.fetch import fetch
 from oss_vector_retriever.client.operations.checks import check_whole, each_of
 from oss_vector_retriever.client.pair import Client
@@ -28,11 +28,10 @@ from oss_vector_retriever.records.answers import (
     Budget,
     Passage,
     Tokenizer,
+    describe_failure,
     suggest,
     write_answer,
 )
-
-_ERROR_CHARACTERS = 500
 
 
 class OSSVectorToolSpec(BaseToolSpec):
@@ -93,7 +92,9 @@ class OSSVectorToolSpec(BaseToolSpec):
             InvalidRequestError: a limit is no whole number above 0, or `key_prefix` no string.
         """
         if not isinstance(key_prefix, str):
-            raise InvalidRequestError(f"key_prefix must be a string, not {key_prefix!r}.")
+            raise InvalidRequestError(
+                "{argument} must be a string, not {value}.", argument="key_prefix", value=key_prefix
+            )
         # an empty list means that nothing exists, None that anything may
         allowed = None if allowed_keys is None else frozenset(each_of(allowed_keys))
         self._access = Access(allowed, key_prefix)
@@ -169,13 +170,13 @@ class OSSVectorToolSpec(BaseToolSpec):
         try:
             return self._clients.run(flow, *arguments)
         except OSSVectorError as error:
-            return _failure(error)
+            return describe_failure(error)
 
     async def _aanswer(self, flow: Callable[..., Flow[str]], *arguments: object) -> str:
         try:
             return await self._clients.arun(flow, *arguments)
         except OSSVectorError as error:
-            return _failure(error)
+            return describe_failure(error)
 
     def _fetch(self, context: Context, ids: object, start: object) -> Flow[str]:
         skipped = _whole_number("start", start, sys.maxsize)
@@ -255,7 +256,11 @@ def _ids_from(ids: object) -> list[str]:
     if isinstance(ids, str):
         return list(dict.fromkeys(parse_keys(ids)))
     if not isinstance(ids, list | tuple):
-        raise InvalidRequestError(f"ids must be a list of strings, not {type(ids).__name__}")
+        raise InvalidRequestError(
+            "{argument} must be a list of strings, not {kind}",
+            argument="ids",
+            kind=named_type(ids),
+        )
     return list(dict.fromkeys(str(one) for one in ids if str(one)))
 
 
@@ -265,8 +270,9 @@ def _whole_number(name: str, count: Any, limit: int) -> int:
         # clamped and not refused: a model that asks for 1,000 neighbours takes what it gets
         return max(0, min(int(count), limit))
     except (TypeError, ValueError, OverflowError):
-        message = f"{name} must be a whole number, not {shown(count)}"
-        raise InvalidRequestError(message) from None
+        raise InvalidRequestError(
+            "{argument} must be a whole number, not {value}", argument=name, value=count
+        ) from None
 
 
 def _check_bound(name: str, bound: int | None) -> int | None:
@@ -288,8 +294,3 @@ def _visible_metadata(node: BaseNode) -> str:
     hidden = set(node.excluded_llm_metadata_keys)
     seen = {name: value for name, value in node.metadata.items() if name not in hidden}
     return json.dumps(seen, ensure_ascii=False, default=str)
-
-
-def _failure(error: OSSVectorError) -> str:
-    message = str(error)[:_ERROR_CHARACTERS]
-    return f"Error: nothing could be fetched. {type(error).__name__}: {message}"

@@ -14,7 +14,12 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from oss_vector_retriever.client.context import Context
-from oss_vector_retriever.client.errors import InvalidRequestError, named_argument
+from oss_vector_retriever.client.errors import (
+    InvalidRequestError,
+    OSSVectorError,
+    Reference,
+    named_argument,
+)
 from oss_vector_retriever.client.operations.vectors import list_vectors
 from oss_vector_retriever.client.steps import Call, Flow
 from oss_vector_retriever.records.keys import is_key
@@ -24,9 +29,17 @@ Tokenizer = Callable[[str], Sequence[Any]]
 _LEAST = 200  # characters; less of a text than this helps nobody
 _NAMED_IDS = 20  # an agent that guesses ids can guess hundreds
 _ID_CHARACTERS = 500
+_ERROR_CHARACTERS = 500
 _NEAR_MISSES = 3
 _SIMILARITY = 0.6  # difflib's own cut-off
 _BLANK_LINE = "\n\n"
+_JSON_TYPES = {
+    "str": "string",
+    "int": "number",
+    "float": "number",
+    "dict": "object",
+    "list": "array",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -325,3 +338,18 @@ def _name_with_near(key: str, near: Sequence[str]) -> str:
 def _list_some(ids: Sequence[str]) -> str:
     more = f" and {len(ids) - _NAMED_IDS} more" if len(ids) > _NAMED_IDS else ""
     return ", ".join(ids[:_NAMED_IDS]) + more
+
+
+def describe_failure(error: OSSVectorError) -> str:
+    """Return what an agent is told of a failure, in words that fit what it passed."""
+    message = error.render(_agent_word)[:_ERROR_CHARACTERS]
+    return f"Error: nothing could be fetched. {type(error).__name__}: {message}"
+
+
+def _agent_word(reference: Reference) -> str:
+    # A tool's arguments are called otherwise than the client's, and its values were JSON.
+    if reference.kind == "argument":
+        return {"keys": "ids", "key": "id"}.get(reference.name, str(reference))
+    if reference.kind == "type":
+        return _JSON_TYPES.get(reference.name, reference.name)
+    return reference.name if reference.kind == "value" else str(reference)
