@@ -10,6 +10,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from operator import attrgetter
 from typing import TYPE_CHECKING, Annotated, Any, Self
 
 from langchain_core.load.serializable import (
@@ -35,6 +36,9 @@ from oss_vector_retriever.client.settings import ClientSettings
 PROVIDER = "alibabacloud_oss_vectors"
 _VARIABLES = ("OSS_ACCESS_KEY_ID", "OSS_ACCESS_KEY_SECRET", "OSS_SESSION_TOKEN")
 
+_given_to = attrgetter("client", *CONNECTION)
+
+# What a pickle leaves out, and its reader makes again.
 _UNCONNECTED: dict[str, Any] = {"_saved": None, "_pair": None, "_made_from": ()}
 
 # Each class names it, for pydantic lets the last of several base classes win. A secret given under
@@ -54,7 +58,8 @@ class _Connection:
     @property
     def _clients(self) -> ClientPair:
         """Return the clients, for `run(flow, ...)` and `arun(flow, ...)`."""
-        made_from = (self.client, *(getattr(self, name) for name in CONNECTION))
+        # compared at each call: `model_copy(update=...)` and LangChain's configurable fields assign
+        made_from = _given_to(self)
         if self._pair is None or self._made_from != made_from:
             options = dict(zip(CONNECTION, made_from[1:], strict=True))
             self._pair = connect(self.client, options, self._saved)
@@ -155,7 +160,7 @@ class Connected(_Connection, Serializable):
         There is none where the client cannot travel, such as that of a service in memory, or where
         a function was given in place of a default.
         """
-        if self._has_own_functions():
+        if self._has_own_functions():  # without it, what comes back would do something else
             return self.to_json_not_implemented()
         try:
             settings = self._clients.settings
@@ -191,6 +196,7 @@ class Connected(_Connection, Serializable):
 
     def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
         memo = {} if memo is None else memo
+        # locks and sockets have no copy; the copy goes on with the same ones
         memo |= {id(shared): shared for shared in (self.client, self._pair)}
         return super().__deepcopy__(memo)
 
@@ -198,6 +204,7 @@ class Connected(_Connection, Serializable):
         state = super().__getstate__()
         values = _without_secrets(state["__dict__"], self._clients.settings)
         _refuse_nameless(type(self), values)
+        # the other private attributes are a subclass's, and travel
         private = {**(state["__pydantic_private__"] or {}), **_UNCONNECTED}
         return {**state, "__dict__": values, "__pydantic_private__": private}
 

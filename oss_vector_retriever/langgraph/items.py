@@ -95,6 +95,7 @@ def vector_of(
     Raises:
         InvalidRequestError: a value that JSON cannot hold, or a limit passed.
     """
+    # The service tests membership, not prefixes: each namespace around an item is written out.
     paths = surrounding_paths(item.namespace)
     if (size := metadata_bytes({WITHIN_FIELD: paths})) > _MAX_PATH_BYTES:
         raise InvalidRequestError(
@@ -108,6 +109,7 @@ def vector_of(
         **item.dict(),
         **{copy_of(field): value for field in copied if _is_plain(value := item.value.get(field))},
     }
+    # an index holds no record without data, and cosine takes no zeros
     placeholder = [1.0] + [0.0] * (dimension - 1)
     return records.encode(
         name_of(item.namespace, item.key),

@@ -150,7 +150,6 @@ class HydrateDocumentsMiddleware(ConnectedComponent, AgentMiddleware[DocumentSta
     ) -> ToolMessage | Command[Any]:
         if not self.collect or not isinstance(result, ToolMessage):
             return result
-        # the texts stand in the artifact, and a checkpoint would keep them with each message
         ids = _ids_of(result.artifact)
         if not ids:
             return result
@@ -159,12 +158,12 @@ class HydrateDocumentsMiddleware(ConnectedComponent, AgentMiddleware[DocumentSta
         content = f"At hand now, see the system message: {', '.join(ids)}."
         if absent:
             content += f" Not found: {', '.join(absent)}."
-        # a copy: other middleware may hold the message that the tool made
+        # texts and artifact would be in every checkpoint from here on
         short = result.model_copy(update={"content": content, "artifact": None})
         return Command(update={"messages": [short], "document_ids": ids})
 
     def _ids(self, state: Mapping[str, Any]) -> list[str]:
-        # the last ones: what an agent collected first is what it needs least
+        # the last ones: what the agent has asked for lately is what it works with
         return merge_ids(state.get("document_ids"), ())[-self.limit :]
 
     def _show_documents(self, context: Context, ids: Sequence[str]) -> Flow[str]:

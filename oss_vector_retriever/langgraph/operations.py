@@ -98,7 +98,7 @@ class Memory:
                 reads.append(_set_result(results, index, self._list_namespaces(context, op)))
             elif not isinstance(op, GetOp | PutOp):
                 raise InvalidRequestError(f"unknown operation {type(op).__name__}.")
-        if reads:
+        if reads:  # at the same time; writes wait, so that a batch reads what was there before it
             yield from run_all(reads)
         puts = {place_of(op): op for op in ops if isinstance(op, PutOp)}
         yield from self._write(context, puts, embedded)
@@ -119,6 +119,7 @@ class Memory:
         gone = [name_of(*place) for place, op in puts.items() if op.value is None]
         kept = {name_of(*place): op for place, op in puts.items() if op.value is not None}
         if kept:
+            # an item keeps the moment of its making, which only the stored one knows
             earlier = yield from self._records.fetch(context, list(kept))
             dimension = yield from self._dimension_of(context)
             vectors = []
@@ -193,6 +194,7 @@ class Memory:
             items = items_of(self._records, page)
             found += [_search_item(item, None) for item in items if _is_wanted(item, op)]
             token = page.next_token
+            # the service has no order of its own, so the first so many are as good as any
             if token is None or len(found) >= op.offset + op.limit:
                 return found
 
@@ -313,6 +315,7 @@ def _forms(operand: Any) -> list[object]:
         return [operand] if len(operand) <= _MAX_OPERAND else []
     if not isinstance(operand, int | float) or not abs(operand) < _EXACT_INTEGERS:
         return []
+    # 1, 1.0 and True are equal in Python, and three texts in the index
     alike = [same for same in (operand, bool(operand), int(operand)) if same == operand]
     return list(dict.fromkeys(filterable_value(same) for same in alike))
 

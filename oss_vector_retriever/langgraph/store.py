@@ -111,7 +111,7 @@ class OSSVectorGraphStore(ConnectedComponent, BaseStore):
         """Do operations together; reads come before writes."""
         listed = list(ops)
         puts = [op for op in listed if isinstance(op, PutOp)]
-        if not puts or len(puts) < len(listed):
+        if not puts or len(puts) < len(listed):  # a batch with reads has an order to keep
             return await self._run_batch(listed)
         await self._merger.put(self._run_batch, puts)
         return [None] * len(puts)
@@ -191,7 +191,9 @@ class PutMerger:
     """
 
     def __init__(self) -> None:
+        # by loop: a store outlives the loops that it serves
         self._waiting: WeakKeyDictionary[asyncio.AbstractEventLoop, Waiting] = WeakKeyDictionary()
+        # a loop holds tasks weakly: one that nobody else holds may vanish before it has run
         self._running: set[asyncio.Task[None]] = set()
 
     async def put(self, run_batch: RunBatch, ops: Sequence[PutOp]) -> None:

@@ -90,8 +90,8 @@ def test_an_id_that_stands_twice_is_refused_before_the_model_is_paid(store, mode
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"ids": [1, "2"]}, "must be a string"),
-        ({"ids": ["", "2"]}, "has 0"),
+        ({"ids": [1, "2"]}, "must be a string, not int"),
+        ({"ids": ["", "2"]}, "'' has 0"),
         ({"ids": ["k" * 1025, "2"]}, "has 1025"),
         ({"ids": ["1"]}, "ids must be a list with one entry for each of the 2 texts, and has 1"),
         ({"ids": 3}, "ids must be a list, not a int"),
