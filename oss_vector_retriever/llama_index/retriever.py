@@ -114,6 +114,7 @@ class OSSVectorRetriever(BaseRetriever):
             raise ConfigurationError("give either keys or resolver, not both")
         _check_scoring(score_mode, score)
         self._clients = connect(type(self), client, connection)
+        # a list: an iterator would be empty at the second query
         self._keys = None if keys is None else list(each_of(keys))
         self._resolver = resolver
         self._key_parser = key_parser
@@ -238,6 +239,7 @@ class NodeWithProvenance(NodeWithScore):
             node_classes: your own node classes, that the node may be of.
             changes: fields to set otherwise.
         """
+        # core writes a node as a dict, and reads none back
         node = data.get("node")
         if isinstance(node, dict):
             kind = classes_by_name(node_classes).get(node.get("class_name", ""), TextNode)

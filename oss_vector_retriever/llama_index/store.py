@@ -146,6 +146,7 @@ class OSSVectorStore(_SavedComponent, BasePydanticVectorStore):
         }
         super().__init__(**fields)
         if client is not None:
+            # no field: core declares it as a property
             self._pair = connect(type(self), client, {n: fields[n] for n in CONNECTION})
         self._store = self._make_store()
 
@@ -319,6 +320,7 @@ class OSSVectorStore(_SavedComponent, BasePydanticVectorStore):
         self, context: Context, query: VectorStoreQuery, candidates: int, given: Filter | None
     ) -> Flow[VectorStoreQueryResult]:
         """Answer a query that `check_query` has taken; MMR chooses among the candidates."""
+        # by the limits of this account, which the client knows
         check_whole("similarity_top_k", query.similarity_top_k, 1, context.config.limits.top_k)
         vector = check_data("query_embedding", query.query_embedding or ())
         metric = yield from self._store.records.metric(context)
@@ -510,6 +512,7 @@ def check_query(
         )
     if query.query_embedding is None:
         raise InvalidRequestError("the query has no query_embedding; the service needs one.")
+    # core has it for stores that keep several embeddings of one node
     if query.embedding_field is not None:
         raise InvalidRequestError("embedding_field: a record of this store has one embedding.")
     if unknown := options.keys() - QueryOptions.__annotations__.keys():
