@@ -7,11 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from oss_vector_retriever.client.context import Context
-from oss_vector_retriever.client.errors import (
-    InvalidRequestError,
-    named_argument,
-    named_phrase,
-)
+from oss_vector_retriever.client.errors import InvalidRequestError, named_argument, named_phrase
 from oss_vector_retriever.client.flow import Operation, call
 from oss_vector_retriever.client.models.messages import Reply
 from oss_vector_retriever.client.models.results import (
