@@ -201,7 +201,7 @@ def connect(
     arguments = {name: options[name] for name in POINTERS if options.get(name)}
     # a framework's `SecretStr`, or a text
     secrets = [options[name] for name in SECRETS if options.get(name)]
-    credentials = tuple(str(getattr(one, "get_secret_value", one.__str__)()) for one in secrets)
+    credentials: Any = tuple(getattr(one, "get_secret_value", one.__str__)() for one in secrets)
     if saved is not None and client is None:
         settings = replace(saved, **arguments)
         if credentials:
