@@ -4,36 +4,24 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from oss_vector_retriever.lazy import make_lazy
+from ..lazy import make_lazy
 
 if TYPE_CHECKING:
-    from oss_vector_retriever.langchain.compressors import (
+    from .compressors import (
         StoredEmbeddingsFilter,
         StoredEmbeddingsMMR,
         StoredEmbeddingsRedundantFilter,
     )
-    from oss_vector_retriever.langchain.connection import Connected, ConnectedComponent
-    from oss_vector_retriever.langchain.document_index import OSSVectorDocumentIndex
-    from oss_vector_retriever.langchain.fetcher import (
-        FetchReport,
-        OSSVectorFetcher,
-        OSSVectorRehydrator,
-    )
-    from oss_vector_retriever.langchain.key_value import (
-        OSSVectorByteStore,
-        OSSVectorDocStore,
-        OSSVectorEmbeddingStore,
-    )
-    from oss_vector_retriever.langchain.loading import load_retriever
-    from oss_vector_retriever.langchain.parents import ParentHydratingRetriever
-    from oss_vector_retriever.langchain.record_manager import VerifyingRecordManager
-    from oss_vector_retriever.langchain.retriever import OSSVectorRetriever
-    from oss_vector_retriever.langchain.store import OSSVectorStore
-    from oss_vector_retriever.langchain.tools import (
-        OSSVectorFetchTool,
-        OSSVectorSearchTool,
-        OSSVectorToolkit,
-    )
+    from .connection import Connected, ConnectedComponent
+    from .document_index import OSSVectorDocumentIndex
+    from .fetcher import FetchReport, OSSVectorFetcher, OSSVectorRehydrator
+    from .key_value import OSSVectorByteStore, OSSVectorDocStore, OSSVectorEmbeddingStore
+    from .loading import load_retriever
+    from .parents import ParentHydratingRetriever
+    from .record_manager import VerifyingRecordManager
+    from .retriever import OSSVectorRetriever
+    from .store import OSSVectorStore
+    from .tools import OSSVectorFetchTool, OSSVectorSearchTool, OSSVectorToolkit
 
 _WHERE = {
     "Connected": f"{__name__}.connection",

@@ -9,10 +9,10 @@ from langchain_core.callbacks import Callbacks
 from langchain_core.documents import BaseDocumentCompressor, Document
 from pydantic import Field
 
-from oss_vector_retriever.client.context import Context
-from oss_vector_retriever.client.errors import ConfigurationError
-from oss_vector_retriever.client.steps import Flow
-from oss_vector_retriever.embeddings.stored import (
+from ..client.context import Context
+from ..client.errors import ConfigurationError
+from ..client.steps import Flow
+from ..embeddings.stored import (
     Pick,
     StoredEmbeddings,
     pick_distinct,
@@ -20,8 +20,8 @@ from oss_vector_retriever.embeddings.stored import (
     pick_similar,
     stored_embeddings,
 )
-from oss_vector_retriever.langchain.connection import STRICT, Connected
-from oss_vector_retriever.langchain.embedder import QueryEmbedding, aquery_vector, query_vector
+from .connection import STRICT, Connected
+from .embedder import QueryEmbedding, aquery_vector, query_vector
 
 
 class _StoredEmbeddingsCompressor(Connected, BaseDocumentCompressor):

@@ -21,17 +21,10 @@ from langchain_core.load.serializable import (
 from pydantic import ConfigDict, Field, PrivateAttr, SecretStr, ValidatorFunctionWrapHandler
 from pydantic.functional_validators import WrapValidator
 
-from oss_vector_retriever.client.clients import OSSVectorClient
-from oss_vector_retriever.client.errors import OSSVectorError
-from oss_vector_retriever.client.pair import (
-    CONNECTION,
-    POINTERS,
-    SECRETS,
-    Client,
-    ClientPair,
-    connect,
-)
-from oss_vector_retriever.client.settings import ClientSettings
+from ..client.clients import OSSVectorClient
+from ..client.errors import OSSVectorError
+from ..client.pair import CONNECTION, POINTERS, SECRETS, Client, ClientPair, connect
+from ..client.settings import ClientSettings
 
 PROVIDER = "alibabacloud_oss_vectors"
 _VARIABLES = ("OSS_ACCESS_KEY_ID", "OSS_ACCESS_KEY_SECRET", "OSS_SESSION_TOKEN")

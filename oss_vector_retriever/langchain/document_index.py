@@ -16,12 +16,12 @@ from langchain_core.indexing.base import DeleteResponse, DocumentIndex
 from langchain_core.retrievers import LangSmithRetrieverParams
 from pydantic import Field
 
-from oss_vector_retriever.client.context import Context
-from oss_vector_retriever.client.errors import InvalidRequestError, PartialWriteError
-from oss_vector_retriever.client.steps import Flow
-from oss_vector_retriever.langchain.connection import PROVIDER, STRICT
-from oss_vector_retriever.langchain.store import OSSVectorStore, refuse_unknown
-from oss_vector_retriever.records.store import Deleted
+from ..client.context import Context
+from ..client.errors import InvalidRequestError, PartialWriteError
+from ..client.steps import Flow
+from ..records.store import Deleted
+from .connection import PROVIDER, STRICT
+from .store import OSSVectorStore, refuse_unknown
 
 _log = logging.getLogger(__name__)
 
@@ -127,8 +127,5 @@ def _partial_response(error: PartialWriteError) -> UpsertResponse:
 
 def _delete_response(result: Deleted) -> DeleteResponse:
     return DeleteResponse(
-        succeeded=list(result.deleted),
-        num_deleted=len(result.deleted),
-        failed=[],
-        num_failed=0,
+        succeeded=list(result.deleted), num_deleted=len(result.deleted), failed=[], num_failed=0
     )

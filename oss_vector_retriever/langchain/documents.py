@@ -9,10 +9,10 @@ from typing import Any
 from langchain_core.documents import Document
 from pydantic import BaseModel
 
-from oss_vector_retriever.client.errors import InvalidRequestError
-from oss_vector_retriever.client.models.results import FusedVector, ScoredVector
-from oss_vector_retriever.records import Record
-from oss_vector_retriever.records.settings import ROW_FIELD, ROW_ID_FIELD
+from ..client.errors import InvalidRequestError
+from ..client.models.results import FusedVector, ScoredVector
+from ..records import Record
+from ..records.settings import ROW_FIELD, ROW_ID_FIELD
 
 
 def document_from(record: Record, embedding_key: str | None = None) -> Document:

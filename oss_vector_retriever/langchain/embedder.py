@@ -9,7 +9,7 @@ from typing import Any
 
 from langchain_core.embeddings import Embeddings
 
-from oss_vector_retriever.client.errors import ConfigurationError, InvalidRequestError
+from ..client.errors import ConfigurationError, InvalidRequestError
 
 
 class Embedder:

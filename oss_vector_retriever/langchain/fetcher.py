@@ -15,22 +15,17 @@ from langchain_core.callbacks import (
 from langchain_core.documents import Document
 from langchain_core.runnables import RunnableConfig, RunnableSerializable
 
-from oss_vector_retriever.client.concurrency import limit_concurrency
-from oss_vector_retriever.client.context import Context
-from oss_vector_retriever.client.errors import MissingKeysError
-from oss_vector_retriever.client.fetch import fetch
-from oss_vector_retriever.client.steps import Flow
-from oss_vector_retriever.langchain.connection import STRICT
-from oss_vector_retriever.langchain.documents import Hit, document_from, hits_of
-from oss_vector_retriever.langchain.retriever import (
-    MISSING_EVENT,
-    _Batched,
-    max_concurrency_of,
-    result_or_raise,
-)
-from oss_vector_retriever.records import DecodePolicy, Record, decode_all
-from oss_vector_retriever.records.grouping import HydrationPolicy, pair_with_stored
-from oss_vector_retriever.records.lookup import Lookup, MissingPolicy, fetch_records
+from ..client.concurrency import limit_concurrency
+from ..client.context import Context
+from ..client.errors import MissingKeysError
+from ..client.fetch import fetch
+from ..client.steps import Flow
+from ..records import DecodePolicy, Record, decode_all
+from ..records.grouping import HydrationPolicy, pair_with_stored
+from ..records.lookup import Lookup, MissingPolicy, fetch_records
+from .connection import STRICT
+from .documents import Hit, document_from, hits_of
+from .retriever import MISSING_EVENT, _Batched, max_concurrency_of, result_or_raise
 
 Asked = TypeVar("Asked", bound=Sequence[Any])
 

@@ -14,25 +14,20 @@ from typing import Any, Final, Literal, TypeVar
 from langchain_core.documents import Document
 from langchain_core.stores import BaseStore
 
-from oss_vector_retriever.client.context import Context
-from oss_vector_retriever.client.errors import InvalidRequestError, WriteReport, shown
-from oss_vector_retriever.client.models.results import FetchResult, ListVectorsResult
-from oss_vector_retriever.client.models.vector import Vector
-from oss_vector_retriever.client.operations.checks import check_whole, each_of
-from oss_vector_retriever.client.pair import limits_of
-from oss_vector_retriever.client.steps import Flow
-from oss_vector_retriever.langchain.connection import ConnectedComponent
-from oss_vector_retriever.langchain.documents import document_from
-from oss_vector_retriever.records import DecodeError, DecodePolicy
-from oss_vector_retriever.records.decode import TEXT_FIELD
-from oss_vector_retriever.records.record import Record
-from oss_vector_retriever.records.settings import (
-    ROW_FIELD,
-    ROW_ID_FIELD,
-    DistanceMetric,
-    StoreSettings,
-)
-from oss_vector_retriever.records.store import RecordStore
+from ..client.context import Context
+from ..client.errors import InvalidRequestError, WriteReport, shown
+from ..client.models.results import FetchResult, ListVectorsResult
+from ..client.models.vector import Vector
+from ..client.operations.checks import check_whole, each_of
+from ..client.pair import limits_of
+from ..client.steps import Flow
+from ..records import DecodeError, DecodePolicy
+from ..records.decode import TEXT_FIELD
+from ..records.record import Record
+from ..records.settings import ROW_FIELD, ROW_ID_FIELD, DistanceMetric, StoreSettings
+from ..records.store import RecordStore
+from .connection import ConnectedComponent
+from .documents import document_from
 
 V = TypeVar("V")
 _BYTES: Final = "bytes"

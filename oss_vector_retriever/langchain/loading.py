@@ -11,16 +11,16 @@ from langchain_core.load import load
 from langchain_core.load.serializable import Serializable
 from pydantic_core import from_json
 
-from oss_vector_retriever.client.errors import InvalidRequestError
-from oss_vector_retriever.langchain.compressors import (
+from ..client.errors import InvalidRequestError
+from .compressors import (
     StoredEmbeddingsFilter,
     StoredEmbeddingsMMR,
     StoredEmbeddingsRedundantFilter,
 )
-from oss_vector_retriever.langchain.fetcher import OSSVectorFetcher, OSSVectorRehydrator
-from oss_vector_retriever.langchain.parents import ParentHydratingRetriever
-from oss_vector_retriever.langchain.retriever import OSSVectorRetriever
-from oss_vector_retriever.langchain.tools import OSSVectorFetchTool, OSSVectorToolkit
+from .fetcher import OSSVectorFetcher, OSSVectorRehydrator
+from .parents import ParentHydratingRetriever
+from .retriever import OSSVectorRetriever
+from .tools import OSSVectorFetchTool, OSSVectorToolkit
 
 _OURS: tuple[type[Serializable], ...] = (
     OSSVectorFetchTool,

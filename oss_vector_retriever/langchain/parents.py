@@ -14,16 +14,16 @@ from langchain_core.documents import Document
 from langchain_core.runnables import Runnable, RunnableConfig
 from pydantic import Field
 
-from oss_vector_retriever.client.concurrency import limit_concurrency
-from oss_vector_retriever.client.context import Context
-from oss_vector_retriever.client.errors import InvalidRequestError, MissingKeysError
-from oss_vector_retriever.client.steps import Flow
-from oss_vector_retriever.langchain.connection import STRICT
-from oss_vector_retriever.langchain.documents import document_from, hits_of
-from oss_vector_retriever.langchain.retriever import _ServiceRetriever
-from oss_vector_retriever.records import DecodePolicy
-from oss_vector_retriever.records.grouping import Group, group_by_parent
-from oss_vector_retriever.records.lookup import Lookup, fetch_records
+from ..client.concurrency import limit_concurrency
+from ..client.context import Context
+from ..client.errors import InvalidRequestError, MissingKeysError
+from ..client.steps import Flow
+from ..records import DecodePolicy
+from ..records.grouping import Group, group_by_parent
+from ..records.lookup import Lookup, fetch_records
+from .connection import STRICT
+from .documents import document_from, hits_of
+from .retriever import _ServiceRetriever
 
 Parents = tuple[list[Document], tuple[str, ...]]
 

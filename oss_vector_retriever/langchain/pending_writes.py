@@ -9,10 +9,10 @@ from typing import Any
 from langchain_core.documents import Document
 from pydantic import BaseModel
 
-from oss_vector_retriever.client.errors import InvalidRequestError
-from oss_vector_retriever.client.models.vector import Float32Array, Vector
-from oss_vector_retriever.client.operations.checks import refuse_repeated
-from oss_vector_retriever.records.store import RecordStore
+from ..client.errors import InvalidRequestError
+from ..client.models.vector import Float32Array, Vector
+from ..client.operations.checks import refuse_repeated
+from ..records.store import RecordStore
 
 Embedding = Iterable[float]
 

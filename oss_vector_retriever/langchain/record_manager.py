@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 from langchain_core.indexing import RecordManager
 
-from oss_vector_retriever.client.context import Context
-from oss_vector_retriever.client.models.results import FetchResult
-from oss_vector_retriever.client.steps import Flow
-from oss_vector_retriever.langchain.store import OSSVectorStore
+from ..client.context import Context
+from ..client.models.results import FetchResult
+from ..client.steps import Flow
+from .store import OSSVectorStore
 
 
 class VerifyingRecordManager(RecordManager):

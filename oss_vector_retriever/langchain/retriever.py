@@ -19,13 +19,13 @@ from langchain_core.runnables import RunnableConfig
 from langchain_core.runnables.config import ensure_config, get_config_list
 from pydantic import Field
 
-from oss_vector_retriever.client.concurrency import limit_concurrency, run_together
-from oss_vector_retriever.client.context import Context
-from oss_vector_retriever.client.steps import Flow
-from oss_vector_retriever.langchain.connection import PROVIDER, STRICT, Connected
-from oss_vector_retriever.langchain.documents import document_from
-from oss_vector_retriever.records import DecodePolicy, Record, parse_keys
-from oss_vector_retriever.records.lookup import Found, Lookup, MissingPolicy, fetch_records
+from ..client.concurrency import limit_concurrency, run_together
+from ..client.context import Context
+from ..client.steps import Flow
+from ..records import DecodePolicy, Record, parse_keys
+from ..records.lookup import Found, Lookup, MissingPolicy, fetch_records
+from .connection import PROVIDER, STRICT, Connected
+from .documents import document_from
 
 # Users' callbacks look for this name: it stays.
 MISSING_EVENT = "oss_vectors_missing_keys"

@@ -12,21 +12,21 @@ from langchain_core.documents import Document
 from langchain_core.embeddings import Embeddings
 from langchain_core.vectorstores import VectorStore
 
-from oss_vector_retriever.client.context import Context
-from oss_vector_retriever.client.errors import ConfigurationError, InvalidRequestError
-from oss_vector_retriever.client.models.vector import Float32Array
-from oss_vector_retriever.client.pair import limits_of
-from oss_vector_retriever.client.steps import Flow
-from oss_vector_retriever.embeddings import maximal_marginal_relevance
-from oss_vector_retriever.langchain.connection import ConnectedComponent
-from oss_vector_retriever.langchain.documents import document_from
-from oss_vector_retriever.langchain.embedder import Embedder
-from oss_vector_retriever.langchain.pending_writes import Embedding, PendingWrites
-from oss_vector_retriever.records import DecodePolicy, Record
-from oss_vector_retriever.records.filters import Filter
-from oss_vector_retriever.records.search import Hit, mmr_search, relevance, search, search_by_key
-from oss_vector_retriever.records.settings import DistanceMetric, StoreSettings
-from oss_vector_retriever.records.store import RecordStore
+from ..client.context import Context
+from ..client.errors import ConfigurationError, InvalidRequestError
+from ..client.models.vector import Float32Array
+from ..client.pair import limits_of
+from ..client.steps import Flow
+from ..embeddings import maximal_marginal_relevance
+from ..records import DecodePolicy, Record
+from ..records.filters import Filter
+from ..records.search import Hit, mmr_search, relevance, search, search_by_key
+from ..records.settings import DistanceMetric, StoreSettings
+from ..records.store import RecordStore
+from .connection import ConnectedComponent
+from .documents import document_from
+from .embedder import Embedder
+from .pending_writes import Embedding, PendingWrites
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -590,10 +590,7 @@ class OSSVectorStore(ConnectedComponent, VectorStore):
         return list(await self._clients.arun(flow, ids, patch, remove=remove))
 
     def _add(
-        self,
-        writes: PendingWrites,
-        embeddings: Iterable[Embedding] | None,
-        batch_size: int | None,
+        self, writes: PendingWrites, embeddings: Iterable[Embedding] | None, batch_size: int | None
     ) -> list[str]:
         # all before the first write: a model that fails halfway has written nothing
         if embeddings is None:
@@ -602,10 +599,7 @@ class OSSVectorStore(ConnectedComponent, VectorStore):
         return writes.ids
 
     async def _aadd(
-        self,
-        writes: PendingWrites,
-        embeddings: Iterable[Embedding] | None,
-        batch_size: int | None,
+        self, writes: PendingWrites, embeddings: Iterable[Embedding] | None, batch_size: int | None
     ) -> list[str]:
         if embeddings is None:
             embeddings = await self._embedder.aembed_documents(writes.texts, batch_size)

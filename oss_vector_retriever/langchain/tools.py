@@ -12,28 +12,20 @@ from langchain_core.tools.base import ArgsSchema, BaseToolkit
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 from pydantic_core import from_json
 
-from oss_vector_retriever.client.context import Context
-from oss_vector_retriever.client.models.vector import Vector
-from oss_vector_retriever.client.steps import Flow
-from oss_vector_retriever.embeddings.stored import pick_similar, stored_embeddings
-from oss_vector_retriever.langchain.connection import STRICT, Connected
-from oss_vector_retriever.langchain.documents import document_from
-from oss_vector_retriever.langchain.embedder import QueryEmbedding, aquery_vector, query_vector
-from oss_vector_retriever.records import DecodePolicy
-from oss_vector_retriever.records.answers import (
-    Access,
-    Answer,
-    Budget,
-    Passage,
-    Tokenizer,
-    suggest,
-    write_answer,
-)
-from oss_vector_retriever.records.filters import explicit_filter
-from oss_vector_retriever.records.indexing import IndexKeeper
-from oss_vector_retriever.records.lookup import Lookup, fetch_records, make_each
-from oss_vector_retriever.records.search import query_index
-from oss_vector_retriever.records.settings import StoreSettings, is_row
+from ..client.context import Context
+from ..client.models.vector import Vector
+from ..client.steps import Flow
+from ..embeddings.stored import pick_similar, stored_embeddings
+from ..records import DecodePolicy
+from ..records.answers import Access, Answer, Budget, Passage, Tokenizer, suggest, write_answer
+from ..records.filters import explicit_filter
+from ..records.indexing import IndexKeeper
+from ..records.lookup import Lookup, fetch_records, make_each
+from ..records.search import query_index
+from ..records.settings import StoreSettings, is_row
+from .connection import STRICT, Connected
+from .documents import document_from
+from .embedder import QueryEmbedding, aquery_vector, query_vector
 
 _IDS_PER_CALL = 100  # one call of the service
 _HITS_PER_CALL = 100

@@ -8,11 +8,11 @@ from typing import Any
 
 from langgraph.store.base import GetOp, Item, PutOp
 
-from oss_vector_retriever.client.errors import InvalidRequestError, shown
-from oss_vector_retriever.client.models.limits import DEFAULT_LIMITS, metadata_bytes
-from oss_vector_retriever.client.models.vector import Vector
-from oss_vector_retriever.records.settings import ROW_FIELD
-from oss_vector_retriever.records.store import RecordStore
+from ..client.errors import InvalidRequestError, shown
+from ..client.models.limits import DEFAULT_LIMITS, metadata_bytes
+from ..client.models.vector import Vector
+from ..records.settings import ROW_FIELD
+from ..records.store import RecordStore
 
 KIND = "memory"
 WITHIN_FIELD = "_within"

@@ -7,30 +7,19 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Any, NotRequired
 
-from langchain.agents.middleware import (
-    AgentMiddleware,
-    AgentState,
-    ModelRequest,
-    ModelResponse,
-)
+from langchain.agents.middleware import AgentMiddleware, AgentState, ModelRequest, ModelResponse
 from langchain_core.documents import Document
 from langchain_core.messages import SystemMessage, ToolMessage
 from langgraph.types import Command
 
-from oss_vector_retriever.client.context import Context
-from oss_vector_retriever.client.operations.checks import check_whole
-from oss_vector_retriever.client.steps import Flow
-from oss_vector_retriever.langchain.connection import ConnectedComponent
-from oss_vector_retriever.langchain.documents import document_from
-from oss_vector_retriever.records import DecodePolicy
-from oss_vector_retriever.records.answers import (
-    Answer,
-    Budget,
-    Passage,
-    Tokenizer,
-    write_answer,
-)
-from oss_vector_retriever.records.lookup import Lookup, fetch_records
+from ..client.context import Context
+from ..client.operations.checks import check_whole
+from ..client.steps import Flow
+from ..langchain.connection import ConnectedComponent
+from ..langchain.documents import document_from
+from ..records import DecodePolicy
+from ..records.answers import Answer, Budget, Passage, Tokenizer, write_answer
+from ..records.lookup import Lookup, fetch_records
 
 if TYPE_CHECKING:  # the first releases of langchain 1 keep it elsewhere
     from langchain.agents.middleware import ToolCallRequest
@@ -106,9 +95,7 @@ class HydrateDocumentsMiddleware(ConnectedComponent, AgentMiddleware[DocumentSta
         )
 
     def wrap_model_call(
-        self,
-        request: ModelRequest[Any],
-        handler: Callable[[ModelRequest[Any]], ModelResponse[Any]],
+        self, request: ModelRequest[Any], handler: Callable[[ModelRequest[Any]], ModelResponse[Any]]
     ) -> ModelResponse[Any]:
         """Call the model with the documents whose ids the state holds."""
         ids = self._ids(request.state)

@@ -19,19 +19,16 @@ from langgraph.store.base import (
     SearchOp,
 )
 
-from oss_vector_retriever.client.context import Context
-from oss_vector_retriever.client.errors import (
-    BatchReport,
-    InvalidRequestError,
-    PartialWriteError,
-    WriteReport,
-    shown,
-)
-from oss_vector_retriever.client.models.results import ListVectorsResult, QueryVectorsResult
-from oss_vector_retriever.client.models.vector import Vector
-from oss_vector_retriever.client.operations.vectors import list_vectors, query_vectors
-from oss_vector_retriever.client.steps import Flow, run_all
-from oss_vector_retriever.langgraph.items import (
+from ..client.context import Context
+from ..client.errors import BatchReport, InvalidRequestError, PartialWriteError, WriteReport, shown
+from ..client.models.results import ListVectorsResult, QueryVectorsResult
+from ..client.models.vector import Vector
+from ..client.operations.vectors import list_vectors, query_vectors
+from ..client.steps import Flow, run_all
+from ..records import filterable_value
+from ..records.settings import ROW_FIELD
+from ..records.store import RecordStore
+from .items import (
     EMBEDDED_FIELD,
     KIND,
     WITHIN_FIELD,
@@ -47,9 +44,6 @@ from oss_vector_retriever.langgraph.items import (
     path_of,
     vector_of,
 )
-from oss_vector_retriever.records import filterable_value
-from oss_vector_retriever.records.settings import ROW_FIELD
-from oss_vector_retriever.records.store import RecordStore
 
 ItemEmbeddings = Mapping[Address, Sequence[float]]
 QueryEmbeddings = Mapping[str, Sequence[float]]

@@ -19,25 +19,15 @@ from langgraph.store.base import (
     tokenize_path,
 )
 
-from oss_vector_retriever.client.errors import (
-    ConfigurationError,
-    InvalidRequestError,
-    PartialWriteError,
-)
-from oss_vector_retriever.client.models.limits import DEFAULT_LIMITS
-from oss_vector_retriever.client.operations.checks import check_field_names, check_whole
-from oss_vector_retriever.client.pair import limits_of
-from oss_vector_retriever.langchain.connection import ConnectedComponent
-from oss_vector_retriever.langgraph.items import (
-    MAX_COPIES,
-    Address,
-    address_of,
-    copy_of,
-    name_of,
-)
-from oss_vector_retriever.langgraph.operations import Memory
-from oss_vector_retriever.records.settings import StoreSettings
-from oss_vector_retriever.records.store import RecordStore
+from ..client.errors import ConfigurationError, InvalidRequestError, PartialWriteError
+from ..client.models.limits import DEFAULT_LIMITS
+from ..client.operations.checks import check_field_names, check_whole
+from ..client.pair import limits_of
+from ..langchain.connection import ConnectedComponent
+from ..records.settings import StoreSettings
+from ..records.store import RecordStore
+from .items import MAX_COPIES, Address, address_of, copy_of, name_of
+from .operations import Memory
 
 _WHOLE = "$"
 

@@ -11,15 +11,15 @@ from llama_index.core.base.base_retriever import BaseRetriever
 from llama_index.core.callbacks import CallbackManager
 from llama_index.core.schema import BaseNode, IndexNode, NodeWithScore, QueryBundle
 
-from oss_vector_retriever.client.context import Context
-from oss_vector_retriever.client.operations.checks import check_choice
-from oss_vector_retriever.client.pair import Client
-from oss_vector_retriever.client.steps import Flow
-from oss_vector_retriever.embeddings.mathematics import check_share
-from oss_vector_retriever.llama_index.component import ConnectionOptions, NodeLookup, connect
-from oss_vector_retriever.llama_index.nodes import classes_by_name
-from oss_vector_retriever.records import DecodePolicy
-from oss_vector_retriever.records.grouping import group_by_parent
+from ..client.context import Context
+from ..client.operations.checks import check_choice
+from ..client.pair import Client
+from ..client.steps import Flow
+from ..embeddings.mathematics import check_share
+from ..records import DecodePolicy
+from ..records.grouping import group_by_parent
+from .component import ConnectionOptions, NodeLookup, connect
+from .nodes import classes_by_name
 
 
 class OSSVectorAutoMergingRetriever(BaseRetriever):

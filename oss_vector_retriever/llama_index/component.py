@@ -18,26 +18,16 @@ from llama_index.core.instrumentation.events.base import BaseEvent
 from llama_index.core.schema import BaseComponent, BaseNode, QueryBundle
 from pydantic import ConfigDict, Field, PrivateAttr, SecretStr
 
-from oss_vector_retriever.client import pair
-from oss_vector_retriever.client.context import Context
-from oss_vector_retriever.client.errors import (
-    ConfigurationError,
-    InvalidRequestError,
-    MissingKeysError,
-)
-from oss_vector_retriever.client.pair import CONNECTION, Client, ClientPair
-from oss_vector_retriever.client.settings import ClientSettings
-from oss_vector_retriever.client.steps import Call, Flow
-from oss_vector_retriever.llama_index.nodes import (
-    NodeClasses,
-    OwnClasses,
-    as_text_node,
-    classes_by_name,
-    node_from,
-)
-from oss_vector_retriever.records import DecodePolicy, Record
-from oss_vector_retriever.records.keys import is_key
-from oss_vector_retriever.records.lookup import Found, Lookup, MissingPolicy, fetch_records
+from ..client import pair
+from ..client.context import Context
+from ..client.errors import ConfigurationError, InvalidRequestError, MissingKeysError
+from ..client.pair import CONNECTION, Client, ClientPair
+from ..client.settings import ClientSettings
+from ..client.steps import Call, Flow
+from ..records import DecodePolicy, Record
+from ..records.keys import is_key
+from ..records.lookup import Found, Lookup, MissingPolicy, fetch_records
+from .nodes import NodeClasses, OwnClasses, as_text_node, classes_by_name, node_from
 
 Embed = Callable[[list[str]], Any]
 _dispatcher = get_dispatcher(__name__)

@@ -8,23 +8,19 @@ from typing import Unpack
 from llama_index.core.schema import BaseNode
 from llama_index.core.storage.docstore.types import BaseDocumentStore, RefDocInfo
 
-from oss_vector_retriever.client.context import Context
-from oss_vector_retriever.client.errors import InvalidRequestError, shown
-from oss_vector_retriever.client.models.vector import Vector
-from oss_vector_retriever.client.operations.checks import each_of
-from oss_vector_retriever.client.pair import Client, limits_of
-from oss_vector_retriever.client.steps import Flow
-from oss_vector_retriever.llama_index.component import (
-    ConnectionOptions,
-    connect,
-    report_missing,
-)
-from oss_vector_retriever.llama_index.node_store import NodeStore, list_nodes
-from oss_vector_retriever.llama_index.nodes import classes_by_name, node_fields
-from oss_vector_retriever.records import DecodePolicy
-from oss_vector_retriever.records.decode import ENVELOPE_FIELD, ENVELOPE_KEYS, SOURCE_ID_FIELD
-from oss_vector_retriever.records.settings import DistanceMetric, StoreSettings
-from oss_vector_retriever.records.store import RecordStore
+from ..client.context import Context
+from ..client.errors import InvalidRequestError, shown
+from ..client.models.vector import Vector
+from ..client.operations.checks import each_of
+from ..client.pair import Client, limits_of
+from ..client.steps import Flow
+from ..records import DecodePolicy
+from ..records.decode import ENVELOPE_FIELD, ENVELOPE_KEYS, SOURCE_ID_FIELD
+from ..records.settings import DistanceMetric, StoreSettings
+from ..records.store import RecordStore
+from .component import ConnectionOptions, connect, report_missing
+from .node_store import NodeStore, list_nodes
+from .nodes import classes_by_name, node_fields
 
 _NO_HASHES = (
     "a vector index keeps no hashes of its records: a node's hash is computed from the stored "

@@ -29,11 +29,11 @@ from llama_index.core.vector_stores.types import (
     MetadataFilters,
 )
 
-from oss_vector_retriever.client.errors import InvalidRequestError, shown
-from oss_vector_retriever.client.models.limits import Limits, metadata_bytes
-from oss_vector_retriever.records import Record, filterable_value
-from oss_vector_retriever.records.decode import SOURCE_ID_FIELD, SOURCE_ID_FIELDS, source_id
-from oss_vector_retriever.records.filters import Filter
+from ..client.errors import InvalidRequestError, shown
+from ..client.models.limits import Limits, metadata_bytes
+from ..records import Record, filterable_value
+from ..records.decode import SOURCE_ID_FIELD, SOURCE_ID_FIELDS, source_id
+from ..records.filters import Filter
 
 Comparison = Callable[[Any, Any], bool]
 AnyFilter = MetadataFilter | MetadataFilters

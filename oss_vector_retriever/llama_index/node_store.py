@@ -10,22 +10,17 @@ from typing import TypeVar
 from llama_index.core.schema import BaseNode
 from llama_index.core.vector_stores.types import MetadataFilters
 
-from oss_vector_retriever.client.context import Context
-from oss_vector_retriever.client.errors import InvalidRequestError, shown
-from oss_vector_retriever.client.models.vector import Vector
-from oss_vector_retriever.client.steps import Flow
-from oss_vector_retriever.llama_index.component import call_function
-from oss_vector_retriever.llama_index.filters import document_id, record_passes
-from oss_vector_retriever.llama_index.nodes import (
-    NodeClasses,
-    as_text_node,
-    node_fields,
-    node_from,
-)
-from oss_vector_retriever.records import DecodeError, Record, decode
-from oss_vector_retriever.records.lookup import Found, MissingPolicy
-from oss_vector_retriever.records.settings import is_row
-from oss_vector_retriever.records.store import RecordStore
+from ..client.context import Context
+from ..client.errors import InvalidRequestError, shown
+from ..client.models.vector import Vector
+from ..client.steps import Flow
+from ..records import DecodeError, Record, decode
+from ..records.lookup import Found, MissingPolicy
+from ..records.settings import is_row
+from ..records.store import RecordStore
+from .component import call_function
+from .filters import document_id, record_passes
+from .nodes import NodeClasses, as_text_node, node_fields, node_from
 
 T = TypeVar("T")
 _log = logging.getLogger(__name__)

@@ -22,8 +22,8 @@ from llama_index.core.schema import (
 )
 from pydantic import BeforeValidator, PlainSerializer
 
-from oss_vector_retriever.client.errors import ConfigurationError, InvalidRequestError, shown
-from oss_vector_retriever.records import DecodeError, Record
+from ..client.errors import ConfigurationError, InvalidRequestError, shown
+from ..records import DecodeError, Record
 
 NodeClasses = Mapping[str, type[BaseNode]]
 

@@ -11,11 +11,11 @@ from llama_index.core.postprocessor.types import BaseNodePostprocessor
 from llama_index.core.schema import BaseNode, MetadataMode, NodeWithScore, QueryBundle
 from pydantic import Field
 
-from oss_vector_retriever.client.context import Context
-from oss_vector_retriever.client.errors import InvalidRequestError, shown
-from oss_vector_retriever.client.steps import Flow
-from oss_vector_retriever.embeddings import Numbers
-from oss_vector_retriever.embeddings.stored import (
+from ..client.context import Context
+from ..client.errors import InvalidRequestError, shown
+from ..client.steps import Flow
+from ..embeddings import Numbers
+from ..embeddings.stored import (
     Pick,
     StoredEmbeddings,
     WithoutPolicy,
@@ -24,7 +24,10 @@ from oss_vector_retriever.embeddings.stored import (
     pick_similar,
     stored_embeddings,
 )
-from oss_vector_retriever.llama_index.component import (
+from ..records.grouping import HydrationPolicy, pair_with_stored
+from ..records.keys import is_key
+from ..records.lookup import MissingPolicy
+from .component import (
     Embed,
     NodeLookup,
     _Fetching,
@@ -32,9 +35,6 @@ from oss_vector_retriever.llama_index.component import (
     query_embedder,
     query_embedding,
 )
-from oss_vector_retriever.records.grouping import HydrationPolicy, pair_with_stored
-from oss_vector_retriever.records.keys import is_key
-from oss_vector_retriever.records.lookup import MissingPolicy
 
 HydratedFields = Literal["all", "text", "metadata", "embedding"]
 _Hits = list[NodeWithScore]

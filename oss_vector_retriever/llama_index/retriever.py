@@ -12,14 +12,16 @@ from llama_index.core.base.embeddings.base import BaseEmbedding
 from llama_index.core.callbacks import CallbackManager
 from llama_index.core.schema import BaseNode, IndexNode, NodeWithScore, QueryBundle, TextNode
 
-from oss_vector_retriever.client.context import Context
-from oss_vector_retriever.client.errors import ConfigurationError, InvalidRequestError
-from oss_vector_retriever.client.models.vector import Float32Array
-from oss_vector_retriever.client.operations.checks import check_choice, each_of
-from oss_vector_retriever.client.pair import Client
-from oss_vector_retriever.client.steps import Flow
-from oss_vector_retriever.embeddings import similarities
-from oss_vector_retriever.llama_index.component import (
+from ..client.context import Context
+from ..client.errors import ConfigurationError, InvalidRequestError
+from ..client.models.vector import Float32Array
+from ..client.operations.checks import check_choice, each_of
+from ..client.pair import Client
+from ..client.steps import Flow
+from ..embeddings import similarities
+from ..records import DecodePolicy, Record, parse_keys
+from ..records.lookup import MissingPolicy, fetch_records
+from .component import (
     ConnectionOptions,
     Embed,
     NodeLookup,
@@ -30,9 +32,7 @@ from oss_vector_retriever.llama_index.component import (
     query_embedding,
     report_missing,
 )
-from oss_vector_retriever.llama_index.nodes import classes_by_name
-from oss_vector_retriever.records import DecodePolicy, Record, parse_keys
-from oss_vector_retriever.records.lookup import MissingPolicy, fetch_records
+from .nodes import classes_by_name
 
 ScoreMode = Literal["constant", "rank", "none", "similarity"]
 Resolver = Callable[[QueryBundle], Iterable[str] | Awaitable[Iterable[str]]]

@@ -17,36 +17,26 @@ from llama_index.core.vector_stores.types import (
 )
 from pydantic import ConfigDict, PrivateAttr, SecretStr, model_validator
 
-from oss_vector_retriever.client.context import Context
-from oss_vector_retriever.client.errors import ConfigurationError, InvalidRequestError, shown
-from oss_vector_retriever.client.models.vector import Float32Array
-from oss_vector_retriever.client.operations.checks import check_data, check_whole, each_of
-from oss_vector_retriever.client.pair import CONNECTION, Client, limits_of
-from oss_vector_retriever.client.settings import ClientSettings
-from oss_vector_retriever.client.steps import Flow
-from oss_vector_retriever.embeddings import as_matrix, maximal_marginal_relevance, similarities
-from oss_vector_retriever.embeddings.mathematics import check_share
-from oss_vector_retriever.llama_index.component import (
-    _SavedComponent,
-    call_function,
-    connect,
-    report_missing,
-)
-from oss_vector_retriever.llama_index.filters import (
-    check_filters,
-    has_empty_group,
-    record_passes,
-    service_filter,
-)
-from oss_vector_retriever.llama_index.node_store import NodeStore, list_nodes
-from oss_vector_retriever.llama_index.nodes import classes_by_name
-from oss_vector_retriever.records import DecodePolicy, Record
-from oss_vector_retriever.records.decode import SOURCE_ID_FIELD
-from oss_vector_retriever.records.filters import Filter
-from oss_vector_retriever.records.lookup import MissingPolicy
-from oss_vector_retriever.records.search import Hit, search
-from oss_vector_retriever.records.settings import DistanceMetric, StoreSettings
-from oss_vector_retriever.records.store import RecordStore
+from ..client.context import Context
+from ..client.errors import ConfigurationError, InvalidRequestError, shown
+from ..client.models.vector import Float32Array
+from ..client.operations.checks import check_data, check_whole, each_of
+from ..client.pair import CONNECTION, Client, limits_of
+from ..client.settings import ClientSettings
+from ..client.steps import Flow
+from ..embeddings import as_matrix, maximal_marginal_relevance, similarities
+from ..embeddings.mathematics import check_share
+from ..records import DecodePolicy, Record
+from ..records.decode import SOURCE_ID_FIELD
+from ..records.filters import Filter
+from ..records.lookup import MissingPolicy
+from ..records.search import Hit, search
+from ..records.settings import DistanceMetric, StoreSettings
+from ..records.store import RecordStore
+from .component import _SavedComponent, call_function, connect, report_missing
+from .filters import check_filters, has_empty_group, record_passes, service_filter
+from .node_store import NodeStore, list_nodes
+from .nodes import classes_by_name
 
 _DEFAULT_MMR_THRESHOLD: Final = 0.5
 _DEFAULT_PREFETCH_FACTOR: Final = 4

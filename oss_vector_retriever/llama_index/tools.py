@@ -11,18 +11,15 @@ from llama_index.core.schema import BaseNode, MetadataMode
 from llama_index.core.tools.tool_spec.base import BaseToolSpec
 from llama_index.core.utils import get_tokenizer
 
-from oss_vector_retriever.client.context import Context
-from oss_vector_retriever.client.errors import InvalidRequestError, OSSVectorError, named_type
-from oss_vector_retriever.client.fetch import fetch
-from oss_vector_retriever.client.operations.checks import check_whole, each_of
-from oss_vector_retriever.client.pair import Client
-from oss_vector_retriever.client.steps import Flow
-from oss_vector_retriever.embeddings.mathematics import check_count
-from oss_vector_retriever.llama_index.component import ConnectionOptions, NodeLookup, connect
-from oss_vector_retriever.llama_index.nodes import classes_by_name
-from oss_vector_retriever.llama_index.postprocessors import neighbours
-from oss_vector_retriever.records import DecodePolicy, parse_keys
-from oss_vector_retriever.records.answers import (
+from ..client.context import Context
+from ..client.errors import InvalidRequestError, OSSVectorError, named_type
+from ..client.fetch import fetch
+from ..client.operations.checks import check_whole, each_of
+from ..client.pair import Client
+from ..client.steps import Flow
+from ..embeddings.mathematics import check_count
+from ..records import DecodePolicy, parse_keys
+from ..records.answers import (
     Access,
     Answer,
     Budget,
@@ -32,6 +29,9 @@ from oss_vector_retriever.records.answers import (
     suggest,
     write_answer,
 )
+from .component import ConnectionOptions, NodeLookup, connect
+from .nodes import classes_by_name
+from .postprocessors import neighbours
 
 
 class OSSVectorToolSpec(BaseToolSpec):
@@ -257,9 +257,7 @@ def _ids_from(ids: object) -> list[str]:
         return list(dict.fromkeys(parse_keys(ids)))
     if not isinstance(ids, list | tuple):
         raise InvalidRequestError(
-            "{argument} must be a list of strings, not {kind}",
-            argument="ids",
-            kind=named_type(ids),
+            "{argument} must be a list of strings, not {kind}", argument="ids", kind=named_type(ids)
         )
     return list(dict.fromkeys(str(one) for one in ids if str(one)))
 
