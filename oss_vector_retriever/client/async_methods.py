@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
-from oss_vector_retriever.client import fetch as fetching
-from oss_vector_retriever.client import writes
-from oss_vector_retriever.client.context import Context
-from oss_vector_retriever.client.errors import WriteReport
-from oss_vector_retriever.client.fetch import OnMissing
-from oss_vector_retriever.client.models.results import (
+from . import fetch as fetching
+from . import writes
+from .context import Context
+from .errors import WriteReport
+from .fetch import OnMissing
+from .models.results import (
     Acknowledgement,
     BucketLogging,
     FetchResult,
@@ -27,12 +27,12 @@ from oss_vector_retriever.client.models.results import (
     VectorBucket,
     VectorIndex,
 )
-from oss_vector_retriever.client.models.vector import Vector
-from oss_vector_retriever.client.operations import buckets, indexes
-from oss_vector_retriever.client.operations import vectors as vector_operations
-from oss_vector_retriever.client.operations.indexes import DistanceMetric
-from oss_vector_retriever.client.steps import Flow
-from oss_vector_retriever.client.writes import OnError
+from .models.vector import Vector
+from .operations import buckets, indexes
+from .operations import vectors as vector_operations
+from .operations.indexes import DistanceMetric
+from .steps import Flow
+from .writes import OnError
 
 P = ParamSpec("P")
 T = TypeVar("T")

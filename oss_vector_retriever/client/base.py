@@ -9,14 +9,14 @@ from collections.abc import Iterable
 from types import FunctionType
 from typing import Any, Self
 
-from oss_vector_retriever.client.config import ClientConfig, CredentialsLike, resolve_config
-from oss_vector_retriever.client.context import Context
-from oss_vector_retriever.client.errors import ConfigurationError
-from oss_vector_retriever.client.local import LocalService, open_local, reopen_local
-from oss_vector_retriever.client.models.limits import DEFAULT_LIMITS, Limits
-from oss_vector_retriever.client.retry import RetryPolicy
-from oss_vector_retriever.client.settings import ClientSettings, config_from, settings_of
-from oss_vector_retriever.client.transport.runner import AsyncRunner, Runner
+from .config import ClientConfig, CredentialsLike, resolve_config
+from .context import Context
+from .errors import ConfigurationError
+from .local import LocalService, open_local, reopen_local
+from .models.limits import DEFAULT_LIMITS, Limits
+from .retry import RetryPolicy
+from .settings import ClientSettings, config_from, settings_of
+from .transport.runner import AsyncRunner, Runner
 
 
 class _ClientBase:

@@ -18,16 +18,16 @@ from collections.abc import (
 )
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
-from oss_vector_retriever.client import fetch as fetching
-from oss_vector_retriever.client import writes
-from oss_vector_retriever.client.async_methods import _AsyncMethods
-from oss_vector_retriever.client.base import _ClientBase
-from oss_vector_retriever.client.config import ClientConfig
-from oss_vector_retriever.client.context import Context
-from oss_vector_retriever.client.errors import WriteReport
-from oss_vector_retriever.client.fetch import OnMissing
-from oss_vector_retriever.client.local import AsyncLocalExchange, LocalExchange, LocalService
-from oss_vector_retriever.client.models.results import (
+from . import fetch as fetching
+from . import writes
+from .async_methods import _AsyncMethods
+from .base import _ClientBase
+from .config import ClientConfig
+from .context import Context
+from .errors import WriteReport
+from .fetch import OnMissing
+from .local import AsyncLocalExchange, LocalExchange, LocalService
+from .models.results import (
     Acknowledgement,
     BucketLogging,
     FetchResult,
@@ -40,15 +40,15 @@ from oss_vector_retriever.client.models.results import (
     VectorBucket,
     VectorIndex,
 )
-from oss_vector_retriever.client.models.vector import Vector
-from oss_vector_retriever.client.operations import buckets, indexes
-from oss_vector_retriever.client.operations import vectors as vector_operations
-from oss_vector_retriever.client.operations.indexes import DistanceMetric
-from oss_vector_retriever.client.steps import Flow
-from oss_vector_retriever.client.transport.engine import settings_for
-from oss_vector_retriever.client.transport.http import AsyncExchange, BlockingExchange
-from oss_vector_retriever.client.transport.runner import AsyncRunner, Runner
-from oss_vector_retriever.client.writes import OnError
+from .models.vector import Vector
+from .operations import buckets, indexes
+from .operations import vectors as vector_operations
+from .operations.indexes import DistanceMetric
+from .steps import Flow
+from .transport.engine import settings_for
+from .transport.http import AsyncExchange, BlockingExchange
+from .transport.runner import AsyncRunner, Runner
+from .writes import OnError
 
 P = ParamSpec("P")
 T = TypeVar("T")

@@ -11,13 +11,13 @@ import copy
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from oss_vector_retriever.client.context import Context, Deadline
-from oss_vector_retriever.client.errors import DeadlineExceededError, OSSVectorError, ServiceError
-from oss_vector_retriever.client.flow import call
-from oss_vector_retriever.client.models.results import GetVectorsResult
-from oss_vector_retriever.client.models.vector import Vector
-from oss_vector_retriever.client.operations.vectors import get_operation
-from oss_vector_retriever.client.steps import FaultKind, Flow
+from .context import Context, Deadline
+from .errors import DeadlineExceededError, OSSVectorError, ServiceError
+from .flow import call
+from .models.results import GetVectorsResult
+from .models.vector import Vector
+from .operations.vectors import get_operation
+from .steps import FaultKind, Flow
 
 _BAD_REQUEST = 400
 

@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterable, Sequence
 from itertools import islice
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
-from oss_vector_retriever.client import steps
-from oss_vector_retriever.client.coalesce import shared_calls
-from oss_vector_retriever.client.context import Context
-from oss_vector_retriever.client.steps import Flow, Running, run_all
+from . import steps
+from .coalesce import shared_calls
+from .context import Context
+from .steps import Flow, Running, run_all
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -34,11 +34,7 @@ def limit_concurrency(
 
 
 def run_together(
-    context: Context,
-    flow: Callable[..., Flow[T]],
-    inputs: Iterable[Input],
-    /,
-    **keywords: Any,
+    context: Context, flow: Callable[..., Flow[T]], inputs: Iterable[Input], /, **keywords: Any
 ) -> Flow[list[T | Exception]]:
     """Run `flow(context, input, **keywords)` for each input, all at once.
 

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Protocol
 
-from oss_vector_retriever.client.credentials import Credentials, CredentialsSource, source_of
-from oss_vector_retriever.client.endpoint import (
+from .credentials import Credentials, CredentialsSource, source_of
+from .endpoint import (
     Endpoint,
     check_account_id,
     check_bucket,
@@ -17,13 +17,9 @@ from oss_vector_retriever.client.endpoint import (
     parse_endpoint,
     public_endpoint,
 )
-from oss_vector_retriever.client.errors import (
-    ConfigurationError,
-    InvalidRequestError,
-    named_argument,
-)
-from oss_vector_retriever.client.models.limits import DEFAULT_LIMITS, Limits
-from oss_vector_retriever.client.retry import RetryPolicy, is_finite_number
+from .errors import ConfigurationError, InvalidRequestError, named_argument
+from .models.limits import DEFAULT_LIMITS, Limits
+from .retry import RetryPolicy, is_finite_number
 
 VARIABLES = {
     "bucket": "OSS_VECTORS_BUCKET",

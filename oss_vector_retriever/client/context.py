@@ -9,9 +9,9 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Self
 
-from oss_vector_retriever.client.config import ClientConfig
-from oss_vector_retriever.client.credentials import CredentialsKeeper
-from oss_vector_retriever.client.retry import RateLimiter, RetryBudget
+from .config import ClientConfig
+from .credentials import CredentialsKeeper
+from .retry import RateLimiter, RetryBudget
 
 # a clock that is further off than that is not what a refused date is about
 _LARGEST_CORRECTION = timedelta(days=7)

@@ -12,13 +12,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, NoReturn, Protocol, TypeGuard
 
-from oss_vector_retriever.client.errors import (
-    ConfigurationError,
-    named_argument,
-    named_phrase,
-    named_type,
-)
-from oss_vector_retriever.client.steps import Call, Flow
+from .errors import ConfigurationError, named_argument, named_phrase, named_type
+from .steps import Call, Flow
 
 # visible ASCII: anything else would break the header it goes into, or start another
 _USABLE = re.compile(r"[\x21-\x7e]+")

@@ -9,13 +9,8 @@ import ipaddress
 import re
 from dataclasses import dataclass
 
-from oss_vector_retriever.client.errors import (
-    ConfigurationError,
-    InvalidRequestError,
-    named_argument,
-    shown,
-)
-from oss_vector_retriever.client.models.limits import DEFAULT_LIMITS
+from .errors import ConfigurationError, InvalidRequestError, named_argument, shown
+from .models.limits import DEFAULT_LIMITS
 
 # Page PutVectorBucket: 3 to 32 characters, no hyphen at either end.
 _BUCKET = re.compile(r"[a-z0-9](?:[a-z0-9-]{1,30})[a-z0-9]")

@@ -6,13 +6,13 @@ from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, It
 from itertools import islice
 from typing import Any, Literal
 
-from oss_vector_retriever.client.coalesce import PendingFetch
-from oss_vector_retriever.client.config import check_seconds
-from oss_vector_retriever.client.context import Context
-from oss_vector_retriever.client.errors import InvalidRequestError, MissingKeysError, ResponseError
-from oss_vector_retriever.client.models.results import FetchResult
-from oss_vector_retriever.client.operations.checks import check_keys, each_of
-from oss_vector_retriever.client.steps import Coalesce, Flow, run_all
+from .coalesce import PendingFetch
+from .config import check_seconds
+from .context import Context
+from .errors import InvalidRequestError, MissingKeysError, ResponseError
+from .models.results import FetchResult
+from .operations.checks import check_keys, each_of
+from .steps import Coalesce, Flow, run_all
 
 OnMissing = Literal["omit", "raise"] | Callable[[str], object]
 

@@ -15,12 +15,13 @@ from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Any, Generic, TypeVar
 
-from oss_vector_retriever.client import signing
-from oss_vector_retriever.client.config import ClientConfig
-from oss_vector_retriever.client.context import Context, Deadline
-from oss_vector_retriever.client.credentials import Credentials
-from oss_vector_retriever.client.endpoint import Endpoint
-from oss_vector_retriever.client.errors import (
+from ..version import USER_AGENT
+from . import signing
+from .config import ClientConfig
+from .context import Context, Deadline
+from .credentials import Credentials
+from .endpoint import Endpoint
+from .errors import (
     DeadlineExceededError,
     Message,
     OSSVectorError,
@@ -31,11 +32,10 @@ from oss_vector_retriever.client.errors import (
     TransportError,
     named_argument,
 )
-from oss_vector_retriever.client.models.messages import Reply, Request
-from oss_vector_retriever.client.retry import RetryDecision, http_date, judge, retry_after
-from oss_vector_retriever.client.steps import Fault, FaultKind, Flow, Sleep, send
-from oss_vector_retriever.client.wire import error_from
-from oss_vector_retriever.version import USER_AGENT
+from .models.messages import Reply, Request
+from .retry import RetryDecision, http_date, judge, retry_after
+from .steps import Fault, FaultKind, Flow, Sleep, send
+from .wire import error_from
 
 T = TypeVar("T")
 _log = logging.getLogger("oss_vector_retriever")

@@ -8,13 +8,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
-from oss_vector_retriever.client.clients import AsyncOSSVectorClient, OSSVectorClient
-from oss_vector_retriever.client.config import ClientConfig, resolve_config
-from oss_vector_retriever.client.context import Context
-from oss_vector_retriever.client.errors import ConfigurationError, named_type
-from oss_vector_retriever.client.models.limits import DEFAULT_LIMITS, Limits
-from oss_vector_retriever.client.settings import ClientSettings, settings_of
-from oss_vector_retriever.client.steps import Flow
+from .clients import AsyncOSSVectorClient, OSSVectorClient
+from .config import ClientConfig, resolve_config
+from .context import Context
+from .errors import ConfigurationError, named_type
+from .models.limits import DEFAULT_LIMITS, Limits
+from .settings import ClientSettings, settings_of
+from .steps import Flow
 
 P = ParamSpec("P")
 T = TypeVar("T")

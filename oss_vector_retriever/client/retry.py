@@ -14,14 +14,8 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from enum import Enum
 
-from oss_vector_retriever.client.errors import (
-    ConfigurationError,
-    OSSVectorError,
-    ResponseError,
-    ServiceError,
-    TransportError,
-)
-from oss_vector_retriever.client.steps import FaultKind
+from .errors import ConfigurationError, OSSVectorError, ResponseError, ServiceError, TransportError
+from .steps import FaultKind
 
 _THROTTLED = 429
 _REQUEST_TIMEOUT = 408

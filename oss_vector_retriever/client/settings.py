@@ -9,11 +9,11 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal, NoReturn, Self, TypeVar
 from urllib.parse import urlsplit
 
-from oss_vector_retriever.client.config import ClientConfig, CredentialsKind, resolve_config
-from oss_vector_retriever.client.endpoint import public_endpoint
-from oss_vector_retriever.client.errors import ConfigurationError
-from oss_vector_retriever.client.models.limits import DEFAULT_LIMITS, Limits
-from oss_vector_retriever.client.retry import RetryPolicy
+from .config import ClientConfig, CredentialsKind, resolve_config
+from .endpoint import public_endpoint
+from .errors import ConfigurationError
+from .models.limits import DEFAULT_LIMITS, Limits
+from .retry import RetryPolicy
 
 _USUAL_RETRY = RetryPolicy()
 _KINDS = ("environment", "chain", "given")

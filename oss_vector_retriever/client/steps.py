@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Generic, TypeVar, cast
 
-from oss_vector_retriever.client.models.messages import Reply, Request
+from .models.messages import Reply, Request
 
 T = TypeVar("T")
 

@@ -14,14 +14,9 @@ from itertools import repeat
 from operator import itemgetter
 from typing import Any
 
-from oss_vector_retriever.client.errors import (
-    OSSVectorError,
-    ResponseError,
-    service_error_class,
-    shown,
-)
-from oss_vector_retriever.client.models.messages import Reply, printable
-from oss_vector_retriever.client.models.vector import Float32Array, Vector, pack_float32
+from .errors import OSSVectorError, ResponseError, service_error_class, shown
+from .models.messages import Reply, printable
+from .models.vector import Float32Array, Vector, pack_float32
 
 _HAS_ORJSON = importlib.util.find_spec("orjson") is not None
 _HAS_NUMPY = importlib.util.find_spec("numpy") is not None
@@ -143,9 +138,7 @@ def _unreadable_error(reply: Reply, operation: str) -> ResponseError:
 def refuse(reply: Reply, operation: str, what: str) -> ResponseError:
     """Return the error for a reply that breaks the service's promise."""
     return ResponseError(
-        f"{operation}: the reply is {what}; nothing of it was used.",
-        reply.status,
-        reply.request_id,
+        f"{operation}: the reply is {what}; nothing of it was used.", reply.status, reply.request_id
     )
 
 

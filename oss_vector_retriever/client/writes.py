@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, Literal, TypeVar
 
-from oss_vector_retriever.client.config import check_seconds
-from oss_vector_retriever.client.context import Context
-from oss_vector_retriever.client.errors import (
+from .config import check_seconds
+from .context import Context
+from .errors import (
     AccessDeniedError,
     BatchReport,
     InvalidRequestError,
@@ -17,23 +17,14 @@ from oss_vector_retriever.client.errors import (
     named_argument,
     shown,
 )
-from oss_vector_retriever.client.flow import Operation, call
-from oss_vector_retriever.client.models.limits import Limits, largest, metadata_bytes
-from oss_vector_retriever.client.models.results import Acknowledgement
-from oss_vector_retriever.client.models.vector import Vector
-from oss_vector_retriever.client.operations.checks import (
-    as_vector,
-    check_choice,
-    check_keys,
-    check_total,
-    refuse_repeated,
-)
-from oss_vector_retriever.client.operations.indexes import get_vector_index
-from oss_vector_retriever.client.operations.vectors import (
-    delete_operation,
-    put_operation,
-)
-from oss_vector_retriever.client.steps import Flow, run_all
+from .flow import Operation, call
+from .models.limits import Limits, largest, metadata_bytes
+from .models.results import Acknowledgement
+from .models.vector import Vector
+from .operations.checks import as_vector, check_choice, check_keys, check_total, refuse_repeated
+from .operations.indexes import get_vector_index
+from .operations.vectors import delete_operation, put_operation
+from .steps import Flow, run_all
 
 Item = TypeVar("Item", str, Vector)
 OnError = Literal["raise", "report"]
@@ -80,12 +71,7 @@ def _check_options(on_error: OnError, timeout: float | None) -> float | None:
 
 
 def _upsert(
-    context: Context,
-    index: str,
-    vectors: list[Vector],
-    *,
-    on_error: OnError,
-    seconds: float | None,
+    context: Context, index: str, vectors: list[Vector], *, on_error: OnError, seconds: float | None
 ) -> Flow[WriteReport]:
     yield from check_filterable(context, index, vectors)
     batches = _batches(vectors, context.config.limits.vectors_per_put)

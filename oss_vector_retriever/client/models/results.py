@@ -7,8 +7,8 @@ from dataclasses import dataclass, field, fields
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, overload
 
-from oss_vector_retriever.client.errors import InvalidRequestError, named_argument
-from oss_vector_retriever.client.models.vector import Vector
+from ..errors import InvalidRequestError, named_argument
+from .vector import Vector
 
 if TYPE_CHECKING:
     import numpy as np

@@ -6,20 +6,15 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
-from oss_vector_retriever.client.context import Context
-from oss_vector_retriever.client.errors import InvalidRequestError, named_phrase
-from oss_vector_retriever.client.flow import Operation, call
-from oss_vector_retriever.client.models.messages import Reply
-from oss_vector_retriever.client.models.results import (
-    Acknowledgement,
-    BucketLogging,
-    ListVectorBucketsResult,
-    VectorBucket,
-)
-from oss_vector_retriever.client.operations.checks import check_whole, json_body
-from oss_vector_retriever.client.operations.vectors import acknowledge
-from oss_vector_retriever.client.steps import Flow
-from oss_vector_retriever.client.wire import refuse, reply_list, reply_object
+from ..context import Context
+from ..errors import InvalidRequestError, named_phrase
+from ..flow import Operation, call
+from ..models.messages import Reply
+from ..models.results import Acknowledgement, BucketLogging, ListVectorBucketsResult, VectorBucket
+from ..steps import Flow
+from ..wire import refuse, reply_list, reply_object
+from .checks import check_whole, json_body
+from .vectors import acknowledge
 
 
 def put_vector_bucket(context: Context) -> Flow[Acknowledgement]:
@@ -60,8 +55,7 @@ def list_vector_buckets(
         return ListVectorBucketsResult(buckets, found.get("NextMarker") or None, reply.request_id)
 
     return call(
-        context,
-        Operation("ListVectorBuckets", decode, method="GET", query=query, on_bucket=False),
+        context, Operation("ListVectorBuckets", decode, method="GET", query=query, on_bucket=False)
     )
 
 

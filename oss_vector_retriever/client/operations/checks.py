@@ -8,16 +8,10 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from oss_vector_retriever.client.errors import (
-    InvalidRequestError,
-    named_argument,
-    named_phrase,
-    named_type,
-    shown,
-)
-from oss_vector_retriever.client.models.limits import Limits, largest, metadata_bytes
-from oss_vector_retriever.client.models.vector import Float32Array, Vector
-from oss_vector_retriever.client.wire import dump_json
+from ..errors import InvalidRequestError, named_argument, named_phrase, named_type, shown
+from ..models.limits import Limits, largest, metadata_bytes
+from ..models.vector import Float32Array, Vector
+from ..wire import dump_json
 
 _CAPITAL = re.compile(r"(?<=[a-z])([A-Z])")
 _FIELD = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -143,10 +137,7 @@ def check_data(argument: str, values: Iterable[float], what: str = "") -> Float3
 
 def _data_error(argument: str, what: str, reason: str) -> InvalidRequestError:
     return InvalidRequestError(
-        "{what} {reason}.",
-        argument=argument,
-        what=what or named_argument(argument),
-        reason=reason,
+        "{what} {reason}.", argument=argument, what=what or named_argument(argument), reason=reason
     )
 
 

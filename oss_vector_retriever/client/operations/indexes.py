@@ -5,24 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Literal, get_args
 
-from oss_vector_retriever.client.context import Context
-from oss_vector_retriever.client.endpoint import check_index
-from oss_vector_retriever.client.errors import InvalidRequestError
-from oss_vector_retriever.client.flow import call
-from oss_vector_retriever.client.models.messages import Reply
-from oss_vector_retriever.client.models.results import (
-    Acknowledgement,
-    ListVectorIndexesResult,
-    VectorIndex,
-)
-from oss_vector_retriever.client.operations.checks import (
-    check_choice,
-    check_field_names,
-    check_whole,
-)
-from oss_vector_retriever.client.operations.vectors import acknowledge, post
-from oss_vector_retriever.client.steps import Flow
-from oss_vector_retriever.client.wire import refuse, reply_list, reply_object
+from ..context import Context
+from ..endpoint import check_index
+from ..errors import InvalidRequestError
+from ..flow import call
+from ..models.messages import Reply
+from ..models.results import Acknowledgement, ListVectorIndexesResult, VectorIndex
+from ..steps import Flow
+from ..wire import refuse, reply_list, reply_object
+from .checks import check_choice, check_field_names, check_whole
+from .vectors import acknowledge, post
 
 DistanceMetric = Literal["cosine", "euclidean"]
 

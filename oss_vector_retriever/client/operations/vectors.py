@@ -6,11 +6,11 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
-from oss_vector_retriever.client.context import Context
-from oss_vector_retriever.client.errors import InvalidRequestError, named_argument, named_phrase
-from oss_vector_retriever.client.flow import Operation, call
-from oss_vector_retriever.client.models.messages import Reply
-from oss_vector_retriever.client.models.results import (
+from ..context import Context
+from ..errors import InvalidRequestError, named_argument, named_phrase
+from ..flow import Operation, call
+from ..models.messages import Reply
+from ..models.results import (
     Acknowledgement,
     FusedVector,
     GetVectorsResult,
@@ -19,8 +19,10 @@ from oss_vector_retriever.client.models.results import (
     QueryVectorsResult,
     ScoredVector,
 )
-from oss_vector_retriever.client.models.vector import Vector
-from oss_vector_retriever.client.operations.checks import (
+from ..models.vector import Vector
+from ..steps import Flow
+from ..wire import VectorReader, reply_object
+from .checks import (
     as_vector,
     check_count,
     check_data,
@@ -30,8 +32,6 @@ from oss_vector_retriever.client.operations.checks import (
     json_body,
     refuse_repeated,
 )
-from oss_vector_retriever.client.steps import Flow
-from oss_vector_retriever.client.wire import VectorReader, reply_object
 
 T = TypeVar("T")
 
@@ -93,10 +93,7 @@ def post(
 
 
 def put_vectors(
-    context: Context,
-    vectors: Iterable[Vector | Mapping[str, Any]],
-    *,
-    index: str | None = None,
+    context: Context, vectors: Iterable[Vector | Mapping[str, Any]], *, index: str | None = None
 ) -> Flow[Acknowledgement]:
     """Return the flow of `OSSVectorClient.put_vectors`."""
     limits = context.config.limits

@@ -15,8 +15,8 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import Any
 
-from oss_vector_retriever.client.coalesce import PendingFetch, SharedCall, next_call, shared_calls
-from oss_vector_retriever.client.steps import Flow
+from ..coalesce import PendingFetch, SharedCall, next_call, shared_calls
+from ..steps import Flow
 
 # seconds beyond a deadline: a call that ends at the same moment says more of why
 _GRACE = 0.02

@@ -15,9 +15,9 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
-from oss_vector_retriever.client.config import ClientConfig
-from oss_vector_retriever.client.errors import ConfigurationError, named_phrase
-from oss_vector_retriever.client.steps import Fault, FaultKind
+from ..config import ClientConfig
+from ..errors import ConfigurationError, named_phrase
+from ..steps import Fault, FaultKind
 
 VARIABLE = "OSS_VECTORS_HTTP_LIBRARY"
 _ENGINES = {"httpx2": "httpcore2", "httpx": "httpcore"}

@@ -18,11 +18,11 @@ from functools import lru_cache
 from typing import Any
 from urllib.parse import urlsplit
 
-from oss_vector_retriever.client.errors import ConfigurationError
-from oss_vector_retriever.client.models.messages import Reply, Request
-from oss_vector_retriever.client.steps import Fault, FaultKind
-from oss_vector_retriever.client.transport.engine import Settings, fault_of
-from oss_vector_retriever.client.transport.network import ClippedNetwork, Countdown, WatchedNetwork
+from ..errors import ConfigurationError
+from ..models.messages import Reply, Request
+from ..steps import Fault, FaultKind
+from .engine import Settings, fault_of
+from .network import ClippedNetwork, Countdown, WatchedNetwork
 
 _TOO_LARGE = Fault(FaultKind.TOO_LARGE, "ReplyTooLarge")
 _LATE = Fault(FaultKind.DEADLINE, "DeadlineExceeded")

@@ -10,10 +10,10 @@ from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from typing import Any, Protocol, TypeVar
 
-from oss_vector_retriever.client import steps
-from oss_vector_retriever.client.models.messages import Reply, Request
-from oss_vector_retriever.client.steps import Flow, Running, Step
-from oss_vector_retriever.client.transport.coalescer import LoopCoalescer, ThreadCoalescer
+from .. import steps
+from ..models.messages import Reply, Request
+from ..steps import Flow, Running, Step
+from .coalescer import LoopCoalescer, ThreadCoalescer
 
 T = TypeVar("T")
 
