@@ -10,8 +10,8 @@ from typing import cast
 import numpy as np
 from numpy.typing import NDArray
 
-from oss_vector_retriever.client.errors import InvalidRequestError
-from oss_vector_retriever.client.models.vector import Float32Array
+from ..client.errors import InvalidRequestError
+from ..client.models.vector import Float32Array
 
 Numbers = Sequence[float] | Float32Array | NDArray[np.floating]
 Matrix = Sequence[Numbers] | NDArray[np.floating]

@@ -12,14 +12,14 @@ from typing import Literal, get_args
 
 import numpy as np
 
-from oss_vector_retriever.client.context import Context
-from oss_vector_retriever.client.errors import InvalidRequestError, MissingKeysError, named_argument
-from oss_vector_retriever.client.fetch import fetch
-from oss_vector_retriever.client.models.results import FetchResult
-from oss_vector_retriever.client.models.vector import Float32Array
-from oss_vector_retriever.client.operations.checks import check_choice
-from oss_vector_retriever.client.steps import Flow
-from oss_vector_retriever.embeddings.mathematics import (
+from ..client.context import Context
+from ..client.errors import InvalidRequestError, MissingKeysError, named_argument
+from ..client.fetch import fetch
+from ..client.models.results import FetchResult
+from ..client.models.vector import Float32Array
+from ..client.operations.checks import check_choice
+from ..client.steps import Flow
+from .mathematics import (
     Matrix,
     Numbers,
     as_matrix,

@@ -13,16 +13,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from oss_vector_retriever.client.context import Context
-from oss_vector_retriever.client.errors import (
-    InvalidRequestError,
-    OSSVectorError,
-    Reference,
-    named_argument,
-)
-from oss_vector_retriever.client.operations.vectors import list_vectors
-from oss_vector_retriever.client.steps import Call, Flow
-from oss_vector_retriever.records.keys import is_key
+from ..client.context import Context
+from ..client.errors import InvalidRequestError, OSSVectorError, Reference, named_argument
+from ..client.operations.vectors import list_vectors
+from ..client.steps import Call, Flow
+from .keys import is_key
 
 Tokenizer = Callable[[str], Sequence[Any]]
 

@@ -22,10 +22,10 @@ from typing import Any, Final, Literal, get_args, overload
 
 from pydantic_core import from_json
 
-from oss_vector_retriever.client.errors import OSSVectorError, shown
-from oss_vector_retriever.client.models.vector import Float32Array, Vector
-from oss_vector_retriever.client.operations.checks import check_choice
-from oss_vector_retriever.records.record import EMBED_CONTENT_TYPE, EMBED_LOCATION, Record, Source
+from ..client.errors import OSSVectorError, shown
+from ..client.models.vector import Float32Array, Vector
+from ..client.operations.checks import check_choice
+from .record import EMBED_CONTENT_TYPE, EMBED_LOCATION, Record, Source
 
 DecodePolicy = Literal["raise", "skip", "raw"]
 DECODE_POLICIES: Final[tuple[str, ...]] = get_args(DecodePolicy)
@@ -88,10 +88,7 @@ class DecodeError(OSSVectorError, ValueError):
 
 @overload
 def decode(
-    vector: Vector,
-    *,
-    text_key: str | None = ...,
-    on_decode_error: Literal["raise", "raw"] = ...,
+    vector: Vector, *, text_key: str | None = ..., on_decode_error: Literal["raise", "raw"] = ...
 ) -> Record: ...
 
 

@@ -7,17 +7,11 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any, NoReturn
 
-from oss_vector_retriever.client.errors import InvalidRequestError, named_argument, shown
-from oss_vector_retriever.client.models.limits import (
-    DEFAULT_LIMITS,
-    Limits,
-    dump,
-    largest,
-    metadata_bytes,
-)
-from oss_vector_retriever.client.models.vector import Vector
-from oss_vector_retriever.client.operations.checks import check_key
-from oss_vector_retriever.records.decode import (
+from ..client.errors import InvalidRequestError, named_argument, shown
+from ..client.models.limits import DEFAULT_LIMITS, Limits, dump, largest, metadata_bytes
+from ..client.models.vector import Vector
+from ..client.operations.checks import check_key
+from .decode import (
     ENVELOPE_FIELD,
     ENVELOPE_KEYS,
     SOURCE_ID_FIELD,
@@ -275,10 +269,7 @@ def _envelope(parts: Mapping[str, dict[str, Any]], with_node: bool) -> str:
 
 
 def _check_total(
-    key: str,
-    stored: Mapping[str, object],
-    parts: Mapping[str, dict[str, Any]],
-    limits: Limits,
+    key: str, stored: Mapping[str, object], parts: Mapping[str, dict[str, Any]], limits: Limits
 ) -> None:
     """Refuse a record whose metadata is too large in all, naming the largest of its parts."""
     if (size := metadata_bytes(dict(stored))) > limits.metadata_bytes:

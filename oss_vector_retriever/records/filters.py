@@ -11,11 +11,11 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from oss_vector_retriever.client.errors import InvalidRequestError, named_type, shown
-from oss_vector_retriever.client.models.limits import DEFAULT_LIMITS, Limits, metadata_bytes
-from oss_vector_retriever.client.operations.checks import check_numbers
-from oss_vector_retriever.records.decode import ENVELOPE_KEYS
-from oss_vector_retriever.records.encode import filterable_value
+from ..client.errors import InvalidRequestError, named_type, shown
+from ..client.models.limits import DEFAULT_LIMITS, Limits, metadata_bytes
+from ..client.operations.checks import check_numbers
+from .decode import ENVELOPE_KEYS
+from .encode import filterable_value
 
 _LOGICAL: Final = ("$and", "$or")
 _EQUAL: Final = ("$eq", "$ne")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from contextlib import suppress
 
-from oss_vector_retriever.client.context import Context
-from oss_vector_retriever.client.errors import (
+from ..client.context import Context
+from ..client.errors import (
     AccessDeniedError,
     InvalidRequestError,
     NoSuchVectorIndexError,
@@ -13,10 +13,10 @@ from oss_vector_retriever.client.errors import (
     named_argument,
     shown,
 )
-from oss_vector_retriever.client.models.results import VectorIndex
-from oss_vector_retriever.client.operations.indexes import get_vector_index, put_vector_index
-from oss_vector_retriever.client.steps import Flow, Sleep
-from oss_vector_retriever.records.settings import StoreSettings
+from ..client.models.results import VectorIndex
+from ..client.operations.indexes import get_vector_index, put_vector_index
+from ..client.steps import Flow, Sleep
+from .settings import StoreSettings
 
 _POLL_SECONDS = 0.5  # seconds, while a new index is being made ready
 

@@ -7,9 +7,9 @@ from collections.abc import Iterable
 
 from pydantic_core import from_json
 
-from oss_vector_retriever.client.errors import InvalidRequestError, named_type
-from oss_vector_retriever.client.models.limits import DEFAULT_LIMITS, Limits
-from oss_vector_retriever.client.operations.checks import check_key
+from ..client.errors import InvalidRequestError, named_type
+from ..client.models.limits import DEFAULT_LIMITS, Limits
+from ..client.operations.checks import check_key
 
 _BLANK = " \t\r"
 _ADVICE = 'a key that begins with "[" goes into a JSON array, as in ["[draft] 1"]'

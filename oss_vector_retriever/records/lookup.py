@@ -8,21 +8,14 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Generic, Literal, TypeVar, get_args
 
-from oss_vector_retriever.client.context import Context
-from oss_vector_retriever.client.errors import InvalidRequestError, MissingKeysError
-from oss_vector_retriever.client.fetch import fetch
-from oss_vector_retriever.client.models.vector import Vector
-from oss_vector_retriever.client.operations.checks import check_choice, check_keys, each_of
-from oss_vector_retriever.client.steps import Flow
-from oss_vector_retriever.records.decode import (
-    DECODE_POLICIES,
-    DecodeError,
-    DecodePolicy,
-    decode,
-    deep_copy,
-    read,
-)
-from oss_vector_retriever.records.record import Record
+from ..client.context import Context
+from ..client.errors import InvalidRequestError, MissingKeysError
+from ..client.fetch import fetch
+from ..client.models.vector import Vector
+from ..client.operations.checks import check_choice, check_keys, each_of
+from ..client.steps import Flow
+from .decode import DECODE_POLICIES, DecodeError, DecodePolicy, decode, deep_copy, read
+from .record import Record
 
 Made = TypeVar("Made")
 MissingPolicy = Literal["omit", "raise"]

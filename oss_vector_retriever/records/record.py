@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, TypeVar
 
-from oss_vector_retriever.client.models.vector import Float32Array, slot_setters
+from ..client.models.vector import Float32Array, slot_setters
 
 Source = Literal[
     "envelope",

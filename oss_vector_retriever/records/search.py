@@ -10,22 +10,18 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from oss_vector_retriever.client.context import Context
-from oss_vector_retriever.client.errors import (
-    MissingKeysError,
-    ResponseError,
-    VectorIndexParameterInvalidError,
-)
-from oss_vector_retriever.client.models.results import QueryVectorsResult, ScoredVector
-from oss_vector_retriever.client.models.vector import Float32Array, Vector
-from oss_vector_retriever.client.operations.checks import check_data, check_whole
-from oss_vector_retriever.client.operations.vectors import query_vectors
-from oss_vector_retriever.client.steps import Call, Flow
-from oss_vector_retriever.records.filters import Filter, explicit_filter, intersect
-from oss_vector_retriever.records.indexing import IndexKeeper
-from oss_vector_retriever.records.record import Record
-from oss_vector_retriever.records.settings import ROW_FIELD, is_row
-from oss_vector_retriever.records.store import RecordStore
+from ..client.context import Context
+from ..client.errors import MissingKeysError, ResponseError, VectorIndexParameterInvalidError
+from ..client.models.results import QueryVectorsResult, ScoredVector
+from ..client.models.vector import Float32Array, Vector
+from ..client.operations.checks import check_data, check_whole
+from ..client.operations.vectors import query_vectors
+from ..client.steps import Call, Flow
+from .filters import Filter, explicit_filter, intersect
+from .indexing import IndexKeeper
+from .record import Record
+from .settings import ROW_FIELD, is_row
+from .store import RecordStore
 
 Choose = Callable[[Float32Array, Sequence[Float32Array], int], list[int]]
 _NO_ROWS = {ROW_FIELD: {"$exists": False}}

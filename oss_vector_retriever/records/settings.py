@@ -6,11 +6,11 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal, get_args
 
-from oss_vector_retriever.client.endpoint import check_index
-from oss_vector_retriever.client.errors import InvalidRequestError, named_argument
-from oss_vector_retriever.client.models.limits import DEFAULT_LIMITS, Limits
-from oss_vector_retriever.client.operations.checks import check_choice, check_field_names
-from oss_vector_retriever.records.decode import DECODE_POLICIES, ENVELOPE_KEYS, DecodePolicy
+from ..client.endpoint import check_index
+from ..client.errors import InvalidRequestError, named_argument
+from ..client.models.limits import DEFAULT_LIMITS, Limits
+from ..client.operations.checks import check_choice, check_field_names
+from .decode import DECODE_POLICIES, ENVELOPE_KEYS, DecodePolicy
 
 DistanceMetric = Literal["cosine", "euclidean"]
 _METRICS: Final[tuple[str, ...]] = get_args(DistanceMetric)

@@ -9,8 +9,8 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar, cast
 
-from oss_vector_retriever.client.context import Context
-from oss_vector_retriever.client.errors import (
+from ..client.context import Context
+from ..client.errors import (
     BatchReport,
     InvalidRequestError,
     MissingKeysError,
@@ -21,35 +21,20 @@ from oss_vector_retriever.client.errors import (
     named_type,
     shown,
 )
-from oss_vector_retriever.client.fetch import fetch
-from oss_vector_retriever.client.models.limits import dump
-from oss_vector_retriever.client.models.results import (
-    FetchResult,
-    ListVectorsResult,
-    VectorIndex,
-)
-from oss_vector_retriever.client.models.vector import Vector
-from oss_vector_retriever.client.operations.checks import (
-    as_vector,
-    check_keys,
-    each_of,
-    refuse_repeated,
-)
-from oss_vector_retriever.client.operations.vectors import list_vectors
-from oss_vector_retriever.client.steps import Flow
-from oss_vector_retriever.client.writes import delete, upsert
-from oss_vector_retriever.records.decode import (
-    ENVELOPE_KEYS,
-    NODE_FIELD,
-    decode,
-    deep_copy,
-    load_object,
-)
-from oss_vector_retriever.records.encode import encode, filterable_value
-from oss_vector_retriever.records.indexing import IndexKeeper
-from oss_vector_retriever.records.lookup import Found, Lookup, MissingPolicy, fetch_records
-from oss_vector_retriever.records.record import Record
-from oss_vector_retriever.records.settings import StoreSettings
+from ..client.fetch import fetch
+from ..client.models.limits import dump
+from ..client.models.results import FetchResult, ListVectorsResult, VectorIndex
+from ..client.models.vector import Vector
+from ..client.operations.checks import as_vector, check_keys, each_of, refuse_repeated
+from ..client.operations.vectors import list_vectors
+from ..client.steps import Flow
+from ..client.writes import delete, upsert
+from .decode import ENVELOPE_KEYS, NODE_FIELD, decode, deep_copy, load_object
+from .encode import encode, filterable_value
+from .indexing import IndexKeeper
+from .lookup import Found, Lookup, MissingPolicy, fetch_records
+from .record import Record
+from .settings import StoreSettings
 
 T = TypeVar("T")
 Made = TypeVar("Made")
@@ -113,9 +98,7 @@ class RecordStore:
             DecodeError: it is broken, under "raise".
         """
         return decode(
-            vector,
-            text_key=self.settings.text_key,
-            on_decode_error=self.settings.on_decode_error,
+            vector, text_key=self.settings.text_key, on_decode_error=self.settings.on_decode_error
         )
 
     def fetch(
