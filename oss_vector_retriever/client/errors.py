@@ -125,14 +125,14 @@ class Message:
         """Return the sentence, each reference in the words of its reader."""
         if not self.fields:
             return self.template
-        worded = {name: _worded(value, word) for name, value in self.fields.items()}
+        worded = {name: _word_field(value, word) for name, value in self.fields.items()}
         return self.template.format_map(worded)
 
     def __str__(self) -> str:
         return self.render()
 
 
-def _worded(value: object, word: Callable[[Reference], str]) -> object:
+def _word_field(value: object, word: Callable[[Reference], str]) -> object:
     if isinstance(value, Reference):
         return word(value)
     return value.render(word) if isinstance(value, OSSVectorError) else value
