@@ -14,7 +14,7 @@ RUN := $(VENV)/.installed-run
 DEVELOP := $(VENV)/.installed-develop
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test oldest check lint format types house bench soak clean
+.PHONY: help demo test oldest check lint format types generate house bench soak clean
 
 help:  ## Show the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort
@@ -55,6 +55,9 @@ lint: $(DEVELOP)
 format: $(DEVELOP)  ## Put the code into its form
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+generate: $(DEVELOP)  ## Make the async client's operations of the blocking client's
+	$(BIN)/python tests/generate_async_client.py
 
 types: $(DEVELOP)
 	$(BIN)/mypy

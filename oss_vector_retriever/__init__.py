@@ -8,14 +8,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from oss_vector_retriever.lazy import lazily
+from oss_vector_retriever.lazy import make_lazy
 from oss_vector_retriever.version import __version__
 
 if TYPE_CHECKING:
     from oss_vector_retriever.client.clients import AsyncOSSVectorClient, OSSVectorClient
-    from oss_vector_retriever.client.credentials import Credentials
+    from oss_vector_retriever.client.config import ClientConfig, CredentialsClient
+    from oss_vector_retriever.client.credentials import Credentials, CredentialsSource
+    from oss_vector_retriever.client.endpoint import Endpoint
     from oss_vector_retriever.client.errors import (
         AccessDeniedError,
+        BatchReport,
         BucketAlreadyExistsError,
         BucketNotEmptyError,
         ConfigurationError,
@@ -24,6 +27,7 @@ if TYPE_CHECKING:
         InvalidAccessKeyIdError,
         InvalidRequestError,
         MalformedJsonError,
+        Message,
         MissingKeysError,
         NoSuchBucketError,
         NoSuchVectorIndexError,
@@ -43,85 +47,98 @@ if TYPE_CHECKING:
         WriteReport,
     )
     from oss_vector_retriever.client.models.limits import Limits
-    from oss_vector_retriever.client.models.results import FetchResult
+    from oss_vector_retriever.client.models.results import (
+        Acknowledgement,
+        BucketLogging,
+        FetchResult,
+        FusedVector,
+        GetVectorsResult,
+        ListVectorBucketsResult,
+        ListVectorIndexesResult,
+        ListVectorsResult,
+        Page,
+        QueryVectorsFusionResult,
+        QueryVectorsResult,
+        ScoredVector,
+        VectorBucket,
+        VectorIndex,
+    )
     from oss_vector_retriever.client.models.vector import Float32Array, Vector
-    from oss_vector_retriever.client.retry import RetryPolicy
+    from oss_vector_retriever.client.retry import RetryDecision, RetryPolicy
     from oss_vector_retriever.client.settings import ClientSettings
     from oss_vector_retriever.records.decode import DecodeError
 
-_CLIENT = "oss_vector_retriever.client"
 _WHERE = {
-    f"{_CLIENT}.clients": ("AsyncOSSVectorClient", "OSSVectorClient"),
-    f"{_CLIENT}.credentials": ("Credentials",),
-    f"{_CLIENT}.models.limits": ("Limits",),
-    f"{_CLIENT}.models.results": ("FetchResult",),
-    f"{_CLIENT}.models.vector": ("Float32Array", "Vector"),
-    f"{_CLIENT}.retry": ("RetryPolicy",),
-    f"{_CLIENT}.settings": ("ClientSettings",),
-    "oss_vector_retriever.records.decode": ("DecodeError",),
-    f"{_CLIENT}.errors": (
-        "AccessDeniedError",
-        "BucketAlreadyExistsError",
-        "BucketNotEmptyError",
-        "ConfigurationError",
-        "DeadlineExceededError",
-        "InternalServiceError",
-        "InvalidAccessKeyIdError",
-        "InvalidRequestError",
-        "MalformedJsonError",
-        "MissingKeysError",
-        "NoSuchBucketError",
-        "NoSuchVectorIndexError",
-        "OSSVectorError",
-        "PartialWriteError",
-        "QpsLimitExceededError",
-        "Reference",
-        "RequestTimeTooSkewedError",
-        "ResponseError",
-        "SecurityTokenError",
-        "ServiceError",
-        "SignatureDoesNotMatchError",
-        "TransportError",
-        "VectorIndexAlreadyExistsError",
-        "VectorIndexLimitExceededError",
-        "VectorIndexParameterInvalidError",
-        "WriteReport",
+    "client.clients": "AsyncOSSVectorClient OSSVectorClient",
+    "client.config": "ClientConfig CredentialsClient",
+    "client.credentials": "Credentials CredentialsSource",
+    "client.endpoint": "Endpoint",
+    "client.errors": "BatchReport Message Reference WriteReport",
+    "client.models.limits": "Limits",
+    "client.models.results": (
+        "Acknowledgement BucketLogging FetchResult FusedVector GetVectorsResult "
+        "ListVectorBucketsResult ListVectorIndexesResult ListVectorsResult Page "
+        "QueryVectorsFusionResult QueryVectorsResult ScoredVector VectorBucket VectorIndex"
     ),
+    "client.models.vector": "Float32Array Vector",
+    "client.retry": "RetryDecision RetryPolicy",
+    "client.settings": "ClientSettings",
+    "records.decode": "DecodeError",
 }
 
 __all__ = [
     "AccessDeniedError",
+    "Acknowledgement",
     "AsyncOSSVectorClient",
+    "BatchReport",
     "BucketAlreadyExistsError",
+    "BucketLogging",
     "BucketNotEmptyError",
+    "ClientConfig",
     "ClientSettings",
     "ConfigurationError",
     "Credentials",
+    "CredentialsClient",
+    "CredentialsSource",
     "DeadlineExceededError",
     "DecodeError",
+    "Endpoint",
     "FetchResult",
     "Float32Array",
+    "FusedVector",
+    "GetVectorsResult",
     "InternalServiceError",
     "InvalidAccessKeyIdError",
     "InvalidRequestError",
     "Limits",
+    "ListVectorBucketsResult",
+    "ListVectorIndexesResult",
+    "ListVectorsResult",
     "MalformedJsonError",
+    "Message",
     "MissingKeysError",
     "NoSuchBucketError",
     "NoSuchVectorIndexError",
     "OSSVectorClient",
     "OSSVectorError",
+    "Page",
     "PartialWriteError",
     "QpsLimitExceededError",
+    "QueryVectorsFusionResult",
+    "QueryVectorsResult",
     "Reference",
     "RequestTimeTooSkewedError",
     "ResponseError",
+    "RetryDecision",
     "RetryPolicy",
+    "ScoredVector",
     "SecurityTokenError",
     "ServiceError",
     "SignatureDoesNotMatchError",
     "TransportError",
     "Vector",
+    "VectorBucket",
+    "VectorIndex",
     "VectorIndexAlreadyExistsError",
     "VectorIndexLimitExceededError",
     "VectorIndexParameterInvalidError",
@@ -129,6 +146,9 @@ __all__ = [
     "__version__",
 ]
 
-__getattr__, __dir__ = lazily(
-    __name__, {name: module for module, names in _WHERE.items() for name in names}
+__getattr__, __dir__ = make_lazy(
+    __name__,
+    # The errors, nearly half of all names, stand in one module.
+    {name: f"{__name__}.client.errors" for name in __all__ if name.endswith("Error")}
+    | {name: f"{__name__}.{module}" for module, names in _WHERE.items() for name in names.split()},
 )

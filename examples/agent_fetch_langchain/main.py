@@ -72,7 +72,7 @@ class ScriptedModel(BaseChatModel):
         return self
 
     def _generate(self, messages: list[BaseMessage], *_: Any, **__: Any) -> ChatResult:
-        answers = [message.text for message in messages if isinstance(message, ToolMessage)]
+        answers = [str(message.text) for message in messages if isinstance(message, ToolMessage)]
         return ChatResult(generations=[ChatGeneration(message=self._reply(answers))])
 
     def _reply(self, answers: list[str]) -> AIMessage:

@@ -98,8 +98,8 @@ for parent in multi_vector.invoke("break"):
 # each hit, from 0 to 1, into the field that `score_key` named.
 
 # %%
-sections = store.as_retriever(search_kwargs={"k": 5, "filter": {"kind": "section"}})
-parents = ParentHydratingRetriever(retriever=sections, client=client, order="best")
+children = store.as_retriever(search_kwargs={"k": 5, "filter": {"kind": "section"}})
+parents = ParentHydratingRetriever(retriever=children, client=client, order="best")
 found = parents.invoke("break")
 for parent in found:
     matches = parent.metadata["matches"]

@@ -47,7 +47,7 @@ print(", ".join(str(document.id) for document in candidates))
 # %% [markdown]
 # ## Keep what is similar enough
 #
-# `query_key` names the stored vector that is the query; `query_embedding=model` would take a text.
+# `query_key` names the stored vector that is the query; `embedding=model` would take a text.
 
 # %%
 similar = StoredEmbeddingsFilter(

@@ -77,7 +77,7 @@ class Connection(NamedTuple):
         config, service = open_local(self.local, index, **options)
         others = {"bucket": self.bucket} if self.bucket else {}
         try:
-            return config.changed(timeout=self.timeout, **others), service
+            return config.with_options(timeout=self.timeout, **others), service
         except BaseException:
             service.service.close()
             raise
@@ -90,9 +90,9 @@ class Connection(NamedTuple):
 @contextmanager
 def open_client(connection: Connection, **options: Any) -> Iterator[OSSVectorClient]:
     """Give the client that the flags describe; `options` are those of the constructor."""
-    from oss_vector_retriever.client.clients import OSSVectorClient  # noqa: PLC0415 - not for `--help`
+    from oss_vector_retriever.client.clients import client_of  # noqa: PLC0415 - not for `--help`
 
-    client = OSSVectorClient.from_config(*connection.settings(**options))
+    client = client_of(*connection.settings(**options))
     try:
         yield client
     except KeyboardInterrupt:

@@ -1,257 +1,62 @@
-"""`OSSVectorClient` and `AsyncOSSVectorClient`: the same methods, blocking or to be awaited."""
+"""`OSSVectorClient` and `AsyncOSSVectorClient`: the same methods, blocking or to be awaited.
+
+The operations are written once, in the blocking client: `make generate` makes `async_methods` of
+them.
+"""
 
 from __future__ import annotations
 
-import os
 import weakref
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import (
+    AsyncIterable,
+    AsyncIterator,
+    Callable,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
-from oss_vector_retriever.client import fetch, writes
 from oss_vector_retriever.client import fetch as fetching
-from oss_vector_retriever.client.config import ClientConfig, resolve_config
+from oss_vector_retriever.client import writes
+from oss_vector_retriever.client.async_methods import _AsyncMethods
+from oss_vector_retriever.client.base import _ClientBase
+from oss_vector_retriever.client.config import ClientConfig
 from oss_vector_retriever.client.context import Context
-from oss_vector_retriever.client.errors import ConfigurationError
-from oss_vector_retriever.client.local import (
-    AsyncLocalExchange,
-    LocalExchange,
-    LocalService,
-    open_local,
-    reopen_local,
+from oss_vector_retriever.client.errors import WriteReport
+from oss_vector_retriever.client.fetch import OnMissing
+from oss_vector_retriever.client.local import AsyncLocalExchange, LocalExchange, LocalService
+from oss_vector_retriever.client.models.results import (
+    Acknowledgement,
+    BucketLogging,
+    FetchResult,
+    GetVectorsResult,
+    ListVectorBucketsResult,
+    ListVectorIndexesResult,
+    ListVectorsResult,
+    QueryVectorsFusionResult,
+    QueryVectorsResult,
+    VectorBucket,
+    VectorIndex,
 )
-from oss_vector_retriever.client.methods import Method, Pager
 from oss_vector_retriever.client.models.vector import Vector
-from oss_vector_retriever.client.operations import buckets, indexes, vectors
-from oss_vector_retriever.client.settings import ClientSettings, config_from, settings_of
+from oss_vector_retriever.client.operations import buckets, indexes
+from oss_vector_retriever.client.operations import vectors as vector_operations
+from oss_vector_retriever.client.operations.indexes import DistanceMetric
 from oss_vector_retriever.client.steps import Flow
 from oss_vector_retriever.client.transport.http import AsyncExchange, BlockingExchange, settings_for
 from oss_vector_retriever.client.transport.runner import AsyncRunner, Runner
-
-
-class ClientBase:
-    """Hold what both clients have: settings, and one method for each API operation."""
-
-    get_vectors = Method(vectors.get_vectors)
-    put_vectors = Method(vectors.put_vectors)
-    delete_vectors = Method(vectors.delete_vectors)
-    list_vectors = Method(vectors.list_vectors)
-    query_vectors = Method(vectors.query_vectors)
-
-    put_vector_index = Method(indexes.put_vector_index)
-    get_vector_index = Method(indexes.get_vector_index)
-    list_vector_indexes = Method(indexes.list_vector_indexes)
-    delete_vector_index = Method(indexes.delete_vector_index)
-
-    put_vector_bucket = Method(buckets.put_vector_bucket)
-    get_vector_bucket = Method(buckets.get_vector_bucket)
-    list_vector_buckets = Method(buckets.list_vector_buckets)
-    delete_vector_bucket = Method(buckets.delete_vector_bucket)
-
-    put_bucket_policy = Method(buckets.put_bucket_policy)
-    get_bucket_policy = Method(buckets.get_bucket_policy)
-    delete_bucket_policy = Method(buckets.delete_bucket_policy)
-    put_bucket_logging = Method(buckets.put_bucket_logging)
-    get_bucket_logging = Method(buckets.get_bucket_logging)
-    delete_bucket_logging = Method(buckets.delete_bucket_logging)
-
-    put_vector_index_fusion = Method(vectors.put_vector_index_fusion)
-    query_vectors_fusion = Method(vectors.query_vectors_fusion)
-
-    fetch = Method(fetching.fetch)
-    upsert = Method(writes.upsert)
-    delete = Method(writes.delete)
-
-    iter_vectors = Pager(vectors.list_vectors)
-    iter_vector_indexes = Pager(indexes.list_vector_indexes)
-    iter_vector_buckets = Pager(buckets.list_vector_buckets, "marker", "next_marker")
-
-    _context: Context
-    _local: LocalService | None
-    _runner: Runner | AsyncRunner
-    _parent: Any = None
-
-    def __init__(
-        self,
-        *,
-        bucket: str | None = None,
-        account_id: str | None = None,
-        region: str | None = None,
-        index: str | None = None,
-        endpoint: str | None = None,
-        internal: bool = False,
-        credentials: object = None,
-        max_concurrency: int = 8,
-        timeout: float = 30.0,
-        retry: object = 3,
-        rate_limit: float | None = None,
-        coalesce: bool | float = True,
-        allow_http: bool = False,
-        **options: Any,
-    ) -> None:
-        """Take the settings; those not given come from the environment.
-
-        Args:
-            bucket: the vector bucket (`OSS_VECTORS_BUCKET`).
-            account_id: the Alibaba Cloud account that owns it (`OSS_ACCOUNT_ID`).
-            region: such as `cn-hangzhou` (`OSS_REGION`).
-            index: the index used where a call names none (`OSS_VECTORS_INDEX`).
-            endpoint: another address than the region's own (`OSS_ENDPOINT`).
-            internal: use the region's internal network.
-            credentials: `Credentials`, a tuple of id and secret, a callable, an
-                alibabacloud-credentials client, or `"chain"`; by default `OSS_ACCESS_KEY_ID`,
-                `OSS_ACCESS_KEY_SECRET` and `OSS_SESSION_TOKEN`, read at each use.
-            max_concurrency: requests in flight at once, at most.
-            timeout: seconds for a whole call, retries and reading included.
-            retry: a `RetryPolicy`, or the number of attempts.
-            rate_limit: requests a second, at most.
-            coalesce: bring concurrent fetches together into fewer calls: those of one turn of
-                the event loop, and of threads those that come within a millisecond of one another,
-                for at most 20; or those of a window of so many seconds. There is no cache.
-            allow_http: allow a plain-http endpoint that is not on this machine.
-            options: `connect_timeout`, `limits`, `max_reply_bytes`, `additional_headers`,
-                `proxy`, `ca_file`.
-
-        Raises:
-            ConfigurationError: a setting is missing or impossible.
-        """
-        config = resolve_config(
-            bucket=bucket,
-            account_id=account_id,
-            region=region,
-            index=index,
-            endpoint=endpoint,
-            internal=internal,
-            credentials=credentials,
-            max_concurrency=max_concurrency,
-            timeout=timeout,
-            retry=retry,
-            rate_limit=rate_limit,
-            coalesce=coalesce,
-            allow_http=allow_http,
-            **options,
-        )
-        self._set_up(Context(config), None)
-
-    @classmethod
-    def from_config(cls, config: ClientConfig, local: LocalService | None = None) -> Self:
-        """Return a client with settings that are checked already, on the network or embedded."""
-        return cls.on_context(Context(config), local)
-
-    @classmethod
-    def on_context(cls, context: Context, local: LocalService | None) -> Self:
-        """Return a client that shares a context: settings, clock, quota, pace and credentials."""
-        client = cls.__new__(cls)
-        client._set_up(context, local)
-        return client
-
-    @classmethod
-    def local(
-        cls, path: str | os.PathLike[str] | None = None, *, index: str | None = None, **options: Any
-    ) -> Self:
-        """Return a client of an embedded service, in memory or kept in the file `path`.
-
-        The bucket is there; indexes are made by whoever writes first. `index` is `vectors` unless
-        named; `options` are those of the constructor. Needs the extra `emulator`.
-        """
-        return cls.from_config(*open_local(path, index, **options))
-
-    def with_options(self, **options: Any) -> Self:
-        """Return a client with other options that shares the connections of this one.
-
-        `bucket`, `index`, `coalesce`, `credentials`, `timeout` (seconds), `retry`, `limits`,
-        `max_reply_bytes` and `additional_headers` can be changed.
-        """
-        other = type(self).__new__(type(self))
-        other._context = self._context.changed(**options)
-        other._runner = self._runner
-        other._local = self._local
-        other._parent = self
-        return other
-
-    @property
-    def config(self) -> ClientConfig:
-        """Return the settings."""
-        return self._context.config
-
-    @property
-    def settings(self) -> ClientSettings:
-        """Return where this client points and how, without credentials, for another process.
-
-        Raises:
-            ConfigurationError: the embedded service is in memory, and ends with this process.
-        """
-        local = self._local
-        if local is not None and local.path is None:
-            raise ConfigurationError(
-                "an embedded service in memory has no settings that another process could use, and "
-                f"is not pickled; keep it in a file: {type(self).__name__}.local(path)."
-            )
-        return settings_of(self._context.config, None if local is None else local.path)
-
-    @classmethod
-    def from_settings(cls, settings: ClientSettings, credentials: object = None) -> Self:
-        """Return a client that points where the settings say, whatever the environment names.
-
-        Credentials of the environment or of the chain are configured so again. Others did not
-        travel: pass `credentials`, or the first call asks for them. An embedded service is opened
-        again by the path of its file.
-
-        Raises:
-            ConfigurationError: the settings are none, or the file is in use.
-        """
-        path = getattr(settings, "local", None)
-        if path is None:
-            return cls.from_config(config_from(settings, credentials))
-        return cls.from_config(*reopen_local(settings, path, credentials))
-
-    def refuse_if_closed(self) -> None:
-        """Raise ConfigurationError if this client is closed, or one whose connections it shares."""
-        if self._runner.closed:
-            raise ConfigurationError(
-                f"this {type(self).__name__} is closed; make another, or close it when all is done."
-            )
-
-    def _set_up(self, context: Context, local: LocalService | None) -> None:
-        self._context = context
-        self._local = local
-        self._runner = self._make_runner()
-        if local is not None:
-            local.hold()
-            self._let_go = weakref.finalize(self, local.let_go)
-
-    def _make_runner(self) -> Any:
-        raise NotImplementedError
-
-    def _release_local(self) -> None:
-        if self._local is not None and self._parent is None:
-            self._let_go()
-
-    def __repr__(self) -> str:
-        if not hasattr(self, "_context"):  # shown in the traceback of its own construction
-            return object.__repr__(self)
-        config = self._context.config
-        return (
-            f"{type(self).__name__}(bucket={config.bucket!r}, account_id={config.account_id!r}, "
-            f"region={config.region!r}, index={config.index!r}, endpoint={str(config.endpoint)!r})"
-        )
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return type(self).from_settings, (self.settings,)
-
-    def __copy__(self) -> Self:
-        # Within a process a copy shares connections, credentials and embedded service, and so all.
-        return self
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
-        return self
-
+from oss_vector_retriever.client.writes import OnError
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 
-class OSSVectorClient(ClientBase):
-    """Fetch vectors by key, and everything else that OSS Vectors offers; safe for threads.
+class OSSVectorClient(_ClientBase):
+    """A client that fetches vectors by key, and does all else that OSS Vectors offers.
+
+    It is safe for threads.
 
     with OSSVectorClient(bucket="examplebucket", account_id="123456", region="cn-hangzhou",
                          index="vectorindex1") as client:
@@ -261,14 +66,12 @@ class OSSVectorClient(ClientBase):
     _runner: Runner
 
     def _make_runner(self) -> Runner:
-        config = self._context.config
-        local = self._local
-        driver = Runner(
-            BlockingExchange(settings_for(config)) if local is None else LocalExchange(local),
-            config.max_concurrency,
-        )
-        self._finalizer = weakref.finalize(self, driver.close)
-        return driver
+        config, local = self._context.config, self._local
+        exchange = BlockingExchange(settings_for(config)) if local is None else LocalExchange(local)
+        runner = Runner(exchange, config.max_concurrency)
+        # Threads and sockets end with a client that nobody closes, not with the process.
+        self._finalizer = weakref.finalize(self, runner.close)
+        return runner
 
     def run(
         self,
@@ -277,12 +80,20 @@ class OSSVectorClient(ClientBase):
         *arguments: P.args,
         **keywords: P.kwargs,
     ) -> T:
-        """Run a flow: what `flow(context, *arguments, **keywords)` returns."""
-        self.refuse_if_closed()
+        """Run the flow `flow(context, *arguments, **keywords)`."""
+        if self._runner.closed:
+            self.refuse_if_closed()
         return self._runner.run(flow(self._context, *arguments, **keywords))
 
     def stream(
-        self, keys: Iterable[str], *, on_missing: fetching.OnMissing = "omit", **options: Any
+        self,
+        keys: Iterable[str],
+        *,
+        index: str | None = None,
+        return_data: bool = True,
+        return_metadata: bool = True,
+        on_missing: OnMissing = "omit",
+        timeout: float | None = None,
     ) -> Iterator[Vector]:
         """Fetch an unbounded iterable of keys in bounded memory; yield the vectors in order.
 
@@ -291,14 +102,24 @@ class OSSVectorClient(ClientBase):
         100 keys.
         """
         self.refuse_if_closed()
-        flows = fetch.fetch_flows(self._context, keys, on_missing=on_missing, **options)
+        flows = fetching.fetch_flows(
+            self._context,
+            keys,
+            index=index,
+            return_data=return_data,
+            return_metadata=return_metadata,
+            on_missing=on_missing,
+            timeout=timeout,
+        )
+        # In a generator: a stream that is dropped half-way stops the flows that run ahead.
         for result in self._runner.in_order(flows):
             yield from result
 
     def to_async(self) -> AsyncOSSVectorClient:
         """Return an async client with the same settings; of a local service, with its data."""
         self.refuse_if_closed()
-        return AsyncOSSVectorClient.on_context(self._context, self._local)
+        # On the same context: both keep one rate, one retry budget, one set of credentials.
+        return AsyncOSSVectorClient._on_context(self._context, self._local)
 
     def close(self) -> None:
         """Close the connections, and a local service made by this client."""
@@ -312,9 +133,400 @@ class OSSVectorClient(ClientBase):
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    # Operations. `tests/generate_async_client.py` makes the async client's of all that follows.
 
-class AsyncOSSVectorClient(ClientBase):
-    """Do on an event loop what `OSSVectorClient` does; it belongs to the loop of its first use.
+    def fetch(
+        self,
+        keys: Iterable[str],
+        *,
+        index: str | None = None,
+        return_data: bool = True,
+        return_metadata: bool = True,
+        on_missing: OnMissing = "omit",
+        timeout: float | None = None,
+    ) -> FetchResult:
+        """Fetch any number of vectors by key, in the order asked; a repeated key is answered again.
+
+        Each distinct key crosses the network once, in calls of at most 100, up to `max_concurrency`
+        at a time. No keys: an empty result and no call. `timeout` is in seconds, for all of it.
+
+        `on_missing` says what becomes of keys that do not exist: `"omit"` leaves them out of the
+        sequence (they stand in `.missing`), `"raise"` raises, a function is called with each.
+
+        Raises:
+            MissingKeysError: keys do not exist, and `on_missing` is `"raise"`.
+            InvalidRequestError: a key is not a string of 1 to 1,024 characters; no call was made.
+            OSSVectorError: a call failed for good; nothing partial is returned.
+        """
+        return self.run(
+            fetching.fetch,
+            keys,
+            index=index,
+            return_data=return_data,
+            return_metadata=return_metadata,
+            on_missing=on_missing,
+            timeout=timeout,
+        )
+
+    def upsert(
+        self,
+        vectors: Iterable[Vector | Mapping[str, Any]],
+        *,
+        index: str | None = None,
+        on_error: OnError = "raise",
+        timeout: float | None = None,
+    ) -> WriteReport:
+        """Put any number of vectors, 500 a call, up to `max_concurrency` calls at a time.
+
+        All are checked before the first call. A call that fails does not stop the others; `timeout`
+        (seconds) holds for each call by itself.
+
+        Raises:
+            InvalidRequestError: a vector breaks a rule, or a key stands twice; nothing was written.
+            PartialWriteError: calls failed; its `report` says which keys were written and which
+                not. With `on_error="report"` the report is returned instead.
+        """
+        return self.run(writes.upsert, vectors, index=index, on_error=on_error, timeout=timeout)
+
+    def delete(
+        self,
+        keys: Iterable[str],
+        *,
+        index: str | None = None,
+        on_error: OnError = "raise",
+        timeout: float | None = None,
+    ) -> WriteReport:
+        """Delete any number of vectors by key, 500 a call; a key that does not exist is no error.
+
+        `timeout` (seconds) holds for each call by itself. No keys: no call.
+
+        Raises:
+            InvalidRequestError: a key is no legal key; nothing was deleted.
+            PartialWriteError: calls failed; its `report` says which keys are gone and which may not
+                be. With `on_error="report"` the report is returned instead.
+        """
+        return self.run(writes.delete, keys, index=index, on_error=on_error, timeout=timeout)
+
+    def get_vectors(
+        self,
+        keys: Iterable[str],
+        *,
+        index: str | None = None,
+        return_data: bool = False,
+        return_metadata: bool = False,
+    ) -> GetVectorsResult:
+        """Get 1 to 100 vectors by key, in one call.
+
+        Vectors that do not exist are left out; the order is the service's. `fetch` lifts both
+        limits. Source: page GetVectors.
+
+        Raises:
+            InvalidRequestError: more than 100 keys, none, or one that is no legal key.
+            ServiceError: the service refused.
+        """
+        return self.run(
+            vector_operations.get_vectors,
+            keys,
+            index=index,
+            return_data=return_data,
+            return_metadata=return_metadata,
+        )
+
+    def put_vectors(
+        self, vectors: Iterable[Vector | Mapping[str, Any]], *, index: str | None = None
+    ) -> Acknowledgement:
+        """Put 1 to 500 vectors in one call; a vector with the same key is replaced.
+
+        Each is a `Vector` or a dict with `key`, `data` (numbers) and, if any, `metadata`.
+        Source: page PutVectors. `upsert` takes any number.
+
+        Raises:
+            InvalidRequestError: a key twice, data that are not finite, or the count is off.
+            ServiceError: the service refused, such as for another dimension than the index's.
+        """
+        return self.run(vector_operations.put_vectors, vectors, index=index)
+
+    def delete_vectors(self, keys: Iterable[str], *, index: str | None = None) -> Acknowledgement:
+        """Delete 1 to 500 vectors by key, in one call; a key that does not exist is no error.
+
+        Source: page DeleteVectors. `delete` takes any number.
+        """
+        return self.run(vector_operations.delete_vectors, keys, index=index)
+
+    def list_vectors(
+        self,
+        *,
+        index: str | None = None,
+        max_results: int | None = None,
+        next_token: str | None = None,
+        return_data: bool = False,
+        return_metadata: bool = False,
+        segment_count: int | None = None,
+        segment_index: int | None = None,
+        filter: Mapping[str, Any] | None = None,
+    ) -> ListVectorsResult:
+        """List one page of an index's vectors, 500 unless `max_results` (at most 1,000) says else.
+
+        `segment_count` and `segment_index` split an index for readers in parallel. Source: page
+        ListVectors; `filter` is new there since September 2026.
+        """
+        return self.run(
+            vector_operations.list_vectors,
+            index=index,
+            max_results=max_results,
+            next_token=next_token,
+            return_data=return_data,
+            return_metadata=return_metadata,
+            segment_count=segment_count,
+            segment_index=segment_index,
+            filter=filter,
+        )
+
+    def iter_vectors(
+        self,
+        *,
+        index: str | None = None,
+        max_results: int | None = None,
+        next_token: str | None = None,
+        return_data: bool = False,
+        return_metadata: bool = False,
+        segment_count: int | None = None,
+        segment_index: int | None = None,
+        filter: Mapping[str, Any] | None = None,
+    ) -> Iterator[Vector]:
+        """Yield an index's vectors, page by page; the arguments are those of `list_vectors`."""
+        # A page is asked for when the one before it is used up: whoever stops pays for no more.
+        while True:
+            page = self.list_vectors(
+                index=index,
+                max_results=max_results,
+                next_token=next_token,
+                return_data=return_data,
+                return_metadata=return_metadata,
+                segment_count=segment_count,
+                segment_index=segment_index,
+                filter=filter,
+            )
+            yield from page
+            if (next_token := page.next_token) is None:
+                return
+
+    def query_vectors(
+        self,
+        query_vector: Iterable[float],
+        *,
+        top_k: int = 10,
+        index: str | None = None,
+        filter: Mapping[str, Any] | None = None,
+        return_distance: bool = True,
+        return_metadata: bool = False,
+    ) -> QueryVectorsResult:
+        """Find the stored vectors closest to one, closest first.
+
+        `query_vector` has the index's dimension. The service cannot return data here: `fetch` the
+        keys. Source: page QueryVectors.
+        """
+        return self.run(
+            vector_operations.query_vectors,
+            query_vector,
+            top_k=top_k,
+            index=index,
+            filter=filter,
+            return_distance=return_distance,
+            return_metadata=return_metadata,
+        )
+
+    def put_vector_index(
+        self,
+        *,
+        dimension: int,
+        index: str | None = None,
+        distance_metric: DistanceMetric = "cosine",
+        non_filterable_metadata_keys: Iterable[str] = (),
+    ) -> Acknowledgement:
+        """Make an index; dimension 1 to 4,096, `distance_metric` `cosine` or `euclidean`.
+
+        `non_filterable_metadata_keys` (at most 10) may be large and cannot be searched by; they are
+        fixed for the life of the index. Source: page PutVectorIndex.
+
+        Raises:
+            VectorIndexAlreadyExistsError: an index of that name exists.
+        """
+        return self.run(
+            indexes.put_vector_index,
+            dimension=dimension,
+            index=index,
+            distance_metric=distance_metric,
+            non_filterable_metadata_keys=non_filterable_metadata_keys,
+        )
+
+    def get_vector_index(self, *, index: str | None = None) -> VectorIndex:
+        """Describe an index. Source: page GetVectorIndex."""
+        return self.run(indexes.get_vector_index, index=index)
+
+    def list_vector_indexes(
+        self,
+        *,
+        prefix: str | None = None,
+        max_results: int | None = None,
+        next_token: str | None = None,
+    ) -> ListVectorIndexesResult:
+        """List one page of the bucket's indexes, 100 unless `max_results` (at most 500) says else.
+
+        Source: page ListVectorIndexes.
+        """
+        return self.run(
+            indexes.list_vector_indexes,
+            prefix=prefix,
+            max_results=max_results,
+            next_token=next_token,
+        )
+
+    def iter_vector_indexes(
+        self,
+        *,
+        prefix: str | None = None,
+        max_results: int | None = None,
+        next_token: str | None = None,
+    ) -> Iterator[VectorIndex]:
+        """Yield the bucket's indexes, page by page; the arguments are those of the list."""
+        while True:
+            page = self.list_vector_indexes(
+                prefix=prefix, max_results=max_results, next_token=next_token
+            )
+            yield from page
+            if (next_token := page.next_token) is None:
+                return
+
+    def delete_vector_index(self, *, index: str) -> Acknowledgement:
+        """Delete an index with all its vectors; the name must be given, there is no way back.
+
+        Source: page DeleteVectorIndex.
+        """
+        return self.run(indexes.delete_vector_index, index=index)
+
+    def put_vector_bucket(self) -> Acknowledgement:
+        """Make the client's vector bucket. Source: page PutVectorBucket.
+
+        Raises:
+            BucketAlreadyExistsError: it exists.
+        """
+        return self.run(buckets.put_vector_bucket)
+
+    def get_vector_bucket(self) -> VectorBucket:
+        """Describe the client's vector bucket. Source: page GetVectorBucket."""
+        return self.run(buckets.get_vector_bucket)
+
+    def list_vector_buckets(
+        self, *, prefix: str | None = None, marker: str | None = None, max_keys: int | None = None
+    ) -> ListVectorBucketsResult:
+        """List one page of the account's buckets in the region, 100 unless `max_keys` says else.
+
+        Source: page ListVectorBuckets.
+        """
+        return self.run(
+            buckets.list_vector_buckets, prefix=prefix, marker=marker, max_keys=max_keys
+        )
+
+    def iter_vector_buckets(
+        self, *, prefix: str | None = None, marker: str | None = None, max_keys: int | None = None
+    ) -> Iterator[VectorBucket]:
+        """Yield the account's buckets in the region; the arguments are those of the list."""
+        while True:
+            page = self.list_vector_buckets(prefix=prefix, marker=marker, max_keys=max_keys)
+            yield from page
+            if (marker := page.next_marker) is None:
+                return
+
+    def delete_vector_bucket(self) -> Acknowledgement:
+        """Delete the client's vector bucket, which must hold no index. Source: DeleteVectorBucket.
+
+        Raises:
+            BucketNotEmptyError: it holds an index.
+        """
+        return self.run(buckets.delete_vector_bucket)
+
+    def put_bucket_policy(self, policy: Mapping[str, Any]) -> Acknowledgement:
+        """Set the bucket's policy: a dict with `Version` and `Statement`.
+
+        Source: page PutBucketPolicy; its actions carry the prefix `oss:`.
+        """
+        return self.run(buckets.put_bucket_policy, policy)
+
+    def get_bucket_policy(self) -> dict[str, Any]:
+        """Return the bucket's policy, a dict; the service refuses where there is none."""
+        return self.run(buckets.get_bucket_policy)
+
+    def delete_bucket_policy(self) -> Acknowledgement:
+        """Remove the bucket's policy."""
+        return self.run(buckets.delete_bucket_policy)
+
+    def put_bucket_logging(
+        self, *, target_bucket: str, target_prefix: str = "", logging_role: str | None = None
+    ) -> Acknowledgement:
+        """Have accesses logged into objects of an OSS bucket, under a prefix."""
+        return self.run(
+            buckets.put_bucket_logging,
+            target_bucket=target_bucket,
+            target_prefix=target_prefix,
+            logging_role=logging_role,
+        )
+
+    def get_bucket_logging(self) -> BucketLogging | None:
+        """Return where accesses are logged, or None where they are not."""
+        return self.run(buckets.get_bucket_logging)
+
+    def delete_bucket_logging(self) -> Acknowledgement:
+        """Stop logging accesses."""
+        return self.run(buckets.delete_bucket_logging)
+
+    def put_vector_index_fusion(
+        self, schema_configuration: Mapping[str, Any], *, index: str | None = None
+    ) -> Acknowledgement:
+        """Make an index in fusion mode; `schema_configuration` holds a list under `fields`.
+
+        Source: page PutVectorIndexFusion; the service checks the fields.
+        """
+        return self.run(
+            vector_operations.put_vector_index_fusion, schema_configuration, index=index
+        )
+
+    def query_vectors_fusion(
+        self,
+        *,
+        index: str | None = None,
+        knn: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None,
+        query: Mapping[str, Any] | None = None,
+        retriever: Mapping[str, Any] | None = None,
+        limit: int | None = None,
+        next_token: str | None = None,
+        partition_keys: Sequence[str] | None = None,
+        return_metadata: bool = False,
+        return_metadata_fields: Sequence[str] | None = None,
+        sort: Sequence[Mapping[str, Any]] | None = None,
+    ) -> QueryVectorsFusionResult:
+        """Search an index in fusion mode by vectors, text and fields together.
+
+        The clauses are dicts as the page QueryVectorsFusion has them; the service checks them. A
+        hit's `score` is higher the better it fits.
+        """
+        return self.run(
+            vector_operations.query_vectors_fusion,
+            index=index,
+            knn=knn,
+            query=query,
+            retriever=retriever,
+            limit=limit,
+            next_token=next_token,
+            partition_keys=partition_keys,
+            return_metadata=return_metadata,
+            return_metadata_fields=return_metadata_fields,
+            sort=sort,
+        )
+
+
+class AsyncOSSVectorClient(_AsyncMethods, _ClientBase):
+    """A client that does on an event loop what `OSSVectorClient` does, on that of its first use.
 
     async with AsyncOSSVectorClient(bucket="examplebucket", account_id="123456",
                                     region="cn-hangzhou", index="vectorindex1") as client:
@@ -324,16 +536,11 @@ class AsyncOSSVectorClient(ClientBase):
     _runner: AsyncRunner
 
     def _make_runner(self) -> AsyncRunner:
-        config = self._context.config
-        local = self._local
+        config, local = self._context.config, self._local
         return AsyncRunner(
             AsyncExchange(settings_for(config)) if local is None else AsyncLocalExchange(local),
             config.max_concurrency,
         )
-
-    def usable_here(self) -> bool:
-        """Tell whether the running event loop is the one this client belongs to, if any yet."""
-        return self._runner.usable_here()
 
     async def run(
         self,
@@ -342,16 +549,20 @@ class AsyncOSSVectorClient(ClientBase):
         *arguments: P.args,
         **keywords: P.kwargs,
     ) -> T:
-        """Run a flow: what `flow(context, *arguments, **keywords)` returns."""
-        self.refuse_if_closed()
+        """Run the flow `flow(context, *arguments, **keywords)`."""
+        if self._runner.closed:
+            self.refuse_if_closed()
         return await self._runner.run(flow(self._context, *arguments, **keywords))
 
     async def stream(
         self,
         keys: Iterable[str] | AsyncIterable[str],
         *,
-        on_missing: fetching.OnMissing = "omit",
-        **options: Any,
+        index: str | None = None,
+        return_data: bool = True,
+        return_metadata: bool = True,
+        on_missing: OnMissing = "omit",
+        timeout: float | None = None,
     ) -> AsyncIterator[Vector]:
         """Fetch an unbounded iterable of keys, plain or async, in bounded memory, in order.
 
@@ -360,15 +571,28 @@ class AsyncOSSVectorClient(ClientBase):
         100 keys.
         """
         self.refuse_if_closed()
-        flows = fetch.async_fetch_flows(self._context, keys, on_missing=on_missing, **options)
+        flows = fetching.async_fetch_flows(
+            self._context,
+            keys,
+            index=index,
+            return_data=return_data,
+            return_metadata=return_metadata,
+            on_missing=on_missing,
+            timeout=timeout,
+        )
+        # `async for` over a dropped stream is closed by the loop, and with it what runs ahead.
         async for result in self._runner.in_order(flows):
             for vector in result:
                 yield vector
 
+    def usable_here(self) -> bool:
+        """Tell whether the running event loop is the one this client belongs to, if any yet."""
+        return self._runner.usable_here()
+
     def to_sync(self) -> OSSVectorClient:
         """Return a sync client with the same settings; of a local service, with its data."""
         self.refuse_if_closed()
-        return OSSVectorClient.on_context(self._context, self._local)
+        return OSSVectorClient._on_context(self._context, self._local)
 
     async def close(self) -> None:
         """Close the connections, and a local service made by this client."""
@@ -381,3 +605,8 @@ class AsyncOSSVectorClient(ClientBase):
 
     async def __aexit__(self, *_: object) -> None:
         await self.close()
+
+
+def client_of(config: ClientConfig, local: LocalService | None = None) -> OSSVectorClient:
+    """Return a blocking client of settings that are checked already, on the network or embedded."""
+    return OSSVectorClient._on_context(Context(config), local)

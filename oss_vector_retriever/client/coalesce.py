@@ -8,7 +8,7 @@ the reply. When they are put together, the runners decide: `transport.coalescer`
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from oss_vector_retriever.client.context import Context, Deadline
@@ -20,15 +20,6 @@ from oss_vector_retriever.client.operations.vectors import get_operation
 from oss_vector_retriever.client.steps import FaultKind, Flow
 
 _BAD_REQUEST = 400
-
-
-@dataclass(frozen=True, slots=True)
-class FetchedVectors:
-    """The outcome of one fetch: what came back for its distinct keys, and in which calls."""
-
-    found: dict[str, Vector]
-    request_ids: tuple[str, ...]
-    calls: int
 
 
 @dataclass(eq=False, slots=True)
@@ -61,6 +52,7 @@ class PendingFetch:
     @property
     def group(self) -> tuple[object, ...]:
         """Return what fetches must agree on to share a call."""
+        # the context stands for bucket, credentials and the rest of the settings
         return id(self.context), self.index, self.return_data, self.return_metadata
 
     @property
@@ -69,12 +61,12 @@ class PendingFetch:
         ended = self.calls > 0 and self.outstanding == 0
         return ended or self.refused_with_others or self.error is not None
 
-    def calls_alone(self) -> list[SharedCall]:
+    def own_calls(self) -> list[SharedCall]:
         """Return the calls that serve this fetch only."""
-        batches = _batches(self.keys, self.context.config.limits.keys_per_get)
-        return [SharedCall(batch, [self]) for batch in batches]
+        keys, size = self.keys, self.context.config.limits.keys_per_get
+        return [SharedCall(keys[at : at + size], [self]) for at in range(0, len(keys), size)]
 
-    def again(self) -> PendingFetch:
+    def copy_unserved(self) -> PendingFetch:
         """Return the same fetch, with nothing arrived."""
         return PendingFetch(
             self.context,
@@ -85,20 +77,16 @@ class PendingFetch:
             self.deadline,
         )
 
-    def result(self) -> FetchedVectors:
-        """Return what arrived, or raise what went wrong, or that it did not arrive in time."""
+    def raise_error(self) -> None:
+        """Raise what went wrong, or that not all arrived in time."""
         if self.error is not None:
             raise self.error
         if not self.is_over:
-            raise self._deadline_error()
-        return FetchedVectors(self.found, tuple(self.request_ids), self.calls)
-
-    def _deadline_error(self) -> DeadlineExceededError:
-        error = DeadlineExceededError(
-            f"GetVectors did not end within {self.deadline.seconds:g} s.", FaultKind.DEADLINE
-        )
-        error.elapsed = self.deadline.elapsed_seconds
-        return error
+            error = DeadlineExceededError(
+                f"GetVectors did not end within {self.deadline.seconds:g} s.", FaultKind.DEADLINE
+            )
+            error.elapsed = self.deadline.elapsed_seconds
+            raise error
 
 
 class SharedCall:
@@ -135,7 +123,9 @@ class SharedCall:
             self.fail(error)
 
     def deal(self, reply: GetVectorsResult) -> None:
-        """Give each fetch its own vectors; no two share metadata."""
+        """Give each fetch its own vectors."""
+        # the first may have those of the reply; the metadata of the others are copies, for callers
+        # may change theirs, while data are read-only
         vectors = {vector.key: vector for vector in reply.vectors}
         for number, pending in enumerate(self.waiters):
             mine = vectors if len(self.waiters) == 1 else _select(vectors, pending.keys)
@@ -147,12 +137,14 @@ class SharedCall:
 
     def fail(self, error: BaseException) -> None:
         """Give each fetch an error of its own, or send it to ask by itself."""
+        # one bad key has the whole call refused, and the reply does not say which it was
         refused = isinstance(error, ServiceError) and error.status == _BAD_REQUEST
         for pending in self.waiters:
             pending.outstanding -= 1
             if refused and len(self.waiters) > 1:
                 pending.refused_with_others = True
                 continue
+            # a copy: raised in several threads, one object would collect the tracebacks of all
             own = copy.copy(error) if isinstance(error, OSSVectorError) else error
             pending.calls += 1
             pending.error = pending.error or own
@@ -166,7 +158,9 @@ def shared_calls(waiters: Iterable[PendingFetch]) -> list[SharedCall]:
         for pending in group:
             for key in pending.keys:
                 askers.setdefault(key, []).append(pending)
-        for batch in _batches(list(askers), group[0].context.config.limits.keys_per_get):
+        keys, size = list(askers), group[0].context.config.limits.keys_per_get
+        for start in range(0, len(keys), size):
+            batch = keys[start : start + size]
             served = dict.fromkeys(pending for key in batch for pending in askers[key])
             calls.append(SharedCall(batch, list(served)))
     return calls
@@ -174,12 +168,11 @@ def shared_calls(waiters: Iterable[PendingFetch]) -> list[SharedCall]:
 
 def next_call(queue: Iterable[PendingFetch]) -> SharedCall:
     """Return one call for the first of a queue, and for those behind it whose keys fit in whole."""
+    # in whole: a fetch that two calls serve would be over only when two threads are done
     first, *others = queue
     limit, group = first.context.config.limits.keys_per_get, first.group
     keys, waiters = dict.fromkeys(first.keys), [first]
     for pending in others:
-        if len(keys) == limit:
-            break
         added = [key for key in pending.keys if key not in keys]
         if len(keys) + len(added) <= limit and pending.group == group:
             keys.update(dict.fromkeys(added))
@@ -192,10 +185,6 @@ def _groups(waiters: Iterable[PendingFetch]) -> Iterable[list[PendingFetch]]:
     for pending in waiters:
         groups.setdefault(pending.group, []).append(pending)
     return groups.values()
-
-
-def _batches(keys: list[str], size: int) -> Iterator[list[str]]:
-    return (keys[start : start + size] for start in range(0, len(keys), size))
 
 
 def _select(vectors: dict[str, Vector], keys: list[str]) -> dict[str, Vector]:

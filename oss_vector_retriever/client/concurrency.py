@@ -53,7 +53,7 @@ def run_together(
     What they fetch at the same time shares calls. Each result is that of the flow of its input, or
     what it raised: one does not end the others.
     """
-    sharing = context if context.config.coalesce else context.changed(coalesce=True)
+    sharing = context if context.config.coalesce else context.with_options(coalesce=True)
     runs = [Running(_outcome_of(flow, sharing, each, keywords)) for each in inputs]
     while waiting := [run for run in runs if run.step is not None]:
         yield from _do_one_step(waiting)
@@ -63,7 +63,7 @@ def run_together(
 def _outcome_of(
     flow: Callable[..., Flow[T]], context: Context, each: object, keywords: dict[str, Any]
 ) -> Flow[T | Exception]:
-    """Return what a flow returns or raises; it is made here, where it may refuse its arguments."""
+    # what the flow returns or raises; it is made here, for it may refuse its arguments when made
     try:
         return (yield from flow(context, each, **keywords))
     except Exception as error:  # noqa: BLE001 - it is raised where the flow's result is used
@@ -71,11 +71,8 @@ def _outcome_of(
 
 
 def _do_one_step(runs: Sequence[Running[Any]]) -> Flow[None]:
-    """Do one step of each flow, all at once.
-
-    The parts of a flow that runs several are run beside the others, not within: threads that wait
-    for threads of the same pool could wait for ever.
-    """
+    # the parts of a flow that runs several run next to the others, not within it: threads that wait
+    # for threads of the same pool could wait for ever
     parts = {run: run.step.flows for run in runs if isinstance(run.step, RunAll)}
     fetches = {run: run.step.pending for run in runs if isinstance(run.step, Coalesce)}
     alone = [_do_own_steps(run) for run in runs if run not in parts and run not in fetches]
@@ -89,6 +86,7 @@ def _do_one_step(runs: Sequence[Running[Any]]) -> Flow[None]:
 
 
 def _outcome(flow: Flow[T]) -> Flow[T | Exception]:
+    # an error that was raised here would end the other flows (run_all)
     try:
         return (yield from flow)
     except Exception as error:  # noqa: BLE001 - the flow that asked for it decides

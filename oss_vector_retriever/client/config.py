@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
-from oss_vector_retriever.client.credentials import CredentialsSource, source_of
+from oss_vector_retriever.client.credentials import Credentials, CredentialsSource, source_of
 from oss_vector_retriever.client.endpoint import (
     Endpoint,
     check_account_id,
@@ -32,14 +32,33 @@ VARIABLES = {
     "endpoint": "OSS_ENDPOINT",
     "index": "OSS_VECTORS_INDEX",
 }
+
+
+class CredentialsClient(Protocol):
+    """A client of `alibabacloud-credentials`, or what gives credentials as it does."""
+
+    def get_credential(self) -> Any:
+        """Return an object with `access_key_id`, `access_key_secret` and `security_token`."""
+
+
 _MEBIBYTE = 1024 * 1024
+# Locks refuse a wait that overflows their clock (`threading.TIMEOUT_MAX`).
 _A_YEAR = 365 * 24 * 3600
+# What `credentials=` takes; a callable returns one of the first three, or an awaitable of one.
+CredentialsLike = (
+    Credentials
+    | tuple[str, str]
+    | tuple[str, str, str]
+    | Callable[[], object]
+    | CredentialsClient
+    | Literal["chain"]
+)
 CredentialsKind = Literal["environment", "chain", "given", "local"]
 
 
 @dataclass(frozen=True, slots=True)
 class ClientConfig:
-    """Hold the settings of one client, all checked."""
+    """The settings of one client, all checked, with the source of its credentials."""
 
     bucket: str | None
     account_id: str
@@ -52,7 +71,7 @@ class ClientConfig:
     connect_timeout: float = 5.0
     retry: RetryPolicy = field(default_factory=RetryPolicy)
     rate_limit: float | None = None
-    coalesce: bool | float = False
+    coalesce: bool | float = True
     limits: Limits = DEFAULT_LIMITS
     max_reply_bytes: int = 64 * _MEBIBYTE
     additional_headers: tuple[str, ...] = ()
@@ -64,6 +83,7 @@ class ClientConfig:
     omitted: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        # Each of them is a connection, and in the blocking client a thread.
         _check_whole("max_concurrency", self.max_concurrency, least=1, most=256)
         _check_whole("max_reply_bytes", self.max_reply_bytes, least=1024, most=1 << 40)
         check_seconds("timeout", self.timeout)
@@ -86,18 +106,12 @@ class ClientConfig:
             raise _missing_error("bucket")
         return self.bucket
 
-    def changed(self, **options: Any) -> ClientConfig:
+    def with_options(self, **options: Any) -> ClientConfig:
         """Return a copy with options replaced; the same checks apply.
 
         Raises:
-            ConfigurationError: an option is unknown or has an impossible value.
+            ConfigurationError: an option has an impossible value.
         """
-        unknown = options.keys() - _CHANGEABLE
-        if unknown:
-            raise ConfigurationError(
-                f"with_options cannot change {', '.join(sorted(unknown))}; it can change "
-                f"{', '.join(sorted(_CHANGEABLE))}."
-            )
         checked = {name: _CHECKS.get(name, _as_is)(value) for name, value in options.items()}
         if "credentials" in options:
             checked["credentials_kind"] = _kind_of(options["credentials"])
@@ -133,7 +147,6 @@ def resolve_config(
         raise _missing_error(*missing)
     region = check_region(values["region"])
     index = _value("index", index, found)
-    options.setdefault("coalesce", True)
     options = {name: _CHECKS.get(name, _as_is)(value) for name, value in options.items()}
     return ClientConfig(
         bucket=None if values["bucket"] is None else check_bucket(values["bucket"]),
@@ -156,6 +169,7 @@ def _kind_of(credentials: object) -> CredentialsKind:
 
 
 def _value(name: str, given: str | None, environment: Mapping[str, str]) -> str | None:
+    # An empty variable counts as unset: shells and container files write it so.
     return given if given is not None else environment.get(VARIABLES[name]) or None
 
 
@@ -174,6 +188,7 @@ def _endpoint(
             endpoint=named_argument("endpoint", ""),
             internal=named_argument("internal", "True"),
         )
+    # What is asked for in code goes before what the environment says for all.
     text = None if internal else _value("endpoint", given, environment)
     if text is None:
         return public_endpoint(region, internal=internal)
@@ -235,6 +250,7 @@ def _check_kind(name: str, value: object, kind: type) -> None:
 
 
 def _check_whole(name: str, value: object, *, least: int, most: int) -> None:
+    # Not isinstance: True is an int, and no count.
     if type(value) is not int or not least <= value <= most:
         raise ConfigurationError(
             "{argument} must be a whole number from {least} to {limit}.",
@@ -265,6 +281,7 @@ def _index_setting(value: object) -> str:
 
 
 def _names(value: Iterable[str]) -> tuple[str, ...]:
+    # A lone name is refused: it would be taken for the list of its letters.
     names = (value,) if not isinstance(value, Iterable) else tuple(value)
     if isinstance(value, str) or not all(isinstance(name, str) for name in names):
         raise ConfigurationError(
@@ -284,16 +301,3 @@ _CHECKS: dict[str, Any] = {
     "retry": _retry_policy,
     "additional_headers": _names,
 }
-_CHANGEABLE = frozenset(
-    {
-        "bucket",
-        "index",
-        "coalesce",
-        "credentials",
-        "timeout",
-        "retry",
-        "limits",
-        "max_reply_bytes",
-        "additional_headers",
-    }
-)

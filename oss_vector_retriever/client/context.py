@@ -53,11 +53,9 @@ class Clock:
         return self._now() + self.offset
 
     def learn(self, theirs: datetime) -> bool:
-        """Take the service's time; False where that cannot explain its refusal.
-
-        It is compared with this machine's own time, not with a corrected one: calls that are
-        refused together must not correct it twice.
-        """
+        """Take the service's time; False where that cannot explain its refusal."""
+        # compared with this machine's own time, not with a corrected one: calls that are refused
+        # together must not correct it twice
         offset = theirs - self._now()
         if abs(offset) > _LARGEST_CORRECTION:
             return False
@@ -83,10 +81,11 @@ class Context:
         keeper = CredentialsKeeper(self.config.credentials, self.clock.now)
         object.__setattr__(self, "credentials", keeper)
 
-    def changed(self, **options: Any) -> Self:
+    def with_options(self, **options: Any) -> Self:
         """Return a context with other settings; it shares all that changes in use."""
-        other = replace(self, config=self.config.changed(**options))
+        other = replace(self, config=self.config.with_options(**options))
         object.__setattr__(other, "rate_limiter", self.rate_limiter)
+        # credentials that were just resolved serve here too, unless others were given
         if "credentials" not in options:
             object.__setattr__(other, "credentials", self.credentials)
         return other

@@ -20,7 +20,9 @@ from oss_vector_retriever.client.errors import (
 )
 from oss_vector_retriever.client.steps import Call, Flow
 
+# visible ASCII: anything else would break the header it goes into, or start another
 _USABLE = re.compile(r"[\x21-\x7e]+")
+# a call with all its retries must be over before its credentials are
 _RENEW_BEFORE = timedelta(minutes=5)
 _TUPLE_LENGTHS = (2, 3)
 ACCESS_KEY_ID = "OSS_ACCESS_KEY_ID"
@@ -50,7 +52,7 @@ class Credentials:
     def __post_init__(self) -> None:
         _check_part("access_key_id", self.access_key_id)
         _check_part("access_key_secret", self.access_key_secret)
-        if self.security_token == "":
+        if self.security_token == "":  # an unset variable often arrives so
             object.__setattr__(self, "security_token", None)
         if self.security_token is not None:
             _check_part("security_token", self.security_token)
@@ -82,13 +84,14 @@ class CredentialsKeeper:
 
     def resolve(self) -> Flow[Credentials]:
         """Return credentials that are good now."""
-        if not self._source.blocking:
+        if not self._source.blocking:  # cheap to ask each time, and then never out of date
             return as_credentials(self._source.resolve())
         kept = self._kept
         if usable(kept, self._now()):
             return kept
+        # what a callable gives without an end is asked for at each use: it may change at any time
         resolved = as_credentials((yield Call(self._ask_source)))
-        self._kept = resolved
+        self._kept = resolved  # an async callable's, which the lock below never saw
         return resolved
 
     def renew(self) -> Flow[Credentials]:

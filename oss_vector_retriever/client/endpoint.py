@@ -17,12 +17,16 @@ from oss_vector_retriever.client.errors import (
 )
 from oss_vector_retriever.client.models.limits import DEFAULT_LIMITS
 
+# Page PutVectorBucket: 3 to 32 characters, no hyphen at either end.
 _BUCKET = re.compile(r"[a-z0-9](?:[a-z0-9-]{1,30})[a-z0-9]")
 _ACCOUNT = re.compile(r"[0-9]{1,20}")
 _REGION = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+){0,6}")
+# Page PutVectorIndex: letters and digits, a letter first.
 _INDEX = re.compile(r"[A-Za-z][A-Za-z0-9]*")
+# RFC 1123: labels of 63 characters, 253 in all.
 _HOST_NAME = re.compile(r"(?=.{1,253}\Z)[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
                         r"(?:\.[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?)*")  # fmt: skip
+# Neither userinfo, path, query nor fragment: each could move a signed request elsewhere.
 _ENDPOINT = re.compile(
     r"(?:(?P<scheme>[A-Za-z]+)://)?(?P<host>\[[0-9A-Fa-f:.]+\]|[^/?#@\[\]:\\\s]+)"
     r"(?::(?P<port>[0-9]{1,5}))?/?"
@@ -97,7 +101,7 @@ def check_index(index: object) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """Say where the service is; `path_style` puts the bucket into the path instead of the host."""
+    """The service's address; `path_style` puts the bucket into the path instead of the host."""
 
     scheme: str
     host: str
@@ -111,6 +115,7 @@ class Endpoint:
 
     def locate(self, bucket: str | None, account_id: str) -> tuple[str, str]:
         """Return origin and path for a bucket of an account; without a bucket, for the region."""
+        # An IP address has no sub-domain that could name the bucket.
         if bucket is None or self.path_style:
             path = f"/{bucket}/" if bucket else "/"
             return f"{self.scheme}://{self.authority}", path
@@ -153,6 +158,7 @@ def _ip_address(text: str, host: str) -> ipaddress.IPv4Address | ipaddress.IPv6A
             return ipaddress.IPv6Address(host[1:-1])
         return ipaddress.IPv4Address(host)
     except ValueError:
+        # No top-level domain is a number: `127.1` is an address to a resolver, and no name here.
         if _HOST_NAME.fullmatch(host) and not host.rsplit(".", 1)[-1].isdigit():
             return None
         raise _bad_endpoint(text, "its host is not a host name or an IP address") from None
@@ -161,6 +167,7 @@ def _ip_address(text: str, host: str) -> ipaddress.IPv4Address | ipaddress.IPv6A
 def _is_loopback(host: str, address: ipaddress.IPv4Address | ipaddress.IPv6Address | None) -> bool:
     if address is not None:
         return address.is_loopback
+    # RFC 6761, 6.3: every name under `localhost` is this machine.
     return host == "localhost" or host.endswith(".localhost")
 
 
@@ -174,6 +181,7 @@ def _check_scheme(text: str, scheme: str, *, allowed: bool) -> None:
 
 
 def _check_service(text: str, host: str) -> None:
+    # Plain OSS answers on other hosts; what it would say of such a request helps nobody.
     if host.endswith(".aliyuncs.com") and _DOMAIN not in host:
         raise _bad_endpoint(text, f"it is not an OSS Vectors host; those end in {_DOMAIN}")
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator
 from itertools import islice
-from typing import Any
+from typing import Any, Literal
 
-from oss_vector_retriever.client.coalesce import FetchedVectors, PendingFetch
+from oss_vector_retriever.client.coalesce import PendingFetch
 from oss_vector_retriever.client.config import check_seconds
 from oss_vector_retriever.client.context import Context
 from oss_vector_retriever.client.errors import InvalidRequestError, MissingKeysError, ResponseError
@@ -14,7 +14,7 @@ from oss_vector_retriever.client.models.results import FetchResult
 from oss_vector_retriever.client.operations.checks import check_keys, each_of
 from oss_vector_retriever.client.steps import Coalesce, Flow, run_all
 
-OnMissing = str | Callable[[str], object]
+OnMissing = Literal["omit", "raise"] | Callable[[str], object]
 
 
 def fetch(
@@ -27,19 +27,7 @@ def fetch(
     on_missing: OnMissing = "omit",
     timeout: float | None = None,
 ) -> Flow[FetchResult]:
-    """Fetch any number of vectors by key, in the order asked, a repeated key answered each time.
-
-    Each distinct key crosses the network once, in calls of at most 100, up to `max_concurrency` at
-    a time. No keys: an empty result and no call. `timeout` is in seconds, for all of it.
-
-    `on_missing` says what becomes of keys that do not exist: `"omit"` leaves them out of the
-    sequence (they stand in `.missing`), `"raise"` raises, a function is called with each.
-
-    Raises:
-        MissingKeysError: keys do not exist, and `on_missing` is `"raise"`.
-        InvalidRequestError: a key is not a string of 1 to 1,024 characters; no call was made.
-        OSSVectorError: a call failed for good; nothing partial is returned.
-    """
+    """Return the flow of `OSSVectorClient.fetch`."""
     if not callable(on_missing) and on_missing not in ("omit", "raise"):
         raise InvalidRequestError(
             '{argument} is "omit", "raise" or a function, not {value}.',
@@ -61,47 +49,50 @@ def fetch(
 def _answer(
     pending: PendingFetch, asked: tuple[str, ...], on_missing: OnMissing
 ) -> Flow[FetchResult]:
-    fetched = yield from _retrieve(pending)
-    found = fetched.found
-    if fetched.calls > 1:
-        _check_dimensions(fetched)
+    served = yield from _serve(pending)
+    found = served.found
+    if served.calls > 1:
+        _check_dimensions(served)
     complete = len(found) == len(pending.keys)
     missing = () if complete else tuple(key for key in pending.keys if key not in found)
     if missing and on_missing == "raise":
         raise MissingKeysError(missing)
-    if callable(on_missing):
+    if callable(on_missing):  # after the last call: it may raise, or fetch from elsewhere
         for key in missing:
             on_missing(key)
-    return FetchResult(asked, found, missing, fetched.request_ids, fetched.calls)
+    return FetchResult(asked, found, missing, tuple(served.request_ids), served.calls)
 
 
-def _retrieve(pending: PendingFetch) -> Flow[FetchedVectors]:
-    """Retrieve vectors, in calls shared with other fetches unless these keys fill calls alone."""
+def _serve(pending: PendingFetch) -> Flow[PendingFetch]:
+    """Return the fetch with its vectors, from calls shared with others unless it fills its own."""
     config = pending.context.config
     if not pending.keys:
-        return FetchedVectors({}, (), 0)
+        return pending
+    # a call that is full already has no room for others
     if config.coalesce is not False and len(pending.keys) < config.limits.keys_per_get:
-        yield Coalesce(pending)
-        if not pending.refused_with_others:
-            return pending.result()
-        pending = pending.again()
-    calls = pending.calls_alone()
-    replies = yield from run_all([alone.flow() for alone in calls])
-    for alone, reply in zip(calls, replies, strict=True):
-        alone.deal(reply)
-    return pending.result()
+        alone: bool = yield Coalesce(pending)
+        if pending.refused_with_others:
+            pending = pending.copy_unserved()
+        elif not alone:
+            pending.raise_error()
+            return pending
+    calls = pending.own_calls()
+    replies = yield from run_all([own.flow() for own in calls])
+    for own, reply in zip(calls, replies, strict=True):
+        own.deal(reply)
+    return pending
 
 
-def _check_dimensions(fetched: FetchedVectors) -> None:
-    """Refuse replies that disagree: the index may have been made anew between two calls."""
-    vectors = fetched.found.values()
+def _check_dimensions(served: PendingFetch) -> None:
+    # each reply is even in itself; two differ where the index was made anew between the calls
+    vectors = served.found.values()
     dimensions = {len(vector.data) for vector in vectors if vector.data is not None}
     if len(dimensions) > 1:
         raise ResponseError(
             f"GetVectors: the replies hold vectors of {sorted(dimensions)} values, though an index "
             "has one dimension; nothing of them was used.",
             200,
-            fetched.request_ids[-1] if fetched.request_ids else None,
+            served.request_ids[-1] if served.request_ids else None,
         )
 
 

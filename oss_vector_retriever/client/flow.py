@@ -49,6 +49,7 @@ def call(context: Context, operation: Operation[T], deadline: Deadline | None = 
     """
     attempts = Attempts(context, operation, deadline or context.deadline())
     while True:
+        # before signing: what waits long after it may be refused for its date
         yield from _wait_for_turn(attempts)
         credentials = yield from context.credentials.resolve()
         result = yield from _attempt(attempts, credentials)
@@ -99,17 +100,18 @@ def _attempt(attempts: Attempts[T], credentials: Credentials) -> Flow[T | OSSVec
         return attempts.transport_error(outcome, request)
     attempts.reply = outcome
     if not outcome.ok:
+        # the service may quote what it was sent: the credentials are cut out of its words
         return error_from(outcome, credentials.secrets())
     try:
         return attempts.operation.decode(outcome)
-    except ResponseError as error:
+    except ResponseError as error:  # an attempt that failed: a reply cut short is worth another
         return error
 
 
 def _recover(attempts: Attempts[T], error: OSSVectorError, used: Credentials) -> Flow[None]:
     """Do what makes another attempt worthwhile, or raise the error."""
     if (yield from _recover_clock_or_credentials(attempts, error, used)):
-        attempts.free += 1
+        attempts.free += 1  # the user's number of attempts is for faults, not for this
         return
     context = attempts.context
     decision = judge(error, idempotent=attempts.operation.idempotent)
@@ -132,10 +134,8 @@ def _recover(attempts: Attempts[T], error: OSSVectorError, used: Credentials) ->
 def _recover_clock_or_credentials(
     attempts: Attempts[T], error: OSSVectorError, used: Credentials
 ) -> Flow[bool]:
-    """Correct the clock, or renew credentials that have expired; True where that may help.
-
-    Each once a call: what is refused a second time is refused for another reason.
-    """
+    # True where that may help; each once a call, for what is refused a second time is refused for
+    # another reason
     if isinstance(error, RequestTimeTooSkewedError) and not attempts.clock_corrected:
         attempts.clock_corrected = attempts.learn_clock()
         if attempts.clock_corrected:
@@ -152,7 +152,7 @@ def _pause(attempts: Attempts[T], error: OSSVectorError, decision: RetryDecision
     """Return the seconds before the next attempt; throttling holds back the whole client."""
     context = attempts.context
     policy = context.config.retry
-    seconds = attempts.requested_pause()
+    seconds = attempts.requested_pause()  # the service's word goes before the policy
     if seconds is None:
         seconds = policy.pause(decision, len(attempts.errors) + 1, context.random)
         # the first time a connection breaks it was often just kept alive for too long
@@ -188,10 +188,10 @@ class Attempts(Generic[T]):
         error.elapsed = self.deadline.elapsed_seconds
         error.errors = tuple(self.errors)
         if isinstance(error, ServiceError):
-            error.where = self.where()
+            error.where = self.place()
         return error
 
-    def where(self) -> str:
+    def place(self) -> str:
         """Return the operation, with the index and bucket it is for."""
         bucket = self.context.config.bucket if self.operation.on_bucket else None
         index = f" on index {self.operation.index!r}" if self.operation.index else ""
@@ -226,16 +226,15 @@ class Attempts(Generic[T]):
         return retry_after(header, self.context.clock.now())
 
     def learn_clock(self) -> bool:
-        """Correct the client's clock by the last reply's Date; True where that may help.
-
-        Only the refusal of a date leads here, never any other reply: a cached or hostile Date
-        must not steer signing.
-        """
+        """Correct the client's clock by the last reply's Date; True where that may help."""
+        # only the refusal of a date leads here, never any other reply: a cached or hostile Date
+        # must not steer signing
         theirs = http_date(self.reply.headers.get("date", "") if self.reply else "")
         return theirs is not None and self.context.clock.learn(theirs)
 
     def log(self, outcome: Reply | Fault) -> None:
         """Log the outcome of an attempt, without contents."""
+        # nor the texts of HTTP libraries, which quote headers: logs are read by many
         if not _log.isEnabledFor(logging.DEBUG):
             return
         name, count = self.operation.name, self.attempt_count
@@ -303,6 +302,7 @@ def _headers(
     if operation.body:
         headers["content-type"] = "application/json"
         headers["content-md5"] = _md5(operation.body)
+    # servers and proxies may refuse such a method without a length (HTTP 411), even without a body
     if operation.body or operation.method in {"POST", "PUT"}:
         headers["content-length"] = str(len(operation.body))
     return headers

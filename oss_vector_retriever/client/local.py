@@ -21,9 +21,10 @@ DEFAULT_INDEX = "vectors"
 
 
 class LocalService:
-    """Share one embedded service among clients; it is closed when the last of them lets go."""
+    """One embedded service of several clients; it is closed when the last of them lets go."""
 
     def __init__(self, service: Service, path: str | None = None) -> None:
+        # By name: the client is used without the emulator, and must not import it.
         transport = importlib.import_module("oss_vector_retriever.emulator.transport")
         self.service = service
         self.path = path
@@ -41,6 +42,7 @@ class LocalService:
         with self._lock:
             self._users -= 1
             last = self._users == 0
+        # Outside the lock: nothing else need wait for the database to close.
         if last:
             self.service.close()
 
@@ -85,6 +87,7 @@ def reopen_local(
 
 def _open_service(emulator: Any, path: str | os.PathLike[str] | None) -> LocalService:
     service = emulator.Service.in_memory() if path is None else emulator.Service.open(path)
+    # Also where the file has one: it may have been made by `oss-vectors serve` with other buckets.
     service.create_bucket(emulator.DEVELOPMENT_ACCOUNT_ID, emulator.DEVELOPMENT_BUCKET)
     return LocalService(service, None if path is None else str(Path(path).absolute()))
 
@@ -100,7 +103,7 @@ def _emulator() -> Any:
 
 
 class LocalExchange:
-    """Exchange requests with an embedded service, blocking."""
+    """The blocking way from a client to an embedded service."""
 
     def __init__(self, local: LocalService) -> None:
         self._transport = local.transport
@@ -118,7 +121,7 @@ class LocalExchange:
 
 
 class AsyncLocalExchange:
-    """Exchange requests with an embedded service from an event loop, which it never blocks."""
+    """The way from an event loop, which it never blocks, to an embedded service."""
 
     def __init__(self, local: LocalService) -> None:
         self._transport = local.transport
@@ -141,5 +144,6 @@ class AsyncLocalExchange:
 
 def _fault(error: Exception) -> Fault:
     """Return what a fault that was switched on in the embedded service means to a client."""
+    # The two ways in which the emulator's faults end a request without a reply.
     late = isinstance(error, TimeoutError)
     return Fault(FaultKind.DEADLINE if late else FaultKind.CLOSED, type(error).__name__)

@@ -23,7 +23,7 @@ _NOT_SAVED = ("credentials", "proxy")  # a proxy's userinfo signs in
 
 
 class ClientPair:
-    """Run flows on a client, or on its twins: one blocking, one for each event loop that asks.
+    """One client and its twins: one that blocks, one for each event loop that asks.
 
     Frameworks call the same object from threads and from event loops that come and go, while an
     async client belongs to one loop. The twins share settings, pace and quota; those of a loop that
@@ -55,6 +55,7 @@ class ClientPair:
         self._saved = settings
         self._blocking = client if isinstance(client, OSSVectorClient) else None
         self._on_loops: dict[asyncio.AbstractEventLoop, AsyncOSSVectorClient] = {}
+        # Reentrant: the client of a loop may be a twin of the blocking one, which is made under it.
         self._lock = threading.RLock()
 
     @property
@@ -78,6 +79,8 @@ class ClientPair:
         try:
             return settings_of(resolve_config(**self.connection))
         except ConfigurationError:
+            # With no arguments and no environment it points nowhere yet, and may be sent to where
+            # the environment is set. Arguments that lack something point halfway: that is said.
             if self.connection:
                 raise
             return None
@@ -117,10 +120,12 @@ class ClientPair:
         if isinstance(given, AsyncOSSVectorClient):
             # not bound before its first call: it may be promised to a loop that has yet to make it
             free = given.usable_here() and given not in self._on_loops.values()
+            # There and back: a client makes twins of the other kind only.
             return given if free else _twin(given.to_sync().to_async())
         return _twin(self.blocking().to_async())
 
     def _drop_ended(self) -> None:
+        # Only here, when a loop comes: nothing tells that one has ended.
         self._on_loops = {loop: c for loop, c in self._on_loops.items() if not loop.is_closed()}
 
     def run(

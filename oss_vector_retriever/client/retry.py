@@ -1,6 +1,6 @@
 """When to try again, how long to wait, and how a client protects the service.
 
-Policy and quota follow botocore's standard mode; figures: reference engineering.md 2.1.
+Policy and budget follow botocore's standard mode; figures: reference engineering.md 2.1.
 """
 
 from __future__ import annotations
@@ -25,14 +25,16 @@ from oss_vector_retriever.client.steps import FaultKind
 
 _THROTTLED = 429
 _REQUEST_TIMEOUT = 408
-_NOT_IMPLEMENTED = 501
+_NOT_IMPLEMENTED = 501  # will not be implemented by the next attempt
 _SERVER_FAILURE = 500
+# the first is OSS Vectors' own; the others are those of OSS and of gateways before it
 _THROTTLE_CODES = frozenset({"QpsLimitExceeded", "SlowDown", "Throttling", "TooManyRequests"})
+# TLS and protocol faults are what the peer is; a deadline is over for good
 _PASSING_FAULTS = frozenset({FaultKind.CONNECT, FaultKind.CLOSED})
 
 
 class RetryDecision(Enum):
-    """Say what a failed attempt was."""
+    """The decision on what follows a failed attempt."""
 
     FINAL = "final"
     TRANSIENT = "transient"
@@ -41,7 +43,7 @@ class RetryDecision(Enum):
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """Say how often and after what pause a call is tried again.
+    """The rule of how often and after what pause a call is tried again.
 
     Attributes:
         attempts: HTTP attempts in all, the first included.
@@ -96,8 +98,10 @@ def judge(error: OSSVectorError, *, idempotent: bool) -> RetryDecision:
         return _judge_service(error, idempotent=idempotent)
     if isinstance(error, TransportError):
         passing = error.kind in _PASSING_FAULTS
-        again = passing and (idempotent or error.kind == FaultKind.CONNECT)
-        return RetryDecision.TRANSIENT if again else RetryDecision.FINAL
+        # where no connection was made the service cannot have acted
+        safe = idempotent or error.kind == FaultKind.CONNECT
+        return RetryDecision.TRANSIENT if passing and safe else RetryDecision.FINAL
+    # half a reply is a matter of the way; a whole one that breaks its promise will do so again
     if isinstance(error, ResponseError) and error.unreadable and idempotent:
         return RetryDecision.TRANSIENT
     return RetryDecision.FINAL
@@ -118,7 +122,7 @@ def retry_after(value: str | None, now: datetime) -> float | None:
         return None
     try:
         seconds = float(value)
-    except ValueError:
+    except ValueError:  # the other form: a date
         seconds = _seconds_until(value, now)
     return seconds if math.isfinite(seconds) and seconds >= 0 else None
 
@@ -134,40 +138,39 @@ def http_date(value: str) -> datetime | None:
         moment = parsedate_to_datetime(value)
     except (ValueError, OverflowError):
         return None
+    # "-0000" and a missing zone are read as naive; HTTP knows only GMT
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 class RetryBudget:
-    """Pay for retries from one purse, so that an outage is not answered with a storm.
+    """A budget that retries are paid from, so that an outage is not answered with a storm."""
 
-    500 in the purse; a retry after a transient fault costs 14, after throttling 5; a retry that
-    leads to success is paid back, and each success without one adds 1.
-    """
-
+    # botocore's figures: a retry that leads to success is paid back, and each success without one
+    # adds 1; throttling costs less, for it is the whole client that waits
     _FULL = 500
     _COST = {RetryDecision.TRANSIENT: 14, RetryDecision.THROTTLED: 5}  # noqa: RUF012 - never changed
 
     def __init__(self) -> None:
-        self._left = self._FULL
+        self._balance = self._FULL
         self._lock = threading.Lock()
 
     def take(self, decision: RetryDecision) -> int | None:
-        """Pay for one retry and return its cost, or None when the purse is too empty."""
+        """Pay for one retry and return its cost, or None where too little is left."""
         cost = self._COST[decision]
         with self._lock:
-            if cost > self._left:
+            if cost > self._balance:
                 return None
-            self._left -= cost
+            self._balance -= cost
             return cost
 
     def give_back(self, cost: int) -> None:
         """Return what a successful call paid last, or 1 where it paid nothing."""
         with self._lock:
-            self._left = min(self._FULL, self._left + (cost or 1))
+            self._balance = min(self._FULL, self._balance + (cost or 1))
 
 
 class RateLimiter:
-    """Hold back the sends of one client: to a rate that the user set, and after throttling.
+    """The limit on the sends of one client: a rate that the user set, and a pause after throttling.
 
     `reserve` says how long to wait before the next send; sends are let through in the order in
     which they asked.
@@ -180,13 +183,14 @@ class RateLimiter:
         self._closed_until = 0.0
         self._lock = threading.Lock()
 
-    def reserve(self, most: float) -> float | None:
-        """Return the seconds to wait before sending, or None if it is more than `most`."""
+    def reserve(self, limit: float) -> float | None:
+        """Return the seconds to wait before sending, or None if it is more than `limit`."""
         with self._lock:
             now = self._monotonic()
             start = max(now, self._next, self._closed_until)
-            if start - now > most:
+            if start - now > limit:
                 return None
+            # the slot is taken now, in the order of asking, not when the caller has slept
             self._next = start + self._interval
             return start - now
 

@@ -84,6 +84,7 @@ class ClientSettings:
 
     def to_dict(self) -> dict[str, Any]:
         """Return JSON values; what is None or empty is left out, and limits that are the usual."""
+        # Limits are the service's: what a newer version knows of them is better than what this did.
         usual = asdict(DEFAULT_LIMITS)
         members = asdict(self)
         members["limits"] = {n: v for n, v in members["limits"].items() if v != usual[n]}
@@ -102,6 +103,7 @@ class ClientSettings:
         Raises:
             ConfigurationError: a member is unknown, missing or of another kind.
         """
+        # Only names of fields are looked up, never a class: a dict from outside can start nothing.
         given = _known_members("client", members, cls)
         if missing := [name for name in ("account_id", "region") if name not in given]:
             raise ConfigurationError(f"the saved settings lack {' and '.join(missing)}.")
@@ -112,7 +114,10 @@ class ClientSettings:
             given["retry"] = RetryPolicy(**_known_members("retry", given["retry"], RetryPolicy))
         given["limits"] = Limits(**_known_members("limits", given.get("limits", {}), Limits))
         for name in ("additional_headers", "omitted"):
-            given[name] = tuple(given.get(name, ()))
+            names = given.get(name, [])
+            if not isinstance(names, list | tuple):
+                raise ConfigurationError(f"saved {name} are a list, not {type(names).__name__}.")
+            given[name] = tuple(names)
         return cls(**given)
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -141,6 +146,7 @@ def settings_of(config: ClientConfig, local: str | None = None) -> ClientSetting
         omitted.append("userinfo of the proxy")
     if config.credentials_kind == "given":
         omitted.append(_CREDENTIALS)
+    # For the region's own address None travels, as it was given.
     own = public_endpoint(config.region, internal=config.internal)
     return ClientSettings(
         **{name: getattr(config, name) for name in _SAME_IN_BOTH},
@@ -184,6 +190,7 @@ def config_from(
             "are read by ClientSettings.from_dict."
         )
     kind = settings.credentials
+    # A function that asks: with it the client is made at once, and refuses when it first signs.
     if credentials is None and kind != "environment":
         credentials = "chain" if kind == "chain" else _ask_for_credentials
     return resolve_config(
@@ -194,7 +201,7 @@ def config_from(
         credentials=credentials,
         credentials_kind=credentials_kind,
         omitted=tuple(name for name in settings.omitted if name != _CREDENTIALS),
-        environment={},
+        environment={},  # the other process's may name another bucket, index or endpoint
         bucket_required=settings.bucket is not None,
     )
 

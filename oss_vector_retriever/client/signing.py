@@ -1,4 +1,4 @@
-"""OSS4-HMAC-SHA256, as OSS Vectors wants it: pure functions of what is signed.
+"""OSS4-HMAC-SHA256, as OSS Vectors has it: pure functions of what is signed.
 
 The canonical URI is an ARN, not the request's path, and the payload is never hashed. Recipe and
 known answers: reference sections 11, 11.1 and 11.2; the official SDK's `VectorsSignerV4` gives the
@@ -20,13 +20,14 @@ ALGORITHM = "OSS4-HMAC-SHA256"
 PRODUCT = "oss"
 UNSIGNED_PAYLOAD = "UNSIGNED-PAYLOAD"
 _TERMINATOR = "aliyun_v4_request"
+# signed where present, like every x-oss- header; others only as additional headers
 _ALWAYS_SIGNED = ("content-type", "content-md5")
 _OWN_PREFIX = "x-oss-"
 
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """Say for which day, region and product a signature holds."""
+    """The day, region and product that a signature holds for."""
 
     date: str
     region: str
@@ -36,7 +37,7 @@ class Scope:
         return f"{self.date}/{self.region}/{self.product}/{_TERMINATOR}"
 
 
-@lru_cache(maxsize=16)
+@lru_cache(maxsize=16)  # many requests are signed in the same second
 def timestamp(moment: datetime) -> str:
     """Return a moment as `YYYYMMDDTHHMMSSZ`."""
     return moment.astimezone(UTC).strftime("%Y%m%dT%H%M%SZ")
@@ -56,7 +57,7 @@ def resource_name(region: str, account_id: str, bucket: str | None) -> str:
 
 def additional_header_names(headers: Mapping[str, str], additional: Iterable[str]) -> list[str]:
     """Return those of `additional` that are present and not signed anyway, lower-case, sorted."""
-    if not additional:
+    if not additional:  # the usual case
         return []
     names = {name.lower() for name in additional}
     return sorted(n for n in names if headers.get(n) and not _signed_by_default(n))
@@ -71,6 +72,7 @@ def canonical_query(query: str) -> str:
     """Return the encoded query sorted by encoded name; a parameter without a value stands bare."""
     pairs: dict[str, str] = {}
     for part in filter(None, query.split("&")):
+        # a + stands for a space in a query, and would be signed as %2B
         name, _, value = part.replace("+", "%20").partition("=")
         pairs[name] = value
     return "&".join(f"{name}={value}" if value else name for name, value in sorted(pairs.items()))
@@ -78,6 +80,7 @@ def canonical_query(query: str) -> str:
 
 @lru_cache(maxsize=64)
 def _canonical_uri(resource: str) -> str:
+    # the colons of the ARN are encoded, its slashes are not
     return quote(resource, safe="/")
 
 
@@ -126,7 +129,7 @@ def _signing_key(secret: str, scope: Scope) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class Signable:
-    """Hold what one request contributes to its signature."""
+    """The parts of one request that its signature is made of."""
 
     method: str
     resource: str
@@ -162,31 +165,3 @@ def authorization(
     additional = f",AdditionalHeaders={';'.join(names)}" if names else ""
     signed = signable.signature(secret, stamp, scope)
     return f"{ALGORITHM} Credential={access_key_id}/{scope}{additional},Signature={signed}"
-
-
-def presigned_query(
-    signable: Signable,
-    access_key_id: str,
-    secret: str,
-    stamp: str,
-    scope: Scope,
-    *,
-    expires: int,
-    security_token: str | None = None,
-) -> str:
-    """Return the query of a presigned URL that holds for `expires` seconds."""
-    names = additional_header_names(signable.headers, signable.additional)
-    parameters = {
-        "x-oss-signature-version": ALGORITHM,
-        "x-oss-date": stamp,
-        "x-oss-expires": str(expires),
-        "x-oss-credential": f"{access_key_id}/{scope}",
-        "x-oss-security-token": security_token or "",
-        "x-oss-additional-headers": ";".join(names),
-    }
-    added = "&".join(f"{k}={quote(v, safe='')}" for k, v in parameters.items() if v)
-    query = "&".join(filter(None, (signable.query, added)))
-    whole = Signable(
-        signable.method, signable.resource, query, signable.headers, signable.additional
-    )
-    return f"{query}&x-oss-signature={whole.signature(secret, stamp, scope)}"

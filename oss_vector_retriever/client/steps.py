@@ -82,7 +82,8 @@ class RunAll:
 class Coalesce:
     """A fetch that may share its API call with those of other flows (`coalesce`).
 
-    `pending` is its `PendingFetch`. Answered when that is over, or when its deadline has passed.
+    `pending` is its `PendingFetch`. Answered with True at once where it is to make its calls alone,
+    else when it is over or its deadline has passed.
     """
 
     pending: Any

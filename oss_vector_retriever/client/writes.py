@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from typing import Any, Literal
+from collections.abc import Callable, Collection, Iterable, Mapping
+from typing import Any, Literal, TypeVar
 
 from oss_vector_retriever.client.config import check_seconds
 from oss_vector_retriever.client.context import Context
@@ -21,15 +21,21 @@ from oss_vector_retriever.client.flow import Operation, call
 from oss_vector_retriever.client.models.limits import Limits, largest, metadata_bytes
 from oss_vector_retriever.client.models.results import Acknowledgement
 from oss_vector_retriever.client.models.vector import Vector
-from oss_vector_retriever.client.operations.checks import as_vector, check_choice, check_keys
+from oss_vector_retriever.client.operations.checks import (
+    as_vector,
+    check_choice,
+    check_keys,
+    check_total,
+    refuse_repeated,
+)
 from oss_vector_retriever.client.operations.indexes import get_vector_index
 from oss_vector_retriever.client.operations.vectors import (
     delete_operation,
     put_operation,
-    refuse_repeated,
 )
 from oss_vector_retriever.client.steps import Flow, run_all
 
+Item = TypeVar("Item", str, Vector)
 OnError = Literal["raise", "report"]
 
 
@@ -41,31 +47,15 @@ def upsert(
     on_error: OnError = "raise",
     timeout: float | None = None,
 ) -> Flow[WriteReport]:
-    """Put any number of vectors, 500 a call, up to `max_concurrency` calls at a time.
-
-    All are checked before the first call. A call that fails does not stop the others; `timeout`
-    (seconds) holds for each call by itself.
-
-    Raises:
-        InvalidRequestError: a vector breaks a rule, or a key stands twice; nothing was written.
-        PartialWriteError: calls failed; its `report` says which keys were written and which not.
-            With `on_error="report"` the report is returned instead.
-    """
+    """Return the flow of `OSSVectorClient.upsert`."""
     limits, name = context.config.limits, context.config.index_or(index)
+    seconds = _check_options(on_error, timeout)
     checked = [as_vector(item, limits) for item in vectors]
     for vector in checked:
         check_total(vector, limits)
+    # over all batches: the service looks at each call by itself, and the later one would win
     refuse_repeated(vector.key for vector in checked)
-    batches = _in_batches(
-        context,
-        checked,
-        limits.vectors_per_put,
-        lambda batch: put_operation(name, batch),
-        lambda vector: vector.key,
-        on_error=on_error,
-        timeout=timeout,
-    )
-    return _after(check_filterable(context, name, checked), batches)
+    return _upsert(context, name, checked, on_error=on_error, seconds=seconds)
 
 
 def delete(
@@ -76,118 +66,86 @@ def delete(
     on_error: OnError = "raise",
     timeout: float | None = None,
 ) -> Flow[WriteReport]:
-    """Delete any number of vectors by key, 500 a call; a key that does not exist is no error.
-
-    `timeout` (seconds) holds for each call by itself. No keys: no call.
-
-    Raises:
-        InvalidRequestError: a key is no legal key; nothing was deleted.
-        PartialWriteError: calls failed; its `report` says which keys are gone and which may not be.
-            With `on_error="report"` the report is returned instead.
-    """
+    """Return the flow of `OSSVectorClient.delete`."""
     limits, name = context.config.limits, context.config.index_or(index)
+    seconds = _check_options(on_error, timeout)
     unique = list(dict.fromkeys(check_keys(keys, limits)))
-    return _in_batches(
-        context,
-        unique,
-        limits.keys_per_delete,
-        lambda batch: delete_operation(name, batch),
-        lambda key: key,
-        on_error=on_error,
-        timeout=timeout,
-    )
+    batches = _batches(unique, limits.keys_per_delete)
+    return _write(context, delete_operation, name, batches, on_error=on_error, seconds=seconds)
 
 
-def _after(first: Flow[None], then: Flow[WriteReport]) -> Flow[WriteReport]:
-    yield from first
-    return (yield from then)
+def _check_options(on_error: OnError, timeout: float | None) -> float | None:
+    check_choice("on_error", on_error, ("raise", "report"))
+    return None if timeout is None else check_seconds("timeout", timeout)
 
 
-def _in_batches(
+def _upsert(
     context: Context,
-    items: Sequence[Any],
-    size: int,
-    operation: Callable[[list[Any]], Operation[Acknowledgement]],
-    key_of: Callable[[Any], str],
+    index: str,
+    vectors: list[Vector],
     *,
     on_error: OnError,
-    timeout: float | None,
-) -> Flow[WriteReport]:
-    check_choice("on_error", on_error, ("raise", "report"))
-    seconds = None if timeout is None else check_seconds("timeout", timeout)
-    batches = [list(items[start : start + size]) for start in range(0, len(items), size)]
-    flows = [_one(context, batch, operation, key_of, seconds) for batch in batches]
-    return _reported(flows, on_error)
-
-
-def _one(
-    context: Context,
-    batch: list[Any],
-    operation: Callable[[list[Any]], Operation[Acknowledgement]],
-    key_of: Callable[[Any], str],
     seconds: float | None,
-) -> Flow[BatchReport]:
-    """Make one call; its body is written only now, so that not all stand in memory at once."""
-    keys = tuple(key_of(item) for item in batch)
-    try:
-        done = yield from call(context, operation(batch), context.deadline(seconds))
-    except OSSVectorError as error:
-        return BatchReport(keys, error=error)
-    return BatchReport(keys, done.request_id)
+) -> Flow[WriteReport]:
+    yield from check_filterable(context, index, vectors)
+    batches = _batches(vectors, context.config.limits.vectors_per_put)
+    writing = _write(context, put_operation, index, batches, on_error=on_error, seconds=seconds)
+    return (yield from writing)
 
 
-def _reported(flows: Sequence[Flow[BatchReport]], on_error: OnError) -> Flow[WriteReport]:
+def _batches(items: list[Item], size: int) -> list[list[Item]]:
+    return [items[start : start + size] for start in range(0, len(items), size)]
+
+
+def _write(
+    context: Context,
+    operation: Callable[[str, list[Item]], Operation[Acknowledgement]],
+    index: str,
+    batches: list[list[Item]],
+    *,
+    on_error: OnError,
+    seconds: float | None,
+) -> Flow[WriteReport]:
+    flows = [_write_batch(context, operation, index, batch, seconds) for batch in batches]
     report = WriteReport(tuple((yield from run_all(flows)) if flows else ()))
     if on_error == "raise" and not report.ok:
         raise PartialWriteError(report)
     return report
 
 
-def check_total(vector: Vector, limits: Limits) -> int:
-    """Return the bytes of a vector's metadata, or refuse more than the service takes in all."""
-    if not vector.metadata:
-        return 0
+def _write_batch(
+    context: Context,
+    operation: Callable[[str, list[Item]], Operation[Acknowledgement]],
+    index: str,
+    batch: list[Item],
+    seconds: float | None,
+) -> Flow[BatchReport]:
+    keys = tuple(item.key if isinstance(item, Vector) else item for item in batch)
     try:
-        size = metadata_bytes(vector.metadata)
-    except (TypeError, ValueError, RecursionError) as error:
-        raise InvalidRequestError(
-            "metadata of {key} cannot be written as JSON: {reason}.",
-            argument="vectors",
-            key=shown(vector.key),
-            reason=str(error),
-        ) from None
-    if size > limits.metadata_bytes:
-        raise InvalidRequestError(
-            "metadata of {key} takes {size:,} bytes, over the limit of {limit:,}; {largest}.",
-            argument="vectors",
-            limit=limits.metadata_bytes,
-            remedy="Split it over several vectors, or keep it elsewhere and store where it is",
-            key=shown(vector.key),
-            size=size,
-            largest=largest(vector.metadata),
-        )
-    return size
+        # the body is written only now, so that not all stand in memory at once
+        done = yield from call(context, operation(index, batch), context.deadline(seconds))
+    except OSSVectorError as error:
+        return BatchReport(keys, error=error)
+    return BatchReport(keys, done.request_id)
 
 
 def check_filterable(context: Context, index: str, vectors: Iterable[Vector]) -> Flow[None]:
-    """Refuse metadata that exceeds what the index lets filters see.
-
-    Which fields those are, only the index can tell: it is asked, once, where a vector's metadata
-    are large enough for it to matter, and the caller is allowed to ask.
-    """
+    """Refuse metadata that exceeds what the index lets filters see."""
+    # which fields those are only the index can tell: it is asked once, and only where a vector's
+    # metadata are large enough for it to matter
     limits = context.config.limits
-    doubtful = [vector for vector in vectors if _doubtful(vector, limits)]
+    doubtful = [vector for vector in vectors if _may_exceed(vector, limits)]
     if not doubtful:
         return
     try:
         described = yield from get_vector_index(context, index=index)
-    except AccessDeniedError:
+    except AccessDeniedError:  # who may write need not be allowed to look; the service judges
         return
     for vector in doubtful:
         _check_visible(vector, described.non_filterable_metadata_keys, limits)
 
 
-def _doubtful(vector: Vector, limits: Limits) -> bool:
+def _may_exceed(vector: Vector, limits: Limits) -> bool:
     many = len(vector.metadata or ()) > limits.filterable_keys
     return many or check_total(vector, limits) > limits.filterable_bytes
 

@@ -6,7 +6,7 @@
 
 Each passage has a key, a text, metadata and a vector of 384 float32 of length 1, made by
 all-MiniLM-L6-v2, so no model and no network is needed. The text comes from ``pydoc_data.topics``
-of the running Python, and none of it is copied here. Two files beside this module hold what was
+of the running Python, and none of it is copied here. Two files of this package hold what was
 computed from it:
 
 - ``topics.f32``: one row of little-endian float32 a passage, nothing else;

@@ -15,18 +15,15 @@ from oss_vector_retriever.embeddings.mathematics import (
     rescore,
     similarities,
 )
-from oss_vector_retriever.embeddings.stored import StoredEmbeddings, stored_embeddings
 
 __all__ = [
     "Duplicates",
     "Matrix",
     "Numbers",
-    "StoredEmbeddings",
     "as_matrix",
     "as_vector",
     "maximal_marginal_relevance",
     "near_duplicates",
     "rescore",
     "similarities",
-    "stored_embeddings",
 ]

@@ -122,7 +122,10 @@ def near_duplicates(candidates: Matrix, similarity_threshold: float = 0.95) -> D
     kept = np.empty(0, dtype=np.intp)
     for start in range(0, len(units), _ROWS_AT_ONCE):
         block = units[start : start + _ROWS_AT_ONCE]
-        earlier, within = _alike(block, units[kept], least), _alike(block, block, least)
+        earlier, within = (
+            _resemblances(block, units[kept], least),
+            _resemblances(block, block, least),
+        )
         fresh = _assign(start, earlier, within, kept, stands_for)
         kept = np.concatenate([kept, np.asarray(fresh, dtype=np.intp)])
     return Duplicates(stands_for)
@@ -278,7 +281,7 @@ def _first_best(worth: Float64) -> int:
     return int(np.argmax(worth >= worth.max() - _TIE))
 
 
-def _alike(rows: Float64, others: Float64, least: float) -> NDArray[np.bool_]:
+def _resemblances(rows: Float64, others: Float64, least: float) -> NDArray[np.bool_]:
     alike: NDArray[np.bool_] = np.greater_equal(rows @ others.T, least)
     if least <= 0:  # where a similarity of 0 would do, vectors of zeros would resemble all
         alike &= np.outer(np.any(rows, axis=1), np.any(others, axis=1))

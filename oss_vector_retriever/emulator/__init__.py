@@ -71,7 +71,7 @@ from oss_vector_retriever.emulator.accounts import (
 from oss_vector_retriever.emulator.behaviour import Behaviour
 from oss_vector_retriever.emulator.service import Service
 from oss_vector_retriever.emulator.transport import InProcessTransport
-from oss_vector_retriever.lazy import lazily
+from oss_vector_retriever.lazy import make_lazy
 
 if TYPE_CHECKING:
     from oss_vector_retriever.emulator.http.server import Server
@@ -93,7 +93,7 @@ __all__ = [
 ]
 
 # The server alone needs uvicorn, which only the extra brings.
-__getattr__, _ = lazily(__name__, {"Server": f"{__name__}.http.server"}, extra="emulator")
+__getattr__, _ = make_lazy(__name__, {"Server": f"{__name__}.http.server"}, extra="emulator")
 
 
 def __dir__() -> list[str]:

@@ -26,10 +26,10 @@ from oss_vector_retriever.emulator.faults.applied import Faults, Outcome, Reques
 from oss_vector_retriever.emulator.http import addressing
 from oss_vector_retriever.emulator.operations.buckets import is_bucket_name
 from oss_vector_retriever.emulator.operations.call import Answer, Call, Core
-from oss_vector_retriever.emulator.operations.table import Operation, name_of, select
+from oss_vector_retriever.emulator.operations.table import Operation, operation_of, select
 from oss_vector_retriever.emulator.rules import policy
-from oss_vector_retriever.emulator.rules.authentication import Authenticator
-from oss_vector_retriever.emulator.rules.refusals import Refusal
+from oss_vector_retriever.emulator.rules.authentication import identify
+from oss_vector_retriever.emulator.rules.refusals import Refusal, too_long
 from oss_vector_retriever.emulator.storage import buckets
 from oss_vector_retriever.emulator.storage.database import Database
 
@@ -59,6 +59,8 @@ class Service:
             the database each time.
 
     Attributes:
+        access_keys: the keys that are known, by id.
+        region, clock, max_body_bytes: as they were given.
         faults: what happens to requests, for users' tests; none until they are added.
 
     Raises:
@@ -88,7 +90,6 @@ class Service:
         self.clock = clock
         self.max_body_bytes = max_body_bytes
         self.faults = Faults()
-        self._authenticator = Authenticator(self.access_keys, region, limits.clock_skew_seconds)
         # Absolute: the process may change its directory before another connection is opened.
         self._database = Database(None if path is None else Path(path).absolute())
         self._core = Core(self._database, limits, behaviour, region, search_bytes)
@@ -176,28 +177,19 @@ class Service:
         # Through `handle`, which users' tests replace to watch or to answer requests themselves.
         if not self.faults.pending:
             return Outcome(self.handle(request))
-        faults = RequestFaults(self.faults.take(name_of(request)))
+        operation = operation_of(request)
+        faults = RequestFaults(self.faults.take(operation.name if operation else None))
         exchange = self._open_exchange(request, faults.skew)
         reply = self._handle(exchange) if faults.performs else None
         if faults.code:
             reply = exchange.refusal(Refusal(faults.code))
         return faults.outcome(reply)
 
-    def refuse_length(self, request: Request) -> Reply:
-        """Return the refusal of a body that is too long to be read; the connection ends with it."""
-        return self._refuse_unread(self._length_refusal(), request)
-
-    def refuse_for_now(self, request: Request) -> Reply:
-        """Return the refusal of a body that there is no room for; the connection ends with it."""
-        return self._refuse_unread(Refusal("QpsLimitExceeded"), request)
-
-    def _refuse_unread(self, refusal: Refusal, request: Request) -> Reply:
-        reply = self._open_exchange(request).refusal(refusal)
+    def refuse_unread(self, request: Request, code: str, detail: str = "") -> Reply:
+        """Return the reply to a request whose body was not read; the connection ends with it."""
+        reply = self._open_exchange(request).refusal(Refusal(code, detail))
         # What is left of the body would be read as the next request.
         return replace(reply, headers={**reply.headers, "connection": "close"})
-
-    def _length_refusal(self) -> Refusal:
-        return Refusal("EntityTooLarge", f"At most {self.max_body_bytes} bytes are read.")
 
     def _open_exchange(self, request: Request, ahead: timedelta = timedelta()) -> _Exchange:
         # 24 characters, as every integration test of the SDKs asserts (section 3).
@@ -219,9 +211,16 @@ class Service:
     def _admit(self, request: Request, now: datetime) -> tuple[Operation, Call]:
         """Return the operation and the call, once the caller may make it."""
         if len(request.body) > self.max_body_bytes:
-            raise self._length_refusal()
+            raise too_long(self.max_body_bytes)
         address = addressing.resolve(request)
-        key = self._authenticator.identify(request, address, now)
+        key = identify(
+            request,
+            address,
+            now,
+            keys=self.access_keys,
+            region=self.region,
+            skew_seconds=self._core.limits.clock_skew_seconds,
+        )
         query = addressing.parameters(request.query)
         if address.rest:
             raise Refusal("MethodNotAllowed")

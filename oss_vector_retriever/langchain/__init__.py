@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from oss_vector_retriever.lazy import lazily
+from oss_vector_retriever.lazy import make_lazy
 
 if TYPE_CHECKING:
     from oss_vector_retriever.langchain.compressors import (
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
         StoredEmbeddingsMMR,
         StoredEmbeddingsRedundantFilter,
     )
-    from oss_vector_retriever.langchain.connection import load_retriever
+    from oss_vector_retriever.langchain.connection import Connected, ConnectedComponent
     from oss_vector_retriever.langchain.document_index import OSSVectorDocumentIndex
     from oss_vector_retriever.langchain.fetcher import (
         FetchReport,
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         OSSVectorDocStore,
         OSSVectorEmbeddingStore,
     )
+    from oss_vector_retriever.langchain.loading import load_retriever
     from oss_vector_retriever.langchain.parents import ParentHydratingRetriever
     from oss_vector_retriever.langchain.record_manager import VerifyingRecordManager
     from oss_vector_retriever.langchain.retriever import OSSVectorRetriever
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
     )
 
 _WHERE = {
+    "Connected": f"{__name__}.connection",
+    "ConnectedComponent": f"{__name__}.connection",
     "FetchReport": f"{__name__}.fetcher",
     "OSSVectorByteStore": f"{__name__}.key_value",
     "OSSVectorDocStore": f"{__name__}.key_value",
@@ -52,10 +55,12 @@ _WHERE = {
     "StoredEmbeddingsMMR": f"{__name__}.compressors",
     "StoredEmbeddingsRedundantFilter": f"{__name__}.compressors",
     "VerifyingRecordManager": f"{__name__}.record_manager",
-    "load_retriever": f"{__name__}.connection",
+    "load_retriever": f"{__name__}.loading",
 }
 
 __all__ = [
+    "Connected",
+    "ConnectedComponent",
     "FetchReport",
     "OSSVectorByteStore",
     "OSSVectorDocStore",
@@ -76,4 +81,4 @@ __all__ = [
     "load_retriever",
 ]
 
-__getattr__, __dir__ = lazily(__name__, _WHERE, extra="langchain")
+__getattr__, __dir__ = make_lazy(__name__, _WHERE, extra="langchain")

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
-from operator import itemgetter
 from typing import Any, Literal
 
 from langchain_core.callbacks import Callbacks
@@ -14,23 +12,19 @@ from pydantic import Field
 from oss_vector_retriever.client.context import Context
 from oss_vector_retriever.client.errors import ConfigurationError
 from oss_vector_retriever.client.steps import Flow
-from oss_vector_retriever.embeddings import (
-    maximal_marginal_relevance,
-    near_duplicates,
-    rescore,
-    similarities,
-)
 from oss_vector_retriever.embeddings.stored import (
+    Pick,
     StoredEmbeddings,
+    pick_distinct,
+    pick_diverse,
+    pick_similar,
     stored_embeddings,
 )
 from oss_vector_retriever.langchain.connection import STRICT, Connected
 from oss_vector_retriever.langchain.embedder import QueryEmbedding, aquery_vector, query_vector
 
-Choice = list[tuple[int, float | None]]
 
-
-class StoredEmbeddingsCompressor(Connected, BaseDocumentCompressor):
+class _StoredEmbeddingsCompressor(Connected, BaseDocumentCompressor):
     """A choice among Documents by their stored embeddings, which are fetched by `Document.id`.
 
     Ids and metadata stay, and what is given is never changed.
@@ -79,13 +73,9 @@ class StoredEmbeddingsCompressor(Connected, BaseDocumentCompressor):
     def _query_key(self) -> str | None:
         return None
 
-    def _choose(self, stored: StoredEmbeddings, query: Any) -> Choice:
-        """Return the rows of the matrix that are chosen, in order, with their scores."""
+    def _pick(self, stored: StoredEmbeddings, query: Any) -> list[Pick]:
+        """Return the positions of the Documents chosen, in their new order, with their scores."""
         raise NotImplementedError
-
-    def _arrange(self, choice: Choice, stored: StoredEmbeddings) -> Choice:
-        """Return positions of Documents: those chosen, and among them those kept unseen."""
-        return sorted(_by_choice(choice, stored), key=itemgetter(0))
 
     def _choose_documents(
         self, context: Context, documents: Sequence[Document], query: Any
@@ -95,22 +85,19 @@ class StoredEmbeddingsCompressor(Connected, BaseDocumentCompressor):
             [document.id for document in documents],
             index=self.index,
             query_key=self._query_key(),
-            on_missing="raise" if self.on_missing == "raise" else "keep",
+            on_missing=self.on_missing,
         )
-        if self.on_missing == "omit":
-            stored = replace(stored, without=())
-        choice = self._choose(stored, query) if stored.positions else []
-        return list(self._copies(documents, self._arrange(choice, stored)))
+        return list(self._copy_each(documents, self._pick(stored, query)))
 
-    def _copies(self, documents: Sequence[Document], choice: Choice) -> Iterator[Document]:
-        for position, score in choice:
+    def _copy_each(self, documents: Sequence[Document], picks: list[Pick]) -> Iterator[Document]:
+        for position, score in picks:
             copied = documents[position].model_copy(deep=True)
             if score is not None and self.score_key is not None:
                 copied.metadata[self.score_key] = score
             yield copied
 
 
-class ComparesWithQuery(StoredEmbeddingsCompressor):
+class _ComparesWithQuery(_StoredEmbeddingsCompressor):
     """A comparison of the stored embeddings with that of the query.
 
     Attributes:
@@ -138,7 +125,7 @@ class ComparesWithQuery(StoredEmbeddingsCompressor):
         return self.query_key
 
 
-class StoredEmbeddingsFilter(ComparesWithQuery):
+class StoredEmbeddingsFilter(_ComparesWithQuery):
     """The Documents whose stored embeddings are similar to the query's, in their order.
 
     LangChain's `EmbeddingsFilter` embeds every Document again and loses their ids; here the
@@ -154,16 +141,17 @@ class StoredEmbeddingsFilter(ComparesWithQuery):
     similarity_threshold: float | None = Field(default=None, ge=-1, le=1)
     sort: bool = False
 
-    def _choose(self, stored: StoredEmbeddings, query: Any) -> Choice:
-        ranked = rescore(query if stored.query is None else stored.query, stored.matrix, k=self.k)
-        least = self.similarity_threshold
-        return [(row, score) for row, score in ranked if least is None or score >= least]
+    def _pick(self, stored: StoredEmbeddings, query: Any) -> list[Pick]:
+        return pick_similar(
+            stored,
+            query,
+            k=self.k,
+            similarity_threshold=self.similarity_threshold,
+            in_order=not self.sort,
+        )
 
-    def _arrange(self, choice: Choice, stored: StoredEmbeddings) -> Choice:
-        return _by_choice(choice, stored) if self.sort else super()._arrange(choice, stored)
 
-
-class StoredEmbeddingsRedundantFilter(StoredEmbeddingsCompressor):
+class StoredEmbeddingsRedundantFilter(_StoredEmbeddingsCompressor):
     """The Documents whose stored embeddings do not nearly repeat an earlier one's, in their order.
 
     Attributes:
@@ -172,14 +160,12 @@ class StoredEmbeddingsRedundantFilter(StoredEmbeddingsCompressor):
 
     similarity_threshold: float = Field(default=0.95, ge=-1, le=1)
 
-    def _choose(self, stored: StoredEmbeddings, query: Any) -> Choice:
+    def _pick(self, stored: StoredEmbeddings, query: Any) -> list[Pick]:
         del query
-        return [
-            (row, None) for row in near_duplicates(stored.matrix, self.similarity_threshold).kept
-        ]
+        return pick_distinct(stored, self.similarity_threshold)
 
 
-class StoredEmbeddingsMMR(ComparesWithQuery):
+class StoredEmbeddingsMMR(_ComparesWithQuery):
     """Documents that are near the query and unlike each other, in the order picked.
 
     Documents kept unseen (`on_missing`) come last, where there is room among the `k`.
@@ -192,17 +178,5 @@ class StoredEmbeddingsMMR(ComparesWithQuery):
     k: int = Field(default=4, gt=0, strict=True)
     lambda_mult: float = Field(default=0.5, ge=0, le=1)
 
-    def _choose(self, stored: StoredEmbeddings, query: Any) -> Choice:
-        vector = query if stored.query is None else stored.query
-        picks = maximal_marginal_relevance(vector, stored.matrix, self.k, self.lambda_mult)
-        scores = similarities(vector, stored.matrix)
-        return [(row, float(scores[row])) for row in picks]
-
-    def _arrange(self, choice: Choice, stored: StoredEmbeddings) -> Choice:
-        return _by_choice(choice, stored)[: self.k]
-
-
-def _by_choice(choice: Choice, stored: StoredEmbeddings) -> Choice:
-    """Return positions of Documents: the chosen in their order, then those kept unseen."""
-    unseen: Choice = [(position, None) for position in stored.without]
-    return [*((stored.positions[row], score) for row, score in choice), *unseen]
+    def _pick(self, stored: StoredEmbeddings, query: Any) -> list[Pick]:
+        return pick_diverse(stored, query, self.k, self.lambda_mult)

@@ -8,13 +8,10 @@ another process, whatever its environment names, the same index is read.
 from __future__ import annotations
 
 import copy
-import inspect
-import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Annotated, Any, Self
 
-from langchain_core.load import load
 from langchain_core.load.serializable import (
     Serializable,
     SerializedConstructor,
@@ -22,14 +19,9 @@ from langchain_core.load.serializable import (
 )
 from pydantic import ConfigDict, Field, PrivateAttr, SecretStr, ValidatorFunctionWrapHandler
 from pydantic.functional_validators import WrapValidator
-from pydantic_core import from_json
 
 from oss_vector_retriever.client.clients import OSSVectorClient
-from oss_vector_retriever.client.errors import (
-    ConfigurationError,
-    InvalidRequestError,
-    OSSVectorError,
-)
+from oss_vector_retriever.client.errors import ConfigurationError, OSSVectorError
 from oss_vector_retriever.client.pair import Client, ClientPair
 from oss_vector_retriever.client.settings import ClientSettings
 
@@ -48,71 +40,7 @@ _UNCONNECTED: dict[str, Any] = {"_saved": None, "_pair": None, "_made_from": (No
 STRICT = ConfigDict(arbitrary_types_allowed=True, extra="forbid", hide_input_in_errors=True)
 
 
-def load_retriever(
-    serialized: str | Mapping[str, Any],
-    *,
-    secrets: Mapping[str, str] | None = None,
-    secrets_from_env: bool = False,
-    allowed: Iterable[type[Serializable]] = (),
-) -> Any:
-    """Return what `dumps` or `dumpd` of LangChain made of a component of this package.
-
-    It reads where the one that was serialised read, whatever the environment names. Only this
-    package's classes are made, and those allowed by name.
-
-    Args:
-        serialized: the text, or the dict.
-        secrets: values of the secrets that the serialised form names, such as
-            `{"OSS_ACCESS_KEY_SECRET": ...}`; one that is not given stays out of the object, which
-            then says at its first call that credentials must be given.
-        secrets_from_env: put the environment's into the object; for your own texts alone.
-        allowed: further classes that it may hold, such as that of a wrapped retriever.
-
-    Raises:
-        InvalidRequestError: it holds a class that is not allowed.
-    """
-    kinds = [*_public_classes(), *allowed]
-    form = from_json(serialized) if isinstance(serialized, str) else dict(serialized)
-    _refuse_foreign(form, {tuple(kind.lc_id()) for kind in kinds})
-    options: dict[str, Any] = {
-        "valid_namespaces": list({kind.lc_id()[0] for kind in kinds}),
-        "secrets_map": dict(secrets or {}),
-        "secrets_from_env": secrets_from_env,
-    }
-    if "allowed_objects" in inspect.signature(load).parameters:  # not in the first releases of 1.x
-        options["allowed_objects"] = kinds
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=".*is in beta")
-        return load(form, **options)
-
-
-def _public_classes() -> list[type[Serializable]]:
-    """Return the classes of the LangChain door that have a serialised form."""
-    from oss_vector_retriever import langchain as door  # noqa: PLC0415 - the door opens on this file
-
-    public = [getattr(door, name) for name in door.__all__]
-    return [kind for kind in public if isinstance(kind, type) and issubclass(kind, Serializable)]
-
-
-def _refuse_foreign(form: Any, allowed: set[tuple[str, ...]]) -> None:
-    """Refuse a form that would make an object of a class that is not allowed.
-
-    Raises:
-        InvalidRequestError: naming the class.
-    """
-    if isinstance(form, dict):
-        kind = tuple(form.get("id") or ())
-        if form.get("lc") == 1 and form.get("type") == "constructor" and kind not in allowed:
-            raise InvalidRequestError(
-                f"{'.'.join(map(str, kind))} is not allowed in a serialised retriever; pass its "
-                "class in allowed= if you trust the text."
-            )
-    for part in form.values() if isinstance(form, dict) else form:
-        if isinstance(part, dict | list):
-            _refuse_foreign(part, allowed)
-
-
-class Connection:
+class _Connection:
     """A client for both kinds of call, made anew when what it is made from is assigned anew."""
 
     if TYPE_CHECKING:  # fields of the two classes below
@@ -156,9 +84,13 @@ class Connection:
     def _prepare_clients(self) -> None:
         """Refuse a wrong client now; of a saved component, point where that one pointed."""
         if isinstance(settings := self.client, ClientSettings):
-            if self._arguments():  # the settings say what these left to the environment
+            arguments = self._arguments()
+            if "credentials" in arguments or (arguments and settings.credentials != "given"):
+                # the settings say what the arguments left to the environment
                 self._saved, self.client = settings, None
             else:
+                # a client to whom credentials can be given: `client.with_options(credentials=...)`
+                self.__dict__.update(dict.fromkeys(_POINTERS[:-1]), internal=False)
                 self.client = OSSVectorClient.from_settings(settings)
         self._clients  # noqa: B018 - made here, so that what is wrong with it is said here
 
@@ -173,7 +105,7 @@ def _client_or_settings(value: Any, validate: ValidatorFunctionWrapHandler) -> A
     return value if isinstance(value, ClientSettings) else validate(value)
 
 
-class Connected(Connection, Serializable):
+class Connected(_Connection, Serializable):
     """A pydantic component that has a client, or the arguments of one.
 
     What is not given comes from the environment, as with `OSSVectorClient`. Secrets appear in no
@@ -213,13 +145,13 @@ class Connected(Connection, Serializable):
 
     if not TYPE_CHECKING:  # type checkers take the fields for the arguments
 
-        def __init__(self, *positional: Any, **arguments: Any) -> None:
+        def __new__(cls, *positional: Any, **arguments: Any) -> Self:  # noqa: ARG004, D102 - fields
             if positional:
                 raise TypeError(
-                    f"{type(self).__name__} takes keyword arguments alone, as LangChain's classes "
-                    "do: client= for a client."
+                    f"{cls.__name__} takes keyword arguments alone, as LangChain's classes do: "
+                    "client= for a client."
                 )
-            super().__init__(**arguments)
+            return super().__new__(cls)
 
     def model_post_init(self, context: Any, /) -> None:
         """Prepare the client for both kinds of call."""
@@ -249,8 +181,14 @@ class Connected(Connection, Serializable):
         except (OSSVectorError, TypeError):  # tracing asks for it: no reason to end a run
             return self.to_json_not_implemented()
         form = super().to_json()
-        if form["type"] == "constructor" and settings is not None:
-            form["kwargs"]["client"] = settings.to_dict()
+        if form["type"] == "constructor":
+            form["kwargs"] = {
+                name: sorted(value) if isinstance(value, frozenset) else value
+                for name, value in form["kwargs"].items()
+                if not self._is_default_class(name, value)
+            }
+            if settings is not None:
+                form["kwargs"]["client"] = settings.to_dict()
         return form
 
     def _has_own_functions(self) -> bool:
@@ -259,6 +197,11 @@ class Connected(Connection, Serializable):
             info.exclude and name != "client" and getattr(self, name) is not info.default
             for name, info in type(self).model_fields.items()
         )
+
+    def _is_default_class(self, name: str, value: Any) -> bool:
+        """Tell whether a value is a class that comes back by default, such as `args_schema`."""
+        fields = type(self).model_fields
+        return isinstance(value, type) and name in fields and fields[name].default is value
 
     def __eq__(self, other: object) -> bool:
         return type(self) is type(other) and self.__dict__ == other.__dict__
@@ -283,7 +226,7 @@ class Connected(Connection, Serializable):
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
-class Component(Connection):
+class ConnectedComponent(_Connection):
     """A component that is no pydantic model: its constructor's arguments are its attributes.
 
     The arguments are those of `Connected`, save `index`, which not every framework's class has.

@@ -115,7 +115,7 @@ class OSSVectorDocumentIndex(DocumentIndex):
             raise InvalidRequestError(
                 "delete needs ids; store.delete(delete_all=True) is what empties the index."
             )
-        return self.store.records.delete_counted(context, ids)
+        return self.store._records.delete_counted(context, ids)  # noqa: SLF001 - of this package
 
 
 def _partial_response(error: PartialWriteError) -> UpsertResponse:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, Literal, TypeVar, cast
+from typing import Any, Generic, TypeVar, cast
 
 from langchain_core.callbacks import (
     AsyncCallbackManagerForChainRun,
@@ -24,11 +24,12 @@ from oss_vector_retriever.langchain.connection import STRICT
 from oss_vector_retriever.langchain.documents import Hit, document_from, hits_of
 from oss_vector_retriever.langchain.retriever import (
     MISSING_EVENT,
-    Batched,
+    _Batched,
     max_concurrency_of,
     result_or_raise,
 )
 from oss_vector_retriever.records import DecodePolicy, Record, decode_all
+from oss_vector_retriever.records.grouping import HydrationPolicy, pair_with_stored
 from oss_vector_retriever.records.lookup import Lookup, MissingPolicy, fetch_records
 
 Asked = TypeVar("Asked", bound=Sequence[Any])
@@ -52,7 +53,7 @@ class FetchReport:
     calls: int = 0
 
 
-class Fetching(Batched, RunnableSerializable[Asked, list[Document]], Generic[Asked]):
+class _Fetching(_Batched, RunnableSerializable[Asked, list[Document]], Generic[Asked]):
     """A runnable whose flow ends in a `FetchReport`; what is missing becomes a custom event."""
 
     def invoke(
@@ -120,7 +121,7 @@ class Fetching(Batched, RunnableSerializable[Asked, list[Document]], Generic[Ask
 Pair = tuple[Document, list[float]]
 
 
-class OSSVectorFetcher(Fetching[Sequence[str]]):
+class OSSVectorFetcher(_Fetching[Sequence[str]]):
     """Documents by a list of keys, in the order asked, a repeated key answered each time.
 
     Missing keys are left out and reported to callbacks as the custom event
@@ -178,7 +179,7 @@ class OSSVectorFetcher(Fetching[Sequence[str]]):
         return document, [] if record.embedding is None else record.embedding.tolist()
 
 
-class OSSVectorRehydrator(Fetching[Sequence[Any]]):
+class OSSVectorRehydrator(_Fetching[Sequence[Any]]):
     """Whole Documents from ids, Documents without text, or hits with scores, in one fetch.
 
     Order and scores stay. A Document that has text is passed on without a fetch. Nothing that is
@@ -204,38 +205,31 @@ class OSSVectorRehydrator(Fetching[Sequence[Any]]):
     text_key: str | None = None
     score_key: str | None = "score"
     refresh: bool = False
-    on_missing: Literal["omit", "keep", "raise"] = "keep"
+    on_missing: HydrationPolicy = "keep"
     on_decode_error: DecodePolicy = "raise"
 
     def _look_up(self, context: Context, asked: Sequence[Any], /, **_: Any) -> Flow[FetchReport]:
         hits = hits_of(asked)
-        keys = list(
-            dict.fromkeys(hit.id for hit in hits if hit.id is not None and self._lacks_text(hit))
-        )
+        # An empty key is that of a hit without an id: no record can have it.
+        keys = [(hit.id or "") if self._lacks_text(hit) else None for hit in hits]
+        wanted = [key for key in dict.fromkeys(keys) if key]
         lookup = Lookup(
             index=self.index, text_key=self.text_key, on_decode_error=self.on_decode_error
         )
-        found = yield from fetch_records(context, lookup, keys, document_from)
+        found = yield from fetch_records(context, lookup, wanted, document_from)
         if found.missing and self.on_missing == "raise":
             raise MissingKeysError(found.missing)
-        there = tuple(key for key in keys if key not in found.missing)
-        # None stands for a record that is there and was skipped: it is left out, not missing
-        stored: dict[str | None, Document | None] = dict.fromkeys(there)
-        stored |= {document.id: document for document in found.made}
-        return FetchReport(list(self._fill(hits, stored)), there, found.missing)
+        there = tuple(key for key in wanted if key not in found.missing)
+        stored: dict[str, Document | None] = dict.fromkeys(there)  # None: there, and skipped
+        stored |= {str(document.id): document for document in found.made}
+        documents = [
+            self._copy(whole or hit.document or Document(id=hit.id, page_content=""), hit)
+            for hit, whole in pair_with_stored(hits, keys, stored, self.on_missing)
+        ]
+        return FetchReport(documents, there, found.missing)
 
     def _lacks_text(self, hit: Hit) -> bool:
         return hit.document is None or self.refresh or not hit.document.page_content
-
-    def _fill(
-        self, hits: Sequence[Hit], stored: Mapping[str | None, Document | None]
-    ) -> Iterator[Document]:
-        for hit in hits:
-            whole = stored.get(hit.id) if self._lacks_text(hit) else hit.document
-            if whole is None and hit.id not in stored and self.on_missing != "omit":
-                whole = hit.document or Document(id=hit.id, page_content="")
-            if whole is not None:
-                yield self._copy(whole, hit)
 
     def _copy(self, stored: Document, hit: Hit) -> Document:
         came = hit.document.metadata if hit.document is not None else {}

@@ -21,7 +21,7 @@ from oss_vector_retriever.client.models.vector import Vector
 from oss_vector_retriever.client.operations.checks import check_whole, each_of
 from oss_vector_retriever.client.pair import limits_of
 from oss_vector_retriever.client.steps import Flow
-from oss_vector_retriever.langchain.connection import Component
+from oss_vector_retriever.langchain.connection import ConnectedComponent
 from oss_vector_retriever.langchain.documents import document_from
 from oss_vector_retriever.records import DecodeError, DecodePolicy
 from oss_vector_retriever.records.decode import TEXT_FIELD
@@ -45,7 +45,7 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
-class KeyValueStore(Component, BaseStore[str, V]):
+class _KeyValueStore(ConnectedComponent, BaseStore[str, V]):
     """Values under keys in an index, as rows that no search for documents meets.
 
     `mget` of any number of keys is one fetch. A row without an embedding of its own gets a
@@ -208,7 +208,7 @@ def _as_dict(pairs: Any) -> dict[str, Any]:
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
-class OSSVectorByteStore(KeyValueStore[bytes]):
+class OSSVectorByteStore(_KeyValueStore[bytes]):
     """Bytes under keys: a ByteStore, for whatever LangChain caches or serialises.
 
     The service's metadata hold strings, so bytes are kept as base64: about 30 KB a value, at most.
@@ -267,7 +267,7 @@ def _bytes_of(record: Record) -> bytes:
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
-class OSSVectorDocStore(KeyValueStore[Document]):
+class OSSVectorDocStore(_KeyValueStore[Document]):
     """Documents under keys: the docstore of a MultiVectorRetriever or ParentDocumentRetriever.
 
     A Document comes back as it was given, its own id included, which need not be the key. A record
@@ -325,7 +325,7 @@ class OSSVectorDocStore(KeyValueStore[Document]):
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
-class OSSVectorEmbeddingStore(KeyValueStore[list[float]]):
+class OSSVectorEmbeddingStore(_KeyValueStore[list[float]]):
     """Embeddings under keys: the cache of a CacheBackedEmbeddings, without serialising.
 
     The vector is the value, float32 as the service stores it: numbers come back rounded to that.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from langchain_core.callbacks import (
@@ -21,14 +20,15 @@ from oss_vector_retriever.client.errors import InvalidRequestError, MissingKeysE
 from oss_vector_retriever.client.steps import Flow
 from oss_vector_retriever.langchain.connection import STRICT
 from oss_vector_retriever.langchain.documents import document_from, hits_of
-from oss_vector_retriever.langchain.retriever import ServiceRetriever
+from oss_vector_retriever.langchain.retriever import _ServiceRetriever
 from oss_vector_retriever.records import DecodePolicy
+from oss_vector_retriever.records.grouping import Group, group_by_parent
 from oss_vector_retriever.records.lookup import Lookup, fetch_records
 
 Parents = tuple[list[Document], tuple[str, ...]]
 
 
-class ParentHydratingRetriever(ServiceRetriever):
+class ParentHydratingRetriever(_ServiceRetriever):
     """The parents of what another retriever finds, with their children's scores.
 
     Each parent comes once, where its first child stood, or by its children's scores. Its metadata
@@ -113,10 +113,10 @@ class ParentHydratingRetriever(ServiceRetriever):
         return limit
 
     def _fetch_parents(self, context: Context, children: Any) -> Flow[Parents]:
-        families = self._in_order(families_of(children, self.parent_key, self.score_key))
+        groups = self._in_order(_group_children(children, self.parent_key, self.score_key))
         if self.on_missing == "raise":
-            self._refuse_orphans(families)
-        keys = [self.key_prefix + family.parent for family in families if family.parent is not None]
+            self._refuse_orphans(groups)
+        keys = [self.key_prefix + group.parent for group in groups if group.parent is not None]
         lookup = Lookup(
             index=self.index, text_key=self.text_key, on_decode_error=self.on_decode_error
         )
@@ -124,36 +124,42 @@ class ParentHydratingRetriever(ServiceRetriever):
         if found.missing and self.on_missing == "raise":
             raise MissingKeysError(found.missing)
         parents = {parent.id: parent for parent in found.made}
-        answer = [self._annotate_parent(family, parents) for family in families]
+        answer = [self._annotate_parent(group, parents) for group in groups]
         return [document for document in answer if document is not None], found.missing
 
     def _annotate_parent(
-        self, family: Family, parents: dict[str | None, Document]
+        self, group: Group[Document], parents: dict[str | None, Document]
     ) -> Document | None:
-        parent = None if family.parent is None else parents.get(self.key_prefix + family.parent)
+        parent = None if group.parent is None else parents.get(self.key_prefix + group.parent)
         if parent is None:
             if self.on_missing != "child":
                 return None
-            parent = family.best_child(higher=self.higher_is_better).model_copy(deep=True)
+            parent = group.best_child(higher_is_better=self.higher_is_better).model_copy(deep=True)
         else:
-            parent.id = family.parent
-        parent.metadata[self.matches_key] = family.matches(higher=self.higher_is_better)
+            parent.id = group.parent
+        parent.metadata[self.matches_key] = {
+            "children": [child.id for child in group.children],
+            "rank": group.rank,
+            "best_score": group.best_score(higher_is_better=self.higher_is_better),
+            "mean_score": group.mean_score,
+        }
         return parent
 
-    def _in_order(self, families: list[Family]) -> list[Family]:
+    def _in_order(self, groups: list[Group[Document]]) -> list[Group[Document]]:
         if self.order == "rank":
-            return families
-        name = "best_score" if self.order == "best" else "mean_score"
+            return groups
         sign = -1.0 if self.higher_is_better else 1.0
 
-        def worth(family: Family) -> float:
-            score = family.matches(higher=self.higher_is_better)[name]
+        def worth(group: Group[Document]) -> float:
+            score = group.mean_score
+            if self.order == "best":
+                score = group.best_score(higher_is_better=self.higher_is_better)
             return float("inf") if score is None else sign * score
 
-        return sorted(families, key=worth)
+        return sorted(groups, key=worth)
 
-    def _refuse_orphans(self, families: Sequence[Family]) -> None:
-        orphans = [family for family in families if family.parent is None]
+    def _refuse_orphans(self, groups: Sequence[Group[Document]]) -> None:
+        orphans = [group for group in groups if group.parent is None]
         if orphans:
             raise InvalidRequestError(
                 f"{len(orphans)} of the documents found have no {self.parent_key!r} in their "
@@ -169,59 +175,20 @@ def _child_config(run_manager: Any, max_concurrency: int | None) -> RunnableConf
     return config
 
 
-@dataclass(slots=True)
-class Family:
-    """The children found of one parent, in the order found.
-
-    Attributes:
-        parent: the parent's key; None for a child that names none, which is a family of its own.
-        rank: where the first child stood, from 0.
-        children: the Documents found.
-        scores: the score of each child, or None.
-    """
-
-    parent: str | None
-    rank: int
-    children: list[Document] = field(default_factory=list)
-    scores: list[float | None] = field(default_factory=list)
-
-    def matches(self, *, higher: bool) -> dict[str, Any]:
-        """Return what is known of the children, as plain values for a parent's metadata."""
-        scores = [score for score in self.scores if score is not None]
-        return {
-            "children": [child.id for child in self.children],
-            "rank": self.rank,
-            "best_score": (max(scores) if higher else min(scores)) if scores else None,
-            "mean_score": math.fsum(scores) / len(scores) if scores else None,
-        }
-
-    def best_child(self, *, higher: bool) -> Document:
-        """Return the child with the best score, the first where none has one."""
-        best = self.matches(higher=higher)["best_score"]
-        return self.children[0 if best is None else self.scores.index(best)]
-
-
-def families_of(children: Any, parent_key: str, score_key: str) -> list[Family]:
-    """Group children by their parents, in the order of the first child of each.
-
-    A parent's key that is a number is taken as its text; anything else but text is none.
-
-    Args:
-        children: Documents, or pairs of a Document and its score.
-        parent_key: the metadata field of a child that holds its parent's key.
-        score_key: the metadata field of a child that holds its score, where no pair does.
+def _group_children(children: Any, parent_key: str, score_key: str) -> list[Group[Document]]:
+    """Return children under their parents; a score of a pair goes before that of the metadata.
 
     Raises:
         InvalidRequestError: something else came than Documents and pairs.
     """
-    families: dict[object, Family] = {}
-    for rank, (child, scored) in enumerate(_documents(children)):
-        parent = _key(child.metadata.get(parent_key))
-        name = ("orphan", rank) if parent is None else parent
-        family = families.setdefault(name, Family(parent, rank))
-        family.children.append(child)
-        family.scores.append(_score(child.metadata.get(score_key) if scored is None else scored))
-    return list(families.values())
+    return group_by_parent(
+        (
+            child,
+            _key(child.metadata.get(parent_key)),
+            _score(child.metadata.get(score_key) if score is None else score),
+        )
+        for child, score in _documents(children)
+    )
 
 
 def _documents(children: Any) -> Iterator[tuple[Document, float | None]]:
@@ -235,6 +202,7 @@ def _documents(children: Any) -> Iterator[tuple[Document, float | None]]:
 
 
 def _key(value: object) -> str | None:
+    # splitters that count chunks write whole numbers
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value)
     return value if isinstance(value, str) and value else None

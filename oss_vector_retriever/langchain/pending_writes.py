@@ -11,7 +11,7 @@ from pydantic import BaseModel
 
 from oss_vector_retriever.client.errors import InvalidRequestError
 from oss_vector_retriever.client.models.vector import Float32Array, Vector
-from oss_vector_retriever.client.operations.vectors import refuse_repeated
+from oss_vector_retriever.client.operations.checks import refuse_repeated
 from oss_vector_retriever.records.store import RecordStore
 
 Embedding = Iterable[float]
@@ -49,7 +49,7 @@ class PendingWrites:
         parts = _one_for_each("metadatas", metadatas, count)
         self.ids = [_new_id() if i is None else i for i in _one_for_each("ids", ids, count)]
         self._bare = [
-            store.encode(key, None, text=text, metadata=_without(part, filled_fields))
+            store.encode(key, None, text=text, metadata=_leave_out(part, filled_fields))
             for key, text, part in zip(self.ids, self.texts, parts, strict=True)
         ]
         refuse_repeated(self.ids)
@@ -131,7 +131,7 @@ def _check_document(item: Any) -> Document:
     return item
 
 
-def _without(metadata: Any, fields: Collection[str]) -> Any:
+def _leave_out(metadata: Any, fields: Collection[str]) -> Any:
     if not fields or not isinstance(metadata, Mapping):
         return metadata
     return {name: value for name, value in metadata.items() if name not in fields}

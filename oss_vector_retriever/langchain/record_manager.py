@@ -111,7 +111,8 @@ class VerifyingRecordManager(RecordManager):
         self, context: Context, keys: Sequence[str], known: Sequence[bool]
     ) -> Flow[FetchResult]:
         doubtful = [key for key, there in zip(keys, known, strict=True) if there]
-        return self.store.records.fetch(context, doubtful, return_metadata=False)
+        records = self.store._records  # noqa: SLF001 - of this package
+        return records.fetch(context, doubtful, return_metadata=False)
 
 
 def _confirm(keys: Sequence[str], known: Sequence[bool], held: FetchResult) -> list[bool]:

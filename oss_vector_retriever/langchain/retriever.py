@@ -32,7 +32,7 @@ _INTERNAL = {"max_concurrency", "outcome"}  # what our methods pass to one anoth
 Configs = RunnableConfig | list[RunnableConfig] | None
 
 
-class Batched(Connected):
+class _Batched(Connected):
     """A runnable whose batch takes few calls, each input with a run of its own in the traces.
 
     The inputs are looked up together first; then each is invoked with what came of it.
@@ -96,10 +96,10 @@ class Batched(Connected):
 
     if TYPE_CHECKING:
 
-        def invoke(self, input: Any, config: Any = None, **kwargs: Any) -> Any:  # noqa: A002, D102 - LangChain's
+        def invoke(self, input: Any, config: Any = None, **kwargs: Any) -> Any:  # noqa: A002 - LangChain's
             raise NotImplementedError
 
-        async def ainvoke(self, input: Any, config: Any = None, **kwargs: Any) -> Any:  # noqa: A002, D102 - LangChain's
+        async def ainvoke(self, input: Any, config: Any = None, **kwargs: Any) -> Any:  # noqa: A002 - LangChain's
             raise NotImplementedError
 
 
@@ -115,7 +115,7 @@ def result_or_raise(outcome: Any) -> Any:
     return outcome
 
 
-class ServiceRetriever(Connected, BaseRetriever):
+class _ServiceRetriever(Connected, BaseRetriever):
     """A retriever that reads from the service; `max_concurrency` of the run bounds its calls."""
 
     model_config = STRICT
@@ -179,7 +179,7 @@ def _parameters(method: Callable[..., Any]) -> frozenset[str]:
 Outcome = Found[Document] | Exception
 
 
-class OSSVectorRetriever(Batched, ServiceRetriever):
+class OSSVectorRetriever(_Batched, _ServiceRetriever):
     """Documents by key: the query is a JSON array of keys, or one key a line.
 
     Documents come in the order of the keys, a repeated key answered each time with a Document of

@@ -18,7 +18,7 @@ from oss_vector_retriever.client.models.vector import Float32Array
 from oss_vector_retriever.client.pair import limits_of
 from oss_vector_retriever.client.steps import Flow
 from oss_vector_retriever.embeddings import maximal_marginal_relevance
-from oss_vector_retriever.langchain.connection import Component
+from oss_vector_retriever.langchain.connection import ConnectedComponent
 from oss_vector_retriever.langchain.documents import document_from
 from oss_vector_retriever.langchain.embedder import Embedder
 from oss_vector_retriever.langchain.pending_writes import Embedding, PendingWrites
@@ -36,7 +36,7 @@ EmbeddedDocument = tuple[Document, list[float]]
 
 
 @dataclass(eq=False, repr=False)
-class OSSVectorStore(Component, VectorStore):
+class OSSVectorStore(ConnectedComponent, VectorStore):
     """Documents with their embeddings: searched, fetched by id, written and deleted.
 
     Every async method is native: no call blocks the event loop. Text and typed metadata come back
@@ -152,16 +152,6 @@ class OSSVectorStore(Component, VectorStore):
         """Return the embedding model."""
         return self._embedder.model
 
-    @property
-    def settings(self) -> StoreSettings:
-        """Return how records are written and read."""
-        return self._records.settings
-
-    @property
-    def records(self) -> RecordStore:
-        """Return the store without its framework, for flows of `oss_vector_retriever.records`."""
-        return self._records
-
     def run(
         self,
         flow: Callable[Concatenate[Context, P], Flow[T]],
@@ -184,7 +174,7 @@ class OSSVectorStore(Component, VectorStore):
 
     def __repr__(self) -> str:
         model = type(self.embeddings).__name__ if self.embeddings else None
-        return f"{type(self).__name__}(index={self.settings.index!r}, embedding={model})"
+        return f"{type(self).__name__}(index={self.index!r}, embedding={model})"
 
     # Fetching by id
 

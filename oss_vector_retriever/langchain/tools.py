@@ -18,7 +18,7 @@ from oss_vector_retriever.client.models.results import QueryVectorsResult
 from oss_vector_retriever.client.models.vector import Vector
 from oss_vector_retriever.client.operations.vectors import query_vectors
 from oss_vector_retriever.client.steps import Flow
-from oss_vector_retriever.embeddings import rescore, stored_embeddings
+from oss_vector_retriever.embeddings.stored import pick_similar, stored_embeddings
 from oss_vector_retriever.langchain.connection import STRICT, Connected
 from oss_vector_retriever.langchain.documents import document_from
 from oss_vector_retriever.langchain.embedder import QueryEmbedding, aquery_vector, query_vector
@@ -84,6 +84,7 @@ class OSSVectorToolkit(Connected, BaseToolkit):
         """Return the tools: search first, where there is an embedding, then fetch."""
         own = {"embedding", "filter", "native_scalars", "k", "scan"}
         shared = {name: getattr(self, name) for name in type(self).model_fields if name not in own}
+        shared["client"] = self._saved or self.client  # what came back from another process
         fetch = OSSVectorFetchTool(**shared, scan=self.scan)
         if self.embedding is None:
             return [fetch]
@@ -99,7 +100,7 @@ class OSSVectorToolkit(Connected, BaseToolkit):
         return [search, fetch]
 
 
-class DocumentTool(Connected, BaseTool):
+class _DocumentTool(Connected, BaseTool):
     """A tool that shows an agent documents with their ids; the Documents are the artifact.
 
     Attributes:
@@ -181,7 +182,7 @@ class FetchArguments(BaseModel):
         return [value]
 
 
-class OSSVectorFetchTool(DocumentTool):
+class OSSVectorFetchTool(_DocumentTool):
     """A tool that reads documents by id, names ids that do not exist and suggests near misses.
 
     Ids outside `allowed_keys` and `key_prefix` do not exist for the agent, and are not asked for.
@@ -230,7 +231,7 @@ class SearchArguments(BaseModel):
     )
 
 
-class OSSVectorSearchTool(DocumentTool):
+class OSSVectorSearchTool(_DocumentTool):
     """A tool that finds documents by meaning: the nearest first, with their ids and distances.
 
     Of `allowed_keys` the stored embeddings are fetched and compared by cosine, so nothing else is
@@ -317,8 +318,8 @@ class OSSVectorSearchTool(DocumentTool):
         self, context: Context, vector: Any, k: int
     ) -> Flow[list[tuple[Document, float | None]]]:
         keys = self._access().visible_keys
-        stored = yield from stored_embeddings(context, keys, index=self.index)
-        ranked = rescore(vector, stored.matrix, k=k) if stored.positions else []
-        far = {keys[stored.positions[row]]: 1.0 - score for row, score in ranked}
+        stored = yield from stored_embeddings(context, keys, index=self.index, on_missing="omit")
+        picks = pick_similar(stored, vector, k=k)
+        far = {keys[position]: 1.0 - (score or 0.0) for position, score in picks}
         found = yield from fetch_records(context, self._lookup(), list(far), document_from)
         return [(document, far[str(document.id)]) for document in found.made]

@@ -7,17 +7,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from oss_vector_retriever.lazy import lazily
+from oss_vector_retriever.lazy import make_lazy
 
 if TYPE_CHECKING:
-    from oss_vector_retriever.langgraph.middleware import HydrateDocumentsMiddleware
+    from oss_vector_retriever.langgraph.middleware import DocumentState, HydrateDocumentsMiddleware
     from oss_vector_retriever.langgraph.store import OSSVectorGraphStore
 
 _WHERE = {
+    "DocumentState": f"{__name__}.middleware",
     "HydrateDocumentsMiddleware": f"{__name__}.middleware",
     "OSSVectorGraphStore": f"{__name__}.store",
 }
 
-__all__ = ["HydrateDocumentsMiddleware", "OSSVectorGraphStore"]
+__all__ = ["DocumentState", "HydrateDocumentsMiddleware", "OSSVectorGraphStore"]
 
-__getattr__, __dir__ = lazily(__name__, _WHERE, extra="langgraph")
+__getattr__, __dir__ = make_lazy(__name__, _WHERE, extra="langgraph")

@@ -70,7 +70,7 @@ def is_label(label: str) -> bool:
     return bool(label) and label != "*" and "." not in label
 
 
-def within(namespace: Namespace) -> list[str]:
+def surrounding_paths(namespace: Namespace) -> list[str]:
     """Return the namespaces that an item lies in, its own last, as strings to filter by."""
     return [path_of(namespace[:depth]) for depth in range(1, len(namespace) + 1)]
 
@@ -95,7 +95,7 @@ def vector_of(
     Raises:
         InvalidRequestError: a value that JSON cannot hold, or a limit passed.
     """
-    paths = within(item.namespace)
+    paths = surrounding_paths(item.namespace)
     if (size := metadata_bytes({WITHIN_FIELD: paths})) > _MAX_PATH_BYTES:
         raise InvalidRequestError(
             f"namespace {shown(paths[-1])}: it and those it lies in take {size:,} bytes, and "

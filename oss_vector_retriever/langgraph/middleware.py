@@ -20,7 +20,7 @@ from langgraph.types import Command
 from oss_vector_retriever.client.context import Context
 from oss_vector_retriever.client.operations.checks import check_whole
 from oss_vector_retriever.client.steps import Flow
-from oss_vector_retriever.langchain.connection import Component
+from oss_vector_retriever.langchain.connection import ConnectedComponent
 from oss_vector_retriever.langchain.documents import document_from
 from oss_vector_retriever.records import DecodePolicy
 from oss_vector_retriever.records.answers import (
@@ -48,7 +48,7 @@ class DocumentState(AgentState[Any]):
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
-class HydrateDocumentsMiddleware(Component, AgentMiddleware[DocumentState, Any]):
+class HydrateDocumentsMiddleware(ConnectedComponent, AgentMiddleware[DocumentState, Any]):
     """Ids in the state, and documents in front of the model: fetched just before each call.
 
     Checkpoints hold the ids alone: 20 are some 260 bytes, where their texts would be 80 KB each

@@ -27,7 +27,7 @@ from oss_vector_retriever.client.errors import (
 from oss_vector_retriever.client.models.limits import DEFAULT_LIMITS
 from oss_vector_retriever.client.operations.checks import check_field_names, check_whole
 from oss_vector_retriever.client.pair import limits_of
-from oss_vector_retriever.langchain.connection import Component
+from oss_vector_retriever.langchain.connection import ConnectedComponent
 from oss_vector_retriever.langgraph.items import (
     MAX_COPIES,
     Place,
@@ -43,7 +43,7 @@ _WHOLE = "$"
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
-class OSSVectorGraphStore(Component, BaseStore):
+class OSSVectorGraphStore(ConnectedComponent, BaseStore):
     """LangGraph's memory in an index: items by namespace and key, searched by meaning.
 
     Gets of one batch, and `aget`s at the same time, share calls: 250 are 3. So do puts: up to 100

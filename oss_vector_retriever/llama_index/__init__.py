@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from oss_vector_retriever.lazy import lazily
+from oss_vector_retriever.lazy import make_lazy
 
 if TYPE_CHECKING:
     from oss_vector_retriever.llama_index.auto_merging import OSSVectorAutoMergingRetriever
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
         OSSVectorRetriever,
     )
     from oss_vector_retriever.llama_index.reuse import ReuseStoredEmbeddings
-    from oss_vector_retriever.llama_index.store import OSSVectorStore
+    from oss_vector_retriever.llama_index.store import OSSVectorStore, QueryOptions
     from oss_vector_retriever.llama_index.tools import OSSVectorToolSpec
 
 _WHERE = {
@@ -61,6 +61,7 @@ _WHERE = {
     "OSSVectorRetriever": f"{__name__}.retriever",
     "OSSVectorStore": f"{__name__}.store",
     "OSSVectorToolSpec": f"{__name__}.tools",
+    "QueryOptions": f"{__name__}.store",
     "ReuseStoredEmbeddings": f"{__name__}.reuse",
     "StoredEmbeddingDedupPostprocessor": f"{__name__}.postprocessors",
     "StoredEmbeddingMMRPostprocessor": f"{__name__}.postprocessors",
@@ -83,10 +84,11 @@ __all__ = [
     "OSSVectorRetriever",
     "OSSVectorStore",
     "OSSVectorToolSpec",
+    "QueryOptions",
     "ReuseStoredEmbeddings",
     "StoredEmbeddingDedupPostprocessor",
     "StoredEmbeddingMMRPostprocessor",
     "StoredEmbeddingRescorer",
 ]
 
-__getattr__, __dir__ = lazily(__name__, _WHERE, extra="llama-index")
+__getattr__, __dir__ = make_lazy(__name__, _WHERE, extra="llama-index")

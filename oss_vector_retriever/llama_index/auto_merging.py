@@ -18,6 +18,7 @@ from oss_vector_retriever.embeddings.mathematics import check_share
 from oss_vector_retriever.llama_index.component import ConnectionOptions, NodeLookup, connect
 from oss_vector_retriever.llama_index.nodes import classes_by_name
 from oss_vector_retriever.records import DecodePolicy
+from oss_vector_retriever.records.grouping import group_by_parent
 from oss_vector_retriever.records.lookup import MissingPolicy
 
 
@@ -92,19 +93,22 @@ class OSSVectorAutoMergingRetriever(BaseRetriever):
         self, context: Context, hits: list[NodeWithScore]
     ) -> Flow[list[NodeWithScore]]:
         known = Known()
+        # core's order: gaps first, since a gap that is filled may complete a parent's share
         changed = True
         while changed:
-            yield from _learn(context, self._lookup, known, gaps(hits) + parents(hits))
+            yield from _learn(context, self._lookup, known, [*gaps(hits), *parents(hits)])
             hits, filled = fill_in(hits, known)
             yield from _learn(context, self._lookup, known, parents(hits))
             hits, merged = merge(hits, known, self._share)
             changed = filled or merged
+        # core sorts at the end too: gaps and parents stand where they came in
         return sorted(hits, key=lambda hit: hit.get_score(), reverse=True)
 
 
 def _learn(context: Context, lookup: NodeLookup, known: Known, ids: list[str]) -> Flow[None]:
     """Fetch what is not known yet, all at once; nothing, where all is known."""
     unknown = [key for key in dict.fromkeys(ids) if key not in known.asked]
+    # asked for once, also what does not exist: hits come back to the same parents at each level
     known.asked.update(unknown)
     known.nodes |= yield from lookup.fetch_by_id(context, unknown)
 
@@ -124,19 +128,31 @@ class Known:
     merged: set[str] = field(default_factory=set)
 
 
-def gaps(hits: list[NodeWithScore]) -> list[str]:
-    """Return the ids of the nodes that stand alone between two hits that follow one another."""
-    return [key for _, key in _gaps(hits)]
+def gaps(hits: list[NodeWithScore]) -> dict[str, int]:
+    """Return the nodes that stand alone between two hits that follow one another.
+
+    The position of the first of the two by the id of the node between them.
+    """
+    present = {hit.node.node_id for hit in hits}
+    found: dict[str, int] = {}
+    for position, (hit, after) in enumerate(pairwise(hits)):
+        middle, same = hit.node.next_node, after.node.prev_node
+        if middle is None or same is None or middle.node_id != same.node_id:
+            continue
+        if middle.node_id not in present:
+            # once, also where two pairs of hits leave out the same node
+            found.setdefault(middle.node_id, position)
+    return found
 
 
 def parents(hits: list[NodeWithScore]) -> list[str]:
     """Return the ids of the hits' parents, one for each hit that has one."""
-    return [hit.node.parent_node.node_id for hit in hits if hit.node.parent_node is not None]
+    return [key for hit in hits if (key := _parent_id(hit)) is not None]
 
 
 def fill_in(hits: list[NodeWithScore], known: Known) -> tuple[list[NodeWithScore], bool]:
     """Return the hits with the gaps between them filled, and whether there were any."""
-    between = {position: known.nodes[key] for position, key in _gaps(hits) if key in known.nodes}
+    between = {at: known.nodes[key] for key, at in gaps(hits).items() if key in known.nodes}
     filled: list[NodeWithScore] = []
     for position, hit in enumerate(hits):
         filled.append(hit)
@@ -158,13 +174,16 @@ def merge(
     gone: set[str] = set()
     scores: dict[str, float] = {}
     added: list[NodeWithScore] = []
-    for key, children in _group_by_parent(hits).items():
-        parent = known.nodes.get(key)
-        if parent is None or key in known.merged or not _are_enough(parent, children, share):
+    for group in group_by_parent((hit, _parent_id(hit), hit.get_score()) for hit in hits):
+        key, parent = group.parent, known.nodes.get(group.parent or "")
+        if key is None or parent is None or key in known.merged:
+            continue
+        if not _are_enough(parent, group.children, share):
             continue
         known.merged.add(key)
-        gone |= {child.node.node_id for child in children} - {key}
-        scores[key] = sum(child.get_score() for child in children) / len(children)
+        # a node may name itself as its parent
+        gone |= {child.node.node_id for child in group.children} - {key}
+        scores[key] = group.mean_score or 0.0
         if key not in present:
             added.append(NodeWithScore(node=parent, score=scores[key]))
     kept = [_raise_score(hit, scores) for hit in hits if hit.node.node_id not in gone]
@@ -175,28 +194,14 @@ def _raise_score(hit: NodeWithScore, scores: Mapping[str, float]) -> NodeWithSco
     score = scores.get(hit.node.node_id)
     if score is None or score <= hit.get_score():
         return hit
+    # a copy: the hits that the other retriever returned stay as they are
     return hit.model_copy(update={"score": score})
 
 
-def _gaps(hits: list[NodeWithScore]) -> list[tuple[int, str]]:
-    present = {hit.node.node_id for hit in hits}
-    found: dict[str, int] = {}
-    for position, (hit, after) in enumerate(pairwise(hits)):
-        middle, same = hit.node.next_node, after.node.prev_node
-        if middle is None or same is None or middle.node_id != same.node_id:
-            continue
-        if middle.node_id not in present:
-            found.setdefault(middle.node_id, position)
-    return [(position, key) for key, position in found.items()]
-
-
-def _group_by_parent(hits: list[NodeWithScore]) -> dict[str, list[NodeWithScore]]:
-    groups: dict[str, list[NodeWithScore]] = {}
-    for hit in hits:
-        if hit.node.parent_node is not None:
-            groups.setdefault(hit.node.parent_node.node_id, []).append(hit)
-    return groups
+def _parent_id(hit: NodeWithScore) -> str | None:
+    return None if hit.node.parent_node is None else hit.node.parent_node.node_id
 
 
 def _are_enough(parent: BaseNode, children: list[NodeWithScore], share: float) -> bool:
+    # a parent that names no children is taken to have one, as core has it
     return len(children) / len(parent.child_nodes or [None]) > share

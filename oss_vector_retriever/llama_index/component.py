@@ -74,25 +74,39 @@ _POINTERS: Final = ("bucket", "account_id", "region", "endpoint", "internal")
 CONNECTION: Final = (*_POINTERS, *_SECRETS)
 
 
-def connect(kind: type, client: Client | None, options: Mapping[str, Any]) -> ClientPair:
+def connect(
+    kind: type,
+    client: Client | None,
+    options: Mapping[str, Any],
+    saved: ClientSettings | None = None,
+) -> ClientPair:
     """Return the clients of a component: of the one that was given, or made of options.
 
     Args:
         kind: the component's class, which errors name.
         client: either client, or None.
         options: `ConnectionOptions`.
+        saved: where options do not say otherwise, in place of the environment.
 
     Raises:
         ConfigurationError: a client and options are given.
         TypeError: an option is unknown.
     """
+    # a TypedDict is checked by type checkers alone, and a misspelt option must not be ignored
     if unknown := options.keys() - {*CONNECTION}:
         name = min(unknown)
         raise TypeError(f"{kind.__name__}() got an unexpected keyword argument {name!r}")
+    # an empty string is not given, as in the environment
     given = [name for name in CONNECTION if options.get(name)]
     if client is not None and given:
         raise ConfigurationError(f"pass either client= or {', '.join(given)}, not both.")
-    return ClientPair(client, _client_arguments(options))
+    arguments = _client_arguments(options)
+    if client is not None or saved is None:
+        return ClientPair(client, arguments)
+    credentials = arguments.pop("credentials", None)
+    if credentials is None:
+        return ClientPair(settings=replace(saved, **arguments))
+    return ClientPair(OSSVectorClient.from_settings(replace(saved, **arguments), credentials))
 
 
 def _client_arguments(options: Mapping[str, Any]) -> dict[str, Any]:
@@ -120,6 +134,7 @@ class MissingKeysEvent(BaseEvent):
 
 def report_missing(context: Context, index: str | None, missing: Iterable[str]) -> None:
     """Send a `MissingKeysEvent` if any key is missing; `index` None is the client's own."""
+    # the client's own index is asked for only here: it may be the environment's to say
     if keys := list(missing):
         _dispatcher.event(MissingKeysEvent(index=index or context.config.index, missing=keys))
 
@@ -150,6 +165,7 @@ class NodeLookup(Lookup):
             MissingKeysError: keys are missing, under "raise".
         """
         unique = list(dict.fromkeys(keys))
+        # relationships hold whatever ids their writer had; one that is illegal must not fail all
         legal = [key for key in unique if is_key(key)]
         found: Found[BaseNode] = Found([], ())
         if legal:
@@ -190,6 +206,7 @@ def query_embedding(bundle: QueryBundle | None, embed: Embed | None) -> Flow[lis
             "similarity to the query needs its embedding: set QueryBundle.embedding, or give "
             "embed_model= and a query with text."
         )
+    # several texts, where a transform such as HyDE wrote them; the model averages
     found: list[float] = yield from call_function(embed, bundle.embedding_strs)
     return found
 
@@ -205,6 +222,7 @@ class _SavedComponent(BaseComponent):
         arbitrary_types_allowed=True, extra="forbid", hide_input_in_errors=True
     )
 
+    # not in a dict: there stands what they and the environment made, under `client`
     bucket: str | None = Field(default=None, exclude=True)
     account_id: str | None = Field(default=None, exclude=True)
     region: str | None = Field(default=None, exclude=True)
@@ -220,6 +238,7 @@ class _SavedComponent(BaseComponent):
 
     _pair: ClientPair = PrivateAttr()
     _pair_of: tuple[Any, ...] = PrivateAttr()
+    _saved: ClientSettings | None = PrivateAttr(default=None)
 
     def model_post_init(self, context: Any, /) -> None:
         """Prepare the client for both kinds of call."""
@@ -236,9 +255,10 @@ class _SavedComponent(BaseComponent):
     def _connect(self) -> None:
         self._pair_of = self._connection()
         options = {name: getattr(self, name) for name in CONNECTION}
-        self._pair = connect(type(self), self._pair_of[0], options)
+        self._pair = connect(type(self), self._pair_of[0], options, self._saved)
 
     def _connection(self) -> tuple[Any, ...]:
+        # by __dict__: a vector store's `client` is a property, which would make one
         return tuple(self.__dict__.get(name) for name in ("client", *CONNECTION))
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
@@ -250,6 +270,7 @@ class _SavedComponent(BaseComponent):
         return copied
 
     def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
+        # models and functions as well: an embedding model may hold a gigabyte
         shared = [self._pair, *(getattr(self, name) for name in self._excluded_fields())]
         return super().__deepcopy__({**(memo or {}), **{id(thing): thing for thing in shared}})
 
@@ -290,45 +311,40 @@ class _SavedComponent(BaseComponent):
             ConfigurationError: it was saved over an embedded service in memory, or with a function
                 that no dict holds, and nothing is given in its place.
         """
-        saved = {**data, **kwargs}
-        settings = saved.pop("client", None)
-        omitted = [name for name in saved.pop("omitted", ()) if name not in saved]
+        values = {**data, **kwargs}
+        saved = values.pop("client", None)
+        omitted = [name for name in values.pop("omitted", ()) if name not in values]
+        # without it other records would be read than before, and nothing would say so
         if "key_of" in omitted:
             raise ConfigurationError(
                 "this was saved with key_of, which no dict holds: give key_of=."
             )
-        if not isinstance(settings, Mapping):
-            return super().from_dict(saved if settings is None else {**saved, "client": settings})
-        options: dict[str, Any] = {n: saved.pop(n) for n in CONNECTION if n in saved}
-        component = super().from_dict(saved)
-        component._point_to(_clients_from(settings, options))  # noqa: SLF001 - of its own class
+        if not isinstance(saved, Mapping):
+            return super().from_dict(values if saved is None else {**values, "client": saved})
+        if reason := saved.get("unsaved"):
+            raise ConfigurationError(f"{reason} Give client= to from_dict.")
+        component = super().from_dict(values)
+        component._point_to(ClientSettings.from_dict(saved))  # noqa: SLF001 - of its own class
         return component
 
-    def _point_to(self, clients: ClientPair) -> None:
-        self._pair = clients
+    def _point_to(self, saved: ClientSettings | None) -> None:
+        self._saved = saved
+        self._connect()
 
     def __getstate__(self) -> dict[str, Any]:
         # core's own takes what it cannot pickle out of the live object
         unsaved = {*_NEVER_SAVED, *CONNECTION}
         fields = {name: value for name, value in self.__dict__.items() if name not in unsaved}
-        return {"fields": fields, "clients": self._clients}
+        return {"fields": fields, "client": self._clients.settings}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
+        # not core's own, which goes on with half an object where the constructor refuses
         self.__init__(**state["fields"])  # type: ignore[misc]  # checked as the first one was
-        self._point_to(state["clients"])
+        self._point_to(state["client"])
 
 
+# a client is saved as its settings; a callback manager has handlers of this process
 _NEVER_SAVED: Final = ("client", "callback_manager")
-
-
-def _clients_from(saved: Mapping[str, Any], options: Mapping[str, Any]) -> ClientPair:
-    if reason := saved.get("unsaved"):
-        raise ConfigurationError(f"{reason} Give client= to from_dict.")
-    settings = ClientSettings.from_dict(saved)
-    if not (arguments := _client_arguments(options)):
-        return ClientPair(settings=settings)
-    credentials = arguments.pop("credentials", None)
-    return ClientPair(OSSVectorClient.from_settings(replace(settings, **arguments), credentials))
 
 
 class _Fetching(_SavedComponent):

@@ -27,7 +27,7 @@ from oss_vector_retriever.records.settings import DistanceMetric, StoreSettings
 from oss_vector_retriever.records.store import RecordStore
 
 _NO_HASHES = (
-    "a vector index keeps no hashes beside its records: a node's hash is computed from the stored "
+    "a vector index keeps no hashes of its records: a node's hash is computed from the stored "
     "node. For a pipeline's bookkeeping use a SimpleDocumentStore"
 )
 
@@ -84,6 +84,7 @@ class OSSVectorDocumentStore(BaseDocumentStore):
             index=index,
             distance_metric=distance_metric,
             create_index=create_index,
+            # as a vector store of the same index writes it, which then finds a document's nodes
             filterable=(*filterable, SOURCE_ID_FIELD),
             text_key=text_key,
             on_decode_error=on_decode_error,
@@ -171,6 +172,7 @@ class OSSVectorDocumentStore(BaseDocumentStore):
         """Tell whether there is a node."""
         return await self._clients.arun(self._exists, doc_id)
 
+    # pipelines keep their books here, which takes a store of its own: the message says so
     def set_document_hash(self, doc_id: str, doc_hash: str) -> None:
         """Refuse: an index keeps no hashes."""
         raise NotImplementedError(_NO_HASHES)
@@ -189,6 +191,7 @@ class OSSVectorDocumentStore(BaseDocumentStore):
 
     def get_document_hash(self, doc_id: str) -> str | None:
         """Return the hash of the stored node, None where there is none."""
+        # computed, not kept: core computes it the same way when it writes
         node = self.get_document(doc_id, raise_error=False)
         return None if node is None else node.hash
 
@@ -261,6 +264,7 @@ class OSSVectorDocumentStore(BaseDocumentStore):
         """Write nodes, all or, as far as can be known before, none."""
         if not store_text:
             raise NotImplementedError("a vector index holds nodes whole; store_text must be True")
+        # of nodes with one id the last one stands, as in a dict
         last = list({node.node_id: node for node in list_nodes(docs)}.values())
         if not allow_update:
             existing = yield from self._fetch_stored(context, [node.node_id for node in last])
@@ -273,6 +277,7 @@ class OSSVectorDocumentStore(BaseDocumentStore):
         yield from self._store.records.write(context, vectors)
 
     def _encode(self, context: Context, docs: Sequence[BaseNode]) -> Flow[list[Vector]]:
+        # core gives documents to a docstore without embeddings: the stored vector is kept
         without = [node.node_id for node in docs if node.embedding is None]
         stored = yield from self._fetch_stored(context, without, data=True)
         absent = [key for key in without if key not in stored]
@@ -296,6 +301,7 @@ class OSSVectorDocumentStore(BaseDocumentStore):
         )
 
     def _delete(self, context: Context, doc_id: str, raise_error: bool) -> Flow[None]:
+        # the service says nothing of keys that it does not hold: only a get tells
         if raise_error and not (yield from self._exists(context, doc_id)):
             raise ValueError(f"doc_id {shown(doc_id)} {self._not_found(context)}")
         yield from self._store.delete(context, [doc_id])
@@ -322,6 +328,7 @@ class OSSVectorDocumentStore(BaseDocumentStore):
         found = yield from self._get_nodes(context, [ref_doc_id], False)
         if not found:
             return None
+        # without a listing, the source's own record is all that knows its nodes
         children = [child.node_id for child in found[0].child_nodes or []]
         return RefDocInfo(node_ids=children, metadata=dict(found[0].metadata))
 
@@ -354,6 +361,7 @@ def _filterable_copies(stored: Vector | None) -> list[str]:
     )
 
 
+# an error that names 100,000 ids would bury what it says
 def _list_some(keys: Sequence[str], limit: int = 3) -> str:
     more = f" and {len(keys) - limit} more" if len(keys) > limit else ""
     return ", ".join(shown(key) for key in keys[:limit]) + more

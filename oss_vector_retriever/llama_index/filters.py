@@ -75,6 +75,7 @@ def record_passes(
         return False
     if filters is None:
         return True
+    # under all three names that core has had for it; a field of the user's own comes first
     about = dict.fromkeys(SOURCE_ID_FIELDS, document) if document else {}
     return passes({**about, **record.metadata}, filters)
 
@@ -121,6 +122,7 @@ def service_filter(
         parts.append({SOURCE_ID_FIELD: {"$in": sorted(doc_ids)}})
     elif doc_ids is not None:
         complete = False
+    # a filter over a limit would be refused whole; without it the evaluation here still decides
     whole = _combine("$and", parts) if parts else None
     return (whole, complete) if whole is None or fits(whole, limits) else (None, False)
 
@@ -147,6 +149,7 @@ def fits(found: Filter, limits: Limits) -> bool:
     )
 
 
+# core lets an absent field pass a negation: it is not equal, and in no list
 _PASSED_BY_NONE: Final = frozenset({FilterOperator.NE, FilterOperator.NIN})
 _LISTS: Final = frozenset(
     {FilterOperator.IN, FilterOperator.NIN, FilterOperator.ANY, FilterOperator.ALL}
@@ -320,6 +323,7 @@ class _Translation:
 
     def _forms(self, value: object) -> list[object]:
         """Return how the copies of all equal values are written, each once."""
+        # records from before the setting was switched on hold strings
         natives = (False, True) if self.native_scalars else (False,)
         forms = (
             filterable_value(equal, native_scalars=native)
@@ -335,6 +339,7 @@ def _equal_values(value: object) -> list[object]:
         return [value]
     whole = isinstance(value, int) or value.is_integer()
     others = [int(value)] if whole else []
+    # beyond that an int may overflow a float
     floats = [float(value)] if abs(value) < 2**1000 and float(value) == value else []
     return [*others, *floats, *(flag for flag in (False, True) if flag == value)]
 

@@ -82,6 +82,7 @@ class OSSVectorNodeMapping(Mapping[str, BaseNode]):
         )
         self._reserved = frozenset(each_of(reserved))
         self._remember = check_whole("remember", remember, 0, _LARGEST_MEMORY)
+        # vectors and no nodes: each answer is a node of its own, which its caller may change
         self._seen: dict[str, Vector | None] = {}
 
     def prefetch(self, keys: Iterable[str]) -> None:
@@ -107,6 +108,7 @@ class OSSVectorNodeMapping(Mapping[str, BaseNode]):
         self._seen = {}
 
     def __getitem__(self, key: str) -> BaseNode:
+        # core asks for every id that it meets, with get(), which takes a KeyError for "none"
         if not is_key(key) or key in self._reserved:
             raise KeyError(key)
         seen = self._seen
@@ -118,6 +120,7 @@ class OSSVectorNodeMapping(Mapping[str, BaseNode]):
         return node
 
     def __bool__(self) -> bool:
+        # core writes `node_dict or {}`
         return True
 
     def __iter__(self) -> Iterator[str]:
@@ -127,6 +130,7 @@ class OSSVectorNodeMapping(Mapping[str, BaseNode]):
         self._refuse_listing()
 
     def __eq__(self, other: object) -> bool:
+        # a Mapping's own would list the keys
         return self is other
 
     def __hash__(self) -> int:
@@ -149,6 +153,7 @@ class OSSVectorNodeMapping(Mapping[str, BaseNode]):
         )
         # replaced, not changed: other threads may be reading it
         known = {**seen, **{key: found.by_key.get(key) for key in unknown}}
+        # the oldest go first
         kept = list(known)[-self._remember :] if self._remember else []
         self._seen = {key: known[key] for key in kept}
         return known
@@ -226,6 +231,7 @@ class OSSVectorPrefetchingRetriever(BaseRetriever):
 
 
 def _targets(hits: list[NodeWithScore]) -> list[str]:
+    # an index node may point at a retriever, whose id need be no key
     named = [hit.node.index_id for hit in hits if isinstance(hit.node, IndexNode)]
     return [key for key in named if is_key(key)]
 

@@ -97,6 +97,7 @@ class NodeStore:
         if filters is not None:
             found = yield from self.records.fetch(context, keys)
             vectors = found.by_key.values()
+            # what the filters do not pass stays, though its id was named
             keys = [one.key for one in vectors if self._record_passing(one, filters) is not None]
         yield from self.records.delete(context, keys)
 
@@ -138,6 +139,7 @@ class NodeStore:
 
     def add_data(self, context: Context, records: Sequence[Record]) -> Flow[list[Record]]:
         """Return records with their embeddings; those deleted in the meantime are left out."""
+        # the service's search returns no data: it takes a get of its own
         keys = [record.key for record in records]
         result = yield from self.records.fetch(
             context, keys, return_data=True, return_metadata=False
@@ -148,6 +150,7 @@ class NodeStore:
         ]
 
     def _vectors(self, nodes: Sequence[BaseNode]) -> list[Vector]:
+        # a write that names a key twice is refused
         last = {node.node_id: node for node in nodes}
         return [self._vector(node) for node in last.values()]
 
@@ -195,6 +198,7 @@ class NodeStore:
             page = yield from self.records.list_page(
                 context, token, return_data=return_data, return_metadata=True
             )
+            # an index may hold the rows of a key-value store, which are no nodes
             made = (use(vector) for vector in page if not is_row(vector.metadata))
             used += [one for one in made if one is not None]
             token = page.next_token

@@ -66,9 +66,11 @@ def node_fields(node: BaseNode) -> NodeFields:
     Raises:
         InvalidRequestError: `IndexNode.obj` is a retriever or the like, which no record can hold.
     """
+    # `obj` may be a whole retriever, which no dump takes
     plain = node.model_copy(update={"obj": None}) if isinstance(node, IndexNode) else node
     payload = plain.model_dump(mode="json", exclude=_IN_THE_RECORD, exclude_defaults=True)
     payload["class_name"] = name_of(type(node))
+    # so that a reader without the class still gets core's that it is made from
     if payload["class_name"] not in CORE_CLASSES:
         payload[_BASE] = core_class_of(type(node)).class_name()
     _shorten_relationships(payload)
@@ -207,6 +209,7 @@ OwnClasses = Annotated[
 def _shorten_relationships(payload: dict[str, Any]) -> None:
     for related in payload.get("relationships", {}).values():
         for one in related if isinstance(related, list) else (related,):
+            # the same for every one of them, and read with every fetch
             one.pop("class_name", None)
 
 
@@ -252,8 +255,9 @@ def _foreign_node(record: Record) -> BaseNode:
     media = record.media if record.source == "embed_cli" else None
     if media is None or media.content_type != "IMAGE" or media.location is None:
         return TextNode(**fields)
-    place = "image_url" if "://" in media.location else "image_path"
-    return ImageNode(**fields, **{place: media.location})
+    # the tool embeds local files as well as URLs
+    field = "image_url" if "://" in media.location else "image_path"
+    return ImageNode(**fields, **{field: media.location})
 
 
 def _restore(record: Record, payload: dict[str, Any], classes: NodeClasses) -> BaseNode:
@@ -299,6 +303,7 @@ def _build(
 def _build_other_kind(kind: type[BaseNode], fields: dict[str, Any], text: str) -> BaseNode:
     """Make a node of a class that derives from none of core's that can be made."""
     node = kind(**fields)
+    # its text may be a field like others, and then it is set already
     if node.get_content(MetadataMode.NONE) != text:
         node.set_content(text)
     return node
@@ -307,11 +312,13 @@ def _build_other_kind(kind: type[BaseNode], fields: dict[str, Any], text: str) -
 def _resource_with_text(resource: dict[str, Any] | None, text: str) -> dict[str, Any] | None:
     if resource is None:
         return {"text": text} if text else None
+    # an empty text and no text are two things to core
     without = not text and resource.get("text", "") is None
     return resource if without else {**resource, "text": text}
 
 
 def _index_node(kind: type[IndexNode], fields: dict[str, Any], classes: NodeClasses) -> IndexNode:
+    # as it is packed below; whatever else stands there is core's own form
     packed = fields.get("obj")
     if isinstance(packed, dict) and len(packed) == 1:
         if _VALUE in packed:
@@ -341,11 +348,11 @@ def _common_fields(node: BaseNode) -> dict[str, Any]:
     return fields
 
 
-def _copy_embedding(made: BaseNode, node: BaseNode) -> BaseNode:
+def _copy_embedding(copy: BaseNode, node: BaseNode) -> BaseNode:
     if node.embedding is not None:
-        made.__dict__["embedding"] = node.embedding  # checked when the other node was made
-        made.__pydantic_fields_set__.add("embedding")
-    return made
+        copy.__dict__["embedding"] = node.embedding  # checked when the other node was made
+        copy.__pydantic_fields_set__.add("embedding")
+    return copy
 
 
 def _image(image: MediaResource) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
 from llama_index.core.base.embeddings.base import BaseEmbedding
@@ -13,15 +13,15 @@ from pydantic import Field
 
 from oss_vector_retriever.client.context import Context
 from oss_vector_retriever.client.errors import InvalidRequestError, shown
-from oss_vector_retriever.client.models.vector import Float32Array
 from oss_vector_retriever.client.steps import Flow
-from oss_vector_retriever.embeddings import (
-    Matrix,
-    Numbers,
+from oss_vector_retriever.embeddings import Numbers
+from oss_vector_retriever.embeddings.stored import (
+    Pick,
     StoredEmbeddings,
-    maximal_marginal_relevance,
-    near_duplicates,
-    rescore,
+    WithoutPolicy,
+    pick_distinct,
+    pick_diverse,
+    pick_similar,
     stored_embeddings,
 )
 from oss_vector_retriever.llama_index.component import (
@@ -32,11 +32,12 @@ from oss_vector_retriever.llama_index.component import (
     query_embedder,
     query_embedding,
 )
+from oss_vector_retriever.records.grouping import HydrationPolicy, pair_with_stored
 from oss_vector_retriever.records.keys import is_key
 from oss_vector_retriever.records.lookup import MissingPolicy
 
 HydratedFields = Literal["all", "text", "metadata", "embedding"]
-WithoutPolicy = Literal["omit", "keep", "raise"]
+_Hits = list[NodeWithScore]
 
 
 class _FetchingPostprocessor(_Fetching, BaseNodePostprocessor):
@@ -59,12 +60,9 @@ class _FetchingPostprocessor(_Fetching, BaseNodePostprocessor):
         return None
 
     def _process(
-        self,
-        context: Context,
-        hits: list[NodeWithScore],
-        bundle: QueryBundle | None,
-        embed: Embed | None,
-    ) -> Flow[list[NodeWithScore]]:
+        self, context: Context, hits: _Hits, bundle: QueryBundle | None, embed: Embed | None
+    ) -> Flow[_Hits]:
+        """Return what becomes of hits; not every class asks for the query."""
         raise NotImplementedError
 
 
@@ -91,7 +89,7 @@ class OSSVectorRehydrationPostprocessor(_FetchingPostprocessor):
     key_of: Callable[[BaseNode], str | None] | None = Field(default=None, exclude=True, repr=False)
     only_incomplete: bool = True
     return_data: bool = False
-    on_missing: WithoutPolicy = "keep"
+    on_missing: HydrationPolicy = "keep"
 
     @classmethod
     def class_name(cls) -> str:
@@ -101,10 +99,10 @@ class OSSVectorRehydrationPostprocessor(_FetchingPostprocessor):
     def _process(
         self,
         context: Context,
-        hits: list[NodeWithScore],
+        hits: _Hits,
         bundle: QueryBundle | None,  # noqa: ARG002 - the query plays no part
         embed: Embed | None,  # noqa: ARG002 - nor does its embedding
-    ) -> Flow[list[NodeWithScore]]:
+    ) -> Flow[_Hits]:
         keys = [self._key_to_fetch(hit.node) for hit in hits]
         lookup = self._lookup(
             return_data=self.return_data or self.fields == "embedding",
@@ -113,14 +111,14 @@ class OSSVectorRehydrationPostprocessor(_FetchingPostprocessor):
         stored = yield from lookup.fetch_by_id(context, [key for key in keys if key is not None])
         whole: list[NodeWithScore] = []
         used: set[str] = set()
-        for hit, key in zip(hits, keys, strict=True):
-            if key is None or key not in stored:
-                whole += [] if key is not None and self.on_missing == "omit" else [hit]
+        for hit, node in pair_with_stored(hits, keys, stored, self.on_missing):
+            if node is None:
+                whole.append(hit)
                 continue
             # two hits of one key get a node each: whoever changes one must not change the other
-            node = stored[key].model_copy(deep=True) if key in used else stored[key]
-            used.add(key)
-            whole.append(hit.model_copy(update={"node": self._hydrate(hit.node, node)}))
+            own = node.model_copy(deep=True) if node.node_id in used else node
+            used.add(node.node_id)
+            whole.append(hit.model_copy(update={"node": self._hydrate(hit.node, own)}))
         return whole
 
     def _key_to_fetch(self, node: BaseNode) -> str | None:
@@ -148,32 +146,12 @@ class OSSVectorRehydrationPostprocessor(_FetchingPostprocessor):
     def _hydrate(self, node: BaseNode, stored: BaseNode) -> BaseNode:
         if self.fields == "all":
             return stored
+        # a node's class decides where its text stands
         if self.fields == "text":
             copied = node.model_copy()
             copied.set_content(stored.get_content(MetadataMode.NONE))
             return copied
         return node.model_copy(update={self.fields: getattr(stored, self.fields)})
-
-
-def _check_key(key: object) -> str | None:
-    if key is None or isinstance(key, str):
-        return key
-    raise InvalidRequestError(f"key_of must return a string or None, not {shown(key)}.")
-
-
-@dataclass(slots=True)
-class _Walk:
-    """A way from a hit in one direction; `node` is how far it has come."""
-
-    forward: bool
-    node: BaseNode
-    score: float | None
-    document: str | None
-
-    @property
-    def next_key(self) -> str | None:
-        neighbour = self.node.next_node if self.forward else self.node.prev_node
-        return None if neighbour is None else neighbour.node_id
 
 
 class OSSVectorPrevNextPostprocessor(_FetchingPostprocessor):
@@ -206,59 +184,165 @@ class OSSVectorPrevNextPostprocessor(_FetchingPostprocessor):
     def _process(
         self,
         context: Context,
-        hits: list[NodeWithScore],
+        hits: _Hits,
         bundle: QueryBundle | None,  # noqa: ARG002 - the query plays no part
         embed: Embed | None,  # noqa: ARG002 - nor does its embedding
-    ) -> Flow[list[NodeWithScore]]:
+    ) -> Flow[_Hits]:
         lookup = self._lookup(return_data=self.return_data, on_missing=self.on_missing)
         known = {hit.node.node_id: hit.node for hit in hits}
         scored: dict[str, NodeWithScore] = {}
         for hit in hits:
+            # a hit that stands twice counts with its better score
             there = scored.get(hit.node.node_id)
             if there is None or hit.get_score() > there.get_score():
                 scored[hit.node.node_id] = hit
         first = list(scored)
         walks = [walk for hit in hits for walk in self._walks(hit)]
         for _ in range(self.num_nodes):
-            yield from _learn(context, lookup, known, walks)
-            walks = [walk for walk in walks if self._step(walk, known, scored, first)]
+            walks = yield from _walk_on(context, lookup, known, walks, self.within_document)
+            for walk in walks:
+                self._score(walk, scored, first)
         return order_for_reading(first, scored)
 
     def _walks(self, hit: NodeWithScore) -> list[_Walk]:
         ways = {"next": [True], "previous": [False], "both": [True, False]}[self.mode]
-        return [_Walk(forward, hit.node, hit.score, hit.node.ref_doc_id) for forward in ways]
+        return [_Walk(forward, hit.node, hit.node.ref_doc_id, hit.score) for forward in ways]
 
-    def _step(
-        self,
-        walk: _Walk,
-        known: dict[str, BaseNode],
-        scored: dict[str, NodeWithScore],
-        first: list[str],
-    ) -> bool:
-        """Take one step, and tell whether the walk goes on."""
-        node = known.get(walk.next_key) if walk.next_key is not None else None
-        if node is None or (self.within_document and _is_of_another(node, walk.document)):
-            return False
-        walk.node = node
+    def _score(self, walk: _Walk, scored: dict[str, NodeWithScore], first: list[str]) -> None:
+        """Score the node that a walk has come to; of several scores it keeps the best."""
         walk.score = None if walk.score is None else walk.score * self.score_decay
-        there = scored.get(node.node_id)
+        there = scored.get(walk.node.node_id)
         if there is None:
-            scored[node.node_id] = NodeWithScore(node=node, score=walk.score)
-        elif node.node_id not in first and (walk.score or 0.0) > there.get_score():
-            there.score = walk.score
-        return True
+            scored[walk.node.node_id] = NodeWithScore(node=walk.node, score=walk.score)
+        elif walk.node.node_id not in first and (walk.score or 0.0) > there.get_score():
+            there.score = walk.score  # not of a hit: those are the caller's own
 
 
-def _learn(
-    context: Context, lookup: NodeLookup, known: dict[str, BaseNode], walks: list[_Walk]
-) -> Flow[None]:
-    keys = [walk.next_key for walk in walks]
-    unknown = [key for key in keys if key and key not in known]
-    known |= yield from lookup.fetch_by_id(context, unknown)
+class _StoredEmbeddingPostprocessor(_FetchingPostprocessor):
+    """A choice among hits by their stored embeddings; no document is embedded again.
+
+    Embeddings that the nodes carry are used; the others are fetched by node id, all in one fetch.
+
+    Attributes:
+        on_missing: what becomes of a hit without a stored embedding: "keep", "omit" or "raise".
+        use_node_embeddings: False fetches the stored embedding of every hit.
+        query_key: the key of a stored vector that serves as the query.
+        embed_model: embeds the query where neither its bundle nor `query_key` gives an embedding.
+    """
+
+    on_missing: WithoutPolicy = "keep"
+    use_node_embeddings: bool = True
+    query_key: str | None = None
+    embed_model: BaseEmbedding | None = Field(default=None, exclude=True, repr=False)
+
+    def _embedding_model(self) -> BaseEmbedding | None:
+        return self.embed_model
+
+    def _process(
+        self, context: Context, hits: _Hits, bundle: QueryBundle | None, embed: Embed | None
+    ) -> Flow[_Hits]:
+        own = [hit.node.embedding if self.use_node_embeddings else None for hit in hits]
+        stored = yield from stored_embeddings(
+            context,
+            # an id that no record can have is one without a stored embedding
+            [hit.node.node_id if is_key(hit.node.node_id) else None for hit in hits],
+            known=own,
+            index=self.index,
+            query_key=self.query_key,
+            on_missing=self.on_missing,
+        )
+        query: Numbers | None = None
+        if stored.positions and stored.query is None:
+            query = yield from self._query(bundle, embed)
+        return [
+            hits[position] if score is None else hits[position].model_copy(update={"score": score})
+            for position, score in self._pick(hits, stored, query)
+        ]
+
+    def _query(self, bundle: QueryBundle | None, embed: Embed | None) -> Flow[Numbers]:
+        return (yield from query_embedding(bundle, embed))
+
+    def _pick(self, hits: _Hits, stored: StoredEmbeddings, query: Numbers | None) -> list[Pick]:
+        """Return the positions of the hits that stay, in their new order, with new scores."""
+        raise NotImplementedError
 
 
-def _is_of_another(node: BaseNode, document: str | None) -> bool:
-    return None not in (node.ref_doc_id, document) and node.ref_doc_id != document
+class StoredEmbeddingDedupPostprocessor(_StoredEmbeddingPostprocessor):
+    """Hits without those whose stored embedding is nearly that of an earlier hit, in order.
+
+    A hit that is repeated is dropped too. The query plays no part.
+
+    Attributes:
+        similarity_threshold: the cosine from which on two say the same, from -1 to 1.
+    """
+
+    similarity_threshold: float = Field(default=0.95, ge=-1, le=1)
+
+    @classmethod
+    def class_name(cls) -> str:
+        """Return the class's stable name."""
+        return "OSSVectorsStoredEmbeddingDedupPostprocessor"
+
+    def _query(self, bundle: QueryBundle | None, embed: Embed | None) -> Flow[Numbers]:  # noqa: ARG002 - none is needed
+        # a flow of no steps
+        yield from ()
+        return []
+
+    def _pick(self, hits: _Hits, stored: StoredEmbeddings, query: Numbers | None) -> list[Pick]:  # noqa: ARG002 - the same
+        return pick_distinct(stored, self.similarity_threshold)
+
+
+class StoredEmbeddingMMRPostprocessor(_StoredEmbeddingPostprocessor):
+    """Hits picked by maximal marginal relevance of their stored embeddings, in the order picked.
+
+    Scores stay as they are. Hits without an embedding come last, as far as there is room.
+
+    Attributes:
+        top_n: how many to pick.
+        lambda_mult: from 0, all diversity, to 1, all similarity to the query.
+    """
+
+    top_n: int = Field(default=10, gt=0, strict=True)
+    lambda_mult: float = Field(default=0.5, ge=0, le=1)
+
+    @classmethod
+    def class_name(cls) -> str:
+        """Return the class's stable name."""
+        return "OSSVectorsStoredEmbeddingMMRPostprocessor"
+
+    def _pick(self, hits: _Hits, stored: StoredEmbeddings, query: Numbers | None) -> list[Pick]:  # noqa: ARG002 - scores play no part
+        picks = pick_diverse(stored, query, self.top_n, self.lambda_mult)
+        return [(position, None) for position, _ in picks]
+
+
+class StoredEmbeddingRescorer(_StoredEmbeddingPostprocessor):
+    """Hits scored by the cosine similarity of query and stored embedding, best first.
+
+    Hits without an embedding come last, with the score they had. The hits given are not changed.
+
+    Attributes:
+        top_n: keep at most so many.
+        weight: the share of the similarity in the new score; the rest is that of the hit's own.
+    """
+
+    top_n: int | None = Field(default=None, gt=0, strict=True)
+    weight: float = Field(default=1.0, ge=0, le=1)
+
+    @classmethod
+    def class_name(cls) -> str:
+        """Return the class's stable name."""
+        return "OSSVectorsStoredEmbeddingRescorer"
+
+    def _pick(self, hits: _Hits, stored: StoredEmbeddings, query: Numbers | None) -> list[Pick]:
+        earlier = [hits[position].get_score() for position in stored.positions]
+        picks = pick_similar(
+            stored,
+            query,
+            k=self.top_n,
+            scores=earlier if self.weight < 1 else None,
+            weight=self.weight,
+        )
+        return picks[: self.top_n]
 
 
 def neighbours(
@@ -272,33 +356,65 @@ def neighbours(
 
     Args:
         context: the client's.
-        lookup: where nodes come from.
+        lookup: how keys become nodes.
         node: the node in the middle.
         hops: how many before it, and how many after it.
         allowed: tells whether a neighbour's key may be fetched; the first that may not ends it.
     """
     known = {node.node_id: node}
     scored = {node.node_id: NodeWithScore(node=node)}
-    before, after = (_Walk(forward, node, None, node.ref_doc_id) for forward in (False, True))
-    walks = [(walk, most) for walk, most in zip((before, after), hops, strict=True)]
+    walks = [_Walk(forward, node, node.ref_doc_id) for forward in (False, True)]
     for hop in range(max(hops)):
-        walks = [(walk, most) for walk, most in walks if hop < most and _may_step(walk, allowed)]
-        yield from _learn(context, lookup, known, [walk for walk, _ in walks])
-        walks = [(walk, most) for walk, most in walks if _take_step(walk, known, scored)]
+        walks = [
+            walk
+            for walk in walks
+            if hop < hops[walk.forward] and walk.next_key and allowed(walk.next_key)
+        ]
+        walks = yield from _walk_on(context, lookup, known, walks)
+        for walk in walks:
+            scored.setdefault(walk.node.node_id, NodeWithScore(node=walk.node))
     return [hit.node for hit in order_for_reading([node.node_id], scored)]
 
 
-def _may_step(walk: _Walk, allowed: Callable[[str], bool]) -> bool:
-    return walk.next_key is not None and allowed(walk.next_key)
+@dataclass(slots=True)
+class _Walk:
+    """A way from a hit in one direction; `node` is how far it has come."""
+
+    forward: bool
+    node: BaseNode
+    document: str | None
+    score: float | None = None
+
+    @property
+    def next_key(self) -> str | None:
+        neighbour = self.node.next_node if self.forward else self.node.prev_node
+        return None if neighbour is None else neighbour.node_id
 
 
-def _take_step(walk: _Walk, known: dict[str, BaseNode], scored: dict[str, NodeWithScore]) -> bool:
-    following = known.get(walk.next_key or "")
-    if following is None or _is_of_another(following, walk.document):
-        return False
-    walk.node = following
-    scored.setdefault(following.node_id, NodeWithScore(node=following))
-    return True
+def _walk_on(
+    context: Context,
+    lookup: NodeLookup,
+    known: dict[str, BaseNode],
+    walks: list[_Walk],
+    within_document: bool = True,
+) -> Flow[list[_Walk]]:
+    """Take every walk one node further, all with one fetch; return those that could go on."""
+    keys = [walk.next_key for walk in walks]
+    unknown = [key for key in keys if key and key not in known]
+    known |= yield from lookup.fetch_by_id(context, unknown)
+    going = []
+    for walk, key in zip(walks, keys, strict=True):
+        node = known.get(key or "")
+        if node is None or (within_document and _is_of_another(node, walk.document)):
+            continue
+        walk.node = node
+        going.append(walk)
+    return going
+
+
+def _is_of_another(node: BaseNode, document: str | None) -> bool:
+    # a record that names no document may be of any: the link between the two is trusted
+    return None not in (node.ref_doc_id, document) and node.ref_doc_id != document
 
 
 def order_for_reading(
@@ -329,9 +445,11 @@ def _links(scored: Mapping[str, NodeWithScore]) -> dict[str, str]:
     taken: set[str] = set()
     for key, hit in scored.items():
         following = hit.node.next_node
+        # two nodes may claim the same one as their next: the first of them has it
         if following is not None and following.node_id in scored and following.node_id not in taken:
             links[key] = following.node_id
             taken.add(following.node_id)
+    # then the links that only the later of the two knows
     for key, hit in scored.items():
         previous = hit.node.prev_node
         if previous is not None and previous.node_id in scored and key not in taken:
@@ -340,6 +458,7 @@ def _links(scored: Mapping[str, NodeWithScore]) -> dict[str, str]:
 
 
 def _head(key: str, before: Mapping[str, str]) -> str:
+    # links may go in a circle; then the chain begins where the walk closes it
     seen = {key}
     while (previous := before.get(key)) is not None and previous not in seen:
         seen.add(previous)
@@ -347,203 +466,7 @@ def _head(key: str, before: Mapping[str, str]) -> str:
     return key
 
 
-@dataclass(frozen=True, slots=True)
-class _Embedded:
-    """Hits that have an embedding, row by row, those that have none, and a stored query."""
-
-    hits: list[NodeWithScore]
-    matrix: Matrix
-    without: list[NodeWithScore]
-    query: Float32Array | None
-
-
-class _StoredEmbeddingPostprocessor(_FetchingPostprocessor):
-    """A choice among hits by their stored embeddings; no document is embedded again.
-
-    Embeddings that the nodes carry are used; the others are fetched by node id, all in one fetch.
-
-    Attributes:
-        on_missing: what becomes of a hit without a stored embedding: "keep", "omit" or "raise".
-        use_node_embeddings: False fetches the stored embedding of every hit.
-        query_key: the key of a stored vector that serves as the query.
-        embed_model: embeds the query where neither its bundle nor `query_key` gives an embedding.
-    """
-
-    on_missing: WithoutPolicy = "keep"
-    use_node_embeddings: bool = True
-    query_key: str | None = None
-    embed_model: BaseEmbedding | None = Field(default=None, exclude=True, repr=False)
-
-    def _embedding_model(self) -> BaseEmbedding | None:
-        return self.embed_model
-
-    def _process(
-        self,
-        context: Context,
-        hits: list[NodeWithScore],
-        bundle: QueryBundle | None,
-        embed: Embed | None,
-    ) -> Flow[list[NodeWithScore]]:
-        if not hits:
-            return []
-        embedded = yield from self._fetch_embeddings(context, hits)
-        chosen: list[NodeWithScore] = []
-        if embedded.hits:
-            query = embedded.query or (yield from self._query(bundle, embed))
-            chosen = self._choose(embedded, query)
-        if self.on_missing == "keep":
-            return self._add_without(hits, chosen, embedded.without)
-        return chosen
-
-    def _query(self, bundle: QueryBundle | None, embed: Embed | None) -> Flow[Numbers]:
-        return (yield from query_embedding(bundle, embed))
-
-    def _fetch_embeddings(self, context: Context, hits: list[NodeWithScore]) -> Flow[_Embedded]:
-        own = [hit.node.embedding if self.use_node_embeddings else None for hit in hits]
-        asked = [position for position, embedding in enumerate(own) if embedding is None]
-        stored = yield from self._fetch_stored(
-            context, [_key(hits[position]) for position in asked]
-        )
-        rows: dict[int, Numbers] = {n: row for n, row in enumerate(own) if row is not None}
-        rows |= {asked[n]: row for n, row in zip(stored.positions, stored.matrix, strict=True)}
-        positions = sorted(rows)
-        return _Embedded(
-            [hits[position] for position in positions],
-            [rows[position] for position in positions],
-            [hit for position, hit in enumerate(hits) if position not in rows],
-            stored.query,
-        )
-
-    def _fetch_stored(self, context: Context, ids: list[str | None]) -> Flow[StoredEmbeddings]:
-        """Fetch the embeddings of ids and that of the query's key, in one fetch."""
-        key = self.query_key
-        if any(ids) or key is None:
-            return (
-                yield from stored_embeddings(
-                    context,
-                    ids,
-                    index=self.index,
-                    query_key=key,
-                    on_missing="raise" if self.on_missing == "raise" else "keep",
-                )
-            )
-        found = yield from stored_embeddings(context, [key], index=self.index, query_key=key)
-        return replace(found, positions=(), matrix=found.matrix[:0])
-
-    def _choose(self, embedded: _Embedded, query: Numbers) -> list[NodeWithScore]:
-        """Return the hits that stay, of those that have an embedding, in their new order."""
-        raise NotImplementedError
-
-    def _add_without(
-        self,
-        hits: list[NodeWithScore],  # noqa: ARG002 - for those that keep the hits' order
-        chosen: list[NodeWithScore],
-        without: list[NodeWithScore],
-    ) -> list[NodeWithScore]:
-        """Return the chosen together with those that have no embedding."""
-        return [*chosen, *without]
-
-
-def _key(hit: NodeWithScore) -> str | None:
-    """Return a hit's id, or None where it is none that a record can have."""
-    return hit.node.node_id if is_key(hit.node.node_id) else None
-
-
-class StoredEmbeddingDedupPostprocessor(_StoredEmbeddingPostprocessor):
-    """Hits without those whose stored embedding is nearly that of an earlier hit, in order.
-
-    A hit that is repeated is dropped too. The query plays no part.
-
-    Attributes:
-        similarity_threshold: the cosine from which on two say the same, from -1 to 1.
-    """
-
-    similarity_threshold: float = Field(default=0.95, ge=-1, le=1)
-
-    @classmethod
-    def class_name(cls) -> str:
-        """Return the class's stable name."""
-        return "OSSVectorsStoredEmbeddingDedupPostprocessor"
-
-    def _query(self, bundle: QueryBundle | None, embed: Embed | None) -> Flow[Numbers]:  # noqa: ARG002 - no query is needed
-        yield from ()
-        return []
-
-    def _choose(self, embedded: _Embedded, query: Numbers) -> list[NodeWithScore]:  # noqa: ARG002 - the same
-        kept = near_duplicates(embedded.matrix, self.similarity_threshold).kept
-        return [embedded.hits[position] for position in kept]
-
-    def _add_without(
-        self,
-        hits: list[NodeWithScore],
-        chosen: list[NodeWithScore],
-        without: list[NodeWithScore],
-    ) -> list[NodeWithScore]:
-        stay = {id(hit) for hit in (*chosen, *without)}
-        return [hit for hit in hits if id(hit) in stay]
-
-
-class StoredEmbeddingMMRPostprocessor(_StoredEmbeddingPostprocessor):
-    """Hits picked by maximal marginal relevance of their stored embeddings, in the order picked.
-
-    Scores stay as they are. Hits without an embedding come last, as far as there is room.
-
-    Attributes:
-        top_n: how many to pick.
-        lambda_mult: from 0, all diversity, to 1, all similarity to the query.
-    """
-
-    top_n: int = Field(default=10, gt=0, strict=True)
-    lambda_mult: float = Field(default=0.5, ge=0, le=1)
-
-    @classmethod
-    def class_name(cls) -> str:
-        """Return the class's stable name."""
-        return "OSSVectorsStoredEmbeddingMMRPostprocessor"
-
-    def _choose(self, embedded: _Embedded, query: Numbers) -> list[NodeWithScore]:
-        picks = maximal_marginal_relevance(query, embedded.matrix, self.top_n, self.lambda_mult)
-        return [embedded.hits[position] for position in picks]
-
-    def _add_without(
-        self,
-        hits: list[NodeWithScore],
-        chosen: list[NodeWithScore],
-        without: list[NodeWithScore],
-    ) -> list[NodeWithScore]:
-        return super()._add_without(hits, chosen, without)[: self.top_n]
-
-
-class StoredEmbeddingRescorer(_StoredEmbeddingPostprocessor):
-    """Hits scored by the cosine similarity of query and stored embedding, best first.
-
-    Hits without an embedding come last, with the score they had. The hits given are not changed.
-
-    Attributes:
-        top_n: keep at most so many.
-        weight: the share of the similarity in the new score; the rest is that of the hit's own.
-    """
-
-    top_n: int | None = Field(default=None, gt=0, strict=True)
-    weight: float = Field(default=1.0, ge=0, le=1)
-
-    @classmethod
-    def class_name(cls) -> str:
-        """Return the class's stable name."""
-        return "OSSVectorsStoredEmbeddingRescorer"
-
-    def _choose(self, embedded: _Embedded, query: Numbers) -> list[NodeWithScore]:
-        earlier = [hit.get_score() for hit in embedded.hits] if self.weight < 1 else None
-        ranking = rescore(query, embedded.matrix, k=self.top_n, scores=earlier, weight=self.weight)
-        return [
-            embedded.hits[position].model_copy(update={"score": score})
-            for position, score in ranking
-        ]
-
-    def _add_without(
-        self,
-        hits: list[NodeWithScore],
-        chosen: list[NodeWithScore],
-        without: list[NodeWithScore],
-    ) -> list[NodeWithScore]:
-        return super()._add_without(hits, chosen, without)[: self.top_n]
+def _check_key(key: object) -> str | None:
+    if key is None or isinstance(key, str):
+        return key
+    raise InvalidRequestError(f"key_of must return a string or None, not {shown(key)}.")

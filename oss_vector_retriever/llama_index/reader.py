@@ -59,6 +59,7 @@ class OSSVectorReader(_Fetching, BasePydanticReader, ResourcesReaderMixin):
 
     def alazy_load_data(self, keys: Iterable[str] | AsyncIterable[str]) -> DocumentStream:  # type: ignore[override]  # awaitable, as core's
         """Return Documents as they come: `async for` streams, `await` gives a list."""
+        # core's returns a list when awaited; async for over ours takes no more than it needs
         return DocumentStream(self._stream(keys))
 
     def list_resources(self) -> list[str]:
@@ -101,6 +102,7 @@ class OSSVectorReader(_Fetching, BasePydanticReader, ResourcesReaderMixin):
 
     async def aload_resources(self, resource_ids: list[str]) -> dict[str, list[Document]]:
         """Load the records of several keys with one batched fetch, by key, as core's does."""
+        # core's blocking method returns a list, its awaited one a dict
         found = {document.id_: [document] for document in await self.aload_data(resource_ids)}
         return {key: found.get(key, []) for key in resource_ids}
 
@@ -129,6 +131,7 @@ class OSSVectorReader(_Fetching, BasePydanticReader, ResourcesReaderMixin):
     def _list_keys(self, context: Context) -> Flow[list[str]]:
         keys: list[str] = []
         token: str | None = None
+        # as large as the service makes a page: by default it sends half of that
         page_size = context.config.limits.list_page
         while True:
             page = yield from list_vectors(
@@ -160,6 +163,7 @@ class DocumentStream:
 
 
 def _info(record: Record) -> tuple[str, dict[str, Any]]:
+    # no text: a listing of a large index would bring all of it into memory
     about = {"key": record.key, "format": record.source, "characters": len(record.text)}
     return record.key, {**about, "metadata": record.metadata}
 

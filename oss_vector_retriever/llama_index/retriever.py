@@ -125,6 +125,7 @@ class OSSVectorRetriever(BaseRetriever):
         self._lookup = NodeLookup(
             index=index,
             text_key=text_key,
+            # the score needs the vector, whatever the node is to keep
             return_data=return_data or score_mode == "similarity",
             on_missing=on_missing,
             on_decode_error=on_decode_error,
@@ -154,6 +155,7 @@ class OSSVectorRetriever(BaseRetriever):
         ]
 
     def _find_keys(self, bundle: QueryBundle) -> Flow[list[str]]:
+        # what a query carries wins: a query engine hands on what its caller knows
         if isinstance(bundle, KeyQueryBundle) and bundle.keys is not None:
             return bundle.keys
         if self._resolver is not None:
@@ -171,6 +173,7 @@ class OSSVectorRetriever(BaseRetriever):
         if self._score_mode == "similarity" and records:
             query = yield from query_embedding(bundle, embed)
             return _cosines(query, [record.embedding for record in records])
+        # the order is all that the caller said of how much each node matters
         if self._score_mode == "rank":
             return [1 / (position + 1) for position in range(len(records))]
         return [self._score if self._score_mode == "constant" else None] * len(records)
@@ -265,9 +268,11 @@ def _check_scoring(mode: str, score: object) -> None:
 def _call_resolver(resolver: Resolver, bundle: QueryBundle) -> Flow[list[str]]:
     found = yield from call_function(resolver, bundle)
     if inspect.isawaitable(found):
+        # closed, or Python warns that it was never awaited
         if inspect.iscoroutine(found):
             found.close()
         raise ConfigurationError("the resolver is a coroutine function; call aretrieve")
+    # a string is an iterable of its letters, each a legal key
     if isinstance(found, str) or not isinstance(found, Iterable):
         raise InvalidRequestError(
             f"the resolver must return a list of keys, not a {type(found).__name__}; for one key "

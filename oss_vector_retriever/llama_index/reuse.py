@@ -69,6 +69,7 @@ class ReuseStoredEmbeddings(_Fetching, TransformComponent):
         return await self._clients.arun(self._embed_changed, _as_sequence(nodes), embed, kwargs)
 
     def _model(self) -> BaseEmbedding:
+        # asked for at each call and not before: it makes a client of the default provider
         model = self.embed_model or Settings.embed_model
         if self.model_name not in (None, model.model_name):
             raise ConfigurationError(
@@ -89,6 +90,7 @@ class ReuseStoredEmbeddings(_Fetching, TransformComponent):
         changed = []
         for node in bare:
             digest, embedding = stored.get(node.node_id, ("", []))
+            # not the node's own hash, which also covers metadata that no model sees
             if digest == content_hash(node):
                 node.embedding = embedding
             else:
@@ -112,6 +114,7 @@ class ReuseStoredEmbeddings(_Fetching, TransformComponent):
 
         try:
             found = yield from fetch_records(context, lookup, ids, make)
+        # the first run of a pipeline, before its vector store has made the index
         except NoSuchVectorIndexError:
             return {}
         return dict(found.made)
@@ -125,4 +128,5 @@ def _as_sequence(nodes: Iterable[BaseNode]) -> Sequence[BaseNode]:
 def content_hash(node: BaseNode) -> str:
     """Return the SHA-256 of what a node gives to the embedding model: text and metadata."""
     content = node.get_content(MetadataMode.EMBED)
+    # text taken from PDF files may hold half of a surrogate pair
     return hashlib.sha256(content.encode("utf-8", "surrogatepass")).hexdigest()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Final, Self
+from typing import Any, Final, Self, TypedDict, Unpack
 
 import numpy as np
 from llama_index.core.schema import BaseNode, ImageNode, IndexNode
@@ -21,7 +21,8 @@ from oss_vector_retriever.client.context import Context
 from oss_vector_retriever.client.errors import ConfigurationError, InvalidRequestError, shown
 from oss_vector_retriever.client.models.vector import Float32Array
 from oss_vector_retriever.client.operations.checks import check_data, check_whole, each_of
-from oss_vector_retriever.client.pair import Client, ClientPair, limits_of
+from oss_vector_retriever.client.pair import Client, limits_of
+from oss_vector_retriever.client.settings import ClientSettings
 from oss_vector_retriever.client.steps import Flow
 from oss_vector_retriever.embeddings import as_matrix, maximal_marginal_relevance, similarities
 from oss_vector_retriever.embeddings.mathematics import check_share
@@ -96,6 +97,7 @@ class OSSVectorStore(_SavedComponent, BasePydanticVectorStore):
         ValueError: a setting is impossible.
     """
 
+    # what reads and writes below is made of the settings once; model_copy takes others
     model_config = ConfigDict(frozen=True)
 
     stores_text: bool = True
@@ -187,14 +189,7 @@ class OSSVectorStore(_SavedComponent, BasePydanticVectorStore):
         return await self._clients.arun(self._add, list_nodes(nodes))
 
     def query(  # type: ignore[override]  # core's takes any option
-        self,
-        query: VectorStoreQuery,
-        *,
-        filter: Filter | None = None,  # noqa: A002 - the other framework's name for it
-        honour_node_ids: bool | None = None,
-        mmr_threshold: float | None = None,
-        mmr_prefetch_factor: float | None = None,
-        mmr_prefetch_k: int | None = None,
+        self, query: VectorStoreQuery, **options: Unpack[QueryOptions]
     ) -> VectorStoreQueryResult:
         """Find the nodes closest to an embedding, or with mode MMR close ones that differ.
 
@@ -204,50 +199,21 @@ class OSSVectorStore(_SavedComponent, BasePydanticVectorStore):
             query: `node_ids` and `doc_ids` restrict it, where they are not empty; with `filters`
                 all must hold. Nodes asked for by `node_ids` are fetched and measured here.
                 `output_fields` are the metadata that nodes come back with.
-            filter: a filter in the service's own grammar.
-            honour_node_ids: False ignores `node_ids`, True never does. By default they are ignored
-                where they are those of all image and index nodes added through this object, which
-                `VectorStoreIndex.as_retriever` puts into each query. An index that was loaded again
-                does so too, and the store does not know them: there pass
-                `as_retriever(vector_store_kwargs={"honour_node_ids": False})`.
-            mmr_threshold: 0 all variety, 1 none; by default the query's own, or 0.5.
-            mmr_prefetch_factor: of how many times `similarity_top_k` nodes MMR chooses; 4.
-            mmr_prefetch_k: of how many nodes MMR chooses, in place of the factor.
+            options: what a `VectorStoreQuery` has no field for: see `QueryOptions`.
 
         Raises:
             InvalidRequestError: the mode is another, there is no embedding, or an argument is
                 impossible.
         """
-        checked, candidates = check_query(
-            query,
-            self._non_text_ids,
-            honour_node_ids=honour_node_ids,
-            mmr_threshold=mmr_threshold,
-            mmr_prefetch_factor=mmr_prefetch_factor,
-            mmr_prefetch_k=mmr_prefetch_k,
-        )
-        return self._clients.run(self._query, checked, candidates, filter)
+        checked, candidates = check_query(query, self._non_text_ids, **options)
+        return self._clients.run(self._query, checked, candidates, options.get("filter"))
 
-    async def aquery(  # type: ignore[override]  # core's takes any option
-        self,
-        query: VectorStoreQuery,
-        *,
-        filter: Filter | None = None,  # noqa: A002 - the other framework's name for it
-        honour_node_ids: bool | None = None,
-        mmr_threshold: float | None = None,
-        mmr_prefetch_factor: float | None = None,
-        mmr_prefetch_k: int | None = None,
+    async def aquery(  # type: ignore[override]  # the same
+        self, query: VectorStoreQuery, **options: Unpack[QueryOptions]
     ) -> VectorStoreQueryResult:
         """Do as `query` does."""
-        checked, candidates = check_query(
-            query,
-            self._non_text_ids,
-            honour_node_ids=honour_node_ids,
-            mmr_threshold=mmr_threshold,
-            mmr_prefetch_factor=mmr_prefetch_factor,
-            mmr_prefetch_k=mmr_prefetch_k,
-        )
-        return await self._clients.arun(self._query, checked, candidates, filter)
+        checked, candidates = check_query(query, self._non_text_ids, **options)
+        return await self._clients.arun(self._query, checked, candidates, options.get("filter"))
 
     def get_nodes(
         self, node_ids: Sequence[str] | None = None, filters: MetadataFilters | None = None
@@ -371,11 +337,13 @@ class OSSVectorStore(_SavedComponent, BasePydanticVectorStore):
                 context,
                 self._store.records,
                 vector,
+                # MMR may ask for more to choose from than the service gives
                 min(candidates, context.config.limits.top_k),
                 filter=given,
                 return_data=self._needs_data(query),
             )
         if query.mode is VectorStoreQueryMode.MMR:
+            # some hundred rows of a thousand numbers: off the event loop
             hits = yield from call_function(_diversify, query, vector, hits)
         return self._result(hits, metric, query.output_fields)
 
@@ -392,6 +360,7 @@ class OSSVectorStore(_SavedComponent, BasePydanticVectorStore):
         sent, complete = yield from self._service_filter(context, query, given)
         count = min(candidates, limit) if complete else limit
         hits = yield from self._passing_hits(context, query, vector, count, sent)
+        # the service filters what its search has found: among the next ones more may pass
         if len(hits) < candidates and count < limit:
             hits = yield from self._passing_hits(context, query, vector, limit, sent)
         hits = hits[:candidates]
@@ -406,6 +375,7 @@ class OSSVectorStore(_SavedComponent, BasePydanticVectorStore):
     ) -> Flow[tuple[Filter | None, bool]]:
         settings = self._store.records.settings
         index = yield from self._store.records.describe(context)
+        # the service filters on no field that the index declares non-filterable
         hidden = index.non_filterable_metadata_keys if index else ()
         translated, complete = service_filter(
             query.filters,
@@ -437,6 +407,7 @@ class OSSVectorStore(_SavedComponent, BasePydanticVectorStore):
         metric: str,
     ) -> Flow[list[Hit]]:
         """Fetch the records asked for and measure them here: the service cannot search by key."""
+        # a hit once each, whatever the list repeats
         ids = list(dict.fromkeys(query.node_ids or ()))
         found = yield from self._store.records.fetch_records(context, ids, _same, return_data=True)
         passing = [one for one in found.made if record_passes(one, query.filters, query.doc_ids)]
@@ -450,6 +421,7 @@ class OSSVectorStore(_SavedComponent, BasePydanticVectorStore):
         self, hits: Sequence[Hit], metric: str, fields: Sequence[str] | None
     ) -> VectorStoreQueryResult:
         pairs = [(self._store.node(self._reduce(hit.record, fields)), hit) for hit in hits]
+        # under "skip" a record that can be no node is left out
         made = [(node, hit) for node, hit in pairs if node is not None]
         return VectorStoreQueryResult(
             nodes=[node for node, _ in made],
@@ -466,12 +438,14 @@ class OSSVectorStore(_SavedComponent, BasePydanticVectorStore):
         return replace(record, **changes) if changes else record
 
     def _make_store(self) -> NodeStore:
-        limits = limits_of(self._clients.given)
-        most = limits.filterable_keys - 1
+        given, saved = self._clients.given, self._saved
+        limits = saved.limits if given is None and saved is not None else limits_of(given)
+        limit = limits.filterable_keys - 1
+        # one field is ours: by it a document's nodes are deleted
         named = None if self.filterable is None else tuple(self.filterable)
-        if named is not None and len({*named} - {SOURCE_ID_FIELD}) > most:
+        if named is not None and len({*named} - {SOURCE_ID_FIELD}) > limit:
             raise ConfigurationError(
-                f"filterable names more than {most} fields; the service takes one more, and that "
+                f"filterable names more than {limit} fields; the service takes one more, and that "
                 f"is {SOURCE_ID_FIELD}, the id of a node's document."
             )
         settings = StoreSettings(
@@ -489,24 +463,40 @@ class OSSVectorStore(_SavedComponent, BasePydanticVectorStore):
         classes = classes_by_name(self.node_classes)
         return NodeStore(RecordStore(settings), classes, self.return_data, self.on_missing)
 
-    def _point_to(self, clients: ClientPair) -> None:
-        super()._point_to(clients)
+    def _point_to(self, saved: ClientSettings | None) -> None:
+        super()._point_to(saved)
         self._store = self._make_store()
 
 
+class QueryOptions(TypedDict, total=False):
+    """Options of `OSSVectorStore.query`, as of a retriever's `vector_store_kwargs`.
+
+    Attributes:
+        filter: a filter in the service's own grammar.
+        honour_node_ids: False ignores `node_ids`, True never does. By default they are ignored
+            where they are those of all image and index nodes added through this object, which
+            `VectorStoreIndex.as_retriever` puts into each query. An index that was loaded again
+            does so too, and the store does not know them: there pass
+            `as_retriever(vector_store_kwargs={"honour_node_ids": False})`.
+        mmr_threshold: 0 all variety, 1 none; by default the query's own, or 0.5.
+        mmr_prefetch_factor: of how many times `similarity_top_k` nodes MMR chooses; 4.
+        mmr_prefetch_k: of how many nodes MMR chooses, in place of the factor.
+    """
+
+    filter: Filter | None
+    honour_node_ids: bool | None
+    mmr_threshold: float | None
+    mmr_prefetch_factor: float | None
+    mmr_prefetch_k: int | None
+
+
 def check_query(
-    query: VectorStoreQuery,
-    non_text_ids: Collection[str],
-    *,
-    honour_node_ids: bool | None = None,
-    mmr_threshold: float | None = None,
-    mmr_prefetch_factor: float | None = None,
-    mmr_prefetch_k: int | None = None,
+    query: VectorStoreQuery, non_text_ids: Collection[str], **options: Unpack[QueryOptions]
 ) -> tuple[VectorStoreQuery, int]:
     """Return a query that can be answered, and how many records to choose from.
 
     What restricts nothing is None in it: `filters`, `doc_ids` and `node_ids`. `mmr_threshold` is
-    the one that counts. The arguments are those of `OSSVectorStore.query`.
+    the one that counts.
 
     Raises:
         InvalidRequestError: the mode is not DEFAULT or MMR, there is no embedding, or an argument
@@ -521,24 +511,28 @@ def check_query(
         raise InvalidRequestError("the query has no query_embedding; the service needs one.")
     if query.embedding_field is not None:
         raise InvalidRequestError("embedding_field: a record of this store has one embedding.")
+    if unknown := options.keys() - QueryOptions.__annotations__.keys():
+        raise TypeError(f"query() got an unexpected keyword argument {min(unknown)!r}")
     candidates = query.similarity_top_k
-    threshold = query.mmr_threshold if mmr_threshold is None else mmr_threshold
+    threshold = options.get("mmr_threshold")
+    threshold = query.mmr_threshold if threshold is None else threshold
     if query.mode is VectorStoreQueryMode.MMR:
         threshold = _DEFAULT_MMR_THRESHOLD if threshold is None else threshold
         check_share("mmr_threshold", threshold, 0, 1)
-        prefetch = _prefetch(candidates, mmr_prefetch_factor, mmr_prefetch_k)
-        candidates = max(candidates, prefetch)
+        candidates = max(candidates, _prefetch(candidates, options))
+    # a copy: retrievers use one query object again
     checked = replace(
         query,
         filters=check_filters(query.filters),
         doc_ids=list(dict.fromkeys(query.doc_ids)) if query.doc_ids else None,
-        node_ids=restriction(query.node_ids, non_text_ids, honour=honour_node_ids),
+        node_ids=restriction(query.node_ids, non_text_ids, honour=options.get("honour_node_ids")),
         mmr_threshold=threshold,
     )
     return checked, candidates
 
 
-def _prefetch(k: int, factor: float | None, prefetch: int | None) -> int:
+def _prefetch(k: int, options: QueryOptions) -> int:
+    factor, prefetch = options.get("mmr_prefetch_factor"), options.get("mmr_prefetch_k")
     if factor is not None and prefetch is not None:
         raise InvalidRequestError("give mmr_prefetch_factor or mmr_prefetch_k, not both.")
     if prefetch is not None:

@@ -18,14 +18,17 @@ from oss_vector_retriever.records.decode import (
 from oss_vector_retriever.records.encode import encode, filterable_value
 from oss_vector_retriever.records.keys import parse_keys, query_of
 from oss_vector_retriever.records.record import Media, Record, Source
+from oss_vector_retriever.records.settings import DistanceMetric, StoreSettings
 
 __all__ = [
     "ENVELOPE_KEYS",
     "DecodeError",
     "DecodePolicy",
+    "DistanceMetric",
     "Media",
     "Record",
     "Source",
+    "StoreSettings",
     "decode",
     "decode_all",
     "encode",

@@ -155,7 +155,7 @@ class Budget:
             return False
         return self.max_tokens is None or self._count(text) <= self.max_tokens
 
-    def after(self, text: str) -> Budget:
+    def minus(self, text: str) -> Budget:
         """Return the room that is left after a text and a blank line."""
         written = text + _BLANK_LINE
         characters, tokens = self.max_characters, self.max_tokens
@@ -239,22 +239,24 @@ class Answer:
         whole = _BLANK_LINE.join([*notes, *parts])
         if not parts or budget.holds(whole):
             return whole or self.nothing
-        return _BLANK_LINE.join([*notes, *self._fitted(passages, notes, budget)])
+        return _BLANK_LINE.join([*notes, *self._fit(passages, notes, budget)])
 
     def _notes(self) -> list[str]:
         notes = []
         if self.missing:
-            notes.append(f"Not found: {_named([_with_near(*one) for one in self.missing.items()])}")
+            notes.append(
+                f"Not found: {_list_some([_name_with_near(*one) for one in self.missing.items()])}"
+            )
         if self.refused:
-            notes.append(f"Too many ids at once; ask again for: {_named(self.refused)}")
+            notes.append(f"Too many ids at once; ask again for: {_list_some(self.refused)}")
         return notes
 
-    def _fitted(self, passages: list[Passage], notes: list[str], budget: Budget) -> list[str]:
+    def _fit(self, passages: list[Passage], notes: list[str], budget: Budget) -> list[str]:
         parts: list[str] = []
         left_out: list[str] = []
         room = budget
         for said in (*notes, self._left_out([passage.id for passage in passages])):
-            room = room.after(said)  # the longest that the last line can become
+            room = room.minus(said)  # the longest that the last line can become
         for passage in passages:
             # a little of the first is better than nothing; of others it helps nobody
             part = self._part(passage, room, _LEAST if parts else 1)
@@ -262,24 +264,24 @@ class Answer:
                 left_out.append(passage.id)
             else:
                 parts.append(part)
-                room = room.after(part)
+                room = room.minus(part)
         return [*parts, self._left_out(left_out)] if left_out else parts
 
     def _left_out(self, ids: Sequence[str]) -> str:
         hint = f"; call {self.fetch_tool} for" if self.fetch_tool else " for want of room"
-        return f"Omitted{hint}: {_named(ids)}"
+        return f"Omitted{hint}: {_list_some(ids)}"
 
     def _part(self, passage: Passage, room: Budget, least: int) -> str | None:
         """Return a passage as it fits; None where less than `least` characters of it would."""
         body = (passage.text or "")[self.start :][: room.max_characters_per_document]
-        part = self._written(passage, body)
+        part = self._excerpt(passage, body)
         if room.holds(part):
             return part
         longest_mark = self._mark(passage, len(passage.text or "") - 1)
-        body = room.after(f"{passage.heading}\n{longest_mark}").cut(body)
-        return self._written(passage, body) if len(body) >= least else None
+        body = room.minus(f"{passage.heading}\n{longest_mark}").cut(body)
+        return self._excerpt(passage, body) if len(body) >= least else None
 
-    def _written(self, passage: Passage, body: str) -> str:
+    def _excerpt(self, passage: Passage, body: str) -> str:
         lines = [passage.heading, body, self._mark(passage, self.start + len(body))]
         return "\n".join(line for line in lines if line)
 
@@ -304,12 +306,12 @@ def write_answer(answer: Answer, budget: Budget) -> Flow[str]:
     return text
 
 
-def _with_near(key: str, near: Sequence[str]) -> str:
+def _name_with_near(key: str, near: Sequence[str]) -> str:
     # models have passed a page of text as an id
     name = key if len(key) <= _ID_CHARACTERS else f"{key[:_ID_CHARACTERS]}..."
     return (name or '""') + (f" (did you mean {' or '.join(near)}?)" if near else "")
 
 
-def _named(ids: Sequence[str]) -> str:
+def _list_some(ids: Sequence[str]) -> str:
     more = f" and {len(ids) - _NAMED_IDS} more" if len(ids) > _NAMED_IDS else ""
     return ", ".join(ids[:_NAMED_IDS]) + more

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Collection, Iterable
-from typing import Any, Final, Literal, cast, get_args, overload
+from typing import Any, Final, Literal, get_args, overload
 
 from pydantic_core import from_json
 
@@ -29,7 +29,60 @@ from oss_vector_retriever.records.record import EMBED_CONTENT_TYPE, EMBED_LOCATI
 DecodePolicy = Literal["raise", "skip", "raw"]
 DECODE_POLICIES: Final[tuple[str, ...]] = get_args(DecodePolicy)
 
+ENVELOPE_FIELD: Final = "_record"
+TEXT_FIELD: Final = "_record_text"
+ENVELOPE_KEYS: Final = (ENVELOPE_FIELD, TEXT_FIELD)
+VERSION: Final = 1  # of the envelope; a later one is refused, never guessed at
+WIDE_MARK: Final = '{"wide":true,'  # begins an envelope with integers over 64 bits
+
+NODE_FIELD: Final = "_node_content"
+NODE_TYPE_FIELD: Final = "_node_type"
+# LlamaIndex repeats the id of a node's source document under three names beside the node.
+SOURCE_ID_FIELD: Final = "ref_doc_id"
+SOURCE_ID_FIELDS: Final = ("doc_id", "document_id", SOURCE_ID_FIELD)
+_NO_SOURCE = "None"  # str(None), which LlamaIndex writes where a node has no source
+_SOURCE_RELATIONSHIP = "1"  # NodeRelationship.SOURCE
+
+_Rungs = tuple[tuple[str, Source], ...]
+_BEFORE_TEXT_KEY: _Rungs = (
+    ("OSSVECTORS-EMBED-SRC-CONTENT", "embed_cli"),
+    ("_page_content", "langchain"),
+    ("page_content", "langchain"),
+)
+_AFTER_TEXT_KEY: _Rungs = (("text", "text"), ("content", "content"))
+
+JsonReader = Callable[[str], Any]
+
+# from_json keeps integers of any size; orjson is faster, and turns those over 64 bits into floats.
+exact_json: JsonReader = from_json
+try:
+    from orjson import loads as _loads
+except ImportError:  # orjson is for CPython alone
+    fast_json = exact_json
+else:
+    fast_json = _loads
+
+_CONTAINERS = (dict, list)
 _log = logging.getLogger(__name__)
+
+
+class DecodeError(OSSVectorError, ValueError):
+    """A stored record claims a format and does not keep it.
+
+    Attributes:
+        key: the key of the record.
+        field: the metadata field that cannot be read, such as `_node_content`.
+        reason: what is wrong with it.
+    """
+
+    def __init__(self, key: str, field: str, reason: str) -> None:
+        self.key = key
+        self.field = field
+        self.reason = reason
+        super().__init__(
+            f"record {shown(key)}: {field} cannot be read: {reason}. "
+            'Write the record again, or pass on_decode_error="skip" or "raw".'
+        )
 
 
 @overload
@@ -75,7 +128,7 @@ def decode(
         if on_decode_error == "raise":
             raise
         if on_decode_error == "raw":
-            return _raw(vector, text_key)
+            return _raw_record(vector, text_key)
         _log.warning("skipped: %s", error)
         return None
 
@@ -108,130 +161,48 @@ def read(vector: Vector, text_key: str | None = None) -> Record:
     if not stored:
         return Record(vector.key, "", {}, vector.data)
     if stored.get(ENVELOPE_FIELD) is not None:
-        return from_envelope(vector.key, stored, vector.data)
+        return _from_envelope(vector.key, stored, vector.data)
     if stored.get(NODE_FIELD) is not None:
-        return from_node(vector.key, stored, vector.data, text_key)
-    return from_fields(vector.key, stored, vector.data, text_key)
+        return _from_node(vector.key, stored, vector.data, text_key)
+    return _from_fields(vector.key, stored, vector.data, text_key)
 
 
-def _raw(vector: Vector, text_key: str | None) -> Record:
-    stored = vector.metadata or {}
-    text = stored.get(TEXT_FIELD)
-    if not isinstance(text, str):
-        text = from_fields(vector.key, stored, None, text_key).text
-    return Record(vector.key, text, fresh(stored), vector.data, None, "raw")
-
-
-ENVELOPE_FIELD: Final = "_record"
-TEXT_FIELD: Final = "_record_text"
-ENVELOPE_KEYS: Final = (ENVELOPE_FIELD, TEXT_FIELD)
-VERSION: Final = 1
-WIDE_MARK: Final = '{"wide":true,'
-
-
-def from_envelope(key: str, stored: dict[str, Any], embedding: Float32Array | None) -> Record:
+def _from_envelope(key: str, stored: dict[str, Any], embedding: Float32Array | None) -> Record:
     """Read a record that `encode` wrote.
 
     Raises:
         DecodeError: the envelope is damaged, or of a version that this release does not know.
     """
     written = stored[ENVELOPE_FIELD]
+    # The writer marks integers over 64 bits, so that only their envelopes take the slower reader.
     wide = isinstance(written, str) and written.startswith(WIDE_MARK)
     envelope = load_object(written, key, ENVELOPE_FIELD, exact_json if wide else fast_json)
     metadata, node, text = envelope.get("metadata"), envelope.get("node"), stored.get(TEXT_FIELD)
+    # One look at all parts, since nearly every record is whole; which part is damaged comes after.
     broken = envelope.get("v") != VERSION or not (node is None or type(node) is dict)
     if broken or type(metadata) is not dict or type(text) is not str:
         raise _damage(key, envelope)
     if len(stored) > len(ENVELOPE_KEYS):
-        add_fields_beside(metadata, stored, node, ENVELOPE_KEYS)
+        _add_other_fields(metadata, stored, node, ENVELOPE_KEYS)
     return Record(key, text, metadata, embedding, node, "envelope")
 
 
 def _damage(key: str, envelope: dict[str, Any]) -> DecodeError:
-    if envelope.get("v") != VERSION:
-        return DecodeError(key, ENVELOPE_FIELD, _unknown_version(envelope))
+    version = envelope.get("v")
+    if isinstance(version, int) and version > VERSION:
+        reason = f"it has version {version}, and this release reads {VERSION}; a newer one wrote it"
+        return DecodeError(key, ENVELOPE_FIELD, reason)
+    if version != VERSION:
+        reason = f"it has no version {VERSION}, so this package did not write it"
+        return DecodeError(key, ENVELOPE_FIELD, reason)
     for part in ("metadata", "node"):
         value = envelope.get(part)
         if not isinstance(value, dict) and not (part == "node" and value is None):
-            return not_an_object(value, key, f"{ENVELOPE_FIELD}.{part}")
+            return _not_an_object(value, key, f"{ENVELOPE_FIELD}.{part}")
     return DecodeError(key, TEXT_FIELD, "it is absent, or not a string")
 
 
-def _unknown_version(envelope: dict[str, Any]) -> str:
-    found = envelope.get("v")
-    if isinstance(found, int) and found > VERSION:
-        return f"it has version {found}, and this release reads {VERSION}; a newer one wrote it"
-    return f"it has no version {VERSION}, so this package did not write it"
-
-
-class DecodeError(OSSVectorError, ValueError):
-    """A stored record claims a format and does not keep it.
-
-    Attributes:
-        key: the key of the record.
-        field: the metadata field that cannot be read, such as `_node_content`.
-        reason: what is wrong with it.
-    """
-
-    def __init__(self, key: str, field: str, reason: str) -> None:
-        self.key = key
-        self.field = field
-        self.reason = reason
-        super().__init__(
-            f"record {shown(key)}: {field} cannot be read: {reason}. "
-            'Write the record again, or pass on_decode_error="skip" or "raw".'
-        )
-
-
-EMBED_CONTENT: Final = "OSSVECTORS-EMBED-SRC-CONTENT"
-
-_Rungs = tuple[tuple[str, Source], ...]
-_BEFORE: _Rungs = (
-    (EMBED_CONTENT, "embed_cli"),
-    ("_page_content", "langchain"),
-    ("page_content", "langchain"),
-)
-_AFTER: _Rungs = (("text", "text"), ("content", "content"))
-_DEFAULT = _BEFORE + _AFTER
-
-
-def from_fields(
-    key: str, stored: dict[str, Any], embedding: Float32Array | None, text_key: str | None
-) -> Record:
-    """Read a record by the first field that holds text (`values.text_of` says what does).
-
-    A string moves from the metadata into the text. A text made of an array, a number or a boolean
-    leaves its field in the metadata, so that nothing is lost.
-    """
-    for name, source in _rungs(text_key):
-        value = stored.get(name)
-        if value is not None and (text := text_of(value)) is not None:
-            metadata = fresh(stored)
-            if isinstance(value, str):
-                del metadata[name]
-            return Record(key, text, metadata, embedding, None, source)
-    return Record(key, "", fresh(stored), embedding, None, _without_text(stored))
-
-
-def _rungs(text_key: str | None) -> _Rungs:
-    return (*_BEFORE, (text_key, "text_key"), *_AFTER) if text_key else _DEFAULT
-
-
-def _without_text(stored: dict[str, Any]) -> Source:
-    # The CLI writes no content for images and videos: only where they lie.
-    return "embed_cli" if EMBED_LOCATION in stored or EMBED_CONTENT_TYPE in stored else "empty"
-
-
-NODE_FIELD: Final = "_node_content"
-NODE_TYPE_FIELD: Final = "_node_type"
-
-SOURCE_ID_FIELD: Final = "ref_doc_id"
-SOURCE_ID_FIELDS: Final = ("doc_id", "document_id", SOURCE_ID_FIELD)
-_NO_SOURCE = "None"
-_SOURCE_RELATIONSHIP = "1"  # NodeRelationship.SOURCE
-
-
-def from_node(
+def _from_node(
     key: str, stored: dict[str, Any], embedding: Float32Array | None, text_key: str | None
 ) -> Record:
     """Read a record that LlamaIndex wrote; the node wins over the fields beside it.
@@ -244,11 +215,14 @@ def from_node(
     node = load_object(stored[NODE_FIELD], key, NODE_FIELD)
     if isinstance(node_type := stored.get(NODE_TYPE_FIELD), str):
         node.setdefault("class_name", node_type)
-    node.pop("embedding", None)
-    own = node.pop("metadata", None)
-    metadata = {} if own is None else as_object(own, key, f"{NODE_FIELD}.metadata")
-    text, used = _text_beside(_text_inside(node, key), stored, metadata, text_key)
-    add_fields_beside(metadata, stored, node, {NODE_FIELD, NODE_TYPE_FIELD, *used})
+    node.pop("embedding", None)  # the vector's own data count
+    metadata = node.pop("metadata", None)
+    if metadata is None:
+        metadata = {}
+    elif not isinstance(metadata, dict):
+        raise _not_an_object(metadata, key, f"{NODE_FIELD}.metadata")
+    text, used = _text_outside(_text_inside(node, key), stored, metadata, text_key)
+    _add_other_fields(metadata, stored, node, {NODE_FIELD, NODE_TYPE_FIELD, *used})
     return Record(key, text, metadata, embedding, node, "llama_index")
 
 
@@ -266,10 +240,11 @@ def _text_inside(node: dict[str, Any], key: str) -> str:
     return ""
 
 
-def _text_beside(
+def _text_outside(
     text: str, stored: dict[str, Any], metadata: dict[str, Any], text_key: str | None
 ) -> tuple[str, set[str]]:
     """Return the text, taken from beside an emptied node, and the fields that only repeat it."""
+    # LlamaIndex's own stores take the text out of the node where they keep it in a field.
     used = set()
     for name in (text_key, "text", "content"):
         beside = stored.get(name) if name and name not in metadata else None
@@ -279,68 +254,31 @@ def _text_beside(
     return text, used
 
 
-def add_fields_beside(
-    metadata: dict[str, Any],
-    stored: dict[str, Any],
-    node: dict[str, Any] | None,
-    skipped: Collection[str],
-) -> None:
-    """Add to `metadata` the stored top-level fields that it lacks, copied, but for bookkeeping.
+def _from_fields(
+    key: str, stored: dict[str, Any], embedding: Float32Array | None, text_key: str | None
+) -> Record:
+    """Read a record by the first field that holds text (`_text_of` says what does).
 
-    Bookkeeping says no more than the node's source relationship; without a node there is none.
+    A string moves from the metadata into the text. A text made of an array, a number or a boolean
+    leaves its field in the metadata, so that nothing is lost.
     """
-    beside = [name for name in stored if name not in metadata and name not in skipped]
-    if beside and node is not None:
-        told = (source_id(node), _NO_SOURCE)
-        beside = [n for n in beside if n not in SOURCE_ID_FIELDS or stored[n] not in told]
-    if beside:
-        metadata.update(fresh({name: stored[name] for name in beside}))
+    own: _Rungs = ((text_key, "text_key"),) if text_key else ()
+    for name, source in (*_BEFORE_TEXT_KEY, *own, *_AFTER_TEXT_KEY):
+        value = stored.get(name)
+        if value is not None and (text := _text_of(value)) is not None:
+            metadata = deep_copy(stored)
+            if isinstance(value, str):
+                del metadata[name]
+            return Record(key, text, metadata, embedding, None, source)
+    return Record(key, "", deep_copy(stored), embedding, None, _source_without_text(stored))
 
 
-def source_id(node: dict[str, Any] | None) -> object:
-    """Return the id of the document that a serialised node was made from; None without one."""
-    relationships = None if node is None else node.get("relationships")
-    source = relationships.get(_SOURCE_RELATIONSHIP) if isinstance(relationships, dict) else None
-    return source.get("node_id") if isinstance(source, dict) else None
+def _source_without_text(stored: dict[str, Any]) -> Source:
+    # The CLI writes no content for images and videos: only where they lie.
+    return "embed_cli" if EMBED_LOCATION in stored or EMBED_CONTENT_TYPE in stored else "empty"
 
 
-JsonReader = Callable[[str], Any]
-
-# from_json keeps integers of any size; orjson is faster, and turns those over 64 bits into floats.
-exact_json: JsonReader = from_json
-try:
-    from orjson import loads as _loads
-except ImportError:  # orjson is for CPython alone
-    fast_json = exact_json
-else:
-    fast_json = _loads
-
-_CONTAINERS = (dict, list)
-
-
-def fresh(metadata: dict[str, Any]) -> dict[str, Any]:
-    """Return a copy that shares no dict and no list with the original, at any depth."""
-    return cast("dict[str, Any]", _fresh(metadata))
-
-
-def _fresh(value: dict[str, Any] | list[Any]) -> dict[str, Any] | list[Any]:
-    # A loop, not recursion: metadata may be nested deeper than the interpreter's stack.
-    copied = value.copy()
-    pending: list[Any] = [copied]
-    while pending:
-        container = pending.pop()
-        for place, item in _places(container):
-            if item.__class__ in _CONTAINERS:
-                container[place] = inner = item.copy()
-                pending.append(inner)
-    return copied
-
-
-def _places(container: dict[str, Any] | list[Any]) -> Iterable[tuple[Any, Any]]:
-    return container.items() if container.__class__ is dict else enumerate(container)
-
-
-def text_of(value: object) -> str | None:
+def _text_of(value: object) -> str | None:
     r"""Return a field's value as text, or None where it holds none.
 
     A string is the text; strings in an array are joined with "\n"; a number or a boolean is written
@@ -355,6 +293,39 @@ def text_of(value: object) -> str | None:
     if isinstance(value, list) and value and all(isinstance(item, str) for item in value):
         return "\n".join(value)
     return None
+
+
+def _raw_record(vector: Vector, text_key: str | None) -> Record:
+    stored = vector.metadata or {}
+    text = stored.get(TEXT_FIELD)
+    if not isinstance(text, str):
+        text = _from_fields(vector.key, stored, None, text_key).text
+    return Record(vector.key, text, deep_copy(stored), vector.data, None, "raw")
+
+
+def _add_other_fields(
+    metadata: dict[str, Any],
+    stored: dict[str, Any],
+    node: dict[str, Any] | None,
+    skipped: Collection[str],
+) -> None:
+    """Add to `metadata` the stored top-level fields that it lacks, copied, but for bookkeeping.
+
+    Bookkeeping says no more than the node's source relationship; without a node there is none.
+    """
+    others = [name for name in stored if name not in metadata and name not in skipped]
+    if others and node is not None:
+        bookkeeping = (source_id(node), _NO_SOURCE)
+        others = [n for n in others if n not in SOURCE_ID_FIELDS or stored[n] not in bookkeeping]
+    if others:
+        metadata.update(deep_copy({name: stored[name] for name in others}))
+
+
+def source_id(node: dict[str, Any] | None) -> object:
+    """Return the id of the document that a serialised node was made from; None without one."""
+    relationships = None if node is None else node.get("relationships")
+    source = relationships.get(_SOURCE_RELATIONSHIP) if isinstance(relationships, dict) else None
+    return source.get("node_id") if isinstance(source, dict) else None
 
 
 def load_object(
@@ -372,27 +343,27 @@ def load_object(
             raise DecodeError(key, field, f"it is not JSON ({error})") from error
         if isinstance(loaded, dict):
             return loaded
-        raise not_an_object(loaded, key, field)
+        raise _not_an_object(loaded, key, field)
     if isinstance(value, dict):
-        return fresh(value)
-    raise DecodeError(key, field, f"it is {_kind(value)}, not JSON text")
+        return deep_copy(value)
+    raise DecodeError(key, field, f"it is of type {type(value).__name__}, not JSON text")
 
 
-def as_object(value: object, key: str, field: str) -> dict[str, Any]:
-    """Return `value` if it is a JSON object.
-
-    Raises:
-        DecodeError: it is something else.
-    """
-    if isinstance(value, dict):
-        return value
-    raise not_an_object(value, key, field)
+def _not_an_object(value: object, key: str, field: str) -> DecodeError:
+    return DecodeError(key, field, f"it is of type {type(value).__name__}, not an object")
 
 
-def not_an_object(value: object, key: str, field: str) -> DecodeError:
-    """Return the error for a field that should hold a JSON object."""
-    return DecodeError(key, field, f"it is {_kind(value)}, not an object")
-
-
-def _kind(value: object) -> str:
-    return f"of type {type(value).__name__}"
+def deep_copy(metadata: dict[str, Any]) -> dict[str, Any]:
+    """Return a copy that shares no dict and no list with the original, at any depth."""
+    # A loop, not recursion: metadata may be nested deeper than the interpreter's stack. And not
+    # copy.deepcopy, which takes three times as long, since it looks for values of any type.
+    copied = metadata.copy()
+    pending: list[Any] = [copied]
+    while pending:
+        container = pending.pop()
+        items = container.items() if container.__class__ is dict else enumerate(container)
+        for position, item in items:
+            if item.__class__ in _CONTAINERS:
+                container[position] = inner = item.copy()
+                pending.append(inner)
+    return copied

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Mapping
-from typing import Any, Final, NoReturn
+from typing import Any, NoReturn
 
 from oss_vector_retriever.client.errors import InvalidRequestError, named_argument, shown
 from oss_vector_retriever.client.models.limits import (
@@ -16,6 +16,7 @@ from oss_vector_retriever.client.models.limits import (
     metadata_bytes,
 )
 from oss_vector_retriever.client.models.vector import Vector
+from oss_vector_retriever.client.operations.checks import check_key
 from oss_vector_retriever.records.decode import (
     ENVELOPE_FIELD,
     ENVELOPE_KEYS,
@@ -26,9 +27,26 @@ from oss_vector_retriever.records.decode import (
     source_id,
 )
 
-_MAYBE_WIDE = re.compile(r"\d{19}", re.ASCII)
-_EXACT_INTEGERS = 2**53
-_WIDEST = 2**63
+_MAYBE_WIDE = re.compile(r"\d{19}", re.ASCII)  # 2**63 has 19 digits
+_EXACT_INTEGERS = 2**53  # a float holds each integer below it
+_WIDEST = 2**63  # the service's integers
+_DEEPEST = 100  # the JSON reader of the way back stops at 200
+_INTEGER_BITS = 2000  # below every setting of sys.set_int_max_str_digits
+_FIXES = {
+    "tuple": "make it a list",
+    "set": "make it a sorted list",
+    "frozenset": "make it a sorted list",
+    "datetime": "store value.isoformat()",
+    "date": "store value.isoformat()",
+    "time": "store value.isoformat()",
+    "timedelta": "store value.total_seconds()",
+    "UUID": "store str(value)",
+    "Decimal": "store str(value)",
+    "bytes": "store it as base64 text",
+    "bytearray": "store it as base64 text",
+    "ndarray": "store value.tolist()",
+}
+_FIX = "make it a str, int, float, bool, None, list or dict first"
 
 
 def encode(
@@ -65,15 +83,16 @@ def encode(
             field that cannot be filtered on, or a limit passed; naming key, field and remedy.
     """
     check_key(key, limits)
-    check_text(text, key, "text")
+    _check_text(text, key, "text")
     parts = {"metadata": _plain(metadata, key, "metadata"), "node": _plain(node, key, "node")}
     _refuse_collisions(key, parts["metadata"])
+    # LlamaIndex deletes and filters by a node's source document, which stands deep in the node.
     source = source_id(parts["node"])
     seen = {**parts["metadata"], SOURCE_ID_FIELD: source} if source else parts["metadata"]
     copies = _copies(key, seen, filterable, native_scalars)
-    check_copies(key, copies, limits)
+    _check_copies(key, copies, limits)
     stored = {TEXT_FIELD: text, ENVELOPE_FIELD: _envelope(parts, node is not None), **copies}
-    check_total(key, stored, {"text": text, **_named(parts)}, limits)
+    _check_total(key, stored, parts, limits)
     return _vector(key, data, stored)
 
 
@@ -117,8 +136,71 @@ def _plain(value: Mapping[str, Any] | None, key: str, path: str) -> dict[str, An
     if value is not None and not isinstance(value, Mapping):
         raise _record_error(key, f"{path} is of type {type(value).__name__}, not a dict")
     plain = dict(value or {})
-    check_plain(plain, key, path)
+    _check_plain(plain, key, path)
     return plain
+
+
+def _check_plain(value: object, key: str, path: str, depth: int = 0) -> None:
+    """Refuse what JSON would not give back as it was, naming key and path.
+
+    Plain are str, int, float, bool, None, and lists and dicts (string keys) of them. A subclass of
+    these is stored as its plain value, and comes back equal to it, of the plain type.
+    """
+    if value is None:
+        return
+    if isinstance(value, str):
+        _check_text(value, key, path)
+    elif isinstance(value, dict | list):
+        _check_container(value, key, path, depth + 1)
+    elif isinstance(value, int | float):
+        _check_number(value, key, path)
+    else:
+        _refuse_type(value, key, path)
+
+
+def _check_container(
+    value: dict[object, object] | list[object], key: str, path: str, depth: int
+) -> None:
+    if depth > _DEEPEST:
+        _refuse(key, path, f"is nested over {_DEEPEST} levels deep; flatten it")
+    if isinstance(value, dict):
+        for name, item in value.items():
+            if not isinstance(name, str):
+                _refuse(key, path, f"has a key that is not a string: {shown(name)}; use str")
+            _check_text(name, key, f"a name in {path}")
+            _check_plain(item, key, f"{path}[{shown(name)}]", depth)
+    else:
+        for position, item in enumerate(value):
+            _check_plain(item, key, f"{path}[{position}]", depth)
+
+
+def _check_number(value: float, key: str, path: str) -> None:
+    if isinstance(value, int):
+        if value.bit_length() > _INTEGER_BITS:
+            _refuse(key, path, "is an integer over 2,000 bits; store it as text")
+    elif not math.isfinite(value):
+        _refuse(key, path, f"is {float(value)}, which JSON cannot hold; leave it out or store None")
+
+
+def _refuse_type(value: object, key: str, path: str) -> NoReturn:
+    name = type(value).__name__
+    fix = _FIXES.get(name, "store value.item()" if hasattr(value, "item") else _FIX)
+    _refuse(key, path, f"is of type {name}, which would not come back as it was; {fix}")
+
+
+def _check_text(text: object, key: str, path: str) -> None:
+    """Refuse what is not a string, or cannot be written in UTF-8."""
+    if not isinstance(text, str):
+        _refuse(key, path, f"is of type {type(text).__name__}, not a string")
+    if not text.isascii():
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            _refuse(key, path, f"holds a lone surrogate at character {error.start}; UTF-8 has none")
+
+
+def _refuse(key: str, path: str, reason: str) -> NoReturn:
+    raise _record_error(key, f"{path} {reason}")
 
 
 def _refuse_collisions(key: str, metadata: Mapping[str, Any]) -> None:
@@ -157,52 +239,8 @@ def _copies(
     return copies
 
 
-def _envelope(parts: Mapping[str, dict[str, Any]], with_node: bool) -> str:
-    envelope: dict[str, Any] = {"v": VERSION, "metadata": parts["metadata"]}
-    if with_node:
-        envelope["node"] = parts["node"]
-    written = dump(envelope)
-    # Digits inside a string match too: then the slower, exact reader is chosen for nothing.
-    return WIDE_MARK + written[1:] if _MAYBE_WIDE.search(written) else written
-
-
-def _named(parts: Mapping[str, dict[str, Any]]) -> dict[str, object]:
-    fields = {f"metadata[{shown(name)}]": value for name, value in parts["metadata"].items()}
-    return {**fields, "node": parts["node"]}
-
-
-def _vector(key: str, data: Iterable[float] | None, stored: dict[str, Any]) -> Vector:
-    try:
-        return Vector(key, data, stored)
-    except (TypeError, OverflowError) as error:
-        raise _record_error(
-            key, f"its data is not float32: {error}", argument="embedding"
-        ) from error
-
-
-def check_key(key: object, limits: Limits = DEFAULT_LIMITS) -> None:
-    """Refuse a key that the service does not take: not a string, empty, too long, not UTF-8.
-
-    Raises:
-        InvalidRequestError: naming the key, its length and the limit.
-    """
-    check_text(key, str(key), "the key")
-    length = len(str(key))
-    if not 1 <= length <= limits.key_characters:
-        raise _record_error(
-            key,
-            f"the key has {length} characters; 1 to {limits.key_characters:,} are allowed",
-            argument="key",
-            limit=limits.key_characters,
-        )
-
-
-def check_copies(key: str, copies: Mapping[str, object], limits: Limits = DEFAULT_LIMITS) -> None:
-    """Refuse filterable copies that are too many or too large.
-
-    Raises:
-        InvalidRequestError: naming key, largest field, sizes, limit and remedy.
-    """
+def _check_copies(key: str, copies: Mapping[str, object], limits: Limits) -> None:
+    """Refuse filterable copies that are too many or too large."""
     if len(copies) > limits.filterable_keys:
         raise _record_error(
             key,
@@ -223,122 +261,42 @@ def check_copies(key: str, copies: Mapping[str, object], limits: Limits = DEFAUL
         )
 
 
-def check_total(
+def _envelope(parts: Mapping[str, dict[str, Any]], with_node: bool) -> str:
+    envelope: dict[str, Any] = {"v": VERSION, "metadata": parts["metadata"]}
+    if with_node:
+        envelope["node"] = parts["node"]
+    written = dump(envelope)
+    # Digits inside a string match too: then the slower, exact reader is chosen for nothing.
+    return WIDE_MARK + written[1:] if _MAYBE_WIDE.search(written) else written
+
+
+def _check_total(
     key: str,
     stored: Mapping[str, object],
-    parts: Mapping[str, object],
-    limits: Limits = DEFAULT_LIMITS,
+    parts: Mapping[str, dict[str, Any]],
+    limits: Limits,
 ) -> None:
-    """Refuse a record whose metadata is too large in all; `parts` is what the caller gave, by name.
-
-    Raises:
-        InvalidRequestError: naming key, largest part, sizes, limit and remedy.
-    """
+    """Refuse a record whose metadata is too large in all, naming the largest of its parts."""
     if (size := metadata_bytes(dict(stored))) > limits.metadata_bytes:
+        fields = {f"metadata[{shown(name)}]": value for name, value in parts["metadata"].items()}
+        fields |= {"text": stored[TEXT_FIELD], "node": parts["node"]}
         raise _record_error(
             key,
             f"metadata and text take {size:,} bytes, over the limit of "
-            f"{limits.metadata_bytes:,}; {largest(parts)}.",
+            f"{limits.metadata_bytes:,}; {largest(fields)}.",
             limit=limits.metadata_bytes,
             remedy="Split the record into several, or keep the large part elsewhere (an OSS "
             "object) and store where it is",
         )
 
 
-DEEPEST: Final = 100  # the JSON reader of the way back stops at 200
-_INTEGER_BITS = 2000  # below every setting of sys.set_int_max_str_digits
-_MENDS = {
-    "tuple": "make it a list",
-    "set": "make it a sorted list",
-    "frozenset": "make it a sorted list",
-    "datetime": "store value.isoformat()",
-    "date": "store value.isoformat()",
-    "time": "store value.isoformat()",
-    "timedelta": "store value.total_seconds()",
-    "UUID": "store str(value)",
-    "Decimal": "store str(value)",
-    "bytes": "store it as base64 text",
-    "bytearray": "store it as base64 text",
-    "ndarray": "store value.tolist()",
-}
-_MEND = "make it a str, int, float, bool, None, list or dict first"
-
-
-def check_plain(value: object, key: str, path: str, depth: int = 0) -> None:
-    """Refuse what JSON would not give back as it was.
-
-    Plain are str, int, float, bool, None, and lists and dicts (string keys) of them. A subclass of
-    these is stored as its plain value, and comes back equal to it, of the plain type.
-
-    Args:
-        value: what to check.
-        key: the record's key, for the message.
-        path: where the value stands, such as `metadata['a'][2]`, for the message.
-        depth: how many containers it stands in.
-
-    Raises:
-        InvalidRequestError: naming key and path: another type, a float that is not finite, an
-            integer over 2,000 bits, a lone surrogate, a key that is not a string, over 100 levels.
-    """
-    if value is None:
-        return
-    if isinstance(value, str):
-        check_text(value, key, path)
-    elif isinstance(value, dict | list):
-        _check_container(value, key, path, depth + 1)
-    elif isinstance(value, int | float):
-        _check_number(value, key, path)
-    else:
-        _refuse_type(value, key, path)
-
-
-def check_text(text: object, key: str, path: str) -> None:
-    """Refuse what is not a string, or cannot be written in UTF-8.
-
-    Raises:
-        InvalidRequestError: naming key and path.
-    """
-    if not isinstance(text, str):
-        _refuse(key, path, f"is of type {type(text).__name__}, not a string")
-    if not text.isascii():
-        try:
-            text.encode()
-        except UnicodeEncodeError as error:
-            _refuse(key, path, f"holds a lone surrogate at character {error.start}; UTF-8 has none")
-
-
-def _check_container(
-    value: dict[object, object] | list[object], key: str, path: str, depth: int
-) -> None:
-    if depth > DEEPEST:
-        _refuse(key, path, f"is nested over {DEEPEST} levels deep; flatten it")
-    if isinstance(value, dict):
-        for name, item in value.items():
-            if not isinstance(name, str):
-                _refuse(key, path, f"has a key that is not a string: {shown(name)}; use str")
-            check_text(name, key, f"a name in {path}")
-            check_plain(item, key, f"{path}[{shown(name)}]", depth)
-    else:
-        for position, item in enumerate(value):
-            check_plain(item, key, f"{path}[{position}]", depth)
-
-
-def _check_number(value: float, key: str, path: str) -> None:
-    if isinstance(value, int):
-        if value.bit_length() > _INTEGER_BITS:
-            _refuse(key, path, "is an integer over 2,000 bits; store it as text")
-    elif not math.isfinite(value):
-        _refuse(key, path, f"is {float(value)}, which JSON cannot hold; leave it out or store None")
-
-
-def _refuse_type(value: object, key: str, path: str) -> NoReturn:
-    name = type(value).__name__
-    mend = _MENDS.get(name, "store value.item()" if hasattr(value, "item") else _MEND)
-    _refuse(key, path, f"is of type {name}, which would not come back as it was; {mend}")
-
-
-def _refuse(key: str, path: str, reason: str) -> NoReturn:
-    raise _record_error(key, f"{path} {reason}")
+def _vector(key: str, data: Iterable[float] | None, stored: dict[str, Any]) -> Vector:
+    try:
+        return Vector(key, data, stored)
+    except (TypeError, OverflowError) as error:
+        raise _record_error(
+            key, f"its data is not float32: {error}", argument="embedding"
+        ) from error
 
 
 def _record_error(

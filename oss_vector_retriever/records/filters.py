@@ -2,7 +2,7 @@
 
 Implicit AND and the shorthand `{"field": value}` are not on the API's page (reference 5.2), so each
 becomes explicit `$and` and `$eq`. Operands take the form of the stored copies that they are
-compared with. What would silently match nothing is refused, with the mend.
+compared with. What would silently match nothing is refused, with the fix.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def explicit_filter(
             "{argument} must be a dict, not a {kind}.", argument="filter", kind=named_type(given)
         )
     writer = _Writer(filterable, hidden, native_scalars, limits)
-    written = writer.all_of(given, 1)
+    written = writer.conjunction(given, 1)
     writer.check_limits(written)
     return written
 
@@ -64,26 +64,27 @@ def explicit_filter(
 def intersect(first: dict[str, Any] | None, second: dict[str, Any] | None) -> dict[str, Any] | None:
     """Return the filter of what passes two explicit ones, either of which may be None."""
     if first is None or second is None:
-        return first or second
+        return first or second  # a level of $and less: the service takes few
     return {"$and": [first, second]}
 
 
 @dataclass(slots=True)
 class _Writer:
+    """One filter on its way into the explicit grammar; `items` counts its conditions."""
+
     filterable: Collection[str] | None
     hidden: Collection[str]
     native_scalars: bool
     limits: Limits
     items: int = 0
-    deepest: int = 0
 
-    def all_of(self, given: object, depth: int) -> dict[str, Any]:
+    def conjunction(self, given: object, depth: int) -> dict[str, Any]:
         if not isinstance(given, Mapping) or not given:
             raise _error(f"{shown(given)} is no condition; use a dict.")
         many = len(given) > 1
         self._check_depth(depth + many)
         parts = [self._member(name, value, depth + many) for name, value in given.items()]
-        return _joined(parts)
+        return _all_of(parts)
 
     def check_limits(self, written: dict[str, Any]) -> None:
         if self.items > self.limits.filter_items:
@@ -114,13 +115,13 @@ class _Writer:
         if not value:
             raise _error(f"{shown(name)} has no operator.")
         self._check_depth(depth + (len(value) > 1))
-        return _joined([self._comparison(str(name), op, operand) for op, operand in value.items()])
+        return _all_of([self._comparison(str(name), op, operand) for op, operand in value.items()])
 
     def _logical(self, name: str, value: object, depth: int) -> dict[str, Any]:
         if not isinstance(value, list | tuple) or not value:
             raise _error(f"{name} takes a list of conditions, not empty.")
         self.items += 1
-        return {name: [self.all_of(part, depth + 1) for part in value]}
+        return {name: [self.conjunction(part, depth + 1) for part in value]}
 
     def _check_field(self, name: object) -> None:
         if not isinstance(name, str) or name.startswith("$"):
@@ -154,9 +155,11 @@ class _Writer:
     def _operand(self, name: str, op: str, operand: object) -> object:
         check_numbers("filter", operand, f"filter: the operand of {shown(name)}")
         if op == "$exists":
-            return _expect(name, op, operand, bool, "True or False")
+            if not isinstance(operand, bool):
+                raise _error(f"{op} of {shown(name)} takes True or False.")
+            return operand
         if op in _RANGE:
-            return self._bound(name, op, operand)
+            return self._check_bound(name, op, operand)
         if op in _EQUAL:
             return self._form(name, op, operand)
         if not isinstance(operand, list | tuple | set | frozenset) or not operand:
@@ -173,9 +176,10 @@ class _Writer:
             )
         return filterable_value(value, native_scalars=self.native_scalars)
 
-    def _bound(self, name: str, op: str, operand: object) -> object:
+    def _check_bound(self, name: str, op: str, operand: object) -> object:
         if isinstance(operand, bool) or not isinstance(operand, int | float):
             raise _error(f"{op} of {shown(name)} takes a number.")
+        # "10" < "9": strings compare letter by letter, so the service would answer wrongly
         if self.filterable is not None and not self.native_scalars:
             raise _error(
                 f"{op} of {shown(name)} compares numbers, and this store keeps their "
@@ -184,13 +188,7 @@ class _Writer:
         return operand
 
 
-def _expect(name: str, op: str, operand: object, kind: type, what: str) -> object:
-    if not isinstance(operand, kind):
-        raise _error(f"{op} of {shown(name)} takes {what}.")
-    return operand
-
-
-def _joined(parts: list[dict[str, Any]]) -> dict[str, Any]:
+def _all_of(parts: list[dict[str, Any]]) -> dict[str, Any]:
     return parts[0] if len(parts) == 1 else {"$and": parts}
 
 

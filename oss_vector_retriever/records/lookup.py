@@ -19,7 +19,7 @@ from oss_vector_retriever.records.decode import (
     DecodeError,
     DecodePolicy,
     decode,
-    fresh,
+    deep_copy,
     read,
 )
 from oss_vector_retriever.records.record import Record
@@ -34,7 +34,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Found(Generic[Made]):
-    """Hold what was made of the records found, in the order asked, and the keys not there."""
+    """What was made of the records found, in the order asked, and the keys not there."""
 
     made: list[Made]
     missing: tuple[str, ...]
@@ -42,7 +42,7 @@ class Found(Generic[Made]):
 
 @dataclass(frozen=True, slots=True)
 class Lookup:
-    """Say how keys become records; the names are the adapters' own arguments.
+    """The settings by which keys become records; the names are the adapters' own arguments.
 
     `limit` is how many are wanted; keys are read until so many are found, and no further.
 
@@ -124,7 +124,7 @@ def make_each(
 
 def _raw_record(vector: Vector, text_key: str | None) -> Record:
     record = decode(vector, text_key=text_key, on_decode_error="raw")
-    return replace(record, metadata=fresh(vector.metadata or {}), node=None, source="raw")
+    return replace(record, metadata=deep_copy(vector.metadata or {}), node=None, source="raw")
 
 
 def _check_policy(name: str, value: str, policies: tuple[str, ...]) -> None:

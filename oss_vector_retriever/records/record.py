@@ -27,13 +27,13 @@ EMBED_START: Final = "OSSVECTORS-EMBED-START-SEC"
 EMBED_END: Final = "OSSVECTORS-EMBED-END-SEC"
 EMBED_TYPE: Final = "OSSVECTORS-EMBED-TYPE"
 
-_MOST_TEXT = 60
+_TEXT_IN_REPR = 60
 _Number = TypeVar("_Number", int, float)
 
 
 @dataclass(frozen=True, slots=True)
 class Media:
-    """Say where the source of a record of `oss-vectors-embed` lies.
+    """The place where the source of a record of `oss-vectors-embed` lies.
 
     Attributes:
         locations: paths or URLs of the source; several where one vector stands for many images.
@@ -59,7 +59,7 @@ class Media:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Record:
-    """Hold one decoded record; nothing in it is shared with the vector or another record.
+    """One decoded record; nothing in it is shared with the vector or another record.
 
     Attributes:
         key: the vector's key; always the id, whatever the record says of itself.
@@ -106,8 +106,8 @@ class Record:
         return _media(self.metadata) if known else None
 
     def __repr__(self) -> str:
-        text = repr(self.text[:_MOST_TEXT])
-        more = f"... {len(self.text)} characters" if len(self.text) > _MOST_TEXT else ""
+        text = repr(self.text[:_TEXT_IN_REPR])
+        more = f"... {len(self.text)} characters" if len(self.text) > _TEXT_IN_REPR else ""
         parts = [repr(self.key), f"text={text}{more}", f"metadata={sorted(self.metadata)}"]
         if self.embedding is not None:
             parts.append(f"embedding={self.embedding!r}")

@@ -29,15 +29,20 @@ from oss_vector_retriever.client.models.results import (
     VectorIndex,
 )
 from oss_vector_retriever.client.models.vector import Vector
-from oss_vector_retriever.client.operations.checks import as_vector, check_keys, each_of
-from oss_vector_retriever.client.operations.vectors import list_vectors, refuse_repeated
+from oss_vector_retriever.client.operations.checks import (
+    as_vector,
+    check_keys,
+    each_of,
+    refuse_repeated,
+)
+from oss_vector_retriever.client.operations.vectors import list_vectors
 from oss_vector_retriever.client.steps import Flow
 from oss_vector_retriever.client.writes import delete, upsert
 from oss_vector_retriever.records.decode import (
     ENVELOPE_KEYS,
     NODE_FIELD,
     decode,
-    fresh,
+    deep_copy,
     load_object,
 )
 from oss_vector_retriever.records.encode import encode, filterable_value
@@ -343,7 +348,7 @@ class RecordStore:
         _refuse_text(record, stored, (*patch, *remove))
         plain = {name: self._plain_value(record, name, value) for name, value in patch.items()}
         gone = (*remove, *(name for name, value in plain.items() if value is None))
-        changed = _merge(fresh(stored), plain, gone)
+        changed = _merge(deep_copy(stored), plain, gone)
         if record.source == "llama_index":
             # LlamaIndex reads metadata from inside its node, and filters on the fields beside it.
             node = load_object(stored[NODE_FIELD], vector.key, NODE_FIELD)

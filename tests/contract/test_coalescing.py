@@ -69,6 +69,13 @@ def settings(service):
         yield settings
 
 
+def wait_for_pending(client, count):
+    last = time.monotonic() + 10
+    while len(client._runner._coalescer._queue) < count:
+        assert time.monotonic() < last, "too few fetches wait for a slot"
+        time.sleep(0.001)
+
+
 @pytest.fixture(autouse=True)
 def _fresh_count(service):
     service.calls = 0
@@ -91,10 +98,7 @@ def test_threads_that_find_all_slots_busy_share_the_next_calls(settings, service
         ThreadPoolExecutor(200) as pool,
     ):
         fetches = [pool.submit(client.fetch, [key]) for key in KEYS[:200]]
-        for _ in range(1000):
-            if len(client._runner._coalescer._queue) == 192:
-                break
-            time.sleep(0.01)
+        wait_for_pending(client, 192)
         service.wait.set()
         assert [fetch.result()[0].key for fetch in fetches] == KEYS[:200]
     assert service.calls == 10
@@ -174,26 +178,58 @@ async def test_those_who_share_a_call_share_no_metadata_and_no_error(settings):
         assert failures[0].request_id == failures[1].request_id
 
 
-async def test_keys_that_the_service_refuses_spoil_nobody_elses_fetch(settings):
-    class Particular(CountingService):
-        def handle(self, request):
-            if b"poison" in request.body:
-                body = {"Error": {"Code": "VectorIndexParameterInvalid", "Message": "No such key."}}
-                headers = {"content-type": "application/json"}
-                return Reply(400, headers, json.dumps(body).encode())
-            return super().handle(request)
+class ParticularService(CountingService):
+    """Refuse a call that holds a certain key."""
 
-    with Particular.in_memory() as particular, emulator.Server(particular) as server:
-        particular.create_bucket(emulator.DEVELOPMENT_ACCOUNT_ID, emulator.DEVELOPMENT_BUCKET)
-        async with AsyncOSSVectorClient(**{**settings, "endpoint": server.endpoint}) as client:
-            await client.put_vector_index(dimension=2)
-            await client.upsert([{"key": "good", "data": [1, 2]}])
-            particular.calls = 0
-            good, bad = await asyncio.gather(
-                client.fetch(["good"]), client.fetch(["poison"]), return_exceptions=True
-            )
+    def handle(self, request):
+        if b"poison" in request.body:
+            if self.wait is not None:
+                self.wait.wait(timeout=10)
+            body = {"Error": {"Code": "VectorIndexParameterInvalid", "Message": "No such key."}}
+            headers = {"content-type": "application/json"}
+            return Reply(400, headers, json.dumps(body).encode())
+        return super().handle(request)
+
+
+@pytest.fixture
+def particular(settings):
+    """Give a service that refuses a key, and the settings of its clients."""
+    with ParticularService.in_memory() as service, emulator.Server(service) as server:
+        service.create_bucket(emulator.DEVELOPMENT_ACCOUNT_ID, emulator.DEVELOPMENT_BUCKET)
+        own = {**settings, "endpoint": server.endpoint}
+        with OSSVectorClient(**own) as client:
+            client.put_vector_index(dimension=2)
+            client.upsert([{"key": "good", "data": [1, 2]}])
+        service.calls = 0
+        yield service, own
+
+
+async def test_keys_that_the_service_refuses_spoil_nobody_elses_fetch(particular):
+    _, settings = particular
+    async with AsyncOSSVectorClient(**settings) as client:
+        good, bad = await asyncio.gather(
+            client.fetch(["good"]), client.fetch(["poison"]), return_exceptions=True
+        )
     assert good[0].key == "good"
     assert isinstance(bad, VectorIndexParameterInvalidError)
+
+
+def test_keys_that_the_service_refuses_spoil_no_other_threads_fetch(particular):
+    service, settings = particular
+    service.wait = threading.Event()
+    with (
+        OSSVectorClient(**settings, max_concurrency=1) as client,
+        ThreadPoolExecutor(4) as pool,
+    ):
+        first = pool.submit(client.fetch, ["good"])
+        good, other, bad = (pool.submit(client.fetch, [key]) for key in ("good", "other", "poison"))
+        wait_for_pending(client, 3)
+        service.wait.set()
+        assert first.result()[0].key == good.result()[0].key == "good"
+        assert other.result().missing == ("other",)
+        assert isinstance(bad.exception(), VectorIndexParameterInvalidError)
+        assert good.result().calls == 1
+    assert service.calls == 3  # the first, and the good ones each by itself
 
 
 async def test_bad_keys_are_refused_before_they_join_others(settings):

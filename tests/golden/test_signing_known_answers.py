@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 from hashlib import sha256
 
 import pytest
+from support.presigning import presigned_query
 
 from oss_vector_retriever.client import signing
 from oss_vector_retriever.client.signing import Scope, Signable
@@ -178,7 +179,7 @@ def test_presigned_answer():
     signable = Signable(
         "POST", signing.resource_name("cn-hangzhou", "123", "bucket"), "getVectors", JSON
     )
-    query = signing.presigned_query(signable, "ak", "sk", STAMP, SCOPE, expires=600)
+    query = presigned_query(signable, "ak", "sk", STAMP, SCOPE, expires=600)
     assert query.endswith(
         "&x-oss-signature=b54eaba75a2c500c9655da67b384473481d97a934104feaaa57bad00f61af412"
     )

@@ -42,6 +42,11 @@ def test_the_client_loads_no_framework_no_numpy_and_no_server():
     assert not any(name.startswith(f"{NAME}.emulator") for name in everything)
 
 
+def test_the_client_loads_no_pydantic_which_took_a_third_of_its_time():
+    tops, _ = fresh("from oss_vector_retriever import OSSVectorClient, VectorIndex, ClientSettings")
+    assert tops & {"pydantic", "pydantic_core"} == set()
+
+
 def test_making_a_client_loads_no_numpy_either():
     tops, _ = fresh(
         "from oss_vector_retriever import OSSVectorClient as C\n"

@@ -130,7 +130,7 @@ def test_an_outage_is_not_answered_with_a_storm(attempts):
     context = machine.context(retry=attempts)
     requests = 0
     for number in range(1000):
-        client = context if number % 2 else context.changed(timeout=20.0)
+        client = context if number % 2 else context.with_options(timeout=20.0)
         played = machine.play(get_vectors(client, ["a"]), lambda _: DOWN)
         assert isinstance(played.error, InternalServiceError)
         requests += len(played.requests)

@@ -236,7 +236,7 @@ def run(fuzzer, described, cases, number, examples):
 
 
 def test_the_fuzzer_would_notice(monkeypatch):
-    monkeypatch.setattr(Service, "_answer", lambda *_: 1 / 0)
+    monkeypatch.setattr(Service, "_admit", lambda *_: 1 / 0)
     fuzzer = Fuzzer(random.Random(1))
     fuzzer.renew = lambda: setattr(fuzzer, "service", Service())
     with pytest.raises(AssertionError):

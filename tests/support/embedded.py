@@ -1,6 +1,7 @@
 """Clients of a service that the test has in hand: embedded, or behind an endpoint."""
 
-from oss_vector_retriever import OSSVectorClient, emulator
+from oss_vector_retriever import emulator
+from oss_vector_retriever.client.clients import client_of
 from oss_vector_retriever.client.config import resolve_config
 from oss_vector_retriever.client.local import LocalService
 
@@ -23,4 +24,4 @@ def settings(endpoint):
 def embedded(service, **options):
     """Return a client of a service in this process."""
     config = resolve_config(**settings("http://localhost"), **options)
-    return OSSVectorClient.from_config(config, LocalService(service))
+    return client_of(config, LocalService(service))

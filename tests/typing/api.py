@@ -13,31 +13,33 @@ import numpy as np
 import numpy.typing as npt
 
 from oss_vector_retriever import (
+    Acknowledgement,
     AsyncOSSVectorClient,
+    ClientSettings,
     ConfigurationError,
     Credentials,
     DeadlineExceededError,
     FetchResult,
     Float32Array,
+    GetVectorsResult,
     Limits,
+    ListVectorBucketsResult,
+    ListVectorIndexesResult,
+    ListVectorsResult,
     MissingKeysError,
     NoSuchVectorIndexError,
     OSSVectorClient,
     OSSVectorError,
+    Page,
+    QueryVectorsResult,
     RetryPolicy,
+    ScoredVector,
     ServiceError,
     TransportError,
     Vector,
-    __version__,
-)
-from oss_vector_retriever.client.models.results import (
-    Acknowledgement,
-    GetVectorsResult,
-    ListVectorIndexesResult,
-    ListVectorsResult,
-    QueryVectorsResult,
-    ScoredVector,
+    VectorBucket,
     VectorIndex,
+    __version__,
 )
 
 
@@ -55,8 +57,34 @@ def construction() -> None:
     OSSVectorClient(timeout="5")  # type: ignore[arg-type]
     OSSVectorClient(max_concurrency=None)  # type: ignore[arg-type]
     AsyncOSSVectorClient(account_id=123456)  # type: ignore[arg-type]
+    OSSVectorClient(buckt="b")  # type: ignore[call-arg]
+    OSSVectorClient(retry="3")  # type: ignore[arg-type]
+    OSSVectorClient(credentials=5)  # type: ignore[arg-type]
+    OSSVectorClient(credentials="chains")  # type: ignore[arg-type]
+    AsyncOSSVectorClient(credentials=_asks, additional_headers=["host"], proxy="proxy:3128")
+    OSSVectorClient.local("vectors.db", index="i", timeout=3)
+    OSSVectorClient.local(timeot=3)  # type: ignore[call-arg]
     Credentials("id")  # type: ignore[call-arg]
     RetryPolicy(attempts="3")  # type: ignore[arg-type]
+
+
+async def _asks() -> Credentials:
+    return Credentials("id", "secret")
+
+
+def settings(client: OSSVectorClient | AsyncOSSVectorClient) -> None:
+    """What travels of a client is a value, and makes either client."""
+    assert_type(client.settings, ClientSettings)
+    assert_type(client.settings.bucket, str | None)
+    assert_type(client.settings.omitted, tuple[str, ...])
+    saved = client.settings.to_dict()
+    again = ClientSettings.from_dict(saved)
+    assert_type(OSSVectorClient.from_settings(again), OSSVectorClient)
+    assert_type(
+        AsyncOSSVectorClient.from_settings(again, credentials="chain"), AsyncOSSVectorClient
+    )
+    OSSVectorClient.from_settings(saved)  # type: ignore[arg-type]
+    again.bucket = "b"  # type: ignore[misc]
 
 
 def blocking(client: OSSVectorClient) -> None:
@@ -75,6 +103,11 @@ def blocking(client: OSSVectorClient) -> None:
     assert_type(client.put_vector_index(dimension=3), Acknowledgement)
     assert_type(client.get_vector_index(), VectorIndex)
     assert_type(client.list_vector_indexes(), ListVectorIndexesResult)
+    assert_type(client.list_vector_buckets(), ListVectorBucketsResult)
+    assert_type(client.iter_vectors(return_data=True), Iterator[Vector])
+    assert_type(client.iter_vector_buckets(), Iterator[VectorBucket])
+    pages: list[Page[VectorIndex]] = [client.list_vector_indexes(max_results=5)]
+    assert_type(pages[0].items, tuple[VectorIndex, ...])
     assert_type(client.stream(iter(["a"])), Iterator[Vector])
     assert_type(client.with_options(timeout=1.0), OSSVectorClient)
     assert_type(client.to_async(), AsyncOSSVectorClient)
@@ -92,6 +125,11 @@ def refused(client: OSSVectorClient) -> None:
     client.get_vectors()  # type: ignore[call-arg]
     client.fetch(["a"], timeout="5")  # type: ignore[arg-type]
     client.fetch(["a"], on_missing=5)  # type: ignore[arg-type]
+    client.fetch(["a"], on_missing="rase")  # type: ignore[arg-type]
+    client.stream(["a"], indx="i")  # type: ignore[call-arg]
+    client.with_options(timout=3)  # type: ignore[call-arg]
+    client.upsert([], on_error="ignore")  # type: ignore[arg-type]
+    client.put_vector_index(dimension=3, distance_metric="dot")  # type: ignore[arg-type]
     client.put_vectors(["a"])  # type: ignore[list-item]
     client.query_vectors(["a"])  # type: ignore[list-item]
     client.put_vector_index()  # type: ignore[call-arg]
@@ -109,6 +147,7 @@ async def nonblocking(client: AsyncOSSVectorClient) -> None:
     assert_type(await client.query_vectors([0.5]), QueryVectorsResult)
     assert_type(await client.get_vector_index(index="i"), VectorIndex)
     assert_type(client.stream(["a"]), AsyncIterator[Vector])
+    assert_type(client.iter_vector_indexes(), AsyncIterator[VectorIndex])
     assert_type(client.with_options(timeout=1.0), AsyncOSSVectorClient)
     assert_type(client.to_sync(), OSSVectorClient)
     async for vector in client.stream(["a"]):

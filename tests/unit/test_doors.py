@@ -33,7 +33,7 @@ DOORS = [
 ]
 
 # They run flows, and flows are the inside of the package.
-APART = {"run", "run_flow"}
+APART = {"run", "arun", "run_flow"}
 
 
 def exported_values(door: str) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import oss_vector_retriever
-from oss_vector_retriever.lazy import lazily
+from oss_vector_retriever.lazy import make_lazy
 
 DOORS = [
     "oss_vector_retriever",
@@ -112,7 +112,7 @@ WHERE = {"Thing": "a_framework_that_is_not_there", "Own": "oss_vector_retriever.
 
 
 def test_a_name_whose_extra_is_missing_names_the_extra():
-    load, _ = lazily("package.langchain", WHERE, extra="langchain")
+    load, _ = make_lazy("package.langchain", WHERE, extra="langchain")
     with pytest.raises(ImportError) as refused:
         load("Thing")
     assert str(refused.value) == (
@@ -123,13 +123,13 @@ def test_a_name_whose_extra_is_missing_names_the_extra():
 
 
 def test_a_module_of_our_own_that_is_missing_is_no_missing_extra():
-    load, _ = lazily("package", WHERE, extra="langchain")
+    load, _ = make_lazy("package", WHERE, extra="langchain")
     with pytest.raises(ModuleNotFoundError, match="not_there"):
         load("Own")
 
 
 def test_without_an_extra_the_missing_module_is_told_as_it_is():
-    load, visible = lazily("package", WHERE)
+    load, visible = make_lazy("package", WHERE)
     with pytest.raises(ModuleNotFoundError):
         load("Thing")
     assert visible() == ["Own", "Thing"]

@@ -20,7 +20,7 @@ from oss_vector_retriever.cli.errors import SERVICE, word
 from oss_vector_retriever.cli.rendering import Document, print_document
 from oss_vector_retriever.cli.transfer.job import count
 from oss_vector_retriever.client import errors
-from oss_vector_retriever.client.clients import OSSVectorClient
+from oss_vector_retriever.client.clients import OSSVectorClient, client_of
 from oss_vector_retriever.client.config import VARIABLES, ClientConfig
 from oss_vector_retriever.client.credentials import ACCESS_KEY_ID, ACCESS_KEY_SECRET, SESSION_TOKEN
 from oss_vector_retriever.client.models.limits import DEFAULT_LIMITS
@@ -95,7 +95,7 @@ def run_checks(connection: Connection, index: str | None, key: str | None) -> li
 
 def _findings(connection: Connection, index: str | None, key: str | None) -> Iterator[Finding]:
     try:
-        client = OSSVectorClient.from_config(*connection.settings(index=index))
+        client = client_of(*connection.settings(index=index))
     except errors.OSSVectorError as error:
         yield failure(SETTINGS, error, "pass the flags, or set the variables, that are named above")
         return

@@ -22,6 +22,7 @@ from oss_vector_retriever.cli.transfer.target import Target
 from oss_vector_retriever.client import errors
 from oss_vector_retriever.client.models.limits import DEFAULT_LIMITS
 from oss_vector_retriever.client.models.vector import Vector
+from oss_vector_retriever.client.operations.indexes import DistanceMetric
 
 OnError = Literal["fail", "skip"]
 
@@ -74,7 +75,7 @@ def command(
     file_format: str | None,
     lines: Path | None,
     create_index: bool,
-    distance_metric: str | None,
+    distance_metric: DistanceMetric | None,
     non_filterable: tuple[str, ...],
     batch: int,
     on_error: OnError,

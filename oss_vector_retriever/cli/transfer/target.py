@@ -12,6 +12,7 @@ from oss_vector_retriever.cli.errors import USAGE, Failure
 from oss_vector_retriever.client import errors
 from oss_vector_retriever.client.clients import OSSVectorClient
 from oss_vector_retriever.client.models.results import VectorIndex
+from oss_vector_retriever.client.operations.indexes import DistanceMetric
 from oss_vector_retriever.client.wire import dump_json
 from oss_vector_retriever.records.decode import ENVELOPE_KEYS
 
@@ -45,7 +46,7 @@ class Target:
             self.found = None
 
     def describe_or_make(
-        self, dimension: int | None, metric: str | None, non_filterable: Sequence[str]
+        self, dimension: int | None, metric: DistanceMetric | None, non_filterable: Sequence[str]
     ) -> None:
         """Ask for the index's description; make the index where there is none.
 
@@ -63,7 +64,7 @@ class Target:
         self._check(metric, non_filterable)
 
     def _make(
-        self, dimension: int | None, metric: str | None, non_filterable: Sequence[str]
+        self, dimension: int | None, metric: DistanceMetric | None, non_filterable: Sequence[str]
     ) -> None:
         if dimension is None:
             raise Failure("there is no vector to take the new index's dimension from", USAGE)
@@ -76,7 +77,7 @@ class Target:
                 non_filterable_metadata_keys=non_filterable or ENVELOPE_KEYS,
             )
 
-    def _check(self, metric: str | None, non_filterable: Sequence[str]) -> None:
+    def _check(self, metric: DistanceMetric | None, non_filterable: Sequence[str]) -> None:
         if self.found is None:
             return
         found, names = self.found.distance_metric, self.found.non_filterable_metadata_keys

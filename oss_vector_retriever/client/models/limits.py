@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+# As the service is assumed to measure: compact, and each character in its own UTF-8 bytes.
 dump = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
 
 
@@ -26,7 +27,7 @@ AS_OF = "2026-09"
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """State what the service accepts; replace a field when an account has another quota.
+    """The service's limits; replace a field when an account has another quota.
 
     Sources: the pages GetVectors (Feb 2026), PutVectors (Mar 2026), PutVectorIndex (Feb 2026),
     DeleteVectors (Feb 2026), ListVectors and QueryVectors (Sep 2026), PutVectorBucket (Jan 2026).

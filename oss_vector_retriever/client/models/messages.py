@@ -6,19 +6,21 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+# Beside control characters those that turn the direction of a text, which can disguise a message.
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]+")
 _ID_CHARACTERS = 128
 
 
 def printable(text: str, most: int) -> str:
     """Return text from outside without control characters, cut where it is too long to show."""
+    # Cut first: a hostile text of megabytes is not worth a regular expression.
     text = _CONTROLS.sub(" ", text[: 2 * most]).strip()
     return text if len(text) <= most else f"{text[:most]}..."
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """Describe one HTTP request, ready to send.
+    """One HTTP request, ready to send.
 
     `path` and `query` are percent-encoded, `headers` have lower-case names. The repr leaves headers
     and body out: they carry the signature, a security token and the user's data.
@@ -44,7 +46,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """Describe one HTTP reply, read whole; `headers` have lower-case names."""
+    """One HTTP reply, read whole; `headers` have lower-case names."""
 
     status: int
     headers: Mapping[str, str] = field(default_factory=dict)

@@ -227,6 +227,7 @@ def _read_text(name: str, value: object) -> str:
 
 
 def _read_whole_number(name: str, value: object) -> int:
+    # Not isinstance: true is no dimension.
     if type(value) is int:
         return value
     raise ValueError(name)
@@ -301,6 +302,7 @@ class FetchResult(_Items[Vector]):
     """
 
     keys: tuple[str, ...]
+    # Left out of the repr, as `items` is: it would show every vector of a large fetch.
     by_key: Mapping[str, Vector] = field(repr=False)
     missing: tuple[str, ...] = ()
     request_ids: tuple[str, ...] = ()

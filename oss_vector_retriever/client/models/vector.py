@@ -23,6 +23,7 @@ def slot_setters(frozen: type) -> list[Callable[[Any, Any], None]]:
 
 
 _SHOWN = 3
+# Whatever changes an array in place; `array` has no read-only kind.
 _CHANGERS = (
     "__setitem__",
     "__delitem__",
@@ -57,7 +58,7 @@ def pack_float32(numbers: Sequence[float]) -> bytes:
 
 
 class Float32Array(array):  # type: ignore[type-arg]  # array is generic for type checkers only
-    """Hold float32 values packed, 4 bytes each, read-only.
+    """Packed float32 values, 4 bytes each, read-only.
 
     It supports the buffer protocol, `len`, indexing, iteration and `tolist()`; `numpy()` is a
     read-only view of the same memory, shape (dimension,), dtype float32.
@@ -86,6 +87,7 @@ class Float32Array(array):  # type: ignore[type-arg]  # array is generic for typ
         import numpy as np  # noqa: PLC0415 - numpy is optional for the client
 
         view = np.frombuffer(self, dtype=np.float32)
+        # The buffer of an array can be written to, and numpy would.
         view.flags.writeable = False
         return view
 
@@ -98,6 +100,7 @@ class Float32Array(array):  # type: ignore[type-arg]  # array is generic for typ
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self).from_bytes, (self.tobytes(),)
 
+    # `array` has its own for every protocol, which would come before __reduce__.
     def __reduce_ex__(self, protocol: object) -> tuple[Any, ...]:
         return self.__reduce__()
 
@@ -130,7 +133,7 @@ for _name in _CHANGERS:
 
 @dataclass(frozen=True, slots=True)
 class Vector:
-    """Hold one stored vector.
+    """One stored vector.
 
     Attributes:
         key: the primary key, 1 to 1,024 characters.

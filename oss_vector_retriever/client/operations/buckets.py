@@ -17,22 +17,18 @@ from oss_vector_retriever.client.models.results import (
     VectorBucket,
 )
 from oss_vector_retriever.client.operations.checks import check_whole, json_body
-from oss_vector_retriever.client.operations.vectors import acknowledged
+from oss_vector_retriever.client.operations.vectors import acknowledge
 from oss_vector_retriever.client.steps import Flow
 from oss_vector_retriever.client.wire import refuse, reply_list, reply_object
 
 
 def put_vector_bucket(context: Context) -> Flow[Acknowledgement]:
-    """Make the client's vector bucket. Source: page PutVectorBucket.
-
-    Raises:
-        BucketAlreadyExistsError: it exists.
-    """
-    return call(context, Operation("PutVectorBucket", acknowledged, method="PUT", idempotent=False))
+    """Return the flow of `OSSVectorClient.put_vector_bucket`."""
+    return call(context, Operation("PutVectorBucket", acknowledge, method="PUT", idempotent=False))
 
 
 def get_vector_bucket(context: Context) -> Flow[VectorBucket]:
-    """Describe the client's vector bucket. Source: page GetVectorBucket."""
+    """Return the flow of `OSSVectorClient.get_vector_bucket`."""
 
     def decode(reply: Reply) -> VectorBucket:
         found = reply_object(reply, "GetVectorBucket").get("BucketInfo")
@@ -48,16 +44,14 @@ def list_vector_buckets(
     marker: str | None = None,
     max_keys: int | None = None,
 ) -> Flow[ListVectorBucketsResult]:
-    """List one page of the account's vector buckets in the region, 100 unless `max_keys` says else.
-
-    Source: page ListVectorBuckets.
-    """
+    """Return the flow of `OSSVectorClient.list_vector_buckets`."""
     if max_keys is not None:
         check_whole("max_keys", max_keys, 1, context.config.limits.bucket_list_page)
     given = {"marker": marker, "max-keys": max_keys, "prefix": prefix}
-    query = "&".join(f"{n}={_quoted(n, v)}" for n, v in given.items() if v is not None)
+    query = "&".join(f"{n}={_quote(n, v)}" for n, v in given.items() if v is not None)
 
     def decode(reply: Reply) -> ListVectorBucketsResult:
+        # The name of the XML element of plain OSS, here the member of a JSON object.
         found = reply_object(reply, "ListVectorBuckets").get("ListAllMyBucketsResult") or {}
         if not isinstance(found, dict):
             raise refuse(reply, "ListVectorBuckets", "without an object ListAllMyBucketsResult")
@@ -72,18 +66,15 @@ def list_vector_buckets(
 
 
 def delete_vector_bucket(context: Context) -> Flow[Acknowledgement]:
-    """Delete the client's vector bucket, which must hold no index. Source: page DeleteVectorBucket.
-
-    Raises:
-        BucketNotEmptyError: it holds an index.
-    """
+    """Return the flow of `OSSVectorClient.delete_vector_bucket`."""
     return call(
-        context, Operation("DeleteVectorBucket", acknowledged, method="DELETE", idempotent=False)
+        context, Operation("DeleteVectorBucket", acknowledge, method="DELETE", idempotent=False)
     )
 
 
-def _quoted(name: str, value: object) -> str:
+def _quote(name: str, value: object) -> str:
     try:
+        # Every sign, the slash too: the signature covers the query as it is sent.
         return quote(str(value), safe="")
     except UnicodeEncodeError:
         raise InvalidRequestError(
@@ -101,10 +92,7 @@ def _bucket(reply: Reply, operation: str, item: object) -> VectorBucket:
 
 
 def put_bucket_policy(context: Context, policy: Mapping[str, Any]) -> Flow[Acknowledgement]:
-    """Set the bucket's policy: a dict with `Version` and `Statement`.
-
-    Source: page PutBucketPolicy; its actions carry the prefix `oss:`.
-    """
+    """Return the flow of `OSSVectorClient.put_bucket_policy`."""
     if not isinstance(policy, Mapping) or "Statement" not in policy:
         raise InvalidRequestError(
             "a policy is {mapping} with 'Version' and 'Statement'.",
@@ -115,7 +103,7 @@ def put_bucket_policy(context: Context, policy: Mapping[str, Any]) -> Flow[Ackno
 
 
 def get_bucket_policy(context: Context) -> Flow[dict[str, Any]]:
-    """Return the bucket's policy, a dict; the service refuses where there is none."""
+    """Return the flow of `OSSVectorClient.get_bucket_policy`."""
 
     def decode(reply: Reply) -> dict[str, Any]:
         return reply_object(reply, "GetBucketPolicy")
@@ -124,7 +112,7 @@ def get_bucket_policy(context: Context) -> Flow[dict[str, Any]]:
 
 
 def delete_bucket_policy(context: Context) -> Flow[Acknowledgement]:
-    """Remove the bucket's policy."""
+    """Return the flow of `OSSVectorClient.delete_bucket_policy`."""
     return call(context, _operation("DeleteBucketPolicy", "DELETE", "policy"))
 
 
@@ -135,7 +123,7 @@ def put_bucket_logging(
     target_prefix: str = "",
     logging_role: str | None = None,
 ) -> Flow[Acknowledgement]:
-    """Have accesses logged into objects of an OSS bucket, under a prefix."""
+    """Return the flow of `OSSVectorClient.put_bucket_logging`."""
     enabled = {"TargetBucket": target_bucket, "TargetPrefix": target_prefix}
     if logging_role is not None:
         enabled["LoggingRole"] = logging_role
@@ -144,7 +132,7 @@ def put_bucket_logging(
 
 
 def get_bucket_logging(context: Context) -> Flow[BucketLogging | None]:
-    """Return where accesses are logged, or None where they are not."""
+    """Return the flow of `OSSVectorClient.get_bucket_logging`."""
 
     def decode(reply: Reply) -> BucketLogging | None:
         status = reply_object(reply, "GetBucketLogging").get("BucketLoggingStatus")
@@ -158,9 +146,9 @@ def get_bucket_logging(context: Context) -> Flow[BucketLogging | None]:
 
 
 def delete_bucket_logging(context: Context) -> Flow[Acknowledgement]:
-    """Stop logging accesses."""
+    """Return the flow of `OSSVectorClient.delete_bucket_logging`."""
     return call(context, _operation("DeleteBucketLogging", "DELETE", "logging"))
 
 
 def _operation(name: str, method: str, query: str, body: bytes = b"") -> Operation[Acknowledgement]:
-    return Operation(name, acknowledged, method=method, query=query, body=body)
+    return Operation(name, acknowledge, method=method, query=query, body=body)

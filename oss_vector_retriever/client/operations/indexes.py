@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Literal
 
 from oss_vector_retriever.client.context import Context
 from oss_vector_retriever.client.endpoint import check_index
@@ -21,9 +21,11 @@ from oss_vector_retriever.client.operations.checks import (
     check_whole,
     json_body,
 )
-from oss_vector_retriever.client.operations.vectors import acknowledged
+from oss_vector_retriever.client.operations.vectors import acknowledge
 from oss_vector_retriever.client.steps import Flow
 from oss_vector_retriever.client.wire import refuse, reply_list, reply_object
+
+DistanceMetric = Literal["cosine", "euclidean"]
 
 
 def put_vector_index(
@@ -31,17 +33,10 @@ def put_vector_index(
     *,
     dimension: int,
     index: str | None = None,
-    distance_metric: str = "cosine",
+    distance_metric: DistanceMetric = "cosine",
     non_filterable_metadata_keys: Iterable[str] = (),
 ) -> Flow[Acknowledgement]:
-    """Make an index; dimension 1 to 4,096, `distance_metric` `cosine` or `euclidean`.
-
-    `non_filterable_metadata_keys` (at most 10) may be large and cannot be searched by; they are
-    fixed for the life of the index. Source: page PutVectorIndex.
-
-    Raises:
-        VectorIndexAlreadyExistsError: an index of that name exists.
-    """
+    """Return the flow of `OSSVectorClient.put_vector_index`."""
     limits = context.config.limits
     names = check_field_names("non_filterable_metadata_keys", non_filterable_metadata_keys, limits)
     if len(names) > limits.non_filterable_keys:
@@ -59,17 +54,18 @@ def put_vector_index(
     }
     if names:
         body["metadata"] = {"nonFilterableMetadataKeys": names}
-    return call(context, _operation("PutVectorIndex", acknowledged, body, idempotent=False))
+    return call(context, _operation("PutVectorIndex", acknowledge, body, idempotent=False))
 
 
 def get_vector_index(context: Context, *, index: str | None = None) -> Flow[VectorIndex]:
-    """Describe an index. Source: page GetVectorIndex."""
+    """Return the flow of `OSSVectorClient.get_vector_index`."""
     name = context.config.index_or(index)
 
     def decode(reply: Reply) -> VectorIndex:
         found = reply_object(reply, "GetVectorIndex").get("index")
         if not isinstance(found, dict):
             raise refuse(reply, "GetVectorIndex", "without an object under 'index'")
+        # Where the reply leaves the name out, it is the one that was asked for.
         return _index(reply, "GetVectorIndex", {"indexName": name, **found})
 
     return call(context, _operation("GetVectorIndex", decode, {"indexName": name}))
@@ -82,10 +78,7 @@ def list_vector_indexes(
     max_results: int | None = None,
     next_token: str | None = None,
 ) -> Flow[ListVectorIndexesResult]:
-    """List one page of the bucket's indexes, 100 unless `max_results` (at most 500) says else.
-
-    Source: page ListVectorIndexes.
-    """
+    """Return the flow of `OSSVectorClient.list_vector_indexes`."""
     if max_results is not None:
         check_whole("max_results", max_results, 1, context.config.limits.index_list_page)
     body = {"maxResults": max_results, "nextToken": next_token, "prefix": prefix}
@@ -100,12 +93,10 @@ def list_vector_indexes(
 
 
 def delete_vector_index(context: Context, *, index: str) -> Flow[Acknowledgement]:
-    """Delete an index with all its vectors; the name must be given, there is no way back.
-
-    Source: page DeleteVectorIndex.
-    """
+    """Return the flow of `OSSVectorClient.delete_vector_index`."""
+    # Never the client's own index: there is no way back.
     body = {"indexName": check_index(index)}
-    return call(context, _operation("DeleteVectorIndex", acknowledged, body, idempotent=False))
+    return call(context, _operation("DeleteVectorIndex", acknowledge, body, idempotent=False))
 
 
 def _operation(name: str, decode: Any, body: dict[str, Any], *, idempotent: bool = True) -> Any:

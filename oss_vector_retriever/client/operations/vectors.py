@@ -32,6 +32,7 @@ from oss_vector_retriever.client.operations.checks import (
     check_keys,
     check_whole,
     json_body,
+    refuse_repeated,
 )
 from oss_vector_retriever.client.steps import Flow
 from oss_vector_retriever.client.wire import VectorReader, reply_object
@@ -45,15 +46,7 @@ def get_vectors(
     return_data: bool = False,
     return_metadata: bool = False,
 ) -> Flow[GetVectorsResult]:
-    """Get 1 to 100 vectors by key, in one call.
-
-    Vectors that do not exist are left out; the order is the service's. `fetch` lifts both limits.
-    Source: page GetVectors.
-
-    Raises:
-        InvalidRequestError: more than 100 keys, none, or one that is no legal key.
-        ServiceError: the service refused.
-    """
+    """Return the flow of `OSSVectorClient.get_vectors`."""
     limits = context.config.limits
     keys = check_keys(keys, limits)
     check_count("get_vectors", "keys", len(keys), limits.keys_per_get, "fetch()")
@@ -72,6 +65,7 @@ def get_operation(
     index: str, keys: list[str], *, return_data: bool, return_metadata: bool
 ) -> Operation[GetVectorsResult]:
     """Return the GetVectors operation for keys that are checked already."""
+    # Whether a key asked for twice is answered once or twice is undocumented: both are taken.
     requested = Counter(keys)
 
     def decode(reply: Reply) -> GetVectorsResult:
@@ -96,15 +90,7 @@ def put_vectors(
     *,
     index: str | None = None,
 ) -> Flow[Acknowledgement]:
-    """Put 1 to 500 vectors in one call; a vector with the same key is replaced.
-
-    Each is a `Vector` or a dict with `key`, `data` (numbers) and, if any, `metadata`.
-    Source: page PutVectors. `upsert` takes any number.
-
-    Raises:
-        InvalidRequestError: a key twice, data that are not finite, or the count is off.
-        ServiceError: the service refused, such as for another dimension than the index's.
-    """
+    """Return the flow of `OSSVectorClient.put_vectors`."""
     limits = context.config.limits
     checked = [as_vector(item, limits) for item in vectors]
     check_count("put_vectors", "vectors", len(checked), limits.vectors_per_put, "upsert()")
@@ -112,43 +98,29 @@ def put_vectors(
     return call(context, put_operation(context.config.index_or(index), checked))
 
 
-def refuse_repeated(keys: Iterable[str]) -> None:
-    """Refuse a key that stands twice among vectors to put: the service refuses the whole call."""
-    repeated = [key for key, count in Counter(keys).items() if count > 1]
-    if repeated:
-        raise InvalidRequestError(
-            "key {value} stands more than once in one put, which the service refuses as a whole",
-            argument="vectors",
-            value=repeated[0],
-            remedy="keep one vector for each key",
-        )
-
-
 def put_operation(index: str, vectors: list[Vector]) -> Operation[Acknowledgement]:
     """Return the PutVectors operation for vectors that are checked already."""
-    body = json_body(indexName=index, vectors=[_written(vector) for vector in vectors])
-    return Operation("PutVectors", acknowledged, query="putVectors", body=body, index=index)
+    body = json_body(indexName=index, vectors=[_put_member(vector) for vector in vectors])
+    return Operation("PutVectors", acknowledge, query="putVectors", body=body, index=index)
 
 
-def _written(vector: Vector) -> dict[str, Any]:
-    written: dict[str, Any] = {"key": vector.key, "data": {"float32": vector.data}}
+def _put_member(vector: Vector) -> dict[str, Any]:
+    member: dict[str, Any] = {"key": vector.key, "data": {"float32": vector.data}}
+    # Without metadata there is no member: an empty object would say no more.
     if vector.metadata:
-        written["metadata"] = vector.metadata
-    return written
+        member["metadata"] = vector.metadata
+    return member
 
 
-def acknowledged(reply: Reply) -> Acknowledgement:
-    """Return what a reply without contents says."""
+def acknowledge(reply: Reply) -> Acknowledgement:
+    """Read a reply without contents: that it came is all it says."""
     return Acknowledgement(reply.request_id)
 
 
 def delete_vectors(
     context: Context, keys: Iterable[str], *, index: str | None = None
 ) -> Flow[Acknowledgement]:
-    """Delete 1 to 500 vectors by key, in one call; a key that does not exist is no error.
-
-    Source: page DeleteVectors. `delete` takes any number.
-    """
+    """Return the flow of `OSSVectorClient.delete_vectors`."""
     limits = context.config.limits
     unique = list(dict.fromkeys(check_keys(keys, limits)))
     check_count("delete_vectors", "keys", len(unique), limits.keys_per_delete, "delete()")
@@ -158,7 +130,7 @@ def delete_vectors(
 def delete_operation(index: str, keys: list[str]) -> Operation[Acknowledgement]:
     """Return the DeleteVectors operation for keys that are checked already."""
     body = json_body(indexName=index, keys=keys)
-    return Operation("DeleteVectors", acknowledged, query="deleteVectors", body=body, index=index)
+    return Operation("DeleteVectors", acknowledge, query="deleteVectors", body=body, index=index)
 
 
 def list_vectors(
@@ -173,11 +145,7 @@ def list_vectors(
     segment_index: int | None = None,
     filter: Mapping[str, Any] | None = None,  # noqa: A002 - the API's own name
 ) -> Flow[ListVectorsResult]:
-    """List one page of an index's vectors, 500 unless `max_results` (at most 1,000) says else.
-
-    `segment_count` and `segment_index` split an index for readers in parallel. Source: page
-    ListVectors; `filter` is new there since September 2026.
-    """
+    """Return the flow of `OSSVectorClient.list_vectors`."""
     limits = context.config.limits
     if max_results is not None:
         check_whole("max_results", max_results, 1, limits.list_page)
@@ -208,6 +176,7 @@ def list_vectors(
         reader = VectorReader(
             reply, "ListVectors", with_data=return_data, with_metadata=return_metadata
         )
+        # An empty token is no token: it would bring the first page again, for ever.
         return ListVectorsResult(
             tuple(reader.vectors(found)), found.get("nextToken") or None, reply.request_id
         )
@@ -227,11 +196,7 @@ def query_vectors(
     return_distance: bool = True,
     return_metadata: bool = False,
 ) -> Flow[QueryVectorsResult]:
-    """Find the stored vectors closest to one, closest first.
-
-    `query_vector` has the index's dimension. The service cannot return data here: `fetch` the keys.
-    Source: page QueryVectors.
-    """
+    """Return the flow of `OSSVectorClient.query_vectors`."""
     check_whole("top_k", top_k, 1, context.config.limits.top_k)
     name = context.config.index_or(index)
     body = json_body(
@@ -259,10 +224,7 @@ def query_vectors(
 def put_vector_index_fusion(
     context: Context, schema_configuration: Mapping[str, Any], *, index: str | None = None
 ) -> Flow[Acknowledgement]:
-    """Make an index in fusion mode; `schema_configuration` holds a list under `fields`.
-
-    Source: page PutVectorIndexFusion; the service checks the fields.
-    """
+    """Return the flow of `OSSVectorClient.put_vector_index_fusion`."""
     if not isinstance(schema_configuration, Mapping) or "fields" not in schema_configuration:
         raise InvalidRequestError(
             "{argument} is {mapping} with a list under 'fields'.",
@@ -279,11 +241,11 @@ def put_vector_index_fusion(
         context,
         Operation(
             "PutVectorIndexFusion",
-            acknowledged,
+            acknowledge,
             query="putVectorIndexFusion",
             body=body,
             index=name,
-            idempotent=False,
+            idempotent=False,  # repeated, it would find its own first effect and be refused
         ),
     )
 
@@ -302,11 +264,7 @@ def query_vectors_fusion(
     return_metadata_fields: Sequence[str] | None = None,
     sort: Sequence[Mapping[str, Any]] | None = None,
 ) -> Flow[QueryVectorsFusionResult]:
-    """Search an index in fusion mode by vectors, text and fields together.
-
-    The clauses are dicts as the page QueryVectorsFusion has them; the service checks them. A hit's
-    `score` is higher the better it fits.
-    """
+    """Return the flow of `OSSVectorClient.query_vectors_fusion`."""
     name = context.config.index_or(index)
     body = json_body(
         indexName=name,
@@ -320,6 +278,7 @@ def query_vectors_fusion(
         returnMetadataFields=return_metadata_fields,
         sort=sort,
     )
+    # Naming fields is asking for metadata, whatever the flag says.
     with_metadata = return_metadata or return_metadata_fields is not None
 
     def decode(reply: Reply) -> QueryVectorsFusionResult:

@@ -18,8 +18,11 @@ from typing import Any
 from oss_vector_retriever.client.coalesce import PendingFetch, SharedCall, next_call, shared_calls
 from oss_vector_retriever.client.steps import Flow
 
-_GRACE = 0.02  # seconds; a call that ends at the same deadline says more of why
-_LOOK_AGAIN = 1.0  # seconds
+# seconds beyond a deadline: a call that ends at the same moment says more of why
+_GRACE = 0.02
+# seconds; Ctrl-C may have ended a thread between two steps of handing a call over, and those who
+# wait for it find that out by themselves
+_LOOK_AGAIN = 1.0
 
 
 @dataclass(eq=False, slots=True)
@@ -42,15 +45,16 @@ class _Window:
 class ThreadCoalescer:
     """The pending fetches of threads, and the slots that they wait for.
 
-    There are as many slots as connections. Each exchange holds one, whatever it is for, and so does
-    a thread from the moment it is given a call until that call's exchange is over. The coalescer
-    has no thread of its own: whoever ends an exchange gives out the next call, to the one of the
-    threads served that has the latest deadline.
+    There are as many slots as connections. Each exchange holds one, whatever it is for; a fetch
+    holds one from the moment that it may go until its first exchange is over. The coalescer has no
+    thread of its own: whoever ends an exchange gives out the next call, to the one of the threads
+    served that has the latest deadline.
     """
 
     def __init__(self, run: Callable[[Flow[Any]], Any], slots: int) -> None:
+        # the threads that hold a slot; a set, because taking out what is not in it does no harm:
+        # Ctrl-C can end a thread anywhere, and a count that it left too high would stay so
         self.holders: set[int] = set()
-        """The threads that hold a slot."""
         self._run = run
         self._slots = slots
         self._lock = threading.Lock()
@@ -58,12 +62,15 @@ class ThreadCoalescer:
         self._queue: dict[PendingFetch, None] = {}
         self._windows: dict[object, _Window] = {}
 
-    def join(self, pending: PendingFetch) -> None:
-        """Wait until a fetch is over or its deadline has passed; make a call where it falls to it.
+    def join(self, pending: PendingFetch) -> bool:
+        """Return True where a slot is free: the fetch holds it now, and makes its call alone.
 
-        What ends this thread early, such as Ctrl-C, must not strand those that it makes a call for:
-        they go back to the queue.
+        Else wait until it is over or its deadline has passed, and make a call for it and others
+        where that falls to it. What ends this thread early, such as Ctrl-C, must not strand those
+        others: they go back to the queue.
         """
+        if pending.window is None and self._take_free_slot():
+            return True
         waiter = _Waiter()
         try:
             self._enter(pending, waiter)
@@ -72,16 +79,25 @@ class ThreadCoalescer:
                 self._run(waiter.lead.serve())
         finally:
             self._leave(pending, waiter)
+        return False
 
     def release_slot(self, thread: int) -> None:
-        """End a thread's hold; pending fetches have a turn now, however many slots are held.
-
-        Without that turn a client whose connections are always busy would never come to them.
-        """
+        """End a thread's hold, and give out what waited for it."""
         self.holders.discard(thread)
         if self._queue:
+            # one turn however many slots are held: where other operations keep all connections
+            # busy, with more waiting, no slot is ever free
             with self._lock:
                 self._give_out_calls(turns=1)
+
+    def _take_free_slot(self) -> bool:
+        # taken here, not when the exchange begins: of many threads that come at once, each must
+        # see what those before it have taken
+        with self._lock:
+            free = not self._queue and len(self.holders) < self._slots
+            if free:
+                self.holders.add(threading.get_ident())
+            return free
 
     def _enter(self, pending: PendingFetch, waiter: _Waiter) -> None:
         with self._lock:
@@ -93,7 +109,7 @@ class ThreadCoalescer:
         self._wait_for_window(pending, waiter)
 
     def _give_out_calls(self, turns: int = 0) -> None:
-        """Give out a call for each free slot, and at least so many; the lock is held."""
+        # a call for each free slot, and at least so many; the lock is held
         while self._queue and (turns > 0 or len(self.holders) < self._slots):
             turns -= 1
             call = next_call(self._queue)
@@ -105,7 +121,8 @@ class ThreadCoalescer:
             leader.woken.set()
 
     def _wait_for_window(self, pending: PendingFetch, waiter: _Waiter) -> None:
-        """Wait for others until the window ends; each thread sees to its end, relying on none."""
+        # each thread wakes at the window's end and would end it: none relies on the first to come,
+        # which its deadline or Ctrl-C may have taken away
         with self._lock:
             window = self._windows.get(pending.group)
             if window is None:
@@ -128,7 +145,6 @@ class ThreadCoalescer:
         while not pending.is_over and (seconds := ends - time.monotonic()) > 0:
             if waiter.woken.wait(min(seconds, _LOOK_AGAIN)):
                 return
-            # Ctrl-C may have ended a thread between two steps of handing over
             with self._lock:
                 self._give_out_calls()
 
@@ -140,6 +156,7 @@ class ThreadCoalescer:
                 window.fetches.pop(pending, None)
             if waiter.lead is None:
                 return
+            # all served are over, unless something ended this thread in the middle of the call
             again: dict[PendingFetch, None] = {}
             for other in waiter.lead.waiters:
                 if other in self._waiters and other.is_over:
@@ -148,7 +165,8 @@ class ThreadCoalescer:
                     other.outstanding = 0
                     again[other] = None
             self._queue = again | self._queue
-            held = waiter.thread in self.holders  # the call ended before its exchange began
+            # a call that failed before its exchange, for want of credentials, holds its slot still
+            held = waiter.thread in self.holders
             self.holders.discard(waiter.thread)
             self._give_out_calls(turns=int(held))
 
@@ -170,7 +188,7 @@ class LoopCoalescer:
             async with asyncio.timeout(max(pending.deadline.remaining_seconds, 0.0) + _GRACE):
                 await woken.wait()
         except TimeoutError:
-            return
+            return  # the flow says so, and knows more of the call
         finally:
             del self._woken[pending]
             if not woken.is_set():
@@ -182,6 +200,7 @@ class LoopCoalescer:
             self._gathered[window] = []
             loop = asyncio.get_running_loop()
             if window is None:
+                # after the tasks that are ready now: they have their say in this turn
                 loop.call_soon(self._send, window)
             else:
                 loop.call_later(window, self._send, window)

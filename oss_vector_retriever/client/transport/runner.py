@@ -68,14 +68,18 @@ class Runner:
     def run(self, flow: Flow[T], stop: threading.Event | None = None) -> T:
         """Run a flow to its end and return its result."""
         running = Running(flow)
-        while running.step is not None:
-            try:
-                answer = self._do(running.step, stop)
-            except BaseException as error:  # noqa: BLE001 - the flow decides
-                running.throw(error)
-            else:
-                running.tell(answer)
-        return running.result
+        try:
+            while running.step is not None:
+                try:
+                    answer = self._do(running.step, stop)
+                except BaseException as error:  # noqa: BLE001 - the flow decides
+                    running.throw(error)
+                else:
+                    running.tell(answer)
+            return running.result
+        finally:  # a fetch that failed before its exchange holds its slot still
+            if (thread := threading.get_ident()) in self._coalescer.holders:
+                self._coalescer.release_slot(thread)
 
     def _do(self, step: Step, stop: threading.Event | None) -> Any:
         if stop is not None and stop.is_set():
@@ -83,19 +87,19 @@ class Runner:
         match step:
             case Send(request, seconds):
                 thread = threading.get_ident()
-                try:  # before the slot is held: Ctrl-C in between must not leave it held
+                try:  # begins before the slot is held, or Ctrl-C in between would leave it held
                     self._coalescer.holders.add(thread)
                     return self._exchange.send(request, seconds)
                 finally:
                     self._coalescer.release_slot(thread)
-            case Sleep(seconds):
+            case Sleep(seconds):  # a flow that is stopped wakes at once
                 (stop or threading.Event()).wait(seconds)
             case Call(function):
                 return function()
             case RunAll(flows):
                 return self._run_all(flows)
             case Coalesce(pending):
-                self._coalescer.join(pending)
+                return self._coalescer.join(pending)
         return None
 
     def _run_all(self, flows: Sequence[Flow[T]]) -> list[T]:
@@ -103,6 +107,7 @@ class Runner:
         futures = [self._threads().submit(self.run, flow, stop) for flow in flows]
         try:
             wait(futures, return_when=FIRST_EXCEPTION)
+            # first the error that ended it all, which need not be that of the first flow
             for future in futures:
                 if future.done() and not isinstance(future.exception(), _StoppedError):
                     future.result()
@@ -186,7 +191,7 @@ class AsyncRunner:
         return None
 
     def _call_task(self, function: Callable[[], Any]) -> asyncio.Task[Any]:
-        """Return the one call of a function in progress: many flows may ask for it at once."""
+        # one for all flows that want it at once: a thousand of them ask for credentials once
         task = self._calls.get(function)
         if task is None:
             task = asyncio.ensure_future(_call_off_the_loop(function))
@@ -202,7 +207,7 @@ class AsyncRunner:
             await _end(tasks)
 
     def _coalescer(self) -> LoopCoalescer:
-        """Return the coalescer of the running loop; an embedded service serves several loops."""
+        # the running loop's: an embedded service serves several, one after the other or together
         loop = asyncio.get_running_loop()
         if loop not in self._coalescers:
             ended = [other for other in self._coalescers if other.is_closed()]
@@ -231,12 +236,13 @@ class AsyncRunner:
 
 
 async def _call_off_the_loop(function: Callable[[], Any]) -> Any:
+    # an async function comes back from its thread as an awaitable, which belongs to this loop
     result = await asyncio.to_thread(function)
     return await result if inspect.isawaitable(result) else result
 
 
 async def _end(tasks: Sequence[asyncio.Task[Any]] | deque[asyncio.Task[Any]]) -> None:
-    """Cancel tasks and see them out, so that none is left behind a call that is over."""
+    # and see them out: none may go on behind a call that is over
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from oss_vector_retriever.emulator.operations.table import OPERATIONS
 
 _NAMES = frozenset(operation.name for operation in OPERATIONS)
-_MOST_SECONDS = 1e9  # about 30 years, which a date still bears
+_LONGEST_SECONDS = 1e9  # about 30 years, which a date still bears
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,7 +125,7 @@ class Skew(Fault):
     seconds: float = 3600.0
 
     def _check(self) -> None:
-        _check_number("seconds", self.seconds, low=-_MOST_SECONDS)
+        _check_number("seconds", self.seconds, low=-_LONGEST_SECONDS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -163,7 +163,7 @@ KINDS: dict[str, type[Fault]] = {
 }
 
 
-def _check_number(name: str, value: object, *, low: float, high: float = _MOST_SECONDS) -> None:
+def _check_number(name: str, value: object, *, low: float, high: float = _LONGEST_SECONDS) -> None:
     # Not NaN either: it is neither below nor above anything.
     number = isinstance(value, int | float) and not isinstance(value, bool)
     if not number or not low <= value <= high:  # type: ignore[operator]

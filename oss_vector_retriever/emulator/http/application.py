@@ -27,8 +27,6 @@ from oss_vector_retriever.emulator.http.bodies import (
     Memory,
     Message,
     Receive,
-    TooLongError,
-    TooManyError,
 )
 from oss_vector_retriever.emulator.rules.refusals import Refusal
 from oss_vector_retriever.emulator.service import Service
@@ -81,10 +79,10 @@ class Application:
                 await body.read(_declared_length(scope), receive)
             except DisconnectedError:
                 return
-            except TooLongError:
-                await _send_reply(self._service.refuse_length(_request(scope, b"")), send)
-            except TooManyError:
-                await _send_reply(self._service.refuse_for_now(_request(scope, b"")), send)
+            except Refusal as refusal:
+                unread = _request(scope, b"")
+                reply = self._service.refuse_unread(unread, refusal.code, refusal.detail)
+                await _send_reply(reply, send)
             else:
                 await self._respond(_request(scope, body.whole()), scope, receive, send)
 

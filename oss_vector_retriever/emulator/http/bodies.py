@@ -6,20 +6,14 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from io import BytesIO
 from typing import Any, Self
 
+from oss_vector_retriever.emulator.rules.refusals import Refusal, too_long
+
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 
 
 class DisconnectedError(Exception):
     """The client has left."""
-
-
-class TooLongError(Exception):
-    """The body is longer than any that is read."""
-
-
-class TooManyError(Exception):
-    """The bodies in hand are together more than are kept in memory."""
 
 
 class Memory:
@@ -32,10 +26,10 @@ class Memory:
         """Count some bytes more.
 
         Raises:
-            TooManyError: there is no room for them.
+            Refusal: QpsLimitExceeded: there is no room for them; clients come again later.
         """
         if size > self._left:
-            raise TooManyError
+            raise Refusal("QpsLimitExceeded")
         self._left -= size
 
     def give_back(self, size: int) -> None:
@@ -57,11 +51,10 @@ class Body:
 
         Raises:
             DisconnectedError: the client has left.
-            TooLongError: it is longer, or declared longer, than is read.
-            TooManyError: there is no room for it now.
+            Refusal: it is longer, or declared longer, than is read, or there is no room for it now.
         """
         if declared > self._limit:
-            raise TooLongError
+            raise too_long(self._limit)
         more = True
         while more:
             message = await receive()
@@ -73,7 +66,7 @@ class Body:
     def _add(self, part: bytes) -> None:
         # Counted as it arrives: what a client declares and does not send takes no memory.
         if self._counted + len(part) > self._limit:
-            raise TooLongError
+            raise too_long(self._limit)
         self._memory.take(len(part))
         self._counted += len(part)
         self._parts.write(part)

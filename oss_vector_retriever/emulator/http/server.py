@@ -251,8 +251,8 @@ class HttpServer(uvicorn.Server):
 class FaultProtocol(H11Protocol):
     """HTTP as uvicorn speaks it, where the application sees the connection below each request.
 
-    With h11, and not with httptools where that is installed: both read a request alike only up to
-    what is malformed, and the emulator's answers must not depend on what else is installed.
+    On h11: uvicorn prefers httptools where that is installed, which is strict about other mistakes,
+    and the emulator's answers must not depend on what else is installed.
     """
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]

@@ -110,12 +110,6 @@ def select(method: str, query: Mapping[str, str], *, has_bucket: bool) -> Operat
     return operation
 
 
-def name_of(request: Request) -> str | None:
-    """Return the name of the operation that a request asks for, or None where there is none."""
-    operation = operation_of(request)
-    return operation.name if operation else None
-
-
 def operation_of(request: Request) -> Operation | None:
     """Return the operation that a request asks for, or None."""
     has_bucket = resolve(request).bucket is not None

@@ -26,81 +26,40 @@ _SCOPE_PARTS = 5
 _STAMP = "%Y%m%dT%H%M%SZ"
 
 
-@dataclass(frozen=True, slots=True)
-class Authenticator:
-    """The check of who sends a request.
+def identify(
+    request: Request,
+    address: Address,
+    now: datetime,
+    *,
+    keys: Mapping[str, AccessKey],
+    region: str,
+    skew_seconds: int,
+) -> AccessKey:
+    """Return the key that signed a request.
 
-    Attributes:
+    Args:
+        request: as it came.
+        address: what it is for.
+        now: the service's time.
         keys: the keys that are known, by id.
         region: the region of hosts that do not name one.
-        skew: seconds by which a request's date may differ from the clock.
+        skew_seconds: by how much a request's date may differ from the clock.
+
+    Raises:
+        Refusal: AccessDenied without a signature or past its expiry, InvalidArgument,
+            InvalidAccessKeyId, UserDisable, InvalidSecurityToken, SecurityTokenExpired,
+            RequestTimeTooSkewed, SignatureDoesNotMatch or InvalidDigest.
     """
-
-    keys: Mapping[str, AccessKey]
-    region: str
-    skew: int
-
-    def identify(self, request: Request, address: Address, now: datetime) -> AccessKey:
-        """Return the key that signed the request.
-
-        Raises:
-            Refusal: AccessDenied without a signature or past its expiry, InvalidArgument,
-                InvalidAccessKeyId, UserDisable, InvalidSecurityToken, SecurityTokenExpired,
-                RequestTimeTooSkewed, SignatureDoesNotMatch or InvalidDigest.
-        """
-        _check_text(request)
-        claim = _claim(request)
-        key = self._key(claim, now)
-        self._check_clock(claim, now)
-        self._check_scope(claim, address)
-        self._check_signature(claim, key, request, address)
-        _check_digest(request)
-        return key
-
-    def _key(self, claim: _Claim, now: datetime) -> AccessKey:
-        key = self.keys.get(claim.access_key_id)
-        if key is None:
-            raise Refusal("InvalidAccessKeyId")
-        if not key.enabled:
-            raise Refusal("UserDisable")
-        # Compared in constant time, as the signature is: how long a refusal takes says nothing.
-        if not hmac.compare_digest((key.security_token or "").encode(), claim.token.encode()):
-            raise Refusal("InvalidSecurityToken")
-        if key.expires is not None and now >= key.expires:
-            raise Refusal("SecurityTokenExpired")
-        return key
-
-    def _check_clock(self, claim: _Claim, now: datetime) -> None:
-        signed = _moment(claim.stamp)
-        ahead = (signed - now).total_seconds()
-        # A presigned request is used later than it is made: only its expiry ends it.
-        if claim.expires is None:
-            if abs(ahead) > self.skew:
-                raise Refusal("RequestTimeTooSkewed", f"The server's time is {now:{_STAMP}}.")
-        elif ahead > self.skew:
-            raise Refusal("AccessDenied", "The request is not valid yet.")
-        elif now > signed + timedelta(seconds=claim.expires):
-            raise Refusal("AccessDenied", "Request has expired.")
-
-    def _check_scope(self, claim: _Claim, address: Address) -> None:
-        expected = signing.Scope(claim.stamp[:8], address.region or self.region)
-        if claim.scope != expected:
-            raise Refusal("SignatureDoesNotMatch", f"The scope must be {expected}.")
-
-    def _check_signature(
-        self, claim: _Claim, key: AccessKey, request: Request, address: Address
-    ) -> None:
-        # In path style nothing names an account, and clients sign with that of their key.
-        account = key.account_id if address.account is None else address.account
-        resource = signing.resource_name(claim.scope.region, account, address.bucket)
-        headers = {"host": address.host, **request.headers}
-        signable = signing.Signable(
-            request.method, resource + address.rest, claim.query, headers, claim.additional
-        )
-        # The payload is not covered: its hash is always UNSIGNED-PAYLOAD (section 11).
-        expected = signable.signature(key.secret, claim.stamp, claim.scope)
-        if not hmac.compare_digest(expected.encode(), claim.signature.encode()):
-            raise Refusal("SignatureDoesNotMatch")
+    _check_text(request)
+    claim = _claim(request)
+    key = _find_key(claim, keys, now)
+    _check_clock(claim, now, skew_seconds)
+    scope = signing.Scope(claim.stamp[:8], address.region or region)
+    if claim.scope != scope:
+        raise Refusal("SignatureDoesNotMatch", f"The scope must be {scope}.")
+    _check_signature(claim, key, request, address)
+    _check_digest(request)
+    return key
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,11 +160,48 @@ def _stamp(request: Request) -> str:
         return ""
 
 
-def _moment(stamp: str) -> datetime:
+def _find_key(claim: _Claim, keys: Mapping[str, AccessKey], now: datetime) -> AccessKey:
+    key = keys.get(claim.access_key_id)
+    if key is None:
+        raise Refusal("InvalidAccessKeyId")
+    if not key.enabled:
+        raise Refusal("UserDisable")
+    # Compared in constant time, as the signature is: how long a refusal takes says nothing.
+    if not hmac.compare_digest((key.security_token or "").encode(), claim.token.encode()):
+        raise Refusal("InvalidSecurityToken")
+    if key.expires is not None and now >= key.expires:
+        raise Refusal("SecurityTokenExpired")
+    return key
+
+
+def _check_clock(claim: _Claim, now: datetime, skew_seconds: int) -> None:
     try:
-        return datetime.strptime(stamp, _STAMP).replace(tzinfo=UTC)
+        signed = datetime.strptime(claim.stamp, _STAMP).replace(tzinfo=UTC)
     except ValueError:
         raise Refusal("AccessDenied", "The request has no valid date (x-oss-date).") from None
+    ahead = (signed - now).total_seconds()
+    # A presigned request is used later than it is made: only its expiry ends it.
+    if claim.expires is None:
+        if abs(ahead) > skew_seconds:
+            raise Refusal("RequestTimeTooSkewed", f"The server's time is {now:{_STAMP}}.")
+    elif ahead > skew_seconds:
+        raise Refusal("AccessDenied", "The request is not valid yet.")
+    elif now > signed + timedelta(seconds=claim.expires):
+        raise Refusal("AccessDenied", "Request has expired.")
+
+
+def _check_signature(claim: _Claim, key: AccessKey, request: Request, address: Address) -> None:
+    # In path style nothing names an account, and clients sign with that of their key.
+    account = key.account_id if address.account is None else address.account
+    resource = signing.resource_name(claim.scope.region, account, address.bucket)
+    headers = {"host": address.host, **request.headers}
+    signable = signing.Signable(
+        request.method, resource + address.rest, claim.query, headers, claim.additional
+    )
+    # The payload is not covered: its hash is always UNSIGNED-PAYLOAD (section 11).
+    expected = signable.signature(key.secret, claim.stamp, claim.scope)
+    if not hmac.compare_digest(expected.encode(), claim.signature.encode()):
+        raise Refusal("SignatureDoesNotMatch")
 
 
 def _check_digest(request: Request) -> None:

@@ -46,6 +46,11 @@ def invalid(detail: str) -> Refusal:
     return Refusal("VectorIndexParameterInvalid", detail)
 
 
+def too_long(limit: int) -> Refusal:
+    """Return the refusal of a body of more than `limit` bytes."""
+    return Refusal("EntityTooLarge", f"At most {limit} bytes are read.")
+
+
 @dataclass(frozen=True, slots=True)
 class _Kind:
     status: int

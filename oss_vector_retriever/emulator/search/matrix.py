@@ -174,14 +174,20 @@ def _matrix(index: Index, blocks: Iterable[Block], count: int) -> Matrix:
         writes=index.writes,
     )
     for rows in blocks:
-        ids, keys, written, filterable, data = zip(*rows, strict=True)
-        part = slice(len(matrix.keys), len(matrix.keys) + len(rows))
-        values = np.frombuffer(b"".join(data), dtype="<f4").reshape(len(rows), -1)
-        matrix.values[part] = values
-        # Summed in float64: the square of a large float32 overflows.
-        matrix.norms[part] = np.sqrt(np.einsum("ij,ij->i", values, values, dtype=np.float64))
-        matrix.ids[part] = ids
-        matrix.written[part] = written
-        matrix.keys.extend(keys)
-        matrix.filterable.extend(filterable)
+        _append(matrix, rows)
     return matrix
+
+
+def _append(matrix: Matrix, rows: Block) -> None:
+    # A function of its own: its copies are freed, and their memory used again, before the next
+    # block is read, which saves a tenth of the time.
+    ids, keys, written, filterable, data = zip(*rows, strict=True)
+    part = slice(len(matrix.keys), len(matrix.keys) + len(rows))
+    values = np.frombuffer(b"".join(data), dtype="<f4").reshape(len(rows), -1)
+    matrix.values[part] = values
+    # Summed in float64: the square of a large float32 overflows.
+    matrix.norms[part] = np.sqrt(np.einsum("ij,ij->i", values, values, dtype=np.float64))
+    matrix.ids[part] = ids
+    matrix.written[part] = written
+    matrix.keys.extend(keys)
+    matrix.filterable.extend(filterable)

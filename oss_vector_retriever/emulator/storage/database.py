@@ -139,17 +139,13 @@ class Database:
             # Transactions are begun by hand, and a connection goes from thread to thread, one at a
             # time; by default sqlite3 begins them itself, and forbids a second thread.
             connection = sqlite3.connect(name, isolation_level=None, check_same_thread=False)
+            with contextlib.ExitStack() as on_failure:
+                on_failure.callback(connection.close)
+                _configure(connection)
+                _prepare(connection, name)
+                on_failure.pop_all()
         except sqlite3.Error as error:
             raise ConfigurationError(f"{name} cannot be opened: {error}") from None
-        try:
-            _configure(connection)
-            _prepare(connection, name)
-        except sqlite3.DatabaseError as error:
-            connection.close()
-            raise ConfigurationError(f"{name} cannot be opened: {error}") from None
-        except BaseException:
-            connection.close()
-            raise
         return connection
 
     def _unlock(self) -> None:

@@ -114,6 +114,8 @@ def test_any_legal_key_is_a_key(getter, put, key):
 # no records, and classes that take hits, choose among them or hold what was found.
 ELSEWHERE = {
     "langchain": {
+        "Connected",
+        "ConnectedComponent",
         "FetchReport",
         "OSSVectorByteStore",
         "OSSVectorEmbeddingStore",
@@ -129,9 +131,12 @@ ELSEWHERE = {
         "load_retriever",
     },
     "llama_index": {
+        "ConnectionOptions",
+        "DocumentStream",
         "KeyQueryBundle",
         "MissingKeysEvent",
         "NodeWithProvenance",
+        "QueryOptions",
         "OSSVectorAutoMergingRetriever",
         "OSSVectorPrefetchingRetriever",
         "OSSVectorPrevNextPostprocessor",

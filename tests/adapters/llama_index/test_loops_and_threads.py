@@ -15,6 +15,7 @@ NOT_FETCHING = {
     "KeyQueryBundle",
     "MissingKeysEvent",
     "NodeWithProvenance",
+    "QueryOptions",
 }
 
 

@@ -24,6 +24,7 @@ WITHOUT_CLIENT = {
     "KeyQueryBundle",
     "MissingKeysEvent",
     "NodeWithProvenance",
+    "QueryOptions",
 }
 TESTS = Path(__file__).parents[2]
 REVIVE = """
@@ -150,6 +151,14 @@ def test_a_dict_takes_credentials_and_reads_where_it_read(http_client, put):
         access_key_id=emulator.DEVELOPMENT_ACCESS_KEY_ID,
         access_key_secret=emulator.DEVELOPMENT_ACCESS_KEY_SECRET,
     )
+    assert again.load_data(["a"])[0].text == "text of a"
+
+
+def test_a_pickle_takes_credentials_and_reads_where_it_read(http_client, put):
+    put(["a"])
+    again = pickle.loads(pickle.dumps(llama_index.OSSVectorReader(client=http_client)))
+    again.access_key_id = emulator.DEVELOPMENT_ACCESS_KEY_ID
+    again.access_key_secret = emulator.DEVELOPMENT_ACCESS_KEY_SECRET
     assert again.load_data(["a"])[0].text == "text of a"
 
 

@@ -25,7 +25,7 @@ from oss_vector_retriever.emulator.faults import (
     Throttle,
     Truncate,
 )
-from oss_vector_retriever.emulator.operations.table import name_of
+from oss_vector_retriever.emulator.operations.table import operation_of
 
 KEYS = [f"k{number}" for number in range(20)]
 
@@ -44,7 +44,7 @@ def served(make_caller, monkeypatch):
     respond = caller.service.respond
 
     def counting(request):
-        requests.append(name_of(request))
+        requests.append(operation_of(request).name)
         return respond(request)
 
     monkeypatch.setattr(caller.service, "respond", counting)

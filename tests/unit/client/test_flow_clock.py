@@ -46,7 +46,7 @@ def test_one_extra_request_corrects_the_clock_and_later_calls_need_none(machine,
     assert played.error is None
     assert (len(played.requests), played.sleeps) == (2, [])
     assert "clock differs" in caplog.text
-    for later in (context, context.changed(timeout=9.0)):
+    for later in (context, context.with_options(timeout=9.0)):
         assert len(machine.play(get_vectors(later, ["a"]), service).requests) == 1
 
 

@@ -159,8 +159,8 @@ class TestThrottling:
         assert flow.send(asking("5", SLOW_DOWN)) == Sleep(5.0)
         for other in (
             context,
-            context.changed(timeout=10.0),
-            context.changed(credentials=("b", "c")),
+            context.with_options(timeout=10.0),
+            context.with_options(credentials=("b", "c")),
         ):
             played = machine.play(get_vectors(other, ["b"]), [GOOD])
             assert played.sleeps == [5.0]
@@ -185,7 +185,7 @@ class TestThrottling:
 
 def test_a_rate_limit_spaces_the_requests_of_all_calls(machine):
     context = machine.context(rate_limit=4)
-    flows = [get_vectors(context.changed(timeout=20.0), ["a"]) for _ in range(4)]
+    flows = [get_vectors(context.with_options(timeout=20.0), ["a"]) for _ in range(4)]
     steps = [next(flow) for flow in flows]
     assert isinstance(steps[0], Send)
     assert [step.seconds for step in steps[1:]] == pytest.approx([0.25, 0.5, 0.75])

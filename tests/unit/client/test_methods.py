@@ -1,4 +1,4 @@
-"""One function, two methods: signature, documentation and manner of both clients."""
+"""One method, two clients: signature, documentation and manner of each."""
 
 import inspect
 import pydoc
@@ -6,7 +6,7 @@ import pydoc
 import pytest
 
 from oss_vector_retriever import AsyncOSSVectorClient, OSSVectorClient
-from oss_vector_retriever.client.methods import Method
+from oss_vector_retriever.client.async_methods import _AsyncMethods
 
 CLIENTS = [OSSVectorClient, AsyncOSSVectorClient]
 OPERATIONS = [
@@ -28,9 +28,9 @@ OPERATIONS = [
 
 
 def all_methods():
-    """Return the names of everything that is made from one function on flows."""
-    base = OSSVectorClient.__mro__[1]
-    return sorted(name for name, value in vars(base).items() if isinstance(value, Method))
+    """Return the names of the operations, but for those that yield."""
+    names = (name for name in vars(_AsyncMethods) if name[0] != "_" and name != "run")
+    return sorted(name for name in names if not name.startswith("iter_"))
 
 
 def public(client):
@@ -82,7 +82,7 @@ def test_help_is_readable(client):
     prefix = "async " if client is AsyncOSSVectorClient else ""
     assert f"{prefix}get_vectors(" in text
     assert "Get 1 to 100 vectors by key, in one call." in text
-    assert "oss_vector_retriever.client.methods.Method object" not in text
+    assert f"{client.__name__}.get_vectors" not in text.partition("Data descriptors")[2]
 
 
 def test_a_signature_tells_what_is_awaited_or_returned():
@@ -99,34 +99,17 @@ def test_a_method_can_be_replaced_in_a_subclass():
 
     made = Mine.__new__(Mine)
     assert made.fetch(["a"]) == ["mine", "a"]
-    assert Mine.get_vectors.__qualname__.endswith("Mine.get_vectors")
+    assert Mine.get_vectors is OSSVectorClient.get_vectors
 
 
-def test_a_method_runs_its_flow_in_its_clients_manner():
-    def double(context, number, *, add=0):
-        """Double a number."""
-        return context * number + add
-        yield
+def test_a_subclass_keeps_its_own_constructor_and_options():
+    class Mine(AsyncOSSVectorClient):
+        def __init__(self, bucket):
+            super().__init__(bucket=bucket, account_id="1", region="cn-hangzhou")
 
-    class Plain:
-        double_it = Method(double)
-
-        def run(self, start):
-            flow = start(2)
-            with pytest.raises(StopIteration) as end:
-                next(flow)
-            return end.value.value
-
-    class Awaited(Plain):
-        async def run(self, start):
-            return Plain.run(self, start)
-
-    assert Plain().double_it(21, add=1) == 43
-    coroutine = Awaited().double_it(21)
-    with pytest.raises(StopIteration) as end:
-        coroutine.send(None)
-    assert end.value.value == 42
-    assert str(inspect.signature(Plain.double_it)) == "(self, number, *, add=0)"
+    assert Mine("examplebucket").config.bucket == "examplebucket"
+    with pytest.raises(TypeError, match="positional"):
+        Mine("examplebucket").with_options(1)
 
 
 def test_arguments_that_do_not_fit_are_refused_like_any_functions():
@@ -134,7 +117,17 @@ def test_arguments_that_do_not_fit_are_refused_like_any_functions():
         bucket="examplebucket", account_id="1", region="cn-hangzhou", credentials=("ak", "sk")
     )
     with client:
-        with pytest.raises(TypeError, match="unexpected keyword argument"):
+        with pytest.raises(TypeError, match=r"OSSVectorClient.get_vectors\(\) got an unexpected"):
             client.get_vectors(["a"], return_dat=True)
         with pytest.raises(TypeError, match="missing 1 required positional"):
             client.fetch()
+
+
+@pytest.mark.parametrize("client", CLIENTS)
+@pytest.mark.parametrize("method", ["__init__", "local", "with_options"])
+def test_a_misspelt_option_is_refused_in_the_clients_name(client, method):
+    made = client(bucket="examplebucket", account_id="1", region="cn-hangzhou")
+    call = client if method == "__init__" else getattr(made, method)
+    said = rf"{client.__name__}\.{method}\(\) got an unexpected keyword argument 'timeot'"
+    with pytest.raises(TypeError, match=f"^{said}"):
+        call(timeot=3)

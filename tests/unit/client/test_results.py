@@ -1,14 +1,23 @@
 """What operations return: sequences that carry what else the reply said."""
 
+import copy
+import dataclasses
+import pickle
+
 import numpy as np
 import pytest
 
 from oss_vector_retriever import FetchResult, InvalidRequestError, Vector
 from oss_vector_retriever.client.models.results import (
+    Acknowledgement,
+    BucketLogging,
+    FusedVector,
     GetVectorsResult,
     ListVectorBucketsResult,
     ListVectorIndexesResult,
     ListVectorsResult,
+    Page,
+    QueryVectorsFusionResult,
     QueryVectorsResult,
     ScoredVector,
     VectorBucket,
@@ -112,6 +121,80 @@ def test_every_list_that_comes_back_is_a_sequence(make):
     assert (len(result), result[0], result[1:], list(result)) == (3, items[0], items[1:], [*items])
     assert result.request_id is None
     assert not make(())
+
+
+RESULTS = [
+    GetVectorsResult((A,), request_id="R1"),
+    ListVectorsResult((A,), "t", "R1"),
+    QueryVectorsResult((ScoredVector("a", 0.5),)),
+    QueryVectorsFusionResult((FusedVector("a", 0.5),), "t"),
+    ListVectorIndexesResult((VectorIndex(index_name="i"),), "t"),
+    ListVectorBucketsResult((VectorBucket(arn="acs:b"),), "t"),
+    Acknowledgement("R1"),
+    BucketLogging(target_bucket="b"),
+    VectorIndex(index_name="i", dimension=3),
+    VectorBucket(arn="acs:b"),
+    fetched("a"),
+]
+
+
+@pytest.mark.parametrize("result", RESULTS, ids=lambda result: type(result).__name__)
+class TestEveryResult:
+    def test_shows_what_it_is(self, result):
+        assert repr(result).startswith(f"{type(result).__name__}(")
+
+    def test_is_equal_to_one_of_its_kind_with_the_same_contents(self, result):
+        again = copy.copy(result)
+        assert again == result
+        assert again is not result
+        assert pickle.loads(pickle.dumps(result)) == result
+        assert result != Page(())
+
+    def test_is_frozen_and_slotted(self, result):
+        assert not hasattr(result, "__dict__")
+        with pytest.raises((AttributeError, TypeError)):
+            setattr(result, dataclasses.fields(result)[0].name, None)
+
+
+def test_a_page_of_buckets_names_its_token_as_the_api_does():
+    page = ListVectorBucketsResult((), "next")
+    assert (page.next_marker, page.next_token) == ("next", "next")
+
+
+DESCRIBED = {"indexName": "i", "dimension": 3, "status": "enable"}
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"dimension": "3"},
+        {"dimension": True},
+        {"status": None},
+        {"createTime": "yesterday"},
+        {"createTime": 5},
+        {"bucketArn": 5},
+        {"metadata": {"nonFilterableMetadataKeys": "text"}},
+        {"metadata": {"nonFilterableMetadataKeys": [5]}},
+    ],
+)
+def test_a_member_of_another_type_is_named(wrong):
+    name = next(iter(wrong))
+    name = "nonFilterableMetadataKeys" if name == "metadata" else name
+    with pytest.raises(ValueError, match=f"^{name}$"):
+        VectorIndex.from_api({**DESCRIBED, **wrong})
+
+
+def test_a_description_is_written_as_it_was_read():
+    members = {
+        **DESCRIBED,
+        "distanceMetric": "cosine",
+        "dataType": "float32",
+        "createTime": "2025-08-02T10:49:17.289372Z",
+        "metadata": {"nonFilterableMetadataKeys": ["x", "y"]},
+    }
+    assert VectorIndex.from_api(members).to_api() == members
+    bucket = {"Name": "acs:b", "Region": "r", "Location": "l", "ExtranetEndpoint": "e"}
+    assert VectorBucket.from_api({**bucket, "Comment": "new"}).to_api() == bucket
 
 
 def test_an_index_is_read_as_the_service_writes_it():

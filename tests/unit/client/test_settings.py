@@ -239,6 +239,7 @@ def test_a_pickle_loads_no_class_but_the_packages():
         ({**PLACE, "retry": 3}, "saved retry settings are a dict, not int"),
         ({**PLACE, "limits": {"x": 3}}, "saved limits settings hold x"),
         ({**PLACE, "credentials": ["id", "secret"]}, "saved credentials are one of"),
+        ({**PLACE, "additional_headers": "host"}, "saved additional_headers are a list, not str"),
     ],
 )
 def test_a_dict_that_is_none_is_refused(members, said):

@@ -55,7 +55,7 @@ def test_an_impossible_fault_is_refused(kind, wrong, reason):
         kind(**wrong)
 
 
-def test_every_kind_befalls_one_request_unless_told_otherwise():
+def test_one_request_meets_each_kind_unless_times_says_more():
     assert {name: kind().times for name, kind in KINDS.items()} == dict.fromkeys(KINDS, 1) | {
         "skew": None
     }

@@ -2,6 +2,7 @@ from dataclasses import replace
 
 import orjson
 import pytest
+from support.presigning import presigned_query
 
 from oss_vector_retriever.client import signing
 from oss_vector_retriever.client.models.messages import Request
@@ -22,7 +23,7 @@ def ask(caller, request):
 def presigned(caller, clock, *, method="GET", expires=600, token=None, query="bucketInfo"):
     resource = signing.resource_name("cn-hangzhou", DEVELOPMENT_ACCOUNT_ID, "development-bucket")
     stamp = signing.timestamp(clock.now)
-    signed = signing.presigned_query(
+    signed = presigned_query(
         signing.Signable(method, resource, query, {}),
         caller.key.id,
         caller.key.secret,

@@ -165,7 +165,7 @@ def test_lone_surrogates_are_refused_wherever_they_stand():
     refused(r"metadata\['a'\] holds a lone surrogate", metadata={"a": "\udfff"})
     refused("a name in metadata holds a lone surrogate", metadata={"\ud800": 1})
     refused(r"node\['text'\] holds a lone surrogate", node={"text": "\ud800"})
-    refused("the key holds a lone surrogate", key="\ud800")
+    refused("half of a surrogate pair", key="\ud800")
 
 
 def test_a_node_that_is_not_plain_is_refused():
@@ -181,7 +181,7 @@ def test_metadata_named_like_the_envelope_is_refused(name):
 
 @pytest.mark.parametrize(
     ("key", "reason"),
-    [("", "0 characters"), ("k" * 1025, "1025 characters"), (5, "int, not a string")],
+    [("", "has 0"), ("k" * 1025, "has 1025"), (5, "must be a string, not int 5")],
 )
 def test_a_key_that_the_service_does_not_take_is_refused(key, reason):
     assert len(refused(reason, key=key)) < 300

@@ -44,7 +44,7 @@ def test_relevance_is_from_0_to_1_and_falls_with_distance(filled, call):
     assert scores[0] == pytest.approx(1, abs=1e-6)
     assert scores == sorted(scores, reverse=True)
     assert all(0 <= score <= 1 for score in scores)
-    metric = filled.settings.distance_metric
+    metric = filled.distance_metric
     distances = call(filled, "similarity_search_with_score", "a", 5)
     distance = {document.id: distance for document, distance in distances}["dd"]
     expected = 1 - distance / 2 if metric == "cosine" else 1 / (1 + distance)

@@ -1,0 +1,289 @@
+"""What both clients have: options by name, where they point, how they are copied and pickled."""
+
+from __future__ import annotations
+
+import functools
+import os
+import weakref
+from collections.abc import Iterable
+from types import FunctionType
+from typing import Any, Self
+
+from oss_vector_retriever.client.config import ClientConfig, CredentialsLike, resolve_config
+from oss_vector_retriever.client.context import Context
+from oss_vector_retriever.client.errors import ConfigurationError
+from oss_vector_retriever.client.local import LocalService, open_local, reopen_local
+from oss_vector_retriever.client.models.limits import DEFAULT_LIMITS, Limits
+from oss_vector_retriever.client.retry import RetryPolicy
+from oss_vector_retriever.client.settings import ClientSettings, config_from, settings_of
+from oss_vector_retriever.client.transport.runner import AsyncRunner, Runner
+
+
+class _ClientBase:
+    """A client's context, connections and embedded service."""
+
+    _context: Context
+    _local: LocalService | None
+    _runner: Runner | AsyncRunner
+    # The client whose connections this one shares; only that one closes them.
+    _parent: Any = None
+
+    def __init__(
+        self,
+        *,
+        bucket: str | None = None,
+        account_id: str | None = None,
+        region: str | None = None,
+        index: str | None = None,
+        endpoint: str | None = None,
+        internal: bool = False,
+        credentials: CredentialsLike | None = None,
+        max_concurrency: int = 8,
+        timeout: float = 30.0,
+        connect_timeout: float = 5.0,
+        retry: int | RetryPolicy = 3,
+        rate_limit: float | None = None,
+        coalesce: bool | float = True,
+        allow_http: bool = False,
+        limits: Limits = DEFAULT_LIMITS,
+        max_reply_bytes: int = 64 * 1024 * 1024,
+        additional_headers: Iterable[str] = (),
+        proxy: str | None = None,
+        ca_file: str | None = None,
+    ) -> None:
+        """Take the settings; those not given come from the environment.
+
+        Args:
+            bucket: the vector bucket (`OSS_VECTORS_BUCKET`).
+            account_id: the Alibaba Cloud account that owns it (`OSS_ACCOUNT_ID`).
+            region: such as `cn-hangzhou` (`OSS_REGION`).
+            index: the index used where a call names none (`OSS_VECTORS_INDEX`).
+            endpoint: another address than the region's own (`OSS_ENDPOINT`).
+            internal: use the region's internal network.
+            credentials: `Credentials`, a tuple of id and secret, a callable, an
+                alibabacloud-credentials client, or `"chain"`; by default `OSS_ACCESS_KEY_ID`,
+                `OSS_ACCESS_KEY_SECRET` and `OSS_SESSION_TOKEN`, read at each use.
+            max_concurrency: requests in flight at once, at most.
+            timeout: seconds for a whole call, retries and reading included.
+            connect_timeout: seconds for a connection.
+            retry: a `RetryPolicy`, or the number of attempts.
+            rate_limit: requests a second, at most.
+            coalesce: let concurrent fetches share API calls: on an event loop those of one turn;
+                of threads none waits for company, those that come while `max_concurrency` requests
+                are in flight share the next ones. A number is a window: wait so many seconds for
+                others. False: each fetch makes its own calls. There is no cache.
+            allow_http: allow a plain-http endpoint that is not on this machine.
+            limits: the service's limits, where an account has others.
+            max_reply_bytes: the largest reply that is read.
+            additional_headers: names of further headers to sign.
+            proxy: the proxy's URL; by default what `HTTPS_PROXY` and `NO_PROXY` say.
+            ca_file: a file of certificates to trust, in place of the system's.
+
+        Raises:
+            ConfigurationError: a setting is missing or impossible.
+        """
+        config = resolve_config(
+            bucket=bucket,
+            account_id=account_id,
+            region=region,
+            index=index,
+            endpoint=endpoint,
+            internal=internal,
+            credentials=credentials,
+            max_concurrency=max_concurrency,
+            timeout=timeout,
+            connect_timeout=connect_timeout,
+            retry=retry,
+            rate_limit=rate_limit,
+            coalesce=coalesce,
+            allow_http=allow_http,
+            limits=limits,
+            max_reply_bytes=max_reply_bytes,
+            additional_headers=additional_headers,
+            proxy=proxy,
+            ca_file=ca_file,
+        )
+        self._set_up(Context(config), None)
+
+    @classmethod
+    def local(
+        cls,
+        path: str | os.PathLike[str] | None = None,
+        *,
+        index: str = "vectors",
+        max_concurrency: int = 8,
+        timeout: float = 30.0,
+        retry: int | RetryPolicy = 3,
+        rate_limit: float | None = None,
+        coalesce: bool | float = True,
+        limits: Limits = DEFAULT_LIMITS,
+        max_reply_bytes: int = 64 * 1024 * 1024,
+    ) -> Self:
+        """Return a client of an embedded service, in memory or kept in the file `path`.
+
+        The bucket is there; indexes are made by whoever writes first. The options are those of the
+        constructor. Needs the extra `emulator`.
+        """
+        config, service = open_local(
+            path,
+            index=index,
+            max_concurrency=max_concurrency,
+            timeout=timeout,
+            retry=retry,
+            rate_limit=rate_limit,
+            coalesce=coalesce,
+            limits=limits,
+            max_reply_bytes=max_reply_bytes,
+        )
+        return cls._on_context(Context(config), service)
+
+    @classmethod
+    def from_settings(
+        cls, settings: ClientSettings, credentials: CredentialsLike | None = None
+    ) -> Self:
+        """Return a client that points where the settings say, whatever the environment names.
+
+        Credentials of the environment or of the chain are configured so again. Others did not
+        travel: pass `credentials`, or the first call asks for them. An embedded service is opened
+        again by the path of its file.
+
+        Raises:
+            ConfigurationError: the settings are none, or the file is in use.
+        """
+        # Whatever is no ClientSettings at all is refused by `config_from`.
+        path = getattr(settings, "local", None)
+        if path is None:
+            return cls._on_context(Context(config_from(settings, credentials)), None)
+        config, service = reopen_local(settings, path, credentials)
+        return cls._on_context(Context(config), service)
+
+    @classmethod
+    def _on_context(cls, context: Context, local: LocalService | None) -> Self:
+        """Return a client that shares a context: settings, clock, budget, pace and credentials."""
+        client = cls.__new__(cls)
+        client._set_up(context, local)
+        return client
+
+    def _set_up(self, context: Context, local: LocalService | None) -> None:
+        self._context = context
+        self._local = local
+        self._runner = self._make_runner()
+        if local is not None:
+            # A client that nobody closes lets go too, or the file would stay locked.
+            local.hold()
+            self._let_go = weakref.finalize(self, local.let_go)
+
+    def _make_runner(self) -> Runner | AsyncRunner:
+        raise NotImplementedError
+
+    def with_options(
+        self,
+        *,
+        bucket: str | None = None,
+        index: str | None = None,
+        credentials: CredentialsLike | None = None,
+        timeout: float | None = None,
+        retry: int | RetryPolicy | None = None,
+        coalesce: bool | float | None = None,
+        limits: Limits | None = None,
+        max_reply_bytes: int | None = None,
+        additional_headers: Iterable[str] | None = None,
+    ) -> Self:
+        """Return a client with other options that shares the connections of this one.
+
+        What is None stays as it is. What belongs to the connections, such as `region`, is chosen
+        when a client is made.
+        """
+        given = {
+            "bucket": bucket,
+            "index": index,
+            "credentials": credentials,
+            "timeout": timeout,
+            "retry": retry,
+            "coalesce": coalesce,
+            "limits": limits,
+            "max_reply_bytes": max_reply_bytes,
+            "additional_headers": additional_headers,
+        }
+        # None is a value of none of them, so that it can stand for what was not given.
+        other = type(self).__new__(type(self))
+        changes = {name: value for name, value in given.items() if value is not None}
+        other._context = self._context.with_options(**changes)
+        other._runner = self._runner
+        other._local = self._local
+        other._parent = self
+        return other
+
+    @property
+    def config(self) -> ClientConfig:
+        """Return the settings in use, checked, with the source of the credentials."""
+        return self._context.config
+
+    @property
+    def settings(self) -> ClientSettings:
+        """Return where this client points and how, without credentials, for another process.
+
+        Raises:
+            ConfigurationError: the embedded service is in memory, and ends with this process.
+        """
+        local = self._local
+        if local is not None and local.path is None:
+            raise ConfigurationError(
+                "an embedded service in memory has no settings that another process could use, and "
+                f"is not pickled; keep it in a file: {type(self).__name__}.local(path)."
+            )
+        return settings_of(self._context.config, None if local is None else local.path)
+
+    def refuse_if_closed(self) -> None:
+        """Raise ConfigurationError if this client is closed, or one whose connections it shares."""
+        if self._runner.closed:
+            raise ConfigurationError(
+                f"this {type(self).__name__} is closed; make another, or close it when all is done."
+            )
+
+    def _release_local(self) -> None:
+        if self._local is not None and self._parent is None:
+            self._let_go()
+
+    def __repr__(self) -> str:
+        if not hasattr(self, "_context"):  # shown in the traceback of its own construction
+            return object.__repr__(self)
+        config = self._context.config
+        return (
+            f"{type(self).__name__}(bucket={config.bucket!r}, account_id={config.account_id!r}, "
+            f"region={config.region!r}, index={config.index!r}, endpoint={str(config.endpoint)!r})"
+        )
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self).from_settings, (self.settings,)
+
+    def __copy__(self) -> Self:
+        # Within a process a copy shares connections, credentials and embedded service, and so all.
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        return self
+
+    def __init_subclass__(cls) -> None:
+        # A misspelt option is refused in the name of its function, and help() and tracebacks show
+        # it: users know the class that they wrote, not the bases that it is made of.
+        if _ClientBase in cls.__bases__:
+            for base in cls.__bases__:
+                for name, member in vars(base).items():
+                    if (name == "__init__" or name[0] != "_") and name not in vars(cls):
+                        setattr(cls, name, _under_name(f"{cls.__qualname__}.{name}", member))
+
+
+def _under_name(qualified_name: str, member: Any) -> Any:
+    """Return a method under another name, and anything else as it is."""
+    if isinstance(member, classmethod):
+        return classmethod(_under_name(qualified_name, member.__func__))
+    if not isinstance(member, FunctionType):
+        return member
+    code, names, closure = member.__code__, member.__globals__, member.__closure__
+    method = FunctionType(code, names, member.__name__, member.__defaults__, closure)
+    functools.update_wrapper(method, member)
+    del method.__wrapped__  # type: ignore[attr-defined]  # it is the function, not one around it
+    method.__kwdefaults__ = member.__kwdefaults__
+    method.__qualname__ = qualified_name
+    return method
