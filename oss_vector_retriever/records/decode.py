@@ -120,7 +120,7 @@ def decode(
             "{argument} must be one of {policies}",
             argument="on_decode_error",
             value=on_decode_error,
-            policies=", ".join(DECODE_POLICIES),
+            fields={"policies": ", ".join(DECODE_POLICIES)},
         )
     try:
         return read(vector, text_key)

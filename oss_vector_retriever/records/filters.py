@@ -53,7 +53,9 @@ def explicit_filter(
         return None
     if not isinstance(given, Mapping):
         raise InvalidRequestError(
-            "{argument} must be a dict, not a {kind}.", argument="filter", kind=named_type(given)
+            "{argument} must be a dict, not a {kind}.",
+            argument="filter",
+            fields={"kind": named_type(given)},
         )
     writer = _Writer(filterable, hidden, native_scalars, limits)
     written = writer.conjunction(given, 1)
@@ -194,5 +196,5 @@ def _all_of(parts: list[dict[str, Any]]) -> dict[str, Any]:
 
 def _error(reason: str, limit: int | None = None) -> InvalidRequestError:
     return InvalidRequestError(
-        "{argument}: {reason}", argument="filter", limit=limit, reason=reason
+        "{argument}: {reason}", argument="filter", limit=limit, fields={"reason": reason}
     )

@@ -133,5 +133,5 @@ def _check_policy(name: str, value: str, policies: tuple[str, ...]) -> None:
             "{argument} must be one of {policies}, not {value}.",
             argument=name,
             value=value,
-            policies=", ".join(policies),
+            fields={"policies": ", ".join(policies)},
         )

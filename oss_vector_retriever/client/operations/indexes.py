@@ -44,7 +44,7 @@ def put_vector_index(
             "an index has at most {limit} non-filterable keys, not {count}.",
             argument="non_filterable_metadata_keys",
             limit=limits.non_filterable_keys,
-            count=len(names),
+            fields={"count": len(names)},
         )
     body: dict[str, Any] = {
         "indexName": context.config.index_or(index),

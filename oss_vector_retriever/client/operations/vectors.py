@@ -157,7 +157,7 @@ def list_vectors(
             "{argument} needs {count}.",
             argument="segment_index",
             value=segment_index,
-            count=named_argument("segment_count"),
+            fields={"count": named_argument("segment_count")},
         )
     name = context.config.index_or(index)
     body = json_body(
@@ -229,7 +229,7 @@ def put_vector_index_fusion(
         raise InvalidRequestError(
             "{argument} is {mapping} with a list under 'fields'.",
             argument="schema_configuration",
-            mapping=named_phrase("mapping", "a dict"),
+            fields={"mapping": named_phrase("mapping", "a dict")},
         )
     name = context.config.index_or(index)
     body = json_body(
