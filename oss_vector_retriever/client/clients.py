@@ -45,7 +45,8 @@ from oss_vector_retriever.client.operations import buckets, indexes
 from oss_vector_retriever.client.operations import vectors as vector_operations
 from oss_vector_retriever.client.operations.indexes import DistanceMetric
 from oss_vector_retriever.client.steps import Flow
-from oss_vector_retriever.client.transport.http import AsyncExchange, BlockingExchange, settings_for
+from oss_vector_retriever.client.transport.engine import settings_for
+from oss_vector_retriever.client.transport.http import AsyncExchange, BlockingExchange
 from oss_vector_retriever.client.transport.runner import AsyncRunner, Runner
 from oss_vector_retriever.client.writes import OnError
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
 from oss_vector_retriever.client.clients import AsyncOSSVectorClient, OSSVectorClient
@@ -20,6 +21,11 @@ T = TypeVar("T")
 Client = OSSVectorClient | AsyncOSSVectorClient
 AnyClient = TypeVar("AnyClient", OSSVectorClient, AsyncOSSVectorClient)
 _NOT_SAVED = ("credentials", "proxy")  # a proxy's userinfo signs in
+
+# The arguments of a client that every component of the frameworks takes in place of one.
+POINTERS = ("bucket", "account_id", "region", "endpoint", "internal")
+SECRETS = ("access_key_id", "access_key_secret", "session_token")
+CONNECTION = (*POINTERS, *SECRETS)
 
 
 class ClientPair:
@@ -87,7 +93,8 @@ class ClientPair:
 
     def blocking(self) -> OSSVectorClient:
         """Return the blocking client."""
-        self._refuse_if_closed()
+        if self._blocking is not self.given:  # a client that is closed refuses its calls itself
+            self._refuse_if_closed()
         with self._lock:
             if self._blocking is None:
                 given = self.given
@@ -112,7 +119,7 @@ class ClientPair:
 
     def _refuse_if_closed(self) -> None:
         """Raise ConfigurationError where the client that was given is closed, its twins or not."""
-        if self.given is not None:
+        if self.given is not None and self.given._runner.closed:  # noqa: SLF001 - as clients do
             self.given.refuse_if_closed()
 
     def _for_this_loop(self) -> AsyncOSSVectorClient:
@@ -174,6 +181,34 @@ class ClientPair:
     def __reduce__(self) -> tuple[Any, ...]:
         kept = {n: value for n, value in self.connection.items() if n not in _NOT_SAVED}
         return ClientPair, (self.given, kept, None if self.given else self.settings)
+
+
+def connect(
+    client: Client | None, options: Mapping[str, Any], saved: ClientSettings | None = None
+) -> ClientPair:
+    """Return the clients of a component: of the one that was given, or made of options.
+
+    Args:
+        client: either client, or None.
+        options: the values of `CONNECTION`; what is None or empty is not given.
+        saved: of a component that comes from another process; it stands for the environment.
+
+    Raises:
+        ConfigurationError: a client and options are given.
+    """
+    given = [name for name in CONNECTION if options.get(name)]
+    if client is not None and given:
+        raise ConfigurationError(f"pass either client= or {', '.join(given)}, not both.")
+    arguments = {name: options[name] for name in POINTERS if options.get(name)}
+    # a framework's `SecretStr`, or a text
+    secrets = [options[name] for name in SECRETS if options.get(name)]
+    credentials: Any = tuple(getattr(one, "get_secret_value", one.__str__)() for one in secrets)
+    if saved is not None and client is None:
+        settings = replace(saved, **arguments)
+        if credentials:
+            return ClientPair(OSSVectorClient.from_settings(settings, credentials))
+        return ClientPair(None, arguments, settings)
+    return ClientPair(client, {**arguments, "credentials": credentials} if secrets else arguments)
 
 
 def limits_of(client: Client | None) -> Limits:

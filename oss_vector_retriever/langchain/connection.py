@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields
+from operator import attrgetter
 from typing import TYPE_CHECKING, Annotated, Any, Self
 
 from langchain_core.load.serializable import (
@@ -21,19 +22,24 @@ from pydantic import ConfigDict, Field, PrivateAttr, SecretStr, ValidatorFunctio
 from pydantic.functional_validators import WrapValidator
 
 from oss_vector_retriever.client.clients import OSSVectorClient
-from oss_vector_retriever.client.errors import ConfigurationError, OSSVectorError
-from oss_vector_retriever.client.pair import Client, ClientPair
+from oss_vector_retriever.client.errors import OSSVectorError
+from oss_vector_retriever.client.pair import (
+    CONNECTION,
+    POINTERS,
+    SECRETS,
+    Client,
+    ClientPair,
+    connect,
+)
 from oss_vector_retriever.client.settings import ClientSettings
 
 PROVIDER = "alibabacloud_oss_vectors"
-_POINTERS = ("bucket", "account_id", "region", "endpoint", "internal")
-_SECRETS = {
-    "access_key_id": "OSS_ACCESS_KEY_ID",
-    "access_key_secret": "OSS_ACCESS_KEY_SECRET",
-    "session_token": "OSS_SESSION_TOKEN",
-}
+_VARIABLES = ("OSS_ACCESS_KEY_ID", "OSS_ACCESS_KEY_SECRET", "OSS_SESSION_TOKEN")
 
-_UNCONNECTED: dict[str, Any] = {"_saved": None, "_pair": None, "_made_from": (None, {})}
+_given_to = attrgetter("client", *CONNECTION)
+
+# What a pickle leaves out, and its reader makes again.
+_UNCONNECTED: dict[str, Any] = {"_saved": None, "_pair": None, "_made_from": ()}
 
 # Each class names it, for pydantic lets the last of several base classes win. A secret given under
 # a wrong name must not come back in the error that says so.
@@ -47,50 +53,30 @@ class _Connection:
         client: Client | None
         _saved: ClientSettings | None
         _pair: ClientPair | None
-        _made_from: tuple[Client | None, dict[str, Any]]
+        _made_from: tuple[Any, ...]
 
     @property
     def _clients(self) -> ClientPair:
         """Return the clients, for `run(flow, ...)` and `arun(flow, ...)`."""
-        arguments = self._arguments()
-        if self._pair is None or self._made_from != (self.client, arguments):
-            self._pair = self._connect(arguments)
-            self._made_from = (self.client, arguments)
+        # compared at each call: `model_copy(update=...)` and LangChain's configurable fields assign
+        made_from = _given_to(self)
+        if self._pair is None or self._made_from != made_from:
+            options = dict(zip(CONNECTION, made_from[1:], strict=True))
+            self._pair = connect(self.client, options, self._saved)
+            self._made_from = made_from
         return self._pair
-
-    def _arguments(self) -> dict[str, Any]:
-        """Return the arguments of a client that were given in place of one."""
-        arguments = {name: value for name in _POINTERS if (value := getattr(self, name))}
-        secrets = [getattr(self, name) for name in _SECRETS]
-        if secrets[0] is not None or secrets[1] is not None:
-            arguments["credentials"] = tuple(
-                secret.get_secret_value() if isinstance(secret, SecretStr) else secret
-                for secret in secrets
-                if secret is not None
-            )
-        return arguments
-
-    def _connect(self, arguments: dict[str, Any]) -> ClientPair:
-        if self.client is not None and arguments:
-            raise ConfigurationError(f"pass either client= or {', '.join(arguments)}, not both.")
-        if self._saved is None:
-            return ClientPair(self.client, arguments)
-        pointers = {name: value for name, value in arguments.items() if name in _POINTERS}
-        settings = replace(self._saved, **pointers)
-        if (credentials := arguments.get("credentials")) is None:
-            return ClientPair(None, arguments, settings)
-        return ClientPair(OSSVectorClient.from_settings(settings, credentials))
 
     def _prepare_clients(self) -> None:
         """Refuse a wrong client now; of a saved component, point where that one pointed."""
         if isinstance(settings := self.client, ClientSettings):
-            arguments = self._arguments()
-            if "credentials" in arguments or (arguments and settings.credentials != "given"):
+            secrets = [name for name in SECRETS if getattr(self, name)]
+            pointers = [name for name in POINTERS if getattr(self, name)]
+            if secrets or (pointers and settings.credentials != "given"):
                 # the settings say what the arguments left to the environment
                 self._saved, self.client = settings, None
             else:
                 # a client to whom credentials can be given: `client.with_options(credentials=...)`
-                self.__dict__.update(dict.fromkeys(_POINTERS[:-1]), internal=False)
+                self.__dict__.update(dict.fromkeys(POINTERS), internal=False)
                 self.client = OSSVectorClient.from_settings(settings)
         self._clients  # noqa: B018 - made here, so that what is wrong with it is said here
 
@@ -141,7 +127,7 @@ class Connected(_Connection, Serializable):
 
     _saved: ClientSettings | None = PrivateAttr(default=None)
     _pair: ClientPair | None = PrivateAttr(default=None)
-    _made_from: tuple[Client | None, dict[str, Any]] = PrivateAttr(default=(None, {}))
+    _made_from: tuple[Any, ...] = PrivateAttr(default=())
 
     if not TYPE_CHECKING:  # type checkers take the fields for the arguments
 
@@ -166,7 +152,7 @@ class Connected(_Connection, Serializable):
     @property
     def lc_secrets(self) -> dict[str, str]:
         """Return the fields that serialised forms name, and never hold."""
-        return dict(_SECRETS)
+        return dict(zip(SECRETS, _VARIABLES, strict=True))
 
     def to_json(self) -> SerializedConstructor | SerializedNotImplemented:
         """Return the serialised form, with the settings of the client.
@@ -174,7 +160,7 @@ class Connected(_Connection, Serializable):
         There is none where the client cannot travel, such as that of a service in memory, or where
         a function was given in place of a default.
         """
-        if self._has_own_functions():
+        if self._has_own_functions():  # without it, what comes back would do something else
             return self.to_json_not_implemented()
         try:
             settings = self._clients.settings
@@ -210,6 +196,7 @@ class Connected(_Connection, Serializable):
 
     def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
         memo = {} if memo is None else memo
+        # locks and sockets have no copy; the copy goes on with the same ones
         memo |= {id(shared): shared for shared in (self.client, self._pair)}
         return super().__deepcopy__(memo)
 
@@ -217,6 +204,7 @@ class Connected(_Connection, Serializable):
         state = super().__getstate__()
         values = _without_secrets(state["__dict__"], self._clients.settings)
         _refuse_nameless(type(self), values)
+        # the other private attributes are a subclass's, and travel
         private = {**(state["__pydantic_private__"] or {}), **_UNCONNECTED}
         return {**state, "__dict__": values, "__pydantic_private__": private}
 
@@ -272,7 +260,7 @@ def _without_secrets(values: Mapping[str, Any], settings: ClientSettings | None)
 
     There are no settings where neither arguments nor the environment say yet where to read.
     """
-    return {**values, **dict.fromkeys(_SECRETS), "client": settings}
+    return {**values, **dict.fromkeys(SECRETS), "client": settings}
 
 
 def _refuse_nameless(kind: type, values: Mapping[str, Any]) -> None:

@@ -36,6 +36,7 @@ class OSSVectorDocumentIndex(DocumentIndex):
 
     model_config = STRICT
 
+    # a store is no pydantic model: dumps leave it out, pickles hold it with its settings
     store: OSSVectorStore = Field(exclude=True, repr=False)
     k: int = Field(default=4, gt=0, strict=True)
 
@@ -119,6 +120,7 @@ class OSSVectorDocumentIndex(DocumentIndex):
 
 
 def _partial_response(error: PartialWriteError) -> UpsertResponse:
+    # LangChain's response has room for what failed, but none for why
     _log.warning("upsert: %s", error)
     return UpsertResponse(succeeded=list(error.report.written), failed=list(error.report.failed))
 

@@ -103,5 +103,6 @@ async def aquery_vector(source: QueryEmbedding, query: str) -> Any:
         return await source.aembed_query(query)
     if inspect.iscoroutinefunction(source):
         return await source(query)
+    # it may compute, or call a model over the network: never on the event loop
     made = await asyncio.to_thread(source, query)
     return await made if inspect.isawaitable(made) else made

@@ -149,6 +149,7 @@ class OSSVectorFetcher(_Fetching[Sequence[str]]):
     on_missing: MissingPolicy = "omit"
     on_decode_error: DecodePolicy = "raise"
 
+    # LangChain makes schemas and graphs of these two; of the generic base it would read `Any`.
     @property
     def InputType(self) -> Any:  # noqa: N802 - LangChain's own name
         """Return the type of what `invoke` takes."""
@@ -233,7 +234,7 @@ class OSSVectorRehydrator(_Fetching[Sequence[Any]]):
 
     def _copy(self, stored: Document, hit: Hit) -> Document:
         came = hit.document.metadata if hit.document is not None else {}
-        metadata = {**stored.metadata, **came}
+        metadata = {**stored.metadata, **came}  # a reranker's marks win over what is stored
         if hit.score is not None and self.score_key is not None:
             metadata[self.score_key] = hit.score
         return stored.model_copy(update={"metadata": metadata}, deep=True)

@@ -126,6 +126,7 @@ class _KeyValueStore(ConnectedComponent, BaseStore[str, V]):
 
     def yield_keys(self, *, prefix: str | None = None) -> Iterator[str]:
         """Yield the keys that begin with a prefix; the whole index is listed, page by page."""
+        # The service lists in no order and by no prefix, so every page is looked at.
         token: str | None = None
         while True:
             page = self._clients.run(self._records.list_page, token)
@@ -188,7 +189,12 @@ class _KeyValueStore(ConnectedComponent, BaseStore[str, V]):
     ) -> Vector:
         fields = {**(metadata or {}), ROW_FIELD: kind}
         return self._records.encode(
-            key, data, text=text, metadata=fields, also_filterable=[ROW_FIELD]
+            # a store that shares the index leaves rows out of its searches by this field
+            key,
+            data,
+            text=text,
+            metadata=fields,
+            also_filterable=[ROW_FIELD],
         )
 
 
@@ -241,7 +247,7 @@ class OSSVectorByteStore(_KeyValueStore[bytes]):
     def _row(self, key: str, value: bytes, placeholder: list[float]) -> Vector:
         if not isinstance(value, bytes | bytearray | memoryview):
             raise InvalidRequestError(f"a value must be bytes, not {type(value).__name__}.")
-        text = base64.b64encode(value).decode("ascii")
+        text = base64.b64encode(value).decode("ascii")  # metadata hold strings alone
         return self._encode(key, placeholder, _BYTES, text)
 
     def _value(self, vector: Vector) -> bytes | None:

@@ -68,7 +68,7 @@ def load_retriever(
     }
     if "allowed_objects" in inspect.signature(load).parameters:  # not in the first releases of 1.x
         options["allowed_objects"] = kinds
-    with warnings.catch_warnings():
+    with warnings.catch_warnings():  # LangChain's own, at each call
         warnings.filterwarnings("ignore", message=".*is in beta")
         return load(form, **options)
 
@@ -79,6 +79,7 @@ def _refuse_foreign(form: Any, allowed: set[tuple[str, ...]]) -> None:
     Raises:
         InvalidRequestError: naming the class.
     """
+    # before anything is made: LangChain's own check comes when the parts inside exist already
     if isinstance(form, dict):
         kind = tuple(form.get("id") or ())
         if form.get("lc") == 1 and form.get("type") == "constructor" and kind not in allowed:

@@ -136,7 +136,7 @@ class ParentHydratingRetriever(_ServiceRetriever):
                 return None
             parent = group.best_child(higher_is_better=self.higher_is_better).model_copy(deep=True)
         else:
-            parent.id = group.parent
+            parent.id = group.parent  # without the prefix, as in an `OSSVectorDocStore`
         parent.metadata[self.matches_key] = {
             "children": [child.id for child in group.children],
             "rank": group.rank,
@@ -156,7 +156,7 @@ class ParentHydratingRetriever(_ServiceRetriever):
                 score = group.best_score(higher_is_better=self.higher_is_better)
             return float("inf") if score is None else sign * score
 
-        return sorted(groups, key=worth)
+        return sorted(groups, key=worth)  # stable: equal scores stay in the order found
 
     def _refuse_orphans(self, groups: Sequence[Group[Document]]) -> None:
         orphans = [group for group in groups if group.parent is None]
@@ -170,7 +170,7 @@ class ParentHydratingRetriever(_ServiceRetriever):
 
 def _child_config(run_manager: Any, max_concurrency: int | None) -> RunnableConfig:
     config: RunnableConfig = {"callbacks": run_manager.get_child()}
-    if max_concurrency is not None:
+    if max_concurrency is not None:  # callbacks alone do not hand it down
         config["max_concurrency"] = max_concurrency
     return config
 

@@ -48,6 +48,7 @@ class PendingWrites:
         count = len(self.texts)
         parts = _one_for_each("metadatas", metadatas, count)
         self.ids = [_new_id() if i is None else i for i in _one_for_each("ids", ids, count)]
+        # without data yet: what is too large is refused before its embedding is paid for
         self._bare = [
             store.encode(key, None, text=text, metadata=_leave_out(part, filled_fields))
             for key, text, part in zip(self.ids, self.texts, parts, strict=True)

@@ -110,6 +110,7 @@ class VerifyingRecordManager(RecordManager):
     def _fetch_known(
         self, context: Context, keys: Sequence[str], known: Sequence[bool]
     ) -> Flow[FetchResult]:
+        # what the inner manager does not know is written anyway: only the others cost a call
         doubtful = [key for key, there in zip(keys, known, strict=True) if there]
         records = self.store._records  # noqa: SLF001 - of this package
         return records.fetch(context, doubtful, return_metadata=False)

@@ -27,6 +27,7 @@ from oss_vector_retriever.langchain.documents import document_from
 from oss_vector_retriever.records import DecodePolicy, Record, parse_keys
 from oss_vector_retriever.records.lookup import Found, Lookup, MissingPolicy, fetch_records
 
+# Users' callbacks look for this name: it stays.
 MISSING_EVENT = "oss_vectors_missing_keys"
 _INTERNAL = {"max_concurrency", "outcome"}  # what our methods pass to one another
 Configs = RunnableConfig | list[RunnableConfig] | None
@@ -54,6 +55,7 @@ class _Batched(Connected):
         if not inputs:
             return []
         configs = get_config_list(config, len(inputs))
+        # one bound for all, as in LangChain's own batch, which reads the first configuration
         limit = max_concurrency_of(configs[0])
         outcomes = self._clients.run(
             limit_concurrency, limit, run_together, self._look_up, inputs, **kwargs
@@ -61,6 +63,7 @@ class _Batched(Connected):
         answers: list[Any] = []
         for asked, own, outcome in zip(inputs, configs, outcomes, strict=True):
             try:
+                # LangChain's own invoke, so that each input has its callbacks, tags and trace
                 answers.append(self.invoke(asked, own, outcome=outcome, **kwargs))
             except Exception as error:
                 if not return_exceptions:
@@ -171,7 +174,7 @@ class _ServiceRetriever(Connected, BaseRetriever):
         return params
 
 
-@cache
+@cache  # reading a signature takes 40 microseconds, at each call of a retriever
 def _parameters(method: Callable[..., Any]) -> frozenset[str]:
     return frozenset(inspect.signature(method).parameters)
 

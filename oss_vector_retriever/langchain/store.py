@@ -42,7 +42,7 @@ class OSSVectorStore(ConnectedComponent, VectorStore):
     Every async method is native: no call blocks the event loop. Text and typed metadata come back
     exactly as they were given; `Document.id` is the key.
 
-    In searches `k` is how many are wanted. `filter` is `{"field": value}` or the service's full
+    A search returns `k` at most. `filter` is `{"field": value}` or the service's full
     grammar, on fields that the store names in `filterable`. A score is the distance: smaller is
     closer. What `score_key` puts into metadata is the relevance: from 0 to 1, larger is closer.
     Arguments that a method does not have are refused.
@@ -172,6 +172,7 @@ class OSSVectorStore(ConnectedComponent, VectorStore):
         """Run the flow `flow(context, *arguments, **keywords)` on the store's client."""
         return await self._clients.arun(flow, *arguments, **keywords)
 
+    # not the model's own repr, which may show a key
     def __repr__(self) -> str:
         model = type(self.embeddings).__name__ if self.embeddings else None
         return f"{type(self).__name__}(index={self.index!r}, embedding={model})"
@@ -199,6 +200,7 @@ class OSSVectorStore(ConnectedComponent, VectorStore):
 
     def _fetch_documents(self, context: Context, ids: Sequence[str]) -> Flow[list[Document]]:
         return_data = self.embedding_key is not None
+        # the plain function, where nothing is added: a call less for each record
         make = self._document if return_data else document_from
         found = yield from self._records.fetch_records(context, ids, make, return_data=return_data)
         return found.made
@@ -593,6 +595,7 @@ class OSSVectorStore(ConnectedComponent, VectorStore):
         embeddings: Iterable[Embedding] | None,
         batch_size: int | None,
     ) -> list[str]:
+        # all before the first write: a model that fails halfway has written nothing
         if embeddings is None:
             embeddings = self._embedder.embed_documents(writes.texts, batch_size)
         self._clients.run(self._records.write, writes.vectors(embeddings))
@@ -612,6 +615,7 @@ class OSSVectorStore(ConnectedComponent, VectorStore):
     def _delete(
         self, context: Context, ids: Sequence[str] | None, everything: bool
     ) -> Flow[object]:
+        # elsewhere `delete(None)` empties or drops the index; here that takes a word of its own
         if (ids is None) is not everything:
             raise InvalidRequestError(
                 "delete takes ids, or delete_all=True for every vector of the index; not both."
@@ -629,7 +633,7 @@ class OSSVectorStore(ConnectedComponent, VectorStore):
 
     def _make_documents(self, context: Context, hits: Sequence[Hit]) -> Flow[list[FoundDocument]]:
         """Return the Document of each hit, with its relevance where a field is to receive it."""
-        metric = ""
+        metric = ""  # asked for only where a score is wanted: the first time it is a call
         if hits and self.score_key is not None:
             metric = yield from self._records.metric(context)
         return [(self._document(hit.record, metric, hit.distance), hit) for hit in hits]

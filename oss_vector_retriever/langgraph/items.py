@@ -17,10 +17,10 @@ from oss_vector_retriever.records.store import RecordStore
 KIND = "memory"
 WITHIN_FIELD = "_within"
 EMBEDDED_FIELD = "_embedded"
-MAX_COPIES = DEFAULT_LIMITS.filterable_keys - 3  # beside the row, namespace and embedded fields
+MAX_COPIES = DEFAULT_LIMITS.filterable_keys - 3  # next to the row, namespace and embedded fields
 _MAX_PATH_BYTES = DEFAULT_LIMITS.filterable_bytes - 64  # of which the other copies take some
 Namespace = tuple[str, ...]
-Place = tuple[Namespace, str]
+Address = tuple[Namespace, str]
 
 
 def name_of(namespace: Namespace, key: str) -> str:
@@ -36,7 +36,7 @@ def name_of(namespace: Namespace, key: str) -> str:
     return f"{path_of(namespace)}..{key}"
 
 
-def place_of(op: GetOp | PutOp) -> Place:
+def address_of(op: GetOp | PutOp) -> Address:
     """Return where an operation reads or writes.
 
     Raises:
@@ -95,6 +95,7 @@ def vector_of(
     Raises:
         InvalidRequestError: a value that JSON cannot hold, or a limit passed.
     """
+    # The service tests membership, not prefixes: each namespace around an item is written out.
     paths = surrounding_paths(item.namespace)
     if (size := metadata_bytes({WITHIN_FIELD: paths})) > _MAX_PATH_BYTES:
         raise InvalidRequestError(
@@ -108,6 +109,7 @@ def vector_of(
         **item.dict(),
         **{copy_of(field): value for field in copied if _is_plain(value := item.value.get(field))},
     }
+    # an index holds no record without data, and cosine takes no zeros
     placeholder = [1.0] + [0.0] * (dimension - 1)
     return records.encode(
         name_of(item.namespace, item.key),
@@ -144,8 +146,8 @@ def items_of(records: RecordStore, vectors: Sequence[Vector]) -> Iterator[Item]:
             yield item
 
 
-def new_item(place: Place, value: dict[str, Any], earlier: Item | None) -> Item:
+def new_item(address: Address, value: dict[str, Any], earlier: Item | None) -> Item:
     """Return an item as it is now; the moment of its making is that of the earlier one."""
     now = datetime.now(UTC)
     made = now if earlier is None else earlier.created_at
-    return Item(value=value, key=place[1], namespace=place[0], created_at=made, updated_at=now)
+    return Item(value=value, key=address[1], namespace=address[0], created_at=made, updated_at=now)

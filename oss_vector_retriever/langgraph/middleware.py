@@ -158,10 +158,12 @@ class HydrateDocumentsMiddleware(ConnectedComponent, AgentMiddleware[DocumentSta
         content = f"At hand now, see the system message: {', '.join(ids)}."
         if absent:
             content += f" Not found: {', '.join(absent)}."
+        # texts and artifact would be in every checkpoint from here on
         short = result.model_copy(update={"content": content, "artifact": None})
         return Command(update={"messages": [short], "document_ids": ids})
 
     def _ids(self, state: Mapping[str, Any]) -> list[str]:
+        # the last ones: what the agent has asked for lately is what it works with
         return merge_ids(state.get("document_ids"), ())[-self.limit :]
 
     def _show_documents(self, context: Context, ids: Sequence[str]) -> Flow[str]:

@@ -35,8 +35,9 @@ from oss_vector_retriever.langgraph.items import (
     EMBEDDED_FIELD,
     KIND,
     WITHIN_FIELD,
+    Address,
     Namespace,
-    Place,
+    address_of,
     copy_of,
     is_label,
     item_of,
@@ -44,14 +45,13 @@ from oss_vector_retriever.langgraph.items import (
     name_of,
     new_item,
     path_of,
-    place_of,
     vector_of,
 )
 from oss_vector_retriever.records import filterable_value
 from oss_vector_retriever.records.settings import ROW_FIELD
 from oss_vector_retriever.records.store import RecordStore
 
-ItemEmbeddings = Mapping[Place, Sequence[float]]
+ItemEmbeddings = Mapping[Address, Sequence[float]]
 QueryEmbeddings = Mapping[str, Sequence[float]]
 
 
@@ -98,9 +98,9 @@ class Memory:
                 reads.append(_set_result(results, index, self._list_namespaces(context, op)))
             elif not isinstance(op, GetOp | PutOp):
                 raise InvalidRequestError(f"unknown operation {type(op).__name__}.")
-        if reads:
+        if reads:  # at the same time; writes wait, so that a batch reads what was there before it
             yield from run_all(reads)
-        puts = {place_of(op): op for op in ops if isinstance(op, PutOp)}
+        puts = {address_of(op): op for op in ops if isinstance(op, PutOp)}
         yield from self._write(context, puts, embedded)
         return results
 
@@ -113,21 +113,22 @@ class Memory:
             results[index] = item_of(self._records, found.by_key.get(name))
 
     def _write(
-        self, context: Context, puts: Mapping[Place, PutOp], embedded: ItemEmbeddings
+        self, context: Context, puts: Mapping[Address, PutOp], embedded: ItemEmbeddings
     ) -> Flow[None]:
         batches: list[BatchReport] = []
-        gone = [name_of(*place) for place, op in puts.items() if op.value is None]
-        kept = {name_of(*place): op for place, op in puts.items() if op.value is not None}
+        gone = [name_of(*address) for address, op in puts.items() if op.value is None]
+        kept = {name_of(*address): op for address, op in puts.items() if op.value is not None}
         if kept:
+            # an item keeps the moment of its making, which only the stored one knows
             earlier = yield from self._records.fetch(context, list(kept))
             dimension = yield from self._dimension_of(context)
             vectors = []
             for name, op in kept.items():
-                place = place_of(op)
+                address = address_of(op)
                 item = new_item(
-                    place, _check_value(op), item_of(self._records, earlier.by_key.get(name))
+                    address, _check_value(op), item_of(self._records, earlier.by_key.get(name))
                 )
-                embedding = self._check_dimension(op, embedded.get(place))
+                embedding = self._check_dimension(op, embedded.get(address))
                 vectors.append(
                     vector_of(self._records, item, embedding, dimension, self._filterable)
                 )
@@ -193,6 +194,7 @@ class Memory:
             items = items_of(self._records, page)
             found += [_search_item(item, None) for item in items if _is_wanted(item, op)]
             token = page.next_token
+            # the service has no order of its own, so the first so many are as good as any
             if token is None or len(found) >= op.offset + op.limit:
                 return found
 
@@ -313,6 +315,7 @@ def _forms(operand: Any) -> list[object]:
         return [operand] if len(operand) <= _MAX_OPERAND else []
     if not isinstance(operand, int | float) or not abs(operand) < _EXACT_INTEGERS:
         return []
+    # 1, 1.0 and True are equal in Python, and three texts in the index
     alike = [same for same in (operand, bool(operand), int(operand)) if same == operand]
     return list(dict.fromkeys(filterable_value(same) for same in alike))
 

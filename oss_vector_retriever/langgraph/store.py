@@ -30,10 +30,10 @@ from oss_vector_retriever.client.pair import limits_of
 from oss_vector_retriever.langchain.connection import ConnectedComponent
 from oss_vector_retriever.langgraph.items import (
     MAX_COPIES,
-    Place,
+    Address,
+    address_of,
     copy_of,
     name_of,
-    place_of,
 )
 from oss_vector_retriever.langgraph.operations import Memory
 from oss_vector_retriever.records.settings import StoreSettings
@@ -103,7 +103,7 @@ class OSSVectorGraphStore(ConnectedComponent, BaseStore):
             vectors = self.embeddings.embed_documents(_unique(texts.values()))
         if self.embeddings is not None:
             query_vectors = [self.embeddings.embed_query(query) for query in queries]
-        embedded = _by_place(texts, vectors)
+        embedded = _by_address(texts, vectors)
         query_embeddings = dict(zip(queries, query_vectors, strict=True))
         return self._clients.run(self._memory.run_batch, listed, embedded, query_embeddings)
 
@@ -111,7 +111,7 @@ class OSSVectorGraphStore(ConnectedComponent, BaseStore):
         """Do operations together; reads come before writes."""
         listed = list(ops)
         puts = [op for op in listed if isinstance(op, PutOp)]
-        if not puts or len(puts) < len(listed):
+        if not puts or len(puts) < len(listed):  # a batch with reads has an order to keep
             return await self._run_batch(listed)
         await self._merger.put(self._run_batch, puts)
         return [None] * len(puts)
@@ -123,16 +123,16 @@ class OSSVectorGraphStore(ConnectedComponent, BaseStore):
             vectors = await self.embeddings.aembed_documents(_unique(texts.values()))
         if self.embeddings is not None:
             query_vectors = await asyncio.gather(*map(self.embeddings.aembed_query, queries))
-        embedded = _by_place(texts, vectors)
+        embedded = _by_address(texts, vectors)
         query_embeddings = dict(zip(queries, query_vectors, strict=True))
         return await self._clients.arun(self._memory.run_batch, ops, embedded, query_embeddings)
 
-    def _item_texts(self, ops: Sequence[Op]) -> dict[Place, str]:
+    def _item_texts(self, ops: Sequence[Op]) -> dict[Address, str]:
         """Return the text of each item that is to be embedded, where there is a model."""
         if self.embeddings is None:
             return {}
-        puts = {place_of(op): op for op in ops if isinstance(op, PutOp)}  # the last one counts
-        return {place: text for place, op in puts.items() if (text := self._text_of(op))}
+        puts = {address_of(op): op for op in ops if isinstance(op, PutOp)}  # the last one counts
+        return {address: text for address, op in puts.items() if (text := self._text_of(op))}
 
     def _queries(self, ops: Sequence[Op]) -> list[str]:
         if self.embeddings is None:
@@ -152,12 +152,12 @@ def _unique(texts: Iterable[str]) -> list[str]:
     return list(dict.fromkeys(texts))
 
 
-def _by_place(
-    texts: Mapping[Place, str], vectors: Sequence[Sequence[float]]
-) -> dict[Place, Sequence[float]]:
+def _by_address(
+    texts: Mapping[Address, str], vectors: Sequence[Sequence[float]]
+) -> dict[Address, Sequence[float]]:
     """Return the embedding of each item, from those of the distinct texts in order."""
     known = dict(zip(_unique(texts.values()), vectors, strict=True))
-    return {place: known[text] for place, text in texts.items()}
+    return {address: known[text] for address, text in texts.items()}
 
 
 def _dimension(index: IndexConfig | None) -> int:
@@ -191,7 +191,9 @@ class PutMerger:
     """
 
     def __init__(self) -> None:
+        # by loop: a store outlives the loops that it serves
         self._waiting: WeakKeyDictionary[asyncio.AbstractEventLoop, Waiting] = WeakKeyDictionary()
+        # a loop holds tasks weakly: one that nobody else holds may vanish before it has run
         self._running: set[asyncio.Task[None]] = set()
 
     async def put(self, run_batch: RunBatch, ops: Sequence[PutOp]) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from copy import deepcopy
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Final, Self, TypedDict
 
 from llama_index.core.base.embeddings.base import BaseEmbedding
@@ -18,14 +18,14 @@ from llama_index.core.instrumentation.events.base import BaseEvent
 from llama_index.core.schema import BaseComponent, BaseNode, QueryBundle
 from pydantic import ConfigDict, Field, PrivateAttr, SecretStr
 
-from oss_vector_retriever.client.clients import OSSVectorClient
+from oss_vector_retriever.client import pair
 from oss_vector_retriever.client.context import Context
 from oss_vector_retriever.client.errors import (
     ConfigurationError,
     InvalidRequestError,
     MissingKeysError,
 )
-from oss_vector_retriever.client.pair import Client, ClientPair
+from oss_vector_retriever.client.pair import CONNECTION, Client, ClientPair
 from oss_vector_retriever.client.settings import ClientSettings
 from oss_vector_retriever.client.steps import Call, Flow
 from oss_vector_retriever.llama_index.nodes import (
@@ -69,11 +69,6 @@ class ConnectionOptions(TypedDict, total=False):
     session_token: SecretStr | str | None
 
 
-_SECRETS: Final = ("access_key_id", "access_key_secret", "session_token")
-_POINTERS: Final = ("bucket", "account_id", "region", "endpoint", "internal")
-CONNECTION: Final = (*_POINTERS, *_SECRETS)
-
-
 def connect(
     kind: type,
     client: Client | None,
@@ -96,28 +91,7 @@ def connect(
     if unknown := options.keys() - {*CONNECTION}:
         name = min(unknown)
         raise TypeError(f"{kind.__name__}() got an unexpected keyword argument {name!r}")
-    # an empty string is not given, as in the environment
-    given = [name for name in CONNECTION if options.get(name)]
-    if client is not None and given:
-        raise ConfigurationError(f"pass either client= or {', '.join(given)}, not both.")
-    arguments = _client_arguments(options)
-    if client is not None or saved is None:
-        return ClientPair(client, arguments)
-    credentials = arguments.pop("credentials", None)
-    if credentials is None:
-        return ClientPair(settings=replace(saved, **arguments))
-    return ClientPair(OSSVectorClient.from_settings(replace(saved, **arguments), credentials))
-
-
-def _client_arguments(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what of `ConnectionOptions` was given, as a client's own arguments."""
-    arguments = {name: options[name] for name in _POINTERS if options.get(name)}
-    secrets = [options[name] for name in _SECRETS if options.get(name)]
-    if secrets:
-        arguments["credentials"] = tuple(
-            one.get_secret_value() if isinstance(one, SecretStr) else one for one in secrets
-        )
-    return arguments
+    return pair.connect(client, options, saved)
 
 
 class MissingKeysEvent(BaseEvent):

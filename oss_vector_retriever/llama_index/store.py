@@ -21,13 +21,12 @@ from oss_vector_retriever.client.context import Context
 from oss_vector_retriever.client.errors import ConfigurationError, InvalidRequestError, shown
 from oss_vector_retriever.client.models.vector import Float32Array
 from oss_vector_retriever.client.operations.checks import check_data, check_whole, each_of
-from oss_vector_retriever.client.pair import Client, limits_of
+from oss_vector_retriever.client.pair import CONNECTION, Client, limits_of
 from oss_vector_retriever.client.settings import ClientSettings
 from oss_vector_retriever.client.steps import Flow
 from oss_vector_retriever.embeddings import as_matrix, maximal_marginal_relevance, similarities
 from oss_vector_retriever.embeddings.mathematics import check_share
 from oss_vector_retriever.llama_index.component import (
-    CONNECTION,
     _SavedComponent,
     call_function,
     connect,

@@ -28,7 +28,7 @@ from oss_vector_retriever.client.models.messages import Reply, Request
 from oss_vector_retriever.client.models.results import FetchResult, VectorIndex
 from oss_vector_retriever.client.retry import http_date
 from oss_vector_retriever.client.steps import Fault, send
-from oss_vector_retriever.client.transport.http import Settings, settings_for
+from oss_vector_retriever.client.transport.engine import Settings, settings_for
 from oss_vector_retriever.records.decode import ENVELOPE_KEYS
 from oss_vector_retriever.version import USER_AGENT
 

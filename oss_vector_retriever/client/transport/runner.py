@@ -10,18 +10,9 @@ from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from typing import Any, Protocol, TypeVar
 
+from oss_vector_retriever.client import steps
 from oss_vector_retriever.client.models.messages import Reply, Request
-from oss_vector_retriever.client.steps import (
-    Call,
-    Coalesce,
-    Fault,
-    Flow,
-    RunAll,
-    Running,
-    Send,
-    Sleep,
-    Step,
-)
+from oss_vector_retriever.client.steps import Flow, Running, Step
 from oss_vector_retriever.client.transport.coalescer import LoopCoalescer, ThreadCoalescer
 
 T = TypeVar("T")
@@ -30,7 +21,7 @@ T = TypeVar("T")
 class Exchange(Protocol):
     """What exchanges a request for a reply, blocking."""
 
-    def send(self, request: Request, seconds: float) -> Reply | Fault:
+    def send(self, request: Request, seconds: float) -> Reply | steps.Fault:
         """Send a request and read the whole reply within some seconds."""
 
     def close(self) -> None:
@@ -43,7 +34,7 @@ class AwaitableExchange(Protocol):
     def usable_here(self) -> bool:
         """Tell whether the running event loop can be served."""
 
-    async def send(self, request: Request, seconds: float) -> Reply | Fault:
+    async def send(self, request: Request, seconds: float) -> Reply | steps.Fault:
         """Send a request and read the whole reply within some seconds."""
 
     async def close(self) -> None:
@@ -85,20 +76,20 @@ class Runner:
         if stop is not None and stop.is_set():
             raise _StoppedError
         match step:
-            case Send(request, seconds):
+            case steps.Send(request, seconds):
                 thread = threading.get_ident()
                 try:  # begins before the slot is held, or Ctrl-C in between would leave it held
                     self._coalescer.holders.add(thread)
                     return self._exchange.send(request, seconds)
                 finally:
                     self._coalescer.release_slot(thread)
-            case Sleep(seconds):  # a flow that is stopped wakes at once
+            case steps.Sleep(seconds):  # a flow that is stopped wakes at once
                 (stop or threading.Event()).wait(seconds)
-            case Call(function):
+            case steps.Call(function):
                 return function()
-            case RunAll(flows):
+            case steps.RunAll(flows):
                 return self._run_all(flows)
-            case Coalesce(pending):
+            case steps.Coalesce(pending):
                 return self._coalescer.join(pending)
         return None
 
@@ -177,16 +168,16 @@ class AsyncRunner:
 
     async def _do(self, step: Step) -> Any:
         match step:
-            case Send(request, seconds):
+            case steps.Send(request, seconds):
                 return await self._exchange.send(request, seconds)
-            case Sleep(seconds):
+            case steps.Sleep(seconds):
                 await asyncio.sleep(seconds)
-            case Call(function):
+            case steps.Call(function):
                 # shielded: others may wait for the same call when this flow is cancelled
                 return await asyncio.shield(self._call_task(function))
-            case RunAll(flows):
+            case steps.RunAll(flows):
                 return await self._run_all(flows)
-            case Coalesce(pending):
+            case steps.Coalesce(pending):
                 await self._coalescer().join(pending)
         return None
 
