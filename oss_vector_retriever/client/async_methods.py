@@ -125,6 +125,8 @@ class _AsyncMethods:
         """
         return await self.run(writes.delete, keys, index=index, on_error=on_error, timeout=timeout)
 
+    # One call each, with the API's own names and defaults; `fetch` turns the defaults round.
+
     async def get_vectors(
         self,
         keys: Iterable[str],
@@ -325,6 +327,7 @@ class _AsyncMethods:
 
         Source: page DeleteVectorIndex.
         """
+        # Never the client's own index: nobody shall lose one by leaving an argument out.
         return await self.run(indexes.delete_vector_index, index=index)
 
     async def put_vector_bucket(self) -> Acknowledgement:
@@ -346,6 +349,7 @@ class _AsyncMethods:
 
         Source: page ListVectorBuckets.
         """
+        # `marker` and `max_keys`: this operation has plain OSS's names, where others have tokens.
         return await self.run(
             buckets.list_vector_buckets, prefix=prefix, marker=marker, max_keys=max_keys
         )
@@ -388,6 +392,7 @@ class _AsyncMethods:
         self, *, target_bucket: str, target_prefix: str = "", logging_role: str | None = None
     ) -> Acknowledgement:
         """Have accesses logged into objects of an OSS bucket, under a prefix."""
+        # That bucket is a plain one, which this client does not reach and cannot check.
         return await self.run(
             buckets.put_bucket_logging,
             target_bucket=target_bucket,

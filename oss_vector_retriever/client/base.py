@@ -255,6 +255,7 @@ class _ClientBase:
         )
 
     def __reduce__(self) -> tuple[Any, ...]:
+        # For either client, and for a user's subclass, whose own attributes do not travel.
         return type(self).from_settings, (self.settings,)
 
     def __copy__(self) -> Self:

@@ -124,6 +124,7 @@ class OSSVectorClient(_ClientBase):
 
     def close(self) -> None:
         """Close the connections, and a local service made by this client."""
+        # The finalizer, not `close` of the runner: a second call of it does nothing.
         if self._parent is None:
             self._finalizer()
         self._release_local()
@@ -207,6 +208,8 @@ class OSSVectorClient(_ClientBase):
                 be. With `on_error="report"` the report is returned instead.
         """
         return self.run(writes.delete, keys, index=index, on_error=on_error, timeout=timeout)
+
+    # One call each, with the API's own names and defaults; `fetch` turns the defaults round.
 
     def get_vectors(
         self,
@@ -404,6 +407,7 @@ class OSSVectorClient(_ClientBase):
 
         Source: page DeleteVectorIndex.
         """
+        # Never the client's own index: nobody shall lose one by leaving an argument out.
         return self.run(indexes.delete_vector_index, index=index)
 
     def put_vector_bucket(self) -> Acknowledgement:
@@ -425,6 +429,7 @@ class OSSVectorClient(_ClientBase):
 
         Source: page ListVectorBuckets.
         """
+        # `marker` and `max_keys`: this operation has plain OSS's names, where others have tokens.
         return self.run(
             buckets.list_vector_buckets, prefix=prefix, marker=marker, max_keys=max_keys
         )
@@ -466,6 +471,7 @@ class OSSVectorClient(_ClientBase):
         self, *, target_bucket: str, target_prefix: str = "", logging_role: str | None = None
     ) -> Acknowledgement:
         """Have accesses logged into objects of an OSS bucket, under a prefix."""
+        # That bucket is a plain one, which this client does not reach and cannot check.
         return self.run(
             buckets.put_bucket_logging,
             target_bucket=target_bucket,
@@ -538,6 +544,7 @@ class AsyncOSSVectorClient(_AsyncMethods, _ClientBase):
 
     def _make_runner(self) -> AsyncRunner:
         config, local = self._context.config, self._local
+        # No finalizer: the connections belong to a loop, and are closed on it.
         return AsyncRunner(
             AsyncExchange(settings_for(config)) if local is None else AsyncLocalExchange(local),
             config.max_concurrency,

@@ -296,6 +296,7 @@ def _as_is(value: Any) -> Any:
     return value
 
 
+# What is more than a number, by argument: the constructor and `with_options` take the same.
 _CHECKS: dict[str, Any] = {
     "bucket": check_bucket,
     "index": _index_setting,

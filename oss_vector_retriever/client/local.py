@@ -61,7 +61,7 @@ def open_local(
         account_id=emulator.DEVELOPMENT_ACCOUNT_ID,
         region=emulator.DEVELOPMENT_REGION,
         index=index or DEFAULT_INDEX,
-        endpoint="http://localhost",
+        endpoint="http://localhost",  # never connected to; it is signed, as the emulator checks
         credentials=(
             emulator.DEVELOPMENT_ACCESS_KEY_ID,
             emulator.DEVELOPMENT_ACCESS_KEY_SECRET,

@@ -59,7 +59,7 @@ class ClientPair:
         self.given = client
         self.connection = dict(connection or {})
         self._saved = settings
-        self._blocking = client if isinstance(client, OSSVectorClient) else None
+        self._blocking: OSSVectorClient | None = None
         self._on_loops: dict[asyncio.AbstractEventLoop, AsyncOSSVectorClient] = {}
         # Reentrant: the client of a loop may be a twin of the blocking one, which is made under it.
         self._lock = threading.RLock()
@@ -93,11 +93,14 @@ class ClientPair:
 
     def blocking(self) -> OSSVectorClient:
         """Return the blocking client."""
-        if self._blocking is not self.given:  # a client that is closed refuses its calls itself
-            self._refuse_if_closed()
+        given = self.given
+        # One that was given says itself, at its next call, that it is closed; its twins do not.
+        if isinstance(given, OSSVectorClient):
+            return given
+        if given is not None:
+            given.refuse_if_closed()
         with self._lock:
             if self._blocking is None:
-                given = self.given
                 if isinstance(given, AsyncOSSVectorClient):
                     self._blocking = _twin(given.to_sync())
                 elif self._saved is not None:
@@ -108,7 +111,8 @@ class ClientPair:
 
     def on_this_loop(self) -> AsyncOSSVectorClient:
         """Return the client of the running event loop."""
-        self._refuse_if_closed()
+        if self.given is not None:
+            self.given.refuse_if_closed()
         loop = asyncio.get_running_loop()
         with self._lock:
             client = self._on_loops.get(loop)
@@ -194,7 +198,7 @@ def connect(
         saved: of a component that comes from another process; it stands for the environment.
 
     Raises:
-        ConfigurationError: a client and options are given.
+        ConfigurationError: a client and options are given, or half of the credentials.
     """
     given = [name for name in CONNECTION if options.get(name)]
     if client is not None and given:
@@ -202,6 +206,8 @@ def connect(
     arguments = {name: options[name] for name in POINTERS if options.get(name)}
     # a framework's `SecretStr`, or a text
     secrets = [options[name] for name in SECRETS if options.get(name)]
+    if secrets and not (options.get("access_key_id") and options.get("access_key_secret")):
+        raise ConfigurationError("credentials are access_key_id= and access_key_secret=, both.")
     credentials: Any = tuple(getattr(one, "get_secret_value", one.__str__)() for one in secrets)
     if saved is not None and client is None:
         settings = replace(saved, **arguments)

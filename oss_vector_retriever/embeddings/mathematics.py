@@ -67,6 +67,7 @@ def rescore(
     blended = _cosines(*_pair(query, candidates))
     if scores is not None:
         blended = weight * blended + (1 - weight) * _earlier_scores(scores, len(blended))
+    # stable: of equal scores the service's own order decides
     best = np.argsort(-blended, kind="stable")[: None if k is None else check_count("k", k)]
     return [(int(position), float(blended[position])) for position in best]
 
@@ -185,6 +186,7 @@ def as_matrix(name: str, vectors: Matrix) -> Float64:
     """
     if len(vectors) == 0:
         return np.empty((0, 0))
+    # numpy would make an array of objects of uneven rows, or say "inhomogeneous shape"
     if not isinstance(vectors, np.ndarray):
         _check_lengths(name, vectors)
     matrix = _array(name, vectors)
@@ -203,6 +205,7 @@ def check_share(name: str, value: object, least: float, most: float) -> float:
     Raises:
         InvalidRequestError: it is none, or outside.
     """
+    # bool is an int to Python, and nobody means one here
     number = isinstance(value, int | float | np.number) and not isinstance(value, bool)
     if not number or not least <= float(value) <= most:  # type: ignore[arg-type]
         raise InvalidRequestError(
@@ -246,14 +249,16 @@ def _cosines(query: Float64, candidates: Float64) -> Float64:
     """Return the cosine similarities of arrays that are checked already, dtype float64."""
     if not len(candidates):
         return np.empty(0)
+    # rounding takes products of unit vectors a little past 1, and no cosine is
     similar = _unit_rows(candidates) @ _unit_rows(query[None, :])[0]
     return cast("Float64", np.clip(similar, -1.0, 1.0))
 
 
 def _unit_rows(matrix: Float64) -> Float64:
     """Return rows of length 1, shape and dtype kept; a row of zeros stays zero."""
+    # einsum makes no array of squares, as large as the matrix, on the way
     norms = np.sqrt(np.einsum("ij,ij->i", matrix, matrix))
-    norms[norms == 0.0] = 1.0
+    norms[norms == 0.0] = 1.0  # no division by zero: zeros are similar to nothing
     units: Float64 = matrix / norms[:, None]
     return units
 
@@ -270,6 +275,7 @@ def _pick_rows(relevance: Float64, units: Float64, count: int, share: float) -> 
     left = np.ones(len(units), dtype=bool)
     while len(picks) < count:
         left[picks[-1]] = False
+        # only the newest pick can have come nearer: one product a round, not one for each pick
         np.maximum(nearest, units @ units[picks[-1]], out=nearest)
         worth = share * relevance - (1 - share) * nearest
         picks.append(_first_best(np.where(left, worth, -np.inf)))
@@ -300,6 +306,7 @@ def _assign(
         if earlier[row].any():
             stands_for[start + row] = kept[int(np.argmax(earlier[row]))]
             continue
+        # row by row, since whether a row stays depends on those of its block that stay before it
         like = [position for position in fresh if within[row, position - start]]
         if like:
             stands_for[start + row] = like[0]

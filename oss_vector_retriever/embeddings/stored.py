@@ -42,14 +42,12 @@ class StoredEmbeddings:
         matrix: their embeddings, shape (len(positions), dimension).
         without: where those stand that have none and are kept all the same.
         query: the stored embedding of the query's key, where one was asked for.
-        calls: how many API calls were made.
     """
 
     positions: tuple[int, ...]
     matrix: Matrix
     without: tuple[int, ...] = ()
     query: Float32Array | None = None
-    calls: int = 0
 
 
 def stored_embeddings(
@@ -60,7 +58,6 @@ def stored_embeddings(
     index: str | None = None,
     query_key: str | None = None,
     on_missing: WithoutPolicy = "keep",
-    timeout: float | None = None,
 ) -> Flow[StoredEmbeddings]:
     """Fetch the embeddings of things by their ids, and with them that of a query given by its key.
 
@@ -74,7 +71,6 @@ def stored_embeddings(
         query_key: the key of a stored vector that serves as the query.
         on_missing: what becomes of a thing without an id or without a stored embedding: "omit",
             "keep" (it stands in `without`), or "raise".
-        timeout: seconds, for all of it.
 
     Raises:
         InvalidRequestError: an id is no legal key, or under "raise" there is none.
@@ -86,11 +82,10 @@ def stored_embeddings(
     if on_missing == "raise":
         _refuse_absent(unknown)
     keys = [key for key in unknown if key is not None]
+    # The query goes with the same call; where nothing can be compared with it, without one.
     if query_key is not None and (keys or len(unknown) < len(ids)):
         keys.append(query_key)
-    found = yield from fetch(
-        context, keys, index=index, return_data=True, return_metadata=False, timeout=timeout
-    )
+    found = yield from fetch(context, keys, index=index, return_data=True, return_metadata=False)
     if query_key in found.missing:
         raise MissingKeysError([query_key])
     if found.missing and on_missing == "raise":
@@ -102,7 +97,6 @@ def stored_embeddings(
         _matrix([row for row in rows if row is not None], packed=known is None),
         without if on_missing == "keep" else (),
         _row(found, query_key),
-        found.calls,
     )
 
 
@@ -161,6 +155,7 @@ def pick_distinct(stored: StoredEmbeddings, similarity_threshold: float) -> list
 def _picks(stored: StoredEmbeddings, rows: Iterable[tuple[int, float | None]]) -> list[Pick]:
     """Return rows of the matrix as positions of things, then the things without an embedding."""
     picked: list[Pick] = [(stored.positions[row], score) for row, score in rows]
+    # Nothing is known against what has no embedding, so it is kept, behind what was compared.
     return picked + [(position, None) for position in stored.without]
 
 

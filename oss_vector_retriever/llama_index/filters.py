@@ -50,8 +50,12 @@ def check_filters(filters: MetadataFilters | None) -> MetadataFilters | None:
         return None
     if not isinstance(filters, MetadataFilters):
         raise InvalidRequestError(
-            f"filters must be MetadataFilters, not {type(filters).__name__}, as in "
-            "MetadataFilters(filters=[MetadataFilter(key=..., value=...)])."
+            "{argument} must be MetadataFilters, not {kind}",
+            argument="filters",
+            remedy="as in MetadataFilters(filters=[MetadataFilter(key=..., value=...)])",
+            fields={
+                "kind": type(filters).__name__,
+            },
         )
     _check(filters)
     return filters if _restricts(filters) else None

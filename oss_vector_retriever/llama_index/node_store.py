@@ -112,7 +112,11 @@ class NodeStore:
     def delete_document(self, context: Context, doc_id: str) -> Flow[None]:
         """Delete the records of a document, whatever page they are on."""
         if not isinstance(doc_id, str) or not doc_id:
-            raise InvalidRequestError(f"ref_doc_id is the id of a document, not {shown(doc_id)}.")
+            raise InvalidRequestError(
+                "{argument} is the id of a document, not {value}.",
+                argument="ref_doc_id",
+                value=doc_id,
+            )
 
         def key_of(vector: Vector) -> str | None:
             # a damaged record is none of the document's, or still says so beside its envelope

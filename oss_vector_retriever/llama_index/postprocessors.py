@@ -118,6 +118,7 @@ class OSSVectorRehydrationPostprocessor(_FetchingPostprocessor):
             # two hits of one key get a node each: whoever changes one must not change the other
             own = node.model_copy(deep=True) if node.node_id in used else node
             used.add(node.node_id)
+            # of the hit a copy as well: the caller may go on with those it gave
             whole.append(hit.model_copy(update={"node": self._hydrate(hit.node, own)}))
         return whole
 
@@ -189,6 +190,7 @@ class OSSVectorPrevNextPostprocessor(_FetchingPostprocessor):
         embed: Embed | None,  # noqa: ARG002 - nor does its embedding
     ) -> Flow[_Hits]:
         lookup = self._lookup(return_data=self.return_data, on_missing=self.on_missing)
+        # a neighbour that is a hit takes no fetch
         known = {hit.node.node_id: hit.node for hit in hits}
         scored: dict[str, NodeWithScore] = {}
         for hit in hits:
@@ -426,6 +428,7 @@ def order_for_reading(
         first: the ids whose chains are wanted.
         scored: the nodes there are, by id; those that no chain reaches are left out.
     """
+    # by their links alone: hits come in the order of their scores
     after = _links(scored)
     before = {following: key for key, following in after.items()}
     ordered: dict[str, NodeWithScore] = {}

@@ -144,9 +144,9 @@ class OSSVectorStore(_SavedComponent, BasePydanticVectorStore):
         fields = {
             name: value for name, value in locals().items() if name in type(self).model_fields
         }
+        pair = connect(type(self), client, {name: fields[name] for name in CONNECTION})
         super().__init__(**fields)
-        if client is not None:
-            self._pair = connect(type(self), client, {n: fields[n] for n in CONNECTION})
+        self._pair = pair  # the client is no field: core declares it as a property
         self._store = self._make_store()
 
     @model_validator(mode="after")
@@ -319,14 +319,17 @@ class OSSVectorStore(_SavedComponent, BasePydanticVectorStore):
         self, context: Context, query: VectorStoreQuery, candidates: int, given: Filter | None
     ) -> Flow[VectorStoreQueryResult]:
         """Answer a query that `check_query` has taken; MMR chooses among the candidates."""
+        # by the limits of this account, which the client knows
         check_whole("similarity_top_k", query.similarity_top_k, 1, context.config.limits.top_k)
         vector = check_data("query_embedding", query.query_embedding or ())
         metric = yield from self._store.records.metric(context)
         if query.node_ids is not None:
             if given:
                 raise InvalidRequestError(
-                    "filter= is checked by the service's search, which cannot be restricted to "
-                    "node_ids; use filters of MetadataFilters."
+                    "{argument} is checked by the service's search, which cannot be restricted to "
+                    "node_ids",
+                    argument="filter",
+                    remedy="use filters of MetadataFilters",
                 )
             hits = yield from self._measure(context, query, vector, candidates, metric)
         elif query.filters is not None or query.doc_ids is not None:
@@ -508,6 +511,7 @@ def check_query(
         )
     if query.query_embedding is None:
         raise InvalidRequestError("the query has no query_embedding; the service needs one.")
+    # core has it for stores that keep several embeddings of one node
     if query.embedding_field is not None:
         raise InvalidRequestError("embedding_field: a record of this store has one embedding.")
     if unknown := options.keys() - QueryOptions.__annotations__.keys():

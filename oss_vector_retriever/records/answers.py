@@ -14,7 +14,12 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from oss_vector_retriever.client.context import Context
-from oss_vector_retriever.client.errors import InvalidRequestError, named_argument
+from oss_vector_retriever.client.errors import (
+    InvalidRequestError,
+    OSSVectorError,
+    Reference,
+    named_argument,
+)
 from oss_vector_retriever.client.operations.vectors import list_vectors
 from oss_vector_retriever.client.steps import Call, Flow
 from oss_vector_retriever.records.keys import is_key
@@ -22,11 +27,19 @@ from oss_vector_retriever.records.keys import is_key
 Tokenizer = Callable[[str], Sequence[Any]]
 
 _LEAST = 200  # characters; less of a text than this helps nobody
-_NAMED_IDS = 20
+_NAMED_IDS = 20  # an agent that guesses ids can guess hundreds
 _ID_CHARACTERS = 500
+_ERROR_CHARACTERS = 500
 _NEAR_MISSES = 3
 _SIMILARITY = 0.6  # difflib's own cut-off
 _BLANK_LINE = "\n\n"
+_JSON_TYPES = {
+    "str": "string",
+    "int": "number",
+    "float": "number",
+    "dict": "object",
+    "list": "array",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +89,7 @@ def suggest(
     """
     absent = list(missing)
     known = access.visible_keys
+    # With a list of allowed keys nothing else may be named, so there is nothing to scan for.
     if absent and access.allowed_keys is None:
         listed = yield from _list_keys(context, index, scan)
         known = tuple(key for key in listed if access.permits(key))
@@ -85,6 +99,7 @@ def suggest(
 def _list_keys(context: Context, index: str | None, count: int) -> Flow[list[str]]:
     keys: list[str] = []
     token: str | None = None
+    # The service cannot search among keys, only list them, and an index may hold millions.
     while (left := count - len(keys)) > 0:
         page = yield from list_vectors(
             context,
@@ -109,6 +124,7 @@ def near_misses(key: str, known: Iterable[str]) -> list[str]:
     for other in known:
         if other != key:  # an allowed key need not exist
             plain.setdefault(_letters(other), other)
+    # "Report_2024" can only mean "report-2024": to name report-2025 too would invite a mistake.
     meant = _letters(key)
     if meant in plain:
         return [plain[meant]]
@@ -157,6 +173,7 @@ class Budget:
 
     def minus(self, text: str) -> Budget:
         """Return the room that is left after a text and a blank line."""
+        # Tokens are counted part by part; those of a joined text are as many or fewer.
         written = text + _BLANK_LINE
         characters, tokens = self.max_characters, self.max_tokens
         return replace(
@@ -167,6 +184,7 @@ class Budget:
 
     def cut(self, text: str) -> str:
         """Return as much of the beginning of a text as there is room for."""
+        # First by characters, which costs nothing, so that less is left to count.
         text = text if self.max_characters is None else text[: max(self.max_characters, 0)]
         if self.max_tokens is None or self.holds(text):
             return text
@@ -232,6 +250,7 @@ class Answer:
 
         What is missing is always said, also where it alone passes the budget.
         """
+        # a model may ask for one id twice, and two searches of an agent may find the same
         passages = list({passage.id: passage for passage in self.passages}.values())
         notes = self._notes()
         unbound = replace(budget, max_characters=None, max_tokens=None)
@@ -242,6 +261,8 @@ class Answer:
         return _BLANK_LINE.join([*notes, *self._fit(passages, notes, budget)])
 
     def _notes(self) -> list[str]:
+        # Before the texts: hosts that shorten an answer cut its end, and what does not exist
+        # decides what the agent does next.
         notes = []
         if self.missing:
             notes.append(
@@ -273,6 +294,7 @@ class Answer:
 
     def _part(self, passage: Passage, room: Budget, least: int) -> str | None:
         """Return a passage as it fits; None where less than `least` characters of it would."""
+        # The mark of a cut names a position; the longest one is reserved before the cut is known.
         body = (passage.text or "")[self.start :][: room.max_characters_per_document]
         part = self._excerpt(passage, body)
         if room.holds(part):
@@ -292,6 +314,7 @@ class Answer:
             return f"[nothing more: the document has {total} characters]"
         if end >= total:
             return ""
+        # as JSON, since that is how the model has to write the call
         ids = json.dumps([passage.id], ensure_ascii=False)
         hint = f"; for more call {self.fetch_tool} with ids={ids}, start={end}"
         more = hint if self.fetch_tool else ""
@@ -315,3 +338,18 @@ def _name_with_near(key: str, near: Sequence[str]) -> str:
 def _list_some(ids: Sequence[str]) -> str:
     more = f" and {len(ids) - _NAMED_IDS} more" if len(ids) > _NAMED_IDS else ""
     return ", ".join(ids[:_NAMED_IDS]) + more
+
+
+def describe_failure(error: OSSVectorError) -> str:
+    """Return what an agent is told of a failure, in words that fit what it passed."""
+    message = error.render(_agent_word)[:_ERROR_CHARACTERS]
+    return f"Error: nothing could be fetched. {type(error).__name__}: {message}"
+
+
+def _agent_word(reference: Reference) -> str:
+    # A tool's arguments are called otherwise than the client's, and its values were JSON.
+    if reference.kind == "argument":
+        return {"keys": "ids", "key": "id"}.get(reference.name, str(reference))
+    if reference.kind == "type":
+        return _JSON_TYPES.get(reference.name, reference.name)
+    return reference.name if reference.kind == "value" else str(reference)

@@ -22,8 +22,9 @@ from typing import Any, Final, Literal, get_args, overload
 
 from pydantic_core import from_json
 
-from oss_vector_retriever.client.errors import InvalidRequestError, OSSVectorError, shown
+from oss_vector_retriever.client.errors import OSSVectorError, shown
 from oss_vector_retriever.client.models.vector import Float32Array, Vector
+from oss_vector_retriever.client.operations.checks import check_choice
 from oss_vector_retriever.records.record import EMBED_CONTENT_TYPE, EMBED_LOCATION, Record, Source
 
 DecodePolicy = Literal["raise", "skip", "raw"]
@@ -115,13 +116,7 @@ def decode(
         DecodeError: the record is broken, under "raise".
         InvalidRequestError: `on_decode_error` is none of the three.
     """
-    if on_decode_error not in DECODE_POLICIES:
-        raise InvalidRequestError(
-            "{argument} must be one of {policies}",
-            argument="on_decode_error",
-            value=on_decode_error,
-            fields={"policies": ", ".join(DECODE_POLICIES)},
-        )
+    check_choice("on_decode_error", on_decode_error, DECODE_POLICIES)
     try:
         return read(vector, text_key)
     except DecodeError as error:

@@ -91,6 +91,7 @@ def encode(
     seen = {**parts["metadata"], SOURCE_ID_FIELD: source} if source else parts["metadata"]
     copies = _copies(key, seen, filterable, native_scalars)
     _check_copies(key, copies, limits)
+    # The text stands by itself, so that other programs can read it, and a search can leave it out.
     stored = {TEXT_FIELD: text, ENVELOPE_FIELD: _envelope(parts, node is not None), **copies}
     _check_total(key, stored, parts, limits)
     return _vector(key, data, stored)
@@ -125,6 +126,7 @@ def _fits(value: object) -> bool:
 def _scalar(value: object) -> str:
     if isinstance(value, str):
         return value
+    # JSON of other programs has 2024.0 where Python has 2024; a filter must find both
     if isinstance(value, float) and value.is_integer() and abs(value) < _EXACT_INTEGERS:
         return dump(int(value))
     if isinstance(value, int | float):
@@ -135,6 +137,7 @@ def _scalar(value: object) -> str:
 def _plain(value: Mapping[str, Any] | None, key: str, path: str) -> dict[str, Any]:
     if value is not None and not isinstance(value, Mapping):
         raise _record_error(key, f"{path} is of type {type(value).__name__}, not a dict")
+    # a copy: what is checked is what is written, whatever another thread does to the dict
     plain = dict(value or {})
     _check_plain(plain, key, path)
     return plain
@@ -176,6 +179,7 @@ def _check_container(
 
 def _check_number(value: float, key: str, path: str) -> None:
     if isinstance(value, int):
+        # Python may refuse to read longer ones back (sys.set_int_max_str_digits)
         if value.bit_length() > _INTEGER_BITS:
             _refuse(key, path, "is an integer over 2,000 bits; store it as text")
     elif not math.isfinite(value):

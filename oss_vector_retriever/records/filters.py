@@ -57,6 +57,7 @@ def explicit_filter(
             argument="filter",
             fields={"kind": named_type(given)},
         )
+    # The limits count what is sent, not what was given: each shorthand becomes longer.
     writer = _Writer(filterable, hidden, native_scalars, limits)
     written = writer.conjunction(given, 1)
     writer.check_limits(written)
@@ -131,6 +132,7 @@ class _Writer:
                 f"{shown(name)} is no field; $and and $or stand around fields, and "
                 f"{', '.join(_OPERATORS)} inside one."
             )
+        # The service takes such a filter and finds nothing, without a word.
         if name in self.hidden:
             raise _error(
                 f"the index keeps {shown(name)} out of its filters "
@@ -150,6 +152,7 @@ class _Writer:
                 f"{shown(name)} has {shown(op)}; the service knows {', '.join(_OPERATORS)}."
             )
         self.items += 1
+        # None has no copy, and the service compares with copies.
         if op in _EQUAL and operand is None:
             return {name: {"$exists": op == "$ne"}}
         return {name: {str(op): self._operand(name, str(op), operand)}}

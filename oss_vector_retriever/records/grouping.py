@@ -33,6 +33,7 @@ class Group(Generic[T]):
     def mean_score(self) -> float | None:
         """Return the mean of the scores there are; None where there are none."""
         scores = self._known_scores()
+        # fsum: the mean of equal scores is that score, whatever their number
         return math.fsum(scores) / len(scores) if scores else None
 
     def best_score(self, *, higher_is_better: bool = True) -> float | None:
@@ -57,6 +58,7 @@ def group_by_parent(children: Iterable[tuple[T, str | None, float | None]]) -> l
     """
     groups: dict[object, Group[T]] = {}
     for rank, (child, parent, score) in enumerate(children):
+        # no key: each child without a parent is a group of its own, not all of them together
         name = ("alone", rank) if parent is None else parent
         group = groups.setdefault(name, Group(parent, rank))
         group.children.append(child)
@@ -81,6 +83,7 @@ def pair_with_stored(
     """
     for hit, key in zip(hits, keys, strict=True):
         if key is not None and key in stored:
+            # there, but unreadable and skipped: what was found of it is no more than an id
             if (record := stored[key]) is not None:
                 yield hit, record
         elif key is None or on_missing != "omit":

@@ -29,7 +29,7 @@ class IndexKeeper:
     """
 
     def __init__(self, settings: StoreSettings) -> None:
-        self._settings = settings
+        self.settings = settings
         self._known: dict[tuple[str | None, str], VectorIndex] = {}
 
     def peek(self, context: Context) -> VectorIndex | None:
@@ -59,7 +59,7 @@ class IndexKeeper:
         try:
             found = yield from self.describe(context)
         except NoSuchVectorIndexError:
-            if not self._settings.create_index:
+            if not self.settings.create_index:
                 raise
             found = yield from self.make(context, dimension)
         self._check(found, dimension)
@@ -71,16 +71,18 @@ class IndexKeeper:
         The wait ends with the client's timeout: then the service says what it thinks of a write.
         """
         self.forget(context)
+        # Processes that start together all find no index: one makes it, the others take it.
         with suppress(VectorIndexAlreadyExistsError):
             yield from put_vector_index(
                 context,
-                index=self._settings.index,
+                index=self.settings.index,
                 dimension=dimension,
-                distance_metric=self._settings.metric_made,
-                non_filterable_metadata_keys=self._settings.hidden_fields,
+                distance_metric=self.settings.metric_made,
+                non_filterable_metadata_keys=self.settings.hidden_fields,
             )
         end = context.deadline().moment
         found = yield from self._ask(context)
+        # The pages do not say whether an index that is being made takes writes already.
         while found.status == "creating" and (left := end - context.monotonic()) > 0:
             yield Sleep(min(_POLL_SECONDS, left))
             found = yield from self._ask(context)
@@ -107,19 +109,23 @@ class IndexKeeper:
 
     def _ask(self, context: Context) -> Flow[VectorIndex]:
         try:
-            found = yield from get_vector_index(context, index=self._settings.index)
+            found = yield from get_vector_index(context, index=self.settings.index)
         except AccessDeniedError:
+            # A role may write vectors and not look at indexes; then the service judges alone.
             found = VectorIndex(index_name=self._name(context)[1])
+        # What is being made is asked for again; its dimension may be shown before it takes writes.
         if found.status != "creating":
             self._known[self._name(context)] = found
         return found
 
     def _name(self, context: Context) -> tuple[str | None, str]:
-        return context.config.bucket, context.config.index_or(self._settings.index)
+        # A store can be used with clients of several buckets: what is known is known of each.
+        return context.config.bucket, context.config.index_or(self.settings.index)
 
     def _check(self, found: VectorIndex, dimension: int) -> None:
         _check_dimension(found, dimension, "the embeddings")
-        wanted = self._settings.distance_metric
+        # The metric cannot be changed, and a search in the other one ranks otherwise, silently.
+        wanted = self.settings.distance_metric
         if wanted and found.distance_metric and found.distance_metric != wanted:
             raise InvalidRequestError(
                 "index {index} has the metric {found}, and this store was made for {expected}",

@@ -36,8 +36,10 @@ def parse_keys(query: str) -> list[str]:
             argument="keys",
             fields={"kind": named_type(query)},
         )
+    # No comma-separated form: commas are legal in keys, and a guess would read two for one.
     if query.lstrip(f"{_BLANK}\n").startswith("["):
         return _array(query)
+    # not splitlines: it breaks at characters that are legal in keys, such as U+2028
     lines = (line.strip(_BLANK) for line in query.split("\n"))
     return [line for line in lines if line]
 
@@ -52,6 +54,7 @@ def query_of(keys: Iterable[str]) -> str:
         raise InvalidRequestError(
             "query_of takes several keys", argument="keys", remedy="put a single one into a list"
         )
+    # ensure_ascii would make six characters of each Chinese one, in traces too
     return json.dumps(_strings(keys), ensure_ascii=False)
 
 

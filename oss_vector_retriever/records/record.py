@@ -89,6 +89,8 @@ class Record:
         source: Source = "empty",
     ) -> None:
         """Take the parts as they are; metadata that are not given are empty."""
+        # Written out: the slots' own setters are faster than the object.__setattr__ of a frozen
+        # dataclass, and there is a record for each key that is fetched.
         _set_key(self, key)
         _set_text(self, text)
         _set_metadata(self, {} if metadata is None else metadata)
@@ -102,6 +104,7 @@ class Record:
 
         It is read from the metadata, where the tool's fields stay under their own names.
         """
+        # read when asked for: few records have it, and few programs look
         known = EMBED_LOCATION in self.metadata or EMBED_CONTENT_TYPE in self.metadata
         return _media(self.metadata) if known else None
 
@@ -131,6 +134,7 @@ def _media(metadata: Mapping[str, Any]) -> Media:
 
 
 def _locations(value: object) -> tuple[str, ...]:
+    # a list where one vector stands for many images
     values = value if isinstance(value, list) else [value]
     return tuple(item for item in values if isinstance(item, str) and item)
 

@@ -16,12 +16,13 @@ from oss_vector_retriever.client.errors import (
     ResponseError,
     VectorIndexParameterInvalidError,
 )
-from oss_vector_retriever.client.models.results import ScoredVector
+from oss_vector_retriever.client.models.results import QueryVectorsResult, ScoredVector
 from oss_vector_retriever.client.models.vector import Float32Array, Vector
 from oss_vector_retriever.client.operations.checks import check_data, check_whole
 from oss_vector_retriever.client.operations.vectors import query_vectors
 from oss_vector_retriever.client.steps import Call, Flow
 from oss_vector_retriever.records.filters import Filter, explicit_filter, intersect
+from oss_vector_retriever.records.indexing import IndexKeeper
 from oss_vector_retriever.records.record import Record
 from oss_vector_retriever.records.settings import ROW_FIELD, is_row
 from oss_vector_retriever.records.store import RecordStore
@@ -40,7 +41,7 @@ class Hit:
 
 def relevance(metric: str, distance: float) -> float:
     """Return a distance as a relevance from 0 to 1: cosine 1 - d/2, euclidean 1/(1 + d)."""
-    if metric == "cosine":
+    if metric == "cosine":  # the service's distance is 1 - cosine, from 0 to 2
         return min(1.0, max(0.0, 1.0 - distance / 2.0))
     return 1.0 / (1.0 + max(0.0, distance))
 
@@ -62,11 +63,14 @@ def search(
     """
     check_whole("k", k, 1, context.config.limits.top_k)
     query = check_data("query_vector", query_vector, "the query vector")
+    condition = _service_filter(context, store, filter)
     hits: Sequence[ScoredVector] = yield from store.or_empty(
-        _query(context, store, query, k, filter, return_metadata=not return_data), tuple
+        query_index(context, store.keeper, query, k, condition, return_metadata=not return_data),
+        tuple,
     )
     if not return_data:
         return _decode_hits(store, hits, [Vector(hit.key, None, hit.metadata) for hit in hits])
+    # metadata too, in place of those of the query: they belong to the data that came with them
     result = yield from store.fetch(context, [hit.key for hit in hits], return_data=True)
     return _decode_hits(store, hits, result)
 
@@ -120,6 +124,7 @@ def mmr_search(
     hits = yield from search(
         context, store, query, max(k, fetch_k), filter=filter, return_data=True
     )
+    # off the event loop below: the choice compares all candidates with one another
     rows = [hit.record.embedding for hit in hits if hit.record.embedding is not None]
     if len(rows) != len(hits):
         raise ResponseError("GetVectors: a vector came without its data.", 200)
@@ -127,29 +132,34 @@ def mmr_search(
     return [hits[position] for position in picked]
 
 
-def _query(
+def query_index(
     context: Context,
-    store: RecordStore,
-    query: Float32Array,
-    k: int,
+    keeper: IndexKeeper,
+    query: Sequence[float] | Float32Array,
+    top_k: int,
     condition: Filter | None,
     *,
-    return_metadata: bool,
-) -> Flow[Sequence[ScoredVector]]:
+    return_metadata: bool = True,
+) -> Flow[QueryVectorsResult]:
+    """Find the vectors closest to one; say by name where the index has another dimension.
+
+    Raises:
+        InvalidRequestError: it has.
+    """
     try:
         return (
             yield from query_vectors(
                 context,
                 query,
-                top_k=k,
-                index=store.settings.index,
-                filter=_service_filter(context, store, condition),
+                top_k=top_k,
+                index=keeper.settings.index,
+                filter=condition,
                 return_metadata=return_metadata,
             )
         )
     except VectorIndexParameterInvalidError:
         # The service does not say why: most often the model is another than the index's.
-        yield from store.keeper.check_query(context, len(query))
+        yield from keeper.check_query(context, len(query))
         raise
 
 
@@ -157,6 +167,7 @@ def _service_filter(
     context: Context, store: RecordStore, condition: Filter | None
 ) -> dict[str, Any] | None:
     settings = store.settings
+    # Only what is known already: a search does not pay for a look at the index.
     index = store.keeper.peek(context)
     written = explicit_filter(
         condition,
@@ -176,6 +187,7 @@ def _decode_hits(
     decoded = []
     for hit in hits:
         vector = by_key.get(hit.key)
+        # A store that does not filter rows out itself (`skip_rows`) may share its index with some.
         if vector is None or is_row(vector.metadata):
             continue
         record = store.decode(vector)

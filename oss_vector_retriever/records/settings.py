@@ -59,6 +59,7 @@ class StoreSettings:
     def __post_init__(self) -> None:
         if self.index is not None:
             check_index(self.index)
+        # Here and not at the first call: a misspelt setting should fail where it stands.
         check_choice("distance_metric", self.metric_made, _METRICS)
         check_choice("on_decode_error", self.on_decode_error, DECODE_POLICIES)
         if self.filterable is not None:
@@ -75,6 +76,7 @@ class StoreSettings:
     @property
     def hidden_fields(self) -> tuple[str, ...]:
         """Return the fields that an index made here declares non-filterable."""
+        # Filterable fields hold 2 KB in all, which an envelope soon passes.
         return (*ENVELOPE_KEYS, *self.non_filterable)
 
 
@@ -86,6 +88,7 @@ def is_row(stored: Mapping[str, Any] | None) -> bool:
 def _names(what: str, names: Iterable[str]) -> tuple[str, ...]:
     unique = tuple(dict.fromkeys(check_field_names(what, names, DEFAULT_LIMITS)))
     most = DEFAULT_LIMITS.filterable_keys
+    # the envelope's own fields are among those that an index keeps out of its filters
     reserved = len(ENVELOPE_KEYS) if what == "non_filterable" else 0
     if len(unique) > most - reserved:
         raise InvalidRequestError(

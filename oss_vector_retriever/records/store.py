@@ -100,6 +100,7 @@ class RecordStore:
             text=text,
             metadata=metadata,
             node=node,
+            # a field named twice is one copy; the order is that of the settings
             filterable=dict.fromkeys((*(self.settings.filterable or ()), *also_filterable)),
             native_scalars=self.settings.native_scalars,
             limits=self.settings.limits,
@@ -199,6 +200,7 @@ class RecordStore:
         try:
             return cast("T", (yield from flow))
         except NoSuchVectorIndexError:
+            # Who makes the index on the first write must be able to read before it.
             if not self.settings.create_index:
                 raise
             return empty()
@@ -211,6 +213,7 @@ class RecordStore:
                 another dimension or metric; nothing was written.
             PartialWriteError: calls failed; its `report` says what was written and what not.
         """
+        # Everything is checked before the first call: half a write is worse than none.
         checked = [as_vector(vector, context.config.limits) for vector in vectors]
         if not checked:
             return WriteReport(())
@@ -251,6 +254,7 @@ class RecordStore:
         failed = [batch.error for batch in report.batches if batch.error is not None]
         if not failed:
             return report
+        # Without an index nothing is there to delete, which is what was asked for.
         if not all(isinstance(error, NoSuchVectorIndexError) for error in failed):
             raise PartialWriteError(report)
         if not self.settings.create_index:
@@ -264,6 +268,7 @@ class RecordStore:
             PartialWriteError: calls failed; its `report` says which keys are gone.
         """
         result = yield from self.fetch(context, keys, return_metadata=False)
+        # DeleteVectors answers the same whether a key was there or not.
         there = [key for key in dict.fromkeys(result.keys) if key in result.by_key]
         yield from self.delete(context, there)
         return Deleted(tuple(there), result.missing)
@@ -345,8 +350,10 @@ class RecordStore:
                 text=record.text,
                 metadata=_merge(record.metadata, patch, remove),
                 node=record.node,
+                # copies that another store, with other settings, made filterable stay so
                 also_filterable=[name for name in stored if name not in ENVELOPE_KEYS],
             )
+        # Another program's record stays in that program's form, for it reads it too.
         _refuse_text(record, stored, (*patch, *remove))
         plain = {name: self._plain_value(record, name, value) for name, value in patch.items()}
         gone = (*remove, *(name for name, value in plain.items() if value is None))
@@ -418,6 +425,7 @@ def _keys_without_index(report: WriteReport) -> set[str]:
 
 def _was_refused(report: WriteReport) -> bool:
     """Tell whether nothing was written because the service refused the vectors themselves."""
+    # The service says only that a parameter is invalid, also where the dimension is another.
     refused = [isinstance(b.error, VectorIndexParameterInvalidError) for b in report.batches]
     return not report.written and any(refused)
 

@@ -21,6 +21,7 @@ Item = TypeVar("Item")
 class _Items(Sequence[Item], Generic[Item]):
     """A sequence over the tuple `items` of a dataclass."""
 
+    # Slots down to the last class, or instances would have a __dict__ after all.
     __slots__ = ()
     items: tuple[Item, ...]
 
@@ -132,6 +133,7 @@ class _Description:
             ValueError: one has another type than it should; the text is its name.
         """
         if not isinstance(members, Mapping):
+            # Whoever reads a reply turns it into a ResponseError, with the operation's name.
             raise ValueError("the whole")  # noqa: TRY004 - one error for all that is unreadable
         given = {}
         for one in fields(cls):  # type: ignore[arg-type]  # every subclass is a dataclass

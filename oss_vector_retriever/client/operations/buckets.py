@@ -93,6 +93,7 @@ def _bucket(reply: Reply, operation: str, item: object) -> VectorBucket:
 
 def put_bucket_policy(context: Context, policy: Mapping[str, Any]) -> Flow[Acknowledgement]:
     """Return the flow of `OSSVectorClient.put_bucket_policy`."""
+    # Only its outline: the statements' grammar is the service's, and grows.
     if not isinstance(policy, Mapping) or "Statement" not in policy:
         raise InvalidRequestError(
             "a policy is {mapping} with 'Version' and 'Statement'.",

@@ -25,6 +25,7 @@ _FIELD = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 def check_key(key: object, limits: Limits, argument: str = "keys") -> str:
     """Return a primary key: 1 to 1,024 characters (pages GetVectors and PutVectors)."""
+    # Not turned into text: only the user knows how it was stored.
     if not isinstance(key, str):
         raise InvalidRequestError(
             "a key must be a string, not {kind} {value}",
@@ -182,7 +183,7 @@ def _not_finite(value: Any) -> str | None:
     if isinstance(value, Mapping):
         members: Iterable[tuple[object, object]] = value.items()
     elif isinstance(value, list | tuple):
-        members = enumerate(value)
+        members = enumerate(value)  # the position says where, as a name does
     else:  # numpy's arrays and scalars become what they hold
         return _not_finite(value.tolist()) if hasattr(value, "tolist") else None
     for name, item in members:
@@ -248,6 +249,7 @@ def check_total(vector: Vector, limits: Limits) -> int:
     """Return the bytes of a vector's metadata, or refuse more than the service takes in all."""
     if not vector.metadata:
         return 0
+    # The service refuses the whole call for one vector; here that one is named.
     try:
         size = metadata_bytes(vector.metadata)
     except (TypeError, ValueError, RecursionError) as error:

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, TypeVar
 
 from oss_vector_retriever.client.context import Context
-from oss_vector_retriever.client.errors import (
-    InvalidRequestError,
-    named_argument,
-    named_phrase,
-)
+from oss_vector_retriever.client.errors import InvalidRequestError, named_argument, named_phrase
 from oss_vector_retriever.client.flow import Operation, call
 from oss_vector_retriever.client.models.messages import Reply
 from oss_vector_retriever.client.models.results import (
@@ -36,6 +32,8 @@ from oss_vector_retriever.client.operations.checks import (
 )
 from oss_vector_retriever.client.steps import Flow
 from oss_vector_retriever.client.wire import VectorReader, reply_object
+
+T = TypeVar("T")
 
 
 def get_vectors(
@@ -75,13 +73,23 @@ def get_operation(
         vectors = reader.vectors(reply_object(reply, "GetVectors"))
         return GetVectorsResult(tuple(vectors), request_id=reply.request_id)
 
-    body = json_body(
+    return post(
+        "GetVectors",
+        decode,
         indexName=index,
         keys=keys,
         returnData=bool(return_data),
         returnMetadata=bool(return_metadata),
     )
-    return Operation("GetVectors", decode, query="getVectors", body=body, index=index)
+
+
+def post(
+    name: str, decode: Callable[[Reply], T], *, idempotent: bool = True, **members: Any
+) -> Operation[T]:
+    """Return an operation whose arguments are the members of a JSON object, None for no member."""
+    query = name[0].lower() + name[1:]
+    body, index = json_body(**members), members.get("indexName")
+    return Operation(name, decode, query=query, body=body, index=index, idempotent=idempotent)
 
 
 def put_vectors(
@@ -100,8 +108,8 @@ def put_vectors(
 
 def put_operation(index: str, vectors: list[Vector]) -> Operation[Acknowledgement]:
     """Return the PutVectors operation for vectors that are checked already."""
-    body = json_body(indexName=index, vectors=[_put_member(vector) for vector in vectors])
-    return Operation("PutVectors", acknowledge, query="putVectors", body=body, index=index)
+    members = [_put_member(vector) for vector in vectors]
+    return post("PutVectors", acknowledge, indexName=index, vectors=members)
 
 
 def _put_member(vector: Vector) -> dict[str, Any]:
@@ -129,8 +137,7 @@ def delete_vectors(
 
 def delete_operation(index: str, keys: list[str]) -> Operation[Acknowledgement]:
     """Return the DeleteVectors operation for keys that are checked already."""
-    body = json_body(indexName=index, keys=keys)
-    return Operation("DeleteVectors", acknowledge, query="deleteVectors", body=body, index=index)
+    return post("DeleteVectors", acknowledge, indexName=index, keys=keys)
 
 
 def list_vectors(
@@ -159,17 +166,6 @@ def list_vectors(
             value=segment_index,
             fields={"count": named_argument("segment_count")},
         )
-    name = context.config.index_or(index)
-    body = json_body(
-        indexName=name,
-        maxResults=max_results,
-        nextToken=next_token,
-        returnData=bool(return_data),
-        returnMetadata=bool(return_metadata),
-        segmentCount=segment_count,
-        segmentIndex=segment_index,
-        filter=check_filter(filter),
-    )
 
     def decode(reply: Reply) -> ListVectorsResult:
         found = reply_object(reply, "ListVectors")
@@ -181,9 +177,19 @@ def list_vectors(
             tuple(reader.vectors(found)), found.get("nextToken") or None, reply.request_id
         )
 
-    return call(
-        context, Operation("ListVectors", decode, query="listVectors", body=body, index=name)
+    operation = post(
+        "ListVectors",
+        decode,
+        indexName=context.config.index_or(index),
+        maxResults=max_results,
+        nextToken=next_token,
+        returnData=bool(return_data),
+        returnMetadata=bool(return_metadata),
+        segmentCount=segment_count,
+        segmentIndex=segment_index,
+        filter=check_filter(filter),
     )
+    return call(context, operation)
 
 
 def query_vectors(
@@ -198,15 +204,6 @@ def query_vectors(
 ) -> Flow[QueryVectorsResult]:
     """Return the flow of `OSSVectorClient.query_vectors`."""
     check_whole("top_k", top_k, 1, context.config.limits.top_k)
-    name = context.config.index_or(index)
-    body = json_body(
-        indexName=name,
-        queryVector={"float32": check_data("query_vector", query_vector)},
-        topK=top_k,
-        filter=check_filter(filter),
-        returnDistance=bool(return_distance),
-        returnMetadata=bool(return_metadata),
-    )
 
     def decode(reply: Reply) -> QueryVectorsResult:
         reader = VectorReader(reply, "QueryVectors", with_metadata=return_metadata)
@@ -216,9 +213,17 @@ def query_vectors(
         )
         return QueryVectorsResult(tuple(hits), request_id=reply.request_id)
 
-    return call(
-        context, Operation("QueryVectors", decode, query="queryVectors", body=body, index=name)
+    operation = post(
+        "QueryVectors",
+        decode,
+        indexName=context.config.index_or(index),
+        queryVector={"float32": check_data("query_vector", query_vector)},
+        topK=top_k,
+        filter=check_filter(filter),
+        returnDistance=bool(return_distance),
+        returnMetadata=bool(return_metadata),
     )
+    return call(context, operation)
 
 
 def put_vector_index_fusion(
@@ -231,23 +236,15 @@ def put_vector_index_fusion(
             argument="schema_configuration",
             fields={"mapping": named_phrase("mapping", "a dict")},
         )
-    name = context.config.index_or(index)
-    body = json_body(
-        indexName=name,
+    operation = post(
+        "PutVectorIndexFusion",
+        acknowledge,
+        idempotent=False,  # repeated, it would find its own first effect and be refused
+        indexName=context.config.index_or(index),
         mode="fusion",
         schemaConfiguration=dict(schema_configuration),
     )
-    return call(
-        context,
-        Operation(
-            "PutVectorIndexFusion",
-            acknowledge,
-            query="putVectorIndexFusion",
-            body=body,
-            index=name,
-            idempotent=False,  # repeated, it would find its own first effect and be refused
-        ),
-    )
+    return call(context, operation)
 
 
 def query_vectors_fusion(
@@ -265,9 +262,24 @@ def query_vectors_fusion(
     sort: Sequence[Mapping[str, Any]] | None = None,
 ) -> Flow[QueryVectorsFusionResult]:
     """Return the flow of `OSSVectorClient.query_vectors_fusion`."""
-    name = context.config.index_or(index)
-    body = json_body(
-        indexName=name,
+    # Naming fields is asking for metadata, whatever the flag says.
+    with_metadata = return_metadata or return_metadata_fields is not None
+
+    def decode(reply: Reply) -> QueryVectorsFusionResult:
+        found = reply_object(reply, "QueryVectorsFusion")
+        reader = VectorReader(reply, "QueryVectorsFusion", with_metadata=with_metadata)
+        hits = (
+            FusedVector(i["key"], reader.number(i, "score"), reader.metadata(i))
+            for i in reader.items(found)
+        )
+        return QueryVectorsFusionResult(
+            tuple(hits), found.get("nextToken") or None, reply.request_id
+        )
+
+    operation = post(
+        "QueryVectorsFusion",
+        decode,
+        indexName=context.config.index_or(index),
         knn=knn,
         query=query,
         retriever=retriever,
@@ -277,24 +289,5 @@ def query_vectors_fusion(
         returnMetadata=bool(return_metadata),
         returnMetadataFields=return_metadata_fields,
         sort=sort,
-    )
-    # Naming fields is asking for metadata, whatever the flag says.
-    with_metadata = return_metadata or return_metadata_fields is not None
-
-    def decode(reply: Reply) -> QueryVectorsFusionResult:
-        found = reply_object(reply, "QueryVectorsFusion")
-        reader = VectorReader(reply, "QueryVectorsFusion", with_metadata=with_metadata)
-        hits = tuple(
-            FusedVector(
-                item["key"],
-                reader.number(item, "score"),
-                reader.metadata(item),
-            )
-            for item in reader.items(found)
-        )
-        return QueryVectorsFusionResult(hits, found.get("nextToken") or None, reply.request_id)
-
-    operation = Operation(
-        "QueryVectorsFusion", decode, query="queryVectorsFusion", body=body, index=name
     )
     return call(context, operation)
