@@ -48,7 +48,7 @@ class Connection(NamedTuple):
         # by the constructor: a client's pace cannot be changed later
         options.update(rate_limit=self.rate_limit, max_concurrency=self.max_concurrency)
         if self.local:  # its bucket is always there
-            return self._embedded(index, **options)
+            return self._open_file(index, **options)
         config = resolve_config(
             bucket=self.bucket,
             account_id=self.account_id,
@@ -64,7 +64,7 @@ class Connection(NamedTuple):
         )
         return config, None
 
-    def _embedded(self, index: str | None, **options: Any) -> tuple[ClientConfig, LocalService]:
+    def _open_file(self, index: str | None, **options: Any) -> tuple[ClientConfig, LocalService]:
         from oss_vector_retriever.client.config import VARIABLES  # noqa: PLC0415 - the same
         from oss_vector_retriever.client.local import open_local  # noqa: PLC0415 - the same
 

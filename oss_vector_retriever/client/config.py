@@ -181,8 +181,10 @@ def _endpoint(
         raise ConfigurationError(
             "pass either {endpoint} or {internal}, not both.",
             argument="endpoint",
-            endpoint=named_argument("endpoint", ""),
-            internal=named_argument("internal", "True"),
+            fields={
+                "endpoint": named_argument("endpoint", ""),
+                "internal": named_argument("internal", "True"),
+            },
         )
     # What is asked for in code goes before what the environment says for all.
     text = None if internal else _value("endpoint", given, environment)
@@ -199,7 +201,7 @@ def _missing_error(*names: str) -> ConfigurationError:
         for name in names
     ]
     passed: dict[str, Any] = {name: named_argument(name, "") for name in names}
-    return ConfigurationError("\n".join(lines), argument=names[0], **passed)
+    return ConfigurationError("\n".join(lines), argument=names[0], fields={**passed})
 
 
 def check_seconds(name: str, value: object) -> float:
@@ -241,7 +243,7 @@ def _check_kind(name: str, value: object, kind: type) -> None:
             "{argument} must be a {kind}, not {value}.",
             argument=name,
             value=value,
-            kind=kind.__name__,
+            fields={"kind": kind.__name__},
         )
 
 
@@ -253,7 +255,7 @@ def _check_whole(name: str, value: object, *, least: int, most: int) -> None:
             argument=name,
             value=value,
             limit=most,
-            least=least,
+            fields={"least": least},
         )
 
 
@@ -272,7 +274,7 @@ def _index_setting(value: object) -> str:
         return check_index(value)
     except InvalidRequestError as error:
         raise ConfigurationError(
-            "{refusal}", argument="index", value=value, refusal=error
+            "{refusal}", argument="index", value=value, fields={"refusal": error}
         ) from None
 
 

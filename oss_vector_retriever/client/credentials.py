@@ -130,7 +130,7 @@ def source_of(credentials: object) -> CredentialsSource:
         argument="credentials",
         remedy="give Credentials(...), a tuple of id, secret and, if any, token, a callable, an "
         'alibabacloud-credentials client, or "chain"',
-        kind=named_type(credentials),
+        fields={"kind": named_type(credentials)},
     )
 
 
@@ -184,12 +184,14 @@ class EnvironmentSource(_Uncached):
                 "No credentials:",
                 argument="credentials",
                 remedy="set {variables}, or pass {credentials}",
-                variables=" and ".join(missing),
-                credentials=named_phrase(
-                    "credentials",
-                    "credentials= "
-                    '(Credentials(...), a callable, or "chain" for profiles, RAM roles and OIDC)',
-                ),
+                fields={
+                    "variables": " and ".join(missing),
+                    "credentials": named_phrase(
+                        "credentials",
+                        'credentials= (Credentials(...), a callable, or "chain" for profiles, '
+                        "RAM roles and OIDC)",
+                    ),
+                },
             )
         return Credentials(
             found[ACCESS_KEY_ID], found[ACCESS_KEY_SECRET], found.get(SESSION_TOKEN) or None
@@ -231,10 +233,13 @@ class ChainSource:
                 "the credential chain gave no credentials ({reason})",
                 argument="credentials",
                 remedy="{call} shows why",
-                reason=type(error).__name__,
-                call=named_phrase(
-                    "credential_chain", "alibabacloud_credentials.client.Client().get_credential()"
-                ),
+                fields={
+                    "reason": type(error).__name__,
+                    "call": named_phrase(
+                        "credential_chain",
+                        "alibabacloud_credentials.client.Client().get_credential()",
+                    ),
+                },
             ) from None
         self._own = None if self._given else client
         return Credentials(
@@ -255,8 +260,10 @@ def _default_chain() -> Any:
         raise ConfigurationError(
             "{chain} needs a package: {install}",
             argument="credentials",
-            chain=named_argument("credentials", '"chain"'),
-            install='pip install "oss-vector-retriever[credentials]"',
+            fields={
+                "chain": named_argument("credentials", '"chain"'),
+                "install": 'pip install "oss-vector-retriever[credentials]"',
+            },
         ) from error
 
 
@@ -277,7 +284,7 @@ def as_credentials(value: object) -> Credentials:
     raise ConfigurationError(
         "the credentials callable returned a {kind}, not Credentials.",
         argument="credentials",
-        kind=named_type(value),
+        fields={"kind": named_type(value)},
     )
 
 
@@ -291,12 +298,14 @@ def usable(credentials: Credentials | None, now: datetime) -> TypeGuard[Credenti
 def _check_part(name: str, value: object) -> None:
     if not isinstance(value, str) or not value:
         raise ConfigurationError(
-            "{name} is empty or not a string.", argument="credentials", name=named_argument(name)
+            "{name} is empty or not a string.",
+            argument="credentials",
+            fields={"name": named_argument(name)},
         )
     if not _USABLE.fullmatch(value):
         raise ConfigurationError(
             "{name} holds a line break, a space or another character that no key has; "
             "was it read from a file without stripping it?",
             argument="credentials",
-            name=named_argument(name),
+            fields={"name": named_argument(name)},
         )

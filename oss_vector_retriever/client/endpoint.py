@@ -61,7 +61,7 @@ def check_region(region: object) -> str:
             "{argument} {value} is an OSS id; OSS Vectors wants {id}.",
             argument="region",
             value=region,
-            id=shown(region.removeprefix("oss-")),
+            fields={"id": shown(region.removeprefix("oss-"))},
         )
     if isinstance(region, str) and region.endswith("-internal"):
         raise ConfigurationError(
@@ -69,7 +69,7 @@ def check_region(region: object) -> str:
             argument="region",
             value=region,
             remedy="leave out '-internal', pass {internal}",
-            internal=named_argument("internal", "True"),
+            fields={"internal": named_argument("internal", "True")},
         )
     if isinstance(region, str) and _REGION.fullmatch(region) and len(region) <= 40:  # noqa: PLR2004
         return region
@@ -187,6 +187,5 @@ def _bad_endpoint(text: object, why: str) -> ConfigurationError:
     return ConfigurationError(
         "{argument} {address} cannot be used: " + why + ".",
         argument="endpoint",
-        address=shown(address),
-        allow_http=named_argument("allow_http", "True"),
+        fields={"address": shown(address), "allow_http": named_argument("allow_http", "True")},
     )

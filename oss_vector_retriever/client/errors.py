@@ -125,14 +125,14 @@ class Message:
         """Return the sentence, each reference in the words of its reader."""
         if not self.fields:
             return self.template
-        worded = {name: _worded(value, word) for name, value in self.fields.items()}
+        worded = {name: _word_field(value, word) for name, value in self.fields.items()}
         return self.template.format_map(worded)
 
     def __str__(self) -> str:
         return self.render()
 
 
-def _worded(value: object, word: Callable[[Reference], str]) -> object:
+def _word_field(value: object, word: Callable[[Reference], str]) -> object:
     if isinstance(value, Reference):
         return word(value)
     return value.render(word) if isinstance(value, OSSVectorError) else value
@@ -188,9 +188,9 @@ class _ArgumentError(Exception):
         remedy: what to do, in words for a Python program; "" where the message says it all.
 
     Args:
-        message: the text, without the remedy. With any of the arguments below it is a template, as
-            for `str.format`, of their names.
-        fields: whatever else the template names.
+        message: the text, without the remedy. With any of the arguments it is a template, as for
+            `str.format`, of their names and of those in `fields`.
+        fields: what else the template names.
     """
 
     _message: Message
@@ -203,8 +203,9 @@ class _ArgumentError(Exception):
         value: object = _ABSENT,
         limit: int | None = None,
         remedy: str = "",
-        **fields: object,
+        fields: Mapping[str, object] | None = None,
     ) -> None:
+        fields = dict(fields or {})
         if argument is not None:
             fields["argument"] = Reference("argument", argument, argument)
         if value is not _ABSENT and argument not in _NEVER_SHOWN:

@@ -54,7 +54,7 @@ class ClientPair:
             raise ConfigurationError(
                 "{argument} must be an OSSVectorClient or an AsyncOSSVectorClient, not {kind}.",
                 argument="client",
-                kind=named_type(client),
+                fields={"kind": named_type(client)},
             )
         self.given = client
         self.connection = dict(connection or {})

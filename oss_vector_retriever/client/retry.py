@@ -68,7 +68,7 @@ class RetryPolicy:
                     "{argument}: {name} must be finite and >= 0, not {value}.",
                     argument="retry",
                     value=value,
-                    name=name,
+                    fields={"name": name},
                 )
 
     def pause(self, decision: RetryDecision, failures: int, random: Callable[[], float]) -> float:

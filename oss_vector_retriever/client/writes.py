@@ -146,10 +146,12 @@ def _check_visible(vector: Vector, hidden: Collection[str], limits: Limits) -> N
             argument="vectors",
             limit=limits.filterable_keys,
             remedy=_LARGE_FIELDS,
-            key=shown(vector.key),
-            count=len(visible),
-            names=", ".join(sorted(visible)),
-            non_filterable=_NON_FILTERABLE,
+            fields={
+                "key": shown(vector.key),
+                "count": len(visible),
+                "names": ", ".join(sorted(visible)),
+                "non_filterable": _NON_FILTERABLE,
+            },
         )
     if visible and (size := metadata_bytes(dict(visible))) > limits.filterable_bytes:
         raise InvalidRequestError(
@@ -158,10 +160,12 @@ def _check_visible(vector: Vector, hidden: Collection[str], limits: Limits) -> N
             argument="vectors",
             limit=limits.filterable_bytes,
             remedy=_LARGE_FIELDS,
-            key=shown(vector.key),
-            size=size,
-            largest=largest(visible),
-            non_filterable=_NON_FILTERABLE,
+            fields={
+                "key": shown(vector.key),
+                "size": size,
+                "largest": largest(visible),
+                "non_filterable": _NON_FILTERABLE,
+            },
         )
 
 

@@ -173,7 +173,7 @@ def as_vector(name: str, numbers: Numbers) -> Float64:
         raise InvalidRequestError(
             "{argument} must be a list of numbers, at least one, not of shape {shape}.",
             argument=name,
-            shape=str(vector.shape),
+            fields={"shape": str(vector.shape)},
         )
     return _finite(name, vector)
 
@@ -194,7 +194,7 @@ def as_matrix(name: str, vectors: Matrix) -> Float64:
         raise InvalidRequestError(
             "{argument} must be a list of vectors of one length, not of shape {shape}.",
             argument=name,
-            shape=str(matrix.shape),
+            fields={"shape": str(matrix.shape)},
         )
     return _finite(name, matrix)
 
@@ -212,8 +212,7 @@ def check_share(name: str, value: object, least: float, most: float) -> float:
             "{argument} must be a number from {least:g} to {most:g}, not {value}.",
             argument=name,
             value=value,
-            least=least,
-            most=most,
+            fields={"least": least, "most": most},
         )
     return float(value)  # type: ignore[arg-type]
 
@@ -322,7 +321,7 @@ def _check_lengths(name: str, vectors: Sequence[Numbers]) -> None:
         raise InvalidRequestError(
             "{argument} have different lengths, {lengths}; an index has one dimension.",
             argument=name,
-            lengths=str(sorted(lengths)),
+            fields={"lengths": str(sorted(lengths))},
         )
 
 

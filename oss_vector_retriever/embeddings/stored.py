@@ -165,7 +165,7 @@ def _query(stored: StoredEmbeddings, query: Numbers | None) -> Numbers:
         raise InvalidRequestError(
             "similarity needs the query's embedding, or {query_key}.",
             argument="query_key",
-            query_key=named_argument("query_key", ""),
+            fields={"query_key": named_argument("query_key", "")},
         )
     return vector
 
@@ -178,10 +178,12 @@ def _refuse_absent(ids: Sequence[str | None]) -> None:
             "no stored embedding can be found",
             argument="on_missing",
             remedy='{keep} or "omit" allows it',
-            count=len(absent),
-            total=len(ids),
-            position=absent[0],
-            keep=named_argument("on_missing", '"keep"'),
+            fields={
+                "count": len(absent),
+                "total": len(ids),
+                "position": absent[0],
+                "keep": named_argument("on_missing", '"keep"'),
+            },
         )
 
 

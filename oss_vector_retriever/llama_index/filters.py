@@ -52,8 +52,8 @@ def check_filters(filters: MetadataFilters | None) -> MetadataFilters | None:
         raise InvalidRequestError(
             "{argument} must be MetadataFilters, not {kind}",
             argument="filters",
-            kind=type(filters).__name__,
             remedy="as in MetadataFilters(filters=[MetadataFilter(key=..., value=...)])",
+            fields={"kind": type(filters).__name__},
         )
     _check(filters)
     return filters if _restricts(filters) else None

@@ -257,7 +257,9 @@ def _ids_from(ids: object) -> list[str]:
         return list(dict.fromkeys(parse_keys(ids)))
     if not isinstance(ids, list | tuple):
         raise InvalidRequestError(
-            "{argument} must be a list of strings, not {kind}", argument="ids", kind=named_type(ids)
+            "{argument} must be a list of strings, not {kind}",
+            argument="ids",
+            fields={"kind": named_type(ids)},
         )
     return list(dict.fromkeys(str(one) for one in ids if str(one)))
 

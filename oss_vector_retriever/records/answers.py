@@ -157,7 +157,7 @@ class Budget:
             raise InvalidRequestError(
                 "{argument} needs {tokenizer}, a function from a text to its tokens.",
                 argument="max_tokens",
-                tokenizer=named_argument("tokenizer", ""),
+                fields={"tokenizer": named_argument("tokenizer", "")},
             )
 
     def holds(self, text: str) -> bool:

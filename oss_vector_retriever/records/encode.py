@@ -307,7 +307,9 @@ def _record_error(
         argument=argument,
         limit=limit,
         remedy=remedy,
-        key=shown(key),
-        reason=reason.removesuffix("."),
-        filterable=named_argument("filterable", ""),
+        fields={
+            "key": shown(key),
+            "reason": reason.removesuffix("."),
+            "filterable": named_argument("filterable", ""),
+        },
     )

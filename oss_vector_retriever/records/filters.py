@@ -53,7 +53,9 @@ def explicit_filter(
         return None
     if not isinstance(given, Mapping):
         raise InvalidRequestError(
-            "{argument} must be a dict, not a {kind}.", argument="filter", kind=named_type(given)
+            "{argument} must be a dict, not a {kind}.",
+            argument="filter",
+            fields={"kind": named_type(given)},
         )
     # The limits count what is sent, not what was given: each shorthand becomes longer.
     writer = _Writer(filterable, hidden, native_scalars, limits)
@@ -197,5 +199,5 @@ def _all_of(parts: list[dict[str, Any]]) -> dict[str, Any]:
 
 def _error(reason: str, limit: int | None = None) -> InvalidRequestError:
     return InvalidRequestError(
-        "{argument}: {reason}", argument="filter", limit=limit, reason=reason
+        "{argument}: {reason}", argument="filter", limit=limit, fields={"reason": reason}
     )

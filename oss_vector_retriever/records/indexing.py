@@ -132,10 +132,12 @@ class IndexKeeper:
                 argument="distance_metric",
                 value=wanted,
                 remedy="pass {metric}, or another index",
-                index=shown(found.index_name),
-                found=found.distance_metric,
-                expected=wanted,
-                metric=named_argument("distance_metric", f'"{found.distance_metric}"'),
+                fields={
+                    "index": shown(found.index_name),
+                    "found": found.distance_metric,
+                    "expected": wanted,
+                    "metric": named_argument("distance_metric", f'"{found.distance_metric}"'),
+                },
             )
 
 
@@ -147,7 +149,9 @@ def _check_dimension(found: VectorIndex, dimension: int, what: str) -> None:
             argument="index",
             value=found.index_name,
             remedy="Use that model, or another index",
-            dimension=found.dimension,
-            what=f"{what} {'have' if what.endswith('s') else 'has'}",
-            count=dimension,
+            fields={
+                "dimension": found.dimension,
+                "what": f"{what} {'have' if what.endswith('s') else 'has'}",
+                "count": dimension,
+            },
         )

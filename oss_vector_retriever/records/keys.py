@@ -32,7 +32,9 @@ def parse_keys(query: str) -> list[str]:
     """
     if not isinstance(query, str):
         raise InvalidRequestError(
-            "a query of keys is a string, not {kind}", argument="keys", kind=named_type(query)
+            "a query of keys is a string, not {kind}",
+            argument="keys",
+            fields={"kind": named_type(query)},
         )
     # No comma-separated form: commas are legal in keys, and a guess would read two for one.
     if query.lstrip(f"{_BLANK}\n").startswith("["):
@@ -73,7 +75,7 @@ def _array(query: str) -> list[str]:
             'the query begins with "[" and is not a JSON array ({reason})',
             argument="keys",
             remedy=_ADVICE,
-            reason=str(error),
+            fields={"reason": str(error)},
         ) from error
     return _strings(loaded)
 
@@ -87,8 +89,7 @@ def _strings(items: Iterable[object]) -> list[str]:
                 "{kind}",
                 argument="keys",
                 value=item,
-                position=position,
-                kind=named_type(item),
+                fields={"position": position, "kind": named_type(item)},
             )
         keys.append(item)
     return keys

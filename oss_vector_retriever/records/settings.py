@@ -95,7 +95,7 @@ def _names(what: str, names: Iterable[str]) -> tuple[str, ...]:
             "{argument} names {count} fields; at most {limit} are possible.",
             argument=what,
             limit=most - reserved,
-            count=len(unique),
+            fields={"count": len(unique)},
         )
     if taken := [name for name in unique if name in ENVELOPE_KEYS]:
         raise InvalidRequestError(
@@ -113,5 +113,5 @@ def _refuse_both(filterable: Collection[str], hidden: Collection[str]) -> None:
             argument="filterable",
             value=both[0],
             remedy="name it in one",
-            other=named_argument("non_filterable"),
+            fields={"other": named_argument("non_filterable")},
         )

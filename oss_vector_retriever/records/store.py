@@ -314,7 +314,9 @@ class RecordStore:
             )
         if not isinstance(patch, Mapping):
             raise InvalidRequestError(
-                "{argument} must be a dict, not a {kind}.", argument="patch", kind=named_type(patch)
+                "{argument} must be a dict, not a {kind}.",
+                argument="patch",
+                fields={"kind": named_type(patch)},
             )
         result = yield from self.fetch(context, keys, return_data=True)
         changed = [self._patch(vector, patch, remove) for vector in result.by_key.values()]

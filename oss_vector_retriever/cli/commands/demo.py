@@ -164,14 +164,9 @@ def show_llama_index(console: Console, client: OSSVectorClient, keys: Sequence[s
     if not _is_installed(console, "llama_index.core", "llama-index"):
         return
     from llama_index.core.instrumentation import get_dispatcher  # noqa: PLC0415 - optional
-    from llama_index.core.instrumentation.event_handlers.base import (  # noqa: PLC0415 - optional
-        BaseEventHandler,
-    )
+    from llama_index.core.instrumentation.event_handlers.base import BaseEventHandler  # noqa: PLC0415 - optional
 
-    from oss_vector_retriever.llama_index import (  # noqa: PLC0415 - optional
-        MissingKeysEvent,
-        OSSVectorRetriever,
-    )
+    from oss_vector_retriever.llama_index import MissingKeysEvent, OSSVectorRetriever  # noqa: PLC0415 - optional
 
     class MissingKeysHandler(BaseEventHandler):
         """A handler that remembers the keys that were missing."""

@@ -19,16 +19,10 @@ from oss_vector_retriever.cli.connection import Connection
 from oss_vector_retriever.cli.errors import SERVICE, word
 from oss_vector_retriever.cli.rendering import Document, print_document
 from oss_vector_retriever.cli.transfer.job import count
+from oss_vector_retriever.client import errors
 from oss_vector_retriever.client.clients import OSSVectorClient, client_of
 from oss_vector_retriever.client.config import VARIABLES, ClientConfig
 from oss_vector_retriever.client.credentials import ACCESS_KEY_ID, ACCESS_KEY_SECRET, SESSION_TOKEN
-from oss_vector_retriever.client.errors import (
-    AccessDeniedError,
-    NoSuchBucketError,
-    NoSuchVectorIndexError,
-    OSSVectorError,
-    ServiceError,
-)
 from oss_vector_retriever.client.models.limits import DEFAULT_LIMITS
 from oss_vector_retriever.client.models.messages import Reply, Request
 from oss_vector_retriever.client.models.results import FetchResult, VectorIndex
@@ -102,7 +96,7 @@ def run_checks(connection: Connection, index: str | None, key: str | None) -> li
 def _findings(connection: Connection, index: str | None, key: str | None) -> Iterator[Finding]:
     try:
         client = client_of(*connection.settings(index=index))
-    except OSSVectorError as error:
+    except errors.OSSVectorError as error:
         yield failure(SETTINGS, error, "pass the flags, or set the variables, that are named above")
         return
     with client:
@@ -142,7 +136,7 @@ def check_credentials(client: OSSVectorClient, connection: Connection) -> Findin
         return skip(CREDENTIALS, "an embedded service has its own")
     try:
         found = client.run(lambda context: context.credentials.resolve())
-    except OSSVectorError as error:
+    except errors.OSSVectorError as error:
         hint = f"set {ACCESS_KEY_ID} and {ACCESS_KEY_SECRET}, or pass --credentials chain"
         return failure(CREDENTIALS, error, hint)
     if connection.credentials == "chain":
@@ -194,7 +188,7 @@ def warning(check: str, detail: str, hint: str) -> Finding:
     return Finding(check, "warning", detail, hint)
 
 
-def failure(check: str, detail: str | OSSVectorError, hint: str) -> Finding:
+def failure(check: str, detail: str | errors.OSSVectorError, hint: str) -> Finding:
     """Return a finding that must be put right."""
     text = detail if isinstance(detail, str) else detail.render(word)
     return Finding(check, "failed", text, hint)
@@ -336,10 +330,10 @@ class ServiceChecks:
         action = "GetVectorIndex" if self._config.index else "ListVectorIndexes"
         try:
             found = self._describe()
-        except ServiceError as error:
+        except errors.ServiceError as error:
             yield from self._read_refusal(error, action)
             return
-        except OSSVectorError as error:
+        except errors.OSSVectorError as error:
             yield failure(SIGNATURE, error, _ANY)
             return
         yield ok(SIGNATURE, "accepted")
@@ -358,8 +352,8 @@ class ServiceChecks:
         self._client.list_vector_indexes(max_results=1)
         return None
 
-    def _read_refusal(self, error: ServiceError, action: str) -> Iterator[Finding]:
-        if not isinstance(error, NoSuchBucketError | NoSuchVectorIndexError) and (
+    def _read_refusal(self, error: errors.ServiceError, action: str) -> Iterator[Finding]:
+        if not isinstance(error, errors.NoSuchBucketError | errors.NoSuchVectorIndexError) and (
             error.code != "AccessDenied"
         ):
             yield failure(
@@ -367,7 +361,7 @@ class ServiceChecks:
             )
             return
         yield ok(SIGNATURE, "accepted")
-        if isinstance(error, AccessDeniedError):
+        if isinstance(error, errors.AccessDeniedError):
             yield failure(
                 PERMISSION, f"{action} is denied: {error.message}", self._permission_hint(action)
             )
@@ -375,7 +369,7 @@ class ServiceChecks:
             yield from self._check_vectors()
             return
         yield ok(PERMISSION, f"{action} is allowed")
-        if isinstance(error, NoSuchBucketError):
+        if isinstance(error, errors.NoSuchBucketError):
             yield self._missing_bucket()
             return
         yield ok(BUCKET, f"{self._config.bucket} is there")
@@ -393,7 +387,7 @@ class ServiceChecks:
         hint = "check --index-name, or make it: oss-vectors put-vector-index --dimension N"
         try:
             there = [found.index_name for found in self._client.list_vector_indexes(max_results=10)]
-        except OSSVectorError:
+        except errors.OSSVectorError:
             return failure(INDEX, f"{self._config.index} is not there", hint)
         others = f"; there are {', '.join(there)}" if there else "; the bucket has none"
         return failure(INDEX, f"{self._config.index} is not there{others}", hint)
@@ -417,13 +411,13 @@ class ServiceChecks:
         started = time.monotonic()
         try:
             result = self._client.fetch([key or _SOME_KEY])
-        except AccessDeniedError as error:
+        except errors.AccessDeniedError as error:
             yield failure(
                 VECTORS,
                 f"GetVectors is denied: {error.message}",
                 self._permission_hint("GetVectors"),
             )
-        except OSSVectorError as error:
+        except errors.OSSVectorError as error:
             yield failure(VECTORS, error, _ANY)
         else:
             took = f"{(time.monotonic() - started) * 1000:.1f} ms"
@@ -432,7 +426,7 @@ class ServiceChecks:
     def _first_key(self) -> str | None:
         try:
             return next((found.key for found in self._client.list_vectors(max_results=1)), None)
-        except OSSVectorError:
+        except errors.OSSVectorError:
             return None
 
 

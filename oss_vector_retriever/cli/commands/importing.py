@@ -19,12 +19,7 @@ from oss_vector_retriever.cli.errors import PARTIAL, SERVICE, USAGE, Failure, wo
 from oss_vector_retriever.cli.transfer import job
 from oss_vector_retriever.cli.transfer.files import Row, Source
 from oss_vector_retriever.cli.transfer.target import Target
-from oss_vector_retriever.client.errors import (
-    AccessDeniedError,
-    InvalidRequestError,
-    OSSVectorError,
-    ServiceError,
-)
+from oss_vector_retriever.client import errors
 from oss_vector_retriever.client.models.limits import DEFAULT_LIMITS
 from oss_vector_retriever.client.models.vector import Vector
 from oss_vector_retriever.client.operations.indexes import DistanceMetric
@@ -131,7 +126,7 @@ command.params.extend([INDEX, *(flag for flag in CONNECTION if flag.name != "max
 
 def _first_dimension(source: Source) -> int | None:
     for row in source.rows():
-        with suppress(InvalidRequestError):
+        with suppress(errors.InvalidRequestError):
             if (vector := source.vector(row)) is not None:
                 return len(vector.data or ())
     return None
@@ -178,7 +173,7 @@ class Refused(NamedTuple):
     """A row that cannot be written, and why."""
 
     row: Row
-    error: OSSVectorError
+    error: errors.OSSVectorError
 
 
 @dataclass(slots=True)
@@ -266,7 +261,7 @@ class Import:
                     self._settle()
                     self._under_way = window, pool.submit(self._write, window)
                 self._settle()
-        except OSSVectorError as error:
+        except errors.OSSVectorError as error:
             raise Failure(f"{error.render(word)}\n{self.resume_hint}", SERVICE) from None
         return self.done
 
@@ -307,7 +302,7 @@ class Import:
         try:
             vector = self._source.vector(row)
             self._check_dimension(vector)
-        except InvalidRequestError as error:
+        except errors.InvalidRequestError as error:
             refused = Refused(row, error)
             if self._on_error == "fail":
                 # not counted, so that the same command begins with this row
@@ -326,7 +321,7 @@ class Import:
         dimension = self._target.dimension
         count = len(vector.data or ()) if vector else dimension
         if dimension is not None and count != dimension:
-            raise InvalidRequestError(f"it has {count} values; the index has {dimension}")
+            raise errors.InvalidRequestError(f"it has {count} values; the index has {dimension}")
 
     def _write(self, window: Window) -> list[Refused]:
         records = list(window.records.values())
@@ -393,7 +388,7 @@ def write_each(target: Target, records: Sequence[Record]) -> Iterator[Refused]:
     vectors = [record.vector for record in records]
     try:
         report = target.client.upsert(vectors, index=target.index, on_error="report")
-    except InvalidRequestError as error:
+    except errors.InvalidRequestError as error:
         yield from _halve(target, records, error)
         return
     by_key = {record.vector.key: record for record in records}
@@ -402,7 +397,9 @@ def write_each(target: Target, records: Sequence[Record]) -> Iterator[Refused]:
             yield from _halve(target, [by_key[key] for key in batch.keys], batch.error)
 
 
-def _halve(target: Target, records: Sequence[Record], error: OSSVectorError) -> Iterator[Refused]:
+def _halve(
+    target: Target, records: Sequence[Record], error: errors.OSSVectorError
+) -> Iterator[Refused]:
     if not _is_refusal(error):
         raise error
     if len(records) == 1:
@@ -417,10 +414,10 @@ def _halve(target: Target, records: Sequence[Record], error: OSSVectorError) -> 
 _BAD_REQUEST = 400
 
 
-def _is_refusal(error: OSSVectorError) -> bool:
+def _is_refusal(error: errors.OSSVectorError) -> bool:
     """Tell an error that is about the vectors from one that is about the service."""
-    refused = isinstance(error, ServiceError) and error.status == _BAD_REQUEST
-    return refused or isinstance(error, InvalidRequestError)
+    refused = isinstance(error, errors.ServiceError) and error.status == _BAD_REQUEST
+    return refused or isinstance(error, errors.InvalidRequestError)
 
 
 def missing_records(target: Target, records: Sequence[Record]) -> list[Record]:
@@ -432,7 +429,7 @@ def missing_records(target: Target, records: Sequence[Record]) -> list[Record]:
     keys = [record.vector.key for record in records]
     try:
         there = target.client.fetch(keys, index=target.index).by_key
-    except AccessDeniedError:
+    except errors.AccessDeniedError:
         return list(records)
     return [record for record in records if not _same(record.vector, there.get(record.vector.key))]
 

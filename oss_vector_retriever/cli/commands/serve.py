@@ -65,10 +65,13 @@ def command(
 ) -> None:
     """Run the embedded service on 127.0.0.1 until Ctrl-C; --port 0 takes any free port."""
     check_account_id(account_id)
-    try:
-        key = emulator.AccessKey(access_key_id, access_key_secret, account_id)
-    except ValueError as error:
-        raise click.UsageError(str(error)) from None
+    for flag, text in {
+        "--access-key-id": access_key_id,
+        "--access-key-secret": access_key_secret,
+    }.items():
+        if not text:
+            raise click.BadParameter("it is empty.", param_hint=flag)
+    key = emulator.AccessKey(access_key_id, access_key_secret, account_id)
     settings = {
         "OSS_REGION": region,
         "OSS_ACCOUNT_ID": account_id,

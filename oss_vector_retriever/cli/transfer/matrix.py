@@ -74,8 +74,9 @@ def _load(path: Path) -> Any:
     try:
         # mapped, not read: a matrix may be larger than the memory; a pickle in it would run code
         matrix = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (ValueError, EOFError) as error:
-        raise Failure(f"{path} is no .npy file: {error}", USAGE) from None
+    except (ValueError, EOFError):
+        # without numpy's words, which are about arguments of its own
+        raise Failure(f"{path} is no .npy file", USAGE) from None
     if not isinstance(matrix, np.ndarray) or matrix.ndim != 2 or matrix.dtype.kind != "f":  # noqa: PLR2004 - a matrix
         raise Failure(f"{path} must hold a matrix of floats, a row for each vector", USAGE)
     return matrix

@@ -9,12 +9,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from oss_vector_retriever.cli.errors import USAGE, Failure
+from oss_vector_retriever.client import errors
 from oss_vector_retriever.client.clients import OSSVectorClient
-from oss_vector_retriever.client.errors import (
-    AccessDeniedError,
-    NoSuchVectorIndexError,
-    VectorIndexAlreadyExistsError,
-)
 from oss_vector_retriever.client.models.results import VectorIndex
 from oss_vector_retriever.client.operations.indexes import DistanceMetric
 from oss_vector_retriever.client.wire import dump_json
@@ -45,7 +41,7 @@ class Target:
         """
         try:
             self.found = self.client.get_vector_index(index=self.index)
-        except AccessDeniedError:
+        except errors.AccessDeniedError:
             # a policy may allow to write vectors and not to describe the index
             self.found = None
 
@@ -62,7 +58,7 @@ class Target:
         """
         try:
             self.describe()
-        except NoSuchVectorIndexError:
+        except errors.NoSuchVectorIndexError:
             self._make(dimension, metric, non_filterable)
             self.describe()
         self._check(metric, non_filterable)
@@ -73,7 +69,7 @@ class Target:
         if dimension is None:
             raise Failure("there is no vector to take the new index's dimension from", USAGE)
         # it may have been made by another, or by an attempt of ours whose reply was lost
-        with suppress(VectorIndexAlreadyExistsError):
+        with suppress(errors.VectorIndexAlreadyExistsError):
             self.client.put_vector_index(
                 index=self.index,
                 dimension=dimension,

@@ -344,7 +344,7 @@ class FetchResult(_Items[Vector]):
                 "matrix() needs the data:",
                 argument="return_data",
                 remedy="fetch with {with_data}",
-                with_data=named_argument("return_data", "True"),
+                fields={"with_data": named_argument("return_data", "True")},
             )
         matrix = np.empty((len(rows), len(rows[0])), dtype=np.float32)
         for position, row in enumerate(rows):

@@ -92,7 +92,7 @@ def put_bucket_policy(context: Context, policy: Mapping[str, Any]) -> Flow[Ackno
         raise InvalidRequestError(
             "a policy is {mapping} with 'Version' and 'Statement'.",
             argument="policy",
-            mapping=named_phrase("mapping", "a dict"),
+            fields={"mapping": named_phrase("mapping", "a dict")},
         )
     return call(context, _operation("PutBucketPolicy", "PUT", "policy", json_body(**policy)))
 

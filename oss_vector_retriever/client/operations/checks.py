@@ -26,8 +26,7 @@ def check_key(key: object, limits: Limits, argument: str = "keys") -> str:
             argument=argument,
             value=key,
             remedy="use {text} if that is how it was stored",
-            kind=named_type(key),
-            text=named_phrase("text", "str(key)"),
+            fields={"kind": named_type(key), "text": named_phrase("text", "str(key)")},
         )
     if not 1 <= len(key) <= limits.key_characters:
         raise InvalidRequestError(
@@ -35,7 +34,7 @@ def check_key(key: object, limits: Limits, argument: str = "keys") -> str:
             argument=argument,
             value=key,
             limit=limits.key_characters,
-            count=len(key),
+            fields={"count": len(key)},
         )
     # Python strings can hold halves of surrogate pairs, such as those of undecodable file names.
     if not key.isascii():
@@ -76,7 +75,7 @@ def each_of(keys: Iterable[str]) -> Iterator[str]:
             "{argument} must be a list of strings, not a {kind}",
             argument="keys",
             remedy="for one key pass [key]",
-            kind=named_type(keys),
+            fields={"kind": named_type(keys)},
         )
     return iter(keys)
 
@@ -89,9 +88,7 @@ def check_count(method: str, argument: str, count: int, limit: int, unlimited: s
             argument=argument,
             limit=limit,
             remedy="{unlimited} takes any number of {argument}",
-            method=method,
-            count=count,
-            unlimited=unlimited,
+            fields={"method": method, "count": count, "unlimited": unlimited},
         )
 
 
@@ -104,7 +101,7 @@ def check_whole(name: str, value: object, least: int, most: int) -> int:
             argument=name,
             value=value,
             limit=most,
-            least=least,
+            fields={"least": least},
         )
     return value
 
@@ -116,7 +113,7 @@ def check_choice(name: str, value: object, choices: Sequence[str]) -> str:
             "{argument} must be {choices}, not {value}.",
             argument=name,
             value=value,
-            choices=" or ".join(choices),
+            fields={"choices": " or ".join(choices)},
         )
     return str(value)
 
@@ -137,7 +134,9 @@ def check_data(argument: str, values: Iterable[float], what: str = "") -> Float3
 
 def _data_error(argument: str, what: str, reason: str) -> InvalidRequestError:
     return InvalidRequestError(
-        "{what} {reason}.", argument=argument, what=what or named_argument(argument), reason=reason
+        "{what} {reason}.",
+        argument=argument,
+        fields={"what": what or named_argument(argument), "reason": reason},
     )
 
 
@@ -147,7 +146,9 @@ def check_filter(given: object) -> Mapping[str, Any] | None:
         return None
     if not isinstance(given, Mapping):
         raise InvalidRequestError(
-            "{argument} must be a dict, not a {kind}.", argument="filter", kind=named_type(given)
+            "{argument} must be a dict, not a {kind}.",
+            argument="filter",
+            fields={"kind": named_type(given)},
         )
     check_numbers("filter", given)
     return given
@@ -159,13 +160,13 @@ def check_numbers(argument: str, value: object, what: str = "") -> None:
         where = _not_finite(value)
     except RecursionError:
         raise InvalidRequestError(
-            "{what} is nested too deep.", argument=argument, what=what or argument
+            "{what} is nested too deep.", argument=argument, fields={"what": what or argument}
         ) from None
     if where is not None:
         raise InvalidRequestError(
             "{what} is NaN or infinite, which JSON cannot carry.",
             argument=argument,
-            what=f"{what or argument}{where}",
+            fields={"what": f"{what or argument}{where}"},
         )
 
 
@@ -218,8 +219,10 @@ def as_vector(item: Any, limits: Limits) -> Vector:
         raise InvalidRequestError(
             "a vector to put is {mapping} with key, data and metadata, not {kind}.",
             argument="vectors",
-            mapping=named_phrase("mapping", "a Vector or a dict"),
-            kind=named_type(item),
+            fields={
+                "mapping": named_phrase("mapping", "a Vector or a dict"),
+                "kind": named_type(item),
+            },
         )
     key = check_key(key, limits, "vectors")
     if data is None:
@@ -229,7 +232,7 @@ def as_vector(item: Any, limits: Limits) -> Vector:
             "metadata of {value} must be {mapping}.",
             argument="vectors",
             value=key,
-            mapping=named_phrase("mapping", "a dict"),
+            fields={"mapping": named_phrase("mapping", "a dict")},
         )
     if metadata:
         check_numbers("vectors", metadata, f"metadata of {shown(key)}")
@@ -247,8 +250,7 @@ def check_total(vector: Vector, limits: Limits) -> int:
         raise InvalidRequestError(
             "metadata of {key} cannot be written as JSON: {reason}.",
             argument="vectors",
-            key=shown(vector.key),
-            reason=str(error),
+            fields={"key": shown(vector.key), "reason": str(error)},
         ) from None
     if size > limits.metadata_bytes:
         raise InvalidRequestError(
@@ -256,9 +258,7 @@ def check_total(vector: Vector, limits: Limits) -> int:
             argument="vectors",
             limit=limits.metadata_bytes,
             remedy="Split it over several vectors, or keep it elsewhere and store where it is",
-            key=shown(vector.key),
-            size=size,
-            largest=largest(vector.metadata),
+            fields={"key": shown(vector.key), "size": size, "largest": largest(vector.metadata)},
         )
     return size
 
@@ -298,6 +298,6 @@ def _unwritable_error(members: Mapping[str, Any], error: Exception) -> InvalidRe
             return InvalidRequestError(
                 "{argument}: the request cannot be written as JSON: {reason}.",
                 argument=argument,
-                reason=named_phrase("unwritable", str(error)),
+                fields={"reason": named_phrase("unwritable", str(error))},
             )
     return InvalidRequestError(f"the request cannot be written as JSON: {error}.")

@@ -35,7 +35,7 @@ def put_vector_index(
             "an index has at most {limit} non-filterable keys, not {count}.",
             argument="non_filterable_metadata_keys",
             limit=limits.non_filterable_keys,
-            count=len(names),
+            fields={"count": len(names)},
         )
     operation = post(
         "PutVectorIndex",

@@ -161,7 +161,7 @@ def list_vectors(
             "{argument} needs {count}.",
             argument="segment_index",
             value=segment_index,
-            count=named_argument("segment_count"),
+            fields={"count": named_argument("segment_count")},
         )
 
     def decode(reply: Reply) -> ListVectorsResult:
@@ -231,7 +231,7 @@ def put_vector_index_fusion(
         raise InvalidRequestError(
             "{argument} is {mapping} with a list under 'fields'.",
             argument="schema_configuration",
-            mapping=named_phrase("mapping", "a dict"),
+            fields={"mapping": named_phrase("mapping", "a dict")},
         )
     operation = post(
         "PutVectorIndexFusion",

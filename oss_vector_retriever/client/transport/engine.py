@@ -122,8 +122,10 @@ def _proxy_url(proxy: str | None) -> str | None:
             "the proxy ({sources}) is not [http[s]://]host:port",
             argument="proxy",
             remedy="{ways_round} leads around it",
-            sources=named_phrase("proxy", "proxy=, or HTTPS_PROXY and the like"),
-            ways_round=named_phrase("no_proxy", "NO_PROXY, or proxy= with another one,"),
+            fields={
+                "sources": named_phrase("proxy", "proxy=, or HTTPS_PROXY and the like"),
+                "ways_round": named_phrase("no_proxy", "NO_PROXY, or proxy= with another one,"),
+            },
         )
     return url
 

@@ -168,7 +168,7 @@ def test_an_error_carries_its_argument_value_limit_and_remedy(kind):
         value=5000,
         limit=1000,
         remedy="pass {argument}={limit}, or {more}",
-        more="list",
+        fields={"more": "list"},
     )
     assert (error.argument, error.value, error.limit) == ("top_k", "5000", 1000)
     assert error.remedy == "pass top_k=1000, or list"
@@ -196,9 +196,13 @@ def test_braces_of_a_user_are_only_braces(value):
 def test_what_an_error_carries_travels_with_it(copied):
     inner = errors.QpsLimitExceededError("QpsLimitExceeded", 503)
     error = errors.InvalidRequestError(
-        "{argument}: {inner}", argument="keys", value=object(), limit=3, remedy="use {other}",
-        inner=inner, other=errors.named_argument("index", ""),
-    )  # fmt: skip
+        "{argument}: {inner}",
+        argument="keys",
+        value=object(),
+        limit=3,
+        remedy="use {other}",
+        fields={"inner": inner, "other": errors.named_argument("index", "")},
+    )
     again = copied(error)
     for name in ("argument", "value", "limit", "remedy"):
         assert getattr(again, name) == getattr(error, name)
@@ -288,11 +292,15 @@ RAISED = dict(raised_with_data())
 @pytest.mark.parametrize("place", RAISED)
 def test_a_message_with_data_is_a_constant_template_of_what_is_given(place):
     call = RAISED[place]
-    given = {keyword.arg for keyword in call.keywords}
-    texts = [*call.args, *(k.value for k in call.keywords if k.arg == "remedy")]
+    keywords = {keyword.arg: keyword.value for keyword in call.keywords}
+    fields = keywords.pop("fields", None)
+    given = set(keywords)
+    if isinstance(fields, ast.Dict):
+        given |= {key.value for key in fields.keys if key is not None}
+    texts = [*call.args, *([keywords["remedy"]] if "remedy" in keywords else [])]
     for text in texts:
         # an f-string would parse what a user has written
         assert not isinstance(text, ast.JoinedStr), place
-        if isinstance(text, ast.Constant) and None not in given:
-            fields = {name for _, name, _, _ in Formatter().parse(text.value) if name}
-            assert fields <= given, place
+        if isinstance(text, ast.Constant) and (fields is None or isinstance(fields, ast.Dict)):
+            names = {name for _, name, _, _ in Formatter().parse(text.value) if name}
+            assert names <= given, place

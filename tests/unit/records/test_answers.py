@@ -104,8 +104,7 @@ def test_a_failure_is_told_in_words_of_what_the_agent_passed():
         "{argument} must be {choices}, not {kind} {value}",
         argument="keys",
         value={"a": True},
-        choices="strings",
-        kind=named_type({}),
+        fields={"choices": "strings", "kind": named_type({})},
     )
     told = 'ids must be strings, not object {"a": true}'
     assert (
