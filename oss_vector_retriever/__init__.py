@@ -8,15 +8,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from oss_vector_retriever.lazy import make_lazy
-from oss_vector_retriever.version import __version__
+from .lazy import make_lazy
+from .version import __version__
 
 if TYPE_CHECKING:
-    from oss_vector_retriever.client.clients import AsyncOSSVectorClient, OSSVectorClient
-    from oss_vector_retriever.client.config import ClientConfig, CredentialsClient
-    from oss_vector_retriever.client.credentials import Credentials, CredentialsSource
-    from oss_vector_retriever.client.endpoint import Endpoint
-    from oss_vector_retriever.client.errors import (
+    from .client.clients import AsyncOSSVectorClient, OSSVectorClient
+    from .client.config import ClientConfig, CredentialsClient
+    from .client.credentials import Credentials, CredentialsSource
+    from .client.endpoint import Endpoint
+    from .client.errors import (
         AccessDeniedError,
         BatchReport,
         BucketAlreadyExistsError,
@@ -46,8 +46,8 @@ if TYPE_CHECKING:
         VectorIndexParameterInvalidError,
         WriteReport,
     )
-    from oss_vector_retriever.client.models.limits import Limits
-    from oss_vector_retriever.client.models.results import (
+    from .client.models.limits import Limits
+    from .client.models.results import (
         Acknowledgement,
         BucketLogging,
         FetchResult,
@@ -63,10 +63,10 @@ if TYPE_CHECKING:
         VectorBucket,
         VectorIndex,
     )
-    from oss_vector_retriever.client.models.vector import Float32Array, Vector
-    from oss_vector_retriever.client.retry import RetryDecision, RetryPolicy
-    from oss_vector_retriever.client.settings import ClientSettings
-    from oss_vector_retriever.records.decode import DecodeError
+    from .client.models.vector import Float32Array, Vector
+    from .client.retry import RetryDecision, RetryPolicy
+    from .client.settings import ClientSettings
+    from .records.decode import DecodeError
 
 _WHERE = {
     "client.clients": "AsyncOSSVectorClient OSSVectorClient",

@@ -7,13 +7,13 @@ from typing import Any
 
 import click
 
-from oss_vector_retriever.cli.arguments import CONNECTION, OUTPUT_FORMAT, OUTPUT_QUERY, Values
-from oss_vector_retriever.cli.catalogue import SECTIONS, Entry, Operation
-from oss_vector_retriever.cli.connection import Connection, open_client
-from oss_vector_retriever.cli.errors import INTERRUPTED, STATUSES, UNREAD, Ended, failure_of
-from oss_vector_retriever.cli.interrupts import recognised
-from oss_vector_retriever.cli.rendering import Listing, print_document, print_lines
-from oss_vector_retriever.version import __version__
+from ..version import __version__
+from .arguments import CONNECTION, OUTPUT_FORMAT, OUTPUT_QUERY, Values
+from .catalogue import SECTIONS, Entry, Operation
+from .connection import Connection, open_client
+from .errors import INTERRUPTED, STATUSES, UNREAD, Ended, failure_of
+from .interrupts import recognised
+from .rendering import Listing, print_document, print_lines
 
 _ENTRIES = {entry.name: entry for entries in SECTIONS.values() for entry in entries}
 

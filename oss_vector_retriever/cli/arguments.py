@@ -30,7 +30,7 @@ class Json(click.ParamType):  # type: ignore[type-arg]  # generic in newer relea
         """Return the value; one of another kind than the flag takes is refused."""
         if not isinstance(value, str):  # click converts defaults, and what is converted already
             return value
-        from oss_vector_retriever.client.wire import parse_json  # noqa: PLC0415 - not for `--help`
+        from ..client.wire import parse_json  # noqa: PLC0415 - not for `--help`
 
         try:
             # bytes of the command line that are no UTF-8 come as surrogates; the parser names them
@@ -253,7 +253,7 @@ def merge_keys(values: Values) -> Values:
 
 def _parse_keys(text: str) -> list[str]:
     """Return keys: separated by commas, a JSON array, or from elsewhere one a line."""
-    from oss_vector_retriever.records.keys import parse_keys  # noqa: PLC0415 - not for `--help`
+    from ..records.keys import parse_keys  # noqa: PLC0415 - not for `--help`
 
     elsewhere = text == _STDIN or text.startswith(_FILE)
     if elsewhere or text.lstrip().startswith("["):

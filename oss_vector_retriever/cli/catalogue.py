@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 
 import click
 
-from oss_vector_retriever.cli import arguments, rendering
-from oss_vector_retriever.cli.arguments import Values
+from . import arguments, rendering
+from .arguments import Values
 
 
 class Operation(NamedTuple):

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
-from oss_vector_retriever.cli.catalogue import FLAGS
+from .catalogue import FLAGS
 
 if TYPE_CHECKING:
-    from oss_vector_retriever.client.clients import OSSVectorClient
-    from oss_vector_retriever.client.config import ClientConfig
-    from oss_vector_retriever.client.local import LocalService
+    from ..client.clients import OSSVectorClient
+    from ..client.config import ClientConfig
+    from ..client.local import LocalService
 
 _REMOTE_ONLY = ("account_id", "region", "endpoint", "internal", "allow_http")
 
@@ -43,7 +43,7 @@ class Connection(NamedTuple):
         self, *, index: str | None = None, bucket_required: bool = True, **options: Any
     ) -> tuple[ClientConfig, LocalService | None]:
         """Return the settings of a client, and the service, where it is embedded."""
-        from oss_vector_retriever.client.config import resolve_config  # noqa: PLC0415 - not for `--help`
+        from ..client.config import resolve_config  # noqa: PLC0415 - not for `--help`
 
         # by the constructor: a client's pace cannot be changed later
         options.update(rate_limit=self.rate_limit, max_concurrency=self.max_concurrency)
@@ -65,8 +65,8 @@ class Connection(NamedTuple):
         return config, None
 
     def _open_file(self, index: str | None, **options: Any) -> tuple[ClientConfig, LocalService]:
-        from oss_vector_retriever.client.config import VARIABLES  # noqa: PLC0415 - the same
-        from oss_vector_retriever.client.local import open_local  # noqa: PLC0415 - the same
+        from ..client.config import VARIABLES  # noqa: PLC0415 - the same
+        from ..client.local import open_local  # noqa: PLC0415 - the same
 
         useless = [FLAGS[name] for name in _REMOTE_ONLY if getattr(self, name)]
         if useless:
@@ -90,7 +90,7 @@ class Connection(NamedTuple):
 @contextmanager
 def open_client(connection: Connection, **options: Any) -> Iterator[OSSVectorClient]:
     """Give the client that the flags describe; `options` are those of the constructor."""
-    from oss_vector_retriever.client.clients import client_of  # noqa: PLC0415 - not for `--help`
+    from ..client.clients import client_of  # noqa: PLC0415 - not for `--help`
 
     client = client_of(*connection.settings(**options))
     try:

@@ -6,10 +6,10 @@ from typing import IO, TYPE_CHECKING, Any
 
 import click
 
-from oss_vector_retriever.cli.catalogue import FLAGS
+from .catalogue import FLAGS
 
 if TYPE_CHECKING:
-    from oss_vector_retriever.client.errors import OSSVectorError, PartialWriteError, Reference
+    from ..client.errors import OSSVectorError, PartialWriteError, Reference
 
 SERVICE = 1
 USAGE = 2
@@ -48,7 +48,7 @@ class Ended(Exception):  # noqa: N818 - an end, no error
 
 def failure_of(error: Exception) -> Failure | None:
     """Return what the command line says of an error; None for one that nobody foresaw."""
-    from oss_vector_retriever.client import errors  # noqa: PLC0415 - `--help` needs none of it
+    from ..client import errors  # noqa: PLC0415 - `--help` needs none of it
 
     if isinstance(error, errors.ConfigurationError | errors.InvalidRequestError):
         return Failure(_name_flag(error.render(word), error.argument), USAGE)

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable
 from typing import NoReturn, TextIO
 
-from oss_vector_retriever.cli.interrupts import recognised, watch
+from .interrupts import recognised, watch
 
 _INTERRUPTED = 130  # as in `errors`, which loads click: too late for a Ctrl-C before it
 
@@ -26,7 +26,7 @@ def main() -> None:
 
 def _application() -> Callable[[list[str]], int]:
     try:
-        from oss_vector_retriever.cli.application import run  # noqa: PLC0415 - see `main`
+        from .application import run  # noqa: PLC0415 - see `main`
     except ModuleNotFoundError as error:
         if error.name != "click":
             raise

@@ -11,13 +11,8 @@ import click
 # the catalogue names these functions, and `--help` needs no more than the catalogue: whatever is
 # heavy is imported where it is used
 if TYPE_CHECKING:
-    from oss_vector_retriever.client.errors import WriteReport
-    from oss_vector_retriever.client.models.results import (
-        BucketLogging,
-        FetchResult,
-        VectorBucket,
-        VectorIndex,
-    )
+    from ..client.errors import WriteReport
+    from ..client.models.results import BucketLogging, FetchResult, VectorBucket, VectorIndex
 
 Entry = dict[str, Any]
 
@@ -90,7 +85,7 @@ def print_lines(entries: Iterable[Any]) -> None:
 
 def print_table(document: Document) -> None:
     """Print the entries as a table."""
-    from oss_vector_retriever.cli import tables  # noqa: PLC0415 - rich is loaded for tables alone
+    from . import tables  # noqa: PLC0415 - rich is loaded for tables alone
 
     if document.single:
         table = tables.table_of_one(document.entries[0])
@@ -102,7 +97,7 @@ def print_table(document: Document) -> None:
 
 def _query(document: Document, query: Any) -> Document:
     """Return what a query picks of the JSON that would be printed."""
-    from oss_vector_retriever.client.wire import parse_json  # noqa: PLC0415 - not for `--help`
+    from ..client.wire import parse_json  # noqa: PLC0415 - not for `--help`
 
     try:
         # through JSON, so that the query sees plain lists and not packed data
@@ -115,7 +110,7 @@ def _query(document: Document, query: Any) -> Document:
 
 
 def _json(value: Any) -> str:
-    from oss_vector_retriever.client.wire import dump_json  # noqa: PLC0415 - not for `--help`
+    from ..client.wire import dump_json  # noqa: PLC0415 - not for `--help`
 
     return dump_json(value).decode()
 
@@ -194,7 +189,7 @@ def raise_failures(report: WriteReport) -> None:
         PartialWriteError: some of it failed.
         OSSVectorError: all of it failed.
     """
-    from oss_vector_retriever.client.errors import PartialWriteError  # noqa: PLC0415 - the same
+    from ..client.errors import PartialWriteError  # noqa: PLC0415 - the same
 
     errors = [batch.error for batch in report.batches if batch.error is not None]
     if errors:

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from oss_vector_retriever.client.models.vector import Float32Array
+from ..client.models.vector import Float32Array
 
 _SHOWN_VALUES = 3
 _SHOWN_TEXT = 160

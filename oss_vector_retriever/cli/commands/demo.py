@@ -13,24 +13,12 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
-from oss_vector_retriever import emulator
-from oss_vector_retriever.cli.tables import (
-    add_row,
-    describe_data,
-    describe_metadata,
-    make_table,
-    shorten,
-)
-from oss_vector_retriever.client.clients import OSSVectorClient
-from oss_vector_retriever.client.models.vector import Float32Array
-from oss_vector_retriever.corpus import (
-    Corpus,
-    CorpusUnavailableError,
-    Passage,
-    load_corpus,
-    running_topics,
-)
-from oss_vector_retriever.records import ENVELOPE_KEYS, decode, encode, query_of
+from ... import emulator
+from ...client.clients import OSSVectorClient
+from ...client.models.vector import Float32Array
+from ...corpus import Corpus, CorpusUnavailableError, Passage, load_corpus, running_topics
+from ...records import ENVELOPE_KEYS, decode, encode, query_of
+from ..tables import add_row, describe_data, describe_metadata, make_table, shorten
 
 INDEX = "pythontopics"
 _KEYS = ("with", "lambda", "no-such-topic", "for")
@@ -141,7 +129,7 @@ def show_langchain(console: Console, client: OSSVectorClient, keys: Sequence[str
         return
     from langchain_core.callbacks import BaseCallbackHandler  # noqa: PLC0415 - optional
 
-    from oss_vector_retriever.langchain import OSSVectorRetriever  # noqa: PLC0415 - optional
+    from ...langchain import OSSVectorRetriever  # noqa: PLC0415 - optional
 
     class MissingKeysHandler(BaseCallbackHandler):
         keys: Sequence[str] = ()
@@ -166,7 +154,7 @@ def show_llama_index(console: Console, client: OSSVectorClient, keys: Sequence[s
     from llama_index.core.instrumentation import get_dispatcher  # noqa: PLC0415 - optional
     from llama_index.core.instrumentation.event_handlers.base import BaseEventHandler  # noqa: PLC0415 - optional
 
-    from oss_vector_retriever.llama_index import MissingKeysEvent, OSSVectorRetriever  # noqa: PLC0415 - optional
+    from ...llama_index import MissingKeysEvent, OSSVectorRetriever  # noqa: PLC0415 - optional
 
     class MissingKeysHandler(BaseEventHandler):
         """A handler that remembers the keys that were missing."""

@@ -13,24 +13,24 @@ from urllib.parse import urlsplit
 
 import click
 
-from oss_vector_retriever.cli import arguments
-from oss_vector_retriever.cli.catalogue import FLAGS
-from oss_vector_retriever.cli.connection import Connection
-from oss_vector_retriever.cli.errors import SERVICE, word
-from oss_vector_retriever.cli.rendering import Document, print_document
-from oss_vector_retriever.cli.transfer.job import count
-from oss_vector_retriever.client import errors
-from oss_vector_retriever.client.clients import OSSVectorClient, client_of
-from oss_vector_retriever.client.config import VARIABLES, ClientConfig
-from oss_vector_retriever.client.credentials import ACCESS_KEY_ID, ACCESS_KEY_SECRET, SESSION_TOKEN
-from oss_vector_retriever.client.models.limits import DEFAULT_LIMITS
-from oss_vector_retriever.client.models.messages import Reply, Request
-from oss_vector_retriever.client.models.results import FetchResult, VectorIndex
-from oss_vector_retriever.client.retry import http_date
-from oss_vector_retriever.client.steps import Fault, send
-from oss_vector_retriever.client.transport.engine import Settings, settings_for
-from oss_vector_retriever.records.decode import ENVELOPE_KEYS
-from oss_vector_retriever.version import USER_AGENT
+from ...client import errors
+from ...client.clients import OSSVectorClient, client_of
+from ...client.config import VARIABLES, ClientConfig
+from ...client.credentials import ACCESS_KEY_ID, ACCESS_KEY_SECRET, SESSION_TOKEN
+from ...client.models.limits import DEFAULT_LIMITS
+from ...client.models.messages import Reply, Request
+from ...client.models.results import FetchResult, VectorIndex
+from ...client.retry import http_date
+from ...client.steps import Fault, send
+from ...client.transport.engine import Settings, settings_for
+from ...records.decode import ENVELOPE_KEYS
+from ...version import USER_AGENT
+from .. import arguments
+from ..catalogue import FLAGS
+from ..connection import Connection
+from ..errors import SERVICE, word
+from ..rendering import Document, print_document
+from ..transfer.job import count
 
 SETTINGS, CREDENTIALS = "settings", "credentials"
 NAME, CONNECTION, TLS, ANSWER, CLOCK = _WAY = ("name", "connection", "TLS", "answer", "clock")

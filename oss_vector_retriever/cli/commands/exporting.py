@@ -12,15 +12,15 @@ from typing import Any
 
 import click
 
-from oss_vector_retriever.cli.arguments import CONNECTION, FILTER, INDEX
-from oss_vector_retriever.cli.connection import Connection, open_client
-from oss_vector_retriever.cli.errors import SERVICE, Failure, word
-from oss_vector_retriever.cli.transfer import job
-from oss_vector_retriever.cli.transfer.files import Sink
-from oss_vector_retriever.cli.transfer.target import Target
-from oss_vector_retriever.client.errors import OSSVectorError, VectorIndexParameterInvalidError
-from oss_vector_retriever.client.models.limits import DEFAULT_LIMITS
-from oss_vector_retriever.client.models.results import ListVectorsResult
+from ...client.errors import OSSVectorError, VectorIndexParameterInvalidError
+from ...client.models.limits import DEFAULT_LIMITS
+from ...client.models.results import ListVectorsResult
+from ..arguments import CONNECTION, FILTER, INDEX
+from ..connection import Connection, open_client
+from ..errors import SERVICE, Failure, word
+from ..transfer import job
+from ..transfer.files import Sink
+from ..transfer.target import Target
 
 
 @click.command("export")

@@ -13,16 +13,16 @@ from typing import Any, Literal, NamedTuple
 
 import click
 
-from oss_vector_retriever.cli.arguments import CONNECTION, INDEX
-from oss_vector_retriever.cli.connection import Connection, open_client
-from oss_vector_retriever.cli.errors import PARTIAL, SERVICE, USAGE, Failure, word
-from oss_vector_retriever.cli.transfer import job
-from oss_vector_retriever.cli.transfer.files import Row, Source
-from oss_vector_retriever.cli.transfer.target import Target
-from oss_vector_retriever.client import errors
-from oss_vector_retriever.client.models.limits import DEFAULT_LIMITS
-from oss_vector_retriever.client.models.vector import Vector
-from oss_vector_retriever.client.operations.indexes import DistanceMetric
+from ...client import errors
+from ...client.models.limits import DEFAULT_LIMITS
+from ...client.models.vector import Vector
+from ...client.operations.indexes import DistanceMetric
+from ..arguments import CONNECTION, INDEX
+from ..connection import Connection, open_client
+from ..errors import PARTIAL, SERVICE, USAGE, Failure, word
+from ..transfer import job
+from ..transfer.files import Row, Source
+from ..transfer.target import Target
 
 OnError = Literal["fail", "skip"]
 

@@ -11,10 +11,10 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import click
 
-from oss_vector_retriever import emulator
-from oss_vector_retriever.client.endpoint import check_account_id, check_bucket
-from oss_vector_retriever.emulator import Behaviour
-from oss_vector_retriever.emulator.http.server import run
+from ... import emulator
+from ...client.endpoint import check_account_id, check_bucket
+from ...emulator import Behaviour
+from ...emulator.http.server import run
 
 
 @click.command("serve")

@@ -13,12 +13,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, NamedTuple, Protocol
 
-from oss_vector_retriever.cli.errors import USAGE, Failure
-from oss_vector_retriever.client.errors import InvalidRequestError
-from oss_vector_retriever.client.models.limits import Limits
-from oss_vector_retriever.client.models.vector import Vector
-from oss_vector_retriever.client.operations.checks import as_vector, check_total
-from oss_vector_retriever.client.wire import dump_json, parse_json
+from ...client.errors import InvalidRequestError
+from ...client.models.limits import Limits
+from ...client.models.vector import Vector
+from ...client.operations.checks import as_vector, check_total
+from ...client.wire import dump_json, parse_json
+from ..errors import USAGE, Failure
 
 _LONGEST_LINE = 64 * 1024 * 1024  # longer than any vector; a binary file may have no line at all
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"

@@ -13,25 +13,14 @@ from typing import IO, Any, Protocol, TypeVar
 
 import click
 
-from oss_vector_retriever.cli.errors import USAGE, Failure
-from oss_vector_retriever.cli.interrupts import recognised
-from oss_vector_retriever.cli.transfer.files import (
-    JsonLines,
-    JsonLinesSink,
-    PipedLines,
-    Sink,
-    Source,
-)
-from oss_vector_retriever.client.models.limits import Limits
-from oss_vector_retriever.client.wire import dump_json, parse_json
+from ...client.models.limits import Limits
+from ...client.wire import dump_json, parse_json
+from ..errors import USAGE, Failure
+from ..interrupts import recognised
+from .files import JsonLines, JsonLinesSink, PipedLines, Sink, Source
 
 PIPE = "-"
-_SUFFIXES = {
-    ".jsonl": "jsonl",
-    ".ndjson": "jsonl",
-    ".npy": "npy",
-    ".parquet": "parquet",
-}
+_SUFFIXES = {".jsonl": "jsonl", ".ndjson": "jsonl", ".npy": "npy", ".parquet": "parquet"}
 State = dict[str, Any]
 _VERSION = 1  # of the states; a journal of another one is begun anew
 T_co = TypeVar("T_co", covariant=True)
@@ -67,11 +56,11 @@ def open_source(name: str, kind: str | None, lines: Path | None, limits: Limits)
     """
     kind, path = _kind(name, kind, lines), Path(name)
     if kind == "npy":
-        from oss_vector_retriever.cli.transfer.matrix import Matrix  # noqa: PLC0415 - needs numpy
+        from .matrix import Matrix  # noqa: PLC0415 - needs numpy
 
         return Matrix(path, lines or path.with_suffix(".jsonl"), limits)
     if kind == "parquet":
-        from oss_vector_retriever.cli.transfer.parquet import Parquet  # noqa: PLC0415 - an extra
+        from .parquet import Parquet  # noqa: PLC0415 - an extra
 
         return Parquet(path, limits)
     return JsonLines(None if name == PIPE else path, limits)
@@ -85,11 +74,11 @@ def open_sink(name: str, kind: str | None, lines: Path | None) -> Sink:
     """
     kind, path = _kind(name, kind, lines), Path(name)
     if kind == "npy":
-        from oss_vector_retriever.cli.transfer.matrix import MatrixSink  # noqa: PLC0415 - numpy
+        from .matrix import MatrixSink  # noqa: PLC0415 - numpy
 
         return MatrixSink(path, lines or path.with_suffix(".jsonl"))
     if kind == "parquet":
-        from oss_vector_retriever.cli.transfer.parquet import ParquetSink  # noqa: PLC0415 - extra
+        from .parquet import ParquetSink  # noqa: PLC0415 - extra
 
         return ParquetSink(path)
     return PipedLines() if name == PIPE else JsonLinesSink(path)

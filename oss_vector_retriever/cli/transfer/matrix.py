@@ -10,17 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from oss_vector_retriever.cli.errors import USAGE, Failure
-from oss_vector_retriever.cli.transfer.files import (
-    Part,
-    Row,
-    line_of,
-    object_of,
-    read_lines,
-    vector_of,
-)
-from oss_vector_retriever.client.models.limits import Limits
-from oss_vector_retriever.client.models.vector import Float32Array, Vector
+from ...client.models.limits import Limits
+from ...client.models.vector import Float32Array, Vector
+from ..errors import USAGE, Failure
+from .files import Part, Row, line_of, object_of, read_lines, vector_of
 
 # the format's version 1.0: magic, two bytes of length, a dict literal, padding to a multiple of 64
 _HEADER = 128
@@ -48,8 +41,7 @@ class Matrix:
             filled = sum(1 for row in read_lines(file) if row.raw)
         if filled != len(self._matrix):
             raise Failure(
-                f"{self.path} has {len(self._matrix):,} rows, {self._lines} {filled:,} lines",
-                USAGE,
+                f"{self.path} has {len(self._matrix):,} rows, {self._lines} {filled:,} lines", USAGE
             )
 
     def rows(self) -> Iterator[Row]:

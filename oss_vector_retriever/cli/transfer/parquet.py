@@ -10,18 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from oss_vector_retriever.cli.errors import USAGE, Failure
-from oss_vector_retriever.cli.transfer.files import (
-    JsonLinesSink,
-    Row,
-    object_of,
-    read_lines,
-    vector_of,
-)
-from oss_vector_retriever.client.errors import InvalidRequestError
-from oss_vector_retriever.client.models.limits import Limits
-from oss_vector_retriever.client.models.vector import Float32Array, Vector
-from oss_vector_retriever.client.wire import dump_json
+from ...client.errors import InvalidRequestError
+from ...client.models.limits import Limits
+from ...client.models.vector import Float32Array, Vector
+from ...client.wire import dump_json
+from ..errors import USAGE, Failure
+from .files import JsonLinesSink, Row, object_of, read_lines, vector_of
 
 _AT_ONCE = 1000
 _COLUMNS = ("key", "data", "metadata")

@@ -8,13 +8,13 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from oss_vector_retriever.cli.errors import USAGE, Failure
-from oss_vector_retriever.client import errors
-from oss_vector_retriever.client.clients import OSSVectorClient
-from oss_vector_retriever.client.models.results import VectorIndex
-from oss_vector_retriever.client.operations.indexes import DistanceMetric
-from oss_vector_retriever.client.wire import dump_json
-from oss_vector_retriever.records.decode import ENVELOPE_KEYS
+from ...client import errors
+from ...client.clients import OSSVectorClient
+from ...client.models.results import VectorIndex
+from ...client.operations.indexes import DistanceMetric
+from ...client.wire import dump_json
+from ...records.decode import ENVELOPE_KEYS
+from ..errors import USAGE, Failure
 
 
 @dataclass(slots=True)
