@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from oss_vector_retriever import AsyncOSSVectorClient, OSSVectorClient
-    from oss_vector_retriever.emulator import Server
+    from . import AsyncOSSVectorClient, OSSVectorClient
+    from .emulator import Server
 
 # pytest loads this in every session, also in those that use none of it: what the fixtures need is
 # imported by them.
@@ -41,7 +41,7 @@ def oss_vectors_server(oss_vectors_options: dict[str, Any]) -> Iterator[Server]:
     Its `endpoint` is the URL, `service` the service behind it (faults are switched on there), and
     `settings` holds the arguments of a client.
     """
-    from oss_vector_retriever import emulator  # noqa: PLC0415 - see above
+    from . import emulator  # noqa: PLC0415 - see above
 
     with emulator.Service.in_memory(**oss_vectors_options) as service:
         service.create_bucket(emulator.DEVELOPMENT_ACCOUNT_ID, emulator.DEVELOPMENT_BUCKET)
@@ -52,7 +52,7 @@ def oss_vectors_server(oss_vectors_options: dict[str, Any]) -> Iterator[Server]:
 @pytest.fixture
 def oss_vectors_client(oss_vectors_server: Server) -> Iterator[OSSVectorClient]:
     """Give a client of the server; its index is `vectors`, which is not made yet."""
-    from oss_vector_retriever import OSSVectorClient  # noqa: PLC0415 - see above
+    from . import OSSVectorClient  # noqa: PLC0415 - see above
 
     with OSSVectorClient(index=_INDEX, **oss_vectors_server.settings) as client:
         yield client
@@ -61,6 +61,6 @@ def oss_vectors_client(oss_vectors_server: Server) -> Iterator[OSSVectorClient]:
 @pytest.fixture
 def async_oss_vectors_client(oss_vectors_server: Server) -> AsyncOSSVectorClient:
     """Return an async client of the server; its connections close with the event loop."""
-    from oss_vector_retriever import AsyncOSSVectorClient  # noqa: PLC0415 - see above
+    from . import AsyncOSSVectorClient  # noqa: PLC0415 - see above
 
     return AsyncOSSVectorClient(index=_INDEX, **oss_vectors_server.settings)

@@ -58,8 +58,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from oss_vector_retriever.client.models.messages import Reply, Request
-from oss_vector_retriever.emulator.accounts import (
+from ..client.models.messages import Reply, Request
+from ..lazy import make_lazy
+from .accounts import (
     DEVELOPMENT_ACCESS_KEY_ID,
     DEVELOPMENT_ACCESS_KEY_SECRET,
     DEVELOPMENT_ACCOUNT_ID,
@@ -68,13 +69,12 @@ from oss_vector_retriever.emulator.accounts import (
     DEVELOPMENT_REGION,
     AccessKey,
 )
-from oss_vector_retriever.emulator.behaviour import Behaviour
-from oss_vector_retriever.emulator.service import Service
-from oss_vector_retriever.emulator.transport import InProcessTransport
-from oss_vector_retriever.lazy import make_lazy
+from .behaviour import Behaviour
+from .service import Service
+from .transport import InProcessTransport
 
 if TYPE_CHECKING:
-    from oss_vector_retriever.emulator.http.server import Server
+    from .http.server import Server
 
 __all__ = [
     "DEVELOPMENT_ACCESS_KEY_ID",

@@ -7,7 +7,7 @@ from typing import Any
 
 import orjson
 
-from oss_vector_retriever.emulator.rules.refusals import Refusal
+from .rules.refusals import Refusal
 
 _ESCAPED_COLON = b"\\u003"  # its last digit may be a or A
 _NUMBERS = (float, int)

@@ -17,21 +17,21 @@ from email.utils import format_datetime
 from pathlib import Path
 from typing import Self
 
-from oss_vector_retriever.client.models.limits import DEFAULT_LIMITS, Limits
-from oss_vector_retriever.client.models.messages import Reply, Request
-from oss_vector_retriever.emulator import json_text
-from oss_vector_retriever.emulator.accounts import DEVELOPMENT_KEY, DEVELOPMENT_REGION, AccessKey
-from oss_vector_retriever.emulator.behaviour import DEFAULT_BEHAVIOUR, Behaviour
-from oss_vector_retriever.emulator.faults.applied import Faults, Outcome, RequestFaults
-from oss_vector_retriever.emulator.http import addressing
-from oss_vector_retriever.emulator.operations.buckets import is_bucket_name
-from oss_vector_retriever.emulator.operations.call import Answer, Call, Core
-from oss_vector_retriever.emulator.operations.table import Operation, operation_of, select
-from oss_vector_retriever.emulator.rules import policy
-from oss_vector_retriever.emulator.rules.authentication import identify
-from oss_vector_retriever.emulator.rules.refusals import Refusal, too_long
-from oss_vector_retriever.emulator.storage import buckets
-from oss_vector_retriever.emulator.storage.database import Database
+from ..client.models.limits import DEFAULT_LIMITS, Limits
+from ..client.models.messages import Reply, Request
+from . import json_text
+from .accounts import DEVELOPMENT_KEY, DEVELOPMENT_REGION, AccessKey
+from .behaviour import DEFAULT_BEHAVIOUR, Behaviour
+from .faults.applied import Faults, Outcome, RequestFaults
+from .http import addressing
+from .operations.buckets import is_bucket_name
+from .operations.call import Answer, Call, Core
+from .operations.table import Operation, operation_of, select
+from .rules import policy
+from .rules.authentication import identify
+from .rules.refusals import Refusal, too_long
+from .storage import buckets
+from .storage.database import Database
 
 MAX_BODY_BYTES = 64 * 1024 * 1024
 SEARCH_BYTES = 1024 * 1024 * 1024

@@ -6,10 +6,10 @@ import asyncio
 import time
 from concurrent.futures import ThreadPoolExecutor
 
-from oss_vector_retriever.client.models.messages import Reply, Request
-from oss_vector_retriever.emulator.faults.applied import Outcome
-from oss_vector_retriever.emulator.operations.table import operation_of
-from oss_vector_retriever.emulator.service import Service
+from ..client.models.messages import Reply, Request
+from .faults.applied import Outcome
+from .operations.table import operation_of
+from .service import Service
 
 # One of two goes on while the other waits for the database; more would only wait for each other.
 _THREADS = {"read": 2, "write": 2, "search": 1}

@@ -10,18 +10,8 @@ in `service.faults.applied`.
 Over HTTP the same is done at `/_emulator/faults`.
 """
 
-from oss_vector_retriever.emulator.faults.applied import AppliedFault, Faults, Outcome
-from oss_vector_retriever.emulator.faults.kinds import (
-    Delay,
-    Duplicate,
-    Fault,
-    Reorder,
-    Reset,
-    ServerError,
-    Skew,
-    Throttle,
-    Truncate,
-)
+from .applied import AppliedFault, Faults, Outcome
+from .kinds import Delay, Duplicate, Fault, Reorder, Reset, ServerError, Skew, Throttle, Truncate
 
 __all__ = [
     "AppliedFault",

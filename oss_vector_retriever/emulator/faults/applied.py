@@ -10,9 +10,9 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any, TypeVar
 
-from oss_vector_retriever.client.models.messages import Reply
-from oss_vector_retriever.emulator import json_text
-from oss_vector_retriever.emulator.faults.kinds import (
+from ...client.models.messages import Reply
+from .. import json_text
+from .kinds import (
     ENDINGS,
     Delay,
     Duplicate,

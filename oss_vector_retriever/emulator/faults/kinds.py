@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from oss_vector_retriever.emulator.operations.table import OPERATIONS
+from ..operations.table import OPERATIONS
 
 _NAMES = frozenset(operation.name for operation in OPERATIONS)
 _LONGEST_SECONDS = 1e9  # about 30 years, which a date still bears

@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass
 from urllib.parse import unquote
 
-from oss_vector_retriever.client.models.messages import Request
+from ...client.models.messages import Request
 
 _DOMAIN = ".oss-vectors.aliyuncs.com"
 _INTERNAL = "-internal"

@@ -16,21 +16,15 @@ from dataclasses import asdict
 from typing import Any
 from urllib.parse import quote, urlsplit
 
-from oss_vector_retriever.client.models.messages import Reply, Request
-from oss_vector_retriever.emulator import json_text
-from oss_vector_retriever.emulator.faults.applied import Faults, Outcome
-from oss_vector_retriever.emulator.faults.kinds import KINDS, Fault
-from oss_vector_retriever.emulator.http.addressing import split_target
-from oss_vector_retriever.emulator.http.bodies import (
-    Body,
-    DisconnectedError,
-    Memory,
-    Message,
-    Receive,
-)
-from oss_vector_retriever.emulator.rules.refusals import Refusal
-from oss_vector_retriever.emulator.service import Service
-from oss_vector_retriever.emulator.transport import Offload
+from ...client.models.messages import Reply, Request
+from .. import json_text
+from ..faults.applied import Faults, Outcome
+from ..faults.kinds import KINDS, Fault
+from ..rules.refusals import Refusal
+from ..service import Service
+from ..transport import Offload
+from .addressing import split_target
+from .bodies import Body, DisconnectedError, Memory, Message, Receive
 
 Scope = Message
 Send = Callable[[Message], Awaitable[None]]

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from io import BytesIO
 from typing import Any, Self
 
-from oss_vector_retriever.emulator.rules.refusals import Refusal, too_long
+from ..rules.refusals import Refusal, too_long
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]

@@ -16,15 +16,15 @@ from typing import Any, Self
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from oss_vector_retriever.client.errors import ConfigurationError
-from oss_vector_retriever.emulator.accounts import (
+from ...client.errors import ConfigurationError
+from ..accounts import (
     DEVELOPMENT_ACCESS_KEY_ID,
     DEVELOPMENT_ACCESS_KEY_SECRET,
     DEVELOPMENT_ACCOUNT_ID,
     DEVELOPMENT_BUCKET,
 )
-from oss_vector_retriever.emulator.http.application import CONNECTION, Application, Connection
-from oss_vector_retriever.emulator.service import Service
+from ..service import Service
+from .application import CONNECTION, Application, Connection
 
 DEFAULT_HOST = "127.0.0.1"
 DEFAULT_PORT = 9000

@@ -6,11 +6,11 @@ import re
 import sys
 from typing import Any
 
-from oss_vector_retriever.emulator.operations.call import Answer, Call, iso_time
-from oss_vector_retriever.emulator.rules import policy
-from oss_vector_retriever.emulator.rules.refusals import Refusal
-from oss_vector_retriever.emulator.storage import buckets as table
-from oss_vector_retriever.emulator.storage.buckets import Bucket
+from ..rules import policy
+from ..rules.refusals import Refusal
+from ..storage import buckets as table
+from ..storage.buckets import Bucket
+from .call import Answer, Call, iso_time
 
 _NAME = re.compile(r"[a-z0-9]([a-z0-9-]{1,30})[a-z0-9]")
 

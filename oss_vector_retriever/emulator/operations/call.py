@@ -9,23 +9,23 @@ from datetime import UTC, datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Self
 
-from oss_vector_retriever.client.models.limits import Limits
-from oss_vector_retriever.client.models.messages import Request
-from oss_vector_retriever.emulator import json_text
-from oss_vector_retriever.emulator.accounts import AccessKey
-from oss_vector_retriever.emulator.behaviour import Behaviour
-from oss_vector_retriever.emulator.http.addressing import Address, parameters
-from oss_vector_retriever.emulator.rules.filters import Filter, parse_filter
-from oss_vector_retriever.emulator.rules.parameters import Parameters
-from oss_vector_retriever.emulator.rules.refusals import Refusal, invalid
-from oss_vector_retriever.emulator.search.changes import Changes
-from oss_vector_retriever.emulator.storage import indexes
-from oss_vector_retriever.emulator.storage.buckets import Bucket, KnownBuckets, Namespace
-from oss_vector_retriever.emulator.storage.database import Database
-from oss_vector_retriever.emulator.storage.indexes import Index
+from ...client.models.limits import Limits
+from ...client.models.messages import Request
+from .. import json_text
+from ..accounts import AccessKey
+from ..behaviour import Behaviour
+from ..http.addressing import Address, parameters
+from ..rules.filters import Filter, parse_filter
+from ..rules.parameters import Parameters
+from ..rules.refusals import Refusal, invalid
+from ..search.changes import Changes
+from ..storage import indexes
+from ..storage.buckets import Bucket, KnownBuckets, Namespace
+from ..storage.database import Database
+from ..storage.indexes import Index
 
 if TYPE_CHECKING:
-    from oss_vector_retriever.emulator.search.nearest import Search
+    from ..search.nearest import Search
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,7 @@ class Core:
             Refusal: NotImplemented without numpy, which only an extra brings.
         """
         try:
-            from oss_vector_retriever.emulator.search.nearest import Search  # noqa: PLC0415 - see above
+            from ..search.nearest import Search  # noqa: PLC0415 - see above
         except ImportError:
             raise Refusal(
                 "NotImplemented",

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from oss_vector_retriever.emulator.operations.call import Answer, Call, iso_time
-from oss_vector_retriever.emulator.rules.refusals import Refusal
-from oss_vector_retriever.emulator.storage import indexes as table
-from oss_vector_retriever.emulator.storage.indexes import Index
+from ..rules.refusals import Refusal
+from ..storage import indexes as table
+from ..storage.indexes import Index
+from .call import Answer, Call, iso_time
 
 METRICS = ("euclidean", "cosine")
 

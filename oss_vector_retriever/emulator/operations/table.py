@@ -6,11 +6,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from oss_vector_retriever.client.models.messages import Request
-from oss_vector_retriever.emulator.http.addressing import parameters, resolve
-from oss_vector_retriever.emulator.operations import buckets, indexes, vectors
-from oss_vector_retriever.emulator.operations.call import Answer, Call
-from oss_vector_retriever.emulator.rules.refusals import Refusal
+from ...client.models.messages import Request
+from ..http.addressing import parameters, resolve
+from ..rules.refusals import Refusal
+from . import buckets, indexes, vectors
+from .call import Answer, Call
 
 Level = Literal["region", "bucket", "index", "vectors"]
 _LIST_PARAMETERS = frozenset({"prefix", "marker", "max-keys"})

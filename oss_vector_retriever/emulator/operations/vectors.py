@@ -9,16 +9,16 @@ import sqlite3
 import struct
 from typing import Any
 
-from oss_vector_retriever.emulator import json_text
-from oss_vector_retriever.emulator.operations.call import Answer, Call
-from oss_vector_retriever.emulator.rules import parameters
-from oss_vector_retriever.emulator.rules.filters import Filter
-from oss_vector_retriever.emulator.rules.parameters import check_key
-from oss_vector_retriever.emulator.rules.refusals import Refusal, invalid
-from oss_vector_retriever.emulator.storage import indexes
-from oss_vector_retriever.emulator.storage import vectors as table
-from oss_vector_retriever.emulator.storage.indexes import Index
-from oss_vector_retriever.emulator.storage.vectors import NewVector, StoredVector
+from .. import json_text
+from ..rules import parameters
+from ..rules.filters import Filter
+from ..rules.parameters import check_key
+from ..rules.refusals import Refusal, invalid
+from ..storage import indexes
+from ..storage import vectors as table
+from ..storage.indexes import Index
+from ..storage.vectors import NewVector, StoredVector
+from .call import Answer, Call
 
 # Index and row go into a page token, and a mark by which a token of this kind is recognised.
 _TOKEN = struct.Struct(">3sQQ")

@@ -15,11 +15,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 
-from oss_vector_retriever.client import signing
-from oss_vector_retriever.client.models.messages import Request
-from oss_vector_retriever.emulator.accounts import AccessKey
-from oss_vector_retriever.emulator.http.addressing import Address, parameters
-from oss_vector_retriever.emulator.rules.refusals import Refusal
+from ...client import signing
+from ...client.models.messages import Request
+from ..accounts import AccessKey
+from ..http.addressing import Address, parameters
+from .refusals import Refusal
 
 _LONGEST_EXPIRY = 7 * 24 * 3600
 _SCOPE_PARTS = 5

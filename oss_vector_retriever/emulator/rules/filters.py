@@ -14,8 +14,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from oss_vector_retriever.client.models.limits import DEFAULT_LIMITS, Limits
-from oss_vector_retriever.emulator import json_text
+from ...client.models.limits import DEFAULT_LIMITS, Limits
+from .. import json_text
 
 Test = Callable[[Mapping[str, Any]], bool]
 _MISSING = object()

@@ -13,9 +13,9 @@ from collections.abc import Collection, Mapping
 from functools import cache
 from typing import Any
 
-from oss_vector_retriever.client.models.limits import Limits
-from oss_vector_retriever.emulator import json_text
-from oss_vector_retriever.emulator.rules.refusals import invalid
+from ...client.models.limits import Limits
+from .. import json_text
+from .refusals import invalid
 
 _INDEX_NAME = re.compile(r"[A-Za-z][A-Za-z0-9]*")
 _METADATA_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")

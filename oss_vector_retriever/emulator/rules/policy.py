@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from oss_vector_retriever.emulator import json_text
-from oss_vector_retriever.emulator.accounts import AccessKey
-from oss_vector_retriever.emulator.rules.refusals import Refusal
+from .. import json_text
+from ..accounts import AccessKey
+from .refusals import Refusal
 
 # The pages write oss:, older SDKs ossvector:, and the service takes both (section 10).
 _PREFIXES = ("oss:", "ossvector:")

@@ -13,11 +13,11 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from oss_vector_retriever.emulator.rules.filters import Filter
-from oss_vector_retriever.emulator.search.changes import Changes
-from oss_vector_retriever.emulator.storage import vectors as table
-from oss_vector_retriever.emulator.storage.indexes import Index
-from oss_vector_retriever.emulator.storage.vectors import Block
+from ..rules.filters import Filter
+from ..storage import vectors as table
+from ..storage.indexes import Index
+from ..storage.vectors import Block
+from .changes import Changes
 
 _LOADED_ROWS = 1024  # at once: more would only be copied later, and need memory until then
 _OBJECT_BYTES = 64  # of a Python string, without its text

@@ -15,10 +15,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from oss_vector_retriever.emulator.rules.filters import Filter
-from oss_vector_retriever.emulator.search.changes import Changes
-from oss_vector_retriever.emulator.search.matrix import Matrices, Matrix, Part
-from oss_vector_retriever.emulator.storage.indexes import Index
+from ..rules.filters import Filter
+from ..storage.indexes import Index
+from .changes import Changes
+from .matrix import Matrices, Matrix, Part
 
 Float64 = NDArray[np.float64]
 Rows = NDArray[np.intp]

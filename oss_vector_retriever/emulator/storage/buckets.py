@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
-from oss_vector_retriever.emulator.storage.database import Database
+from .database import Database
 
 Setting = Literal["policy", "logging"]
 _COLUMNS = "id, account, region, name, created, resource_group, policy, logging"

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
-from oss_vector_retriever.client.errors import ConfigurationError
+from ...client.errors import ConfigurationError
 
 APPLICATION_ID = 0x4F53_5356  # "OSSV": SQLite tools show whose file this is
 VERSION = 1
