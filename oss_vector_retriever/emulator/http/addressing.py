@@ -5,8 +5,6 @@ label in front of any other host, as the official Python SDK writes it; and the 
 Go SDK, `/{bucket}/?op`, where the account is that of the access key.
 """
 
-from __future__ import annotations
-
 import re
 from dataclasses import dataclass
 from urllib.parse import unquote

@@ -4,8 +4,6 @@ Host style, path style and absolute-form targets reach it alike; the last is wha
 sends to a proxy, so the service answers under the real host names without any name resolution.
 """
 
-from __future__ import annotations
-
 import asyncio
 import ipaddress
 import socket
@@ -18,8 +16,7 @@ from urllib.parse import quote, urlsplit
 
 from ...client.models.messages import Reply, Request
 from .. import json_text
-from ..faults.applied import Faults, Outcome
-from ..faults.kinds import KINDS, Fault
+from ..faults import KINDS, Fault, Faults, Outcome
 from ..rules.refusals import Refusal
 from ..service import Service
 from ..transport import Offload

@@ -1,7 +1,5 @@
 """Request bodies, read in bounded memory: of one request, and of all requests at once."""
 
-from __future__ import annotations
-
 from collections.abc import Awaitable, Callable, MutableMapping
 from io import BytesIO
 from typing import Any, Self

@@ -1,7 +1,5 @@
 """`Server`: the service behind HTTP on a port of this machine, by uvicorn."""
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import signal

@@ -4,8 +4,6 @@ Recipe: reference section 11. The order in which faults are named: form, key, to
 signature; the documentation leaves it open.
 """
 
-from __future__ import annotations
-
 import base64
 import binascii
 import hashlib

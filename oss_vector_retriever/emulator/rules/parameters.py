@@ -4,8 +4,6 @@ Mistakes in `Parameters` are VectorIndexParameterInvalid; the functions below it
 with the reason, for whoever knows which member it is.
 """
 
-from __future__ import annotations
-
 import re
 import struct
 import sys

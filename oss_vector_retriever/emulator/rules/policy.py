@@ -5,14 +5,13 @@ denies it; anyone else only what a policy allows. A Deny beats every Allow. The 
 put, get and delete the policy itself, so that nobody is locked out for good.
 """
 
-from __future__ import annotations
-
 import re
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from .. import json_text
+import orjson
+
 from ..accounts import AccessKey
 from .refusals import Refusal
 
@@ -46,7 +45,7 @@ def authorise(
         raise Refusal("AccessDenied", f"{key.principal} may not do oss:{action} on {resource}.")
 
 
-def parse(document: dict[str, Any]) -> tuple[Statement, ...]:
+def parse(document: dict[str, Any]) -> "tuple[Statement, ...]":
     """Return the statements of a policy.
 
     Raises:
@@ -85,7 +84,7 @@ class Statement:
 # By the text: a policy is read at every request, and changes hardly ever.
 @lru_cache(maxsize=256)
 def _statements(policy: str | None) -> tuple[Statement, ...]:
-    return parse(json_text.loads(policy)) if policy else ()
+    return parse(orjson.loads(policy)) if policy else ()
 
 
 def _statement(members: object) -> Statement:

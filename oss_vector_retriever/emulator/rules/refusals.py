@@ -4,8 +4,6 @@ Sources: reference section 6 (codes with evidence). Codes marked generic are tho
 for vector buckets they are an assumption (table of known differences in `emulator`).
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 
 

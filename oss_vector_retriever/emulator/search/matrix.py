@@ -1,7 +1,5 @@
 """Indexes as arrays that search works on: `Matrices` keeps them, and what was changed since."""
 
-from __future__ import annotations
-
 import sqlite3
 import threading
 from collections import OrderedDict

@@ -6,8 +6,6 @@ distances are ordered by key. Distances (reference section 4.4): cosine is 1 - c
 euclidean is the plain L2 distance, where the documentation leaves open whether it is squared.
 """
 
-from __future__ import annotations
-
 import heapq
 import sqlite3
 from typing import NamedTuple

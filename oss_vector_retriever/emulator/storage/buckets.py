@@ -1,7 +1,5 @@
 """Buckets in the database: each function works inside the transaction it is given."""
 
-from __future__ import annotations
-
 import contextlib
 import sqlite3
 import threading

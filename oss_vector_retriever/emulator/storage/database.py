@@ -1,7 +1,5 @@
 """`Database`: SQLite connections under threads, one that writes and others that read."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 import sqlite3
@@ -238,7 +236,7 @@ class FairLock:
                 raise
         self._holder = me
 
-    def _stand_in(self, line: deque[threading.Lock]) -> threading.Lock | None:
+    def _stand_in(self, line: deque[threading.Lock]) -> "threading.Lock | None":
         """Take the turn, or a place in the line: the gate returned opens when it is reached."""
         with self._lock:
             if not self._taken:

@@ -1,7 +1,5 @@
 """Indexes in the database: each function works inside the transaction it is given."""
 
-from __future__ import annotations
-
 import json
 import sqlite3
 from dataclasses import dataclass

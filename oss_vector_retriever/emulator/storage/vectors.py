@@ -1,7 +1,5 @@
 """Vectors in the database: each function works inside the transaction it is given."""
 
-from __future__ import annotations
-
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
