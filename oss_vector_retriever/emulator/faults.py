@@ -64,8 +64,7 @@ class Fault:
 class Throttle(Fault):
     """A refusal with 503 QpsLimitExceeded; nothing is done.
 
-    Attributes:
-        retry_after: seconds for a Retry-After header, which is else not sent.
+    `retry_after` is in seconds, for a Retry-After header, which is else not sent.
     """
 
     retry_after: float | None = None
@@ -79,11 +78,8 @@ class Throttle(Fault):
 class ServerError(Fault):
     """A reply with a status of 500 to 599.
 
-    500 is InternalError as the service words it; any other is the HTML page of a gateway.
-
-    Attributes:
-        status: the HTTP status.
-        performed: whether what was asked for is done all the same.
+    500 is InternalError as the service words it; any other is the HTML page of a gateway. Where it
+    is `performed`, what was asked for is done all the same.
     """
 
     status: int = 500
@@ -109,11 +105,9 @@ class Delay(Fault):
 class Truncate(Fault):
     """A connection closed within the reply: after its head and a part of its body.
 
-    What was asked for is done. Of a reply without a body nothing is sent. In process the reply has
-    the shortened body; one of which nothing is left ends in `ConnectionResetError`.
-
-    Attributes:
-        keep: the part of the body that is sent, at least 0 and less than 1.
+    What was asked for is done. `keep` is the part of the body that is sent, at least 0 and less
+    than 1; of a reply without a body nothing is sent. In process the reply has the shortened body;
+    one of which nothing is left ends in `ConnectionResetError`.
     """
 
     keep: float = 0.5
@@ -126,8 +120,7 @@ class Truncate(Fault):
 class Reset(Fault):
     """A connection reset instead of a reply; in process that is a `ConnectionResetError`.
 
-    Attributes:
-        performed: whether what was asked for is done before.
+    Where it is `performed`, what was asked for is done before.
     """
 
     performed: bool = False
@@ -140,8 +133,7 @@ class Reset(Fault):
 class Skew(Fault):
     """A service's clock that is wrong, until `clear()` unless `times` says how often.
 
-    Attributes:
-        seconds: by how much it is ahead; negative for behind.
+    It is ahead by `seconds`; negative for behind.
     """
 
     times: int | None = None
@@ -153,11 +145,7 @@ class Skew(Fault):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reorder(Fault):
-    """A reply whose `vectors` are shuffled.
-
-    Attributes:
-        seed: of the shuffle; None for another each time.
-    """
+    """A reply whose `vectors` are shuffled, by `seed`; None for another order each time."""
 
     seed: int | None = None
 

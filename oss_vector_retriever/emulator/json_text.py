@@ -14,12 +14,9 @@ _NUMBERS = (float, int)
 def parse_object(body: bytes, *, numbers_fail: bool = False) -> dict[str, Any]:
     """Return the JSON object in a request body.
 
-    Args:
-        body: the text.
-        numbers_fail: answer NaN and infinity in an otherwise well-formed text with InternalError.
-
     Raises:
-        Refusal: MalformedJson for anything but one well-formed object with distinct members.
+        Refusal: MalformedJson for anything but one well-formed object with distinct members; with
+            `numbers_fail` InternalError for NaN and infinity in an otherwise well-formed text.
     """
     # orjson refuses NaN, lone surrogates and deep nesting, but of a member twice it keeps the last.
     try:
@@ -32,9 +29,8 @@ def parse_object(body: bytes, *, numbers_fail: bool = False) -> dict[str, Any]:
     if not isinstance(parsed, dict):
         raise Refusal("MalformedJson", "The body must be a JSON object.")
     # float, for int() refuses thousands of digits; the numbers are of no interest here.
-    if _may_repeat_members(body, parsed) and not _is_readable(
-        body, object_pairs_hook=_read_object, parse_int=float
-    ):
+    hooks = {"object_pairs_hook": _read_object, "parse_int": float}
+    if _may_repeat_members(body, parsed) and not _is_readable(body, **hooks):
         raise Refusal("MalformedJson", "An object names a member twice.")
     return parsed
 

@@ -21,12 +21,8 @@ _ABSOLUTE = re.compile(rb"https?://[^/?#]*", re.IGNORECASE)
 class Address:
     """What a request is for.
 
-    Attributes:
-        host: as the client wrote it.
-        region: as the host name says, or None.
-        account: as the host name says, or None.
-        bucket: the bucket's name, or None for the region as a whole.
-        rest: what the path holds beyond the bucket; vector buckets have nothing there.
+    `host` is as the client wrote it, `region` and `account` are as it says, or None; `bucket` is
+    None for the region as a whole; vector buckets have no `rest` of a path beyond them.
     """
 
     host: str

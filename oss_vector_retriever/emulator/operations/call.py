@@ -72,14 +72,8 @@ class Core:
 class Call:
     """One authenticated request.
 
-    Attributes:
-        core: what all calls of the service share.
-        request: as it came.
-        address: what it is for.
-        key: who sent it.
-        now: the service's time.
-        query: the decoded query parameters.
-        body_may_be_empty: take no body as an empty object (section 3).
+    `key` is who sent it, `now` the service's time, `query` has the decoded query parameters. Where
+    `body_may_be_empty`, no body stands for an empty object (section 3).
     """
 
     core: Core

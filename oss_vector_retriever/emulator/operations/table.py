@@ -18,12 +18,8 @@ _LIST_PARAMETERS = frozenset({"prefix", "marker", "max-keys"})
 class Operation:
     """One operation of the API: how it is asked for, and what runs it.
 
-    Attributes:
-        name: as the API and its policies name it.
-        method: the HTTP method.
-        query: the query key that chooses it, or the empty string.
-        run: what answers it.
-        level: what it is about, which decides the resource that policies see.
+    `name` is as the API and its policies name it, `query` the query key that chooses it, or empty;
+    `level` is what it is about, which decides the resource that policies see.
     """
 
     name: str

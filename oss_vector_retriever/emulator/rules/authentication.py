@@ -5,7 +5,6 @@ signature; the documentation leaves it open.
 """
 
 import base64
-import binascii
 import hashlib
 import hmac
 from collections.abc import Mapping
@@ -33,15 +32,10 @@ def identify(
     region: str,
     skew_seconds: int,
 ) -> AccessKey:
-    """Return the key that signed a request.
+    """Return the key, of those known by id, that signed a request.
 
-    Args:
-        request: as it came.
-        address: what it is for.
-        now: the service's time.
-        keys: the keys that are known, by id.
-        region: the region of hosts that do not name one.
-        skew_seconds: by how much a request's date may differ from the clock.
+    `region` is that of hosts that do not name one; a request's date may differ from the clock by
+    `skew_seconds`.
 
     Raises:
         Refusal: AccessDenied without a signature or past its expiry, InvalidArgument,
@@ -103,10 +97,8 @@ def _claim_in_header(header: str, request: Request) -> _Claim:
     if fields.get("AdditionalHeaders") == "":
         # On record with an EC of its own (section 6).
         raise Refusal("InvalidArgument", "AdditionalHeaders is empty.", ec="0002-00000209")
-    access_key_id, scope = _credential(fields.get("Credential", ""))
     return _Claim(
-        access_key_id=access_key_id,
-        scope=scope,
+        *_credential(fields.get("Credential", "")),
         stamp=_stamp(request),
         signature=fields.get("Signature", ""),
         additional=_names(fields.get("AdditionalHeaders", "")),
@@ -121,11 +113,9 @@ def _claim_in_query(query: dict[str, str], request: Request) -> _Claim:
     expires = query.get("x-oss-expires", "")
     if not (expires.isascii() and expires.isdigit() and 1 <= int(expires) <= _LONGEST_EXPIRY):
         raise Refusal("InvalidArgument", f"x-oss-expires must be 1 to {_LONGEST_EXPIRY} seconds.")
-    access_key_id, scope = _credential(query.get("x-oss-credential", ""))
     pairs = request.query.split("&")  # as they came: the text is signed, not what it means
     return _Claim(
-        access_key_id=access_key_id,
-        scope=scope,
+        *_credential(query.get("x-oss-credential", "")),
         stamp=query.get("x-oss-date", ""),
         signature=query["x-oss-signature"],
         additional=_names(query.get("x-oss-additional-headers", "")),
@@ -207,9 +197,5 @@ def _check_digest(request: Request) -> None:
     if sent is None:  # clients work without it (section 3)
         return
     digest = hashlib.md5(request.body, usedforsecurity=False).digest()
-    try:
-        matches = base64.b64decode(sent, validate=True) == digest
-    except (binascii.Error, ValueError):
-        matches = False
-    if not matches:
+    if sent != base64.b64encode(digest).decode():
         raise Refusal("InvalidDigest")

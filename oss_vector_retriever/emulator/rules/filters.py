@@ -16,6 +16,7 @@ import orjson
 
 from ...client.models.limits import DEFAULT_LIMITS, Limits
 from .. import json_text
+from .parameters import check_at_most
 
 Test = Callable[[Mapping[str, Any]], bool]
 _MISSING = object()
@@ -29,12 +30,7 @@ _ORDERINGS: dict[str, Callable[[Any, Any], bool]] = {
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """A metadata filter that keeps the rules, ready to evaluate.
-
-    Attributes:
-        matches: tells whether the metadata of a vector passes.
-        fields: the metadata keys that the filter looks at.
-    """
+    """A metadata filter that keeps the rules, ready to evaluate, and the `fields` it looks at."""
 
     matches: Test
     fields: frozenset[str]
@@ -53,11 +49,8 @@ def parse_filter(
 ) -> Filter:
     """Check a filter and make it ready to evaluate; the empty filter passes everything.
 
-    Args:
-        value: parsed JSON.
-        limits: bytes, items and depth that are allowed.
-        shorthand: take `{"field": value}` as `{"field": {"$eq": value}}`.
-        negation_needs_field: let `$ne` and `$nin` be false of a missing field.
+    `shorthand` takes `{"field": value}` as `{"field": {"$eq": value}}`; `negation_needs_field` lets
+    `$ne` and `$nin` be false of a missing field.
 
     Raises:
         ValueError: the filter breaks a rule, with the reason.
@@ -69,9 +62,7 @@ def parse_filter(
     parser = _Parser(limits, shorthand, negation_needs_field)
     test = parser.conditions(value, 1)
     # Measured as compact JSON: the spaces that the SDK for Python writes count for nobody.
-    size = len(json_text.dumps(value))
-    if size > limits.filter_bytes:
-        raise ValueError(f"has {size} bytes; at most {limits.filter_bytes} are allowed")
+    check_at_most(limits.filter_bytes, len(json_text.dumps(value)), "bytes")
     return Filter(test, frozenset(parser.fields))
 
 

@@ -26,12 +26,8 @@ def authorise(
 ) -> None:
     """Refuse what the identity may not do.
 
-    Args:
-        key: who asks.
-        action: the operation's name, such as GetVectors.
-        resource: the ARN it is about.
-        owner: the account that the bucket belongs to, or None where there is no bucket.
-        policy: the JSON text of the bucket's policy, or None.
+    `action` is an operation's name, `resource` the ARN it is about, `owner` the account that the
+    bucket belongs to (None where there is no bucket), `policy` the JSON text of the bucket's.
 
     Raises:
         Refusal: AccessDenied.

@@ -11,7 +11,6 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..rules.filters import Filter
 from ..storage import vectors as table
 from ..storage.indexes import Index
 from ..storage.vectors import Block
@@ -61,11 +60,6 @@ class Matrix:
         """Return the row of each key."""
         return {key: row for row, key in enumerate(self.keys)}
 
-    def mask(self, metadata_filter: Filter) -> NDArray[np.bool_]:
-        """Return which rows' metadata passes a filter, shape (n,)."""
-        outcomes = map(metadata_filter.matches_text, self.filterable)
-        return np.fromiter(outcomes, dtype=bool, count=len(self.filterable))
-
 
 class Part(NamedTuple):
     """A matrix, and which of its rows are still current, shape (n,); None for all."""
@@ -108,9 +102,7 @@ class Matrices:
     def parts(self, db: sqlite3.Connection, index: Index) -> Iterator[Part]:
         """Return an index in few parts, or as a stream of blocks where it is too large.
 
-        Args:
-            db: a snapshot that `index` was read in.
-            index: which.
+        `db` is a snapshot that `index` was read in.
         """
         # One at a time: whoever waits here mostly finds the matrix loaded, and two that load at
         # once would take twice the memory.
