@@ -14,7 +14,6 @@ import math
 import random
 import threading
 from collections import deque
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TypeVar
@@ -231,7 +230,13 @@ class Faults:
     def take(self, operation: str | None) -> tuple[Fault, ...]:
         """Return the faults that a request meets, and count them down."""
         with self._lock:
-            positions = _positions(self._pending, operation)
+            first_of_kind: dict[type[Fault], int] = {}
+            for position, fault in enumerate(self._pending):
+                if fault.operation in (None, operation):
+                    # All endings count as one kind: a request can end in one way only.
+                    kind = Fault if isinstance(fault, ENDINGS) else type(fault)
+                    first_of_kind.setdefault(kind, position)
+            positions = sorted(first_of_kind.values())
             taken = [self._pending[position] for position in positions]
             # From the end, for those that are used up leave the list.
             for position in reversed(positions):
@@ -242,17 +247,6 @@ class Faults:
                     self._pending[position] = replace(self._pending[position], times=times - 1)
             self._applied.extend(AppliedFault(fault, operation) for fault in taken)
             return tuple(taken)
-
-
-def _positions(pending: Iterable[Fault], operation: str | None) -> list[int]:
-    """Return the positions of the faults that a request for an operation meets."""
-    first_of_kind: dict[type[Fault], int] = {}
-    for position, fault in enumerate(pending):
-        if fault.operation in (None, operation):
-            # All endings count as one kind: a request can end in one way only.
-            kind = Fault if isinstance(fault, ENDINGS) else type(fault)
-            first_of_kind.setdefault(kind, position)
-    return sorted(first_of_kind.values())
 
 
 @dataclass(frozen=True, slots=True)

@@ -180,13 +180,9 @@ class Service:
         if len(request.body) > self.max_body_bytes:
             raise too_long(self.max_body_bytes)
         address = addressing.resolve(request)
+        skew = self._core.limits.clock_skew_seconds
         key = identify(
-            request,
-            address,
-            now,
-            keys=self.access_keys,
-            region=self.region,
-            skew_seconds=self._core.limits.clock_skew_seconds,
+            request, address, now, keys=self.access_keys, region=self.region, skew_seconds=skew
         )
         query = addressing.parameters(request.query)
         if address.rest:
@@ -226,10 +222,9 @@ class _Exchange:
         headers = self._headers()
         if cause.ec:
             error["EC"] = headers["x-oss-ec"] = cause.ec
+        error |= cause.members
         # A host or a path may hold a lone surrogate, which is no JSON.
-        members = {
-            n: v.encode(errors="replace").decode() for n, v in (error | cause.members).items()
-        }
+        members = {name: text.encode(errors="replace").decode() for name, text in error.items()}
         body = json_text.dumps({"Error": members})
         if self.request.method == "HEAD":
             return Reply(cause.status, headers | {"x-oss-err": base64.b64encode(body).decode()})

@@ -74,10 +74,7 @@ def split_target(target: bytes) -> tuple[str | None, str, str]:
 
 def parameters(query: str) -> dict[str, str]:
     """Return the decoded query parameters; one without `=` has an empty value."""
-    pairs = (part.partition("=") for part in query.split("&") if part)
-    return {_decode(name): _decode(value) for name, _, value in pairs}
-
-
-def _decode(text: str) -> str:
     # Forms, and with them urlencode of Python, write a space as +.
-    return unquote(text.replace("+", "%20"))
+    parts = query.replace("+", "%20").split("&")
+    pairs = (part.partition("=") for part in parts if part)
+    return {unquote(name): unquote(value) for name, _, value in pairs}

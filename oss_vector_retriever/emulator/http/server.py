@@ -41,9 +41,6 @@ class Server:
         port: 0 for any that is free.
         allow_faults: let clients on this machine switch faults on, at `/_emulator/faults`.
 
-    Attributes:
-        service: what answers.
-
     Raises:
         ConfigurationError: nobody can listen there.
     """
@@ -110,14 +107,10 @@ def run(
     on_ready: Callable[[str], None] | None = None,
     allow_faults: bool = False,
 ) -> None:
-    """Serve until Ctrl-C or SIGTERM, then return.
+    """Serve until Ctrl-C or SIGTERM, then return; the service stays the caller's.
 
-    Args:
-        service: what answers; the caller closes it.
-        host: the address to listen on.
-        port: 0 for any that is free.
-        on_ready: called with the endpoint once requests are answered.
-        allow_faults: let clients on this machine switch faults on, at `/_emulator/faults`.
+    The arguments are those of `Server`; `on_ready` is called with the endpoint once requests are
+    answered.
 
     Raises:
         ConfigurationError: nobody can listen there.

@@ -44,11 +44,9 @@ def list_vector_buckets(call: Call) -> Answer:
     limit = _max_keys(call)
     # Until when a bucket must have been made to be listed.
     delay = call.core.behaviour.bucket_list_delay_seconds
-    created_by = call.milliseconds - int(delay * 1000) if delay else sys.maxsize
+    until = call.milliseconds - int(delay * 1000) if delay else sys.maxsize
     with call.core.database.read() as db:
-        found = table.page(
-            db, call.namespace, prefix=prefix, after=marker, limit=limit + 1, created_by=created_by
-        )
+        found = table.page(db, call.namespace, prefix, marker, limit=limit + 1, until=until)
     result: dict[str, Any] = {"Buckets": [_describe(bucket) for bucket in found[:limit]]}
     if len(found) > limit:
         # A listing that is complete shows none of these (section 8).

@@ -7,8 +7,6 @@ from ..storage import indexes as table
 from ..storage.indexes import Index
 from .call import Answer, Call, iso_time
 
-METRICS = ("euclidean", "cosine")
-
 
 def put_vector_index(call: Call) -> Answer:
     """Make an index; one that exists is not changed."""
@@ -17,7 +15,7 @@ def put_vector_index(call: Call) -> Answer:
     name = members.index_name()
     dimension = members.integer("dimension", 1, call.core.limits.dimension)
     # Required: the pages call euclidean the default, and every SDK sends it all the same.
-    metric = members.one_of("distanceMetric", METRICS)
+    metric = members.one_of("distanceMetric", ("euclidean", "cosine"))
     non_filterable = members.non_filterable()
     bucket = call.bucket.id
     with call.core.database.write() as db:

@@ -10,7 +10,6 @@ from ..rules.refusals import Refusal
 from . import buckets, indexes, vectors
 from .call import Answer, Call
 
-Level = Literal["region", "bucket", "index", "vectors"]
 _LIST_PARAMETERS = frozenset({"prefix", "marker", "max-keys"})
 
 
@@ -26,7 +25,7 @@ class Operation:
     method: str
     query: str
     run: Callable[[Call], Answer]
-    level: Level
+    level: Literal["region", "bucket", "index", "vectors"]
 
     @property
     def status(self) -> int:

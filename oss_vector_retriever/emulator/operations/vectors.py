@@ -5,14 +5,12 @@ import binascii
 import itertools
 import random
 import struct
-from collections.abc import Iterator
 from typing import Any
 
 import orjson
 
 from ..behaviour import Behaviour
 from ..rules import parameters
-from ..rules.filters import Filter
 from ..rules.parameters import check_key
 from ..rules.refusals import Refusal, invalid
 from ..storage import indexes
@@ -103,7 +101,6 @@ def _read(call: Call, item: object, where: str) -> tuple[str, bytes, object]:
 
 
 def _read_float32(holder: object, where: str) -> bytes:
-    """Return the packed `float32` member of an object."""
     values = holder.get("float32") if isinstance(holder, dict) else None
     try:
         return parameters.pack(values)
@@ -154,7 +151,8 @@ def list_vectors(call: Call) -> Answer:
     name, limits = members.index_name(), call.core.limits
     limit = members.integer("maxResults", 1, limits.list_page, limits.list_page_default)
     token = members.text("nextToken", limits.token_bytes)
-    segment = members.segment()
+    segments = members.integer("segmentCount", 1, limits.list_segments, 1)
+    segment = segments, members.integer("segmentIndex", 0, segments - 1, 0)
     metadata_filter = call.filter()
     data, metadata = members.boolean("returnData"), members.boolean("returnMetadata")
     with call.core.database.read() as db:
@@ -168,7 +166,10 @@ def list_vectors(call: Call) -> Answer:
             )
         else:
             rows = table.filterables(db, index.id, after, segment)
-            ids = _matching_ids(rows, metadata_filter, limit + 1)
+            matching = (row for row, text in rows if metadata_filter.matches_text(text))
+            # Only those that pass are read whole.
+            ids = list(itertools.islice(matching, limit + 1))
+            rows.close()  # else the connection would go back with its snapshot still open
             by_id = table.by_id(db, ids, data=data, metadata=metadata)
             found = [by_id[row] for row in ids]
     behaviour = call.core.behaviour
@@ -177,14 +178,6 @@ def list_vectors(call: Call) -> Answer:
     if len(found) > limit:
         answer["nextToken"] = _token(index, found[limit - 1].id)
     return Answer.of(answer)
-
-
-def _matching_ids(
-    rows: Iterator[tuple[int, str | None]], metadata_filter: Filter, limit: int
-) -> list[int]:
-    """Return the first rows that pass a filter; only those are then read whole."""
-    matching = (row for row, text in rows if metadata_filter.matches_text(text))
-    return list(itertools.islice(matching, limit))
 
 
 def _token(index: Index, row: int) -> str:
@@ -211,7 +204,7 @@ def query_vectors(call: Call) -> Answer:
     name = members.index_name()
     top_k = members.integer("topK", 1, call.core.limits.top_k)
     distance, metadata = members.boolean("returnDistance"), members.boolean("returnMetadata")
-    query = _read_float32(members.get("queryVector"), "queryVector")
+    query = _read_float32(call.members.get("queryVector"), "queryVector")
     metadata_filter = call.filter()
     # Until when a vector must have been written to be seen.
     delay = behaviour.query_delay_seconds
@@ -234,7 +227,7 @@ def query_vectors(call: Call) -> Answer:
         found = table.by_id(db, [hit.id for hit in hits], data=False, metadata=metadata)
     vectors = [_to_json(behaviour, found[hit.id], metadata=metadata) for hit in hits]
     if distance:
-        power = 2 if behaviour.squared_euclidean and index.metric == "euclidean" else 1
+        squared = behaviour.squared_euclidean and index.metric == "euclidean"
         for vector, hit in zip(vectors, hits, strict=True):
-            vector["distance"] = hit.distance**power
+            vector["distance"] = hit.distance * hit.distance if squared else hit.distance
     return Answer.of({"vectors": vectors})

@@ -43,7 +43,14 @@ def identify(
             RequestTimeTooSkewed, SignatureDoesNotMatch or InvalidDigest.
     """
     _check_text(request)
-    claim = _claim(request)
+    query, header = parameters(request.query), request.headers.get("authorization")
+    # Before the query: a header is added on purpose, a URL may be passed on as it came.
+    if header is not None:
+        claim = _claim_in_header(header, request)
+    elif "x-oss-signature" in query:
+        claim = _claim_in_query(query, request)
+    else:
+        raise Refusal("AccessDenied", "The request is not signed.")
     key = _find_key(claim, keys, now)
     _check_clock(claim, now, skew_seconds)
     scope = signing.Scope(claim.stamp[:8], address.region or region)
@@ -75,17 +82,6 @@ def _check_text(request: Request) -> None:
         "".join((*text, *request.headers)).encode()
     except UnicodeEncodeError:
         raise Refusal("InvalidArgument", "The request holds text that is no Unicode.") from None
-
-
-def _claim(request: Request) -> _Claim:
-    query = parameters(request.query)
-    header = request.headers.get("authorization")
-    # Before the query: a header is added on purpose, a URL may be passed on as it came.
-    if header is not None:
-        return _claim_in_header(header, request)
-    if "x-oss-signature" in query:
-        return _claim_in_query(query, request)
-    raise Refusal("AccessDenied", "The request is not signed.")
 
 
 def _claim_in_header(header: str, request: Request) -> _Claim:

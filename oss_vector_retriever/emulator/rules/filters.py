@@ -114,7 +114,9 @@ class _Parser:
             test = _equality(name, [_primitive(op, operand)])
             return test if op == "$eq" else self._negation(name, test)
         if op in ("$in", "$nin"):
-            test = _equality(name, _primitives(op, operand))
+            if not isinstance(operand, list) or not operand:
+                raise ValueError(f"must give {op} an array that is not empty")
+            test = _equality(name, [_primitive(op, item) for item in operand])
             return test if op == "$in" else self._negation(name, test)
         if op == "$exists":
             if not isinstance(operand, bool):
@@ -137,12 +139,6 @@ def _primitive(op: str, value: object) -> str | float | bool:
     if isinstance(value, str | bool | int | float):
         return value
     raise ValueError(f"must compare by {op} with a string, a number or a boolean")
-
-
-def _primitives(op: str, value: object) -> list[str | float | bool]:
-    if not isinstance(value, list) or not value:
-        raise ValueError(f"must give {op} an array that is not empty")
-    return [_primitive(op, item) for item in value]
 
 
 def _distinct(value: object) -> tuple[bool, object]:

@@ -32,10 +32,6 @@ class Parameters:
         self._members = members
         self._limits = limits
 
-    def get(self, name: str) -> Any:
-        """Return a member as it is, or None."""
-        return self._members.get(name)
-
     def index_name(self) -> str:
         """Return `indexName`, checked by the rule of section 7.1."""
         name = self._members.get("indexName")
@@ -93,11 +89,6 @@ class Parameters:
         if value not in choices:
             raise invalid(f"{name} must be {' or '.join(choices)}.")
         return str(value)
-
-    def segment(self) -> tuple[int, int]:
-        """Return (`segmentCount`, `segmentIndex`) (section 4.3); the default is one segment."""
-        count = self.integer("segmentCount", 1, self._limits.list_segments, 1)
-        return count, self.integer("segmentIndex", 0, count - 1, 0)
 
     def non_filterable(self) -> tuple[str, ...]:
         """Return `metadata.nonFilterableMetadataKeys`, or nothing (section 7.1)."""

@@ -100,10 +100,7 @@ class Matrices:
         return sum(kept.size for kept in list(self._kept.values()))
 
     def parts(self, db: sqlite3.Connection, index: Index) -> Iterator[Part]:
-        """Return an index in few parts, or as a stream of blocks where it is too large.
-
-        `db` is a snapshot that `index` was read in.
-        """
+        """Return an index, read in the snapshot `db`, in few parts; a large one as many blocks."""
         # One at a time: whoever waits here mostly finds the matrix loaded, and two that load at
         # once would take twice the memory.
         with self._loading:

@@ -92,7 +92,10 @@ class Database:
             finally:
                 connection.execute("COMMIT")
         finally:
-            self._give_back(connection)
+            self._idle.append(connection)
+            # Closed while this one was lent: a second round closes it too.
+            if self._closed:
+                self.close()
 
     @contextlib.contextmanager
     def write(self) -> Iterator[sqlite3.Connection]:
@@ -124,12 +127,6 @@ class Database:
         if self._closed:
             raise sqlite3.ProgrammingError("the database is closed")
         return self._connect()
-
-    def _give_back(self, connection: sqlite3.Connection) -> None:
-        self._idle.append(connection)
-        # Closed while this one was lent: a second round closes it too.
-        if self._closed:
-            self.close()
 
     def _connect(self) -> sqlite3.Connection:
         name = str(self._path) if self._path else ":memory:"
@@ -253,17 +250,13 @@ class FairLock:
         with self._lock:
             if wrote:
                 self._ahead = len(self._readers)
-            line = self._next_line()
-            if line:
-                line.popleft().release()
+            if self._readers and (self._ahead > 0 or not self._writers):
+                self._ahead -= 1
+                self._readers.popleft().release()
+            elif self._writers:
+                self._writers.popleft().release()
             else:
                 self._taken = False
-
-    def _next_line(self) -> deque[threading.Lock]:
-        if self._readers and (self._ahead > 0 or not self._writers):
-            self._ahead -= 1
-            return self._readers
-        return self._writers
 
 
 def _lock_database(database: Path) -> IO[bytes]:

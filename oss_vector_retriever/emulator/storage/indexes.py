@@ -47,8 +47,7 @@ def page(
 def count(db: sqlite3.Connection, bucket_id: int) -> int:
     """Count the indexes of a bucket."""
     statement = "SELECT count(*) FROM indexes WHERE bucket_id = ?"
-    (number,) = db.execute(statement, (bucket_id,)).fetchone()
-    return int(number)
+    return int(db.execute(statement, (bucket_id,)).fetchone()[0])
 
 
 def create(

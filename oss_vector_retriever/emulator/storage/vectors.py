@@ -81,8 +81,8 @@ def page(
 
 def filterables(
     db: sqlite3.Connection, index_id: int, after: int, segment: tuple[int, int]
-) -> Iterator[tuple[int, str | None]]:
-    """Iterate over (id, filterable metadata) in the order the vectors were first written."""
+) -> sqlite3.Cursor:
+    """Return a cursor of (id, filterable metadata) in the order the vectors were first written."""
     return db.execute(
         "SELECT id, coalesce(filterable, metadata) FROM vectors"
         " WHERE index_id = ? AND id > ? AND id % ? = ? ORDER BY id",
@@ -107,8 +107,7 @@ def delete(db: sqlite3.Connection, index_id: int, keys: Iterable[str]) -> None:
 def count(db: sqlite3.Connection, index_id: int) -> int:
     """Count the vectors of an index."""
     statement = "SELECT count(*) FROM vectors WHERE index_id = ?"
-    (number,) = db.execute(statement, (index_id,)).fetchone()
-    return int(number)
+    return int(db.execute(statement, (index_id,)).fetchone()[0])
 
 
 def blocks(db: sqlite3.Connection, index_id: int, size: int) -> Iterator[Block]:
