@@ -1,7 +1,5 @@
 """LangChain adapters: records by key as Documents. Needs the extra `langchain`."""
 
-from __future__ import annotations
-
 from typing import TYPE_CHECKING
 
 from ..lazy import make_lazy

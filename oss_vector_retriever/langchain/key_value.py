@@ -1,7 +1,5 @@
 """Key-value stores: bytes, Documents and embeddings under keys, as rows of an index."""
 
-from __future__ import annotations
-
 import base64
 import binascii
 import hashlib
@@ -215,8 +213,7 @@ class OSSVectorByteStore(_KeyValueStore[bytes]):
     The service's metadata hold strings, so bytes are kept as base64: about 30 KB a value, at most.
 
     Args:
-        client: an `OSSVectorClient` or `AsyncOSSVectorClient`; by default one that is configured by
-            the arguments `bucket`, `account_id`, `region`, ..., and by the environment.
+        client: a client of either kind; by default one of `bucket`, ... and the environment.
         index: another index than the client's own.
         key_prefix: stands before every key in the index, so that rows can share it with records.
         dimension: of the index that a first write makes.
@@ -280,15 +277,13 @@ class OSSVectorDocStore(_KeyValueStore[Document]):
     parents, and, where parents are written first, say the `dimension` of the children's embeddings.
 
     Args:
-        client: an `OSSVectorClient` or `AsyncOSSVectorClient`; by default one that is configured by
-            the arguments `bucket`, `account_id`, `region`, ..., and by the environment.
+        client: a client of either kind; by default one of `bucket`, ... and the environment.
         index: another index than the client's own.
         key_prefix: stands before every key in the index, so that rows can share it with records.
         dimension: of the index that a first write makes.
         distance_metric: of the index that a first write makes; None takes any that is there.
         create_index: make the index on the first write, and read one that is not there as empty.
-        text_key: the metadata field in which another program keeps the text of its records, where
-            that is none of `text`, `content` and `page_content`.
+        text_key: where another program keeps text, if not in `text`, `content`, `page_content`.
         on_decode_error: for records that cannot be read: "raise", "skip" (None comes back, with a
             warning in the log) or "raw" (their metadata as they are stored).
 
@@ -333,8 +328,7 @@ class OSSVectorEmbeddingStore(_KeyValueStore[list[float]]):
     An index holds embeddings of one dimension, so of one model; give each model an index.
 
     Args:
-        client: an `OSSVectorClient` or `AsyncOSSVectorClient`; by default one that is configured by
-            the arguments `bucket`, `account_id`, `region`, ..., and by the environment.
+        client: a client of either kind; by default one of `bucket`, ... and the environment.
         index: another index than the client's own.
         key_prefix: stands before every key in the index, so that rows can share it with records.
         hash_keys: keep each value under the SHA-256 of its key: CacheBackedEmbeddings uses whole

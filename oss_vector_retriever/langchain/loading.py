@@ -1,7 +1,5 @@
 """Components that LangChain has serialised, brought back."""
 
-from __future__ import annotations
-
 import inspect
 import warnings
 from collections.abc import Iterable, Mapping

@@ -2,8 +2,6 @@
 
 # ruff: noqa: A002 - `filter` and `id` are LangChain's own names
 
-from __future__ import annotations
-
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar
@@ -24,7 +22,7 @@ from ..records.search import Hit, mmr_search, relevance, search, search_by_key
 from ..records.settings import DistanceMetric, StoreSettings
 from ..records.store import RecordStore
 from .connection import ConnectedComponent
-from .documents import document_from
+from .documents import document_from, embedding_of
 from .embedder import Embedder
 from .pending_writes import Embedding, PendingWrites
 
@@ -49,8 +47,7 @@ class OSSVectorStore(ConnectedComponent, VectorStore):
 
     Args:
         embedding: the embedding model; without one, give embeddings and search by vector or id.
-        client: an `OSSVectorClient` or `AsyncOSSVectorClient`; by default one that is configured by
-            the arguments `bucket`, `account_id`, `region`, ..., and by the environment.
+        client: a client of either kind; by default one of `bucket`, ... and the environment.
         index: another index than the client's own.
         distance_metric: "cosine" or "euclidean", of the index that the first write makes; one that
             is there must have it. None takes what is there, and makes cosine.
@@ -58,15 +55,13 @@ class OSSVectorStore(ConnectedComponent, VectorStore):
         filterable: metadata fields that searches can filter on, at most 10 with 2 KB together.
             None: not known, for an index that others write; then nothing is checked.
         non_filterable: further fields that an index made here keeps out of its filters.
-        text_key: the metadata field in which another program keeps the text of its records, where
-            that is none of `text`, `content` and `page_content`.
+        text_key: where another program keeps text, if not in `text`, `content`, `page_content`.
         native_scalars: keep numbers and booleans as they are for filters, so that ranges work.
         embedding_key: the metadata field that receives the stored embedding, as a list of floats,
             in every Document read; when Documents are written the field is left out.
         score_key: the metadata field that receives the relevance, from 0 to 1, in every Document
             that a search finds; when Documents are written the field is left out.
-        on_decode_error: for records that cannot be read: "raise", "skip" (left out, with a warning
-            in the log) or "raw" (their metadata as they are stored).
+        on_decode_error: of unreadable records: "raise", "skip" (a warning) or "raw" (as stored).
         skip_rows: leave out of searches the rows of key-value stores in the same index.
 
     Raises:
@@ -650,11 +645,6 @@ def refuse_unknown(options: Mapping[str, Any]) -> None:
     """
     for name in options:
         raise TypeError(f"unexpected argument {name!r}")
-
-
-def embedding_of(record: Record) -> list[float]:
-    """Return the stored embedding of a record; empty where it has none."""
-    return [] if record.embedding is None else record.embedding.tolist()
 
 
 def _documents(found: list[FoundDocument]) -> list[Document]:

@@ -1,7 +1,5 @@
 """`OSSVectorToolkit`: search and fetch for agents, with the same client, tenancy and budget."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Literal
@@ -37,18 +35,15 @@ class _AgentSettings(Connected):
     """What the tools and their toolkit have in common: a client, tenancy and a budget.
 
     Attributes:
-        client: an `OSSVectorClient` or `AsyncOSSVectorClient`; by default one that is configured
-            by the fields `bucket`, `account_id`, `region`, ..., and by the environment.
+        client: a client of either kind; by default one of `bucket`, ... and the environment.
         index: another index than the client's own.
-        text_key: the metadata field in which another program keeps the text of its records, where
-            that is none of `text`, `content` and `page_content`.
+        text_key: where another program keeps text, if not in `text`, `content`, `page_content`.
         allowed_keys: the only keys that exist for the agent; None for any.
         key_prefix: what each key that exists for the agent begins with.
         max_characters: of one answer; a token is about four of English. None sets no bound.
         max_tokens: of one answer, counted by `tokenizer`; None sets no bound.
         tokenizer: splits a text into tokens, such as `model.get_token_ids`.
-        on_decode_error: for records that cannot be read: "raise", "skip" (left out, with a warning
-            in the log) or "raw" (their metadata as they are stored).
+        on_decode_error: of unreadable records: "raise", "skip" (a warning) or "raw" (as stored).
     """
 
     model_config = STRICT

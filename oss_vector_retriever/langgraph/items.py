@@ -1,7 +1,5 @@
 """Items of memory as records: names, namespaces and values, there and back."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any

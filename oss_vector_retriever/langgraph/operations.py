@@ -1,7 +1,5 @@
 """The operations of LangGraph's memory, as flows on a `RecordStore`."""
 
-from __future__ import annotations
-
 import operator
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from itertools import takewhile

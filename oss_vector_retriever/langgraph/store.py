@@ -1,7 +1,5 @@
 """`OSSVectorGraphStore`: LangGraph's long-term memory in an index."""
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -45,8 +43,7 @@ class OSSVectorGraphStore(ConnectedComponent, BaseStore):
     no TTL: asking for one raises.
 
     Args:
-        client: an `OSSVectorClient` or `AsyncOSSVectorClient`; by default one that is configured by
-            the arguments `bucket`, `account_id`, `region`, ..., and by the environment.
+        client: a client of either kind; by default one of `bucket`, ... and the environment.
         index: LangGraph's own configuration of searches: `dims`, `embed` (an `Embeddings`, a
             function, or a name such as `openai:text-embedding-3-small`) and `fields`. Without it
             there is no search by meaning.
