@@ -17,8 +17,9 @@ from pydantic.functional_validators import WrapValidator
 
 from ..client.clients import OSSVectorClient
 from ..client.errors import OSSVectorError
-from ..client.pair import CONNECTION, POINTERS, SECRETS, Client, ClientPair, connect
+from ..client.pair import CONNECTION, POINTERS, SECRETS, Client, ClientPair, connect, limits_of
 from ..client.settings import ClientSettings
+from ..records.settings import StoreSettings
 
 PROVIDER = "alibabacloud_oss_vectors"
 _VARIABLES = ("OSS_ACCESS_KEY_ID", "OSS_ACCESS_KEY_SECRET", "OSS_SESSION_TOKEN")
@@ -209,6 +210,12 @@ class ConnectedComponent(_Connection):
         """Prepare the client for both kinds of call."""
         self._saved = self._pair = None
         self._prepare_clients()
+
+    def _store_settings(self) -> StoreSettings:
+        """Return the settings of a store from the attributes that have their names."""
+        names = [each.name for each in fields(StoreSettings) if hasattr(self, each.name)]
+        values = {name: getattr(self, name) for name in names}
+        return StoreSettings(**values, limits=limits_of(self.client))
 
     def __copy__(self) -> Self:
         # not by way of the pickled form, which leaves the client behind

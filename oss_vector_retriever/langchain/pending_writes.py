@@ -25,10 +25,6 @@ class PendingWrites:
         ids: an id or None for each text, or None for all; the absent ones are made up.
         filled_fields: metadata fields that are left out, because reading fills them.
 
-    Attributes:
-        ids: the ids, in order.
-        texts: the texts, in order.
-
     Raises:
         InvalidRequestError: the counts differ, an id stands twice or is no string, or a record
             would not come back as it is, or passes a limit.
