@@ -11,7 +11,7 @@ from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 from .clients import AsyncOSSVectorClient, OSSVectorClient
 from .config import ClientConfig, resolve_config
 from .context import Context
-from .errors import ConfigurationError, named_type
+from .errors import ConfigurationError
 from .models.limits import DEFAULT_LIMITS, Limits
 from .settings import ClientSettings, settings_of
 from .steps import Flow
@@ -51,11 +51,8 @@ class ClientPair:
         settings: ClientSettings | None = None,
     ) -> None:
         if client is not None and not isinstance(client, OSSVectorClient | AsyncOSSVectorClient):
-            raise ConfigurationError(
-                "{argument} must be an OSSVectorClient or an AsyncOSSVectorClient, not {kind}.",
-                argument="client",
-                fields={"kind": named_type(client)},
-            )
+            message = "client must be an OSSVectorClient or an AsyncOSSVectorClient, not "
+            raise ConfigurationError(f"{message}{type(client).__name__}.", argument="client")
         self.given = client
         self.connection = dict(connection or {})
         self._saved = settings

@@ -15,7 +15,7 @@ from langchain_core.documents import Document
 from langchain_core.stores import BaseStore
 
 from ..client.context import Context
-from ..client.errors import InvalidRequestError, WriteReport, shown
+from ..client.errors import InvalidRequestError, WriteReport, quote
 from ..client.models.results import FetchResult, ListVectorsResult
 from ..client.models.vector import Vector
 from ..client.operations.checks import check_whole, each_of
@@ -364,7 +364,7 @@ class OSSVectorEmbeddingStore(_KeyValueStore[list[float]]):
         limit = self._records.settings.limits.key_characters
         if len(key) > limit:
             raise InvalidRequestError(
-                f"the key {shown(key)} has {len(key):,} characters, and the service takes "
+                f"the key {quote(key)} has {len(key):,} characters, and the service takes "
                 f"{limit:,}; with hash_keys=True each value is kept under the SHA-256 of its key."
             )
         return key

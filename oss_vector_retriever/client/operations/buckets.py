@@ -7,7 +7,7 @@ from typing import Any
 from urllib.parse import quote
 
 from ..context import Context
-from ..errors import InvalidRequestError, named_phrase
+from ..errors import InvalidRequestError
 from ..flow import Operation, call
 from ..models.messages import Reply
 from ..models.results import Acknowledgement, BucketLogging, ListVectorBucketsResult, VectorBucket
@@ -90,9 +90,7 @@ def put_bucket_policy(context: Context, policy: Mapping[str, Any]) -> Flow[Ackno
     # Only its outline: the statements' grammar is the service's, and grows.
     if not isinstance(policy, Mapping) or "Statement" not in policy:
         raise InvalidRequestError(
-            "a policy is {mapping} with 'Version' and 'Statement'.",
-            argument="policy",
-            fields={"mapping": named_phrase("mapping", "a dict")},
+            "a policy is {mapping} with 'Version' and 'Statement'.", argument="policy"
         )
     return call(context, _operation("PutBucketPolicy", "PUT", "policy", json_body(**policy)))
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from ..context import Context
-from ..errors import InvalidRequestError, named_argument, named_phrase
+from ..errors import InvalidRequestError
 from ..flow import Operation, call
 from ..models.messages import Reply
 from ..models.results import (
@@ -158,10 +158,7 @@ def list_vectors(
         check_whole("segment_index", segment_index, 0, segment_count - 1)
     elif segment_index is not None:
         raise InvalidRequestError(
-            "{argument} needs {count}.",
-            argument="segment_index",
-            value=segment_index,
-            fields={"count": named_argument("segment_count")},
+            "{argument} needs {segment_count}.", argument="segment_index", value=segment_index
         )
 
     def decode(reply: Reply) -> ListVectorsResult:
@@ -229,9 +226,7 @@ def put_vector_index_fusion(
     """Return the flow of `OSSVectorClient.put_vector_index_fusion`."""
     if not isinstance(schema_configuration, Mapping) or "fields" not in schema_configuration:
         raise InvalidRequestError(
-            "{argument} is {mapping} with a list under 'fields'.",
-            argument="schema_configuration",
-            fields={"mapping": named_phrase("mapping", "a dict")},
+            "{argument} is {mapping} with a list under 'fields'.", argument="schema_configuration"
         )
     operation = post(
         "PutVectorIndexFusion",

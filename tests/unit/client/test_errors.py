@@ -15,7 +15,7 @@ import oss_vector_retriever
 from oss_vector_retriever import OSSVectorError
 from oss_vector_retriever.client import errors
 from oss_vector_retriever.client.endpoint import parse_endpoint
-from oss_vector_retriever.client.errors import BatchReport, WriteReport, shown
+from oss_vector_retriever.client.errors import BatchReport, WriteReport, quote
 
 TREE = [
     kind
@@ -152,9 +152,9 @@ def test_the_text_of_an_error_never_raises(error):
 
 
 def test_what_is_shown_of_a_value_is_cut():
-    assert shown("short") == "'short'"
-    assert shown("x" * 1000).startswith("'xxxxxxxx")
-    assert len(shown("x" * 1000)) < 120
+    assert quote("short") == "'short'"
+    assert quote("x" * 1000).startswith("'xxxxxxxx")
+    assert len(quote("x" * 1000)) < 120
 
 
 CARRIERS = [errors.ConfigurationError, errors.InvalidRequestError]
@@ -200,8 +200,8 @@ def test_what_an_error_carries_travels_with_it(copied):
         argument="keys",
         value=object(),
         limit=3,
-        remedy="use {other}",
-        fields={"inner": inner, "other": errors.named_argument("index", "")},
+        remedy="use {index=}",
+        fields={"inner": inner},
     )
     again = copied(error)
     for name in ("argument", "value", "limit", "remedy"):
@@ -244,16 +244,12 @@ def test_a_value_that_nothing_can_write_is_shown_as_python_does():
 @pytest.mark.parametrize(
     ("reference", "python"),
     [
-        (errors.named_argument("index"), "index"),
-        (errors.named_argument("index", ""), "index="),
-        (errors.named_argument("internal", "True"), "internal=True"),
-        (errors.named_method("put_vector_bucket"), "client.put_vector_bucket()"),
-        (
-            errors.named_method("put_vector_index", "dimension"),
-            "client.put_vector_index(dimension=...)",
-        ),
-        (errors.named_type(5), "int"),
-        (errors.named_phrase("mapping", "a dict"), "a dict"),
+        (errors.refer("index"), "index"),
+        (errors.refer("index="), "index="),
+        (errors.refer("internal=True"), "internal=True"),
+        (errors.refer("put_vector_bucket()"), "client.put_vector_bucket()"),
+        (errors.refer("put_vector_index(dimension)"), "client.put_vector_index(dimension=...)"),
+        (errors.refer("mapping"), "a dict"),
     ],
 )
 def test_a_reference_is_worded_for_python(reference, python):
@@ -265,7 +261,7 @@ def test_advice_is_data_that_another_reader_words():
     assert error.advice == (
         "Check the index name, or make it: client.put_vector_index(dimension=...)."
     )
-    assert error.render_advice(word) == "Check <index>, or make it: <put_vector_index>."
+    assert error.render_advice(word) == "Check <index_name>, or make it: <put_vector_index>."
     assert error.render(word) == f"NoSuchVectorIndex. {error.render_advice(word)} [HTTP 404]"
     assert errors.ServiceError("Code").advice == ""
 
