@@ -183,7 +183,8 @@ class EnvironmentSource(_Uncached):
             raise ConfigurationError(
                 "No credentials:",
                 argument="credentials",
-                remedy=f"set {' and '.join(missing)}, or pass {{some_credentials}}",
+                remedy="set {variables}, or pass {some_credentials}",
+                fields={"variables": " and ".join(missing)},
             )
         return Credentials(
             found[ACCESS_KEY_ID], found[ACCESS_KEY_SECRET], found.get(SESSION_TOKEN) or None
@@ -222,9 +223,10 @@ class ChainSource:
         except Exception as error:  # noqa: BLE001 - whatever a provider raises
             # not in its own words: they can quote what a provider answered, secrets included
             raise ConfigurationError(
-                f"the credential chain gave no credentials ({type(error).__name__})",
+                "the credential chain gave no credentials ({reason})",
                 argument="credentials",
                 remedy="{credential_chain} shows why",
+                fields={"reason": type(error).__name__},
             ) from None
         self._own = None if self._given else client
         return Credentials(

@@ -214,9 +214,7 @@ class Attempts(Generic[T]):
             return self.deadline_error()
         if fault.kind is FaultKind.TOO_LARGE:
             size = self.context.config.max_reply_bytes
-            text = (
-                f"{name}: the reply is larger than {{max_reply_bytes}} ({size} bytes); it was "
-            )
+            text = f"{name}: the reply is larger than {{max_reply_bytes}} ({size} bytes); it was "
             return ResponseError(Message(text + "not read to its end.", {}))
         return TransportError(f"{name}: {_FAULT_TEXTS[fault.kind].format(where)}.", fault.kind)
 

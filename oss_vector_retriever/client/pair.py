@@ -51,8 +51,11 @@ class ClientPair:
         settings: ClientSettings | None = None,
     ) -> None:
         if client is not None and not isinstance(client, OSSVectorClient | AsyncOSSVectorClient):
-            message = "client must be an OSSVectorClient or an AsyncOSSVectorClient, not "
-            raise ConfigurationError(f"{message}{type(client).__name__}.", argument="client")
+            raise ConfigurationError(
+                "{argument} must be an OSSVectorClient or an AsyncOSSVectorClient, not {kind}.",
+                argument="client",
+                fields={"kind": type(client).__name__},
+            )
         self.given = client
         self.connection = dict(connection or {})
         self._saved = settings
