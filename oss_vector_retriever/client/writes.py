@@ -32,7 +32,6 @@ OnError = Literal["raise", "report"]
 def upsert(
     context: Context,
     vectors: Iterable[Vector | Mapping[str, Any]],
-    *,
     index: str | None = None,
     on_error: OnError = "raise",
     timeout: float | None = None,
@@ -51,7 +50,6 @@ def upsert(
 def delete(
     context: Context,
     keys: Iterable[str],
-    *,
     index: str | None = None,
     on_error: OnError = "raise",
     timeout: float | None = None,

@@ -36,20 +36,12 @@ def check_key(key: object, limits: Limits, argument: str = "keys") -> str:
             fields={"count": len(key)},
         )
     # Python strings can hold halves of surrogate pairs, such as those of undecodable file names.
-    if not key.isascii():
-        _check_unicode(key, argument)
-    return key
-
-
-def _check_unicode(key: str, argument: str) -> None:
     try:
         key.encode()
     except UnicodeEncodeError:
-        raise InvalidRequestError(
-            "key {value} holds half of a surrogate pair, which UTF-8 cannot carry.",
-            argument=argument,
-            value=key,
-        ) from None
+        message = "key {value} holds half of a surrogate pair, which UTF-8 cannot carry."
+        raise InvalidRequestError(message, argument=argument, value=key) from None
+    return key
 
 
 def check_keys(keys: Iterable[str], limits: Limits) -> list[str]:
