@@ -10,8 +10,8 @@ from ..client.errors import (
     InvalidRequestError,
     NoSuchVectorIndexError,
     VectorIndexAlreadyExistsError,
-    named_argument,
-    shown,
+    quote,
+    refer,
 )
 from ..client.models.results import VectorIndex
 from ..client.operations.indexes import get_vector_index, put_vector_index
@@ -133,10 +133,10 @@ class IndexKeeper:
                 value=wanted,
                 remedy="pass {metric}, or another index",
                 fields={
-                    "index": shown(found.index_name),
+                    "index": quote(found.index_name),
                     "found": found.distance_metric,
                     "expected": wanted,
-                    "metric": named_argument("distance_metric", f'"{found.distance_metric}"'),
+                    "metric": refer(f'distance_metric="{found.distance_metric}"'),
                 },
             )
 

@@ -18,8 +18,7 @@ from ..client.errors import (
     PartialWriteError,
     VectorIndexParameterInvalidError,
     WriteReport,
-    named_type,
-    shown,
+    quote,
 )
 from ..client.fetch import fetch
 from ..client.models.limits import dump
@@ -314,9 +313,7 @@ class RecordStore:
             )
         if not isinstance(patch, Mapping):
             raise InvalidRequestError(
-                "{argument} must be a dict, not a {kind}.",
-                argument="patch",
-                fields={"kind": named_type(patch)},
+                "{argument} must be a dict, not a {kind}.", argument="patch", value=patch
             )
         result = yield from self.fetch(context, keys, return_data=True)
         changed = [self._patch(vector, patch, remove) for vector in result.by_key.values()]
@@ -353,7 +350,7 @@ class RecordStore:
             return filterable_value(value, native_scalars=self.settings.native_scalars)
         except (TypeError, ValueError) as error:
             raise InvalidRequestError(
-                f"record {shown(record.key)}: metadata[{shown(name)}] cannot be written, since "
+                f"record {quote(record.key)}: metadata[{quote(name)}] cannot be written, since "
                 "another program wrote this record, as plain fields: "
                 f"{error}. Write the whole record anew."
             ) from error
@@ -375,8 +372,8 @@ def _one_dimension(vectors: list[Vector]) -> int:
     for vector in others:
         if len(vector.data or ()) != dimension:
             raise InvalidRequestError(
-                f"the embedding of {shown(vector.key)} has {len(vector.data or ())} numbers, that "
-                f"of {shown(first.key)} {dimension}; an index has one dimension. Nothing was "
+                f"the embedding of {quote(vector.key)} has {len(vector.data or ())} numbers, that "
+                f"of {quote(first.key)} {dimension}; an index has one dimension. Nothing was "
                 "written."
             )
     return dimension
@@ -391,7 +388,7 @@ def _refuse_zeros(vectors: list[Vector]) -> None:
     for vector in vectors:
         if not any(vector.data or ()):
             raise InvalidRequestError(
-                f"the embedding of {shown(vector.key)} is all zeros, which an index with the "
+                f"the embedding of {quote(vector.key)} is all zeros, which an index with the "
                 "metric cosine does not take. Nothing was written."
             )
 
@@ -429,6 +426,6 @@ def _refuse_text(record: Record, stored: Mapping[str, Any], names: Iterable[str]
     for name in names:
         if name in stored and name not in record.metadata:
             raise InvalidRequestError(
-                f"record {shown(record.key)}: {shown(name)} is not metadata there: it holds the "
+                f"record {quote(record.key)}: {quote(name)} is not metadata there: it holds the "
                 "text, or bookkeeping of the program that wrote it."
             )
