@@ -206,7 +206,6 @@ class OSSVectorRehydrator(_Fetching[Sequence[Any]]):
 
     def _look_up(self, context: Context, asked: Sequence[Any], /, **_: Any) -> Flow[FetchReport]:
         hits = hits_of(asked)
-        # An empty key is that of a hit without an id: no record can have it.
         keys = [(hit.id or "") if self._lacks_text(hit) else None for hit in hits]
         wanted = [key for key in dict.fromkeys(keys) if key]
         lookup = Lookup(
@@ -216,11 +215,12 @@ class OSSVectorRehydrator(_Fetching[Sequence[Any]]):
         if found.missing and self.on_missing == "raise":
             raise MissingKeysError(found.missing)
         there = tuple(key for key in wanted if key not in found.missing)
-        stored: dict[str, Document | None] = dict.fromkeys(there)  # None: there, and skipped
-        stored |= {str(document.id): document for document in found.made}
+        stored = {str(document.id): document for document in found.made}
+        # an empty key is that of a hit without an id, which no record can have
+        missing = {*found.missing, ""}
         documents = [
             self._copy(whole or hit.document or Document(id=hit.id, page_content=""), hit)
-            for hit, whole in pair_with_stored(hits, keys, stored, self.on_missing)
+            for hit, whole in pair_with_stored(hits, keys, stored, missing, self.on_missing)
         ]
         return FetchReport(documents, there, found.missing)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, Literal, TypeVar
 
@@ -69,7 +69,8 @@ def group_by_parent(children: Iterable[tuple[T, str | None, float | None]]) -> l
 def pair_with_stored(
     hits: Sequence[T],
     keys: Sequence[str | None],
-    stored: Mapping[str, Stored | None],
+    stored: Mapping[str, Stored],
+    missing: Collection[str],
     on_missing: HydrationPolicy,
 ) -> Iterator[tuple[T, Stored | None]]:
     """Yield each hit that stays, with the stored record to put into it, or None to leave it.
@@ -77,14 +78,16 @@ def pair_with_stored(
     Args:
         hits: what was found.
         keys: for each hit the key of its record; None where it lacks nothing.
-        stored: the records found, by key; None for one that is there and could not be read, so that
-            its hit is left out.
+        stored: the records found, by key. A key that is neither here nor missing has a record that
+            could not be read and was skipped: its hit is left out.
+        missing: the keys that do not exist.
         on_missing: "omit" leaves out a hit whose record does not exist; the others keep it.
     """
     for hit, key in zip(hits, keys, strict=True):
-        if key is not None and key in stored:
-            # there, but unreadable and skipped: what was found of it is no more than an id
-            if (record := stored[key]) is not None:
-                yield hit, record
-        elif key is None or on_missing != "omit":
+        if key is None:
+            yield hit, None
+        elif key in stored:
+            yield hit, stored[key]
+        # Of a record that was skipped the hit has no more than an id, which is nothing to read.
+        elif key in missing and on_missing != "omit":
             yield hit, None
