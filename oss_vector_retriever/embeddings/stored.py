@@ -3,12 +3,10 @@
 Things are whatever a framework has found (Documents, hits with nodes): here they are positions.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from operator import itemgetter
-from typing import Literal, get_args
+from typing import Literal, NoReturn, get_args
 
 import numpy as np
 
@@ -19,15 +17,8 @@ from ..client.models.results import FetchResult
 from ..client.models.vector import Float32Array
 from ..client.operations.checks import check_choice
 from ..client.steps import Flow
-from .mathematics import (
-    Matrix,
-    Numbers,
-    as_matrix,
-    maximal_marginal_relevance,
-    near_duplicates,
-    rescore,
-    similarities,
-)
+from . import mathematics
+from .mathematics import Matrix, Numbers
 
 WithoutPolicy = Literal["omit", "keep", "raise"]
 Pick = tuple[int, float | None]
@@ -79,7 +70,7 @@ def stored_embeddings(
     check_choice("on_missing", on_missing, get_args(WithoutPolicy))
     own = [None] * len(ids) if known is None else known
     unknown = [key for key, row in zip(ids, own, strict=True) if row is None]
-    if on_missing == "raise":
+    if on_missing == "raise" and None in unknown:
         _refuse_absent(unknown)
     keys = [key for key in unknown if key is not None]
     # The query goes with the same call; where nothing can be compared with it, without one.
@@ -91,10 +82,17 @@ def stored_embeddings(
     if found.missing and on_missing == "raise":
         raise MissingKeysError(found.missing)
     rows = [_row(found, key) if row is None else row for key, row in zip(ids, own, strict=True)]
+    present = [row for row in rows if row is not None]
+    # Rows that were fetched are of one dimension and finite, and float32 halves the copy; those
+    # that things carry may come from anywhere.
+    if known is None and present:
+        matrix: Matrix = np.array([r.numpy() for r in present if isinstance(r, Float32Array)])
+    else:
+        matrix = mathematics.as_matrix("candidates", present)
     without = tuple(position for position, row in enumerate(rows) if row is None)
     return StoredEmbeddings(
         tuple(position for position, row in enumerate(rows) if row is not None),
-        _matrix([row for row in rows if row is not None], packed=known is None),
+        matrix,
         without if on_missing == "keep" else (),
         _row(found, query_key),
     )
@@ -125,7 +123,8 @@ def pick_similar(
     """
     rows: list[tuple[int, float]] = []
     if stored.positions:
-        rows = rescore(_query(stored, query), stored.matrix, k=k, scores=scores, weight=weight)
+        vector = _query(stored, query)
+        rows = mathematics.rescore(vector, stored.matrix, k=k, scores=scores, weight=weight)
     least = -np.inf if similarity_threshold is None else similarity_threshold
     picks = _picks(stored, [(row, score) for row, score in rows if score >= least])
     return sorted(picks, key=itemgetter(0)) if in_order else picks
@@ -141,14 +140,14 @@ def pick_diverse(
     if not stored.positions:
         return _picks(stored, [])[:k]
     vector = _query(stored, query)
-    rows = maximal_marginal_relevance(vector, stored.matrix, k, lambda_mult)
-    scores = similarities(vector, stored.matrix)
+    rows = mathematics.maximal_marginal_relevance(vector, stored.matrix, k, lambda_mult)
+    scores = mathematics.similarities(vector, stored.matrix)
     return _picks(stored, [(row, float(scores[row])) for row in rows])[:k]
 
 
 def pick_distinct(stored: StoredEmbeddings, similarity_threshold: float) -> list[Pick]:
     """Return the positions of things that do not nearly repeat an earlier one, in order."""
-    rows = near_duplicates(stored.matrix, similarity_threshold).kept
+    rows = mathematics.near_duplicates(stored.matrix, similarity_threshold).kept
     return sorted(_picks(stored, [(row, None) for row in rows]), key=itemgetter(0))
 
 
@@ -170,31 +169,16 @@ def _query(stored: StoredEmbeddings, query: Numbers | None) -> Numbers:
     return vector
 
 
-def _refuse_absent(ids: Sequence[str | None]) -> None:
-    absent = [position for position, key in enumerate(ids) if key is None]
-    if absent:
-        raise InvalidRequestError(
-            "{count} of {total} have no id, the first at position {position} (counted from 0), so "
-            "no stored embedding can be found",
-            argument="on_missing",
-            remedy='{keep} or "omit" allows it',
-            fields={
-                "count": len(absent),
-                "total": len(ids),
-                "position": absent[0],
-                "keep": named_argument("on_missing", '"keep"'),
-            },
-        )
+def _refuse_absent(ids: Sequence[str | None]) -> NoReturn:
+    raise InvalidRequestError(
+        f"{ids.count(None)} of {len(ids)} have no id, the first at position {ids.index(None)} "
+        "(counted from 0), so no stored embedding can be found",
+        argument="on_missing",
+        remedy='{keep} or "omit" allows it',
+        fields={"keep": named_argument("on_missing", '"keep"')},
+    )
 
 
 def _row(found: FetchResult, key: str | None) -> Float32Array | None:
     vector = found.by_key.get(key) if key is not None else None
     return None if vector is None else vector.data
-
-
-def _matrix(rows: Sequence[Numbers], *, packed: bool) -> Matrix:
-    # Rows that were fetched are of one dimension and finite, and float32 halves the copy; those
-    # that things carry may come from anywhere.
-    if packed and rows:
-        return np.array([row.numpy() for row in rows if isinstance(row, Float32Array)])
-    return as_matrix("candidates", rows)

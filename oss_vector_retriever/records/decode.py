@@ -56,12 +56,11 @@ JsonReader = Callable[[str], Any]
 
 # from_json keeps integers of any size; orjson is faster, and turns those over 64 bits into floats.
 exact_json: JsonReader = from_json
+fast_json: JsonReader
 try:
-    from orjson import loads as _loads
+    from orjson import loads as fast_json
 except ImportError:  # orjson is for CPython alone
     fast_json = exact_json
-else:
-    fast_json = _loads
 
 _CONTAINERS = (dict, list)
 _log = logging.getLogger(__name__)
@@ -131,24 +130,13 @@ def decode_all(
     text_key: str | None = None,
     on_decode_error: DecodePolicy = "raise",
 ) -> list[Record]:
-    """Read vectors in order, each by itself; under "skip" the broken ones are left out.
-
-    Raises:
-        DecodeError: a record is broken, under "raise".
-        InvalidRequestError: `on_decode_error` is none of the three.
-    """
-    decoded = (
-        decode(vector, text_key=text_key, on_decode_error=on_decode_error) for vector in vectors
-    )
+    """Read vectors in order as `decode` does, each by itself; "skip" leaves out the broken ones."""
+    decoded = (decode(v, text_key=text_key, on_decode_error=on_decode_error) for v in vectors)
     return [record for record in decoded if record is not None]
 
 
 def read(vector: Vector, text_key: str | None = None) -> Record:
-    """Read one vector as a record, as `decode` does under "raise".
-
-    Raises:
-        DecodeError: the record is broken.
-    """
+    """Read one vector as a record, as `decode` does under "raise"."""
     stored = vector.metadata
     if not stored:
         return Record(vector.key, "", {}, vector.data)
@@ -160,11 +148,6 @@ def read(vector: Vector, text_key: str | None = None) -> Record:
 
 
 def _from_envelope(key: str, stored: dict[str, Any], embedding: Float32Array | None) -> Record:
-    """Read a record that `encode` wrote.
-
-    Raises:
-        DecodeError: the envelope is damaged, or of a version that this release does not know.
-    """
     written = stored[ENVELOPE_FIELD]
     # The writer marks integers over 64 bits, so that only their envelopes take the slower reader.
     wide = isinstance(written, str) and written.startswith(WIDE_MARK)
@@ -200,9 +183,6 @@ def _from_node(
     """Read a record that LlamaIndex wrote; the node wins over the fields beside it.
 
     Bookkeeping goes: an id field that says "None" or repeats the source relationship.
-
-    Raises:
-        DecodeError: the node is not a JSON object, or its metadata or text has a wrong type.
     """
     node = load_object(stored[NODE_FIELD], key, NODE_FIELD)
     if isinstance(node_type := stored.get(NODE_TYPE_FIELD), str):
@@ -235,9 +215,8 @@ def _text_inside(node: dict[str, Any], key: str) -> str:
 def _text_outside(
     text: str, stored: dict[str, Any], metadata: dict[str, Any], text_key: str | None
 ) -> tuple[str, set[str]]:
-    """Return the text, taken from beside an emptied node, and the fields that only repeat it."""
     # LlamaIndex's own stores take the text out of the node where they keep it in a field.
-    used = set()
+    used = set()  # the fields that only repeat the text
     for name in (text_key, "text", "content"):
         beside = stored.get(name) if name and name not in metadata else None
         if name and beside and isinstance(beside, str) and text in ("", beside):
@@ -262,12 +241,9 @@ def _from_fields(
             if isinstance(value, str):
                 del metadata[name]
             return Record(key, text, metadata, embedding, None, source)
-    return Record(key, "", deep_copy(stored), embedding, None, _source_without_text(stored))
-
-
-def _source_without_text(stored: dict[str, Any]) -> Source:
     # The CLI writes no content for images and videos: only where they lie.
-    return "embed_cli" if EMBED_LOCATION in stored or EMBED_CONTENT_TYPE in stored else "empty"
+    media = EMBED_LOCATION in stored or EMBED_CONTENT_TYPE in stored
+    return Record(key, "", deep_copy(stored), embedding, None, "embed_cli" if media else "empty")
 
 
 def _text_of(value: object) -> str | None:

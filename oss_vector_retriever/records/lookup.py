@@ -1,7 +1,5 @@
 """From keys to what an adapter makes of records: its first step, one flow for sync and async."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -112,11 +110,8 @@ def make_each(
             if lookup.on_decode_error == "skip":
                 _log.warning("skipped: %s", error)
                 continue
-            made = make(_raw_record(vector, lookup.text_key))
+            # The record may be readable, and only its node one that the framework cannot build.
+            record = decode(vector, text_key=lookup.text_key, on_decode_error="raw")
+            stored = deep_copy(vector.metadata or {})
+            made = make(replace(record, metadata=stored, node=None, source="raw"))
         yield made
-
-
-def _raw_record(vector: Vector, text_key: str | None) -> Record:
-    # The record may be readable, and only its node may be one that the framework cannot build.
-    record = decode(vector, text_key=text_key, on_decode_error="raw")
-    return replace(record, metadata=deep_copy(vector.metadata or {}), node=None, source="raw")

@@ -3,24 +3,13 @@
 An index that is not there reads as empty, unless `create_index` is off.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar, cast
 
+from ..client import errors
 from ..client.context import Context
-from ..client.errors import (
-    BatchReport,
-    InvalidRequestError,
-    MissingKeysError,
-    NoSuchVectorIndexError,
-    PartialWriteError,
-    VectorIndexParameterInvalidError,
-    WriteReport,
-    named_type,
-    shown,
-)
+from ..client.errors import InvalidRequestError, WriteReport, shown
 from ..client.fetch import fetch
 from ..client.models.limits import dump
 from ..client.models.results import FetchResult, ListVectorsResult, VectorIndex
@@ -74,11 +63,7 @@ class RecordStore:
         node: Mapping[str, Any] | None = None,
         also_filterable: Iterable[str] = (),
     ) -> Vector:
-        """Return the vector that holds a record losslessly, with its filterable copies.
-
-        Raises:
-            InvalidRequestError: something that would not come back, or a limit passed.
-        """
+        """Return the vector that holds a record, as `encode` makes it, with its copies."""
         return encode(
             key,
             data,
@@ -92,11 +77,7 @@ class RecordStore:
         )
 
     def decode(self, vector: Vector) -> Record | None:
-        """Return the record in a vector; None for one that is broken, under "skip".
-
-        Raises:
-            DecodeError: it is broken, under "raise".
-        """
+        """Return the record in a vector, as `decode` does; None for a broken one, under "skip"."""
         return decode(
             vector, text_key=self.settings.text_key, on_decode_error=self.settings.on_decode_error
         )
@@ -147,7 +128,7 @@ class RecordStore:
             lambda: Found([], tuple(dict.fromkeys(wanted))),
         )
         if found.missing and on_missing == "raise":
-            raise MissingKeysError(found.missing)
+            raise errors.MissingKeysError(found.missing)
         return found
 
     def list_page(
@@ -182,7 +163,7 @@ class RecordStore:
         """Return what a flow gives, or `empty()` where there is no index and it would be made."""
         try:
             return cast("T", (yield from flow))
-        except NoSuchVectorIndexError:
+        except errors.NoSuchVectorIndexError:
             # Who makes the index on the first write must be able to read before it.
             if not self.settings.create_index:
                 raise
@@ -206,25 +187,30 @@ class RecordStore:
         if (index.distance_metric or self.settings.metric_made) == "cosine":
             _refuse_zeros(checked)
         report = yield from self._put(context, checked)
-        if self.settings.create_index and (unwritten := _keys_without_index(report)):
+        lost = [b for b in report.batches if isinstance(b.error, errors.NoSuchVectorIndexError)]
+        if lost and self.settings.create_index:
             # The index was deleted after it was asked for; it is made again, once.
             yield from self.keeper.make(context, dimension)
+            unwritten = {key for batch in lost for key in batch.keys}
             left = [vector for vector in checked if vector.key in unwritten]
-            report = _merge_reports(report, (yield from self._put(context, left)))
-        if not report.ok:
-            if _was_refused(report):  # perhaps the index is another by now
-                yield from self.keeper.check_writes(context, dimension)
-            raise PartialWriteError(report)
-        return report
+            again = yield from self._put(context, left)
+            kept = [batch for batch in report.batches if batch not in lost]
+            report = WriteReport((*kept, *again.batches))
+        if report.ok:
+            return report
+        # The service says only that a parameter is invalid, also where the index is another by now.
+        invalid = errors.VectorIndexParameterInvalidError
+        if not report.written and any(isinstance(b.error, invalid) for b in report.batches):
+            yield from self.keeper.check_writes(context, dimension)
+        raise errors.PartialWriteError(report)
 
     def _put(self, context: Context, vectors: list[Vector]) -> Flow[WriteReport]:
+        index = self.settings.index
         try:
-            return (
-                yield from upsert(context, vectors, index=self.settings.index, on_error="report")
-            )
-        except NoSuchVectorIndexError as error:  # large metadata: the index was asked first
+            return (yield from upsert(context, vectors, index=index, on_error="report"))
+        except errors.NoSuchVectorIndexError as error:  # large metadata: the index was asked first
             keys = tuple(vector.key for vector in vectors)
-            return WriteReport((BatchReport(keys, error=error),))
+            return WriteReport((errors.BatchReport(keys, error=error),))
 
     def delete(self, context: Context, keys: Iterable[str]) -> Flow[WriteReport]:
         """Delete by key, 500 a call; a key that does not exist is no error. No keys: no call.
@@ -238,8 +224,8 @@ class RecordStore:
         if not failed:
             return report
         # Without an index nothing is there to delete, which is what was asked for.
-        if not all(isinstance(error, NoSuchVectorIndexError) for error in failed):
-            raise PartialWriteError(report)
+        if not all(isinstance(error, errors.NoSuchVectorIndexError) for error in failed):
+            raise errors.PartialWriteError(report)
         if not self.settings.create_index:
             raise failed[0]
         return WriteReport(())
@@ -264,21 +250,16 @@ class RecordStore:
         """
         total = 0
         for _ in range(_PASSES):
-            count = yield from self._delete_pages(context)
-            total += count
-            if not count:
+            before, token, more = total, None, True
+            while more:
+                page = yield from self.list_page(context, token)
+                yield from self.delete(context, [vector.key for vector in page])
+                total += len(page)
+                token = page.next_token
+                more = token is not None
+            if total == before:
                 break
         return total
-
-    def _delete_pages(self, context: Context) -> Flow[int]:
-        count, token, more = 0, None, True
-        while more:
-            page = yield from self.list_page(context, token)
-            yield from self.delete(context, [vector.key for vector in page])
-            count += len(page)
-            token = page.next_token
-            more = token is not None
-        return count
 
     def update_metadata(
         self,
@@ -316,7 +297,7 @@ class RecordStore:
             raise InvalidRequestError(
                 "{argument} must be a dict, not a {kind}.",
                 argument="patch",
-                fields={"kind": named_type(patch)},
+                fields={"kind": errors.named_type(patch)},
             )
         result = yield from self.fetch(context, keys, return_data=True)
         changed = [self._patch(vector, patch, remove) for vector in result.by_key.values()]
@@ -365,11 +346,6 @@ def _empty_result(context: Context, keys: list[str]) -> FetchResult:
 
 
 def _one_dimension(vectors: list[Vector]) -> int:
-    """Return the dimension that all vectors share.
-
-    Raises:
-        InvalidRequestError: one has another.
-    """
     first, *others = vectors
     dimension = len(first.data or ())
     for vector in others:
@@ -383,40 +359,13 @@ def _one_dimension(vectors: list[Vector]) -> int:
 
 
 def _refuse_zeros(vectors: list[Vector]) -> None:
-    """Refuse embeddings of zeros alone, which have no direction to compare.
-
-    Raises:
-        InvalidRequestError: naming the key.
-    """
+    # zeros have no direction to compare
     for vector in vectors:
         if not any(vector.data or ()):
             raise InvalidRequestError(
                 f"the embedding of {shown(vector.key)} is all zeros, which an index with the "
                 "metric cosine does not take. Nothing was written."
             )
-
-
-def _keys_without_index(report: WriteReport) -> set[str]:
-    """Return the keys that were not written because the index is not there."""
-    return {
-        key
-        for batch in report.batches
-        if isinstance(batch.error, NoSuchVectorIndexError)
-        for key in batch.keys
-    }
-
-
-def _was_refused(report: WriteReport) -> bool:
-    """Tell whether nothing was written because the service refused the vectors themselves."""
-    # The service says only that a parameter is invalid, also where the dimension is another.
-    refused = [isinstance(b.error, VectorIndexParameterInvalidError) for b in report.batches]
-    return not report.written and any(refused)
-
-
-def _merge_reports(report: WriteReport, again: WriteReport) -> WriteReport:
-    """Return the report of a write whose batches without an index were written again."""
-    kept = [b for b in report.batches if not isinstance(b.error, NoSuchVectorIndexError)]
-    return WriteReport((*kept, *again.batches))
 
 
 def _merge(
