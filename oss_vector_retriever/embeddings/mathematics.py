@@ -118,9 +118,8 @@ def maximal_marginal_relevance(
 class Duplicates:
     """The vectors of a list that stay, and which of those each of the others resembles.
 
-    Attributes:
-        stands_for: for each vector the position of the one that stays in its place, its own where
-            it stays itself; shape (n,), dtype intp.
+    `stands_for` holds for each vector the position of the one that stays in its place, its own
+    where it stays itself; shape (n,), dtype intp.
     """
 
     stands_for: NDArray[np.intp]
@@ -235,7 +234,6 @@ def _pair(query: Numbers, candidates: Matrix) -> tuple[Float64, Float64]:
 
 
 def _cosines(query: Float64, candidates: Float64) -> Float64:
-    """Return the cosine similarities of arrays that are checked already, dtype float64."""
     if not len(candidates):
         return np.empty(0)
     # rounding takes products of unit vectors a little past 1, and no cosine is

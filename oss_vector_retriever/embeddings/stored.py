@@ -26,19 +26,12 @@ Pick = tuple[int, float | None]
 
 @dataclass(frozen=True, slots=True)
 class StoredEmbeddings:
-    """The embeddings of a list of things.
+    """The embeddings of a list of things."""
 
-    Attributes:
-        positions: where in the list those stand that have an embedding, in order.
-        matrix: their embeddings, shape (len(positions), dimension).
-        without: where those stand that have none and are kept all the same.
-        query: the stored embedding of the query's key, where one was asked for.
-    """
-
-    positions: tuple[int, ...]
-    matrix: Matrix
-    without: tuple[int, ...] = ()
-    query: Float32Array | None = None
+    positions: tuple[int, ...]  # where in the list those stand that have an embedding, in order
+    matrix: Matrix  # their embeddings, shape (len(positions), dimension)
+    without: tuple[int, ...] = ()  # where those stand that have none and are kept all the same
+    query: Float32Array | None = None  # the stored embedding of the query's key, if asked for
 
 
 def stored_embeddings(
@@ -52,16 +45,9 @@ def stored_embeddings(
 ) -> Flow[StoredEmbeddings]:
     """Fetch the embeddings of things by their ids, and with them that of a query given by its key.
 
-    An id that stands twice crosses the network once. Nothing to fetch: no call.
-
-    Args:
-        context: the client's.
-        ids: an id, or None, for each thing.
-        known: the embedding that a thing carries already, or None, for each thing.
-        index: another index than the client's own.
-        query_key: the key of a stored vector that serves as the query.
-        on_missing: what becomes of a thing without an id or without a stored embedding: "omit",
-            "keep" (it stands in `without`), or "raise".
+    An id that stands twice crosses the network once. Nothing to fetch: no call. `known` holds for
+    each thing the embedding that it carries already, or None. A thing without an id or a stored
+    embedding is dealt with by `on_missing`: "omit", "keep" (it stands in `without`), or "raise".
 
     Raises:
         InvalidRequestError: an id is no legal key, or under "raise" there is none.
@@ -110,16 +96,9 @@ def pick_similar(
 ) -> list[Pick]:
     """Return positions of things with their similarity to a query, the most similar first.
 
-    Those without an embedding come last, with no score.
-
-    Args:
-        stored: the embeddings.
-        query: the query's embedding; None for the stored one of its key.
-        k: at most so many of those that have an embedding.
-        similarity_threshold: only what is at least so similar, from -1 to 1.
-        scores: an earlier score of each of `stored.positions`, to be blended in.
-        weight: the share of the similarity; the rest is that of `scores`.
-        in_order: leave what is picked in the order in which it stood.
+    Those without an embedding come last, with no score, beyond the `k` that have one. `scores` are
+    earlier ones of `stored.positions`, blended in with the share that `weight` leaves. `in_order`
+    leaves what is picked in the order in which it stood.
     """
     rows: list[tuple[int, float]] = []
     if stored.positions:

@@ -14,8 +14,6 @@ Rungs 1 and 2 can be broken: what to do then is the caller's choice, and one bro
 sinks a batch unless the caller wants it to. A field that holds None does not match.
 """
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Callable, Collection, Iterable
 from typing import Any, Final, Literal, get_args, overload
@@ -164,11 +162,10 @@ def _from_envelope(key: str, stored: dict[str, Any], embedding: Float32Array | N
 
 def _damage(key: str, envelope: dict[str, Any]) -> DecodeError:
     version = envelope.get("v")
+    reason = f"it has no version {VERSION}, so this package did not write it"
     if isinstance(version, int) and version > VERSION:
         reason = f"it has version {version}, and this release reads {VERSION}; a newer one wrote it"
-        return DecodeError(key, ENVELOPE_FIELD, reason)
     if version != VERSION:
-        reason = f"it has no version {VERSION}, so this package did not write it"
         return DecodeError(key, ENVELOPE_FIELD, reason)
     for part in ("metadata", "node"):
         value = envelope.get(part)
@@ -200,12 +197,11 @@ def _from_node(
 
 def _text_inside(node: dict[str, Any], key: str) -> str:
     """Return the node's text: `text`, or that of `text_resource` (Node and Document)."""
-    resource = node.get("text_resource")
-    for field, text in (
-        ("text", node.get("text")),
-        ("text_resource.text", resource.get("text") if isinstance(resource, dict) else None),
-    ):
-        if text is not None and not isinstance(text, str):
+    texts, resource = {"text": node.get("text")}, node.get("text_resource")
+    if isinstance(resource, dict):
+        texts["text_resource.text"] = resource.get("text")
+    for field, text in texts.items():
+        if not isinstance(text, str | None):
             raise DecodeError(key, f"{NODE_FIELD}.{field}", "it is not a string")
         if text:
             return text
@@ -299,11 +295,7 @@ def source_id(node: dict[str, Any] | None) -> object:
 def load_object(
     value: object, key: str, field: str, read: JsonReader = exact_json
 ) -> dict[str, Any]:
-    """Return the JSON object in a field, fresh, whether it is JSON text or an object already.
-
-    Raises:
-        DecodeError: it is not JSON, or not an object.
-    """
+    """Return the JSON object in a field, fresh, whether it is JSON text or an object already."""
     if isinstance(value, str):
         try:
             loaded = read(value)

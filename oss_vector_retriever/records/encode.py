@@ -135,15 +135,13 @@ def _check_plain(value: object, key: str, path: str, depth: int = 0) -> None:
     Plain are str, int, float, bool, None, and lists and dicts (string keys) of them. A subclass of
     these is stored as its plain value, and comes back equal to it, of the plain type.
     """
-    if value is None:
-        return
     if isinstance(value, str):
         _check_text(value, key, path)
     elif isinstance(value, dict | list):
         _check_container(value, key, path, depth + 1)
     elif isinstance(value, int | float):
         _check_number(value, key, path)
-    else:
+    elif value is not None:
         name = type(value).__name__
         fix = _FIXES.get(name, "store value.item()" if hasattr(value, "item") else _FIX)
         _refuse(key, path, f"is of type {name}, which would not come back as it was; {fix}")
@@ -270,12 +268,7 @@ def _vector(key: str, data: Iterable[float] | None, stored: dict[str, Any]) -> V
 
 
 def _record_error(
-    key: object,
-    reason: str,
-    *,
-    argument: str = "metadata",
-    limit: int | None = None,
-    remedy: str = "",
+    key: str, reason: str, *, argument: str = "metadata", limit: int | None = None, remedy: str = ""
 ) -> InvalidRequestError:
     return InvalidRequestError(
         "record {key}: {reason}" if reason[-1:] != "." else "record {key}: {reason}.",

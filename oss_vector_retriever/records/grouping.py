@@ -1,7 +1,5 @@
 """Hits and the records that belong to them: children under parents, stored records in hits."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,17 +13,10 @@ HydrationPolicy = Literal["omit", "keep", "raise"]
 
 @dataclass(slots=True)
 class Group(Generic[T]):
-    """The children found of one parent, in the order found.
+    """The children found of one parent, in the order found, with the score of each, or None."""
 
-    Attributes:
-        parent: the parent's key; None for a child that names none, which is a group of its own.
-        rank: where the first child stood, from 0.
-        children: the children found.
-        scores: the score of each child, or None.
-    """
-
-    parent: str | None
-    rank: int
+    parent: str | None  # its key; None for a child that names none, which is a group of its own
+    rank: int  # where the first child stood, from 0
     children: list[T] = field(default_factory=list)
     scores: list[float | None] = field(default_factory=list)
 
@@ -51,10 +42,9 @@ class Group(Generic[T]):
 
 
 def group_by_parent(children: Iterable[tuple[T, str | None, float | None]]) -> list[Group[T]]:
-    """Return children under their parents, in the order of the first child of each.
+    """Return children, each given with its parent's key and its score, under their parents.
 
-    Args:
-        children: each with its parent's key and its score; one without a parent stays alone.
+    Groups come in the order of the first child of each.
     """
     groups: dict[object, Group[T]] = {}
     for rank, (child, parent, score) in enumerate(children):

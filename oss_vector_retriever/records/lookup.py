@@ -34,10 +34,8 @@ class Found(Generic[Made]):
 class Lookup:
     """The settings by which keys become records; the names are the adapters' own arguments.
 
-    `limit` is how many are wanted; keys are read until so many are found, and no further.
-
-    Raises:
-        InvalidRequestError: `limit` is no whole number above 0, or a policy is unknown.
+    `limit` is how many are wanted; keys are read until so many are found, and no further. A
+    setting that cannot be is refused.
     """
 
     index: str | None = None
@@ -96,11 +94,7 @@ def fetch_records(
 def make_each(
     lookup: Lookup, vectors: Iterable[Vector], make: Callable[[Record], Made]
 ) -> Iterator[Made]:
-    """Yield what is made of each vector's record; unreadable ones as `on_decode_error` says.
-
-    Raises:
-        DecodeError: a record cannot be read, under "raise".
-    """
+    """Yield what is made of each vector's record; unreadable ones as `on_decode_error` says."""
     for vector in vectors:
         try:  # around `make` too: a framework's classes judge a node, no decoder can
             made = make(read(vector, lookup.text_key))

@@ -14,7 +14,7 @@ from ..client.fetch import fetch
 from ..client.models.limits import dump
 from ..client.models.results import FetchResult, ListVectorsResult, VectorIndex
 from ..client.models.vector import Vector
-from ..client.operations.checks import as_vector, check_keys, each_of, refuse_repeated
+from ..client.operations.checks import as_vector, each_of, refuse_repeated
 from ..client.operations.vectors import list_vectors
 from ..client.steps import Flow
 from ..client.writes import delete, upsert
@@ -26,7 +26,6 @@ from .record import Record
 from .settings import StoreSettings
 
 T = TypeVar("T")
-Made = TypeVar("Made")
 
 _PASSES = 3  # a list may skip what moved up while its earlier pages were deleted
 
@@ -42,11 +41,7 @@ class Deleted:
 class RecordStore:
     """The records of one index: written, read by key, changed and deleted.
 
-    Args:
-        settings: how; nothing is called before the first flow runs.
-
-    Attributes:
-        keeper: what is known of the index.
+    `keeper` is what is known of the index. Nothing is called before the first flow runs.
     """
 
     def __init__(self, settings: StoreSettings) -> None:
@@ -91,30 +86,27 @@ class RecordStore:
         return_metadata: bool = True,
     ) -> Flow[FetchResult]:
         """Fetch any number of vectors by key, in the order asked; never an error for missing."""
-        wanted = list(each_of(keys))
+        asked = tuple(each_of(keys))
         fetched = fetch(
             context,
-            wanted,
+            asked,
             index=self.settings.index,
             return_data=return_data,
             return_metadata=return_metadata,
         )
-        return self.or_empty(fetched, lambda: _empty_result(context, wanted))
+        missing = dict.fromkeys(asked)
+        return self.or_empty(fetched, lambda: FetchResult(asked, {}, tuple(missing), (), 1))
 
     def fetch_records(
         self,
         context: Context,
         keys: Iterable[str],
-        make: Callable[[Record], Made],
+        make: Callable[[Record], T],
         *,
         return_data: bool = False,
         on_missing: MissingPolicy = "omit",
-    ) -> Flow[Found[Made]]:
-        """Fetch records by key and make something of each, in the order asked.
-
-        Raises:
-            MissingKeysError: keys do not exist, under "raise".
-        """
+    ) -> Flow[Found[T]]:
+        """Fetch records by key and make something of each, as `lookup.fetch_records` does."""
         lookup = Lookup(
             index=self.settings.index,
             text_key=self.settings.text_key,
@@ -123,7 +115,7 @@ class RecordStore:
             on_decode_error=self.settings.on_decode_error,
         )
         wanted = list(each_of(keys))
-        found: Found[Made] = yield from self.or_empty(
+        found: Found[T] = yield from self.or_empty(
             fetch_records(context, lookup, wanted, make),
             lambda: Found([], tuple(dict.fromkeys(wanted))),
         )
@@ -231,11 +223,7 @@ class RecordStore:
         return WriteReport(())
 
     def delete_counted(self, context: Context, keys: Iterable[str]) -> Flow[Deleted]:
-        """Delete by key and say which keys were there, for a keys-only get for each 100.
-
-        Raises:
-            PartialWriteError: calls failed; its `report` says which keys are gone.
-        """
+        """Delete as `delete` does and say which keys were there, for a keys-only get each 100."""
         result = yield from self.fetch(context, keys, return_metadata=False)
         # DeleteVectors answers the same whether a key was there or not.
         there = [key for key in dict.fromkeys(result.keys) if key in result.by_key]
@@ -243,11 +231,7 @@ class RecordStore:
         return Deleted(tuple(there), result.missing)
 
     def delete_all(self, context: Context) -> Flow[int]:
-        """Delete every vector of the index, page by page, and return how many; the index stays.
-
-        Raises:
-            PartialWriteError: calls failed; its `report` says which keys of that page are gone.
-        """
+        """Delete every vector of the index, page by page, and return how many; the index stays."""
         total = 0
         for _ in range(_PASSES):
             before, token, more = total, None, True
@@ -275,11 +259,8 @@ class RecordStore:
         types and gets its filterable copies anew; one that others wrote stays in their form, which
         has strings alone: a number is written as `filterable_value` says, None removes.
 
-        Args:
-            context: the client's.
-            keys: of the records; those that do not exist are passed over.
-            patch: top-level fields and their new values.
-            remove: top-level fields to take away.
+        `patch` holds top-level fields and their new values, `remove` names those to take away. Keys
+        that do not exist are passed over.
 
         Raises:
             InvalidRequestError: a record would pass a limit, or a field is not metadata; nothing
@@ -317,8 +298,13 @@ class RecordStore:
                 # copies that another store, with other settings, made filterable stay so
                 also_filterable=[name for name in stored if name not in ENVELOPE_KEYS],
             )
+        for name in (*patch, *remove):
+            if name in stored and name not in record.metadata:
+                raise InvalidRequestError(
+                    f"record {shown(record.key)}: {shown(name)} is not metadata there: it holds "
+                    "the text, or bookkeeping of the program that wrote it."
+                )
         # Another program's record stays in that program's form, for it reads it too.
-        _refuse_text(record, stored, (*patch, *remove))
         plain = {name: self._plain_value(record, name, value) for name, value in patch.items()}
         gone = (*remove, *(name for name, value in plain.items() if value is None))
         changed = _merge(deep_copy(stored), plain, gone)
@@ -338,11 +324,6 @@ class RecordStore:
                 "another program wrote this record, as plain fields: "
                 f"{error}. Write the whole record anew."
             ) from error
-
-
-def _empty_result(context: Context, keys: list[str]) -> FetchResult:
-    asked = check_keys(keys, context.config.limits)
-    return FetchResult(tuple(asked), {}, tuple(dict.fromkeys(asked)), (), 1)
 
 
 def _one_dimension(vectors: list[Vector]) -> int:
@@ -372,12 +353,3 @@ def _merge(
     metadata: dict[str, Any], patch: Mapping[str, Any], remove: Collection[str]
 ) -> dict[str, Any]:
     return {name: v for name, v in {**metadata, **patch}.items() if name not in remove}
-
-
-def _refuse_text(record: Record, stored: Mapping[str, Any], names: Iterable[str]) -> None:
-    for name in names:
-        if name in stored and name not in record.metadata:
-            raise InvalidRequestError(
-                f"record {shown(record.key)}: {shown(name)} is not metadata there: it holds the "
-                "text, or bookkeeping of the program that wrote it."
-            )
