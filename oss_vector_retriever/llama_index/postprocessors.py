@@ -82,6 +82,8 @@ class OSSVectorRehydrationPostprocessor(_FetchingPostprocessor):
         return_data: under "all", set `node.embedding`.
         on_missing: what becomes of a hit whose record does not exist: "keep" it as it is, "omit"
             it, or "raise" `MissingKeysError`.
+        on_decode_error: "raise", "skip" (the hit whose record cannot be read is left out, with a
+            warning in the log) or "raw" (a TextNode with the metadata as stored).
     """
 
     fields: HydratedFields = "all"
@@ -108,10 +110,12 @@ class OSSVectorRehydrationPostprocessor(_FetchingPostprocessor):
             return_data=self.return_data or self.fields == "embedding",
             on_missing="raise" if self.on_missing == "raise" else "omit",
         )
-        stored = yield from lookup.fetch_by_id(context, [key for key in keys if key is not None])
+        wanted = [key for key in keys if key is not None]
+        found = yield from lookup.fetch_distinct(context, wanted)
+        stored = {node.node_id: node for node in found.made}
         whole: list[NodeWithScore] = []
         used: set[str] = set()
-        for hit, node in pair_with_stored(hits, keys, stored, self.on_missing):
+        for hit, node in pair_with_stored(hits, keys, stored, found.missing, self.on_missing):
             if node is None:
                 whole.append(hit)
                 continue

@@ -5,8 +5,6 @@ becomes explicit `$and` and `$eq`. Operands take the form of the stored copies t
 compared with. What would silently match nothing is refused, with the fix.
 """
 
-from __future__ import annotations
-
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -71,21 +69,20 @@ def intersect(first: dict[str, Any] | None, second: dict[str, Any] | None) -> di
 
 @dataclass(slots=True)
 class _Writer:
-    """One filter on its way into the explicit grammar; `items` counts its conditions."""
+    """One filter on its way into the explicit grammar."""
 
     filterable: Collection[str] | None
     hidden: Collection[str]
     native_scalars: bool
     limits: Limits
-    items: int = 0
+    items: int = 0  # conditions and operands so far
 
     def conjunction(self, given: object, depth: int) -> dict[str, Any]:
         if not isinstance(given, Mapping) or not given:
             raise _error(f"{quote(given)} is no condition; use a dict.")
         many = len(given) > 1
         self._check_depth(depth + many)
-        parts = [self._member(name, value, depth + many) for name, value in given.items()]
-        return _all_of(parts)
+        return _all_of([self._member(*member, depth + many) for member in given.items()])
 
     def check_limits(self, written: dict[str, Any]) -> None:
         if self.items > self.limits.filter_items:
@@ -109,7 +106,10 @@ class _Writer:
 
     def _member(self, name: object, value: object, depth: int) -> dict[str, Any]:
         if name in _LOGICAL:
-            return self._logical(str(name), value, depth)
+            if not isinstance(value, list | tuple) or not value:
+                raise _error(f"{name} takes a list of conditions, not empty.")
+            self.items += 1
+            return {str(name): [self.conjunction(part, depth + 1) for part in value]}
         self._check_field(name)
         if not isinstance(value, Mapping):
             return self._comparison(str(name), "$eq", value)
@@ -117,12 +117,6 @@ class _Writer:
             raise _error(f"{quote(name)} has no operator.")
         self._check_depth(depth + (len(value) > 1))
         return _all_of([self._comparison(str(name), op, operand) for op, operand in value.items()])
-
-    def _logical(self, name: str, value: object, depth: int) -> dict[str, Any]:
-        if not isinstance(value, list | tuple) or not value:
-            raise _error(f"{name} takes a list of conditions, not empty.")
-        self.items += 1
-        return {name: [self.conjunction(part, depth + 1) for part in value]}
 
     def _check_field(self, name: object) -> None:
         if not isinstance(name, str) or name.startswith("$"):
