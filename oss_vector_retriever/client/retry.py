@@ -13,14 +13,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from enum import Enum
+from http import HTTPStatus
 
 from .errors import ConfigurationError, OSSVectorError, ResponseError, ServiceError, TransportError
 from .steps import FaultKind
 
-_THROTTLED = 429
-_REQUEST_TIMEOUT = 408
-_NOT_IMPLEMENTED = 501  # will not be implemented by the next attempt
-_SERVER_FAILURE = 500
 # the first is OSS Vectors' own; the others are those of OSS and of gateways before it
 _THROTTLE_CODES = frozenset({"QpsLimitExceeded", "SlowDown", "Throttling", "TooManyRequests"})
 # TLS and protocol faults are what the peer is; a deadline is over for good
@@ -56,20 +53,13 @@ class RetryPolicy:
 
     def __post_init__(self) -> None:
         if type(self.attempts) is not int or self.attempts < 1:
-            raise ConfigurationError(
-                "{argument}: attempts must be a whole number from 1, not {value}.",
-                argument="retry",
-                value=self.attempts,
-            )
+            text = "{argument}: attempts must be a whole number from 1, not {value}."
+            raise ConfigurationError(text, argument="retry", value=self.attempts)
         for name in ("transient_base", "throttle_base", "cap"):
             value = getattr(self, name)
             if not is_finite_number(value) or value < 0:
-                raise ConfigurationError(
-                    "{argument}: {name} must be finite and >= 0, not {value}.",
-                    argument="retry",
-                    value=value,
-                    fields={"name": name},
-                )
+                text = "{argument}: {name} must be finite and >= 0, not {value}."
+                raise ConfigurationError(text, argument="retry", value=value, fields={"name": name})
 
     def pause(self, decision: RetryDecision, failures: int, random: Callable[[], float]) -> float:
         """Return the seconds to wait after `failures` failed attempts (full jitter)."""
@@ -102,12 +92,13 @@ def judge(error: OSSVectorError, *, idempotent: bool) -> RetryDecision:
 
 
 def _judge_service(error: ServiceError, *, idempotent: bool) -> RetryDecision:
-    if error.code in _THROTTLE_CODES or error.status == _THROTTLED:
+    status = error.status
+    if error.code in _THROTTLE_CODES or status == HTTPStatus.TOO_MANY_REQUESTS:
         return RetryDecision.THROTTLED
-    failed = error.status >= _SERVER_FAILURE and error.status != _NOT_IMPLEMENTED
-    if idempotent and (failed or error.status == _REQUEST_TIMEOUT):
-        return RetryDecision.TRANSIENT
-    return RetryDecision.FINAL
+    # what is not implemented will not be by the next attempt
+    failed = status >= HTTPStatus.INTERNAL_SERVER_ERROR and status != HTTPStatus.NOT_IMPLEMENTED
+    passing = failed or status == HTTPStatus.REQUEST_TIMEOUT
+    return RetryDecision.TRANSIENT if idempotent and passing else RetryDecision.FINAL
 
 
 def retry_after(value: str | None, now: datetime) -> float | None:
@@ -117,13 +108,9 @@ def retry_after(value: str | None, now: datetime) -> float | None:
     try:
         seconds = float(value)
     except ValueError:  # the other form: a date
-        seconds = _seconds_until(value, now)
+        moment = http_date(value)
+        seconds = math.nan if moment is None else (moment - now).total_seconds()
     return seconds if math.isfinite(seconds) and seconds >= 0 else None
-
-
-def _seconds_until(value: str, now: datetime) -> float:
-    moment = http_date(value)
-    return math.nan if moment is None else (moment - now).total_seconds()
 
 
 def http_date(value: str) -> datetime | None:
