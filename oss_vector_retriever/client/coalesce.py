@@ -7,8 +7,8 @@ the reply. When they are put together, the runners decide: `transport.coalescer`
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterable
+from copy import copy, deepcopy
 from dataclasses import dataclass, field
 
 from .context import Context, Deadline
@@ -117,7 +117,9 @@ class SharedCall:
             mine = vectors
             if len(self.waiters) > 1:
                 mine = {key: vectors[key] for key in pending.keys if key in vectors}
-            pending.found |= mine if number == 0 else {key: _copy(mine[key]) for key in mine}
+            if number > 0:
+                mine = {key: Vector(key, v.data, deepcopy(v.metadata)) for key, v in mine.items()}
+            pending.found |= mine
             pending.calls += 1
             pending.outstanding -= 1
             if reply.request_id:
@@ -133,7 +135,7 @@ class SharedCall:
                 pending.refused_with_others = True
                 continue
             # a copy: raised in several threads, one object would collect the tracebacks of all
-            own = copy.copy(error) if isinstance(error, OSSVectorError) else error
+            own = copy(error) if isinstance(error, OSSVectorError) else error
             pending.calls += 1
             pending.error = pending.error or own
 
@@ -169,7 +171,3 @@ def next_call(queue: Iterable[PendingFetch]) -> SharedCall:
             keys.update(dict.fromkeys(added))
             waiters.append(pending)
     return SharedCall(list(keys), waiters)
-
-
-def _copy(vector: Vector) -> Vector:
-    return Vector(vector.key, vector.data, copy.deepcopy(vector.metadata))

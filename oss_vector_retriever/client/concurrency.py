@@ -1,7 +1,5 @@
 """Flows around flows: many lookups in few calls, and no more calls at once than a run allows."""
 
-from __future__ import annotations
-
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from itertools import islice
@@ -98,7 +96,7 @@ def _do_own_steps(run: Running[Any]) -> Flow[None]:
 
 
 def _with_lanes(limit: int, flow: Flow[T]) -> Flow[T]:
-    """Do what a flow does; where it runs more than `limit` flows together, they queue up."""
+    # what the flow does; where it runs more than `limit` flows together, they queue up
     run = Running(flow)
     while (step := run.step) is not None:
         try:

@@ -1,7 +1,5 @@
 """What the calls of one client share: settings, clock, limits on sending, and credentials."""
 
-from __future__ import annotations
-
 import random
 import time
 from collections.abc import Callable

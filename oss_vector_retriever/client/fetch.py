@@ -1,7 +1,5 @@
 """Any number of keys: plan the calls, merge the replies, in the order asked."""
 
-from __future__ import annotations
-
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator
 from dataclasses import replace
 from itertools import islice

@@ -32,7 +32,7 @@ def call(context: Context, operation: Operation[T], deadline: Deadline | None = 
     Raises:
         OSSVectorError: after the last attempt, with the errors of the earlier ones.
     """
-    attempts = Attempts(context, operation, deadline or context.deadline())
+    attempts = _Attempts(context, operation, deadline or context.deadline())
     while True:
         # before signing: what waits long after it may be refused for its date
         remaining = attempts.deadline.remaining_seconds
@@ -69,7 +69,7 @@ class Operation(Generic[T]):
     idempotent: bool = True
 
 
-def _attempt(attempts: Attempts[T], credentials: Credentials) -> Flow[T | errors.OSSVectorError]:
+def _attempt(attempts: _Attempts[T], credentials: Credentials) -> Flow[T | errors.OSSVectorError]:
     context = attempts.context
     # signed anew each time: a signature holds for its date, and the clock may just have been set
     request = signed_request(context.config, attempts.operation, credentials, context.clock.now())
@@ -89,7 +89,7 @@ def _attempt(attempts: Attempts[T], credentials: Credentials) -> Flow[T | errors
         return error  # an attempt that failed: a reply cut short is worth another
 
 
-def _recover(attempts: Attempts[T], error: errors.OSSVectorError, used: Credentials) -> Flow[None]:
+def _recover(attempts: _Attempts[T], error: errors.OSSVectorError, used: Credentials) -> Flow[None]:
     """Do what makes another attempt worthwhile, or raise the error."""
     if (yield from _recover_clock_or_credentials(attempts, error, used)):
         attempts.free += 1  # the user's number of attempts is for faults, not for this
@@ -113,7 +113,7 @@ def _recover(attempts: Attempts[T], error: errors.OSSVectorError, used: Credenti
 
 
 def _recover_clock_or_credentials(
-    attempts: Attempts[T], error: errors.OSSVectorError, used: Credentials
+    attempts: _Attempts[T], error: errors.OSSVectorError, used: Credentials
 ) -> Flow[bool]:
     # True where that may help; each once a call, for what is refused a second time is refused for
     # another reason
@@ -131,7 +131,7 @@ def _recover_clock_or_credentials(
     return False
 
 
-def _pause(attempts: Attempts[T], error: errors.OSSVectorError, decision: RetryDecision) -> float:
+def _pause(attempts: _Attempts[T], error: errors.OSSVectorError, decision: RetryDecision) -> float:
     """Return the seconds before the next attempt; throttling holds back the whole client."""
     context = attempts.context
     policy = context.config.retry
@@ -147,7 +147,7 @@ def _pause(attempts: Attempts[T], error: errors.OSSVectorError, decision: RetryD
     return seconds
 
 
-class Attempts(Generic[T]):
+class _Attempts(Generic[T]):
     """The attempts of one call so far: their count, their errors, and the last reply.
 
     `free` is how many of them do not count against the policy, `paid` what the last one took from
@@ -167,7 +167,6 @@ class Attempts(Generic[T]):
         self.credentials_renewed = False
 
     def annotate(self, error: errors.OSSVectorError) -> errors.OSSVectorError:
-        """Write on an error what is known of the call, and return it."""
         error.attempts = self.attempt_count
         error.elapsed = self.deadline.elapsed_seconds
         error.errors = tuple(self.errors)
@@ -179,7 +178,6 @@ class Attempts(Generic[T]):
         return error
 
     def deadline_error(self) -> errors.DeadlineExceededError:
-        """Return the error for a call that ran out of time."""
         text = (
             f"{self.operation.name} did not end within {self.deadline.seconds:g} s "
             f"({self.attempt_count} attempts)."
@@ -192,7 +190,6 @@ class Attempts(Generic[T]):
         return errors.DeadlineExceededError(last, FaultKind.DEADLINE)
 
     def transport_error(self, fault: Fault, request: Request) -> errors.OSSVectorError:
-        """Return the error for an attempt that brought no whole reply."""
         name, where = self.operation.name, f"{request.origin} ({fault.name})"
         if fault.kind is FaultKind.DEADLINE:
             return self.deadline_error()
@@ -206,12 +203,10 @@ class Attempts(Generic[T]):
         )
 
     def reply_header(self, name: str) -> str | None:
-        """Return a header of the last reply, if there was one."""
         return self.reply.headers.get(name) if self.reply else None
 
     def log(self, outcome: Reply | Fault) -> None:
-        """Log the outcome of an attempt, without contents."""
-        # nor the texts of HTTP libraries, which quote headers: logs are read by many
+        # no contents, nor the texts of HTTP libraries, which quote headers: logs are read by many
         if not _log.isEnabledFor(logging.DEBUG):
             return
         name, count = self.operation.name, self.attempt_count

@@ -3,8 +3,6 @@
 Policy and budget follow botocore's standard mode; figures: reference engineering.md 2.1.
 """
 
-from __future__ import annotations
-
 import math
 import sys
 import threading
@@ -20,6 +18,8 @@ from .steps import FaultKind
 
 # the first is OSS Vectors' own; the others are those of OSS and of gateways before it
 _THROTTLE_CODES = frozenset({"QpsLimitExceeded", "SlowDown", "Throttling", "TooManyRequests"})
+# what is not implemented (501) will not be by the next attempt
+_PASSING_STATUSES = frozenset({HTTPStatus.REQUEST_TIMEOUT, *range(500, 1000)} - {501})
 # TLS and protocol faults are what the peer is; a deadline is over for good
 _PASSING_FAULTS = frozenset({FaultKind.CONNECT, FaultKind.CLOSED})
 
@@ -79,7 +79,10 @@ def judge(error: OSSVectorError, *, idempotent: bool) -> RetryDecision:
     A call that is not idempotent is repeated only where the service cannot have acted on it.
     """
     if isinstance(error, ServiceError):
-        return _judge_service(error, idempotent=idempotent)
+        if error.code in _THROTTLE_CODES or error.status == HTTPStatus.TOO_MANY_REQUESTS:
+            return RetryDecision.THROTTLED
+        passing = error.status in _PASSING_STATUSES
+        return RetryDecision.TRANSIENT if passing and idempotent else RetryDecision.FINAL
     if isinstance(error, TransportError):
         passing = error.kind in _PASSING_FAULTS
         # where no connection was made the service cannot have acted
@@ -89,16 +92,6 @@ def judge(error: OSSVectorError, *, idempotent: bool) -> RetryDecision:
     if isinstance(error, ResponseError) and error.unreadable and idempotent:
         return RetryDecision.TRANSIENT
     return RetryDecision.FINAL
-
-
-def _judge_service(error: ServiceError, *, idempotent: bool) -> RetryDecision:
-    status = error.status
-    if error.code in _THROTTLE_CODES or status == HTTPStatus.TOO_MANY_REQUESTS:
-        return RetryDecision.THROTTLED
-    # what is not implemented will not be by the next attempt
-    failed = status >= HTTPStatus.INTERNAL_SERVER_ERROR and status != HTTPStatus.NOT_IMPLEMENTED
-    passing = failed or status == HTTPStatus.REQUEST_TIMEOUT
-    return RetryDecision.TRANSIENT if idempotent and passing else RetryDecision.FINAL
 
 
 def retry_after(value: str | None, now: datetime) -> float | None:

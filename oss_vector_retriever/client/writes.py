@@ -1,7 +1,5 @@
 """Any number of writes: batches of 500 in parallel, and a report for each."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, Literal, TypeVar
 
@@ -104,7 +102,8 @@ def check_filterable(context: Context, index: str, vectors: Iterable[Vector]) ->
     # which fields those are only the index can tell: it is asked once, and only where a vector's
     # metadata are large enough for it to matter
     limits = context.config.limits
-    doubtful = [vector for vector in vectors if _may_exceed(vector, limits)]
+    keys, size = limits.filterable_keys, limits.filterable_bytes
+    doubtful = [v for v in vectors if len(v.metadata or ()) > keys or check_total(v, limits) > size]
     if not doubtful:
         return
     try:
@@ -113,11 +112,6 @@ def check_filterable(context: Context, index: str, vectors: Iterable[Vector]) ->
         return  # who may write need not be allowed to look; the service judges
     for vector in doubtful:
         _check_visible(vector, described.non_filterable_metadata_keys, limits)
-
-
-def _may_exceed(vector: Vector, limits: Limits) -> bool:
-    many = len(vector.metadata or ()) > limits.filterable_keys
-    return many or check_total(vector, limits) > limits.filterable_bytes
 
 
 def _check_visible(vector: Vector, hidden: Collection[str], limits: Limits) -> None:
