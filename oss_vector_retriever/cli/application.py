@@ -12,7 +12,7 @@ from .arguments import CONNECTION, OUTPUT_FORMAT, OUTPUT_QUERY, Values
 from .catalogue import SECTIONS, Entry, Operation
 from .connection import Connection, open_client
 from .errors import INTERRUPTED, STATUSES, UNREAD, Ended, failure_of
-from .interrupts import recognised
+from .interrupts import recognise_interrupts
 from .rendering import Listing, print_document, print_lines
 
 _ENTRIES = {entry.name: entry for entries in SECTIONS.values() for entry in entries}
@@ -55,7 +55,7 @@ class _Commands(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
-            with recognised():
+            with recognise_interrupts():
                 return super().invoke(ctx)
         except KeyboardInterrupt:
             raise Ended(INTERRUPTED) from None

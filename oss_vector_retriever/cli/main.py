@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable
 from typing import NoReturn, TextIO
 
-from .interrupts import recognised, watch
+from .interrupts import recognise_interrupts, watch
 
 _INTERRUPTED = 130  # as in `errors`, which loads click: too late for a Ctrl-C before it
 
@@ -17,7 +17,7 @@ def main() -> None:
     try:
         watch()
         # read from here, so that Ctrl-C is clean while modules are being loaded, too
-        with recognised():
+        with recognise_interrupts():
             status = _application()(sys.argv[1:])
     except KeyboardInterrupt:
         status = _INTERRUPTED
