@@ -1,15 +1,13 @@
 """The commands as one click group, each loaded when it is called."""
 
-from __future__ import annotations
-
 import importlib
 from typing import Any
 
 import click
 
 from ..version import __version__
-from .arguments import CONNECTION, OUTPUT_FORMAT, OUTPUT_QUERY, Values
-from .catalogue import SECTIONS, Entry, Operation
+from .arguments import CONNECTION, OUTPUT_FORMAT, OUTPUT_QUERY
+from .catalogue import SECTIONS, Operation
 from .connection import Connection, open_client
 from .errors import INTERRUPTED, STATUSES, UNREAD, Ended, failure_of
 from .interrupts import recognise_interrupts
@@ -43,7 +41,13 @@ class _Commands(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - the same
         entry = _ENTRIES.get(cmd_name)
-        return None if entry is None else _load(entry)
+        if entry is None:
+            return None
+        if entry.operation is not None:
+            return _OperationCommand(entry.name, entry.summary, entry.operation)
+        module = importlib.import_module(f"oss_vector_retriever.cli.commands.{entry.module}")
+        command: click.Command = module.command
+        return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - the same
         # from the catalogue: click's own way loads every command for its summary
@@ -76,14 +80,6 @@ def commands() -> None:
     """Work with Alibaba Cloud OSS Vectors, or with an embedded service that needs no account."""
 
 
-def _load(entry: Entry) -> click.Command:
-    if entry.operation is not None:
-        return _OperationCommand(entry.name, entry.summary, entry.operation)
-    module = importlib.import_module(f"oss_vector_retriever.cli.commands.{entry.module}")
-    command: click.Command = module.command
-    return command
-
-
 class _OperationCommand(click.Command):
     """A command that calls one method of the client and prints the result."""
 
@@ -93,21 +89,17 @@ class _OperationCommand(click.Command):
         self._operation = operation
 
     def invoke(self, ctx: click.Context) -> None:
-        _call(self._operation, dict(ctx.params))
-
-
-def _call(operation: Operation, values: Values) -> None:
-    connection = Connection.pop_from(values)
-    style, query = values.pop("output_format", "json"), values.pop("output_query", None)
-    every = values.pop("every", False)
-    # a flag that was not given leaves the method's own default
-    arguments = operation.prepare({n: value for n, value in values.items() if value is not None})
-    show = operation.show
-    with open_client(connection, bucket_required=operation.on_bucket) as client:
-        method = getattr(client, operation.pager if every and operation.pager else operation.method)
-        result = method(**arguments)
-        if every and isinstance(show, Listing) and style == "jsonl" and query is None:
-            # line by line as pages arrive: all of an index may not fit into memory
-            print_lines(show.entry(item) for item in result)
-        elif show is not None and (document := show(result)) is not None:
-            print_document(document, style, query)
+        operation, show, values = self._operation, self._operation.show, dict(ctx.params)
+        connection = Connection.pop_from(values)
+        style, query = values.pop("output_format", "json"), values.pop("output_query", None)
+        every = values.pop("every", False)
+        method = operation.pager if every and operation.pager else operation.method
+        # a flag that was not given leaves the method's own default
+        arguments = operation.prepare({n: each for n, each in values.items() if each is not None})
+        with open_client(connection, bucket_required=operation.on_bucket) as client:
+            result = getattr(client, method)(**arguments)
+            if every and isinstance(show, Listing) and style == "jsonl" and query is None:
+                # line by line as pages arrive: all of an index may not fit into memory
+                print_lines(show.entry(item) for item in result)
+            elif show is not None and (document := show(result)) is not None:
+                print_document(document, style, query)

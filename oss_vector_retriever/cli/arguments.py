@@ -4,8 +4,6 @@ An option is named as the client's argument that it fills, so that errors can be
 takes its values as ossutil does: JSON in the API's form, a file or standard input in its place.
 """
 
-from __future__ import annotations
-
 import importlib
 import sys
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Every command, once: the service's operations under ossutil's names, and what is our own."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any, NamedTuple
 

@@ -1,11 +1,9 @@
 """Where the service is: the values of the flags that every command shares, and a client of it."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import click
 
@@ -35,13 +33,13 @@ class Connection(NamedTuple):
     local: str | None
 
     @classmethod
-    def pop_from(cls, values: dict[str, Any]) -> Connection:
+    def pop_from(cls, values: dict[str, Any]) -> Self:
         """Take the flags' values out of a command's."""
         return cls(**{name: values.pop(name) for name in cls._fields})
 
     def settings(
         self, *, index: str | None = None, bucket_required: bool = True, **options: Any
-    ) -> tuple[ClientConfig, LocalService | None]:
+    ) -> "tuple[ClientConfig, LocalService | None]":
         """Return the settings of a client, and the service, where it is embedded."""
         from ..client.config import resolve_config  # noqa: PLC0415 - not for `--help`
 
@@ -64,7 +62,7 @@ class Connection(NamedTuple):
         )
         return config, None
 
-    def _open_file(self, index: str | None, **options: Any) -> tuple[ClientConfig, LocalService]:
+    def _open_file(self, index: str | None, **options: Any) -> "tuple[ClientConfig, LocalService]":
         from ..client.config import VARIABLES  # noqa: PLC0415 - the same
         from ..client.local import open_local  # noqa: PLC0415 - the same
 
@@ -82,13 +80,13 @@ class Connection(NamedTuple):
             service.service.close()
             raise
 
-    def address(self, client: OSSVectorClient) -> str:
+    def address(self, client: "OSSVectorClient") -> str:
         """Return what tells the service from any other."""
         return os.path.abspath(self.local) if self.local else str(client.config.endpoint)  # noqa: PTH100 - a text
 
 
 @contextmanager
-def open_client(connection: Connection, **options: Any) -> Iterator[OSSVectorClient]:
+def open_client(connection: Connection, **options: Any) -> Iterator["OSSVectorClient"]:
     """Give the client that the flags describe; `options` are those of the constructor."""
     from ..client.clients import client_of  # noqa: PLC0415 - not for `--help`
 
