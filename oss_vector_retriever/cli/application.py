@@ -1,7 +1,6 @@
 """The commands as one click group, each loaded when it is called."""
 
 import importlib
-from typing import Any
 
 import click
 
@@ -9,9 +8,9 @@ from ..version import __version__
 from .arguments import CONNECTION, OUTPUT_FORMAT, OUTPUT_QUERY
 from .catalogue import SECTIONS, Operation
 from .connection import Connection, open_client
-from .errors import INTERRUPTED, STATUSES, UNREAD, Ended, failure_of
+from .errors import INTERRUPTED, STATUSES, UNREAD, failure_of
 from .interrupts import recognise_interrupts
-from .rendering import Listing, print_document, print_lines
+from .rendering import Listing, print_document, print_lines, raise_failures
 
 _ENTRIES = {entry.name: entry for entries in SECTIONS.values() for entry in entries}
 
@@ -24,8 +23,6 @@ def run(words: list[str]) -> int:
     except click.ClickException as error:
         error.show()
         return error.exit_code
-    except Ended as end:
-        return end.status
     except click.Abort:
         return INTERRUPTED
 
@@ -57,15 +54,15 @@ class _Commands(click.Group):
         with formatter.section("Exit status"):
             formatter.write_dl([(str(status), meaning) for status, meaning in STATUSES.items()])
 
-    def invoke(self, ctx: click.Context) -> Any:
+    def invoke(self, ctx: click.Context) -> object:
         try:
             with recognise_interrupts():
                 return super().invoke(ctx)
         except KeyboardInterrupt:
-            raise Ended(INTERRUPTED) from None
+            raise click.exceptions.Exit(INTERRUPTED) from None
         except BrokenPipeError:
-            raise Ended(UNREAD) from None
-        except (click.ClickException, click.exceptions.Exit, click.Abort, Ended):
+            raise click.exceptions.Exit(UNREAD) from None
+        except (click.ClickException, click.exceptions.Exit, click.Abort):
             raise
         except Exception as error:
             failure = failure_of(error)
@@ -84,7 +81,8 @@ class _OperationCommand(click.Command):
     """A command that calls one method of the client and prints the result."""
 
     def __init__(self, name: str, summary: str, operation: Operation) -> None:
-        output = (OUTPUT_FORMAT, OUTPUT_QUERY) if operation.prints else ()
+        silent = operation.show in (None, raise_failures)
+        output = () if silent else (OUTPUT_FORMAT, OUTPUT_QUERY)
         super().__init__(name, params=[*operation.flags, *output, *CONNECTION], help=summary)
         self._operation = operation
 

@@ -36,14 +36,6 @@ class Failure(click.ClickException):
         click.echo(f"oss-vectors: {self.message}", file=file, err=file is None)
 
 
-class Ended(Exception):  # noqa: N818 - an end, no error
-    """The end of a command that has nothing more to say."""
-
-    def __init__(self, status: int) -> None:
-        super().__init__(status)
-        self.status = status
-
-
 def failure_of(error: Exception) -> Failure | None:
     """Return what the command line says of an error; None for one that nobody foresaw."""
     from ..client import errors  # noqa: PLC0415 - `--help` needs none of it

@@ -9,14 +9,13 @@ from typing import Any
 import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.text import Text
 
 from ... import emulator
 from ...client.clients import OSSVectorClient
 from ...client.models.vector import Float32Array, Vector
 from ...corpus import Corpus, CorpusUnavailableError, Passage, load_corpus, running_topics
 from ...records import ENVELOPE_KEYS, decode, encode, query_of
-from ..tables import add_row, describe_data, describe_metadata, make_table, shorten
+from ..tables import add_row, describe_data, describe_metadata, make_table, plain, shorten
 
 INDEX = "pythontopics"
 _KEYS = ("with", "lambda", "no-such-topic", "for")
@@ -214,7 +213,7 @@ def _print_rows(
 
 def _print_missing(console: Console, missing: Sequence[str], where: str) -> None:
     names = ", ".join(repr(key) for key in missing) or "none"
-    console.print(Text(f"missing ({where}): {names}\n", style="yellow"))
+    console.print(plain(f"missing ({where}): {names}\n", style="yellow"))
 
 
 def _is_installed(console: Console, module: str, extra: str) -> bool:

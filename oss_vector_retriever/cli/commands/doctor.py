@@ -16,9 +16,7 @@ from ...client import errors
 from ...client.clients import OSSVectorClient, client_of
 from ...client.config import VARIABLES, ClientConfig
 from ...client.credentials import ACCESS_KEY_ID, ACCESS_KEY_SECRET, SESSION_TOKEN
-from ...client.models.limits import DEFAULT_LIMITS
-from ...client.models.messages import Reply, Request
-from ...client.models.results import FetchResult, VectorIndex
+from ...client.models import limits, messages, results
 from ...client.retry import http_date
 from ...client.steps import Fault, send
 from ...client.transport.engine import Settings, settings_for
@@ -33,13 +31,8 @@ from ..transfer.job import count
 
 SETTINGS, CREDENTIALS = "settings", "credentials"
 NAME, CONNECTION, TLS, ANSWER, CLOCK = _WAY = ("name", "connection", "TLS", "answer", "clock")
-SIGNATURE, PERMISSION, BUCKET, INDEX, VECTORS = _SERVICE = (
-    "signature",
-    "permission",
-    "bucket",
-    "index",
-    "vectors",
-)
+_SERVICE = ("signature", "permission", "bucket", "index", "vectors")
+SIGNATURE, PERMISSION, BUCKET, INDEX, VECTORS = _SERVICE
 CHECKS = (SETTINGS, CREDENTIALS, *_WAY, *_SERVICE)
 
 
@@ -229,7 +222,7 @@ def check_answer(client: OSSVectorClient) -> Iterator[Finding]:
     origin, path = config.endpoint.locate(config.bucket, config.account_id)
     headers = {"host": urlsplit(origin).netloc, "accept": "*/*", "user-agent": USER_AGENT}
     # unsigned: any answer will do, and a wrong key or clock is for later checks to find
-    request = Request("GET", origin, path, headers=headers)
+    request = messages.Request("GET", origin, path, headers=headers)
     outcome = client.run(lambda _: send(request, config.timeout))
     if isinstance(outcome, Fault):
         detail = f"{origin} does not answer in HTTP ({outcome.name})"
@@ -239,7 +232,7 @@ def check_answer(client: OSSVectorClient) -> Iterator[Finding]:
     yield _check_clock(outcome, datetime.now(UTC))
 
 
-def _check_clock(reply: Reply, ours: datetime) -> Finding:
+def _check_clock(reply: messages.Reply, ours: datetime) -> Finding:
     theirs = http_date(reply.headers.get("date", ""))
     if theirs is None:
         hint = "check --endpoint: OSS sends one with every reply"
@@ -250,7 +243,7 @@ def _check_clock(reply: Reply, ours: datetime) -> Finding:
     # two seconds are within what rounding and the way of the reply explain
     wrong = abs(offset) > timedelta(seconds=2)
     detail = f"{abs(offset)} {side} the service's" if wrong else "right"
-    if abs(offset) > timedelta(seconds=DEFAULT_LIMITS.clock_skew_seconds):
+    if abs(offset) > timedelta(seconds=limits.DEFAULT_LIMITS.clock_skew_seconds):
         hint = "set this machine's clock: beyond 15 minutes the service refuses every request"
         return failure(CLOCK, detail, hint)
     if abs(offset) > timedelta(minutes=1):
@@ -269,41 +262,45 @@ def check_service(client: OSSVectorClient, key: str | None) -> Iterator[Finding]
     The service looks at signature, permission, bucket and index in this order, so that one refusal
     also tells what is right.
     """
-    config, found, refusal = client.config, None, None
+    config, answer = client.config, _ask_for_index(client)
     action = "GetVectorIndex" if config.index else "ListVectorIndexes"
-    try:
-        if config.index:
-            found = client.get_vector_index()
-        else:
-            # no index to describe: the cheapest question that is signed and needs the bucket
-            client.list_vector_indexes(max_results=1)
-    except errors.OSSVectorError as error:
-        refusal = error
-    if refusal and not _is_about_resource(refusal):
-        yield _judge_refusal(refusal)
+    if isinstance(answer, errors.OSSVectorError) and not _is_about_resource(answer):
+        yield _judge_refusal(answer)
         return
     yield Finding(SIGNATURE, "ok", "accepted")
-    if isinstance(refusal, errors.AccessDeniedError):
-        yield _denial(PERMISSION, action, config, refusal)
+    if isinstance(answer, errors.AccessDeniedError):
+        yield _denial(PERMISSION, action, config, answer)
         # who may not describe an index may well be allowed to read from it
         yield from _check_vectors(client, key)
         return
     yield Finding(PERMISSION, "ok", f"{action} is allowed")
-    if isinstance(refusal, errors.NoSuchBucketError):
+    if isinstance(answer, errors.NoSuchBucketError):
         detail = f"account {config.account_id} has no bucket {config.bucket} in {config.region}"
-        hint = (
-            "check --bucket, --account-id and --region, or make it: oss-vectors put-vector-bucket"
+        make = "oss-vectors put-vector-bucket"
+        yield failure(
+            BUCKET, detail, f"check --bucket, --account-id and --region, or make it: {make}"
         )
-        yield failure(BUCKET, detail, hint)
         return
     yield Finding(BUCKET, "ok", f"{config.bucket} is there")
-    if refusal:
+    if isinstance(answer, errors.NoSuchVectorIndexError):
         yield _missing_index(client)
-    elif found is None:
-        yield Finding(INDEX, "skipped", "none is named")
-    else:
-        yield _judge_index(found)
+    elif isinstance(answer, results.VectorIndex):
+        yield _judge_index(answer)
         yield from _check_vectors(client, key)
+    else:
+        yield Finding(INDEX, "skipped", "none is named")
+
+
+def _ask_for_index(client: OSSVectorClient) -> results.VectorIndex | errors.OSSVectorError | None:
+    """Return the index's description, or the error in its place; None where none is named."""
+    try:
+        if client.config.index:
+            return client.get_vector_index()
+        # no index to describe: the cheapest question that is signed and needs the bucket
+        client.list_vector_indexes(max_results=1)
+    except errors.OSSVectorError as error:
+        return error
+    return None
 
 
 def _is_about_resource(error: errors.OSSVectorError) -> bool:
@@ -362,7 +359,7 @@ def _check_vectors(client: OSSVectorClient, key: str | None) -> Iterator[Finding
         yield Finding(VECTORS, "ok", detail)
 
 
-def _describe_vector(key: str | None, result: FetchResult) -> str:
+def _describe_vector(key: str | None, result: results.FetchResult) -> str:
     if not key:
         return "no vector is known to be there"
     if not result:
@@ -371,7 +368,7 @@ def _describe_vector(key: str | None, result: FetchResult) -> str:
     return f"{key!r} has {numbers} float32 and {count(fields, 'metadata field')}"
 
 
-def _judge_index(index: VectorIndex) -> Finding:
+def _judge_index(index: results.VectorIndex) -> Finding:
     hidden = index.non_filterable_metadata_keys
     detail = (
         f"{index.index_name}: dimension {index.dimension}, {index.distance_metric}, "

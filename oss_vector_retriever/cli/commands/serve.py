@@ -10,10 +10,9 @@ import click
 
 from ... import emulator
 from ...client.endpoint import check_account_id, check_bucket
-from ...emulator import Behaviour
 from ...emulator.http.server import run
 
-_TYPES = get_type_hints(Behaviour)
+_TYPES = get_type_hints(emulator.Behaviour)
 
 
 @click.command("serve")
@@ -54,7 +53,7 @@ def command(
     *,
     port: int,
     data: str | None,
-    behaviour: Behaviour,
+    behaviour: emulator.Behaviour,
     faults: bool,
     buckets: tuple[str, ...],
     region: str,
@@ -89,20 +88,20 @@ def _announce(endpoint: str, settings: dict[str, str]) -> None:
         click.echo(f"export {name}={shlex.quote(value)}")
 
 
-def behaviour_of(switches: Iterable[str]) -> Behaviour:
+def behaviour_of(switches: Iterable[str]) -> emulator.Behaviour:
     """Return the behaviour that switches such as `order=shuffled` describe.
 
     Raises:
         click.BadParameter: one is unknown, or has an impossible value.
     """
-    return Behaviour(**dict(map(_parse_switch, switches)))
+    return emulator.Behaviour(**dict(map(_parse_switch, switches)))
 
 
 def behaviour_help() -> str:
     """Return the switches, their values and defaults, for a help text."""
     lines = (
         f"{each.name}={_describe_type(_TYPES[each.name])} [{str(each.default).lower()}]"
-        for each in fields(Behaviour)
+        for each in fields(emulator.Behaviour)
     )
     return "\b\nSwitches of --behaviour, with their [defaults]:\n" + "\n".join(lines)
 

@@ -172,8 +172,7 @@ class Meter:
 
 
 def _bar(*, in_bytes: bool, with_total: bool) -> Any:
-    from rich import progress  # noqa: PLC0415 - only where a bar is shown
-    from rich.console import Console  # noqa: PLC0415 - the same
+    from rich import console, progress  # noqa: PLC0415 - only where a bar is shown
 
     amount = progress.DownloadColumn() if in_bytes else progress.MofNCompleteColumn()
     left = (progress.TimeRemainingColumn(),) if with_total else ()
@@ -183,7 +182,7 @@ def _bar(*, in_bytes: bool, with_total: bool) -> Any:
         amount,
         progress.TimeElapsedColumn(),
         *left,
-        console=Console(stderr=True),
+        console=console.Console(stderr=True),
     )
 
 

@@ -2,7 +2,7 @@
 
 import importlib
 from collections.abc import Iterator
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -35,13 +35,12 @@ class Parquet:
     def rows(self) -> Iterator[Row]:
         """Return the rows, read a thousand at a time."""
         names = [name for name in _COLUMNS if name in self._file.schema_arrow.names]
-        number = 0
-        for batch in self._file.iter_batches(_AT_ONCE, columns=names):
-            for key, data, metadata in _cells(batch):
-                number += 1
-                # rows have no bytes of their own; this tells them apart as well
-                raw = repr((key, metadata)).encode(errors="backslashreplace") + (data or b"")
-                yield Row(number, raw, (key, data, metadata))
+        batches = self._file.iter_batches(_AT_ONCE, columns=names)
+        for number, cells in enumerate(chain.from_iterable(map(_cells, batches)), 1):
+            key, data, metadata = cells
+            # rows have no bytes of their own; this tells them apart as well
+            raw = repr((key, metadata)).encode(errors="backslashreplace") + (data or b"")
+            yield Row(number, raw, cells)
 
     def vector(self, row: Row) -> Vector:
         """Return the vector of a row."""
