@@ -145,17 +145,20 @@ class _ClientBase:
 
         Credentials of the environment or of the chain are configured so again. Others did not
         travel: pass `credentials`, or the first call asks for them. An embedded service is opened
-        again by the path of its file.
+        again by the path of its file; one that this process has open is shared.
 
         Raises:
-            ConfigurationError: the settings are none, or the file is in use.
+            ConfigurationError: the settings are none, or another process has the file open.
         """
         # Whatever is no ClientSettings at all is refused by `config_from`.
         path = getattr(settings, "local", None)
         if path is None:
             return cls._on_context(Context(config_from(settings, credentials)), None)
         config, service = reopen_local(settings, path, credentials)
-        return cls._on_context(Context(config), service)
+        try:
+            return cls._on_context(Context(config), service)
+        finally:
+            service.let_go()  # the client holds it by now
 
     @classmethod
     def _on_context(cls, context: Context, local: LocalService | None) -> Self:
