@@ -107,7 +107,7 @@ class OSSVectorToolkit(_AgentSettings, BaseToolkit):
         # to one cannot be forgotten in the other.
         own = {"embedding", "filter", "native_scalars", "k", "scan"}
         shared = {name: getattr(self, name) for name in type(self).model_fields if name not in own}
-        shared["client"] = self._saved or self.client  # what came back from another process
+        shared["client"] = self._source
         fetch = OSSVectorFetchTool(**shared, scan=self.scan)
         if self.embedding is None:
             return [fetch]

@@ -240,6 +240,7 @@ def test_a_pickle_loads_no_class_but_the_packages():
         ({**PLACE, "limits": {"x": 3}}, "saved limits settings hold x"),
         ({**PLACE, "credentials": ["id", "secret"]}, "saved credentials are one of"),
         ({**PLACE, "additional_headers": "host"}, "saved additional_headers are a list, not str"),
+        ({**PLACE, "local": 5}, "the saved local is a text, not int"),
     ],
 )
 def test_a_dict_that_is_none_is_refused(members, said):
