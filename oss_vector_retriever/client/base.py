@@ -7,7 +7,7 @@ import os
 import weakref
 from collections.abc import Iterable
 from types import FunctionType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from .config import ClientConfig, CredentialsLike, resolve_config
 from .context import Context
@@ -17,6 +17,10 @@ from .models.limits import DEFAULT_LIMITS, Limits
 from .retry import RetryPolicy
 from .settings import ClientSettings, config_from, settings_of
 from .transport.runner import AsyncRunner, Runner
+
+# In place of `Self`, which Jedi takes for the class that the method stands in: editors would show
+# nothing but what is here of the client that `local()` returns.
+ThisClient = TypeVar("ThisClient", bound="_ClientBase")
 
 
 class _ClientBase:
@@ -106,8 +110,8 @@ class _ClientBase:
         self._set_up(Context(config), None)
 
     @classmethod
-    def local(
-        cls,
+    def local(  # noqa: PYI019 - see `ThisClient`
+        cls: type[ThisClient],
         path: str | os.PathLike[str] | None = None,
         *,
         index: str = "vectors",
@@ -118,7 +122,7 @@ class _ClientBase:
         coalesce: bool | float = True,
         limits: Limits = DEFAULT_LIMITS,
         max_reply_bytes: int = 64 * 1024 * 1024,
-    ) -> Self:
+    ) -> ThisClient:
         """Return a client of an embedded service, in memory or kept in the file `path`.
 
         The bucket is there; indexes are made by whoever writes first. The options are those of the
@@ -138,9 +142,9 @@ class _ClientBase:
         return cls._on_context(Context(config), service)
 
     @classmethod
-    def from_settings(
-        cls, settings: ClientSettings, credentials: CredentialsLike | None = None
-    ) -> Self:
+    def from_settings(  # noqa: PYI019 - see `ThisClient`
+        cls: type[ThisClient], settings: ClientSettings, credentials: CredentialsLike | None = None
+    ) -> ThisClient:
         """Return a client that points where the settings say, whatever the environment names.
 
         Credentials of the environment or of the chain are configured so again. Others did not
@@ -179,8 +183,8 @@ class _ClientBase:
     def _make_runner(self) -> Runner | AsyncRunner:
         raise NotImplementedError
 
-    def with_options(
-        self,
+    def with_options(  # noqa: PYI019 - see `ThisClient`
+        self: ThisClient,
         *,
         bucket: str | None = None,
         index: str | None = None,
@@ -191,7 +195,7 @@ class _ClientBase:
         limits: Limits | None = None,
         max_reply_bytes: int | None = None,
         additional_headers: Iterable[str] | None = None,
-    ) -> Self:
+    ) -> ThisClient:
         """Return a client with other options that shares the connections of this one.
 
         What is None stays as it is. What belongs to the connections, such as `region`, is chosen
