@@ -101,7 +101,7 @@ class OSSVectorToolkit(_AgentSettings, BaseToolkit):
         # The tools take everything under the toolkit's names, so that a limit that is added to one
         # cannot be forgotten in the other.
         shared = {name: getattr(self, name) for name in type(self).model_fields}
-        shared["client"] = self._saved or self.client  # what came back from another process
+        shared["client"] = self._source  # what came back from another process
         of_fetch = {"scan": shared.pop("scan")}
         of_search = {n: shared.pop(n) for n in ("embedding", "filter", "native_scalars", "k")}
         fetch = OSSVectorFetchTool(**shared, **of_fetch)
