@@ -173,11 +173,12 @@ class OSSVectorRehydrator(_Fetching[Sequence[Any]]):
         if found.missing and self.on_missing == "raise":
             raise MissingKeysError(found.missing)
         there = tuple(key for key in wanted if key not in found.missing)
-        stored: dict[str, Document | None] = dict.fromkeys(there)  # None: there, and skipped
-        stored |= {str(document.id): document for document in found.made}  # a record has a key
+        stored = {str(document.id): document for document in found.made}
+        # an empty key is that of a hit without an id, which no record can have
+        missing = {*found.missing, ""}
         documents = [
             self._copy(whole or hit.document or Document(id=hit.id, page_content=""), hit)
-            for hit, whole in pair_with_stored(hits, keys, stored, self.on_missing)
+            for hit, whole in pair_with_stored(hits, keys, stored, missing, self.on_missing)
         ]
         return FetchReport(documents, there, found.missing)
 

@@ -12,7 +12,7 @@ from langchain_core.documents import Document
 from langchain_core.stores import BaseStore
 
 from ..client.context import Context
-from ..client.errors import InvalidRequestError, WriteReport, shown
+from ..client.errors import InvalidRequestError, WriteReport, quote
 from ..client.models.results import FetchResult, ListVectorsResult
 from ..client.models.vector import Vector
 from ..client.operations.checks import check_whole, each_of
@@ -318,7 +318,7 @@ class OSSVectorEmbeddingStore(_KeyValueStore[list[float]]):
         stored, limit = super()._key(key), self._records.settings.limits.key_characters
         if len(stored) > limit:
             raise InvalidRequestError(
-                f"the key {shown(stored)} has {len(stored):,} characters, and the service takes "
+                f"the key {quote(stored)} has {len(stored):,} characters, and the service takes "
                 f"{limit:,}; with hash_keys=True each value is kept under the SHA-256 of its key."
             )
         return stored

@@ -6,7 +6,7 @@ from typing import Any
 
 from langgraph.store.base import GetOp, Item, PutOp
 
-from ..client.errors import InvalidRequestError, shown
+from ..client.errors import InvalidRequestError, quote
 from ..client.models.limits import DEFAULT_LIMITS, metadata_bytes
 from ..client.models.vector import Vector
 from ..records.settings import ROW_FIELD
@@ -52,13 +52,13 @@ def path_of(namespace: Sequence[str]) -> str:
     """
     if isinstance(namespace, str | bytes) or not hasattr(namespace, "__iter__"):
         raise InvalidRequestError(
-            f"a namespace is a tuple of labels, not {shown(namespace)}; put a single one into a "
+            f"a namespace is a tuple of labels, not {quote(namespace)}; put a single one into a "
             'tuple, as in ("users",).'
         )
     for label in namespace:
         if not isinstance(label, str) or not label or "." in label:
             raise InvalidRequestError(
-                f"a label of a namespace is a string without periods, not {shown(label)}."
+                f"a label of a namespace is a string without periods, not {quote(label)}."
             )
     return ".".join(namespace)
 
@@ -93,7 +93,7 @@ def vector_of(
     paths = [path_of(path[:depth]) for depth in range(1, len(path) + 1)]
     if (size := metadata_bytes({WITHIN_FIELD: paths})) > _MAX_PATH_BYTES:
         raise InvalidRequestError(
-            f"namespace {shown(paths[-1])}: it and those it lies in take {size:,} bytes, and "
+            f"namespace {quote(paths[-1])}: it and those it lies in take {size:,} bytes, and "
             f"{_MAX_PATH_BYTES:,} are possible; use fewer labels, or shorter ones."
         )
     marks = {

@@ -10,7 +10,7 @@ from langgraph.store import base
 from langgraph.store.base import GetOp, ListNamespacesOp, PutOp, SearchOp
 
 from ..client.context import Context
-from ..client.errors import BatchReport, InvalidRequestError, PartialWriteError, WriteReport, shown
+from ..client.errors import BatchReport, InvalidRequestError, PartialWriteError, WriteReport, quote
 from ..client.models.results import ListVectorsResult, QueryVectorsResult
 from ..client.models.vector import Vector
 from ..client.operations.vectors import list_vectors, query_vectors
@@ -105,7 +105,7 @@ class Memory:
     ) -> Sequence[float] | None:
         if embedding is not None and len(embedding) != self.dimension:
             raise InvalidRequestError(
-                f"the embedding of {shown(op.key)} has {len(embedding)} numbers, and the store was "
+                f"the embedding of {quote(op.key)} has {len(embedding)} numbers, and the store was "
                 f'made for {self.dimension}: "dims" of its index. Nothing was written.'
             )
         return embedding
@@ -197,7 +197,7 @@ def _report(flow: Flow[WriteReport]) -> Flow[WriteReport]:
 def _check_value(op: PutOp) -> dict[str, Any]:
     if not isinstance(op.value, Mapping):
         raise InvalidRequestError(
-            f"the value of {shown(op.key)} must be a dict, not a {type(op.value).__name__}. "
+            f"the value of {quote(op.key)} must be a dict, not a {type(op.value).__name__}. "
             "Nothing was written."
         )
     return dict(op.value)
@@ -284,7 +284,7 @@ def _passes(found: Any, test: Any) -> bool:
 def _compare(name: str, found: Any, operand: Any) -> bool:
     if name not in _OPERATORS:
         raise InvalidRequestError(
-            f"unknown operator {shown(name)} in a filter; known are {', '.join(_OPERATORS)}."
+            f"unknown operator {quote(name)} in a filter; known are {', '.join(_OPERATORS)}."
         )
     try:
         return bool(_OPERATORS[name](found, operand))
