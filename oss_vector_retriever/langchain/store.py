@@ -14,10 +14,9 @@ from ..client.context import Context
 from ..client.errors import ConfigurationError, InvalidRequestError
 from ..client.steps import Flow
 from ..embeddings import maximal_marginal_relevance
-from ..records import DecodePolicy, Record
+from ..records import DecodePolicy, DistanceMetric, Record
 from ..records.filters import Filter
 from ..records.search import Hit, mmr_search, relevance, search, search_by_key
-from ..records.settings import DistanceMetric
 from ..records.store import RecordStore
 from .connection import ConnectedComponent
 from .documents import document_from, embedding_of
