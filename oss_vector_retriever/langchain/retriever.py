@@ -140,7 +140,7 @@ async def areport_missing(component: Connected, run_manager: Any, missing: Seque
 
 def _missing_event(component: Connected, run_manager: Any, missing: Sequence[str]) -> Any:
     event = {"index": component._index_name(), "missing": list(missing)}  # noqa: SLF001 - of this package
-    # LangChain puts no retriever's run into the context: an event must be told whose it is
+    # LangChain puts no retriever's run into the context, and an event needs its parent run
     return event, {"callbacks": run_manager.get_child()}
 
 

@@ -291,13 +291,6 @@ class OSSVectorStore(ConnectedComponent, VectorStore):
         metric = self._clients.run(self._records.metric)
         return lambda distance: relevance(metric, distance)
 
-    def _similarity_search_with_relevance_scores(
-        self, query: str, k: int = 4, **options: Any
-    ) -> list[ScoredDocument]:
-        scored = self.similarity_search_with_score(query, k, **options)
-        metric = self._clients.run(self._records.metric)
-        return [(document, relevance(metric, distance)) for document, distance in scored]
-
     async def _asimilarity_search_with_relevance_scores(
         self, query: str, k: int = 4, **options: Any
     ) -> list[ScoredDocument]:
