@@ -24,6 +24,7 @@ def make_lazy(
         try:
             return getattr(importlib.import_module(where[name]), name)
         except ModuleNotFoundError as error:
+            # A module of our own that is missing is a broken installation, and no missing extra.
             if extra is None or (error.name or "").startswith("oss_vector_retriever"):
                 raise
             raise ImportError(

@@ -11,7 +11,7 @@
 # %%
 import asyncio
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from llama_index.core.agent.workflow import FunctionAgent, ToolCall, ToolCallResult
@@ -19,7 +19,7 @@ from llama_index.core.base.llms.types import ToolCallBlock
 from llama_index.core.llms import ChatMessage, MessageRole
 from llama_index.core.llms.mock import MockFunctionCallingLLM
 from llama_index.core.schema import TextNode
-from llama_index.core.tools import FunctionTool
+from llama_index.core.tools import BaseTool, FunctionTool
 from llama_index.core.vector_stores import VectorStoreQuery
 
 from oss_vector_retriever import Float32Array, OSSVectorClient
@@ -63,14 +63,14 @@ async def search(topic: str) -> str:
     """Find texts by meaning. Returns their ids and titles."""
     query = VectorStoreQuery(query_embedding=embedding_of[topic], similarity_top_k=3)
     found = await store.aquery(query)
-    return "\n".join(f"[{node.node_id}] {node.metadata['title']}" for node in found.nodes)
+    return "\n".join(f"[{node.node_id}] {node.metadata['title']}" for node in found.nodes or [])
 
 
-tools = [
+tools: list[BaseTool | Callable[..., Any]] = [
     FunctionTool.from_defaults(async_fn=search),
     *OSSVectorToolSpec(client, max_tokens=2000, scan=1000).to_tool_list(),
 ]
-print([tool.metadata.name for tool in tools])
+print([tool.metadata.name for tool in tools if isinstance(tool, BaseTool)])
 
 # %% [markdown]
 # ## The model

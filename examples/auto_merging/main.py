@@ -76,7 +76,8 @@ question = QueryBundle(
     "Where does break lead?", embedding=Float32Array.from_bytes(passages["break"].data).tolist()
 )
 for hit in base.retrieve(question):
-    print(f"{hit.score:.3f}  {hit.node_id:17} in {hit.node.parent_node.node_id}")
+    parent = hit.node.parent_node
+    print(f"{hit.score:.3f}  {hit.node_id:17} in {parent.node_id if parent else None}")
 
 # %% [markdown]
 # ## Merge

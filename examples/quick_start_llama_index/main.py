@@ -57,7 +57,7 @@ print(f"{len(nodes)} nodes written")
 # %%
 retriever = OSSVectorRetriever(client)
 for hit in retriever.retrieve(json.dumps(["with", "lambda", "gone"])):
-    print(f"{hit.node_id:8} {len(hit.node.embedding)} floats  {hit.node.metadata['title']}")
+    print(f"{hit.node_id:8} {len(hit.node.embedding or [])} floats  {hit.node.metadata['title']}")
 
 # %% [markdown]
 # A question can carry the keys of the records that may answer it: the question goes on to the

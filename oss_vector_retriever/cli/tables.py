@@ -1,7 +1,5 @@
 """Tables for reading: nothing in a cell is taken for markup, or for a terminal's commands."""
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -11,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from oss_vector_retriever.client.models.vector import Float32Array
+from ..client.models.vector import Float32Array
 
 _SHOWN_VALUES = 3
 _SHOWN_TEXT = 160

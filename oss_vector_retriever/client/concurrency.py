@@ -1,24 +1,14 @@
 """Flows around flows: many lookups in few calls, and no more calls at once than a run allows."""
 
-from __future__ import annotations
-
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from itertools import islice
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
-from oss_vector_retriever.client.coalesce import shared_calls
-from oss_vector_retriever.client.context import Context
-from oss_vector_retriever.client.steps import (
-    Call,
-    Coalesce,
-    Flow,
-    RunAll,
-    Running,
-    Send,
-    Sleep,
-    run_all,
-)
+from . import steps
+from .coalesce import shared_calls
+from .context import Context
+from .steps import Flow, Running, run_all
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -42,11 +32,7 @@ def limit_concurrency(
 
 
 def run_together(
-    context: Context,
-    flow: Callable[..., Flow[T]],
-    inputs: Iterable[Input],
-    /,
-    **keywords: Any,
+    context: Context, flow: Callable[..., Flow[T]], inputs: Iterable[Input], /, **keywords: Any
 ) -> Flow[list[T | Exception]]:
     """Run `flow(context, input, **keywords)` for each input, all at once.
 
@@ -73,14 +59,19 @@ def _outcome_of(
 def _do_one_step(runs: Sequence[Running[Any]]) -> Flow[None]:
     # the parts of a flow that runs several run next to the others, not within it: threads that wait
     # for threads of the same pool could wait for ever
-    parts = {run: run.step.flows for run in runs if isinstance(run.step, RunAll)}
-    fetches = {run: run.step.pending for run in runs if isinstance(run.step, Coalesce)}
+    parts = {run: run.step.flows for run in runs if isinstance(run.step, steps.RunAll)}
+    fetches = {run: run.step.pending for run in runs if isinstance(run.step, steps.Coalesce)}
     alone = [_do_own_steps(run) for run in runs if run not in parts and run not in fetches]
     flat = [_outcome(flow) for flows in parts.values() for flow in flows]
     calls = [shared.serve() for shared in shared_calls(fetches.values())]
     results = iter((yield from run_all([*flat, *alone, *calls])))
     for run, flows in parts.items():
-        _tell_parts(run, list(islice(results, len(flows))))
+        answers = list(islice(results, len(flows)))
+        error = next((answer for answer in answers if isinstance(answer, Exception)), None)
+        if error is None:
+            run.tell(answers)
+        else:
+            run.throw(error)
     for run in fetches:
         run.tell(None)
 
@@ -94,8 +85,8 @@ def _outcome(flow: Flow[T]) -> Flow[T | Exception]:
 
 
 def _do_own_steps(run: Running[Any]) -> Flow[None]:
-    """Do the steps of a flow that are for it alone."""
-    while isinstance(run.step, Send | Sleep | Call):
+    # those that are for it alone
+    while isinstance(run.step, steps.Send | steps.Sleep | steps.Call):
         try:
             answer = yield run.step
         except BaseException as error:  # noqa: BLE001 - the flow decides
@@ -104,21 +95,12 @@ def _do_own_steps(run: Running[Any]) -> Flow[None]:
             run.tell(answer)
 
 
-def _tell_parts(run: Running[Any], parts: Sequence[Any]) -> None:
-    """Go on with a flow, with the results of the flows that it runs together."""
-    error = next((part for part in parts if isinstance(part, Exception)), None)
-    if error is None:
-        run.tell(list(parts))
-    else:
-        run.throw(error)
-
-
 def _with_lanes(limit: int, flow: Flow[T]) -> Flow[T]:
-    """Do what a flow does; where it runs more than `limit` flows together, they queue up."""
+    # what the flow does; where it runs more than `limit` flows together, they queue up
     run = Running(flow)
     while (step := run.step) is not None:
         try:
-            if isinstance(step, RunAll) and len(step.flows) > limit:
+            if isinstance(step, steps.RunAll) and len(step.flows) > limit:
                 answer = yield from _run_in_lanes(limit, step.flows)
             else:
                 answer = yield step

@@ -9,13 +9,8 @@ import ipaddress
 import re
 from dataclasses import dataclass
 
-from oss_vector_retriever.client.errors import (
-    ConfigurationError,
-    InvalidRequestError,
-    named_argument,
-    shown,
-)
-from oss_vector_retriever.client.models.limits import DEFAULT_LIMITS
+from .errors import ConfigurationError, InvalidRequestError, quote
+from .models.limits import DEFAULT_LIMITS
 
 # Page PutVectorBucket: 3 to 32 characters, no hyphen at either end.
 _BUCKET = re.compile(r"[a-z0-9](?:[a-z0-9-]{1,30})[a-z0-9]")
@@ -66,15 +61,14 @@ def check_region(region: object) -> str:
             "{argument} {value} is an OSS id; OSS Vectors wants {id}.",
             argument="region",
             value=region,
-            id=shown(region.removeprefix("oss-")),
+            fields={"id": quote(region.removeprefix("oss-"))},
         )
     if isinstance(region, str) and region.endswith("-internal"):
         raise ConfigurationError(
             "{argument} {value}:",
             argument="region",
             value=region,
-            remedy="leave out '-internal', pass {internal}",
-            internal=named_argument("internal", "True"),
+            remedy="leave out '-internal', pass {internal=True}",
         )
     if isinstance(region, str) and _REGION.fullmatch(region) and len(region) <= 40:  # noqa: PLR2004
         return region
@@ -176,7 +170,7 @@ def _check_scheme(text: str, scheme: str, *, allowed: bool) -> None:
         raise _bad_endpoint(text, "its scheme is not https (or http)")
     if scheme == "http" and not allowed:
         raise _bad_endpoint(
-            text, "plain http would show data to the network; use https, or pass {allow_http}"
+            text, "plain http would show data to the network; use https, or pass {allow_http=True}"
         )
 
 
@@ -192,6 +186,5 @@ def _bad_endpoint(text: object, why: str) -> ConfigurationError:
     return ConfigurationError(
         "{argument} {address} cannot be used: " + why + ".",
         argument="endpoint",
-        address=shown(address),
-        allow_http=named_argument("allow_http", "True"),
+        fields={"address": quote(address)},
     )

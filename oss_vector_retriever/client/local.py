@@ -8,14 +8,14 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from oss_vector_retriever.client.config import ClientConfig, resolve_config
-from oss_vector_retriever.client.errors import ConfigurationError
-from oss_vector_retriever.client.models.messages import Reply, Request
-from oss_vector_retriever.client.settings import ClientSettings, config_from
-from oss_vector_retriever.client.steps import Fault, FaultKind
+from .config import ClientConfig, resolve_config
+from .errors import ConfigurationError
+from .models.messages import Reply, Request
+from .settings import ClientSettings, config_from
+from .steps import Fault, FaultKind
 
 if TYPE_CHECKING:
-    from oss_vector_retriever.emulator.service import Service
+    from ..emulator.service import Service
 
 DEFAULT_INDEX = "vectors"
 
@@ -61,11 +61,8 @@ def open_local(
         account_id=emulator.DEVELOPMENT_ACCOUNT_ID,
         region=emulator.DEVELOPMENT_REGION,
         index=index or DEFAULT_INDEX,
-        endpoint="http://localhost",
-        credentials=(
-            emulator.DEVELOPMENT_ACCESS_KEY_ID,
-            emulator.DEVELOPMENT_ACCESS_KEY_SECRET,
-        ),
+        endpoint="http://localhost",  # never connected to; it is signed, as the emulator checks
+        credentials=(emulator.DEVELOPMENT_ACCESS_KEY_ID, emulator.DEVELOPMENT_ACCESS_KEY_SECRET),
         credentials_kind="local",
         **options,
     )

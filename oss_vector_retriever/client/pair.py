@@ -5,21 +5,27 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
-from oss_vector_retriever.client.clients import AsyncOSSVectorClient, OSSVectorClient
-from oss_vector_retriever.client.config import ClientConfig, resolve_config
-from oss_vector_retriever.client.context import Context
-from oss_vector_retriever.client.errors import ConfigurationError, named_type
-from oss_vector_retriever.client.models.limits import DEFAULT_LIMITS, Limits
-from oss_vector_retriever.client.settings import ClientSettings, settings_of
-from oss_vector_retriever.client.steps import Flow
+from .clients import AsyncOSSVectorClient, OSSVectorClient
+from .config import ClientConfig, resolve_config
+from .context import Context
+from .errors import ConfigurationError
+from .models.limits import DEFAULT_LIMITS, Limits
+from .settings import ClientSettings, settings_of
+from .steps import Flow
 
 P = ParamSpec("P")
 T = TypeVar("T")
 Client = OSSVectorClient | AsyncOSSVectorClient
 AnyClient = TypeVar("AnyClient", OSSVectorClient, AsyncOSSVectorClient)
 _NOT_SAVED = ("credentials", "proxy")  # a proxy's userinfo signs in
+
+# The arguments of a client that every component of the frameworks takes in place of one.
+POINTERS = ("bucket", "account_id", "region", "endpoint", "internal")
+SECRETS = ("access_key_id", "access_key_secret", "session_token")
+CONNECTION = (*POINTERS, *SECRETS)
 
 
 class ClientPair:
@@ -48,12 +54,12 @@ class ClientPair:
             raise ConfigurationError(
                 "{argument} must be an OSSVectorClient or an AsyncOSSVectorClient, not {kind}.",
                 argument="client",
-                kind=named_type(client),
+                fields={"kind": type(client).__name__},
             )
         self.given = client
         self.connection = dict(connection or {})
         self._saved = settings
-        self._blocking = client if isinstance(client, OSSVectorClient) else None
+        self._blocking: OSSVectorClient | None = None
         self._on_loops: dict[asyncio.AbstractEventLoop, AsyncOSSVectorClient] = {}
         # Reentrant: the client of a loop may be a twin of the blocking one, which is made under it.
         self._lock = threading.RLock()
@@ -87,10 +93,14 @@ class ClientPair:
 
     def blocking(self) -> OSSVectorClient:
         """Return the blocking client."""
-        self._refuse_if_closed()
+        given = self.given
+        # One that was given says itself, at its next call, that it is closed; its twins do not.
+        if isinstance(given, OSSVectorClient):
+            return given
+        if given is not None:
+            given.refuse_if_closed()
         with self._lock:
             if self._blocking is None:
-                given = self.given
                 if isinstance(given, AsyncOSSVectorClient):
                     self._blocking = _twin(given.to_sync())
                 elif self._saved is not None:
@@ -101,7 +111,8 @@ class ClientPair:
 
     def on_this_loop(self) -> AsyncOSSVectorClient:
         """Return the client of the running event loop."""
-        self._refuse_if_closed()
+        if self.given is not None:
+            self.given.refuse_if_closed()
         loop = asyncio.get_running_loop()
         with self._lock:
             client = self._on_loops.get(loop)
@@ -112,7 +123,7 @@ class ClientPair:
 
     def _refuse_if_closed(self) -> None:
         """Raise ConfigurationError where the client that was given is closed, its twins or not."""
-        if self.given is not None:
+        if self.given is not None and self.given._runner.closed:  # noqa: SLF001 - as clients do
             self.given.refuse_if_closed()
 
     def _for_this_loop(self) -> AsyncOSSVectorClient:
@@ -174,6 +185,36 @@ class ClientPair:
     def __reduce__(self) -> tuple[Any, ...]:
         kept = {n: value for n, value in self.connection.items() if n not in _NOT_SAVED}
         return ClientPair, (self.given, kept, None if self.given else self.settings)
+
+
+def connect(
+    client: Client | None, options: Mapping[str, Any], saved: ClientSettings | None = None
+) -> ClientPair:
+    """Return the clients of a component: of the one that was given, or made of options.
+
+    Args:
+        client: either client, or None.
+        options: the values of `CONNECTION`; what is None or empty is not given.
+        saved: of a component that comes from another process; it stands for the environment.
+
+    Raises:
+        ConfigurationError: a client and options are given, or half of the credentials.
+    """
+    given = [name for name in CONNECTION if options.get(name)]
+    if client is not None and given:
+        raise ConfigurationError(f"pass either client= or {', '.join(given)}, not both.")
+    arguments = {name: options[name] for name in POINTERS if options.get(name)}
+    # a framework's `SecretStr`, or a text
+    secrets = [options[name] for name in SECRETS if options.get(name)]
+    if secrets and not (options.get("access_key_id") and options.get("access_key_secret")):
+        raise ConfigurationError("credentials are access_key_id= and access_key_secret=, both.")
+    credentials: Any = tuple(getattr(one, "get_secret_value", one.__str__)() for one in secrets)
+    if saved is not None and client is None:
+        settings = replace(saved, **arguments)
+        if credentials:
+            return ClientPair(OSSVectorClient.from_settings(settings, credentials))
+        return ClientPair(None, arguments, settings)
+    return ClientPair(client, {**arguments, "credentials": credentials} if secrets else arguments)
 
 
 def limits_of(client: Client | None) -> Limits:

@@ -4,7 +4,7 @@ Embeddings are float32 as the service stores them; sums are made in float64, so 
 nor tiny values overflow and equal vectors have equal similarities. No model is called here.
 """
 
-from oss_vector_retriever.embeddings.mathematics import (
+from .mathematics import (
     Duplicates,
     Matrix,
     Numbers,

@@ -1,27 +1,23 @@
 """`OSSVectorDocumentIndex`: a retriever that is written to, over an `OSSVectorStore`."""
 
-from __future__ import annotations
+# ruff: noqa: ARG002 - LangChain passes `run_manager` by its name
 
 import logging
 from collections.abc import Sequence
 from typing import Any
 
-from langchain_core.callbacks import (
-    AsyncCallbackManagerForRetrieverRun,
-    CallbackManagerForRetrieverRun,
-)
 from langchain_core.documents import Document
 from langchain_core.indexing import UpsertResponse
 from langchain_core.indexing.base import DeleteResponse, DocumentIndex
 from langchain_core.retrievers import LangSmithRetrieverParams
 from pydantic import Field
 
-from oss_vector_retriever.client.context import Context
-from oss_vector_retriever.client.errors import InvalidRequestError, PartialWriteError
-from oss_vector_retriever.client.steps import Flow
-from oss_vector_retriever.langchain.connection import PROVIDER, STRICT
-from oss_vector_retriever.langchain.store import OSSVectorStore, refuse_unknown
-from oss_vector_retriever.records.store import Deleted
+from ..client.context import Context
+from ..client.errors import InvalidRequestError, PartialWriteError
+from ..client.steps import Flow
+from ..records.store import Deleted
+from .connection import PROVIDER, STRICT
+from .store import OSSVectorStore, refuse_unknown
 
 _log = logging.getLogger(__name__)
 
@@ -36,6 +32,7 @@ class OSSVectorDocumentIndex(DocumentIndex):
 
     model_config = STRICT
 
+    # a store is no pydantic model: dumps leave it out, pickles hold it with its settings
     store: OSSVectorStore = Field(exclude=True, repr=False)
     k: int = Field(default=4, gt=0, strict=True)
 
@@ -45,7 +42,7 @@ class OSSVectorDocumentIndex(DocumentIndex):
         Raises:
             InvalidRequestError: something that the index cannot hold; nothing was written.
         """
-        refuse_unknown(unknown)
+        refuse_unknown(unknown)  # LangChain's own would take a misspelt option for its own
         try:
             return UpsertResponse(succeeded=self.store.add_documents(list(items)), failed=[])
         except PartialWriteError as error:
@@ -86,20 +83,12 @@ class OSSVectorDocumentIndex(DocumentIndex):
         return await self.store.aget_by_ids(ids)
 
     def _get_relevant_documents(
-        self,
-        query: str,
-        *,
-        run_manager: CallbackManagerForRetrieverRun,  # noqa: ARG002 - passed by its name
-        k: int | None = None,
+        self, query: str, *, run_manager: Any, k: int | None = None
     ) -> list[Document]:
         return self.store.similarity_search(query, self.k if k is None else k)
 
     async def _aget_relevant_documents(
-        self,
-        query: str,
-        *,
-        run_manager: AsyncCallbackManagerForRetrieverRun,  # noqa: ARG002 - passed by its name
-        k: int | None = None,
+        self, query: str, *, run_manager: Any, k: int | None = None
     ) -> list[Document]:
         return await self.store.asimilarity_search(query, self.k if k is None else k)
 
@@ -119,14 +108,12 @@ class OSSVectorDocumentIndex(DocumentIndex):
 
 
 def _partial_response(error: PartialWriteError) -> UpsertResponse:
+    # LangChain's response has room for what failed, but none for why
     _log.warning("upsert: %s", error)
     return UpsertResponse(succeeded=list(error.report.written), failed=list(error.report.failed))
 
 
 def _delete_response(result: Deleted) -> DeleteResponse:
     return DeleteResponse(
-        succeeded=list(result.deleted),
-        num_deleted=len(result.deleted),
-        failed=[],
-        num_failed=0,
+        succeeded=list(result.deleted), num_deleted=len(result.deleted), failed=[], num_failed=0
     )

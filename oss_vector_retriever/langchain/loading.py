@@ -1,7 +1,5 @@
 """Components that LangChain has serialised, brought back."""
 
-from __future__ import annotations
-
 import inspect
 import warnings
 from collections.abc import Iterable, Mapping
@@ -11,16 +9,12 @@ from langchain_core.load import load
 from langchain_core.load.serializable import Serializable
 from pydantic_core import from_json
 
-from oss_vector_retriever.client.errors import InvalidRequestError
-from oss_vector_retriever.langchain.compressors import (
-    StoredEmbeddingsFilter,
-    StoredEmbeddingsMMR,
-    StoredEmbeddingsRedundantFilter,
-)
-from oss_vector_retriever.langchain.fetcher import OSSVectorFetcher, OSSVectorRehydrator
-from oss_vector_retriever.langchain.parents import ParentHydratingRetriever
-from oss_vector_retriever.langchain.retriever import OSSVectorRetriever
-from oss_vector_retriever.langchain.tools import OSSVectorFetchTool, OSSVectorToolkit
+from ..client.errors import InvalidRequestError
+from . import compressors
+from .fetcher import OSSVectorFetcher, OSSVectorRehydrator
+from .parents import ParentHydratingRetriever
+from .retriever import OSSVectorRetriever
+from .tools import OSSVectorFetchTool, OSSVectorToolkit
 
 _OURS: tuple[type[Serializable], ...] = (
     OSSVectorFetchTool,
@@ -29,9 +23,9 @@ _OURS: tuple[type[Serializable], ...] = (
     OSSVectorRetriever,
     OSSVectorToolkit,
     ParentHydratingRetriever,
-    StoredEmbeddingsFilter,
-    StoredEmbeddingsMMR,
-    StoredEmbeddingsRedundantFilter,
+    compressors.StoredEmbeddingsFilter,
+    compressors.StoredEmbeddingsMMR,
+    compressors.StoredEmbeddingsRedundantFilter,
 )
 
 
@@ -68,7 +62,7 @@ def load_retriever(
     }
     if "allowed_objects" in inspect.signature(load).parameters:  # not in the first releases of 1.x
         options["allowed_objects"] = kinds
-    with warnings.catch_warnings():
+    with warnings.catch_warnings():  # LangChain's own, at each call
         warnings.filterwarnings("ignore", message=".*is in beta")
         return load(form, **options)
 
@@ -79,6 +73,7 @@ def _refuse_foreign(form: Any, allowed: set[tuple[str, ...]]) -> None:
     Raises:
         InvalidRequestError: naming the class.
     """
+    # before anything is made: LangChain's own check comes when the parts inside exist already
     if isinstance(form, dict):
         kind = tuple(form.get("id") or ())
         if form.get("lc") == 1 and form.get("type") == "constructor" and kind not in allowed:

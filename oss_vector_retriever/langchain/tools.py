@@ -1,7 +1,5 @@
 """`OSSVectorToolkit`: search and fetch for agents, with the same client, tenancy and budget."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Literal
@@ -12,111 +10,41 @@ from langchain_core.tools.base import ArgsSchema, BaseToolkit
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 from pydantic_core import from_json
 
-from oss_vector_retriever.client.context import Context
-from oss_vector_retriever.client.errors import VectorIndexParameterInvalidError
-from oss_vector_retriever.client.models.results import QueryVectorsResult
-from oss_vector_retriever.client.models.vector import Vector
-from oss_vector_retriever.client.operations.vectors import query_vectors
-from oss_vector_retriever.client.steps import Flow
-from oss_vector_retriever.embeddings.stored import pick_similar, stored_embeddings
-from oss_vector_retriever.langchain.connection import STRICT, Connected
-from oss_vector_retriever.langchain.documents import document_from
-from oss_vector_retriever.langchain.embedder import QueryEmbedding, aquery_vector, query_vector
-from oss_vector_retriever.records import DecodePolicy
-from oss_vector_retriever.records.answers import (
-    Access,
-    Answer,
-    Budget,
-    Passage,
-    Tokenizer,
-    suggest,
-    write_answer,
-)
-from oss_vector_retriever.records.filters import explicit_filter
-from oss_vector_retriever.records.indexing import IndexKeeper
-from oss_vector_retriever.records.lookup import Lookup, fetch_records, make_each
-from oss_vector_retriever.records.settings import StoreSettings, is_row
+from ..client.context import Context
+from ..client.models.vector import Vector
+from ..client.steps import Flow
+from ..embeddings.stored import pick_similar, stored_embeddings
+from ..records import DecodePolicy
+from ..records.answers import Access, Answer, Budget, Passage, Tokenizer, suggest, write_answer
+from ..records.filters import explicit_filter
+from ..records.indexing import IndexKeeper
+from ..records.lookup import Lookup, fetch_records, make_each
+from ..records.search import query_index
+from ..records.settings import StoreSettings, is_row
+from .connection import STRICT, Connected
+from .documents import document_from
+from .embedder import QueryEmbedding, aquery_vector, query_vector
 
 _IDS_PER_CALL = 100  # one call of the service
 _HITS_PER_CALL = 100
 
 Reply = tuple[str, list[Document]]
+Hits = list[tuple[Document, float | None]]
 
 
-class OSSVectorToolkit(Connected, BaseToolkit):
-    """The tools for an agent: fetch documents by id and, with `embedding`, search.
-
-    Attributes:
-        client: an `OSSVectorClient` or `AsyncOSSVectorClient`; by default one that is configured
-            by the fields `bucket`, `account_id`, `region`, ..., and by the environment.
-        index: another index than the client's own.
-        embedding: an `Embeddings`, or a function from a query to its embedding; None leaves out
-            the search.
-        text_key: the metadata field in which another program keeps the text of its records, where
-            that is none of `text`, `content` and `page_content`.
-        allowed_keys: the only keys that exist for the agent; None for any.
-        key_prefix: what each key that exists for the agent begins with.
-        filter: a filter on metadata, `{"field": value}` or the service's full grammar, always in
-            force when searching.
-        native_scalars: say in the filter numbers and booleans as they are, for records written so.
-        k: how many documents a search shows where the model does not say.
-        scan: how many keys to list, at most, to suggest near misses.
-        max_characters: of one answer; a token is about four of English. None sets no bound.
-        max_tokens: of one answer, counted by `tokenizer`; None sets no bound.
-        tokenizer: splits a text into tokens, such as `model.get_token_ids`.
-    """
-
-    model_config = STRICT
-
-    embedding: QueryEmbedding | None = Field(default=None, exclude=True, repr=False)
-    text_key: str | None = None
-    allowed_keys: frozenset[str] | None = Field(default=None, repr=False)
-    key_prefix: str = ""
-    filter: Mapping[str, Any] | None = None
-    native_scalars: bool = False
-    k: int = Field(default=5, gt=0, le=_HITS_PER_CALL)
-    scan: int = Field(default=0, ge=0)
-    max_characters: int | None = Field(default=20_000, gt=0)
-    max_tokens: int | None = Field(default=None, gt=0)
-    tokenizer: Tokenizer | None = Field(default=None, exclude=True, repr=False)
-
-    def get_tools(self) -> list[BaseTool]:
-        """Return the tools: search first, where there is an embedding, then fetch."""
-        own = {"embedding", "filter", "native_scalars", "k", "scan"}
-        shared = {name: getattr(self, name) for name in type(self).model_fields if name not in own}
-        shared["client"] = self._saved or self.client  # what came back from another process
-        fetch = OSSVectorFetchTool(**shared, scan=self.scan)
-        if self.embedding is None:
-            return [fetch]
-        search = OSSVectorSearchTool(
-            **shared,
-            embedding=self.embedding,
-            filter=self.filter,
-            native_scalars=self.native_scalars,
-            k=self.k,
-            fetch_tool=fetch.name,
-        )
-        search.description += f" Read more of one by passing its id to {fetch.name}."
-        return [search, fetch]
-
-
-class _DocumentTool(Connected, BaseTool):
-    """A tool that shows an agent documents with their ids; the Documents are the artifact.
+class _AgentSettings(Connected):
+    """What the tools and their toolkit have in common: a client, tenancy and a budget.
 
     Attributes:
-        client: an `OSSVectorClient` or `AsyncOSSVectorClient`; by default one that is configured
-            by the fields `bucket`, `account_id`, `region`, ..., and by the environment.
+        client: a client of either kind; by default one of `bucket`, ... and the environment.
         index: another index than the client's own.
-        text_key: the metadata field in which another program keeps the text of its records, where
-            that is none of `text`, `content` and `page_content`.
+        text_key: where another program keeps text, if not in `text`, `content`, `page_content`.
         allowed_keys: the only keys that exist for the agent; None for any.
         key_prefix: what each key that exists for the agent begins with.
         max_characters: of one answer; a token is about four of English. None sets no bound.
         max_tokens: of one answer, counted by `tokenizer`; None sets no bound.
         tokenizer: splits a text into tokens, such as `model.get_token_ids`.
-        max_characters_per_document: of one document's text in one answer.
-        on_decode_error: for records that cannot be read: "raise", "skip" (left out, with a warning
-            in the log) or "raw" (their metadata as they are stored).
+        on_decode_error: of unreadable records: "raise", "skip" (a warning) or "raw" (as stored).
     """
 
     model_config = STRICT
@@ -127,38 +55,67 @@ class _DocumentTool(Connected, BaseTool):
     max_characters: int | None = Field(default=20_000, gt=0)
     max_tokens: int | None = Field(default=None, gt=0)
     tokenizer: Tokenizer | None = Field(default=None, exclude=True, repr=False)
-    max_characters_per_document: int | None = Field(default=4_000, gt=0)
     on_decode_error: DecodePolicy = "skip"
-    response_format: Literal["content", "content_and_artifact"] = "content_and_artifact"
 
     def model_post_init(self, context: Any, /) -> None:
         """Refuse a budget in tokens that nothing counts."""
         super().model_post_init(context)
         self._budget()
 
+    def _budget(self, max_characters_per_document: int | None = None) -> Budget:
+        return Budget(
+            self.max_characters, self.max_tokens, self.tokenizer, max_characters_per_document
+        )
+
     def _access(self) -> Access:
         return Access(self.allowed_keys, self.key_prefix)
-
-    def _budget(self) -> Budget:
-        return Budget(
-            self.max_characters,
-            self.max_tokens,
-            self.tokenizer,
-            self.max_characters_per_document,
-        )
 
     def _lookup(self) -> Lookup:
         return Lookup(
             index=self.index, text_key=self.text_key, on_decode_error=self.on_decode_error
         )
 
-    def _run(self, *args: Any, **kwargs: Any) -> Any:
-        raise NotImplementedError
+
+class OSSVectorToolkit(_AgentSettings, BaseToolkit):
+    """The tools for an agent: fetch documents by id and, with `embedding`, search.
+
+    Attributes:
+        embedding: an `Embeddings`, or a function from a query to its embedding; None leaves out
+            the search.
+        filter: `{"field": value}` or the service's full grammar; always in force when searching.
+        native_scalars: say in the filter numbers and booleans as they are, for records written so.
+        k: how many documents a search shows where the model does not say.
+        scan: how many keys to list, at most, to suggest near misses.
+    """
+
+    model_config = STRICT
+
+    embedding: QueryEmbedding | None = Field(default=None, exclude=True, repr=False)
+    filter: Mapping[str, Any] | None = None
+    native_scalars: bool = False
+    k: int = Field(default=5, gt=0, le=_HITS_PER_CALL)
+    scan: int = Field(default=0, ge=0)
+
+    def get_tools(self) -> list[BaseTool]:
+        """Return the tools: search first, where there is an embedding, then fetch."""
+        # The tools take everything under the toolkit's names, so that a limit that is added to one
+        # cannot be forgotten in the other.
+        shared = {name: getattr(self, name) for name in type(self).model_fields}
+        shared["client"] = self._saved or self.client  # what came back from another process
+        of_fetch = {"scan": shared.pop("scan")}
+        of_search = {n: shared.pop(n) for n in ("embedding", "filter", "native_scalars", "k")}
+        fetch = OSSVectorFetchTool(**shared, **of_fetch)
+        if self.embedding is None:
+            return [fetch]
+        search = OSSVectorSearchTool(**shared, **of_search, fetch_tool=fetch.name)
+        search.description += f" Read more of one by passing its id to {fetch.name}."
+        return [search, fetch]
 
 
 class FetchArguments(BaseModel):
     """What a model passes to read documents."""
 
+    # models write ids that look like numbers as numbers
     model_config = ConfigDict(coerce_numbers_to_str=True)
 
     ids: list[str] = Field(
@@ -176,13 +133,14 @@ class FetchArguments(BaseModel):
         """Take what models write in place of a list: one id, or a list as JSON text."""
         if not isinstance(value, str):
             return value
+        # some models write the list as text
         with suppress(ValueError):
             if isinstance(ids := from_json(value), list):
                 return ids
         return [value]
 
 
-class OSSVectorFetchTool(_DocumentTool):
+class OSSVectorFetchTool(_AgentSettings, BaseTool):
     """A tool that reads documents by id, names ids that do not exist and suggests near misses.
 
     Ids outside `allowed_keys` and `key_prefix` do not exist for the agent, and are not asked for.
@@ -191,7 +149,10 @@ class OSSVectorFetchTool(_DocumentTool):
     Attributes:
         scan: how many keys to list, at most, to suggest near misses of an id that does not exist;
             0 makes no call for it. Suggestions out of `allowed_keys` need none.
+        max_characters_per_document: of one document's text in one answer.
     """
+
+    model_config = STRICT
 
     name: str = "fetch_documents"
     description: str = (
@@ -199,6 +160,9 @@ class OSSVectorFetchTool(_DocumentTool):
         "not exist. Long documents are cut, with a hint how to read on."
     )
     args_schema: ArgsSchema | None = FetchArguments
+    # the Documents are the artifact: chains read them, and the model only the text
+    response_format: Literal["content", "content_and_artifact"] = "content_and_artifact"
+    max_characters_per_document: int | None = Field(default=4_000, gt=0)
     scan: int = Field(default=0, ge=0)
 
     def _run(self, ids: Sequence[str], start: int = 0, **_: Any) -> Reply:
@@ -211,7 +175,7 @@ class OSSVectorFetchTool(_DocumentTool):
         access = self._access()
         keys = access.fetchable(context, ids)
         found = yield from fetch_records(context, self._lookup(), keys, document_from)
-        there = {*keys} - {*found.missing}
+        there = {*keys} - {*found.missing}  # skipped records too: no other id was meant
         missing = [key for key in dict.fromkeys(ids) if key not in there]
         answer = Answer(
             [Passage(str(document.id), document.page_content) for document in found.made],
@@ -219,7 +183,8 @@ class OSSVectorFetchTool(_DocumentTool):
             start=start,
             fetch_tool=self.name,
         )
-        return (yield from write_answer(answer, self._budget())), found.made
+        text = yield from write_answer(answer, self._budget(self.max_characters_per_document))
+        return text, found.made
 
 
 class SearchArguments(BaseModel):
@@ -231,7 +196,7 @@ class SearchArguments(BaseModel):
     )
 
 
-class OSSVectorSearchTool(_DocumentTool):
+class OSSVectorSearchTool(_AgentSettings, BaseTool):
     """A tool that finds documents by meaning: the nearest first, with their ids and distances.
 
     Of `allowed_keys` the stored embeddings are fetched and compared by cosine, so nothing else is
@@ -242,11 +207,13 @@ class OSSVectorSearchTool(_DocumentTool):
     Attributes:
         embedding: an `Embeddings`, or a function from the query to its embedding.
         k: how many to show where the model does not say.
-        filter: a filter on metadata, `{"field": value}` or the service's full grammar, always in
-            force.
+        filter: `{"field": value}` or the service's full grammar; always in force.
         native_scalars: say in the filter numbers and booleans as they are, for records written so.
         fetch_tool: the name of the tool that reads documents by id, to which cut texts then point.
+        max_characters_per_document: of one document's text in one answer.
     """
+
+    model_config = STRICT
 
     name: str = "search_documents"
     description: str = (
@@ -254,6 +221,7 @@ class OSSVectorSearchTool(_DocumentTool):
         "their text."
     )
     args_schema: ArgsSchema | None = SearchArguments
+    response_format: Literal["content", "content_and_artifact"] = "content_and_artifact"
     embedding: QueryEmbedding = Field(exclude=True, repr=False)
     k: int = Field(default=5, gt=0, le=_HITS_PER_CALL)
     filter: Mapping[str, Any] | None = None
@@ -270,53 +238,34 @@ class OSSVectorSearchTool(_DocumentTool):
         return await self._clients.arun(self._search, vector, k or self.k)
 
     def _search(self, context: Context, vector: Any, k: int) -> Flow[Reply]:
+        # Only the service judges filters, by the copies that it keeps; so it has to search.
         exact = self.allowed_keys is not None and self.filter is None
         find = self._nearest_allowed if exact else self._nearest
-        hits: list[tuple[Document, float | None]] = yield from find(context, vector, k)
+        hits: Hits = yield from find(context, vector, k)
         answer = Answer(
             [Passage(str(document.id), document.page_content, far) for document, far in hits],
             nothing="Nothing was found.",
             fetch_tool=self.fetch_tool,
         )
-        text = yield from write_answer(answer, self._budget())
+        text = yield from write_answer(answer, self._budget(self.max_characters_per_document))
         return text, [document for document, _ in hits]
 
-    def _nearest(
-        self, context: Context, vector: Any, k: int
-    ) -> Flow[list[tuple[Document, float | None]]]:
+    def _nearest(self, context: Context, vector: Any, k: int) -> Flow[Hits]:
         access = self._access()
+        # those out of reach take places among the hits, and the service cannot filter by key
         top_k = context.config.limits.top_k if access.restricted else k
-        hits = yield from self._query(context, vector, top_k)
+        condition = explicit_filter(
+            self.filter, native_scalars=self.native_scalars, limits=context.config.limits
+        )
+        keeper = IndexKeeper(StoreSettings(index=self.index))
+        hits = yield from query_index(context, keeper, vector, top_k, condition)
         permitted = [hit for hit in hits if access.permits(hit.key) and not is_row(hit.metadata)]
         vectors = [Vector(hit.key, None, hit.metadata) for hit in permitted[:k]]
         distances = {hit.key: hit.distance for hit in permitted}
         documents = make_each(self._lookup(), vectors, document_from)
         return [(document, distances[str(document.id)]) for document in documents]
 
-    def _query(self, context: Context, vector: Any, top_k: int) -> Flow[QueryVectorsResult]:
-        condition = explicit_filter(
-            self.filter, native_scalars=self.native_scalars, limits=context.config.limits
-        )
-        try:
-            return (
-                yield from query_vectors(
-                    context,
-                    vector,
-                    top_k=top_k,
-                    index=self.index,
-                    filter=condition,
-                    return_metadata=True,
-                )
-            )
-        except VectorIndexParameterInvalidError:
-            # The service does not say why: most often the model is another than the index's.
-            keeper = IndexKeeper(StoreSettings(index=self.index))
-            yield from keeper.check_query(context, len(vector))
-            raise
-
-    def _nearest_allowed(
-        self, context: Context, vector: Any, k: int
-    ) -> Flow[list[tuple[Document, float | None]]]:
+    def _nearest_allowed(self, context: Context, vector: Any, k: int) -> Flow[Hits]:
         keys = self._access().visible_keys
         stored = yield from stored_embeddings(context, keys, index=self.index, on_missing="omit")
         picks = pick_similar(stored, vector, k=k)

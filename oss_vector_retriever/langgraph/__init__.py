@@ -3,15 +3,13 @@
 Needs the extra `langgraph`.
 """
 
-from __future__ import annotations
-
 from typing import TYPE_CHECKING
 
-from oss_vector_retriever.lazy import make_lazy
+from ..lazy import make_lazy
 
 if TYPE_CHECKING:
-    from oss_vector_retriever.langgraph.middleware import DocumentState, HydrateDocumentsMiddleware
-    from oss_vector_retriever.langgraph.store import OSSVectorGraphStore
+    from .middleware import DocumentState, HydrateDocumentsMiddleware
+    from .store import OSSVectorGraphStore
 
 _WHERE = {
     "DocumentState": f"{__name__}.middleware",

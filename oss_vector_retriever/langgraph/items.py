@@ -1,26 +1,24 @@
 """Items of memory as records: names, namespaces and values, there and back."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 from langgraph.store.base import GetOp, Item, PutOp
 
-from oss_vector_retriever.client.errors import InvalidRequestError, shown
-from oss_vector_retriever.client.models.limits import DEFAULT_LIMITS, metadata_bytes
-from oss_vector_retriever.client.models.vector import Vector
-from oss_vector_retriever.records.settings import ROW_FIELD
-from oss_vector_retriever.records.store import RecordStore
+from ..client.errors import InvalidRequestError, quote
+from ..client.models.limits import DEFAULT_LIMITS, metadata_bytes
+from ..client.models.vector import Vector
+from ..records.settings import ROW_FIELD
+from ..records.store import RecordStore
 
 KIND = "memory"
 WITHIN_FIELD = "_within"
 EMBEDDED_FIELD = "_embedded"
-MAX_COPIES = DEFAULT_LIMITS.filterable_keys - 3  # beside the row, namespace and embedded fields
+MAX_COPIES = DEFAULT_LIMITS.filterable_keys - 3  # next to the row, namespace and embedded fields
 _MAX_PATH_BYTES = DEFAULT_LIMITS.filterable_bytes - 64  # of which the other copies take some
 Namespace = tuple[str, ...]
-Place = tuple[Namespace, str]
+Address = tuple[Namespace, str]
 
 
 def name_of(namespace: Namespace, key: str) -> str:
@@ -36,7 +34,7 @@ def name_of(namespace: Namespace, key: str) -> str:
     return f"{path_of(namespace)}..{key}"
 
 
-def place_of(op: GetOp | PutOp) -> Place:
+def address_of(op: GetOp | PutOp) -> Address:
     """Return where an operation reads or writes.
 
     Raises:
@@ -54,13 +52,13 @@ def path_of(namespace: Sequence[str]) -> str:
     """
     if isinstance(namespace, str | bytes) or not hasattr(namespace, "__iter__"):
         raise InvalidRequestError(
-            f"a namespace is a tuple of labels, not {shown(namespace)}; put a single one into a "
+            f"a namespace is a tuple of labels, not {quote(namespace)}; put a single one into a "
             'tuple, as in ("users",).'
         )
     for label in namespace:
         if not isinstance(label, str) or not label or "." in label:
             raise InvalidRequestError(
-                f"a label of a namespace is a string without periods, not {shown(label)}."
+                f"a label of a namespace is a string without periods, not {quote(label)}."
             )
     return ".".join(namespace)
 
@@ -68,11 +66,6 @@ def path_of(namespace: Sequence[str]) -> str:
 def is_label(label: str) -> bool:
     """Tell whether part of a condition is a label as it stands, and no wildcard."""
     return bool(label) and label != "*" and "." not in label
-
-
-def surrounding_paths(namespace: Namespace) -> list[str]:
-    """Return the namespaces that an item lies in, its own last, as strings to filter by."""
-    return [path_of(namespace[:depth]) for depth in range(1, len(namespace) + 1)]
 
 
 def copy_of(field: str) -> str:
@@ -95,31 +88,25 @@ def vector_of(
     Raises:
         InvalidRequestError: a value that JSON cannot hold, or a limit passed.
     """
-    paths = surrounding_paths(item.namespace)
+    # The service tests membership, not prefixes: each namespace around an item is written out.
+    path = item.namespace
+    paths = [path_of(path[:depth]) for depth in range(1, len(path) + 1)]
     if (size := metadata_bytes({WITHIN_FIELD: paths})) > _MAX_PATH_BYTES:
         raise InvalidRequestError(
-            f"namespace {shown(paths[-1])}: it and those it lies in take {size:,} bytes, and "
+            f"namespace {quote(paths[-1])}: it and those it lies in take {size:,} bytes, and "
             f"{_MAX_PATH_BYTES:,} are possible; use fewer labels, or shorter ones."
         )
-    metadata = {
+    marks = {
         ROW_FIELD: KIND,
         WITHIN_FIELD: paths,
-        EMBEDDED_FIELD: "no" if embedding is None else "yes",
-        **item.dict(),
-        **{copy_of(field): value for field in copied if _is_plain(value := item.value.get(field))},
+        EMBEDDED_FIELD: "no" if embedding is None else "yes",  # so that searches pass it over
     }
-    placeholder = [1.0] + [0.0] * (dimension - 1)
-    return records.encode(
-        name_of(item.namespace, item.key),
-        placeholder if embedding is None else embedding,
-        text="",
-        metadata=metadata,
-        also_filterable=(ROW_FIELD, WITHIN_FIELD, EMBEDDED_FIELD),
-    )
-
-
-def _is_plain(value: object) -> bool:
-    return isinstance(value, str | int | float)
+    copies = {copy_of(field): item.value.get(field) for field in copied}
+    plain = {name: v for name, v in copies.items() if isinstance(v, str | int | float)}
+    if embedding is None:  # an index holds no record without data, and cosine takes no zeros
+        embedding = [1.0] + [0.0] * (dimension - 1)
+    name, metadata = name_of(item.namespace, item.key), {**marks, **item.dict(), **plain}
+    return records.encode(name, embedding, text="", metadata=metadata, also_filterable=marks)
 
 
 def item_of(records: RecordStore, vector: Vector | None) -> Item | None:
@@ -127,14 +114,8 @@ def item_of(records: RecordStore, vector: Vector | None) -> Item | None:
     record = None if vector is None else records.decode(vector)
     if record is None or record.metadata.get(ROW_FIELD) != KIND:
         return None
-    fields = record.metadata
-    return Item(
-        value=fields["value"],
-        key=fields["key"],
-        namespace=tuple(fields["namespace"]),
-        created_at=fields["created_at"],
-        updated_at=fields["updated_at"],
-    )
+    names = ("value", "key", "namespace", "created_at", "updated_at")
+    return Item(**{name: record.metadata[name] for name in names})
 
 
 def items_of(records: RecordStore, vectors: Sequence[Vector]) -> Iterator[Item]:
@@ -144,8 +125,8 @@ def items_of(records: RecordStore, vectors: Sequence[Vector]) -> Iterator[Item]:
             yield item
 
 
-def new_item(place: Place, value: dict[str, Any], earlier: Item | None) -> Item:
+def new_item(address: Address, value: dict[str, Any], earlier: Item | None) -> Item:
     """Return an item as it is now; the moment of its making is that of the earlier one."""
     now = datetime.now(UTC)
     made = now if earlier is None else earlier.created_at
-    return Item(value=value, key=place[1], namespace=place[0], created_at=made, updated_at=now)
+    return Item(value=value, key=address[1], namespace=address[0], created_at=made, updated_at=now)

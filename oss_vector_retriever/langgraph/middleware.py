@@ -7,30 +7,19 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Any, NotRequired
 
-from langchain.agents.middleware import (
-    AgentMiddleware,
-    AgentState,
-    ModelRequest,
-    ModelResponse,
-)
+from langchain.agents.middleware import AgentMiddleware, AgentState, ModelRequest, ModelResponse
 from langchain_core.documents import Document
 from langchain_core.messages import SystemMessage, ToolMessage
 from langgraph.types import Command
 
-from oss_vector_retriever.client.context import Context
-from oss_vector_retriever.client.operations.checks import check_whole
-from oss_vector_retriever.client.steps import Flow
-from oss_vector_retriever.langchain.connection import ConnectedComponent
-from oss_vector_retriever.langchain.documents import document_from
-from oss_vector_retriever.records import DecodePolicy
-from oss_vector_retriever.records.answers import (
-    Answer,
-    Budget,
-    Passage,
-    Tokenizer,
-    write_answer,
-)
-from oss_vector_retriever.records.lookup import Lookup, fetch_records
+from ..client.context import Context
+from ..client.operations.checks import check_whole
+from ..client.steps import Flow
+from ..langchain.connection import ConnectedComponent
+from ..langchain.documents import document_from
+from ..records import DecodePolicy
+from ..records.answers import Answer, Budget, Passage, Tokenizer, write_answer
+from ..records.lookup import Lookup, fetch_records
 
 if TYPE_CHECKING:  # the first releases of langchain 1 keep it elsewhere
     from langchain.agents.middleware import ToolCallRequest
@@ -57,11 +46,9 @@ class HydrateDocumentsMiddleware(ConnectedComponent, AgentMiddleware[DocumentSta
     state, and nothing else.
 
     Args:
-        client: an `OSSVectorClient` or `AsyncOSSVectorClient`; by default one that is configured by
-            the arguments `bucket`, `account_id`, `region`, ..., and by the environment.
+        client: a client of either kind; by default one of `bucket`, ... and the environment.
         index: another index than the client's own.
-        text_key: the metadata field in which another program keeps the text of its records, where
-            that is none of `text`, `content` and `page_content`.
+        text_key: where another program keeps text, if not in `text`, `content`, `page_content`.
         limit: show the last so many ids.
         max_characters: of all that is shown in one call; a token is about four of English. None
             sets no bound.
@@ -70,8 +57,7 @@ class HydrateDocumentsMiddleware(ConnectedComponent, AgentMiddleware[DocumentSta
         max_characters_per_document: of one document's text.
         heading: what stands above the documents.
         collect: take the ids of tools' Documents into the state, in place of their texts.
-        on_decode_error: for records that cannot be read: "raise", "skip" (left out, with a warning
-            in the log) or "raw" (their metadata as they are stored).
+        on_decode_error: of unreadable records: "raise", "skip" (a warning) or "raw" (as stored).
 
     Raises:
         ConfigurationError: `client` is of another type.
@@ -106,9 +92,7 @@ class HydrateDocumentsMiddleware(ConnectedComponent, AgentMiddleware[DocumentSta
         )
 
     def wrap_model_call(
-        self,
-        request: ModelRequest[Any],
-        handler: Callable[[ModelRequest[Any]], ModelResponse[Any]],
+        self, request: ModelRequest[Any], handler: Callable[[ModelRequest[Any]], ModelResponse[Any]]
     ) -> ModelResponse[Any]:
         """Call the model with the documents whose ids the state holds."""
         ids = self._ids(request.state)
@@ -158,10 +142,12 @@ class HydrateDocumentsMiddleware(ConnectedComponent, AgentMiddleware[DocumentSta
         content = f"At hand now, see the system message: {', '.join(ids)}."
         if absent:
             content += f" Not found: {', '.join(absent)}."
+        # texts and artifact would be in every checkpoint from here on
         short = result.model_copy(update={"content": content, "artifact": None})
         return Command(update={"messages": [short], "document_ids": ids})
 
     def _ids(self, state: Mapping[str, Any]) -> list[str]:
+        # the last ones: what the agent has asked for lately is what it works with
         return merge_ids(state.get("document_ids"), ())[-self.limit :]
 
     def _show_documents(self, context: Context, ids: Sequence[str]) -> Flow[str]:

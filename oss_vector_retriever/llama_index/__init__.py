@@ -18,32 +18,25 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from oss_vector_retriever.lazy import make_lazy
+from ..lazy import make_lazy
 
 if TYPE_CHECKING:
-    from oss_vector_retriever.llama_index.auto_merging import OSSVectorAutoMergingRetriever
-    from oss_vector_retriever.llama_index.component import ConnectionOptions, MissingKeysEvent
-    from oss_vector_retriever.llama_index.docstore import OSSVectorDocumentStore
-    from oss_vector_retriever.llama_index.mapping import (
-        OSSVectorNodeMapping,
-        OSSVectorPrefetchingRetriever,
-    )
-    from oss_vector_retriever.llama_index.postprocessors import (
+    from .auto_merging import OSSVectorAutoMergingRetriever
+    from .component import ConnectionOptions, MissingKeysEvent
+    from .docstore import OSSVectorDocumentStore
+    from .mapping import OSSVectorNodeMapping, OSSVectorPrefetchingRetriever
+    from .postprocessors import (
         OSSVectorPrevNextPostprocessor,
         OSSVectorRehydrationPostprocessor,
         StoredEmbeddingDedupPostprocessor,
         StoredEmbeddingMMRPostprocessor,
         StoredEmbeddingRescorer,
     )
-    from oss_vector_retriever.llama_index.reader import DocumentStream, OSSVectorReader
-    from oss_vector_retriever.llama_index.retriever import (
-        KeyQueryBundle,
-        NodeWithProvenance,
-        OSSVectorRetriever,
-    )
-    from oss_vector_retriever.llama_index.reuse import ReuseStoredEmbeddings
-    from oss_vector_retriever.llama_index.store import OSSVectorStore, QueryOptions
-    from oss_vector_retriever.llama_index.tools import OSSVectorToolSpec
+    from .reader import DocumentStream, OSSVectorReader
+    from .retriever import KeyQueryBundle, NodeWithProvenance, OSSVectorRetriever
+    from .reuse import ReuseStoredEmbeddings
+    from .store import OSSVectorStore, QueryOptions
+    from .tools import OSSVectorToolSpec
 
 _WHERE = {
     "ConnectionOptions": f"{__name__}.component",

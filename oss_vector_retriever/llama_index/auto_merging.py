@@ -5,21 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Any, Unpack
+from typing import Any, Literal, Unpack
 
 from llama_index.core.base.base_retriever import BaseRetriever
 from llama_index.core.callbacks import CallbackManager
 from llama_index.core.schema import BaseNode, IndexNode, NodeWithScore, QueryBundle
 
-from oss_vector_retriever.client.context import Context
-from oss_vector_retriever.client.pair import Client
-from oss_vector_retriever.client.steps import Flow
-from oss_vector_retriever.embeddings.mathematics import check_share
-from oss_vector_retriever.llama_index.component import ConnectionOptions, NodeLookup, connect
-from oss_vector_retriever.llama_index.nodes import classes_by_name
-from oss_vector_retriever.records import DecodePolicy
-from oss_vector_retriever.records.grouping import group_by_parent
-from oss_vector_retriever.records.lookup import MissingPolicy
+from ..client.context import Context
+from ..client.operations.checks import check_choice
+from ..client.pair import Client
+from ..client.steps import Flow
+from ..embeddings.mathematics import check_share
+from ..records import DecodePolicy
+from ..records.grouping import group_by_parent
+from .component import ConnectionOptions, NodeLookup, connect
+from .nodes import classes_by_name
 
 
 class OSSVectorAutoMergingRetriever(BaseRetriever):
@@ -38,7 +38,7 @@ class OSSVectorAutoMergingRetriever(BaseRetriever):
         index: str | None = None,
         simple_ratio_thresh: float = 0.5,
         text_key: str | None = None,
-        on_missing: MissingPolicy = "omit",
+        on_missing: Literal["child", "raise"] = "child",
         on_decode_error: DecodePolicy = "raise",
         node_classes: Sequence[type[BaseNode]] = (),
         callback_manager: CallbackManager | None = None,
@@ -56,7 +56,8 @@ class OSSVectorAutoMergingRetriever(BaseRetriever):
             index: where parents and neighbours are, if not in the client's own index.
             simple_ratio_thresh: a parent is taken when more than this share of its children is hit.
             text_key: a further metadata field to look for text in, of records that others wrote.
-            on_missing: "omit", or "raise" for a parent or neighbour that does not exist.
+            on_missing: "child" leaves the children of a parent that does not exist as they are;
+                "raise" raises `MissingKeysError`, for a neighbour too.
             on_decode_error: what becomes of a record that cannot be read: "raise" an error, "skip"
                 it with a warning in the log, or "raw", a TextNode with the metadata as stored.
             node_classes: your own node classes, so that their nodes come back as what they were.
@@ -67,16 +68,17 @@ class OSSVectorAutoMergingRetriever(BaseRetriever):
             connection: in place of `client`, the arguments of one: see `ConnectionOptions`.
 
         Raises:
-            InvalidRequestError: the share is not from 0 to 1.
+            InvalidRequestError: the share is not from 0 to 1, or `on_missing` is unknown.
         """
         super().__init__(callback_manager, object_map, objects, verbose)
         self._retriever = retriever
+        check_choice("on_missing", on_missing, ("child", "raise"))
         self._share = check_share("simple_ratio_thresh", simple_ratio_thresh, 0, 1)
         self._clients = connect(type(self), client, connection)
         self._lookup = NodeLookup(
             index=index,
             text_key=text_key,
-            on_missing=on_missing,
+            on_missing="raise" if on_missing == "raise" else "omit",
             on_decode_error=on_decode_error,
             classes=classes_by_name(node_classes),
         )

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from copy import deepcopy
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Final, Self, TypedDict
 
 from llama_index.core.base.embeddings.base import BaseEmbedding
@@ -18,26 +18,16 @@ from llama_index.core.instrumentation.events.base import BaseEvent
 from llama_index.core.schema import BaseComponent, BaseNode, QueryBundle
 from pydantic import ConfigDict, Field, PrivateAttr, SecretStr
 
-from oss_vector_retriever.client.clients import OSSVectorClient
-from oss_vector_retriever.client.context import Context
-from oss_vector_retriever.client.errors import (
-    ConfigurationError,
-    InvalidRequestError,
-    MissingKeysError,
-)
-from oss_vector_retriever.client.pair import Client, ClientPair
-from oss_vector_retriever.client.settings import ClientSettings
-from oss_vector_retriever.client.steps import Call, Flow
-from oss_vector_retriever.llama_index.nodes import (
-    NodeClasses,
-    OwnClasses,
-    as_text_node,
-    classes_by_name,
-    node_from,
-)
-from oss_vector_retriever.records import DecodePolicy, Record
-from oss_vector_retriever.records.keys import is_key
-from oss_vector_retriever.records.lookup import Found, Lookup, MissingPolicy, fetch_records
+from ..client import pair
+from ..client.context import Context
+from ..client.errors import ConfigurationError, InvalidRequestError, MissingKeysError
+from ..client.pair import CONNECTION, Client, ClientPair
+from ..client.settings import ClientSettings
+from ..client.steps import Call, Flow
+from ..records import DecodePolicy, Record
+from ..records.keys import is_key
+from ..records.lookup import Found, Lookup, MissingPolicy, fetch_records
+from .nodes import NodeClasses, OwnClasses, as_text_node, classes_by_name, node_from
 
 Embed = Callable[[list[str]], Any]
 _dispatcher = get_dispatcher(__name__)
@@ -69,11 +59,6 @@ class ConnectionOptions(TypedDict, total=False):
     session_token: SecretStr | str | None
 
 
-_SECRETS: Final = ("access_key_id", "access_key_secret", "session_token")
-_POINTERS: Final = ("bucket", "account_id", "region", "endpoint", "internal")
-CONNECTION: Final = (*_POINTERS, *_SECRETS)
-
-
 def connect(
     kind: type,
     client: Client | None,
@@ -96,28 +81,7 @@ def connect(
     if unknown := options.keys() - {*CONNECTION}:
         name = min(unknown)
         raise TypeError(f"{kind.__name__}() got an unexpected keyword argument {name!r}")
-    # an empty string is not given, as in the environment
-    given = [name for name in CONNECTION if options.get(name)]
-    if client is not None and given:
-        raise ConfigurationError(f"pass either client= or {', '.join(given)}, not both.")
-    arguments = _client_arguments(options)
-    if client is not None or saved is None:
-        return ClientPair(client, arguments)
-    credentials = arguments.pop("credentials", None)
-    if credentials is None:
-        return ClientPair(settings=replace(saved, **arguments))
-    return ClientPair(OSSVectorClient.from_settings(replace(saved, **arguments), credentials))
-
-
-def _client_arguments(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what of `ConnectionOptions` was given, as a client's own arguments."""
-    arguments = {name: options[name] for name in _POINTERS if options.get(name)}
-    secrets = [options[name] for name in _SECRETS if options.get(name)]
-    if secrets:
-        arguments["credentials"] = tuple(
-            one.get_secret_value() if isinstance(one, SecretStr) else one for one in secrets
-        )
-    return arguments
+    return pair.connect(client, options, saved)
 
 
 class MissingKeysEvent(BaseEvent):
@@ -157,6 +121,11 @@ class NodeLookup(Lookup):
         return as_text_node(node) if self.text_nodes else node
 
     def fetch_by_id(self, context: Context, keys: Iterable[str]) -> Flow[dict[str, BaseNode]]:
+        """Return the nodes of `fetch_distinct` by their ids."""
+        found = yield from self.fetch_distinct(context, keys)
+        return {node.node_id: node for node in found.made}
+
+    def fetch_distinct(self, context: Context, keys: Iterable[str]) -> Flow[Found[BaseNode]]:
         """Fetch each distinct key once, and report those that are missing; no keys, no call.
 
         Ids that nodes name themselves may be none that a record can have: those are missing too.
@@ -175,7 +144,7 @@ class NodeLookup(Lookup):
         if missing and self.on_missing == "raise":
             raise MissingKeysError(missing)
         report_missing(context, self.index, missing)
-        return {node.node_id: node for node in found.made}
+        return Found(found.made, tuple(missing))
 
 
 def call_function(function: Callable[..., Any], *arguments: Any, **keywords: Any) -> Flow[Any]:

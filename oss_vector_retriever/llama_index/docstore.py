@@ -8,23 +8,19 @@ from typing import Unpack
 from llama_index.core.schema import BaseNode
 from llama_index.core.storage.docstore.types import BaseDocumentStore, RefDocInfo
 
-from oss_vector_retriever.client.context import Context
-from oss_vector_retriever.client.errors import InvalidRequestError, shown
-from oss_vector_retriever.client.models.vector import Vector
-from oss_vector_retriever.client.operations.checks import each_of
-from oss_vector_retriever.client.pair import Client, limits_of
-from oss_vector_retriever.client.steps import Flow
-from oss_vector_retriever.llama_index.component import (
-    ConnectionOptions,
-    connect,
-    report_missing,
-)
-from oss_vector_retriever.llama_index.node_store import NodeStore, list_nodes
-from oss_vector_retriever.llama_index.nodes import classes_by_name, node_fields
-from oss_vector_retriever.records import DecodePolicy
-from oss_vector_retriever.records.decode import ENVELOPE_FIELD, ENVELOPE_KEYS, SOURCE_ID_FIELD
-from oss_vector_retriever.records.settings import DistanceMetric, StoreSettings
-from oss_vector_retriever.records.store import RecordStore
+from ..client.context import Context
+from ..client.errors import InvalidRequestError, quote
+from ..client.models.vector import Vector
+from ..client.operations.checks import each_of
+from ..client.pair import Client, limits_of
+from ..client.steps import Flow
+from ..records import DecodePolicy
+from ..records.decode import ENVELOPE_FIELD, ENVELOPE_KEYS, SOURCE_ID_FIELD
+from ..records.settings import DistanceMetric, StoreSettings
+from ..records.store import RecordStore
+from .component import ConnectionOptions, connect, report_missing
+from .node_store import NodeStore, list_nodes
+from .nodes import classes_by_name, node_fields
 
 _NO_HASHES = (
     "a vector index keeps no hashes of its records: a node's hash is computed from the stored "
@@ -303,7 +299,7 @@ class OSSVectorDocumentStore(BaseDocumentStore):
     def _delete(self, context: Context, doc_id: str, raise_error: bool) -> Flow[None]:
         # the service says nothing of keys that it does not hold: only a get tells
         if raise_error and not (yield from self._exists(context, doc_id)):
-            raise ValueError(f"doc_id {shown(doc_id)} {self._not_found(context)}")
+            raise ValueError(f"doc_id {quote(doc_id)} {self._not_found(context)}")
         yield from self._store.delete(context, [doc_id])
 
     def _list_all(self, context: Context) -> Flow[list[BaseNode]]:
@@ -337,7 +333,7 @@ class OSSVectorDocumentStore(BaseDocumentStore):
         if info is not None:
             yield from self._store.delete(context, [ref_doc_id, *info.node_ids])
         elif raise_error:
-            raise ValueError(f"ref_doc_id {shown(ref_doc_id)} {self._not_found(context)}")
+            raise ValueError(f"ref_doc_id {quote(ref_doc_id)} {self._not_found(context)}")
 
     def _fetch_stored(
         self, context: Context, keys: list[str], *, data: bool = False
@@ -350,7 +346,7 @@ class OSSVectorDocumentStore(BaseDocumentStore):
 
     def _not_found(self, context: Context) -> str:
         index = context.config.index_or(self._store.records.settings.index)
-        return f"not found. Looked for in index {shown(index)}."
+        return f"not found. Looked for in index {quote(index)}."
 
 
 def _filterable_copies(stored: Vector | None) -> list[str]:
@@ -364,4 +360,4 @@ def _filterable_copies(stored: Vector | None) -> list[str]:
 # an error that names 100,000 ids would bury what it says
 def _list_some(keys: Sequence[str], limit: int = 3) -> str:
     more = f" and {len(keys) - limit} more" if len(keys) > limit else ""
-    return ", ".join(shown(key) for key in keys[:limit]) + more
+    return ", ".join(quote(key) for key in keys[:limit]) + more

@@ -29,11 +29,11 @@ from llama_index.core.vector_stores.types import (
     MetadataFilters,
 )
 
-from oss_vector_retriever.client.errors import InvalidRequestError, shown
-from oss_vector_retriever.client.models.limits import Limits, metadata_bytes
-from oss_vector_retriever.records import Record, filterable_value
-from oss_vector_retriever.records.decode import SOURCE_ID_FIELD, SOURCE_ID_FIELDS, source_id
-from oss_vector_retriever.records.filters import Filter
+from ..client.errors import InvalidRequestError, quote
+from ..client.models.limits import Limits, metadata_bytes
+from ..records import Record, filterable_value
+from ..records.decode import SOURCE_ID_FIELD, SOURCE_ID_FIELDS, source_id
+from ..records.filters import Filter
 
 Comparison = Callable[[Any, Any], bool]
 AnyFilter = MetadataFilter | MetadataFilters
@@ -50,8 +50,10 @@ def check_filters(filters: MetadataFilters | None) -> MetadataFilters | None:
         return None
     if not isinstance(filters, MetadataFilters):
         raise InvalidRequestError(
-            f"filters must be MetadataFilters, not {type(filters).__name__}, as in "
-            "MetadataFilters(filters=[MetadataFilter(key=..., value=...)])."
+            "{argument} must be MetadataFilters, not {kind}",
+            argument="filters",
+            remedy="as in MetadataFilters(filters=[MetadataFilter(key=..., value=...)])",
+            fields={"kind": type(filters).__name__},
         )
     _check(filters)
     return filters if _restricts(filters) else None
@@ -181,13 +183,13 @@ def _check_leaf(one: MetadataFilter) -> None:
     if one.operator in _ORDERINGS and not isinstance(one.value, str | int | float):
         raise _wrong_value(one, "a number or a string")
     if one.operator not in _COMPARISONS:
-        raise InvalidRequestError(f"filter on {shown(one.key)}: unknown operator {one.operator!r}.")
+        raise InvalidRequestError(f"filter on {quote(one.key)}: unknown operator {one.operator!r}.")
 
 
 def _wrong_value(one: MetadataFilter, kind: str) -> InvalidRequestError:
     return InvalidRequestError(
-        f"filter on {shown(one.key)}: {one.operator.value} compares with {kind}, "
-        f"not with {shown(one.value)}."
+        f"filter on {quote(one.key)}: {one.operator.value} compares with {kind}, "
+        f"not with {quote(one.value)}."
     )
 
 

@@ -9,18 +9,18 @@ from llama_index.core.base.base_retriever import BaseRetriever
 from llama_index.core.callbacks import CallbackManager
 from llama_index.core.schema import BaseNode, IndexNode, NodeWithScore, QueryBundle
 
-from oss_vector_retriever.client.context import Context
-from oss_vector_retriever.client.errors import ConfigurationError
-from oss_vector_retriever.client.fetch import fetch
-from oss_vector_retriever.client.models.vector import Vector
-from oss_vector_retriever.client.operations.checks import check_whole, each_of
-from oss_vector_retriever.client.pair import Client
-from oss_vector_retriever.client.steps import Flow
-from oss_vector_retriever.llama_index.component import ConnectionOptions, NodeLookup, connect
-from oss_vector_retriever.llama_index.nodes import classes_by_name
-from oss_vector_retriever.records import DecodePolicy
-from oss_vector_retriever.records.keys import is_key
-from oss_vector_retriever.records.lookup import make_each
+from ..client.context import Context
+from ..client.errors import ConfigurationError
+from ..client.fetch import fetch
+from ..client.models.vector import Vector
+from ..client.operations.checks import check_whole, each_of
+from ..client.pair import Client
+from ..client.steps import Flow
+from ..records import DecodePolicy
+from ..records.keys import is_key
+from ..records.lookup import make_each
+from .component import ConnectionOptions, NodeLookup, connect
+from .nodes import classes_by_name
 
 _LARGEST_MEMORY: Final = 10**9
 

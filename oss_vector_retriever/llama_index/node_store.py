@@ -10,22 +10,17 @@ from typing import TypeVar
 from llama_index.core.schema import BaseNode
 from llama_index.core.vector_stores.types import MetadataFilters
 
-from oss_vector_retriever.client.context import Context
-from oss_vector_retriever.client.errors import InvalidRequestError, shown
-from oss_vector_retriever.client.models.vector import Vector
-from oss_vector_retriever.client.steps import Flow
-from oss_vector_retriever.llama_index.component import call_function
-from oss_vector_retriever.llama_index.filters import document_id, record_passes
-from oss_vector_retriever.llama_index.nodes import (
-    NodeClasses,
-    as_text_node,
-    node_fields,
-    node_from,
-)
-from oss_vector_retriever.records import DecodeError, Record, decode
-from oss_vector_retriever.records.lookup import Found, MissingPolicy
-from oss_vector_retriever.records.settings import is_row
-from oss_vector_retriever.records.store import RecordStore
+from ..client.context import Context
+from ..client.errors import InvalidRequestError, quote
+from ..client.models.vector import Vector
+from ..client.steps import Flow
+from ..records import DecodeError, Record, decode
+from ..records.lookup import Found, MissingPolicy
+from ..records.settings import is_row
+from ..records.store import RecordStore
+from .component import call_function
+from .filters import document_id, record_passes
+from .nodes import NodeClasses, as_text_node, node_fields, node_from
 
 T = TypeVar("T")
 _log = logging.getLogger(__name__)
@@ -112,7 +107,11 @@ class NodeStore:
     def delete_document(self, context: Context, doc_id: str) -> Flow[None]:
         """Delete the records of a document, whatever page they are on."""
         if not isinstance(doc_id, str) or not doc_id:
-            raise InvalidRequestError(f"ref_doc_id is the id of a document, not {shown(doc_id)}.")
+            raise InvalidRequestError(
+                "{argument} is the id of a document, not {value}.",
+                argument="ref_doc_id",
+                value=doc_id,
+            )
 
         def key_of(vector: Vector) -> str | None:
             # a damaged record is none of the document's, or still says so beside its envelope
@@ -157,7 +156,7 @@ class NodeStore:
     def _vector(self, node: BaseNode) -> Vector:
         if node.embedding is None:
             raise InvalidRequestError(
-                f"node {shown(node.node_id)} has no embedding; let VectorStoreIndex or an "
+                f"node {quote(node.node_id)} has no embedding; let VectorStoreIndex or an "
                 "IngestionPipeline with an embed_model make it, or set node.embedding. Nothing "
                 "was written."
             )

@@ -11,11 +11,11 @@ from llama_index.core.postprocessor.types import BaseNodePostprocessor
 from llama_index.core.schema import BaseNode, MetadataMode, NodeWithScore, QueryBundle
 from pydantic import Field
 
-from oss_vector_retriever.client.context import Context
-from oss_vector_retriever.client.errors import InvalidRequestError, shown
-from oss_vector_retriever.client.steps import Flow
-from oss_vector_retriever.embeddings import Numbers
-from oss_vector_retriever.embeddings.stored import (
+from ..client.context import Context
+from ..client.errors import InvalidRequestError, quote
+from ..client.steps import Flow
+from ..embeddings import Numbers
+from ..embeddings.stored import (
     Pick,
     StoredEmbeddings,
     WithoutPolicy,
@@ -24,7 +24,10 @@ from oss_vector_retriever.embeddings.stored import (
     pick_similar,
     stored_embeddings,
 )
-from oss_vector_retriever.llama_index.component import (
+from ..records.grouping import HydrationPolicy, pair_with_stored
+from ..records.keys import is_key
+from ..records.lookup import MissingPolicy
+from .component import (
     Embed,
     NodeLookup,
     _Fetching,
@@ -32,9 +35,6 @@ from oss_vector_retriever.llama_index.component import (
     query_embedder,
     query_embedding,
 )
-from oss_vector_retriever.records.grouping import HydrationPolicy, pair_with_stored
-from oss_vector_retriever.records.keys import is_key
-from oss_vector_retriever.records.lookup import MissingPolicy
 
 HydratedFields = Literal["all", "text", "metadata", "embedding"]
 _Hits = list[NodeWithScore]
@@ -82,6 +82,8 @@ class OSSVectorRehydrationPostprocessor(_FetchingPostprocessor):
         return_data: under "all", set `node.embedding`.
         on_missing: what becomes of a hit whose record does not exist: "keep" it as it is, "omit"
             it, or "raise" `MissingKeysError`.
+        on_decode_error: "raise", "skip" (the hit whose record cannot be read is left out, with a
+            warning in the log) or "raw" (a TextNode with the metadata as stored).
     """
 
     fields: HydratedFields = "all"
@@ -108,16 +110,19 @@ class OSSVectorRehydrationPostprocessor(_FetchingPostprocessor):
             return_data=self.return_data or self.fields == "embedding",
             on_missing="raise" if self.on_missing == "raise" else "omit",
         )
-        stored = yield from lookup.fetch_by_id(context, [key for key in keys if key is not None])
+        wanted = [key for key in keys if key is not None]
+        found = yield from lookup.fetch_distinct(context, wanted)
+        stored = {node.node_id: node for node in found.made}
         whole: list[NodeWithScore] = []
         used: set[str] = set()
-        for hit, node in pair_with_stored(hits, keys, stored, self.on_missing):
+        for hit, node in pair_with_stored(hits, keys, stored, found.missing, self.on_missing):
             if node is None:
                 whole.append(hit)
                 continue
             # two hits of one key get a node each: whoever changes one must not change the other
             own = node.model_copy(deep=True) if node.node_id in used else node
             used.add(node.node_id)
+            # of the hit a copy as well: the caller may go on with those it gave
             whole.append(hit.model_copy(update={"node": self._hydrate(hit.node, own)}))
         return whole
 
@@ -189,6 +194,7 @@ class OSSVectorPrevNextPostprocessor(_FetchingPostprocessor):
         embed: Embed | None,  # noqa: ARG002 - nor does its embedding
     ) -> Flow[_Hits]:
         lookup = self._lookup(return_data=self.return_data, on_missing=self.on_missing)
+        # a neighbour that is a hit takes no fetch
         known = {hit.node.node_id: hit.node for hit in hits}
         scored: dict[str, NodeWithScore] = {}
         for hit in hits:
@@ -426,6 +432,7 @@ def order_for_reading(
         first: the ids whose chains are wanted.
         scored: the nodes there are, by id; those that no chain reaches are left out.
     """
+    # by their links alone: hits come in the order of their scores
     after = _links(scored)
     before = {following: key for key, following in after.items()}
     ordered: dict[str, NodeWithScore] = {}
@@ -469,4 +476,4 @@ def _head(key: str, before: Mapping[str, str]) -> str:
 def _check_key(key: object) -> str | None:
     if key is None or isinstance(key, str):
         return key
-    raise InvalidRequestError(f"key_of must return a string or None, not {shown(key)}.")
+    raise InvalidRequestError(f"key_of must return a string or None, not {quote(key)}.")

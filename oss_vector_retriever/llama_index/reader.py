@@ -9,14 +9,14 @@ from typing import Any
 from llama_index.core.readers.base import BasePydanticReader, ResourcesReaderMixin
 from llama_index.core.schema import Document
 
-from oss_vector_retriever.client.context import Context
-from oss_vector_retriever.client.operations.checks import each_of
-from oss_vector_retriever.client.operations.vectors import list_vectors
-from oss_vector_retriever.client.steps import Flow
-from oss_vector_retriever.llama_index.component import _Fetching, report_missing
-from oss_vector_retriever.llama_index.nodes import as_document
-from oss_vector_retriever.records import Record
-from oss_vector_retriever.records.lookup import MissingPolicy, fetch_records
+from ..client.context import Context
+from ..client.operations.checks import each_of
+from ..client.operations.vectors import list_vectors
+from ..client.steps import Flow
+from ..records import Record
+from ..records.lookup import MissingPolicy, fetch_records
+from .component import _Fetching, report_missing
+from .nodes import as_document
 
 # keys fetched at once: few for who stops early, more for who goes on
 _FIRST_BATCH, _LARGEST_BATCH = 100, 800

@@ -5,21 +5,23 @@ from __future__ import annotations
 import inspect
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Final, Literal, Self, Unpack, get_args
+from typing import Any, Literal, Self, Unpack, get_args
 
 from llama_index.core.base.base_retriever import BaseRetriever
 from llama_index.core.base.embeddings.base import BaseEmbedding
 from llama_index.core.callbacks import CallbackManager
 from llama_index.core.schema import BaseNode, IndexNode, NodeWithScore, QueryBundle, TextNode
 
-from oss_vector_retriever.client.context import Context
-from oss_vector_retriever.client.errors import ConfigurationError, InvalidRequestError
-from oss_vector_retriever.client.models.vector import Float32Array
-from oss_vector_retriever.client.operations.checks import each_of
-from oss_vector_retriever.client.pair import Client
-from oss_vector_retriever.client.steps import Flow
-from oss_vector_retriever.embeddings import similarities
-from oss_vector_retriever.llama_index.component import (
+from ..client.context import Context
+from ..client.errors import ConfigurationError, InvalidRequestError
+from ..client.models.vector import Float32Array
+from ..client.operations.checks import check_choice, each_of
+from ..client.pair import Client
+from ..client.steps import Flow
+from ..embeddings import similarities
+from ..records import DecodePolicy, Record, parse_keys
+from ..records.lookup import MissingPolicy, fetch_records
+from .component import (
     ConnectionOptions,
     Embed,
     NodeLookup,
@@ -30,12 +32,9 @@ from oss_vector_retriever.llama_index.component import (
     query_embedding,
     report_missing,
 )
-from oss_vector_retriever.llama_index.nodes import classes_by_name
-from oss_vector_retriever.records import DecodePolicy, Record, parse_keys
-from oss_vector_retriever.records.lookup import MissingPolicy, fetch_records
+from .nodes import classes_by_name
 
 ScoreMode = Literal["constant", "rank", "none", "similarity"]
-_SCORE_MODES: Final[tuple[str, ...]] = get_args(ScoreMode)
 Resolver = Callable[[QueryBundle], Iterable[str] | Awaitable[Iterable[str]]]
 _Pair = tuple[Record, BaseNode]
 
@@ -115,6 +114,7 @@ class OSSVectorRetriever(BaseRetriever):
             raise ConfigurationError("give either keys or resolver, not both")
         _check_scoring(score_mode, score)
         self._clients = connect(type(self), client, connection)
+        # a list: an iterator would be empty at the second query
         self._keys = None if keys is None else list(each_of(keys))
         self._resolver = resolver
         self._key_parser = key_parser
@@ -239,6 +239,7 @@ class NodeWithProvenance(NodeWithScore):
             node_classes: your own node classes, that the node may be of.
             changes: fields to set otherwise.
         """
+        # core writes a node as a dict, and reads none back
         node = data.get("node")
         if isinstance(node, dict):
             kind = classes_by_name(node_classes).get(node.get("class_name", ""), TextNode)
@@ -258,11 +259,10 @@ def _check_scoring(mode: str, score: object) -> None:
         InvalidRequestError: naming what is possible.
     """
     if score is not None and (isinstance(score, bool) or not isinstance(score, int | float)):
-        raise InvalidRequestError(f"score must be a number or None, not {score!r}.")
-    if mode not in _SCORE_MODES:
         raise InvalidRequestError(
-            f"score_mode must be one of {', '.join(_SCORE_MODES)}, not {mode!r}."
+            "{argument} must be a number or None, not {value}.", argument="score", value=score
         )
+    check_choice("score_mode", mode, get_args(ScoreMode))
 
 
 def _call_resolver(resolver: Resolver, bundle: QueryBundle) -> Flow[list[str]]:

@@ -11,13 +11,13 @@ from llama_index.core.schema import BaseNode, MetadataMode, TransformComponent
 from llama_index.core.settings import Settings
 from pydantic import Field
 
-from oss_vector_retriever.client.context import Context
-from oss_vector_retriever.client.errors import ConfigurationError, NoSuchVectorIndexError
-from oss_vector_retriever.client.steps import Flow
-from oss_vector_retriever.llama_index.component import _Fetching, call_function
-from oss_vector_retriever.records import Record
-from oss_vector_retriever.records.keys import is_key
-from oss_vector_retriever.records.lookup import fetch_records
+from ..client.context import Context
+from ..client.errors import ConfigurationError, NoSuchVectorIndexError
+from ..client.steps import Flow
+from ..records import Record
+from ..records.keys import is_key
+from ..records.lookup import fetch_records
+from .component import _Fetching, call_function
 
 _Stored = dict[str, tuple[str, list[float]]]
 

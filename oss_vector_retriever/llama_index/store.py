@@ -17,37 +17,26 @@ from llama_index.core.vector_stores.types import (
 )
 from pydantic import ConfigDict, PrivateAttr, SecretStr, model_validator
 
-from oss_vector_retriever.client.context import Context
-from oss_vector_retriever.client.errors import ConfigurationError, InvalidRequestError, shown
-from oss_vector_retriever.client.models.vector import Float32Array
-from oss_vector_retriever.client.operations.checks import check_data, check_whole, each_of
-from oss_vector_retriever.client.pair import Client, limits_of
-from oss_vector_retriever.client.settings import ClientSettings
-from oss_vector_retriever.client.steps import Flow
-from oss_vector_retriever.embeddings import as_matrix, maximal_marginal_relevance, similarities
-from oss_vector_retriever.embeddings.mathematics import check_share
-from oss_vector_retriever.llama_index.component import (
-    CONNECTION,
-    _SavedComponent,
-    call_function,
-    connect,
-    report_missing,
-)
-from oss_vector_retriever.llama_index.filters import (
-    check_filters,
-    has_empty_group,
-    record_passes,
-    service_filter,
-)
-from oss_vector_retriever.llama_index.node_store import NodeStore, list_nodes
-from oss_vector_retriever.llama_index.nodes import classes_by_name
-from oss_vector_retriever.records import DecodePolicy, Record
-from oss_vector_retriever.records.decode import SOURCE_ID_FIELD
-from oss_vector_retriever.records.filters import Filter
-from oss_vector_retriever.records.lookup import MissingPolicy
-from oss_vector_retriever.records.search import Hit, search
-from oss_vector_retriever.records.settings import DistanceMetric, StoreSettings
-from oss_vector_retriever.records.store import RecordStore
+from ..client.context import Context
+from ..client.errors import ConfigurationError, InvalidRequestError, quote
+from ..client.models.vector import Float32Array
+from ..client.operations.checks import check_data, check_whole, each_of
+from ..client.pair import CONNECTION, Client, limits_of
+from ..client.settings import ClientSettings
+from ..client.steps import Flow
+from ..embeddings import as_matrix, maximal_marginal_relevance, similarities
+from ..embeddings.mathematics import check_share
+from ..records import DecodePolicy, Record
+from ..records.decode import SOURCE_ID_FIELD
+from ..records.filters import Filter
+from ..records.lookup import MissingPolicy
+from ..records.search import Hit, search
+from ..records.settings import DistanceMetric, StoreSettings
+from ..records.store import RecordStore
+from .component import _SavedComponent, call_function, connect, report_missing
+from .filters import check_filters, has_empty_group, record_passes, service_filter
+from .node_store import NodeStore, list_nodes
+from .nodes import classes_by_name
 
 _DEFAULT_MMR_THRESHOLD: Final = 0.5
 _DEFAULT_PREFETCH_FACTOR: Final = 4
@@ -145,9 +134,9 @@ class OSSVectorStore(_SavedComponent, BasePydanticVectorStore):
         fields = {
             name: value for name, value in locals().items() if name in type(self).model_fields
         }
+        pair = connect(type(self), client, {name: fields[name] for name in CONNECTION})
         super().__init__(**fields)
-        if client is not None:
-            self._pair = connect(type(self), client, {n: fields[n] for n in CONNECTION})
+        self._pair = pair  # the client is no field: core declares it as a property
         self._store = self._make_store()
 
     @model_validator(mode="after")
@@ -320,14 +309,17 @@ class OSSVectorStore(_SavedComponent, BasePydanticVectorStore):
         self, context: Context, query: VectorStoreQuery, candidates: int, given: Filter | None
     ) -> Flow[VectorStoreQueryResult]:
         """Answer a query that `check_query` has taken; MMR chooses among the candidates."""
+        # by the limits of this account, which the client knows
         check_whole("similarity_top_k", query.similarity_top_k, 1, context.config.limits.top_k)
         vector = check_data("query_embedding", query.query_embedding or ())
         metric = yield from self._store.records.metric(context)
         if query.node_ids is not None:
             if given:
                 raise InvalidRequestError(
-                    "filter= is checked by the service's search, which cannot be restricted to "
-                    "node_ids; use filters of MetadataFilters."
+                    "{argument} is checked by the service's search, which cannot be restricted to "
+                    "node_ids",
+                    argument="filter",
+                    remedy="use filters of MetadataFilters",
                 )
             hits = yield from self._measure(context, query, vector, candidates, metric)
         elif query.filters is not None or query.doc_ids is not None:
@@ -509,6 +501,7 @@ def check_query(
         )
     if query.query_embedding is None:
         raise InvalidRequestError("the query has no query_embedding; the service needs one.")
+    # core has it for stores that keep several embeddings of one node
     if query.embedding_field is not None:
         raise InvalidRequestError("embedding_field: a record of this store has one embedding.")
     if unknown := options.keys() - QueryOptions.__annotations__.keys():
@@ -572,7 +565,7 @@ def similarity(metric: str, distance: float) -> float:
         return 1.0 - distance
     if metric == "euclidean":
         return 1.0 / (1.0 + distance)
-    raise InvalidRequestError(f"the index has the metric {shown(metric)}, which is not known here.")
+    raise InvalidRequestError(f"the index has the metric {quote(metric)}, which is not known here.")
 
 
 def _same(record: Record) -> Record:

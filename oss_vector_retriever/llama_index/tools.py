@@ -5,36 +5,33 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, ClassVar, Concatenate, ParamSpec, Unpack
+from typing import Any, ClassVar, Unpack
 
 from llama_index.core.schema import BaseNode, MetadataMode
 from llama_index.core.tools.tool_spec.base import BaseToolSpec
 from llama_index.core.utils import get_tokenizer
 
-from oss_vector_retriever.client.context import Context
-from oss_vector_retriever.client.errors import InvalidRequestError, OSSVectorError, shown
-from oss_vector_retriever.client.fetch import fetch
-from oss_vector_retriever.client.operations.checks import check_whole, each_of
-from oss_vector_retriever.client.pair import Client
-from oss_vector_retriever.client.steps import Flow
-from oss_vector_retriever.embeddings.mathematics import check_count
-from oss_vector_retriever.llama_index.component import ConnectionOptions, NodeLookup, connect
-from oss_vector_retriever.llama_index.nodes import classes_by_name
-from oss_vector_retriever.llama_index.postprocessors import neighbours
-from oss_vector_retriever.records import DecodePolicy, parse_keys
-from oss_vector_retriever.records.answers import (
+from ..client.context import Context
+from ..client.errors import InvalidRequestError, OSSVectorError
+from ..client.fetch import fetch
+from ..client.operations.checks import check_whole, each_of
+from ..client.pair import Client
+from ..client.steps import Flow
+from ..embeddings.mathematics import check_count
+from ..records import DecodePolicy, parse_keys
+from ..records.answers import (
     Access,
     Answer,
     Budget,
     Passage,
     Tokenizer,
+    describe_failure,
     suggest,
     write_answer,
 )
-
-P = ParamSpec("P")
-
-_ERROR_CHARACTERS = 500
+from .component import ConnectionOptions, NodeLookup, connect
+from .nodes import classes_by_name
+from .postprocessors import neighbours
 
 
 class OSSVectorToolSpec(BaseToolSpec):
@@ -95,7 +92,10 @@ class OSSVectorToolSpec(BaseToolSpec):
             InvalidRequestError: a limit is no whole number above 0, or `key_prefix` no string.
         """
         if not isinstance(key_prefix, str):
-            raise InvalidRequestError(f"key_prefix must be a string, not {key_prefix!r}.")
+            raise InvalidRequestError(
+                "{argument} must be a string, not {value}.", argument="key_prefix", value=key_prefix
+            )
+        # an empty list means that nothing exists, None that anything may
         allowed = None if allowed_keys is None else frozenset(each_of(allowed_keys))
         self._access = Access(allowed, key_prefix)
         self._scan = check_whole("scan", scan, 0, sys.maxsize)
@@ -124,7 +124,7 @@ class OSSVectorToolSpec(BaseToolSpec):
         return self._answer(self._fetch, ids, start)
 
     async def afetch_by_ids(self, ids: list[str], start: int = 0) -> str:
-        """Do as `fetch_by_ids` does."""
+        """Do as `fetch_by_ids` does."""  # models read the blocking method's text alone
         return await self._aanswer(self._fetch, ids, start)
 
     def get_metadata(self, ids: list[str]) -> str:
@@ -165,27 +165,18 @@ class OSSVectorToolSpec(BaseToolSpec):
         """Do as `get_neighbors` does."""
         return await self._aanswer(self._fetch_neighbors, id, before, after)
 
-    def _answer(
-        self,
-        flow: Callable[Concatenate[Context, P], Flow[str]],
-        *arguments: P.args,
-        **keywords: P.kwargs,
-    ) -> str:
+    def _answer(self, flow: Callable[..., Flow[str]], *arguments: object) -> str:
+        # An error that ends the agent's run helps it less than one that it can read and act upon.
         try:
-            return self._clients.run(flow, *arguments, **keywords)
+            return self._clients.run(flow, *arguments)
         except OSSVectorError as error:
-            return _failure(error)
+            return describe_failure(error)
 
-    async def _aanswer(
-        self,
-        flow: Callable[Concatenate[Context, P], Flow[str]],
-        *arguments: P.args,
-        **keywords: P.kwargs,
-    ) -> str:
+    async def _aanswer(self, flow: Callable[..., Flow[str]], *arguments: object) -> str:
         try:
-            return await self._clients.arun(flow, *arguments, **keywords)
+            return await self._clients.arun(flow, *arguments)
         except OSSVectorError as error:
-            return _failure(error)
+            return describe_failure(error)
 
     def _fetch(self, context: Context, ids: object, start: object) -> Flow[str]:
         skipped = _whole_number("start", start, sys.maxsize)
@@ -265,17 +256,21 @@ def _ids_from(ids: object) -> list[str]:
     if isinstance(ids, str):
         return list(dict.fromkeys(parse_keys(ids)))
     if not isinstance(ids, list | tuple):
-        raise InvalidRequestError(f"ids must be a list of strings, not {type(ids).__name__}")
+        raise InvalidRequestError(
+            "{argument} must be a list of strings, not {kind}", argument="ids", value=ids
+        )
     return list(dict.fromkeys(str(one) for one in ids if str(one)))
 
 
 def _whole_number(name: str, count: Any, limit: int) -> int:
     """Return the number that a model meant, from 0 to a limit."""
     try:
+        # clamped and not refused: a model that asks for 1,000 neighbours takes what it gets
         return max(0, min(int(count), limit))
     except (TypeError, ValueError, OverflowError):
-        message = f"{name} must be a whole number, not {shown(count)}"
-        raise InvalidRequestError(message) from None
+        raise InvalidRequestError(
+            "{argument} must be a whole number, not {value}", argument=name, value=count
+        ) from None
 
 
 def _check_bound(name: str, bound: int | None) -> int | None:
@@ -293,11 +288,7 @@ def _text_of(node: BaseNode) -> Passage:
 
 
 def _visible_metadata(node: BaseNode) -> str:
+    # what a program hides from its model stays hidden, whichever way the model asks
     hidden = set(node.excluded_llm_metadata_keys)
     seen = {name: value for name, value in node.metadata.items() if name not in hidden}
     return json.dumps(seen, ensure_ascii=False, default=str)
-
-
-def _failure(error: OSSVectorError) -> str:
-    message = str(error)[:_ERROR_CHARACTERS]
-    return f"Error: nothing could be fetched. {type(error).__name__}: {message}"

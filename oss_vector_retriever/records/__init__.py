@@ -7,18 +7,12 @@ keys in a retriever's query string.
 Nothing here knows a framework: its adapters turn a `Record` into its own classes.
 """
 
-from oss_vector_retriever.client.models.limits import metadata_bytes
-from oss_vector_retriever.records.decode import (
-    ENVELOPE_KEYS,
-    DecodeError,
-    DecodePolicy,
-    decode,
-    decode_all,
-)
-from oss_vector_retriever.records.encode import encode, filterable_value
-from oss_vector_retriever.records.keys import parse_keys, query_of
-from oss_vector_retriever.records.record import Media, Record, Source
-from oss_vector_retriever.records.settings import DistanceMetric, StoreSettings
+from ..client.models.limits import metadata_bytes
+from .decode import ENVELOPE_KEYS, DecodeError, DecodePolicy, decode, decode_all
+from .encode import encode, filterable_value
+from .keys import parse_keys, query_of
+from .record import Media, Record, Source
+from .settings import DistanceMetric, StoreSettings
 
 __all__ = [
     "ENVELOPE_KEYS",

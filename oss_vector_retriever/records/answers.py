@@ -5,41 +5,33 @@ names every id, cuts long texts with a hint how to read on, and says first what 
 hosts that shorten an answer cut its end.
 """
 
-from __future__ import annotations
-
 import difflib
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Self
 
-from oss_vector_retriever.client.context import Context
-from oss_vector_retriever.client.errors import InvalidRequestError, named_argument
-from oss_vector_retriever.client.operations.vectors import list_vectors
-from oss_vector_retriever.client.steps import Call, Flow
-from oss_vector_retriever.records.keys import is_key
+from ..client.context import Context
+from ..client.errors import InvalidRequestError, OSSVectorError, Reference
+from ..client.operations.vectors import list_vectors
+from ..client.steps import Call, Flow
+from .keys import is_key
 
 Tokenizer = Callable[[str], Sequence[Any]]
 
 _LEAST = 200  # characters; less of a text than this helps nobody
-_NAMED_IDS = 20
-_ID_CHARACTERS = 500
-_NEAR_MISSES = 3
-_SIMILARITY = 0.6  # difflib's own cut-off
+_NAMED_IDS = 20  # an agent that guesses ids can guess hundreds
+_CHARACTERS = 500  # of an id or an error: models have passed a page of text as an id
 _BLANK_LINE = "\n\n"
+_IN_JSON = {"str": "string", "int": "number", "float": "number", "dict": "object", "list": "array"}
 
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """The keys that an agent may ask for and see; all others do not exist for it.
+    """The keys that an agent may ask for and see; all others do not exist for it."""
 
-    Attributes:
-        allowed_keys: the only keys, or None for any.
-        key_prefix: what each key begins with; empty for anything.
-    """
-
-    allowed_keys: frozenset[str] | None = None
-    key_prefix: str = ""
+    allowed_keys: frozenset[str] | None = None  # the only keys, or None for any
+    key_prefix: str = ""  # what each key begins with
 
     @property
     def restricted(self) -> bool:
@@ -67,15 +59,12 @@ def suggest(
 ) -> Flow[dict[str, list[str]]]:
     """Return for each missing id the permitted keys that may have been meant.
 
-    Args:
-        context: the client's.
-        missing: ids that do not exist; where there are none, no call is made.
-        access: what may be suggested; a list of allowed keys needs no call.
-        index: another index than the client's own.
-        scan: how many keys of the index to list, at most; 0 makes no call.
+    At most `scan` keys of the index are listed. Where nothing is missing, and with a list of
+    allowed keys, no call is made.
     """
     absent = list(missing)
     known = access.visible_keys
+    # With a list of allowed keys nothing else may be named, so there is nothing to scan for.
     if absent and access.allowed_keys is None:
         listed = yield from _list_keys(context, index, scan)
         known = tuple(key for key in listed if access.permits(key))
@@ -85,6 +74,7 @@ def suggest(
 def _list_keys(context: Context, index: str | None, count: int) -> Flow[list[str]]:
     keys: list[str] = []
     token: str | None = None
+    # The service cannot search among keys, only list them, and an index may hold millions.
     while (left := count - len(keys)) > 0:
         page = yield from list_vectors(
             context,
@@ -93,8 +83,7 @@ def _list_keys(context: Context, index: str | None, count: int) -> Flow[list[str
             next_token=token,
         )
         keys += [vector.key for vector in page]
-        token = page.next_token
-        if token is None:
+        if (token := page.next_token) is None:
             break
     return keys
 
@@ -109,11 +98,11 @@ def near_misses(key: str, known: Iterable[str]) -> list[str]:
     for other in known:
         if other != key:  # an allowed key need not exist
             plain.setdefault(_letters(other), other)
+    # "Report_2024" can only mean "report-2024": to name report-2025 too would invite a mistake.
     meant = _letters(key)
     if meant in plain:
         return [plain[meant]]
-    near = difflib.get_close_matches(meant, plain, _NEAR_MISSES, _SIMILARITY)
-    return [plain[name] for name in near]
+    return [plain[name] for name in difflib.get_close_matches(meant, plain)]
 
 
 def _letters(key: str) -> str:
@@ -144,9 +133,8 @@ class Budget:
     def __post_init__(self) -> None:
         if self.max_tokens is not None and self.tokenizer is None:
             raise InvalidRequestError(
-                "{argument} needs {tokenizer}, a function from a text to its tokens.",
+                "{argument} needs {tokenizer=}, a function from a text to its tokens.",
                 argument="max_tokens",
-                tokenizer=named_argument("tokenizer", ""),
             )
 
     def holds(self, text: str) -> bool:
@@ -155,8 +143,9 @@ class Budget:
             return False
         return self.max_tokens is None or self._count(text) <= self.max_tokens
 
-    def minus(self, text: str) -> Budget:
+    def minus(self, text: str) -> Self:
         """Return the room that is left after a text and a blank line."""
+        # Tokens are counted part by part; those of a joined text are as many or fewer.
         written = text + _BLANK_LINE
         characters, tokens = self.max_characters, self.max_tokens
         return replace(
@@ -167,6 +156,7 @@ class Budget:
 
     def cut(self, text: str) -> str:
         """Return as much of the beginning of a text as there is room for."""
+        # First by characters, which costs nothing, so that less is left to count.
         text = text if self.max_characters is None else text[: max(self.max_characters, 0)]
         if self.max_tokens is None or self.holds(text):
             return text
@@ -186,17 +176,11 @@ class Budget:
 
 @dataclass(frozen=True, slots=True)
 class Passage:
-    """One document of an answer.
-
-    Attributes:
-        id: its id.
-        text: what the agent reads; None says no more than that the document exists.
-        distance: how far it is from what was looked for; smaller is closer.
-    """
+    """One document of an answer."""
 
     id: str
-    text: str | None
-    distance: float | None = None
+    text: str | None  # what the agent reads; None says no more than that the document exists
+    distance: float | None = None  # from what was looked for; smaller is closer
 
     @property
     def heading(self) -> str:
@@ -209,29 +193,22 @@ class Passage:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What an agent is to be told, before it is fitted into a budget.
+    """What an agent is to be told, before it is fitted into a budget."""
 
-    Attributes:
-        passages: what was found, in order; an id that stands twice is written once.
-        missing: ids that do not exist, with those that may have been meant.
-        refused: ids that were too many for one call.
-        start: characters of each text that were read before.
-        nothing: what to say where there is nothing else to say.
-        fetch_tool: the tool that reads on after a cut, by its name; None where the agent has none.
-    """
-
-    passages: Sequence[Passage]
+    passages: Sequence[Passage]  # what was found, in order; an id that stands twice is written once
+    # ids that do not exist, with those that may have been meant
     missing: Mapping[str, Sequence[str]] = field(default_factory=dict)
-    refused: Sequence[str] = ()
-    start: int = 0
-    nothing: str = "No documents."
-    fetch_tool: str | None = None
+    refused: Sequence[str] = ()  # ids that were too many for one call
+    start: int = 0  # characters of each text that were read before
+    nothing: str = "No documents."  # said where there is nothing else to say
+    fetch_tool: str | None = None  # name of the tool that reads on after a cut, if there is one
 
     def text(self, budget: Budget) -> str:
         """Return the answer as text.
 
         What is missing is always said, also where it alone passes the budget.
         """
+        # a model may ask for one id twice, and two searches of an agent may find the same
         passages = list({passage.id: passage for passage in self.passages}.values())
         notes = self._notes()
         unbound = replace(budget, max_characters=None, max_tokens=None)
@@ -242,6 +219,8 @@ class Answer:
         return _BLANK_LINE.join([*notes, *self._fit(passages, notes, budget)])
 
     def _notes(self) -> list[str]:
+        # Before the texts: hosts that shorten an answer cut its end, and what does not exist
+        # decides what the agent does next.
         notes = []
         if self.missing:
             notes.append(
@@ -273,6 +252,7 @@ class Answer:
 
     def _part(self, passage: Passage, room: Budget, least: int) -> str | None:
         """Return a passage as it fits; None where less than `least` characters of it would."""
+        # The mark of a cut names a position; the longest one is reserved before the cut is known.
         body = (passage.text or "")[self.start :][: room.max_characters_per_document]
         part = self._excerpt(passage, body)
         if room.holds(part):
@@ -292,6 +272,7 @@ class Answer:
             return f"[nothing more: the document has {total} characters]"
         if end >= total:
             return ""
+        # as JSON, since that is how the model has to write the call
         ids = json.dumps([passage.id], ensure_ascii=False)
         hint = f"; for more call {self.fetch_tool} with ids={ids}, start={end}"
         more = hint if self.fetch_tool else ""
@@ -307,11 +288,25 @@ def write_answer(answer: Answer, budget: Budget) -> Flow[str]:
 
 
 def _name_with_near(key: str, near: Sequence[str]) -> str:
-    # models have passed a page of text as an id
-    name = key if len(key) <= _ID_CHARACTERS else f"{key[:_ID_CHARACTERS]}..."
+    name = key if len(key) <= _CHARACTERS else f"{key[:_CHARACTERS]}..."
     return (name or '""') + (f" (did you mean {' or '.join(near)}?)" if near else "")
 
 
 def _list_some(ids: Sequence[str]) -> str:
     more = f" and {len(ids) - _NAMED_IDS} more" if len(ids) > _NAMED_IDS else ""
     return ", ".join(ids[:_NAMED_IDS]) + more
+
+
+def describe_failure(error: OSSVectorError) -> str:
+    """Return what an agent is told of a failure, in words that fit what it passed."""
+    message = error.render(_agent_word)[:_CHARACTERS]
+    return f"Error: nothing could be fetched. {type(error).__name__}: {message}"
+
+
+def _agent_word(reference: Reference) -> str:
+    # A tool's arguments are called otherwise than the client's, and its values were JSON.
+    if reference.kind == "argument":
+        return {"keys": "ids", "key": "id"}.get(reference.name, str(reference))
+    if reference.kind == "type":
+        return _IN_JSON.get(reference.name, reference.name)
+    return reference.name if reference.kind == "value" else str(reference)

@@ -1,15 +1,13 @@
 """A retriever's query string and the keys in it."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterable
 
 from pydantic_core import from_json
 
-from oss_vector_retriever.client.errors import InvalidRequestError, named_type
-from oss_vector_retriever.client.models.limits import DEFAULT_LIMITS, Limits
-from oss_vector_retriever.client.operations.checks import check_key
+from ..client.errors import InvalidRequestError
+from ..client.models.limits import DEFAULT_LIMITS, Limits
+from ..client.operations.checks import check_key
 
 _BLANK = " \t\r"
 _ADVICE = 'a key that begins with "[" goes into a JSON array, as in ["[draft] 1"]'
@@ -32,10 +30,21 @@ def parse_keys(query: str) -> list[str]:
     """
     if not isinstance(query, str):
         raise InvalidRequestError(
-            "a query of keys is a string, not {kind}", argument="keys", kind=named_type(query)
+            "a query of keys is a string, not {kind}", argument="keys", value=query
         )
+    # No comma-separated form: commas are legal in keys, and a guess would read two for one.
     if query.lstrip(f"{_BLANK}\n").startswith("["):
-        return _array(query)
+        try:
+            loaded = from_json(query)
+        except (ValueError, TypeError) as error:
+            raise InvalidRequestError(
+                'the query begins with "[" and is not a JSON array ({reason})',
+                argument="keys",
+                remedy=_ADVICE,
+                fields={"reason": str(error)},
+            ) from error
+        return _check_strings(loaded)
+    # not splitlines: it breaks at characters that are legal in keys, such as U+2028
     lines = (line.strip(_BLANK) for line in query.split("\n"))
     return [line for line in lines if line]
 
@@ -50,7 +59,8 @@ def query_of(keys: Iterable[str]) -> str:
         raise InvalidRequestError(
             "query_of takes several keys", argument="keys", remedy="put a single one into a list"
         )
-    return json.dumps(_strings(keys), ensure_ascii=False)
+    # ensure_ascii would make six characters of each Chinese one, in traces too
+    return json.dumps(_check_strings(keys), ensure_ascii=False)
 
 
 def is_key(key: object, limits: Limits = DEFAULT_LIMITS) -> bool:
@@ -62,20 +72,7 @@ def is_key(key: object, limits: Limits = DEFAULT_LIMITS) -> bool:
     return True
 
 
-def _array(query: str) -> list[str]:
-    try:
-        loaded = from_json(query)
-    except (ValueError, TypeError) as error:
-        raise InvalidRequestError(
-            'the query begins with "[" and is not a JSON array ({reason})',
-            argument="keys",
-            remedy=_ADVICE,
-            reason=str(error),
-        ) from error
-    return _strings(loaded)
-
-
-def _strings(items: Iterable[object]) -> list[str]:
+def _check_strings(items: Iterable[object]) -> list[str]:
     keys = []
     for position, item in enumerate(items):
         if not isinstance(item, str):
@@ -84,8 +81,7 @@ def _strings(items: Iterable[object]) -> list[str]:
                 "{kind}",
                 argument="keys",
                 value=item,
-                position=position,
-                kind=named_type(item),
+                fields={"position": position},
             )
         keys.append(item)
     return keys

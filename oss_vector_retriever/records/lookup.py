@@ -1,32 +1,22 @@
 """From keys to what an adapter makes of records: its first step, one flow for sync and async."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import islice
-from typing import Final, Generic, Literal, TypeVar, get_args
+from typing import Generic, Literal, TypeVar, get_args
 
-from oss_vector_retriever.client.context import Context
-from oss_vector_retriever.client.errors import InvalidRequestError, MissingKeysError
-from oss_vector_retriever.client.fetch import fetch
-from oss_vector_retriever.client.models.vector import Vector
-from oss_vector_retriever.client.operations.checks import check_keys, each_of
-from oss_vector_retriever.client.steps import Flow
-from oss_vector_retriever.records.decode import (
-    DECODE_POLICIES,
-    DecodeError,
-    DecodePolicy,
-    decode,
-    deep_copy,
-    read,
-)
-from oss_vector_retriever.records.record import Record
+from ..client.context import Context
+from ..client.errors import InvalidRequestError, MissingKeysError
+from ..client.fetch import fetch
+from ..client.models.vector import Vector
+from ..client.operations.checks import check_choice, check_keys, each_of
+from ..client.steps import Flow
+from .decode import DECODE_POLICIES, DecodeError, DecodePolicy, decode, deep_copy, read
+from .record import Record
 
 Made = TypeVar("Made")
 MissingPolicy = Literal["omit", "raise"]
-_MISSING_POLICIES: Final[tuple[str, ...]] = get_args(MissingPolicy)
 _SHORTEST = 0.001  # seconds; a deadline that is over is for the call to report
 
 _log = logging.getLogger(__name__)
@@ -44,10 +34,8 @@ class Found(Generic[Made]):
 class Lookup:
     """The settings by which keys become records; the names are the adapters' own arguments.
 
-    `limit` is how many are wanted; keys are read until so many are found, and no further.
-
-    Raises:
-        InvalidRequestError: `limit` is no whole number above 0, or a policy is unknown.
+    `limit` is how many are wanted; keys are read until so many are found, and no further. A
+    setting that cannot be is refused.
     """
 
     index: str | None = None
@@ -64,8 +52,8 @@ class Lookup:
                 argument="k",
                 value=self.limit,
             )
-        _check_policy("on_missing", self.on_missing, _MISSING_POLICIES)
-        _check_policy("on_decode_error", self.on_decode_error, DECODE_POLICIES)
+        check_choice("on_missing", self.on_missing, get_args(MissingPolicy))
+        check_choice("on_decode_error", self.on_decode_error, DECODE_POLICIES)
 
 
 def fetch_records(
@@ -82,9 +70,11 @@ def fetch_records(
     made: list[Made] = []
     missing: dict[str, None] = {}
     limited = lookup.limit is not None
+    # Under a limit keys are read batch by batch: an illegal one is refused before the first call.
     left = check_keys(keys, context.config.limits) if limited else list(each_of(keys))
     deadline = context.deadline()
     while left and (count := len(left) if lookup.limit is None else lookup.limit - len(made)):
+        # A whole call even for a few: some of the first keys may be missing.
         size = max(count, context.config.limits.keys_per_get)
         batch, left = left[:size], left[size:]
         result = yield from fetch(
@@ -104,13 +94,9 @@ def fetch_records(
 def make_each(
     lookup: Lookup, vectors: Iterable[Vector], make: Callable[[Record], Made]
 ) -> Iterator[Made]:
-    """Yield what is made of each vector's record; unreadable ones as `on_decode_error` says.
-
-    Raises:
-        DecodeError: a record cannot be read, under "raise".
-    """
+    """Yield what is made of each vector's record; unreadable ones as `on_decode_error` says."""
     for vector in vectors:
-        try:
+        try:  # around `make` too: a framework's classes judge a node, no decoder can
             made = make(read(vector, lookup.text_key))
         except DecodeError as error:
             if lookup.on_decode_error == "raise":
@@ -118,20 +104,8 @@ def make_each(
             if lookup.on_decode_error == "skip":
                 _log.warning("skipped: %s", error)
                 continue
-            made = make(_raw_record(vector, lookup.text_key))
+            # The record may be readable, and only its node one that the framework cannot build.
+            record = decode(vector, text_key=lookup.text_key, on_decode_error="raw")
+            stored = deep_copy(vector.metadata or {})
+            made = make(replace(record, metadata=stored, node=None, source="raw"))
         yield made
-
-
-def _raw_record(vector: Vector, text_key: str | None) -> Record:
-    record = decode(vector, text_key=text_key, on_decode_error="raw")
-    return replace(record, metadata=deep_copy(vector.metadata or {}), node=None, source="raw")
-
-
-def _check_policy(name: str, value: str, policies: tuple[str, ...]) -> None:
-    if value not in policies:
-        raise InvalidRequestError(
-            "{argument} must be one of {policies}, not {value}.",
-            argument=name,
-            value=value,
-            policies=", ".join(policies),
-        )

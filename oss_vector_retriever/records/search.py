@@ -4,27 +4,22 @@ QueryVectors cannot return data, so whatever needs the stored embeddings asks fo
 fetches the records with them: one query, and a get for each 100 hits.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from oss_vector_retriever.client.context import Context
-from oss_vector_retriever.client.errors import (
-    MissingKeysError,
-    ResponseError,
-    VectorIndexParameterInvalidError,
-)
-from oss_vector_retriever.client.models.results import ScoredVector
-from oss_vector_retriever.client.models.vector import Float32Array, Vector
-from oss_vector_retriever.client.operations.checks import check_data, check_whole
-from oss_vector_retriever.client.operations.vectors import query_vectors
-from oss_vector_retriever.client.steps import Call, Flow
-from oss_vector_retriever.records.filters import Filter, explicit_filter, intersect
-from oss_vector_retriever.records.record import Record
-from oss_vector_retriever.records.settings import ROW_FIELD, is_row
-from oss_vector_retriever.records.store import RecordStore
+from ..client.context import Context
+from ..client.errors import MissingKeysError, ResponseError, VectorIndexParameterInvalidError
+from ..client.models.results import QueryVectorsResult, ScoredVector
+from ..client.models.vector import Float32Array, Vector
+from ..client.operations.checks import check_data, check_whole
+from ..client.operations.vectors import query_vectors
+from ..client.steps import Call, Flow
+from .filters import Filter, explicit_filter, intersect
+from .indexing import IndexKeeper
+from .record import Record
+from .settings import ROW_FIELD, is_row
+from .store import RecordStore
 
 Choose = Callable[[Float32Array, Sequence[Float32Array], int], list[int]]
 _NO_ROWS = {ROW_FIELD: {"$exists": False}}
@@ -40,7 +35,7 @@ class Hit:
 
 def relevance(metric: str, distance: float) -> float:
     """Return a distance as a relevance from 0 to 1: cosine 1 - d/2, euclidean 1/(1 + d)."""
-    if metric == "cosine":
+    if metric == "cosine":  # the service's distance is 1 - cosine, from 0 to 2
         return min(1.0, max(0.0, 1.0 - distance / 2.0))
     return 1.0 / (1.0 + max(0.0, distance))
 
@@ -62,11 +57,14 @@ def search(
     """
     check_whole("k", k, 1, context.config.limits.top_k)
     query = check_data("query_vector", query_vector, "the query vector")
+    condition = _service_filter(context, store, filter)
     hits: Sequence[ScoredVector] = yield from store.or_empty(
-        _query(context, store, query, k, filter, return_metadata=not return_data), tuple
+        query_index(context, store.keeper, query, k, condition, return_metadata=not return_data),
+        tuple,
     )
     if not return_data:
         return _decode_hits(store, hits, [Vector(hit.key, None, hit.metadata) for hit in hits])
+    # metadata too, in place of those of the query: they belong to the data that came with them
     result = yield from store.fetch(context, [hit.key for hit in hits], return_data=True)
     return _decode_hits(store, hits, result)
 
@@ -80,11 +78,7 @@ def search_by_key(
     filter: Filter | None = None,  # noqa: A002 - the frameworks' own name
     return_data: bool = False,
 ) -> Flow[list[Hit]]:
-    """Find the `k` records closest to a stored one, which is itself left out: no embedding call.
-
-    Raises:
-        MissingKeysError: there is no such key.
-    """
+    """Find the `k` records closest to a stored one, which is itself left out: no embedding call."""
     top_k = context.config.limits.top_k
     check_whole("k", k, 1, top_k)
     result = yield from store.fetch(context, [key], return_data=True, return_metadata=False)
@@ -109,9 +103,6 @@ def mmr_search(
 
     `choose` takes the query, the embeddings and `k`, and returns positions in the order picked; it
     runs off the event loop. The records carry their embeddings.
-
-    Raises:
-        InvalidRequestError: as in `search`; `k` is less than 1.
     """
     query = check_data("query_vector", query_vector, "the query vector")
     top_k = context.config.limits.top_k
@@ -120,6 +111,7 @@ def mmr_search(
     hits = yield from search(
         context, store, query, max(k, fetch_k), filter=filter, return_data=True
     )
+    # off the event loop below: the choice compares all candidates with one another
     rows = [hit.record.embedding for hit in hits if hit.record.embedding is not None]
     if len(rows) != len(hits):
         raise ResponseError("GetVectors: a vector came without its data.", 200)
@@ -127,29 +119,29 @@ def mmr_search(
     return [hits[position] for position in picked]
 
 
-def _query(
+def query_index(
     context: Context,
-    store: RecordStore,
-    query: Float32Array,
-    k: int,
+    keeper: IndexKeeper,
+    query: Sequence[float] | Float32Array,
+    top_k: int,
     condition: Filter | None,
     *,
-    return_metadata: bool,
-) -> Flow[Sequence[ScoredVector]]:
+    return_metadata: bool = True,
+) -> Flow[QueryVectorsResult]:
+    """Find the vectors closest to one; refuse by name a query of another dimension."""
+    found = query_vectors(
+        context,
+        query,
+        top_k=top_k,
+        index=keeper.settings.index,
+        filter=condition,
+        return_metadata=return_metadata,
+    )
     try:
-        return (
-            yield from query_vectors(
-                context,
-                query,
-                top_k=k,
-                index=store.settings.index,
-                filter=_service_filter(context, store, condition),
-                return_metadata=return_metadata,
-            )
-        )
+        return (yield from found)
     except VectorIndexParameterInvalidError:
         # The service does not say why: most often the model is another than the index's.
-        yield from store.keeper.check_query(context, len(query))
+        yield from keeper.check_query(context, len(query))
         raise
 
 
@@ -157,6 +149,7 @@ def _service_filter(
     context: Context, store: RecordStore, condition: Filter | None
 ) -> dict[str, Any] | None:
     settings = store.settings
+    # Only what is known already: a search does not pay for a look at the index.
     index = store.keeper.peek(context)
     written = explicit_filter(
         condition,
@@ -176,6 +169,7 @@ def _decode_hits(
     decoded = []
     for hit in hits:
         vector = by_key.get(hit.key)
+        # A store that does not filter rows out itself (`skip_rows`) may share its index with some.
         if vector is None or is_row(vector.metadata):
             continue
         record = store.decode(vector)

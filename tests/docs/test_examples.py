@@ -35,7 +35,7 @@ EXPECTED = {
     ],
     "agent_fetch_langchain": [
         "calls  search_documents({'query': 'with'})",
-        "sees  No document has the id context-manager. Did you mean context-managers?",
+        "sees  Not found: context-manager (did you mean context-managers?)",
         "calls  fetch_documents({'ids': ['context-managers']})",
         "ai  A *context manager* is an object",
         "fetch_documents ['context-managers']",

@@ -7,7 +7,7 @@ import os
 import pytest
 from support.calls import LIBRARIES, MODES, collect, open_sockets, threads
 
-from oss_vector_retriever.client.transport.http import VARIABLE
+from oss_vector_retriever.client.transport.engine import VARIABLE
 
 
 def _installed(name):

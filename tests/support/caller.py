@@ -6,11 +6,7 @@ import orjson
 
 from oss_vector_retriever.client import signing
 from oss_vector_retriever.client.models.messages import Request
-from oss_vector_retriever.emulator import (
-    DEVELOPMENT_BUCKET,
-    DEVELOPMENT_KEY,
-    DEVELOPMENT_REGION,
-)
+from oss_vector_retriever.emulator import DEVELOPMENT_BUCKET, DEVELOPMENT_KEY, DEVELOPMENT_REGION
 
 
 class Caller:

@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from oss_vector_retriever.client.transport.http import VARIABLE
+from oss_vector_retriever.client.transport.engine import VARIABLE
 
 
 @pytest.fixture(autouse=True)

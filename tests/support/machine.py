@@ -10,15 +10,7 @@ from oss_vector_retriever.client.config import resolve_config
 from oss_vector_retriever.client.context import Clock, Context
 from oss_vector_retriever.client.errors import OSSVectorError
 from oss_vector_retriever.client.models.messages import Request
-from oss_vector_retriever.client.steps import (
-    Call,
-    Coalesce,
-    Fault,
-    FaultKind,
-    RunAll,
-    Send,
-    Sleep,
-)
+from oss_vector_retriever.client.steps import Call, Coalesce, Fault, FaultKind, RunAll, Send, Sleep
 
 LATE = Fault(FaultKind.DEADLINE, "ReadTimeout")
 SETTINGS = {

@@ -1,24 +1,18 @@
 """The index that a file goes to or comes from: which one it is, and that it is there."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from oss_vector_retriever.cli.errors import USAGE, Failure
-from oss_vector_retriever.client.clients import OSSVectorClient
-from oss_vector_retriever.client.errors import (
-    AccessDeniedError,
-    NoSuchVectorIndexError,
-    VectorIndexAlreadyExistsError,
-)
-from oss_vector_retriever.client.models.results import VectorIndex
-from oss_vector_retriever.client.operations.indexes import DistanceMetric
-from oss_vector_retriever.client.wire import dump_json
-from oss_vector_retriever.records.decode import ENVELOPE_KEYS
+from ...client import errors
+from ...client.clients import OSSVectorClient
+from ...client.models.results import VectorIndex
+from ...client.operations.indexes import DistanceMetric
+from ...client.wire import dump_json
+from ...records.decode import ENVELOPE_KEYS
+from ..errors import USAGE, Failure
 
 
 @dataclass(slots=True)
@@ -45,7 +39,7 @@ class Target:
         """
         try:
             self.found = self.client.get_vector_index(index=self.index)
-        except AccessDeniedError:
+        except errors.AccessDeniedError:
             # a policy may allow to write vectors and not to describe the index
             self.found = None
 
@@ -62,26 +56,19 @@ class Target:
         """
         try:
             self.describe()
-        except NoSuchVectorIndexError:
-            self._make(dimension, metric, non_filterable)
+        except errors.NoSuchVectorIndexError:
+            if dimension is None:
+                text = "there is no vector to take the new index's dimension from"
+                raise Failure(text, USAGE) from None
+            # it may have been made by another, or by an attempt of ours whose reply was lost
+            with suppress(errors.VectorIndexAlreadyExistsError):
+                self.client.put_vector_index(
+                    index=self.index,
+                    dimension=dimension,
+                    distance_metric=metric or "cosine",
+                    non_filterable_metadata_keys=non_filterable or ENVELOPE_KEYS,
+                )
             self.describe()
-        self._check(metric, non_filterable)
-
-    def _make(
-        self, dimension: int | None, metric: DistanceMetric | None, non_filterable: Sequence[str]
-    ) -> None:
-        if dimension is None:
-            raise Failure("there is no vector to take the new index's dimension from", USAGE)
-        # it may have been made by another, or by an attempt of ours whose reply was lost
-        with suppress(VectorIndexAlreadyExistsError):
-            self.client.put_vector_index(
-                index=self.index,
-                dimension=dimension,
-                distance_metric=metric or "cosine",
-                non_filterable_metadata_keys=non_filterable or ENVELOPE_KEYS,
-            )
-
-    def _check(self, metric: DistanceMetric | None, non_filterable: Sequence[str]) -> None:
         if self.found is None:
             return
         found, names = self.found.distance_metric, self.found.non_filterable_metadata_keys

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field, fields
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, overload
 
-from oss_vector_retriever.client.errors import InvalidRequestError, named_argument
-from oss_vector_retriever.client.models.vector import Vector
+from ..errors import InvalidRequestError
+from .vector import Vector
 
 if TYPE_CHECKING:
     import numpy as np
@@ -21,6 +21,7 @@ Item = TypeVar("Item")
 class _Items(Sequence[Item], Generic[Item]):
     """A sequence over the tuple `items` of a dataclass."""
 
+    # Slots down to the last class, or instances would have a __dict__ after all.
     __slots__ = ()
     items: tuple[Item, ...]
 
@@ -132,6 +133,7 @@ class _Description:
             ValueError: one has another type than it should; the text is its name.
         """
         if not isinstance(members, Mapping):
+            # Whoever reads a reply turns it into a ResponseError, with the operation's name.
             raise ValueError("the whole")  # noqa: TRY004 - one error for all that is unreadable
         given = {}
         for one in fields(cls):  # type: ignore[arg-type]  # every subclass is a dataclass
@@ -341,8 +343,7 @@ class FetchResult(_Items[Vector]):
             raise InvalidRequestError(
                 "matrix() needs the data:",
                 argument="return_data",
-                remedy="fetch with {with_data}",
-                with_data=named_argument("return_data", "True"),
+                remedy="fetch with {return_data=True}",
             )
         matrix = np.empty((len(rows), len(rows[0])), dtype=np.float32)
         for position, row in enumerate(rows):

@@ -8,16 +8,10 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from oss_vector_retriever.client.errors import (
-    InvalidRequestError,
-    named_argument,
-    named_phrase,
-    named_type,
-    shown,
-)
-from oss_vector_retriever.client.models.limits import Limits, largest, metadata_bytes
-from oss_vector_retriever.client.models.vector import Float32Array, Vector
-from oss_vector_retriever.client.wire import dump_json
+from ..errors import InvalidRequestError, Reference, quote, refer
+from ..models.limits import Limits, largest, metadata_bytes
+from ..models.vector import Float32Array, Vector
+from ..wire import dump_json
 
 _CAPITAL = re.compile(r"(?<=[a-z])([A-Z])")
 _FIELD = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -25,14 +19,13 @@ _FIELD = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 def check_key(key: object, limits: Limits, argument: str = "keys") -> str:
     """Return a primary key: 1 to 1,024 characters (pages GetVectors and PutVectors)."""
+    # Not turned into text: only the user knows how it was stored.
     if not isinstance(key, str):
         raise InvalidRequestError(
             "a key must be a string, not {kind} {value}",
             argument=argument,
             value=key,
             remedy="use {text} if that is how it was stored",
-            kind=named_type(key),
-            text=named_phrase("text", "str(key)"),
         )
     if not 1 <= len(key) <= limits.key_characters:
         raise InvalidRequestError(
@@ -40,23 +33,15 @@ def check_key(key: object, limits: Limits, argument: str = "keys") -> str:
             argument=argument,
             value=key,
             limit=limits.key_characters,
-            count=len(key),
+            fields={"count": len(key)},
         )
     # Python strings can hold halves of surrogate pairs, such as those of undecodable file names.
-    if not key.isascii():
-        _check_unicode(key, argument)
-    return key
-
-
-def _check_unicode(key: str, argument: str) -> None:
     try:
         key.encode()
     except UnicodeEncodeError:
-        raise InvalidRequestError(
-            "key {value} holds half of a surrogate pair, which UTF-8 cannot carry.",
-            argument=argument,
-            value=key,
-        ) from None
+        message = "key {value} holds half of a surrogate pair, which UTF-8 cannot carry."
+        raise InvalidRequestError(message, argument=argument, value=key) from None
+    return key
 
 
 def check_keys(keys: Iterable[str], limits: Limits) -> list[str]:
@@ -81,7 +66,7 @@ def each_of(keys: Iterable[str]) -> Iterator[str]:
             "{argument} must be a list of strings, not a {kind}",
             argument="keys",
             remedy="for one key pass [key]",
-            kind=named_type(keys),
+            value=keys,
         )
     return iter(keys)
 
@@ -94,9 +79,7 @@ def check_count(method: str, argument: str, count: int, limit: int, unlimited: s
             argument=argument,
             limit=limit,
             remedy="{unlimited} takes any number of {argument}",
-            method=method,
-            count=count,
-            unlimited=unlimited,
+            fields={"method": method, "count": count, "unlimited": unlimited},
         )
 
 
@@ -109,7 +92,7 @@ def check_whole(name: str, value: object, least: int, most: int) -> int:
             argument=name,
             value=value,
             limit=most,
-            least=least,
+            fields={"least": least},
         )
     return value
 
@@ -121,7 +104,7 @@ def check_choice(name: str, value: object, choices: Sequence[str]) -> str:
             "{argument} must be {choices}, not {value}.",
             argument=name,
             value=value,
-            choices=" or ".join(choices),
+            fields={"choices": " or ".join(choices)},
         )
     return str(value)
 
@@ -144,8 +127,7 @@ def _data_error(argument: str, what: str, reason: str) -> InvalidRequestError:
     return InvalidRequestError(
         "{what} {reason}.",
         argument=argument,
-        what=what or named_argument(argument),
-        reason=reason,
+        fields={"what": what or refer(argument), "reason": reason},
     )
 
 
@@ -155,7 +137,7 @@ def check_filter(given: object) -> Mapping[str, Any] | None:
         return None
     if not isinstance(given, Mapping):
         raise InvalidRequestError(
-            "{argument} must be a dict, not a {kind}.", argument="filter", kind=named_type(given)
+            "{argument} must be a dict, not a {kind}.", argument="filter", value=given
         )
     check_numbers("filter", given)
     return given
@@ -167,13 +149,13 @@ def check_numbers(argument: str, value: object, what: str = "") -> None:
         where = _not_finite(value)
     except RecursionError:
         raise InvalidRequestError(
-            "{what} is nested too deep.", argument=argument, what=what or argument
+            "{what} is nested too deep.", argument=argument, fields={"what": what or argument}
         ) from None
     if where is not None:
         raise InvalidRequestError(
             "{what} is NaN or infinite, which JSON cannot carry.",
             argument=argument,
-            what=f"{what or argument}{where}",
+            fields={"what": f"{what or argument}{where}"},
         )
 
 
@@ -184,14 +166,14 @@ def _not_finite(value: Any) -> str | None:
     if isinstance(value, Mapping):
         members: Iterable[tuple[object, object]] = value.items()
     elif isinstance(value, list | tuple):
-        members = enumerate(value)
+        members = enumerate(value)  # the position says where, as a name does
     else:  # numpy's arrays and scalars become what they hold
         return _not_finite(value.tolist()) if hasattr(value, "tolist") else None
     for name, item in members:
         # No call for what nearly all members are.
         where = None if type(item) is str else _not_finite(item)
         if where is not None:
-            return f"[{shown(name)}]{where}"
+            return f"[{quote(name)}]{where}"
     return None
 
 
@@ -224,38 +206,34 @@ def as_vector(item: Any, limits: Limits) -> Vector:
         key, data, metadata = item.key, item.data, item.metadata
     else:
         raise InvalidRequestError(
-            "a vector to put is {mapping} with key, data and metadata, not {kind}.",
+            "a vector to put is {vector_or_mapping} with key, data and metadata, not {kind}.",
             argument="vectors",
-            mapping=named_phrase("mapping", "a Vector or a dict"),
-            kind=named_type(item),
+            value=item,
         )
     key = check_key(key, limits, "vectors")
     if data is None:
         raise InvalidRequestError("vector {value} has no data.", argument="vectors", value=key)
     if metadata is not None and not isinstance(metadata, Mapping):
         raise InvalidRequestError(
-            "metadata of {value} must be {mapping}.",
-            argument="vectors",
-            value=key,
-            mapping=named_phrase("mapping", "a dict"),
+            "metadata of {value} must be {mapping}.", argument="vectors", value=key
         )
     if metadata:
-        check_numbers("vectors", metadata, f"metadata of {shown(key)}")
-    return Vector(key, check_data("vectors", data, f"data of {shown(key)}"), metadata)
+        check_numbers("vectors", metadata, f"metadata of {quote(key)}")
+    return Vector(key, check_data("vectors", data, f"data of {quote(key)}"), metadata)
 
 
 def check_total(vector: Vector, limits: Limits) -> int:
     """Return the bytes of a vector's metadata, or refuse more than the service takes in all."""
     if not vector.metadata:
         return 0
+    # The service refuses the whole call for one vector; here that one is named.
     try:
         size = metadata_bytes(vector.metadata)
     except (TypeError, ValueError, RecursionError) as error:
         raise InvalidRequestError(
             "metadata of {key} cannot be written as JSON: {reason}.",
             argument="vectors",
-            key=shown(vector.key),
-            reason=str(error),
+            fields={"key": quote(vector.key), "reason": str(error)},
         ) from None
     if size > limits.metadata_bytes:
         raise InvalidRequestError(
@@ -263,9 +241,7 @@ def check_total(vector: Vector, limits: Limits) -> int:
             argument="vectors",
             limit=limits.metadata_bytes,
             remedy="Split it over several vectors, or keep it elsewhere and store where it is",
-            key=shown(vector.key),
-            size=size,
-            largest=largest(vector.metadata),
+            fields={"key": quote(vector.key), "size": size, "largest": largest(vector.metadata)},
         )
     return size
 
@@ -305,6 +281,6 @@ def _unwritable_error(members: Mapping[str, Any], error: Exception) -> InvalidRe
             return InvalidRequestError(
                 "{argument}: the request cannot be written as JSON: {reason}.",
                 argument=argument,
-                reason=named_phrase("unwritable", str(error)),
+                fields={"reason": Reference("phrase", "unwritable", str(error))},
             )
     return InvalidRequestError(f"the request cannot be written as JSON: {error}.")

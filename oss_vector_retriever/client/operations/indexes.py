@@ -3,40 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, Literal
+from typing import Literal, get_args
 
-from oss_vector_retriever.client.context import Context
-from oss_vector_retriever.client.endpoint import check_index
-from oss_vector_retriever.client.errors import InvalidRequestError
-from oss_vector_retriever.client.flow import Operation, call
-from oss_vector_retriever.client.models.messages import Reply
-from oss_vector_retriever.client.models.results import (
-    Acknowledgement,
-    ListVectorIndexesResult,
-    VectorIndex,
-)
-from oss_vector_retriever.client.operations.checks import (
-    check_choice,
-    check_field_names,
-    check_whole,
-    json_body,
-)
-from oss_vector_retriever.client.operations.vectors import acknowledge
-from oss_vector_retriever.client.steps import Flow
-from oss_vector_retriever.client.wire import refuse, reply_list, reply_object
+from ..context import Context
+from ..endpoint import check_index
+from ..errors import InvalidRequestError
+from ..flow import call
+from ..models.messages import Reply
+from ..models.results import Acknowledgement, ListVectorIndexesResult, VectorIndex
+from ..steps import Flow
+from ..wire import refuse, reply_list, reply_object
+from .checks import check_choice, check_field_names, check_whole
+from .vectors import acknowledge, post
 
 DistanceMetric = Literal["cosine", "euclidean"]
 
 
 def put_vector_index(
     context: Context,
-    *,
     dimension: int,
     index: str | None = None,
     distance_metric: DistanceMetric = "cosine",
     non_filterable_metadata_keys: Iterable[str] = (),
 ) -> Flow[Acknowledgement]:
-    """Return the flow of `OSSVectorClient.put_vector_index`."""
     limits = context.config.limits
     names = check_field_names("non_filterable_metadata_keys", non_filterable_metadata_keys, limits)
     if len(names) > limits.non_filterable_keys:
@@ -44,21 +33,22 @@ def put_vector_index(
             "an index has at most {limit} non-filterable keys, not {count}.",
             argument="non_filterable_metadata_keys",
             limit=limits.non_filterable_keys,
-            count=len(names),
+            fields={"count": len(names)},
         )
-    body: dict[str, Any] = {
-        "indexName": context.config.index_or(index),
-        "dataType": "float32",
-        "dimension": check_whole("dimension", dimension, 1, limits.dimension),
-        "distanceMetric": check_choice("distance_metric", distance_metric, ("cosine", "euclidean")),
-    }
-    if names:
-        body["metadata"] = {"nonFilterableMetadataKeys": names}
-    return call(context, _operation("PutVectorIndex", acknowledge, body, idempotent=False))
+    operation = post(
+        "PutVectorIndex",
+        acknowledge,
+        idempotent=False,
+        indexName=context.config.index_or(index),
+        dataType="float32",
+        dimension=check_whole("dimension", dimension, 1, limits.dimension),
+        distanceMetric=check_choice("distance_metric", distance_metric, get_args(DistanceMetric)),
+        metadata={"nonFilterableMetadataKeys": names} if names else None,
+    )
+    return call(context, operation)
 
 
-def get_vector_index(context: Context, *, index: str | None = None) -> Flow[VectorIndex]:
-    """Return the flow of `OSSVectorClient.get_vector_index`."""
+def get_vector_index(context: Context, index: str | None = None) -> Flow[VectorIndex]:
     name = context.config.index_or(index)
 
     def decode(reply: Reply) -> VectorIndex:
@@ -68,20 +58,17 @@ def get_vector_index(context: Context, *, index: str | None = None) -> Flow[Vect
         # Where the reply leaves the name out, it is the one that was asked for.
         return _index(reply, "GetVectorIndex", {"indexName": name, **found})
 
-    return call(context, _operation("GetVectorIndex", decode, {"indexName": name}))
+    return call(context, post("GetVectorIndex", decode, indexName=name))
 
 
 def list_vector_indexes(
     context: Context,
-    *,
     prefix: str | None = None,
     max_results: int | None = None,
     next_token: str | None = None,
 ) -> Flow[ListVectorIndexesResult]:
-    """Return the flow of `OSSVectorClient.list_vector_indexes`."""
     if max_results is not None:
         check_whole("max_results", max_results, 1, context.config.limits.index_list_page)
-    body = {"maxResults": max_results, "nextToken": next_token, "prefix": prefix}
 
     def decode(reply: Reply) -> ListVectorIndexesResult:
         found = reply_object(reply, "ListVectorIndexes")
@@ -89,26 +76,16 @@ def list_vector_indexes(
         indexes = tuple(_index(reply, "ListVectorIndexes", item) for item in items)
         return ListVectorIndexesResult(indexes, found.get("nextToken") or None, reply.request_id)
 
-    return call(context, _operation("ListVectorIndexes", decode, body))
-
-
-def delete_vector_index(context: Context, *, index: str) -> Flow[Acknowledgement]:
-    """Return the flow of `OSSVectorClient.delete_vector_index`."""
-    # Never the client's own index: there is no way back.
-    body = {"indexName": check_index(index)}
-    return call(context, _operation("DeleteVectorIndex", acknowledge, body, idempotent=False))
-
-
-def _operation(name: str, decode: Any, body: dict[str, Any], *, idempotent: bool = True) -> Any:
-    query = name[0].lower() + name[1:]
-    return Operation(
-        name,
-        decode,
-        query=query,
-        body=json_body(**body),
-        index=body.get("indexName"),
-        idempotent=idempotent,
+    operation = post(
+        "ListVectorIndexes", decode, maxResults=max_results, nextToken=next_token, prefix=prefix
     )
+    return call(context, operation)
+
+
+def delete_vector_index(context: Context, index: str) -> Flow[Acknowledgement]:
+    # Never the client's own index: there is no way back.
+    name = check_index(index)
+    return call(context, post("DeleteVectorIndex", acknowledge, idempotent=False, indexName=name))
 
 
 def _index(reply: Reply, operation: str, item: object) -> VectorIndex:

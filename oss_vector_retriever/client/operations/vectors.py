@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, TypeVar
 
-from oss_vector_retriever.client.context import Context
-from oss_vector_retriever.client.errors import (
-    InvalidRequestError,
-    named_argument,
-    named_phrase,
-)
-from oss_vector_retriever.client.flow import Operation, call
-from oss_vector_retriever.client.models.messages import Reply
-from oss_vector_retriever.client.models.results import (
+from ..context import Context
+from ..errors import InvalidRequestError
+from ..flow import Operation, call
+from ..models.messages import Reply
+from ..models.results import (
     Acknowledgement,
     FusedVector,
     GetVectorsResult,
@@ -23,8 +19,10 @@ from oss_vector_retriever.client.models.results import (
     QueryVectorsResult,
     ScoredVector,
 )
-from oss_vector_retriever.client.models.vector import Vector
-from oss_vector_retriever.client.operations.checks import (
+from ..models.vector import Vector
+from ..steps import Flow
+from ..wire import VectorReader, reply_object
+from .checks import (
     as_vector,
     check_count,
     check_data,
@@ -34,63 +32,53 @@ from oss_vector_retriever.client.operations.checks import (
     json_body,
     refuse_repeated,
 )
-from oss_vector_retriever.client.steps import Flow
-from oss_vector_retriever.client.wire import VectorReader, reply_object
+
+T = TypeVar("T")
 
 
 def get_vectors(
     context: Context,
     keys: Iterable[str],
-    *,
     index: str | None = None,
     return_data: bool = False,
     return_metadata: bool = False,
 ) -> Flow[GetVectorsResult]:
-    """Return the flow of `OSSVectorClient.get_vectors`."""
     limits = context.config.limits
     keys = check_keys(keys, limits)
     check_count("get_vectors", "keys", len(keys), limits.keys_per_get, "fetch()")
-    return call(
-        context,
-        get_operation(
-            context.config.index_or(index),
-            keys,
-            return_data=return_data,
-            return_metadata=return_metadata,
-        ),
-    )
+    name = context.config.index_or(index)
+    return call(context, get_operation(name, keys, return_data, return_metadata))
 
 
 def get_operation(
-    index: str, keys: list[str], *, return_data: bool, return_metadata: bool
+    index: str, keys: list[str], return_data: bool, return_metadata: bool
 ) -> Operation[GetVectorsResult]:
     """Return the GetVectors operation for keys that are checked already."""
     # Whether a key asked for twice is answered once or twice is undocumented: both are taken.
     requested = Counter(keys)
+    wanted = {"with_data": return_data, "with_metadata": return_metadata}
 
     def decode(reply: Reply) -> GetVectorsResult:
-        reader = VectorReader(
-            reply, "GetVectors", requested, with_data=return_data, with_metadata=return_metadata
-        )
+        reader = VectorReader(reply, "GetVectors", requested, **wanted)
         vectors = reader.vectors(reply_object(reply, "GetVectors"))
         return GetVectorsResult(tuple(vectors), request_id=reply.request_id)
 
-    body = json_body(
-        indexName=index,
-        keys=keys,
-        returnData=bool(return_data),
-        returnMetadata=bool(return_metadata),
-    )
-    return Operation("GetVectors", decode, query="getVectors", body=body, index=index)
+    members = {"returnData": bool(return_data), "returnMetadata": bool(return_metadata)}
+    return post("GetVectors", decode, indexName=index, keys=keys, **members)
+
+
+def post(
+    name: str, decode: Callable[[Reply], T], *, idempotent: bool = True, **members: Any
+) -> Operation[T]:
+    """Return an operation whose arguments are the members of a JSON object, None for no member."""
+    query = name[0].lower() + name[1:]
+    body, index = json_body(**members), members.get("indexName")
+    return Operation(name, decode, query=query, body=body, index=index, idempotent=idempotent)
 
 
 def put_vectors(
-    context: Context,
-    vectors: Iterable[Vector | Mapping[str, Any]],
-    *,
-    index: str | None = None,
+    context: Context, vectors: Iterable[Vector | Mapping[str, Any]], index: str | None = None
 ) -> Flow[Acknowledgement]:
-    """Return the flow of `OSSVectorClient.put_vectors`."""
     limits = context.config.limits
     checked = [as_vector(item, limits) for item in vectors]
     check_count("put_vectors", "vectors", len(checked), limits.vectors_per_put, "upsert()")
@@ -100,16 +88,13 @@ def put_vectors(
 
 def put_operation(index: str, vectors: list[Vector]) -> Operation[Acknowledgement]:
     """Return the PutVectors operation for vectors that are checked already."""
-    body = json_body(indexName=index, vectors=[_put_member(vector) for vector in vectors])
-    return Operation("PutVectors", acknowledge, query="putVectors", body=body, index=index)
-
-
-def _put_member(vector: Vector) -> dict[str, Any]:
-    member: dict[str, Any] = {"key": vector.key, "data": {"float32": vector.data}}
-    # Without metadata there is no member: an empty object would say no more.
-    if vector.metadata:
-        member["metadata"] = vector.metadata
-    return member
+    members = [
+        # Without metadata there is no member: an empty object would say no more.
+        {"key": vector.key, "data": {"float32": vector.data}}
+        | ({"metadata": vector.metadata} if vector.metadata else {})
+        for vector in vectors
+    ]
+    return post("PutVectors", acknowledge, indexName=index, vectors=members)
 
 
 def acknowledge(reply: Reply) -> Acknowledgement:
@@ -118,9 +103,8 @@ def acknowledge(reply: Reply) -> Acknowledgement:
 
 
 def delete_vectors(
-    context: Context, keys: Iterable[str], *, index: str | None = None
+    context: Context, keys: Iterable[str], index: str | None = None
 ) -> Flow[Acknowledgement]:
-    """Return the flow of `OSSVectorClient.delete_vectors`."""
     limits = context.config.limits
     unique = list(dict.fromkeys(check_keys(keys, limits)))
     check_count("delete_vectors", "keys", len(unique), limits.keys_per_delete, "delete()")
@@ -129,13 +113,11 @@ def delete_vectors(
 
 def delete_operation(index: str, keys: list[str]) -> Operation[Acknowledgement]:
     """Return the DeleteVectors operation for keys that are checked already."""
-    body = json_body(indexName=index, keys=keys)
-    return Operation("DeleteVectors", acknowledge, query="deleteVectors", body=body, index=index)
+    return post("DeleteVectors", acknowledge, indexName=index, keys=keys)
 
 
 def list_vectors(
     context: Context,
-    *,
     index: str | None = None,
     max_results: int | None = None,
     next_token: str | None = None,
@@ -145,7 +127,6 @@ def list_vectors(
     segment_index: int | None = None,
     filter: Mapping[str, Any] | None = None,  # noqa: A002 - the API's own name
 ) -> Flow[ListVectorsResult]:
-    """Return the flow of `OSSVectorClient.list_vectors`."""
     limits = context.config.limits
     if max_results is not None:
         check_whole("max_results", max_results, 1, limits.list_page)
@@ -153,15 +134,20 @@ def list_vectors(
         check_whole("segment_count", segment_count, 1, limits.list_segments)
         check_whole("segment_index", segment_index, 0, segment_count - 1)
     elif segment_index is not None:
-        raise InvalidRequestError(
-            "{argument} needs {count}.",
-            argument="segment_index",
-            value=segment_index,
-            count=named_argument("segment_count"),
-        )
-    name = context.config.index_or(index)
-    body = json_body(
-        indexName=name,
+        message = "{argument} needs {segment_count}."
+        raise InvalidRequestError(message, argument="segment_index", value=segment_index)
+    wanted = {"with_data": return_data, "with_metadata": return_metadata}
+
+    def decode(reply: Reply) -> ListVectorsResult:
+        found = reply_object(reply, "ListVectors")
+        vectors = VectorReader(reply, "ListVectors", None, **wanted).vectors(found)
+        # An empty token is no token: it would bring the first page again, for ever.
+        return ListVectorsResult(tuple(vectors), found.get("nextToken") or None, reply.request_id)
+
+    operation = post(
+        "ListVectors",
+        decode,
+        indexName=context.config.index_or(index),
         maxResults=max_results,
         nextToken=next_token,
         returnData=bool(return_data),
@@ -170,89 +156,60 @@ def list_vectors(
         segmentIndex=segment_index,
         filter=check_filter(filter),
     )
-
-    def decode(reply: Reply) -> ListVectorsResult:
-        found = reply_object(reply, "ListVectors")
-        reader = VectorReader(
-            reply, "ListVectors", with_data=return_data, with_metadata=return_metadata
-        )
-        # An empty token is no token: it would bring the first page again, for ever.
-        return ListVectorsResult(
-            tuple(reader.vectors(found)), found.get("nextToken") or None, reply.request_id
-        )
-
-    return call(
-        context, Operation("ListVectors", decode, query="listVectors", body=body, index=name)
-    )
+    return call(context, operation)
 
 
 def query_vectors(
     context: Context,
     query_vector: Iterable[float],
-    *,
     top_k: int = 10,
     index: str | None = None,
     filter: Mapping[str, Any] | None = None,  # noqa: A002 - the API's own name
     return_distance: bool = True,
     return_metadata: bool = False,
 ) -> Flow[QueryVectorsResult]:
-    """Return the flow of `OSSVectorClient.query_vectors`."""
     check_whole("top_k", top_k, 1, context.config.limits.top_k)
-    name = context.config.index_or(index)
-    body = json_body(
-        indexName=name,
+
+    def decode(reply: Reply) -> QueryVectorsResult:
+        reader = VectorReader(reply, "QueryVectors", with_metadata=return_metadata)
+        hits = [
+            ScoredVector(hit["key"], reader.number(hit, "distance"), reader.metadata(hit))
+            for hit in reader.items(reply_object(reply, "QueryVectors"))
+        ]
+        return QueryVectorsResult(tuple(hits), request_id=reply.request_id)
+
+    operation = post(
+        "QueryVectors",
+        decode,
+        indexName=context.config.index_or(index),
         queryVector={"float32": check_data("query_vector", query_vector)},
         topK=top_k,
         filter=check_filter(filter),
         returnDistance=bool(return_distance),
         returnMetadata=bool(return_metadata),
     )
-
-    def decode(reply: Reply) -> QueryVectorsResult:
-        reader = VectorReader(reply, "QueryVectors", with_metadata=return_metadata)
-        items = reader.items(reply_object(reply, "QueryVectors"))
-        hits = (
-            ScoredVector(i["key"], reader.number(i, "distance"), reader.metadata(i)) for i in items
-        )
-        return QueryVectorsResult(tuple(hits), request_id=reply.request_id)
-
-    return call(
-        context, Operation("QueryVectors", decode, query="queryVectors", body=body, index=name)
-    )
+    return call(context, operation)
 
 
 def put_vector_index_fusion(
-    context: Context, schema_configuration: Mapping[str, Any], *, index: str | None = None
+    context: Context, schema_configuration: Mapping[str, Any], index: str | None = None
 ) -> Flow[Acknowledgement]:
-    """Return the flow of `OSSVectorClient.put_vector_index_fusion`."""
     if not isinstance(schema_configuration, Mapping) or "fields" not in schema_configuration:
-        raise InvalidRequestError(
-            "{argument} is {mapping} with a list under 'fields'.",
-            argument="schema_configuration",
-            mapping=named_phrase("mapping", "a dict"),
-        )
-    name = context.config.index_or(index)
-    body = json_body(
-        indexName=name,
+        message = "{argument} is {mapping} with a list under 'fields'."
+        raise InvalidRequestError(message, argument="schema_configuration")
+    operation = post(
+        "PutVectorIndexFusion",
+        acknowledge,
+        idempotent=False,  # repeated, it would find its own first effect and be refused
+        indexName=context.config.index_or(index),
         mode="fusion",
         schemaConfiguration=dict(schema_configuration),
     )
-    return call(
-        context,
-        Operation(
-            "PutVectorIndexFusion",
-            acknowledge,
-            query="putVectorIndexFusion",
-            body=body,
-            index=name,
-            idempotent=False,  # repeated, it would find its own first effect and be refused
-        ),
-    )
+    return call(context, operation)
 
 
 def query_vectors_fusion(
     context: Context,
-    *,
     index: str | None = None,
     knn: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None,
     query: Mapping[str, Any] | None = None,
@@ -264,10 +221,23 @@ def query_vectors_fusion(
     return_metadata_fields: Sequence[str] | None = None,
     sort: Sequence[Mapping[str, Any]] | None = None,
 ) -> Flow[QueryVectorsFusionResult]:
-    """Return the flow of `OSSVectorClient.query_vectors_fusion`."""
-    name = context.config.index_or(index)
-    body = json_body(
-        indexName=name,
+    # Naming fields is asking for metadata, whatever the flag says.
+    with_metadata = return_metadata or return_metadata_fields is not None
+
+    def decode(reply: Reply) -> QueryVectorsFusionResult:
+        found = reply_object(reply, "QueryVectorsFusion")
+        reader = VectorReader(reply, "QueryVectorsFusion", with_metadata=with_metadata)
+        hits = [
+            FusedVector(hit["key"], reader.number(hit, "score"), reader.metadata(hit))
+            for hit in reader.items(found)
+        ]
+        token = found.get("nextToken") or None
+        return QueryVectorsFusionResult(tuple(hits), token, reply.request_id)
+
+    operation = post(
+        "QueryVectorsFusion",
+        decode,
+        indexName=context.config.index_or(index),
         knn=knn,
         query=query,
         retriever=retriever,
@@ -277,24 +247,5 @@ def query_vectors_fusion(
         returnMetadata=bool(return_metadata),
         returnMetadataFields=return_metadata_fields,
         sort=sort,
-    )
-    # Naming fields is asking for metadata, whatever the flag says.
-    with_metadata = return_metadata or return_metadata_fields is not None
-
-    def decode(reply: Reply) -> QueryVectorsFusionResult:
-        found = reply_object(reply, "QueryVectorsFusion")
-        reader = VectorReader(reply, "QueryVectorsFusion", with_metadata=with_metadata)
-        hits = tuple(
-            FusedVector(
-                item["key"],
-                reader.number(item, "score"),
-                reader.metadata(item),
-            )
-            for item in reader.items(found)
-        )
-        return QueryVectorsFusionResult(hits, found.get("nextToken") or None, reply.request_id)
-
-    operation = Operation(
-        "QueryVectorsFusion", decode, query="queryVectorsFusion", body=body, index=name
     )
     return call(context, operation)

@@ -10,54 +10,18 @@ from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from typing import Any, Protocol, TypeVar
 
-from oss_vector_retriever.client.models.messages import Reply, Request
-from oss_vector_retriever.client.steps import (
-    Call,
-    Coalesce,
-    Fault,
-    Flow,
-    RunAll,
-    Running,
-    Send,
-    Sleep,
-    Step,
-)
-from oss_vector_retriever.client.transport.coalescer import LoopCoalescer, ThreadCoalescer
+from .. import steps
+from ..models.messages import Reply, Request
+from ..steps import Flow, Running, Step
+from .coalescer import LoopCoalescer, ThreadCoalescer
 
 T = TypeVar("T")
-
-
-class Exchange(Protocol):
-    """What exchanges a request for a reply, blocking."""
-
-    def send(self, request: Request, seconds: float) -> Reply | Fault:
-        """Send a request and read the whole reply within some seconds."""
-
-    def close(self) -> None:
-        """Close the connections."""
-
-
-class AwaitableExchange(Protocol):
-    """What exchanges a request for a reply on an event loop."""
-
-    def usable_here(self) -> bool:
-        """Tell whether the running event loop can be served."""
-
-    async def send(self, request: Request, seconds: float) -> Reply | Fault:
-        """Send a request and read the whole reply within some seconds."""
-
-    async def close(self) -> None:
-        """Close the connections."""
-
-
-class _StoppedError(Exception):
-    """The end of a flow whose result is of no use any more."""
 
 
 class Runner:
     """A runner that blocks; flows that go together run in threads of its own."""
 
-    def __init__(self, exchange: Exchange, max_concurrency: int) -> None:
+    def __init__(self, exchange: _Exchange, max_concurrency: int) -> None:
         self.closed = False
         self._exchange = exchange
         self._width = max_concurrency
@@ -85,20 +49,20 @@ class Runner:
         if stop is not None and stop.is_set():
             raise _StoppedError
         match step:
-            case Send(request, seconds):
+            case steps.Send(request, seconds):
                 thread = threading.get_ident()
                 try:  # begins before the slot is held, or Ctrl-C in between would leave it held
                     self._coalescer.holders.add(thread)
                     return self._exchange.send(request, seconds)
                 finally:
                     self._coalescer.release_slot(thread)
-            case Sleep(seconds):  # a flow that is stopped wakes at once
+            case steps.Sleep(seconds):  # a flow that is stopped wakes at once
                 (stop or threading.Event()).wait(seconds)
-            case Call(function):
+            case steps.Call(function):
                 return function()
-            case RunAll(flows):
+            case steps.RunAll(flows):
                 return self._run_all(flows)
-            case Coalesce(pending):
+            case steps.Coalesce(pending):
                 return self._coalescer.join(pending)
         return None
 
@@ -149,10 +113,21 @@ class Runner:
         self._exchange.close()
 
 
+class _Exchange(Protocol):
+    # over HTTP (`transport.http`), or within this process (`local`)
+    def send(self, request: Request, seconds: float) -> Reply | steps.Fault: ...
+
+    def close(self) -> None: ...
+
+
+class _StoppedError(Exception):
+    """The end of a flow whose result is of no use any more."""
+
+
 class AsyncRunner:
     """A runner on an event loop."""
 
-    def __init__(self, exchange: AwaitableExchange, max_concurrency: int) -> None:
+    def __init__(self, exchange: _AsyncExchange, max_concurrency: int) -> None:
         self.closed = False
         self._exchange = exchange
         self._width = max_concurrency
@@ -177,16 +152,16 @@ class AsyncRunner:
 
     async def _do(self, step: Step) -> Any:
         match step:
-            case Send(request, seconds):
+            case steps.Send(request, seconds):
                 return await self._exchange.send(request, seconds)
-            case Sleep(seconds):
+            case steps.Sleep(seconds):
                 await asyncio.sleep(seconds)
-            case Call(function):
+            case steps.Call(function):
                 # shielded: others may wait for the same call when this flow is cancelled
                 return await asyncio.shield(self._call_task(function))
-            case RunAll(flows):
+            case steps.RunAll(flows):
                 return await self._run_all(flows)
-            case Coalesce(pending):
+            case steps.Coalesce(pending):
                 await self._coalescer().join(pending)
         return None
 
@@ -194,8 +169,7 @@ class AsyncRunner:
         # one for all flows that want it at once: a thousand of them ask for credentials once
         task = self._calls.get(function)
         if task is None:
-            task = asyncio.ensure_future(_call_off_the_loop(function))
-            self._calls[function] = task
+            task = self._calls[function] = asyncio.ensure_future(_call_off_the_loop(function))
             task.add_done_callback(lambda _: self._calls.pop(function, None))
         return task
 
@@ -210,9 +184,8 @@ class AsyncRunner:
         # the running loop's: an embedded service serves several, one after the other or together
         loop = asyncio.get_running_loop()
         if loop not in self._coalescers:
-            ended = [other for other in self._coalescers if other.is_closed()]
-            for other in ended:
-                del self._coalescers[other]
+            for ended in [other for other in self._coalescers if other.is_closed()]:
+                del self._coalescers[ended]
             self._coalescers[loop] = LoopCoalescer(self.run)
         return self._coalescers[loop]
 
@@ -233,6 +206,14 @@ class AsyncRunner:
         """Close the connections."""
         self.closed = True
         await self._exchange.close()
+
+
+class _AsyncExchange(Protocol):
+    def usable_here(self) -> bool: ...
+
+    async def send(self, request: Request, seconds: float) -> Reply | steps.Fault: ...
+
+    async def close(self) -> None: ...
 
 
 async def _call_off_the_loop(function: Callable[[], Any]) -> Any:

@@ -15,18 +15,8 @@ from support.embedded import settings
 
 pytest.importorskip("langgraph")
 
-from oss_vector_retriever import (
-    ConfigurationError,
-    OSSVectorClient,
-    emulator,
-    langchain,
-    langgraph,
-)
-from oss_vector_retriever.langchain import (
-    OSSVectorRetriever,
-    OSSVectorSearchTool,
-    OSSVectorStore,
-)
+from oss_vector_retriever import ConfigurationError, OSSVectorClient, emulator, langchain, langgraph
+from oss_vector_retriever.langchain import OSSVectorRetriever, OSSVectorSearchTool, OSSVectorStore
 
 TESTS = Path(saved_components.__file__).parents[1]
 KEYS = {

@@ -9,13 +9,7 @@ from llama_index.core.llms import MockLLM
 from llama_index.core.postprocessor import PrevNextNodePostprocessor, SimilarityPostprocessor
 from llama_index.core.query_engine import RetrieverQueryEngine
 from llama_index.core.retrievers import AutoMergingRetriever, QueryFusionRetriever
-from llama_index.core.schema import (
-    Document,
-    IndexNode,
-    NodeRelationship,
-    RelatedNodeInfo,
-    TextNode,
-)
+from llama_index.core.schema import Document, IndexNode, NodeRelationship, RelatedNodeInfo, TextNode
 
 from oss_vector_retriever.llama_index import (
     KeyQueryBundle,

@@ -5,10 +5,7 @@ from llama_index.core.postprocessor import PrevNextNodePostprocessor, Similarity
 from llama_index.core.schema import NodeRelationship, NodeWithScore, RelatedNodeInfo, TextNode
 
 from oss_vector_retriever import MissingKeysError
-from oss_vector_retriever.llama_index import (
-    OSSVectorDocumentStore,
-    OSSVectorPrevNextPostprocessor,
-)
+from oss_vector_retriever.llama_index import OSSVectorDocumentStore, OSSVectorPrevNextPostprocessor
 
 
 def chain(document, length):

@@ -8,11 +8,7 @@ from llama_index.core.retrievers import RecursiveRetriever
 from llama_index.core.schema import Document, MetadataMode, QueryBundle, TextNode
 
 from oss_vector_retriever import ConfigurationError, InvalidRequestError
-from oss_vector_retriever.llama_index import (
-    KeyQueryBundle,
-    NodeWithProvenance,
-    OSSVectorRetriever,
-)
+from oss_vector_retriever.llama_index import KeyQueryBundle, NodeWithProvenance, OSSVectorRetriever
 
 QUESTION = "Which of them?"
 

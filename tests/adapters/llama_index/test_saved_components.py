@@ -176,6 +176,15 @@ def test_arguments_in_place_of_a_client_reach_the_same_records(call, http_settin
         assert secret not in repr(store)
 
 
+@pytest.mark.parametrize(
+    "given", [{"access_key_id": "x"}, {"access_key_secret": "x"}, {"session_token": "x"}]
+)
+def test_half_of_the_credentials_is_refused_at_once(given):
+    for kind in (llama_index.OSSVectorRetriever, llama_index.OSSVectorReader):
+        with pytest.raises(ValueError, match="both"):
+            kind(bucket="examplebucket", **given)
+
+
 def test_an_unknown_argument_is_named_with_its_class(client):
     for kind in (
         llama_index.OSSVectorDocumentStore,

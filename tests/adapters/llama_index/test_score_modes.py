@@ -95,5 +95,5 @@ def test_another_dimension_is_refused_by_name(call, client):
 
 
 def test_an_unknown_mode_is_refused_by_name(client):
-    with pytest.raises(InvalidRequestError, match="constant, rank, none, similarity"):
+    with pytest.raises(InvalidRequestError, match="constant or rank or none or similarity"):
         OSSVectorRetriever(client, score_mode="best")

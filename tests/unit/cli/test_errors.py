@@ -229,6 +229,39 @@ def test_no_part_of_a_connection_is_refused_in_python(flag):
             assert flag.opts[0] in done.errors, (value, done.errors)
 
 
+OTHERS = {
+    "import": ["--format x", "--format npy", "--lines no.jsonl", "--batch 0", "--batch 501",
+               "--batch x", "--parallel 0", "--parallel 65", "--parallel x", "--on-error x",
+               "--distance-metric x", "--index-name a-b", "--journal /no/where", "--timeout 0",
+               "--rate-limit 0"],
+    "export": ["--format x", "--lines no.jsonl", "--batch 0", "--batch 1001", "--batch x",
+               "--segments 0", "--segments 17", "--segments x", "--filter 1", "--filter {",
+               "--index-name a-b", "--journal /no/where", "--max-concurrency 0"],
+    "doctor": ["--output-format x", "--output-query [", "--key"],
+    "serve": ["--port x", "--port -1", "--port 65536", "--data /no/x.db", "--behaviour x",
+              "--behaviour order=x", "--bucket x", "--account-id x", "--access-key-id ",
+              "--access-key-secret "],
+    "demo": ["--data"],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("name", "words"), [(name, words) for name in OTHERS for words in OTHERS[name]]
+)
+def test_no_flag_of_the_other_commands_is_refused_in_python(stored, tmp_path, name, words):
+    flag, given, value = words.partition(" ")
+    (tmp_path / "v.jsonl").write_text('{"key": "k", "data": [1, 2]}')
+    file = {"import": [tmp_path / "v.jsonl"], "export": [tmp_path / "out.jsonl"]}.get(name, [])
+    own = stored if file else []
+    done = call(name, *file, *own, flag, *([value] if given else []))
+    assert done.status == 2
+    # what is wrong with a file is said of its path; switches of the service have names of their own
+    if "/no/" not in value:
+        assert flag in done.errors or words == "--format npy"
+    if flag != "--behaviour":
+        assert python_in(done.errors) == []
+
+
 def test_each_missing_part_of_a_connection_is_asked_for_by_its_flag():
     for left_out in range(0, 6, 2):
         given = REMOTE[:left_out] + REMOTE[left_out + 2 :]

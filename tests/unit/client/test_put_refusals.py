@@ -10,11 +10,7 @@ import pytest
 from oss_vector_retriever import InvalidRequestError, Vector
 from oss_vector_retriever.client import wire
 from oss_vector_retriever.client.operations.checks import check_numbers
-from oss_vector_retriever.client.operations.vectors import (
-    list_vectors,
-    put_vectors,
-    query_vectors,
-)
+from oss_vector_retriever.client.operations.vectors import list_vectors, put_vectors, query_vectors
 
 
 def refused(machine, item, *more):

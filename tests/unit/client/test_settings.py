@@ -17,7 +17,7 @@ from oss_vector_retriever import (
     RetryPolicy,
 )
 from oss_vector_retriever.client.pair import ClientPair
-from oss_vector_retriever.client.transport.http import settings_for
+from oss_vector_retriever.client.transport.engine import settings_for
 
 PLACE = {"bucket": "examplebucket", "account_id": "123456", "region": "cn-hangzhou"}
 CANARIES = ("LTAI5tCANARYID", "CANARYsecretCANARYsecret", "CAISCANARYtoken")

@@ -2,8 +2,15 @@
 
 import pytest
 
-from oss_vector_retriever import InvalidRequestError
-from oss_vector_retriever.records.answers import Access, Answer, Budget, Passage, near_misses
+from oss_vector_retriever import InvalidRequestError, OSSVectorError
+from oss_vector_retriever.records.answers import (
+    Access,
+    Answer,
+    Budget,
+    Passage,
+    describe_failure,
+    near_misses,
+)
 
 
 def passages(*texts):
@@ -89,3 +96,17 @@ def test_near_misses_look_through_case_and_punctuation():
     assert near_misses("Report_2024", known) == ["report-2024"]
     assert set(near_misses("report-202", known)) == {"report-2024", "report-2025"}
     assert near_misses("letter", known) == []
+
+
+def test_a_failure_is_told_in_words_of_what_the_agent_passed():
+    error = InvalidRequestError(
+        "{argument} must be {choices}, not {kind} {value}",
+        argument="keys",
+        value={"a": True},
+        fields={"choices": "strings"},
+    )
+    told = 'ids must be strings, not object {"a": true}'
+    assert (
+        describe_failure(error) == f"Error: nothing could be fetched. InvalidRequestError: {told}"
+    )
+    assert len(describe_failure(OSSVectorError("x" * 5000))) < 600

@@ -9,10 +9,7 @@ import pytest
 from support.embedded import embedded
 
 from oss_vector_retriever import InvalidRequestError, emulator
-from oss_vector_retriever.client.errors import (
-    AccessDeniedError,
-    PartialWriteError,
-)
+from oss_vector_retriever.client.errors import AccessDeniedError, PartialWriteError
 from oss_vector_retriever.client.models.messages import Reply
 from oss_vector_retriever.client.pair import ClientPair
 from oss_vector_retriever.records.search import mmr_search, relevance, search

@@ -90,9 +90,9 @@ def test_an_id_that_stands_twice_is_refused_before_the_model_is_paid(store, mode
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"ids": [1, "2"]}, "not a string"),
-        ({"ids": ["", "2"]}, "0 characters"),
-        ({"ids": ["k" * 1025, "2"]}, "1025 characters"),
+        ({"ids": [1, "2"]}, "must be a string, not int"),
+        ({"ids": ["", "2"]}, "'' has 0"),
+        ({"ids": ["k" * 1025, "2"]}, "has 1025"),
         ({"ids": ["1"]}, "ids must be a list with one entry for each of the 2 texts, and has 1"),
         ({"ids": 3}, "ids must be a list, not a int"),
         ({"ids": "xy"}, "ids must be a list, not a str"),

@@ -18,11 +18,7 @@ from oss_vector_retriever import (
     emulator,
 )
 from oss_vector_retriever.client.models.limits import DEFAULT_LIMITS
-from oss_vector_retriever.langchain import (
-    OSSVectorDocStore,
-    OSSVectorDocumentIndex,
-    OSSVectorStore,
-)
+from oss_vector_retriever.langchain import OSSVectorDocStore, OSSVectorDocumentIndex, OSSVectorStore
 
 
 @pytest.fixture
