@@ -65,7 +65,7 @@ class Connection(NamedTuple):
         return config, None
 
     def _open_file(self, index: str | None, **options: Any) -> tuple[ClientConfig, LocalService]:
-        from ..client.config import VARIABLES  # noqa: PLC0415 - the same
+        from ..client.config import VARIABLES, replace_options  # noqa: PLC0415 - the same
         from ..client.local import open_local  # noqa: PLC0415 - the same
 
         useless = [FLAGS[name] for name in _REMOTE_ONLY if getattr(self, name)]
@@ -77,7 +77,7 @@ class Connection(NamedTuple):
         config, service = open_local(self.local, index, **options)
         others = {"bucket": self.bucket} if self.bucket else {}
         try:
-            return config.with_options(timeout=self.timeout, **others), service
+            return replace_options(config, timeout=self.timeout, **others), service
         except BaseException:
             service.service.close()
             raise

@@ -118,14 +118,15 @@ _PHRASES = {
     "credential_chain": (
         "python -c 'from alibabacloud_credentials.client import Client; Client().get_credential()'"
     ),
-    "credentials": "--credentials chain (profiles, RAM roles and OIDC)",
+    "some_credentials": "--credentials chain (profiles, RAM roles and OIDC)",
     "fewer_requests": "--rate-limit and --max-concurrency",
-    "index": "--index-name",
+    "index_name": "--index-name",
     "mapping": "an object",
     "no_proxy": "NO_PROXY",
-    "proxy": "HTTPS_PROXY and the like",
+    "proxy_sources": "HTTPS_PROXY and the like",
     "renewing_credentials": "--credentials chain",
     "text": "a string",
+    "vector_or_mapping": "an object",
     "unwritable": "it is not UTF-8, or nested too deep",
 }
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, NoReturn, Protocol, TypeGuard
 
-from .errors import ConfigurationError, named_argument, named_phrase, named_type
+from .errors import ConfigurationError, refer
 from .steps import Call, Flow
 
 # visible ASCII: anything else would break the header it goes into, or start another
@@ -130,7 +130,7 @@ def source_of(credentials: object) -> CredentialsSource:
         argument="credentials",
         remedy="give Credentials(...), a tuple of id, secret and, if any, token, a callable, an "
         'alibabacloud-credentials client, or "chain"',
-        fields={"kind": named_type(credentials)},
+        value=credentials,
     )
 
 
@@ -183,15 +183,8 @@ class EnvironmentSource(_Uncached):
             raise ConfigurationError(
                 "No credentials:",
                 argument="credentials",
-                remedy="set {variables}, or pass {credentials}",
-                fields={
-                    "variables": " and ".join(missing),
-                    "credentials": named_phrase(
-                        "credentials",
-                        'credentials= (Credentials(...), a callable, or "chain" for profiles, '
-                        "RAM roles and OIDC)",
-                    ),
-                },
+                remedy="set {variables}, or pass {some_credentials}",
+                fields={"variables": " and ".join(missing)},
             )
         return Credentials(
             found[ACCESS_KEY_ID], found[ACCESS_KEY_SECRET], found.get(SESSION_TOKEN) or None
@@ -232,14 +225,8 @@ class ChainSource:
             raise ConfigurationError(
                 "the credential chain gave no credentials ({reason})",
                 argument="credentials",
-                remedy="{call} shows why",
-                fields={
-                    "reason": type(error).__name__,
-                    "call": named_phrase(
-                        "credential_chain",
-                        "alibabacloud_credentials.client.Client().get_credential()",
-                    ),
-                },
+                remedy="{credential_chain} shows why",
+                fields={"reason": type(error).__name__},
             ) from None
         self._own = None if self._given else client
         return Credentials(
@@ -258,12 +245,9 @@ def _default_chain() -> Any:
         return importlib.import_module("alibabacloud_credentials.client").Client()
     except ImportError as error:
         raise ConfigurationError(
-            "{chain} needs a package: {install}",
+            '{credentials="chain"} needs a package: pip install '
+            '"oss-vector-retriever[credentials]"',
             argument="credentials",
-            fields={
-                "chain": named_argument("credentials", '"chain"'),
-                "install": 'pip install "oss-vector-retriever[credentials]"',
-            },
         ) from error
 
 
@@ -284,7 +268,7 @@ def as_credentials(value: object) -> Credentials:
     raise ConfigurationError(
         "the credentials callable returned a {kind}, not Credentials.",
         argument="credentials",
-        fields={"kind": named_type(value)},
+        value=value,
     )
 
 
@@ -298,14 +282,12 @@ def usable(credentials: Credentials | None, now: datetime) -> TypeGuard[Credenti
 def _check_part(name: str, value: object) -> None:
     if not isinstance(value, str) or not value:
         raise ConfigurationError(
-            "{name} is empty or not a string.",
-            argument="credentials",
-            fields={"name": named_argument(name)},
+            "{name} is empty or not a string.", argument="credentials", fields={"name": refer(name)}
         )
     if not _USABLE.fullmatch(value):
         raise ConfigurationError(
             "{name} holds a line break, a space or another character that no key has; "
             "was it read from a file without stripping it?",
             argument="credentials",
-            fields={"name": named_argument(name)},
+            fields={"name": refer(name)},
         )

@@ -30,7 +30,6 @@ from .errors import (
     SecurityTokenError,
     ServiceError,
     TransportError,
-    named_argument,
 )
 from .models.messages import Reply, Request
 from .retry import RetryDecision, http_date, judge, retry_after
@@ -215,9 +214,8 @@ class Attempts(Generic[T]):
             return self.deadline_error()
         if fault.kind is FaultKind.TOO_LARGE:
             size = self.context.config.max_reply_bytes
-            text = f"{name}: the reply is larger than {{limit}} ({size} bytes); it was not read to "
-            limit = named_argument("max_reply_bytes")
-            return ResponseError(Message(text + "its end.", {"limit": limit}))
+            text = f"{name}: the reply is larger than {{max_reply_bytes}} ({size} bytes); it was "
+            return ResponseError(Message(text + "not read to its end.", {}))
         return TransportError(f"{name}: {_FAULT_TEXTS[fault.kind].format(where)}.", fault.kind)
 
     def requested_pause(self) -> float | None:

@@ -14,7 +14,7 @@ from itertools import repeat
 from operator import itemgetter
 from typing import Any
 
-from .errors import OSSVectorError, ResponseError, service_error_class, shown
+from .errors import OSSVectorError, ResponseError, quote, service_error_class
 from .models.messages import Reply, printable
 from .models.vector import Float32Array, Vector, pack_float32
 
@@ -216,7 +216,7 @@ class VectorReader:
             return metadata
         if metadata is None:
             return {}
-        raise self._refuse(f"with metadata of {shown(item['key'])} that is no object")
+        raise self._refuse(f"with metadata of {quote(item['key'])} that is no object")
 
     def number(self, item: Mapping[str, Any], name: str) -> float | None:
         """Return a finite number of one item, or None where it is absent."""
@@ -224,21 +224,21 @@ class VectorReader:
         if value is None:
             return None
         if type(value) not in (int, float) or not math.isfinite(value):
-            raise self._refuse(f"with a {name} of {shown(item['key'])} that is no number")
+            raise self._refuse(f"with a {name} of {quote(item['key'])} that is no number")
         return float(value)
 
     def _unexpected_key_error(self, key: object) -> ResponseError:
         if not isinstance(key, str):
             return self._refuse("with a vector that has no key")
         if self._requested is None or key in self._requested:
-            return self._refuse(f"with the key {shown(key)} more often than asked for")
-        return self._refuse(f"with the key {shown(key)}, which was not asked for")
+            return self._refuse(f"with the key {quote(key)} more often than asked for")
+        return self._refuse(f"with the key {quote(key)}, which was not asked for")
 
     def _data(self, item: Mapping[str, Any]) -> Float32Array:
         data = item.get("data")
         values = data.get("float32") if isinstance(data, dict) else None
         if not isinstance(values, list) or not values:
-            raise self._refuse(f"without float32 data of {shown(item['key'])}")
+            raise self._refuse(f"without float32 data of {quote(item['key'])}")
         self._check_dimension(item["key"], len(values))
         return self._pack(item["key"], values)
 
@@ -247,7 +247,7 @@ class VectorReader:
             self._dimension = dimension
         elif dimension != self._dimension:
             raise self._refuse(
-                f"with vectors of {self._dimension} and, for {shown(key)}, {dimension} values"
+                f"with vectors of {self._dimension} and, for {quote(key)}, {dimension} values"
             )
 
     def _pack(self, key: str, values: list[Any]) -> Float32Array:
@@ -255,13 +255,13 @@ class VectorReader:
             packed = pack_float32(values)
         except (TypeError, OverflowError):
             raise self._refuse(
-                f"with data of {shown(key)} that are not all float32 numbers"
+                f"with data of {quote(key)} that are not all float32 numbers"
             ) from None
         # struct packs true as 1.0 and false as 0.0: both end in 16 zero bits, few other values do
         if _TWO_ZERO_BYTES in packed and any(type(value) is bool for value in values):
-            raise self._refuse(f"with a boolean in the data of {shown(key)}")
+            raise self._refuse(f"with a boolean in the data of {quote(key)}")
         if not reads_finite_only() and not math.isfinite(sum(values)):
-            raise self._refuse(f"with data of {shown(key)} that are not all finite")
+            raise self._refuse(f"with data of {quote(key)} that are not all finite")
         return Float32Array.from_bytes(packed)
 
     def _refuse(self, what: str) -> ResponseError:

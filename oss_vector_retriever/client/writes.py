@@ -14,8 +14,7 @@ from .errors import (
     OSSVectorError,
     PartialWriteError,
     WriteReport,
-    named_argument,
-    shown,
+    quote,
 )
 from .flow import Operation, call
 from .models.limits import Limits, largest, metadata_bytes
@@ -33,7 +32,6 @@ OnError = Literal["raise", "report"]
 def upsert(
     context: Context,
     vectors: Iterable[Vector | Mapping[str, Any]],
-    *,
     index: str | None = None,
     on_error: OnError = "raise",
     timeout: float | None = None,
@@ -52,7 +50,6 @@ def upsert(
 def delete(
     context: Context,
     keys: Iterable[str],
-    *,
     index: str | None = None,
     on_error: OnError = "raise",
     timeout: float | None = None,
@@ -147,10 +144,9 @@ def _check_visible(vector: Vector, hidden: Collection[str], limits: Limits) -> N
             limit=limits.filterable_keys,
             remedy=_LARGE_FIELDS,
             fields={
-                "key": shown(vector.key),
+                "key": quote(vector.key),
                 "count": len(visible),
                 "names": ", ".join(sorted(visible)),
-                "non_filterable": _NON_FILTERABLE,
             },
         )
     if visible and (size := metadata_bytes(dict(visible))) > limits.filterable_bytes:
@@ -160,16 +156,11 @@ def _check_visible(vector: Vector, hidden: Collection[str], limits: Limits) -> N
             argument="vectors",
             limit=limits.filterable_bytes,
             remedy=_LARGE_FIELDS,
-            fields={
-                "key": shown(vector.key),
-                "size": size,
-                "largest": largest(visible),
-                "non_filterable": _NON_FILTERABLE,
-            },
+            fields={"key": quote(vector.key), "size": size, "largest": largest(visible)},
         )
 
 
 _LARGE_FIELDS = (
-    "Name large fields in {non_filterable} when the index is made; that cannot be changed later"
+    "Name large fields in {non_filterable_metadata_keys} when the index is made; that cannot be "
+    "changed later"
 )
-_NON_FILTERABLE = named_argument("non_filterable_metadata_keys")

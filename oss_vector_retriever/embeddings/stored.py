@@ -11,7 +11,7 @@ from typing import Literal, NoReturn, get_args
 import numpy as np
 
 from ..client.context import Context
-from ..client.errors import InvalidRequestError, MissingKeysError, named_argument
+from ..client.errors import InvalidRequestError, MissingKeysError
 from ..client.fetch import fetch
 from ..client.models.results import FetchResult
 from ..client.models.vector import Float32Array
@@ -141,20 +141,18 @@ def _query(stored: StoredEmbeddings, query: Numbers | None) -> Numbers:
     vector = query if stored.query is None else stored.query
     if vector is None:
         raise InvalidRequestError(
-            "similarity needs the query's embedding, or {query_key}.",
-            argument="query_key",
-            fields={"query_key": named_argument("query_key", "")},
+            "similarity needs the query's embedding, or {query_key=}.", argument="query_key"
         )
     return vector
 
 
 def _refuse_absent(ids: Sequence[str | None]) -> NoReturn:
     raise InvalidRequestError(
-        f"{ids.count(None)} of {len(ids)} have no id, the first at position {ids.index(None)} "
-        "(counted from 0), so no stored embedding can be found",
+        "{count} of {total} have no id, the first at position {position} (counted from 0), so "
+        "no stored embedding can be found",
         argument="on_missing",
-        remedy='{keep} or "omit" allows it',
-        fields={"keep": named_argument("on_missing", '"keep"')},
+        remedy='{on_missing="keep"} or "omit" allows it',
+        fields={"count": ids.count(None), "total": len(ids), "position": ids.index(None)},
     )
 
 

@@ -12,7 +12,7 @@ from llama_index.core.schema import BaseNode, MetadataMode, NodeWithScore, Query
 from pydantic import Field
 
 from ..client.context import Context
-from ..client.errors import InvalidRequestError, shown
+from ..client.errors import InvalidRequestError, quote
 from ..client.steps import Flow
 from ..embeddings import Numbers
 from ..embeddings.stored import (
@@ -477,4 +477,4 @@ def _head(key: str, before: Mapping[str, str]) -> str:
 def _check_key(key: object) -> str | None:
     if key is None or isinstance(key, str):
         return key
-    raise InvalidRequestError(f"key_of must return a string or None, not {shown(key)}.")
+    raise InvalidRequestError(f"key_of must return a string or None, not {quote(key)}.")

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
 from ..client.context import Context
-from ..client.errors import InvalidRequestError, OSSVectorError, Reference, named_argument
+from ..client.errors import InvalidRequestError, OSSVectorError, Reference
 from ..client.operations.vectors import list_vectors
 from ..client.steps import Call, Flow
 from .keys import is_key
@@ -133,9 +133,8 @@ class Budget:
     def __post_init__(self) -> None:
         if self.max_tokens is not None and self.tokenizer is None:
             raise InvalidRequestError(
-                "{argument} needs {tokenizer}, a function from a text to its tokens.",
+                "{argument} needs {tokenizer=}, a function from a text to its tokens.",
                 argument="max_tokens",
-                fields={"tokenizer": named_argument("tokenizer", "")},
             )
 
     def holds(self, text: str) -> bool:

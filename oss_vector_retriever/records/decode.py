@@ -20,7 +20,7 @@ from typing import Any, Final, Literal, get_args, overload
 
 from pydantic_core import from_json
 
-from ..client.errors import OSSVectorError, shown
+from ..client.errors import OSSVectorError, quote
 from ..client.models.vector import Float32Array, Vector
 from ..client.operations.checks import check_choice
 from .record import EMBED_CONTENT_TYPE, EMBED_LOCATION, Record, Source
@@ -78,7 +78,7 @@ class DecodeError(OSSVectorError, ValueError):
         self.field = field
         self.reason = reason
         super().__init__(
-            f"record {shown(key)}: {field} cannot be read: {reason}. "
+            f"record {quote(key)}: {field} cannot be read: {reason}. "
             'Write the record again, or pass on_decode_error="skip" or "raw".'
         )
 

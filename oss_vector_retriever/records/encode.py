@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any, NoReturn
 
-from ..client.errors import InvalidRequestError, named_argument, shown
+from ..client.errors import InvalidRequestError, quote
 from ..client.models.limits import DEFAULT_LIMITS, Limits, dump, largest, metadata_bytes
 from ..client.models.vector import Vector
 from ..client.operations.checks import check_key
@@ -155,9 +155,9 @@ def _check_container(
     if isinstance(value, dict):
         for name, item in value.items():
             if not isinstance(name, str):
-                _refuse(key, path, f"has a key that is not a string: {shown(name)}; use str")
+                _refuse(key, path, f"has a key that is not a string: {quote(name)}; use str")
             _check_text(name, key, f"a name in {path}")
-            _check_plain(item, key, f"{path}[{shown(name)}]", depth)
+            _check_plain(item, key, f"{path}[{quote(name)}]", depth)
     else:
         for position, item in enumerate(value):
             _check_plain(item, key, f"{path}[{position}]", depth)
@@ -202,9 +202,9 @@ def _copies(
         except TypeError as error:
             raise _record_error(
                 key,
-                f"metadata[{shown(name)}] cannot be filterable: {error}.",
+                f"metadata[{quote(name)}] cannot be filterable: {error}.",
                 argument="filterable",
-                remedy="Leave it out of {filterable}, or add a field with a string or a list of "
+                remedy="Leave it out of {filterable=}, or add a field with a string or a list of "
                 "strings",
             ) from error
         if form is not None:
@@ -220,7 +220,7 @@ def _check_copies(key: str, copies: Mapping[str, object], limits: Limits) -> Non
             f"{limits.filterable_keys}.",
             argument="filterable",
             limit=limits.filterable_keys,
-            remedy="Name fewer in {filterable}; the record keeps them all the same",
+            remedy="Name fewer in {filterable=}; the record keeps them all the same",
         )
     if (size := metadata_bytes(dict(copies))) > limits.filterable_bytes:
         raise _record_error(
@@ -229,7 +229,7 @@ def _check_copies(key: str, copies: Mapping[str, object], limits: Limits) -> Non
             f"{limits.filterable_bytes:,}; {largest(copies)}.",
             argument="filterable",
             limit=limits.filterable_bytes,
-            remedy="Leave it out of {filterable}; the record keeps it all the same",
+            remedy="Leave it out of {filterable=}; the record keeps it all the same",
         )
 
 
@@ -246,7 +246,7 @@ def _check_total(
     key: str, stored: Mapping[str, object], parts: Mapping[str, dict[str, Any]], limits: Limits
 ) -> None:
     if (size := metadata_bytes(dict(stored))) > limits.metadata_bytes:
-        fields = {f"metadata[{shown(name)}]": value for name, value in parts["metadata"].items()}
+        fields = {f"metadata[{quote(name)}]": value for name, value in parts["metadata"].items()}
         fields |= {"text": stored[TEXT_FIELD], "node": parts["node"]}
         raise _record_error(
             key,
@@ -275,9 +275,5 @@ def _record_error(
         argument=argument,
         limit=limit,
         remedy=remedy,
-        fields={
-            "key": shown(key),
-            "reason": reason.removesuffix("."),
-            "filterable": named_argument("filterable", ""),
-        },
+        fields={"key": quote(key), "reason": reason.removesuffix(".")},
     )

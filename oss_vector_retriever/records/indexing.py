@@ -110,9 +110,9 @@ class IndexKeeper:
                 value=wanted,
                 remedy="pass {metric}, or another index",
                 fields={
-                    "index": errors.shown(found.index_name),
+                    "index": errors.quote(found.index_name),
                     "found": there,
-                    "metric": errors.named_argument("distance_metric", f'"{there}"'),
+                    "metric": errors.refer(f'distance_metric="{there}"'),
                 },
             )
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 from pydantic_core import from_json
 
-from ..client.errors import InvalidRequestError, named_type
+from ..client.errors import InvalidRequestError
 from ..client.models.limits import DEFAULT_LIMITS, Limits
 from ..client.operations.checks import check_key
 
@@ -30,9 +30,7 @@ def parse_keys(query: str) -> list[str]:
     """
     if not isinstance(query, str):
         raise InvalidRequestError(
-            "a query of keys is a string, not {kind}",
-            argument="keys",
-            fields={"kind": named_type(query)},
+            "a query of keys is a string, not {kind}", argument="keys", value=query
         )
     # No comma-separated form: commas are legal in keys, and a guess would read two for one.
     if query.lstrip(f"{_BLANK}\n").startswith("["):
@@ -83,7 +81,7 @@ def _check_strings(items: Iterable[object]) -> list[str]:
                 "{kind}",
                 argument="keys",
                 value=item,
-                fields={"position": position, "kind": named_type(item)},
+                fields={"position": position},
             )
         keys.append(item)
     return keys

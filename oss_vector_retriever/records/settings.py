@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal, get_args
 
 from ..client.endpoint import check_index
-from ..client.errors import InvalidRequestError, named_argument
+from ..client.errors import InvalidRequestError
 from ..client.models.limits import DEFAULT_LIMITS, Limits
 from ..client.operations.checks import check_choice, check_field_names
 from .decode import DECODE_POLICIES, ENVELOPE_KEYS, DecodePolicy
@@ -66,11 +66,10 @@ class StoreSettings:
         object.__setattr__(self, "non_filterable", hidden)
         if both := [name for name in self.filterable or () if name in hidden]:
             raise InvalidRequestError(
-                "{value} cannot be both {argument} and {other}",
+                "{value} cannot be both {argument} and {non_filterable}",
                 argument="filterable",
                 value=both[0],
                 remedy="name it in one",
-                fields={"other": named_argument("non_filterable")},
             )
 
     @property

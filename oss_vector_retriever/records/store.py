@@ -9,7 +9,7 @@ from typing import Any, TypeVar, cast
 
 from ..client import errors
 from ..client.context import Context
-from ..client.errors import InvalidRequestError, WriteReport, shown
+from ..client.errors import InvalidRequestError, WriteReport, quote
 from ..client.fetch import fetch
 from ..client.models.limits import dump
 from ..client.models.results import FetchResult, ListVectorsResult, VectorIndex
@@ -277,9 +277,7 @@ class RecordStore:
             )
         if not isinstance(patch, Mapping):
             raise InvalidRequestError(
-                "{argument} must be a dict, not a {kind}.",
-                argument="patch",
-                fields={"kind": errors.named_type(patch)},
+                "{argument} must be a dict, not a {kind}.", argument="patch", value=patch
             )
         result = yield from self.fetch(context, keys, return_data=True)
         changed = [self._patch(vector, patch, remove) for vector in result.by_key.values()]
@@ -302,7 +300,7 @@ class RecordStore:
         for name in (*patch, *remove):
             if name in stored and name not in record.metadata:
                 raise InvalidRequestError(
-                    f"record {shown(record.key)}: {shown(name)} is not metadata there: it holds "
+                    f"record {quote(record.key)}: {quote(name)} is not metadata there: it holds "
                     "the text, or bookkeeping of the program that wrote it."
                 )
         # Another program's record stays in that program's form, for it reads it too.
@@ -321,7 +319,7 @@ class RecordStore:
             return filterable_value(value, native_scalars=self.settings.native_scalars)
         except (TypeError, ValueError) as error:
             raise InvalidRequestError(
-                f"record {shown(record.key)}: metadata[{shown(name)}] cannot be written, since "
+                f"record {quote(record.key)}: metadata[{quote(name)}] cannot be written, since "
                 "another program wrote this record, as plain fields: "
                 f"{error}. Write the whole record anew."
             ) from error
@@ -333,8 +331,8 @@ def _one_dimension(vectors: list[Vector]) -> int:
     for vector in others:
         if len(vector.data or ()) != dimension:
             raise InvalidRequestError(
-                f"the embedding of {shown(vector.key)} has {len(vector.data or ())} numbers, that "
-                f"of {shown(first.key)} {dimension}; an index has one dimension. Nothing was "
+                f"the embedding of {quote(vector.key)} has {len(vector.data or ())} numbers, that "
+                f"of {quote(first.key)} {dimension}; an index has one dimension. Nothing was "
                 "written."
             )
     return dimension
@@ -345,7 +343,7 @@ def _refuse_zeros(vectors: list[Vector]) -> None:
     for vector in vectors:
         if not any(vector.data or ()):
             raise InvalidRequestError(
-                f"the embedding of {shown(vector.key)} is all zeros, which an index with the "
+                f"the embedding of {quote(vector.key)} is all zeros, which an index with the "
                 "metric cosine does not take. Nothing was written."
             )
 
