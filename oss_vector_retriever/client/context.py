@@ -1,7 +1,5 @@
 """What the calls of one client share: settings, clock, limits on sending, and credentials."""
 
-from __future__ import annotations
-
 import random
 import time
 from collections.abc import Callable
@@ -77,8 +75,8 @@ class Context:
 
     def __post_init__(self) -> None:
         limiter = RateLimiter(self.config.rate_limit, self.monotonic)
-        object.__setattr__(self, "rate_limiter", limiter)
         keeper = CredentialsKeeper(self.config.credentials, self.clock.now)
+        object.__setattr__(self, "rate_limiter", limiter)
         object.__setattr__(self, "credentials", keeper)
 
     def with_options(self, **options: Any) -> Self:
