@@ -172,10 +172,10 @@ class OSSVectorRehydrator(_Fetching[Sequence[Any]]):
         found = yield from fetch_records(context, lookup, wanted, document_from)
         if found.missing and self.on_missing == "raise":
             raise MissingKeysError(found.missing)
-        there = tuple(key for key in wanted if key not in found.missing)
-        stored = {str(document.id): document for document in found.made}
         # an empty key is that of a hit without an id, which no record can have
         missing = {*found.missing, ""}
+        there = tuple(key for key in wanted if key not in missing)
+        stored = {str(document.id): document for document in found.made}
         documents = [
             self._copy(whole or hit.document or Document(id=hit.id, page_content=""), hit)
             for hit, whole in pair_with_stored(hits, keys, stored, missing, self.on_missing)
