@@ -6,7 +6,6 @@ from typing import Any, Literal, TypeVar
 from . import errors
 from .config import check_seconds
 from .context import Context
-from .errors import BatchReport, WriteReport
 from .flow import Operation, call
 from .models.limits import Limits, largest, metadata_bytes
 from .models.results import Acknowledgement
@@ -27,7 +26,7 @@ def upsert(
     index: str | None = None,
     on_error: OnError = "raise",
     timeout: float | None = None,
-) -> Flow[WriteReport]:
+) -> Flow[errors.WriteReport]:
     """Return the flow of `OSSVectorClient.upsert`."""
     limits, name = context.config.limits, context.config.index_or(index)
     seconds = _check_options(on_error, timeout)
@@ -46,7 +45,7 @@ def delete(
     index: str | None = None,
     on_error: OnError = "raise",
     timeout: float | None = None,
-) -> Flow[WriteReport]:
+) -> Flow[errors.WriteReport]:
     """Return the flow of `OSSVectorClient.delete`."""
     limits, name = context.config.limits, context.config.index_or(index)
     seconds = _check_options(on_error, timeout)
@@ -62,7 +61,7 @@ def _check_options(on_error: OnError, timeout: float | None) -> float | None:
 
 def _upsert(
     context: Context, index: str, vectors: list[Vector], on_error: OnError, seconds: float | None
-) -> Flow[WriteReport]:
+) -> Flow[errors.WriteReport]:
     yield from check_filterable(context, index, vectors)
     batches = _batches(vectors, context.config.limits.vectors_per_put)
     return (yield from _write(context, put_operation, index, batches, seconds, on_error=on_error))
@@ -80,18 +79,18 @@ def _write(
     seconds: float | None,
     *,
     on_error: OnError,
-) -> Flow[WriteReport]:
-    def write(batch: list[Item]) -> Flow[BatchReport]:
+) -> Flow[errors.WriteReport]:
+    def write(batch: list[Item]) -> Flow[errors.BatchReport]:
         keys = tuple(item.key if isinstance(item, Vector) else item for item in batch)
         try:
             # the body is written only now, so that not all stand in memory at once
             done = yield from call(context, operation(index, batch), context.deadline(seconds))
         except errors.OSSVectorError as error:
-            return BatchReport(keys, error=error)
-        return BatchReport(keys, done.request_id)
+            return errors.BatchReport(keys, error=error)
+        return errors.BatchReport(keys, done.request_id)
 
     flows = [write(batch) for batch in batches]
-    report = WriteReport(tuple((yield from run_all(flows)) if flows else ()))
+    report = errors.WriteReport(tuple((yield from run_all(flows)) if flows else ()))
     if on_error == "raise" and not report.ok:
         raise errors.PartialWriteError(report)
     return report
@@ -117,27 +116,26 @@ def check_filterable(context: Context, index: str, vectors: Iterable[Vector]) ->
 def _check_visible(vector: Vector, hidden: Collection[str], limits: Limits) -> None:
     metadata = vector.metadata or {}
     visible: dict[str, Any] = {name: metadata[name] for name in metadata if name not in hidden}
-    fields: dict[str, object] = {"key": errors.shown(vector.key), "count": len(visible)}
-    fields["non_filterable"] = errors.named_argument("non_filterable_metadata_keys")
+    fields: dict[str, object] = {"key": errors.shown(vector.key)}
     if len(visible) > limits.filterable_keys:
-        raise errors.InvalidRequestError(
-            "metadata of {key} has {count} filterable fields ({names}); the service takes {limit}.",
-            argument="vectors",
-            limit=limits.filterable_keys,
-            remedy=_LARGE_FIELDS,
-            fields={**fields, "names": ", ".join(sorted(visible))},
+        limit = limits.filterable_keys
+        text = (
+            "metadata of {key} has {count} filterable fields ({names}); the service takes {limit}."
         )
-    if visible and (size := metadata_bytes(visible)) > limits.filterable_bytes:
-        raise errors.InvalidRequestError(
+        fields |= {"count": len(visible), "names": ", ".join(sorted(visible))}
+    elif visible and (size := metadata_bytes(visible)) > limits.filterable_bytes:
+        limit = limits.filterable_bytes
+        text = (
             "metadata of {key} takes {size:,} filterable bytes, over the limit of {limit:,}; "
-            "{largest}.",
-            argument="vectors",
-            limit=limits.filterable_bytes,
-            remedy=_LARGE_FIELDS,
-            fields={**fields, "size": size, "largest": largest(visible)},
+            "{largest}."
         )
-
-
-_LARGE_FIELDS = (
-    "Name large fields in {non_filterable} when the index is made; that cannot be changed later"
-)
+        fields |= {"size": size, "largest": largest(visible)}
+    else:
+        return
+    fields["non_filterable"] = errors.named_argument("non_filterable_metadata_keys")
+    remedy = (
+        "Name large fields in {non_filterable} when the index is made; that cannot be changed later"
+    )
+    raise errors.InvalidRequestError(
+        text, argument="vectors", limit=limit, remedy=remedy, fields=fields
+    )
