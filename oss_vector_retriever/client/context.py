@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Self
 
-from .config import ClientConfig
+from .config import ClientConfig, replace_options
 from .credentials import CredentialsKeeper
 from .retry import RateLimiter, RetryBudget
 
@@ -81,7 +81,7 @@ class Context:
 
     def with_options(self, **options: Any) -> Self:
         """Return a context with other settings; it shares all that changes in use."""
-        other = replace(self, config=self.config.with_options(**options))
+        other = replace(self, config=replace_options(self.config, **options))
         object.__setattr__(other, "rate_limiter", self.rate_limiter)
         # credentials that were just resolved serve here too, unless others were given
         if "credentials" not in options:

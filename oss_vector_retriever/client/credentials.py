@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, NoReturn, Protocol, TypeGuard
 
-from .errors import ConfigurationError, named_argument, named_phrase, named_type
+from .errors import ConfigurationError, refer
 from .steps import Call, Flow
 
 # visible ASCII: anything else would break the header it goes into, or start another
@@ -127,7 +127,7 @@ def source_of(credentials: object) -> CredentialsSource:
         argument="credentials",
         remedy="give Credentials(...), a tuple of id, secret and, if any, token, a callable, an "
         'alibabacloud-credentials client, or "chain"',
-        fields={"kind": named_type(credentials)},
+        value=credentials,
     )
 
 
@@ -170,16 +170,11 @@ class EnvironmentSource(CredentialsSource):
         found = os.environ if self._given is None else self._given
         missing = [name for name in (ACCESS_KEY_ID, ACCESS_KEY_SECRET) if not found.get(name)]
         if missing:
-            accepted = (
-                'credentials= (Credentials(...), a callable, or "chain" for profiles, RAM roles '
-                "and OIDC)"
-            )
-            phrase = named_phrase("credentials", accepted)
             raise ConfigurationError(
                 "No credentials:",
                 argument="credentials",
-                remedy="set {variables}, or pass {credentials}",
-                fields={"variables": " and ".join(missing), "credentials": phrase},
+                remedy="set {variables}, or pass {some_credentials}",
+                fields={"variables": " and ".join(missing)},
             )
         token = found.get(SESSION_TOKEN) or None
         return Credentials(found[ACCESS_KEY_ID], found[ACCESS_KEY_SECRET], token)
@@ -216,13 +211,11 @@ class ChainSource(CredentialsSource):
             raise
         except Exception as error:  # noqa: BLE001 - whatever a provider raises
             # not in its own words: they can quote what a provider answered, secrets included
-            call = "alibabacloud_credentials.client.Client().get_credential()"
-            phrase = named_phrase("credential_chain", call)
             raise ConfigurationError(
                 "the credential chain gave no credentials ({reason})",
                 argument="credentials",
-                remedy="{call} shows why",
-                fields={"reason": type(error).__name__, "call": phrase},
+                remedy="{credential_chain} shows why",
+                fields={"reason": type(error).__name__},
             ) from None
         self._own = None if self._given else client
         key_id = found.access_key_id or found.get_access_key_id()
@@ -238,9 +231,11 @@ def _default_chain() -> Any:
     try:
         return importlib.import_module("alibabacloud_credentials.client").Client()
     except ImportError as error:
-        text = '{chain} needs a package: pip install "oss-vector-retriever[credentials]"'
-        fields = {"chain": named_argument("credentials", '"chain"')}
-        raise ConfigurationError(text, argument="credentials", fields=fields) from error
+        raise ConfigurationError(
+            '{credentials="chain"} needs a package: pip install '
+            '"oss-vector-retriever[credentials]"',
+            argument="credentials",
+        ) from error
 
 
 def as_credentials(value: object) -> Credentials:
@@ -254,8 +249,8 @@ def as_credentials(value: object) -> Credentials:
             value.close()  # or Python warns that it was never awaited
         text, remedy = "the credentials callable is async:", "use AsyncOSSVectorClient"
         raise ConfigurationError(text, argument="credentials", remedy=remedy)
-    text, kind = "the credentials callable returned a {kind}, not Credentials.", named_type(value)
-    raise ConfigurationError(text, argument="credentials", fields={"kind": kind})
+    text = "the credentials callable returned a {kind}, not Credentials."
+    raise ConfigurationError(text, argument="credentials", value=value)
 
 
 def usable(credentials: Credentials | None, now: datetime) -> TypeGuard[Credentials]:
@@ -275,4 +270,4 @@ def _check_part(name: str, value: object) -> None:
         )
     else:
         return
-    raise ConfigurationError(text, argument="credentials", fields={"name": named_argument(name)})
+    raise ConfigurationError(text, argument="credentials", fields={"name": refer(name)})

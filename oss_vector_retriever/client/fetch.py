@@ -19,7 +19,6 @@ OnMissing = Literal["omit", "raise"] | Callable[[str], object]
 def fetch(
     context: Context,
     keys: Iterable[str],
-    *,
     index: str | None = None,
     return_data: bool = True,
     return_metadata: bool = True,

@@ -194,9 +194,8 @@ class _Attempts(Generic[T]):
             return self.deadline_error()
         if fault.kind is FaultKind.TOO_LARGE:
             size = self.context.config.max_reply_bytes
-            text = f"{name}: the reply is larger than {{limit}} ({size} bytes); it was not read to "
-            limit = errors.named_argument("max_reply_bytes")
-            return errors.ResponseError(errors.Message(text + "its end.", {"limit": limit}))
+            text = f"{name}: the reply is larger than {{max_reply_bytes}} ({size} bytes); it was "
+            return errors.ResponseError(errors.Message(text + "not read to its end.", {}))
         return errors.TransportError(
             f"{name}: {_FAULT_TEXTS[fault.kind].format(where)}.", fault.kind
         )

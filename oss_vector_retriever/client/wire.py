@@ -13,7 +13,7 @@ from itertools import repeat
 from operator import itemgetter
 from typing import Any
 
-from .errors import OSSVectorError, ResponseError, service_error_class, shown
+from .errors import OSSVectorError, ResponseError, quote, service_error_class
 from .models.messages import Reply, printable
 from .models.vector import Float32Array, Vector, pack_float32
 
@@ -187,7 +187,7 @@ class VectorReader:
             return metadata
         if metadata is None:
             return {}
-        raise self._refuse(f"with metadata of {shown(item['key'])} that is no object")
+        raise self._refuse(f"with metadata of {quote(item['key'])} that is no object")
 
     def number(self, item: Mapping[str, Any], name: str) -> float | None:
         """Return a finite number of one item, or None where it is absent."""
@@ -195,17 +195,27 @@ class VectorReader:
         if value is None:
             return None
         if type(value) not in (int, float) or not math.isfinite(value):
-            raise self._refuse(f"with a {name} of {shown(item['key'])} that is no number")
+            raise self._refuse(f"with a {name} of {quote(item['key'])} that is no number")
         return float(value)
 
+<<<<<<< HEAD
+=======
+    def _unexpected_key_error(self, key: object) -> ResponseError:
+        if not isinstance(key, str):
+            return self._refuse("with a vector that has no key")
+        if self.requested is None or key in self.requested:
+            return self._refuse(f"with the key {quote(key)} more often than asked for")
+        return self._refuse(f"with the key {quote(key)}, which was not asked for")
+
+>>>>>>> main
     def _data(self, item: Mapping[str, Any]) -> Float32Array:
         data = item.get("data")
         values = data.get("float32") if isinstance(data, dict) else None
         if not isinstance(values, list) or not values:
-            raise self._refuse(f"without float32 data of {shown(item['key'])}")
+            raise self._refuse(f"without float32 data of {quote(item['key'])}")
         dimension = self._dimension = self._dimension or len(values)
         if len(values) != dimension:
-            others = f"{dimension} and, for {shown(item['key'])}, {len(values)} values"
+            others = f"{dimension} and, for {quote(item['key'])}, {len(values)} values"
             raise self._refuse(f"with vectors of {others}")
         return self._pack(item["key"], values)
 
@@ -213,14 +223,14 @@ class VectorReader:
         try:
             packed = pack_float32(values)
         except (TypeError, OverflowError):
-            what = f"with data of {shown(key)} that are not all float32 numbers"
+            what = f"with data of {quote(key)} that are not all float32 numbers"
             raise self._refuse(what) from None
         # struct packs true as 1.0 and false as 0.0: both end in 16 zero bits, few other values do
         if b"\0\0" in packed and any(type(value) is bool for value in values):
-            raise self._refuse(f"with a boolean in the data of {shown(key)}")
+            raise self._refuse(f"with a boolean in the data of {quote(key)}")
         # orjson refuses a number that overflows; pydantic_core reads 1e400 as infinite
         if not _HAS_ORJSON and not math.isfinite(sum(values)):
-            raise self._refuse(f"with data of {shown(key)} that are not all finite")
+            raise self._refuse(f"with data of {quote(key)} that are not all finite")
         return Float32Array.from_bytes(packed)
 
     def _refuse(self, what: str) -> ResponseError:

@@ -6,6 +6,7 @@ from typing import Any, Literal, TypeVar
 from . import errors
 from .config import check_seconds
 from .context import Context
+from .errors import BatchReport, WriteReport
 from .flow import Operation, call
 from .models.limits import Limits, largest, metadata_bytes
 from .models.results import Acknowledgement
@@ -22,11 +23,10 @@ OnError = Literal["raise", "report"]
 def upsert(
     context: Context,
     vectors: Iterable[Vector | Mapping[str, Any]],
-    *,
     index: str | None = None,
     on_error: OnError = "raise",
     timeout: float | None = None,
-) -> Flow[errors.WriteReport]:
+) -> Flow[WriteReport]:
     """Return the flow of `OSSVectorClient.upsert`."""
     limits, name = context.config.limits, context.config.index_or(index)
     seconds = _check_options(on_error, timeout)
@@ -41,11 +41,10 @@ def upsert(
 def delete(
     context: Context,
     keys: Iterable[str],
-    *,
     index: str | None = None,
     on_error: OnError = "raise",
     timeout: float | None = None,
-) -> Flow[errors.WriteReport]:
+) -> Flow[WriteReport]:
     """Return the flow of `OSSVectorClient.delete`."""
     limits, name = context.config.limits, context.config.index_or(index)
     seconds = _check_options(on_error, timeout)
@@ -61,7 +60,7 @@ def _check_options(on_error: OnError, timeout: float | None) -> float | None:
 
 def _upsert(
     context: Context, index: str, vectors: list[Vector], on_error: OnError, seconds: float | None
-) -> Flow[errors.WriteReport]:
+) -> Flow[WriteReport]:
     yield from check_filterable(context, index, vectors)
     batches = _batches(vectors, context.config.limits.vectors_per_put)
     return (yield from _write(context, put_operation, index, batches, seconds, on_error=on_error))
@@ -79,18 +78,18 @@ def _write(
     seconds: float | None,
     *,
     on_error: OnError,
-) -> Flow[errors.WriteReport]:
-    def write(batch: list[Item]) -> Flow[errors.BatchReport]:
+) -> Flow[WriteReport]:
+    def write(batch: list[Item]) -> Flow[BatchReport]:
         keys = tuple(item.key if isinstance(item, Vector) else item for item in batch)
         try:
             # the body is written only now, so that not all stand in memory at once
             done = yield from call(context, operation(index, batch), context.deadline(seconds))
         except errors.OSSVectorError as error:
-            return errors.BatchReport(keys, error=error)
-        return errors.BatchReport(keys, done.request_id)
+            return BatchReport(keys, error=error)
+        return BatchReport(keys, done.request_id)
 
     flows = [write(batch) for batch in batches]
-    report = errors.WriteReport(tuple((yield from run_all(flows)) if flows else ()))
+    report = WriteReport(tuple((yield from run_all(flows)) if flows else ()))
     if on_error == "raise" and not report.ok:
         raise errors.PartialWriteError(report)
     return report
@@ -116,26 +115,27 @@ def check_filterable(context: Context, index: str, vectors: Iterable[Vector]) ->
 def _check_visible(vector: Vector, hidden: Collection[str], limits: Limits) -> None:
     metadata = vector.metadata or {}
     visible: dict[str, Any] = {name: metadata[name] for name in metadata if name not in hidden}
-    fields: dict[str, object] = {"key": errors.shown(vector.key)}
+    fields: dict[str, object] = {"key": errors.quote(vector.key), "count": len(visible)}
     if len(visible) > limits.filterable_keys:
-        limit = limits.filterable_keys
-        text = (
-            "metadata of {key} has {count} filterable fields ({names}); the service takes {limit}."
+        raise errors.InvalidRequestError(
+            "metadata of {key} has {count} filterable fields ({names}); the service takes {limit}.",
+            argument="vectors",
+            limit=limits.filterable_keys,
+            remedy=_LARGE_FIELDS,
+            fields={**fields, "names": ", ".join(sorted(visible))},
         )
-        fields |= {"count": len(visible), "names": ", ".join(sorted(visible))}
-    elif visible and (size := metadata_bytes(visible)) > limits.filterable_bytes:
-        limit = limits.filterable_bytes
-        text = (
+    if visible and (size := metadata_bytes(visible)) > limits.filterable_bytes:
+        raise errors.InvalidRequestError(
             "metadata of {key} takes {size:,} filterable bytes, over the limit of {limit:,}; "
-            "{largest}."
+            "{largest}.",
+            argument="vectors",
+            limit=limits.filterable_bytes,
+            remedy=_LARGE_FIELDS,
+            fields={**fields, "size": size, "largest": largest(visible)},
         )
-        fields |= {"size": size, "largest": largest(visible)}
-    else:
-        return
-    fields["non_filterable"] = errors.named_argument("non_filterable_metadata_keys")
-    remedy = (
-        "Name large fields in {non_filterable} when the index is made; that cannot be changed later"
-    )
-    raise errors.InvalidRequestError(
-        text, argument="vectors", limit=limit, remedy=remedy, fields=fields
-    )
+
+
+_LARGE_FIELDS = (
+    "Name large fields in {non_filterable_metadata_keys} when the index is made; that cannot be "
+    "changed later"
+)

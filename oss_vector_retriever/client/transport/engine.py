@@ -16,7 +16,7 @@ from urllib.parse import unquote, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 from ..config import ClientConfig
-from ..errors import ConfigurationError, named_phrase
+from ..errors import ConfigurationError
 from ..steps import Fault, FaultKind
 
 VARIABLE = "OSS_VECTORS_HTTP_LIBRARY"
@@ -116,13 +116,10 @@ def _proxy_url(proxy: str | None) -> str | None:
     except ValueError:
         usable = False
     if not usable:  # not quoted: it may hold a password
-        sources = named_phrase("proxy", "proxy=, or HTTPS_PROXY and the like")
-        ways_round = named_phrase("no_proxy", "NO_PROXY, or proxy= with another one,")
         raise ConfigurationError(
-            "the proxy ({sources}) is not [http[s]://]host:port",
+            "the proxy ({proxy_sources}) is not [http[s]://]host:port",
             argument="proxy",
-            remedy="{ways_round} leads around it",
-            fields={"sources": sources, "ways_round": ways_round},
+            remedy="{no_proxy} leads around it",
         )
     return url
 
