@@ -4,64 +4,33 @@ The names below are loaded when first used: importing this package imports no fr
 and no server. Adapters: `oss_vector_retriever.langchain`, `oss_vector_retriever.llama_index`.
 """
 
-from __future__ import annotations
-
 from typing import TYPE_CHECKING
 
 from .lazy import make_lazy
 from .version import __version__
 
+# Lists of names, several on a line: the formatter would make a page of each.
+# isort: off
+# fmt: off
 if TYPE_CHECKING:
     from .client.clients import AsyncOSSVectorClient, OSSVectorClient
     from .client.config import ClientConfig, CredentialsClient
     from .client.credentials import Credentials, CredentialsSource
     from .client.endpoint import Endpoint
     from .client.errors import (
-        AccessDeniedError,
-        BatchReport,
-        BucketAlreadyExistsError,
-        BucketNotEmptyError,
-        ConfigurationError,
-        DeadlineExceededError,
-        InternalServiceError,
-        InvalidAccessKeyIdError,
-        InvalidRequestError,
-        MalformedJsonError,
-        Message,
-        MissingKeysError,
-        NoSuchBucketError,
-        NoSuchVectorIndexError,
-        OSSVectorError,
-        PartialWriteError,
-        QpsLimitExceededError,
-        Reference,
-        RequestTimeTooSkewedError,
-        ResponseError,
-        SecurityTokenError,
-        ServiceError,
-        SignatureDoesNotMatchError,
-        TransportError,
-        VectorIndexAlreadyExistsError,
-        VectorIndexLimitExceededError,
-        VectorIndexParameterInvalidError,
-        WriteReport,
+        AccessDeniedError, BatchReport, BucketAlreadyExistsError, BucketNotEmptyError,
+        ConfigurationError, DeadlineExceededError, InternalServiceError, InvalidAccessKeyIdError,
+        InvalidRequestError, MalformedJsonError, Message, MissingKeysError, NoSuchBucketError,
+        NoSuchVectorIndexError, OSSVectorError, PartialWriteError, QpsLimitExceededError, Reference,
+        RequestTimeTooSkewedError, ResponseError, SecurityTokenError, ServiceError,
+        SignatureDoesNotMatchError, TransportError, VectorIndexAlreadyExistsError,
+        VectorIndexLimitExceededError, VectorIndexParameterInvalidError, WriteReport,
     )
     from .client.models.limits import Limits
     from .client.models.results import (
-        Acknowledgement,
-        BucketLogging,
-        FetchResult,
-        FusedVector,
-        GetVectorsResult,
-        ListVectorBucketsResult,
-        ListVectorIndexesResult,
-        ListVectorsResult,
-        Page,
-        QueryVectorsFusionResult,
-        QueryVectorsResult,
-        ScoredVector,
-        VectorBucket,
-        VectorIndex,
+        Acknowledgement, BucketLogging, FetchResult, FusedVector, GetVectorsResult,
+        ListVectorBucketsResult, ListVectorIndexesResult, ListVectorsResult, Page,
+        QueryVectorsFusionResult, QueryVectorsResult, ScoredVector, VectorBucket, VectorIndex,
     )
     from .client.models.vector import Float32Array, Vector
     from .client.retry import RetryDecision, RetryPolicy
@@ -87,64 +56,21 @@ _WHERE = {
 }
 
 __all__ = [
-    "AccessDeniedError",
-    "Acknowledgement",
-    "AsyncOSSVectorClient",
-    "BatchReport",
-    "BucketAlreadyExistsError",
-    "BucketLogging",
-    "BucketNotEmptyError",
-    "ClientConfig",
-    "ClientSettings",
-    "ConfigurationError",
-    "Credentials",
-    "CredentialsClient",
-    "CredentialsSource",
-    "DeadlineExceededError",
-    "DecodeError",
-    "Endpoint",
-    "FetchResult",
-    "Float32Array",
-    "FusedVector",
-    "GetVectorsResult",
-    "InternalServiceError",
-    "InvalidAccessKeyIdError",
-    "InvalidRequestError",
-    "Limits",
-    "ListVectorBucketsResult",
-    "ListVectorIndexesResult",
-    "ListVectorsResult",
-    "MalformedJsonError",
-    "Message",
-    "MissingKeysError",
-    "NoSuchBucketError",
-    "NoSuchVectorIndexError",
-    "OSSVectorClient",
-    "OSSVectorError",
-    "Page",
-    "PartialWriteError",
-    "QpsLimitExceededError",
-    "QueryVectorsFusionResult",
-    "QueryVectorsResult",
-    "Reference",
-    "RequestTimeTooSkewedError",
-    "ResponseError",
-    "RetryDecision",
-    "RetryPolicy",
-    "ScoredVector",
-    "SecurityTokenError",
-    "ServiceError",
-    "SignatureDoesNotMatchError",
-    "TransportError",
-    "Vector",
-    "VectorBucket",
-    "VectorIndex",
-    "VectorIndexAlreadyExistsError",
-    "VectorIndexLimitExceededError",
-    "VectorIndexParameterInvalidError",
-    "WriteReport",
-    "__version__",
+    "AccessDeniedError", "Acknowledgement", "AsyncOSSVectorClient", "BatchReport",
+    "BucketAlreadyExistsError", "BucketLogging", "BucketNotEmptyError", "ClientConfig",
+    "ClientSettings", "ConfigurationError", "Credentials", "CredentialsClient", "CredentialsSource",
+    "DeadlineExceededError", "DecodeError", "Endpoint", "FetchResult", "Float32Array",
+    "FusedVector", "GetVectorsResult", "InternalServiceError", "InvalidAccessKeyIdError",
+    "InvalidRequestError", "Limits", "ListVectorBucketsResult", "ListVectorIndexesResult",
+    "ListVectorsResult", "MalformedJsonError", "Message", "MissingKeysError", "NoSuchBucketError",
+    "NoSuchVectorIndexError", "OSSVectorClient", "OSSVectorError", "Page", "PartialWriteError",
+    "QpsLimitExceededError", "QueryVectorsFusionResult", "QueryVectorsResult", "Reference",
+    "RequestTimeTooSkewedError", "ResponseError", "RetryDecision", "RetryPolicy", "ScoredVector",
+    "SecurityTokenError", "ServiceError", "SignatureDoesNotMatchError", "TransportError", "Vector",
+    "VectorBucket", "VectorIndex", "VectorIndexAlreadyExistsError", "VectorIndexLimitExceededError",
+    "VectorIndexParameterInvalidError", "WriteReport", "__version__",
 ]
+# fmt: on
 
 __getattr__, __dir__ = make_lazy(
     __name__,

@@ -1,19 +1,16 @@
 """The commands as one click group, each loaded when it is called."""
 
-from __future__ import annotations
-
 import importlib
-from typing import Any
 
 import click
 
 from ..version import __version__
-from .arguments import CONNECTION, OUTPUT_FORMAT, OUTPUT_QUERY, Values
-from .catalogue import SECTIONS, Entry, Operation
+from .arguments import CONNECTION, OUTPUT_FORMAT, OUTPUT_QUERY
+from .catalogue import SECTIONS, Operation
 from .connection import Connection, open_client
-from .errors import INTERRUPTED, STATUSES, UNREAD, Ended, failure_of
-from .interrupts import recognised
-from .rendering import Listing, print_document, print_lines
+from .errors import INTERRUPTED, STATUSES, UNREAD, failure_of
+from .interrupts import recognise_interrupts
+from .rendering import Listing, print_document, print_lines, raise_failures
 
 _ENTRIES = {entry.name: entry for entries in SECTIONS.values() for entry in entries}
 
@@ -26,8 +23,6 @@ def run(words: list[str]) -> int:
     except click.ClickException as error:
         error.show()
         return error.exit_code
-    except Ended as end:
-        return end.status
     except click.Abort:
         return INTERRUPTED
 
@@ -43,7 +38,13 @@ class _Commands(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - the same
         entry = _ENTRIES.get(cmd_name)
-        return None if entry is None else _load(entry)
+        if entry is None:
+            return None
+        if entry.operation is not None:
+            return _OperationCommand(entry.name, entry.summary, entry.operation)
+        module = importlib.import_module(f"oss_vector_retriever.cli.commands.{entry.module}")
+        command: click.Command = module.command
+        return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - the same
         # from the catalogue: click's own way loads every command for its summary
@@ -53,15 +54,15 @@ class _Commands(click.Group):
         with formatter.section("Exit status"):
             formatter.write_dl([(str(status), meaning) for status, meaning in STATUSES.items()])
 
-    def invoke(self, ctx: click.Context) -> Any:
+    def invoke(self, ctx: click.Context) -> object:
         try:
-            with recognised():
+            with recognise_interrupts():
                 return super().invoke(ctx)
         except KeyboardInterrupt:
-            raise Ended(INTERRUPTED) from None
+            raise click.exceptions.Exit(INTERRUPTED) from None
         except BrokenPipeError:
-            raise Ended(UNREAD) from None
-        except (click.ClickException, click.exceptions.Exit, click.Abort, Ended):
+            raise click.exceptions.Exit(UNREAD) from None
+        except (click.ClickException, click.exceptions.Exit, click.Abort):
             raise
         except Exception as error:
             failure = failure_of(error)
@@ -76,38 +77,27 @@ def commands() -> None:
     """Work with Alibaba Cloud OSS Vectors, or with an embedded service that needs no account."""
 
 
-def _load(entry: Entry) -> click.Command:
-    if entry.operation is not None:
-        return _OperationCommand(entry.name, entry.summary, entry.operation)
-    module = importlib.import_module(f"oss_vector_retriever.cli.commands.{entry.module}")
-    command: click.Command = module.command
-    return command
-
-
 class _OperationCommand(click.Command):
     """A command that calls one method of the client and prints the result."""
 
     def __init__(self, name: str, summary: str, operation: Operation) -> None:
-        output = (OUTPUT_FORMAT, OUTPUT_QUERY) if operation.prints else ()
+        silent = operation.show in (None, raise_failures)
+        output = () if silent else (OUTPUT_FORMAT, OUTPUT_QUERY)
         super().__init__(name, params=[*operation.flags, *output, *CONNECTION], help=summary)
         self._operation = operation
 
     def invoke(self, ctx: click.Context) -> None:
-        _call(self._operation, dict(ctx.params))
-
-
-def _call(operation: Operation, values: Values) -> None:
-    connection = Connection.pop_from(values)
-    style, query = values.pop("output_format", "json"), values.pop("output_query", None)
-    every = values.pop("every", False)
-    # a flag that was not given leaves the method's own default
-    arguments = operation.prepare({n: value for n, value in values.items() if value is not None})
-    show = operation.show
-    with open_client(connection, bucket_required=operation.on_bucket) as client:
-        method = getattr(client, operation.pager if every and operation.pager else operation.method)
-        result = method(**arguments)
-        if every and isinstance(show, Listing) and style == "jsonl" and query is None:
-            # line by line as pages arrive: all of an index may not fit into memory
-            print_lines(show.entry(item) for item in result)
-        elif show is not None and (document := show(result)) is not None:
-            print_document(document, style, query)
+        operation, show, values = self._operation, self._operation.show, dict(ctx.params)
+        connection = Connection.pop_from(values)
+        style, query = values.pop("output_format", "json"), values.pop("output_query", None)
+        every = values.pop("every", False)
+        method = operation.pager if every and operation.pager else operation.method
+        # a flag that was not given leaves the method's own default
+        arguments = operation.prepare({n: each for n, each in values.items() if each is not None})
+        with open_client(connection, bucket_required=operation.on_bucket) as client:
+            result = getattr(client, method)(**arguments)
+            if every and isinstance(show, Listing) and style == "jsonl" and query is None:
+                # line by line as pages arrive: all of an index may not fit into memory
+                print_lines(show.entry(item) for item in result)
+            elif show is not None and (document := show(result)) is not None:
+                print_document(document, style, query)

@@ -4,8 +4,6 @@ An option is named as the client's argument that it fills, so that errors can be
 takes its values as ossutil does: JSON in the API's form, a file or standard input in its place.
 """
 
-from __future__ import annotations
-
 import importlib
 import sys
 from pathlib import Path
@@ -87,157 +85,168 @@ def _text_of(value: str, flag: str | None = None) -> str:
     return value
 
 
-def _flag(*names: str, **settings: Any) -> click.Option:
-    return click.Option(names, **settings)
+def _flag(flag: str, text: str, *, name: str | None = None, **settings: Any) -> click.Option:
+    return click.Option([flag, name] if name else [flag], help=text, **settings)
 
 
-def _switch(name: str, help_text: str) -> click.Option:
+def _switch(flag: str, text: str) -> click.Option:
     """Return a switch that ossutil's `--name=true` turns on, too."""
     # an optional value: click takes the bare flag for `flag_value`
     return _flag(
-        name,
-        type=bool,
-        is_flag=False,
-        flag_value=True,
-        default=False,
-        metavar="[true|false]",
-        help=help_text,
+        flag, text, type=bool, metavar="[true|false]", is_flag=False, flag_value=True, default=False
     )
 
 
 # ranges and forms are not stated here: the client checks them against the service's limits
-INDEX = _flag("--index-name", "index", help="Index (OSS_VECTORS_INDEX).")
-INDEX_TO_DELETE = _flag("--index-name", "index", required=True, help="Index; there is no way back.")
+INDEX = _flag("--index-name", "Index (OSS_VECTORS_INDEX).", name="index")
+INDEX_TO_DELETE = _flag("--index-name", "Index; there is no way back.", name="index", required=True)
+FILTER = _flag("--filter", 'Condition on metadata, as {"year": {"$eq": "2024"}}.', type=Json(dict))
+_RETURN_DATA = _switch("--return-data", "Return the float32 data.")
+_RETURN_METADATA = _switch("--return-metadata", "Return the metadata.")
+_NEXT_TOKEN = _flag("--next-token", "Token of the page, as the page before gave it.")
+_ALL = _flag("--all", "All pages, not one.", name="every", is_flag=True)
+_PREFIX = _flag("--prefix", "Only names that begin with this.")
+_MAX_RESULTS = _flag("--max-results", "Entries of a page, at most.", type=int)
+_PAGE = (_MAX_RESULTS, _NEXT_TOKEN, _ALL)
 
-KEYS = _flag(
-    "--keys",
-    metavar="KEYS",
-    help="Keys: separated by commas, a JSON array, or file://PATH or - with one key a line.",
+KEYS = (
+    INDEX,
+    _flag(
+        "--keys",
+        "Keys: separated by commas, a JSON array, or file://PATH or - with one key a line.",
+        metavar="KEYS",
+    ),
+    # `--keys` splits at commas, as ossutil does, and a key may hold one
+    _flag("--key", "One key, which may hold a comma.", name="single_keys", multiple=True),
 )
-# `--keys` splits at commas, as ossutil does, and a key may hold one
-KEY = _flag("--key", "single_keys", multiple=True, help="One key, which may hold a comma.")
-VECTORS = _flag(
-    "--vectors",
-    type=Json(list),
-    required=True,
-    help='Vectors: [{"key": "a", "data": {"float32": [...]}, "metadata": {...}}, ...].',
+FETCH = (*KEYS, _RETURN_DATA, _RETURN_METADATA)
+PUT = (
+    INDEX,
+    _flag(
+        "--vectors",
+        'Vectors: [{"key": "a", "data": {"float32": [...]}, "metadata": {...}}, ...].',
+        type=Json(list),
+        required=True,
+    ),
 )
-RETURN_DATA = _switch("--return-data", "Return the float32 data.")
-RETURN_METADATA = _switch("--return-metadata", "Return the metadata.")
-RETURN_DISTANCE = _switch("--return-distance", "Return the distance, smaller is closer.")
-FILTER = _flag(
-    "--filter", type=Json(dict), help='Condition on metadata, as {"year": {"$eq": "2024"}}.'
+LIST = (
+    INDEX,
+    *_PAGE,
+    _RETURN_DATA,
+    _RETURN_METADATA,
+    _flag("--segment-count", "Parts that an index is read in.", type=int),
+    _flag("--segment-index", "Which part, from 0.", type=int),
+    FILTER,
+)
+QUERY = (
+    INDEX,
+    _flag(
+        "--query-vector",
+        'Vector: {"float32": [...]}, or [...].',
+        type=Json(dict, list),
+        required=True,
+    ),
+    _flag("--top-k", "How many to find.", type=int, default=10, show_default=True),
+    FILTER,
+    _switch("--return-distance", "Return the distance, smaller is closer."),
+    _RETURN_METADATA,
+)
+FUSION_QUERY = (
+    INDEX,
+    _flag("--knn", "Search by vector: a clause, or an array of them.", type=Json(dict, list)),
+    _flag("--query", "Condition on text and fields.", type=Json(dict)),
+    _flag("--retriever", "Tree of retrievers.", type=Json(dict)),
+    _flag("--limit", "How many to find.", type=int),
+    _NEXT_TOKEN,
+    _flag("--partition-keys", "Partitions, separated by commas.", type=read_names, metavar="NAMES"),
+    _RETURN_METADATA,
+    _flag(
+        "--return-metadata-fields",
+        "Fields to return, separated by commas.",
+        type=read_names,
+        metavar="NAMES",
+    ),
+    _flag("--sort", "Order of the results.", type=Json(list)),
 )
 
-QUERY_VECTOR = _flag(
-    "--query-vector",
-    type=Json(dict, list),
-    required=True,
-    help='Vector: {"float32": [...]}, or [...].',
+NEW_INDEX = (
+    INDEX,
+    # one value only, but scripts for ossutil give it
+    _flag("--data-type", "Always float32.", type=click.Choice(["float32"]), default="float32"),
+    _flag("--dimension", "Values of each vector.", type=int, required=True),
+    _flag(
+        "--distance-metric",
+        "What distance means.",
+        type=click.Choice(["cosine", "euclidean"]),
+        default="cosine",
+        show_default=True,
+    ),
+    _flag(
+        "--metadata",
+        'Settings of metadata: {"nonFilterableMetadataKeys": ["text"]}.',
+        type=Json(dict),
+    ),
+    _flag(
+        "--non-filterable-key",
+        "A metadata field that may be large and cannot be searched by.",
+        name="non_filterable_metadata_keys",
+        multiple=True,
+    ),
 )
-TOP_K = _flag("--top-k", type=int, default=10, show_default=True, help="How many to find.")
+NEW_FUSION_INDEX = (
+    INDEX,
+    _flag("--mode", "Always fusion.", type=click.Choice(["fusion"]), default="fusion"),
+    _flag("--schema-configuration", 'Fields: {"fields": [...]}.', type=Json(dict), required=True),
+)
+LIST_INDEXES = (_PREFIX, *_PAGE)
 
-MAX_RESULTS = _flag("--max-results", type=int, help="Entries of a page, at most.")
-NEXT_TOKEN = _flag("--next-token", help="Token of the page, as the page before gave it.")
-SEGMENT_COUNT = _flag("--segment-count", type=int, help="Parts that an index is read in.")
-SEGMENT_INDEX = _flag("--segment-index", type=int, help="Which part, from 0.")
-ALL = _flag("--all", "every", is_flag=True, help="All pages, not one.")
-PREFIX = _flag("--prefix", help="Only names that begin with this.")
-MARKER = _flag("--marker", help="List the names after this one.")
-MAX_KEYS = _flag("--max-keys", type=int, help="Entries of a page, at most.")
-
-# one value only, but scripts for ossutil give it
-DATA_TYPE = _flag(
-    "--data-type", type=click.Choice(["float32"]), default="float32", help="Always float32."
+LIST_BUCKETS = (
+    _PREFIX,
+    _flag("--marker", "List the names after this one."),
+    _flag("--max-keys", "Entries of a page, at most.", type=int),
+    _ALL,
 )
-DIMENSION = _flag("--dimension", type=int, required=True, help="Values of each vector.")
-METRIC = _flag(
-    "--distance-metric",
-    type=click.Choice(["cosine", "euclidean"]),
-    default="cosine",
-    show_default=True,
-    help="What distance means.",
-)
-METADATA = _flag(
-    "--metadata",
-    type=Json(dict),
-    help='Settings of metadata: {"nonFilterableMetadataKeys": ["text"]}.',
-)
-NON_FILTERABLE = _flag(
-    "--non-filterable-key",
-    "non_filterable_metadata_keys",
-    multiple=True,
-    help="A metadata field that may be large and cannot be searched by.",
-)
-
-POLICY = _flag("--body", "policy", type=Json(dict), required=True, help="The policy.")
+POLICY = _flag("--body", "The policy.", name="policy", type=Json(dict), required=True)
 LOGGING_STATUS = _flag(
     "--bucket-logging-status",
+    '{"LoggingEnabled": {"TargetBucket": "...", "TargetPrefix": "..."}}.',
     type=Json(dict),
     required=True,
-    help='{"LoggingEnabled": {"TargetBucket": "...", "TargetPrefix": "..."}}.',
 )
-
-SCHEMA = _flag(
-    "--schema-configuration", type=Json(dict), required=True, help='Fields: {"fields": [...]}.'
-)
-MODE = _flag("--mode", type=click.Choice(["fusion"]), default="fusion", help="Always fusion.")
-KNN = _flag("--knn", type=Json(dict, list), help="Search by vector: a clause, or an array of them.")
-QUERY = _flag("--query", type=Json(dict), help="Condition on text and fields.")
-RETRIEVER = _flag("--retriever", type=Json(dict), help="Tree of retrievers.")
-LIMIT = _flag("--limit", type=int, help="How many to find.")
-PARTITION_KEYS = _flag(
-    "--partition-keys", type=read_names, metavar="NAMES", help="Partitions, separated by commas."
-)
-METADATA_FIELDS = _flag(
-    "--return-metadata-fields",
-    type=read_names,
-    metavar="NAMES",
-    help="Fields to return, separated by commas.",
-)
-SORT = _flag("--sort", type=Json(list), help="Order of the results.")
 
 OUTPUT_FORMAT = _flag(
     "--output-format",
+    "How to print: the API's JSON, one entry a line, or a table to read.",
     type=click.Choice(["json", "jsonl", "table"]),
     default="json",
     show_default=True,
-    help="How to print: the API's JSON, one entry a line, or a table to read.",
 )
 OUTPUT_QUERY = _flag(
-    "--output-query",
-    type=read_query,
-    metavar="JMESPATH",
-    help="Part of the JSON to print (JMESPath).",
+    "--output-query", "Part of the JSON to print (JMESPath).", type=read_query, metavar="JMESPATH"
 )
 
-
 CONNECTION = (
-    _flag("--bucket", help="Vector bucket (OSS_VECTORS_BUCKET)."),
-    _flag("--account-id", help="Account that owns the bucket (OSS_ACCOUNT_ID)."),
-    _flag("--region", help="Region, such as cn-hangzhou (OSS_REGION)."),
-    _flag("--endpoint", help="Address of the service, if not the region's (OSS_ENDPOINT)."),
-    _flag("--internal", is_flag=True, help="Use the region's internal network."),
-    _flag("--allow-http", is_flag=True, help="Allow plain http beyond this machine."),
+    _flag("--bucket", "Vector bucket (OSS_VECTORS_BUCKET)."),
+    _flag("--account-id", "Account that owns the bucket (OSS_ACCOUNT_ID)."),
+    _flag("--region", "Region, such as cn-hangzhou (OSS_REGION)."),
+    _flag("--endpoint", "Address of the service, if not the region's (OSS_ENDPOINT)."),
+    _flag("--internal", "Use the region's internal network.", is_flag=True),
+    _flag("--allow-http", "Allow plain http beyond this machine.", is_flag=True),
     _flag(
         "--credentials",
+        "OSS_ACCESS_KEY_ID, OSS_ACCESS_KEY_SECRET and OSS_SESSION_TOKEN, or the chain of "
+        "profile file, RAM role and OIDC (extra `credentials`).",
         type=click.Choice(["environment", "chain"]),
         default="environment",
         show_default=True,
-        help="OSS_ACCESS_KEY_ID, OSS_ACCESS_KEY_SECRET and OSS_SESSION_TOKEN, or the chain of "
-        "profile file, RAM role and OIDC (extra `credentials`).",
     ),
-    _flag(
-        "--timeout", type=Number(), default=30.0, show_default=True, help="Seconds for each call."
-    ),
-    _flag("--rate-limit", type=Number(), help="Requests a second, at most."),
-    _flag(
-        "--max-concurrency", type=int, default=8, show_default=True, help="Calls at once, at most."
-    ),
+    _flag("--timeout", "Seconds for each call.", type=Number(), default=30.0, show_default=True),
+    _flag("--rate-limit", "Requests a second, at most.", type=Number()),
+    _flag("--max-concurrency", "Calls at once, at most.", type=int, default=8, show_default=True),
     _flag(
         "--local",
+        "Use the embedded service with this file, instead of the network.",
         type=click.Path(dir_okay=False),
-        help="Use the embedded service with this file, instead of the network.",
     ),
 )
 

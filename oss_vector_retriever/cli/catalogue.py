@@ -1,7 +1,5 @@
 """Every command, once: the service's operations under ossutil's names, and what is our own."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -30,11 +28,6 @@ class Operation(NamedTuple):
     pager: str | None = None
     on_bucket: bool = True
 
-    @property
-    def prints(self) -> bool:
-        """Tell whether the command prints anything of an answer."""
-        return self.show not in (None, rendering.raise_failures)
-
 
 class Entry(NamedTuple):
     """One command: an operation, or the module in `commands` that holds it."""
@@ -45,23 +38,18 @@ class Entry(NamedTuple):
     module: str = ""
 
 
-def _operation(name: str, summary: str, *own: click.Option, **more: Any) -> Entry:
+def _operation(name: str, summary: str, flags: tuple[click.Option, ...] = (), **more: Any) -> Entry:
     # most commands have the API's name for the operation, as have the client's methods
     more.setdefault("method", name.replace("-", "_"))
-    return Entry(name, summary, Operation(flags=own, **more))
+    return Entry(name, summary, Operation(flags=flags, **more))
 
-
-_KEYED = (arguments.INDEX, arguments.KEYS, arguments.KEY)
-_RETURNED = (arguments.RETURN_DATA, arguments.RETURN_METADATA)
-_PAGED = (arguments.MAX_RESULTS, arguments.NEXT_TOKEN, arguments.ALL)
 
 # in the order in which `--help` lists them
 _VECTORS = (
     _operation(
         "get-vectors",
         "Fetch vectors by key, any number, in the order asked.",
-        *_KEYED,
-        *_RETURNED,
+        arguments.FETCH,
         method="fetch",  # and not get_vectors, which takes no more keys than one call does
         prepare=arguments.merge_keys,
         show=rendering.show_fetched,
@@ -69,8 +57,7 @@ _VECTORS = (
     _operation(
         "put-vectors",
         "Write vectors, any number; one with the same key is replaced.",
-        arguments.INDEX,
-        arguments.VECTORS,
+        arguments.PUT,
         method="upsert",
         prepare=arguments.prepare_write,
         show=rendering.raise_failures,
@@ -78,46 +65,27 @@ _VECTORS = (
     _operation(
         "list-vectors",
         "List vectors, a page or all.",
-        arguments.INDEX,
-        *_PAGED,
-        *_RETURNED,
-        arguments.SEGMENT_COUNT,
-        arguments.SEGMENT_INDEX,
-        arguments.FILTER,
+        arguments.LIST,
         show=rendering.VECTORS,
         pager="iter_vectors",
     ),
     _operation(
         "query-vectors",
         "Find the vectors closest to one.",
-        arguments.INDEX,
-        arguments.QUERY_VECTOR,
-        arguments.TOP_K,
-        arguments.FILTER,
-        arguments.RETURN_DISTANCE,
-        arguments.RETURN_METADATA,
+        arguments.QUERY,
         prepare=arguments.unwrap_query_vector,
         show=rendering.VECTORS,
     ),
     _operation(
         "query-vectors-fusion",
         "Search an index in fusion mode by vectors, text and fields.",
-        arguments.INDEX,
-        arguments.KNN,
-        arguments.QUERY,
-        arguments.RETRIEVER,
-        arguments.LIMIT,
-        arguments.NEXT_TOKEN,
-        arguments.PARTITION_KEYS,
-        arguments.RETURN_METADATA,
-        arguments.METADATA_FIELDS,
-        arguments.SORT,
+        arguments.FUSION_QUERY,
         show=rendering.HITS,  # with a token of the next page, which QueryVectors does not have
     ),
     _operation(
         "delete-vectors",
         "Delete vectors by key, any number.",
-        *_KEYED,
+        arguments.KEYS,
         method="delete",
         prepare=arguments.prepare_deletion,
         show=rendering.raise_failures,
@@ -126,37 +94,26 @@ _VECTORS = (
 
 _INDEXES = (
     _operation(
-        "put-vector-index",
-        "Make an index.",
-        arguments.INDEX,
-        arguments.DATA_TYPE,
-        arguments.DIMENSION,
-        arguments.METRIC,
-        arguments.METADATA,
-        arguments.NON_FILTERABLE,
-        prepare=arguments.prepare_index,
+        "put-vector-index", "Make an index.", arguments.NEW_INDEX, prepare=arguments.prepare_index
     ),
     _operation(
         "put-vector-index-fusion",
         "Make an index in fusion mode.",
-        arguments.INDEX,
-        arguments.MODE,
-        arguments.SCHEMA,
+        arguments.NEW_FUSION_INDEX,
         prepare=arguments.prepare_fusion_index,
     ),
     _operation(
-        "get-vector-index", "Describe an index.", arguments.INDEX, show=rendering.show_index
+        "get-vector-index", "Describe an index.", (arguments.INDEX,), show=rendering.show_index
     ),
     _operation(
         "list-vector-indexes",
         "List a bucket's indexes, a page or all.",
-        arguments.PREFIX,
-        *_PAGED,
+        arguments.LIST_INDEXES,
         show=rendering.INDEXES,
         pager="iter_vector_indexes",
     ),
     _operation(
-        "delete-vector-index", "Delete an index with all its vectors.", arguments.INDEX_TO_DELETE
+        "delete-vector-index", "Delete an index with all its vectors.", (arguments.INDEX_TO_DELETE,)
     ),
 )
 
@@ -166,22 +123,19 @@ _BUCKETS = (
     _operation(
         "list-vector-buckets",
         "List the account's buckets in the region, a page or all.",
-        arguments.PREFIX,
-        arguments.MARKER,
-        arguments.MAX_KEYS,
-        arguments.ALL,
+        arguments.LIST_BUCKETS,
         show=rendering.BUCKETS,
         pager="iter_vector_buckets",
         on_bucket=False,  # the region is asked, not a bucket
     ),
     _operation("delete-vector-bucket", "Delete the bucket, which must hold no index."),
-    _operation("put-bucket-policy", "Set the bucket's policy.", arguments.POLICY),
+    _operation("put-bucket-policy", "Set the bucket's policy.", (arguments.POLICY,)),
     _operation("get-bucket-policy", "Show the bucket's policy.", show=rendering.show_object),
     _operation("delete-bucket-policy", "Remove the bucket's policy."),
     _operation(
         "put-bucket-logging",
         "Have accesses to the bucket logged.",
-        arguments.LOGGING_STATUS,
+        (arguments.LOGGING_STATUS,),
         prepare=arguments.unwrap_logging,
     ),
     _operation(
@@ -210,15 +164,8 @@ SECTIONS = {
 # a flag is spelled in one way in all commands, so that a remedy may name one of another command
 FLAGS: dict[str, str] = {
     str(flag.name): flag.opts[0]
-    for flag in (
-        *arguments.CONNECTION,
-        *(
-            flag
-            for entries in SECTIONS.values()
-            for entry in entries
-            if entry.operation is not None
-            for flag in entry.operation.flags
-        ),
-    )
+    for entry in (*_VECTORS, *_INDEXES, *_BUCKETS)
+    if entry.operation is not None
+    for flag in (*entry.operation.flags, *arguments.CONNECTION)
 }
 """The flag for each of the client's arguments."""

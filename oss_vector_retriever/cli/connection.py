@@ -1,19 +1,16 @@
 """Where the service is: the values of the flags that every command shares, and a client of it."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import click
 
 from .catalogue import FLAGS
 
 if TYPE_CHECKING:
-    from ..client.clients import OSSVectorClient
-    from ..client.config import ClientConfig
+    from ..client import clients, config
     from ..client.local import LocalService
 
 _REMOTE_ONLY = ("account_id", "region", "endpoint", "internal", "allow_http")
@@ -35,13 +32,13 @@ class Connection(NamedTuple):
     local: str | None
 
     @classmethod
-    def pop_from(cls, values: dict[str, Any]) -> Connection:
+    def pop_from(cls, values: dict[str, Any]) -> Self:
         """Take the flags' values out of a command's."""
         return cls(**{name: values.pop(name) for name in cls._fields})
 
     def settings(
         self, *, index: str | None = None, bucket_required: bool = True, **options: Any
-    ) -> tuple[ClientConfig, LocalService | None]:
+    ) -> "tuple[config.ClientConfig, LocalService | None]":
         """Return the settings of a client, and the service, where it is embedded."""
         from ..client.config import resolve_config  # noqa: PLC0415 - not for `--help`
 
@@ -49,46 +46,38 @@ class Connection(NamedTuple):
         options.update(rate_limit=self.rate_limit, max_concurrency=self.max_concurrency)
         if self.local:  # its bucket is always there
             return self._open_file(index, **options)
-        config = resolve_config(
-            bucket=self.bucket,
-            account_id=self.account_id,
-            region=self.region,
-            index=index,
-            endpoint=self.endpoint,
-            internal=self.internal,
-            allow_http=self.allow_http,
-            credentials="chain" if self.credentials == "chain" else None,
-            timeout=self.timeout,
-            bucket_required=bucket_required,
-            **options,
-        )
-        return config, None
+        options.update({name: getattr(self, name) for name in ("bucket", "timeout", *_REMOTE_ONLY)})
+        credentials = "chain" if self.credentials == "chain" else None
+        return resolve_config(
+            index=index, credentials=credentials, bucket_required=bucket_required, **options
+        ), None
 
-    def _open_file(self, index: str | None, **options: Any) -> tuple[ClientConfig, LocalService]:
-        from ..client.config import VARIABLES  # noqa: PLC0415 - the same
+    def _open_file(
+        self, index: str | None, **options: Any
+    ) -> "tuple[config.ClientConfig, LocalService]":
+        from ..client.config import VARIABLES, replace_options  # noqa: PLC0415 - the same
         from ..client.local import open_local  # noqa: PLC0415 - the same
 
         useless = [FLAGS[name] for name in _REMOTE_ONLY if getattr(self, name)]
         if useless:
-            raise click.UsageError(
-                f"--local is a service of its own; leave out {', '.join(useless)}."
-            )
+            text = f"--local is a service of its own; leave out {', '.join(useless)}."
+            raise click.UsageError(text)
         index = index or os.environ.get(VARIABLES["index"])
         config, service = open_local(self.local, index, **options)
         others = {"bucket": self.bucket} if self.bucket else {}
         try:
-            return config.with_options(timeout=self.timeout, **others), service
+            return replace_options(config, timeout=self.timeout, **others), service
         except BaseException:
             service.service.close()
             raise
 
-    def address(self, client: OSSVectorClient) -> str:
+    def address(self, client: "clients.OSSVectorClient") -> str:
         """Return what tells the service from any other."""
         return os.path.abspath(self.local) if self.local else str(client.config.endpoint)  # noqa: PTH100 - a text
 
 
 @contextmanager
-def open_client(connection: Connection, **options: Any) -> Iterator[OSSVectorClient]:
+def open_client(connection: Connection, **options: Any) -> Iterator["clients.OSSVectorClient"]:
     """Give the client that the flags describe; `options` are those of the constructor."""
     from ..client.clients import client_of  # noqa: PLC0415 - not for `--help`
 

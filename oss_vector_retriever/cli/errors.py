@@ -1,7 +1,5 @@
 """Errors in the command line's words, and the statuses that a command ends with."""
 
-from __future__ import annotations
-
 from typing import IO, TYPE_CHECKING, Any
 
 import click
@@ -9,7 +7,7 @@ import click
 from .catalogue import FLAGS
 
 if TYPE_CHECKING:
-    from ..client.errors import OSSVectorError, PartialWriteError, Reference
+    from ..client.errors import PartialWriteError, Reference
 
 SERVICE = 1
 USAGE = 2
@@ -38,20 +36,14 @@ class Failure(click.ClickException):
         click.echo(f"oss-vectors: {self.message}", file=file, err=file is None)
 
 
-class Ended(Exception):  # noqa: N818 - an end, no error
-    """The end of a command that has nothing more to say."""
-
-    def __init__(self, status: int) -> None:
-        super().__init__(status)
-        self.status = status
-
-
 def failure_of(error: Exception) -> Failure | None:
     """Return what the command line says of an error; None for one that nobody foresaw."""
     from ..client import errors  # noqa: PLC0415 - `--help` needs none of it
 
     if isinstance(error, errors.ConfigurationError | errors.InvalidRequestError):
-        return Failure(_name_flag(error.render(word), error.argument), USAGE)
+        text, flag = error.render(word), FLAGS.get(error.argument or "")
+        # what is wrong inside a value, such as one vector of many, does not name the argument
+        return Failure(text if flag is None or flag in text else f"{flag}: {text}", USAGE)
     if isinstance(error, errors.PartialWriteError):
         return _partial_failure(error)
     if isinstance(error, errors.OSSVectorError):
@@ -61,9 +53,8 @@ def failure_of(error: Exception) -> Failure | None:
         return Failure(text or str(error), USAGE if isinstance(error, _WRONG_FILE) else SERVICE)
     if isinstance(error, ModuleNotFoundError) and error.name in _EXTRAS:
         extra = _EXTRAS[error.name]
-        return Failure(
-            f'this needs {error.name}: pip install "oss-vector-retriever[{extra}]"', USAGE
-        )
+        text = f'this needs {error.name}: pip install "oss-vector-retriever[{extra}]"'
+        return Failure(text, USAGE)
     return None
 
 
@@ -79,7 +70,7 @@ _EXTRAS = {
 }
 
 
-def word(reference: Reference) -> str:
+def word(reference: "Reference") -> str:
     """Return the command line's word for what an error names."""
     name, setting = reference.name, reference.setting
     if reference.kind == "argument":
@@ -118,31 +109,22 @@ _PHRASES = {
     "credential_chain": (
         "python -c 'from alibabacloud_credentials.client import Client; Client().get_credential()'"
     ),
-    "credentials": "--credentials chain (profiles, RAM roles and OIDC)",
+    "some_credentials": "--credentials chain (profiles, RAM roles and OIDC)",
     "fewer_requests": "--rate-limit and --max-concurrency",
-    "index": "--index-name",
+    "index_name": "--index-name",
     "mapping": "an object",
     "no_proxy": "NO_PROXY",
-    "proxy": "HTTPS_PROXY and the like",
+    "proxy_sources": "HTTPS_PROXY and the like",
     "renewing_credentials": "--credentials chain",
     "text": "a string",
+    "vector_or_mapping": "an object",
     "unwritable": "it is not UTF-8, or nested too deep",
 }
 
 
-def _name_flag(text: str, argument: str | None) -> str:
-    """Return a text with the flag that it is about, first where it does not name it."""
-    flag = FLAGS.get(argument or "")
-    # what is wrong inside a value, such as one vector of many, does not name the argument
-    return text if flag is None or flag in text else f"{flag}: {text}"
-
-
-def _partial_failure(error: PartialWriteError) -> Failure:
+def _partial_failure(error: "PartialWriteError") -> Failure:
     report = error.report
-    first: OSSVectorError = next(batch.error for batch in report.batches if batch.error is not None)
+    first = next(batch.error for batch in report.batches if batch.error is not None)
     failed = len(report.failed)
-    return Failure(
-        f"{failed:,} of {failed + len(report.written):,} keys failed, {report.failed[0]!r} first: "
-        f"{first.render(word)}",
-        PARTIAL,
-    )
+    text = f"{failed:,} of {failed + len(report.written):,} keys failed"
+    return Failure(f"{text}, {report.failed[0]!r} first: {first.render(word)}", PARTIAL)

@@ -5,8 +5,6 @@ TypeError in its place; where it strikes while a class is being made, CPython 3.
 RuntimeError; in a destructor or the callback of a weak reference it is printed and forgotten.
 """
 
-from __future__ import annotations
-
 import signal
 import sys
 from collections.abc import Iterator
@@ -25,7 +23,7 @@ def watch() -> None:
 
 
 @contextmanager
-def recognised() -> Iterator[None]:
+def recognise_interrupts() -> Iterator[None]:
     """Raise KeyboardInterrupt in the place of the error that it has become."""
     try:
         yield
@@ -40,7 +38,7 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
     signal.default_int_handler(number, frame)
 
 
-def _interrupt_again(lost: sys.UnraisableHookArgs) -> None:
+def _interrupt_again(lost: "sys.UnraisableHookArgs") -> None:
     if not issubclass(lost.exc_type, KeyboardInterrupt):
         sys.__unraisablehook__(lost)
         return

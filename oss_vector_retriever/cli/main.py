@@ -1,13 +1,11 @@
 """The entry point of `oss-vectors`: whatever happens, it ends in a sentence and a status."""
 
-from __future__ import annotations
-
 import os
 import sys
 from collections.abc import Callable
-from typing import NoReturn, TextIO
+from typing import TextIO
 
-from .interrupts import recognised, watch
+from .interrupts import recognise_interrupts, watch
 
 _INTERRUPTED = 130  # as in `errors`, which loads click: too late for a Ctrl-C before it
 
@@ -17,11 +15,16 @@ def main() -> None:
     try:
         watch()
         # read from here, so that Ctrl-C is clean while modules are being loaded, too
-        with recognised():
+        with recognise_interrupts():
             status = _application()(sys.argv[1:])
     except KeyboardInterrupt:
         status = _INTERRUPTED
-    _leave(status)
+    # here and not at the interpreter's end, where a closed pipe is a traceback and status 120
+    for stream in (sys.stdout, sys.stderr):
+        _flush(stream)
+    if status == _INTERRUPTED:
+        os._exit(status)  # threads may be waiting for a reply, which nobody wants any more
+    sys.exit(status)
 
 
 def _application() -> Callable[[list[str]], int]:
@@ -34,24 +37,12 @@ def _application() -> Callable[[list[str]], int]:
     return run
 
 
-def _leave(status: int) -> NoReturn:
-    # here and not at the interpreter's end, where a closed pipe is a traceback and status 120
-    for stream in (sys.stdout, sys.stderr):
-        _flush(stream)
-    if status == _INTERRUPTED:
-        os._exit(status)  # threads may be waiting for a reply, which nobody wants any more
-    sys.exit(status)
-
-
 def _flush(stream: TextIO | None) -> None:
+    if stream is None:
+        return
     try:
-        if stream is not None:
-            stream.flush()
+        stream.flush()
     except (OSError, ValueError):
-        _discard(stream)
-
-
-def _discard(stream: TextIO | None) -> None:
-    """Let what could not be written go, or the interpreter complains of it at its end."""
-    if stream is not None and not stream.closed:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+        if not stream.closed:
+            # what could not be written is let go, or the interpreter complains of it at its end
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

@@ -1,7 +1,5 @@
 """What a command prints: the API's own JSON, its entries as lines, or a table to read."""
 
-from __future__ import annotations
-
 import importlib
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -128,21 +126,16 @@ def vector_entry(item: Any) -> Entry:
     return entry
 
 
-def index_entry(item: VectorIndex) -> Entry:
-    """Return an index's description in the API's own form."""
-    return item.to_api()
-
-
-def bucket_entry(item: VectorBucket) -> Entry:
-    """Return a bucket's description in the API's own form."""
+def api_entry(item: "VectorIndex | VectorBucket") -> Entry:
+    """Return the description of an index or a bucket in the API's own form."""
     return item.to_api()
 
 
 VECTORS = Listing("vectors", vector_entry)
-INDEXES = Listing("indexes", index_entry)
+INDEXES = Listing("indexes", api_entry)
 BUCKETS = Listing(
     "Buckets",
-    bucket_entry,
+    api_entry,
     "ListAllMyBucketsResult",
     "NextMarker",
     "next_marker",
@@ -151,21 +144,21 @@ BUCKETS = Listing(
 HITS = Listing("vectors", vector_entry, more="--next-token {}")
 
 
-def show_fetched(result: FetchResult) -> Document:
+def show_fetched(result: "FetchResult") -> Document:
     """Return what GetVectors would answer for all keys at once, and what was missing."""
     entries = [vector_entry(item) for item in result]
     notes = {"missing": ", ".join(result.missing)} if result.missing else {}
     return Document({"vectors": entries, "missing": list(result.missing)}, entries, notes)
 
 
-def show_index(item: VectorIndex) -> Document:
+def show_index(item: "VectorIndex") -> Document:
     """Return what GetVectorIndex answers."""
-    return Document({"index": index_entry(item)}, [index_entry(item)], single=True)
+    return Document({"index": item.to_api()}, [item.to_api()], single=True)
 
 
-def show_bucket(item: VectorBucket) -> Document:
+def show_bucket(item: "VectorBucket") -> Document:
     """Return what GetVectorBucket answers."""
-    return Document({"BucketInfo": bucket_entry(item)}, [bucket_entry(item)], single=True)
+    return Document({"BucketInfo": item.to_api()}, [item.to_api()], single=True)
 
 
 def show_object(item: Entry) -> Document:
@@ -173,7 +166,7 @@ def show_object(item: Entry) -> Document:
     return Document(item, [item], single=True)
 
 
-def show_logging(item: BucketLogging | None) -> Document:
+def show_logging(item: "BucketLogging | None") -> Document:
     """Return what GetBucketLogging answers."""
     if item is None:
         return Document({"BucketLoggingStatus": {}}, [])
@@ -182,7 +175,7 @@ def show_logging(item: BucketLogging | None) -> Document:
     return Document(members, [enabled], single=True)
 
 
-def raise_failures(report: WriteReport) -> None:
+def raise_failures(report: "WriteReport") -> None:
     """Print nothing of a write that succeeded.
 
     Raises:

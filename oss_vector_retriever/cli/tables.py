@@ -1,7 +1,5 @@
 """Tables for reading: nothing in a cell is taken for markup, or for a terminal's commands."""
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence

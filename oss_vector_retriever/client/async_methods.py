@@ -75,13 +75,7 @@ class _AsyncMethods:
             OSSVectorError: a call failed for good; nothing partial is returned.
         """
         return await self.run(
-            fetching.fetch,
-            keys,
-            index=index,
-            return_data=return_data,
-            return_metadata=return_metadata,
-            on_missing=on_missing,
-            timeout=timeout,
+            fetching.fetch, keys, index, return_data, return_metadata, on_missing, timeout
         )
 
     async def upsert(
@@ -102,9 +96,7 @@ class _AsyncMethods:
             PartialWriteError: calls failed; its `report` says which keys were written and which
                 not. With `on_error="report"` the report is returned instead.
         """
-        return await self.run(
-            writes.upsert, vectors, index=index, on_error=on_error, timeout=timeout
-        )
+        return await self.run(writes.upsert, vectors, index, on_error, timeout)
 
     async def delete(
         self,
@@ -123,7 +115,7 @@ class _AsyncMethods:
             PartialWriteError: calls failed; its `report` says which keys are gone and which may not
                 be. With `on_error="report"` the report is returned instead.
         """
-        return await self.run(writes.delete, keys, index=index, on_error=on_error, timeout=timeout)
+        return await self.run(writes.delete, keys, index, on_error, timeout)
 
     # One call each, with the API's own names and defaults; `fetch` turns the defaults round.
 
@@ -145,11 +137,7 @@ class _AsyncMethods:
             ServiceError: the service refused.
         """
         return await self.run(
-            vector_operations.get_vectors,
-            keys,
-            index=index,
-            return_data=return_data,
-            return_metadata=return_metadata,
+            vector_operations.get_vectors, keys, index, return_data, return_metadata
         )
 
     async def put_vectors(
@@ -164,7 +152,7 @@ class _AsyncMethods:
             InvalidRequestError: a key twice, data that are not finite, or the count is off.
             ServiceError: the service refused, such as for another dimension than the index's.
         """
-        return await self.run(vector_operations.put_vectors, vectors, index=index)
+        return await self.run(vector_operations.put_vectors, vectors, index)
 
     async def delete_vectors(
         self, keys: Iterable[str], *, index: str | None = None
@@ -173,7 +161,7 @@ class _AsyncMethods:
 
         Source: page DeleteVectors. `delete` takes any number.
         """
-        return await self.run(vector_operations.delete_vectors, keys, index=index)
+        return await self.run(vector_operations.delete_vectors, keys, index)
 
     async def list_vectors(
         self,
@@ -194,14 +182,14 @@ class _AsyncMethods:
         """
         return await self.run(
             vector_operations.list_vectors,
-            index=index,
-            max_results=max_results,
-            next_token=next_token,
-            return_data=return_data,
-            return_metadata=return_metadata,
-            segment_count=segment_count,
-            segment_index=segment_index,
-            filter=filter,
+            index,
+            max_results,
+            next_token,
+            return_data,
+            return_metadata,
+            segment_count,
+            segment_index,
+            filter,
         )
 
     async def iter_vectors(
@@ -252,11 +240,11 @@ class _AsyncMethods:
         return await self.run(
             vector_operations.query_vectors,
             query_vector,
-            top_k=top_k,
-            index=index,
-            filter=filter,
-            return_distance=return_distance,
-            return_metadata=return_metadata,
+            top_k,
+            index,
+            filter,
+            return_distance,
+            return_metadata,
         )
 
     async def put_vector_index(
@@ -277,15 +265,15 @@ class _AsyncMethods:
         """
         return await self.run(
             indexes.put_vector_index,
-            dimension=dimension,
-            index=index,
-            distance_metric=distance_metric,
-            non_filterable_metadata_keys=non_filterable_metadata_keys,
+            dimension,
+            index,
+            distance_metric,
+            non_filterable_metadata_keys,
         )
 
     async def get_vector_index(self, *, index: str | None = None) -> VectorIndex:
         """Describe an index. Source: page GetVectorIndex."""
-        return await self.run(indexes.get_vector_index, index=index)
+        return await self.run(indexes.get_vector_index, index)
 
     async def list_vector_indexes(
         self,
@@ -298,12 +286,7 @@ class _AsyncMethods:
 
         Source: page ListVectorIndexes.
         """
-        return await self.run(
-            indexes.list_vector_indexes,
-            prefix=prefix,
-            max_results=max_results,
-            next_token=next_token,
-        )
+        return await self.run(indexes.list_vector_indexes, prefix, max_results, next_token)
 
     async def iter_vector_indexes(
         self,
@@ -328,7 +311,7 @@ class _AsyncMethods:
         Source: page DeleteVectorIndex.
         """
         # Never the client's own index: nobody shall lose one by leaving an argument out.
-        return await self.run(indexes.delete_vector_index, index=index)
+        return await self.run(indexes.delete_vector_index, index)
 
     async def put_vector_bucket(self) -> Acknowledgement:
         """Make the client's vector bucket. Source: page PutVectorBucket.
@@ -350,9 +333,7 @@ class _AsyncMethods:
         Source: page ListVectorBuckets.
         """
         # `marker` and `max_keys`: this operation has plain OSS's names, where others have tokens.
-        return await self.run(
-            buckets.list_vector_buckets, prefix=prefix, marker=marker, max_keys=max_keys
-        )
+        return await self.run(buckets.list_vector_buckets, prefix, marker, max_keys)
 
     async def iter_vector_buckets(
         self, *, prefix: str | None = None, marker: str | None = None, max_keys: int | None = None
@@ -394,10 +375,7 @@ class _AsyncMethods:
         """Have accesses logged into objects of an OSS bucket, under a prefix."""
         # That bucket is a plain one, which this client does not reach and cannot check.
         return await self.run(
-            buckets.put_bucket_logging,
-            target_bucket=target_bucket,
-            target_prefix=target_prefix,
-            logging_role=logging_role,
+            buckets.put_bucket_logging, target_bucket, target_prefix, logging_role
         )
 
     async def get_bucket_logging(self) -> BucketLogging | None:
@@ -416,7 +394,7 @@ class _AsyncMethods:
         Source: page PutVectorIndexFusion; the service checks the fields.
         """
         return await self.run(
-            vector_operations.put_vector_index_fusion, schema_configuration, index=index
+            vector_operations.put_vector_index_fusion, schema_configuration, index
         )
 
     async def query_vectors_fusion(
@@ -440,14 +418,14 @@ class _AsyncMethods:
         """
         return await self.run(
             vector_operations.query_vectors_fusion,
-            index=index,
-            knn=knn,
-            query=query,
-            retriever=retriever,
-            limit=limit,
-            next_token=next_token,
-            partition_keys=partition_keys,
-            return_metadata=return_metadata,
-            return_metadata_fields=return_metadata_fields,
-            sort=sort,
+            index,
+            knn,
+            query,
+            retriever,
+            limit,
+            next_token,
+            partition_keys,
+            return_metadata,
+            return_metadata_fields,
+            sort,
         )

@@ -82,28 +82,7 @@ class _ClientBase:
         Raises:
             ConfigurationError: a setting is missing or impossible.
         """
-        config = resolve_config(
-            bucket=bucket,
-            account_id=account_id,
-            region=region,
-            index=index,
-            endpoint=endpoint,
-            internal=internal,
-            credentials=credentials,
-            max_concurrency=max_concurrency,
-            timeout=timeout,
-            connect_timeout=connect_timeout,
-            retry=retry,
-            rate_limit=rate_limit,
-            coalesce=coalesce,
-            allow_http=allow_http,
-            limits=limits,
-            max_reply_bytes=max_reply_bytes,
-            additional_headers=additional_headers,
-            proxy=proxy,
-            ca_file=ca_file,
-        )
-        self._set_up(Context(config), None)
+        self._set_up(Context(resolve_config(**_options(locals()))), None)
 
     @classmethod
     def local(
@@ -124,17 +103,7 @@ class _ClientBase:
         The bucket is there; indexes are made by whoever writes first. The options are those of the
         constructor. Needs the extra `emulator`.
         """
-        config, service = open_local(
-            path,
-            index=index,
-            max_concurrency=max_concurrency,
-            timeout=timeout,
-            retry=retry,
-            rate_limit=rate_limit,
-            coalesce=coalesce,
-            limits=limits,
-            max_reply_bytes=max_reply_bytes,
-        )
+        config, service = open_local(**_options(locals()))
         return cls._on_context(Context(config), service)
 
     @classmethod
@@ -194,17 +163,7 @@ class _ClientBase:
         What is None stays as it is. What belongs to the connections, such as `region`, is chosen
         when a client is made.
         """
-        given = {
-            "bucket": bucket,
-            "index": index,
-            "credentials": credentials,
-            "timeout": timeout,
-            "retry": retry,
-            "coalesce": coalesce,
-            "limits": limits,
-            "max_reply_bytes": max_reply_bytes,
-            "additional_headers": additional_headers,
-        }
+        given = _options(locals())
         # None is a value of none of them, so that it can stand for what was not given.
         other = type(self).__new__(type(self))
         changes = {name: value for name, value in given.items() if value is not None}
@@ -273,6 +232,11 @@ class _ClientBase:
                 for name, member in vars(base).items():
                     if (name == "__init__" or name[0] != "_") and name not in vars(cls):
                         setattr(cls, name, _under_name(f"{cls.__qualname__}.{name}", member))
+
+
+def _options(arguments: dict[str, Any]) -> dict[str, Any]:
+    """Return the options among a method's `locals()`: each is named once, in the signature."""
+    return {name: value for name, value in arguments.items() if name not in {"self", "cls"}}
 
 
 def _under_name(qualified_name: str, member: Any) -> Any:

@@ -161,13 +161,7 @@ class OSSVectorClient(_ClientBase):
             OSSVectorError: a call failed for good; nothing partial is returned.
         """
         return self.run(
-            fetching.fetch,
-            keys,
-            index=index,
-            return_data=return_data,
-            return_metadata=return_metadata,
-            on_missing=on_missing,
-            timeout=timeout,
+            fetching.fetch, keys, index, return_data, return_metadata, on_missing, timeout
         )
 
     def upsert(
@@ -188,7 +182,7 @@ class OSSVectorClient(_ClientBase):
             PartialWriteError: calls failed; its `report` says which keys were written and which
                 not. With `on_error="report"` the report is returned instead.
         """
-        return self.run(writes.upsert, vectors, index=index, on_error=on_error, timeout=timeout)
+        return self.run(writes.upsert, vectors, index, on_error, timeout)
 
     def delete(
         self,
@@ -207,7 +201,7 @@ class OSSVectorClient(_ClientBase):
             PartialWriteError: calls failed; its `report` says which keys are gone and which may not
                 be. With `on_error="report"` the report is returned instead.
         """
-        return self.run(writes.delete, keys, index=index, on_error=on_error, timeout=timeout)
+        return self.run(writes.delete, keys, index, on_error, timeout)
 
     # One call each, with the API's own names and defaults; `fetch` turns the defaults round.
 
@@ -228,13 +222,7 @@ class OSSVectorClient(_ClientBase):
             InvalidRequestError: more than 100 keys, none, or one that is no legal key.
             ServiceError: the service refused.
         """
-        return self.run(
-            vector_operations.get_vectors,
-            keys,
-            index=index,
-            return_data=return_data,
-            return_metadata=return_metadata,
-        )
+        return self.run(vector_operations.get_vectors, keys, index, return_data, return_metadata)
 
     def put_vectors(
         self, vectors: Iterable[Vector | Mapping[str, Any]], *, index: str | None = None
@@ -248,14 +236,14 @@ class OSSVectorClient(_ClientBase):
             InvalidRequestError: a key twice, data that are not finite, or the count is off.
             ServiceError: the service refused, such as for another dimension than the index's.
         """
-        return self.run(vector_operations.put_vectors, vectors, index=index)
+        return self.run(vector_operations.put_vectors, vectors, index)
 
     def delete_vectors(self, keys: Iterable[str], *, index: str | None = None) -> Acknowledgement:
         """Delete 1 to 500 vectors by key, in one call; a key that does not exist is no error.
 
         Source: page DeleteVectors. `delete` takes any number.
         """
-        return self.run(vector_operations.delete_vectors, keys, index=index)
+        return self.run(vector_operations.delete_vectors, keys, index)
 
     def list_vectors(
         self,
@@ -276,14 +264,14 @@ class OSSVectorClient(_ClientBase):
         """
         return self.run(
             vector_operations.list_vectors,
-            index=index,
-            max_results=max_results,
-            next_token=next_token,
-            return_data=return_data,
-            return_metadata=return_metadata,
-            segment_count=segment_count,
-            segment_index=segment_index,
-            filter=filter,
+            index,
+            max_results,
+            next_token,
+            return_data,
+            return_metadata,
+            segment_count,
+            segment_index,
+            filter,
         )
 
     def iter_vectors(
@@ -333,11 +321,11 @@ class OSSVectorClient(_ClientBase):
         return self.run(
             vector_operations.query_vectors,
             query_vector,
-            top_k=top_k,
-            index=index,
-            filter=filter,
-            return_distance=return_distance,
-            return_metadata=return_metadata,
+            top_k,
+            index,
+            filter,
+            return_distance,
+            return_metadata,
         )
 
     def put_vector_index(
@@ -358,15 +346,15 @@ class OSSVectorClient(_ClientBase):
         """
         return self.run(
             indexes.put_vector_index,
-            dimension=dimension,
-            index=index,
-            distance_metric=distance_metric,
-            non_filterable_metadata_keys=non_filterable_metadata_keys,
+            dimension,
+            index,
+            distance_metric,
+            non_filterable_metadata_keys,
         )
 
     def get_vector_index(self, *, index: str | None = None) -> VectorIndex:
         """Describe an index. Source: page GetVectorIndex."""
-        return self.run(indexes.get_vector_index, index=index)
+        return self.run(indexes.get_vector_index, index)
 
     def list_vector_indexes(
         self,
@@ -379,12 +367,7 @@ class OSSVectorClient(_ClientBase):
 
         Source: page ListVectorIndexes.
         """
-        return self.run(
-            indexes.list_vector_indexes,
-            prefix=prefix,
-            max_results=max_results,
-            next_token=next_token,
-        )
+        return self.run(indexes.list_vector_indexes, prefix, max_results, next_token)
 
     def iter_vector_indexes(
         self,
@@ -408,7 +391,7 @@ class OSSVectorClient(_ClientBase):
         Source: page DeleteVectorIndex.
         """
         # Never the client's own index: nobody shall lose one by leaving an argument out.
-        return self.run(indexes.delete_vector_index, index=index)
+        return self.run(indexes.delete_vector_index, index)
 
     def put_vector_bucket(self) -> Acknowledgement:
         """Make the client's vector bucket. Source: page PutVectorBucket.
@@ -430,9 +413,7 @@ class OSSVectorClient(_ClientBase):
         Source: page ListVectorBuckets.
         """
         # `marker` and `max_keys`: this operation has plain OSS's names, where others have tokens.
-        return self.run(
-            buckets.list_vector_buckets, prefix=prefix, marker=marker, max_keys=max_keys
-        )
+        return self.run(buckets.list_vector_buckets, prefix, marker, max_keys)
 
     def iter_vector_buckets(
         self, *, prefix: str | None = None, marker: str | None = None, max_keys: int | None = None
@@ -472,12 +453,7 @@ class OSSVectorClient(_ClientBase):
     ) -> Acknowledgement:
         """Have accesses logged into objects of an OSS bucket, under a prefix."""
         # That bucket is a plain one, which this client does not reach and cannot check.
-        return self.run(
-            buckets.put_bucket_logging,
-            target_bucket=target_bucket,
-            target_prefix=target_prefix,
-            logging_role=logging_role,
-        )
+        return self.run(buckets.put_bucket_logging, target_bucket, target_prefix, logging_role)
 
     def get_bucket_logging(self) -> BucketLogging | None:
         """Return where accesses are logged, or None where they are not."""
@@ -494,9 +470,7 @@ class OSSVectorClient(_ClientBase):
 
         Source: page PutVectorIndexFusion; the service checks the fields.
         """
-        return self.run(
-            vector_operations.put_vector_index_fusion, schema_configuration, index=index
-        )
+        return self.run(vector_operations.put_vector_index_fusion, schema_configuration, index)
 
     def query_vectors_fusion(
         self,
@@ -519,16 +493,16 @@ class OSSVectorClient(_ClientBase):
         """
         return self.run(
             vector_operations.query_vectors_fusion,
-            index=index,
-            knn=knn,
-            query=query,
-            retriever=retriever,
-            limit=limit,
-            next_token=next_token,
-            partition_keys=partition_keys,
-            return_metadata=return_metadata,
-            return_metadata_fields=return_metadata_fields,
-            sort=sort,
+            index,
+            knn,
+            query,
+            retriever,
+            limit,
+            next_token,
+            partition_keys,
+            return_metadata,
+            return_metadata_fields,
+            sort,
         )
 
 

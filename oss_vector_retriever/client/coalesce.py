@@ -7,8 +7,8 @@ the reply. When they are put together, the runners decide: `transport.coalescer`
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterable
+from copy import copy, deepcopy
 from dataclasses import dataclass, field
 
 from .context import Context, Deadline
@@ -36,12 +36,13 @@ class PendingFetch:
     return_data: bool
     return_metadata: bool
     deadline: Deadline
-    found: dict[str, Vector] = field(default_factory=dict)
-    request_ids: list[str] = field(default_factory=list)
-    calls: int = 0
-    outstanding: int = 0
-    error: BaseException | None = None
-    refused_with_others: bool = False
+    # what has arrived; not `init`, so that `replace` makes a fetch with nothing of it
+    found: dict[str, Vector] = field(default_factory=dict, init=False)
+    request_ids: list[str] = field(default_factory=list, init=False)
+    calls: int = field(default=0, init=False)
+    outstanding: int = field(default=0, init=False)
+    error: BaseException | None = field(default=None, init=False)
+    refused_with_others: bool = field(default=False, init=False)
 
     @property
     def window(self) -> float | None:
@@ -65,17 +66,6 @@ class PendingFetch:
         """Return the calls that serve this fetch only."""
         keys, size = self.keys, self.context.config.limits.keys_per_get
         return [SharedCall(keys[at : at + size], [self]) for at in range(0, len(keys), size)]
-
-    def copy_unserved(self) -> PendingFetch:
-        """Return the same fetch, with nothing arrived."""
-        return PendingFetch(
-            self.context,
-            self.index,
-            self.keys,
-            self.return_data,
-            self.return_metadata,
-            self.deadline,
-        )
 
     def raise_error(self) -> None:
         """Raise what went wrong, or that not all arrived in time."""
@@ -107,12 +97,8 @@ class SharedCall:
     def flow(self) -> Flow[GetVectorsResult]:
         """Return the flow that makes the call."""
         first = self.waiters[0]
-        operation = get_operation(
-            first.index,
-            self.keys,
-            return_data=first.return_data,
-            return_metadata=first.return_metadata,
-        )
+        shown = {"return_data": first.return_data, "return_metadata": first.return_metadata}
+        operation = get_operation(first.index, self.keys, **shown)
         return call(first.context, operation, self.most_patient.deadline)
 
     def serve(self) -> Flow[None]:
@@ -128,8 +114,12 @@ class SharedCall:
         # may change theirs, while data are read-only
         vectors = {vector.key: vector for vector in reply.vectors}
         for number, pending in enumerate(self.waiters):
-            mine = vectors if len(self.waiters) == 1 else _select(vectors, pending.keys)
-            pending.found |= mine if number == 0 else {k: _copy(v) for k, v in mine.items()}
+            mine = vectors
+            if len(self.waiters) > 1:
+                mine = {key: vectors[key] for key in pending.keys if key in vectors}
+            if number > 0:
+                mine = {key: Vector(key, v.data, deepcopy(v.metadata)) for key, v in mine.items()}
+            pending.found |= mine
             pending.calls += 1
             pending.outstanding -= 1
             if reply.request_id:
@@ -145,15 +135,18 @@ class SharedCall:
                 pending.refused_with_others = True
                 continue
             # a copy: raised in several threads, one object would collect the tracebacks of all
-            own = copy.copy(error) if isinstance(error, OSSVectorError) else error
+            own = copy(error) if isinstance(error, OSSVectorError) else error
             pending.calls += 1
             pending.error = pending.error or own
 
 
 def shared_calls(waiters: Iterable[PendingFetch]) -> list[SharedCall]:
     """Return the fewest calls that serve pending fetches; one may be served by several of them."""
+    groups: dict[tuple[object, ...], list[PendingFetch]] = {}
+    for pending in waiters:
+        groups.setdefault(pending.group, []).append(pending)
     calls: list[SharedCall] = []
-    for group in _groups(waiters):
+    for group in groups.values():
         askers: dict[str, list[PendingFetch]] = {}
         for pending in group:
             for key in pending.keys:
@@ -178,18 +171,3 @@ def next_call(queue: Iterable[PendingFetch]) -> SharedCall:
             keys.update(dict.fromkeys(added))
             waiters.append(pending)
     return SharedCall(list(keys), waiters)
-
-
-def _groups(waiters: Iterable[PendingFetch]) -> Iterable[list[PendingFetch]]:
-    groups: dict[tuple[object, ...], list[PendingFetch]] = {}
-    for pending in waiters:
-        groups.setdefault(pending.group, []).append(pending)
-    return groups.values()
-
-
-def _select(vectors: dict[str, Vector], keys: list[str]) -> dict[str, Vector]:
-    return {key: vectors[key] for key in keys if key in vectors}
-
-
-def _copy(vector: Vector) -> Vector:
-    return Vector(vector.key, vector.data, copy.deepcopy(vector.metadata))

@@ -1,7 +1,5 @@
 """Flows around flows: many lookups in few calls, and no more calls at once than a run allows."""
 
-from __future__ import annotations
-
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from itertools import islice
@@ -68,7 +66,12 @@ def _do_one_step(runs: Sequence[Running[Any]]) -> Flow[None]:
     calls = [shared.serve() for shared in shared_calls(fetches.values())]
     results = iter((yield from run_all([*flat, *alone, *calls])))
     for run, flows in parts.items():
-        _tell_parts(run, list(islice(results, len(flows))))
+        answers = list(islice(results, len(flows)))
+        error = next((answer for answer in answers if isinstance(answer, Exception)), None)
+        if error is None:
+            run.tell(answers)
+        else:
+            run.throw(error)
     for run in fetches:
         run.tell(None)
 
@@ -82,7 +85,7 @@ def _outcome(flow: Flow[T]) -> Flow[T | Exception]:
 
 
 def _do_own_steps(run: Running[Any]) -> Flow[None]:
-    """Do the steps of a flow that are for it alone."""
+    # those that are for it alone
     while isinstance(run.step, steps.Send | steps.Sleep | steps.Call):
         try:
             answer = yield run.step
@@ -92,17 +95,8 @@ def _do_own_steps(run: Running[Any]) -> Flow[None]:
             run.tell(answer)
 
 
-def _tell_parts(run: Running[Any], parts: Sequence[Any]) -> None:
-    """Go on with a flow, with the results of the flows that it runs together."""
-    error = next((part for part in parts if isinstance(part, Exception)), None)
-    if error is None:
-        run.tell(list(parts))
-    else:
-        run.throw(error)
-
-
 def _with_lanes(limit: int, flow: Flow[T]) -> Flow[T]:
-    """Do what a flow does; where it runs more than `limit` flows together, they queue up."""
+    # what the flow does; where it runs more than `limit` flows together, they queue up
     run = Running(flow)
     while (step := run.step) is not None:
         try:

@@ -17,7 +17,7 @@ from .endpoint import (
     parse_endpoint,
     public_endpoint,
 )
-from .errors import ConfigurationError, InvalidRequestError, named_argument
+from .errors import ConfigurationError, InvalidRequestError
 from .models.limits import DEFAULT_LIMITS, Limits
 from .retry import RetryPolicy, is_finite_number
 
@@ -80,13 +80,17 @@ class ClientConfig:
 
     def __post_init__(self) -> None:
         # Each of them is a connection, and in the blocking client a thread.
-        _check_whole("max_concurrency", self.max_concurrency, least=1, most=256)
-        _check_whole("max_reply_bytes", self.max_reply_bytes, least=1024, most=1 << 40)
+        _check_whole("max_concurrency", self.max_concurrency, 1, 256)
+        _check_whole("max_reply_bytes", self.max_reply_bytes, 1024, 1 << 40)
         check_seconds("timeout", self.timeout)
         check_seconds("connect_timeout", self.connect_timeout)
-        _check_rate(self.rate_limit)
-        _check_window(self.coalesce)
-        _check_kind("limits", self.limits, Limits)
+        rate, window = self.rate_limit, self.coalesce
+        good = rate is None or (is_finite_number(rate) and rate > 0)
+        _require(good, "rate_limit", rate, "requests a second, above 0")
+        good = isinstance(window, bool) or (is_finite_number(window) and 0 <= window <= 1)
+        what = "True, False, or the seconds to wait for others, at most {limit}"
+        _require(good, "coalesce", window, what, 1)
+        _require(isinstance(self.limits, Limits), "limits", self.limits, "a Limits")
 
     def index_or(self, index: str | None) -> str:
         """Return the index to use: the one given, else the client's own."""
@@ -102,16 +106,17 @@ class ClientConfig:
             raise _missing_error("bucket")
         return self.bucket
 
-    def with_options(self, **options: Any) -> ClientConfig:
-        """Return a copy with options replaced; the same checks apply.
 
-        Raises:
-            ConfigurationError: an option has an impossible value.
-        """
-        checked = {name: _CHECKS.get(name, _as_is)(value) for name, value in options.items()}
-        if "credentials" in options:
-            checked["credentials_kind"] = _kind_of(options["credentials"])
-        return replace(self, **checked)
+def replace_options(config: ClientConfig, **options: Any) -> ClientConfig:
+    """Return a copy with options replaced; the same checks apply.
+
+    Raises:
+        ConfigurationError: an option has an impossible value.
+    """
+    checked = _check_options(options)
+    if "credentials" in options:
+        checked["credentials_kind"] = _kind_of(options["credentials"])
+    return replace(config, **checked)
 
 
 def resolve_config(
@@ -134,27 +139,35 @@ def resolve_config(
     Raises:
         ConfigurationError: one is missing (the message names argument and variable) or malformed.
     """
+    if internal and endpoint is not None:
+        raise ConfigurationError(
+            "pass either {endpoint=} or {internal=True}, not both.", argument="endpoint"
+        )
     found = os.environ if environment is None else environment
-    given = {"bucket": bucket, "account_id": account_id, "region": region}
-    values = {name: _value(name, value, found) for name, value in given.items()}
+    values = {"bucket": bucket, "account_id": account_id, "region": region}
+    values |= {"index": index, "endpoint": endpoint}
+    for name, value in values.items():
+        # An empty variable counts as unset: shells and container files write it so.
+        values[name] = found.get(VARIABLES[name]) or None if value is None else value
     required = ("bucket", "account_id", "region") if bucket_required else ("account_id", "region")
-    missing = [name for name in required if values[name] is None]
-    if missing:
+    if missing := [name for name in required if values[name] is None]:
         raise _missing_error(*missing)
     region = check_region(values["region"])
-    index = _value("index", index, found)
-    options = {name: _CHECKS.get(name, _as_is)(value) for name, value in options.items()}
+    # What is asked for in code goes before what the environment says for all.
+    address = None if internal else values["endpoint"]
     return ClientConfig(
         bucket=None if values["bucket"] is None else check_bucket(values["bucket"]),
         account_id=check_account_id(values["account_id"]),
         region=region,
-        index=None if index is None else _index_setting(index),
-        endpoint=_endpoint(endpoint, region, found, internal=internal, allow_http=allow_http),
+        index=None if values["index"] is None else _check_default_index(values["index"]),
+        endpoint=public_endpoint(region, internal=internal)
+        if address is None
+        else parse_endpoint(address, allow_http=allow_http),
         credentials=source_of(credentials),
         credentials_kind=credentials_kind or _kind_of(credentials),
         internal=internal,
         allow_http=allow_http,
-        **options,
+        **_check_options(options),
     )
 
 
@@ -164,99 +177,37 @@ def _kind_of(credentials: object) -> CredentialsKind:
     return "chain" if credentials == "chain" else "given"
 
 
-def _value(name: str, given: str | None, environment: Mapping[str, str]) -> str | None:
-    # An empty variable counts as unset: shells and container files write it so.
-    return given if given is not None else environment.get(VARIABLES[name]) or None
-
-
-def _endpoint(
-    given: str | None,
-    region: str,
-    environment: Mapping[str, str],
-    *,
-    internal: bool,
-    allow_http: bool,
-) -> Endpoint:
-    if internal and given is not None:
-        raise ConfigurationError(
-            "pass either {endpoint} or {internal}, not both.",
-            argument="endpoint",
-            fields={
-                "endpoint": named_argument("endpoint", ""),
-                "internal": named_argument("internal", "True"),
-            },
-        )
-    # What is asked for in code goes before what the environment says for all.
-    text = None if internal else _value("endpoint", given, environment)
-    if text is None:
-        return public_endpoint(region, internal=internal)
-    return parse_endpoint(text, allow_http=allow_http)
-
-
 def _missing_error(*names: str) -> ConfigurationError:
     """Return one error for all settings that are missing, a line for each."""
     lines = [
-        f"No {name.replace('_', ' ')}: pass {{{name}}} or set the environment variable "
+        f"No {name.replace('_', ' ')}: pass {{{name}=}} or set the environment variable "
         f"{VARIABLES[name]}."
         for name in names
     ]
-    passed: dict[str, Any] = {name: named_argument(name, "") for name in names}
-    return ConfigurationError("\n".join(lines), argument=names[0], fields={**passed})
+    return ConfigurationError("\n".join(lines), argument=names[0])
 
 
-def check_seconds(name: str, value: object) -> float:
+def check_seconds(name: str, value: Any) -> float:
     """Return a number of seconds above 0, or raise ConfigurationError."""
-    if is_finite_number(value) and 0 < value <= _A_YEAR:  # type: ignore[operator]
-        return float(value)  # type: ignore[arg-type]
-    raise ConfigurationError(
-        "{argument} must be a number of seconds above 0 and at most {limit}, not {value}.",
-        argument=name,
-        value=value,
-        limit=_A_YEAR,
-    )
+    good = is_finite_number(value) and 0 < value <= _A_YEAR
+    _require(good, name, value, "a number of seconds above 0 and at most {limit}", _A_YEAR)
+    return float(value)
 
 
-def _check_rate(value: object) -> None:
-    if value is not None and not (is_finite_number(value) and value > 0):  # type: ignore[operator]
-        raise ConfigurationError(
-            "{argument} must be requests a second, above 0, not {value}.",
-            argument="rate_limit",
-            value=value,
-        )
-
-
-def _check_window(value: object) -> None:
-    window = is_finite_number(value) and 0 <= value <= 1  # type: ignore[operator]
-    if not (isinstance(value, bool) or window):
-        raise ConfigurationError(
-            "{argument} must be True, False, or the seconds to wait for others, at most {limit}, "
-            "not {value}.",
-            argument="coalesce",
-            value=value,
-            limit=1,
-        )
-
-
-def _check_kind(name: str, value: object, kind: type) -> None:
-    if not isinstance(value, kind):
-        raise ConfigurationError(
-            "{argument} must be a {kind}, not {value}.",
-            argument=name,
-            value=value,
-            fields={"kind": kind.__name__},
-        )
-
-
-def _check_whole(name: str, value: object, *, least: int, most: int) -> None:
+def _check_whole(name: str, value: object, least: int, most: int) -> None:
     # Not isinstance: True is an int, and no count.
-    if type(value) is not int or not least <= value <= most:
-        raise ConfigurationError(
-            "{argument} must be a whole number from {least} to {limit}.",
-            argument=name,
-            value=value,
-            limit=most,
-            fields={"least": least},
-        )
+    good = type(value) is int and least <= value <= most
+    _require(good, name, value, f"a whole number from {least} to {{limit}}", most)
+
+
+def _require(good: bool, name: str, value: object, what: str, limit: int | None = None) -> None:
+    if not good:
+        message = f"{{argument}} must be {what}, not {{value}}."
+        raise ConfigurationError(message, argument=name, value=value, limit=limit)
+
+
+def _check_options(options: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: _CHECKS[name](v) if name in _CHECKS else v for name, v in options.items()}
 
 
 def _retry_policy(value: object) -> RetryPolicy:
@@ -264,39 +215,34 @@ def _retry_policy(value: object) -> RetryPolicy:
         return value
     if type(value) is int:
         return RetryPolicy(attempts=value)
-    raise ConfigurationError(
-        "{argument}= takes a RetryPolicy, or the number of attempts.", argument="retry", value=value
-    )
+    message = "{argument}= takes a RetryPolicy, or the number of attempts."
+    raise ConfigurationError(message, argument="retry", value=value)
 
 
-def _index_setting(value: object) -> str:
+def _check_default_index(value: object) -> str:
     try:
         return check_index(value)
     except InvalidRequestError as error:
+        refusal = {"refusal": error}
         raise ConfigurationError(
-            "{refusal}", argument="index", value=value, fields={"refusal": error}
+            "{refusal}", argument="index", value=value, fields=refusal
         ) from None
 
 
-def _names(value: Iterable[str]) -> tuple[str, ...]:
+def _header_names(value: Iterable[str]) -> tuple[str, ...]:
     # A lone name is refused: it would be taken for the list of its letters.
     names = (value,) if not isinstance(value, Iterable) else tuple(value)
     if isinstance(value, str) or not all(isinstance(name, str) for name in names):
-        raise ConfigurationError(
-            "{argument} must be a list of header names.", argument="additional_headers", value=value
-        )
+        message = "{argument} must be a list of header names."
+        raise ConfigurationError(message, argument="additional_headers", value=value)
     return names
-
-
-def _as_is(value: Any) -> Any:
-    return value
 
 
 # What is more than a number, by argument: the constructor and `with_options` take the same.
 _CHECKS: dict[str, Any] = {
     "bucket": check_bucket,
-    "index": _index_setting,
+    "index": _check_default_index,
     "credentials": source_of,
     "retry": _retry_policy,
-    "additional_headers": _names,
+    "additional_headers": _header_names,
 }

@@ -1,7 +1,5 @@
 """What the calls of one client share: settings, clock, limits on sending, and credentials."""
 
-from __future__ import annotations
-
 import random
 import time
 from collections.abc import Callable
@@ -9,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Self
 
-from .config import ClientConfig
+from .config import ClientConfig, replace_options
 from .credentials import CredentialsKeeper
 from .retry import RateLimiter, RetryBudget
 
@@ -77,13 +75,13 @@ class Context:
 
     def __post_init__(self) -> None:
         limiter = RateLimiter(self.config.rate_limit, self.monotonic)
-        object.__setattr__(self, "rate_limiter", limiter)
         keeper = CredentialsKeeper(self.config.credentials, self.clock.now)
+        object.__setattr__(self, "rate_limiter", limiter)
         object.__setattr__(self, "credentials", keeper)
 
     def with_options(self, **options: Any) -> Self:
         """Return a context with other settings; it shares all that changes in use."""
-        other = replace(self, config=self.config.with_options(**options))
+        other = replace(self, config=replace_options(self.config, **options))
         object.__setattr__(other, "rate_limiter", self.rate_limiter)
         # credentials that were just resolved serve here too, unless others were given
         if "credentials" not in options:

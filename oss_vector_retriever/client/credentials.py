@@ -12,14 +12,13 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, NoReturn, Protocol, TypeGuard
 
-from .errors import ConfigurationError, named_argument, named_phrase, named_type
+from .errors import ConfigurationError, refer
 from .steps import Call, Flow
 
 # visible ASCII: anything else would break the header it goes into, or start another
 _USABLE = re.compile(r"[\x21-\x7e]+")
 # a call with all its retries must be over before its credentials are
 _RENEW_BEFORE = timedelta(minutes=5)
-_TUPLE_LENGTHS = (2, 3)
 ACCESS_KEY_ID = "OSS_ACCESS_KEY_ID"
 ACCESS_KEY_SECRET = "OSS_ACCESS_KEY_SECRET"  # noqa: S105 - the name of a variable
 SESSION_TOKEN = "OSS_SESSION_TOKEN"  # noqa: S105 - the name of a variable
@@ -113,14 +112,13 @@ def source_of(credentials: object) -> CredentialsSource:
     Raises:
         ConfigurationError: it is none of the accepted kinds.
     """
-    if credentials is None:
-        return EnvironmentSource()
-    if credentials == "chain":
-        return ChainSource()
-    if isinstance(credentials, Credentials):
-        return StaticSource(credentials)
-    if isinstance(credentials, tuple) and len(credentials) in _TUPLE_LENGTHS:
-        return StaticSource(Credentials(*credentials))
+    match credentials:
+        case None:
+            return EnvironmentSource()
+        case "chain":
+            return ChainSource()
+        case Credentials() | tuple((_, _) | (_, _, _)):
+            return StaticSource(as_credentials(credentials))
     if hasattr(credentials, "get_credential"):
         return ChainSource(credentials)
     if callable(credentials):
@@ -130,7 +128,7 @@ def source_of(credentials: object) -> CredentialsSource:
         argument="credentials",
         remedy="give Credentials(...), a tuple of id, secret and, if any, token, a callable, an "
         'alibabacloud-credentials client, or "chain"',
-        fields={"kind": named_type(credentials)},
+        value=credentials,
     )
 
 
@@ -144,17 +142,11 @@ class CredentialsSource(Protocol):
         """Return credentials, or an awaitable of them."""
 
     def forget(self) -> None:
-        """Let go of what is cached here: the service has refused it as expired."""
+        """Let go of what is cached here, if anything: the service has refused it as expired."""
+        return
 
 
-class _Uncached:
-    """A source that keeps nothing."""
-
-    def forget(self) -> None:
-        """Do nothing: nothing is cached here."""
-
-
-class StaticSource(_Uncached):
+class StaticSource(CredentialsSource):
     """Credentials that never change."""
 
     blocking = False
@@ -167,7 +159,7 @@ class StaticSource(_Uncached):
         return self._credentials
 
 
-class EnvironmentSource(_Uncached):
+class EnvironmentSource(CredentialsSource):
     """The environment, read at each use, so that a rotated key is picked up."""
 
     blocking = False
@@ -183,22 +175,14 @@ class EnvironmentSource(_Uncached):
             raise ConfigurationError(
                 "No credentials:",
                 argument="credentials",
-                remedy="set {variables}, or pass {credentials}",
-                fields={
-                    "variables": " and ".join(missing),
-                    "credentials": named_phrase(
-                        "credentials",
-                        'credentials= (Credentials(...), a callable, or "chain" for profiles, '
-                        "RAM roles and OIDC)",
-                    ),
-                },
+                remedy="set {variables}, or pass {some_credentials}",
+                fields={"variables": " and ".join(missing)},
             )
-        return Credentials(
-            found[ACCESS_KEY_ID], found[ACCESS_KEY_SECRET], found.get(SESSION_TOKEN) or None
-        )
+        token = found.get(SESSION_TOKEN) or None
+        return Credentials(found[ACCESS_KEY_ID], found[ACCESS_KEY_SECRET], token)
 
 
-class CallableSource(_Uncached):
+class CallableSource(CredentialsSource):
     """A callable of the user, plain or async."""
 
     blocking = True
@@ -211,7 +195,7 @@ class CallableSource(_Uncached):
         return self._function()
 
 
-class ChainSource:
+class ChainSource(CredentialsSource):
     """The package `alibabacloud-credentials`: profile file, ECS RAM role, OIDC/RRSA, role ARN."""
 
     blocking = True
@@ -232,14 +216,8 @@ class ChainSource:
             raise ConfigurationError(
                 "the credential chain gave no credentials ({reason})",
                 argument="credentials",
-                remedy="{call} shows why",
-                fields={
-                    "reason": type(error).__name__,
-                    "call": named_phrase(
-                        "credential_chain",
-                        "alibabacloud_credentials.client.Client().get_credential()",
-                    ),
-                },
+                remedy="{credential_chain} shows why",
+                fields={"reason": type(error).__name__},
             ) from None
         self._own = None if self._given else client
         return Credentials(
@@ -258,12 +236,9 @@ def _default_chain() -> Any:
         return importlib.import_module("alibabacloud_credentials.client").Client()
     except ImportError as error:
         raise ConfigurationError(
-            "{chain} needs a package: {install}",
+            '{credentials="chain"} needs a package: pip install '
+            '"oss-vector-retriever[credentials]"',
             argument="credentials",
-            fields={
-                "chain": named_argument("credentials", '"chain"'),
-                "install": 'pip install "oss-vector-retriever[credentials]"',
-            },
         ) from error
 
 
@@ -271,21 +246,15 @@ def as_credentials(value: object) -> Credentials:
     """Return what a callable gave as Credentials: they may come as a tuple of two or three."""
     if isinstance(value, Credentials):
         return value
-    if isinstance(value, tuple) and len(value) in _TUPLE_LENGTHS:
+    if isinstance(value, tuple) and len(value) in {2, 3}:
         return Credentials(*value)
     if inspect.isawaitable(value):
         if inspect.iscoroutine(value):
             value.close()  # or Python warns that it was never awaited
-        raise ConfigurationError(
-            "the credentials callable is async:",
-            argument="credentials",
-            remedy="use AsyncOSSVectorClient",
-        )
-    raise ConfigurationError(
-        "the credentials callable returned a {kind}, not Credentials.",
-        argument="credentials",
-        fields={"kind": named_type(value)},
-    )
+        text, remedy = "the credentials callable is async:", "use AsyncOSSVectorClient"
+        raise ConfigurationError(text, argument="credentials", remedy=remedy)
+    text = "the credentials callable returned a {kind}, not Credentials."
+    raise ConfigurationError(text, argument="credentials", value=value)
 
 
 def usable(credentials: Credentials | None, now: datetime) -> TypeGuard[Credentials]:
@@ -297,15 +266,12 @@ def usable(credentials: Credentials | None, now: datetime) -> TypeGuard[Credenti
 
 def _check_part(name: str, value: object) -> None:
     if not isinstance(value, str) or not value:
-        raise ConfigurationError(
-            "{name} is empty or not a string.",
-            argument="credentials",
-            fields={"name": named_argument(name)},
-        )
-    if not _USABLE.fullmatch(value):
-        raise ConfigurationError(
+        text = "{name} is empty or not a string."
+    elif not _USABLE.fullmatch(value):
+        text = (
             "{name} holds a line break, a space or another character that no key has; "
-            "was it read from a file without stripping it?",
-            argument="credentials",
-            fields={"name": named_argument(name)},
+            "was it read from a file without stripping it?"
         )
+    else:
+        return
+    raise ConfigurationError(text, argument="credentials", fields={"name": refer(name)})

@@ -9,7 +9,7 @@ import ipaddress
 import re
 from dataclasses import dataclass
 
-from .errors import ConfigurationError, InvalidRequestError, named_argument, shown
+from .errors import ConfigurationError, InvalidRequestError, quote
 from .models.limits import DEFAULT_LIMITS
 
 # Page PutVectorBucket: 3 to 32 characters, no hyphen at either end.
@@ -61,15 +61,14 @@ def check_region(region: object) -> str:
             "{argument} {value} is an OSS id; OSS Vectors wants {id}.",
             argument="region",
             value=region,
-            fields={"id": shown(region.removeprefix("oss-"))},
+            fields={"id": quote(region.removeprefix("oss-"))},
         )
     if isinstance(region, str) and region.endswith("-internal"):
         raise ConfigurationError(
             "{argument} {value}:",
             argument="region",
             value=region,
-            remedy="leave out '-internal', pass {internal}",
-            fields={"internal": named_argument("internal", "True")},
+            remedy="leave out '-internal', pass {internal=True}",
         )
     if isinstance(region, str) and _REGION.fullmatch(region) and len(region) <= 40:  # noqa: PLR2004
         return region
@@ -171,7 +170,7 @@ def _check_scheme(text: str, scheme: str, *, allowed: bool) -> None:
         raise _bad_endpoint(text, "its scheme is not https (or http)")
     if scheme == "http" and not allowed:
         raise _bad_endpoint(
-            text, "plain http would show data to the network; use https, or pass {allow_http}"
+            text, "plain http would show data to the network; use https, or pass {allow_http=True}"
         )
 
 
@@ -187,5 +186,5 @@ def _bad_endpoint(text: object, why: str) -> ConfigurationError:
     return ConfigurationError(
         "{argument} {address} cannot be used: " + why + ".",
         argument="endpoint",
-        fields={"address": shown(address), "allow_http": named_argument("allow_http", "True")},
+        fields={"address": quote(address)},
     )

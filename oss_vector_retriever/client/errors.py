@@ -38,11 +38,28 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from string import Formatter
 from typing import Any, Literal
 
+# Words for a Python program for which other readers need others, by their name in a template.
+_PHRASES = {
+    "credential_chain": "alibabacloud_credentials.client.Client().get_credential()",
+    "fewer_requests": "rate_limit= and max_concurrency= of the client",
+    "index_name": "the index name",
+    "mapping": "a dict",
+    "no_proxy": "NO_PROXY, or proxy= with another one,",
+    "proxy_sources": "proxy=, or HTTPS_PROXY and the like",
+    "renewing_credentials": "a callable or the credential chain",
+    "some_credentials": (
+        'credentials= (Credentials(...), a callable, or "chain" for profiles, RAM roles and OIDC)'
+    ),
+    "text": "str(key)",
+    "vector_or_mapping": "a Vector or a dict",
+}
 
-def shown(value: object, limit: int = 80) -> str:
+
+def quote(value: object, limit: int = 80) -> str:
     """Return what a message shows of a value: its repr, cut where it is long."""
     return _cut(repr(value), limit)
 
@@ -72,32 +89,19 @@ class Reference:
         return self.python
 
 
-def named_argument(name: str, setting: str | None = None) -> Reference:
-    """Return a reference to an argument: `name`; with a setting `name=setting`."""
-    return Reference(
-        "argument", name, name if setting is None else f"{name}={setting}", setting or ""
-    )
+def refer(text: str) -> Reference:
+    """Return the reference that stands in a template as `{text}` (see `Message`)."""
+    if text in _PHRASES:
+        return Reference("phrase", text, _PHRASES[text])
+    if text.endswith(")"):
+        name, _, option = text[:-1].partition("(")
+        return Reference("method", name, f"client.{name}({option and option + '=...'})", option)
+    name, _, setting = text.partition("=")
+    return Reference("argument", name, text, setting)
 
 
-def named_method(name: str, setting: str = "") -> Reference:
-    """Return a reference to a method of the client, called with one argument that matters."""
-    given = f"{setting}=..." if setting else ""
-    return Reference("method", name, f"client.{name}({given})", setting)
-
-
-def named_type(value: object) -> Reference:
-    """Return a reference to the type of a value."""
-    name = type(value).__name__
-    return Reference("type", name, name)
-
-
-def named_phrase(name: str, python: str) -> Reference:
-    """Return a phrase for Python, with a name by which other readers can have their own."""
-    return Reference("phrase", name, python)
-
-
-def _value(value: object) -> Reference:
-    python = shown(value)
+def _refer_value(value: object) -> Reference:
+    python = quote(value)
     try:
         # escaped, or half of a surrogate pair could not be printed
         text = python if isinstance(value, str) else json.dumps(value, default=repr)
@@ -108,34 +112,35 @@ def _value(value: object) -> Reference:
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """A sentence whose fields are worded when it is shown.
+    """A sentence that is worded when it is shown.
 
-    The template is ours and the fields are never parsed again, so that braces in a user's value are
-    only braces. Without fields the template is the text, braces and all.
+    With fields, if only an empty dict, it is a template as for `str.format`. Braces without a field
+    hold an argument (`{index}`, `{index=}`, `{internal=True}`), a method of the client
+    (`{put_vector_index(dimension)}`) or a phrase that other readers have other words for. Fields
+    are never parsed, so that braces in a user's value are only braces.
 
     Attributes:
-        template: as for `str.format`.
+        template: the template; without fields the text, braces and all.
         fields: references, other errors, words and numbers.
     """
 
     template: str
-    fields: Mapping[str, object] = field(default_factory=dict)
+    fields: Mapping[str, object] | None = None
 
     def render(self, word: Callable[[Reference], str] = str) -> str:
         """Return the sentence, each reference in the words of its reader."""
-        if not self.fields:
+        if self.fields is None:
             return self.template
-        worded = {name: _word_field(value, word) for name, value in self.fields.items()}
+        worded: dict[str, object] = {}
+        for _, name, _, _ in Formatter().parse(self.template):
+            if name is not None:
+                value = self.fields[name] if name in self.fields else refer(name)
+                value = value.render(word) if isinstance(value, OSSVectorError) else value
+                worded[name] = word(value) if isinstance(value, Reference) else value
         return self.template.format_map(worded)
 
     def __str__(self) -> str:
         return self.render()
-
-
-def _word_field(value: object, word: Callable[[Reference], str]) -> object:
-    if isinstance(value, Reference):
-        return word(value)
-    return value.render(word) if isinstance(value, OSSVectorError) else value
 
 
 class OSSVectorError(Exception):
@@ -188,8 +193,8 @@ class _ArgumentError(Exception):
         remedy: what to do, in words for a Python program; "" where the message says it all.
 
     Args:
-        message: the text, without the remedy. With any of the arguments it is a template, as for
-            `str.format`, of their names and of those in `fields`.
+        message: the text, without the remedy. With any of the arguments it is the template of a
+            `Message`; `{kind}` in it is the type of the value.
         fields: what else the template names.
     """
 
@@ -205,20 +210,24 @@ class _ArgumentError(Exception):
         remedy: str = "",
         fields: Mapping[str, object] | None = None,
     ) -> None:
-        fields = dict(fields or {})
+        known: dict[str, object] = {}
         if argument is not None:
-            fields["argument"] = Reference("argument", argument, argument)
-        if value is not _ABSENT and argument not in _NEVER_SHOWN:
-            fields["value"] = _value(value)
+            known["argument"] = Reference("argument", argument, argument)
+        if value is not _ABSENT:
+            known["kind"] = Reference("type", type(value).__name__, type(value).__name__)
+            if argument not in _NEVER_SHOWN:
+                known["value"] = _refer_value(value)
         if limit is not None:
-            fields["limit"] = limit
+            known["limit"] = limit
+        known.update(fields or {})
         # a remedy after a colon or a full stop needs no further sign
         link = " " if message[-1:] in {":", "."} else "; "
-        super().__init__(Message(f"{message}{link}{remedy}." if remedy else message, fields))
+        text = f"{message}{link}{remedy}." if remedy else message
+        super().__init__(Message(text, known if known or remedy else None))
         self.argument = argument
-        self.value = str(fields["value"]) if "value" in fields else None
+        self.value = str(known["value"]) if "value" in known else None
         self.limit = limit
-        self.remedy = str(Message(remedy, fields))
+        self.remedy = str(Message(remedy, known))
 
 
 class ConfigurationError(_ArgumentError, OSSVectorError, ValueError):
@@ -238,7 +247,7 @@ class MissingKeysError(OSSVectorError, LookupError):
 
     def __init__(self, missing: Sequence[str]) -> None:
         self.missing = tuple(missing)
-        first = ", ".join(shown(key) for key in self.missing[:5])
+        first = ", ".join(quote(key) for key in self.missing[:5])
         more = f" and {len(self.missing) - 5} more" if len(self.missing) > 5 else ""  # noqa: PLR2004
         super().__init__(f"{len(self.missing)} of the keys do not exist: {first}{more}")
 
@@ -355,7 +364,7 @@ class ServiceError(OSSVectorError):
         where: the operation, with the index and bucket it was for.
     """
 
-    _advice = Message("")
+    _advice = ""
 
     def __init__(
         self,
@@ -376,16 +385,16 @@ class ServiceError(OSSVectorError):
     @property
     def advice(self) -> str:
         """Return what to do about it, in words for a Python program; "" where nobody can say."""
-        return str(self._advice)
+        return self.render_advice()
 
-    def render_advice(self, word: Callable[[Reference], str]) -> str:
+    def render_advice(self, word: Callable[[Reference], str] = str) -> str:
         """Return what to do about it, for another reader."""
-        return self._advice.render(word)
+        return Message(self._advice, {}).render(word)
 
     def render(self, word: Callable[[Reference], str] = str) -> str:
         """Return the error's text for a reader, with advice and what identifies the reply."""
         where = f"{self.where}: " if self.where else ""
-        advice = f" {self._advice.render(word)}" if self._advice.template else ""
+        advice = f" {self.render_advice(word)}" if self._advice else ""
         said = f": {self.message}" if self.message else "."
         trail = _trail(self.status, self.request_id, self.ec)
         return f"{where}{self.code}{said}{advice}{trail}"
@@ -400,62 +409,43 @@ def _trail(status: int, request_id: str | None, ec: str | None) -> str:
 class AccessDeniedError(ServiceError):
     """The caller is not known, or not allowed to do this (403)."""
 
-    _advice = Message(
-        "Check the RAM or bucket policy of this identity for the action and the index."
-    )
+    _advice = "Check the RAM or bucket policy of this identity for the action and the index."
 
 
 class InvalidAccessKeyIdError(AccessDeniedError):
     """The access key id does not exist or is disabled."""
 
-    _advice = Message("Check OSS_ACCESS_KEY_ID, and that the key belongs to this account.")
+    _advice = "Check OSS_ACCESS_KEY_ID, and that the key belongs to this account."
 
 
 class SignatureDoesNotMatchError(AccessDeniedError):
     """The secret, the account id or the region does not belong to the request."""
 
-    _advice = Message("Check OSS_ACCESS_KEY_SECRET, OSS_ACCOUNT_ID and OSS_REGION.")
+    _advice = "Check OSS_ACCESS_KEY_SECRET, OSS_ACCOUNT_ID and OSS_REGION."
 
 
 class SecurityTokenError(AccessDeniedError):
     """The security token is expired or not valid."""
 
-    _advice = Message(
-        "Get new temporary credentials; {renewing} renews them.",
-        {"renewing": named_phrase("renewing_credentials", "a callable or the credential chain")},
-    )
+    _advice = "Get new temporary credentials; {renewing_credentials} renews them."
 
 
 class RequestTimeTooSkewedError(AccessDeniedError):
     """The request was dated more than 15 minutes from the service's clock."""
 
-    _advice = Message("Correct this machine's clock.")
+    _advice = "Correct this machine's clock."
 
 
 class NoSuchBucketError(ServiceError):
     """The vector bucket does not exist in this account and region."""
 
-    _advice = Message(
-        "Check {bucket}, {account_id} and {region}, or make it: {make}.",
-        {
-            "bucket": named_argument("bucket"),
-            "account_id": named_argument("account_id"),
-            "region": named_argument("region"),
-            "make": named_method("put_vector_bucket"),
-        },
-    )
+    _advice = "Check {bucket}, {account_id} and {region}, or make it: {put_vector_bucket()}."
 
 
 class NoSuchVectorIndexError(ServiceError):
     """The index does not exist in the bucket."""
 
-    _advice = Message(
-        "Check {index}, or make it: {make}.",
-        {
-            "index": named_phrase("index", "the index name"),
-            "make": named_method("put_vector_index", "dimension"),
-        },
-    )
+    _advice = "Check {index_name}, or make it: {put_vector_index(dimension)}."
 
 
 class BucketAlreadyExistsError(ServiceError):
@@ -465,7 +455,7 @@ class BucketAlreadyExistsError(ServiceError):
 class BucketNotEmptyError(ServiceError):
     """The vector bucket still holds indexes."""
 
-    _advice = Message("Delete its indexes first.")
+    _advice = "Delete its indexes first."
 
 
 class VectorIndexAlreadyExistsError(ServiceError):
@@ -487,14 +477,7 @@ class MalformedJsonError(ServiceError):
 class QpsLimitExceededError(ServiceError):
     """The service limits the rate of requests (503)."""
 
-    _advice = Message(
-        "Send fewer requests at once: {limits}.",
-        {
-            "limits": named_phrase(
-                "fewer_requests", "rate_limit= and max_concurrency= of the client"
-            )
-        },
-    )
+    _advice = "Send fewer requests at once: {fewer_requests}."
 
 
 class InternalServiceError(ServiceError):

@@ -1,8 +1,7 @@
 """Any number of keys: plan the calls, merge the replies, in the order asked."""
 
-from __future__ import annotations
-
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator
+from dataclasses import replace
 from itertools import islice
 from typing import Any, Literal
 
@@ -20,7 +19,6 @@ OnMissing = Literal["omit", "raise"] | Callable[[str], object]
 def fetch(
     context: Context,
     keys: Iterable[str],
-    *,
     index: str | None = None,
     return_data: bool = True,
     return_metadata: bool = True,
@@ -29,19 +27,13 @@ def fetch(
 ) -> Flow[FetchResult]:
     """Return the flow of `OSSVectorClient.fetch`."""
     if not callable(on_missing) and on_missing not in ("omit", "raise"):
-        raise InvalidRequestError(
-            '{argument} is "omit", "raise" or a function, not {value}.',
-            argument="on_missing",
-            value=on_missing,
-        )
+        text = '{argument} is "omit", "raise" or a function, not {value}.'
+        raise InvalidRequestError(text, argument="on_missing", value=on_missing)
     asked = check_keys(keys, context.config.limits)
+    name, unique = context.config.index_or(index), list(dict.fromkeys(asked))
+    deadline = context.deadline(None if timeout is None else check_seconds("timeout", timeout))
     pending = PendingFetch(
-        context,
-        context.config.index_or(index),
-        list(dict.fromkeys(asked)),
-        bool(return_data),
-        bool(return_metadata),
-        context.deadline(None if timeout is None else check_seconds("timeout", timeout)),
+        context, name, unique, bool(return_data), bool(return_metadata), deadline
     )
     return _answer(pending, tuple(asked), on_missing)
 
@@ -72,7 +64,7 @@ def _serve(pending: PendingFetch) -> Flow[PendingFetch]:
     if config.coalesce is not False and len(pending.keys) < config.limits.keys_per_get:
         alone: bool = yield Coalesce(pending)
         if pending.refused_with_others:
-            pending = pending.copy_unserved()
+            pending = replace(pending)  # with nothing arrived
         elif not alone:
             pending.raise_error()
             return pending

@@ -11,7 +11,7 @@ from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 from .clients import AsyncOSSVectorClient, OSSVectorClient
 from .config import ClientConfig, resolve_config
 from .context import Context
-from .errors import ConfigurationError, named_type
+from .errors import ConfigurationError
 from .models.limits import DEFAULT_LIMITS, Limits
 from .settings import ClientSettings, settings_of
 from .steps import Flow
@@ -54,7 +54,7 @@ class ClientPair:
             raise ConfigurationError(
                 "{argument} must be an OSSVectorClient or an AsyncOSSVectorClient, not {kind}.",
                 argument="client",
-                fields={"kind": named_type(client)},
+                fields={"kind": type(client).__name__},
             )
         self.given = client
         self.connection = dict(connection or {})

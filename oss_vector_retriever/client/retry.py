@@ -3,8 +3,6 @@
 Policy and budget follow botocore's standard mode; figures: reference engineering.md 2.1.
 """
 
-from __future__ import annotations
-
 import math
 import sys
 import threading
@@ -13,16 +11,15 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from enum import Enum
+from http import HTTPStatus
 
 from .errors import ConfigurationError, OSSVectorError, ResponseError, ServiceError, TransportError
 from .steps import FaultKind
 
-_THROTTLED = 429
-_REQUEST_TIMEOUT = 408
-_NOT_IMPLEMENTED = 501  # will not be implemented by the next attempt
-_SERVER_FAILURE = 500
 # the first is OSS Vectors' own; the others are those of OSS and of gateways before it
 _THROTTLE_CODES = frozenset({"QpsLimitExceeded", "SlowDown", "Throttling", "TooManyRequests"})
+# what is not implemented (501) will not be by the next attempt
+_PASSING_STATUSES = frozenset({HTTPStatus.REQUEST_TIMEOUT, *range(500, 1000)} - {501})
 # TLS and protocol faults are what the peer is; a deadline is over for good
 _PASSING_FAULTS = frozenset({FaultKind.CONNECT, FaultKind.CLOSED})
 
@@ -56,20 +53,13 @@ class RetryPolicy:
 
     def __post_init__(self) -> None:
         if type(self.attempts) is not int or self.attempts < 1:
-            raise ConfigurationError(
-                "{argument}: attempts must be a whole number from 1, not {value}.",
-                argument="retry",
-                value=self.attempts,
-            )
+            text = "{argument}: attempts must be a whole number from 1, not {value}."
+            raise ConfigurationError(text, argument="retry", value=self.attempts)
         for name in ("transient_base", "throttle_base", "cap"):
             value = getattr(self, name)
             if not is_finite_number(value) or value < 0:
-                raise ConfigurationError(
-                    "{argument}: {name} must be finite and >= 0, not {value}.",
-                    argument="retry",
-                    value=value,
-                    fields={"name": name},
-                )
+                text = "{argument}: {name} must be finite and >= 0, not {value}."
+                raise ConfigurationError(text, argument="retry", value=value, fields={"name": name})
 
     def pause(self, decision: RetryDecision, failures: int, random: Callable[[], float]) -> float:
         """Return the seconds to wait after `failures` failed attempts (full jitter)."""
@@ -89,7 +79,10 @@ def judge(error: OSSVectorError, *, idempotent: bool) -> RetryDecision:
     A call that is not idempotent is repeated only where the service cannot have acted on it.
     """
     if isinstance(error, ServiceError):
-        return _judge_service(error, idempotent=idempotent)
+        if error.code in _THROTTLE_CODES or error.status == HTTPStatus.TOO_MANY_REQUESTS:
+            return RetryDecision.THROTTLED
+        passing = error.status in _PASSING_STATUSES
+        return RetryDecision.TRANSIENT if passing and idempotent else RetryDecision.FINAL
     if isinstance(error, TransportError):
         passing = error.kind in _PASSING_FAULTS
         # where no connection was made the service cannot have acted
@@ -101,15 +94,6 @@ def judge(error: OSSVectorError, *, idempotent: bool) -> RetryDecision:
     return RetryDecision.FINAL
 
 
-def _judge_service(error: ServiceError, *, idempotent: bool) -> RetryDecision:
-    if error.code in _THROTTLE_CODES or error.status == _THROTTLED:
-        return RetryDecision.THROTTLED
-    failed = error.status >= _SERVER_FAILURE and error.status != _NOT_IMPLEMENTED
-    if idempotent and (failed or error.status == _REQUEST_TIMEOUT):
-        return RetryDecision.TRANSIENT
-    return RetryDecision.FINAL
-
-
 def retry_after(value: str | None, now: datetime) -> float | None:
     """Return the seconds that a Retry-After header asks for, or None where it makes no sense."""
     if not value:
@@ -117,13 +101,9 @@ def retry_after(value: str | None, now: datetime) -> float | None:
     try:
         seconds = float(value)
     except ValueError:  # the other form: a date
-        seconds = _seconds_until(value, now)
+        moment = http_date(value)
+        seconds = math.nan if moment is None else (moment - now).total_seconds()
     return seconds if math.isfinite(seconds) and seconds >= 0 else None
-
-
-def _seconds_until(value: str, now: datetime) -> float:
-    moment = http_date(value)
-    return math.nan if moment is None else (moment - now).total_seconds()
 
 
 def http_date(value: str) -> datetime | None:

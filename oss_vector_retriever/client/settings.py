@@ -35,25 +35,11 @@ class ClientSettings:
     proxy. `OSSVectorClient.from_settings` is the way back; nothing of it is then taken from the
     environment but credentials that were the environment's.
 
+    Attributes not named here are the arguments of a client by the same name.
+
     Attributes:
-        bucket: the vector bucket, or None where the client has none.
-        account_id: the account that owns it.
-        region: such as `cn-hangzhou`.
-        index: the index used where a call names none.
         endpoint: another address than the region's own, or None.
-        internal: whether the region's internal network is used.
-        allow_http: whether plain http may leave this machine.
-        max_concurrency: requests in flight at once, at most.
-        timeout: seconds for a whole call.
-        connect_timeout: seconds for a connection.
-        retry: attempts and pauses.
-        rate_limit: requests a second, at most.
-        coalesce: whether concurrent fetches share calls, or the seconds of a window.
-        limits: the service's limits.
-        max_reply_bytes: the largest reply that is read.
-        additional_headers: names of further headers that are signed.
         proxy: the proxy that was given, without userinfo.
-        ca_file: a file of certificates to trust.
         credentials: how they were configured: `"environment"`, `"chain"`, or `"given"`, which
             cannot travel.
         local: the file of an embedded service, or None.

@@ -5,8 +5,6 @@ known answers: reference sections 11, 11.1 and 11.2; the official SDK's `Vectors
 same signatures (tests/property/test_signing.py).
 """
 
-from __future__ import annotations
-
 import hashlib
 import hmac
 from collections.abc import Iterable, Mapping
@@ -84,43 +82,15 @@ def _canonical_uri(resource: str) -> str:
     return quote(resource, safe="/")
 
 
-def canonical_request(
-    method: str,
-    resource: str,
-    query: str,
-    headers: Mapping[str, str],
-    additional: Iterable[str] = (),
-) -> str:
-    """Return the text whose hash is signed; `headers` have lower-case names."""
-    additional = additional_header_names(headers, additional)
-    covered = sorted(name for name in headers if _signed_by_default(name) or name in additional)
-    lines = "".join([f"{name}:{headers[name].strip()}\n" for name in covered])
-    return "\n".join(
-        (
-            method,
-            _canonical_uri(resource),
-            canonical_query(query),
-            lines,
-            ";".join(additional),
-            UNSIGNED_PAYLOAD,
-        )
-    )
-
-
 def string_to_sign(stamp: str, scope: Scope, canonical: str) -> str:
     """Return the text that the signature is the HMAC of."""
     digest = hashlib.sha256(canonical.encode()).hexdigest()
     return f"{ALGORITHM}\n{stamp}\n{scope}\n{digest}"
 
 
-def signature(secret: str, scope: Scope, text: str) -> str:
-    """Return the signature of a string to sign, lower-case hex."""
-    return hmac.digest(_signing_key(secret, scope), text.encode(), "sha256").hex()
-
-
 @lru_cache(maxsize=16)
 def _signing_key(secret: str, scope: Scope) -> bytes:
-    """Return the key for a day, region and product: the same for all requests of that day."""
+    # the same for all requests of a day
     key = f"aliyun_v4{secret}".encode()
     for part in (scope.date, scope.region, scope.product, _TERMINATOR):
         key = hmac.digest(key, part.encode(), "sha256")
@@ -129,7 +99,7 @@ def _signing_key(secret: str, scope: Scope) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class Signable:
-    """The parts of one request that its signature is made of."""
+    """The parts of one request that its signature is made of; `headers` have lower-case names."""
 
     method: str
     resource: str
@@ -137,12 +107,19 @@ class Signable:
     headers: Mapping[str, str]
     additional: tuple[str, ...] = ()
 
+    def canonical_request(self) -> str:
+        """Return the text whose hash is signed."""
+        headers, additional = self.headers, additional_header_names(self.headers, self.additional)
+        covered = sorted(name for name in headers if _signed_by_default(name) or name in additional)
+        lines = "".join([f"{name}:{headers[name].strip()}\n" for name in covered])
+        uri, query = _canonical_uri(self.resource), canonical_query(self.query)
+        names = ";".join(additional)
+        return f"{self.method}\n{uri}\n{query}\n{lines}\n{names}\n{UNSIGNED_PAYLOAD}"
+
     def signature(self, secret: str, stamp: str, scope: Scope) -> str:
         """Return the signature under a secret, lower-case hex."""
-        canonical = canonical_request(
-            self.method, self.resource, self.query, self.headers, self.additional
-        )
-        return signature(secret, scope, string_to_sign(stamp, scope, canonical))
+        text = string_to_sign(stamp, scope, self.canonical_request())
+        return hmac.digest(_signing_key(secret, scope), text.encode(), "sha256").hex()
 
 
 def dated_headers(moment: datetime, security_token: str | None = None) -> dict[str, str]:

@@ -41,10 +41,7 @@ class Fault:
 
 @dataclass(frozen=True, slots=True)
 class Send:
-    """One HTTP exchange; `seconds` is the time left for all of it.
-
-    Answered with a `Reply` or a `Fault`.
-    """
+    """One HTTP exchange within some seconds; answered with a `Reply` or a `Fault`."""
 
     request: Request
     seconds: float

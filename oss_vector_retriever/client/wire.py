@@ -1,20 +1,19 @@
 """JSON to values and back: how replies are read, and how float32 is written without loss."""
 
-from __future__ import annotations
-
 import base64
-import binascii
+import contextlib
 import html
 import importlib.util
 import json
 import math
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import KW_ONLY, dataclass, field
 from itertools import repeat
 from operator import itemgetter
 from typing import Any
 
-from .errors import OSSVectorError, ResponseError, service_error_class, shown
+from .errors import OSSVectorError, ResponseError, quote, service_error_class
 from .models.messages import Reply, printable
 from .models.vector import Float32Array, Vector, pack_float32
 
@@ -24,14 +23,10 @@ _HAS_NUMPY = importlib.util.find_spec("numpy") is not None
 _DOUBLE_ROUNDED = 0x15AE43FD
 _SIGNLESS = 0x7FFFFFFF
 _KEY = itemgetter("key")
-_TWO_ZERO_BYTES = b"\0\0"
 # of an error reply: a gateway's page can be as long as it likes
 _READ_AT_MOST = 64 * 1024
-_SHOWN_AT_MOST = 500
-_SHORTEST_SECRET = 8
+_SHORTEST_SECRET = 8  # no real one is shorter, and words hold short ones
 _TITLE = re.compile(rb"<title[^>]*>(.{0,200}?)</title>", re.IGNORECASE | re.DOTALL)
-_REDIRECTIONS = range(300, 400)
-_UNKNOWN_CODE = "BadErrorResponse"
 
 
 def parse_json(text: bytes) -> Any:
@@ -49,14 +44,6 @@ def parse_json(text: bytes) -> Any:
     return from_json(text, allow_inf_nan=False)
 
 
-def reads_finite_only() -> bool:
-    """Tell whether `parse_json` refuses numbers that overflow, too: orjson does.
-
-    pydantic_core reads 1e400 as infinite.
-    """
-    return _HAS_ORJSON
-
-
 def dump_json(value: object) -> bytes:
     """Return a value as compact JSON."""
     if _HAS_ORJSON:
@@ -64,9 +51,8 @@ def dump_json(value: object) -> bytes:
 
         option = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_PASSTHROUGH_DATACLASS
         return orjson.dumps(value, default=_plain_value, option=option)
-    return json.dumps(
-        value, default=_plain_value, ensure_ascii=False, allow_nan=False, separators=(",", ":")
-    ).encode()
+    options: dict[str, Any] = {"ensure_ascii": False, "allow_nan": False, "separators": (",", ":")}
+    return json.dumps(value, default=_plain_value, **options).encode()
 
 
 def _plain_value(value: object) -> object:
@@ -97,12 +83,15 @@ def reply_object(reply: Reply, operation: str) -> dict[str, Any]:
     Raises:
         ResponseError: the body is no JSON object.
     """
-    if not reply.body.strip() and _was_sent_whole(reply):
-        return {}
+    # an empty body was cut before its first byte where nothing framed it
+    framed = not reply.headers.keys().isdisjoint({"content-length", "transfer-encoding"})
     try:
-        value = parse_json(reply.body)
+        value = parse_json(reply.body) if reply.body.strip() or not framed else None
     except ValueError:
-        raise _unreadable_error(reply, operation) from None
+        kind = printable(reply.headers.get("content-type", "no content type"), 80)
+        error = refuse(reply, operation, f"not whole JSON ({len(reply.body)} bytes, {kind})")
+        error.unreadable = True
+        raise error from None
     if value is None:
         return {}
     if not isinstance(value, dict):
@@ -123,18 +112,6 @@ def reply_list(reply: Reply, operation: str, items: object) -> list[Any]:
     return items
 
 
-def _was_sent_whole(reply: Reply) -> bool:
-    # an empty body was cut before its first byte where nothing framed it
-    return "content-length" in reply.headers or "transfer-encoding" in reply.headers
-
-
-def _unreadable_error(reply: Reply, operation: str) -> ResponseError:
-    kind = printable(reply.headers.get("content-type", "no content type"), 80)
-    error = refuse(reply, operation, f"not whole JSON ({len(reply.body)} bytes, {kind})")
-    error.unreadable = True
-    return error
-
-
 def refuse(reply: Reply, operation: str, what: str) -> ResponseError:
     """Return the error for a reply that breaks the service's promise."""
     return ResponseError(
@@ -142,6 +119,7 @@ def refuse(reply: Reply, operation: str, what: str) -> ResponseError:
     )
 
 
+@dataclass(slots=True)
 class VectorReader:
     """A reader of the `vectors` of one reply: each value is checked.
 
@@ -149,26 +127,17 @@ class VectorReader:
     `with_data` and `with_metadata` say what was asked for.
     """
 
-    def __init__(
-        self,
-        reply: Reply,
-        operation: str,
-        requested: Mapping[str, int] | None = None,
-        *,
-        with_data: bool = False,
-        with_metadata: bool = False,
-    ) -> None:
-        self._reply = reply
-        self._operation = operation
-        self._requested = requested
-        self._with_data = with_data
-        self._with_metadata = with_metadata
-        self._unasked = 1 if requested is None else 0
-        self._dimension: int | None = None
+    reply: Reply
+    operation: str
+    requested: Mapping[str, int] | None = None
+    _: KW_ONLY
+    with_data: bool = False
+    with_metadata: bool = False
+    _dimension: int | None = field(default=None, init=False)
 
     def items(self, body: Mapping[str, Any]) -> list[dict[str, Any]]:
         """Return the objects under `vectors` with their keys checked; absent means none."""
-        items = reply_list(self._reply, self._operation, body.get("vectors"))
+        items = reply_list(self.reply, self.operation, body.get("vectors"))
         if not self._has_only_asked_keys(items):
             self._check_keys(items)
         return items
@@ -176,19 +145,20 @@ class VectorReader:
     def _has_only_asked_keys(self, items: list[Any]) -> bool:
         # so it is for nearly all replies; a look at each key, which tells what is wrong, takes
         # three times as long (11 and 34 microseconds for 100 keys)
-        if self._requested is None:
+        if self.requested is None:
             return False
         try:
             keys = set(map(_KEY, items))
         except (TypeError, KeyError):
             return False
-        return len(keys) == len(items) and keys <= self._requested.keys()
+        return len(keys) == len(items) and keys <= self.requested.keys()
 
     def _check_keys(self, items: list[Any]) -> None:
-        allowed: dict[str, int] = dict(self._requested or ())
+        allowed: dict[str, int] = dict(self.requested or ())
+        unasked = 1 if self.requested is None else 0
         for item in items:
             key: Any = item.get("key") if type(item) is dict else None
-            left = allowed.get(key, self._unasked) if type(key) is str else 0
+            left = allowed.get(key, unasked) if type(key) is str else 0
             if not left:
                 raise self._unexpected_key_error(key)
             allowed[key] = left - 1
@@ -196,27 +166,24 @@ class VectorReader:
     def vectors(self, body: Mapping[str, Any]) -> list[Vector]:
         """Return the vectors of a reply, in the service's order."""
         items = self.items(body)
-        keys = map(_KEY, items)
-        data = map(self._data, items) if self._with_data else repeat(None)
-        return list(map(Vector, keys, data, self._metadata_of(items)))
-
-    def _metadata_of(self, items: list[dict[str, Any]]) -> Iterable[dict[str, Any] | None]:
-        # what is no plain dict is looked at by itself, which costs a call for each
-        if not self._with_metadata:
-            return repeat(None)
-        found = [item.get("metadata") for item in items]
-        return found if {*map(type, found)} <= {dict} else map(self.metadata, items)
+        data = map(self._data, items) if self.with_data else repeat(None)
+        metadata: Iterable[dict[str, Any] | None] = repeat(None)
+        if self.with_metadata:
+            # what is no plain dict is looked at by itself, which costs a call for each
+            found = [item.get("metadata") for item in items]
+            metadata = found if {*map(type, found)} <= {dict} else map(self.metadata, items)
+        return list(map(Vector, map(_KEY, items), data, metadata))
 
     def metadata(self, item: Mapping[str, Any]) -> dict[str, Any] | None:
         """Return the metadata of one item: a dict where it was asked for, else None."""
-        if not self._with_metadata:
+        if not self.with_metadata:
             return None
         metadata = item.get("metadata")
         if type(metadata) is dict:
             return metadata
         if metadata is None:
             return {}
-        raise self._refuse(f"with metadata of {shown(item['key'])} that is no object")
+        raise self._refuse(f"with metadata of {quote(item['key'])} that is no object")
 
     def number(self, item: Mapping[str, Any], name: str) -> float | None:
         """Return a finite number of one item, or None where it is absent."""
@@ -224,89 +191,76 @@ class VectorReader:
         if value is None:
             return None
         if type(value) not in (int, float) or not math.isfinite(value):
-            raise self._refuse(f"with a {name} of {shown(item['key'])} that is no number")
+            raise self._refuse(f"with a {name} of {quote(item['key'])} that is no number")
         return float(value)
 
     def _unexpected_key_error(self, key: object) -> ResponseError:
         if not isinstance(key, str):
             return self._refuse("with a vector that has no key")
-        if self._requested is None or key in self._requested:
-            return self._refuse(f"with the key {shown(key)} more often than asked for")
-        return self._refuse(f"with the key {shown(key)}, which was not asked for")
+        if self.requested is None or key in self.requested:
+            return self._refuse(f"with the key {quote(key)} more often than asked for")
+        return self._refuse(f"with the key {quote(key)}, which was not asked for")
 
     def _data(self, item: Mapping[str, Any]) -> Float32Array:
         data = item.get("data")
         values = data.get("float32") if isinstance(data, dict) else None
         if not isinstance(values, list) or not values:
-            raise self._refuse(f"without float32 data of {shown(item['key'])}")
-        self._check_dimension(item["key"], len(values))
+            raise self._refuse(f"without float32 data of {quote(item['key'])}")
+        dimension = self._dimension = self._dimension or len(values)
+        if len(values) != dimension:
+            others = f"{dimension} and, for {quote(item['key'])}, {len(values)} values"
+            raise self._refuse(f"with vectors of {others}")
         return self._pack(item["key"], values)
-
-    def _check_dimension(self, key: str, dimension: int) -> None:
-        if self._dimension is None:
-            self._dimension = dimension
-        elif dimension != self._dimension:
-            raise self._refuse(
-                f"with vectors of {self._dimension} and, for {shown(key)}, {dimension} values"
-            )
 
     def _pack(self, key: str, values: list[Any]) -> Float32Array:
         try:
             packed = pack_float32(values)
         except (TypeError, OverflowError):
-            raise self._refuse(
-                f"with data of {shown(key)} that are not all float32 numbers"
-            ) from None
+            what = f"with data of {quote(key)} that are not all float32 numbers"
+            raise self._refuse(what) from None
         # struct packs true as 1.0 and false as 0.0: both end in 16 zero bits, few other values do
-        if _TWO_ZERO_BYTES in packed and any(type(value) is bool for value in values):
-            raise self._refuse(f"with a boolean in the data of {shown(key)}")
-        if not reads_finite_only() and not math.isfinite(sum(values)):
-            raise self._refuse(f"with data of {shown(key)} that are not all finite")
+        if b"\0\0" in packed and any(type(value) is bool for value in values):
+            raise self._refuse(f"with a boolean in the data of {quote(key)}")
+        # orjson refuses a number that overflows; pydantic_core reads 1e400 as infinite
+        if not _HAS_ORJSON and not math.isfinite(sum(values)):
+            raise self._refuse(f"with data of {quote(key)} that are not all finite")
         return Float32Array.from_bytes(packed)
 
     def _refuse(self, what: str) -> ResponseError:
-        return refuse(self._reply, self._operation, what)
+        return refuse(self.reply, self.operation, what)
 
 
 def error_from(reply: Reply, secrets: Iterable[str] = ()) -> OSSVectorError:
     """Return the error for a reply whose status is not 2xx; `secrets` are cut out of its words."""
     request_id = _clean(reply.request_id or "", secrets) or None
-    if reply.status in _REDIRECTIONS:
-        return ResponseError(
+    if reply.status in range(300, 400):
+        text = (
             "the reply is a redirection, which is never followed: a signed request belongs to one "
-            "host. Check the endpoint and the region.",
-            reply.status,
-            request_id,
+            "host. Check the endpoint and the region."
         )
+        return ResponseError(text, reply.status, request_id)
     fields = _fields(reply)
     if not fields.get("Code"):
-        fields = {**fields, "Code": _UNKNOWN_CODE, "Message": _describe(reply)}
+        fields |= {"Code": "BadErrorResponse", "Message": _describe(reply)}
     texts = {name: _clean(value, secrets) for name, value in fields.items()}
-    error_class = service_error_class(texts["Code"], reply.status)
-    return error_class(
-        texts["Code"],
-        reply.status,
-        texts.get("Message", ""),
-        texts.get("RequestId") or request_id,
-        texts.get("EC") or _clean(reply.headers.get("x-oss-ec", ""), secrets) or None,
-    )
+    code, message = texts["Code"], texts.get("Message", "")
+    request_id = texts.get("RequestId") or request_id
+    ec = texts.get("EC") or _clean(reply.headers.get("x-oss-ec", ""), secrets) or None
+    error_class = service_error_class(code, reply.status)
+    return error_class(code, reply.status, message, request_id, ec)
 
 
 def _fields(reply: Reply) -> dict[str, str]:
-    body = reply.body or _decode_header(reply.headers.get("x-oss-err", ""))
+    body = reply.body
+    if not body:
+        with contextlib.suppress(ValueError):  # binascii.Error is one
+            body = base64.b64decode(reply.headers.get("x-oss-err", ""), validate=True)
     body = body[:_READ_AT_MOST].strip()
     if body.startswith(b"{"):
         return _json_fields(body)
     if body.startswith(b"<") and b"<Error>" in body:
         return _xml_fields(body)
     return {}
-
-
-def _decode_header(value: str) -> bytes:
-    try:
-        return base64.b64decode(value, validate=True)
-    except (binascii.Error, ValueError):
-        return b""
 
 
 def _json_fields(body: bytes) -> dict[str, str]:
@@ -332,14 +286,14 @@ def _describe(reply: Reply) -> str:
     kind = reply.headers.get("content-type", "no content type")
     title = _TITLE.search(reply.body[:_READ_AT_MOST])
     headed = f" titled {title[1].decode(errors='replace').strip()!r}" if title else ""
-    origin = (
-        "" if reply.request_id else "; it comes from a proxy or gateway on the way, not from OSS"
-    )
-    return f"the error reply is no OSS error but {kind}{headed}{origin}"
+    text = f"the error reply is no OSS error but {kind}{headed}"
+    if not reply.request_id:
+        text += "; it comes from a proxy or gateway on the way, not from OSS"
+    return text
 
 
 def _clean(text: str, secrets: Iterable[str]) -> str:
     for secret in secrets:
-        if len(secret) >= _SHORTEST_SECRET:  # no real one is shorter, and words hold short ones
+        if len(secret) >= _SHORTEST_SECRET:
             text = text.replace(secret, "***")
-    return printable(text, _SHOWN_AT_MOST)
+    return printable(text, 500)

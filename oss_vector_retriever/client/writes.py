@@ -1,22 +1,12 @@
 """Any number of writes: batches of 500 in parallel, and a report for each."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, Literal, TypeVar
 
+from . import errors
 from .config import check_seconds
 from .context import Context
-from .errors import (
-    AccessDeniedError,
-    BatchReport,
-    InvalidRequestError,
-    OSSVectorError,
-    PartialWriteError,
-    WriteReport,
-    named_argument,
-    shown,
-)
+from .errors import BatchReport, WriteReport
 from .flow import Operation, call
 from .models.limits import Limits, largest, metadata_bytes
 from .models.results import Acknowledgement
@@ -33,7 +23,6 @@ OnError = Literal["raise", "report"]
 def upsert(
     context: Context,
     vectors: Iterable[Vector | Mapping[str, Any]],
-    *,
     index: str | None = None,
     on_error: OnError = "raise",
     timeout: float | None = None,
@@ -46,13 +35,12 @@ def upsert(
         check_total(vector, limits)
     # over all batches: the service looks at each call by itself, and the later one would win
     refuse_repeated(vector.key for vector in checked)
-    return _upsert(context, name, checked, on_error=on_error, seconds=seconds)
+    return _upsert(context, name, checked, on_error, seconds)
 
 
 def delete(
     context: Context,
     keys: Iterable[str],
-    *,
     index: str | None = None,
     on_error: OnError = "raise",
     timeout: float | None = None,
@@ -62,7 +50,7 @@ def delete(
     seconds = _check_options(on_error, timeout)
     unique = list(dict.fromkeys(check_keys(keys, limits)))
     batches = _batches(unique, limits.keys_per_delete)
-    return _write(context, delete_operation, name, batches, on_error=on_error, seconds=seconds)
+    return _write(context, delete_operation, name, batches, seconds, on_error=on_error)
 
 
 def _check_options(on_error: OnError, timeout: float | None) -> float | None:
@@ -71,12 +59,11 @@ def _check_options(on_error: OnError, timeout: float | None) -> float | None:
 
 
 def _upsert(
-    context: Context, index: str, vectors: list[Vector], *, on_error: OnError, seconds: float | None
+    context: Context, index: str, vectors: list[Vector], on_error: OnError, seconds: float | None
 ) -> Flow[WriteReport]:
     yield from check_filterable(context, index, vectors)
     batches = _batches(vectors, context.config.limits.vectors_per_put)
-    writing = _write(context, put_operation, index, batches, on_error=on_error, seconds=seconds)
-    return (yield from writing)
+    return (yield from _write(context, put_operation, index, batches, seconds, on_error=on_error))
 
 
 def _batches(items: list[Item], size: int) -> list[list[Item]]:
@@ -88,31 +75,24 @@ def _write(
     operation: Callable[[str, list[Item]], Operation[Acknowledgement]],
     index: str,
     batches: list[list[Item]],
+    seconds: float | None,
     *,
     on_error: OnError,
-    seconds: float | None,
 ) -> Flow[WriteReport]:
-    flows = [_write_batch(context, operation, index, batch, seconds) for batch in batches]
+    def write(batch: list[Item]) -> Flow[BatchReport]:
+        keys = tuple(item.key if isinstance(item, Vector) else item for item in batch)
+        try:
+            # the body is written only now, so that not all stand in memory at once
+            done = yield from call(context, operation(index, batch), context.deadline(seconds))
+        except errors.OSSVectorError as error:
+            return BatchReport(keys, error=error)
+        return BatchReport(keys, done.request_id)
+
+    flows = [write(batch) for batch in batches]
     report = WriteReport(tuple((yield from run_all(flows)) if flows else ()))
     if on_error == "raise" and not report.ok:
-        raise PartialWriteError(report)
+        raise errors.PartialWriteError(report)
     return report
-
-
-def _write_batch(
-    context: Context,
-    operation: Callable[[str, list[Item]], Operation[Acknowledgement]],
-    index: str,
-    batch: list[Item],
-    seconds: float | None,
-) -> Flow[BatchReport]:
-    keys = tuple(item.key if isinstance(item, Vector) else item for item in batch)
-    try:
-        # the body is written only now, so that not all stand in memory at once
-        done = yield from call(context, operation(index, batch), context.deadline(seconds))
-    except OSSVectorError as error:
-        return BatchReport(keys, error=error)
-    return BatchReport(keys, done.request_id)
 
 
 def check_filterable(context: Context, index: str, vectors: Iterable[Vector]) -> Flow[None]:
@@ -120,56 +100,42 @@ def check_filterable(context: Context, index: str, vectors: Iterable[Vector]) ->
     # which fields those are only the index can tell: it is asked once, and only where a vector's
     # metadata are large enough for it to matter
     limits = context.config.limits
-    doubtful = [vector for vector in vectors if _may_exceed(vector, limits)]
+    keys, size = limits.filterable_keys, limits.filterable_bytes
+    doubtful = [v for v in vectors if len(v.metadata or ()) > keys or check_total(v, limits) > size]
     if not doubtful:
         return
     try:
         described = yield from get_vector_index(context, index=index)
-    except AccessDeniedError:  # who may write need not be allowed to look; the service judges
-        return
+    except errors.AccessDeniedError:
+        return  # who may write need not be allowed to look; the service judges
     for vector in doubtful:
         _check_visible(vector, described.non_filterable_metadata_keys, limits)
 
 
-def _may_exceed(vector: Vector, limits: Limits) -> bool:
-    many = len(vector.metadata or ()) > limits.filterable_keys
-    return many or check_total(vector, limits) > limits.filterable_bytes
-
-
 def _check_visible(vector: Vector, hidden: Collection[str], limits: Limits) -> None:
-    visible: Mapping[str, Any] = {
-        name: value for name, value in (vector.metadata or {}).items() if name not in hidden
-    }
+    metadata = vector.metadata or {}
+    visible: dict[str, Any] = {name: metadata[name] for name in metadata if name not in hidden}
+    fields: dict[str, object] = {"key": errors.quote(vector.key), "count": len(visible)}
     if len(visible) > limits.filterable_keys:
-        raise InvalidRequestError(
+        raise errors.InvalidRequestError(
             "metadata of {key} has {count} filterable fields ({names}); the service takes {limit}.",
             argument="vectors",
             limit=limits.filterable_keys,
             remedy=_LARGE_FIELDS,
-            fields={
-                "key": shown(vector.key),
-                "count": len(visible),
-                "names": ", ".join(sorted(visible)),
-                "non_filterable": _NON_FILTERABLE,
-            },
+            fields={**fields, "names": ", ".join(sorted(visible))},
         )
-    if visible and (size := metadata_bytes(dict(visible))) > limits.filterable_bytes:
-        raise InvalidRequestError(
+    if visible and (size := metadata_bytes(visible)) > limits.filterable_bytes:
+        raise errors.InvalidRequestError(
             "metadata of {key} takes {size:,} filterable bytes, over the limit of {limit:,}; "
             "{largest}.",
             argument="vectors",
             limit=limits.filterable_bytes,
             remedy=_LARGE_FIELDS,
-            fields={
-                "key": shown(vector.key),
-                "size": size,
-                "largest": largest(visible),
-                "non_filterable": _NON_FILTERABLE,
-            },
+            fields={**fields, "size": size, "largest": largest(visible)},
         )
 
 
 _LARGE_FIELDS = (
-    "Name large fields in {non_filterable} when the index is made; that cannot be changed later"
+    "Name large fields in {non_filterable_metadata_keys} when the index is made; that cannot be "
+    "changed later"
 )
-_NON_FILTERABLE = named_argument("non_filterable_metadata_keys")

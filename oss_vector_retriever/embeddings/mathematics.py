@@ -1,7 +1,5 @@
 """Cosine similarity of many vectors with one, and what follows from it: ranks, variety, repeats."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,16 +13,14 @@ from ..client.models.vector import Float32Array
 
 Numbers = Sequence[float] | Float32Array | NDArray[np.floating]
 Matrix = Sequence[Numbers] | NDArray[np.floating]
-Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
 
-_MATRIX_DIMENSIONS = 2
 _TIE = 1e-12  # the sums' rounding, so that of equal candidates the first is picked
 _ROUNDING = 1e-9  # so that a threshold of 1 finds equal vectors
 _ROWS_AT_ONCE = 256  # similarities are computed for so many rows at a time, to bound the memory
 
 
-def similarities(query: Numbers, candidates: Matrix) -> Float32:
+def similarities(query: Numbers, candidates: Matrix) -> NDArray[np.float32]:
     """Return the cosine similarity of the query with each candidate, from -1 to 1.
 
     Args:
@@ -66,7 +62,12 @@ def rescore(
     weight = check_share("weight", weight, 0, 1)
     blended = _cosines(*_pair(query, candidates))
     if scores is not None:
-        blended = weight * blended + (1 - weight) * _earlier_scores(scores, len(blended))
+        if len(scores) != len(blended):
+            raise InvalidRequestError(
+                f"there are {len(blended)} candidates and {len(scores)} scores."
+            )
+        if len(scores):
+            blended = weight * blended + (1 - weight) * as_vector("scores", scores)
     # stable: of equal scores the service's own order decides
     best = np.argsort(-blended, kind="stable")[: None if k is None else check_count("k", k)]
     return [(int(position), float(blended[position])) for position in best]
@@ -100,45 +101,25 @@ def maximal_marginal_relevance(
     if not len(matrix):
         return []
     units = _unit_rows(matrix)
-    return _pick_rows(units @ _unit_rows(vector[None, :])[0], units, min(k, len(units)), share)
-
-
-def near_duplicates(candidates: Matrix, similarity_threshold: float = 0.95) -> Duplicates:
-    """Find vectors whose cosine similarity to an earlier one that stays reaches the threshold.
-
-    The first of a group stays; a vector is compared only with those that stay, so a chain of small
-    steps does not pull in what is far from its start. A vector of zeros resembles nothing.
-
-    Args:
-        candidates: shape (n, dimension), numbers or packed float32.
-        similarity_threshold: from -1 to 1; 1 finds vectors of the same direction.
-
-    Raises:
-        InvalidRequestError: lengths differ, a number is not finite, or the threshold is out of its
-            range.
-    """
-    least = check_share("similarity_threshold", similarity_threshold, -1, 1) - _ROUNDING
-    units = _unit_rows(as_matrix("candidates", candidates))
-    stands_for = np.arange(len(units))
-    kept = np.empty(0, dtype=np.intp)
-    for start in range(0, len(units), _ROWS_AT_ONCE):
-        block = units[start : start + _ROWS_AT_ONCE]
-        earlier, within = (
-            _resemblances(block, units[kept], least),
-            _resemblances(block, block, least),
-        )
-        fresh = _assign(start, earlier, within, kept, stands_for)
-        kept = np.concatenate([kept, np.asarray(fresh, dtype=np.intp)])
-    return Duplicates(stands_for)
+    relevance = units @ _unit_rows(vector[None, :])[0]
+    picks = [_first_best(relevance)]
+    nearest = np.full(len(units), -np.inf)
+    left = np.ones(len(units), dtype=bool)
+    while len(picks) < min(k, len(units)):
+        left[picks[-1]] = False
+        # only the newest pick can have come nearer: one product a round, not one for each pick
+        np.maximum(nearest, units @ units[picks[-1]], out=nearest)
+        worth = share * relevance - (1 - share) * nearest
+        picks.append(_first_best(np.where(left, worth, -np.inf)))
+    return picks
 
 
 @dataclass(frozen=True, slots=True)
 class Duplicates:
     """The vectors of a list that stay, and which of those each of the others resembles.
 
-    Attributes:
-        stands_for: for each vector the position of the one that stays in its place, its own where
-            it stays itself; shape (n,), dtype intp.
+    `stands_for` holds for each vector the position of the one that stays in its place, its own
+    where it stays itself; shape (n,), dtype intp.
     """
 
     stands_for: NDArray[np.intp]
@@ -162,20 +143,40 @@ class Duplicates:
         return list(grouped.values())
 
 
+def near_duplicates(candidates: Matrix, similarity_threshold: float = 0.95) -> Duplicates:
+    """Find vectors whose cosine similarity to an earlier one that stays reaches the threshold.
+
+    The first of a group stays; a vector is compared only with those that stay, so a chain of small
+    steps does not pull in what is far from its start. A vector of zeros resembles nothing.
+
+    Args:
+        candidates: shape (n, dimension), numbers or packed float32.
+        similarity_threshold: from -1 to 1; 1 finds vectors of the same direction.
+
+    Raises:
+        InvalidRequestError: lengths differ, a number is not finite, or the threshold is out of its
+            range.
+    """
+    least = check_share("similarity_threshold", similarity_threshold, -1, 1) - _ROUNDING
+    units = _unit_rows(as_matrix("candidates", candidates))
+    stands_for = np.arange(len(units))
+    kept = np.empty(0, dtype=np.intp)
+    for start in range(0, len(units), _ROWS_AT_ONCE):
+        block = units[start : start + _ROWS_AT_ONCE]
+        earlier = _resemblances(block, units[kept], least)
+        within = _resemblances(block, block, least)
+        fresh = _assign(start, earlier, within, kept, stands_for)
+        kept = np.concatenate([kept, np.asarray(fresh, dtype=np.intp)])
+    return Duplicates(stands_for)
+
+
 def as_vector(name: str, numbers: Numbers) -> Float64:
     """Return numbers as one vector, shape (dimension,), dtype float64.
 
     Raises:
         InvalidRequestError: there are none, one is not finite, or the shape is another.
     """
-    vector = _array(name, numbers)
-    if vector.ndim != 1 or not vector.size:
-        raise InvalidRequestError(
-            "{argument} must be a list of numbers, at least one, not of shape {shape}.",
-            argument=name,
-            fields={"shape": str(vector.shape)},
-        )
-    return _finite(name, vector)
+    return _array(name, numbers, 1, "a list of numbers, at least one")
 
 
 def as_matrix(name: str, vectors: Matrix) -> Float64:
@@ -188,23 +189,18 @@ def as_matrix(name: str, vectors: Matrix) -> Float64:
         return np.empty((0, 0))
     # numpy would make an array of objects of uneven rows, or say "inhomogeneous shape"
     if not isinstance(vectors, np.ndarray):
-        _check_lengths(name, vectors)
-    matrix = _array(name, vectors)
-    if matrix.ndim != _MATRIX_DIMENSIONS or not matrix.size:
-        raise InvalidRequestError(
-            "{argument} must be a list of vectors of one length, not of shape {shape}.",
-            argument=name,
-            fields={"shape": str(matrix.shape)},
-        )
-    return _finite(name, matrix)
+        lengths = {len(vector) for vector in vectors if hasattr(vector, "__len__")}
+        if len(lengths) > 1:
+            raise InvalidRequestError(
+                "{argument} have different lengths, {lengths}; an index has one dimension.",
+                argument=name,
+                fields={"lengths": str(sorted(lengths))},
+            )
+    return _array(name, vectors, 2, "a list of vectors of one length")
 
 
 def check_share(name: str, value: object, least: float, most: float) -> float:
-    """Return a number in a range, both ends included.
-
-    Raises:
-        InvalidRequestError: it is none, or outside.
-    """
+    """Return a number in a range, both ends included; refuse anything else."""
     # bool is an int to Python, and nobody means one here
     number = isinstance(value, int | float | np.number) and not isinstance(value, bool)
     if not number or not least <= float(value) <= most:  # type: ignore[arg-type]
@@ -218,11 +214,7 @@ def check_share(name: str, value: object, least: float, most: float) -> float:
 
 
 def check_count(name: str, value: object) -> int:
-    """Return a whole number above 0.
-
-    Raises:
-        InvalidRequestError: it is none.
-    """
+    """Return a whole number above 0; refuse anything else."""
     if type(value) is not int or value < 1:
         raise InvalidRequestError(
             "{argument} must be a whole number above 0, not {value}.", argument=name, value=value
@@ -231,11 +223,7 @@ def check_count(name: str, value: object) -> int:
 
 
 def _pair(query: Numbers, candidates: Matrix) -> tuple[Float64, Float64]:
-    """Return a query, shape (dimension,), and its candidates, shape (n, dimension), of one length.
-
-    Raises:
-        InvalidRequestError: their dimensions differ, or one of them is no such array.
-    """
+    """Return a query, shape (dimension,), and its candidates, shape (n, dimension), checked."""
     vector, matrix = as_vector("query", query), as_matrix("candidates", candidates)
     if len(matrix) and matrix.shape[1] != len(vector):
         raise InvalidRequestError(
@@ -246,7 +234,6 @@ def _pair(query: Numbers, candidates: Matrix) -> tuple[Float64, Float64]:
 
 
 def _cosines(query: Float64, candidates: Float64) -> Float64:
-    """Return the cosine similarities of arrays that are checked already, dtype float64."""
     if not len(candidates):
         return np.empty(0)
     # rounding takes products of unit vectors a little past 1, and no cosine is
@@ -259,27 +246,7 @@ def _unit_rows(matrix: Float64) -> Float64:
     # einsum makes no array of squares, as large as the matrix, on the way
     norms = np.sqrt(np.einsum("ij,ij->i", matrix, matrix))
     norms[norms == 0.0] = 1.0  # no division by zero: zeros are similar to nothing
-    units: Float64 = matrix / norms[:, None]
-    return units
-
-
-def _earlier_scores(scores: Sequence[float], count: int) -> Float64:
-    if len(scores) != count:
-        raise InvalidRequestError(f"there are {count} candidates and {len(scores)} scores.")
-    return as_vector("scores", scores) if count else np.empty(0)
-
-
-def _pick_rows(relevance: Float64, units: Float64, count: int, share: float) -> list[int]:
-    picks = [_first_best(relevance)]
-    nearest = np.full(len(units), -np.inf)
-    left = np.ones(len(units), dtype=bool)
-    while len(picks) < count:
-        left[picks[-1]] = False
-        # only the newest pick can have come nearer: one product a round, not one for each pick
-        np.maximum(nearest, units @ units[picks[-1]], out=nearest)
-        worth = share * relevance - (1 - share) * nearest
-        picks.append(_first_best(np.where(left, worth, -np.inf)))
-    return picks
+    return cast("Float64", matrix / norms[:, None])
 
 
 def _first_best(worth: Float64) -> int:
@@ -300,41 +267,31 @@ def _assign(
     kept: NDArray[np.intp],
     stands_for: NDArray[np.intp],
 ) -> list[int]:
-    """Assign each row of a block to the first that stays, and return those that now do."""
+    # row by row, since whether a row stays depends on those of its block that stay before it
     fresh: list[int] = []
     for row in range(len(within)):
         if earlier[row].any():
             stands_for[start + row] = kept[int(np.argmax(earlier[row]))]
-            continue
-        # row by row, since whether a row stays depends on those of its block that stay before it
-        like = [position for position in fresh if within[row, position - start]]
-        if like:
+        elif like := [position for position in fresh if within[row, position - start]]:
             stands_for[start + row] = like[0]
         else:
             fresh.append(start + row)
     return fresh
 
 
-def _check_lengths(name: str, vectors: Sequence[Numbers]) -> None:
-    lengths = {len(vector) for vector in vectors if hasattr(vector, "__len__")}
-    if len(lengths) > 1:
-        raise InvalidRequestError(
-            "{argument} have different lengths, {lengths}; an index has one dimension.",
-            argument=name,
-            fields={"lengths": str(sorted(lengths))},
-        )
-
-
-def _array(name: str, numbers: object) -> Float64:
+def _array(name: str, numbers: object, dimensions: int, expected: str) -> Float64:
     try:
-        return np.asarray(numbers, dtype=np.float64)
+        array = np.asarray(numbers, dtype=np.float64)
     except (TypeError, ValueError, OverflowError) as error:
         raise InvalidRequestError(
             "{argument} must be numbers, all of them.", argument=name
         ) from error
-
-
-def _finite(name: str, array: Float64) -> Float64:
+    if array.ndim != dimensions or not array.size:
+        raise InvalidRequestError(
+            "{argument} must be {expected}, not of shape {shape}.",
+            argument=name,
+            fields={"expected": expected, "shape": str(array.shape)},
+        )
     # one sum instead of a look at each value; finite values of float32 cannot overflow it
     if not math.isfinite(float(array.sum())) and not np.isfinite(array).all():
         raise InvalidRequestError("{argument} hold NaN or an infinite number.", argument=name)

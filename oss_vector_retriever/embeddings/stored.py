@@ -3,31 +3,22 @@
 Things are whatever a framework has found (Documents, hits with nodes): here they are positions.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from operator import itemgetter
-from typing import Literal, get_args
+from typing import Literal, NoReturn, get_args
 
 import numpy as np
 
 from ..client.context import Context
-from ..client.errors import InvalidRequestError, MissingKeysError, named_argument
+from ..client.errors import InvalidRequestError, MissingKeysError
 from ..client.fetch import fetch
 from ..client.models.results import FetchResult
 from ..client.models.vector import Float32Array
 from ..client.operations.checks import check_choice
 from ..client.steps import Flow
-from .mathematics import (
-    Matrix,
-    Numbers,
-    as_matrix,
-    maximal_marginal_relevance,
-    near_duplicates,
-    rescore,
-    similarities,
-)
+from . import mathematics
+from .mathematics import Matrix, Numbers
 
 WithoutPolicy = Literal["omit", "keep", "raise"]
 Pick = tuple[int, float | None]
@@ -35,19 +26,12 @@ Pick = tuple[int, float | None]
 
 @dataclass(frozen=True, slots=True)
 class StoredEmbeddings:
-    """The embeddings of a list of things.
+    """The embeddings of a list of things."""
 
-    Attributes:
-        positions: where in the list those stand that have an embedding, in order.
-        matrix: their embeddings, shape (len(positions), dimension).
-        without: where those stand that have none and are kept all the same.
-        query: the stored embedding of the query's key, where one was asked for.
-    """
-
-    positions: tuple[int, ...]
-    matrix: Matrix
-    without: tuple[int, ...] = ()
-    query: Float32Array | None = None
+    positions: tuple[int, ...]  # where in the list those stand that have an embedding, in order
+    matrix: Matrix  # their embeddings, shape (len(positions), dimension)
+    without: tuple[int, ...] = ()  # where those stand that have none and are kept all the same
+    query: Float32Array | None = None  # the stored embedding of the query's key, if asked for
 
 
 def stored_embeddings(
@@ -61,16 +45,9 @@ def stored_embeddings(
 ) -> Flow[StoredEmbeddings]:
     """Fetch the embeddings of things by their ids, and with them that of a query given by its key.
 
-    An id that stands twice crosses the network once. Nothing to fetch: no call.
-
-    Args:
-        context: the client's.
-        ids: an id, or None, for each thing.
-        known: the embedding that a thing carries already, or None, for each thing.
-        index: another index than the client's own.
-        query_key: the key of a stored vector that serves as the query.
-        on_missing: what becomes of a thing without an id or without a stored embedding: "omit",
-            "keep" (it stands in `without`), or "raise".
+    An id that stands twice crosses the network once. Nothing to fetch: no call. `known` holds for
+    each thing the embedding that it carries already, or None. A thing without an id or a stored
+    embedding is dealt with by `on_missing`: "omit", "keep" (it stands in `without`), or "raise".
 
     Raises:
         InvalidRequestError: an id is no legal key, or under "raise" there is none.
@@ -79,7 +56,7 @@ def stored_embeddings(
     check_choice("on_missing", on_missing, get_args(WithoutPolicy))
     own = [None] * len(ids) if known is None else known
     unknown = [key for key, row in zip(ids, own, strict=True) if row is None]
-    if on_missing == "raise":
+    if on_missing == "raise" and None in unknown:
         _refuse_absent(unknown)
     keys = [key for key in unknown if key is not None]
     # The query goes with the same call; where nothing can be compared with it, without one.
@@ -91,10 +68,17 @@ def stored_embeddings(
     if found.missing and on_missing == "raise":
         raise MissingKeysError(found.missing)
     rows = [_row(found, key) if row is None else row for key, row in zip(ids, own, strict=True)]
+    present = [row for row in rows if row is not None]
+    # Rows that were fetched are of one dimension and finite, and float32 halves the copy; those
+    # that things carry may come from anywhere.
+    if known is None and present:
+        matrix: Matrix = np.array([r.numpy() for r in present if isinstance(r, Float32Array)])
+    else:
+        matrix = mathematics.as_matrix("candidates", present)
     without = tuple(position for position, row in enumerate(rows) if row is None)
     return StoredEmbeddings(
         tuple(position for position, row in enumerate(rows) if row is not None),
-        _matrix([row for row in rows if row is not None], packed=known is None),
+        matrix,
         without if on_missing == "keep" else (),
         _row(found, query_key),
     )
@@ -112,20 +96,14 @@ def pick_similar(
 ) -> list[Pick]:
     """Return positions of things with their similarity to a query, the most similar first.
 
-    Those without an embedding come last, with no score.
-
-    Args:
-        stored: the embeddings.
-        query: the query's embedding; None for the stored one of its key.
-        k: at most so many of those that have an embedding.
-        similarity_threshold: only what is at least so similar, from -1 to 1.
-        scores: an earlier score of each of `stored.positions`, to be blended in.
-        weight: the share of the similarity; the rest is that of `scores`.
-        in_order: leave what is picked in the order in which it stood.
+    Those without an embedding come last, with no score, beyond the `k` that have one. `scores` are
+    earlier ones of `stored.positions`, blended in with the share that `weight` leaves. `in_order`
+    leaves what is picked in the order in which it stood.
     """
     rows: list[tuple[int, float]] = []
     if stored.positions:
-        rows = rescore(_query(stored, query), stored.matrix, k=k, scores=scores, weight=weight)
+        vector = _query(stored, query)
+        rows = mathematics.rescore(vector, stored.matrix, k=k, scores=scores, weight=weight)
     least = -np.inf if similarity_threshold is None else similarity_threshold
     picks = _picks(stored, [(row, score) for row, score in rows if score >= least])
     return sorted(picks, key=itemgetter(0)) if in_order else picks
@@ -141,14 +119,14 @@ def pick_diverse(
     if not stored.positions:
         return _picks(stored, [])[:k]
     vector = _query(stored, query)
-    rows = maximal_marginal_relevance(vector, stored.matrix, k, lambda_mult)
-    scores = similarities(vector, stored.matrix)
+    rows = mathematics.maximal_marginal_relevance(vector, stored.matrix, k, lambda_mult)
+    scores = mathematics.similarities(vector, stored.matrix)
     return _picks(stored, [(row, float(scores[row])) for row in rows])[:k]
 
 
 def pick_distinct(stored: StoredEmbeddings, similarity_threshold: float) -> list[Pick]:
     """Return the positions of things that do not nearly repeat an earlier one, in order."""
-    rows = near_duplicates(stored.matrix, similarity_threshold).kept
+    rows = mathematics.near_duplicates(stored.matrix, similarity_threshold).kept
     return sorted(_picks(stored, [(row, None) for row in rows]), key=itemgetter(0))
 
 
@@ -163,38 +141,21 @@ def _query(stored: StoredEmbeddings, query: Numbers | None) -> Numbers:
     vector = query if stored.query is None else stored.query
     if vector is None:
         raise InvalidRequestError(
-            "similarity needs the query's embedding, or {query_key}.",
-            argument="query_key",
-            fields={"query_key": named_argument("query_key", "")},
+            "similarity needs the query's embedding, or {query_key=}.", argument="query_key"
         )
     return vector
 
 
-def _refuse_absent(ids: Sequence[str | None]) -> None:
-    absent = [position for position, key in enumerate(ids) if key is None]
-    if absent:
-        raise InvalidRequestError(
-            "{count} of {total} have no id, the first at position {position} (counted from 0), so "
-            "no stored embedding can be found",
-            argument="on_missing",
-            remedy='{keep} or "omit" allows it',
-            fields={
-                "count": len(absent),
-                "total": len(ids),
-                "position": absent[0],
-                "keep": named_argument("on_missing", '"keep"'),
-            },
-        )
+def _refuse_absent(ids: Sequence[str | None]) -> NoReturn:
+    raise InvalidRequestError(
+        "{count} of {total} have no id, the first at position {position} (counted from 0), so "
+        "no stored embedding can be found",
+        argument="on_missing",
+        remedy='{on_missing="keep"} or "omit" allows it',
+        fields={"count": ids.count(None), "total": len(ids), "position": ids.index(None)},
+    )
 
 
 def _row(found: FetchResult, key: str | None) -> Float32Array | None:
     vector = found.by_key.get(key) if key is not None else None
     return None if vector is None else vector.data
-
-
-def _matrix(rows: Sequence[Numbers], *, packed: bool) -> Matrix:
-    # Rows that were fetched are of one dimension and finite, and float32 halves the copy; those
-    # that things carry may come from anywhere.
-    if packed and rows:
-        return np.array([row.numpy() for row in rows if isinstance(row, Float32Array)])
-    return as_matrix("candidates", rows)

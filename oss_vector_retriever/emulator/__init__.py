@@ -54,8 +54,6 @@ Known differences and choices:
 | rate limits | none; `faults.Throttle` refuses on demand | 15 | - |
 """
 
-from __future__ import annotations
-
 from typing import TYPE_CHECKING
 
 from ..client.models.messages import Reply, Request
@@ -70,27 +68,15 @@ from .accounts import (
     AccessKey,
 )
 from .behaviour import Behaviour
-from .service import Service
+from .service import Service, ServiceOptions
 from .transport import InProcessTransport
 
 if TYPE_CHECKING:
     from .http.server import Server
 
-__all__ = [
-    "DEVELOPMENT_ACCESS_KEY_ID",
-    "DEVELOPMENT_ACCESS_KEY_SECRET",
-    "DEVELOPMENT_ACCOUNT_ID",
-    "DEVELOPMENT_BUCKET",
-    "DEVELOPMENT_KEY",
-    "DEVELOPMENT_REGION",
-    "AccessKey",
-    "Behaviour",
-    "InProcessTransport",
-    "Reply",
-    "Request",
-    "Server",
-    "Service",
-]
+__all__ = ["DEVELOPMENT_ACCESS_KEY_ID", "DEVELOPMENT_ACCESS_KEY_SECRET", "DEVELOPMENT_ACCOUNT_ID"]
+__all__ += ["DEVELOPMENT_BUCKET", "DEVELOPMENT_KEY", "DEVELOPMENT_REGION", "AccessKey", "Behaviour"]
+__all__ += ["InProcessTransport", "Reply", "Request", "Server", "Service", "ServiceOptions"]
 
 # The server alone needs uvicorn, which only the extra brings.
 __getattr__, _ = make_lazy(__name__, {"Server": f"{__name__}.http.server"}, extra="emulator")

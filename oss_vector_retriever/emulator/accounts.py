@@ -1,7 +1,5 @@
 """Access keys and whose they are; the development key is published, and opens nothing else."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 from datetime import datetime
 

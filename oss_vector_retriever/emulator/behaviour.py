@@ -1,7 +1,5 @@
 """`Behaviour`: named switches for what the service does not document."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Literal, get_args
 

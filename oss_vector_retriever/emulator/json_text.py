@@ -1,7 +1,5 @@
 """JSON text, read strictly: no NaN, no member twice, no bottomless nesting; and written."""
 
-from __future__ import annotations
-
 import json
 from typing import Any
 
@@ -16,23 +14,26 @@ _NUMBERS = (float, int)
 def parse_object(body: bytes, *, numbers_fail: bool = False) -> dict[str, Any]:
     """Return the JSON object in a request body.
 
-    Args:
-        body: the text.
-        numbers_fail: answer NaN and infinity in an otherwise well-formed text with InternalError.
-
     Raises:
-        Refusal: MalformedJson for anything but one well-formed object with distinct members.
+        Refusal: MalformedJson for anything but one well-formed object with distinct members; with
+            `numbers_fail` InternalError for NaN and infinity in an otherwise well-formed text.
     """
     # orjson refuses NaN, lone surrogates and deep nesting, but of a member twice it keeps the last.
     try:
         parsed = orjson.loads(body)
     except orjson.JSONDecodeError as error:
-        if numbers_fail and _is_lax_json(body):
+        # Python's own reader knows NaN and infinity.
+        if numbers_fail and _is_readable(body):
             raise Refusal("InternalError") from None
         raise Refusal("MalformedJson", f"At position {error.pos}.") from None
     if not isinstance(parsed, dict):
         raise Refusal("MalformedJson", "The body must be a JSON object.")
-    if _may_repeat_members(body, parsed) and _repeats_members(body):
+    # A lost member loses some of the colons written. They are counted first, for a parser with a
+    # hook for pairs is ten times slower on a body of floats.
+    suspect = body.count(b":") != _colons(parsed) or (b"\\" in body and _ESCAPED_COLON in body)
+    # float, for int() refuses thousands of digits; the numbers are of no interest here.
+    hooks = {"object_pairs_hook": _read_object, "parse_int": float}
+    if suspect and not _is_readable(body, **hooks):
         raise Refusal("MalformedJson", "An object names a member twice.")
     return parsed
 
@@ -40,33 +41,6 @@ def parse_object(body: bytes, *, numbers_fail: bool = False) -> dict[str, Any]:
 def dumps(value: object) -> bytes:
     """Return compact JSON text, UTF-8; packed float32 arrays of numpy are written in short form."""
     return orjson.dumps(value, option=orjson.OPT_SERIALIZE_NUMPY)
-
-
-def loads(text: str | bytes) -> Any:
-    """Return the value of JSON text that this package wrote."""
-    return orjson.loads(text)
-
-
-def fragment(text: str) -> orjson.Fragment:
-    """Mark JSON text to be written as it stands."""
-    return orjson.Fragment(text)
-
-
-def _is_lax_json(body: bytes) -> bool:
-    """Tell whether Python's own reader, which knows NaN and infinity, takes a text."""
-    try:
-        json.loads(body)
-    except (ValueError, RecursionError):
-        return False
-    return True
-
-
-def _may_repeat_members(body: bytes, parsed: object) -> bool:
-    """Compare the colons written with those the parsed value needs: a lost member loses some.
-
-    A parser with a hook for pairs is ten times slower on a body of floats.
-    """
-    return body.count(b":") != _colons(parsed) or (b"\\" in body and _ESCAPED_COLON in body)
 
 
 def _colons(value: object) -> int:
@@ -86,13 +60,13 @@ def _colons(value: object) -> int:
     return count
 
 
-def _repeats_members(body: bytes) -> bool:
+def _is_readable(body: bytes, **hooks: Any) -> bool:
+    """Tell whether Python's own reader takes a text."""
     try:
-        # float, for int() refuses thousands of digits; the numbers are of no interest here.
-        json.loads(body, object_pairs_hook=_read_object, parse_int=float)
+        json.loads(body, **hooks)
     except (ValueError, RecursionError):
-        return True
-    return False
+        return False
+    return True
 
 
 def _read_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -5,8 +5,6 @@ NoSuchBucket (which is known to come before the parameters, section 6), Malforme
 the parameters, NoSuchVectorIndex, then what only the index can tell, such as the dimension.
 """
 
-from __future__ import annotations
-
 import base64
 import logging
 import secrets
@@ -15,14 +13,14 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from pathlib import Path
-from typing import Self
+from typing import Self, TypedDict, Unpack
 
 from ..client.models.limits import DEFAULT_LIMITS, Limits
 from ..client.models.messages import Reply, Request
 from . import json_text
 from .accounts import DEVELOPMENT_KEY, DEVELOPMENT_REGION, AccessKey
 from .behaviour import DEFAULT_BEHAVIOUR, Behaviour
-from .faults.applied import Faults, Outcome, RequestFaults
+from .faults import Faults, Outcome, RequestFaults
 from .http import addressing
 from .operations.buckets import is_bucket_name
 from .operations.call import Answer, Call, Core
@@ -42,6 +40,18 @@ logger = logging.getLogger(__name__)
 def utc_now() -> datetime:
     """Return the machine's time."""
     return datetime.now(UTC)
+
+
+class ServiceOptions(TypedDict, total=False):
+    """The options of a `Service`, which describes them."""
+
+    access_keys: Iterable[AccessKey]
+    region: str
+    limits: Limits
+    behaviour: Behaviour
+    clock: Callable[[], datetime]
+    max_body_bytes: int
+    search_bytes: int
 
 
 class Service:
@@ -67,12 +77,6 @@ class Service:
         ConfigurationError: the file is in use, or is not a database of this emulator.
     """
 
-    access_keys: Mapping[str, AccessKey]
-    region: str
-    clock: Callable[[], datetime]
-    max_body_bytes: int
-    faults: Faults
-
     def __init__(
         self,
         path: str | Path | None = None,
@@ -85,62 +89,25 @@ class Service:
         max_body_bytes: int = MAX_BODY_BYTES,
         search_bytes: int = SEARCH_BYTES,
     ) -> None:
-        self.access_keys = {key.id: key for key in access_keys}
+        self.access_keys: Mapping[str, AccessKey] = {key.id: key for key in access_keys}
         self.region = region
         self.clock = clock
         self.max_body_bytes = max_body_bytes
         self.faults = Faults()
         # Absolute: the process may change its directory before another connection is opened.
         self._database = Database(None if path is None else Path(path).absolute())
-        self._core = Core(self._database, limits, behaviour, region, search_bytes)
+        known = buckets.KnownBuckets(self._database)
+        self._core = Core(self._database, known, limits, behaviour, region, search_bytes)
 
     @classmethod
-    def in_memory(
-        cls,
-        *,
-        access_keys: Iterable[AccessKey] = (DEVELOPMENT_KEY,),
-        region: str = DEVELOPMENT_REGION,
-        limits: Limits = DEFAULT_LIMITS,
-        behaviour: Behaviour = DEFAULT_BEHAVIOUR,
-        clock: Callable[[], datetime] = utc_now,
-        max_body_bytes: int = MAX_BODY_BYTES,
-        search_bytes: int = SEARCH_BYTES,
-    ) -> Self:
+    def in_memory(cls, **options: Unpack[ServiceOptions]) -> Self:
         """Return a service whose data ends with it."""
-        return cls(
-            access_keys=access_keys,
-            region=region,
-            limits=limits,
-            behaviour=behaviour,
-            clock=clock,
-            max_body_bytes=max_body_bytes,
-            search_bytes=search_bytes,
-        )
+        return cls(**options)
 
     @classmethod
-    def open(
-        cls,
-        path: str | Path,
-        *,
-        access_keys: Iterable[AccessKey] = (DEVELOPMENT_KEY,),
-        region: str = DEVELOPMENT_REGION,
-        limits: Limits = DEFAULT_LIMITS,
-        behaviour: Behaviour = DEFAULT_BEHAVIOUR,
-        clock: Callable[[], datetime] = utc_now,
-        max_body_bytes: int = MAX_BODY_BYTES,
-        search_bytes: int = SEARCH_BYTES,
-    ) -> Self:
+    def open(cls, path: str | Path, **options: Unpack[ServiceOptions]) -> Self:
         """Return a service on a database file, which is made where there is none."""
-        return cls(
-            path,
-            access_keys=access_keys,
-            region=region,
-            limits=limits,
-            behaviour=behaviour,
-            clock=clock,
-            max_body_bytes=max_body_bytes,
-            search_bytes=search_bytes,
-        )
+        return cls(path, **options)
 
     def close(self) -> None:
         """Close the database; closing twice does nothing."""
@@ -191,12 +158,12 @@ class Service:
         # What is left of the body would be read as the next request.
         return replace(reply, headers={**reply.headers, "connection": "close"})
 
-    def _open_exchange(self, request: Request, ahead: timedelta = timedelta()) -> _Exchange:
+    def _open_exchange(self, request: Request, ahead: timedelta = timedelta()) -> "_Exchange":
         # 24 characters, as every integration test of the SDKs asserts (section 3).
         request_id = secrets.token_hex(12).upper()
         return _Exchange(request, request_id, self.clock().astimezone(UTC) + ahead)
 
-    def _handle(self, exchange: _Exchange) -> Reply:
+    def _handle(self, exchange: "_Exchange") -> Reply:
         try:
             operation, call = self._admit(exchange.request, exchange.now)
             return exchange.success(operation, operation.run(call))
@@ -213,21 +180,17 @@ class Service:
         if len(request.body) > self.max_body_bytes:
             raise too_long(self.max_body_bytes)
         address = addressing.resolve(request)
+        skew = self._core.limits.clock_skew_seconds
         key = identify(
-            request,
-            address,
-            now,
-            keys=self.access_keys,
-            region=self.region,
-            skew_seconds=self._core.limits.clock_skew_seconds,
+            request, address, now, keys=self.access_keys, region=self.region, skew_seconds=skew
         )
         query = addressing.parameters(request.query)
         if address.rest:
             raise Refusal("MethodNotAllowed")
         operation = select(request.method, query, has_bucket=address.bucket is not None)
-        call = Call(self._core, request, address, key, now, operation.body_may_be_empty)
+        call = Call(self._core, request, address, key, now, query, operation.body_may_be_empty)
         _authorise(call, operation)
-        if operation.needs_bucket:
+        if operation.level != "region" and operation.name != "PutVectorBucket":
             _ = call.bucket  # raises NoSuchBucket, before any parameter is looked at (section 6)
         return operation, call
 
@@ -242,11 +205,11 @@ class _Exchange:
 
     def success(self, operation: Operation, answer: Answer) -> Reply:
         """Return the reply of an operation that was done."""
-        headers, body = self._headers(), answer.body
-        if body:
+        headers = {**self._headers(), **answer.headers}
+        if answer.body:
             # The SDK for Go refuses a body that is called anything else (section 6).
             headers["content-type"] = "application/json"
-        return Reply(operation.status, headers | dict(answer.headers), body)
+        return Reply(operation.status, headers, answer.body)
 
     def refusal(self, cause: Refusal) -> Reply:
         """Return an error reply: `{"Error": {...}}`, for HEAD in a header."""
@@ -259,10 +222,9 @@ class _Exchange:
         headers = self._headers()
         if cause.ec:
             error["EC"] = headers["x-oss-ec"] = cause.ec
+        error |= cause.members
         # A host or a path may hold a lone surrogate, which is no JSON.
-        members = {
-            n: v.encode(errors="replace").decode() for n, v in (error | cause.members).items()
-        }
+        members = {name: text.encode(errors="replace").decode() for name, text in error.items()}
         body = json_text.dumps({"Error": members})
         if self.request.method == "HEAD":
             return Reply(cause.status, headers | {"x-oss-err": base64.b64encode(body).decode()})
@@ -283,19 +245,13 @@ class _Exchange:
 def _authorise(call: Call, operation: Operation) -> None:
     bucket = call.bucket_or_none
     document = bucket.policy if bucket else None
+    # The ARN that policies see (section 10).
+    resource = f"acs:ossvector:{call.region}:{call.account}:{call.address.bucket or '*'}"
     # The index's name is in the body, which is only read early where a policy may ask for it.
-    resource = _resource(call, operation, with_index=document is not None)
+    if document is not None and operation.level in ("index", "vectors"):
+        resource += f"/{_index_name(call)}{'/*' if operation.level == 'vectors' else ''}"
     owner = call.account if call.address.bucket else None
     policy.authorise(call.key, operation.name, resource, owner, document)
-
-
-def _resource(call: Call, operation: Operation, *, with_index: bool) -> str:
-    """Return the ARN that policies see (section 10)."""
-    bucket = f"acs:ossvector:{call.region}:{call.account}:{call.address.bucket or '*'}"
-    if operation.level in ("region", "bucket") or not with_index:
-        return bucket
-    index = f"{bucket}/{_index_name(call)}"
-    return index if operation.level == "index" else f"{index}/*"
 
 
 def _index_name(call: Call) -> str:

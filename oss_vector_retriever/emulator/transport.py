@@ -1,13 +1,11 @@
 """`InProcessTransport`: what a client sends through when the service is in its own process."""
 
-from __future__ import annotations
-
 import asyncio
 import time
 from concurrent.futures import ThreadPoolExecutor
 
 from ..client.models.messages import Reply, Request
-from .faults.applied import Outcome
+from .faults import Outcome
 from .operations.table import operation_of
 from .service import Service
 
@@ -92,4 +90,4 @@ def _pool_name(request: Request) -> str:
         return "read"  # its refusal takes no time
     if operation.name == "QueryVectors":
         return "search"
-    return "write" if operation.writes else "read"
+    return "write" if operation.name.startswith(("Put", "Delete")) else "read"

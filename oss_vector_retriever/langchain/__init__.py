@@ -1,7 +1,5 @@
 """LangChain adapters: records by key as Documents. Needs the extra `langchain`."""
 
-from __future__ import annotations
-
 from typing import TYPE_CHECKING
 
 from ..lazy import make_lazy
@@ -24,26 +22,17 @@ if TYPE_CHECKING:
     from .tools import OSSVectorFetchTool, OSSVectorSearchTool, OSSVectorToolkit
 
 _WHERE = {
-    "Connected": f"{__name__}.connection",
-    "ConnectedComponent": f"{__name__}.connection",
-    "FetchReport": f"{__name__}.fetcher",
-    "OSSVectorByteStore": f"{__name__}.key_value",
-    "OSSVectorDocStore": f"{__name__}.key_value",
-    "OSSVectorDocumentIndex": f"{__name__}.document_index",
-    "OSSVectorEmbeddingStore": f"{__name__}.key_value",
-    "OSSVectorFetchTool": f"{__name__}.tools",
-    "OSSVectorFetcher": f"{__name__}.fetcher",
-    "OSSVectorRehydrator": f"{__name__}.fetcher",
-    "OSSVectorRetriever": f"{__name__}.retriever",
-    "OSSVectorSearchTool": f"{__name__}.tools",
-    "OSSVectorStore": f"{__name__}.store",
-    "OSSVectorToolkit": f"{__name__}.tools",
-    "ParentHydratingRetriever": f"{__name__}.parents",
-    "StoredEmbeddingsFilter": f"{__name__}.compressors",
-    "StoredEmbeddingsMMR": f"{__name__}.compressors",
-    "StoredEmbeddingsRedundantFilter": f"{__name__}.compressors",
-    "VerifyingRecordManager": f"{__name__}.record_manager",
-    "load_retriever": f"{__name__}.loading",
+    "compressors": "StoredEmbeddingsFilter StoredEmbeddingsMMR StoredEmbeddingsRedundantFilter",
+    "connection": "Connected ConnectedComponent",
+    "document_index": "OSSVectorDocumentIndex",
+    "fetcher": "FetchReport OSSVectorFetcher OSSVectorRehydrator",
+    "key_value": "OSSVectorByteStore OSSVectorDocStore OSSVectorEmbeddingStore",
+    "loading": "load_retriever",
+    "parents": "ParentHydratingRetriever",
+    "record_manager": "VerifyingRecordManager",
+    "retriever": "OSSVectorRetriever",
+    "store": "OSSVectorStore",
+    "tools": "OSSVectorFetchTool OSSVectorSearchTool OSSVectorToolkit",
 }
 
 __all__ = [
@@ -69,4 +58,8 @@ __all__ = [
     "load_retriever",
 ]
 
-__getattr__, __dir__ = make_lazy(__name__, _WHERE, extra="langchain")
+__getattr__, __dir__ = make_lazy(
+    __name__,
+    {name: f"{__name__}.{module}" for module, names in _WHERE.items() for name in names.split()},
+    extra="langchain",  # named in the error, where langchain-core is not installed
+)

@@ -1,8 +1,6 @@
 """Filter, deduplicate and diversify Documents by their stored embeddings."""
 
-from __future__ import annotations
-
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, Literal
 
 from langchain_core.callbacks import Callbacks
@@ -12,14 +10,8 @@ from pydantic import Field
 from ..client.context import Context
 from ..client.errors import ConfigurationError
 from ..client.steps import Flow
-from ..embeddings.stored import (
-    Pick,
-    StoredEmbeddings,
-    pick_distinct,
-    pick_diverse,
-    pick_similar,
-    stored_embeddings,
-)
+from ..embeddings import stored as choices
+from ..embeddings.stored import Pick, StoredEmbeddings
 from .connection import STRICT, Connected
 from .embedder import QueryEmbedding, aquery_vector, query_vector
 
@@ -30,8 +22,7 @@ class _StoredEmbeddingsCompressor(Connected, BaseDocumentCompressor):
     Ids and metadata stay, and what is given is never changed.
 
     Attributes:
-        client: an `OSSVectorClient` or `AsyncOSSVectorClient`; by default one that is configured
-            by the fields `bucket`, `account_id`, `region`, ..., and by the environment.
+        client: a client of either kind; by default one of `bucket`, ... and the environment.
         index: another index than the client's own.
         on_missing: for Documents without an id or a stored embedding: "keep", "omit" or "raise".
         score_key: the metadata field that receives the score; None leaves it out.
@@ -48,7 +39,8 @@ class _StoredEmbeddingsCompressor(Connected, BaseDocumentCompressor):
         """Return the Documents chosen, each a copy."""
         del callbacks  # nothing in here is a run of its own
         listed = list(documents)
-        vector = self._embed_query(query) if self._needs_query(listed) else None
+        source = self._query_source(listed)
+        vector = None if source is None else query_vector(source, query)
         return self._clients.run(self._choose_documents, listed, vector)
 
     async def acompress_documents(
@@ -57,21 +49,14 @@ class _StoredEmbeddingsCompressor(Connected, BaseDocumentCompressor):
         """Return the Documents chosen, each a copy."""
         del callbacks
         listed = list(documents)
-        vector = await self._aembed_query(query) if self._needs_query(listed) else None
+        source = self._query_source(listed)
+        vector = None if source is None else await aquery_vector(source, query)
         return await self._clients.arun(self._choose_documents, listed, vector)
 
-    def _needs_query(self, documents: Sequence[Document]) -> bool:
-        """Tell whether the query's embedding is needed: without ids it would be for nothing."""
-        return any(document.id is not None for document in documents)
-
-    def _embed_query(self, query: str) -> Any:
-        """Return the embedding of the query, where one is needed."""
-
-    async def _aembed_query(self, query: str) -> Any:
-        """Return the embedding of the query, where one is needed."""
-
-    def _query_key(self) -> str | None:
-        return None
+    def _query_source(self, documents: Sequence[Document]) -> QueryEmbedding | None:
+        if all(document.id is None for document in documents):
+            return None  # nothing to compare with: the embedding would be paid for in vain
+        return getattr(self, "embedding", None)  # a field of those that compare with the query
 
     def _pick(self, stored: StoredEmbeddings, query: Any) -> list[Pick]:
         """Return the positions of the Documents chosen, in their new order, with their scores."""
@@ -80,21 +65,18 @@ class _StoredEmbeddingsCompressor(Connected, BaseDocumentCompressor):
     def _choose_documents(
         self, context: Context, documents: Sequence[Document], query: Any
     ) -> Flow[list[Document]]:
-        stored = yield from stored_embeddings(
-            context,
-            [document.id for document in documents],
-            index=self.index,
-            query_key=self._query_key(),
-            on_missing=self.on_missing,
+        ids = [document.id for document in documents]
+        query_key: str | None = getattr(self, "query_key", None)
+        stored = yield from choices.stored_embeddings(
+            context, ids, index=self.index, query_key=query_key, on_missing=self.on_missing
         )
-        return list(self._copy_each(documents, self._pick(stored, query)))
-
-    def _copy_each(self, documents: Sequence[Document], picks: list[Pick]) -> Iterator[Document]:
-        for position, score in picks:
-            copied = documents[position].model_copy(deep=True)
+        chosen: list[Document] = []
+        for position, score in self._pick(stored, query):
+            copied = documents[position].model_copy(deep=True)  # a retriever may cache its own
             if score is not None and self.score_key is not None:
                 copied.metadata[self.score_key] = score
-            yield copied
+            chosen.append(copied)
+        return chosen
 
 
 class _ComparesWithQuery(_StoredEmbeddingsCompressor):
@@ -115,15 +97,6 @@ class _ComparesWithQuery(_StoredEmbeddingsCompressor):
         if (self.embedding is None) == (self.query_key is None):
             raise ConfigurationError("pass either embedding= or query_key=.")
 
-    def _embed_query(self, query: str) -> Any:
-        return None if self.embedding is None else query_vector(self.embedding, query)
-
-    async def _aembed_query(self, query: str) -> Any:
-        return None if self.embedding is None else await aquery_vector(self.embedding, query)
-
-    def _query_key(self) -> str | None:
-        return self.query_key
-
 
 class StoredEmbeddingsFilter(_ComparesWithQuery):
     """The Documents whose stored embeddings are similar to the query's, in their order.
@@ -142,12 +115,9 @@ class StoredEmbeddingsFilter(_ComparesWithQuery):
     sort: bool = False
 
     def _pick(self, stored: StoredEmbeddings, query: Any) -> list[Pick]:
-        return pick_similar(
-            stored,
-            query,
-            k=self.k,
-            similarity_threshold=self.similarity_threshold,
-            in_order=not self.sort,
+        threshold, in_order = self.similarity_threshold, not self.sort
+        return choices.pick_similar(
+            stored, query, k=self.k, similarity_threshold=threshold, in_order=in_order
         )
 
 
@@ -161,8 +131,8 @@ class StoredEmbeddingsRedundantFilter(_StoredEmbeddingsCompressor):
     similarity_threshold: float = Field(default=0.95, ge=-1, le=1)
 
     def _pick(self, stored: StoredEmbeddings, query: Any) -> list[Pick]:
-        del query
-        return pick_distinct(stored, self.similarity_threshold)
+        del query  # Documents are compared with one another alone
+        return choices.pick_distinct(stored, self.similarity_threshold)
 
 
 class StoredEmbeddingsMMR(_ComparesWithQuery):
@@ -179,4 +149,4 @@ class StoredEmbeddingsMMR(_ComparesWithQuery):
     lambda_mult: float = Field(default=0.5, ge=0, le=1)
 
     def _pick(self, stored: StoredEmbeddings, query: Any) -> list[Pick]:
-        return pick_diverse(stored, query, self.k, self.lambda_mult)
+        return choices.pick_diverse(stored, query, self.k, self.lambda_mult)

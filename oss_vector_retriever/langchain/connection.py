@@ -5,35 +5,28 @@ serialised form, hold where the client points (`ClientSettings`) and never crede
 another process, whatever its environment names, the same index is read.
 """
 
-from __future__ import annotations
-
 import copy
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, fields
 from operator import attrgetter
 from typing import TYPE_CHECKING, Annotated, Any, Self
 
-from langchain_core.load.serializable import (
-    Serializable,
-    SerializedConstructor,
-    SerializedNotImplemented,
-)
+from langchain_core.load import serializable
 from pydantic import ConfigDict, Field, PrivateAttr, SecretStr, ValidatorFunctionWrapHandler
 from pydantic.functional_validators import WrapValidator
 
 from ..client.clients import OSSVectorClient
 from ..client.errors import OSSVectorError
-from ..client.pair import CONNECTION, POINTERS, SECRETS, Client, ClientPair, connect
+from ..client.pair import CONNECTION, POINTERS, SECRETS, Client, ClientPair, connect, limits_of
 from ..client.settings import ClientSettings
+from ..records.settings import StoreSettings
 
 PROVIDER = "alibabacloud_oss_vectors"
 _VARIABLES = ("OSS_ACCESS_KEY_ID", "OSS_ACCESS_KEY_SECRET", "OSS_SESSION_TOKEN")
 
-_given_to = attrgetter("client", *CONNECTION)
-
+_given_to = attrgetter("client", *CONNECTION)  # one call in C, at each use of the clients
 # What a pickle leaves out, and its reader makes again.
 _UNCONNECTED: dict[str, Any] = {"_saved": None, "_pair": None, "_made_from": ()}
-
 # Each class names it, for pydantic lets the last of several base classes win. A secret given under
 # a wrong name must not come back in the error that says so.
 STRICT = ConfigDict(arbitrary_types_allowed=True, extra="forbid", hide_input_in_errors=True)
@@ -84,7 +77,7 @@ def _client_or_settings(value: Any, validate: ValidatorFunctionWrapHandler) -> A
     return value if isinstance(value, ClientSettings) else validate(value)
 
 
-class Connected(_Connection, Serializable):
+class Connected(_Connection, serializable.Serializable):
     """A pydantic component that has a client, or the arguments of one.
 
     What is not given comes from the environment, as with `OSSVectorClient`. Secrets appear in no
@@ -147,14 +140,16 @@ class Connected(_Connection, Serializable):
         """Return the fields that serialised forms name, and never hold."""
         return dict(zip(SECRETS, _VARIABLES, strict=True))
 
-    def to_json(self) -> SerializedConstructor | SerializedNotImplemented:
+    def to_json(self) -> serializable.SerializedConstructor | serializable.SerializedNotImplemented:
         """Return the serialised form, with the settings of the client.
 
         There is none where the client cannot travel, such as that of a service in memory, or where
         a function was given in place of a default.
         """
-        if self._has_own_functions():  # without it, what comes back would do something else
-            return self.to_json_not_implemented()
+        known = type(self).model_fields
+        excluded = [name for name, info in known.items() if info.exclude and name != "client"]
+        if any(getattr(self, name) is not known[name].default for name in excluded):
+            return self.to_json_not_implemented()  # what comes back would do something else
         try:
             settings = self._clients.settings
         except (OSSVectorError, TypeError):  # tracing asks for it: no reason to end a run
@@ -162,25 +157,14 @@ class Connected(_Connection, Serializable):
         form = super().to_json()
         if form["type"] == "constructor":
             form["kwargs"] = {
-                name: sorted(value) if isinstance(value, frozenset) else value
+                name: sorted(value) if isinstance(value, frozenset) else value  # JSON has no sets
                 for name, value in form["kwargs"].items()
-                if not self._is_default_class(name, value)
+                # a class that is a default comes back as one, such as `args_schema`
+                if not (isinstance(value, type) and name in known and known[name].default is value)
             }
             if settings is not None:
                 form["kwargs"]["client"] = settings.to_dict()
         return form
-
-    def _has_own_functions(self) -> bool:
-        """Tell whether a field that stays out of serialised forms is not as it is by default."""
-        return any(
-            info.exclude and name != "client" and getattr(self, name) is not info.default
-            for name, info in type(self).model_fields.items()
-        )
-
-    def _is_default_class(self, name: str, value: Any) -> bool:
-        """Tell whether a value is a class that comes back by default, such as `args_schema`."""
-        fields = type(self).model_fields
-        return isinstance(value, type) and name in fields and fields[name].default is value
 
     def __eq__(self, other: object) -> bool:
         return type(self) is type(other) and self.__dict__ == other.__dict__
@@ -195,8 +179,7 @@ class Connected(_Connection, Serializable):
 
     def __getstate__(self) -> dict[Any, Any]:
         state = super().__getstate__()
-        values = _without_secrets(state["__dict__"], self._clients.settings)
-        _refuse_nameless(type(self), values)
+        values = _portable_values(self, state["__dict__"])
         # the other private attributes are a subclass's, and travel
         private = {**(state["__pydantic_private__"] or {}), **_UNCONNECTED}
         return {**state, "__dict__": values, "__pydantic_private__": private}
@@ -219,14 +202,20 @@ class ConnectedComponent(_Connection):
     region: str | None = None
     endpoint: str | None = None
     internal: bool = False
-    access_key_id: SecretStr | str | None = field(default=None)
-    access_key_secret: SecretStr | str | None = field(default=None)
-    session_token: SecretStr | str | None = field(default=None)
+    access_key_id: SecretStr | str | None = None
+    access_key_secret: SecretStr | str | None = None
+    session_token: SecretStr | str | None = None
 
     def __post_init__(self) -> None:
         """Prepare the client for both kinds of call."""
         self._saved = self._pair = None
         self._prepare_clients()
+
+    def _store_settings(self) -> StoreSettings:
+        """Return the settings of a store from the attributes that have their names."""
+        names = [each.name for each in fields(StoreSettings) if hasattr(self, each.name)]
+        values = {name: getattr(self, name) for name in names}
+        return StoreSettings(**values, limits=limits_of(self.client))
 
     def __copy__(self) -> Self:
         # not by way of the pickled form, which leaves the client behind
@@ -240,31 +229,24 @@ class ConnectedComponent(_Connection):
 
     def __getstate__(self) -> dict[str, Any]:
         given = {each.name: getattr(self, each.name) for each in fields(self) if each.init}
-        arguments = _without_secrets(given, self._clients.settings)
-        _refuse_nameless(type(self), arguments)
-        return arguments
+        return _portable_values(self, given)
 
     def __setstate__(self, arguments: dict[str, Any]) -> None:
         self.__init__(**arguments)  # type: ignore[misc]  # it is checked as the first one was
 
 
-def _without_secrets(values: Mapping[str, Any], settings: ClientSettings | None) -> dict[str, Any]:
+def _portable_values(component: _Connection, values: Mapping[str, Any]) -> dict[str, Any]:
     """Return the values of a component, its client as settings, and no credentials.
 
-    There are no settings where neither arguments nor the environment say yet where to read.
-    """
-    return {**values, **dict.fromkeys(SECRETS), "client": settings}
-
-
-def _refuse_nameless(kind: type, values: Mapping[str, Any]) -> None:
-    """Refuse functions that another process could not find.
-
     Raises:
-        TypeError: naming the argument.
+        TypeError: naming an argument that is a function which another process could not find.
     """
     for name, value in values.items():
         if "<" in getattr(value, "__qualname__", ""):  # "<lambda>", "<locals>"
             raise TypeError(
-                f"{kind.__name__} is not pickled: {name}= is a function without a name of its own; "
-                "define it at the top of a module, or leave it out."
+                f"{type(component).__name__} is not pickled: {name}= is a function without a name "
+                "of its own; define it at the top of a module, or leave it out."
             )
+    # no settings where neither arguments nor the environment say yet where to read
+    settings = component._clients.settings  # noqa: SLF001 - of this file
+    return {**values, **dict.fromkeys(SECRETS), "client": settings}

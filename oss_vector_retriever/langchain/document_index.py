@@ -1,15 +1,11 @@
 """`OSSVectorDocumentIndex`: a retriever that is written to, over an `OSSVectorStore`."""
 
-from __future__ import annotations
+# ruff: noqa: ARG002 - LangChain passes `run_manager` by its name
 
 import logging
 from collections.abc import Sequence
 from typing import Any
 
-from langchain_core.callbacks import (
-    AsyncCallbackManagerForRetrieverRun,
-    CallbackManagerForRetrieverRun,
-)
 from langchain_core.documents import Document
 from langchain_core.indexing import UpsertResponse
 from langchain_core.indexing.base import DeleteResponse, DocumentIndex
@@ -46,7 +42,7 @@ class OSSVectorDocumentIndex(DocumentIndex):
         Raises:
             InvalidRequestError: something that the index cannot hold; nothing was written.
         """
-        refuse_unknown(unknown)
+        refuse_unknown(unknown)  # LangChain's own would take a misspelt option for its own
         try:
             return UpsertResponse(succeeded=self.store.add_documents(list(items)), failed=[])
         except PartialWriteError as error:
@@ -87,20 +83,12 @@ class OSSVectorDocumentIndex(DocumentIndex):
         return await self.store.aget_by_ids(ids)
 
     def _get_relevant_documents(
-        self,
-        query: str,
-        *,
-        run_manager: CallbackManagerForRetrieverRun,  # noqa: ARG002 - passed by its name
-        k: int | None = None,
+        self, query: str, *, run_manager: Any, k: int | None = None
     ) -> list[Document]:
         return self.store.similarity_search(query, self.k if k is None else k)
 
     async def _aget_relevant_documents(
-        self,
-        query: str,
-        *,
-        run_manager: AsyncCallbackManagerForRetrieverRun,  # noqa: ARG002 - passed by its name
-        k: int | None = None,
+        self, query: str, *, run_manager: Any, k: int | None = None
     ) -> list[Document]:
         return await self.store.asimilarity_search(query, self.k if k is None else k)
 

@@ -1,7 +1,5 @@
 """Records as LangChain Documents, and what people hand over in place of whole Documents."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -23,16 +21,16 @@ def document_from(record: Record, embedding_key: str | None = None) -> Document:
     itself in a row is left out too.
     """
     metadata = record.metadata
-    if ROW_FIELD in metadata:
-        _leave_row_out(metadata)
+    if ROW_FIELD in metadata and metadata.pop(ROW_FIELD) is not None:
+        metadata.pop(ROW_ID_FIELD, None)
     if embedding_key is not None and record.embedding is not None:
-        metadata[embedding_key] = record.embedding.tolist()
+        metadata[embedding_key] = record.embedding.tolist()  # what tracers and JSON can show
     return _make(record.key, record.text, metadata)
 
 
-def _leave_row_out(metadata: dict[str, Any]) -> None:
-    if metadata.pop(ROW_FIELD) is not None:
-        metadata.pop(ROW_ID_FIELD, None)
+def embedding_of(record: Record) -> list[float]:
+    """Return the stored embedding of a record; empty where it has none."""
+    return [] if record.embedding is None else record.embedding.tolist()
 
 
 def validate_document(key: str, text: str, metadata: dict[str, Any]) -> Document:
@@ -55,15 +53,8 @@ def fill_document(key: str, text: str, metadata: dict[str, Any]) -> Document:
 
 _new = Document.__new__
 # The slots' own setters: Document's `__setattr__` is pydantic's, which looks at every value.
-_set_values, _set_given, _set_extra, _set_private = (
-    vars(BaseModel)[name].__set__
-    for name in (
-        "__dict__",
-        "__pydantic_fields_set__",
-        "__pydantic_extra__",
-        "__pydantic_private__",
-    )
-)
+_SLOTS = ("__dict__", "__pydantic_fields_set__", "__pydantic_extra__", "__pydantic_private__")
+_set_values, _set_given, _set_extra, _set_private = (vars(BaseModel)[n].__set__ for n in _SLOTS)
 
 
 def _is_plain() -> bool:
@@ -114,7 +105,7 @@ def hit_of(item: Any, position: int) -> Hit:
     Raises:
         InvalidRequestError: it is none of these.
     """
-    if isinstance(item, tuple | list) and len(item) == _PAIR:
+    if isinstance(item, tuple | list) and len(item) == _PAIR:  # JSON makes lists of tuples
         inner = hit_of(item[0], position)
         return Hit(inner.id, _score(item[1], position), inner.document)
     if isinstance(item, Document):
@@ -122,7 +113,7 @@ def hit_of(item: Any, position: int) -> Hit:
     if isinstance(item, str):
         return Hit(item)
     if isinstance(item, ScoredVector):
-        return Hit(item.key, item.distance)
+        return Hit(item.key, item.distance)  # smaller is closer, as it came: nothing is turned
     if isinstance(item, FusedVector):
         return Hit(item.key, item.score)
     if isinstance(item, Mapping) and isinstance(key := item.get("id", item.get("key")), str):

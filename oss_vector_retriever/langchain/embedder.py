@@ -1,7 +1,5 @@
 """A user's embedding model, called both ways and never on the event loop."""
 
-from __future__ import annotations
-
 import asyncio
 import inspect
 from collections.abc import Awaitable, Callable, Iterator, Sequence
@@ -29,7 +27,7 @@ class Embedder:
 
     def embed_query(self, text: str) -> list[float]:
         """Return the embedding of a query."""
-        return self._model_or_raise().embed_query(text)
+        return self._model_or_raise().embed_query(text)  # many models embed documents otherwise
 
     async def aembed_query(self, text: str) -> list[float]:
         """Return the embedding of a query."""
@@ -54,7 +52,7 @@ class Embedder:
     def _check_count(self, texts: list[str], made: Any) -> list[list[float]]:
         # counted batch by batch: one too many and one too few would pair texts with wrong vectors
         count = len(made) if hasattr(made, "__len__") else None
-        if count != len(texts):
+        if count != len(texts):  # a generator has no length, and is no list of embeddings either
             given = type(made).__name__ if count is None else f"{count} embeddings"
             raise InvalidRequestError(
                 f"the embedding model {type(self.model).__name__} returned {given} for "

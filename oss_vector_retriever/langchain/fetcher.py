@@ -1,31 +1,24 @@
 """`OSSVectorFetcher` and `OSSVectorRehydrator`: lists in, Documents out, and a report."""
 
-from __future__ import annotations
+# ruff: noqa: A002 - `input` is LangChain's own name
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar, cast
 
-from langchain_core.callbacks import (
-    AsyncCallbackManagerForChainRun,
-    CallbackManagerForChainRun,
-    adispatch_custom_event,
-    dispatch_custom_event,
-)
 from langchain_core.documents import Document
 from langchain_core.runnables import RunnableConfig, RunnableSerializable
 
-from ..client.concurrency import limit_concurrency
 from ..client.context import Context
 from ..client.errors import MissingKeysError
 from ..client.fetch import fetch
 from ..client.steps import Flow
-from ..records import DecodePolicy, Record, decode_all
+from ..records import DecodePolicy, decode_all
 from ..records.grouping import HydrationPolicy, pair_with_stored
 from ..records.lookup import Lookup, MissingPolicy, fetch_records
 from .connection import STRICT
-from .documents import Hit, document_from, hits_of
-from .retriever import MISSING_EVENT, _Batched, max_concurrency_of, result_or_raise
+from .documents import Hit, document_from, embedding_of, hits_of
+from .retriever import _Batched, areport_missing, max_concurrency_of, report_missing
 
 Asked = TypeVar("Asked", bound=Sequence[Any])
 
@@ -48,23 +41,20 @@ class FetchReport:
     calls: int = 0
 
 
+Outcome = FetchReport | Exception | None
+
+
 class _Fetching(_Batched, RunnableSerializable[Asked, list[Document]], Generic[Asked]):
     """A runnable whose flow ends in a `FetchReport`; what is missing becomes a custom event."""
 
     def invoke(
-        self,
-        input: Asked,  # noqa: A002 - LangChain's own name
-        config: RunnableConfig | None = None,
-        **kwargs: Any,
+        self, input: Asked, config: RunnableConfig | None = None, **kwargs: Any
     ) -> list[Any]:
         """Answer one list."""
         return self._call_with_config(self._answer, input, config, **kwargs)
 
     async def ainvoke(
-        self,
-        input: Asked,  # noqa: A002 - LangChain's own name
-        config: RunnableConfig | None = None,
-        **kwargs: Any,
+        self, input: Asked, config: RunnableConfig | None = None, **kwargs: Any
     ) -> list[Any]:
         """Answer one list."""
         return await self._acall_with_config(self._aanswer, input, config, **kwargs)
@@ -77,40 +67,20 @@ class _Fetching(_Batched, RunnableSerializable[Asked, list[Document]], Generic[A
         """Fetch, and say what was found, what was missing and how many calls it took."""
         return cast("FetchReport", await self._clients.arun(self._look_up, keys))
 
+    # LangChain looks at these parameters' names, and passes a run and its configuration by them.
     def _answer(
-        self,
-        asked: Asked,
-        run_manager: CallbackManagerForChainRun,
-        config: RunnableConfig,
-        outcome: FetchReport | Exception | None = None,
+        self, asked: Asked, run_manager: Any, config: RunnableConfig, outcome: Outcome = None
     ) -> list[Any]:
-        if outcome is None:
-            limit = max_concurrency_of(config)
-            outcome = self._clients.run(limit_concurrency, limit, self._look_up, asked)
-        report: FetchReport = result_or_raise(outcome)
-        if report.missing:
-            child: Any = {"callbacks": run_manager.get_child()}
-            dispatch_custom_event(MISSING_EVENT, self._event(report), config=child)
+        report: FetchReport = self._result(asked, outcome, max_concurrency_of(config))
+        report_missing(self, run_manager, report.missing)
         return report.documents
 
     async def _aanswer(
-        self,
-        asked: Asked,
-        run_manager: AsyncCallbackManagerForChainRun,
-        config: RunnableConfig,
-        outcome: FetchReport | Exception | None = None,
+        self, asked: Asked, run_manager: Any, config: RunnableConfig, outcome: Outcome = None
     ) -> list[Any]:
-        if outcome is None:
-            limit = max_concurrency_of(config)
-            outcome = await self._clients.arun(limit_concurrency, limit, self._look_up, asked)
-        report: FetchReport = result_or_raise(outcome)
-        if report.missing:
-            child: Any = {"callbacks": run_manager.get_child()}
-            await adispatch_custom_event(MISSING_EVENT, self._event(report), config=child)
+        report: FetchReport = await self._aresult(asked, outcome, max_concurrency_of(config))
+        await areport_missing(self, run_manager, report.missing)
         return report.documents
-
-    def _event(self, report: FetchReport) -> dict[str, Any]:
-        return {"index": self._index_name(), "missing": list(report.missing)}
 
 
 Pair = tuple[Document, list[float]]
@@ -124,16 +94,13 @@ class OSSVectorFetcher(_Fetching[Sequence[str]]):
     most `max_concurrency` of the run's configuration at a time.
 
     Attributes:
-        client: an `OSSVectorClient` or `AsyncOSSVectorClient`; by default one that is configured
-            by the fields `bucket`, `account_id`, `region`, ..., and by the environment.
+        client: a client of either kind; by default one of `bucket`, ... and the environment.
         index: another index than the client's own.
         return_data: return pairs of a Document and its stored embedding, a list of floats.
-        text_key: the metadata field in which another program keeps the text of its records, where
-            that is none of `text`, `content` and `page_content`.
+        text_key: where another program keeps text, if not in `text`, `content`, `page_content`.
         embedding_key: the metadata field that receives the stored embedding, as a list of floats.
         on_missing: "omit" or "raise".
-        on_decode_error: for records that cannot be read: "raise", "skip" (left out, with a warning
-            in the log) or "raw" (their metadata as they are stored).
+        on_decode_error: of unreadable records: "raise", "skip" (a warning) or "raw" (as stored).
     """
 
     model_config = STRICT
@@ -156,23 +123,16 @@ class OSSVectorFetcher(_Fetching[Sequence[str]]):
         return list[Pair] if self.return_data else list[Document]
 
     def _look_up(self, context: Context, asked: Sequence[str], /, **_: Any) -> Flow[FetchReport]:
+        data = self.return_data or self.embedding_key is not None
         result = yield from fetch(
-            context,
-            asked,
-            index=self.index,
-            return_data=self.return_data or self.embedding_key is not None,
-            on_missing=self.on_missing,
+            context, asked, index=self.index, return_data=data, on_missing=self.on_missing
         )
         records = decode_all(result, text_key=self.text_key, on_decode_error=self.on_decode_error)
         found = tuple(key for key in dict.fromkeys(result.keys) if key in result.by_key)
-        documents = [self._document(record) for record in records]
+        documents: list[Any] = [document_from(record, self.embedding_key) for record in records]
+        if self.return_data:
+            documents = list(zip(documents, map(embedding_of, records), strict=True))
         return FetchReport(documents, found, result.missing, result.calls)
-
-    def _document(self, record: Record) -> Document | Pair:
-        document = document_from(record, self.embedding_key)
-        if not self.return_data:
-            return document
-        return document, [] if record.embedding is None else record.embedding.tolist()
 
 
 class OSSVectorRehydrator(_Fetching[Sequence[Any]]):
@@ -183,17 +143,14 @@ class OSSVectorRehydrator(_Fetching[Sequence[Any]]):
     `oss_vectors_missing_keys`.
 
     Attributes:
-        client: an `OSSVectorClient` or `AsyncOSSVectorClient`; by default one that is configured
-            by the fields `bucket`, `account_id`, `region`, ..., and by the environment.
+        client: a client of either kind; by default one of `bucket`, ... and the environment.
         index: another index than the client's own.
-        text_key: the metadata field in which another program keeps the text of its records, where
-            that is none of `text`, `content` and `page_content`.
+        text_key: where another program keeps text, if not in `text`, `content`, `page_content`.
         score_key: the metadata field that receives a hit's score; None leaves scores out.
         refresh: fetch Documents that have text too.
         on_missing: "keep" passes on what does not exist as it came, without text; "omit" leaves it
             out; "raise" raises `MissingKeysError`.
-        on_decode_error: for records that cannot be read: "raise", "skip" (left out, with a warning
-            in the log) or "raw" (their metadata as they are stored).
+        on_decode_error: of unreadable records: "raise", "skip" (a warning) or "raw" (as stored).
     """
 
     model_config = STRICT
@@ -207,7 +164,12 @@ class OSSVectorRehydrator(_Fetching[Sequence[Any]]):
     def _look_up(self, context: Context, asked: Sequence[Any], /, **_: Any) -> Flow[FetchReport]:
         hits = hits_of(asked)
         # An empty key is that of a hit without an id: no record can have it.
-        keys = [(hit.id or "") if self._lacks_text(hit) else None for hit in hits]
+        keys = [
+            None
+            if hit.document and hit.document.page_content and not self.refresh
+            else hit.id or ""
+            for hit in hits
+        ]
         wanted = [key for key in dict.fromkeys(keys) if key]
         lookup = Lookup(
             index=self.index, text_key=self.text_key, on_decode_error=self.on_decode_error
@@ -216,20 +178,19 @@ class OSSVectorRehydrator(_Fetching[Sequence[Any]]):
         if found.missing and self.on_missing == "raise":
             raise MissingKeysError(found.missing)
         there = tuple(key for key in wanted if key not in found.missing)
-        stored: dict[str, Document | None] = dict.fromkeys(there)  # None: there, and skipped
-        stored |= {str(document.id): document for document in found.made}
+        stored = {str(document.id): document for document in found.made}
+        # an empty key is that of a hit without an id, which no record can have
+        missing = {*found.missing, ""}
         documents = [
             self._copy(whole or hit.document or Document(id=hit.id, page_content=""), hit)
-            for hit, whole in pair_with_stored(hits, keys, stored, self.on_missing)
+            for hit, whole in pair_with_stored(hits, keys, stored, missing, self.on_missing)
         ]
         return FetchReport(documents, there, found.missing)
-
-    def _lacks_text(self, hit: Hit) -> bool:
-        return hit.document is None or self.refresh or not hit.document.page_content
 
     def _copy(self, stored: Document, hit: Hit) -> Document:
         came = hit.document.metadata if hit.document is not None else {}
         metadata = {**stored.metadata, **came}  # a reranker's marks win over what is stored
         if hit.score is not None and self.score_key is not None:
             metadata[self.score_key] = hit.score
+        # two hits of one key must not share metadata, which chains write into
         return stored.model_copy(update={"metadata": metadata}, deep=True)

@@ -1,7 +1,5 @@
 """Key-value stores: bytes, Documents and embeddings under keys, as rows of an index."""
 
-from __future__ import annotations
-
 import base64
 import binascii
 import hashlib
@@ -9,32 +7,26 @@ import logging
 from abc import abstractmethod
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 from langchain_core.documents import Document
 from langchain_core.stores import BaseStore
 
 from ..client.context import Context
-from ..client.errors import InvalidRequestError, WriteReport, shown
+from ..client.errors import InvalidRequestError, WriteReport, quote
 from ..client.models.results import FetchResult, ListVectorsResult
 from ..client.models.vector import Vector
 from ..client.operations.checks import check_whole, each_of
-from ..client.pair import limits_of
 from ..client.steps import Flow
 from ..records import DecodeError, DecodePolicy
 from ..records.decode import TEXT_FIELD
 from ..records.record import Record
-from ..records.settings import ROW_FIELD, ROW_ID_FIELD, DistanceMetric, StoreSettings
+from ..records.settings import ROW_FIELD, ROW_ID_FIELD, DistanceMetric
 from ..records.store import RecordStore
 from .connection import ConnectedComponent
 from .documents import document_from
 
 V = TypeVar("V")
-_BYTES: Final = "bytes"
-_DOCUMENT: Final = "document"
-_EMBEDDING: Final = "embedding"
-_NO_FIELD: str | None = None
-_RAISE: DecodePolicy = "raise"
 
 _log = logging.getLogger(__name__)
 
@@ -49,10 +41,7 @@ class _KeyValueStore(ConnectedComponent, BaseStore[str, V]):
 
     return_data = False
     return_metadata = True
-    # fields of the subclasses that leave a choice
-    dimension = 1
-    text_key = _NO_FIELD
-    on_decode_error = _RAISE
+    dimension = 1  # a field, where a placeholder is written
 
     index: str | None = None
     key_prefix: str = ""
@@ -65,16 +54,8 @@ class _KeyValueStore(ConnectedComponent, BaseStore[str, V]):
             raise InvalidRequestError(
                 f"key_prefix must be a string, not {type(self.key_prefix).__name__}."
             )
-        limits = limits_of(self.client)
-        check_whole("dimension", self.dimension, 1, limits.dimension)
-        settings = StoreSettings(
-            index=self.index,
-            distance_metric=self.distance_metric,
-            create_index=self.create_index,
-            text_key=self.text_key,
-            on_decode_error=self.on_decode_error,
-            limits=limits,
-        )
+        settings = self._store_settings()
+        check_whole("dimension", self.dimension, 1, settings.limits.dimension)
         super().__post_init__()
         self._records = RecordStore(settings)
 
@@ -140,12 +121,9 @@ class _KeyValueStore(ConnectedComponent, BaseStore[str, V]):
                 return
 
     def _fetch(self, context: Context, keys: Sequence[str]) -> Flow[FetchResult]:
-        return self._records.fetch(
-            context,
-            self._stored_keys(keys),
-            return_data=self.return_data,
-            return_metadata=self.return_metadata,
-        )
+        stored = self._stored_keys(keys)
+        data, metadata = self.return_data, self.return_metadata
+        return self._records.fetch(context, stored, return_data=data, return_metadata=metadata)
 
     def _write(self, context: Context, values: Mapping[str, V]) -> Flow[WriteReport]:
         found = (yield from self._records.describe(context)) if values else None
@@ -174,23 +152,10 @@ class _KeyValueStore(ConnectedComponent, BaseStore[str, V]):
         # a record that is named as the prefix itself is none of this store's
         return (key[len(self.key_prefix) :] for key in kept if len(key) > len(self.key_prefix))
 
-    def _encode(
-        self,
-        key: str,
-        data: list[float],
-        kind: str,
-        text: str = "",
-        metadata: Mapping[str, Any] | None = None,
-    ) -> Vector:
-        fields = {**(metadata or {}), ROW_FIELD: kind}
-        return self._records.encode(
-            # a store that shares the index leaves rows out of its searches by this field
-            key,
-            data,
-            text=text,
-            metadata=fields,
-            also_filterable=[ROW_FIELD],
-        )
+    def _encode(self, key: str, data: list[float], text: str, metadata: dict[str, Any]) -> Vector:
+        # a store that shares the index leaves rows out of its searches by this field
+        seen = [ROW_FIELD]
+        return self._records.encode(key, data, text=text, metadata=metadata, also_filterable=seen)
 
 
 def _as_dict(pairs: Any) -> dict[str, Any]:
@@ -215,8 +180,7 @@ class OSSVectorByteStore(_KeyValueStore[bytes]):
     The service's metadata hold strings, so bytes are kept as base64: about 30 KB a value, at most.
 
     Args:
-        client: an `OSSVectorClient` or `AsyncOSSVectorClient`; by default one that is configured by
-            the arguments `bucket`, `account_id`, `region`, ..., and by the environment.
+        client: a client of either kind; by default one of `bucket`, ... and the environment.
         index: another index than the client's own.
         key_prefix: stands before every key in the index, so that rows can share it with records.
         dimension: of the index that a first write makes.
@@ -243,7 +207,7 @@ class OSSVectorByteStore(_KeyValueStore[bytes]):
         if not isinstance(value, bytes | bytearray | memoryview):
             raise InvalidRequestError(f"a value must be bytes, not {type(value).__name__}.")
         text = base64.b64encode(value).decode("ascii")  # metadata hold strings alone
-        return self._encode(key, placeholder, _BYTES, text)
+        return self._encode(key, placeholder, text, {ROW_FIELD: "bytes"})
 
     def _value(self, vector: Vector) -> bytes | None:
         record = self._records.decode(vector)
@@ -259,7 +223,7 @@ class OSSVectorByteStore(_KeyValueStore[bytes]):
 
 
 def _bytes_of(record: Record) -> bytes:
-    if record.metadata.get(ROW_FIELD) != _BYTES:
+    if record.metadata.get(ROW_FIELD) != "bytes":
         raise DecodeError(record.key, ROW_FIELD, "it is no row of a store of bytes")
     try:
         return base64.b64decode(record.text, validate=True)
@@ -280,15 +244,13 @@ class OSSVectorDocStore(_KeyValueStore[Document]):
     parents, and, where parents are written first, say the `dimension` of the children's embeddings.
 
     Args:
-        client: an `OSSVectorClient` or `AsyncOSSVectorClient`; by default one that is configured by
-            the arguments `bucket`, `account_id`, `region`, ..., and by the environment.
+        client: a client of either kind; by default one of `bucket`, ... and the environment.
         index: another index than the client's own.
         key_prefix: stands before every key in the index, so that rows can share it with records.
         dimension: of the index that a first write makes.
         distance_metric: of the index that a first write makes; None takes any that is there.
         create_index: make the index on the first write, and read one that is not there as empty.
-        text_key: the metadata field in which another program keeps the text of its records, where
-            that is none of `text`, `content` and `page_content`.
+        text_key: where another program keeps text, if not in `text`, `content`, `page_content`.
         on_decode_error: for records that cannot be read: "raise", "skip" (None comes back, with a
             warning in the log) or "raw" (their metadata as they are stored).
 
@@ -309,10 +271,8 @@ class OSSVectorDocStore(_KeyValueStore[Document]):
                 f"record {key!r}: metadata[{min(taken)!r}] has a name that the store needs itself; "
                 "give it another."
             )
-        own = {} if value.id is None else {ROW_ID_FIELD: value.id}
-        return self._encode(
-            key, placeholder, _DOCUMENT, value.page_content, {**value.metadata, **own}
-        )
+        own = {ROW_FIELD: "document", **({} if value.id is None else {ROW_ID_FIELD: value.id})}
+        return self._encode(key, placeholder, value.page_content, {**value.metadata, **own})
 
     def _value(self, vector: Vector) -> Document | None:
         record = self._records.decode(vector)
@@ -333,8 +293,7 @@ class OSSVectorEmbeddingStore(_KeyValueStore[list[float]]):
     An index holds embeddings of one dimension, so of one model; give each model an index.
 
     Args:
-        client: an `OSSVectorClient` or `AsyncOSSVectorClient`; by default one that is configured by
-            the arguments `bucket`, `account_id`, `region`, ..., and by the environment.
+        client: a client of either kind; by default one of `bucket`, ... and the environment.
         index: another index than the client's own.
         key_prefix: stands before every key in the index, so that rows can share it with records.
         hash_keys: keep each value under the SHA-256 of its key: CacheBackedEmbeddings uses whole
@@ -355,26 +314,23 @@ class OSSVectorEmbeddingStore(_KeyValueStore[list[float]]):
     distance_metric: DistanceMetric | None = "euclidean"
 
     def _key(self, key: str) -> str:
-        if not self.hash_keys or not isinstance(key, str):
-            return self._check_length(super()._key(key))
-        # a lone surrogate is a legal character of a text, and no legal UTF-8
-        return super()._key(hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest())
-
-    def _check_length(self, key: str) -> str:
-        limit = self._records.settings.limits.key_characters
-        if len(key) > limit:
+        if self.hash_keys and isinstance(key, str):
+            # a lone surrogate is a legal character of a text, and no legal UTF-8
+            key = hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()
+        stored, limit = super()._key(key), self._records.settings.limits.key_characters
+        if len(stored) > limit:
             raise InvalidRequestError(
-                f"the key {shown(key)} has {len(key):,} characters, and the service takes "
+                f"the key {quote(stored)} has {len(stored):,} characters, and the service takes "
                 f"{limit:,}; with hash_keys=True each value is kept under the SHA-256 of its key."
             )
-        return key
+        return stored
 
     def _row(self, key: str, value: list[float], placeholder: list[float]) -> Vector:  # noqa: ARG002 - a value is its own vector
         if isinstance(value, str | bytes) or not hasattr(value, "__iter__"):
             raise InvalidRequestError(
                 f"a value must be a list of numbers, not {type(value).__name__}."
             )
-        return self._encode(key, value, _EMBEDDING)
+        return self._encode(key, value, "", {ROW_FIELD: "embedding"})
 
     def _value(self, vector: Vector) -> list[float] | None:
         return None if vector.data is None else vector.data.tolist()

@@ -1,7 +1,5 @@
 """Components that LangChain has serialised, brought back."""
 
-from __future__ import annotations
-
 import inspect
 import warnings
 from collections.abc import Iterable, Mapping
@@ -12,11 +10,7 @@ from langchain_core.load.serializable import Serializable
 from pydantic_core import from_json
 
 from ..client.errors import InvalidRequestError
-from .compressors import (
-    StoredEmbeddingsFilter,
-    StoredEmbeddingsMMR,
-    StoredEmbeddingsRedundantFilter,
-)
+from . import compressors
 from .fetcher import OSSVectorFetcher, OSSVectorRehydrator
 from .parents import ParentHydratingRetriever
 from .retriever import OSSVectorRetriever
@@ -29,9 +23,9 @@ _OURS: tuple[type[Serializable], ...] = (
     OSSVectorRetriever,
     OSSVectorToolkit,
     ParentHydratingRetriever,
-    StoredEmbeddingsFilter,
-    StoredEmbeddingsMMR,
-    StoredEmbeddingsRedundantFilter,
+    compressors.StoredEmbeddingsFilter,
+    compressors.StoredEmbeddingsMMR,
+    compressors.StoredEmbeddingsRedundantFilter,
 )
 
 

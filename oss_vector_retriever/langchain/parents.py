@@ -1,15 +1,8 @@
 """`ParentHydratingRetriever`: a retriever finds the children, one fetch brings their parents."""
 
-from __future__ import annotations
-
 import math
-from collections.abc import Iterator, Sequence
 from typing import Any, Literal
 
-from langchain_core.callbacks import (
-    AsyncCallbackManagerForRetrieverRun,
-    CallbackManagerForRetrieverRun,
-)
 from langchain_core.documents import Document
 from langchain_core.runnables import Runnable, RunnableConfig
 from pydantic import Field
@@ -23,7 +16,7 @@ from ..records.grouping import Group, group_by_parent
 from ..records.lookup import Lookup, fetch_records
 from .connection import STRICT
 from .documents import document_from, hits_of
-from .retriever import _ServiceRetriever
+from .retriever import _ServiceRetriever, areport_missing, report_missing
 
 Parents = tuple[list[Document], tuple[str, ...]]
 
@@ -40,8 +33,7 @@ class ParentHydratingRetriever(_ServiceRetriever):
     Attributes:
         retriever: any runnable from a query to Documents, or to pairs of a Document and a score,
             such as `OSSVectorStore(..., score_key="score").as_retriever()`.
-        client: an `OSSVectorClient` or `AsyncOSSVectorClient`; by default one that is configured
-            by the fields `bucket`, `account_id`, `region`, ..., and by the environment.
+        client: a client of either kind; by default one of `bucket`, ... and the environment.
         index: the index of the parents; the client's own by default.
         key_prefix: stands before every parent's key in the index, as in an `OSSVectorDocStore`.
         parent_key: the metadata field of a child that holds its parent's key.
@@ -50,12 +42,10 @@ class ParentHydratingRetriever(_ServiceRetriever):
         matches_key: the metadata field of a parent that receives what is known of its children.
         order: "rank", of the first child; "best" or "mean", of the children's scores.
         k: return at most so many parents; also an argument of `invoke`.
-        text_key: the metadata field in which another program keeps the text of its records, where
-            that is none of `text`, `content` and `page_content`.
+        text_key: where another program keeps text, if not in `text`, `content`, `page_content`.
         on_missing: for children without a parent's key, and parents that do not exist: "omit",
             "raise", or "child", which puts the best child in the parent's place.
-        on_decode_error: for records that cannot be read: "raise", "skip" (left out, with a warning
-            in the log) or "raw" (their metadata as they are stored).
+        on_decode_error: of unreadable records: "raise", "skip" (a warning) or "raw" (as stored).
     """
 
     model_config = STRICT
@@ -76,24 +66,24 @@ class ParentHydratingRetriever(_ServiceRetriever):
         self,
         query: str,
         *,
-        run_manager: CallbackManagerForRetrieverRun,
+        run_manager: Any,
         k: int | None = None,
         max_concurrency: int | None = None,
     ) -> list[Document]:
-        limit = self._limit(k)
+        limit = self._limit(k)  # before anything is asked for
         config = _child_config(run_manager, max_concurrency)
         children = self.retriever.invoke(query, config)
         parents, missing = self._clients.run(
             limit_concurrency, max_concurrency, self._fetch_parents, children
         )
-        self._report_missing(run_manager, missing)
+        report_missing(self, run_manager, missing)
         return parents[:limit]
 
     async def _aget_relevant_documents(
         self,
         query: str,
         *,
-        run_manager: AsyncCallbackManagerForRetrieverRun,
+        run_manager: Any,
         k: int | None = None,
         max_concurrency: int | None = None,
     ) -> list[Document]:
@@ -103,19 +93,24 @@ class ParentHydratingRetriever(_ServiceRetriever):
         parents, missing = await self._clients.arun(
             limit_concurrency, max_concurrency, self._fetch_parents, children
         )
-        await self._areport_missing(run_manager, missing)
+        await areport_missing(self, run_manager, missing)
         return parents[:limit]
 
     def _limit(self, k: int | None) -> int | None:
         limit = self.k if k is None else k
-        if limit is not None and (type(limit) is not int or limit < 1):
+        if limit is not None and (type(limit) is not int or limit < 1):  # True is an int as well
             raise InvalidRequestError(f"k must be a whole number above 0, not {limit!r}.")
         return limit
 
     def _fetch_parents(self, context: Context, children: Any) -> Flow[Parents]:
         groups = self._in_order(_group_children(children, self.parent_key, self.score_key))
-        if self.on_missing == "raise":
-            self._refuse_orphans(groups)
+        orphans = [group for group in groups if group.parent is None]
+        if orphans and self.on_missing == "raise":
+            raise InvalidRequestError(
+                f"{len(orphans)} of the documents found have no {self.parent_key!r} in their "
+                f"metadata, the first of them {orphans[0].children[0].id!r}; on_missing="
+                '"omit" or "child" allows it.'
+            )
         keys = [self.key_prefix + group.parent for group in groups if group.parent is not None]
         lookup = Lookup(
             index=self.index, text_key=self.text_key, on_decode_error=self.on_decode_error
@@ -134,6 +129,7 @@ class ParentHydratingRetriever(_ServiceRetriever):
         if parent is None:
             if self.on_missing != "child":
                 return None
+            # a copy: the wrapped retriever may keep its Documents, as a cache does
             parent = group.best_child(higher_is_better=self.higher_is_better).model_copy(deep=True)
         else:
             parent.id = group.parent  # without the prefix, as in an `OSSVectorDocStore`
@@ -158,15 +154,6 @@ class ParentHydratingRetriever(_ServiceRetriever):
 
         return sorted(groups, key=worth)  # stable: equal scores stay in the order found
 
-    def _refuse_orphans(self, groups: Sequence[Group[Document]]) -> None:
-        orphans = [group for group in groups if group.parent is None]
-        if orphans:
-            raise InvalidRequestError(
-                f"{len(orphans)} of the documents found have no {self.parent_key!r} in their "
-                f"metadata, the first of them {orphans[0].children[0].id!r}; on_missing="
-                '"omit" or "child" allows it.'
-            )
-
 
 def _child_config(run_manager: Any, max_concurrency: int | None) -> RunnableConfig:
     config: RunnableConfig = {"callbacks": run_manager.get_child()}
@@ -181,31 +168,19 @@ def _group_children(children: Any, parent_key: str, score_key: str) -> list[Grou
     Raises:
         InvalidRequestError: something else came than Documents and pairs.
     """
-    return group_by_parent(
-        (
-            child,
-            _key(child.metadata.get(parent_key)),
-            _score(child.metadata.get(score_key) if score is None else score),
-        )
-        for child, score in _documents(children)
-    )
-
-
-def _documents(children: Any) -> Iterator[tuple[Document, float | None]]:
+    found: list[tuple[Document, str | None, float | None]] = []
     for rank, hit in enumerate(hits_of(children)):
-        if hit.document is None:
+        if (child := hit.document) is None:
             raise InvalidRequestError(
                 f"the wrapped retriever must return Documents, and the one at position {rank} "
                 "(counted from 0) is none; an id alone does not say which parent it has."
             )
-        yield hit.document, hit.score
-
-
-def _key(value: object) -> str | None:
-    # splitters that count chunks write whole numbers
-    if isinstance(value, int) and not isinstance(value, bool):
-        return str(value)
-    return value if isinstance(value, str) and value else None
+        parent = child.metadata.get(parent_key)
+        if type(parent) is int:  # splitters that count chunks write whole numbers
+            parent = str(parent)
+        score = _score(child.metadata.get(score_key) if hit.score is None else hit.score)
+        found.append((child, parent if parent and isinstance(parent, str) else None, score))
+    return group_by_parent(found)
 
 
 def _score(value: object) -> float | None:
@@ -213,4 +188,4 @@ def _score(value: object) -> float | None:
         score = float(value)  # type: ignore[arg-type]
     except (TypeError, ValueError):
         return None
-    return score if math.isfinite(score) else None
+    return score if math.isfinite(score) else None  # NaN has no place in an order

@@ -1,10 +1,8 @@
 """What a store is about to write: checked whole before any embedding or call is paid for."""
 
-from __future__ import annotations
-
 import uuid
 from collections.abc import Collection, Iterable, Mapping
-from typing import Any
+from typing import Any, Self
 
 from langchain_core.documents import Document
 from pydantic import BaseModel
@@ -27,10 +25,6 @@ class PendingWrites:
         ids: an id or None for each text, or None for all; the absent ones are made up.
         filled_fields: metadata fields that are left out, because reading fills them.
 
-    Attributes:
-        ids: the ids, in order.
-        texts: the texts, in order.
-
     Raises:
         InvalidRequestError: the counts differ, an id stands twice or is no string, or a record
             would not come back as it is, or passes a limit.
@@ -47,7 +41,8 @@ class PendingWrites:
         self.texts = _as_list("texts", texts)
         count = len(self.texts)
         parts = _one_for_each("metadatas", metadatas, count)
-        self.ids = [_new_id() if i is None else i for i in _one_for_each("ids", ids, count)]
+        given = _one_for_each("ids", ids, count)
+        self.ids = [str(uuid.uuid4()) if key is None else key for key in given]
         # without data yet: what is too large is refused before its embedding is paid for
         self._bare = [
             store.encode(key, None, text=text, metadata=_leave_out(part, filled_fields))
@@ -62,20 +57,19 @@ class PendingWrites:
         documents: Iterable[Document],
         ids: Iterable[str | None] | None = None,
         filled_fields: Collection[str] = (),
-    ) -> PendingWrites:
+    ) -> Self:
         """Return what Documents hold; an id in `ids` wins over the Document's own."""
-        items = [_check_document(item) for item in _as_list("documents", documents)]
+        items = _as_list("documents", documents)
+        for item in items:
+            if not isinstance(item, Document):
+                raise InvalidRequestError(
+                    f"documents must be LangChain Documents, not {type(item).__name__}; texts go "
+                    "to add_texts."
+                )
         given = _one_for_each("ids", ids, len(items))
-        return cls(
-            store,
-            [document.page_content for document in items],
-            [document.metadata for document in items],
-            [
-                document.id if key is None else key
-                for key, document in zip(given, items, strict=True)
-            ],
-            filled_fields,
-        )
+        keys = [item.id if key is None else key for key, item in zip(given, items, strict=True)]
+        texts = [item.page_content for item in items]
+        return cls(store, texts, [item.metadata for item in items], keys, filled_fields)
 
     def vectors(self, embeddings: Iterable[Embedding]) -> list[Vector]:
         """Return the vectors to write, one embedding for each text.
@@ -123,20 +117,7 @@ def _as_list(what: str, given: Any) -> list[Any]:
     return list(given)
 
 
-def _check_document(item: Any) -> Document:
-    if not isinstance(item, Document):
-        raise InvalidRequestError(
-            f"documents must be LangChain Documents, not {type(item).__name__}; texts go to "
-            "add_texts."
-        )
-    return item
-
-
 def _leave_out(metadata: Any, fields: Collection[str]) -> Any:
     if not fields or not isinstance(metadata, Mapping):
         return metadata
     return {name: value for name, value in metadata.items() if name not in fields}
-
-
-def _new_id() -> str:
-    return str(uuid.uuid4())

@@ -1,8 +1,7 @@
 """`VerifyingRecordManager`: trust only what the index holds."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
+from typing import Any
 
 from langchain_core.indexing import RecordManager
 
@@ -28,22 +27,6 @@ class VerifyingRecordManager(RecordManager):
         self.inner = inner
         self.store = store
 
-    def create_schema(self) -> None:
-        """Make the inner manager's schema."""
-        self.inner.create_schema()
-
-    async def acreate_schema(self) -> None:
-        """Make the inner manager's schema."""
-        await self.inner.acreate_schema()
-
-    def get_time(self) -> float:
-        """Return the inner manager's time."""
-        return self.inner.get_time()
-
-    async def aget_time(self) -> float:
-        """Return the inner manager's time."""
-        return await self.inner.aget_time()
-
     def exists(self, keys: Sequence[str]) -> list[bool]:
         """Tell of each key whether the inner manager knows it and the index holds it."""
         known = self.inner.exists(keys)
@@ -55,49 +38,39 @@ class VerifyingRecordManager(RecordManager):
         held = await self.store.arun(self._fetch_known, keys, known)
         return _confirm(keys, known, held)
 
-    def update(
-        self,
-        keys: Sequence[str],
-        *,
-        group_ids: Sequence[str | None] | None = None,
-        time_at_least: float | None = None,
-    ) -> None:
+    # The rest is the inner manager's, with whatever arguments its release of LangChain gives it.
+
+    def create_schema(self) -> None:
+        """Make the inner manager's schema."""
+        self.inner.create_schema()
+
+    async def acreate_schema(self) -> None:
+        """Make the inner manager's schema."""
+        await self.inner.acreate_schema()
+
+    def get_time(self) -> float:
+        """Return the inner manager's time."""
+        return self.inner.get_time()  # the clock of its database, which dates what is cleaned up
+
+    async def aget_time(self) -> float:
+        """Return the inner manager's time."""
+        return await self.inner.aget_time()
+
+    def update(self, keys: Sequence[str], **options: Any) -> None:
         """Update the inner manager's records."""
-        self.inner.update(keys, group_ids=group_ids, time_at_least=time_at_least)
+        self.inner.update(keys, **options)
 
-    async def aupdate(
-        self,
-        keys: Sequence[str],
-        *,
-        group_ids: Sequence[str | None] | None = None,
-        time_at_least: float | None = None,
-    ) -> None:
+    async def aupdate(self, keys: Sequence[str], **options: Any) -> None:
         """Update the inner manager's records."""
-        await self.inner.aupdate(keys, group_ids=group_ids, time_at_least=time_at_least)
+        await self.inner.aupdate(keys, **options)
 
-    def list_keys(
-        self,
-        *,
-        before: float | None = None,
-        after: float | None = None,
-        group_ids: Sequence[str] | None = None,
-        limit: int | None = None,
-    ) -> list[str]:
+    def list_keys(self, **options: Any) -> list[str]:
         """List the inner manager's keys."""
-        return self.inner.list_keys(before=before, after=after, group_ids=group_ids, limit=limit)
+        return self.inner.list_keys(**options)  # lost ones too, so that cleaning up removes them
 
-    async def alist_keys(
-        self,
-        *,
-        before: float | None = None,
-        after: float | None = None,
-        group_ids: Sequence[str] | None = None,
-        limit: int | None = None,
-    ) -> list[str]:
+    async def alist_keys(self, **options: Any) -> list[str]:
         """List the inner manager's keys."""
-        return await self.inner.alist_keys(
-            before=before, after=after, group_ids=group_ids, limit=limit
-        )
+        return await self.inner.alist_keys(**options)
 
     def delete_keys(self, keys: Sequence[str]) -> None:
         """Delete the inner manager's records."""

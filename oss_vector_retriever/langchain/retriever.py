@@ -1,18 +1,13 @@
 """`OSSVectorRetriever`: keys in, Documents out; and what it shares with other retrievers."""
 
-from __future__ import annotations
+# ruff: noqa: A002 - `input` is LangChain's own name
 
 import inspect
 from collections.abc import Callable, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from langchain_core.callbacks import (
-    AsyncCallbackManagerForRetrieverRun,
-    CallbackManagerForRetrieverRun,
-    adispatch_custom_event,
-    dispatch_custom_event,
-)
+from langchain_core.callbacks import adispatch_custom_event, dispatch_custom_event
 from langchain_core.documents import Document
 from langchain_core.retrievers import BaseRetriever, LangSmithRetrieverParams
 from langchain_core.runnables import RunnableConfig
@@ -99,11 +94,30 @@ class _Batched(Connected):
 
     if TYPE_CHECKING:
 
-        def invoke(self, input: Any, config: Any = None, **kwargs: Any) -> Any:  # noqa: A002 - LangChain's
+        def invoke(self, input: Any, config: Any = None, **kwargs: Any) -> Any:
             raise NotImplementedError
 
-        async def ainvoke(self, input: Any, config: Any = None, **kwargs: Any) -> Any:  # noqa: A002 - LangChain's
+        async def ainvoke(self, input: Any, config: Any = None, **kwargs: Any) -> Any:
             raise NotImplementedError
+
+    def _result(self, asked: Any, outcome: Any, limit: int | None, **options: Any) -> Any:
+        """Return what comes of an input; `outcome` is what a batch has found of it, if one has."""
+        if outcome is None:
+            return self._clients.run(limit_concurrency, limit, self._look_up, asked, **options)
+        return _result_or_raise(outcome)
+
+    async def _aresult(self, asked: Any, outcome: Any, limit: int | None, **options: Any) -> Any:
+        if outcome is None:
+            return await self._clients.arun(
+                limit_concurrency, limit, self._look_up, asked, **options
+            )
+        return _result_or_raise(outcome)
+
+
+def _result_or_raise(outcome: Any) -> Any:
+    if isinstance(outcome, Exception):
+        raise outcome  # inside the input's own run, whose trace shows it
+    return outcome
 
 
 def max_concurrency_of(config: RunnableConfig | None) -> int | None:
@@ -111,11 +125,24 @@ def max_concurrency_of(config: RunnableConfig | None) -> int | None:
     return ensure_config(config).get("max_concurrency")
 
 
-def result_or_raise(outcome: Any) -> Any:
-    """Return what came of an input, or raise it."""
-    if isinstance(outcome, Exception):
-        raise outcome
-    return outcome
+def report_missing(component: Connected, run_manager: Any, missing: Sequence[str]) -> None:
+    """Tell the callbacks of a run which keys do not exist."""
+    if missing:
+        event, config = _missing_event(component, run_manager, missing)
+        dispatch_custom_event(MISSING_EVENT, event, config=config)
+
+
+async def areport_missing(component: Connected, run_manager: Any, missing: Sequence[str]) -> None:
+    """Tell the callbacks of a run which keys do not exist."""
+    if missing:
+        event, config = _missing_event(component, run_manager, missing)
+        await adispatch_custom_event(MISSING_EVENT, event, config=config)
+
+
+def _missing_event(component: Connected, run_manager: Any, missing: Sequence[str]) -> Any:
+    event = {"index": component._index_name(), "missing": list(missing)}  # noqa: SLF001 - of this package
+    # LangChain puts no retriever's run into the context: an event must be told whose it is
+    return event, {"callbacks": run_manager.get_child()}
 
 
 class _ServiceRetriever(Connected, BaseRetriever):
@@ -124,20 +151,14 @@ class _ServiceRetriever(Connected, BaseRetriever):
     model_config = STRICT
 
     def invoke(
-        self,
-        input: str,  # noqa: A002 - LangChain's own name
-        config: RunnableConfig | None = None,
-        **kwargs: Any,
+        self, input: str, config: RunnableConfig | None = None, **kwargs: Any
     ) -> list[Document]:
         """Retrieve the Documents of a query; `k` may be given here too."""
         options = self._options_for("_get_relevant_documents", config, kwargs)
         return BaseRetriever.invoke(self, input, config, **options)
 
     async def ainvoke(
-        self,
-        input: str,  # noqa: A002 - LangChain's own name
-        config: RunnableConfig | None = None,
-        **kwargs: Any,
+        self, input: str, config: RunnableConfig | None = None, **kwargs: Any
     ) -> list[Document]:
         """Retrieve the Documents of a query; `k` may be given here too."""
         options = self._options_for("_aget_relevant_documents", config, kwargs)
@@ -152,22 +173,6 @@ class _ServiceRetriever(Connected, BaseRetriever):
         known = _parameters(getattr(type(self), method))
         return {name: v for name, v in given.items() if name not in _INTERNAL or name in known}
 
-    def _report_missing(
-        self, run_manager: CallbackManagerForRetrieverRun, missing: Sequence[str]
-    ) -> None:
-        if missing:
-            event = {"index": self._index_name(), "missing": list(missing)}
-            config: Any = {"callbacks": run_manager.get_child()}
-            dispatch_custom_event(MISSING_EVENT, event, config=config)
-
-    async def _areport_missing(
-        self, run_manager: AsyncCallbackManagerForRetrieverRun, missing: Sequence[str]
-    ) -> None:
-        if missing:
-            event = {"index": self._index_name(), "missing": list(missing)}
-            config: Any = {"callbacks": run_manager.get_child()}
-            await adispatch_custom_event(MISSING_EVENT, event, config=config)
-
     def _get_ls_params(self, **kwargs: Any) -> LangSmithRetrieverParams:
         params = super()._get_ls_params(**kwargs)
         params["ls_vector_store_provider"] = PROVIDER
@@ -179,7 +184,7 @@ def _parameters(method: Callable[..., Any]) -> frozenset[str]:
     return frozenset(inspect.signature(method).parameters)
 
 
-Outcome = Found[Document] | Exception
+Outcome = Found[Document] | Exception | None
 
 
 class OSSVectorRetriever(_Batched, _ServiceRetriever):
@@ -193,17 +198,14 @@ class OSSVectorRetriever(_Batched, _ServiceRetriever):
     run's configuration at a time. `load_retriever` brings back what `dumps` made of it.
 
     Attributes:
-        client: an `OSSVectorClient` or `AsyncOSSVectorClient`; by default one that is configured
-            by the fields `bucket`, `account_id`, `region`, ..., and by the environment.
+        client: a client of either kind; by default one of `bucket`, ... and the environment.
         index: another index than the client's own.
         k: return at most so many Documents; also an argument of `invoke`.
-        text_key: the metadata field in which another program keeps the text of its records, where
-            that is none of `text`, `content` and `page_content`.
+        text_key: where another program keeps text, if not in `text`, `content`, `page_content`.
         embedding_key: the metadata field that receives the stored embedding, as a list of floats;
             None leaves embeddings where they are, and they are not fetched.
         on_missing: "omit" or "raise".
-        on_decode_error: for records that cannot be read: "raise", "skip" (left out, with a warning
-            in the log) or "raw" (their metadata as they are stored).
+        on_decode_error: of unreadable records: "raise", "skip" (a warning) or "raw" (as stored).
         key_parser: turns the query into keys, in place of the two forms above.
     """
 
@@ -220,34 +222,26 @@ class OSSVectorRetriever(_Batched, _ServiceRetriever):
         self,
         query: str,
         *,
-        run_manager: CallbackManagerForRetrieverRun,
+        run_manager: Any,
         k: int | None = None,
         max_concurrency: int | None = None,
-        outcome: Outcome | None = None,
+        outcome: Outcome = None,
     ) -> list[Document]:
-        if outcome is None:
-            outcome = self._clients.run(
-                limit_concurrency, max_concurrency, self._look_up, query, k=k
-            )
-        found: Found[Document] = result_or_raise(outcome)
-        self._report_missing(run_manager, found.missing)
+        found: Found[Document] = self._result(query, outcome, max_concurrency, k=k)
+        report_missing(self, run_manager, found.missing)
         return found.made
 
     async def _aget_relevant_documents(
         self,
         query: str,
         *,
-        run_manager: AsyncCallbackManagerForRetrieverRun,
+        run_manager: Any,
         k: int | None = None,
         max_concurrency: int | None = None,
-        outcome: Outcome | None = None,
+        outcome: Outcome = None,
     ) -> list[Document]:
-        if outcome is None:
-            outcome = await self._clients.arun(
-                limit_concurrency, max_concurrency, self._look_up, query, k=k
-            )
-        found: Found[Document] = result_or_raise(outcome)
-        await self._areport_missing(run_manager, found.missing)
+        found: Found[Document] = await self._aresult(query, outcome, max_concurrency, k=k)
+        await areport_missing(self, run_manager, found.missing)
         return found.made
 
     def _look_up(  # type: ignore[override]  # its options are known

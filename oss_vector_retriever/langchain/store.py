@@ -2,11 +2,9 @@
 
 # ruff: noqa: A002 - `filter` and `id` are LangChain's own names
 
-from __future__ import annotations
-
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
-from typing import Any, Concatenate, ParamSpec, Self, TypeVar
+from typing import Any, Self, TypeVar
 
 from langchain_core.documents import Document
 from langchain_core.embeddings import Embeddings
@@ -14,21 +12,18 @@ from langchain_core.vectorstores import VectorStore
 
 from ..client.context import Context
 from ..client.errors import ConfigurationError, InvalidRequestError
-from ..client.models.vector import Float32Array
-from ..client.pair import limits_of
 from ..client.steps import Flow
 from ..embeddings import maximal_marginal_relevance
 from ..records import DecodePolicy, Record
 from ..records.filters import Filter
 from ..records.search import Hit, mmr_search, relevance, search, search_by_key
-from ..records.settings import DistanceMetric, StoreSettings
+from ..records.settings import DistanceMetric
 from ..records.store import RecordStore
 from .connection import ConnectedComponent
-from .documents import document_from
+from .documents import document_from, embedding_of
 from .embedder import Embedder
 from .pending_writes import Embedding, PendingWrites
 
-P = ParamSpec("P")
 T = TypeVar("T")
 FoundDocument = tuple[Document, Hit]
 ScoredDocument = tuple[Document, float]
@@ -49,8 +44,7 @@ class OSSVectorStore(ConnectedComponent, VectorStore):
 
     Args:
         embedding: the embedding model; without one, give embeddings and search by vector or id.
-        client: an `OSSVectorClient` or `AsyncOSSVectorClient`; by default one that is configured by
-            the arguments `bucket`, `account_id`, `region`, ..., and by the environment.
+        client: a client of either kind; by default one of `bucket`, ... and the environment.
         index: another index than the client's own.
         distance_metric: "cosine" or "euclidean", of the index that the first write makes; one that
             is there must have it. None takes what is there, and makes cosine.
@@ -58,15 +52,13 @@ class OSSVectorStore(ConnectedComponent, VectorStore):
         filterable: metadata fields that searches can filter on, at most 10 with 2 KB together.
             None: not known, for an index that others write; then nothing is checked.
         non_filterable: further fields that an index made here keeps out of its filters.
-        text_key: the metadata field in which another program keeps the text of its records, where
-            that is none of `text`, `content` and `page_content`.
+        text_key: where another program keeps text, if not in `text`, `content`, `page_content`.
         native_scalars: keep numbers and booleans as they are for filters, so that ranges work.
         embedding_key: the metadata field that receives the stored embedding, as a list of floats,
             in every Document read; when Documents are written the field is left out.
         score_key: the metadata field that receives the relevance, from 0 to 1, in every Document
             that a search finds; when Documents are written the field is left out.
-        on_decode_error: for records that cannot be read: "raise", "skip" (left out, with a warning
-            in the log) or "raw" (their metadata as they are stored).
+        on_decode_error: of unreadable records: "raise", "skip" (a warning) or "raw" (as stored).
         skip_rows: leave out of searches the rows of key-value stores in the same index.
 
     Raises:
@@ -96,18 +88,7 @@ class OSSVectorStore(ConnectedComponent, VectorStore):
                 "metadata."
             )
         self._embedder = Embedder(self.embedding)
-        settings = StoreSettings(
-            index=self.index,
-            distance_metric=self.distance_metric,
-            create_index=self.create_index,
-            filterable=self.filterable,
-            non_filterable=self.non_filterable,
-            text_key=self.text_key,
-            native_scalars=self.native_scalars,
-            on_decode_error=self.on_decode_error,
-            skip_rows=self.skip_rows,
-            limits=limits_of(self.client),
-        )
+        settings = self._store_settings()
         super().__post_init__()
         self._records = RecordStore(settings)
 
@@ -152,23 +133,11 @@ class OSSVectorStore(ConnectedComponent, VectorStore):
         """Return the embedding model."""
         return self._embedder.model
 
-    def run(
-        self,
-        flow: Callable[Concatenate[Context, P], Flow[T]],
-        /,
-        *arguments: P.args,
-        **keywords: P.kwargs,
-    ) -> T:
+    def run(self, flow: Callable[..., Flow[T]], /, *arguments: Any, **keywords: Any) -> T:
         """Run the flow `flow(context, *arguments, **keywords)` on the store's client, blocking."""
         return self._clients.run(flow, *arguments, **keywords)
 
-    async def arun(
-        self,
-        flow: Callable[Concatenate[Context, P], Flow[T]],
-        /,
-        *arguments: P.args,
-        **keywords: P.kwargs,
-    ) -> T:
+    async def arun(self, flow: Callable[..., Flow[T]], /, *arguments: Any, **keywords: Any) -> T:
         """Run the flow `flow(context, *arguments, **keywords)` on the store's client."""
         return await self._clients.arun(flow, *arguments, **keywords)
 
@@ -192,11 +161,11 @@ class OSSVectorStore(ConnectedComponent, VectorStore):
 
     def get_by_ids_with_embeddings(self, ids: Sequence[str], /) -> list[EmbeddedDocument]:
         """Return Documents by id, each with its stored embedding; as `get_by_ids` otherwise."""
-        return self._clients.run(self._fetch_with_embeddings, ids)
+        return self._clients.run(self._fetch_pairs, ids)
 
     async def aget_by_ids_with_embeddings(self, ids: Sequence[str], /) -> list[EmbeddedDocument]:
         """Do as `get_by_ids_with_embeddings` does."""
-        return await self._clients.arun(self._fetch_with_embeddings, ids)
+        return await self._clients.arun(self._fetch_pairs, ids)
 
     def _fetch_documents(self, context: Context, ids: Sequence[str]) -> Flow[list[Document]]:
         return_data = self.embedding_key is not None
@@ -205,11 +174,9 @@ class OSSVectorStore(ConnectedComponent, VectorStore):
         found = yield from self._records.fetch_records(context, ids, make, return_data=return_data)
         return found.made
 
-    def _fetch_with_embeddings(
-        self, context: Context, ids: Sequence[str]
-    ) -> Flow[list[EmbeddedDocument]]:
+    def _fetch_pairs(self, context: Context, ids: Sequence[str]) -> Flow[list[EmbeddedDocument]]:
         found = yield from self._records.fetch_records(
-            context, ids, self._embedded_document, return_data=True
+            context, ids, lambda r: (self._document(r), embedding_of(r)), return_data=True
         )
         return found.made
 
@@ -232,28 +199,18 @@ class OSSVectorStore(ConnectedComponent, VectorStore):
         return await self.asimilarity_search_by_vector(vector, k, filter=filter)
 
     def similarity_search_by_vector(
-        self,
-        embedding: Iterable[float],
-        k: int = 4,
-        *,
-        filter: Filter | None = None,
-        **unknown: Any,
+        self, embedding: Embedding, k: int = 4, *, filter: Filter | None = None, **unknown: Any
     ) -> list[Document]:
         """Return the Documents closest to a vector, closest first."""
         refuse_unknown(unknown)
-        return _documents(self._clients.run(self._search, embedding, k, filter))
+        return _documents(self._clients.run(self._search, search, embedding, k, filter))
 
     async def asimilarity_search_by_vector(
-        self,
-        embedding: Iterable[float],
-        k: int = 4,
-        *,
-        filter: Filter | None = None,
-        **unknown: Any,
+        self, embedding: Embedding, k: int = 4, *, filter: Filter | None = None, **unknown: Any
     ) -> list[Document]:
         """Do as `similarity_search_by_vector` does."""
         refuse_unknown(unknown)
-        return _documents(await self._clients.arun(self._search, embedding, k, filter))
+        return _documents(await self._clients.arun(self._search, search, embedding, k, filter))
 
     def similarity_search_with_score(
         self, query: str, k: int = 4, *, filter: Filter | None = None, **unknown: Any
@@ -272,16 +229,16 @@ class OSSVectorStore(ConnectedComponent, VectorStore):
         return await self.asimilarity_search_with_score_by_vector(vector, k, filter=filter)
 
     def similarity_search_with_score_by_vector(
-        self, embedding: Iterable[float], k: int = 4, *, filter: Filter | None = None
+        self, embedding: Embedding, k: int = 4, *, filter: Filter | None = None
     ) -> list[ScoredDocument]:
         """Return the Documents closest to a vector, each with its distance."""
-        return _with_distances(self._clients.run(self._search, embedding, k, filter))
+        return _with_distances(self._clients.run(self._search, search, embedding, k, filter))
 
     async def asimilarity_search_with_score_by_vector(
-        self, embedding: Iterable[float], k: int = 4, *, filter: Filter | None = None
+        self, embedding: Embedding, k: int = 4, *, filter: Filter | None = None
     ) -> list[ScoredDocument]:
         """Do as `similarity_search_with_score_by_vector` does."""
-        return _with_distances(await self._clients.arun(self._search, embedding, k, filter))
+        return _with_distances(await self._clients.arun(self._search, search, embedding, k, filter))
 
     def similarity_search_by_id(
         self, id: str, k: int = 4, *, filter: Filter | None = None
@@ -291,13 +248,13 @@ class OSSVectorStore(ConnectedComponent, VectorStore):
         Raises:
             MissingKeysError: there is no such id.
         """
-        return _documents(self._clients.run(self._search_by_id, id, k, filter))
+        return _documents(self._clients.run(self._search, search_by_key, id, k, filter))
 
     async def asimilarity_search_by_id(
         self, id: str, k: int = 4, *, filter: Filter | None = None
     ) -> list[Document]:
         """Do as `similarity_search_by_id` does."""
-        return _documents(await self._clients.arun(self._search_by_id, id, k, filter))
+        return _documents(await self._clients.arun(self._search, search_by_key, id, k, filter))
 
     def similarity_search_with_score_by_id(
         self, id: str, k: int = 4, *, filter: Filter | None = None
@@ -307,20 +264,20 @@ class OSSVectorStore(ConnectedComponent, VectorStore):
         Raises:
             MissingKeysError: there is no such id.
         """
-        return _with_distances(self._clients.run(self._search_by_id, id, k, filter))
+        return _with_distances(self._clients.run(self._search, search_by_key, id, k, filter))
 
     async def asimilarity_search_with_score_by_id(
         self, id: str, k: int = 4, *, filter: Filter | None = None
     ) -> list[ScoredDocument]:
         """Do as `similarity_search_with_score_by_id` does."""
-        return _with_distances(await self._clients.arun(self._search_by_id, id, k, filter))
+        return _with_distances(await self._clients.arun(self._search, search_by_key, id, k, filter))
 
     def similarity_search_with_embeddings(
         self, query: str, k: int = 4, *, filter: Filter | None = None
     ) -> list[EmbeddedDocument]:
         """Return the Documents closest to a text, each with its stored embedding."""
         vector = self._embedder.embed_query(query)
-        found = self._clients.run(self._search, vector, k, filter, return_data=True)
+        found = self._clients.run(self._search, search, vector, k, filter, return_data=True)
         return [(document, embedding_of(hit.record)) for document, hit in found]
 
     async def asimilarity_search_with_embeddings(
@@ -328,7 +285,7 @@ class OSSVectorStore(ConnectedComponent, VectorStore):
     ) -> list[EmbeddedDocument]:
         """Do as `similarity_search_with_embeddings` does."""
         vector = await self._embedder.aembed_query(query)
-        found = await self._clients.arun(self._search, vector, k, filter, return_data=True)
+        found = await self._clients.arun(self._search, search, vector, k, filter, return_data=True)
         return [(document, embedding_of(hit.record)) for document, hit in found]
 
     def _select_relevance_score_fn(self) -> Callable[[float], float]:
@@ -353,25 +310,16 @@ class OSSVectorStore(ConnectedComponent, VectorStore):
     def _search(
         self,
         context: Context,
-        embedding: Iterable[float],
+        find: Callable[..., Flow[list[Hit]]],
+        query: Embedding | str,
         k: int,
         filter: Filter | None,
         *,
         return_data: bool = False,
     ) -> Flow[list[FoundDocument]]:
-        return_data = return_data or self.embedding_key is not None
-        hits = yield from search(
-            context, self._records, embedding, k, filter=filter, return_data=return_data
-        )
-        return (yield from self._make_documents(context, hits))
-
-    def _search_by_id(
-        self, context: Context, id: str, k: int, filter: Filter | None
-    ) -> Flow[list[FoundDocument]]:
-        return_data = self.embedding_key is not None
-        hits = yield from search_by_key(
-            context, self._records, id, k, filter=filter, return_data=return_data
-        )
+        # queries return no vectors: fetching them is a call more, made where somebody reads them
+        data = return_data or self.embedding_key is not None
+        hits = yield from find(context, self._records, query, k, filter=filter, return_data=data)
         return (yield from self._make_documents(context, hits))
 
     # Searching for what is near a query and unlike the rest of the answer: `fetch_k` candidates are
@@ -412,7 +360,7 @@ class OSSVectorStore(ConnectedComponent, VectorStore):
 
     def max_marginal_relevance_search_by_vector(
         self,
-        embedding: Iterable[float],
+        embedding: Embedding,
         k: int = 4,
         fetch_k: int = 20,
         lambda_mult: float = 0.5,
@@ -428,7 +376,7 @@ class OSSVectorStore(ConnectedComponent, VectorStore):
 
     async def amax_marginal_relevance_search_by_vector(
         self,
-        embedding: Iterable[float],
+        embedding: Embedding,
         k: int = 4,
         fetch_k: int = 20,
         lambda_mult: float = 0.5,
@@ -445,18 +393,21 @@ class OSSVectorStore(ConnectedComponent, VectorStore):
     def _search_mmr(
         self,
         context: Context,
-        embedding: Iterable[float],
+        embedding: Embedding,
         k: int,
         fetch_k: int,
         lambda_mult: float,
         *,
         filter: Filter | None,
     ) -> Flow[list[Document]]:
-        def choose(query: Float32Array, rows: Sequence[Float32Array], count: int) -> list[int]:
-            return maximal_marginal_relevance(query, rows, count, lambda_mult)
-
         hits = yield from mmr_search(
-            context, self._records, embedding, choose, k=k, fetch_k=fetch_k, filter=filter
+            context,
+            self._records,
+            embedding,
+            lambda query, rows, count: maximal_marginal_relevance(query, rows, count, lambda_mult),
+            k=k,
+            fetch_k=fetch_k,
+            filter=filter,
         )
         return _documents((yield from self._make_documents(context, hits)))
 
@@ -638,9 +589,6 @@ class OSSVectorStore(ConnectedComponent, VectorStore):
             document.metadata[self.score_key] = relevance(metric, distance)
         return document
 
-    def _embedded_document(self, record: Record) -> EmbeddedDocument:
-        return self._document(record), embedding_of(record)
-
 
 def refuse_unknown(options: Mapping[str, Any]) -> None:
     """Refuse arguments that a method does not have; LangChain's signatures let all of them in.
@@ -650,11 +598,6 @@ def refuse_unknown(options: Mapping[str, Any]) -> None:
     """
     for name in options:
         raise TypeError(f"unexpected argument {name!r}")
-
-
-def embedding_of(record: Record) -> list[float]:
-    """Return the stored embedding of a record; empty where it has none."""
-    return [] if record.embedding is None else record.embedding.tolist()
 
 
 def _documents(found: list[FoundDocument]) -> list[Document]:

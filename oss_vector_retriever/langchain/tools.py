@@ -1,7 +1,5 @@
 """`OSSVectorToolkit`: search and fetch for agents, with the same client, tenancy and budget."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Literal
@@ -31,24 +29,22 @@ _IDS_PER_CALL = 100  # one call of the service
 _HITS_PER_CALL = 100
 
 Reply = tuple[str, list[Document]]
+Hits = list[tuple[Document, float | None]]
 
 
 class _AgentSettings(Connected):
     """What the tools and their toolkit have in common: a client, tenancy and a budget.
 
     Attributes:
-        client: an `OSSVectorClient` or `AsyncOSSVectorClient`; by default one that is configured
-            by the fields `bucket`, `account_id`, `region`, ..., and by the environment.
+        client: a client of either kind; by default one of `bucket`, ... and the environment.
         index: another index than the client's own.
-        text_key: the metadata field in which another program keeps the text of its records, where
-            that is none of `text`, `content` and `page_content`.
+        text_key: where another program keeps text, if not in `text`, `content`, `page_content`.
         allowed_keys: the only keys that exist for the agent; None for any.
         key_prefix: what each key that exists for the agent begins with.
         max_characters: of one answer; a token is about four of English. None sets no bound.
         max_tokens: of one answer, counted by `tokenizer`; None sets no bound.
         tokenizer: splits a text into tokens, such as `model.get_token_ids`.
-        on_decode_error: for records that cannot be read: "raise", "skip" (left out, with a warning
-            in the log) or "raw" (their metadata as they are stored).
+        on_decode_error: of unreadable records: "raise", "skip" (a warning) or "raw" (as stored).
     """
 
     model_config = STRICT
@@ -86,8 +82,7 @@ class OSSVectorToolkit(_AgentSettings, BaseToolkit):
     Attributes:
         embedding: an `Embeddings`, or a function from a query to its embedding; None leaves out
             the search.
-        filter: a filter on metadata, `{"field": value}` or the service's full grammar, always in
-            force when searching.
+        filter: `{"field": value}` or the service's full grammar; always in force when searching.
         native_scalars: say in the filter numbers and booleans as they are, for records written so.
         k: how many documents a search shows where the model does not say.
         scan: how many keys to list, at most, to suggest near misses.
@@ -103,35 +98,18 @@ class OSSVectorToolkit(_AgentSettings, BaseToolkit):
 
     def get_tools(self) -> list[BaseTool]:
         """Return the tools: search first, where there is an embedding, then fetch."""
-        # The tools take everything else under the toolkit's names, so that a limit that is added
-        # to one cannot be forgotten in the other.
-        own = {"embedding", "filter", "native_scalars", "k", "scan"}
-        shared = {name: getattr(self, name) for name in type(self).model_fields if name not in own}
+        # The tools take everything under the toolkit's names, so that a limit that is added to one
+        # cannot be forgotten in the other.
+        shared = {name: getattr(self, name) for name in type(self).model_fields}
         shared["client"] = self._saved or self.client  # what came back from another process
-        fetch = OSSVectorFetchTool(**shared, scan=self.scan)
+        of_fetch = {"scan": shared.pop("scan")}
+        of_search = {n: shared.pop(n) for n in ("embedding", "filter", "native_scalars", "k")}
+        fetch = OSSVectorFetchTool(**shared, **of_fetch)
         if self.embedding is None:
             return [fetch]
-        search = OSSVectorSearchTool(
-            **shared,
-            embedding=self.embedding,
-            filter=self.filter,
-            native_scalars=self.native_scalars,
-            k=self.k,
-            fetch_tool=fetch.name,
-        )
+        search = OSSVectorSearchTool(**shared, **of_search, fetch_tool=fetch.name)
         search.description += f" Read more of one by passing its id to {fetch.name}."
         return [search, fetch]
-
-
-class _DocumentTool(_AgentSettings, BaseTool):
-    """A tool that shows an agent documents with their ids; the Documents are the artifact."""
-
-    model_config = STRICT
-
-    response_format: Literal["content", "content_and_artifact"] = "content_and_artifact"
-
-    def _run(self, *args: Any, **kwargs: Any) -> Any:
-        raise NotImplementedError
 
 
 class FetchArguments(BaseModel):
@@ -162,7 +140,7 @@ class FetchArguments(BaseModel):
         return [value]
 
 
-class OSSVectorFetchTool(_DocumentTool):
+class OSSVectorFetchTool(_AgentSettings, BaseTool):
     """A tool that reads documents by id, names ids that do not exist and suggests near misses.
 
     Ids outside `allowed_keys` and `key_prefix` do not exist for the agent, and are not asked for.
@@ -174,12 +152,16 @@ class OSSVectorFetchTool(_DocumentTool):
         max_characters_per_document: of one document's text in one answer.
     """
 
+    model_config = STRICT
+
     name: str = "fetch_documents"
     description: str = (
         "Read documents by their ids. Returns the text of each with its id, and names ids that do "
         "not exist. Long documents are cut, with a hint how to read on."
     )
     args_schema: ArgsSchema | None = FetchArguments
+    # the Documents are the artifact: chains read them, and the model only the text
+    response_format: Literal["content", "content_and_artifact"] = "content_and_artifact"
     max_characters_per_document: int | None = Field(default=4_000, gt=0)
     scan: int = Field(default=0, ge=0)
 
@@ -193,8 +175,7 @@ class OSSVectorFetchTool(_DocumentTool):
         access = self._access()
         keys = access.fetchable(context, ids)
         found = yield from fetch_records(context, self._lookup(), keys, document_from)
-        # a record that was skipped is there, and no other id was meant
-        there = {*keys} - {*found.missing}
+        there = {*keys} - {*found.missing}  # skipped records too: no other id was meant
         missing = [key for key in dict.fromkeys(ids) if key not in there]
         answer = Answer(
             [Passage(str(document.id), document.page_content) for document in found.made],
@@ -202,9 +183,8 @@ class OSSVectorFetchTool(_DocumentTool):
             start=start,
             fetch_tool=self.name,
         )
-        return (
-            yield from write_answer(answer, self._budget(self.max_characters_per_document))
-        ), found.made
+        text = yield from write_answer(answer, self._budget(self.max_characters_per_document))
+        return text, found.made
 
 
 class SearchArguments(BaseModel):
@@ -216,7 +196,7 @@ class SearchArguments(BaseModel):
     )
 
 
-class OSSVectorSearchTool(_DocumentTool):
+class OSSVectorSearchTool(_AgentSettings, BaseTool):
     """A tool that finds documents by meaning: the nearest first, with their ids and distances.
 
     Of `allowed_keys` the stored embeddings are fetched and compared by cosine, so nothing else is
@@ -227,12 +207,13 @@ class OSSVectorSearchTool(_DocumentTool):
     Attributes:
         embedding: an `Embeddings`, or a function from the query to its embedding.
         k: how many to show where the model does not say.
-        filter: a filter on metadata, `{"field": value}` or the service's full grammar, always in
-            force.
+        filter: `{"field": value}` or the service's full grammar; always in force.
         native_scalars: say in the filter numbers and booleans as they are, for records written so.
         fetch_tool: the name of the tool that reads documents by id, to which cut texts then point.
         max_characters_per_document: of one document's text in one answer.
     """
+
+    model_config = STRICT
 
     name: str = "search_documents"
     description: str = (
@@ -240,6 +221,7 @@ class OSSVectorSearchTool(_DocumentTool):
         "their text."
     )
     args_schema: ArgsSchema | None = SearchArguments
+    response_format: Literal["content", "content_and_artifact"] = "content_and_artifact"
     embedding: QueryEmbedding = Field(exclude=True, repr=False)
     k: int = Field(default=5, gt=0, le=_HITS_PER_CALL)
     filter: Mapping[str, Any] | None = None
@@ -259,7 +241,7 @@ class OSSVectorSearchTool(_DocumentTool):
         # Only the service judges filters, by the copies that it keeps; so it has to search.
         exact = self.allowed_keys is not None and self.filter is None
         find = self._nearest_allowed if exact else self._nearest
-        hits: list[tuple[Document, float | None]] = yield from find(context, vector, k)
+        hits: Hits = yield from find(context, vector, k)
         answer = Answer(
             [Passage(str(document.id), document.page_content, far) for document, far in hits],
             nothing="Nothing was found.",
@@ -268,9 +250,7 @@ class OSSVectorSearchTool(_DocumentTool):
         text = yield from write_answer(answer, self._budget(self.max_characters_per_document))
         return text, [document for document, _ in hits]
 
-    def _nearest(
-        self, context: Context, vector: Any, k: int
-    ) -> Flow[list[tuple[Document, float | None]]]:
+    def _nearest(self, context: Context, vector: Any, k: int) -> Flow[Hits]:
         access = self._access()
         # those out of reach take places among the hits, and the service cannot filter by key
         top_k = context.config.limits.top_k if access.restricted else k
@@ -285,9 +265,7 @@ class OSSVectorSearchTool(_DocumentTool):
         documents = make_each(self._lookup(), vectors, document_from)
         return [(document, distances[str(document.id)]) for document in documents]
 
-    def _nearest_allowed(
-        self, context: Context, vector: Any, k: int
-    ) -> Flow[list[tuple[Document, float | None]]]:
+    def _nearest_allowed(self, context: Context, vector: Any, k: int) -> Flow[Hits]:
         keys = self._access().visible_keys
         stored = yield from stored_embeddings(context, keys, index=self.index, on_missing="omit")
         picks = pick_similar(stored, vector, k=k)

@@ -3,8 +3,6 @@
 Needs the extra `langgraph`.
 """
 
-from __future__ import annotations
-
 from typing import TYPE_CHECKING
 
 from ..lazy import make_lazy

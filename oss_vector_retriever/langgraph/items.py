@@ -1,14 +1,12 @@
 """Items of memory as records: names, namespaces and values, there and back."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 from langgraph.store.base import GetOp, Item, PutOp
 
-from ..client.errors import InvalidRequestError, shown
+from ..client.errors import InvalidRequestError, quote
 from ..client.models.limits import DEFAULT_LIMITS, metadata_bytes
 from ..client.models.vector import Vector
 from ..records.settings import ROW_FIELD
@@ -54,13 +52,13 @@ def path_of(namespace: Sequence[str]) -> str:
     """
     if isinstance(namespace, str | bytes) or not hasattr(namespace, "__iter__"):
         raise InvalidRequestError(
-            f"a namespace is a tuple of labels, not {shown(namespace)}; put a single one into a "
+            f"a namespace is a tuple of labels, not {quote(namespace)}; put a single one into a "
             'tuple, as in ("users",).'
         )
     for label in namespace:
         if not isinstance(label, str) or not label or "." in label:
             raise InvalidRequestError(
-                f"a label of a namespace is a string without periods, not {shown(label)}."
+                f"a label of a namespace is a string without periods, not {quote(label)}."
             )
     return ".".join(namespace)
 
@@ -68,11 +66,6 @@ def path_of(namespace: Sequence[str]) -> str:
 def is_label(label: str) -> bool:
     """Tell whether part of a condition is a label as it stands, and no wildcard."""
     return bool(label) and label != "*" and "." not in label
-
-
-def surrounding_paths(namespace: Namespace) -> list[str]:
-    """Return the namespaces that an item lies in, its own last, as strings to filter by."""
-    return [path_of(namespace[:depth]) for depth in range(1, len(namespace) + 1)]
 
 
 def copy_of(field: str) -> str:
@@ -96,32 +89,24 @@ def vector_of(
         InvalidRequestError: a value that JSON cannot hold, or a limit passed.
     """
     # The service tests membership, not prefixes: each namespace around an item is written out.
-    paths = surrounding_paths(item.namespace)
+    path = item.namespace
+    paths = [path_of(path[:depth]) for depth in range(1, len(path) + 1)]
     if (size := metadata_bytes({WITHIN_FIELD: paths})) > _MAX_PATH_BYTES:
         raise InvalidRequestError(
-            f"namespace {shown(paths[-1])}: it and those it lies in take {size:,} bytes, and "
+            f"namespace {quote(paths[-1])}: it and those it lies in take {size:,} bytes, and "
             f"{_MAX_PATH_BYTES:,} are possible; use fewer labels, or shorter ones."
         )
-    metadata = {
+    marks = {
         ROW_FIELD: KIND,
         WITHIN_FIELD: paths,
-        EMBEDDED_FIELD: "no" if embedding is None else "yes",
-        **item.dict(),
-        **{copy_of(field): value for field in copied if _is_plain(value := item.value.get(field))},
+        EMBEDDED_FIELD: "no" if embedding is None else "yes",  # so that searches pass it over
     }
-    # an index holds no record without data, and cosine takes no zeros
-    placeholder = [1.0] + [0.0] * (dimension - 1)
-    return records.encode(
-        name_of(item.namespace, item.key),
-        placeholder if embedding is None else embedding,
-        text="",
-        metadata=metadata,
-        also_filterable=(ROW_FIELD, WITHIN_FIELD, EMBEDDED_FIELD),
-    )
-
-
-def _is_plain(value: object) -> bool:
-    return isinstance(value, str | int | float)
+    copies = {copy_of(field): item.value.get(field) for field in copied}
+    plain = {name: v for name, v in copies.items() if isinstance(v, str | int | float)}
+    if embedding is None:  # an index holds no record without data, and cosine takes no zeros
+        embedding = [1.0] + [0.0] * (dimension - 1)
+    name, metadata = name_of(item.namespace, item.key), {**marks, **item.dict(), **plain}
+    return records.encode(name, embedding, text="", metadata=metadata, also_filterable=marks)
 
 
 def item_of(records: RecordStore, vector: Vector | None) -> Item | None:
@@ -129,14 +114,8 @@ def item_of(records: RecordStore, vector: Vector | None) -> Item | None:
     record = None if vector is None else records.decode(vector)
     if record is None or record.metadata.get(ROW_FIELD) != KIND:
         return None
-    fields = record.metadata
-    return Item(
-        value=fields["value"],
-        key=fields["key"],
-        namespace=tuple(fields["namespace"]),
-        created_at=fields["created_at"],
-        updated_at=fields["updated_at"],
-    )
+    names = ("value", "key", "namespace", "created_at", "updated_at")
+    return Item(**{name: record.metadata[name] for name in names})
 
 
 def items_of(records: RecordStore, vectors: Sequence[Vector]) -> Iterator[Item]:

@@ -46,11 +46,9 @@ class HydrateDocumentsMiddleware(ConnectedComponent, AgentMiddleware[DocumentSta
     state, and nothing else.
 
     Args:
-        client: an `OSSVectorClient` or `AsyncOSSVectorClient`; by default one that is configured by
-            the arguments `bucket`, `account_id`, `region`, ..., and by the environment.
+        client: a client of either kind; by default one of `bucket`, ... and the environment.
         index: another index than the client's own.
-        text_key: the metadata field in which another program keeps the text of its records, where
-            that is none of `text`, `content` and `page_content`.
+        text_key: where another program keeps text, if not in `text`, `content`, `page_content`.
         limit: show the last so many ids.
         max_characters: of all that is shown in one call; a token is about four of English. None
             sets no bound.
@@ -59,8 +57,7 @@ class HydrateDocumentsMiddleware(ConnectedComponent, AgentMiddleware[DocumentSta
         max_characters_per_document: of one document's text.
         heading: what stands above the documents.
         collect: take the ids of tools' Documents into the state, in place of their texts.
-        on_decode_error: for records that cannot be read: "raise", "skip" (left out, with a warning
-            in the log) or "raw" (their metadata as they are stored).
+        on_decode_error: of unreadable records: "raise", "skip" (a warning) or "raw" (as stored).
 
     Raises:
         ConfigurationError: `client` is of another type.

@@ -1,26 +1,16 @@
 """The operations of LangGraph's memory, as flows on a `RecordStore`."""
 
-from __future__ import annotations
-
 import operator
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import takewhile
 from typing import Any
 
-from langgraph.store.base import (
-    GetOp,
-    Item,
-    ListNamespacesOp,
-    MatchCondition,
-    Op,
-    PutOp,
-    Result,
-    SearchItem,
-    SearchOp,
-)
+from langgraph.store import base
+from langgraph.store.base import GetOp, ListNamespacesOp, PutOp, SearchOp
 
 from ..client.context import Context
-from ..client.errors import BatchReport, InvalidRequestError, PartialWriteError, WriteReport, shown
+from ..client.errors import BatchReport, InvalidRequestError, PartialWriteError, WriteReport, quote
 from ..client.models.results import ListVectorsResult, QueryVectorsResult
 from ..client.models.vector import Vector
 from ..client.operations.vectors import list_vectors, query_vectors
@@ -28,50 +18,30 @@ from ..client.steps import Flow, run_all
 from ..records import filterable_value
 from ..records.settings import ROW_FIELD
 from ..records.store import RecordStore
-from .items import (
-    EMBEDDED_FIELD,
-    KIND,
-    WITHIN_FIELD,
-    Address,
-    Namespace,
-    address_of,
-    copy_of,
-    is_label,
-    item_of,
-    items_of,
-    name_of,
-    new_item,
-    path_of,
-    vector_of,
-)
+from . import items
+from .items import Address, Namespace, address_of, item_of, items_of, name_of, path_of
 
-ItemEmbeddings = Mapping[Address, Sequence[float]]
-QueryEmbeddings = Mapping[str, Sequence[float]]
+Embedded = Mapping[Address, Sequence[float]]
+Queries = Mapping[str, Sequence[float]]
 
 
+@dataclass(frozen=True)
 class Memory:
     """The operations of LangGraph's memory: of a batch the reads together, then the writes.
 
-    Args:
+    Attributes:
         records: where the items are.
         dimension: of the index that a first write makes, and of each embedding.
         filterable: fields of values that the service's filters see.
     """
 
-    def __init__(
-        self, records: RecordStore, dimension: int, filterable: Sequence[str] = ()
-    ) -> None:
-        self._records = records
-        self._dimension = dimension
-        self._filterable = filterable
+    records: RecordStore
+    dimension: int
+    filterable: Sequence[str] = ()
 
     def run_batch(
-        self,
-        context: Context,
-        ops: Sequence[Op],
-        embedded: ItemEmbeddings,
-        queries: QueryEmbeddings,
-    ) -> Flow[list[Result]]:
+        self, context: Context, ops: Sequence[base.Op], embedded: Embedded, queries: Queries
+    ) -> Flow[list[base.Result]]:
         """Return the result of each operation, in order.
 
         Args:
@@ -80,11 +50,10 @@ class Memory:
             embedded: the embeddings of the items put that have one.
             queries: the embeddings of the queries searched for.
         """
-        results: list[Result] = [None] * len(ops)
+        results: list[base.Result] = [None] * len(ops)
         reads: list[Flow[None]] = []
-        gets = [(index, op) for index, op in enumerate(ops) if isinstance(op, GetOp)]
-        if gets:
-            reads.append(self._get(context, gets, results))
+        if gets := [(index, op) for index, op in enumerate(ops) if isinstance(op, GetOp)]:
+            reads.append(self._get(context, gets, results))  # one fetch for all of them
         for index, op in enumerate(ops):
             if isinstance(op, SearchOp):
                 reads.append(_set_result(results, index, self._search(context, op, queries)))
@@ -94,61 +63,56 @@ class Memory:
                 raise InvalidRequestError(f"unknown operation {type(op).__name__}.")
         if reads:  # at the same time; writes wait, so that a batch reads what was there before it
             yield from run_all(reads)
-        puts = {address_of(op): op for op in ops if isinstance(op, PutOp)}
+        puts = {address_of(op): op for op in ops if isinstance(op, PutOp)}  # the last one counts
         yield from self._write(context, puts, embedded)
         return results
 
     def _get(
-        self, context: Context, gets: Sequence[tuple[int, GetOp]], results: list[Result]
+        self, context: Context, gets: Sequence[tuple[int, GetOp]], results: list[base.Result]
     ) -> Flow[None]:
         names = [name_of(op.namespace, op.key) for _, op in gets]
-        found = yield from self._records.fetch(context, names)
+        found = yield from self.records.fetch(context, names)
         for (index, _), name in zip(gets, names, strict=True):
-            results[index] = item_of(self._records, found.by_key.get(name))
+            results[index] = item_of(self.records, found.by_key.get(name))
 
     def _write(
-        self, context: Context, puts: Mapping[Address, PutOp], embedded: ItemEmbeddings
+        self, context: Context, puts: Mapping[Address, PutOp], embedded: Embedded
     ) -> Flow[None]:
         batches: list[BatchReport] = []
         gone = [name_of(*address) for address, op in puts.items() if op.value is None]
         kept = {name_of(*address): op for address, op in puts.items() if op.value is not None}
         if kept:
             # an item keeps the moment of its making, which only the stored one knows
-            earlier = yield from self._records.fetch(context, list(kept))
-            dimension = yield from self._dimension_of(context)
+            earlier = yield from self.records.fetch(context, list(kept))
+            found = yield from self.records.describe(context)
+            dimension = (found.dimension if found else 0) or self.dimension
             vectors = []
             for name, op in kept.items():
-                address = address_of(op)
-                item = new_item(
-                    address, _check_value(op), item_of(self._records, earlier.by_key.get(name))
-                )
-                embedding = self._check_dimension(op, embedded.get(address))
+                address, stored = address_of(op), item_of(self.records, earlier.by_key.get(name))
+                item = items.new_item(address, _check_value(op), stored)
+                data = self._check_dimension(op, embedded.get(address))
                 vectors.append(
-                    vector_of(self._records, item, embedding, dimension, self._filterable)
+                    items.vector_of(self.records, item, data, dimension, self.filterable)
                 )
-            batches += (yield from _report(self._records.write(context, vectors))).batches
+            batches += (yield from _report(self.records.write(context, vectors))).batches
         if gone:
-            batches += (yield from _report(self._records.delete(context, gone))).batches
+            batches += (yield from _report(self.records.delete(context, gone))).batches
         if not (report := WriteReport(tuple(batches))).ok:
             raise PartialWriteError(report)
 
     def _check_dimension(
         self, op: PutOp, embedding: Sequence[float] | None
     ) -> Sequence[float] | None:
-        if embedding is not None and len(embedding) != self._dimension:
+        if embedding is not None and len(embedding) != self.dimension:
             raise InvalidRequestError(
-                f"the embedding of {shown(op.key)} has {len(embedding)} numbers, and the store was "
-                f'made for {self._dimension}: "dims" of its index. Nothing was written.'
+                f"the embedding of {quote(op.key)} has {len(embedding)} numbers, and the store was "
+                f'made for {self.dimension}: "dims" of its index. Nothing was written.'
             )
         return embedding
 
-    def _dimension_of(self, context: Context) -> Flow[int]:
-        found = yield from self._records.describe(context)
-        return (found.dimension if found else 0) or self._dimension
-
     def _search(
-        self, context: Context, op: SearchOp, queries: QueryEmbeddings
-    ) -> Flow[list[SearchItem]]:
+        self, context: Context, op: SearchOp, queries: Queries
+    ) -> Flow[list[base.SearchItem]]:
         if op.query and op.query in queries:
             found = yield from self._find_nearest(context, op, queries[op.query])
         else:
@@ -157,65 +121,62 @@ class Memory:
 
     def _find_nearest(
         self, context: Context, op: SearchOp, query: Sequence[float]
-    ) -> Flow[list[SearchItem]]:
+    ) -> Flow[list[base.SearchItem]]:
         # What the service cannot filter is filtered here, so as many as it gives are asked for.
         top_k = context.config.limits.top_k
         wanted = top_k if op.filter else min(op.offset + op.limit, top_k)
-        hits = yield from self._records.or_empty(
+        hits = yield from self.records.or_empty(
             query_vectors(
                 context,
                 query,
                 top_k=wanted,
-                index=self._records.settings.index,
-                filter=self._filter(op, {EMBEDDED_FIELD: {"$eq": "yes"}}),
+                index=self.records.settings.index,
+                filter=self._filter(op, {items.EMBEDDED_FIELD: {"$eq": "yes"}}),
                 return_metadata=True,
             ),
             lambda: QueryVectorsResult(()),
         )
         found = []
         for hit in hits:
-            item = item_of(self._records, Vector(hit.key, None, hit.metadata))
+            item = item_of(self.records, Vector(hit.key, None, hit.metadata))
             if item is not None and _is_wanted(item, op):
                 score = None if hit.distance is None else 1.0 - hit.distance
                 found.append(_search_item(item, score))
         return found
 
-    def _scan(self, context: Context, op: SearchOp) -> Flow[list[SearchItem]]:
-        found: list[SearchItem] = []
+    def _scan(self, context: Context, op: SearchOp) -> Flow[list[base.SearchItem]]:
+        found: list[base.SearchItem] = []
         token: str | None = None
         while True:
             page = yield from self._page(context, self._filter(op), token)
-            items = items_of(self._records, page)
-            found += [_search_item(item, None) for item in items if _is_wanted(item, op)]
+            listed = items_of(self.records, page)
+            found += [_search_item(item, None) for item in listed if _is_wanted(item, op)]
             token = page.next_token
             # the service has no order of its own, so the first so many are as good as any
             if token is None or len(found) >= op.offset + op.limit:
                 return found
 
-    def _list_namespaces(
-        self, context: Context, op: ListNamespacesOp
-    ) -> Flow[list[tuple[str, ...]]]:
-        found: dict[tuple[str, ...], None] = {}
+    def _list_namespaces(self, context: Context, op: ListNamespacesOp) -> Flow[list[Namespace]]:
+        found: set[Namespace] = set()
         token: str | None = None
         while True:
             page = yield from self._page(context, _all_of(prefix_tests(op)), token)
-            found |= {item.namespace: None for item in items_of(self._records, page)}
-            token = page.next_token
-            if token is None:
+            found |= {item.namespace for item in items_of(self.records, page)}
+            if (token := page.next_token) is None:
                 return _select_namespaces(found, op)
 
     def _filter(self, op: SearchOp, *also: Mapping[str, Any]) -> dict[str, Any]:
         path = path_of(op.namespace_prefix)
-        within = [{WITHIN_FIELD: {"$in": [path]}}] if path else []
-        return _all_of([*also, *within, *service_tests(op.filter, self._filterable)])
+        within = [{items.WITHIN_FIELD: {"$in": [path]}}] if path else []
+        return _all_of([*also, *within, *service_tests(op.filter, self.filterable)])
 
     def _page(
         self, context: Context, wanted: Mapping[str, Any], token: str | None
     ) -> Flow[ListVectorsResult]:
-        return self._records.or_empty(
+        return self.records.or_empty(
             list_vectors(
                 context,
-                index=self._records.settings.index,
+                index=self.records.settings.index,
                 max_results=context.config.limits.list_page,
                 next_token=token,
                 return_metadata=True,
@@ -226,11 +187,11 @@ class Memory:
 
 
 def _all_of(tests: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    of_memory = {ROW_FIELD: {"$eq": KIND}}
+    of_memory = {ROW_FIELD: {"$eq": items.KIND}}
     return {"$and": [of_memory, *tests]} if tests else of_memory
 
 
-def _set_result(results: list[Result], index: int, flow: Flow[Any]) -> Flow[None]:
+def _set_result(results: list[base.Result], index: int, flow: Flow[Any]) -> Flow[None]:
     results[index] = yield from flow
 
 
@@ -244,19 +205,21 @@ def _report(flow: Flow[WriteReport]) -> Flow[WriteReport]:
 def _check_value(op: PutOp) -> dict[str, Any]:
     if not isinstance(op.value, Mapping):
         raise InvalidRequestError(
-            f"the value of {shown(op.key)} must be a dict, not a {type(op.value).__name__}. "
+            f"the value of {quote(op.key)} must be a dict, not a {type(op.value).__name__}. "
             "Nothing was written."
         )
     return dict(op.value)
 
 
-def _is_wanted(item: Item, op: SearchOp) -> bool:
+def _is_wanted(item: base.Item, op: SearchOp) -> bool:
     depth = len(op.namespace_prefix)  # looked at again, for a service that would ignore a filter
     return item.namespace[:depth] == tuple(op.namespace_prefix) and matches(item.value, op.filter)
 
 
-def _search_item(item: Item, score: float | None) -> SearchItem:
-    return SearchItem(item.namespace, item.key, item.value, item.created_at, item.updated_at, score)
+def _search_item(item: base.Item, score: float | None) -> base.SearchItem:
+    return base.SearchItem(
+        item.namespace, item.key, item.value, item.created_at, item.updated_at, score
+    )
 
 
 _MAX_OPERAND = 500  # characters of an operand; a filter has its limit
@@ -289,7 +252,7 @@ def service_tests(
     are the same there.
     """
     return [
-        {copy_of(name): {"$in": forms}}
+        {items.copy_of(name): {"$in": forms}}
         for name, test in (wanted or {}).items()
         if name in filterable
         and (forms := _forms(test.get("$eq") if isinstance(test, Mapping) else test))
@@ -299,8 +262,8 @@ def service_tests(
 def prefix_tests(op: ListNamespacesOp) -> list[dict[str, Any]]:
     """Return what the service itself can test of the prefixes wanted: those without wildcards."""
     wanted = [c.path for c in op.match_conditions or () if c.match_type == "prefix"]
-    known = [list(takewhile(is_label, path)) for path in wanted]
-    return [{WITHIN_FIELD: {"$in": [path_of(labels)]}} for labels in known if labels]
+    known = [list(takewhile(items.is_label, path)) for path in wanted]
+    return [{items.WITHIN_FIELD: {"$in": [path_of(labels)]}} for labels in known if labels]
 
 
 def _forms(operand: Any) -> list[object]:
@@ -330,7 +293,7 @@ def _passes(found: Any, test: Any) -> bool:
 def _compare(name: str, found: Any, operand: Any) -> bool:
     if name not in _OPERATORS:
         raise InvalidRequestError(
-            f"unknown operator {shown(name)} in a filter; known are {', '.join(_OPERATORS)}."
+            f"unknown operator {quote(name)} in a filter; known are {', '.join(_OPERATORS)}."
         )
     try:
         return bool(_OPERATORS[name](found, operand))
@@ -349,7 +312,7 @@ def _select_namespaces(namespaces: Iterable[Namespace], op: ListNamespacesOp) ->
     return sorted(kept)[op.offset : op.offset + op.limit]
 
 
-def _meets(namespace: Namespace, condition: MatchCondition) -> bool:
+def _meets(namespace: Namespace, condition: base.MatchCondition) -> bool:
     path = condition.path
     if len(namespace) < len(path):
         return False

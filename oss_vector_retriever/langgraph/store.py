@@ -1,23 +1,12 @@
 """`OSSVectorGraphStore`: LangGraph's long-term memory in an index."""
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from weakref import WeakKeyDictionary
 
-from langgraph.store.base import (
-    BaseStore,
-    IndexConfig,
-    Op,
-    PutOp,
-    Result,
-    SearchOp,
-    ensure_embeddings,
-    get_text_at_path,
-    tokenize_path,
-)
+from langgraph.store import base
+from langgraph.store.base import Op, PutOp, Result, tokenize_path
 
 from ..client.errors import ConfigurationError, InvalidRequestError, PartialWriteError
 from ..client.models.limits import DEFAULT_LIMITS
@@ -29,11 +18,9 @@ from ..records.store import RecordStore
 from .items import MAX_COPIES, Address, address_of, copy_of, name_of
 from .operations import Memory
 
-_WHOLE = "$"
-
 
 @dataclass(kw_only=True, eq=False, repr=False)
-class OSSVectorGraphStore(ConnectedComponent, BaseStore):
+class OSSVectorGraphStore(ConnectedComponent, base.BaseStore):
     """LangGraph's memory in an index: items by namespace and key, searched by meaning.
 
     Gets of one batch, and `aget`s at the same time, share calls: 250 are 3. So do puts: up to 100
@@ -45,8 +32,7 @@ class OSSVectorGraphStore(ConnectedComponent, BaseStore):
     no TTL: asking for one raises.
 
     Args:
-        client: an `OSSVectorClient` or `AsyncOSSVectorClient`; by default one that is configured by
-            the arguments `bucket`, `account_id`, `region`, ..., and by the environment.
+        client: a client of either kind; by default one of `bucket`, ... and the environment.
         index: LangGraph's own configuration of searches: `dims`, `embed` (an `Embeddings`, a
             function, or a name such as `openai:text-embedding-3-small`) and `fields`. Without it
             there is no search by meaning.
@@ -63,7 +49,7 @@ class OSSVectorGraphStore(ConnectedComponent, BaseStore):
 
     supports_ttl = False
 
-    index: IndexConfig | None = None
+    index: base.IndexConfig | None = None
     index_name: str | None = None
     create_index: bool = True
     filterable: Sequence[str] = ()
@@ -77,25 +63,23 @@ class OSSVectorGraphStore(ConnectedComponent, BaseStore):
             limits=limits_of(self.client),
         )
         super().__post_init__()
-        self.embeddings = ensure_embeddings(self.index.get("embed")) if self.index else None
-        fields = (self.index.get("fields") if self.index else None) or [_WHOLE]
+        self.embeddings = base.ensure_embeddings(self.index.get("embed")) if self.index else None
+        fields = (self.index.get("fields") if self.index else None) or ["$"]  # the whole value
         self._fields = [tokenize_path(field) for field in fields]
-        dimension = _dimension(self.index)
-        self._memory = Memory(RecordStore(settings), dimension, tuple(self.filterable))
+        records, dimension = RecordStore(settings), _dimension(self.index)
+        self._memory = Memory(records, dimension, tuple(self.filterable))
         self._merger = PutMerger()
 
     def batch(self, ops: Iterable[Op]) -> list[Result]:
         """Do operations together; reads come before writes."""
-        listed = list(ops)
-        texts, queries = self._item_texts(listed), self._queries(listed)
-        vectors, query_vectors = [], []
-        if self.embeddings is not None and texts:
-            vectors = self.embeddings.embed_documents(_unique(texts.values()))
-        if self.embeddings is not None:
-            query_vectors = [self.embeddings.embed_query(query) for query in queries]
+        listed, model = list(ops), self.embeddings
+        if model is None:
+            return self._clients.run(self._memory.run_batch, listed, {}, {})
+        texts, queries = self._item_texts(listed), _queries(listed)
+        vectors = model.embed_documents(_unique(texts.values())) if texts else []
         embedded = _by_address(texts, vectors)
-        query_embeddings = dict(zip(queries, query_vectors, strict=True))
-        return self._clients.run(self._memory.run_batch, listed, embedded, query_embeddings)
+        asked = {query: model.embed_query(query) for query in queries}  # models have no batch
+        return self._clients.run(self._memory.run_batch, listed, embedded, asked)
 
     async def abatch(self, ops: Iterable[Op]) -> list[Result]:
         """Do operations together; reads come before writes."""
@@ -107,35 +91,32 @@ class OSSVectorGraphStore(ConnectedComponent, BaseStore):
         return [None] * len(puts)
 
     async def _run_batch(self, ops: Sequence[Op]) -> list[Result]:
-        texts, queries = self._item_texts(ops), self._queries(ops)
-        vectors, query_vectors = [], []
-        if self.embeddings is not None and texts:
-            vectors = await self.embeddings.aembed_documents(_unique(texts.values()))
-        if self.embeddings is not None:
-            query_vectors = await asyncio.gather(*map(self.embeddings.aembed_query, queries))
+        model = self.embeddings
+        if model is None:
+            return await self._clients.arun(self._memory.run_batch, ops, {}, {})
+        texts, queries = self._item_texts(ops), _queries(ops)
+        vectors = await model.aembed_documents(_unique(texts.values())) if texts else []
         embedded = _by_address(texts, vectors)
-        query_embeddings = dict(zip(queries, query_vectors, strict=True))
-        return await self._clients.arun(self._memory.run_batch, ops, embedded, query_embeddings)
+        found = await asyncio.gather(*map(model.aembed_query, queries))
+        asked = dict(zip(queries, found, strict=True))
+        return await self._clients.arun(self._memory.run_batch, ops, embedded, asked)
 
     def _item_texts(self, ops: Sequence[Op]) -> dict[Address, str]:
-        """Return the text of each item that is to be embedded, where there is a model."""
-        if self.embeddings is None:
-            return {}
+        """Return the text of each item that is to be embedded."""
         puts = {address_of(op): op for op in ops if isinstance(op, PutOp)}  # the last one counts
         return {address: text for address, op in puts.items() if (text := self._text_of(op))}
-
-    def _queries(self, ops: Sequence[Op]) -> list[str]:
-        if self.embeddings is None:
-            return []
-        return _unique(op.query for op in ops if isinstance(op, SearchOp) and op.query)
 
     def _text_of(self, op: PutOp) -> str:
         """Return the text of an item that is embedded; empty for one that is not to be found."""
         if op.value is None or op.index is False:
             return ""
         fields = self._fields if op.index is None else [tokenize_path(path) for path in op.index]
-        found = (get_text_at_path(op.value, field) for field in fields)
+        found = (base.get_text_at_path(op.value, field) for field in fields)
         return "\n".join(text for texts in found for text in texts)
+
+
+def _queries(ops: Sequence[Op]) -> list[str]:
+    return _unique(op.query for op in ops if isinstance(op, base.SearchOp) and op.query)
 
 
 def _unique(texts: Iterable[str]) -> list[str]:
@@ -150,7 +131,7 @@ def _by_address(
     return {address: known[text] for address, text in texts.items()}
 
 
-def _dimension(index: IndexConfig | None) -> int:
+def _dimension(index: base.IndexConfig | None) -> int:
     if index is None:
         return 1
     if (dims := index.get("dims")) is None:
@@ -200,6 +181,7 @@ class PutMerger:
         await done
 
     async def _flush(self, run_batch: RunBatch, loop: asyncio.AbstractEventLoop) -> None:
+        # puts whose caller was cancelled before the turn ended are not done at all
         waiting = [(ops, done) for ops, done in self._waiting.pop(loop) if not done.done()]
         await self._put_together(run_batch, waiting)
 
@@ -207,23 +189,17 @@ class PutMerger:
         try:
             await run_batch([op for ops, _ in waiting for op in ops])
         except InvalidRequestError as error:  # nothing was written, because of one of them
-            await self._put_halves(run_batch, waiting, error)
+            if len(waiting) == 1:
+                return _end(waiting[0][1], error)
+            middle = len(waiting) // 2  # halves: 100 callers with one wrong put are 15 batches
+            await self._put_together(run_batch, waiting[:middle])
+            await self._put_together(run_batch, waiting[middle:])
         except BaseException as error:  # noqa: BLE001 - it is raised where the puts are waited for
             for ops, done in waiting:
                 _end(done, error if _concerns(error, ops) else None)
         else:
             for _, done in waiting:
                 _end(done, None)
-
-    async def _put_halves(
-        self, run_batch: RunBatch, waiting: Waiting, error: InvalidRequestError
-    ) -> None:
-        if len(waiting) == 1:
-            _end(waiting[0][1], error)
-            return
-        middle = len(waiting) // 2
-        await self._put_together(run_batch, waiting[:middle])
-        await self._put_together(run_batch, waiting[middle:])
 
 
 def _end(done: asyncio.Future[None], error: BaseException | None) -> None:
@@ -238,6 +214,6 @@ def _end(done: asyncio.Future[None], error: BaseException | None) -> None:
 
 
 def _concerns(error: BaseException, ops: Sequence[PutOp]) -> bool:
-    if not isinstance(error, PartialWriteError):
-        return True
-    return any(name_of(op.namespace, op.key) in error.report.failed for op in ops)
+    return not isinstance(error, PartialWriteError) or any(
+        name_of(op.namespace, op.key) in error.report.failed for op in ops
+    )

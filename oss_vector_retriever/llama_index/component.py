@@ -113,7 +113,18 @@ class NodeLookup(Lookup):
         return as_text_node(node) if self.text_nodes else node
 
     def fetch_by_id(self, context: Context, keys: Iterable[str]) -> Flow[dict[str, BaseNode]]:
-        """Fetch each distinct key once, and report those that are missing; no keys, no call."""
+        """Return the nodes of `fetch_distinct` by their ids."""
+        found = yield from self.fetch_distinct(context, keys)
+        return {node.node_id: node for node in found.made}
+
+    def fetch_distinct(self, context: Context, keys: Iterable[str]) -> Flow[Found[BaseNode]]:
+        """Fetch each distinct key once, and report those that are missing; no keys, no call.
+
+        Ids that nodes name themselves may be none that a record can have: those are missing too.
+
+        Raises:
+            MissingKeysError: keys are missing, under "raise".
+        """
         unique = list(dict.fromkeys(keys))
         # relationships hold whatever ids their writer had; one that is illegal must not fail all
         legal = [key for key in unique if is_key(key)]
@@ -125,7 +136,7 @@ class NodeLookup(Lookup):
         if missing and self.on_missing == "raise":
             raise MissingKeysError(missing)
         report_missing(context, self.index, missing)
-        return {node.node_id: node for node in found.made}
+        return Found(found.made, tuple(missing))
 
 
 def call_function(function: Callable[..., Any], *arguments: Any, **keywords: Any) -> Flow[Any]:

@@ -8,7 +8,7 @@ from llama_index.core.schema import BaseNode
 from llama_index.core.storage.docstore.types import BaseDocumentStore, RefDocInfo
 
 from ..client.context import Context
-from ..client.errors import InvalidRequestError, shown
+from ..client.errors import InvalidRequestError, quote
 from ..client.models.vector import Vector
 from ..client.operations.checks import each_of
 from ..client.pair import Client, limits_of
@@ -291,7 +291,7 @@ class OSSVectorDocumentStore(_Connected, BaseDocumentStore):
     def _delete(self, context: Context, doc_id: str, raise_error: bool) -> Flow[None]:
         # the service says nothing of keys that it does not hold: only a get tells
         if raise_error and not (yield from self._exists(context, doc_id)):
-            raise ValueError(f"doc_id {shown(doc_id)} {self._not_found(context)}")
+            raise ValueError(f"doc_id {quote(doc_id)} {self._not_found(context)}")
         yield from self._store.delete(context, [doc_id])
 
     def _list_all(self, context: Context) -> Flow[list[BaseNode]]:
@@ -325,7 +325,7 @@ class OSSVectorDocumentStore(_Connected, BaseDocumentStore):
         if info is not None:
             yield from self._store.delete(context, [ref_doc_id, *info.node_ids])
         elif raise_error:
-            raise ValueError(f"ref_doc_id {shown(ref_doc_id)} {self._not_found(context)}")
+            raise ValueError(f"ref_doc_id {quote(ref_doc_id)} {self._not_found(context)}")
 
     def _fetch_stored(
         self, context: Context, keys: list[str], *, data: bool = False
@@ -338,10 +338,10 @@ class OSSVectorDocumentStore(_Connected, BaseDocumentStore):
 
     def _not_found(self, context: Context) -> str:
         index = context.config.index_or(self._store.records.settings.index)
-        return f"not found. Looked for in index {shown(index)}."
+        return f"not found. Looked for in index {quote(index)}."
 
 
 # an error that names 100,000 ids would bury what it says
 def _list_some(keys: Sequence[str], limit: int = 3) -> str:
     more = f" and {len(keys) - limit} more" if len(keys) > limit else ""
-    return ", ".join(shown(key) for key in keys[:limit]) + more
+    return ", ".join(quote(key) for key in keys[:limit]) + more

@@ -27,7 +27,7 @@ from llama_index.core.vector_stores.types import (
     MetadataFilters,
 )
 
-from ..client.errors import InvalidRequestError, shown
+from ..client.errors import InvalidRequestError, quote
 from ..client.models.limits import Limits, metadata_bytes
 from ..records import Record, filterable_value
 from ..records.decode import SOURCE_ID_FIELD, SOURCE_ID_FIELDS, source_id
@@ -185,13 +185,13 @@ def _check_leaf(one: MetadataFilter) -> None:
     if one.operator in _ORDERINGS and not isinstance(one.value, str | int | float):
         raise _wrong_value(one, "a number or a string")
     if one.operator not in _COMPARISONS:
-        raise InvalidRequestError(f"filter on {shown(one.key)}: unknown operator {one.operator!r}.")
+        raise InvalidRequestError(f"filter on {quote(one.key)}: unknown operator {one.operator!r}.")
 
 
 def _wrong_value(one: MetadataFilter, kind: str) -> InvalidRequestError:
     return InvalidRequestError(
-        f"filter on {shown(one.key)}: {one.operator.value} compares with {kind}, "
-        f"not with {shown(one.value)}."
+        f"filter on {quote(one.key)}: {one.operator.value} compares with {kind}, "
+        f"not with {quote(one.value)}."
     )
 
 

@@ -9,7 +9,7 @@ from llama_index.core.schema import BaseNode
 from llama_index.core.vector_stores.types import MetadataFilters
 
 from ..client.context import Context
-from ..client.errors import InvalidRequestError, shown
+from ..client.errors import InvalidRequestError, quote
 from ..client.models.vector import Vector
 from ..client.steps import Flow
 from ..records import DecodeError, Record, decode
@@ -149,7 +149,7 @@ class NodeStore:
         for node in last.values():
             if node.embedding is None:
                 raise InvalidRequestError(
-                    f"node {shown(node.node_id)} has no embedding; let VectorStoreIndex or an "
+                    f"node {quote(node.node_id)} has no embedding; let VectorStoreIndex or an "
                     "IngestionPipeline with an embed_model make it, or set node.embedding. Nothing "
                     "was written."
                 )

@@ -20,7 +20,7 @@ from llama_index.core.schema import (
 )
 from pydantic import BeforeValidator, PlainSerializer
 
-from ..client.errors import ConfigurationError, InvalidRequestError, shown
+from ..client.errors import ConfigurationError, InvalidRequestError, quote
 from ..records import DecodeError, Record
 
 NodeClasses = Mapping[str, type[BaseNode]]
@@ -221,7 +221,7 @@ def _pack_object(node: IndexNode, payload: dict[str, Any]) -> None:
         payload["obj"] = {_VALUE: inside}
     elif inside is not None:
         raise InvalidRequestError(
-            f"record {shown(node.node_id)}: IndexNode.obj of type {type(inside).__name__} cannot "
+            f"record {quote(node.node_id)}: IndexNode.obj of type {type(inside).__name__} cannot "
             "be stored; set it to None and give the object to the retriever's object_map"
         )
 

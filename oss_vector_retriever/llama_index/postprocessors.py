@@ -10,7 +10,7 @@ from llama_index.core.schema import BaseNode, MetadataMode, NodeWithScore, Query
 from pydantic import Field
 
 from ..client.context import Context
-from ..client.errors import InvalidRequestError, shown
+from ..client.errors import InvalidRequestError, quote
 from ..client.steps import Flow
 from ..embeddings import Numbers
 from ..embeddings.stored import (
@@ -66,6 +66,8 @@ class OSSVectorRehydrationPostprocessor(_FetchingPostprocessor):
         return_data: under "all", set `node.embedding`.
         on_missing: what becomes of a hit whose record does not exist: "keep" it as it is, "omit"
             it, or "raise" `MissingKeysError`.
+        on_decode_error: "raise", "skip" (the hit whose record cannot be read is left out, with a
+            warning in the log) or "raw" (a TextNode with the metadata as stored).
     """
 
     fields: HydratedFields = "all"
@@ -81,10 +83,12 @@ class OSSVectorRehydrationPostprocessor(_FetchingPostprocessor):
             return_data=self.return_data or self.fields == "embedding",
             on_missing="raise" if self.on_missing == "raise" else "omit",
         )
-        stored = yield from lookup.fetch_by_id(context, [key for key in keys if key is not None])
+        wanted = [key for key in keys if key is not None]
+        found = yield from lookup.fetch_distinct(context, wanted)
+        stored = {node.node_id: node for node in found.made}
         whole: list[NodeWithScore] = []
         used: set[str] = set()
-        for hit, node in pair_with_stored(hits, keys, stored, self.on_missing):
+        for hit, node in pair_with_stored(hits, keys, stored, found.missing, self.on_missing):
             if node is None:
                 whole.append(hit)
                 continue
@@ -101,7 +105,7 @@ class OSSVectorRehydrationPostprocessor(_FetchingPostprocessor):
         if self.key_of is not None:
             key = self.key_of(node)
             if key is not None and not isinstance(key, str):
-                raise InvalidRequestError(f"key_of must return a string or None, not {shown(key)}.")
+                raise InvalidRequestError(f"key_of must return a string or None, not {quote(key)}.")
         elif self.id_key is not None and (key := node.metadata.get(self.id_key)) is not None:
             key = str(key)
         needless = self.only_incomplete and key == node.node_id and self._has_it_all(node)

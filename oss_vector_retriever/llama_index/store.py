@@ -16,7 +16,7 @@ from llama_index.core.vector_stores.types import (
 from pydantic import ConfigDict, PrivateAttr, SecretStr, model_validator
 
 from ..client.context import Context
-from ..client.errors import ConfigurationError, InvalidRequestError, shown
+from ..client.errors import ConfigurationError, InvalidRequestError, quote
 from ..client.models.vector import Float32Array
 from ..client.operations.checks import check_data, check_whole, each_of
 from ..client.pair import CONNECTION, Client, connect, limits_of
@@ -536,7 +536,7 @@ def _similarity(metric: str, distance: float) -> float:
         return 1.0 - distance
     if metric == "euclidean":
         return 1.0 / (1.0 + distance)
-    raise InvalidRequestError(f"the index has the metric {shown(metric)}, which is not known here.")
+    raise InvalidRequestError(f"the index has the metric {quote(metric)}, which is not known here.")
 
 
 def _rank(vector: Float32Array, records: Sequence[Record], metric: str, limit: int) -> list[Hit]:

@@ -10,7 +10,7 @@ from llama_index.core.tools.tool_spec.base import BaseToolSpec
 from llama_index.core.utils import get_tokenizer
 
 from ..client.context import Context
-from ..client.errors import InvalidRequestError, OSSVectorError, named_type
+from ..client.errors import InvalidRequestError, OSSVectorError
 from ..client.fetch import fetch
 from ..client.operations.checks import check_whole, each_of
 from ..client.pair import Client
@@ -234,9 +234,7 @@ def _ids_from(ids: object) -> list[str]:
         return list(dict.fromkeys(parse_keys(ids)))
     if not isinstance(ids, list | tuple):
         raise InvalidRequestError(
-            "{argument} must be a list of strings, not {kind}",
-            argument="ids",
-            fields={"kind": named_type(ids)},
+            "{argument} must be a list of strings, not {kind}", argument="ids", value=ids
         )
     return list(dict.fromkeys(str(one) for one in ids if str(one)))
 

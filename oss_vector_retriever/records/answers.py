@@ -5,16 +5,14 @@ names every id, cuts long texts with a hint how to read on, and says first what 
 hosts that shorten an answer cut its end.
 """
 
-from __future__ import annotations
-
 import difflib
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Self
 
 from ..client.context import Context
-from ..client.errors import InvalidRequestError, OSSVectorError, Reference, named_argument
+from ..client.errors import InvalidRequestError, OSSVectorError, Reference
 from ..client.operations.vectors import list_vectors
 from ..client.steps import Call, Flow
 from .keys import is_key
@@ -23,31 +21,17 @@ Tokenizer = Callable[[str], Sequence[Any]]
 
 _LEAST = 200  # characters; less of a text than this helps nobody
 _NAMED_IDS = 20  # an agent that guesses ids can guess hundreds
-_ID_CHARACTERS = 500
-_ERROR_CHARACTERS = 500
-_NEAR_MISSES = 3
-_SIMILARITY = 0.6  # difflib's own cut-off
+_CHARACTERS = 500  # of an id or an error: models have passed a page of text as an id
 _BLANK_LINE = "\n\n"
-_JSON_TYPES = {
-    "str": "string",
-    "int": "number",
-    "float": "number",
-    "dict": "object",
-    "list": "array",
-}
+_IN_JSON = {"str": "string", "int": "number", "float": "number", "dict": "object", "list": "array"}
 
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """The keys that an agent may ask for and see; all others do not exist for it.
+    """The keys that an agent may ask for and see; all others do not exist for it."""
 
-    Attributes:
-        allowed_keys: the only keys, or None for any.
-        key_prefix: what each key begins with; empty for anything.
-    """
-
-    allowed_keys: frozenset[str] | None = None
-    key_prefix: str = ""
+    allowed_keys: frozenset[str] | None = None  # the only keys, or None for any
+    key_prefix: str = ""  # what each key begins with
 
     @property
     def restricted(self) -> bool:
@@ -75,12 +59,8 @@ def suggest(
 ) -> Flow[dict[str, list[str]]]:
     """Return for each missing id the permitted keys that may have been meant.
 
-    Args:
-        context: the client's.
-        missing: ids that do not exist; where there are none, no call is made.
-        access: what may be suggested; a list of allowed keys needs no call.
-        index: another index than the client's own.
-        scan: how many keys of the index to list, at most; 0 makes no call.
+    At most `scan` keys of the index are listed. Where nothing is missing, and with a list of
+    allowed keys, no call is made.
     """
     absent = list(missing)
     known = access.visible_keys
@@ -103,8 +83,7 @@ def _list_keys(context: Context, index: str | None, count: int) -> Flow[list[str
             next_token=token,
         )
         keys += [vector.key for vector in page]
-        token = page.next_token
-        if token is None:
+        if (token := page.next_token) is None:
             break
     return keys
 
@@ -123,8 +102,7 @@ def near_misses(key: str, known: Iterable[str]) -> list[str]:
     meant = _letters(key)
     if meant in plain:
         return [plain[meant]]
-    near = difflib.get_close_matches(meant, plain, _NEAR_MISSES, _SIMILARITY)
-    return [plain[name] for name in near]
+    return [plain[name] for name in difflib.get_close_matches(meant, plain)]
 
 
 def _letters(key: str) -> str:
@@ -155,9 +133,8 @@ class Budget:
     def __post_init__(self) -> None:
         if self.max_tokens is not None and self.tokenizer is None:
             raise InvalidRequestError(
-                "{argument} needs {tokenizer}, a function from a text to its tokens.",
+                "{argument} needs {tokenizer=}, a function from a text to its tokens.",
                 argument="max_tokens",
-                fields={"tokenizer": named_argument("tokenizer", "")},
             )
 
     def holds(self, text: str) -> bool:
@@ -166,7 +143,7 @@ class Budget:
             return False
         return self.max_tokens is None or self._count(text) <= self.max_tokens
 
-    def minus(self, text: str) -> Budget:
+    def minus(self, text: str) -> Self:
         """Return the room that is left after a text and a blank line."""
         # Tokens are counted part by part; those of a joined text are as many or fewer.
         written = text + _BLANK_LINE
@@ -199,17 +176,11 @@ class Budget:
 
 @dataclass(frozen=True, slots=True)
 class Passage:
-    """One document of an answer.
-
-    Attributes:
-        id: its id.
-        text: what the agent reads; None says no more than that the document exists.
-        distance: how far it is from what was looked for; smaller is closer.
-    """
+    """One document of an answer."""
 
     id: str
-    text: str | None
-    distance: float | None = None
+    text: str | None  # what the agent reads; None says no more than that the document exists
+    distance: float | None = None  # from what was looked for; smaller is closer
 
     @property
     def heading(self) -> str:
@@ -222,23 +193,15 @@ class Passage:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What an agent is to be told, before it is fitted into a budget.
+    """What an agent is to be told, before it is fitted into a budget."""
 
-    Attributes:
-        passages: what was found, in order; an id that stands twice is written once.
-        missing: ids that do not exist, with those that may have been meant.
-        refused: ids that were too many for one call.
-        start: characters of each text that were read before.
-        nothing: what to say where there is nothing else to say.
-        fetch_tool: the tool that reads on after a cut, by its name; None where the agent has none.
-    """
-
-    passages: Sequence[Passage]
+    passages: Sequence[Passage]  # what was found, in order; an id that stands twice is written once
+    # ids that do not exist, with those that may have been meant
     missing: Mapping[str, Sequence[str]] = field(default_factory=dict)
-    refused: Sequence[str] = ()
-    start: int = 0
-    nothing: str = "No documents."
-    fetch_tool: str | None = None
+    refused: Sequence[str] = ()  # ids that were too many for one call
+    start: int = 0  # characters of each text that were read before
+    nothing: str = "No documents."  # said where there is nothing else to say
+    fetch_tool: str | None = None  # name of the tool that reads on after a cut, if there is one
 
     def text(self, budget: Budget) -> str:
         """Return the answer as text.
@@ -325,8 +288,7 @@ def write_answer(answer: Answer, budget: Budget) -> Flow[str]:
 
 
 def _name_with_near(key: str, near: Sequence[str]) -> str:
-    # models have passed a page of text as an id
-    name = key if len(key) <= _ID_CHARACTERS else f"{key[:_ID_CHARACTERS]}..."
+    name = key if len(key) <= _CHARACTERS else f"{key[:_CHARACTERS]}..."
     return (name or '""') + (f" (did you mean {' or '.join(near)}?)" if near else "")
 
 
@@ -337,7 +299,7 @@ def _list_some(ids: Sequence[str]) -> str:
 
 def describe_failure(error: OSSVectorError) -> str:
     """Return what an agent is told of a failure, in words that fit what it passed."""
-    message = error.render(_agent_word)[:_ERROR_CHARACTERS]
+    message = error.render(_agent_word)[:_CHARACTERS]
     return f"Error: nothing could be fetched. {type(error).__name__}: {message}"
 
 
@@ -346,5 +308,5 @@ def _agent_word(reference: Reference) -> str:
     if reference.kind == "argument":
         return {"keys": "ids", "key": "id"}.get(reference.name, str(reference))
     if reference.kind == "type":
-        return _JSON_TYPES.get(reference.name, reference.name)
+        return _IN_JSON.get(reference.name, reference.name)
     return reference.name if reference.kind == "value" else str(reference)

@@ -14,15 +14,13 @@ Rungs 1 and 2 can be broken: what to do then is the caller's choice, and one bro
 sinks a batch unless the caller wants it to. A field that holds None does not match.
 """
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Callable, Collection, Iterable
 from typing import Any, Final, Literal, get_args, overload
 
 from pydantic_core import from_json
 
-from ..client.errors import OSSVectorError, shown
+from ..client.errors import OSSVectorError, quote
 from ..client.models.vector import Float32Array, Vector
 from ..client.operations.checks import check_choice
 from .record import EMBED_CONTENT_TYPE, EMBED_LOCATION, Record, Source
@@ -56,12 +54,11 @@ JsonReader = Callable[[str], Any]
 
 # from_json keeps integers of any size; orjson is faster, and turns those over 64 bits into floats.
 exact_json: JsonReader = from_json
+fast_json: JsonReader
 try:
-    from orjson import loads as _loads
+    from orjson import loads as fast_json
 except ImportError:  # orjson is for CPython alone
     fast_json = exact_json
-else:
-    fast_json = _loads
 
 _CONTAINERS = (dict, list)
 _log = logging.getLogger(__name__)
@@ -81,7 +78,7 @@ class DecodeError(OSSVectorError, ValueError):
         self.field = field
         self.reason = reason
         super().__init__(
-            f"record {shown(key)}: {field} cannot be read: {reason}. "
+            f"record {quote(key)}: {field} cannot be read: {reason}. "
             'Write the record again, or pass on_decode_error="skip" or "raw".'
         )
 
@@ -131,24 +128,13 @@ def decode_all(
     text_key: str | None = None,
     on_decode_error: DecodePolicy = "raise",
 ) -> list[Record]:
-    """Read vectors in order, each by itself; under "skip" the broken ones are left out.
-
-    Raises:
-        DecodeError: a record is broken, under "raise".
-        InvalidRequestError: `on_decode_error` is none of the three.
-    """
-    decoded = (
-        decode(vector, text_key=text_key, on_decode_error=on_decode_error) for vector in vectors
-    )
+    """Read vectors in order as `decode` does, each by itself; "skip" leaves out the broken ones."""
+    decoded = (decode(v, text_key=text_key, on_decode_error=on_decode_error) for v in vectors)
     return [record for record in decoded if record is not None]
 
 
 def read(vector: Vector, text_key: str | None = None) -> Record:
-    """Read one vector as a record, as `decode` does under "raise".
-
-    Raises:
-        DecodeError: the record is broken.
-    """
+    """Read one vector as a record, as `decode` does under "raise"."""
     stored = vector.metadata
     if not stored:
         return Record(vector.key, "", {}, vector.data)
@@ -160,11 +146,6 @@ def read(vector: Vector, text_key: str | None = None) -> Record:
 
 
 def _from_envelope(key: str, stored: dict[str, Any], embedding: Float32Array | None) -> Record:
-    """Read a record that `encode` wrote.
-
-    Raises:
-        DecodeError: the envelope is damaged, or of a version that this release does not know.
-    """
     written = stored[ENVELOPE_FIELD]
     # The writer marks integers over 64 bits, so that only their envelopes take the slower reader.
     wide = isinstance(written, str) and written.startswith(WIDE_MARK)
@@ -181,11 +162,10 @@ def _from_envelope(key: str, stored: dict[str, Any], embedding: Float32Array | N
 
 def _damage(key: str, envelope: dict[str, Any]) -> DecodeError:
     version = envelope.get("v")
+    reason = f"it has no version {VERSION}, so this package did not write it"
     if isinstance(version, int) and version > VERSION:
         reason = f"it has version {version}, and this release reads {VERSION}; a newer one wrote it"
-        return DecodeError(key, ENVELOPE_FIELD, reason)
     if version != VERSION:
-        reason = f"it has no version {VERSION}, so this package did not write it"
         return DecodeError(key, ENVELOPE_FIELD, reason)
     for part in ("metadata", "node"):
         value = envelope.get(part)
@@ -200,9 +180,6 @@ def _from_node(
     """Read a record that LlamaIndex wrote; the node wins over the fields beside it.
 
     Bookkeeping goes: an id field that says "None" or repeats the source relationship.
-
-    Raises:
-        DecodeError: the node is not a JSON object, or its metadata or text has a wrong type.
     """
     node = load_object(stored[NODE_FIELD], key, NODE_FIELD)
     if isinstance(node_type := stored.get(NODE_TYPE_FIELD), str):
@@ -220,12 +197,11 @@ def _from_node(
 
 def _text_inside(node: dict[str, Any], key: str) -> str:
     """Return the node's text: `text`, or that of `text_resource` (Node and Document)."""
-    resource = node.get("text_resource")
-    for field, text in (
-        ("text", node.get("text")),
-        ("text_resource.text", resource.get("text") if isinstance(resource, dict) else None),
-    ):
-        if text is not None and not isinstance(text, str):
+    texts, resource = {"text": node.get("text")}, node.get("text_resource")
+    if isinstance(resource, dict):
+        texts["text_resource.text"] = resource.get("text")
+    for field, text in texts.items():
+        if not isinstance(text, str | None):
             raise DecodeError(key, f"{NODE_FIELD}.{field}", "it is not a string")
         if text:
             return text
@@ -235,9 +211,8 @@ def _text_inside(node: dict[str, Any], key: str) -> str:
 def _text_outside(
     text: str, stored: dict[str, Any], metadata: dict[str, Any], text_key: str | None
 ) -> tuple[str, set[str]]:
-    """Return the text, taken from beside an emptied node, and the fields that only repeat it."""
     # LlamaIndex's own stores take the text out of the node where they keep it in a field.
-    used = set()
+    used = set()  # the fields that only repeat the text
     for name in (text_key, "text", "content"):
         beside = stored.get(name) if name and name not in metadata else None
         if name and beside and isinstance(beside, str) and text in ("", beside):
@@ -262,12 +237,9 @@ def _from_fields(
             if isinstance(value, str):
                 del metadata[name]
             return Record(key, text, metadata, embedding, None, source)
-    return Record(key, "", deep_copy(stored), embedding, None, _source_without_text(stored))
-
-
-def _source_without_text(stored: dict[str, Any]) -> Source:
     # The CLI writes no content for images and videos: only where they lie.
-    return "embed_cli" if EMBED_LOCATION in stored or EMBED_CONTENT_TYPE in stored else "empty"
+    media = EMBED_LOCATION in stored or EMBED_CONTENT_TYPE in stored
+    return Record(key, "", deep_copy(stored), embedding, None, "embed_cli" if media else "empty")
 
 
 def _text_of(value: object) -> str | None:
@@ -323,11 +295,7 @@ def source_id(node: dict[str, Any] | None) -> object:
 def load_object(
     value: object, key: str, field: str, read: JsonReader = exact_json
 ) -> dict[str, Any]:
-    """Return the JSON object in a field, fresh, whether it is JSON text or an object already.
-
-    Raises:
-        DecodeError: it is not JSON, or not an object.
-    """
+    """Return the JSON object in a field, fresh, whether it is JSON text or an object already."""
     if isinstance(value, str):
         try:
             loaded = read(value)

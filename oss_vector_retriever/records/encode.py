@@ -1,13 +1,11 @@
 """From text, typed metadata and a framework's object to a `Vector` that holds them losslessly."""
 
-from __future__ import annotations
-
 import math
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any, NoReturn
 
-from ..client.errors import InvalidRequestError, named_argument, shown
+from ..client.errors import InvalidRequestError, quote
 from ..client.models.limits import DEFAULT_LIMITS, Limits, dump, largest, metadata_bytes
 from ..client.models.vector import Vector
 from ..client.operations.checks import check_key
@@ -28,16 +26,11 @@ _DEEPEST = 100  # the JSON reader of the way back stops at 200
 _INTEGER_BITS = 2000  # below every setting of sys.set_int_max_str_digits
 _FIXES = {
     "tuple": "make it a list",
-    "set": "make it a sorted list",
-    "frozenset": "make it a sorted list",
-    "datetime": "store value.isoformat()",
-    "date": "store value.isoformat()",
-    "time": "store value.isoformat()",
+    **dict.fromkeys(("set", "frozenset"), "make it a sorted list"),
+    **dict.fromkeys(("datetime", "date", "time"), "store value.isoformat()"),
     "timedelta": "store value.total_seconds()",
-    "UUID": "store str(value)",
-    "Decimal": "store str(value)",
-    "bytes": "store it as base64 text",
-    "bytearray": "store it as base64 text",
+    **dict.fromkeys(("UUID", "Decimal"), "store str(value)"),
+    **dict.fromkeys(("bytes", "bytearray"), "store it as base64 text"),
     "ndarray": "store value.tolist()",
 }
 _FIX = "make it a str, int, float, bool, None, list or dict first"
@@ -79,7 +72,9 @@ def encode(
     check_key(key, limits)
     _check_text(text, key, "text")
     parts = {"metadata": _plain(metadata, key, "metadata"), "node": _plain(node, key, "node")}
-    _refuse_collisions(key, parts["metadata"])
+    if taken := [name for name in ENVELOPE_KEYS if name in parts["metadata"]]:
+        reason = f"metadata[{taken[0]!r}] has the name of a field of the record's envelope"
+        raise _record_error(key, reason, remedy="give it another name")
     # LlamaIndex deletes and filters by a node's source document, which stands deep in the node.
     source = source_id(parts["node"])
     seen = {**parts["metadata"], SOURCE_ID_FIELD: source} if source else parts["metadata"]
@@ -108,13 +103,10 @@ def filterable_value(value: object, *, native_scalars: bool = False) -> object:
     """
     if isinstance(value, list):
         return [_scalar(item) for item in value] or None
-    if value is None or (native_scalars and _fits(value)):
+    short = isinstance(value, int) and -_WIDEST <= value < _WIDEST
+    if value is None or (native_scalars and (short or isinstance(value, float))):
         return value
     return _scalar(value)
-
-
-def _fits(value: object) -> bool:
-    return isinstance(value, float) or (isinstance(value, int) and -_WIDEST <= value < _WIDEST)
 
 
 def _scalar(value: object) -> str:
@@ -143,16 +135,16 @@ def _check_plain(value: object, key: str, path: str, depth: int = 0) -> None:
     Plain are str, int, float, bool, None, and lists and dicts (string keys) of them. A subclass of
     these is stored as its plain value, and comes back equal to it, of the plain type.
     """
-    if value is None:
-        return
     if isinstance(value, str):
         _check_text(value, key, path)
     elif isinstance(value, dict | list):
         _check_container(value, key, path, depth + 1)
     elif isinstance(value, int | float):
         _check_number(value, key, path)
-    else:
-        _refuse_type(value, key, path)
+    elif value is not None:
+        name = type(value).__name__
+        fix = _FIXES.get(name, "store value.item()" if hasattr(value, "item") else _FIX)
+        _refuse(key, path, f"is of type {name}, which would not come back as it was; {fix}")
 
 
 def _check_container(
@@ -163,9 +155,9 @@ def _check_container(
     if isinstance(value, dict):
         for name, item in value.items():
             if not isinstance(name, str):
-                _refuse(key, path, f"has a key that is not a string: {shown(name)}; use str")
+                _refuse(key, path, f"has a key that is not a string: {quote(name)}; use str")
             _check_text(name, key, f"a name in {path}")
-            _check_plain(item, key, f"{path}[{shown(name)}]", depth)
+            _check_plain(item, key, f"{path}[{quote(name)}]", depth)
     else:
         for position, item in enumerate(value):
             _check_plain(item, key, f"{path}[{position}]", depth)
@@ -180,14 +172,7 @@ def _check_number(value: float, key: str, path: str) -> None:
         _refuse(key, path, f"is {float(value)}, which JSON cannot hold; leave it out or store None")
 
 
-def _refuse_type(value: object, key: str, path: str) -> NoReturn:
-    name = type(value).__name__
-    fix = _FIXES.get(name, "store value.item()" if hasattr(value, "item") else _FIX)
-    _refuse(key, path, f"is of type {name}, which would not come back as it was; {fix}")
-
-
 def _check_text(text: object, key: str, path: str) -> None:
-    """Refuse what is not a string, or cannot be written in UTF-8."""
     if not isinstance(text, str):
         _refuse(key, path, f"is of type {type(text).__name__}, not a string")
     if not text.isascii():
@@ -199,16 +184,6 @@ def _check_text(text: object, key: str, path: str) -> None:
 
 def _refuse(key: str, path: str, reason: str) -> NoReturn:
     raise _record_error(key, f"{path} {reason}")
-
-
-def _refuse_collisions(key: str, metadata: Mapping[str, Any]) -> None:
-    for name in ENVELOPE_KEYS:
-        if name in metadata:
-            raise _record_error(
-                key,
-                f"metadata[{name!r}] has the name of a field of the record's envelope",
-                remedy="give it another name",
-            )
 
 
 def _copies(
@@ -227,9 +202,9 @@ def _copies(
         except TypeError as error:
             raise _record_error(
                 key,
-                f"metadata[{shown(name)}] cannot be filterable: {error}.",
+                f"metadata[{quote(name)}] cannot be filterable: {error}.",
                 argument="filterable",
-                remedy="Leave it out of {filterable}, or add a field with a string or a list of "
+                remedy="Leave it out of {filterable=}, or add a field with a string or a list of "
                 "strings",
             ) from error
         if form is not None:
@@ -238,7 +213,6 @@ def _copies(
 
 
 def _check_copies(key: str, copies: Mapping[str, object], limits: Limits) -> None:
-    """Refuse filterable copies that are too many or too large."""
     if len(copies) > limits.filterable_keys:
         raise _record_error(
             key,
@@ -246,7 +220,7 @@ def _check_copies(key: str, copies: Mapping[str, object], limits: Limits) -> Non
             f"{limits.filterable_keys}.",
             argument="filterable",
             limit=limits.filterable_keys,
-            remedy="Name fewer in {filterable}; the record keeps them all the same",
+            remedy="Name fewer in {filterable=}; the record keeps them all the same",
         )
     if (size := metadata_bytes(dict(copies))) > limits.filterable_bytes:
         raise _record_error(
@@ -255,7 +229,7 @@ def _check_copies(key: str, copies: Mapping[str, object], limits: Limits) -> Non
             f"{limits.filterable_bytes:,}; {largest(copies)}.",
             argument="filterable",
             limit=limits.filterable_bytes,
-            remedy="Leave it out of {filterable}; the record keeps it all the same",
+            remedy="Leave it out of {filterable=}; the record keeps it all the same",
         )
 
 
@@ -271,9 +245,8 @@ def _envelope(parts: Mapping[str, dict[str, Any]], with_node: bool) -> str:
 def _check_total(
     key: str, stored: Mapping[str, object], parts: Mapping[str, dict[str, Any]], limits: Limits
 ) -> None:
-    """Refuse a record whose metadata is too large in all, naming the largest of its parts."""
     if (size := metadata_bytes(dict(stored))) > limits.metadata_bytes:
-        fields = {f"metadata[{shown(name)}]": value for name, value in parts["metadata"].items()}
+        fields = {f"metadata[{quote(name)}]": value for name, value in parts["metadata"].items()}
         fields |= {"text": stored[TEXT_FIELD], "node": parts["node"]}
         raise _record_error(
             key,
@@ -295,21 +268,12 @@ def _vector(key: str, data: Iterable[float] | None, stored: dict[str, Any]) -> V
 
 
 def _record_error(
-    key: object,
-    reason: str,
-    *,
-    argument: str = "metadata",
-    limit: int | None = None,
-    remedy: str = "",
+    key: str, reason: str, *, argument: str = "metadata", limit: int | None = None, remedy: str = ""
 ) -> InvalidRequestError:
     return InvalidRequestError(
         "record {key}: {reason}" if reason[-1:] != "." else "record {key}: {reason}.",
         argument=argument,
         limit=limit,
         remedy=remedy,
-        fields={
-            "key": shown(key),
-            "reason": reason.removesuffix("."),
-            "filterable": named_argument("filterable", ""),
-        },
+        fields={"key": quote(key), "reason": reason.removesuffix(".")},
     )

@@ -5,13 +5,11 @@ becomes explicit `$and` and `$eq`. Operands take the form of the stored copies t
 compared with. What would silently match nothing is refused, with the fix.
 """
 
-from __future__ import annotations
-
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from ..client.errors import InvalidRequestError, named_type, shown
+from ..client.errors import InvalidRequestError, quote
 from ..client.models.limits import DEFAULT_LIMITS, Limits, metadata_bytes
 from ..client.operations.checks import check_numbers
 from .decode import ENVELOPE_KEYS
@@ -53,9 +51,7 @@ def explicit_filter(
         return None
     if not isinstance(given, Mapping):
         raise InvalidRequestError(
-            "{argument} must be a dict, not a {kind}.",
-            argument="filter",
-            fields={"kind": named_type(given)},
+            "{argument} must be a dict, not a {kind}.", argument="filter", value=given
         )
     # The limits count what is sent, not what was given: each shorthand becomes longer.
     writer = _Writer(filterable, hidden, native_scalars, limits)
@@ -73,21 +69,20 @@ def intersect(first: dict[str, Any] | None, second: dict[str, Any] | None) -> di
 
 @dataclass(slots=True)
 class _Writer:
-    """One filter on its way into the explicit grammar; `items` counts its conditions."""
+    """One filter on its way into the explicit grammar."""
 
     filterable: Collection[str] | None
     hidden: Collection[str]
     native_scalars: bool
     limits: Limits
-    items: int = 0
+    items: int = 0  # conditions and operands so far
 
     def conjunction(self, given: object, depth: int) -> dict[str, Any]:
         if not isinstance(given, Mapping) or not given:
-            raise _error(f"{shown(given)} is no condition; use a dict.")
+            raise _error(f"{quote(given)} is no condition; use a dict.")
         many = len(given) > 1
         self._check_depth(depth + many)
-        parts = [self._member(name, value, depth + many) for name, value in given.items()]
-        return _all_of(parts)
+        return _all_of([self._member(*member, depth + many) for member in given.items()])
 
     def check_limits(self, written: dict[str, Any]) -> None:
         if self.items > self.limits.filter_items:
@@ -111,37 +106,34 @@ class _Writer:
 
     def _member(self, name: object, value: object, depth: int) -> dict[str, Any]:
         if name in _LOGICAL:
-            return self._logical(str(name), value, depth)
+            if not isinstance(value, list | tuple) or not value:
+                raise _error(f"{name} takes a list of conditions, not empty.")
+            self.items += 1
+            return {str(name): [self.conjunction(part, depth + 1) for part in value]}
         self._check_field(name)
         if not isinstance(value, Mapping):
             return self._comparison(str(name), "$eq", value)
         if not value:
-            raise _error(f"{shown(name)} has no operator.")
+            raise _error(f"{quote(name)} has no operator.")
         self._check_depth(depth + (len(value) > 1))
         return _all_of([self._comparison(str(name), op, operand) for op, operand in value.items()])
-
-    def _logical(self, name: str, value: object, depth: int) -> dict[str, Any]:
-        if not isinstance(value, list | tuple) or not value:
-            raise _error(f"{name} takes a list of conditions, not empty.")
-        self.items += 1
-        return {name: [self.conjunction(part, depth + 1) for part in value]}
 
     def _check_field(self, name: object) -> None:
         if not isinstance(name, str) or name.startswith("$"):
             raise _error(
-                f"{shown(name)} is no field; $and and $or stand around fields, and "
+                f"{quote(name)} is no field; $and and $or stand around fields, and "
                 f"{', '.join(_OPERATORS)} inside one."
             )
         # The service takes such a filter and finds nothing, without a word.
         if name in self.hidden:
             raise _error(
-                f"the index keeps {shown(name)} out of its filters "
+                f"the index keeps {quote(name)} out of its filters "
                 "(nonFilterableMetadataKeys, fixed when it was made)."
             )
         if self.filterable is not None and name not in self.filterable:
             named = ", ".join(self.filterable) or "none"
             raise _error(
-                f"{shown(name)} is not among the filterable fields of this store "
+                f"{quote(name)} is not among the filterable fields of this store "
                 f"({named}), so nothing would match. Name it in filterable= before its records "
                 "are written; records written before need update_metadata() once."
             )
@@ -149,7 +141,7 @@ class _Writer:
     def _comparison(self, name: str, op: object, operand: object) -> dict[str, Any]:
         if op not in _OPERATORS:
             raise _error(
-                f"{shown(name)} has {shown(op)}; the service knows {', '.join(_OPERATORS)}."
+                f"{quote(name)} has {quote(op)}; the service knows {', '.join(_OPERATORS)}."
             )
         self.items += 1
         # None has no copy, and the service compares with copies.
@@ -158,17 +150,17 @@ class _Writer:
         return {name: {str(op): self._operand(name, str(op), operand)}}
 
     def _operand(self, name: str, op: str, operand: object) -> object:
-        check_numbers("filter", operand, f"filter: the operand of {shown(name)}")
+        check_numbers("filter", operand, f"filter: the operand of {quote(name)}")
         if op == "$exists":
             if not isinstance(operand, bool):
-                raise _error(f"{op} of {shown(name)} takes True or False.")
+                raise _error(f"{op} of {quote(name)} takes True or False.")
             return operand
         if op in _RANGE:
             return self._check_bound(name, op, operand)
         if op in _EQUAL:
             return self._form(name, op, operand)
         if not isinstance(operand, list | tuple | set | frozenset) or not operand:
-            raise _error(f"{op} of {shown(name)} takes a list, not empty.")
+            raise _error(f"{op} of {quote(name)} takes a list, not empty.")
         self.items += len(operand)
         return [self._form(name, op, item) for item in operand]
 
@@ -176,18 +168,18 @@ class _Writer:
         if not isinstance(value, str | int | float):
             more = " Several values go to $in." if isinstance(value, list | tuple) else ""
             raise _error(
-                f"{op} of {shown(name)} compares with a string, a number or a boolean, "
+                f"{op} of {quote(name)} compares with a string, a number or a boolean, "
                 f"not a {type(value).__name__}.{more}"
             )
         return filterable_value(value, native_scalars=self.native_scalars)
 
     def _check_bound(self, name: str, op: str, operand: object) -> object:
         if isinstance(operand, bool) or not isinstance(operand, int | float):
-            raise _error(f"{op} of {shown(name)} takes a number.")
+            raise _error(f"{op} of {quote(name)} takes a number.")
         # "10" < "9": strings compare letter by letter, so the service would answer wrongly
         if self.filterable is not None and not self.native_scalars:
             raise _error(
-                f"{op} of {shown(name)} compares numbers, and this store keeps their "
+                f"{op} of {quote(name)} compares numbers, and this store keeps their "
                 "copies as strings; write the records with native_scalars=True."
             )
         return operand

@@ -1,9 +1,7 @@
 """Hits and the records that belong to them: children under parents, stored records in hits."""
 
-from __future__ import annotations
-
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, Literal, TypeVar
 
@@ -15,17 +13,10 @@ HydrationPolicy = Literal["omit", "keep", "raise"]
 
 @dataclass(slots=True)
 class Group(Generic[T]):
-    """The children found of one parent, in the order found.
+    """The children found of one parent, in the order found, with the score of each, or None."""
 
-    Attributes:
-        parent: the parent's key; None for a child that names none, which is a group of its own.
-        rank: where the first child stood, from 0.
-        children: the children found.
-        scores: the score of each child, or None.
-    """
-
-    parent: str | None
-    rank: int
+    parent: str | None  # its key; None for a child that names none, which is a group of its own
+    rank: int  # where the first child stood, from 0
     children: list[T] = field(default_factory=list)
     scores: list[float | None] = field(default_factory=list)
 
@@ -51,10 +42,9 @@ class Group(Generic[T]):
 
 
 def group_by_parent(children: Iterable[tuple[T, str | None, float | None]]) -> list[Group[T]]:
-    """Return children under their parents, in the order of the first child of each.
+    """Return children, each given with its parent's key and its score, under their parents.
 
-    Args:
-        children: each with its parent's key and its score; one without a parent stays alone.
+    Groups come in the order of the first child of each.
     """
     groups: dict[object, Group[T]] = {}
     for rank, (child, parent, score) in enumerate(children):
@@ -69,7 +59,8 @@ def group_by_parent(children: Iterable[tuple[T, str | None, float | None]]) -> l
 def pair_with_stored(
     hits: Sequence[T],
     keys: Sequence[str | None],
-    stored: Mapping[str, Stored | None],
+    stored: Mapping[str, Stored],
+    missing: Collection[str],
     on_missing: HydrationPolicy,
 ) -> Iterator[tuple[T, Stored | None]]:
     """Yield each hit that stays, with the stored record to put into it, or None to leave it.
@@ -77,14 +68,16 @@ def pair_with_stored(
     Args:
         hits: what was found.
         keys: for each hit the key of its record; None where it lacks nothing.
-        stored: the records found, by key; None for one that is there and could not be read, so that
-            its hit is left out.
+        stored: the records found, by key. A key that is neither here nor missing has a record that
+            could not be read and was skipped: its hit is left out.
+        missing: the keys that do not exist.
         on_missing: "omit" leaves out a hit whose record does not exist; the others keep it.
     """
     for hit, key in zip(hits, keys, strict=True):
-        if key is not None and key in stored:
-            # there, but unreadable and skipped: what was found of it is no more than an id
-            if (record := stored[key]) is not None:
-                yield hit, record
-        elif key is None or on_missing != "omit":
+        if key is None:
+            yield hit, None
+        elif key in stored:
+            yield hit, stored[key]
+        # Of a record that was skipped the hit has no more than an id, which is nothing to read.
+        elif key in missing and on_missing != "omit":
             yield hit, None

@@ -1,18 +1,9 @@
 """`IndexKeeper`: what a store knows of its index, and how it makes one."""
 
-from __future__ import annotations
-
 from contextlib import suppress
 
+from ..client import errors
 from ..client.context import Context
-from ..client.errors import (
-    AccessDeniedError,
-    InvalidRequestError,
-    NoSuchVectorIndexError,
-    VectorIndexAlreadyExistsError,
-    named_argument,
-    shown,
-)
 from ..client.models.results import VectorIndex
 from ..client.operations.indexes import get_vector_index, put_vector_index
 from ..client.steps import Flow, Sleep
@@ -41,13 +32,8 @@ class IndexKeeper:
         self._known.pop(self._name(context), None)
 
     def describe(self, context: Context) -> Flow[VectorIndex]:
-        """Return the description of the index, asked for once.
-
-        Raises:
-            NoSuchVectorIndexError: it is not there.
-        """
-        found = self.peek(context)
-        return found or (yield from self._ask(context))
+        """Return the description of the index, asked for once; refuse one that is not there."""
+        return self.peek(context) or (yield from self._ask(context))
 
     def prepare(self, context: Context, dimension: int) -> Flow[VectorIndex]:
         """Return the description of an index that takes vectors of a dimension; make it if needed.
@@ -58,7 +44,7 @@ class IndexKeeper:
         """
         try:
             found = yield from self.describe(context)
-        except NoSuchVectorIndexError:
+        except errors.NoSuchVectorIndexError:
             if not self.settings.create_index:
                 raise
             found = yield from self.make(context, dimension)
@@ -72,7 +58,7 @@ class IndexKeeper:
         """
         self.forget(context)
         # Processes that start together all find no index: one makes it, the others take it.
-        with suppress(VectorIndexAlreadyExistsError):
+        with suppress(errors.VectorIndexAlreadyExistsError):
             yield from put_vector_index(
                 context,
                 index=self.settings.index,
@@ -89,28 +75,19 @@ class IndexKeeper:
         return found
 
     def check_query(self, context: Context, dimension: int) -> Flow[None]:
-        """Say by name that a query has another dimension than the index, where that is so.
-
-        Raises:
-            InvalidRequestError: it has.
-        """
+        """Refuse a query by name that has another dimension than the index, asked for anew."""
         self.forget(context)
-        found = yield from self.describe(context)
-        _check_dimension(found, dimension, "the query")
+        _check_dimension((yield from self.describe(context)), dimension, "the query has")
 
     def check_writes(self, context: Context, dimension: int) -> Flow[None]:
-        """Say by name that the index has another dimension or metric by now, where that is so.
-
-        Raises:
-            InvalidRequestError: it has.
-        """
+        """Refuse by name what the index, asked for anew, has another dimension or metric for."""
         self.forget(context)
         self._check((yield from self.describe(context)), dimension)
 
     def _ask(self, context: Context) -> Flow[VectorIndex]:
         try:
             found = yield from get_vector_index(context, index=self.settings.index)
-        except AccessDeniedError:
+        except errors.AccessDeniedError:
             # A role may write vectors and not look at indexes; then the service judges alone.
             found = VectorIndex(index_name=self._name(context)[1])
         # What is being made is asked for again; its dimension may be shown before it takes writes.
@@ -123,35 +100,31 @@ class IndexKeeper:
         return context.config.bucket, context.config.index_or(self.settings.index)
 
     def _check(self, found: VectorIndex, dimension: int) -> None:
-        _check_dimension(found, dimension, "the embeddings")
+        _check_dimension(found, dimension, "the embeddings have")
         # The metric cannot be changed, and a search in the other one ranks otherwise, silently.
-        wanted = self.settings.distance_metric
-        if wanted and found.distance_metric and found.distance_metric != wanted:
-            raise InvalidRequestError(
-                "index {index} has the metric {found}, and this store was made for {expected}",
+        wanted, there = self.settings.distance_metric, found.distance_metric
+        if wanted and there and there != wanted:
+            raise errors.InvalidRequestError(
+                f"index {{index}} has the metric {{found}}, and this store was made for {wanted}",
                 argument="distance_metric",
                 value=wanted,
                 remedy="pass {metric}, or another index",
                 fields={
-                    "index": shown(found.index_name),
+                    "index": errors.quote(found.index_name),
                     "found": found.distance_metric,
                     "expected": wanted,
-                    "metric": named_argument("distance_metric", f'"{found.distance_metric}"'),
+                    "metric": errors.refer(f'distance_metric="{found.distance_metric}"'),
                 },
             )
 
 
 def _check_dimension(found: VectorIndex, dimension: int, what: str) -> None:
     if found.dimension and found.dimension != dimension:
-        raise InvalidRequestError(
+        raise errors.InvalidRequestError(
             "index {value} has dimension {dimension}, and {what} {count} numbers: another "
             "embedding model was used.",
             argument="index",
             value=found.index_name,
             remedy="Use that model, or another index",
-            fields={
-                "dimension": found.dimension,
-                "what": f"{what} {'have' if what.endswith('s') else 'has'}",
-                "count": dimension,
-            },
+            fields={"dimension": found.dimension, "what": what, "count": dimension},
         )

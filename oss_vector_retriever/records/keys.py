@@ -1,13 +1,11 @@
 """A retriever's query string and the keys in it."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterable
 
 from pydantic_core import from_json
 
-from ..client.errors import InvalidRequestError, named_type
+from ..client.errors import InvalidRequestError
 from ..client.models.limits import DEFAULT_LIMITS, Limits
 from ..client.operations.checks import check_key
 
@@ -32,13 +30,20 @@ def parse_keys(query: str) -> list[str]:
     """
     if not isinstance(query, str):
         raise InvalidRequestError(
-            "a query of keys is a string, not {kind}",
-            argument="keys",
-            fields={"kind": named_type(query)},
+            "a query of keys is a string, not {kind}", argument="keys", value=query
         )
     # No comma-separated form: commas are legal in keys, and a guess would read two for one.
     if query.lstrip(f"{_BLANK}\n").startswith("["):
-        return _array(query)
+        try:
+            loaded = from_json(query)
+        except (ValueError, TypeError) as error:
+            raise InvalidRequestError(
+                'the query begins with "[" and is not a JSON array ({reason})',
+                argument="keys",
+                remedy=_ADVICE,
+                fields={"reason": str(error)},
+            ) from error
+        return _check_strings(loaded)
     # not splitlines: it breaks at characters that are legal in keys, such as U+2028
     lines = (line.strip(_BLANK) for line in query.split("\n"))
     return [line for line in lines if line]
@@ -55,7 +60,7 @@ def query_of(keys: Iterable[str]) -> str:
             "query_of takes several keys", argument="keys", remedy="put a single one into a list"
         )
     # ensure_ascii would make six characters of each Chinese one, in traces too
-    return json.dumps(_strings(keys), ensure_ascii=False)
+    return json.dumps(_check_strings(keys), ensure_ascii=False)
 
 
 def is_key(key: object, limits: Limits = DEFAULT_LIMITS) -> bool:
@@ -67,20 +72,7 @@ def is_key(key: object, limits: Limits = DEFAULT_LIMITS) -> bool:
     return True
 
 
-def _array(query: str) -> list[str]:
-    try:
-        loaded = from_json(query)
-    except (ValueError, TypeError) as error:
-        raise InvalidRequestError(
-            'the query begins with "[" and is not a JSON array ({reason})',
-            argument="keys",
-            remedy=_ADVICE,
-            fields={"reason": str(error)},
-        ) from error
-    return _strings(loaded)
-
-
-def _strings(items: Iterable[object]) -> list[str]:
+def _check_strings(items: Iterable[object]) -> list[str]:
     keys = []
     for position, item in enumerate(items):
         if not isinstance(item, str):
@@ -89,7 +81,7 @@ def _strings(items: Iterable[object]) -> list[str]:
                 "{kind}",
                 argument="keys",
                 value=item,
-                fields={"position": position, "kind": named_type(item)},
+                fields={"position": position},
             )
         keys.append(item)
     return keys

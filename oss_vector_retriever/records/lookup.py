@@ -1,7 +1,5 @@
 """From keys to what an adapter makes of records: its first step, one flow for sync and async."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -36,10 +34,8 @@ class Found(Generic[Made]):
 class Lookup:
     """The settings by which keys become records; the names are the adapters' own arguments.
 
-    `limit` is how many are wanted; keys are read until so many are found, and no further.
-
-    Raises:
-        InvalidRequestError: `limit` is no whole number above 0, or a policy is unknown.
+    `limit` is how many are wanted; keys are read until so many are found, and no further. A
+    setting that cannot be is refused.
     """
 
     index: str | None = None
@@ -98,11 +94,7 @@ def fetch_records(
 def make_each(
     lookup: Lookup, vectors: Iterable[Vector], make: Callable[[Record], Made]
 ) -> Iterator[Made]:
-    """Yield what is made of each vector's record; unreadable ones as `on_decode_error` says.
-
-    Raises:
-        DecodeError: a record cannot be read, under "raise".
-    """
+    """Yield what is made of each vector's record; unreadable ones as `on_decode_error` says."""
     for vector in vectors:
         try:  # around `make` too: a framework's classes judge a node, no decoder can
             made = make(read(vector, lookup.text_key))
@@ -112,11 +104,8 @@ def make_each(
             if lookup.on_decode_error == "skip":
                 _log.warning("skipped: %s", error)
                 continue
-            made = make(_raw_record(vector, lookup.text_key))
+            # The record may be readable, and only its node one that the framework cannot build.
+            record = decode(vector, text_key=lookup.text_key, on_decode_error="raw")
+            stored = deep_copy(vector.metadata or {})
+            made = make(replace(record, metadata=stored, node=None, source="raw"))
         yield made
-
-
-def _raw_record(vector: Vector, text_key: str | None) -> Record:
-    # The record may be readable, and only its node may be one that the framework cannot build.
-    record = decode(vector, text_key=text_key, on_decode_error="raw")
-    return replace(record, metadata=deep_copy(vector.metadata or {}), node=None, source="raw")

@@ -1,8 +1,6 @@
 """`Record`: what one stored vector means to a framework, whoever wrote it."""
 
-from __future__ import annotations
-
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, TypeVar
 
@@ -22,10 +20,6 @@ Source = Literal[
 
 EMBED_LOCATION: Final = "OSSVECTORS-EMBED-SRC-LOCATION"
 EMBED_CONTENT_TYPE: Final = "OSSVECTORS-EMBED-SRC-CONTENT-TYPE"
-EMBED_INDEX: Final = "OSSVECTORS-EMBED-SRC-INDEX"
-EMBED_START: Final = "OSSVECTORS-EMBED-START-SEC"
-EMBED_END: Final = "OSSVECTORS-EMBED-END-SEC"
-EMBED_TYPE: Final = "OSSVECTORS-EMBED-TYPE"
 
 _TEXT_IN_REPR = 60
 _Number = TypeVar("_Number", int, float)
@@ -105,8 +99,20 @@ class Record:
         It is read from the metadata, where the tool's fields stay under their own names.
         """
         # read when asked for: few records have it, and few programs look
-        known = EMBED_LOCATION in self.metadata or EMBED_CONTENT_TYPE in self.metadata
-        return _media(self.metadata) if known else None
+        if EMBED_LOCATION not in self.metadata and EMBED_CONTENT_TYPE not in self.metadata:
+            return None
+        value = self.metadata.get
+        where = value(EMBED_LOCATION)
+        # a list where one vector stands for many images
+        locations = where if isinstance(where, list) else [where]
+        return Media(
+            locations=tuple(item for item in locations if isinstance(item, str) and item),
+            content_type=_string(value(EMBED_CONTENT_TYPE)),
+            index=_number(int, value("OSSVECTORS-EMBED-SRC-INDEX")),
+            start_seconds=_number(float, value("OSSVECTORS-EMBED-START-SEC")),
+            end_seconds=_number(float, value("OSSVECTORS-EMBED-END-SEC")),
+            embedding_type=_string(value("OSSVECTORS-EMBED-TYPE")),
+        )
 
     def __repr__(self) -> str:
         text = repr(self.text[:_TEXT_IN_REPR])
@@ -122,30 +128,12 @@ class Record:
 _set_key, _set_text, _set_metadata, _set_embedding, _set_node, _set_source = slot_setters(Record)
 
 
-def _media(metadata: Mapping[str, Any]) -> Media:
-    return Media(
-        locations=_locations(metadata.get(EMBED_LOCATION)),
-        content_type=_string(metadata.get(EMBED_CONTENT_TYPE)),
-        index=_number(int, metadata.get(EMBED_INDEX)),
-        start_seconds=_number(float, metadata.get(EMBED_START)),
-        end_seconds=_number(float, metadata.get(EMBED_END)),
-        embedding_type=_string(metadata.get(EMBED_TYPE)),
-    )
-
-
-def _locations(value: object) -> tuple[str, ...]:
-    # a list where one vector stands for many images
-    values = value if isinstance(value, list) else [value]
-    return tuple(item for item in values if isinstance(item, str) and item)
-
-
 def _string(value: object) -> str | None:
     return value if isinstance(value, str) and value else None
 
 
 def _number(kind: Callable[[Any], _Number], value: object) -> _Number | None:
-    """Return the number, which the tool writes as a number or a string; None for anything else."""
-    try:
+    try:  # the tool writes numbers and strings
         return kind(value)
     except (TypeError, ValueError, OverflowError):
         return None

@@ -4,8 +4,6 @@ QueryVectors cannot return data, so whatever needs the stored embeddings asks fo
 fetches the records with them: one query, and a get for each 100 hits.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -80,11 +78,7 @@ def search_by_key(
     filter: Filter | None = None,  # noqa: A002 - the frameworks' own name
     return_data: bool = False,
 ) -> Flow[list[Hit]]:
-    """Find the `k` records closest to a stored one, which is itself left out: no embedding call.
-
-    Raises:
-        MissingKeysError: there is no such key.
-    """
+    """Find the `k` records closest to a stored one, which is itself left out: no embedding call."""
     top_k = context.config.limits.top_k
     check_whole("k", k, 1, top_k)
     result = yield from store.fetch(context, [key], return_data=True, return_metadata=False)
@@ -109,9 +103,6 @@ def mmr_search(
 
     `choose` takes the query, the embeddings and `k`, and returns positions in the order picked; it
     runs off the event loop. The records carry their embeddings.
-
-    Raises:
-        InvalidRequestError: as in `search`; `k` is less than 1.
     """
     query = check_data("query_vector", query_vector, "the query vector")
     top_k = context.config.limits.top_k
@@ -137,22 +128,17 @@ def query_index(
     *,
     return_metadata: bool = True,
 ) -> Flow[QueryVectorsResult]:
-    """Find the vectors closest to one; say by name where the index has another dimension.
-
-    Raises:
-        InvalidRequestError: it has.
-    """
+    """Find the vectors closest to one; refuse by name a query of another dimension."""
+    found = query_vectors(
+        context,
+        query,
+        top_k=top_k,
+        index=keeper.settings.index,
+        filter=condition,
+        return_metadata=return_metadata,
+    )
     try:
-        return (
-            yield from query_vectors(
-                context,
-                query,
-                top_k=top_k,
-                index=keeper.settings.index,
-                filter=condition,
-                return_metadata=return_metadata,
-            )
-        )
+        return (yield from found)
     except VectorIndexParameterInvalidError:
         # The service does not say why: most often the model is another than the index's.
         yield from keeper.check_query(context, len(query))

@@ -1,13 +1,11 @@
 """`StoreSettings`: how records are written to an index and read from it."""
 
-from __future__ import annotations
-
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal, get_args
 
 from ..client.endpoint import check_index
-from ..client.errors import InvalidRequestError, named_argument
+from ..client.errors import InvalidRequestError
 from ..client.models.limits import DEFAULT_LIMITS, Limits
 from ..client.operations.checks import check_choice, check_field_names
 from .decode import DECODE_POLICIES, ENVELOPE_KEYS, DecodePolicy
@@ -66,7 +64,13 @@ class StoreSettings:
             object.__setattr__(self, "filterable", _names("filterable", self.filterable))
         hidden = _names("non_filterable", self.non_filterable)
         object.__setattr__(self, "non_filterable", hidden)
-        _refuse_both(self.filterable or (), hidden)
+        if both := [name for name in self.filterable or () if name in hidden]:
+            raise InvalidRequestError(
+                "{value} cannot be both {argument} and {non_filterable}",
+                argument="filterable",
+                value=both[0],
+                remedy="name it in one",
+            )
 
     @property
     def metric_made(self) -> DistanceMetric:
@@ -87,14 +91,13 @@ def is_row(stored: Mapping[str, Any] | None) -> bool:
 
 def _names(what: str, names: Iterable[str]) -> tuple[str, ...]:
     unique = tuple(dict.fromkeys(check_field_names(what, names, DEFAULT_LIMITS)))
-    most = DEFAULT_LIMITS.filterable_keys
     # the envelope's own fields are among those that an index keeps out of its filters
     reserved = len(ENVELOPE_KEYS) if what == "non_filterable" else 0
-    if len(unique) > most - reserved:
+    if len(unique) > (most := DEFAULT_LIMITS.filterable_keys - reserved):
         raise InvalidRequestError(
             "{argument} names {count} fields; at most {limit} are possible.",
             argument=what,
-            limit=most - reserved,
+            limit=most,
             fields={"count": len(unique)},
         )
     if taken := [name for name in unique if name in ENVELOPE_KEYS]:
@@ -104,14 +107,3 @@ def _names(what: str, names: Iterable[str]) -> tuple[str, ...]:
             value=taken[0],
         )
     return unique
-
-
-def _refuse_both(filterable: Collection[str], hidden: Collection[str]) -> None:
-    if both := [name for name in filterable if name in hidden]:
-        raise InvalidRequestError(
-            "{value} cannot be both {argument} and {other}",
-            argument="filterable",
-            value=both[0],
-            remedy="name it in one",
-            fields={"other": named_argument("non_filterable")},
-        )

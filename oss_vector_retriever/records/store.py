@@ -3,29 +3,18 @@
 An index that is not there reads as empty, unless `create_index` is off.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar, cast
 
+from ..client import errors
 from ..client.context import Context
-from ..client.errors import (
-    BatchReport,
-    InvalidRequestError,
-    MissingKeysError,
-    NoSuchVectorIndexError,
-    PartialWriteError,
-    VectorIndexParameterInvalidError,
-    WriteReport,
-    named_type,
-    shown,
-)
+from ..client.errors import InvalidRequestError, WriteReport, quote
 from ..client.fetch import fetch
 from ..client.models.limits import dump
 from ..client.models.results import FetchResult, ListVectorsResult, VectorIndex
 from ..client.models.vector import Vector
-from ..client.operations.checks import as_vector, check_keys, each_of, refuse_repeated
+from ..client.operations.checks import as_vector, each_of, refuse_repeated
 from ..client.operations.vectors import list_vectors
 from ..client.steps import Flow
 from ..client.writes import delete, upsert
@@ -37,7 +26,6 @@ from .record import Record
 from .settings import StoreSettings
 
 T = TypeVar("T")
-Made = TypeVar("Made")
 
 _PASSES = 3  # a list may skip what moved up while its earlier pages were deleted
 
@@ -53,11 +41,7 @@ class Deleted:
 class RecordStore:
     """The records of one index: written, read by key, changed and deleted.
 
-    Args:
-        settings: how; nothing is called before the first flow runs.
-
-    Attributes:
-        keeper: what is known of the index.
+    `keeper` is what is known of the index. Nothing is called before the first flow runs.
     """
 
     def __init__(self, settings: StoreSettings) -> None:
@@ -74,11 +58,7 @@ class RecordStore:
         node: Mapping[str, Any] | None = None,
         also_filterable: Iterable[str] = (),
     ) -> Vector:
-        """Return the vector that holds a record losslessly, with its filterable copies.
-
-        Raises:
-            InvalidRequestError: something that would not come back, or a limit passed.
-        """
+        """Return the vector that holds a record, as `encode` makes it, with its copies."""
         return encode(
             key,
             data,
@@ -92,11 +72,7 @@ class RecordStore:
         )
 
     def decode(self, vector: Vector) -> Record | None:
-        """Return the record in a vector; None for one that is broken, under "skip".
-
-        Raises:
-            DecodeError: it is broken, under "raise".
-        """
+        """Return the record in a vector, as `decode` does; None for a broken one, under "skip"."""
         return decode(
             vector, text_key=self.settings.text_key, on_decode_error=self.settings.on_decode_error
         )
@@ -110,30 +86,27 @@ class RecordStore:
         return_metadata: bool = True,
     ) -> Flow[FetchResult]:
         """Fetch any number of vectors by key, in the order asked; never an error for missing."""
-        wanted = list(each_of(keys))
+        asked = tuple(each_of(keys))
         fetched = fetch(
             context,
-            wanted,
+            asked,
             index=self.settings.index,
             return_data=return_data,
             return_metadata=return_metadata,
         )
-        return self.or_empty(fetched, lambda: _empty_result(context, wanted))
+        missing = dict.fromkeys(asked)
+        return self.or_empty(fetched, lambda: FetchResult(asked, {}, tuple(missing), (), 1))
 
     def fetch_records(
         self,
         context: Context,
         keys: Iterable[str],
-        make: Callable[[Record], Made],
+        make: Callable[[Record], T],
         *,
         return_data: bool = False,
         on_missing: MissingPolicy = "omit",
-    ) -> Flow[Found[Made]]:
-        """Fetch records by key and make something of each, in the order asked.
-
-        Raises:
-            MissingKeysError: keys do not exist, under "raise".
-        """
+    ) -> Flow[Found[T]]:
+        """Fetch records by key and make something of each, as `lookup.fetch_records` does."""
         lookup = Lookup(
             index=self.settings.index,
             text_key=self.settings.text_key,
@@ -142,12 +115,12 @@ class RecordStore:
             on_decode_error=self.settings.on_decode_error,
         )
         wanted = list(each_of(keys))
-        found: Found[Made] = yield from self.or_empty(
+        found: Found[T] = yield from self.or_empty(
             fetch_records(context, lookup, wanted, make),
             lambda: Found([], tuple(dict.fromkeys(wanted))),
         )
         if found.missing and on_missing == "raise":
-            raise MissingKeysError(found.missing)
+            raise errors.MissingKeysError(found.missing)
         return found
 
     def list_page(
@@ -182,7 +155,7 @@ class RecordStore:
         """Return what a flow gives, or `empty()` where there is no index and it would be made."""
         try:
             return cast("T", (yield from flow))
-        except NoSuchVectorIndexError:
+        except errors.NoSuchVectorIndexError:
             # Who makes the index on the first write must be able to read before it.
             if not self.settings.create_index:
                 raise
@@ -206,25 +179,30 @@ class RecordStore:
         if (index.distance_metric or self.settings.metric_made) == "cosine":
             _refuse_zeros(checked)
         report = yield from self._put(context, checked)
-        if self.settings.create_index and (unwritten := _keys_without_index(report)):
+        lost = [b for b in report.batches if isinstance(b.error, errors.NoSuchVectorIndexError)]
+        if lost and self.settings.create_index:
             # The index was deleted after it was asked for; it is made again, once.
             yield from self.keeper.make(context, dimension)
+            unwritten = {key for batch in lost for key in batch.keys}
             left = [vector for vector in checked if vector.key in unwritten]
-            report = _merge_reports(report, (yield from self._put(context, left)))
-        if not report.ok:
-            if _was_refused(report):  # perhaps the index is another by now
-                yield from self.keeper.check_writes(context, dimension)
-            raise PartialWriteError(report)
-        return report
+            again = yield from self._put(context, left)
+            kept = [batch for batch in report.batches if batch not in lost]
+            report = WriteReport((*kept, *again.batches))
+        if report.ok:
+            return report
+        # The service says only that a parameter is invalid, also where the index is another by now.
+        invalid = errors.VectorIndexParameterInvalidError
+        if not report.written and any(isinstance(b.error, invalid) for b in report.batches):
+            yield from self.keeper.check_writes(context, dimension)
+        raise errors.PartialWriteError(report)
 
     def _put(self, context: Context, vectors: list[Vector]) -> Flow[WriteReport]:
+        index = self.settings.index
         try:
-            return (
-                yield from upsert(context, vectors, index=self.settings.index, on_error="report")
-            )
-        except NoSuchVectorIndexError as error:  # large metadata: the index was asked first
+            return (yield from upsert(context, vectors, index=index, on_error="report"))
+        except errors.NoSuchVectorIndexError as error:  # large metadata: the index was asked first
             keys = tuple(vector.key for vector in vectors)
-            return WriteReport((BatchReport(keys, error=error),))
+            return WriteReport((errors.BatchReport(keys, error=error),))
 
     def delete(self, context: Context, keys: Iterable[str]) -> Flow[WriteReport]:
         """Delete by key, 500 a call; a key that does not exist is no error. No keys: no call.
@@ -238,18 +216,14 @@ class RecordStore:
         if not failed:
             return report
         # Without an index nothing is there to delete, which is what was asked for.
-        if not all(isinstance(error, NoSuchVectorIndexError) for error in failed):
-            raise PartialWriteError(report)
+        if not all(isinstance(error, errors.NoSuchVectorIndexError) for error in failed):
+            raise errors.PartialWriteError(report)
         if not self.settings.create_index:
             raise failed[0]
         return WriteReport(())
 
     def delete_counted(self, context: Context, keys: Iterable[str]) -> Flow[Deleted]:
-        """Delete by key and say which keys were there, for a keys-only get for each 100.
-
-        Raises:
-            PartialWriteError: calls failed; its `report` says which keys are gone.
-        """
+        """Delete as `delete` does and say which keys were there, for a keys-only get each 100."""
         result = yield from self.fetch(context, keys, return_metadata=False)
         # DeleteVectors answers the same whether a key was there or not.
         there = [key for key in dict.fromkeys(result.keys) if key in result.by_key]
@@ -257,28 +231,19 @@ class RecordStore:
         return Deleted(tuple(there), result.missing)
 
     def delete_all(self, context: Context) -> Flow[int]:
-        """Delete every vector of the index, page by page, and return how many; the index stays.
-
-        Raises:
-            PartialWriteError: calls failed; its `report` says which keys of that page are gone.
-        """
+        """Delete every vector of the index, page by page, and return how many; the index stays."""
         total = 0
         for _ in range(_PASSES):
-            count = yield from self._delete_pages(context)
-            total += count
-            if not count:
+            before, token, more = total, None, True
+            while more:
+                page = yield from self.list_page(context, token)
+                yield from self.delete(context, [vector.key for vector in page])
+                total += len(page)
+                token = page.next_token
+                more = token is not None
+            if total == before:
                 break
         return total
-
-    def _delete_pages(self, context: Context) -> Flow[int]:
-        count, token, more = 0, None, True
-        while more:
-            page = yield from self.list_page(context, token)
-            yield from self.delete(context, [vector.key for vector in page])
-            count += len(page)
-            token = page.next_token
-            more = token is not None
-        return count
 
     def update_metadata(
         self,
@@ -294,11 +259,8 @@ class RecordStore:
         types and gets its filterable copies anew; one that others wrote stays in their form, which
         has strings alone: a number is written as `filterable_value` says, None removes.
 
-        Args:
-            context: the client's.
-            keys: of the records; those that do not exist are passed over.
-            patch: top-level fields and their new values.
-            remove: top-level fields to take away.
+        `patch` holds top-level fields and their new values, `remove` names those to take away. Keys
+        that do not exist are passed over.
 
         Raises:
             InvalidRequestError: a record would pass a limit, or a field is not metadata; nothing
@@ -314,9 +276,7 @@ class RecordStore:
             )
         if not isinstance(patch, Mapping):
             raise InvalidRequestError(
-                "{argument} must be a dict, not a {kind}.",
-                argument="patch",
-                fields={"kind": named_type(patch)},
+                "{argument} must be a dict, not a {kind}.", argument="patch", value=patch
             )
         result = yield from self.fetch(context, keys, return_data=True)
         changed = [self._patch(vector, patch, remove) for vector in result.by_key.values()]
@@ -336,8 +296,13 @@ class RecordStore:
                 # copies that another store, with other settings, made filterable stay so
                 also_filterable=[name for name in stored if name not in ENVELOPE_KEYS],
             )
+        for name in (*patch, *remove):
+            if name in stored and name not in record.metadata:
+                raise InvalidRequestError(
+                    f"record {quote(record.key)}: {quote(name)} is not metadata there: it holds "
+                    "the text, or bookkeeping of the program that wrote it."
+                )
         # Another program's record stays in that program's form, for it reads it too.
-        _refuse_text(record, stored, (*patch, *remove))
         plain = {name: self._plain_value(record, name, value) for name, value in patch.items()}
         gone = (*remove, *(name for name, value in plain.items() if value is None))
         changed = _merge(deep_copy(stored), plain, gone)
@@ -353,82 +318,36 @@ class RecordStore:
             return filterable_value(value, native_scalars=self.settings.native_scalars)
         except (TypeError, ValueError) as error:
             raise InvalidRequestError(
-                f"record {shown(record.key)}: metadata[{shown(name)}] cannot be written, since "
+                f"record {quote(record.key)}: metadata[{quote(name)}] cannot be written, since "
                 "another program wrote this record, as plain fields: "
                 f"{error}. Write the whole record anew."
             ) from error
 
 
-def _empty_result(context: Context, keys: list[str]) -> FetchResult:
-    asked = check_keys(keys, context.config.limits)
-    return FetchResult(tuple(asked), {}, tuple(dict.fromkeys(asked)), (), 1)
-
-
 def _one_dimension(vectors: list[Vector]) -> int:
-    """Return the dimension that all vectors share.
-
-    Raises:
-        InvalidRequestError: one has another.
-    """
     first, *others = vectors
     dimension = len(first.data or ())
     for vector in others:
         if len(vector.data or ()) != dimension:
             raise InvalidRequestError(
-                f"the embedding of {shown(vector.key)} has {len(vector.data or ())} numbers, that "
-                f"of {shown(first.key)} {dimension}; an index has one dimension. Nothing was "
+                f"the embedding of {quote(vector.key)} has {len(vector.data or ())} numbers, that "
+                f"of {quote(first.key)} {dimension}; an index has one dimension. Nothing was "
                 "written."
             )
     return dimension
 
 
 def _refuse_zeros(vectors: list[Vector]) -> None:
-    """Refuse embeddings of zeros alone, which have no direction to compare.
-
-    Raises:
-        InvalidRequestError: naming the key.
-    """
+    # zeros have no direction to compare
     for vector in vectors:
         if not any(vector.data or ()):
             raise InvalidRequestError(
-                f"the embedding of {shown(vector.key)} is all zeros, which an index with the "
+                f"the embedding of {quote(vector.key)} is all zeros, which an index with the "
                 "metric cosine does not take. Nothing was written."
             )
-
-
-def _keys_without_index(report: WriteReport) -> set[str]:
-    """Return the keys that were not written because the index is not there."""
-    return {
-        key
-        for batch in report.batches
-        if isinstance(batch.error, NoSuchVectorIndexError)
-        for key in batch.keys
-    }
-
-
-def _was_refused(report: WriteReport) -> bool:
-    """Tell whether nothing was written because the service refused the vectors themselves."""
-    # The service says only that a parameter is invalid, also where the dimension is another.
-    refused = [isinstance(b.error, VectorIndexParameterInvalidError) for b in report.batches]
-    return not report.written and any(refused)
-
-
-def _merge_reports(report: WriteReport, again: WriteReport) -> WriteReport:
-    """Return the report of a write whose batches without an index were written again."""
-    kept = [b for b in report.batches if not isinstance(b.error, NoSuchVectorIndexError)]
-    return WriteReport((*kept, *again.batches))
 
 
 def _merge(
     metadata: dict[str, Any], patch: Mapping[str, Any], remove: Collection[str]
 ) -> dict[str, Any]:
     return {name: v for name, v in {**metadata, **patch}.items() if name not in remove}
-
-
-def _refuse_text(record: Record, stored: Mapping[str, Any], names: Iterable[str]) -> None:
-    for name in names:
-        if name in stored and name not in record.metadata:
-            raise InvalidRequestError(
-                f"record {shown(record.key)}: {shown(name)} is not metadata there: it holds the "
-                "text, or bookkeeping of the program that wrote it."
-            )

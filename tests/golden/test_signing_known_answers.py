@@ -76,7 +76,7 @@ def test_general_answers(name):
 
 def test_intermediates_of_a():
     signable, stamp, scope = general(1702743657)
-    canonical = signing.canonical_request("PUT", signable.resource, QUERY, signable.headers)
+    canonical = signable.canonical_request()
     assert signing.canonical_query(QUERY) == CANONICAL_QUERY
     assert canonical.splitlines()[1] == "/bucket/1234%2B-/123/1.txt"
     assert sha256(canonical.encode()).hexdigest() == CANONICAL_HASH
@@ -110,10 +110,7 @@ VECTORS = {
     ),
     "V3": (
         vectors(
-            "POST",
-            "getVectors",
-            {**JSON, "content-md5": "YjIrYwD+ZgS952+MtT2B7Q=="},
-            token="token",
+            "POST", "getVectors", {**JSON, "content-md5": "YjIrYwD+ZgS952+MtT2B7Q=="}, token="token"
         ),
         "905733e8a8089f4eeffb6181865ac0c9f4fdcb8b22fd5e62ec9467ef2b612c36",
     ),
@@ -162,9 +159,7 @@ def test_vectors_answers(name):
 
 def test_intermediates_of_v1():
     signable, _ = VECTORS["V1"]
-    canonical = signing.canonical_request(
-        "POST", signable.resource, signable.query, signable.headers
-    )
+    canonical = signable.canonical_request()
     assert canonical == (
         "POST\n/acs%3Aossvector%3Acn-hangzhou%3A123%3Abucket/\ngetVectors\n"
         "content-md5:rb4DbVyK6MfPtzr822P9Zw==\ncontent-type:application/json\n"

@@ -1,7 +1,7 @@
 """The front door: a sorted list of names, all there, all loaded when first used."""
 
 import ast
-import importlib
+import importlib.util
 import inspect
 from pathlib import Path
 
@@ -42,8 +42,9 @@ def bound_in_source(door):
     bound = {}
     for node in ast.walk(tree):
         match node:
-            case ast.ImportFrom(module, names):
-                bound |= {alias.asname or alias.name: module for alias in names}
+            case ast.ImportFrom(module, names, level):
+                source = importlib.util.resolve_name("." * level + module, door.__name__)
+                bound |= {alias.asname or alias.name: source for alias in names}
             case ast.ClassDef(name) | ast.FunctionDef(name):
                 bound[name] = door.__name__
             case ast.Assign(targets):

@@ -1,24 +1,21 @@
 """`oss-vectors demo`: the main job on real data, with no account."""
 
-from __future__ import annotations
-
 import importlib.util
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.text import Text
 
 from ... import emulator
 from ...client.clients import OSSVectorClient
-from ...client.models.vector import Float32Array
+from ...client.models.vector import Float32Array, Vector
 from ...corpus import Corpus, CorpusUnavailableError, Passage, load_corpus, running_topics
 from ...records import ENVELOPE_KEYS, decode, encode, query_of
-from ..tables import add_row, describe_data, describe_metadata, make_table, shorten
+from ..tables import add_row, describe_data, describe_metadata, make_table, plain, shorten
 
 INDEX = "pythontopics"
 _KEYS = ("with", "lambda", "no-such-topic", "for")
@@ -56,26 +53,35 @@ def run_service(path: str | None = None) -> Iterator[OSSVectorClient]:
     service = emulator.Service.open(path) if path else emulator.Service.in_memory()
     with service, emulator.Server(service) as server:
         service.create_bucket(emulator.DEVELOPMENT_ACCOUNT_ID, emulator.DEVELOPMENT_BUCKET)
+        key_id, secret = emulator.DEVELOPMENT_ACCESS_KEY_ID, emulator.DEVELOPMENT_ACCESS_KEY_SECRET
         with OSSVectorClient(
             bucket=emulator.DEVELOPMENT_BUCKET,
             account_id=emulator.DEVELOPMENT_ACCOUNT_ID,
             region=emulator.DEVELOPMENT_REGION,
             index=INDEX,
             endpoint=server.endpoint,
-            credentials=(
-                emulator.DEVELOPMENT_ACCESS_KEY_ID,
-                emulator.DEVELOPMENT_ACCESS_KEY_SECRET,
-            ),
+            credentials=(key_id, secret),
         ) as client:
             yield client
 
 
 def load_with_bar(console: Console, client: OSSVectorClient, corpus: Corpus) -> None:
     """Load the corpus into its index, and say what was loaded."""
+    if INDEX not in {found.index_name for found in client.list_vector_indexes()}:
+        client.put_vector_index(
+            dimension=len(Float32Array.from_bytes(corpus.passages[0].data)),
+            distance_metric="cosine",
+            # which fields may be large is fixed for the life of an index
+            non_filterable_metadata_keys=ENVELOPE_KEYS,
+        )
+    vectors = [_vector_of(passage) for passage in corpus.passages]
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     with Progress(*columns, TimeElapsedColumn(), console=console) as progress:
-        task = progress.add_task(f"loading index {INDEX!r}", total=len(corpus.passages))
-        load(client, list(corpus.passages), lambda count: progress.advance(task, count))
+        task = progress.add_task(f"loading index {INDEX!r}", total=len(vectors))
+        for start in range(0, len(vectors), _BATCH):
+            batch = vectors[start : start + _BATCH]
+            client.put_vectors(batch)
+            progress.advance(task, len(batch))
     index = client.get_vector_index()
     console.print(
         f"{len(corpus.passages)} passages of this Python's language reference, each with a real "
@@ -86,32 +92,14 @@ def load_with_bar(console: Console, client: OSSVectorClient, corpus: Corpus) -> 
     console.print()
 
 
-def load(
-    client: OSSVectorClient, passages: list[Passage], advance: Callable[[int], object]
-) -> None:
-    """Make the index and put the passages; `advance` is called with the count of each batch."""
-    dimension = len(Float32Array.from_bytes(passages[0].data))
-    if INDEX not in {found.index_name for found in client.list_vector_indexes()}:
-        client.put_vector_index(
-            dimension=dimension,
-            distance_metric="cosine",
-            # which fields may be large is fixed for the life of an index
-            non_filterable_metadata_keys=ENVELOPE_KEYS,
-        )
-    vectors = [
-        encode(
-            passage.key,
-            Float32Array.from_bytes(passage.data),
-            text=passage.text,
-            metadata=passage.metadata,
-            filterable=("topic",),
-        )
-        for passage in passages
-    ]
-    for start in range(0, len(vectors), _BATCH):
-        batch = vectors[start : start + _BATCH]
-        client.put_vectors(batch)
-        advance(len(batch))
+def _vector_of(passage: Passage) -> Vector:
+    return encode(
+        passage.key,
+        Float32Array.from_bytes(passage.data),
+        text=passage.text,
+        metadata=passage.metadata,
+        filterable=("topic",),
+    )
 
 
 def show_client(console: Console, client: OSSVectorClient, keys: Sequence[str]) -> None:
@@ -157,17 +145,13 @@ def show_llama_index(console: Console, client: OSSVectorClient, keys: Sequence[s
     from ...llama_index import MissingKeysEvent, OSSVectorRetriever  # noqa: PLC0415 - optional
 
     class MissingKeysHandler(BaseEventHandler):
-        """A handler that remembers the keys that were missing."""
-
         missing: list[str] = []  # noqa: RUF012 - a pydantic field, copied for each handler
 
         @classmethod
         def class_name(cls) -> str:
-            """Return the handler's stable name."""
             return "OSSVectorsMissingKeysHandler"
 
         def handle(self, event: Any, **_: Any) -> None:
-            """Take the keys of our own event."""
             if isinstance(event, MissingKeysEvent):
                 self.missing = event.missing
 
@@ -229,7 +213,7 @@ def _print_rows(
 
 def _print_missing(console: Console, missing: Sequence[str], where: str) -> None:
     names = ", ".join(repr(key) for key in missing) or "none"
-    console.print(Text(f"missing ({where}): {names}\n", style="yellow"))
+    console.print(plain(f"missing ({where}): {names}\n", style="yellow"))
 
 
 def _is_installed(console: Console, module: str, extra: str) -> bool:

@@ -1,7 +1,5 @@
 """`oss-vectors export`: all vectors of an index into a file, page by page."""
 
-from __future__ import annotations
-
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Executor, Future
@@ -12,12 +10,11 @@ from typing import Any
 
 import click
 
-from ...client.errors import OSSVectorError, VectorIndexParameterInvalidError
+from ...client.errors import VectorIndexParameterInvalidError
 from ...client.models.limits import DEFAULT_LIMITS
 from ...client.models.results import ListVectorsResult
 from ..arguments import CONNECTION, FILTER, INDEX
 from ..connection import Connection, open_client
-from ..errors import SERVICE, Failure, word
 from ..transfer import job
 from ..transfer.files import Sink
 from ..transfer.target import Target
@@ -83,12 +80,12 @@ def command(
         }
         with job.open_journal(path, task, restart=restart) as journal:
             options = {"max_results": batch, "filter": filter}
-            export = Export(source, sink, journal, meter, segments=segments, options=options)
-            progress_made, took = job.run_timed(export, meter)
+            export = Export(source, sink, journal, meter, segments, options)
+            done = export.run()
             before = f" ({export.before:,} of them before)" if export.before else ""
             meter.say(
-                f"{job.count(progress_made.vectors, 'vector')}{before} of index {source.index!r} "
-                f"in {'standard output' if target == job.PIPE else target}, {took}"
+                f"{job.count(done.vectors, 'vector')}{before} of index {source.index!r} "
+                f"in {'standard output' if target == job.PIPE else target}, {meter.describe_time()}"
             )
 
 
@@ -116,12 +113,13 @@ class ExportProgress:
     whole: bool = False
 
 
+@dataclass
 class Export:
     """The reading of an index into a sink; begun again after a crash, it goes on where it was.
 
     While one page is written the next is on its way. Each is noted once it is on the disk.
 
-    Args:
+    Attributes:
         source: the index.
         sink: where the vectors go.
         journal: what remembers how far it got; None remembers nothing.
@@ -130,35 +128,27 @@ class Export:
         options: further arguments of each ListVectors.
     """
 
-    def __init__(
-        self,
-        source: Target,
-        sink: Sink,
-        journal: job.Journal | None,
-        meter: job.Meter,
-        *,
-        segments: int,
-        options: dict[str, Any],
-    ) -> None:
-        self._source = source
-        self._sink = sink
-        self._journal = journal
-        self._meter = meter
-        self._segments = segments
-        self._options = options
+    source: Target
+    sink: Sink
+    journal: job.Journal | None
+    meter: job.Meter
+    segments: int
+    options: dict[str, Any]
+
+    def __post_init__(self) -> None:
         self._progress = self._resume() or self._begin()
         self.before = self._progress.vectors
 
     def _begin(self) -> ExportProgress:
-        return ExportProgress(tokens=[_FIRST] * self._segments, sizes=[0] * len(self._sink.parts))
+        return ExportProgress(tokens=[_FIRST] * self.segments, sizes=[0] * len(self.sink.parts))
 
     def _resume(self) -> ExportProgress | None:
         """Return how far an earlier run got, if what it wrote is still there."""
-        state = self._journal.state if self._journal else None
+        state = self.journal.state if self.journal else None
         if state is None:
             return None
         progress = ExportProgress(**state)
-        sizes = zip(self._sink.parts, progress.sizes, strict=True)
+        sizes = zip(self.sink.parts, progress.sizes, strict=True)
         kept = all(
             part.holds(size) or (progress.whole and part.target.exists()) for part, size in sizes
         )
@@ -170,49 +160,41 @@ class Export:
         Raises:
             Failure: the service failed.
         """
-        try:
-            self._read_or_begin_again()
-        except OSSVectorError as error:
-            raise Failure(f"{error.render(word)}\n{self.resume_hint}", SERVICE) from None
-        self._sink.finish(self._progress.dimension or self._source.dimension or 0)
-        if self._journal is not None:
-            self._journal.remove()
+        with self.meter.follow_job(self._describe_rest):
+            try:
+                self._read()
+            except VectorIndexParameterInvalidError:
+                # tokens of pages do not live for ever, and the journal may be old
+                if not self.before:
+                    raise
+                self.meter.say(
+                    "the service does not know any more where the export was: from the top"
+                )
+                self._progress, self.before = self._begin(), 0
+                self._read()
+            self.sink.finish(self._progress.dimension or self.source.dimension or 0)
+        if self.journal is not None:
+            self.journal.remove()
         return self._progress
 
-    @property
-    def resume_hint(self) -> str:
-        """Return what to do after an end before the end."""
+    def _describe_rest(self) -> str:
         text = f"{self._progress.vectors:,} vectors are exported"
-        return f"{text}; the same command again goes on from there" if self._journal else text
-
-    def _read_or_begin_again(self) -> None:
-        try:
-            self._read()
-        except VectorIndexParameterInvalidError:
-            # tokens of pages do not live for ever, and the journal may be old
-            if not self.before:
-                raise
-            self._meter.say("the service does not know any more where the export was: from the top")
-            self._progress, self.before = self._begin(), 0
-            self._read()
+        return f"{text}; the same command again goes on from there" if self.journal else text
 
     def _read(self) -> None:
         if self._progress.whole:
             return
-        with ExitStack() as closing:
-            for part, size in zip(self._sink.parts, self._progress.sizes, strict=True):
-                closing.callback(part.close)
+        with ExitStack() as stack:
+            for part, size in zip(self.sink.parts, self._progress.sizes, strict=True):
+                stack.callback(part.close)
                 part.open(size)
-            self._meter.advance(self._progress.vectors)
-            self._read_pages()
+            self.meter.advance(self._progress.vectors)
+            pool = stack.enter_context(job.threads(self.segments))
+            for segment, page in self._pages(pool):
+                self.sink.write(page)
+                self._count(segment, page)
             self._progress.whole = True
             self._record()
-
-    def _read_pages(self) -> None:
-        with job.threads(self._segments) as pool:
-            for segment, page in self._pages(pool):
-                self._sink.write(page)
-                self._count(segment, page)
 
     def _pages(self, pool: Executor) -> Iterator[tuple[int, ListVectorsResult]]:
         """Yield the pages of all segments; of each the next is asked for before one is yielded."""
@@ -229,14 +211,14 @@ class Export:
             yield segment, page
 
     def _page(self, segment: int, token: str) -> ListVectorsResult:
-        parts: dict[str, Any] = {"segment_count": self._segments, "segment_index": segment}
-        return self._source.client.list_vectors(
-            index=self._source.index,
+        parts: dict[str, Any] = {"segment_count": self.segments, "segment_index": segment}
+        return self.source.client.list_vectors(
+            index=self.source.index,
             next_token=token or None,
             return_data=True,
             return_metadata=True,
-            **(parts if self._segments > 1 else {}),
-            **self._options,
+            **(parts if self.segments > 1 else {}),
+            **self.options,
         )
 
     def _count(self, segment: int, page: ListVectorsResult) -> None:
@@ -245,11 +227,11 @@ class Export:
         if page and page[0].data is not None:
             self._progress.dimension = len(page[0].data)
         self._record()
-        self._meter.advance(len(page))
+        self.meter.advance(len(page))
 
     def _record(self) -> None:
         # first what was written, then the note of it: a crash in between repeats a page, which the
         # truncation in `Part.open` takes away
-        if self._journal is not None:
-            self._progress.sizes = [part.settle() for part in self._sink.parts]
-            self._journal.record(asdict(self._progress))
+        if self.journal is not None:
+            self._progress.sizes = [part.settle() for part in self.sink.parts]
+            self.journal.record(asdict(self._progress))

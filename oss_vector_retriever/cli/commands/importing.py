@@ -1,7 +1,5 @@
 """`oss-vectors import`: a file's vectors into an index, window by window."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
@@ -19,12 +17,13 @@ from ...client.models.vector import Vector
 from ...client.operations.indexes import DistanceMetric
 from ..arguments import CONNECTION, INDEX
 from ..connection import Connection, open_client
-from ..errors import PARTIAL, SERVICE, USAGE, Failure, word
+from ..errors import PARTIAL, USAGE, Failure, word
 from ..transfer import job
 from ..transfer.files import Row, Source
 from ..transfer.target import Target
 
 OnError = Literal["fail", "skip"]
+_BAD_REQUEST = 400
 
 
 @click.command("import")
@@ -106,16 +105,16 @@ def command(
             target.describe_or_make(_first_dimension(rows), distance_metric, non_filterable)
         else:
             target.describe()
-        path = None if source == job.PIPE else journal_path  # a pipe cannot be read again
-        if source != job.PIPE and path is None:
-            path = Path(f"{source}.import-{target.short_name()}")
+        usual_path = Path(f"{source}.import-{target.short_name()}")
+        # a pipe cannot be read again
+        path = None if source == job.PIPE else journal_path or usual_path
         task = {"import": Path(source).name, "into": target.identity()}
         meter = job.Meter(f"import {rows.name}", rows.total, in_bytes=rows.in_bytes, shown=progress)
         with job.open_journal(path, task, restart=restart) as journal:
             window = batch * connection.max_concurrency
-            run = Import(target, rows, journal, meter, window=window, on_error=on_error)
-            done, took = job.run_timed(run, meter)
-            meter.say(_summary(run, done, rows, took))
+            run = Import(target, rows, journal, meter, window, on_error)
+            done = run.run()
+            meter.say(_summarise(run))
     if done.skipped:
         raise click.exceptions.Exit(PARTIAL)
 
@@ -132,13 +131,14 @@ def _first_dimension(source: Source) -> int | None:
     return None
 
 
-def _summary(run: Import, done: ImportProgress, source: Source, took: str) -> str:
+def _summarise(run: "Import") -> str:
+    source, done = run.source, run.done
     before = f" ({run.before:,} of them before)" if run.before else ""
     parts = [
         f"{source.name}: {job.count(done.rows, source.unit)}{before}",
-        f"{job.count(done.vectors, 'vector')} written to index {run.index!r}",
+        f"{job.count(done.vectors, 'vector')} written to index {run.target.index!r}",
         f"{job.count(done.skipped, source.unit)} skipped" if done.skipped else "",
-        took,
+        run.meter.describe_time(),
     ]
     return ", ".join(part for part in parts if part)
 
@@ -205,6 +205,7 @@ class Window:
 _WINDOW_BYTES = 64 * 1024 * 1024
 
 
+@dataclass
 class Import:
     """The writing of a source's rows into an index; begun again, it goes on where it was.
 
@@ -212,7 +213,7 @@ class Import:
     crash the rows of one window may be in the index with no note of it, so those are looked up
     before they are written.
 
-    Args:
+    Attributes:
         target: where the vectors go.
         source: where they come from.
         journal: what remembers how far it got; None remembers nothing.
@@ -221,28 +222,20 @@ class Import:
         on_error: whether a row that cannot be written ends the import, or is named and left out.
     """
 
-    def __init__(
-        self,
-        target: Target,
-        source: Source,
-        journal: job.Journal | None,
-        meter: job.Meter,
-        *,
-        window: int,
-        on_error: OnError = "fail",
-    ) -> None:
-        self._target = target
-        self._source = source
-        self._journal = journal
-        self._meter = meter
-        self.index = target.index
-        self._on_error = on_error
-        self._under_way: tuple[Window, Future[list[Refused]]] | None = None
-        state = journal.state if journal else None
-        self.done = ImportProgress(**state) if state else ImportProgress()
+    target: Target
+    source: Source
+    journal: job.Journal | None
+    meter: job.Meter
+    window: int
+    on_error: OnError
+
+    def __post_init__(self) -> None:
+        state = self.journal.state if self.journal else None
+        self.done = ImportProgress(**(state or {}))
         self.before = self.done.rows
         self._doubtful = self.before + self.done.window
-        self._window = window
+        self._digest = hashlib.sha256()
+        self._under_way: tuple[Window, Future[list[Refused]]] | None = None
 
     def run(self) -> ImportProgress:
         """Import what is left.
@@ -250,75 +243,76 @@ class Import:
         Raises:
             Failure: a row cannot be written, the service failed, or the source has changed.
         """
-        digest = Digest()
-        rows = self._source.rows()
-        self._skip_imported(islice(rows, self.before), digest)
-        self._note()
-        try:
-            # one thread: a window is already written in parallel calls
-            with job.threads(1) as pool:
-                for window in self._windows(rows, digest):
-                    self._settle()
-                    self._under_way = window, pool.submit(self._write, window)
+        rows = self.source.rows()
+        # one thread: a window is already written in parallel calls
+        with self.meter.follow_job(self._describe_rest), job.threads(1) as pool:
+            self._skip_imported(islice(rows, self.before))
+            self._note()
+            for window in self._windows(rows):
                 self._settle()
-        except errors.OSSVectorError as error:
-            raise Failure(f"{error.render(word)}\n{self.resume_hint}", SERVICE) from None
+                self._under_way = window, pool.submit(self._write, window)
+            self._settle()
         return self.done
 
-    def _skip_imported(self, rows: Iterator[Row], digest: Digest) -> None:
+    def _skip_imported(self, rows: Iterator[Row]) -> None:
         """Read the rows that are imported, and see that they are still the same."""
         count = 0
         for row in rows:
-            digest.add(row)
+            self._digest_row(row)
             count += 1
-            self._meter.advance(self._source.weight(row))
-        if self.before and (count, digest.text()) != (self.before, self.done.digest):
+            self.meter.advance(row.weight)
+        digest = self._digest.hexdigest()
+        if self.before and (count, digest) != (self.before, self.done.digest):
             # what went by that beginning would be skipped, what is new in it never written
             raise Failure(
-                f"{self._source.name} has changed in its first {self.before:,} "
-                f"{self._source.unit}s, which are imported; --restart imports it from its "
+                f"{self.source.name} has changed in its first {self.before:,} "
+                f"{self.source.unit}s, which are imported; --restart imports it from its "
                 "beginning",
                 USAGE,
             )
-        self.done.digest = digest.text()
+        self.done.digest = digest
 
-    def _windows(self, rows: Iterator[Row], digest: Digest) -> Iterator[Window]:
+    def _digest_row(self, row: Row) -> None:
+        # its length is taken too, or two rows could pass for one
+        self._digest.update(len(row.raw).to_bytes(8, "big") + row.raw)
+
+    def _windows(self, rows: Iterator[Row]) -> Iterator[Window]:
         """Cut rows into windows; the last may be empty but for the row that ends it all."""
         window = Window(self.before)
         for row in rows:
             if not self._add_row(row, window):
                 break
-            digest.add(row)
-            if window.rows == self._window or window.size >= _WINDOW_BYTES:
-                window.digest = digest.text()
+            self._digest_row(row)
+            if window.rows == self.window or window.size >= _WINDOW_BYTES:
+                window.digest = self._digest.hexdigest()
                 yield window
                 window = Window(window.start + window.rows)
         if window.rows or window.ended_by:
-            window.digest = digest.text()
+            window.digest = self._digest.hexdigest()
             yield window
 
     def _add_row(self, row: Row, window: Window) -> bool:
         """Put a row into a window, or tell that it ends it all."""
         try:
-            vector = self._source.vector(row)
+            vector = self.source.vector(row)
             self._check_dimension(vector)
         except errors.InvalidRequestError as error:
             refused = Refused(row, error)
-            if self._on_error == "fail":
+            if self.on_error == "fail":
                 # not counted, so that the same command begins with this row
                 window.ended_by = refused
                 return False
             window.refused.append(refused)
-        else:
-            if vector is not None:
-                window.records[vector.key] = Record(row, vector)
+            vector = None
+        if vector is not None:
+            window.records[vector.key] = Record(row, vector)
         window.rows += 1
         window.size += len(row.raw)
-        window.weight += self._source.weight(row)
+        window.weight += row.weight
         return True
 
     def _check_dimension(self, vector: Vector | None) -> None:
-        dimension = self._target.dimension
+        dimension = self.target.dimension
         count = len(vector.data or ()) if vector else dimension
         if dimension is not None and count != dimension:
             raise errors.InvalidRequestError(f"it has {count} values; the index has {dimension}")
@@ -327,10 +321,10 @@ class Import:
         records = list(window.records.values())
         if window.start < self._doubtful:
             # within reach of the crash: some of these may be written and not noted
-            records = missing_records(self._target, records)
-        refused = write_each(self._target, records)
+            records = missing_records(self.target, records)
+        refused = write_each(self.target, records)
         # the first is enough where it ends the import
-        return list(refused if self._on_error == "skip" else islice(refused, 1))
+        return list(refused if self.on_error == "skip" else islice(refused, 1))
 
     def _settle(self) -> None:
         """Wait for the window that is under way, and note it."""
@@ -339,40 +333,35 @@ class Import:
         window, future = self._under_way
         refused = future.result()
         self._under_way = None
-        if refused and self._on_error == "fail":
+        if refused and self.on_error == "fail":
             raise self._failure(refused[0])
-        self._count(window, len(refused))
+        self.done.rows += window.rows
+        self.done.vectors += len(window.records) - len(refused)
+        self.done.skipped += len(window.refused) + len(refused)
+        self.done.digest = window.digest
+        self._note()
+        self.meter.advance(window.weight)
         for each in sorted([*window.refused, *refused], key=lambda one: one.row.number):
-            self._meter.say(f"{self._place(each)}; skipped")
+            self.meter.say(f"{self._place(each)}; skipped")
         if window.ended_by is not None:
             raise self._failure(window.ended_by)
 
-    def _count(self, window: Window, refused: int) -> None:
-        self.done.rows += window.rows
-        self.done.vectors += len(window.records) - refused
-        self.done.skipped += len(window.refused) + refused
-        self.done.digest = window.digest
-        self._note()
-        self._meter.advance(window.weight)
-
     def _note(self) -> None:
         # noted before the rows are sent: what is under way at a crash is doubtful afterwards
-        self.done.window = max(self._window, self._doubtful - self.done.rows)
-        if self._journal is not None:
-            self._journal.record(asdict(self.done))
+        self.done.window = max(self.window, self._doubtful - self.done.rows)
+        if self.journal is not None:
+            self.journal.record(asdict(self.done))
 
     def _failure(self, refused: Refused) -> Failure:
-        return Failure(f"{self._place(refused)}\n{self.resume_hint}", USAGE)
+        return Failure(f"{self._place(refused)}\n{self._describe_rest()}", USAGE)
 
     def _place(self, refused: Refused) -> str:
-        where = f"{self._source.name}, {self._source.unit} {refused.row.number}"
+        where = f"{self.source.name}, {self.source.unit} {refused.row.number}"
         return f"{where}: {refused.error.render(word).rstrip('.')}"
 
-    @property
-    def resume_hint(self) -> str:
-        """Return what to do after an end before the end."""
-        units = f"{self.done.rows:,} {self._source.unit}s are imported"
-        return f"{units}; the same command again goes on from there" if self._journal else units
+    def _describe_rest(self) -> str:
+        units = f"{self.done.rows:,} {self.source.unit}s are imported"
+        return f"{units}; the same command again goes on from there" if self.journal else units
 
 
 def write_each(target: Target, records: Sequence[Record]) -> Iterator[Refused]:
@@ -400,8 +389,9 @@ def write_each(target: Target, records: Sequence[Record]) -> Iterator[Refused]:
 def _halve(
     target: Target, records: Sequence[Record], error: errors.OSSVectorError
 ) -> Iterator[Refused]:
-    if not _is_refusal(error):
-        raise error
+    refused = isinstance(error, errors.ServiceError) and error.status == _BAD_REQUEST
+    if not (refused or isinstance(error, errors.InvalidRequestError)):
+        raise error  # about the service, not about the vectors
     if len(records) == 1:
         yield Refused(records[0].row, error)
         return
@@ -409,15 +399,6 @@ def _halve(
     middle = len(records) // 2
     yield from write_each(target, records[:middle])
     yield from write_each(target, records[middle:])
-
-
-_BAD_REQUEST = 400
-
-
-def _is_refusal(error: errors.OSSVectorError) -> bool:
-    """Tell an error that is about the vectors from one that is about the service."""
-    refused = isinstance(error, errors.ServiceError) and error.status == _BAD_REQUEST
-    return refused or isinstance(error, errors.InvalidRequestError)
 
 
 def missing_records(target: Target, records: Sequence[Record]) -> list[Record]:
@@ -440,19 +421,3 @@ def _same(ours: Vector, theirs: Vector | None) -> bool:
     # bit by bit: -0.0 equals 0.0, and would be kept from being written
     same_data = ours.data.tobytes() == theirs.data.tobytes()
     return same_data and (ours.metadata or {}) == (theirs.metadata or {})
-
-
-class Digest:
-    """A digest of rows, so that another beginning of a file is noticed."""
-
-    def __init__(self) -> None:
-        self._hash = hashlib.sha256()
-
-    def add(self, row: Row) -> None:
-        """Take a row; its length is taken too, or two rows could pass for one."""
-        self._hash.update(len(row.raw).to_bytes(8, "big"))
-        self._hash.update(row.raw)
-
-    def text(self) -> str:
-        """Return the digest of all rows so far."""
-        return self._hash.hexdigest()

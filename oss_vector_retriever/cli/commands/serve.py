@@ -1,20 +1,18 @@
 """`oss-vectors serve`: the embedded service as a server on this machine."""
 
-from __future__ import annotations
-
 import math
 import shlex
 from collections.abc import Iterable
 from dataclasses import fields
-from functools import cache
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import click
 
 from ... import emulator
 from ...client.endpoint import check_account_id, check_bucket
-from ...emulator import Behaviour
 from ...emulator.http.server import run
+
+_TYPES = get_type_hints(emulator.Behaviour)
 
 
 @click.command("serve")
@@ -55,7 +53,7 @@ def command(
     *,
     port: int,
     data: str | None,
-    behaviour: Behaviour,
+    behaviour: emulator.Behaviour,
     faults: bool,
     buckets: tuple[str, ...],
     region: str,
@@ -65,10 +63,8 @@ def command(
 ) -> None:
     """Run the embedded service on 127.0.0.1 until Ctrl-C; --port 0 takes any free port."""
     check_account_id(account_id)
-    for flag, text in {
-        "--access-key-id": access_key_id,
-        "--access-key-secret": access_key_secret,
-    }.items():
+    key_pair = {"--access-key-id": access_key_id, "--access-key-secret": access_key_secret}
+    for flag, text in key_pair.items():
         if not text:
             raise click.BadParameter("it is empty.", param_hint=flag)
     key = emulator.AccessKey(access_key_id, access_key_secret, account_id)
@@ -82,12 +78,7 @@ def command(
     with emulator.Service(data, access_keys=[key], region=region, behaviour=behaviour) as service:
         for bucket in buckets:
             service.create_bucket(account_id, check_bucket(bucket))
-        run(
-            service,
-            port=port,
-            on_ready=lambda endpoint: _announce(endpoint, settings),
-            allow_faults=faults,
-        )
+        run(service, port=port, allow_faults=faults, on_ready=lambda at: _announce(at, settings))
 
 
 def _announce(endpoint: str, settings: dict[str, str]) -> None:
@@ -97,34 +88,29 @@ def _announce(endpoint: str, settings: dict[str, str]) -> None:
         click.echo(f"export {name}={shlex.quote(value)}")
 
 
-def behaviour_of(switches: Iterable[str]) -> Behaviour:
+def behaviour_of(switches: Iterable[str]) -> emulator.Behaviour:
     """Return the behaviour that switches such as `order=shuffled` describe.
 
     Raises:
         click.BadParameter: one is unknown, or has an impossible value.
     """
-    return Behaviour(**dict(map(_parse_switch, switches)))
+    return emulator.Behaviour(**dict(map(_parse_switch, switches)))
 
 
 def behaviour_help() -> str:
     """Return the switches, their values and defaults, for a help text."""
     lines = (
-        f"{field.name}={_describe_type(_types()[field.name])} [{_describe_default(field.default)}]"
-        for field in fields(Behaviour)
+        f"{each.name}={_describe_type(_TYPES[each.name])} [{str(each.default).lower()}]"
+        for each in fields(emulator.Behaviour)
     )
     return "\b\nSwitches of --behaviour, with their [defaults]:\n" + "\n".join(lines)
 
 
-@cache
-def _types() -> dict[str, Any]:
-    return get_type_hints(Behaviour)
-
-
 def _parse_switch(switch: str) -> tuple[str, Any]:
     name, equals, text = switch.partition("=")
-    if name not in _types():
-        raise click.BadParameter(f"there is no switch {name!r}; there are {', '.join(_types())}.")
-    kind = _types()[name]
+    if name not in _TYPES:
+        raise click.BadParameter(f"there is no switch {name!r}; there are {', '.join(_TYPES)}.")
+    kind = _TYPES[name]
     try:
         if not equals:
             raise ValueError  # noqa: TRY301 - the same answer
@@ -139,15 +125,11 @@ def _parse_value(kind: Any, text: str) -> Any:
     if kind is bool:
         return {"true": True, "false": False}[text.lower()]
     if kind is float:
-        return _parse_seconds(text)
+        number = float(text)
+        if not 0 <= number < math.inf:  # a NaN neither
+            raise ValueError(text)
+        return number
     return None if text == "none" else int(text)
-
-
-def _parse_seconds(text: str) -> float:
-    number = float(text)
-    if not (math.isfinite(number) and number >= 0):
-        raise ValueError(text)
-    return number
 
 
 def _describe_type(kind: Any) -> str:
@@ -156,10 +138,6 @@ def _describe_type(kind: Any) -> str:
     if kind is bool:
         return "true or false"
     return "a number of seconds" if kind is float else "a whole number or none"
-
-
-def _describe_default(value: object) -> str:
-    return str(value).lower() if isinstance(value, bool) or value is None else str(value)
 
 
 command.epilog = behaviour_help()

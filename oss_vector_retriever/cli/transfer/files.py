@@ -4,12 +4,10 @@ JSON lines, `{"key": ..., "data": [...], "metadata": {...}}`, are the format tha
 on: a matrix has them beside it, and Parquet is written by way of them.
 """
 
-from __future__ import annotations
-
 import os
 import sys
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import IO, Any, NamedTuple, Protocol
 
@@ -31,11 +29,13 @@ class Row(NamedTuple):
         number: which it is, from 1.
         raw: its bytes, which tell it from any other.
         content: what the source makes a vector of.
+        weight: how much of the source's total it is.
     """
 
     number: int
     raw: bytes
     content: Any = None
+    weight: int = 1
 
 
 class Source(Protocol):
@@ -44,17 +44,14 @@ class Source(Protocol):
     Attributes:
         name: the file's.
         unit: what a row is called.
-        in_bytes: whether `weight` and `total` count bytes, not rows.
+        total: how much there is to read, as the rows' weights count it; None if that is not known.
+        in_bytes: whether the weights count bytes, not rows.
     """
 
     name: str
     unit: str
+    total: int | None
     in_bytes: bool
-
-    @property
-    def total(self) -> int | None:
-        """Return how much there is to read, as `weight` counts it; None if that is not known."""
-        raise NotImplementedError
 
     def rows(self) -> Iterator[Row]:
         """Return the rows from the first on; asked again, from the first again."""
@@ -65,24 +62,6 @@ class Source(Protocol):
         Raises:
             InvalidRequestError: it holds none, with the reason.
         """
-
-    def weight(self, row: Row) -> int:
-        """Return how much of the total a row is."""
-
-
-class Sink(Protocol):
-    """Files that vectors are written into."""
-
-    @property
-    def parts(self) -> Sequence[Part]:
-        """Return the files under construction; none for standard output."""
-        raise NotImplementedError
-
-    def write(self, vectors: Iterable[Vector]) -> None:
-        """Append vectors."""
-
-    def finish(self, dimension: int) -> None:
-        """Complete the files under their final names; done again, do what is left of it."""
 
 
 class Part:
@@ -130,6 +109,27 @@ class Part:
         self.path.replace(self.target)
 
 
+class Sink:
+    """Files that vectors are written into.
+
+    Attributes:
+        parts: the files under construction; none for standard output.
+    """
+
+    def __init__(self, *targets: Path) -> None:
+        self.parts = tuple(map(Part, targets))
+
+    def write(self, vectors: Iterable[Vector]) -> None:
+        """Append vectors."""
+        raise NotImplementedError
+
+    def finish(self, dimension: int) -> None:  # noqa: ARG002 - for a format with a header
+        """Complete the files under their final names; done again, do what is left of it."""
+        for part in self.parts:
+            if part.path.exists():
+                part.take_name()
+
+
 class JsonLines:
     """Vectors read from JSON lines; a path of None is standard input."""
 
@@ -139,59 +139,35 @@ class JsonLines:
     def __init__(self, path: Path | None, limits: Limits) -> None:
         self.path = path
         self.name = "standard input" if path is None else path.name
-        self.total = None if path is None else path.stat().st_size
+        self.total: int | None = None if path is None else path.stat().st_size
         self._limits = limits
 
     def rows(self) -> Iterator[Row]:
         """Return the lines."""
-        with self._open() as file:
+        # standard input stays open: it is not ours to close
+        with self.path.open("rb") if self.path else nullcontext(sys.stdin.buffer) as file:
             yield from read_lines(file)
-
-    @contextmanager
-    def _open(self) -> Iterator[IO[bytes]]:
-        if self.path is None:
-            yield sys.stdin.buffer
-            return
-        with self.path.open("rb") as file:
-            yield file
 
     def vector(self, row: Row) -> Vector | None:
         """Return the vector on a line; None for a blank one."""
         return vector_of(object_of(row.raw), self._limits) if row.raw else None
 
-    def weight(self, row: Row) -> int:
-        """Return a line's length."""
-        return len(row.raw) + 1  # with the line break
 
-
-class JsonLinesSink:
+class JsonLinesSink(Sink):
     """Vectors written as JSON lines."""
-
-    def __init__(self, target: Path) -> None:
-        self.parts = (Part(target),)
 
     def write(self, vectors: Iterable[Vector]) -> None:
         """Append vectors."""
         self.parts[0].file.writelines(map(line_of, vectors))
 
-    def finish(self, dimension: int) -> None:  # noqa: ARG002 - lines need no header
-        """Give the file its name, if that is not done yet."""
-        if self.parts[0].path.exists():
-            self.parts[0].take_name()
 
-
-class PipedLines:
+class PipedLines(Sink):
     """Vectors written as JSON lines to standard output."""
-
-    parts = ()
 
     def write(self, vectors: Iterable[Vector]) -> None:
         """Write vectors."""
         sys.stdout.buffer.writelines(map(line_of, vectors))
         sys.stdout.buffer.flush()  # page by page, so that a reader that has left is noticed
-
-    def finish(self, dimension: int) -> None:
-        """Do nothing: all is written."""
 
 
 def read_lines(file: IO[bytes]) -> Iterator[Row]:
@@ -204,7 +180,8 @@ def read_lines(file: IO[bytes]) -> Iterator[Row]:
         if len(line) == _LONGEST_LINE:
             raise Failure(f"line {number} is longer than {_LONGEST_LINE:,} bytes", USAGE)
         # an editor's mark before the first line is no part of its JSON
-        yield Row(number, (line.removeprefix(_BYTE_ORDER_MARK) if number == 1 else line).strip())
+        text = line.removeprefix(_BYTE_ORDER_MARK) if number == 1 else line
+        yield Row(number, text.strip(), weight=len(line))
 
 
 def object_of(raw: bytes) -> dict[str, Any]:

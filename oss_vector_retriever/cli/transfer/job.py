@@ -1,29 +1,27 @@
 """What `import` and `export` share: flags, formats, a bar, and the journal of a job."""
 
-from __future__ import annotations
-
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from pathlib import Path
-from typing import IO, Any, Protocol, TypeVar
+from typing import IO, Any
 
 import click
 
+from ...client.errors import OSSVectorError
 from ...client.models.limits import Limits
 from ...client.wire import dump_json, parse_json
-from ..errors import USAGE, Failure
-from ..interrupts import recognised
+from ..errors import SERVICE, USAGE, Failure, word
+from ..interrupts import recognise_interrupts
 from .files import JsonLines, JsonLinesSink, PipedLines, Sink, Source
 
 PIPE = "-"
 _SUFFIXES = {".jsonl": "jsonl", ".ndjson": "jsonl", ".npy": "npy", ".parquet": "parquet"}
 State = dict[str, Any]
 _VERSION = 1  # of the states; a journal of another one is begun anew
-T_co = TypeVar("T_co", covariant=True)
 
 FORMAT = click.option(
     "--format",
@@ -97,34 +95,6 @@ def _kind(name: str, kind: str | None, lines: Path | None) -> str:
     return kind
 
 
-class Job(Protocol[T_co]):
-    """An import or an export."""
-
-    @property
-    def resume_hint(self) -> str:
-        """Return what to do after an end before the end."""
-        raise NotImplementedError
-
-    def run(self) -> T_co:
-        """Do what is left."""
-        raise NotImplementedError
-
-
-def run_timed(job: Job[T_co], meter: Meter) -> tuple[T_co, str]:
-    """Run a job under its meter, and return its result and how long it took, in words."""
-    started = time.monotonic()
-    meter.start()
-    try:
-        with recognised():
-            done = job.run()
-    except KeyboardInterrupt:
-        meter.say(f"interrupted: {job.resume_hint}")
-        raise
-    finally:
-        meter.stop()
-    return done, f"{time.monotonic() - started:.1f} s"
-
-
 def count(number: int, what: str) -> str:
     """Return a number of things in words."""
     return f"{number:,} {what}{'' if number == 1 else 's'}"
@@ -159,6 +129,7 @@ class Meter:
     def __init__(
         self, title: str, total: int | None, *, in_bytes: bool = False, shown: bool | None = None
     ) -> None:
+        self._started = time.monotonic()
         self._bar: Any = None
         # on stderr, as standard output may be the export
         if sys.stderr.isatty() if shown is None else shown:
@@ -178,20 +149,30 @@ class Meter:
             # file names and keys are no markup
             self._bar.console.print(text, markup=False, highlight=False, soft_wrap=True)
 
-    def start(self) -> None:
-        """Show the bar."""
-        if self._bar is not None:
-            self._bar.start()
+    @contextmanager
+    def follow_job(self, describe_rest: Callable[[], str]) -> Iterator[None]:
+        """Show the bar during a job; where the job is cut short, say what is done and what to do.
 
-    def stop(self) -> None:
-        """Leave the bar as it is, and give the terminal back."""
-        if self._bar is not None:
-            self._bar.stop()
+        Raises:
+            Failure: the service failed.
+        """
+        with self._bar or nullcontext():
+            try:
+                with recognise_interrupts():
+                    yield
+            except KeyboardInterrupt:
+                self.say(f"interrupted: {describe_rest()}")
+                raise
+            except OSSVectorError as error:
+                raise Failure(f"{error.render(word)}\n{describe_rest()}", SERVICE) from None
+
+    def describe_time(self) -> str:
+        """Return how long it has taken so far."""
+        return f"{time.monotonic() - self._started:.1f} s"
 
 
 def _bar(*, in_bytes: bool, with_total: bool) -> Any:
-    from rich import progress  # noqa: PLC0415 - only where a bar is shown
-    from rich.console import Console  # noqa: PLC0415 - the same
+    from rich import console, progress  # noqa: PLC0415 - only where a bar is shown
 
     amount = progress.DownloadColumn() if in_bytes else progress.MofNCompleteColumn()
     left = (progress.TimeRemainingColumn(),) if with_total else ()
@@ -201,18 +182,8 @@ def _bar(*, in_bytes: bool, with_total: bool) -> Any:
         amount,
         progress.TimeElapsedColumn(),
         *left,
-        console=Console(stderr=True),
+        console=console.Console(stderr=True),
     )
-
-
-@contextmanager
-def open_journal(path: Path | None, job: State, *, restart: bool) -> Iterator[Journal | None]:
-    """Give the journal of a job; without a path, none."""
-    if path is None:
-        yield None
-        return
-    with closing(Journal(path, {"version": _VERSION, **job}, restart=restart)) as journal:
-        yield journal
 
 
 class Journal:
@@ -286,6 +257,15 @@ class Journal:
     def close(self) -> None:
         """Let go of the file, and of its lock with it."""
         self._file.close()
+
+
+def open_journal(
+    path: Path | None, job: State, *, restart: bool
+) -> AbstractContextManager[Journal | None]:
+    """Return the journal of a job; without a path, none."""
+    if path is None:
+        return nullcontext()
+    return closing(Journal(path, {"version": _VERSION, **job}, restart=restart))
 
 
 if sys.platform == "win32":

@@ -1,8 +1,5 @@
 """A matrix in a `.npy` file, and beside it JSON lines with key and metadata, row for row."""
 
-from __future__ import annotations
-
-import os
 import struct
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -13,7 +10,7 @@ import numpy as np
 from ...client.models.limits import Limits
 from ...client.models.vector import Float32Array, Vector
 from ..errors import USAGE, Failure
-from .files import Part, Row, line_of, object_of, read_lines, vector_of
+from .files import Part, Row, Sink, line_of, object_of, read_lines, vector_of
 
 # the format's version 1.0: magic, two bytes of length, a dict literal, padding to a multiple of 64
 _HEADER = 128
@@ -28,38 +25,28 @@ class Matrix:
     in_bytes = False
 
     def __init__(self, path: Path, lines: Path, limits: Limits) -> None:
-        self.path = path
         self.name = path.name
         self._lines = lines
         self._limits = limits
         self._matrix = _load(path)
-        self.total = len(self._matrix)
-        self._check_lines()
-
-    def _check_lines(self) -> None:
-        with self._lines.open("rb") as file:
+        self.total: int | None = len(self._matrix)
+        with lines.open("rb") as file:
             filled = sum(1 for row in read_lines(file) if row.raw)
-        if filled != len(self._matrix):
-            raise Failure(
-                f"{self.path} has {len(self._matrix):,} rows, {self._lines} {filled:,} lines", USAGE
-            )
+        if filled != self.total:
+            raise Failure(f"{path} has {self.total:,} rows, {lines} {filled:,} lines", USAGE)
 
     def rows(self) -> Iterator[Row]:
         """Return each line with its row of numbers; blank lines do not count."""
         with self._lines.open("rb") as file:
             filled = (line for line in read_lines(file) if line.raw)
-            for (number, raw, _), values in zip(filled, self._matrix, strict=False):
-                packed = _pack(values)
-                yield Row(number, raw + packed, (raw, packed))
+            for line, values in zip(filled, self._matrix, strict=False):
+                packed = pack(values)
+                yield Row(line.number, line.raw + packed, (line.raw, packed))
 
     def vector(self, row: Row) -> Vector:
         """Return the vector of a line and its row."""
         raw, packed = row.content
         return vector_of({**object_of(raw), "data": Float32Array.from_bytes(packed)}, self._limits)
-
-    def weight(self, row: Row) -> int:  # noqa: ARG002 - rows are alike
-        """Return 1: rows are counted."""
-        return 1
 
 
 def _load(path: Path) -> Any:
@@ -74,20 +61,18 @@ def _load(path: Path) -> Any:
     return matrix
 
 
-def _pack(values: Any) -> bytes:
+def pack(values: Any) -> bytes:
+    """Return a row of floats as float32."""
     with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, and is refused
         packed: bytes = np.ascontiguousarray(values, dtype=np.float32).tobytes()
     return packed
 
 
-class MatrixSink:
+class MatrixSink(Sink):
     """A matrix that is written, with its lines.
 
     The header holds the number of rows, so it is written last, into a place of fixed size.
     """
-
-    def __init__(self, target: Path, lines: Path) -> None:
-        self.parts = (Part(target), Part(lines))
 
     def write(self, vectors: Iterable[Vector]) -> None:
         """Append vectors."""
@@ -95,36 +80,28 @@ class MatrixSink:
         if matrix.file.tell() == 0:
             matrix.file.write(bytes(_HEADER))  # filled in at the end
         for vector in vectors:
-            matrix.file.write(_little_endian(vector))
+            data = vector.data or Float32Array()
+            # `<f4` in the header, whatever this machine's order is
+            matrix.file.write(data if np.little_endian else data.numpy().astype("<f4").tobytes())
             lines.file.write(line_of(vector, with_data=False))
 
     def finish(self, dimension: int) -> None:
         """Complete the matrix and give both files their names, as far as that is not done yet."""
-        matrix, lines = self.parts
-        if matrix.path.exists():
-            _write_header(matrix, dimension)
-            matrix.take_name()
-        if lines.path.exists():
-            lines.take_name()
-
-
-def _little_endian(vector: Vector) -> Any:
-    data = vector.data or Float32Array()
-    # `<f4` in the header, whatever this machine's order is
-    return data if np.little_endian else data.numpy().astype("<f4").tobytes()
+        if self.parts[0].path.exists():
+            _write_header(self.parts[0], dimension)
+        super().finish(dimension)
 
 
 def _write_header(part: Part, dimension: int) -> None:
     # by the size: after a crash nobody has counted the rows
     size = part.path.stat().st_size
     rows = max(size - _HEADER, 0) // (_FLOAT * dimension) if dimension else 0
-    shape = f"({rows}, {dimension})"
-    text = f"{{'descr': '<f4', 'fortran_order': False, 'shape': {shape}, }}"
+    text = f"{{'descr': '<f4', 'fortran_order': False, 'shape': ({rows}, {dimension}), }}"
     length = _HEADER - len(_MAGIC) - 2
     header = _MAGIC + struct.pack("<H", length) + text.ljust(length - 1).encode() + b"\n"
     part.open(max(size, _HEADER))
     try:
-        part.file.seek(0, os.SEEK_SET)
+        part.file.seek(0)
         part.file.write(header)
         part.settle()
     finally:

@@ -1,10 +1,8 @@
 """Parquet, with the columns key, data (a list of floats) and metadata (JSON). Extra `parquet`."""
 
-from __future__ import annotations
-
 import importlib
 from collections.abc import Iterator
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +14,7 @@ from ...client.models.vector import Float32Array, Vector
 from ...client.wire import dump_json
 from ..errors import USAGE, Failure
 from .files import JsonLinesSink, Row, object_of, read_lines, vector_of
+from .matrix import pack
 
 _AT_ONCE = 1000
 _COLUMNS = ("key", "data", "metadata")
@@ -28,32 +27,26 @@ class Parquet:
     in_bytes = False
 
     def __init__(self, path: Path, limits: Limits) -> None:
-        self.path = path
         self.name = path.name
         self._limits = limits
         self._file = _open(path)
-        self.total = self._file.metadata.num_rows
+        self.total: int | None = self._file.metadata.num_rows
 
     def rows(self) -> Iterator[Row]:
         """Return the rows, read a thousand at a time."""
         names = [name for name in _COLUMNS if name in self._file.schema_arrow.names]
-        number = 0
-        for batch in self._file.iter_batches(_AT_ONCE, columns=names):
-            for key, data, metadata in _cells(batch):
-                number += 1
-                # rows have no bytes of their own; this tells them apart as well
-                raw = repr((key, metadata)).encode(errors="backslashreplace") + (data or b"")
-                yield Row(number, raw, (key, data, metadata))
+        batches = self._file.iter_batches(_AT_ONCE, columns=names)
+        for number, cells in enumerate(chain.from_iterable(map(_cells, batches)), 1):
+            key, data, metadata = cells
+            # rows have no bytes of their own; this tells them apart as well
+            raw = repr((key, metadata)).encode(errors="backslashreplace") + (data or b"")
+            yield Row(number, raw, cells)
 
     def vector(self, row: Row) -> Vector:
         """Return the vector of a row."""
         key, data, metadata = row.content
         packed = None if data is None else Float32Array.from_bytes(data)
         return vector_of({"key": key, "data": packed, "metadata": _plain(metadata)}, self._limits)
-
-    def weight(self, row: Row) -> int:  # noqa: ARG002 - rows are alike
-        """Return 1: rows are counted."""
-        return 1
 
 
 def _open(path: Path) -> Any:
@@ -64,14 +57,13 @@ def _open(path: Path) -> Any:
     except arrow.ArrowException as error:
         raise Failure(f"{path} cannot be read as Parquet: {error}", USAGE) from None
     schema = file.schema_arrow
-    if {"key", "data"} - set(schema.names) or not _is_floats(
-        arrow.types, schema.field("data").type
-    ):
+    if not {"key", "data"} <= set(schema.names) or not _is_floats(schema.field("data").type):
         raise Failure(f"{path} must have the columns key and data, a list of floats", USAGE)
     return file
 
 
-def _is_floats(types: Any, kind: Any) -> bool:
+def _is_floats(kind: Any) -> bool:
+    types = importlib.import_module("pyarrow.types")
     is_list = types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind)
     return bool(is_list and types.is_floating(kind.value_type))
 
@@ -80,17 +72,11 @@ def _cells(batch: Any) -> Iterator[tuple[Any, bytes | None, Any]]:
     keys = batch.column("key").to_pylist()
     has_metadata = "metadata" in batch.schema.names
     metadata = batch.column("metadata").to_pylist() if has_metadata else [None] * len(keys)
-    data = map(_pack, batch.column("data"))
+    data = (
+        pack(cell.values.to_numpy(zero_copy_only=False)) if cell.is_valid else None
+        for cell in batch.column("data")
+    )
     return zip(keys, data, metadata, strict=True)
-
-
-def _pack(cell: Any) -> bytes | None:
-    if not cell.is_valid:
-        return None
-    with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, and is refused
-        values = cell.values.to_numpy(zero_copy_only=False).astype(np.float32, copy=False)
-    packed: bytes = values.tobytes()
-    return packed
 
 
 def _plain(metadata: Any) -> Any:
@@ -123,12 +109,8 @@ class ParquetSink(JsonLinesSink):
 
 def _convert(lines: Path, target: Path) -> None:
     arrow = importlib.import_module("pyarrow")
-    columns = {
-        "key": arrow.string(),
-        "data": arrow.list_(arrow.float32()),
-        "metadata": arrow.string(),
-    }
-    schema = arrow.schema(columns)
+    text, numbers = arrow.string(), arrow.list_(arrow.float32())
+    schema = arrow.schema({"key": text, "data": numbers, "metadata": text})
     writer = importlib.import_module("pyarrow.parquet").ParquetWriter(target, schema)
     with writer, lines.open("rb") as file:
         rows = read_lines(file)
@@ -141,7 +123,6 @@ def _record_batch(arrow: Any, schema: Any, items: list[dict[str, Any]]) -> Any:
     numbers = [np.array(item["data"], dtype=np.float32) for item in items]
     ends = np.cumsum([0, *map(len, numbers)], dtype=np.int32)
     data = arrow.ListArray.from_arrays(ends, np.concatenate(numbers))
-    metadata = [
-        dump_json(item["metadata"]).decode() if "metadata" in item else None for item in items
-    ]
-    return arrow.record_batch([[item["key"] for item in items], data, metadata], schema=schema)
+    keys = [item["key"] for item in items]
+    metadata = [dump_json(item["metadata"]) if "metadata" in item else None for item in items]
+    return arrow.record_batch([keys, data, metadata], schema=schema)

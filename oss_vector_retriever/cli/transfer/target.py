@@ -1,7 +1,5 @@
 """The index that a file goes to or comes from: which one it is, and that it is there."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Sequence
 from contextlib import suppress
@@ -59,25 +57,18 @@ class Target:
         try:
             self.describe()
         except errors.NoSuchVectorIndexError:
-            self._make(dimension, metric, non_filterable)
+            if dimension is None:
+                text = "there is no vector to take the new index's dimension from"
+                raise Failure(text, USAGE) from None
+            # it may have been made by another, or by an attempt of ours whose reply was lost
+            with suppress(errors.VectorIndexAlreadyExistsError):
+                self.client.put_vector_index(
+                    index=self.index,
+                    dimension=dimension,
+                    distance_metric=metric or "cosine",
+                    non_filterable_metadata_keys=non_filterable or ENVELOPE_KEYS,
+                )
             self.describe()
-        self._check(metric, non_filterable)
-
-    def _make(
-        self, dimension: int | None, metric: DistanceMetric | None, non_filterable: Sequence[str]
-    ) -> None:
-        if dimension is None:
-            raise Failure("there is no vector to take the new index's dimension from", USAGE)
-        # it may have been made by another, or by an attempt of ours whose reply was lost
-        with suppress(errors.VectorIndexAlreadyExistsError):
-            self.client.put_vector_index(
-                index=self.index,
-                dimension=dimension,
-                distance_metric=metric or "cosine",
-                non_filterable_metadata_keys=non_filterable or ENVELOPE_KEYS,
-            )
-
-    def _check(self, metric: DistanceMetric | None, non_filterable: Sequence[str]) -> None:
         if self.found is None:
             return
         found, names = self.found.distance_metric, self.found.non_filterable_metadata_keys

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, fields
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, overload
 
-from ..errors import InvalidRequestError, named_argument
+from ..errors import InvalidRequestError
 from .vector import Vector
 
 if TYPE_CHECKING:
@@ -343,8 +343,7 @@ class FetchResult(_Items[Vector]):
             raise InvalidRequestError(
                 "matrix() needs the data:",
                 argument="return_data",
-                remedy="fetch with {with_data}",
-                fields={"with_data": named_argument("return_data", "True")},
+                remedy="fetch with {return_data=True}",
             )
         matrix = np.empty((len(rows), len(rows[0])), dtype=np.float32)
         for position, row in enumerate(rows):

@@ -7,7 +7,7 @@ from typing import Any
 from urllib.parse import quote
 
 from ..context import Context
-from ..errors import InvalidRequestError, named_phrase
+from ..errors import InvalidRequestError
 from ..flow import Operation, call
 from ..models.messages import Reply
 from ..models.results import Acknowledgement, BucketLogging, ListVectorBucketsResult, VectorBucket
@@ -18,13 +18,10 @@ from .vectors import acknowledge
 
 
 def put_vector_bucket(context: Context) -> Flow[Acknowledgement]:
-    """Return the flow of `OSSVectorClient.put_vector_bucket`."""
     return call(context, Operation("PutVectorBucket", acknowledge, method="PUT", idempotent=False))
 
 
 def get_vector_bucket(context: Context) -> Flow[VectorBucket]:
-    """Return the flow of `OSSVectorClient.get_vector_bucket`."""
-
     def decode(reply: Reply) -> VectorBucket:
         found = reply_object(reply, "GetVectorBucket").get("BucketInfo")
         return _bucket(reply, "GetVectorBucket", found)
@@ -34,12 +31,10 @@ def get_vector_bucket(context: Context) -> Flow[VectorBucket]:
 
 def list_vector_buckets(
     context: Context,
-    *,
     prefix: str | None = None,
     marker: str | None = None,
     max_keys: int | None = None,
 ) -> Flow[ListVectorBucketsResult]:
-    """Return the flow of `OSSVectorClient.list_vector_buckets`."""
     if max_keys is not None:
         check_whole("max_keys", max_keys, 1, context.config.limits.bucket_list_page)
     given = {"marker": marker, "max-keys": max_keys, "prefix": prefix}
@@ -60,7 +55,6 @@ def list_vector_buckets(
 
 
 def delete_vector_bucket(context: Context) -> Flow[Acknowledgement]:
-    """Return the flow of `OSSVectorClient.delete_vector_bucket`."""
     return call(
         context, Operation("DeleteVectorBucket", acknowledge, method="DELETE", idempotent=False)
     )
@@ -86,20 +80,14 @@ def _bucket(reply: Reply, operation: str, item: object) -> VectorBucket:
 
 
 def put_bucket_policy(context: Context, policy: Mapping[str, Any]) -> Flow[Acknowledgement]:
-    """Return the flow of `OSSVectorClient.put_bucket_policy`."""
     # Only its outline: the statements' grammar is the service's, and grows.
     if not isinstance(policy, Mapping) or "Statement" not in policy:
-        raise InvalidRequestError(
-            "a policy is {mapping} with 'Version' and 'Statement'.",
-            argument="policy",
-            fields={"mapping": named_phrase("mapping", "a dict")},
-        )
+        message = "a policy is {mapping} with 'Version' and 'Statement'."
+        raise InvalidRequestError(message, argument="policy")
     return call(context, _operation("PutBucketPolicy", "PUT", "policy", json_body(**policy)))
 
 
 def get_bucket_policy(context: Context) -> Flow[dict[str, Any]]:
-    """Return the flow of `OSSVectorClient.get_bucket_policy`."""
-
     def decode(reply: Reply) -> dict[str, Any]:
         return reply_object(reply, "GetBucketPolicy")
 
@@ -107,18 +95,12 @@ def get_bucket_policy(context: Context) -> Flow[dict[str, Any]]:
 
 
 def delete_bucket_policy(context: Context) -> Flow[Acknowledgement]:
-    """Return the flow of `OSSVectorClient.delete_bucket_policy`."""
     return call(context, _operation("DeleteBucketPolicy", "DELETE", "policy"))
 
 
 def put_bucket_logging(
-    context: Context,
-    *,
-    target_bucket: str,
-    target_prefix: str = "",
-    logging_role: str | None = None,
+    context: Context, target_bucket: str, target_prefix: str = "", logging_role: str | None = None
 ) -> Flow[Acknowledgement]:
-    """Return the flow of `OSSVectorClient.put_bucket_logging`."""
     enabled = {"TargetBucket": target_bucket, "TargetPrefix": target_prefix}
     if logging_role is not None:
         enabled["LoggingRole"] = logging_role
@@ -127,8 +109,6 @@ def put_bucket_logging(
 
 
 def get_bucket_logging(context: Context) -> Flow[BucketLogging | None]:
-    """Return the flow of `OSSVectorClient.get_bucket_logging`."""
-
     def decode(reply: Reply) -> BucketLogging | None:
         status = reply_object(reply, "GetBucketLogging").get("BucketLoggingStatus")
         enabled = status.get("LoggingEnabled") if isinstance(status, dict) else None
@@ -141,7 +121,6 @@ def get_bucket_logging(context: Context) -> Flow[BucketLogging | None]:
 
 
 def delete_bucket_logging(context: Context) -> Flow[Acknowledgement]:
-    """Return the flow of `OSSVectorClient.delete_bucket_logging`."""
     return call(context, _operation("DeleteBucketLogging", "DELETE", "logging"))
 
 

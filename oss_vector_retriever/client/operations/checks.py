@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from ..errors import InvalidRequestError, named_argument, named_phrase, named_type, shown
+from ..errors import InvalidRequestError, Reference, quote, refer
 from ..models.limits import Limits, largest, metadata_bytes
 from ..models.vector import Float32Array, Vector
 from ..wire import dump_json
@@ -26,7 +26,6 @@ def check_key(key: object, limits: Limits, argument: str = "keys") -> str:
             argument=argument,
             value=key,
             remedy="use {text} if that is how it was stored",
-            fields={"kind": named_type(key), "text": named_phrase("text", "str(key)")},
         )
     if not 1 <= len(key) <= limits.key_characters:
         raise InvalidRequestError(
@@ -37,20 +36,12 @@ def check_key(key: object, limits: Limits, argument: str = "keys") -> str:
             fields={"count": len(key)},
         )
     # Python strings can hold halves of surrogate pairs, such as those of undecodable file names.
-    if not key.isascii():
-        _check_unicode(key, argument)
-    return key
-
-
-def _check_unicode(key: str, argument: str) -> None:
     try:
         key.encode()
     except UnicodeEncodeError:
-        raise InvalidRequestError(
-            "key {value} holds half of a surrogate pair, which UTF-8 cannot carry.",
-            argument=argument,
-            value=key,
-        ) from None
+        message = "key {value} holds half of a surrogate pair, which UTF-8 cannot carry."
+        raise InvalidRequestError(message, argument=argument, value=key) from None
+    return key
 
 
 def check_keys(keys: Iterable[str], limits: Limits) -> list[str]:
@@ -75,7 +66,7 @@ def each_of(keys: Iterable[str]) -> Iterator[str]:
             "{argument} must be a list of strings, not a {kind}",
             argument="keys",
             remedy="for one key pass [key]",
-            fields={"kind": named_type(keys)},
+            value=keys,
         )
     return iter(keys)
 
@@ -136,7 +127,7 @@ def _data_error(argument: str, what: str, reason: str) -> InvalidRequestError:
     return InvalidRequestError(
         "{what} {reason}.",
         argument=argument,
-        fields={"what": what or named_argument(argument), "reason": reason},
+        fields={"what": what or refer(argument), "reason": reason},
     )
 
 
@@ -146,9 +137,7 @@ def check_filter(given: object) -> Mapping[str, Any] | None:
         return None
     if not isinstance(given, Mapping):
         raise InvalidRequestError(
-            "{argument} must be a dict, not a {kind}.",
-            argument="filter",
-            fields={"kind": named_type(given)},
+            "{argument} must be a dict, not a {kind}.", argument="filter", value=given
         )
     check_numbers("filter", given)
     return given
@@ -184,7 +173,7 @@ def _not_finite(value: Any) -> str | None:
         # No call for what nearly all members are.
         where = None if type(item) is str else _not_finite(item)
         if where is not None:
-            return f"[{shown(name)}]{where}"
+            return f"[{quote(name)}]{where}"
     return None
 
 
@@ -217,26 +206,20 @@ def as_vector(item: Any, limits: Limits) -> Vector:
         key, data, metadata = item.key, item.data, item.metadata
     else:
         raise InvalidRequestError(
-            "a vector to put is {mapping} with key, data and metadata, not {kind}.",
+            "a vector to put is {vector_or_mapping} with key, data and metadata, not {kind}.",
             argument="vectors",
-            fields={
-                "mapping": named_phrase("mapping", "a Vector or a dict"),
-                "kind": named_type(item),
-            },
+            value=item,
         )
     key = check_key(key, limits, "vectors")
     if data is None:
         raise InvalidRequestError("vector {value} has no data.", argument="vectors", value=key)
     if metadata is not None and not isinstance(metadata, Mapping):
         raise InvalidRequestError(
-            "metadata of {value} must be {mapping}.",
-            argument="vectors",
-            value=key,
-            fields={"mapping": named_phrase("mapping", "a dict")},
+            "metadata of {value} must be {mapping}.", argument="vectors", value=key
         )
     if metadata:
-        check_numbers("vectors", metadata, f"metadata of {shown(key)}")
-    return Vector(key, check_data("vectors", data, f"data of {shown(key)}"), metadata)
+        check_numbers("vectors", metadata, f"metadata of {quote(key)}")
+    return Vector(key, check_data("vectors", data, f"data of {quote(key)}"), metadata)
 
 
 def check_total(vector: Vector, limits: Limits) -> int:
@@ -250,7 +233,7 @@ def check_total(vector: Vector, limits: Limits) -> int:
         raise InvalidRequestError(
             "metadata of {key} cannot be written as JSON: {reason}.",
             argument="vectors",
-            fields={"key": shown(vector.key), "reason": str(error)},
+            fields={"key": quote(vector.key), "reason": str(error)},
         ) from None
     if size > limits.metadata_bytes:
         raise InvalidRequestError(
@@ -258,7 +241,7 @@ def check_total(vector: Vector, limits: Limits) -> int:
             argument="vectors",
             limit=limits.metadata_bytes,
             remedy="Split it over several vectors, or keep it elsewhere and store where it is",
-            fields={"key": shown(vector.key), "size": size, "largest": largest(vector.metadata)},
+            fields={"key": quote(vector.key), "size": size, "largest": largest(vector.metadata)},
         )
     return size
 
@@ -298,6 +281,6 @@ def _unwritable_error(members: Mapping[str, Any], error: Exception) -> InvalidRe
             return InvalidRequestError(
                 "{argument}: the request cannot be written as JSON: {reason}.",
                 argument=argument,
-                fields={"reason": named_phrase("unwritable", str(error))},
+                fields={"reason": Reference("phrase", "unwritable", str(error))},
             )
     return InvalidRequestError(f"the request cannot be written as JSON: {error}.")

@@ -21,13 +21,11 @@ DistanceMetric = Literal["cosine", "euclidean"]
 
 def put_vector_index(
     context: Context,
-    *,
     dimension: int,
     index: str | None = None,
     distance_metric: DistanceMetric = "cosine",
     non_filterable_metadata_keys: Iterable[str] = (),
 ) -> Flow[Acknowledgement]:
-    """Return the flow of `OSSVectorClient.put_vector_index`."""
     limits = context.config.limits
     names = check_field_names("non_filterable_metadata_keys", non_filterable_metadata_keys, limits)
     if len(names) > limits.non_filterable_keys:
@@ -50,8 +48,7 @@ def put_vector_index(
     return call(context, operation)
 
 
-def get_vector_index(context: Context, *, index: str | None = None) -> Flow[VectorIndex]:
-    """Return the flow of `OSSVectorClient.get_vector_index`."""
+def get_vector_index(context: Context, index: str | None = None) -> Flow[VectorIndex]:
     name = context.config.index_or(index)
 
     def decode(reply: Reply) -> VectorIndex:
@@ -66,12 +63,10 @@ def get_vector_index(context: Context, *, index: str | None = None) -> Flow[Vect
 
 def list_vector_indexes(
     context: Context,
-    *,
     prefix: str | None = None,
     max_results: int | None = None,
     next_token: str | None = None,
 ) -> Flow[ListVectorIndexesResult]:
-    """Return the flow of `OSSVectorClient.list_vector_indexes`."""
     if max_results is not None:
         check_whole("max_results", max_results, 1, context.config.limits.index_list_page)
 
@@ -87,8 +82,7 @@ def list_vector_indexes(
     return call(context, operation)
 
 
-def delete_vector_index(context: Context, *, index: str) -> Flow[Acknowledgement]:
-    """Return the flow of `OSSVectorClient.delete_vector_index`."""
+def delete_vector_index(context: Context, index: str) -> Flow[Acknowledgement]:
     # Never the client's own index: there is no way back.
     name = check_index(index)
     return call(context, post("DeleteVectorIndex", acknowledge, idempotent=False, indexName=name))

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from ..context import Context
-from ..errors import InvalidRequestError, named_argument, named_phrase
+from ..errors import InvalidRequestError
 from ..flow import Operation, call
 from ..models.messages import Reply
 from ..models.results import (
@@ -39,48 +39,32 @@ T = TypeVar("T")
 def get_vectors(
     context: Context,
     keys: Iterable[str],
-    *,
     index: str | None = None,
     return_data: bool = False,
     return_metadata: bool = False,
 ) -> Flow[GetVectorsResult]:
-    """Return the flow of `OSSVectorClient.get_vectors`."""
     limits = context.config.limits
     keys = check_keys(keys, limits)
     check_count("get_vectors", "keys", len(keys), limits.keys_per_get, "fetch()")
-    return call(
-        context,
-        get_operation(
-            context.config.index_or(index),
-            keys,
-            return_data=return_data,
-            return_metadata=return_metadata,
-        ),
-    )
+    name = context.config.index_or(index)
+    return call(context, get_operation(name, keys, return_data, return_metadata))
 
 
 def get_operation(
-    index: str, keys: list[str], *, return_data: bool, return_metadata: bool
+    index: str, keys: list[str], return_data: bool, return_metadata: bool
 ) -> Operation[GetVectorsResult]:
     """Return the GetVectors operation for keys that are checked already."""
     # Whether a key asked for twice is answered once or twice is undocumented: both are taken.
     requested = Counter(keys)
+    wanted = {"with_data": return_data, "with_metadata": return_metadata}
 
     def decode(reply: Reply) -> GetVectorsResult:
-        reader = VectorReader(
-            reply, "GetVectors", requested, with_data=return_data, with_metadata=return_metadata
-        )
+        reader = VectorReader(reply, "GetVectors", requested, **wanted)
         vectors = reader.vectors(reply_object(reply, "GetVectors"))
         return GetVectorsResult(tuple(vectors), request_id=reply.request_id)
 
-    return post(
-        "GetVectors",
-        decode,
-        indexName=index,
-        keys=keys,
-        returnData=bool(return_data),
-        returnMetadata=bool(return_metadata),
-    )
+    members = {"returnData": bool(return_data), "returnMetadata": bool(return_metadata)}
+    return post("GetVectors", decode, indexName=index, keys=keys, **members)
 
 
 def post(
@@ -93,9 +77,8 @@ def post(
 
 
 def put_vectors(
-    context: Context, vectors: Iterable[Vector | Mapping[str, Any]], *, index: str | None = None
+    context: Context, vectors: Iterable[Vector | Mapping[str, Any]], index: str | None = None
 ) -> Flow[Acknowledgement]:
-    """Return the flow of `OSSVectorClient.put_vectors`."""
     limits = context.config.limits
     checked = [as_vector(item, limits) for item in vectors]
     check_count("put_vectors", "vectors", len(checked), limits.vectors_per_put, "upsert()")
@@ -105,16 +88,13 @@ def put_vectors(
 
 def put_operation(index: str, vectors: list[Vector]) -> Operation[Acknowledgement]:
     """Return the PutVectors operation for vectors that are checked already."""
-    members = [_put_member(vector) for vector in vectors]
+    members = [
+        # Without metadata there is no member: an empty object would say no more.
+        {"key": vector.key, "data": {"float32": vector.data}}
+        | ({"metadata": vector.metadata} if vector.metadata else {})
+        for vector in vectors
+    ]
     return post("PutVectors", acknowledge, indexName=index, vectors=members)
-
-
-def _put_member(vector: Vector) -> dict[str, Any]:
-    member: dict[str, Any] = {"key": vector.key, "data": {"float32": vector.data}}
-    # Without metadata there is no member: an empty object would say no more.
-    if vector.metadata:
-        member["metadata"] = vector.metadata
-    return member
 
 
 def acknowledge(reply: Reply) -> Acknowledgement:
@@ -123,9 +103,8 @@ def acknowledge(reply: Reply) -> Acknowledgement:
 
 
 def delete_vectors(
-    context: Context, keys: Iterable[str], *, index: str | None = None
+    context: Context, keys: Iterable[str], index: str | None = None
 ) -> Flow[Acknowledgement]:
-    """Return the flow of `OSSVectorClient.delete_vectors`."""
     limits = context.config.limits
     unique = list(dict.fromkeys(check_keys(keys, limits)))
     check_count("delete_vectors", "keys", len(unique), limits.keys_per_delete, "delete()")
@@ -139,7 +118,6 @@ def delete_operation(index: str, keys: list[str]) -> Operation[Acknowledgement]:
 
 def list_vectors(
     context: Context,
-    *,
     index: str | None = None,
     max_results: int | None = None,
     next_token: str | None = None,
@@ -149,7 +127,6 @@ def list_vectors(
     segment_index: int | None = None,
     filter: Mapping[str, Any] | None = None,  # noqa: A002 - the API's own name
 ) -> Flow[ListVectorsResult]:
-    """Return the flow of `OSSVectorClient.list_vectors`."""
     limits = context.config.limits
     if max_results is not None:
         check_whole("max_results", max_results, 1, limits.list_page)
@@ -157,22 +134,15 @@ def list_vectors(
         check_whole("segment_count", segment_count, 1, limits.list_segments)
         check_whole("segment_index", segment_index, 0, segment_count - 1)
     elif segment_index is not None:
-        raise InvalidRequestError(
-            "{argument} needs {count}.",
-            argument="segment_index",
-            value=segment_index,
-            fields={"count": named_argument("segment_count")},
-        )
+        message = "{argument} needs {segment_count}."
+        raise InvalidRequestError(message, argument="segment_index", value=segment_index)
+    wanted = {"with_data": return_data, "with_metadata": return_metadata}
 
     def decode(reply: Reply) -> ListVectorsResult:
         found = reply_object(reply, "ListVectors")
-        reader = VectorReader(
-            reply, "ListVectors", with_data=return_data, with_metadata=return_metadata
-        )
+        vectors = VectorReader(reply, "ListVectors", None, **wanted).vectors(found)
         # An empty token is no token: it would bring the first page again, for ever.
-        return ListVectorsResult(
-            tuple(reader.vectors(found)), found.get("nextToken") or None, reply.request_id
-        )
+        return ListVectorsResult(tuple(vectors), found.get("nextToken") or None, reply.request_id)
 
     operation = post(
         "ListVectors",
@@ -192,22 +162,20 @@ def list_vectors(
 def query_vectors(
     context: Context,
     query_vector: Iterable[float],
-    *,
     top_k: int = 10,
     index: str | None = None,
     filter: Mapping[str, Any] | None = None,  # noqa: A002 - the API's own name
     return_distance: bool = True,
     return_metadata: bool = False,
 ) -> Flow[QueryVectorsResult]:
-    """Return the flow of `OSSVectorClient.query_vectors`."""
     check_whole("top_k", top_k, 1, context.config.limits.top_k)
 
     def decode(reply: Reply) -> QueryVectorsResult:
         reader = VectorReader(reply, "QueryVectors", with_metadata=return_metadata)
-        items = reader.items(reply_object(reply, "QueryVectors"))
-        hits = (
-            ScoredVector(i["key"], reader.number(i, "distance"), reader.metadata(i)) for i in items
-        )
+        hits = [
+            ScoredVector(hit["key"], reader.number(hit, "distance"), reader.metadata(hit))
+            for hit in reader.items(reply_object(reply, "QueryVectors"))
+        ]
         return QueryVectorsResult(tuple(hits), request_id=reply.request_id)
 
     operation = post(
@@ -224,15 +192,11 @@ def query_vectors(
 
 
 def put_vector_index_fusion(
-    context: Context, schema_configuration: Mapping[str, Any], *, index: str | None = None
+    context: Context, schema_configuration: Mapping[str, Any], index: str | None = None
 ) -> Flow[Acknowledgement]:
-    """Return the flow of `OSSVectorClient.put_vector_index_fusion`."""
     if not isinstance(schema_configuration, Mapping) or "fields" not in schema_configuration:
-        raise InvalidRequestError(
-            "{argument} is {mapping} with a list under 'fields'.",
-            argument="schema_configuration",
-            fields={"mapping": named_phrase("mapping", "a dict")},
-        )
+        message = "{argument} is {mapping} with a list under 'fields'."
+        raise InvalidRequestError(message, argument="schema_configuration")
     operation = post(
         "PutVectorIndexFusion",
         acknowledge,
@@ -246,7 +210,6 @@ def put_vector_index_fusion(
 
 def query_vectors_fusion(
     context: Context,
-    *,
     index: str | None = None,
     knn: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None,
     query: Mapping[str, Any] | None = None,
@@ -258,20 +221,18 @@ def query_vectors_fusion(
     return_metadata_fields: Sequence[str] | None = None,
     sort: Sequence[Mapping[str, Any]] | None = None,
 ) -> Flow[QueryVectorsFusionResult]:
-    """Return the flow of `OSSVectorClient.query_vectors_fusion`."""
     # Naming fields is asking for metadata, whatever the flag says.
     with_metadata = return_metadata or return_metadata_fields is not None
 
     def decode(reply: Reply) -> QueryVectorsFusionResult:
         found = reply_object(reply, "QueryVectorsFusion")
         reader = VectorReader(reply, "QueryVectorsFusion", with_metadata=with_metadata)
-        hits = (
-            FusedVector(i["key"], reader.number(i, "score"), reader.metadata(i))
-            for i in reader.items(found)
-        )
-        return QueryVectorsFusionResult(
-            tuple(hits), found.get("nextToken") or None, reply.request_id
-        )
+        hits = [
+            FusedVector(hit["key"], reader.number(hit, "score"), reader.metadata(hit))
+            for hit in reader.items(found)
+        ]
+        token = found.get("nextToken") or None
+        return QueryVectorsFusionResult(tuple(hits), token, reply.request_id)
 
     operation = post(
         "QueryVectorsFusion",

@@ -69,11 +69,22 @@ class ThreadCoalescer:
         where that falls to it. What ends this thread early, such as Ctrl-C, must not strand those
         others: they go back to the queue.
         """
-        if pending.window is None and self._take_free_slot():
-            return True
+        if pending.window is None:
+            # the slot is taken here, not when the exchange begins: of many threads that come at
+            # once, each must see what those before it have taken
+            with self._lock:
+                if not self._queue and len(self.holders) < self._slots:
+                    self.holders.add(threading.get_ident())
+                    return True
         waiter = _Waiter()
         try:
-            self._enter(pending, waiter)
+            with self._lock:
+                self._waiters[pending] = waiter
+                if pending.window is None:
+                    self._queue[pending] = None
+                    self._give_out_calls()
+            if pending.window is not None:
+                self._wait_for_window(pending, waiter)
             self._wait(pending, waiter)
             if waiter.lead is not None:
                 self._run(waiter.lead.serve())
@@ -89,24 +100,6 @@ class ThreadCoalescer:
             # busy, with more waiting, no slot is ever free
             with self._lock:
                 self._give_out_calls(turns=1)
-
-    def _take_free_slot(self) -> bool:
-        # taken here, not when the exchange begins: of many threads that come at once, each must
-        # see what those before it have taken
-        with self._lock:
-            free = not self._queue and len(self.holders) < self._slots
-            if free:
-                self.holders.add(threading.get_ident())
-            return free
-
-    def _enter(self, pending: PendingFetch, waiter: _Waiter) -> None:
-        with self._lock:
-            self._waiters[pending] = waiter
-            if pending.window is None:
-                self._queue[pending] = None
-                self._give_out_calls()
-                return
-        self._wait_for_window(pending, waiter)
 
     def _give_out_calls(self, turns: int = 0) -> None:
         # a call for each free slot, and at least so many; the lock is held
@@ -124,10 +117,8 @@ class ThreadCoalescer:
         # each thread wakes at the window's end and would end it: none relies on the first to come,
         # which its deadline or Ctrl-C may have taken away
         with self._lock:
-            window = self._windows.get(pending.group)
-            if window is None:
-                window = _Window(time.monotonic() + (pending.window or 0.0))
-                self._windows[pending.group] = window
+            new = _Window(time.monotonic() + (pending.window or 0.0))
+            window = self._windows.setdefault(pending.group, new)
             window.fetches[pending] = None
         seconds = max(window.ends - time.monotonic(), 0.0)
         remaining = max(pending.deadline.remaining_seconds, 0.0)

@@ -16,7 +16,7 @@ from urllib.parse import unquote, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 from ..config import ClientConfig
-from ..errors import ConfigurationError, named_phrase
+from ..errors import ConfigurationError
 from ..steps import Fault, FaultKind
 
 VARIABLE = "OSS_VECTORS_HTTP_LIBRARY"
@@ -73,15 +73,14 @@ class Settings:
 
 
 def _library_name() -> str:
-    """Return `httpx2` or `httpx`."""
     wanted = os.environ.get(VARIABLE)
     if wanted is not None and wanted not in _ENGINES:
         raise ConfigurationError(f"{VARIABLE} must be httpx2 or httpx.")
     names = [wanted] if wanted else list(_ENGINES)
-    for name in names:
-        if importlib.util.find_spec(name):
-            return name
-    raise ConfigurationError(f"no HTTP library is installed: pip install {names[0]}")
+    found = next(filter(importlib.util.find_spec, names), None)
+    if found is None:
+        raise ConfigurationError(f"no HTTP library is installed: pip install {names[0]}")
+    return found
 
 
 @lru_cache(maxsize=8)
@@ -94,13 +93,12 @@ def _tls_context(library: str, ca_file: str | None) -> ssl.SSLContext:
     try:
         return ssl.create_default_context(cafile=ca_file)
     except (OSError, ssl.SSLError) as error:
-        raise ConfigurationError(
-            "{argument} {value} cannot be read as PEM.", argument="ca_file", value=ca_file
-        ) from error
+        text = "{argument} {value} cannot be read as PEM."
+        raise ConfigurationError(text, argument="ca_file", value=ca_file) from error
 
 
 def _environment_proxy(config: ClientConfig) -> str | None:
-    """Return the proxy that HTTPS_PROXY and NO_PROXY name for the endpoint, as curl does."""
+    # what HTTPS_PROXY and NO_PROXY name for the endpoint, as curl reads them
     if config.endpoint.path_style:  # an address or localhost, which no proxy could reach
         return None
     proxies = getproxies()
@@ -119,13 +117,9 @@ def _proxy_url(proxy: str | None) -> str | None:
         usable = False
     if not usable:  # not quoted: it may hold a password
         raise ConfigurationError(
-            "the proxy ({sources}) is not [http[s]://]host:port",
+            "the proxy ({proxy_sources}) is not [http[s]://]host:port",
             argument="proxy",
-            remedy="{ways_round} leads around it",
-            fields={
-                "sources": named_phrase("proxy", "proxy=, or HTTPS_PROXY and the like"),
-                "ways_round": named_phrase("no_proxy", "NO_PROXY, or proxy= with another one,"),
-            },
+            remedy="{no_proxy} leads around it",
         )
     return url
 
@@ -136,35 +130,25 @@ def fault_of(error: Exception) -> Fault | None:
     names = {base.__name__ for base in type(error).__mro__}
     if not names & {"TimeoutException", "NetworkError", "ProtocolError", "ProxyError"}:
         return None
-    return Fault(_fault_kind(names, error), type(_root_cause(error)).__name__)
+    causes: list[BaseException] = [error]
+    while (deeper := causes[-1].__cause__ or causes[-1].__context__) is not None:
+        causes.append(deeper)
+    # the name of the last says more: `gaierror` than `ConnectError`
+    return Fault(_fault_kind(names, causes), type(causes[-1]).__name__)
 
 
-def _fault_kind(names: set[str], error: Exception) -> FaultKind:
+def _fault_kind(names: set[str], causes: list[BaseException]) -> FaultKind:
     if "ConnectError" in names:
-        return FaultKind.TLS if _is_tls_refusal(error) else FaultKind.CONNECT
+        # a connection that merely ended in the handshake is no refusal, and may do better next time
+        tls = next((cause for cause in causes if isinstance(cause, ssl.SSLError)), None)
+        refused = tls is not None and not isinstance(tls, ssl.SSLEOFError)
+        return FaultKind.TLS if refused else FaultKind.CONNECT
     if names & {"ConnectTimeout", "ProxyError"}:
         return FaultKind.CONNECT
     if "TimeoutException" in names:
         return FaultKind.DEADLINE
     # a connection that ended early may be better next time, a peer that speaks no HTTP will not
-    text = str(error)
+    text = str(causes[0])
     ended = "Server disconnected" in text or "peer closed connection" in text
     early = "NetworkError" in names or ("RemoteProtocolError" in names and ended)
     return FaultKind.CLOSED if early else FaultKind.PROTOCOL
-
-
-def _is_tls_refusal(error: BaseException) -> bool:
-    # a connection that merely ended in the handshake is none, and may do better next time
-    seen: BaseException | None = error
-    while seen is not None:
-        if isinstance(seen, ssl.SSLError):
-            return not isinstance(seen, ssl.SSLEOFError)
-        seen = seen.__cause__ or seen.__context__
-    return False
-
-
-def _root_cause(error: BaseException) -> BaseException:
-    # its name says more: `gaierror` than `ConnectError`
-    while (deeper := error.__cause__ or error.__context__) is not None:
-        error = deeper
-    return error

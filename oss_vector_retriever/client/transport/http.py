@@ -54,26 +54,22 @@ class BlockingExchange:
             connection = _Connection(self._settings)
         outcome: Reply | Fault | None = None
         try:
-            outcome = self._exchange(connection, request, moment)
-            return outcome
+            seconds = max(moment - time.monotonic(), 0.001)
+            connection.countdown.start(seconds)
+            outcome = self._read(connection.send(_engine_request(self._settings, request, seconds)))
+        except Exception as error:
+            outcome = fault_of(error)
+            if outcome is None:
+                raise
+            return _LATE if connection.countdown.is_over() else outcome
         finally:
             if isinstance(outcome, Reply):
                 self._free.append(connection)
             else:
                 connection.close()
             if self._closed:
-                self._close_free()
-
-    def _exchange(self, connection: _Connection, request: Request, moment: float) -> Reply | Fault:
-        seconds = max(moment - time.monotonic(), 0.001)
-        connection.countdown.start(seconds)
-        try:
-            return self._read(connection.send(_engine_request(self._settings, request, seconds)))
-        except Exception as error:
-            fault = fault_of(error)
-            if fault is None:
-                raise
-            return _LATE if connection.countdown.is_over() else fault
+                self.close()
+        return outcome
 
     def _read(self, response: Any) -> Reply | Fault:
         left, parts = self._settings.max_reply_bytes, []
@@ -94,9 +90,6 @@ class BlockingExchange:
     def close(self) -> None:
         """Close the connections that are free; those in use close when their exchange ends."""
         self._closed = True
-        self._close_free()
-
-    def _close_free(self) -> None:
         with contextlib.suppress(IndexError):  # two threads may be at it
             while True:
                 self._free.pop().close()
@@ -112,7 +105,6 @@ class _Connection:
         self._line: Any = None
 
     def send(self, request: Any) -> Any:
-        """Send a request on the line that is open, or on a new one."""
         if self._line is None or not _is_usable(self._line, request):
             self.close()
             # the pool only makes connections: what it keeps of them breaks under cancellation
@@ -120,7 +112,6 @@ class _Connection:
         return self._line.handle_request(request)
 
     def close(self) -> None:
-        """Close the line."""
         if self._line is not None:
             self._line.close()
 
@@ -130,7 +121,7 @@ class AsyncExchange:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._connections = _AsyncConnections(settings)
+        self._connections = _AsyncConnections()
         self._gate = asyncio.Semaphore(settings.max_connections)
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -163,29 +154,22 @@ class AsyncExchange:
             )
 
     async def _send_on_a_connection(self, request: Request, seconds: float) -> Reply | Fault:
-        connection = self._connections.take()
+        free = self._connections.free
+        connection = free.pop() if free else _AsyncConnection(self._settings)
         outcome: Reply | Fault | None = None
         try:
-            outcome = await self._exchange(connection, request, seconds)
-            return outcome
+            sent = _engine_request(self._settings, request, seconds)
+            outcome = await self._read(await connection.send(sent))
+        except Exception as error:
+            outcome = fault_of(error)
+            if outcome is None:
+                raise
         finally:
-            if isinstance(outcome, Reply):
-                self._connections.give_back(connection)
+            if isinstance(outcome, Reply) and not self._connections.closed:
+                free.append(connection)
             else:
                 self._connections.throw_away(connection)
-
-    async def _exchange(
-        self, connection: _AsyncConnection, request: Request, seconds: float
-    ) -> Reply | Fault:
-        try:
-            return await self._read(
-                await connection.send(_engine_request(self._settings, request, seconds))
-            )
-        except Exception as error:
-            fault = fault_of(error)
-            if fault is None:
-                raise
-            return fault
+        return outcome
 
     async def _read(self, response: Any) -> Reply | Fault:
         left, parts = self._settings.max_reply_bytes, []
@@ -213,25 +197,12 @@ class _AsyncConnections:
 
     # apart from the exchange, so that the generator which closes them does not keep it alive
 
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
-        self._free: list[_AsyncConnection] = []
+    def __init__(self) -> None:
+        self.free: list[_AsyncConnection] = []
         self._closing: dict[asyncio.Task[None], _AsyncConnection] = {}
         self.closed = False
 
-    def take(self) -> _AsyncConnection:
-        """Return a free connection, or a new one."""
-        return self._free.pop() if self._free else _AsyncConnection(self._settings)
-
-    def give_back(self, connection: _AsyncConnection) -> None:
-        """Keep a connection for the next exchange."""
-        if self.closed:
-            self.throw_away(connection)
-        else:
-            self._free.append(connection)
-
     def throw_away(self, connection: _AsyncConnection) -> None:
-        """Close a connection."""
         # in a task of its own: this one may be cancelled, and again
         task = asyncio.ensure_future(connection.close())
         self._closing[task] = connection
@@ -247,8 +218,8 @@ class _AsyncConnections:
     async def close(self) -> None:
         """Close all connections but those in use, which close when their exchange ends."""
         self.closed = True
-        while self._free:
-            self.throw_away(self._free.pop())
+        while self.free:
+            self.throw_away(self.free.pop())
         while self._closing:
             await asyncio.wait(self._closing)
 
@@ -262,14 +233,13 @@ class _AsyncConnection:
         self._line: Any = None
 
     async def send(self, request: Any) -> Any:
-        """Send a request on the line that is open, or on a new one."""
         if self._line is None or not _is_usable(self._line, request):
             await self.close()
             self._line = self._lines.create_connection(request.url.origin)
         return await self._line.handle_async_request(request)
 
     async def close(self) -> None:
-        """Close the connection, also one that the line never got to see."""
+        # also one that the line never got to see
         try:
             if self._line is not None:
                 await self._line.aclose()

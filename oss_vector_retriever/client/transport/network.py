@@ -8,12 +8,11 @@ methods that httpcore calls on its own networks and streams.
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 import socket
-import ssl
 import threading
 import time
-from collections.abc import Iterable
 from queue import Empty, SimpleQueue
 from typing import Any
 
@@ -52,13 +51,8 @@ class ClippedNetwork:
         self._countdown = countdown
 
     def connect_tcp(
-        self,
-        host: str,
-        port: int,
-        timeout: float | None = None,
-        local_address: str | None = None,
-        socket_options: Iterable[Any] | None = None,
-    ) -> ClippedStream:
+        self, host: str, port: int, timeout: float | None = None, **options: Any
+    ) -> _ClippedStream:
         """Connect within the time that is left, to the first address that answers."""
         # one after the other here: the system's own way gives each the whole timeout
         failure: Exception = self._engine.ConnectTimeout()
@@ -67,11 +61,11 @@ class ClippedNetwork:
                 break
             left = self._countdown.clip(timeout, self._engine.ConnectTimeout)
             try:
-                stream = self._inner.connect_tcp(address, port, left, local_address, socket_options)
+                stream = self._inner.connect_tcp(address, port, left, **options)
             except (self._engine.ConnectError, self._engine.ConnectTimeout) as error:
                 failure = error
             else:
-                return ClippedStream(self._engine, stream, self._countdown)
+                return _ClippedStream(self._engine, stream, self._countdown)
         try:
             raise failure
         finally:
@@ -80,7 +74,8 @@ class ClippedNetwork:
     def _addresses(self, host: str, port: int) -> list[str]:
         # getaddrinfo takes no timeout and cannot be interrupted: it runs in a thread that is left
         # behind where it takes too long
-        if _is_address(host):
+        with contextlib.suppress(ValueError):
+            ipaddress.ip_address(host)
             return [host]
         answers: SimpleQueue[list[str] | OSError] = SimpleQueue()
         arguments = (host, port, answers)
@@ -94,14 +89,6 @@ class ClippedNetwork:
         return answer
 
 
-def _is_address(host: str) -> bool:
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    return True
-
-
 def _look_up(host: str, port: int, answers: SimpleQueue[list[str] | OSError]) -> None:
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
@@ -113,7 +100,7 @@ def _look_up(host: str, port: int, answers: SimpleQueue[list[str] | OSError]) ->
         answers.put([str(address[4][0]) for address in found])
 
 
-class ClippedStream:
+class _ClippedStream:
     """A connection of a blocking network; its operations end with the countdown."""
 
     def __init__(self, engine: Any, inner: Any, countdown: Countdown) -> None:
@@ -123,7 +110,6 @@ class ClippedStream:
         self._message = _OutgoingMessage()
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        """Read what is there, within the time that is left."""
         if head := self._message.end():  # of a request without a body, such as a DELETE
             self._write(head, timeout)
         left = self._countdown.clip(timeout, self._engine.ReadTimeout)
@@ -131,7 +117,6 @@ class ClippedStream:
         return data
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        """Write a part of a message; a head goes with what follows it."""
         if ready := self._message.add(buffer):
             self._write(ready, timeout)
 
@@ -142,22 +127,16 @@ class ClippedStream:
             self._inner.write(piece, self._countdown.clip(timeout, self._engine.WriteTimeout))
 
     def close(self) -> None:
-        """Close the connection."""
         self._inner.close()
 
     def start_tls(
-        self,
-        ssl_context: ssl.SSLContext,
-        server_hostname: str | None = None,
-        timeout: float | None = None,
-    ) -> ClippedStream:
-        """Agree on TLS within the time that is left."""
+        self, ssl_context: Any, server_hostname: str | None = None, timeout: float | None = None
+    ) -> _ClippedStream:
         left = self._countdown.clip(timeout, self._engine.ConnectTimeout)
         stream = self._inner.start_tls(ssl_context, server_hostname, left)
-        return ClippedStream(self._engine, stream, self._countdown)
+        return _ClippedStream(self._engine, stream, self._countdown)
 
     def get_extra_info(self, info: str) -> Any:
-        """Return what the engine asks about the connection."""
         return self._inner.get_extra_info(info)
 
 
@@ -170,10 +149,10 @@ class WatchedNetwork:
         self._inner = engine.AnyIOBackend()
         self._stream: Any = None
 
-    async def connect_tcp(self, host: str, port: int, **options: Any) -> WatchedStream:
+    async def connect_tcp(self, host: str, port: int, **options: Any) -> _WatchedStream:
         """Connect, and remember."""
         self._stream = await self._inner.connect_tcp(host, port, **options)
-        return WatchedStream(self._stream)
+        return _WatchedStream(self._stream)
 
     async def close(self) -> None:
         """Close the connection that was opened last; the engine has seen to those before."""
@@ -181,7 +160,7 @@ class WatchedNetwork:
             await self._stream.aclose()
 
 
-class WatchedStream:
+class _WatchedStream:
     """A connection of an async network, which writes a message's head with its body."""
 
     def __init__(self, inner: Any) -> None:
@@ -189,27 +168,22 @@ class WatchedStream:
         self._message = _OutgoingMessage()
 
     async def read(self, max_bytes: int, *options: Any, **named: Any) -> bytes:
-        """Read what is there."""
         if head := self._message.end():
             await self._inner.write(head, *options, **named)
         data: bytes = await self._inner.read(max_bytes, *options, **named)
         return data
 
     async def write(self, buffer: bytes, *options: Any, **named: Any) -> None:
-        """Write a part of a message; a head goes with what follows it."""
         if ready := self._message.add(buffer):
             await self._inner.write(ready, *options, **named)
 
     async def aclose(self) -> None:
-        """Close the connection."""
         await self._inner.aclose()
 
-    async def start_tls(self, *arguments: Any, **options: Any) -> WatchedStream:
-        """Agree on TLS."""
-        return WatchedStream(await self._inner.start_tls(*arguments, **options))
+    async def start_tls(self, *arguments: Any, **options: Any) -> _WatchedStream:
+        return _WatchedStream(await self._inner.start_tls(*arguments, **options))
 
     def get_extra_info(self, info: str) -> Any:
-        """Return what the engine asks about the connection."""
         return self._inner.get_extra_info(info)
 
 

@@ -18,37 +18,10 @@ from .coalescer import LoopCoalescer, ThreadCoalescer
 T = TypeVar("T")
 
 
-class Exchange(Protocol):
-    """What exchanges a request for a reply, blocking."""
-
-    def send(self, request: Request, seconds: float) -> Reply | steps.Fault:
-        """Send a request and read the whole reply within some seconds."""
-
-    def close(self) -> None:
-        """Close the connections."""
-
-
-class AwaitableExchange(Protocol):
-    """What exchanges a request for a reply on an event loop."""
-
-    def usable_here(self) -> bool:
-        """Tell whether the running event loop can be served."""
-
-    async def send(self, request: Request, seconds: float) -> Reply | steps.Fault:
-        """Send a request and read the whole reply within some seconds."""
-
-    async def close(self) -> None:
-        """Close the connections."""
-
-
-class _StoppedError(Exception):
-    """The end of a flow whose result is of no use any more."""
-
-
 class Runner:
     """A runner that blocks; flows that go together run in threads of its own."""
 
-    def __init__(self, exchange: Exchange, max_concurrency: int) -> None:
+    def __init__(self, exchange: _Exchange, max_concurrency: int) -> None:
         self.closed = False
         self._exchange = exchange
         self._width = max_concurrency
@@ -140,10 +113,21 @@ class Runner:
         self._exchange.close()
 
 
+class _Exchange(Protocol):
+    # over HTTP (`transport.http`), or within this process (`local`)
+    def send(self, request: Request, seconds: float) -> Reply | steps.Fault: ...
+
+    def close(self) -> None: ...
+
+
+class _StoppedError(Exception):
+    """The end of a flow whose result is of no use any more."""
+
+
 class AsyncRunner:
     """A runner on an event loop."""
 
-    def __init__(self, exchange: AwaitableExchange, max_concurrency: int) -> None:
+    def __init__(self, exchange: _AsyncExchange, max_concurrency: int) -> None:
         self.closed = False
         self._exchange = exchange
         self._width = max_concurrency
@@ -185,8 +169,7 @@ class AsyncRunner:
         # one for all flows that want it at once: a thousand of them ask for credentials once
         task = self._calls.get(function)
         if task is None:
-            task = asyncio.ensure_future(_call_off_the_loop(function))
-            self._calls[function] = task
+            task = self._calls[function] = asyncio.ensure_future(_call_off_the_loop(function))
             task.add_done_callback(lambda _: self._calls.pop(function, None))
         return task
 
@@ -201,9 +184,8 @@ class AsyncRunner:
         # the running loop's: an embedded service serves several, one after the other or together
         loop = asyncio.get_running_loop()
         if loop not in self._coalescers:
-            ended = [other for other in self._coalescers if other.is_closed()]
-            for other in ended:
-                del self._coalescers[other]
+            for ended in [other for other in self._coalescers if other.is_closed()]:
+                del self._coalescers[ended]
             self._coalescers[loop] = LoopCoalescer(self.run)
         return self._coalescers[loop]
 
@@ -224,6 +206,14 @@ class AsyncRunner:
         """Close the connections."""
         self.closed = True
         await self._exchange.close()
+
+
+class _AsyncExchange(Protocol):
+    def usable_here(self) -> bool: ...
+
+    async def send(self, request: Request, seconds: float) -> Reply | steps.Fault: ...
+
+    async def close(self) -> None: ...
 
 
 async def _call_off_the_loop(function: Callable[[], Any]) -> Any:

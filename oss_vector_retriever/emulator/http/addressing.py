@@ -5,8 +5,6 @@ label in front of any other host, as the official Python SDK writes it; and the 
 Go SDK, `/{bucket}/?op`, where the account is that of the access key.
 """
 
-from __future__ import annotations
-
 import re
 from dataclasses import dataclass
 from urllib.parse import unquote
@@ -23,12 +21,8 @@ _ABSOLUTE = re.compile(rb"https?://[^/?#]*", re.IGNORECASE)
 class Address:
     """What a request is for.
 
-    Attributes:
-        host: as the client wrote it.
-        region: as the host name says, or None.
-        account: as the host name says, or None.
-        bucket: the bucket's name, or None for the region as a whole.
-        rest: what the path holds beyond the bucket; vector buckets have nothing there.
+    `host` is as the client wrote it, `region` and `account` are as it says, or None; `bucket` is
+    None for the region as a whole; vector buckets have no `rest` of a path beyond them.
     """
 
     host: str
@@ -80,10 +74,7 @@ def split_target(target: bytes) -> tuple[str | None, str, str]:
 
 def parameters(query: str) -> dict[str, str]:
     """Return the decoded query parameters; one without `=` has an empty value."""
-    pairs = (part.partition("=") for part in query.split("&") if part)
-    return {_decode(name): _decode(value) for name, _, value in pairs}
-
-
-def _decode(text: str) -> str:
     # Forms, and with them urlencode of Python, write a space as +.
-    return unquote(text.replace("+", "%20"))
+    parts = query.replace("+", "%20").split("&")
+    pairs = (part.partition("=") for part in parts if part)
+    return {unquote(name): unquote(value) for name, _, value in pairs}

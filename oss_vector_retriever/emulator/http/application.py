@@ -4,31 +4,33 @@ Host style, path style and absolute-form targets reach it alike; the last is wha
 sends to a proxy, so the service answers under the real host names without any name resolution.
 """
 
-from __future__ import annotations
-
 import asyncio
 import ipaddress
 import socket
 import struct
 import sys
-from collections.abc import Awaitable, Callable
-from dataclasses import asdict
-from typing import Any
+from collections.abc import Awaitable, Callable, MutableMapping
+from dataclasses import asdict, dataclass
+from io import BytesIO
+from typing import Any, Self
 from urllib.parse import quote, urlsplit
 
 from ...client.models.messages import Reply, Request
 from .. import json_text
-from ..faults.applied import Faults, Outcome
-from ..faults.kinds import KINDS, Fault
-from ..rules.refusals import Refusal
+from ..faults import KINDS, Fault, Faults, Outcome
+from ..rules.refusals import Refusal, too_long
 from ..service import Service
 from ..transport import Offload
 from .addressing import split_target
-from .bodies import Body, DisconnectedError, Memory, Message, Receive
 
+Message = MutableMapping[str, Any]
 Scope = Message
+Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
+# The extension in which `Server` gives the transport below a request. Without it a connection on
+# which an answer was begun and not ended is closed by the server, which says so in its log; where
+# none was begun it may answer by itself.
 CONNECTION = "oss_vectors.connection"
 FAULTS_PATH = "/_emulator/faults"
 
@@ -50,7 +52,7 @@ class Application:
     def __init__(self, service: Service, *, allow_faults: bool = False) -> None:
         self._service = service
         self._offload = Offload(service)
-        self._memory = Memory(_BODIES_AT_ONCE * service.max_body_bytes)
+        self._memory = _Memory(_BODIES_AT_ONCE * service.max_body_bytes)
         self._control = FaultControl(service.faults) if allow_faults else None
 
     def close(self) -> None:
@@ -68,17 +70,17 @@ class Application:
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         # The body's memory stays counted until the reply is sent: parsing takes a multiple of it.
-        with Body(self._memory, self._service.max_body_bytes) as body:
+        with _Body(self._memory, self._service.max_body_bytes) as body:
             try:
-                await body.read(_declared_length(scope), receive)
-            except DisconnectedError:
+                whole = await body.read(_declared_length(scope), receive)
+            except _DisconnectedError:
                 return
             except Refusal as refusal:
                 unread = _request(scope, b"")
                 reply = self._service.refuse_unread(unread, refusal.code, refusal.detail)
                 await _send_reply(reply, send)
             else:
-                await self._respond(_request(scope, body.whole()), scope, receive, send)
+                await self._respond(_request(scope, whole), scope, receive, send)
 
     async def _respond(self, request: Request, scope: Scope, receive: Receive, send: Send) -> None:
         client, *_ = scope.get("client") or (None,)
@@ -86,6 +88,52 @@ class Application:
             await _send_reply(self._control.handle(request), send)
         else:
             await _deliver(await self._offload.respond(request), scope, receive, send)
+
+
+class _DisconnectedError(Exception):
+    """The client has left."""
+
+
+@dataclass(slots=True)
+class _Memory:
+    """The bytes left for the bodies in hand, counted on one event loop, and so without a lock."""
+
+    left: int
+
+
+class _Body:
+    """One request's body; as a context manager, counted as long as its request is in hand."""
+
+    def __init__(self, memory: _Memory, limit: int) -> None:
+        self._memory = memory
+        self._limit = limit
+        self._counted = 0
+
+    async def read(self, declared: int, receive: Receive) -> bytes:
+        """Return the whole body, or end as soon as it is known that it will not be read."""
+        if declared > self._limit:
+            raise too_long(self._limit)
+        parts, more = BytesIO(), True
+        while more:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                raise _DisconnectedError
+            part, more = message.get("body", b""), message.get("more_body", False)
+            # Counted as it arrives: what a client declares and does not send takes no memory.
+            if self._counted + len(part) > self._limit:
+                raise too_long(self._limit)
+            if len(part) > self._memory.left:  # clients come again later
+                raise Refusal("QpsLimitExceeded")
+            self._memory.left -= len(part)
+            self._counted += len(part)
+            parts.write(part)
+        return parts.getvalue()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._memory.left += self._counted
 
 
 def _declared_length(scope: Scope) -> int:
@@ -122,33 +170,11 @@ async def _live(receive: Receive, send: Send) -> None:
             return
 
 
-class Connection:
-    """The connection below a request; `Server` gives it to the application as an extension.
-
-    Another server closes a connection on which an answer was begun and not ended, and says so in
-    its log; where none was begun it may answer by itself.
-    """
-
-    def __init__(self, transport: asyncio.Transport) -> None:
-        self._transport = transport
-
-    def close(self) -> None:
-        """Close once what was written is sent."""
-        self._transport.close()
-
-    def reset(self) -> None:
-        """Close at once, so that the peer sees a reset."""
-        # A socket that is closed without time to linger sends RST instead of FIN.
-        below = self._transport.get_extra_info("socket")
-        below.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
-        self._transport.abort()
-
-
 async def _deliver(outcome: Outcome, scope: Scope, receive: Receive, send: Send) -> None:
     """Give an answer the way its outcome says; the request has been read."""
     if outcome.delay and await _client_leaves(receive, within=outcome.delay):
         return
-    connection: Connection | None = scope.get("extensions", {}).get(CONNECTION)
+    connection: asyncio.Transport | None = scope.get("extensions", {}).get(CONNECTION)
     if outcome.reply is not None and outcome.kept is None:
         await _send_reply(outcome.reply, send)
         return
@@ -159,7 +185,10 @@ async def _deliver(outcome: Outcome, scope: Scope, receive: Receive, send: Send)
     if connection is None:
         return
     if outcome.reply is None:
-        connection.reset()
+        # A socket that is closed without time to linger sends RST instead of FIN.
+        below = connection.get_extra_info("socket")
+        below.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
+        connection.abort()
     else:
         connection.close()
     # uvicorn answers 500 for an application that returns unanswered before the client is gone.
@@ -228,9 +257,8 @@ class FaultControl:
             {"fault": _to_json(one.fault), "operation": one.operation}
             for one in self._faults.applied
         ]
-        return _reply(
-            200, {"pending": list(map(_to_json, self._faults.pending)), "applied": applied}
-        )
+        pending = list(map(_to_json, self._faults.pending))
+        return _reply(200, {"pending": pending, "applied": applied})
 
 
 def _to_json(fault: Fault) -> dict[str, Any]:

@@ -1,7 +1,5 @@
 """`Server`: the service behind HTTP on a port of this machine, by uvicorn."""
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import signal
@@ -24,7 +22,7 @@ from ..accounts import (
     DEVELOPMENT_BUCKET,
 )
 from ..service import Service
-from .application import CONNECTION, Application, Connection
+from .application import CONNECTION, Application
 
 DEFAULT_HOST = "127.0.0.1"
 DEFAULT_PORT = 9000
@@ -42,9 +40,6 @@ class Server:
         host: the address to listen on; loopback unless another is given.
         port: 0 for any that is free.
         allow_faults: let clients on this machine switch faults on, at `/_emulator/faults`.
-
-    Attributes:
-        service: what answers.
 
     Raises:
         ConfigurationError: nobody can listen there.
@@ -84,7 +79,9 @@ class Server:
     def start(self) -> None:
         """Start answering, and return once that is so."""
         self._thread.start()
-        self._server.wait_until_ready(self._thread)
+        # uvicorn tells nobody that it could not start: its thread just ends.
+        while not self._server.ready.wait(1) and self._thread.is_alive():
+            pass
 
     def stop(self) -> None:
         """Finish what is being answered, and close every connection; stopping twice is fine."""
@@ -110,14 +107,10 @@ def run(
     on_ready: Callable[[str], None] | None = None,
     allow_faults: bool = False,
 ) -> None:
-    """Serve until Ctrl-C or SIGTERM, then return.
+    """Serve until Ctrl-C or SIGTERM, then return; the service stays the caller's.
 
-    Args:
-        service: what answers; the caller closes it.
-        host: the address to listen on.
-        port: 0 for any that is free.
-        on_ready: called with the endpoint once requests are answered.
-        allow_faults: let clients on this machine switch faults on, at `/_emulator/faults`.
+    The arguments are those of `Server`; `on_ready` is called with the endpoint once requests are
+    answered.
 
     Raises:
         ConfigurationError: nobody can listen there.
@@ -178,16 +171,10 @@ class HttpServer(uvicorn.Server):
         )
         super().__init__(config)
         self.application = application
-        self._ready = threading.Event()
+        self.ready = threading.Event()
         self._on_ready = on_ready
         self._loop: asyncio.AbstractEventLoop | None = None
         self._ending = asyncio.Event()
-
-    def wait_until_ready(self, thread: threading.Thread) -> None:
-        """Return once requests are answered, or the thread that runs this has died."""
-        # uvicorn tells nobody that it could not start: its thread just ends.
-        while not self._ready.wait(1) and thread.is_alive():
-            pass
 
     def end(self) -> None:
         """Begin to end; may be called from any thread."""
@@ -204,7 +191,7 @@ class HttpServer(uvicorn.Server):
         """Begin to answer."""
         self._loop = asyncio.get_running_loop()
         await super().startup(sockets)
-        self._ready.set()
+        self.ready.set()
         if self._on_ready and sockets:
             self._on_ready(_endpoint(sockets[0]))
 
@@ -222,15 +209,11 @@ class HttpServer(uvicorn.Server):
             listener.close()
         for connection in list(self.server_state.connections):
             connection.shutdown()
-        last = time.monotonic() + _GRACE_SECONDS
-        while self._is_busy() and time.monotonic() < last:  # noqa: ASYNC110 - uvicorn tells nobody
+        end, state = time.monotonic() + _GRACE_SECONDS, self.server_state
+        while (state.connections or state.tasks) and not self.force_exit and time.monotonic() < end:  # noqa: ASYNC110 - uvicorn tells nobody
             await asyncio.sleep(_TICK_SECONDS)
-        for task in self.server_state.tasks:
+        for task in state.tasks:
             task.cancel()
-
-    def _is_busy(self) -> bool:
-        left = self.server_state.connections or self.server_state.tasks
-        return bool(left) and not self.force_exit
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -258,10 +241,10 @@ class FaultProtocol(H11Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Take a new connection."""
         super().connection_made(transport)
-        application, connection = self.app, Connection(transport)
+        application = self.app
 
         async def answer(scope: Any, receive: Any, send: Any) -> None:
-            scope["extensions"] = {**scope.get("extensions", {}), CONNECTION: connection}
+            scope["extensions"] = {**scope.get("extensions", {}), CONNECTION: transport}
             await application(scope, receive, send)
 
         self.app = answer

@@ -1,7 +1,5 @@
 """Vector buckets (reference section 8), their policies (10) and their logging settings (1)."""
 
-from __future__ import annotations
-
 import re
 import sys
 from typing import Any
@@ -29,7 +27,7 @@ def put_vector_bucket(call: Call) -> Answer:
     with call.core.buckets.write() as db:
         if table.find(db, call.namespace, name) is not None:
             raise Refusal("BucketAlreadyExists", members={"BucketName": name})
-        if table.count(db, call.namespace) >= call.limits.buckets_per_region:
+        if table.count(db, call.namespace) >= call.core.limits.buckets_per_region:
             raise Refusal("TooManyBuckets")
         table.create(db, call.namespace, name, call.milliseconds, group)
     return Answer(headers={"location": f"/{name}"})
@@ -44,15 +42,11 @@ def list_vector_buckets(call: Call) -> Answer:
     """Return a page of the caller's buckets in alphabetical order."""
     prefix, marker = call.query.get("prefix", ""), call.query.get("marker", "")
     limit = _max_keys(call)
-    with call.database.read() as db:
-        found = table.page(
-            db,
-            call.namespace,
-            prefix=prefix,
-            after=marker,
-            limit=limit + 1,
-            created_by=_visible_until(call),
-        )
+    # Until when a bucket must have been made to be listed.
+    delay = call.core.behaviour.bucket_list_delay_seconds
+    until = call.milliseconds - int(delay * 1000) if delay else sys.maxsize
+    with call.core.database.read() as db:
+        found = table.page(db, call.namespace, prefix, marker, limit=limit + 1, until=until)
     result: dict[str, Any] = {"Buckets": [_describe(bucket) for bucket in found[:limit]]}
     if len(found) > limit:
         # A listing that is complete shows none of these (section 8).
@@ -66,17 +60,11 @@ def list_vector_buckets(call: Call) -> Answer:
     return Answer.of({"ListAllMyBucketsResult": result})
 
 
-def _visible_until(call: Call) -> int:
-    """Return until when, in milliseconds, a bucket must have been made to be listed."""
-    delay = call.behaviour.bucket_list_delay_seconds
-    return call.milliseconds - int(delay * 1000) if delay else sys.maxsize
-
-
 def _max_keys(call: Call) -> int:
     text = call.query.get("max-keys")
     if text is None:
-        return call.limits.bucket_list_page_default
-    limit = call.limits.bucket_list_page
+        return call.core.limits.bucket_list_page_default
+    limit = call.core.limits.bucket_list_page
     # int() alone would take " 1", "1_0" and digits of other scripts.
     if not re.fullmatch(r"[0-9]{1,4}", text) or not 1 <= int(text) <= limit:
         raise Refusal("InvalidArgument", f"max-keys must be an integer from 1 to {limit}.")

@@ -1,7 +1,5 @@
 """`Call`: everything an operation may look at, and `Answer`, what it gives back."""
 
-from __future__ import annotations
-
 import sqlite3
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -14,7 +12,7 @@ from ...client.models.messages import Request
 from .. import json_text
 from ..accounts import AccessKey
 from ..behaviour import Behaviour
-from ..http.addressing import Address, parameters
+from ..http.addressing import Address
 from ..rules.filters import Filter, parse_filter
 from ..rules.parameters import Parameters
 from ..rules.refusals import Refusal, invalid
@@ -46,6 +44,7 @@ class Core:
     """What all calls of one service share."""
 
     database: Database
+    buckets: KnownBuckets
     limits: Limits
     behaviour: Behaviour
     region: str
@@ -53,12 +52,7 @@ class Core:
     changes: Changes = field(default_factory=Changes)
 
     @cached_property
-    def buckets(self) -> KnownBuckets:
-        """Return the buckets of the database."""
-        return KnownBuckets(self.database)
-
-    @cached_property
-    def search(self) -> Search:
+    def search(self) -> "Search":
         """Return what finds nearest neighbours.
 
         Raises:
@@ -78,13 +72,8 @@ class Core:
 class Call:
     """One authenticated request.
 
-    Attributes:
-        core: what all calls of the service share.
-        request: as it came.
-        address: what it is for.
-        key: who sent it.
-        now: the service's time.
-        body_may_be_empty: take no body as an empty object (section 3).
+    `key` is who sent it, `now` the service's time, `query` has the decoded query parameters. Where
+    `body_may_be_empty`, no body stands for an empty object (section 3).
     """
 
     core: Core
@@ -92,22 +81,8 @@ class Call:
     address: Address
     key: AccessKey
     now: datetime
+    query: Mapping[str, str]
     body_may_be_empty: bool
-
-    @property
-    def limits(self) -> Limits:
-        """Return the service's limits."""
-        return self.core.limits
-
-    @property
-    def behaviour(self) -> Behaviour:
-        """Return the service's switches."""
-        return self.core.behaviour
-
-    @property
-    def database(self) -> Database:
-        """Return the service's database."""
-        return self.core.database
 
     @property
     def milliseconds(self) -> int:
@@ -157,19 +132,13 @@ class Call:
         # The SDK for Python sends no body at all where every member has its default (section 3).
         if self.body_may_be_empty and not self.request.body:
             return {}
-        return json_text.parse_object(
-            self.request.body, numbers_fail=self.behaviour.unstorable_fails
-        )
+        lax = self.core.behaviour.unstorable_fails
+        return json_text.parse_object(self.request.body, numbers_fail=lax)
 
     @cached_property
     def parameters(self) -> Parameters:
         """Return typed access to the body's members."""
-        return Parameters(self.members, self.limits)
-
-    @cached_property
-    def query(self) -> dict[str, str]:
-        """Return the decoded query parameters."""
-        return parameters(self.request.query)
+        return Parameters(self.members, self.core.limits)
 
     def index(self, db: sqlite3.Connection, name: str) -> Index:
         """Return an index of the bucket.
@@ -185,19 +154,19 @@ class Call:
     def is_creating(self, index: Index) -> bool:
         """Tell whether an index is still `creating` (section 7.1)."""
         age = (self.milliseconds - index.created) / 1000
-        return age < self.behaviour.index_creation_seconds
+        return age < self.core.behaviour.index_creation_seconds
 
     def filter(self) -> Filter | None:
         """Return the request's filter, whose form is right (section 5.2), or None."""
-        value = self.parameters.get("filter")
+        value, behaviour = self.members.get("filter"), self.core.behaviour
         if value is None:
             return None
         try:
             return parse_filter(
                 value,
-                self.limits,
-                shorthand=self.behaviour.filter_shorthand,
-                negation_needs_field=self.behaviour.negation_needs_field,
+                self.core.limits,
+                shorthand=behaviour.filter_shorthand,
+                negation_needs_field=behaviour.negation_needs_field,
             )
         except ValueError as error:
             raise invalid(f"filter {error}.") from None
@@ -207,7 +176,7 @@ class Call:
         if metadata_filter is None:
             return
         hidden = sorted(metadata_filter.fields & set(index.non_filterable))
-        if hidden and not self.behaviour.ignore_non_filterable:
+        if hidden and not self.core.behaviour.ignore_non_filterable:
             raise invalid(f"filter must not use the non-filterable key {hidden[0]!r}.")
 
 

@@ -1,7 +1,5 @@
 """Put, get, list and delete of indexes; reference section 7."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from ..rules.refusals import Refusal
@@ -9,23 +7,21 @@ from ..storage import indexes as table
 from ..storage.indexes import Index
 from .call import Answer, Call, iso_time
 
-METRICS = ("euclidean", "cosine")
-
 
 def put_vector_index(call: Call) -> Answer:
     """Make an index; one that exists is not changed."""
     members = call.parameters
     members.one_of("dataType", ("float32",))
     name = members.index_name()
-    dimension = members.integer("dimension", 1, call.limits.dimension)
+    dimension = members.integer("dimension", 1, call.core.limits.dimension)
     # Required: the pages call euclidean the default, and every SDK sends it all the same.
-    metric = members.one_of("distanceMetric", METRICS)
+    metric = members.one_of("distanceMetric", ("euclidean", "cosine"))
     non_filterable = members.non_filterable()
     bucket = call.bucket.id
-    with call.database.write() as db:
+    with call.core.database.write() as db:
         if table.find(db, bucket, name) is not None:
             raise Refusal("VectorBucketIndexAlreadyExist")
-        if table.count(db, bucket) >= call.limits.indexes_per_bucket:
+        if table.count(db, bucket) >= call.core.limits.indexes_per_bucket:
             raise Refusal("VectorBucketIndexExceedLimit")
         if not table.create(
             db,
@@ -43,7 +39,7 @@ def put_vector_index(call: Call) -> Answer:
 def get_vector_index(call: Call) -> Answer:
     """Return an index's description."""
     name = call.parameters.index_name()
-    with call.database.read() as db:
+    with call.core.database.read() as db:
         return Answer.of({"index": _describe(call, call.index(db, name))})
 
 
@@ -51,11 +47,12 @@ def list_vector_indexes(call: Call) -> Answer:
     """Return a page of indexes in alphabetical order; the page token is the page's last name."""
     members = call.parameters
     # 0 is documented to mean the default, as an absent one does (section 7.3).
-    limit = members.integer("maxResults", 0, call.limits.index_list_page, 0)
-    limit = limit or call.limits.index_list_page_default
-    after = members.text("nextToken", call.limits.token_bytes)
-    prefix = members.text("prefix", call.limits.token_bytes)
-    with call.database.read() as db:
+    limits = call.core.limits
+    limit = members.integer("maxResults", 0, limits.index_list_page, 0)
+    limit = limit or limits.index_list_page_default
+    after = members.text("nextToken", limits.token_bytes)
+    prefix = members.text("prefix", limits.token_bytes)
+    with call.core.database.read() as db:
         found = table.page(db, call.bucket.id, prefix, after, limit + 1)
     answer: dict[str, Any] = {"indexes": [_describe(call, index) for index in found[:limit]]}
     if len(found) > limit:
@@ -66,7 +63,7 @@ def list_vector_indexes(call: Call) -> Answer:
 def delete_vector_index(call: Call) -> Answer:
     """Delete an index with all its vectors."""
     name = call.parameters.index_name()
-    with call.database.write() as db:
+    with call.core.database.write() as db:
         table.delete(db, call.index(db, name).id)
     return Answer()
 

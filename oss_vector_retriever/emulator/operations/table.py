@@ -1,7 +1,5 @@
 """Which request asks for which operation; reference section 1."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal
@@ -12,7 +10,6 @@ from ..rules.refusals import Refusal
 from . import buckets, indexes, vectors
 from .call import Answer, Call
 
-Level = Literal["region", "bucket", "index", "vectors"]
 _LIST_PARAMETERS = frozenset({"prefix", "marker", "max-keys"})
 
 
@@ -20,31 +17,20 @@ _LIST_PARAMETERS = frozenset({"prefix", "marker", "max-keys"})
 class Operation:
     """One operation of the API: how it is asked for, and what runs it.
 
-    Attributes:
-        name: as the API and its policies name it.
-        method: the HTTP method.
-        query: the query key that chooses it, or the empty string.
-        run: what answers it.
-        level: what it is about, which decides the resource that policies see.
-        status: of success.
+    `name` is as the API and its policies name it, `query` the query key that chooses it, or empty;
+    `level` is what it is about, which decides the resource that policies see.
     """
 
     name: str
     method: str
     query: str
     run: Callable[[Call], Answer]
-    level: Level
-    status: int = 200
+    level: Literal["region", "bucket", "index", "vectors"]
 
     @property
-    def needs_bucket(self) -> bool:
-        """Tell whether the bucket must exist."""
-        return self.level != "region" and self.name != "PutVectorBucket"
-
-    @property
-    def writes(self) -> bool:
-        """Tell whether it may change anything."""
-        return self.name.startswith(("Put", "Delete"))
+    def status(self) -> int:
+        """Return the HTTP status of success."""
+        return 204 if self.name.startswith("Delete") else 200
 
     @property
     def body_may_be_empty(self) -> bool:
@@ -59,31 +45,27 @@ def _fusion(_: Call) -> Answer:
 OPERATIONS = (
     Operation("ListVectorBuckets", "GET", "", buckets.list_vector_buckets, "region"),
     Operation("PutVectorBucket", "PUT", "", buckets.put_vector_bucket, "bucket"),
-    Operation("DeleteVectorBucket", "DELETE", "", buckets.delete_vector_bucket, "bucket", 204),
+    Operation("DeleteVectorBucket", "DELETE", "", buckets.delete_vector_bucket, "bucket"),
     Operation("GetVectorBucket", "GET", "bucketInfo", buckets.get_vector_bucket, "bucket"),
     Operation("PutBucketPolicy", "PUT", "policy", buckets.put_bucket_policy, "bucket"),
     Operation("GetBucketPolicy", "GET", "policy", buckets.get_bucket_policy, "bucket"),
-    Operation(
-        "DeleteBucketPolicy", "DELETE", "policy", buckets.delete_bucket_policy, "bucket", 204
-    ),
+    Operation("DeleteBucketPolicy", "DELETE", "policy", buckets.delete_bucket_policy, "bucket"),
     Operation("PutBucketLogging", "PUT", "logging", buckets.put_bucket_logging, "bucket"),
     Operation("GetBucketLogging", "GET", "logging", buckets.get_bucket_logging, "bucket"),
-    Operation(
-        "DeleteBucketLogging", "DELETE", "logging", buckets.delete_bucket_logging, "bucket", 204
-    ),
+    Operation("DeleteBucketLogging", "DELETE", "logging", buckets.delete_bucket_logging, "bucket"),
     Operation("PutVectorIndex", "POST", "putVectorIndex", indexes.put_vector_index, "index"),
     Operation("GetVectorIndex", "POST", "getVectorIndex", indexes.get_vector_index, "index"),
     Operation(
         "ListVectorIndexes", "POST", "listVectorIndexes", indexes.list_vector_indexes, "bucket"
     ),
     Operation(
-        "DeleteVectorIndex", "POST", "deleteVectorIndex", indexes.delete_vector_index, "index", 204
+        "DeleteVectorIndex", "POST", "deleteVectorIndex", indexes.delete_vector_index, "index"
     ),
     Operation("PutVectors", "POST", "putVectors", vectors.put_vectors, "vectors"),
     Operation("GetVectors", "POST", "getVectors", vectors.get_vectors, "vectors"),
     Operation("ListVectors", "POST", "listVectors", vectors.list_vectors, "vectors"),
     Operation("QueryVectors", "POST", "queryVectors", vectors.query_vectors, "vectors"),
-    Operation("DeleteVectors", "POST", "deleteVectors", vectors.delete_vectors, "vectors", 204),
+    Operation("DeleteVectors", "POST", "deleteVectors", vectors.delete_vectors, "vectors"),
     Operation("PutVectorIndexFusion", "POST", "putVectorIndexFusion", _fusion, "index"),
     Operation("QueryVectorsFusion", "POST", "queryVectorsFusion", _fusion, "vectors"),
 )
@@ -105,7 +87,7 @@ def select(method: str, query: Mapping[str, str], *, has_bucket: bool) -> Operat
     if operation is None or (operation.level != "region") != has_bucket:
         raise Refusal("MethodNotAllowed")
     # DELETE /?unheardOf must not delete the bucket.
-    if not names and any(not _is_harmless(name) for name in query):
+    if not names and not all(n in _LIST_PARAMETERS or n.startswith("x-oss-") for n in query):
         raise Refusal("MethodNotAllowed")
     return operation
 
@@ -117,7 +99,3 @@ def operation_of(request: Request) -> Operation | None:
         return select(request.method, parameters(request.query), has_bucket=has_bucket)
     except Refusal:
         return None
-
-
-def _is_harmless(name: str) -> bool:
-    return name in _LIST_PARAMETERS or name.startswith("x-oss-")

@@ -1,17 +1,16 @@
 """PutVectors, GetVectors, ListVectors, QueryVectors and DeleteVectors; reference section 4."""
 
-from __future__ import annotations
-
 import base64
 import binascii
+import itertools
 import random
-import sqlite3
 import struct
 from typing import Any
 
-from .. import json_text
+import orjson
+
+from ..behaviour import Behaviour
 from ..rules import parameters
-from ..rules.filters import Filter
 from ..rules.parameters import check_key
 from ..rules.refusals import Refusal, invalid
 from ..storage import indexes
@@ -27,23 +26,24 @@ _MARK = b"ov1"
 
 def get_vectors(call: Call) -> Answer:
     """Return the vectors that exist among the keys."""
-    name = call.parameters.index_name()
-    keys = call.parameters.keys(
-        call.limits.keys_per_get, count_distinct=call.behaviour.count_distinct_keys
-    )
-    data = call.parameters.boolean("returnData")
-    metadata = call.parameters.boolean("returnMetadata")
-    with call.database.read() as db:
+    members, behaviour = call.parameters, call.core.behaviour
+    name = members.index_name()
+    limit = call.core.limits.keys_per_get
+    keys = members.keys(limit, count_distinct=behaviour.count_distinct_keys)
+    data, metadata = members.boolean("returnData"), members.boolean("returnMetadata")
+    with call.core.database.read() as db:
         index = call.index(db, name)
         found = table.get(db, index.id, keys, data=data, metadata=metadata)
-    vectors = [_to_json(call, v, metadata=metadata) for v in _arrange(call, keys, found)]
-    omitted = not vectors and call.behaviour.omit_empty_vectors
+    arranged = _arrange(behaviour, keys, found)
+    vectors = [_to_json(behaviour, vector, metadata=metadata) for vector in arranged]
+    omitted = not vectors and behaviour.omit_empty_vectors
     return Answer.of({} if omitted else {"vectors": vectors})
 
 
-def _arrange(call: Call, keys: list[str], found: list[StoredVector]) -> list[StoredVector]:
+def _arrange(
+    behaviour: Behaviour, keys: list[str], found: list[StoredVector]
+) -> list[StoredVector]:
     """Put the vectors found into the order, and as often, as the behaviour says."""
-    behaviour = call.behaviour
     by_key = {vector.key: vector for vector in found}
     requested = keys if behaviour.duplicates == "each" else list(dict.fromkeys(keys))
     vectors = [by_key[key] for key in requested if key in by_key]
@@ -54,16 +54,16 @@ def _arrange(call: Call, keys: list[str], found: list[StoredVector]) -> list[Sto
     return vectors
 
 
-def _to_json(call: Call, vector: StoredVector, *, metadata: bool) -> dict[str, Any]:
+def _to_json(behaviour: Behaviour, vector: StoredVector, *, metadata: bool) -> dict[str, Any]:
     """Return a vector as the API shows it, with its numbers where they were read."""
     members: dict[str, Any] = {"key": vector.key}
     if vector.data is not None:
-        shortest = call.behaviour.float_text == "shortest"
+        shortest = behaviour.float_text == "shortest"
         members["data"] = {"float32": parameters.to_json(vector.data, shortest=shortest)}
     if vector.metadata is not None:
         # Stored as JSON text, and sent as it stands: parsing it again would cost more than reading.
-        members["metadata"] = json_text.fragment(vector.metadata)
-    elif metadata and call.behaviour.show_empty_metadata:
+        members["metadata"] = orjson.Fragment(vector.metadata)
+    elif metadata and behaviour.show_empty_metadata:
         members["metadata"] = {}
     return members
 
@@ -71,21 +71,19 @@ def _to_json(call: Call, vector: StoredVector, *, metadata: bool) -> dict[str, A
 def put_vectors(call: Call) -> Answer:
     """Write vectors, all of them or none."""
     name = call.parameters.index_name()
-    items = call.parameters.items("vectors", call.limits.vectors_per_put)
+    items = call.parameters.items("vectors", call.core.limits.vectors_per_put)
     # Form is checked before the index is looked up: NoSuchVectorIndex comes after it.
     vectors = [_read(call, item, f"vectors[{position}]") for position, item in enumerate(items)]
     if len({key for key, _, _ in vectors}) != len(vectors):
         raise invalid("vectors must not hold a key twice.")
-    with call.database.read() as db:
+    with call.core.database.read() as db:
         index = call.index(db, name)
-    if call.behaviour.creating_refuses_writes and call.is_creating(index):
+    if call.core.behaviour.creating_refuses_writes and call.is_creating(index):
         raise Refusal("InternalError")
     # Worked out before the transaction begins, so that writers hold one another up no longer
     # than SQLite needs.
-    rows = [
-        _row(call, index, vector, f"vectors[{position}]") for position, vector in enumerate(vectors)
-    ]
-    with call.database.write() as db:
+    rows = [_row(call, index, v, f"vectors[{position}]") for position, v in enumerate(vectors)]
+    with call.core.database.write() as db:
         writes = indexes.note_write(db, index.id)
         if writes is None:  # the index was deleted meanwhile
             raise Refusal("NoSuchVectorIndex")
@@ -98,12 +96,11 @@ def _read(call: Call, item: object, where: str) -> tuple[str, bytes, object]:
     """Return key, packed numbers and unchecked metadata: what can be read without the index."""
     if not isinstance(item, dict):
         raise invalid(f"{where} must be an object.")
-    key = check_key(item.get("key"), f"{where}.key", call.limits)
+    key = check_key(item.get("key"), f"{where}.key", call.core.limits)
     return key, _read_float32(item.get("data"), f"{where}.data"), item.get("metadata")
 
 
 def _read_float32(holder: object, where: str) -> bytes:
-    """Return the packed `float32` member of an object."""
     values = holder.get("float32") if isinstance(holder, dict) else None
     try:
         return parameters.pack(values)
@@ -122,12 +119,13 @@ def _check_float32(packed: bytes, index: Index, where: str) -> None:
 
 def _row(call: Call, index: Index, vector: tuple[str, bytes, object], where: str) -> NewVector:
     key, packed, metadata = vector
-    if call.behaviour.unstorable_fails and index.metric == "cosine" and parameters.is_zero(packed):
+    behaviour = call.core.behaviour
+    if behaviour.unstorable_fails and index.metric == "cosine" and parameters.is_zero(packed):
         raise Refusal("InternalError")
     _check_float32(packed, index, f"{where}.data")
     try:
         whole, filterable = parameters.encode_metadata(
-            metadata, index.non_filterable, call.limits, strings_only=call.behaviour.strings_only
+            metadata, index.non_filterable, call.core.limits, strings_only=behaviour.strings_only
         )
     except ValueError as error:
         raise invalid(f"{where}.metadata {error}.") from None
@@ -137,8 +135,8 @@ def _row(call: Call, index: Index, vector: tuple[str, bytes, object], where: str
 def delete_vectors(call: Call) -> Answer:
     """Delete the vectors that exist among the keys."""
     name = call.parameters.index_name()
-    keys = call.parameters.keys(call.limits.keys_per_delete, unique=True)
-    with call.database.write() as db:
+    keys = call.parameters.keys(call.core.limits.keys_per_delete, unique=True)
+    with call.core.database.write() as db:
         index = call.index(db, name)
         writes = indexes.note_write(db, index.id)
         if writes is not None:
@@ -150,13 +148,14 @@ def delete_vectors(call: Call) -> Answer:
 def list_vectors(call: Call) -> Answer:
     """Return a page of an index's vectors, and a page token where more remain."""
     members = call.parameters
-    name = members.index_name()
-    limit = members.integer("maxResults", 1, call.limits.list_page, call.limits.list_page_default)
-    token = members.text("nextToken", call.limits.token_bytes)
-    segment = members.segment()
+    name, limits = members.index_name(), call.core.limits
+    limit = members.integer("maxResults", 1, limits.list_page, limits.list_page_default)
+    token = members.text("nextToken", limits.token_bytes)
+    segments = members.integer("segmentCount", 1, limits.list_segments, 1)
+    segment = segments, members.integer("segmentIndex", 0, segments - 1, 0)
     metadata_filter = call.filter()
     data, metadata = members.boolean("returnData"), members.boolean("returnMetadata")
-    with call.database.read() as db:
+    with call.core.database.read() as db:
         index = call.index(db, name)
         call.check_filterable(index, metadata_filter)
         after = _read_token(token, index)
@@ -166,35 +165,19 @@ def list_vectors(call: Call) -> Answer:
                 db, index.id, after, limit + 1, segment, data=data, metadata=metadata
             )
         else:
-            ids = _matching_ids(
-                db, index, metadata_filter, after=after, limit=limit + 1, segment=segment
-            )
+            rows = table.filterables(db, index.id, after, segment)
+            matching = (row for row, text in rows if metadata_filter.matches_text(text))
+            # Only those that pass are read whole.
+            ids = list(itertools.islice(matching, limit + 1))
+            rows.close()  # else the connection would go back with its snapshot still open
             by_id = table.by_id(db, ids, data=data, metadata=metadata)
             found = [by_id[row] for row in ids]
-    vectors = [_to_json(call, vector, metadata=metadata) for vector in found[:limit]]
+    behaviour = call.core.behaviour
+    vectors = [_to_json(behaviour, vector, metadata=metadata) for vector in found[:limit]]
     answer: dict[str, Any] = {"vectors": vectors}
     if len(found) > limit:
         answer["nextToken"] = _token(index, found[limit - 1].id)
     return Answer.of(answer)
-
-
-def _matching_ids(
-    db: sqlite3.Connection,
-    index: Index,
-    metadata_filter: Filter,
-    *,
-    after: int,
-    limit: int,
-    segment: tuple[int, int],
-) -> list[int]:
-    """Return the rows of the next vectors that pass a filter; only those are then read whole."""
-    ids: list[int] = []
-    for row, text in table.filterables(db, index.id, after, segment):
-        if metadata_filter.matches_text(text):
-            ids.append(row)
-            if len(ids) == limit:
-                break
-    return ids
 
 
 def _token(index: Index, row: int) -> str:
@@ -217,15 +200,17 @@ def _read_token(token: str, index: Index) -> int:
 
 def query_vectors(call: Call) -> Answer:
     """Return the `topK` vectors nearest to the query, the closest first."""
-    members = call.parameters
+    members, behaviour = call.parameters, call.core.behaviour
     name = members.index_name()
-    top_k = members.integer("topK", 1, call.limits.top_k)
-    with_distance = members.boolean("returnDistance")
-    metadata = members.boolean("returnMetadata")
-    query = _read_float32(members.get("queryVector"), "queryVector")
+    top_k = members.integer("topK", 1, call.core.limits.top_k)
+    distance, metadata = members.boolean("returnDistance"), members.boolean("returnMetadata")
+    query = _read_float32(call.members.get("queryVector"), "queryVector")
     metadata_filter = call.filter()
+    # Until when a vector must have been written to be seen.
+    delay = behaviour.query_delay_seconds
+    written_by = call.milliseconds - int(delay * 1000) if delay else None
     search = call.core.search
-    with call.database.read() as db:
+    with call.core.database.read() as db:
         index = call.index(db, name)
         call.check_filterable(index, metadata_filter)
         _check_float32(query, index, "queryVector")
@@ -235,24 +220,14 @@ def query_vectors(call: Call) -> Answer:
             query,
             top_k,
             metadata_filter=metadata_filter,
-            written_by=_visible_until(call),
-            rank_first=call.behaviour.filter_after_ranking,
+            written_by=written_by,
+            rank_first=behaviour.filter_after_ranking,
         )
         # In the same snapshot: a vector deleted meanwhile is still there to be shown.
         found = table.by_id(db, [hit.id for hit in hits], data=False, metadata=metadata)
-    vectors = [_to_json(call, found[hit.id], metadata=metadata) for hit in hits]
-    if with_distance:
+    vectors = [_to_json(behaviour, found[hit.id], metadata=metadata) for hit in hits]
+    if distance:
+        squared = behaviour.squared_euclidean and index.metric == "euclidean"
         for vector, hit in zip(vectors, hits, strict=True):
-            vector["distance"] = _distance(call, index, hit.distance)
+            vector["distance"] = hit.distance * hit.distance if squared else hit.distance
     return Answer.of({"vectors": vectors})
-
-
-def _distance(call: Call, index: Index, distance: float) -> float:
-    squared = call.behaviour.squared_euclidean and index.metric == "euclidean"
-    return distance * distance if squared else distance
-
-
-def _visible_until(call: Call) -> int | None:
-    """Return until when, in milliseconds, a vector must have been written to be seen."""
-    delay = call.behaviour.query_delay_seconds
-    return call.milliseconds - int(delay * 1000) if delay else None

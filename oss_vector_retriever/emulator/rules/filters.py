@@ -7,15 +7,16 @@ hold. A boolean equals no number. An item, of which 1,024 are allowed, is an ope
 of `$in` and `$nin`.
 """
 
-from __future__ import annotations
-
 import operator
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import orjson
+
 from ...client.models.limits import DEFAULT_LIMITS, Limits
 from .. import json_text
+from .parameters import check_at_most
 
 Test = Callable[[Mapping[str, Any]], bool]
 _MISSING = object()
@@ -29,19 +30,14 @@ _ORDERINGS: dict[str, Callable[[Any, Any], bool]] = {
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """A metadata filter that keeps the rules, ready to evaluate.
-
-    Attributes:
-        matches: tells whether the metadata of a vector passes.
-        fields: the metadata keys that the filter looks at.
-    """
+    """A metadata filter that keeps the rules, ready to evaluate, and the `fields` it looks at."""
 
     matches: Test
     fields: frozenset[str]
 
     def matches_text(self, metadata: str | None) -> bool:
         """Tell whether metadata passes that is JSON text, or None for none."""
-        return self.matches(json_text.loads(metadata) if metadata else {})
+        return self.matches(orjson.loads(metadata) if metadata else {})
 
 
 def parse_filter(
@@ -53,11 +49,8 @@ def parse_filter(
 ) -> Filter:
     """Check a filter and make it ready to evaluate; the empty filter passes everything.
 
-    Args:
-        value: parsed JSON.
-        limits: bytes, items and depth that are allowed.
-        shorthand: take `{"field": value}` as `{"field": {"$eq": value}}`.
-        negation_needs_field: let `$ne` and `$nin` be false of a missing field.
+    `shorthand` takes `{"field": value}` as `{"field": {"$eq": value}}`; `negation_needs_field` lets
+    `$ne` and `$nin` be false of a missing field.
 
     Raises:
         ValueError: the filter breaks a rule, with the reason.
@@ -65,13 +58,11 @@ def parse_filter(
     if not isinstance(value, dict):
         raise ValueError("must be an object")  # noqa: TRY004 - one kind for all
     if value == {}:
-        return Filter(_always, frozenset())
+        return Filter(_combine([], all), frozenset())
     parser = _Parser(limits, shorthand, negation_needs_field)
     test = parser.conditions(value, 1)
     # Measured as compact JSON: the spaces that the SDK for Python writes count for nobody.
-    size = len(json_text.dumps(value))
-    if size > limits.filter_bytes:
-        raise ValueError(f"has {size} bytes; at most {limits.filter_bytes} are allowed")
+    check_at_most(limits.filter_bytes, len(json_text.dumps(value)), "bytes")
     return Filter(test, frozenset(parser.fields))
 
 
@@ -90,8 +81,7 @@ class _Parser:
         # Checked on the way down, so that no filter exhausts the stack.
         if depth > self._limits.filter_depth:
             raise ValueError(f"is nested deeper than {self._limits.filter_depth}")
-        tests = [self._member(name, operand, depth) for name, operand in value.items()]
-        return _all(tests)
+        return _combine([self._member(name, x, depth) for name, x in value.items()], all)
 
     def _member(self, name: str, operand: object, depth: int) -> Test:
         if name in ("$and", "$or"):
@@ -102,7 +92,7 @@ class _Parser:
         if isinstance(operand, dict):
             if not operand:
                 raise ValueError(f"has no operator for {name!r}")
-            return _all([self._comparison(name, op, x) for op, x in operand.items()])
+            return _combine([self._comparison(name, op, x) for op, x in operand.items()], all)
         if not self._shorthand:
             raise ValueError(f"must give an operator for {name!r}")
         return self._comparison(name, "$eq", operand)
@@ -112,20 +102,26 @@ class _Parser:
         if not isinstance(operand, list) or not operand:
             raise ValueError(f"must give {name} an array that is not empty")
         tests = [self.conditions(item, depth + 1) for item in operand]
-        return _all(tests) if name == "$and" else _any(tests)
+        return _combine(tests, all if name == "$and" else any)
 
     def _comparison(self, name: str, op: str, operand: object) -> Test:
         self._count(len(operand) if isinstance(operand, list) else 1)
         if op in _ORDERINGS:
-            return _ordering(name, _ORDERINGS[op], _number(op, operand))
+            if isinstance(operand, bool) or not isinstance(operand, int | float):
+                raise ValueError(f"must compare by {op} with a number")
+            return _ordering(name, _ORDERINGS[op], operand)
         if op in ("$eq", "$ne"):
             test = _equality(name, [_primitive(op, operand)])
             return test if op == "$eq" else self._negation(name, test)
         if op in ("$in", "$nin"):
-            test = _equality(name, _primitives(op, operand))
+            if not isinstance(operand, list) or not operand:
+                raise ValueError(f"must give {op} an array that is not empty")
+            test = _equality(name, [_primitive(op, item) for item in operand])
             return test if op == "$in" else self._negation(name, test)
         if op == "$exists":
-            return _existence(name, operand)
+            if not isinstance(operand, bool):
+                raise ValueError("must give $exists true or false")
+            return lambda metadata: (name in metadata) is operand
         raise ValueError(f"does not know the operator {op!r}")
 
     def _negation(self, name: str, test: Test) -> Test:
@@ -143,18 +139,6 @@ def _primitive(op: str, value: object) -> str | float | bool:
     if isinstance(value, str | bool | int | float):
         return value
     raise ValueError(f"must compare by {op} with a string, a number or a boolean")
-
-
-def _primitives(op: str, value: object) -> list[str | float | bool]:
-    if not isinstance(value, list) or not value:
-        raise ValueError(f"must give {op} an array that is not empty")
-    return [_primitive(op, item) for item in value]
-
-
-def _number(op: str, value: object) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise ValueError(f"must compare by {op} with a number")  # noqa: TRY004 - one kind for all
-    return value
 
 
 def _distinct(value: object) -> tuple[bool, object]:
@@ -184,19 +168,5 @@ def _ordering(name: str, compare: Callable[[Any, Any], bool], operand: float) ->
     return test
 
 
-def _existence(name: str, operand: object) -> Test:
-    if not isinstance(operand, bool):
-        raise ValueError("must give $exists true or false")  # noqa: TRY004 - one kind for all
-    return lambda metadata: (name in metadata) is operand
-
-
-def _all(tests: list[Test]) -> Test:
-    return tests[0] if len(tests) == 1 else lambda metadata: all(t(metadata) for t in tests)
-
-
-def _any(tests: list[Test]) -> Test:
-    return tests[0] if len(tests) == 1 else lambda metadata: any(t(metadata) for t in tests)
-
-
-def _always(_: Mapping[str, Any]) -> bool:
-    return True
+def _combine(tests: list[Test], how: Callable[[Iterable[bool]], bool]) -> Test:
+    return tests[0] if len(tests) == 1 else lambda metadata: how(t(metadata) for t in tests)

@@ -4,8 +4,6 @@ Mistakes in `Parameters` are VectorIndexParameterInvalid; the functions below it
 with the reason, for whoever knows which member it is.
 """
 
-from __future__ import annotations
-
 import re
 import struct
 import sys
@@ -33,10 +31,6 @@ class Parameters:
     def __init__(self, members: Mapping[str, Any], limits: Limits) -> None:
         self._members = members
         self._limits = limits
-
-    def get(self, name: str) -> Any:
-        """Return a member as it is, or None."""
-        return self._members.get(name)
 
     def index_name(self) -> str:
         """Return `indexName`, checked by the rule of section 7.1."""
@@ -96,11 +90,6 @@ class Parameters:
             raise invalid(f"{name} must be {' or '.join(choices)}.")
         return str(value)
 
-    def segment(self) -> tuple[int, int]:
-        """Return (`segmentCount`, `segmentIndex`) (section 4.3); the default is one segment."""
-        count = self.integer("segmentCount", 1, self._limits.list_segments, 1)
-        return count, self.integer("segmentIndex", 0, count - 1, 0)
-
     def non_filterable(self) -> tuple[str, ...]:
         """Return `metadata.nonFilterableMetadataKeys`, or nothing (section 7.1)."""
         metadata = self._members.get("metadata")
@@ -112,19 +101,17 @@ class Parameters:
             return ()
         inner = Parameters(metadata, self._limits)
         names = inner.items("nonFilterableMetadataKeys", self._limits.non_filterable_keys)
+        longest = self._limits.metadata_name_bytes
         for name in names:
-            self._check_metadata_name(name)
+            match = isinstance(name, str) and _METADATA_NAME.fullmatch(name)
+            if not match or len(name) > longest:
+                raise invalid(
+                    f"A non-filterable key must be 1 to {longest} letters, digits and underscores,"
+                    " and not start with a digit."
+                )
         if len(set(names)) != len(names):
             raise invalid("nonFilterableMetadataKeys must not hold a name twice.")
         return tuple(names)
-
-    def _check_metadata_name(self, name: object) -> None:
-        longest = self._limits.metadata_name_bytes
-        if not isinstance(name, str) or not _METADATA_NAME.fullmatch(name) or len(name) > longest:
-            raise invalid(
-                f"A non-filterable key must be 1 to {longest} letters, digits and underscores,"
-                " and not start with a digit."
-            )
 
 
 def check_key(key: object, where: str, limits: Limits) -> str:
@@ -135,10 +122,7 @@ def check_key(key: object, where: str, limits: Limits) -> str:
 
 
 def pack(values: object) -> bytes:
-    """Return JSON numbers as little-endian float32, 4 bytes each.
-
-    Args:
-        values: the parsed `float32` member.
+    """Return the parsed `float32` member, JSON numbers, as little-endian float32, 4 bytes each.
 
     Raises:
         ValueError: not a list of numbers that float32 can hold, with the reason.
@@ -203,12 +187,12 @@ def encode_metadata(
     for name, value in metadata.items():
         _check_value(name, value, strings_only=strings_only)
     whole = json_text.dumps(metadata)
-    if len(whole) > limits.metadata_bytes:
-        raise ValueError(f"has {len(whole)} bytes; at most {limits.metadata_bytes} are allowed")
+    check_at_most(limits.metadata_bytes, len(whole), "bytes")
     filterable = {name: metadata[name] for name in metadata if name not in non_filterable}
     # Most metadata is filterable altogether: it is then neither written nor kept twice.
     text = whole if len(filterable) == len(metadata) else json_text.dumps(filterable)
-    _check_filterable(len(filterable), len(text), limits)
+    check_at_most(limits.filterable_keys, len(filterable), "filterable keys")
+    check_at_most(limits.filterable_bytes, len(text), "filterable bytes")
     return whole.decode(), None if text is whole else text.decode()
 
 
@@ -224,12 +208,7 @@ def _check_value(name: str, value: Any, *, strings_only: bool) -> None:
         raise ValueError(f"{name!r} must be {allowed} or an array of strings")
 
 
-def _check_filterable(count: int, size: int, limits: Limits) -> None:
-    if count > limits.filterable_keys:
-        raise ValueError(
-            f"has {count} filterable keys; at most {limits.filterable_keys} are allowed"
-        )
-    if size > limits.filterable_bytes:
-        raise ValueError(
-            f"has {size} filterable bytes; at most {limits.filterable_bytes} are allowed"
-        )
+def check_at_most(limit: int, count: int, what: str) -> None:
+    """Refuse more than a limit, by a ValueError."""
+    if count > limit:
+        raise ValueError(f"has {count} {what}; at most {limit} are allowed")

@@ -5,14 +5,13 @@ denies it; anyone else only what a policy allows. A Deny beats every Allow. The 
 put, get and delete the policy itself, so that nobody is locked out for good.
 """
 
-from __future__ import annotations
-
 import re
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from .. import json_text
+import orjson
+
 from ..accounts import AccessKey
 from .refusals import Refusal
 
@@ -27,12 +26,8 @@ def authorise(
 ) -> None:
     """Refuse what the identity may not do.
 
-    Args:
-        key: who asks.
-        action: the operation's name, such as GetVectors.
-        resource: the ARN it is about.
-        owner: the account that the bucket belongs to, or None where there is no bucket.
-        policy: the JSON text of the bucket's policy, or None.
+    `action` is an operation's name, `resource` the ARN it is about, `owner` the account that the
+    bucket belongs to (None where there is no bucket), `policy` the JSON text of the bucket's.
 
     Raises:
         Refusal: AccessDenied.
@@ -46,7 +41,7 @@ def authorise(
         raise Refusal("AccessDenied", f"{key.principal} may not do oss:{action} on {resource}.")
 
 
-def parse(document: dict[str, Any]) -> tuple[Statement, ...]:
+def parse(document: dict[str, Any]) -> "tuple[Statement, ...]":
     """Return the statements of a policy.
 
     Raises:
@@ -85,7 +80,7 @@ class Statement:
 # By the text: a policy is read at every request, and changes hardly ever.
 @lru_cache(maxsize=256)
 def _statements(policy: str | None) -> tuple[Statement, ...]:
-    return parse(json_text.loads(policy)) if policy else ()
+    return parse(orjson.loads(policy)) if policy else ()
 
 
 def _statement(members: object) -> Statement:

@@ -4,9 +4,8 @@ Sources: reference section 6 (codes with evidence). Codes marked generic are tho
 for vector buckets they are an assumption (table of known differences in `emulator`).
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 
 @dataclass(eq=False)
@@ -18,27 +17,22 @@ class Refusal(Exception):  # noqa: N818 - an answer of the service, not an error
         detail: what exactly was wrong; added to the standing message.
         ec: the fine-grained code, where it differs from the table's.
         members: further members of the error body, such as BucketName.
+        status: the HTTP status of the code.
+        message: the standing message, followed by the detail.
     """
 
     code: str
     detail: str = ""
     ec: str = ""
     members: dict[str, str] = field(default_factory=dict)
+    status: int = field(init=False)
+    message: str = field(init=False)
 
     def __post_init__(self) -> None:
-        kind = _KINDS[self.code]
-        self.ec = self.ec or kind.ec
+        self.status, standing, ec = _KINDS[self.code]
+        self.message = f"{standing} {self.detail}".rstrip()
+        self.ec = self.ec or ec
         super().__init__(self.code, self.message)
-
-    @property
-    def status(self) -> int:
-        """Return the HTTP status of the code."""
-        return _KINDS[self.code].status
-
-    @property
-    def message(self) -> str:
-        """Return the standing message, followed by the detail."""
-        return " ".join(filter(None, (_KINDS[self.code].message, self.detail)))
 
 
 def invalid(detail: str) -> Refusal:
@@ -51,8 +45,7 @@ def too_long(limit: int) -> Refusal:
     return Refusal("EntityTooLarge", f"At most {limit} bytes are read.")
 
 
-@dataclass(frozen=True, slots=True)
-class _Kind:
+class _Kind(NamedTuple):
     status: int
     message: str
     ec: str = ""

@@ -1,7 +1,5 @@
 """`Changes`: which keys the last writes changed, so that search need not read an index anew."""
 
-from __future__ import annotations
-
 import threading
 from collections import OrderedDict
 from collections.abc import Sequence

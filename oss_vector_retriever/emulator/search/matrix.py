@@ -1,7 +1,5 @@
 """Indexes as arrays that search works on: `Matrices` keeps them, and what was changed since."""
 
-from __future__ import annotations
-
 import sqlite3
 import threading
 from collections import OrderedDict
@@ -13,7 +11,6 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..rules.filters import Filter
 from ..storage import vectors as table
 from ..storage.indexes import Index
 from ..storage.vectors import Block
@@ -63,11 +60,6 @@ class Matrix:
         """Return the row of each key."""
         return {key: row for row, key in enumerate(self.keys)}
 
-    def mask(self, metadata_filter: Filter) -> NDArray[np.bool_]:
-        """Return which rows' metadata passes a filter, shape (n,)."""
-        outcomes = map(metadata_filter.matches_text, self.filterable)
-        return np.fromiter(outcomes, dtype=bool, count=len(self.filterable))
-
 
 class Part(NamedTuple):
     """A matrix, and which of its rows are still current, shape (n,); None for all."""
@@ -108,12 +100,7 @@ class Matrices:
         return sum(kept.size for kept in list(self._kept.values()))
 
     def parts(self, db: sqlite3.Connection, index: Index) -> Iterator[Part]:
-        """Return an index in few parts, or as a stream of blocks where it is too large.
-
-        Args:
-            db: a snapshot that `index` was read in.
-            index: which.
-        """
+        """Return an index, read in the snapshot `db`, in few parts; a large one as many blocks."""
         # One at a time: whoever waits here mostly finds the matrix loaded, and two that load at
         # once would take twice the memory.
         with self._loading:

@@ -6,8 +6,6 @@ distances are ordered by key. Distances (reference section 4.4): cosine is 1 - c
 euclidean is the plain L2 distance, where the documentation leaves open whether it is squared.
 """
 
-from __future__ import annotations
-
 import heapq
 import sqlite3
 from typing import NamedTuple
@@ -43,14 +41,9 @@ class Hit(NamedTuple):
 
 
 class Search:
-    """A search for nearest neighbours.
-
-    Attributes:
-        matrices: what is kept in memory.
-    """
+    """A search that keeps matrices up to a budget in bytes; `changes` tell what of them is old."""
 
     def __init__(self, memory: int, changes: Changes) -> None:
-        """Keep matrices up to a budget in bytes, and learn from `changes` what of them is old."""
         self.matrices = Matrices(memory, changes)
 
     def nearest(
@@ -95,7 +88,8 @@ def _candidates(part: Part, metadata_filter: Filter | None, written_by: int | No
     if written_by is not None:
         mask &= matrix.written <= written_by
     if metadata_filter is not None:
-        mask &= matrix.mask(metadata_filter)
+        passes = map(metadata_filter.matches_text, matrix.filterable)
+        mask &= np.fromiter(passes, dtype=bool, count=len(mask))
     return np.flatnonzero(mask)
 
 

@@ -1,7 +1,5 @@
 """Buckets in the database: each function works inside the transaction it is given."""
 
-from __future__ import annotations
-
 import contextlib
 import sqlite3
 import threading
@@ -51,23 +49,17 @@ def find(db: sqlite3.Connection, namespace: Namespace, name: str) -> Bucket | No
 
 
 def page(
-    db: sqlite3.Connection,
-    namespace: Namespace,
-    *,
-    prefix: str,
-    after: str,
-    limit: int,
-    created_by: int,
+    db: sqlite3.Connection, namespace: Namespace, prefix: str, after: str, *, limit: int, until: int
 ) -> list[Bucket]:
     """Return buckets in alphabetical order, at most `limit`, those after the name `after`.
 
-    `created_by` is in milliseconds since 1970: younger buckets are left out.
+    `until` is in milliseconds since 1970: younger buckets are left out.
     """
     # substr, for LIKE would ignore case and know wildcards.
     rows = db.execute(
         f"SELECT {_COLUMNS} FROM buckets WHERE account = ? AND region = ? AND name > ?"  # noqa: S608 - columns are constants
         " AND substr(name, 1, ?) = ? AND created <= ? ORDER BY name LIMIT ?",
-        (*namespace, after, len(prefix), prefix, created_by, limit),
+        (*namespace, after, len(prefix), prefix, until, limit),
     )
     return [Bucket(*row) for row in rows]
 
@@ -75,24 +67,18 @@ def page(
 def count(db: sqlite3.Connection, namespace: Namespace) -> int:
     """Count the buckets of an account in a region."""
     statement = "SELECT count(*) FROM buckets WHERE account = ? AND region = ?"
-    (number,) = db.execute(statement, namespace).fetchone()
-    return int(number)
+    return int(db.execute(statement, namespace).fetchone()[0])
 
 
 def create(
-    db: sqlite3.Connection,
-    namespace: Namespace,
-    name: str,
-    created: int,
-    resource_group: str | None = None,
+    db: sqlite3.Connection, namespace: Namespace, name: str, created: int, group: str | None = None
 ) -> bool:
     """Make a bucket; tell whether it was new."""
     statement = (
         "INSERT INTO buckets (account, region, name, created, resource_group)"
         " VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"
     )
-    row = (*namespace, name, created, resource_group)
-    return db.execute(statement, row).rowcount == 1
+    return db.execute(statement, (*namespace, name, created, group)).rowcount == 1
 
 
 def set_text(db: sqlite3.Connection, bucket_id: int, setting: Setting, text: str | None) -> None:

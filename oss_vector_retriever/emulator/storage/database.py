@@ -1,7 +1,5 @@
 """`Database`: SQLite connections under threads, one that writes and others that read."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 import sqlite3
@@ -71,7 +69,7 @@ class Database:
         self._turns = FairLock()
         self._idle: list[sqlite3.Connection] = []
         self._closed = False
-        self._lock = FileLock(path) if path else None
+        self._lock_file = _lock_database(path) if path else None
         try:
             self._writer = self._connect()
         except BaseException:
@@ -94,7 +92,10 @@ class Database:
             finally:
                 connection.execute("COMMIT")
         finally:
-            self._give_back(connection)
+            self._idle.append(connection)
+            # Closed while this one was lent: a second round closes it too.
+            if self._closed:
+                self.close()
 
     @contextlib.contextmanager
     def write(self) -> Iterator[sqlite3.Connection]:
@@ -127,12 +128,6 @@ class Database:
             raise sqlite3.ProgrammingError("the database is closed")
         return self._connect()
 
-    def _give_back(self, connection: sqlite3.Connection) -> None:
-        self._idle.append(connection)
-        # Closed while this one was lent: a second round closes it too.
-        if self._closed:
-            self.close()
-
     def _connect(self) -> sqlite3.Connection:
         name = str(self._path) if self._path else ":memory:"
         try:
@@ -141,7 +136,6 @@ class Database:
             connection = sqlite3.connect(name, isolation_level=None, check_same_thread=False)
             with contextlib.ExitStack() as on_failure:
                 on_failure.callback(connection.close)
-                _configure(connection)
                 _prepare(connection, name)
                 on_failure.pop_all()
         except sqlite3.Error as error:
@@ -149,29 +143,20 @@ class Database:
         return connection
 
     def _unlock(self) -> None:
-        if self._lock:
-            self._lock.close()
+        if self._lock_file:
+            self._lock_file.close()
 
 
-def _configure(connection: sqlite3.Connection) -> None:
-    """Set what SQLite does not remember from one connection to the next.
-
-    In WAL, NORMAL keeps every committed write through a crash of the process; only a crash of the
-    machine can lose the last ones, and corrupts nothing.
-    """
+def _prepare(connection: sqlite3.Connection, name: str) -> None:
+    """Configure a connection, and make the tables in a new database or check that it is ours."""
+    # SQLite does not remember the first four from one connection to the next.
     connection.execute("PRAGMA busy_timeout = 10000")
+    # In WAL, NORMAL keeps every committed write through a crash of the process; only a crash of the
+    # machine can lose the last ones, and corrupts nothing.
     connection.execute("PRAGMA synchronous = NORMAL")
     connection.execute("PRAGMA cache_size = -16384")  # KiB; a positive number would mean pages
     # Pages, some 64 MB: after 1,000, as by default, a bulk load copies the log back all the time.
     connection.execute("PRAGMA wal_autocheckpoint = 16000")
-
-
-def _prepare(connection: sqlite3.Connection, name: str) -> None:
-    """Make the tables in a new database, or check that an existing one is ours.
-
-    Raises:
-        ConfigurationError: the file is another program's, or of another version.
-    """
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     (application,) = connection.execute("PRAGMA application_id").fetchone()
     (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
@@ -238,7 +223,7 @@ class FairLock:
                 raise
         self._holder = me
 
-    def _stand_in(self, line: deque[threading.Lock]) -> threading.Lock | None:
+    def _stand_in(self, line: deque[threading.Lock]) -> "threading.Lock | None":
         """Take the turn, or a place in the line: the gate returned opens when it is reached."""
         with self._lock:
             if not self._taken:
@@ -265,49 +250,39 @@ class FairLock:
         with self._lock:
             if wrote:
                 self._ahead = len(self._readers)
-            line = self._next_line()
-            if line:
-                line.popleft().release()
+            if self._readers and (self._ahead > 0 or not self._writers):
+                self._ahead -= 1
+                self._readers.popleft().release()
+            elif self._writers:
+                self._writers.popleft().release()
             else:
                 self._taken = False
 
-    def _next_line(self) -> deque[threading.Lock]:
-        if self._readers and (self._ahead > 0 or not self._writers):
-            self._ahead -= 1
-            return self._readers
-        return self._writers
 
-
-class FileLock:
-    """The file `<database>.lock`, locked until `close()`, or by the system until the process ends.
-
-    The file stays: removing it would let two processes lock two files of that name.
+def _lock_database(database: Path) -> IO[bytes]:
+    """Lock the file `<database>.lock` until it is closed, by the system when the process ends.
 
     Raises:
         ConfigurationError: another process, or this one, has the database open, or there can be
             no file there.
     """
-
-    def __init__(self, database: Path) -> None:
-        try:
-            self._file: IO[bytes] = Path(f"{database}.lock").open("a+b")  # noqa: SIM115 - held
-        except OSError as error:
-            raise ConfigurationError(f"{database} cannot be opened: {error.strerror}") from None
-        try:
-            _lock(self._file.fileno())
-        except OSError:
-            holder = _holder(self._file)
-            self._file.close()
-            raise ConfigurationError(
-                f"{database} is open in another process{holder}; use its endpoint, or close it"
-            ) from None
-        self._file.truncate(0)
-        self._file.write(str(os.getpid()).encode())
-        self._file.flush()
-
-    def close(self) -> None:
-        """Let go of the database; closing twice does nothing."""
-        self._file.close()
+    # The file stays: removing it would let two processes lock two files of that name.
+    try:
+        file: IO[bytes] = Path(f"{database}.lock").open("a+b")  # noqa: SIM115 - held
+    except OSError as error:
+        raise ConfigurationError(f"{database} cannot be opened: {error.strerror}") from None
+    try:
+        _lock(file.fileno())
+    except OSError:
+        holder = _holder(file)
+        file.close()
+        raise ConfigurationError(
+            f"{database} is open in another process{holder}; use its endpoint, or close it"
+        ) from None
+    file.truncate(0)
+    file.write(str(os.getpid()).encode())
+    file.flush()
+    return file
 
 
 def _holder(file: IO[bytes]) -> str:

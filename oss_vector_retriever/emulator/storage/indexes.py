@@ -1,7 +1,5 @@
 """Indexes in the database: each function works inside the transaction it is given."""
 
-from __future__ import annotations
-
 import json
 import sqlite3
 from dataclasses import dataclass
@@ -49,8 +47,7 @@ def page(
 def count(db: sqlite3.Connection, bucket_id: int) -> int:
     """Count the indexes of a bucket."""
     statement = "SELECT count(*) FROM indexes WHERE bucket_id = ?"
-    (number,) = db.execute(statement, (bucket_id,)).fetchone()
-    return int(number)
+    return int(db.execute(statement, (bucket_id,)).fetchone()[0])
 
 
 def create(

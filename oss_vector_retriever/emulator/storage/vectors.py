@@ -1,10 +1,8 @@
 """Vectors in the database: each function works inside the transaction it is given."""
 
-from __future__ import annotations
-
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 _AT_ONCE = 500  # SQLite before 3.32 takes no more than 999 parameters
 
@@ -33,6 +31,7 @@ class StoredVector(NamedTuple):
 
 
 # What search needs of vectors: id, key, written, filterable JSON text or None, data.
+_SEARCHED = "id, key, written, coalesce(filterable, metadata), data"
 Block = list[tuple[int, str, int, str | None, bytes]]
 
 
@@ -52,13 +51,9 @@ def get(
     db: sqlite3.Connection, index_id: int, keys: Sequence[str], *, data: bool, metadata: bool
 ) -> list[StoredVector]:
     """Return the vectors that exist among `keys`, in no order."""
-    marks = ", ".join("?" * len(keys))
-    rows = db.execute(
-        f"SELECT {_columns(data, metadata)} FROM vectors"  # noqa: S608 - columns and marks only
-        f" WHERE index_id = ? AND key IN ({marks})",
-        (index_id, *keys),
-    )
-    return [StoredVector(*row) for row in rows]
+    where = "index_id = ? AND key"
+    parts = _rows_among(db, _columns(data, metadata), where, keys, index_id)
+    return [StoredVector(*row) for rows in parts for row in rows]
 
 
 def page(
@@ -86,8 +81,8 @@ def page(
 
 def filterables(
     db: sqlite3.Connection, index_id: int, after: int, segment: tuple[int, int]
-) -> Iterator[tuple[int, str | None]]:
-    """Iterate over (id, filterable metadata) in the order the vectors were first written."""
+) -> sqlite3.Cursor:
+    """Return a cursor of (id, filterable metadata) in the order the vectors were first written."""
     return db.execute(
         "SELECT id, coalesce(filterable, metadata) FROM vectors"
         " WHERE index_id = ? AND id > ? AND id % ? = ? ORDER BY id",
@@ -99,16 +94,8 @@ def by_id(
     db: sqlite3.Connection, ids: Sequence[int], *, data: bool, metadata: bool
 ) -> dict[int, StoredVector]:
     """Return vectors by their row ids."""
-    found: dict[int, StoredVector] = {}
-    for start in range(0, len(ids), _AT_ONCE):
-        part = ids[start : start + _AT_ONCE]
-        marks = ", ".join("?" * len(part))
-        rows = db.execute(
-            f"SELECT {_columns(data, metadata)} FROM vectors WHERE id IN ({marks})",  # noqa: S608 - columns and marks only
-            tuple(part),
-        )
-        found |= {row[0]: StoredVector(*row) for row in rows}
-    return found
+    parts = _rows_among(db, _columns(data, metadata), "id", ids)
+    return {row[0]: StoredVector(*row) for rows in parts for row in rows}
 
 
 def delete(db: sqlite3.Connection, index_id: int, keys: Iterable[str]) -> None:
@@ -120,32 +107,30 @@ def delete(db: sqlite3.Connection, index_id: int, keys: Iterable[str]) -> None:
 def count(db: sqlite3.Connection, index_id: int) -> int:
     """Count the vectors of an index."""
     statement = "SELECT count(*) FROM vectors WHERE index_id = ?"
-    (number,) = db.execute(statement, (index_id,)).fetchone()
-    return int(number)
+    return int(db.execute(statement, (index_id,)).fetchone()[0])
 
 
 def blocks(db: sqlite3.Connection, index_id: int, size: int) -> Iterator[Block]:
     """Iterate over an index in blocks of at most `size` rows, in the order first written."""
-    cursor = db.execute(
-        "SELECT id, key, written, coalesce(filterable, metadata), data FROM vectors"
-        " WHERE index_id = ? ORDER BY id",
-        (index_id,),
-    )
+    statement = f"SELECT {_SEARCHED} FROM vectors WHERE index_id = ? ORDER BY id"  # noqa: S608 - columns are constants
+    cursor = db.execute(statement, (index_id,))
     while rows := cursor.fetchmany(size):
         yield rows
 
 
 def blocks_of(db: sqlite3.Connection, index_id: int, keys: Sequence[str]) -> Iterator[Block]:
     """Iterate over those vectors of an index that exist among `keys`, in blocks with rows."""
-    for start in range(0, len(keys), _AT_ONCE):
-        part = keys[start : start + _AT_ONCE]
-        marks = ", ".join("?" * len(part))
-        rows = db.execute(
-            "SELECT id, key, written, coalesce(filterable, metadata), data FROM vectors"  # noqa: S608 - marks only
-            f" WHERE index_id = ? AND key IN ({marks})",
-            (index_id, *part),
-        ).fetchall()
-        if rows:
+    return _rows_among(db, _SEARCHED, "index_id = ? AND key", keys, index_id)
+
+
+def _rows_among(
+    db: sqlite3.Connection, columns: str, where: str, values: Sequence[int | str], *before: int
+) -> Iterator[list[Any]]:
+    """Iterate over the rows `where` is among `values`, in blocks with rows."""
+    for start in range(0, len(values), _AT_ONCE):
+        part = values[start : start + _AT_ONCE]
+        statement = f"SELECT {columns} FROM vectors WHERE {where} IN ({', '.join('?' * len(part))})"  # noqa: S608 - columns and marks only
+        if rows := db.execute(statement, (*before, *part)).fetchall():
             yield rows
 
 

@@ -30,6 +30,13 @@ class LangChainFace:
         field = "embedding" if embeddings else None
         return langchain.OSSVectorRetriever(client=client, embedding_key=field, **options)
 
+    def rehydrator(self, client, **options):
+        langchain = pytest.importorskip("oss_vector_retriever.langchain")
+        return langchain.OSSVectorRehydrator(client=client, **options)
+
+    def rehydrate(self, rehydrator, ids):
+        return rehydrator.invoke(ids)
+
     def ask(self, retriever, query):
         return retriever.invoke(query)
 
@@ -48,6 +55,17 @@ class LlamaIndexFace:
         llama_index = pytest.importorskip("oss_vector_retriever.llama_index")
         return llama_index.OSSVectorRetriever(client, return_data=embeddings, **options)
 
+    def rehydrator(self, client, **options):
+        llama_index = pytest.importorskip("oss_vector_retriever.llama_index")
+        return llama_index.OSSVectorRehydrationPostprocessor(client=client, **options)
+
+    def stubs(self, ids):
+        schema = pytest.importorskip("llama_index.core.schema")
+        return [schema.NodeWithScore(node=schema.TextNode(id_=key)) for key in ids]
+
+    def rehydrate(self, rehydrator, ids):
+        return rehydrator.postprocess_nodes(self.stubs(ids))
+
     def ask(self, retriever, query):
         return retriever.retrieve(query)
 
@@ -57,11 +75,17 @@ class LlamaIndexFace:
 
 
 class AsyncLangChainFace(LangChainFace):
+    def rehydrate(self, rehydrator, ids):
+        return asyncio.run(rehydrator.ainvoke(ids))
+
     def ask(self, retriever, query):
         return asyncio.run(retriever.ainvoke(query))
 
 
 class AsyncLlamaIndexFace(LlamaIndexFace):
+    def rehydrate(self, rehydrator, ids):
+        return asyncio.run(rehydrator.apostprocess_nodes(self.stubs(ids)))
+
     def ask(self, retriever, query):
         return asyncio.run(retriever.aretrieve(query))
 

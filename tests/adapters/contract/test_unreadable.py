@@ -41,6 +41,22 @@ def test_a_skipped_record_is_not_missing(get, put):
     assert get("bad", on_decode_error="skip", on_missing="raise") == []
 
 
+@pytest.mark.usefixtures("unreadable")
+@pytest.mark.parametrize(("on_missing", "left"), [("keep", ["a", "gone"]), ("omit", ["a"])])
+def test_rehydration_leaves_out_a_skipped_hit_whatever_is_done_with_missing_ones(
+    face, client, on_missing, left
+):
+    rehydrator = face.rehydrator(client, on_missing=on_missing, on_decode_error="skip")
+    seen = [face.see(one) for one in face.rehydrate(rehydrator, ["bad", "a", "gone"])]
+    assert [one.key for one in seen] == left
+
+
+def test_a_skipped_hit_is_not_missing_for_rehydration(face, client, put):
+    put({"bad": UNREADABLE["a damaged node"]})
+    rehydrator = face.rehydrator(client, on_missing="raise", on_decode_error="skip")
+    assert face.rehydrate(rehydrator, ["bad"]) == []
+
+
 @pytest.mark.parametrize("policy", ["raise", "skip", "raw"])
 def test_a_policy_does_nothing_to_readable_records(get, put, policy):
     vector = encode("k", [0.5], text="hello", metadata={"n": 1})

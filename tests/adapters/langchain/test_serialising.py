@@ -133,5 +133,5 @@ def test_settings_assigned_later_are_the_ones_used():
 
 
 def test_a_part_of_the_credentials_is_refused():
-    with pytest.raises(ConfigurationError):
-        OSSVectorRetriever(**PLACE, access_key_secret="x")._clients.config  # noqa: B018
+    with pytest.raises(ValidationError, match="access_key_secret=, both"):
+        OSSVectorRetriever(**PLACE, access_key_secret="x")

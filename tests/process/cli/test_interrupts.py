@@ -54,13 +54,13 @@ SWALLOWED = {
 }
 PROGRAM = """
 import signal, socket, sys, threading, time
-from oss_vector_retriever.cli.interrupts import recognised, watch
+from oss_vector_retriever.cli.interrupts import recognise_interrupts, watch
 {before}
 watch()
 {swallowing}
 try:
     started = time.monotonic()
-    with recognised():
+    with recognise_interrupts():
         swallowing()
 except KeyboardInterrupt:
     sys.exit(130 if time.monotonic() - started < 5 else "it waited for the end of the call")

@@ -5,7 +5,7 @@ import math
 import pytest
 
 from oss_vector_retriever import ConfigurationError, InvalidRequestError, Limits, RetryPolicy
-from oss_vector_retriever.client.config import VARIABLES, resolve_config
+from oss_vector_retriever.client.config import VARIABLES, replace_options, resolve_config
 
 GIVEN = {"bucket": "examplebucket", "account_id": "123456", "region": "cn-hangzhou"}
 FOUND = {
@@ -130,7 +130,7 @@ def test_an_index_that_is_none_is_refused(index):
     with pytest.raises(ConfigurationError, match="index"):
         resolved(index=index)
     with pytest.raises(ConfigurationError, match="index"):
-        resolved().with_options(index=index)
+        replace_options(resolved(), index=index)
     with pytest.raises(InvalidRequestError, match="index"):
         resolved().index_or(index)
 
@@ -204,13 +204,13 @@ def test_additional_headers_are_a_list_of_names(value):
 class TestOptionsChangedLater:
     def test_are_checked_like_arguments(self):
         config = resolved()
-        assert config.with_options(timeout=1.5, retry=1, bucket="other").retry.attempts == 1
+        assert replace_options(config, timeout=1.5, retry=1, bucket="other").retry.attempts == 1
         for wrong in ({"timeout": 0}, {"retry": 0}, {"bucket": "b@evil.com/"}, {"credentials": 5}):
             with pytest.raises(ConfigurationError, match=next(iter(wrong))):
-                config.with_options(**wrong)
+                replace_options(config, **wrong)
 
     def test_leave_the_rest_as_it_was(self):
         config = resolved(index="mine", timeout=9.0)
-        changed = config.with_options(timeout=1.0)
+        changed = replace_options(config, timeout=1.0)
         assert (changed.index, changed.bucket, changed.timeout) == ("mine", "examplebucket", 1.0)
         assert config.timeout == 9.0

@@ -161,7 +161,7 @@ async def test_bodies_that_are_together_too_much_are_refused_until_others_are_do
         await asyncio.sleep(0)
     await asyncio.sleep(0.01)
     assert await ask() == (200, b"keep-alive")
-    application._memory.take(10)
+    application._memory.left -= 10
     assert await ask() == (503, b"close")
     waiting[0].cancel()
     await asyncio.wait(waiting[:1])
@@ -169,4 +169,4 @@ async def test_bodies_that_are_together_too_much_are_refused_until_others_are_do
     for task in waiting:
         task.cancel()
     await asyncio.wait(waiting)
-    assert application._memory._left == 390
+    assert application._memory.left == 390

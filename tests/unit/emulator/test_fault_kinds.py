@@ -2,10 +2,10 @@ import threading
 
 import pytest
 
-from oss_vector_retriever.emulator.faults.applied import Faults
-from oss_vector_retriever.emulator.faults.kinds import (
+from oss_vector_retriever.emulator.faults import (
     KINDS,
     Delay,
+    Faults,
     Reorder,
     Reset,
     ServerError,

@@ -3,6 +3,7 @@ import pytest
 
 from oss_vector_retriever.emulator import InProcessTransport
 from oss_vector_retriever.emulator.faults import (
+    AppliedFault,
     Delay,
     Duplicate,
     Reorder,
@@ -12,7 +13,6 @@ from oss_vector_retriever.emulator.faults import (
     Throttle,
     Truncate,
 )
-from oss_vector_retriever.emulator.faults.applied import AppliedFault
 
 KEYS = [f"k{number}" for number in range(20)]
 BODY = orjson.dumps({"indexName": "index1", "keys": KEYS})

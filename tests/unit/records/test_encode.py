@@ -3,8 +3,8 @@
 import datetime as dt
 import decimal
 import enum
+import importlib.util
 import json
-import runpy
 import sys
 import types
 import uuid
@@ -62,8 +62,10 @@ def test_types_come_back_as_they_were():
 
 def test_the_exact_json_reader_stands_in_where_orjson_is_not_installed(monkeypatch):
     monkeypatch.setitem(sys.modules, "orjson", None)
-    module = runpy.run_path(sys.modules["oss_vector_retriever.records.decode"].__file__)
-    assert module["fast_json"] is module["exact_json"]
+    spec = importlib.util.find_spec("oss_vector_retriever.records.decode")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    assert module.fast_json is module.exact_json
 
 
 def test_digits_in_a_string_stay_a_string():
@@ -180,8 +182,7 @@ def test_metadata_named_like_the_envelope_is_refused(name):
 
 
 @pytest.mark.parametrize(
-    ("key", "reason"),
-    [("", "has 0"), ("k" * 1025, "has 1025"), (5, "must be a string, not int 5")],
+    ("key", "reason"), [("", "has 0"), ("k" * 1025, "has 1025"), (5, "must be a string, not int 5")]
 )
 def test_a_key_that_the_service_does_not_take_is_refused(key, reason):
     assert len(refused(reason, key=key)) < 300

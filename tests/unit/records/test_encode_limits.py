@@ -95,9 +95,7 @@ def test_filterable_copies_are_weighed_in_bytes_and_the_largest_is_named():
     fits = "ü" * ((2048 - overhead) // 2)
     assert copies({"long": fits, "s": "x"}, ["long", "s"])["long"] == fits
     message = refused(
-        "filterable copies take",
-        metadata={"long": fits + "ü", "s": "x"},
-        filterable=["long", "s"],
+        "filterable copies take", metadata={"long": fits + "ü", "s": "x"}, filterable=["long", "s"]
     )
     assert "the largest is long" in message
     assert "limit of 2,048" in message

@@ -49,10 +49,7 @@ def test_every_form_is_spelled_out(given, written):
 def test_native_scalars_stay_as_they_are():
     given = {"a": 1, "b": {"$gt": 2, "$lte": 2.5}}
     assert explicit_filter(given, filterable=("a", "b"), native_scalars=True) == {
-        "$and": [
-            {"a": {"$eq": 1}},
-            {"$and": [{"b": {"$gt": 2}}, {"b": {"$lte": 2.5}}]},
-        ]
+        "$and": [{"a": {"$eq": 1}}, {"$and": [{"b": {"$gt": 2}}, {"b": {"$lte": 2.5}}]}]
     }
 
 
