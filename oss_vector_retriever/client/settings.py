@@ -199,5 +199,6 @@ def config_from(
 def _ask_for_credentials() -> NoReturn:
     raise ConfigurationError(
         "this client was saved without the credentials that it was given: give them with "
-        "client.with_options(credentials=...), or from_settings(settings, credentials=...)."
+        "client.with_options(credentials=...), or from_settings(settings, credentials=...); to "
+        "a component assign a client that has them, as its .client."
     )

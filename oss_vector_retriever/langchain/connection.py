@@ -6,14 +6,13 @@ another process, whatever its environment names, the same index is read.
 """
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from operator import attrgetter
 from typing import TYPE_CHECKING, Annotated, Any, Self
 
 from langchain_core.load import serializable
-from pydantic import ConfigDict, Field, PrivateAttr, SecretStr, ValidatorFunctionWrapHandler
-from pydantic.functional_validators import WrapValidator
+from pydantic import ConfigDict, Field, PrivateAttr, SecretStr, WrapValidator
 
 from ..client.clients import OSSVectorClient
 from ..client.errors import OSSVectorError
@@ -83,7 +82,7 @@ class _Connection:
         return getattr(self, "index", None) or self._clients.config.index
 
 
-def _client_or_settings(value: Any, validate: ValidatorFunctionWrapHandler) -> Any:
+def _client_or_settings(value: Any, validate: Callable[[Any], Any]) -> Any:
     """Let through a client, and what stands for one in a serialised form."""
     if isinstance(value, Mapping):
         return ClientSettings.from_dict(value)

@@ -5,8 +5,7 @@ from contextlib import suppress
 from typing import Any, Literal
 
 from langchain_core.documents import Document
-from langchain_core.tools import BaseTool
-from langchain_core.tools.base import ArgsSchema, BaseToolkit
+from langchain_core.tools.base import ArgsSchema, BaseTool, BaseToolkit
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 from pydantic_core import from_json
 
