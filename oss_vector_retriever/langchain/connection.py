@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from operator import attrgetter
 from typing import TYPE_CHECKING, Annotated, Any, Self
+from weakref import WeakSet
 
 from langchain_core.load import serializable
 from pydantic import AfterValidator, ConfigDict, Field, PrivateAttr, SecretStr, WrapValidator
@@ -25,13 +26,15 @@ _VARIABLES = ("OSS_ACCESS_KEY_ID", "OSS_ACCESS_KEY_SECRET", "OSS_SESSION_TOKEN")
 
 _given_to = attrgetter("client", *CONNECTION)  # one call in C, at each use of the clients
 # What a pickle leaves out, and its reader makes again.
-_UNCONNECTED: dict[str, Any] = {
-    **dict.fromkeys(("_saved", "_brought_back", "_pair")),
-    "_made_from": (),
-}
+_UNCONNECTED: dict[str, Any] = {"_pair": None, "_made_from": ()}
+
 # Each class names it, for pydantic lets the last of several base classes win. A secret given under
 # a wrong name must not come back in the error that says so.
 STRICT = ConfigDict(arbitrary_types_allowed=True, extra="forbid", hide_input_in_errors=True)
+
+# The clients that came back with saved components. They give way to arguments that are assigned
+# later, also in what LangChain's configurable fields make of the fields alone.
+_brought_back: WeakSet[OSSVectorClient] = WeakSet()
 
 
 def _hide(value: SecretStr | str | None) -> SecretStr | None:
@@ -47,8 +50,6 @@ class _Connection:
 
     if TYPE_CHECKING:  # fields of the two classes below
         client: Client | None
-        _saved: ClientSettings | None
-        _brought_back: Client | None
         _pair: ClientPair | None
         _made_from: tuple[Any, ...]
 
@@ -60,30 +61,31 @@ class _Connection:
         if self._pair is None or self._made_from != made_from:
             options = dict(zip(CONNECTION, made_from[1:], strict=True))
             source = self._source
-            client = None if isinstance(source, ClientSettings) else source
-            self._pair = connect(client, options, self._saved)
+            if isinstance(source, ClientSettings):
+                self._pair = connect(None, options, source)
+            else:
+                self._pair = connect(source, options)
             self._made_from = made_from
         return self._pair
 
     @property
     def _source(self) -> Client | ClientSettings | None:
-        """Return the client, or what stands for it in a component that was saved."""
-        # the client that came back gives way to arguments that are assigned later
-        if self.client is not self._brought_back or not any(_given_to(self)[1:]):
-            return self._saved if self.client is None else self.client
-        return self._saved
+        """Return the client, or its settings where arguments change one that came back."""
+        client = self.client
+        if client is not None and client in _brought_back and any(_given_to(self)[1:]):
+            return client.settings
+        return client
 
     def _prepare_clients(self) -> None:
         """Refuse a wrong client now; of a saved component, point where that one pointed."""
         if isinstance(settings := self.client, ClientSettings):
             secrets = [name for name in SECRETS if getattr(self, name)]
             pointers = [name for name in POINTERS if getattr(self, name)]
-            # the settings say what the arguments left to the environment
-            self._saved, self.client = settings, None
-            if not (secrets or (pointers and settings.credentials != "given")):
+            if not secrets and (not pointers or settings.credentials == "given"):
                 # a client to whom credentials can be given: `client.with_options(credentials=...)`
                 self.__dict__.update(dict.fromkeys(POINTERS), internal=False)
-                self.client = self._brought_back = OSSVectorClient.from_settings(settings)
+            self.client = OSSVectorClient.from_settings(settings)
+            _brought_back.add(self.client)
         self._clients  # noqa: B018 - made here, so that what is wrong with it is said here
 
     def _index_name(self) -> str | None:
@@ -131,8 +133,6 @@ class Connected(_Connection, serializable.Serializable):
     session_token: _Secret = Field(default=None, repr=False)
     index: str | None = None
 
-    _saved: ClientSettings | None = PrivateAttr(default=None)
-    _brought_back: Client | None = PrivateAttr(default=None)
     _pair: ClientPair | None = PrivateAttr(default=None)
     _made_from: tuple[Any, ...] = PrivateAttr(default=())
 
@@ -188,7 +188,12 @@ class Connected(_Connection, serializable.Serializable):
         return form
 
     def __eq__(self, other: object) -> bool:
-        return type(self) is type(other) and self.__dict__ == other.__dict__
+        return type(self) is type(other) and self._values() == other._values()
+
+    def _values(self) -> dict[str, Any]:
+        # a client that came back is none of the arguments that were given
+        source = self._source
+        return {**self.__dict__, "client": None if isinstance(source, ClientSettings) else source}
 
     __hash__ = None  # type: ignore[assignment]  # as of all that can be changed
 
@@ -229,7 +234,7 @@ class ConnectedComponent(_Connection):
 
     def __post_init__(self) -> None:
         """Prepare the client for both kinds of call."""
-        self._saved = self._brought_back = self._pair = None
+        self._pair = None
         self._prepare_clients()
 
     def _store_settings(self) -> StoreSettings:

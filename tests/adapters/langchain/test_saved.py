@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from langchain_core.load import dumpd, dumps
+from langchain_core.runnables import ConfigurableField
 from support import saved_components
 from support.embedded import settings
 
@@ -213,3 +214,16 @@ def test_two_that_share_a_file_come_back_together(tmp_path):
         saved = [(("pickle", "parents"), pickle.dumps(parents)), (("parents",), dumps(parents))]
     read = in_another_process(saved, "http://x", tmp_path)
     assert list(read.values()) == ["own", "own"]
+
+
+@pytest.mark.usefixtures("own_environment")
+def test_configurable_fields_of_what_came_back_read_where_it_reads(monkeypatch, endpoint):
+    secrets = dict(zip(("access_key_id", "access_key_secret"), KEYS.values(), strict=True))
+    text = dumps(OSSVectorRetriever(**secrets))
+    for name, value in environment(endpoint, "foreign").items():
+        monkeypatch.setenv(name, value)
+    again = langchain.load_retriever(text, secrets=KEYS)
+    configurable = again.configurable_fields(k=ConfigurableField(id="k"))
+    chosen = {"configurable": {"k": 1}}
+    assert configurable.invoke("a", config=chosen)[0].page_content == "own"
+    assert langchain.load_retriever(dumps(again), secrets=KEYS).invoke("a")[0].page_content == "own"
