@@ -11,6 +11,7 @@ from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 from .clients import AsyncOSSVectorClient, OSSVectorClient
 from .config import ClientConfig, resolve_config
 from .context import Context
+from .credentials import Credentials
 from .errors import ConfigurationError
 from .models.limits import DEFAULT_LIMITS, Limits
 from .settings import ClientSettings, settings_of
@@ -208,7 +209,8 @@ def connect(
     secrets = [options[name] for name in SECRETS if options.get(name)]
     if secrets and not (options.get("access_key_id") and options.get("access_key_secret")):
         raise ConfigurationError("credentials are access_key_id= and access_key_secret=, both.")
-    credentials: Any = tuple(getattr(one, "get_secret_value", one.__str__)() for one in secrets)
+    texts = [getattr(one, "get_secret_value", one.__str__)() for one in secrets]
+    credentials = Credentials(*texts) if texts else None  # shows no secret, as a tuple would
     if saved is not None and client is None:
         # an address of one kind takes the place of the other's
         other: dict[str, Any] = {"endpoint": None} if "internal" in arguments else {}

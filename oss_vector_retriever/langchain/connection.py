@@ -235,6 +235,8 @@ class ConnectedComponent(_Connection):
     def __post_init__(self) -> None:
         """Prepare the client for both kinds of call."""
         self._pair = None
+        for name in SECRETS:  # debuggers and tracebacks show attributes
+            setattr(self, name, _hide(getattr(self, name)))
         self._prepare_clients()
 
     def _store_settings(self) -> StoreSettings:

@@ -15,7 +15,7 @@ from oss_vector_retriever import (
     OSSVectorClient,
     TransportError,
 )
-from oss_vector_retriever.langchain import OSSVectorRetriever
+from oss_vector_retriever.langchain import OSSVectorByteStore, OSSVectorRetriever
 
 SECRETS = ("LTAIverysecretid", "verysecretvalue", "verysecrettoken")
 SETTINGS = {
@@ -101,3 +101,9 @@ def test_not_the_error_of_a_call_that_failed(secretive):
 def test_not_userinfo_of_an_endpoint_which_is_refused_at_the_first_call():
     retriever = OSSVectorRetriever(endpoint=f"https://user:{SECRETS[1]}@oss.example.com")
     check(repr(retriever), dumps(retriever))
+
+
+def test_not_what_debuggers_show_of_a_component_and_its_clients():
+    secrets = dict(zip(("access_key_id", "access_key_secret"), SECRETS, strict=False))
+    for component in (OSSVectorRetriever(**secrets), OSSVectorByteStore(**secrets)):
+        check(repr(component), str(vars(component)), str(vars(component._clients)))
