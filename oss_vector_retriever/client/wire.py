@@ -198,16 +198,6 @@ class VectorReader:
             raise self._refuse(f"with a {name} of {quote(item['key'])} that is no number")
         return float(value)
 
-<<<<<<< HEAD
-=======
-    def _unexpected_key_error(self, key: object) -> ResponseError:
-        if not isinstance(key, str):
-            return self._refuse("with a vector that has no key")
-        if self.requested is None or key in self.requested:
-            return self._refuse(f"with the key {quote(key)} more often than asked for")
-        return self._refuse(f"with the key {quote(key)}, which was not asked for")
-
->>>>>>> main
     def _data(self, item: Mapping[str, Any]) -> Float32Array:
         data = item.get("data")
         values = data.get("float32") if isinstance(data, dict) else None
