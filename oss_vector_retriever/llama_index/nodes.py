@@ -82,11 +82,7 @@ def node_from(record: Record, classes: NodeClasses = CORE_CLASSES) -> BaseNode:
 
     The stored embedding, if it was fetched, is the node's. A record that LlamaIndex did not write
     becomes a TextNode; one of `oss-vectors-embed` for an image an ImageNode that says where it is.
-
-    Args:
-        record: a decoded record, which the node takes over.
-        classes: the classes that nodes come back as, by stored name; one of a class that is not
-            there comes back as core's class that it is made from.
+    A node whose class is not among `classes` comes back as core's class that it is made from.
 
     Raises:
         DecodeError: the record claims to be a node, and no node can be made of it.
