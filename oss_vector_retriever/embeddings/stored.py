@@ -96,9 +96,9 @@ def pick_similar(
 ) -> list[Pick]:
     """Return positions of things with their similarity to a query, the most similar first.
 
-    Those without an embedding come last, with no score, beyond the `k` that have one. `scores` are
-    earlier ones of `stored.positions`, blended in with the share that `weight` leaves. `in_order`
-    leaves what is picked in the order in which it stood.
+    Those without an embedding come last, with no score, beyond the `k` that have one and are not
+    under `similarity_threshold` (-1 to 1). `scores` are earlier ones of `stored.positions`, blended
+    in with the share that `weight` leaves. `in_order` picks in the order in which things stood.
     """
     rows: list[tuple[int, float]] = []
     if stored.positions:

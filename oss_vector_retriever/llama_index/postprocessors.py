@@ -88,7 +88,8 @@ class OSSVectorRehydrationPostprocessor(_FetchingPostprocessor):
         stored = {node.node_id: node for node in found.made}
         whole: list[NodeWithScore] = []
         used: set[str] = set()
-        for hit, node in pair_with_stored(hits, keys, stored, found.missing, self.on_missing):
+        missing = {*found.missing}
+        for hit, node in pair_with_stored(hits, keys, stored, missing, self.on_missing):
             if node is None:
                 whole.append(hit)
                 continue

@@ -21,7 +21,7 @@ Tokenizer = Callable[[str], Sequence[Any]]
 
 _LEAST = 200  # characters; less of a text than this helps nobody
 _NAMED_IDS = 20  # an agent that guesses ids can guess hundreds
-_CHARACTERS = 500  # of an id or an error: models have passed a page of text as an id
+_SHOWN_CHARACTERS = 500  # of an id or an error: models have passed a page of text as an id
 _BLANK_LINE = "\n\n"
 _IN_JSON = {"str": "string", "int": "number", "float": "number", "dict": "object", "list": "array"}
 
@@ -288,7 +288,7 @@ def write_answer(answer: Answer, budget: Budget) -> Flow[str]:
 
 
 def _name_with_near(key: str, near: Sequence[str]) -> str:
-    name = key if len(key) <= _CHARACTERS else f"{key[:_CHARACTERS]}..."
+    name = key if len(key) <= _SHOWN_CHARACTERS else f"{key[:_SHOWN_CHARACTERS]}..."
     return (name or '""') + (f" (did you mean {' or '.join(near)}?)" if near else "")
 
 
@@ -299,7 +299,7 @@ def _list_some(ids: Sequence[str]) -> str:
 
 def describe_failure(error: OSSVectorError) -> str:
     """Return what an agent is told of a failure, in words that fit what it passed."""
-    message = error.render(_agent_word)[:_CHARACTERS]
+    message = error.render(_agent_word)[:_SHOWN_CHARACTERS]
     return f"Error: nothing could be fetched. {type(error).__name__}: {message}"
 
 

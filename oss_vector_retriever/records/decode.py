@@ -128,7 +128,12 @@ def decode_all(
     text_key: str | None = None,
     on_decode_error: DecodePolicy = "raise",
 ) -> list[Record]:
-    """Read vectors in order as `decode` does, each by itself; "skip" leaves out the broken ones."""
+    """Read vectors in order, each by itself; under "skip" the broken ones are left out.
+
+    Raises:
+        DecodeError: a record is broken, under "raise".
+        InvalidRequestError: `on_decode_error` is none of the three.
+    """
     decoded = (decode(v, text_key=text_key, on_decode_error=on_decode_error) for v in vectors)
     return [record for record in decoded if record is not None]
 

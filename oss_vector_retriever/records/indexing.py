@@ -75,12 +75,12 @@ class IndexKeeper:
         return found
 
     def check_query(self, context: Context, dimension: int) -> Flow[None]:
-        """Refuse a query by name that has another dimension than the index, asked for anew."""
+        """Refuse by name a query of another dimension than that of the index, asked for anew."""
         self.forget(context)
         _check_dimension((yield from self.describe(context)), dimension, "the query has")
 
     def check_writes(self, context: Context, dimension: int) -> Flow[None]:
-        """Refuse by name what the index, asked for anew, has another dimension or metric for."""
+        """Refuse by name a dimension or metric that the index, asked for anew, does not have."""
         self.forget(context)
         self._check((yield from self.describe(context)), dimension)
 
@@ -111,9 +111,8 @@ class IndexKeeper:
                 remedy="pass {metric}, or another index",
                 fields={
                     "index": errors.quote(found.index_name),
-                    "found": found.distance_metric,
-                    "expected": wanted,
-                    "metric": errors.refer(f'distance_metric="{found.distance_metric}"'),
+                    "found": there,
+                    "metric": errors.refer(f'distance_metric="{there}"'),
                 },
             )
 

@@ -94,8 +94,9 @@ class RecordStore:
             return_data=return_data,
             return_metadata=return_metadata,
         )
-        missing = dict.fromkeys(asked)
-        return self.or_empty(fetched, lambda: FetchResult(asked, {}, tuple(missing), (), 1))
+        return self.or_empty(
+            fetched, lambda: FetchResult(asked, {}, tuple(dict.fromkeys(asked)), (), 1)
+        )
 
     def fetch_records(
         self,

@@ -30,6 +30,7 @@ DOORS = [
     f"{PACKAGE}.llama_index",
     f"{PACKAGE}.emulator",
     f"{PACKAGE}.emulator.faults",
+    f"{PACKAGE}.corpus",
 ]
 
 # They run flows, and flows are the inside of the package.
