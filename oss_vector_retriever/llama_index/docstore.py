@@ -329,7 +329,6 @@ class OSSVectorDocumentStore(_Connected, BaseDocumentStore):
     def _fetch_stored(
         self, context: Context, keys: list[str], *, data: bool = False
     ) -> Flow[dict[str, Vector]]:
-        """Fetch records by key; without `data` only whether they are there."""
         found = yield from self._store.records.fetch(
             context, keys, return_data=data, return_metadata=data
         )

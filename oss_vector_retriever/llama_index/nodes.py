@@ -30,8 +30,7 @@ _CORE = (TextNode, ImageNode, IndexNode, Node, Document, ImageDocument)
 _NOT_OF_TEXT = frozenset({"text_resource", "embedding"})
 _IN_THE_RECORD = {"id_", "embedding", "metadata", "text"}
 _RESOURCES = ("text_resource", "image_resource", "audio_resource", "video_resource")
-_BASE = "base_class"
-_NODE, _VALUE = "node", "value"
+_BASE, _NODE, _VALUE = "base_class", "node", "value"
 _PLAIN = (str, int, float, bool, list, dict)
 _COMMON = (
     "id_",
