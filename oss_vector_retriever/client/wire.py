@@ -164,7 +164,7 @@ class VectorReader:
             if not left:
                 known = self.requested is None or key in self.requested
                 why = " more often than asked for" if known else ", which was not asked for"
-                raise self._refuse(f"with the key {shown(key)}{why}")
+                raise self._refuse(f"with the key {quote(key)}{why}")
             allowed[key] = left - 1
 
     def vectors(self, body: Mapping[str, Any]) -> list[Vector]:
@@ -198,16 +198,6 @@ class VectorReader:
             raise self._refuse(f"with a {name} of {quote(item['key'])} that is no number")
         return float(value)
 
-<<<<<<< HEAD
-=======
-    def _unexpected_key_error(self, key: object) -> ResponseError:
-        if not isinstance(key, str):
-            return self._refuse("with a vector that has no key")
-        if self.requested is None or key in self.requested:
-            return self._refuse(f"with the key {quote(key)} more often than asked for")
-        return self._refuse(f"with the key {quote(key)}, which was not asked for")
-
->>>>>>> main
     def _data(self, item: Mapping[str, Any]) -> Float32Array:
         data = item.get("data")
         values = data.get("float32") if isinstance(data, dict) else None
