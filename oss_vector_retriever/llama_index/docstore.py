@@ -253,7 +253,6 @@ class OSSVectorDocumentStore(_Connected, BaseDocumentStore):
     def _add(
         self, context: Context, docs: Sequence[BaseNode], allow_update: bool, store_text: bool
     ) -> Flow[None]:
-        """Write nodes, all or, as far as can be known before, none."""
         if not store_text:
             raise NotImplementedError("a vector index holds nodes whole; store_text must be True")
         # of nodes with one id the last one stands, as in a dict
@@ -330,7 +329,6 @@ class OSSVectorDocumentStore(_Connected, BaseDocumentStore):
     def _fetch_stored(
         self, context: Context, keys: list[str], *, data: bool = False
     ) -> Flow[dict[str, Vector]]:
-        """Fetch records by key; without `data` only whether they are there."""
         found = yield from self._store.records.fetch(
             context, keys, return_data=data, return_metadata=data
         )

@@ -101,7 +101,6 @@ class OSSVectorRehydrationPostprocessor(_FetchingPostprocessor):
         return whole
 
     def _key_to_fetch(self, node: BaseNode) -> str | None:
-        """Return the key to fetch for a node, or None where there is no need."""
         key: str | None = node.node_id
         if self.key_of is not None:
             key = self.key_of(node)
@@ -225,7 +224,6 @@ class _StoredEmbeddingPostprocessor(_FetchingPostprocessor):
         ]
 
     def _pick(self, hits: _Hits, stored: StoredEmbeddings, query: Numbers | None) -> list[Pick]:
-        """Return the positions of the hits that stay, in their new order, with new scores."""
         raise NotImplementedError
 
 

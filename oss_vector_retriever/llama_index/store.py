@@ -38,7 +38,6 @@ from .nodes import classes_by_name
 
 _DEFAULT_MMR_THRESHOLD: Final = 0.5
 _DEFAULT_PREFETCH_FACTOR: Final = 4
-_LARGEST_PREFETCH: Final = 2**31
 NodeIds = Sequence[str] | None
 
 
@@ -422,15 +421,15 @@ class OSSVectorStore(_SavedComponent, BasePydanticVectorStore):
         self, hits: Sequence[Hit], metric: str, fields: Sequence[str] | None
     ) -> VectorStoreQueryResult:
         changes: dict[str, Any] = {} if self.return_data else {"embedding": None}
-        pairs = []
+        made = []
         for hit in hits:
             if fields:
                 kept = {name: v for name, v in hit.record.metadata.items() if name in fields}
                 changes["metadata"] = kept
             record = replace(hit.record, **changes) if changes else hit.record
-            pairs.append((self._store.node(record), hit))
-        # under "skip" a record that can be no node is left out
-        made = [(node, hit) for node, hit in pairs if node is not None]
+            # under "skip" a record that can be no node is left out
+            if (node := self._store.node(record)) is not None:
+                made.append((node, hit))
         return VectorStoreQueryResult(
             nodes=[node for node, _ in made],
             ids=[node.node_id for node, _ in made],
@@ -510,7 +509,7 @@ def _prefetch(k: int, options: QueryOptions) -> int:
     if factor is not None and prefetch is not None:
         raise InvalidRequestError("give mmr_prefetch_factor or mmr_prefetch_k, not both.")
     if prefetch is not None:
-        return check_whole("mmr_prefetch_k", prefetch, 1, _LARGEST_PREFETCH)
+        return check_whole("mmr_prefetch_k", prefetch, 1, 2**31)
     return int(k * (_DEFAULT_PREFETCH_FACTOR if factor is None else factor))
 
 
