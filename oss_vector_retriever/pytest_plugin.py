@@ -12,8 +12,6 @@
 Each test has a service of its own, in memory, on a port of its own. Needs the extra `emulator`.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -35,7 +33,7 @@ def oss_vectors_options() -> dict[str, Any]:
 
 
 @pytest.fixture
-def oss_vectors_server(oss_vectors_options: dict[str, Any]) -> Iterator[Server]:
+def oss_vectors_server(oss_vectors_options: dict[str, Any]) -> Iterator["Server"]:
     """Give a running server with an empty bucket.
 
     Its `endpoint` is the URL, `service` the service behind it (faults are switched on there), and
@@ -50,7 +48,7 @@ def oss_vectors_server(oss_vectors_options: dict[str, Any]) -> Iterator[Server]:
 
 
 @pytest.fixture
-def oss_vectors_client(oss_vectors_server: Server) -> Iterator[OSSVectorClient]:
+def oss_vectors_client(oss_vectors_server: "Server") -> Iterator["OSSVectorClient"]:
     """Give a client of the server; its index is `vectors`, which is not made yet."""
     from . import OSSVectorClient  # noqa: PLC0415 - see above
 
@@ -59,7 +57,7 @@ def oss_vectors_client(oss_vectors_server: Server) -> Iterator[OSSVectorClient]:
 
 
 @pytest.fixture
-def async_oss_vectors_client(oss_vectors_server: Server) -> AsyncOSSVectorClient:
+def async_oss_vectors_client(oss_vectors_server: "Server") -> "AsyncOSSVectorClient":
     """Return an async client of the server; its connections close with the event loop."""
     from . import AsyncOSSVectorClient  # noqa: PLC0415 - see above
 

@@ -7,7 +7,7 @@ import os
 import weakref
 from collections.abc import Iterable
 from types import FunctionType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from .config import ClientConfig, CredentialsLike, resolve_config
 from .context import Context
@@ -17,6 +17,10 @@ from .models.limits import DEFAULT_LIMITS, Limits
 from .retry import RetryPolicy
 from .settings import ClientSettings, config_from, settings_of
 from .transport.runner import AsyncRunner, Runner
+
+# In place of `Self`, which Jedi takes for the class that the method stands in: editors would show
+# nothing but what is here of the client that `local()` returns.
+ThisClient = TypeVar("ThisClient", bound="_ClientBase")
 
 
 class _ClientBase:
@@ -85,8 +89,8 @@ class _ClientBase:
         self._set_up(Context(resolve_config(**_options(locals()))), None)
 
     @classmethod
-    def local(
-        cls,
+    def local(  # noqa: PYI019 - see `ThisClient`
+        cls: type[ThisClient],
         path: str | os.PathLike[str] | None = None,
         *,
         index: str = "vectors",
@@ -97,7 +101,7 @@ class _ClientBase:
         coalesce: bool | float = True,
         limits: Limits = DEFAULT_LIMITS,
         max_reply_bytes: int = 64 * 1024 * 1024,
-    ) -> Self:
+    ) -> ThisClient:
         """Return a client of an embedded service, in memory or kept in the file `path`.
 
         The bucket is there; indexes are made by whoever writes first. The options are those of the
@@ -107,24 +111,27 @@ class _ClientBase:
         return cls._on_context(Context(config), service)
 
     @classmethod
-    def from_settings(
-        cls, settings: ClientSettings, credentials: CredentialsLike | None = None
-    ) -> Self:
+    def from_settings(  # noqa: PYI019 - see `ThisClient`
+        cls: type[ThisClient], settings: ClientSettings, credentials: CredentialsLike | None = None
+    ) -> ThisClient:
         """Return a client that points where the settings say, whatever the environment names.
 
         Credentials of the environment or of the chain are configured so again. Others did not
         travel: pass `credentials`, or the first call asks for them. An embedded service is opened
-        again by the path of its file.
+        again by the path of its file; one that this process has open is shared.
 
         Raises:
-            ConfigurationError: the settings are none, or the file is in use.
+            ConfigurationError: the settings are none, or another process has the file open.
         """
         # Whatever is no ClientSettings at all is refused by `config_from`.
         path = getattr(settings, "local", None)
         if path is None:
             return cls._on_context(Context(config_from(settings, credentials)), None)
         config, service = reopen_local(settings, path, credentials)
-        return cls._on_context(Context(config), service)
+        try:
+            return cls._on_context(Context(config), service)
+        finally:
+            service.let_go()  # the client holds it by now
 
     @classmethod
     def _on_context(cls, context: Context, local: LocalService | None) -> Self:
@@ -145,8 +152,8 @@ class _ClientBase:
     def _make_runner(self) -> Runner | AsyncRunner:
         raise NotImplementedError
 
-    def with_options(
-        self,
+    def with_options(  # noqa: PYI019 - see `ThisClient`
+        self: ThisClient,
         *,
         bucket: str | None = None,
         index: str | None = None,
@@ -157,7 +164,7 @@ class _ClientBase:
         limits: Limits | None = None,
         max_reply_bytes: int | None = None,
         additional_headers: Iterable[str] | None = None,
-    ) -> Self:
+    ) -> ThisClient:
         """Return a client with other options that shares the connections of this one.
 
         What is None stays as it is. What belongs to the connections, such as `region`, is chosen

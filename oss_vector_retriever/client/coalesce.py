@@ -62,19 +62,13 @@ class PendingFetch:
         ended = self.calls > 0 and self.outstanding == 0
         return ended or self.refused_with_others or self.error is not None
 
-    def own_calls(self) -> list[SharedCall]:
-        """Return the calls that serve this fetch only."""
-        keys, size = self.keys, self.context.config.limits.keys_per_get
-        return [SharedCall(keys[at : at + size], [self]) for at in range(0, len(keys), size)]
-
     def raise_error(self) -> None:
         """Raise what went wrong, or that not all arrived in time."""
         if self.error is not None:
             raise self.error
         if not self.is_over:
-            error = DeadlineExceededError(
-                f"GetVectors did not end within {self.deadline.seconds:g} s.", FaultKind.DEADLINE
-            )
+            text = f"GetVectors did not end within {self.deadline.seconds:g} s."
+            error = DeadlineExceededError(text, FaultKind.DEADLINE)
             error.elapsed = self.deadline.elapsed_seconds
             raise error
 

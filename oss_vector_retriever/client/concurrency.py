@@ -5,10 +5,9 @@ from collections.abc import Callable, Iterable, Sequence
 from itertools import islice
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
-from . import steps
 from .coalesce import shared_calls
 from .context import Context
-from .steps import Flow, Running, run_all
+from .steps import Call, Coalesce, Flow, RunAll, Running, Send, Sleep, run_all
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -59,8 +58,8 @@ def _outcome_of(
 def _do_one_step(runs: Sequence[Running[Any]]) -> Flow[None]:
     # the parts of a flow that runs several run next to the others, not within it: threads that wait
     # for threads of the same pool could wait for ever
-    parts = {run: run.step.flows for run in runs if isinstance(run.step, steps.RunAll)}
-    fetches = {run: run.step.pending for run in runs if isinstance(run.step, steps.Coalesce)}
+    parts = {run: run.step.flows for run in runs if isinstance(run.step, RunAll)}
+    fetches = {run: run.step.pending for run in runs if isinstance(run.step, Coalesce)}
     alone = [_do_own_steps(run) for run in runs if run not in parts and run not in fetches]
     flat = [_outcome(flow) for flows in parts.values() for flow in flows]
     calls = [shared.serve() for shared in shared_calls(fetches.values())]
@@ -86,7 +85,7 @@ def _outcome(flow: Flow[T]) -> Flow[T | Exception]:
 
 def _do_own_steps(run: Running[Any]) -> Flow[None]:
     # those that are for it alone
-    while isinstance(run.step, steps.Send | steps.Sleep | steps.Call):
+    while isinstance(run.step, Send | Sleep | Call):
         try:
             answer = yield run.step
         except BaseException as error:  # noqa: BLE001 - the flow decides
@@ -100,7 +99,7 @@ def _with_lanes(limit: int, flow: Flow[T]) -> Flow[T]:
     run = Running(flow)
     while (step := run.step) is not None:
         try:
-            if isinstance(step, steps.RunAll) and len(step.flows) > limit:
+            if isinstance(step, RunAll) and len(step.flows) > limit:
                 answer = yield from _run_in_lanes(limit, step.flows)
             else:
                 answer = yield step

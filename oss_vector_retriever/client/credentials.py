@@ -51,9 +51,8 @@ class Credentials:
         if self.security_token is not None:
             _check_part("security_token", self.security_token)
         if self.expires_at is not None and self.expires_at.tzinfo is None:
-            raise ConfigurationError(
-                "expires_at of credentials must carry a timezone.", argument="credentials"
-            )
+            text = "expires_at of credentials must carry a timezone."
+            raise ConfigurationError(text, argument="credentials")
 
     def __repr__(self) -> str:
         return "Credentials(***)"
@@ -118,7 +117,7 @@ def source_of(credentials: object) -> CredentialsSource:
         case "chain":
             return ChainSource()
         case Credentials() | tuple((_, _) | (_, _, _)):
-            return StaticSource(as_credentials(credentials))
+            return _StaticSource(as_credentials(credentials))
     if hasattr(credentials, "get_credential"):
         return ChainSource(credentials)
     if callable(credentials):
@@ -146,7 +145,7 @@ class CredentialsSource(Protocol):
         return
 
 
-class StaticSource(CredentialsSource):
+class _StaticSource(CredentialsSource):
     """Credentials that never change."""
 
     blocking = False
@@ -155,7 +154,6 @@ class StaticSource(CredentialsSource):
         self._credentials = credentials
 
     def resolve(self) -> Credentials:
-        """Return the credentials."""
         return self._credentials
 
 
@@ -220,11 +218,9 @@ class ChainSource(CredentialsSource):
                 fields={"reason": type(error).__name__},
             ) from None
         self._own = None if self._given else client
-        return Credentials(
-            found.access_key_id or found.get_access_key_id(),
-            found.access_key_secret or found.get_access_key_secret(),
-            found.security_token or None,
-        )
+        key_id = found.access_key_id or found.get_access_key_id()
+        secret = found.access_key_secret or found.get_access_key_secret()
+        return Credentials(key_id, secret, found.security_token or None)
 
     def forget(self) -> None:
         """Drop the chain that was made here; one that was given keeps its own counsel."""

@@ -5,7 +5,7 @@ from dataclasses import replace
 from itertools import islice
 from typing import Any, Literal
 
-from .coalesce import PendingFetch
+from .coalesce import PendingFetch, SharedCall
 from .config import check_seconds
 from .context import Context
 from .errors import InvalidRequestError, MissingKeysError, ResponseError
@@ -32,9 +32,8 @@ def fetch(
     asked = check_keys(keys, context.config.limits)
     name, unique = context.config.index_or(index), list(dict.fromkeys(asked))
     deadline = context.deadline(None if timeout is None else check_seconds("timeout", timeout))
-    pending = PendingFetch(
-        context, name, unique, bool(return_data), bool(return_metadata), deadline
-    )
+    data, metadata = bool(return_data), bool(return_metadata)
+    pending = PendingFetch(context, name, unique, data, metadata, deadline)
     return _answer(pending, tuple(asked), on_missing)
 
 
@@ -57,18 +56,19 @@ def _answer(
 
 def _serve(pending: PendingFetch) -> Flow[PendingFetch]:
     """Return the fetch with its vectors, from calls shared with others unless it fills its own."""
-    config = pending.context.config
-    if not pending.keys:
+    config, keys = pending.context.config, pending.keys
+    size = config.limits.keys_per_get
+    if not keys:
         return pending
     # a call that is full already has no room for others
-    if config.coalesce is not False and len(pending.keys) < config.limits.keys_per_get:
+    if config.coalesce is not False and len(keys) < size:
         alone: bool = yield Coalesce(pending)
         if pending.refused_with_others:
             pending = replace(pending)  # with nothing arrived
         elif not alone:
             pending.raise_error()
             return pending
-    calls = pending.own_calls()
+    calls = [SharedCall(keys[at : at + size], [pending]) for at in range(0, len(keys), size)]
     replies = yield from run_all([own.flow() for own in calls])
     for own, reply in zip(calls, replies, strict=True):
         own.deal(reply)
@@ -80,12 +80,11 @@ def _check_dimensions(served: PendingFetch) -> None:
     vectors = served.found.values()
     dimensions = {len(vector.data) for vector in vectors if vector.data is not None}
     if len(dimensions) > 1:
-        raise ResponseError(
+        text = (
             f"GetVectors: the replies hold vectors of {sorted(dimensions)} values, though an index "
-            "has one dimension; nothing of them was used.",
-            200,
-            served.request_ids[-1] if served.request_ids else None,
+            "has one dimension; nothing of them was used."
         )
+        raise ResponseError(text, 200, next(reversed(served.request_ids), None))
 
 
 def fetch_flows(

@@ -100,9 +100,8 @@ def _recover(attempts: _Attempts[T], error: errors.OSSVectorError, used: Credent
         raise attempts.annotate(error)
     seconds = _pause(attempts, error, decision)
     last = attempts.attempt_count - attempts.free >= context.config.retry.attempts
-    if last or seconds >= attempts.deadline.remaining_seconds:
-        raise attempts.annotate(error)
-    cost = context.retry_budget.take(decision)
+    last = last or seconds >= attempts.deadline.remaining_seconds
+    cost = None if last else context.retry_budget.take(decision)
     if cost is None:
         raise attempts.annotate(error)
     attempts.paid = cost
@@ -208,12 +207,11 @@ class _Attempts(Generic[T]):
         # no contents, nor the texts of HTTP libraries, which quote headers: logs are read by many
         if not _log.isEnabledFor(logging.DEBUG):
             return
-        name, count = self.operation.name, self.attempt_count
         if isinstance(outcome, Fault):
-            _log.debug("%s attempt %d: %s (%s)", name, count, outcome.kind, outcome.name)
+            text = f"{outcome.kind} ({outcome.name})"
         else:
-            figures = outcome.status, len(outcome.body), outcome.request_id
-            _log.debug("%s attempt %d: HTTP %d, %d bytes, %s", name, count, *figures)
+            text = f"HTTP {outcome.status}, {len(outcome.body)} bytes, {outcome.request_id}"
+        _log.debug("%s attempt %d: %s", self.operation.name, self.attempt_count, text)
 
 
 _FAULT_TEXTS = {

@@ -7,6 +7,7 @@ import os
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from weakref import WeakValueDictionary
 
 from .config import ClientConfig, resolve_config
 from .errors import ConfigurationError
@@ -19,6 +20,11 @@ if TYPE_CHECKING:
 
 DEFAULT_INDEX = "vectors"
 
+# The services of files that are open, by process and path: a fork has its parent's entries, and
+# not its parent's lock.
+_open_files: WeakValueDictionary[tuple[int, str], LocalService] = WeakValueDictionary()
+_opening = threading.Lock()
+
 
 class LocalService:
     """One embedded service of several clients; it is closed when the last of them lets go."""
@@ -30,21 +36,24 @@ class LocalService:
         self.path = path
         self.transport = transport.InProcessTransport(service)
         self._users = 0
-        self._lock = threading.Lock()
+        self._closed = False
+        # Reentrant: a client that nobody closed lets go wherever its memory is freed.
+        self._lock = threading.RLock()
 
-    def hold(self) -> None:
-        """Count one more user."""
+    def hold(self) -> bool:
+        """Count one more user, and return True; False where the service is closed already."""
         with self._lock:
-            self._users += 1
+            self._users += not self._closed
+            return not self._closed
 
     def let_go(self) -> None:
         """Count one user less."""
         with self._lock:
             self._users -= 1
-            last = self._users == 0
-        # Outside the lock: nothing else need wait for the database to close.
-        if last:
-            self.service.close()
+            # Under the lock: who opens the file again waits until it is closed.
+            if self._users == 0:
+                self._closed = True
+                self.service.close()
 
 
 def open_local(
@@ -72,21 +81,36 @@ def open_local(
 def reopen_local(
     settings: ClientSettings, path: str, credentials: object
 ) -> tuple[ClientConfig, LocalService]:
-    """Return what `open_local` returned when the settings were taken; the file is opened again."""
+    """Return what `open_local` returned when the settings were taken, and held once.
+
+    A file that this process has open is shared: one pickle may hold several clients of it.
+    """
     emulator = _emulator()
     if credentials is None and "credentials" not in settings.omitted:
         own = (emulator.DEVELOPMENT_ACCESS_KEY_ID, emulator.DEVELOPMENT_ACCESS_KEY_SECRET)
         config = config_from(settings, own, "local")
     else:
         config = config_from(settings, credentials)
-    return config, _open_service(emulator, path)
+    with _opening:
+        service = _open_files.get(_file_key(path))
+        if service is None or not service.hold():
+            service = _open_service(emulator, path)
+            service.hold()
+    return config, service
 
 
 def _open_service(emulator: Any, path: str | os.PathLike[str] | None) -> LocalService:
     service = emulator.Service.in_memory() if path is None else emulator.Service.open(path)
     # Also where the file has one: it may have been made by `oss-vectors serve` with other buckets.
     service.create_bucket(emulator.DEVELOPMENT_ACCOUNT_ID, emulator.DEVELOPMENT_BUCKET)
-    return LocalService(service, None if path is None else str(Path(path).absolute()))
+    local = LocalService(service, None if path is None else str(Path(path).absolute()))
+    if path is not None:
+        _open_files[_file_key(path)] = local
+    return local
+
+
+def _file_key(path: str | os.PathLike[str]) -> tuple[int, str]:
+    return os.getpid(), str(Path(path).resolve())
 
 
 def _emulator() -> Any:

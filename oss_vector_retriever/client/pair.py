@@ -210,7 +210,11 @@ def connect(
         raise ConfigurationError("credentials are access_key_id= and access_key_secret=, both.")
     credentials: Any = tuple(getattr(one, "get_secret_value", one.__str__)() for one in secrets)
     if saved is not None and client is None:
-        settings = replace(saved, **arguments)
+        # an address of one kind takes the place of the other's
+        other: dict[str, Any] = {"endpoint": None} if "internal" in arguments else {}
+        if "endpoint" in arguments:
+            other["internal"] = False
+        settings = replace(saved, **{**other, **arguments})
         if credentials:
             return ClientPair(OSSVectorClient.from_settings(settings, credentials))
         return ClientPair(None, arguments, settings)

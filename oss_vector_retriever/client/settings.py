@@ -99,6 +99,10 @@ class ClientSettings:
         if "retry" in given:
             given["retry"] = RetryPolicy(**_known_members("retry", given["retry"], RetryPolicy))
         given["limits"] = Limits(**_known_members("limits", given.get("limits", {}), Limits))
+        for name in ("endpoint", "proxy", "ca_file", "local"):
+            if not isinstance(given.get(name), str | None):
+                kind = type(given[name]).__name__
+                raise ConfigurationError(f"the saved {name} is a text, not {kind}.")
         for name in ("additional_headers", "omitted"):
             names = given.get(name, [])
             if not isinstance(names, list | tuple):
@@ -195,5 +199,6 @@ def config_from(
 def _ask_for_credentials() -> NoReturn:
     raise ConfigurationError(
         "this client was saved without the credentials that it was given: give them with "
-        "client.with_options(credentials=...), or from_settings(settings, credentials=...)."
+        "client.with_options(credentials=...), or from_settings(settings, credentials=...); to "
+        "a component assign a client that has them, as its .client."
     )

@@ -15,12 +15,10 @@ from functools import lru_cache
 from urllib.parse import quote
 
 ALGORITHM = "OSS4-HMAC-SHA256"
-PRODUCT = "oss"
 UNSIGNED_PAYLOAD = "UNSIGNED-PAYLOAD"
 _TERMINATOR = "aliyun_v4_request"
 # signed where present, like every x-oss- header; others only as additional headers
 _ALWAYS_SIGNED = ("content-type", "content-md5")
-_OWN_PREFIX = "x-oss-"
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +27,7 @@ class Scope:
 
     date: str
     region: str
-    product: str = PRODUCT
+    product: str = "oss"
 
     def __str__(self) -> str:
         return f"{self.date}/{self.region}/{self.product}/{_TERMINATOR}"
@@ -62,7 +60,7 @@ def additional_header_names(headers: Mapping[str, str], additional: Iterable[str
 
 
 def _signed_by_default(name: str) -> bool:
-    return name.startswith(_OWN_PREFIX) or name in _ALWAYS_SIGNED
+    return name.startswith("x-oss-") or name in _ALWAYS_SIGNED
 
 
 @lru_cache(maxsize=64)

@@ -158,9 +158,13 @@ class VectorReader:
         unasked = 1 if self.requested is None else 0
         for item in items:
             key: Any = item.get("key") if type(item) is dict else None
-            left = allowed.get(key, unasked) if type(key) is str else 0
+            if type(key) is not str:
+                raise self._refuse("with a vector that has no key")
+            left = allowed.get(key, unasked)
             if not left:
-                raise self._unexpected_key_error(key)
+                known = self.requested is None or key in self.requested
+                why = " more often than asked for" if known else ", which was not asked for"
+                raise self._refuse(f"with the key {quote(key)}{why}")
             allowed[key] = left - 1
 
     def vectors(self, body: Mapping[str, Any]) -> list[Vector]:
@@ -193,13 +197,6 @@ class VectorReader:
         if type(value) not in (int, float) or not math.isfinite(value):
             raise self._refuse(f"with a {name} of {quote(item['key'])} that is no number")
         return float(value)
-
-    def _unexpected_key_error(self, key: object) -> ResponseError:
-        if not isinstance(key, str):
-            return self._refuse("with a vector that has no key")
-        if self.requested is None or key in self.requested:
-            return self._refuse(f"with the key {quote(key)} more often than asked for")
-        return self._refuse(f"with the key {quote(key)}, which was not asked for")
 
     def _data(self, item: Mapping[str, Any]) -> Float32Array:
         data = item.get("data")

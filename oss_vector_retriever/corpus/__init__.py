@@ -24,28 +24,15 @@ import platform
 import re
 import sys
 from array import array
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from typing import Any
 
-__all__ = [
-    "PART_LIMIT",
-    "SOURCE",
-    "Corpus",
-    "CorpusUnavailableError",
-    "Passage",
-    "ShippedVectors",
-    "TopicPart",
-    "load_corpus",
-    "load_passages",
-    "load_shipped_vectors",
-    "running_topics",
-    "split_text",
-    "split_topics",
-    "text_digest",
-]
+__all__ = ["PART_LIMIT", "SOURCE", "Corpus", "CorpusUnavailableError", "Passage", "ShippedVectors"]
+__all__ += ["TopicPart", "load_corpus", "load_passages", "load_shipped_vectors", "running_topics"]
+__all__ += ["split_text", "split_topics", "text_digest"]
 
 SOURCE = "pydoc_data.topics"
 # The service takes 40 KB of metadata a vector: this leaves room for JSON escapes and other fields.
@@ -189,19 +176,14 @@ def _shipped_vectors(description: dict[str, Any], packed: bytes) -> ShippedVecto
     width = dimension * _FLOAT32_BYTES
     if len(packed) != len(entries) * width:
         raise ValueError(f"{len(entries)} rows of {dimension} float32 in {len(packed)} bytes")
-    starts = range(0, len(packed), width)
-    rows = (_native(packed[start : start + width]) for start in starts)
+    if sys.byteorder != "little":  # hardly anywhere
+        values = array("f", packed)
+        values.byteswap()
+        packed = values.tobytes()
+    rows = (packed[start : start + width] for start in range(0, len(packed), width))
     pairs = zip(entries, rows, strict=True)
     keyed = {entry["key"]: (entry["sha256"], row) for entry, row in pairs}
     return ShippedVectors(description["model"], dimension, description["python"], keyed)
-
-
-def _native(row: bytes) -> bytes:
-    if sys.byteorder == "little":  # nearly everywhere
-        return row
-    values = array("f", row)
-    values.byteswap()
-    return values.tobytes()
 
 
 def _cut(text: str, limit: int) -> int:
@@ -213,7 +195,9 @@ def _cut(text: str, limit: int) -> int:
     cuts = [_boundary(head, share, boundary) for boundary in _BOUNDARIES]
     # A line break is better than a paragraph's if only the line break avoids one part more.
     lean = [cut for cut in cuts if len(text[cut:].encode()) <= (count - 1) * limit]
-    return _first_with_text([*lean, *cuts], head) or share or len(head)
+    # A part of nothing but blank lines would be a record with nothing to retrieve.
+    full = (cut for cut in [*lean, *cuts] if head[:cut].strip())
+    return next(full, 0) or share or len(head)
 
 
 def _boundary(head: str, share: int, boundary: str) -> int:
@@ -221,11 +205,6 @@ def _boundary(head: str, share: int, boundary: str) -> int:
     found = head.find(boundary, max(share - len(boundary), 0))
     found = head.rfind(boundary) if found < 0 else found
     return found + len(boundary) if found >= 0 else 0
-
-
-def _first_with_text(cuts: Iterable[int], head: str) -> int:
-    # A part of nothing but blank lines would be a record with nothing to retrieve.
-    return next((cut for cut in cuts if head[:cut].strip()), 0)
 
 
 def _prefix(text: str, limit: int) -> str:

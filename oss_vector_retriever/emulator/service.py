@@ -5,6 +5,8 @@ NoSuchBucket (which is known to come before the parameters, section 6), Malforme
 the parameters, NoSuchVectorIndex, then what only the index can tell, such as the dimension.
 """
 
+from __future__ import annotations
+
 import base64
 import logging
 import secrets
@@ -158,12 +160,12 @@ class Service:
         # What is left of the body would be read as the next request.
         return replace(reply, headers={**reply.headers, "connection": "close"})
 
-    def _open_exchange(self, request: Request, ahead: timedelta = timedelta()) -> "_Exchange":
+    def _open_exchange(self, request: Request, ahead: timedelta = timedelta()) -> _Exchange:
         # 24 characters, as every integration test of the SDKs asserts (section 3).
         request_id = secrets.token_hex(12).upper()
         return _Exchange(request, request_id, self.clock().astimezone(UTC) + ahead)
 
-    def _handle(self, exchange: "_Exchange") -> Reply:
+    def _handle(self, exchange: _Exchange) -> Reply:
         try:
             operation, call = self._admit(exchange.request, exchange.now)
             return exchange.success(operation, operation.run(call))

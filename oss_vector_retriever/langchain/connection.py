@@ -6,14 +6,13 @@ another process, whatever its environment names, the same index is read.
 """
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from operator import attrgetter
 from typing import TYPE_CHECKING, Annotated, Any, Self
 
 from langchain_core.load import serializable
-from pydantic import ConfigDict, Field, PrivateAttr, SecretStr, ValidatorFunctionWrapHandler
-from pydantic.functional_validators import WrapValidator
+from pydantic import ConfigDict, Field, PrivateAttr, SecretStr, WrapValidator
 
 from ..client.clients import OSSVectorClient
 from ..client.errors import OSSVectorError
@@ -26,7 +25,10 @@ _VARIABLES = ("OSS_ACCESS_KEY_ID", "OSS_ACCESS_KEY_SECRET", "OSS_SESSION_TOKEN")
 
 _given_to = attrgetter("client", *CONNECTION)  # one call in C, at each use of the clients
 # What a pickle leaves out, and its reader makes again.
-_UNCONNECTED: dict[str, Any] = {"_saved": None, "_pair": None, "_made_from": ()}
+_UNCONNECTED: dict[str, Any] = {
+    **dict.fromkeys(("_saved", "_brought_back", "_pair")),
+    "_made_from": (),
+}
 # Each class names it, for pydantic lets the last of several base classes win. A secret given under
 # a wrong name must not come back in the error that says so.
 STRICT = ConfigDict(arbitrary_types_allowed=True, extra="forbid", hide_input_in_errors=True)
@@ -38,6 +40,7 @@ class _Connection:
     if TYPE_CHECKING:  # fields of the two classes below
         client: Client | None
         _saved: ClientSettings | None
+        _brought_back: Client | None
         _pair: ClientPair | None
         _made_from: tuple[Any, ...]
 
@@ -48,29 +51,38 @@ class _Connection:
         made_from = _given_to(self)
         if self._pair is None or self._made_from != made_from:
             options = dict(zip(CONNECTION, made_from[1:], strict=True))
-            self._pair = connect(self.client, options, self._saved)
+            source = self._source
+            client = None if isinstance(source, ClientSettings) else source
+            self._pair = connect(client, options, self._saved)
             self._made_from = made_from
         return self._pair
+
+    @property
+    def _source(self) -> Client | ClientSettings | None:
+        """Return the client, or what stands for it in a component that was saved."""
+        # the client that came back gives way to arguments that are assigned later
+        if self.client is not self._brought_back or not any(_given_to(self)[1:]):
+            return self._saved if self.client is None else self.client
+        return self._saved
 
     def _prepare_clients(self) -> None:
         """Refuse a wrong client now; of a saved component, point where that one pointed."""
         if isinstance(settings := self.client, ClientSettings):
             secrets = [name for name in SECRETS if getattr(self, name)]
             pointers = [name for name in POINTERS if getattr(self, name)]
-            if secrets or (pointers and settings.credentials != "given"):
-                # the settings say what the arguments left to the environment
-                self._saved, self.client = settings, None
-            else:
+            # the settings say what the arguments left to the environment
+            self._saved, self.client = settings, None
+            if not (secrets or (pointers and settings.credentials != "given")):
                 # a client to whom credentials can be given: `client.with_options(credentials=...)`
                 self.__dict__.update(dict.fromkeys(POINTERS), internal=False)
-                self.client = OSSVectorClient.from_settings(settings)
+                self.client = self._brought_back = OSSVectorClient.from_settings(settings)
         self._clients  # noqa: B018 - made here, so that what is wrong with it is said here
 
     def _index_name(self) -> str | None:
         return getattr(self, "index", None) or self._clients.config.index
 
 
-def _client_or_settings(value: Any, validate: ValidatorFunctionWrapHandler) -> Any:
+def _client_or_settings(value: Any, validate: Callable[[Any], Any]) -> Any:
     """Let through a client, and what stands for one in a serialised form."""
     if isinstance(value, Mapping):
         return ClientSettings.from_dict(value)
@@ -104,7 +116,7 @@ class Connected(_Connection, serializable.Serializable):
     bucket: str | None = None
     account_id: str | None = None
     region: str | None = None
-    endpoint: str | None = None
+    endpoint: str | None = Field(default=None, repr=False)  # may hold userinfo
     internal: bool = False
     access_key_id: SecretStr | None = Field(default=None, repr=False)
     access_key_secret: SecretStr | None = Field(default=None, repr=False)
@@ -112,6 +124,7 @@ class Connected(_Connection, serializable.Serializable):
     index: str | None = None
 
     _saved: ClientSettings | None = PrivateAttr(default=None)
+    _brought_back: Client | None = PrivateAttr(default=None)
     _pair: ClientPair | None = PrivateAttr(default=None)
     _made_from: tuple[Any, ...] = PrivateAttr(default=())
 
@@ -208,7 +221,7 @@ class ConnectedComponent(_Connection):
 
     def __post_init__(self) -> None:
         """Prepare the client for both kinds of call."""
-        self._saved = self._pair = None
+        self._saved = self._brought_back = self._pair = None
         self._prepare_clients()
 
     def _store_settings(self) -> StoreSettings:

@@ -7,8 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from langchain_core.documents import Document
-from langchain_core.indexing import UpsertResponse
-from langchain_core.indexing.base import DeleteResponse, DocumentIndex
+from langchain_core.indexing.base import DeleteResponse, DocumentIndex, UpsertResponse
 from langchain_core.retrievers import LangSmithRetrieverParams
 from pydantic import Field
 

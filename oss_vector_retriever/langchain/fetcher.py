@@ -164,12 +164,7 @@ class OSSVectorRehydrator(_Fetching[Sequence[Any]]):
     def _look_up(self, context: Context, asked: Sequence[Any], /, **_: Any) -> Flow[FetchReport]:
         hits = hits_of(asked)
         # An empty key is that of a hit without an id: no record can have it.
-        keys = [
-            None
-            if hit.document and hit.document.page_content and not self.refresh
-            else hit.id or ""
-            for hit in hits
-        ]
+        keys = [None if self._is_whole(hit) else hit.id or "" for hit in hits]
         wanted = [key for key in dict.fromkeys(keys) if key]
         lookup = Lookup(
             index=self.index, text_key=self.text_key, on_decode_error=self.on_decode_error
@@ -186,6 +181,9 @@ class OSSVectorRehydrator(_Fetching[Sequence[Any]]):
             for hit, whole in pair_with_stored(hits, keys, stored, missing, self.on_missing)
         ]
         return FetchReport(documents, there, found.missing)
+
+    def _is_whole(self, hit: Hit) -> bool:
+        return hit.document is not None and bool(hit.document.page_content) and not self.refresh
 
     def _copy(self, stored: Document, hit: Hit) -> Document:
         came = hit.document.metadata if hit.document is not None else {}

@@ -1,7 +1,6 @@
 """Key-value stores: bytes, Documents and embeddings under keys, as rows of an index."""
 
 import base64
-import binascii
 import hashlib
 import logging
 from abc import abstractmethod
@@ -18,9 +17,8 @@ from ..client.models.results import FetchResult, ListVectorsResult
 from ..client.models.vector import Vector
 from ..client.operations.checks import check_whole, each_of
 from ..client.steps import Flow
-from ..records import DecodeError, DecodePolicy
+from ..records import DecodeError, DecodePolicy, Record
 from ..records.decode import TEXT_FIELD
-from ..records.record import Record
 from ..records.settings import ROW_FIELD, ROW_ID_FIELD, DistanceMetric
 from ..records.store import RecordStore
 from .connection import ConnectedComponent
@@ -227,7 +225,7 @@ def _bytes_of(record: Record) -> bytes:
         raise DecodeError(record.key, ROW_FIELD, "it is no row of a store of bytes")
     try:
         return base64.b64decode(record.text, validate=True)
-    except binascii.Error as error:
+    except ValueError as error:  # of base64's own error, and of characters outside ASCII
         raise DecodeError(record.key, TEXT_FIELD, f"it is not base64 ({error})") from error
 
 

@@ -5,24 +5,20 @@ import warnings
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from langchain_core.load import load
-from langchain_core.load.serializable import Serializable
+from langchain_core.load import Serializable, load
 from pydantic_core import from_json
 
 from ..client.errors import InvalidRequestError
-from . import compressors
-from .fetcher import OSSVectorFetcher, OSSVectorRehydrator
-from .parents import ParentHydratingRetriever
-from .retriever import OSSVectorRetriever
-from .tools import OSSVectorFetchTool, OSSVectorToolkit
+from . import compressors, fetcher, parents, retriever, tools
 
+# not the search tool: its embedding model does not travel
 _OURS: tuple[type[Serializable], ...] = (
-    OSSVectorFetchTool,
-    OSSVectorFetcher,
-    OSSVectorRehydrator,
-    OSSVectorRetriever,
-    OSSVectorToolkit,
-    ParentHydratingRetriever,
+    fetcher.OSSVectorFetcher,
+    fetcher.OSSVectorRehydrator,
+    parents.ParentHydratingRetriever,
+    retriever.OSSVectorRetriever,
+    tools.OSSVectorFetchTool,
+    tools.OSSVectorToolkit,
     compressors.StoredEmbeddingsFilter,
     compressors.StoredEmbeddingsMMR,
     compressors.StoredEmbeddingsRedundantFilter,

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any
 from langchain_core.callbacks import adispatch_custom_event, dispatch_custom_event
 from langchain_core.documents import Document
 from langchain_core.retrievers import BaseRetriever, LangSmithRetrieverParams
-from langchain_core.runnables import RunnableConfig
-from langchain_core.runnables.config import ensure_config, get_config_list
+from langchain_core.runnables.config import RunnableConfig, ensure_config, get_config_list
 from pydantic import Field
 
 from ..client.concurrency import limit_concurrency, run_together
@@ -141,7 +140,7 @@ async def areport_missing(component: Connected, run_manager: Any, missing: Seque
 
 def _missing_event(component: Connected, run_manager: Any, missing: Sequence[str]) -> Any:
     event = {"index": component._index_name(), "missing": list(missing)}  # noqa: SLF001 - of this package
-    # LangChain puts no retriever's run into the context: an event must be told whose it is
+    # LangChain puts no retriever's run into the context, and an event needs its parent run
     return event, {"callbacks": run_manager.get_child()}
 
 

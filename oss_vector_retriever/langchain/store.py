@@ -14,10 +14,9 @@ from ..client.context import Context
 from ..client.errors import ConfigurationError, InvalidRequestError
 from ..client.steps import Flow
 from ..embeddings import maximal_marginal_relevance
-from ..records import DecodePolicy, Record
+from ..records import DecodePolicy, DistanceMetric, Record
 from ..records.filters import Filter
 from ..records.search import Hit, mmr_search, relevance, search, search_by_key
-from ..records.settings import DistanceMetric
 from ..records.store import RecordStore
 from .connection import ConnectedComponent
 from .documents import document_from, embedding_of
@@ -291,13 +290,6 @@ class OSSVectorStore(ConnectedComponent, VectorStore):
     def _select_relevance_score_fn(self) -> Callable[[float], float]:
         metric = self._clients.run(self._records.metric)
         return lambda distance: relevance(metric, distance)
-
-    def _similarity_search_with_relevance_scores(
-        self, query: str, k: int = 4, **options: Any
-    ) -> list[ScoredDocument]:
-        scored = self.similarity_search_with_score(query, k, **options)
-        metric = self._clients.run(self._records.metric)
-        return [(document, relevance(metric, distance)) for document, distance in scored]
 
     async def _asimilarity_search_with_relevance_scores(
         self, query: str, k: int = 4, **options: Any

@@ -5,8 +5,7 @@ from contextlib import suppress
 from typing import Any, Literal
 
 from langchain_core.documents import Document
-from langchain_core.tools import BaseTool
-from langchain_core.tools.base import ArgsSchema, BaseToolkit
+from langchain_core.tools.base import ArgsSchema, BaseTool, BaseToolkit
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 from pydantic_core import from_json
 
@@ -101,7 +100,7 @@ class OSSVectorToolkit(_AgentSettings, BaseToolkit):
         # The tools take everything under the toolkit's names, so that a limit that is added to one
         # cannot be forgotten in the other.
         shared = {name: getattr(self, name) for name in type(self).model_fields}
-        shared["client"] = self._saved or self.client  # what came back from another process
+        shared["client"] = self._source  # what came back from another process
         of_fetch = {"scan": shared.pop("scan")}
         of_search = {n: shared.pop(n) for n in ("embedding", "filter", "native_scalars", "k")}
         fetch = OSSVectorFetchTool(**shared, **of_fetch)

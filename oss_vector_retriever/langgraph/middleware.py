@@ -95,8 +95,7 @@ class HydrateDocumentsMiddleware(ConnectedComponent, AgentMiddleware[DocumentSta
         self, request: ModelRequest[Any], handler: Callable[[ModelRequest[Any]], ModelResponse[Any]]
     ) -> ModelResponse[Any]:
         """Call the model with the documents whose ids the state holds."""
-        ids = self._ids(request.state)
-        if not ids:
+        if not (ids := self._ids(request.state)):
             return handler(request)
         documents = self._clients.run(self._show_documents, ids)
         return handler(_with_system_text(request, documents))
@@ -107,8 +106,7 @@ class HydrateDocumentsMiddleware(ConnectedComponent, AgentMiddleware[DocumentSta
         handler: Callable[[ModelRequest[Any]], Awaitable[ModelResponse[Any]]],
     ) -> ModelResponse[Any]:
         """Call the model with the documents whose ids the state holds."""
-        ids = self._ids(request.state)
-        if not ids:
+        if not (ids := self._ids(request.state)):
             return await handler(request)
         documents = await self._clients.arun(self._show_documents, ids)
         return await handler(_with_system_text(request, documents))
@@ -133,9 +131,8 @@ class HydrateDocumentsMiddleware(ConnectedComponent, AgentMiddleware[DocumentSta
         self, request: ToolCallRequest, result: ToolMessage | Command[Any]
     ) -> ToolMessage | Command[Any]:
         if not self.collect or not isinstance(result, ToolMessage):
-            return result
-        ids = _ids_of(result.artifact)
-        if not ids:
+            return result  # a Command is the tool's own word on the state
+        if not (ids := _ids_of(result.artifact)):
             return result
         asked = request.tool_call["args"].get("ids") or ()
         absent = [key for key in asked if isinstance(key, str) and key not in ids]
@@ -176,7 +173,7 @@ def _with_system_text(request: ModelRequest[Any], text: str) -> ModelRequest[Any
 
 def _ids_of(artifact: object) -> list[str]:
     """Return the ids of an artifact that is a list of Documents which all have one; else none."""
-    if not isinstance(artifact, list) or not artifact:
+    if not isinstance(artifact, list):
         return []
     ids = [item.id if isinstance(item, Document) else None for item in artifact]
     return [] if None in ids else [str(key) for key in ids]

@@ -125,17 +125,12 @@ class Memory:
         # What the service cannot filter is filtered here, so as many as it gives are asked for.
         top_k = context.config.limits.top_k
         wanted = top_k if op.filter else min(op.offset + op.limit, top_k)
-        hits = yield from self.records.or_empty(
-            query_vectors(
-                context,
-                query,
-                top_k=wanted,
-                index=self.records.settings.index,
-                filter=self._filter(op, {items.EMBEDDED_FIELD: {"$eq": "yes"}}),
-                return_metadata=True,
-            ),
-            lambda: QueryVectorsResult(()),
+        index = self.records.settings.index
+        passing = self._filter(op, {items.EMBEDDED_FIELD: {"$eq": "yes"}})
+        nearest = query_vectors(
+            context, query, top_k=wanted, index=index, filter=passing, return_metadata=True
         )
+        hits = yield from self.records.or_empty(nearest, lambda: QueryVectorsResult(()))
         found = []
         for hit in hits:
             item = item_of(self.records, Vector(hit.key, None, hit.metadata))
@@ -151,9 +146,8 @@ class Memory:
             page = yield from self._page(context, self._filter(op), token)
             listed = items_of(self.records, page)
             found += [_search_item(item, None) for item in listed if _is_wanted(item, op)]
-            token = page.next_token
             # the service has no order of its own, so the first so many are as good as any
-            if token is None or len(found) >= op.offset + op.limit:
+            if (token := page.next_token) is None or len(found) >= op.offset + op.limit:
                 return found
 
     def _list_namespaces(self, context: Context, op: ListNamespacesOp) -> Flow[list[Namespace]]:
@@ -173,17 +167,15 @@ class Memory:
     def _page(
         self, context: Context, wanted: Mapping[str, Any], token: str | None
     ) -> Flow[ListVectorsResult]:
-        return self.records.or_empty(
-            list_vectors(
-                context,
-                index=self.records.settings.index,
-                max_results=context.config.limits.list_page,
-                next_token=token,
-                return_metadata=True,
-                filter=wanted,
-            ),
-            lambda: ListVectorsResult(()),
+        page = list_vectors(
+            context,
+            index=self.records.settings.index,
+            max_results=context.config.limits.list_page,  # the largest: fewest calls
+            next_token=token,
+            return_metadata=True,
+            filter=wanted,
         )
+        return self.records.or_empty(page, lambda: ListVectorsResult(()))
 
 
 def _all_of(tests: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -284,8 +276,7 @@ def _passes(found: Any, test: Any) -> bool:
         )
     if not isinstance(test, Mapping):
         return bool(found == test)
-    named = [name for name in test if isinstance(name, str) and name.startswith("$")]
-    if not named:
+    if not any(isinstance(name, str) and name.startswith("$") for name in test):
         return isinstance(found, Mapping) and matches(found, test)
     return all(_compare(name, found, test[name]) for name in test)
 
@@ -316,7 +307,6 @@ def _meets(namespace: Namespace, condition: base.MatchCondition) -> bool:
     path = condition.path
     if len(namespace) < len(path):
         return False
-    part = namespace[: len(path)]
-    if condition.match_type == "suffix":
-        part = namespace[len(namespace) - len(path) :]
+    start = len(namespace) - len(path) if condition.match_type == "suffix" else 0
+    part = namespace[start : start + len(path)]
     return all(wanted in ("*", label) for label, wanted in zip(part, path, strict=True))

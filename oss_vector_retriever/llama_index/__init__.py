@@ -14,8 +14,6 @@ A component that is saved, by `to_dict` or by pickle, reads in another process w
 where its client points travels with it, credentials never do.
 """
 
-from __future__ import annotations
-
 from typing import TYPE_CHECKING
 
 from ..lazy import make_lazy

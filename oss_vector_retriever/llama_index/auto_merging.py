@@ -1,7 +1,5 @@
 """`OSSVectorAutoMergingRetriever`: chunks give way to their parents, one fetch a level."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -18,16 +16,32 @@ from ..client.steps import Flow
 from ..embeddings.mathematics import check_share
 from ..records import DecodePolicy
 from ..records.grouping import group_by_parent
-from .component import ConnectionOptions, NodeLookup, connect
+from .component import ConnectionOptions, NodeLookup, _Connected
 from .nodes import classes_by_name
 
 
-class OSSVectorAutoMergingRetriever(BaseRetriever):
+class OSSVectorAutoMergingRetriever(_Connected, BaseRetriever):
     """Another retriever's hits, with parents in the place of children where most were hit.
 
     It does what core's `AutoMergingRetriever` does, level after level, with one fetch for all
     parents of a level, and awaited where it is asynchronous. A parent that does not exist leaves
     its children as they are.
+
+    Args:
+        retriever: finds the first hits.
+        client: either client; by default one that is configured by the environment.
+        index: where parents and neighbours are, if not in the client's own index.
+        simple_ratio_thresh: a parent is taken when more than this share of its children is hit.
+        text_key: a further metadata field to look for text in, of records that others wrote.
+        on_missing: "child" leaves the children of a parent that does not exist as they are; "raise"
+            raises `MissingKeysError`, for a neighbour too.
+        on_decode_error: "raise", "skip" with a warning, or "raw": a TextNode of what is stored.
+        node_classes: your own node classes, so that their nodes come back as what they were.
+        callback_manager, object_map, objects, verbose: core's own.
+        connection: in place of `client`, the arguments of one: see `ConnectionOptions`.
+
+    Raises:
+        InvalidRequestError: the share is not from 0 to 1, or `on_missing` is unknown.
     """
 
     def __init__(
@@ -47,34 +61,11 @@ class OSSVectorAutoMergingRetriever(BaseRetriever):
         verbose: bool = False,
         **connection: Unpack[ConnectionOptions],
     ) -> None:
-        """Take the settings.
-
-        Args:
-            retriever: finds the first hits.
-            client: an `OSSVectorClient` or `AsyncOSSVectorClient`; by default one that is
-                configured by the environment.
-            index: where parents and neighbours are, if not in the client's own index.
-            simple_ratio_thresh: a parent is taken when more than this share of its children is hit.
-            text_key: a further metadata field to look for text in, of records that others wrote.
-            on_missing: "child" leaves the children of a parent that does not exist as they are;
-                "raise" raises `MissingKeysError`, for a neighbour too.
-            on_decode_error: what becomes of a record that cannot be read: "raise" an error, "skip"
-                it with a warning in the log, or "raw", a TextNode with the metadata as stored.
-            node_classes: your own node classes, so that their nodes come back as what they were.
-            callback_manager: core's, as `object_map`, `objects` and `verbose` are.
-            object_map: what index nodes point at, by id.
-            objects: index nodes that hold what they point at.
-            verbose: print what is found.
-            connection: in place of `client`, the arguments of one: see `ConnectionOptions`.
-
-        Raises:
-            InvalidRequestError: the share is not from 0 to 1, or `on_missing` is unknown.
-        """
         super().__init__(callback_manager, object_map, objects, verbose)
-        self._retriever = retriever
+        self.retriever = retriever
         check_choice("on_missing", on_missing, ("child", "raise"))
         self._share = check_share("simple_ratio_thresh", simple_ratio_thresh, 0, 1)
-        self._clients = connect(type(self), client, connection)
+        self._connect(client, connection)
         self._lookup = NodeLookup(
             index=index,
             text_key=text_key,
@@ -84,57 +75,44 @@ class OSSVectorAutoMergingRetriever(BaseRetriever):
         )
 
     def _retrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
-        hits = self._retriever.retrieve(query_bundle)
+        hits = self.retriever.retrieve(query_bundle)
         return self._clients.run(self._merge_levels, hits)
 
     async def _aretrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
-        hits = await self._retriever.aretrieve(query_bundle)
+        hits = await self.retriever.aretrieve(query_bundle)
         return await self._clients.arun(self._merge_levels, hits)
 
     def _merge_levels(
         self, context: Context, hits: list[NodeWithScore]
     ) -> Flow[list[NodeWithScore]]:
-        known = Known()
+        known = _Known()
         # core's order: gaps first, since a gap that is filled may complete a parent's share
         changed = True
         while changed:
-            yield from _learn(context, self._lookup, known, [*gaps(hits), *parents(hits)])
-            hits, filled = fill_in(hits, known)
-            yield from _learn(context, self._lookup, known, parents(hits))
-            hits, merged = merge(hits, known, self._share)
+            yield from known.learn(context, self._lookup, [*_gaps(hits), *_parents(hits)])
+            hits, filled = _fill_in(hits, known)
+            yield from known.learn(context, self._lookup, _parents(hits))
+            hits, merged = _merge(hits, known, self._share)
             changed = filled or merged
         # core sorts at the end too: gaps and parents stand where they came in
         return sorted(hits, key=lambda hit: hit.get_score(), reverse=True)
 
 
-def _learn(context: Context, lookup: NodeLookup, known: Known, ids: list[str]) -> Flow[None]:
-    """Fetch what is not known yet, all at once; nothing, where all is known."""
-    unknown = [key for key in dict.fromkeys(ids) if key not in known.asked]
-    # asked for once, also what does not exist: hits come back to the same parents at each level
-    known.asked.update(unknown)
-    known.nodes |= yield from lookup.fetch_by_id(context, unknown)
-
-
 @dataclass(slots=True)
-class Known:
-    """The nodes fetched so far, and what was asked for.
+class _Known:
+    nodes: dict[str, BaseNode] = field(default_factory=dict)  # fetched so far, by id
+    asked: set[str] = field(default_factory=set)  # whether they exist or not
+    merged: set[str] = field(default_factory=set)  # parents that took their children's place
 
-    Attributes:
-        nodes: by id.
-        asked: the ids asked for, whether they exist or not.
-        merged: the parents that have taken their children's place once.
-    """
-
-    nodes: dict[str, BaseNode] = field(default_factory=dict)
-    asked: set[str] = field(default_factory=set)
-    merged: set[str] = field(default_factory=set)
+    def learn(self, context: Context, lookup: NodeLookup, ids: list[str]) -> Flow[None]:
+        unknown = [key for key in ids if key not in self.asked]
+        # asked for once, also what does not exist: hits come back to the same parents at each level
+        self.asked.update(unknown)
+        self.nodes |= yield from lookup.fetch_by_id(context, unknown)
 
 
-def gaps(hits: list[NodeWithScore]) -> dict[str, int]:
-    """Return the nodes that stand alone between two hits that follow one another.
-
-    The position of the first of the two by the id of the node between them.
-    """
+def _gaps(hits: list[NodeWithScore]) -> dict[str, int]:
+    """Return the ids of nodes that two successive hits leave out, with the first hit's position."""
     present = {hit.node.node_id for hit in hits}
     found: dict[str, int] = {}
     for position, (hit, after) in enumerate(pairwise(hits)):
@@ -147,14 +125,13 @@ def gaps(hits: list[NodeWithScore]) -> dict[str, int]:
     return found
 
 
-def parents(hits: list[NodeWithScore]) -> list[str]:
-    """Return the ids of the hits' parents, one for each hit that has one."""
+def _parents(hits: list[NodeWithScore]) -> list[str]:
     return [key for hit in hits if (key := _parent_id(hit)) is not None]
 
 
-def fill_in(hits: list[NodeWithScore], known: Known) -> tuple[list[NodeWithScore], bool]:
+def _fill_in(hits: list[NodeWithScore], known: _Known) -> tuple[list[NodeWithScore], bool]:
     """Return the hits with the gaps between them filled, and whether there were any."""
-    between = {at: known.nodes[key] for key, at in gaps(hits).items() if key in known.nodes}
+    between = {at: known.nodes[key] for key, at in _gaps(hits).items() if key in known.nodes}
     filled: list[NodeWithScore] = []
     for position, hit in enumerate(hits):
         filled.append(hit)
@@ -164,13 +141,12 @@ def fill_in(hits: list[NodeWithScore], known: Known) -> tuple[list[NodeWithScore
     return filled, bool(between)
 
 
-def merge(
-    hits: list[NodeWithScore], known: Known, share: float
+def _merge(
+    hits: list[NodeWithScore], known: _Known, share: float
 ) -> tuple[list[NodeWithScore], bool]:
     """Return the hits with parents in place of children, and whether there were any.
 
-    A parent that is a hit itself has the better of the two scores. One that took its children's
-    place once does not do so again: relationships may go in circles.
+    A parent that is a hit itself has the better of the two scores.
     """
     present = {hit.node.node_id for hit in hits}
     gone: set[str] = set()
@@ -178,9 +154,11 @@ def merge(
     added: list[NodeWithScore] = []
     for group in group_by_parent((hit, _parent_id(hit), hit.get_score()) for hit in hits):
         key, parent = group.parent, known.nodes.get(group.parent or "")
+        # once: relationships may go in circles
         if key is None or parent is None or key in known.merged:
             continue
-        if not _are_enough(parent, group.children, share):
+        # a parent that names no children is taken to have one, as core has it
+        if len(group.children) / len(parent.child_nodes or [None]) <= share:
             continue
         known.merged.add(key)
         # a node may name itself as its parent
@@ -202,8 +180,3 @@ def _raise_score(hit: NodeWithScore, scores: Mapping[str, float]) -> NodeWithSco
 
 def _parent_id(hit: NodeWithScore) -> str | None:
     return None if hit.node.parent_node is None else hit.node.parent_node.node_id
-
-
-def _are_enough(parent: BaseNode, children: list[NodeWithScore], share: float) -> bool:
-    # a parent that names no children is taken to have one, as core has it
-    return len(children) / len(parent.child_nodes or [None]) > share

@@ -5,8 +5,6 @@ pickle hold where the client points (`ClientSettings`), never credentials, so th
 them reads the same index, whatever the environment names by then.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Mapping
 from copy import deepcopy
 from dataclasses import dataclass, field
@@ -18,10 +16,9 @@ from llama_index.core.instrumentation.events.base import BaseEvent
 from llama_index.core.schema import BaseComponent, BaseNode, QueryBundle
 from pydantic import ConfigDict, Field, PrivateAttr, SecretStr
 
-from ..client import pair
 from ..client.context import Context
 from ..client.errors import ConfigurationError, InvalidRequestError, MissingKeysError
-from ..client.pair import CONNECTION, Client, ClientPair
+from ..client.pair import CONNECTION, Client, ClientPair, connect
 from ..client.settings import ClientSettings
 from ..client.steps import Call, Flow
 from ..records import DecodePolicy, Record
@@ -29,7 +26,6 @@ from ..records.keys import is_key
 from ..records.lookup import Found, Lookup, MissingPolicy, fetch_records
 from .nodes import NodeClasses, OwnClasses, as_text_node, classes_by_name, node_from
 
-Embed = Callable[[list[str]], Any]
 _dispatcher = get_dispatcher(__name__)
 
 
@@ -59,29 +55,30 @@ class ConnectionOptions(TypedDict, total=False):
     session_token: SecretStr | str | None
 
 
-def connect(
-    kind: type,
-    client: Client | None,
-    options: Mapping[str, Any],
-    saved: ClientSettings | None = None,
-) -> ClientPair:
-    """Return the clients of a component: of the one that was given, or made of options.
+class _Connected:
+    """A class with a client that may be assigned: a pickle of it comes back without credentials."""
 
-    Args:
-        kind: the component's class, which errors name.
-        client: either client, or None.
-        options: `ConnectionOptions`.
-        saved: where options do not say otherwise, in place of the environment.
+    _clients: ClientPair
 
-    Raises:
-        ConfigurationError: a client and options are given.
-        TypeError: an option is unknown.
-    """
-    # a TypedDict is checked by type checkers alone, and a misspelt option must not be ignored
-    if unknown := options.keys() - {*CONNECTION}:
-        name = min(unknown)
-        raise TypeError(f"{kind.__name__}() got an unexpected keyword argument {name!r}")
-    return pair.connect(client, options, saved)
+    @property
+    def client(self) -> Client:
+        """Return the client: the one that was given, or one that is made of the arguments."""
+        return self._clients.given or self._clients.blocking()
+
+    @client.setter
+    def client(self, client: Client) -> None:
+        self._connect(client, {})
+        self._forget_index(client)
+
+    def _forget_index(self, client: Client) -> None:
+        """Forget what was learnt of an index: that of a client that is assigned may be another."""
+
+    def _connect(self, client: Client | None, options: Mapping[str, Any]) -> None:
+        # a TypedDict is checked by type checkers alone, and a misspelt option must not be ignored
+        if unknown := options.keys() - {*CONNECTION}:
+            name = f"{type(self).__name__}()"
+            raise TypeError(f"{name} got an unexpected keyword argument {min(unknown)!r}")
+        self._clients = connect(client, options)
 
 
 class MissingKeysEvent(BaseEvent):
@@ -105,12 +102,7 @@ def report_missing(context: Context, index: str | None, missing: Iterable[str]) 
 
 @dataclass(frozen=True, slots=True)
 class NodeLookup(Lookup):
-    """How keys become nodes: a lookup of records, and the classes that nodes come back as.
-
-    Attributes:
-        classes: the node classes, by stored name.
-        text_nodes: make a TextNode, or an ImageNode, of a Document or a Node.
-    """
+    """How keys become nodes: a lookup of records, and the classes that nodes come back as."""
 
     classes: NodeClasses = field(default_factory=classes_by_name)
     text_nodes: bool = False
@@ -152,39 +144,30 @@ def call_function(function: Callable[..., Any], *arguments: Any, **keywords: Any
     return (yield Call(lambda: function(*arguments, **keywords)))
 
 
-def query_embedder(model: BaseEmbedding | None) -> Embed | None:
-    """Return what embeds a query in a flow that is run blocking."""
-    return None if model is None else model.get_agg_embedding_from_queries
-
-
-def async_query_embedder(model: BaseEmbedding | None) -> Embed | None:
-    """Return what embeds a query in a flow that is awaited."""
-    return None if model is None else model.aget_agg_embedding_from_queries
-
-
-def query_embedding(bundle: QueryBundle | None, embed: Embed | None) -> Flow[list[float]]:
-    """Return the query's own embedding, or the model's of its text.
-
-    Raises:
-        InvalidRequestError: there is neither an embedding, nor a model and a text.
-    """
+def query_embedding(
+    bundle: QueryBundle | None, model: BaseEmbedding | None, *, awaited: bool
+) -> Flow[list[float]]:
+    """Return the query's own embedding, or the model's of its text, in a flow that is awaited."""
     if bundle is not None and bundle.embedding is not None:
         return bundle.embedding
-    if bundle is None or embed is None or not bundle.embedding_strs:
+    if bundle is None or model is None or not bundle.embedding_strs:
         raise InvalidRequestError(
             "similarity to the query needs its embedding: set QueryBundle.embedding, or give "
             "embed_model= and a query with text."
         )
     # several texts, where a transform such as HyDE wrote them; the model averages
+    blocking, native = model.get_agg_embedding_from_queries, model.aget_agg_embedding_from_queries
+    embed: Callable[[list[str]], Any] = native if awaited else blocking
     found: list[float] = yield from call_function(embed, bundle.embedding_strs)
     return found
 
 
-class _SavedComponent(BaseComponent):
-    """A pydantic component with its connection: how it is copied, and how it is saved.
+# a client is saved as its settings; a callback manager has handlers of this process
+_NEVER_SAVED: Final = ("client", "callback_manager", *CONNECTION)
 
-    What stays out of its dict is named there, under `omitted`.
-    """
+
+class _SavedComponent(BaseComponent):
+    """A pydantic component with its connection: how it is copied, and how it is saved."""
 
     # a secret given under a wrong name must not come back in the error that says so
     model_config = ConfigDict(
@@ -209,6 +192,12 @@ class _SavedComponent(BaseComponent):
     _pair_of: tuple[Any, ...] = PrivateAttr()
     _saved: ClientSettings | None = PrivateAttr(default=None)
 
+    @classmethod
+    def class_name(cls) -> str:
+        """Return the stable name of this package's class that a class is, or is made from."""
+        own = next(kind for kind in cls.__mro__ if kind.__module__.startswith(f"{__package__}."))
+        return f"OSSVectors{own.__name__.removeprefix('OSSVector')}"
+
     def model_post_init(self, context: Any, /) -> None:
         """Prepare the client for both kinds of call."""
         super().model_post_init(context)
@@ -224,7 +213,7 @@ class _SavedComponent(BaseComponent):
     def _connect(self) -> None:
         self._pair_of = self._connection()
         options = {name: getattr(self, name) for name in CONNECTION}
-        self._pair = connect(type(self), self._pair_of[0], options, self._saved)
+        self._pair = connect(self._pair_of[0], options, self._saved)
 
     def _connection(self) -> tuple[Any, ...]:
         # by __dict__: a vector store's `client` is a property, which would make one
@@ -233,10 +222,8 @@ class _SavedComponent(BaseComponent):
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
         """Return a copy, with other settings where `update` says so."""
         # one after the other: pydantic's own way of both does not ask what is shared
-        copied: Self = super(_SavedComponent, deepcopy(self) if deep else self).model_copy(
-            update=update
-        )
-        return copied
+        source = deepcopy(self) if deep else self
+        return super(_SavedComponent, source).model_copy(update=update)
 
     def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
         # models and functions as well: an embedding model may hold a gigabyte
@@ -257,17 +244,11 @@ class _SavedComponent(BaseComponent):
             data["client"] = {"unsaved": str(error)}
         else:
             data["client"] = None if settings is None else settings.to_dict()
-        if omitted := self._omitted_fields():
+        unsaved = [name for name in self._excluded_fields() if name not in _NEVER_SAVED]
+        # named, so that `from_dict` and whoever reads the file know what is to be given again
+        if omitted := [name for name in unsaved if getattr(self, name) is not None]:
             data["omitted"] = omitted
         return data
-
-    def _omitted_fields(self) -> list[str]:
-        """Return the names of the fields that were given and that a dict does not hold."""
-        return [
-            name
-            for name in self._excluded_fields()
-            if name not in {*_NEVER_SAVED, *CONNECTION} and getattr(self, name) is not None
-        ]
 
     @classmethod
     def from_dict(cls, data: dict[str, Any], **kwargs: Any) -> Self:
@@ -302,8 +283,7 @@ class _SavedComponent(BaseComponent):
 
     def __getstate__(self) -> dict[str, Any]:
         # core's own takes what it cannot pickle out of the live object
-        unsaved = {*_NEVER_SAVED, *CONNECTION}
-        fields = {name: value for name, value in self.__dict__.items() if name not in unsaved}
+        fields = {name: value for name, value in self.__dict__.items() if name not in _NEVER_SAVED}
         return {"fields": fields, "client": self._clients.settings}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -312,21 +292,14 @@ class _SavedComponent(BaseComponent):
         self._point_to(state["client"])
 
 
-# a client is saved as its settings; a callback manager has handlers of this process
-_NEVER_SAVED: Final = ("client", "callback_manager")
-
-
 class _Fetching(_SavedComponent):
     """A pydantic component that fetches nodes by key.
 
     Attributes:
-        client: an `OSSVectorClient` or `AsyncOSSVectorClient`; or give the arguments of one:
-            `bucket`, `account_id`, `region`, `endpoint`, `internal`, `access_key_id`,
-            `access_key_secret`, `session_token`. The environment gives the others.
+        client: either client; or give the arguments of one, those of `ConnectionOptions`.
         index: the vector index to use, if not the client's own.
         text_key: a further metadata field to look for text in, of records that others wrote.
-        on_decode_error: what becomes of a record that cannot be read: "raise" an error, "skip"
-            it with a warning in the log, or "raw", a TextNode with the metadata as stored.
+        on_decode_error: "raise", "skip" with a warning, or "raw": a TextNode of what is stored.
         node_classes: your own node classes, so that their nodes come back as what they were. A dict
             holds their names; what is made of it finds those that are imported.
     """

@@ -1,8 +1,7 @@
 """`OSSVectorDocumentStore`: LlamaIndex's document store straight off a vector index."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Unpack
 
 from llama_index.core.schema import BaseNode
@@ -18,9 +17,9 @@ from ..records import DecodePolicy
 from ..records.decode import ENVELOPE_FIELD, ENVELOPE_KEYS, SOURCE_ID_FIELD
 from ..records.settings import DistanceMetric, StoreSettings
 from ..records.store import RecordStore
-from .component import ConnectionOptions, connect, report_missing
+from .component import ConnectionOptions, _Connected, report_missing
 from .node_store import NodeStore, list_nodes
-from .nodes import classes_by_name, node_fields
+from .nodes import classes_by_name
 
 _NO_HASHES = (
     "a vector index keeps no hashes of its records: a node's hash is computed from the stored "
@@ -28,7 +27,7 @@ _NO_HASHES = (
 )
 
 
-class OSSVectorDocumentStore(BaseDocumentStore):
+class OSSVectorDocumentStore(_Connected, BaseDocumentStore):
     """Nodes by id from a vector index, any number of them with one batched fetch.
 
     Order is the request's, duplicates are kept, and what is missing raises or is left out, as
@@ -37,6 +36,22 @@ class OSSVectorDocumentStore(BaseDocumentStore):
     An index holds vectors, so writing takes nodes with embeddings; a node without one keeps the
     vector that is stored under its id, or is refused. Whatever has to list the whole index (`docs`,
     all hashes, all source documents) is refused unless `scan=True`.
+
+    Args:
+        client: either client; by default one that is configured by the environment.
+        index: the vector index to use, if not the client's own.
+        text_key: a further metadata field to look for text in, of records that others wrote.
+        return_data: set `node.embedding` from the stored float32 data.
+        on_decode_error: "raise", "skip" with a warning, or "raw": a TextNode of what is stored.
+        node_classes: your own node classes, so that their nodes come back as what they were.
+        text_nodes: make a TextNode or ImageNode of a Document or Node.
+        filterable: metadata fields to copy where the service's filters see them; the same as of the
+            OSSVectorStore of the index, if any.
+        create_index: make the index on the first write if it is not there.
+        distance_metric: of an index that is made: `cosine` or `euclidean`; one that is there must
+            have it, unless this is None.
+        scan: allow what lists the whole index, page by page.
+        connection: in place of `client`, the arguments of one: see `ConnectionOptions`.
     """
 
     def __init__(
@@ -55,27 +70,7 @@ class OSSVectorDocumentStore(BaseDocumentStore):
         scan: bool = False,
         **connection: Unpack[ConnectionOptions],
     ) -> None:
-        """Take the settings.
-
-        Args:
-            client: an `OSSVectorClient` or `AsyncOSSVectorClient`; by default one that is
-                configured by the environment.
-            index: the vector index to use, if not the client's own.
-            text_key: a further metadata field to look for text in, of records that others wrote.
-            return_data: set `node.embedding` from the stored float32 data.
-            on_decode_error: what becomes of a record that cannot be read: "raise" an error, "skip"
-                it with a warning in the log, or "raw", a TextNode with the metadata as stored.
-            node_classes: your own node classes, so that their nodes come back as what they were.
-            text_nodes: make a TextNode or ImageNode of a Document or Node.
-            filterable: metadata fields to copy where the service's filters see them; the same as of
-                the OSSVectorStore of the index, if any.
-            create_index: make the index on the first write if it is not there.
-            distance_metric: of an index that is made: `cosine` or `euclidean`; one that is there
-                must have it, unless this is None.
-            scan: allow what lists the whole index, page by page.
-            connection: in place of `client`, the arguments of one: see `ConnectionOptions`.
-        """
-        self._clients = connect(type(self), client, connection)
+        self._connect(client, connection)
         settings = StoreSettings(
             index=index,
             distance_metric=distance_metric,
@@ -86,12 +81,9 @@ class OSSVectorDocumentStore(BaseDocumentStore):
             on_decode_error=on_decode_error,
             limits=limits_of(client),
         )
-        self._store = NodeStore(
-            RecordStore(settings),
-            classes_by_name(node_classes),
-            return_data=return_data,
-            text_nodes=text_nodes,
-        )
+        classes = classes_by_name(node_classes)
+        records = RecordStore(settings)
+        self._store = NodeStore(records, classes, return_data=return_data, text_nodes=text_nodes)
         self._scan = scan
 
     @property
@@ -232,6 +224,10 @@ class OSSVectorDocumentStore(BaseDocumentStore):
         """Do what `delete_ref_doc` does."""
         await self._clients.arun(self._delete_source, ref_doc_id, raise_error)
 
+    def _forget_index(self, client: Client) -> None:
+        settings = replace(self._store.records.settings, limits=limits_of(client))
+        self._store = replace(self._store, records=RecordStore(settings))
+
     def _get_nodes(
         self, context: Context, node_ids: Sequence[str], raise_error: bool
     ) -> Flow[list[BaseNode]]:
@@ -286,15 +282,11 @@ class OSSVectorDocumentStore(BaseDocumentStore):
         return [self._vector(node, stored.get(node.node_id)) for node in docs]
 
     def _vector(self, node: BaseNode, stored: Vector | None) -> Vector:
-        text, metadata, payload = node_fields(node)
-        return self._store.records.encode(
-            node.node_id,
-            stored.data if node.embedding is None and stored is not None else node.embedding,
-            text=text,
-            metadata=metadata,
-            node=payload,
-            also_filterable=_filterable_copies(stored),
-        )
+        fields = (stored and stored.metadata) or {}
+        # an update keeps the copies by which a record of this package is filtered
+        copies = [name for name in fields if name not in ENVELOPE_KEYS and ENVELOPE_FIELD in fields]
+        data = stored.data if node.embedding is None and stored is not None else node.embedding
+        return self._store.vector(node, data, also_filterable=copies)
 
     def _delete(self, context: Context, doc_id: str, raise_error: bool) -> Flow[None]:
         # the service says nothing of keys that it does not hold: only a get tells
@@ -347,14 +339,6 @@ class OSSVectorDocumentStore(BaseDocumentStore):
     def _not_found(self, context: Context) -> str:
         index = context.config.index_or(self._store.records.settings.index)
         return f"not found. Looked for in index {quote(index)}."
-
-
-def _filterable_copies(stored: Vector | None) -> list[str]:
-    """Return the fields that a record of this package is filtered by, which an update keeps."""
-    fields = (stored and stored.metadata) or {}
-    return (
-        [name for name in fields if name not in ENVELOPE_KEYS] if ENVELOPE_FIELD in fields else []
-    )
 
 
 # an error that names 100,000 ids would bury what it says

@@ -14,11 +14,9 @@ All operators, all conditions, nested to any depth. A comparison means what core
 Filters cannot hold a boolean; as everywhere in Python, 1 equals True and 0 equals False.
 """
 
-from __future__ import annotations
-
 import math
 import operator
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -42,9 +40,7 @@ AnyFilter = MetadataFilter | MetadataFilters
 def check_filters(filters: MetadataFilters | None) -> MetadataFilters | None:
     """Return filters that can be evaluated; None for those that hold no filter at any depth.
 
-    Raises:
-        InvalidRequestError: these are no `MetadataFilters`, an operator or a condition is unknown,
-            or an operator compares with a value of the wrong type.
+    Refused are an unknown operator or condition, and a value that the operator cannot compare with.
     """
     if filters is None:
         return None
@@ -119,13 +115,13 @@ def service_filter(
     """
     own = [name for name in fields if name not in SOURCE_ID_FIELDS]
     translated, complete = translate(filters, own, native_scalars=native_scalars)
-    parts = [] if translated is None else [translated]
+    documents: Filter | None = None
     if doc_ids is not None and SOURCE_ID_FIELD in fields:
-        parts.append({SOURCE_ID_FIELD: {"$in": sorted(doc_ids)}})
+        documents = {SOURCE_ID_FIELD: {"$in": sorted(doc_ids)}}
     elif doc_ids is not None:
         complete = False
     # a filter over a limit would be refused whole; without it the evaluation here still decides
-    whole = _combine("$and", parts) if parts else None
+    whole = combine("$and", [translated, documents])
     return (whole, complete) if whole is None or fits(whole, limits) else (None, False)
 
 
@@ -139,6 +135,12 @@ def translate(
     translation = _Translation(fields, native_scalars)
     found = None if filters is None else translation.translate(filters, negated=False)
     return found, translation.complete
+
+
+def combine(by: str, parts: Iterable[Filter | None]) -> Filter | None:
+    """Return filters joined by `$and` or `$or`; None and empty ones are left out."""
+    given = [part for part in parts if part]
+    return {by: given} if len(given) > 1 else next(iter(given), None)
 
 
 def fits(found: Filter, limits: Limits) -> bool:
@@ -218,27 +220,6 @@ def _compare(comparison: Comparison, found: object, value: object) -> bool:
         return False
 
 
-def _contains(found: Any, value: object) -> bool:
-    return value in found
-
-
-def _contains_any(found: Any, values: list[object]) -> bool:
-    # each item by itself: one that does not compare with a string must not hide the others
-    return any(_compare(_contains, found, value) for value in values)
-
-
-def _contains_all(found: Any, values: list[object]) -> bool:
-    return all(_contains(found, value) for value in values)
-
-
-def _text_match(found: object, text: str) -> bool:
-    return isinstance(found, str) and text in found
-
-
-def _text_match_insensitive(found: object, text: str) -> bool:
-    return isinstance(found, str) and text.casefold() in found.casefold()
-
-
 _ORDERINGS: Final[dict[FilterOperator, Comparison]] = {
     FilterOperator.GT: operator.gt,
     FilterOperator.GTE: operator.ge,
@@ -251,19 +232,18 @@ _COMPARISONS: Final[dict[FilterOperator, Comparison]] = {
     FilterOperator.NE: operator.ne,
     FilterOperator.IN: lambda found, values: found in values,
     FilterOperator.NIN: lambda found, values: found not in values,
-    FilterOperator.CONTAINS: _contains,
-    FilterOperator.ANY: _contains_any,
-    FilterOperator.ALL: _contains_all,
-    FilterOperator.TEXT_MATCH: _text_match,
-    FilterOperator.TEXT_MATCH_INSENSITIVE: _text_match_insensitive,
+    FilterOperator.CONTAINS: operator.contains,
+    # each item by itself: one that does not compare with a string must not hide the others
+    FilterOperator.ANY: lambda found, values: any(
+        _compare(operator.contains, found, value) for value in values
+    ),
+    FilterOperator.ALL: lambda found, values: all(value in found for value in values),
+    FilterOperator.TEXT_MATCH: lambda found, text: isinstance(found, str) and text in found,
+    FilterOperator.TEXT_MATCH_INSENSITIVE: lambda found, text: (
+        isinstance(found, str) and text.casefold() in found.casefold()
+    ),
 }
 _NEGATED: Final = {FilterOperator.NE: FilterOperator.EQ, FilterOperator.NIN: FilterOperator.IN}
-_ORDERED_BY: Final = {
-    FilterOperator.GT: "$gt",
-    FilterOperator.GTE: "$gte",
-    FilterOperator.LT: "$lt",
-    FilterOperator.LTE: "$lte",
-}
 
 
 @dataclass(slots=True)
@@ -289,11 +269,8 @@ class _Translation:
         by_and = negated if condition is FilterCondition.OR else not negated
         inner = negated is not (condition is FilterCondition.NOT)
         parts = [self.translate(one, negated=inner) for one in filters.filters]
-        sure = [part for part in parts if part is not None]
-        if by_and:
-            return _combine("$and", sure) if sure else None
         # an OR that lacks one of its parts would hide what passes that part alone
-        return _combine("$or", sure) if len(sure) == len(parts) else None
+        return combine("$and" if by_and else "$or", parts) if by_and or None not in parts else None
 
     def _leaf(self, one: MetadataFilter, *, negated: bool) -> Filter | None:
         if one.operator is FilterOperator.IS_EMPTY and negated:
@@ -318,10 +295,10 @@ class _Translation:
     def _range(self, key: str, kind: FilterOperator, value: object) -> Filter | None:
         if not isinstance(value, int | float):
             return None
-        test = {key: {_ORDERED_BY[kind]: value}}
+        test = {key: {f"${kind.name.lower()}": value}}  # core's names of them are the service's
         # True > 0 in Python, while the service compares numbers with numbers alone
         booleans = [flag for flag in (False, True) if _ORDERINGS[kind](flag, value)]
-        return _combine("$or", [test, {key: {"$in": booleans}}]) if booleans else test
+        return {"$or": [test, {key: {"$in": booleans}}]} if booleans else test
 
     def _forms(self, value: object) -> list[object]:
         """Return how the copies of all equal values are written, each once."""
@@ -344,10 +321,6 @@ def _equal_values(value: object) -> list[object]:
     # beyond that an int may overflow a float
     floats = [float(value)] if abs(value) < 2**1000 and float(value) == value else []
     return [*others, *floats, *(flag for flag in (False, True) if flag == value)]
-
-
-def _combine(by: str, parts: list[Filter]) -> Filter:
-    return parts[0] if len(parts) == 1 else {by: parts}
 
 
 def _items_and_depth(found: Mapping[str, Any]) -> tuple[int, int]:

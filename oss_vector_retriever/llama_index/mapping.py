@@ -1,7 +1,5 @@
 """`OSSVectorNodeMapping`: the nodes of an index by id, fetched when they are asked for."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, NoReturn, Unpack
 
@@ -19,13 +17,13 @@ from ..client.steps import Flow
 from ..records import DecodePolicy
 from ..records.keys import is_key
 from ..records.lookup import make_each
-from .component import ConnectionOptions, NodeLookup, connect
+from .component import ConnectionOptions, NodeLookup, _Connected
 from .nodes import classes_by_name
 
 _LARGEST_MEMORY: Final = 10**9
 
 
-class OSSVectorNodeMapping(Mapping[str, BaseNode]):
+class OSSVectorNodeMapping(_Connected, Mapping[str, BaseNode]):
     """`RecursiveRetriever`'s `node_dict`, or any retriever's `object_map`, without loading all.
 
     A node is fetched when it is first asked for, unless `prefetch` has brought it with others in
@@ -38,6 +36,19 @@ class OSSVectorNodeMapping(Mapping[str, BaseNode]):
     made on one: that is what `RecursiveRetriever.aretrieve` does, which has no asynchronous form
     of its own. On a loop, `aprefetch` first, or take `aget_many`, or put an
     `OSSVectorPrefetchingRetriever` with `expand=True` in the place of a `RecursiveRetriever`.
+
+    Args:
+        client: either client; by default one that is configured by the environment.
+        index: the vector index to use, if not the client's own.
+        text_key: a further metadata field to look for text in, of records that others wrote.
+        return_data: set `node.embedding` from the stored float32 data.
+        on_decode_error: "raise", "skip" with a warning, or "raw": a TextNode of what is stored.
+        node_classes: your own node classes, so that their nodes come back as what they were.
+        text_nodes: make a TextNode or ImageNode of a Document or Node.
+        reserved: ids of retrievers and query engines, which are no keys: `RecursiveRetriever` asks
+            for those here too, its root first of all, and no call is made for them.
+        remember: how many keys to remember at most, those found and those not there.
+        connection: in place of `client`, the arguments of one: see `ConnectionOptions`.
     """
 
     def __init__(
@@ -54,24 +65,7 @@ class OSSVectorNodeMapping(Mapping[str, BaseNode]):
         remember: int = 10_000,
         **connection: Unpack[ConnectionOptions],
     ) -> None:
-        """Take the settings.
-
-        Args:
-            client: an `OSSVectorClient` or `AsyncOSSVectorClient`; by default one that is
-                configured by the environment.
-            index: the vector index to use, if not the client's own.
-            text_key: a further metadata field to look for text in, of records that others wrote.
-            return_data: set `node.embedding` from the stored float32 data.
-            on_decode_error: what becomes of a record that cannot be read: "raise" an error, "skip"
-                it with a warning in the log, or "raw", a TextNode with the metadata as stored.
-            node_classes: your own node classes, so that their nodes come back as what they were.
-            text_nodes: make a TextNode or ImageNode of a Document or Node.
-            reserved: ids of retrievers and query engines, which are no keys: `RecursiveRetriever`
-                asks for those here too, its root first of all, and no call is made for them.
-            remember: how many keys to remember at most, those found and those not there.
-            connection: in place of `client`, the arguments of one: see `ConnectionOptions`.
-        """
-        self._clients = connect(type(self), client, connection)
+        self._connect(client, connection)
         self._lookup = NodeLookup(
             index=index,
             text_key=text_key,
@@ -107,6 +101,9 @@ class OSSVectorNodeMapping(Mapping[str, BaseNode]):
         """Forget what was fetched and what was not there."""
         self._seen = {}
 
+    def _forget_index(self, client: Client) -> None:  # noqa: ARG002 - whichever it is
+        self.forget()
+
     def __getitem__(self, key: str) -> BaseNode:
         # core asks for every id that it meets, with get(), which takes a KeyError for "none"
         if not is_key(key) or key in self._reserved:
@@ -114,10 +111,7 @@ class OSSVectorNodeMapping(Mapping[str, BaseNode]):
         seen = self._seen
         if key not in seen:
             seen = self._clients.run(self._remember_all, [key])
-        node = self._node(seen.get(key))
-        if node is None:
-            raise KeyError(key)
-        return node
+        return self._nodes([key], seen)[key]
 
     def __bool__(self) -> bool:
         # core writes `node_dict or {}`
@@ -159,13 +153,9 @@ class OSSVectorNodeMapping(Mapping[str, BaseNode]):
         return known
 
     def _nodes(self, keys: Iterable[str], seen: Mapping[str, Vector | None]) -> dict[str, BaseNode]:
-        nodes = {key: self._node(seen.get(key)) for key in keys if key not in self._reserved}
-        return {key: node for key, node in nodes.items() if node is not None}
-
-    def _node(self, vector: Vector | None) -> BaseNode | None:
-        if vector is None:
-            return None
-        return next(make_each(self._lookup, [vector], self._lookup.node), None)
+        known = [seen.get(key) for key in dict.fromkeys(keys) if key not in self._reserved]
+        vectors = [vector for vector in known if vector is not None]
+        return {node.node_id: node for node in make_each(self._lookup, vectors, self._lookup.node)}
 
     def _refuse_listing(self) -> NoReturn:
         raise TypeError(
@@ -178,6 +168,16 @@ class OSSVectorPrefetchingRetriever(BaseRetriever):
 
     Put it at the root of a `RecursiveRetriever` whose `node_dict` is the mapping. Used by itself
     it can put the nodes pointed at in the place of the index nodes: `expand`.
+
+    Args:
+        retriever: finds the index nodes, among others.
+        mapping: where the nodes that they point at are looked up.
+        expand: put these in the place of the index nodes, with their scores; an index node whose
+            target does not exist stays.
+        callback_manager, object_map, objects, verbose: core's own.
+
+    Raises:
+        ConfigurationError: the mapping is of another kind.
     """
 
     def __init__(
@@ -191,37 +191,22 @@ class OSSVectorPrefetchingRetriever(BaseRetriever):
         objects: list[IndexNode] | None = None,
         verbose: bool = False,
     ) -> None:
-        """Take the settings.
-
-        Args:
-            retriever: finds the index nodes, among others.
-            mapping: where the nodes that they point at are looked up.
-            expand: put these in the place of the index nodes, with their scores; an index node
-                whose target does not exist stays.
-            callback_manager: core's, as `object_map`, `objects` and `verbose` are.
-            object_map: what index nodes point at, by id.
-            objects: index nodes that hold what they point at.
-            verbose: print what is found.
-
-        Raises:
-            ConfigurationError: the mapping is of another kind.
-        """
         super().__init__(callback_manager, object_map, objects, verbose)
         if not isinstance(mapping, OSSVectorNodeMapping):
             raise ConfigurationError(
                 f"mapping must be an OSSVectorNodeMapping, not {type(mapping).__name__}."
             )
-        self._retriever = retriever
-        self._mapping = mapping
+        self.retriever = retriever
+        self.mapping = mapping
         self._expand = expand
 
     def _retrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
-        hits = self._retriever.retrieve(query_bundle)
-        return self._expand_hits(hits, self._mapping.get_many(_targets(hits)))
+        hits = self.retriever.retrieve(query_bundle)
+        return self._expand_hits(hits, self.mapping.get_many(_targets(hits)))
 
     async def _aretrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
-        hits = await self._retriever.aretrieve(query_bundle)
-        return self._expand_hits(hits, await self._mapping.aget_many(_targets(hits)))
+        hits = await self.retriever.aretrieve(query_bundle)
+        return self._expand_hits(hits, await self.mapping.aget_many(_targets(hits)))
 
     def _expand_hits(
         self, hits: list[NodeWithScore], targets: Mapping[str, BaseNode]

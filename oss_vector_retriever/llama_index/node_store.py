@@ -1,7 +1,5 @@
 """`NodeStore`: what the vector store and the document store do with the records of an index."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -28,15 +26,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class NodeStore:
-    """Nodes in an index, each method a flow: add, get, delete.
-
-    Attributes:
-        records: the index, and how records stand in it.
-        classes: the node classes, by stored name.
-        return_data: set `node.embedding` from the stored data.
-        on_missing: what becomes of ids that do not exist.
-        text_nodes: make a TextNode, or an ImageNode, of a Document or a Node.
-    """
+    """Nodes in an index, each method a flow; the settings are the stores' own arguments."""
 
     records: RecordStore
     classes: NodeClasses
@@ -54,30 +44,25 @@ class NodeStore:
     def get(
         self, context: Context, ids: Sequence[str], filters: MetadataFilters | None = None
     ) -> Flow[Found[BaseNode]]:
-        """Return the nodes by id that pass, in the order asked, a repeated id answered each time.
-
-        An index that is not there has none, where the store would make it.
-        """
-        if filters is None:
-            return (yield from self._fetch(context, ids, self._node))
+        """Return the nodes by id that pass, in the order asked, repeated where an id is."""
 
         def make(record: Record) -> BaseNode | None:
             return self._node(record) if record_passes(record, filters) else None
 
-        found = yield from self._fetch(context, ids, make)
+        found = yield from self.records.fetch_records(
+            context, ids, make, return_data=self.return_data, on_missing=self.on_missing
+        )
         return Found([node for node in found.made if node is not None], found.missing)
 
     def list_all(
         self, context: Context, filters: MetadataFilters | None = None
     ) -> Flow[list[BaseNode]]:
         """Return all nodes of the index that pass, read page by page."""
-
-        def record_of(vector: Vector) -> Record | None:
-            return self._record_passing(vector, filters)
-
         data_later = self.return_data and filters is not None  # of those alone that pass
         records = yield from self._scan(
-            context, record_of, return_data=self.return_data and not data_later
+            context,
+            lambda vector: self._record_passing(vector, filters),
+            return_data=self.return_data and not data_later,
         )
         if data_later:
             records = yield from self.add_data(context, records)
@@ -91,9 +76,9 @@ class NodeStore:
         keys = list(ids)
         if filters is not None:
             found = yield from self.records.fetch(context, keys)
-            vectors = found.by_key.values()
             # what the filters do not pass stays, though its id was named
-            keys = [one.key for one in vectors if self._record_passing(one, filters) is not None]
+            passing = [self._record_passing(one, filters) for one in found.by_key.values()]
+            keys = [record.key for record in passing if record is not None]
         yield from self.records.delete(context, keys)
 
     def delete_passing(self, context: Context, filters: MetadataFilters | None) -> Flow[None]:
@@ -120,12 +105,22 @@ class NodeStore:
 
         yield from self._delete_scanned(context, key_of)
 
-    def node(self, record: Record) -> BaseNode | None:
-        """Return a record as a node; None for one that can be none, under "skip".
+    def vector(
+        self, node: BaseNode, data: Iterable[float] | None, also_filterable: Iterable[str] = ()
+    ) -> Vector:
+        """Return the vector that holds a node."""
+        text, metadata, payload = node_fields(node)
+        return self.records.encode(
+            node.node_id,
+            data,
+            text=text,
+            metadata=metadata,
+            node=payload,
+            also_filterable=also_filterable,
+        )
 
-        Raises:
-            DecodeError: it can be none, under "raise".
-        """
+    def node(self, record: Record) -> BaseNode | None:
+        """Return a record as a node; None for one that can be none, under "skip"."""
         try:
             return self._node(record)
         except DecodeError as error:
@@ -151,30 +146,18 @@ class NodeStore:
     def _vectors(self, nodes: Sequence[BaseNode]) -> list[Vector]:
         # a write that names a key twice is refused
         last = {node.node_id: node for node in nodes}
-        return [self._vector(node) for node in last.values()]
-
-    def _vector(self, node: BaseNode) -> Vector:
-        if node.embedding is None:
-            raise InvalidRequestError(
-                f"node {quote(node.node_id)} has no embedding; let VectorStoreIndex or an "
-                "IngestionPipeline with an embed_model make it, or set node.embedding. Nothing "
-                "was written."
-            )
-        text, metadata, payload = node_fields(node)
-        return self.records.encode(
-            node.node_id, node.embedding, text=text, metadata=metadata, node=payload
-        )
+        for node in last.values():
+            if node.embedding is None:
+                raise InvalidRequestError(
+                    f"node {quote(node.node_id)} has no embedding; let VectorStoreIndex or an "
+                    "IngestionPipeline with an embed_model make it, or set node.embedding. Nothing "
+                    "was written."
+                )
+        return [self.vector(node, node.embedding) for node in last.values()]
 
     def _node(self, record: Record) -> BaseNode:
         node = node_from(record, self.classes)
         return as_text_node(node) if self.text_nodes else node
-
-    def _fetch(
-        self, context: Context, ids: Sequence[str], make: Callable[[Record], T]
-    ) -> Flow[Found[T]]:
-        return self.records.fetch_records(
-            context, ids, make, return_data=self.return_data, on_missing=self.on_missing
-        )
 
     def _record_passing(self, vector: Vector, filters: MetadataFilters | None) -> Record | None:
         record = self.records.decode(vector)
@@ -192,25 +175,20 @@ class NodeStore:
     ) -> Flow[list[T]]:
         """Return what is made of each record of the index, page by page, without the Nones."""
         used: list[T] = []
-        token, more = None, True
-        while more:
+        token: str | None = None
+        while True:
             page = yield from self.records.list_page(
                 context, token, return_data=return_data, return_metadata=True
             )
             # an index may hold the rows of a key-value store, which are no nodes
             made = (use(vector) for vector in page if not is_row(vector.metadata))
             used += [one for one in made if one is not None]
-            token = page.next_token
-            more = token is not None
-        return used
+            if (token := page.next_token) is None:
+                return used
 
 
 def list_nodes(nodes: Iterable[BaseNode]) -> list[BaseNode]:
-    """Return nodes to write as a list.
-
-    Raises:
-        InvalidRequestError: it is a single one, or something is no node.
-    """
+    """Return nodes to write as a list; refuse a single one, and what is no node."""
     if isinstance(nodes, BaseNode):
         raise InvalidRequestError("nodes are written as a list; put a single one into a list.")
     given = list(nodes)

@@ -4,10 +4,8 @@ Text, metadata and embedding stand in the record itself. Of the rest of a node i
 what is not a default: it is read with every fetch, and shares 40 KB with text and metadata.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
-from typing import Annotated, Any, Final, NamedTuple
+from typing import Annotated, Any, Final, NamedTuple, TypeVar
 
 from llama_index.core.schema import (
     BaseNode,
@@ -26,6 +24,7 @@ from ..client.errors import ConfigurationError, InvalidRequestError, quote
 from ..records import DecodeError, Record
 
 NodeClasses = Mapping[str, type[BaseNode]]
+AnyNode = TypeVar("AnyNode", bound=BaseNode)
 
 _CORE = (TextNode, ImageNode, IndexNode, Node, Document, ImageDocument)
 _NOT_OF_TEXT = frozenset({"text_resource", "embedding"})
@@ -48,10 +47,7 @@ CORE_CLASSES: Final[NodeClasses] = {kind.class_name(): kind for kind in _CORE}
 
 
 class NodeFields(NamedTuple):
-    """Parts of a node that `records.encode` takes: `text=`, `metadata=`, the payload as `node=`.
-
-    `metadata` is the node's own dict.
-    """
+    """Parts of a node that `records.encode` takes: `text=`, `metadata=`, the payload as `node=`."""
 
     text: str
     metadata: dict[str, Any]
@@ -62,9 +58,6 @@ def node_fields(node: BaseNode) -> NodeFields:
     """Return what a record keeps of a node, from which `node_from` makes an equal one.
 
     The embedding is the vector's data, and is not among it; nor is that of `IndexNode.obj`.
-
-    Raises:
-        InvalidRequestError: `IndexNode.obj` is a retriever or the like, which no record can hold.
     """
     # `obj` may be a whole retriever, which no dump takes
     plain = node.model_copy(update={"obj": None}) if isinstance(node, IndexNode) else node
@@ -73,7 +66,10 @@ def node_fields(node: BaseNode) -> NodeFields:
     # so that a reader without the class still gets core's that it is made from
     if payload["class_name"] not in CORE_CLASSES:
         payload[_BASE] = core_class_of(type(node)).class_name()
-    _shorten_relationships(payload)
+    for related in payload.get("relationships", {}).values():
+        for one in related if isinstance(related, list) else (related,):
+            # the same for every one of them, and read with every fetch
+            one.pop("class_name", None)
     if isinstance(node, Node):
         _pack_resources(node, payload)
     elif isinstance(node, IndexNode):
@@ -96,11 +92,7 @@ def node_from(record: Record, classes: NodeClasses = CORE_CLASSES) -> BaseNode:
         DecodeError: the record claims to be a node, and no node can be made of it.
     """
     node = _foreign_node(record) if record.node is None else _restore(record, record.node, classes)
-    if record.embedding is not None:
-        # an assignment would check and copy each float, which these are known to be
-        node.__dict__["embedding"] = record.embedding.tolist()
-        node.__pydantic_fields_set__.add("embedding")
-    return node
+    return node if record.embedding is None else _embed(node, record.embedding.tolist())
 
 
 def as_text_node(node: BaseNode) -> BaseNode:
@@ -113,8 +105,16 @@ def as_text_node(node: BaseNode) -> BaseNode:
     fields = _common_fields(node)
     fields["text"] = node.get_content(MetadataMode.NONE)
     image = getattr(node, "image_resource", None)
-    made = TextNode(**fields) if image is None else ImageNode(**fields, **_image(image))
-    return _copy_embedding(made, node)
+    if image is None:
+        return _embed(TextNode(**fields), node.embedding)
+    made = ImageNode(
+        **fields,
+        image=None if image.data is None else image.data.decode("ascii"),
+        image_path=None if image.path is None else str(image.path),
+        image_url=None if image.url is None else str(image.url),
+        image_mimetype=image.mimetype,
+    )
+    return _embed(made, node.embedding)
 
 
 def as_document(node: BaseNode) -> Document:
@@ -128,17 +128,11 @@ def as_document(node: BaseNode) -> Document:
         fields["text_resource"] = MediaResource(text=node.get_content(MetadataMode.NONE))
         if isinstance(node, ImageNode):
             fields["image_resource"] = _image_resource(node)
-    made = Document(**fields)
-    _copy_embedding(made, node)
-    return made
+    return _embed(Document(**fields), node.embedding)
 
 
 def classes_by_name(own: Iterable[type[BaseNode]] | None = None) -> NodeClasses:
-    """Return the classes by the name under which their nodes are stored: core's, and your own.
-
-    Raises:
-        ConfigurationError: something is no node class, or two have one name.
-    """
+    """Return the classes by the name under which their nodes are stored: core's, and your own."""
     classes: dict[str, type[BaseNode]] = {}
     for kind in own or ():
         if not (isinstance(kind, type) and issubclass(kind, BaseNode)):
@@ -152,12 +146,9 @@ def classes_by_name(own: Iterable[type[BaseNode]] | None = None) -> NodeClasses:
 
 
 def name_of(kind: type[BaseNode]) -> str:
-    """Return the name under which nodes of a class are stored.
-
-    It is `class_name()`; a class that only inherits one of core's, and so would come back as that
-    one, goes by its own Python name.
-    """
+    """Return the name under which nodes of a class are stored."""
     name = kind.class_name()
+    # a class that only inherits core's name would come back as core's: it goes by its own
     return kind.__name__ if CORE_CLASSES.get(name, kind) is not kind else name
 
 
@@ -171,10 +162,6 @@ def core_class_of(kind: type[BaseNode]) -> type[BaseNode]:
 
 def _full_name(kind: type[BaseNode]) -> str:
     return f"{kind.__module__}.{kind.__qualname__}"
-
-
-def _full_names(kinds: Iterable[type[BaseNode]]) -> list[str]:
-    return [_full_name(kind) for kind in kinds]
 
 
 def _load_classes(kinds: Any) -> Any:
@@ -202,15 +189,8 @@ def _class_named(name: str) -> type[BaseNode]:
 OwnClasses = Annotated[
     tuple[type[BaseNode], ...],
     BeforeValidator(_load_classes),
-    PlainSerializer(_full_names, return_type=list[str]),
+    PlainSerializer(lambda kinds: [_full_name(kind) for kind in kinds], return_type=list[str]),
 ]
-
-
-def _shorten_relationships(payload: dict[str, Any]) -> None:
-    for related in payload.get("relationships", {}).values():
-        for one in related if isinstance(related, list) else (related,):
-            # the same for every one of them, and read with every fetch
-            one.pop("class_name", None)
 
 
 def _pack_resources(node: Node, payload: dict[str, Any]) -> None:
@@ -222,16 +202,12 @@ def _pack_resources(node: Node, payload: dict[str, Any]) -> None:
         payload[name] = packed
         if resource.data is not None:  # which its own dump leaves out
             packed["data"] = resource.data.decode("ascii")
-        if name == "text_resource":
-            _leave_out_text(payload, packed, resource.text)
-
-
-def _leave_out_text(payload: dict[str, Any], packed: dict[str, Any], text: str | None) -> None:
-    packed.pop("text", None)
-    if text is None:
-        packed["text"] = None
-    elif text and not packed:
-        del payload["text_resource"]
+        if name == "text_resource":  # the text itself stands in the record
+            packed.pop("text", None)
+            if resource.text is None:
+                packed["text"] = None
+            elif resource.text and not packed:
+                del payload[name]
 
 
 def _pack_object(node: IndexNode, payload: dict[str, Any]) -> None:
@@ -261,47 +237,36 @@ def _foreign_node(record: Record) -> BaseNode:
 
 
 def _restore(record: Record, payload: dict[str, Any], classes: NodeClasses) -> BaseNode:
-    kind = _class_for(payload, classes)
+    known = classes.get(str(payload.get("class_name")))
+    kind = known or classes.get(str(payload.get(_BASE)), TextNode)
+    fields = {**payload, "id_": record.key, "metadata": record.metadata}
     try:
         if kind is TextNode and _NOT_OF_TEXT.isdisjoint(payload):
-            return _text_node(record, payload)
-        return _build(kind, record, payload, classes)
+            # its own constructor does no more than this, in twice the time
+            node = TextNode.__new__(TextNode)
+            fields["text"] = record.text
+            TextNode.__pydantic_validator__.validate_python(fields, self_instance=node)
+            return node
+        return _build(kind, fields, record.text, classes)
     except (ValueError, TypeError, LookupError, AttributeError) as error:
-        raise DecodeError(record.key, _field(record), _reason(kind, error)) from error
-
-
-def _class_for(payload: dict[str, Any], classes: NodeClasses) -> type[BaseNode]:
-    known = classes.get(str(payload.get("class_name")))
-    return known or classes.get(str(payload.get(_BASE)), TextNode)
-
-
-def _text_node(record: Record, payload: dict[str, Any]) -> TextNode:
-    # its own constructor does no more than this, in twice the time
-    node = TextNode.__new__(TextNode)
-    fields = {**payload, "id_": record.key, "metadata": record.metadata, "text": record.text}
-    TextNode.__pydantic_validator__.validate_python(fields, self_instance=node)
-    return node
+        field = "_record.node" if record.source == "envelope" else "_node_content"
+        reason = f"no {kind.class_name()} can be made of it ({type(error).__name__})"
+        raise DecodeError(record.key, field, reason) from error
 
 
 def _build(
-    kind: type[BaseNode], record: Record, payload: dict[str, Any], classes: NodeClasses
+    kind: type[BaseNode], fields: dict[str, Any], text: str, classes: NodeClasses
 ) -> BaseNode:
-    fields = {**payload, "id_": record.key, "metadata": record.metadata}
     fields.pop("class_name", None)
     fields.pop("embedding", None)
+    resource = fields.pop("text_resource", None)
     if issubclass(kind, Node):
         fields.pop("text", None)
-        fields["text_resource"] = _resource_with_text(payload.get("text_resource"), record.text)
-        return kind(**fields)
-    fields.pop("text_resource", None)
+        return kind(**fields, text_resource=_resource_with_text(resource, text))
     if issubclass(kind, TextNode):
-        fields["text"] = record.text
+        fields["text"] = text
         return _index_node(kind, fields, classes) if issubclass(kind, IndexNode) else kind(**fields)
-    return _build_other_kind(kind, fields, record.text)
-
-
-def _build_other_kind(kind: type[BaseNode], fields: dict[str, Any], text: str) -> BaseNode:
-    """Make a node of a class that derives from none of core's that can be made."""
+    # a class that derives from none of core's that can be made
     node = kind(**fields)
     # its text may be a field like others, and then it is set already
     if node.get_content(MetadataMode.NONE) != text:
@@ -324,21 +289,10 @@ def _index_node(kind: type[IndexNode], fields: dict[str, Any], classes: NodeClas
         if _VALUE in packed:
             return kind(**{**fields, "obj": packed[_VALUE]})
         if _NODE in packed:
-            return kind(**{**fields, "obj": _object_from(packed[_NODE], classes)})
+            inner = packed[_NODE]
+            record = Record(inner["id"], inner["text"], inner["metadata"], None, inner["payload"])
+            return kind(**{**fields, "obj": node_from(record, classes)})
     return kind.from_dict(fields)
-
-
-def _object_from(packed: dict[str, Any], classes: NodeClasses) -> BaseNode:
-    inside = Record(packed["id"], packed["text"], packed["metadata"], None, packed["payload"])
-    return node_from(inside, classes)
-
-
-def _field(record: Record) -> str:
-    return "_record.node" if record.source == "envelope" else "_node_content"
-
-
-def _reason(kind: type[BaseNode], error: Exception) -> str:
-    return f"no {kind.class_name()} can be made of it ({type(error).__name__})"
 
 
 def _common_fields(node: BaseNode) -> dict[str, Any]:
@@ -348,28 +302,21 @@ def _common_fields(node: BaseNode) -> dict[str, Any]:
     return fields
 
 
-def _copy_embedding(copy: BaseNode, node: BaseNode) -> BaseNode:
-    if node.embedding is not None:
-        copy.__dict__["embedding"] = node.embedding  # checked when the other node was made
-        copy.__pydantic_fields_set__.add("embedding")
-    return copy
-
-
-def _image(image: MediaResource) -> dict[str, Any]:
-    return {
-        "image": None if image.data is None else image.data.decode("ascii"),
-        "image_path": None if image.path is None else str(image.path),
-        "image_url": None if image.url is None else str(image.url),
-        "image_mimetype": image.mimetype,
-    }
+def _embed(node: AnyNode, embedding: list[float] | None) -> AnyNode:
+    if embedding is not None:
+        # an assignment would check and copy each float, which these are known to be
+        node.__dict__["embedding"] = embedding
+        node.__pydantic_fields_set__.add("embedding")
+    return node
 
 
 def _image_resource(node: ImageNode) -> MediaResource | None:
-    fields = {
-        "data": node.image,
-        "path": node.image_path,
-        "url": node.image_url,
-        "mimetype": node.image_mimetype,
+    names = {
+        "data": "image",
+        "path": "image_path",
+        "url": "image_url",
+        "mimetype": "image_mimetype",
     }
-    given = {name: value for name, value in fields.items() if value is not None}
+    found = {name: getattr(node, field) for name, field in names.items()}
+    given = {name: value for name, value in found.items() if value is not None}
     return MediaResource.model_validate(given) if given else None

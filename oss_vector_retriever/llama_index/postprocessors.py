@@ -1,10 +1,8 @@
 """Postprocessors that fetch by key: whole nodes, neighbours, and choices by stored embeddings."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 from llama_index.core.base.embeddings.base import BaseEmbedding
 from llama_index.core.postprocessor.types import BaseNodePostprocessor
@@ -27,14 +25,7 @@ from ..embeddings.stored import (
 from ..records.grouping import HydrationPolicy, pair_with_stored
 from ..records.keys import is_key
 from ..records.lookup import MissingPolicy
-from .component import (
-    Embed,
-    NodeLookup,
-    _Fetching,
-    async_query_embedder,
-    query_embedder,
-    query_embedding,
-)
+from .component import NodeLookup, _Fetching, query_embedding
 
 HydratedFields = Literal["all", "text", "metadata", "embedding"]
 _Hits = list[NodeWithScore]
@@ -46,23 +37,16 @@ class _FetchingPostprocessor(_Fetching, BaseNodePostprocessor):
     def _postprocess_nodes(
         self, nodes: list[NodeWithScore], query_bundle: QueryBundle | None = None
     ) -> list[NodeWithScore]:
-        embed = query_embedder(self._embedding_model())
-        return self._clients.run(self._process, nodes, query_bundle, embed)
+        return self._clients.run(self._process, nodes, query_bundle, False)
 
     async def _apostprocess_nodes(
         self, nodes: list[NodeWithScore], query_bundle: QueryBundle | None = None
     ) -> list[NodeWithScore]:
-        embed = async_query_embedder(self._embedding_model())
-        return await self._clients.arun(self._process, nodes, query_bundle, embed)
-
-    def _embedding_model(self) -> BaseEmbedding | None:
-        """Return what embeds the query where its bundle has no embedding."""
-        return None
+        return await self._clients.arun(self._process, nodes, query_bundle, True)
 
     def _process(
-        self, context: Context, hits: _Hits, bundle: QueryBundle | None, embed: Embed | None
+        self, context: Context, hits: _Hits, bundle: QueryBundle | None, awaited: bool
     ) -> Flow[_Hits]:
-        """Return what becomes of hits; not every class asks for the query."""
         raise NotImplementedError
 
 
@@ -93,18 +77,7 @@ class OSSVectorRehydrationPostprocessor(_FetchingPostprocessor):
     return_data: bool = False
     on_missing: HydrationPolicy = "keep"
 
-    @classmethod
-    def class_name(cls) -> str:
-        """Return the class's stable name."""
-        return "OSSVectorsRehydrationPostprocessor"
-
-    def _process(
-        self,
-        context: Context,
-        hits: _Hits,
-        bundle: QueryBundle | None,  # noqa: ARG002 - the query plays no part
-        embed: Embed | None,  # noqa: ARG002 - nor does its embedding
-    ) -> Flow[_Hits]:
+    def _process(self, context: Context, hits: _Hits, *_query: object) -> Flow[_Hits]:
         keys = [self._key_to_fetch(hit.node) for hit in hits]
         lookup = self._lookup(
             return_data=self.return_data or self.fields == "embedding",
@@ -129,18 +102,15 @@ class OSSVectorRehydrationPostprocessor(_FetchingPostprocessor):
 
     def _key_to_fetch(self, node: BaseNode) -> str | None:
         """Return the key to fetch for a node, or None where there is no need."""
-        key = self._key(node)
-        if key is None or (self.only_incomplete and key == node.node_id and self._has_it_all(node)):
-            return None
-        return key
-
-    def _key(self, node: BaseNode) -> str | None:
+        key: str | None = node.node_id
         if self.key_of is not None:
-            return _check_key(self.key_of(node))
-        if self.id_key is None:
-            return node.node_id
-        key = node.metadata.get(self.id_key)
-        return None if key is None else str(key)
+            key = self.key_of(node)
+            if key is not None and not isinstance(key, str):
+                raise InvalidRequestError(f"key_of must return a string or None, not {quote(key)}.")
+        elif self.id_key is not None and (key := node.metadata.get(self.id_key)) is not None:
+            key = str(key)
+        needless = self.only_incomplete and key == node.node_id and self._has_it_all(node)
+        return None if needless else key
 
     def _has_it_all(self, node: BaseNode) -> bool:
         if self.fields == "metadata":
@@ -182,18 +152,7 @@ class OSSVectorPrevNextPostprocessor(_FetchingPostprocessor):
     return_data: bool = False
     on_missing: MissingPolicy = "omit"
 
-    @classmethod
-    def class_name(cls) -> str:
-        """Return the class's stable name."""
-        return "OSSVectorsPrevNextPostprocessor"
-
-    def _process(
-        self,
-        context: Context,
-        hits: _Hits,
-        bundle: QueryBundle | None,  # noqa: ARG002 - the query plays no part
-        embed: Embed | None,  # noqa: ARG002 - nor does its embedding
-    ) -> Flow[_Hits]:
+    def _process(self, context: Context, hits: _Hits, *_query: object) -> Flow[_Hits]:
         lookup = self._lookup(return_data=self.return_data, on_missing=self.on_missing)
         # a neighbour that is a hit takes no fetch
         known = {hit.node.node_id: hit.node for hit in hits}
@@ -204,18 +163,19 @@ class OSSVectorPrevNextPostprocessor(_FetchingPostprocessor):
             if there is None or hit.get_score() > there.get_score():
                 scored[hit.node.node_id] = hit
         first = list(scored)
-        walks = [walk for hit in hits for walk in self._walks(hit)]
+        ways = {"next": [True], "previous": [False], "both": [True, False]}[self.mode]
+        walks = [
+            _Walk(forward, hit.node, hit.node.ref_doc_id, hit.score)
+            for hit in hits
+            for forward in ways
+        ]
         for _ in range(self.num_nodes):
             walks = yield from _walk_on(context, lookup, known, walks, self.within_document)
             for walk in walks:
                 self._score(walk, scored, first)
-        return order_for_reading(first, scored)
+        return _order_for_reading(first, scored)
 
-    def _walks(self, hit: NodeWithScore) -> list[_Walk]:
-        ways = {"next": [True], "previous": [False], "both": [True, False]}[self.mode]
-        return [_Walk(forward, hit.node, hit.node.ref_doc_id, hit.score) for forward in ways]
-
-    def _score(self, walk: _Walk, scored: dict[str, NodeWithScore], first: list[str]) -> None:
+    def _score(self, walk: "_Walk", scored: dict[str, NodeWithScore], first: list[str]) -> None:
         """Score the node that a walk has come to; of several scores it keeps the best."""
         walk.score = None if walk.score is None else walk.score * self.score_decay
         there = scored.get(walk.node.node_id)
@@ -237,16 +197,14 @@ class _StoredEmbeddingPostprocessor(_FetchingPostprocessor):
         embed_model: embeds the query where neither its bundle nor `query_key` gives an embedding.
     """
 
+    _takes_query: ClassVar[bool] = True
     on_missing: WithoutPolicy = "keep"
     use_node_embeddings: bool = True
     query_key: str | None = None
     embed_model: BaseEmbedding | None = Field(default=None, exclude=True, repr=False)
 
-    def _embedding_model(self) -> BaseEmbedding | None:
-        return self.embed_model
-
     def _process(
-        self, context: Context, hits: _Hits, bundle: QueryBundle | None, embed: Embed | None
+        self, context: Context, hits: _Hits, bundle: QueryBundle | None, awaited: bool
     ) -> Flow[_Hits]:
         own = [hit.node.embedding if self.use_node_embeddings else None for hit in hits]
         stored = yield from stored_embeddings(
@@ -259,15 +217,12 @@ class _StoredEmbeddingPostprocessor(_FetchingPostprocessor):
             on_missing=self.on_missing,
         )
         query: Numbers | None = None
-        if stored.positions and stored.query is None:
-            query = yield from self._query(bundle, embed)
+        if self._takes_query and stored.positions and stored.query is None:
+            query = yield from query_embedding(bundle, self.embed_model, awaited=awaited)
         return [
             hits[position] if score is None else hits[position].model_copy(update={"score": score})
             for position, score in self._pick(hits, stored, query)
         ]
-
-    def _query(self, bundle: QueryBundle | None, embed: Embed | None) -> Flow[Numbers]:
-        return (yield from query_embedding(bundle, embed))
 
     def _pick(self, hits: _Hits, stored: StoredEmbeddings, query: Numbers | None) -> list[Pick]:
         """Return the positions of the hits that stay, in their new order, with new scores."""
@@ -283,17 +238,8 @@ class StoredEmbeddingDedupPostprocessor(_StoredEmbeddingPostprocessor):
         similarity_threshold: the cosine from which on two say the same, from -1 to 1.
     """
 
+    _takes_query: ClassVar[bool] = False
     similarity_threshold: float = Field(default=0.95, ge=-1, le=1)
-
-    @classmethod
-    def class_name(cls) -> str:
-        """Return the class's stable name."""
-        return "OSSVectorsStoredEmbeddingDedupPostprocessor"
-
-    def _query(self, bundle: QueryBundle | None, embed: Embed | None) -> Flow[Numbers]:  # noqa: ARG002 - none is needed
-        # a flow of no steps
-        yield from ()
-        return []
 
     def _pick(self, hits: _Hits, stored: StoredEmbeddings, query: Numbers | None) -> list[Pick]:  # noqa: ARG002 - the same
         return pick_distinct(stored, self.similarity_threshold)
@@ -312,11 +258,6 @@ class StoredEmbeddingMMRPostprocessor(_StoredEmbeddingPostprocessor):
     top_n: int = Field(default=10, gt=0, strict=True)
     lambda_mult: float = Field(default=0.5, ge=0, le=1)
 
-    @classmethod
-    def class_name(cls) -> str:
-        """Return the class's stable name."""
-        return "OSSVectorsStoredEmbeddingMMRPostprocessor"
-
     def _pick(self, hits: _Hits, stored: StoredEmbeddings, query: Numbers | None) -> list[Pick]:  # noqa: ARG002 - scores play no part
         picks = pick_diverse(stored, query, self.top_n, self.lambda_mult)
         return [(position, None) for position, _ in picks]
@@ -334,11 +275,6 @@ class StoredEmbeddingRescorer(_StoredEmbeddingPostprocessor):
 
     top_n: int | None = Field(default=None, gt=0, strict=True)
     weight: float = Field(default=1.0, ge=0, le=1)
-
-    @classmethod
-    def class_name(cls) -> str:
-        """Return the class's stable name."""
-        return "OSSVectorsStoredEmbeddingRescorer"
 
     def _pick(self, hits: _Hits, stored: StoredEmbeddings, query: Numbers | None) -> list[Pick]:
         earlier = [hits[position].get_score() for position in stored.positions]
@@ -361,12 +297,8 @@ def neighbours(
 ) -> Flow[list[BaseNode]]:
     """Return a node with those before and after it, in reading order, one fetch a hop.
 
-    Args:
-        context: the client's.
-        lookup: how keys become nodes.
-        node: the node in the middle.
-        hops: how many before it, and how many after it.
-        allowed: tells whether a neighbour's key may be fetched; the first that may not ends it.
+    `hops` is how many before it, and how many after it. `allowed` tells whether a neighbour's key
+    may be fetched; the first that may not ends the way.
     """
     known = {node.node_id: node}
     scored = {node.node_id: NodeWithScore(node=node)}
@@ -380,7 +312,7 @@ def neighbours(
         walks = yield from _walk_on(context, lookup, known, walks)
         for walk in walks:
             scored.setdefault(walk.node.node_id, NodeWithScore(node=walk.node))
-    return [hit.node for hit in order_for_reading([node.node_id], scored)]
+    return [hit.node for hit in _order_for_reading([node.node_id], scored)]
 
 
 @dataclass(slots=True)
@@ -412,26 +344,23 @@ def _walk_on(
     going = []
     for walk, key in zip(walks, keys, strict=True):
         node = known.get(key or "")
-        if node is None or (within_document and _is_of_another(node, walk.document)):
-            continue
-        walk.node = node
-        going.append(walk)
+        # a record that names no document may be of any: the link between the two is trusted
+        if node is not None and (
+            not within_document
+            or None in (node.ref_doc_id, walk.document)
+            or node.ref_doc_id == walk.document
+        ):
+            walk.node = node
+            going.append(walk)
     return going
 
 
-def _is_of_another(node: BaseNode, document: str | None) -> bool:
-    # a record that names no document may be of any: the link between the two is trusted
-    return None not in (node.ref_doc_id, document) and node.ref_doc_id != document
-
-
-def order_for_reading(
+def _order_for_reading(
     first: Iterable[str], scored: Mapping[str, NodeWithScore]
 ) -> list[NodeWithScore]:
     """Return nodes chain by chain, each in reading order, the chains in the order of `first`.
 
-    Args:
-        first: the ids whose chains are wanted.
-        scored: the nodes there are, by id; those that no chain reaches are left out.
+    Of the nodes `scored`, by id, those that no chain reaches are left out.
     """
     # by their links alone: hits come in the order of their scores
     after = _links(scored)
@@ -472,9 +401,3 @@ def _head(key: str, before: Mapping[str, str]) -> str:
         seen.add(previous)
         key = previous
     return key
-
-
-def _check_key(key: object) -> str | None:
-    if key is None or isinstance(key, str):
-        return key
-    raise InvalidRequestError(f"key_of must return a string or None, not {quote(key)}.")

@@ -1,7 +1,5 @@
 """`OSSVectorReader`: records by key as Documents, all at once or as a stream."""
 
-from __future__ import annotations
-
 from collections.abc import AsyncIterable, AsyncIterator, Generator, Iterable, Iterator
 from itertools import islice
 from typing import Any
@@ -37,11 +35,6 @@ class OSSVectorReader(_Fetching, BasePydanticReader, ResourcesReaderMixin):
     return_data: bool = True
     on_missing: MissingPolicy = "omit"
 
-    @classmethod
-    def class_name(cls) -> str:
-        """Return the class's stable name."""
-        return "OSSVectorsReader"
-
     def load_data(self, keys: Iterable[str]) -> list[Document]:
         """Load all at once."""
         return self._clients.run(self._load, keys)
@@ -57,7 +50,7 @@ class OSSVectorReader(_Fetching, BasePydanticReader, ResourcesReaderMixin):
             yield from self.load_data(batch)
             size = min(size * 2, _LARGEST_BATCH)
 
-    def alazy_load_data(self, keys: Iterable[str] | AsyncIterable[str]) -> DocumentStream:  # type: ignore[override]  # awaitable, as core's
+    def alazy_load_data(self, keys: Iterable[str] | AsyncIterable[str]) -> "DocumentStream":  # type: ignore[override]  # awaitable, as core's
         """Return Documents as they come: `async for` streams, `await` gives a list."""
         # core's returns a list when awaited; async for over ours takes no more than it needs
         return DocumentStream(self._stream(keys))
@@ -76,8 +69,7 @@ class OSSVectorReader(_Fetching, BasePydanticReader, ResourcesReaderMixin):
 
     async def aget_resource_info(self, resource_id: str) -> dict[str, Any]:
         """Do what `get_resource_info` does."""
-        infos = await self._clients.arun(self._describe, [resource_id])
-        return infos.get(resource_id, {})
+        return (await self._clients.arun(self._describe, [resource_id])).get(resource_id, {})
 
     def list_resources_with_info(self) -> dict[str, dict[str, Any]]:
         """Return what is known of every key of the index."""
@@ -85,8 +77,7 @@ class OSSVectorReader(_Fetching, BasePydanticReader, ResourcesReaderMixin):
 
     async def alist_resources_with_info(self) -> dict[str, dict[str, Any]]:
         """Return what is known of every key of the index."""
-        keys = await self.alist_resources()
-        return await self._clients.arun(self._describe, keys)
+        return await self._clients.arun(self._describe, await self.alist_resources())
 
     def load_resource(self, resource_id: str) -> list[Document]:
         """Load the record of one key."""

@@ -1,7 +1,5 @@
 """`OSSVectorRetriever`: keys in, nodes out."""
 
-from __future__ import annotations
-
 import inspect
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -14,32 +12,21 @@ from llama_index.core.schema import BaseNode, IndexNode, NodeWithScore, QueryBun
 
 from ..client.context import Context
 from ..client.errors import ConfigurationError, InvalidRequestError
-from ..client.models.vector import Float32Array
 from ..client.operations.checks import check_choice, each_of
 from ..client.pair import Client
 from ..client.steps import Flow
 from ..embeddings import similarities
 from ..records import DecodePolicy, Record, parse_keys
 from ..records.lookup import MissingPolicy, fetch_records
-from .component import (
-    ConnectionOptions,
-    Embed,
-    NodeLookup,
-    async_query_embedder,
-    call_function,
-    connect,
-    query_embedder,
-    query_embedding,
-    report_missing,
-)
+from . import component
+from .component import ConnectionOptions, NodeLookup, _Connected
 from .nodes import classes_by_name
 
 ScoreMode = Literal["constant", "rank", "none", "similarity"]
 Resolver = Callable[[QueryBundle], Iterable[str] | Awaitable[Iterable[str]]]
-_Pair = tuple[Record, BaseNode]
 
 
-class OSSVectorRetriever(BaseRetriever):
+class OSSVectorRetriever(_Connected, BaseRetriever):
     """Nodes by key.
 
     The keys are those that a `KeyQueryBundle` carries; else those that `resolver` finds for the
@@ -48,6 +35,33 @@ class OSSVectorRetriever(BaseRetriever):
     Nodes come in the order of the keys; the framework itself drops a repeated node from what
     `retrieve` returns. `node_id` is the key. Keys that do not exist are left out and reported as a
     `MissingKeysEvent`, or raise `MissingKeysError`.
+
+    Args:
+        client: either client; by default one that is configured by the environment.
+        index: the vector index to use, if not the client's own.
+        keys: the keys to fetch, whatever the query says.
+        resolver: finds the keys for a query; a plain function, called in a thread by `aretrieve`,
+            or a coroutine function, for `aretrieve` alone.
+        k: return at most so many nodes.
+        text_key: a further metadata field to look for text in, of records that others wrote.
+        return_data: set `node.embedding` from the stored float32 data.
+        score: of every node, under "constant"; a `SimilarityPostprocessor` drops nodes whose score
+            is None.
+        score_mode: "constant"; "rank" (1, 1/2, 1/3, ...); "none"; or "similarity", the cosine of
+            the stored vector and the query's embedding. The order is that of the keys.
+        embed_model: embeds the query for "similarity" where the bundle has no embedding.
+        provenance: return `NodeWithProvenance`, which says where each node came from.
+        on_missing: "omit" or "raise".
+        on_decode_error: "raise", "skip" with a warning, or "raw": a TextNode of what is stored.
+        key_parser: turns the query into keys, in place of the two forms above.
+        node_classes: your own node classes, so that their nodes come back as what they were.
+        text_nodes: make a TextNode or ImageNode of a Document or Node; `RecursiveRetriever` takes
+            no others.
+        callback_manager, object_map, objects, verbose: core's own.
+        connection: in place of `client`, the arguments of one: see `ConnectionOptions`.
+
+    Raises:
+        ConfigurationError: both `keys` and `resolver` are given.
     """
 
     def __init__(
@@ -75,45 +89,15 @@ class OSSVectorRetriever(BaseRetriever):
         verbose: bool = False,
         **connection: Unpack[ConnectionOptions],
     ) -> None:
-        """Take the settings.
-
-        Args:
-            client: an `OSSVectorClient` or `AsyncOSSVectorClient`; by default one that is
-                configured by the environment.
-            index: the vector index to use, if not the client's own.
-            keys: the keys to fetch, whatever the query says.
-            resolver: finds the keys for a query; a plain function, called in a thread by
-                `aretrieve`, or a coroutine function, for `aretrieve` alone.
-            k: return at most so many nodes.
-            text_key: a further metadata field to look for text in, of records that others wrote.
-            return_data: set `node.embedding` from the stored float32 data.
-            score: of every node, under "constant"; a `SimilarityPostprocessor` drops nodes whose
-                score is None.
-            score_mode: "constant"; "rank" (1, 1/2, 1/3, ...); "none"; or "similarity", the cosine
-                of the stored vector and the query's embedding. The order is that of the keys.
-            embed_model: embeds the query for "similarity" where the bundle has no embedding.
-            provenance: return `NodeWithProvenance`, which says where each node came from.
-            on_missing: "omit" or "raise".
-            on_decode_error: what becomes of a record that cannot be read: "raise" an error, "skip"
-                it with a warning in the log, or "raw", a TextNode with the metadata as stored.
-            key_parser: turns the query into keys, in place of the two forms above.
-            node_classes: your own node classes, so that their nodes come back as what they were.
-            text_nodes: make a TextNode or ImageNode of a Document or Node; `RecursiveRetriever`
-                takes no others.
-            callback_manager: core's, as `object_map`, `objects` and `verbose` are.
-            object_map: what index nodes point at, by id.
-            objects: index nodes that hold what they point at.
-            verbose: print what is found.
-            connection: in place of `client`, the arguments of one: see `ConnectionOptions`.
-
-        Raises:
-            ConfigurationError: both `keys` and `resolver` are given.
-        """
         super().__init__(callback_manager, object_map, objects, verbose)
         if keys is not None and resolver is not None:
             raise ConfigurationError("give either keys or resolver, not both")
-        _check_scoring(score_mode, score)
-        self._clients = connect(type(self), client, connection)
+        check_choice("score_mode", score_mode, get_args(ScoreMode))
+        if score is not None and (isinstance(score, bool) or not isinstance(score, int | float)):
+            raise InvalidRequestError(
+                "{argument} must be a number or None, not {value}.", argument="score", value=score
+            )
+        self._connect(client, connection)
         # a list: an iterator would be empty at the second query
         self._keys = None if keys is None else list(each_of(keys))
         self._resolver = resolver
@@ -135,23 +119,33 @@ class OSSVectorRetriever(BaseRetriever):
         )
 
     def _retrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
-        embed = query_embedder(self._embed_model)
-        return self._clients.run(self._fetch_nodes, query_bundle, embed)
+        return self._clients.run(self._fetch_nodes, query_bundle, awaited=False)
 
     async def _aretrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
-        embed = async_query_embedder(self._embed_model)
-        return await self._clients.arun(self._fetch_nodes, query_bundle, embed)
+        return await self._clients.arun(self._fetch_nodes, query_bundle, awaited=True)
 
     def _fetch_nodes(
-        self, context: Context, bundle: QueryBundle, embed: Embed | None
+        self, context: Context, bundle: QueryBundle, *, awaited: bool
     ) -> Flow[list[NodeWithScore]]:
         keys = yield from self._find_keys(bundle)
         found = yield from fetch_records(context, self._lookup, keys, self._pair)
-        report_missing(context, self._lookup.index, found.missing)
-        scores = yield from self._scores(bundle, embed, [record for record, _ in found.made])
+        component.report_missing(context, self._lookup.index, found.missing)
+        records = [record for record, _ in found.made]
+        scores = yield from self._scores(bundle, records, awaited=awaited)
+        scored = zip(found.made, scores, strict=True)
+        if not self._provenance:
+            return [NodeWithScore(node=node, score=score) for (_, node), score in scored]
         return [
-            self._with_score(context, position, record, node, score)
-            for position, ((record, node), score) in enumerate(zip(found.made, scores, strict=True))
+            NodeWithProvenance(
+                node=node,
+                score=score,
+                bucket=context.config.bucket,
+                index=self._lookup.index or context.config.index,
+                key=record.key,
+                format=record.source,
+                position=position,
+            )
+            for position, ((record, node), score) in enumerate(scored)
         ]
 
     def _find_keys(self, bundle: QueryBundle) -> Flow[list[str]]:
@@ -162,36 +156,24 @@ class OSSVectorRetriever(BaseRetriever):
             return (yield from _call_resolver(self._resolver, bundle))
         return self._key_parser(bundle.query_str) if self._keys is None else self._keys
 
-    def _pair(self, record: Record) -> _Pair:
+    def _pair(self, record: Record) -> tuple[Record, BaseNode]:
         # the record keeps its embedding for the score, where the node is to be without
         bare = record if self._return_data else replace(record, embedding=None)
         return record, self._lookup.node(bare)
 
     def _scores(
-        self, bundle: QueryBundle, embed: Embed | None, records: list[Record]
+        self, bundle: QueryBundle, records: list[Record], *, awaited: bool
     ) -> Flow[Sequence[float | None]]:
         if self._score_mode == "similarity" and records:
-            query = yield from query_embedding(bundle, embed)
-            return _cosines(query, [record.embedding for record in records])
+            model = self._embed_model
+            query = yield from component.query_embedding(bundle, model, awaited=awaited)
+            rows = [record.embedding for record in records if record.embedding is not None]
+            cosines = iter(similarities(query, rows).tolist())
+            return [None if record.embedding is None else next(cosines) for record in records]
         # the order is all that the caller said of how much each node matters
         if self._score_mode == "rank":
             return [1 / (position + 1) for position in range(len(records))]
         return [self._score if self._score_mode == "constant" else None] * len(records)
-
-    def _with_score(
-        self, context: Context, position: int, record: Record, node: BaseNode, score: float | None
-    ) -> NodeWithScore:
-        if not self._provenance:
-            return NodeWithScore(node=node, score=score)
-        return NodeWithProvenance(
-            node=node,
-            score=score,
-            bucket=context.config.bucket,
-            index=self._lookup.index or context.config.index,
-            key=record.key,
-            format=record.source,
-            position=position,
-        )
 
 
 @dataclass
@@ -232,12 +214,9 @@ class NodeWithProvenance(NodeWithScore):
     def from_dict(
         cls, data: dict[str, Any], *, node_classes: Iterable[type[BaseNode]] = (), **changes: Any
     ) -> Self:
-        """Return what `to_dict` wrote, the node as what it was; core's own knows no node's class.
+        """Return what `to_dict` wrote, with other fields where `changes` says so.
 
-        Args:
-            data: the dict.
-            node_classes: your own node classes, that the node may be of.
-            changes: fields to set otherwise.
+        The node comes back as what it was, also of your own `node_classes`.
         """
         # core writes a node as a dict, and reads none back
         node = data.get("node")
@@ -252,21 +231,8 @@ class NodeWithProvenance(NodeWithScore):
         return "OSSVectorsNodeWithProvenance"
 
 
-def _check_scoring(mode: str, score: object) -> None:
-    """Refuse a score mode that is unknown, and a score that is none.
-
-    Raises:
-        InvalidRequestError: naming what is possible.
-    """
-    if score is not None and (isinstance(score, bool) or not isinstance(score, int | float)):
-        raise InvalidRequestError(
-            "{argument} must be a number or None, not {value}.", argument="score", value=score
-        )
-    check_choice("score_mode", mode, get_args(ScoreMode))
-
-
 def _call_resolver(resolver: Resolver, bundle: QueryBundle) -> Flow[list[str]]:
-    found = yield from call_function(resolver, bundle)
+    found = yield from component.call_function(resolver, bundle)
     if inspect.isawaitable(found):
         # closed, or Python warns that it was never awaited
         if inspect.iscoroutine(found):
@@ -279,10 +245,3 @@ def _call_resolver(resolver: Resolver, bundle: QueryBundle) -> Flow[list[str]]:
             "return [key], for none []."
         )
     return list(found)
-
-
-def _cosines(query: Sequence[float], stored: Sequence[Float32Array | None]) -> list[float | None]:
-    """Return the cosine similarity of each stored vector, None where there is none."""
-    rows = [vector for vector in stored if vector is not None]
-    scores = iter(similarities(query, rows).tolist())
-    return [None if vector is None else next(scores) for vector in stored]

@@ -1,7 +1,5 @@
 """`ReuseStoredEmbeddings`: ingestion that embeds what changed, and nothing else."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
@@ -19,7 +17,7 @@ from ..records.keys import is_key
 from ..records.lookup import fetch_records
 from .component import _Fetching, call_function
 
-_Stored = dict[str, tuple[str, list[float]]]
+Embed = Callable[..., Any]  # texts to embeddings, at once or awaited
 
 
 class ReuseStoredEmbeddings(_Fetching, TransformComponent):
@@ -43,55 +41,46 @@ class ReuseStoredEmbeddings(_Fetching, TransformComponent):
     def model_post_init(self, context: Any, /) -> None:
         """Check the model against the name it should have."""
         super().model_post_init(context)
-        if self.embed_model is None:
-            return
-        name = self.embed_model.model_name
-        if self.model_name not in (None, name):
-            raise ConfigurationError(
-                f"the model is {name!r}, and this was made for {self.model_name!r}; embeddings of "
-                "different models do not mix in one index"
-            )
-        self.model_name = name
-
-    @classmethod
-    def class_name(cls) -> str:
-        """Return the class's stable name."""
-        return "OSSVectorsReuseStoredEmbeddings"
+        if self.embed_model is not None:
+            remedy = "embeddings of different models do not mix in one index"
+            self.model_name = self._check_name(self.embed_model, remedy)
 
     def __call__(self, nodes: Sequence[BaseNode], **kwargs: Any) -> Sequence[BaseNode]:
         """Set the embedding of each node, and return the nodes."""
         embed = self._model().get_text_embedding_batch
-        return self._clients.run(self._embed_changed, _as_sequence(nodes), embed, kwargs)
+        return self._clients.run(self._embed_changed, nodes, embed, kwargs)
 
     async def acall(self, nodes: Sequence[BaseNode], **kwargs: Any) -> Sequence[BaseNode]:
         """Do what a call does."""
         embed = self._model().aget_text_embedding_batch
-        return await self._clients.arun(self._embed_changed, _as_sequence(nodes), embed, kwargs)
+        return await self._clients.arun(self._embed_changed, nodes, embed, kwargs)
 
     def _model(self) -> BaseEmbedding:
         # asked for at each call and not before: it makes a client of the default provider
         model = self.embed_model or Settings.embed_model
+        self._check_name(model, "give embed_model=")
+        return model
+
+    def _check_name(self, model: BaseEmbedding, remedy: str) -> str:
         if self.model_name not in (None, model.model_name):
             raise ConfigurationError(
                 f"the model is {model.model_name!r}, and this was made for {self.model_name!r}; "
-                "give embed_model="
+                f"{remedy}"
             )
-        return model
+        return model.model_name
 
     def _embed_changed(
-        self,
-        context: Context,
-        nodes: Sequence[BaseNode],
-        embed: Callable[..., Any],
-        options: dict[str, Any],
+        self, context: Context, given: Iterable[BaseNode], embed: Embed, options: dict[str, Any]
     ) -> Flow[Sequence[BaseNode]]:
+        # a generator would be empty after one look
+        nodes = given if isinstance(given, Sequence) else list(given)
         bare = [node for node in nodes if node.embedding is None]
         stored = yield from self._fetch_stored(context, bare)
         changed = []
         for node in bare:
             digest, embedding = stored.get(node.node_id, ("", []))
             # not the node's own hash, which also covers metadata that no model sees
-            if digest == content_hash(node):
+            if digest == _content_hash(node):
                 node.embedding = embedding
             else:
                 changed.append(node)
@@ -102,7 +91,9 @@ class ReuseStoredEmbeddings(_Fetching, TransformComponent):
                 node.embedding = embedding
         return nodes
 
-    def _fetch_stored(self, context: Context, nodes: Sequence[BaseNode]) -> Flow[_Stored]:
+    def _fetch_stored(
+        self, context: Context, nodes: Sequence[BaseNode]
+    ) -> Flow[dict[str, tuple[str, list[float]]]]:
         ids = list(dict.fromkeys(node.node_id for node in nodes if is_key(node.node_id)))
         if not ids:
             return {}
@@ -110,7 +101,7 @@ class ReuseStoredEmbeddings(_Fetching, TransformComponent):
 
         def make(record: Record) -> tuple[str, tuple[str, list[float]]]:
             node = lookup.node(record)
-            return record.key, (content_hash(node), node.embedding or [])
+            return record.key, (_content_hash(node), node.embedding or [])
 
         try:
             found = yield from fetch_records(context, lookup, ids, make)
@@ -120,13 +111,7 @@ class ReuseStoredEmbeddings(_Fetching, TransformComponent):
         return dict(found.made)
 
 
-def _as_sequence(nodes: Iterable[BaseNode]) -> Sequence[BaseNode]:
-    # a generator would be empty after one look
-    return nodes if isinstance(nodes, Sequence) else list(nodes)
-
-
-def content_hash(node: BaseNode) -> str:
-    """Return the SHA-256 of what a node gives to the embedding model: text and metadata."""
+def _content_hash(node: BaseNode) -> str:
     content = node.get_content(MetadataMode.EMBED)
     # text taken from PDF files may hold half of a surrogate pair
     return hashlib.sha256(content.encode("utf-8", "surrogatepass")).hexdigest()

@@ -1,7 +1,5 @@
 """`OSSVectorStore`: LlamaIndex's vector store on OSS Vectors."""
 
-from __future__ import annotations
-
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final, Self, TypedDict, Unpack
@@ -21,7 +19,7 @@ from ..client.context import Context
 from ..client.errors import ConfigurationError, InvalidRequestError, quote
 from ..client.models.vector import Float32Array
 from ..client.operations.checks import check_data, check_whole, each_of
-from ..client.pair import CONNECTION, Client, limits_of
+from ..client.pair import CONNECTION, Client, connect, limits_of
 from ..client.settings import ClientSettings
 from ..client.steps import Flow
 from ..embeddings import as_matrix, maximal_marginal_relevance, similarities
@@ -33,14 +31,37 @@ from ..records.lookup import MissingPolicy
 from ..records.search import Hit, search
 from ..records.settings import DistanceMetric, StoreSettings
 from ..records.store import RecordStore
-from .component import _SavedComponent, call_function, connect, report_missing
-from .filters import check_filters, has_empty_group, record_passes, service_filter
+from .component import _SavedComponent, call_function, report_missing
+from .filters import check_filters, combine, has_empty_group, record_passes, service_filter
 from .node_store import NodeStore, list_nodes
 from .nodes import classes_by_name
 
 _DEFAULT_MMR_THRESHOLD: Final = 0.5
 _DEFAULT_PREFETCH_FACTOR: Final = 4
 _LARGEST_PREFETCH: Final = 2**31
+NodeIds = Sequence[str] | None
+
+
+class QueryOptions(TypedDict, total=False):
+    """Options of `OSSVectorStore.query`, as of a retriever's `vector_store_kwargs`.
+
+    Attributes:
+        filter: a filter in the service's own grammar.
+        honour_node_ids: False ignores `node_ids`, True never does. By default they are ignored
+            where they are those of all image and index nodes added through this object, which
+            `VectorStoreIndex.as_retriever` puts into each query. An index that was loaded again
+            does so too, and the store does not know them: there pass
+            `as_retriever(vector_store_kwargs={"honour_node_ids": False})`.
+        mmr_threshold: 0 all variety, 1 none; by default the query's own, or 0.5.
+        mmr_prefetch_factor: of how many times `similarity_top_k` nodes MMR chooses; 4.
+        mmr_prefetch_k: of how many nodes MMR chooses, in place of the factor.
+    """
+
+    filter: Filter | None
+    honour_node_ids: bool | None
+    mmr_threshold: float | None
+    mmr_prefetch_factor: float | None
+    mmr_prefetch_k: int | None
 
 
 class OSSVectorStore(_SavedComponent, BasePydanticVectorStore):
@@ -57,17 +78,14 @@ class OSSVectorStore(_SavedComponent, BasePydanticVectorStore):
     with numbers as numbers, has no copy that the service's filters would find.
 
     Args:
-        client: an `OSSVectorClient` or `AsyncOSSVectorClient`; or give the arguments of one:
-            `bucket`, `account_id`, `region`, `endpoint`, `internal`, `access_key_id`,
-            `access_key_secret`, `session_token`. The environment gives the others.
+        client: either client; or give the arguments of one, those of `ConnectionOptions`.
         index: the vector index to use, if not the client's own.
         text_key: a further metadata field to look for text in, of records that others wrote.
         return_data: set `node.embedding` from the stored float32 data; a query then takes a get for
             each 100 hits, since the service's search returns no data.
         on_missing: what `get_nodes` does with ids that do not exist: "omit" leaves them out and
             sends a `MissingKeysEvent`, "raise" raises `MissingKeysError`.
-        on_decode_error: what becomes of a record that cannot be read: "raise" an error, "skip"
-            it with a warning in the log, or "raw", a TextNode with the metadata as stored.
+        on_decode_error: "raise", "skip" with a warning, or "raw": a TextNode of what is stored.
         create_index: make the index on the first write, and read one that is not there as empty.
         distance_metric: "cosine" or "euclidean", of the index that the first write makes; one that
             is there must have it. None takes what is there, and makes cosine.
@@ -134,7 +152,7 @@ class OSSVectorStore(_SavedComponent, BasePydanticVectorStore):
         fields = {
             name: value for name, value in locals().items() if name in type(self).model_fields
         }
-        pair = connect(type(self), client, {name: fields[name] for name in CONNECTION})
+        pair = connect(client, {name: fields[name] for name in CONNECTION})
         super().__init__(**fields)
         self._pair = pair  # the client is no field: core declares it as a property
         self._store = self._make_store()
@@ -149,6 +167,14 @@ class OSSVectorStore(_SavedComponent, BasePydanticVectorStore):
     def client(self) -> Client:
         """Return the client: the one that was given, or the one that the environment configures."""
         return self._clients.given or self._clients.blocking()
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        # frozen but for this: what comes out of a pickle may need a client with credentials
+        if name == "client":
+            self._pair, self._saved = connect(value, {}), None
+            self._store = self._make_store()
+        else:
+            super().__setattr__(name, value)
 
     @classmethod
     def class_name(cls) -> str:
@@ -194,18 +220,16 @@ class OSSVectorStore(_SavedComponent, BasePydanticVectorStore):
             InvalidRequestError: the mode is another, there is no embedding, or an argument is
                 impossible.
         """
-        checked, candidates = check_query(query, self._non_text_ids, **options)
-        return self._clients.run(self._query, checked, candidates, options.get("filter"))
+        return self._clients.run(self._query, query, options)
 
     async def aquery(  # type: ignore[override]  # the same
         self, query: VectorStoreQuery, **options: Unpack[QueryOptions]
     ) -> VectorStoreQueryResult:
         """Do as `query` does."""
-        checked, candidates = check_query(query, self._non_text_ids, **options)
-        return await self._clients.arun(self._query, checked, candidates, options.get("filter"))
+        return await self._clients.arun(self._query, query, options)
 
     def get_nodes(
-        self, node_ids: Sequence[str] | None = None, filters: MetadataFilters | None = None
+        self, node_ids: NodeIds = None, filters: MetadataFilters | None = None
     ) -> list[BaseNode]:
         """Return nodes by id, in the order asked, a repeated id answered each time.
 
@@ -220,7 +244,7 @@ class OSSVectorStore(_SavedComponent, BasePydanticVectorStore):
         return self._clients.run(self._get_nodes, node_ids, filters)
 
     async def aget_nodes(
-        self, node_ids: Sequence[str] | None = None, filters: MetadataFilters | None = None
+        self, node_ids: NodeIds = None, filters: MetadataFilters | None = None
     ) -> list[BaseNode]:
         """Do as `get_nodes` does."""
         return await self._clients.arun(self._get_nodes, node_ids, filters)
@@ -238,10 +262,7 @@ class OSSVectorStore(_SavedComponent, BasePydanticVectorStore):
         await self._clients.arun(self._store.delete_document, ref_doc_id)
 
     def delete_nodes(
-        self,
-        node_ids: Sequence[str] | None = None,
-        filters: MetadataFilters | None = None,
-        **_: Any,
+        self, node_ids: NodeIds = None, filters: MetadataFilters | None = None, **_: Any
     ) -> None:
         """Delete nodes by id, by filters, or those for which both hold; `clear` deletes all.
 
@@ -252,10 +273,7 @@ class OSSVectorStore(_SavedComponent, BasePydanticVectorStore):
         self._clients.run(self._delete_nodes, node_ids, filters)
 
     async def adelete_nodes(
-        self,
-        node_ids: Sequence[str] | None = None,
-        filters: MetadataFilters | None = None,
-        **_: Any,
+        self, node_ids: NodeIds = None, filters: MetadataFilters | None = None, **_: Any
     ) -> None:
         """Do as `delete_nodes` does."""
         await self._clients.arun(self._delete_nodes, node_ids, filters)
@@ -281,7 +299,7 @@ class OSSVectorStore(_SavedComponent, BasePydanticVectorStore):
         return ids
 
     def _get_nodes(
-        self, context: Context, node_ids: Sequence[str] | None, filters: MetadataFilters | None
+        self, context: Context, node_ids: NodeIds, filters: MetadataFilters | None
     ) -> Flow[list[BaseNode]]:
         checked = check_filters(filters)
         if node_ids is None:
@@ -291,7 +309,7 @@ class OSSVectorStore(_SavedComponent, BasePydanticVectorStore):
         return found.made
 
     def _delete_nodes(
-        self, context: Context, node_ids: Sequence[str] | None, filters: MetadataFilters | None
+        self, context: Context, node_ids: NodeIds, filters: MetadataFilters | None
     ) -> Flow[None]:
         if node_ids is None and filters is None:
             raise InvalidRequestError("delete_nodes takes node_ids or filters; clear() deletes all")
@@ -306,9 +324,10 @@ class OSSVectorStore(_SavedComponent, BasePydanticVectorStore):
         return (yield from self._store.delete(context, list(each_of(node_ids)), checked))
 
     def _query(
-        self, context: Context, query: VectorStoreQuery, candidates: int, given: Filter | None
+        self, context: Context, asked: VectorStoreQuery, options: QueryOptions
     ) -> Flow[VectorStoreQueryResult]:
-        """Answer a query that `check_query` has taken; MMR chooses among the candidates."""
+        query, candidates = check_query(asked, self._non_text_ids, **options)
+        given = options.get("filter")
         # by the limits of this account, which the client knows
         check_whole("similarity_top_k", query.similarity_top_k, 1, context.config.limits.top_k)
         vector = check_data("query_embedding", query.query_embedding or ())
@@ -332,7 +351,7 @@ class OSSVectorStore(_SavedComponent, BasePydanticVectorStore):
                 # MMR may ask for more to choose from than the service gives
                 min(candidates, context.config.limits.top_k),
                 filter=given,
-                return_data=self._needs_data(query),
+                return_data=self.return_data or query.mode is VectorStoreQueryMode.MMR,
             )
         if query.mode is VectorStoreQueryMode.MMR:
             # some hundred rows of a thousand numbers: off the event loop
@@ -349,46 +368,37 @@ class OSSVectorStore(_SavedComponent, BasePydanticVectorStore):
     ) -> Flow[list[Hit]]:
         """Search with what the service can check, evaluate the whole, and ask on where it fell."""
         limit = context.config.limits.top_k
-        sent, complete = yield from self._service_filter(context, query, given)
+        translated, complete = yield from self._service_filter(context, query)
+        sent = combine("$and", [translated, given])
         count = min(candidates, limit) if complete else limit
-        hits = yield from self._passing_hits(context, query, vector, count, sent)
-        # the service filters what its search has found: among the next ones more may pass
-        if len(hits) < candidates and count < limit:
-            hits = yield from self._passing_hits(context, query, vector, limit, sent)
+        while True:
+            found = yield from search(context, self._store.records, vector, count, filter=sent)
+            hits = [hit for hit in found if record_passes(hit.record, query.filters, query.doc_ids)]
+            if len(hits) >= candidates or count >= limit:
+                break
+            # the service filters what its search has found: among the next ones more may pass
+            count = limit
         hits = hits[:candidates]
-        if not self._needs_data(query):
+        if not (self.return_data or query.mode is VectorStoreQueryMode.MMR):
             return hits
         distances = {hit.record.key: hit.distance for hit in hits}
         records = yield from self._store.add_data(context, [hit.record for hit in hits])
         return [Hit(record, distances[record.key]) for record in records]
 
     def _service_filter(
-        self, context: Context, query: VectorStoreQuery, given: Filter | None
+        self, context: Context, query: VectorStoreQuery
     ) -> Flow[tuple[Filter | None, bool]]:
         settings = self._store.records.settings
         index = yield from self._store.records.describe(context)
         # the service filters on no field that the index declares non-filterable
         hidden = index.non_filterable_metadata_keys if index else ()
-        translated, complete = service_filter(
+        return service_filter(
             query.filters,
             query.doc_ids,
             [name for name in settings.filterable or () if name not in hidden],
             native_scalars=settings.native_scalars,
             limits=context.config.limits,
         )
-        parts = [one for one in (translated, given) if one]
-        return ({"$and": parts} if len(parts) > 1 else next(iter(parts), None)), complete
-
-    def _passing_hits(
-        self,
-        context: Context,
-        query: VectorStoreQuery,
-        vector: Float32Array,
-        count: int,
-        sent: Filter | None,
-    ) -> Flow[list[Hit]]:
-        hits = yield from search(context, self._store.records, vector, count, filter=sent)
-        return [hit for hit in hits if record_passes(hit.record, query.filters, query.doc_ids)]
 
     def _measure(
         self,
@@ -401,33 +411,31 @@ class OSSVectorStore(_SavedComponent, BasePydanticVectorStore):
         """Fetch the records asked for and measure them here: the service cannot search by key."""
         # a hit once each, whatever the list repeats
         ids = list(dict.fromkeys(query.node_ids or ()))
-        found = yield from self._store.records.fetch_records(context, ids, _same, return_data=True)
+        found = yield from self._store.records.fetch_records(
+            context, ids, lambda record: record, return_data=True
+        )
         passing = [one for one in found.made if record_passes(one, query.filters, query.doc_ids)]
         hits: list[Hit] = yield from call_function(_rank, vector, passing, metric, candidates)
         return hits
 
-    def _needs_data(self, query: VectorStoreQuery) -> bool:
-        return self.return_data or query.mode is VectorStoreQueryMode.MMR
-
     def _result(
         self, hits: Sequence[Hit], metric: str, fields: Sequence[str] | None
     ) -> VectorStoreQueryResult:
-        pairs = [(self._store.node(self._reduce(hit.record, fields)), hit) for hit in hits]
+        changes: dict[str, Any] = {} if self.return_data else {"embedding": None}
+        pairs = []
+        for hit in hits:
+            if fields:
+                kept = {name: v for name, v in hit.record.metadata.items() if name in fields}
+                changes["metadata"] = kept
+            record = replace(hit.record, **changes) if changes else hit.record
+            pairs.append((self._store.node(record), hit))
         # under "skip" a record that can be no node is left out
         made = [(node, hit) for node, hit in pairs if node is not None]
         return VectorStoreQueryResult(
             nodes=[node for node, _ in made],
             ids=[node.node_id for node, _ in made],
-            similarities=[similarity(metric, hit.distance) for _, hit in made],
+            similarities=[_similarity(metric, hit.distance) for _, hit in made],
         )
-
-    def _reduce(self, record: Record, fields: Sequence[str] | None) -> Record:
-        changes: dict[str, Any] = {}
-        if fields:
-            changes["metadata"] = {k: v for k, v in record.metadata.items() if k in fields}
-        if not self.return_data:
-            changes["embedding"] = None
-        return replace(record, **changes) if changes else record
 
     def _make_store(self) -> NodeStore:
         given, saved = self._clients.given, self._saved
@@ -460,39 +468,12 @@ class OSSVectorStore(_SavedComponent, BasePydanticVectorStore):
         self._store = self._make_store()
 
 
-class QueryOptions(TypedDict, total=False):
-    """Options of `OSSVectorStore.query`, as of a retriever's `vector_store_kwargs`.
-
-    Attributes:
-        filter: a filter in the service's own grammar.
-        honour_node_ids: False ignores `node_ids`, True never does. By default they are ignored
-            where they are those of all image and index nodes added through this object, which
-            `VectorStoreIndex.as_retriever` puts into each query. An index that was loaded again
-            does so too, and the store does not know them: there pass
-            `as_retriever(vector_store_kwargs={"honour_node_ids": False})`.
-        mmr_threshold: 0 all variety, 1 none; by default the query's own, or 0.5.
-        mmr_prefetch_factor: of how many times `similarity_top_k` nodes MMR chooses; 4.
-        mmr_prefetch_k: of how many nodes MMR chooses, in place of the factor.
-    """
-
-    filter: Filter | None
-    honour_node_ids: bool | None
-    mmr_threshold: float | None
-    mmr_prefetch_factor: float | None
-    mmr_prefetch_k: int | None
-
-
 def check_query(
     query: VectorStoreQuery, non_text_ids: Collection[str], **options: Unpack[QueryOptions]
 ) -> tuple[VectorStoreQuery, int]:
     """Return a query that can be answered, and how many records to choose from.
 
-    What restricts nothing is None in it: `filters`, `doc_ids` and `node_ids`. `mmr_threshold` is
-    the one that counts.
-
-    Raises:
-        InvalidRequestError: the mode is not DEFAULT or MMR, there is no embedding, or an argument
-            is impossible.
+    What restricts nothing is None in it: `filters`, `doc_ids` and `node_ids`.
     """
     if query.mode not in (VectorStoreQueryMode.DEFAULT, VectorStoreQueryMode.MMR):
         raise InvalidRequestError(
@@ -534,18 +515,14 @@ def _prefetch(k: int, options: QueryOptions) -> int:
 
 
 def restriction(
-    node_ids: Sequence[str] | None, non_text_ids: Collection[str], *, honour: bool | None
+    node_ids: NodeIds, non_text_ids: Collection[str], *, honour: bool | None
 ) -> list[str] | None:
     """Return the ids that a query is restricted to, or None.
 
-    `VectorStoreIndex.as_retriever` puts the ids of all image and index nodes that were inserted
-    through it into each query, and of no others: taken at its word, that would hide all text. So a
-    list of exactly those that this store was given is no restriction.
-
-    Args:
-        node_ids: of the query; none of them is no restriction.
-        non_text_ids: the image and index nodes that the store was given.
-        honour: True takes any list at its word, False none.
+    `honour` True takes any list at its word, False none. `VectorStoreIndex.as_retriever` puts the
+    ids of all image and index nodes that were inserted through it into each query, and of no
+    others: taken at its word, that would hide all text. So by default a list of exactly those,
+    `non_text_ids`, is no restriction.
     """
     if not node_ids or honour is False:
         return None
@@ -553,23 +530,13 @@ def restriction(
     return None if honour is None and set(ids) == set(non_text_ids) else ids
 
 
-def similarity(metric: str, distance: float) -> float:
-    """Return a distance as a similarity that keeps the order: the larger, the closer.
-
-    Cosine: the cosine, from -1 to 1. Euclidean: 1 / (1 + distance), from 0 to 1.
-
-    Raises:
-        InvalidRequestError: the index has another metric.
-    """
+def _similarity(metric: str, distance: float) -> float:
+    """Return a distance as a similarity that keeps the order: the larger, the closer."""
     if metric == "cosine":
         return 1.0 - distance
     if metric == "euclidean":
         return 1.0 / (1.0 + distance)
     raise InvalidRequestError(f"the index has the metric {quote(metric)}, which is not known here.")
-
-
-def _same(record: Record) -> Record:
-    return record
 
 
 def _rank(vector: Float32Array, records: Sequence[Record], metric: str, limit: int) -> list[Hit]:

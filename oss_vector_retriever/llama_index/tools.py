@@ -1,10 +1,8 @@
 """`OSSVectorToolSpec`: records by id, for an agent."""
 
-from __future__ import annotations
-
 import json
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar, Unpack
 
 from llama_index.core.schema import BaseNode, MetadataMode
@@ -18,27 +16,39 @@ from ..client.operations.checks import check_whole, each_of
 from ..client.pair import Client
 from ..client.steps import Flow
 from ..embeddings.mathematics import check_count
-from ..records import DecodePolicy, parse_keys
-from ..records.answers import (
-    Access,
-    Answer,
-    Budget,
-    Passage,
-    Tokenizer,
-    describe_failure,
-    suggest,
-    write_answer,
-)
-from .component import ConnectionOptions, NodeLookup, connect
+from ..records import DecodePolicy, answers, parse_keys
+from ..records.answers import Access, Answer, Budget, Passage, Tokenizer
+from .component import ConnectionOptions, NodeLookup, _Connected
 from .nodes import classes_by_name
 from .postprocessors import neighbours
 
 
-class OSSVectorToolSpec(BaseToolSpec):
+class OSSVectorToolSpec(_Connected, BaseToolSpec):
     """Tools for an agent: stored text by id, metadata, existence, the texts before and after.
 
     Answers are text that names each id, those not found, and what was cut to stay within the
     budget; embeddings are neither fetched nor shown. A failure of the service is an answer too.
+
+    Args:
+        client: either client; by default one that is configured by the environment.
+        index: the vector index to use, if not the client's own.
+        key_prefix: the agent sees only ids that begin with this; all others do not exist for it,
+            and are not asked for.
+        allowed_keys: the only ids that exist for the agent; None for any.
+        scan: how many ids to list, at most, to suggest some for one that does not exist; 0 makes no
+            call for it. Suggestions out of `allowed_keys` need none.
+        max_tokens: of one answer, at most, counted by `tokenizer`; None sets no bound.
+        max_characters: of one answer, at most; None sets no bound.
+        max_characters_per_document: of one document's text in one answer.
+        max_ids: taken of one question; the rest is refused in the answer.
+        tokenizer: splits a text into tokens; by default LlamaIndex's own.
+        text_key: a further metadata field to look for text in, of records that others wrote.
+        on_decode_error: "raise", "skip" with a warning, or "raw": a TextNode of what is stored.
+        node_classes: your own node classes, so that their nodes come back as what they were.
+        connection: in place of `client`, the arguments of one: see `ConnectionOptions`.
+
+    Raises:
+        InvalidRequestError: a limit is no whole number above 0, or `key_prefix` no string.
     """
 
     spec_functions: ClassVar[list[str | tuple[str, str]]] = [  # type: ignore[misc]  # core's has no ClassVar
@@ -66,31 +76,6 @@ class OSSVectorToolSpec(BaseToolSpec):
         node_classes: Sequence[type[BaseNode]] = (),
         **connection: Unpack[ConnectionOptions],
     ) -> None:
-        """Take the settings.
-
-        Args:
-            client: an `OSSVectorClient` or `AsyncOSSVectorClient`; by default one that is
-                configured by the environment.
-            index: the vector index to use, if not the client's own.
-            key_prefix: the agent sees only ids that begin with this; all others do not exist for
-                it, and are not asked for.
-            allowed_keys: the only ids that exist for the agent; None for any.
-            scan: how many ids to list, at most, to suggest some for one that does not exist; 0
-                makes no call for it. Suggestions out of `allowed_keys` need none.
-            max_tokens: of one answer, at most, counted by `tokenizer`; None sets no bound.
-            max_characters: of one answer, at most; None sets no bound.
-            max_characters_per_document: of one document's text in one answer.
-            max_ids: taken of one question; the rest is refused in the answer.
-            tokenizer: splits a text into tokens; by default LlamaIndex's own.
-            text_key: a further metadata field to look for text in, of records that others wrote.
-            on_decode_error: what becomes of a record that cannot be read: "raise" an error, "skip"
-                it with a warning in the log, or "raw", a TextNode with the metadata as stored.
-            node_classes: your own node classes, so that their nodes come back as what they were.
-            connection: in place of `client`, the arguments of one: see `ConnectionOptions`.
-
-        Raises:
-            InvalidRequestError: a limit is no whole number above 0, or `key_prefix` no string.
-        """
         if not isinstance(key_prefix, str):
             raise InvalidRequestError(
                 "{argument} must be a string, not {value}.", argument="key_prefix", value=key_prefix
@@ -106,7 +91,7 @@ class OSSVectorToolSpec(BaseToolSpec):
             tokenizer or _core_tokens,
             _check_bound("max_characters_per_document", max_characters_per_document),
         )
-        self._clients = connect(type(self), client, connection)
+        self._connect(client, connection)
         self._lookup = NodeLookup(
             index=index,
             text_key=text_key,
@@ -170,13 +155,13 @@ class OSSVectorToolSpec(BaseToolSpec):
         try:
             return self._clients.run(flow, *arguments)
         except OSSVectorError as error:
-            return describe_failure(error)
+            return answers.describe_failure(error)
 
     async def _aanswer(self, flow: Callable[..., Flow[str]], *arguments: object) -> str:
         try:
             return await self._clients.arun(flow, *arguments)
         except OSSVectorError as error:
-            return describe_failure(error)
+            return answers.describe_failure(error)
 
     def _fetch(self, context: Context, ids: object, start: object) -> Flow[str]:
         skipped = _whole_number("start", start, sys.maxsize)
@@ -206,10 +191,8 @@ class OSSVectorToolSpec(BaseToolSpec):
     def _fetch_neighbors(
         self, context: Context, ids: object, before: object, after: object
     ) -> Flow[str]:
-        hops = (
-            _whole_number("before", before, self._max_ids),
-            _whole_number("after", after, self._max_ids),
-        )
+        limit = self._max_ids
+        hops = (_whole_number("before", before, limit), _whole_number("after", after, limit))
         keys = _ids_from(ids)[:1]
         found = yield from self._nodes(context, keys)
         texts: list[Passage] = []
@@ -229,30 +212,24 @@ class OSSVectorToolSpec(BaseToolSpec):
         context: Context,
         ids: list[str],
         passages: list[Passage],
-        found: Iterable[str],
+        found: Mapping[str, object],
         start: int = 0,
     ) -> Flow[str]:
-        there = set(found)
-        missing = [key for key in ids[: self._max_ids] if key not in there]
+        missing = [key for key in ids[: self._max_ids] if key not in found]
+        index = self._lookup.index
         answer = Answer(
             passages,
-            missing=(
-                yield from suggest(context, missing, self._access, self._lookup.index, self._scan)
-            ),
+            missing=(yield from answers.suggest(context, missing, self._access, index, self._scan)),
             refused=ids[self._max_ids :],
             start=start,
             nothing="No ids were given.",
             fetch_tool="fetch_by_ids",
         )
-        return (yield from write_answer(answer, self._budget))
+        return (yield from answers.write_answer(answer, self._budget))
 
 
 def _ids_from(ids: object) -> list[str]:
-    """Return the ids that a model meant: a list, one id, a JSON array, one id a line.
-
-    Raises:
-        InvalidRequestError: it is none of these.
-    """
+    """Return the ids that a model meant: a list, one id, a JSON array, one id a line."""
     if isinstance(ids, str):
         return list(dict.fromkeys(parse_keys(ids)))
     if not isinstance(ids, list | tuple):

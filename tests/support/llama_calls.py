@@ -73,8 +73,8 @@ def things(client):
 
 def forget(thing):
     """Let a mapping fetch again what it has fetched."""
-    if hasattr(thing, "_mapping"):
-        forget(thing._mapping)
+    if hasattr(thing, "mapping"):
+        forget(thing.mapping)
     if hasattr(thing, "forget"):
         thing.forget()
 

@@ -67,6 +67,12 @@ def test_an_editor_completes_the_methods_of_a_client(editor, client):
     assert set(public_methods(client)) <= {one.name for one in editor(code).complete()}
 
 
+@pytest.mark.parametrize("made", ["local()", "from_settings(settings)", "local().with_options()"])
+def test_an_editor_knows_a_client_however_it_is_made(editor, made):
+    code = f"from oss_vector_retriever import OSSVectorClient\nOSSVectorClient.{made}."
+    assert {"fetch", "stream"} <= {one.name for one in editor(code).complete()}
+
+
 @pytest.mark.parametrize(("client", "method"), METHODS)
 def test_an_editor_shows_a_methods_signature_and_documentation(editor, client, method):
     code = f"from oss_vector_retriever import {client}\n{client}().{method}("

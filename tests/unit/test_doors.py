@@ -30,6 +30,7 @@ DOORS = [
     f"{PACKAGE}.llama_index",
     f"{PACKAGE}.emulator",
     f"{PACKAGE}.emulator.faults",
+    f"{PACKAGE}.corpus",
 ]
 
 # They run flows, and flows are the inside of the package.
@@ -240,9 +241,9 @@ def hidden_options_of(value: type) -> Iterator[str]:
         if not (inspect.isroutine(function) and is_of_package(function)):
             continue
         for parameter in inspect.signature(function).parameters.values():
-            if parameter.kind is parameter.VAR_KEYWORD and "Unpack" not in str(
-                parameter.annotation
-            ):
+            annotation = parameter.annotation  # a string, or what it stands for
+            unpacked = "Unpack" in str(annotation) or typing.get_origin(annotation) is typing.Unpack
+            if parameter.kind is parameter.VAR_KEYWORD and not unpacked:
                 yield f"{value.__name__}.{name}(**{parameter.name})"
 
 

@@ -1,4 +1,1 @@
-"""What does the steps of a flow: runners, connections, waiting. It decides nothing.
-
-This folder is the only place that imports an HTTP library.
-"""
+"""What does the steps of a flow and decides nothing; only here an HTTP library is imported."""

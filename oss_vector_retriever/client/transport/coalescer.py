@@ -6,8 +6,6 @@ it has to wait for one; on a loop those of one turn share. Only a window that th
 waited out. No fetch's cancellation, deadline or error touches another.
 """
 
-from __future__ import annotations
-
 import asyncio
 import threading
 import time
@@ -173,20 +171,8 @@ class LoopCoalescer:
 
     async def join(self, pending: PendingFetch) -> None:
         """Wait until a fetch is over, or its deadline has passed."""
-        woken = self._woken[pending] = asyncio.Event()
-        self._gather(pending)
-        try:
-            async with asyncio.timeout(max(pending.deadline.remaining_seconds, 0.0) + _GRACE):
-                await woken.wait()
-        except TimeoutError:
-            return  # the flow says so, and knows more of the call
-        finally:
-            del self._woken[pending]
-            if not woken.is_set():
-                self._cancel_unwanted_calls()
-
-    def _gather(self, pending: PendingFetch) -> None:
-        window = pending.window
+        woken, window = asyncio.Event(), pending.window
+        self._woken[pending] = woken
         if window not in self._gathered:
             self._gathered[window] = []
             loop = asyncio.get_running_loop()
@@ -196,6 +182,15 @@ class LoopCoalescer:
             else:
                 loop.call_later(window, self._send, window)
         self._gathered[window].append(pending)
+        try:
+            async with asyncio.timeout(max(pending.deadline.remaining_seconds, 0.0) + _GRACE):
+                await woken.wait()
+        except TimeoutError:
+            return  # the flow says so, and knows more of the call
+        finally:
+            del self._woken[pending]
+            if not woken.is_set():
+                self._cancel_unwanted_calls()
 
     def _send(self, window: float | None) -> None:
         waiters = [pending for pending in self._gathered.pop(window) if pending in self._woken]

@@ -56,20 +56,20 @@ class Settings:
 
     def pool_arguments(self, network: Any) -> dict[str, Any]:
         """Return the arguments of the engine's pool, which makes connections on a network."""
+        proxy = None
+        if self.proxy:
+            # the engine ignores what a proxy's URL says before the @, user and password
+            parts = urlsplit(self.proxy)
+            user, password = unquote(parts.username or ""), unquote(parts.password or "")
+            bare = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
+            auth = (user.encode(), password.encode()) if parts.username else None
+            proxy = self.engine.Proxy(bare, auth, ssl_context=self.tls)
         return {
             "ssl_context": self.tls,
-            "proxy": self._proxy() if self.proxy else None,
+            "proxy": proxy,
             "keepalive_expiry": _KEEP_ALIVE_SECONDS,
             "network_backend": network,
         }
-
-    def _proxy(self) -> Any:
-        # the engine ignores what a proxy's URL says before the @, user and password
-        parts = urlsplit(self.proxy or "")
-        user, password = unquote(parts.username or ""), unquote(parts.password or "")
-        bare = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
-        auth = (user.encode(), password.encode()) if parts.username else None
-        return self.engine.Proxy(bare, auth, ssl_context=self.tls)
 
 
 def _library_name() -> str:

@@ -195,9 +195,8 @@ class AsyncExchange:
 class _AsyncConnections:
     """The connections that are free, and those that are on their way out."""
 
-    # apart from the exchange, so that the generator which closes them does not keep it alive
-
     def __init__(self) -> None:
+        # apart from the exchange, so that the generator which closes them does not keep it alive
         self.free: list[_AsyncConnection] = []
         self._closing: dict[asyncio.Task[None], _AsyncConnection] = {}
         self.closed = False

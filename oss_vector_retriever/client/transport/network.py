@@ -92,10 +92,8 @@ class ClippedNetwork:
 def _look_up(host: str, port: int, answers: SimpleQueue[list[str] | OSError]) -> None:
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    except OSError as error:
-        answers.put(error)
-    except UnicodeError as error:  # of a name that IDNA cannot write
-        answers.put(OSError(str(error)))
+    except (OSError, UnicodeError) as error:  # the other: of a name that IDNA cannot write
+        answers.put(error if isinstance(error, OSError) else OSError(str(error)))
     else:
         answers.put([str(address[4][0]) for address in found])
 
@@ -143,10 +141,9 @@ class _ClippedStream:
 class WatchedNetwork:
     """An async network that remembers the connection it opened last."""
 
-    # an engine that is cancelled in the middle of a TLS handshake forgets its connection, open
-
     def __init__(self, engine: Any) -> None:
         self._inner = engine.AnyIOBackend()
+        # an engine that is cancelled in the middle of a TLS handshake forgets its connection, open
         self._stream: Any = None
 
     async def connect_tcp(self, host: str, port: int, **options: Any) -> _WatchedStream:
@@ -190,10 +187,9 @@ class _WatchedStream:
 class _OutgoingMessage:
     """A message's head, held back until its body comes."""
 
-    # the engine writes head, body and an end by themselves, the end empty where the length is
-    # known; as one they are one packet, and one call of the system
-
     def __init__(self) -> None:
+        # the engine writes head, body and an end by themselves, the end empty where the length is
+        # known; as one they are one packet, and one call of the system
         self._head: bytes | None = None
         self._begun = False
 

@@ -183,3 +183,33 @@ def test_credentials_are_given_to_what_came_back():
     again = pickle.loads(pickle.dumps(given))
     again.client = again.client.with_options(credentials=tuple(KEYS.values()))
     assert again.invoke("a")[0].page_content == "own"
+
+
+@pytest.mark.usefixtures("own_environment")
+def test_arguments_are_assigned_to_what_came_back():
+    given = OSSVectorRetriever(access_key_id=next(iter(KEYS.values())), access_key_secret="x")
+    secrets = dict(zip(("access_key_id", "access_key_secret"), KEYS.values(), strict=True))
+    again = pickle.loads(pickle.dumps(given)).model_copy(update=secrets)
+    assert again.invoke("a")[0].page_content == "own"
+    toolkit = pickle.loads(pickle.dumps(langchain.OSSVectorToolkit(**secrets)))
+    for changed in (
+        toolkit.model_copy(update=secrets),
+        toolkit.model_copy(update={"client": OSSVectorClient()}),
+    ):
+        assert saved_components.READERS["toolkit"](changed) == "own"
+    again = pickle.loads(pickle.dumps(OSSVectorRetriever()))
+    there = again.model_copy(update=pointers("foreign"))
+    assert there.invoke("a")[0].page_content == "foreign"
+    assert again.invoke("a")[0].page_content == "own"
+    with pytest.raises(ConfigurationError, match="client= or bucket, not both"):
+        again.model_copy(update={"client": OSSVectorClient(), "bucket": "x"}).invoke("a")
+
+
+def test_two_that_share_a_file_come_back_together(tmp_path):
+    with OSSVectorClient.local(tmp_path / "vectors.db", index="own") as client:
+        saved_components.fill(client, "own")
+        options = {"client": client}
+        parents = saved_components.components(options, options)["parents"]
+        saved = [(("pickle", "parents"), pickle.dumps(parents)), (("parents",), dumps(parents))]
+    read = in_another_process(saved, "http://x", tmp_path)
+    assert list(read.values()) == ["own", "own"]

@@ -96,3 +96,8 @@ def test_not_the_error_of_a_call_that_failed(secretive):
     with pytest.raises(TransportError) as caught:
         secretive.invoke("a")
     check(caught.value, caught.getrepr())
+
+
+def test_not_userinfo_of_an_endpoint_which_is_refused_at_the_first_call():
+    retriever = OSSVectorRetriever(endpoint=f"https://user:{SECRETS[1]}@oss.example.com")
+    check(repr(retriever), dumps(retriever))

@@ -162,6 +162,33 @@ def test_a_pickle_takes_credentials_and_reads_where_it_read(http_client, put):
     assert again.load_data(["a"])[0].text == "text of a"
 
 
+def test_every_component_that_was_pickled_takes_credentials_as_its_error_says(
+    call, http_client, http_settings, put
+):
+    put(["a"])
+    for name, case in things(http_client).items():
+        thing, method, arguments = pickle.loads(pickle.dumps(case))
+        component = getattr(thing, "mapping", thing)  # of a retriever over a mapping
+        with pytest.raises(ConfigurationError, match=r"assign a client that has them.*\.client"):
+            (component.client or OSSVectorClient.from_settings(http_client.settings)).fetch(["a"])
+        keys = http_settings["credentials"]
+        component.client = (component.client or http_client).with_options(credentials=keys)
+        assert "saved without" not in str(call(thing, method, *arguments)), name
+
+
+def test_what_was_learnt_of_one_clients_index_is_not_taken_for_anothers(http_client, put):
+    put(["a"])
+    mapping = llama_index.OSSVectorNodeMapping(http_client)
+    store = llama_index.OSSVectorDocumentStore(http_client)
+    mapping.prefetch(["a"])
+    store.add_documents([TextNode(id_="four", embedding=[1.0, 0.0, 0.0, 0.0])])
+    other = http_client.with_options(index="other")
+    other.put_vector_index(dimension=2)
+    mapping.client = store.client = other
+    store.add_documents([TextNode(id_="two", embedding=[1.0, 0.0])])
+    assert ["a" in mapping, "two" in mapping] == [False, True]
+
+
 def test_arguments_in_place_of_a_client_reach_the_same_records(call, http_settings, put):
     put(["a"])
     key_id, secret = http_settings.pop("credentials")

@@ -17,7 +17,7 @@ from oss_vector_retriever import (
     OSSVectorClient,
 )
 from oss_vector_retriever.client.fetch import fetch
-from oss_vector_retriever.client.pair import ClientPair
+from oss_vector_retriever.client.pair import ClientPair, connect
 
 SETTINGS = {
     "bucket": "examplebucket",
@@ -242,3 +242,10 @@ class TestEmbedded:
             del both
             gc.collect()
             assert client.get_vector_index().dimension == 1
+
+
+def test_an_address_takes_the_place_of_a_saved_one_of_another_kind():
+    saved = OSSVectorClient(**SETTINGS).settings
+    inside = connect(None, {"internal": True}, saved)
+    assert "-internal." in str(inside.config.endpoint)
+    assert connect(None, {"endpoint": SETTINGS["endpoint"]}, inside.settings).settings == saved

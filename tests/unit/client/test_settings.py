@@ -240,6 +240,7 @@ def test_a_pickle_loads_no_class_but_the_packages():
         ({**PLACE, "limits": {"x": 3}}, "saved limits settings hold x"),
         ({**PLACE, "credentials": ["id", "secret"]}, "saved credentials are one of"),
         ({**PLACE, "additional_headers": "host"}, "saved additional_headers are a list, not str"),
+        ({**PLACE, "local": 5}, "the saved local is a text, not int"),
     ],
 )
 def test_a_dict_that_is_none_is_refused(members, said):
@@ -289,14 +290,27 @@ class TestEmbedded:
             client.put_vector_index(dimension=1)
             client.put_vectors([{"key": "a", "data": [1.0]}])
             packed, settings = pickle.dumps(client), client.settings
-            with pytest.raises(ConfigurationError, match="open in another process"):
-                pickle.loads(packed)
         monkeypatch.chdir("/")
         assert settings.local == str(tmp_path / "vectors.db")
         assert (settings.credentials, settings.omitted) == ("given", ())
         with pickle.loads(packed) as again:
             assert again.fetch(["a"]).missing == ()
             assert (again.config.timeout, again.settings) == (5, settings)
+
+    def test_a_file_that_is_open_here_is_shared_until_the_last_client_is_closed(self, tmp_path):
+        first = OSSVectorClient.local(tmp_path / "vectors.db")
+        first.put_vector_index(dimension=1)
+        second, third = pickle.loads(pickle.dumps([first, first.with_options(timeout=3)]))
+        first.close()
+        second.put_vectors([{"key": "a", "data": [1.0]}])
+        second.close()
+        assert third.fetch(["a"]).missing == ()
+        packed = pickle.dumps(third)
+        third.close()
+        with pickle.loads(packed) as again:  # by then opened anew
+            assert again.fetch(["a"]).missing == ()
+        with OSSVectorClient.local(tmp_path / "vectors.db"):
+            pass  # nobody has left it locked
 
     def test_credentials_that_it_was_given_do_not_travel(self, tmp_path):
         with OSSVectorClient.local(tmp_path / "vectors.db") as client:

@@ -89,10 +89,18 @@ def test_a_record_of_others_is_a_document_whose_id_is_the_key(client, call):
     assert call(store, "mget", ["x"]) == [Document(id="x", page_content="hers")]
 
 
-def test_what_holds_no_bytes_is_refused_or_skipped(client, call):
+@pytest.mark.parametrize(
+    ("metadata", "reason"),
+    [
+        ({"text": "hers"}, "no row of a store of bytes"),
+        ({"text": "AAAAA", "_row": "bytes"}, "it is not base64"),
+        ({"text": "读", "_row": "bytes"}, "it is not base64"),
+    ],
+)
+def test_what_holds_no_bytes_is_refused_or_skipped(client, call, metadata, reason):
     client.put_vector_index(dimension=2)
-    client.put_vectors([{"key": "x", "data": [1, 2], "metadata": {"text": "hers"}}])
-    with pytest.raises(DecodeError, match="no row of a store of bytes"):
+    client.put_vectors([{"key": "x", "data": [1, 2], "metadata": metadata}])
+    with pytest.raises(DecodeError, match=reason):
         call(OSSVectorByteStore(client=client), "mget", ["x"])
     assert call(OSSVectorByteStore(client=client, on_decode_error="skip"), "mget", ["x"]) == [None]
 
