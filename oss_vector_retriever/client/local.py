@@ -17,8 +17,6 @@ from .steps import Fault, FaultKind
 if TYPE_CHECKING:
     from ..emulator.service import Service
 
-DEFAULT_INDEX = "vectors"
-
 
 class LocalService:
     """One embedded service of several clients; it is closed when the last of them lets go."""
@@ -42,8 +40,7 @@ class LocalService:
         with self._lock:
             self._users -= 1
             last = self._users == 0
-        # Outside the lock: nothing else need wait for the database to close.
-        if last:
+        if last:  # outside the lock: nothing else need wait for the database to close
             self.service.close()
 
 
@@ -60,7 +57,7 @@ def open_local(
         bucket=emulator.DEVELOPMENT_BUCKET,
         account_id=emulator.DEVELOPMENT_ACCOUNT_ID,
         region=emulator.DEVELOPMENT_REGION,
-        index=index or DEFAULT_INDEX,
+        index=index or "vectors",
         endpoint="http://localhost",  # never connected to; it is signed, as the emulator checks
         credentials=(emulator.DEVELOPMENT_ACCESS_KEY_ID, emulator.DEVELOPMENT_ACCESS_KEY_SECRET),
         credentials_kind="local",
