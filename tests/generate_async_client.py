@@ -49,7 +49,7 @@ def generate() -> str:
     methods = [make_async(one) for one in re.split(r"\n(?=    def )", operations)]
     body = CLASS + "\n".join(methods)
     imports = source.partition('"""\n\n')[2].partition("\nP = ParamSpec")[0]
-    imports = re.sub(r"from \S+async_methods import .*\n", "", imports)
+    imports = re.sub(r"from (__future__|\S+async_methods) import .*\n", "", imports)
     return in_form(HEADER + without_unused(imports, body) + body)
 
 
@@ -67,18 +67,11 @@ def without_unused(imports: str, body: str) -> str:
     kept = []
     for statement in re.findall(r"^from .*?(?:\([^)]*\)|[^\n(]*)$", imports, re.MULTILINE):
         start, _, names = statement.partition(" import ")
-        used = [one for one in re.split(r"[\s,()]+(?!as\b)(?<!as )", names) if used_in(one, body)]
+        imported = filter(None, re.split(r"[\s,()]+(?!as\b)(?<!as )", names))
+        used = [one for one in imported if re.search(rf"\b{one.split()[-1]}\b", body)]
         if used:
             kept.append(f"{start} import {', '.join(used)}")
     return "\n".join(kept) + "\n"
-
-
-def used_in(name: str, body: str) -> bool:
-    """Return whether an imported name, such as `a` or `a as b`, stands in a text."""
-    words = name.split()
-    return bool(words) and (
-        words[-1] == "annotations" or bool(re.search(rf"\b{words[-1]}\b", body))
-    )
 
 
 def in_form(text: str) -> str:

@@ -3,8 +3,6 @@
 Host form: reference section 2. Every name is checked against a whitelist before a URL is built.
 """
 
-from __future__ import annotations
-
 import ipaddress
 import re
 from dataclasses import dataclass

@@ -34,8 +34,6 @@ line does, calls `error.render(word)`: a message names arguments, methods, types
 `Reference`, and `word` returns what that reader calls each of them.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass

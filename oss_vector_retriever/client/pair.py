@@ -1,7 +1,5 @@
 """One client for code that is called both ways: blocking, and from whatever event loop runs."""
 
-from __future__ import annotations
-
 import asyncio
 import threading
 from collections.abc import Callable, Mapping

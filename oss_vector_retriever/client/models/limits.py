@@ -1,7 +1,5 @@
 """The service's limits in one table, as of September 2026: they have changed several times."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Operations on vector buckets (reference section 8)."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote

@@ -1,7 +1,5 @@
 """Checks of arguments that the service would refuse anyway: before any call, with the mend."""
 
-from __future__ import annotations
-
 import math
 import re
 from collections import Counter

@@ -1,7 +1,5 @@
 """Operations on vectors: get, put, delete, list, query (reference section 4)."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
