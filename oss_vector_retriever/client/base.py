@@ -1,5 +1,7 @@
 """What both clients have: options by name, where they point, how they are copied and pickled."""
 
+from __future__ import annotations
+
 import functools
 import os
 import weakref

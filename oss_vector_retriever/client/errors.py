@@ -129,6 +129,7 @@ class Message:
         """Return the sentence, each reference in the words of its reader."""
         if self.fields is None:
             return self.template
+        # To `str.format` a key is all up to a colon, a dot or a bracket: `internal=True` is one.
         worded: dict[str, object] = {}
         for _, name, _, _ in Formatter().parse(self.template):
             if name is not None:
