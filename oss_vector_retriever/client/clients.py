@@ -135,7 +135,7 @@ class OSSVectorClient(_ClientBase):
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    # They pass their arguments on by position: shorter, and type checkers compare each with the
+    # The operations pass their arguments on by position; type checkers compare each with the
     # flow's by order and type.
     # Operations. `tests/generate_async_client.py` makes the async client's of all that follows.
 
