@@ -135,6 +135,8 @@ class OSSVectorClient(_ClientBase):
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    # The operations pass their arguments on by position; type checkers compare each with the
+    # flow's by order and type.
     # Operations. `tests/generate_async_client.py` makes the async client's of all that follows.
 
     def fetch(

@@ -1,7 +1,5 @@
 """Operations on indexes (reference section 7)."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from typing import Literal, get_args
 
