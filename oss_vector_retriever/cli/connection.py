@@ -42,7 +42,7 @@ class Connection(NamedTuple):
         """Return the settings of a client, and the service, where it is embedded."""
         from ..client.config import resolve_config  # noqa: PLC0415 - not for `--help`
 
-        # by the constructor: a client's pace cannot be changed later
+        # by the constructor: a client's rate limit cannot be changed later
         options.update(rate_limit=self.rate_limit, max_concurrency=self.max_concurrency)
         if self.local:  # its bucket is always there
             return self._open_file(index, **options)

@@ -135,7 +135,7 @@ class _ClientBase:
 
     @classmethod
     def _on_context(cls, context: Context, local: LocalService | None) -> Self:
-        """Return a client that shares a context: settings, clock, budget, pace and credentials."""
+        """Return a client that shares a context: settings, clock, budget, rate and credentials."""
         client = cls.__new__(cls)
         client._set_up(context, local)
         return client

@@ -30,8 +30,8 @@ class ClientPair:
     """One client and its twins: one that blocks, one for each event loop that asks.
 
     Frameworks call the same object from threads and from event loops that come and go, while an
-    async client belongs to one loop. The twins share settings, pace and quota; those of a loop that
-    has ended are dropped, its end has closed their connections.
+    async client belongs to one loop. The twins share settings, rate and budget; those of a loop
+    that has ended are dropped, its end has closed their connections.
 
     A pickle holds where the calls point, never credentials: `ClientSettings`. Within a process copy
     and deepcopy share the clients, credentials and embedded service included.

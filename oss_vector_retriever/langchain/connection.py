@@ -12,7 +12,7 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, Annotated, Any, Self
 
 from langchain_core.load import serializable
-from pydantic import ConfigDict, Field, PrivateAttr, SecretStr, WrapValidator
+from pydantic import AfterValidator, ConfigDict, Field, PrivateAttr, SecretStr, WrapValidator
 
 from ..client.clients import OSSVectorClient
 from ..client.errors import OSSVectorError
@@ -32,6 +32,14 @@ _UNCONNECTED: dict[str, Any] = {
 # Each class names it, for pydantic lets the last of several base classes win. A secret given under
 # a wrong name must not come back in the error that says so.
 STRICT = ConfigDict(arbitrary_types_allowed=True, extra="forbid", hide_input_in_errors=True)
+
+
+def _hide(value: SecretStr | str | None) -> SecretStr | None:
+    return SecretStr(value) if isinstance(value, str) else value
+
+
+# Type checkers let a text through, as pydantic does; the component holds none.
+_Secret = Annotated[SecretStr | str | None, AfterValidator(_hide)]
 
 
 class _Connection:
@@ -118,9 +126,9 @@ class Connected(_Connection, serializable.Serializable):
     region: str | None = None
     endpoint: str | None = Field(default=None, repr=False)  # may hold userinfo
     internal: bool = False
-    access_key_id: SecretStr | None = Field(default=None, repr=False)
-    access_key_secret: SecretStr | None = Field(default=None, repr=False)
-    session_token: SecretStr | None = Field(default=None, repr=False)
+    access_key_id: _Secret = Field(default=None, repr=False)
+    access_key_secret: _Secret = Field(default=None, repr=False)
+    session_token: _Secret = Field(default=None, repr=False)
     index: str | None = None
 
     _saved: ClientSettings | None = PrivateAttr(default=None)

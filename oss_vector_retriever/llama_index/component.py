@@ -8,13 +8,13 @@ them reads the same index, whatever the environment names by then.
 from collections.abc import Callable, Iterable, Mapping
 from copy import deepcopy
 from dataclasses import dataclass, field
-from typing import Any, Final, Self, TypedDict
+from typing import Annotated, Any, Final, Self, TypedDict
 
 from llama_index.core.base.embeddings.base import BaseEmbedding
 from llama_index.core.instrumentation import get_dispatcher
 from llama_index.core.instrumentation.events.base import BaseEvent
 from llama_index.core.schema import BaseComponent, BaseNode, QueryBundle
-from pydantic import ConfigDict, Field, PrivateAttr, SecretStr
+from pydantic import AfterValidator, ConfigDict, Field, PrivateAttr, SecretStr
 
 from ..client.context import Context
 from ..client.errors import ConfigurationError, InvalidRequestError, MissingKeysError
@@ -161,6 +161,14 @@ def query_embedding(
 _NEVER_SAVED: Final = ("client", "callback_manager", *CONNECTION)
 
 
+def _hide(value: SecretStr | str | None) -> SecretStr | None:
+    return SecretStr(value) if isinstance(value, str) else value
+
+
+# Type checkers let a text through, as pydantic does; the component holds none.
+_Secret = Annotated[SecretStr | str | None, AfterValidator(_hide)]
+
+
 class _SavedComponent(BaseComponent):
     """A pydantic component with its connection: how it is copied, and how it is saved."""
 
@@ -175,9 +183,9 @@ class _SavedComponent(BaseComponent):
     region: str | None = Field(default=None, exclude=True)
     endpoint: str | None = Field(default=None, exclude=True, repr=False)  # may hold userinfo
     internal: bool = Field(default=False, exclude=True)
-    access_key_id: SecretStr | None = Field(default=None, exclude=True, repr=False)
-    access_key_secret: SecretStr | None = Field(default=None, exclude=True, repr=False)
-    session_token: SecretStr | None = Field(default=None, exclude=True, repr=False)
+    access_key_id: _Secret = Field(default=None, exclude=True, repr=False)
+    access_key_secret: _Secret = Field(default=None, exclude=True, repr=False)
+    session_token: _Secret = Field(default=None, exclude=True, repr=False)
     index: str | None = None
     text_key: str | None = None
     on_decode_error: DecodePolicy = "raise"

@@ -1,4 +1,4 @@
-"""What no further attempt can mend is told at once, by its name."""
+"""What no further attempt can cure is raised at once, by its name."""
 
 import socket
 

@@ -127,10 +127,8 @@ def test_inspect_shows_a_methods_types_and_documentation(client, method):
 
 
 NEVER_AWAITED = {
-    "from_config",
     "from_settings",
     "local",
-    "on_context",
     "refuse_if_closed",
     "to_sync",
     "usable_here",

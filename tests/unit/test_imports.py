@@ -113,15 +113,15 @@ def test_the_emulator_is_known_to_the_client_by_name_only():
     assert all(one.for_types for one in above)
 
 
-def test_only_drive_knows_an_http_library():
+def test_only_the_transport_knows_an_http_library():
     for one in imports():
         known = one.target.split(".")[0] in HTTP_LIBRARIES
-        assert not known or one.importer.startswith(f"{NAME}.client.drive"), one
+        assert not known or one.importer.startswith(f"{NAME}.client.transport"), one
 
 
 def test_no_other_module_names_an_http_library_to_load_it():
     for name, path in modules():
-        if name.startswith(f"{NAME}.client.drive"):
+        if name.startswith(f"{NAME}.client.transport"):
             continue
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("import_module"):

@@ -1,4 +1,4 @@
-"""Checks of arguments that the service would refuse anyway: before any call, with the mend."""
+"""Checks of arguments that the service would refuse anyway: before any call, with the remedy."""
 
 import math
 import re

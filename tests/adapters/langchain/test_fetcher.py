@@ -78,8 +78,8 @@ async def test_missing_keys_reach_callbacks_or_are_raised(fetcher):
     recorder = Recorder()
     fetcher.invoke(ASKED, {"callbacks": [recorder]})
     await fetcher.ainvoke(ASKED, {"callbacks": [recorder]})
-    told = ("oss_vectors_missing_keys", {"index": "vectors", "missing": ["gone"]})
-    assert recorder.events == [told, told]
+    reported = ("oss_vectors_missing_keys", {"index": "vectors", "missing": ["gone"]})
+    assert recorder.events == [reported, reported]
     with pytest.raises(MissingKeysError, match="gone"):
         fetcher.model_copy(update={"on_missing": "raise"}).invoke(ASKED)
 

@@ -150,8 +150,8 @@ async def test_it_works_inside_langchains_wrappers(stocked):
 async def test_event_streams_of_a_fetcher_name_what_is_missing(stocked):
     fetcher = OSSVectorFetcher(client=stocked)
     events = [event async for event in fetcher.astream_events(["a", "gone"], version="v2")]
-    told = [event["data"] for event in events if event["event"] == "on_custom_event"]
-    assert told == [{"index": "vectors", "missing": ["gone"]}]
+    reported = [event["data"] for event in events if event["event"] == "on_custom_event"]
+    assert reported == [{"index": "vectors", "missing": ["gone"]}]
 
 
 def loud(documents):

@@ -130,12 +130,12 @@ async def test_parents_that_do_not_exist_are_told_to_callbacks(make):
         def on_custom_event(self, name, data, **_):
             self.seen.append((name, data))
 
-    told = [("oss_vectors_missing_keys", {"index": "vectors", "missing": ["gone"]})]
+    reported = [("oss_vectors_missing_keys", {"index": "vectors", "missing": ["gone"]})]
     for on_missing in ("omit", "child"):
         recorder, later = Recorder(), Recorder()
         make(LOST, on_missing=on_missing).invoke("q", {"callbacks": [recorder]})
         await make(LOST, on_missing=on_missing).ainvoke("q", {"callbacks": [later]})
-        assert recorder.seen == later.seen == told
+        assert recorder.seen == later.seen == reported
 
 
 async def test_k_can_be_given_when_it_is_invoked(make):

@@ -83,9 +83,9 @@ async def test_what_a_tool_returns_leaves_only_its_ids(stocked, awaited):
     given = {"messages": [HumanMessage("read a")]}
     state = await agent.ainvoke(given) if awaited else agent.invoke(given)
     assert state["document_ids"] == ["a"]
-    [told] = [message for message in state["messages"] if isinstance(message, ToolMessage)]
-    assert told.content == "At hand now, see the system message: a. Not found: gone."
-    assert told.artifact is None
+    [answer] = [message for message in state["messages"] if isinstance(message, ToolMessage)]
+    assert answer.content == "At hand now, see the system message: a. Not found: gone."
+    assert answer.artifact is None
     assert "text of a" in system_of(model.asked[1])
     assert len(json.dumps([message.model_dump() for message in state["messages"]])) < 2000
 

@@ -224,5 +224,5 @@ def test_nobody_else_says_what_was_missing_all_of_these_do(client, recorder):
     OSSVectorDocumentStore(client).get_nodes(["gone"], raise_error=False)
     OSSVectorReader(client=client).load_data(["gone"])
     OSSVectorRehydrationPostprocessor(client=client).postprocess_nodes(hits, QueryBundle("q"))
-    told = [event for event in recorder.events if isinstance(event, MissingKeysEvent)]
-    assert [(event.index, event.missing) for event in told] == [("vectors", ["gone"])] * 4
+    reported = [event for event in recorder.events if isinstance(event, MissingKeysEvent)]
+    assert [(event.index, event.missing) for event in reported] == [("vectors", ["gone"])] * 4

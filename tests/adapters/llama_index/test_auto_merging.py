@@ -76,7 +76,7 @@ HITS = {
 }
 
 
-def told(found):
+def seen(found):
     return sorted((one.node_id, pytest.approx(one.score)) for one in found)
 
 
@@ -87,7 +87,7 @@ def test_it_merges_as_core_does(call, client, tree, name):
     simple.add_documents(list(tree.values()))
     core = AutoMergingRetriever(fixed, StorageContext.from_defaults(docstore=simple))
     ours = OSSVectorAutoMergingRetriever(fixed, client)
-    assert told(call(ours, "retrieve", "q")) == [
+    assert seen(call(ours, "retrieve", "q")) == [
         (key, pytest.approx(score))
         for key, score in sorted((one.node_id, one.score) for one in core.retrieve("q"))
     ]

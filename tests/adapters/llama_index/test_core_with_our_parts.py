@@ -124,9 +124,9 @@ async def test_fusion_joins_merged_and_plain_hits(story):
 
 
 def test_provenance_does_not_keep_fusion_from_seeing_that_nodes_are_one(story):
-    told = OSSVectorRetriever(story, keys=["p0"], provenance=True)
+    sourced = OSSVectorRetriever(story, keys=["p0"], provenance=True)
     plain = OSSVectorRetriever(story, keys=["p0"])
-    nodes = [one.retrieve("q")[0].node for one in (told, plain)]
+    nodes = [one.retrieve("q")[0].node for one in (sourced, plain)]
     assert nodes[0].hash == nodes[1].hash
 
 

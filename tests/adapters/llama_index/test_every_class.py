@@ -135,17 +135,17 @@ def test_a_pickle_makes_one_like_it_and_leaves_the_original_whole(name, secretiv
 def test_provenance_comes_back_from_a_dict_with_its_node(node):
     """Core's own `NodeWithScore.from_dict` cannot make the node."""
     kind = llama_index.NodeWithProvenance
-    told = kind(node=node, score=0.5, bucket="b", index="i", key="k", format="text", position=3)
-    again = kind.from_dict(json.loads(told.to_json()))
-    assert again == told
+    sourced = kind(node=node, score=0.5, bucket="b", index="i", key="k", format="text", position=3)
+    again = kind.from_dict(json.loads(sourced.to_json()))
+    assert again == sourced
     assert type(again.node) is type(node)
-    assert kind.from_dict(told.to_dict(), score=1.0).score == 1.0
+    assert kind.from_dict(sourced.to_dict(), score=1.0).score == 1.0
 
 
 def test_provenance_comes_back_with_a_node_of_your_own_class():
-    told = llama_index.NodeWithProvenance(node=Marked(id_="a", mark="mine"))
-    again = llama_index.NodeWithProvenance.from_dict(told.to_dict(), node_classes=[Marked])
-    assert again.node == told.node
+    sourced = llama_index.NodeWithProvenance(node=Marked(id_="a", mark="mine"))
+    again = llama_index.NodeWithProvenance.from_dict(sourced.to_dict(), node_classes=[Marked])
+    assert again.node == sourced.node
 
 
 class Marked(TextNode):

@@ -22,13 +22,13 @@ def whole(call, client, hits, **options):
     return call(processor, "postprocess_nodes", hits)
 
 
-def told(found):
+def seen(found):
     return [(one.node_id, one.text, one.score) for one in found]
 
 
 def test_stubs_become_nodes_in_one_call_scores_and_order_kept(call, client, service):
     found = whole(call, client, [stub("c", 0.9), stub("a", 0.1), stub("c", 0.2)])
-    assert told(found) == [
+    assert seen(found) == [
         ("c", "text of c", 0.9),
         ("a", "text of a", 0.1),
         ("c", "text of c", 0.2),
@@ -41,7 +41,7 @@ def test_whole_nodes_are_not_fetched_again(call, client, service):
     kept = stub("b", text="mine")
     assert whole(call, client, [kept, stub("a")])[0] is kept
     assert service.gets == [["a"]]
-    assert told(whole(call, client, [kept], only_incomplete=False)) == [("b", "text of b", 0.5)]
+    assert seen(whole(call, client, [kept], only_incomplete=False)) == [("b", "text of b", 0.5)]
 
 
 @pytest.mark.parametrize(
@@ -59,9 +59,9 @@ def test_what_is_missing_is_kept_dropped_or_raised(call, client, policy, left):
 
 def test_the_key_can_be_a_field_or_found_by_a_function(call, client):
     pointing = stub("x", text="stub", metadata={"doc": "a"})
-    assert told(whole(call, client, [pointing], id_key="doc")) == [("a", "text of a", 0.5)]
+    assert seen(whole(call, client, [pointing], id_key="doc")) == [("a", "text of a", 0.5)]
     found = whole(call, client, [pointing], key_of=lambda node: node.metadata["doc"])
-    assert told(found) == [("a", "text of a", 0.5)]
+    assert seen(found) == [("a", "text of a", 0.5)]
 
 
 def test_a_hit_without_the_field_stays_as_it_is(call, client, service):

@@ -80,19 +80,19 @@ def test_one_string_is_not_a_list_of_keys(call, client):
 def test_provenance_is_said_only_when_asked_for(call, client):
     [plain] = call(OSSVectorRetriever(client), "retrieve", "a")
     assert not isinstance(plain, NodeWithProvenance)
-    [told] = call(OSSVectorRetriever(client, provenance=True), "retrieve", "a\ngone")
-    assert (told.index, told.key, told.format, told.position) == ("vectors", "a", "text", 0)
-    assert told.bucket == client.config.bucket
+    [node] = call(OSSVectorRetriever(client, provenance=True), "retrieve", "a\ngone")
+    assert (node.index, node.key, node.format, node.position) == ("vectors", "a", "text", 0)
+    assert node.bucket == client.config.bucket
 
 
 def test_provenance_stays_out_of_prompts_metadata_and_hashes(client):
     [plain] = OSSVectorRetriever(client).retrieve("a")
-    [told] = OSSVectorRetriever(client, provenance=True).retrieve("a")
-    assert told.node == plain.node
-    assert told.node.hash == plain.node.hash
+    [node] = OSSVectorRetriever(client, provenance=True).retrieve("a")
+    assert node.node == plain.node
+    assert node.node.hash == plain.node.hash
     for mode in MetadataMode:
-        assert told.node.get_content(mode) == plain.node.get_content(mode)
-    assert client.config.bucket not in str(told.node.model_dump())
+        assert node.node.get_content(mode) == plain.node.get_content(mode)
+    assert client.config.bucket not in str(node.node.model_dump())
 
 
 def test_provenance_survives_cores_postprocessors(client):

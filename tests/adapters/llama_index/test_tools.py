@@ -185,9 +185,9 @@ def test_allowed_ids_are_all_there_is_and_are_suggested_without_a_call(call, cli
     put(["report-1", "report-2"])
     tools = OSSVectorToolSpec(client, allowed_keys=["report-1"], scan=1000)
     assert call(tools, "fetch_by_ids", ["report-1"]) == "[id: report-1]\ntext of report-1"
-    told = "Not found: report-2 (did you mean report-1?)"
-    assert call(tools, "fetch_by_ids", ["report-2"]) == told
-    assert call(tools, "get_neighbors", "report-2") == told
+    answer = "Not found: report-2 (did you mean report-1?)"
+    assert call(tools, "fetch_by_ids", ["report-2"]) == answer
+    assert call(tools, "get_neighbors", "report-2") == answer
     assert calls_of().count("getVectors") == 1
     assert "listVectors" not in calls_of()
 
@@ -195,8 +195,8 @@ def test_allowed_ids_are_all_there_is_and_are_suggested_without_a_call(call, cli
 def test_nothing_of_another_tenant_is_suggested(call, client, put):
     put(["t1/report", "t2/report"])
     tools = OSSVectorToolSpec(client, key_prefix="t1/", scan=1000)
-    told = "Not found: t2/report (did you mean t1/report?)"
-    assert call(tools, "fetch_by_ids", ["t2/report"]) == told
+    answer = "Not found: t2/report (did you mean t1/report?)"
+    assert call(tools, "fetch_by_ids", ["t2/report"]) == answer
 
 
 @pytest.mark.parametrize(

@@ -120,10 +120,10 @@ class TestKeysThatDoNotExist:
         assert machine.play(flow, Service("a")).error is None
 
     def test_are_given_to_a_function(self, machine):
-        told = []
-        flow = fetch(machine.context(), ["x", "a", "y", "x"], on_missing=told.append)
+        reported = []
+        flow = fetch(machine.context(), ["x", "a", "y", "x"], on_missing=reported.append)
         result = machine.play(flow, Service("a")).value
-        assert told == ["x", "y"]
+        assert reported == ["x", "y"]
         assert len(result) == 1
 
     @pytest.mark.parametrize("other", ["skip", "", None, 5, ["omit"], True])
