@@ -164,7 +164,7 @@ class VectorReader:
             if not left:
                 known = self.requested is None or key in self.requested
                 why = " more often than asked for" if known else ", which was not asked for"
-                raise self._refuse(f"with the key {shown(key)}{why}")
+                raise self._refuse(f"with the key {quote(key)}{why}")
             allowed[key] = left - 1
 
     def vectors(self, body: Mapping[str, Any]) -> list[Vector]:
