@@ -8,11 +8,10 @@ from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
 from .clients import AsyncOSSVectorClient, OSSVectorClient
 from .config import ClientConfig, resolve_config
-from .context import Context
+from .context import Context, Flow
 from .errors import ConfigurationError
 from .models.limits import DEFAULT_LIMITS, Limits
 from .settings import ClientSettings, settings_of
-from .steps import Flow
 
 P = ParamSpec("P")
 T = TypeVar("T")

@@ -16,11 +16,11 @@ from llama_index.core.instrumentation.events.base import BaseEvent
 from llama_index.core.schema import BaseComponent, BaseNode, QueryBundle
 from pydantic import AfterValidator, ConfigDict, Field, PrivateAttr, SecretStr
 
-from ..client.context import Context
+from ..client.context import Context, Flow
 from ..client.errors import ConfigurationError, InvalidRequestError, MissingKeysError
 from ..client.pair import CONNECTION, Client, ClientPair, connect
 from ..client.settings import ClientSettings
-from ..client.steps import Call, Flow
+from ..client.steps import Call
 from ..records import DecodePolicy, Record
 from ..records.keys import is_key
 from ..records.lookup import Found, Lookup, MissingPolicy, fetch_records

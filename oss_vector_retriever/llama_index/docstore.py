@@ -7,12 +7,11 @@ from typing import Unpack
 from llama_index.core.schema import BaseNode
 from llama_index.core.storage.docstore.types import BaseDocumentStore, RefDocInfo
 
-from ..client.context import Context
+from ..client.context import Context, Flow
 from ..client.errors import InvalidRequestError, quote
 from ..client.models.vector import Vector
 from ..client.operations.checks import each_of
 from ..client.pair import Client, limits_of
-from ..client.steps import Flow
 from ..records import DecodePolicy
 from ..records.decode import ENVELOPE_FIELD, ENVELOPE_KEYS, SOURCE_ID_FIELD
 from ..records.settings import DistanceMetric, StoreSettings

@@ -7,13 +7,12 @@ from llama_index.core.base.base_retriever import BaseRetriever
 from llama_index.core.callbacks import CallbackManager
 from llama_index.core.schema import BaseNode, IndexNode, NodeWithScore, QueryBundle
 
-from ..client.context import Context
+from ..client.context import Context, Flow
 from ..client.errors import ConfigurationError
 from ..client.fetch import fetch
 from ..client.models.vector import Vector
 from ..client.operations.checks import check_whole, each_of
 from ..client.pair import Client
-from ..client.steps import Flow
 from ..records import DecodePolicy
 from ..records.keys import is_key
 from ..records.lookup import make_each

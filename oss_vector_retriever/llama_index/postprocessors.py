@@ -9,9 +9,8 @@ from llama_index.core.postprocessor.types import BaseNodePostprocessor
 from llama_index.core.schema import BaseNode, MetadataMode, NodeWithScore, QueryBundle
 from pydantic import Field
 
-from ..client.context import Context
+from ..client.context import Context, Flow
 from ..client.errors import InvalidRequestError, quote
-from ..client.steps import Flow
 from ..embeddings import Numbers
 from ..embeddings.stored import (
     Pick,

@@ -15,13 +15,12 @@ from llama_index.core.vector_stores.types import (
 )
 from pydantic import ConfigDict, PrivateAttr, SecretStr, model_validator
 
-from ..client.context import Context
+from ..client.context import Context, Flow
 from ..client.errors import ConfigurationError, InvalidRequestError, quote
 from ..client.models.vector import Float32Array
 from ..client.operations.checks import check_data, check_whole, each_of
 from ..client.pair import CONNECTION, Client, connect, limits_of
 from ..client.settings import ClientSettings
-from ..client.steps import Flow
 from ..embeddings import as_matrix, maximal_marginal_relevance, similarities
 from ..embeddings.mathematics import check_share
 from ..records import DecodePolicy, Record

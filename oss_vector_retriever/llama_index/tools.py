@@ -9,12 +9,11 @@ from llama_index.core.schema import BaseNode, MetadataMode
 from llama_index.core.tools.tool_spec.base import BaseToolSpec
 from llama_index.core.utils import get_tokenizer
 
-from ..client.context import Context
+from ..client.context import Context, Flow
 from ..client.errors import InvalidRequestError, OSSVectorError
 from ..client.fetch import fetch
 from ..client.operations.checks import check_whole, each_of
 from ..client.pair import Client
-from ..client.steps import Flow
 from ..embeddings.mathematics import check_count
 from ..records import DecodePolicy, answers, parse_keys
 from ..records.answers import Access, Answer, Budget, Passage, Tokenizer

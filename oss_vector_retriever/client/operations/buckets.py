@@ -4,12 +4,10 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
-from ..context import Context
+from ..context import Context, Flow
 from ..errors import InvalidRequestError
 from ..flow import Operation, call
-from ..models.messages import Reply
-from ..models.results import Acknowledgement, BucketLogging, ListVectorBucketsResult, VectorBucket
-from ..steps import Flow
+from ..models import Acknowledgement, BucketLogging, ListVectorBucketsResult, Reply, VectorBucket
 from ..wire import refuse, reply_list, reply_object
 from .checks import check_whole, json_body
 from .vectors import acknowledge

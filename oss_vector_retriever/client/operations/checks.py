@@ -7,8 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from ..errors import InvalidRequestError, Reference, quote, refer
-from ..models.limits import Limits, largest, metadata_bytes
-from ..models.vector import Float32Array, Vector
+from ..models import Float32Array, Limits, Vector, largest, metadata_bytes
 from ..wire import dump_json
 
 _CAPITAL = re.compile(r"(?<=[a-z])([A-Z])")

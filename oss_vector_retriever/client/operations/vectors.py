@@ -4,13 +4,10 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
-from ..context import Context
+from ..context import Context, Flow
 from ..errors import InvalidRequestError
 from ..flow import Operation, call
-from ..models import results
-from ..models.messages import Reply
-from ..models.vector import Vector
-from ..steps import Flow
+from ..models import Reply, Vector, results
 from ..wire import VectorReader, reply_object
 from .checks import (
     as_vector,
