@@ -166,11 +166,15 @@ class OSSVectorStore(_SavedComponent, BasePydanticVectorStore):
         """Return the client: the one that was given, or the one that the environment configures."""
         return self._clients.given or self._clients.blocking()
 
+    @client.setter
+    def client(self, client: Client) -> None:
+        self._pair, self._saved = connect(client, {}), None
+        self._store = self._make_store()
+
     def __setattr__(self, name: str, value: Any) -> None:
         # frozen but for this: what comes out of a pickle may need a client with credentials
         if name == "client":
-            self._pair, self._saved = connect(value, {}), None
-            self._store = self._make_store()
+            object.__setattr__(self, name, value)
         else:
             super().__setattr__(name, value)
 
