@@ -26,13 +26,12 @@ if TYPE_CHECKING:
         SignatureDoesNotMatchError, TransportError, VectorIndexAlreadyExistsError,
         VectorIndexLimitExceededError, VectorIndexParameterInvalidError, WriteReport,
     )
-    from .client.models.limits import Limits
-    from .client.models.results import (
-        Acknowledgement, BucketLogging, FetchResult, FusedVector, GetVectorsResult,
-        ListVectorBucketsResult, ListVectorIndexesResult, ListVectorsResult, Page,
-        QueryVectorsFusionResult, QueryVectorsResult, ScoredVector, VectorBucket, VectorIndex,
+    from .client.models import (
+        Acknowledgement, BucketLogging, FetchResult, Float32Array, FusedVector, GetVectorsResult,
+        Limits, ListVectorBucketsResult, ListVectorIndexesResult, ListVectorsResult, Page,
+        QueryVectorsFusionResult, QueryVectorsResult, ScoredVector, Vector, VectorBucket,
+        VectorIndex,
     )
-    from .client.models.vector import Float32Array, Vector
     from .client.retry import RetryDecision, RetryPolicy
     from .client.settings import ClientSettings
     from .records.decode import DecodeError
@@ -43,13 +42,11 @@ _WHERE = {
     "client.credentials": "Credentials CredentialsSource",
     "client.endpoint": "Endpoint",
     "client.errors": "BatchReport Message Reference WriteReport",
-    "client.models.limits": "Limits",
-    "client.models.results": (
-        "Acknowledgement BucketLogging FetchResult FusedVector GetVectorsResult "
-        "ListVectorBucketsResult ListVectorIndexesResult ListVectorsResult Page "
-        "QueryVectorsFusionResult QueryVectorsResult ScoredVector VectorBucket VectorIndex"
+    "client.models": (
+        "Acknowledgement BucketLogging FetchResult Float32Array FusedVector GetVectorsResult "
+        "Limits ListVectorBucketsResult ListVectorIndexesResult ListVectorsResult Page "
+        "QueryVectorsFusionResult QueryVectorsResult ScoredVector Vector VectorBucket VectorIndex"
     ),
-    "client.models.vector": "Float32Array Vector",
     "client.retry": "RetryDecision RetryPolicy",
     "client.settings": "ClientSettings",
     "records.decode": "DecodeError",

@@ -1,7 +1,5 @@
 """Names that are loaded when first used, for the packages' front doors."""
 
-from __future__ import annotations
-
 import importlib
 from collections.abc import Callable, Mapping
 from typing import Any

@@ -97,6 +97,12 @@ def _switch(flag: str, text: str) -> click.Option:
     )
 
 
+def _constant(flag: str, value: str) -> click.Option:
+    # scripts for ossutil give it; the client has no argument for it
+    choice = click.Choice([value])
+    return _flag(flag, f"Always {value}.", type=choice, default=value, expose_value=False)
+
+
 # ranges and forms are not stated here: the client checks them against the service's limits
 INDEX = _flag("--index-name", "Index (OSS_VECTORS_INDEX).", name="index")
 INDEX_TO_DELETE = _flag("--index-name", "Index; there is no way back.", name="index", required=True)
@@ -171,8 +177,7 @@ FUSION_QUERY = (
 
 NEW_INDEX = (
     INDEX,
-    # one value only, but scripts for ossutil give it
-    _flag("--data-type", "Always float32.", type=click.Choice(["float32"]), default="float32"),
+    _constant("--data-type", "float32"),
     _flag("--dimension", "Values of each vector.", type=int, required=True),
     _flag(
         "--distance-metric",
@@ -195,7 +200,7 @@ NEW_INDEX = (
 )
 NEW_FUSION_INDEX = (
     INDEX,
-    _flag("--mode", "Always fusion.", type=click.Choice(["fusion"]), default="fusion"),
+    _constant("--mode", "fusion"),
     _flag("--schema-configuration", 'Fields: {"fields": [...]}.', type=Json(dict), required=True),
 )
 LIST_INDEXES = (_PREFIX, *_PAGE)
@@ -292,8 +297,8 @@ def unwrap_query_vector(values: Values) -> Values:
 
 
 def prepare_index(values: Values) -> Values:
-    """Merge `--metadata` and `--non-filterable-key`; `--data-type` has one value."""
-    rest = {name: value for name, value in values.items() if name != "data_type"}
+    """Merge `--metadata` and `--non-filterable-key`."""
+    rest = dict(values)
     settings = rest.pop("metadata", {})
     unknown = settings.keys() - {"nonFilterableMetadataKeys"}
     listed = settings.get("nonFilterableMetadataKeys", [])
@@ -304,11 +309,6 @@ def prepare_index(values: Values) -> Values:
         )
     names = [*listed, *rest.pop("non_filterable_metadata_keys", ())]
     return {**rest, "non_filterable_metadata_keys": names}
-
-
-def prepare_fusion_index(values: Values) -> Values:
-    """Leave out `--mode`, which has one value."""
-    return {name: value for name, value in values.items() if name != "mode"}
 
 
 def unwrap_logging(values: Values) -> Values:

@@ -97,10 +97,7 @@ _INDEXES = (
         "put-vector-index", "Make an index.", arguments.NEW_INDEX, prepare=arguments.prepare_index
     ),
     _operation(
-        "put-vector-index-fusion",
-        "Make an index in fusion mode.",
-        arguments.NEW_FUSION_INDEX,
-        prepare=arguments.prepare_fusion_index,
+        "put-vector-index-fusion", "Make an index in fusion mode.", arguments.NEW_FUSION_INDEX
     ),
     _operation(
         "get-vector-index", "Describe an index.", (arguments.INDEX,), show=rendering.show_index

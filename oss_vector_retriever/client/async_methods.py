@@ -11,10 +11,10 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from . import fetch as fetching
 from . import writes
-from .context import Context
+from .context import Context, Flow
 from .errors import WriteReport
 from .fetch import OnMissing
-from .models.results import (
+from .models import (
     Acknowledgement,
     BucketLogging,
     FetchResult,
@@ -24,14 +24,13 @@ from .models.results import (
     ListVectorsResult,
     QueryVectorsFusionResult,
     QueryVectorsResult,
+    Vector,
     VectorBucket,
     VectorIndex,
 )
-from .models.vector import Vector
 from .operations import buckets, indexes
 from .operations import vectors as vector_operations
 from .operations.indexes import DistanceMetric
-from .steps import Flow
 from .writes import OnError
 
 P = ParamSpec("P")

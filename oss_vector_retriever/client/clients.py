@@ -6,15 +6,12 @@ them.
 
 from __future__ import annotations
 
+# Lists of names, several on a line: the formatter would make a page of each.
+# isort: off
+# fmt: off
 import weakref
 from collections.abc import (
-    AsyncIterable,
-    AsyncIterator,
-    Callable,
-    Iterable,
-    Iterator,
-    Mapping,
-    Sequence,
+    AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence,
 )
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
@@ -23,32 +20,24 @@ from . import writes
 from .async_methods import _AsyncMethods
 from .base import _ClientBase
 from .config import ClientConfig
-from .context import Context
+from .context import Context, Flow
 from .errors import WriteReport
 from .fetch import OnMissing
 from .local import AsyncLocalExchange, LocalExchange, LocalService
-from .models.results import (
-    Acknowledgement,
-    BucketLogging,
-    FetchResult,
-    GetVectorsResult,
-    ListVectorBucketsResult,
-    ListVectorIndexesResult,
-    ListVectorsResult,
-    QueryVectorsFusionResult,
-    QueryVectorsResult,
-    VectorBucket,
-    VectorIndex,
+from .models import (
+    Acknowledgement, BucketLogging, FetchResult, GetVectorsResult, ListVectorBucketsResult,
+    ListVectorIndexesResult, ListVectorsResult, QueryVectorsFusionResult, QueryVectorsResult,
+    Vector, VectorBucket, VectorIndex,
 )
-from .models.vector import Vector
 from .operations import buckets, indexes
 from .operations import vectors as vector_operations
 from .operations.indexes import DistanceMetric
-from .steps import Flow
 from .transport.engine import settings_for
 from .transport.http import AsyncExchange, BlockingExchange
 from .transport.runner import AsyncRunner, Runner
 from .writes import OnError
+# isort: on
+# fmt: on
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -135,6 +124,8 @@ class OSSVectorClient(_ClientBase):
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    # The operations pass their arguments on by position; type checkers compare each with the
+    # flow's by order and type.
     # Operations. `tests/generate_async_client.py` makes the async client's of all that follows.
 
     def fetch(

@@ -5,19 +5,16 @@ everything but their keys share calls of at most 100 distinct keys, and each tak
 the reply. When they are put together, the runners decide: `transport.coalescer`. There is no cache.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from copy import copy, deepcopy
 from dataclasses import dataclass, field
 
-from .context import Context, Deadline
+from .context import Context, Deadline, Flow
 from .errors import DeadlineExceededError, OSSVectorError, ServiceError
 from .flow import call
-from .models.results import GetVectorsResult
-from .models.vector import Vector
+from .models import GetVectorsResult, Vector
 from .operations.vectors import get_operation
-from .steps import FaultKind, Flow
+from .steps import FaultKind
 
 _BAD_REQUEST = 400
 

@@ -6,8 +6,8 @@ from itertools import islice
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from .coalesce import shared_calls
-from .context import Context
-from .steps import Call, Coalesce, Flow, RunAll, Running, Send, Sleep, run_all
+from .context import Context, Flow
+from .steps import Call, Coalesce, RunAll, Running, Send, Sleep, run_all
 
 P = ParamSpec("P")
 T = TypeVar("T")

@@ -1,7 +1,5 @@
 """The settings of a client: from arguments, else from the environment, checked once."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace

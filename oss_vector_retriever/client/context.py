@@ -10,6 +10,10 @@ from typing import Any, Self
 from .config import ClientConfig, replace_options
 from .credentials import CredentialsKeeper
 from .retry import RateLimiter, RetryBudget
+from .steps import Flow
+
+# a flow takes the context first: who writes one imports both from here
+__all__ = ["Clock", "Context", "Deadline", "Flow"]
 
 # a clock that is further off than that is not what a refused date is about
 _LARGEST_CORRECTION = timedelta(days=7)

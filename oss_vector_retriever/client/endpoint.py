@@ -3,8 +3,6 @@
 Host form: reference section 2. Every name is checked against a whitelist before a URL is built.
 """
 
-from __future__ import annotations
-
 import ipaddress
 import re
 from dataclasses import dataclass
@@ -34,49 +32,33 @@ def check_bucket(bucket: object) -> str:
     """Return a vector bucket's name, or raise ConfigurationError (page PutVectorBucket)."""
     if isinstance(bucket, str) and _BUCKET.fullmatch(bucket):
         return bucket
-    raise ConfigurationError(
-        "{argument} {value} is not the name of a vector bucket: 3 to 32 lower-case letters, "
-        "digits and hyphens, with no hyphen at either end.",
-        argument="bucket",
-        value=bucket,
-    )
+    what = "the name of a vector bucket: 3 to 32 lower-case letters, digits and hyphens, with no "
+    raise _setting_error("bucket", bucket, f"is not {what}hyphen at either end.")
 
 
 def check_account_id(account_id: object) -> str:
     """Return an Alibaba Cloud account id, or raise ConfigurationError."""
     if isinstance(account_id, str) and _ACCOUNT.fullmatch(account_id):
         return account_id
-    raise ConfigurationError(
-        "{argument} {value} is not an account id: digits only, given as a string "
-        "(console, top right corner, Account ID).",
-        argument="account_id",
-        value=account_id,
-    )
+    what = "an account id: digits only, given as a string (console, top right corner, Account ID)."
+    raise _setting_error("account_id", account_id, f"is not {what}")
 
 
 def check_region(region: object) -> str:
     """Return a region id such as `cn-hangzhou`, or raise ConfigurationError."""
-    if isinstance(region, str) and region.startswith("oss-"):
-        raise ConfigurationError(
-            "{argument} {value} is an OSS id; OSS Vectors wants {id}.",
-            argument="region",
-            value=region,
-            fields={"id": quote(region.removeprefix("oss-"))},
-        )
-    if isinstance(region, str) and region.endswith("-internal"):
-        raise ConfigurationError(
-            "{argument} {value}:",
-            argument="region",
-            value=region,
-            remedy="leave out '-internal', pass {internal=True}",
-        )
     if isinstance(region, str) and _REGION.fullmatch(region) and len(region) <= 40:  # noqa: PLR2004
-        return region
-    raise ConfigurationError(
-        "{argument} {value} is not a region id such as 'cn-hangzhou'.",
-        argument="region",
-        value=region,
-    )
+        if region.startswith("oss-"):
+            name = quote(region.removeprefix("oss-"))
+            raise _setting_error("region", region, f"is an OSS id; OSS Vectors wants {name}.")
+        if not region.endswith("-internal"):
+            return region
+        message, remedy = "{argument} {value}:", "leave out '-internal', pass {internal=True}"
+        raise ConfigurationError(message, argument="region", value=region, remedy=remedy)
+    raise _setting_error("region", region, "is not a region id such as 'cn-hangzhou'.")
+
+
+def _setting_error(argument: str, value: object, what: str) -> ConfigurationError:
+    return ConfigurationError("{argument} {value} " + what, argument=argument, value=value)
 
 
 def check_index(index: object) -> str:
@@ -139,10 +121,18 @@ def parse_endpoint(text: str, *, allow_http: bool = False) -> Endpoint:
     if port is not None and not 0 < port <= _LAST_PORT:
         raise _bad_endpoint(text, "its port is out of range")
     address = _ip_address(text, host)
-    loopback = _is_loopback(host, address)
+    # RFC 6761, 6.3: every name under `localhost` is this machine.
+    named_local = host == "localhost" or host.endswith(".localhost")
+    loopback = named_local if address is None else address.is_loopback
     scheme = (match["scheme"] or "https").lower()
-    _check_scheme(text, scheme, allowed=allow_http or loopback)
-    _check_service(text, host)
+    if scheme not in {"http", "https"}:
+        raise _bad_endpoint(text, "its scheme is not https (or http)")
+    if scheme == "http" and not (allow_http or loopback):
+        why = "plain http would show data to the network; use https, or pass {allow_http=True}"
+        raise _bad_endpoint(text, why)
+    # Plain OSS answers on other hosts; what it would say of such a request helps nobody.
+    if host.endswith(".aliyuncs.com") and _DOMAIN not in host:
+        raise _bad_endpoint(text, f"it is not an OSS Vectors host; those end in {_DOMAIN}")
     return Endpoint(scheme, host, port, path_style=address is not None or host == "localhost")
 
 
@@ -156,28 +146,6 @@ def _ip_address(text: str, host: str) -> ipaddress.IPv4Address | ipaddress.IPv6A
         if _HOST_NAME.fullmatch(host) and not host.rsplit(".", 1)[-1].isdigit():
             return None
         raise _bad_endpoint(text, "its host is not a host name or an IP address") from None
-
-
-def _is_loopback(host: str, address: ipaddress.IPv4Address | ipaddress.IPv6Address | None) -> bool:
-    if address is not None:
-        return address.is_loopback
-    # RFC 6761, 6.3: every name under `localhost` is this machine.
-    return host == "localhost" or host.endswith(".localhost")
-
-
-def _check_scheme(text: str, scheme: str, *, allowed: bool) -> None:
-    if scheme not in {"http", "https"}:
-        raise _bad_endpoint(text, "its scheme is not https (or http)")
-    if scheme == "http" and not allowed:
-        raise _bad_endpoint(
-            text, "plain http would show data to the network; use https, or pass {allow_http=True}"
-        )
-
-
-def _check_service(text: str, host: str) -> None:
-    # Plain OSS answers on other hosts; what it would say of such a request helps nobody.
-    if host.endswith(".aliyuncs.com") and _DOMAIN not in host:
-        raise _bad_endpoint(text, f"it is not an OSS Vectors host; those end in {_DOMAIN}")
 
 
 def _bad_endpoint(text: object, why: str) -> ConfigurationError:

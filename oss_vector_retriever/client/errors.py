@@ -34,8 +34,6 @@ line does, calls `error.render(word)`: a message names arguments, methods, types
 `Reference`, and `word` returns what that reader calls each of them.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -131,6 +129,7 @@ class Message:
         """Return the sentence, each reference in the words of its reader."""
         if self.fields is None:
             return self.template
+        # To `str.format` a key is all up to a colon, a dot or a bracket: `internal=True` is one.
         worded: dict[str, object] = {}
         for _, name, _, _ in Formatter().parse(self.template):
             if name is not None:

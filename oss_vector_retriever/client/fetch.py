@@ -7,11 +7,11 @@ from typing import Any, Literal
 
 from .coalesce import PendingFetch, SharedCall
 from .config import check_seconds
-from .context import Context
+from .context import Context, Flow
 from .errors import InvalidRequestError, MissingKeysError, ResponseError
 from .models.results import FetchResult
 from .operations.checks import check_keys, each_of
-from .steps import Coalesce, Flow, run_all
+from .steps import Coalesce, run_all
 
 OnMissing = Literal["omit", "raise"] | Callable[[str], object]
 

@@ -14,12 +14,12 @@ from typing import Any, Generic, TypeVar
 from ..version import USER_AGENT
 from . import errors, signing
 from .config import ClientConfig
-from .context import Context, Deadline
+from .context import Context, Deadline, Flow
 from .credentials import Credentials
 from .endpoint import Endpoint
 from .models.messages import Reply, Request
 from .retry import RetryDecision, http_date, judge, retry_after
-from .steps import Fault, FaultKind, Flow, Sleep, send
+from .steps import Fault, FaultKind, Sleep, send
 from .wire import error_from
 
 T = TypeVar("T")

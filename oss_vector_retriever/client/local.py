@@ -18,7 +18,6 @@ from .steps import Fault, FaultKind
 if TYPE_CHECKING:
     from ..emulator.service import Service
 
-DEFAULT_INDEX = "vectors"
 
 # The services of files that are open, by process and path: a fork has its parent's entries, and
 # not its parent's lock.
@@ -69,7 +68,7 @@ def open_local(
         bucket=emulator.DEVELOPMENT_BUCKET,
         account_id=emulator.DEVELOPMENT_ACCOUNT_ID,
         region=emulator.DEVELOPMENT_REGION,
-        index=index or DEFAULT_INDEX,
+        index=index or "vectors",
         endpoint="http://localhost",  # never connected to; it is signed, as the emulator checks
         credentials=(emulator.DEVELOPMENT_ACCESS_KEY_ID, emulator.DEVELOPMENT_ACCESS_KEY_SECRET),
         credentials_kind="local",

@@ -1,7 +1,5 @@
 """One client for code that is called both ways: blocking, and from whatever event loop runs."""
 
-from __future__ import annotations
-
 import asyncio
 import threading
 from collections.abc import Callable, Mapping
@@ -10,12 +8,11 @@ from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
 from .clients import AsyncOSSVectorClient, OSSVectorClient
 from .config import ClientConfig, resolve_config
-from .context import Context
+from .context import Context, Flow
 from .credentials import Credentials
 from .errors import ConfigurationError
 from .models.limits import DEFAULT_LIMITS, Limits
 from .settings import ClientSettings, settings_of
-from .steps import Flow
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -118,14 +115,11 @@ class ClientPair:
         with self._lock:
             client = self._on_loops.get(loop)
             if client is None:
-                self._drop_ended()
+                # Only here, when a loop comes: nothing tells that one has ended.
+                alive = {other: c for other, c in self._on_loops.items() if not other.is_closed()}
+                self._on_loops = alive
                 client = self._on_loops[loop] = self._for_this_loop()
             return client
-
-    def _refuse_if_closed(self) -> None:
-        """Raise ConfigurationError where the client that was given is closed, its twins or not."""
-        if self.given is not None and self.given._runner.closed:  # noqa: SLF001 - as clients do
-            self.given.refuse_if_closed()
 
     def _for_this_loop(self) -> AsyncOSSVectorClient:
         given = self.given
@@ -135,10 +129,6 @@ class ClientPair:
             # There and back: a client makes twins of the other kind only.
             return given if free else _twin(given.to_sync().to_async())
         return _twin(self.blocking().to_async())
-
-    def _drop_ended(self) -> None:
-        # Only here, when a loop comes: nothing tells that one has ended.
-        self._on_loops = {loop: c for loop, c in self._on_loops.items() if not loop.is_closed()}
 
     def run(
         self,

@@ -1,7 +1,5 @@
 """`ClientSettings`: where a client points and how, in a form that travels and holds no secret."""
 
-from __future__ import annotations
-
 import json
 import os
 from collections.abc import Mapping
@@ -17,8 +15,6 @@ from .retry import RetryPolicy
 
 _USUAL_RETRY = RetryPolicy()
 _KINDS = ("environment", "chain", "given")
-_CREDENTIALS = "credentials"
-_USERINFO = "userinfo of the proxy"
 _SAME_IN_BOTH = (
     *("bucket", "account_id", "region", "index", "internal", "allow_http", "max_concurrency"),
     *("timeout", "connect_timeout", "rate_limit", "coalesce", "max_reply_bytes"),
@@ -135,7 +131,7 @@ def settings_of(config: ClientConfig, local: str | None = None) -> ClientSetting
         proxy = _without_userinfo(proxy)
         omitted.append("userinfo of the proxy")
     if config.credentials_kind == "given":
-        omitted.append(_CREDENTIALS)
+        omitted.append("credentials")
     # For the region's own address None travels, as it was given.
     own = public_endpoint(config.region, internal=config.internal)
     return ClientSettings(
@@ -190,7 +186,7 @@ def config_from(
         ca_file=settings.ca_file,
         credentials=credentials,
         credentials_kind=credentials_kind,
-        omitted=tuple(name for name in settings.omitted if name != _CREDENTIALS),
+        omitted=tuple(name for name in settings.omitted if name != "credentials"),
         environment={},  # the other process's may name another bucket, index or endpoint
         bucket_required=settings.bucket is not None,
     )

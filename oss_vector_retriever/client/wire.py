@@ -14,8 +14,7 @@ from operator import itemgetter
 from typing import Any
 
 from .errors import OSSVectorError, ResponseError, quote, service_error_class
-from .models.messages import Reply, printable
-from .models.vector import Float32Array, Vector, pack_float32
+from .models import Float32Array, Reply, Vector, pack_float32, printable
 
 _HAS_ORJSON = importlib.util.find_spec("orjson") is not None
 _HAS_NUMPY = importlib.util.find_spec("numpy") is not None

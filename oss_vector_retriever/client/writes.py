@@ -5,16 +5,14 @@ from typing import Any, Literal, TypeVar
 
 from . import errors
 from .config import check_seconds
-from .context import Context
+from .context import Context, Flow
 from .errors import BatchReport, WriteReport
 from .flow import Operation, call
-from .models.limits import Limits, largest, metadata_bytes
-from .models.results import Acknowledgement
-from .models.vector import Vector
+from .models import Acknowledgement, Limits, Vector, largest, metadata_bytes
 from .operations.checks import as_vector, check_choice, check_keys, check_total, refuse_repeated
 from .operations.indexes import get_vector_index
 from .operations.vectors import delete_operation, put_operation
-from .steps import Flow, run_all
+from .steps import run_all
 
 Item = TypeVar("Item", str, Vector)
 OnError = Literal["raise", "report"]

@@ -4,17 +4,15 @@ Embeddings are float32 as the service stores them; sums are made in float64, so 
 nor tiny values overflow and equal vectors have equal similarities. No model is called here.
 """
 
+# Lists of names, several on a line: the formatter would make a page of each.
+# isort: off
+# fmt: off
 from .mathematics import (
-    Duplicates,
-    Matrix,
-    Numbers,
-    as_matrix,
-    as_vector,
-    maximal_marginal_relevance,
-    near_duplicates,
-    rescore,
-    similarities,
+    Duplicates, Matrix, Numbers, as_matrix, as_vector, maximal_marginal_relevance, near_duplicates,
+    rescore, similarities,
 )
+# isort: on
+# fmt: on
 
 __all__ = [
     "Duplicates",

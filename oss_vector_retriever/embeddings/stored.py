@@ -10,13 +10,11 @@ from typing import Literal, NoReturn, get_args
 
 import numpy as np
 
-from ..client.context import Context
+from ..client.context import Context, Flow
 from ..client.errors import InvalidRequestError, MissingKeysError
 from ..client.fetch import fetch
-from ..client.models.results import FetchResult
-from ..client.models.vector import Float32Array
+from ..client.models import FetchResult, Float32Array
 from ..client.operations.checks import check_choice
-from ..client.steps import Flow
 from . import mathematics
 from .mathematics import Matrix, Numbers
 

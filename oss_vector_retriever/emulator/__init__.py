@@ -54,18 +54,16 @@ Known differences and choices:
 | rate limits | none; `faults.Throttle` refuses on demand | 15 | - |
 """
 
+# Lists of names, several on a line: the formatter would make a page of each.
+# isort: off
+# fmt: off
 from typing import TYPE_CHECKING
 
 from ..client.models.messages import Reply, Request
 from ..lazy import make_lazy
 from .accounts import (
-    DEVELOPMENT_ACCESS_KEY_ID,
-    DEVELOPMENT_ACCESS_KEY_SECRET,
-    DEVELOPMENT_ACCOUNT_ID,
-    DEVELOPMENT_BUCKET,
-    DEVELOPMENT_KEY,
-    DEVELOPMENT_REGION,
-    AccessKey,
+    DEVELOPMENT_ACCESS_KEY_ID, DEVELOPMENT_ACCESS_KEY_SECRET, DEVELOPMENT_ACCOUNT_ID,
+    DEVELOPMENT_BUCKET, DEVELOPMENT_KEY, DEVELOPMENT_REGION, AccessKey,
 )
 from .behaviour import Behaviour
 from .service import Service, ServiceOptions
@@ -73,6 +71,8 @@ from .transport import InProcessTransport
 
 if TYPE_CHECKING:
     from .http.server import Server
+# isort: on
+# fmt: on
 
 __all__ = ["DEVELOPMENT_ACCESS_KEY_ID", "DEVELOPMENT_ACCESS_KEY_SECRET", "DEVELOPMENT_ACCOUNT_ID"]
 __all__ += ["DEVELOPMENT_BUCKET", "DEVELOPMENT_KEY", "DEVELOPMENT_REGION", "AccessKey", "Behaviour"]

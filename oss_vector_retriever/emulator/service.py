@@ -17,8 +17,7 @@ from email.utils import format_datetime
 from pathlib import Path
 from typing import Self, TypedDict, Unpack
 
-from ..client.models.limits import DEFAULT_LIMITS, Limits
-from ..client.models.messages import Reply, Request
+from ..client.models import DEFAULT_LIMITS, Limits, Reply, Request
 from . import json_text
 from .accounts import DEVELOPMENT_KEY, DEVELOPMENT_REGION, AccessKey
 from .behaviour import DEFAULT_BEHAVIOUR, Behaviour

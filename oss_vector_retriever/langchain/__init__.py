@@ -1,14 +1,15 @@
 """LangChain adapters: records by key as Documents. Needs the extra `langchain`."""
 
+# Lists of names, several on a line: the formatter would make a page of each.
+# isort: off
+# fmt: off
 from typing import TYPE_CHECKING
 
 from ..lazy import make_lazy
 
 if TYPE_CHECKING:
     from .compressors import (
-        StoredEmbeddingsFilter,
-        StoredEmbeddingsMMR,
-        StoredEmbeddingsRedundantFilter,
+        StoredEmbeddingsFilter, StoredEmbeddingsMMR, StoredEmbeddingsRedundantFilter,
     )
     from .connection import Connected, ConnectedComponent
     from .document_index import OSSVectorDocumentIndex
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from .retriever import OSSVectorRetriever
     from .store import OSSVectorStore
     from .tools import OSSVectorFetchTool, OSSVectorSearchTool, OSSVectorToolkit
+# isort: on
+# fmt: on
 
 _WHERE = {
     "compressors": "StoredEmbeddingsFilter StoredEmbeddingsMMR StoredEmbeddingsRedundantFilter",

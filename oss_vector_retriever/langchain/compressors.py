@@ -7,9 +7,8 @@ from langchain_core.callbacks import Callbacks
 from langchain_core.documents import BaseDocumentCompressor, Document
 from pydantic import Field
 
-from ..client.context import Context
+from ..client.context import Context, Flow
 from ..client.errors import ConfigurationError
-from ..client.steps import Flow
 from ..embeddings import stored as choices
 from ..embeddings.stored import Pick, StoredEmbeddings
 from .connection import STRICT, Connected

@@ -11,9 +11,8 @@ from langchain_core.indexing.base import DeleteResponse, DocumentIndex, UpsertRe
 from langchain_core.retrievers import LangSmithRetrieverParams
 from pydantic import Field
 
-from ..client.context import Context
+from ..client.context import Context, Flow
 from ..client.errors import InvalidRequestError, PartialWriteError
-from ..client.steps import Flow
 from ..records.store import Deleted
 from .connection import PROVIDER, STRICT
 from .store import OSSVectorStore, refuse_unknown

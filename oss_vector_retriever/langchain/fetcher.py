@@ -9,10 +9,9 @@ from typing import Any, Generic, TypeVar, cast
 from langchain_core.documents import Document
 from langchain_core.runnables import RunnableConfig, RunnableSerializable
 
-from ..client.context import Context
+from ..client.context import Context, Flow
 from ..client.errors import MissingKeysError
 from ..client.fetch import fetch
-from ..client.steps import Flow
 from ..records import DecodePolicy, decode_all
 from ..records.grouping import HydrationPolicy, pair_with_stored
 from ..records.lookup import Lookup, MissingPolicy, fetch_records

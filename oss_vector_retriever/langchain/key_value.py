@@ -11,12 +11,10 @@ from typing import Any, Literal, TypeVar
 from langchain_core.documents import Document
 from langchain_core.stores import BaseStore
 
-from ..client.context import Context
+from ..client.context import Context, Flow
 from ..client.errors import InvalidRequestError, WriteReport, quote
-from ..client.models.results import FetchResult, ListVectorsResult
-from ..client.models.vector import Vector
+from ..client.models import FetchResult, ListVectorsResult, Vector
 from ..client.operations.checks import check_whole, each_of
-from ..client.steps import Flow
 from ..records import DecodeError, DecodePolicy, Record
 from ..records.decode import TEXT_FIELD
 from ..records.settings import ROW_FIELD, ROW_ID_FIELD, DistanceMetric

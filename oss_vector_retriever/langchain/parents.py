@@ -8,9 +8,8 @@ from langchain_core.runnables import Runnable, RunnableConfig
 from pydantic import Field
 
 from ..client.concurrency import limit_concurrency
-from ..client.context import Context
+from ..client.context import Context, Flow
 from ..client.errors import InvalidRequestError, MissingKeysError
-from ..client.steps import Flow
 from ..records import DecodePolicy
 from ..records.grouping import Group, group_by_parent
 from ..records.lookup import Lookup, fetch_records

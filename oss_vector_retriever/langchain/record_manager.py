@@ -5,9 +5,8 @@ from typing import Any
 
 from langchain_core.indexing import RecordManager
 
-from ..client.context import Context
+from ..client.context import Context, Flow
 from ..client.models.results import FetchResult
-from ..client.steps import Flow
 from .store import OSSVectorStore
 
 

@@ -14,8 +14,7 @@ from langchain_core.runnables.config import RunnableConfig, ensure_config, get_c
 from pydantic import Field
 
 from ..client.concurrency import limit_concurrency, run_together
-from ..client.context import Context
-from ..client.steps import Flow
+from ..client.context import Context, Flow
 from ..records import DecodePolicy, Record, parse_keys
 from ..records.lookup import Found, Lookup, MissingPolicy, fetch_records
 from .connection import PROVIDER, STRICT, Connected

@@ -10,9 +10,8 @@ from langchain_core.documents import Document
 from langchain_core.embeddings import Embeddings
 from langchain_core.vectorstores import VectorStore
 
-from ..client.context import Context
+from ..client.context import Context, Flow
 from ..client.errors import ConfigurationError, InvalidRequestError
-from ..client.steps import Flow
 from ..embeddings import maximal_marginal_relevance
 from ..records import DecodePolicy, DistanceMetric, Record
 from ..records.filters import Filter

@@ -9,9 +9,8 @@ from langchain_core.tools.base import ArgsSchema, BaseTool, BaseToolkit
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 from pydantic_core import from_json
 
-from ..client.context import Context
+from ..client.context import Context, Flow
 from ..client.models.vector import Vector
-from ..client.steps import Flow
 from ..embeddings.stored import pick_similar, stored_embeddings
 from ..records import DecodePolicy
 from ..records.answers import Access, Answer, Budget, Passage, Tokenizer, suggest, write_answer

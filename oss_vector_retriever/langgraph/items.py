@@ -7,8 +7,7 @@ from typing import Any
 from langgraph.store.base import GetOp, Item, PutOp
 
 from ..client.errors import InvalidRequestError, quote
-from ..client.models.limits import DEFAULT_LIMITS, metadata_bytes
-from ..client.models.vector import Vector
+from ..client.models import DEFAULT_LIMITS, Vector, metadata_bytes
 from ..records.settings import ROW_FIELD
 from ..records.store import RecordStore
 

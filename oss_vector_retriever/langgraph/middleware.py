@@ -12,9 +12,8 @@ from langchain_core.documents import Document
 from langchain_core.messages import SystemMessage, ToolMessage
 from langgraph.types import Command
 
-from ..client.context import Context
+from ..client.context import Context, Flow
 from ..client.operations.checks import check_whole
-from ..client.steps import Flow
 from ..langchain.connection import ConnectedComponent
 from ..langchain.documents import document_from
 from ..records import DecodePolicy

@@ -9,12 +9,11 @@ from typing import Any
 from langgraph.store import base
 from langgraph.store.base import GetOp, ListNamespacesOp, PutOp, SearchOp
 
-from ..client.context import Context
+from ..client.context import Context, Flow
 from ..client.errors import BatchReport, InvalidRequestError, PartialWriteError, WriteReport, quote
-from ..client.models.results import ListVectorsResult, QueryVectorsResult
-from ..client.models.vector import Vector
+from ..client.models import ListVectorsResult, QueryVectorsResult, Vector
 from ..client.operations.vectors import list_vectors, query_vectors
-from ..client.steps import Flow, run_all
+from ..client.steps import run_all
 from ..records import filterable_value
 from ..records.settings import ROW_FIELD
 from ..records.store import RecordStore

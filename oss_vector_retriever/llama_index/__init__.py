@@ -14,6 +14,9 @@ A component that is saved, by `to_dict` or by pickle, reads in another process w
 where its client points travels with it, credentials never do.
 """
 
+# Lists of names, several on a line: the formatter would make a page of each.
+# isort: off
+# fmt: off
 from typing import TYPE_CHECKING
 
 from ..lazy import make_lazy
@@ -24,10 +27,8 @@ if TYPE_CHECKING:
     from .docstore import OSSVectorDocumentStore
     from .mapping import OSSVectorNodeMapping, OSSVectorPrefetchingRetriever
     from .postprocessors import (
-        OSSVectorPrevNextPostprocessor,
-        OSSVectorRehydrationPostprocessor,
-        StoredEmbeddingDedupPostprocessor,
-        StoredEmbeddingMMRPostprocessor,
+        OSSVectorPrevNextPostprocessor, OSSVectorRehydrationPostprocessor,
+        StoredEmbeddingDedupPostprocessor, StoredEmbeddingMMRPostprocessor,
         StoredEmbeddingRescorer,
     )
     from .reader import DocumentStream, OSSVectorReader
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
     from .reuse import ReuseStoredEmbeddings
     from .store import OSSVectorStore, QueryOptions
     from .tools import OSSVectorToolSpec
+# isort: on
+# fmt: on
 
 _WHERE = {
     "ConnectionOptions": f"{__name__}.component",

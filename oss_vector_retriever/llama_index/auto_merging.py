@@ -9,10 +9,9 @@ from llama_index.core.base.base_retriever import BaseRetriever
 from llama_index.core.callbacks import CallbackManager
 from llama_index.core.schema import BaseNode, IndexNode, NodeWithScore, QueryBundle
 
-from ..client.context import Context
+from ..client.context import Context, Flow
 from ..client.operations.checks import check_choice
 from ..client.pair import Client
-from ..client.steps import Flow
 from ..embeddings.mathematics import check_share
 from ..records import DecodePolicy
 from ..records.grouping import group_by_parent

@@ -16,11 +16,11 @@ from llama_index.core.instrumentation.events.base import BaseEvent
 from llama_index.core.schema import BaseComponent, BaseNode, QueryBundle
 from pydantic import AfterValidator, ConfigDict, Field, PrivateAttr, SecretStr
 
-from ..client.context import Context
+from ..client.context import Context, Flow
 from ..client.errors import ConfigurationError, InvalidRequestError, MissingKeysError
 from ..client.pair import CONNECTION, Client, ClientPair, connect
 from ..client.settings import ClientSettings
-from ..client.steps import Call, Flow
+from ..client.steps import Call
 from ..records import DecodePolicy, Record
 from ..records.keys import is_key
 from ..records.lookup import Found, Lookup, MissingPolicy, fetch_records
@@ -118,13 +118,7 @@ class NodeLookup(Lookup):
         return {node.node_id: node for node in found.made}
 
     def fetch_distinct(self, context: Context, keys: Iterable[str]) -> Flow[Found[BaseNode]]:
-        """Fetch each distinct key once, and report those that are missing; no keys, no call.
-
-        Ids that nodes name themselves may be none that a record can have: those are missing too.
-
-        Raises:
-            MissingKeysError: keys are missing, under "raise".
-        """
+        """Fetch each distinct key once, and report those that are missing; no keys, no call."""
         unique = list(dict.fromkeys(keys))
         # relationships hold whatever ids their writer had; one that is illegal must not fail all
         legal = [key for key in unique if is_key(key)]
@@ -156,8 +150,9 @@ def query_embedding(
             "embed_model= and a query with text."
         )
     # several texts, where a transform such as HyDE wrote them; the model averages
-    blocking, native = model.get_agg_embedding_from_queries, model.aget_agg_embedding_from_queries
-    embed: Callable[[list[str]], Any] = native if awaited else blocking
+    embed = (
+        model.aget_agg_embedding_from_queries if awaited else model.get_agg_embedding_from_queries
+    )
     found: list[float] = yield from call_function(embed, bundle.embedding_strs)
     return found
 

@@ -7,12 +7,11 @@ from typing import Unpack
 from llama_index.core.schema import BaseNode
 from llama_index.core.storage.docstore.types import BaseDocumentStore, RefDocInfo
 
-from ..client.context import Context
+from ..client.context import Context, Flow
 from ..client.errors import InvalidRequestError, quote
 from ..client.models.vector import Vector
 from ..client.operations.checks import each_of
 from ..client.pair import Client, limits_of
-from ..client.steps import Flow
 from ..records import DecodePolicy
 from ..records.decode import ENVELOPE_FIELD, ENVELOPE_KEYS, SOURCE_ID_FIELD
 from ..records.settings import DistanceMetric, StoreSettings
@@ -253,7 +252,6 @@ class OSSVectorDocumentStore(_Connected, BaseDocumentStore):
     def _add(
         self, context: Context, docs: Sequence[BaseNode], allow_update: bool, store_text: bool
     ) -> Flow[None]:
-        """Write nodes, all or, as far as can be known before, none."""
         if not store_text:
             raise NotImplementedError("a vector index holds nodes whole; store_text must be True")
         # of nodes with one id the last one stands, as in a dict
@@ -330,7 +328,6 @@ class OSSVectorDocumentStore(_Connected, BaseDocumentStore):
     def _fetch_stored(
         self, context: Context, keys: list[str], *, data: bool = False
     ) -> Flow[dict[str, Vector]]:
-        """Fetch records by key; without `data` only whether they are there."""
         found = yield from self._store.records.fetch(
             context, keys, return_data=data, return_metadata=data
         )

@@ -106,12 +106,8 @@ def service_filter(
 ) -> tuple[Filter | None, bool]:
     """Return what the service can check of filters and document ids, and whether that is all.
 
-    Args:
-        filters: filters that `check_filters` has taken, or None.
-        doc_ids: ids of documents that a record must be of one of; None for any.
-        fields: the metadata fields that have copies which the service sees.
-        native_scalars: numbers and booleans are copied as they are.
-        limits: the service's, which its filter must keep.
+    `fields` are the metadata fields that have copies which the service sees; with `native_scalars`
+    numbers and booleans are copied as they are.
     """
     own = [name for name in fields if name not in SOURCE_ID_FIELDS]
     translated, complete = translate(filters, own, native_scalars=native_scalars)
@@ -128,10 +124,7 @@ def service_filter(
 def translate(
     filters: MetadataFilters | None, fields: Collection[str], *, native_scalars: bool = False
 ) -> tuple[Filter | None, bool]:
-    """Return a filter that passes at least what the filters pass, and whether it passes no more.
-
-    The arguments are those of `service_filter`.
-    """
+    """Return a filter that passes at least what the filters pass, and whether it passes no more."""
     translation = _Translation(fields, native_scalars)
     found = None if filters is None else translation.translate(filters, negated=False)
     return found, translation.complete
@@ -324,7 +317,6 @@ def _equal_values(value: object) -> list[object]:
 
 
 def _items_and_depth(found: Mapping[str, Any]) -> tuple[int, int]:
-    """Return how many items a filter has, and how deep it is nested."""
     [operand] = found.values()
     if isinstance(operand, list):
         inside = [_items_and_depth(part) for part in operand]

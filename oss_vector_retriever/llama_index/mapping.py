@@ -1,26 +1,23 @@
 """`OSSVectorNodeMapping`: the nodes of an index by id, fetched when they are asked for."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, Final, NoReturn, Unpack
+from typing import Any, NoReturn, Unpack
 
 from llama_index.core.base.base_retriever import BaseRetriever
 from llama_index.core.callbacks import CallbackManager
 from llama_index.core.schema import BaseNode, IndexNode, NodeWithScore, QueryBundle
 
-from ..client.context import Context
+from ..client.context import Context, Flow
 from ..client.errors import ConfigurationError
 from ..client.fetch import fetch
 from ..client.models.vector import Vector
 from ..client.operations.checks import check_whole, each_of
 from ..client.pair import Client
-from ..client.steps import Flow
 from ..records import DecodePolicy
 from ..records.keys import is_key
 from ..records.lookup import make_each
 from .component import ConnectionOptions, NodeLookup, _Connected
 from .nodes import classes_by_name
-
-_LARGEST_MEMORY: Final = 10**9
 
 
 class OSSVectorNodeMapping(_Connected, Mapping[str, BaseNode]):
@@ -75,7 +72,7 @@ class OSSVectorNodeMapping(_Connected, Mapping[str, BaseNode]):
             text_nodes=text_nodes,
         )
         self._reserved = frozenset(each_of(reserved))
-        self._remember = check_whole("remember", remember, 0, _LARGEST_MEMORY)
+        self._remember = check_whole("remember", remember, 0, 10**9)
         # vectors and no nodes: each answer is a node of its own, which its caller may change
         self._seen: dict[str, Vector | None] = {}
 
@@ -136,7 +133,6 @@ class OSSVectorNodeMapping(_Connected, Mapping[str, BaseNode]):
     def _remember_all(
         self, context: Context, keys: Iterable[str]
     ) -> Flow[dict[str, Vector | None]]:
-        """Fetch what is not remembered yet, and return what is known of each key."""
         seen = self._seen
         asked = dict.fromkeys(each_of(keys))
         unknown = [key for key in asked if key not in seen and key not in self._reserved]

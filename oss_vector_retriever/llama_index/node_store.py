@@ -8,10 +8,9 @@ from typing import TypeVar
 from llama_index.core.schema import BaseNode
 from llama_index.core.vector_stores.types import MetadataFilters
 
-from ..client.context import Context
+from ..client.context import Context, Flow
 from ..client.errors import InvalidRequestError, quote
 from ..client.models.vector import Vector
-from ..client.steps import Flow
 from ..records import DecodeError, Record, decode
 from ..records.lookup import Found, MissingPolicy
 from ..records.settings import is_row

@@ -30,8 +30,7 @@ _CORE = (TextNode, ImageNode, IndexNode, Node, Document, ImageDocument)
 _NOT_OF_TEXT = frozenset({"text_resource", "embedding"})
 _IN_THE_RECORD = {"id_", "embedding", "metadata", "text"}
 _RESOURCES = ("text_resource", "image_resource", "audio_resource", "video_resource")
-_BASE = "base_class"
-_NODE, _VALUE = "node", "value"
+_BASE, _NODE, _VALUE = "base_class", "node", "value"
 _PLAIN = (str, int, float, bool, list, dict)
 _COMMON = (
     "id_",
@@ -82,11 +81,7 @@ def node_from(record: Record, classes: NodeClasses = CORE_CLASSES) -> BaseNode:
 
     The stored embedding, if it was fetched, is the node's. A record that LlamaIndex did not write
     becomes a TextNode; one of `oss-vectors-embed` for an image an ImageNode that says where it is.
-
-    Args:
-        record: a decoded record, which the node takes over.
-        classes: the classes that nodes come back as, by stored name; one of a class that is not
-            there comes back as core's class that it is made from.
+    A node whose class is not among `classes` comes back as core's class that it is made from.
 
     Raises:
         DecodeError: the record claims to be a node, and no node can be made of it.

@@ -9,19 +9,11 @@ from llama_index.core.postprocessor.types import BaseNodePostprocessor
 from llama_index.core.schema import BaseNode, MetadataMode, NodeWithScore, QueryBundle
 from pydantic import Field
 
-from ..client.context import Context
+from ..client.context import Context, Flow
 from ..client.errors import InvalidRequestError, quote
-from ..client.steps import Flow
 from ..embeddings import Numbers
-from ..embeddings.stored import (
-    Pick,
-    StoredEmbeddings,
-    WithoutPolicy,
-    pick_distinct,
-    pick_diverse,
-    pick_similar,
-    stored_embeddings,
-)
+from ..embeddings import stored as picking
+from ..embeddings.stored import Pick, StoredEmbeddings, WithoutPolicy
 from ..records.grouping import HydrationPolicy, pair_with_stored
 from ..records.keys import is_key
 from ..records.lookup import MissingPolicy
@@ -101,7 +93,6 @@ class OSSVectorRehydrationPostprocessor(_FetchingPostprocessor):
         return whole
 
     def _key_to_fetch(self, node: BaseNode) -> str | None:
-        """Return the key to fetch for a node, or None where there is no need."""
         key: str | None = node.node_id
         if self.key_of is not None:
             key = self.key_of(node)
@@ -207,7 +198,7 @@ class _StoredEmbeddingPostprocessor(_FetchingPostprocessor):
         self, context: Context, hits: _Hits, bundle: QueryBundle | None, awaited: bool
     ) -> Flow[_Hits]:
         own = [hit.node.embedding if self.use_node_embeddings else None for hit in hits]
-        stored = yield from stored_embeddings(
+        stored = yield from picking.stored_embeddings(
             context,
             # an id that no record can have is one without a stored embedding
             [hit.node.node_id if is_key(hit.node.node_id) else None for hit in hits],
@@ -225,7 +216,6 @@ class _StoredEmbeddingPostprocessor(_FetchingPostprocessor):
         ]
 
     def _pick(self, hits: _Hits, stored: StoredEmbeddings, query: Numbers | None) -> list[Pick]:
-        """Return the positions of the hits that stay, in their new order, with new scores."""
         raise NotImplementedError
 
 
@@ -242,7 +232,7 @@ class StoredEmbeddingDedupPostprocessor(_StoredEmbeddingPostprocessor):
     similarity_threshold: float = Field(default=0.95, ge=-1, le=1)
 
     def _pick(self, hits: _Hits, stored: StoredEmbeddings, query: Numbers | None) -> list[Pick]:  # noqa: ARG002 - the same
-        return pick_distinct(stored, self.similarity_threshold)
+        return picking.pick_distinct(stored, self.similarity_threshold)
 
 
 class StoredEmbeddingMMRPostprocessor(_StoredEmbeddingPostprocessor):
@@ -259,7 +249,7 @@ class StoredEmbeddingMMRPostprocessor(_StoredEmbeddingPostprocessor):
     lambda_mult: float = Field(default=0.5, ge=0, le=1)
 
     def _pick(self, hits: _Hits, stored: StoredEmbeddings, query: Numbers | None) -> list[Pick]:  # noqa: ARG002 - scores play no part
-        picks = pick_diverse(stored, query, self.top_n, self.lambda_mult)
+        picks = picking.pick_diverse(stored, query, self.top_n, self.lambda_mult)
         return [(position, None) for position, _ in picks]
 
 
@@ -278,7 +268,7 @@ class StoredEmbeddingRescorer(_StoredEmbeddingPostprocessor):
 
     def _pick(self, hits: _Hits, stored: StoredEmbeddings, query: Numbers | None) -> list[Pick]:
         earlier = [hits[position].get_score() for position in stored.positions]
-        picks = pick_similar(
+        picks = picking.pick_similar(
             stored,
             query,
             k=self.top_n,

@@ -7,10 +7,9 @@ from typing import Any
 from llama_index.core.readers.base import BasePydanticReader, ResourcesReaderMixin
 from llama_index.core.schema import Document
 
-from ..client.context import Context
+from ..client.context import Context, Flow
 from ..client.operations.checks import each_of
 from ..client.operations.vectors import list_vectors
-from ..client.steps import Flow
 from ..records import Record
 from ..records.lookup import MissingPolicy, fetch_records
 from .component import _Fetching, report_missing

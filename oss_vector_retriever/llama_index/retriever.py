@@ -10,11 +10,10 @@ from llama_index.core.base.embeddings.base import BaseEmbedding
 from llama_index.core.callbacks import CallbackManager
 from llama_index.core.schema import BaseNode, IndexNode, NodeWithScore, QueryBundle, TextNode
 
-from ..client.context import Context
+from ..client.context import Context, Flow
 from ..client.errors import ConfigurationError, InvalidRequestError
 from ..client.operations.checks import check_choice, each_of
 from ..client.pair import Client
-from ..client.steps import Flow
 from ..embeddings import similarities
 from ..records import DecodePolicy, Record, parse_keys
 from ..records.lookup import MissingPolicy, fetch_records

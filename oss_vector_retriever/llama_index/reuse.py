@@ -9,9 +9,8 @@ from llama_index.core.schema import BaseNode, MetadataMode, TransformComponent
 from llama_index.core.settings import Settings
 from pydantic import Field
 
-from ..client.context import Context
+from ..client.context import Context, Flow
 from ..client.errors import ConfigurationError, NoSuchVectorIndexError
-from ..client.steps import Flow
 from ..records import Record
 from ..records.keys import is_key
 from ..records.lookup import fetch_records

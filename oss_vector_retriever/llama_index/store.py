@@ -15,13 +15,12 @@ from llama_index.core.vector_stores.types import (
 )
 from pydantic import ConfigDict, PrivateAttr, SecretStr, model_validator
 
-from ..client.context import Context
+from ..client.context import Context, Flow
 from ..client.errors import ConfigurationError, InvalidRequestError, quote
 from ..client.models.vector import Float32Array
 from ..client.operations.checks import check_data, check_whole, each_of
 from ..client.pair import CONNECTION, Client, connect, limits_of
 from ..client.settings import ClientSettings
-from ..client.steps import Flow
 from ..embeddings import as_matrix, maximal_marginal_relevance, similarities
 from ..embeddings.mathematics import check_share
 from ..records import DecodePolicy, Record
@@ -38,7 +37,6 @@ from .nodes import classes_by_name
 
 _DEFAULT_MMR_THRESHOLD: Final = 0.5
 _DEFAULT_PREFETCH_FACTOR: Final = 4
-_LARGEST_PREFETCH: Final = 2**31
 NodeIds = Sequence[str] | None
 
 
@@ -168,11 +166,15 @@ class OSSVectorStore(_SavedComponent, BasePydanticVectorStore):
         """Return the client: the one that was given, or the one that the environment configures."""
         return self._clients.given or self._clients.blocking()
 
+    @client.setter
+    def client(self, client: Client) -> None:
+        self._pair, self._saved = connect(client, {}), None
+        self._store = self._make_store()
+
     def __setattr__(self, name: str, value: Any) -> None:
         # frozen but for this: what comes out of a pickle may need a client with credentials
         if name == "client":
-            self._pair, self._saved = connect(value, {}), None
-            self._store = self._make_store()
+            object.__setattr__(self, name, value)
         else:
             super().__setattr__(name, value)
 
@@ -422,15 +424,15 @@ class OSSVectorStore(_SavedComponent, BasePydanticVectorStore):
         self, hits: Sequence[Hit], metric: str, fields: Sequence[str] | None
     ) -> VectorStoreQueryResult:
         changes: dict[str, Any] = {} if self.return_data else {"embedding": None}
-        pairs = []
+        made = []
         for hit in hits:
             if fields:
                 kept = {name: v for name, v in hit.record.metadata.items() if name in fields}
                 changes["metadata"] = kept
             record = replace(hit.record, **changes) if changes else hit.record
-            pairs.append((self._store.node(record), hit))
-        # under "skip" a record that can be no node is left out
-        made = [(node, hit) for node, hit in pairs if node is not None]
+            # under "skip" a record that can be no node is left out
+            if (node := self._store.node(record)) is not None:
+                made.append((node, hit))
         return VectorStoreQueryResult(
             nodes=[node for node, _ in made],
             ids=[node.node_id for node, _ in made],
@@ -510,7 +512,7 @@ def _prefetch(k: int, options: QueryOptions) -> int:
     if factor is not None and prefetch is not None:
         raise InvalidRequestError("give mmr_prefetch_factor or mmr_prefetch_k, not both.")
     if prefetch is not None:
-        return check_whole("mmr_prefetch_k", prefetch, 1, _LARGEST_PREFETCH)
+        return check_whole("mmr_prefetch_k", prefetch, 1, 2**31)
     return int(k * (_DEFAULT_PREFETCH_FACTOR if factor is None else factor))
 
 

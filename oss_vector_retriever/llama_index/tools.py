@@ -9,12 +9,11 @@ from llama_index.core.schema import BaseNode, MetadataMode
 from llama_index.core.tools.tool_spec.base import BaseToolSpec
 from llama_index.core.utils import get_tokenizer
 
-from ..client.context import Context
+from ..client.context import Context, Flow
 from ..client.errors import InvalidRequestError, OSSVectorError
 from ..client.fetch import fetch
 from ..client.operations.checks import check_whole, each_of
 from ..client.pair import Client
-from ..client.steps import Flow
 from ..embeddings.mathematics import check_count
 from ..records import DecodePolicy, answers, parse_keys
 from ..records.answers import Access, Answer, Budget, Passage, Tokenizer
@@ -85,12 +84,13 @@ class OSSVectorToolSpec(_Connected, BaseToolSpec):
         self._access = Access(allowed, key_prefix)
         self._scan = check_whole("scan", scan, 0, sys.maxsize)
         self._max_ids = check_count("max_ids", max_ids)
-        self._budget = Budget(
-            _check_bound("max_characters", max_characters),
-            _check_bound("max_tokens", max_tokens),
-            tokenizer or _core_tokens,
-            _check_bound("max_characters_per_document", max_characters_per_document),
-        )
+        bounds = {
+            "max_characters": max_characters,
+            "max_tokens": max_tokens,
+            "max_characters_per_document": max_characters_per_document,
+        }
+        set_bounds = {n: check_count(n, bound) for n, bound in bounds.items() if bound is not None}
+        self._budget = Budget(tokenizer=tokenizer or _core_tokens, **set_bounds)
         self._connect(client, connection)
         self._lookup = NodeLookup(
             index=index,
@@ -202,7 +202,6 @@ class OSSVectorToolSpec(_Connected, BaseToolSpec):
         return (yield from self._report(context, keys, texts, found))
 
     def _nodes(self, context: Context, ids: list[str]) -> Flow[dict[str, BaseNode]]:
-        """Fetch the nodes of as many ids as are taken at once, in the order asked."""
         keys = self._access.fetchable(context, ids[: self._max_ids])
         found = yield from self._lookup.fetch_by_id(context, keys)
         return {key: found[key] for key in keys if key in found}
@@ -240,7 +239,6 @@ def _ids_from(ids: object) -> list[str]:
 
 
 def _whole_number(name: str, count: Any, limit: int) -> int:
-    """Return the number that a model meant, from 0 to a limit."""
     try:
         # clamped and not refused: a model that asks for 1,000 neighbours takes what it gets
         return max(0, min(int(count), limit))
@@ -248,10 +246,6 @@ def _whole_number(name: str, count: Any, limit: int) -> int:
         raise InvalidRequestError(
             "{argument} must be a whole number, not {value}", argument=name, value=count
         ) from None
-
-
-def _check_bound(name: str, bound: int | None) -> int | None:
-    return None if bound is None else check_count(name, bound)
 
 
 def _core_tokens(text: str) -> Sequence[Any]:

@@ -11,10 +11,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
-from ..client.context import Context
+from ..client.context import Context, Flow
 from ..client.errors import InvalidRequestError, OSSVectorError, Reference
 from ..client.operations.vectors import list_vectors
-from ..client.steps import Call, Flow
+from ..client.steps import Call
 from .keys import is_key
 
 Tokenizer = Callable[[str], Sequence[Any]]

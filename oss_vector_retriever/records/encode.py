@@ -6,8 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, NoReturn
 
 from ..client.errors import InvalidRequestError, quote
-from ..client.models.limits import DEFAULT_LIMITS, Limits, dump, largest, metadata_bytes
-from ..client.models.vector import Vector
+from ..client.models import DEFAULT_LIMITS, Limits, Vector, dump, largest, metadata_bytes
 from ..client.operations.checks import check_key
 from .decode import (
     ENVELOPE_FIELD,

@@ -3,10 +3,10 @@
 from contextlib import suppress
 
 from ..client import errors
-from ..client.context import Context
+from ..client.context import Context, Flow
 from ..client.models.results import VectorIndex
 from ..client.operations.indexes import get_vector_index, put_vector_index
-from ..client.steps import Flow, Sleep
+from ..client.steps import Sleep
 from .settings import StoreSettings
 
 _POLL_SECONDS = 0.5  # seconds, while a new index is being made ready

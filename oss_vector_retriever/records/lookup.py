@@ -6,12 +6,11 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Generic, Literal, TypeVar, get_args
 
-from ..client.context import Context
+from ..client.context import Context, Flow
 from ..client.errors import InvalidRequestError, MissingKeysError
 from ..client.fetch import fetch
 from ..client.models.vector import Vector
 from ..client.operations.checks import check_choice, check_keys, each_of
-from ..client.steps import Flow
 from .decode import DECODE_POLICIES, DecodeError, DecodePolicy, decode, deep_copy, read
 from .record import Record
 

@@ -8,13 +8,12 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ..client.context import Context
+from ..client.context import Context, Flow
 from ..client.errors import MissingKeysError, ResponseError, VectorIndexParameterInvalidError
-from ..client.models.results import QueryVectorsResult, ScoredVector
-from ..client.models.vector import Float32Array, Vector
+from ..client.models import Float32Array, QueryVectorsResult, ScoredVector, Vector
 from ..client.operations.checks import check_data, check_whole
 from ..client.operations.vectors import query_vectors
-from ..client.steps import Call, Flow
+from ..client.steps import Call
 from .filters import Filter, explicit_filter, intersect
 from .indexing import IndexKeeper
 from .record import Record

@@ -8,15 +8,12 @@ from dataclasses import dataclass
 from typing import Any, TypeVar, cast
 
 from ..client import errors
-from ..client.context import Context
+from ..client.context import Context, Flow
 from ..client.errors import InvalidRequestError, WriteReport, quote
 from ..client.fetch import fetch
-from ..client.models.limits import dump
-from ..client.models.results import FetchResult, ListVectorsResult, VectorIndex
-from ..client.models.vector import Vector
+from ..client.models import FetchResult, ListVectorsResult, Vector, VectorIndex, dump
 from ..client.operations.checks import as_vector, each_of, refuse_repeated
 from ..client.operations.vectors import list_vectors
-from ..client.steps import Flow
 from ..client.writes import delete, upsert
 from .decode import ENVELOPE_KEYS, NODE_FIELD, decode, deep_copy, load_object
 from .encode import encode, filterable_value

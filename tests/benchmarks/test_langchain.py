@@ -117,10 +117,7 @@ def test_the_wall_time_of_1000_documents_at_20_ms_against_s3_vectors(max_concurr
     with stores(LATENCY, max_concurrency=max_concurrency) as (ours, theirs):
         assert ours.get_by_ids(KEYS) == theirs.get_by_ids(KEYS)
         mine, other = medians(
-            time.perf_counter,
-            lambda: ours.get_by_ids(KEYS),
-            lambda: theirs.get_by_ids(KEYS),
-            9,
+            time.perf_counter, lambda: ours.get_by_ids(KEYS), lambda: theirs.get_by_ids(KEYS), 9
         )
     print(
         f"\n1,000 documents by id at 20 ms, {max_concurrency} at once, wall: ours "

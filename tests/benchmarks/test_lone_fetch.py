@@ -32,10 +32,7 @@ def test_a_lone_fetch_beside_an_idle_thread():
     over = threading.Event()
     idle = threading.Thread(target=over.wait)
     idle.start()
-    with (
-        VectorServer(KEYS) as server,
-        OSSVectorClient(**settings(server.endpoint)) as sharing,
-    ):
+    with VectorServer(KEYS) as server, OSSVectorClient(**settings(server.endpoint)) as sharing:
         # on the same connection: two differ by where the system runs the threads at their ends
         alone = sharing.with_options(coalesce=False)
         for client in (sharing, alone):

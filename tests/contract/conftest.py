@@ -64,10 +64,7 @@ def settings_of(server):
         "bucket": emulator.DEVELOPMENT_BUCKET,
         "account_id": emulator.DEVELOPMENT_ACCOUNT_ID,
         "region": emulator.DEVELOPMENT_REGION,
-        "credentials": (
-            emulator.DEVELOPMENT_ACCESS_KEY_ID,
-            emulator.DEVELOPMENT_ACCESS_KEY_SECRET,
-        ),
+        "credentials": (emulator.DEVELOPMENT_ACCESS_KEY_ID, emulator.DEVELOPMENT_ACCESS_KEY_SECRET),
     }
 
 
@@ -85,10 +82,9 @@ WAYS = [
 def face(request, server):
     """Give a client to call, with an index of its own, which is gone afterwards."""
     where, how = request.param.split("-")
-    kind, wrap = {
-        "sync": (OSSVectorClient, SyncFace),
-        "async": (AsyncOSSVectorClient, AsyncFace),
-    }[how]
+    kind, wrap = {"sync": (OSSVectorClient, SyncFace), "async": (AsyncOSSVectorClient, AsyncFace)}[
+        how
+    ]
     index = f"contract{uuid.uuid4().hex[:12]}"
     if where == "embedded":
         client = kind.local(index=index)

@@ -204,9 +204,13 @@ def test_two_imports_of_one_file_do_not_mix(tmp_path):
     path.write_text("".join(f'{{"key": "k{n}", "data": [{n}, 1]}}\n' for n in range(1000)))
     words = ("import", path, "--create-index", "--batch", 20, "--parallel", 1)
     with started(*words) as first:
-        while not list(tmp_path.glob("big.jsonl.import-*")):
+        # something is written into it once it is locked
+        while not any(found.stat().st_size for found in tmp_path.glob("big.jsonl.import-*")):
             time.sleep(0.01)
+        # held, or on a busy machine it is through before the other has begun
+        first.send_signal(signal.SIGSTOP)
         status, errors = ended_by(signal.SIGKILL, PATIENCE, *words)
+        first.send_signal(signal.SIGCONT)
         assert status == 2
         assert "another process is at it" in errors
         assert first.wait(PATIENCE) == 0

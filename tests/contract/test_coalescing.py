@@ -93,10 +93,7 @@ async def test_1000_concurrent_fetches_of_one_key_take_at_most_11_calls(settings
 
 def test_threads_that_find_all_slots_busy_share_the_next_calls(settings, service):
     service.wait = threading.Event()
-    with (
-        OSSVectorClient(**settings, max_concurrency=8) as client,
-        ThreadPoolExecutor(200) as pool,
-    ):
+    with OSSVectorClient(**settings, max_concurrency=8) as client, ThreadPoolExecutor(200) as pool:
         fetches = [pool.submit(client.fetch, [key]) for key in KEYS[:200]]
         wait_for_pending(client, 192)
         service.wait.set()
@@ -217,10 +214,7 @@ async def test_keys_that_the_service_refuses_spoil_nobody_elses_fetch(particular
 def test_keys_that_the_service_refuses_spoil_no_other_threads_fetch(particular):
     service, settings = particular
     service.wait = threading.Event()
-    with (
-        OSSVectorClient(**settings, max_concurrency=1) as client,
-        ThreadPoolExecutor(4) as pool,
-    ):
+    with OSSVectorClient(**settings, max_concurrency=1) as client, ThreadPoolExecutor(4) as pool:
         first = pool.submit(client.fetch, ["good"])
         good, other, bad = (pool.submit(client.fetch, [key]) for key in ("good", "other", "poison"))
         wait_for_pending(client, 3)

@@ -87,12 +87,7 @@ class Caller:
 
     def get(self, keys, *, index="index1", data=True, metadata=True):
         """Return the vectors of a GetVectors reply."""
-        members = {
-            "indexName": index,
-            "keys": keys,
-            "returnData": data,
-            "returnMetadata": metadata,
-        }
+        members = {"indexName": index, "keys": keys, "returnData": data, "returnMetadata": metadata}
         status, parsed = self.post("getVectors", members)
         assert status == 200, parsed
         return parsed["vectors"]

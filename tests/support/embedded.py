@@ -14,10 +14,7 @@ def settings(endpoint):
         "region": emulator.DEVELOPMENT_REGION,
         "index": "vectors",
         "endpoint": endpoint,
-        "credentials": (
-            emulator.DEVELOPMENT_ACCESS_KEY_ID,
-            emulator.DEVELOPMENT_ACCESS_KEY_SECRET,
-        ),
+        "credentials": (emulator.DEVELOPMENT_ACCESS_KEY_ID, emulator.DEVELOPMENT_ACCESS_KEY_SECRET),
     }
 
 

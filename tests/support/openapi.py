@@ -113,10 +113,7 @@ def _responses(operation: Operation) -> dict[str, Any]:
     if operation.name in REPLIES:
         success["content"] = {"application/json": {"schema": REPLIES[operation.name]}}
     error = {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}
-    return {
-        str(operation.status): success,
-        "default": {"description": "refused", "content": error},
-    }
+    return {str(operation.status): success, "default": {"description": "refused", "content": error}}
 
 
 _INDEX_PATTERN = "^[A-Za-z][A-Za-z0-9]*$"

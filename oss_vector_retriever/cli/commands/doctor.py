@@ -79,9 +79,7 @@ def _document(findings: list[Finding], style: str) -> Document:
     document = Document({"checks": entries}, entries)
     if style != "table":
         return document
-    rows = [
-        {"check": each.check, "status": each.status, "detail": each.detail} for each in findings
-    ]
+    rows = [{n: getattr(each, n) for n in ("check", "status", "detail")} for each in findings]
     # below the table, as hints are too long for a cell
     hints = {each.check: each.hint for each in findings if each.hint}
     return document._replace(entries=rows, notes=hints)
@@ -209,11 +207,8 @@ def _check_tls(link: socket.socket, host: str, settings: Settings) -> Finding:
             return Finding(TLS, "ok", f"{secured.version()}, the certificate is for {host}")
     except (ssl.SSLError, OSError) as error:
         reason = getattr(error, "verify_message", "") or error.strerror or type(error).__name__
-        return failure(
-            TLS,
-            f"not agreed on: {reason}",
-            "check --endpoint, this machine's certificates, and who reads along in between",
-        )
+        hint = "check --endpoint, this machine's certificates, and who reads along in between"
+        return failure(TLS, f"not agreed on: {reason}", hint)
 
 
 def check_answer(client: OSSVectorClient) -> Iterator[Finding]:

@@ -11,8 +11,7 @@ from typing import Any
 import click
 
 from ...client.errors import VectorIndexParameterInvalidError
-from ...client.models.limits import DEFAULT_LIMITS
-from ...client.models.results import ListVectorsResult
+from ...client.models import DEFAULT_LIMITS, ListVectorsResult
 from ..arguments import CONNECTION, FILTER, INDEX
 from ..connection import Connection, open_client
 from ..transfer import job

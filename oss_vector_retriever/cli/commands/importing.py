@@ -12,8 +12,7 @@ from typing import Any, Literal, NamedTuple
 import click
 
 from ...client import errors
-from ...client.models.limits import DEFAULT_LIMITS
-from ...client.models.vector import Vector
+from ...client.models import DEFAULT_LIMITS, Vector
 from ...client.operations.indexes import DistanceMetric
 from ..arguments import CONNECTION, INDEX
 from ..connection import Connection, open_client

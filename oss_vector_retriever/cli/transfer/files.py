@@ -12,8 +12,7 @@ from pathlib import Path
 from typing import IO, Any, NamedTuple, Protocol
 
 from ...client.errors import InvalidRequestError
-from ...client.models.limits import Limits
-from ...client.models.vector import Vector
+from ...client.models import Limits, Vector
 from ...client.operations.checks import as_vector, check_total
 from ...client.wire import dump_json, parse_json
 from ..errors import USAGE, Failure

@@ -7,8 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ...client.models.limits import Limits
-from ...client.models.vector import Float32Array, Vector
+from ...client.models import Float32Array, Limits, Vector
 from ..errors import USAGE, Failure
 from .files import Part, Row, Sink, line_of, object_of, read_lines, vector_of
 

@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 
 from ...client.errors import InvalidRequestError
-from ...client.models.limits import Limits
-from ...client.models.vector import Float32Array, Vector
+from ...client.models import Float32Array, Limits, Vector
 from ...client.wire import dump_json
 from ..errors import USAGE, Failure
 from .files import JsonLinesSink, Row, object_of, read_lines, vector_of

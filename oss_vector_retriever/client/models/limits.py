@@ -1,6 +1,4 @@
-"""The service's limits in one table, dated, since the service has changed them several times."""
-
-from __future__ import annotations
+"""The service's limits in one table, as of September 2026: they have changed several times."""
 
 import json
 from collections.abc import Mapping
@@ -20,9 +18,6 @@ def largest(parts: Mapping[str, object]) -> str:
     sizes = {name: metadata_bytes(value) for name, value in parts.items()}
     name = max(sizes, key=sizes.__getitem__)
     return f"the largest is {name} with {sizes[name]:,} bytes"
-
-
-AS_OF = "2026-09"
 
 
 @dataclass(frozen=True, slots=True)

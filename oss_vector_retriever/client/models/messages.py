@@ -1,7 +1,5 @@
 """What crosses the border between our code and a transport: one request, one reply."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field

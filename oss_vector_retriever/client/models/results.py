@@ -143,12 +143,9 @@ class _Description:
 
     def to_api(self) -> dict[str, Any]:
         """Return the members that the service would send, without those that it left out."""
-        values = {one.name: getattr(self, one.name) for one in fields(self)}  # type: ignore[arg-type]
-        return {
-            self._api_name(name): _as_json(value)
-            for name, value in values.items()
-            if value is not None
-        }
+        names = [one.name for one in fields(self)]  # type: ignore[arg-type]  # as above
+        members = {self._api_name(name): getattr(self, name) for name in names}
+        return {name: _as_json(value) for name, value in members.items() if value is not None}
 
     @classmethod
     def _api_name(cls, name: str) -> str:

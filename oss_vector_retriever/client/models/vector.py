@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, NoReturn, Self, cast
 
+from ..errors import quote
+
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
@@ -25,22 +27,8 @@ def slot_setters(frozen: type) -> list[Callable[[Any, Any], None]]:
 _SHOWN = 3
 # Whatever changes an array in place; `array` has no read-only kind.
 _CHANGERS = (
-    "__setitem__",
-    "__delitem__",
-    "__iadd__",
-    "__imul__",
-    "append",
-    "clear",
-    "extend",
-    "insert",
-    "pop",
-    "remove",
-    "reverse",
-    "byteswap",
-    "frombytes",
-    "fromfile",
-    "fromlist",
-    "fromunicode",
+    "__setitem__ __delitem__ __iadd__ __imul__ append clear extend insert pop remove reverse "
+    "byteswap frombytes fromfile fromlist fromunicode"
 )
 
 
@@ -73,9 +61,9 @@ class Float32Array(array):  # type: ignore[type-arg]  # array is generic for typ
     def __new__(cls, values: Iterable[float] = ()) -> Self:
         """Pack numbers, each rounded to the nearest float32; a float32 buffer is copied."""
         packed = _float32_bytes(values)
-        if packed is not None:
-            return cls.from_bytes(packed)
-        return cls.from_bytes(pack_float32(values if isinstance(values, list) else list(values)))
+        if packed is None:
+            packed = pack_float32(values if isinstance(values, list) else list(values))
+        return cls.from_bytes(packed)
 
     @classmethod
     def from_bytes(cls, packed: bytes) -> Self:
@@ -127,7 +115,7 @@ def _refuse_change(*_: object) -> NoReturn:
     raise TypeError("Float32Array is read-only; change a copy: .tolist() or .numpy().copy()")
 
 
-for _name in _CHANGERS:
+for _name in _CHANGERS.split():
     setattr(Float32Array, _name, _refuse_change)
 
 
@@ -160,16 +148,9 @@ class Vector:
         _set_metadata(self, kept)
 
     def __repr__(self) -> str:
-        parts = [repr(self.key)]
-        if self.data is not None:
-            parts.append(f"data={self.data!r}")
-        if self.metadata is not None:
-            parts.append(f"metadata={_shorten(repr(self.metadata))}")
-        return f"Vector({', '.join(parts)})"
+        data = "" if self.data is None else f", data={self.data!r}"
+        metadata = "" if self.metadata is None else f", metadata={quote(self.metadata, 120)}"
+        return f"Vector({self.key!r}{data}{metadata})"
 
 
 _set_key, _set_data, _set_metadata = slot_setters(Vector)
-
-
-def _shorten(text: str, most: int = 120) -> str:
-    return text if len(text) <= most else f"{text[:most]}... {len(text)} characters"

@@ -1,24 +1,20 @@
 """Operations on vector buckets (reference section 8)."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
-from ..context import Context
+from ..context import Context, Flow
 from ..errors import InvalidRequestError
 from ..flow import Operation, call
-from ..models.messages import Reply
-from ..models.results import Acknowledgement, BucketLogging, ListVectorBucketsResult, VectorBucket
-from ..steps import Flow
+from ..models import Acknowledgement, BucketLogging, ListVectorBucketsResult, Reply, VectorBucket
 from ..wire import refuse, reply_list, reply_object
 from .checks import check_whole, json_body
 from .vectors import acknowledge
 
 
 def put_vector_bucket(context: Context) -> Flow[Acknowledgement]:
-    return call(context, Operation("PutVectorBucket", acknowledge, method="PUT", idempotent=False))
+    return _change(context, "PutVectorBucket", "PUT", idempotent=False)
 
 
 def get_vector_bucket(context: Context) -> Flow[VectorBucket]:
@@ -35,48 +31,26 @@ def list_vector_buckets(
     marker: str | None = None,
     max_keys: int | None = None,
 ) -> Flow[ListVectorBucketsResult]:
+    name = "ListVectorBuckets"
     if max_keys is not None:
         check_whole("max_keys", max_keys, 1, context.config.limits.bucket_list_page)
     given = {"marker": marker, "max-keys": max_keys, "prefix": prefix}
-    query = "&".join(f"{n}={_quote(n, v)}" for n, v in given.items() if v is not None)
+    query = "&".join(f"{n}={_escape(n, v)}" for n, v in given.items() if v is not None)
 
     def decode(reply: Reply) -> ListVectorBucketsResult:
         # The name of the XML element of plain OSS, here the member of a JSON object.
-        found = reply_object(reply, "ListVectorBuckets").get("ListAllMyBucketsResult") or {}
+        found = reply_object(reply, name).get("ListAllMyBucketsResult") or {}
         if not isinstance(found, dict):
-            raise refuse(reply, "ListVectorBuckets", "without an object ListAllMyBucketsResult")
-        items = reply_list(reply, "ListVectorBuckets", found.get("Buckets"))
-        buckets = tuple(_bucket(reply, "ListVectorBuckets", item) for item in items)
+            raise refuse(reply, name, "without an object ListAllMyBucketsResult")
+        items = reply_list(reply, name, found.get("Buckets"))
+        buckets = tuple(_bucket(reply, name, item) for item in items)
         return ListVectorBucketsResult(buckets, found.get("NextMarker") or None, reply.request_id)
 
-    return call(
-        context, Operation("ListVectorBuckets", decode, method="GET", query=query, on_bucket=False)
-    )
+    return call(context, Operation(name, decode, method="GET", query=query, on_bucket=False))
 
 
 def delete_vector_bucket(context: Context) -> Flow[Acknowledgement]:
-    return call(
-        context, Operation("DeleteVectorBucket", acknowledge, method="DELETE", idempotent=False)
-    )
-
-
-def _quote(name: str, value: object) -> str:
-    try:
-        # Every sign, the slash too: the signature covers the query as it is sent.
-        return quote(str(value), safe="")
-    except UnicodeEncodeError:
-        raise InvalidRequestError(
-            "{argument} {value} cannot be written as UTF-8.",
-            argument=name.replace("-", "_"),
-            value=value,
-        ) from None
-
-
-def _bucket(reply: Reply, operation: str, item: object) -> VectorBucket:
-    try:
-        return VectorBucket.from_api(item)
-    except ValueError as error:
-        raise refuse(reply, operation, f"with a bucket description off at {error}") from None
+    return _change(context, "DeleteVectorBucket", "DELETE", idempotent=False)
 
 
 def put_bucket_policy(context: Context, policy: Mapping[str, Any]) -> Flow[Acknowledgement]:
@@ -84,7 +58,7 @@ def put_bucket_policy(context: Context, policy: Mapping[str, Any]) -> Flow[Ackno
     if not isinstance(policy, Mapping) or "Statement" not in policy:
         message = "a policy is {mapping} with 'Version' and 'Statement'."
         raise InvalidRequestError(message, argument="policy")
-    return call(context, _operation("PutBucketPolicy", "PUT", "policy", json_body(**policy)))
+    return _change(context, "PutBucketPolicy", "PUT", "policy", json_body(**policy))
 
 
 def get_bucket_policy(context: Context) -> Flow[dict[str, Any]]:
@@ -95,7 +69,7 @@ def get_bucket_policy(context: Context) -> Flow[dict[str, Any]]:
 
 
 def delete_bucket_policy(context: Context) -> Flow[Acknowledgement]:
-    return call(context, _operation("DeleteBucketPolicy", "DELETE", "policy"))
+    return _change(context, "DeleteBucketPolicy", "DELETE", "policy")
 
 
 def put_bucket_logging(
@@ -105,7 +79,7 @@ def put_bucket_logging(
     if logging_role is not None:
         enabled["LoggingRole"] = logging_role
     body = json_body(BucketLoggingStatus={"LoggingEnabled": enabled})
-    return call(context, _operation("PutBucketLogging", "PUT", "logging", body))
+    return _change(context, "PutBucketLogging", "PUT", "logging", body)
 
 
 def get_bucket_logging(context: Context) -> Flow[BucketLogging | None]:
@@ -121,8 +95,32 @@ def get_bucket_logging(context: Context) -> Flow[BucketLogging | None]:
 
 
 def delete_bucket_logging(context: Context) -> Flow[Acknowledgement]:
-    return call(context, _operation("DeleteBucketLogging", "DELETE", "logging"))
+    return _change(context, "DeleteBucketLogging", "DELETE", "logging")
 
 
-def _operation(name: str, method: str, query: str, body: bytes = b"") -> Operation[Acknowledgement]:
-    return Operation(name, acknowledge, method=method, query=query, body=body)
+def _change(
+    context: Context,
+    name: str,
+    method: str,
+    query: str = "",
+    body: bytes = b"",
+    *,
+    idempotent: bool = True,
+) -> Flow[Acknowledgement]:
+    return call(context, Operation(name, acknowledge, method, query, body, idempotent=idempotent))
+
+
+def _escape(name: str, value: object) -> str:
+    try:
+        # Every sign, the slash too: the signature covers the query as it is sent.
+        return quote(str(value), safe="")
+    except UnicodeEncodeError:
+        message, argument = "{argument} {value} cannot be written as UTF-8.", name.replace("-", "_")
+        raise InvalidRequestError(message, argument=argument, value=value) from None
+
+
+def _bucket(reply: Reply, operation: str, item: object) -> VectorBucket:
+    try:
+        return VectorBucket.from_api(item)
+    except ValueError as error:
+        raise refuse(reply, operation, f"with a bucket description off at {error}") from None

@@ -1,7 +1,5 @@
 """Checks of arguments that the service would refuse anyway: before any call, with the remedy."""
 
-from __future__ import annotations
-
 import math
 import re
 from collections import Counter
@@ -9,8 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from ..errors import InvalidRequestError, Reference, quote, refer
-from ..models.limits import Limits, largest, metadata_bytes
-from ..models.vector import Float32Array, Vector
+from ..models import Float32Array, Limits, Vector, largest, metadata_bytes
 from ..wire import dump_json
 
 _CAPITAL = re.compile(r"(?<=[a-z])([A-Z])")
@@ -87,25 +84,16 @@ def check_whole(name: str, value: object, least: int, most: int) -> int:
     """Return a whole number in a range."""
     # Not isinstance: True is an int, and no count.
     if type(value) is not int or not least <= value <= most:
-        raise InvalidRequestError(
-            "{argument} must be a whole number from {least} to {limit}, not {value}.",
-            argument=name,
-            value=value,
-            limit=most,
-            fields={"least": least},
-        )
+        message = f"{{argument}} must be a whole number from {least} to {{limit}}, not {{value}}."
+        raise InvalidRequestError(message, argument=name, value=value, limit=most)
     return value
 
 
 def check_choice(name: str, value: object, choices: Sequence[str]) -> str:
     """Return one of a few words."""
     if value not in choices:
-        raise InvalidRequestError(
-            "{argument} must be {choices}, not {value}.",
-            argument=name,
-            value=value,
-            fields={"choices": " or ".join(choices)},
-        )
+        message = f"{{argument}} must be {' or '.join(choices)}, not {{value}}."
+        raise InvalidRequestError(message, argument=name, value=value)
     return str(value)
 
 
@@ -124,11 +112,8 @@ def check_data(argument: str, values: Iterable[float], what: str = "") -> Float3
 
 
 def _data_error(argument: str, what: str, reason: str) -> InvalidRequestError:
-    return InvalidRequestError(
-        "{what} {reason}.",
-        argument=argument,
-        fields={"what": what or refer(argument), "reason": reason},
-    )
+    fields = {"what": what or refer(argument), "reason": reason}
+    return InvalidRequestError("{what} {reason}.", argument=argument, fields=fields)
 
 
 def check_filter(given: object) -> Mapping[str, Any] | None:
@@ -136,9 +121,8 @@ def check_filter(given: object) -> Mapping[str, Any] | None:
     if given is None:
         return None
     if not isinstance(given, Mapping):
-        raise InvalidRequestError(
-            "{argument} must be a dict, not a {kind}.", argument="filter", value=given
-        )
+        message = "{argument} must be a dict, not a {kind}."
+        raise InvalidRequestError(message, argument="filter", value=given)
     check_numbers("filter", given)
     return given
 
@@ -148,15 +132,10 @@ def check_numbers(argument: str, value: object, what: str = "") -> None:
     try:
         where = _not_finite(value)
     except RecursionError:
-        raise InvalidRequestError(
-            "{what} is nested too deep.", argument=argument, fields={"what": what or argument}
-        ) from None
+        raise _data_error(argument, what or argument, "is nested too deep") from None
     if where is not None:
-        raise InvalidRequestError(
-            "{what} is NaN or infinite, which JSON cannot carry.",
-            argument=argument,
-            fields={"what": f"{what or argument}{where}"},
-        )
+        reason = "is NaN or infinite, which JSON cannot carry"
+        raise _data_error(argument, f"{what or argument}{where}", reason)
 
 
 def _not_finite(value: Any) -> str | None:

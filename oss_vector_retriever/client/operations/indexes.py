@@ -1,17 +1,13 @@
 """Operations on indexes (reference section 7)."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from typing import Literal, get_args
 
-from ..context import Context
+from ..context import Context, Flow
 from ..endpoint import check_index
 from ..errors import InvalidRequestError
 from ..flow import call
-from ..models.messages import Reply
-from ..models.results import Acknowledgement, ListVectorIndexesResult, VectorIndex
-from ..steps import Flow
+from ..models import Acknowledgement, ListVectorIndexesResult, Reply, VectorIndex
 from ..wire import refuse, reply_list, reply_object
 from .checks import check_choice, check_field_names, check_whole
 from .vectors import acknowledge, post

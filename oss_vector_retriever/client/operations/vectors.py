@@ -1,26 +1,13 @@
 """Operations on vectors: get, put, delete, list, query (reference section 4)."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
-from ..context import Context
+from ..context import Context, Flow
 from ..errors import InvalidRequestError
 from ..flow import Operation, call
-from ..models.messages import Reply
-from ..models.results import (
-    Acknowledgement,
-    FusedVector,
-    GetVectorsResult,
-    ListVectorsResult,
-    QueryVectorsFusionResult,
-    QueryVectorsResult,
-    ScoredVector,
-)
-from ..models.vector import Vector
-from ..steps import Flow
+from ..models import Reply, Vector, results
 from ..wire import VectorReader, reply_object
 from .checks import (
     as_vector,
@@ -42,7 +29,7 @@ def get_vectors(
     index: str | None = None,
     return_data: bool = False,
     return_metadata: bool = False,
-) -> Flow[GetVectorsResult]:
+) -> Flow[results.GetVectorsResult]:
     limits = context.config.limits
     keys = check_keys(keys, limits)
     check_count("get_vectors", "keys", len(keys), limits.keys_per_get, "fetch()")
@@ -52,16 +39,16 @@ def get_vectors(
 
 def get_operation(
     index: str, keys: list[str], return_data: bool, return_metadata: bool
-) -> Operation[GetVectorsResult]:
+) -> Operation[results.GetVectorsResult]:
     """Return the GetVectors operation for keys that are checked already."""
     # Whether a key asked for twice is answered once or twice is undocumented: both are taken.
     requested = Counter(keys)
     wanted = {"with_data": return_data, "with_metadata": return_metadata}
 
-    def decode(reply: Reply) -> GetVectorsResult:
+    def decode(reply: Reply) -> results.GetVectorsResult:
         reader = VectorReader(reply, "GetVectors", requested, **wanted)
         vectors = reader.vectors(reply_object(reply, "GetVectors"))
-        return GetVectorsResult(tuple(vectors), request_id=reply.request_id)
+        return results.GetVectorsResult(tuple(vectors), request_id=reply.request_id)
 
     members = {"returnData": bool(return_data), "returnMetadata": bool(return_metadata)}
     return post("GetVectors", decode, indexName=index, keys=keys, **members)
@@ -78,7 +65,7 @@ def post(
 
 def put_vectors(
     context: Context, vectors: Iterable[Vector | Mapping[str, Any]], index: str | None = None
-) -> Flow[Acknowledgement]:
+) -> Flow[results.Acknowledgement]:
     limits = context.config.limits
     checked = [as_vector(item, limits) for item in vectors]
     check_count("put_vectors", "vectors", len(checked), limits.vectors_per_put, "upsert()")
@@ -86,7 +73,7 @@ def put_vectors(
     return call(context, put_operation(context.config.index_or(index), checked))
 
 
-def put_operation(index: str, vectors: list[Vector]) -> Operation[Acknowledgement]:
+def put_operation(index: str, vectors: list[Vector]) -> Operation[results.Acknowledgement]:
     """Return the PutVectors operation for vectors that are checked already."""
     members = [
         # Without metadata there is no member: an empty object would say no more.
@@ -97,21 +84,21 @@ def put_operation(index: str, vectors: list[Vector]) -> Operation[Acknowledgemen
     return post("PutVectors", acknowledge, indexName=index, vectors=members)
 
 
-def acknowledge(reply: Reply) -> Acknowledgement:
+def acknowledge(reply: Reply) -> results.Acknowledgement:
     """Read a reply without contents: that it came is all it says."""
-    return Acknowledgement(reply.request_id)
+    return results.Acknowledgement(reply.request_id)
 
 
 def delete_vectors(
     context: Context, keys: Iterable[str], index: str | None = None
-) -> Flow[Acknowledgement]:
+) -> Flow[results.Acknowledgement]:
     limits = context.config.limits
     unique = list(dict.fromkeys(check_keys(keys, limits)))
     check_count("delete_vectors", "keys", len(unique), limits.keys_per_delete, "delete()")
     return call(context, delete_operation(context.config.index_or(index), unique))
 
 
-def delete_operation(index: str, keys: list[str]) -> Operation[Acknowledgement]:
+def delete_operation(index: str, keys: list[str]) -> Operation[results.Acknowledgement]:
     """Return the DeleteVectors operation for keys that are checked already."""
     return post("DeleteVectors", acknowledge, indexName=index, keys=keys)
 
@@ -126,7 +113,7 @@ def list_vectors(
     segment_count: int | None = None,
     segment_index: int | None = None,
     filter: Mapping[str, Any] | None = None,  # noqa: A002 - the API's own name
-) -> Flow[ListVectorsResult]:
+) -> Flow[results.ListVectorsResult]:
     limits = context.config.limits
     if max_results is not None:
         check_whole("max_results", max_results, 1, limits.list_page)
@@ -138,11 +125,13 @@ def list_vectors(
         raise InvalidRequestError(message, argument="segment_index", value=segment_index)
     wanted = {"with_data": return_data, "with_metadata": return_metadata}
 
-    def decode(reply: Reply) -> ListVectorsResult:
+    def decode(reply: Reply) -> results.ListVectorsResult:
         found = reply_object(reply, "ListVectors")
         vectors = VectorReader(reply, "ListVectors", None, **wanted).vectors(found)
         # An empty token is no token: it would bring the first page again, for ever.
-        return ListVectorsResult(tuple(vectors), found.get("nextToken") or None, reply.request_id)
+        return results.ListVectorsResult(
+            tuple(vectors), found.get("nextToken") or None, reply.request_id
+        )
 
     operation = post(
         "ListVectors",
@@ -167,16 +156,16 @@ def query_vectors(
     filter: Mapping[str, Any] | None = None,  # noqa: A002 - the API's own name
     return_distance: bool = True,
     return_metadata: bool = False,
-) -> Flow[QueryVectorsResult]:
+) -> Flow[results.QueryVectorsResult]:
     check_whole("top_k", top_k, 1, context.config.limits.top_k)
 
-    def decode(reply: Reply) -> QueryVectorsResult:
+    def decode(reply: Reply) -> results.QueryVectorsResult:
         reader = VectorReader(reply, "QueryVectors", with_metadata=return_metadata)
         hits = [
-            ScoredVector(hit["key"], reader.number(hit, "distance"), reader.metadata(hit))
+            results.ScoredVector(hit["key"], reader.number(hit, "distance"), reader.metadata(hit))
             for hit in reader.items(reply_object(reply, "QueryVectors"))
         ]
-        return QueryVectorsResult(tuple(hits), request_id=reply.request_id)
+        return results.QueryVectorsResult(tuple(hits), request_id=reply.request_id)
 
     operation = post(
         "QueryVectors",
@@ -193,7 +182,7 @@ def query_vectors(
 
 def put_vector_index_fusion(
     context: Context, schema_configuration: Mapping[str, Any], index: str | None = None
-) -> Flow[Acknowledgement]:
+) -> Flow[results.Acknowledgement]:
     if not isinstance(schema_configuration, Mapping) or "fields" not in schema_configuration:
         message = "{argument} is {mapping} with a list under 'fields'."
         raise InvalidRequestError(message, argument="schema_configuration")
@@ -220,19 +209,19 @@ def query_vectors_fusion(
     return_metadata: bool = False,
     return_metadata_fields: Sequence[str] | None = None,
     sort: Sequence[Mapping[str, Any]] | None = None,
-) -> Flow[QueryVectorsFusionResult]:
+) -> Flow[results.QueryVectorsFusionResult]:
     # Naming fields is asking for metadata, whatever the flag says.
     with_metadata = return_metadata or return_metadata_fields is not None
 
-    def decode(reply: Reply) -> QueryVectorsFusionResult:
+    def decode(reply: Reply) -> results.QueryVectorsFusionResult:
         found = reply_object(reply, "QueryVectorsFusion")
         reader = VectorReader(reply, "QueryVectorsFusion", with_metadata=with_metadata)
         hits = [
-            FusedVector(hit["key"], reader.number(hit, "score"), reader.metadata(hit))
+            results.FusedVector(hit["key"], reader.number(hit, "score"), reader.metadata(hit))
             for hit in reader.items(found)
         ]
         token = found.get("nextToken") or None
-        return QueryVectorsFusionResult(tuple(hits), token, reply.request_id)
+        return results.QueryVectorsFusionResult(tuple(hits), token, reply.request_id)
 
     operation = post(
         "QueryVectorsFusion",

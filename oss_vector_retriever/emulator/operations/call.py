@@ -7,8 +7,7 @@ from datetime import UTC, datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Self
 
-from ...client.models.limits import Limits
-from ...client.models.messages import Request
+from ...client.models import Limits, Request
 from .. import json_text
 from ..accounts import AccessKey
 from ..behaviour import Behaviour

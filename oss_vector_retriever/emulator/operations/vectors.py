@@ -1,7 +1,6 @@
 """PutVectors, GetVectors, ListVectors, QueryVectors and DeleteVectors; reference section 4."""
 
 import base64
-import binascii
 import itertools
 import random
 import struct
@@ -11,11 +10,9 @@ import orjson
 
 from ..behaviour import Behaviour
 from ..rules import parameters
-from ..rules.parameters import check_key
 from ..rules.refusals import Refusal, invalid
 from ..storage import indexes
 from ..storage import vectors as table
-from ..storage.indexes import Index
 from ..storage.vectors import NewVector, StoredVector
 from .call import Answer, Call
 
@@ -96,7 +93,7 @@ def _read(call: Call, item: object, where: str) -> tuple[str, bytes, object]:
     """Return key, packed numbers and unchecked metadata: what can be read without the index."""
     if not isinstance(item, dict):
         raise invalid(f"{where} must be an object.")
-    key = check_key(item.get("key"), f"{where}.key", call.core.limits)
+    key = parameters.check_key(item.get("key"), f"{where}.key", call.core.limits)
     return key, _read_float32(item.get("data"), f"{where}.data"), item.get("metadata")
 
 
@@ -108,7 +105,7 @@ def _read_float32(holder: object, where: str) -> bytes:
         raise invalid(f"{where}.float32 {error}.") from None
 
 
-def _check_float32(packed: bytes, index: Index, where: str) -> None:
+def _check_float32(packed: bytes, index: indexes.Index, where: str) -> None:
     """Refuse another dimension than the index's, and under cosine a zero vector."""
     count = len(packed) // parameters.FLOAT32_BYTES
     if count != index.dimension:
@@ -117,7 +114,9 @@ def _check_float32(packed: bytes, index: Index, where: str) -> None:
         raise invalid(f"{where}.float32 is all zero, which has no cosine.")
 
 
-def _row(call: Call, index: Index, vector: tuple[str, bytes, object], where: str) -> NewVector:
+def _row(
+    call: Call, index: indexes.Index, vector: tuple[str, bytes, object], where: str
+) -> NewVector:
     key, packed, metadata = vector
     behaviour = call.core.behaviour
     if behaviour.unstorable_fails and index.metric == "cosine" and parameters.is_zero(packed):
@@ -180,18 +179,18 @@ def list_vectors(call: Call) -> Answer:
     return Answer.of(answer)
 
 
-def _token(index: Index, row: int) -> str:
+def _token(index: indexes.Index, row: int) -> str:
     # Letters, digits, - and _ alone, so that a token survives a URL, a shell and a log.
     return base64.urlsafe_b64encode(_TOKEN.pack(_MARK, index.id, row)).decode().rstrip("=")
 
 
-def _read_token(token: str, index: Index) -> int:
+def _read_token(token: str, index: indexes.Index) -> int:
     if not token:
         return 0
     try:
         raw = base64.b64decode(f"{token}{'=' * (-len(token) % 4)}", b"-_", validate=True)
         mark, index_id, row = _TOKEN.unpack(raw)
-    except (binascii.Error, struct.error, ValueError):
+    except (struct.error, ValueError):
         raise invalid("nextToken is not one that this service gave.") from None
     if mark != _MARK or index_id != index.id:
         raise invalid("nextToken belongs to another listing.")

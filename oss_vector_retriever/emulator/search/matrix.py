@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 
 from ..storage import vectors as table
 from ..storage.indexes import Index
-from ..storage.vectors import Block
 from .changes import Changes
 
 _LOADED_ROWS = 1024  # at once: more would only be copied later, and need memory until then
@@ -149,7 +148,7 @@ class Matrices:
                 self._changes.forget(least_used)
 
 
-def _matrix(index: Index, blocks: Iterable[Block], count: int) -> Matrix:
+def _matrix(index: Index, blocks: Iterable[table.Block], count: int) -> Matrix:
     """Return `count` vectors as a matrix; each block's values go straight into one array."""
     matrix = Matrix(
         values=np.empty((count, index.dimension), np.float32),
@@ -165,7 +164,7 @@ def _matrix(index: Index, blocks: Iterable[Block], count: int) -> Matrix:
     return matrix
 
 
-def _append(matrix: Matrix, rows: Block) -> None:
+def _append(matrix: Matrix, rows: table.Block) -> None:
     # A function of its own: its copies are freed, and their memory used again, before the next
     # block is read, which saves a tenth of the time.
     ids, keys, written, filterable, data = zip(*rows, strict=True)

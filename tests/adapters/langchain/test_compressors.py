@@ -115,10 +115,7 @@ async def test_a_stored_vector_serves_as_the_query_with_no_embedding_call_at_all
     nearest = StoredEmbeddingsFilter(client=stocked, query_key="north", k=2)
     assert ids(
         nearest.compress_documents(documents(["west", "east again", "north east"]), "q")
-    ) == [
-        "east again",
-        "north east",
-    ]
+    ) == ["east again", "north east"]
     assert len(service.gets) == 1
     gone = StoredEmbeddingsMMR(client=stocked, query_key="gone")
     with pytest.raises(MissingKeysError, match="gone"):

@@ -69,11 +69,7 @@ def call(request):
         return getattr(thing, name)(*arguments, **options)
 
     def awaited(thing, name, *arguments, **options):
-        twins = {
-            "__call__": "acall",
-            "add": "async_add",
-            "add_documents": "async_add_documents",
-        }
+        twins = {"__call__": "acall", "add": "async_add", "add_documents": "async_add_documents"}
 
         async def run():
             with blockbuster_ctx():

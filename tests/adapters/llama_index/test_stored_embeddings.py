@@ -18,11 +18,7 @@ ROWS = {
     "C": [0.7, 0.0, 0.7, 0.0],
 }
 QUERY = QueryBundle("q", embedding=[1.0, 0.0, 0.0, 0.0])
-ALL = (
-    StoredEmbeddingMMRPostprocessor,
-    StoredEmbeddingDedupPostprocessor,
-    StoredEmbeddingRescorer,
-)
+ALL = (StoredEmbeddingMMRPostprocessor, StoredEmbeddingDedupPostprocessor, StoredEmbeddingRescorer)
 
 
 @pytest.fixture(autouse=True)

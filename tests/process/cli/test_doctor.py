@@ -220,10 +220,7 @@ def test_a_bucket_that_is_not_there(bench):
 
 def test_an_index_that_is_not_there(bench):
     failed = only_failure(bench.doctor("--index-name", "nosuch"))
-    assert (failed["check"], failed["detail"]) == (
-        "index",
-        "nosuch is not there; there are notes",
-    )
+    assert (failed["check"], failed["detail"]) == ("index", "nosuch is not there; there are notes")
 
 
 def test_without_an_index_the_bucket_is_asked(bench, monkeypatch):

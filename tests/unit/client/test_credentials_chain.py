@@ -19,10 +19,7 @@ def client(**config):
 
 @pytest.mark.parametrize(
     ("config", "token"),
-    [
-        ({"type": "access_key"}, None),
-        ({"type": "sts", "security_token": "token"}, "token"),
-    ],
+    [({"type": "access_key"}, None), ({"type": "sts", "security_token": "token"}, "token")],
 )
 def test_a_client_of_the_package_gives_its_credentials(config, token):
     given = client(access_key_id="id", access_key_secret="secret", **config)

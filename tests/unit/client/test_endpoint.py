@@ -130,8 +130,7 @@ class TestPlainHttp:
 
 
 @pytest.mark.parametrize(
-    "text",
-    ["oss-cn-hangzhou.aliyuncs.com", "https://bucket.oss-cn-hangzhou-internal.aliyuncs.com"],
+    "text", ["oss-cn-hangzhou.aliyuncs.com", "https://bucket.oss-cn-hangzhou-internal.aliyuncs.com"]
 )
 def test_an_endpoint_of_plain_oss_is_refused_with_the_right_one(text):
     with pytest.raises(ConfigurationError, match=r"those end in oss-vectors\.aliyuncs\.com"):

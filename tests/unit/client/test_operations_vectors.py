@@ -84,11 +84,7 @@ class TestPutVectors:
         assert body == {
             "indexName": "vectorindex1",
             "vectors": [
-                {
-                    "key": "a",
-                    "data": {"float32": [0.5, 1.0]},
-                    "metadata": {"t": "x", "l": ["y"]},
-                },
+                {"key": "a", "data": {"float32": [0.5, 1.0]}, "metadata": {"t": "x", "l": ["y"]}},
                 {"key": "b", "data": {"float32": [1.0, 2.0]}},
             ],
         }
