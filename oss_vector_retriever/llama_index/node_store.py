@@ -46,7 +46,9 @@ class NodeStore:
         """Return the nodes by id that pass, in the order asked, repeated where an id is."""
 
         def make(record: Record) -> BaseNode | None:
-            return self._node(record) if record_passes(record, filters) else None
+            if filters is not None and not record_passes(record, filters):
+                return None
+            return self._node(record)
 
         found = yield from self.records.fetch_records(
             context, ids, make, return_data=self.return_data, on_missing=self.on_missing

@@ -58,9 +58,8 @@ async def test_a_read_waits_for_one_write_at_most_however_many_wait(caller, monk
     assert [reply.status for reply in await asyncio.gather(*writes)] == [200] * 20
 
 
+@pytest.mark.parametrize("caller", ["file"], indirect=True)  # in memory there is one connection
 async def test_a_long_search_holds_up_no_read_of_a_file(caller, monkeypatch):
-    if caller.service._database._path is None:
-        pytest.skip("in memory there is one connection")
     gate = Gate(vectors.table.by_id)
     monkeypatch.setattr(vectors.table, "by_id", gate)
     transport = InProcessTransport(caller.service)
