@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, NoReturn, Protocol, TypeGuard
 
+from . import fork
 from .errors import ConfigurationError, refer
 from .steps import Call, Flow
 
@@ -74,6 +75,13 @@ class CredentialsKeeper:
         self._now = now
         self._kept: Credentials | None = None
         self._lock = threading.Lock()
+        fork.renew_in_children(self)
+
+    def renew_after_fork(self) -> None:
+        """Ask the source anew, without the parent's connections to it."""
+        self._kept = None
+        self._lock = threading.Lock()
+        self._source.forget()
 
     def resolve(self) -> Flow[Credentials]:
         """Return credentials that are good now."""

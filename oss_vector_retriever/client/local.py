@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
+from . import fork
 from .config import ClientConfig, resolve_config
 from .errors import ConfigurationError
 from .models.messages import Reply, Request
@@ -38,6 +39,29 @@ class LocalService:
         self._closed = False
         # Reentrant: a client that nobody closed lets go wherever its memory is freed.
         self._lock = threading.RLock()
+        self._process = os.getpid()
+        fork.renew_in_children(self)
+
+    def renew_after_fork(self) -> None:
+        """Leave the service to the parent; what a child asks of it is refused."""
+        fork.leave_to_parent(self.service, self.transport)
+        self._lock = threading.RLock()
+
+    def check_process(self) -> None:
+        """Refuse a forked child.
+
+        Nobody would see what it writes into memory, and SQLite forbids a connection over a fork:
+        https://www.sqlite.org/howtocorrupt.html, section 2.6.
+
+        Raises:
+            ConfigurationError: naming what serves several processes.
+        """
+        if os.getpid() != self._process:
+            raise ConfigurationError(
+                "this embedded service belongs to the process that was forked:",
+                remedy="run `oss-vectors serve` and name it as {endpoint=}, or make a client in "
+                "each process",
+            )
 
     def hold(self) -> bool:
         """Count one more user, and return True; False where the service is closed already."""
@@ -50,7 +74,7 @@ class LocalService:
         with self._lock:
             self._users -= 1
             # Under the lock: who opens the file again waits until it is closed.
-            if self._users == 0:
+            if self._users == 0 and os.getpid() == self._process:
                 self._closed = True
                 self.service.close()
 
@@ -126,12 +150,13 @@ class LocalExchange:
     """The blocking way from a client to an embedded service."""
 
     def __init__(self, local: LocalService) -> None:
-        self._transport = local.transport
+        self._local = local
 
     def send(self, request: Request, seconds: float) -> Reply | Fault:
         """Let the service handle a request."""
+        self._local.check_process()
         try:
-            reply: Reply = self._transport.send(request, seconds)
+            reply: Reply = self._local.transport.send(request, seconds)
         except (TimeoutError, ConnectionResetError) as error:
             return _fault(error)
         return reply
@@ -139,12 +164,14 @@ class LocalExchange:
     def close(self) -> None:
         """Do nothing: there are no connections."""
 
+    renew_after_fork = close
+
 
 class AsyncLocalExchange:
     """The way from an event loop, which it never blocks, to an embedded service."""
 
     def __init__(self, local: LocalService) -> None:
-        self._transport = local.transport
+        self._local = local
 
     def usable_here(self) -> bool:
         """Return True: an embedded service belongs to no event loop."""
@@ -152,14 +179,18 @@ class AsyncLocalExchange:
 
     async def send(self, request: Request, seconds: float) -> Reply | Fault:
         """Let the service handle a request in a thread."""
+        self._local.check_process()
         try:
-            reply: Reply = await self._transport.send_async(request, seconds)
+            reply: Reply = await self._local.transport.send_async(request, seconds)
         except (TimeoutError, ConnectionResetError) as error:
             return _fault(error)
         return reply
 
     async def close(self) -> None:
         """Do nothing: there are no connections."""
+
+    def renew_after_fork(self) -> None:
+        """Do nothing: what is sent in a child is refused."""
 
 
 def _fault(error: Exception) -> Fault:

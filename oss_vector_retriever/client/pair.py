@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
+from . import fork
 from .clients import AsyncOSSVectorClient, OSSVectorClient
 from .config import ClientConfig, resolve_config
 from .context import Context, Flow
@@ -58,9 +59,18 @@ class ClientPair:
         self.connection = dict(connection or {})
         self._saved = settings
         self._blocking: OSSVectorClient | None = None
+        self._set_up()
+        fork.renew_in_children(self)
+
+    def _set_up(self) -> None:
         self._on_loops: dict[asyncio.AbstractEventLoop, AsyncOSSVectorClient] = {}
         # Reentrant: the client of a loop may be a twin of the blocking one, which is made under it.
         self._lock = threading.RLock()
+
+    def renew_after_fork(self) -> None:
+        """Leave the event loops and their clients to the parent."""
+        fork.leave_to_parent(self._on_loops)
+        self._set_up()
 
     @property
     def config(self) -> ClientConfig:

@@ -13,6 +13,7 @@ from email.utils import parsedate_to_datetime
 from enum import Enum
 from http import HTTPStatus
 
+from . import fork
 from .errors import ConfigurationError, OSSVectorError, ResponseError, ServiceError, TransportError
 from .steps import FaultKind
 
@@ -125,6 +126,11 @@ class RetryBudget:
     _COST = {RetryDecision.TRANSIENT: 14, RetryDecision.THROTTLED: 5}  # noqa: RUF012 - never changed
 
     def __init__(self) -> None:
+        self.renew_after_fork()
+        fork.renew_in_children(self)
+
+    def renew_after_fork(self) -> None:
+        """Begin with a full budget."""
         self._balance = self._FULL
         self._lock = threading.Lock()
 
@@ -153,6 +159,11 @@ class RateLimiter:
     def __init__(self, per_second: float | None, monotonic: Callable[[], float]) -> None:
         self._interval = 1 / per_second if per_second else 0.0
         self._monotonic = monotonic
+        self.renew_after_fork()
+        fork.renew_in_children(self)
+
+    def renew_after_fork(self) -> None:
+        """Begin as a client that has sent nothing."""
         self._next = 0.0
         self._closed_until = 0.0
         self._lock = threading.Lock()

@@ -18,6 +18,7 @@ from functools import lru_cache
 from typing import Any
 from urllib.parse import urlsplit
 
+from .. import fork
 from ..errors import ConfigurationError
 from ..models.messages import Reply, Request
 from ..steps import Fault, FaultKind
@@ -33,9 +34,17 @@ class BlockingExchange:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._free: list[_Connection] = []  # popped and appended by threads without a lock
-        self._gate = threading.BoundedSemaphore(settings.max_connections)
         self._closed = False
+        self._set_up()
+
+    def _set_up(self) -> None:
+        self._free: list[_Connection] = []  # popped and appended by threads without a lock
+        self._gate = threading.BoundedSemaphore(self._settings.max_connections)
+
+    def renew_after_fork(self) -> None:
+        """Leave the connections to the parent, and make others when they are needed."""
+        fork.leave_to_parent(self._free)
+        self._set_up()
 
     def send(self, request: Request, seconds: float) -> Reply | Fault:
         """Send a request and read the whole reply within some seconds."""
@@ -121,9 +130,20 @@ class AsyncExchange:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
+        self._set_up(closed=False)
+
+    def _set_up(self, *, closed: bool) -> None:
         self._connections = _AsyncConnections()
-        self._gate = asyncio.Semaphore(settings.max_connections)
+        self._connections.closed = closed
+        self._gate = asyncio.Semaphore(self._settings.max_connections)
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._finalizer: weakref.finalize[..., AsyncExchange] | None = None
+
+    def renew_after_fork(self) -> None:
+        """Leave the connections and their event loop to the parent; the next loop owns this."""
+        closing = self._finalizer and self._finalizer.detach()
+        fork.leave_to_parent(self._connections, self._loop, closing)
+        self._set_up(closed=self._connections.closed)
 
     def usable_here(self) -> bool:
         """Tell whether the running event loop is the one served, or may become it."""
@@ -146,7 +166,8 @@ class AsyncExchange:
             await anext(closing)
             # held from elsewhere: where this exchange is garbage that refers to itself, its sockets
             # would be finalized together with what closes them
-            weakref.finalize(self, _drop, closing).atexit = False
+            self._finalizer = weakref.finalize(self, _drop, closing)
+            self._finalizer.atexit = False
         elif self._loop is not loop:
             raise ConfigurationError(
                 "this AsyncOSSVectorClient was first used on another event loop and belongs to it; "

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import os
 import threading
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from typing import Any, Protocol, TypeVar
 
-from .. import steps
+from .. import fork, steps
 from ..models.messages import Reply, Request
 from ..steps import Flow, Running, Step
 from .coalescer import LoopCoalescer, ThreadCoalescer
@@ -25,12 +26,25 @@ class Runner:
         self.closed = False
         self._exchange = exchange
         self._width = max_concurrency
+        self._set_up()
+        fork.renew_in_children(self)
+
+    def _set_up(self) -> None:
+        self._process = os.getpid()
         self._pool: ThreadPoolExecutor | None = None
         self._lock = threading.Lock()
-        self._coalescer = ThreadCoalescer(self.run, max_concurrency)
+        self._coalescer = ThreadCoalescer(self.run, self._width)
+
+    def renew_after_fork(self) -> None:
+        """Start anew: threads are not copied, and whoever held a lock or a slot may be gone."""
+        fork.leave_to_parent(self._pool, self._coalescer)
+        self._set_up()
+        self._exchange.renew_after_fork()
 
     def run(self, flow: Flow[T], stop: threading.Event | None = None) -> T:
         """Run a flow to its end and return its result."""
+        if os.getpid() != self._process:  # forked by what tells Python nothing of it
+            fork.check_process()
         running = Running(flow)
         try:
             while running.step is not None:
@@ -119,6 +133,8 @@ class _Exchange(Protocol):
 
     def close(self) -> None: ...
 
+    def renew_after_fork(self) -> None: ...
+
 
 class _StoppedError(Exception):
     """The end of a flow whose result is of no use any more."""
@@ -131,8 +147,19 @@ class AsyncRunner:
         self.closed = False
         self._exchange = exchange
         self._width = max_concurrency
+        self._set_up()
+        fork.renew_in_children(self)
+
+    def _set_up(self) -> None:
+        self._process = os.getpid()
         self._calls: dict[Callable[[], Any], asyncio.Task[Any]] = {}
         self._coalescers: dict[asyncio.AbstractEventLoop, LoopCoalescer] = {}
+
+    def renew_after_fork(self) -> None:
+        """Start anew: the first event loop that uses the child's owns it."""
+        fork.leave_to_parent(self._calls, self._coalescers)
+        self._set_up()
+        self._exchange.renew_after_fork()
 
     def usable_here(self) -> bool:
         """Tell whether the exchange can serve the running event loop."""
@@ -140,6 +167,8 @@ class AsyncRunner:
 
     async def run(self, flow: Flow[T]) -> T:
         """Run a flow to its end and return its result."""
+        if os.getpid() != self._process:  # forked by what tells Python nothing of it
+            fork.check_process()
         running = Running(flow)
         while running.step is not None:
             try:
@@ -214,6 +243,8 @@ class _AsyncExchange(Protocol):
     async def send(self, request: Request, seconds: float) -> Reply | steps.Fault: ...
 
     async def close(self) -> None: ...
+
+    def renew_after_fork(self) -> None: ...
 
 
 async def _call_off_the_loop(function: Callable[[], Any]) -> Any:
