@@ -178,6 +178,15 @@ def as_vector(item: Any, limits: Limits) -> Vector:
     `data` in a mapping may be numbers, or `{"float32": numbers}` as in the API.
     """
     if isinstance(item, Mapping):
+        # A misspelt "metadata" would be left out without a word, and the vector stored without it.
+        if unknown := [name for name in item if name not in {"key", "data", "metadata"}]:
+            raise InvalidRequestError(
+                "vector {value} has a member {unknown}",
+                argument="vectors",
+                value=item.get("key"),
+                remedy="the members of a vector are key, data and metadata",
+                fields={"unknown": quote(unknown[0])},
+            )
         data = item.get("data")
         data = data.get("float32") if isinstance(data, Mapping) else data
         key, metadata = item.get("key"), item.get("metadata")

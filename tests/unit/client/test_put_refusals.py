@@ -42,6 +42,12 @@ def test_what_is_no_key_is_refused(machine, key):
     assert "key" in refused(machine, {"key": key, "data": [1.0]})
 
 
+def test_a_member_that_no_vector_has_is_named(machine):
+    message = refused(machine, {"key": "a", "data": [1.0], "metdata": {"text": "lost"}})
+    assert "vector 'a' has a member 'metdata'" in message
+    assert "key, data and metadata" in message
+
+
 @pytest.mark.parametrize(
     ("data", "said"),
     [
