@@ -10,7 +10,7 @@ from copy import copy, deepcopy
 from dataclasses import dataclass, field
 
 from .context import Context, Deadline, Flow
-from .errors import DeadlineExceededError, OSSVectorError, ServiceError
+from .errors import DeadlineExceededError, OSSVectorError, ResponseError, ServiceError
 from .flow import call
 from .models import GetVectorsResult, Vector
 from .operations.vectors import get_operation
@@ -23,8 +23,8 @@ _BAD_REQUEST = 400
 class PendingFetch:
     """A fetch that is not over, with what has arrived of it; its keys are distinct.
 
-    `refused_with_others` is set when the service refused a call that served others as well: whose
-    keys it refused is not known, so each has to ask by itself.
+    `refused_with_others` is set when a call that served others as well was refused, or its reply:
+    whose keys are to blame is not known, so each has to ask by itself.
     """
 
     context: Context
@@ -118,17 +118,25 @@ class SharedCall:
 
     def fail(self, error: BaseException) -> None:
         """Give each fetch an error of its own, or send it to ask by itself."""
-        # one bad key has the whole call refused, and the reply does not say which it was
-        refused = isinstance(error, ServiceError) and error.status == _BAD_REQUEST
+        apart = len(self.waiters) > 1 and _may_be_of_one(error)
         for pending in self.waiters:
             pending.outstanding -= 1
-            if refused and len(self.waiters) > 1:
+            if apart:
                 pending.refused_with_others = True
                 continue
             # a copy: raised in several threads, one object would collect the tracebacks of all
             own = copy(error) if isinstance(error, OSSVectorError) else error
             pending.calls += 1
             pending.error = pending.error or own
+
+
+def _may_be_of_one(error: BaseException) -> bool:
+    # one bad key has the whole call refused, and the reply does not say which it was; one bad
+    # record, or all of them together, has a whole reply refused that each alone might have had, and
+    # the text names a key that may be another caller's
+    if isinstance(error, ServiceError):
+        return error.status == _BAD_REQUEST
+    return isinstance(error, ResponseError) and not error.unreadable
 
 
 def shared_calls(waiters: Iterable[PendingFetch]) -> list[SharedCall]:

@@ -15,6 +15,7 @@ from oss_vector_retriever import (
     InvalidRequestError,
     NoSuchVectorIndexError,
     OSSVectorClient,
+    ResponseError,
     VectorIndexParameterInvalidError,
     emulator,
 )
@@ -224,6 +225,56 @@ def test_keys_that_the_service_refuses_spoil_no_other_threads_fetch(particular):
         assert isinstance(bad.exception(), VectorIndexParameterInvalidError)
         assert good.result().calls == 1
     assert service.calls == 3  # the first, and the good ones each by itself
+
+
+class BrokenRecordService(CountingService):
+    """Answer with a number that is none, or with more numbers than others have, for two keys."""
+
+    def handle(self, request):
+        reply = super().handle(request)
+        if "getVectors" not in request.query:
+            return reply
+        members = json.loads(reply.body)
+        for vector in members["vectors"]:
+            if vector["key"] == "broken":
+                vector["data"]["float32"][0] = None
+            if vector["key"] == "longer":
+                vector["data"]["float32"].append(1.0)
+        return Reply(reply.status, reply.headers, json.dumps(members).encode())
+
+
+@pytest.fixture
+def broken(settings):
+    """Give the settings of clients of a service with two records that spoil a reply."""
+    with BrokenRecordService.in_memory() as service, emulator.Server(service) as server:
+        service.create_bucket(emulator.DEVELOPMENT_ACCOUNT_ID, emulator.DEVELOPMENT_BUCKET)
+        own = {**settings, "endpoint": server.endpoint}
+        with OSSVectorClient(**own) as client:
+            client.put_vector_index(dimension=2)
+            keys = ("good", "fine", "broken", "longer")
+            client.upsert([{"key": key, "data": [1, 2]} for key in keys])
+        yield own
+
+
+async def test_a_record_that_cannot_be_read_spoils_nobody_elses_fetch(broken):
+    async with AsyncOSSVectorClient(**broken) as client:
+        good, bad, longer, fine = await asyncio.gather(
+            *(client.fetch([key]) for key in ("good", "broken", "longer", "fine")),
+            return_exceptions=True,
+        )
+    assert [good[0].key, fine[0].key] == ["good", "fine"]
+    assert len(longer[0].data) == 3  # even in itself, as it is when it is asked for alone
+    assert isinstance(bad, ResponseError)
+    assert "'broken'" in str(bad)
+
+
+def test_a_record_that_cannot_be_read_spoils_no_other_threads_fetch(broken):
+    with OSSVectorClient(**broken, coalesce=0.2) as client, ThreadPoolExecutor(4) as pool:
+        keys = ("good", "broken", "longer", "fine")
+        good, bad, longer, fine = [pool.submit(client.fetch, [key]) for key in keys]
+        assert [good.result()[0].key, fine.result()[0].key] == ["good", "fine"]
+        assert len(longer.result()[0].data) == 3
+        assert isinstance(bad.exception(), ResponseError)
 
 
 async def test_bad_keys_are_refused_before_they_join_others(settings):
