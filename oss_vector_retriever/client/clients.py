@@ -112,7 +112,10 @@ class OSSVectorClient(_ClientBase):
         return AsyncOSSVectorClient._on_context(self._context, self._local)
 
     def close(self) -> None:
-        """Close the connections, and a local service made by this client."""
+        """Close the connections, and a local service made by this client.
+
+        Calls, streams and whoever waits for them end within a second, told that the client is closed.
+        """
         # The finalizer, not `close` of the runner: a second call of it does nothing.
         if self._parent is None:
             self._finalizer()
@@ -568,7 +571,10 @@ class AsyncOSSVectorClient(_AsyncMethods, _ClientBase):
         return OSSVectorClient._on_context(self._context, self._local)
 
     async def close(self) -> None:
-        """Close the connections, and a local service made by this client."""
+        """Close the connections, and a local service made by this client.
+
+        Calls, streams and whoever waits for them end within a second, told that the client is closed.
+        """
         if self._parent is None:
             await self._runner.close()
         self._release_local()

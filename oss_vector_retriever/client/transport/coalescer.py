@@ -90,6 +90,12 @@ class ThreadCoalescer:
             self._leave(pending, waiter)
         return False
 
+    def wake_all(self) -> None:
+        """Wake whoever waits: nothing that could serve them is made any more."""
+        with self._lock:
+            for waiter in self._waiters.values():
+                waiter.woken.set()
+
     def release_slot(self, thread: int) -> None:
         """End a thread's hold, and give out what waited for it."""
         self.holders.discard(thread)

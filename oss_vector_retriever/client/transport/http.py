@@ -27,6 +27,7 @@ from .network import ClippedNetwork, Countdown, WatchedNetwork
 
 _TOO_LARGE = Fault(FaultKind.TOO_LARGE, "ReplyTooLarge")
 _LATE = Fault(FaultKind.DEADLINE, "DeadlineExceeded")
+_CLOSED = Fault(FaultKind.CLOSED, "ClientClosed")
 
 
 class BlockingExchange:
@@ -39,11 +40,12 @@ class BlockingExchange:
 
     def _set_up(self) -> None:
         self._free: list[_Connection] = []  # popped and appended by threads without a lock
+        self._busy: set[_Connection] = set()
         self._gate = threading.BoundedSemaphore(self._settings.max_connections)
 
     def renew_after_fork(self) -> None:
         """Leave the connections to the parent, and make others when they are needed."""
-        fork.leave_to_parent(self._free)
+        fork.leave_to_parent(self._free, self._busy)
         self._set_up()
 
     def send(self, request: Request, seconds: float) -> Reply | Fault:
@@ -62,7 +64,10 @@ class BlockingExchange:
         except IndexError:
             connection = _Connection(self._settings)
         outcome: Reply | Fault | None = None
+        self._busy.add(connection)
         try:
+            if self._closed:  # looked at after it is busy: `close` would have aborted it before
+                return _CLOSED
             seconds = max(moment - time.monotonic(), 0.001)
             connection.countdown.start(seconds)
             outcome = self._read(connection.send(_engine_request(self._settings, request, seconds)))
@@ -72,12 +77,13 @@ class BlockingExchange:
                 raise
             return _LATE if connection.countdown.is_over() else outcome
         finally:
+            self._busy.discard(connection)
             if isinstance(outcome, Reply):
                 self._free.append(connection)
             else:
                 connection.close()
             if self._closed:
-                self.close()
+                self._close_free()
         return outcome
 
     def _read(self, response: Any) -> Reply | Fault:
@@ -97,8 +103,13 @@ class BlockingExchange:
         return Reply(response.status, headers, b"".join(parts))
 
     def close(self) -> None:
-        """Close the connections that are free; those in use close when their exchange ends."""
+        """Close the connections that are free, and abort the exchanges on the others."""
         self._closed = True
+        self._close_free()
+        for connection in list(self._busy):
+            connection.abort()
+
+    def _close_free(self) -> None:
         with contextlib.suppress(IndexError):  # two threads may be at it
             while True:
                 self._free.pop().close()
@@ -110,6 +121,7 @@ class _Connection:
     def __init__(self, settings: Settings) -> None:
         self.countdown = Countdown()
         network = ClippedNetwork(settings.engine, self.countdown)
+        self.abort = network.abort
         self._lines = settings.engine.ConnectionPool(**settings.pool_arguments(network))
         self._line: Any = None
 
@@ -176,8 +188,11 @@ class AsyncExchange:
 
     async def _send_on_a_connection(self, request: Request, seconds: float) -> Reply | Fault:
         free = self._connections.free
+        if self._connections.closed:
+            return _CLOSED
         connection = free.pop() if free else _AsyncConnection(self._settings)
         outcome: Reply | Fault | None = None
+        self._connections.busy.add(connection)
         try:
             sent = _engine_request(self._settings, request, seconds)
             outcome = await self._read(await connection.send(sent))
@@ -186,6 +201,7 @@ class AsyncExchange:
             if outcome is None:
                 raise
         finally:
+            self._connections.busy.discard(connection)
             if isinstance(outcome, Reply) and not self._connections.closed:
                 free.append(connection)
             else:
@@ -219,6 +235,7 @@ class _AsyncConnections:
     def __init__(self) -> None:
         # apart from the exchange, so that the generator which closes them does not keep it alive
         self.free: list[_AsyncConnection] = []
+        self.busy: set[_AsyncConnection] = set()
         self._closing: dict[asyncio.Task[None], _AsyncConnection] = {}
         self.closed = False
 
@@ -236,10 +253,12 @@ class _AsyncConnections:
             task.exception()  # looked at, or asyncio would log it
 
     async def close(self) -> None:
-        """Close all connections but those in use, which close when their exchange ends."""
+        """Close all connections; an exchange on one of them sees it break."""
         self.closed = True
         while self.free:
             self.throw_away(self.free.pop())
+        for connection in list(self.busy):
+            self.throw_away(connection)
         while self._closing:
             await asyncio.wait(self._closing)
 

@@ -49,6 +49,16 @@ class ClippedNetwork:
         self._engine = engine
         self._inner = engine.SyncBackend()
         self._countdown = countdown
+        self._stream: Any = None
+
+    def abort(self) -> None:
+        """Break the connection, from whatever thread, so that an operation on it ends at once."""
+        link = self._stream and self._stream.get_extra_info("socket")
+        if link is not None:
+            # it is the thread that uses the connection which closes it, and sees it broken now;
+            # the plain shutdown, for that of a TLS socket takes its state from under a read
+            with contextlib.suppress(OSError):
+                socket.socket.shutdown(link, socket.SHUT_RDWR)
 
     def connect_tcp(
         self, host: str, port: int, timeout: float | None = None, **options: Any
@@ -65,6 +75,7 @@ class ClippedNetwork:
             except (self._engine.ConnectError, self._engine.ConnectTimeout) as error:
                 failure = error
             else:
+                self._stream = stream
                 return _ClippedStream(self._engine, stream, self._countdown)
         try:
             raise failure

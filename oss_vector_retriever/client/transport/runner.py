@@ -6,17 +6,28 @@ import asyncio
 import inspect
 import os
 import threading
+import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from typing import Any, Protocol, TypeVar
 
 from .. import fork, steps
+from ..errors import ConfigurationError, OSSVectorError, PartialWriteError
 from ..models.messages import Reply, Request
 from ..steps import Flow, Running, Step
 from .coalescer import LoopCoalescer, ThreadCoalescer
 
 T = TypeVar("T")
+
+# seconds: a thread that a user's own function holds up is not waited for
+_CLOSE_SECONDS = 1.0
+_LOOK_AT_CLOSING = 0.1
+
+
+def closed_error() -> ConfigurationError:
+    """Return what those are told who use a client that is closed, or wait for it."""
+    return ConfigurationError("this client is closed; make another, or close it when all is done.")
 
 
 class Runner:
@@ -31,6 +42,8 @@ class Runner:
 
     def _set_up(self) -> None:
         self._process = os.getpid()
+        self._closing = threading.Event()
+        self._futures: set[Future[Any]] = set()
         self._pool: ThreadPoolExecutor | None = None
         self._lock = threading.Lock()
         self._coalescer = ThreadCoalescer(self.run, self._width)
@@ -54,12 +67,20 @@ class Runner:
                     running.throw(error)
                 else:
                     running.tell(answer)
+        except OSSVectorError as error:
+            # what else went wrong went wrong for that; but a report of what is written is not lost
+            if self.closed and not isinstance(error, PartialWriteError):
+                raise closed_error() from None
+            raise
+        else:
             return running.result
         finally:  # a fetch that failed before its exchange holds its slot still
             if (thread := threading.get_ident()) in self._coalescer.holders:
                 self._coalescer.release_slot(thread)
 
     def _do(self, step: Step, stop: threading.Event | None) -> Any:
+        if self.closed:
+            raise closed_error()
         if stop is not None and stop.is_set():
             raise _StoppedError
         match step:
@@ -70,8 +91,8 @@ class Runner:
                     return self._exchange.send(request, seconds)
                 finally:
                     self._coalescer.release_slot(thread)
-            case steps.Sleep(seconds):  # a flow that is stopped wakes at once
-                (stop or threading.Event()).wait(seconds)
+            case steps.Sleep(seconds):  # a flow that is stopped wakes at once, as all do at `close`
+                self._closing.wait(seconds) if stop is None else self._sleep(seconds, stop)
             case steps.Call(function):
                 return function()
             case steps.RunAll(flows):
@@ -82,7 +103,7 @@ class Runner:
 
     def _run_all(self, flows: Sequence[Flow[T]]) -> list[T]:
         stop = threading.Event()
-        futures = [self._threads().submit(self.run, flow, stop) for flow in flows]
+        futures = [self._submit(flow, stop) for flow in flows]
         try:
             wait(futures, return_when=FIRST_EXCEPTION)
             # first the error that ended it all, which need not be that of the first flow
@@ -101,30 +122,51 @@ class Runner:
         waiting: deque[Future[T]] = deque()
         try:
             for flow in flows:
-                waiting.append(self._threads().submit(self.run, flow, stop))
+                waiting.append(self._submit(flow, stop))
                 if len(waiting) >= self._width:
-                    yield waiting.popleft().result()
+                    yield self._next_of(waiting)
             while waiting:
-                yield waiting.popleft().result()
+                yield self._next_of(waiting)
         finally:
             stop.set()
             for future in waiting:
                 future.cancel()
 
-    def _threads(self) -> ThreadPoolExecutor:
+    def _next_of(self, waiting: deque[Future[T]]) -> T:
+        if self.closed:  # though some of it may be there already
+            raise closed_error()
+        return waiting.popleft().result()
+
+    def _submit(self, flow: Flow[T], stop: threading.Event) -> Future[T]:
         with self._lock:  # made when first used: most clients never need threads
+            if self.closed:
+                raise closed_error()
             if self._pool is None:
                 self._pool = ThreadPoolExecutor(self._width, "oss-vectors")
-            return self._pool
+            future = self._pool.submit(self.run, flow, stop)
+        self._futures.add(future)
+        future.add_done_callback(self._futures.discard)
+        return future
+
+    def _sleep(self, seconds: float, stop: threading.Event) -> None:
+        # two events to wait for, and no way to wait for both: one is looked at now and then
+        ends = time.monotonic() + seconds
+        while not self.closed and (remaining := ends - time.monotonic()) > 0:
+            if stop.wait(min(remaining, _LOOK_AT_CLOSING)):
+                return
 
     def close(self) -> None:
-        """End the threads and close the connections."""
-        self.closed = True
+        """End calls, threads and connections: whoever waits is told that the client is closed."""
         with self._lock:
+            self.closed = True
             pool, self._pool = self._pool, None
-        if pool is not None:
-            pool.shutdown(cancel_futures=True)
+        self._closing.set()
         self._exchange.close()
+        self._coalescer.wake_all()
+        if pool is not None:
+            # not cancelled: nobody tells a cancelled future's waiters; what is queued ends at once
+            pool.shutdown(wait=False)
+            wait(list(self._futures), timeout=_CLOSE_SECONDS)
 
 
 class _Exchange(Protocol):
@@ -152,6 +194,7 @@ class AsyncRunner:
 
     def _set_up(self) -> None:
         self._process = os.getpid()
+        self._asleep: set[asyncio.Future[None]] = set()
         self._calls: dict[Callable[[], Any], asyncio.Task[Any]] = {}
         self._coalescers: dict[asyncio.AbstractEventLoop, LoopCoalescer] = {}
 
@@ -170,21 +213,28 @@ class AsyncRunner:
         if os.getpid() != self._process:  # forked by what tells Python nothing of it
             fork.check_process()
         running = Running(flow)
-        while running.step is not None:
-            try:
-                answer = await self._do(running.step)
-            except BaseException as error:  # noqa: BLE001 - the flow decides
-                running.throw(error)
-            else:
-                running.tell(answer)
+        try:
+            while running.step is not None:
+                try:
+                    answer = await self._do(running.step)
+                except BaseException as error:  # noqa: BLE001 - the flow decides
+                    running.throw(error)
+                else:
+                    running.tell(answer)
+        except OSSVectorError as error:
+            if self.closed and not isinstance(error, PartialWriteError):
+                raise closed_error() from None
+            raise
         return running.result
 
     async def _do(self, step: Step) -> Any:
+        if self.closed:
+            raise closed_error()
         match step:
             case steps.Send(request, seconds):
                 return await self._exchange.send(request, seconds)
             case steps.Sleep(seconds):
-                await asyncio.sleep(seconds)
+                await self._sleep(seconds)
             case steps.Call(function):
                 # shielded: others may wait for the same call when this flow is cancelled
                 return await asyncio.shield(self._call_task(function))
@@ -225,15 +275,33 @@ class AsyncRunner:
             async for flow in flows:
                 waiting.append(asyncio.ensure_future(self.run(flow)))
                 if len(waiting) >= self._width:
-                    yield await waiting.popleft()
+                    yield await self._next_of(waiting)
             while waiting:
-                yield await waiting.popleft()
+                yield await self._next_of(waiting)
         finally:
             await _end(waiting)
 
+    async def _next_of(self, waiting: deque[asyncio.Task[T]]) -> T:
+        if self.closed:
+            raise closed_error()
+        return await waiting.popleft()
+
+    async def _sleep(self, seconds: float) -> None:
+        loop = asyncio.get_running_loop()
+        awake = loop.create_future()
+        timer = loop.call_later(seconds, _wake, awake)
+        self._asleep.add(awake)
+        try:
+            await awake
+        finally:
+            timer.cancel()
+            self._asleep.discard(awake)
+
     async def close(self) -> None:
-        """Close the connections."""
+        """End calls and connections: whoever waits is told that the client is closed."""
         self.closed = True
+        for awake in list(self._asleep):  # an embedded service has sleepers on several loops
+            awake.get_loop().call_soon_threadsafe(_wake, awake)
         await self._exchange.close()
 
 
@@ -245,6 +313,11 @@ class _AsyncExchange(Protocol):
     async def close(self) -> None: ...
 
     def renew_after_fork(self) -> None: ...
+
+
+def _wake(awake: asyncio.Future[None]) -> None:
+    if not awake.done():
+        awake.set_result(None)
 
 
 async def _call_off_the_loop(function: Callable[[], Any]) -> Any:
