@@ -114,7 +114,7 @@ class OSSVectorClient(_ClientBase):
     def close(self) -> None:
         """Close the connections, and a local service made by this client.
 
-        Calls, streams and whoever waits for them end within a second, told that the client is closed.
+        Calls and streams in progress end within a second, told that the client is closed.
         """
         # The finalizer, not `close` of the runner: a second call of it does nothing.
         if self._parent is None:
@@ -573,7 +573,7 @@ class AsyncOSSVectorClient(_AsyncMethods, _ClientBase):
     async def close(self) -> None:
         """Close the connections, and a local service made by this client.
 
-        Calls, streams and whoever waits for them end within a second, told that the client is closed.
+        Calls and streams in progress end within a second, told that the client is closed.
         """
         if self._parent is None:
             await self._runner.close()

@@ -8,7 +8,6 @@ import os
 import re
 import threading
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, NoReturn, Protocol, TypeGuard
 
@@ -25,11 +24,10 @@ ACCESS_KEY_SECRET = "OSS_ACCESS_KEY_SECRET"  # noqa: S105 - the name of a variab
 SESSION_TOKEN = "OSS_SESSION_TOKEN"  # noqa: S105 - the name of a variable
 
 
-@dataclass(frozen=True, slots=True)
 class Credentials:
-    """One set of credentials; nothing of it is shown, and it refuses to be pickled.
+    """One set of credentials; nothing of it is shown, and no serialiser opens it.
 
-    Attributes:
+    Args:
         access_key_id: who calls.
         access_key_secret: what the signature is made with.
         security_token: the token of temporary credentials, or None.
@@ -39,21 +37,55 @@ class Credentials:
         ConfigurationError: a part is empty or holds a character no header may carry.
     """
 
-    access_key_id: str
-    access_key_secret: str
-    security_token: str | None = None
-    expires_at: datetime | None = None
+    # no dataclass, whose fields orjson, pydantic and tracing write out; and the values stand in a
+    # function, since others write out whatever slots or a `__dict__` hold
+    __slots__ = ("__weakref__", "_read", "expires_at")
 
-    def __post_init__(self) -> None:
-        _check_part("access_key_id", self.access_key_id)
-        _check_part("access_key_secret", self.access_key_secret)
-        if self.security_token == "":  # an unset variable often arrives so
-            object.__setattr__(self, "security_token", None)
-        if self.security_token is not None:
-            _check_part("security_token", self.security_token)
-        if self.expires_at is not None and self.expires_at.tzinfo is None:
+    def __init__(
+        self,
+        access_key_id: str,
+        access_key_secret: str,
+        security_token: str | None = None,
+        expires_at: datetime | None = None,
+    ) -> None:
+        _check_part("access_key_id", access_key_id)
+        _check_part("access_key_secret", access_key_secret)
+        token = security_token or None  # an unset variable often arrives as an empty one
+        if token is not None:
+            _check_part("security_token", token)
+        if expires_at is not None and expires_at.tzinfo is None:
             text = "expires_at of credentials must carry a timezone."
             raise ConfigurationError(text, argument="credentials")
+        self.expires_at: datetime | None
+        self._read: Callable[[], tuple[str, str, str | None]]
+        object.__setattr__(self, "expires_at", expires_at)
+        object.__setattr__(self, "_read", lambda: (access_key_id, access_key_secret, token))
+
+    @property
+    def access_key_id(self) -> str:
+        """Return who calls."""
+        return self._read()[0]
+
+    @property
+    def access_key_secret(self) -> str:
+        """Return what the signature is made with."""
+        return self._read()[1]
+
+    @property
+    def security_token(self) -> str | None:
+        """Return the token of temporary credentials, or None."""
+        return self._read()[2]
+
+    def __setattr__(self, name: str, value: object) -> NoReturn:
+        raise AttributeError(f"credentials are not changed; make others to set {name}")
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Credentials):
+            return NotImplemented
+        return (self._read(), self.expires_at) == (other._read(), other.expires_at)
+
+    def __hash__(self) -> int:
+        return hash((self._read(), self.expires_at))
 
     def __repr__(self) -> str:
         return "Credentials(***)"
@@ -63,8 +95,8 @@ class Credentials:
 
     def secrets(self) -> tuple[str, ...]:
         """Return what must never appear in a text."""
-        parts = (self.access_key_secret, self.security_token, self.access_key_id)
-        return tuple(part for part in parts if part)
+        key_id, secret, token = self._read()
+        return tuple(part for part in (secret, token, key_id) if part)
 
 
 class CredentialsKeeper:

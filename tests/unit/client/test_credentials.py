@@ -1,8 +1,15 @@
 """Where credentials come from, when they are asked for again, and which are refused."""
 
+import copy
+import dataclasses
+import json
+import pickle
 import threading
 from datetime import UTC, datetime, timedelta
 
+import langsmith._internal._serde as langsmith_serde
+import orjson
+import pydantic_core
 import pytest
 
 from oss_vector_retriever import ConfigurationError, Credentials
@@ -192,3 +199,49 @@ class TestExpiry:
         for thread in threads:
             thread.join()
         assert calls == [1]
+
+
+def _slots(value):
+    return [
+        getattr(value, name, None)
+        for kind in type(value).__mro__
+        for name in getattr(kind, "__slots__", ())
+    ]
+
+
+@pytest.mark.parametrize(
+    "serialise",
+    [
+        orjson.dumps,
+        pydantic_core.to_json,
+        json.dumps,
+        dataclasses.asdict,
+        vars,
+        pickle.dumps,
+        copy.deepcopy,
+        repr,
+        lambda value: value.__getstate__(),
+        _slots,
+        lambda value: langsmith_serde.dumps_json({"inputs": {"credentials": value}}),
+    ],
+)
+def test_no_serialiser_opens_them(serialise):
+    canaries = ("canary-id", "canary-secret", "canary-token")
+
+    def written(value):
+        try:
+            return repr(serialise(value))
+        except Exception as error:
+            return str(error)
+
+    text = written(Credentials(*canaries))
+    assert not [canary for canary in canaries if canary in text]
+
+
+def test_they_are_values_that_do_not_change():
+    one = Credentials("id", "secret")
+    assert one == Credentials("id", "secret", "")
+    assert hash(one) == hash(Credentials("id", "secret"))
+    assert one != Credentials("id", "other")
+    with pytest.raises(AttributeError, match="expires_at"):
+        one.expires_at = None
