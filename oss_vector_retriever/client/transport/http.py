@@ -153,8 +153,9 @@ class AsyncExchange:
 
     def renew_after_fork(self) -> None:
         """Leave the connections and their event loop to the parent; the next loop owns this."""
-        closing = self._finalizer and self._finalizer.detach()
-        fork.leave_to_parent(self._connections, self._loop, closing)
+        fork.leave_to_parent(self._connections, self._loop)
+        if self._finalizer is not None and (detached := self._finalizer.detach()):
+            fork.leave_to_parent(detached[2])  # what it would end; this exchange itself is used on
         self._set_up(closed=self._connections.closed)
 
     def usable_here(self) -> bool:
