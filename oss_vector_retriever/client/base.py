@@ -16,7 +16,7 @@ from .local import LocalService, open_local, reopen_local
 from .models.limits import DEFAULT_LIMITS, Limits
 from .retry import RetryPolicy
 from .settings import ClientSettings, config_from, settings_of
-from .transport.runner import AsyncRunner, Runner
+from .transport.runner import AsyncRunner, Runner, closed_error
 
 # In place of `Self`, which Jedi takes for the class that the method stands in: editors would show
 # nothing but what is here of the client that `local()` returns.
@@ -203,9 +203,7 @@ class _ClientBase:
     def refuse_if_closed(self) -> None:
         """Raise ConfigurationError if this client is closed, or one whose connections it shares."""
         if self._runner.closed:
-            raise ConfigurationError(
-                f"this {type(self).__name__} is closed; make another, or close it when all is done."
-            )
+            raise closed_error(type(self).__name__)
 
     def _release_local(self) -> None:
         if self._local is not None and self._parent is None:

@@ -6,11 +6,11 @@ import asyncio
 import inspect
 import os
 import threading
-import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from typing import Any, Protocol, TypeVar
+from weakref import WeakSet
 
 from .. import fork, steps
 from ..errors import ConfigurationError, OSSVectorError, PartialWriteError
@@ -22,12 +22,11 @@ T = TypeVar("T")
 
 # seconds: a thread that a user's own function holds up is not waited for
 _CLOSE_SECONDS = 1.0
-_LOOK_AT_CLOSING = 0.1
 
 
-def closed_error() -> ConfigurationError:
+def closed_error(name: str = "client") -> ConfigurationError:
     """Return what those are told who use a client that is closed, or wait for it."""
-    return ConfigurationError("this client is closed; make another, or close it when all is done.")
+    return ConfigurationError(f"this {name} is closed; make another, or close it when all is done.")
 
 
 class Runner:
@@ -43,6 +42,8 @@ class Runner:
     def _set_up(self) -> None:
         self._process = os.getpid()
         self._closing = threading.Event()
+        # those of flows in threads of the runner; `close` stops them all
+        self._stops: WeakSet[threading.Event] = WeakSet()
         self._futures: set[Future[Any]] = set()
         self._pool: ThreadPoolExecutor | None = None
         self._lock = threading.Lock()
@@ -92,7 +93,7 @@ class Runner:
                 finally:
                     self._coalescer.release_slot(thread)
             case steps.Sleep(seconds):  # a flow that is stopped wakes at once, as all do at `close`
-                self._closing.wait(seconds) if stop is None else self._sleep(seconds, stop)
+                (stop or self._closing).wait(seconds)
             case steps.Call(function):
                 return function()
             case steps.RunAll(flows):
@@ -143,24 +144,20 @@ class Runner:
                 raise closed_error()
             if self._pool is None:
                 self._pool = ThreadPoolExecutor(self._width, "oss-vectors")
+            self._stops.add(stop)
             future = self._pool.submit(self.run, flow, stop)
         self._futures.add(future)
         future.add_done_callback(self._futures.discard)
         return future
-
-    def _sleep(self, seconds: float, stop: threading.Event) -> None:
-        # two events to wait for, and no way to wait for both: one is looked at now and then
-        ends = time.monotonic() + seconds
-        while not self.closed and (remaining := ends - time.monotonic()) > 0:
-            if stop.wait(min(remaining, _LOOK_AT_CLOSING)):
-                return
 
     def close(self) -> None:
         """End calls, threads and connections: whoever waits is told that the client is closed."""
         with self._lock:
             self.closed = True
             pool, self._pool = self._pool, None
-        self._closing.set()
+            stops = list(self._stops)
+        for event in (self._closing, *stops):
+            event.set()
         self._exchange.close()
         self._coalescer.wake_all()
         if pool is not None:
