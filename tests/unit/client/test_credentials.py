@@ -21,6 +21,7 @@ from oss_vector_retriever.client.credentials import (
     source_of,
     usable,
 )
+from oss_vector_retriever.emulator import AccessKey
 
 NOW = datetime(2026, 11, 1, 12, 0, tzinfo=UTC)
 VARIABLES = {"OSS_ACCESS_KEY_ID": "id", "OSS_ACCESS_KEY_SECRET": "secret"}
@@ -225,7 +226,10 @@ def _slots(value):
         lambda value: langsmith_serde.dumps_json({"inputs": {"credentials": value}}),
     ],
 )
-def test_no_serialiser_opens_them(serialise):
+@pytest.mark.parametrize(
+    "holder", [Credentials, lambda _, *parts: AccessKey("id", parts[0], "1", None, parts[1])]
+)
+def test_no_serialiser_opens_them(serialise, holder):
     canaries = ("canary-id", "canary-secret", "canary-token")
 
     def written(value):
@@ -234,7 +238,7 @@ def test_no_serialiser_opens_them(serialise):
         except Exception as error:  # noqa: BLE001 - whatever it refuses with
             return str(error)
 
-    text = written(Credentials(*canaries))
+    text = written(holder(*canaries))
     assert not [canary for canary in canaries if canary in text]
 
 
