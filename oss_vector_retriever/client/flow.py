@@ -15,7 +15,7 @@ from ..version import USER_AGENT
 from . import errors, signing
 from .config import ClientConfig
 from .context import Context, Deadline, Flow
-from .credentials import Credentials
+from .credentials import Credentials, CredentialsLateError
 from .endpoint import Endpoint
 from .models.messages import Reply, Request
 from .retry import RetryDecision, http_date, judge, retry_after
@@ -41,7 +41,7 @@ def call(context: Context, operation: Operation[T], deadline: Deadline | None = 
             raise attempts.annotate(attempts.deadline_error())
         if seconds > 0:
             yield Sleep(seconds)
-        credentials = yield from context.credentials.resolve()
+        credentials = yield from _resolve_credentials(attempts)
         result = yield from _attempt(attempts, credentials)
         if not isinstance(result, errors.OSSVectorError):
             context.retry_budget.give_back(attempts.paid)
@@ -126,8 +126,23 @@ def _recover_clock_or_credentials(
         return attempts.clock_corrected
     if isinstance(error, errors.SecurityTokenError) and not attempts.credentials_renewed:
         attempts.credentials_renewed = True
-        return (yield from attempts.context.credentials.renew()) != used
+        attempts.errors.append(error)  # for the deadline's error, where renewal takes too long
+        renewed = yield from _resolve_credentials(attempts, used)
+        attempts.errors.pop()
+        return renewed != used
     return False
+
+
+def _resolve_credentials(
+    attempts: _Attempts[T], refused: Credentials | None = None
+) -> Flow[Credentials]:
+    keeper, seconds = attempts.context.credentials, attempts.deadline.remaining_seconds
+    try:
+        if refused is None:
+            return (yield from keeper.resolve(seconds))
+        return (yield from keeper.renew(refused, seconds))
+    except CredentialsLateError as late:
+        raise attempts.annotate(attempts.deadline_error(late)) from None
 
 
 def _pause(attempts: _Attempts[T], error: errors.OSSVectorError, decision: RetryDecision) -> float:
@@ -176,10 +191,13 @@ class _Attempts(Generic[T]):
             error.where = f"{self.operation.name}{index}{of_bucket}"
         return error
 
-    def deadline_error(self) -> errors.DeadlineExceededError:
+    def deadline_error(
+        self, late: CredentialsLateError | None = None
+    ) -> errors.DeadlineExceededError:
+        why = f": {late}" if late else "."
         text = (
             f"{self.operation.name} did not end within {self.deadline.seconds:g} s "
-            f"({self.attempt_count} attempts)."
+            f"({self.attempt_count} attempts){why}"
         )
         if not self.errors:
             return errors.DeadlineExceededError(text, FaultKind.DEADLINE)
