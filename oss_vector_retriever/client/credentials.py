@@ -323,7 +323,7 @@ class Inquiry:
         if self.is_cancelled:
             raise ConfigurationError(f"the {self._source.name} was cancelled before it ended.")
         if (error := self.error) is not None:
-            raise own_copy(error)
+            raise own_copy(error) if isinstance(error, Exception) else error
         return self._outcome.result()
 
     def call_when_given(self, wake: Callable[[], object], /) -> None:
@@ -359,7 +359,8 @@ class Inquiry:
         self._loop = asyncio.get_running_loop()
         given: Any = answer
         try:
-            given = await (self._source.resolve() if given is None else given)
+            given = self._source.resolve() if given is None else given
+            given = await given
             self._outcome.set_result(as_credentials(given))
         except asyncio.CancelledError:
             self._outcome.cancel()

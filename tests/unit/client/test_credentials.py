@@ -193,7 +193,7 @@ class Asking:
                         return
         except StopIteration as end:
             self.given = end.value
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - the tests look at it
             self.error = error
 
 
