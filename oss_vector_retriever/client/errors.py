@@ -42,8 +42,9 @@ from dataclasses import dataclass
 from string import Formatter
 from traceback import format_exception_only
 from types import TracebackType
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
+Raised = TypeVar("Raised", bound=BaseException)
 # Words for a Python program for which other readers need others, by their name in a template.
 _PHRASES = {
     "credential_chain": "alibabacloud_credentials.client.Client().get_credential()",
@@ -514,7 +515,7 @@ def service_error_class(code: str, status: int) -> type[ServiceError]:
     return _BY_CODE.get(code, fallback)
 
 
-def own_copy(error: Exception) -> Exception:
+def own_copy(error: Raised) -> Raised | OSSVectorError:
     """Return an error like another one, for one more of those whom it is told.
 
     What is raised in several places must be several objects, or each would show the tracebacks of
@@ -522,7 +523,7 @@ def own_copy(error: Exception) -> Exception:
     the call that was made for all, and hold what was asked for each. What cannot be copied is named
     by an error of this package that has it as its cause.
     """
-    copied: Exception = _copy_with_causes(error, {})
+    copied: Raised | OSSVectorError = _copy_with_causes(error, {})
     return copied
 
 
