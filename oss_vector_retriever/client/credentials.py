@@ -18,6 +18,7 @@ from typing import Any, NoReturn, Protocol
 
 from . import fork
 from .errors import ConfigurationError, DeadlineExceededError, own_copy, refer
+from .signing import SigningKeys
 from .steps import Begin, FaultKind, Flow, Sleep
 
 # visible ASCII: anything else would break the header it goes into, or start another
@@ -139,6 +140,7 @@ class CredentialsKeeper:
         self._now = now
         self._monotonic = monotonic
         self._warn = warn
+        self.signing_keys = SigningKeys()
         self._set_up()
         fork.renew_in_children(self)
 

@@ -116,7 +116,7 @@ def test_a_source_that_hangs_holds_no_call_beyond_its_timeout(kind, coalesce, co
     client_class, source_class = HUNG[kind]
     source = source_class()
     requests = [KEYS[:count], KEYS[:count], KEYS[-count:]]
-    options = settings("http://127.0.0.1:9", credentials=source, timeout=0.3, coalesce=coalesce)
+    options = settings("http://127.0.0.1:9", credentials=source, timeout=0.15, coalesce=coalesce)
     client = client_class(**options)
     try:
         for outcome, seconds in fetch_all(client, requests):
