@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import contextvars
 import inspect
 import os
 import threading
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from typing import Any, Protocol, TypeVar
 from weakref import WeakSet
@@ -55,7 +57,7 @@ class Runner:
         self._set_up()
         self._exchange.renew_after_fork()
 
-    def run(self, flow: Flow[T], stop: threading.Event | None = None) -> T:
+    def run(self, flow: Flow[T], stop: _Stop | None = None) -> T:
         """Run a flow to its end and return its result."""
         if os.getpid() != self._process:  # forked by what tells Python nothing of it
             fork.check_process()
@@ -79,7 +81,7 @@ class Runner:
             if (thread := threading.get_ident()) in self._coalescer.holders:
                 self._coalescer.release_slot(thread)
 
-    def _do(self, step: Step, stop: threading.Event | None) -> Any:
+    def _do(self, step: Step, stop: _Stop | None) -> Any:
         if self.closed:
             raise closed_error()
         if stop is not None and stop.is_set():
@@ -92,18 +94,34 @@ class Runner:
                     return self._exchange.send(request, seconds)
                 finally:
                     self._coalescer.release_slot(thread)
-            case steps.Sleep(seconds):  # a flow that is stopped wakes at once, as all do at `close`
-                (stop or self._closing).wait(seconds)
+            case steps.Sleep(seconds, signal):
+                if signal is not None:
+                    self._wait_for(signal, seconds, stop)
+                else:  # a flow that is stopped wakes at once, as all do at `close`
+                    (stop or self._closing).wait(seconds)
             case steps.Call(function):
                 return function()
+            case steps.Begin(inquiry):
+                _start_thread(inquiry.run)
             case steps.RunAll(flows):
                 return self._run_all(flows)
             case steps.Coalesce(pending):
                 return self._coalescer.join(pending)
         return None
 
+    def _wait_for(self, signal: steps.Signal, seconds: float, stop: _Stop | None) -> None:
+        woken = threading.Event()
+        with self._lock:
+            if self.closed:
+                return
+            self._stops.add(woken)
+        signal.call_when_given(woken.set)
+        if stop is not None:
+            stop.call_when_given(woken.set)
+        woken.wait(seconds)
+
     def _run_all(self, flows: Sequence[Flow[T]]) -> list[T]:
-        stop = threading.Event()
+        stop = _Stop()
         futures = [self._submit(flow, stop) for flow in flows]
         try:
             wait(futures, return_when=FIRST_EXCEPTION)
@@ -119,7 +137,7 @@ class Runner:
 
     def in_order(self, flows: Iterator[Flow[T]]) -> Iterator[T]:
         """Run flows as they come, some ahead of the one whose result is next."""
-        stop = threading.Event()
+        stop = _Stop()
         waiting: deque[Future[T]] = deque()
         try:
             for flow in flows:
@@ -138,7 +156,7 @@ class Runner:
             raise closed_error()
         return waiting.popleft().result()
 
-    def _submit(self, flow: Flow[T], stop: threading.Event) -> Future[T]:
+    def _submit(self, flow: Flow[T], stop: _Stop) -> Future[T]:
         with self._lock:  # made when first used: most clients never need threads
             if self.closed:
                 raise closed_error()
@@ -179,6 +197,25 @@ class _StoppedError(Exception):
     """The end of a flow whose result is of no use any more."""
 
 
+class _Stop(threading.Event):
+    """A signal that the flows of one run are of no use any more."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._wakes: list[Callable[[], object]] = []
+
+    def call_when_given(self, wake: Callable[[], object]) -> None:
+        """Have a function called at the signal; at once where it was given."""
+        self._wakes.append(wake)
+        if self.is_set():
+            wake()
+
+    def set(self) -> None:
+        super().set()
+        for wake in self._wakes:
+            wake()
+
+
 class AsyncRunner:
     """A runner on an event loop."""
 
@@ -192,12 +229,12 @@ class AsyncRunner:
     def _set_up(self) -> None:
         self._process = os.getpid()
         self._asleep: set[asyncio.Future[None]] = set()
-        self._calls: dict[Callable[[], Any], asyncio.Task[Any]] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
         self._coalescers: dict[asyncio.AbstractEventLoop, LoopCoalescer] = {}
 
     def renew_after_fork(self) -> None:
         """Start anew: the first event loop that uses the child's owns it."""
-        fork.leave_to_parent(self._calls, self._coalescers)
+        fork.leave_to_parent(self._tasks, self._coalescers)
         self._set_up()
         self._exchange.renew_after_fork()
 
@@ -230,24 +267,34 @@ class AsyncRunner:
         match step:
             case steps.Send(request, seconds):
                 return await self._exchange.send(request, seconds)
-            case steps.Sleep(seconds):
-                await self._sleep(seconds)
+            case steps.Sleep(seconds, signal):
+                await self._sleep(seconds, signal)
             case steps.Call(function):
-                # shielded: others may wait for the same call when this flow is cancelled
-                return await asyncio.shield(self._call_task(function))
+                return await _call_off_the_loop(function)
+            case steps.Begin(inquiry):
+                self._begin(inquiry)
             case steps.RunAll(flows):
                 return await self._run_all(flows)
             case steps.Coalesce(pending):
                 await self._coalescer().join(pending)
         return None
 
-    def _call_task(self, function: Callable[[], Any]) -> asyncio.Task[Any]:
-        # one for all flows that want it at once: a thousand of them ask for credentials once
-        task = self._calls.get(function)
-        if task is None:
-            task = self._calls[function] = asyncio.ensure_future(_call_off_the_loop(function))
-            task.add_done_callback(lambda _: self._calls.pop(function, None))
-        return task
+    def _begin(self, inquiry: Any) -> None:
+        if inquiry.is_async:
+            self._begin_task(inquiry)
+            return
+        # not in the loop's own threads, which the interpreter waits for at its end
+        call_soon = asyncio.get_running_loop().call_soon_threadsafe
+        _start_thread(inquiry.run, lambda answer: call_soon(self._begin_task, inquiry, answer))
+
+    def _begin_task(self, inquiry: Any, answer: Awaitable[object] | None = None) -> None:
+        task = asyncio.get_running_loop().create_task(
+            inquiry.arun(answer), context=contextvars.Context()
+        )
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        if self.closed:
+            task.cancel()
 
     async def _run_all(self, flows: Sequence[Flow[T]]) -> list[T]:
         tasks = [asyncio.ensure_future(self.run(flow)) for flow in flows]
@@ -283,11 +330,13 @@ class AsyncRunner:
             raise closed_error()
         return await waiting.popleft()
 
-    async def _sleep(self, seconds: float) -> None:
+    async def _sleep(self, seconds: float, signal: steps.Signal | None) -> None:
         loop = asyncio.get_running_loop()
         awake = loop.create_future()
         timer = loop.call_later(seconds, _wake, awake)
         self._asleep.add(awake)
+        if signal is not None:
+            signal.call_when_given(lambda: loop.call_soon_threadsafe(_wake, awake))
         try:
             await awake
         finally:
@@ -299,6 +348,9 @@ class AsyncRunner:
         self.closed = True
         for awake in list(self._asleep):  # an embedded service has sleepers on several loops
             awake.get_loop().call_soon_threadsafe(_wake, awake)
+        for task in list(self._tasks):
+            with contextlib.suppress(RuntimeError):  # of a loop that has ended
+                task.get_loop().call_soon_threadsafe(task.cancel)
         await self._exchange.close()
 
 
@@ -310,6 +362,10 @@ class _AsyncExchange(Protocol):
     async def close(self) -> None: ...
 
     def renew_after_fork(self) -> None: ...
+
+
+def _start_thread(function: Callable[..., None], *arguments: object) -> None:
+    threading.Thread(target=function, args=arguments, name="oss-vectors", daemon=True).start()
 
 
 def _wake(awake: asyncio.Future[None]) -> None:
