@@ -42,13 +42,27 @@ class Countdown:
         return max(remaining if timeout is None else min(timeout, remaining), _SHORTEST)
 
 
-class ClippedNetwork:
+class Network:
+    """What both networks know of the connection that they opened last.
+
+    Attributes:
+        handshakes: the TLS handshakes begun on it; through a proxy the first may be the proxy's.
+        heard: whether anything was read from it since somebody set this to False.
+    """
+
+    def __init__(self) -> None:
+        self.handshakes = 0
+        self.heard = False
+
+
+class ClippedNetwork(Network):
     """A blocking network whose operations end with a countdown."""
 
     def __init__(self, engine: Any, countdown: Countdown) -> None:
+        super().__init__()
+        self.countdown = countdown
         self._engine = engine
         self._inner = engine.SyncBackend()
-        self._countdown = countdown
         self._stream: Any = None
 
     def abort(self) -> None:
@@ -64,19 +78,20 @@ class ClippedNetwork:
         self, host: str, port: int, timeout: float | None = None, **options: Any
     ) -> _ClippedStream:
         """Connect within the time that is left, to the first address that answers."""
+        self.handshakes = 0
         # one after the other here: the system's own way gives each the whole timeout
         failure: Exception = self._engine.ConnectTimeout()
         for address in self._addresses(host, port):
-            if self._countdown.is_over():
+            if self.countdown.is_over():
                 break
-            left = self._countdown.clip(timeout, self._engine.ConnectTimeout)
+            left = self.countdown.clip(timeout, self._engine.ConnectTimeout)
             try:
                 stream = self._inner.connect_tcp(address, port, left, **options)
             except (self._engine.ConnectError, self._engine.ConnectTimeout) as error:
                 failure = error
             else:
                 self._stream = stream
-                return _ClippedStream(self._engine, stream, self._countdown)
+                return _ClippedStream(self._engine, stream, self)
         try:
             raise failure
         finally:
@@ -92,7 +107,7 @@ class ClippedNetwork:
         arguments = (host, port, answers)
         threading.Thread(target=_look_up, args=arguments, name="oss-vectors", daemon=True).start()
         try:
-            answer = answers.get(timeout=self._countdown.clip(None, self._engine.ConnectTimeout))
+            answer = answers.get(timeout=self.countdown.clip(None, self._engine.ConnectTimeout))
         except Empty:
             raise self._engine.ConnectTimeout from None
         if isinstance(answer, OSError):
@@ -112,10 +127,11 @@ def _look_up(host: str, port: int, answers: SimpleQueue[list[str] | OSError]) ->
 class _ClippedStream:
     """A connection of a blocking network; its operations end with the countdown."""
 
-    def __init__(self, engine: Any, inner: Any, countdown: Countdown) -> None:
+    def __init__(self, engine: Any, inner: Any, network: ClippedNetwork) -> None:
         self._engine = engine
         self._inner = inner
-        self._countdown = countdown
+        self._network = network
+        self._countdown = network.countdown
         self._message = _OutgoingMessage()
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
@@ -123,6 +139,7 @@ class _ClippedStream:
             self._write(head, timeout)
         left = self._countdown.clip(timeout, self._engine.ReadTimeout)
         data: bytes = self._inner.read(max_bytes, left)
+        self._network.heard = self._network.heard or bool(data)
         return data
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
@@ -141,26 +158,29 @@ class _ClippedStream:
     def start_tls(
         self, ssl_context: Any, server_hostname: str | None = None, timeout: float | None = None
     ) -> _ClippedStream:
+        self._network.handshakes += 1
         left = self._countdown.clip(timeout, self._engine.ConnectTimeout)
         stream = self._inner.start_tls(ssl_context, server_hostname, left)
-        return _ClippedStream(self._engine, stream, self._countdown)
+        return _ClippedStream(self._engine, stream, self._network)
 
     def get_extra_info(self, info: str) -> Any:
         return self._inner.get_extra_info(info)
 
 
-class WatchedNetwork:
+class WatchedNetwork(Network):
     """An async network that remembers the connection it opened last."""
 
     def __init__(self, engine: Any) -> None:
+        super().__init__()
         self._inner = engine.AnyIOBackend()
         # an engine that is cancelled in the middle of a TLS handshake forgets its connection, open
         self._stream: Any = None
 
     async def connect_tcp(self, host: str, port: int, **options: Any) -> _WatchedStream:
         """Connect, and remember."""
+        self.handshakes = 0
         self._stream = await self._inner.connect_tcp(host, port, **options)
-        return _WatchedStream(self._stream)
+        return _WatchedStream(self._stream, self)
 
     async def close(self) -> None:
         """Close the connection that was opened last; the engine has seen to those before."""
@@ -171,14 +191,16 @@ class WatchedNetwork:
 class _WatchedStream:
     """A connection of an async network, which writes a message's head with its body."""
 
-    def __init__(self, inner: Any) -> None:
+    def __init__(self, inner: Any, network: Network) -> None:
         self._inner = inner
+        self._network = network
         self._message = _OutgoingMessage()
 
     async def read(self, max_bytes: int, *options: Any, **named: Any) -> bytes:
         if head := self._message.end():
             await self._inner.write(head, *options, **named)
         data: bytes = await self._inner.read(max_bytes, *options, **named)
+        self._network.heard = self._network.heard or bool(data)
         return data
 
     async def write(self, buffer: bytes, *options: Any, **named: Any) -> None:
@@ -189,7 +211,8 @@ class _WatchedStream:
         await self._inner.aclose()
 
     async def start_tls(self, *arguments: Any, **options: Any) -> _WatchedStream:
-        return _WatchedStream(await self._inner.start_tls(*arguments, **options))
+        self._network.handshakes += 1
+        return _WatchedStream(await self._inner.start_tls(*arguments, **options), self._network)
 
     def get_extra_info(self, info: str) -> Any:
         return self._inner.get_extra_info(info)

@@ -14,7 +14,7 @@ from weakref import WeakSet
 
 from .. import fork, steps
 from ..errors import ConfigurationError, OSSVectorError, PartialWriteError
-from ..models.messages import Reply, Request
+from ..models.messages import Reply
 from ..steps import Flow, Running, Step
 from .coalescer import LoopCoalescer, ThreadCoalescer
 
@@ -85,11 +85,11 @@ class Runner:
         if stop is not None and stop.is_set():
             raise _StoppedError
         match step:
-            case steps.Send(request, seconds):
+            case steps.Send():
                 thread = threading.get_ident()
                 try:  # begins before the slot is held, or Ctrl-C in between would leave it held
                     self._coalescer.holders.add(thread)
-                    return self._exchange.send(request, seconds)
+                    return self._exchange.send(step)
                 finally:
                     self._coalescer.release_slot(thread)
             case steps.Sleep(seconds):  # a flow that is stopped wakes at once, as all do at `close`
@@ -168,7 +168,7 @@ class Runner:
 
 class _Exchange(Protocol):
     # over HTTP (`transport.http`), or within this process (`local`)
-    def send(self, request: Request, seconds: float) -> Reply | steps.Fault: ...
+    def send(self, step: steps.Send) -> Reply | steps.Fault: ...
 
     def close(self) -> None: ...
 
@@ -228,8 +228,8 @@ class AsyncRunner:
         if self.closed:
             raise closed_error()
         match step:
-            case steps.Send(request, seconds):
-                return await self._exchange.send(request, seconds)
+            case steps.Send():
+                return await self._exchange.send(step)
             case steps.Sleep(seconds):
                 await self._sleep(seconds)
             case steps.Call(function):
@@ -305,7 +305,7 @@ class AsyncRunner:
 class _AsyncExchange(Protocol):
     def usable_here(self) -> bool: ...
 
-    async def send(self, request: Request, seconds: float) -> Reply | steps.Fault: ...
+    async def send(self, step: steps.Send) -> Reply | steps.Fault: ...
 
     async def close(self) -> None: ...
 
