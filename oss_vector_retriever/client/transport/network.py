@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import ipaddress
 import socket
+import ssl
 import threading
 import time
 from queue import Empty, SimpleQueue
@@ -63,11 +64,15 @@ class ClippedNetwork(Network):
         self.countdown = countdown
         self._engine = engine
         self._inner = engine.SyncBackend()
-        self._stream: Any = None
+        self._socket: socket.socket | None = None
+
+    def remember(self, link: socket.socket) -> None:
+        """Take the socket that the connection has now: one that begins TLS leaves its old one."""
+        self._socket = link
 
     def abort(self) -> None:
         """Break the connection, from whatever thread, so that an operation on it ends at once."""
-        link = self._stream and self._stream.get_extra_info("socket")
+        link = self._socket
         if link is not None:
             # it is the thread that uses the connection which closes it, and sees it broken now;
             # the plain shutdown, for that of a TLS socket takes its state from under a read
@@ -90,7 +95,7 @@ class ClippedNetwork(Network):
             except (self._engine.ConnectError, self._engine.ConnectTimeout) as error:
                 failure = error
             else:
-                self._stream = stream
+                self.remember(stream.get_extra_info("socket"))
                 return _ClippedStream(self._engine, stream, self)
         try:
             raise failure
@@ -160,11 +165,34 @@ class _ClippedStream:
     ) -> _ClippedStream:
         self._network.handshakes += 1
         left = self._countdown.clip(timeout, self._engine.ConnectTimeout)
-        stream = self._inner.start_tls(ssl_context, server_hostname, left)
+        secured = _WatchedContext(ssl_context, self._network)
+        stream = self._inner.start_tls(secured, server_hostname, left)
         return _ClippedStream(self._engine, stream, self._network)
 
     def get_extra_info(self, info: str) -> Any:
         return self._inner.get_extra_info(info)
+
+
+class _WatchedContext:
+    """A TLS context that tells a network of its socket before the handshake, which may last."""
+
+    def __init__(self, inner: ssl.SSLContext, network: ClippedNetwork) -> None:
+        self._inner = inner
+        self._network = network
+        # of TLS within TLS, as through an https proxy, the outer one has the socket
+        self.wrap_bio = inner.wrap_bio
+
+    def wrap_socket(self, link: socket.socket, server_hostname: str | None) -> ssl.SSLSocket:
+        secured = self._inner.wrap_socket(
+            link, server_hostname=server_hostname, do_handshake_on_connect=False
+        )
+        self._network.remember(secured)
+        try:
+            secured.do_handshake()
+        except BaseException:
+            secured.close()
+            raise
+        return secured
 
 
 class WatchedNetwork(Network):
