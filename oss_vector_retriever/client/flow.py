@@ -81,8 +81,10 @@ def _attempt(attempts: _Attempts[T], credentials: Credentials) -> Flow[T | error
     )
     attempts.attempt_count += 1
     attempts.reply = None
-    outcome = yield from send(request, max(attempts.deadline.remaining_seconds, 0.0))
+    seconds, most = max(attempts.deadline.remaining_seconds, 0.0), context.config.max_reply_bytes
+    outcome = yield from send(request, seconds, most, reuse=attempts.reuse)
     attempts.log(outcome)
+    attempts.reuse_refused = isinstance(outcome, Fault) and outcome.reused
     if isinstance(outcome, Fault):
         return attempts.transport_error(outcome, request)
     attempts.reply = outcome
@@ -105,6 +107,12 @@ def _recover(attempts: _Attempts[T], error: errors.OSSVectorError, used: Credent
     decision = judge(error, idempotent=attempts.operation.idempotent)
     if decision is RetryDecision.FINAL:
         raise attempts.annotate(error)
+    if attempts.reuse_refused:
+        # a connection that died while it was kept says nothing of the service: no pause, and
+        # nothing from the budget, which 50 of them at once would use up
+        attempts.free += 1
+        attempts.reuse = False
+        return
     seconds = _pause(attempts, error, decision)
     last = attempts.attempt_count - attempts.free >= context.config.retry.attempts
     last = last or seconds >= attempts.deadline.remaining_seconds
@@ -186,6 +194,9 @@ class _Attempts(Generic[T]):
         self.paid = 0
         self.clock_corrected = False
         self.credentials_renewed = False
+        # what may not be repeated must not meet a connection that died while it was kept
+        self.reuse = operation.idempotent
+        self.reuse_refused = False
 
     def annotate(self, error: errors.OSSVectorError) -> errors.OSSVectorError:
         error.attempts = self.attempt_count
@@ -214,16 +225,18 @@ class _Attempts(Generic[T]):
         return errors.DeadlineExceededError(last, FaultKind.DEADLINE)
 
     def transport_error(self, fault: Fault, request: Request) -> errors.OSSVectorError:
-        name, where = self.operation.name, f"{request.origin} ({fault.name})"
+        name = self.operation.name
         if fault.kind is FaultKind.DEADLINE:
             return self.deadline_error()
         if fault.kind is FaultKind.TOO_LARGE:
             size = self.context.config.max_reply_bytes
             text = f"{name}: the reply is larger than {{max_reply_bytes}} ({size} bytes); it was "
             return errors.ResponseError(errors.Message(text + "not read to its end.", {}))
-        return errors.TransportError(
-            f"{name}: {_FAULT_TEXTS[fault.kind].format(where)}.", fault.kind
-        )
+        texts = _PROXY_TEXTS if fault.proxy and fault.kind in _PROXY_TEXTS else _FAULT_TEXTS
+        peer = f"the proxy {fault.proxy}" if fault.proxy else request.origin
+        text = texts[fault.kind].format(f"{peer} ({fault.name})")
+        reason = f": {fault.reason}" if fault.reason else ""
+        return errors.TransportError(f"{name}: {text}{reason}.", fault.kind)
 
     def reply_header(self, name: str) -> str | None:
         return self.reply.headers.get(name) if self.reply else None
@@ -241,10 +254,13 @@ class _Attempts(Generic[T]):
 
 _FAULT_TEXTS = {
     FaultKind.CONNECT: "could not connect to {}; check the endpoint, the region and the network",
-    FaultKind.TLS: "could not agree on TLS with {}: its certificate was not accepted, or it speaks "
-    "no TLS 1.2 or newer",
+    FaultKind.TLS: "could not agree on TLS with {}",
     FaultKind.CLOSED: "the connection to {} broke before the reply was whole",
     FaultKind.PROTOCOL: "{} did not answer in HTTP",
+}
+_PROXY_TEXTS = {
+    FaultKind.CONNECT: "could not connect through {}; check the proxy and the network",
+    FaultKind.PROXY: "{} refused to pass the request on",
 }
 
 
