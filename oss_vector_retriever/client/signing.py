@@ -152,12 +152,16 @@ class Signable:
 
     def canonical_request(self) -> str:
         """Return the text whose hash is signed."""
-        headers, additional = self.headers, additional_header_names(self.headers, self.additional)
-        covered = sorted(name for name in headers if _signed_by_default(name) or name in additional)
-        lines = "".join([f"{name}:{headers[name].strip()}\n" for name in covered])
+        additional = additional_header_names(self.headers, self.additional)
         uri, query = _canonical_uri(self.resource), canonical_query(self.query)
-        names = ";".join(additional)
-        return f"{self.method}\n{uri}\n{query}\n{lines}\n{names}\n{UNSIGNED_PAYLOAD}"
+        # last, for the lines hold a token, which no frame of an error is to name
+        names, lines = ";".join(additional), self._header_lines
+        return f"{self.method}\n{uri}\n{query}\n{lines(additional)}\n{names}\n{UNSIGNED_PAYLOAD}"
+
+    def _header_lines(self, additional: list[str]) -> str:
+        headers = self.headers
+        covered = sorted(name for name in headers if _signed_by_default(name) or name in additional)
+        return "".join([f"{name}:{headers[name].strip()}\n" for name in covered])
 
     def signature(self, secret: str | SigningKey, stamp: str, scope: Scope) -> str:
         """Return the signature under a secret, or its key for the scope; lower-case hex."""
