@@ -40,6 +40,8 @@ class PendingFetch:
     outstanding: int = field(default=0, init=False)
     error: BaseException | None = field(default=None, init=False)
     refused_with_others: bool = field(default=False, init=False)
+    # by a call that another pending fetch stands for
+    served_by_another: bool = field(default=False, init=False)
 
     @property
     def window(self) -> float | None:
@@ -109,6 +111,7 @@ class SharedCall:
             if len(self.waiters) > 1:
                 mine = {key: vectors[key] for key in pending.keys if key in vectors}
             if number > 0:
+                pending.served_by_another = True
                 mine = {key: Vector(key, v.data, deepcopy(v.metadata)) for key, v in mine.items()}
             pending.found |= mine
             pending.calls += 1
