@@ -1,9 +1,10 @@
 """The settings of a client: from arguments, else from the environment, checked once."""
 
+import inspect
 import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, cast
 
 from .credentials import Credentials, CredentialsSource, hide_credentials, source_of
 from .endpoint import (
@@ -18,6 +19,7 @@ from .endpoint import (
 from .errors import ConfigurationError, InvalidRequestError
 from .hidden import hide_address
 from .models.limits import DEFAULT_LIMITS, Limits
+from .models.results import FinishedCall
 from .retry import RetryPolicy, is_finite_number
 
 VARIABLES = {
@@ -74,6 +76,7 @@ class ClientConfig:
     ca_file: str | None = None
     internal: bool = False
     allow_http: bool = False
+    on_call: Callable[[FinishedCall], object] | None = field(default=None, repr=False)
     credentials_kind: CredentialsKind = "given"
     omitted: tuple[str, ...] = ()
 
@@ -225,6 +228,14 @@ def _retry_policy(value: object) -> RetryPolicy:
     raise ConfigurationError(message, argument="retry", value=value)
 
 
+def _hook(value: Any) -> Callable[[FinishedCall], object] | None:
+    # a coroutine function would return what nobody awaits
+    if value is None or (callable(value) and not inspect.iscoroutinefunction(value)):
+        return cast("Callable[[FinishedCall], object] | None", value)
+    message = "{argument} takes a plain function of one FinishedCall, not {value}."
+    raise ConfigurationError(message, argument="on_call", value=value)
+
+
 def _check_default_index(value: object) -> str:
     try:
         return check_index(value)
@@ -251,4 +262,5 @@ _CHECKS: dict[str, Any] = {
     "credentials": source_of,
     "retry": _retry_policy,
     "additional_headers": _header_names,
+    "on_call": _hook,
 }
