@@ -42,9 +42,19 @@ def running_loop() -> asyncio.AbstractEventLoop:
         return asyncio.get_running_loop()
     except RuntimeError:
         raise ConfigurationError(
-            "AsyncOSSVectorClient needs a running asyncio event loop, and there is none here",
-            remedy="use OSSVectorClient; under trio in a thread: trio.to_thread.run_sync",
+            "async calls need a running asyncio event loop, and there is none here",
+            remedy="make blocking calls; under trio in a thread, by trio.to_thread.run_sync",
         ) from None
+
+
+def _explain(error: BaseException) -> BaseException:
+    # what needs a thread, such as a function of the user's that gives credentials, has none then
+    if isinstance(error, RuntimeError) and not threading.main_thread().is_alive():
+        return ConfigurationError(
+            f"the interpreter is ending and starts no more threads, which this call needs ({error})",
+            remedy="make it before, or with OSSVectorClient",
+        )
+    return error
 
 
 class Runner:
@@ -62,7 +72,7 @@ class Runner:
         self._closing = threading.Event()
         self._batches: set[_Batch] = set()
         self._helpers = Helpers(self._width)
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # reentrant, as in the coalescer
         self._coalescer = ThreadCoalescer(self.run, self._width)
 
     def renew_after_fork(self) -> None:
@@ -81,7 +91,7 @@ class Runner:
                 try:
                     answer = self._do(running.step, stop)
                 except BaseException as error:  # noqa: BLE001 - the flow decides
-                    running.throw(error)
+                    running.throw(_explain(error))
                 else:
                     running.tell(answer)
         except OSSVectorError as error:
@@ -395,7 +405,7 @@ class AsyncRunner:
                 try:
                     answer = await self._do(running.step, loop)
                 except BaseException as error:  # noqa: BLE001 - the flow decides
-                    running.throw(error)
+                    running.throw(_explain(error))
                 else:
                     running.tell(answer)
         except OSSVectorError as error:
@@ -460,6 +470,7 @@ class AsyncRunner:
 
     async def in_order(self, flows: AsyncIterator[Flow[T]]) -> AsyncIterator[T]:
         """Run flows as they come, some ahead of the one whose result is next."""
+        running_loop()
         waiting: deque[asyncio.Task[T]] = deque()
         try:
             async for flow in flows:
