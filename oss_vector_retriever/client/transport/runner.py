@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import contextvars
 import inspect
 import os
 import threading
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
 from queue import Empty, SimpleQueue
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -71,6 +72,8 @@ class Runner:
         self._process = os.getpid()
         self._closing = threading.Event()
         self._batches: set[_Batch] = set()
+        # of those who wait for a signal; `close` sets them
+        self._wakes: set[threading.Event] = set()
         self._helpers = Helpers(self._width)
         self._lock = threading.RLock()  # reentrant, as in the coalescer
         self._coalescer = ThreadCoalescer(self.run, self._width)
@@ -81,7 +84,7 @@ class Runner:
         self._set_up()
         self._exchange.renew_after_fork()
 
-    def run(self, flow: Flow[T], stop: threading.Event | None = None) -> T:
+    def run(self, flow: Flow[T], stop: _Stop | None = None) -> T:
         """Run a flow to its end and return its result."""
         if os.getpid() != self._process:  # forked by what tells Python nothing of it
             fork.check_process()
@@ -105,7 +108,7 @@ class Runner:
             if (thread := threading.get_ident()) in self._coalescer.holders:
                 self._coalescer.release_slot(thread)
 
-    def _do(self, step: Step, stop: threading.Event | None) -> Any:
+    def _do(self, step: Step, stop: _Stop | None) -> Any:
         if self.closed:
             raise closed_error()
         if stop is not None and stop.is_set():
@@ -118,15 +121,34 @@ class Runner:
                     return self._exchange.send(request, seconds)
                 finally:
                     self._coalescer.release_slot(thread)
-            case steps.Sleep(seconds):  # a flow that is stopped wakes at once, as all do at `close`
-                (stop or self._closing).wait(seconds)
+            case steps.Sleep(seconds, signal):
+                if signal is not None:
+                    self._wait_for(signal, seconds, stop)
+                else:  # a flow that is stopped wakes at once, as all do at `close`
+                    (stop or self._closing).wait(seconds)
             case steps.Call(function):
                 return function()
+            case steps.Begin(inquiry):
+                _start_thread(inquiry.run)
             case steps.RunAll(flows):
                 return self._run_all(flows)
             case steps.Coalesce(pending):
                 return self._coalescer.join(pending)
         return None
+
+    def _wait_for(self, signal: steps.Signal, seconds: float, stop: _Stop | None) -> None:
+        woken = threading.Event()
+        with self._lock:
+            if self.closed:
+                return
+            self._wakes.add(woken)
+        signal.call_when_given(woken.set)
+        if stop is not None:
+            stop.call_when_given(woken.set)
+        try:
+            woken.wait(seconds)
+        finally:
+            self._wakes.discard(woken)
 
     def _run_all(self, flows: Sequence[Flow[T]]) -> list[T]:
         batch = self._begin_batch(end_at_error=True)
@@ -195,8 +217,9 @@ class Runner:
         """End calls, threads and connections: whoever waits is told that the client is closed."""
         with self._lock:
             self.closed = True
-            batches = list(self._batches)
-        self._closing.set()
+            batches, wakes = list(self._batches), list(self._wakes)
+        for event in (self._closing, *wakes):
+            event.set()
         for batch in batches:
             batch.stop.set()
             batch.finished.put(None)
@@ -220,6 +243,25 @@ class _StoppedError(Exception):
     """The end of a flow whose result is of no use any more."""
 
 
+class _Stop(threading.Event):
+    """A signal that the flows of one run are of no use any more."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._wakes: list[Callable[[], object]] = []
+
+    def call_when_given(self, wake: Callable[[], object]) -> None:
+        """Have a function called at the signal; at once where it was given."""
+        self._wakes.append(wake)
+        if self.is_set():
+            wake()
+
+    def set(self) -> None:
+        super().set()
+        for wake in self._wakes:
+            wake()
+
+
 class _Batch:
     """Flows that run at once, and what the thread that waits for them hears of them."""
 
@@ -227,7 +269,7 @@ class _Batch:
         self, run: Callable[..., Any], abort: Callable[[int], None], *, end_at_error: bool
     ) -> None:
         self.run = run
-        self.stop = threading.Event()
+        self.stop = _Stop()
         # what is put here wakes the one who waits, whatever it is
         self.finished: SimpleQueue[None] = SimpleQueue()
         self.unfinished = 0
@@ -381,12 +423,12 @@ class AsyncRunner:
         self._process = os.getpid()
         # those that end what flows wait for, with the event loops that these run on
         self._endings: dict[asyncio.Timeout, asyncio.AbstractEventLoop] = {}
-        self._calls: dict[Callable[[], Any], asyncio.Task[Any]] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
         self._coalescers: dict[asyncio.AbstractEventLoop, LoopCoalescer] = {}
 
     def renew_after_fork(self) -> None:
         """Start anew: the first event loop that uses the child's owns it."""
-        fork.leave_to_parent(self._calls, self._coalescers)
+        fork.leave_to_parent(self._tasks, self._coalescers)
         self._set_up()
         self._exchange.renew_after_fork()
 
@@ -435,22 +477,32 @@ class AsyncRunner:
         match step:
             case steps.Send(request, seconds):
                 return await self._exchange.send(request, seconds)
-            case steps.Sleep(seconds):
-                await asyncio.sleep(seconds)
+            case steps.Sleep(seconds, signal):
+                await (_sleep_until(signal, seconds) if signal else asyncio.sleep(seconds))
             case steps.Call(function):
-                # shielded: others may wait for the same call when this flow is cancelled
-                return await asyncio.shield(self._call_task(function))
+                return await _call_off_the_loop(function)
+            case steps.Begin(inquiry):
+                self._begin(inquiry)
             case steps.Coalesce(pending):
                 await self._coalescer().join(pending)
         return None
 
-    def _call_task(self, function: Callable[[], Any]) -> asyncio.Task[Any]:
-        # one for all flows that want it at once: a thousand of them ask for credentials once
-        task = self._calls.get(function)
-        if task is None:
-            task = self._calls[function] = asyncio.ensure_future(_call_off_the_loop(function))
-            task.add_done_callback(lambda _: self._calls.pop(function, None))
-        return task
+    def _begin(self, inquiry: Any) -> None:
+        if inquiry.is_async:
+            self._begin_task(inquiry)
+            return
+        # not in the loop's own threads, which the interpreter waits for at its end
+        call_soon = asyncio.get_running_loop().call_soon_threadsafe
+        _start_thread(inquiry.run, lambda answer: call_soon(self._begin_task, inquiry, answer))
+
+    def _begin_task(self, inquiry: Any, answer: Awaitable[object] | None = None) -> None:
+        task = asyncio.get_running_loop().create_task(
+            inquiry.arun(answer), context=contextvars.Context()
+        )
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        if self.closed:
+            task.cancel()
 
     async def _run_all(self, flows: Sequence[Flow[T]]) -> list[T]:
         tasks = [asyncio.ensure_future(self.run(flow)) for flow in flows]
@@ -494,6 +546,9 @@ class AsyncRunner:
             # an embedded service has callers on several loops, of which some may have ended
             with contextlib.suppress(RuntimeError):
                 loop.call_soon_threadsafe(_expire, ending)
+        for task in list(self._tasks):
+            with contextlib.suppress(RuntimeError):
+                task.get_loop().call_soon_threadsafe(task.cancel)
         await self._exchange.close()
 
 
@@ -507,9 +562,29 @@ class _AsyncExchange(Protocol):
     def renew_after_fork(self) -> None: ...
 
 
+def _start_thread(function: Callable[..., None], *arguments: object) -> None:
+    threading.Thread(target=function, args=arguments, name="oss-vectors", daemon=True).start()
+
+
 def _expire(ending: asyncio.Timeout) -> None:
     with contextlib.suppress(RuntimeError):  # it has ended meanwhile
         ending.reschedule(0)
+
+
+async def _sleep_until(signal: steps.Signal, seconds: float) -> None:
+    loop = asyncio.get_running_loop()
+    awake = loop.create_future()
+    timer = loop.call_later(seconds, _wake, awake)
+    signal.call_when_given(lambda: loop.call_soon_threadsafe(_wake, awake))
+    try:
+        await awake
+    finally:
+        timer.cancel()
+
+
+def _wake(awake: asyncio.Future[None]) -> None:
+    if not awake.done():
+        awake.set_result(None)
 
 
 async def _call_off_the_loop(function: Callable[[], Any]) -> Any:
