@@ -6,7 +6,7 @@ import base64
 import hashlib
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Any, Generic, TypeVar
@@ -24,6 +24,8 @@ from .wire import error_from, hide_secrets
 
 T = TypeVar("T")
 _log = logging.getLogger("oss_vector_retriever")
+# bytes; a reply of so many takes ten milliseconds to decode, which count as well
+_LONG_READ = 1_000_000
 
 
 def call(context: Context, operation: Operation[T], deadline: Deadline | None = None) -> Flow[T]:
@@ -89,8 +91,12 @@ def _attempt(attempts: _Attempts[T], credentials: Credentials) -> Flow[T | error
     if not outcome.ok:
         # the service may quote what it was sent: the credentials are cut out of its words
         return error_from(outcome, credentials.secrets())
+    if len(outcome.body) > _LONG_READ:
+        outcome = replace(outcome, check_time=attempts.deadline.check)
     try:
         return attempts.operation.decode(outcome)
+    except errors.DeadlineExceededError:
+        raise attempts.annotate(attempts.deadline_error()) from None
     except errors.ResponseError as error:
         hide_secrets(error, credentials.secrets())
         return error  # an attempt that failed: a reply cut short is worth another

@@ -56,7 +56,7 @@ class ThreadCoalescer:
         self.holders: set[int] = set()
         self._run = run
         self._slots = slots
-        # reentrant: a signal's handler may fetch, in a thread that stands still in the midst of this
+        # reentrant: a signal's handler may fetch in a thread that stands still amid this
         self._lock = threading.RLock()
         self._waiters: dict[PendingFetch, _Waiter] = {}
         self._queue: dict[PendingFetch, None] = {}

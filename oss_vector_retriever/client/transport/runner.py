@@ -52,10 +52,17 @@ def _explain(error: BaseException) -> BaseException:
     # what needs a thread, such as a function of the user's that gives credentials, has none then
     if isinstance(error, RuntimeError) and not threading.main_thread().is_alive():
         return ConfigurationError(
-            f"the interpreter is ending and starts no more threads, which this call needs ({error})",
+            "the interpreter is ending and starts no more threads, and this call needs one",
             remedy="make it before, or with OSSVectorClient",
         )
     return error
+
+
+def _check_whole(answer: object) -> None:
+    # of a client that is closed: a pause or an exchange that this has cut short says so, or a flow
+    # would tell of a deadline or a broken connection
+    if not answer or isinstance(answer, steps.Fault):
+        raise closed_error()
 
 
 class Runner:
@@ -93,6 +100,8 @@ class Runner:
             while running.step is not None:
                 try:
                     answer = self._do(running.step, stop)
+                    if self.closed:
+                        _check_whole(answer)
                 except BaseException as error:  # noqa: BLE001 - the flow decides
                     running.throw(_explain(error))
                 else:
@@ -446,6 +455,8 @@ class AsyncRunner:
             while running.step is not None:
                 try:
                     answer = await self._do(running.step, loop)
+                    if self.closed:
+                        _check_whole(answer)
                 except BaseException as error:  # noqa: BLE001 - the flow decides
                     running.throw(_explain(error))
                 else:

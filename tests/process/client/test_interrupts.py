@@ -1,4 +1,4 @@
-"""Ctrl-C, and the interpreter's end, whatever a client is doing: in real processes, by a real signal.
+"""Ctrl-C and the interpreter's end, whatever a client is doing: real processes, a real signal.
 
 Each program prints a line when it is about to wait for long, and is interrupted a moment later. It
 must end at once, as Python itself ends after Ctrl-C, with one traceback and no further word.
