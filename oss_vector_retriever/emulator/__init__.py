@@ -46,6 +46,7 @@ Known differences and choices:
 | Fusion mode | 501 NotImplemented | 9 | - |
 | a Condition or negated element in a policy | 501 NotImplemented | 10 | - |
 | RAM users | may do only what a bucket policy allows | 10 | - |
+| a bare user name in a policy | that of a user of the owner's account | 10 | - |
 | a Deny in a policy | holds for the owner too, except on the policy itself | 10 | - |
 | access logging | settings are kept, no log is written | 1 | - |
 | unknown JSON members | ignored; wrong types refused | 15 | - |
