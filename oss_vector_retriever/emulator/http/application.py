@@ -17,7 +17,7 @@ from urllib.parse import quote, urlsplit
 
 from ...client.models.messages import Reply, Request
 from .. import json_text
-from ..faults import KINDS, Fault, Faults, Outcome
+from ..faults import KIND_NAMES, KINDS, Fault, Faults, Outcome
 from ..rules.refusals import Refusal, too_long
 from ..service import Service
 from ..transport import Offload
@@ -36,7 +36,6 @@ FAULTS_PATH = "/_emulator/faults"
 
 _BODIES_AT_ONCE = 4  # of the longest; of shorter ones more
 _LONGEST_LENGTH = 20  # digits; int() refuses thousands
-_NAMES = {kind: name for name, kind in KINDS.items()}
 # SO_LINGER with a linger time of 0 seconds; Windows takes two shorts.
 _NO_LINGER = struct.pack("hh" if sys.platform == "win32" else "ii", 1, 0)
 
@@ -258,11 +257,12 @@ class FaultControl:
             for one in self._faults.applied
         ]
         pending = list(map(_to_json, self._faults.pending))
-        return _reply(200, {"pending": pending, "applied": applied})
+        counts = self._faults.counts
+        return _reply(200, {"pending": pending, "applied": applied, "counts": counts})
 
 
 def _to_json(fault: Fault) -> dict[str, Any]:
-    return {"kind": _NAMES[type(fault)], **asdict(fault)}
+    return {"kind": KIND_NAMES[type(fault)], **asdict(fault)}
 
 
 def _read(request: Request) -> list[Fault]:

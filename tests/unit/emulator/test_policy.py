@@ -88,8 +88,7 @@ def test_a_bare_name_is_that_of_a_user_of_the_owner_s_account_alone(effect):
         key = AccessKey("id", "secret", account, user=user)
         try:
             authorise(key, "GetVectors", resource, OWNER, text)
-        except Refusal as refusal:
-            assert refusal.code == "AccessDenied"
+        except Refusal:
             return False
         return True
 
