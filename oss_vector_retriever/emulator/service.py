@@ -95,8 +95,7 @@ class Service:
         self.clock = clock
         self.max_body_bytes = max_body_bytes
         self.faults = Faults()
-        # Absolute: the process may change its directory before another connection is opened.
-        self._database = Database(None if path is None else Path(path).absolute())
+        self._database = Database(None if path is None else Path(path))
         known = buckets.KnownBuckets(self._database)
         self._core = Core(self._database, known, limits, behaviour, region, search_bytes)
 
