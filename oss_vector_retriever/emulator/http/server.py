@@ -163,9 +163,10 @@ def _listen(host: str, port: int) -> socket.socket:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((host, port))
         listener.listen(_BACKLOG)
-    except OSError as error:
+    except (OSError, UnicodeError) as error:
         listener.close()
-        raise ConfigurationError(f"cannot listen on {host}:{port}: {error.strerror}") from None
+        reason = getattr(error, "strerror", "that is no host name")
+        raise ConfigurationError(f"cannot listen on {host}:{port}: {reason}") from None
     return listener
 
 
