@@ -89,15 +89,20 @@ class Served:
         )
 
 
-@pytest.fixture
-def served(tmp_path, request):
-    served = Served(tmp_path / "errors.txt", getattr(request, "param", HEAD_SECONDS))
+@pytest.fixture(scope="module", params=[HEAD_SECONDS])
+def server(tmp_path_factory, request):
+    served = Served(tmp_path_factory.mktemp("served") / "errors.txt", request.param)
     yield served
-    for link in served.open:
-        link.close()
     served.process.terminate()
     served.process.communicate(timeout=20)
     assert "Traceback" not in served.log.read_text()
+
+
+@pytest.fixture
+def served(server):
+    yield server
+    while server.open:
+        server.open.pop().close()
 
 
 def signed_head(length):
@@ -188,7 +193,7 @@ def test_a_refusal_is_readable_by_a_client_that_sends_on(served):
         assert link.recv(65536).startswith(b"HTTP/1.1 403")
 
 
-@pytest.mark.parametrize("served", [2.5], indirect=True)
+@pytest.mark.parametrize("server", [2.5], indirect=True)
 def test_connections_beyond_the_cap_are_refused_and_the_others_go_on(served):
     with served.client() as client:
         assert list(client.list_vector_indexes()) == []
