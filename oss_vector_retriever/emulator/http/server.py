@@ -15,7 +15,7 @@ from typing import Any, Self
 
 import h11
 import uvicorn
-from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.http.h11_impl import STATUS_PHRASES, H11Protocol
 
 from ...client.errors import ConfigurationError
 from ..accounts import DEVELOPMENT_BUCKET, DEVELOPMENT_KEY
@@ -359,13 +359,17 @@ class HttpProtocol(H11Protocol):
             self.transport.abort()  # a reply is on its way
             return
         # No Host and two of them are refused as a strange one is; h11 says which mistake it was.
-        is_about_host = " Host: header" in str(sys.exception())
-        cause = Refusal("AccessDenied" if is_about_host else "InvalidArgument", msg)
+        if " Host: header" in str(sys.exception()):
+            cause = Refusal("AccessDenied", "The request has no Host, or more than one.")
+        else:
+            cause = Refusal("InvalidArgument", msg)
         reply = self.config.application.refuse(cause)
         head = [(name.encode(), text.encode()) for name, text in reply.headers.items()]
         head.append((b"content-length", b"%d" % len(reply.body)))
         events = (
-            h11.Response(status_code=reply.status, headers=head),
+            h11.Response(
+                status_code=reply.status, headers=head, reason=STATUS_PHRASES[reply.status]
+            ),
             h11.Data(data=reply.body),
             h11.EndOfMessage(),
         )
