@@ -15,12 +15,12 @@ from ..version import USER_AGENT
 from . import errors, signing
 from .config import ClientConfig
 from .context import Context, Deadline, Flow
-from .credentials import Credentials
+from .credentials import Credentials, CredentialsLateError
 from .endpoint import Endpoint
 from .models.messages import Reply, Request
 from .retry import RetryDecision, http_date, judge, retry_after
 from .steps import Fault, FaultKind, Sleep, send
-from .wire import error_from
+from .wire import error_from, hide_secrets
 
 T = TypeVar("T")
 _log = logging.getLogger("oss_vector_retriever")
@@ -41,7 +41,7 @@ def call(context: Context, operation: Operation[T], deadline: Deadline | None = 
             raise attempts.annotate(attempts.deadline_error())
         if seconds > 0:
             yield Sleep(seconds)
-        credentials = yield from context.credentials.resolve()
+        credentials = yield from _resolve_credentials(attempts)
         result = yield from _attempt(attempts, credentials)
         if not isinstance(result, errors.OSSVectorError):
             context.retry_budget.give_back(attempts.paid)
@@ -72,11 +72,19 @@ class Operation(Generic[T]):
 def _attempt(attempts: _Attempts[T], credentials: Credentials) -> Flow[T | errors.OSSVectorError]:
     context = attempts.context
     # signed anew each time: a signature holds for its date, and the clock may just have been set
-    request = signed_request(context.config, attempts.operation, credentials, context.clock.now())
+    request = signed_request(
+        context.config,
+        attempts.operation,
+        credentials,
+        context.clock.now(),
+        context.credentials.signing_keys,
+    )
     attempts.attempt_count += 1
     attempts.reply = None
-    outcome = yield from send(request, max(attempts.deadline.remaining_seconds, 0.0))
+    seconds, most = max(attempts.deadline.remaining_seconds, 0.0), context.config.max_reply_bytes
+    outcome = yield from send(request, seconds, most, reuse=attempts.reuse)
     attempts.log(outcome)
+    attempts.reuse_refused = isinstance(outcome, Fault) and outcome.reused
     if isinstance(outcome, Fault):
         return attempts.transport_error(outcome, request)
     attempts.reply = outcome
@@ -86,6 +94,7 @@ def _attempt(attempts: _Attempts[T], credentials: Credentials) -> Flow[T | error
     try:
         return attempts.operation.decode(outcome)
     except errors.ResponseError as error:
+        hide_secrets(error, credentials.secrets())
         return error  # an attempt that failed: a reply cut short is worth another
 
 
@@ -98,6 +107,12 @@ def _recover(attempts: _Attempts[T], error: errors.OSSVectorError, used: Credent
     decision = judge(error, idempotent=attempts.operation.idempotent)
     if decision is RetryDecision.FINAL:
         raise attempts.annotate(error)
+    if attempts.reuse_refused:
+        # a connection that died while it was kept says nothing of the service: no pause, and
+        # nothing from the budget, which 50 of them at once would use up
+        attempts.free += 1
+        attempts.reuse = False
+        return
     seconds = _pause(attempts, error, decision)
     last = attempts.attempt_count - attempts.free >= context.config.retry.attempts
     last = last or seconds >= attempts.deadline.remaining_seconds
@@ -126,8 +141,23 @@ def _recover_clock_or_credentials(
         return attempts.clock_corrected
     if isinstance(error, errors.SecurityTokenError) and not attempts.credentials_renewed:
         attempts.credentials_renewed = True
-        return (yield from attempts.context.credentials.renew()) != used
+        attempts.errors.append(error)  # for the deadline's error, where renewal takes too long
+        renewed = yield from _resolve_credentials(attempts, used)
+        attempts.errors.pop()
+        return renewed != used
     return False
+
+
+def _resolve_credentials(
+    attempts: _Attempts[T], refused: Credentials | None = None
+) -> Flow[Credentials]:
+    keeper, seconds = attempts.context.credentials, attempts.deadline.remaining_seconds
+    try:
+        if refused is None:
+            return (yield from keeper.resolve(seconds))
+        return (yield from keeper.renew(refused, seconds))
+    except CredentialsLateError as late:
+        raise attempts.annotate(attempts.deadline_error(late)) from None
 
 
 def _pause(attempts: _Attempts[T], error: errors.OSSVectorError, decision: RetryDecision) -> float:
@@ -164,6 +194,9 @@ class _Attempts(Generic[T]):
         self.paid = 0
         self.clock_corrected = False
         self.credentials_renewed = False
+        # what may not be repeated must not meet a connection that died while it was kept
+        self.reuse = operation.idempotent
+        self.reuse_refused = False
 
     def annotate(self, error: errors.OSSVectorError) -> errors.OSSVectorError:
         error.attempts = self.attempt_count
@@ -176,10 +209,13 @@ class _Attempts(Generic[T]):
             error.where = f"{self.operation.name}{index}{of_bucket}"
         return error
 
-    def deadline_error(self) -> errors.DeadlineExceededError:
+    def deadline_error(
+        self, late: CredentialsLateError | None = None
+    ) -> errors.DeadlineExceededError:
+        why = f": {late}" if late else "."
         text = (
             f"{self.operation.name} did not end within {self.deadline.seconds:g} s "
-            f"({self.attempt_count} attempts)."
+            f"({self.attempt_count} attempts){why}"
         )
         if not self.errors:
             return errors.DeadlineExceededError(text, FaultKind.DEADLINE)
@@ -189,16 +225,18 @@ class _Attempts(Generic[T]):
         return errors.DeadlineExceededError(last, FaultKind.DEADLINE)
 
     def transport_error(self, fault: Fault, request: Request) -> errors.OSSVectorError:
-        name, where = self.operation.name, f"{request.origin} ({fault.name})"
+        name = self.operation.name
         if fault.kind is FaultKind.DEADLINE:
             return self.deadline_error()
         if fault.kind is FaultKind.TOO_LARGE:
             size = self.context.config.max_reply_bytes
             text = f"{name}: the reply is larger than {{max_reply_bytes}} ({size} bytes); it was "
             return errors.ResponseError(errors.Message(text + "not read to its end.", {}))
-        return errors.TransportError(
-            f"{name}: {_FAULT_TEXTS[fault.kind].format(where)}.", fault.kind
-        )
+        texts = _PROXY_TEXTS if fault.proxy and fault.kind in _PROXY_TEXTS else _FAULT_TEXTS
+        peer = f"the proxy {fault.proxy}" if fault.proxy else request.origin
+        text = texts[fault.kind].format(f"{peer} ({fault.name})")
+        reason = f": {fault.reason}" if fault.reason else ""
+        return errors.TransportError(f"{name}: {text}{reason}.", fault.kind)
 
     def reply_header(self, name: str) -> str | None:
         return self.reply.headers.get(name) if self.reply else None
@@ -216,30 +254,48 @@ class _Attempts(Generic[T]):
 
 _FAULT_TEXTS = {
     FaultKind.CONNECT: "could not connect to {}; check the endpoint, the region and the network",
-    FaultKind.TLS: "could not agree on TLS with {}: its certificate was not accepted, or it speaks "
-    "no TLS 1.2 or newer",
+    FaultKind.TLS: "could not agree on TLS with {}",
     FaultKind.CLOSED: "the connection to {} broke before the reply was whole",
     FaultKind.PROTOCOL: "{} did not answer in HTTP",
+}
+_PROXY_TEXTS = {
+    FaultKind.CONNECT: "could not connect through {}; check the proxy and the network",
+    FaultKind.PROXY: "{} refused to pass the request on",
 }
 
 
 def signed_request(
-    config: ClientConfig, operation: Operation[Any], credentials: Credentials, moment: datetime
+    config: ClientConfig,
+    operation: Operation[Any],
+    credentials: Credentials,
+    moment: datetime,
+    keys: signing.SigningKeys | None = None,
 ) -> Request:
-    """Return the request of an operation, signed for a moment."""
+    """Return the request of an operation, signed for a moment; `keys` are the client's."""
     # whole seconds, as a signature has them: what is computed from them is then often known
     moment = moment.replace(microsecond=0)
     bucket = config.bucket_or_raise() if operation.on_bucket else None
     origin, path, resource = _route(config.endpoint, config.region, config.account_id, bucket)
-    headers = _headers(operation, origin, moment, credentials)
     stamp = signing.timestamp(moment)
+    # neither the headers nor a part of the credentials get a name here: whoever collects the frames
+    # of an error shows what is named
     signable = signing.Signable(
-        operation.method, resource, operation.query, headers, config.additional_headers
+        operation.method,
+        resource,
+        operation.query,
+        _headers(operation, origin, moment),
+        config.additional_headers,
     )
+    if credentials.security_token:
+        signable.headers["x-oss-security-token"] = credentials.security_token
     scope = signing.Scope(stamp[:8], config.region)
-    key_id, secret = credentials.access_key_id, credentials.access_key_secret
-    headers["authorization"] = signing.authorization(signable, key_id, secret, stamp, scope)
-    return Request(operation.method, origin, path, operation.query, headers, operation.body)
+    key = (keys or signing.SigningKeys()).key_of(credentials, scope)
+    signable.headers["authorization"] = signing.authorization(
+        signable, credentials.access_key_id, key, stamp, scope
+    )
+    return Request(
+        operation.method, origin, path, operation.query, signable.headers, operation.body
+    )
 
 
 @lru_cache(maxsize=64)
@@ -251,9 +307,7 @@ def _route(
     return origin, path, signing.resource_name(region, account_id, bucket)
 
 
-def _headers(
-    operation: Operation[Any], origin: str, moment: datetime, credentials: Credentials
-) -> dict[str, str]:
+def _headers(operation: Operation[Any], origin: str, moment: datetime) -> dict[str, str]:
     headers = {
         "host": origin.partition("://")[2],
         "accept": "*/*",
@@ -261,7 +315,7 @@ def _headers(
         "accept-encoding": "identity",
         "user-agent": USER_AGENT,
         **dict(operation.headers),
-        **signing.dated_headers(moment, credentials.security_token),
+        **signing.dated_headers(moment),
     }
     if operation.body:
         headers["content-type"] = "application/json"

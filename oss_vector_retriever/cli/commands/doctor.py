@@ -218,7 +218,7 @@ def check_answer(client: OSSVectorClient) -> Iterator[Finding]:
     headers = {"host": urlsplit(origin).netloc, "accept": "*/*", "user-agent": USER_AGENT}
     # unsigned: any answer will do, and a wrong key or clock is for later checks to find
     request = messages.Request("GET", origin, path, headers=headers)
-    outcome = client.run(lambda _: send(request, config.timeout))
+    outcome = client.run(lambda _: send(request, config.timeout, config.max_reply_bytes))
     if isinstance(outcome, Fault):
         detail = f"{origin} does not answer in HTTP ({outcome.name})"
         yield failure(ANSWER, detail, "check --endpoint: another service may listen there")

@@ -9,6 +9,7 @@ methods that httpcore calls on its own networks and streams.
 from __future__ import annotations
 
 import contextlib
+import importlib
 import ipaddress
 import socket
 import threading
@@ -42,57 +43,101 @@ class Countdown:
         return max(remaining if timeout is None else min(timeout, remaining), _SHORTEST)
 
 
-class ClippedNetwork:
-    """A blocking network whose operations end with a countdown."""
+class Network:
+    """What both networks know of the connection that they opened last.
+
+    Attributes:
+        handshakes: the TLS handshakes begun on it; through a proxy the first may be the proxy's.
+        heard: whether anything was read from it since somebody set this to False.
+    """
+
+    def __init__(self) -> None:
+        self.handshakes = 0
+        self.heard = False
+
+
+class ClippedNetwork(Network):
+    """A blocking network whose operations end with a countdown, and at once when it is aborted."""
 
     def __init__(self, engine: Any, countdown: Countdown) -> None:
+        super().__init__()
+        self.countdown = countdown
         self._engine = engine
-        self._inner = engine.SyncBackend()
-        self._countdown = countdown
-        self._stream: Any = None
+        self._stream_class = importlib.import_module(f"{engine.__name__}._backends.sync").SyncStream
+        self._aborted = False
+        self._answers: SimpleQueue[_Addresses | OSError] = SimpleQueue()
+        # the connection a second time: TLS takes the first from whoever has it, also while the
+        # handshake goes on
+        self._link: socket.socket | None = None
 
     def abort(self) -> None:
-        """Break the connection, from whatever thread, so that an operation on it ends at once."""
-        link = self._stream and self._stream.get_extra_info("socket")
-        if link is not None:
-            # it is the thread that uses the connection which closes it, and sees it broken now;
-            # the plain shutdown, for that of a TLS socket takes its state from under a read
+        """Break the connection for good, from whatever thread: what it waits for ends at once."""
+        self._aborted = True
+        self._answers.put(OSError("aborted"))
+        if self._link is not None:
+            # it is the thread that uses the connection which closes it, and sees it broken now
             with contextlib.suppress(OSError):
-                socket.socket.shutdown(link, socket.SHUT_RDWR)
+                self._link.shutdown(socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        """Let go of the connection, which its own stream has closed."""
+        if self._link is not None:
+            self._link.close()
 
     def connect_tcp(
-        self, host: str, port: int, timeout: float | None = None, **options: Any
+        self, host: str, port: int, timeout: float | None = None, **_: Any
     ) -> _ClippedStream:
         """Connect within the time that is left, to the first address that answers."""
+        self.handshakes = 0
         # one after the other here: the system's own way gives each the whole timeout
         failure: Exception = self._engine.ConnectTimeout()
         for address in self._addresses(host, port):
-            if self._countdown.is_over():
+            if self.countdown.is_over():
                 break
-            left = self._countdown.clip(timeout, self._engine.ConnectTimeout)
             try:
-                stream = self._inner.connect_tcp(address, port, left, **options)
-            except (self._engine.ConnectError, self._engine.ConnectTimeout) as error:
-                failure = error
+                stream = self._stream_class(self._connect(*address, timeout))
+            except TimeoutError as error:
+                failure = self._engine.ConnectTimeout()
+                failure.__cause__ = error
+            except OSError as error:
+                failure = self._engine.ConnectError()
+                failure.__cause__ = error
             else:
-                self._stream = stream
-                return _ClippedStream(self._engine, stream, self._countdown)
+                return _ClippedStream(self._engine, stream, self)
         try:
             raise failure
         finally:
             del failure  # a frame and an exception that hold each other outlive the call
 
-    def _addresses(self, host: str, port: int) -> list[str]:
+    def _connect(self, family: int, address: Any, timeout: float | None) -> socket.socket:
+        connection = socket.socket(family, socket.SOCK_STREAM)
+        with contextlib.ExitStack() as on_failure:
+            on_failure.callback(connection.close)
+            self.close()
+            self._link = connection.dup()
+            if self._aborted:  # looked at after the link is there, as `abort` does it before
+                raise ConnectionAbortedError
+            connection.settimeout(self.countdown.clip(timeout, self._engine.ConnectTimeout))
+            connection.connect(address)
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            on_failure.pop_all()
+        return connection
+
+    def _addresses(self, host: str, port: int) -> _Addresses:
         # getaddrinfo takes no timeout and cannot be interrupted: it runs in a thread that is left
         # behind where it takes too long
         with contextlib.suppress(ValueError):
-            ipaddress.ip_address(host)
-            return [host]
-        answers: SimpleQueue[list[str] | OSError] = SimpleQueue()
-        arguments = (host, port, answers)
-        threading.Thread(target=_look_up, args=arguments, name="oss-vectors", daemon=True).start()
+            old = isinstance(ipaddress.ip_address(host), ipaddress.IPv4Address)
+            return [(socket.AF_INET if old else socket.AF_INET6, (host, port))]
+        answers = self._answers
         try:
-            answer = answers.get(timeout=self._countdown.clip(None, self._engine.ConnectTimeout))
+            threading.Thread(
+                target=_look_up, args=(host, port, answers), name="oss-vectors", daemon=True
+            ).start()
+        except RuntimeError:  # no thread can be started any more: the interpreter ends
+            _look_up(host, port, answers)
+        try:
+            answer = answers.get(timeout=self.countdown.clip(None, self._engine.ConnectTimeout))
         except Empty:
             raise self._engine.ConnectTimeout from None
         if isinstance(answer, OSError):
@@ -100,22 +145,26 @@ class ClippedNetwork:
         return answer
 
 
-def _look_up(host: str, port: int, answers: SimpleQueue[list[str] | OSError]) -> None:
+_Addresses = list[tuple[int, Any]]
+
+
+def _look_up(host: str, port: int, answers: SimpleQueue[_Addresses | OSError]) -> None:
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as error:  # the other: of a name that IDNA cannot write
         answers.put(error if isinstance(error, OSError) else OSError(str(error)))
     else:
-        answers.put([str(address[4][0]) for address in found])
+        answers.put([(family, address) for family, _, _, _, address in found])
 
 
 class _ClippedStream:
     """A connection of a blocking network; its operations end with the countdown."""
 
-    def __init__(self, engine: Any, inner: Any, countdown: Countdown) -> None:
+    def __init__(self, engine: Any, inner: Any, network: ClippedNetwork) -> None:
         self._engine = engine
         self._inner = inner
-        self._countdown = countdown
+        self._network = network
+        self._countdown = network.countdown
         self._message = _OutgoingMessage()
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
@@ -123,6 +172,7 @@ class _ClippedStream:
             self._write(head, timeout)
         left = self._countdown.clip(timeout, self._engine.ReadTimeout)
         data: bytes = self._inner.read(max_bytes, left)
+        self._network.heard = self._network.heard or bool(data)
         return data
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
@@ -137,30 +187,34 @@ class _ClippedStream:
 
     def close(self) -> None:
         self._inner.close()
+        self._network.close()
 
     def start_tls(
         self, ssl_context: Any, server_hostname: str | None = None, timeout: float | None = None
     ) -> _ClippedStream:
+        self._network.handshakes += 1
         left = self._countdown.clip(timeout, self._engine.ConnectTimeout)
         stream = self._inner.start_tls(ssl_context, server_hostname, left)
-        return _ClippedStream(self._engine, stream, self._countdown)
+        return _ClippedStream(self._engine, stream, self._network)
 
     def get_extra_info(self, info: str) -> Any:
         return self._inner.get_extra_info(info)
 
 
-class WatchedNetwork:
+class WatchedNetwork(Network):
     """An async network that remembers the connection it opened last."""
 
     def __init__(self, engine: Any) -> None:
+        super().__init__()
         self._inner = engine.AnyIOBackend()
         # an engine that is cancelled in the middle of a TLS handshake forgets its connection, open
         self._stream: Any = None
 
     async def connect_tcp(self, host: str, port: int, **options: Any) -> _WatchedStream:
         """Connect, and remember."""
+        self.handshakes = 0
         self._stream = await self._inner.connect_tcp(host, port, **options)
-        return _WatchedStream(self._stream)
+        return _WatchedStream(self._stream, self)
 
     async def close(self) -> None:
         """Close the connection that was opened last; the engine has seen to those before."""
@@ -171,14 +225,16 @@ class WatchedNetwork:
 class _WatchedStream:
     """A connection of an async network, which writes a message's head with its body."""
 
-    def __init__(self, inner: Any) -> None:
+    def __init__(self, inner: Any, network: Network) -> None:
         self._inner = inner
+        self._network = network
         self._message = _OutgoingMessage()
 
     async def read(self, max_bytes: int, *options: Any, **named: Any) -> bytes:
         if head := self._message.end():
             await self._inner.write(head, *options, **named)
         data: bytes = await self._inner.read(max_bytes, *options, **named)
+        self._network.heard = self._network.heard or bool(data)
         return data
 
     async def write(self, buffer: bytes, *options: Any, **named: Any) -> None:
@@ -189,7 +245,8 @@ class _WatchedStream:
         await self._inner.aclose()
 
     async def start_tls(self, *arguments: Any, **options: Any) -> _WatchedStream:
-        return _WatchedStream(await self._inner.start_tls(*arguments, **options))
+        self._network.handshakes += 1
+        return _WatchedStream(await self._inner.start_tls(*arguments, **options), self._network)
 
     def get_extra_info(self, info: str) -> Any:
         return self._inner.get_extra_info(info)
