@@ -52,6 +52,9 @@ Known differences and choices:
 | unknown JSON members | ignored; wrong types refused | 15 | - |
 | a JSON member twice | 400 MalformedJson | 15 | - |
 | request body | at most 64 MiB, `max_body_bytes`; 400 EntityTooLarge | 15 | - |
+| a request's head, and its body | within 10 s, and 30 s; 400 RequestTimeout | 15 | - |
+| an unsigned body of over 64 KiB | not read | 15 | - |
+| what a page in a browser sends, or for an unknown host | 403 AccessDenied | 15 | - |
 | rate limits | none; `faults.Throttle` refuses on demand | 15 | - |
 """
 

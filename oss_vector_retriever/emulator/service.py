@@ -157,16 +157,21 @@ class Service:
             reply = exchange.refusal(Refusal(faults.code))
         return faults.outcome(reply)
 
-    def signer_of(self, request: Request) -> AccessKey:
-        """Return the key that signed a request of which only the head is there.
+    def signer_of(self, request: Request) -> AccessKey | Reply:
+        """Return the key that signed a request of which only the head is there, or the refusal.
 
-        Raises:
-            Refusal: none did. Clocks are not checked: a fault may set the service's.
+        Clocks are not checked: a fault may set the service's.
         """
-        return self._identify(request, addressing.resolve(request), None)
+        try:
+            return self._identify(request, addressing.resolve(request), None)
+        except Refusal as refusal:
+            return self._refuse(request, refusal)
 
-    def refuse_unread(self, request: Request, cause: Refusal) -> Reply:
+    def refuse_unread(self, request: Request, code: str, detail: str = "") -> Reply:
         """Return the reply to a request whose body was not read; the connection ends with it."""
+        return self._refuse(request, Refusal(code, detail))
+
+    def _refuse(self, request: Request, cause: Refusal) -> Reply:
         reply = self._open_exchange(request).refusal(cause)
         # What is left of the body would be read as the next request.
         return replace(reply, headers={**reply.headers, "connection": "close"})

@@ -81,10 +81,10 @@ class Application:
         """End the threads of this application; closing twice does nothing."""
         self._offload.close()
 
-    def refuse(self, cause: Refusal) -> Reply:
+    def refuse(self, code: str, detail: str) -> Reply:
         """Return the reply to what is no request at all."""
-        logger.warning("refused a request that is none: %s", cause.message)
-        return self._service.refuse_unread(Request("GET", "http://", "/"), cause)
+        logger.warning("refused a request that is none: %s", detail)
+        return self._service.refuse_unread(Request("GET", "http://", "/"), code, detail)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one connection event."""
@@ -103,8 +103,10 @@ class Application:
             declared = _declared_length(scope)
             if declared is not None and declared > self._service.max_body_bytes:
                 raise too_long(self._service.max_body_bytes)
-            if not for_control:
-                self._check_signer(request, declared)
+            refusal = None if for_control else self._refuse_by_head(request, declared)
+            if refusal is not None:
+                await _send_unread(refusal, receive, send)
+                return
             # The body's memory stays counted until the reply is sent: parsing takes a multiple.
             with _Body(self._memory, self._service.max_body_bytes) as body:
                 request = replace(request, body=await self._read(body, receive))
@@ -117,7 +119,8 @@ class Application:
         except Refusal as refusal:
             # Of the bytes that were read nothing is kept.
             unread = replace(request, body=b"")
-            await _send_unread(self._service.refuse_unread(unread, refusal), receive, send)
+            reply = self._service.refuse_unread(unread, refusal.code, refusal.detail)
+            await _send_unread(reply, receive, send)
 
     def _admit(self, request: Request, scope: Scope, client: str | None) -> None:
         """Refuse what a foreign page may have sent, whatever it is for."""
@@ -128,20 +131,19 @@ class Application:
             logger.warning("refused %s %s from %s: %s", request.method, path, client, reason)
             raise Refusal("AccessDenied", f"The request was refused unread: {reason}.")
 
-    def _check_signer(self, request: Request, declared: int | None) -> None:
-        """Refuse by its head alone what is not worth reading."""
+    def _refuse_by_head(self, request: Request, declared: int | None) -> Reply | None:
+        """Return the refusal of what need not be read, or None."""
         # A short body is read in any case: the refusal keeps the connection, and meets faults.
         is_short = declared is not None and declared <= _SHORT_BODY
         if is_short and not self._is_exposed:
-            return
-        try:
-            key = self._service.signer_of(request)
-        except Refusal:
-            if is_short:
-                return
-            raise
-        if self._is_exposed and key.is_published:
-            raise Refusal("InvalidAccessKeyId", "Published keys are honoured on loopback only.")
+            return None
+        signer = self._service.signer_of(request)
+        if isinstance(signer, Reply):
+            return None if is_short else signer
+        if self._is_exposed and signer.is_published:
+            detail = "The published keys are honoured on loopback only."
+            return self._service.refuse_unread(request, "InvalidAccessKeyId", detail)
+        return None
 
     async def _read(self, body: "_Body", receive: Receive) -> bytes:
         try:

@@ -19,7 +19,6 @@ from uvicorn.protocols.http.h11_impl import STATUS_PHRASES, H11Protocol
 
 from ...client.errors import ConfigurationError
 from ..accounts import DEVELOPMENT_BUCKET, DEVELOPMENT_KEY
-from ..rules.refusals import Refusal
 from ..service import Service
 from .application import BODY_TIMEOUT, CONNECTION, Application
 
@@ -360,10 +359,10 @@ class HttpProtocol(H11Protocol):
             return
         # No Host and two of them are refused as a strange one is; h11 says which mistake it was.
         if " Host: header" in str(sys.exception()):
-            cause = Refusal("AccessDenied", "The request has no Host, or more than one.")
+            code, detail = "AccessDenied", "The request has no Host, or more than one."
         else:
-            cause = Refusal("InvalidArgument", msg)
-        reply = self.config.application.refuse(cause)
+            code, detail = "InvalidArgument", msg
+        reply = self.config.application.refuse(code, detail)
         head = [(name.encode(), text.encode()) for name, text in reply.headers.items()]
         head.append((b"content-length", b"%d" % len(reply.body)))
         events = (

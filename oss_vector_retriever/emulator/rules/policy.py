@@ -132,12 +132,12 @@ def _glob(pattern: str, ignore_case: bool) -> re.Pattern[str]:
     `.*` each star would be tried at every place for every place of the others, in time that is
     exponential in the stars and with every thread of the process waiting.
     """
-    first, *others = ("".join(map(_fixed, part)) for part in re.split(r"\*+", pattern))
+    first, *others = ("".join(map(_expression_of, part)) for part in re.split(r"\*+", pattern))
     text = first
     if others:
         text += "".join(f"(?>.*?{part})" for part in others[:-1]) + f".*{others[-1]}"
     return re.compile(text, re.DOTALL | (re.IGNORECASE if ignore_case else 0))
 
 
-def _fixed(character: str) -> str:
+def _expression_of(character: str) -> str:
     return "." if character == "?" else re.escape(character)
