@@ -35,10 +35,11 @@ line does, calls `error.render(word)`: a message names arguments, methods, types
 """
 
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from string import Formatter
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 # Words for a Python program for which other readers need others, by their name in a template.
 _PHRASES = {
@@ -60,6 +61,19 @@ _PHRASES = {
 def quote(value: object, limit: int = 80) -> str:
     """Return what a message shows of a value: its repr, cut where it is long."""
     return _cut(repr(value), limit)
+
+
+# C0 but for tab and line break, DEL, C1, lone surrogates, and what ends a line or turns the direction
+# of writing without being seen. Joiners stay: scripts and emoji need them.
+CONTROLS: Final = re.compile(
+    r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u206f\ufeff"
+    r"\ufff9-\ufffb\ud800-\udfff]"
+)
+
+
+def escape_controls(text: str) -> str:
+    r"""Return a text with each of `CONTROLS` as `\uXXXX`; JSON stays JSON of the same value."""
+    return CONTROLS.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def _cut(text: str, limit: int = 80) -> str:
