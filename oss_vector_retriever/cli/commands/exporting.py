@@ -57,7 +57,8 @@ def command(
     """Read all vectors of an index into a file.
 
     TARGET is JSON lines ({"key", "data", "metadata"}; `-` is standard output), a .npy matrix with
-    JSON lines beside it, or Parquet (extra `parquet`). A file of that name is replaced, at the end.
+    JSON lines beside it, or Parquet (extra `parquet`). A file of that name is replaced, at the end,
+    by one that only you may read; a link is replaced itself, and what it leads to stays as it is.
 
     A crash only interrupts: the same command again goes on where it was. What it goes by stands
     beside TARGET until the end: TARGET.partial and a journal.
