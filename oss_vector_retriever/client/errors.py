@@ -68,8 +68,8 @@ def quote(value: object, limit: int = 80) -> str:
     return _cut(repr(value), limit)
 
 
-# C0 but for tab and line break, DEL, C1, lone surrogates, and what ends a line or turns the direction
-# of writing without being seen. Joiners stay: scripts and emoji need them.
+# C0 but for tab and line break, DEL, C1, lone surrogates, and what ends a line or turns the
+# direction of writing without being seen. Joiners stay: scripts and emoji need them.
 CONTROLS: Final = re.compile(
     r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u206f\ufeff"
     r"\ufff9-\ufffb\ud800-\udfff]"
@@ -79,6 +79,11 @@ CONTROLS: Final = re.compile(
 def escape_controls(text: str) -> str:
     r"""Return a text with each of `CONTROLS` as `\uXXXX`; JSON stays JSON of the same value."""
     return CONTROLS.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
+def with_article(noun: str) -> str:
+    """Return a noun after "a" or "an"."""
+    return f"{'an' if noun[:1] in 'aeiouAEIO' else 'a'} {noun}"
 
 
 def _cut(text: str, limit: int = 80) -> str:
@@ -155,6 +160,8 @@ class Message:
                 value = self.fields[name] if name in self.fields else refer(name)
                 value = value.render(word) if isinstance(value, OSSVectorError) else value
                 worded[name] = word(value) if isinstance(value, Reference) else value
+                if name == "a_kind":
+                    worded[name] = with_article(str(worded[name]))
         return self.template.format_map(worded)
 
     def __str__(self) -> str:
@@ -217,7 +224,7 @@ class _ArgumentError(Exception):
 
     Args:
         message: the text, without the remedy. With any of the arguments it is the template of a
-            `Message`; `{kind}` in it is the type of the value.
+            `Message`; `{kind}` in it is the type of the value, `{a_kind}` that with its article.
         fields: what else the template names.
     """
 
@@ -237,7 +244,8 @@ class _ArgumentError(Exception):
         if argument is not None:
             known["argument"] = Reference("argument", argument, argument)
         if value is not _ABSENT:
-            known["kind"] = Reference("type", type(value).__name__, type(value).__name__)
+            kind = Reference("type", type(value).__name__, type(value).__name__)
+            known["kind"] = known["a_kind"] = kind
             if argument not in _NEVER_SHOWN:
                 known["value"] = _refer_value(value)
         if limit is not None:
@@ -433,6 +441,12 @@ class AccessDeniedError(ServiceError):
     """The caller is not known, or not allowed to do this (403)."""
 
     _advice = "Check the RAM or bucket policy of this identity for the action and the index."
+
+    def render_advice(self, word: Callable[[Reference], str] = str) -> str:
+        """Return what to do, in the words of a reader."""
+        if self.code == "UserDisable":  # no policy is asked about whoever is switched off
+            return "Enable this RAM user and its access key, or use others."
+        return super().render_advice(word)
 
 
 class InvalidAccessKeyIdError(AccessDeniedError):

@@ -178,7 +178,8 @@ class Export:
         return self._progress
 
     def _describe_rest(self) -> str:
-        text = f"{self._progress.vectors:,} vectors are exported"
+        vectors = self._progress.vectors
+        text = f"{job.count(vectors, 'vector')} {'is' if vectors == 1 else 'are'} exported"
         return f"{text}; the same command again goes on from there" if self.journal else text
 
     def _read(self) -> None:
