@@ -92,8 +92,11 @@ class Runner:
                     return self._exchange.send(request, seconds)
                 finally:
                     self._coalescer.release_slot(thread)
-            case steps.Sleep(seconds):  # a flow that is stopped wakes at once, as all do at `close`
-                (stop or self._closing).wait(seconds)
+            case steps.Sleep(seconds, signal):
+                if signal is not None:
+                    self._wait_for(signal, seconds)
+                else:  # a flow that is stopped wakes at once, as all do at `close`
+                    (stop or self._closing).wait(seconds)
             case steps.Call(function):
                 return function()
             case steps.RunAll(flows):
@@ -101,6 +104,15 @@ class Runner:
             case steps.Coalesce(pending):
                 return self._coalescer.join(pending)
         return None
+
+    def _wait_for(self, signal: steps.Signal, seconds: float) -> None:
+        woken = threading.Event()
+        with self._lock:
+            if self.closed:
+                return
+            self._stops.add(woken)
+        signal.call_when_given(woken.set)
+        woken.wait(seconds)
 
     def _run_all(self, flows: Sequence[Flow[T]]) -> list[T]:
         stop = threading.Event()
@@ -230,8 +242,8 @@ class AsyncRunner:
         match step:
             case steps.Send(request, seconds):
                 return await self._exchange.send(request, seconds)
-            case steps.Sleep(seconds):
-                await self._sleep(seconds)
+            case steps.Sleep(seconds, signal):
+                await self._sleep(seconds, signal)
             case steps.Call(function):
                 # shielded: others may wait for the same call when this flow is cancelled
                 return await asyncio.shield(self._call_task(function))
@@ -283,11 +295,13 @@ class AsyncRunner:
             raise closed_error()
         return await waiting.popleft()
 
-    async def _sleep(self, seconds: float) -> None:
+    async def _sleep(self, seconds: float, signal: steps.Signal | None) -> None:
         loop = asyncio.get_running_loop()
         awake = loop.create_future()
         timer = loop.call_later(seconds, _wake, awake)
         self._asleep.add(awake)
+        if signal is not None:
+            signal.call_when_given(lambda: loop.call_soon_threadsafe(_wake, awake))
         try:
             await awake
         finally:

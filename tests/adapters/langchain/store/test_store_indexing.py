@@ -65,7 +65,7 @@ def test_what_the_inner_manager_does_not_know_is_not_asked_for(manager, service,
     call(manager, "update", ["x"], group_ids=["g"])
     assert call(manager, "exists", ["x", "y"]) == [False, False]
     assert call(manager, "list_keys", group_ids=["g"]) == ["x"]
-    call(manager, "delete_keys", ["x"])
+    call(manager, "delete_keys", ["x", "y"])
     assert call(manager, "list_keys") == []
 
 
