@@ -74,6 +74,17 @@ class Call:
 
 
 @dataclass(frozen=True, slots=True)
+class Begin:
+    """The start of a call of a user's function that no flow owns (`credentials.Inquiry`).
+
+    Answered at once. A sync function runs in a daemon thread, which the end of the program does not
+    wait for; an async one as a task of the running event loop.
+    """
+
+    inquiry: Any
+
+
+@dataclass(frozen=True, slots=True)
 class RunAll:
     """Several flows at once; answered with the list of their results, in order.
 
@@ -94,7 +105,7 @@ class Coalesce:
     pending: Any
 
 
-Step = Send | Sleep | Call | RunAll | Coalesce
+Step = Send | Sleep | Call | Begin | RunAll | Coalesce
 Flow = Generator[Step, Any, T]
 
 
