@@ -179,8 +179,9 @@ def _make_application(
     address = ipaddress.ip_address(listener.getsockname()[0].partition("%")[0])
     if not address.is_loopback and all(key.is_published for key in service.access_keys.values()):
         raise ConfigurationError(
-            f"on {address} others than this machine would be served, and the development keys are "
+            "on {value} others than this machine would be served, and the development keys are "
             "published: it needs access keys of its own",
+            value=str(address),
             remedy="Service(access_keys=[AccessKey(...)]), for `oss-vectors serve` "
             "--access-key-file or OSS_VECTORS_SERVE_ACCESS_KEY_ID and "
             "OSS_VECTORS_SERVE_ACCESS_KEY_SECRET",
