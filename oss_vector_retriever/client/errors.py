@@ -170,6 +170,11 @@ class OSSVectorError(Exception):
     def __str__(self) -> str:
         return self.render()
 
+    def reword(self, change: Callable[[str], str]) -> None:
+        """Change the words of the message."""
+        self._message = Message(change(str(self._message)))
+        self.args = (str(self._message),)
+
     def __reduce__(self) -> tuple[Any, ...]:
         return _rebuild, (type(self), self.args, self.__dict__.copy())
 

@@ -62,6 +62,7 @@ class ThreadCoalescer:
         # of calls that failed for what may be in one of their fetches
         self._halves: deque[SharedCall] = deque()
         self._windows: dict[object, _Window] = {}
+        self._closed = False
 
     def join(self, pending: PendingFetch) -> bool:
         """Return True where a slot is free: the fetch holds it now, and makes its call alone.
@@ -80,6 +81,8 @@ class ThreadCoalescer:
         waiter = _Waiter()
         try:
             with self._lock:
+                if self._closed:
+                    return False
                 self._waiters[pending] = waiter
                 if pending.window is None:
                     self._queue[pending] = None
@@ -94,9 +97,10 @@ class ThreadCoalescer:
             self._leave(pending, waiter)
         return False
 
-    def wake_all(self) -> None:
-        """Wake whoever waits: nothing that could serve them is made any more."""
+    def close(self) -> None:
+        """Wake whoever waits, now or later: nothing that could serve them is made any more."""
         with self._lock:
+            self._closed = True
             for waiter in self._waiters.values():
                 waiter.woken.set()
 
