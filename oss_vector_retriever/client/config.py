@@ -1,9 +1,10 @@
 """The settings of a client: from arguments, else from the environment, checked once."""
 
+import inspect
 import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, cast
 
 from .credentials import Credentials, CredentialsSource, source_of
 from .endpoint import (
@@ -17,6 +18,7 @@ from .endpoint import (
 )
 from .errors import ConfigurationError, InvalidRequestError
 from .models.limits import DEFAULT_LIMITS, Limits
+from .models.results import FinishedCall
 from .retry import RetryPolicy, is_finite_number
 
 VARIABLES = {
@@ -73,6 +75,7 @@ class ClientConfig:
     ca_file: str | None = None
     internal: bool = False
     allow_http: bool = False
+    on_call: Callable[[FinishedCall], object] | None = field(default=None, repr=False)
     credentials_kind: CredentialsKind = "given"
     omitted: tuple[str, ...] = ()
 
@@ -217,6 +220,14 @@ def _retry_policy(value: object) -> RetryPolicy:
     raise ConfigurationError(message, argument="retry", value=value)
 
 
+def _hook(value: Any) -> Callable[[FinishedCall], object] | None:
+    # a coroutine function would return what nobody awaits
+    if value is None or (callable(value) and not inspect.iscoroutinefunction(value)):
+        return cast("Callable[[FinishedCall], object] | None", value)
+    message = "{argument} takes a plain function of one FinishedCall, not {value}."
+    raise ConfigurationError(message, argument="on_call", value=value)
+
+
 def _check_default_index(value: object) -> str:
     try:
         return check_index(value)
@@ -243,4 +254,5 @@ _CHECKS: dict[str, Any] = {
     "credentials": source_of,
     "retry": _retry_policy,
     "additional_headers": _header_names,
+    "on_call": _hook,
 }

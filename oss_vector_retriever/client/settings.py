@@ -130,6 +130,8 @@ def settings_of(config: ClientConfig, local: str | None = None) -> ClientSetting
     if proxy is not None and "@" in proxy:
         proxy = _without_userinfo(proxy)
         omitted.append("userinfo of the proxy")
+    if config.on_call is not None:
+        omitted.append("on_call")
     if config.credentials_kind == "given":
         omitted.append("credentials")
     # For the region's own address None travels, as it was given.

@@ -32,11 +32,13 @@ class Fault:
     """The outcome of an exchange that brought no whole reply.
 
     `name` is the class name of the library's exception, never its text: texts of HTTP libraries
-    quote header values, and a header value can be a credential.
+    quote header values, and a header value can be a credential. `reused` is True where a connection
+    kept from an earlier exchange broke before the first byte of a reply: most often it was dead.
     """
 
     kind: FaultKind
     name: str
+    reused: bool = False
 
 
 @dataclass(frozen=True, slots=True)
