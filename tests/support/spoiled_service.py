@@ -199,6 +199,9 @@ class _Exchange:
             return Fault(FaultKind.DEADLINE, "ReadTimeout")
         return self.service.answer(request.body)
 
+    def abort(self, *_: object) -> None:
+        """Do nothing: what is in flight ends soon."""
+
     def close(self) -> None:
         """Do nothing: there are no connections."""
 
@@ -248,4 +251,3 @@ def async_client_of(service: SpoiledService, **options: Any) -> AsyncOSSVectorCl
             return AsyncRunner(_AsyncExchange(service), self._context.config.max_concurrency)
 
     return Client(**options)
-
