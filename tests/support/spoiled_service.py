@@ -59,7 +59,7 @@ class SpoiledService:
         if trouble.endswith(" once"):
             trouble = trouble.removesuffix(" once") if first else ""
         if trouble:
-            return _trouble(trouble, keys)
+            return _trouble(trouble)
         if asked["indexName"] == "absent":
             return _error(404, "NoSuchVectorIndex", "The specified index does not exist.")
         found = {self.kinds.get(key, "missing") for key in keys}
@@ -102,42 +102,32 @@ def _error(status: int, code: str, message: str) -> Reply:
 
 def _refusal(kind: str, keys: list[str]) -> Reply | Fault:
     quoted = ", ".join(repr(key) for key in sorted(keys))
-    match kind:
-        case "refused":
-            return _error(400, "VectorIndexParameterInvalid", "A key is not valid.")
-        case "quoted":
-            return _error(400, "VectorIndexParameterInvalid", f"Among {quoted} one is not valid.")
-        case "named":  # of a kind that is said of an index, were it not for the key
-            return _error(404, "NoSuchVectorIndex", f"There is no part for {quoted}.")
-        case "blocked":
-            page = f"<html><title>Blocked: {quoted}</title></html>".encode()
-            return Reply(403, {"content-type": "text/html"}, page)
-        case "too long":
-            return Reply(413, {"content-type": "text/html"}, b"<html></html>")
-        case "crash":
-            return _error(500, "InternalError", "We encountered an internal error.")
-        case "crash quoted":
-            return _error(500, "InternalError", f"We stumbled over {quoted}.")
-    return Fault(FaultKind.CLOSED, "RemoteProtocolError")
+    page = f"<html><title>Blocked: {quoted}</title></html>".encode()
+    invalid = "VectorIndexParameterInvalid"
+    known = {
+        "refused": _error(400, invalid, "A key is not valid."),
+        "quoted": _error(400, invalid, f"Among {quoted} one is not valid."),
+        # of a kind that is said of an index, were it not for the key
+        "named": _error(404, "NoSuchVectorIndex", f"There is no part for {quoted}."),
+        "blocked": Reply(403, {"content-type": "text/html"}, page),
+        "too long": Reply(413, {"content-type": "text/html"}, b"<html></html>"),
+        "crash": _error(500, "InternalError", "We encountered an internal error."),
+        "crash quoted": _error(500, "InternalError", f"We stumbled over {quoted}."),
+    }
+    return known.get(kind, Fault(FaultKind.CLOSED, "RemoteProtocolError"))
 
 
-def _trouble(trouble: str, keys: list[str]) -> Reply | Fault:
-    match trouble:
-        case "denied":
-            return _error(403, "AccessDenied", "You have no right to access this.")
-        case "expired":
-            return _error(403, "SecurityTokenExpired", "The security token has expired.")
-        case "throttled":
-            return _error(503, "QpsLimitExceeded", "QPS limit exceeded.")
-        case "down":
-            return _error(503, "ServiceUnavailable", "Please try again later.")
-        case "outage":
-            return _error(500, "InternalError", "We encountered an internal error.")
-        case "html":
-            return _ok(b"<html>Log in</html>", "text/html")
-        case "moved":
-            return Reply(302, {"location": "http://elsewhere.invalid/"}, b"")
-    return Fault(FaultKind(trouble), "SomeError")
+def _trouble(trouble: str) -> Reply | Fault:
+    known = {
+        "denied": _error(403, "AccessDenied", "You have no right to access this."),
+        "expired": _error(403, "SecurityTokenExpired", "The security token has expired."),
+        "throttled": _error(503, "QpsLimitExceeded", "QPS limit exceeded."),
+        "down": _error(503, "ServiceUnavailable", "Please try again later."),
+        "outage": _error(500, "InternalError", "We encountered an internal error."),
+        "html": _ok(b"<html>Log in</html>", "text/html"),
+        "moved": Reply(302, {"location": "http://elsewhere.invalid/"}, b""),
+    }
+    return known.get(trouble) or Fault(FaultKind(trouble), "SomeError")
 
 
 def _record(key: str, kind: str, data: bool, metadata: bool) -> str:
