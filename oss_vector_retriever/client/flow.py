@@ -12,7 +12,7 @@ import hashlib
 import logging
 import re
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Any, Generic, TypeVar
@@ -31,6 +31,8 @@ from .wire import error_from, hide_secrets
 
 T = TypeVar("T")
 _log = logging.getLogger("oss_vector_retriever")
+# bytes; a reply of so many takes ten milliseconds to decode, which count as well
+_LONG_READ = 1_000_000
 
 
 def call(
@@ -119,7 +121,8 @@ def _attempt(attempts: Attempts[T], credentials: Credentials) -> Flow[T | errors
     attempts.attempt_count += 1
     attempts.reply = attempts.paused_for = None
     began = context.monotonic()
-    outcome = yield from send(request, max(attempts.deadline.remaining_seconds, 0.0))
+    seconds, most = max(attempts.deadline.remaining_seconds, 0.0), context.config.max_reply_bytes
+    outcome = yield from send(request, seconds, most, reuse=attempts.reuse)
     attempts.note(request, outcome)
     result = _read(attempts, outcome, request, credentials)
     if _log.isEnabledFor(logging.DEBUG):
@@ -138,8 +141,12 @@ def _read(
         error = error_from(outcome, credentials.secrets())
         attempts.explain(error)
         return error
+    if len(outcome.body) > _LONG_READ:
+        outcome = replace(outcome, check_time=attempts.deadline.check)
     try:
         return attempts.operation.decode(outcome)
+    except errors.DeadlineExceededError:
+        raise attempts.annotate(attempts.deadline_error()) from None
     except errors.ResponseError as error:
         hide_secrets(error, credentials.secrets())
         return error  # an attempt that failed: a reply cut short is worth another
@@ -155,6 +162,13 @@ def _recover(attempts: Attempts[T], error: errors.OSSVectorError, used: Credenti
     decision = judge(error, idempotent=attempts.operation.idempotent)
     if decision is RetryDecision.FINAL:
         raise attempts.annotate(error)
+    if attempts.reuse_refused:
+        # a connection that died while it was kept says nothing of the service: no pause, and
+        # nothing from the budget, which 50 of them at once would use up
+        attempts.free += 1
+        attempts.reuse = False
+        attempts.log_retry(error, 0.0)
+        return
     attempts.count_failure(decision)
     seconds = _pause(attempts, error, decision)
     last = attempts.is_last(decision) or seconds >= attempts.deadline.remaining_seconds
@@ -266,6 +280,9 @@ class Attempts(Generic[T]):
         self.asked_at: float | None = None
         self.clock_corrected = False
         self.credentials_renewed = False
+        # what may not be repeated must not meet a connection that died while it was kept
+        self.reuse = operation.idempotent
+        self.reuse_refused = False
         self._began = context.monotonic()
         self._bytes_sent = 0
         self._bytes_received = 0
@@ -273,6 +290,7 @@ class Attempts(Generic[T]):
     def note(self, request: Request, outcome: Reply | Fault) -> None:
         """Keep what an exchange brought."""
         self._bytes_sent += len(request.body)
+        self.reuse_refused = isinstance(outcome, Fault) and outcome.reused
         if isinstance(outcome, Reply):
             self.reply = outcome
             self._bytes_received += len(outcome.body)
@@ -350,16 +368,18 @@ class Attempts(Generic[T]):
 
     def transport_error(self, fault: Fault, request: Request) -> errors.OSSVectorError:
         """Return the error that a fault stands for."""
-        name, where = self.operation.name, f"{request.origin} ({fault.name})"
+        name = self.operation.name
         if fault.kind is FaultKind.DEADLINE:
             return self.deadline_error()
         if fault.kind is FaultKind.TOO_LARGE:
             size = self.context.config.max_reply_bytes
             text = f"{name}: the reply is larger than {{max_reply_bytes}} ({size} bytes); it was "
             return errors.ResponseError(errors.Message(text + "not read to its end.", {}))
-        return errors.TransportError(
-            f"{name}: {_FAULT_TEXTS[fault.kind].format(where)}.", fault.kind, reused=fault.reused
-        )
+        texts = _PROXY_TEXTS if fault.proxy and fault.kind in _PROXY_TEXTS else _FAULT_TEXTS
+        peer = f"the proxy {fault.proxy}" if fault.proxy else request.origin
+        text = texts[fault.kind].format(f"{peer} ({fault.name})")
+        reason = f": {fault.reason}" if fault.reason else ""
+        return errors.TransportError(f"{name}: {text}{reason}.", fault.kind, reused=fault.reused)
 
     def reply_header(self, name: str) -> str | None:
         """Return a header of the last reply, or None."""
@@ -436,10 +456,13 @@ def _name(error: object) -> str:
 
 _FAULT_TEXTS = {
     FaultKind.CONNECT: "could not connect to {}; check the endpoint, the region and the network",
-    FaultKind.TLS: "could not agree on TLS with {}: its certificate was not accepted, or it speaks "
-    "no TLS 1.2 or newer",
+    FaultKind.TLS: "could not agree on TLS with {}",
     FaultKind.CLOSED: "the connection to {} broke before the reply was whole",
     FaultKind.PROTOCOL: "{} did not answer in HTTP",
+}
+_PROXY_TEXTS = {
+    FaultKind.CONNECT: "could not connect through {}; check the proxy and the network",
+    FaultKind.PROXY: "{} refused to pass the request on",
 }
 
 

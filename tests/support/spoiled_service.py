@@ -16,7 +16,7 @@ from typing import Any
 
 from oss_vector_retriever import AsyncOSSVectorClient, OSSVectorClient
 from oss_vector_retriever.client.models.messages import Reply
-from oss_vector_retriever.client.steps import Fault, FaultKind
+from oss_vector_retriever.client.steps import Fault, FaultKind, Send
 from oss_vector_retriever.client.transport.runner import AsyncRunner, Runner
 from support.replies import REQUEST_ID, http
 from support.socket_server import Connection, SocketServer
@@ -181,13 +181,12 @@ class _Exchange:
         self.gate = threading.Event()
         self.gate.set()
 
-    def send(self, asked: Any, seconds: float | None = None) -> Reply | Fault:
-        request, seconds = (asked.request, asked.seconds) if seconds is None else (asked, seconds)
+    def send(self, step: Send) -> Reply | Fault:
         self.gate.wait(10)
-        time.sleep(min(self.service.delay, seconds))
-        if self.service.delay > seconds:
+        time.sleep(min(self.service.delay, step.seconds))
+        if self.service.delay > step.seconds:
             return Fault(FaultKind.DEADLINE, "ReadTimeout")
-        return self.service.answer(request.body)
+        return self.service.answer(step.request.body)
 
     def abort(self, *_: object) -> None:
         """Do nothing: what is in flight ends soon."""
@@ -206,12 +205,11 @@ class _AsyncExchange:
     def usable_here(self) -> bool:
         return True
 
-    async def send(self, asked: Any, seconds: float | None = None) -> Reply | Fault:
-        request, seconds = (asked.request, asked.seconds) if seconds is None else (asked, seconds)
-        await asyncio.sleep(min(self.service.delay, seconds))
-        if self.service.delay > seconds:
+    async def send(self, step: Send) -> Reply | Fault:
+        await asyncio.sleep(min(self.service.delay, step.seconds))
+        if self.service.delay > step.seconds:
             return Fault(FaultKind.DEADLINE, "ReadTimeout")
-        return self.service.answer(request.body)
+        return self.service.answer(step.request.body)
 
     async def close(self) -> None:
         """Do nothing: there are no connections."""
