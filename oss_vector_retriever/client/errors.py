@@ -204,6 +204,16 @@ class OSSVectorError(Exception):
         self._message = Message(change(str(self._message)))
         self.args = (str(self._message),)
 
+    def replace_errors(self, change: Callable[["OSSVectorError"], "OSSVectorError"]) -> None:
+        """Replace the errors that this one carries, and those that its message quotes."""
+        self.errors = tuple(change(error) for error in self.errors)
+        if self._message.fields:
+            fields = {
+                name: change(value) if isinstance(value, OSSVectorError) else value
+                for name, value in self._message.fields.items()
+            }
+            self._message = Message(self._message.template, fields)
+
     def __reduce__(self) -> tuple[Any, ...]:
         return _rebuild, (type(self), self.args, self.__dict__.copy())
 
@@ -621,7 +631,7 @@ def _copy_with_causes(error: Any, copies: dict[int, Any]) -> Any:
     if hasattr(error, "__notes__"):
         copied.__notes__ = list(error.__notes__)
     if isinstance(error, OSSVectorError):
-        copied.errors = tuple(_copy_with_causes(earlier, copies) for earlier in error.errors)
+        copied.replace_errors(lambda other: _copy_with_causes(other, copies))
     return copied
 
 
