@@ -603,6 +603,15 @@ def service_error_class(code: str, status: int) -> type[ServiceError]:
     return _BY_CODE.get(code, fallback)
 
 
+def drop_frames(error: BaseException | None, until: BaseException | None) -> None:
+    """Take the frames from an error and from those behind it, up to one that is the caller's."""
+    if error is None or error is until or error.__traceback__ is None:
+        return
+    error.__traceback__ = None
+    for inner in (error.__cause__, error.__context__):
+        drop_frames(inner, until)
+
+
 def own_copy(error: Raised) -> Raised | OSSVectorError:
     """Return an error like another one, for one more of those whom it is told.
 
