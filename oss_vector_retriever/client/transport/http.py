@@ -220,7 +220,8 @@ class AsyncExchange:
             sent = _engine_request(self._settings, request, seconds)
             outcome = await self._read(await connection.send(sent))
         except Exception as error:
-            outcome = fault_of(error)
+            # of a line that was closed in the midst of it, the engine says what fits none of these
+            outcome = _CLOSED if self._connections.closed else fault_of(error)
             if outcome is None:
                 raise
         finally:
