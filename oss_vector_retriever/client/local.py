@@ -14,9 +14,9 @@ from weakref import WeakValueDictionary
 from . import fork
 from .config import ClientConfig, resolve_config
 from .errors import ConfigurationError
-from .models.messages import Reply, Request
+from .models.messages import Reply
 from .settings import ClientSettings, config_from
-from .steps import Fault, FaultKind
+from .steps import REPLY_TOO_LARGE, Fault, FaultKind, Send
 from .transport.runner import Helpers
 
 if TYPE_CHECKING:
@@ -176,7 +176,7 @@ class LocalExchange:
         self._helpers = Helpers(self._width)
         self._waiting: dict[SimpleQueue[Reply | Fault | BaseException], int] = {}
 
-    def send(self, request: Request, seconds: float) -> Reply | Fault:
+    def send(self, step: Send) -> Reply | Fault:
         """Let the service handle a request in a thread, which a deadline or Ctrl-C may leave."""
         self._local.check_process()
         answers: SimpleQueue[Reply | Fault | BaseException] = SimpleQueue()
@@ -184,9 +184,9 @@ class LocalExchange:
         try:
             if self._closed:  # looked at after it is known: `close` would have ended it before
                 return _ABORTED
-            if not self._helpers.offer([lambda: self._answer(request, seconds, answers)]):
-                self._answer(request, seconds, answers)
-            answer = answers.get(timeout=max(seconds, 0))
+            if not self._helpers.offer([lambda: self._answer(step, answers)]):
+                self._answer(step, answers)
+            answer = answers.get(timeout=max(step.seconds, 0))
         except Empty:
             return Fault(FaultKind.DEADLINE, "DeadlineExceeded")
         finally:
@@ -195,11 +195,10 @@ class LocalExchange:
             raise answer
         return answer
 
-    def _answer(
-        self, request: Request, seconds: float, answers: SimpleQueue[Reply | Fault | BaseException]
-    ) -> None:
+    def _answer(self, step: Send, answers: SimpleQueue[Reply | Fault | BaseException]) -> None:
         try:
-            answers.put(self._local.transport.send(request, seconds))
+            reply: Reply = self._local.transport.send(step.request, step.seconds)
+            answers.put(_within_limit(reply, step))
         except (TimeoutError, ConnectionResetError) as error:
             answers.put(_fault(error))
         except BaseException as error:  # noqa: BLE001 - it is raised in the one who waits
@@ -235,15 +234,15 @@ class AsyncLocalExchange:
         """Return True: an embedded service belongs to no event loop."""
         return True
 
-    async def send(self, request: Request, seconds: float) -> Reply | Fault:
+    async def send(self, step: Send) -> Reply | Fault:
         """Let the service handle a request in a thread."""
         self._local.check_process()
         try:
-            async with asyncio.timeout(max(seconds, 0)):
-                reply: Reply = await self._local.transport.send_async(request, seconds)
+            async with asyncio.timeout(max(step.seconds, 0)):
+                reply: Reply = await self._local.transport.send_async(step.request, step.seconds)
         except (TimeoutError, ConnectionResetError) as error:
             return _fault(error)
-        return reply
+        return _within_limit(reply, step)
 
     async def close(self) -> None:
         """Do nothing: there are no connections."""
@@ -257,3 +256,9 @@ def _fault(error: Exception) -> Fault:
     # The two ways in which the emulator's faults end a request without a reply.
     late = isinstance(error, TimeoutError)
     return Fault(FaultKind.DEADLINE if late else FaultKind.CLOSED, type(error).__name__)
+
+
+def _within_limit(reply: Reply, step: Send) -> Reply | Fault:
+    """Return a reply, or the fault that it is where it is larger than it may be."""
+    # It is in memory by now; a test with an embedded service is to end as it would over HTTP.
+    return REPLY_TOO_LARGE if len(reply.body) > step.max_reply_bytes else reply

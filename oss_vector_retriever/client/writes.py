@@ -85,8 +85,8 @@ def _write(
         keys = tuple(item.key if isinstance(item, Vector) else item for item in batch)
         try:
             # the body is written only now, so that not all stand in memory at once
-            deadline = context.deadline(seconds)
-            done = yield from call(context, operation(index, batch, deadline), deadline)
+            deadline, policy = context.deadline(seconds), context.config.retry.for_bulk
+            done = yield from call(context, operation(index, batch, deadline), deadline, policy)
         except errors.OSSVectorError as error:
             return BatchReport(keys, error=error)
         return BatchReport(keys, done.request_id)

@@ -52,17 +52,34 @@ def get_operation(
         vectors = reader.vectors(reply_object(reply, "GetVectors"))
         return results.GetVectorsResult(tuple(vectors), request_id=reply.request_id)
 
+    def count_missing(result: results.GetVectorsResult) -> int:
+        return len(requested) - len({vector.key for vector in result.items})
+
     members = {"returnData": bool(return_data), "returnMetadata": bool(return_metadata)}
-    return post("GetVectors", decode, indexName=index, keys=keys, **members)
+    return post(
+        "GetVectors", decode, count_missing=count_missing, indexName=index, keys=keys, **members
+    )
 
 
 def post(
-    name: str, decode: Callable[[Reply], T], *, idempotent: bool = True, **members: Any
+    name: str,
+    decode: Callable[[Reply], T],
+    *,
+    idempotent: bool = True,
+    count_missing: Callable[[T], int] | None = None,
+    **members: Any,
 ) -> Operation[T]:
     """Return an operation whose arguments are the members of a JSON object, None for no member."""
-    query = name[0].lower() + name[1:]
-    body, index = json_body(**members), members.get("indexName")
-    return Operation(name, decode, query=query, body=body, index=index, idempotent=idempotent)
+    return Operation(
+        name,
+        decode,
+        query=name[0].lower() + name[1:],
+        body=json_body(**members),
+        index=members.get("indexName"),
+        idempotent=idempotent,
+        key_count=len(members.get("keys") or members.get("vectors") or ()),
+        count_missing=count_missing,
+    )
 
 
 def put_vectors(
