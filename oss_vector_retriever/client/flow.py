@@ -146,7 +146,7 @@ def _read(
     try:
         return attempts.operation.decode(outcome)
     except errors.DeadlineExceededError:
-        raise attempts.annotate(attempts.deadline_error()) from None
+        return attempts.deadline_error()
     except errors.ResponseError as error:
         hide_secrets(error, credentials.secrets())
         return error  # an attempt that failed: a reply cut short is worth another

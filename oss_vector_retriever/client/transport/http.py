@@ -256,7 +256,8 @@ class AsyncExchange:
             response = await connection.send(sent, reuse=step.reuse)
             outcome = await self._read(response, step.max_reply_bytes)
         except Exception as error:
-            outcome = connection.fault_of(error)
+            # of a line that was closed in the midst of it, the engine says what fits none of these
+            outcome = _CLOSED if self._connections.closed else connection.fault_of(error)
             if outcome is None:
                 raise
             if outcome.reused:
