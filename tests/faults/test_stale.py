@@ -111,7 +111,7 @@ class MortalServer(SocketServer):
     def die(self, death):
         """Let all connections die; those that close have done so when this returns."""
         before = self._dead
-        self._death = lambda connection: DEATHS[death](connection)
+        self._death = DEATHS[death]
         self._wait(lambda: self._dead - before >= WIDTH, "connections are still alive")
         if death not in NOT_SEEN:
             threading.Event().wait(0.02)
