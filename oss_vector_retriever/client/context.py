@@ -1,12 +1,15 @@
 """What the calls of one client share: settings, clock, limits on sending, and credentials."""
 
+import logging
 import random
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Self
 
+from . import fork
 from .config import ClientConfig, replace_options
 from .credentials import CredentialsKeeper
 from .retry import RateLimiter, RetryBudget
@@ -17,6 +20,8 @@ __all__ = ["Clock", "Context", "Deadline", "Flow"]
 
 # a clock that is further off than that is not what a refused date is about
 _LARGEST_CORRECTION = timedelta(days=7)
+_A_MINUTE = 60.0
+_log = logging.getLogger("oss_vector_retriever")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +70,31 @@ class Clock:
         return True
 
 
+class Notices:
+    """The warnings of one client, each at most once a minute: a log is read by people."""
+
+    def __init__(self, monotonic: Callable[[], float]) -> None:
+        self._monotonic = monotonic
+        self.renew_after_fork()
+        fork.renew_in_children(self)
+
+    def renew_after_fork(self) -> None:
+        """Begin as a client that has warned of nothing."""
+        self._warned: dict[str, float] = {}
+        self._lock = threading.Lock()
+
+    def warn(self, topic: str, text: str, *arguments: object) -> None:
+        """Log a warning, unless there was one of its topic within the last minute."""
+        now = self._monotonic()
+        with self._lock:
+            if now - self._warned.get(topic, -_A_MINUTE) < _A_MINUTE:
+                return
+            # those of long ago go: a topic may name an index, of which there can be many
+            self._warned = {t: at for t, at in self._warned.items() if now - at < _A_MINUTE}
+            self._warned[topic] = now
+        _log.warning(text, *arguments)
+
+
 @dataclass(frozen=True)
 class Context:
     """The state that the calls of one client share; tests can give the clocks and the dice."""
@@ -75,22 +105,30 @@ class Context:
     clock: Clock = field(default_factory=Clock)
     retry_budget: RetryBudget = field(default_factory=RetryBudget)
     rate_limiter: RateLimiter = field(init=False)
+    notices: Notices = field(init=False, repr=False)
     credentials: CredentialsKeeper = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         limiter = RateLimiter(self.config.rate_limit, self.monotonic)
-        keeper = CredentialsKeeper(self.config.credentials, self.clock.now)
+        notices, source = Notices(self.monotonic), self.config.credentials
+        keeper = CredentialsKeeper(source, self.clock.now, self.monotonic, notices.warn)
         object.__setattr__(self, "rate_limiter", limiter)
+        object.__setattr__(self, "notices", notices)
         object.__setattr__(self, "credentials", keeper)
 
     def with_options(self, **options: Any) -> Self:
         """Return a context with other settings; it shares all that changes in use."""
         other = replace(self, config=replace_options(self.config, **options))
         object.__setattr__(other, "rate_limiter", self.rate_limiter)
+        object.__setattr__(other, "notices", self.notices)
         # credentials that were just resolved serve here too, unless others were given
         if "credentials" not in options:
             object.__setattr__(other, "credentials", self.credentials)
         return other
+
+    def warn_once_a_minute(self, topic: str, text: str, *arguments: object) -> None:
+        """Log a warning, `text % arguments`, at most once a client and minute for each topic."""
+        self.notices.warn(topic, text, *arguments)
 
     def deadline(self, seconds: float | None = None) -> Deadline:
         """Return a deadline that starts now; by default the client's `timeout`."""

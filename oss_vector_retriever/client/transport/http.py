@@ -41,7 +41,8 @@ class BlockingExchange:
 
     def _set_up(self) -> None:
         self._free: list[_Connection] = []  # popped and appended by threads without a lock
-        self._busy: set[_Connection] = set()
+        # with the thread whose exchange is on it; taken out by that, or by what aborts it
+        self._busy: dict[_Connection, int] = {}
         self._gate = threading.BoundedSemaphore(self._settings.max_connections)
 
     def renew_after_fork(self) -> None:
@@ -52,6 +53,10 @@ class BlockingExchange:
     def send(self, step: Send) -> Reply | Fault:
         """Send a request and read the whole reply within some seconds."""
         moment = time.monotonic() + step.seconds
+        if threading.get_ident() in list(self._busy.values()):
+            # in a signal handler, whose thread stands still in another exchange: to wait for a
+            # place could be to wait for its own
+            return self._send_on_a_connection(step, moment)
         if not self._gate.acquire(timeout=max(step.seconds, 0)):
             return _LATE
         try:
@@ -65,7 +70,7 @@ class BlockingExchange:
         except IndexError:
             connection = _Connection(self._settings)
         outcome: Reply | Fault | None = None
-        self._busy.add(connection)
+        self._busy[connection] = threading.get_ident()
         try:
             if self._closed:  # looked at after it is busy: `close` would have aborted it before
                 return _CLOSED
@@ -83,8 +88,8 @@ class BlockingExchange:
                 # what was kept with it is likely as dead, and would cost a refusal each
                 self._close_free()
         finally:
-            self._busy.discard(connection)
-            if isinstance(outcome, Reply):
+            unharmed = self._busy.pop(connection, None) is not None
+            if isinstance(outcome, Reply) and unharmed:
                 self._free.append(connection)
             else:
                 connection.close()
@@ -113,6 +118,16 @@ class BlockingExchange:
         self._closed = True
         self._close_free()
         for connection in list(self._busy):
+            self._abort(connection)
+
+    def abort(self, thread: int) -> None:
+        """Break the connection of the exchange that a thread is in, if it is in one."""
+        for connection, user in list(self._busy.items()):
+            if user == thread:
+                self._abort(connection)
+
+    def _abort(self, connection: _Connection) -> None:
+        if self._busy.pop(connection, None) is not None:  # else its exchange has just ended
             connection.abort()
 
     def _close_free(self) -> None:
@@ -148,12 +163,14 @@ class _AnyConnection:
 class _Connection(_AnyConnection):
     """One connection and the countdown of its exchange."""
 
+    _network: ClippedNetwork
+
     def __init__(self, settings: Settings) -> None:
         super().__init__(settings)
         self.countdown = Countdown()
-        self._network = network = ClippedNetwork(settings.engine, self.countdown)
-        self.abort = network.abort
-        self._lines = settings.engine.ConnectionPool(**settings.pool_arguments(network))
+        self._network = ClippedNetwork(settings.engine, self.countdown)
+        self.abort = self._network.abort
+        self._lines = settings.engine.ConnectionPool(**settings.pool_arguments(self._network))
 
     def send(self, request: Any, *, reuse: bool) -> Any:
         if not self._is_kept(request, reuse=reuse):
@@ -163,8 +180,12 @@ class _Connection(_AnyConnection):
         return self._line.handle_request(request)
 
     def close(self) -> None:
-        if self._line is not None:
-            self._line.close()
+        # also one that the line never got to see
+        try:
+            if self._line is not None:
+                self._line.close()
+        finally:
+            self._network.close()
 
 
 class AsyncExchange:

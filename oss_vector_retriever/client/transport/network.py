@@ -9,9 +9,9 @@ methods that httpcore calls on its own networks and streams.
 from __future__ import annotations
 
 import contextlib
+import importlib
 import ipaddress
 import socket
-import ssl
 import threading
 import time
 from queue import Empty, SimpleQueue
@@ -57,30 +57,35 @@ class Network:
 
 
 class ClippedNetwork(Network):
-    """A blocking network whose operations end with a countdown."""
+    """A blocking network whose operations end with a countdown, and at once when it is aborted."""
 
     def __init__(self, engine: Any, countdown: Countdown) -> None:
         super().__init__()
         self.countdown = countdown
         self._engine = engine
-        self._inner = engine.SyncBackend()
-        self._socket: socket.socket | None = None
-
-    def remember(self, link: socket.socket) -> None:
-        """Take the socket that the connection has now: one that begins TLS leaves its old one."""
-        self._socket = link
+        self._stream_class = importlib.import_module(f"{engine.__name__}._backends.sync").SyncStream
+        self._aborted = False
+        self._answers: SimpleQueue[_Addresses | OSError] = SimpleQueue()
+        # the connection a second time: TLS takes the first from whoever has it, also while the
+        # handshake goes on
+        self._link: socket.socket | None = None
 
     def abort(self) -> None:
-        """Break the connection, from whatever thread, so that an operation on it ends at once."""
-        link = self._socket
-        if link is not None:
-            # it is the thread that uses the connection which closes it, and sees it broken now;
-            # the plain shutdown, for that of a TLS socket takes its state from under a read
+        """Break the connection for good, from whatever thread: what it waits for ends at once."""
+        self._aborted = True
+        self._answers.put(OSError("aborted"))
+        if self._link is not None:
+            # it is the thread that uses the connection which closes it, and sees it broken now
             with contextlib.suppress(OSError):
-                socket.socket.shutdown(link, socket.SHUT_RDWR)
+                self._link.shutdown(socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        """Let go of the connection, which its own stream has closed."""
+        if self._link is not None:
+            self._link.close()
 
     def connect_tcp(
-        self, host: str, port: int, timeout: float | None = None, **options: Any
+        self, host: str, port: int, timeout: float | None = None, **_: Any
     ) -> _ClippedStream:
         """Connect within the time that is left, to the first address that answers."""
         self.handshakes = 0
@@ -89,28 +94,48 @@ class ClippedNetwork(Network):
         for address in self._addresses(host, port):
             if self.countdown.is_over():
                 break
-            left = self.countdown.clip(timeout, self._engine.ConnectTimeout)
             try:
-                stream = self._inner.connect_tcp(address, port, left, **options)
-            except (self._engine.ConnectError, self._engine.ConnectTimeout) as error:
-                failure = error
+                stream = self._stream_class(self._connect(*address, timeout))
+            except TimeoutError as error:
+                failure = self._engine.ConnectTimeout()
+                failure.__cause__ = error
+            except OSError as error:
+                failure = self._engine.ConnectError()
+                failure.__cause__ = error
             else:
-                self.remember(stream.get_extra_info("socket"))
                 return _ClippedStream(self._engine, stream, self)
         try:
             raise failure
         finally:
             del failure  # a frame and an exception that hold each other outlive the call
 
-    def _addresses(self, host: str, port: int) -> list[str]:
+    def _connect(self, family: int, address: Any, timeout: float | None) -> socket.socket:
+        connection = socket.socket(family, socket.SOCK_STREAM)
+        with contextlib.ExitStack() as on_failure:
+            on_failure.callback(connection.close)
+            self.close()
+            self._link = connection.dup()
+            if self._aborted:  # looked at after the link is there, as `abort` does it before
+                raise ConnectionAbortedError
+            connection.settimeout(self.countdown.clip(timeout, self._engine.ConnectTimeout))
+            connection.connect(address)
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            on_failure.pop_all()
+        return connection
+
+    def _addresses(self, host: str, port: int) -> _Addresses:
         # getaddrinfo takes no timeout and cannot be interrupted: it runs in a thread that is left
         # behind where it takes too long
         with contextlib.suppress(ValueError):
-            ipaddress.ip_address(host)
-            return [host]
-        answers: SimpleQueue[list[str] | OSError] = SimpleQueue()
-        arguments = (host, port, answers)
-        threading.Thread(target=_look_up, args=arguments, name="oss-vectors", daemon=True).start()
+            old = isinstance(ipaddress.ip_address(host), ipaddress.IPv4Address)
+            return [(socket.AF_INET if old else socket.AF_INET6, (host, port))]
+        answers = self._answers
+        try:
+            threading.Thread(
+                target=_look_up, args=(host, port, answers), name="oss-vectors", daemon=True
+            ).start()
+        except RuntimeError:  # no thread can be started any more: the interpreter ends
+            _look_up(host, port, answers)
         try:
             answer = answers.get(timeout=self.countdown.clip(None, self._engine.ConnectTimeout))
         except Empty:
@@ -120,13 +145,16 @@ class ClippedNetwork(Network):
         return answer
 
 
-def _look_up(host: str, port: int, answers: SimpleQueue[list[str] | OSError]) -> None:
+_Addresses = list[tuple[int, Any]]
+
+
+def _look_up(host: str, port: int, answers: SimpleQueue[_Addresses | OSError]) -> None:
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as error:  # the other: of a name that IDNA cannot write
         answers.put(error if isinstance(error, OSError) else OSError(str(error)))
     else:
-        answers.put([str(address[4][0]) for address in found])
+        answers.put([(family, address) for family, _, _, _, address in found])
 
 
 class _ClippedStream:
@@ -159,40 +187,18 @@ class _ClippedStream:
 
     def close(self) -> None:
         self._inner.close()
+        self._network.close()
 
     def start_tls(
         self, ssl_context: Any, server_hostname: str | None = None, timeout: float | None = None
     ) -> _ClippedStream:
         self._network.handshakes += 1
         left = self._countdown.clip(timeout, self._engine.ConnectTimeout)
-        secured = _WatchedContext(ssl_context, self._network)
-        stream = self._inner.start_tls(secured, server_hostname, left)
+        stream = self._inner.start_tls(ssl_context, server_hostname, left)
         return _ClippedStream(self._engine, stream, self._network)
 
     def get_extra_info(self, info: str) -> Any:
         return self._inner.get_extra_info(info)
-
-
-class _WatchedContext:
-    """A TLS context that tells a network of its socket before the handshake, which may last."""
-
-    def __init__(self, inner: ssl.SSLContext, network: ClippedNetwork) -> None:
-        self._inner = inner
-        self._network = network
-        # of TLS within TLS, as through an https proxy, the outer one has the socket
-        self.wrap_bio = inner.wrap_bio
-
-    def wrap_socket(self, link: socket.socket, server_hostname: str | None) -> ssl.SSLSocket:
-        secured = self._inner.wrap_socket(
-            link, server_hostname=server_hostname, do_handshake_on_connect=False
-        )
-        self._network.remember(secured)
-        try:
-            secured.do_handshake()
-        except BaseException:
-            secured.close()
-            raise
-        return secured
 
 
 class WatchedNetwork(Network):
