@@ -89,7 +89,7 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Begin:
-    """The start of a call of a user's function that no flow owns (`credentials.Inquiry`).
+    """The start of a call of a user's function that no flow owns (an `Inquiry`).
 
     Answered at once. A sync function runs in a daemon thread, which the end of the program does not
     wait for; an async one as a task of the running event loop.

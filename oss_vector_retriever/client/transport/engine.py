@@ -22,6 +22,7 @@ from urllib.request import getproxies, proxy_bypass
 
 from ..config import ClientConfig
 from ..errors import ConfigurationError, refer
+from ..hidden import Hidden, hide_address, reveal
 from ..steps import Fault, FaultKind
 from .network import Network
 
@@ -40,7 +41,7 @@ def settings_for(config: ClientConfig) -> Settings:
     library = _library_name()
     proxy = _proxy_url(config.proxy or _environment_proxy(config))
     tunnels = config.endpoint.scheme == "https"
-    secure = tunnels or (proxy or "").startswith("https:")
+    secure = tunnels or (reveal(proxy) or "").startswith("https:")
     return Settings(
         importlib.import_module(_ENGINES[library]),
         _tls_context(library, config.ca_file) if secure else None,
@@ -62,7 +63,7 @@ class Settings:
 
     engine: Any
     tls: ssl.SSLContext | None
-    proxy: str | None = field(repr=False)
+    proxy: str | Hidden | None = field(repr=False)
     tunnels: bool
     connect_timeout: float
     max_connections: int
@@ -70,29 +71,29 @@ class Settings:
     @property
     def proxy_origin(self) -> str | None:
         """Return the proxy's address without its user and password."""
-        parts = urlsplit(self.proxy or "")
+        parts = urlsplit(reveal(self.proxy) or "")
         return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}" if self.proxy else None
 
     @property
     def proxy_handshakes(self) -> int:
         """Return how many TLS handshakes lead to the proxy; the next is the service's."""
-        return int((self.proxy or "").startswith("https:"))
+        return int((self.proxy_origin or "").startswith("https:"))
 
     def pool_arguments(self, network: Any) -> dict[str, Any]:
         """Return the arguments of the engine's pool, which makes connections on a network."""
-        proxy = None
-        if self.proxy:
-            # the engine ignores what a proxy's URL says before the @, user and password
-            parts = urlsplit(self.proxy)
-            user, password = unquote(parts.username or ""), unquote(parts.password or "")
-            auth = (user.encode(), password.encode()) if parts.username else None
-            proxy = self.engine.Proxy(self.proxy_origin, auth, ssl_context=self.tls)
         return {
             "ssl_context": self.tls,
-            "proxy": proxy,
+            "proxy": self._engine_proxy() if self.proxy else None,
             "keepalive_expiry": _KEEP_ALIVE_SECONDS,
             "network_backend": network,
         }
+
+    def _engine_proxy(self) -> Any:
+        # the engine ignores what a proxy's URL says before the @, user and password
+        parts = urlsplit(reveal(self.proxy))
+        user, password = unquote(parts.username or ""), unquote(parts.password or "")
+        auth = (user.encode(), password.encode()) if parts.username else None
+        return self.engine.Proxy(self.proxy_origin, auth, ssl_context=self.tls)
 
 
 def _library_name() -> str:
@@ -194,31 +195,37 @@ def _load_context(
     return ssl.create_default_context(cafile=path)
 
 
-def _environment_proxy(config: ClientConfig) -> str | None:
+def _environment_proxy(config: ClientConfig) -> str | Hidden | None:
     # what HTTPS_PROXY and NO_PROXY name for the endpoint, as curl reads them
     if config.endpoint.path_style:  # an address or localhost, which no proxy could reach
         return None
     proxies = getproxies()
     proxy = proxies.get(config.endpoint.scheme) or proxies.get("all")
-    return None if proxy is None or proxy_bypass(config.endpoint.host) else proxy
+    return None if proxy is None or proxy_bypass(config.endpoint.host) else hide_address(proxy)
 
 
-def _proxy_url(proxy: str | None) -> str | None:
+def _proxy_url(proxy: str | Hidden | None) -> str | Hidden | None:
     if proxy is None:
         return None
-    url = proxy if "://" in proxy else f"http://{proxy}"
-    try:
-        parts = urlsplit(url)
-        usable = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0
-    except ValueError:
-        usable = False
-    if not usable:  # not quoted: it may hold a password
+    if not _is_proxy(reveal(proxy)):  # not quoted: it may hold a password
         raise ConfigurationError(
             "the proxy ({proxy_sources}) is not [http[s]://]host:port",
             argument="proxy",
             remedy="{no_proxy} leads around it",
         )
-    return url
+    return hide_address(_with_scheme(reveal(proxy)))  # type: ignore[no-any-return]
+
+
+def _with_scheme(proxy: str) -> str:
+    return proxy if "://" in proxy else f"http://{proxy}"
+
+
+def _is_proxy(proxy: str) -> bool:
+    try:
+        parts = urlsplit(_with_scheme(proxy))
+        return bool(parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0)
+    except ValueError:
+        return False
 
 
 def fault_of(error: Exception, settings: Settings, network: Network) -> Fault | None:
