@@ -221,7 +221,11 @@ def check_answer(client: OSSVectorClient) -> Iterator[Finding]:
     request = messages.Request("GET", origin, path, headers=headers)
     outcome = client.run(lambda _: send(request, config.timeout, config.max_reply_bytes))
     if isinstance(outcome, Fault):
-        detail = f"{origin} does not answer in HTTP ({outcome.name})"
+        if outcome.proxy:
+            detail = f"the proxy {outcome.proxy} leads nowhere ({outcome.reason or outcome.name})"
+            yield failure(ANSWER, detail, "check HTTPS_PROXY, or NO_PROXY that leads around it")
+            return
+        detail = f"{origin} does not answer in HTTP ({outcome.reason or outcome.name})"
         yield failure(ANSWER, detail, "check --endpoint: another service may listen there")
         return
     yield Finding(ANSWER, "ok", f"HTTP {outcome.status} to an unsigned request")

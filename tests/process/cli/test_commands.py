@@ -79,6 +79,18 @@ def test_an_unreachable_service_is_named_and_no_secret_is():
     assert "canary" not in done.output + done.errors
 
 
+def test_certificates_that_are_not_there_are_named():
+    done = run(
+        *("get-vectors", "--index-name", "i", "--keys", "a"),
+        *("--bucket", "bucket", "--account-id", "1", "--region", "cn-hangzhou"),
+        OSS_ACCESS_KEY_ID="id",
+        OSS_ACCESS_KEY_SECRET="secret",
+        SSL_CERT_FILE="/nowhere/ca.pem",
+    )
+    assert done.status == 2
+    assert done.errors.startswith("oss-vectors: SSL_CERT_FILE '/nowhere/ca.pem' cannot be read")
+
+
 def test_a_missing_extra_is_named(stored, tmp_path):
     (tmp_path / "jmespath.py").write_text("raise ModuleNotFoundError(name='jmespath')")
     done = run("list-vectors", *stored, "--output-query", "x", PYTHONPATH=str(tmp_path))

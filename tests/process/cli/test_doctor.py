@@ -174,6 +174,26 @@ def test_a_certificate_that_is_not_accepted(bench, stranger):
     assert "certificate" in failed["detail"]
 
 
+@pytest.mark.parametrize("variable", ["SSL_CERT_FILE", "SSL_CERT_DIR"])
+def test_certificates_that_are_not_there(bench, monkeypatch, variable):
+    monkeypatch.delenv("SSL_CERT_FILE", raising=False)
+    monkeypatch.setenv(variable, "/nowhere/certificates")
+    failed = only_failure(bench.doctor("--endpoint", "https://127.0.0.1:9"))
+    assert failed["check"] == "settings"
+    assert failed["detail"].startswith(f"{variable} '/nowhere/certificates' ")
+    assert failed["detail"].endswith(": No such file or directory.")
+
+
+def test_a_proxy_that_refuses(bench, monkeypatch, stranger):
+    refusal = b"HTTP/1.1 407 No\r\nContent-Length: 0\r\n\r\n"
+    address = stranger(refusal)
+    monkeypatch.setenv("http_proxy", f"http://user:canary@{address}")
+    failed = only_failure(bench.doctor("--endpoint", "http://service.test", "--allow-http"))
+    assert failed["check"] == "answer"
+    said = "leads nowhere (HTTP 407 Proxy Authentication Required)"
+    assert failed["detail"] == f"the proxy http://{address} {said}"
+
+
 def test_something_else_than_the_service(bench, stranger):
     failed = only_failure(bench.doctor("--endpoint", f"http://{stranger(b'220 mail ready')}"))
     assert failed["check"] == "answer"
