@@ -281,7 +281,7 @@ class TestRenewal:
         time.passes(seconds=1)
         first.go_on()
         assert isinstance(first.error, DeadlineExceededError)
-        assert str(first.error) == "the credentials callable had not answered within 1 s."
+        assert str(first.error) == "the credentials callable had not answered in time."
         second = Asking(keeper.resolve(1.0))
         assert (second.begun, second.waits) == ([], [1.0])
         first.begun[0].run()
