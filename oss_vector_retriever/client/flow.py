@@ -353,7 +353,7 @@ class Attempts(Generic[T]):
         """Return what to say where the call's deadline has passed, or that of one it serves."""
         deadline = deadline or self.deadline
         if late is None and self.asked_at is not None:
-            late = self.context.credentials.late_error(deadline.moment - self.asked_at)
+            late = self.context.credentials.late_error()
         why = f": {late}" if late else "."
         text = (
             f"{self.operation.name} did not end within {deadline.seconds:g} s "
