@@ -9,12 +9,16 @@ PYTHON ?= $(shell for name in python3 python python3.11 python3.12 python3.13 py
 # pytest-xdist's count of processes, at most 4: a number, auto (one a core), or 0 for none.
 JOBS ?= auto
 TESTS ?=
+SAMPLE ?= 400
+SEED ?=
+MODULES ?=
 BIN := $(VENV)/bin
 RUN := $(VENV)/.installed-run
 DEVELOP := $(VENV)/.installed-develop
+MUTATE := $(VENV)/.installed-mutate
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test oldest check lint format types generate house bench soak clean
+.PHONY: help demo test oldest check trust mutate lint format types generate house bench soak clean
 
 help:  ## Show the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort
@@ -32,6 +36,10 @@ $(RUN): pyproject.toml | $(VENV)/bin/python
 $(DEVELOP): pyproject.toml | $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[all,test]'
 	@touch $@ $(RUN)
+
+$(MUTATE): $(DEVELOP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[all,test,mutate]'
+	@touch $@
 
 $(OLDEST)/.installed: pyproject.toml tests/oldest.txt | $(OLDEST)/bin/python
 	$(OLDEST)/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[all]' --requirement tests/oldest.txt
@@ -68,6 +76,12 @@ house: $(DEVELOP)  ## Print the counts of the house; with PATHS=1 the way of one
 
 bench: $(DEVELOP)  ## Measure against the rivals (minutes)
 	$(BIN)/python -m pytest -m benchmark -s -p no:randomly
+
+trust: $(DEVELOP)  ## Show what README promises, at full size, with the figures (under 15 minutes)
+	OSS_VECTORS_TESTS=full $(BIN)/python -m pytest --numprocesses $(JOBS) --maxprocesses 4 -m promise
+
+mutate: $(MUTATE)  ## Make 400 small faults in the code and count those that the tests find (SEED=7, SAMPLE=0 for all)
+	$(BIN)/python tests/mutate.py --sample $(SAMPLE) $(if $(SEED),--seed $(SEED)) $(MODULES)
 
 soak: $(DEVELOP)  ## Run the long tests (minutes to hours)
 	$(BIN)/python -m pytest -m soak -s

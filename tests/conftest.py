@@ -1,6 +1,9 @@
-"""Generated examples take as long as a busy machine lets them."""
+"""Generated examples take as long as a busy machine lets them; tests say what they show."""
 
 from hypothesis import HealthCheck, settings
+from support.promises import figure, pytest_collection_modifyitems, pytest_terminal_summary
+
+__all__ = ["figure", "pytest_collection_modifyitems", "pytest_terminal_summary"]
 
 settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("busy")

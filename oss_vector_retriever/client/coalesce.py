@@ -3,28 +3,46 @@
 Each fetch of a few keys is pending until its vectors are there. Pending fetches that agree on
 everything but their keys share calls of at most 100 distinct keys, and each takes its own out of
 the reply. When they are put together, the runners decide: `transport.coalescer`. There is no cache.
+
+What comes of a fetch is what would have come of it alone. So a call that failed for what may be in
+one of its fetches is made again in halves, and theirs, until each of those that fail is alone.
 """
 
-from collections.abc import Iterable
-from copy import copy, deepcopy
-from dataclasses import dataclass, field
+import re
+from collections.abc import Container, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Self
 
 from .context import Context, Deadline, Flow
-from .errors import DeadlineExceededError, OSSVectorError, ResponseError, ServiceError
+from .errors import (
+    AccessDeniedError,
+    DeadlineExceededError,
+    NoSuchBucketError,
+    NoSuchVectorIndexError,
+    OSSVectorError,
+    ResponseError,
+    ServiceError,
+    TransportError,
+    own_copy,
+)
 from .flow import call
-from .models import GetVectorsResult, Vector
+from .models import Float32Array, GetVectorsResult, Reply, Vector
 from .operations.vectors import get_operation
+from .retry import RetryDecision, judge
 from .steps import FaultKind
 
-_BAD_REQUEST = 400
+_REFUSALS = range(400, 500)
+_REDIRECTIONS = range(300, 400)
+_SERVER_FAILED = 500
+_SHORTEST_WORD = 4  # of the keys that are found in a text without quotes
 
 
 @dataclass(eq=False, slots=True)
 class PendingFetch:
     """A fetch that is not over, with what has arrived of it; its keys are distinct.
 
-    `refused_with_others` is set when a call that served others as well was refused, or its reply:
-    whose keys are to blame is not known, so each has to ask by itself.
+    `refused_in_part` is set when a call failed that held some of its keys, and those of others:
+    it has to ask for all of its keys by itself.
     """
 
     context: Context
@@ -39,8 +57,8 @@ class PendingFetch:
     calls: int = field(default=0, init=False)
     outstanding: int = field(default=0, init=False)
     error: BaseException | None = field(default=None, init=False)
-    refused_with_others: bool = field(default=False, init=False)
-    # by a call that another pending fetch stands for
+    refused_in_part: bool = field(default=False, init=False)
+    # its vectors came with those of a fetch that asked before it
     served_by_another: bool = field(default=False, init=False)
 
     @property
@@ -59,7 +77,7 @@ class PendingFetch:
     def is_over(self) -> bool:
         """Tell whether its end is known: nothing more has to arrive."""
         ended = self.calls > 0 and self.outstanding == 0
-        return ended or self.refused_with_others or self.error is not None
+        return ended or self.refused_in_part or self.error is not None
 
     def raise_error(self) -> None:
         """Raise what went wrong, or that not all arrived in time."""
@@ -73,13 +91,23 @@ class PendingFetch:
 
 
 class SharedCall:
-    """One API call that serves several pending fetches."""
+    """One API call that serves several pending fetches.
 
-    def __init__(self, keys: list[str], waiters: list[PendingFetch]) -> None:
+    `paid` is what it has cost of the retry budget, as half of a call that failed.
+    """
+
+    def __init__(self, keys: list[str], waiters: list[PendingFetch], paid: int = 0) -> None:
         self.keys = keys
         self.waiters = waiters
+        self.paid = paid
+        self.reply_is_refused = False
         for pending in waiters:
             pending.outstanding += 1
+
+    @classmethod
+    def for_whole(cls, waiters: list[PendingFetch], paid: int = 0) -> Self:
+        """Return a call for all keys of some fetches, which fit in."""
+        return cls(list(dict.fromkeys(key for w in waiters for key in w.keys)), waiters, paid)
 
     @property
     def most_patient(self) -> PendingFetch:
@@ -91,55 +119,188 @@ class SharedCall:
         """Return the flow that makes the call."""
         first = self.waiters[0]
         shown = {"return_data": first.return_data, "return_metadata": first.return_metadata}
-        operation = get_operation(first.index, self.keys, **shown)
-        return call(first.context, operation, self.most_patient.deadline)
+        asked = get_operation(first.index, self.keys, **shown)
+        if len(self.waiters) == 1:
+            return call(first.context, asked, first.deadline)
 
-    def serve(self) -> Flow[None]:
-        """Make the call and give each fetch its part of the reply, or its error."""
+        def decode(reply: Reply) -> GetVectorsResult:
+            try:
+                return asked.decode(reply)
+            except Exception as error:
+                self.reply_is_refused = True
+                if isinstance(error, ResponseError):
+                    # not tried again as it is: the halves are the next attempt, and where one
+                    # record spoils the reply, another of all would only take the others' time
+                    error.unreadable = False
+                raise
+
+        shared = replace(asked, decode=decode)
+        return call(first.context, shared, self.most_patient.deadline)
+
+    def serve(self) -> Flow[list["SharedCall"]]:
+        """Make the call and settle it; return the calls to make in its place, if any."""
+        return self.settle((yield from self.outcome()))
+
+    def outcome(self) -> Flow[GetVectorsResult | Exception]:
+        """Make the call and return its result, or what it failed with."""
         try:
-            self.deal((yield from self.flow()))
+            return (yield from self.flow())
         except Exception as error:  # noqa: BLE001 - it is raised in those who wait
-            self.fail(error)
+            return error
+
+    def settle(self, outcome: GetVectorsResult | BaseException) -> list["SharedCall"]:
+        """Give each fetch its part of the reply, or its error; return the calls to make instead."""
+        if isinstance(outcome, BaseException):
+            return self.fail(outcome)
+        self.deal(outcome)
+        return []
 
     def deal(self, reply: GetVectorsResult) -> None:
         """Give each fetch its own vectors."""
-        # the first may have those of the reply; the metadata of the others are copies, for callers
-        # may change theirs, while data are read-only
+        if self.paid:
+            self.waiters[0].context.retry_budget.give_back(self.paid)
         vectors = {vector.key: vector for vector in reply.vectors}
-        for number, pending in enumerate(self.waiters):
-            mine = vectors
-            if len(self.waiters) > 1:
-                mine = {key: vectors[key] for key in pending.keys if key in vectors}
-            if number > 0:
-                pending.served_by_another = True
-                mine = {key: Vector(key, v.data, deepcopy(v.metadata)) for key, v in mine.items()}
+        # all are dealt before any is told, or one could change what is still to be copied
+        for number, (pending, mine) in enumerate(list(self._shares(vectors))):
+            pending.served_by_another = pending.served_by_another or number > 0
             pending.found |= mine
-            pending.calls += 1
-            pending.outstanding -= 1
             if reply.request_id:
                 pending.request_ids.append(reply.request_id)
+            pending.calls += 1
+            pending.outstanding -= 1
 
-    def fail(self, error: BaseException) -> None:
-        """Give each fetch an error of its own, or send it to ask by itself."""
-        apart = len(self.waiters) > 1 and _may_be_of_one(error)
+    def _shares(
+        self, vectors: dict[str, Vector]
+    ) -> Iterable[tuple[PendingFetch, dict[str, Vector]]]:
+        if len(self.waiters) == 1:
+            yield self.waiters[0], vectors
+            return
+        # the first who asked for a vector has that of the reply, the others have copies: callers
+        # may change their metadata, and their data through a buffer
+        taken: set[str] = set()
+        for pending in self.waiters:
+            mine = [vectors[key] for key in pending.keys if key in vectors]
+            yield pending, {v.key: _copy(v) if v.key in taken else v for v in mine}
+            taken.update(pending.keys)
+
+    def fail(self, error: BaseException) -> list["SharedCall"]:
+        """Give each fetch an error of its own, or return the halves to call for instead."""
         for pending in self.waiters:
             pending.outstanding -= 1
-            if apart:
-                pending.refused_with_others = True
-                continue
-            # a copy: raised in several threads, one object would collect the tracebacks of all
-            own = copy(error) if isinstance(error, OSSVectorError) else error
+        if len(self.waiters) > 1 and (cost := self._cost_of_half(error)) is not None:
+            return self._halves(cost)
+        for pending in self.waiters:
             pending.calls += 1
-            pending.error = pending.error or own
+            pending.error = pending.error or self._own_error(error, pending)
+        return []
+
+    def _cost_of_half(self, error: BaseException) -> int | None:
+        """Return what asking each half costs of the retry budget; None where it is not to be."""
+        if self.reply_is_refused or _may_be_of_one(error):
+            return 0
+        if not (_may_be_of_one_or_of_all(error) or _names_key(error, self.keys)):
+            return None
+        # An outage, too, answers 500 and breaks connections. There each call would become as many
+        # as it has fetches, and more. So the halves are paid for as retries are: one bad record
+        # costs little, for the good halves give back what they took, and in an outage the budget
+        # is soon spent.
+        budget = self.waiters[0].context.retry_budget
+        cost = budget.take(RetryDecision.TRANSIENT)
+        if cost is not None and budget.take(RetryDecision.TRANSIENT) is None:
+            budget.give_back(cost)
+            return None
+        return cost
+
+    def _halves(self, cost: int) -> list["SharedCall"]:
+        # a fetch that this call serves in part would wait for two calls, and fail with either
+        keys = set(self.keys)
+        whole = [pending for pending in self.waiters if keys.issuperset(pending.keys)]
+        for pending in self.waiters:
+            pending.refused_in_part = pending.refused_in_part or pending not in whole
+        middle = (len(whole) + 1) // 2
+        halves = [half for half in (whole[:middle], whole[middle:]) if half]
+        return [SharedCall.for_whole(half, cost) for half in halves]
+
+    def keep(self, waiting: Container[PendingFetch]) -> bool:
+        """Drop the fetches that nobody waits for; tell whether any are left."""
+        if not all(pending in waiting for pending in self.waiters):
+            self.waiters = [pending for pending in self.waiters if pending in waiting]
+            self.keys = list(dict.fromkeys(key for w in self.waiters for key in w.keys))
+        return bool(self.waiters)
+
+    def _own_error(self, error: BaseException, pending: PendingFetch) -> BaseException:
+        if len(self.waiters) == 1:
+            return error
+        own = own_copy(error)
+        if isinstance(own, OSSVectorError) and own.elapsed:
+            own.elapsed = pending.deadline.elapsed_seconds
+        _hide_keys(own, [key for key in self.keys if key not in pending.keys])
+        return own
+
+
+def _copy(vector: Vector) -> Vector:
+    # not by `deepcopy`: it takes several frames for each level, so that metadata nested as deep as
+    # JSON is read would exceed Python's limit
+    data, metadata = vector.data, vector.metadata
+    copied = None if metadata is None else metadata.copy()
+    unfinished: list[Any] = [] if copied is None else [copied]
+    while unfinished:
+        container = unfinished.pop()
+        for place, value in container.items() if type(container) is dict else enumerate(container):
+            if type(value) in {dict, list}:
+                container[place] = value.copy()
+                unfinished.append(container[place])
+    return Vector(vector.key, data and Float32Array.from_bytes(data.tobytes()), copied)
 
 
 def _may_be_of_one(error: BaseException) -> bool:
-    # one bad key has the whole call refused, and the reply does not say which it was; one bad
-    # record, or all of them together, has a whole reply refused that each alone might have had, and
-    # the text names a key that may be another caller's
+    # one bad key has the whole call refused, and the reply does not say which it was; a gateway may
+    # dislike a word in one, or the size of all; one bad record, or all of them together, has a
+    # whole reply refused that each alone might have had
+    if isinstance(error, ResponseError):
+        return error.status not in _REDIRECTIONS
+    if not isinstance(error, ServiceError) or error.status not in _REFUSALS:
+        return False
+    # what is said of the caller, the bucket or the index is said of all
+    of_all = isinstance(error, AccessDeniedError | NoSuchBucketError | NoSuchVectorIndexError)
+    return not of_all and judge(error, idempotent=True) is RetryDecision.FINAL
+
+
+def _may_be_of_one_or_of_all(error: BaseException) -> bool:
+    # what one record does to a service that stumbles over it; 502, 503 and 504 are said of a
+    # service that is not there
     if isinstance(error, ServiceError):
-        return error.status == _BAD_REQUEST
-    return isinstance(error, ResponseError) and not error.unreadable
+        return error.status == _SERVER_FAILED
+    return isinstance(error, TransportError) and error.kind == FaultKind.CLOSED
+
+
+def _names_key(error: BaseException, keys: Iterable[str]) -> bool:
+    named = _words(keys)
+    return any(named.search(each.message) for each in _service_errors(error))
+
+
+def _hide_keys(error: BaseException, keys: Sequence[str]) -> None:
+    # the service may quote what it was sent, and of this, nothing is this caller's
+    if keys:
+        named = _words(keys)
+        for each in _service_errors(error):
+            each.message = named.sub("***", each.message)
+            each.args = (each.message,)
+
+
+def _service_errors(error: BaseException) -> list[ServiceError]:
+    earlier = error.errors if isinstance(error, OSSVectorError) else ()
+    return [each for each in (error, *earlier) if isinstance(each, ServiceError)]
+
+
+def _words(keys: Iterable[str]) -> re.Pattern[str]:
+    # as a word of its own, and in quotes where any sentence may hold it, such as "a"
+    quoted = r"(?<=['\"`]){}(?=['\"`])"
+    words = [
+        re.escape(key) if len(key) >= _SHORTEST_WORD else quoted.format(re.escape(key))
+        for key in keys
+    ]
+    return re.compile(rf"(?<![\w./:@-])(?:{'|'.join(words)})(?![\w/:@-]|\.\w)")
 
 
 def shared_calls(waiters: Iterable[PendingFetch]) -> list[SharedCall]:

@@ -7,7 +7,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from .coalesce import shared_calls
 from .context import Context, Flow
-from .steps import Call, Coalesce, RunAll, Running, Send, Sleep, run_all
+from .steps import Begin, Call, Coalesce, RunAll, Running, Send, Sleep, run_all
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -62,8 +62,10 @@ def _do_one_step(runs: Sequence[Running[Any]]) -> Flow[None]:
     fetches = {run: run.step.pending for run in runs if isinstance(run.step, Coalesce)}
     alone = [_do_own_steps(run) for run in runs if run not in parts and run not in fetches]
     flat = [_outcome(flow) for flows in parts.values() for flow in flows]
-    calls = [shared.serve() for shared in shared_calls(fetches.values())]
-    results = iter((yield from run_all([*flat, *alone, *calls])))
+    calls = shared_calls(fetches.values())
+    made: list[Flow[Any]] = [shared.outcome() for shared in calls]
+    answered = yield from run_all([*flat, *alone, *made])
+    results = iter(answered)
     for run, flows in parts.items():
         answers = list(islice(results, len(flows)))
         error = next((answer for answer in answers if isinstance(answer, Exception)), None)
@@ -71,6 +73,14 @@ def _do_one_step(runs: Sequence[Running[Any]]) -> Flow[None]:
             run.tell(answers)
         else:
             run.throw(error)
+    # settled here, not where they were made: a fetch that two calls serve is changed by one thread
+    outcomes = answered[len(answered) - len(calls) :]
+    while calls := [
+        half
+        for shared, outcome in zip(calls, outcomes, strict=True)
+        for half in shared.settle(outcome)
+    ]:
+        outcomes = yield from run_all([shared.outcome() for shared in calls])
     for run in fetches:
         run.tell(None)
 
@@ -85,7 +95,7 @@ def _outcome(flow: Flow[T]) -> Flow[T | Exception]:
 
 def _do_own_steps(run: Running[Any]) -> Flow[None]:
     # those that are for it alone
-    while isinstance(run.step, Send | Sleep | Call):
+    while isinstance(run.step, Send | Sleep | Call | Begin):
         try:
             answer = yield run.step
         except BaseException as error:  # noqa: BLE001 - the flow decides

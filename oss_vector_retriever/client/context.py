@@ -167,9 +167,10 @@ class Context:
 
     def __post_init__(self) -> None:
         limiter = RateLimiter(self.config.rate_limit, self.monotonic)
-        keeper = CredentialsKeeper(self.config.credentials, self.clock.now)
+        notices, source = Notices(self.monotonic), self.config.credentials
+        keeper = CredentialsKeeper(source, self.clock.now, self.monotonic, notices.warn)
         object.__setattr__(self, "rate_limiter", limiter)
-        object.__setattr__(self, "notices", Notices(self.monotonic))
+        object.__setattr__(self, "notices", notices)
         object.__setattr__(self, "credentials", keeper)
 
     def with_options(self, **options: Any) -> Self:

@@ -34,12 +34,17 @@ line does, calls `error.render(word)`: a message names arguments, methods, types
 `Reference`, and `word` returns what that reader calls each of them.
 """
 
+import contextlib
 import json
 from collections.abc import Callable, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass
 from string import Formatter
-from typing import Any, Literal
+from traceback import format_exception_only
+from types import TracebackType
+from typing import Any, Literal, TypeVar
 
+Raised = TypeVar("Raised", bound=BaseException)
 # Words for a Python program for which other readers need others, by their name in a template.
 _PHRASES = {
     "credential_chain": "alibabacloud_credentials.client.Client().get_credential()",
@@ -171,6 +176,11 @@ class OSSVectorError(Exception):
 
     def __str__(self) -> str:
         return self.render()
+
+    def reword(self, change: Callable[[str], str]) -> None:
+        """Change the words of the message."""
+        self._message = Message(change(str(self._message)))
+        self.args = (str(self._message),)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _rebuild, (type(self), self.args, self.__dict__.copy())
@@ -528,3 +538,69 @@ def service_error_class(code: str, status: int) -> type[ServiceError]:
     """Return the class for a service error code, or the best general one for the status."""
     fallback = InternalServiceError if status >= _SERVER_FAILURE else ServiceError
     return _BY_CODE.get(code, fallback)
+
+
+def own_copy(error: Raised) -> Raised | OSSVectorError:
+    """Return an error like another one, for one more of those whom it is told.
+
+    What is raised in several places must be several objects, or each would show the tracebacks of
+    all. The copy has no frames but those of a user's own credentials callable: the others are of
+    the call that was made for all, and hold what was asked for each. What cannot be copied is named
+    by an error of this package that has it as its cause.
+    """
+    copied: Raised | OSSVectorError = _copy_with_causes(error, {})
+    return copied
+
+
+def _copy_with_causes(error: Any, copies: dict[int, Any]) -> Any:
+    if id(error) in copies:  # causes can run in a circle
+        return copies[id(error)]
+    copied: Any = _copy_one(error)
+    copies[id(error)] = copied
+    if copied.__cause__ is error:
+        return copied
+    copied.__traceback__ = _callable_frames(error.__traceback__)
+    if error.__cause__ is not None:
+        copied.__cause__ = _copy_with_causes(error.__cause__, copies)
+    elif error.__context__ is not None and not error.__suppress_context__:
+        copied.__context__ = _copy_with_causes(error.__context__, copies)
+    copied.__suppress_context__ = error.__suppress_context__
+    if hasattr(error, "__notes__"):
+        copied.__notes__ = list(error.__notes__)
+    if isinstance(error, OSSVectorError):
+        copied.errors = tuple(_copy_with_causes(earlier, copies) for earlier in error.errors)
+    return copied
+
+
+def _copy_one(error: BaseException) -> BaseException:
+    # a class may copy itself well, badly or not at all: most constructors were never meant to be
+    # called with `args`, which is how exceptions are copied. Without it, some lack what C code
+    # keeps of them. So the first copy that says the same is taken.
+    for make in (copy, _copy_without_constructor):
+        with contextlib.suppress(Exception):
+            copied = make(error)
+            if copied is not error and type(copied) is type(error) and str(copied) == str(error):
+                return copied
+    other = OSSVectorError("".join(format_exception_only(error)).strip())
+    other.__cause__ = error.with_traceback(_callable_frames(error.__traceback__))
+    return other
+
+
+def _copy_without_constructor(error: BaseException) -> BaseException:
+    copied = type(error).__new__(type(error), *error.args)
+    copied.args = error.args
+    vars(copied).update(vars(error))
+    return copied
+
+
+def _callable_frames(traceback: TracebackType | None) -> TracebackType | None:
+    # what follows the last frame of this package, where that is of the module that calls the
+    # callable: its failing line is what the user looks for, and it knows of no request
+    package = __name__.partition(".")[0] + "."
+    kept = None
+    while traceback is not None:
+        module = traceback.tb_frame.f_globals.get("__name__", "")
+        traceback = traceback.tb_next
+        if module.startswith(package):
+            kept = traceback if module == f"{__package__}.credentials" else None
+    return kept

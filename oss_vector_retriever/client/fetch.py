@@ -65,8 +65,8 @@ def _serve(pending: PendingFetch) -> Flow[PendingFetch]:
     # a call that is full already has no room for others
     if config.coalesce is not False and len(keys) < size:
         alone: bool = yield Coalesce(pending)
-        if pending.refused_with_others:
-            pending = replace(pending)  # with nothing arrived
+        if pending.refused_in_part or (pending.calls > 1 and len(_dimensions(pending)) > 1):
+            pending = replace(pending)  # with nothing arrived: one reply says what is wrong
         elif not alone:
             pending.raise_error()
             return pending
@@ -79,14 +79,18 @@ def _serve(pending: PendingFetch) -> Flow[PendingFetch]:
 
 def _check_dimensions(served: PendingFetch) -> None:
     # each reply is even in itself; two differ where the index was made anew between the calls
-    vectors = served.found.values()
-    dimensions = {len(vector.data) for vector in vectors if vector.data is not None}
+    dimensions = _dimensions(served)
     if len(dimensions) > 1:
         text = (
-            f"GetVectors: the replies hold vectors of {sorted(dimensions)} values, though an index "
-            "has one dimension; nothing of them was used."
+            f"GetVectors: the replies hold vectors of {dimensions} values, though an index has one "
+            "dimension; nothing of them was used."
         )
         raise ResponseError(text, 200, next(reversed(served.request_ids), None))
+
+
+def _dimensions(served: PendingFetch) -> list[int]:
+    vectors = served.found.values()
+    return sorted({len(vector.data) for vector in vectors if vector.data is not None})
 
 
 def fetch_flows(

@@ -21,13 +21,13 @@ from ..version import USER_AGENT
 from . import errors, signing
 from .config import ClientConfig
 from .context import Context, Deadline, Flow
-from .credentials import Credentials
+from .credentials import Credentials, CredentialsLateError
 from .endpoint import Endpoint
 from .models.messages import Reply, Request
 from .models.results import FinishedCall
 from .retry import RetryDecision, RetryPolicy, http_date, judge, retry_after
 from .steps import Fault, FaultKind, Sleep, send
-from .wire import error_from
+from .wire import error_from, hide_secrets
 
 T = TypeVar("T")
 _log = logging.getLogger("oss_vector_retriever")
@@ -88,7 +88,7 @@ def _try_until_done(attempts: _Attempts[T]) -> Flow[T]:
             raise attempts.annotate(attempts.deadline_error())
         if seconds > 0:
             yield Sleep(seconds)
-        credentials = yield from context.credentials.resolve()
+        credentials = yield from _resolve_credentials(attempts)
         # both may have taken longer than they were to; no attempt begins after the deadline
         if deadline.remaining_seconds <= 0:
             raise attempts.annotate(attempts.deadline_error())
@@ -103,7 +103,13 @@ def _try_until_done(attempts: _Attempts[T]) -> Flow[T]:
 def _attempt(attempts: _Attempts[T], credentials: Credentials) -> Flow[T | errors.OSSVectorError]:
     context = attempts.context
     # signed anew each time: a signature holds for its date, and the clock may just have been set
-    request = signed_request(context.config, attempts.operation, credentials, context.clock.now())
+    request = signed_request(
+        context.config,
+        attempts.operation,
+        credentials,
+        context.clock.now(),
+        context.credentials.signing_keys,
+    )
     attempts.attempt_count += 1
     attempts.reply = None
     began = context.monotonic()
@@ -129,13 +135,14 @@ def _read(
     try:
         return attempts.operation.decode(outcome)
     except errors.ResponseError as error:
+        hide_secrets(error, credentials.secrets())
         return error  # an attempt that failed: a reply cut short is worth another
 
 
 def _recover(attempts: _Attempts[T], error: errors.OSSVectorError, used: Credentials) -> Flow[None]:
     """Do what makes another attempt worthwhile, or raise the error."""
     if (yield from _recover_clock_or_credentials(attempts, error, used)):
-        attempts.free += 1  # the user's number of attempts is for faults, not for this
+        # no failure is counted: the user's number of attempts is for faults, not for this
         attempts.log_retry(error, 0.0)
         return
     context = attempts.context
@@ -171,8 +178,23 @@ def _recover_clock_or_credentials(
         return attempts.clock_corrected
     if isinstance(error, errors.SecurityTokenError) and not attempts.credentials_renewed:
         attempts.credentials_renewed = True
-        return (yield from attempts.context.credentials.renew()) != used
+        attempts.errors.append(error)  # for the deadline's error, where renewal takes too long
+        renewed = yield from _resolve_credentials(attempts, used)
+        attempts.errors.pop()
+        return renewed != used
     return False
+
+
+def _resolve_credentials(
+    attempts: _Attempts[T], refused: Credentials | None = None
+) -> Flow[Credentials]:
+    keeper, seconds = attempts.context.credentials, attempts.deadline.remaining_seconds
+    try:
+        if refused is None:
+            return (yield from keeper.resolve(seconds))
+        return (yield from keeper.renew(refused, seconds))
+    except CredentialsLateError as late:
+        raise attempts.annotate(attempts.deadline_error(late)) from None
 
 
 def _pause(attempts: _Attempts[T], error: errors.OSSVectorError, decision: RetryDecision) -> float:
@@ -207,8 +229,8 @@ def _pause(attempts: _Attempts[T], error: errors.OSSVectorError, decision: Retry
 class _Attempts(Generic[T]):
     """The attempts of one call so far: their count, their errors, and the last reply.
 
-    `failures` counts them by what was decided, `free` is how many count against nothing, `paid` is
-    what the last one took from the retry budget.
+    `failures` counts those that count against the policy, by what was decided; `paid` is what the
+    last one took from the retry budget.
     """
 
     def __init__(
@@ -227,7 +249,6 @@ class _Attempts(Generic[T]):
         self.attempt_count = 0
         self.failures = {RetryDecision.TRANSIENT: 0, RetryDecision.THROTTLED: 0}
         self.first_failure = 0.0
-        self.free = 0
         self.paid = 0
         self.clock_corrected = False
         self.credentials_renewed = False
@@ -292,10 +313,13 @@ class _Attempts(Generic[T]):
             error.where = f"{self.operation.name}{index}{of_bucket}"
         return error
 
-    def deadline_error(self) -> errors.DeadlineExceededError:
+    def deadline_error(
+        self, late: CredentialsLateError | None = None
+    ) -> errors.DeadlineExceededError:
+        why = f": {late}" if late else "."
         text = (
             f"{self.operation.name} did not end within {self.deadline.seconds:g} s "
-            f"({self.attempt_count} attempts)."
+            f"({self.attempt_count} attempts){why}"
         )
         if not self.errors:
             return errors.DeadlineExceededError(text, FaultKind.DEADLINE)
@@ -395,22 +419,37 @@ _FAULT_TEXTS = {
 
 
 def signed_request(
-    config: ClientConfig, operation: Operation[Any], credentials: Credentials, moment: datetime
+    config: ClientConfig,
+    operation: Operation[Any],
+    credentials: Credentials,
+    moment: datetime,
+    keys: signing.SigningKeys | None = None,
 ) -> Request:
-    """Return the request of an operation, signed for a moment."""
+    """Return the request of an operation, signed for a moment; `keys` are the client's."""
     # whole seconds, as a signature has them: what is computed from them is then often known
     moment = moment.replace(microsecond=0)
     bucket = config.bucket_or_raise() if operation.on_bucket else None
     origin, path, resource = _route(config.endpoint, config.region, config.account_id, bucket)
-    headers = _headers(operation, origin, moment, credentials)
     stamp = signing.timestamp(moment)
+    # neither the headers nor a part of the credentials get a name here: whoever collects the frames
+    # of an error shows what is named
     signable = signing.Signable(
-        operation.method, resource, operation.query, headers, config.additional_headers
+        operation.method,
+        resource,
+        operation.query,
+        _headers(operation, origin, moment),
+        config.additional_headers,
     )
+    if credentials.security_token:
+        signable.headers["x-oss-security-token"] = credentials.security_token
     scope = signing.Scope(stamp[:8], config.region)
-    key_id, secret = credentials.access_key_id, credentials.access_key_secret
-    headers["authorization"] = signing.authorization(signable, key_id, secret, stamp, scope)
-    return Request(operation.method, origin, path, operation.query, headers, operation.body)
+    key = (keys or signing.SigningKeys()).key_of(credentials, scope)
+    signable.headers["authorization"] = signing.authorization(
+        signable, credentials.access_key_id, key, stamp, scope
+    )
+    return Request(
+        operation.method, origin, path, operation.query, signable.headers, operation.body
+    )
 
 
 @lru_cache(maxsize=64)
@@ -422,9 +461,7 @@ def _route(
     return origin, path, signing.resource_name(region, account_id, bucket)
 
 
-def _headers(
-    operation: Operation[Any], origin: str, moment: datetime, credentials: Credentials
-) -> dict[str, str]:
+def _headers(operation: Operation[Any], origin: str, moment: datetime) -> dict[str, str]:
     headers = {
         "host": origin.partition("://")[2],
         "accept": "*/*",
@@ -432,7 +469,7 @@ def _headers(
         "accept-encoding": "identity",
         "user-agent": USER_AGENT,
         **dict(operation.headers),
-        **signing.dated_headers(moment, credentials.security_token),
+        **signing.dated_headers(moment),
     }
     if operation.body:
         headers["content-type"] = "application/json"

@@ -161,6 +161,9 @@ class LocalExchange:
             return _fault(error)
         return reply
 
+    def abort(self, thread: int) -> None:
+        """Do nothing: what the service has begun it ends."""
+
     def close(self) -> None:
         """Do nothing: there are no connections."""
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Generator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Generic, TypeVar, cast
+from typing import Any, Generic, Protocol, TypeVar, cast
 
 from .models.messages import Reply, Request
 
@@ -49,11 +49,19 @@ class Send:
     seconds: float
 
 
+class Signal(Protocol):
+    """Something that happens once, in whatever thread."""
+
+    def call_when_given(self, wake: Callable[[], object], /) -> None:
+        """Have a function called when it happens; at once where it has."""
+
+
 @dataclass(frozen=True, slots=True)
 class Sleep:
-    """A pause."""
+    """A pause, which a signal may end early."""
 
     seconds: float
+    signal: Signal | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +73,17 @@ class Call:
     """
 
     function: Callable[[], object | Awaitable[object]]
+
+
+@dataclass(frozen=True, slots=True)
+class Begin:
+    """The start of a call of a user's function that no flow owns (`credentials.Inquiry`).
+
+    Answered at once. A sync function runs in a daemon thread, which the end of the program does not
+    wait for; an async one as a task of the running event loop.
+    """
+
+    inquiry: Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +107,7 @@ class Coalesce:
     pending: Any
 
 
-Step = Send | Sleep | Call | RunAll | Coalesce
+Step = Send | Sleep | Call | Begin | RunAll | Coalesce
 Flow = Generator[Step, Any, T]
 
 

@@ -25,6 +25,8 @@ _KEY = itemgetter("key")
 # of an error reply: a gateway's page can be as long as it likes
 _READ_AT_MOST = 64 * 1024
 _SHORTEST_SECRET = 8  # no real one is shorter, and words hold short ones
+_SHORTEST_PART = 4  # what of a secret is left where a text was cut
+_UNREADABLE: Any = object()
 _TITLE = re.compile(rb"<title[^>]*>(.{0,200}?)</title>", re.IGNORECASE | re.DOTALL)
 
 
@@ -84,13 +86,14 @@ def reply_object(reply: Reply, operation: str) -> dict[str, Any]:
     """
     # an empty body was cut before its first byte where nothing framed it
     framed = not reply.headers.keys().isdisjoint({"content-length", "transfer-encoding"})
-    try:
+    value: Any = _UNREADABLE
+    with contextlib.suppress(ValueError):
         value = parse_json(reply.body) if reply.body.strip() or not framed else None
-    except ValueError:
+    if value is _UNREADABLE:  # not raised while the parser's error is handled, which holds the body
         kind = printable(reply.headers.get("content-type", "no content type"), 80)
         error = refuse(reply, operation, f"not whole JSON ({len(reply.body)} bytes, {kind})")
         error.unreadable = True
-        raise error from None
+        raise error
     if value is None:
         return {}
     if not isinstance(value, dict):
@@ -289,7 +292,28 @@ def _describe(reply: Reply) -> str:
 
 
 def _clean(text: str, secrets: Iterable[str]) -> str:
+    return printable(_redact(text, secrets), 500)
+
+
+def hide_secrets(error: ResponseError, secrets: Iterable[str]) -> None:
+    """Cut secrets out of what an error quotes of a reply: the peer may have echoed them.
+
+    Its frames go too: they hold the reply.
+    """
+    secrets = tuple(secrets)
+    error.reword(lambda text: _redact(text, secrets))
+    error.request_id = error.request_id and _redact(error.request_id, secrets)
+    error.__traceback__ = None
+
+
+def _redact(text: str, secrets: Iterable[str]) -> str:
     for secret in secrets:
-        if len(secret) >= _SHORTEST_SECRET:
-            text = text.replace(secret, "***")
-    return printable(text, 500)
+        if len(secret) < _SHORTEST_SECRET:
+            continue
+        # as it is, and as it is quoted
+        for form in {secret, repr(secret)[1:-1]}:
+            text = text.replace(form, "***")
+            # a text that is cut may end within it
+            for length in range(len(form) - 1, _SHORTEST_PART - 1, -1):
+                text = text.replace(f"{form[:length]}...", "***...")
+    return text

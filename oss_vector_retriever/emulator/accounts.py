@@ -1,7 +1,9 @@
 """Access keys and whose they are; the development key is published, and opens nothing else."""
 
-from dataclasses import dataclass, field
 from datetime import datetime
+from typing import NoReturn
+
+from ..client.credentials import Credentials
 
 DEVELOPMENT_ACCESS_KEY_ID = "development-access-key-id"
 DEVELOPMENT_ACCESS_KEY_SECRET = "development-access-key-secret"  # noqa: S105 - published on purpose
@@ -10,40 +12,94 @@ DEVELOPMENT_REGION = "cn-hangzhou"
 DEVELOPMENT_BUCKET = "development-bucket"
 
 
-@dataclass(frozen=True, slots=True)
 class AccessKey:
-    """One access key pair, and whose it is.
+    """One access key pair, and whose it is; secret and token are not shown, nor serialised.
 
-    Attributes:
+    Args:
         id: the access key id.
         secret: the access key secret.
         account_id: the account that the key belongs to, digits only.
         user: the RAM user behind the key. None is the account itself, which may do everything
             in its own buckets; a user may do only what a bucket policy allows.
         security_token: the token that requests must carry, for temporary credentials.
-        expires: when temporary credentials end.
+        expires: when temporary credentials end (timezone-aware).
         enabled: a disabled key is answered with UserDisable.
+
+    Raises:
+        ConfigurationError: a part of the pair is empty or holds what no header may carry; a
+            ValueError.
     """
 
-    id: str
-    secret: str = field(repr=False)
-    account_id: str
-    user: str | None = None
-    security_token: str | None = field(default=None, repr=False)
-    expires: datetime | None = None
-    enabled: bool = True
+    # the pair stands in credentials, which no serialiser opens
+    __slots__ = ("_pair", "account_id", "enabled", "user")
 
-    def __post_init__(self) -> None:
-        if not (self.account_id.isascii() and self.account_id.isdigit()):
+    def __init__(  # noqa: PLR0917 - in the order of the fields that it had as a dataclass
+        self,
+        id: str,  # noqa: A002 - as the official keys have it
+        secret: str,
+        account_id: str,
+        user: str | None = None,
+        security_token: str | None = None,
+        expires: datetime | None = None,
+        enabled: bool = True,
+    ) -> None:
+        if not (account_id.isascii() and account_id.isdigit()):
             raise ValueError("account_id must be digits")
-        if not self.id or not self.secret:
+        if not id or not secret:
             raise ValueError("an access key needs an id and a secret")
+        self._pair: Credentials
+        self.account_id: str
+        self.user: str | None
+        self.enabled: bool
+        pair = Credentials(id, secret, security_token, expires)
+        values = {"_pair": pair, "account_id": account_id, "user": user, "enabled": enabled}
+        for name, value in values.items():
+            object.__setattr__(self, name, value)
+
+    @property
+    def id(self) -> str:
+        """Return the access key id."""
+        return self._pair.access_key_id
+
+    @property
+    def secret(self) -> str:
+        """Return the access key secret."""
+        return self._pair.access_key_secret
+
+    @property
+    def security_token(self) -> str | None:
+        """Return the token of temporary credentials, or None."""
+        return self._pair.security_token
+
+    @property
+    def expires(self) -> datetime | None:
+        """Return when temporary credentials end, or None."""
+        return self._pair.expires_at
 
     @property
     def principal(self) -> str:
         """Return the ARN of whoever uses the key."""
         name = f"user/{self.user}" if self.user else "root"
         return f"acs:ram::{self.account_id}:{name}"
+
+    def __setattr__(self, name: str, value: object) -> NoReturn:
+        raise AttributeError(f"an access key is not changed; make another to set {name}")
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, AccessKey):
+            return NotImplemented
+        mine = (self._pair, self.principal, self.enabled)
+        return mine == (other._pair, other.principal, other.enabled)
+
+    def __hash__(self) -> int:
+        return hash((self._pair, self.principal, self.enabled))
+
+    def __repr__(self) -> str:
+        expires = f", expires={self.expires}" if self.expires else ""
+        return f"AccessKey({self.id!r}, {self.principal}, enabled={self.enabled}{expires})"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("access keys are not pickled; make them where they are used")
 
 
 DEVELOPMENT_KEY = AccessKey(

@@ -10,7 +10,16 @@ from oss_vector_retriever.client.config import resolve_config
 from oss_vector_retriever.client.context import Clock, Context
 from oss_vector_retriever.client.errors import OSSVectorError
 from oss_vector_retriever.client.models.messages import Request
-from oss_vector_retriever.client.steps import Call, Coalesce, Fault, FaultKind, RunAll, Send, Sleep
+from oss_vector_retriever.client.steps import (
+    Begin,
+    Call,
+    Coalesce,
+    Fault,
+    FaultKind,
+    RunAll,
+    Send,
+    Sleep,
+)
 
 LATE = Fault(FaultKind.DEADLINE, "ReadTimeout")
 SETTINGS = {
@@ -89,6 +98,8 @@ class Machine:
                 outcome = answer(request)
                 self.passes(min(self.takes, seconds))
                 return outcome if seconds >= self.takes else LATE
+            case Begin(inquiry):
+                return inquiry.run()
             case Sleep(seconds):
                 played.sleeps.append(seconds)
                 return self.passes(seconds)

@@ -1,9 +1,11 @@
 """`oss-vectors serve`: the embedded service as a server on this machine."""
 
 import math
+import os
 import shlex
 from collections.abc import Iterable
 from dataclasses import fields
+from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import click
@@ -13,6 +15,16 @@ from ...client.endpoint import check_account_id, check_bucket
 from ...emulator.http.server import run
 
 _TYPES = get_type_hints(emulator.Behaviour)
+# not the variables that clients read: a real key has no business in an embedded service
+_KEY_VARIABLES = ("OSS_VECTORS_SERVE_ACCESS_KEY_ID", "OSS_VECTORS_SERVE_ACCESS_KEY_SECRET")
+
+
+def _refuse_key(_: click.Context, __: click.Parameter, given: str | None) -> None:
+    if given is not None:
+        raise click.BadParameter(
+            "keys are not given on the command line, which other users of this machine see; "
+            f"use --access-key-file, or {' and '.join(_KEY_VARIABLES)}."
+        )
 
 
 @click.command("serve")
@@ -42,13 +54,16 @@ _TYPES = get_type_hints(emulator.Behaviour)
 )
 @click.option("--region", default=emulator.DEVELOPMENT_REGION, show_default=True)
 @click.option("--account-id", default=emulator.DEVELOPMENT_ACCOUNT_ID, show_default=True)
-@click.option("--access-key-id", default=emulator.DEVELOPMENT_ACCESS_KEY_ID, show_default=True)
 @click.option(
-    "--access-key-secret",
-    default=emulator.DEVELOPMENT_ACCESS_KEY_SECRET,
-    show_default=True,
-    help="What clients must sign with; never a real secret.",
+    "--access-key-file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="What clients must sign with: a file of two lines, the access key's id and its secret. "
+    f"Without it {' and '.join(_KEY_VARIABLES)} are used if they are set, else the published "
+    "development key.",
 )
+# known only to be refused with a remedy, and without a word of the value
+@click.option("--access-key-id", hidden=True, expose_value=False, callback=_refuse_key)
+@click.option("--access-key-secret", hidden=True, expose_value=False, callback=_refuse_key)
 def command(
     *,
     port: int,
@@ -58,34 +73,65 @@ def command(
     buckets: tuple[str, ...],
     region: str,
     account_id: str,
-    access_key_id: str,
-    access_key_secret: str,
+    access_key_file: Path | None,
 ) -> None:
     """Run the embedded service on 127.0.0.1 until Ctrl-C; --port 0 takes any free port."""
     check_account_id(account_id)
-    key_pair = {"--access-key-id": access_key_id, "--access-key-secret": access_key_secret}
-    for flag, text in key_pair.items():
-        if not text:
-            raise click.BadParameter("it is empty.", param_hint=flag)
-    key = emulator.AccessKey(access_key_id, access_key_secret, account_id)
+    key, told = _access_key(access_key_file, account_id)
     settings = {
         "OSS_REGION": region,
         "OSS_ACCOUNT_ID": account_id,
         "OSS_VECTORS_BUCKET": next(iter(buckets), ""),
-        "OSS_ACCESS_KEY_ID": access_key_id,
-        "OSS_ACCESS_KEY_SECRET": access_key_secret,
     }
     with emulator.Service(data, access_keys=[key], region=region, behaviour=behaviour) as service:
         for bucket in buckets:
             service.create_bucket(account_id, check_bucket(bucket))
-        run(service, port=port, allow_faults=faults, on_ready=lambda at: _announce(at, settings))
+        run(
+            service,
+            port=port,
+            allow_faults=faults,
+            on_ready=lambda at: _announce(at, settings, told),
+        )
 
 
-def _announce(endpoint: str, settings: dict[str, str]) -> None:
-    # for a shell to read: the comment and the exports can be pasted as they are
+def _access_key(path: Path | None, account_id: str) -> tuple[emulator.AccessKey, str]:
+    # the key that clients must use, and the lines that tell them of it
+    if path is not None:
+        whose = f"the two lines of {path}"
+        found = _lines_of(path)
+    elif any(name in os.environ for name in _KEY_VARIABLES):
+        whose = " and ".join(_KEY_VARIABLES)
+        found = [os.environ.get(name, "") for name in _KEY_VARIABLES]
+    else:
+        name, secret = emulator.DEVELOPMENT_ACCESS_KEY_ID, emulator.DEVELOPMENT_ACCESS_KEY_SECRET
+        told = f"export OSS_ACCESS_KEY_ID={name}\nexport OSS_ACCESS_KEY_SECRET={secret}"
+        return emulator.AccessKey(name, secret, account_id), told
+    try:
+        name, secret = found
+        key = emulator.AccessKey(name, secret, account_id)
+    except ValueError:
+        found, secret = [], ""  # an error shows a traceback's frames to whoever collects them
+        text = f"{whose}: they must be an access key's id and its secret, both without spaces."
+        raise click.UsageError(text) from None
+    return key, f"# OSS_ACCESS_KEY_ID and OSS_ACCESS_KEY_SECRET: {whose}."
+
+
+def _lines_of(path: Path) -> list[str]:
+    try:
+        return path.read_text("utf-8-sig").splitlines()
+    except OSError as error:
+        reason = f"{path} cannot be read: {error.strerror}."
+    except UnicodeDecodeError:
+        reason = f"{path} is not UTF-8."
+    raise click.BadParameter(reason, param_hint="--access-key-file")
+
+
+def _announce(endpoint: str, settings: dict[str, str], key_lines: str) -> None:
+    # for a shell to read: comments and exports can be pasted as they are
     click.echo(f"# OSS Vectors, embedded, on {endpoint}; Ctrl-C ends it. Clients find it with:")
     for name, value in {"OSS_ENDPOINT": endpoint, **settings}.items():
         click.echo(f"export {name}={shlex.quote(value)}")
+    click.echo(key_lines)
 
 
 def behaviour_of(switches: Iterable[str]) -> emulator.Behaviour:

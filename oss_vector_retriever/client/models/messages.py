@@ -44,10 +44,13 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """One HTTP reply, read whole; `headers` have lower-case names."""
+    """One HTTP reply, read whole; `headers` have lower-case names.
+
+    The repr leaves headers and body out: a peer can echo what it was sent.
+    """
 
     status: int
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     body: bytes = field(default=b"", repr=False)
 
     @property

@@ -9,6 +9,7 @@ waited out. No fetch's cancellation, deadline or error touches another.
 import asyncio
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import Any
@@ -58,7 +59,10 @@ class ThreadCoalescer:
         self._lock = threading.Lock()
         self._waiters: dict[PendingFetch, _Waiter] = {}
         self._queue: dict[PendingFetch, None] = {}
+        # of calls that failed for what may be in one of their fetches
+        self._halves: deque[SharedCall] = deque()
         self._windows: dict[object, _Window] = {}
+        self._closed = False
 
     def join(self, pending: PendingFetch) -> bool:
         """Return True where a slot is free: the fetch holds it now, and makes its call alone.
@@ -77,6 +81,8 @@ class ThreadCoalescer:
         waiter = _Waiter()
         try:
             with self._lock:
+                if self._closed:
+                    return False
                 self._waiters[pending] = waiter
                 if pending.window is None:
                     self._queue[pending] = None
@@ -84,22 +90,24 @@ class ThreadCoalescer:
             if pending.window is not None:
                 self._wait_for_window(pending, waiter)
             self._wait(pending, waiter)
-            if waiter.lead is not None:
-                self._run(waiter.lead.serve())
+            while waiter.lead is not None:
+                self._hand_on(waiter, self._run(waiter.lead.serve()))
+                self._wait(pending, waiter)
         finally:
             self._leave(pending, waiter)
         return False
 
-    def wake_all(self) -> None:
-        """Wake whoever waits: nothing that could serve them is made any more."""
+    def close(self) -> None:
+        """Wake whoever waits, now or later: nothing that could serve them is made any more."""
         with self._lock:
+            self._closed = True
             for waiter in self._waiters.values():
                 waiter.woken.set()
 
     def release_slot(self, thread: int) -> None:
         """End a thread's hold, and give out what waited for it."""
         self.holders.discard(thread)
-        if self._queue:
+        if self._queue or self._halves:
             # one turn however many slots are held: where other operations keep all connections
             # busy, with more waiting, no slot is ever free
             with self._lock:
@@ -107,14 +115,19 @@ class ThreadCoalescer:
 
     def _give_out_calls(self, turns: int = 0) -> None:
         # a call for each free slot, and at least so many; the lock is held
-        while self._queue and (turns > 0 or len(self.holders) < self._slots):
+        while self._queue or self._halves:
+            if turns <= 0 and len(self.holders) >= self._slots:
+                return
+            # halves first: who is in them has waited for a call already
+            call = self._halves.popleft() if self._halves else next_call(self._queue)
+            if not call.keep(self._waiters):
+                continue
             turns -= 1
-            call = next_call(self._queue)
             leader = self._waiters[call.most_patient]
             leader.lead = call
             self.holders.add(leader.thread)
             for pending in call.waiters:
-                del self._queue[pending]
+                self._queue.pop(pending, None)
             leader.woken.set()
 
     def _wait_for_window(self, pending: PendingFetch, waiter: _Waiter) -> None:
@@ -143,6 +156,18 @@ class ThreadCoalescer:
             with self._lock:
                 self._give_out_calls()
 
+    def _hand_on(self, waiter: _Waiter, halves: list[SharedCall]) -> None:
+        # what this thread's call has brought, and what is to be called for in its place
+        with self._lock:
+            if waiter.lead is None:
+                return
+            waiter.woken.clear()
+            for other in waiter.lead.waiters:
+                if other in self._waiters and other.is_over:
+                    self._waiters[other].woken.set()
+            self._halves.extend(halves)
+            self._end_lead(waiter)
+
     def _leave(self, pending: PendingFetch, waiter: _Waiter) -> None:
         with self._lock:
             self._waiters.pop(pending, None)
@@ -151,7 +176,7 @@ class ThreadCoalescer:
                 window.fetches.pop(pending, None)
             if waiter.lead is None:
                 return
-            # all served are over, unless something ended this thread in the middle of the call
+            # something ended this thread in the middle of the call
             again: dict[PendingFetch, None] = {}
             for other in waiter.lead.waiters:
                 if other in self._waiters and other.is_over:
@@ -160,10 +185,14 @@ class ThreadCoalescer:
                     other.outstanding = 0
                     again[other] = None
             self._queue = again | self._queue
-            # a call that failed before its exchange, for want of credentials, holds its slot still
-            held = waiter.thread in self.holders
-            self.holders.discard(waiter.thread)
-            self._give_out_calls(turns=int(held))
+            self._end_lead(waiter)
+
+    def _end_lead(self, waiter: _Waiter) -> None:
+        # a call that failed before its exchange, for want of credentials, holds its slot still
+        held = waiter.thread in self.holders
+        self.holders.discard(waiter.thread)
+        waiter.lead = None
+        self._give_out_calls(turns=int(held))
 
 
 class LoopCoalescer:
@@ -201,16 +230,29 @@ class LoopCoalescer:
     def _send(self, window: float | None) -> None:
         waiters = [pending for pending in self._gathered.pop(window) if pending in self._woken]
         for shared in shared_calls(waiters):
-            task = asyncio.ensure_future(self._make(shared))
-            self._calls[task] = shared
-            task.add_done_callback(lambda done: self._calls.pop(done, None))
+            self._start(shared)
+
+    def _start(self, shared: SharedCall) -> None:
+        # a task that belongs to none of those served: each of them may be cancelled
+        task = asyncio.ensure_future(self._make(shared))
+        self._calls[task] = shared
+        task.add_done_callback(lambda done: self._calls.pop(done, None))
 
     async def _make(self, shared: SharedCall) -> None:
-        # in a task that belongs to none of those served: each of them may be cancelled
-        await self._run(shared.serve())
-        for pending in shared.waiters:
-            if pending.is_over and pending in self._woken:
-                self._woken[pending].set()
+        halves: list[SharedCall] = []
+        try:
+            halves = await self._run(shared.serve())
+        except asyncio.CancelledError as error:
+            # somebody else's doing, such as a credentials callable's, or nobody waits any more
+            shared.fail(error)
+            raise
+        finally:
+            for pending in shared.waiters:
+                if pending.is_over and pending in self._woken:
+                    self._woken[pending].set()
+        for half in halves:
+            if half.keep(self._woken):
+                self._start(half)
 
     def _cancel_unwanted_calls(self) -> None:
         for task, shared in list(self._calls.items()):

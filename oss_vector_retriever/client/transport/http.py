@@ -40,7 +40,8 @@ class BlockingExchange:
 
     def _set_up(self) -> None:
         self._free: list[_Connection] = []  # popped and appended by threads without a lock
-        self._busy: set[_Connection] = set()
+        # with the thread whose exchange is on it; taken out by that, or by what aborts it
+        self._busy: dict[_Connection, int] = {}
         self._gate = threading.BoundedSemaphore(self._settings.max_connections)
 
     def renew_after_fork(self) -> None:
@@ -51,6 +52,10 @@ class BlockingExchange:
     def send(self, request: Request, seconds: float) -> Reply | Fault:
         """Send a request and read the whole reply within some seconds."""
         moment = time.monotonic() + seconds
+        if threading.get_ident() in list(self._busy.values()):
+            # in a signal handler, whose thread stands still in another exchange: to wait for a
+            # place could be to wait for its own
+            return self._send_on_a_connection(request, moment)
         if not self._gate.acquire(timeout=max(seconds, 0)):
             return _LATE
         try:
@@ -64,7 +69,7 @@ class BlockingExchange:
         except IndexError:
             connection = _Connection(self._settings)
         outcome: Reply | Fault | None = None
-        self._busy.add(connection)
+        self._busy[connection] = threading.get_ident()
         try:
             if self._closed:  # looked at after it is busy: `close` would have aborted it before
                 return _CLOSED
@@ -77,8 +82,8 @@ class BlockingExchange:
                 raise
             return _LATE if connection.countdown.is_over() else outcome
         finally:
-            self._busy.discard(connection)
-            if isinstance(outcome, Reply):
+            unharmed = self._busy.pop(connection, None) is not None
+            if isinstance(outcome, Reply) and unharmed:
                 self._free.append(connection)
             else:
                 connection.close()
@@ -107,6 +112,16 @@ class BlockingExchange:
         self._closed = True
         self._close_free()
         for connection in list(self._busy):
+            self._abort(connection)
+
+    def abort(self, thread: int) -> None:
+        """Break the connection of the exchange that a thread is in, if it is in one."""
+        for connection, user in list(self._busy.items()):
+            if user == thread:
+                self._abort(connection)
+
+    def _abort(self, connection: _Connection) -> None:
+        if self._busy.pop(connection, None) is not None:  # else its exchange has just ended
             connection.abort()
 
     def _close_free(self) -> None:
@@ -120,9 +135,9 @@ class _Connection:
 
     def __init__(self, settings: Settings) -> None:
         self.countdown = Countdown()
-        network = ClippedNetwork(settings.engine, self.countdown)
-        self.abort = network.abort
-        self._lines = settings.engine.ConnectionPool(**settings.pool_arguments(network))
+        self._network = ClippedNetwork(settings.engine, self.countdown)
+        self.abort = self._network.abort
+        self._lines = settings.engine.ConnectionPool(**settings.pool_arguments(self._network))
         self._line: Any = None
 
     def send(self, request: Any) -> Any:
@@ -133,8 +148,12 @@ class _Connection:
         return self._line.handle_request(request)
 
     def close(self) -> None:
-        if self._line is not None:
-            self._line.close()
+        # also one that the line never got to see
+        try:
+            if self._line is not None:
+                self._line.close()
+        finally:
+            self._network.close()
 
 
 class AsyncExchange:

@@ -9,10 +9,12 @@ methods that httpcore calls on its own networks and streams.
 from __future__ import annotations
 
 import contextlib
+import importlib
 import ipaddress
 import socket
 import threading
 import time
+from collections.abc import Callable
 from queue import Empty, SimpleQueue
 from typing import Any
 
@@ -43,25 +45,34 @@ class Countdown:
 
 
 class ClippedNetwork:
-    """A blocking network whose operations end with a countdown."""
+    """A blocking network whose operations end with a countdown, and at once when it is aborted."""
 
     def __init__(self, engine: Any, countdown: Countdown) -> None:
         self._engine = engine
-        self._inner = engine.SyncBackend()
+        self._stream_class = importlib.import_module(f"{engine.__name__}._backends.sync").SyncStream
         self._countdown = countdown
-        self._stream: Any = None
+        self._aborted = False
+        self._answers: SimpleQueue[_Addresses | OSError] = SimpleQueue()
+        # the connection a second time: TLS takes the first from whoever has it, also while the
+        # handshake goes on
+        self._link: socket.socket | None = None
 
     def abort(self) -> None:
-        """Break the connection, from whatever thread, so that an operation on it ends at once."""
-        link = self._stream and self._stream.get_extra_info("socket")
-        if link is not None:
-            # it is the thread that uses the connection which closes it, and sees it broken now;
-            # the plain shutdown, for that of a TLS socket takes its state from under a read
+        """Break the connection for good, from whatever thread: what it waits for ends at once."""
+        self._aborted = True
+        self._answers.put(OSError("aborted"))
+        if self._link is not None:
+            # it is the thread that uses the connection which closes it, and sees it broken now
             with contextlib.suppress(OSError):
-                socket.socket.shutdown(link, socket.SHUT_RDWR)
+                self._link.shutdown(socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        """Let go of the connection, which its own stream has closed."""
+        if self._link is not None:
+            self._link.close()
 
     def connect_tcp(
-        self, host: str, port: int, timeout: float | None = None, **options: Any
+        self, host: str, port: int, timeout: float | None = None, **_: Any
     ) -> _ClippedStream:
         """Connect within the time that is left, to the first address that answers."""
         # one after the other here: the system's own way gives each the whole timeout
@@ -69,28 +80,48 @@ class ClippedNetwork:
         for address in self._addresses(host, port):
             if self._countdown.is_over():
                 break
-            left = self._countdown.clip(timeout, self._engine.ConnectTimeout)
             try:
-                stream = self._inner.connect_tcp(address, port, left, **options)
-            except (self._engine.ConnectError, self._engine.ConnectTimeout) as error:
-                failure = error
+                stream = self._stream_class(self._connect(*address, timeout))
+            except TimeoutError as error:
+                failure = self._engine.ConnectTimeout()
+                failure.__cause__ = error
+            except OSError as error:
+                failure = self._engine.ConnectError()
+                failure.__cause__ = error
             else:
-                self._stream = stream
-                return _ClippedStream(self._engine, stream, self._countdown)
+                return _ClippedStream(self._engine, stream, self._countdown, self.close)
         try:
             raise failure
         finally:
             del failure  # a frame and an exception that hold each other outlive the call
 
-    def _addresses(self, host: str, port: int) -> list[str]:
+    def _connect(self, family: int, address: Any, timeout: float | None) -> socket.socket:
+        connection = socket.socket(family, socket.SOCK_STREAM)
+        with contextlib.ExitStack() as on_failure:
+            on_failure.callback(connection.close)
+            self.close()
+            self._link = connection.dup()
+            if self._aborted:  # looked at after the link is there, as `abort` does it before
+                raise ConnectionAbortedError
+            connection.settimeout(self._countdown.clip(timeout, self._engine.ConnectTimeout))
+            connection.connect(address)
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            on_failure.pop_all()
+        return connection
+
+    def _addresses(self, host: str, port: int) -> _Addresses:
         # getaddrinfo takes no timeout and cannot be interrupted: it runs in a thread that is left
         # behind where it takes too long
         with contextlib.suppress(ValueError):
-            ipaddress.ip_address(host)
-            return [host]
-        answers: SimpleQueue[list[str] | OSError] = SimpleQueue()
-        arguments = (host, port, answers)
-        threading.Thread(target=_look_up, args=arguments, name="oss-vectors", daemon=True).start()
+            old = isinstance(ipaddress.ip_address(host), ipaddress.IPv4Address)
+            return [(socket.AF_INET if old else socket.AF_INET6, (host, port))]
+        answers = self._answers
+        try:
+            threading.Thread(
+                target=_look_up, args=(host, port, answers), name="oss-vectors", daemon=True
+            ).start()
+        except RuntimeError:  # no thread can be started any more: the interpreter ends
+            _look_up(host, port, answers)
         try:
             answer = answers.get(timeout=self._countdown.clip(None, self._engine.ConnectTimeout))
         except Empty:
@@ -100,22 +131,28 @@ class ClippedNetwork:
         return answer
 
 
-def _look_up(host: str, port: int, answers: SimpleQueue[list[str] | OSError]) -> None:
+_Addresses = list[tuple[int, Any]]
+
+
+def _look_up(host: str, port: int, answers: SimpleQueue[_Addresses | OSError]) -> None:
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as error:  # the other: of a name that IDNA cannot write
         answers.put(error if isinstance(error, OSError) else OSError(str(error)))
     else:
-        answers.put([str(address[4][0]) for address in found])
+        answers.put([(family, address) for family, _, _, _, address in found])
 
 
 class _ClippedStream:
     """A connection of a blocking network; its operations end with the countdown."""
 
-    def __init__(self, engine: Any, inner: Any, countdown: Countdown) -> None:
+    def __init__(
+        self, engine: Any, inner: Any, countdown: Countdown, close: Callable[[], None]
+    ) -> None:
         self._engine = engine
         self._inner = inner
         self._countdown = countdown
+        self._close_link = close
         self._message = _OutgoingMessage()
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
@@ -137,13 +174,14 @@ class _ClippedStream:
 
     def close(self) -> None:
         self._inner.close()
+        self._close_link()
 
     def start_tls(
         self, ssl_context: Any, server_hostname: str | None = None, timeout: float | None = None
     ) -> _ClippedStream:
         left = self._countdown.clip(timeout, self._engine.ConnectTimeout)
         stream = self._inner.start_tls(ssl_context, server_hostname, left)
-        return _ClippedStream(self._engine, stream, self._countdown)
+        return _ClippedStream(self._engine, stream, self._countdown, self._close_link)
 
     def get_extra_info(self, info: str) -> Any:
         return self._inner.get_extra_info(info)

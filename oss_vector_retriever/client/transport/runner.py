@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import contextvars
 import inspect
 import os
 import threading
+import time
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
-from typing import Any, Protocol, TypeVar
-from weakref import WeakSet
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
+from queue import Empty, SimpleQueue
+from typing import Any, Generic, Protocol, TypeVar
 
 from .. import fork, steps
 from ..errors import ConfigurationError, OSSVectorError, PartialWriteError
@@ -22,11 +24,28 @@ T = TypeVar("T")
 
 # seconds: a thread that a user's own function holds up is not waited for
 _CLOSE_SECONDS = 1.0
+# seconds: of a client that is closed, those who wait for several flows still hear how these ended
+_REPORT_SECONDS = 0.5
 
 
 def closed_error(name: str = "client") -> ConfigurationError:
     """Return what those are told who use a client that is closed, or wait for it."""
     return ConfigurationError(f"this {name} is closed; make another, or close it when all is done.")
+
+
+def running_loop() -> asyncio.AbstractEventLoop:
+    """Return the event loop that runs here.
+
+    Raises:
+        ConfigurationError: there is none, or one of another kind, such as trio's.
+    """
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        raise ConfigurationError(
+            "AsyncOSSVectorClient needs a running asyncio event loop, and there is none here",
+            remedy="use OSSVectorClient; under trio in a thread: trio.to_thread.run_sync",
+        ) from None
 
 
 class Runner:
@@ -42,20 +61,20 @@ class Runner:
     def _set_up(self) -> None:
         self._process = os.getpid()
         self._closing = threading.Event()
-        # those of flows in threads of the runner; `close` stops them all
-        self._stops: WeakSet[threading.Event] = WeakSet()
-        self._futures: set[Future[Any]] = set()
-        self._pool: ThreadPoolExecutor | None = None
+        self._batches: set[_Batch] = set()
+        # of those who wait for a signal; `close` sets them
+        self._wakes: set[threading.Event] = set()
+        self._helpers = Helpers(self._width)
         self._lock = threading.Lock()
         self._coalescer = ThreadCoalescer(self.run, self._width)
 
     def renew_after_fork(self) -> None:
         """Start anew: threads are not copied, and whoever held a lock or a slot may be gone."""
-        fork.leave_to_parent(self._pool, self._coalescer)
+        fork.leave_to_parent(self._helpers, self._coalescer)
         self._set_up()
         self._exchange.renew_after_fork()
 
-    def run(self, flow: Flow[T], stop: threading.Event | None = None) -> T:
+    def run(self, flow: Flow[T], stop: _Stop | None = None) -> T:
         """Run a flow to its end and return its result."""
         if os.getpid() != self._process:  # forked by what tells Python nothing of it
             fork.check_process()
@@ -79,7 +98,7 @@ class Runner:
             if (thread := threading.get_ident()) in self._coalescer.holders:
                 self._coalescer.release_slot(thread)
 
-    def _do(self, step: Step, stop: threading.Event | None) -> Any:
+    def _do(self, step: Step, stop: _Stop | None) -> Any:
         if self.closed:
             raise closed_error()
         if stop is not None and stop.is_set():
@@ -92,83 +111,118 @@ class Runner:
                     return self._exchange.send(request, seconds)
                 finally:
                     self._coalescer.release_slot(thread)
-            case steps.Sleep(seconds):  # a flow that is stopped wakes at once, as all do at `close`
-                (stop or self._closing).wait(seconds)
+            case steps.Sleep(seconds, signal):
+                if signal is not None:
+                    self._wait_for(signal, seconds, stop)
+                else:  # a flow that is stopped wakes at once, as all do at `close`
+                    (stop or self._closing).wait(seconds)
             case steps.Call(function):
                 return function()
+            case steps.Begin(inquiry):
+                _start_thread(inquiry.run)
             case steps.RunAll(flows):
                 return self._run_all(flows)
             case steps.Coalesce(pending):
                 return self._coalescer.join(pending)
         return None
 
-    def _run_all(self, flows: Sequence[Flow[T]]) -> list[T]:
-        stop = threading.Event()
-        futures = [self._submit(flow, stop) for flow in flows]
+    def _wait_for(self, signal: steps.Signal, seconds: float, stop: _Stop | None) -> None:
+        woken = threading.Event()
+        with self._lock:
+            if self.closed:
+                return
+            self._wakes.add(woken)
+        signal.call_when_given(woken.set)
+        if stop is not None:
+            stop.call_when_given(woken.set)
         try:
-            wait(futures, return_when=FIRST_EXCEPTION)
-            # first the error that ended it all, which need not be that of the first flow
-            for future in futures:
-                if future.done() and not isinstance(future.exception(), _StoppedError):
-                    future.result()
-            return [future.result() for future in futures]
+            woken.wait(seconds)
         finally:
-            stop.set()
-            for future in futures:
-                future.cancel()
+            self._wakes.discard(woken)
+
+    def _run_all(self, flows: Sequence[Flow[T]]) -> list[T]:
+        batch = self._begin_batch(end_at_error=True)
+        try:
+            tasks = [_Task(flow, batch) for flow in flows]
+            self._helpers.offer([task.run for task in tasks[1:]])
+            # this thread takes part: whatever keeps the helpers busy, these flows go on
+            for task in tasks:
+                task.run()
+            while batch.unfinished and batch.error is None:
+                self._wait_for_one(batch)
+            if batch.error is not None:
+                raise batch.error
+            return [task.result for task in tasks]
+        finally:
+            self._end(batch)
 
     def in_order(self, flows: Iterator[Flow[T]]) -> Iterator[T]:
         """Run flows as they come, some ahead of the one whose result is next."""
-        stop = threading.Event()
-        waiting: deque[Future[T]] = deque()
+        batch = self._begin_batch(end_at_error=False)
+        waiting: deque[_Task[T]] = deque()
         try:
             for flow in flows:
-                waiting.append(self._submit(flow, stop))
+                waiting.append(_Task(flow, batch))
+                self._helpers.offer([waiting[-1].run])
                 if len(waiting) >= self._width:
                     yield self._next_of(waiting)
             while waiting:
                 yield self._next_of(waiting)
         finally:
-            stop.set()
-            for future in waiting:
-                future.cancel()
+            self._end(batch)
 
-    def _next_of(self, waiting: deque[Future[T]]) -> T:
-        if self.closed:  # though some of it may be there already
+    def _next_of(self, waiting: deque[_Task[T]]) -> T:
+        task = waiting.popleft()
+        task.run()
+        while not task.is_over:
+            self._wait_for_one(task.batch)
+        if task.error is not None:
+            task.raise_error()
+        if self.closed:  # though the result is there
             raise closed_error()
-        return waiting.popleft().result()
+        return task.result
 
-    def _submit(self, flow: Flow[T], stop: threading.Event) -> Future[T]:
-        with self._lock:  # made when first used: most clients never need threads
+    def _begin_batch(self, *, end_at_error: bool) -> _Batch:
+        batch = _Batch(self.run, self._exchange.abort, end_at_error=end_at_error)
+        with self._lock:
             if self.closed:
                 raise closed_error()
-            if self._pool is None:
-                self._pool = ThreadPoolExecutor(self._width, "oss-vectors")
-            self._stops.add(stop)
-            future = self._pool.submit(self.run, flow, stop)
-        self._futures.add(future)
-        future.add_done_callback(self._futures.discard)
-        return future
+            self._batches.add(batch)
+        return batch
+
+    def _wait_for_one(self, batch: _Batch) -> None:
+        if not self.closed:
+            batch.finished.get()  # `close` puts something there
+            return
+        try:
+            batch.finished.get(timeout=_REPORT_SECONDS)
+        except Empty:
+            raise closed_error() from None
+
+    def _end(self, batch: _Batch) -> None:
+        self._batches.discard(batch)
+        batch.end()
 
     def close(self) -> None:
         """End calls, threads and connections: whoever waits is told that the client is closed."""
         with self._lock:
             self.closed = True
-            pool, self._pool = self._pool, None
-            stops = list(self._stops)
-        for event in (self._closing, *stops):
+            batches, wakes = list(self._batches), list(self._wakes)
+        for event in (self._closing, *wakes):
             event.set()
+        for batch in batches:
+            batch.stop.set()
+            batch.finished.put(None)
         self._exchange.close()
-        self._coalescer.wake_all()
-        if pool is not None:
-            # not cancelled: nobody tells a cancelled future's waiters; what is queued ends at once
-            pool.shutdown(wait=False)
-            wait(list(self._futures), timeout=_CLOSE_SECONDS)
+        self._coalescer.close()
+        self._helpers.close(_CLOSE_SECONDS)
 
 
 class _Exchange(Protocol):
     # over HTTP (`transport.http`), or within this process (`local`)
     def send(self, request: Request, seconds: float) -> Reply | steps.Fault: ...
+
+    def abort(self, thread: int) -> None: ...
 
     def close(self) -> None: ...
 
@@ -177,6 +231,172 @@ class _Exchange(Protocol):
 
 class _StoppedError(Exception):
     """The end of a flow whose result is of no use any more."""
+
+
+class _Stop(threading.Event):
+    """A signal that the flows of one run are of no use any more."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._wakes: list[Callable[[], object]] = []
+
+    def call_when_given(self, wake: Callable[[], object]) -> None:
+        """Have a function called at the signal; at once where it was given."""
+        self._wakes.append(wake)
+        if self.is_set():
+            wake()
+
+    def set(self) -> None:
+        super().set()
+        for wake in self._wakes:
+            wake()
+
+
+class _Batch:
+    """Flows that run at once, and what the thread that waits for them hears of them."""
+
+    def __init__(
+        self, run: Callable[..., Any], abort: Callable[[int], None], *, end_at_error: bool
+    ) -> None:
+        self.run = run
+        self.stop = _Stop()
+        # what is put here wakes the one who waits, whatever it is
+        self.finished: SimpleQueue[None] = SimpleQueue()
+        self.unfinished = 0
+        self.error: BaseException | None = None
+        self._abort = abort
+        self._end_at_error = end_at_error
+        self._ended = False
+        self._lock = threading.Lock()
+        self._threads: dict[_Task[Any], int] = {}
+
+    def claim(self, task: _Task[Any]) -> bool:
+        """Return True to the one thread that is to run a task, while it is of use."""
+        with self._lock:
+            if task.is_begun or self._ended:
+                return False
+            task.is_begun = True
+            self._threads[task] = threading.get_ident()
+            return True
+
+    def finish(self, task: _Task[Any], error: BaseException | None) -> None:
+        """Note that a task is over; the first error ends the others where that was asked for."""
+        with self._lock:
+            del self._threads[task]
+            self.unfinished -= 1
+            task.is_over = True
+            last = error is not None and self._end_at_error and not self._ended
+            if last:
+                self.error = error
+            elif not self._end_at_error:
+                task.error = error
+        if last:
+            self._end_all()
+        self.finished.put(None)
+
+    def end(self) -> None:
+        """Stop what still runs: nobody waits for it any more."""
+        if self.unfinished:
+            self._end_all()
+        self.error = None  # it holds the frames that hold this
+
+    def _end_all(self) -> None:
+        with self._lock:
+            self._ended = True
+            self.stop.set()
+            # their exchanges too, each surely that of its task: no thread leaves it meanwhile
+            for thread in self._threads.values():
+                self._abort(thread)
+
+
+class _Task(Generic[T]):
+    """A flow of a batch: a helper runs it, or who waits for it, whichever comes first."""
+
+    __slots__ = ("_flow", "batch", "error", "is_begun", "is_over", "result")
+
+    result: T
+
+    def __init__(self, flow: Flow[T], batch: _Batch) -> None:
+        self._flow: Flow[T] | None = flow
+        self.batch = batch
+        self.is_begun = False
+        self.is_over = False
+        self.error: BaseException | None = None
+        batch.unfinished += 1
+
+    def run(self) -> None:
+        """Run the flow, unless another thread has begun it or nobody wants it any more."""
+        if self.is_begun or not self.batch.claim(self):
+            return
+        flow, self._flow = self._flow, None
+        error: BaseException | None = None
+        try:
+            self.result = self.batch.run(flow, self.batch.stop)
+        except BaseException as caught:  # noqa: BLE001 - it is raised in the one who waits
+            error = caught
+        finally:
+            self.batch.finish(self, error)
+            del error  # a frame and an exception that hold each other outlive the call
+
+    def raise_error(self) -> None:
+        """Raise what the flow raised, and hold it no longer."""
+        error, self.error = self.error, None
+        try:
+            if error is not None:
+                raise error
+        finally:
+            del error
+
+
+class Helpers:
+    """Threads that do what they are offered, as soon as one is free; they hold up no exit."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._idle = 0
+        self._lock = threading.Lock()
+        self._threads: list[threading.Thread] = []
+        self._offers: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
+
+    def offer(self, functions: Iterable[Callable[[], None]]) -> None:
+        """Have functions called, as far as there are threads; who needs one done sees to it."""
+        for function in functions:
+            self._offers.put(function)
+            if self._idle < self._offers.qsize() and len(self._threads) < self._limit:
+                self._start_one()
+
+    def _start_one(self) -> None:
+        # a daemon: an interpreter that ends would wait for any other, whatever it waits for
+        thread = threading.Thread(target=self._work, name="oss-vectors", daemon=True)
+        with self._lock:
+            if len(self._threads) < self._limit:
+                # refused while the interpreter ends, and where the system has no more threads
+                with contextlib.suppress(RuntimeError):
+                    thread.start()
+                    self._threads.append(thread)
+
+    def _work(self) -> None:
+        while True:
+            with self._lock:
+                self._idle += 1
+            function = self._offers.get()
+            with self._lock:
+                self._idle -= 1
+            if function is None:
+                return
+            function()
+            del function  # it holds what its result is made of
+
+    def close(self, seconds: float) -> None:
+        """End the threads, and wait some seconds for them."""
+        with self._lock:
+            threads, self._threads, self._limit = self._threads, [], 0
+        for _ in threads:
+            self._offers.put(None)
+        ends = time.monotonic() + seconds
+        for thread in threads:
+            if thread is not threading.current_thread():
+                thread.join(max(ends - time.monotonic(), 0))
 
 
 class AsyncRunner:
@@ -191,13 +411,14 @@ class AsyncRunner:
 
     def _set_up(self) -> None:
         self._process = os.getpid()
-        self._asleep: set[asyncio.Future[None]] = set()
-        self._calls: dict[Callable[[], Any], asyncio.Task[Any]] = {}
+        # those that end what flows wait for, with the event loops that these run on
+        self._endings: dict[asyncio.Timeout, asyncio.AbstractEventLoop] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
         self._coalescers: dict[asyncio.AbstractEventLoop, LoopCoalescer] = {}
 
     def renew_after_fork(self) -> None:
         """Start anew: the first event loop that uses the child's owns it."""
-        fork.leave_to_parent(self._calls, self._coalescers)
+        fork.leave_to_parent(self._tasks, self._coalescers)
         self._set_up()
         self._exchange.renew_after_fork()
 
@@ -209,11 +430,12 @@ class AsyncRunner:
         """Run a flow to its end and return its result."""
         if os.getpid() != self._process:  # forked by what tells Python nothing of it
             fork.check_process()
+        loop = running_loop()
         running = Running(flow)
         try:
             while running.step is not None:
                 try:
-                    answer = await self._do(running.step)
+                    answer = await self._do(running.step, loop)
                 except BaseException as error:  # noqa: BLE001 - the flow decides
                     running.throw(error)
                 else:
@@ -224,30 +446,53 @@ class AsyncRunner:
             raise
         return running.result
 
-    async def _do(self, step: Step) -> Any:
+    async def _do(self, step: Step, loop: asyncio.AbstractEventLoop) -> Any:
         if self.closed:
             raise closed_error()
+        if isinstance(step, steps.RunAll):  # each of the flows has an ending of its own
+            return await self._run_all(step.flows)
+        try:
+            async with asyncio.timeout(None) as ending:
+                self._endings[ending] = loop
+                try:
+                    return await self._wait_for(step)
+                finally:
+                    del self._endings[ending]
+        except TimeoutError:
+            if ending.expired():
+                raise closed_error() from None
+            raise
+
+    async def _wait_for(self, step: Step) -> Any:
         match step:
             case steps.Send(request, seconds):
                 return await self._exchange.send(request, seconds)
-            case steps.Sleep(seconds):
-                await self._sleep(seconds)
+            case steps.Sleep(seconds, signal):
+                await (_sleep_until(signal, seconds) if signal else asyncio.sleep(seconds))
             case steps.Call(function):
-                # shielded: others may wait for the same call when this flow is cancelled
-                return await asyncio.shield(self._call_task(function))
-            case steps.RunAll(flows):
-                return await self._run_all(flows)
+                return await _call_off_the_loop(function)
+            case steps.Begin(inquiry):
+                self._begin(inquiry)
             case steps.Coalesce(pending):
                 await self._coalescer().join(pending)
         return None
 
-    def _call_task(self, function: Callable[[], Any]) -> asyncio.Task[Any]:
-        # one for all flows that want it at once: a thousand of them ask for credentials once
-        task = self._calls.get(function)
-        if task is None:
-            task = self._calls[function] = asyncio.ensure_future(_call_off_the_loop(function))
-            task.add_done_callback(lambda _: self._calls.pop(function, None))
-        return task
+    def _begin(self, inquiry: Any) -> None:
+        if inquiry.is_async:
+            self._begin_task(inquiry)
+            return
+        # not in the loop's own threads, which the interpreter waits for at its end
+        call_soon = asyncio.get_running_loop().call_soon_threadsafe
+        _start_thread(inquiry.run, lambda answer: call_soon(self._begin_task, inquiry, answer))
+
+    def _begin_task(self, inquiry: Any, answer: Awaitable[object] | None = None) -> None:
+        task = asyncio.get_running_loop().create_task(
+            inquiry.arun(answer), context=contextvars.Context()
+        )
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        if self.closed:
+            task.cancel()
 
     async def _run_all(self, flows: Sequence[Flow[T]]) -> list[T]:
         tasks = [asyncio.ensure_future(self.run(flow)) for flow in flows]
@@ -283,22 +528,16 @@ class AsyncRunner:
             raise closed_error()
         return await waiting.popleft()
 
-    async def _sleep(self, seconds: float) -> None:
-        loop = asyncio.get_running_loop()
-        awake = loop.create_future()
-        timer = loop.call_later(seconds, _wake, awake)
-        self._asleep.add(awake)
-        try:
-            await awake
-        finally:
-            timer.cancel()
-            self._asleep.discard(awake)
-
     async def close(self) -> None:
         """End calls and connections: whoever waits is told that the client is closed."""
         self.closed = True
-        for awake in list(self._asleep):  # an embedded service has sleepers on several loops
-            awake.get_loop().call_soon_threadsafe(_wake, awake)
+        for ending, loop in list(self._endings.items()):
+            # an embedded service has callers on several loops, of which some may have ended
+            with contextlib.suppress(RuntimeError):
+                loop.call_soon_threadsafe(_expire, ending)
+        for task in list(self._tasks):
+            with contextlib.suppress(RuntimeError):
+                task.get_loop().call_soon_threadsafe(task.cancel)
         await self._exchange.close()
 
 
@@ -310,6 +549,26 @@ class _AsyncExchange(Protocol):
     async def close(self) -> None: ...
 
     def renew_after_fork(self) -> None: ...
+
+
+def _start_thread(function: Callable[..., None], *arguments: object) -> None:
+    threading.Thread(target=function, args=arguments, name="oss-vectors", daemon=True).start()
+
+
+def _expire(ending: asyncio.Timeout) -> None:
+    with contextlib.suppress(RuntimeError):  # it has ended meanwhile
+        ending.reschedule(0)
+
+
+async def _sleep_until(signal: steps.Signal, seconds: float) -> None:
+    loop = asyncio.get_running_loop()
+    awake = loop.create_future()
+    timer = loop.call_later(seconds, _wake, awake)
+    signal.call_when_given(lambda: loop.call_soon_threadsafe(_wake, awake))
+    try:
+        await awake
+    finally:
+        timer.cancel()
 
 
 def _wake(awake: asyncio.Future[None]) -> None:

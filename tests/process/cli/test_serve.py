@@ -1,9 +1,11 @@
 """Serve: the embedded service as a process, with its switches."""
 
+import contextlib
 import signal
 import socket
 import subprocess
-from contextlib import contextmanager
+import sys
+from pathlib import Path
 
 import pytest
 from support.command_line import COMMAND, call
@@ -12,8 +14,10 @@ from oss_vector_retriever import OSSVectorClient
 from oss_vector_retriever.cli.commands.serve import behaviour_help, behaviour_of
 from oss_vector_retriever.emulator import Behaviour
 
+KEY_VARIABLES = ("OSS_VECTORS_SERVE_ACCESS_KEY_ID", "OSS_VECTORS_SERVE_ACCESS_KEY_SECRET")
 
-@contextmanager
+
+@contextlib.contextmanager
 def serving(*words):
     """Run a service, and give the settings that it tells its clients."""
     with subprocess.Popen(
@@ -22,8 +26,12 @@ def serving(*words):
         stderr=subprocess.PIPE,
         text=True,
     ) as process:
-        lines = [process.stdout.readline() for _ in range(7)]
-        yield dict(line.removeprefix("export ").strip().split("=", 1) for line in lines[1:])
+        lines = [process.stdout.readline()]
+        while "ACCESS_KEY_SECRET" not in lines[-1]:  # the last line that it prints
+            lines.append(process.stdout.readline())
+            assert lines[-1]
+        exports = [line.removeprefix("export ") for line in lines if line.startswith("export ")]
+        yield dict(line.strip().split("=", 1) for line in exports)
         process.send_signal(signal.SIGINT)
         _, errors = process.communicate(timeout=20)
     assert (process.returncode, errors) == (0, "")
@@ -32,15 +40,18 @@ def serving(*words):
 def test_it_tells_clients_what_they_need_keeps_its_data_and_ends_cleanly(tmp_path, monkeypatch):
     path = tmp_path / "served.db"
     options = ("--data", path, "--region", "eu-central-1", "--account-id", "7", "--bucket", "own")
-    keys = ("--access-key-id", "me", "--access-key-secret", "s p")
+    monkeypatch.setenv(KEY_VARIABLES[0], "me")
+    monkeypatch.setenv(KEY_VARIABLES[1], "canary-secret")
     for _ in range(2):
-        with serving(*options, *keys, "--behaviour", "order=shuffled", "--faults") as settings:
-            assert settings.pop("OSS_ACCESS_KEY_SECRET") == "'s p'"
+        with serving(*options, "--behaviour", "order=shuffled", "--faults") as settings:
+            assert "canary-secret" not in str(settings)
             for name, value in settings.items():
                 monkeypatch.setenv(name, value)
-            monkeypatch.setenv("OSS_ACCESS_KEY_SECRET", "sp")
+            monkeypatch.setenv("OSS_ACCESS_KEY_ID", "me")
+            monkeypatch.setenv("OSS_ACCESS_KEY_SECRET", "another-secret")
             assert call("list-vector-indexes").status == 1
-            monkeypatch.setenv("OSS_ACCESS_KEY_SECRET", "s p")
+            monkeypatch.setenv("OSS_ACCESS_KEY_SECRET", "canary-secret")
+            assert call("list-vector-indexes").status == 0
 
 
 def test_what_was_written_is_there_the_next_time(tmp_path, monkeypatch):
@@ -121,3 +132,69 @@ def test_a_port_in_use_is_said_so():
 def test_every_switch_of_the_emulator_is_in_the_help():
     text = behaviour_help()
     assert all(f"{name}=" in text for name in Behaviour.__dataclass_fields__)
+
+
+def process_list():
+    """Return the words of every process of this machine, as `ps` shows them to everybody."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):  # it has ended
+            found.append(path.read_bytes().replace(b"\0", b" ").decode(errors="replace"))
+    return "\n".join(found)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+@pytest.mark.parametrize("place", ["a file", "variables"])
+def test_a_secret_of_its_own_stands_neither_in_the_process_list_nor_in_the_output(
+    tmp_path, monkeypatch, place
+):
+    words, secret = [], "canary-secret-4711"
+    # what a user's clients have is no key of the service
+    monkeypatch.setenv("OSS_ACCESS_KEY_ID", "real")
+    monkeypatch.setenv("OSS_ACCESS_KEY_SECRET", "real-secret")
+    if place == "a file":
+        (tmp_path / "keys").write_text(f"me\n{secret}\n")
+        words = ["--access-key-file", tmp_path / "keys"]
+    else:
+        for name, value in zip(KEY_VARIABLES, ("me", secret), strict=True):
+            monkeypatch.setenv(name, value)
+    with serving(*words, "--bucket", f"{secret}-bucket") as settings:
+        listed = process_list()
+        assert secret not in listed.replace(f"{secret}-bucket", "")
+        assert f"{secret}-bucket" in listed  # so that the search finds what is there
+        assert settings.pop("OSS_VECTORS_BUCKET") == f"{secret}-bucket"
+        assert not {name for name in settings if "KEY" in name}
+        assert secret not in str(settings)
+        for name, value in settings.items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.setenv("OSS_VECTORS_BUCKET", f"{secret}-bucket")
+        assert "InvalidAccessKeyId" in call("list-vector-indexes").errors
+        monkeypatch.setenv("OSS_ACCESS_KEY_ID", "me")
+        monkeypatch.setenv("OSS_ACCESS_KEY_SECRET", secret)
+        assert call("list-vector-indexes").status == 0
+
+
+@pytest.mark.parametrize("flag", ["--access-key-id", "--access-key-secret"])
+def test_keys_on_the_command_line_are_refused_unquoted(flag):
+    done = call("serve", flag, "canary-secret")
+    assert done.status == 2
+    assert f"{flag}': keys are not given on the command line" in done.errors
+    assert all(name in done.errors for name in (*KEY_VARIABLES, "--access-key-file"))
+    assert "canary" not in done.errors + done.output
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "id", "id\n", "id\n\n", "\ncanary", "id\ncanary secret", "id\ncanary\nthird", "i d\nx"],
+)
+def test_a_pair_that_is_none_is_refused_unquoted(tmp_path, monkeypatch, text):
+    (tmp_path / "keys").write_text(text)
+    done = call("serve", "--access-key-file", tmp_path / "keys")
+    assert done.status == 2
+    assert f"the two lines of {tmp_path / 'keys'}: they must be" in done.errors.replace("\n", " ")
+    assert "canary" not in done.errors + done.output
+    monkeypatch.setenv(KEY_VARIABLES[1], text or " ")
+    done = call("serve")
+    assert done.status == 2
+    assert " and ".join(KEY_VARIABLES) in done.errors
+    assert "canary" not in done.errors + done.output

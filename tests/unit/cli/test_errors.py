@@ -240,7 +240,7 @@ OTHERS = {
     "doctor": ["--output-format x", "--output-query [", "--key"],
     "serve": ["--port x", "--port -1", "--port 65536", "--data /no/x.db", "--behaviour x",
               "--behaviour order=x", "--bucket x", "--account-id x", "--access-key-id ",
-              "--access-key-secret "],
+              "--access-key-secret x", "--access-key-file /no/keys"],
     "demo": ["--data"],
 }  # fmt: skip
 

@@ -1,26 +1,28 @@
 """Where credentials come from, when they are asked for again, and which are refused."""
 
+import contextvars
 import copy
 import dataclasses
 import json
 import pickle
-import threading
 from datetime import UTC, datetime, timedelta
+from traceback import walk_tb
 
 import langsmith._internal._serde as langsmith_serde
 import orjson
 import pydantic_core
 import pytest
 
-from oss_vector_retriever import ConfigurationError, Credentials
+from oss_vector_retriever import ConfigurationError, Credentials, DeadlineExceededError
 from oss_vector_retriever.client.credentials import (
     CallableSource,
     CredentialsKeeper,
     EnvironmentSource,
     as_credentials,
     source_of,
-    usable,
 )
+from oss_vector_retriever.client.steps import Begin, Sleep
+from oss_vector_retriever.emulator import AccessKey
 
 NOW = datetime(2026, 11, 1, 12, 0, tzinfo=UTC)
 VARIABLES = {"OSS_ACCESS_KEY_ID": "id", "OSS_ACCESS_KEY_SECRET": "secret"}
@@ -31,13 +33,12 @@ def resolved(given):
     return as_credentials(found)
 
 
-def asked(keeper, *, forced=False):
+def asked(keeper, refused=None):
     """Run the keeper's flow as a blocking driver does."""
-    flow = keeper.renew() if forced else keeper.resolve()
-    outcome = None
+    flow = keeper.resolve() if refused is None else keeper.renew(refused)
     try:
         while True:
-            outcome = flow.send(outcome).function()
+            next(flow).inquiry.run()
     except StopIteration as end:
         return end.value
 
@@ -134,41 +135,294 @@ class TestTheEnvironment:
         assert "CANARY" not in str(refused.value)
 
 
-class TestExpiry:
+class Provider:
+    """A callable that vends credentials of some life, as long as it is up."""
+
+    def __init__(self, life, clock):
+        self.life, self.clock, self.calls, self.down = life, clock, 0, False
+
+    def __call__(self):
+        self.calls += 1
+        if self.down:
+            raise OSError("the canary-secret is not to be had")
+        ends = None if self.life is None else self.clock.now + self.life
+        return Credentials(f"id{self.calls}", "canary-secret", "token", ends)
+
+
+class Time:
+    """Clocks that move when a test moves them, and the warnings that were given."""
+
+    def __init__(self):
+        self.now, self.seconds, self.warnings = NOW, 100.0, []
+
+    def passes(self, **span):
+        self.now += timedelta(**span)
+        self.seconds += timedelta(**span).total_seconds()
+
+    def warn(self, topic, text, *arguments):
+        assert topic == "credentials"
+        self.warnings.append(text % arguments)
+
+    def keeper(self, function):
+        return CredentialsKeeper(
+            CallableSource(function), lambda: self.now, lambda: self.seconds, self.warn
+        )
+
+
+@pytest.fixture
+def time():
+    return Time()
+
+
+class Asking:
+    """One flow of a keeper, driven step by step; an inquiry runs when the test says so."""
+
+    def __init__(self, flow):
+        self._flow, self.begun, self.waits, self.given, self.error = flow, [], [], None, None
+        self.go_on()
+
+    def go_on(self):
+        try:
+            while True:
+                match next(self._flow):
+                    case Begin(inquiry):
+                        self.begun.append(inquiry)
+                    case Sleep(seconds, signal):
+                        self.waits.append(seconds)
+                        assert signal is not None
+                        return
+        except StopIteration as end:
+            self.given = end.value
+        except Exception as error:  # noqa: BLE001 - the tests look at it
+            self.error = error
+
+
+class TestRenewal:
     @pytest.mark.parametrize(
-        ("left", "good"),
+        ("life", "ahead", "first"),
         [
-            (timedelta(minutes=5, seconds=1), True),
-            (timedelta(minutes=5), False),
-            (timedelta(minutes=1), False),
-            (timedelta(0), False),
-            (timedelta(hours=-1), False),
+            (timedelta(hours=1), 300, 60),
+            (timedelta(minutes=20), 300, 60),
+            (timedelta(seconds=290), 72.5, 14.5),
+            (timedelta(seconds=20), 5, 1),
         ],
     )
-    def test_five_minutes_before_the_end_credentials_are_no_longer_used(self, left, good):
-        credentials = Credentials("id", "secret", "token", NOW + left)
-        assert usable(credentials, NOW) is good
-
-    def test_without_a_known_end_credentials_are_not_kept(self):
-        assert not usable(Credentials("id", "secret"), NOW)
-        assert not usable(None, NOW)
-
-    def test_renews_only_when_it_is_time(self):
-        now, given = NOW, []
-
-        def give():
-            given.append(Credentials(f"id{len(given)}", "s", "t", now + timedelta(hours=1)))
-            return given[-1]
-
-        keeper = CredentialsKeeper(CallableSource(give), lambda: now)
-        assert [asked(keeper).access_key_id for _ in range(3)] == ["id0"] * 3
-        now += timedelta(minutes=54)
-        assert asked(keeper).access_key_id == "id0"
-        now += timedelta(minutes=1)
+    def test_begins_behind_the_calls_and_near_the_end_before_them(self, time, life, ahead, first):
+        provider = Provider(life, time)
+        keeper = time.keeper(provider)
         assert asked(keeper).access_key_id == "id1"
-        assert asked(keeper, forced=True).access_key_id == "id2"
-        assert len(given) == 3
+        time.passes(seconds=life.total_seconds() - ahead - 0.1)
+        assert asked(keeper).access_key_id == "id1"
+        assert provider.calls == 1
+        time.passes(seconds=0.1)
+        behind = Asking(keeper.resolve())
+        assert (behind.given.access_key_id, behind.waits) == ("id1", [])
+        assert len(behind.begun) == 1
+        # while that one is on its way the calls go on with the old ones, and no other begins
+        assert Asking(keeper.resolve()).begun == []
+        time.passes(seconds=ahead - first - 0.1)
+        later = Asking(keeper.resolve())  # the one on its way may have been given up by now
+        assert later.given.access_key_id == "id1"
+        time.passes(seconds=0.1)
+        waiting = Asking(keeper.resolve(10.0))
+        assert (waiting.given, waiting.begun, waiting.waits) == (None, [], [5.0])
+        (later.begun or behind.begun)[0].run()
+        waiting.go_on()
+        assert waiting.given.access_key_id == "id2"
+        assert asked(keeper).access_key_id == "id2"
+        assert (provider.calls, time.warnings) == (2, [])
 
+    def test_of_a_provider_that_gives_290_s_asks_once_and_outlasts_its_failure(self, time):
+        provider = Provider(timedelta(seconds=290), time)
+        keeper = time.keeper(provider)
+        assert {asked(keeper).access_key_id for _ in range(10)} == {"id1"}
+        assert provider.calls == 1
+        provider.down = True
+        for _ in range(10):
+            time.passes(seconds=28.9)
+            assert asked(keeper).access_key_id == "id1"
+        # three of them within the last quarter, each beyond the pause
+        assert provider.calls == 1 + 3
+        time.passes(seconds=2)
+        with pytest.raises(OSError, match="not to be had"):
+            asked(keeper)
+        provider.down = False
+        assert asked(keeper).access_key_id == "id6"
+
+    def test_that_fails_is_warned_of_and_paused_while_the_old_ones_hold(self, time):
+        provider = Provider(timedelta(hours=1), time)
+        keeper = time.keeper(provider)
+        asked(keeper)
+        time.passes(minutes=56)
+        provider.down = True
+        for _ in range(100):
+            assert asked(keeper).access_key_id == "id1"
+            time.passes(seconds=0.099)
+        assert provider.calls == 2
+        time.passes(seconds=0.2)
+        asked(keeper)
+        assert provider.calls == 3
+        assert len(time.warnings) == 2
+        assert time.warnings[0] == (
+            "the credentials in use were not renewed by the credentials callable (OSError); they "
+            "serve for another 240 s, and renewal is tried again"
+        )
+        assert "canary" not in str(time.warnings)
+
+    def test_that_does_not_answer_leaves_the_old_ones_half_of_the_time(self, time):
+        keeper = time.keeper(Provider(timedelta(hours=1), time))
+        asked(keeper)
+        time.passes(minutes=59, seconds=30)
+        waiting = Asking(keeper.resolve(4.0))
+        assert waiting.waits == [2.0]
+        time.passes(seconds=2)
+        waiting.go_on()
+        assert waiting.given.access_key_id == "id1"
+        assert "(it has not answered)" in time.warnings[0]
+        # and for a while nobody waits for it again
+        assert Asking(keeper.resolve(4.0)).given.access_key_id == "id1"
+
+    def test_that_outlasts_a_call_serves_the_next(self, time):
+        provider = Provider(timedelta(hours=1), time)
+        keeper = time.keeper(provider)
+        first = Asking(keeper.resolve(1.0))
+        time.passes(seconds=1)
+        first.go_on()
+        assert isinstance(first.error, DeadlineExceededError)
+        assert str(first.error) == "the credentials callable had not answered within 1 s."
+        second = Asking(keeper.resolve(1.0))
+        assert (second.begun, second.waits) == ([], [1.0])
+        first.begun[0].run()
+        second.go_on()
+        assert second.given.access_key_id == "id1"
+        assert asked(keeper).access_key_id == "id1"
+        assert provider.calls == 1
+
+    def test_that_hangs_is_given_up_after_a_minute_and_tells_nothing_then(self, time):
+        provider = Provider(timedelta(hours=1), time)
+        keeper = time.keeper(provider)
+        hung = Asking(keeper.resolve(1.0))
+        time.passes(seconds=61)
+        assert asked(keeper).access_key_id == "id1"
+        hung.begun[0].run()
+        assert asked(keeper).access_key_id == "id1"
+
+    def test_is_made_once_for_one_refusal_however_many_meet_it(self, time):
+        provider = Provider(timedelta(hours=1), time)
+        keeper = time.keeper(provider)
+        refused = asked(keeper)
+        together = [Asking(keeper.renew(refused, 5.0)) for _ in range(32)]
+        assert [len(each.begun) for each in together] == [1] + [0] * 31
+        # nobody is given the refused ones meanwhile
+        beside = Asking(keeper.resolve(5.0))
+        assert (beside.given, beside.begun) == (None, [])
+        together[0].begun[0].run()
+        for each in (*together, beside):
+            each.go_on()
+            assert each.given.access_key_id == "id2"
+        assert [asked(keeper, refused).access_key_id for _ in range(32)] == ["id2"] * 32
+        assert provider.calls == 2
+
+    def test_that_another_call_began_before_the_refusal_is_repeated_if_it_gave_the_refused(
+        self, time
+    ):
+        ends, numbers = NOW + timedelta(hours=1), iter("0123")
+        known = {"0": "old", "1": "old", "2": "new"}
+        keeper = time.keeper(lambda: Credentials(known[next(numbers)], "s", "t", ends))
+        refused = asked(keeper)
+        time.passes(minutes=56)
+        ahead = Asking(keeper.resolve())
+        renewing = Asking(keeper.renew(refused, 5.0))
+        assert renewing.begun == []
+        ahead.begun[0].run()
+        renewing.go_on()
+        renewing.begun[0].run()
+        renewing.go_on()
+        assert renewing.given.access_key_id == "new"
+
+    def test_without_a_known_end_is_asked_for_at_each_use(self, time):
+        keeper = time.keeper(Provider(None, time))
+        assert [asked(keeper).access_key_id for _ in range(3)] == ["id1", "id2", "id3"]
+        assert asked(keeper, Credentials("id2", "canary-secret", "token")).access_key_id == "id3"
+
+    def test_of_what_has_ended_already_returns_it_and_asks_again(self, time):
+        keeper = time.keeper(Provider(timedelta(seconds=-1), time))
+        assert [asked(keeper).access_key_id for _ in range(3)] == ["id1", "id2", "id3"]
+
+    def test_that_was_cancelled_is_made_by_who_waited_for_it(self, time):
+        keeper = time.keeper(Provider(timedelta(hours=1), time))
+        ended, waiting = Asking(keeper.resolve(5.0)), Asking(keeper.resolve(5.0))
+        ended.begun[0]._outcome.cancel()
+        waiting.go_on()
+        waiting.begun[0].run()
+        waiting.go_on()
+        assert waiting.given.access_key_id == "id1"
+        ended.go_on()
+        assert "was cancelled before it ended" in str(ended.error)
+
+    def test_that_cannot_begin_fails_and_holds_up_nobody(self, time):
+        keeper = time.keeper(Provider(timedelta(hours=1), time))
+        flow = keeper.resolve()
+        next(flow)
+        with pytest.raises(RuntimeError, match="no thread"):
+            flow.throw(RuntimeError("no thread"))
+        assert asked(keeper).access_key_id == "id1"
+
+    def test_is_asked_for_anew_in_a_forked_child(self, time):
+        provider = Provider(timedelta(hours=1), time)
+        keeper = time.keeper(provider)
+        asked(keeper)
+        hung = Asking(keeper.renew(Credentials("id1", "canary-secret", "token", None), 1.0))
+        assert hung.given is not None
+        keeper.renew_after_fork()
+        assert asked(keeper).access_key_id == "id2"
+
+
+class TestAnErrorOfACallable:
+    def test_is_each_waiters_own(self, time):
+        class VaultSealedError(Exception):
+            pass
+
+        def fail():
+            raise VaultSealedError("sealed")
+
+        keeper = time.keeper(fail)
+        waiting = [Asking(keeper.resolve(5.0)) for _ in range(5)]
+        waiting[0].begun[0].run()
+        for each in waiting:
+            each.go_on()
+        errors = [each.error for each in waiting]
+        assert {(type(error), str(error)) for error in errors} == {(VaultSealedError, "sealed")}
+        assert len({id(error) for error in errors}) == 5
+        for error in errors:
+            frames = [frame.f_code.co_name for frame, _ in walk_tb(error.__traceback__)]
+            assert frames[-1] == "fail"
+            assert frames.count("go_on") == 1
+
+    @pytest.mark.parametrize("wrapped", [False, True])
+    def test_that_its_callers_variables_are_not_there_is_said(self, time, wrapped):
+        tenant = contextvars.ContextVar("tenant")
+        tenant.set("alice")
+
+        def vend():
+            try:
+                return Credentials(tenant.get(), "secret")
+            except LookupError:
+                if not wrapped:
+                    raise
+                raise RuntimeError("working outside of request context") from None
+
+        with pytest.raises(ConfigurationError, match="reads the context variable 'tenant'") as said:
+            asked(time.keeper(vend))
+        assert "client.with_options(credentials=...)" in str(said.value)
+        assert "on behalf of all" in str(said.value)
+
+    def test_about_another_lookup_stays_as_it_is(self, time):
+        with pytest.raises(KeyError, match="nowhere"):
+            asked(time.keeper(lambda: {}["nowhere"]))
+
+
+class TestExpiry:
     def test_is_told_by_the_corrected_clock(self, machine):
         good_until = machine.wall + timedelta(minutes=30)
         numbers = iter("12")
@@ -178,27 +432,6 @@ class TestExpiry:
         assert asked(context.credentials).access_key_id == "id1"
         context.clock.learn(machine.wall + timedelta(hours=1))
         assert asked(context.credentials).access_key_id == "id2"
-
-    def test_is_met_by_one_renewal_however_many_threads_ask(self):
-        calls = []
-        gate = threading.Barrier(8)
-
-        def give():
-            calls.append(1)
-            return Credentials("id", "secret", "token", NOW + timedelta(hours=1))
-
-        keeper = CredentialsKeeper(CallableSource(give), lambda: NOW)
-
-        def ask():
-            gate.wait()
-            asked(keeper)
-
-        threads = [threading.Thread(target=ask) for _ in range(8)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        assert calls == [1]
 
 
 def _slots(value):
@@ -225,7 +458,10 @@ def _slots(value):
         lambda value: langsmith_serde.dumps_json({"inputs": {"credentials": value}}),
     ],
 )
-def test_no_serialiser_opens_them(serialise):
+@pytest.mark.parametrize(
+    "holder", [Credentials, lambda _, *parts: AccessKey("id", parts[0], "1", None, parts[1])]
+)
+def test_no_serialiser_opens_them(serialise, holder):
     canaries = ("canary-id", "canary-secret", "canary-token")
 
     def written(value):
@@ -234,7 +470,7 @@ def test_no_serialiser_opens_them(serialise):
         except Exception as error:  # noqa: BLE001 - whatever it refuses with
             return str(error)
 
-    text = written(Credentials(*canaries))
+    text = written(holder(*canaries))
     assert not [canary for canary in canaries if canary in text]
 
 
