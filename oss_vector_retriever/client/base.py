@@ -11,7 +11,9 @@ from typing import Any, Self, TypeVar
 
 from .config import ClientConfig, CredentialsLike, resolve_config
 from .context import Context
+from .credentials import hide_credentials
 from .errors import ConfigurationError
+from .hidden import hide_address
 from .local import LocalService, open_local, reopen_local
 from .models.limits import DEFAULT_LIMITS, Limits
 from .models.results import ClientStats, FinishedCall
@@ -92,6 +94,9 @@ class _ClientBase:
         Raises:
             ConfigurationError: a setting is missing or impossible.
         """
+        # before anything that can fail: an error carries the frames that it passes
+        credentials = hide_credentials(credentials)
+        endpoint, proxy = hide_address(endpoint), hide_address(proxy)
         self._set_up(Context(resolve_config(**_options(locals()))), None)
 
     @classmethod
@@ -130,6 +135,7 @@ class _ClientBase:
         Raises:
             ConfigurationError: the settings are none, or another process has the file open.
         """
+        credentials = hide_credentials(credentials)
         # Whatever is no ClientSettings at all is refused by `config_from`.
         path = getattr(settings, "local", None)
         if path is None:
@@ -178,6 +184,7 @@ class _ClientBase:
         What is None stays as it is. What belongs to the connections, such as `region`, is chosen
         when a client is made.
         """
+        credentials = hide_credentials(credentials)
         given = _options(locals())
         # None is a value of none of them, so that it can stand for what was not given.
         other = type(self).__new__(type(self))

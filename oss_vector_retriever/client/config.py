@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Protocol, cast
 
-from .credentials import Credentials, CredentialsSource, source_of
+from .credentials import Credentials, CredentialsSource, hide_credentials, source_of
 from .endpoint import (
     Endpoint,
     check_account_id,
@@ -17,6 +17,7 @@ from .endpoint import (
     public_endpoint,
 )
 from .errors import ConfigurationError, InvalidRequestError
+from .hidden import hide_address
 from .models.limits import DEFAULT_LIMITS, Limits
 from .models.results import FinishedCall
 from .retry import RetryPolicy, is_finite_number
@@ -71,7 +72,7 @@ class ClientConfig:
     limits: Limits = DEFAULT_LIMITS
     max_reply_bytes: int = 64 * _MEBIBYTE
     additional_headers: tuple[str, ...] = ()
-    proxy: str | None = field(default=None, repr=False)
+    proxy: Any = field(default=None, repr=False)  # a URL, hidden where it holds a password
     ca_file: str | None = None
     internal: bool = False
     allow_http: bool = False
@@ -144,12 +145,13 @@ def resolve_config(
         raise ConfigurationError(
             "pass either {endpoint=} or {internal=True}, not both.", argument="endpoint"
         )
-    found = os.environ if environment is None else environment
+    credentials, endpoint = hide_credentials(credentials), hide_address(endpoint)
+    options = {n: hide_address(v) if n == "proxy" else v for n, v in options.items()}
     values = {"bucket": bucket, "account_id": account_id, "region": region}
     values |= {"index": index, "endpoint": endpoint}
     for name, value in values.items():
         # An empty variable counts as unset: shells and container files write it so.
-        values[name] = found.get(VARIABLES[name]) or None if value is None else value
+        values[name] = _read_variable(VARIABLES[name], environment) if value is None else value
     required = ("bucket", "account_id", "region") if bucket_required else ("account_id", "region")
     if missing := [name for name in required if values[name] is None]:
         raise _missing_error(*missing)
@@ -170,6 +172,12 @@ def resolve_config(
         allow_http=allow_http,
         **_check_options(options),
     )
+
+
+def _read_variable(name: str, environment: Mapping[str, str] | None) -> Any:
+    # by itself: the environment prints itself whole where an error shows a frame that names it
+    found = os.environ if environment is None else environment
+    return hide_address(found.get(name)) or None
 
 
 def _kind_of(credentials: object) -> CredentialsKind:

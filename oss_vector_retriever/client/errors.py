@@ -335,15 +335,11 @@ class TransportError(OSSVectorError):
 
     Attributes:
         kind: what happened, one of the values of `FaultKind`.
-        reused: the connection was kept from an earlier call, and broke before a reply began.
     """
 
-    def __init__(
-        self, message: str | Message = "", kind: str = "", *, reused: bool = False
-    ) -> None:
+    def __init__(self, message: str | Message = "", kind: str = "") -> None:
         super().__init__(message)
         self.kind = kind
-        self.reused = reused
 
 
 class DeadlineExceededError(TransportError, TimeoutError):
@@ -594,7 +590,7 @@ def _copy_without_constructor(error: BaseException) -> BaseException:
 
 
 def _callable_frames(traceback: TracebackType | None) -> TracebackType | None:
-    # what follows the last frame of this package, where that is of the module that calls the
+    # what follows the last frame of this package, where that is of a module that calls the
     # callable: its failing line is what the user looks for, and it knows of no request
     package = __name__.partition(".")[0] + "."
     kept = None
@@ -602,5 +598,6 @@ def _callable_frames(traceback: TracebackType | None) -> TracebackType | None:
         module = traceback.tb_frame.f_globals.get("__name__", "")
         traceback = traceback.tb_next
         if module.startswith(package):
-            kept = traceback if module == f"{__package__}.credentials" else None
+            asks = module in (f"{__package__}.credentials", f"{__package__}.inquiry")
+            kept = traceback if asks else None
     return kept

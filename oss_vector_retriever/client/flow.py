@@ -95,6 +95,7 @@ def _try_until_done(attempts: _Attempts[T]) -> Flow[T]:
         result = yield from _attempt(attempts, credentials)
         if not isinstance(result, errors.OSSVectorError):
             context.retry_budget.give_back(attempts.paid)
+            attempts.settle(None)
             return result
         yield from _recover(attempts, result, credentials)
         attempts.errors.append(result)
@@ -113,7 +114,8 @@ def _attempt(attempts: _Attempts[T], credentials: Credentials) -> Flow[T | error
     attempts.attempt_count += 1
     attempts.reply = None
     began = context.monotonic()
-    outcome = yield from send(request, max(attempts.deadline.remaining_seconds, 0.0))
+    seconds, most = max(attempts.deadline.remaining_seconds, 0.0), context.config.max_reply_bytes
+    outcome = yield from send(request, seconds, most, reuse=attempts.reuse)
     attempts.note(request, outcome)
     result = _read(attempts, outcome, request, credentials)
     if _log.isEnabledFor(logging.DEBUG):
@@ -129,9 +131,7 @@ def _read(
         return attempts.transport_error(outcome, request)
     if not outcome.ok:
         # the service may quote what it was sent: the credentials are cut out of its words
-        error = error_from(outcome, credentials.secrets())
-        attempts.explain(error)
-        return error
+        return error_from(outcome, credentials.secrets())
     try:
         return attempts.operation.decode(outcome)
     except errors.ResponseError as error:
@@ -149,6 +149,12 @@ def _recover(attempts: _Attempts[T], error: errors.OSSVectorError, used: Credent
     decision = judge(error, idempotent=attempts.operation.idempotent)
     if decision is RetryDecision.FINAL:
         raise attempts.annotate(error)
+    if attempts.reuse_refused:
+        # a connection that died while it was kept says nothing of the service: no pause, and
+        # nothing from the budget, which 50 of them at once would use up
+        attempts.reuse = False
+        attempts.log_retry(error, 0.0)
+        return
     attempts.count_failure(decision)
     seconds = _pause(attempts, error, decision)
     last = attempts.is_last(decision) or seconds >= attempts.deadline.remaining_seconds
@@ -211,13 +217,6 @@ def _pause(attempts: _Attempts[T], error: errors.OSSVectorError, decision: Retry
         context.rate_limiter.slow_down(min(seconds, policy.cap))
         attempts.warn_of_throttling(error, seconds)
         return seconds
-    # the first time a connection breaks it was often just kept alive for too long
-    if (
-        isinstance(error, errors.TransportError)
-        and error.kind == FaultKind.CLOSED
-        and failures == 1
-    ):
-        return 0.0
     seconds = own if seconds is None else seconds
     if failures == policy.attempts - 1:
         remaining = attempts.deadline.remaining_seconds
@@ -252,6 +251,9 @@ class _Attempts(Generic[T]):
         self.paid = 0
         self.clock_corrected = False
         self.credentials_renewed = False
+        # what may not be repeated must not meet a connection that died while it was kept
+        self.reuse = operation.idempotent
+        self.reuse_refused = False
         self._began = context.monotonic()
         self._bytes_sent = 0
         self._bytes_received = 0
@@ -259,6 +261,7 @@ class _Attempts(Generic[T]):
     def note(self, request: Request, outcome: Reply | Fault) -> None:
         """Keep what an exchange brought."""
         self._bytes_sent += len(request.body)
+        self.reuse_refused = isinstance(outcome, Fault) and outcome.reused
         if isinstance(outcome, Reply):
             self.reply = outcome
             self._bytes_received += len(outcome.body)
@@ -293,25 +296,34 @@ class _Attempts(Generic[T]):
             )
         )
 
-    def explain(self, error: errors.OSSVectorError) -> None:
-        """Say of a refusal that it may be of what an earlier attempt of the same call has done."""
-        broken = any(_may_have_acted(earlier) for earlier in self.errors)
-        if broken and not self.operation.idempotent and isinstance(error, _OWN_EFFECTS):
-            error.remark = (
-                "An attempt of this call before it broke without a reply, and may have done it: "
-                "whether that or another caller did cannot be known."
-            )
-
     def annotate(self, error: errors.OSSVectorError) -> errors.OSSVectorError:
         error.attempts = self.attempt_count
         error.elapsed = self.deadline.elapsed_seconds
         error.errors = tuple(self.errors)
+        self.settle(error)
         if isinstance(error, errors.ServiceError):
             bucket = self.context.config.bucket if self.operation.on_bucket else None
             index = f" on index {self.operation.index!r}" if self.operation.index else ""
             of_bucket = f" of bucket {bucket!r}" if bucket else ""
             error.where = f"{self.operation.name}{index}{of_bucket}"
         return error
+
+    def settle(self, error: errors.OSSVectorError | None) -> None:
+        """Keep in mind what nobody can know: whether a call that broke has done its work."""
+        if self.operation.idempotent:
+            return
+        unsettled, target = (
+            self.context.unsettled,
+            (self.context.config.bucket, self.operation.index),
+        )
+        name = unsettled.pop(target, None)
+        if error is not None and self.attempt_count > 0 and _may_have_acted(error):
+            unsettled[target] = self.operation.name
+        elif name == self.operation.name and isinstance(error, _OWN_EFFECTS):
+            error.remark = (
+                "An earlier call of this client for it ended without an answer, and may have done "
+                "it: whether that or somebody else did cannot be known."
+            )
 
     def deadline_error(
         self, late: CredentialsLateError | None = None
@@ -329,16 +341,18 @@ class _Attempts(Generic[T]):
         return errors.DeadlineExceededError(last, FaultKind.DEADLINE)
 
     def transport_error(self, fault: Fault, request: Request) -> errors.OSSVectorError:
-        name, where = self.operation.name, f"{request.origin} ({fault.name})"
+        name = self.operation.name
         if fault.kind is FaultKind.DEADLINE:
             return self.deadline_error()
         if fault.kind is FaultKind.TOO_LARGE:
             size = self.context.config.max_reply_bytes
             text = f"{name}: the reply is larger than {{max_reply_bytes}} ({size} bytes); it was "
             return errors.ResponseError(errors.Message(text + "not read to its end.", {}))
-        return errors.TransportError(
-            f"{name}: {_FAULT_TEXTS[fault.kind].format(where)}.", fault.kind, reused=fault.reused
-        )
+        texts = _PROXY_TEXTS if fault.proxy and fault.kind in _PROXY_TEXTS else _FAULT_TEXTS
+        peer = f"the proxy {fault.proxy}" if fault.proxy else request.origin
+        text = texts[fault.kind].format(f"{peer} ({fault.name})")
+        reason = f": {fault.reason}" if fault.reason else ""
+        return errors.TransportError(f"{name}: {text}{reason}.", fault.kind)
 
     def reply_header(self, name: str) -> str | None:
         return self.reply.headers.get(name) if self.reply else None
@@ -387,10 +401,6 @@ class _Attempts(Generic[T]):
         return f"{self.operation.name} on index {index!r}" if index else self.operation.name
 
 
-def _may_have_acted(error: errors.OSSVectorError) -> bool:
-    return isinstance(error, errors.TransportError) and error.kind == FaultKind.CLOSED
-
-
 # what a request meets that has been carried out before
 _OWN_EFFECTS = (
     errors.BucketAlreadyExistsError,
@@ -398,6 +408,15 @@ _OWN_EFFECTS = (
     errors.NoSuchBucketError,
     errors.NoSuchVectorIndexError,
 )
+
+
+def _may_have_acted(error: errors.OSSVectorError) -> bool:
+    """Tell whether the service may have done what a call asked for that ended in an error."""
+    if isinstance(error, errors.TransportError):
+        return error.kind in (FaultKind.CLOSED, FaultKind.DEADLINE)
+    return isinstance(error, errors.InternalServiceError)
+
+
 # a code or an id as the service makes them; anything else is a peer's text, which is not logged
 _PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
@@ -411,10 +430,13 @@ def _name(error: object) -> str:
 
 _FAULT_TEXTS = {
     FaultKind.CONNECT: "could not connect to {}; check the endpoint, the region and the network",
-    FaultKind.TLS: "could not agree on TLS with {}: its certificate was not accepted, or it speaks "
-    "no TLS 1.2 or newer",
+    FaultKind.TLS: "could not agree on TLS with {}",
     FaultKind.CLOSED: "the connection to {} broke before the reply was whole",
     FaultKind.PROTOCOL: "{} did not answer in HTTP",
+}
+_PROXY_TEXTS = {
+    FaultKind.CONNECT: "could not connect through {}; check the proxy and the network",
+    FaultKind.PROXY: "{} refused to pass the request on",
 }
 
 

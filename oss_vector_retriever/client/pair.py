@@ -2,7 +2,7 @@
 
 import asyncio
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
@@ -209,8 +209,7 @@ def connect(
     secrets = [options[name] for name in SECRETS if options.get(name)]
     if secrets and not (options.get("access_key_id") and options.get("access_key_secret")):
         raise ConfigurationError("credentials are access_key_id= and access_key_secret=, both.")
-    texts = [getattr(one, "get_secret_value", one.__str__)() for one in secrets]
-    credentials = Credentials(*texts) if texts else None  # shows no secret, as a tuple would
+    credentials = _credentials_of(secrets) if secrets else None
     if saved is not None and client is None:
         # an address of one kind takes the place of the other's
         other: dict[str, Any] = {"endpoint": None} if "internal" in arguments else {}
@@ -221,6 +220,10 @@ def connect(
             return ClientPair(OSSVectorClient.from_settings(settings, credentials))
         return ClientPair(None, arguments, settings)
     return ClientPair(client, {**arguments, "credentials": credentials} if secrets else arguments)
+
+
+def _credentials_of(secrets: Iterable[Any]) -> Credentials:
+    return Credentials(*(getattr(one, "get_secret_value", one.__str__)() for one in secrets))
 
 
 def limits_of(client: Client | None) -> Limits:

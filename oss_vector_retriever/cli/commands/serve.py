@@ -11,6 +11,7 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 import click
 
 from ... import emulator
+from ...client.credentials import Credentials
 from ...client.endpoint import check_account_id, check_bucket
 from ...emulator.http.server import run
 
@@ -108,6 +109,7 @@ def _access_key(path: Path | None, account_id: str) -> tuple[emulator.AccessKey,
         return emulator.AccessKey(name, secret, account_id), told
     try:
         name, secret = found
+        Credentials(name, secret)  # a pair that no client takes is none
         key = emulator.AccessKey(name, secret, account_id)
     except ValueError:
         found, secret = [], ""  # an error shows a traceback's frames to whoever collects them

@@ -16,7 +16,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from .. import fork, steps
 from ..errors import ConfigurationError, OSSVectorError, PartialWriteError
-from ..models.messages import Reply, Request
+from ..models.messages import Reply
 from ..steps import Flow, Running, Step
 from .coalescer import LoopCoalescer, ThreadCoalescer
 
@@ -104,11 +104,11 @@ class Runner:
         if stop is not None and stop.is_set():
             raise _StoppedError
         match step:
-            case steps.Send(request, seconds):
+            case steps.Send():
                 thread = threading.get_ident()
                 try:  # begins before the slot is held, or Ctrl-C in between would leave it held
                     self._coalescer.holders.add(thread)
-                    return self._exchange.send(request, seconds)
+                    return self._exchange.send(step)
                 finally:
                     self._coalescer.release_slot(thread)
             case steps.Sleep(seconds, signal):
@@ -220,7 +220,7 @@ class Runner:
 
 class _Exchange(Protocol):
     # over HTTP (`transport.http`), or within this process (`local`)
-    def send(self, request: Request, seconds: float) -> Reply | steps.Fault: ...
+    def send(self, step: steps.Send) -> Reply | steps.Fault: ...
 
     def abort(self, thread: int) -> None: ...
 
@@ -465,8 +465,8 @@ class AsyncRunner:
 
     async def _wait_for(self, step: Step) -> Any:
         match step:
-            case steps.Send(request, seconds):
-                return await self._exchange.send(request, seconds)
+            case steps.Send():
+                return await self._exchange.send(step)
             case steps.Sleep(seconds, signal):
                 await (_sleep_until(signal, seconds) if signal else asyncio.sleep(seconds))
             case steps.Call(function):
@@ -544,7 +544,7 @@ class AsyncRunner:
 class _AsyncExchange(Protocol):
     def usable_here(self) -> bool: ...
 
-    async def send(self, request: Request, seconds: float) -> Reply | steps.Fault: ...
+    async def send(self, step: steps.Send) -> Reply | steps.Fault: ...
 
     async def close(self) -> None: ...
 

@@ -57,7 +57,7 @@ def test_retry_after_as_a_date_is_honoured(machine):
 )
 def test_retry_after_that_makes_no_sense_is_ignored(machine, header):
     played = machine.play(get_vectors(machine.context(), ["a"]), [asking(header), GOOD])
-    assert played.sleeps == pytest.approx([0.1])
+    assert played.sleeps == pytest.approx([0.4])
 
 
 @pytest.mark.parametrize("reply", [FAILED, SLOW_DOWN])
