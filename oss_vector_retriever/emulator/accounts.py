@@ -69,6 +69,11 @@ class AccessKey:
         return self._read()[1]
 
     @property
+    def is_published(self) -> bool:
+        """Tell whether anybody can sign with the key: its secret is that of the development key."""
+        return self.secret == DEVELOPMENT_ACCESS_KEY_SECRET
+
+    @property
     def principal(self) -> str:
         """Return the ARN of whoever uses the key."""
         name = f"user/{self.user}" if self.user else "root"
