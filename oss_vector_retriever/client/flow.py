@@ -97,7 +97,8 @@ def _try_until_done(attempts: _Attempts[T]) -> Flow[T]:
         result = yield from _attempt(attempts, credentials)
         if not isinstance(result, errors.OSSVectorError):
             context.retry_budget.give_back(attempts.paid)
-            attempts.settle(None)
+            if not attempts.operation.idempotent:
+                attempts.settle(None)
             return result
         yield from _recover(attempts, result, credentials)
         attempts.errors.append(result)
@@ -118,7 +119,11 @@ def _attempt(attempts: _Attempts[T], credentials: Credentials) -> Flow[T | error
     began = context.monotonic()
     seconds, most = max(attempts.deadline.remaining_seconds, 0.0), context.config.max_reply_bytes
     outcome = yield from send(request, seconds, most, reuse=attempts.reuse)
-    attempts.note(request, outcome)
+    attempts.bytes_sent += len(request.body)
+    attempts.reuse_refused = isinstance(outcome, Fault) and outcome.reused
+    if isinstance(outcome, Reply):
+        attempts.reply = outcome
+        attempts.bytes_received += len(outcome.body)
     result = _read(attempts, outcome, request, credentials)
     if _log.isEnabledFor(logging.DEBUG):
         attempts.log(request, outcome, result, context.monotonic() - began, credentials.secrets())
@@ -261,16 +266,8 @@ class _Attempts(Generic[T]):
         self.reuse = operation.idempotent
         self.reuse_refused = False
         self._began = context.monotonic()
-        self._bytes_sent = 0
-        self._bytes_received = 0
-
-    def note(self, request: Request, outcome: Reply | Fault) -> None:
-        """Keep what an exchange brought."""
-        self._bytes_sent += len(request.body)
-        self.reuse_refused = isinstance(outcome, Fault) and outcome.reused
-        if isinstance(outcome, Reply):
-            self.reply = outcome
-            self._bytes_received += len(outcome.body)
+        self.bytes_sent = 0
+        self.bytes_received = 0
 
     def count_failure(self, decision: RetryDecision) -> None:
         self.failures[decision] += 1
@@ -296,8 +293,8 @@ class _Attempts(Generic[T]):
                 refusals=self.failures[RetryDecision.THROTTLED],
                 keys=self.operation.key_count,
                 missing=missing,
-                bytes_sent=self._bytes_sent,
-                bytes_received=self._bytes_received,
+                bytes_sent=self.bytes_sent,
+                bytes_received=self.bytes_received,
                 seconds=self.context.monotonic() - self._began,
             )
         )
@@ -306,7 +303,8 @@ class _Attempts(Generic[T]):
         error.attempts = self.attempt_count
         error.elapsed = self.deadline.elapsed_seconds
         error.errors = tuple(self.errors)
-        self.settle(error)
+        if not self.operation.idempotent:
+            self.settle(error)
         if isinstance(error, errors.ServiceError):
             bucket = self.context.config.bucket if self.operation.on_bucket else None
             index = f" on index {self.operation.index!r}" if self.operation.index else ""
@@ -316,8 +314,6 @@ class _Attempts(Generic[T]):
 
     def settle(self, error: errors.OSSVectorError | None) -> None:
         """Keep in mind what nobody can know: whether a call that broke has done its work."""
-        if self.operation.idempotent:
-            return
         unsettled, target = (
             self.context.unsettled,
             (self.context.config.bucket, self.operation.index),
