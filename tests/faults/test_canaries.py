@@ -82,9 +82,7 @@ def test_what_a_client_with_options_refuses_is_in_no_frame(client_class):
     client = client_class(**PLACE, credentials=GOOD)
     for credentials in [(ID, f"{SECRET}\n"), [SECRET], SECRET, (ID, SECRET, " ")]:
         check(raised(lambda given=credentials: client.with_options(credentials=given)))
-        check(
-            raised(lambda given=credentials: client_class.from_settings(client.settings, given))
-        )
+        check(raised(lambda given=credentials: client_class.from_settings(client.settings, given)))
     check(raised(lambda: client.with_options(credentials=(ID, SECRET), timeout=-1)))
 
 

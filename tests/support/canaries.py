@@ -72,8 +72,13 @@ def _drawn_by_rich(error: BaseException) -> str:
     except ImportError:
         return ""
     drawn = Traceback.from_exception(
-        type(error), error, error.__traceback__, show_locals=True, locals_max_string=None,
-        locals_max_length=None, suppress=[],
+        type(error),
+        error,
+        error.__traceback__,
+        show_locals=True,
+        locals_max_string=None,
+        locals_max_length=None,
+        suppress=[],
     )
     # the lines of the test's own source would show what it was written with
     for stack in drawn.trace.stacks:
