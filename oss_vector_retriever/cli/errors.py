@@ -5,6 +5,7 @@ from typing import IO, TYPE_CHECKING, Any
 import click
 
 from .catalogue import FLAGS
+from .rendering import echo
 
 if TYPE_CHECKING:
     from ..client.errors import PartialWriteError, Reference
@@ -33,7 +34,11 @@ class Failure(click.ClickException):
 
     def show(self, file: IO[Any] | None = None) -> None:
         """Print it, without a traceback."""
-        click.echo(f"oss-vectors: {self.message}", file=file, err=file is None)
+        text = f"oss-vectors: {self.message}"
+        if file is None:
+            echo(text, err=True)
+        else:
+            click.echo(text, file=file)
 
 
 def failure_of(error: Exception) -> Failure | None:

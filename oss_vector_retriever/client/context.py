@@ -12,9 +12,10 @@ from typing import Any, Self
 from . import fork
 from .config import ClientConfig, replace_options
 from .credentials import CredentialsKeeper
+from .errors import DeadlineExceededError
 from .models.results import ClientStats, FinishedCall, OperationStats
 from .retry import RateLimiter, RetryBudget
-from .steps import Flow
+from .steps import FaultKind, Flow
 
 # a flow takes the context first: who writes one imports both from here
 __all__ = ["Clock", "Context", "Deadline", "Flow"]
@@ -48,6 +49,14 @@ class Deadline:
     def elapsed_seconds(self) -> float:
         """Return the seconds since the call began."""
         return self.monotonic() - self.started
+
+    def check(self, name: str) -> None:
+        """Raise DeadlineExceededError if the time of the operation `name` is up."""
+        if self.remaining_seconds <= 0:
+            text = f"{name} did not end within {self.seconds:g} s."
+            error = DeadlineExceededError(text, FaultKind.DEADLINE)
+            error.elapsed = self.elapsed_seconds
+            raise error
 
 
 class Clock:

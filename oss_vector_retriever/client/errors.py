@@ -36,13 +36,14 @@ line does, calls `error.render(word)`: a message names arguments, methods, types
 
 import contextlib
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass
 from string import Formatter
 from traceback import format_exception_only
 from types import TracebackType
-from typing import Any, Literal, TypeVar
+from typing import Any, Final, Literal, TypeVar
 
 Raised = TypeVar("Raised", bound=BaseException)
 # Words for a Python program for which other readers need others, by their name in a template.
@@ -65,6 +66,24 @@ _PHRASES = {
 def quote(value: object, limit: int = 80) -> str:
     """Return what a message shows of a value: its repr, cut where it is long."""
     return _cut(repr(value), limit)
+
+
+# C0 but for tab and line break, DEL, C1, lone surrogates, and what ends a line or turns the
+# direction of writing without being seen. Joiners stay: scripts and emoji need them.
+CONTROLS: Final = re.compile(
+    r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u206f\ufeff"
+    r"\ufff9-\ufffb\ud800-\udfff]"
+)
+
+
+def escape_controls(text: str) -> str:
+    r"""Return a text with each of `CONTROLS` as `\uXXXX`; JSON stays JSON of the same value."""
+    return CONTROLS.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
+def with_article(noun: str) -> str:
+    """Return a noun after "a" or "an"."""
+    return f"{'an' if noun[:1] in 'aeiouAEIO' else 'a'} {noun}"
 
 
 def _cut(text: str, limit: int = 80) -> str:
@@ -141,6 +160,8 @@ class Message:
                 value = self.fields[name] if name in self.fields else refer(name)
                 value = value.render(word) if isinstance(value, OSSVectorError) else value
                 worded[name] = word(value) if isinstance(value, Reference) else value
+                if name == "a_kind":
+                    worded[name] = with_article(str(worded[name]))
         return self.template.format_map(worded)
 
     def __str__(self) -> str:
@@ -210,7 +231,7 @@ class _ArgumentError(Exception):
 
     Args:
         message: the text, without the remedy. With any of the arguments it is the template of a
-            `Message`; `{kind}` in it is the type of the value.
+            `Message`; `{kind}` in it is the type of the value, `{a_kind}` that with its article.
         fields: what else the template names.
     """
 
@@ -230,7 +251,8 @@ class _ArgumentError(Exception):
         if argument is not None:
             known["argument"] = Reference("argument", argument, argument)
         if value is not _ABSENT:
-            known["kind"] = Reference("type", type(value).__name__, type(value).__name__)
+            kind = Reference("type", type(value).__name__, type(value).__name__)
+            known["kind"] = known["a_kind"] = kind
             if argument not in _NEVER_SHOWN:
                 known["value"] = _refer_value(value)
         if limit is not None:
@@ -439,6 +461,12 @@ class AccessDeniedError(ServiceError):
     """The caller is not known, or not allowed to do this (403)."""
 
     _advice = "Check the RAM or bucket policy of this identity for the action and the index."
+
+    def render_advice(self, word: Callable[[Reference], str] = str) -> str:
+        """Return what to do, in the words of a reader."""
+        if self.code == "UserDisable":  # no policy is asked about whoever is switched off
+            return "Enable this RAM user and its access key, or use others."
+        return super().render_advice(word)
 
 
 class InvalidAccessKeyIdError(AccessDeniedError):

@@ -12,7 +12,7 @@ import hashlib
 import logging
 import re
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Any, Generic, TypeVar
@@ -31,6 +31,8 @@ from .wire import error_from, hide_secrets
 
 T = TypeVar("T")
 _log = logging.getLogger("oss_vector_retriever")
+# bytes; a reply of so many takes ten milliseconds to decode, which count as well
+_LONG_READ = 1_000_000
 
 
 def call(
@@ -133,8 +135,12 @@ def _read(
         error = error_from(outcome, credentials.secrets())
         attempts.explain(error)
         return error
+    if len(outcome.body) > _LONG_READ:
+        outcome = replace(outcome, check_time=attempts.deadline.check)
     try:
         return attempts.operation.decode(outcome)
+    except errors.DeadlineExceededError:
+        raise attempts.annotate(attempts.deadline_error()) from None
     except errors.ResponseError as error:
         hide_secrets(error, credentials.secrets())
         return error  # an attempt that failed: a reply cut short is worth another

@@ -167,7 +167,7 @@ class LocalExchange:
     def close(self) -> None:
         """Do nothing: there are no connections."""
 
-    renew_after_fork = close
+    keep_none = renew_after_fork = close
 
 
 class AsyncLocalExchange:

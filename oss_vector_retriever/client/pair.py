@@ -14,6 +14,7 @@ from .credentials import Credentials
 from .errors import ConfigurationError
 from .models.limits import DEFAULT_LIMITS, Limits
 from .settings import ClientSettings, settings_of
+from .transport.runner import running_loop
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -121,7 +122,7 @@ class ClientPair:
         """Return the client of the running event loop."""
         if self.given is not None:
             self.given.refuse_if_closed()
-        loop = asyncio.get_running_loop()
+        loop = running_loop()
         with self._lock:
             client = self._on_loops.get(loop)
             if client is None:
@@ -158,6 +159,7 @@ class ClientPair:
         **keywords: P.kwargs,
     ) -> T:
         """Run the flow `flow(context, *arguments, **keywords)` on the running event loop."""
+        running_loop()
         if self.given is None and self._blocking is None:
             await asyncio.to_thread(self.blocking)  # certificates are read from files
         return await self.on_this_loop().run(flow, *arguments, **keywords)

@@ -9,7 +9,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from ..client.errors import InvalidRequestError, quote
+from ..client.errors import InvalidRequestError, quote, with_article
 from ..client.models.limits import DEFAULT_LIMITS, Limits, metadata_bytes
 from ..client.operations.checks import check_numbers
 from .decode import ENVELOPE_KEYS
@@ -51,7 +51,7 @@ def explicit_filter(
         return None
     if not isinstance(given, Mapping):
         raise InvalidRequestError(
-            "{argument} must be a dict, not a {kind}.", argument="filter", value=given
+            "{argument} must be a dict, not {a_kind}.", argument="filter", value=given
         )
     # The limits count what is sent, not what was given: each shorthand becomes longer.
     writer = _Writer(filterable, hidden, native_scalars, limits)
@@ -169,7 +169,7 @@ class _Writer:
             more = " Several values go to $in." if isinstance(value, list | tuple) else ""
             raise _error(
                 f"{op} of {quote(name)} compares with a string, a number or a boolean, "
-                f"not a {type(value).__name__}.{more}"
+                f"not {with_article(type(value).__name__)}.{more}"
             )
         return filterable_value(value, native_scalars=self.native_scalars)
 

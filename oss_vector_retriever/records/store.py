@@ -277,7 +277,7 @@ class RecordStore:
             )
         if not isinstance(patch, Mapping):
             raise InvalidRequestError(
-                "{argument} must be a dict, not a {kind}.", argument="patch", value=patch
+                "{argument} must be a dict, not {a_kind}.", argument="patch", value=patch
             )
         result = yield from self.fetch(context, keys, return_data=True)
         changed = [self._patch(vector, patch, remove) for vector in result.by_key.values()]

@@ -60,7 +60,7 @@ def each_of(keys: Iterable[str]) -> Iterator[str]:
     """Return an iterator over keys; a lone string is refused, it would be its letters."""
     if isinstance(keys, str | bytes | Mapping) or not hasattr(keys, "__iter__"):
         raise InvalidRequestError(
-            "{argument} must be a list of strings, not a {kind}",
+            "{argument} must be a list of strings, not {a_kind}",
             argument="keys",
             remedy="for one key pass [key]",
             value=keys,
@@ -121,7 +121,7 @@ def check_filter(given: object) -> Mapping[str, Any] | None:
     if given is None:
         return None
     if not isinstance(given, Mapping):
-        message = "{argument} must be a dict, not a {kind}."
+        message = "{argument} must be a dict, not {a_kind}."
         raise InvalidRequestError(message, argument="filter", value=given)
     check_numbers("filter", given)
     return given

@@ -37,6 +37,7 @@ class BlockingExchange:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._closed = False
+        self._keeps_connections = True
         self._set_up()
 
     def _set_up(self) -> None:
@@ -93,8 +94,8 @@ class BlockingExchange:
                 self._free.append(connection)
             else:
                 connection.close()
-            if self._closed:
-                self._close_free()
+            if not self._keeps_connections:  # looked at after it is free: `keep_none` may be over
+                self.keep_none()
         return outcome
 
     def _read(self, response: Any, max_bytes: int) -> Reply | Fault:
@@ -116,7 +117,7 @@ class BlockingExchange:
     def close(self) -> None:
         """Close the connections that are free, and abort the exchanges on the others."""
         self._closed = True
-        self._close_free()
+        self.keep_none()
         for connection in list(self._busy):
             self._abort(connection)
 
@@ -129,6 +130,11 @@ class BlockingExchange:
     def _abort(self, connection: _Connection) -> None:
         if self._busy.pop(connection, None) is not None:  # else its exchange has just ended
             connection.abort()
+
+    def keep_none(self) -> None:
+        """Close the connections that are free, and from now on each as its exchange ends."""
+        self._keeps_connections = False
+        self._close_free()
 
     def _close_free(self) -> None:
         with contextlib.suppress(IndexError):  # two threads may be at it

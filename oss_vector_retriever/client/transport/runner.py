@@ -43,9 +43,26 @@ def running_loop() -> asyncio.AbstractEventLoop:
         return asyncio.get_running_loop()
     except RuntimeError:
         raise ConfigurationError(
-            "AsyncOSSVectorClient needs a running asyncio event loop, and there is none here",
-            remedy="use OSSVectorClient; under trio in a thread: trio.to_thread.run_sync",
+            "async calls need a running asyncio event loop, and there is none here",
+            remedy="make blocking calls; under trio in a thread, by trio.to_thread.run_sync",
         ) from None
+
+
+def _explain(error: BaseException) -> BaseException:
+    # what needs a thread, such as a function of the user's that gives credentials, has none then
+    if isinstance(error, RuntimeError) and not threading.main_thread().is_alive():
+        return ConfigurationError(
+            "the interpreter is ending and starts no more threads, and this call needs one",
+            remedy="make it before, or with OSSVectorClient",
+        )
+    return error
+
+
+def _check_whole(answer: object) -> None:
+    # of a client that is closed: a pause or an exchange that this has cut short says so, or a flow
+    # would tell of a deadline or a broken connection
+    if not answer or isinstance(answer, steps.Fault):
+        raise closed_error()
 
 
 class Runner:
@@ -65,7 +82,7 @@ class Runner:
         # of those who wait for a signal; `close` sets them
         self._wakes: set[threading.Event] = set()
         self._helpers = Helpers(self._width)
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # reentrant, as in the coalescer
         self._coalescer = ThreadCoalescer(self.run, self._width)
 
     def renew_after_fork(self) -> None:
@@ -83,8 +100,10 @@ class Runner:
             while running.step is not None:
                 try:
                     answer = self._do(running.step, stop)
+                    if self.closed:
+                        _check_whole(answer)
                 except BaseException as error:  # noqa: BLE001 - the flow decides
-                    running.throw(error)
+                    running.throw(_explain(error))
                 else:
                     running.tell(answer)
         except OSSVectorError as error:
@@ -436,8 +455,10 @@ class AsyncRunner:
             while running.step is not None:
                 try:
                     answer = await self._do(running.step, loop)
+                    if self.closed:
+                        _check_whole(answer)
                 except BaseException as error:  # noqa: BLE001 - the flow decides
-                    running.throw(error)
+                    running.throw(_explain(error))
                 else:
                     running.tell(answer)
         except OSSVectorError as error:
@@ -512,6 +533,7 @@ class AsyncRunner:
 
     async def in_order(self, flows: AsyncIterator[Flow[T]]) -> AsyncIterator[T]:
         """Run flows as they come, some ahead of the one whose result is next."""
+        running_loop()
         waiting: deque[asyncio.Task[T]] = deque()
         try:
             async for flow in flows:

@@ -92,7 +92,7 @@ def everything(client):
     yield retriever, lambda it: it.invoke("a")[0].id == "a"
     yield OSSVectorFetcher(client=client), lambda it: it.invoke(["a"])[0].id == "a"
     yield OSSVectorRehydrator(client=client), lambda it: it.invoke(["a"])[0].id == "a"
-    yield OSSVectorFetchTool(client=client), lambda it: "[id: a]" in it.invoke({"ids": ["a"]})
+    yield OSSVectorFetchTool(client=client), lambda it: '[id: "a"]' in it.invoke({"ids": ["a"]})
     yield OSSVectorStore(client=client), lambda it: it.get_by_ids(["a"])[0].id == "a"
     yield OSSVectorDocStore(client=client), lambda it: it.mget(["a"])[0].id == "a"
     yield OSSVectorByteStore(client=client, key_prefix="b:"), lambda it: it.mget(["a"]) == [None]
