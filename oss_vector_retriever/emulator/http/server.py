@@ -200,7 +200,8 @@ def _make_application(
 def _endpoint(listener: socket.socket) -> str:
     host, port = listener.getsockname()[:2]
     # What listens everywhere is reached from this machine by loopback.
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - recognised
+    if host in {"0.0.0.0", "::"}:  # noqa: S104 - recognised, not bound
+        host = "::1" if host == "::" else DEFAULT_HOST
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
