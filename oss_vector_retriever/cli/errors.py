@@ -51,7 +51,8 @@ def hide_secrets(text: str) -> str:
     """
     for name, value in os.environ.items():
         too_long = len(value) > _LONGEST.get(name, len(value))
-        if not name.startswith("OSS_") or not (too_long or _SECRET.fullmatch(value)):
+        is_setting = name.startswith("OSS_") or name.lower().endswith("_proxy")
+        if not is_setting or not (too_long or _SECRET.fullmatch(value)):
             continue
         # errors show long values in part, and hosts in small letters
         start = re.escape(value[:_TELLING])
