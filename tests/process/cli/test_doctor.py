@@ -284,9 +284,7 @@ def test_a_service_that_limits_the_rate_is_busy_and_no_signature_is_wrong(bench)
     bench.service.faults.add(faults.Throttle(times=None))
     checks = bench.doctor("--timeout", "2")
     assert checks["signature"]["status"] == "busy"
-    assert re.search(
-        r"QpsLimitExceeded, asked [2-9] times in \d", checks["signature"]["detail"]
-    )
+    assert re.search(r"QpsLimitExceeded, asked [2-9] times in \d", checks["signature"]["detail"])
     assert "later" in checks["signature"]["hint"]
     assert statuses(checks)["vectors"] == "skipped"
 
