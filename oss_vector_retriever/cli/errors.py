@@ -99,6 +99,7 @@ def failure_of(error: Exception) -> Failure | None:
 _WRONG_FILE = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError)
 # modules that a command loads when it needs them, and the extra that brings each
 _EXTRAS = {
+    "filelock": "cli",
     "jmespath": "cli",
     "numpy": "emulator",
     "pyarrow": "parquet",

@@ -58,6 +58,9 @@ class PendingFetch:
     outstanding: int = field(default=0, init=False)
     error: BaseException | None = field(default=None, init=False)
     refused_in_part: bool = field(default=False, init=False)
+    refused_with_others: bool = field(default=False, init=False)
+    # by a call that another pending fetch stands for
+    served_by_another: bool = field(default=False, init=False)
 
     @property
     def window(self) -> float | None:
@@ -159,7 +162,8 @@ class SharedCall:
             self.waiters[0].context.retry_budget.give_back(self.paid)
         vectors = {vector.key: vector for vector in reply.vectors}
         # all are dealt before any is told, or one could change what is still to be copied
-        for pending, mine in list(self._shares(vectors)):
+        for number, (pending, mine) in enumerate(list(self._shares(vectors))):
+            pending.served_by_another = pending.served_by_another or number > 0
             pending.found |= mine
             if reply.request_id:
                 pending.request_ids.append(reply.request_id)

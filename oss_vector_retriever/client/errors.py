@@ -186,7 +186,14 @@ class OSSVectorError(Exception):
 
     def render(self, word: Callable[[Reference], str] = str) -> str:
         """Return the error's text for a reader: `word` returns its word for a reference."""
-        return self._message.render(word)
+        return f"{self._message.render(word)}{self._effort}"
+
+    @property
+    def _effort(self) -> str:
+        # of a call that was tried once its error says enough
+        if self.attempts <= 1:
+            return ""
+        return f" ({self.attempts} attempts in {self.elapsed:.{1 if self.elapsed >= 1 else 2}f} s)"
 
     def __str__(self) -> str:
         return self.render()
@@ -350,15 +357,23 @@ class TransportError(OSSVectorError):
 
     Attributes:
         kind: what happened, one of the values of `FaultKind`.
+        reused: the connection was kept from an earlier call, and broke before a reply began.
     """
 
-    def __init__(self, message: str | Message = "", kind: str = "") -> None:
+    def __init__(
+        self, message: str | Message = "", kind: str = "", *, reused: bool = False
+    ) -> None:
         super().__init__(message)
         self.kind = kind
+        self.reused = reused
 
 
 class DeadlineExceededError(TransportError, TimeoutError):
     """The call's total time ran out, retries and reading included."""
+
+    @property
+    def _effort(self) -> str:
+        return ""  # its text tells of attempts and time by itself
 
 
 class ResponseError(OSSVectorError):
@@ -380,7 +395,8 @@ class ResponseError(OSSVectorError):
 
     def render(self, word: Callable[[Reference], str] = str) -> str:
         """Return the error's text for a reader, with what identifies the reply."""
-        return f"{super().render(word)}{_trail(self.status, self.request_id, None)}"
+        words = self._message.render(word)
+        return f"{words}{_trail(self.status, self.request_id, None)}{self._effort}"
 
 
 class ServiceError(OSSVectorError):
@@ -393,6 +409,8 @@ class ServiceError(OSSVectorError):
         request_id: the service's id of the request, to quote to support.
         ec: the service's fine-grained code (`x-oss-ec`), if it sent one.
         where: the operation, with the index and bucket it was for.
+        remark: what else there is to know of it, such as that the call itself may have been its
+            cause; mostly "".
     """
 
     _advice = ""
@@ -412,6 +430,7 @@ class ServiceError(OSSVectorError):
         self.request_id = request_id
         self.ec = ec
         self.where = ""
+        self.remark = ""
 
     @property
     def advice(self) -> str:
@@ -427,8 +446,9 @@ class ServiceError(OSSVectorError):
         where = f"{self.where}: " if self.where else ""
         advice = f" {self.render_advice(word)}" if self._advice else ""
         said = f": {self.message}" if self.message else "."
+        remark = f" {self.remark}" if self.remark else ""
         trail = _trail(self.status, self.request_id, self.ec)
-        return f"{where}{self.code}{said}{advice}{trail}"
+        return f"{where}{self.code}{said}{advice}{remark}{trail}{self._effort}"
 
 
 def _trail(status: int, request_id: str | None, ec: str | None) -> str:
@@ -602,7 +622,7 @@ def _copy_without_constructor(error: BaseException) -> BaseException:
 
 
 def _callable_frames(traceback: TracebackType | None) -> TracebackType | None:
-    # what follows the last frame of this package, where that is of the module that calls the
+    # what follows the last frame of this package, where that is of a module that calls the
     # callable: its failing line is what the user looks for, and it knows of no request
     package = __name__.partition(".")[0] + "."
     kept = None
@@ -610,5 +630,6 @@ def _callable_frames(traceback: TracebackType | None) -> TracebackType | None:
         module = traceback.tb_frame.f_globals.get("__name__", "")
         traceback = traceback.tb_next
         if module.startswith(package):
-            kept = traceback if module == f"{__package__}.credentials" else None
+            asks = module in (f"{__package__}.credentials", f"{__package__}.inquiry")
+            kept = traceback if asks else None
     return kept

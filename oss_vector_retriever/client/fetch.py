@@ -44,6 +44,8 @@ def _answer(
     found = served.found
     if served.calls > 1:
         _check_dimensions(served)
+    if served.served_by_another:
+        pending.context.counters.count_shared()
     complete = len(found) == len(pending.keys)
     missing = () if complete else tuple(key for key in pending.keys if key not in found)
     if missing and on_missing == "raise":

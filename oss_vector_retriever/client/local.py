@@ -12,9 +12,9 @@ from weakref import WeakValueDictionary
 from . import fork
 from .config import ClientConfig, resolve_config
 from .errors import ConfigurationError
-from .models.messages import Reply, Request
+from .models.messages import Reply
 from .settings import ClientSettings, config_from
-from .steps import Fault, FaultKind
+from .steps import REPLY_TOO_LARGE, Fault, FaultKind, Send
 
 if TYPE_CHECKING:
     from ..emulator.service import Service
@@ -152,14 +152,14 @@ class LocalExchange:
     def __init__(self, local: LocalService) -> None:
         self._local = local
 
-    def send(self, request: Request, seconds: float) -> Reply | Fault:
+    def send(self, step: Send) -> Reply | Fault:
         """Let the service handle a request."""
         self._local.check_process()
         try:
-            reply: Reply = self._local.transport.send(request, seconds)
+            reply: Reply = self._local.transport.send(step.request, step.seconds)
         except (TimeoutError, ConnectionResetError) as error:
             return _fault(error)
-        return reply
+        return _within_limit(reply, step)
 
     def abort(self, thread: int) -> None:
         """Do nothing: what the service has begun it ends."""
@@ -167,7 +167,7 @@ class LocalExchange:
     def close(self) -> None:
         """Do nothing: there are no connections."""
 
-    renew_after_fork = close
+    keep_none = renew_after_fork = close
 
 
 class AsyncLocalExchange:
@@ -180,14 +180,14 @@ class AsyncLocalExchange:
         """Return True: an embedded service belongs to no event loop."""
         return True
 
-    async def send(self, request: Request, seconds: float) -> Reply | Fault:
+    async def send(self, step: Send) -> Reply | Fault:
         """Let the service handle a request in a thread."""
         self._local.check_process()
         try:
-            reply: Reply = await self._local.transport.send_async(request, seconds)
+            reply: Reply = await self._local.transport.send_async(step.request, step.seconds)
         except (TimeoutError, ConnectionResetError) as error:
             return _fault(error)
-        return reply
+        return _within_limit(reply, step)
 
     async def close(self) -> None:
         """Do nothing: there are no connections."""
@@ -201,3 +201,9 @@ def _fault(error: Exception) -> Fault:
     # The two ways in which the emulator's faults end a request without a reply.
     late = isinstance(error, TimeoutError)
     return Fault(FaultKind.DEADLINE if late else FaultKind.CLOSED, type(error).__name__)
+
+
+def _within_limit(reply: Reply, step: Send) -> Reply | Fault:
+    """Return a reply, or the fault that it is where it is larger than it may be."""
+    # It is in memory by now; a test with an embedded service is to end as it would over HTTP.
+    return REPLY_TOO_LARGE if len(reply.body) > step.max_reply_bytes else reply

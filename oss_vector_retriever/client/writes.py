@@ -5,7 +5,7 @@ from typing import Any, Literal, TypeVar
 
 from . import errors
 from .config import check_seconds
-from .context import Context, Flow
+from .context import Context, Deadline, Flow
 from .errors import BatchReport, WriteReport
 from .flow import Operation, call
 from .models import Acknowledgement, Limits, Vector, largest, metadata_bytes
@@ -48,7 +48,11 @@ def delete(
     seconds = _check_options(on_error, timeout)
     unique = list(dict.fromkeys(check_keys(keys, limits)))
     batches = _batches(unique, limits.keys_per_delete)
-    return _write(context, delete_operation, name, batches, seconds, on_error=on_error)
+    return _write(context, _delete_batch, name, batches, seconds, on_error=on_error)
+
+
+def _delete_batch(index: str, keys: list[str], _: Deadline) -> Operation[Acknowledgement]:
+    return delete_operation(index, keys)
 
 
 def _check_options(on_error: OnError, timeout: float | None) -> float | None:
@@ -70,7 +74,7 @@ def _batches(items: list[Item], size: int) -> list[list[Item]]:
 
 def _write(
     context: Context,
-    operation: Callable[[str, list[Item]], Operation[Acknowledgement]],
+    operation: Callable[[str, list[Item], Deadline], Operation[Acknowledgement]],
     index: str,
     batches: list[list[Item]],
     seconds: float | None,
@@ -81,7 +85,9 @@ def _write(
         keys = tuple(item.key if isinstance(item, Vector) else item for item in batch)
         try:
             # the body is written only now, so that not all stand in memory at once
-            done = yield from call(context, operation(index, batch), context.deadline(seconds))
+            deadline, policy = context.deadline(seconds), context.config.retry.for_bulk
+            asked = operation(index, batch, deadline)
+            done = yield from call(context, asked, deadline, policy)
         except errors.OSSVectorError as error:
             return BatchReport(keys, error=error)
         return BatchReport(keys, done.request_id)

@@ -17,7 +17,7 @@ from ..client.operations.vectors import list_vectors
 from ..client.writes import delete, upsert
 from .decode import ENVELOPE_KEYS, NODE_FIELD, decode, deep_copy, load_object
 from .encode import encode, filterable_value
-from .indexing import IndexKeeper
+from .indexing import IndexKeeper, warn_of_absence
 from .lookup import Found, Lookup, MissingPolicy, fetch_records
 from .record import Record
 from .settings import StoreSettings
@@ -92,7 +92,7 @@ class RecordStore:
             return_metadata=return_metadata,
         )
         return self.or_empty(
-            fetched, lambda: FetchResult(asked, {}, tuple(dict.fromkeys(asked)), (), 1)
+            context, fetched, lambda: FetchResult(asked, {}, tuple(dict.fromkeys(asked)), (), 1)
         )
 
     def fetch_records(
@@ -114,6 +114,7 @@ class RecordStore:
         )
         wanted = list(each_of(keys))
         found: Found[T] = yield from self.or_empty(
+            context,
             fetch_records(context, lookup, wanted, make),
             lambda: Found([], tuple(dict.fromkeys(wanted))),
         )
@@ -138,18 +139,18 @@ class RecordStore:
             return_data=return_data,
             return_metadata=return_metadata,
         )
-        return self.or_empty(page, lambda: ListVectorsResult(()))
+        return self.or_empty(context, page, lambda: ListVectorsResult(()))
 
     def describe(self, context: Context) -> Flow[VectorIndex | None]:
         """Return the description of the index, asked for once; None where it is not there."""
-        return self.or_empty(self.keeper.describe(context), lambda: None)
+        return self.or_empty(context, self.keeper.describe(context), lambda: None)
 
     def metric(self, context: Context) -> Flow[str]:
         """Return the metric of the index, asked for once; of one to be made, the settings'."""
         found = yield from self.describe(context)
         return (found.distance_metric if found else "") or self.settings.metric_made
 
-    def or_empty(self, flow: Flow[Any], empty: Callable[[], T]) -> Flow[T]:
+    def or_empty(self, context: Context, flow: Flow[Any], empty: Callable[[], T]) -> Flow[T]:
         """Return what a flow gives, or `empty()` where there is no index and it would be made."""
         try:
             return cast("T", (yield from flow))
@@ -157,6 +158,7 @@ class RecordStore:
             # Who makes the index on the first write must be able to read before it.
             if not self.settings.create_index:
                 raise
+            warn_of_absence(context, self.settings.index)
             return empty()
 
     def write(self, context: Context, vectors: Iterable[Vector]) -> Flow[WriteReport]:
@@ -218,6 +220,7 @@ class RecordStore:
             raise errors.PartialWriteError(report)
         if not self.settings.create_index:
             raise failed[0]
+        warn_of_absence(context, index)
         return WriteReport(())
 
     def delete_counted(self, context: Context, keys: Iterable[str]) -> Flow[Deleted]:

@@ -209,8 +209,10 @@ def first_moment():
 
 
 @pytest.mark.usefixtures("server")
-def test_two_imports_of_one_file_do_not_mix(tmp_path):
+@pytest.mark.parametrize("second", ["big.jsonl", "link.jsonl"])
+def test_two_imports_of_one_file_do_not_mix(tmp_path, second):
     path = tmp_path / "big.jsonl"
+    (tmp_path / "link.jsonl").symlink_to(path)
     path.write_text("".join(f'{{"key": "k{n}", "data": [{n}, 1]}}\n' for n in range(1000)))
     words = ("import", path, "--create-index", "--batch", 20, "--parallel", 1)
     with started(*words) as first:
@@ -219,7 +221,8 @@ def test_two_imports_of_one_file_do_not_mix(tmp_path):
             time.sleep(0.01)
         # held, or on a busy machine it is through before the other has begun
         first.send_signal(signal.SIGSTOP)
-        status, errors = ended_by(signal.SIGKILL, PATIENCE, *words)
+        again = ("import", tmp_path / second, *words[2:])
+        status, errors = ended_by(signal.SIGKILL, PATIENCE, *again)
         first.send_signal(signal.SIGCONT)
         assert status == 2
         assert "another process is at it" in errors

@@ -5,7 +5,9 @@ import importlib.util
 import os
 
 import pytest
+import trustme
 from support.calls import LIBRARIES, MODES, collect, open_sockets, threads
+from support.socket_server import SocketServer, server_context
 
 from oss_vector_retriever.client.transport.engine import VARIABLE
 
@@ -57,6 +59,42 @@ def library(request, monkeypatch, _no_surroundings):
 @pytest.fixture(params=MODES)
 def mode(request):
     return request.param
+
+
+def pytest_generate_tests(metafunc):
+    """Run every test here over TLS as well: whatever goes wrong, its outcome is the same."""
+    if "security" in metafunc.fixturenames:
+        plain = metafunc.definition.get_closest_marker("plain")
+        metafunc.parametrize("security", ["plain"] if plain else ["plain", "tls"], indirect=True)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    """Leave TLS with the second library to the long run, where a test does not ask for it."""
+    for item in items:
+        parameters = item.callspec.params if hasattr(item, "callspec") else {}
+        long = parameters.get("security") == "tls" and parameters.get("library") == LIBRARIES[0]
+        if long and not item.get_closest_marker("both_libraries"):
+            item.add_marker(pytest.mark.soak)
+
+
+@pytest.fixture(autouse=True)
+def security(request, monkeypatch, _no_surroundings):
+    """Name what servers of the test speak by default, and clients trust."""
+    if request.param == "tls":
+        context, path = request.getfixturevalue("trusted")
+        monkeypatch.setattr(SocketServer, "default_tls", context)
+        monkeypatch.setenv("SSL_CERT_FILE", path)
+    return request.param
+
+
+@pytest.fixture(scope="session")
+def trusted(tmp_path_factory):
+    """Return the TLS context of a server of this machine, and the file that vouches for it."""
+    authority = trustme.CA()
+    path = tmp_path_factory.mktemp("authority") / "ca.pem"
+    authority.cert_pem.write_to_path(path)
+    return server_context(authority.issue_cert("127.0.0.1", "localhost", "*.localhost")), str(path)
 
 
 _FIGURES = []

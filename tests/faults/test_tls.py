@@ -13,7 +13,7 @@ from support.socket_server import server_context
 
 from oss_vector_retriever.client.errors import ConfigurationError, TransportError
 
-pytestmark = pytest.mark.usefixtures("library")
+pytestmark = [pytest.mark.usefixtures("library"), pytest.mark.plain]
 
 PAST = datetime(2020, 1, 1, tzinfo=UTC)
 

@@ -16,6 +16,7 @@ from ...client import errors
 from ...client.clients import OSSVectorClient, client_of
 from ...client.config import VARIABLES, ClientConfig
 from ...client.credentials import ACCESS_KEY_ID, ACCESS_KEY_SECRET, SESSION_TOKEN
+from ...client.hidden import reveal
 from ...client.models import limits, messages, results
 from ...client.retry import http_date
 from ...client.steps import Fault, send
@@ -179,7 +180,7 @@ def check_way(client: OSSVectorClient) -> Iterator[Finding]:
     config = client.config
     settings = settings_for(config)
     origin, _ = config.endpoint.locate(config.bucket, config.account_id)
-    where = urlsplit(settings.proxy or origin)  # a proxy is the first host to be reached
+    where = urlsplit(reveal(settings.proxy) or origin)  # a proxy is the first host to be reached
     host, port = where.hostname or "", where.port or _PORTS[where.scheme]
     try:
         # the first address alone, as the client's own connection tries it first, too
@@ -228,7 +229,7 @@ def check_answer(client: OSSVectorClient) -> Iterator[Finding]:
     headers = {"host": urlsplit(origin).netloc, "accept": "*/*", "user-agent": USER_AGENT}
     # unsigned: any answer will do, and a wrong key or clock is for later checks to find
     request = messages.Request("GET", origin, path, headers=headers)
-    outcome = client.run(lambda _: send(request, config.timeout))
+    outcome = client.run(lambda _: send(request, config.timeout, config.max_reply_bytes))
     if isinstance(outcome, Fault):
         detail = f"{origin} does not answer in HTTP ({outcome.name})"
         yield failure(ANSWER, detail, "check --endpoint: another service may listen there")

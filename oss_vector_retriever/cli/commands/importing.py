@@ -104,10 +104,12 @@ def command(
             target.describe_or_make(_first_dimension(rows), distance_metric, non_filterable)
         else:
             target.describe()
-        usual_path = Path(f"{source}.import-{target.short_name()}")
+        # of the file itself: two imports of it under two names are one job, and meet at its lock
+        real = Path(source).resolve()
+        usual_path = Path(f"{real}.import-{target.short_name()}")
         # a pipe cannot be read again
         path = None if source == job.PIPE else journal_path or usual_path
-        task = {"import": Path(source).name, "into": target.identity()}
+        task = {"import": real.name, "into": target.identity()}
         meter = job.Meter(f"import {rows.name}", rows.total, in_bytes=rows.in_bytes, shown=progress)
         with job.open_journal(path, task, restart=restart) as journal:
             window = batch * connection.max_concurrency

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import IO, Any
 
 import click
+from filelock import lock_descriptor
 
 from ...client.errors import OSSVectorError, escape_controls
 from ...client.models.limits import Limits
@@ -218,10 +219,9 @@ class Journal:
             raise
 
     def _take(self, job: State, *, restart: bool) -> None:
-        try:
-            _lock(self._file.fileno())
-        except OSError:
-            raise Failure(f"another process is at it: it holds {self.path}", USAGE) from None
+        # The file itself is locked: any link to it is the same job.
+        if not lock_descriptor(self._file.fileno(), blocking=False):
+            raise Failure(f"another process is at it: it holds {self.path}", USAGE)
         lines = [] if restart else self._whole_lines()
         # another job, or the same under another version of the states: from the beginning
         if len(lines) > 1 and lines[0] == job:
@@ -271,17 +271,3 @@ def open_journal(
     # names of files may be no UTF-8, which JSON cannot hold; the journal's own tells them apart
     text = json.dumps({"version": _VERSION, **job}, ensure_ascii=False)
     return closing(Journal(path, parse_json(text.encode(errors="replace")), restart=restart))
-
-
-if sys.platform == "win32":
-    import msvcrt
-
-    def _lock(descriptor: int) -> None:
-        # a byte far behind the text: Windows refuses even to read a locked one
-        os.lseek(descriptor, 1 << 40, os.SEEK_SET)
-        msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
-else:
-    import fcntl
-
-    def _lock(descriptor: int) -> None:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

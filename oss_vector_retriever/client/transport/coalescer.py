@@ -56,7 +56,8 @@ class ThreadCoalescer:
         self.holders: set[int] = set()
         self._run = run
         self._slots = slots
-        self._lock = threading.Lock()
+        # reentrant: a signal's handler may fetch in a thread that stands still amid this
+        self._lock = threading.RLock()
         self._waiters: dict[PendingFetch, _Waiter] = {}
         self._queue: dict[PendingFetch, None] = {}
         # of calls that failed for what may be in one of their fetches
@@ -71,6 +72,8 @@ class ThreadCoalescer:
         where that falls to it. What ends this thread early, such as Ctrl-C, must not strand those
         others: they go back to the queue.
         """
+        if threading.get_ident() in self.holders:
+            return True  # a signal's handler: its thread, which stands still, has a slot already
         if pending.window is None:
             # the slot is taken here, not when the exchange begins: of many threads that come at
             # once, each must see what those before it have taken

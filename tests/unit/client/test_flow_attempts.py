@@ -20,6 +20,7 @@ from oss_vector_retriever.client.models.messages import Reply
 from oss_vector_retriever.client.operations.indexes import put_vector_index
 from oss_vector_retriever.client.operations.vectors import delete_vectors, get_vectors, put_vectors
 from oss_vector_retriever.client.steps import Fault, FaultKind
+from oss_vector_retriever.client.writes import delete, upsert
 
 GOOD = Reply(200, {"x-oss-request-id": "R1"}, b'{"vectors":[{"key":"a"}]}')
 RESET = Fault(FaultKind.CLOSED, "ReadError")
@@ -93,19 +94,89 @@ def test_the_number_of_attempts_is_the_policys(machine, attempts):
     assert len(played.requests) == played.error.attempts == attempts
 
 
-def test_the_pause_doubles_under_full_jitter_up_to_the_cap(machine):
-    policy = RetryPolicy(attempts=6, transient_base=0.1, cap=0.6)
-    context = machine.context(retry=policy)
-    for machine.dice in (1.0, 0.5, 0.0):
+@pytest.mark.parametrize(("dice", "share"), [(1.0, 1.0), (0.5, 0.75), (0.0, 0.5)])
+def test_the_pause_doubles_under_half_jitter_up_to_the_cap(machine, dice, share):
+    policy = RetryPolicy(attempts=6, transient_base=0.1, cap=0.6, patience=0.0)
+    machine.dice = dice
+    played = machine.play(get_vectors(machine.context(retry=policy), ["a"]), lambda _: refusal(500))
+    expected = [0.1, 0.2, 0.4, 0.6, 0.6]
+    assert played.sleeps == pytest.approx([share * pause for pause in expected])
+
+
+class TestABlip:
+    """The last attempt waits until a blip is over, where there is time."""
+
+    @pytest.mark.parametrize("dice", [0.0, 0.3, 1.0])
+    @pytest.mark.parametrize("fault", [RESET, NO_WAY, refusal(500), refusal(502)])
+    def test_of_two_seconds_is_outlived_by_the_usual_three_attempts(self, machine, dice, fault):
+        machine.dice, over = dice, machine.seconds + 2.0
+        played = machine.play(
+            get_vectors(machine.context(), ["a"]),
+            lambda _: fault if machine.seconds < over else GOOD,
+        )
+        assert played.error is None
+        assert len(played.requests) == 3
+        assert 2.0 <= machine.seconds - 1000.0 <= 2.5
+
+    @pytest.mark.parametrize("attempts", [2, 3, 4, 8])
+    def test_is_waited_for_whatever_the_number_of_attempts(self, machine, attempts):
+        machine.dice = 0.0
+        context = machine.context(retry=attempts)
         played = machine.play(get_vectors(context, ["a"]), lambda _: refusal(500))
-        expected = [0.1, 0.2, 0.4, 0.6, 0.6] if machine.dice else []
-        assert played.sleeps == pytest.approx([machine.dice * pause for pause in expected])
+        assert played.error.attempts == attempts
+        assert played.error.elapsed >= 2.0 - 1e-9
+        assert all(pause >= 0.05 for pause in played.sleeps)
+
+    def test_is_never_waited_for_where_no_retry_is_wanted(self, machine):
+        played = machine.play(get_vectors(machine.context(retry=1), ["a"]), [refusal(500)])
+        assert (played.error.attempts, played.sleeps) == (1, [])
+
+    def test_is_waited_for_from_the_first_failure_not_from_the_start(self, machine):
+        machine.takes, machine.dice = 1.9, 0.0
+        played = machine.play(get_vectors(machine.context(), ["a"]), [refusal(502)] * 3)
+        # failures at 1.9 and 3.85 s, and the last attempt 2 s after the first of them
+        assert played.sleeps == pytest.approx([0.05, 0.1])
+        machine.takes = 0.9
+        played = machine.play(get_vectors(machine.context(), ["a"]), [refusal(502)] * 3)
+        assert played.sleeps == pytest.approx([0.05, 1.05])
+
+    def test_is_waited_for_at_most_half_of_the_time_that_is_left(self, machine):
+        machine.dice = 0.0
+        context = machine.context(timeout=1.05)
+        played = machine.play(get_vectors(context, ["a"]), [refusal(500)] * 2 + [GOOD])
+        assert played.error is None
+        assert played.sleeps == pytest.approx([0.05, 0.5])
+
+    def test_is_waited_for_though_the_service_wants_no_pause(self, machine):
+        hurried = Reply(503, {"retry-after": "0"}, refusal(503).body)
+        played = machine.play(get_vectors(machine.context(), ["a"]), lambda _: hurried)
+        assert played.sleeps == pytest.approx([2.5])
+        assert played.error.attempts == 3
+
+    def test_is_waited_for_no_longer_than_the_cap(self, machine):
+        context = machine.context(retry=RetryPolicy(cap=0.7))
+        played = machine.play(get_vectors(context, ["a"]), lambda _: refusal(500))
+        assert played.sleeps == pytest.approx([0.1, 0.7])
+
+    def test_of_ten_seconds_is_outlived_by_writes_of_many(self, machine):
+        machine.dice = 0.0
+        vectors = [{"key": "a", "data": [1.0]}]
+        for flow in (upsert(machine.context(), vectors), delete(machine.context(), ["a"])):
+            over, ok = machine.seconds + 10.0, Reply(200, {})
+            played = machine.play(
+                flow, lambda _, over=over, ok=ok: refusal(500) if machine.seconds < over else ok
+            )
+            assert played.error is None
+            assert len(played.requests) == 6
+        context = machine.context(retry=1)
+        played = machine.play(upsert(context, vectors, on_error="report"), [refusal(500)])
+        assert played.value.batches[0].error.attempts == 1
 
 
 def test_a_connection_that_breaks_first_is_tried_again_at_once(machine):
     played = machine.play(get_vectors(machine.context(), ["a"]), [RESET, RESET, GOOD])
     assert played.error is None
-    assert played.sleeps == pytest.approx([0.2])
+    assert played.sleeps == pytest.approx([2.5])
 
 
 @pytest.mark.parametrize("kind", [FaultKind.TLS, FaultKind.PROTOCOL])
@@ -179,9 +250,9 @@ class TestACallThatMayHaveWorkedAlready:
 
 
 def test_every_attempt_is_signed_afresh(machine):
-    played = machine.play(get_vectors(machine.context(), ["a"]), [refusal(500)] * 2 + [GOOD])
     machine.takes = 2.0
-    played = machine.play(get_vectors(machine.context(), ["a"]), [refusal(500)] * 2 + [GOOD])
+    context = machine.context(retry=RetryPolicy(patience=0.0))
+    played = machine.play(get_vectors(context, ["a"]), [refusal(500)] * 2 + [GOOD])
     dates = [request.headers["x-oss-date"] for request in played.requests]
     assert dates == ["20261101T120000Z", "20261101T120002Z", "20261101T120004Z"]
     assert len({request.headers["authorization"] for request in played.requests}) == 3
@@ -202,9 +273,11 @@ def test_a_flow_can_be_driven_with_next_and_send_alone(machine):
 
 def test_throttling_that_never_ends_is_the_error_of_that_name(machine):
     slow = refusal(503, "QpsLimitExceeded")
-    played = machine.play(get_vectors(machine.context(), ["a"]), [slow] * 3)
+    played = machine.play(get_vectors(machine.context(), ["a"]), lambda _: slow)
     assert isinstance(played.error, QpsLimitExceededError)
-    assert [type(error) for error in played.error.errors] == [QpsLimitExceededError] * 2
+    # 1 + 2 + 4 + 8 s are waited for, 16 s more are not left of 30
+    assert [type(error) for error in played.error.errors] == [QpsLimitExceededError] * 4
+    assert played.sleeps == pytest.approx([1.0, 2.0, 4.0, 8.0])
 
 
 def test_the_machines_own_clocks_are_used_where_none_are_given(machine):

@@ -192,6 +192,7 @@ def test_a_rate_limit_spaces_the_requests_of_all_calls(machine):
 
 
 def test_a_rate_limit_holds_for_the_attempts_too(machine):
-    context = machine.context(rate_limit=0.5, retry=RetryPolicy(transient_base=0.0))
+    policy = RetryPolicy(transient_base=0.0, patience=0.0)
+    context = machine.context(rate_limit=0.5, retry=policy)
     played = machine.play(get_vectors(context, ["a"]), [FAILED, FAILED, GOOD])
     assert played.sleeps == [2.0, 2.0]
