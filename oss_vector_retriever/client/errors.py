@@ -392,15 +392,11 @@ class TransportError(OSSVectorError):
 
     Attributes:
         kind: what happened, one of the values of `FaultKind`.
-        reused: the connection was kept from an earlier call, and broke before a reply began.
     """
 
-    def __init__(
-        self, message: str | Message = "", kind: str = "", *, reused: bool = False
-    ) -> None:
+    def __init__(self, message: str | Message = "", kind: str = "") -> None:
         super().__init__(message)
         self.kind = kind
-        self.reused = reused
 
 
 class DeadlineExceededError(TransportError, TimeoutError):

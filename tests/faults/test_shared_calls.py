@@ -57,13 +57,34 @@ async def _fetch_in_tasks(options, fetches):
         )
 
 
-def spoiled(way, kinds=(), trouble="", retry=ONCE):
+def spoiled(way, kinds=(), trouble=""):
     """Return what comes of 64 fetches at once, and what was asked for."""
     known = {**dict.fromkeys(KEYS, "good"), **dict(kinds)}
     with SpoiledServer(SpoiledService(known, trouble)) as server:
-        options = settings(server.endpoint, retry=retry, max_reply_bytes=LARGEST_REPLY)
-        outcomes = fetch_all(way, options, [([key], {}) for key in KEYS])
+        options = settings(server.endpoint, retry=ONCE, max_reply_bytes=LARGEST_REPLY)
+        if way == "tasks":
+            outcomes = fetch_all(way, options, [([key], {}) for key in KEYS])
+        else:
+            outcomes = fetch_behind_another(server, options)
         return outcomes, server.service.requests
+
+
+def fetch_behind_another(server, options):
+    """Return what comes of 64 threads that all wait for the one slot, which is held."""
+    with (
+        OSSVectorClient(**options, max_concurrency=1) as client,
+        ThreadPoolExecutor(len(KEYS) + 1) as pool,
+    ):
+        first = pool.submit(client.fetch, ["first"])
+        server.wait_for_requests(1)
+        waiting = []
+        for number, key in enumerate(KEYS, 1):
+            waiting.append(pool.submit(outcome_of, lambda key=key: client.fetch([key])))
+            while len(client._runner._coalescer._queue) < number:
+                time.sleep(0.0001)
+        server.gate.set()
+        first.result()
+        return [each.result() for each in waiting]
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -75,6 +96,7 @@ def test_one_bad_fetch_of_64_costs_two_calls_for_each_halving(way, kind):
     assert len(requests) == 1 + 2 * 6
 
 
+@pytest.mark.plain
 @pytest.mark.parametrize("way", WAYS)
 def test_where_all_64_are_bad_there_is_one_call_more_for_each(way):
     outcomes, requests = spoiled(way, dict.fromkeys(KEYS, "refused"))
@@ -82,11 +104,13 @@ def test_where_all_64_are_bad_there_is_one_call_more_for_each(way):
     assert len(requests) == 64 + 63
 
 
+@pytest.mark.plain
 @pytest.mark.parametrize("way", WAYS)
 def test_what_is_well_shares_one_call(way):
     assert len(spoiled(way)[1]) == 1
 
 
+@pytest.mark.plain
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("trouble", ["denied", "expired", "throttled", "down", "moved"])
 def test_what_meets_all_is_not_asked_again_for_each(way, trouble):
@@ -96,6 +120,7 @@ def test_what_meets_all_is_not_asked_again_for_each(way, trouble):
     assert len({id(outcome) for outcome in outcomes}) == 64
 
 
+@pytest.mark.plain
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("trouble", ["outage", "closed"])
 def test_in_an_outage_the_retry_budget_ends_the_halving(way, trouble):
@@ -105,6 +130,7 @@ def test_in_an_outage_the_retry_budget_ends_the_halving(way, trouble):
     assert len(requests) <= 1 + 500 // 14
 
 
+@pytest.mark.plain
 @pytest.mark.parametrize("way", WAYS)
 def test_the_service_quotes_nobody_elses_key_though_the_budget_is_spent(way):
     kinds = dict.fromkeys(KEYS, "crash quoted")
@@ -141,6 +167,7 @@ def hasty_and_patient(way, hasty, patient, **options):
     return fetch_all(way, options, fetches)
 
 
+@pytest.mark.plain
 @pytest.mark.parametrize("way", WAYS)
 def test_a_patient_fetchs_pauses_are_not_those_of_a_hasty_one(way):
     # the patient call's last pause lasts two seconds: alone the hasty one is not refused so long
@@ -151,6 +178,7 @@ def test_a_patient_fetchs_pauses_are_not_those_of_a_hasty_one(way):
         assert patient[0].key == "key-2"
 
 
+@pytest.mark.plain
 @pytest.mark.parametrize("way", WAYS)
 def test_who_is_asked_to_come_back_after_its_deadline_hears_so(way):
     refusal = {"status": 503, "code": "QpsLimitExceeded", "headers": {"Retry-After": "1"}}
@@ -165,6 +193,7 @@ def test_who_is_asked_to_come_back_after_its_deadline_hears_so(way):
     assert str(hasty) == str(alone.value)
 
 
+@pytest.mark.plain
 @pytest.mark.parametrize("way", WAYS)
 def test_who_misses_its_deadline_hears_of_the_calls_attempts(way):
     with ScriptedServer(0.4, then="silence") as server:
@@ -179,6 +208,7 @@ def test_who_misses_its_deadline_hears_of_the_calls_attempts(way):
     assert hasty.errors[-1] is not patient.errors[-1]
 
 
+@pytest.mark.plain
 @pytest.mark.parametrize("way", WAYS)
 def test_who_waits_for_credentials_is_told_its_own_seconds(way):
     release = threading.Event()
@@ -192,6 +222,7 @@ def test_who_waits_for_credentials_is_told_its_own_seconds(way):
     assert "had not answered within" in str(patient)
 
 
+@pytest.mark.plain
 def test_credentials_that_are_cancelled_end_each_fetch_before_its_deadline():
     async def cancelled():
         raise asyncio.CancelledError

@@ -35,6 +35,7 @@ from oss_vector_retriever.client.fetch import fetch
 from oss_vector_retriever.client.flow import Operation
 from oss_vector_retriever.client.models.messages import Request
 from oss_vector_retriever.client.retry import RetryPolicy
+from oss_vector_retriever.langchain import OSSVectorRetriever
 
 SETS = int(os.environ.get("ISOLATION_SETS", "100"))
 NAMES = [f"key-{letter}{letter}" for letter in "abcdefghijkl"]
@@ -204,13 +205,18 @@ def check_shared(case, outcomes, requests, oracle=alone):
         assert len(requests) <= most, (len(requests), most, case)
 
 
-def assert_own_error(error, foreign):
+def assert_own_texts(error, foreign):
     for each in chain_of(error):
         texts = [str(each), repr(each), repr(each.args), repr(vars(each))]
         if isinstance(each, ServiceError):
             texts += [each.message, each.where]
         found = {key for key in foreign for text in texts if key in text}
         assert not found, (error, found)
+
+
+def assert_own_error(error, foreign):
+    assert_own_texts(error, foreign)
+    for each in chain_of(error):
         traceback = each.__traceback__
         while traceback is not None:
             if traceback.tb_frame.f_globals["__name__"].startswith("oss_vector_retriever"):
@@ -420,3 +426,55 @@ def test_each_fetch_ends_over_sockets_as_it_would_alone(way):
         over_sockets(way, case)
 
     run()
+
+
+QUESTIONS = st.builds(
+    Case,
+    waiters=st.lists(
+        st.builds(Waiter, keys=st.lists(st.sampled_from(NAMES), min_size=1, max_size=3)),
+        min_size=2,
+        max_size=9,
+    ),
+    kinds=st.fixed_dictionaries(dict.fromkeys(NAMES, KINDS)),
+    trouble=st.sampled_from(["", "", "", "", *TROUBLES, "credentials"]),
+)
+
+
+def answer_seen(outcome):
+    if isinstance(outcome, Exception):
+        return seen(outcome, [])
+    return [(document.id, document.page_content, document.metadata) for document in outcome]
+
+
+def invoke_alone(case, waiter):
+    client, _ = client_of(case.service(), **case.options(coalesce=False))
+    with client:
+        retriever = OSSVectorRetriever(client=client, text_key="of")
+        return answer_seen(outcome_of(lambda: retriever.invoke("\n".join(waiter.keys))))
+
+
+@pytest.mark.parametrize("way", ["batch", "abatch"])
+def test_each_question_of_a_batch_ends_as_it_would_alone(way):
+    @settings(max_examples=max(SETS // 5, 1), derandomize=SETS == 100, deadline=None)
+    @given(QUESTIONS)
+    def run(case):
+        inputs = ["\n".join(waiter.keys) for waiter in case.waiters]
+        if way == "batch":
+            client, _ = client_of(case.service(), **case.options())
+            with client:
+                retriever = OSSVectorRetriever(client=client, text_key="of")
+                outcomes = retriever.batch(inputs, return_exceptions=True)
+        else:
+            outcomes = asyncio.run(answer_batch(case, inputs))
+        for waiter, outcome in zip(case.waiters, outcomes, strict=True):
+            assert answer_seen(outcome) == invoke_alone(case, waiter), (waiter, case)
+            if isinstance(outcome, Exception):
+                assert_own_texts(outcome, set(NAMES) - set(waiter.keys))
+
+    run()
+
+
+async def answer_batch(case, inputs):
+    async with async_client_of(case.service(), **case.options()) as client:
+        retriever = OSSVectorRetriever(client=client, text_key="of")
+        return await retriever.abatch(inputs, return_exceptions=True)

@@ -153,15 +153,21 @@ def _metadata(key: str, kind: str) -> str:
 
 
 class SpoiledServer(SocketServer):
-    """A spoiled service over sockets."""
+    """A spoiled service over sockets; `gate` holds back the answer to who asks for "first"."""
 
     def __init__(self, service: SpoiledService) -> None:
         self.service = service
+        self.gate = threading.Event()
         super().__init__()
 
     def handle(self, connection: Connection) -> None:
         while connection.wait_for_bytes():
-            answer = self.service.answer(connection.read_request().body)
+            request = connection.read_request()
+            if request.json()["keys"] == ["first"]:
+                self.gate.wait(10)
+                connection.send(http(b"{}"))
+                continue
+            answer = self.service.answer(request.body)
             connection.pause(self.service.delay)
             if isinstance(answer, Fault):
                 # the client finds out by itself that a reply is too large
