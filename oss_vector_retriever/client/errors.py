@@ -5,6 +5,7 @@
     ├── InvalidRequestError (ValueError)     refused before any call
     ├── MissingKeysError (LookupError)       fetch(on_missing="raise") met keys that do not exist
     ├── PartialWriteError                    upsert or delete: some of the calls failed
+    ├── ConflictError                        records were changed from elsewhere during an update
     ├── ServiceError                         the service answered with an error
     │   ├── AccessDeniedError
     │   │   ├── InvalidAccessKeyIdError
@@ -36,13 +37,14 @@ line does, calls `error.render(word)`: a message names arguments, methods, types
 
 import contextlib
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass
 from string import Formatter
 from traceback import format_exception_only
 from types import TracebackType
-from typing import Any, Literal, TypeVar
+from typing import Any, Final, Literal, TypeVar
 
 Raised = TypeVar("Raised", bound=BaseException)
 # Words for a Python program for which other readers need others, by their name in a template.
@@ -65,6 +67,24 @@ _PHRASES = {
 def quote(value: object, limit: int = 80) -> str:
     """Return what a message shows of a value: its repr, cut where it is long."""
     return _cut(repr(value), limit)
+
+
+# C0 but for tab and line break, DEL, C1, lone surrogates, and what ends a line or turns the
+# direction of writing without being seen. Joiners stay: scripts and emoji need them.
+CONTROLS: Final = re.compile(
+    r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u206f\ufeff"
+    r"\ufff9-\ufffb\ud800-\udfff]"
+)
+
+
+def escape_controls(text: str) -> str:
+    r"""Return a text with each of `CONTROLS` as `\uXXXX`; JSON stays JSON of the same value."""
+    return CONTROLS.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
+def with_article(noun: str) -> str:
+    """Return a noun after "a" or "an"."""
+    return f"{'an' if noun[:1] in 'aeiouAEIO' else 'a'} {noun}"
 
 
 def _cut(text: str, limit: int = 80) -> str:
@@ -141,6 +161,8 @@ class Message:
                 value = self.fields[name] if name in self.fields else refer(name)
                 value = value.render(word) if isinstance(value, OSSVectorError) else value
                 worded[name] = word(value) if isinstance(value, Reference) else value
+                if name == "a_kind":
+                    worded[name] = with_article(str(worded[name]))
         return self.template.format_map(worded)
 
     def __str__(self) -> str:
@@ -182,6 +204,16 @@ class OSSVectorError(Exception):
         self._message = Message(change(str(self._message)))
         self.args = (str(self._message),)
 
+    def replace_errors(self, change: Callable[["OSSVectorError"], "OSSVectorError"]) -> None:
+        """Replace the errors that this one carries, and those that its message quotes."""
+        self.errors = tuple(change(error) for error in self.errors)
+        if self._message.fields:
+            fields = {
+                name: change(value) if isinstance(value, OSSVectorError) else value
+                for name, value in self._message.fields.items()
+            }
+            self._message = Message(self._message.template, fields)
+
     def __reduce__(self) -> tuple[Any, ...]:
         return _rebuild, (type(self), self.args, self.__dict__.copy())
 
@@ -210,7 +242,7 @@ class _ArgumentError(Exception):
 
     Args:
         message: the text, without the remedy. With any of the arguments it is the template of a
-            `Message`; `{kind}` in it is the type of the value.
+            `Message`; `{kind}` in it is the type of the value, `{a_kind}` that with its article.
         fields: what else the template names.
     """
 
@@ -230,7 +262,8 @@ class _ArgumentError(Exception):
         if argument is not None:
             known["argument"] = Reference("argument", argument, argument)
         if value is not _ABSENT:
-            known["kind"] = Reference("type", type(value).__name__, type(value).__name__)
+            kind = Reference("type", type(value).__name__, type(value).__name__)
+            known["kind"] = known["a_kind"] = kind
             if argument not in _NEVER_SHOWN:
                 known["value"] = _refer_value(value)
         if limit is not None:
@@ -263,9 +296,13 @@ class MissingKeysError(OSSVectorError, LookupError):
 
     def __init__(self, missing: Sequence[str]) -> None:
         self.missing = tuple(missing)
-        first = ", ".join(quote(key) for key in self.missing[:5])
-        more = f" and {len(self.missing) - 5} more" if len(self.missing) > 5 else ""  # noqa: PLR2004
-        super().__init__(f"{len(self.missing)} of the keys do not exist: {first}{more}")
+        names = _list_keys(self.missing)
+        super().__init__(f"{len(self.missing)} of the keys do not exist: {names}")
+
+
+def _list_keys(keys: Sequence[str], limit: int = 5) -> str:
+    more = f" and {len(keys) - limit} more" if len(keys) > limit else ""
+    return ", ".join(quote(key) for key in keys[:limit]) + more
 
 
 @dataclass(frozen=True, slots=True)
@@ -330,20 +367,36 @@ class PartialWriteError(OSSVectorError):
         super().__init__(Message(text + first, {"first": failed[0]} if failed else {}))
 
 
+class ConflictError(OSSVectorError):
+    """Records were changed by another process, or another client, while they were updated.
+
+    Attributes:
+        keys: theirs, in the order given.
+        written: whether that was seen after the update was written, which is lost then in these
+            records; False where it was seen before, and nothing was written.
+    """
+
+    def __init__(self, keys: Sequence[str], *, written: bool = False) -> None:
+        self.keys = tuple(keys)
+        self.written = written
+        done = "the update was written, and is lost there" if written else "nothing was written"
+        super().__init__(
+            f"{len(self.keys)} of the records were changed from elsewhere during the update: "
+            f"{_list_keys(self.keys)}; {done}. Update them again: that begins with what they hold "
+            "now."
+        )
+
+
 class TransportError(OSSVectorError):
     """No whole reply arrived: the connection could not be made, or broke.
 
     Attributes:
         kind: what happened, one of the values of `FaultKind`.
-        reused: the connection was kept from an earlier call, and broke before a reply began.
     """
 
-    def __init__(
-        self, message: str | Message = "", kind: str = "", *, reused: bool = False
-    ) -> None:
+    def __init__(self, message: str | Message = "", kind: str = "") -> None:
         super().__init__(message)
         self.kind = kind
-        self.reused = reused
 
 
 class DeadlineExceededError(TransportError, TimeoutError):
@@ -439,6 +492,12 @@ class AccessDeniedError(ServiceError):
     """The caller is not known, or not allowed to do this (403)."""
 
     _advice = "Check the RAM or bucket policy of this identity for the action and the index."
+
+    def render_advice(self, word: Callable[[Reference], str] = str) -> str:
+        """Return what to do, in the words of a reader."""
+        if self.code == "UserDisable":  # no policy is asked about whoever is switched off
+            return "Enable this RAM user and its access key, or use others."
+        return super().render_advice(word)
 
 
 class InvalidAccessKeyIdError(AccessDeniedError):
@@ -540,6 +599,15 @@ def service_error_class(code: str, status: int) -> type[ServiceError]:
     return _BY_CODE.get(code, fallback)
 
 
+def drop_frames(error: BaseException | None, until: BaseException | None) -> None:
+    """Take the frames from an error and from those behind it, up to one that is the caller's."""
+    if error is None or error is until or error.__traceback__ is None:
+        return
+    error.__traceback__ = None
+    for inner in (error.__cause__, error.__context__):
+        drop_frames(inner, until)
+
+
 def own_copy(error: Raised) -> Raised | OSSVectorError:
     """Return an error like another one, for one more of those whom it is told.
 
@@ -568,7 +636,7 @@ def _copy_with_causes(error: Any, copies: dict[int, Any]) -> Any:
     if hasattr(error, "__notes__"):
         copied.__notes__ = list(error.__notes__)
     if isinstance(error, OSSVectorError):
-        copied.errors = tuple(_copy_with_causes(earlier, copies) for earlier in error.errors)
+        copied.replace_errors(lambda other: _copy_with_causes(other, copies))
     return copied
 
 

@@ -46,7 +46,12 @@ def call(
     Raises:
         OSSVectorError: after the last attempt, with the errors of the earlier ones.
     """
-    attempts = _Attempts(context, operation, deadline or context.deadline(), policy)
+    attempts = Attempts(context, operation, deadline or context.deadline(), policy)
+    return (yield from make_attempts(attempts))
+
+
+def make_attempts(attempts: Attempts[T]) -> Flow[T]:
+    """Make one API call, whose attempts others may look at meanwhile, and return its result."""
     try:
         result = yield from _try_until_done(attempts)
     except GeneratorExit:  # dropped where it waited: nobody is told of what nobody waits for
@@ -54,7 +59,8 @@ def call(
     except BaseException as error:
         attempts.finish(error)
         raise
-    attempts.finish(None, 0 if operation.count_missing is None else operation.count_missing(result))
+    count_missing = attempts.operation.count_missing
+    attempts.finish(None, 0 if count_missing is None else count_missing(result))
     return result
 
 
@@ -80,7 +86,7 @@ class Operation(Generic[T]):
     count_missing: Callable[[T], int] | None = None
 
 
-def _try_until_done(attempts: _Attempts[T]) -> Flow[T]:
+def _try_until_done(attempts: Attempts[T]) -> Flow[T]:
     context, deadline = attempts.context, attempts.deadline
     while True:
         # before signing: what waits long after it may be refused for its date
@@ -97,12 +103,14 @@ def _try_until_done(attempts: _Attempts[T]) -> Flow[T]:
         result = yield from _attempt(attempts, credentials)
         if not isinstance(result, errors.OSSVectorError):
             context.retry_budget.give_back(attempts.paid)
+            if not attempts.operation.idempotent:
+                attempts.settle(None)
             return result
         yield from _recover(attempts, result, credentials)
         attempts.errors.append(result)
 
 
-def _attempt(attempts: _Attempts[T], credentials: Credentials) -> Flow[T | errors.OSSVectorError]:
+def _attempt(attempts: Attempts[T], credentials: Credentials) -> Flow[T | errors.OSSVectorError]:
     context = attempts.context
     # signed anew each time: a signature holds for its date, and the clock may just have been set
     request = signed_request(
@@ -113,11 +121,15 @@ def _attempt(attempts: _Attempts[T], credentials: Credentials) -> Flow[T | error
         context.credentials.signing_keys,
     )
     attempts.attempt_count += 1
-    attempts.reply = None
+    attempts.reply = attempts.paused_for = None
     began = context.monotonic()
     seconds, most = max(attempts.deadline.remaining_seconds, 0.0), context.config.max_reply_bytes
     outcome = yield from send(request, seconds, most, reuse=attempts.reuse)
-    attempts.note(request, outcome)
+    attempts.bytes_sent += len(request.body)
+    attempts.reuse_refused = isinstance(outcome, Fault) and outcome.reused
+    if isinstance(outcome, Reply):
+        attempts.reply = outcome
+        attempts.bytes_received += len(outcome.body)
     result = _read(attempts, outcome, request, credentials)
     if _log.isEnabledFor(logging.DEBUG):
         attempts.log(request, outcome, result, context.monotonic() - began, credentials.secrets())
@@ -125,16 +137,14 @@ def _attempt(attempts: _Attempts[T], credentials: Credentials) -> Flow[T | error
 
 
 def _read(
-    attempts: _Attempts[T], outcome: Reply | Fault, request: Request, credentials: Credentials
+    attempts: Attempts[T], outcome: Reply | Fault, request: Request, credentials: Credentials
 ) -> T | errors.OSSVectorError:
     """Return what an exchange brought, or the error that it stands for."""
     if isinstance(outcome, Fault):
         return attempts.transport_error(outcome, request)
     if not outcome.ok:
         # the service may quote what it was sent: the credentials are cut out of its words
-        error = error_from(outcome, credentials.secrets())
-        attempts.explain(error)
-        return error
+        return error_from(outcome, credentials.secrets())
     if len(outcome.body) > _LONG_READ:
         outcome = replace(outcome, check_time=attempts.deadline.check)
     try:
@@ -146,10 +156,10 @@ def _read(
         return error  # an attempt that failed: a reply cut short is worth another
 
 
-def _recover(attempts: _Attempts[T], error: errors.OSSVectorError, used: Credentials) -> Flow[None]:
+def _recover(attempts: Attempts[T], error: errors.OSSVectorError, used: Credentials) -> Flow[None]:
     """Do what makes another attempt worthwhile, or raise the error."""
     if (yield from _recover_clock_or_credentials(attempts, error, used)):
-        attempts.free += 1  # the user's number of attempts is for faults, not for this
+        # no failure is counted: the user's number of attempts is for faults, not for this
         attempts.log_retry(error, 0.0)
         return
     context = attempts.context
@@ -159,7 +169,6 @@ def _recover(attempts: _Attempts[T], error: errors.OSSVectorError, used: Credent
     if attempts.reuse_refused:
         # a connection that died while it was kept says nothing of the service: no pause, and
         # nothing from the budget, which 50 of them at once would use up
-        attempts.free += 1
         attempts.reuse = False
         attempts.log_retry(error, 0.0)
         return
@@ -170,6 +179,7 @@ def _recover(attempts: _Attempts[T], error: errors.OSSVectorError, used: Credent
     if cost is None:
         raise attempts.annotate(error)
     attempts.paid = cost
+    attempts.paused_for = error
     attempts.log_retry(error, seconds)
     # throttling is waited for with the whole client, which no reply may stop beyond the cap
     alone = decision is RetryDecision.TRANSIENT or seconds > attempts.policy.cap
@@ -178,7 +188,7 @@ def _recover(attempts: _Attempts[T], error: errors.OSSVectorError, used: Credent
 
 
 def _recover_clock_or_credentials(
-    attempts: _Attempts[T], error: errors.OSSVectorError, used: Credentials
+    attempts: Attempts[T], error: errors.OSSVectorError, used: Credentials
 ) -> Flow[bool]:
     # True where that may help; each once a call, for what is refused a second time is refused for
     # another reason
@@ -200,18 +210,21 @@ def _recover_clock_or_credentials(
 
 
 def _resolve_credentials(
-    attempts: _Attempts[T], refused: Credentials | None = None
+    attempts: Attempts[T], refused: Credentials | None = None
 ) -> Flow[Credentials]:
     keeper, seconds = attempts.context.credentials, attempts.deadline.remaining_seconds
+    attempts.asked_at = attempts.context.monotonic()
     try:
         if refused is None:
             return (yield from keeper.resolve(seconds))
         return (yield from keeper.renew(refused, seconds))
     except CredentialsLateError as late:
         raise attempts.annotate(attempts.deadline_error(late)) from None
+    finally:
+        attempts.asked_at = None
 
 
-def _pause(attempts: _Attempts[T], error: errors.OSSVectorError, decision: RetryDecision) -> float:
+def _pause(attempts: Attempts[T], error: errors.OSSVectorError, decision: RetryDecision) -> float:
     """Return the seconds before the next attempt; throttling holds back the whole client."""
     context, policy = attempts.context, attempts.policy
     failures = attempts.failures[decision]
@@ -225,13 +238,6 @@ def _pause(attempts: _Attempts[T], error: errors.OSSVectorError, decision: Retry
         context.rate_limiter.slow_down(min(seconds, policy.cap))
         attempts.warn_of_throttling(error, seconds)
         return seconds
-    # the first time a connection breaks it was often just kept alive for too long
-    if (
-        isinstance(error, errors.TransportError)
-        and error.kind == FaultKind.CLOSED
-        and failures == 1
-    ):
-        return 0.0
     seconds = own if seconds is None else seconds
     if failures == policy.attempts - 1:
         remaining = attempts.deadline.remaining_seconds
@@ -240,11 +246,12 @@ def _pause(attempts: _Attempts[T], error: errors.OSSVectorError, decision: Retry
     return seconds
 
 
-class _Attempts(Generic[T]):
+class Attempts(Generic[T]):
     """The attempts of one call so far: their count, their errors, and the last reply.
 
-    `failures` counts them by what was decided, `free` is how many count against nothing, `paid` is
-    what the last one took from the retry budget.
+    `failures` counts those that count against the policy, by what was decided; `paid` is what the
+    last one took from the retry budget. `paused_for` is what the last one failed with while the
+    next is waited for, and `asked_at` the moment since which credentials are.
     """
 
     def __init__(
@@ -263,26 +270,20 @@ class _Attempts(Generic[T]):
         self.attempt_count = 0
         self.failures = {RetryDecision.TRANSIENT: 0, RetryDecision.THROTTLED: 0}
         self.first_failure = 0.0
-        self.free = 0
         self.paid = 0
+        self.paused_for: errors.OSSVectorError | None = None
+        self.asked_at: float | None = None
         self.clock_corrected = False
         self.credentials_renewed = False
         # what may not be repeated must not meet a connection that died while it was kept
         self.reuse = operation.idempotent
         self.reuse_refused = False
         self._began = context.monotonic()
-        self._bytes_sent = 0
-        self._bytes_received = 0
-
-    def note(self, request: Request, outcome: Reply | Fault) -> None:
-        """Keep what an exchange brought."""
-        self._bytes_sent += len(request.body)
-        self.reuse_refused = isinstance(outcome, Fault) and outcome.reused
-        if isinstance(outcome, Reply):
-            self.reply = outcome
-            self._bytes_received += len(outcome.body)
+        self.bytes_sent = 0
+        self.bytes_received = 0
 
     def count_failure(self, decision: RetryDecision) -> None:
+        """Count an attempt that failed, by what was decided on it."""
         self.failures[decision] += 1
         if self.failures[RetryDecision.TRANSIENT] == 1:
             self.first_failure = self.context.monotonic()
@@ -306,25 +307,19 @@ class _Attempts(Generic[T]):
                 refusals=self.failures[RetryDecision.THROTTLED],
                 keys=self.operation.key_count,
                 missing=missing,
-                bytes_sent=self._bytes_sent,
-                bytes_received=self._bytes_received,
+                bytes_sent=self.bytes_sent,
+                bytes_received=self.bytes_received,
                 seconds=self.context.monotonic() - self._began,
             )
         )
 
-    def explain(self, error: errors.OSSVectorError) -> None:
-        """Say of a refusal that it may be of what an earlier attempt of the same call has done."""
-        broken = any(_may_have_acted(earlier) for earlier in self.errors)
-        if broken and not self.operation.idempotent and isinstance(error, _OWN_EFFECTS):
-            error.remark = (
-                "An attempt of this call before it broke without a reply, and may have done it: "
-                "whether that or another caller did cannot be known."
-            )
-
     def annotate(self, error: errors.OSSVectorError) -> errors.OSSVectorError:
+        """Add to an error what is known of the call, and return it."""
         error.attempts = self.attempt_count
         error.elapsed = self.deadline.elapsed_seconds
         error.errors = tuple(self.errors)
+        if not self.operation.idempotent:
+            self.settle(error)
         if isinstance(error, errors.ServiceError):
             bucket = self.context.config.bucket if self.operation.on_bucket else None
             index = f" on index {self.operation.index!r}" if self.operation.index else ""
@@ -332,12 +327,31 @@ class _Attempts(Generic[T]):
             error.where = f"{self.operation.name}{index}{of_bucket}"
         return error
 
+    def settle(self, error: errors.OSSVectorError | None) -> None:
+        """Keep in mind what nobody can know: whether a call that broke has done its work."""
+        unsettled, target = (
+            self.context.unsettled,
+            (self.context.config.bucket, self.operation.index),
+        )
+        name = unsettled.pop(target, None)
+        if error is not None and self.attempt_count > 0 and _may_have_acted(error):
+            unsettled[target] = self.operation.name
+        elif name == self.operation.name and isinstance(error, _OWN_EFFECTS):
+            error.remark = (
+                "An earlier call of this client for it ended without an answer, and may have done "
+                "it: whether that or somebody else did cannot be known."
+            )
+
     def deadline_error(
-        self, late: CredentialsLateError | None = None
+        self, late: CredentialsLateError | None = None, deadline: Deadline | None = None
     ) -> errors.DeadlineExceededError:
+        """Return what to say where the call's deadline has passed, or that of one it serves."""
+        deadline = deadline or self.deadline
+        if late is None and self.asked_at is not None:
+            late = self.context.credentials.late_error(deadline.moment - self.asked_at)
         why = f": {late}" if late else "."
         text = (
-            f"{self.operation.name} did not end within {self.deadline.seconds:g} s "
+            f"{self.operation.name} did not end within {deadline.seconds:g} s "
             f"({self.attempt_count} attempts){why}"
         )
         if not self.errors:
@@ -348,6 +362,7 @@ class _Attempts(Generic[T]):
         return errors.DeadlineExceededError(last, FaultKind.DEADLINE)
 
     def transport_error(self, fault: Fault, request: Request) -> errors.OSSVectorError:
+        """Return the error that a fault stands for."""
         name = self.operation.name
         if fault.kind is FaultKind.DEADLINE:
             return self.deadline_error()
@@ -359,9 +374,10 @@ class _Attempts(Generic[T]):
         peer = f"the proxy {fault.proxy}" if fault.proxy else request.origin
         text = texts[fault.kind].format(f"{peer} ({fault.name})")
         reason = f": {fault.reason}" if fault.reason else ""
-        return errors.TransportError(f"{name}: {text}{reason}.", fault.kind, reused=fault.reused)
+        return errors.TransportError(f"{name}: {text}{reason}.", fault.kind)
 
     def reply_header(self, name: str) -> str | None:
+        """Return a header of the last reply, or None."""
         return self.reply.headers.get(name) if self.reply else None
 
     def log(
@@ -372,6 +388,7 @@ class _Attempts(Generic[T]):
         seconds: float,
         secrets: Iterable[str],
     ) -> None:
+        """Log an exchange at DEBUG."""
         operation = self.operation
         parts = [
             f"index {operation.index!r}" if operation.index else "",
@@ -392,10 +409,12 @@ class _Attempts(Generic[T]):
         _log.debug("%s attempt %d: %s, %s", operation.name, self.attempt_count, text, shown)
 
     def log_retry(self, error: errors.OSSVectorError, seconds: float) -> None:
+        """Log that a failed attempt is followed by another."""
         text = "%s: attempt %d failed with %s; the next in %.3g s"
         _log.info(text, self._described, self.attempt_count, _name(error), seconds)
 
     def warn_of_throttling(self, error: errors.OSSVectorError, seconds: float) -> None:
+        """Warn, once a minute, that the service throttles the client."""
         text = (
             "the service throttles this client: %s failed with %s, and nothing is sent for %.3g s; "
             "rate_limit= and max_concurrency= of the client send less at once"
@@ -408,10 +427,6 @@ class _Attempts(Generic[T]):
         return f"{self.operation.name} on index {index!r}" if index else self.operation.name
 
 
-def _may_have_acted(error: errors.OSSVectorError) -> bool:
-    return isinstance(error, errors.TransportError) and error.kind == FaultKind.CLOSED
-
-
 # what a request meets that has been carried out before
 _OWN_EFFECTS = (
     errors.BucketAlreadyExistsError,
@@ -419,6 +434,15 @@ _OWN_EFFECTS = (
     errors.NoSuchBucketError,
     errors.NoSuchVectorIndexError,
 )
+
+
+def _may_have_acted(error: errors.OSSVectorError) -> bool:
+    """Tell whether the service may have done what a call asked for that ended in an error."""
+    if isinstance(error, errors.TransportError):
+        return error.kind in (FaultKind.CLOSED, FaultKind.DEADLINE)
+    return isinstance(error, errors.InternalServiceError)
+
+
 # a code or an id as the service makes them; anything else is a peer's text, which is not logged
 _PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 

@@ -80,10 +80,11 @@ class ThreadCoalescer:
             # the slot is taken here, not when the exchange begins: of many threads that come at
             # once, each must see what those before it have taken
             with self._lock:
-                if not self._queue and len(self.holders) < self._slots:
+                if not (self._queue or self._halves) and len(self.holders) < self._slots:
                     self.holders.add(threading.get_ident())
                     return True
         waiter = _Waiter()
+        pending.wake = waiter.woken.set
         try:
             with self._lock:
                 if self._closed:
@@ -166,7 +167,8 @@ class ThreadCoalescer:
         with self._lock:
             if waiter.lead is None:
                 return
-            waiter.woken.clear()
+            if not self._closed:
+                waiter.woken.clear()
             for other in waiter.lead.waiters:
                 if other in self._waiters and other.is_over:
                     self._waiters[other].woken.set()
@@ -213,6 +215,7 @@ class LoopCoalescer:
         """Wait until a fetch is over, or its deadline has passed."""
         woken, window = asyncio.Event(), pending.window
         self._woken[pending] = woken
+        pending.wake = woken.set
         if window not in self._gathered:
             self._gathered[window] = []
             loop = asyncio.get_running_loop()
