@@ -96,7 +96,7 @@ def test_one_bad_fetch_of_64_costs_two_calls_for_each_halving(way, kind):
     assert len(requests) == 1 + 2 * 6
 
 
-@pytest.mark.plain
+@pytest.mark.over_tls("never")
 @pytest.mark.parametrize("way", WAYS)
 def test_where_all_64_are_bad_there_is_one_call_more_for_each(way):
     outcomes, requests = spoiled(way, dict.fromkeys(KEYS, "refused"))
@@ -104,13 +104,13 @@ def test_where_all_64_are_bad_there_is_one_call_more_for_each(way):
     assert len(requests) == 64 + 63
 
 
-@pytest.mark.plain
+@pytest.mark.over_tls("never")
 @pytest.mark.parametrize("way", WAYS)
 def test_what_is_well_shares_one_call(way):
     assert len(spoiled(way)[1]) == 1
 
 
-@pytest.mark.plain
+@pytest.mark.over_tls("never")
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("trouble", ["denied", "expired", "throttled", "down", "moved"])
 def test_what_meets_all_is_not_asked_again_for_each(way, trouble):
@@ -120,7 +120,7 @@ def test_what_meets_all_is_not_asked_again_for_each(way, trouble):
     assert len({id(outcome) for outcome in outcomes}) == 64
 
 
-@pytest.mark.plain
+@pytest.mark.over_tls("never")
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("trouble", ["outage", "closed"])
 def test_in_an_outage_the_retry_budget_ends_the_halving(way, trouble):
@@ -130,7 +130,7 @@ def test_in_an_outage_the_retry_budget_ends_the_halving(way, trouble):
     assert len(requests) <= 1 + 500 // 14
 
 
-@pytest.mark.plain
+@pytest.mark.over_tls("never")
 @pytest.mark.parametrize("way", WAYS)
 def test_the_service_quotes_nobody_elses_key_though_the_budget_is_spent(way):
     kinds = dict.fromkeys(KEYS, "crash quoted")
@@ -167,7 +167,7 @@ def hasty_and_patient(way, hasty, patient, **options):
     return fetch_all(way, options, fetches)
 
 
-@pytest.mark.plain
+@pytest.mark.over_tls("never")
 @pytest.mark.parametrize("way", WAYS)
 def test_a_patient_fetchs_pauses_are_not_those_of_a_hasty_one(way):
     # the patient call's last pause lasts two seconds: alone the hasty one is not refused so long
@@ -178,7 +178,7 @@ def test_a_patient_fetchs_pauses_are_not_those_of_a_hasty_one(way):
         assert patient[0].key == "key-2"
 
 
-@pytest.mark.plain
+@pytest.mark.over_tls("never")
 @pytest.mark.parametrize("way", WAYS)
 def test_who_is_asked_to_come_back_after_its_deadline_hears_so(way):
     refusal = {"status": 503, "code": "QpsLimitExceeded", "headers": {"Retry-After": "1"}}
@@ -193,7 +193,7 @@ def test_who_is_asked_to_come_back_after_its_deadline_hears_so(way):
     assert str(hasty) == str(alone.value)
 
 
-@pytest.mark.plain
+@pytest.mark.over_tls("never")
 @pytest.mark.parametrize("way", WAYS)
 def test_who_misses_its_deadline_hears_of_the_calls_attempts(way):
     with ScriptedServer(0.4, then="silence") as server:
@@ -208,7 +208,7 @@ def test_who_misses_its_deadline_hears_of_the_calls_attempts(way):
     assert hasty.errors[-1] is not patient.errors[-1]
 
 
-@pytest.mark.plain
+@pytest.mark.over_tls("never")
 @pytest.mark.parametrize("way", WAYS)
 def test_who_waits_for_credentials_is_told_its_own_seconds(way):
     release = threading.Event()
@@ -222,7 +222,7 @@ def test_who_waits_for_credentials_is_told_its_own_seconds(way):
     assert "had not answered within" in str(patient)
 
 
-@pytest.mark.plain
+@pytest.mark.over_tls("never")
 def test_credentials_that_are_cancelled_end_each_fetch_before_its_deadline():
     async def cancelled():
         raise asyncio.CancelledError
