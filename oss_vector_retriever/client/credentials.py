@@ -205,8 +205,12 @@ class CredentialsKeeper:
             if inquiry.is_over and not useless:
                 return inquiry.result()
             if self._monotonic() >= ends or not inquiry.is_over:
-                text = f"the {self._source.name} had not answered within {seconds:.3g} s."
-                raise CredentialsLateError(text, FaultKind.DEADLINE)
+                raise self.late_error(seconds)
+
+    def late_error(self, seconds: float) -> CredentialsLateError:
+        """Return what is to be said where the source has not answered in time."""
+        text = f"the {self._source.name} had not answered in time."
+        return CredentialsLateError(text, FaultKind.DEADLINE)
 
     def _begin(self) -> Flow[tuple[Inquiry[Credentials], bool]]:
         # the inquiry in progress, else a new one; and whether it is new

@@ -65,7 +65,7 @@ def _serve(pending: PendingFetch) -> Flow[PendingFetch]:
     # a call that is full already has no room for others
     if config.coalesce is not False and len(keys) < size:
         alone: bool = yield Coalesce(pending)
-        if pending.refused_in_part or (pending.calls > 1 and len(_dimensions(pending)) > 1):
+        if pending.must_ask_alone or (pending.calls > 1 and len(_dimensions(pending)) > 1):
             pending = replace(pending)  # with nothing arrived: one reply says what is wrong
         elif not alone:
             pending.raise_error()

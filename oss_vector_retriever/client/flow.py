@@ -45,7 +45,12 @@ def call(
     Raises:
         OSSVectorError: after the last attempt, with the errors of the earlier ones.
     """
-    attempts = _Attempts(context, operation, deadline or context.deadline(), policy)
+    attempts = Attempts(context, operation, deadline or context.deadline(), policy)
+    return (yield from make_attempts(attempts))
+
+
+def make_attempts(attempts: Attempts[T]) -> Flow[T]:
+    """Make one API call, whose attempts others may look at meanwhile, and return its result."""
     try:
         result = yield from _try_until_done(attempts)
     except GeneratorExit:  # dropped where it waited: nobody is told of what nobody waits for
@@ -53,7 +58,8 @@ def call(
     except BaseException as error:
         attempts.finish(error)
         raise
-    attempts.finish(None, 0 if operation.count_missing is None else operation.count_missing(result))
+    count_missing = attempts.operation.count_missing
+    attempts.finish(None, 0 if count_missing is None else count_missing(result))
     return result
 
 
@@ -79,7 +85,7 @@ class Operation(Generic[T]):
     count_missing: Callable[[T], int] | None = None
 
 
-def _try_until_done(attempts: _Attempts[T]) -> Flow[T]:
+def _try_until_done(attempts: Attempts[T]) -> Flow[T]:
     context, deadline = attempts.context, attempts.deadline
     while True:
         # before signing: what waits long after it may be refused for its date
@@ -103,7 +109,7 @@ def _try_until_done(attempts: _Attempts[T]) -> Flow[T]:
         attempts.errors.append(result)
 
 
-def _attempt(attempts: _Attempts[T], credentials: Credentials) -> Flow[T | errors.OSSVectorError]:
+def _attempt(attempts: Attempts[T], credentials: Credentials) -> Flow[T | errors.OSSVectorError]:
     context = attempts.context
     # signed anew each time: a signature holds for its date, and the clock may just have been set
     request = signed_request(
@@ -114,7 +120,7 @@ def _attempt(attempts: _Attempts[T], credentials: Credentials) -> Flow[T | error
         context.credentials.signing_keys,
     )
     attempts.attempt_count += 1
-    attempts.reply = None
+    attempts.reply = attempts.paused_for = None
     began = context.monotonic()
     seconds, most = max(attempts.deadline.remaining_seconds, 0.0), context.config.max_reply_bytes
     outcome = yield from send(request, seconds, most, reuse=attempts.reuse)
@@ -130,7 +136,7 @@ def _attempt(attempts: _Attempts[T], credentials: Credentials) -> Flow[T | error
 
 
 def _read(
-    attempts: _Attempts[T], outcome: Reply | Fault, request: Request, credentials: Credentials
+    attempts: Attempts[T], outcome: Reply | Fault, request: Request, credentials: Credentials
 ) -> T | errors.OSSVectorError:
     """Return what an exchange brought, or the error that it stands for."""
     if isinstance(outcome, Fault):
@@ -143,13 +149,13 @@ def _read(
     try:
         return attempts.operation.decode(outcome)
     except errors.DeadlineExceededError:
-        raise attempts.annotate(attempts.deadline_error()) from None
+        return attempts.deadline_error()
     except errors.ResponseError as error:
         hide_secrets(error, credentials.secrets())
         return error  # an attempt that failed: a reply cut short is worth another
 
 
-def _recover(attempts: _Attempts[T], error: errors.OSSVectorError, used: Credentials) -> Flow[None]:
+def _recover(attempts: Attempts[T], error: errors.OSSVectorError, used: Credentials) -> Flow[None]:
     """Do what makes another attempt worthwhile, or raise the error."""
     if (yield from _recover_clock_or_credentials(attempts, error, used)):
         # no failure is counted: the user's number of attempts is for faults, not for this
@@ -172,6 +178,7 @@ def _recover(attempts: _Attempts[T], error: errors.OSSVectorError, used: Credent
     if cost is None:
         raise attempts.annotate(error)
     attempts.paid = cost
+    attempts.paused_for = error
     attempts.log_retry(error, seconds)
     # throttling is waited for with the whole client, which no reply may stop beyond the cap
     alone = decision is RetryDecision.TRANSIENT or seconds > attempts.policy.cap
@@ -180,7 +187,7 @@ def _recover(attempts: _Attempts[T], error: errors.OSSVectorError, used: Credent
 
 
 def _recover_clock_or_credentials(
-    attempts: _Attempts[T], error: errors.OSSVectorError, used: Credentials
+    attempts: Attempts[T], error: errors.OSSVectorError, used: Credentials
 ) -> Flow[bool]:
     # True where that may help; each once a call, for what is refused a second time is refused for
     # another reason
@@ -202,18 +209,21 @@ def _recover_clock_or_credentials(
 
 
 def _resolve_credentials(
-    attempts: _Attempts[T], refused: Credentials | None = None
+    attempts: Attempts[T], refused: Credentials | None = None
 ) -> Flow[Credentials]:
     keeper, seconds = attempts.context.credentials, attempts.deadline.remaining_seconds
+    attempts.asked_at = attempts.context.monotonic()
     try:
         if refused is None:
             return (yield from keeper.resolve(seconds))
         return (yield from keeper.renew(refused, seconds))
     except CredentialsLateError as late:
         raise attempts.annotate(attempts.deadline_error(late)) from None
+    finally:
+        attempts.asked_at = None
 
 
-def _pause(attempts: _Attempts[T], error: errors.OSSVectorError, decision: RetryDecision) -> float:
+def _pause(attempts: Attempts[T], error: errors.OSSVectorError, decision: RetryDecision) -> float:
     """Return the seconds before the next attempt; throttling holds back the whole client."""
     context, policy = attempts.context, attempts.policy
     failures = attempts.failures[decision]
@@ -235,11 +245,12 @@ def _pause(attempts: _Attempts[T], error: errors.OSSVectorError, decision: Retry
     return seconds
 
 
-class _Attempts(Generic[T]):
+class Attempts(Generic[T]):
     """The attempts of one call so far: their count, their errors, and the last reply.
 
     `failures` counts those that count against the policy, by what was decided; `paid` is what the
-    last one took from the retry budget.
+    last one took from the retry budget. `paused_for` is what the last one failed with while the
+    next is waited for, and `asked_at` the moment since which credentials are.
     """
 
     def __init__(
@@ -259,6 +270,8 @@ class _Attempts(Generic[T]):
         self.failures = {RetryDecision.TRANSIENT: 0, RetryDecision.THROTTLED: 0}
         self.first_failure = 0.0
         self.paid = 0
+        self.paused_for: errors.OSSVectorError | None = None
+        self.asked_at: float | None = None
         self.clock_corrected = False
         self.credentials_renewed = False
         # what may not be repeated must not meet a connection that died while it was kept
@@ -269,6 +282,7 @@ class _Attempts(Generic[T]):
         self.bytes_received = 0
 
     def count_failure(self, decision: RetryDecision) -> None:
+        """Count an attempt that failed, by what was decided on it."""
         self.failures[decision] += 1
         if self.failures[RetryDecision.TRANSIENT] == 1:
             self.first_failure = self.context.monotonic()
@@ -314,6 +328,7 @@ class _Attempts(Generic[T]):
         context.tell(context.config.on_call, finished)
 
     def annotate(self, error: errors.OSSVectorError) -> errors.OSSVectorError:
+        """Add to an error what is known of the call, and return it."""
         error.attempts = self.attempt_count
         error.elapsed = self.deadline.elapsed_seconds
         error.errors = tuple(self.errors)
@@ -342,11 +357,15 @@ class _Attempts(Generic[T]):
             )
 
     def deadline_error(
-        self, late: CredentialsLateError | None = None
+        self, late: CredentialsLateError | None = None, deadline: Deadline | None = None
     ) -> errors.DeadlineExceededError:
+        """Return what to say where the call's deadline has passed, or that of one it serves."""
+        deadline = deadline or self.deadline
+        if late is None and self.asked_at is not None:
+            late = self.context.credentials.late_error(deadline.moment - self.asked_at)
         why = f": {late}" if late else "."
         text = (
-            f"{self.operation.name} did not end within {self.deadline.seconds:g} s "
+            f"{self.operation.name} did not end within {deadline.seconds:g} s "
             f"({self.attempt_count} attempts){why}"
         )
         if not self.errors:
@@ -357,6 +376,7 @@ class _Attempts(Generic[T]):
         return errors.DeadlineExceededError(last, FaultKind.DEADLINE)
 
     def transport_error(self, fault: Fault, request: Request) -> errors.OSSVectorError:
+        """Return the error that a fault stands for."""
         name = self.operation.name
         if fault.kind is FaultKind.DEADLINE:
             return self.deadline_error()
@@ -371,6 +391,7 @@ class _Attempts(Generic[T]):
         return errors.TransportError(f"{name}: {text}{reason}.", fault.kind)
 
     def reply_header(self, name: str) -> str | None:
+        """Return a header of the last reply, or None."""
         return self.reply.headers.get(name) if self.reply else None
 
     def log(
@@ -381,6 +402,7 @@ class _Attempts(Generic[T]):
         seconds: float,
         secrets: Iterable[str],
     ) -> None:
+        """Log an exchange at DEBUG."""
         operation = self.operation
         parts = [
             f"index {operation.index!r}" if operation.index else "",
@@ -401,10 +423,12 @@ class _Attempts(Generic[T]):
         _log.debug("%s attempt %d: %s, %s", operation.name, self.attempt_count, text, shown)
 
     def log_retry(self, error: errors.OSSVectorError, seconds: float) -> None:
+        """Log that a failed attempt is followed by another."""
         text = "%s: attempt %d failed with %s; the next in %.3g s"
         _log.info(text, self._described, self.attempt_count, _name(error), seconds)
 
     def warn_of_throttling(self, error: errors.OSSVectorError, seconds: float) -> None:
+        """Warn, once a minute, that the service throttles the client."""
         text = (
             "the service throttles this client: %s failed with %s, and nothing is sent for %.3g s; "
             "rate_limit= and max_concurrency= of the client send less at once"

@@ -188,6 +188,60 @@ def test_a_new_connection_that_breaks_is_not_tried_again_at_once(machine):
     assert played.sleeps == pytest.approx([0.4])
 
 
+STALE = Fault(FaultKind.CLOSED, "ReadError", reused=True)
+
+
+@pytest.mark.parametrize("attempts", [1, 2, 3])
+def test_a_kept_connection_that_was_dead_costs_no_attempt_no_pause_and_no_budget(machine, attempts):
+    context = machine.context(retry=RetryPolicy(attempts))
+    for _ in range(60):  # more than the budget could pay, as of so many threads at once
+        flow = get_vectors(context, ["a"])
+        first, again = next(flow), flow.send(STALE)
+        assert (first.reuse, again.reuse) == (True, False)
+    played = machine.play(get_vectors(context, ["a"]), [STALE, *[refusal(500)] * attempts])
+    assert (played.error.attempts, len(played.sleeps)) == (attempts + 1, attempts - 1)
+
+
+def test_what_may_not_be_repeated_never_has_a_kept_connection(machine):
+    played = machine.play(put_vector_index(machine.context(), 3), [Reply(200, {}, b"")])
+    assert [step.reuse for step in played.sends] == [False]
+
+
+def test_a_service_that_refuses_is_asked_again_on_the_connection_that_is_there(machine):
+    played = machine.play(get_vectors(machine.context(), ["a"]), [refusal(503), RESET, GOOD])
+    assert [step.reuse for step in played.sends] == [True] * 3
+
+
+def test_a_call_says_how_much_of_a_reply_it_takes(machine):
+    context = machine.context(max_reply_bytes=4096)
+    contexts = context, context.with_options(max_reply_bytes=2048), context
+    sends = [machine.play(get_vectors(one, ["a"]), [GOOD]).sends for one in contexts]
+    assert [step.max_reply_bytes for (step,) in sends] == [4096, 2048, 4096]
+
+
+@pytest.mark.parametrize(
+    ("fault", "said"),
+    [
+        (
+            Fault(FaultKind.TLS, "SSLError", "its certificate was not accepted: too old"),
+            "oss-vectors.aliyuncs.com (SSLError): its certificate was not accepted: too old.",
+        ),
+        (
+            Fault(FaultKind.TLS, "SSLError", "OF_OPENSSL", "https://p:1"),
+            "could not agree on TLS with the proxy https://p:1 (SSLError): OF_OPENSSL.",
+        ),
+        (
+            Fault(FaultKind.PROXY, "ProxyError", "HTTP 407 No", "http://p:1"),
+            "the proxy http://p:1 (ProxyError) refused to pass the request on: HTTP 407 No.",
+        ),
+    ],
+)
+def test_what_went_wrong_on_the_way_is_told_with_reason_and_peer(machine, fault, said):
+    played = machine.play(get_vectors(machine.context(), ["a"]), [fault])
+    assert said in str(played.error)
+    assert played.error.attempts == 1
+
+
 @pytest.mark.parametrize("kind", [FaultKind.TLS, FaultKind.PROTOCOL])
 def test_a_peer_that_speaks_wrongly_is_not_asked_again(machine, kind):
     played = machine.play(get_vectors(machine.context(), ["a"]), [Fault(kind, "SomeError")])
