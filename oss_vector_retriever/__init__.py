@@ -28,10 +28,10 @@ if TYPE_CHECKING:
         VectorIndexParameterInvalidError, WriteReport,
     )
     from .client.models import (
-        Acknowledgement, BucketLogging, FetchResult, Float32Array, FusedVector, GetVectorsResult,
-        Limits, ListVectorBucketsResult, ListVectorIndexesResult, ListVectorsResult, Page,
-        QueryVectorsFusionResult, QueryVectorsResult, ScoredVector, Vector, VectorBucket,
-        VectorIndex,
+        Acknowledgement, BucketLogging, ClientStats, FetchResult, FinishedCall, Float32Array,
+        FusedVector, GetVectorsResult, Limits, ListVectorBucketsResult, ListVectorIndexesResult,
+        ListVectorsResult, OperationStats, Page, QueryVectorsFusionResult, QueryVectorsResult,
+        ScoredVector, Vector, VectorBucket, VectorIndex,
     )
     from .client.retry import RetryDecision, RetryPolicy
     from .client.settings import ClientSettings
@@ -44,9 +44,10 @@ _WHERE = {
     "client.endpoint": "Endpoint",
     "client.errors": "BatchReport Message Reference WriteReport",
     "client.models": (
-        "Acknowledgement BucketLogging FetchResult Float32Array FusedVector GetVectorsResult "
-        "Limits ListVectorBucketsResult ListVectorIndexesResult ListVectorsResult Page "
-        "QueryVectorsFusionResult QueryVectorsResult ScoredVector Vector VectorBucket VectorIndex"
+        "Acknowledgement BucketLogging ClientStats FetchResult FinishedCall Float32Array "
+        "FusedVector GetVectorsResult Limits ListVectorBucketsResult ListVectorIndexesResult "
+        "ListVectorsResult OperationStats Page QueryVectorsFusionResult QueryVectorsResult "
+        "ScoredVector Vector VectorBucket VectorIndex"
     ),
     "client.retry": "RetryDecision RetryPolicy",
     "client.settings": "ClientSettings",
@@ -56,13 +57,13 @@ _WHERE = {
 __all__ = [
     "AccessDeniedError", "Acknowledgement", "AsyncOSSVectorClient", "BatchReport",
     "BucketAlreadyExistsError", "BucketLogging", "BucketNotEmptyError", "ClientConfig",
-    "ClientSettings", "ConfigurationError", "ConflictError", "Credentials", "CredentialsClient",
-    "CredentialsSource", "DeadlineExceededError", "DecodeError", "Endpoint", "FetchResult",
-    "Float32Array", "FusedVector", "GetVectorsResult", "InternalServiceError",
-    "InvalidAccessKeyIdError", "InvalidRequestError", "Limits", "ListVectorBucketsResult",
-    "ListVectorIndexesResult", "ListVectorsResult", "MalformedJsonError", "Message",
-    "MissingKeysError", "NoSuchBucketError", "NoSuchVectorIndexError", "OSSVectorClient",
-    "OSSVectorError", "Page", "PartialWriteError", "QpsLimitExceededError",
+    "ClientSettings", "ClientStats", "ConfigurationError", "ConflictError", "Credentials",
+    "CredentialsClient", "CredentialsSource", "DeadlineExceededError", "DecodeError", "Endpoint",
+    "FetchResult", "FinishedCall", "Float32Array", "FusedVector", "GetVectorsResult",
+    "InternalServiceError", "InvalidAccessKeyIdError", "InvalidRequestError", "Limits",
+    "ListVectorBucketsResult", "ListVectorIndexesResult", "ListVectorsResult", "MalformedJsonError",
+    "Message", "MissingKeysError", "NoSuchBucketError", "NoSuchVectorIndexError", "OSSVectorClient",
+    "OSSVectorError", "OperationStats", "Page", "PartialWriteError", "QpsLimitExceededError",
     "QueryVectorsFusionResult", "QueryVectorsResult", "Reference", "RequestTimeTooSkewedError",
     "ResponseError", "RetryDecision", "RetryPolicy", "ScoredVector", "SecurityTokenError",
     "ServiceError", "SignatureDoesNotMatchError", "TransportError", "Vector", "VectorBucket",

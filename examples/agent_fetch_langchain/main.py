@@ -79,10 +79,10 @@ class ScriptedModel(BaseChatModel):
         if not answers:
             return self._call("search_documents", query="with")
         if len(answers) == 1:
-            best = re.findall(r"^\[id: (.+?)\]", answers[0], re.MULTILINE)[0]
+            best = re.findall(r'^\[id: "(.+?)"\]', answers[0], re.MULTILINE)[0]
             return self._call("fetch_documents", ids=[best, "context-manager"])
         if "did you mean" in answers[-1]:
-            suggested = re.findall(r"did you mean ([\w-]+)", answers[-1])
+            suggested = re.findall(r'did you mean "([\w-]+)"', answers[-1])
             return self._call("fetch_documents", ids=suggested)
         said = re.findall(r"A \*context manager\*.*?\.", answers[-1], re.DOTALL)[0]
         return AIMessage(f"{' '.join(said.split())} [context-managers]")

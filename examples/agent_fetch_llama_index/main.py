@@ -109,7 +109,9 @@ agent = FunctionAgent(
 
 
 # %%
-SHOWN = re.compile(r"^(?:\[(?:id: )?[\w/-]+\].*|Not found.*|\[cut: .*|Omitted; .*)$", re.MULTILINE)
+SHOWN = re.compile(
+    r'^(?:\[(?:id: )?"?[\w/-]+"?\].*|Not found.*|\[cut: .*|Omitted; .*)$', re.MULTILINE
+)
 
 
 async def ask(question: str) -> str:

@@ -1,6 +1,7 @@
 """The commands as one click group, each loaded when it is called."""
 
 import importlib
+import io
 
 import click
 
@@ -10,7 +11,7 @@ from .catalogue import SECTIONS, Operation
 from .connection import Connection, open_client
 from .errors import INTERRUPTED, STATUSES, UNREAD, failure_of
 from .interrupts import recognise_interrupts
-from .rendering import Listing, print_document, print_lines, raise_failures
+from .rendering import Listing, echo, print_document, print_lines, raise_failures
 
 _ENTRIES = {entry.name: entry for entries in SECTIONS.values() for entry in entries}
 
@@ -21,10 +22,20 @@ def run(words: list[str]) -> int:
         # click would end the process itself, and with statuses of its own
         return commands.main(words, "oss-vectors", standalone_mode=False) or 0
     except click.ClickException as error:
-        error.show()
+        shown = io.StringIO()
+        error.show(shown)  # click's own name what stands on the command line, as it stands there
+        echo(shown.getvalue(), err=True, line_end=False)
         return error.exit_code
     except click.Abort:
         return INTERRUPTED
+    # click prints help and version before any command is invoked, and stdout may be full or closed
+    except BrokenPipeError:
+        return UNREAD
+    except OSError as error:
+        if (failure := failure_of(error)) is None:
+            raise
+        failure.show()
+        return failure.exit_code
 
 
 class _Commands(click.Group):

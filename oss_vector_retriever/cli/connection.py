@@ -73,7 +73,11 @@ class Connection(NamedTuple):
 
     def address(self, client: "clients.OSSVectorClient") -> str:
         """Return what tells the service from any other."""
-        return os.path.abspath(self.local) if self.local else str(client.config.endpoint)  # noqa: PTH100 - a text
+        if self.local:
+            # journals are JSON, which a name that is no UTF-8 cannot stand in
+            path = os.fsencode(os.path.abspath(self.local))  # noqa: PTH100 - a text
+            return path.decode(errors="backslashreplace")
+        return str(client.config.endpoint)
 
 
 @contextmanager

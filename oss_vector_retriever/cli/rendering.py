@@ -1,7 +1,12 @@
-"""What a command prints: the API's own JSON, its entries as lines, or a table to read."""
+"""What a command prints: the API's own JSON, its entries as lines, or a table to read.
+
+Keys, metadata, file names and a service's words come from whoever wrote them, and a terminal obeys
+what is printed on it. So all that is printed goes through `echo`, or through cells of `tables`.
+"""
 
 import importlib
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import nullcontext, suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
@@ -59,12 +64,21 @@ class Listing(NamedTuple):
         return Document({self.outside: members} if self.outside else members, entries, notes)
 
 
+def echo(text: str, *, err: bool = False, line_end: bool = True) -> None:
+    """Print a text without what a terminal would obey; JSON stays JSON of the same value."""
+    from ..client.errors import escape_controls  # noqa: PLC0415 - not for `--help`
+
+    # a full or closed stderr changes nothing in what was done; what stdout cannot take is an error
+    with suppress(OSError) if err else nullcontext():
+        click.echo(escape_controls(text), err=err, nl=line_end)
+
+
 def print_document(document: Document, style: str, query: Any = None) -> None:
     """Print a document as `json`, `jsonl` or `table`; `query` is a compiled JMESPath expression."""
     if query is not None:
         document = _query(document, query)
     if style == "json":
-        click.echo(_json(document.members))
+        echo(_json(document.members))
         return
     if style == "jsonl":
         print_lines(document.entries)
@@ -72,13 +86,13 @@ def print_document(document: Document, style: str, query: Any = None) -> None:
         print_table(document)
     for name, note in document.notes.items():
         # lines are for programs: what is no entry must not stand among them
-        click.echo(f"{name}: {note}", err=style == "jsonl")
+        echo(f"{name}: {note}", err=style == "jsonl")
 
 
 def print_lines(entries: Iterable[Any]) -> None:
     """Print each entry on a line of its own."""
     for entry in entries:
-        click.echo(_json(entry))
+        echo(_json(entry))
 
 
 def print_table(document: Document) -> None:

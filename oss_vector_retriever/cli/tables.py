@@ -1,7 +1,6 @@
 """Tables for reading: nothing in a cell is taken for markup, or for a terminal's commands."""
 
 import json
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -9,12 +8,11 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from ..client.errors import CONTROLS
 from ..client.models.vector import Float32Array
 
 _SHOWN_VALUES = 3
 _SHOWN_TEXT = 160
-# C0 without the line break, C1, and the marks that turn the direction of writing
-_CONTROLS = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 
 
 def make_table(columns: Sequence[str], title: str | None = None) -> Table:
@@ -33,7 +31,8 @@ def add_row(table: Table, *cells: object) -> None:
 def plain(value: object, style: str = "") -> Text:
     """Return a value as text that no terminal obeys."""
     # metadata come from whoever wrote the record: an escape sequence could rewrite the screen
-    return Text(_CONTROLS.sub("\N{REPLACEMENT CHARACTER}", str(value)), style=style)
+    text = CONTROLS.sub("\N{REPLACEMENT CHARACTER}", str(value))
+    return Text(text.replace("\t", " "), style=style)  # a tab is as wide as the terminal likes
 
 
 def table_of(entries: Sequence[Any]) -> Table:

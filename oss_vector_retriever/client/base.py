@@ -5,15 +5,18 @@ from __future__ import annotations
 import functools
 import os
 import weakref
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from types import FunctionType
 from typing import Any, Self, TypeVar
 
 from .config import ClientConfig, CredentialsLike, resolve_config
 from .context import Context
+from .credentials import hide_credentials
 from .errors import ConfigurationError
+from .hidden import hide_address
 from .local import LocalService, open_local, reopen_local
 from .models.limits import DEFAULT_LIMITS, Limits
+from .models.results import ClientStats, FinishedCall
 from .retry import RetryPolicy
 from .settings import ClientSettings, config_from, settings_of
 from .transport.runner import AsyncRunner, Runner, closed_error
@@ -54,6 +57,7 @@ class _ClientBase:
         additional_headers: Iterable[str] = (),
         proxy: str | None = None,
         ca_file: str | None = None,
+        on_call: Callable[[FinishedCall], object] | None = None,
     ) -> None:
         """Take the settings; those not given come from the environment.
 
@@ -82,10 +86,19 @@ class _ClientBase:
             additional_headers: names of further headers to sign.
             proxy: the proxy's URL; by default what `HTTPS_PROXY` and `NO_PROXY` say.
             ca_file: a file of certificates to trust, in place of the system's.
+            on_call: a function that is told of each API call when it has ended, with one
+                `FinishedCall`: for metrics and traces. It is called where the call was made: on the
+                event loop, or in the caller's thread (a fetch that takes several calls makes some
+                in threads of the client's own, which have none of the caller's context variables).
+                So it must be quick, and must not use the client. What it raises harms no call; a
+                warning in the log names its class.
 
         Raises:
             ConfigurationError: a setting is missing or impossible.
         """
+        # before anything that can fail: an error carries the frames that it passes
+        credentials = hide_credentials(credentials)
+        endpoint, proxy = hide_address(endpoint), hide_address(proxy)
         self._set_up(Context(resolve_config(**_options(locals()))), None)
 
     @classmethod
@@ -101,6 +114,7 @@ class _ClientBase:
         coalesce: bool | float = True,
         limits: Limits = DEFAULT_LIMITS,
         max_reply_bytes: int = 64 * 1024 * 1024,
+        on_call: Callable[[FinishedCall], object] | None = None,
     ) -> ThisClient:
         """Return a client of an embedded service, in memory or kept in the file `path`.
 
@@ -123,6 +137,7 @@ class _ClientBase:
         Raises:
             ConfigurationError: the settings are none, or another process has the file open.
         """
+        credentials = hide_credentials(credentials)
         # Whatever is no ClientSettings at all is refused by `config_from`.
         path = getattr(settings, "local", None)
         if path is None:
@@ -164,12 +179,14 @@ class _ClientBase:
         limits: Limits | None = None,
         max_reply_bytes: int | None = None,
         additional_headers: Iterable[str] | None = None,
+        on_call: Callable[[FinishedCall], object] | None = None,
     ) -> ThisClient:
         """Return a client with other options that shares the connections of this one.
 
         What is None stays as it is. What belongs to the connections, such as `region`, is chosen
         when a client is made.
         """
+        credentials = hide_credentials(credentials)
         given = _options(locals())
         # None is a value of none of them, so that it can stand for what was not given.
         other = type(self).__new__(type(self))
@@ -199,6 +216,14 @@ class _ClientBase:
                 f"is not pickled; keep it in a file: {type(self).__name__}.local(path)."
             )
         return settings_of(self._context.config, None if local is None else local.path)
+
+    def stats(self) -> ClientStats:
+        """Return what this client has done so far, in numbers; a closed one tells it still.
+
+        All that share its connections or its settings count together: the clients made by
+        `with_options`, and the twins of `to_async` and `to_sync`. A forked child starts at zero.
+        """
+        return self._context.counters.stats()
 
     def refuse_if_closed(self) -> None:
         """Raise ConfigurationError if this client is closed, or one whose connections it shares."""

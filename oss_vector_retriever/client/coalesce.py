@@ -9,7 +9,7 @@ one of its fetches is made again in halves, and theirs, until each of those that
 """
 
 import re
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
@@ -25,11 +25,11 @@ from .errors import (
     TransportError,
     own_copy,
 )
-from .flow import call
+from .flow import Attempts, call, make_attempts
 from .models import Float32Array, GetVectorsResult, Reply, Vector
 from .operations.vectors import get_operation
 from .retry import RetryDecision, judge
-from .steps import FaultKind
+from .steps import FaultKind, Running, Sleep
 
 _REFUSALS = range(400, 500)
 _REDIRECTIONS = range(300, 400)
@@ -41,8 +41,8 @@ _SHORTEST_WORD = 4  # of the keys that are found in a text without quotes
 class PendingFetch:
     """A fetch that is not over, with what has arrived of it; its keys are distinct.
 
-    `refused_in_part` is set when a call failed that held some of its keys, and those of others:
-    it has to ask for all of its keys by itself.
+    `must_ask_alone` is set when it has to ask for all of its keys by itself: a call failed that
+    held some of them, and those of others, or will go on too late for it.
     """
 
     context: Context
@@ -57,7 +57,12 @@ class PendingFetch:
     calls: int = field(default=0, init=False)
     outstanding: int = field(default=0, init=False)
     error: BaseException | None = field(default=None, init=False)
-    refused_in_part: bool = field(default=False, init=False)
+    must_ask_alone: bool = field(default=False, init=False)
+    # its vectors came with those of a fetch that asked before it
+    served_by_another: bool = field(default=False, init=False)
+    # the call in progress, and how to wake who waits, where a coalescer says how
+    shared: "SharedCall | None" = field(default=None, init=False)
+    wake: Callable[[], None] = field(default=lambda: None, init=False)
 
     @property
     def window(self) -> float | None:
@@ -75,17 +80,22 @@ class PendingFetch:
     def is_over(self) -> bool:
         """Tell whether its end is known: nothing more has to arrive."""
         ended = self.calls > 0 and self.outstanding == 0
-        return ended or self.refused_in_part or self.error is not None
+        return ended or self.must_ask_alone or self.error is not None
 
     def raise_error(self) -> None:
         """Raise what went wrong, or that not all arrived in time."""
         if self.error is not None:
             raise self.error
         if not self.is_over:
-            text = f"GetVectors did not end within {self.deadline.seconds:g} s."
-            error = DeadlineExceededError(text, FaultKind.DEADLINE)
-            error.elapsed = self.deadline.elapsed_seconds
-            raise error
+            raise self._deadline_error()
+
+    def _deadline_error(self) -> BaseException:
+        if self.shared is not None:
+            return self.shared.deadline_error(self)
+        text = f"GetVectors did not end within {self.deadline.seconds:g} s (0 attempts)."
+        error = DeadlineExceededError(text, FaultKind.DEADLINE)
+        error.elapsed = self.deadline.elapsed_seconds
+        return error
 
 
 class SharedCall:
@@ -98,7 +108,9 @@ class SharedCall:
         self.keys = keys
         self.waiters = waiters
         self.paid = paid
+        self.is_shared = len(waiters) > 1
         self.reply_is_refused = False
+        self.attempts: Attempts[GetVectorsResult]
         for pending in waiters:
             pending.outstanding += 1
 
@@ -117,13 +129,25 @@ class SharedCall:
         """Return the flow that makes the call."""
         first = self.waiters[0]
         shown = {"return_data": first.return_data, "return_metadata": first.return_metadata}
-        asked = get_operation(first.index, self.keys, **shown)
-        if len(self.waiters) == 1:
-            return call(first.context, asked, first.deadline)
+        operation = get_operation(first.index, self.keys, **shown)
+        if not self.is_shared:
+            return call(first.context, operation, first.deadline)
+        policy = first.context.config.retry
+        # of halves the whole call was tried for long enough
+        policy = replace(policy, patience=0.0) if self.paid else policy
+        operation = replace(operation, decode=self._guard(operation.decode))
+        deadline = self.most_patient.deadline
+        self.attempts = Attempts(first.context, operation, deadline, policy)
+        for pending in self.waiters:
+            pending.shared = self
+        return self._release_hasty(make_attempts(self.attempts))
 
-        def decode(reply: Reply) -> GetVectorsResult:
+    def _guard(
+        self, decode: Callable[[Reply], GetVectorsResult]
+    ) -> Callable[[Reply], GetVectorsResult]:
+        def read(reply: Reply) -> GetVectorsResult:
             try:
-                return asked.decode(reply)
+                return decode(reply)
             except Exception as error:
                 self.reply_is_refused = True
                 if isinstance(error, ResponseError):
@@ -132,8 +156,50 @@ class SharedCall:
                     error.unreadable = False
                 raise
 
-        shared = replace(asked, decode=decode)
-        return call(first.context, shared, self.most_patient.deadline)
+        return read
+
+    def _release_hasty(self, flow: Flow[GetVectorsResult]) -> Flow[GetVectorsResult]:
+        # a pause is as long as the most patient can bear: those whose deadline falls in it would
+        # have made another attempt before, alone
+        run = Running(flow)
+        while (step := run.step) is not None:
+            if isinstance(step, Sleep) and self.attempts.paused_for is not None:
+                self._release_before(self.attempts.paused_for, step.seconds)
+            try:
+                answer = yield step
+            except BaseException as error:  # noqa: BLE001 - the flow decides
+                run.throw(error)
+            else:
+                run.tell(answer)
+        return run.result
+
+    def _release_before(self, failure: OSSVectorError, seconds: float) -> None:
+        attempts = self.attempts
+        if attempts.asked_at is not None:
+            return  # what is waited for are credentials
+        patient = self.most_patient
+        hasty = [
+            each
+            for each in self.waiters
+            if each is not patient and each.deadline.remaining_seconds <= seconds
+        ]
+        # alone, too, they would not go on where the service names a later moment
+        is_told = attempts.reply_header("retry-after") or _is_throttling(failure)
+        for pending in hasty:
+            if is_told:
+                pending.error = self._own_error(attempts.annotate(failure), pending)
+            else:
+                pending.must_ask_alone = True
+            pending.outstanding -= 1
+            pending.shared = None
+            self.waiters.remove(pending)
+            pending.wake()
+
+    def deadline_error(self, pending: PendingFetch) -> BaseException:
+        """Return what to say to a fetch whose deadline has passed while the call goes on."""
+        attempts = self.attempts
+        error = attempts.annotate(attempts.deadline_error(deadline=pending.deadline))
+        return self._own_error(error, pending)
 
     def serve(self) -> Flow[list["SharedCall"]]:
         """Make the call and settle it; return the calls to make in its place, if any."""
@@ -148,10 +214,16 @@ class SharedCall:
 
     def settle(self, outcome: GetVectorsResult | BaseException) -> list["SharedCall"]:
         """Give each fetch its part of the reply, or its error; return the calls to make instead."""
+        for pending in self.waiters:
+            pending.shared = None
+        halves: list[SharedCall] = []
         if isinstance(outcome, BaseException):
-            return self.fail(outcome)
-        self.deal(outcome)
-        return []
+            halves = self.fail(outcome)
+        else:
+            self.deal(outcome)
+        if self.is_shared:
+            del self.attempts  # or a circle of references would keep the reply
+        return halves
 
     def deal(self, reply: GetVectorsResult) -> None:
         """Give each fetch its own vectors."""
@@ -159,7 +231,8 @@ class SharedCall:
             self.waiters[0].context.retry_budget.give_back(self.paid)
         vectors = {vector.key: vector for vector in reply.vectors}
         # all are dealt before any is told, or one could change what is still to be copied
-        for pending, mine in list(self._shares(vectors)):
+        for number, (pending, mine) in enumerate(list(self._shares(vectors))):
+            pending.served_by_another = pending.served_by_another or number > 0
             pending.found |= mine
             if reply.request_id:
                 pending.request_ids.append(reply.request_id)
@@ -182,12 +255,15 @@ class SharedCall:
 
     def fail(self, error: BaseException) -> list["SharedCall"]:
         """Give each fetch an error of its own, or return the halves to call for instead."""
+        deadline = self.most_patient.deadline
         for pending in self.waiters:
             pending.outstanding -= 1
         if len(self.waiters) > 1 and (cost := self._cost_of_half(error)) is not None:
             return self._halves(cost)
         for pending in self.waiters:
             pending.calls += 1
+            if isinstance(error, DeadlineExceededError) and pending.deadline != deadline:
+                pending.error = pending.error or self.deadline_error(pending)
             pending.error = pending.error or self._own_error(error, pending)
         return []
 
@@ -213,7 +289,7 @@ class SharedCall:
         keys = set(self.keys)
         whole = [pending for pending in self.waiters if keys.issuperset(pending.keys)]
         for pending in self.waiters:
-            pending.refused_in_part = pending.refused_in_part or pending not in whole
+            pending.must_ask_alone = pending.must_ask_alone or pending not in whole
         middle = (len(whole) + 1) // 2
         halves = [half for half in (whole[:middle], whole[middle:]) if half]
         return [SharedCall.for_whole(half, cost) for half in halves]
@@ -226,7 +302,7 @@ class SharedCall:
         return bool(self.waiters)
 
     def _own_error(self, error: BaseException, pending: PendingFetch) -> BaseException:
-        if len(self.waiters) == 1:
+        if not self.is_shared:
             return error
         own = own_copy(error)
         if isinstance(own, OSSVectorError) and own.elapsed:
@@ -248,6 +324,10 @@ def _copy(vector: Vector) -> Vector:
                 container[place] = value.copy()
                 unfinished.append(container[place])
     return Vector(vector.key, data and Float32Array.from_bytes(data.tobytes()), copied)
+
+
+def _is_throttling(error: OSSVectorError) -> bool:
+    return judge(error, idempotent=True) is RetryDecision.THROTTLED
 
 
 def _may_be_of_one(error: BaseException) -> bool:

@@ -1,11 +1,12 @@
 """The settings of a client: from arguments, else from the environment, checked once."""
 
+import inspect
 import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, cast
 
-from .credentials import Credentials, CredentialsSource, source_of
+from .credentials import Credentials, CredentialsSource, hide_credentials, source_of
 from .endpoint import (
     Endpoint,
     check_account_id,
@@ -16,7 +17,9 @@ from .endpoint import (
     public_endpoint,
 )
 from .errors import ConfigurationError, InvalidRequestError
+from .hidden import hide_address
 from .models.limits import DEFAULT_LIMITS, Limits
+from .models.results import FinishedCall
 from .retry import RetryPolicy, is_finite_number
 
 VARIABLES = {
@@ -69,10 +72,11 @@ class ClientConfig:
     limits: Limits = DEFAULT_LIMITS
     max_reply_bytes: int = 64 * _MEBIBYTE
     additional_headers: tuple[str, ...] = ()
-    proxy: str | None = field(default=None, repr=False)
+    proxy: Any = field(default=None, repr=False)  # a URL, hidden where it holds a password
     ca_file: str | None = None
     internal: bool = False
     allow_http: bool = False
+    on_call: Callable[[FinishedCall], object] | None = field(default=None, repr=False)
     credentials_kind: CredentialsKind = "given"
     omitted: tuple[str, ...] = ()
 
@@ -141,12 +145,13 @@ def resolve_config(
         raise ConfigurationError(
             "pass either {endpoint=} or {internal=True}, not both.", argument="endpoint"
         )
-    found = os.environ if environment is None else environment
+    credentials, endpoint = hide_credentials(credentials), hide_address(endpoint)
+    options = {n: hide_address(v) if n == "proxy" else v for n, v in options.items()}
     values = {"bucket": bucket, "account_id": account_id, "region": region}
     values |= {"index": index, "endpoint": endpoint}
     for name, value in values.items():
         # An empty variable counts as unset: shells and container files write it so.
-        values[name] = found.get(VARIABLES[name]) or None if value is None else value
+        values[name] = _read_variable(VARIABLES[name], environment) if value is None else value
     required = ("bucket", "account_id", "region") if bucket_required else ("account_id", "region")
     if missing := [name for name in required if values[name] is None]:
         raise _missing_error(*missing)
@@ -167,6 +172,12 @@ def resolve_config(
         allow_http=allow_http,
         **_check_options(options),
     )
+
+
+def _read_variable(name: str, environment: Mapping[str, str] | None) -> Any:
+    # by itself: the environment prints itself whole where an error shows a frame that names it
+    found = os.environ if environment is None else environment
+    return hide_address(found.get(name)) or None
 
 
 def _kind_of(credentials: object) -> CredentialsKind:
@@ -217,6 +228,14 @@ def _retry_policy(value: object) -> RetryPolicy:
     raise ConfigurationError(message, argument="retry", value=value)
 
 
+def _hook(value: Any) -> Callable[[FinishedCall], object] | None:
+    # a coroutine function would return what nobody awaits
+    if value is None or (callable(value) and not inspect.iscoroutinefunction(value)):
+        return cast("Callable[[FinishedCall], object] | None", value)
+    message = "{argument} takes a plain function of one FinishedCall, not {value}."
+    raise ConfigurationError(message, argument="on_call", value=value)
+
+
 def _check_default_index(value: object) -> str:
     try:
         return check_index(value)
@@ -243,4 +262,5 @@ _CHECKS: dict[str, Any] = {
     "credentials": source_of,
     "retry": _retry_policy,
     "additional_headers": _header_names,
+    "on_call": _hook,
 }

@@ -4,16 +4,18 @@ import logging
 import random
 import threading
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Self
 
 from . import fork
 from .config import ClientConfig, replace_options
 from .credentials import CredentialsKeeper
+from .errors import DeadlineExceededError
+from .models.results import ClientStats, FinishedCall, OperationStats
 from .retry import RateLimiter, RetryBudget
-from .steps import Flow
+from .steps import FaultKind, Flow
 
 # a flow takes the context first: who writes one imports both from here
 __all__ = ["Clock", "Context", "Deadline", "Flow"]
@@ -21,6 +23,7 @@ __all__ = ["Clock", "Context", "Deadline", "Flow"]
 # a clock that is further off than that is not what a refused date is about
 _LARGEST_CORRECTION = timedelta(days=7)
 _A_MINUTE = 60.0
+_SLOW = 0.1  # seconds; on an event loop everything stands still for as long
 _log = logging.getLogger("oss_vector_retriever")
 
 
@@ -46,6 +49,14 @@ class Deadline:
     def elapsed_seconds(self) -> float:
         """Return the seconds since the call began."""
         return self.monotonic() - self.started
+
+    def check(self, name: str) -> None:
+        """Raise DeadlineExceededError if the time of the operation `name` is up."""
+        if self.remaining_seconds <= 0:
+            text = f"{name} did not end within {self.seconds:g} s."
+            error = DeadlineExceededError(text, FaultKind.DEADLINE)
+            error.elapsed = self.elapsed_seconds
+            raise error
 
 
 class Clock:
@@ -95,6 +106,60 @@ class Notices:
         _log.warning(text, *arguments)
 
 
+class Counters:
+    """The counts of what the calls of one client have done, under a lock: no call is lost.
+
+    A child of a fork counts from zero. A count takes about a microsecond.
+    """
+
+    def __init__(self) -> None:
+        self.renew_after_fork()
+        fork.renew_in_children(self)
+
+    def renew_after_fork(self) -> None:
+        """Begin as a client that has done nothing."""
+        self._shared = 0
+        # by operation: the numbers of `OperationStats`, in the order of its fields
+        self._rows: dict[str, list[float]] = {}
+        self._lock = threading.Lock()
+
+    def count(self, call: FinishedCall) -> None:
+        """Add a call that has ended."""
+        with self._lock:
+            row = self._rows.get(call.operation)
+            if row is None:
+                row = self._rows[call.operation] = [0] * len(_COUNTS)
+            row[0] += 1
+            row[1] += call.error is not None
+            row[2] += call.attempts
+            row[3] += max(call.attempts - 1, 0)
+            row[4] += call.refusals
+            row[5] += call.missing
+            row[6] += call.bytes_sent
+            row[7] += call.bytes_received
+            row[8] += call.seconds
+
+    def count_shared(self) -> None:
+        """Add a fetch that another's call has served."""
+        with self._lock:
+            self._shared += 1
+
+    def stats(self) -> ClientStats:
+        """Return the counts as they are now."""
+        with self._lock:
+            shared, rows = self._shared, {name: tuple(row) for name, row in self._rows.items()}
+        total = [sum(column) for column in zip(*rows.values(), strict=True)]
+        operations = {name: OperationStats(**_by_name(row)) for name, row in rows.items()}
+        return ClientStats(**_by_name(total), shared=shared, operations=operations)
+
+
+_COUNTS = [count.name for count in fields(OperationStats)]
+
+
+def _by_name(numbers: Iterable[float]) -> dict[str, Any]:
+    return dict(zip(_COUNTS, numbers, strict=False))
+
+
 @dataclass(frozen=True)
 class Context:
     """The state that the calls of one client share; tests can give the clocks and the dice."""
@@ -104,6 +169,9 @@ class Context:
     random: Callable[[], float] = random.random
     clock: Clock = field(default_factory=Clock)
     retry_budget: RetryBudget = field(default_factory=RetryBudget)
+    counters: Counters = field(default_factory=Counters)
+    # by bucket and index: the operation that made, or deleted, one of them, and broke (`flow`)
+    unsettled: dict[tuple[str | None, str | None], str] = field(default_factory=dict, repr=False)
     rate_limiter: RateLimiter = field(init=False)
     notices: Notices = field(init=False, repr=False)
     credentials: CredentialsKeeper = field(init=False, repr=False)
@@ -129,6 +197,24 @@ class Context:
     def warn_once_a_minute(self, topic: str, text: str, *arguments: object) -> None:
         """Log a warning, `text % arguments`, at most once a client and minute for each topic."""
         self.notices.warn(topic, text, *arguments)
+
+    def finish(self, call: FinishedCall) -> None:
+        """Count a call that has ended, and tell the user's `on_call` of it."""
+        self.counters.count(call)
+        on_call = self.config.on_call
+        if on_call is None:
+            return
+        began = self.monotonic()
+        try:
+            on_call(call)
+        except Exception as error:  # noqa: BLE001 - a call is not to fail for who watches it
+            # not its text, which is not ours to log
+            text = "on_call= raised %s, and is told of the next calls all the same"
+            self.warn_once_a_minute("on_call failed", text, type(error).__name__)
+        seconds = self.monotonic() - began
+        if seconds > _SLOW:
+            text = "on_call= took %.2f s, and calls wait for it: have a thread do what takes long"
+            self.warn_once_a_minute("on_call is slow", text, seconds)
 
     def deadline(self, seconds: float | None = None) -> Deadline:
         """Return a deadline that starts now; by default the client's `timeout`."""

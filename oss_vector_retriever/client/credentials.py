@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-import contextvars
 import importlib
 import inspect
 import os
 import re
 import threading
 from collections.abc import Awaitable, Callable, Mapping
-from concurrent.futures import Future
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, NoReturn, Protocol
+from typing import Any, NoReturn, Protocol, cast
 
 from . import fork
-from .errors import ConfigurationError, DeadlineExceededError, own_copy, refer
+from .errors import ConfigurationError, DeadlineExceededError, refer
+from .hidden import Hidden
+from .inquiry import Inquiry
 from .signing import SigningKeys
 from .steps import Begin, FaultKind, Flow, Sleep
 
@@ -31,9 +29,6 @@ _RENEW_FIRST = timedelta(minutes=1)
 _USUAL_LIFE = timedelta(minutes=20)
 # seconds until a source is asked again that has failed, while there are credentials that hold
 _PAUSE = 10.0
-# seconds after which a source that does not answer is asked anew: a call of it may hang for ever,
-# and so would the client
-_GIVE_UP = 60.0
 _USUAL_SECONDS = 30.0
 ACCESS_KEY_ID = "OSS_ACCESS_KEY_ID"
 ACCESS_KEY_SECRET = "OSS_ACCESS_KEY_SECRET"  # noqa: S105 - the name of a variable
@@ -64,14 +59,12 @@ class Credentials:
         security_token: str | None = None,
         expires_at: datetime | None = None,
     ) -> None:
-        _check_part("access_key_id", access_key_id)
-        _check_part("access_key_secret", access_key_secret)
         token = security_token or None  # an unset variable often arrives as an empty one
-        if token is not None:
-            _check_part("security_token", token)
-        if expires_at is not None and expires_at.tzinfo is None:
-            text = "expires_at of credentials must carry a timezone."
-            raise ConfigurationError(text, argument="credentials")
+        refusal = _refusal_of(access_key_id, access_key_secret, token, expires_at)
+        if refusal is not None:
+            # a traceback shows the frames that it leaves, with what has a name there
+            del access_key_id, access_key_secret, security_token, token
+            raise refusal
         self.expires_at: datetime | None
         self._read: Callable[[], tuple[str, str, str | None]]
         object.__setattr__(self, "expires_at", expires_at)
@@ -146,7 +139,7 @@ class CredentialsKeeper:
 
     def _set_up(self) -> None:
         self._kept: _Kept | None = None
-        self._inquiry: Inquiry | None = None
+        self._inquiry: Inquiry[Credentials] | None = None
         self._next_try = 0.0
         self._lock = threading.Lock()
 
@@ -212,16 +205,26 @@ class CredentialsKeeper:
             if inquiry.is_over and not useless:
                 return inquiry.result()
             if self._monotonic() >= ends or not inquiry.is_over:
-                text = f"the {self._source.name} had not answered within {seconds:.3g} s."
-                raise CredentialsLateError(text, FaultKind.DEADLINE)
+                raise self.late_error(seconds)
 
-    def _begin(self) -> Flow[tuple[Inquiry, bool]]:
+    def late_error(self, seconds: float) -> CredentialsLateError:
+        """Return what is to be said where the source has not answered in time."""
+        text = f"the {self._source.name} had not answered in time."
+        return CredentialsLateError(text, FaultKind.DEADLINE)
+
+    def _begin(self) -> Flow[tuple[Inquiry[Credentials], bool]]:
         # the inquiry in progress, else a new one; and whether it is new
         with self._lock:
             inquiry = self._inquiry
             if inquiry is not None and not inquiry.is_stuck(self._monotonic()):
                 return inquiry, False
-            inquiry = self._inquiry = Inquiry(self._source, self._monotonic())
+            inquiry = self._inquiry = Inquiry(
+                self._source.resolve,
+                as_credentials,
+                self._source.name,
+                self._monotonic(),
+                is_async=self._source.is_async,
+            )
             inquiry.call_when_given(self._take)
         try:
             yield Begin(inquiry)
@@ -281,123 +284,12 @@ class _Kept:
         return self.remaining(now) <= self.span(usual)
 
 
-class Inquiry:
-    """One call of a source, made for the client; all who need its outcome share it.
-
-    It runs in an empty context, in a thread or task of its own: who happened to ask first must
-    neither decide what it finds nor end it.
-    """
-
-    def __init__(self, source: CredentialsSource, began: float) -> None:
-        self.is_async = source.is_async
-        self._source = source
-        self._began = began
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._outcome: Future[Credentials] = Future()
-
-    @property
-    def is_over(self) -> bool:
-        """Tell whether there is an outcome."""
-        return self._outcome.done()
-
-    @property
-    def is_cancelled(self) -> bool:
-        """Tell whether it ended with the event loop that it ran on."""
-        return self._outcome.cancelled()
-
-    @property
-    def error(self) -> BaseException | None:
-        """Return what it failed with, if it did."""
-        return self._outcome.exception() if self.is_over and not self.is_cancelled else None
-
-    def is_stuck(self, moment: float) -> bool:
-        """Tell whether nobody should wait for it any more."""
-        idle = self._loop is not None and not self._loop.is_running()
-        return idle or moment - self._began > _GIVE_UP
-
-    def gave(self, credentials: Credentials | None) -> bool:
-        """Tell whether these credentials came of it."""
-        known = self.is_over and not self.is_cancelled and self.error is None
-        return known and self._outcome.result() == credentials
-
-    def result(self) -> Credentials:
-        """Return the credentials, or raise an error of the caller's own."""
-        if self.is_cancelled:
-            raise ConfigurationError(f"the {self._source.name} was cancelled before it ended.")
-        if (error := self.error) is not None:
-            raise own_copy(error) if isinstance(error, Exception) else error
-        return self._outcome.result()
-
-    def call_when_given(self, wake: Callable[[], object], /) -> None:
-        """Have a function called when it is over; at once where it is."""
-
-        def call(_: object) -> None:
-            with contextlib.suppress(RuntimeError):  # of an event loop that has ended
-                wake()
-
-        self._outcome.add_done_callback(call)
-
-    def run(self, hand_over: Callable[[Awaitable[object]], object] | None = None) -> None:
-        """Ask in this thread; an awaitable is for an event loop, to which `hand_over` gives it."""
-        answer: Any = None
-        try:
-            answer = contextvars.Context().run(self._source.resolve)
-            if hand_over is None or not inspect.isawaitable(answer):
-                self._outcome.set_result(as_credentials(answer))
-                return
-            try:
-                hand_over(answer)
-            except RuntimeError:  # the event loop has ended
-                self._outcome.cancel()
-                if inspect.iscoroutine(answer):
-                    answer.close()
-        except BaseException as error:  # noqa: BLE001 - it is raised in those who wait
-            self.fail(error)
-        finally:
-            del answer  # the error's traceback has this frame, and what was answered is a secret
-
-    async def arun(self, answer: Awaitable[object] | None = None) -> None:
-        """Ask on this event loop, or wait for what was answered in a thread."""
-        self._loop = asyncio.get_running_loop()
-        given: Any = answer
-        try:
-            given = self._source.resolve() if given is None else given
-            given = await given
-            self._outcome.set_result(as_credentials(given))
-        except asyncio.CancelledError:
-            self._outcome.cancel()
-            raise
-        except BaseException as error:  # noqa: BLE001 - as above
-            self.fail(error)
-        finally:
-            del given
-
-    def fail(self, error: BaseException) -> None:
-        """End it with an error."""
-        if (name := _missing_variable(error)) is not None:
-            refusal = ConfigurationError(
-                "the credentials callable reads the context variable {name} of its caller; it is "
-                "called for the client, on behalf of all who use it:",
-                argument="credentials",
-                remedy="where each caller has credentials of its own, give each a client by "
-                "{with_options(credentials)}",
-                fields={"name": repr(name)},
-            )
-            refusal.__cause__, error = error, refusal
-        if not self.is_over:
-            self._outcome.set_exception(error)
-
-
-def _missing_variable(error: BaseException | None) -> str | None:
-    # frameworks word what `ContextVar.get` raises anew, "working outside of request context"
-    seen: set[int] = set()
-    while error is not None and id(error) not in seen:
-        seen.add(id(error))
-        first = error.args[0] if isinstance(error, LookupError) and error.args else None
-        if isinstance(first, contextvars.ContextVar):
-            return first.name
-        error = error.__cause__ or error.__context__
-    return None
+def hide_credentials(credentials: Any) -> Any:
+    """Return what was given as credentials, hidden where it shows what it holds."""
+    if credentials is None or isinstance(credentials, Credentials | Hidden):
+        return credentials
+    asks = callable(credentials) or hasattr(credentials, "get_credential")
+    return credentials if asks or credentials == "chain" else Hidden(credentials)
 
 
 def source_of(credentials: object) -> CredentialsSource:
@@ -406,24 +298,32 @@ def source_of(credentials: object) -> CredentialsSource:
     Raises:
         ConfigurationError: it is none of the accepted kinds.
     """
+    credentials = hide_credentials(credentials)
     match credentials:
         case None:
             return EnvironmentSource()
         case "chain":
             return ChainSource()
-        case Credentials() | tuple((_, _) | (_, _, _)):
-            return _StaticSource(as_credentials(credentials))
-    if hasattr(credentials, "get_credential"):
-        return ChainSource(credentials)
-    if callable(credentials):
-        return CallableSource(credentials)
+        case Credentials():
+            return _StaticSource(credentials)
+        case Hidden():
+            if _is_tuple(credentials.reveal()):
+                return _StaticSource(as_credentials(credentials.reveal()))
+        case _ if hasattr(credentials, "get_credential"):
+            return ChainSource(credentials)
+        case _:  # the one kind that is left unhidden
+            return CallableSource(cast("Callable[[], object]", credentials))
     raise ConfigurationError(
         "{argument}= is a {kind}",
         argument="credentials",
         remedy="give Credentials(...), a tuple of id, secret and, if any, token, a callable, an "
         'alibabacloud-credentials client, or "chain"',
-        value=credentials,
+        value=credentials.reveal(),
     )
+
+
+def _is_tuple(value: object) -> bool:
+    return isinstance(value, tuple) and len(value) in {2, 3}
 
 
 class CredentialsSource(Protocol):
@@ -466,8 +366,7 @@ class EnvironmentSource(CredentialsSource):
 
     def resolve(self) -> Credentials:
         """Return what the official variables hold."""
-        found = os.environ if self._given is None else self._given
-        missing = [name for name in (ACCESS_KEY_ID, ACCESS_KEY_SECRET) if not found.get(name)]
+        missing = [name for name in (ACCESS_KEY_ID, ACCESS_KEY_SECRET) if not self._read(name)]
         if missing:
             raise ConfigurationError(
                 "No credentials:",
@@ -475,8 +374,13 @@ class EnvironmentSource(CredentialsSource):
                 remedy="set {variables}, or pass {some_credentials}",
                 fields={"variables": " and ".join(missing)},
             )
-        token = found.get(SESSION_TOKEN) or None
-        return Credentials(found[ACCESS_KEY_ID], found[ACCESS_KEY_SECRET], token)
+        return Credentials(
+            self._read(ACCESS_KEY_ID), self._read(ACCESS_KEY_SECRET), self._read(SESSION_TOKEN)
+        )
+
+    def _read(self, name: str) -> str:
+        # by itself: the environment prints itself whole where an error shows it
+        return (os.environ if self._given is None else self._given).get(name, "")
 
 
 class CallableSource(CredentialsSource):
@@ -521,9 +425,11 @@ class ChainSource(CredentialsSource):
                 fields={"reason": type(error).__name__},
             ) from None
         self._own = None if self._given else client
-        key_id = found.access_key_id or found.get_access_key_id()
-        secret = found.access_key_secret or found.get_access_key_secret()
-        return Credentials(key_id, secret, found.security_token or None)
+        return Credentials(  # none of them gets a name, which an error would show
+            found.access_key_id or found.get_access_key_id(),
+            found.access_key_secret or found.get_access_key_secret(),
+            found.security_token or None,
+        )
 
     def forget(self) -> None:
         """Drop the chain that was made here; one that was given keeps its own counsel."""
@@ -545,25 +451,39 @@ def as_credentials(value: object) -> Credentials:
     """Return what a callable gave as Credentials: they may come as a tuple of two or three."""
     if isinstance(value, Credentials):
         return value
-    if isinstance(value, tuple) and len(value) in {2, 3}:
-        return Credentials(*value)
-    if inspect.isawaitable(value):
-        if inspect.iscoroutine(value):
-            value.close()  # or Python warns that it was never awaited
-        text, remedy = "the credentials callable is async:", "use AsyncOSSVectorClient"
-        raise ConfigurationError(text, argument="credentials", remedy=remedy)
-    text = "the credentials callable returned a {kind}, not Credentials."
-    raise ConfigurationError(text, argument="credentials", value=value)
+    try:
+        if _is_tuple(value):
+            return Credentials(*value)  # type: ignore[misc]  # checked there
+        if inspect.isawaitable(value):
+            if inspect.iscoroutine(value):
+                value.close()  # or Python warns that it was never awaited
+            text, remedy = "the credentials callable is async:", "use AsyncOSSVectorClient"
+            raise ConfigurationError(text, argument="credentials", remedy=remedy)
+        text = "the credentials callable returned a {kind}, not Credentials."
+        raise ConfigurationError(text, argument="credentials", value=value)
+    finally:
+        del value  # the traceback of an error shows this frame
 
 
-def _check_part(name: str, value: object) -> None:
-    if not isinstance(value, str) or not value:
-        text = "{name} is empty or not a string."
-    elif not _USABLE.fullmatch(value):
-        text = (
-            "{name} holds a line break, a space or another character that no key has; "
-            "was it read from a file without stripping it?"
-        )
-    else:
-        return
-    raise ConfigurationError(text, argument="credentials", fields={"name": refer(name)})
+def _refusal_of(
+    access_key_id: object, access_key_secret: object, token: object, expires_at: object
+) -> ConfigurationError | None:
+    # returned, not raised: this frame names what it looks at
+    parts = {"access_key_id": access_key_id, "access_key_secret": access_key_secret}
+    if token is not None:
+        parts["security_token"] = token
+    for name, value in parts.items():
+        if not isinstance(value, str) or not value:
+            text = "{name} is empty or not a string."
+        elif not _USABLE.fullmatch(value):
+            text = (
+                "{name} holds a line break, a space or another character that no key has; "
+                "was it read from a file without stripping it?"
+            )
+        else:
+            continue
+        return ConfigurationError(text, argument="credentials", fields={"name": refer(name)})
+    if expires_at is None or (isinstance(expires_at, datetime) and expires_at.tzinfo):
+        return None
+    text = "expires_at of credentials must be a datetime and carry a timezone."
+    return ConfigurationError(text, argument="credentials")

@@ -8,6 +8,7 @@ import re
 from dataclasses import dataclass
 
 from .errors import ConfigurationError, InvalidRequestError, quote
+from .hidden import Hidden, hide_address
 from .models.limits import DEFAULT_LIMITS
 
 # Page PutVectorBucket: 3 to 32 characters, no hyphen at either end.
@@ -114,6 +115,7 @@ def parse_endpoint(text: str, *, allow_http: bool = False) -> Endpoint:
         ConfigurationError: it is not a bare scheme, host and port, or it is plain http to
             somewhere else than this machine and `allow_http` is not set.
     """
+    text = hide_address(text)
     match = _ENDPOINT.fullmatch(text) if isinstance(text, str) and text.isascii() else None
     if match is None:
         raise _bad_endpoint(text, "it is not [scheme://]host[:port] in ASCII")
@@ -149,10 +151,10 @@ def _ip_address(text: str, host: str) -> ipaddress.IPv4Address | ipaddress.IPv6A
 
 
 def _bad_endpoint(text: object, why: str) -> ConfigurationError:
-    # a password that somebody put into the address is not repeated
-    address = re.sub(r"[^/]*@", "***@", text) if isinstance(text, str) else text
+    # with userinfo or a query, as of a presigned URL, it can hold a password, a key or a signature
+    address = "(not shown, for it holds more than an address)"
     return ConfigurationError(
         "{argument} {address} cannot be used: " + why + ".",
         argument="endpoint",
-        fields={"address": quote(address)},
+        fields={"address": address if isinstance(text, Hidden) else quote(text)},
     )

@@ -37,13 +37,14 @@ line does, calls `error.render(word)`: a message names arguments, methods, types
 
 import contextlib
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass
 from string import Formatter
 from traceback import format_exception_only
 from types import TracebackType
-from typing import Any, Literal, TypeVar
+from typing import Any, Final, Literal, TypeVar
 
 Raised = TypeVar("Raised", bound=BaseException)
 # Words for a Python program for which other readers need others, by their name in a template.
@@ -66,6 +67,24 @@ _PHRASES = {
 def quote(value: object, limit: int = 80) -> str:
     """Return what a message shows of a value: its repr, cut where it is long."""
     return _cut(repr(value), limit)
+
+
+# C0 but for tab and line break, DEL, C1, lone surrogates, and what ends a line or turns the
+# direction of writing without being seen. Joiners stay: scripts and emoji need them.
+CONTROLS: Final = re.compile(
+    r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u206f\ufeff"
+    r"\ufff9-\ufffb\ud800-\udfff]"
+)
+
+
+def escape_controls(text: str) -> str:
+    r"""Return a text with each of `CONTROLS` as `\uXXXX`; JSON stays JSON of the same value."""
+    return CONTROLS.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
+def with_article(noun: str) -> str:
+    """Return a noun after "a" or "an"."""
+    return f"{'an' if noun[:1] in 'aeiouAEIO' else 'a'} {noun}"
 
 
 def _cut(text: str, limit: int = 80) -> str:
@@ -142,6 +161,8 @@ class Message:
                 value = self.fields[name] if name in self.fields else refer(name)
                 value = value.render(word) if isinstance(value, OSSVectorError) else value
                 worded[name] = word(value) if isinstance(value, Reference) else value
+                if name == "a_kind":
+                    worded[name] = with_article(str(worded[name]))
         return self.template.format_map(worded)
 
     def __str__(self) -> str:
@@ -166,7 +187,14 @@ class OSSVectorError(Exception):
 
     def render(self, word: Callable[[Reference], str] = str) -> str:
         """Return the error's text for a reader: `word` returns its word for a reference."""
-        return self._message.render(word)
+        return f"{self._message.render(word)}{self._effort}"
+
+    @property
+    def _effort(self) -> str:
+        # of a call that was tried once its error says enough
+        if self.attempts <= 1:
+            return ""
+        return f" ({self.attempts} attempts in {self.elapsed:.{1 if self.elapsed >= 1 else 2}f} s)"
 
     def __str__(self) -> str:
         return self.render()
@@ -175,6 +203,16 @@ class OSSVectorError(Exception):
         """Change the words of the message."""
         self._message = Message(change(str(self._message)))
         self.args = (str(self._message),)
+
+    def replace_errors(self, change: Callable[["OSSVectorError"], "OSSVectorError"]) -> None:
+        """Replace the errors that this one carries, and those that its message quotes."""
+        self.errors = tuple(change(error) for error in self.errors)
+        if self._message.fields:
+            fields = {
+                name: change(value) if isinstance(value, OSSVectorError) else value
+                for name, value in self._message.fields.items()
+            }
+            self._message = Message(self._message.template, fields)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _rebuild, (type(self), self.args, self.__dict__.copy())
@@ -204,7 +242,7 @@ class _ArgumentError(Exception):
 
     Args:
         message: the text, without the remedy. With any of the arguments it is the template of a
-            `Message`; `{kind}` in it is the type of the value.
+            `Message`; `{kind}` in it is the type of the value, `{a_kind}` that with its article.
         fields: what else the template names.
     """
 
@@ -224,7 +262,8 @@ class _ArgumentError(Exception):
         if argument is not None:
             known["argument"] = Reference("argument", argument, argument)
         if value is not _ABSENT:
-            known["kind"] = Reference("type", type(value).__name__, type(value).__name__)
+            kind = Reference("type", type(value).__name__, type(value).__name__)
+            known["kind"] = known["a_kind"] = kind
             if argument not in _NEVER_SHOWN:
                 known["value"] = _refer_value(value)
         if limit is not None:
@@ -363,6 +402,10 @@ class TransportError(OSSVectorError):
 class DeadlineExceededError(TransportError, TimeoutError):
     """The call's total time ran out, retries and reading included."""
 
+    @property
+    def _effort(self) -> str:
+        return ""  # its text tells of attempts and time by itself
+
 
 class ResponseError(OSSVectorError):
     """A reply is not what the service promises, so nothing of it is used.
@@ -383,7 +426,8 @@ class ResponseError(OSSVectorError):
 
     def render(self, word: Callable[[Reference], str] = str) -> str:
         """Return the error's text for a reader, with what identifies the reply."""
-        return f"{super().render(word)}{_trail(self.status, self.request_id, None)}"
+        words = self._message.render(word)
+        return f"{words}{_trail(self.status, self.request_id, None)}{self._effort}"
 
 
 class ServiceError(OSSVectorError):
@@ -396,6 +440,8 @@ class ServiceError(OSSVectorError):
         request_id: the service's id of the request, to quote to support.
         ec: the service's fine-grained code (`x-oss-ec`), if it sent one.
         where: the operation, with the index and bucket it was for.
+        remark: what else there is to know of it, such as that the call itself may have been its
+            cause; mostly "".
     """
 
     _advice = ""
@@ -415,6 +461,7 @@ class ServiceError(OSSVectorError):
         self.request_id = request_id
         self.ec = ec
         self.where = ""
+        self.remark = ""
 
     @property
     def advice(self) -> str:
@@ -430,8 +477,9 @@ class ServiceError(OSSVectorError):
         where = f"{self.where}: " if self.where else ""
         advice = f" {self.render_advice(word)}" if self._advice else ""
         said = f": {self.message}" if self.message else "."
+        remark = f" {self.remark}" if self.remark else ""
         trail = _trail(self.status, self.request_id, self.ec)
-        return f"{where}{self.code}{said}{advice}{trail}"
+        return f"{where}{self.code}{said}{advice}{remark}{trail}{self._effort}"
 
 
 def _trail(status: int, request_id: str | None, ec: str | None) -> str:
@@ -444,6 +492,12 @@ class AccessDeniedError(ServiceError):
     """The caller is not known, or not allowed to do this (403)."""
 
     _advice = "Check the RAM or bucket policy of this identity for the action and the index."
+
+    def render_advice(self, word: Callable[[Reference], str] = str) -> str:
+        """Return what to do, in the words of a reader."""
+        if self.code == "UserDisable":  # no policy is asked about whoever is switched off
+            return "Enable this RAM user and its access key, or use others."
+        return super().render_advice(word)
 
 
 class InvalidAccessKeyIdError(AccessDeniedError):
@@ -545,6 +599,15 @@ def service_error_class(code: str, status: int) -> type[ServiceError]:
     return _BY_CODE.get(code, fallback)
 
 
+def drop_frames(error: BaseException | None, until: BaseException | None) -> None:
+    """Take the frames from an error and from those behind it, up to one that is the caller's."""
+    if error is None or error is until or error.__traceback__ is None:
+        return
+    error.__traceback__ = None
+    for inner in (error.__cause__, error.__context__):
+        drop_frames(inner, until)
+
+
 def own_copy(error: Raised) -> Raised | OSSVectorError:
     """Return an error like another one, for one more of those whom it is told.
 
@@ -573,7 +636,7 @@ def _copy_with_causes(error: Any, copies: dict[int, Any]) -> Any:
     if hasattr(error, "__notes__"):
         copied.__notes__ = list(error.__notes__)
     if isinstance(error, OSSVectorError):
-        copied.errors = tuple(_copy_with_causes(earlier, copies) for earlier in error.errors)
+        copied.replace_errors(lambda other: _copy_with_causes(other, copies))
     return copied
 
 
@@ -599,7 +662,7 @@ def _copy_without_constructor(error: BaseException) -> BaseException:
 
 
 def _callable_frames(traceback: TracebackType | None) -> TracebackType | None:
-    # what follows the last frame of this package, where that is of the module that calls the
+    # what follows the last frame of this package, where that is of a module that calls the
     # callable: its failing line is what the user looks for, and it knows of no request
     package = __name__.partition(".")[0] + "."
     kept = None
@@ -607,5 +670,6 @@ def _callable_frames(traceback: TracebackType | None) -> TracebackType | None:
         module = traceback.tb_frame.f_globals.get("__name__", "")
         traceback = traceback.tb_next
         if module.startswith(package):
-            kept = traceback if module == f"{__package__}.credentials" else None
+            asks = module in (f"{__package__}.credentials", f"{__package__}.inquiry")
+            kept = traceback if asks else None
     return kept

@@ -44,6 +44,8 @@ def _answer(
     found = served.found
     if served.calls > 1:
         _check_dimensions(served)
+    if served.served_by_another:
+        pending.context.counters.count_shared()
     complete = len(found) == len(pending.keys)
     missing = () if complete else tuple(key for key in pending.keys if key not in found)
     if missing and on_missing == "raise":
@@ -63,7 +65,7 @@ def _serve(pending: PendingFetch) -> Flow[PendingFetch]:
     # a call that is full already has no room for others
     if config.coalesce is not False and len(keys) < size:
         alone: bool = yield Coalesce(pending)
-        if pending.refused_in_part or (pending.calls > 1 and len(_dimensions(pending)) > 1):
+        if pending.must_ask_alone or (pending.calls > 1 and len(_dimensions(pending)) > 1):
             pending = replace(pending)  # with nothing arrived: one reply says what is wrong
         elif not alone:
             pending.raise_error()

@@ -1,12 +1,18 @@
-"""One API call as a generator without I/O: retry, deadline, clock, signing, choice of error."""
+"""One API call as a generator without I/O: retry, deadline, clock, signing, choice of error, log.
+
+Each call is counted when it ends, and told to the user's `on_call` (`Context.finish`). What is
+logged are codes, counts, times and names of indexes: nothing of a record, no text of a library's or
+of the service's.
+"""
 
 from __future__ import annotations
 
 import base64
 import hashlib
 import logging
-from collections.abc import Callable
-from dataclasses import dataclass
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Any, Generic, TypeVar
@@ -18,36 +24,44 @@ from .context import Context, Deadline, Flow
 from .credentials import Credentials, CredentialsLateError
 from .endpoint import Endpoint
 from .models.messages import Reply, Request
-from .retry import RetryDecision, http_date, judge, retry_after
+from .models.results import FinishedCall
+from .retry import RetryDecision, RetryPolicy, http_date, judge, retry_after
 from .steps import Fault, FaultKind, Sleep, send
 from .wire import error_from, hide_secrets
 
 T = TypeVar("T")
 _log = logging.getLogger("oss_vector_retriever")
+# bytes; a reply of so many takes ten milliseconds to decode, which count as well
+_LONG_READ = 1_000_000
 
 
-def call(context: Context, operation: Operation[T], deadline: Deadline | None = None) -> Flow[T]:
-    """Make one API call and return its decoded result.
+def call(
+    context: Context,
+    operation: Operation[T],
+    deadline: Deadline | None = None,
+    policy: RetryPolicy | None = None,
+) -> Flow[T]:
+    """Make one API call and return its decoded result; `policy` is by default the client's.
 
     Raises:
         OSSVectorError: after the last attempt, with the errors of the earlier ones.
     """
-    attempts = _Attempts(context, operation, deadline or context.deadline())
-    while True:
-        # before signing: what waits long after it may be refused for its date
-        remaining = attempts.deadline.remaining_seconds
-        seconds = context.rate_limiter.reserve(remaining) if remaining > 0 else None
-        if seconds is None:
-            raise attempts.annotate(attempts.deadline_error())
-        if seconds > 0:
-            yield Sleep(seconds)
-        credentials = yield from _resolve_credentials(attempts)
-        result = yield from _attempt(attempts, credentials)
-        if not isinstance(result, errors.OSSVectorError):
-            context.retry_budget.give_back(attempts.paid)
-            return result
-        yield from _recover(attempts, result, credentials)
-        attempts.errors.append(result)
+    attempts = Attempts(context, operation, deadline or context.deadline(), policy)
+    return (yield from make_attempts(attempts))
+
+
+def make_attempts(attempts: Attempts[T]) -> Flow[T]:
+    """Make one API call, whose attempts others may look at meanwhile, and return its result."""
+    try:
+        result = yield from _try_until_done(attempts)
+    except GeneratorExit:  # dropped where it waited: nobody is told of what nobody waits for
+        raise
+    except BaseException as error:
+        attempts.finish(error)
+        raise
+    count_missing = attempts.operation.count_missing
+    attempts.finish(None, 0 if count_missing is None else count_missing(result))
+    return result
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +70,7 @@ class Operation(Generic[T]):
 
     `on_bucket` is False for what is asked of the region; `idempotent` is False where a repeated
     request could find its own first effect. `headers` are sent in addition to the usual ones.
+    `key_count` is how many keys it names; `count_missing` tells how many a result lacks.
     """
 
     name: str
@@ -67,9 +82,35 @@ class Operation(Generic[T]):
     index: str | None = None
     on_bucket: bool = True
     idempotent: bool = True
+    key_count: int = 0
+    count_missing: Callable[[T], int] | None = None
 
 
-def _attempt(attempts: _Attempts[T], credentials: Credentials) -> Flow[T | errors.OSSVectorError]:
+def _try_until_done(attempts: Attempts[T]) -> Flow[T]:
+    context, deadline = attempts.context, attempts.deadline
+    while True:
+        # before signing: what waits long after it may be refused for its date
+        remaining = deadline.remaining_seconds
+        seconds = context.rate_limiter.reserve(remaining) if remaining > 0 else None
+        if seconds is None:
+            raise attempts.annotate(attempts.deadline_error())
+        if seconds > 0:
+            yield Sleep(seconds)
+        credentials = yield from _resolve_credentials(attempts)
+        # both may have taken longer than they were to; no attempt begins after the deadline
+        if deadline.remaining_seconds <= 0:
+            raise attempts.annotate(attempts.deadline_error())
+        result = yield from _attempt(attempts, credentials)
+        if not isinstance(result, errors.OSSVectorError):
+            context.retry_budget.give_back(attempts.paid)
+            if not attempts.operation.idempotent:
+                attempts.settle(None)
+            return result
+        yield from _recover(attempts, result, credentials)
+        attempts.errors.append(result)
+
+
+def _attempt(attempts: Attempts[T], credentials: Credentials) -> Flow[T | errors.OSSVectorError]:
     context = attempts.context
     # signed anew each time: a signature holds for its date, and the clock may just have been set
     request = signed_request(
@@ -80,46 +121,74 @@ def _attempt(attempts: _Attempts[T], credentials: Credentials) -> Flow[T | error
         context.credentials.signing_keys,
     )
     attempts.attempt_count += 1
-    attempts.reply = None
-    outcome = yield from send(request, max(attempts.deadline.remaining_seconds, 0.0))
-    attempts.log(outcome)
+    attempts.reply = attempts.paused_for = None
+    began = context.monotonic()
+    seconds, most = max(attempts.deadline.remaining_seconds, 0.0), context.config.max_reply_bytes
+    outcome = yield from send(request, seconds, most, reuse=attempts.reuse)
+    attempts.bytes_sent += len(request.body)
+    attempts.reuse_refused = isinstance(outcome, Fault) and outcome.reused
+    if isinstance(outcome, Reply):
+        attempts.reply = outcome
+        attempts.bytes_received += len(outcome.body)
+    result = _read(attempts, outcome, request, credentials)
+    if _log.isEnabledFor(logging.DEBUG):
+        attempts.log(request, outcome, result, context.monotonic() - began, credentials.secrets())
+    return result
+
+
+def _read(
+    attempts: Attempts[T], outcome: Reply | Fault, request: Request, credentials: Credentials
+) -> T | errors.OSSVectorError:
+    """Return what an exchange brought, or the error that it stands for."""
     if isinstance(outcome, Fault):
         return attempts.transport_error(outcome, request)
-    attempts.reply = outcome
     if not outcome.ok:
         # the service may quote what it was sent: the credentials are cut out of its words
         return error_from(outcome, credentials.secrets())
+    if len(outcome.body) > _LONG_READ:
+        outcome = replace(outcome, check_time=attempts.deadline.check)
     try:
         return attempts.operation.decode(outcome)
+    except errors.DeadlineExceededError:
+        return attempts.deadline_error()
     except errors.ResponseError as error:
         hide_secrets(error, credentials.secrets())
         return error  # an attempt that failed: a reply cut short is worth another
 
 
-def _recover(attempts: _Attempts[T], error: errors.OSSVectorError, used: Credentials) -> Flow[None]:
+def _recover(attempts: Attempts[T], error: errors.OSSVectorError, used: Credentials) -> Flow[None]:
     """Do what makes another attempt worthwhile, or raise the error."""
     if (yield from _recover_clock_or_credentials(attempts, error, used)):
-        attempts.free += 1  # the user's number of attempts is for faults, not for this
+        # no failure is counted: the user's number of attempts is for faults, not for this
+        attempts.log_retry(error, 0.0)
         return
     context = attempts.context
     decision = judge(error, idempotent=attempts.operation.idempotent)
     if decision is RetryDecision.FINAL:
         raise attempts.annotate(error)
+    if attempts.reuse_refused:
+        # a connection that died while it was kept says nothing of the service: no pause, and
+        # nothing from the budget, which 50 of them at once would use up
+        attempts.reuse = False
+        attempts.log_retry(error, 0.0)
+        return
+    attempts.count_failure(decision)
     seconds = _pause(attempts, error, decision)
-    last = attempts.attempt_count - attempts.free >= context.config.retry.attempts
-    last = last or seconds >= attempts.deadline.remaining_seconds
+    last = attempts.is_last(decision) or seconds >= attempts.deadline.remaining_seconds
     cost = None if last else context.retry_budget.take(decision)
     if cost is None:
         raise attempts.annotate(error)
     attempts.paid = cost
+    attempts.paused_for = error
+    attempts.log_retry(error, seconds)
     # throttling is waited for with the whole client, which no reply may stop beyond the cap
-    alone = decision is RetryDecision.TRANSIENT or seconds > context.config.retry.cap
+    alone = decision is RetryDecision.TRANSIENT or seconds > attempts.policy.cap
     if alone and seconds > 0:
         yield Sleep(seconds)
 
 
 def _recover_clock_or_credentials(
-    attempts: _Attempts[T], error: errors.OSSVectorError, used: Credentials
+    attempts: Attempts[T], error: errors.OSSVectorError, used: Credentials
 ) -> Flow[bool]:
     # True where that may help; each once a call, for what is refused a second time is refused for
     # another reason
@@ -141,56 +210,116 @@ def _recover_clock_or_credentials(
 
 
 def _resolve_credentials(
-    attempts: _Attempts[T], refused: Credentials | None = None
+    attempts: Attempts[T], refused: Credentials | None = None
 ) -> Flow[Credentials]:
     keeper, seconds = attempts.context.credentials, attempts.deadline.remaining_seconds
+    attempts.asked_at = attempts.context.monotonic()
     try:
         if refused is None:
             return (yield from keeper.resolve(seconds))
         return (yield from keeper.renew(refused, seconds))
     except CredentialsLateError as late:
         raise attempts.annotate(attempts.deadline_error(late)) from None
+    finally:
+        attempts.asked_at = None
 
 
-def _pause(attempts: _Attempts[T], error: errors.OSSVectorError, decision: RetryDecision) -> float:
+def _pause(attempts: Attempts[T], error: errors.OSSVectorError, decision: RetryDecision) -> float:
     """Return the seconds before the next attempt; throttling holds back the whole client."""
-    context = attempts.context
-    policy = context.config.retry
+    context, policy = attempts.context, attempts.policy
+    failures = attempts.failures[decision]
+    own = policy.pause(decision, failures, context.random)
     # the service's word goes before the policy
     seconds = retry_after(attempts.reply_header("retry-after"), context.clock.now())
-    if seconds is None:
-        seconds = policy.pause(decision, len(attempts.errors) + 1, context.random)
-        # the first time a connection breaks it was often just kept alive for too long
-        closed = isinstance(error, errors.TransportError) and error.kind == FaultKind.CLOSED
-        seconds = 0.0 if closed and not attempts.errors else seconds
     if decision is RetryDecision.THROTTLED:
+        # but a service that throttles on and on is not asked all the time, whatever it says
+        if seconds is None or failures >= policy.attempts:
+            seconds = max(seconds or 0.0, own)
         context.rate_limiter.slow_down(min(seconds, policy.cap))
+        attempts.warn_of_throttling(error, seconds)
+        return seconds
+    seconds = own if seconds is None else seconds
+    if failures == policy.attempts - 1:
+        remaining = attempts.deadline.remaining_seconds
+        elapsed = context.monotonic() - attempts.first_failure
+        seconds = policy.last_pause(seconds, elapsed, remaining, context.random)
     return seconds
 
 
-class _Attempts(Generic[T]):
+class Attempts(Generic[T]):
     """The attempts of one call so far: their count, their errors, and the last reply.
 
-    `free` is how many of them do not count against the policy, `paid` what the last one took from
-    the retry budget.
+    `failures` counts those that count against the policy, by what was decided; `paid` is what the
+    last one took from the retry budget. `paused_for` is what the last one failed with while the
+    next is waited for, and `asked_at` the moment since which credentials are.
     """
 
-    def __init__(self, context: Context, operation: Operation[T], deadline: Deadline) -> None:
+    def __init__(
+        self,
+        context: Context,
+        operation: Operation[T],
+        deadline: Deadline,
+        policy: RetryPolicy | None,
+    ) -> None:
         self.context = context
         self.operation = operation
         self.deadline = deadline
+        self.policy = policy or context.config.retry
         self.reply: Reply | None = None
         self.errors: list[errors.OSSVectorError] = []
         self.attempt_count = 0
-        self.free = 0
+        self.failures = {RetryDecision.TRANSIENT: 0, RetryDecision.THROTTLED: 0}
+        self.first_failure = 0.0
         self.paid = 0
+        self.paused_for: errors.OSSVectorError | None = None
+        self.asked_at: float | None = None
         self.clock_corrected = False
         self.credentials_renewed = False
+        # what may not be repeated must not meet a connection that died while it was kept
+        self.reuse = operation.idempotent
+        self.reuse_refused = False
+        self._began = context.monotonic()
+        self.bytes_sent = 0
+        self.bytes_received = 0
+
+    def count_failure(self, decision: RetryDecision) -> None:
+        """Count an attempt that failed, by what was decided on it."""
+        self.failures[decision] += 1
+        if self.failures[RetryDecision.TRANSIENT] == 1:
+            self.first_failure = self.context.monotonic()
+
+    def is_last(self, decision: RetryDecision) -> bool:
+        """Tell whether the policy allows no further attempt after one that failed."""
+        attempts = self.policy.attempts
+        # throttling is a matter of time, which deadline and budget limit
+        if decision is RetryDecision.THROTTLED:
+            return attempts == 1
+        return self.failures[decision] >= attempts
+
+    def finish(self, error: BaseException | None, missing: int = 0) -> None:
+        """Have the call counted."""
+        self.context.finish(
+            FinishedCall(
+                operation=self.operation.name,
+                index=self.operation.index,
+                error=None if error is None else _name(error),
+                attempts=self.attempt_count,
+                refusals=self.failures[RetryDecision.THROTTLED],
+                keys=self.operation.key_count,
+                missing=missing,
+                bytes_sent=self.bytes_sent,
+                bytes_received=self.bytes_received,
+                seconds=self.context.monotonic() - self._began,
+            )
+        )
 
     def annotate(self, error: errors.OSSVectorError) -> errors.OSSVectorError:
+        """Add to an error what is known of the call, and return it."""
         error.attempts = self.attempt_count
         error.elapsed = self.deadline.elapsed_seconds
         error.errors = tuple(self.errors)
+        if not self.operation.idempotent:
+            self.settle(error)
         if isinstance(error, errors.ServiceError):
             bucket = self.context.config.bucket if self.operation.on_bucket else None
             index = f" on index {self.operation.index!r}" if self.operation.index else ""
@@ -198,12 +327,31 @@ class _Attempts(Generic[T]):
             error.where = f"{self.operation.name}{index}{of_bucket}"
         return error
 
+    def settle(self, error: errors.OSSVectorError | None) -> None:
+        """Keep in mind what nobody can know: whether a call that broke has done its work."""
+        unsettled, target = (
+            self.context.unsettled,
+            (self.context.config.bucket, self.operation.index),
+        )
+        name = unsettled.pop(target, None)
+        if error is not None and self.attempt_count > 0 and _may_have_acted(error):
+            unsettled[target] = self.operation.name
+        elif name == self.operation.name and isinstance(error, _OWN_EFFECTS):
+            error.remark = (
+                "An earlier call of this client for it ended without an answer, and may have done "
+                "it: whether that or somebody else did cannot be known."
+            )
+
     def deadline_error(
-        self, late: CredentialsLateError | None = None
+        self, late: CredentialsLateError | None = None, deadline: Deadline | None = None
     ) -> errors.DeadlineExceededError:
+        """Return what to say where the call's deadline has passed, or that of one it serves."""
+        deadline = deadline or self.deadline
+        if late is None and self.asked_at is not None:
+            late = self.context.credentials.late_error(deadline.moment - self.asked_at)
         why = f": {late}" if late else "."
         text = (
-            f"{self.operation.name} did not end within {self.deadline.seconds:g} s "
+            f"{self.operation.name} did not end within {deadline.seconds:g} s "
             f"({self.attempt_count} attempts){why}"
         )
         if not self.errors:
@@ -214,37 +362,107 @@ class _Attempts(Generic[T]):
         return errors.DeadlineExceededError(last, FaultKind.DEADLINE)
 
     def transport_error(self, fault: Fault, request: Request) -> errors.OSSVectorError:
-        name, where = self.operation.name, f"{request.origin} ({fault.name})"
+        """Return the error that a fault stands for."""
+        name = self.operation.name
         if fault.kind is FaultKind.DEADLINE:
             return self.deadline_error()
         if fault.kind is FaultKind.TOO_LARGE:
             size = self.context.config.max_reply_bytes
             text = f"{name}: the reply is larger than {{max_reply_bytes}} ({size} bytes); it was "
             return errors.ResponseError(errors.Message(text + "not read to its end.", {}))
-        return errors.TransportError(
-            f"{name}: {_FAULT_TEXTS[fault.kind].format(where)}.", fault.kind
-        )
+        texts = _PROXY_TEXTS if fault.proxy and fault.kind in _PROXY_TEXTS else _FAULT_TEXTS
+        peer = f"the proxy {fault.proxy}" if fault.proxy else request.origin
+        text = texts[fault.kind].format(f"{peer} ({fault.name})")
+        reason = f": {fault.reason}" if fault.reason else ""
+        return errors.TransportError(f"{name}: {text}{reason}.", fault.kind)
 
     def reply_header(self, name: str) -> str | None:
+        """Return a header of the last reply, or None."""
         return self.reply.headers.get(name) if self.reply else None
 
-    def log(self, outcome: Reply | Fault) -> None:
-        # no contents, nor the texts of HTTP libraries, which quote headers: logs are read by many
-        if not _log.isEnabledFor(logging.DEBUG):
-            return
+    def log(
+        self,
+        request: Request,
+        outcome: Reply | Fault,
+        result: object,
+        seconds: float,
+        secrets: Iterable[str],
+    ) -> None:
+        """Log an exchange at DEBUG."""
+        operation = self.operation
+        parts = [
+            f"index {operation.index!r}" if operation.index else "",
+            f"{operation.key_count} keys" if operation.key_count else "",
+            f"{len(request.body)} bytes sent",
+        ]
         if isinstance(outcome, Fault):
             text = f"{outcome.kind} ({outcome.name})"
         else:
-            text = f"HTTP {outcome.status}, {len(outcome.body)} bytes, {outcome.request_id}"
-        _log.debug("%s attempt %d: %s", self.operation.name, self.attempt_count, text)
+            code = f" {_name(result)}" if isinstance(result, errors.OSSVectorError) else ""
+            text = f"HTTP {outcome.status}{code}"
+            parts.append(f"{len(outcome.body)} received")
+        parts += [f"{seconds:.3f} s", f"retry budget {self.context.retry_budget.balance}"]
+        found = outcome.request_id if isinstance(outcome, Reply) else None
+        if found and _PLAIN.fullmatch(found) and not any(secret in found for secret in secrets):
+            parts.append(f"request id {found}")
+        shown = ", ".join(part for part in parts if part)
+        _log.debug("%s attempt %d: %s, %s", operation.name, self.attempt_count, text, shown)
+
+    def log_retry(self, error: errors.OSSVectorError, seconds: float) -> None:
+        """Log that a failed attempt is followed by another."""
+        text = "%s: attempt %d failed with %s; the next in %.3g s"
+        _log.info(text, self._described, self.attempt_count, _name(error), seconds)
+
+    def warn_of_throttling(self, error: errors.OSSVectorError, seconds: float) -> None:
+        """Warn, once a minute, that the service throttles the client."""
+        text = (
+            "the service throttles this client: %s failed with %s, and nothing is sent for %.3g s; "
+            "rate_limit= and max_concurrency= of the client send less at once"
+        )
+        self.context.warn_once_a_minute("throttled", text, self._described, _name(error), seconds)
+
+    @property
+    def _described(self) -> str:
+        index = self.operation.index
+        return f"{self.operation.name} on index {index!r}" if index else self.operation.name
+
+
+# what a request meets that has been carried out before
+_OWN_EFFECTS = (
+    errors.BucketAlreadyExistsError,
+    errors.VectorIndexAlreadyExistsError,
+    errors.NoSuchBucketError,
+    errors.NoSuchVectorIndexError,
+)
+
+
+def _may_have_acted(error: errors.OSSVectorError) -> bool:
+    """Tell whether the service may have done what a call asked for that ended in an error."""
+    if isinstance(error, errors.TransportError):
+        return error.kind in (FaultKind.CLOSED, FaultKind.DEADLINE)
+    return isinstance(error, errors.InternalServiceError)
+
+
+# a code or an id as the service makes them; anything else is a peer's text, which is not logged
+_PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+
+
+def _name(error: object) -> str:
+    """Return what identifies an error in one word: code, kind of fault, or class."""
+    word = getattr(error, "code", None) or getattr(error, "kind", None)
+    plain = isinstance(word, str) and _PLAIN.fullmatch(word)
+    return str(word) if plain else type(error).__name__
 
 
 _FAULT_TEXTS = {
     FaultKind.CONNECT: "could not connect to {}; check the endpoint, the region and the network",
-    FaultKind.TLS: "could not agree on TLS with {}: its certificate was not accepted, or it speaks "
-    "no TLS 1.2 or newer",
+    FaultKind.TLS: "could not agree on TLS with {}",
     FaultKind.CLOSED: "the connection to {} broke before the reply was whole",
     FaultKind.PROTOCOL: "{} did not answer in HTTP",
+}
+_PROXY_TEXTS = {
+    FaultKind.CONNECT: "could not connect through {}; check the proxy and the network",
+    FaultKind.PROXY: "{} refused to pass the request on",
 }
 
 

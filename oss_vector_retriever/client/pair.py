@@ -2,7 +2,7 @@
 
 import asyncio
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
@@ -14,6 +14,7 @@ from .credentials import Credentials
 from .errors import ConfigurationError
 from .models.limits import DEFAULT_LIMITS, Limits
 from .settings import ClientSettings, settings_of
+from .transport.runner import running_loop
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -121,7 +122,7 @@ class ClientPair:
         """Return the client of the running event loop."""
         if self.given is not None:
             self.given.refuse_if_closed()
-        loop = asyncio.get_running_loop()
+        loop = running_loop()
         with self._lock:
             client = self._on_loops.get(loop)
             if client is None:
@@ -158,6 +159,7 @@ class ClientPair:
         **keywords: P.kwargs,
     ) -> T:
         """Run the flow `flow(context, *arguments, **keywords)` on the running event loop."""
+        running_loop()
         if self.given is None and self._blocking is None:
             await asyncio.to_thread(self.blocking)  # certificates are read from files
         return await self.on_this_loop().run(flow, *arguments, **keywords)
@@ -209,8 +211,7 @@ def connect(
     secrets = [options[name] for name in SECRETS if options.get(name)]
     if secrets and not (options.get("access_key_id") and options.get("access_key_secret")):
         raise ConfigurationError("credentials are access_key_id= and access_key_secret=, both.")
-    texts = [getattr(one, "get_secret_value", one.__str__)() for one in secrets]
-    credentials = Credentials(*texts) if texts else None  # shows no secret, as a tuple would
+    credentials = _credentials_of(secrets) if secrets else None
     if saved is not None and client is None:
         # an address of one kind takes the place of the other's
         other: dict[str, Any] = {"endpoint": None} if "internal" in arguments else {}
@@ -221,6 +222,10 @@ def connect(
             return ClientPair(OSSVectorClient.from_settings(settings, credentials))
         return ClientPair(None, arguments, settings)
     return ClientPair(client, {**arguments, "credentials": credentials} if secrets else arguments)
+
+
+def _credentials_of(secrets: Iterable[Any]) -> Credentials:
+    return Credentials(*(getattr(one, "get_secret_value", one.__str__)() for one in secrets))
 
 
 def limits_of(client: Client | None) -> Limits:

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from .config import ClientConfig, CredentialsKind, resolve_config
 from .endpoint import public_endpoint
 from .errors import ConfigurationError
+from .hidden import Hidden
 from .models.limits import DEFAULT_LIMITS, Limits
 from .retry import RetryPolicy
 
@@ -127,9 +128,11 @@ def settings_of(config: ClientConfig, local: str | None = None) -> ClientSetting
     """Return what travels of a client's configuration; `local` is its embedded service's file."""
     omitted = list(config.omitted)
     proxy = config.proxy
-    if proxy is not None and "@" in proxy:
-        proxy = _without_userinfo(proxy)
+    if isinstance(proxy, Hidden):
+        proxy = _without_userinfo(proxy.reveal())
         omitted.append("userinfo of the proxy")
+    if config.on_call is not None:
+        omitted.append("on_call")
     if config.credentials_kind == "given":
         omitted.append("credentials")
     # For the region's own address None travels, as it was given.

@@ -6,11 +6,13 @@ everything and does nothing; a runner (`transport`) does everything and decides 
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Awaitable, Callable, Generator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Generic, Protocol, TypeVar, cast
 
+from .errors import drop_frames
 from .models.messages import Reply, Request
 
 T = TypeVar("T")
@@ -21,6 +23,7 @@ class FaultKind(StrEnum):
 
     CONNECT = "connect"
     TLS = "tls"
+    PROXY = "proxy"
     CLOSED = "closed"
     PROTOCOL = "protocol"
     TOO_LARGE = "too_large"
@@ -32,19 +35,32 @@ class Fault:
     """The outcome of an exchange that brought no whole reply.
 
     `name` is the class name of the library's exception, never its text: texts of HTTP libraries
-    quote header values, and a header value can be a credential.
+    quote header values, and a header value can be a credential. `reason` is a word of OpenSSL's or
+    of HTTP's own. `proxy` is the origin of the proxy where the fault is on the way to the service,
+    and `reused` is True where the connection was kept from an earlier exchange and brought nothing.
     """
 
     kind: FaultKind
     name: str
+    reason: str = ""
+    proxy: str | None = None
+    reused: bool = False
+
+
+REPLY_TOO_LARGE = Fault(FaultKind.TOO_LARGE, "ReplyTooLarge")
 
 
 @dataclass(frozen=True, slots=True)
 class Send:
-    """One HTTP exchange within some seconds; answered with a `Reply` or a `Fault`."""
+    """One HTTP exchange within some seconds; answered with a `Reply` or a `Fault`.
+
+    Of the reply so many bytes are read at most. Without `reuse` it has a new connection.
+    """
 
     request: Request
     seconds: float
+    max_reply_bytes: int
+    reuse: bool = True
 
 
 class Signal(Protocol):
@@ -75,7 +91,7 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Begin:
-    """The start of a call of a user's function that no flow owns (`credentials.Inquiry`).
+    """The start of a call of a user's function that no flow owns (an `Inquiry`).
 
     Answered at once. A sync function runs in a daemon thread, which the end of the program does not
     wait for; an async one as a task of the running event loop.
@@ -109,9 +125,18 @@ Step = Send | Sleep | Call | Begin | RunAll | Coalesce
 Flow = Generator[Step, Any, T]
 
 
-def send(request: Request, seconds: float) -> Flow[Reply | Fault]:
+def send(
+    request: Request, seconds: float, max_reply_bytes: int, *, reuse: bool = True
+) -> Flow[Reply | Fault]:
     """Exchange one request for a reply or a fault."""
-    return cast("Reply | Fault", (yield Send(request, seconds)))
+    handled = sys.exception()
+    try:
+        return cast("Reply | Fault", (yield Send(request, seconds, max_reply_bytes, reuse)))
+    except BaseException as error:
+        # what broke into the exchange, Ctrl-C or a cancellation: the frames of the engine hold the
+        # headers, with signature and token
+        drop_frames(error, handled)
+        raise
 
 
 def run_all(flows: Sequence[Flow[T]]) -> Flow[list[T]]:

@@ -172,7 +172,8 @@ class VectorReader:
     def vectors(self, body: Mapping[str, Any]) -> list[Vector]:
         """Return the vectors of a reply, in the service's order."""
         items = self.items(body)
-        data = map(self._data, items) if self.with_data else repeat(None)
+        read = self._data if self.reply.check_time is None else self._data_in_time
+        data = map(read, items) if self.with_data else repeat(None)
         metadata: Iterable[dict[str, Any] | None] = repeat(None)
         if self.with_metadata:
             # what is no plain dict is looked at by itself, which costs a call for each
@@ -210,6 +211,11 @@ class VectorReader:
             others = f"{dimension} and, for {quote(item['key'])}, {len(values)} values"
             raise self._refuse(f"with vectors of {others}")
         return self._pack(item["key"], values)
+
+    def _data_in_time(self, item: Mapping[str, Any]) -> Float32Array:
+        if self.reply.check_time is not None:
+            self.reply.check_time(self.operation)
+        return self._data(item)
 
     def _pack(self, key: str, values: list[Any]) -> Float32Array:
         try:

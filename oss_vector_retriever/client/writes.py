@@ -5,7 +5,7 @@ from typing import Any, Literal, TypeVar
 
 from . import errors
 from .config import check_seconds
-from .context import Context, Flow
+from .context import Context, Deadline, Flow
 from .errors import BatchReport, WriteReport
 from .flow import Operation, call
 from .holds import Hold, wait_for
@@ -53,7 +53,12 @@ def delete(
     seconds = _check_options(on_error, timeout)
     unique = list(dict.fromkeys(check_keys(keys, limits)))
     batches = _batches(unique, limits.keys_per_delete)
-    return _write(context, delete_operation, name, batches, seconds, on_error=on_error, hold=hold)
+    options: dict[str, Any] = {"on_error": on_error, "hold": hold}
+    return _write(context, _delete_batch, name, batches, seconds, **options)
+
+
+def _delete_batch(index: str, keys: list[str], _: Deadline) -> Operation[Acknowledgement]:
+    return delete_operation(index, keys)
 
 
 def _check_options(on_error: OnError, timeout: float | None) -> float | None:
@@ -82,7 +87,7 @@ def _batches(items: list[Item], size: int) -> list[list[Item]]:
 
 def _write(
     context: Context,
-    operation: Callable[[str, list[Item]], Operation[Acknowledgement]],
+    operation: Callable[[str, list[Item], Deadline], Operation[Acknowledgement]],
     index: str,
     batches: list[list[Item]],
     seconds: float | None,
@@ -117,7 +122,7 @@ def _keys(batch: list[Item]) -> tuple[str, ...]:
 
 def _write_batch(
     context: Context,
-    operation: Callable[[str, list[Item]], Operation[Acknowledgement]],
+    operation: Callable[[str, list[Item], Deadline], Operation[Acknowledgement]],
     index: str,
     batch: list[Item],
     *,
@@ -127,7 +132,9 @@ def _write_batch(
     keys = _keys(batch)
     try:
         # the body is written only now, so that not all stand in memory at once
-        done = yield from call(context, operation(index, batch), context.deadline(seconds))
+        deadline, policy = context.deadline(seconds), context.config.retry.for_bulk
+        asked = operation(index, batch, deadline)
+        done = yield from call(context, asked, deadline, policy)
     except errors.OSSVectorError as error:
         return BatchReport(keys, error=error)
     finally:  # whoever waits for these keys need not wait for the batches that are left

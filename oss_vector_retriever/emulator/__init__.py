@@ -46,11 +46,15 @@ Known differences and choices:
 | Fusion mode | 501 NotImplemented | 9 | - |
 | a Condition or negated element in a policy | 501 NotImplemented | 10 | - |
 | RAM users | may do only what a bucket policy allows | 10 | - |
+| a bare user name in a policy | that of a user of the owner's account | 10 | - |
 | a Deny in a policy | holds for the owner too, except on the policy itself | 10 | - |
 | access logging | settings are kept, no log is written | 1 | - |
 | unknown JSON members | ignored; wrong types refused | 15 | - |
 | a JSON member twice | 400 MalformedJson | 15 | - |
 | request body | at most 64 MiB, `max_body_bytes`; 400 EntityTooLarge | 15 | - |
+| a request's head, and its body | within 10 s, and 30 s; 400 RequestTimeout | 15 | - |
+| an unsigned body of over 64 KiB | not read | 15 | - |
+| what a page in a browser sends, or for an unknown host | 403 AccessDenied | 15 | - |
 | rate limits | none; `faults.Throttle` refuses on demand | 15 | - |
 """
 

@@ -1,9 +1,8 @@
 """Access keys and whose they are; the development key is published, and opens nothing else."""
 
+from collections.abc import Callable
 from datetime import datetime
 from typing import NoReturn
-
-from ..client.credentials import Credentials
 
 DEVELOPMENT_ACCESS_KEY_ID = "development-access-key-id"
 DEVELOPMENT_ACCESS_KEY_SECRET = "development-access-key-secret"  # noqa: S105 - published on purpose
@@ -24,14 +23,10 @@ class AccessKey:
         security_token: the token that requests must carry, for temporary credentials.
         expires: when temporary credentials end (timezone-aware).
         enabled: a disabled key is answered with UserDisable.
-
-    Raises:
-        ConfigurationError: a part of the pair is empty or holds what no header may carry; a
-            ValueError.
     """
 
-    # the pair stands in credentials, which no serialiser opens
-    __slots__ = ("_pair", "account_id", "enabled", "user")
+    # secret and token stand in a function, which no serialiser opens
+    __slots__ = ("_read", "account_id", "enabled", "expires", "id", "user")
 
     def __init__(  # noqa: PLR0917 - in the order of the fields that it had as a dataclass
         self,
@@ -43,38 +38,37 @@ class AccessKey:
         expires: datetime | None = None,
         enabled: bool = True,
     ) -> None:
+        why = None if id and secret else "an access key needs an id and a secret"
         if not (account_id.isascii() and account_id.isdigit()):
-            raise ValueError("account_id must be digits")
-        if not id or not secret:
-            raise ValueError("an access key needs an id and a secret")
-        self._pair: Credentials
+            why = "account_id must be digits"
+        if why is not None:
+            del secret, security_token  # an error shows this frame with what has a name in it
+            raise ValueError(why)
+        self.id: str
         self.account_id: str
         self.user: str | None
+        self.expires: datetime | None
         self.enabled: bool
-        pair = Credentials(id, secret, security_token, expires)
-        values = {"_pair": pair, "account_id": account_id, "user": user, "enabled": enabled}
-        for name, value in values.items():
+        self._read: Callable[[], tuple[str, str | None]]
+        values: dict[str, object] = {"id": id, "account_id": account_id, "user": user}
+        values |= {"expires": expires, "_read": lambda: (secret, security_token)}
+        for name, value in (*values.items(), ("enabled", enabled)):
             object.__setattr__(self, name, value)
-
-    @property
-    def id(self) -> str:
-        """Return the access key id."""
-        return self._pair.access_key_id
 
     @property
     def secret(self) -> str:
         """Return the access key secret."""
-        return self._pair.access_key_secret
+        return self._read()[0]
 
     @property
     def security_token(self) -> str | None:
         """Return the token of temporary credentials, or None."""
-        return self._pair.security_token
+        return self._read()[1]
 
     @property
-    def expires(self) -> datetime | None:
-        """Return when temporary credentials end, or None."""
-        return self._pair.expires_at
+    def is_published(self) -> bool:
+        """Tell whether anybody can sign with the key: its secret is that of the development key."""
+        return self.secret == DEVELOPMENT_ACCESS_KEY_SECRET
 
     @property
     def principal(self) -> str:
@@ -85,16 +79,18 @@ class AccessKey:
     def __setattr__(self, name: str, value: object) -> NoReturn:
         raise AttributeError(f"an access key is not changed; make another to set {name}")
 
+    def _key(self) -> tuple[object, ...]:
+        return self.id, *self._read(), self.principal, self.expires, self.enabled
+
     def __eq__(self, other: object) -> bool:
-        if not isinstance(other, AccessKey):
-            return NotImplemented
-        mine = (self._pair, self.principal, self.enabled)
-        return mine == (other._pair, other.principal, other.enabled)
+        return isinstance(other, AccessKey) and self._key() == other._key()
 
     def __hash__(self) -> int:
-        return hash((self._pair, self.principal, self.enabled))
+        return hash(self._key())
 
     def __repr__(self) -> str:
+        if not hasattr(self, "enabled"):  # shown in the traceback of its own making
+            return object.__repr__(self)
         expires = f", expires={self.expires}" if self.expires else ""
         return f"AccessKey({self.id!r}, {self.principal}, enabled={self.enabled}{expires})"
 

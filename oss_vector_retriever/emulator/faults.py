@@ -4,8 +4,8 @@
 
 The next `times` requests for its operation meet a fault, also those that are not signed. Of
 `Throttle`, `ServerError`, `Truncate` and `Reset` a request meets one, the first added, so that
-several follow one another; the other kinds come with it, the first added of each. What happened is
-in `service.faults.applied`.
+several follow one another; the other kinds come with it, the first added of each. The last of what
+happened are in `service.faults.applied`, and `service.faults.counts` says how often each kind did.
 
 Over HTTP the same is done at `/_emulator/faults`.
 """
@@ -13,7 +13,7 @@ Over HTTP the same is done at `/_emulator/faults`.
 import math
 import random
 import threading
-from collections import deque
+from collections import Counter, deque
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TypeVar
@@ -29,7 +29,7 @@ __all__ += ["ServerError", "Skew", "Throttle", "Truncate"]
 F = TypeVar("F", bound="Fault")
 _NAMES = frozenset(operation.name for operation in OPERATIONS)
 _LONGEST_SECONDS = 1e9  # about 30 years, which a date still bears
-_REMEMBERED = 10_000
+_REMEMBERED = 100
 _INTERNAL_ERROR = 500
 
 
@@ -171,6 +171,7 @@ KINDS: dict[str, type[Fault]] = {
     "reorder": Reorder,
     "duplicate": Duplicate,
 }
+KIND_NAMES = {kind: name for name, kind in KINDS.items()}
 
 
 def _check_number(name: str, value: object, *, low: float, high: float = _LONGEST_SECONDS) -> None:
@@ -194,7 +195,7 @@ class AppliedFault:
 
 
 class Faults:
-    """The faults of one service, and the last 10,000 that requests met; safe for threads.
+    """The faults of one service, and the last hundred that requests met; safe for threads.
 
     A fault for several requests is counted down for whoever comes first.
     """
@@ -202,7 +203,9 @@ class Faults:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._pending: list[Fault] = []
+        # A fault without an end would else fill the memory, and the replies that list them.
         self._applied: deque[AppliedFault] = deque(maxlen=_REMEMBERED)
+        self._counts: Counter[str] = Counter()
 
     @property
     def pending(self) -> tuple[Fault, ...]:
@@ -212,9 +215,15 @@ class Faults:
 
     @property
     def applied(self) -> tuple[AppliedFault, ...]:
-        """Return which faults requests met since `clear()`, the first first."""
+        """Return the last hundred faults that requests met since `clear()`, the first first."""
         with self._lock:
             return tuple(self._applied)
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Return how many requests met each kind of fault since `clear()`, by its name."""
+        with self._lock:
+            return dict(self._counts)
 
     def add(self, *faults: Fault) -> None:
         """Apply faults to requests from now on."""
@@ -226,6 +235,7 @@ class Faults:
         with self._lock:
             self._pending.clear()
             self._applied.clear()
+            self._counts.clear()
 
     def take(self, operation: str | None) -> tuple[Fault, ...]:
         """Return the faults that a request meets, and count them down."""
@@ -246,6 +256,7 @@ class Faults:
                 elif times is not None:
                     self._pending[position] = replace(self._pending[position], times=times - 1)
             self._applied.extend(AppliedFault(fault, operation) for fault in taken)
+            self._counts.update(KIND_NAMES[type(fault)] for fault in taken)
             return tuple(taken)
 
 

@@ -70,7 +70,7 @@ class Service:
             the database each time.
 
     Attributes:
-        access_keys: the keys that are known, by id.
+        access_keys: the keys that are known, by id; `set_access_keys` changes them.
         region, clock, max_body_bytes: as they were given.
         faults: what happens to requests, for users' tests; none until they are added.
 
@@ -90,13 +90,12 @@ class Service:
         max_body_bytes: int = MAX_BODY_BYTES,
         search_bytes: int = SEARCH_BYTES,
     ) -> None:
-        self.access_keys: Mapping[str, AccessKey] = {key.id: key for key in access_keys}
+        self.access_keys: Mapping[str, AccessKey] = _by_id(access_keys)
         self.region = region
         self.clock = clock
         self.max_body_bytes = max_body_bytes
         self.faults = Faults()
-        # Absolute: the process may change its directory before another connection is opened.
-        self._database = Database(None if path is None else Path(path).absolute())
+        self._database = Database(None if path is None else Path(path))
         known = buckets.KnownBuckets(self._database)
         self._core = Core(self._database, known, limits, behaviour, region, search_bytes)
 
@@ -133,6 +132,11 @@ class Service:
         with self._core.buckets.write() as db:
             return buckets.create(db, namespace, bucket, created)
 
+    def set_access_keys(self, access_keys: Iterable[AccessKey]) -> None:
+        """Know these keys, and no others, from the next request on: keys are rotated so."""
+        # In one step: a request in another thread sees all of the old ones or all of the new.
+        self.access_keys = _by_id(access_keys)
+
     def handle(self, request: Request) -> Reply:
         """Return the reply to a request; nothing is raised, whatever the request holds.
 
@@ -153,9 +157,22 @@ class Service:
             reply = exchange.refusal(Refusal(faults.code))
         return faults.outcome(reply)
 
+    def signer_of(self, request: Request) -> AccessKey | Reply:
+        """Return the key that signed a request of which only the head is there, or the refusal.
+
+        Clocks are not checked: a fault may set the service's.
+        """
+        try:
+            return self._identify(request, addressing.resolve(request), None)
+        except Refusal as refusal:
+            return self._refuse(request, refusal)
+
     def refuse_unread(self, request: Request, code: str, detail: str = "") -> Reply:
         """Return the reply to a request whose body was not read; the connection ends with it."""
-        reply = self._open_exchange(request).refusal(Refusal(code, detail))
+        return self._refuse(request, Refusal(code, detail))
+
+    def _refuse(self, request: Request, cause: Refusal) -> Reply:
+        reply = self._open_exchange(request).refusal(cause)
         # What is left of the body would be read as the next request.
         return replace(reply, headers={**reply.headers, "connection": "close"})
 
@@ -176,15 +193,20 @@ class Service:
             logger.exception("request %s failed inside the emulator", exchange.request_id)
             return exchange.refusal(Refusal("InternalError"))
 
+    def _identify(
+        self, request: Request, address: addressing.Address, now: datetime | None
+    ) -> AccessKey:
+        skew = self._core.limits.clock_skew_seconds
+        return identify(
+            request, address, now, keys=self.access_keys, region=self.region, skew_seconds=skew
+        )
+
     def _admit(self, request: Request, now: datetime) -> tuple[Operation, Call]:
         """Return the operation and the call, once the caller may make it."""
         if len(request.body) > self.max_body_bytes:
             raise too_long(self.max_body_bytes)
         address = addressing.resolve(request)
-        skew = self._core.limits.clock_skew_seconds
-        key = identify(
-            request, address, now, keys=self.access_keys, region=self.region, skew_seconds=skew
-        )
+        key = self._identify(request, address, now)
         query = addressing.parameters(request.query)
         if address.rest:
             raise Refusal("MethodNotAllowed")
@@ -194,6 +216,10 @@ class Service:
         if operation.level != "region" and operation.name != "PutVectorBucket":
             _ = call.bucket  # raises NoSuchBucket, before any parameter is looked at (section 6)
         return operation, call
+
+
+def _by_id(access_keys: Iterable[AccessKey]) -> dict[str, AccessKey]:
+    return {key.id: key for key in access_keys}
 
 
 @dataclass(frozen=True, slots=True)

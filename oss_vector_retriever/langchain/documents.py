@@ -7,7 +7,7 @@ from typing import Any
 from langchain_core.documents import Document
 from pydantic import BaseModel
 
-from ..client.errors import InvalidRequestError
+from ..client.errors import InvalidRequestError, with_article
 from ..client.models.results import FusedVector, ScoredVector
 from ..records import Record
 from ..records.settings import ROW_FIELD, ROW_ID_FIELD
@@ -92,7 +92,8 @@ def hits_of(items: Any) -> list[Hit]:
     """
     if isinstance(items, str | bytes | Mapping | Document) or not hasattr(items, "__iter__"):
         raise InvalidRequestError(
-            f"hits must be a list, not a {type(items).__name__}; put a single one into a list."
+            f"hits must be a list, not {with_article(type(items).__name__)}; "
+            "put a single one into a list."
         )
     return [hit_of(item, position) for position, item in enumerate(items)]
 

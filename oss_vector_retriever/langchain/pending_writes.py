@@ -7,7 +7,7 @@ from typing import Any, Self
 from langchain_core.documents import Document
 from pydantic import BaseModel
 
-from ..client.errors import InvalidRequestError
+from ..client.errors import InvalidRequestError, with_article
 from ..client.models.vector import Float32Array, Vector
 from ..client.operations.checks import refuse_repeated
 from ..records.store import RecordStore
@@ -112,7 +112,8 @@ def _as_list(what: str, given: Any) -> list[Any]:
     # a lone text would be its letters, a lone Document the pairs of its fields
     if isinstance(given, str | bytes | Mapping | BaseModel) or not hasattr(given, "__iter__"):
         raise InvalidRequestError(
-            f"{what} must be a list, not a {type(given).__name__}; put a single one into a list."
+            f"{what} must be a list, not {with_article(type(given).__name__)}; "
+            "put a single one into a list."
         )
     return list(given)
 

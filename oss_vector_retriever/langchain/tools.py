@@ -142,7 +142,8 @@ class OSSVectorFetchTool(_AgentSettings, BaseTool):
     """A tool that reads documents by id, names ids that do not exist and suggests near misses.
 
     Ids outside `allowed_keys` and `key_prefix` do not exist for the agent, and are not asked for.
-    All ids cross the network in one call.
+    All ids cross the network in one call. Answers name ids as JSON strings, and each text stands
+    between marks of that answer, which no document can forge.
 
     Attributes:
         scan: how many keys to list, at most, to suggest near misses of an id that does not exist;

@@ -17,7 +17,7 @@ from ..client.operations.checks import check_whole
 from ..langchain.connection import ConnectedComponent
 from ..langchain.documents import document_from
 from ..records import DecodePolicy
-from ..records.answers import Answer, Budget, Passage, Tokenizer, write_answer
+from ..records.answers import Answer, Budget, Passage, Tokenizer, quote_id, write_answer
 from ..records.lookup import Lookup, fetch_records
 
 if TYPE_CHECKING:  # the first releases of langchain 1 keep it elsewhere
@@ -135,9 +135,9 @@ class HydrateDocumentsMiddleware(ConnectedComponent, AgentMiddleware[DocumentSta
             return result
         asked = request.tool_call["args"].get("ids") or ()
         absent = [key for key in asked if isinstance(key, str) and key not in ids]
-        content = f"At hand now, see the system message: {', '.join(ids)}."
+        content = f"At hand now, see the system message: {', '.join(map(quote_id, ids))}."
         if absent:
-            content += f" Not found: {', '.join(absent)}."
+            content += f" Not found: {', '.join(map(quote_id, absent))}."
         # texts and artifact would be in every checkpoint from here on
         short = result.model_copy(update={"content": content, "artifact": None})
         return Command(update={"messages": [short], "document_ids": ids})

@@ -144,7 +144,7 @@ class Memory:
         nearest = query_vectors(
             context, query, top_k=wanted, index=index, filter=passing, return_metadata=True
         )
-        hits = yield from self.records.or_empty(nearest, lambda: QueryVectorsResult(()))
+        hits = yield from self.records.or_empty(context, nearest, lambda: QueryVectorsResult(()))
         found = []
         for hit in hits:
             item = item_of(self.records, Vector(hit.key, None, hit.metadata))
@@ -189,7 +189,7 @@ class Memory:
             return_metadata=True,
             filter=wanted,
         )
-        return self.records.or_empty(page, lambda: ListVectorsResult(()))
+        return self.records.or_empty(context, page, lambda: ListVectorsResult(()))
 
 
 def _all_of(tests: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

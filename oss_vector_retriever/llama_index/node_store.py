@@ -9,7 +9,7 @@ from llama_index.core.schema import BaseNode
 from llama_index.core.vector_stores.types import MetadataFilters
 
 from ..client.context import Context, Flow
-from ..client.errors import InvalidRequestError, quote
+from ..client.errors import InvalidRequestError, quote, with_article
 from ..client.holds import Hold, run_with
 from ..client.models import FetchResult
 from ..client.models.vector import Vector
@@ -207,5 +207,7 @@ def list_nodes(nodes: Iterable[BaseNode]) -> list[BaseNode]:
     given = list(nodes)
     for one in given:
         if not isinstance(one, BaseNode):
-            raise InvalidRequestError(f"only nodes are written, not a {type(one).__name__}.")
+            raise InvalidRequestError(
+                f"only nodes are written, not {with_article(type(one).__name__)}."
+            )
     return given

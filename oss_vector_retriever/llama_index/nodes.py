@@ -31,6 +31,7 @@ _NOT_OF_TEXT = frozenset({"text_resource", "embedding"})
 _IN_THE_RECORD = {"id_", "embedding", "metadata", "text"}
 _RESOURCES = ("text_resource", "image_resource", "audio_resource", "video_resource")
 _BASE, _NODE, _VALUE = "base_class", "node", "value"
+_NODE_MEMBERS = ("id", "text", "metadata", "payload")
 _PLAIN = (str, int, float, bool, list, dict)
 _COMMON = (
     "id_",
@@ -81,7 +82,8 @@ def node_from(record: Record, classes: NodeClasses = CORE_CLASSES) -> BaseNode:
 
     The stored embedding, if it was fetched, is the node's. A record that LlamaIndex did not write
     becomes a TextNode; one of `oss-vectors-embed` for an image an ImageNode that says where it is.
-    A node whose class is not among `classes` comes back as core's class that it is made from.
+    A node whose class is not among `classes` comes back as core's class that it is made from. What
+    a record names, such as an image's path, is not opened here; core does so when a model asks.
 
     Raises:
         DecodeError: the record claims to be a node, and no node can be made of it.
@@ -210,8 +212,8 @@ def _pack_object(node: IndexNode, payload: dict[str, Any]) -> None:
     payload.pop("obj", None)
     if isinstance(inside, BaseNode):
         text, metadata, inner = node_fields(inside)
-        packed = {"id": inside.node_id, "text": text, "metadata": metadata, "payload": inner}
-        payload["obj"] = {_NODE: packed}
+        members = (inside.node_id, text, metadata, inner)
+        payload["obj"] = {_NODE: dict(zip(_NODE_MEMBERS, members, strict=True))}
     elif isinstance(inside, _PLAIN):
         payload["obj"] = {_VALUE: inside}
     elif inside is not None:
@@ -235,6 +237,9 @@ def _restore(record: Record, payload: dict[str, Any], classes: NodeClasses) -> B
     known = classes.get(str(payload.get("class_name")))
     kind = known or classes.get(str(payload.get(_BASE)), TextNode)
     fields = {**payload, "id_": record.key, "metadata": record.metadata}
+    if record.source != "envelope":
+        # core retrieves an object in the node's place, with whatever id and text stand in it
+        fields.pop("obj", None)
     try:
         if kind is TextNode and _NOT_OF_TEXT.isdisjoint(payload):
             # its own constructor does no more than this, in twice the time
@@ -243,7 +248,7 @@ def _restore(record: Record, payload: dict[str, Any], classes: NodeClasses) -> B
             TextNode.__pydantic_validator__.validate_python(fields, self_instance=node)
             return node
         return _build(kind, fields, record.text, classes)
-    except (ValueError, TypeError, LookupError, AttributeError) as error:
+    except (ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
         field = "_record.node" if record.source == "envelope" else "_node_content"
         reason = f"no {kind.class_name()} can be made of it ({type(error).__name__})"
         raise DecodeError(record.key, field, reason) from error
@@ -278,16 +283,15 @@ def _resource_with_text(resource: dict[str, Any] | None, text: str) -> dict[str,
 
 
 def _index_node(kind: type[IndexNode], fields: dict[str, Any], classes: NodeClasses) -> IndexNode:
-    # as it is packed below; whatever else stands there is core's own form
-    packed = fields.get("obj")
-    if isinstance(packed, dict) and len(packed) == 1:
-        if _VALUE in packed:
-            return kind(**{**fields, "obj": packed[_VALUE]})
-        if _NODE in packed:
-            inner = packed[_NODE]
-            record = Record(inner["id"], inner["text"], inner["metadata"], None, inner["payload"])
-            return kind(**{**fields, "obj": node_from(record, classes)})
-    return kind.from_dict(fields)
+    # as `_pack_object` writes it; core's own form could name a class that says what to make of it
+    packed = fields.pop("obj", None)
+    inside = None
+    if isinstance(packed, dict) and _NODE in packed:
+        key, text, metadata, payload = (packed[_NODE][name] for name in _NODE_MEMBERS)
+        inside = node_from(Record(key, text, metadata, None, payload, "envelope"), classes)
+    elif isinstance(packed, dict):
+        inside = packed.get(_VALUE)
+    return kind(**fields, obj=inside)
 
 
 def _common_fields(node: BaseNode) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from llama_index.core.callbacks import CallbackManager
 from llama_index.core.schema import BaseNode, IndexNode, NodeWithScore, QueryBundle, TextNode
 
 from ..client.context import Context, Flow
-from ..client.errors import ConfigurationError, InvalidRequestError
+from ..client.errors import ConfigurationError, InvalidRequestError, with_article
 from ..client.operations.checks import check_choice, each_of
 from ..client.pair import Client
 from ..embeddings import similarities
@@ -240,7 +240,7 @@ def _call_resolver(resolver: Resolver, bundle: QueryBundle) -> Flow[list[str]]:
     # a string is an iterable of its letters, each a legal key
     if isinstance(found, str) or not isinstance(found, Iterable):
         raise InvalidRequestError(
-            f"the resolver must return a list of keys, not a {type(found).__name__}; for one key "
-            "return [key], for none []."
+            f"the resolver must return a list of keys, not {with_article(type(found).__name__)}; "
+            "for one key return [key], for none []."
         )
     return list(found)

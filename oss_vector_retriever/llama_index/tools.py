@@ -10,7 +10,7 @@ from llama_index.core.tools.tool_spec.base import BaseToolSpec
 from llama_index.core.utils import get_tokenizer
 
 from ..client.context import Context, Flow
-from ..client.errors import InvalidRequestError, OSSVectorError
+from ..client.errors import InvalidRequestError, OSSVectorError, escape_controls
 from ..client.fetch import fetch
 from ..client.operations.checks import check_whole, each_of
 from ..client.pair import Client
@@ -26,7 +26,8 @@ class OSSVectorToolSpec(_Connected, BaseToolSpec):
     """Tools for an agent: stored text by id, metadata, existence, the texts before and after.
 
     Answers are text that names each id, those not found, and what was cut to stay within the
-    budget; embeddings are neither fetched nor shown. A failure of the service is an answer too.
+    budget; embeddings are neither fetched nor shown. Ids are JSON strings, and each stored text
+    stands between marks that it cannot forge. A failure of the service is an answer too.
 
     Args:
         client: either client; by default one that is configured by the environment.
@@ -193,7 +194,9 @@ class OSSVectorToolSpec(_Connected, BaseToolSpec):
     ) -> Flow[str]:
         limit = self._max_ids
         hops = (_whole_number("before", before, limit), _whole_number("after", after, limit))
-        keys = _ids_from(ids)[:1]
+        # one id, which may have line breaks; models write a list of one, too
+        one = isinstance(ids, str) and not ids.lstrip().startswith("[")
+        keys = _ids_from([ids] if one else ids)[:1]
         found = yield from self._nodes(context, keys)
         texts: list[Passage] = []
         for node in found.values():
@@ -262,4 +265,4 @@ def _visible_metadata(node: BaseNode) -> str:
     # what a program hides from its model stays hidden, whichever way the model asks
     hidden = set(node.excluded_llm_metadata_keys)
     seen = {name: value for name, value in node.metadata.items() if name not in hidden}
-    return json.dumps(seen, ensure_ascii=False, default=str)
+    return escape_controls(json.dumps(seen, ensure_ascii=False, default=str))

@@ -9,9 +9,9 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from ..client.errors import InvalidRequestError, quote
+from ..client.errors import InvalidRequestError, quote, with_article
 from ..client.models.limits import DEFAULT_LIMITS, Limits, metadata_bytes
-from ..client.operations.checks import check_numbers
+from ..client.operations.checks import check_numbers, check_unicode
 from .decode import ENVELOPE_KEYS
 from .encode import filterable_value
 
@@ -51,7 +51,7 @@ def explicit_filter(
         return None
     if not isinstance(given, Mapping):
         raise InvalidRequestError(
-            "{argument} must be a dict, not a {kind}.", argument="filter", value=given
+            "{argument} must be a dict, not {a_kind}.", argument="filter", value=given
         )
     # The limits count what is sent, not what was given: each shorthand becomes longer.
     writer = _Writer(filterable, hidden, native_scalars, limits)
@@ -124,6 +124,7 @@ class _Writer:
                 f"{quote(name)} is no field; $and and $or stand around fields, and "
                 f"{', '.join(_OPERATORS)} inside one."
             )
+        check_unicode("filter", name, "filter: the field")
         # The service takes such a filter and finds nothing, without a word.
         if name in self.hidden:
             raise _error(
@@ -169,8 +170,9 @@ class _Writer:
             more = " Several values go to $in." if isinstance(value, list | tuple) else ""
             raise _error(
                 f"{op} of {quote(name)} compares with a string, a number or a boolean, "
-                f"not a {type(value).__name__}.{more}"
+                f"not {with_article(type(value).__name__)}.{more}"
             )
+        check_unicode("filter", value, f"filter: the operand of {quote(name)},")
         return filterable_value(value, native_scalars=self.native_scalars)
 
     def _check_bound(self, name: str, op: str, operand: object) -> object:

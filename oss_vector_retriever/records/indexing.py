@@ -117,6 +117,13 @@ class IndexKeeper:
             )
 
 
+def warn_of_absence(context: Context, index: str | None) -> None:
+    """Say in the log, once a minute, that an index is not there: its name may be misspelt."""
+    bucket, name = context.config.bucket, context.config.index_or(index)
+    text = "index %r of bucket %r is not there, and is taken for empty; is its name right?"
+    context.warn_once_a_minute(f"no index {bucket}/{name}", text, name, bucket)
+
+
 def _check_dimension(found: VectorIndex, dimension: int, what: str) -> None:
     if found.dimension and found.dimension != dimension:
         raise errors.InvalidRequestError(

@@ -58,6 +58,7 @@ def search(
     query = check_data("query_vector", query_vector, "the query vector")
     condition = _service_filter(context, store, filter)
     hits: Sequence[ScoredVector] = yield from store.or_empty(
+        context,
         query_index(context, store.keeper, query, k, condition, return_metadata=not return_data),
         tuple,
     )

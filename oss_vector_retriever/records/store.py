@@ -18,7 +18,7 @@ from ..client.operations.vectors import list_vectors
 from ..client.writes import delete, upsert
 from .decode import ENVELOPE_KEYS, NODE_FIELD, decode, deep_copy, load_object
 from .encode import encode, filterable_value
-from .indexing import IndexKeeper
+from .indexing import IndexKeeper, warn_of_absence
 from .lookup import Found, Lookup, MissingPolicy, fetch_records
 from .record import Record
 from .settings import StoreSettings
@@ -93,7 +93,7 @@ class RecordStore:
             return_metadata=return_metadata,
         )
         return self.or_empty(
-            fetched, lambda: FetchResult(asked, {}, tuple(dict.fromkeys(asked)), (), 1)
+            context, fetched, lambda: FetchResult(asked, {}, tuple(dict.fromkeys(asked)), (), 1)
         )
 
     def fetch_records(
@@ -115,6 +115,7 @@ class RecordStore:
         )
         wanted = list(each_of(keys))
         found: Found[T] = yield from self.or_empty(
+            context,
             fetch_records(context, lookup, wanted, make),
             lambda: Found([], tuple(dict.fromkeys(wanted))),
         )
@@ -139,18 +140,18 @@ class RecordStore:
             return_data=return_data,
             return_metadata=return_metadata,
         )
-        return self.or_empty(page, lambda: ListVectorsResult(()))
+        return self.or_empty(context, page, lambda: ListVectorsResult(()))
 
     def describe(self, context: Context) -> Flow[VectorIndex | None]:
         """Return the description of the index, asked for once; None where it is not there."""
-        return self.or_empty(self.keeper.describe(context), lambda: None)
+        return self.or_empty(context, self.keeper.describe(context), lambda: None)
 
     def metric(self, context: Context) -> Flow[str]:
         """Return the metric of the index, asked for once; of one to be made, the settings'."""
         found = yield from self.describe(context)
         return (found.distance_metric if found else "") or self.settings.metric_made
 
-    def or_empty(self, flow: Flow[Any], empty: Callable[[], T]) -> Flow[T]:
+    def or_empty(self, context: Context, flow: Flow[Any], empty: Callable[[], T]) -> Flow[T]:
         """Return what a flow gives, or `empty()` where there is no index and it would be made."""
         try:
             return cast("T", (yield from flow))
@@ -158,6 +159,7 @@ class RecordStore:
             # Who makes the index on the first write must be able to read before it.
             if not self.settings.create_index:
                 raise
+            warn_of_absence(context, self.settings.index)
             return empty()
 
     def hold(self, context: Context, keys: Iterable[str]) -> Hold:
@@ -225,10 +227,13 @@ class RecordStore:
         index = self.settings.index
         given = list(each_of(keys))
         report = yield from delete(context, given, index=index, on_error="report", hold=hold)
+        if report.ok:
+            return report
+        if not self._is_index_gone(report):
+            raise errors.PartialWriteError(report)
         # Without an index nothing is there to delete, which is what was asked for.
-        if report.ok or self._is_index_gone(report):
-            return report if report.ok else WriteReport(())
-        raise errors.PartialWriteError(report)
+        warn_of_absence(context, index)
+        return WriteReport(())
 
     def _is_index_gone(self, report: WriteReport) -> bool:
         # whether that alone is what failed; who does not make the index is told that it is gone
@@ -312,7 +317,7 @@ class RecordStore:
             )
         if not isinstance(patch, Mapping):
             raise InvalidRequestError(
-                "{argument} must be a dict, not a {kind}.", argument="patch", value=patch
+                "{argument} must be a dict, not {a_kind}.", argument="patch", value=patch
             )
         asked = list(each_of(keys))
         reading = self.fetch(context, asked, return_data=True)  # the keys are checked here

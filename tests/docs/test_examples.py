@@ -35,7 +35,7 @@ EXPECTED = {
     ],
     "agent_fetch_langchain": [
         "calls  search_documents({'query': 'with'})",
-        "sees  Not found: context-manager (did you mean context-managers?)",
+        'sees  Not found: "context-manager" (did you mean "context-managers"?)',
         "calls  fetch_documents({'ids': ['context-managers']})",
         "ai  A *context manager* is an object",
         "fetch_documents ['context-managers']",
@@ -62,7 +62,7 @@ EXPECTED = {
     ],
     "agent_fetch_llama_index": [
         "calls  search({'topic': 'with'})",
-        "sees  Not found: context_managers (did you mean context-managers?)",
+        'sees  Not found: "context_managers" (did you mean "context-managers"?)',
         "ai   A *context manager* is an object",
     ],
     "ingestion_reuse": [

@@ -5,7 +5,9 @@ import importlib.util
 import os
 
 import pytest
+import trustme
 from support.calls import LIBRARIES, MODES, collect, open_sockets, threads
+from support.socket_server import SocketServer, server_context
 
 from oss_vector_retriever.client.transport.engine import VARIABLE
 
@@ -57,6 +59,49 @@ def library(request, monkeypatch, _no_surroundings):
 @pytest.fixture(params=MODES)
 def mode(request):
     return request.param
+
+
+def pytest_generate_tests(metafunc):
+    """Run every test here over TLS as well: whatever goes wrong, its outcome is the same."""
+    if "security" in metafunc.fixturenames:
+        never = over_tls(metafunc.definition) == "never"
+        metafunc.parametrize("security", ["plain"] if never else ["plain", "tls"], indirect=True)
+
+
+def over_tls(item):
+    """Return when a test is run over TLS; by default with one of the HTTP libraries."""
+    marker = item.get_closest_marker("over_tls")
+    return marker.args[0] if marker else "one library"
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    """Leave to the long run what would cost too much in each."""
+    for item in items:
+        parameters = item.callspec.params if hasattr(item, "callspec") else {}
+        if parameters.get("security") == "tls":
+            again = parameters.get("library") == LIBRARIES[0] and over_tls(item) == "one library"
+            if again or over_tls(item) == "long":
+                item.add_marker(pytest.mark.soak)
+
+
+@pytest.fixture(autouse=True)
+def security(request, monkeypatch, _no_surroundings):
+    """Name what servers of the test speak by default, and clients trust."""
+    if request.param == "tls":
+        context, path = request.getfixturevalue("trusted")
+        monkeypatch.setattr(SocketServer, "default_tls", context)
+        monkeypatch.setenv("SSL_CERT_FILE", path)
+    return request.param
+
+
+@pytest.fixture(scope="session")
+def trusted(tmp_path_factory):
+    """Return the TLS context of a server of this machine, and the file that vouches for it."""
+    authority = trustme.CA()
+    path = tmp_path_factory.mktemp("authority") / "ca.pem"
+    authority.cert_pem.write_to_path(path)
+    return server_context(authority.issue_cert("127.0.0.1", "localhost", "*.localhost")), str(path)
 
 
 _FIGURES = []

@@ -233,13 +233,16 @@ class VendingOnLoops(Vending):
 )
 def test_one_end_is_met_by_one_renewal_however_many_calls_meet_it(client_class, source_class):
     source, numbers, seen = source_class(), itertools.count(), []
+    together = threading.Barrier(64)
 
     def handle(connection):
         token = connection.read_request().headers["x-oss-security-token"]
         seen.append(token)
+        expired = token == "token1"
+        if expired:  # all are asked before the first is answered
+            together.wait(30)
         # each takes another time, so that calls meet the end one after the other
         time.sleep(next(numbers) % 16 * 0.01)
-        expired = token == "token1"
         body = error_body("SecurityTokenExpired", "No.") if expired else b'{"vectors": []}'
         connection.send(http(body, status=403 if expired else 200))
         return True

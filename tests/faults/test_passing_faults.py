@@ -6,6 +6,7 @@ from support.calls import run, settings
 from support.fault_server import FaultServer
 from support.replies import data_of
 
+from oss_vector_retriever import RetryPolicy
 from oss_vector_retriever.client.errors import (
     InternalServiceError,
     OSSVectorError,
@@ -61,7 +62,10 @@ def test_a_fault_that_passes_is_survived(name, times, mode):
     assert all(signature.startswith("OSS4-HMAC-SHA256 Credential=id/") for signature in signatures)
 
 
-@pytest.mark.parametrize("name", PASSING)
+THROTTLING = [name for name in PASSING if "HTTP 503" in name or "HTTP 429" in name]
+
+
+@pytest.mark.parametrize("name", [name for name in PASSING if name not in THROTTLING])
 def test_a_fault_that_stays_ends_in_an_error_of_ours(name, mode):
     fault, error_class, said = PASSING[name]
     with FaultServer(then=fault) as server:
@@ -71,6 +75,28 @@ def test_a_fault_that_stays_ends_in_an_error_of_ours(name, mode):
     assert len(server.requests) == error.attempts == 3
     assert [type(earlier) for earlier in error.errors] == [type(error)] * 2
     assert 0 < error.elapsed < 10
+    assert f"(3 attempts in {error.elapsed:.2f} s)" in str(error)
+
+
+@pytest.mark.parametrize("name", THROTTLING)
+def test_throttling_that_stays_ends_when_the_deadline_leaves_no_time_for_a_pause(name, mode):
+    fault, error_class, said = PASSING[name]
+    # the second attempt after 0.25 to 0.5 s; then the pause is 0.5 s or more, and 0.35 s are left
+    options = {"timeout": 0.6, "retry": RetryPolicy(throttle_base=0.5)}
+    with FaultServer(then=fault) as server:
+        (error,) = run(mode, settings(server.endpoint, **options), fetched)
+    assert isinstance(error, error_class)
+    assert said in str(error)
+    assert len(server.requests) == error.attempts >= 2
+    assert error.elapsed < 0.6
+
+
+def test_throttling_is_outlasted_though_it_refuses_more_often_than_a_call_is_tried(mode):
+    refusal = faults.refuse(503, "QpsLimitExceeded")
+    with FaultServer([refusal] * 6) as server:
+        (result,) = run(mode, settings(server.endpoint), fetched)
+    check_data(result)
+    assert len(server.requests) == 7
 
 
 def test_a_connection_closed_on_reuse_costs_one_attempt(mode):

@@ -15,7 +15,8 @@ from oss_vector_retriever.client.fetch import fetch
 from oss_vector_retriever.client.models.messages import Reply
 from oss_vector_retriever.client.operations.vectors import get_vectors
 from oss_vector_retriever.client.retry import RateLimiter
-from oss_vector_retriever.client.steps import Fault, FaultKind
+from oss_vector_retriever.client.steps import Fault, FaultKind, Send
+from oss_vector_retriever.client.writes import upsert
 
 DATA = [0.5, -2.0]
 WHOLE = json.dumps({"vectors": [{"key": "a", "data": {"float32": DATA}, "metadata": {"t": "x"}}]})
@@ -42,6 +43,10 @@ PASSING = [
     Reply(200),
     Reply(200, {}, b"<html></html>"),
     *(Reply(200, {}, GOOD.body[:length]) for length in range(1, len(GOOD.body), 7)),
+]
+THROTTLING = [
+    refusal(503, "QpsLimitExceeded"),
+    refusal(429, "TooManyRequests", **{"retry-after": "nan"}),
 ]
 FINAL = [
     refusal(400, "VectorIndexParameterInvalid"),
@@ -103,7 +108,10 @@ def test_no_call_makes_more_attempts_or_takes_longer_than_it_may(attempts, fault
     context = machine.context(retry=attempts, timeout=10.0)
     rest = iter([*faults, end or GOOD, *[GOOD] * 9])
     played = machine.play(get_vectors(context, ["a"]), lambda _: next(rest))
-    assert len(played.requests) <= attempts
+    # throttled ones do not count, unless no retry is wanted at all
+    made = [*faults, end or GOOD, *[GOOD] * 9][: len(played.requests)]
+    uncounted = sum(outcome in THROTTLING for outcome in made) if attempts > 1 else 0
+    assert len(played.requests) - uncounted <= attempts
     assert machine.seconds - 1000.0 <= 10.0
     assert all(0 < seconds <= 10.0 for seconds in played.seconds_left)
     if played.error is not None:
@@ -136,6 +144,76 @@ def test_an_outage_is_not_answered_with_a_storm(attempts):
         requests += len(played.requests)
     assert requests == 1000 + 500 // 14
     assert requests <= 1036
+    counted = context.counters.stats()
+    assert (counted.calls, counted.failed, counted.attempts) == (1000, 1000, requests)
+    assert (counted.retries, counted.refusals) == (500 // 14, 0)
+
+
+SLOW = refusal(503, "QpsLimitExceeded")
+BROKEN = Fault(FaultKind.CLOSED, "ReadError")
+NOWHERE = Fault(FaultKind.CONNECT, "ConnectError")
+
+
+@pytest.mark.parametrize("outcome", [DOWN, BROKEN, NOWHERE])
+@pytest.mark.parametrize("dice", [0.0, 1.0])
+def test_amplification_in_an_outage_is_at_most_four_in_a_hundred(outcome, dice):
+    machine = Machine(dice=dice)
+    context, bulk = machine.context(), [{"key": "a", "data": [1.0]}]
+    requests = 0
+    for number in range(1000):
+        flow = upsert(context, bulk, on_error="report") if number % 3 else fetch(context, ["a"])
+        requests += len(machine.play(flow, lambda _: outcome).requests)
+        machine.passes(0.01)
+    assert 1000 < requests <= 1040
+
+
+@pytest.mark.parametrize("header", [{}, {"retry-after": "0"}, {"retry-after": "3"}])
+@pytest.mark.parametrize("dice", [0.0, 1.0])
+def test_amplification_under_throttling_is_at_most_ten_in_a_hundred(header, dice):
+    machine = Machine(dice=dice)
+    context, bulk = machine.context(), [{"key": "a", "data": [1.0]}]
+    requests, slow = 0, refusal(503, "QpsLimitExceeded", **header)
+    for number in range(1000):
+        flow = upsert(context, bulk, on_error="report") if number % 3 else fetch(context, ["a"])
+        requests += len(machine.play(flow, lambda _: slow).requests)
+    assert 1000 < requests <= 1100
+    assert context.counters.stats().refusals == requests
+
+
+def test_amplification_holds_for_calls_that_are_in_progress_together():
+    machine = Machine()
+    context = machine.context()
+    waiting = [get_vectors(context, ["a"]) for _ in range(1000)]
+    steps = {flow: next(flow) for flow in waiting}
+    requests = 0
+    while steps:
+        for flow, step in list(steps.items()):
+            requests += isinstance(step, Send)
+            try:
+                steps[flow] = flow.send(DOWN if isinstance(step, Send) else None)
+            except InternalServiceError:
+                del steps[flow]
+        machine.passes(0.5)
+    assert 1000 < requests <= 1040
+
+
+@pytest.mark.parametrize("fault", [DOWN, SLOW, BROKEN, Reply(200, {}, b"<html>")])
+def test_a_retry_that_leads_to_success_is_paid_back(fault):
+    machine = Machine()
+    context = machine.context()
+    for _ in range(300):  # many times the budget
+        assert machine.play(get_vectors(context, ["a"]), [fault, GOOD]).error is None
+        machine.passes(10.0)
+    assert context.retry_budget.balance == 500
+
+
+def test_a_success_pays_back_only_what_its_own_call_paid_last():
+    machine = Machine()
+    context = machine.context()
+    assert machine.play(get_vectors(context, ["a"]), [DOWN, DOWN, GOOD]).error is None
+    assert context.retry_budget.balance == 500 - 14
+    assert machine.play(get_vectors(context, ["a"]), [GOOD]).error is None
+    assert context.retry_budget.balance == 500 - 14 + 1
 
 
 def test_after_the_outage_retries_come_back():
@@ -151,14 +229,15 @@ def test_after_the_outage_retries_come_back():
 
 @settings(max_examples=500, deadline=None, derandomize=True)
 @given(st.integers(0, 10), st.integers(1, 60), st.floats(0, 20), st.sampled_from([True, False]))
-def test_a_pause_lies_between_nothing_and_the_doubled_base(failures, cap, dice_seed, throttled):
+def test_a_pause_lies_between_half_and_all_of_the_doubled_base(failures, cap, dice_seed, throttled):
     from oss_vector_retriever.client.retry import RetryDecision  # noqa: PLC0415 - only here
 
     policy = RetryPolicy(cap=cap)
     decision = RetryDecision.THROTTLED if throttled else RetryDecision.TRANSIENT
     base = policy.throttle_base if throttled else policy.transient_base
     pause = policy.pause(decision, failures + 1, lambda: dice_seed / 20)
-    assert 0 <= pause <= min(base * 2**failures, cap)
+    whole = min(base * 2**failures, cap)
+    assert whole / 2 <= pause <= whole
 
 
 @settings(max_examples=300, deadline=None, derandomize=True)

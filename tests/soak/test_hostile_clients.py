@@ -78,8 +78,9 @@ class Served:
 def served(tmp_path):
     served = Served(tmp_path / "errors.txt")
     yield served
-    # all that uvicorn has to say of the last test's clients
-    assert set(served.end().splitlines()) <= {"Invalid HTTP request received."}
+    # all that there is to say of the last test's clients
+    for line in served.end().splitlines():
+        assert line.startswith(("refused ", "Invalid HTTP request received."))
 
 
 class Bystander(threading.Thread):
@@ -184,7 +185,8 @@ def test_a_hundred_thousand_levels_are_refused(served, opening):
     headers = dict(request.headers) | {"content-length": str(len(request.body))}
     lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
     with Bystander(served), served.connect() as connection:
-        head = f"POST {request.target} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{lines}\r\n"
+        lines += "Host: localhost\r\nConnection: close\r\n"
+        head = f"POST {request.target} HTTP/1.1\r\n{lines}\r\n"
         connection.sendall(head.encode() + request.body)
         assert b"MalformedJson" in reply_to(connection)
     assert served.most_memory() - before < 16 * MEGABYTE

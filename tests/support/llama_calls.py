@@ -8,6 +8,8 @@ from llama_index.core.schema import IndexNode, NodeWithScore, QueryBundle, TextN
 
 from oss_vector_retriever import llama_index
 
+from .agent_answers import without_mark
+
 QUERY = QueryBundle("q", embedding=[1.0, 0.0, 0.0, 0.0])
 
 
@@ -104,4 +106,6 @@ def fresh(arguments):
 
 def seen(answer):
     """Return an answer in a form that can be compared."""
+    if isinstance(answer, str):  # of a tool, with a mark of its own
+        return without_mark(answer)
     return [one.model_dump() for one in answer] if isinstance(answer, list) else answer

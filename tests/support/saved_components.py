@@ -84,9 +84,9 @@ READERS = {
     "redundant": lambda it: (
         it.compress_documents([HITS[0], Document(id="b", page_content="")], "")[-1].page_content
     ),
-    "fetch tool": lambda it: it.invoke({"ids": ["a"]}).rsplit("\n", 1)[-1],
-    "search tool": lambda it: it.invoke({"query": "x"}).rsplit("\n", 1)[-1],
-    "toolkit": lambda it: it.get_tools()[0].invoke({"ids": ["a"]}).rsplit("\n", 1)[-1],
+    "fetch tool": lambda it: it.invoke({"ids": ["a"]}).rsplit("\n", 2)[-2],
+    "search tool": lambda it: it.invoke({"query": "x"}).rsplit("\n", 2)[-2],
+    "toolkit": lambda it: it.get_tools()[0].invoke({"ids": ["a"]}).rsplit("\n", 2)[-2],
     "store": lambda it: it.get_by_ids(["a"])[0].page_content,
     "document index": lambda it: it.get(["a"])[0].page_content,
     "record manager": lambda it: "own" if it.exists(["own"]) == [True] else "foreign",
@@ -94,7 +94,7 @@ READERS = {
     "documents": lambda it: it.mget(["a"])[0].page_content,
     "embeddings": lambda it: "own" if it.mget(["a"]) == [NEAR] else "foreign",
     "graph store": lambda it: it.get(("n",), "k").value["text"],
-    "middleware": lambda it: shown_to_a_model(it).rsplit("\n", 1)[-1],
+    "middleware": lambda it: shown_to_a_model(it).rsplit("\n", 2)[-2],
 }
 
 

@@ -112,13 +112,18 @@ def server_context(certificate: Any) -> ssl.SSLContext:
 
 
 class SocketServer:
-    """Listen on a loopback port that the system chooses; subclasses say what `handle` does."""
+    """Listen on a loopback port that the system chooses; subclasses say what `handle` does.
+
+    Without a TLS context of its own a server has that of `default_tls`, which tests set.
+    """
+
+    default_tls: ssl.SSLContext | None = None
 
     def __init__(self, *, tls: ssl.SSLContext | None = None, receive_buffer: int | None = None):
         self.requests: list[Received] = []
         self.connections = 0
         self.stopped = threading.Event()
-        self._tls = tls
+        self._tls = tls or self.default_tls
         self._lock = threading.Lock()
         self._open: set[socket.socket] = set()
         self._threads: list[threading.Thread] = []
@@ -194,7 +199,8 @@ class SocketServer:
             self.stopped.set()
             for sock in self._open:
                 with contextlib.suppress(OSError):
-                    sock.shutdown(socket.SHUT_RDWR)
+                    # the plain one: that of a TLS socket takes its state from under a read
+                    socket.socket.shutdown(sock, socket.SHUT_RDWR)
         with contextlib.suppress(OSError):
             socket.create_connection(("127.0.0.1", self.port), 1).close()
         self._acceptor.join()

@@ -16,10 +16,12 @@ from oss_vector_retriever import (
     Acknowledgement,
     AsyncOSSVectorClient,
     ClientSettings,
+    ClientStats,
     ConfigurationError,
     Credentials,
     DeadlineExceededError,
     FetchResult,
+    FinishedCall,
     Float32Array,
     GetVectorsResult,
     Limits,
@@ -28,6 +30,7 @@ from oss_vector_retriever import (
     ListVectorsResult,
     MissingKeysError,
     NoSuchVectorIndexError,
+    OperationStats,
     OSSVectorClient,
     OSSVectorError,
     Page,
@@ -62,10 +65,33 @@ def construction() -> None:
     OSSVectorClient(credentials=5)  # type: ignore[arg-type]
     OSSVectorClient(credentials="chains")  # type: ignore[arg-type]
     AsyncOSSVectorClient(credentials=_asks, additional_headers=["host"], proxy="proxy:3128")
+    OSSVectorClient(on_call=lambda call: (call.operation, call.seconds))
+    OSSVectorClient(on_call=lambda: None)  # type: ignore[misc, arg-type]
     OSSVectorClient.local("vectors.db", index="i", timeout=3)
     OSSVectorClient.local(timeot=3)  # type: ignore[call-arg]
     Credentials("id")  # type: ignore[call-arg]
     RetryPolicy(attempts="3")  # type: ignore[arg-type]
+
+
+def counters(client: OSSVectorClient | AsyncOSSVectorClient) -> None:
+    """Both clients tell at once what they have done; nothing of it is to be awaited."""
+    assert_type(client.stats(), ClientStats)
+    assert_type(client.stats().operations["GetVectors"], OperationStats)
+    assert_type(client.stats().seconds, float)
+    client.stats().calls = 0  # type: ignore[misc]
+    call = FinishedCall(
+        operation="GetVectors",
+        index=None,
+        error=None,
+        attempts=1,
+        refusals=0,
+        keys=1,
+        missing=0,
+        bytes_sent=1,
+        bytes_received=1,
+        seconds=0.1,
+    )
+    assert_type(call.error, str | None)
 
 
 async def _asks() -> Credentials:

@@ -130,6 +130,7 @@ NEVER_AWAITED = {
     "from_settings",
     "local",
     "refuse_if_closed",
+    "stats",
     "to_sync",
     "usable_here",
     "with_options",

@@ -57,7 +57,8 @@ def command(
     """Read all vectors of an index into a file.
 
     TARGET is JSON lines ({"key", "data", "metadata"}; `-` is standard output), a .npy matrix with
-    JSON lines beside it, or Parquet (extra `parquet`). A file of that name is replaced, at the end.
+    JSON lines beside it, or Parquet (extra `parquet`). A file of that name is replaced, at the end,
+    by one that only you may read; a link is replaced itself, and what it leads to stays as it is.
 
     A crash only interrupts: the same command again goes on where it was. What it goes by stands
     beside TARGET until the end: TARGET.partial and a journal.
@@ -177,7 +178,8 @@ class Export:
         return self._progress
 
     def _describe_rest(self) -> str:
-        text = f"{self._progress.vectors:,} vectors are exported"
+        vectors = self._progress.vectors
+        text = f"{job.count(vectors, 'vector')} {'is' if vectors == 1 else 'are'} exported"
         return f"{text}; the same command again goes on from there" if self.journal else text
 
     def _read(self) -> None:

@@ -104,10 +104,12 @@ def command(
             target.describe_or_make(_first_dimension(rows), distance_metric, non_filterable)
         else:
             target.describe()
-        usual_path = Path(f"{source}.import-{target.short_name()}")
+        # of the file itself: two imports of it under two names are one job, and meet at its lock
+        real = Path(source).resolve()
+        usual_path = Path(f"{real}.import-{target.short_name()}")
         # a pipe cannot be read again
         path = None if source == job.PIPE else journal_path or usual_path
-        task = {"import": Path(source).name, "into": target.identity()}
+        task = {"import": real.name, "into": target.identity()}
         meter = job.Meter(f"import {rows.name}", rows.total, in_bytes=rows.in_bytes, shown=progress)
         with job.open_journal(path, task, restart=restart) as journal:
             window = batch * connection.max_concurrency
@@ -133,12 +135,16 @@ def _first_dimension(source: Source) -> int | None:
 def _summarise(run: "Import") -> str:
     source, done = run.source, run.done
     before = f" ({run.before:,} of them before)" if run.before else ""
+    there = run.there and f"{job.count(run.there, 'vector')} there already"
     parts = [
         f"{source.name}: {job.count(done.rows, source.unit)}{before}",
-        f"{job.count(done.vectors, 'vector')} written to index {run.target.index!r}",
-        f"{job.count(done.skipped, source.unit)} skipped" if done.skipped else "",
+        f"{job.count(run.written, 'vector')} written to index {run.target.index!r}",
+        there or "",
+        f"{job.count(run.skipped, source.unit)} skipped" if run.skipped else "",
         run.meter.describe_time(),
     ]
+    if run.before and run.before == done.rows:
+        parts[1] = "nothing new to write (--restart writes all of it again)"
     return ", ".join(part for part in parts if part)
 
 
@@ -173,6 +179,14 @@ class Refused(NamedTuple):
 
     row: Row
     error: errors.OSSVectorError
+
+
+class Written(NamedTuple):
+    """What became of the vectors of a window: how many were written, or there, and the others."""
+
+    new: int
+    there: int
+    refused: list[Refused]
 
 
 @dataclass(slots=True)
@@ -219,6 +233,10 @@ class Import:
         meter: what shows it.
         window: rows that are under way at once, at most.
         on_error: whether a row that cannot be written ends the import, or is named and left out.
+        before: rows that were imported by earlier runs.
+        written: vectors that this run wrote.
+        there: vectors that it found in the index as they are here.
+        skipped: rows that it left out.
     """
 
     target: Target
@@ -232,9 +250,10 @@ class Import:
         state = self.journal.state if self.journal else None
         self.done = ImportProgress(**(state or {}))
         self.before = self.done.rows
+        self.written = self.there = self.skipped = 0
         self._doubtful = self.before + self.done.window
         self._digest = hashlib.sha256()
-        self._under_way: tuple[Window, Future[list[Refused]]] | None = None
+        self._under_way: tuple[Window, Future[Written]] | None = None
 
     def run(self) -> ImportProgress:
         """Import what is left.
@@ -264,9 +283,9 @@ class Import:
         if self.before and (count, digest) != (self.before, self.done.digest):
             # what went by that beginning would be skipped, what is new in it never written
             raise Failure(
-                f"{self.source.name} has changed in its first {self.before:,} "
-                f"{self.source.unit}s, which are imported; --restart imports it from its "
-                "beginning",
+                f"{self.source.name} has changed in its first "
+                f"{job.count(self.before, self.source.unit)}, imported before; --restart imports "
+                "it from its beginning",
                 USAGE,
             )
         self.done.digest = digest
@@ -316,27 +335,31 @@ class Import:
         if dimension is not None and count != dimension:
             raise errors.InvalidRequestError(f"it has {count} values; the index has {dimension}")
 
-    def _write(self, window: Window) -> list[Refused]:
+    def _write(self, window: Window) -> Written:
         records = list(window.records.values())
         if window.start < self._doubtful:
             # within reach of the crash: some of these may be written and not noted
             records = missing_records(self.target, records)
         refused = write_each(self.target, records)
         # the first is enough where it ends the import
-        return list(refused if self.on_error == "skip" else islice(refused, 1))
+        found = list(refused if self.on_error == "skip" else islice(refused, 1))
+        return Written(len(records) - len(found), len(window.records) - len(records), found)
 
     def _settle(self) -> None:
         """Wait for the window that is under way, and note it."""
         if self._under_way is None:
             return
         window, future = self._under_way
-        refused = future.result()
+        written, there, refused = future.result()
         self._under_way = None
         if refused and self.on_error == "fail":
             raise self._failure(refused[0])
         self.done.rows += window.rows
         self.done.vectors += len(window.records) - len(refused)
         self.done.skipped += len(window.refused) + len(refused)
+        self.written += written
+        self.there += there
+        self.skipped += len(window.refused) + len(refused)
         self.done.digest = window.digest
         self._note()
         self.meter.advance(window.weight)
@@ -359,7 +382,8 @@ class Import:
         return f"{where}: {refused.error.render(word).rstrip('.')}"
 
     def _describe_rest(self) -> str:
-        units = f"{self.done.rows:,} {self.source.unit}s are imported"
+        units = job.count(self.done.rows, self.source.unit)
+        units = f"{units} {'is' if self.done.rows == 1 else 'are'} imported"
         return f"{units}; the same command again goes on from there" if self.journal else units
 
 

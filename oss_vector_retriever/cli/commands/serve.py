@@ -11,8 +11,13 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 import click
 
 from ... import emulator
+from ...client.credentials import Credentials
 from ...client.endpoint import check_account_id, check_bucket
-from ...emulator.http.server import run
+from ...client.errors import ConfigurationError
+from ...emulator.http.admission import Admission
+from ...emulator.http.application import BODY_TIMEOUT
+from ...emulator.http.server import DEFAULT_HOST, HEAD_TIMEOUT, run
+from ..arguments import Number
 
 _TYPES = get_type_hints(emulator.Behaviour)
 # not the variables that clients read: a real key has no business in an embedded service
@@ -27,7 +32,27 @@ def _refuse_key(_: click.Context, __: click.Parameter, given: str | None) -> Non
         )
 
 
+def _check_names(_: click.Context, __: click.Parameter, names: tuple[str, ...]) -> tuple[str, ...]:
+    try:
+        Admission(names)
+    except ConfigurationError as error:
+        raise click.BadParameter(f"{error}.") from None
+    return names
+
+
+def _check_seconds(_: click.Context, __: click.Parameter, seconds: float) -> float:
+    if not 0 < seconds < math.inf:  # a NaN neither
+        raise click.BadParameter("it must be a number of seconds, more than 0.")
+    return seconds
+
+
 @click.command("serve")
+@click.option(
+    "--host",
+    default=DEFAULT_HOST,
+    show_default=True,
+    help="The address to listen on; others than this machine are served only with keys of its own.",
+)
 @click.option("--port", type=click.IntRange(0, 65535), default=9000, show_default=True)
 @click.option(
     "--data", type=click.Path(dir_okay=False), help="Keep the data in this file, not in memory."
@@ -43,6 +68,31 @@ def _refuse_key(_: click.Context, __: click.Parameter, given: str | None) -> Non
     "--faults",
     is_flag=True,
     help="Let programs on this machine switch faults on, at /_emulator/faults.",
+)
+@click.option(
+    "--allow-host",
+    "allow_hosts",
+    multiple=True,
+    metavar="NAME",
+    callback=_check_names,
+    help="A name that it is reached by, as from a container or through a tunnel, besides localhost "
+    "and the service's own; .NAME for all that end so. May be given again.",
+)
+@click.option(
+    "--head-timeout",
+    type=Number(),
+    callback=_check_seconds,
+    default=HEAD_TIMEOUT,
+    show_default=True,
+    help="Seconds within which the head of a request must arrive.",
+)
+@click.option(
+    "--body-timeout",
+    type=Number(),
+    callback=_check_seconds,
+    default=BODY_TIMEOUT,
+    show_default=True,
+    help="Seconds within which the body of a request must arrive.",
 )
 @click.option(
     "--bucket",
@@ -66,16 +116,24 @@ def _refuse_key(_: click.Context, __: click.Parameter, given: str | None) -> Non
 @click.option("--access-key-secret", hidden=True, expose_value=False, callback=_refuse_key)
 def command(
     *,
+    host: str,
     port: int,
     data: str | None,
     behaviour: emulator.Behaviour,
     faults: bool,
+    allow_hosts: tuple[str, ...],
+    head_timeout: float,
+    body_timeout: float,
     buckets: tuple[str, ...],
     region: str,
     account_id: str,
     access_key_file: Path | None,
 ) -> None:
-    """Run the embedded service on 127.0.0.1 until Ctrl-C; --port 0 takes any free port."""
+    """Run the embedded service until Ctrl-C; --port 0 takes any free port.
+
+    It listens on this machine only, unless --host says otherwise. What a page in a browser sends is
+    refused with 403 and a line here, and so is a request for a host that it does not know.
+    """
     check_account_id(account_id)
     key, told = _access_key(access_key_file, account_id)
     settings = {
@@ -88,8 +146,12 @@ def command(
             service.create_bucket(account_id, check_bucket(bucket))
         run(
             service,
-            port=port,
+            host,
+            port,
             allow_faults=faults,
+            allow_hosts=allow_hosts,
+            head_timeout=head_timeout,
+            body_timeout=body_timeout,
             on_ready=lambda at: _announce(at, settings, told),
         )
 
@@ -108,6 +170,7 @@ def _access_key(path: Path | None, account_id: str) -> tuple[emulator.AccessKey,
         return emulator.AccessKey(name, secret, account_id), told
     try:
         name, secret = found
+        Credentials(name, secret)  # a pair that no client takes is none
         key = emulator.AccessKey(name, secret, account_id)
     except ValueError:
         found, secret = [], ""  # an error shows a traceback's frames to whoever collects them
@@ -129,6 +192,10 @@ def _lines_of(path: Path) -> list[str]:
 def _announce(endpoint: str, settings: dict[str, str], key_lines: str) -> None:
     # for a shell to read: comments and exports can be pasted as they are
     click.echo(f"# OSS Vectors, embedded, on {endpoint}; Ctrl-C ends it. Clients find it with:")
+    click.echo(
+        "# From a container: --host 0.0.0.0, keys of its own (--access-key-file), and --allow-host "
+        "with the name that clients there ask for, such as host.docker.internal."
+    )
     for name, value in {"OSS_ENDPOINT": endpoint, **settings}.items():
         click.echo(f"export {name}={shlex.quote(value)}")
     click.echo(key_lines)

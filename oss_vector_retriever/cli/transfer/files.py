@@ -4,20 +4,25 @@ JSON lines, `{"key": ..., "data": [...], "metadata": {...}}`, are the format tha
 on: a matrix has them beside it, and Parquet is written by way of them.
 """
 
+import errno
 import os
+import stat
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import nullcontext
 from pathlib import Path
 from typing import IO, Any, NamedTuple, Protocol
 
-from ...client.errors import InvalidRequestError
+from ...client.errors import InvalidRequestError, escape_controls
 from ...client.models import Limits, Vector
 from ...client.operations.checks import as_vector, check_total
 from ...client.wire import dump_json, parse_json
 from ..errors import USAGE, Failure
 
 _LONGEST_LINE = 64 * 1024 * 1024  # longer than any vector; a binary file may have no line at all
+# what Windows lacks, and what others lack
+_FLAGS = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
+_OTHERS = stat.S_IRWXG | stat.S_IRWXO
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
@@ -64,7 +69,10 @@ class Source(Protocol):
 
 
 class Part:
-    """A file under construction, `<target>.partial`; it takes its name when it is whole."""
+    """A file under construction, `<target>.partial`; it takes its name when it is whole.
+
+    What has that name by then is replaced: of a link the link, and never what it leads to.
+    """
 
     def __init__(self, target: Path) -> None:
         self.target = target
@@ -73,8 +81,8 @@ class Part:
 
     def open(self, size: int) -> None:
         """Open it with its first `size` bytes, and nothing behind them."""
-        # "a" would write at the end whatever is sought, "w" would empty the file
-        self._file = self.path.open("r+b" if self.path.exists() else "w+b")
+        # what is there is gone on with only where some of it is to be kept
+        self._file = open_private(self.path, anew=size == 0)
         self._file.truncate(size)
         self._file.seek(size)
 
@@ -106,6 +114,40 @@ class Part:
         """Give the file its final name, in place of a file that has it."""
         self.close()
         self.path.replace(self.target)
+
+
+def open_private(path: Path, *, anew: bool = False, append: bool = False) -> IO[bytes]:
+    """Open a file for reading and writing; one that is made is for this user alone.
+
+    The names of these files can be foreseen, so whoever else may write to their directory could put
+    a link there, or a file that stays theirs to read. Neither is opened.
+
+    Args:
+        path: the file.
+        anew: make it, in place of what has its name; else what is there is gone on with.
+        append: write at the end, whatever was sought.
+
+    Raises:
+        Failure: the name leads to a link, or to what is no plain file of this user.
+    """
+    flags = os.O_RDWR | os.O_CREAT | _FLAGS | (os.O_EXCL if anew else 0)
+    if anew:
+        path.unlink(missing_ok=True)  # of a link the link itself
+    try:
+        descriptor = os.open(path, flags | (os.O_APPEND if append else 0), 0o600)
+    except OSError as error:
+        if error.errno != errno.ELOOP:
+            raise
+        raise Failure(f"{path} is a link, which is not written through; remove it", USAGE) from None
+    found = os.fstat(descriptor)
+    # a second name of a file (a hard link) may be in anybody's directory
+    ours = stat.S_ISREG(found.st_mode) and found.st_nlink == 1
+    if not ours or found.st_uid != getattr(os, "geteuid", lambda: found.st_uid)():
+        os.close(descriptor)
+        raise Failure(f"{path} is no plain file of this user; remove it, or name another", USAGE)
+    if found.st_mode & _OTHERS and hasattr(os, "fchmod"):
+        os.fchmod(descriptor, 0o600)  # an earlier release made it for everybody to read
+    return os.fdopen(descriptor, "a+b" if append else "r+b")
 
 
 class Sink:
@@ -165,7 +207,9 @@ class PipedLines(Sink):
 
     def write(self, vectors: Iterable[Vector]) -> None:
         """Write vectors."""
-        sys.stdout.buffer.writelines(map(line_of, vectors))
+        # standard output may be a terminal, which obeys what is in metadata; the values stay
+        for vector in vectors:
+            sys.stdout.buffer.write(escape_controls(line_of(vector).decode()).encode())
         sys.stdout.buffer.flush()  # page by page, so that a reader that has left is noticed
 
 

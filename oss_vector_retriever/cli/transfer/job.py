@@ -1,5 +1,6 @@
 """What `import` and `export` share: flags, formats, a bar, and the journal of a job."""
 
+import json
 import os
 import sys
 import time
@@ -10,13 +11,15 @@ from pathlib import Path
 from typing import IO, Any
 
 import click
+from filelock import lock_descriptor
 
-from ...client.errors import OSSVectorError
+from ...client.errors import OSSVectorError, escape_controls
 from ...client.models.limits import Limits
 from ...client.wire import dump_json, parse_json
 from ..errors import SERVICE, USAGE, Failure, word
 from ..interrupts import recognise_interrupts
-from .files import JsonLines, JsonLinesSink, PipedLines, Sink, Source
+from ..rendering import echo
+from .files import JsonLines, JsonLinesSink, PipedLines, Sink, Source, open_private
 
 PIPE = "-"
 _SUFFIXES = {".jsonl": "jsonl", ".ndjson": "jsonl", ".npy": "npy", ".parquet": "parquet"}
@@ -134,7 +137,7 @@ class Meter:
         # on stderr, as standard output may be the export
         if sys.stderr.isatty() if shown is None else shown:
             self._bar = _bar(in_bytes=in_bytes, with_total=total is not None)
-            self._task = self._bar.add_task(title, total=total)
+            self._task = self._bar.add_task(escape_controls(title), total=total)
 
     def advance(self, amount: int) -> None:
         """Move on."""
@@ -144,10 +147,11 @@ class Meter:
     def say(self, text: str) -> None:
         """Print a line on stderr, above the bar."""
         if self._bar is None:
-            click.echo(text, err=True)
+            echo(text, err=True)
         else:
             # file names and keys are no markup
-            self._bar.console.print(text, markup=False, highlight=False, soft_wrap=True)
+            shown = escape_controls(text)
+            self._bar.console.print(shown, markup=False, highlight=False, soft_wrap=True)
 
     @contextmanager
     def follow_job(self, describe_rest: Callable[[], str]) -> Iterator[None]:
@@ -206,7 +210,7 @@ class Journal:
 
     def __init__(self, path: Path, job: State, *, restart: bool = False) -> None:
         self.path = path
-        self._file: IO[bytes] = path.open("a+b")
+        self._file: IO[bytes] = open_private(path, append=True)
         self.state: State | None = None
         try:
             self._take(job, restart=restart)
@@ -215,10 +219,9 @@ class Journal:
             raise
 
     def _take(self, job: State, *, restart: bool) -> None:
-        try:
-            _lock(self._file.fileno())
-        except OSError:
-            raise Failure(f"another process is at it: it holds {self.path}", USAGE) from None
+        # The file itself is locked: any link to it is the same job.
+        if not lock_descriptor(self._file.fileno(), blocking=False):
+            raise Failure(f"another process is at it: it holds {self.path}", USAGE)
         lines = [] if restart else self._whole_lines()
         # another job, or the same under another version of the states: from the beginning
         if len(lines) > 1 and lines[0] == job:
@@ -265,18 +268,6 @@ def open_journal(
     """Return the journal of a job; without a path, none."""
     if path is None:
         return nullcontext()
-    return closing(Journal(path, {"version": _VERSION, **job}, restart=restart))
-
-
-if sys.platform == "win32":
-    import msvcrt
-
-    def _lock(descriptor: int) -> None:
-        # a byte far behind the text: Windows refuses even to read a locked one
-        os.lseek(descriptor, 1 << 40, os.SEEK_SET)
-        msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
-else:
-    import fcntl
-
-    def _lock(descriptor: int) -> None:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    # names of files may be no UTF-8, which JSON cannot hold; the journal's own tells them apart
+    text = json.dumps({"version": _VERSION, **job}, ensure_ascii=False)
+    return closing(Journal(path, parse_json(text.encode(errors="replace")), restart=restart))

@@ -4,7 +4,7 @@ import importlib
 from collections.abc import Iterator
 from itertools import chain, islice
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
@@ -12,7 +12,7 @@ from ...client.errors import InvalidRequestError
 from ...client.models import Float32Array, Limits, Vector
 from ...client.wire import dump_json
 from ..errors import USAGE, Failure
-from .files import JsonLinesSink, Row, object_of, read_lines, vector_of
+from .files import JsonLinesSink, Row, object_of, open_private, read_lines, vector_of
 from .matrix import pack
 
 _AT_ONCE = 1000
@@ -53,7 +53,7 @@ def _open(path: Path) -> Any:
     arrow = importlib.import_module("pyarrow")
     try:
         file = importlib.import_module("pyarrow.parquet").ParquetFile(path)
-    except arrow.ArrowException as error:
+    except (arrow.ArrowException, UnicodeError) as error:  # of names that are not UTF-8, too
         raise Failure(f"{path} cannot be read as Parquet: {error}", USAGE) from None
     schema = file.schema_arrow
     if not {"key", "data"} <= set(schema.names) or not _is_floats(schema.field("data").type):
@@ -101,12 +101,13 @@ class ParquetSink(JsonLinesSink):
         lines.close()
         # under another name until it is whole: a crash may leave half a file
         unnamed = lines.target.with_name(f"{lines.target.name}.converting")
-        _convert(lines.path, unnamed)
+        with open_private(unnamed, anew=True) as file:
+            _convert(lines.path, file)
         unnamed.replace(lines.target)
         lines.path.unlink()
 
 
-def _convert(lines: Path, target: Path) -> None:
+def _convert(lines: Path, target: IO[bytes]) -> None:
     arrow = importlib.import_module("pyarrow")
     text, numbers = arrow.string(), arrow.list_(arrow.float32())
     schema = arrow.schema({"key": text, "data": numbers, "metadata": text})

@@ -6,9 +6,10 @@
 from .limits import DEFAULT_LIMITS, Limits, dump, largest, metadata_bytes
 from .messages import Reply, Request, printable
 from .results import (
-    Acknowledgement, BucketLogging, FetchResult, FusedVector, GetVectorsResult,
-    ListVectorBucketsResult, ListVectorIndexesResult, ListVectorsResult, Page,
-    QueryVectorsFusionResult, QueryVectorsResult, ScoredVector, VectorBucket, VectorIndex,
+    Acknowledgement, BucketLogging, ClientStats, FetchResult, FinishedCall, FusedVector,
+    GetVectorsResult, ListVectorBucketsResult, ListVectorIndexesResult, ListVectorsResult,
+    OperationStats, Page, QueryVectorsFusionResult, QueryVectorsResult, ScoredVector, VectorBucket,
+    VectorIndex,
 )
 from .vector import Float32Array, Vector, pack_float32
 # isort: on
@@ -18,7 +19,9 @@ __all__ = [
     "DEFAULT_LIMITS",
     "Acknowledgement",
     "BucketLogging",
+    "ClientStats",
     "FetchResult",
+    "FinishedCall",
     "Float32Array",
     "FusedVector",
     "GetVectorsResult",
@@ -26,6 +29,7 @@ __all__ = [
     "ListVectorBucketsResult",
     "ListVectorIndexesResult",
     "ListVectorsResult",
+    "OperationStats",
     "Page",
     "QueryVectorsFusionResult",
     "QueryVectorsResult",

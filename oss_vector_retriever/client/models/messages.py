@@ -1,7 +1,7 @@
 """What crosses the border between our code and a transport: one request, one reply."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 # Beside control characters those that turn the direction of a text, which can disguise a message.
@@ -46,12 +46,14 @@ class Request:
 class Reply:
     """One HTTP reply, read whole; `headers` have lower-case names.
 
-    The repr leaves headers and body out: a peer can echo what it was sent.
+    The repr leaves headers and body out: a peer can echo what it was sent. What reads a large reply
+    calls `check_time`, if any, with the operation's name now and then: it raises when time is up.
     """
 
     status: int
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     body: bytes = field(default=b"", repr=False)
+    check_time: Callable[[str], None] | None = field(default=None, repr=False, compare=False)
 
     @property
     def request_id(self) -> str | None:

@@ -352,3 +352,77 @@ class FetchResult(_Items[Vector]):
             f"FetchResult({len(self.items)} of {len(self.keys)} found, "
             f"{len(self.missing)} missing, calls={self.calls})"
         )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FinishedCall:
+    """One API call that has ended, for a client's `on_call=`; nothing of a record is in it.
+
+    Attributes:
+        operation: the API's name of it, such as `GetVectors`.
+        index: the index that it was for, or None.
+        error: None of a call that succeeded; else the service's code, the kind of fault (`closed`,
+            `connect`, `deadline`, ...), or the class of the error.
+        attempts: HTTP attempts; 0 of a call that ended before its first.
+        refusals: how many of them the service refused because requests came too fast.
+        keys: how many keys it named.
+        missing: how many of those a GetVectors call did not find.
+        bytes_sent: bytes of the bodies of all its requests.
+        bytes_received: bytes of the bodies of all its replies.
+        seconds: from its beginning to its end, pauses included.
+    """
+
+    operation: str
+    index: str | None
+    error: str | None
+    attempts: int
+    refusals: int
+    keys: int
+    missing: int
+    bytes_sent: int
+    bytes_received: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OperationStats:
+    """What a client has done of one operation.
+
+    Attributes:
+        calls: API calls that have ended, well or not.
+        failed: those that ended in an error.
+        attempts: their HTTP attempts.
+        retries: attempts after the first of their call.
+        refusals: attempts that the service refused because requests came too fast.
+        missing: keys that GetVectors calls did not find.
+        bytes_sent: bytes of the bodies of requests.
+        bytes_received: bytes of the bodies of replies.
+        seconds: from beginning to end, pauses included, added up over the calls.
+    """
+
+    calls: int = 0
+    failed: int = 0
+    attempts: int = 0
+    retries: int = 0
+    refusals: int = 0
+    missing: int = 0
+    bytes_sent: int = 0
+    bytes_received: int = 0
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClientStats(OperationStats):
+    """What a client has done since it was made, with those made of it by `with_options` and twins.
+
+    Attributes not named here are those of `OperationStats`, over all operations.
+
+    Attributes:
+        shared: fetches that took their vectors out of the reply to another's call.
+        operations: the same for each operation, by the API's name of it.
+        decoder: what reads the vectors out of a reply: `"pure"`, Python code.
+    """
+
+    shared: int = 0
+    operations: Mapping[str, OperationStats] = field(default_factory=dict)
+    decoder: str = "pure"

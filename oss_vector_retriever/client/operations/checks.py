@@ -60,7 +60,7 @@ def each_of(keys: Iterable[str]) -> Iterator[str]:
     """Return an iterator over keys; a lone string is refused, it would be its letters."""
     if isinstance(keys, str | bytes | Mapping) or not hasattr(keys, "__iter__"):
         raise InvalidRequestError(
-            "{argument} must be a list of strings, not a {kind}",
+            "{argument} must be a list of strings, not {a_kind}",
             argument="keys",
             remedy="for one key pass [key]",
             value=keys,
@@ -121,10 +121,20 @@ def check_filter(given: object) -> Mapping[str, Any] | None:
     if given is None:
         return None
     if not isinstance(given, Mapping):
-        message = "{argument} must be a dict, not a {kind}."
+        message = "{argument} must be a dict, not {a_kind}."
         raise InvalidRequestError(message, argument="filter", value=given)
     check_numbers("filter", given)
     return given
+
+
+def check_unicode(argument: str, text: object, what: str) -> None:
+    """Refuse a string with half of a surrogate pair, such as one of an emoji that was cut."""
+    try:
+        if isinstance(text, str):
+            text.encode()
+    except UnicodeEncodeError:
+        reason = "holds half of a surrogate pair, which UTF-8 cannot carry"
+        raise _data_error(argument, f"{what} {quote(text)}", reason) from None
 
 
 def check_numbers(argument: str, value: object, what: str = "") -> None:

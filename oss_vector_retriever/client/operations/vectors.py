@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
-from ..context import Context, Flow
+from ..context import Context, Deadline, Flow
 from ..errors import InvalidRequestError
 from ..flow import Operation, call
 from ..holds import Hold, run_with
@@ -22,6 +22,8 @@ from .checks import (
 )
 
 T = TypeVar("T")
+_WRITTEN_AT_ONCE = 25  # vectors; of the largest they take ten milliseconds
+_VECTORS = b'{"vectors":['
 
 
 def get_vectors(
@@ -51,40 +53,75 @@ def get_operation(
         vectors = reader.vectors(reply_object(reply, "GetVectors"))
         return results.GetVectorsResult(tuple(vectors), request_id=reply.request_id)
 
+    def count_missing(result: results.GetVectorsResult) -> int:
+        return len(requested) - len({vector.key for vector in result.items})
+
     members = {"returnData": bool(return_data), "returnMetadata": bool(return_metadata)}
-    return post("GetVectors", decode, indexName=index, keys=keys, **members)
+    return post(
+        "GetVectors", decode, count_missing=count_missing, indexName=index, keys=keys, **members
+    )
 
 
 def post(
-    name: str, decode: Callable[[Reply], T], *, idempotent: bool = True, **members: Any
+    name: str,
+    decode: Callable[[Reply], T],
+    *,
+    idempotent: bool = True,
+    count_missing: Callable[[T], int] | None = None,
+    **members: Any,
 ) -> Operation[T]:
     """Return an operation whose arguments are the members of a JSON object, None for no member."""
-    query = name[0].lower() + name[1:]
-    body, index = json_body(**members), members.get("indexName")
-    return Operation(name, decode, query=query, body=body, index=index, idempotent=idempotent)
+    return Operation(
+        name,
+        decode,
+        query=name[0].lower() + name[1:],
+        body=json_body(**members),
+        index=members.get("indexName"),
+        idempotent=idempotent,
+        key_count=len(members.get("keys") or members.get("vectors") or ()),
+        count_missing=count_missing,
+    )
 
 
 def put_vectors(
     context: Context, vectors: Iterable[Vector | Mapping[str, Any]], index: str | None = None
 ) -> Flow[results.Acknowledgement]:
     limits = context.config.limits
-    checked = [as_vector(item, limits) for item in vectors]
-    check_count("put_vectors", "vectors", len(checked), limits.vectors_per_put, "upsert()")
+    given = list(vectors)
+    deadline = context.deadline()  # checks and encoding count; how the caller's items come does not
+    check_count("put_vectors", "vectors", len(given), limits.vectors_per_put, "upsert()")
+    checked: list[Vector] = []
+    for item in given:
+        deadline.check("PutVectors")
+        checked.append(as_vector(item, limits))
     refuse_repeated(vector.key for vector in checked)
-    name, deadline = context.config.index_or(index), context.deadline()
+    name = context.config.index_or(index)
     hold = Hold(context, name, (vector.key for vector in checked))
-    return run_with(hold, call(context, put_operation(name, checked), deadline), deadline)
+    return run_with(hold, call(context, put_operation(name, checked, deadline), deadline), deadline)
 
 
-def put_operation(index: str, vectors: list[Vector]) -> Operation[results.Acknowledgement]:
-    """Return the PutVectors operation for vectors that are checked already."""
+def put_operation(
+    index: str, vectors: list[Vector], deadline: Deadline
+) -> Operation[results.Acknowledgement]:
+    """Return the PutVectors operation for vectors that are checked already.
+
+    Raises:
+        DeadlineExceededError: the body was not written before the deadline.
+    """
     members = [
         # Without metadata there is no member: an empty object would say no more.
         {"key": vector.key, "data": {"float32": vector.data}}
         | ({"metadata": vector.metadata} if vector.metadata else {})
         for vector in vectors
     ]
-    return post("PutVectors", acknowledge, indexName=index, vectors=members)
+    # in slices: the whole may take a second, which nothing could interrupt
+    parts: list[bytes] = []
+    for start in range(0, len(members), _WRITTEN_AT_ONCE):
+        deadline.check("PutVectors")
+        part = json_body(vectors=members[start : start + _WRITTEN_AT_ONCE])
+        parts.append(part[len(_VECTORS) : -2])
+    body = json_body(indexName=index)[:-1] + b"," + _VECTORS[1:] + b",".join(parts) + b"]}"
+    return Operation("PutVectors", acknowledge, query="putVectors", body=body, index=index)
 
 
 def acknowledge(reply: Reply) -> results.Acknowledgement:

@@ -18,7 +18,7 @@ from ..coalesce import PendingFetch, SharedCall, next_call, shared_calls
 from ..steps import Flow
 
 # seconds beyond a deadline: a call that ends at the same moment says more of why
-_GRACE = 0.02
+_GRACE = 0.04
 # seconds; Ctrl-C may have ended a thread between two steps of handing a call over, and those who
 # wait for it find that out by themselves
 _LOOK_AGAIN = 1.0
@@ -56,7 +56,8 @@ class ThreadCoalescer:
         self.holders: set[int] = set()
         self._run = run
         self._slots = slots
-        self._lock = threading.Lock()
+        # reentrant: a signal's handler may fetch in a thread that stands still amid this
+        self._lock = threading.RLock()
         self._waiters: dict[PendingFetch, _Waiter] = {}
         self._queue: dict[PendingFetch, None] = {}
         # of calls that failed for what may be in one of their fetches
@@ -71,14 +72,17 @@ class ThreadCoalescer:
         where that falls to it. What ends this thread early, such as Ctrl-C, must not strand those
         others: they go back to the queue.
         """
+        if threading.get_ident() in self.holders:
+            return True  # a signal's handler: its thread, which stands still, has a slot already
         if pending.window is None:
             # the slot is taken here, not when the exchange begins: of many threads that come at
             # once, each must see what those before it have taken
             with self._lock:
-                if not self._queue and len(self.holders) < self._slots:
+                if not (self._queue or self._halves) and len(self.holders) < self._slots:
                     self.holders.add(threading.get_ident())
                     return True
         waiter = _Waiter()
+        pending.wake = waiter.woken.set
         try:
             with self._lock:
                 if self._closed:
@@ -161,7 +165,8 @@ class ThreadCoalescer:
         with self._lock:
             if waiter.lead is None:
                 return
-            waiter.woken.clear()
+            if not self._closed:
+                waiter.woken.clear()
             for other in waiter.lead.waiters:
                 if other in self._waiters and other.is_over:
                     self._waiters[other].woken.set()
@@ -208,6 +213,7 @@ class LoopCoalescer:
         """Wait until a fetch is over, or its deadline has passed."""
         woken, window = asyncio.Event(), pending.window
         self._woken[pending] = woken
+        pending.wake = woken.set
         if window not in self._gathered:
             self._gathered[window] = []
             loop = asyncio.get_running_loop()

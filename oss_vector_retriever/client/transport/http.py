@@ -14,18 +14,19 @@ import threading
 import time
 import weakref
 from collections.abc import AsyncGenerator
+from dataclasses import replace
 from functools import lru_cache
+from http import HTTPStatus
 from typing import Any
 from urllib.parse import urlsplit
 
 from .. import fork
 from ..errors import ConfigurationError
 from ..models.messages import Reply, Request
-from ..steps import Fault, FaultKind
-from .engine import Settings, fault_of
-from .network import ClippedNetwork, Countdown, WatchedNetwork
+from ..steps import REPLY_TOO_LARGE, Fault, FaultKind, Send
+from .engine import Settings, fault_of, proxy_refusal
+from .network import ClippedNetwork, Countdown, Network, WatchedNetwork
 
-_TOO_LARGE = Fault(FaultKind.TOO_LARGE, "ReplyTooLarge")
 _LATE = Fault(FaultKind.DEADLINE, "DeadlineExceeded")
 _CLOSED = Fault(FaultKind.CLOSED, "ClientClosed")
 
@@ -36,6 +37,7 @@ class BlockingExchange:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._closed = False
+        self._keeps_connections = True
         self._set_up()
 
     def _set_up(self) -> None:
@@ -49,21 +51,21 @@ class BlockingExchange:
         fork.leave_to_parent(self._free, self._busy)
         self._set_up()
 
-    def send(self, request: Request, seconds: float) -> Reply | Fault:
+    def send(self, step: Send) -> Reply | Fault:
         """Send a request and read the whole reply within some seconds."""
-        moment = time.monotonic() + seconds
+        moment = time.monotonic() + step.seconds
         if threading.get_ident() in list(self._busy.values()):
             # in a signal handler, whose thread stands still in another exchange: to wait for a
             # place could be to wait for its own
-            return self._send_on_a_connection(request, moment)
-        if not self._gate.acquire(timeout=max(seconds, 0)):
+            return self._send_on_a_connection(step, moment)
+        if not self._gate.acquire(timeout=max(step.seconds, 0)):
             return _LATE
         try:
-            return self._send_on_a_connection(request, moment)
+            return self._send_on_a_connection(step, moment)
         finally:
             self._gate.release()
 
-    def _send_on_a_connection(self, request: Request, moment: float) -> Reply | Fault:
+    def _send_on_a_connection(self, step: Send, moment: float) -> Reply | Fault:
         try:
             connection = self._free.pop()
         except IndexError:
@@ -75,32 +77,39 @@ class BlockingExchange:
                 return _CLOSED
             seconds = max(moment - time.monotonic(), 0.001)
             connection.countdown.start(seconds)
-            outcome = self._read(connection.send(_engine_request(self._settings, request, seconds)))
+            sent = _engine_request(self._settings, step.request, seconds)
+            outcome = self._read(connection.send(sent, reuse=step.reuse), step.max_reply_bytes)
         except Exception as error:
-            outcome = fault_of(error)
-            if outcome is None:
+            fault = connection.fault_of(error)
+            if fault is None:
                 raise
-            return _LATE if connection.countdown.is_over() else outcome
+            if connection.countdown.is_over():
+                return _LATE
+            if fault.reused:
+                # what was kept with it is likely as dead, and would cost a refusal each
+                self._close_free()
+            return fault
+        else:
+            return outcome
         finally:
             unharmed = self._busy.pop(connection, None) is not None
             if isinstance(outcome, Reply) and unharmed:
                 self._free.append(connection)
             else:
                 connection.close()
-            if self._closed:
-                self._close_free()
-        return outcome
+            if not self._keeps_connections:  # looked at after it is free: `keep_none` may be over
+                self.keep_none()
 
-    def _read(self, response: Any) -> Reply | Fault:
-        left, parts = self._settings.max_reply_bytes, []
+    def _read(self, response: Any, max_bytes: int) -> Reply | Fault:
+        left, parts = max_bytes, []
         try:
-            headers = _read_headers(response, left)
+            headers = _read_headers(self._settings, response, left)
             if isinstance(headers, Fault):
                 return headers
             for part in response.iter_stream():
                 left -= len(part)
                 if left < 0:
-                    return _TOO_LARGE
+                    return REPLY_TOO_LARGE
                 # joined at the end: a buffer that grows stands twice for a moment, old and new
                 parts.append(part)
         finally:
@@ -110,7 +119,7 @@ class BlockingExchange:
     def close(self) -> None:
         """Close the connections that are free, and abort the exchanges on the others."""
         self._closed = True
-        self._close_free()
+        self.keep_none()
         for connection in list(self._busy):
             self._abort(connection)
 
@@ -124,24 +133,52 @@ class BlockingExchange:
         if self._busy.pop(connection, None) is not None:  # else its exchange has just ended
             connection.abort()
 
+    def keep_none(self) -> None:
+        """Close the connections that are free, and from now on each as its exchange ends."""
+        self._keeps_connections = False
+        self._close_free()
+
     def _close_free(self) -> None:
         with contextlib.suppress(IndexError):  # two threads may be at it
             while True:
                 self._free.pop().close()
 
 
-class _Connection:
+class _AnyConnection:
+    """One connection, which may be kept for several exchanges."""
+
+    def __init__(self, settings: Settings, network: Network) -> None:
+        self._settings = settings
+        self._seen = network
+        self._line: Any = None
+        self._reused = False
+
+    def _is_kept(self, request: Any, *, reuse: bool) -> bool:
+        """Tell whether the exchange that begins has a connection already."""
+        self._seen.heard = False
+        self._reused = reuse and self._line is not None and _is_usable(self._line, request)
+        return self._reused
+
+    def fault_of(self, error: Exception) -> Fault | None:
+        """Return what an exception of an exchange means, or None if it is none of the engine's."""
+        fault = fault_of(error, self._settings, self._seen)
+        if fault is None or fault.kind is not FaultKind.CLOSED:
+            return fault
+        return replace(fault, reused=self._reused and not self._seen.heard)
+
+
+class _Connection(_AnyConnection):
     """One connection and the countdown of its exchange."""
 
     def __init__(self, settings: Settings) -> None:
         self.countdown = Countdown()
         self._network = ClippedNetwork(settings.engine, self.countdown)
+        super().__init__(settings, self._network)
         self.abort = self._network.abort
         self._lines = settings.engine.ConnectionPool(**settings.pool_arguments(self._network))
-        self._line: Any = None
 
-    def send(self, request: Any) -> Any:
-        if self._line is None or not _is_usable(self._line, request):
+    def send(self, request: Any, *, reuse: bool) -> Any:
+        if not self._is_kept(request, reuse=reuse):
             self.close()
             # the pool only makes connections: what it keeps of them breaks under cancellation
             self._line = self._lines.create_connection(request.url.origin)
@@ -181,12 +218,12 @@ class AsyncExchange:
         """Tell whether the running event loop is the one served, or may become it."""
         return not self._connections.closed and self._loop in {None, asyncio.get_running_loop()}
 
-    async def send(self, request: Request, seconds: float) -> Reply | Fault:
+    async def send(self, step: Send) -> Reply | Fault:
         """Send a request and read the whole reply within some seconds."""
         await self._bind_to_loop()
         try:
-            async with asyncio.timeout(max(seconds, 0)), self._gate:
-                return await self._send_on_a_connection(request, seconds)
+            async with asyncio.timeout(max(step.seconds, 0)), self._gate:
+                return await self._send_on_a_connection(step)
         except TimeoutError:
             return _LATE
 
@@ -206,7 +243,7 @@ class AsyncExchange:
                 "make one client for each loop, or use OSSVectorClient where there is none."
             )
 
-    async def _send_on_a_connection(self, request: Request, seconds: float) -> Reply | Fault:
+    async def _send_on_a_connection(self, step: Send) -> Reply | Fault:
         free = self._connections.free
         if self._connections.closed:
             return _CLOSED
@@ -214,31 +251,37 @@ class AsyncExchange:
         outcome: Reply | Fault | None = None
         self._connections.busy.add(connection)
         try:
-            sent = _engine_request(self._settings, request, seconds)
-            outcome = await self._read(await connection.send(sent))
+            sent = _engine_request(self._settings, step.request, step.seconds)
+            response = await connection.send(sent, reuse=step.reuse)
+            outcome = await self._read(response, step.max_reply_bytes)
         except Exception as error:
-            outcome = fault_of(error)
-            if outcome is None:
+            # of a line that was closed in the midst of it, the engine says what fits none of these
+            fault = _CLOSED if self._connections.closed else connection.fault_of(error)
+            if fault is None:
                 raise
+            if fault.reused:
+                self._connections.throw_away_free()
+            return fault
+        else:
+            return outcome
         finally:
             self._connections.busy.discard(connection)
             if isinstance(outcome, Reply) and not self._connections.closed:
                 free.append(connection)
             else:
                 self._connections.throw_away(connection)
-        return outcome
 
-    async def _read(self, response: Any) -> Reply | Fault:
-        left, parts = self._settings.max_reply_bytes, []
+    async def _read(self, response: Any, max_bytes: int) -> Reply | Fault:
+        left, parts = max_bytes, []
         try:
-            headers = _read_headers(response, left)
+            headers = _read_headers(self._settings, response, left)
             if isinstance(headers, Fault):
                 return headers
             async with contextlib.aclosing(response.aiter_stream()) as stream:
                 async for part in stream:
                     left -= len(part)
                     if left < 0:
-                        return _TOO_LARGE
+                        return REPLY_TOO_LARGE
                     parts.append(part)
         finally:
             await response.aclose()
@@ -265,6 +308,10 @@ class _AsyncConnections:
         self._closing[task] = connection
         task.add_done_callback(self._forget)
 
+    def throw_away_free(self) -> None:
+        while self.free:
+            self.throw_away(self.free.pop())
+
     def _forget(self, task: asyncio.Task[None]) -> None:
         connection = self._closing.pop(task)
         if task.cancelled():  # by a loop that ends, maybe before it began
@@ -275,24 +322,23 @@ class _AsyncConnections:
     async def close(self) -> None:
         """Close all connections; an exchange on one of them sees it break."""
         self.closed = True
-        while self.free:
-            self.throw_away(self.free.pop())
+        self.throw_away_free()
         for connection in list(self.busy):
             self.throw_away(connection)
         while self._closing:
             await asyncio.wait(self._closing)
 
 
-class _AsyncConnection:
+class _AsyncConnection(_AnyConnection):
     """One connection and the network it was opened on."""
 
     def __init__(self, settings: Settings) -> None:
         self._network = WatchedNetwork(settings.engine)
+        super().__init__(settings, self._network)
         self._lines = settings.engine.AsyncConnectionPool(**settings.pool_arguments(self._network))
-        self._line: Any = None
 
-    async def send(self, request: Any) -> Any:
-        if self._line is None or not _is_usable(self._line, request):
+    async def send(self, request: Any, *, reuse: bool) -> Any:
+        if not self._is_kept(request, reuse=reuse):
             await self.close()
             self._line = self._lines.create_connection(request.url.origin)
         return await self._line.handle_async_request(request)
@@ -352,8 +398,11 @@ def _split_origin(origin: str) -> tuple[str, str, int | None]:
     return parts.scheme, parts.hostname or "", parts.port
 
 
-def _read_headers(response: Any, max_bytes: int) -> dict[str, str] | Fault:
+def _read_headers(settings: Settings, response: Any, max_bytes: int) -> dict[str, str] | Fault:
     """Return a reply's headers, or why its body is not read."""
+    if settings.proxy and response.status == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED:
+        kind, reason = proxy_refusal(response.status)  # of a tunnel the engine tells
+        return Fault(kind, "ProxyError", reason, settings.proxy_origin)
     headers = {
         name.decode("latin-1").lower(): value.decode("latin-1") for name, value in response.headers
     }
@@ -362,4 +411,4 @@ def _read_headers(response: Any, max_bytes: int) -> dict[str, str] | Fault:
         # asked for as identity: whoever compressed it did not read the request
         return Fault(FaultKind.PROTOCOL, f"ContentEncoding{encoding[:16].title()}")
     length = headers.get("content-length", "")
-    return _TOO_LARGE if length.isdecimal() and int(length) > max_bytes else headers
+    return REPLY_TOO_LARGE if length.isdecimal() and int(length) > max_bytes else headers

@@ -14,7 +14,6 @@ import ipaddress
 import socket
 import threading
 import time
-from collections.abc import Callable
 from queue import Empty, SimpleQueue
 from typing import Any
 
@@ -44,13 +43,27 @@ class Countdown:
         return max(remaining if timeout is None else min(timeout, remaining), _SHORTEST)
 
 
-class ClippedNetwork:
+class Network:
+    """What both networks know of the connection that they opened last.
+
+    Attributes:
+        handshakes: the TLS handshakes begun on it; through a proxy the first may be the proxy's.
+        heard: whether anything was read from it since somebody set this to False.
+    """
+
+    def __init__(self) -> None:
+        self.handshakes = 0
+        self.heard = False
+
+
+class ClippedNetwork(Network):
     """A blocking network whose operations end with a countdown, and at once when it is aborted."""
 
     def __init__(self, engine: Any, countdown: Countdown) -> None:
+        super().__init__()
+        self.countdown = countdown
         self._engine = engine
         self._stream_class = importlib.import_module(f"{engine.__name__}._backends.sync").SyncStream
-        self._countdown = countdown
         self._aborted = False
         self._answers: SimpleQueue[_Addresses | OSError] = SimpleQueue()
         # the connection a second time: TLS takes the first from whoever has it, also while the
@@ -75,10 +88,11 @@ class ClippedNetwork:
         self, host: str, port: int, timeout: float | None = None, **_: Any
     ) -> _ClippedStream:
         """Connect within the time that is left, to the first address that answers."""
+        self.handshakes = 0
         # one after the other here: the system's own way gives each the whole timeout
         failure: Exception = self._engine.ConnectTimeout()
         for address in self._addresses(host, port):
-            if self._countdown.is_over():
+            if self.countdown.is_over():
                 break
             try:
                 stream = self._stream_class(self._connect(*address, timeout))
@@ -89,7 +103,7 @@ class ClippedNetwork:
                 failure = self._engine.ConnectError()
                 failure.__cause__ = error
             else:
-                return _ClippedStream(self._engine, stream, self._countdown, self.close)
+                return _ClippedStream(self._engine, stream, self)
         try:
             raise failure
         finally:
@@ -103,7 +117,7 @@ class ClippedNetwork:
             self._link = connection.dup()
             if self._aborted:  # looked at after the link is there, as `abort` does it before
                 raise ConnectionAbortedError
-            connection.settimeout(self._countdown.clip(timeout, self._engine.ConnectTimeout))
+            connection.settimeout(self.countdown.clip(timeout, self._engine.ConnectTimeout))
             connection.connect(address)
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             on_failure.pop_all()
@@ -123,7 +137,7 @@ class ClippedNetwork:
         except RuntimeError:  # no thread can be started any more: the interpreter ends
             _look_up(host, port, answers)
         try:
-            answer = answers.get(timeout=self._countdown.clip(None, self._engine.ConnectTimeout))
+            answer = answers.get(timeout=self.countdown.clip(None, self._engine.ConnectTimeout))
         except Empty:
             raise self._engine.ConnectTimeout from None
         if isinstance(answer, OSError):
@@ -146,13 +160,11 @@ def _look_up(host: str, port: int, answers: SimpleQueue[_Addresses | OSError]) -
 class _ClippedStream:
     """A connection of a blocking network; its operations end with the countdown."""
 
-    def __init__(
-        self, engine: Any, inner: Any, countdown: Countdown, close: Callable[[], None]
-    ) -> None:
+    def __init__(self, engine: Any, inner: Any, network: ClippedNetwork) -> None:
         self._engine = engine
         self._inner = inner
-        self._countdown = countdown
-        self._close_link = close
+        self._network = network
+        self._countdown = network.countdown
         self._message = _OutgoingMessage()
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
@@ -160,6 +172,7 @@ class _ClippedStream:
             self._write(head, timeout)
         left = self._countdown.clip(timeout, self._engine.ReadTimeout)
         data: bytes = self._inner.read(max_bytes, left)
+        self._network.heard = self._network.heard or bool(data)
         return data
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
@@ -174,31 +187,34 @@ class _ClippedStream:
 
     def close(self) -> None:
         self._inner.close()
-        self._close_link()
+        self._network.close()
 
     def start_tls(
         self, ssl_context: Any, server_hostname: str | None = None, timeout: float | None = None
     ) -> _ClippedStream:
+        self._network.handshakes += 1
         left = self._countdown.clip(timeout, self._engine.ConnectTimeout)
         stream = self._inner.start_tls(ssl_context, server_hostname, left)
-        return _ClippedStream(self._engine, stream, self._countdown, self._close_link)
+        return _ClippedStream(self._engine, stream, self._network)
 
     def get_extra_info(self, info: str) -> Any:
         return self._inner.get_extra_info(info)
 
 
-class WatchedNetwork:
+class WatchedNetwork(Network):
     """An async network that remembers the connection it opened last."""
 
     def __init__(self, engine: Any) -> None:
+        super().__init__()
         self._inner = engine.AnyIOBackend()
         # an engine that is cancelled in the middle of a TLS handshake forgets its connection, open
         self._stream: Any = None
 
     async def connect_tcp(self, host: str, port: int, **options: Any) -> _WatchedStream:
         """Connect, and remember."""
+        self.handshakes = 0
         self._stream = await self._inner.connect_tcp(host, port, **options)
-        return _WatchedStream(self._stream)
+        return _WatchedStream(self._stream, self)
 
     async def close(self) -> None:
         """Close the connection that was opened last; the engine has seen to those before."""
@@ -209,14 +225,16 @@ class WatchedNetwork:
 class _WatchedStream:
     """A connection of an async network, which writes a message's head with its body."""
 
-    def __init__(self, inner: Any) -> None:
+    def __init__(self, inner: Any, network: Network) -> None:
         self._inner = inner
+        self._network = network
         self._message = _OutgoingMessage()
 
     async def read(self, max_bytes: int, *options: Any, **named: Any) -> bytes:
         if head := self._message.end():
             await self._inner.write(head, *options, **named)
         data: bytes = await self._inner.read(max_bytes, *options, **named)
+        self._network.heard = self._network.heard or bool(data)
         return data
 
     async def write(self, buffer: bytes, *options: Any, **named: Any) -> None:
@@ -227,7 +245,8 @@ class _WatchedStream:
         await self._inner.aclose()
 
     async def start_tls(self, *arguments: Any, **options: Any) -> _WatchedStream:
-        return _WatchedStream(await self._inner.start_tls(*arguments, **options))
+        self._network.handshakes += 1
+        return _WatchedStream(await self._inner.start_tls(*arguments, **options), self._network)
 
     def get_extra_info(self, info: str) -> Any:
         return self._inner.get_extra_info(info)

@@ -16,7 +16,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from .. import fork, steps
 from ..errors import ConfigurationError, OSSVectorError, PartialWriteError
-from ..models.messages import Reply, Request
+from ..models.messages import Reply
 from ..steps import Flow, Running, Step
 from .coalescer import LoopCoalescer, ThreadCoalescer
 
@@ -43,9 +43,26 @@ def running_loop() -> asyncio.AbstractEventLoop:
         return asyncio.get_running_loop()
     except RuntimeError:
         raise ConfigurationError(
-            "AsyncOSSVectorClient needs a running asyncio event loop, and there is none here",
-            remedy="use OSSVectorClient; under trio in a thread: trio.to_thread.run_sync",
+            "async calls need a running asyncio event loop, and there is none here",
+            remedy="make blocking calls; under trio in a thread, by trio.to_thread.run_sync",
         ) from None
+
+
+def _explain(error: BaseException) -> BaseException:
+    # what needs a thread, such as a function of the user's that gives credentials, has none then
+    if isinstance(error, RuntimeError) and not threading.main_thread().is_alive():
+        return ConfigurationError(
+            "the interpreter is ending and starts no more threads, and this call needs one",
+            remedy="make it before, or with OSSVectorClient",
+        )
+    return error
+
+
+def _check_whole(answer: object) -> None:
+    # of a client that is closed: a pause or an exchange that this has cut short says so, or a flow
+    # would tell of a deadline or a broken connection
+    if not answer or isinstance(answer, steps.Fault):
+        raise closed_error()
 
 
 class Runner:
@@ -65,7 +82,7 @@ class Runner:
         # of those who wait for a signal; `close` sets them
         self._wakes: set[threading.Event] = set()
         self._helpers = Helpers(self._width)
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # reentrant, as in the coalescer
         self._coalescer = ThreadCoalescer(self.run, self._width)
 
     def renew_after_fork(self) -> None:
@@ -83,8 +100,10 @@ class Runner:
             while running.step is not None:
                 try:
                     answer = self._do(running.step, stop)
+                    if self.closed:
+                        _check_whole(answer)
                 except BaseException as error:  # noqa: BLE001 - the flow decides
-                    running.throw(error)
+                    running.throw(_explain(error))
                 else:
                     running.tell(answer)
         except OSSVectorError as error:
@@ -104,11 +123,11 @@ class Runner:
         if stop is not None and stop.is_set():
             raise _StoppedError
         match step:
-            case steps.Send(request, seconds):
+            case steps.Send():
                 thread = threading.get_ident()
                 try:  # begins before the slot is held, or Ctrl-C in between would leave it held
                     self._coalescer.holders.add(thread)
-                    return self._exchange.send(request, seconds)
+                    return self._exchange.send(step)
                 finally:
                     self._coalescer.release_slot(thread)
             case steps.Sleep(seconds, signal):
@@ -220,7 +239,7 @@ class Runner:
 
 class _Exchange(Protocol):
     # over HTTP (`transport.http`), or within this process (`local`)
-    def send(self, request: Request, seconds: float) -> Reply | steps.Fault: ...
+    def send(self, step: steps.Send) -> Reply | steps.Fault: ...
 
     def abort(self, thread: int) -> None: ...
 
@@ -358,12 +377,13 @@ class Helpers:
         self._threads: list[threading.Thread] = []
         self._offers: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
 
-    def offer(self, functions: Iterable[Callable[[], None]]) -> None:
-        """Have functions called, as far as there are threads; who needs one done sees to it."""
+    def offer(self, functions: Iterable[Callable[[], None]]) -> bool:
+        """Have functions called, as far as there are threads; tell whether there are any."""
         for function in functions:
             self._offers.put(function)
             if self._idle < self._offers.qsize() and len(self._threads) < self._limit:
                 self._start_one()
+        return bool(self._threads)
 
     def _start_one(self) -> None:
         # a daemon: an interpreter that ends would wait for any other, whatever it waits for
@@ -436,8 +456,10 @@ class AsyncRunner:
             while running.step is not None:
                 try:
                     answer = await self._do(running.step, loop)
+                    if self.closed:
+                        _check_whole(answer)
                 except BaseException as error:  # noqa: BLE001 - the flow decides
-                    running.throw(error)
+                    running.throw(_explain(error))
                 else:
                     running.tell(answer)
         except OSSVectorError as error:
@@ -465,8 +487,8 @@ class AsyncRunner:
 
     async def _wait_for(self, step: Step) -> Any:
         match step:
-            case steps.Send(request, seconds):
-                return await self._exchange.send(request, seconds)
+            case steps.Send():
+                return await self._exchange.send(step)
             case steps.Sleep(seconds, signal):
                 await (_sleep_until(signal, seconds) if signal else asyncio.sleep(seconds))
             case steps.Call(function):
@@ -512,6 +534,7 @@ class AsyncRunner:
 
     async def in_order(self, flows: AsyncIterator[Flow[T]]) -> AsyncIterator[T]:
         """Run flows as they come, some ahead of the one whose result is next."""
+        running_loop()
         waiting: deque[asyncio.Task[T]] = deque()
         try:
             async for flow in flows:
@@ -544,7 +567,7 @@ class AsyncRunner:
 class _AsyncExchange(Protocol):
     def usable_here(self) -> bool: ...
 
-    async def send(self, request: Request, seconds: float) -> Reply | steps.Fault: ...
+    async def send(self, step: steps.Send) -> Reply | steps.Fault: ...
 
     async def close(self) -> None: ...
 

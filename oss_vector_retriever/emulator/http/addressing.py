@@ -11,7 +11,7 @@ from urllib.parse import unquote
 
 from ...client.models.messages import Request
 
-_DOMAIN = ".oss-vectors.aliyuncs.com"
+DOMAIN = ".oss-vectors.aliyuncs.com"
 _INTERNAL = "-internal"
 _BUCKET_LABEL = re.compile(r"(?P<bucket>.+)-(?P<account>[0-9]+)")
 _ABSOLUTE = re.compile(rb"https?://[^/?#]*", re.IGNORECASE)
@@ -57,8 +57,8 @@ def host_of(request: Request) -> str:
 
 def _region_and_label(name: str) -> tuple[str | None, str]:
     """Split a host name into the region and the bucket label, where it has them."""
-    if name.endswith(_DOMAIN):
-        label, _, region = name.removesuffix(_DOMAIN).rpartition(".")
+    if name.endswith(DOMAIN):
+        label, _, region = name.removesuffix(DOMAIN).rpartition(".")
         return region.removesuffix(_INTERNAL), label
     label, dot, _ = name.partition(".")
     return None, label if dot else ""

@@ -5,23 +5,25 @@ sends to a proxy, so the service answers under the real host names without any n
 """
 
 import asyncio
-import ipaddress
+import contextlib
+import logging
 import socket
 import struct
 import sys
-from collections.abc import Awaitable, Callable, MutableMapping
-from dataclasses import asdict, dataclass
+from collections.abc import Awaitable, Callable, MutableMapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from io import BytesIO
 from typing import Any, Self
 from urllib.parse import quote, urlsplit
 
 from ...client.models.messages import Reply, Request
 from .. import json_text
-from ..faults import KINDS, Fault, Faults, Outcome
+from ..faults import KIND_NAMES, KINDS, Fault, Faults, Outcome
 from ..rules.refusals import Refusal, too_long
 from ..service import Service
 from ..transport import Offload
 from .addressing import split_target
+from .admission import Admission, is_loopback
 
 Message = MutableMapping[str, Any]
 Scope = Message
@@ -33,10 +35,16 @@ Send = Callable[[Message], Awaitable[None]]
 # none was begun it may answer by itself.
 CONNECTION = "oss_vectors.connection"
 FAULTS_PATH = "/_emulator/faults"
+BODY_TIMEOUT = 30.0
+
+logger = logging.getLogger(__name__)
 
 _BODIES_AT_ONCE = 4  # of the longest; of shorter ones more
+_SHORT_BODY = 64 * 1024  # as much as is in the server's hands at once anyway
 _LONGEST_LENGTH = 20  # digits; int() refuses thousands
-_NAMES = {kind: name for name, kind in KINDS.items()}
+_LINGER_SECONDS, _LINGER_BYTES = 1.0, 1024 * 1024
+_FORWARDED = frozenset({"forwarded", "x-forwarded-for"})
+_SHOWN = 80
 # SO_LINGER with a linger time of 0 seconds; Windows takes two shorts.
 _NO_LINGER = struct.pack("hh" if sys.platform == "win32" else "ii", 1, 0)
 
@@ -47,10 +55,24 @@ class Application:
     Args:
         service: what answers.
         allow_faults: let this machine switch faults on, at `/_emulator/faults`.
+        allow_hosts: names that it is reached by, besides those that `Admission` knows.
+        body_timeout: seconds within which a request's body must arrive.
+        is_exposed: whether other machines reach it; published keys are then not honoured.
     """
 
-    def __init__(self, service: Service, *, allow_faults: bool = False) -> None:
+    def __init__(
+        self,
+        service: Service,
+        *,
+        allow_faults: bool = False,
+        allow_hosts: Sequence[str] = (),
+        body_timeout: float = BODY_TIMEOUT,
+        is_exposed: bool = False,
+    ) -> None:
         self._service = service
+        self._admission = Admission(allow_hosts)
+        self._body_timeout = body_timeout
+        self._is_exposed = is_exposed
         self._offload = Offload(service)
         self._memory = _Memory(_BODIES_AT_ONCE * service.max_body_bytes)
         self._control = FaultControl(service.faults) if allow_faults else None
@@ -58,6 +80,11 @@ class Application:
     def close(self) -> None:
         """End the threads of this application; closing twice does nothing."""
         self._offload.close()
+
+    def refuse(self, code: str, detail: str) -> Reply:
+        """Return the reply to what is no request at all."""
+        logger.warning("refused a request that is none: %s", detail)
+        return self._service.refuse_unread(Request("GET", "http://", "/"), code, detail)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one connection event."""
@@ -69,25 +96,62 @@ class Application:
             raise NotImplementedError(f"the emulator does not speak {scope['type']}")
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
-        # The body's memory stays counted until the reply is sent: parsing takes a multiple of it.
-        with _Body(self._memory, self._service.max_body_bytes) as body:
-            try:
-                whole = await body.read(_declared_length(scope), receive)
-            except _DisconnectedError:
+        request, (client, *_) = _request(scope, b""), scope.get("client") or (None,)
+        try:
+            self._admit(request, scope, client)
+            for_control = self._control is not None and self._control.hears(request, client)
+            declared = _declared_length(scope)
+            if declared is not None and declared > self._service.max_body_bytes:
+                raise too_long(self._service.max_body_bytes)
+            refusal = None if for_control else self._refuse_by_head(request, declared)
+            if refusal is not None:
+                await _send_unread(refusal, receive, send)
                 return
-            except Refusal as refusal:
-                unread = _request(scope, b"")
-                reply = self._service.refuse_unread(unread, refusal.code, refusal.detail)
-                await _send_reply(reply, send)
-            else:
-                await self._respond(_request(scope, whole), scope, receive, send)
+            # The body's memory stays counted until the reply is sent: parsing takes a multiple.
+            with _Body(self._memory, self._service.max_body_bytes) as body:
+                request = replace(request, body=await self._read(body, receive))
+                if for_control and self._control is not None:
+                    await _send_reply(self._control.handle(request), send)
+                else:
+                    await _deliver(await self._offload.respond(request), scope, receive, send)
+        except _DisconnectedError:
+            return
+        except Refusal as refusal:
+            # Of the bytes that were read nothing is kept.
+            unread = replace(request, body=b"")
+            reply = self._service.refuse_unread(unread, refusal.code, refusal.detail)
+            await _send_unread(reply, receive, send)
 
-    async def _respond(self, request: Request, scope: Scope, receive: Receive, send: Send) -> None:
-        client, *_ = scope.get("client") or (None,)
-        if self._control is not None and self._control.hears(request, client):
-            await _send_reply(self._control.handle(request), send)
-        else:
-            await _deliver(await self._offload.respond(request), scope, receive, send)
+    def _admit(self, request: Request, scope: Scope, client: str | None) -> None:
+        """Refuse what a foreign page may have sent, whatever it is for."""
+        reason = self._admission.reason_to_refuse(scope["headers"], _target(scope))
+        if reason is not None:
+            # Without the query, in which a signature may stand.
+            path = ascii(request.path[:_SHOWN])
+            logger.warning("refused %s %s from %s: %s", request.method, path, client, reason)
+            raise Refusal("AccessDenied", f"The request was refused unread: {reason}.")
+
+    def _refuse_by_head(self, request: Request, declared: int | None) -> Reply | None:
+        """Return the refusal of what need not be read, or None."""
+        # A short body is read in any case: the refusal keeps the connection, and meets faults.
+        is_short = declared is not None and declared <= _SHORT_BODY
+        if is_short and not self._is_exposed:
+            return None
+        signer = self._service.signer_of(request)
+        if isinstance(signer, Reply):
+            return None if is_short else signer
+        if self._is_exposed and signer.is_published:
+            detail = "The published keys are honoured on loopback only."
+            return self._service.refuse_unread(request, "InvalidAccessKeyId", detail)
+        return None
+
+    async def _read(self, body: "_Body", receive: Receive) -> bytes:
+        try:
+            async with asyncio.timeout(self._body_timeout):
+                return await body.read(receive)
+        except TimeoutError:
+            logger.info("a body did not arrive within %g s", self._body_timeout)
+            raise Refusal("RequestTimeout") from None
 
 
 class _DisconnectedError(Exception):
@@ -109,10 +173,8 @@ class _Body:
         self._limit = limit
         self._counted = 0
 
-    async def read(self, declared: int, receive: Receive) -> bytes:
+    async def read(self, receive: Receive) -> bytes:
         """Return the whole body, or end as soon as it is known that it will not be read."""
-        if declared > self._limit:
-            raise too_long(self._limit)
         parts, more = BytesIO(), True
         while more:
             message = await receive()
@@ -136,11 +198,22 @@ class _Body:
         self._memory.left += self._counted
 
 
-def _declared_length(scope: Scope) -> int:
+def _declared_length(scope: Scope) -> int | None:
+    """Return how long a body will be, or None where its head does not say."""
+    length: int | None = 0
     for name, value in scope["headers"]:
+        if name == b"transfer-encoding":
+            return None
         if name == b"content-length" and value.isdigit():
-            return int(value[:_LONGEST_LENGTH])
-    return 0
+            length = int(value[:_LONGEST_LENGTH])
+    return length
+
+
+def _target(scope: Scope) -> bytes:
+    # raw_path is optional in ASGI; the path that is always there was decoded, and signatures
+    # cover what was sent.
+    target: bytes = scope.get("raw_path") or quote(scope["path"]).encode()
+    return target
 
 
 def _request(scope: Scope, body: bytes) -> Request:
@@ -148,10 +221,7 @@ def _request(scope: Scope, body: bytes) -> Request:
     for name, value in scope["headers"]:
         key, text = name.decode("latin-1").lower(), value.decode("latin-1")
         headers[key] = f"{headers[key]},{text}" if key in headers else text
-    # raw_path is optional in ASGI; the path that is always there was decoded, and signatures
-    # cover what was sent.
-    target = scope.get("raw_path") or quote(scope["path"]).encode()
-    origin, path, _ = split_target(target)
+    origin, path, _ = split_target(_target(scope))
     return Request(
         method=scope["method"],
         origin=origin or f"http://{headers.get('host', '')}",
@@ -200,6 +270,28 @@ async def _send_reply(reply: Reply, send: Send) -> None:
     await send({"type": "http.response.body", "body": reply.body})
 
 
+async def _send_unread(reply: Reply, receive: Receive, send: Send) -> None:
+    """Send the reply to a request whose body is not wanted, and then end the connection."""
+    await send(_head(reply))
+    await send({"type": "http.response.body", "body": reply.body, "more_body": True})
+    # A connection that is closed with bytes unread is reset, and the client may not see the reply
+    # that it has got: it is given a moment to read it and leave, while what it sends is dropped.
+    with contextlib.suppress(TimeoutError, _DisconnectedError):
+        async with asyncio.timeout(_LINGER_SECONDS):
+            await _drop_body(receive)
+    await send({"type": "http.response.body", "body": b""})
+
+
+async def _drop_body(receive: Receive) -> None:
+    dropped, more = 0, True
+    while more and dropped < _LINGER_BYTES:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise _DisconnectedError
+        dropped += len(message.get("body", b""))
+        more = message.get("more_body", False)
+
+
 def _head(reply: Reply) -> Message:
     headers = dict(reply.headers)
     # 204 and 304 have no body, and must not declare one either (RFC 9110, 8.6).
@@ -227,10 +319,8 @@ async def _wait_for_disconnect(receive: Receive) -> None:
 class FaultControl:
     """The resource at `/_emulator/faults`: GET lists the faults, POST adds some, DELETE ends all.
 
-    A page in a browser on this machine could send requests here. It may not name another host than
-    a loopback one, so that a name which was bound anew to this machine is of no use, and it must
-    say `application/json`, which a browser lets no foreign page say without asking first: that
-    question (OPTIONS) is refused.
+    Only this machine is heard, and by a loopback name; what a page in a browser sends is refused
+    before, as on every path (`Admission`).
     """
 
     def __init__(self, faults: Faults) -> None:
@@ -238,9 +328,12 @@ class FaultControl:
 
     def hears(self, request: Request, client: str | None) -> bool:
         """Tell whether a request from the address `client` is for this."""
-        if request.path != FAULTS_PATH or not _is_loopback(client):
+        if request.path != FAULTS_PATH or not is_loopback(client):
             return False
-        return _is_loopback(_host(request.origin))
+        # A proxy or a tunnel on this machine speaks for others.
+        if request.headers.keys() & _FORWARDED:
+            return False
+        return is_loopback(_host(request.origin))
 
     def handle(self, request: Request) -> Reply:
         """Return the reply to a request."""
@@ -258,11 +351,12 @@ class FaultControl:
             for one in self._faults.applied
         ]
         pending = list(map(_to_json, self._faults.pending))
-        return _reply(200, {"pending": pending, "applied": applied})
+        counts = self._faults.counts
+        return _reply(200, {"pending": pending, "applied": applied, "counts": counts})
 
 
 def _to_json(fault: Fault) -> dict[str, Any]:
-    return {"kind": _NAMES[type(fault)], **asdict(fault)}
+    return {"kind": KIND_NAMES[type(fault)], **asdict(fault)}
 
 
 def _read(request: Request) -> list[Fault]:
@@ -294,16 +388,6 @@ def _host(origin: str) -> str | None:
         return urlsplit(origin).hostname
     except ValueError:  # an IPv6 address that is never closed
         return None
-
-
-def _is_loopback(host: str | None) -> bool:
-    if host is None:
-        return False
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        # Names under localhost never leave this machine (RFC 6761).
-        return host == "localhost" or host.endswith(".localhost")
 
 
 def _refuse(status: int, message: str) -> Reply:

@@ -2,31 +2,35 @@
 
 import asyncio
 import contextlib
+import ipaddress
+import logging
 import signal
 import socket
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from types import FrameType
 from typing import Any, Self
 
+import h11
 import uvicorn
-from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.http.h11_impl import STATUS_PHRASES, H11Protocol
 
 from ...client.errors import ConfigurationError
-from ..accounts import (
-    DEVELOPMENT_ACCESS_KEY_ID,
-    DEVELOPMENT_ACCESS_KEY_SECRET,
-    DEVELOPMENT_ACCOUNT_ID,
-    DEVELOPMENT_BUCKET,
-)
+from ..accounts import DEVELOPMENT_BUCKET, DEVELOPMENT_KEY
 from ..service import Service
-from .application import CONNECTION, Application
+from .application import BODY_TIMEOUT, CONNECTION, Application
 
 DEFAULT_HOST = "127.0.0.1"
 DEFAULT_PORT = 9000
+HEAD_TIMEOUT = 10.0
+
+logger = logging.getLogger(__name__)
+
+_MOST_CONNECTIONS = 900  # below the 1,024 files that a process may usually have open
 _BACKLOG = 2048
+_UNREAD_SECONDS = 60
 _KEEP_ALIVE_SECONDS = 60  # after uvicorn's own 5 a client would meet closed connections
 _GRACE_SECONDS = 3
 _TICK_SECONDS = 0.005
@@ -37,12 +41,18 @@ class Server:
 
     Args:
         service: what answers.
-        host: the address to listen on; loopback unless another is given.
+        host: the address to listen on; loopback unless another is given. Elsewhere the published
+            development keys are not honoured, and the service needs keys of its own.
         port: 0 for any that is free.
         allow_faults: let clients on this machine switch faults on, at `/_emulator/faults`.
+        allow_hosts: names by which clients reach it, for containers and tunnels; ".example" means
+            all that end so. Loopback names, the service's own domain and the address that is
+            listened on need not be named. What asks for another host is refused, and so is what a
+            page in a browser sends.
+        head_timeout, body_timeout: seconds within which a request's head and its body must arrive.
 
     Raises:
-        ConfigurationError: nobody can listen there.
+        ConfigurationError: nobody can listen there, or not with these keys, or a name is none.
     """
 
     def __init__(
@@ -52,10 +62,20 @@ class Server:
         port: int = 0,
         *,
         allow_faults: bool = False,
+        allow_hosts: Sequence[str] = (),
+        head_timeout: float = HEAD_TIMEOUT,
+        body_timeout: float = BODY_TIMEOUT,
     ) -> None:
         self.service = service
         self._socket = _listen(host, port)
-        self._server = HttpServer(Application(service, allow_faults=allow_faults))
+        try:
+            application = _make_application(
+                service, self._socket, allow_faults, allow_hosts, body_timeout
+            )
+        except BaseException:
+            self._socket.close()
+            raise
+        self._server = HttpServer(application, head_timeout)
         self._thread = threading.Thread(
             target=self._server.run, args=([self._socket],), name="oss-vectors", daemon=True
         )
@@ -67,13 +87,19 @@ class Server:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """Return the arguments of a client that uses the development key and bucket here."""
+        """Return the arguments of a client that uses the development bucket here.
+
+        Its key is the development key where that is known, else the first that is.
+        """
+        keys = self.service.access_keys
+        key = keys.get(DEVELOPMENT_KEY.id) or next(iter(keys.values()), DEVELOPMENT_KEY)
+        token = () if key.security_token is None else (key.security_token,)
         return {
             "endpoint": self.endpoint,
             "bucket": DEVELOPMENT_BUCKET,
-            "account_id": DEVELOPMENT_ACCOUNT_ID,
+            "account_id": key.account_id,
             "region": self.service.region,
-            "credentials": (DEVELOPMENT_ACCESS_KEY_ID, DEVELOPMENT_ACCESS_KEY_SECRET),
+            "credentials": (key.id, key.secret, *token),
         }
 
     def start(self) -> None:
@@ -106,6 +132,9 @@ def run(
     *,
     on_ready: Callable[[str], None] | None = None,
     allow_faults: bool = False,
+    allow_hosts: Sequence[str] = (),
+    head_timeout: float = HEAD_TIMEOUT,
+    body_timeout: float = BODY_TIMEOUT,
 ) -> None:
     """Serve until Ctrl-C or SIGTERM, then return; the service stays the caller's.
 
@@ -113,11 +142,11 @@ def run(
     answered.
 
     Raises:
-        ConfigurationError: nobody can listen there.
+        ConfigurationError: nobody can listen there, or not with these keys, or a name is none.
     """
     with _listen(host, port) as listener:
-        application = Application(service, allow_faults=allow_faults)
-        server = HttpServer(application, on_ready=on_ready)
+        application = _make_application(service, listener, allow_faults, allow_hosts, body_timeout)
+        server = HttpServer(application, head_timeout, on_ready=on_ready)
         try:
             server.run([listener])
         finally:
@@ -134,15 +163,59 @@ def _listen(host: str, port: int) -> socket.socket:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((host, port))
         listener.listen(_BACKLOG)
-    except OSError as error:
+    except (OSError, UnicodeError) as error:
         listener.close()
-        raise ConfigurationError(f"cannot listen on {host}:{port}: {error.strerror}") from None
+        reason = getattr(error, "strerror", "that is no host name")
+        raise ConfigurationError(f"cannot listen on {host}:{port}: {reason}") from None
     return listener
+
+
+def _make_application(
+    service: Service,
+    listener: socket.socket,
+    allow_faults: bool,
+    allow_hosts: Sequence[str],
+    body_timeout: float,
+) -> Application:
+    address = ipaddress.ip_address(listener.getsockname()[0].partition("%")[0])
+    if not address.is_loopback and all(key.is_published for key in service.access_keys.values()):
+        raise ConfigurationError(
+            "on {value} others than this machine would be served, and the development keys are "
+            "published: it needs access keys of its own",
+            value=str(address),
+            remedy="Service(access_keys=[AccessKey(...)]), for `oss-vectors serve` "
+            "--access-key-file or OSS_VECTORS_SERVE_ACCESS_KEY_ID and "
+            "OSS_VECTORS_SERVE_ACCESS_KEY_SECRET",
+        )
+    # No page can have an address for its name that is not its own server's.
+    own = () if address.is_unspecified else (str(address),)
+    return Application(
+        service,
+        allow_faults=allow_faults,
+        allow_hosts=[*allow_hosts, *own] if not isinstance(allow_hosts, str) else allow_hosts,
+        body_timeout=body_timeout,
+        is_exposed=not address.is_loopback,
+    )
 
 
 def _endpoint(listener: socket.socket) -> str:
     host, port = listener.getsockname()[:2]
+    # What listens everywhere is reached from this machine by loopback.
+    if host in {"0.0.0.0", "::"}:  # noqa: S104 - recognised, not bound
+        host = "::1" if host == "::" else DEFAULT_HOST
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+class HttpConfig(uvicorn.Config):
+    """uvicorn's settings, with what its protocol does not know of.
+
+    Attributes:
+        application: what answers, as what it is.
+        head_timeout: seconds within which the head of a request must arrive.
+    """
+
+    application: Application
+    head_timeout: float
 
 
 class HttpServer(uvicorn.Server):
@@ -153,11 +226,15 @@ class HttpServer(uvicorn.Server):
     """
 
     def __init__(
-        self, application: Application, *, on_ready: Callable[[str], None] | None = None
+        self,
+        application: Application,
+        head_timeout: float = HEAD_TIMEOUT,
+        *,
+        on_ready: Callable[[str], None] | None = None,
     ) -> None:
-        config = uvicorn.Config(
+        config = HttpConfig(
             application,
-            http=FaultProtocol,
+            http=HttpProtocol,
             ws="none",
             loop="asyncio",
             lifespan="off",
@@ -167,8 +244,12 @@ class HttpServer(uvicorn.Server):
             # The service's own headers stand in the reply (section 3).
             server_header=False,
             date_header=False,
+            # Who a client is says its socket, never a header that it may have written itself.
+            proxy_headers=False,
             timeout_keep_alive=_KEEP_ALIVE_SECONDS,
         )
+        config.application = application
+        config.head_timeout = head_timeout
         super().__init__(config)
         self.application = application
         self.ready = threading.Event()
@@ -231,20 +312,120 @@ class HttpServer(uvicorn.Server):
                 signal.signal(number, handler)
 
 
-class FaultProtocol(H11Protocol):
-    """HTTP as uvicorn speaks it, where the application sees the connection below each request.
+class HttpProtocol(H11Protocol):
+    """HTTP as uvicorn speaks it, with limits, and where the application sees each connection.
 
     On h11: uvicorn prefers httptools where that is installed, which is strict about other mistakes,
     and the emulator's answers must not depend on what else is installed.
     """
 
+    config: HttpConfig
+    _head_timer: asyncio.TimerHandle | None = None
+    _reader_timer: asyncio.TimerHandle | None = None
+
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Take a new connection."""
         super().connection_made(transport)
-        application = self.app
+        if len(self.connections) > _MOST_CONNECTIONS:
+            logger.warning("refused a connection: %d are open", _MOST_CONNECTIONS)
+            transport.abort()
+            return
+        application = self.config.application
 
         async def answer(scope: Any, receive: Any, send: Any) -> None:
             scope["extensions"] = {**scope.get("extensions", {}), CONNECTION: transport}
             await application(scope, receive, send)
 
         self.app = answer
+        self._watch_head()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Let go of a connection."""
+        self._stop_watching_head()
+        self._stop_watching_reader()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Take what a client sends."""
+        super().data_received(data)
+        self._watch_head()
+
+    def pause_writing(self) -> None:
+        """Wait for a client that reads its reply slowly, or not at all."""
+        super().pause_writing()
+        self._watch_reader()
+
+    def resume_writing(self) -> None:
+        """Go on with a client that has read most of its reply."""
+        self._stop_watching_reader()
+        super().resume_writing()
+
+    def timeout_keep_alive_handler(self) -> None:
+        """End a connection that is not used."""
+        super().timeout_keep_alive_handler()
+        # Closing waits until what was sent is read.
+        if self._reader_timer is None:
+            self._watch_reader()
+
+    def send_400_response(self, msg: str) -> None:
+        """Answer what is no request in the service's own form."""
+        if self.conn.our_state not in (h11.IDLE, h11.SEND_RESPONSE):
+            self.transport.abort()  # a reply is on its way
+            return
+        # No Host and two of them are refused as a strange one is; h11 says which mistake it was.
+        if " Host: header" in str(sys.exception()):
+            code, detail = "AccessDenied", "The request has no Host, or more than one."
+        else:
+            code, detail = "InvalidArgument", msg
+        reply = self.config.application.refuse(code, detail)
+        head = [(name.encode(), text.encode()) for name, text in reply.headers.items()]
+        head.append((b"content-length", b"%d" % len(reply.body)))
+        events = (
+            h11.Response(
+                status_code=reply.status, headers=head, reason=STATUS_PHRASES[reply.status]
+            ),
+            h11.Data(data=reply.body),
+            h11.EndOfMessage(),
+        )
+        for event in events:
+            self.transport.write(self.conn.send(event) or b"")
+        self.transport.close()
+
+    def _should_upgrade(self) -> bool:
+        # Asked for another protocol, HTTP goes on (RFC 9110, 7.8); uvicorn would advise the user to
+        # install a library for web sockets.
+        return False
+
+    def _watch_head(self) -> None:
+        """Limit the time for a head, from the opening of the connection or its first byte on."""
+        if self.conn.their_state is not h11.IDLE:
+            self._stop_watching_head()
+        elif self._head_timer is None:  # not anew for each byte that drips in
+            seconds = self.config.head_timeout
+            self._head_timer = self.loop.call_later(seconds, self._end_slow_head)
+
+    def _stop_watching_head(self) -> None:
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
+
+    def _end_slow_head(self) -> None:
+        logger.info("a head did not arrive within %g s", self.config.head_timeout)
+        self.transport.abort()
+
+    def _watch_reader(self) -> None:
+        unread = self.transport.get_write_buffer_size()
+        self._reader_timer = self.loop.call_later(_UNREAD_SECONDS, self._check_reader, unread)
+
+    def _check_reader(self, before: int) -> None:
+        # The reply is in memory as long as this lasts; a slow client makes progress.
+        if self.transport.get_write_buffer_size() < before:
+            self._watch_reader()
+        else:
+            logger.info("a reply was not read within %g s", _UNREAD_SECONDS)
+            self.transport.abort()
+
+    def _stop_watching_reader(self) -> None:
+        if self._reader_timer is not None:
+            self._reader_timer.cancel()
+            self._reader_timer = None

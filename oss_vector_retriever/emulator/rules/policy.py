@@ -35,7 +35,7 @@ def authorise(
     is_owner = key.user is None and key.account_id == (owner or key.account_id)
     if is_owner and action in _OWNERS_RIGHT:
         return
-    matching = [s for s in _statements(policy) if s.covers(key, action, resource)]
+    matching = [s for s in _statements(policy) if s.covers(key, action, resource, owner)]
     denied = any(statement.denies for statement in matching)
     if denied or not (is_owner or matching):
         raise Refusal("AccessDenied", f"{key.principal} may not do oss:{action} on {resource}.")
@@ -65,11 +65,16 @@ class Statement:
     principals: tuple[str, ...]
     resources: tuple[str, ...]
 
-    def covers(self, key: AccessKey, action: str, resource: str) -> bool:
+    def covers(self, key: AccessKey, action: str, resource: str, owner: str | None) -> bool:
         """Tell whether the statement speaks about this identity, action and resource."""
         names = [prefix + action for prefix in _PREFIXES]
-        # A policy may name somebody by a plain id or by the ARN.
-        who = [key.user or key.account_id, key.principal]
+        # A policy may name somebody by the ARN or by a plain id.
+        who = [key.principal]
+        if key.user is None:
+            who.append(key.account_id)
+        elif key.account_id == owner:
+            # Only its account makes a user's name unique: others have a user of that name too.
+            who.append(key.user)
         return (
             _any_match(self.actions, names, ignore_case=True)
             and _any_match(self.principals, who)
@@ -102,17 +107,38 @@ def _statement(members: object) -> Statement:
 
 def _patterns(members: dict[str, Any], name: str) -> tuple[str, ...]:
     value = members.get(name)
-    patterns = value if isinstance(value, list) else [value]
-    if not patterns or not all(isinstance(item, str) and item for item in patterns):
+    given = value if isinstance(value, list) else [value]
+    patterns = tuple(item for item in given if isinstance(item, str) and item)
+    if not patterns or len(patterns) < len(given):
         raise Refusal("InvalidPolicyDocument", f"{name} must be a string or a list of strings.")
-    return tuple(patterns)
+    return patterns
 
 
 def _any_match(patterns: tuple[str, ...], names: list[str], *, ignore_case: bool = False) -> bool:
-    return any(_glob(p, ignore_case).fullmatch(name) for p in patterns for name in names)
+    return any(_is_match(p, name, ignore_case=ignore_case) for p in patterns for name in names)
+
+
+def _is_match(pattern: str, name: str, *, ignore_case: bool) -> bool:
+    # Before anything is compiled: a pattern may be as long as a body, a name may not.
+    if len(pattern) - pattern.count("*") > len(name):
+        return False
+    return _glob(pattern, ignore_case).fullmatch(name) is not None
 
 
 @lru_cache(maxsize=1024)
 def _glob(pattern: str, ignore_case: bool) -> re.Pattern[str]:
-    parts = (".*" if c == "*" else "." if c == "?" else re.escape(c) for c in pattern)
-    return re.compile("".join(parts), re.DOTALL | (re.IGNORECASE if ignore_case else 0))
+    """Return a pattern as a regular expression that never goes back over what it has passed.
+
+    What stands between two stars is taken where it is found first, which is always right. As plain
+    `.*` each star would be tried at every place for every place of the others, in time that is
+    exponential in the stars and with every thread of the process waiting.
+    """
+    first, *others = ("".join(map(_expression_of, part)) for part in re.split(r"\*+", pattern))
+    text = first
+    if others:
+        text += "".join(f"(?>.*?{part})" for part in others[:-1]) + f".*{others[-1]}"
+    return re.compile(text, re.DOTALL | (re.IGNORECASE if ignore_case else 0))
+
+
+def _expression_of(character: str) -> str:
+    return "." if character == "?" else re.escape(character)

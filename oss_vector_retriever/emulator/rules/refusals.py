@@ -76,6 +76,9 @@ _KINDS = {
     "NoSuchVectorIndex": _Kind(404, "The specified vector index does not exist."),
     "NotImplemented": _Kind(501, "This service does not do that."),  # generic
     "QpsLimitExceeded": _Kind(503, "QPS limit exceeded."),
+    "RequestTimeout": _Kind(
+        400, "Your socket connection to the server was not read from within the timeout period."
+    ),  # generic
     "RequestTimeTooSkewed": _Kind(
         403,
         "The difference between the request time and the current time is too large.",

@@ -3,7 +3,7 @@
 import contextlib
 import os
 import sqlite3
-import sys
+import stat
 import threading
 from collections import deque
 from collections.abc import Iterator
@@ -65,7 +65,8 @@ class Database:
     """
 
     def __init__(self, path: Path | None = None) -> None:
-        self._path = path
+        # By the file's own name, whatever it was called, all who open it meet at one lock.
+        self._path = path = None if path is None else _real_path(path)
         self._turns = FairLock()
         self._idle: list[sqlite3.Connection] = []
         self._closed = False
@@ -259,50 +260,87 @@ class FairLock:
                 self._taken = False
 
 
+def _real_path(path: Path) -> Path:
+    try:
+        return path.resolve()
+    except (OSError, RuntimeError):  # RuntimeError on Python 3.11 and 3.12
+        raise ConfigurationError(f"{path} cannot be opened: its links lead nowhere") from None
+
+
 def _lock_database(database: Path) -> IO[bytes]:
     """Lock the file `<database>.lock` until it is closed, by the system when the process ends.
 
+    `database` is the file's own name. The database itself cannot be locked: SQLite locks it, and a
+    process that closes any descriptor of it loses those locks
+    (https://www.sqlite.org/howtocorrupt.html, section 2.2).
+
     Raises:
-        ConfigurationError: another process, or this one, has the database open, or there can be
-            no file there.
+        ConfigurationError: another process, or this one, has the database open, it has a second
+            name, or there can be no file there.
     """
+    try:
+        # Here: in memory the service runs without the extra.
+        from filelock import lock_descriptor  # noqa: PLC0415
+    except ImportError:
+        raise ConfigurationError(
+            "a database file needs an extra:", remedy='pip install "oss-vector-retriever[emulator]"'
+        ) from None
     # The file stays: removing it would let two processes lock two files of that name.
     try:
-        file: IO[bytes] = Path(f"{database}.lock").open("a+b")  # noqa: SIM115 - held
+        file = _open_private(Path(f"{database}.lock"))
     except OSError as error:
         raise ConfigurationError(f"{database} cannot be opened: {error.strerror}") from None
-    try:
-        _lock(file.fileno())
-    except OSError:
-        holder = _holder(file)
-        file.close()
-        raise ConfigurationError(
-            f"{database} is open in another process{holder}; use its endpoint, or close it"
-        ) from None
-    file.truncate(0)
-    file.write(str(os.getpid()).encode())
-    file.flush()
+    with contextlib.ExitStack() as on_failure:
+        on_failure.callback(file.close)
+        try:
+            is_ours = lock_descriptor(file.fileno(), blocking=False)
+        except OSError as error:  # a file system that knows no locks
+            raise ConfigurationError(f"{database} cannot be locked: {error.strerror}") from None
+        if not is_ours:
+            raise ConfigurationError(
+                f"{database} is open in another process{_holder(file)}; use its endpoint, "
+                "or close it"
+            )
+        _check_names(database)
+        _write_holder(file)
+        on_failure.pop_all()
     return file
+
+
+def _open_private(path: Path) -> IO[bytes]:
+    """Open a file for reading and writing, made for this user alone where there is none."""
+    # A link that somebody planted would have its target written over.
+    flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
+    return os.fdopen(os.open(path, flags, 0o600), "r+b")
+
+
+def _check_names(database: Path) -> None:
+    """Refuse a file that has two names of its own, and make one where there is none."""
+    try:
+        found = database.stat()
+    except FileNotFoundError:
+        _open_private(database).close()  # SQLite would make it for everybody to read
+        return
+    # SQLite keeps its log beside the name that it was opened by: what is in the log beside one name
+    # is lost to whoever opens the other (section 2.5 of the page above), now or after a crash.
+    if stat.S_ISREG(found.st_mode) and found.st_nlink > 1:
+        raise ConfigurationError(
+            f"{database} is one of {found.st_nlink} names of one file (hard links), and what is "
+            "written by one name could be lost to the others; make each link a copy"
+        )
+
+
+def _write_holder(file: IO[bytes]) -> None:
+    # Behind the first byte: that one is locked, and Windows refuses others even to read it.
+    file.truncate(0)
+    file.write(f" {os.getpid()}".encode())
+    file.flush()
 
 
 def _holder(file: IO[bytes]) -> str:
     try:
-        file.seek(0)
+        file.seek(1)
         process = file.read(20).decode()
     except (OSError, UnicodeDecodeError):
         return ""
     return f" (process {process})" if process.isdigit() else ""
-
-
-if sys.platform == "win32":
-    import msvcrt
-
-    def _lock(descriptor: int) -> None:
-        # A byte far behind the text: Windows refuses others even to read a locked one.
-        os.lseek(descriptor, 1 << 20, os.SEEK_SET)
-        msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
-else:
-    import fcntl
-
-    def _lock(descriptor: int) -> None:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

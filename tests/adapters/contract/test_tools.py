@@ -1,31 +1,10 @@
 """The tools of both frameworks tell an agent the same, in the same words."""
 
-import asyncio
 import re
 
 import pytest
-
-
-def langchain_tool(client, **options):
-    langchain = pytest.importorskip("oss_vector_retriever.langchain")
-    return langchain.OSSVectorFetchTool(client=client, **options)
-
-
-def llama_index_tool(client, **options):
-    llama_index = pytest.importorskip("oss_vector_retriever.llama_index")
-    [fetch, *_] = llama_index.OSSVectorToolSpec(client, **options).to_tool_list()
-    return fetch
-
-
-FACES = {
-    "langchain": (langchain_tool, lambda tool, ids: tool.invoke({"ids": ids})),
-    "langchain_async": (langchain_tool, lambda tool, ids: asyncio.run(tool.ainvoke({"ids": ids}))),
-    "llama_index": (llama_index_tool, lambda tool, ids: str(tool.call(ids=ids))),
-    "llama_index_async": (
-        llama_index_tool,
-        lambda tool, ids: str(asyncio.run(tool.acall(ids=ids))),
-    ),
-}
+from support.agent_answers import fenced, read_answer, whole, without_mark
+from support.agent_tools import FACES
 
 
 @pytest.fixture(params=FACES)
@@ -39,7 +18,7 @@ def test_texts_come_with_their_ids_in_the_order_asked_each_once(ask, put, servic
     put(["a", "b", "c"])
     answer = ask(["c", "a", "c"])
     assert re.findall(r"text of (\w)", answer) == ["c", "a"]
-    assert re.findall(r"\[(?:id: )?(\w)\]", answer) == ["c", "a"]
+    assert [document.id for document in read_answer(answer).documents] == ["c", "a"]
     assert service.gets == [["c", "a"]]
 
 
@@ -91,23 +70,25 @@ def test_no_embedding_is_shown(ask, put):
 
 def test_the_words_are_the_same_in_both_frameworks(ask, put):
     put(["report-2024", "b"])
-    assert ask(["b", "Report_2024"], scan=10) == (
-        "Not found: Report_2024 (did you mean report-2024?)\n\n[id: b]\ntext of b"
+    assert without_mark(ask(["b", "Report_2024"], scan=10)) == whole(
+        fenced("b", "text of b"), notes='Not found: "Report_2024" (did you mean "report-2024"?)'
     )
 
 
 @pytest.mark.parametrize(
-    "budget", [{"max_characters": 400}, {"max_tokens": 400, "tokenizer": list}]
+    "budget", [{"max_characters": 550}, {"max_tokens": 550, "tokenizer": list}]
 )
 def test_a_budget_has_one_name_and_one_meaning(ask, put, budget):
     put({f"k{number}": {"text": f"{number}" * 300} for number in range(3)})
     answer = ask(["k0", "k1", "k2"], **budget)
-    assert len(answer) <= 400
-    assert answer.startswith("[id: k0]\n" + "0" * 200)
-    assert answer.endswith("for: k1, k2")
+    assert len(answer) <= 550
+    assert read_answer(answer).texts["k0"].startswith("0" * 200)
+    assert answer.endswith('for: "k1", "k2"')
 
 
 def test_one_document_has_a_bound_of_its_own(ask, put):
     put({"k": {"text": "1234567890" * 10}})
     answer = ask(["k"], max_characters_per_document=50)
-    assert answer.startswith("[id: k]\n" + "1234567890" * 5 + "\n[cut: characters 0 to 50 of 100")
+    said = read_answer(answer)
+    assert said.texts == {"k": "1234567890" * 5}
+    assert said.others[0].startswith("[cut: characters 0 to 50 of 100")

@@ -131,7 +131,7 @@ def test_langchainjs_3006_childrens_scores_are_not_lost(stocked):
 
 
 def test_retriever_tool_the_model_sees_the_ids(stocked):
-    assert "[id: k1]" in OSSVectorFetchTool(client=stocked).invoke({"ids": ["k1"]})
+    assert '[id: "k1"]' in OSSVectorFetchTool(client=stocked).invoke({"ids": ["k1"]})
 
 
 def test_s3_vectors_what_the_caller_gave_is_not_changed(stocked):

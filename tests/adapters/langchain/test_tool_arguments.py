@@ -2,6 +2,7 @@
 
 import pytest
 from pydantic import ValidationError
+from support.agent_answers import fenced, whole, without_mark
 
 from oss_vector_retriever.langchain import OSSVectorFetchTool, OSSVectorToolkit
 
@@ -33,14 +34,16 @@ def test_a_single_id_is_a_list_of_one_and_too_many_are_refused(places):
 @pytest.mark.parametrize("written", ['["a/east", "gone"]', ["a/east", "gone"]])
 def test_a_list_written_as_text_is_read_as_the_list(places, written):
     content = asked(OSSVectorFetchTool(client=places), ids=written).content
-    assert content == "Not found: gone\n\n[id: a/east]\ntext of a/east"
+    assert without_mark(content) == whole(
+        fenced("a/east", "text of a/east"), notes='Not found: "gone"'
+    )
 
 
 def test_ids_that_look_like_numbers_may_come_as_numbers(client, put):
     put(["7", "[1"])
     tool = OSSVectorFetchTool(client=client)
-    assert asked(tool, ids=[7]).content == "[id: 7]\ntext of 7"
-    assert asked(tool, ids="[1").content == "[id: [1]\ntext of [1"
+    assert without_mark(asked(tool, ids=[7]).content) == whole(fenced("7", "text of 7"))
+    assert without_mark(asked(tool, ids="[1").content) == whole(fenced("[1", "text of [1"))
 
 
 @pytest.mark.parametrize("wrong", [{"k": 0}, {"k": 101}, {"scan": -1}, {"max_characters": 0}])

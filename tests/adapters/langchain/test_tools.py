@@ -4,6 +4,7 @@ import pytest
 from blockbuster import blockbuster_ctx
 from langchain_core.embeddings import Embeddings
 from langchain_core.messages import ToolCall
+from support.agent_answers import fenced, whole, without_mark
 
 from oss_vector_retriever import InvalidRequestError
 from oss_vector_retriever.langchain import (
@@ -51,19 +52,22 @@ async def acalled(tool, **arguments):
 async def test_ids_are_visible_and_missing_ones_named(stocked, operations):
     tool = OSSVectorFetchTool(client=stocked)
     message = called(tool, ids=["a/east", "gone", "a/north", "a/east"])
-    assert message.content == (
-        "Not found: gone\n\n[id: a/east]\ntext of a/east\n\n[id: a/north]\ntext of a/north"
+    assert without_mark(message.content) == whole(
+        fenced("a/east", "text of a/east"),
+        fenced("a/north", "text of a/north"),
+        notes='Not found: "gone"',
     )
     assert [document.id for document in message.artifact] == ["a/east", "a/north"]
     assert operations == ["getVectors"]
     again = await acalled(tool, ids=["a/east", "gone", "a/north", "a/east"])
-    assert (again.content, again.artifact) == (message.content, message.artifact)
+    assert without_mark(again.content) == without_mark(message.content)
+    assert again.artifact == message.artifact
 
 
 def test_near_misses_come_from_the_allowed_keys_without_a_call(stocked, operations):
     tool = OSSVectorFetchTool(client=stocked, allowed_keys=["a/east", "a/north", "a/gone-north"])
     content = called(tool, ids=["a/gone-north"]).content
-    assert content.startswith("Not found: a/gone-north (did you mean ")
+    assert content.startswith('Not found: "a/gone-north" (did you mean ')
     assert "a/north" in content
     assert operations == ["getVectors"]
 
@@ -73,7 +77,7 @@ def test_near_misses_come_from_a_bounded_scan_only_where_asked(stocked, operatio
     assert "did you mean" not in called(silent, ids=["A_North"]).content
     assert operations == ["getVectors"]
     asking = OSSVectorFetchTool(client=stocked, scan=100)
-    assert "did you mean a/north?" in called(asking, ids=["A_North"]).content
+    assert 'did you mean "a/north"?' in called(asking, ids=["A_North"]).content
     assert operations[1:] == ["getVectors", "listVectors"]
 
 
@@ -87,7 +91,7 @@ def test_a_scan_reads_no_more_keys_than_allowed(client, put, operations):
 def test_a_scan_does_not_show_other_tenants(stocked):
     tool = OSSVectorFetchTool(client=stocked, scan=100, key_prefix="b/")
     content = called(tool, ids=["b/nort"]).content
-    assert "did you mean b/north?" in content
+    assert 'did you mean "b/north"?' in content
     assert "a/north" not in content
 
 
@@ -95,13 +99,13 @@ def test_a_scan_does_not_show_other_tenants(stocked):
     ("limits", "near"),
     [
         ({"key_prefix": "b/"}, ""),
-        ({"allowed_keys": ["b/north"]}, " (did you mean b/north?)"),  # known without a call
+        ({"allowed_keys": ["b/north"]}, ' (did you mean "b/north"?)'),  # known without a call
     ],
 )
 async def test_other_tenants_ids_do_not_exist_and_make_no_call(stocked, operations, limits, near):
     tool = OSSVectorFetchTool(client=stocked, **limits)
     message = called(tool, ids=["a/north", "a/not-there"])
-    assert message.content == f"Not found: a/north{near}, a/not-there"
+    assert message.content == f'Not found: "a/north"{near}, "a/not-there"'
     assert message.artifact == []
     assert (await acalled(tool, ids=["a/north"])).artifact == []
     assert operations == []
@@ -116,17 +120,18 @@ def test_long_documents_are_cut_and_can_be_read_on(client, put):
     assert 'for more call fetch_documents with ids=["long"], start=4000]' in first.content
     assert len(first.artifact[0].page_content) == 10_000
     rest = called(tool, ids=["long"], start=8000).content
-    assert rest == "[id: long]\n" + first.artifact[0].page_content[8000:]
+    assert without_mark(rest) == whole(fenced("long", first.artifact[0].page_content[8000:]))
     over = called(tool, ids=["long"], start=10_000).content
-    assert over == "[id: long]\n[nothing more: the document has 10000 characters]"
+    assert over == '[id: "long"]\n[nothing more: the document has 10000 characters]'
 
 
 def test_an_answer_stays_within_its_budget_and_names_what_had_no_room(client, put):
     put({f"k{number}": {"text": f"{number}" * 3000} for number in range(9)})
     tool = OSSVectorFetchTool(client=client, max_characters=7000)
     message = called(tool, ids=[f"k{number}" for number in range(9)])
-    assert len(message.content) < 7600
-    assert message.content.endswith("Omitted; call fetch_documents for: k3, k4, k5, k6, k7, k8")
+    assert len(message.content) <= 7000
+    left_out = ", ".join(f'"k{number}"' for number in range(3, 9))
+    assert message.content.endswith(f"Omitted; call fetch_documents for: {left_out}")
     assert len(message.artifact) == 9
 
 
@@ -136,22 +141,25 @@ def test_without_a_fetch_tool_no_answer_tells_of_one(client, put):
     alone = OSSVectorSearchTool(**options, max_characters=2000)
     content = called(alone, query="q").content
     assert "[cut: characters 0 to 1000 of 3000]" in content
-    assert "Omitted for want of room: k" in content
+    assert 'Omitted for want of room: "k' in content
     assert "fetch" not in content + alone.description
     search, fetch = OSSVectorToolkit(**options, max_characters=2000).get_tools()
     content = called(search, query="q").content
     assert f"for more call {fetch.name} with ids=" in content
-    assert f"Omitted; call {fetch.name} for: k" in content
+    assert f'Omitted; call {fetch.name} for: "k' in content
     assert fetch.name in search.description
 
 
 async def test_a_search_shows_ids_and_distances(stocked, operations):
     tool = OSSVectorSearchTool(client=stocked, embedding=ByName())
     message = called(tool, query="north", k=2)
-    assert message.content.startswith("[id: a/north] distance=0.000\ntext of a/north")
+    assert without_mark(message.content).startswith(
+        whole(fenced("a/north", "text of a/north", " distance=0.000"))
+    )
     assert [document.id for document in message.artifact] == ["a/north", "b/north"]
     assert operations == ["queryVectors"]
-    assert (await acalled(tool, query="north", k=2)).content == message.content
+    again = await acalled(tool, query="north", k=2)
+    assert without_mark(again.content) == without_mark(message.content)
 
 
 def test_a_search_stays_with_its_tenant(stocked):
@@ -203,7 +211,7 @@ def test_a_toolkit_gives_both_with_the_same_limits(stocked):
     search, fetch = toolkit.get_tools()
     assert [search.name, fetch.name] == ["search_documents", "fetch_documents"]
     assert [document.id for document in called(search, query="north").artifact] == ["b/north"]
-    assert "Not found: a/north" in called(fetch, ids=["a/north"]).content
+    assert 'Not found: "a/north"' in called(fetch, ids=["a/north"]).content
     assert [tool.name for tool in OSSVectorToolkit(client=stocked).get_tools()] == [fetch.name]
 
 
@@ -213,4 +221,4 @@ async def test_tools_never_block_the_loop(stocked, kind, request):  # noqa: ARG0
     search, fetch = OSSVectorToolkit(client=client, embedding=ByName(), scan=9).get_tools()
     with blockbuster_ctx():
         assert "text of" in (await acalled(search, query="east")).content
-        assert "Not found: gone" in (await acalled(fetch, ids=["gone"])).content
+        assert 'Not found: "gone"' in (await acalled(fetch, ids=["gone"])).content

@@ -62,14 +62,14 @@ async def test_the_model_sees_documents_and_the_state_their_ids(stocked, service
     state = await agent.ainvoke(given, config)
     shown = system_of(model.asked[0])
     assert shown.startswith("Be brief.")
-    assert shown.index("[id: b]\ntext of b") < shown.index("[id: a]\ntext of a")
-    assert "Not found: gone" in shown
+    assert shown.index('[id: "b"]') < shown.index("text of b") < shown.index('[id: "a"]')
+    assert 'Not found: "gone"' in shown
     assert state["document_ids"] == ["b", "gone", "a"]
     assert "text of" not in str(agent.get_state(config).values)
     assert len(service.gets) == 1
     agent.invoke({"messages": [HumanMessage("again")], "document_ids": ["c", "a"]}, config)
     assert agent.get_state(config).values["document_ids"] == ["b", "gone", "a", "c"]
-    assert "[id: c]" in system_of(model.asked[1])
+    assert '[id: "c"]' in system_of(model.asked[1])
 
 
 @pytest.mark.parametrize("awaited", [False, True])
@@ -84,7 +84,7 @@ async def test_what_a_tool_returns_leaves_only_its_ids(stocked, awaited):
     state = await agent.ainvoke(given) if awaited else agent.invoke(given)
     assert state["document_ids"] == ["a"]
     [answer] = [message for message in state["messages"] if isinstance(message, ToolMessage)]
-    assert answer.content == "At hand now, see the system message: a. Not found: gone."
+    assert answer.content == 'At hand now, see the system message: "a". Not found: "gone".'
     assert answer.artifact is None
     assert "text of a" in system_of(model.asked[1])
     assert len(json.dumps([message.model_dump() for message in state["messages"]])) < 2000
@@ -117,7 +117,7 @@ def test_the_documents_stay_within_their_budget(stocked):
     agent.invoke({"messages": [HumanMessage("hello")], "document_ids": ["a", "b", "c"]})
     shown = system_of(model.asked[0])
     assert len(shown) < 1200
-    assert "[id: a]" not in shown
+    assert '[id: "a"]' not in shown
 
 
 async def test_it_never_blocks_the_loop(stocked):
@@ -126,4 +126,4 @@ async def test_it_never_blocks_the_loop(stocked):
     given = {"messages": [HumanMessage("hello")], "document_ids": ["a"]}
     with blockbuster_ctx():
         await agent.ainvoke(given)
-    assert "[id: a]" in system_of(model.asked[0])
+    assert '[id: "a"]' in system_of(model.asked[0])

@@ -190,7 +190,7 @@ def test_19455_nothing_found_is_an_empty_list_and_no_error(client):
 
 def test_retriever_tool_a_list_of_nodes_loses_its_ids_a_tools_answer_does_not(client):
     [tool, *_] = OSSVectorToolSpec(client).to_tool_list()
-    assert "[id: a]" in str(tool.call(ids=["a"]))
+    assert '[id: "a"]' in str(tool.call(ids=["a"]))
 
 
 def test_9390_and_16346_index_nodes_keep_class_id_and_object(client, put_records):

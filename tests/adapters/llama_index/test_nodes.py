@@ -2,6 +2,7 @@
 
 import json
 import logging
+import sys
 
 import pytest
 from llama_index.core.schema import (
@@ -16,8 +17,9 @@ from llama_index.core.schema import (
     RelatedNodeInfo,
     TextNode,
 )
+from llama_index.core.storage.docstore.utils import doc_to_json
 
-from oss_vector_retriever.llama_index import OSSVectorRetriever
+from oss_vector_retriever.llama_index import OSSVectorNodeMapping, OSSVectorRetriever
 from oss_vector_retriever.records import DecodeError, encode
 
 DATA = [1.0, -0.5, 0.25, 3.0]
@@ -76,12 +78,109 @@ def test_text_beside_an_emptied_node_returns_to_it(client, put_nodes, name):
     assert type(node) is type(NODES[name])
 
 
-def test_an_object_inside_an_index_node_comes_back(client, put_nodes):
-    inside = TextNode(id_="inside", text="deep")
-    put_nodes(IndexNode(id_="n", text="top", index_id="i", obj=inside))
-    retriever = OSSVectorRetriever(client)
-    # the framework goes on to the object by itself
-    assert (one(retriever).node_id, one(retriever).text) == ("inside", "deep")
+@pytest.mark.parametrize(
+    "inside",
+    [
+        {"class_name": "os"},
+        "a text",
+        doc_to_json(TextNode(id_="inside", text="deep")),
+        {"node": {"id": "inside", "text": "deep", "metadata": {}, "payload": {}}},
+        {"value": "a text"},
+    ],
+)
+def test_what_others_put_into_an_index_node_never_takes_its_place(client, put, inside):
+    content = {"id_": "x", "text": "top", "metadata": {}, "index_id": "i", "obj": inside}
+    put({"n": {"_node_type": "IndexNode", "_node_content": json.dumps(content)}})
+    node = one(OSSVectorRetriever(client))
+    # the framework would go on to the object by itself, and return it under its own id
+    assert (type(node), node.node_id, node.text, node.index_id) == (IndexNode, "n", "top", "i")
+    assert OSSVectorNodeMapping(client)["n"].obj is None
+    # an object that the program names is another thing
+    named = OSSVectorRetriever(client, object_map={"i": TextNode(id_="named", text="its own")})
+    assert one(named).node_id == "named"
+
+
+DEEP = json.loads('{"1":' * 90 + "1" + "}" * 90)
+HOSTILE_FIELDS = {
+    "a class of a module": {"class_name": "os.system"},
+    "core's base": {"class_name": "BaseNode"},
+    "no node": {"class_name": "MediaResource", "path": "{canary}"},
+    "an image by path": {"class_name": "ImageNode", "image_path": "{canary}"},
+    "an image by url": {"class_name": "ImageNode", "image_url": "file://{canary}"},
+    "an image's resource": {"class_name": "ImageNode", "image_resource": {"path": "{canary}"}},
+    "resources": {
+        "class_name": "Node",
+        "image_resource": {"path": "{canary}"},
+        "audio_resource": {"url": "file://{canary}"},
+        "text_resource": {"path": "{canary}", "mimetype": "x"},
+    },
+    "an id": {"id_": "other", "node_id": "other", "doc_id": "other", "ref_doc_id": "other"},
+    "an embedding": {"embedding": [9.0], "hash": "h", "callback_manager": "x"},
+    "a base class": {"class_name": "Unknown", "base_class": "os"},
+    "a deep source": {"relationships": {"1": {"node_id": "a", "metadata": DEEP}}},
+    "a deep nothing": {"relationships": DEEP},
+    "a wide number": {"start_char_idx": 10**400},
+    "a class that is no string": {"class_name": {"a": 1}, "base_class": []},
+}
+
+
+@pytest.mark.parametrize(
+    ("kind", "ours"), [(kind, ours) for kind in HOSTILE_FIELDS for ours in (False, True)]
+)
+def test_decoding_opens_and_imports_nothing_that_a_record_names(
+    put, tmp_path, kind, ours, watched_retriever
+):
+    retriever, watched_calls = watched_retriever
+    canary = tmp_path / "canary.png"
+    canary.write_bytes(b"secret")
+    fields = json.loads(json.dumps(HOSTILE_FIELDS[kind]).replace("{canary}", canary.as_posix()))
+    if ours:
+        envelope = json.dumps({"v": 1, "metadata": {}, "node": fields})
+        put({"n": {"_record": envelope, "_record_text": "top"}, "after": {"text": "fine"}})
+    else:
+        content = json.dumps({"id_": "x", "text": "top", "metadata": {}, **fields})
+        put({"n": {"_node_content": content}, "after": {"text": "fine"}})
+    retriever.retrieve("after")  # what the libraries load by themselves
+    with watched_calls as calls:
+        found = retriever.retrieve('["n", "after"]')
+    assert [each.node.node_id for each in found] == ["n", "after"]
+    assert not [call for call in calls if "canary" in call or "os.system" in call]
+    assert not [call for call in calls if call.startswith(("socket.connect", "subprocess"))]
+
+
+def test_the_watch_sees_what_it_is_to_see(tmp_path, watched_calls):
+    with watched_calls as calls:
+        (tmp_path / "canary.png").write_bytes(b"x")
+    assert any("canary" in call for call in calls)
+
+
+class Watch:
+    """The interpreter's own audit events between `with` and its end; hooks cannot be removed."""
+
+    def __init__(self):
+        self.calls = None
+        sys.addaudithook(self.note)
+
+    def note(self, event, arguments):
+        if self.calls is not None and event.startswith(("open", "import", "socket", "subprocess")):
+            self.calls.append(f"{event} {arguments!r}")
+
+    def __enter__(self):
+        self.calls = []
+        return self.calls
+
+    def __exit__(self, *_):
+        self.calls = None
+
+
+@pytest.fixture(scope="module")
+def watched_calls():
+    return Watch()
+
+
+@pytest.fixture
+def watched_retriever(client, watched_calls):
+    return OSSVectorRetriever(client, on_decode_error="raw"), watched_calls
 
 
 class Marked(Node):

@@ -6,6 +6,7 @@ from itertools import pairwise
 import pytest
 from llama_index.core.schema import NodeRelationship, RelatedNodeInfo, TextNode
 from llama_index.core.utils import get_tokenizer
+from support.agent_answers import fenced, whole, without_mark
 
 from oss_vector_retriever import InvalidRequestError, OSSVectorClient
 from oss_vector_retriever.llama_index import OSSVectorToolSpec
@@ -32,13 +33,15 @@ def calls_of(service, monkeypatch):
 
 def test_an_answer_names_ids_and_what_is_missing(call, tools, service):
     answer = call(tools, "fetch_by_ids", ["b", "gone", "a", "b"])
-    assert answer == "Not found: gone\n\n[id: b]\ntext of b\n\n[id: a]\ntext of a"
+    assert without_mark(answer) == whole(
+        fenced("b", "text of b"), fenced("a", "text of a"), notes='Not found: "gone"'
+    )
     assert service.gets == [["b", "gone", "a"]]
 
 
 @pytest.mark.parametrize("ids", ["a", '["a"]', "a\n", ("a",), ["a"]])
 def test_ids_are_taken_as_models_give_them(call, tools, ids):
-    assert call(tools, "fetch_by_ids", ids) == "[id: a]\ntext of a"
+    assert without_mark(call(tools, "fetch_by_ids", ids)) == whole(fenced("a", "text of a"))
 
 
 @pytest.mark.parametrize(
@@ -50,7 +53,7 @@ def test_what_is_no_list_of_ids_is_answered_and_not_raised(call, tools, ids, ans
 
 def test_nothing_found_is_said_and_not_an_empty_string(call, tools):
     for name in ("fetch_by_ids", "get_metadata", "check_exist"):
-        assert call(tools, name, ["gone"]) == "Not found: gone"
+        assert call(tools, name, ["gone"]) == 'Not found: "gone"'
 
 
 def test_metadata_comes_without_text_and_without_what_models_may_not_see(call, client, put_records):
@@ -58,11 +61,12 @@ def test_metadata_comes_without_text_and_without_what_models_may_not_see(call, c
         id_="n", text="body", metadata={"t": "ü", "s": 1}, excluded_llm_metadata_keys=["s"]
     )
     put_records(hidden)
-    assert call(OSSVectorToolSpec(client), "get_metadata", ["n"]) == '[id: n]\n{"t": "ü"}'
+    answer = call(OSSVectorToolSpec(client), "get_metadata", ["n"])
+    assert without_mark(answer) == whole(fenced("n", '{"t": "ü"}'))
 
 
 def test_existence_fetches_neither_text_nor_data(call, tools):
-    assert call(tools, "check_exist", ["a", "gone"]) == "Not found: gone\n\nExists: a"
+    assert call(tools, "check_exist", ["a", "gone"]) == 'Not found: "gone"\n\nExists: "a"'
 
 
 def test_no_embedding_is_fetched_or_shown(call, tools, service, monkeypatch):
@@ -102,8 +106,8 @@ def test_neighbours_come_in_reading_order_one_fetch_a_hop(call, story, service):
 
 def test_another_tenants_ids_do_not_exist_and_are_not_asked_for(call, story, service):
     for name in ("fetch_by_ids", "get_metadata", "check_exist"):
-        assert call(story, name, ["t2/0"]) == "Not found: t2/0"
-    assert call(story, "get_neighbors", "t2/0") == "Not found: t2/0"
+        assert call(story, name, ["t2/0"]) == 'Not found: "t2/0"'
+    assert call(story, "get_neighbors", "t2/0") == 'Not found: "t2/0"'
     assert service.gets == []
     assert "another" not in call(story, "get_neighbors", "t1/4", after=3)
     assert all("t2/0" not in keys for keys in service.gets)
@@ -121,14 +125,14 @@ def test_an_answer_stays_within_its_budget_and_says_what_was_cut(call, client, p
     tools = OSSVectorToolSpec(client, max_tokens=tokens, tokenizer=str.split)
     answer = call(tools, "fetch_by_ids", ["gone", *(f"k{n}" for n in range(5))])
     assert len(answer.split()) <= max(tokens, 12)  # what was not found is always said
-    assert answer.startswith("Not found: gone\n\n")
-    assert "Omitted; call fetch_by_ids for: k" in answer
+    assert answer.startswith('Not found: "gone"\n\n')
+    assert 'Omitted; call fetch_by_ids for: "k' in answer
 
 
 def test_too_many_ids_are_refused_by_name(call, client, put):
     put(["a", "b", "c"])
     answer = call(OSSVectorToolSpec(client, max_ids=2), "fetch_by_ids", ["a", "b", "c"])
-    assert answer.startswith("Too many ids at once; ask again for: c")
+    assert answer.startswith('Too many ids at once; ask again for: "c"')
     assert "text of c" not in answer
 
 
@@ -152,9 +156,9 @@ def test_the_tools_have_both_manners_and_schemas_that_models_take(tools):
 
 def test_one_impossible_id_does_not_hide_the_others(call, tools):
     answer = call(tools, "fetch_by_ids", ["x" * 2000, "a"])
-    assert answer.startswith("Not found: xxx")
-    assert answer.endswith("...\n\n[id: a]\ntext of a")
-    assert call(tools, "check_exist", ["\ud800", "a"]).endswith("Exists: a")
+    assert answer.startswith('Not found: "xxx')
+    assert without_mark(answer).endswith('x"...\n\n' + whole(fenced("a", "text of a")))
+    assert call(tools, "check_exist", ["\ud800", "a"]).endswith('Exists: "a"')
 
 
 @pytest.mark.parametrize(("before", "after"), [("one", 1), (1, None), (1, float("inf"))])
@@ -167,15 +171,15 @@ def test_what_is_no_number_of_neighbours_is_answered_and_not_raised(call, tools,
 def test_near_misses_are_suggested_where_a_scan_is_allowed(call, client, put, calls_of):
     put(["report-2024", "report-2025", "letter-1"])
     plain = OSSVectorToolSpec(client)
-    assert call(plain, "fetch_by_ids", ["Report_2024"]) == "Not found: Report_2024"
+    assert call(plain, "fetch_by_ids", ["Report_2024"]) == 'Not found: "Report_2024"'
     assert "listVectors" not in calls_of()
     scanning = OSSVectorToolSpec(client, scan=1000)
     answer = call(scanning, "fetch_by_ids", ["Report_2024"])
-    expected = "Not found: Report_2024 (did you mean report-2024?)"
+    expected = 'Not found: "Report_2024" (did you mean "report-2024"?)'
     assert answer == expected
     assert call(scanning, "check_exist", ["Report_2024"]) == expected
     assert calls_of().count("listVectors") == 2
-    several = "Not found: report-202 (did you mean report-2025 or report-2024?)"
+    several = 'Not found: "report-202" (did you mean "report-2025" or "report-2024"?)'
     assert call(scanning, "fetch_by_ids", ["report-202"]) == several
     assert "letter" not in call(scanning, "fetch_by_ids", ["report-2024"])
     assert calls_of().count("listVectors") == 3
@@ -184,8 +188,9 @@ def test_near_misses_are_suggested_where_a_scan_is_allowed(call, client, put, ca
 def test_allowed_ids_are_all_there_is_and_are_suggested_without_a_call(call, client, put, calls_of):
     put(["report-1", "report-2"])
     tools = OSSVectorToolSpec(client, allowed_keys=["report-1"], scan=1000)
-    assert call(tools, "fetch_by_ids", ["report-1"]) == "[id: report-1]\ntext of report-1"
-    answer = "Not found: report-2 (did you mean report-1?)"
+    shown = call(tools, "fetch_by_ids", ["report-1"])
+    assert without_mark(shown) == whole(fenced("report-1", "text of report-1"))
+    answer = 'Not found: "report-2" (did you mean "report-1"?)'
     assert call(tools, "fetch_by_ids", ["report-2"]) == answer
     assert call(tools, "get_neighbors", "report-2") == answer
     assert calls_of().count("getVectors") == 1
@@ -195,7 +200,7 @@ def test_allowed_ids_are_all_there_is_and_are_suggested_without_a_call(call, cli
 def test_nothing_of_another_tenant_is_suggested(call, client, put):
     put(["t1/report", "t2/report"])
     tools = OSSVectorToolSpec(client, key_prefix="t1/", scan=1000)
-    answer = "Not found: t2/report (did you mean t1/report?)"
+    answer = 'Not found: "t2/report" (did you mean "t1/report"?)'
     assert call(tools, "fetch_by_ids", ["t2/report"]) == answer
 
 
@@ -220,4 +225,4 @@ def test_tokens_are_counted_by_llama_index_unless_something_else_is_given(call, 
     assert len(get_tokenizer()(answer)) <= 100
     assert len(get_tokenizer()(answer)) > 80
     rest = call(OSSVectorToolSpec(client), "fetch_by_ids", ["k"], start=4990)
-    assert rest == "[id: k]\nword word "
+    assert without_mark(rest) == whole(fenced("k", "word word "))

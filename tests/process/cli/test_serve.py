@@ -17,9 +17,18 @@ from oss_vector_retriever.emulator import Behaviour
 KEY_VARIABLES = ("OSS_VECTORS_SERVE_ACCESS_KEY_ID", "OSS_VECTORS_SERVE_ACCESS_KEY_SECRET")
 
 
+class Settings(dict):
+    """What clients are told, and the lines in which it is."""
+
+    said = ()
+
+
 @contextlib.contextmanager
-def serving(*words):
-    """Run a service, and give the settings that it tells its clients."""
+def serving(*words, log=None):
+    """Run a service, and give the settings that it tells its clients.
+
+    Its log is put into `log`; where there is none, nothing may be logged.
+    """
     with subprocess.Popen(
         [COMMAND, "serve", "--port", "0", *map(str, words)],
         stdout=subprocess.PIPE,
@@ -31,9 +40,14 @@ def serving(*words):
             lines.append(process.stdout.readline())
             assert lines[-1]
         exports = [line.removeprefix("export ") for line in lines if line.startswith("export ")]
-        yield dict(line.strip().split("=", 1) for line in exports)
+        settings = Settings(line.strip().split("=", 1) for line in exports)
+        settings.said = lines
+        yield settings
         process.send_signal(signal.SIGINT)
         _, errors = process.communicate(timeout=20)
+    if log is not None:
+        log += errors.splitlines()
+        errors = ""
     assert (process.returncode, errors) == (0, "")
 
 
@@ -113,6 +127,9 @@ def test_a_switch_that_cannot_be_is_a_wrong_use(switch, said):
         (["--account-id", "me"], "--account-id 'me' is not an account id: digits only"),
         (["--bucket", "x"], "--bucket 'x' is not the name of a vector bucket: 3 to 32"),
         (["--port", "70000"], "not in the range"),
+        (["--host", "192.0.2.1"], "cannot listen on 192.0.2.1:9000: "),
+        (["--host", "a..b"], "cannot listen on a..b:9000: "),
+        (["--head-timeout", "nan"], "--head-timeout"),
         (["--data", "/nowhere/x.db"], "cannot be opened"),
     ],
 )
@@ -120,6 +137,47 @@ def test_settings_that_cannot_be_are_a_wrong_use(words, said):
     done = call("serve", *words)
     assert done.status == 2
     assert said in done.errors
+
+
+def test_others_than_this_machine_are_served_only_with_keys_of_its_own():
+    for host in ("0.0.0.0", "::", ""):
+        done = call("serve", "--host", host)
+        assert done.status == 2
+        assert "needs access keys of its own" in done.errors
+        assert "--access-key-file or OSS_VECTORS_SERVE_ACCESS_KEY_ID" in done.errors
+
+
+def test_it_is_reached_by_the_names_that_are_allowed_and_says_who_was_refused(tmp_path):
+    keys = tmp_path / "keys"
+    keys.write_text("own-id\nown-secret\n")
+    words = ("--host", "0.0.0.0", "--access-key-file", keys)
+    names = ("--allow-host", "host.docker.internal", "--allow-host", ".tunnel.example")
+    refused = "host.docker.internal.evil.test"
+    log = []
+    with serving(*words, *names, log=log) as settings:
+        assert settings["OSS_ENDPOINT"].startswith("http://127.0.0.1:")
+        host, port = settings["OSS_ENDPOINT"].removeprefix("http://").split(":")
+        for name, says in (
+            ("host.docker.internal:9", b"is not signed"),
+            ("a.tunnel.example", b"is not signed"),
+            ("localhost", b"is not signed"),
+            (refused, b"--allow-host"),
+        ):
+            with socket.create_connection((host, int(port))) as link:
+                link.sendall(f"GET / HTTP/1.0\r\nhost: {name}\r\n\r\n".encode())
+                reply = b""
+                while part := link.recv(65536):
+                    reply += part
+            assert reply.startswith(b"HTTP/1.1 403")
+            assert says in reply
+    (line,) = log
+    assert line.startswith(f"refused GET '/' from 127.0.0.1: its Host is '{refused}'")
+    assert "--allow-host" in line
+
+
+def test_how_to_reach_it_from_a_container_is_said():
+    with serving(log=[]) as settings:
+        assert any("--allow-host" in line for line in settings.said)
 
 
 def test_a_port_in_use_is_said_so():

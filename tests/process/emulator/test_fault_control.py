@@ -42,19 +42,20 @@ def ask(server, method, body=None, *, path="/_emulator/faults", **headers):
 
 
 def test_faults_are_listed_added_and_cleared(controlled):
-    assert ask(controlled, "GET") == (200, {"pending": [], "applied": []})
+    assert ask(controlled, "GET") == (200, {"pending": [], "applied": [], "counts": {}})
     one = {"kind": "throttle", "times": 1, "operation": "GetVectors", "retry_after": None}
     status, shown = ask(controlled, "POST", {"kind": "throttle", "operation": "GetVectors"})
-    assert (status, shown) == (200, {"pending": [one], "applied": []})
+    assert (status, shown) == (200, {"pending": [one], "applied": [], "counts": {}})
     more = {"faults": [{"kind": "delay", "seconds": 0}, {"kind": "skew", "seconds": 5}]}
     assert len(ask(controlled, "POST", more)[1]["pending"]) == 3
     assert controlled.caller.service.faults.pending[1:] == (Delay(seconds=0), Skew(seconds=5))
     body = b'{"indexName":"index1","keys":["a"]}'
     request = controlled.caller.sign("POST", "getVectors", body)
     assert controlled.caller.service.respond(request).reply.status == 503
-    applied = ask(controlled, "GET")[1]["applied"]
-    assert applied[0] == {"fault": one, "operation": "GetVectors"}
-    assert ask(controlled, "DELETE") == (200, {"pending": [], "applied": []})
+    shown = ask(controlled, "GET")[1]
+    assert shown["applied"][0] == {"fault": one, "operation": "GetVectors"}
+    assert shown["counts"] == {"throttle": 1, "delay": 1, "skew": 1}
+    assert ask(controlled, "DELETE") == (200, {"pending": [], "applied": [], "counts": {}})
 
 
 @pytest.mark.parametrize(

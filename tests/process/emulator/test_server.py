@@ -14,6 +14,7 @@ import pytest
 
 from oss_vector_retriever.client.errors import ConfigurationError
 from oss_vector_retriever.emulator import Server
+from oss_vector_retriever.emulator.http import server as server_module
 
 BODY = b'{"indexName":"index1","keys":["a"]}'
 
@@ -70,7 +71,7 @@ def test_any_other_method_gets_a_json_error(filled, method):
 
 def test_an_unsigned_request_gets_a_json_error(filled):
     with Server(filled.service) as server:
-        reply = raw(server, b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        reply = raw(server, b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
     head, _, body = reply.partition(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 403")
     assert orjson.loads(body)["Error"]["Code"] == "AccessDenied"
@@ -79,8 +80,8 @@ def test_an_unsigned_request_gets_a_json_error(filled):
 def test_the_body_of_a_long_request_is_not_awaited(make_caller):
     caller = make_caller(max_body_bytes=1000)
     with Server(caller.service) as server:
-        head = b"POST /b/?putVectors HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000000\r\n\r\n"
-        reply = raw(server, head)
+        head = b"POST /b/?putVectors HTTP/1.1\r\nHost: localhost\r\n"
+        reply = raw(server, head + b"Content-Length: 1000000000\r\n\r\n")
     assert reply.startswith(b"HTTP/1.1 400")
     assert b"EntityTooLarge" in reply
 
@@ -89,7 +90,8 @@ def test_a_slow_writer_does_not_hold_up_others(filled):
     with Server(filled.service) as server:
         parts = urlsplit(server.endpoint)
         with socket.create_connection((parts.hostname, parts.port), timeout=10) as slow:
-            slow.sendall(b"POST /b/?putVectors HTTP/1.1\r\nHost: x\r\nContent-Length: 99\r\n\r\n{")
+            slow.sendall(b"POST /b/?putVectors HTTP/1.1\r\nHost: localhost\r\n")
+            slow.sendall(b"Content-Length: 99\r\n\r\n{")
             started = time.monotonic()
             assert ask(server, filled.sign("POST", "getVectors", BODY))[0] == 200
             assert time.monotonic() - started < 5
@@ -152,6 +154,47 @@ def test_a_port_in_use_is_named(caller):
 def test_only_this_machine_is_served_by_default(caller):
     with Server(caller.service) as server:
         assert server._socket.getsockname()[0] == "127.0.0.1"
+
+
+@pytest.mark.parametrize("requests", [1, 3])
+def test_a_client_that_does_not_read_is_left_and_one_that_reads_slowly_is_not(
+    make_caller, monkeypatch, requests
+):
+    """Its replies would be in memory for ever."""
+    monkeypatch.setattr(server_module, "_UNREAD_SECONDS", 1.0)
+    caller = make_caller()
+    caller.make_index(dimension=4096)
+    caller.put(*((f"k{n}", [n + x / 7 for x in range(4096)]) for n in range(100)))
+    members = {"indexName": "index1", "keys": [f"k{n}" for n in range(100)], "returnData": True}
+    request = caller.sign("POST", "getVectors", orjson.dumps(members))
+    lines = "".join(f"{name}: {value}\r\n" for name, value in request.headers.items())
+    head = f"POST {request.target} HTTP/1.1\r\nHost: localhost\r\n{lines}"
+    text = f"{head}Content-Length: {len(request.body)}\r\n\r\n".encode() + request.body
+    with Server(caller.service) as server:
+        parts = urlsplit(server.endpoint)
+        slow, deaf = socket.socket(), socket.socket()
+        with slow, deaf:
+            # The server sees progress whenever a third of the system's buffer is free again.
+            for link, buffer in ((slow, 1 << 18), (deaf, 4096)):
+                link.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer)
+                link.connect((parts.hostname, parts.port))
+                link.sendall(text * requests)
+            connections = server._server.server_state.connections
+            received = slow.recv(65536)
+            until = time.monotonic() + 20
+
+            def is_whole():
+                return received.count(b"HTTP/1.1 200") == requests and received.endswith(b"]}")
+
+            while len(connections) == 2 or not is_whole():
+                assert time.monotonic() < until
+                if not is_whole():
+                    part = slow.recv(65536)
+                    assert part
+                    received += part
+                time.sleep(0.005)
+            assert len(connections) == 1
+            assert deaf.recv(65536)  # what its buffers hold
 
 
 SERVE = """

@@ -239,6 +239,8 @@ OTHERS = {
                "--index-name a-b", "--journal /no/where", "--max-concurrency 0"],
     "doctor": ["--output-format x", "--output-query [", "--key"],
     "serve": ["--port x", "--port -1", "--port 65536", "--data /no/x.db", "--behaviour x",
+              "--allow-host http://x", "--head-timeout 0",
+              "--body-timeout x",
               "--behaviour order=x", "--bucket x", "--account-id x", "--access-key-id ",
               "--access-key-secret x", "--access-key-file /no/keys"],
     "demo": ["--data"],

@@ -97,7 +97,8 @@ def test_the_same_command_again_writes_nothing(made, tmp_path):
     with made.opened() as client:
         client.put_vectors([{"key": "a", "data": [9, 9]}])
     again = call("import", path, *made.flags)
-    assert "1 line (1 of them before)" in again.errors
+    assert "1 line (1 of them before), nothing new to write (--restart" in again.errors
+    assert "written" not in again.errors
     assert made.contents()[0][1] == np.array([9, 9], np.float32).tobytes()
     call("import", path, *made.flags, "--restart")
     assert made.contents()[0][1] == np.array([1, 2], np.float32).tobytes()
@@ -108,7 +109,8 @@ def test_lines_that_are_added_later_are_imported_alone(made, keys, tmp_path):
     path.write_text(lines_of(good("a")).rstrip())
     call("import", path, *made.flags)
     path.write_text(lines_of(good("a"), good("b")))
-    assert "2 lines (1 of them before)" in call("import", path, *made.flags).errors
+    said = call("import", path, *made.flags).errors
+    assert "2 lines (1 of them before), 1 vector written to index" in said
     assert keys() == ["a", "b"]
 
 
@@ -190,3 +192,25 @@ def test_rows_of_parquet_are_named_by_number(made, tmp_path):
     for said in ("row 2: vector 'b' has no data", "row 3: data of 'c'", "row 4: it is not JSON"):
         assert said in done.errors
     assert done.status == 3
+
+
+def test_what_is_said_of_one_line_is_in_the_singular(made, tmp_path):
+    path = tmp_path / "x.jsonl"
+    path.write_text(lines_of(good("a"), "no JSON"))
+    assert "1 line is imported; the same" in call("import", path, *made.flags).errors
+    path.write_text(lines_of(good("other"), good("b")))
+    assert "in its first 1 line, imported before" in call("import", path, *made.flags).errors
+
+
+def test_a_run_after_a_crash_says_what_it_wrote_and_what_was_there(made, tmp_path):
+    path, journal = tmp_path / "x.jsonl", tmp_path / "journal"
+    path.write_text(lines_of(*(good(f"k{n}") for n in range(6)), "no JSON"))
+    call("import", path, *made.flags, "--batch", 2, "--parallel", 1, "--journal", journal)
+    # a crash after a window was written and before it was noted
+    noted = journal.read_bytes().splitlines(keepends=True)
+    assert [json.loads(line)["rows"] for line in noted[-2:]] == [4, 6]
+    journal.write_bytes(b"".join(noted[:-1]))
+    path.write_text(lines_of(*(good(f"k{n}") for n in range(8))))
+    words = ("--batch", 2, "--parallel", 1, "--journal", journal)
+    said = call("import", path, *made.flags, *words).errors
+    assert "8 lines (4 of them before), 2 vectors written to index 'x', 2 vectors there" in said

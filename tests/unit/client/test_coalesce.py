@@ -2,10 +2,16 @@
 
 import pytest
 
-from oss_vector_retriever import DeadlineExceededError, NoSuchVectorIndexError
+from oss_vector_retriever import (
+    DeadlineExceededError,
+    InternalServiceError,
+    NoSuchVectorIndexError,
+    ServiceError,
+)
 from oss_vector_retriever.client.coalesce import PendingFetch, next_call, shared_calls
 from oss_vector_retriever.client.models.results import GetVectorsResult
 from oss_vector_retriever.client.models.vector import Vector
+from oss_vector_retriever.client.retry import RetryDecision
 
 
 @pytest.fixture
@@ -66,3 +72,113 @@ def test_each_gets_an_error_of_its_own(pend):
     next_call([one, other]).fail(error)
     assert one.error is not other.error
     assert str(one.error) == str(other.error)
+
+
+def nested(depth):
+    """Return metadata of lists in lists, deeper than `copy.deepcopy` goes."""
+    value = "end"
+    for _ in range(depth):
+        value = [value, {}]
+    return {"all": value}
+
+
+def test_copies_of_metadata_are_as_deep_as_json_is_read(pend):
+    one, other = pend("a"), pend("a")
+    # `eq` of such lists would exceed the limit as well
+    metadata = nested(20_000)
+    next_call([one, other]).deal(GetVectorsResult((Vector("a", [1.0], metadata),), "id"))
+    mine, theirs = one.found["a"].metadata, other.found["a"].metadata
+    assert mine is metadata
+    levels = 0
+    while mine != "end":
+        assert theirs is not mine
+        assert type(theirs) is type(mine)
+        mine = mine["all"] if isinstance(mine, dict) else mine[0]
+        theirs = theirs["all"] if isinstance(theirs, dict) else theirs[0]
+        levels += 1
+    assert (theirs, levels) == ("end", 20_001)
+
+
+def test_no_buffer_is_shared(pend):
+    fetches = [pend("a", "b"), pend("b", "a"), pend("a")]
+    vectors = (Vector("a", [1.0, 2.0]), Vector("b", [3.0, 4.0]))
+    next_call(fetches).deal(GetVectorsResult(vectors, "id"))
+    for fetch in fetches:
+        memoryview(fetch.found["a"].data).cast("B").cast("f")[0] += 10
+    assert [fetch.found["a"].data.tolist() for fetch in fetches] == [[11, 2]] * 3
+    assert fetches[1].found["b"].data.tolist() == [3, 4]
+
+
+def test_a_refused_call_is_made_again_in_halves_of_its_fetches(pend):
+    fetches = [pend(key) for key in "abcde"]
+    call = next_call(fetches)
+    halves = call.fail(ServiceError("VectorIndexParameterInvalid", 400, "A key is not valid."))
+    assert [half.keys for half in halves] == [["a", "b", "c"], ["d", "e"]]
+    assert [fetch.outstanding for fetch in fetches] == [1] * 5
+    assert not any(fetch.is_over for fetch in fetches)
+
+
+def test_a_fetch_of_which_a_refused_call_has_a_part_asks_alone(pend):
+    first, second, third = pend(*numbered(0, 60)), pend(*numbered(60, 120)), pend("x", "y")
+    one, other = shared_calls([first, second, third])
+    error = ServiceError("VectorIndexParameterInvalid", 400, "A key is not valid.")
+    halves = one.fail(error)
+    assert [half.waiters for half in halves] == [[first]]
+    assert second.must_ask_alone
+    assert second.is_over
+    assert [half.waiters for half in other.fail(error)] == [[third]]
+
+
+def test_a_half_drops_those_who_wait_no_more(pend):
+    one, other = pend("a", "b"), pend("b", "c")
+    half = next_call([one, other])
+    assert half.keep([one, other])
+    assert half.keys == ["a", "b", "c"]
+    assert half.keep([other])
+    assert (half.waiters, half.keys) == ([other], ["b", "c"])
+    assert not half.keep([])
+
+
+def test_halves_of_a_500_are_paid_for_and_give_back_what_they_took(pend):
+    fetches = [pend("a"), pend("b")]
+    budget = fetches[0].context.retry_budget
+    full = budget.balance
+    halves = next_call(fetches).fail(InternalServiceError("InternalError", 500, "Sorry."))
+    assert budget.balance == full - 28
+    halves[0].deal(GetVectorsResult((), "id"))
+    assert budget.balance == full - 14
+    halves[1].fail(InternalServiceError("InternalError", 500, "Sorry."))
+    assert budget.balance == full - 14
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "The key 'other-key' is not valid.",
+        "No other-key here.",
+        'Keys: ["b", "other-key"].',
+        "'b' is not valid",
+    ],
+)
+def test_a_text_that_names_a_key_is_asked_for_apart_while_the_budget_lasts(pend, message):
+    error = NoSuchVectorIndexError("NoSuchVectorIndex", 404, message)
+    one, other = pend("mine"), pend("other-key", "b")
+    assert len(next_call([one, other]).fail(error)) == 2
+    while one.context.retry_budget.take(RetryDecision.TRANSIENT):
+        pass
+    one, other = pend("mine"), pend("other-key", "b")
+    assert next_call([one, other]).fail(error) == []
+    assert "other-key" not in str(one.error)
+    assert "'b'" not in str(one.error)
+    assert "***" in repr(one.error)
+    assert str(other.error) == str(error)
+
+
+@pytest.mark.parametrize(
+    "message", ["The index is not there.", "another-key-2", "key", "https://host/other-key/x"]
+)
+def test_words_that_only_resemble_a_key_stay(pend, message):
+    error = NoSuchVectorIndexError("NoSuchVectorIndex", 404, message)
+    one, other = pend("mine"), pend("other-key", "b", "the", "e")
+    assert next_call([one, other]).fail(error) == []
+    assert str(one.error) == str(error)

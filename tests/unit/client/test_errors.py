@@ -299,7 +299,7 @@ def test_a_message_with_data_is_a_constant_template_of_what_is_given(place):
     call = RAISED[place]
     keywords = {keyword.arg: keyword.value for keyword in call.keywords}
     fields = keywords.pop("fields", None)
-    given = set(keywords) | ({"kind"} if "value" in keywords else set())
+    given = set(keywords) | ({"kind", "a_kind"} if "value" in keywords else set())
     if isinstance(fields, ast.Dict):
         given |= {key.value for key in fields.keys if key is not None}
     texts = [*call.args, *([keywords["remedy"]] if "remedy" in keywords else [])]

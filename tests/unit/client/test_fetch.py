@@ -144,7 +144,7 @@ class TestKeysThatDoNotExist:
         (b"abc", "not a bytes"),
         ({"a": 1}, "not a dict"),
         (None, "not a NoneType"),
-        (5, "not a int"),
+        (5, "not an int"),
         ([5], "not int 5"),
         ([None], "not NoneType"),
         ([b"a"], "not bytes"),

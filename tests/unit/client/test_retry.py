@@ -56,7 +56,7 @@ def test_the_decision_on_an_error(error, decision, decision_if_not_idempotent):
     assert judge(error, idempotent=False) is decision_if_not_idempotent
 
 
-@pytest.mark.parametrize("name", ["transient_base", "throttle_base", "cap"])
+@pytest.mark.parametrize("name", ["transient_base", "throttle_base", "cap", "patience"])
 @pytest.mark.parametrize("value", [-1, math.nan, math.inf, 10**400, True, "1", None])
 def test_a_pause_that_is_no_finite_number_is_refused(name, value):
     with pytest.raises(ConfigurationError, match=name):
@@ -73,7 +73,9 @@ def test_the_pause_is_a_share_of_a_doubling_base():
     policy = RetryPolicy(transient_base=0.1, throttle_base=1.0, cap=3.0)
     assert [
         policy.pause(RetryDecision.TRANSIENT, n, lambda: 0.5) for n in (1, 2, 3)
-    ] == pytest.approx([0.05, 0.1, 0.2])
+    ] == pytest.approx([0.075, 0.15, 0.3])
+    assert policy.pause(RetryDecision.TRANSIENT, 1, lambda: 0.0) == pytest.approx(0.05)
+    assert policy.pause(RetryDecision.THROTTLED, 10**6, lambda: 0.0) == pytest.approx(1.5)
     assert [policy.pause(RetryDecision.THROTTLED, n, lambda: 1.0) for n in (1, 2, 3, 9)] == [
         1,
         2,

@@ -74,7 +74,7 @@ def test_a_request_shows_neither_headers_nor_body(machine):
     request = next(get_vectors(context, ["a-private-key"])).request
     assert any(CANARIES[2] in value for value in request.headers.values())
     assert clean(repr(request))
-    assert clean(repr(Send(request, 1.0)))
+    assert clean(repr(Send(request, 1.0, 1024)))
     assert "a-private-key" not in repr(request)
 
 

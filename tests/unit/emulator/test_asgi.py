@@ -1,8 +1,10 @@
 import asyncio
+from datetime import UTC, datetime, timedelta
 
 import orjson
 import pytest
 
+from oss_vector_retriever.emulator import faults
 from oss_vector_retriever.emulator.http.application import Application
 
 BODY = b'{"indexName":"index1","keys":["a"]}'
@@ -23,7 +25,7 @@ def scope_of(request, **changes):
     return scope | changes
 
 
-async def ask(service, scope, *chunks, disconnect=False):
+async def ask(service, scope, *chunks, disconnect=False, application=None):
     """Return (status, headers, body) of what the application sends, or None for nothing."""
     messages = [{"type": "http.request", "body": c, "more_body": True} for c in chunks]
     if disconnect:
@@ -33,15 +35,17 @@ async def ask(service, scope, *chunks, disconnect=False):
     sent = []
 
     async def receive():
-        return messages.pop(0)
+        return messages.pop(0) if messages else {"type": "http.disconnect"}
 
     async def send(message):
         sent.append(message)
 
-    await Application(service)(scope, receive, send)
+    await (application or Application(service))(scope, receive, send)
     if not sent:
         return None
-    start, body = sent
+    start, body, *end = sent
+    # A connection that is to be closed stays open for a moment behind the whole reply.
+    assert end in ([], [{"type": "http.response.body", "body": b""}])
     headers = {name.decode(): value.decode() for name, value in start["headers"]}
     return start["status"], headers, body["body"]
 
@@ -102,6 +106,67 @@ async def test_a_body_over_the_cap_is_not_read_to_its_end(make_caller, declared,
     status, headers, body = await ask(caller.service, scope, *chunks)
     assert (status, orjson.loads(body)["Error"]["Code"]) == (400, "EntityTooLarge")
     assert headers["connection"] == "close"
+
+
+@pytest.mark.parametrize("declared", [b"65537", None], ids=["long", "of unknown length"])
+async def test_a_long_body_that_nobody_signed_is_not_read(filled, declared):
+    """A gigabyte follows, of which no byte is wanted."""
+    request = filled.sign("POST", "getVectors", BODY)
+    framing = (
+        (b"transfer-encoding", b"chunked") if declared is None else (b"content-length", declared)
+    )
+
+    def scope_with(authorization):
+        scope = scope_of(request)
+        scope["headers"] = [h for h in scope["headers"] if h[0] != b"authorization"]
+        scope["headers"] += [framing, *authorization]
+        return scope
+
+    class Unread(Application):
+        async def _read(self, *_):
+            raise AssertionError("the body was read")
+
+    signature = request.headers["authorization"]
+    for header, code in (
+        (None, "AccessDenied"),
+        ("Bearer x", "InvalidArgument"),
+        (signature[:-4] + "0000", "SignatureDoesNotMatch"),
+        (signature.replace("development-access", "another-access"), "InvalidAccessKeyId"),
+    ):
+        sent = [] if header is None else [(b"authorization", header.encode())]
+        unread = Unread(filled.service)
+        status, headers, body = await ask(None, scope_with(sent), BODY, application=unread)
+        assert (status // 100, orjson.loads(body)["Error"]["Code"]) == (4, code)
+        assert headers["connection"] == "close"
+    whole = scope_with([(b"authorization", signature.encode())])
+    assert (await ask(filled.service, whole, BODY))[0] == 200
+
+
+async def test_a_long_body_is_read_whatever_the_clocks_say(filled):
+    """A fault may set the service's clock, so that the client's first try is refused by it."""
+    filled.service.faults.add(faults.Skew(seconds=7200))
+    later = datetime.now(UTC) + timedelta(seconds=7200)
+    for now, status in ((None, 403), (later, 200)):
+        scope = scope_of(filled.sign("POST", "getVectors", BODY, now=now))
+        scope["headers"].append((b"transfer-encoding", b"chunked"))
+        assert (await ask(filled.service, scope, BODY))[0] == status
+
+
+async def test_a_body_that_does_not_come_is_given_up(filled):
+    application = Application(filled.service, body_timeout=0.05)
+    sent = []
+
+    async def receive():
+        return await asyncio.Event().wait()
+
+    async def send(message):
+        sent.append(message)
+
+    scope = scope_of(filled.sign("POST", "getVectors", BODY))
+    async with asyncio.timeout(10):
+        await application(scope, receive, send)
+    assert sent[0]["status"] == 400
+    assert orjson.loads(sent[1]["body"])["Error"]["Code"] == "RequestTimeout"
 
 
 async def test_a_client_that_goes_away_gets_no_answer(filled):

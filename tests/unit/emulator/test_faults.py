@@ -203,6 +203,17 @@ def test_clearing_ends_faults_and_forgets(filled, faults):
     assert send(filled).status == 200
 
 
+def test_the_last_hundred_are_kept_and_all_are_counted(filled, faults):
+    faults.add(Delay(times=None, seconds=0), Throttle(times=120), Reset())
+    for _ in range(130):
+        respond(filled)
+    assert faults.counts == {"delay": 130, "throttle": 120, "reset": 1}
+    assert len(faults.applied) == 100
+    assert faults.applied[-1].fault == Delay(times=None, seconds=0)
+    faults.clear()
+    assert (faults.applied, faults.counts) == ((), {})
+
+
 def test_handle_knows_no_faults(filled, faults):
     faults.add(Throttle(times=None), Reset(times=None))
     assert filled.get(["k0"])

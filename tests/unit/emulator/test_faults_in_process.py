@@ -15,7 +15,7 @@ from oss_vector_retriever.emulator.faults import (
     Truncate,
 )
 
-QUICK = RetryPolicy(attempts=3, transient_base=0.01, throttle_base=0.01)
+QUICK = RetryPolicy(attempts=3, transient_base=0.01, throttle_base=0.01, patience=0.05)
 
 
 @pytest.fixture

@@ -2,6 +2,8 @@ import orjson
 import pytest
 
 from oss_vector_retriever.emulator import DEVELOPMENT_BUCKET, AccessKey
+from oss_vector_retriever.emulator.rules.policy import authorise
+from oss_vector_retriever.emulator.rules.refusals import Refusal
 
 OWNER, STRANGER = "1000000000000001", "2000000000000002"
 ALL = "acs:ossvector:*:*:*"
@@ -75,6 +77,27 @@ def test_an_allow_names_who_may(people, principal, allowed):
     put_policy(people, statement("Allow", principal=principal))
     statuses = {name: get_status(caller) for name, caller in people.items()}
     assert {name for name, status in statuses.items() if status == 200} == allowed | {"owner"}
+
+
+@pytest.mark.parametrize("effect", ["Allow", "Deny"])
+def test_a_bare_name_is_that_of_a_user_of_the_owner_s_account_alone(effect):
+    text = policy(statement(effect, principal="ann")).decode()
+    resource = f"acs:ossvector:cn-hangzhou:{OWNER}:{DEVELOPMENT_BUCKET}/index1/*"
+
+    def is_allowed(account, user):
+        key = AccessKey("id", "secret", account, user=user)
+        try:
+            authorise(key, "GetVectors", resource, OWNER, text)
+        except Refusal:
+            return False
+        return True
+
+    assert is_allowed(OWNER, "ann") is (effect == "Allow")
+    assert not is_allowed(STRANGER, "ann")
+    # A user whose name is the digits of an account is not that account.
+    text = policy(statement("Allow", principal=STRANGER)).decode()
+    assert is_allowed(STRANGER, None)
+    assert not is_allowed("3000000000000003", STRANGER)
 
 
 @pytest.mark.parametrize(

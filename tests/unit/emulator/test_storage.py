@@ -1,5 +1,8 @@
+import os
 import sqlite3
+import sys
 import threading
+from pathlib import Path
 
 import orjson
 import pytest
@@ -35,6 +38,83 @@ def test_the_same_process_cannot_open_a_file_twice(make_caller, tmp_path):
     make_caller(tmp_path / "vectors.db")
     with pytest.raises(ConfigurationError, match="is open in another process"):
         Service.open(tmp_path / "vectors.db")
+
+
+def link_to(path, name):
+    name.symlink_to(path)
+    return name
+
+
+def link_to_folder(path, name):
+    name.symlink_to(path.parent, target_is_directory=True)
+    return name / path.name
+
+
+def relative(path, _):
+    os.chdir(path.parent.parent)
+    return Path(path.parent.name) / "." / ".." / path.parent.name / path.name
+
+
+def chain(path, name):
+    return link_to(link_to(path, name.with_suffix(".two")), name)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="links need a privilege there")
+@pytest.mark.parametrize("rename", [link_to, link_to_folder, relative, chain])
+def test_a_file_has_one_lock_whatever_it_is_called(tmp_path, monkeypatch, rename):
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "data" / "vectors.db"
+    path.parent.mkdir()
+    with Service.open(path):
+        other = rename(path, tmp_path / "other.db")
+        assert other.samefile(path)
+        with pytest.raises(ConfigurationError, match="is open in another process"):
+            Service.open(other)
+    with Service.open(other), pytest.raises(ConfigurationError, match="is open in another"):
+        Service.open(path)
+    assert sorted(p.name for p in path.parent.iterdir()) == ["vectors.db", "vectors.db.lock"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="links need a privilege there")
+def test_a_link_to_nothing_makes_the_file_that_it_names(tmp_path):
+    link = link_to(tmp_path / "real.db", tmp_path / "link.db")
+    with Service.open(link):
+        assert (tmp_path / "real.db.lock").exists()
+        with pytest.raises(ConfigurationError, match="is open in another process"):
+            Service.open(tmp_path / "real.db")
+    loop = tmp_path / "loop.db"
+    loop.symlink_to(loop)
+    with pytest.raises(ConfigurationError, match="cannot be opened"):
+        Service.open(loop)
+
+
+def test_a_file_with_two_names_of_its_own_is_refused(tmp_path):
+    path, link = tmp_path / "vectors.db", tmp_path / "link.db"
+    with Service.open(path):
+        link.hardlink_to(path)
+        with pytest.raises(ConfigurationError, match="one of 2 names of one file"):
+            Service.open(link)
+    for name in (path, link):
+        with pytest.raises(ConfigurationError, match="make each link a copy"):
+            Service.open(name)
+    link.unlink()
+    Service.open(path).close()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no modes there")
+def test_files_are_private_and_a_planted_link_is_not_followed(tmp_path):
+    victim = tmp_path / "victim"
+    victim.write_text("kept")
+    (tmp_path / "vectors.db.lock").symlink_to(victim)
+    with pytest.raises(ConfigurationError, match="cannot be opened"):
+        Service.open(tmp_path / "vectors.db")
+    assert victim.read_text() == "kept"
+    (tmp_path / "vectors.db.lock").unlink()
+    with Service.open(tmp_path / "vectors.db") as service:
+        service.create_bucket("1", "bucket")
+        made = {p.name: p.stat().st_mode & 0o777 for p in tmp_path.glob("vectors.db*")}
+    assert made == dict.fromkeys(made, 0o600)
+    assert {"vectors.db", "vectors.db-wal", "vectors.db.lock"} <= made.keys()
 
 
 def garbage(path):

@@ -1,6 +1,9 @@
 """What an agent is told, whatever its framework: a budget, cuts, what is missing."""
 
+import json
+
 import pytest
+from support.agent_answers import fenced, mark_of, read_answer, whole, without_mark
 
 from oss_vector_retriever import InvalidRequestError, OSSVectorError
 from oss_vector_retriever.records.answers import (
@@ -19,10 +22,11 @@ def passages(*texts):
 
 def test_an_answer_says_first_what_is_missing():
     answer = Answer(passages("a"), missing={"x": ["k0", "k1"], "": ()}, refused=["y"])
-    assert answer.text(Budget()) == (
-        'Not found: x (did you mean k0 or k1?), ""\n\n'
-        "Too many ids at once; ask again for: y\n\n[id: k0]\na"
+    notes = (
+        'Not found: "x" (did you mean "k0" or "k1"?), ""\n\n'
+        'Too many ids at once; ask again for: "y"'
     )
+    assert without_mark(answer.text(Budget())) == whole(fenced("k0", "a"), notes=notes)
 
 
 def test_without_anything_to_say_it_says_so():
@@ -31,14 +35,17 @@ def test_without_anything_to_say_it_says_so():
 
 def test_distances_and_existence_stand_in_the_heading():
     answer = Answer([Passage("a", "text", 0.25), Passage("b", None), Passage("c", "")])
-    assert answer.text(Budget()) == "[id: a] distance=0.250\ntext\n\nExists: b\n\n[id: c]"
+    assert without_mark(answer.text(Budget())) == whole(
+        fenced("a", "text", " distance=0.250"), 'Exists: "b"', '[id: "c"]'
+    )
 
 
 def test_a_document_that_stands_twice_is_written_once():
-    assert Answer([*passages("a"), *passages("a")]).text(Budget()) == "[id: k0]\na"
+    text = Answer([*passages("a"), *passages("a")]).text(Budget())
+    assert without_mark(text) == whole(fenced("k0", "a"))
 
 
-@pytest.mark.parametrize("room", range(40, 3000, 37))
+@pytest.mark.parametrize("room", range(42, 3000, 37))
 @pytest.mark.parametrize("tool", [None, "fetch"])
 def test_an_answer_is_within_its_budget_and_names_every_document(room, tool):
     answer = Answer(passages("a" * 900, "b" * 10, "c" * 900), fetch_tool=tool)
@@ -49,22 +56,24 @@ def test_an_answer_is_within_its_budget_and_names_every_document(room, tool):
 
 
 def test_of_the_first_document_a_little_is_shown_and_of_others_nothing():
-    text = Answer(passages("a" * 900, "b" * 900)).text(Budget(150))
-    assert text.startswith("[id: k0]\na")
-    assert text.endswith("\n\nOmitted for want of room: k1")
+    text = Answer(passages("a" * 900, "b" * 900)).text(Budget(300))
+    assert len(text) <= 300
+    [shown] = read_answer(text).documents
+    assert set(shown.text) == {"a"}
+    assert text.endswith('\n\nOmitted for want of room: "k1"')
 
 
 def test_a_cut_says_how_to_read_on_and_reading_on_gives_the_rest():
     text, read = "".join(f"{number:04}" for number in range(500)), ""
     while len(read) < len(text):
         answer = Answer([Passage("k", text)], start=len(read), fetch_tool="fetch")
-        _, body, *mark = answer.text(Budget(max_characters_per_document=600)).split("\n")
-        read += body
+        said = read_answer(answer.text(Budget(max_characters_per_document=600)))
+        read += said.texts["k"]
         end = f'for more call fetch with ids=["k"], start={len(read)}]'
-        assert (mark[0].endswith(end)) if len(read) < len(text) else not mark
+        assert said.others[0].endswith(end) if len(read) < len(text) else not said.others
     assert read == text
     over = Answer([Passage("k", text)], start=len(text)).text(Budget())
-    assert over == "[id: k]\n[nothing more: the document has 2000 characters]"
+    assert over == '[id: "k"]\n[nothing more: the document has 2000 characters]'
 
 
 def test_counting_costs_what_is_shown_and_not_what_is_stored():
@@ -110,3 +119,20 @@ def test_a_failure_is_told_in_words_of_what_the_agent_passed():
         describe_failure(error) == f"Error: nothing could be fetched. InvalidRequestError: {told}"
     )
     assert len(describe_failure(OSSVectorError("x" * 5000))) < 600
+
+
+def test_a_mark_is_another_one_each_time_and_stands_in_nothing_that_is_shown(monkeypatch):
+    answer = Answer(passages("a", "b"))
+    assert len({mark_of(answer.text(Budget())) for _ in range(20)}) == 20
+    drawn = iter([7, 8, 9, 10])
+    monkeypatch.setattr("secrets.randbelow", lambda _: next(drawn))
+    planted = [Passage("x", "<data-000000007>"), Passage("</data-000000008>", "b")]
+    asked = Answer(planted, missing={"data-000000009": ()}).text(Budget())
+    assert mark_of(asked) == "data-000000010"
+
+
+def test_an_id_stays_on_its_line_and_reads_back():
+    key = 'x]\n[id: "y"]\u2028\x85\x0b\x9b31m\u202e\ud800"\\'
+    [line] = Answer([Passage(key, None)]).text(Budget()).splitlines()
+    assert line.isprintable()
+    assert json.loads(line.removeprefix("Exists: ")) == key

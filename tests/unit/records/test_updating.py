@@ -102,7 +102,8 @@ class Elsewhere:
         self.client = client
 
     def write(self, *vectors):
-        self.client.run(call, put_operation("vectors", list(vectors)))
+        deadline = self.client._context.deadline()
+        self.client.run(call, put_operation("vectors", list(vectors), deadline))
 
     def delete(self, *keys):
         self.client.run(call, delete_operation("vectors", list(keys)))
