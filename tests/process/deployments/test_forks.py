@@ -445,3 +445,32 @@ def test_an_update_that_is_held_up_in_the_parent_holds_up_no_child(run, endpoint
         """,
         endpoint,
     )
+
+
+def test_an_async_client_whose_loop_ended_before_the_fork_is_of_the_childs_loop(run, endpoint):
+    # as in a server that uses it once when it is loaded, and then forks its workers
+    seen = run(
+        """
+        client, closed = AsyncOSSVectorClient(timeout=20), AsyncOSSVectorClient(timeout=20)
+
+        async def use():
+            await client.fetch(KEYS)
+            async with closed:
+                await closed.fetch(KEYS)
+
+        async def use_in_child():
+            try:
+                await closed.fetch(KEYS[:1])
+            except ValueError as error:
+                assert "closed" in str(error)
+            else:
+                raise AssertionError("what the user has closed stays so")
+            async with client:
+                return dict(await awork(client, 1, 20))
+
+        asyncio.run(use())
+        wait_for([in_child(lambda: asyncio.run(use_in_child())) for _ in range(2)], 60)
+        """,
+        endpoint,
+    )
+    assert seen == {"right": 40}
