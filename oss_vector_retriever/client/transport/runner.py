@@ -481,7 +481,7 @@ class AsyncRunner:
                 try:
                     return await self._wait_for(step)
                 finally:
-                    del self._endings[ending]
+                    self._endings.pop(ending, None)
         except TimeoutError:
             if ending.expired():
                 raise closed_error() from None
