@@ -250,8 +250,7 @@ async def test_who_cancels_every_task_of_a_loop_but_the_fetches_ends_them_too():
     with ScriptedServer(0.0, then="silence") as server:
         async with AsyncOSSVectorClient(**settings(server.endpoint)) as client:
             fetches = [asyncio.ensure_future(client.fetch([key])) for key in KEYS[:3]]
-            while not server.requests:
-                await asyncio.sleep(0.001)
+            await asyncio.to_thread(server.wait_for_requests, 1)
             for task in asyncio.all_tasks() - {asyncio.current_task(), *fetches}:
                 task.cancel()
             done, _ = await asyncio.wait(fetches, timeout=5)
