@@ -19,12 +19,13 @@ if TYPE_CHECKING:
     from .client.endpoint import Endpoint
     from .client.errors import (
         AccessDeniedError, BatchReport, BucketAlreadyExistsError, BucketNotEmptyError,
-        ConfigurationError, DeadlineExceededError, InternalServiceError, InvalidAccessKeyIdError,
-        InvalidRequestError, MalformedJsonError, Message, MissingKeysError, NoSuchBucketError,
-        NoSuchVectorIndexError, OSSVectorError, PartialWriteError, QpsLimitExceededError, Reference,
-        RequestTimeTooSkewedError, ResponseError, SecurityTokenError, ServiceError,
-        SignatureDoesNotMatchError, TransportError, VectorIndexAlreadyExistsError,
-        VectorIndexLimitExceededError, VectorIndexParameterInvalidError, WriteReport,
+        ConfigurationError, ConflictError, DeadlineExceededError, InternalServiceError,
+        InvalidAccessKeyIdError, InvalidRequestError, MalformedJsonError, Message, MissingKeysError,
+        NoSuchBucketError, NoSuchVectorIndexError, OSSVectorError, PartialWriteError,
+        QpsLimitExceededError, Reference, RequestTimeTooSkewedError, ResponseError,
+        SecurityTokenError, ServiceError, SignatureDoesNotMatchError, TransportError,
+        VectorIndexAlreadyExistsError, VectorIndexLimitExceededError,
+        VectorIndexParameterInvalidError, WriteReport,
     )
     from .client.models import (
         Acknowledgement, BucketLogging, ClientStats, FetchResult, FinishedCall, Float32Array,
@@ -56,17 +57,17 @@ _WHERE = {
 __all__ = [
     "AccessDeniedError", "Acknowledgement", "AsyncOSSVectorClient", "BatchReport",
     "BucketAlreadyExistsError", "BucketLogging", "BucketNotEmptyError", "ClientConfig",
-    "ClientSettings", "ClientStats", "ConfigurationError", "Credentials", "CredentialsClient",
-    "CredentialsSource", "DeadlineExceededError", "DecodeError", "Endpoint", "FetchResult",
-    "FinishedCall", "Float32Array", "FusedVector", "GetVectorsResult", "InternalServiceError",
-    "InvalidAccessKeyIdError", "InvalidRequestError", "Limits", "ListVectorBucketsResult",
-    "ListVectorIndexesResult", "ListVectorsResult", "MalformedJsonError", "Message",
-    "MissingKeysError", "NoSuchBucketError", "NoSuchVectorIndexError", "OSSVectorClient",
-    "OSSVectorError", "OperationStats", "Page", "PartialWriteError",
-    "QpsLimitExceededError", "QueryVectorsFusionResult", "QueryVectorsResult", "Reference",
-    "RequestTimeTooSkewedError", "ResponseError", "RetryDecision", "RetryPolicy", "ScoredVector",
-    "SecurityTokenError", "ServiceError", "SignatureDoesNotMatchError", "TransportError", "Vector",
-    "VectorBucket", "VectorIndex", "VectorIndexAlreadyExistsError", "VectorIndexLimitExceededError",
+    "ClientSettings", "ClientStats", "ConfigurationError", "ConflictError", "Credentials",
+    "CredentialsClient", "CredentialsSource", "DeadlineExceededError", "DecodeError", "Endpoint",
+    "FetchResult", "FinishedCall", "Float32Array", "FusedVector", "GetVectorsResult",
+    "InternalServiceError", "InvalidAccessKeyIdError", "InvalidRequestError", "Limits",
+    "ListVectorBucketsResult", "ListVectorIndexesResult", "ListVectorsResult", "MalformedJsonError",
+    "Message", "MissingKeysError", "NoSuchBucketError", "NoSuchVectorIndexError", "OSSVectorClient",
+    "OSSVectorError", "OperationStats", "Page", "PartialWriteError", "QpsLimitExceededError",
+    "QueryVectorsFusionResult", "QueryVectorsResult", "Reference", "RequestTimeTooSkewedError",
+    "ResponseError", "RetryDecision", "RetryPolicy", "ScoredVector", "SecurityTokenError",
+    "ServiceError", "SignatureDoesNotMatchError", "TransportError", "Vector", "VectorBucket",
+    "VectorIndex", "VectorIndexAlreadyExistsError", "VectorIndexLimitExceededError",
     "VectorIndexParameterInvalidError", "WriteReport", "__version__",
 ]
 # fmt: on

@@ -28,6 +28,14 @@ def run(words: list[str]) -> int:
         return error.exit_code
     except click.Abort:
         return INTERRUPTED
+    # click prints help and version before any command is invoked, and stdout may be full or closed
+    except BrokenPipeError:
+        return UNREAD
+    except OSError as error:
+        if (failure := failure_of(error)) is None:
+            raise
+        failure.show()
+        return failure.exit_code
 
 
 class _Commands(click.Group):

@@ -14,6 +14,7 @@ import click
 Values = dict[str, Any]
 _FILE = "file://"
 _STDIN = "-"
+_LONGEST = 128 * 1024 * 1024  # characters; a device or a pipe may never end, and memory does
 
 
 class Json(click.ParamType):  # type: ignore[type-arg]  # generic in newer releases only
@@ -73,16 +74,22 @@ def _text_of(value: str, flag: str | None = None) -> str:
     """Return the text that a value is, or that is where it points."""
     try:
         if value == _STDIN:
-            return sys.stdin.read()
-        if value.startswith(_FILE):
+            text = sys.stdin.read(_LONGEST + 1)
+        elif value.startswith(_FILE):
             # editors on Windows put a byte order mark first, which JSON does not allow
-            return Path(value.removeprefix(_FILE)).expanduser().read_text("utf-8-sig")
+            with Path(value.removeprefix(_FILE)).expanduser().open(encoding="utf-8-sig") as file:
+                text = file.read(_LONGEST + 1)
+        else:
+            return value
     except OSError as error:
         reason = f"{value} cannot be read: {error.strerror}."
         raise click.BadParameter(reason, param_hint=flag) from None
     except UnicodeDecodeError:
         raise click.BadParameter(f"{value} is not UTF-8.", param_hint=flag) from None
-    return value
+    if len(text) > _LONGEST:
+        reason = f"{value} has more than {_LONGEST:,} characters; `import` reads files of any size."
+        raise click.BadParameter(reason, param_hint=flag)
+    return text
 
 
 def _flag(flag: str, text: str, *, name: str | None = None, **settings: Any) -> click.Option:

@@ -1,5 +1,7 @@
 """Errors in the command line's words, and the statuses that a command ends with."""
 
+import os
+import re
 from typing import IO, TYPE_CHECKING, Any
 
 import click
@@ -29,7 +31,7 @@ class Failure(click.ClickException):
     """A sentence on stderr that ends the command with an exit status."""
 
     def __init__(self, message: str, status: int = SERVICE) -> None:
-        super().__init__(message)
+        super().__init__(hide_secrets(message))
         self.exit_code = status  # type: ignore[misc]  # for the class in click's own typing
 
     def show(self, file: IO[Any] | None = None) -> None:
@@ -39,6 +41,36 @@ class Failure(click.ClickException):
             echo(text, err=True)
         else:
             click.echo(text, file=file)
+
+
+def hide_secrets(text: str) -> str:
+    """Return a text without secrets that stand in the environment under another setting's name.
+
+    A message quotes a setting that cannot be used, and lines of a profile are easily mixed up. A
+    setting that looks like a key, a token or an address with a password is not shown at all.
+    """
+    for name, value in os.environ.items():
+        too_long = len(value) > _LONGEST.get(name, len(value))
+        is_setting = name.startswith("OSS_") or name.lower().endswith("_proxy")
+        if not is_setting or not (too_long or _SECRET.fullmatch(value)):
+            continue
+        # errors show long values in part, and hosts in small letters
+        start = re.escape(value[:_TELLING])
+        hidden = f"*** ({name}, {len(value)} characters)"
+        for shown in (re.escape(value), re.escape(repr(value)[1:-1]), rf"{start}[^\s'\",;)]*"):
+            text = re.sub(shown, lambda _, said=hidden: said, text, flags=re.IGNORECASE)  # type: ignore[misc]
+    return text
+
+
+_LONGEST = {"OSS_REGION": 24, "OSS_ACCOUNT_ID": 24}  # characters; real ones have 9 to 16
+_TELLING = 16  # characters of a secret that stand for it where it is cut
+# A secret of 30 letters and digits, an access key id, a token, a password in an address; no name of
+# a region, bucket or index is longer than 63, and what is longer in an address has dots.
+_SECRET = re.compile(
+    r"(?=.*[a-z])(?=.*[A-Z])(?=.*[0-9])[A-Za-z0-9]{30}|(?:LTAI|STS\.|TMP\.)[A-Za-z0-9]{12,}"
+    r"|[^.]{64,}|.*://.*@.*",
+    re.DOTALL,
+)
 
 
 def failure_of(error: Exception) -> Failure | None:

@@ -87,9 +87,11 @@ class _ClientBase:
             proxy: the proxy's URL; by default what `HTTPS_PROXY` and `NO_PROXY` say.
             ca_file: a file of certificates to trust, in place of the system's.
             on_call: a function that is told of each API call when it has ended, with one
-                `FinishedCall`: for metrics and traces. It is called where the call was made, in its
-                thread or on its event loop, with that context's variables; so it must be quick, and
-                must not use the client. What it raises harms no call; a warning names the class.
+                `FinishedCall`: for metrics and traces. It is called where the call was made: on the
+                event loop, or in the caller's thread (a fetch that takes several calls makes some
+                in threads of the client's own, which have none of the caller's context variables).
+                So it must be quick, and must not use the client. What it raises harms no call; a
+                warning in the log names its class.
 
         Raises:
             ConfigurationError: a setting is missing or impossible.

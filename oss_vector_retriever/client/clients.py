@@ -57,7 +57,11 @@ class OSSVectorClient(_ClientBase):
 
     def _make_runner(self) -> Runner:
         config, local = self._context.config, self._local
-        exchange = BlockingExchange(settings_for(config)) if local is None else LocalExchange(local)
+        exchange = (
+            BlockingExchange(settings_for(config))
+            if local is None
+            else LocalExchange(local, config.max_concurrency)
+        )
         runner = Runner(exchange, config.max_concurrency)
         # Threads and sockets end with a client that nobody closes, not with the process. At its
         # end only what is idle is closed: there may be calls yet, of `atexit` and of daemons.

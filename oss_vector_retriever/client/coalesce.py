@@ -58,7 +58,7 @@ class PendingFetch:
     outstanding: int = field(default=0, init=False)
     error: BaseException | None = field(default=None, init=False)
     must_ask_alone: bool = field(default=False, init=False)
-    # by a call that another pending fetch stands for
+    # its vectors came with those of a fetch that asked before it
     served_by_another: bool = field(default=False, init=False)
     # the call in progress, and how to wake who waits, where a coalescer says how
     shared: "SharedCall | None" = field(default=None, init=False)

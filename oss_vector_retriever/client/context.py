@@ -170,6 +170,8 @@ class Context:
     clock: Clock = field(default_factory=Clock)
     retry_budget: RetryBudget = field(default_factory=RetryBudget)
     counters: Counters = field(default_factory=Counters)
+    # by bucket and index: the operation that made, or deleted, one of them, and broke (`flow`)
+    unsettled: dict[tuple[str | None, str | None], str] = field(default_factory=dict, repr=False)
     rate_limiter: RateLimiter = field(init=False)
     notices: Notices = field(init=False, repr=False)
     credentials: CredentialsKeeper = field(init=False, repr=False)

@@ -209,7 +209,7 @@ class CredentialsKeeper:
 
     def late_error(self, seconds: float) -> CredentialsLateError:
         """Return what is to be said where the source has not answered in time."""
-        text = f"the {self._source.name} had not answered within {seconds:.3g} s."
+        text = f"the {self._source.name} had not answered in time."
         return CredentialsLateError(text, FaultKind.DEADLINE)
 
     def _begin(self) -> Flow[tuple[Inquiry[Credentials], bool]]:

@@ -5,6 +5,7 @@
     ├── InvalidRequestError (ValueError)     refused before any call
     ├── MissingKeysError (LookupError)       fetch(on_missing="raise") met keys that do not exist
     ├── PartialWriteError                    upsert or delete: some of the calls failed
+    ├── ConflictError                        records were changed from elsewhere during an update
     ├── ServiceError                         the service answered with an error
     │   ├── AccessDeniedError
     │   │   ├── InvalidAccessKeyIdError
@@ -295,9 +296,13 @@ class MissingKeysError(OSSVectorError, LookupError):
 
     def __init__(self, missing: Sequence[str]) -> None:
         self.missing = tuple(missing)
-        first = ", ".join(quote(key) for key in self.missing[:5])
-        more = f" and {len(self.missing) - 5} more" if len(self.missing) > 5 else ""  # noqa: PLR2004
-        super().__init__(f"{len(self.missing)} of the keys do not exist: {first}{more}")
+        names = _list_keys(self.missing)
+        super().__init__(f"{len(self.missing)} of the keys do not exist: {names}")
+
+
+def _list_keys(keys: Sequence[str], limit: int = 5) -> str:
+    more = f" and {len(keys) - limit} more" if len(keys) > limit else ""
+    return ", ".join(quote(key) for key in keys[:limit]) + more
 
 
 @dataclass(frozen=True, slots=True)
@@ -362,20 +367,36 @@ class PartialWriteError(OSSVectorError):
         super().__init__(Message(text + first, {"first": failed[0]} if failed else {}))
 
 
+class ConflictError(OSSVectorError):
+    """Records were changed by another process, or another client, while they were updated.
+
+    Attributes:
+        keys: theirs, in the order given.
+        written: whether that was seen after the update was written, which is lost then in these
+            records; False where it was seen before, and nothing was written.
+    """
+
+    def __init__(self, keys: Sequence[str], *, written: bool = False) -> None:
+        self.keys = tuple(keys)
+        self.written = written
+        done = "the update was written, and is lost there" if written else "nothing was written"
+        super().__init__(
+            f"{len(self.keys)} of the records were changed from elsewhere during the update: "
+            f"{_list_keys(self.keys)}; {done}. Update them again: that begins with what they hold "
+            "now."
+        )
+
+
 class TransportError(OSSVectorError):
     """No whole reply arrived: the connection could not be made, or broke.
 
     Attributes:
         kind: what happened, one of the values of `FaultKind`.
-        reused: the connection was kept from an earlier call, and broke before a reply began.
     """
 
-    def __init__(
-        self, message: str | Message = "", kind: str = "", *, reused: bool = False
-    ) -> None:
+    def __init__(self, message: str | Message = "", kind: str = "") -> None:
         super().__init__(message)
         self.kind = kind
-        self.reused = reused
 
 
 class DeadlineExceededError(TransportError, TimeoutError):
@@ -576,6 +597,15 @@ def service_error_class(code: str, status: int) -> type[ServiceError]:
     """Return the class for a service error code, or the best general one for the status."""
     fallback = InternalServiceError if status >= _SERVER_FAILURE else ServiceError
     return _BY_CODE.get(code, fallback)
+
+
+def drop_frames(error: BaseException | None, until: BaseException | None) -> None:
+    """Take the frames from an error and from those behind it, up to one that is the caller's."""
+    if error is None or error is until or error.__traceback__ is None:
+        return
+    error.__traceback__ = None
+    for inner in (error.__cause__, error.__context__):
+        drop_frames(inner, until)
 
 
 def own_copy(error: Raised) -> Raised | OSSVectorError:

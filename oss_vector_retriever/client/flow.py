@@ -103,6 +103,8 @@ def _try_until_done(attempts: Attempts[T]) -> Flow[T]:
         result = yield from _attempt(attempts, credentials)
         if not isinstance(result, errors.OSSVectorError):
             context.retry_budget.give_back(attempts.paid)
+            if not attempts.operation.idempotent:
+                attempts.settle(None)
             return result
         yield from _recover(attempts, result, credentials)
         attempts.errors.append(result)
@@ -123,7 +125,11 @@ def _attempt(attempts: Attempts[T], credentials: Credentials) -> Flow[T | errors
     began = context.monotonic()
     seconds, most = max(attempts.deadline.remaining_seconds, 0.0), context.config.max_reply_bytes
     outcome = yield from send(request, seconds, most, reuse=attempts.reuse)
-    attempts.note(request, outcome)
+    attempts.bytes_sent += len(request.body)
+    attempts.reuse_refused = isinstance(outcome, Fault) and outcome.reused
+    if isinstance(outcome, Reply):
+        attempts.reply = outcome
+        attempts.bytes_received += len(outcome.body)
     result = _read(attempts, outcome, request, credentials)
     if _log.isEnabledFor(logging.DEBUG):
         attempts.log(request, outcome, result, context.monotonic() - began, credentials.secrets())
@@ -138,15 +144,13 @@ def _read(
         return attempts.transport_error(outcome, request)
     if not outcome.ok:
         # the service may quote what it was sent: the credentials are cut out of its words
-        error = error_from(outcome, credentials.secrets())
-        attempts.explain(error)
-        return error
+        return error_from(outcome, credentials.secrets())
     if len(outcome.body) > _LONG_READ:
         outcome = replace(outcome, check_time=attempts.deadline.check)
     try:
         return attempts.operation.decode(outcome)
     except errors.DeadlineExceededError:
-        raise attempts.annotate(attempts.deadline_error()) from None
+        return attempts.deadline_error()
     except errors.ResponseError as error:
         hide_secrets(error, credentials.secrets())
         return error  # an attempt that failed: a reply cut short is worth another
@@ -155,7 +159,7 @@ def _read(
 def _recover(attempts: Attempts[T], error: errors.OSSVectorError, used: Credentials) -> Flow[None]:
     """Do what makes another attempt worthwhile, or raise the error."""
     if (yield from _recover_clock_or_credentials(attempts, error, used)):
-        attempts.free += 1  # the user's number of attempts is for faults, not for this
+        # no failure is counted: the user's number of attempts is for faults, not for this
         attempts.log_retry(error, 0.0)
         return
     context = attempts.context
@@ -165,7 +169,6 @@ def _recover(attempts: Attempts[T], error: errors.OSSVectorError, used: Credenti
     if attempts.reuse_refused:
         # a connection that died while it was kept says nothing of the service: no pause, and
         # nothing from the budget, which 50 of them at once would use up
-        attempts.free += 1
         attempts.reuse = False
         attempts.log_retry(error, 0.0)
         return
@@ -235,13 +238,6 @@ def _pause(attempts: Attempts[T], error: errors.OSSVectorError, decision: RetryD
         context.rate_limiter.slow_down(min(seconds, policy.cap))
         attempts.warn_of_throttling(error, seconds)
         return seconds
-    # the first time a connection breaks it was often just kept alive for too long
-    if (
-        isinstance(error, errors.TransportError)
-        and error.kind == FaultKind.CLOSED
-        and failures == 1
-    ):
-        return 0.0
     seconds = own if seconds is None else seconds
     if failures == policy.attempts - 1:
         remaining = attempts.deadline.remaining_seconds
@@ -253,9 +249,9 @@ def _pause(attempts: Attempts[T], error: errors.OSSVectorError, decision: RetryD
 class Attempts(Generic[T]):
     """The attempts of one call so far: their count, their errors, and the last reply.
 
-    `failures` counts them by what was decided, `free` is how many count against nothing, `paid` is
-    what the last one took from the retry budget. `paused_for` is what the last one failed with
-    while the next is waited for, and `asked_at` the moment since which credentials are.
+    `failures` counts those that count against the policy, by what was decided; `paid` is what the
+    last one took from the retry budget. `paused_for` is what the last one failed with while the
+    next is waited for, and `asked_at` the moment since which credentials are.
     """
 
     def __init__(
@@ -274,7 +270,6 @@ class Attempts(Generic[T]):
         self.attempt_count = 0
         self.failures = {RetryDecision.TRANSIENT: 0, RetryDecision.THROTTLED: 0}
         self.first_failure = 0.0
-        self.free = 0
         self.paid = 0
         self.paused_for: errors.OSSVectorError | None = None
         self.asked_at: float | None = None
@@ -284,16 +279,8 @@ class Attempts(Generic[T]):
         self.reuse = operation.idempotent
         self.reuse_refused = False
         self._began = context.monotonic()
-        self._bytes_sent = 0
-        self._bytes_received = 0
-
-    def note(self, request: Request, outcome: Reply | Fault) -> None:
-        """Keep what an exchange brought."""
-        self._bytes_sent += len(request.body)
-        self.reuse_refused = isinstance(outcome, Fault) and outcome.reused
-        if isinstance(outcome, Reply):
-            self.reply = outcome
-            self._bytes_received += len(outcome.body)
+        self.bytes_sent = 0
+        self.bytes_received = 0
 
     def count_failure(self, decision: RetryDecision) -> None:
         """Count an attempt that failed, by what was decided on it."""
@@ -320,32 +307,40 @@ class Attempts(Generic[T]):
                 refusals=self.failures[RetryDecision.THROTTLED],
                 keys=self.operation.key_count,
                 missing=missing,
-                bytes_sent=self._bytes_sent,
-                bytes_received=self._bytes_received,
+                bytes_sent=self.bytes_sent,
+                bytes_received=self.bytes_received,
                 seconds=self.context.monotonic() - self._began,
             )
         )
-
-    def explain(self, error: errors.OSSVectorError) -> None:
-        """Say of a refusal that it may be of what an earlier attempt of the same call has done."""
-        broken = any(_may_have_acted(earlier) for earlier in self.errors)
-        if broken and not self.operation.idempotent and isinstance(error, _OWN_EFFECTS):
-            error.remark = (
-                "An attempt of this call before it broke without a reply, and may have done it: "
-                "whether that or another caller did cannot be known."
-            )
 
     def annotate(self, error: errors.OSSVectorError) -> errors.OSSVectorError:
         """Add to an error what is known of the call, and return it."""
         error.attempts = self.attempt_count
         error.elapsed = self.deadline.elapsed_seconds
         error.errors = tuple(self.errors)
+        if not self.operation.idempotent:
+            self.settle(error)
         if isinstance(error, errors.ServiceError):
             bucket = self.context.config.bucket if self.operation.on_bucket else None
             index = f" on index {self.operation.index!r}" if self.operation.index else ""
             of_bucket = f" of bucket {bucket!r}" if bucket else ""
             error.where = f"{self.operation.name}{index}{of_bucket}"
         return error
+
+    def settle(self, error: errors.OSSVectorError | None) -> None:
+        """Keep in mind what nobody can know: whether a call that broke has done its work."""
+        unsettled, target = (
+            self.context.unsettled,
+            (self.context.config.bucket, self.operation.index),
+        )
+        name = unsettled.pop(target, None)
+        if error is not None and self.attempt_count > 0 and _may_have_acted(error):
+            unsettled[target] = self.operation.name
+        elif name == self.operation.name and isinstance(error, _OWN_EFFECTS):
+            error.remark = (
+                "An earlier call of this client for it ended without an answer, and may have done "
+                "it: whether that or somebody else did cannot be known."
+            )
 
     def deadline_error(
         self, late: CredentialsLateError | None = None, deadline: Deadline | None = None
@@ -379,7 +374,7 @@ class Attempts(Generic[T]):
         peer = f"the proxy {fault.proxy}" if fault.proxy else request.origin
         text = texts[fault.kind].format(f"{peer} ({fault.name})")
         reason = f": {fault.reason}" if fault.reason else ""
-        return errors.TransportError(f"{name}: {text}{reason}.", fault.kind, reused=fault.reused)
+        return errors.TransportError(f"{name}: {text}{reason}.", fault.kind)
 
     def reply_header(self, name: str) -> str | None:
         """Return a header of the last reply, or None."""
@@ -432,10 +427,6 @@ class Attempts(Generic[T]):
         return f"{self.operation.name} on index {index!r}" if index else self.operation.name
 
 
-def _may_have_acted(error: errors.OSSVectorError) -> bool:
-    return isinstance(error, errors.TransportError) and error.kind == FaultKind.CLOSED
-
-
 # what a request meets that has been carried out before
 _OWN_EFFECTS = (
     errors.BucketAlreadyExistsError,
@@ -443,6 +434,15 @@ _OWN_EFFECTS = (
     errors.NoSuchBucketError,
     errors.NoSuchVectorIndexError,
 )
+
+
+def _may_have_acted(error: errors.OSSVectorError) -> bool:
+    """Tell whether the service may have done what a call asked for that ended in an error."""
+    if isinstance(error, errors.TransportError):
+        return error.kind in (FaultKind.CLOSED, FaultKind.DEADLINE)
+    return isinstance(error, errors.InternalServiceError)
+
+
 # a code or an id as the service makes them; anything else is a peer's text, which is not logged
 _PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib
 import os
 import threading
 from pathlib import Path
+from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
@@ -15,6 +17,7 @@ from .errors import ConfigurationError
 from .models.messages import Reply
 from .settings import ClientSettings, config_from
 from .steps import REPLY_TOO_LARGE, Fault, FaultKind, Send
+from .transport.runner import Helpers
 
 if TYPE_CHECKING:
     from ..emulator.service import Service
@@ -24,6 +27,9 @@ if TYPE_CHECKING:
 # not its parent's lock.
 _open_files: WeakValueDictionary[tuple[int, str], LocalService] = WeakValueDictionary()
 _opening = threading.Lock()
+
+
+_CLOSE_SECONDS = 0.5
 
 
 class LocalService:
@@ -76,7 +82,17 @@ class LocalService:
             # Under the lock: who opens the file again waits until it is closed.
             if self._users == 0 and os.getpid() == self._process:
                 self._closed = True
-                self.service.close()
+                self._close_service()
+
+    def _close_service(self) -> None:
+        # its work goes before, such as a long search, which a client that is closed leaves behind
+        closing = threading.Thread(target=self.service.close, name="oss-vectors", daemon=True)
+        try:
+            closing.start()
+        except RuntimeError:  # the interpreter ends
+            self.service.close()
+        else:
+            closing.join(_CLOSE_SECONDS)
 
 
 def open_local(
@@ -149,25 +165,63 @@ def _emulator() -> Any:
 class LocalExchange:
     """The blocking way from a client to an embedded service."""
 
-    def __init__(self, local: LocalService) -> None:
+    def __init__(self, local: LocalService, max_concurrency: int) -> None:
         self._local = local
+        self._width = max_concurrency
+        self._closed = False
+        self.renew_after_fork()
+
+    def renew_after_fork(self) -> None:
+        """Begin with no threads; what is sent in a child is refused."""
+        self._helpers = Helpers(self._width)
+        self._waiting: dict[SimpleQueue[Reply | Fault | BaseException], int] = {}
 
     def send(self, step: Send) -> Reply | Fault:
-        """Let the service handle a request."""
+        """Let the service handle a request in a thread, which a deadline or Ctrl-C may leave."""
         self._local.check_process()
+        answers: SimpleQueue[Reply | Fault | BaseException] = SimpleQueue()
+        self._waiting[answers] = threading.get_ident()
+        try:
+            if self._closed:  # looked at after it is known: `close` would have ended it before
+                return _ABORTED
+            if not self._helpers.offer([lambda: self._answer(step, answers)]):
+                self._answer(step, answers)
+            answer = answers.get(timeout=max(step.seconds, 0))
+        except Empty:
+            return Fault(FaultKind.DEADLINE, "DeadlineExceeded")
+        finally:
+            self._waiting.pop(answers, None)
+        if isinstance(answer, BaseException):
+            raise answer
+        return answer
+
+    def _answer(self, step: Send, answers: SimpleQueue[Reply | Fault | BaseException]) -> None:
         try:
             reply: Reply = self._local.transport.send(step.request, step.seconds)
+            answers.put(_within_limit(reply, step))
         except (TimeoutError, ConnectionResetError) as error:
-            return _fault(error)
-        return _within_limit(reply, step)
+            answers.put(_fault(error))
+        except BaseException as error:  # noqa: BLE001 - it is raised in the one who waits
+            answers.put(_ABORTED if self._closed else error)
 
     def abort(self, thread: int) -> None:
-        """Do nothing: what the service has begun it ends."""
+        """End a thread's wait; what the service has begun it ends."""
+        for answers, waiting in list(self._waiting.items()):
+            if waiting == thread:
+                answers.put(_ABORTED)
 
-    def close(self) -> None:
+    def keep_none(self) -> None:
         """Do nothing: there are no connections."""
 
-    keep_none = renew_after_fork = close
+    def close(self) -> None:
+        """End the wait of whoever waits."""
+        self._closed = True
+        for answers in list(self._waiting):
+            answers.put(_ABORTED)
+        self._helpers.close(0)
+
+
+_ABORTED = Fault(FaultKind.CLOSED, "ClientClosed")
 
 
 class AsyncLocalExchange:
@@ -184,7 +238,8 @@ class AsyncLocalExchange:
         """Let the service handle a request in a thread."""
         self._local.check_process()
         try:
-            reply: Reply = await self._local.transport.send_async(step.request, step.seconds)
+            async with asyncio.timeout(max(step.seconds, 0)):
+                reply: Reply = await self._local.transport.send_async(step.request, step.seconds)
         except (TimeoutError, ConnectionResetError) as error:
             return _fault(error)
         return _within_limit(reply, step)

@@ -40,16 +40,17 @@ class RetryDecision(Enum):
 class RetryPolicy:
     """The rule of how often and after what pause a call is tried again.
 
-    The attempts of a call are few, so they are spread: all but the last follow soon, for most
-    faults are gone by then, and the last begins no sooner than `patience` after the first failure.
-    Three attempts within 0.2 s, as full jitter gives them, outlive no blip: of twelve of 0.2 s they
-    survived two, those of the official SDK ten.
+    The attempts of a call are few, for the service's sake, and so they are spread: those between
+    the first and the last wait as long as most faults last, and the last begins no sooner than
+    `patience` after the first failure. Three attempts within 0.2 s, as full jitter gave them,
+    outlived two of twelve blips of 0.2 s; the official SDK's outlived ten.
 
     While the service says that requests come too fast, attempts are not counted: a call goes on
     until its deadline, or until the client's retry budget is spent.
 
     Attributes:
-        attempts: HTTP attempts in all, the first included; 1 means no retry, whatever happened.
+        attempts: HTTP attempts in all, the first included; 1 means no retry, whatever happened. A
+            kept connection that turns out dead is replaced, which is no attempt.
         transient_base: seconds; the pause after failure n lies between half of it and all of
             `transient_base * 2**(n-1)`.
         throttle_base: the same after the service has said that requests come too fast.
@@ -64,7 +65,7 @@ class RetryPolicy:
     """
 
     attempts: int = 3
-    transient_base: float = 0.1
+    transient_base: float = 0.4
     throttle_base: float = 1.0
     cap: float = 20.0
     patience: float = 2.0
@@ -123,10 +124,8 @@ def judge(error: OSSVectorError, *, idempotent: bool) -> RetryDecision:
         return RetryDecision.TRANSIENT if passing and idempotent else RetryDecision.FINAL
     if isinstance(error, TransportError):
         passing = error.kind in _PASSING_FAULTS
-        # Where no connection was made the service cannot have acted. Where one that was kept for
-        # too long is refused it has all but never: what a repetition then meets is explained
-        # (`flow`).
-        safe = idempotent or error.kind == FaultKind.CONNECT or error.reused
+        # where no connection was made the service cannot have acted
+        safe = idempotent or error.kind == FaultKind.CONNECT
         return RetryDecision.TRANSIENT if passing and safe else RetryDecision.FINAL
     # half a reply is a matter of the way; a whole one that breaks its promise will do so again
     if isinstance(error, ResponseError) and error.unreadable and idempotent:

@@ -64,14 +64,9 @@ def _signed_by_default(name: str) -> bool:
     return name.startswith("x-oss-") or name in _ALWAYS_SIGNED
 
 
+@lru_cache(maxsize=64)
 def canonical_query(query: str) -> str:
     """Return the encoded query sorted by encoded name; a parameter without a value stands bare."""
-    # that of a presigned URL comes once, and can hold a token: it is not kept
-    return _sorted_query.__wrapped__(query) if "x-oss-" in query else _sorted_query(query)
-
-
-@lru_cache(maxsize=64)
-def _sorted_query(query: str) -> str:
     pairs: dict[str, str] = {}
     for part in filter(None, query.split("&")):
         # a + stands for a space in a query, and would be signed as %2B
@@ -130,7 +125,7 @@ class SigningKeys:
     def key_of(self, credentials: _Secretive, scope: Scope) -> SigningKey:
         """Return the key of some credentials for a scope."""
         last = self._last  # read and written as a whole: threads need no lock
-        if last is not None and last[0] == credentials and last[1] == scope:
+        if last and last[1] == scope and (last[0] is credentials or last[0] == credentials):
             return last[2]
         key = SigningKey(credentials.access_key_secret, scope)
         self._last = credentials, scope, key
@@ -152,12 +147,14 @@ class Signable:
 
     def canonical_request(self) -> str:
         """Return the text whose hash is signed."""
-        headers, additional = self.headers, additional_header_names(self.headers, self.additional)
-        covered = sorted(name for name in headers if _signed_by_default(name) or name in additional)
-        lines = "".join([f"{name}:{headers[name].strip()}\n" for name in covered])
-        uri, query = _canonical_uri(self.resource), canonical_query(self.query)
-        names = ";".join(additional)
-        return f"{self.method}\n{uri}\n{query}\n{lines}\n{names}\n{UNSIGNED_PAYLOAD}"
+        additional = additional_header_names(self.headers, self.additional)
+        # that of a presigned URL comes once, and can hold a token: it is not kept
+        sort = canonical_query.__wrapped__ if "x-oss-" in self.query else canonical_query
+        uri, query, names = _canonical_uri(self.resource), sort(self.query), ";".join(additional)
+        covered = [n for n in sorted(self.headers) if _signed_by_default(n) or n in additional]
+        # without a name of its own: the lines hold a token, and an error shows what has a name
+        lines = (f"{name}:{self.headers[name].strip()}\n" for name in covered)
+        return f"{self.method}\n{uri}\n{query}\n{''.join(lines)}\n{names}\n{UNSIGNED_PAYLOAD}"
 
     def signature(self, secret: str | SigningKey, stamp: str, scope: Scope) -> str:
         """Return the signature under a secret, or its key for the scope; lower-case hex."""

@@ -6,11 +6,13 @@ everything and does nothing; a runner (`transport`) does everything and decides 
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Awaitable, Callable, Generator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Generic, Protocol, TypeVar, cast
 
+from .errors import drop_frames
 from .models.messages import Reply, Request
 
 T = TypeVar("T")
@@ -127,7 +129,14 @@ def send(
     request: Request, seconds: float, max_reply_bytes: int, *, reuse: bool = True
 ) -> Flow[Reply | Fault]:
     """Exchange one request for a reply or a fault."""
-    return cast("Reply | Fault", (yield Send(request, seconds, max_reply_bytes, reuse)))
+    handled = sys.exception()
+    try:
+        return cast("Reply | Fault", (yield Send(request, seconds, max_reply_bytes, reuse)))
+    except BaseException as error:
+        # what broke into the exchange, Ctrl-C or a cancellation: the frames of the engine hold the
+        # headers, with signature and token
+        drop_frames(error, handled)
+        raise
 
 
 def run_all(flows: Sequence[Flow[T]]) -> Flow[list[T]]:

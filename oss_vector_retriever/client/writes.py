@@ -8,6 +8,7 @@ from .config import check_seconds
 from .context import Context, Deadline, Flow
 from .errors import BatchReport, WriteReport
 from .flow import Operation, call
+from .holds import Hold, wait_for
 from .models import Acknowledgement, Limits, Vector, largest, metadata_bytes
 from .operations.checks import as_vector, check_choice, check_keys, check_total, refuse_repeated
 from .operations.indexes import get_vector_index
@@ -24,8 +25,10 @@ def upsert(
     index: str | None = None,
     on_error: OnError = "raise",
     timeout: float | None = None,
+    *,
+    hold: Hold | None = None,
 ) -> Flow[WriteReport]:
-    """Return the flow of `OSSVectorClient.upsert`."""
+    """Return the flow of `OSSVectorClient.upsert`; `hold` is what the caller has on the keys."""
     limits, name = context.config.limits, context.config.index_or(index)
     seconds = _check_options(on_error, timeout)
     checked = [as_vector(item, limits) for item in vectors]
@@ -33,7 +36,7 @@ def upsert(
         check_total(vector, limits)
     # over all batches: the service looks at each call by itself, and the later one would win
     refuse_repeated(vector.key for vector in checked)
-    return _upsert(context, name, checked, on_error, seconds)
+    return _upsert(context, name, checked, seconds, on_error=on_error, hold=hold)
 
 
 def delete(
@@ -42,13 +45,16 @@ def delete(
     index: str | None = None,
     on_error: OnError = "raise",
     timeout: float | None = None,
+    *,
+    hold: Hold | None = None,
 ) -> Flow[WriteReport]:
-    """Return the flow of `OSSVectorClient.delete`."""
+    """Return the flow of `OSSVectorClient.delete`; `hold` is what the caller has on the keys."""
     limits, name = context.config.limits, context.config.index_or(index)
     seconds = _check_options(on_error, timeout)
     unique = list(dict.fromkeys(check_keys(keys, limits)))
     batches = _batches(unique, limits.keys_per_delete)
-    return _write(context, _delete_batch, name, batches, seconds, on_error=on_error)
+    options: dict[str, Any] = {"on_error": on_error, "hold": hold}
+    return _write(context, _delete_batch, name, batches, seconds, **options)
 
 
 def _delete_batch(index: str, keys: list[str], _: Deadline) -> Operation[Acknowledgement]:
@@ -61,11 +67,18 @@ def _check_options(on_error: OnError, timeout: float | None) -> float | None:
 
 
 def _upsert(
-    context: Context, index: str, vectors: list[Vector], on_error: OnError, seconds: float | None
+    context: Context,
+    index: str,
+    vectors: list[Vector],
+    seconds: float | None,
+    *,
+    on_error: OnError,
+    hold: Hold | None,
 ) -> Flow[WriteReport]:
     yield from check_filterable(context, index, vectors)
     batches = _batches(vectors, context.config.limits.vectors_per_put)
-    return (yield from _write(context, put_operation, index, batches, seconds, on_error=on_error))
+    options: dict[str, Any] = {"on_error": on_error, "hold": hold}
+    return (yield from _write(context, put_operation, index, batches, seconds, **options))
 
 
 def _batches(items: list[Item], size: int) -> list[list[Item]]:
@@ -80,23 +93,53 @@ def _write(
     seconds: float | None,
     *,
     on_error: OnError,
+    hold: Hold | None,
 ) -> Flow[WriteReport]:
-    def write(batch: list[Item]) -> Flow[BatchReport]:
-        keys = tuple(item.key if isinstance(item, Vector) else item for item in batch)
-        try:
-            # the body is written only now, so that not all stand in memory at once
-            deadline, policy = context.deadline(seconds), context.config.retry.for_bulk
-            asked = operation(index, batch, deadline)
-            done = yield from call(context, asked, deadline, policy)
-        except errors.OSSVectorError as error:
-            return BatchReport(keys, error=error)
-        return BatchReport(keys, done.request_id)
-
-    flows = [write(batch) for batch in batches]
-    report = WriteReport(tuple((yield from run_all(flows)) if flows else ()))
+    keys = [key for batch in batches for key in _keys(batch)]
+    # not in the flows of the batches: those that wait in the runner's threads could keep them from
+    # the one that they wait for
+    own, deadline = Hold(context, index, keys), context.deadline(seconds)
+    try:
+        if hold is None and keys and (yield from wait_for(own, deadline)):
+            seconds = deadline.remaining_seconds
+        flows = [
+            _write_batch(context, operation, index, batch, seconds=seconds, hold=own)
+            for batch in batches
+        ]
+        report = WriteReport(tuple((yield from run_all(flows)) if flows else ()))
+    except errors.DeadlineExceededError as error:
+        report = WriteReport(tuple(BatchReport(_keys(batch), error=error) for batch in batches))
+    finally:
+        own.release()
     if on_error == "raise" and not report.ok:
         raise errors.PartialWriteError(report)
     return report
+
+
+def _keys(batch: list[Item]) -> tuple[str, ...]:
+    return tuple(item.key if isinstance(item, Vector) else item for item in batch)
+
+
+def _write_batch(
+    context: Context,
+    operation: Callable[[str, list[Item], Deadline], Operation[Acknowledgement]],
+    index: str,
+    batch: list[Item],
+    *,
+    seconds: float | None,
+    hold: Hold,
+) -> Flow[BatchReport]:
+    keys = _keys(batch)
+    try:
+        # the body is written only now, so that not all stand in memory at once
+        deadline, policy = context.deadline(seconds), context.config.retry.for_bulk
+        asked = operation(index, batch, deadline)
+        done = yield from call(context, asked, deadline, policy)
+    except errors.OSSVectorError as error:
+        return BatchReport(keys, error=error)
+    finally:  # whoever waits for these keys need not wait for the batches that are left
+        hold.release(keys)
+    return BatchReport(keys, done.request_id)
 
 
 def check_filterable(context: Context, index: str, vectors: Iterable[Vector]) -> Flow[None]:

@@ -38,24 +38,21 @@ class AccessKey:
         expires: datetime | None = None,
         enabled: bool = True,
     ) -> None:
+        why = None if id and secret else "an access key needs an id and a secret"
         if not (account_id.isascii() and account_id.isdigit()):
-            raise ValueError("account_id must be digits")
-        if not id or not secret:
-            raise ValueError("an access key needs an id and a secret")
+            why = "account_id must be digits"
+        if why is not None:
+            del secret, security_token  # an error shows this frame with what has a name in it
+            raise ValueError(why)
         self.id: str
         self.account_id: str
         self.user: str | None
         self.expires: datetime | None
         self.enabled: bool
         self._read: Callable[[], tuple[str, str | None]]
-        values: dict[str, object] = {
-            "id": id,
-            "account_id": account_id,
-            "user": user,
-            "enabled": enabled,
-        }
+        values: dict[str, object] = {"id": id, "account_id": account_id, "user": user}
         values |= {"expires": expires, "_read": lambda: (secret, security_token)}
-        for name, value in values.items():
+        for name, value in (*values.items(), ("enabled", enabled)):
             object.__setattr__(self, name, value)
 
     @property
@@ -92,6 +89,8 @@ class AccessKey:
         return hash(self._key())
 
     def __repr__(self) -> str:
+        if not hasattr(self, "enabled"):  # shown in the traceback of its own making
+            return object.__repr__(self)
         expires = f", expires={self.expires}" if self.expires else ""
         return f"AccessKey({self.id!r}, {self.principal}, enabled={self.enabled}{expires})"
 

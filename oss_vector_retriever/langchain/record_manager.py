@@ -16,6 +16,13 @@ class VerifyingRecordManager(RecordManager):
     A record manager and a store drift apart, and `index()` then counts lost documents as skipped.
     With this one it puts them again, for a keys-only fetch: one call for each 100 keys.
 
+    `index()` tells its record manager of a document after it has put it. A put that was done,
+    though its reply was lost, would leave a record behind that no manager knows. So `exists` notes
+    the keys that the inner manager does not know, before they are put: they exist only when the
+    index holds them too, and where they are not in use by then, the next cleanup with "full"
+    deletes them. "incremental" and "scoped_full" do not, for what source they have is said only
+    after the put.
+
     Args:
         inner: the record manager that keeps the times and groups.
         store: the store that `index()` writes to.
@@ -27,13 +34,20 @@ class VerifyingRecordManager(RecordManager):
         self.store = store
 
     def exists(self, keys: Sequence[str]) -> list[bool]:
-        """Tell of each key whether the inner manager knows it and the index holds it."""
+        """Tell of each key whether the inner manager knows it and the index holds it.
+
+        What it did not know it knows from now on, as if it were put.
+        """
         known = self.inner.exists(keys)
+        if new := _new_keys(keys, known):
+            self.inner.update(new)
         return _confirm(keys, known, self.store.run(self._fetch_known, keys, known))
 
     async def aexists(self, keys: Sequence[str]) -> list[bool]:
         """Do as `exists` does."""
         known = await self.inner.aexists(keys)
+        if new := _new_keys(keys, known):
+            await self.inner.aupdate(new)
         held = await self.store.arun(self._fetch_known, keys, known)
         return _confirm(keys, known, held)
 
@@ -86,6 +100,10 @@ class VerifyingRecordManager(RecordManager):
         doubtful = [key for key, there in zip(keys, known, strict=True) if there]
         records = self.store._records  # noqa: SLF001 - of this package
         return records.fetch(context, doubtful, return_metadata=False)
+
+
+def _new_keys(keys: Sequence[str], known: Sequence[bool]) -> list[str]:
+    return [key for key, there in dict(zip(keys, known, strict=True)).items() if not there]
 
 
 def _confirm(keys: Sequence[str], known: Sequence[bool], held: FetchResult) -> list[bool]:

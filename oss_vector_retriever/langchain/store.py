@@ -506,30 +506,51 @@ class OSSVectorStore(ConnectedComponent, VectorStore):
         return True
 
     def update_metadata(
-        self, ids: Iterable[str], patch: Mapping[str, Any], *, remove: Collection[str] = ()
+        self,
+        ids: Iterable[str],
+        patch: Mapping[str, Any],
+        *,
+        remove: Collection[str] = (),
+        verify: bool = False,
     ) -> list[str]:
         """Merge a patch into the metadata of stored Documents; no embedding call.
+
+        Records are read, changed and written back. Within this process nothing is lost: other
+        updates, writes and deletions of these ids wait, by whatever client. Across processes that
+        cannot be promised, for the service has no conditional write: of two that update a record
+        at the same moment, the later one overwrites the earlier.
 
         Args:
             ids: which; those that do not exist are passed over.
             patch: fields and their new values; the other fields stay.
             remove: fields to take away.
+            verify: read the records again, right before and after they are written, and raise where
+                another process has written them meanwhile; two calls more for each 100 ids. Not
+                seen is what another writes between the second reading and the writing.
 
         Returns:
             The ids that were there, in order.
 
         Raises:
             InvalidRequestError: a record would pass a limit; nothing was written.
+            ConflictError: with `verify`, an update that met another's; its `keys` say which.
+            DeadlineExceededError: other writes of an id lasted longer than the client's `timeout`.
             PartialWriteError: calls failed; its `report` says which records are changed.
         """
-        return list(self._clients.run(self._records.update_metadata, ids, patch, remove=remove))
+        options: dict[str, Any] = {"remove": remove, "verify": verify}
+        return list(self._clients.run(self._records.update_metadata, ids, patch, **options))
 
     async def aupdate_metadata(
-        self, ids: Iterable[str], patch: Mapping[str, Any], *, remove: Collection[str] = ()
+        self,
+        ids: Iterable[str],
+        patch: Mapping[str, Any],
+        *,
+        remove: Collection[str] = (),
+        verify: bool = False,
     ) -> list[str]:
         """Do as `update_metadata` does."""
-        flow = self._records.update_metadata
-        return list(await self._clients.arun(flow, ids, patch, remove=remove))
+        options: dict[str, Any] = {"remove": remove, "verify": verify}
+        return list(await self._clients.arun(self._records.update_metadata, ids, patch, **options))
 
     def _add(
         self, writes: PendingWrites, embeddings: Iterable[Embedding] | None, batch_size: int | None

@@ -11,6 +11,7 @@ from langgraph.store.base import GetOp, ListNamespacesOp, PutOp, SearchOp
 
 from ..client.context import Context, Flow
 from ..client.errors import BatchReport, InvalidRequestError, PartialWriteError, WriteReport, quote
+from ..client.holds import Hold, run_with
 from ..client.models import ListVectorsResult, QueryVectorsResult, Vector
 from ..client.operations.vectors import list_vectors, query_vectors
 from ..client.steps import run_all
@@ -77,9 +78,22 @@ class Memory:
     def _write(
         self, context: Context, puts: Mapping[Address, PutOp], embedded: Embedded
     ) -> Flow[None]:
-        batches: list[BatchReport] = []
         gone = [name_of(*address) for address, op in puts.items() if op.value is None]
         kept = {name_of(*address): op for address, op in puts.items() if op.value is not None}
+        if puts:
+            hold = self.records.hold(context, [*kept, *gone])
+            writing = self._write_with(context, hold, kept, gone, embedded)
+            yield from run_with(hold, writing, context.deadline())
+
+    def _write_with(
+        self,
+        context: Context,
+        hold: Hold,
+        kept: Mapping[str, PutOp],
+        gone: Sequence[str],
+        embedded: Embedded,
+    ) -> Flow[None]:
+        batches: list[BatchReport] = []
         if kept:
             # an item keeps the moment of its making, which only the stored one knows
             earlier = yield from self.records.fetch(context, list(kept))
@@ -93,9 +107,10 @@ class Memory:
                 vectors.append(
                     items.vector_of(self.records, item, data, dimension, self.filterable)
                 )
-            batches += (yield from _report(self.records.write(context, vectors))).batches
+            batches += (yield from _report(self.records.write(context, vectors, hold=hold))).batches
         if gone:
-            batches += (yield from _report(self.records.delete(context, gone))).batches
+            deletion = self.records.delete(context, gone, hold=hold)
+            batches += (yield from _report(deletion)).batches
         if not (report := WriteReport(tuple(batches))).ok:
             raise PartialWriteError(report)
 

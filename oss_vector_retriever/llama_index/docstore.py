@@ -9,8 +9,9 @@ from llama_index.core.storage.docstore.types import BaseDocumentStore, RefDocInf
 
 from ..client.context import Context, Flow
 from ..client.errors import InvalidRequestError, quote
+from ..client.holds import Hold, run_with
 from ..client.models.vector import Vector
-from ..client.operations.checks import each_of
+from ..client.operations.checks import check_keys, each_of
 from ..client.pair import Client, limits_of
 from ..records import DecodePolicy
 from ..records.decode import ENVELOPE_FIELD, ENVELOPE_KEYS, SOURCE_ID_FIELD
@@ -256,6 +257,15 @@ class OSSVectorDocumentStore(_Connected, BaseDocumentStore):
             raise NotImplementedError("a vector index holds nodes whole; store_text must be True")
         # of nodes with one id the last one stands, as in a dict
         last = list({node.node_id: node for node in list_nodes(docs)}.values())
+        hold = self._store.records.hold(
+            context, check_keys((n.node_id for n in last), context.config.limits)
+        )
+        adding = self._add_last(context, last, allow_update, hold)
+        yield from run_with(hold, adding, context.deadline())
+
+    def _add_last(
+        self, context: Context, last: list[BaseNode], allow_update: bool, hold: Hold
+    ) -> Flow[None]:
         if not allow_update:
             existing = yield from self._fetch_stored(context, [node.node_id for node in last])
             if existing:
@@ -264,7 +274,7 @@ class OSSVectorDocumentStore(_Connected, BaseDocumentStore):
                     "to overwrite."
                 )
         vectors = yield from self._encode(context, last)
-        yield from self._store.records.write(context, vectors)
+        yield from self._store.records.write(context, vectors, hold=hold)
 
     def _encode(self, context: Context, docs: Sequence[BaseNode]) -> Flow[list[Vector]]:
         # core gives documents to a docstore without embeddings: the stored vector is kept

@@ -1,6 +1,6 @@
 """`MetadataFilters`: what a record must pass here, and what the service can check of it.
 
-All operators, all conditions, nested to any depth. A comparison means what core's own
+All operators, all conditions, nested up to 100 deep. A comparison means what core's own
 `build_metadata_filter_fn` means by it, with these rules made firm:
 
     a field that is absent or None    passes NE, NIN and IS_EMPTY alone
@@ -29,6 +29,7 @@ from llama_index.core.vector_stores.types import (
 
 from ..client.errors import InvalidRequestError, quote
 from ..client.models.limits import Limits, metadata_bytes
+from ..client.operations.checks import check_unicode
 from ..records import Record, filterable_value
 from ..records.decode import SOURCE_ID_FIELD, SOURCE_ID_FIELDS, source_id
 from ..records.filters import Filter
@@ -40,7 +41,8 @@ AnyFilter = MetadataFilter | MetadataFilters
 def check_filters(filters: MetadataFilters | None) -> MetadataFilters | None:
     """Return filters that can be evaluated; None for those that hold no filter at any depth.
 
-    Refused are an unknown operator or condition, and a value that the operator cannot compare with.
+    Refused are an unknown operator or condition, a value that the operator cannot compare with,
+    text that no record can hold, and groups that are nested too deep to be walked through.
     """
     if filters is None:
         return None
@@ -51,7 +53,7 @@ def check_filters(filters: MetadataFilters | None) -> MetadataFilters | None:
             remedy="as in MetadataFilters(filters=[MetadataFilter(key=..., value=...)])",
             fields={"kind": type(filters).__name__},
         )
-    _check(filters)
+    _check(filters, 1)
     return filters if _restricts(filters) else None
 
 
@@ -154,7 +156,16 @@ _LISTS: Final = frozenset(
 _TEXTS: Final = frozenset({FilterOperator.TEXT_MATCH, FilterOperator.TEXT_MATCH_INSENSITIVE})
 
 
-def _check(one: AnyFilter) -> None:
+_MOST_LEVELS = 100  # each takes several frames of the stack, and Python has a thousand in all
+
+
+def _check(one: AnyFilter, level: int) -> None:
+    if level > _MOST_LEVELS:
+        raise InvalidRequestError(
+            "{argument} are nested deeper than {limit} levels.",
+            argument="filters",
+            limit=_MOST_LEVELS,
+        )
     if isinstance(one, MetadataFilter):
         _check_leaf(one)
         return
@@ -162,13 +173,16 @@ def _check(one: AnyFilter) -> None:
     if not isinstance(condition, FilterCondition):
         raise InvalidRequestError(f"filters are joined by and, or, not; not by {condition!r}.")
     for inner in one.filters:
-        _check(inner)
+        _check(inner, level + 1)
 
 
 def _check_leaf(one: MetadataFilter) -> None:
+    check_unicode("filters", one.key, "filter on the field")
     if one.operator is FilterOperator.IS_EMPTY:
         return
     values = one.value if isinstance(one.value, list) else [one.value]
+    for value in values:
+        check_unicode("filters", value, f"filter on {quote(one.key)}: the value")
     if any(isinstance(value, float) and not math.isfinite(value) for value in values):
         raise _wrong_value(one, "finite numbers")
     if one.operator in _LISTS and not isinstance(one.value, list):

@@ -10,6 +10,8 @@ from llama_index.core.vector_stores.types import MetadataFilters
 
 from ..client.context import Context, Flow
 from ..client.errors import InvalidRequestError, quote, with_article
+from ..client.holds import Hold, run_with
+from ..client.models import FetchResult
 from ..client.models.vector import Vector
 from ..records import DecodeError, Record, decode
 from ..records.lookup import Found, MissingPolicy
@@ -75,12 +77,22 @@ class NodeStore:
     ) -> Flow[None]:
         """Delete by id, of records that pass."""
         keys = list(ids)
-        if filters is not None:
-            found = yield from self.records.fetch(context, keys)
-            # what the filters do not pass stays, though its id was named
-            passing = [self._record_passing(one, filters) for one in found.by_key.values()]
-            keys = [record.key for record in passing if record is not None]
-        yield from self.records.delete(context, keys)
+        if filters is None:
+            yield from self.records.delete(context, keys)
+            return
+        reading = self.records.fetch(context, keys)  # the keys are checked here
+        hold = self.records.hold(context, keys)
+        deleting = self._delete_those_passing(context, reading, filters, hold)
+        yield from run_with(hold, deleting, context.deadline())
+
+    def _delete_those_passing(
+        self, context: Context, reading: Flow[FetchResult], filters: MetadataFilters, hold: Hold
+    ) -> Flow[None]:
+        found = yield from reading
+        # what the filters do not pass stays, though its id was named
+        passing = [self._record_passing(one, filters) for one in found.by_key.values()]
+        keys = [record.key for record in passing if record is not None]
+        yield from self.records.delete(context, keys, hold=hold)
 
     def delete_passing(self, context: Context, filters: MetadataFilters | None) -> Flow[None]:
         """Delete whatever passes, whatever page it is on."""

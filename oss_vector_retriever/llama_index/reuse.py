@@ -12,7 +12,6 @@ from pydantic import Field
 from ..client.context import Context, Flow
 from ..client.errors import ConfigurationError, NoSuchVectorIndexError
 from ..records import Record
-from ..records.indexing import warn_of_absence
 from ..records.keys import is_key
 from ..records.lookup import fetch_records
 from .component import _Fetching, call_function
@@ -107,7 +106,6 @@ class ReuseStoredEmbeddings(_Fetching, TransformComponent):
             found = yield from fetch_records(context, lookup, ids, make)
         # the first run of a pipeline, before its vector store has made the index
         except NoSuchVectorIndexError:
-            warn_of_absence(context, lookup.index)
             return {}
         return dict(found.made)
 

@@ -18,7 +18,7 @@ from pydantic import ConfigDict, PrivateAttr, SecretStr, model_validator
 from ..client.context import Context, Flow
 from ..client.errors import ConfigurationError, InvalidRequestError, quote
 from ..client.models.vector import Float32Array
-from ..client.operations.checks import check_data, check_whole, each_of
+from ..client.operations.checks import check_data, check_unicode, check_whole, each_of
 from ..client.pair import CONNECTION, Client, connect, limits_of
 from ..client.settings import ClientSettings
 from ..embeddings import as_matrix, maximal_marginal_relevance, similarities
@@ -496,6 +496,8 @@ def check_query(
         threshold = _DEFAULT_MMR_THRESHOLD if threshold is None else threshold
         check_share("mmr_threshold", threshold, 0, 1)
         candidates = max(candidates, _prefetch(candidates, options))
+    for document in query.doc_ids or ():
+        check_unicode("doc_ids", document, "the id of a document")
     # a copy: retrievers use one query object again
     checked = replace(
         query,

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from ..client.errors import InvalidRequestError, quote, with_article
 from ..client.models.limits import DEFAULT_LIMITS, Limits, metadata_bytes
-from ..client.operations.checks import check_numbers
+from ..client.operations.checks import check_numbers, check_unicode
 from .decode import ENVELOPE_KEYS
 from .encode import filterable_value
 
@@ -124,6 +124,7 @@ class _Writer:
                 f"{quote(name)} is no field; $and and $or stand around fields, and "
                 f"{', '.join(_OPERATORS)} inside one."
             )
+        check_unicode("filter", name, "filter: the field")
         # The service takes such a filter and finds nothing, without a word.
         if name in self.hidden:
             raise _error(
@@ -171,6 +172,7 @@ class _Writer:
                 f"{op} of {quote(name)} compares with a string, a number or a boolean, "
                 f"not {with_article(type(value).__name__)}.{more}"
             )
+        check_unicode("filter", value, f"filter: the operand of {quote(name)},")
         return filterable_value(value, native_scalars=self.native_scalars)
 
     def _check_bound(self, name: str, op: str, operand: object) -> object:

@@ -11,6 +11,7 @@ from ..client import errors
 from ..client.context import Context, Flow
 from ..client.errors import InvalidRequestError, WriteReport, quote
 from ..client.fetch import fetch
+from ..client.holds import Hold, run_with
 from ..client.models import FetchResult, ListVectorsResult, Vector, VectorIndex, dump
 from ..client.operations.checks import as_vector, each_of, refuse_repeated
 from ..client.operations.vectors import list_vectors
@@ -161,8 +162,17 @@ class RecordStore:
             warn_of_absence(context, self.settings.index)
             return empty()
 
-    def write(self, context: Context, vectors: Iterable[Vector]) -> Flow[WriteReport]:
+    def hold(self, context: Context, keys: Iterable[str]) -> Hold:
+        """Return a hold for what reads records and writes them back, which passes it on."""
+        index = context.config.index_or(self.settings.index)
+        return Hold(context, index, keys, alone=True)
+
+    def write(
+        self, context: Context, vectors: Iterable[Vector], *, hold: Hold | None = None
+    ) -> Flow[WriteReport]:
         """Put vectors, 500 a call; make the index if it is not there. No vectors: no call.
+
+        `hold` is what the caller has on the keys already.
 
         Raises:
             InvalidRequestError: a vector breaks a rule, a key stands twice, or the index has
@@ -178,14 +188,14 @@ class RecordStore:
         index = yield from self.keeper.prepare(context, dimension)
         if (index.distance_metric or self.settings.metric_made) == "cosine":
             _refuse_zeros(checked)
-        report = yield from self._put(context, checked)
+        report = yield from self._put(context, checked, hold)
         lost = [b for b in report.batches if isinstance(b.error, errors.NoSuchVectorIndexError)]
         if lost and self.settings.create_index:
             # The index was deleted after it was asked for; it is made again, once.
             yield from self.keeper.make(context, dimension)
             unwritten = {key for batch in lost for key in batch.keys}
             left = [vector for vector in checked if vector.key in unwritten]
-            again = yield from self._put(context, left)
+            again = yield from self._put(context, left, hold)
             kept = [batch for batch in report.batches if batch not in lost]
             report = WriteReport((*kept, *again.batches))
         if report.ok:
@@ -196,39 +206,58 @@ class RecordStore:
             yield from self.keeper.check_writes(context, dimension)
         raise errors.PartialWriteError(report)
 
-    def _put(self, context: Context, vectors: list[Vector]) -> Flow[WriteReport]:
+    def _put(self, context: Context, vectors: list[Vector], hold: Hold | None) -> Flow[WriteReport]:
         index = self.settings.index
         try:
-            return (yield from upsert(context, vectors, index=index, on_error="report"))
+            return (yield from upsert(context, vectors, index=index, on_error="report", hold=hold))
         except errors.NoSuchVectorIndexError as error:  # large metadata: the index was asked first
             keys = tuple(vector.key for vector in vectors)
             return WriteReport((errors.BatchReport(keys, error=error),))
 
-    def delete(self, context: Context, keys: Iterable[str]) -> Flow[WriteReport]:
+    def delete(
+        self, context: Context, keys: Iterable[str], *, hold: Hold | None = None
+    ) -> Flow[WriteReport]:
         """Delete by key, 500 a call; a key that does not exist is no error. No keys: no call.
+
+        `hold` is what the caller has on the keys already.
 
         Raises:
             PartialWriteError: calls failed; its `report` says which keys are gone.
         """
         index = self.settings.index
-        report = yield from delete(context, list(each_of(keys)), index=index, on_error="report")
-        failed = [batch.error for batch in report.batches if batch.error is not None]
-        if not failed:
+        given = list(each_of(keys))
+        report = yield from delete(context, given, index=index, on_error="report", hold=hold)
+        if report.ok:
             return report
-        # Without an index nothing is there to delete, which is what was asked for.
-        if not all(isinstance(error, errors.NoSuchVectorIndexError) for error in failed):
+        if not self._is_index_gone(report):
             raise errors.PartialWriteError(report)
-        if not self.settings.create_index:
-            raise failed[0]
+        # Without an index nothing is there to delete, which is what was asked for.
         warn_of_absence(context, index)
         return WriteReport(())
 
+    def _is_index_gone(self, report: WriteReport) -> bool:
+        # whether that alone is what failed; who does not make the index is told that it is gone
+        failed = [batch.error for batch in report.batches if batch.error is not None]
+        if not all(isinstance(error, errors.NoSuchVectorIndexError) for error in failed):
+            return False
+        if failed and not self.settings.create_index:
+            raise failed[0]
+        return True
+
     def delete_counted(self, context: Context, keys: Iterable[str]) -> Flow[Deleted]:
         """Delete as `delete` does and say which keys were there, for a keys-only get each 100."""
-        result = yield from self.fetch(context, keys, return_metadata=False)
+        asked = list(each_of(keys))
+        reading = self.fetch(context, asked, return_metadata=False)  # the keys are checked here
+        hold = self.hold(context, asked)
+        return run_with(hold, self._delete_found(context, reading, hold), context.deadline())
+
+    def _delete_found(
+        self, context: Context, reading: Flow[FetchResult], hold: Hold
+    ) -> Flow[Deleted]:
+        result = yield from reading
         # DeleteVectors answers the same whether a key was there or not.
         there = [key for key in dict.fromkeys(result.keys) if key in result.by_key]
-        yield from self.delete(context, there)
+        yield from self.delete(context, there, hold=hold)
         return Deleted(tuple(there), result.missing)
 
     def delete_all(self, context: Context) -> Flow[int]:
@@ -253,6 +282,7 @@ class RecordStore:
         patch: Mapping[str, Any],
         *,
         remove: Collection[str] = (),
+        verify: bool = False,
     ) -> Flow[tuple[str, ...]]:
         """Merge a patch into the metadata of stored records; return the keys that were there.
 
@@ -263,9 +293,19 @@ class RecordStore:
         `patch` holds top-level fields and their new values, `remove` names those to take away. Keys
         that do not exist are passed over.
 
+        No other write of this process, by whatever client, comes between the reading and the
+        writing: no update of another thread or task is lost, and nothing that it deletes comes
+        back. Other processes are not kept out, for the service has no conditional write: of two
+        that update a record at the same moment the later one wins, with all that it had read.
+        `verify` reads the records once more before they are written and once after, and raises
+        where another has written them in between. What it cannot see is a write of another that
+        falls between its second reading and its own writing.
+
         Raises:
             InvalidRequestError: a record would pass a limit, or a field is not metadata; nothing
                 was written.
+            ConflictError: with `verify`, records that another process has changed meanwhile.
+            DeadlineExceededError: other writes of a key lasted longer than the client's `timeout`.
             DecodeError: a record cannot be read; nothing was written.
             PartialWriteError: calls failed; its `report` says which records are changed.
         """
@@ -279,10 +319,42 @@ class RecordStore:
             raise InvalidRequestError(
                 "{argument} must be a dict, not {a_kind}.", argument="patch", value=patch
             )
-        result = yield from self.fetch(context, keys, return_data=True)
+        asked = list(each_of(keys))
+        reading = self.fetch(context, asked, return_data=True)  # the keys are checked here
+        hold = self.hold(context, asked)
+        updating = self._update(context, reading, patch, remove, hold=hold, verify=verify)
+        return run_with(hold, updating, context.deadline())
+
+    def _update(
+        self,
+        context: Context,
+        reading: Flow[FetchResult],
+        patch: Mapping[str, Any],
+        remove: Collection[str],
+        *,
+        hold: Hold,
+        verify: bool,
+    ) -> Flow[tuple[str, ...]]:
+        result = yield from reading
         changed = [self._patch(vector, patch, remove) for vector in result.by_key.values()]
-        written = set((yield from self.write(context, changed)).written)
+        if verify and changed:
+            yield from self._refuse_changes(context, result.by_key, written=False)
+        # not `write`: where the index is gone since, so are its records, and it is not made again
+        report = yield from self._put(context, changed, hold)
+        if not report.ok and not self._is_index_gone(report):
+            raise errors.PartialWriteError(report)
+        if verify and changed:
+            yield from self._refuse_changes(context, {v.key: v for v in changed}, written=True)
+        written = set(report.written)
         return tuple(key for key in dict.fromkeys(result.keys) if key in written)
+
+    def _refuse_changes(
+        self, context: Context, expected: Mapping[str, Vector], *, written: bool
+    ) -> Flow[None]:
+        found = (yield from self.fetch(context, list(expected), return_data=True)).by_key
+        changed = [key for key, vector in expected.items() if not _is_same(vector, found.get(key))]
+        if changed:
+            raise errors.ConflictError(changed, written=written)
 
     def _patch(self, vector: Vector, patch: Mapping[str, Any], remove: Collection[str]) -> Vector:
         record = decode(vector, text_key=self.settings.text_key)
@@ -323,6 +395,14 @@ class RecordStore:
                 "another program wrote this record, as plain fields: "
                 f"{error}. Write the whole record anew."
             ) from error
+
+
+def _is_same(expected: Vector, found: Vector | None) -> bool:
+    if found is None:
+        return False
+    # no metadata and empty ones are the same to the service
+    same_metadata = (expected.metadata or {}) == (found.metadata or {})
+    return same_metadata and expected.data == found.data
 
 
 def _one_dimension(vectors: list[Vector]) -> int:

@@ -64,18 +64,25 @@ def mode(request):
 def pytest_generate_tests(metafunc):
     """Run every test here over TLS as well: whatever goes wrong, its outcome is the same."""
     if "security" in metafunc.fixturenames:
-        plain = metafunc.definition.get_closest_marker("plain")
-        metafunc.parametrize("security", ["plain"] if plain else ["plain", "tls"], indirect=True)
+        never = over_tls(metafunc.definition) == "never"
+        metafunc.parametrize("security", ["plain"] if never else ["plain", "tls"], indirect=True)
+
+
+def over_tls(item):
+    """Return when a test is run over TLS; by default with one of the HTTP libraries."""
+    marker = item.get_closest_marker("over_tls")
+    return marker.args[0] if marker else "one library"
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
-    """Leave TLS with the second library to the long run, where a test does not ask for it."""
+    """Leave to the long run what would cost too much in each."""
     for item in items:
         parameters = item.callspec.params if hasattr(item, "callspec") else {}
-        long = parameters.get("security") == "tls" and parameters.get("library") == LIBRARIES[0]
-        if long and not item.get_closest_marker("both_libraries"):
-            item.add_marker(pytest.mark.soak)
+        if parameters.get("security") == "tls":
+            again = parameters.get("library") == LIBRARIES[0] and over_tls(item) == "one library"
+            if again or over_tls(item) == "long":
+                item.add_marker(pytest.mark.soak)
 
 
 @pytest.fixture(autouse=True)

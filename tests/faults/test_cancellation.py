@@ -69,12 +69,14 @@ def cancel_and_count(seed, figure, *, times=1000, tls=None, **options):
 MORE_SEEDS = [pytest.param(seed, marks=pytest.mark.soak) for seed in range(1, 21)]
 
 
+@pytest.mark.over_tls("long")
 @pytest.mark.parametrize("coalesce", [True, False], ids=["merged", "alone"])
 @pytest.mark.parametrize("seed", [20261, *MORE_SEEDS])
 def test_a_client_answers_after_1000_cancellations(seed, coalesce, figure):
     cancel_and_count(seed, figure, coalesce=coalesce)
 
 
+@pytest.mark.over_tls("never")
 @pytest.mark.parametrize("seed", [20262, *MORE_SEEDS])
 def test_a_client_answers_after_cancellations_over_tls(seed, figure, tmp_path):
     authority = trustme.CA()

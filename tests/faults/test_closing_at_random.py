@@ -29,7 +29,8 @@ from oss_vector_retriever.client.fetch import fetch
 from oss_vector_retriever.langchain import OSSVectorFetcher
 from oss_vector_retriever.llama_index import OSSVectorDocumentStore
 
-pytestmark = pytest.mark.usefixtures("library")
+# its own servers speak plain HTTP and TLS in turn
+pytestmark = [pytest.mark.usefixtures("library"), pytest.mark.plain]
 
 KEYS = [f"key-{n}" for n in range(500)]
 VECTORS = [{"key": key, "data": [1.0, 2.0, 3.0]} for key in KEYS * 3]

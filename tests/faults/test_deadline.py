@@ -3,6 +3,7 @@
 The overshoot is printed at the end of the run; the assertion leaves a second for a busy machine.
 """
 
+import asyncio
 import contextlib
 import socket
 import threading
@@ -12,10 +13,23 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from support import faults
 from support.calls import run, settings
+from support.embedded import settings as embedded_settings
 from support.fault_server import FaultServer
+from support.replies import http
 from support.vector_server import VectorServer
 
-from oss_vector_retriever.client.errors import DeadlineExceededError
+from oss_vector_retriever import (
+    AccessDeniedError,
+    ConfigurationError,
+    DeadlineExceededError,
+    OSSVectorClient,
+    PartialWriteError,
+    Vector,
+    emulator,
+)
+from oss_vector_retriever.client.clients import client_of
+from oss_vector_retriever.client.config import resolve_config
+from oss_vector_retriever.client.local import LocalService
 
 pytestmark = pytest.mark.usefixtures("library")
 
@@ -64,6 +78,7 @@ def test_the_deadline_holds_for_a_slow_upload(mode, figure):
         timed(mode, server.endpoint, lambda client: client.put_vectors(MUCH), figure)
 
 
+@pytest.mark.over_tls("never")
 def test_the_deadline_holds_for_a_stall_in_the_tls_handshake(mode, figure):
     with FaultServer(then=faults.silent) as server:
         secure = server.endpoint.replace("http:", "https:")
@@ -84,11 +99,13 @@ def full_backlog():
         yield f"http://127.0.0.1:{listener.getsockname()[1]}"
 
 
+@pytest.mark.over_tls("never")
 def test_the_deadline_holds_for_a_stall_while_connecting(mode, figure):
     with full_backlog() as endpoint:
         timed(mode, endpoint, fetched, figure, deadline=BRIEF)
 
 
+@pytest.mark.over_tls("never")
 def test_the_deadline_spans_all_addresses_of_a_host(mode, figure, monkeypatch):
     with full_backlog() as endpoint:
         port = int(endpoint.rpartition(":")[2])
@@ -103,6 +120,7 @@ def test_the_deadline_spans_all_addresses_of_a_host(mode, figure, monkeypatch):
         timed(mode, named, fetched, figure, deadline=BRIEF, allow_http=True)
 
 
+@pytest.mark.over_tls("never")
 def test_the_deadline_holds_while_a_name_is_looked_up(mode, figure, monkeypatch):
     asked = threading.Event()
 
@@ -133,6 +151,164 @@ def test_the_deadline_spans_all_calls_of_a_fetch(mode, figure):
     with VectorServer(keys, delay=lambda: 0.1) as server:
         timed(mode, server.endpoint, work, figure, deadline=BRIEF, max_concurrency=2)
     assert len(server.calls) <= 8
+
+
+def test_the_deadline_holds_for_the_work_of_an_embedded_service(mode, figure):
+    service = emulator.Service.in_memory()
+    local = LocalService(service)
+    service.create_bucket(emulator.DEVELOPMENT_ACCOUNT_ID, emulator.DEVELOPMENT_BUCKET)
+    embedded = resolve_config(**embedded_settings("http://localhost"), timeout=BRIEF)
+    held, release = threading.Event(), threading.Event()
+
+    def hold():
+        with service._database.write():
+            held.set()
+            release.wait(10)
+
+    async def fetch_on_a_loop(client):
+        async with client.to_async() as other:
+            return await other.fetch(["key-1"])
+
+    holder = threading.Thread(target=hold)
+    with client_of(embedded, local) as client:
+        client.put_vector_index(dimension=1)
+        holder.start()
+        held.wait(10)
+        started = time.monotonic()
+        with pytest.raises(DeadlineExceededError, match=r"within 0\.3 s"):
+            client.fetch(["key-1"]) if mode == "sync" else asyncio.run(fetch_on_a_loop(client))
+        figure(f"{time.monotonic() - started - BRIEF:+.4f} s")
+        assert time.monotonic() - started < BRIEF + ROOM
+        release.set()
+    holder.join()
+
+
+@pytest.mark.parametrize("packed", [False, True], ids=["numbers", "packed"])
+def test_the_deadline_counts_the_encoding_of_a_large_put(mode, packed, figure):
+    numbers = [n / 7 for n in range(3000)]
+    vectors = [{"key": f"key-{n}", "data": numbers} for n in range(400)]
+    if packed:
+        vectors = [Vector(**vector) for vector in vectors]
+
+    with FaultServer(then=faults.read_slowly, receive_buffer=4096) as server:
+        started = time.monotonic()
+        timed(mode, server.endpoint, lambda client: client.put_vectors(vectors), lambda _: None)
+        figure(f"from the call on {time.monotonic() - started - DEADLINE:+.4f} s")
+        assert time.monotonic() - started < DEADLINE + ROOM
+
+
+def test_a_put_that_is_not_encoded_in_time_is_not_sent(mode):
+    vectors = [{"key": f"key-{n}", "data": [n / 7] * 4000} for n in range(500)]
+    with FaultServer() as server:
+        options = settings(server.endpoint, timeout=0.02)
+        started = time.monotonic()
+        (error,) = run(mode, options, lambda client: client.put_vectors(vectors))
+        assert time.monotonic() - started < ROOM
+    assert isinstance(error, DeadlineExceededError)
+    assert "PutVectors did not end within 0.02 s" in str(error)
+    assert server.requests == []
+
+
+def test_how_long_a_callers_own_iterable_takes_does_not_count(mode):
+    def slowly():
+        time.sleep(0.4)
+        yield {"key": "key-1", "data": [1.0]}
+
+    with FaultServer() as server:
+        options = settings(server.endpoint, timeout=0.3)
+        done, report = run(
+            mode,
+            options,
+            lambda client: client.put_vectors(slowly()),
+            lambda client: client.upsert(slowly()),
+        )
+    assert done.request_id
+    assert report.ok
+
+
+def test_the_deadline_counts_the_decoding_of_a_long_reply(mode):
+    # so much that reading it takes longer than the time that is left of the deadline
+    keys = [f"key-{n}" for n in range(100)]
+    numbers = "[" + ",".join(["0.123456789"] * 4096) + "]"
+    found = [f'{{"key":"{key}","data":{{"float32":{numbers}}}}}' for key in keys]
+    reply = http(f'{{"vectors":[{",".join(found)}]}}'.encode())
+
+    def late(connection):
+        connection.read_request()
+        connection.send(reply[:-1])
+        connection.pause(BRIEF - 0.02)
+        connection.send(reply[-1:])
+        return True
+
+    with FaultServer(then=late) as server:
+        options = settings(server.endpoint, timeout=BRIEF)
+        (error,) = run(mode, options, lambda client: client.fetch(keys))
+    assert isinstance(error, DeadlineExceededError)
+    assert error.elapsed < BRIEF + ROOM
+
+
+def test_a_window_ends_at_the_deadline_of_a_thread_that_is_not_alone(figure):
+    with (
+        VectorServer(["key-1"]) as server,
+        OSSVectorClient(**settings(server.endpoint, coalesce=1.0)) as client,
+        ThreadPoolExecutor(1) as other,
+    ):
+        patient = other.submit(client.fetch, ["key-1"])
+        started = time.monotonic()
+        with pytest.raises(DeadlineExceededError):
+            client.fetch(["key-1"], timeout=0.1)
+        figure(f"{time.monotonic() - started - 0.1:+.4f} s")
+        assert time.monotonic() - started < 0.7
+        assert [vector.key for vector in patient.result()] == ["key-1"]
+
+
+def test_the_deadline_holds_while_others_keep_all_threads_and_connections_busy(figure):
+    keys = [f"key-{n}" for n in range(500)]
+    with (
+        FaultServer(then=faults.stall) as server,
+        OSSVectorClient(**settings(server.endpoint, max_concurrency=2)) as client,
+        ThreadPoolExecutor(3) as others,
+    ):
+        busy = [others.submit(client.fetch, keys) for _ in range(3)]
+        server.wait_for_requests(2)
+        calls = [
+            lambda: client.fetch(keys, timeout=BRIEF),
+            lambda: client.fetch(keys[:1], timeout=BRIEF),
+            lambda: list(client.stream(iter(keys), timeout=BRIEF)),
+            lambda: client.with_options(timeout=BRIEF).get_vectors(keys[:1]),
+            lambda: client.upsert([{"key": "key-1", "data": [1.0]}], timeout=BRIEF),
+        ]
+        for call in calls:
+            started = time.monotonic()
+            with pytest.raises((DeadlineExceededError, PartialWriteError), match=r"within 0\.3 s"):
+                call()
+            figure(f"{time.monotonic() - started - BRIEF:+.4f} s")
+            assert time.monotonic() - started < BRIEF + ROOM
+        client.close()
+        for one in busy:
+            assert isinstance(one.exception(), ConfigurationError)
+
+
+def test_a_fetch_that_was_stopped_leaves_its_connections_to_the_next():
+    # of the flows of one fetch the first is refused, and the others would wait for ever
+    keys = [f"key-{n}" for n in range(500)]
+    with FaultServer() as server:
+        refused = threading.Event()
+
+        def refuse_one(connection):
+            if not refused.is_set():
+                refused.set()
+                return faults.refuse(403, "AccessDenied")(connection)
+            return faults.stall(connection)
+
+        server._then = refuse_one
+        with OSSVectorClient(**settings(server.endpoint, max_concurrency=2)) as client:
+            with pytest.raises(AccessDeniedError):
+                client.fetch(keys)
+            server._then = faults.proper
+            started = time.monotonic()
+            assert len(client.fetch(keys)) == 500
+            assert time.monotonic() - started < ROOM
 
 
 def test_a_fetch_may_have_a_deadline_of_its_own(mode):

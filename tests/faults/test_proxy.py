@@ -1,7 +1,10 @@
 """Proxies: used where the environment or the caller names one, never for this machine."""
 
+import traceback
+
 import pytest
 import trustme
+from support import faults
 from support.calls import run, settings
 from support.fault_server import FaultServer
 from support.proxy_server import ProxyServer
@@ -9,7 +12,7 @@ from support.socket_server import server_context
 
 from oss_vector_retriever.client.errors import ConfigurationError, TransportError
 
-pytestmark = [pytest.mark.usefixtures("library"), pytest.mark.plain]
+pytestmark = [pytest.mark.usefixtures("library"), pytest.mark.over_tls("never")]
 
 HOST = "examplebucket-123456.vectors.test"
 NAMED = {"endpoint": "http://vectors.test", "allow_http": True}
@@ -100,8 +103,133 @@ def test_a_proxy_that_wants_a_password_is_an_error_without_it(endpoint, mode):
         address = proxy.endpoint.replace("http://", "http://user:wrong-password@")
         options = settings(endpoint, allow_http=True, proxy=address)
         (error,) = run(mode, options, fetched)
-    assert "407" in str(error) or "ProxyError" in str(error)
+    check_refusal(error, proxy, "HTTP 407 Proxy Authentication Required")
     assert "password" not in str(error)
+    assert proxy.connections == 1  # no second try: some proxies lock out who fails too often
+
+
+def check_refusal(error, proxy, said):
+    assert isinstance(error, TransportError)
+    assert (error.kind, error.attempts) == ("proxy", 1)
+    assert f"the proxy {proxy.endpoint} (ProxyError) refused to pass the request on" in str(error)
+    assert said in str(error)
+
+
+def test_a_proxy_that_refuses_the_way_is_named(mode):
+    with ProxyServer(refusal=403) as proxy:
+        options = settings("https://vectors.test", proxy=with_password(proxy))
+        (error,) = run(mode, options, fetched)
+    check_refusal(error, proxy, "HTTP 403 Forbidden")
+    assert_no_password(error)
+
+
+def with_password(proxy):
+    return proxy.endpoint.replace("://", "://canary-user:canary-password@")
+
+
+def assert_no_password(error):
+    for text in (str(error), repr(error), *traceback.format_exception(error)):
+        assert "canary" not in text
+
+
+@pytest.mark.parametrize("endpoint", ["http://vectors.test", "https://vectors.test"])
+def test_a_proxy_on_which_nobody_listens_is_named(endpoint, mode):
+    with ProxyServer() as proxy:
+        pass
+    options = settings(endpoint, allow_http=True, proxy=with_password(proxy))
+    (error,) = run(mode, options, fetched)
+    assert (error.kind, error.attempts) == ("connect", 3)
+    assert f"could not connect through the proxy {proxy.endpoint} (" in str(error)
+    assert "check the proxy" in str(error)
+    assert "vectors.test" not in str(error)
+    assert_no_password(error)
+
+
+def test_a_proxy_that_cannot_reach_the_service_may_do_so_later(mode):
+    with ProxyServer(refusal=502) as proxy:
+        (error,) = run(mode, settings("https://vectors.test", proxy=proxy.endpoint), fetched)
+    assert (error.kind, error.attempts) == ("connect", 3)
+    assert f"through the proxy {proxy.endpoint} (ProxyError)" in str(error)
+    assert "HTTP 502 Bad Gateway" in str(error)
+
+
+@pytest.fixture(scope="module")
+def authority():
+    return trustme.CA()
+
+
+@pytest.fixture
+def ca_file(authority, tmp_path):
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    return str(tmp_path / "ca.pem")
+
+
+@pytest.mark.parametrize("endpoint", ["http://vectors.test", "https://vectors.test"])
+def test_a_proxy_may_speak_tls_itself(endpoint, authority, ca_file, mode):
+    tls = server_context(authority.issue_cert("127.0.0.1"))
+    of_service = server_context(authority.issue_cert(HOST))
+    with FaultServer(tls=of_service) as server, ProxyServer(leads_to=server.port, tls=tls) as proxy:
+        options = settings(endpoint, allow_http=True, proxy=with_password(proxy), ca_file=ca_file)
+        results = run(mode, options, fetched, fetched)
+    for result in results:
+        check(result)
+
+
+@pytest.mark.parametrize("endpoint", ["http://vectors.test", "https://vectors.test"])
+def test_a_bad_certificate_of_a_proxy_names_the_proxy(endpoint, authority, ca_file, mode):
+    tls = server_context(authority.issue_cert("elsewhere.test"))
+    with ProxyServer(tls=tls) as proxy:
+        options = settings(endpoint, allow_http=True, proxy=with_password(proxy), ca_file=ca_file)
+        (error,) = run(mode, options, fetched)
+    assert (error.kind, error.attempts) == ("tls", 1)
+    assert f"could not agree on TLS with the proxy {proxy.endpoint} (" in str(error)
+    assert "certificate is not valid for '127.0.0.1'" in str(error)
+    assert "vectors.test" not in str(error)
+    assert_no_password(error)
+
+
+@pytest.mark.parametrize("of_proxy", [False, True], ids=["http proxy", "https proxy"])
+def test_a_bad_certificate_of_the_service_names_the_service(of_proxy, authority, ca_file, mode):
+    tls = server_context(authority.issue_cert("127.0.0.1")) if of_proxy else None
+    theirs = server_context(trustme.CA().issue_cert(HOST))
+    with FaultServer(tls=theirs) as server, ProxyServer(leads_to=server.port, tls=tls) as proxy:
+        options = settings("https://vectors.test", proxy=with_password(proxy), ca_file=ca_file)
+        (error,) = run(mode, options, fetched)
+    assert (error.kind, error.attempts) == ("tls", 1)
+    assert f"could not agree on TLS with https://{HOST} (" in str(error)
+    assert "unable to get local issuer certificate" in str(error)
+    assert_no_password(error)
+
+
+def test_a_tunnel_that_breaks_before_it_is_there_has_carried_nothing(mode):
+    """So even what may not be repeated is tried again."""
+
+    class Breaking(ProxyServer):
+        def handle(self, connection):
+            connection.wait_for_bytes()
+            connection.read_request()
+
+    with Breaking() as proxy:
+        options = settings("https://vectors.test", proxy=proxy.endpoint)
+        (error,) = run(mode, options, lambda client: client.put_vector_index(dimension=3))
+    assert (error.kind, error.attempts) == ("connect", 3)
+    assert f"through the proxy {proxy.endpoint} (" in str(error)
+
+
+@pytest.mark.parametrize("of_proxy", [False, True], ids=["http proxy", "https proxy"])
+def test_a_tunnel_that_died_while_it_was_kept_costs_no_attempt(of_proxy, authority, ca_file, mode):
+    tls = server_context(authority.issue_cert("127.0.0.1")) if of_proxy else None
+    of_service = server_context(authority.issue_cert(HOST))
+    script = [faults.proper, faults.reset]
+    with (
+        FaultServer(script, tls=of_service) as server,
+        ProxyServer(leads_to=server.port, tls=tls) as proxy,
+    ):
+        options = settings("https://vectors.test", proxy=proxy.endpoint, ca_file=ca_file, retry=1)
+        results = run(mode, options, fetched, fetched)
+    for result in results:
+        check(result)
+    assert [request.connection for request in server.requests] == [1, 1, 2]
 
 
 @pytest.mark.parametrize("proxy", ["ftp://p:1", "http://", "http://[1", "http://p:99999", "://"])

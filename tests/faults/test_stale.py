@@ -5,6 +5,7 @@ import select
 import socket
 import ssl
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -15,7 +16,7 @@ from support.socket_server import SocketServer
 from oss_vector_retriever import RetryPolicy
 from oss_vector_retriever.client.errors import TransportError
 
-pytestmark = [pytest.mark.usefixtures("library"), pytest.mark.both_libraries]
+pytestmark = [pytest.mark.usefixtures("library"), pytest.mark.over_tls("always")]
 
 WIDTH = 8
 KEYS = [f"key-{n}" for n in range(WIDTH)]
@@ -74,14 +75,16 @@ NOT_SEEN = ("reset_on_reuse", "closed_on_reuse")
 class MortalServer(SocketServer):
     """Answer, until all connections that are open die in some way; new ones live.
 
-    `met` counts the requests that came to dead ones. As many as `together` are answered at once.
+    The first requests are answered together, so that each has a connection of its own. `met` counts
+    what came to dead ones.
     """
 
     def __init__(self):
         self.refused = 0
         self._death = None
         self._dead = 0
-        self._gates = [threading.Barrier(WIDTH)]
+        self._gate = threading.Barrier(WIDTH)
+        self._waiting, self._ending = socket.socketpair()
         super().__init__()
 
     def met(self, data):
@@ -90,31 +93,35 @@ class MortalServer(SocketServer):
                 self.refused += 1
 
     def handle(self, connection):
-        born_after = self._death
-        while self._waits(connection, born_after):
+        mortal = self._death is None
+        while self._waits(connection, mortal=mortal):
             keys = connection.read_request().json().get("keys", [])
-            if self._death is None:  # at the beginning all calls wait for one another
-                self._gates[0].wait(5)
+            if self._death is None:
+                self._gate.wait(5)
             connection.send(http(vectors_body(keys)))
-        if self._death is not born_after:
+        if mortal and self._death is not None:
             with self._lock:
                 self._dead += 1
             self._death(connection)
 
-    def _waits(self, connection, born_after):
+    def _waits(self, connection, *, mortal):
         """Return whether a request comes to a connection that lives."""
-        while self._death is born_after and not self.stopped.is_set():
-            if select.select([connection.sock], [], [], 0.002)[0]:
-                return self._death is born_after and connection.wait_for_bytes()
-        return False
+        if mortal:
+            select.select([connection.sock, self._waiting], [], [])
+        return (self._death is None or not mortal) and connection.wait_for_bytes()
 
     def die(self, death):
         """Let all connections die; those that close have done so when this returns."""
-        before = self._dead
         self._death = DEATHS[death]
-        self._wait(lambda: self._dead - before >= WIDTH, "connections are still alive")
+        self._ending.close()
+        self._wait(lambda: self._dead >= WIDTH, "connections are still alive")
         if death not in NOT_SEEN:
-            threading.Event().wait(0.02)
+            time.sleep(0.01)  # for the thread that has counted to close, and the client to see it
+
+    def close(self):
+        super().close()
+        self._waiting.close()
+        self._ending.close()
 
 
 def fetched(key):
@@ -138,39 +145,36 @@ def keys_of(results):
     return [[vector.key for vector in result.vectors] for result in results]
 
 
-def cases(metafunc_deaths=DEATHS):
-    return pytest.mark.parametrize("death", metafunc_deaths)
-
-
-@pytest.fixture(autouse=True)
-def _possible(request, security):
-    if "goodbye_of_tls" in request.node.name and security == "plain":
+@pytest.fixture(params=DEATHS)
+def death(request, security):
+    if request.param == "goodbye_of_tls" and security == "plain":
         pytest.skip("there is no such end without TLS")
+    return request.param
 
 
-@cases()
-def test_the_next_call_meets_at_most_one_and_loses_no_attempt(death, mode):
-    for attempts in (3, 2, 1):
-        with MortalServer() as server:
-            options = settings(server.endpoint, retry=RetryPolicy(attempts), max_concurrency=WIDTH)
-            opened, _, first, second = run(
-                mode,
-                options,
-                all_at_once(mode),
-                lambda _, server=server: server.die(death),
-                fetched("key-1"),
-                fetched("key-2"),
-            )
-            assert server.refused <= 1
-        assert keys_of(opened) == [[key] for key in KEYS]
-        assert keys_of([first, second]) == [["key-1"], ["key-2"]]
-        assert server.refused == 1 or death not in NOT_SEEN
-        # the opening calls, then two on one connection that is new
-        assert len({request.connection for request in server.requests[WIDTH:]}) == 1
-        assert server.connections == WIDTH + 1
+def check_next_calls(mode, death, attempts):
+    with MortalServer() as server:
+        options = settings(server.endpoint, retry=RetryPolicy(attempts), max_concurrency=WIDTH)
+        works = [all_at_once(mode), lambda _: server.die(death), fetched("key-1"), fetched("key-2")]
+        opened, _, first, second = run(mode, options, *works)
+    assert keys_of(opened) == [[key] for key in KEYS]
+    assert keys_of([first, second]) == [["key-1"], ["key-2"]]
+    assert server.refused <= 1
+    assert server.refused == 1 or death not in NOT_SEEN
+    # two calls on one connection, which is new
+    assert len({request.connection for request in server.requests[-2:]}) == 1
+    assert server.connections == WIDTH + 1
 
 
-@cases()
+def test_the_next_call_meets_at_most_one(death, mode):
+    check_next_calls(mode, death, 2)
+
+
+@pytest.mark.parametrize("attempts", [1, 3])
+def test_that_one_costs_no_attempt(attempts, mode):
+    check_next_calls(mode, "reset_on_reuse", attempts)
+
+
 def test_of_calls_at_once_each_meets_at_most_one(death, mode):
     with MortalServer() as server:
         options = settings(server.endpoint, retry=RetryPolicy(2), max_concurrency=WIDTH)
@@ -180,7 +184,6 @@ def test_of_calls_at_once_each_meets_at_most_one(death, mode):
         assert server.refused <= WIDTH
 
 
-@cases()
 def test_what_may_not_be_repeated_meets_none(death, mode):
     with MortalServer() as server:
         options = settings(server.endpoint, max_concurrency=WIDTH)
@@ -219,7 +222,7 @@ def test_a_reply_that_breaks_off_on_a_kept_connection_costs_an_attempt(mode):
             while connection.wait_for_bytes():
                 body = vectors_body(connection.read_request().json()["keys"])
                 if not served:
-                    self._gates[0].wait(5)
+                    self._gate.wait(5)
                 elif served == 1 and not self.refused:
                     self.met(b"x")
                     connection.send(http(body[:5], length=len(body)))

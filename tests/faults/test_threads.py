@@ -61,6 +61,7 @@ def test_a_client_that_is_closed_while_threads_use_it_leaves_nothing_open():
             list(done)
 
 
+@pytest.mark.over_tls("long")
 def test_200_clients_leave_no_thread_and_no_socket(mode):
     with VectorServer(KEYS) as server:
         options = settings(server.endpoint)

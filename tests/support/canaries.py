@@ -9,6 +9,9 @@ from collections.abc import Iterator, Mapping
 from types import FrameType
 from typing import Any
 
+from rich.console import Console
+from rich.traceback import Traceback
+
 ID = "LTAI5tCanaryCanaryCanary"
 SECRET = "CanarySecretCanarySecret042"
 TOKEN = "CAISCanaryToken/+CanaryToken=="
@@ -22,9 +25,12 @@ def found_in(text: str) -> list[str]:
     return [canary for canary in CANARIES if canary[:12] in text]
 
 
-def shown_of(error: BaseException) -> str:
-    """Return all that collectors of errors could show of one: texts, attributes, and frames."""
-    return "\n".join(_texts_of(error, set()))
+def shown_of(error: BaseException, *, drawn: bool = False) -> str:
+    """Return all that collectors of errors could show of one: texts, attributes, and frames.
+
+    With `drawn` rich draws them too, which takes seconds.
+    """
+    return "\n".join([*_texts_of(error, set()), drawn_by_rich(error) if drawn else ""])
 
 
 def _texts_of(error: BaseException, seen: set[int]) -> Iterator[str]:
@@ -34,7 +40,6 @@ def _texts_of(error: BaseException, seen: set[int]) -> Iterator[str]:
     for frame in our_frames(error):
         for name, value in frame.f_locals.items():
             yield f"{frame.f_code.co_qualname}.{name} = {_described(value)}"
-    yield _drawn_by_rich(error)
     for inner in (error.__cause__, error.__context__, *getattr(error, "errors", ())):
         if inner is not None and id(inner) not in seen:
             yield from _texts_of(inner, seen)
@@ -45,12 +50,12 @@ def our_frames(error: BaseException) -> Iterator[FrameType]:
     ours = False
     for frame, _ in traceback.walk_tb(error.__traceback__):
         ours = ours or frame.f_globals.get("__name__", "").startswith(OURS)
-        if ours and "test" not in frame.f_code.co_filename.rpartition("/tests/")[1]:
+        if ours and "/tests/" not in frame.f_code.co_filename:
             yield frame
 
 
 def _described(value: Any, depth: int = 6) -> str:
-    """Return what a collector writes of a value: reprs, containers opened, fields of dataclasses."""
+    """Return what a collector writes of a value: its repr, and what containers and fields hold."""
     if depth == 0:
         return repr(value)
     if isinstance(value, Mapping):
@@ -65,12 +70,8 @@ def _described(value: Any, depth: int = 6) -> str:
     return text
 
 
-def _drawn_by_rich(error: BaseException) -> str:
-    try:
-        from rich.console import Console
-        from rich.traceback import Traceback
-    except ImportError:
-        return ""
+def drawn_by_rich(error: BaseException) -> str:
+    """Return a traceback with locals as rich draws it, without the lines of source."""
     drawn = Traceback.from_exception(
         type(error),
         error,

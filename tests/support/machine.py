@@ -39,6 +39,7 @@ class Played:
     requests: list[Request] = field(default_factory=list)
     sleeps: list[float] = field(default_factory=list)
     seconds_left: list[float] = field(default_factory=list)
+    sends: list[Send] = field(default_factory=list)
     value: object = None
     error: OSSVectorError | None = None
 
@@ -93,6 +94,7 @@ class Machine:
     def _do(self, step, answer, played):
         match step:
             case Send(request, seconds):
+                played.sends.append(step)
                 played.requests.append(request)
                 played.seconds_left.append(seconds)
                 outcome = answer(request)

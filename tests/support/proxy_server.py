@@ -5,23 +5,37 @@ from __future__ import annotations
 import base64
 import selectors
 import socket
+import ssl
 
 from support.replies import http, vectors_body
 from support.socket_server import READ_AT_ONCE, Connection, SocketServer
 
 
 class ProxyServer(SocketServer):
-    """Answer absolute-form requests itself, and lead every tunnel to one port of this machine."""
+    """Answer absolute-form requests itself, and lead every tunnel to one port of this machine.
 
-    def __init__(self, *, leads_to: int | None = None, user_and_password: str | None = None):
+    With a `refusal` it answers that status to whatever is asked.
+    """
+
+    def __init__(
+        self,
+        *,
+        leads_to: int | None = None,
+        user_and_password: str | None = None,
+        refusal: int | None = None,
+        tls: ssl.SSLContext | None = None,
+    ):
         self._leads_to = leads_to
+        self._refusal = refusal
         self._expected = user_and_password and base64.b64encode(user_and_password.encode()).decode()
-        super().__init__()
+        super().__init__(tls=tls)
 
     def handle(self, connection: Connection) -> None:
         while connection.wait_for_bytes():
             received = connection.read_request()
-            if self._expected and received.headers.get("proxy-authorization") != (
+            if self._refusal:
+                connection.send(http(status=self._refusal))
+            elif self._expected and received.headers.get("proxy-authorization") != (
                 f"Basic {self._expected}"
             ):
                 connection.send(http(status=407))

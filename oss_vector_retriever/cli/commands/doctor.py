@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
-from typing import Any, Literal, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 from urllib.parse import urlsplit
 
 import click
@@ -26,7 +26,7 @@ from ...version import USER_AGENT
 from .. import arguments
 from ..catalogue import FLAGS
 from ..connection import Connection
-from ..errors import SERVICE, word
+from ..errors import SERVICE, hide_secrets, word
 from ..rendering import Document, print_document
 from ..transfer.job import count
 
@@ -37,7 +37,8 @@ SIGNATURE, PERMISSION, BUCKET, INDEX, VECTORS = _SERVICE
 CHECKS = (SETTINGS, CREDENTIALS, *_WAY, *_SERVICE)
 
 
-Status = Literal["ok", "warning", "failed", "skipped"]
+Status = Literal["ok", "warning", "failed", "busy", "skipped"]
+_WRONG: Final = ("failed", "busy")  # what ends the command with a status other than 0
 
 
 class Finding(NamedTuple):
@@ -68,7 +69,7 @@ def command(
     """
     findings = run_checks(Connection.pop_from(values), index, key)
     print_document(_document(findings, output_format), output_format, output_query)
-    if any(finding.status == "failed" for finding in findings):
+    if any(finding.status in _WRONG for finding in findings):
         raise click.exceptions.Exit(SERVICE)
 
 
@@ -88,8 +89,11 @@ def _document(findings: list[Finding], style: str) -> Document:
 
 def run_checks(connection: Connection, index: str | None, key: str | None) -> list[Finding]:
     """Return a finding for each of `CHECKS`; after a failure those that need it are skipped."""
-    findings = {each.check: each for each in _findings(connection, index, key)}
-    wrong = [each.check for each in findings.values() if each.status == "failed"]
+    findings = {
+        each.check: each._replace(detail=hide_secrets(each.detail), hint=hide_secrets(each.hint))
+        for each in _findings(connection, index, key)
+    }
+    wrong = [each.check for each in findings.values() if each.status in _WRONG]
     reason = f"after {wrong[-1]}" if wrong else "not needed"
     return [findings.get(check) or Finding(check, "skipped", reason) for check in CHECKS]
 
@@ -114,7 +118,13 @@ def _findings(connection: Connection, index: str | None, key: str | None) -> Ite
 
 
 def failure(check: str, detail: str | errors.OSSVectorError, hint: str) -> Finding:
-    """Return a finding that must be put right."""
+    """Return a finding that must be put right, or that a busy service leaves open."""
+    if isinstance(detail, errors.QpsLimitExceededError):
+        # the client has asked again until its time was over, and nothing is known of the check
+        tries = count(detail.attempts, "time")
+        asked = f"{detail.code}, asked {tries} in {detail.elapsed:.1f} s"
+        hint = "ask again later, or with a longer --timeout; others may be using up the rate"
+        return Finding(check, "busy", f"the service limits the rate of requests ({asked})", hint)
     text = detail if isinstance(detail, str) else detail.render(word)
     return Finding(check, "failed", text, hint)
 
@@ -221,7 +231,11 @@ def check_answer(client: OSSVectorClient) -> Iterator[Finding]:
     request = messages.Request("GET", origin, path, headers=headers)
     outcome = client.run(lambda _: send(request, config.timeout, config.max_reply_bytes))
     if isinstance(outcome, Fault):
-        detail = f"{origin} does not answer in HTTP ({outcome.name})"
+        if outcome.proxy:
+            detail = f"the proxy {outcome.proxy} leads nowhere ({outcome.reason or outcome.name})"
+            yield failure(ANSWER, detail, "check HTTPS_PROXY, or NO_PROXY that leads around it")
+            return
+        detail = f"{origin} does not answer in HTTP ({outcome.reason or outcome.name})"
         yield failure(ANSWER, detail, "check --endpoint: another service may listen there")
         return
     yield Finding(ANSWER, "ok", f"HTTP {outcome.status} to an unsigned request")
@@ -307,7 +321,9 @@ def _is_about_resource(error: errors.OSSVectorError) -> bool:
 
 
 def _judge_refusal(error: errors.OSSVectorError) -> Finding:
-    if not isinstance(error, errors.ServiceError):
+    if not isinstance(error, errors.ServiceError) or isinstance(
+        error, errors.QpsLimitExceededError
+    ):
         return failure(SIGNATURE, error, _ANY)
     hint = error.render_advice(word) or _ANY
     return failure(SIGNATURE, f"{error.code}: {error.message}", hint)

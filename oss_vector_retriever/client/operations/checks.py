@@ -127,6 +127,16 @@ def check_filter(given: object) -> Mapping[str, Any] | None:
     return given
 
 
+def check_unicode(argument: str, text: object, what: str) -> None:
+    """Refuse a string with half of a surrogate pair, such as one of an emoji that was cut."""
+    try:
+        if isinstance(text, str):
+            text.encode()
+    except UnicodeEncodeError:
+        reason = "holds half of a surrogate pair, which UTF-8 cannot carry"
+        raise _data_error(argument, f"{what} {quote(text)}", reason) from None
+
+
 def check_numbers(argument: str, value: object, what: str = "") -> None:
     """Refuse NaN and infinity anywhere in a value: JSON has neither, and writers put null."""
     try:

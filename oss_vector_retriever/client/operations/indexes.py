@@ -7,6 +7,7 @@ from ..context import Context, Flow
 from ..endpoint import check_index
 from ..errors import InvalidRequestError
 from ..flow import call
+from ..holds import Hold, run_with
 from ..models import Acknowledgement, ListVectorIndexesResult, Reply, VectorIndex
 from ..wire import refuse, reply_list, reply_object
 from .checks import check_choice, check_field_names, check_whole
@@ -81,7 +82,9 @@ def list_vector_indexes(
 def delete_vector_index(context: Context, index: str) -> Flow[Acknowledgement]:
     # Never the client's own index: there is no way back.
     name = check_index(index)
-    return call(context, post("DeleteVectorIndex", acknowledge, idempotent=False, indexName=name))
+    operation = post("DeleteVectorIndex", acknowledge, idempotent=False, indexName=name)
+    deadline = context.deadline()
+    return run_with(Hold(context, name, None), call(context, operation, deadline), deadline)
 
 
 def _index(reply: Reply, operation: str, item: object) -> VectorIndex:

@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 from ..context import Context, Deadline, Flow
 from ..errors import InvalidRequestError
 from ..flow import Operation, call
+from ..holds import Hold, run_with
 from ..models import Reply, Vector, results
 from ..wire import VectorReader, reply_object
 from .checks import (
@@ -94,8 +95,9 @@ def put_vectors(
         deadline.check("PutVectors")
         checked.append(as_vector(item, limits))
     refuse_repeated(vector.key for vector in checked)
-    operation = put_operation(context.config.index_or(index), checked, deadline)
-    return call(context, operation, deadline)
+    name = context.config.index_or(index)
+    hold = Hold(context, name, (vector.key for vector in checked))
+    return run_with(hold, call(context, put_operation(name, checked, deadline), deadline), deadline)
 
 
 def put_operation(
@@ -133,7 +135,9 @@ def delete_vectors(
     limits = context.config.limits
     unique = list(dict.fromkeys(check_keys(keys, limits)))
     check_count("delete_vectors", "keys", len(unique), limits.keys_per_delete, "delete()")
-    return call(context, delete_operation(context.config.index_or(index), unique))
+    name, deadline = context.config.index_or(index), context.deadline()
+    hold = Hold(context, name, unique)
+    return run_with(hold, call(context, delete_operation(name, unique), deadline), deadline)
 
 
 def delete_operation(index: str, keys: list[str]) -> Operation[results.Acknowledgement]:

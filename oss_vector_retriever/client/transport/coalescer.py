@@ -18,7 +18,7 @@ from ..coalesce import PendingFetch, SharedCall, next_call, shared_calls
 from ..steps import Flow
 
 # seconds beyond a deadline: a call that ends at the same moment says more of why
-_GRACE = 0.02
+_GRACE = 0.04
 # seconds; Ctrl-C may have ended a thread between two steps of handing a call over, and those who
 # wait for it find that out by themselves
 _LOOK_AGAIN = 1.0

@@ -80,14 +80,17 @@ class BlockingExchange:
             sent = _engine_request(self._settings, step.request, seconds)
             outcome = self._read(connection.send(sent, reuse=step.reuse), step.max_reply_bytes)
         except Exception as error:
-            outcome = connection.fault_of(error)
-            if outcome is None:
+            fault = connection.fault_of(error)
+            if fault is None:
                 raise
             if connection.countdown.is_over():
                 return _LATE
-            if outcome.reused:
+            if fault.reused:
                 # what was kept with it is likely as dead, and would cost a refusal each
                 self._close_free()
+            return fault
+        else:
+            return outcome
         finally:
             unharmed = self._busy.pop(connection, None) is not None
             if isinstance(outcome, Reply) and unharmed:
@@ -96,7 +99,6 @@ class BlockingExchange:
                 connection.close()
             if not self._keeps_connections:  # looked at after it is free: `keep_none` may be over
                 self.keep_none()
-        return outcome
 
     def _read(self, response: Any, max_bytes: int) -> Reply | Fault:
         left, parts = max_bytes, []
@@ -145,36 +147,33 @@ class BlockingExchange:
 class _AnyConnection:
     """One connection, which may be kept for several exchanges."""
 
-    _network: Network
-
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, network: Network) -> None:
         self._settings = settings
+        self._seen = network
         self._line: Any = None
         self._reused = False
 
     def _is_kept(self, request: Any, *, reuse: bool) -> bool:
         """Tell whether the exchange that begins has a connection already."""
-        self._network.heard = False
+        self._seen.heard = False
         self._reused = reuse and self._line is not None and _is_usable(self._line, request)
         return self._reused
 
     def fault_of(self, error: Exception) -> Fault | None:
         """Return what an exception of an exchange means, or None if it is none of the engine's."""
-        fault = fault_of(error, self._settings, self._network)
+        fault = fault_of(error, self._settings, self._seen)
         if fault is None or fault.kind is not FaultKind.CLOSED:
             return fault
-        return replace(fault, reused=self._reused and not self._network.heard)
+        return replace(fault, reused=self._reused and not self._seen.heard)
 
 
 class _Connection(_AnyConnection):
     """One connection and the countdown of its exchange."""
 
-    _network: ClippedNetwork
-
     def __init__(self, settings: Settings) -> None:
-        super().__init__(settings)
         self.countdown = Countdown()
         self._network = ClippedNetwork(settings.engine, self.countdown)
+        super().__init__(settings, self._network)
         self.abort = self._network.abort
         self._lines = settings.engine.ConnectionPool(**settings.pool_arguments(self._network))
 
@@ -256,18 +255,21 @@ class AsyncExchange:
             response = await connection.send(sent, reuse=step.reuse)
             outcome = await self._read(response, step.max_reply_bytes)
         except Exception as error:
-            outcome = connection.fault_of(error)
-            if outcome is None:
+            # of a line that was closed in the midst of it, the engine says what fits none of these
+            fault = _CLOSED if self._connections.closed else connection.fault_of(error)
+            if fault is None:
                 raise
-            if outcome.reused:
+            if fault.reused:
                 self._connections.throw_away_free()
+            return fault
+        else:
+            return outcome
         finally:
             self._connections.busy.discard(connection)
             if isinstance(outcome, Reply) and not self._connections.closed:
                 free.append(connection)
             else:
                 self._connections.throw_away(connection)
-        return outcome
 
     async def _read(self, response: Any, max_bytes: int) -> Reply | Fault:
         left, parts = max_bytes, []
@@ -330,11 +332,9 @@ class _AsyncConnections:
 class _AsyncConnection(_AnyConnection):
     """One connection and the network it was opened on."""
 
-    _network: WatchedNetwork
-
     def __init__(self, settings: Settings) -> None:
-        super().__init__(settings)
         self._network = WatchedNetwork(settings.engine)
+        super().__init__(settings, self._network)
         self._lines = settings.engine.AsyncConnectionPool(**settings.pool_arguments(self._network))
 
     async def send(self, request: Any, *, reuse: bool) -> Any:

@@ -377,12 +377,13 @@ class Helpers:
         self._threads: list[threading.Thread] = []
         self._offers: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
 
-    def offer(self, functions: Iterable[Callable[[], None]]) -> None:
-        """Have functions called, as far as there are threads; who needs one done sees to it."""
+    def offer(self, functions: Iterable[Callable[[], None]]) -> bool:
+        """Have functions called, as far as there are threads; tell whether there are any."""
         for function in functions:
             self._offers.put(function)
             if self._idle < self._offers.qsize() and len(self._threads) < self._limit:
                 self._start_one()
+        return bool(self._threads)
 
     def _start_one(self) -> None:
         # a daemon: an interpreter that ends would wait for any other, whatever it waits for

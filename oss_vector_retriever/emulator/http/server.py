@@ -30,6 +30,7 @@ logger = logging.getLogger(__name__)
 
 _MOST_CONNECTIONS = 900  # below the 1,024 files that a process may usually have open
 _BACKLOG = 2048
+_UNREAD_SECONDS = 60
 _KEEP_ALIVE_SECONDS = 60  # after uvicorn's own 5 a client would meet closed connections
 _GRACE_SECONDS = 3
 _TICK_SECONDS = 0.005
@@ -179,8 +180,9 @@ def _make_application(
     address = ipaddress.ip_address(listener.getsockname()[0].partition("%")[0])
     if not address.is_loopback and all(key.is_published for key in service.access_keys.values()):
         raise ConfigurationError(
-            f"on {address} others than this machine would be served, and the development keys are "
+            "on {value} others than this machine would be served, and the development keys are "
             "published: it needs access keys of its own",
+            value=str(address),
             remedy="Service(access_keys=[AccessKey(...)]), for `oss-vectors serve` "
             "--access-key-file or OSS_VECTORS_SERVE_ACCESS_KEY_ID and "
             "OSS_VECTORS_SERVE_ACCESS_KEY_SECRET",
@@ -199,7 +201,8 @@ def _make_application(
 def _endpoint(listener: socket.socket) -> str:
     host, port = listener.getsockname()[:2]
     # What listens everywhere is reached from this machine by loopback.
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - recognised
+    if host in {"0.0.0.0", "::"}:  # noqa: S104 - recognised, not bound
+        host = "::1" if host == "::" else DEFAULT_HOST
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
@@ -318,6 +321,7 @@ class HttpProtocol(H11Protocol):
 
     config: HttpConfig
     _head_timer: asyncio.TimerHandle | None = None
+    _reader_timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Take a new connection."""
@@ -338,6 +342,7 @@ class HttpProtocol(H11Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Let go of a connection."""
         self._stop_watching_head()
+        self._stop_watching_reader()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -345,12 +350,22 @@ class HttpProtocol(H11Protocol):
         super().data_received(data)
         self._watch_head()
 
+    def pause_writing(self) -> None:
+        """Wait for a client that reads its reply slowly, or not at all."""
+        super().pause_writing()
+        self._watch_reader()
+
+    def resume_writing(self) -> None:
+        """Go on with a client that has read most of its reply."""
+        self._stop_watching_reader()
+        super().resume_writing()
+
     def timeout_keep_alive_handler(self) -> None:
-        """End a connection that is not used, also one whose client does not read its reply."""
-        if self.transport.get_write_buffer_size():
-            self.transport.abort()
-        else:
-            super().timeout_keep_alive_handler()
+        """End a connection that is not used."""
+        super().timeout_keep_alive_handler()
+        # Closing waits until what was sent is read.
+        if self._reader_timer is None:
+            self._watch_reader()
 
     def send_400_response(self, msg: str) -> None:
         """Answer what is no request in the service's own form."""
@@ -397,3 +412,20 @@ class HttpProtocol(H11Protocol):
     def _end_slow_head(self) -> None:
         logger.info("a head did not arrive within %g s", self.config.head_timeout)
         self.transport.abort()
+
+    def _watch_reader(self) -> None:
+        unread = self.transport.get_write_buffer_size()
+        self._reader_timer = self.loop.call_later(_UNREAD_SECONDS, self._check_reader, unread)
+
+    def _check_reader(self, before: int) -> None:
+        # The reply is in memory as long as this lasts; a slow client makes progress.
+        if self.transport.get_write_buffer_size() < before:
+            self._watch_reader()
+        else:
+            logger.info("a reply was not read within %g s", _UNREAD_SECONDS)
+            self.transport.abort()
+
+    def _stop_watching_reader(self) -> None:
+        if self._reader_timer is not None:
+            self._reader_timer.cancel()
+            self._reader_timer = None

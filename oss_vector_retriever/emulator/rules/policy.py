@@ -107,10 +107,11 @@ def _statement(members: object) -> Statement:
 
 def _patterns(members: dict[str, Any], name: str) -> tuple[str, ...]:
     value = members.get(name)
-    patterns = value if isinstance(value, list) else [value]
-    if not patterns or not all(isinstance(item, str) and item for item in patterns):
+    given = value if isinstance(value, list) else [value]
+    patterns = tuple(item for item in given if isinstance(item, str) and item)
+    if not patterns or len(patterns) < len(given):
         raise Refusal("InvalidPolicyDocument", f"{name} must be a string or a list of strings.")
-    return tuple(patterns)
+    return patterns
 
 
 def _any_match(patterns: tuple[str, ...], names: list[str], *, ignore_case: bool = False) -> bool:

@@ -4,6 +4,7 @@ import copy
 
 import pytest
 from langchain_core.documents import Document
+from langchain_core.embeddings import FakeEmbeddings
 from langchain_core.runnables import ConfigurableField, RunnableLambda
 
 from oss_vector_retriever import InvalidRequestError
@@ -15,6 +16,7 @@ from oss_vector_retriever.langchain import (
     OSSVectorFetchTool,
     OSSVectorRehydrator,
     OSSVectorRetriever,
+    OSSVectorSearchTool,
     OSSVectorStore,
     ParentHydratingRetriever,
     StoredEmbeddingsMMR,
@@ -182,3 +184,40 @@ async def test_a_subclass_with_a_signature_of_its_own_still_answers(stocked, kin
     ]
     assert ids(await loud.ainvoke("a", bounded)) == ["a"]
     assert [ids(found) for found in await loud.abatch(["a", "b"], bounded)] == [["a"], ["b"]]
+
+
+HALF = "cut \ud83d"  # the first half of an emoji, as models write where a text was cut
+
+
+@pytest.mark.parametrize(
+    "condition",
+    [
+        {"a": HALF},
+        {"a": {"$eq": HALF}},
+        {"a": {"$ne": HALF}},
+        {"a": {"$in": ["x", HALF]}},
+        {"a": {"$nin": [HALF]}},
+        {"$or": [{"a": "x"}, {"$and": [{"a": HALF}, {"a": "y"}]}]},
+        {HALF: "x"},
+    ],
+)
+def test_half_a_surrogate_pair_in_a_filter_is_refused_before_any_call(
+    stocked, operations, condition
+):
+    def embed(_):
+        return [1.0, 0.0, 0.25, -2.0]
+
+    calls = [
+        lambda: OSSVectorSearchTool(client=stocked, embedding=embed, filter=condition).invoke("x"),
+        lambda: stocked.query_vectors(embed(""), filter=condition),
+        lambda: stocked.list_vectors(filter=condition),
+    ]
+    operations.clear()
+    for call in calls:
+        with pytest.raises(InvalidRequestError, match="surrogate"):
+            call()
+    assert operations == []
+    with pytest.raises(InvalidRequestError, match=r"surrogate|not among"):
+        OSSVectorStore(FakeEmbeddings(size=4), client=stocked, filterable=["a"]).similarity_search(
+            "x", filter=condition
+        )

@@ -1,6 +1,8 @@
 """LangGraph's memory over the index: what its own in-memory store does, in counted calls."""
 
 import asyncio
+import threading
+import time
 
 import pytest
 from blockbuster import blockbuster_ctx
@@ -240,3 +242,23 @@ async def test_it_never_blocks_the_loop(kind, request):
         [listed] = await store.abatch([ListNamespacesOp()])
         assert listed == [("a",)]
         await store.adelete(("a",), "k")
+
+
+def test_a_deletion_and_puts_of_threads_leave_what_came_last(store, service):
+    handle, deleted = service.handle, threading.Event()
+
+    def delete_after_the_read(request):
+        reply = handle(request)
+        if request.query == "getVectors" and not deleted.is_set():
+            deleted.set()
+            deletion.start()
+            time.sleep(0.05)
+        return reply
+
+    store.put(("a",), "k", {"n": 1})
+    deletion = threading.Thread(target=store.delete, args=[("a",), "k"])
+    service.handle = delete_after_the_read
+    store.put(("a",), "k", {"n": 2})
+    deletion.join()
+    # it came after the put had begun, and waited for it
+    assert store.get(("a",), "k") is None

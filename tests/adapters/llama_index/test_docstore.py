@@ -1,8 +1,13 @@
 """The document store: one batched fetch, in the order asked, missing as core's contract says."""
 
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 from llama_index.core.schema import Document, NodeRelationship, RelatedNodeInfo, TextNode
 from llama_index.core.storage.docstore.types import BaseDocumentStore
+from llama_index.core.vector_stores import MetadataFilter, MetadataFilters
 
 from oss_vector_retriever import InvalidRequestError, NoSuchVectorIndexError, OSSVectorClient
 from oss_vector_retriever.llama_index import OSSVectorDocumentStore, OSSVectorStore
@@ -227,3 +232,66 @@ def test_without_create_index_an_index_that_is_not_there_is_an_error(call):
 def test_it_is_true_and_has_no_length(docstore):
     assert docstore
     assert not hasattr(docstore, "__len__")
+
+
+def test_a_deletion_beside_a_write_that_keeps_the_stored_vector_is_the_last_word(
+    docstore, client, service
+):
+    # the vector is read and written back: what is deleted meanwhile must not come back by that
+    handle, begun = service.handle, []
+
+    def delete_after_the_read(request):
+        reply = handle(request)
+        if request.query == "getVectors" and not begun:
+            begun.append(True)
+            deletion.start()
+            time.sleep(0.05)
+        return reply
+
+    deletion = threading.Thread(target=client.delete, args=[["a"]])
+    service.handle = delete_after_the_read
+    docstore.add_documents([TextNode(id_="a", text="new")])
+    deletion.join()
+    assert client.fetch(["a"]).missing == ("a",)
+
+
+def test_of_two_threads_that_add_one_node_a_single_one_succeeds(docstore, service):
+    handle = service.handle
+
+    def slow(request):
+        time.sleep(0.005)
+        return handle(request)
+
+    service.handle = slow
+
+    def add(number):
+        try:
+            docstore.add_documents([node("new", metadata={"n": number})], allow_update=False)
+        except ValueError:
+            return 0
+        return 1
+
+    with ThreadPoolExecutor(8) as pool:
+        assert sum(pool.map(add, range(8))) == 1
+
+
+def test_nodes_that_are_changed_while_they_are_deleted_by_filters_stay(client, service):
+    store = OSSVectorStore(client)
+    store.add([node("a", metadata={"color": "red"})])
+    handle, begun = service.handle, []
+
+    def change_after_the_read(request):
+        reply = handle(request)
+        if request.query == "getVectors" and not begun:
+            begun.append(True)
+            change.start()
+            time.sleep(0.05)
+        return reply
+
+    change = threading.Thread(target=store.add, args=[[node("a", metadata={"color": "blue"})]])
+    service.handle = change_after_the_read
+    filters = MetadataFilters(filters=[MetadataFilter(key="color", value="red")])
+    store.delete_nodes(["a"], filters)
+    change.join()
+    service.handle = handle
+    assert [one.metadata for one in store.get_nodes(["a"])] == [{"color": "blue"}]

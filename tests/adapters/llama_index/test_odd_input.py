@@ -1,5 +1,8 @@
 """What nobody means to pass, and somebody will: refused by name, or met with sense."""
 
+import asyncio
+import sys
+
 import pytest
 from llama_index.core.base.base_retriever import BaseRetriever
 from llama_index.core.embeddings import MockEmbedding
@@ -10,6 +13,12 @@ from llama_index.core.schema import (
     QueryBundle,
     RelatedNodeInfo,
     TextNode,
+)
+from llama_index.core.vector_stores.types import (
+    FilterOperator,
+    MetadataFilter,
+    MetadataFilters,
+    VectorStoreQuery,
 )
 
 from oss_vector_retriever import ConfigurationError, InvalidRequestError, MissingKeysError
@@ -231,3 +240,81 @@ def test_of_a_hit_that_is_repeated_the_better_one_counts(call, client):
     hits = [NodeWithScore(node=node, score=score) for score in (0.5, 0.9, 0.7)]
     found = call(OSSVectorPrevNextPostprocessor(client=client), "postprocess_nodes", hits)
     assert [(hit.node_id, hit.score) for hit in found] == [("x", 0.9), ("a", 0.9)]
+
+
+HALF = "cut \ud83d"  # the first half of an emoji, as models write where a text was cut
+
+
+def nested(depth):
+    filters = MetadataFilters(filters=[MetadataFilter(key="a", value="x")])
+    for _ in range(depth):
+        filters = MetadataFilters(filters=[filters])
+    return filters
+
+
+def ways(client, filters):
+    """Return all that takes filters, as functions."""
+    store = OSSVectorStore(client, filterable=["a"])
+    query = VectorStoreQuery([1.0, 0.0, 0.25, -2.0], 1, filters=filters)
+    return {
+        "query": lambda: store.query(query),
+        "aquery": lambda: asyncio.run(store.aquery(query)),
+        "get_nodes": lambda: store.get_nodes(filters=filters),
+        "get_nodes by id": lambda: store.get_nodes(["a"], filters),
+        "delete_nodes": lambda: store.delete_nodes(filters=filters),
+    }
+
+
+@pytest.mark.parametrize("way", ways(None, None))
+@pytest.mark.parametrize(
+    "leaf",
+    [
+        *(
+            MetadataFilter(key="a", value=HALF, operator=operator)
+            for operator in FilterOperator
+            if operator.name in {"EQ", "NE", "GT", "LTE", "CONTAINS", "TEXT_MATCH"}
+        ),
+        *(
+            MetadataFilter(key="a", value=["x", HALF], operator=operator)
+            for operator in FilterOperator
+            if operator.name in {"EQ", "IN", "NIN", "ANY", "ALL"}
+        ),
+        MetadataFilter(key=HALF, value="x"),
+        MetadataFilter(key=HALF, value=None, operator=FilterOperator.IS_EMPTY),
+    ],
+    ids=lambda leaf: f"{leaf.operator.name}-{type(leaf.value).__name__}",
+)
+def test_half_a_surrogate_pair_in_a_filter_is_refused_before_any_call(
+    client, operations, way, leaf
+):
+    filters = MetadataFilters(filters=[MetadataFilters(filters=[leaf])])
+    with pytest.raises(InvalidRequestError, match="half of a surrogate pair"):
+        ways(client, filters)[way]()
+    assert operations == []
+
+
+def test_half_a_surrogate_pair_in_a_documents_id_is_refused_before_any_call(client, operations):
+    query = VectorStoreQuery([1.0, 0.0, 0.25, -2.0], 1, doc_ids=["a", HALF])
+    with pytest.raises(InvalidRequestError, match="half of a surrogate pair"):
+        OSSVectorStore(client).query(query)
+    assert operations == []
+
+
+@pytest.mark.parametrize("way", ways(None, None))
+@pytest.mark.parametrize("depth", [100, 200, 300, 900])
+def test_filters_that_are_nested_too_deep_are_refused_before_any_call(
+    client, operations, way, depth
+):
+    limit = sys.getrecursionlimit()
+    sys.setrecursionlimit(10_000)  # pydantic's own walk, where they are made
+    filters = nested(depth)
+    sys.setrecursionlimit(limit)
+    with pytest.raises(InvalidRequestError, match="filters are nested deeper than 100 levels"):
+        ways(client, filters)[way]()
+    assert operations == []
+
+
+def test_filters_as_deep_as_is_allowed_are_judged(client):
+    for way, call in ways(client, nested(98)).items():
+        assert way.startswith(("delete", "get", "query", "aquery"))
+        call()

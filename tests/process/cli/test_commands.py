@@ -4,6 +4,7 @@ import json
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from support.command_line import COMMAND, call, run
@@ -67,6 +68,72 @@ def test_an_error_is_a_sentence_and_no_traceback(stored):
     assert done.errors.count("\n") == 1
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
+@pytest.mark.parametrize(
+    ("words", "status"),
+    [
+        (["nonsense"], 2),
+        (["get-vectors"], 2),
+        (["get-vectors", "--nonsense"], 2),
+        (["put-bucket-policy", "--body", "no JSON"], 2),
+        (["get-vectors", "--keys", "a", "--region", "no region"], 2),
+        (["get-vectors", "LOCAL", "--index-name", "no", "--keys", "a"], 1),
+        (["export", "LOCAL", "--index-name", "notes", "OUT"], 0),  # its summary goes nowhere
+        (["get-vectors", "LOCAL", "--index-name", "notes", "--keys", "a"], 0),
+    ],
+)
+def test_a_full_error_stream_changes_no_status(stored, tmp_path, words, status):
+    places = {"LOCAL": stored[:2], "OUT": [str(tmp_path / "out.jsonl")]}
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(
+            [COMMAND, *[part for word in words for part in places.get(word, [word])]],
+            stdout=subprocess.PIPE,
+            stderr=full,
+            timeout=60,
+            check=False,
+        )
+    assert done.returncode == status
+    assert (tmp_path / "out.jsonl").exists() == ("OUT" in words)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
+@pytest.mark.parametrize("words", [["--version"], ["--help"], ["get-vectors", "--help"]])
+def test_a_full_output_is_a_sentence(words):
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(
+            [COMMAND, *words], stdout=full, stderr=subprocess.PIPE, timeout=60, check=False
+        )
+    assert (done.returncode, done.stderr) == (1, b"oss-vectors: No space left on device\n")
+
+
+@pytest.mark.skipif(not Path("/dev/zero").exists(), reason="no device without an end")
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["put-bucket-policy", "--body", "file:///dev/zero"],
+        ["get-vectors", "--keys", "file:///dev/zero"],
+        ["put-vectors", "--vectors", "-"],
+    ],
+)
+def test_a_value_without_an_end_is_refused_and_does_not_fill_the_memory(stored, words):
+    resource = pytest.importorskip("resource")
+
+    def bound():
+        resource.setrlimit(resource.RLIMIT_AS, (2 << 30, 2 << 30))
+
+    with Path("/dev/zero").open("rb") as endless:
+        done = subprocess.run(
+            [COMMAND, *words, *stored[:2]],
+            stdin=endless,
+            capture_output=True,
+            timeout=60,
+            check=False,
+            preexec_fn=bound,
+        )
+    assert done.returncode == 2, done.stderr
+    assert b"has more than 134,217,728 characters" in done.stderr
+
+
 def test_an_unreachable_service_is_named_and_no_secret_is():
     done = run(
         *("get-vectors", "--index-name", "i", "--keys", "a", "--endpoint", "http://127.0.0.1:9"),
@@ -77,6 +144,18 @@ def test_an_unreachable_service_is_named_and_no_secret_is():
     assert done.status == 1
     assert "could not connect to http://127.0.0.1:9" in done.errors
     assert "canary" not in done.output + done.errors
+
+
+def test_certificates_that_are_not_there_are_named():
+    done = run(
+        *("get-vectors", "--index-name", "i", "--keys", "a"),
+        *("--bucket", "bucket", "--account-id", "1", "--region", "cn-hangzhou"),
+        OSS_ACCESS_KEY_ID="id",
+        OSS_ACCESS_KEY_SECRET="secret",
+        SSL_CERT_FILE="/nowhere/ca.pem",
+    )
+    assert done.status == 2
+    assert done.errors.startswith("oss-vectors: SSL_CERT_FILE '/nowhere/ca.pem' cannot be read")
 
 
 def test_a_missing_extra_is_named(stored, tmp_path):

@@ -13,6 +13,7 @@ from support.command_line import call
 
 from oss_vector_retriever import OSSVectorClient, emulator
 from oss_vector_retriever.cli.commands.doctor import CHECKS
+from oss_vector_retriever.emulator import faults
 
 SECRET = "canary-secret-of-nobody"
 KEY = emulator.AccessKey("canary-id", SECRET, "1000")
@@ -48,7 +49,7 @@ class Bench:
         assert "canary" not in done.output + done.errors
         checks = {found["check"]: found for found in done.json["checks"]}
         assert tuple(checks) == CHECKS
-        failed = [found for found in checks.values() if found["status"] == "failed"]
+        failed = [found for found in checks.values() if found["status"] in ("failed", "busy")]
         assert all(found["hint"] for found in failed)
         assert done.status == (1 if failed else 0)
         return checks
@@ -174,6 +175,26 @@ def test_a_certificate_that_is_not_accepted(bench, stranger):
     assert "certificate" in failed["detail"]
 
 
+@pytest.mark.parametrize("variable", ["SSL_CERT_FILE", "SSL_CERT_DIR"])
+def test_certificates_that_are_not_there(bench, monkeypatch, variable):
+    monkeypatch.delenv("SSL_CERT_FILE", raising=False)
+    monkeypatch.setenv(variable, "/nowhere/certificates")
+    failed = only_failure(bench.doctor("--endpoint", "https://127.0.0.1:9"))
+    assert failed["check"] == "settings"
+    assert failed["detail"].startswith(f"{variable} '/nowhere/certificates' ")
+    assert failed["detail"].endswith(": No such file or directory.")
+
+
+def test_a_proxy_that_refuses(bench, monkeypatch, stranger):
+    refusal = b"HTTP/1.1 407 No\r\nContent-Length: 0\r\n\r\n"
+    address = stranger(refusal)
+    monkeypatch.setenv("http_proxy", f"http://user:canary@{address}")
+    failed = only_failure(bench.doctor("--endpoint", "http://service.test", "--allow-http"))
+    assert failed["check"] == "answer"
+    said = "leads nowhere (HTTP 407 Proxy Authentication Required)"
+    assert failed["detail"] == f"the proxy http://{address} {said}"
+
+
 def test_something_else_than_the_service(bench, stranger):
     failed = only_failure(bench.doctor("--endpoint", f"http://{stranger(b'220 mail ready')}"))
     assert failed["check"] == "answer"
@@ -277,3 +298,39 @@ def test_its_findings_can_be_queried():
     query = "checks[?status=='failed'].check"
     done = call("doctor", "--bucket", "nosuch", "--output-query", query, "--output-format", "json")
     assert json.loads(done.output) == ["bucket"]
+
+
+def test_a_service_that_limits_the_rate_is_busy_and_no_signature_is_wrong(bench):
+    bench.service.faults.add(faults.Throttle(times=None))
+    checks = bench.doctor("--timeout", "2")
+    assert checks["signature"]["status"] == "busy"
+    assert re.search(r"QpsLimitExceeded, asked [2-9] times in \d", checks["signature"]["detail"])
+    assert "later" in checks["signature"]["hint"]
+    assert statuses(checks)["vectors"] == "skipped"
+
+
+def test_a_service_that_is_busy_for_a_moment_is_asked_again(bench):
+    bench.service.faults.add(faults.Throttle(times=2, operation="GetVectorIndex"))
+    assert set(statuses(bench.doctor()).values()) <= {"ok", "skipped"}
+
+
+def test_only_the_fetch_may_be_refused_for_the_rate(bench):
+    bench.service.faults.add(faults.Throttle(times=None, operation="GetVectors"))
+    checks = bench.doctor("--timeout", "2")
+    assert (checks["signature"]["status"], checks["vectors"]["status"]) == ("ok", "busy")
+
+
+def test_a_disabled_key_is_no_matter_of_policies(bench):
+    disabled = emulator.AccessKey("disabled-id", "disabled-secret", "1000", enabled=False)
+    with (
+        emulator.Service.in_memory(access_keys=[disabled]) as service,
+        emulator.Server(service) as server,
+    ):
+        bench.monkeypatch.setenv("OSS_ENDPOINT", server.endpoint)
+        bench.monkeypatch.setenv("OSS_ACCESS_KEY_ID", "disabled-id")
+        bench.monkeypatch.setenv("OSS_ACCESS_KEY_SECRET", "disabled-secret")
+        found = bench.doctor()["signature"]
+    assert found["status"] == "failed"
+    assert "UserDisable" in found["detail"]
+    assert "Enable this RAM user" in found["hint"]
+    assert "policy" not in found["hint"]

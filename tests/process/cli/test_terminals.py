@@ -4,7 +4,6 @@ import contextlib
 import http.server
 import json
 import os
-import pty
 import re
 import subprocess
 import sys
@@ -14,6 +13,8 @@ import pytest
 from support.command_line import COMMAND, call, run
 
 from oss_vector_retriever import OSSVectorClient
+
+pty = pytest.importorskip("pty")
 
 # a title, a cleared screen, colours as ESC and as C1, a hyperlink, marks of direction, line ends
 HOSTILE = (

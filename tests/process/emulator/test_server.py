@@ -14,6 +14,7 @@ import pytest
 
 from oss_vector_retriever.client.errors import ConfigurationError
 from oss_vector_retriever.emulator import Server
+from oss_vector_retriever.emulator.http import server as server_module
 
 BODY = b'{"indexName":"index1","keys":["a"]}'
 
@@ -153,6 +154,47 @@ def test_a_port_in_use_is_named(caller):
 def test_only_this_machine_is_served_by_default(caller):
     with Server(caller.service) as server:
         assert server._socket.getsockname()[0] == "127.0.0.1"
+
+
+@pytest.mark.parametrize("requests", [1, 3])
+def test_a_client_that_does_not_read_is_left_and_one_that_reads_slowly_is_not(
+    make_caller, monkeypatch, requests
+):
+    """Its replies would be in memory for ever."""
+    monkeypatch.setattr(server_module, "_UNREAD_SECONDS", 1.0)
+    caller = make_caller()
+    caller.make_index(dimension=4096)
+    caller.put(*((f"k{n}", [n + x / 7 for x in range(4096)]) for n in range(100)))
+    members = {"indexName": "index1", "keys": [f"k{n}" for n in range(100)], "returnData": True}
+    request = caller.sign("POST", "getVectors", orjson.dumps(members))
+    lines = "".join(f"{name}: {value}\r\n" for name, value in request.headers.items())
+    head = f"POST {request.target} HTTP/1.1\r\nHost: localhost\r\n{lines}"
+    text = f"{head}Content-Length: {len(request.body)}\r\n\r\n".encode() + request.body
+    with Server(caller.service) as server:
+        parts = urlsplit(server.endpoint)
+        slow, deaf = socket.socket(), socket.socket()
+        with slow, deaf:
+            # The server sees progress whenever a third of the system's buffer is free again.
+            for link, buffer in ((slow, 1 << 18), (deaf, 4096)):
+                link.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer)
+                link.connect((parts.hostname, parts.port))
+                link.sendall(text * requests)
+            connections = server._server.server_state.connections
+            received = slow.recv(65536)
+            until = time.monotonic() + 20
+
+            def is_whole():
+                return received.count(b"HTTP/1.1 200") == requests and received.endswith(b"]}")
+
+            while len(connections) == 2 or not is_whole():
+                assert time.monotonic() < until
+                if not is_whole():
+                    part = slow.recv(65536)
+                    assert part
+                    received += part
+                time.sleep(0.005)
+            assert len(connections) == 1
+            assert deaf.recv(65536)  # what its buffers hold
 
 
 SERVE = """

@@ -1,16 +1,9 @@
 """Where credentials come from, when they are asked for again, and which are refused."""
 
 import contextvars
-import copy
-import dataclasses
-import json
-import pickle
 from datetime import UTC, datetime, timedelta
 from traceback import walk_tb
 
-import langsmith._internal._serde as langsmith_serde
-import orjson
-import pydantic_core
 import pytest
 
 from oss_vector_retriever import ConfigurationError, Credentials, DeadlineExceededError
@@ -22,7 +15,6 @@ from oss_vector_retriever.client.credentials import (
     source_of,
 )
 from oss_vector_retriever.client.steps import Begin, Sleep
-from oss_vector_retriever.emulator import AccessKey
 
 NOW = datetime(2026, 11, 1, 12, 0, tzinfo=UTC)
 VARIABLES = {"OSS_ACCESS_KEY_ID": "id", "OSS_ACCESS_KEY_SECRET": "secret"}
@@ -289,7 +281,7 @@ class TestRenewal:
         time.passes(seconds=1)
         first.go_on()
         assert isinstance(first.error, DeadlineExceededError)
-        assert str(first.error) == "the credentials callable had not answered within 1 s."
+        assert str(first.error) == "the credentials callable had not answered in time."
         second = Asking(keeper.resolve(1.0))
         assert (second.begun, second.waits) == ([], [1.0])
         first.begun[0].run()
@@ -432,46 +424,6 @@ class TestExpiry:
         assert asked(context.credentials).access_key_id == "id1"
         context.clock.learn(machine.wall + timedelta(hours=1))
         assert asked(context.credentials).access_key_id == "id2"
-
-
-def _slots(value):
-    return [
-        getattr(value, name, None)
-        for kind in type(value).__mro__
-        for name in getattr(kind, "__slots__", ())
-    ]
-
-
-@pytest.mark.parametrize(
-    "serialise",
-    [
-        orjson.dumps,
-        pydantic_core.to_json,
-        json.dumps,
-        dataclasses.asdict,
-        vars,
-        pickle.dumps,
-        copy.deepcopy,
-        repr,
-        lambda value: value.__getstate__(),
-        _slots,
-        lambda value: langsmith_serde.dumps_json({"inputs": {"credentials": value}}),
-    ],
-)
-@pytest.mark.parametrize(
-    "holder", [Credentials, lambda _, *parts: AccessKey("id", parts[0], "1", None, parts[1])]
-)
-def test_no_serialiser_opens_them(serialise, holder):
-    canaries = ("canary-id", "canary-secret", "canary-token")
-
-    def written(value):
-        try:
-            return repr(serialise(value))
-        except Exception as error:  # noqa: BLE001 - whatever it refuses with
-            return str(error)
-
-    text = written(holder(*canaries))
-    assert not [canary for canary in canaries if canary in text]
 
 
 def test_they_are_values_that_do_not_change():

@@ -27,7 +27,7 @@ TREE = [
 def example_of(kind):
     if issubclass(kind, errors.ServiceError):
         return kind("Code", 404, "Said so.", "R1", "EC1")
-    if issubclass(kind, errors.MissingKeysError):
+    if issubclass(kind, errors.MissingKeysError | errors.ConflictError):
         return kind(["a", "b"])
     if issubclass(kind, errors.ResponseError):
         error = kind("nonsense", 200, "R1")

@@ -17,13 +17,15 @@ from oss_vector_retriever import (
     VectorIndexParameterInvalidError,
 )
 from oss_vector_retriever.client.models.messages import Reply
-from oss_vector_retriever.client.operations.indexes import put_vector_index
+from oss_vector_retriever.client.operations.buckets import delete_vector_bucket, put_vector_bucket
+from oss_vector_retriever.client.operations.indexes import delete_vector_index, put_vector_index
 from oss_vector_retriever.client.operations.vectors import delete_vectors, get_vectors, put_vectors
 from oss_vector_retriever.client.steps import Fault, FaultKind
 from oss_vector_retriever.client.writes import delete, upsert
 
 GOOD = Reply(200, {"x-oss-request-id": "R1"}, b'{"vectors":[{"key":"a"}]}')
 RESET = Fault(FaultKind.CLOSED, "ReadError")
+LATE = Fault(FaultKind.DEADLINE, "ReadTimeout")
 NO_WAY = Fault(FaultKind.CONNECT, "ConnectError")
 
 
@@ -125,7 +127,7 @@ class TestABlip:
         played = machine.play(get_vectors(context, ["a"]), lambda _: refusal(500))
         assert played.error.attempts == attempts
         assert played.error.elapsed >= 2.0 - 1e-9
-        assert all(pause >= 0.05 for pause in played.sleeps)
+        assert all(pause >= 0.2 for pause in played.sleeps)
 
     def test_is_never_waited_for_where_no_retry_is_wanted(self, machine):
         played = machine.play(get_vectors(machine.context(retry=1), ["a"]), [refusal(500)])
@@ -134,18 +136,18 @@ class TestABlip:
     def test_is_waited_for_from_the_first_failure_not_from_the_start(self, machine):
         machine.takes, machine.dice = 1.9, 0.0
         played = machine.play(get_vectors(machine.context(), ["a"]), [refusal(502)] * 3)
-        # failures at 1.9 and 3.85 s, and the last attempt 2 s after the first of them
-        assert played.sleeps == pytest.approx([0.05, 0.1])
+        # failures at 1.9 and 4.0 s, and the last attempt 2 s after the first of them or later
+        assert played.sleeps == pytest.approx([0.2, 0.4])
         machine.takes = 0.9
         played = machine.play(get_vectors(machine.context(), ["a"]), [refusal(502)] * 3)
-        assert played.sleeps == pytest.approx([0.05, 1.05])
+        assert played.sleeps == pytest.approx([0.2, 0.9])
 
     def test_is_waited_for_at_most_half_of_the_time_that_is_left(self, machine):
         machine.dice = 0.0
-        context = machine.context(timeout=1.05)
+        context = machine.context(timeout=1.2)
         played = machine.play(get_vectors(context, ["a"]), [refusal(500)] * 2 + [GOOD])
         assert played.error is None
-        assert played.sleeps == pytest.approx([0.05, 0.5])
+        assert played.sleeps == pytest.approx([0.2, 0.5])
 
     def test_is_waited_for_though_the_service_wants_no_pause(self, machine):
         hurried = Reply(503, {"retry-after": "0"}, refusal(503).body)
@@ -154,9 +156,9 @@ class TestABlip:
         assert played.error.attempts == 3
 
     def test_is_waited_for_no_longer_than_the_cap(self, machine):
-        context = machine.context(retry=RetryPolicy(cap=0.7))
+        context = machine.context(retry=RetryPolicy(cap=0.9))
         played = machine.play(get_vectors(context, ["a"]), lambda _: refusal(500))
-        assert played.sleeps == pytest.approx([0.1, 0.7])
+        assert played.sleeps == pytest.approx([0.4, 0.9])
 
     def test_of_ten_seconds_is_outlived_by_writes_of_many(self, machine):
         machine.dice = 0.0
@@ -173,10 +175,71 @@ class TestABlip:
         assert played.value.batches[0].error.attempts == 1
 
 
-def test_a_connection_that_breaks_first_is_tried_again_at_once(machine):
-    played = machine.play(get_vectors(machine.context(), ["a"]), [RESET, RESET, GOOD])
+def test_a_kept_connection_that_turns_out_dead_is_replaced_at_once(machine):
+    dead = Fault(FaultKind.CLOSED, "ReadError", reused=True)
+    played = machine.play(get_vectors(machine.context(), ["a"]), [dead, RESET, RESET, GOOD])
     assert played.error is None
-    assert played.sleeps == pytest.approx([2.5])
+    assert played.sleeps == pytest.approx([0.4, 2.1])
+
+
+def test_a_new_connection_that_breaks_is_not_tried_again_at_once(machine):
+    played = machine.play(get_vectors(machine.context(), ["a"]), [RESET, GOOD])
+    assert played.error is None
+    assert played.sleeps == pytest.approx([0.4])
+
+
+STALE = Fault(FaultKind.CLOSED, "ReadError", reused=True)
+
+
+@pytest.mark.parametrize("attempts", [1, 2, 3])
+def test_a_kept_connection_that_was_dead_costs_no_attempt_no_pause_and_no_budget(machine, attempts):
+    context = machine.context(retry=RetryPolicy(attempts))
+    for _ in range(60):  # more than the budget could pay, as of so many threads at once
+        flow = get_vectors(context, ["a"])
+        first, again = next(flow), flow.send(STALE)
+        assert (first.reuse, again.reuse) == (True, False)
+    played = machine.play(get_vectors(context, ["a"]), [STALE, *[refusal(500)] * attempts])
+    assert (played.error.attempts, len(played.sleeps)) == (attempts + 1, attempts - 1)
+
+
+def test_what_may_not_be_repeated_never_has_a_kept_connection(machine):
+    played = machine.play(put_vector_index(machine.context(), 3), [Reply(200, {}, b"")])
+    assert [step.reuse for step in played.sends] == [False]
+
+
+def test_a_service_that_refuses_is_asked_again_on_the_connection_that_is_there(machine):
+    played = machine.play(get_vectors(machine.context(), ["a"]), [refusal(503), RESET, GOOD])
+    assert [step.reuse for step in played.sends] == [True] * 3
+
+
+def test_a_call_says_how_much_of_a_reply_it_takes(machine):
+    context = machine.context(max_reply_bytes=4096)
+    contexts = context, context.with_options(max_reply_bytes=2048), context
+    sends = [machine.play(get_vectors(one, ["a"]), [GOOD]).sends for one in contexts]
+    assert [step.max_reply_bytes for (step,) in sends] == [4096, 2048, 4096]
+
+
+@pytest.mark.parametrize(
+    ("fault", "said"),
+    [
+        (
+            Fault(FaultKind.TLS, "SSLError", "its certificate was not accepted: too old"),
+            "oss-vectors.aliyuncs.com (SSLError): its certificate was not accepted: too old.",
+        ),
+        (
+            Fault(FaultKind.TLS, "SSLError", "OF_OPENSSL", "https://p:1"),
+            "could not agree on TLS with the proxy https://p:1 (SSLError): OF_OPENSSL.",
+        ),
+        (
+            Fault(FaultKind.PROXY, "ProxyError", "HTTP 407 No", "http://p:1"),
+            "the proxy http://p:1 (ProxyError) refused to pass the request on: HTTP 407 No.",
+        ),
+    ],
+)
+def test_what_went_wrong_on_the_way_is_told_with_reason_and_peer(machine, fault, said):
+    played = machine.play(get_vectors(machine.context(), ["a"]), [fault])
+    assert said in str(played.error)
+    assert played.error.attempts == 1
 
 
 @pytest.mark.parametrize("kind", [FaultKind.TLS, FaultKind.PROTOCOL])
@@ -241,6 +304,45 @@ class TestACallThatMayHaveWorkedAlready:
         )
         assert played.error is None
 
+    @pytest.mark.parametrize("outcome", [RESET, LATE, refusal(500), refusal(504)])
+    @pytest.mark.parametrize(
+        ("make", "met"),
+        [
+            (lambda c: put_vector_index(c, dimension=3), "VectorBucketIndexAlreadyExist"),
+            (lambda c: delete_vector_index(c, "vectorindex1"), "NoSuchVectorIndex"),
+            (put_vector_bucket, "BucketAlreadyExists"),
+            (delete_vector_bucket, "NoSuchBucket"),
+        ],
+    )
+    def test_says_when_it_is_repeated_that_it_may_have_met_its_own_effect(
+        self, machine, outcome, make, met
+    ):
+        context, twin = (client := machine.context()), client.with_options(timeout=9.0)
+        assert machine.play(make(context), [outcome]).error is not None
+        played = machine.play(make(twin), [refusal(409, met)])
+        assert "whether that or somebody else did cannot be known" in str(played.error)
+        # it is said once: who reads it knows, and what comes later is another matter
+        played = machine.play(make(context), [refusal(409, met)])
+        assert "cannot be known" not in str(played.error)
+
+    @pytest.mark.parametrize("outcome", [NO_WAY, refusal(403), Reply(200, {})])
+    def test_says_no_such_thing_where_it_is_settled(self, machine, outcome):
+        context, exists = machine.context(), refusal(409, "VectorBucketIndexAlreadyExist")
+        machine.play(put_vector_index(context, dimension=3), lambda _: outcome)
+        played = machine.play(put_vector_index(context, dimension=3), [exists])
+        assert "cannot be known" not in str(played.error)
+
+    def test_says_no_such_thing_of_another_index_client_or_operation(self, machine):
+        context, exists = machine.context(), refusal(409, "VectorBucketIndexAlreadyExist")
+        machine.play(put_vector_index(context, dimension=3), [RESET])
+        for flow in (
+            put_vector_index(context, dimension=3, index="other"),
+            put_vector_index(context.with_options(bucket="other"), dimension=3),
+            put_vector_index(machine.context(), dimension=3),
+            delete_vector_index(context, "vectorindex1"),
+        ):
+            assert "cannot be known" not in str(machine.play(flow, [exists]).error)
+
     def test_differs_from_a_put_or_delete_of_vectors_which_says_the_same_twice(self, machine):
         context = machine.context()
         ok = Reply(200, {})
@@ -251,7 +353,7 @@ class TestACallThatMayHaveWorkedAlready:
 
 def test_every_attempt_is_signed_afresh(machine):
     machine.takes = 2.0
-    context = machine.context(retry=RetryPolicy(patience=0.0))
+    context = machine.context(retry=RetryPolicy(transient_base=0.1, patience=0.0))
     played = machine.play(get_vectors(context, ["a"]), [refusal(500)] * 2 + [GOOD])
     dates = [request.headers["x-oss-date"] for request in played.requests]
     assert dates == ["20261101T120000Z", "20261101T120002Z", "20261101T120004Z"]
@@ -263,7 +365,7 @@ def test_a_flow_can_be_driven_with_next_and_send_alone(machine):
     flow = get_vectors(machine.context(), ["a"])
     assert next(flow).request.url.endswith("/?getVectors")
     pause = flow.send(refusal(503, "InternalError"))
-    assert pause.seconds == pytest.approx(0.1)
+    assert pause.seconds == pytest.approx(0.4)
     again = flow.send(None)
     with pytest.raises(StopIteration) as end:
         flow.send(Reply(200, {}, b'{"vectors":[]}'))

@@ -83,6 +83,17 @@ def test_a_second_refusal_of_the_same_call_is_final(machine):
     assert (played.error.attempts, len(played.error.errors)) == (2, 1)
 
 
+@pytest.mark.parametrize("retry", [1, 3])
+def test_a_clock_that_is_refused_after_its_correction_is_not_corrected_again(machine, retry):
+    # each reply names another time: it is no use to follow it
+    replies = [skewed(format_datetime(machine.wall + n * HOUR, usegmt=True)) for n in (1, 2, 3)]
+    context = machine.context(retry=retry)
+    played = machine.play(get_vectors(context, ["a"]), replies)
+    assert isinstance(played.error, RequestTimeTooSkewedError)
+    assert len(played.requests) == 2
+    assert context.clock.offset == HOUR
+
+
 def test_even_a_call_that_must_not_be_repeated_is_dated_anew(machine):
     played = machine.play(
         put_vector_index(machine.context(), dimension=3), Service(machine, timedelta(days=1))

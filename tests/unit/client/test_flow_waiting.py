@@ -57,7 +57,7 @@ def test_retry_after_as_a_date_is_honoured(machine):
 )
 def test_retry_after_that_makes_no_sense_is_ignored(machine, header):
     played = machine.play(get_vectors(machine.context(), ["a"]), [asking(header), GOOD])
-    assert played.sleeps == pytest.approx([0.1])
+    assert played.sleeps == pytest.approx([0.4])
 
 
 @pytest.mark.parametrize("reply", [FAILED, SLOW_DOWN])
@@ -196,3 +196,76 @@ def test_a_rate_limit_holds_for_the_attempts_too(machine):
     context = machine.context(rate_limit=0.5, retry=policy)
     played = machine.play(get_vectors(context, ["a"]), [FAILED, FAILED, GOOD])
     assert played.sleeps == [2.0, 2.0]
+
+
+class TestNoAttemptBeginsAfterTheDeadline:
+    def test_however_long_a_pause_has_taken(self, machine):
+        flow = get_vectors(machine.context(timeout=3.0), ["a"])
+        next(flow)
+        pause = flow.send(FAILED)
+        assert isinstance(pause, Sleep)
+        machine.passes(3.0)  # a machine that was busy, or suspended
+        with pytest.raises(DeadlineExceededError) as late:
+            flow.send(None)
+        assert late.value.attempts == 1
+
+    def test_however_long_the_rate_limit_was_waited_for(self, machine):
+        context = machine.context(rate_limit=1.0, timeout=3.0)
+        machine.play(get_vectors(context, ["a"]), [GOOD])
+        flow = get_vectors(context, ["a"])
+        assert next(flow) == Sleep(1.0)
+        machine.passes(3.0)
+        with pytest.raises(DeadlineExceededError) as late:
+            flow.send(None)
+        assert late.value.attempts == 0
+
+    def test_however_long_credentials_have_taken(self, machine):
+        def slow():
+            machine.passes(3.0)
+            return "id", "secret"
+
+        context = machine.context(credentials=slow, timeout=3.0)
+        played = machine.play(get_vectors(context, ["a"]), [])
+        assert isinstance(played.error, DeadlineExceededError)
+        assert (played.error.attempts, played.requests) == (0, [])
+
+    @pytest.mark.parametrize("left", [0.4, 0.2])
+    def test_and_a_pause_that_would_outlast_it_ends_the_call_at_once(self, machine, left):
+        machine.takes = 3.0 - left
+        context = machine.context(timeout=3.0)
+        played = machine.play(get_vectors(context, ["a"]), [FAILED])
+        assert isinstance(played.error, InternalServiceError)
+        assert (played.error.attempts, played.sleeps) == (1, [])
+        assert played.error.elapsed == pytest.approx(3.0 - left)
+
+
+class TestThrottlingIsNoMatterOfAttempts:
+    def test_it_is_waited_for_until_the_service_takes_the_call(self, machine):
+        machine.dice = 0.0
+        outcomes = [SLOW_DOWN] * 5 + [GOOD]
+        played = machine.play(get_vectors(machine.context(retry=2), ["a"]), outcomes)
+        assert played.error is None
+        assert played.sleeps == pytest.approx([0.5, 1.0, 2.0, 4.0, 8.0])
+
+    def test_its_refusals_leave_the_attempts_for_other_failures(self, machine):
+        outcomes = [SLOW_DOWN, FAILED, SLOW_DOWN, FAILED, SLOW_DOWN, FAILED]
+        played = machine.play(get_vectors(machine.context(), ["a"]), outcomes)
+        assert isinstance(played.error, InternalServiceError)
+        assert played.error.attempts == 6
+
+    def test_where_no_retry_is_wanted_there_is_none(self, machine):
+        played = machine.play(get_vectors(machine.context(retry=1), ["a"]), [SLOW_DOWN])
+        assert played.error.attempts == 1
+
+    def test_a_service_that_wants_no_pause_is_believed_as_often_as_a_call_is_tried(self, machine):
+        machine.dice = 0.0
+        played = machine.play(
+            get_vectors(machine.context(), ["a"]), [asking("0", SLOW_DOWN)] * 4 + [GOOD]
+        )
+        assert played.sleeps == pytest.approx([2.0, 4.0])
+
+    def test_it_ends_when_the_budget_is_spent(self, machine):
+        context = machine.context(timeout=10_000.0, retry=RetryPolicy(throttle_base=0.0))
+        played = machine.play(get_vectors(context, ["a"]), lambda _: SLOW_DOWN)
+        assert isinstance(played.error, QpsLimitExceededError)
+        assert played.error.attempts == 101

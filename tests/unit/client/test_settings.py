@@ -199,7 +199,7 @@ def test_a_dict_is_short_and_plain():
         "connect_timeout": 5.0,
         "retry": {
             "attempts": 3,
-            "transient_base": 0.1,
+            "transient_base": 0.4,
             "throttle_base": 1.0,
             "cap": 20.0,
             "patience": 2.0,
