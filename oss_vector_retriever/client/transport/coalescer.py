@@ -256,7 +256,7 @@ class LoopCoalescer:
             halves = await self._run(shared.serve())
         except asyncio.CancelledError as error:
             # somebody else's doing, such as a credentials callable's, or nobody waits any more
-            shared.fail(error)
+            shared.settle(error)
             raise
         finally:
             for pending in shared.waiters:
