@@ -211,19 +211,13 @@ def test_a_put_that_is_not_encoded_in_time_is_not_sent(mode):
 
 def test_how_long_a_callers_own_iterable_takes_does_not_count(mode):
     def slowly():
-        time.sleep(0.4)
+        time.sleep(0.9)
         yield {"key": "key-1", "data": [1.0]}
 
     with FaultServer() as server:
-        options = settings(server.endpoint, timeout=0.3)
-        done, report = run(
-            mode,
-            options,
-            lambda client: client.put_vectors(slowly()),
-            lambda client: client.upsert(slowly()),
-        )
+        options = settings(server.endpoint, timeout=0.8)
+        (done,) = run(mode, options, lambda client: client.put_vectors(slowly()))
     assert done.request_id
-    assert report.ok
 
 
 def test_the_deadline_counts_the_decoding_of_a_long_reply(mode):
