@@ -14,7 +14,7 @@ from support.replies import http
 from oss_vector_retriever import AsyncOSSVectorClient, Credentials, OSSVectorClient, ResponseError
 from oss_vector_retriever.client.transport import network
 
-pytestmark = pytest.mark.over_tls("long")
+pytestmark = [pytest.mark.over_tls("long"), pytest.mark.promise("R5")]
 
 GOOD = Credentials(ID, SECRET, TOKEN)
 ADDRESS = f"https://{ID}:{PASSWORD}@oss.example"
