@@ -109,7 +109,7 @@ class Notices:
 class Counters:
     """The counts of what the calls of one client have done, under a lock: no call is lost.
 
-    A child of a fork counts from zero. A count takes about a microsecond.
+    A child of a fork counts from zero. To count a call takes about a microsecond.
     """
 
     def __init__(self) -> None:
@@ -123,21 +123,16 @@ class Counters:
         self._rows: dict[str, list[float]] = {}
         self._lock = threading.Lock()
 
-    def count(self, call: FinishedCall) -> None:
-        """Add a call that has ended."""
+    def count(self, operation: str, *numbers: float) -> None:
+        """Add a call of an operation: the numbers of `OperationStats` that follow `calls`."""
         with self._lock:
-            row = self._rows.get(call.operation)
+            row = self._rows.get(operation)
             if row is None:
-                row = self._rows[call.operation] = [0] * len(_COUNTS)
+                row = self._rows[operation] = [0] * len(_COUNTS)
             row[0] += 1
-            row[1] += call.error is not None
-            row[2] += call.attempts
-            row[3] += max(call.attempts - 1, 0)
-            row[4] += call.refusals
-            row[5] += call.missing
-            row[6] += call.bytes_sent
-            row[7] += call.bytes_received
-            row[8] += call.seconds
+            for place, number in enumerate(numbers, 1):
+                if number:
+                    row[place] += number
 
     def count_shared(self) -> None:
         """Add a fetch that another's call has served."""
@@ -198,12 +193,8 @@ class Context:
         """Log a warning, `text % arguments`, at most once a client and minute for each topic."""
         self.notices.warn(topic, text, *arguments)
 
-    def finish(self, call: FinishedCall) -> None:
-        """Count a call that has ended, and tell the user's `on_call` of it."""
-        self.counters.count(call)
-        on_call = self.config.on_call
-        if on_call is None:
-            return
+    def tell(self, on_call: Callable[[FinishedCall], object], call: FinishedCall) -> None:
+        """Tell the user's function of a call that has ended; what it raises harms no call."""
         began = self.monotonic()
         try:
             on_call(call)

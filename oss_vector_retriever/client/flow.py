@@ -1,8 +1,7 @@
 """One API call as a generator without I/O: retry, deadline, clock, signing, choice of error, log.
 
-Each call is counted when it ends, and told to the user's `on_call` (`Context.finish`). What is
-logged are codes, counts, times and names of indexes: nothing of a record, no text of a library's or
-of the service's.
+Each call is counted when it ends, and the user's `on_call` is told of it. What is logged are codes,
+counts, times and names of indexes: nothing of a record, no text of a library's or the service's.
 """
 
 from __future__ import annotations
@@ -297,21 +296,36 @@ class Attempts(Generic[T]):
         return self.failures[decision] >= attempts
 
     def finish(self, error: BaseException | None, missing: int = 0) -> None:
-        """Have the call counted."""
-        self.context.finish(
-            FinishedCall(
-                operation=self.operation.name,
-                index=self.operation.index,
-                error=None if error is None else _name(error),
-                attempts=self.attempt_count,
-                refusals=self.failures[RetryDecision.THROTTLED],
-                keys=self.operation.key_count,
-                missing=missing,
-                bytes_sent=self.bytes_sent,
-                bytes_received=self.bytes_received,
-                seconds=self.context.monotonic() - self._began,
-            )
+        """Count the call, and tell the user's function of it, if there is one."""
+        context, name = self.context, self.operation.name
+        refusals = self.failures[RetryDecision.THROTTLED]
+        seconds = context.monotonic() - self._began
+        context.counters.count(
+            name,
+            error is not None,
+            self.attempt_count,
+            max(self.attempt_count - 1, 0),
+            refusals,
+            missing,
+            self.bytes_sent,
+            self.bytes_received,
+            seconds,
         )
+        if context.config.on_call is None:
+            return
+        finished = FinishedCall(
+            operation=name,
+            index=self.operation.index,
+            error=None if error is None else _name(error),
+            attempts=self.attempt_count,
+            refusals=refusals,
+            keys=self.operation.key_count,
+            missing=missing,
+            bytes_sent=self.bytes_sent,
+            bytes_received=self.bytes_received,
+            seconds=seconds,
+        )
+        context.tell(context.config.on_call, finished)
 
     def annotate(self, error: errors.OSSVectorError) -> errors.OSSVectorError:
         """Add to an error what is known of the call, and return it."""

@@ -14,6 +14,8 @@ from support.replies import http
 from oss_vector_retriever import AsyncOSSVectorClient, Credentials, OSSVectorClient, ResponseError
 from oss_vector_retriever.client.transport import network
 
+pytestmark = pytest.mark.over_tls("long")
+
 GOOD = Credentials(ID, SECRET, TOKEN)
 ADDRESS = f"https://{ID}:{PASSWORD}@oss.example"
 PRESIGNED = (

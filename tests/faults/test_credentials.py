@@ -29,6 +29,8 @@ from oss_vector_retriever import (
     SecurityTokenError,
 )
 
+pytestmark = pytest.mark.over_tls("long")
+
 KEYS = [f"key-{n}" for n in range(150)]
 AN_HOUR = timedelta(hours=1)
 

@@ -57,11 +57,11 @@ async def _fetch_in_tasks(options, fetches):
         )
 
 
-def spoiled(way, kinds=(), trouble=""):
+def spoiled(way, kinds=(), trouble="", retry=ONCE):
     """Return what comes of 64 fetches at once, and what was asked for."""
     known = {**dict.fromkeys(KEYS, "good"), **dict(kinds)}
     with SpoiledServer(SpoiledService(known, trouble)) as server:
-        options = settings(server.endpoint, retry=ONCE, max_reply_bytes=LARGEST_REPLY)
+        options = settings(server.endpoint, retry=retry, max_reply_bytes=LARGEST_REPLY)
         if way == "tasks":
             outcomes = fetch_all(way, options, [([key], {}) for key in KEYS])
         else:
@@ -94,6 +94,15 @@ def test_one_bad_fetch_of_64_costs_two_calls_for_each_halving(way, kind):
     assert isinstance(outcomes.pop(37), OSSVectorError)
     assert [outcome[0].key for outcome in outcomes] == [*KEYS[:37], *KEYS[38:]]
     assert len(requests) == 1 + 2 * 6
+
+
+@pytest.mark.plain
+@pytest.mark.parametrize("way", WAYS)
+def test_a_spoiled_reply_is_tried_again_only_where_it_is_asked_for_alone(way):
+    retry = RetryPolicy(attempts=3, transient_base=0.01, patience=0.0)
+    outcomes, requests = spoiled(way, {KEYS[37]: "deep"}, retry=retry)
+    assert outcomes[37].attempts == 3
+    assert len(requests) == 1 + 2 * 6 + 2
 
 
 @pytest.mark.plain
@@ -234,3 +243,16 @@ def test_credentials_that_are_cancelled_end_each_fetch_before_its_deadline():
     assert time.monotonic() - began < 5
     assert all(isinstance(outcome, BaseException) for outcome in outcomes)
     assert len({id(outcome) for outcome in outcomes}) == 3
+
+
+@pytest.mark.plain
+async def test_who_cancels_every_task_of_a_loop_but_the_fetches_ends_them_too():
+    with ScriptedServer(0.0, then="silence") as server:
+        async with AsyncOSSVectorClient(**settings(server.endpoint)) as client:
+            fetches = [asyncio.ensure_future(client.fetch([key])) for key in KEYS[:3]]
+            await asyncio.to_thread(server.wait_for_requests, 1)
+            for task in asyncio.all_tasks() - {asyncio.current_task(), *fetches}:
+                task.cancel()
+            done, _ = await asyncio.wait(fetches, timeout=5)
+            assert len(done) == 3
+            assert all(task.cancelled() for task in fetches)

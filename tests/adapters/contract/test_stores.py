@@ -1,5 +1,6 @@
 """The vector stores of both frameworks keep one contract: the same cases, sync and async."""
 
+import logging
 import math
 import random
 
@@ -206,3 +207,35 @@ def test_an_embedding_that_the_index_cannot_take_is_refused_and_nothing_is_writt
     with pytest.raises(InvalidRequestError, match="wrong"):
         store.add([record("good"), record("wrong", embedding)])
     assert store.get(["good"]) == []
+
+
+def warnings_of(caplog):
+    found = [r for r in caplog.records if r.levelno == logging.WARNING]
+    return [r.getMessage() for r in found if r.name == "oss_vector_retriever"]
+
+
+def test_an_index_that_is_not_there_reads_as_empty_and_is_warned_of_once(make, client, caplog):
+    store = make(index="typo")
+    for _ in range(3):
+        assert store.get(["a"]) == []
+        assert store.near((1.0, 0.0, 0.0, 0.0), 4) == []
+        assert store.varied((1.0, 0.0, 0.0, 0.0), 2, 4) == []
+        store.delete(["a"])
+    bucket = client.config.bucket
+    assert warnings_of(caplog) == [
+        (
+            f"index 'typo' of bucket {bucket!r} is not there, and is taken for empty; is its "
+            "name right?"
+        )
+    ]
+    make(index="othertypo").get(["a"])
+    assert len(warnings_of(caplog)) == 2
+
+
+def test_an_index_that_is_there_or_must_be_is_not_warned_of(make, caplog):
+    store = make()
+    store.add([record("a")])
+    assert keys_of(store.get(["a"])) == ["a"]
+    with pytest.raises(NoSuchVectorIndexError):
+        make(index="typo", create_index=False).get(["a"])
+    assert warnings_of(caplog) == []

@@ -295,3 +295,30 @@ def test_an_embedded_service_refuses_a_child_and_serves_its_parent_on(run, path,
         client.close()
         """
     )
+
+
+def test_a_child_counts_from_zero_and_warns_anew(run):
+    run(
+        """
+        import logging
+        lines = []
+        handler = logging.Handler()
+        handler.emit = lambda record: lines.append(record.getMessage())
+        logging.getLogger("oss_vector_retriever").addHandler(handler)
+        client = OSSVectorClient(timeout=20)
+        client.fetch([*KEYS, "gone"])
+        client._context.warn_once_a_minute("topic", "said")
+        before = client.stats()
+        assert (before.calls, before.missing) == (4, 1), before
+
+        def work():
+            assert client.stats().calls == client.stats().missing == client.stats().shared == 0
+            client.fetch(KEYS[:2])
+            assert client.stats().calls == 1
+            client._context.warn_once_a_minute("topic", "said")
+            assert lines == ["said", "said"], lines
+
+        wait_for([in_child(work)])
+        assert client.stats() == before
+        """
+    )

@@ -303,22 +303,10 @@ class TestCounters:
 
     def test_lose_no_call_of_threads(self):
         counters = Counters()
-        call = FinishedCall(
-            operation="GetVectors",
-            index=None,
-            error=None,
-            attempts=2,
-            refusals=0,
-            keys=1,
-            missing=1,
-            bytes_sent=1,
-            bytes_received=1,
-            seconds=0.5,
-        )
 
         def count():
             for _ in range(2000):
-                counters.count(call)
+                counters.count("GetVectors", False, 2, 1, 0, 1, 1, 1, 0.5)
                 counters.count_shared()
 
         threads = [threading.Thread(target=count) for _ in range(8)]
