@@ -213,14 +213,14 @@ def _resolve_credentials(
 ) -> Flow[Credentials]:
     keeper, seconds = attempts.context.credentials, attempts.deadline.remaining_seconds
     attempts.asked_at = attempts.context.monotonic()
+    flow = keeper.resolve(seconds) if refused is None else keeper.renew(refused, seconds)
     try:
-        if refused is None:
-            return (yield from keeper.resolve(seconds))
-        return (yield from keeper.renew(refused, seconds))
+        found = yield from flow
     except CredentialsLateError as late:
+        # `asked_at` stays: those who share the call, and are over it a moment later, are told this
         raise attempts.annotate(attempts.deadline_error(late)) from None
-    finally:
-        attempts.asked_at = None
+    attempts.asked_at = None
+    return found
 
 
 def _pause(attempts: Attempts[T], error: errors.OSSVectorError, decision: RetryDecision) -> float:

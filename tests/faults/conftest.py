@@ -64,8 +64,8 @@ def mode(request):
 def pytest_generate_tests(metafunc):
     """Run every test here over TLS as well: whatever goes wrong, its outcome is the same."""
     if "security" in metafunc.fixturenames:
-        never = over_tls(metafunc.definition) == "never"
-        metafunc.parametrize("security", ["plain"] if never else ["plain", "tls"], indirect=True)
+        plain = metafunc.definition.get_closest_marker("plain")
+        metafunc.parametrize("security", ["plain"] if plain else ["plain", "tls"], indirect=True)
 
 
 def over_tls(item):

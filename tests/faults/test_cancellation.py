@@ -76,7 +76,7 @@ def test_a_client_answers_after_1000_cancellations(seed, coalesce, figure):
     cancel_and_count(seed, figure, coalesce=coalesce)
 
 
-@pytest.mark.over_tls("never")
+@pytest.mark.plain
 @pytest.mark.parametrize("seed", [20262, *MORE_SEEDS])
 def test_a_client_answers_after_cancellations_over_tls(seed, figure, tmp_path):
     authority = trustme.CA()

@@ -30,7 +30,7 @@ from oss_vector_retriever.langchain import OSSVectorFetcher
 from oss_vector_retriever.llama_index import OSSVectorDocumentStore
 
 # its own servers speak plain HTTP and TLS in turn
-pytestmark = [pytest.mark.usefixtures("library"), pytest.mark.over_tls("never")]
+pytestmark = [pytest.mark.usefixtures("library"), pytest.mark.plain]
 
 KEYS = [f"key-{n}" for n in range(500)]
 VECTORS = [{"key": key, "data": [1.0, 2.0, 3.0]} for key in KEYS * 3]

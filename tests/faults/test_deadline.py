@@ -78,7 +78,7 @@ def test_the_deadline_holds_for_a_slow_upload(mode, figure):
         timed(mode, server.endpoint, lambda client: client.put_vectors(MUCH), figure)
 
 
-@pytest.mark.over_tls("never")
+@pytest.mark.plain
 def test_the_deadline_holds_for_a_stall_in_the_tls_handshake(mode, figure):
     with FaultServer(then=faults.silent) as server:
         secure = server.endpoint.replace("http:", "https:")
@@ -99,13 +99,13 @@ def full_backlog():
         yield f"http://127.0.0.1:{listener.getsockname()[1]}"
 
 
-@pytest.mark.over_tls("never")
+@pytest.mark.plain
 def test_the_deadline_holds_for_a_stall_while_connecting(mode, figure):
     with full_backlog() as endpoint:
         timed(mode, endpoint, fetched, figure, deadline=BRIEF)
 
 
-@pytest.mark.over_tls("never")
+@pytest.mark.plain
 def test_the_deadline_spans_all_addresses_of_a_host(mode, figure, monkeypatch):
     with full_backlog() as endpoint:
         port = int(endpoint.rpartition(":")[2])
@@ -120,7 +120,7 @@ def test_the_deadline_spans_all_addresses_of_a_host(mode, figure, monkeypatch):
         timed(mode, named, fetched, figure, deadline=BRIEF, allow_http=True)
 
 
-@pytest.mark.over_tls("never")
+@pytest.mark.plain
 def test_the_deadline_holds_while_a_name_is_looked_up(mode, figure, monkeypatch):
     asked = threading.Event()
 
