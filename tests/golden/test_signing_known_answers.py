@@ -189,3 +189,16 @@ def test_a_bare_parameter_and_an_empty_one_sign_alike(query):
 
 def test_without_a_bucket_the_account_is_left_out():
     assert signing.resource_name("cn-hangzhou", "123", None) == "/acs:ossvector:cn-hangzhou::/"
+
+
+def test_the_token_of_a_presigned_query_is_signed_and_kept_in_no_cache():
+    resource = signing.resource_name("cn-hangzhou", "123", "bucket")
+    signable = Signable("POST", resource, "getVectors", JSON)
+    kept = signing.canonical_query.cache_info().currsize
+    queries = [
+        presigned_query(signable, "ak", "sk", STAMP, SCOPE, expires=600, security_token=token)
+        for token in (None, "token", "another")
+    ]
+    assert signing.canonical_query.cache_info().currsize == kept
+    signatures = {query.rpartition("&x-oss-signature=")[2] for query in queries}
+    assert len(signatures) == 3
