@@ -108,13 +108,13 @@ _FIGURES = []
 
 
 @pytest.fixture
-def figure(request):
-    """Take a measured figure, to be printed when all tests are over."""
+def measurement(request):
+    """Take what was measured, to be printed when all tests are over."""
     return lambda text: _FIGURES.append(f"{request.node.name}: {text}")
 
 
 def pytest_terminal_summary(terminalreporter):
     if _FIGURES:
-        terminalreporter.section("figures of tests/faults")
+        terminalreporter.section("measured in tests/faults")
         for line in sorted(_FIGURES):
             terminalreporter.write_line(line)
