@@ -160,13 +160,13 @@ def resolve_config(
     values.setdefault("internal", False)
     if "endpoint" not in values:
         values["endpoint"] = public_endpoint(values["region"], internal=values["internal"])
-    bucket, account_id = values.get("bucket"), values["account_id"]
+    bucket = values.get("bucket")
     return ClientConfig(
         bucket=bucket,
-        account_id=account_id,
+        account_id=values["account_id"],
         region=values["region"],
         index=values.get("index"),
-        endpoint=remove_bucket(values["endpoint"], bucket, account_id),
+        endpoint=remove_bucket(values["endpoint"], bucket, values["account_id"]),
         credentials=source_of(credentials),
         credentials_kind=credentials_kind or _kind_of(credentials),
         internal=values["internal"],
@@ -286,7 +286,7 @@ def _missing_error(*names: str) -> ConfigurationError:
         f"{VARIABLES[name]}."
         for name in names
     ]
-    if len(names) > 1:
+    if names[1:]:
         lines.append(
             "Or pass {endpoint=} or set OSS_ENDPOINT: a bucket's own, as the console shows it, "
             "gives them all."

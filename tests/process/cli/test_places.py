@@ -72,6 +72,18 @@ def test_the_arn_of_a_listing_is_enough(port, monkeypatch, way):
         assert [index.index_name for index in client.list_vector_indexes()] == ["notes"]
 
 
+def test_an_arn_of_an_embedded_service_is_as_good(stored):
+    local = stored[:2]
+    (bucket,) = call("list-vector-buckets", *local).json["ListAllMyBucketsResult"]["Buckets"]
+    words = ("get-vectors", "--keys", "c", *local, "--bucket", f"{bucket['Name']}/notes")
+    assert call(*words).json["missing"] == []
+    assert call(*words, "--index-name", "notes").json["missing"] == []
+    done = call(*words, "--index-name", "others")
+    assert "--bucket says 'notes', --index-name says 'others'" in done.errors
+    elsewhere = call("get-vectors", "--keys", "c", *local, "--bucket", ARN)
+    assert "; make another client" in elsewhere.errors
+
+
 def test_doctor_says_which_setting_gave_each(monkeypatch):
     def unknown(*_, **__):
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")

@@ -5,7 +5,14 @@ import math
 import pytest
 from support.places import ACCOUNT, ARN, CONTRADICTIONS, PUBLIC, REGIONAL, SHOWN
 
-from oss_vector_retriever import ConfigurationError, InvalidRequestError, Limits, RetryPolicy
+from oss_vector_retriever import (
+    AsyncOSSVectorClient,
+    ConfigurationError,
+    InvalidRequestError,
+    Limits,
+    OSSVectorClient,
+    RetryPolicy,
+)
 from oss_vector_retriever.client.config import VARIABLES, replace_options, resolve_config
 
 GIVEN = {"bucket": "examplebucket", "account_id": "123456", "region": "cn-hangzhou"}
@@ -325,14 +332,17 @@ class TestAnArgumentGoesBeforeTheVariablesOfAllThatItNames:
 class TestTwoThatContradict:
     @pytest.mark.parametrize("pair", CONTRADICTIONS)
     @pytest.mark.parametrize("way", ["arguments", "variables"])
-    def test_are_refused_by_name(self, pair, way):
+    @pytest.mark.parametrize("kind", [OSSVectorClient, AsyncOSSVectorClient])
+    def test_are_refused_by_name(self, pair, way, kind, monkeypatch):
         about, settings = CONTRADICTIONS[pair]
         given = {name: value for name, (value, _) in settings.items()}
-        variables = {}
+        for name in VARIABLES:
+            monkeypatch.delenv(VARIABLES[name], raising=False)
         if way == "variables":
-            given, variables = {}, {VARIABLES[name]: value for name, value in given.items()}
+            for name in list(given):
+                monkeypatch.setenv(VARIABLES[name], given.pop(name))
         with pytest.raises(ConfigurationError) as refused:
-            resolve_config(**given, environment=variables)
+            kind(**given)
         said = str(refused.value)
         for name, (_, value) in settings.items():
             source = f"{name}=" if way == "arguments" else VARIABLES[name]
