@@ -1,7 +1,7 @@
 """What comes of a fetch that shares calls is what comes of it alone.
 
 Random sets of fetches, of records that spoil their request or their reply, and of troubles that
-meet all. ISOLATION_SETS says how many sets there are (100; `make soak` takes 3,000).
+meet all. ISOLATION_SETS says how many sets there are: 100, or 3,000 for the long run.
 """
 
 import asyncio
