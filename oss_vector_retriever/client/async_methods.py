@@ -88,7 +88,7 @@ class _AsyncMethods:
         """Put any number of vectors, 500 a call, up to `max_concurrency` calls at a time.
 
         All are checked before the first call. A call that fails does not stop the others; `timeout`
-        (seconds) holds for each call by itself.
+        (seconds) holds for each call by itself, from the moment that its part is encoded.
 
         Raises:
             InvalidRequestError: a vector breaks a rule, or a key stands twice; nothing was written.

@@ -72,7 +72,9 @@ class _ClientBase:
                 alibabacloud-credentials client, or `"chain"`; by default `OSS_ACCESS_KEY_ID`,
                 `OSS_ACCESS_KEY_SECRET` and `OSS_SESSION_TOKEN`, read at each use.
             max_concurrency: requests in flight at once, at most.
-            timeout: seconds for a whole call, retries and reading included.
+            timeout: seconds for a whole call: checking and encoding what is sent, waiting of any
+                kind, retries, reading and decoding. How long the caller's own iterables take to
+                yield does not count.
             connect_timeout: seconds for a connection.
             retry: a `RetryPolicy`, or the number of attempts.
             rate_limit: requests a second, at most.

@@ -121,7 +121,9 @@ class OSSVectorClient(_ClientBase):
     def close(self) -> None:
         """Close the connections, and a local service made by this client.
 
-        Calls and streams in progress end within a second, told that the client is closed.
+        Calls and streams in progress end within a second, told that the client is closed, whatever
+        they wait for. Where threads of a pool of yours use the client, close it before the pool:
+        the pool's end waits for them, also after Ctrl-C.
         """
         # The finalizer, not `close` of the runner: a second call of it does nothing.
         if self._parent is None:
@@ -176,7 +178,7 @@ class OSSVectorClient(_ClientBase):
         """Put any number of vectors, 500 a call, up to `max_concurrency` calls at a time.
 
         All are checked before the first call. A call that fails does not stop the others; `timeout`
-        (seconds) holds for each call by itself.
+        (seconds) holds for each call by itself, from the moment that its part is encoded.
 
         Raises:
             InvalidRequestError: a vector breaks a rule, or a key stands twice; nothing was written.

@@ -28,7 +28,7 @@ from .errors import (
 from .flow import Attempts, call, make_attempts
 from .models import Float32Array, GetVectorsResult, Reply, Vector
 from .operations.vectors import get_operation
-from .retry import RetryDecision, judge
+from .retry import RetryDecision, judge, retry_after
 from .steps import FaultKind, Running, Sleep
 
 _REFUSALS = range(400, 500)
@@ -90,8 +90,9 @@ class PendingFetch:
             raise self._deadline_error()
 
     def _deadline_error(self) -> BaseException:
-        if self.shared is not None:
-            return self.shared.deadline_error(self)
+        shared = self.shared  # another thread may just settle it
+        if shared is not None and (error := shared.deadline_error(self)) is not None:
+            return error
         text = f"GetVectors did not end within {self.deadline.seconds:g} s (0 attempts)."
         error = DeadlineExceededError(text, FaultKind.DEADLINE)
         error.elapsed = self.deadline.elapsed_seconds
@@ -110,7 +111,7 @@ class SharedCall:
         self.paid = paid
         self.is_shared = len(waiters) > 1
         self.reply_is_refused = False
-        self.attempts: Attempts[GetVectorsResult]
+        self.attempts: Attempts[GetVectorsResult] | None = None
         for pending in waiters:
             pending.outstanding += 1
 
@@ -131,6 +132,7 @@ class SharedCall:
         shown = {"return_data": first.return_data, "return_metadata": first.return_metadata}
         operation = get_operation(first.index, self.keys, **shown)
         if not self.is_shared:
+            first.shared = None
             return call(first.context, operation, first.deadline)
         policy = first.context.config.retry
         # of halves the whole call was tried for long enough
@@ -140,7 +142,7 @@ class SharedCall:
         self.attempts = Attempts(first.context, operation, deadline, policy)
         for pending in self.waiters:
             pending.shared = self
-        return self._release_hasty(make_attempts(self.attempts))
+        return self._release_hasty(self.attempts)
 
     def _guard(
         self, decode: Callable[[Reply], GetVectorsResult]
@@ -158,13 +160,14 @@ class SharedCall:
 
         return read
 
-    def _release_hasty(self, flow: Flow[GetVectorsResult]) -> Flow[GetVectorsResult]:
+    def _release_hasty(self, attempts: Attempts[GetVectorsResult]) -> Flow[GetVectorsResult]:
         # a pause is as long as the most patient can bear: those whose deadline falls in it would
         # have made another attempt before, alone
-        run = Running(flow)
+        run = Running(make_attempts(attempts))
         while (step := run.step) is not None:
-            if isinstance(step, Sleep) and self.attempts.paused_for is not None:
-                self._release_before(self.attempts.paused_for, step.seconds)
+            # while credentials are asked for, it is they that are waited for
+            if isinstance(step, Sleep) and attempts.paused_for and attempts.asked_at is None:
+                self._release_before(attempts, attempts.paused_for, step.seconds)
             try:
                 answer = yield step
             except BaseException as error:  # noqa: BLE001 - the flow decides
@@ -173,31 +176,31 @@ class SharedCall:
                 run.tell(answer)
         return run.result
 
-    def _release_before(self, failure: OSSVectorError, seconds: float) -> None:
-        attempts = self.attempts
-        if attempts.asked_at is not None:
-            return  # what is waited for are credentials
+    def _release_before(
+        self, attempts: Attempts[GetVectorsResult], failure: OSSVectorError, seconds: float
+    ) -> None:
         patient = self.most_patient
-        hasty = [
-            each
-            for each in self.waiters
-            if each is not patient and each.deadline.remaining_seconds <= seconds
-        ]
         # alone, too, they would not go on where the service names a later moment
-        is_told = attempts.reply_header("retry-after") or _is_throttling(failure)
-        for pending in hasty:
-            if is_told:
-                pending.error = self._own_error(attempts.annotate(failure), pending)
+        is_told = retry_after(attempts.reply_header("retry-after"), attempts.context.clock.now())
+        for pending in list(self.waiters):
+            if pending is patient or pending.deadline.remaining_seconds > seconds:
+                continue
+            if is_told is not None or _is_throttling(failure):
+                told = attempts.annotate(own_copy(failure))
+                told.errors = tuple(error for error in told.errors if error is not failure)
+                pending.error = self._own_error(told, pending)
             else:
                 pending.must_ask_alone = True
+            self.waiters.remove(pending)
             pending.outstanding -= 1
             pending.shared = None
-            self.waiters.remove(pending)
             pending.wake()
 
-    def deadline_error(self, pending: PendingFetch) -> BaseException:
+    def deadline_error(self, pending: PendingFetch) -> BaseException | None:
         """Return what to say to a fetch whose deadline has passed while the call goes on."""
         attempts = self.attempts
+        if attempts is None:
+            return None
         error = attempts.annotate(attempts.deadline_error(deadline=pending.deadline))
         return self._own_error(error, pending)
 
@@ -221,8 +224,7 @@ class SharedCall:
             halves = self.fail(outcome)
         else:
             self.deal(outcome)
-        if self.is_shared:
-            del self.attempts  # or a circle of references would keep the reply
+        self.attempts = None  # or a circle of references would keep the reply
         return halves
 
     def deal(self, reply: GetVectorsResult) -> None:
@@ -242,7 +244,7 @@ class SharedCall:
     def _shares(
         self, vectors: dict[str, Vector]
     ) -> Iterable[tuple[PendingFetch, dict[str, Vector]]]:
-        if len(self.waiters) == 1:
+        if not self.is_shared:
             yield self.waiters[0], vectors
             return
         # the first who asked for a vector has that of the reply, the others have copies: callers
@@ -255,14 +257,15 @@ class SharedCall:
 
     def fail(self, error: BaseException) -> list["SharedCall"]:
         """Give each fetch an error of its own, or return the halves to call for instead."""
-        deadline = self.most_patient.deadline
+        seconds = self.most_patient.deadline.seconds
         for pending in self.waiters:
             pending.outstanding -= 1
-        if len(self.waiters) > 1 and (cost := self._cost_of_half(error)) is not None:
+        # also where only one is left: it may be the fault of those who have gone
+        if self.is_shared and (cost := self._cost_of_half(error)) is not None:
             return self._halves(cost)
         for pending in self.waiters:
             pending.calls += 1
-            if isinstance(error, DeadlineExceededError) and pending.deadline != deadline:
+            if isinstance(error, DeadlineExceededError) and pending.deadline.seconds != seconds:
                 pending.error = pending.error or self.deadline_error(pending)
             pending.error = pending.error or self._own_error(error, pending)
         return []
@@ -299,6 +302,7 @@ class SharedCall:
         if not all(pending in waiting for pending in self.waiters):
             self.waiters = [pending for pending in self.waiters if pending in waiting]
             self.keys = list(dict.fromkeys(key for w in self.waiters for key in w.keys))
+            self.is_shared = len(self.waiters) > 1
         return bool(self.waiters)
 
     def _own_error(self, error: BaseException, pending: PendingFetch) -> BaseException:

@@ -205,9 +205,9 @@ class CredentialsKeeper:
             if inquiry.is_over and not useless:
                 return inquiry.result()
             if self._monotonic() >= ends or not inquiry.is_over:
-                raise self.late_error(seconds)
+                raise self.late_error()
 
-    def late_error(self, seconds: float) -> CredentialsLateError:
+    def late_error(self) -> CredentialsLateError:
         """Return what is to be said where the source has not answered in time."""
         text = f"the {self._source.name} had not answered in time."
         return CredentialsLateError(text, FaultKind.DEADLINE)

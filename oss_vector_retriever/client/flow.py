@@ -213,14 +213,14 @@ def _resolve_credentials(
 ) -> Flow[Credentials]:
     keeper, seconds = attempts.context.credentials, attempts.deadline.remaining_seconds
     attempts.asked_at = attempts.context.monotonic()
+    flow = keeper.resolve(seconds) if refused is None else keeper.renew(refused, seconds)
     try:
-        if refused is None:
-            return (yield from keeper.resolve(seconds))
-        return (yield from keeper.renew(refused, seconds))
+        found = yield from flow
     except CredentialsLateError as late:
+        # `asked_at` stays: those who share the call, and are over it a moment later, are told this
         raise attempts.annotate(attempts.deadline_error(late)) from None
-    finally:
-        attempts.asked_at = None
+    attempts.asked_at = None
+    return found
 
 
 def _pause(attempts: Attempts[T], error: errors.OSSVectorError, decision: RetryDecision) -> float:
@@ -362,7 +362,7 @@ class Attempts(Generic[T]):
         """Return what to say where the call's deadline has passed, or that of one it serves."""
         deadline = deadline or self.deadline
         if late is None and self.asked_at is not None:
-            late = self.context.credentials.late_error(deadline.moment - self.asked_at)
+            late = self.context.credentials.late_error()
         why = f": {late}" if late else "."
         text = (
             f"{self.operation.name} did not end within {deadline.seconds:g} s "

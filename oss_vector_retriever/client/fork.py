@@ -4,6 +4,7 @@ A child that used its parent's sockets would read answers that are meant for the
 callers; threads are not copied by a fork, and a lock that one of them held is held for ever.
 """
 
+import contextlib
 import os
 from typing import Protocol
 from weakref import WeakValueDictionary
@@ -18,8 +19,9 @@ class Forkable(Protocol):
 
 # by identity: equal objects are renewed each by itself
 _objects: WeakValueDictionary[int, Forkable] = WeakValueDictionary()
-# Kept until the child ends. Their destructors would end the parent's TLS sessions, and take its
-# sockets out of its event loop's epoll, which both processes share.
+# Kept until the child ends, and beyond the end of its interpreter. Their destructors would end the
+# parent's TLS sessions, take its sockets out of its event loop's epoll, which both processes share,
+# and warn of sockets that nobody closed.
 _inherited: list[object] = []
 _process = os.getpid()
 
@@ -31,6 +33,12 @@ def renew_in_children(owner: Forkable) -> None:
 
 def leave_to_parent(*things: object) -> None:
     """Keep in a child, for good and unused, what belongs to its parent."""
+    if not _inherited:
+        # the interpreter would clear this module at its end, and run the destructors after all
+        with contextlib.suppress(ImportError, AttributeError):  # only CPython counts references
+            import ctypes  # noqa: PLC0415 - children alone need it
+
+            ctypes.pythonapi.Py_IncRef(ctypes.py_object(_inherited))
     _inherited.extend(things)
 
 

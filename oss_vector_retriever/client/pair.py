@@ -12,6 +12,7 @@ from .config import ClientConfig, resolve_config
 from .context import Context, Flow
 from .credentials import Credentials
 from .errors import ConfigurationError
+from .hidden import Hidden, hide_address
 from .models.limits import DEFAULT_LIMITS, Limits
 from .settings import ClientSettings, settings_of
 from .transport.runner import running_loop
@@ -203,11 +204,11 @@ def connect(
     Raises:
         ConfigurationError: a client and options are given, or half of the credentials.
     """
+    options = hide_secrets(dict(options))
     given = [name for name in CONNECTION if options.get(name)]
     if client is not None and given:
         raise ConfigurationError(f"pass either client= or {', '.join(given)}, not both.")
     arguments = {name: options[name] for name in POINTERS if options.get(name)}
-    # a framework's `SecretStr`, or a text
     secrets = [options[name] for name in SECRETS if options.get(name)]
     if secrets and not (options.get("access_key_id") and options.get("access_key_secret")):
         raise ConfigurationError("credentials are access_key_id= and access_key_secret=, both.")
@@ -224,8 +225,20 @@ def connect(
     return ClientPair(client, {**arguments, "credentials": credentials} if secrets else arguments)
 
 
-def _credentials_of(secrets: Iterable[Any]) -> Credentials:
-    return Credentials(*(getattr(one, "get_secret_value", one.__str__)() for one in secrets))
+def hide_secrets(options: dict[str, Any]) -> dict[str, Any]:
+    """Hide what of a component's arguments may be a secret, in place, and return them."""
+    for name, value in options.items():
+        if name == "endpoint":
+            options[name] = hide_address(value)
+        elif name in SECRETS and value and not isinstance(value, Hidden):
+            options[name] = Hidden(value)
+    return options
+
+
+def _credentials_of(secrets: Iterable[Hidden]) -> Credentials:
+    # each is a framework's `SecretStr`, or a text
+    texts = (each.reveal() for each in secrets)
+    return Credentials(*(getattr(text, "get_secret_value", text.__str__)() for text in texts))
 
 
 def limits_of(client: Client | None) -> Limits:

@@ -51,7 +51,13 @@ def dump_json(value: object) -> bytes:
         import orjson  # noqa: PLC0415 - absent outside CPython
 
         option = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_PASSTHROUGH_DATACLASS
-        return orjson.dumps(value, default=_plain_value, option=option)
+        try:
+            return orjson.dumps(value, default=_plain_value, option=option)
+        except TypeError as error:
+            # Ctrl-C within `default`, or in what it imports, is no matter of the value
+            if isinstance(error.__cause__, KeyboardInterrupt):
+                raise error.__cause__ from None
+            raise
     options: dict[str, Any] = {"ensure_ascii": False, "allow_nan": False, "separators": (",", ":")}
     return json.dumps(value, default=_plain_value, **options).encode()
 

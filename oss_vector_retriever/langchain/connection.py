@@ -7,7 +7,7 @@ another process, whatever its environment names, the same index is read.
 
 import copy
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from operator import attrgetter
 from typing import TYPE_CHECKING, Annotated, Any, Self
 from weakref import WeakSet
@@ -226,7 +226,7 @@ class ConnectedComponent(_Connection):
     bucket: str | None = None
     account_id: str | None = None
     region: str | None = None
-    endpoint: str | None = None
+    endpoint: str | None = field(default=None, repr=False)  # may hold userinfo
     internal: bool = False
     access_key_id: SecretStr | str | None = None
     access_key_secret: SecretStr | str | None = None

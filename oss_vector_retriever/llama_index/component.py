@@ -18,7 +18,7 @@ from pydantic import AfterValidator, ConfigDict, Field, PrivateAttr, SecretStr
 
 from ..client.context import Context, Flow
 from ..client.errors import ConfigurationError, InvalidRequestError, MissingKeysError
-from ..client.pair import CONNECTION, Client, ClientPair, connect
+from ..client.pair import CONNECTION, Client, ClientPair, connect, hide_secrets
 from ..client.settings import ClientSettings
 from ..client.steps import Call
 from ..records import DecodePolicy, Record
@@ -73,7 +73,8 @@ class _Connected:
     def _forget_index(self, client: Client) -> None:
         """Forget what was learnt of an index: that of a client that is assigned may be another."""
 
-    def _connect(self, client: Client | None, options: Mapping[str, Any]) -> None:
+    def _connect(self, client: Client | None, options: Any) -> None:
+        hide_secrets(options)  # in the constructor's own dict, which an error would show
         # a TypedDict is checked by type checkers alone, and a misspelt option must not be ignored
         if unknown := options.keys() - {*CONNECTION}:
             name = f"{type(self).__name__}()"

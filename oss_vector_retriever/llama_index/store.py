@@ -30,7 +30,7 @@ from ..records.lookup import MissingPolicy
 from ..records.search import Hit, search
 from ..records.settings import DistanceMetric, StoreSettings
 from ..records.store import RecordStore
-from .component import _SavedComponent, call_function, report_missing
+from .component import _hide, _SavedComponent, call_function, report_missing
 from .filters import check_filters, combine, has_empty_group, record_passes, service_filter
 from .node_store import NodeStore, list_nodes
 from .nodes import classes_by_name
@@ -146,6 +146,9 @@ class OSSVectorStore(_SavedComponent, BasePydanticVectorStore):
         stores_text: bool = True,
         is_embedding_query: bool = True,
     ) -> None:
+        # before anything that can fail: an error shows this frame, with what has a name in it
+        access_key_id, access_key_secret = _hide(access_key_id), _hide(access_key_secret)
+        session_token = _hide(session_token)
         # spelt out for editors and type checkers; the arguments are the fields, but for the client
         fields = {
             name: value for name, value in locals().items() if name in type(self).model_fields

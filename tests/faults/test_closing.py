@@ -1,7 +1,8 @@
 """A client that is closed beside calls in flight: whoever waits is told so at once."""
 
 import asyncio
-import random
+import contextlib
+import socket
 import threading
 import time
 
@@ -85,6 +86,97 @@ def test_a_pause_before_a_retry_ends_too():
         assert told(outcomes) == [True, True], outcomes
 
 
+@contextlib.contextmanager
+def stalled(what):
+    """Yield the settings of a client whose calls stand still in a certain phase."""
+    with contextlib.ExitStack() as stack:
+        if what == "connecting":
+            listener = stack.enter_context(socket.socket())
+            listener.bind(("127.0.0.1", 0))
+            listener.listen(0)
+            for _ in range(4):  # the queue is full: a further connection is not even refused
+                waiting = stack.enter_context(socket.socket())
+                waiting.setblocking(False)
+                waiting.connect_ex(listener.getsockname())
+            yield {"endpoint": f"http://127.0.0.1:{listener.getsockname()[1]}"}
+        elif what == "a name that is looked up":
+            asked, real = threading.Event(), socket.getaddrinfo
+            stack.callback(asked.set)
+
+            def slow(host, *arguments, **options):
+                if "slow.test" in str(host):
+                    asked.wait(DELAY)
+                    raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure")
+                return real(host, *arguments, **options)
+
+            stack.enter_context(pytest.MonkeyPatch.context()).setattr(socket, "getaddrinfo", slow)
+            yield {"endpoint": "https://slow.test"}
+        elif what == "a TLS handshake":
+            server = stack.enter_context(FaultServer(then=faults.silent))
+            yield {"endpoint": f"https://127.0.0.1:{server.port}"}
+        elif what == "the tunnel of a proxy":
+            server = stack.enter_context(FaultServer(then=faults.silent))
+            proxy = f"http://127.0.0.1:{server.port}"
+            yield {"endpoint": "https://service.test", "proxy": proxy}
+        elif what == "a reply":
+            yield {"endpoint": stack.enter_context(FaultServer(then=faults.stall)).endpoint}
+        elif what == "a window":
+            server = stack.enter_context(VectorServer(KEYS))
+            yield {"endpoint": server.endpoint, "coalesce": 1.0}
+        elif what == "credentials":
+            given = threading.Event()
+            stack.callback(given.set)
+            server = stack.enter_context(VectorServer(KEYS))
+            hang = lambda: given.wait(DELAY) and ("id", "secret")  # noqa: E731
+            yield {"endpoint": server.endpoint, "credentials": hang}
+
+
+STALLS = [
+    "connecting",
+    "a name that is looked up",
+    "a TLS handshake",
+    "the tunnel of a proxy",
+    "a reply",
+    "a window",
+    "credentials",
+]
+
+
+# a fetch of 100 keys and more waits for no others
+CASES = [(what, count) for what in STALLS for count in (1, 7 if what == "a window" else 500)]
+
+
+@pytest.mark.over_tls("never")  # it has a TLS handshake, and a proxy
+@pytest.mark.parametrize(("what", "count"), CASES)
+def test_whatever_a_call_waits_for_it_ends_with_its_client(what, count, mode):
+    options = {"timeout": 60, "connect_timeout": 60}
+    with stalled(what) as more:
+        if mode == "async":
+            asyncio.run(close_beside_a_task(settings(**options, **more), KEYS[:count]))
+            return
+        client, outcomes = OSSVectorClient(**settings(**options, **more)), []
+        keys = KEYS[:count]
+        caller = threading.Thread(target=noted, args=[outcomes, lambda: client.fetch(keys)])
+        caller.start()
+        time.sleep(0.2)
+        started = time.monotonic()
+        client.close()
+        caller.join(PATIENCE)
+        assert time.monotonic() - started < PATIENCE
+        assert told(outcomes) == [True], outcomes
+
+
+async def close_beside_a_task(options, keys):
+    client = AsyncOSSVectorClient(**options)
+    caller = asyncio.ensure_future(client.fetch(keys))
+    await asyncio.sleep(0.2)
+    started = time.monotonic()
+    await client.close()
+    outcomes = await asyncio.wait_for(asyncio.gather(caller, return_exceptions=True), PATIENCE)
+    assert time.monotonic() - started < PATIENCE
+    assert told(outcomes) == [True], outcomes
+
+
 def test_a_stream_that_is_read_half_ends_with_its_client():
     with VectorServer(KEYS) as server:
         client = OSSVectorClient(**settings(server.endpoint))
@@ -126,28 +218,3 @@ async def test_a_stream_that_a_task_has_read_half_ends_with_its_client():
         await client.close()
         with pytest.raises(ConfigurationError, match="is closed"):
             [vector async for vector in vectors]
-
-
-@pytest.mark.parametrize("seed", [1, 2])
-def test_at_random_moments(seed):
-    dice = random.Random(seed)
-    with VectorServer(KEYS, delay=lambda: 0.01) as server:
-        for _ in range(40):
-            client = OSSVectorClient(**settings(server.endpoint, max_concurrency=3))
-            ended = []
-
-            def work(client=client, ended=ended):
-                try:
-                    while True:
-                        client.fetch(dice.sample(KEYS, dice.choice([1, 3, 250])))
-                except Exception as error:  # noqa: BLE001 - it is looked at below
-                    ended.append(error)
-
-            threads = [threading.Thread(target=work) for _ in range(5)]
-            for thread in threads:
-                thread.start()
-            time.sleep(dice.uniform(0, 0.08))
-            client.close()
-            for thread in threads:
-                thread.join(PATIENCE)
-            assert told(ended) == [True] * 5, ended

@@ -29,6 +29,8 @@ from oss_vector_retriever import (
     SecurityTokenError,
 )
 
+pytestmark = pytest.mark.over_tls("long")
+
 KEYS = [f"key-{n}" for n in range(150)]
 AN_HOUR = timedelta(hours=1)
 
@@ -109,6 +111,7 @@ HUNG = {
 }
 
 
+@pytest.mark.promise("R2")
 @pytest.mark.parametrize("kind", HUNG, ids=" ".join)
 @pytest.mark.parametrize("coalesce", [True, False, 0.05])
 @pytest.mark.parametrize("count", [1, 150])

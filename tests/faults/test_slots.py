@@ -191,6 +191,30 @@ def test_the_slot_of_an_interrupted_call_is_free_again():
         assert key_of(client.fetch(KEYS[:1])) == KEYS[0]
 
 
+@pytest.mark.parametrize("count", [1, 250])
+def test_a_signals_handler_may_fetch_while_its_thread_holds_the_only_slot(count):
+    keys, found = KEYS[:count], []
+
+    def handle(*_):
+        found.append(client.fetch(keys, timeout=5))
+
+    with (
+        VectorServer(KEYS, delay=lambda: 0.3) as server,
+        OSSVectorClient(**settings(server.endpoint, max_concurrency=1)) as client,
+    ):
+        before = signal.signal(signal.SIGUSR1, handle)
+        try:
+            timer = threading.Timer(0.1, signal.raise_signal, [signal.SIGUSR1])
+            timer.start()
+            assert key_of(client.fetch(KEYS[-1:])) == KEYS[-1]
+            timer.join()
+        finally:
+            signal.signal(signal.SIGUSR1, before)
+        assert [vector.key for vector in found[0]] == keys
+        assert client._runner._coalescer.holders == set()
+        assert key_of(client.fetch(KEYS[:1])) == KEYS[0]
+
+
 def test_a_window_ends_at_the_deadline(mode):
     with VectorServer(KEYS) as server:
         options = settings(server.endpoint, coalesce=1.0)

@@ -9,6 +9,8 @@ from support.presigning import presigned_query
 from oss_vector_retriever.client import signing
 from oss_vector_retriever.client.signing import Scope, Signable
 
+pytestmark = pytest.mark.promise("R12")
+
 QUERY = "param1=value1&%2Bparam1=value3&%7Cparam1=value4&%2Bparam2=&%7Cparam2=&param2="
 CANONICAL_QUERY = "%2Bparam1=value3&%2Bparam2&%7Cparam1=value4&%7Cparam2&param1=value1&param2"
 CANONICAL_HASH = "f4613657f1b108998e8dbd10a1aa5da621dc2c6e02c9ddec0f163664848704c4"
@@ -187,3 +189,16 @@ def test_a_bare_parameter_and_an_empty_one_sign_alike(query):
 
 def test_without_a_bucket_the_account_is_left_out():
     assert signing.resource_name("cn-hangzhou", "123", None) == "/acs:ossvector:cn-hangzhou::/"
+
+
+def test_the_token_of_a_presigned_query_is_signed_and_kept_in_no_cache():
+    resource = signing.resource_name("cn-hangzhou", "123", "bucket")
+    signable = Signable("POST", resource, "getVectors", JSON)
+    kept = signing.canonical_query.cache_info().currsize
+    queries = [
+        presigned_query(signable, "ak", "sk", STAMP, SCOPE, expires=600, security_token=token)
+        for token in (None, "token", "another")
+    ]
+    assert signing.canonical_query.cache_info().currsize == kept
+    signatures = {query.rpartition("&x-oss-signature=")[2] for query in queries}
+    assert len(signatures) == 3

@@ -117,6 +117,7 @@ def run_all_kinds(lengths, rounds):
         return {kind: run.result() for kind, run in runs.items()}
 
 
+@pytest.mark.promise("R1")
 def test_a_blip_of_each_kind_is_outlived_on_both_clients():
     for kind, outcomes in run_all_kinds([0.4], [("sync", "async")]).items():
         ours = outcomes[0.4][0]
@@ -124,6 +125,7 @@ def test_a_blip_of_each_kind_is_outlived_on_both_clients():
         assert all(0.4 <= seconds < 20 for seconds in ours.seconds)
 
 
+@pytest.mark.promise("R1")
 @pytest.mark.soak
 @pytest.mark.timeout(600)
 def test_blips_are_outlived_more_often_than_by_the_official_sdk():

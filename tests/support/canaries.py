@@ -40,7 +40,9 @@ def _texts_of(error: BaseException, seen: set[int]) -> Iterator[str]:
     for frame in our_frames(error):
         for name, value in frame.f_locals.items():
             yield f"{frame.f_code.co_qualname}.{name} = {_described(value)}"
-    for inner in (error.__cause__, error.__context__, *getattr(error, "errors", ())):
+    earlier = getattr(error, "errors", ())
+    earlier = earlier if isinstance(earlier, tuple) else ()  # others have a method of that name
+    for inner in (error.__cause__, error.__context__, *earlier):
         if inner is not None and id(inner) not in seen:
             yield from _texts_of(inner, seen)
 

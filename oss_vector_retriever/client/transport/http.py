@@ -198,11 +198,10 @@ class AsyncExchange:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._set_up(closed=False)
+        self._set_up()
 
-    def _set_up(self, *, closed: bool) -> None:
+    def _set_up(self) -> None:
         self._connections = _AsyncConnections()
-        self._connections.closed = closed
         self._gate = asyncio.Semaphore(self._settings.max_connections)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._finalizer: weakref.finalize[..., AsyncExchange] | None = None
@@ -212,7 +211,9 @@ class AsyncExchange:
         fork.leave_to_parent(self._connections, self._loop)
         if self._finalizer is not None and (detached := self._finalizer.detach()):
             fork.leave_to_parent(detached[2])  # what it would end; this exchange itself is used on
-        self._set_up(closed=self._connections.closed)
+        # not closed, though the end of the parent's loop may have closed it there; of a client that
+        # its user has closed the runner knows
+        self._set_up()
 
     def usable_here(self) -> bool:
         """Tell whether the running event loop is the one served, or may become it."""

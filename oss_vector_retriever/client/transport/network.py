@@ -8,16 +8,19 @@ methods that httpcore calls on its own networks and streams.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import importlib
 import ipaddress
 import socket
 import threading
 import time
+from collections.abc import Callable
 from queue import Empty, SimpleQueue
 from typing import Any
 
 _WRITTEN_AT_ONCE = 64 * 1024
+_NEXT_ADDRESS_SECONDS = 0.25
 _SHORTEST = 0.001  # seconds; to sockets 0 means "do not wait at all"
 
 
@@ -124,20 +127,13 @@ class ClippedNetwork(Network):
         return connection
 
     def _addresses(self, host: str, port: int) -> _Addresses:
-        # getaddrinfo takes no timeout and cannot be interrupted: it runs in a thread that is left
-        # behind where it takes too long
-        with contextlib.suppress(ValueError):
-            old = isinstance(ipaddress.ip_address(host), ipaddress.IPv4Address)
-            return [(socket.AF_INET if old else socket.AF_INET6, (host, port))]
-        answers = self._answers
+        if known := _address_in(host, port):
+            return known
+        _look_up(host, port, self._answers.put)
         try:
-            threading.Thread(
-                target=_look_up, args=(host, port, answers), name="oss-vectors", daemon=True
-            ).start()
-        except RuntimeError:  # no thread can be started any more: the interpreter ends
-            _look_up(host, port, answers)
-        try:
-            answer = answers.get(timeout=self.countdown.clip(None, self._engine.ConnectTimeout))
+            answer = self._answers.get(
+                timeout=self.countdown.clip(None, self._engine.ConnectTimeout)
+            )
         except Empty:
             raise self._engine.ConnectTimeout from None
         if isinstance(answer, OSError):
@@ -148,13 +144,32 @@ class ClippedNetwork(Network):
 _Addresses = list[tuple[int, Any]]
 
 
-def _look_up(host: str, port: int, answers: SimpleQueue[_Addresses | OSError]) -> None:
+def _address_in(host: str, port: int) -> _Addresses:
+    with contextlib.suppress(ValueError):
+        old = isinstance(ipaddress.ip_address(host), ipaddress.IPv4Address)
+        return [(socket.AF_INET if old else socket.AF_INET6, (host, port))]
+    return []
+
+
+def _look_up(host: str, port: int, tell: Callable[[_Addresses | OSError], object]) -> None:
+    # getaddrinfo takes no timeout and cannot be interrupted: it runs in a thread that is left
+    # behind where it takes too long, also by a loop or an interpreter that ends
+    arguments = (host, port, tell)
+    try:
+        threading.Thread(
+            target=_ask_system, args=arguments, name="oss-vectors", daemon=True
+        ).start()
+    except RuntimeError:  # no thread can be started any more: the interpreter ends
+        _ask_system(*arguments)
+
+
+def _ask_system(host: str, port: int, tell: Callable[[_Addresses | OSError], object]) -> None:
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as error:  # the other: of a name that IDNA cannot write
-        answers.put(error if isinstance(error, OSError) else OSError(str(error)))
+        tell(error if isinstance(error, OSError) else OSError(str(error)))
     else:
-        answers.put([(family, address) for family, _, _, _, address in found])
+        tell([(family, address) for family, _, _, _, address in found])
 
 
 class _ClippedStream:
@@ -206,20 +221,82 @@ class WatchedNetwork(Network):
 
     def __init__(self, engine: Any) -> None:
         super().__init__()
+        self._engine = engine
         self._inner = engine.AnyIOBackend()
         # an engine that is cancelled in the middle of a TLS handshake forgets its connection, open
         self._stream: Any = None
 
-    async def connect_tcp(self, host: str, port: int, **options: Any) -> _WatchedStream:
+    async def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,  # noqa: ASYNC109 - the engine's parameter
+        **_: Any,
+    ) -> _WatchedStream:
         """Connect, and remember."""
         self.handshakes = 0
-        self._stream = await self._inner.connect_tcp(host, port, **options)
+        try:
+            async with asyncio.timeout(timeout):
+                addresses = _address_in(host, port) or await _look_up_on_loop(host, port)
+                self._stream = await self._connect_to_first(list(addresses))
+        except TimeoutError:
+            raise self._engine.ConnectTimeout from None
+        except OSError as error:
+            raise self._engine.ConnectError from error
         return _WatchedStream(self._stream, self)
+
+    async def _connect_to_first(self, addresses: _Addresses) -> Any:
+        if len(addresses) == 1:
+            return await self._inner.connect_tcp(*addresses[0][1][:2])
+        # the next is tried when one has failed, or has kept silent for a while (RFC 8305)
+        attempts: set[asyncio.Task[Any]] = set()
+        winner: asyncio.Task[Any] | None = None
+        try:
+            while addresses or attempts:
+                if addresses:
+                    host, port = addresses.pop(0)[1][:2]
+                    attempts.add(asyncio.ensure_future(self._inner.connect_tcp(host, port)))
+                patience = _NEXT_ADDRESS_SECONDS if addresses else None
+                first = asyncio.FIRST_COMPLETED
+                done, _ = await asyncio.wait(attempts, timeout=patience, return_when=first)
+                winner = next((one for one in done if one.exception() is None), None)
+                if winner is not None or (attempts <= done and not addresses):
+                    return (winner or done.pop()).result()
+                attempts -= done
+        finally:
+            await _drop(attempts - {winner})
 
     async def close(self) -> None:
         """Close the connection that was opened last; the engine has seen to those before."""
         if self._stream is not None:
             await self._stream.aclose()
+
+
+async def _look_up_on_loop(host: str, port: int) -> _Addresses:
+    loop = asyncio.get_running_loop()
+    answered: asyncio.Future[_Addresses | OSError] = loop.create_future()
+
+    def take(answer: _Addresses | OSError) -> None:
+        if not answered.done():
+            answered.set_result(answer)
+
+    def tell(answer: _Addresses | OSError) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop has ended: nobody waits for it
+            loop.call_soon_threadsafe(take, answer)
+
+    _look_up(host, port, tell)
+    answer = await answered
+    if isinstance(answer, OSError):
+        raise answer
+    return answer
+
+
+async def _drop(attempts: set[asyncio.Task[Any]]) -> None:
+    for attempt in attempts:
+        attempt.cancel()
+    for stream in await asyncio.gather(*attempts, return_exceptions=True):
+        if not isinstance(stream, BaseException):
+            await stream.aclose()
 
 
 class _WatchedStream:

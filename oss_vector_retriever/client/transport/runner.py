@@ -163,8 +163,10 @@ class Runner:
         batch = self._begin_batch(end_at_error=True)
         try:
             tasks = [_Task(flow, batch) for flow in flows]
-            self._helpers.offer([task.run for task in tasks[1:]])
-            # this thread takes part: whatever keeps the helpers busy, these flows go on
+            # this thread takes part: whatever keeps the helpers busy, these flows go on; a signal's
+            # handler is alone, for they could wait for the connection that its thread holds
+            if threading.get_ident() not in self._coalescer.holders:
+                self._helpers.offer([task.run for task in tasks[1:]])
             for task in tasks:
                 task.run()
             while batch.unfinished and batch.error is None:
@@ -479,7 +481,7 @@ class AsyncRunner:
                 try:
                     return await self._wait_for(step)
                 finally:
-                    del self._endings[ending]
+                    self._endings.pop(ending, None)
         except TimeoutError:
             if ending.expired():
                 raise closed_error() from None

@@ -15,13 +15,15 @@ from support.fault_server import FaultServer
 from support.faults import stall
 from support.vector_server import VectorServer
 
-LIBRARIES = ["httpx", "httpx2"]
+# an interpreter's start takes most of the time: with the second library in the long run alone
+LIBRARIES = [pytest.param("httpx", marks=pytest.mark.soak), "httpx2"]
 # seconds; it should be one, and the machine may be busy: what each waits for takes 20
 PROMPT = 4
 
 PREAMBLE = """
 import asyncio, atexit, os, signal, sys, threading, time
 from concurrent.futures import ThreadPoolExecutor
+import numpy  # an interrupt in the midst of its import is orjson's and numpy's
 from oss_vector_retriever import AsyncOSSVectorClient, OSSVectorClient
 
 KEYS = [f"key-{n}" for n in range(500)]
@@ -117,6 +119,21 @@ INTERRUPTED = {
         say_when_busy()
         client.fetch(KEYS)
         """,
+    "a name that is looked up, on an event loop": """
+        import socket
+        socket.getaddrinfo = lambda *_, **__: time.sleep(20)
+        async def main():
+            client = AsyncOSSVectorClient(**SETTINGS | {"endpoint": "https://slow.test"})
+            asyncio.get_running_loop().call_later(0.2, ready)
+            await client.fetch(KEYS)
+        asyncio.run(main())
+        """,
+    "credentials on an event loop": """
+        async def main():
+            async with AsyncOSSVectorClient(**SETTINGS | {"credentials": sleepy}) as client:
+                await client.fetch(KEYS)
+        asyncio.run(main())
+        """,
     "an embedded service": """
         from oss_vector_retriever.emulator import faults
         client = OSSVectorClient.local()
@@ -208,6 +225,12 @@ AT_EXIT = {
     "a fetch on an event loop": """
         async def main():
             async with AsyncOSSVectorClient(**SETTINGS) as client:
+                print(len(await client.fetch(KEYS)), len(await client.fetch(KEYS[:1])))
+        atexit.register(lambda: asyncio.run(main()))
+        """,
+    "a fetch by name on an event loop": """
+        async def main():
+            async with AsyncOSSVectorClient(**SETTINGS | {"endpoint": NAMED}) as client:
                 print(len(await client.fetch(KEYS)), len(await client.fetch(KEYS[:1])))
         atexit.register(lambda: asyncio.run(main()))
         """,

@@ -9,9 +9,11 @@ from oss_vector_retriever import (
     ServiceError,
 )
 from oss_vector_retriever.client.coalesce import PendingFetch, next_call, shared_calls
+from oss_vector_retriever.client.models.messages import Reply
 from oss_vector_retriever.client.models.results import GetVectorsResult
 from oss_vector_retriever.client.models.vector import Vector
 from oss_vector_retriever.client.retry import RetryDecision
+from oss_vector_retriever.client.steps import Fault, FaultKind, Send, Sleep
 
 
 @pytest.fixture
@@ -109,6 +111,24 @@ def test_no_buffer_is_shared(pend):
     assert fetches[1].found["b"].data.tolist() == [3, 4]
 
 
+def test_no_metadata_are_shared_between_three_who_ask_for_the_same(pend):
+    fetches = [pend("a"), pend("a", "b"), pend("b", "a")]
+    vectors = (Vector("a", [1.0], {"in": [{"x": 1}]}), Vector("b", [2.0], {"y": 1}))
+    next_call(fetches).deal(GetVectorsResult(vectors, "id"))
+    for number, fetch in enumerate(fetches):
+        for vector in fetch.found.values():
+            vector.metadata["mine"] = number
+        fetch.found["a"].metadata["in"].append(number)
+        fetch.found["a"].metadata["in"][0]["x"] = number
+    assert [fetch.found["a"].metadata for fetch in fetches] == [
+        {"in": [{"x": number}, number], "mine": number} for number in range(3)
+    ]
+    assert [fetch.found["b"].metadata for fetch in fetches[1:]] == [
+        {"y": 1, "mine": 1},
+        {"y": 1, "mine": 2},
+    ]
+
+
 def test_a_refused_call_is_made_again_in_halves_of_its_fetches(pend):
     fetches = [pend(key) for key in "abcde"]
     call = next_call(fetches)
@@ -182,3 +202,73 @@ def test_words_that_only_resemble_a_key_stay(pend, message):
     one, other = pend("mine"), pend("other-key", "b", "the", "e")
     assert next_call([one, other]).fail(error) == []
     assert str(one.error) == str(error)
+
+
+def reply(status, body, **headers):
+    return Reply(status, {"content-type": "application/json", **headers}, body)
+
+
+def released(pend, **headers):
+    """Return a call of a hasty and a patient fetch that has met a 500, and waits; with its flow."""
+    hasty, patient = pend("hasty-key", timeout=0.05), pend("patient-key", timeout=500)
+    call = next_call([hasty, patient])
+    flow = call.serve()
+    assert isinstance(next(flow), Send)
+    refusal = b'{"Error": {"Code": "InternalError", "Message": "hasty-key and patient-key"}}'
+    assert isinstance(flow.send(reply(500, refusal, **headers)), Sleep)
+    return call, flow, hasty, patient
+
+
+def end_of(flow, answer):
+    with pytest.raises(StopIteration) as end:
+        flow.send(answer)
+    return end.value.value
+
+
+def test_who_has_no_time_for_a_pause_asks_alone_and_has_no_part_in_the_rest(pend):
+    call, flow, hasty, patient = released(pend)
+    assert hasty.must_ask_alone
+    assert (hasty.outstanding, hasty.error, call.waiters) == (0, None, [patient])
+    assert isinstance(flow.send(None), Send)
+    vectors = b'{"vectors": [%s]}' % b", ".join(
+        b'{"key": "%s", "data": {"float32": [1]}, "metadata": {}}' % key
+        for key in (b"hasty-key", b"patient-key")
+    )
+    assert end_of(flow, reply(200, vectors)) == []
+    assert list(patient.found) == ["patient-key"]
+
+
+def test_who_is_left_alone_in_a_call_is_not_failed_by_those_who_have_gone(pend):
+    _, flow, _, patient = released(pend)
+    assert isinstance(flow.send(None), Send)
+    (half,) = end_of(flow, reply(400, b'{"Error": {"Code": "VectorIndexParameterInvalid"}}'))
+    assert (half.keys, half.waiters, patient.error) == (["patient-key"], [patient], None)
+
+
+def test_who_is_asked_to_come_too_late_is_told_without_the_others_keys(pend):
+    _, _, hasty, patient = released(pend, **{"retry-after": "60"})
+    assert not hasty.must_ask_alone
+    assert isinstance(hasty.error, InternalServiceError)
+    assert "patient-key" not in f"{hasty.error} {hasty.error.args}"
+    assert (hasty.error.attempts, hasty.error.errors) == (1, ())
+    assert patient.error is None
+
+
+def test_a_call_that_is_settled_keeps_no_reply(pend):
+    call, flow, _, _ = released(pend)
+    flow.send(None)
+    end_of(flow, reply(400, b'{"Error": {"Code": "VectorIndexParameterInvalid"}}'))
+    assert call.attempts is None
+
+
+def test_each_is_told_the_seconds_of_its_own_deadline(pend):
+    fetches = [pend("a", timeout=5), pend("b", timeout=5.01), pend("c", timeout=5.01)]
+    flow = next_call(fetches).serve()
+    next(flow)
+    assert end_of(flow, Fault(FaultKind.DEADLINE, "ReadTimeout")) == []
+    assert [str(fetch.error).partition(" (")[0] for fetch in fetches] == [
+        "GetVectors did not end within 5 s",
+        "GetVectors did not end within 5.01 s",
+        "GetVectors did not end within 5.01 s",
+    ]
+    assert len({id(fetch.error) for fetch in fetches}) == 3

@@ -399,3 +399,47 @@ def test_the_machines_own_clocks_are_used_where_none_are_given(machine):
     flow.close()
     signed = datetime.strptime(date, "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
     assert abs((datetime.now(UTC) - signed).total_seconds()) < 60
+
+
+class TestTheRetryBudget:
+    def test_that_is_spent_ends_the_retries_of_any_call(self, machine):
+        context = machine.context(retry=RetryPolicy(6, transient_base=0.0, patience=0.0))
+        attempts = [
+            machine.play(get_vectors(context, ["a"]), lambda _: refusal(500)).error.attempts
+            for _ in range(9)
+        ]
+        # it pays for 35 retries, of which a call makes five
+        assert attempts == [6] * 7 + [1] * 2
+        assert context.retry_budget.balance == 10
+
+    @pytest.mark.parametrize("outcome", [refusal(500), RESET, refusal(503, "QpsLimitExceeded")])
+    def test_has_what_was_paid_for_a_retry_given_back_when_it_succeeds(self, machine, outcome):
+        context = machine.context()
+        full = context.retry_budget.balance
+        for _ in range(40):  # the last of them could not be paid for otherwise
+            played = machine.play(get_vectors(context, ["a"]), [outcome, GOOD])
+            assert played.error is None
+            assert context.retry_budget.balance == full
+
+    def test_has_the_last_retry_given_back_and_not_those_that_failed(self, machine):
+        context = machine.context()
+        full = context.retry_budget.balance
+        machine.play(get_vectors(context, ["a"]), [refusal(500)] * 2 + [GOOD])
+        assert context.retry_budget.balance == full - 14
+
+    def test_has_one_given_back_for_a_call_that_needs_no_retry(self, machine):
+        context = machine.context()
+        full = context.retry_budget.balance
+        machine.play(get_vectors(context, ["a"]), [refusal(500)] * 3)
+        for number in range(3):
+            assert context.retry_budget.balance == full - 28 + number
+            machine.play(get_vectors(context, ["a"]), [GOOD])
+
+    def test_pays_for_no_attempt_that_is_not_made(self, machine):
+        context = machine.context(retry=2)
+        full = context.retry_budget.balance
+        machine.play(get_vectors(context, ["a"]), [refusal(500)] * 2)
+        assert context.retry_budget.balance == full - 14
+        machine.takes = 30.0
+        machine.play(get_vectors(context, ["a"]), [refusal(500)])
+        assert context.retry_budget.balance == full - 14

@@ -231,3 +231,30 @@ class TestQueryVectors:
         flow = vectors.query_vectors(machine.context(), [1.0])
         error = machine.play(flow, [Reply(200, {}, body)]).error
         assert "distance of 'a' that is no number" in str(error)
+
+
+@pytest.mark.parametrize(
+    ("operation", "asked"),
+    [
+        (vectors.get_vectors, ["a"]),
+        (vectors.list_vectors, None),
+        (vectors.query_vectors, [1.0]),
+    ],
+)
+def test_metadata_that_were_not_asked_for_are_left_out(machine, operation, asked):
+    body = {"vectors": [{"key": "a", "metadata": {"x": "y"}, "data": {"float32": [1]}}]}
+    arguments = [] if asked is None else [asked]
+    (vector,) = answered(machine, body, operation, *arguments)
+    assert (vector.key, vector.metadata) == ("a", None)
+    (vector,) = answered(machine, body, operation, *arguments, return_metadata=True)
+    assert vector.metadata == {"x": "y"}
+
+
+@pytest.mark.parametrize(
+    ("operation", "asked"), [(vectors.get_vectors, ["a"]), (vectors.list_vectors, None)]
+)
+def test_data_that_were_not_asked_for_are_left_out(machine, operation, asked):
+    body = {"vectors": [{"key": "a", "metadata": {"x": "y"}, "data": {"float32": [1]}}]}
+    arguments = [] if asked is None else [asked]
+    (vector,) = answered(machine, body, operation, *arguments, return_metadata=True)
+    assert (vector.data, vector.metadata) == (None, {"x": "y"})

@@ -9,6 +9,8 @@ from oss_vector_retriever.client import wire
 from oss_vector_retriever.client.models.messages import Reply
 from oss_vector_retriever.client.operations.vectors import get_operation
 
+pytestmark = pytest.mark.promise("R8")
+
 KEYS = ["a", "b"]
 
 

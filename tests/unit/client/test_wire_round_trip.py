@@ -1,6 +1,7 @@
 """Float32 data survives the way to the service and back, bit for bit."""
 
 import struct
+from collections.abc import Mapping
 
 import numpy as np
 import pytest
@@ -30,6 +31,7 @@ def assert_all_survive(bits):
         assert there_and_back(sent).tobytes() == part.tobytes()
 
 
+@pytest.mark.promise("R8", figure="1,000,000 random float32 values: bit for bit")
 def test_a_million_random_finite_values_are_bit_equal():
     assert_all_survive(finite_bits(1_000_000))
 
@@ -70,3 +72,18 @@ def test_text_is_written_as_utf_8(monkeypatch, has_orjson):
     for bad in ({"k": "\ud800"}, {"k": object()}, {"k": {1, 2}}, {"k": b"bytes"}):
         with pytest.raises((TypeError, ValueError)):
             wire.dump_json(bad)
+
+
+def test_ctrl_c_in_the_midst_of_writing_is_not_taken_for_a_bad_value():
+    class Interrupted(Mapping):
+        def __iter__(self):
+            raise KeyboardInterrupt
+
+        def __getitem__(self, name):
+            return name
+
+        def __len__(self):
+            return 1
+
+    with pytest.raises(KeyboardInterrupt):
+        wire.dump_json({"metadata": Interrupted()})

@@ -135,7 +135,12 @@ def test_an_update_that_met_another_process_says_so(store, client, service, call
         if request.query == "putVectors" and not acted:
             acted.append(True)
             # a bare call, which takes no part in what this process keeps apart
-            client.run(call_once, put_operation("vectors", [Vector("y", [1, 0, 0, 0, 0])]))
+            client.run(
+                call_once,
+                put_operation(
+                    "vectors", [Vector("y", [1, 0, 0, 0, 0])], client._context.deadline()
+                ),
+            )
         return reply
 
     service.handle = act
