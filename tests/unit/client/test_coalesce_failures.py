@@ -317,3 +317,77 @@ def test_what_a_runner_raises_is_told_to_all(pend):
     assert end.value.value == []
     assert [str(fetch.error) for fetch in fetches] == ["no thread is left"] * 2
     assert [fetch.shared for fetch in fetches] == [None, None]
+
+
+def test_fetches_of_different_deadlines_are_told_the_same_of_the_index(pend):
+    fetches = [pend("a", timeout=5), pend("b", timeout=50)]
+    flow = next_call(fetches).serve()
+    next(flow)
+    assert end_of(flow, refusal(404, "NoSuchVectorIndex")) == []
+    assert [type(fetch.error) for fetch in fetches] == [NoSuchVectorIndexError] * 2
+
+
+def test_an_error_tells_each_since_when_it_has_waited(machine, pend):
+    early = pend("a")
+    machine.passes(3.0)
+    late = pend("b")
+    machine.passes(1.0)
+    error = NoSuchVectorIndexError("NoSuchVectorIndex", 404)
+    next_call([early, late]).fail(error)
+    assert (early.error.elapsed, late.error.elapsed) == (error.elapsed, error.elapsed)
+    error.elapsed = 1.0  # as of the call
+    early, late = pend("a"), pend("b")
+    machine.passes(2.0)
+    next_call([early, late]).fail(error)
+    assert (early.error.elapsed, late.error.elapsed) == (2.0, 2.0)
+    assert error.elapsed == 1.0
+
+
+def test_halves_that_cannot_both_be_paid_for_cost_nothing(pend):
+    one, other = pend("a"), pend("b")
+    budget = one.context.retry_budget
+    while budget.balance >= 28:
+        budget.take(RetryDecision.TRANSIENT)
+    before = budget.balance
+    assert before >= 14
+    assert next_call([one, other]).fail(InternalServiceError("InternalError", 500)) == []
+    assert budget.balance == before
+
+
+def test_who_is_left_alone_in_a_call_that_fails_has_another(machine, pend):
+    hasty, patient = pend("a", timeout=0.1), pend("b", timeout=500)
+    flow = next_call([hasty, patient]).serve()
+    next(flow)
+    failed = refusal(500, "InternalError")
+    for _ in range(2):
+        machine.passes(flow.send(failed).seconds)
+        flow.send(None)
+    assert [half.waiters for half in end_of(flow, failed)] == [[patient]]
+
+
+def test_a_half_with_one_fetch_left_hands_on_the_error_as_it_is(pend):
+    one, other = pend("a"), pend("b")
+    error = NoSuchVectorIndexError("NoSuchVectorIndex", 404)
+    half = next_call([one, other])
+    assert half.keep([other])
+    half.fail(error)
+    assert other.error is error
+    fetches = [pend("a"), pend("b"), pend("c")]
+    half = next_call(fetches)
+    assert half.keep(fetches[1:])
+    half.fail(error)
+    assert all(fetch.error is not error for fetch in fetches[1:])
+    half = next_call(fetches)
+    assert half.keep(fetches)
+    assert half.is_shared
+
+
+def test_a_fetch_of_two_calls_of_which_one_fails_counts_both(pend):
+    first, second = pend(*(f"k{n}" for n in range(60))), pend(*(f"k{n}" for n in range(60, 120)))
+    one, other = shared_calls([first, second])
+    one.settle(result(*one.keys))
+    assert other.settle(NoSuchVectorIndexError("NoSuchVectorIndex", 404)) == []
+    assert (second.calls, second.outstanding, second.is_over) == (2, 0, True)
+    with pytest.raises(NoSuchVectorIndexError):
+        second.raise_error()
+    first.raise_error()  # which has all of its vectors
