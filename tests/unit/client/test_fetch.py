@@ -195,7 +195,19 @@ def test_uneven_dimensions_across_calls_are_an_error(machine):
     error = machine.play(fetch(machine.context(), numbered(150)), grows).error
     assert isinstance(error, ResponseError)
     assert "[3, 4] values" in str(error)
-    assert error.request_id == "R2"
+    assert (error.request_id, error.status) == ("R2", 200)
+
+
+def test_uneven_dimensions_are_an_error_though_no_reply_has_a_request_id(machine):
+    service = Service(*numbered(200))
+
+    def grows(request):
+        service.dimension += 1
+        return Reply(200, {}, service(request).body)
+
+    error = machine.play(fetch(machine.context(), numbered(150)), grows).error
+    assert isinstance(error, ResponseError)
+    assert error.request_id is None
 
 
 def test_one_call_needs_no_driver_for_many(machine):
