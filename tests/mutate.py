@@ -37,10 +37,14 @@ T = TypeVar("T")
 ROOT = Path(__file__).parents[1]
 MUTANTS = ROOT / "mutants"
 WANTED = 92.0  # per cent
-# the tests that are to find the mutants: the quick ones, for whatever is not found has them all
-# run; those of files that read the package's source see the
-# mutants there
-TESTS = ("tests/unit/client", "tests/unit/records", "tests/unit/llama_index", "tests/golden")
+# The tests that are to find the mutants of a module: those beside it, which are quick, for what is
+# not found has them all run.
+TESTS = {
+    "client.": ("tests/unit/client", "tests/golden"),
+    "records.": ("tests/unit/records",),
+    "llama_index.": ("tests/unit/llama_index",),
+}
+# it reads the source of the package, and sees that of the mutants
 NOT_TESTS = ("tests/unit/client/test_errors.py",)
 
 # By the mutant's function and its changed line: the reason why it does what the original does.
@@ -179,9 +183,11 @@ def play() -> None:
 
     asked = json.loads(Path("asked.json").read_text())
     player = _Player(asked["names"], asked["jobs"])
+    os.environ.setdefault("SEED", "1")  # of tests that draw one
+    tests = dict.fromkeys(folder for name in asked["names"] for folder in _tests_of(name))
     options = ["-q", "-p", "no:randomly", "-p", "no:cacheprovider", "--capture=no", "--maxfail=1"]
     ignored = [f"--ignore={name}" for name in NOT_TESTS]
-    pytest.main([*options, *ignored, "--hypothesis-seed=0", *TESTS], plugins=[player])
+    pytest.main([*options, *ignored, "--hypothesis-seed=0", *tests], plugins=[player])
     Path("found.json").write_text(json.dumps(player.found))
 
 
@@ -239,7 +245,8 @@ class _Player:
             seconds, functions = seen[states[number]][item.nodeid]
             self._seconds[number], self._functions[number] = seconds, len(functions)
             for function in functions:
-                self._reaching[function].add(number)
+                if item.nodeid.startswith(_tests_of(function)):
+                    self._reaching[function].add(number)
 
     def _digests(self) -> list[str]:
         """Return for each test what stands for its file, the package and the tests' helpers."""
@@ -347,6 +354,11 @@ def _fork_for(task: T, do: Callable[[T], str]) -> int:
         written.rename(answer)
     finally:
         os._exit(0)  # nothing of the parent's is flushed or told twice
+
+
+def _tests_of(name: str) -> tuple[str, ...]:
+    module = name.removeprefix("oss_vector_retriever.")
+    return next(tests for folder, tests in TESTS.items() if module.startswith(folder))
 
 
 def _function_of(name: str) -> str:
