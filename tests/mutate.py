@@ -105,7 +105,7 @@ class _Options(argparse.Namespace):
 
     def covers(self, mutant: Mutant) -> bool:
         return not self.modules or any(
-            f".{part}." in f".{mutant.function}." for part in self.modules
+            part == mutant.name or f".{part}." in f".{mutant.function}." for part in self.modules
         )
 
 
@@ -114,7 +114,9 @@ def _options() -> _Options:
     parser.add_argument("--sample", type=int, default=400, help="how many; 0 for all")
     parser.add_argument("--seed", type=int, default=random.randrange(2**32))
     parser.add_argument("--jobs", type=int, default=2, help="how many at a time")
-    parser.add_argument("modules", nargs="*", help="such as retry or client.flow; default all")
+    parser.add_argument(
+        "modules", nargs="*", help="such as retry, flow.Attempts or a mutant; default all"
+    )
     return parser.parse_args(namespace=_Options())
 
 

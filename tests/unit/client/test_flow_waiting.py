@@ -201,6 +201,7 @@ class TestThrottling:
         played = machine.play(get_vectors(context, ["a"]), [])
         assert isinstance(played.error, DeadlineExceededError)
         assert played.sleeps == []
+        assert str(played.error) == "GetVectors did not end within 3 s (0 attempts)."
 
 
 def test_a_rate_limit_spaces_the_requests_of_all_calls(machine):
