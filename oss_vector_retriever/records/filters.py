@@ -82,6 +82,7 @@ class _Writer:
             raise _error(f"{quote(given)} is no condition; use a dict.")
         many = len(given) > 1
         self._check_depth(depth + many)
+        self.items += many
         return _all_of([self._member(*member, depth + many) for member in given.items()])
 
     def check_limits(self, written: dict[str, Any]) -> None:
@@ -115,7 +116,9 @@ class _Writer:
             return self._comparison(str(name), "$eq", value)
         if not value:
             raise _error(f"{quote(name)} has no operator.")
-        self._check_depth(depth + (len(value) > 1))
+        many = len(value) > 1
+        self._check_depth(depth + many)
+        self.items += many
         return _all_of([self._comparison(str(name), op, operand) for op, operand in value.items()])
 
     def _check_field(self, name: object) -> None:

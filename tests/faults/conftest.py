@@ -74,9 +74,16 @@ def over_tls(item):
     return marker.args[0] if marker else "one library"
 
 
+def is_tls_without_tls(item):
+    """Tell whether an item would end by TLS a connection that has none."""
+    parameters = item.callspec.params if hasattr(item, "callspec") else {}
+    return parameters.get("security") == "plain" and "_of_tls" in str(parameters.get("death"))
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
-    """Leave to the long run what would cost too much in each."""
+    """Leave to the long run what would cost too much in each, and out what there is only in TLS."""
+    items[:] = [item for item in items if not is_tls_without_tls(item)]
     for item in items:
         parameters = item.callspec.params if hasattr(item, "callspec") else {}
         if parameters.get("security") == "tls":

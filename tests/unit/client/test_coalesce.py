@@ -8,24 +8,12 @@ from oss_vector_retriever import (
     NoSuchVectorIndexError,
     ServiceError,
 )
-from oss_vector_retriever.client.coalesce import PendingFetch, next_call, shared_calls
+from oss_vector_retriever.client.coalesce import next_call, shared_calls
 from oss_vector_retriever.client.models.messages import Reply
 from oss_vector_retriever.client.models.results import GetVectorsResult
 from oss_vector_retriever.client.models.vector import Vector
 from oss_vector_retriever.client.retry import RetryDecision
 from oss_vector_retriever.client.steps import Fault, FaultKind, Send, Sleep
-
-
-@pytest.fixture
-def pend(machine):
-    context = machine.context(coalesce=True)
-
-    def pending(*keys, index="docs", timeout=None, **options):
-        deadline = context.deadline(timeout)
-        asked = {"return_data": True, "return_metadata": True, **options}
-        return PendingFetch(context, index, list(keys), deadline=deadline, **asked)
-
-    return pending
 
 
 def numbered(start, stop):

@@ -13,9 +13,12 @@ from oss_vector_retriever import (
     NoSuchVectorIndexError,
     ResponseError,
 )
+from oss_vector_retriever.client.coalesce import SharedCall, shared_calls
 from oss_vector_retriever.client.fetch import fetch
 from oss_vector_retriever.client.models.messages import Reply
-from oss_vector_retriever.client.steps import RunAll, Send
+from oss_vector_retriever.client.models.results import GetVectorsResult
+from oss_vector_retriever.client.models.vector import Vector
+from oss_vector_retriever.client.steps import Coalesce, RunAll, Send
 
 
 class Service:
@@ -128,8 +131,9 @@ class TestKeysThatDoNotExist:
 
     @pytest.mark.parametrize("other", ["skip", "", None, 5, ["omit"], True])
     def test_have_no_other_policy(self, machine, other):
-        with pytest.raises(InvalidRequestError, match="on_missing is"):
+        with pytest.raises(InvalidRequestError, match="on_missing is") as refused:
             fetch(machine.context(), ["a"], on_missing=other)
+        assert repr(other) in str(refused.value)
 
     def test_of_an_index_that_does_not_exist_are_an_error(self, machine):
         refusal = Reply(404, {}, b'{"Error":{"Code":"NoSuchVectorIndex"}}')
@@ -169,7 +173,7 @@ def test_every_legal_key_is_sent_as_it_is(machine, key):
 
 @pytest.mark.parametrize("timeout", [0, -1, float("nan"), float("inf"), True, "5"])
 def test_a_timeout_that_makes_no_sense_is_refused(machine, timeout):
-    with pytest.raises(ConfigurationError, match="timeout"):
+    with pytest.raises(ConfigurationError, match=r"^timeout "):
         fetch(machine.context(), ["a"], timeout=timeout)
 
 
@@ -191,7 +195,19 @@ def test_uneven_dimensions_across_calls_are_an_error(machine):
     error = machine.play(fetch(machine.context(), numbered(150)), grows).error
     assert isinstance(error, ResponseError)
     assert "[3, 4] values" in str(error)
-    assert error.request_id == "R2"
+    assert (error.request_id, error.status) == ("R2", 200)
+
+
+def test_uneven_dimensions_are_an_error_though_no_reply_has_a_request_id(machine):
+    service = Service(*numbered(200))
+
+    def grows(request):
+        service.dimension += 1
+        return Reply(200, {}, service(request).body)
+
+    error = machine.play(fetch(machine.context(), numbered(150)), grows).error
+    assert isinstance(error, ResponseError)
+    assert error.request_id is None
 
 
 def test_one_call_needs_no_driver_for_many(machine):
@@ -219,3 +235,77 @@ def test_the_calls_follow_the_accounts_own_limit(machine):
     service = Service("a")
     machine.play(fetch(context, ["a", "b", "a", "c", "d"]), service)
     assert service.asked == [["a", "b", "c"], ["d"]]
+
+
+class TestAFetchThatSharesCalls:
+    """It hands itself over, and takes up again where that has come to nothing."""
+
+    def begin(self, machine, keys, **options):
+        flow = fetch(machine.context(coalesce=True, **options), keys)
+        return flow, next(flow)
+
+    def deal(self, pending, keys, dimension=2):
+        vectors = [Vector(key, [1.0] * dimension, {}) for key in keys]
+        SharedCall(keys, [pending]).settle(GetVectorsResult(tuple(vectors), request_id="R"))
+
+    @pytest.mark.parametrize("count", [1, 99])
+    def test_is_handed_over_where_its_call_has_room(self, machine, count):
+        assert isinstance(self.begin(machine, numbered(count))[1], Coalesce)
+        window = fetch(machine.context(coalesce=0.01), numbered(count))
+        assert isinstance(next(window), Coalesce)
+        unshared = fetch(machine.context(coalesce=False), numbered(count))
+        assert isinstance(next(unshared), Send)
+
+    def test_asks_alone_where_its_call_is_full(self, machine):
+        assert isinstance(self.begin(machine, numbered(100))[1], Send)
+        assert isinstance(self.begin(machine, numbered(101))[1], RunAll)
+
+    def test_ends_with_what_was_dealt_to_it(self, machine):
+        flow, step = self.begin(machine, ["a", "b"])
+        self.deal(step.pending, ["a"])
+        self.deal(step.pending, ["b"])
+        with pytest.raises(StopIteration) as end:
+            flow.send(False)
+        result = end.value.value
+        assert [vector.key for vector in result] == ["a", "b"]
+        assert (result.calls, result.request_ids) == (2, ("R", "R"))
+
+    def test_asks_again_alone_where_two_replies_do_not_fit_together(self, machine):
+        flow, step = self.begin(machine, ["a", "b"])
+        self.deal(step.pending, ["a"])
+        self.deal(step.pending, ["b"], dimension=3)
+        again = flow.send(False)
+        assert json.loads(again.request.body)["keys"] == ["a", "b"]
+        with pytest.raises(StopIteration) as end:
+            flow.send(Service("a", "b")(again.request))
+        assert (end.value.value.calls, len(end.value.value)) == (1, 2)
+
+    def test_asks_alone_where_it_is_told_to(self, machine):
+        flow, step = self.begin(machine, ["a", "b"])
+        step.pending.must_ask_alone = True
+        assert isinstance(flow.send(False), Send)
+        flow, step = self.begin(machine, ["a", "b"])
+        assert isinstance(flow.send(True), Send)
+
+    def test_raises_what_it_was_told(self, machine):
+        flow, step = self.begin(machine, ["a", "b"])
+        step.pending.error = NoSuchVectorIndexError("NoSuchVectorIndex", 404)
+        with pytest.raises(NoSuchVectorIndexError):
+            flow.send(False)
+
+    def test_is_late_where_nothing_has_come_of_it(self, machine):
+        flow, _ = self.begin(machine, ["a", "b"], timeout=3.0)
+        with pytest.raises(DeadlineExceededError, match="within 3 s"):
+            flow.send(False)
+
+    def test_is_counted_where_another_was_served_with_it(self, machine):
+        context = machine.context(coalesce=True)
+        one, other = fetch(context, ["a"]), fetch(context, ["a"])
+        fetches = [next(one).pending, next(other).pending]
+        service = Service("a")
+        (call,) = shared_calls(fetches)
+        machine.play(call.serve(), service)
+        for flow, shared in ((one, 0), (other, 1)):
+            with pytest.raises(StopIteration):
+                flow.send(False)
+            assert context.counters.stats().shared == shared

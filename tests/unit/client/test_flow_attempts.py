@@ -341,6 +341,13 @@ class TestACallThatMayHaveWorkedAlready:
         played = machine.play(put_vector_index(context, dimension=3), [exists])
         assert "cannot be known" not in str(played.error)
 
+    def test_says_no_such_thing_once_a_later_call_has_succeeded(self, machine):
+        context, exists = machine.context(), refusal(409, "VectorBucketIndexAlreadyExist")
+        for outcome in (RESET, Reply(200, {})):
+            machine.play(put_vector_index(context, dimension=3), [outcome])
+        played = machine.play(put_vector_index(context, dimension=3), [exists])
+        assert "cannot be known" not in str(played.error)
+
     def test_says_no_such_thing_of_another_index_client_or_operation(self, machine):
         context, exists = machine.context(), refusal(409, "VectorBucketIndexAlreadyExist")
         machine.play(put_vector_index(context, dimension=3), [RESET])

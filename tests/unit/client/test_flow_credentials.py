@@ -7,13 +7,16 @@ import pytest
 from oss_vector_retriever import (
     ConfigurationError,
     Credentials,
+    DeadlineExceededError,
     InvalidAccessKeyIdError,
     OSSVectorError,
     SecurityTokenError,
 )
+from oss_vector_retriever.client.coalesce import PendingFetch, next_call
 from oss_vector_retriever.client.credentials import EnvironmentSource
 from oss_vector_retriever.client.models.messages import Reply
 from oss_vector_retriever.client.operations.vectors import get_vectors
+from oss_vector_retriever.client.steps import Begin, Sleep
 
 GOOD = Reply(200, {}, b'{"vectors":[]}')
 
@@ -136,3 +139,73 @@ def test_an_error_reply_that_echoes_the_secrets_is_cleaned(machine):
     played = machine.play(get_vectors(context, ["a"]), [Reply(403, {}, echo)])
     assert isinstance(played.error, OSSVectorError)
     assert "*** *** *** end" in str(played.error)
+
+
+class TestASourceThatDoesNotAnswer:
+    """The flow is driven by hand, and the callable is never run."""
+
+    def test_ends_a_call_with_its_deadline_and_is_named(self, machine):
+        context = machine.context(credentials=Vending(), timeout=3.0)
+        flow = get_vectors(context, ["a"])
+        assert isinstance(next(flow), Begin)
+        assert flow.send(None).seconds == 3.0
+        machine.passes(3.0)
+        with pytest.raises(DeadlineExceededError) as late:
+            flow.send(None)
+        assert str(late.value).startswith("GetVectors did not end within 3 s (0 attempts): the ")
+        assert "had not answered in time" in str(late.value)
+        assert (late.value.attempts, late.value.elapsed, late.value.errors) == (0, 3.0, ())
+        assert late.value.__suppress_context__
+
+    def test_ends_a_call_that_was_refused_and_the_refusal_is_told(self, machine):
+        vending = Vending(machine.wall + timedelta(days=1))
+        flow = get_vectors(machine.context(credentials=vending, timeout=3.0), ["a"])
+        next(flow).inquiry.run()
+        flow.send(None)
+        machine.passes(1.0)
+        assert isinstance(flow.send(refused("SecurityTokenExpired")), Begin)
+        assert flow.send(None).seconds == 2.0
+        machine.passes(2.0)
+        with pytest.raises(DeadlineExceededError) as late:
+            flow.send(None)
+        assert "had not answered in time" in str(late.value)
+        assert "The last attempt failed with: SecurityTokenExpired" in str(late.value)
+        assert [type(error) for error in late.value.errors] == [SecurityTokenError]
+        assert (late.value.attempts, late.value.elapsed) == (1, 3.0)
+
+    def test_is_named_to_each_who_shares_the_call(self, machine):
+        context = machine.context(credentials=Vending(), coalesce=True)
+        hasty, patient = (
+            PendingFetch(context, "i", [key], True, True, context.deadline(seconds))
+            for key, seconds in (("a", 2.0), ("b", 20.0))
+        )
+        flow = next_call([hasty, patient]).serve()
+        next(flow)
+        assert flow.send(None).seconds == 20.0
+        machine.passes(2.0)
+        with pytest.raises(DeadlineExceededError, match=r"within 2 s .*had not answered in time"):
+            hasty.raise_error()
+
+    def test_is_waited_for_by_all_after_a_pause_too(self, machine):
+        context = machine.context(credentials=Vending(), coalesce=True)
+        hasty, patient = (
+            PendingFetch(context, "i", [key], True, True, context.deadline(seconds))
+            for key, seconds in (("a", 2.0), ("b", 20.0))
+        )
+        call = next_call([hasty, patient])
+        flow = call.serve()
+        next(flow).inquiry.run()
+        flow.send(None)
+        assert isinstance(flow.send(Reply(500)), Sleep)
+        machine.passes(0.4)
+        assert isinstance(flow.send(None), Begin)  # what has no end is asked for each time
+        assert flow.send(None).seconds == pytest.approx(19.6)
+        assert (call.waiters, hasty.must_ask_alone) == ([hasty, patient], False)
+
+
+def test_other_credentials_that_are_refused_as_well_are_final_whatever_the_retries(machine):
+    context = machine.context(credentials=Vending(machine.wall + timedelta(days=1)), retry=5)
+    played = machine.play(get_vectors(context, ["a"]), [refused("SecurityTokenExpired")] * 2)
+    assert isinstance(played.error, SecurityTokenError)
+    assert (played.error.attempts, len(played.error.errors)) == (2, 1)
+    assert context.retry_budget.balance == 500

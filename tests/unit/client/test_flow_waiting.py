@@ -11,13 +11,15 @@ from oss_vector_retriever import (
     RetryPolicy,
 )
 from oss_vector_retriever.client.fetch import fetch
+from oss_vector_retriever.client.flow import call
 from oss_vector_retriever.client.models.messages import Reply
-from oss_vector_retriever.client.operations.vectors import get_vectors
+from oss_vector_retriever.client.operations.vectors import get_operation, get_vectors
 from oss_vector_retriever.client.steps import Fault, FaultKind, Send, Sleep
 
 GOOD = Reply(200, {}, b'{"vectors":[]}')
 FAILED = Reply(503, {}, b'{"Error":{"Code":"InternalError"}}')
 SLOW_DOWN = Reply(503, {}, b'{"Error":{"Code":"QpsLimitExceeded"}}')
+SHOWN = {"return_data": False, "return_metadata": False}
 LATE = Fault(FaultKind.DEADLINE, "ReadTimeout")
 
 
@@ -111,6 +113,24 @@ class TestTheDeadline:
         assert "GetVectors did not end within 30 s (1 attempts)" in str(played.error)
         assert played.error.elapsed == 30.0
 
+    def test_leaves_an_exchange_what_is_left_however_little(self, machine):
+        played = machine.play(get_vectors(machine.context(timeout=0.25), ["a"]), [GOOD])
+        assert played.seconds_left == [0.25]
+
+    def test_holds_for_the_reading_of_a_long_reply(self, machine):
+        body = b'{"vectors":[{"key":"a","data":{"float32":[%s1]}}]}' % (b"1," * 500_000)
+
+        def reply(_, moment=29.9):
+            machine.seconds = 1000.0 + moment
+            return Reply(200, {}, body)
+
+        flow = fetch(machine.context(), ["a"])
+        assert len(machine.play(flow, reply).value[0].data) == 500_001
+        machine.seconds = 1000.0
+        played = machine.play(fetch(machine.context(), ["a"]), lambda it: reply(it, 30.1))
+        assert isinstance(played.error, DeadlineExceededError)
+        assert "GetVectors did not end within 30 s (1 attempts)" in str(played.error)
+
     def test_names_what_the_attempts_before_it_failed_with(self, machine):
         played = machine.play(get_vectors(machine.context(), ["a"]), [FAILED, LATE])
         assert isinstance(played.error, DeadlineExceededError)
@@ -181,6 +201,7 @@ class TestThrottling:
         played = machine.play(get_vectors(context, ["a"]), [])
         assert isinstance(played.error, DeadlineExceededError)
         assert played.sleeps == []
+        assert str(played.error) == "GetVectors did not end within 3 s (0 attempts)."
 
 
 def test_a_rate_limit_spaces_the_requests_of_all_calls(machine):
@@ -228,6 +249,20 @@ class TestNoAttemptBeginsAfterTheDeadline:
         played = machine.play(get_vectors(context, ["a"]), [])
         assert isinstance(played.error, DeadlineExceededError)
         assert (played.error.attempts, played.requests) == (0, [])
+
+    @pytest.mark.parametrize("late", [0.0, 1.0])
+    def test_and_what_begins_too_late_takes_nobodys_turn_and_asks_for_nothing(self, machine, late):
+        asked = []
+        context = machine.context(
+            rate_limit=1.0, timeout=3.0, credentials=lambda: asked.append(1) or ("id", "secret")
+        )
+        deadline = context.deadline()
+        machine.passes(3.0 + late)
+        flow = call(context, get_operation("i", ["a"], **SHOWN), deadline)
+        with pytest.raises(DeadlineExceededError):
+            next(flow)
+        assert asked == []
+        assert machine.play(get_vectors(context, ["a"]), [GOOD]).sleeps == []
 
     @pytest.mark.parametrize("left", [0.4, 0.2])
     def test_and_a_pause_that_would_outlast_it_ends_the_call_at_once(self, machine, left):

@@ -1,6 +1,7 @@
 """`stream`: an unbounded iterable of keys, read no further than asked."""
 
 import itertools
+import json
 
 import pytest
 
@@ -91,3 +92,34 @@ async def test_an_async_client_takes_both_kinds(machine, count):
 async def test_an_async_client_refuses_the_same(machine, keys):
     with pytest.raises(InvalidRequestError, match="keys must be"):
         [flow async for flow in async_fetch_flows(machine.context(), keys)]
+
+
+ASKED = {"index": "other", "return_data": False, "return_metadata": False, "timeout": 3.0}
+
+
+def assert_is_as_asked(machine, flow):
+    played = machine.play(flow, [FOUND])
+    body = json.loads(played.requests[0].body)
+    body.pop("keys")
+    assert body == {"indexName": "other", "returnData": False, "returnMetadata": False}
+    assert played.seconds_left == [3.0]
+
+
+def test_every_batch_is_asked_for_as_the_user_said(machine):
+    flows = list(fetch_flows(machine.context(), map(str, range(101)), **ASKED))
+    assert len(flows) == 2
+    for flow in flows:
+        assert_is_as_asked(machine, flow)
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+async def test_every_batch_of_an_async_client_is_asked_for_as_the_user_said(machine, is_async):
+    async def slowly():
+        for number in range(101):
+            yield str(number)
+
+    keys = slowly() if is_async else map(str, range(101))
+    flows = [flow async for flow in async_fetch_flows(machine.context(), keys, **ASKED)]
+    assert len(flows) == 2
+    for flow in flows:
+        assert_is_as_asked(machine, flow)

@@ -123,3 +123,114 @@ def test_two_filters_become_one():
     assert intersect(None, EQ_A) == intersect(EQ_A, None) == EQ_A
     assert intersect(EQ_A, EQ_B) == {"$and": [EQ_A, EQ_B]}
     assert intersect(None, None) is None
+
+
+@pytest.mark.parametrize(
+    ("given", "items"),
+    [
+        ({"a": 1}, 1),
+        ({"a": None}, 1),
+        ({"a": 1, "b": 2}, 3),
+        ({"$and": [{"a": 1}, {"b": 2}, {"b": 3}]}, 4),
+        ({"$or": [{"$and": [{"a": 1}]}]}, 3),
+        ({"a": {"$ne": 1, "$exists": True}}, 3),
+        ({"a": {"$in": ["x", "y", "z"]}}, 4),
+        ({"a": {"$nin": {"x"}}, "b": {"$in": ("y", "z")}}, 6),
+    ],
+)
+def test_each_operator_and_operand_that_is_sent_is_an_item(given, items):
+    assert explicit_filter(given, limits=Limits(filter_items=items))
+    with pytest.raises(InvalidRequestError, match=f"{items} items; the service takes {items - 1}"):
+        explicit_filter(given, limits=Limits(filter_items=items - 1))
+
+
+def test_many_members_are_no_more_than_the_service_takes():
+    names = [f"{one}{other}" for one in "abcdefghijklmnopqrstuvwxyzABCDEF" for other in range(32)]
+    with pytest.raises(InvalidRequestError, match="1025 items"):
+        explicit_filter(dict.fromkeys(names, ""))
+    parse_filter(explicit_filter(dict.fromkeys(names[1:], "")), shorthand=False)
+
+
+@pytest.mark.parametrize("given", [{"a": "x"}, {"a": "é", "b": "y"}])
+def test_bytes_are_those_of_the_json_that_is_sent(given):
+    size = len(json.dumps(explicit_filter(given), ensure_ascii=False).replace(" ", "").encode())
+    assert explicit_filter(given, limits=Limits(filter_bytes=size))
+    with pytest.raises(InvalidRequestError, match=f"{size} bytes; the service takes {size - 1}"):
+        explicit_filter(given, limits=Limits(filter_bytes=size - 1))
+
+
+@pytest.mark.parametrize(
+    ("given", "depth"),
+    [
+        ({"a": 1}, 1),
+        ({"a": 1, "b": 1}, 2),
+        ({"a": {"$ne": 1, "$exists": True}}, 2),
+        ({"a": {"$ne": 1, "$exists": True}, "b": 1}, 3),
+        ({"$or": [{"a": 1}, {"b": 2}]}, 2),
+        ({"$or": [{"a": 1, "b": 1}, {"b": 2}]}, 3),
+        ({"$or": [{"a": {"$ne": 1, "$exists": True}}], "b": 1}, 4),
+    ],
+)
+def test_each_level_that_is_sent_is_one(given, depth):
+    written = explicit_filter(given, limits=Limits(filter_depth=depth))
+    parse_filter(written, shorthand=False, limits=Limits(filter_depth=depth))
+    with pytest.raises(InvalidRequestError, match=f"nested deeper than {depth - 1} levels"):
+        explicit_filter(given, limits=Limits(filter_depth=depth - 1))
+
+
+@pytest.mark.parametrize(
+    ("given", "limits", "limit"),
+    [
+        ({"a": {"$in": ["x", "y"]}}, Limits(filter_items=2), 2),
+        ({"a": "xxxxxxxxxxxxxxxxxxxx"}, Limits(filter_bytes=20), 20),
+        ({"$and": [{"a": 1}]}, Limits(filter_depth=1), 1),
+    ],
+)
+def test_an_error_of_a_limit_names_it(given, limits, limit):
+    with pytest.raises(InvalidRequestError) as refused:
+        explicit_filter(given, limits=limits)
+    assert (refused.value.argument, refused.value.limit) == ("filter", limit)
+
+
+def test_a_filter_that_is_none_is_named_with_what_was_given():
+    with pytest.raises(InvalidRequestError) as refused:
+        explicit_filter([("a", 1)])
+    assert (refused.value.argument, refused.value.value) == ("filter", "[('a', 1)]")
+
+
+@pytest.mark.parametrize("place", [{"$or": []}, {"a": "x"}])
+def test_a_filter_that_is_empty_is_left_out_of_two(place):
+    assert intersect(place, None) == intersect(None, place) == place
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"a\ud800": 1}, r"filter: the field 'a\\ud800' holds half"),
+        ({"a": "x\ud800"}, r"filter: the operand of 'a', 'x\\ud800' holds half"),
+        ({"a": {"$in": ["\ud800"]}}, r"the operand of 'a', '\\ud800' holds half"),
+        ({"a": {"$eq": math.nan}}, r"filter: the operand of 'a' is NaN"),
+        ({"a": {"$in": [1, math.inf]}}, r"filter: the operand of 'a'.* is NaN or infinite"),
+        ({"a": {"$gt": True}}, r"\$gt of 'a' takes a number"),
+        ({"a": {"$lte": None}}, r"\$lte of 'a' takes a number"),
+        ({"a": {"$eq": ["x"]}}, r"not a list. Several values go to \$in"),
+        ({"a": {"$eq": {"x": 1}}}, r"not a dict.$"),
+        ({"a": {"$ne": ("x",)}}, r"not a tuple. Several values go to \$in"),
+        ({"a": {"$in": {}}}, "takes a list, not empty"),
+    ],
+)
+def test_what_cannot_be_compared_is_named(given, message):
+    with pytest.raises(InvalidRequestError, match=message):
+        explicit_filter(given)
+
+
+def test_a_store_without_fields_says_so():
+    with pytest.raises(InvalidRequestError, match=r"of this store \(none\)"):
+        explicit_filter({"a": 1}, filterable=())
+
+
+def test_numbers_are_compared_where_copies_are_numbers_or_unknown():
+    for options in ({}, {"filterable": ("a",), "native_scalars": True}):
+        assert explicit_filter({"a": {"$gte": 1.5}}, **options) == {"a": {"$gte": 1.5}}
+    with pytest.raises(InvalidRequestError, match=r"\$gte of 'a' compares numbers"):
+        explicit_filter({"a": {"$gte": 1.5}}, filterable=("a",))
