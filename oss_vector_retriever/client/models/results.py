@@ -137,8 +137,10 @@ class _Description:
             raise ValueError("the whole")  # noqa: TRY004 - one error for all that is unreadable
         given = {}
         for one in fields(cls):  # type: ignore[arg-type]  # every subclass is a dataclass
-            if (name := cls._api_name(one.name)) in members:
-                given[one.name] = _READERS[str(one.type)](name, members[name])
+            name = cls._api_name(one.name)
+            # null is as absent, as it is for vectors and their metadata
+            if (value := members.get(name)) is not None:
+                given[one.name] = _READERS[str(one.type)](name, value)
         return cls(**given)
 
     def to_api(self) -> dict[str, Any]:
@@ -232,10 +234,10 @@ def _read_whole_number(name: str, value: object) -> int:
     raise ValueError(name)
 
 
-def _read_moment(name: str, value: object) -> datetime | None:
+def _read_moment(name: str, value: object) -> datetime:
     # The service writes nine digits of a second (reference 7.2), of which Python keeps six.
     try:
-        return None if value is None else datetime.fromisoformat(_read_text(name, value))
+        return datetime.fromisoformat(_read_text(name, value))
     except ValueError:
         raise ValueError(name) from None
 

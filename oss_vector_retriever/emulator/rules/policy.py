@@ -75,10 +75,13 @@ class Statement:
         elif key.account_id == owner:
             # Only its account makes a user's name unique: others have a user of that name too.
             who.append(key.user)
+        # Official pages write a bucket in both ways (section 16).
+        account, colon, name = resource.rpartition(":")
+        resources = [resource, *([f"{account}:bucket/{name}"] if colon else ())]
         return (
             _any_match(self.actions, names, ignore_case=True)
             and _any_match(self.principals, who)
-            and _any_match(self.resources, [resource])
+            and _any_match(self.resources, resources)
         )
 
 
@@ -91,7 +94,7 @@ def _statements(policy: str | None) -> tuple[Statement, ...]:
 def _statement(members: object) -> Statement:
     if not isinstance(members, dict):
         raise Refusal("InvalidPolicyDocument", "A Statement must be an object.")
-    unknown = sorted(set(members) - _MEMBERS)
+    unknown = sorted(n for n, value in members.items() if value is not None and n not in _MEMBERS)
     if unknown:
         raise Refusal("NotImplemented", f"This service does not evaluate {unknown[0]}.")
     effect = members.get("Effect")

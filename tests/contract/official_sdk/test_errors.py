@@ -35,7 +35,7 @@ INVALID = (400, "VectorIndexParameterInvalid", "")
         ("QueryVectors", {"query_vector": {"float32": [1, 2]}, "top_k": 501}, INVALID),
         ("ListVectors", {"max_results": 1001}, INVALID),
         ("PutVectorBucket", {}, (409, "BucketAlreadyExists", "0015-00000104")),
-        ("DeleteVectorBucket", {}, (409, "BucketNotEmpty", "0015-00000301")),
+        ("DeleteVectorBucket", {}, (409, "VectorBucketNotEmpty", "")),
         ("GetBucketPolicy", {}, (404, "NoSuchBucketPolicy", "")),
         ("PutBucketPolicy", {"body": "no JSON"}, (400, "MalformedJson", "")),
     ],

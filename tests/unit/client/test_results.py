@@ -169,7 +169,6 @@ DESCRIBED = {"indexName": "i", "dimension": 3, "status": "enable"}
     [
         {"dimension": "3"},
         {"dimension": True},
-        {"status": None},
         {"createTime": "yesterday"},
         {"createTime": 5},
         {"bucketArn": 5},
@@ -182,6 +181,13 @@ def test_a_member_of_another_type_is_named(wrong):
     name = "nonFilterableMetadataKeys" if name == "metadata" else name
     with pytest.raises(ValueError, match=f"^{name}$"):
         VectorIndex.from_api({**DESCRIBED, **wrong})
+
+
+def test_a_member_that_is_null_is_absent():
+    names = ["indexName", "createTime", "dimension", "distanceMetric", "status", "bucketArn"]
+    nulls = {**dict.fromkeys(names), "metadata": {"nonFilterableMetadataKeys": None}}
+    assert VectorIndex.from_api(nulls) == VectorIndex.from_api({})
+    assert VectorIndex.from_api({"indexName": "i", "metadata": None}).index_name == "i"
 
 
 def test_a_description_is_written_as_it_was_read():

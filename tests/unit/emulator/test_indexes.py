@@ -188,7 +188,6 @@ class TestListing:
             {"maxResults": "1"},
             {"prefix": 1},
             {"nextToken": "x" * 513},
-            {"nextToken": None},
         ],
     )
     def test_parameters_outside_their_limits_are_refused(self, eleven, members):

@@ -79,6 +79,23 @@ def test_an_allow_names_who_may(people, principal, allowed):
     assert {name for name, status in statuses.items() if status == 200} == allowed | {"owner"}
 
 
+@pytest.mark.parametrize(
+    ("resource", "index1", "index2"),
+    [
+        (f"acs:ossvector:cn-hangzhou:{OWNER}:bucket/{DEVELOPMENT_BUCKET}/*", 403, 403),
+        (f"acs:ossvector:*:*:bucket/{DEVELOPMENT_BUCKET}/index1/*", 403, 200),
+        (f"acs:ossvector:cn-hangzhou:{OWNER}:{DEVELOPMENT_BUCKET}/index1/*", 403, 200),
+        (f"acs:ossvector:cn-hangzhou:{OWNER}:bucket/{DEVELOPMENT_BUCKET}", 200, 200),
+        ("acs:ossvector:*:*:bucket/another/*", 200, 200),
+        (f"acs:ossvector:*:*:bucket/bucket/{DEVELOPMENT_BUCKET}/*", 200, 200),
+    ],
+)
+def test_a_resource_is_written_with_the_word_bucket_or_without(people, resource, index1, index2):
+    put_policy(people, statement(resource=[resource]))
+    owner = people["owner"]
+    assert (get_status(owner), get_status(owner, "index2")) == (index1, index2)
+
+
 @pytest.mark.parametrize("effect", ["Allow", "Deny"])
 def test_a_bare_name_is_that_of_a_user_of_the_owner_s_account_alone(effect):
     text = policy(statement(effect, principal="ann")).decode()
