@@ -46,6 +46,7 @@ Known differences and choices:
 | Fusion mode | 501 NotImplemented | 9 | - |
 | a Condition or negated element in a policy | 501 NotImplemented | 10 | - |
 | RAM users | may do only what a bucket policy allows | 10 | - |
+| anonymous callers | may do what a policy allows `*`, on a bucket that the host names | 10 | - |
 | a bare user name in a policy | that of a user of the owner's account | 10 | - |
 | a Deny in a policy | holds for the owner too, except on the policy itself | 10 | - |
 | error code of a fault in signing that has an EC | InvalidArgument | 11 | - |

@@ -32,15 +32,15 @@ def identify(
     keys: Mapping[str, AccessKey],
     region: str,
     skew_seconds: int,
-) -> AccessKey:
-    """Return the key, of those known by id, that signed a request.
+) -> AccessKey | None:
+    """Return the key, of those known by id, that signed a request; None for an anonymous one.
 
     `region` is that of hosts that do not name one; a request's date may differ from the clock by
     `skew_seconds`. Where only the head of a request is there, `now` is None: neither clocks nor the
     digest of the body are checked.
 
     Raises:
-        Refusal: AccessDenied without a signature or past its expiry, InvalidArgument,
+        Refusal: AccessDenied past its expiry, InvalidArgument,
             InvalidAccessKeyId, UserDisable, InvalidSecurityToken, SecurityTokenExpired,
             RequestTimeTooSkewed, SignatureDoesNotMatch or InvalidDigest.
     """
@@ -52,7 +52,7 @@ def identify(
     elif "x-oss-signature-version" in query or "x-oss-signature" in query:
         claim = _claim_in_query(query, request)
     else:
-        raise Refusal("AccessDenied", "The request is not signed.")
+        return None
     _check_payload_mark(request, claim)
     key = _find_key(claim, keys, now)
     if now is not None:

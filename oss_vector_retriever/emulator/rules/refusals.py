@@ -43,6 +43,11 @@ def too_long(limit: int) -> Refusal:
     return Refusal("EntityTooLarge", f"At most {limit} bytes are read.")
 
 
+def not_signed() -> Refusal:
+    """Return the refusal of an anonymous request that no policy admits."""
+    return Refusal("AccessDenied", "The request is not signed.")
+
+
 def signature_fault(ec: str) -> Refusal:
     """Return the refusal of a request that is not signed as it must be, by its EC."""
     return Refusal("InvalidArgument", SIGNATURE_FAULTS[ec].message, ec)
