@@ -18,12 +18,10 @@ from __future__ import annotations
 
 import argparse
 import ast
-import contextlib
 import difflib
 import json
 import os
 import random
-import shutil
 import signal
 import subprocess
 import sys
@@ -55,7 +53,7 @@ NOT_TESTS = ("tests/unit/client/test_errors.py",)
 # By the mutant's function and its changed line: the reason why it does what the original does.
 EQUIVALENT: dict[tuple[str, str], str] = {}
 
-_LONGEST_LOOK = 1800  # seconds
+_LONGEST_LOOK, _SLOW = 1800, 0.3  # seconds
 # Words for people stand in these: log lines whole, of errors the strings alone, for their other
 # arguments decide (a kind, a status).
 _LOG_CALLS = frozenset({"debug", "info", "warning", "exception", "isEnabledFor"})
@@ -99,7 +97,7 @@ def main() -> int:
     if options.sample and options.sample < len(tried):
         tried = sorted(random.Random(options.seed).sample(tried, options.sample), key=str)
         print(f"a sample of {len(tried)}, seed {options.seed}")
-    return _report(mutants, tried, _run(tried, options.jobs))
+    return _report(mutants, tried, _play(tried, options.jobs))
 
 
 class _Options(argparse.Namespace):
@@ -136,7 +134,7 @@ def _generate() -> None:
     subprocess.run([sys.executable, "-c", script], cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
 
 
-def _run(tried: list[Mutant], jobs: int) -> dict[str, str | None]:
+def _play(tried: list[Mutant], jobs: int) -> dict[str, str | None]:
     """Return by each mutant's name the test that finds it, or None."""
     asked, answer = MUTANTS / "asked.json", MUTANTS / "found.json"
     asked.write_text(json.dumps({"names": [mutant.name for mutant in tried], "jobs": jobs}))
@@ -157,18 +155,12 @@ def _report(mutants: list[Mutant], tried: list[Mutant], found: dict[str, str | N
             )
             print("\n".join(list(lines)[2:]))
     print(f"\n{'':28}{'mutants':>9}{'of texts':>9}{'tried':>9}{'found':>9}{'equal':>9}{'left':>9}")
-    modules = sorted({mutant.module for mutant in mutants})
-    shares = [
-        _line(
-            module,
-            *(
-                [m for m in ms if m.module == module]
-                for ms in (mutants, tried, survivors, equivalent)
-            ),
-        )
-        for module in modules
-    ]
-    share = _line("all", mutants, tried, survivors, equivalent)
+    for module in (*sorted({mutant.module for mutant in mutants}), ""):
+        of_module = [
+            [mutant for mutant in some if module in ("", mutant.module)]
+            for some in (mutants, tried, survivors, equivalent)
+        ]
+        share = _line(module or "all", *of_module)
     return 0 if share >= WANTED else 1
 
 
@@ -190,7 +182,7 @@ def _line(
 
 def play() -> None:
     """Try the mutants that are asked for; in the folder `mutants`, in a process of its own."""
-    import pytest
+    import pytest  # noqa: PLC0415 - not in the process that prints
 
     asked = json.loads(Path("asked.json").read_text())
     player = _Player(asked["names"], asked["jobs"])
@@ -201,110 +193,139 @@ def play() -> None:
 
 
 class _Player:
-    """A plugin of pytest that runs the collected tests for each mutant, in a fork of the process."""
+    """A plugin of pytest that runs the collected tests for each mutant, in a fork."""
 
     def __init__(self, names: list[str], jobs: int) -> None:
         self.names = names
         self.jobs = jobs
         self.found: dict[str, str | None] = {}
-        self._seen = Path("seen.json")
-        # by function: which tests reach it, and how long they take
-        self._reaching: defaultdict[str, dict[int, float]] = defaultdict(dict)
+        self._items: list[Any] = []
+        # by function: the numbers of the tests that reach it, and of those that found a mutant
+        self._reaching: defaultdict[str, set[int]] = defaultdict(set)
         self._finders: defaultdict[str, list[int]] = defaultdict(list)
+        self._seconds: dict[int, float] = {}
+        self._functions: dict[int, int] = {}  # how many each test reaches
+        self._reliable: set[int] = set()
 
     def pytest_runtestloop(self, session: Any) -> bool:
         """Run the tests once without a mutant, and then those that reach each mutant's function."""
+        self._items, began = session.items, time.monotonic()
+        self._look_at_tests()
+        print(f"\n{len(self._items)} tests in {time.monotonic() - began:.0f} s", flush=True)
         began = time.monotonic()
-        seen = self._seen_before(session)
-        rest = [number for number, item in enumerate(session.items) if item.nodeid not in seen]
-        shares = [share for at in range(self.jobs) if (share := rest[at :: self.jobs])]
-        for _, written in self._fork(
-            shares, lambda share: self._look(session, share), lambda _: _LONGEST_LOOK
-        ):
-            seen |= json.loads(written or "{}")
-        self._seen.write_text(json.dumps({"of": self._state(session), "seen": seen}))
-        for number, item in enumerate(session.items):
-            seconds, functions = seen.get(item.nodeid, (0.0, ()))
-            for function in functions:
-                self._reaching[function][number] = seconds
-        print(f"\n{len(session.items)} tests in {time.monotonic() - began:.0f} s", flush=True)
-        for name, written in self._fork(
-            self.names, lambda name: self._try(session, name), self._most_seconds
-        ):
+        for name, answer in self._fork(self.names, self._try, self._most_seconds):
             # a mutant that kills the process, or does not come to an end, is found
-            number = None if written is None else json.loads(written)
-            self.found[name] = "" if written is None else number
-            if isinstance(number, int):
-                self.found[name] = session.items[number].nodeid
-                finders = self._finders[_function_of(name)]
-                with contextlib.suppress(ValueError):
-                    finders.remove(number)
-                finders.insert(0, number)
+            number = None if answer is None else json.loads(answer)
+            self.found[name] = "its end" if answer is None else None
+            if number is not None:
+                self._note_finder(_function_of(name), number)
+                self.found[name] = self._items[number].nodeid
+            if len(self.found) % 100 == 0:
+                print(f"{len(self.found)} of {len(self.names)} ...", flush=True)
         print(f"{len(self.names)} mutants in {time.monotonic() - began:.0f} s", flush=True)
         return True
 
-    def _seen_before(self, session: Any) -> dict[str, Any]:
-        """Return what an earlier run has seen of tests whose files are the same."""
-        state = self._state(session)
-        kept = json.loads(self._seen.read_text()) if self._seen.exists() else {"of": {}, "seen": {}}
-        if kept["of"].get("") != state[""]:  # the package has changed
-            return {}
-        same = {name for name, digest in state.items() if kept["of"].get(name) == digest}
-        return {name: it for name, it in kept["seen"].items() if name.partition("::")[0] in same}
+    def _look_at_tests(self) -> None:
+        """Learn which functions each test reaches, from an earlier run if its file is the same."""
+        kept = Path("seen.json")
+        seen: dict[str, Any] = json.loads(kept.read_text()) if kept.exists() else {}
+        states = self._digests()
+        new = [
+            n for n, item in enumerate(self._items) if item.nodeid not in seen.get(states[n], {})
+        ]
+        shares = [share for at in range(self.jobs) if (share := new[at :: self.jobs])]
+        for share, answer in self._fork(shares, self._look, lambda _: _LONGEST_LOOK):
+            looks = json.loads(answer or "[]")
+            if len(looks) < len(share):
+                sys.exit("the tests do not run through without a mutant")
+            for number, look in zip(share, looks, strict=True):
+                seen.setdefault(states[number], {})[self._items[number].nodeid] = look
+        kept.write_text(json.dumps({state: seen[state] for state in set(states)}))
+        for number, item in enumerate(self._items):
+            seconds, functions = seen[states[number]][item.nodeid]
+            self._seconds[number], self._functions[number] = seconds, len(functions)
+            for function in functions:
+                self._reaching[function].add(number)
 
-    def _state(self, session: Any) -> dict[str, str]:
-        # the digests of the files of the tests, and under "" that of the package
-        package = (path.read_bytes() for path in sorted(Path("oss_vector_retriever").rglob("*.py")))
-        files = {item.nodeid.partition("::")[0] for item in session.items}
-        digests = {name: sha256(Path(name).read_bytes()).hexdigest() for name in files}
-        return {"": sha256(b"".join(package)).hexdigest(), **digests}
+    def _digests(self) -> list[str]:
+        """Return for each test what stands for its file, the package and the tests' helpers."""
+        folders = Path("oss_vector_retriever"), Path("tests/support")
+        sources = sorted(path for folder in folders for path in folder.rglob("*.py"))
+        package = sha256(b"".join(path.read_bytes() for path in sources))
+        digests: dict[Path, str] = {}
+        for item in self._items:
+            if item.path not in digests:
+                whole = package.copy()
+                whole.update(item.path.read_bytes())
+                digests[item.path] = whole.hexdigest()
+        return [digests[item.path] for item in self._items]
 
-    def _look(self, session: Any, numbers: list[int]) -> str:
-        """Return how long each test takes, and which functions it reaches."""
-        from mutmut.mutation.trampoline import set_mutant_under_test
-        from mutmut.state import state
+    def _look(self, numbers: list[int]) -> str:
+        """Return of each test how long it takes, and which functions it reaches."""
+        from mutmut.mutation.trampoline import set_mutant_under_test  # noqa: PLC0415 - only there
+        from mutmut.state import state  # noqa: PLC0415
 
         set_mutant_under_test("stats")
-        seen = {}
-        for number in numbers:
+        looks: list[tuple[float, list[str]]] = []
+        state()._stats.clear()
+        began = time.monotonic()
+        for number, failed in self._outcomes(numbers):
+            if failed:  # it is of no use then
+                said = f"fails without a mutant: {self._items[number].nodeid}\n"
+                os.write(sys.stderr.fileno(), said.encode())
+            functions = [] if failed else sorted(state()._stats)
+            looks.append((time.monotonic() - began, functions))
             state()._stats.clear()
-            began, failed = time.monotonic(), session.testsfailed
-            self._run(session, number, numbers[-1] == number)
-            if session.testsfailed > failed:  # it is of no use then
-                os.write(2, f"fails without a mutant: {session.items[number].nodeid}\n".encode())
-            else:
-                seen[session.items[number].nodeid] = (
-                    time.monotonic() - began,
-                    sorted(state()._stats),
-                )
-        return json.dumps(seen)
+            began = time.monotonic()
+        return json.dumps(looks)
 
-    def _try(self, session: Any, name: str) -> str:
+    def _try(self, name: str) -> str:
         """Return the number of the first test that finds a mutant, or null."""
-        from mutmut.mutation.trampoline import set_mutant_under_test
+        from mutmut.mutation.trampoline import set_mutant_under_test  # noqa: PLC0415 - only there
 
         set_mutant_under_test(name)
-        seconds = self._reaching[_function_of(name)]
-        finders = self._finders[_function_of(name)]
-        # those that have found others in the same function come first, then the shortest
-        for number in [*finders, *sorted(seconds.keys() - set(finders), key=seconds.__getitem__)]:
-            self._run(session, number, last=False)
-            if session.testsfailed:
-                return json.dumps(number)
-        return "null"
+        function = _function_of(name)
+        # those that have found others in the function come first, then those that reach the fewest
+        # functions, and the slow ones last
+        finders = self._finders[function]
+        rest = sorted(
+            self._reaching[function].difference(finders),
+            key=lambda number: (self._seconds[number] > _SLOW, self._functions[number]),
+        )
+        failing = (number for number, failed in self._outcomes([*finders, *rest]) if failed)
+        return json.dumps(next(failing, None))
 
-    def _run(self, session: Any, number: int, last: bool) -> None:
-        item = session.items[number]
-        # with itself as the next, what is set up for many tests stays
-        session.config.hook.pytest_runtest_protocol(item=item, nextitem=None if last else item)
+    def _note_finder(self, function: str, number: int) -> None:
+        if number not in self._reliable:
+            # it must be the mutant that it has found
+            [(_, answer)] = self._fork([number], self._fails, lambda _: _LONGEST_LOOK)
+            if answer != "false":
+                sys.exit(f"fails without a mutant: {self._items[number].nodeid}")
+            self._reliable.add(number)
+        finders = self._finders[function]
+        if number in finders:
+            finders.remove(number)
+        finders.insert(0, number)
+
+    def _fails(self, number: int) -> str:
+        [(_, failed)] = self._outcomes([number])
+        return json.dumps(failed)
+
+    def _outcomes(self, numbers: list[int]) -> Iterator[tuple[int, bool]]:
+        """Run some of the tests, and yield of each whether it failed."""
+        items = [self._items[number] for number in numbers]
+        for number, item, following in zip(numbers, items, [*items[1:], None], strict=True):
+            before = item.session.testsfailed
+            item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
+            yield number, item.session.testsfailed > before
 
     def _most_seconds(self, name: str) -> float:
-        return 30 + 10 * sum(self._reaching[_function_of(name)].values())
+        return 30 + 10 * sum(self._seconds[number] for number in self._reaching[_function_of(name)])
 
     def _fork(
         self, tasks: Sequence[T], do: Callable[[T], str], most_seconds: Callable[[T], float]
     ) -> Iterator[tuple[T, str | None]]:
-        """Do tasks in forks, some at a time, and yield what each wrote; None where it died."""
+        """Do tasks in forks, some at a time, and yield what each answered; None where it died."""
         rest, running = list(reversed(tasks)), dict[int, tuple[T, float]]()
         while rest or running:
             while rest and len(running) < self.jobs:
@@ -326,12 +347,10 @@ def _fork_for(task: T, do: Callable[[T], str]) -> int:
     if pid:
         return pid
     try:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        answer = Path(f"answer-{os.getpid()}")
-        text = do(task)
-        half = answer.with_suffix(".half")
-        half.write_text(text)
-        half.rename(answer)
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        written, answer = Path(f"written-{os.getpid()}"), Path(f"answer-{os.getpid()}")
+        written.write_text(do(task))
+        written.rename(answer)
     finally:
         os._exit(0)  # nothing of the parent's is flushed or told twice
 
@@ -355,7 +374,8 @@ def find_mutants() -> Iterator[Mutant]:
             if number == "orig":
                 continue
             original = functions[f"{base}__mutmut_orig"]
-            function = f"{module}.{base.removeprefix('x').replace('ǁ', '.').strip('._')}"
+            # x_function, xǁClassǁmethod
+            function = f"{module}.{base.removeprefix('x_').removeprefix('xǁ').replace('ǁ', '.')}"
             before, after = _code_of(original), _code_of(node)
             yield Mutant(f"{module}.{name}", function, changes_text(original, node), before, after)
 

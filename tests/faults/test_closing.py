@@ -146,7 +146,7 @@ STALLS = [
 CASES = [(what, count) for what in STALLS for count in (1, 7 if what == "a window" else 500)]
 
 
-@pytest.mark.over_tls("never")  # it has a TLS handshake, and a proxy
+@pytest.mark.plain  # it has a TLS handshake, and a proxy
 @pytest.mark.parametrize(("what", "count"), CASES)
 def test_whatever_a_call_waits_for_it_ends_with_its_client(what, count, mode):
     options = {"timeout": 60, "connect_timeout": 60}

@@ -111,22 +111,23 @@ def test_no_buffer_is_shared(pend):
     assert fetches[1].found["b"].data.tolist() == [3, 4]
 
 
-def test_no_metadata_are_shared_between_three_who_ask_for_the_same(pend):
-    fetches = [pend("a"), pend("a", "b"), pend("b", "a")]
-    vectors = (Vector("a", [1.0], {"in": [{"x": 1}]}), Vector("b", [2.0], {"y": 1}))
+@pytest.mark.parametrize(
+    "asked", [("a", "a", "a"), ("a", "b", "ab"), ("a", "ab", "b"), ("ab", "ba", "ab")]
+)
+def test_no_metadata_are_shared_between_three_whatever_each_asks_for(pend, asked):
+    fetches = [pend(*keys) for keys in asked]
+    vectors = tuple(Vector(key, [1.0], {"in": [{"x": 1}]}) for key in sorted(set("".join(asked))))
     next_call(fetches).deal(GetVectorsResult(vectors, "id"))
     for number, fetch in enumerate(fetches):
         for vector in fetch.found.values():
+            vector.metadata["in"].append(number)
+            vector.metadata["in"][0]["x"] = number
             vector.metadata["mine"] = number
-        fetch.found["a"].metadata["in"].append(number)
-        fetch.found["a"].metadata["in"][0]["x"] = number
-    assert [fetch.found["a"].metadata for fetch in fetches] == [
-        {"in": [{"x": number}, number], "mine": number} for number in range(3)
-    ]
-    assert [fetch.found["b"].metadata for fetch in fetches[1:]] == [
-        {"y": 1, "mine": 1},
-        {"y": 1, "mine": 2},
-    ]
+    for number, (fetch, keys) in enumerate(zip(fetches, asked, strict=True)):
+        expected = {"in": [{"x": number}, number], "mine": number}
+        assert {key: vector.metadata for key, vector in fetch.found.items()} == dict.fromkeys(
+            keys, expected
+        )
 
 
 def test_a_refused_call_is_made_again_in_halves_of_its_fetches(pend):

@@ -332,6 +332,15 @@ class TestACallThatMayHaveWorkedAlready:
         played = machine.play(put_vector_index(context, dimension=3), [exists])
         assert "cannot be known" not in str(played.error)
 
+    def test_says_no_such_thing_where_nothing_was_sent(self, machine):
+        context, exists = machine.context(), refusal(409, "VectorBucketIndexAlreadyExist")
+        context.rate_limiter.slow_down(40.0)
+        late = machine.play(put_vector_index(context, dimension=3), [])
+        assert (late.error.kind, late.error.attempts) == (FaultKind.DEADLINE, 0)
+        machine.passes(40.0)
+        played = machine.play(put_vector_index(context, dimension=3), [exists])
+        assert "cannot be known" not in str(played.error)
+
     def test_says_no_such_thing_of_another_index_client_or_operation(self, machine):
         context, exists = machine.context(), refusal(409, "VectorBucketIndexAlreadyExist")
         machine.play(put_vector_index(context, dimension=3), [RESET])

@@ -235,11 +235,7 @@ class TestQueryVectors:
 
 @pytest.mark.parametrize(
     ("operation", "asked"),
-    [
-        (vectors.get_vectors, ["a"]),
-        (vectors.list_vectors, None),
-        (vectors.query_vectors, [1.0]),
-    ],
+    [(vectors.get_vectors, ["a"]), (vectors.list_vectors, None), (vectors.query_vectors, [1.0])],
 )
 def test_metadata_that_were_not_asked_for_are_left_out(machine, operation, asked):
     body = {"vectors": [{"key": "a", "metadata": {"x": "y"}, "data": {"float32": [1]}}]}
