@@ -170,8 +170,9 @@ def shared_schemas(limits: Limits) -> dict[str, Schema]:
             metadata=_reference("Metadata"),
         ),
         "Index": _object(
-            "indexName createTime dataType dimension distanceMetric status",
+            "indexName mode createTime dataType dimension distanceMetric status",
             indexName=_reference("IndexName"),
+            mode={"const": "standard"},
             createTime={"type": "string", "format": "date-time"},
             dataType={"const": "float32"},
             dimension=_integer(1, limits.dimension),

@@ -157,7 +157,11 @@ class _Description:
 
 @dataclass(frozen=True, slots=True)
 class VectorIndex(_Description):
-    """One index. `status` is `creating`, `enable` or `deleting`."""
+    """One index. `status` is `creating`, `enable` or `deleting`, `mode` `standard` or `fusion`.
+
+    An index in fusion mode has `schema_fields`, as the service writes them, and no dimension of its
+    own.
+    """
 
     index_name: str = ""
     dimension: int = 0
@@ -167,21 +171,30 @@ class VectorIndex(_Description):
     create_time: datetime | None = None
     bucket_arn: str | None = None
     non_filterable_metadata_keys: tuple[str, ...] = ()
+    mode: str | None = None
+    # Dicts have no hash; the other fields tell indexes apart.
+    schema_fields: tuple[dict[str, Any], ...] = field(default=(), hash=False)
 
     @classmethod
     def from_api(cls, members: object) -> Self:
         """Return what the members of a reply describe; its metadata are the names of fields."""
         # super() without arguments does not find the class that `slots` makes of this one.
         describe = super(VectorIndex, cls).from_api
-        if isinstance(members, Mapping) and isinstance(inner := members.get("metadata"), Mapping):
-            return describe({**inner, **members})
-        return describe(members)
+        if not isinstance(members, Mapping):
+            return describe(members)
+        inner, schema = members.get("metadata"), members.get("schemaConfiguration")
+        given = {**inner, **members} if isinstance(inner, Mapping) else {**members}
+        if isinstance(schema, Mapping):
+            given["schemaFields"] = schema.get("fields")
+        return describe(given)
 
     def to_api(self) -> dict[str, Any]:
         """Return the members that the service would send, without those that it left out."""
         members = super(VectorIndex, self).to_api()
         if names := members.pop("nonFilterableMetadataKeys"):
             members["metadata"] = {"nonFilterableMetadataKeys": names}
+        if schema := members.pop("schemaFields"):
+            members["schemaConfiguration"] = {"fields": schema}
         return members
 
     @classmethod
@@ -248,12 +261,19 @@ def _read_texts(name: str, value: object) -> tuple[str, ...]:
     raise ValueError(name)
 
 
+def _read_objects(name: str, value: object) -> tuple[dict[str, Any], ...]:
+    if isinstance(value, list) and all(isinstance(item, dict) for item in value):
+        return tuple(value)
+    raise ValueError(name)
+
+
 _READERS: Mapping[str, Callable[[str, object], object]] = {
     "str": _read_text,
     "str | None": lambda name, value: None if value is None else _read_text(name, value),
     "int": _read_whole_number,
     "datetime | None": _read_moment,
     "tuple[str, ...]": _read_texts,
+    "tuple[dict[str, Any], ...]": _read_objects,
 }
 
 

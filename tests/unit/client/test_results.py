@@ -190,6 +190,25 @@ def test_a_member_that_is_null_is_absent():
     assert VectorIndex.from_api({"indexName": "i", "metadata": None}).index_name == "i"
 
 
+def test_an_index_in_fusion_mode_is_described_by_its_schema():
+    schema = [
+        {"name": "v", "type": "vector", "dataType": "float32", "dimension": 4},
+        {"name": "place", "type": "geoPoint", "isArray": True},
+    ]
+    members = {"indexName": "f", "mode": "fusion", "schemaConfiguration": {"fields": schema}}
+    index = VectorIndex.from_api(members)
+    assert (index.mode, index.schema_fields, index.dimension) == ("fusion", tuple(schema), 0)
+    assert index.to_api()["schemaConfiguration"] == {"fields": schema}
+    assert len({index, VectorIndex.from_api(members)}) == 1
+    for nothing in ({}, None, {"fields": None}, {"fields": []}):
+        empty = VectorIndex.from_api({**members, "schemaConfiguration": nothing})
+        assert empty.schema_fields == ()
+        assert "schemaConfiguration" not in empty.to_api()
+    for wrong in ([5], "v", {"v": {}}):
+        with pytest.raises(ValueError, match=r"^schemaFields$"):
+            VectorIndex.from_api({**members, "schemaConfiguration": {"fields": wrong}})
+
+
 def test_a_description_is_written_as_it_was_read():
     members = {
         **DESCRIBED,

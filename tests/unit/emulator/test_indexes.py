@@ -23,6 +23,7 @@ def test_an_index_is_described_as_documented(make_caller, clock):
                 "distanceMetric": "cosine",
                 "metadata": hidden,
                 "status": "enable",
+                "mode": "standard",
                 "vectorBucketName": "development-bucket",
                 "bucketArn": "acs:ossvector:cn-hangzhou:1000000000000001:development-bucket",
             }
