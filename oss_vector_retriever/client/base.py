@@ -61,12 +61,17 @@ class _ClientBase:
     ) -> None:
         """Take the settings; those not given come from the environment.
 
+        A bucket's ARN and its endpoint each name several: nothing else need be given of these, and
+        what differs is refused.
+
         Args:
-            bucket: the vector bucket (`OSS_VECTORS_BUCKET`).
+            bucket: the vector bucket, or its ARN, which gives account and region as well
+                (`OSS_VECTORS_BUCKET`).
             account_id: the Alibaba Cloud account that owns it (`OSS_ACCOUNT_ID`).
-            region: such as `cn-hangzhou` (`OSS_REGION`).
+            region: such as `cn-hangzhou`, or its OSS id, `oss-cn-hangzhou` (`OSS_REGION`).
             index: the index used where a call names none (`OSS_VECTORS_INDEX`).
-            endpoint: another address than the region's own (`OSS_ENDPOINT`).
+            endpoint: another address than the region's own; or the bucket's, as the console shows
+                it, which gives bucket, account, region and network as well (`OSS_ENDPOINT`).
             internal: use the region's internal network.
             credentials: `Credentials`, a tuple of id and secret, a callable, an
                 alibabacloud-credentials client, or `"chain"`; by default `OSS_ACCESS_KEY_ID`,
@@ -96,7 +101,7 @@ class _ClientBase:
                 warning in the log names its class.
 
         Raises:
-            ConfigurationError: a setting is missing or impossible.
+            ConfigurationError: a setting is missing or impossible, or two contradict each other.
         """
         # before anything that can fail: an error carries the frames that it passes
         credentials = hide_credentials(credentials)

@@ -153,7 +153,7 @@ def test_a_write_whose_answer_was_lost_is_written_again_and_there_once(mode, ser
 
 def test_a_fault_is_for_its_operation(mode, served):
     served.faults.add(Throttle(times=None, operation="PutVectors"))
-    failed, result = outcomes(mode, served, put, fetch)
+    failed, result = outcomes(mode, served, put, fetch, retry=1)
     assert isinstance(failed, QpsLimitExceededError)
     assert is_right(result)
 

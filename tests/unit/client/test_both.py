@@ -9,6 +9,7 @@ import weakref
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from support.places import ACCOUNT, ARN, SHOWN
 
 from oss_vector_retriever import (
     AsyncOSSVectorClient,
@@ -271,3 +272,33 @@ def test_an_address_takes_the_place_of_a_saved_one_of_another_kind():
     inside = connect(None, {"internal": True}, saved)
     assert "-internal." in str(inside.config.endpoint)
     assert connect(None, {"endpoint": SETTINGS["endpoint"]}, inside.settings).settings == saved
+
+
+class TestArgumentsOverASavedClient:
+    def test_that_name_a_place_of_their_own_lead_there(self):
+        saved = OSSVectorClient(**{**SETTINGS, "bucket": "saved", "index": "kept"}).settings
+        for arguments in ({"endpoint": SHOWN}, {"bucket": ARN, "internal": True}):
+            moved = connect(None, arguments, saved).config
+            assert (moved.bucket, moved.account_id, moved.region) == (
+                *("my-bucket", ACCOUNT),
+                "cn-beijing",
+            )
+            assert str(moved.endpoint) == "https://cn-beijing-internal.oss-vectors.aliyuncs.com"
+            assert (moved.index, moved.internal) == ("kept", True)
+        beside = connect(None, {"bucket": f"{ARN}/notes"}, saved).config
+        assert str(beside.endpoint) == SETTINGS["endpoint"]
+        assert (beside.bucket, beside.index) == ("my-bucket", "notes")
+
+    def test_that_contradict_each_other_are_refused_at_once(self):
+        saved = OSSVectorClient(**SETTINGS).settings
+        with pytest.raises(ConfigurationError, match="two buckets: bucket= says 'other'"):
+            connect(None, {"endpoint": SHOWN, "bucket": "other"}, saved)
+
+    @pytest.mark.parametrize("saved", [None, OSSVectorClient(**SETTINGS).settings])
+    def test_come_back_from_a_pickle(self, saved):
+        for arguments in ({"endpoint": SHOWN}, {"bucket": ARN, "endpoint": SHOWN}):
+            pair = connect(None, arguments, saved)
+            again = pickle.loads(pickle.dumps(pair))
+            assert again == pair
+            assert again.settings == pair.settings
+            assert (again.config.bucket, again.config.internal) == ("my-bucket", True)

@@ -87,7 +87,7 @@ def test_a_put_that_was_done_but_not_heard_of_goes_with_the_next_full_clean_up(
     client, service, model, way
 ):
     # the reply is lost on each attempt, after the service has written
-    store = OSSVectorStore(model, client=client.with_options(retry=2))
+    store = OSSVectorStore(model, client=client.with_options(retry=1))
     manager = VerifyingRecordManager(InMemoryRecordManager("n"), store)
 
     def run(*texts):
