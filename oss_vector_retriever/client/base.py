@@ -126,7 +126,7 @@ class _ClientBase:
         """Return a client of an embedded service, in memory or kept in the file `path`.
 
         The bucket is there; indexes are made by whoever writes first. The options are those of the
-        constructor. Needs the extra `emulator`.
+        constructor; the service keeps the `limits` too. Needs the extra `emulator`.
         """
         config, service = open_local(**_options(locals()))
         return cls._on_context(Context(config), service)
@@ -288,4 +288,39 @@ def _under_name(qualified_name: str, member: Any) -> Any:
     del method.__wrapped__  # type: ignore[attr-defined]  # it is the function, not one around it
     method.__kwdefaults__ = member.__kwdefaults__
     method.__qualname__ = qualified_name
-    return method
+    return _list_options(method) if member.__name__ in _WITH_OPTIONS else method
+
+
+def _list_options(method: FunctionType) -> Any:
+    """Return a method that answers what it does not take with the names of what it takes."""
+    code = method.__code__
+    names = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
+
+    @functools.wraps(method)
+    def call_or_refuse(*given: Any, **options: Any) -> Any:
+        wrong = [repr(name) for name in options if name not in names]
+        problem = ""
+        if wrong:
+            problem = f"got an unexpected keyword argument {', '.join(wrong)}"
+        elif len(given) > code.co_argcount:
+            problem = "got too many positional arguments"
+        if problem:
+            del given, options  # an error shows what its frames hold
+            # a class or a client first, which nobody names
+            listed = ", ".join(names[1:])
+            raise TypeError(f"{method.__qualname__}() {problem}; its arguments are {listed}.")
+        # as the method itself does: this frame is in the traceback of what it raises
+        for name, hide in _HIDING.items():
+            if name in options:
+                options[name] = hide(options[name])
+        return method(*given, **options)
+
+    return call_or_refuse
+
+
+_WITH_OPTIONS = frozenset({"__init__", "local", "with_options"})
+_HIDING: dict[str, Callable[[Any], Any]] = {
+    "credentials": hide_credentials,
+    "endpoint": hide_address,
+    "proxy": hide_address,
+}

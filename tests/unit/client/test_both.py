@@ -14,8 +14,10 @@ from support.places import ACCOUNT, ARN, SHOWN
 from oss_vector_retriever import (
     AsyncOSSVectorClient,
     ConfigurationError,
+    Limits,
     MissingKeysError,
     OSSVectorClient,
+    VectorIndexParameterInvalidError,
 )
 from oss_vector_retriever.client.fetch import fetch
 from oss_vector_retriever.client.pair import ClientPair, connect
@@ -243,6 +245,26 @@ class TestEmbedded:
             del both
             gc.collect()
             assert client.get_vector_index().dimension == 1
+
+    def test_its_service_keeps_the_limits_of_its_client(self, tmp_path):
+        limits = Limits(keys_per_get=150, non_filterable_keys=20)
+        names = [f"k{n}" for n in range(11)]
+        for path in (None, tmp_path / "vectors.db"):
+            with OSSVectorClient.local(path, limits=limits) as client:
+                client.put_vector_index(dimension=1, non_filterable_metadata_keys=names)
+                assert client.fetch([f"k{n}" for n in range(150)]).calls == 1
+                found = client.get_vector_index().non_filterable_metadata_keys
+                assert list(found) == names
+                travelled = None if path is None else pickle.dumps(client)
+        with pickle.loads(travelled) as client:
+            assert client.fetch([f"k{n}" for n in range(150)]).calls == 1
+
+    def test_its_service_is_as_strict_as_its_client_may_be_told(self):
+        with OSSVectorClient.local(limits=Limits(keys_per_get=2)) as client:
+            client.put_vector_index(dimension=1)
+            lax = client.with_options(limits=Limits())
+            with pytest.raises(VectorIndexParameterInvalidError, match="1 to 2"):
+                lax.get_vectors(["a", "b", "c"])
 
 
 def test_an_address_takes_the_place_of_a_saved_one_of_another_kind():
