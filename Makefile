@@ -84,7 +84,7 @@ mutate: $(MUTATE)  ## Make 400 small faults in the code and count those that the
 	$(BIN)/python tests/mutate.py --sample $(SAMPLE) $(if $(SEED),--seed $(SEED)) $(MODULES)
 
 soak: $(DEVELOP)  ## Run the long tests (minutes to hours)
-	$(BIN)/python -m pytest -m soak -s
+	OSS_VECTORS_TESTS=soak $(BIN)/python -m pytest -m 'soak or promise' -s
 
 clean:  ## Remove what was built
 	rm -rf $(VENV) $(OLDEST) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
