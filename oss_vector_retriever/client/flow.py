@@ -17,7 +17,7 @@ from functools import lru_cache
 from typing import Any, Generic, TypeVar
 
 from ..version import USER_AGENT
-from . import errors, signing
+from . import errors, fork, signing
 from .config import ClientConfig
 from .context import Context, Deadline, Flow
 from .credentials import Credentials, CredentialsLateError
@@ -112,13 +112,14 @@ def _try_until_done(attempts: Attempts[T]) -> Flow[T]:
 def _attempt(attempts: Attempts[T], credentials: Credentials) -> Flow[T | errors.OSSVectorError]:
     context = attempts.context
     # signed anew each time: a signature holds for its date, and the clock may just have been set
-    request = signed_request(
-        context.config,
-        attempts.operation,
-        credentials,
-        context.clock.now(),
-        context.credentials.signing_keys,
-    )
+    with fork.gate:
+        request = signed_request(
+            context.config,
+            attempts.operation,
+            credentials,
+            context.clock.now(),
+            context.credentials.signing_keys,
+        )
     attempts.attempt_count += 1
     attempts.reply = attempts.paused_for = None
     began = context.monotonic()
