@@ -25,9 +25,9 @@ _objects: WeakValueDictionary[int, Forkable] = WeakValueDictionary()
 # and warn of sockets that nobody closed.
 _inherited: list[object] = []
 _process = os.getpid()
-# No fork begins while another thread is in here. OpenSSL, which makes hashes and secures
-# connections, has locks of its own that nothing renews: a child that was forked while a thread held
-# one would wait for it for ever, at its first signature. Reentrant: a signal handler may fork.
+# No fork begins while another thread is in here. OpenSSL, which makes hashes, and Python's imports
+# have locks of their own that nothing renews: a child that was forked while a thread held one would
+# wait for it for ever, at its first signature. Reentrant: a signal handler may fork.
 gate = threading.RLock()
 
 

@@ -3,16 +3,19 @@
 import base64
 import contextlib
 import html
+import importlib
 import importlib.util
 import json
 import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import KW_ONLY, dataclass, field
+from functools import cache
 from itertools import repeat
 from operator import itemgetter
 from typing import Any
 
+from . import fork
 from .errors import OSSVectorError, ResponseError, quote, service_error_class
 from .models import Float32Array, Reply, Vector, pack_float32, printable
 
@@ -37,9 +40,7 @@ def parse_json(text: bytes) -> Any:
         ValueError: it is not JSON, is nested too deep, or holds NaN or an infinite number.
     """
     if _HAS_ORJSON:
-        import orjson  # noqa: PLC0415 - absent outside CPython
-
-        return orjson.loads(text)
+        return _orjson().loads(text)
     from pydantic_core import from_json  # noqa: PLC0415 - only without orjson
 
     return from_json(text, allow_inf_nan=False)
@@ -48,8 +49,7 @@ def parse_json(text: bytes) -> Any:
 def dump_json(value: object) -> bytes:
     """Return a value as compact JSON."""
     if _HAS_ORJSON:
-        import orjson  # noqa: PLC0415 - absent outside CPython
-
+        orjson = _orjson()
         option = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_PASSTHROUGH_DATACLASS
         try:
             return orjson.dumps(value, default=_plain_value, option=option)
@@ -60,6 +60,14 @@ def dump_json(value: object) -> bytes:
             raise
     options: dict[str, Any] = {"ensure_ascii": False, "allow_nan": False, "separators": (",", ":")}
     return json.dumps(value, default=_plain_value, **options).encode()
+
+
+@cache
+def _orjson() -> Any:
+    # absent outside CPython, and loaded by the first call: a fork in the midst of that would leave
+    # the child with a lock on the module which nobody opens
+    with fork.gate:
+        return importlib.import_module("orjson")
 
 
 def _plain_value(value: object) -> object:

@@ -126,6 +126,7 @@ def test_many_calls_leave_no_memory_behind(mode, figure, measurement):
 
         def memory(_):
             server.calls.clear()  # what it has noted of each
+            server.requests.clear()
             collect()
             return int(STATM.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
