@@ -251,6 +251,28 @@ def test_a_secret_is_cut_out_whole_and_where_it_was_cut_and_as_it_is_quoted(secr
     assert error.message == shown
 
 
+def test_a_short_secret_hides_no_other():
+    error = error_from(
+        Reply(403, {}, body_of("X", Message="the long-secret")), ("a", "long-secret")
+    )
+    assert error.message == "the ***"
+
+
+def test_words_of_an_error_are_cut_at_500_characters():
+    message = error_from(Reply(403, {}, body_of("X", Message="x" * 1000))).message
+    assert message.startswith("x" * 500)
+    assert "x" * 501 not in message
+
+
+def test_secrets_are_cut_out_of_the_error_of_a_reply_that_cannot_be_read():
+    error = ResponseError(f"cut in {SECRETS[0]}", 200, SECRETS[1])
+    wire.hide_secrets(error, SECRETS)
+    assert (str(error).partition(" [")[0], error.request_id) == ("cut in ***", "***")
+    error = ResponseError("cut", 200)
+    wire.hide_secrets(error, iter(SECRETS))
+    assert error.request_id is None
+
+
 TEXTS = st.text() | st.sampled_from(
     [*SECRETS, "</Code>", "&#0;", "<title>", "\x00\x1b[2J\r\n", "{"]
 )
