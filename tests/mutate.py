@@ -54,6 +54,7 @@ _NO_MATTER = "judge() has another opinion of calls that may not be repeated for 
 _FIPS = "MD5 is MD5, but for a Python that has none for security"
 _EVEN = "all vectors of one reply have one dimension: the reader has seen to it"
 _COUNTED = "run_all brings as many results as there are flows"
+_SLOW_WAY = "what the quick way does not settle, the look at each item does"
 _TOPIC = "a topic is only compared with other topics"
 _ALGORITHM = "the names of algorithms and error handlers may be in either case"
 # By the mutant's function and what is in its changed line: why it does what the original does.
@@ -106,6 +107,24 @@ EQUIVALENT = {
         "the text begins with a brace, and so is an object"
     ),
     ("client.wire._describe", "errors='REPLACE'"): _ALGORITHM,
+    ("client.wire._redact", "range(len(form) + 1,"): "a word has no longer beginning than itself",
+    ("client.wire.VectorReader.items", "_has_only_asked_keys(None)"): _SLOW_WAY,
+    ("client.wire.VectorReader.vectors", "check_time is None and False"): _SLOW_WAY,
+    ("client.wire.VectorReader.vectors", "item.get(None)"): _SLOW_WAY,
+    ("client.wire.VectorReader.vectors", "item.get('XXmetadataXX')"): _SLOW_WAY,
+    ("client.wire.VectorReader.vectors", "item.get('METADATA')"): _SLOW_WAY,
+    ("client.wire.VectorReader.vectors", "<= {dict} and False"): _SLOW_WAY,
+    ("client.wire.VectorReader.vectors", "< {dict} else"): _SLOW_WAY,
+    ("client.wire.VectorReader._has_only_asked_keys", "set(None)"): _SLOW_WAY,
+    ("client.wire.VectorReader._has_only_asked_keys", "set(map(None, items))"): _SLOW_WAY,
+    ("client.wire.VectorReader._has_only_asked_keys", "set(map(_KEY, None))"): _SLOW_WAY,
+    ("client.wire.VectorReader._has_only_asked_keys", "set(map(items))"): _SLOW_WAY,
+    ("client.wire.VectorReader._has_only_asked_keys", "set(map(_KEY))"): _SLOW_WAY,
+    ("client.wire.VectorReader._has_only_asked_keys", "keys < self"): _SLOW_WAY,
+    ("llama_index.filters.record_passes", "if document or True"): (
+        "a field that is None passes what one that is absent does"
+    ),
+    ("llama_index.filters.service_filter", "documents: Filter | None = ''"): _FALSY,
 }
 
 _LONGEST_LOOK, _SLOW = 1800, 0.3  # seconds

@@ -260,3 +260,20 @@ class TestNumbersOfAnItem:
     def test_are_finite_numbers(self, value):
         with pytest.raises(ResponseError, match="with a distance of 'a' that is no number;"):
             self.reader.number({"key": "a", "distance": value}, "distance")
+
+
+def test_without_orjson_an_infinite_number_is_named(monkeypatch):
+    monkeypatch.setattr(wire, "_HAS_ORJSON", False)
+    monkeypatch.setattr(wire, "pack_float32", lambda _: b"\0\0\x80\x7f")
+    reader = wire.VectorReader(Reply(200, {}, b""), "GetVectors", with_data=True)
+    with pytest.raises(ResponseError, match="with data of 'a' that are not all finite;"):
+        reader.vectors({"vectors": [item("a", [float("inf")])]})
+
+
+def test_the_time_is_checked_before_each_vector():
+    asked = []
+    reply = Reply(200, {}, b"", check_time=asked.append)
+    reader = wire.VectorReader(reply, "GetVectors", with_data=True)
+    found = reader.vectors({"vectors": [item("a", [1.0]), item("b", [2.0])]})
+    assert [vector.data.tolist() for vector in found] == [[1.0], [2.0]]
+    assert asked == ["GetVectors"] * 2
