@@ -131,7 +131,7 @@ _LONGEST_LOOK, _SLOW = 1800, 0.3  # seconds
 # Words for people stand in these: log lines whole, of errors the strings alone, for their other
 # arguments decide (a kind, a status).
 _LOG_CALLS = frozenset({"debug", "info", "warning", "exception", "isEnabledFor"})
-_ERROR_CALLS = ("Error", "Message")
+_ERROR_CALLS = ("Error", "Message", "_error", "refuse")
 _TEXT_NAMES = frozenset({"text", "remedy", "sentence"})
 
 
