@@ -78,13 +78,13 @@ bench: $(DEVELOP)  ## Measure against the rivals (minutes)
 	$(BIN)/python -m pytest -m benchmark -s -p no:randomly
 
 trust: $(DEVELOP)  ## Show what README promises, at full size, with the figures (under 15 minutes)
-	OSS_VECTORS_TESTS=full $(BIN)/python -m pytest --numprocesses $(JOBS) --maxprocesses 4 -m promise
+	OSS_VECTORS_TESTS=full $(BIN)/python -m pytest --numprocesses $(JOBS) --maxprocesses 4 -m 'promise and not soak'
 
 mutate: $(MUTATE)  ## Make 400 small faults in the code and count those that the tests find (SEED=7, SAMPLE=0 for all)
 	$(BIN)/python tests/mutate.py --sample $(SAMPLE) $(if $(SEED),--seed $(SEED)) $(MODULES)
 
 soak: $(DEVELOP)  ## Run the long tests (minutes to hours)
-	$(BIN)/python -m pytest -m soak -s
+	OSS_VECTORS_TESTS=soak $(BIN)/python -m pytest -m 'soak or promise' -s
 	$(MAKE) mutate SAMPLE=0
 
 clean:  ## Remove what was built

@@ -18,12 +18,13 @@ if TYPE_CHECKING:
     from .client.credentials import Credentials, CredentialsSource
     from .client.endpoint import Endpoint
     from .client.errors import (
-        AccessDeniedError, BatchReport, BucketAlreadyExistsError, BucketNotEmptyError,
-        ConfigurationError, ConflictError, DeadlineExceededError, InternalServiceError,
-        InvalidAccessKeyIdError, InvalidRequestError, MalformedJsonError, Message, MissingKeysError,
-        NoSuchBucketError, NoSuchVectorIndexError, OSSVectorError, PartialWriteError,
-        QpsLimitExceededError, Reference, RequestTimeTooSkewedError, ResponseError,
-        SecurityTokenError, ServiceError, SignatureDoesNotMatchError, TransportError,
+        AccessDeniedError, BatchReport, BucketAlreadyExistsError, BucketNameNotAvailableError,
+        BucketNotEmptyError, ConfigurationError, ConflictError, DeadlineExceededError,
+        InternalServiceError, InvalidAccessKeyIdError, InvalidBucketNameError, InvalidRequestError,
+        MalformedJsonError, Message, MissingKeysError, NoSuchBucketError, NoSuchVectorIndexError,
+        OSSVectorError, PartialWriteError, QpsLimitExceededError, Reference,
+        RequestTimeTooSkewedError, ResponseError, SecurityTokenError, ServiceError,
+        SignatureDoesNotMatchError, TooManyBucketsError, TransportError,
         VectorIndexAlreadyExistsError, VectorIndexLimitExceededError,
         VectorIndexParameterInvalidError, WriteReport,
     )
@@ -56,18 +57,19 @@ _WHERE = {
 
 __all__ = [
     "AccessDeniedError", "Acknowledgement", "AsyncOSSVectorClient", "BatchReport",
-    "BucketAlreadyExistsError", "BucketLogging", "BucketNotEmptyError", "ClientConfig",
-    "ClientSettings", "ClientStats", "ConfigurationError", "ConflictError", "Credentials",
-    "CredentialsClient", "CredentialsSource", "DeadlineExceededError", "DecodeError", "Endpoint",
-    "FetchResult", "FinishedCall", "Float32Array", "FusedVector", "GetVectorsResult",
-    "InternalServiceError", "InvalidAccessKeyIdError", "InvalidRequestError", "Limits",
+    "BucketAlreadyExistsError", "BucketLogging", "BucketNameNotAvailableError",
+    "BucketNotEmptyError", "ClientConfig", "ClientSettings", "ClientStats", "ConfigurationError",
+    "ConflictError", "Credentials", "CredentialsClient", "CredentialsSource",
+    "DeadlineExceededError", "DecodeError", "Endpoint", "FetchResult", "FinishedCall",
+    "Float32Array", "FusedVector", "GetVectorsResult", "InternalServiceError",
+    "InvalidAccessKeyIdError", "InvalidBucketNameError", "InvalidRequestError", "Limits",
     "ListVectorBucketsResult", "ListVectorIndexesResult", "ListVectorsResult", "MalformedJsonError",
     "Message", "MissingKeysError", "NoSuchBucketError", "NoSuchVectorIndexError", "OSSVectorClient",
     "OSSVectorError", "OperationStats", "Page", "PartialWriteError", "QpsLimitExceededError",
     "QueryVectorsFusionResult", "QueryVectorsResult", "Reference", "RequestTimeTooSkewedError",
     "ResponseError", "RetryDecision", "RetryPolicy", "ScoredVector", "SecurityTokenError",
-    "ServiceError", "SignatureDoesNotMatchError", "TransportError", "Vector", "VectorBucket",
-    "VectorIndex", "VectorIndexAlreadyExistsError", "VectorIndexLimitExceededError",
+    "ServiceError", "SignatureDoesNotMatchError", "TooManyBucketsError", "TransportError", "Vector",
+    "VectorBucket", "VectorIndex", "VectorIndexAlreadyExistsError", "VectorIndexLimitExceededError",
     "VectorIndexParameterInvalidError", "WriteReport", "__version__",
 ]
 # fmt: on

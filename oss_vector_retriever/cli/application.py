@@ -105,7 +105,9 @@ class _OperationCommand(click.Command):
         method = operation.pager if every and operation.pager else operation.method
         # a flag that was not given leaves the method's own default
         arguments = operation.prepare({n: each for n, each in values.items() if each is not None})
-        with open_client(connection, bucket_required=operation.on_bucket) as client:
+        # the client's as well: an ARN may name another
+        options = {"index": values.get("index"), "bucket_required": operation.on_bucket}
+        with open_client(connection, **options) as client:
             result = getattr(client, method)(**arguments)
             if every and isinstance(show, Listing) and style == "jsonl" and query is None:
                 # line by line as pages arrive: all of an index may not fit into memory

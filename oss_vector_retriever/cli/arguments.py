@@ -238,10 +238,14 @@ OUTPUT_QUERY = _flag(
 )
 
 CONNECTION = (
-    _flag("--bucket", "Vector bucket (OSS_VECTORS_BUCKET)."),
+    _flag("--bucket", "Vector bucket, or its ARN (OSS_VECTORS_BUCKET)."),
     _flag("--account-id", "Account that owns the bucket (OSS_ACCOUNT_ID)."),
     _flag("--region", "Region, such as cn-hangzhou (OSS_REGION)."),
-    _flag("--endpoint", "Address of the service, if not the region's (OSS_ENDPOINT)."),
+    _flag(
+        "--endpoint",
+        "Address of the service, if not the region's; or of the bucket, which says all of the "
+        "above (OSS_ENDPOINT).",
+    ),
     _flag("--internal", "Use the region's internal network.", is_flag=True),
     _flag("--allow-http", "Allow plain http beyond this machine.", is_flag=True),
     _flag(

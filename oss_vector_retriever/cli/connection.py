@@ -62,9 +62,11 @@ class Connection(NamedTuple):
         if useless:
             text = f"--local is a service of its own; leave out {', '.join(useless)}."
             raise click.UsageError(text)
+        others = {"bucket": self.bucket} if self.bucket else {}
+        if index and self.bucket:  # an ARN may name another
+            others["index"] = index
         index = index or os.environ.get(VARIABLES["index"])
         config, service = open_local(self.local, index, **options)
-        others = {"bucket": self.bucket} if self.bucket else {}
         try:
             return replace_options(config, timeout=self.timeout, **others), service
         except BaseException:

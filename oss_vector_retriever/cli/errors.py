@@ -65,10 +65,11 @@ def hide_secrets(text: str) -> str:
 _LONGEST = {"OSS_REGION": 24, "OSS_ACCOUNT_ID": 24}  # characters; real ones have 9 to 16
 _TELLING = 16  # characters of a secret that stand for it where it is cut
 # A secret of 30 letters and digits, an access key id, a token, a password in an address; no name of
-# a region, bucket or index is longer than 63, and what is longer in an address has dots.
+# a region, bucket or index is longer than 63, and what is longer in an address has dots. An ARN may
+# be longer, and is no secret.
 _SECRET = re.compile(
     r"(?=.*[a-z])(?=.*[A-Z])(?=.*[0-9])[A-Za-z0-9]{30}|(?:LTAI|STS\.|TMP\.)[A-Za-z0-9]{12,}"
-    r"|[^.]{64,}|.*://.*@.*",
+    r"|(?!acs:ossvector:[a-z0-9-]+:[0-9]+:[A-Za-z0-9/-]+\Z)[^.]{64,}|.*://.*@.*",
     re.DOTALL,
 )
 

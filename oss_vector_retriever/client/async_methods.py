@@ -317,6 +317,8 @@ class _AsyncMethods:
 
         Raises:
             BucketAlreadyExistsError: it exists.
+            BucketNameNotAvailableError: one of its name was deleted some hours ago.
+            TooManyBucketsError: the account has as many as it may.
         """
         return await self.run(buckets.put_vector_bucket)
 

@@ -61,12 +61,17 @@ class _ClientBase:
     ) -> None:
         """Take the settings; those not given come from the environment.
 
+        A bucket's ARN and its endpoint each name several: nothing else need be given of these, and
+        what differs is refused.
+
         Args:
-            bucket: the vector bucket (`OSS_VECTORS_BUCKET`).
+            bucket: the vector bucket, or its ARN, which gives account and region as well
+                (`OSS_VECTORS_BUCKET`).
             account_id: the Alibaba Cloud account that owns it (`OSS_ACCOUNT_ID`).
-            region: such as `cn-hangzhou` (`OSS_REGION`).
+            region: such as `cn-hangzhou`, or its OSS id, `oss-cn-hangzhou` (`OSS_REGION`).
             index: the index used where a call names none (`OSS_VECTORS_INDEX`).
-            endpoint: another address than the region's own (`OSS_ENDPOINT`).
+            endpoint: another address than the region's own; or the bucket's, as the console shows
+                it, which gives bucket, account, region and network as well (`OSS_ENDPOINT`).
             internal: use the region's internal network.
             credentials: `Credentials`, a tuple of id and secret, a callable, an
                 alibabacloud-credentials client, or `"chain"`; by default `OSS_ACCESS_KEY_ID`,
@@ -96,7 +101,7 @@ class _ClientBase:
                 warning in the log names its class.
 
         Raises:
-            ConfigurationError: a setting is missing or impossible.
+            ConfigurationError: a setting is missing or impossible, or two contradict each other.
         """
         # before anything that can fail: an error carries the frames that it passes
         credentials = hide_credentials(credentials)
@@ -121,7 +126,7 @@ class _ClientBase:
         """Return a client of an embedded service, in memory or kept in the file `path`.
 
         The bucket is there; indexes are made by whoever writes first. The options are those of the
-        constructor. Needs the extra `emulator`.
+        constructor; the service keeps the `limits` too. Needs the extra `emulator`.
         """
         config, service = open_local(**_options(locals()))
         return cls._on_context(Context(config), service)
@@ -283,4 +288,39 @@ def _under_name(qualified_name: str, member: Any) -> Any:
     del method.__wrapped__  # type: ignore[attr-defined]  # it is the function, not one around it
     method.__kwdefaults__ = member.__kwdefaults__
     method.__qualname__ = qualified_name
-    return method
+    return _list_options(method) if member.__name__ in _WITH_OPTIONS else method
+
+
+def _list_options(method: FunctionType) -> Any:
+    """Return a method that answers what it does not take with the names of what it takes."""
+    code = method.__code__
+    names = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
+
+    @functools.wraps(method)
+    def call_or_refuse(*given: Any, **options: Any) -> Any:
+        wrong = [repr(name) for name in options if name not in names]
+        problem = ""
+        if wrong:
+            problem = f"got an unexpected keyword argument {', '.join(wrong)}"
+        elif len(given) > code.co_argcount:
+            problem = "got too many positional arguments"
+        if problem:
+            del given, options  # an error shows what its frames hold
+            # a class or a client first, which nobody names
+            listed = ", ".join(names[1:])
+            raise TypeError(f"{method.__qualname__}() {problem}; its arguments are {listed}.")
+        # as the method itself does: this frame is in the traceback of what it raises
+        for name, hide in _HIDING.items():
+            if name in options:
+                options[name] = hide(options[name])
+        return method(*given, **options)
+
+    return call_or_refuse
+
+
+_WITH_OPTIONS = frozenset({"__init__", "local", "with_options"})
+_HIDING: dict[str, Callable[[Any], Any]] = {
+    "credentials": hide_credentials,
+    "endpoint": hide_address,
+    "proxy": hide_address,
+}

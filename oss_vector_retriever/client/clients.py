@@ -401,6 +401,8 @@ class OSSVectorClient(_ClientBase):
 
         Raises:
             BucketAlreadyExistsError: it exists.
+            BucketNameNotAvailableError: one of its name was deleted some hours ago.
+            TooManyBucketsError: the account has as many as it may.
         """
         return self.run(buckets.put_vector_bucket)
 

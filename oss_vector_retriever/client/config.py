@@ -4,19 +4,20 @@ import inspect
 import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal, Protocol, cast
+from typing import Any, Literal, NamedTuple, Protocol, cast
 
 from .credentials import Credentials, CredentialsSource, hide_credentials, source_of
 from .endpoint import (
     Endpoint,
     check_account_id,
-    check_bucket,
     check_index,
     check_region,
-    parse_endpoint,
     public_endpoint,
+    read_bucket,
+    read_endpoint,
+    remove_bucket,
 )
-from .errors import ConfigurationError, InvalidRequestError
+from .errors import ConfigurationError, InvalidRequestError, Reference, quote, refer
 from .hidden import hide_address
 from .models.limits import DEFAULT_LIMITS, Limits
 from .models.results import FinishedCall
@@ -113,9 +114,14 @@ def replace_options(config: ClientConfig, **options: Any) -> ClientConfig:
     """Return a copy with options replaced; the same checks apply.
 
     Raises:
-        ConfigurationError: an option has an impossible value.
+        ConfigurationError: an option has an impossible value, or the bucket's ARN is one of another
+            account or region.
     """
-    checked = _check_options(options)
+    found = {name: Setting(getattr(config, name), _CLIENT) for name in ("account_id", "region")}
+    for name in sorted({"bucket", "index"} & options.keys()):
+        _add(found, _read_setting(name, options[name]), refer(f"{name}="))
+    checked = _check_options({n: v for n, v in options.items() if n not in found})
+    checked |= {name: found[name].value for name in ("bucket", "index") if name in found}
     if "credentials" in options:
         checked["credentials_kind"] = _kind_of(options["credentials"])
     return replace(config, **checked)
@@ -139,38 +145,125 @@ def resolve_config(
     """Return the settings that arguments and environment give.
 
     Raises:
-        ConfigurationError: one is missing (the message names argument and variable) or malformed.
+        ConfigurationError: one is missing (the message names argument and variable) or malformed,
+            or two contradict each other.
     """
-    if internal and endpoint is not None:
-        raise ConfigurationError(
-            "pass either {endpoint=} or {internal=True}, not both.", argument="endpoint"
-        )
     credentials, endpoint = hide_credentials(credentials), hide_address(endpoint)
     options = {n: hide_address(v) if n == "proxy" else v for n, v in options.items()}
-    values = {"bucket": bucket, "account_id": account_id, "region": region}
-    values |= {"index": index, "endpoint": endpoint}
-    for name, value in values.items():
-        # An empty variable counts as unset: shells and container files write it so.
-        values[name] = _read_variable(VARIABLES[name], environment) if value is None else value
+    given: dict[str, Any] = {"bucket": bucket, "account_id": account_id, "region": region}
+    given |= {"index": index, "endpoint": endpoint, "internal": internal}
+    found = find_settings(given, allow_http=allow_http, environment=environment)
     required = ("bucket", "account_id", "region") if bucket_required else ("account_id", "region")
-    if missing := [name for name in required if values[name] is None]:
+    if missing := [name for name in required if name not in found]:
         raise _missing_error(*missing)
-    region = check_region(values["region"])
-    # What is asked for in code goes before what the environment says for all.
-    address = None if internal else values["endpoint"]
+    values = {name: setting.value for name, setting in found.items()}
+    values.setdefault("internal", False)
+    if "endpoint" not in values:
+        values["endpoint"] = public_endpoint(values["region"], internal=values["internal"])
+    bucket = values.get("bucket")
     return ClientConfig(
-        bucket=None if values["bucket"] is None else check_bucket(values["bucket"]),
-        account_id=check_account_id(values["account_id"]),
-        region=region,
-        index=None if values["index"] is None else _check_default_index(values["index"]),
-        endpoint=public_endpoint(region, internal=internal)
-        if address is None
-        else parse_endpoint(address, allow_http=allow_http),
+        bucket=bucket,
+        account_id=values["account_id"],
+        region=values["region"],
+        index=values.get("index"),
+        endpoint=remove_bucket(values["endpoint"], bucket, values["account_id"]),
         credentials=source_of(credentials),
         credentials_kind=credentials_kind or _kind_of(credentials),
-        internal=internal,
+        internal=values["internal"],
         allow_http=allow_http,
         **_check_options(options),
+    )
+
+
+class Setting(NamedTuple):
+    """A setting's value, checked, and what gave it: an argument, or a variable by its name."""
+
+    value: Any
+    source: Reference | str
+
+
+def find_settings(
+    arguments: Mapping[str, Any],
+    *,
+    allow_http: bool = False,
+    environment: Mapping[str, str] | None = None,
+) -> dict[str, Setting]:
+    """Return where arguments, else the environment, point; what nothing names is not in it.
+
+    An endpoint and an ARN name several settings at once. Arguments go before the variables of all
+    that they name.
+
+    Raises:
+        ConfigurationError: one is malformed, or two contradict each other.
+    """
+    found: dict[str, Setting] = {}
+    for name in VARIABLES:
+        if arguments.get(name) is not None:
+            _add(found, _read_setting(name, arguments[name], allow_http), refer(f"{name}="))
+    missing = [name for name in VARIABLES if name not in found]
+    internal = bool(arguments.get("internal"))
+    if internal:
+        if "endpoint" in found and "internal" not in found:
+            raise ConfigurationError(
+                "pass either {endpoint=} or {internal=True}, not both.", argument="endpoint"
+            )
+        _add(found, {"internal": True}, refer("internal=True"))
+    # What is asked for in code goes before what the environment says for all.
+    settled = ({"index"} & found.keys()) | ({"internal", "endpoint"} if internal else set())
+    for name in missing:
+        if internal and name == "endpoint" and {"account_id", "region"} <= found.keys():
+            continue  # nothing of it is wanted; plain OSS's tool has its own address there
+        # An empty variable counts as unset: shells and container files write it so.
+        value = _read_variable(VARIABLES[name], environment)
+        if value is not None:
+            said = _read_setting(name, value, allow_http)
+            _add(found, {n: v for n, v in said.items() if n not in settled}, VARIABLES[name])
+    return found
+
+
+def _read_setting(name: str, value: Any, allow_http: bool = False) -> dict[str, Any]:
+    """Return the settings that one gives, checked: itself, and what an ARN or address names."""
+    if name == "endpoint":
+        return read_endpoint(value, allow_http=allow_http)
+    if name != "bucket":
+        return {name: _CHECKS[name](value)}
+    said = read_bucket(value)
+    return {n: _check_default_index(v) if n == "index" else v for n, v in said.items()}
+
+
+def _add(found: dict[str, Setting], said: Mapping[str, Any], source: Reference | str) -> None:
+    """Add what one source says to what is known, or raise where another says otherwise."""
+    for name, value in said.items():
+        known = found.setdefault(name, Setting(value, source))
+        if known.value != value:
+            raise _contradiction(name, known, Setting(value, source))
+
+
+_CLIENT = "this client"
+_PLURALS = {
+    "bucket": "buckets",
+    "account_id": "accounts",
+    "region": "regions",
+    "index": "indexes",
+    "internal": "networks",
+}
+
+
+def _contradiction(name: str, *two: Setting) -> ConfigurationError:
+    """Return what is said of a setting that two places give, and not alike."""
+    # What is quoted has passed its check, which lets through no address and no line break.
+    first, second = (
+        ("internal" if each.value else "public") if name == "internal" else quote(each.value)
+        for each in two
+    )
+    one, other = (each.source for each in two)
+    remedy = "leave out {one} or {other}, whichever is wrong"
+    fields = {"settings": _PLURALS[name], "one": one, "other": other}
+    return ConfigurationError(
+        "two {settings}: {one} says {first}, {other} says {second}",
+        argument=name,
+        remedy="make another client" if one == _CLIENT else remedy,
+        fields={**fields, "first": first, "second": second},
     )
 
 
@@ -193,6 +286,11 @@ def _missing_error(*names: str) -> ConfigurationError:
         f"{VARIABLES[name]}."
         for name in names
     ]
+    if names[1:]:
+        lines.append(
+            "Or pass {endpoint=} or set OSS_ENDPOINT: a bucket's own, as the console shows it, "
+            "gives them all."
+        )
     return ConfigurationError("\n".join(lines), argument=names[0])
 
 
@@ -257,7 +355,8 @@ def _header_names(value: Iterable[str]) -> tuple[str, ...]:
 
 # What is more than a number, by argument: the constructor and `with_options` take the same.
 _CHECKS: dict[str, Any] = {
-    "bucket": check_bucket,
+    "account_id": check_account_id,
+    "region": check_region,
     "index": _check_default_index,
     "credentials": source_of,
     "retry": _retry_policy,

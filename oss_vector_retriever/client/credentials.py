@@ -33,6 +33,7 @@ _USUAL_SECONDS = 30.0
 ACCESS_KEY_ID = "OSS_ACCESS_KEY_ID"
 ACCESS_KEY_SECRET = "OSS_ACCESS_KEY_SECRET"  # noqa: S105 - the name of a variable
 SESSION_TOKEN = "OSS_SESSION_TOKEN"  # noqa: S105 - the name of a variable
+_CHAIN_VARIABLE = re.compile(r"ALIBABA_CLOUD_[A-Z0-9_]{1,60}")
 
 
 class Credentials:
@@ -371,12 +372,20 @@ class EnvironmentSource(CredentialsSource):
             raise ConfigurationError(
                 "No credentials:",
                 argument="credentials",
-                remedy="set {variables}, or pass {some_credentials}",
-                fields={"variables": " and ".join(missing)},
+                remedy="set {variables}, or pass {some_credentials}. {others}"
+                '{credentials="chain"} needs pip install "oss-vector-retriever[credentials]"',
+                fields={"variables": " and ".join(missing), "others": self._others},
             )
         return Credentials(
             self._read(ACCESS_KEY_ID), self._read(ACCESS_KEY_SECRET), self._read(SESSION_TOKEN)
         )
+
+    @property
+    def _others(self) -> str:
+        # by name alone; what other programs take for credentials is not taken unasked
+        names = list(os.environ if self._given is None else self._given)
+        names = sorted(n for n in names if _CHAIN_VARIABLE.fullmatch(n) and self._read(n))
+        return f"What the chain reads is set: {', '.join(names)}. " if names else ""
 
     def _read(self, name: str) -> str:
         # by itself: the environment prints itself whole where an error shows it

@@ -5,7 +5,8 @@ Host form: reference section 2. Every name is checked against a whitelist before
 
 import ipaddress
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 from .errors import ConfigurationError, InvalidRequestError, quote
 from .hidden import Hidden, hide_address
@@ -14,7 +15,8 @@ from .models.limits import DEFAULT_LIMITS
 # Page PutVectorBucket: 3 to 32 characters, no hyphen at either end.
 _BUCKET = re.compile(r"[a-z0-9](?:[a-z0-9-]{1,30})[a-z0-9]")
 _ACCOUNT = re.compile(r"[0-9]{1,20}")
-_REGION = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+){0,6}")
+# Of OSS ids one `oss-` is taken off: what is left must not look like another.
+_REGION = re.compile(r"(?!oss-oss-)[a-z0-9]+(?:-[a-z0-9]+){0,6}")
 # Page PutVectorIndex: letters and digits, a letter first.
 _INDEX = re.compile(r"[A-Za-z][A-Za-z0-9]*")
 # RFC 1123: labels of 63 characters, 253 in all.
@@ -27,6 +29,18 @@ _ENDPOINT = re.compile(
 )
 _LAST_PORT = 65535
 _DOMAIN = "oss-vectors.aliyuncs.com"
+# The addresses of a region and of a bucket. Greedy, and account ids are digits: a bucket's name may
+# end in a hyphen and digits of its own.
+_PLACE = re.compile(
+    rf"(?:(?P<bucket>{_BUCKET.pattern})-(?P<account_id>{_ACCOUNT.pattern})\.)?"
+    rf"(?P<region>[a-z0-9-]+?)(?P<internal>-internal)?\.{re.escape(_DOMAIN)}"
+)
+# A bucket as listings name it, or an index as policies do. `bucket/name`, an older form of theirs,
+# could as well be the index `name` of a bucket called `bucket`.
+_ARN = re.compile(
+    rf"acs:ossvector:(?P<region>{_REGION.pattern}):(?P<account_id>{_ACCOUNT.pattern}):"
+    rf"(?!bucket/)(?P<bucket>{_BUCKET.pattern})(?:/(?P<index>{_INDEX.pattern}))?"
+)
 
 
 def check_bucket(bucket: object) -> str:
@@ -35,6 +49,22 @@ def check_bucket(bucket: object) -> str:
         return bucket
     what = "the name of a vector bucket: 3 to 32 lower-case letters, digits and hyphens, with no "
     raise _setting_error("bucket", bucket, f"is not {what}hyphen at either end.")
+
+
+def read_bucket(bucket: object) -> dict[str, str]:
+    """Return the settings that a bucket's name gives, or its ARN, or that of an index in it.
+
+    Raises:
+        ConfigurationError: it is neither.
+    """
+    if not isinstance(bucket, str) or not bucket.startswith("acs:"):
+        return {"bucket": check_bucket(bucket)}
+    match = _ARN.fullmatch(bucket)
+    if match is None:
+        form = "acs:ossvector:REGION:ACCOUNT:BUCKET, with /INDEX after it for an index."
+        raise _setting_error("bucket", bucket, f"is not the ARN of a vector bucket: {form}")
+    said = {name: value for name, value in match.groupdict().items() if value}
+    return {**said, "region": check_region(said["region"])}
 
 
 def check_account_id(account_id: object) -> str:
@@ -46,13 +76,12 @@ def check_account_id(account_id: object) -> str:
 
 
 def check_region(region: object) -> str:
-    """Return a region id such as `cn-hangzhou`, or raise ConfigurationError."""
+    """Return a region id such as `cn-hangzhou`, also of an OSS id; or raise ConfigurationError."""
     if isinstance(region, str) and _REGION.fullmatch(region) and len(region) <= 40:  # noqa: PLR2004
-        if region.startswith("oss-"):
-            name = quote(region.removeprefix("oss-"))
-            raise _setting_error("region", region, f"is an OSS id; OSS Vectors wants {name}.")
-        if not region.endswith("-internal"):
-            return region
+        # the service says both of a bucket: `Location` is the OSS id (page GetVectorBucket)
+        region_id = region.removeprefix("oss-")
+        if not region_id.endswith("-internal"):
+            return region_id
         message, remedy = "{argument} {value}:", "leave out '-internal', pass {internal=True}"
         raise ConfigurationError(message, argument="region", value=region, remedy=remedy)
     raise _setting_error("region", region, "is not a region id such as 'cn-hangzhou'.")
@@ -108,6 +137,38 @@ def public_endpoint(region: str, *, internal: bool = False) -> Endpoint:
     return Endpoint("https", f"{region}{suffix}.{_DOMAIN}")
 
 
+def read_endpoint(text: str, *, allow_http: bool = False) -> dict[str, Any]:
+    """Return the settings that an address gives: `endpoint`, and of OSS Vectors' own hosts more.
+
+    The endpoint of a bucket, as the console shows it, is that of its region, with `bucket` and
+    `account_id` beside it: whoever sends a request puts them into the host again.
+
+    Raises:
+        ConfigurationError: it cannot be used (see `parse_endpoint`), or is an OSS Vectors host of
+            neither a region nor a bucket.
+    """
+    endpoint = parse_endpoint(text, allow_http=allow_http)
+    if not f".{endpoint.host}".endswith(f".{_DOMAIN}"):
+        return {"endpoint": endpoint}
+    match = _PLACE.fullmatch(endpoint.host)
+    if match is None:
+        forms = f"REGION.{_DOMAIN} and BUCKET-ACCOUNT.REGION.{_DOMAIN}"
+        raise _bad_endpoint(text, f"OSS Vectors hosts are {forms}")
+    region, internal = check_region(match["region"]), match["internal"] is not None
+    own = replace(endpoint, host=public_endpoint(region, internal=internal).host)
+    said = {"endpoint": own, "region": region, "internal": internal}
+    names = ("bucket", "account_id") if match["bucket"] else ()
+    return {**said, **{name: match[name] for name in names}}
+
+
+def remove_bucket(endpoint: Endpoint, bucket: str | None, account_id: str) -> Endpoint:
+    """Return an endpoint without the bucket in its host, where `locate` puts it."""
+    host = endpoint.host.removeprefix(f"{bucket}-{account_id}.")
+    if host == endpoint.host:
+        return endpoint
+    return replace(endpoint, host=host, path_style=host == "localhost")
+
+
 def parse_endpoint(text: str, *, allow_http: bool = False) -> Endpoint:
     """Read an endpoint such as `http://127.0.0.1:9000` or `cn-hangzhou.oss-vectors.aliyuncs.com`.
 
@@ -133,7 +194,7 @@ def parse_endpoint(text: str, *, allow_http: bool = False) -> Endpoint:
         why = "plain http would show data to the network; use https, or pass {allow_http=True}"
         raise _bad_endpoint(text, why)
     # Plain OSS answers on other hosts; what it would say of such a request helps nobody.
-    if host.endswith(".aliyuncs.com") and _DOMAIN not in host:
+    if host.endswith(".aliyuncs.com") and not f".{host}".endswith(f".{_DOMAIN}"):
         raise _bad_endpoint(text, f"it is not an OSS Vectors host; those end in {_DOMAIN}")
     return Endpoint(scheme, host, port, path_style=address is not None or host == "localhost")
 

@@ -15,7 +15,10 @@
     │   ├── NoSuchBucketError
     │   ├── NoSuchVectorIndexError
     │   ├── BucketAlreadyExistsError
+    │   ├── BucketNameNotAvailableError
     │   ├── BucketNotEmptyError
+    │   ├── InvalidBucketNameError
+    │   ├── TooManyBucketsError
     │   ├── VectorIndexAlreadyExistsError
     │   ├── VectorIndexLimitExceededError
     │   ├── VectorIndexParameterInvalidError
@@ -45,6 +48,8 @@ from string import Formatter
 from traceback import format_exception_only
 from types import TracebackType
 from typing import Any, Final, Literal, TypeVar
+
+from ..codes import ERROR_CODES
 
 Raised = TypeVar("Raised", bound=BaseException)
 # Words for a Python program for which other readers need others, by their name in a template.
@@ -540,6 +545,24 @@ class BucketAlreadyExistsError(ServiceError):
     """A vector bucket of that name exists already."""
 
 
+class BucketNameNotAvailableError(ServiceError):
+    """The name is that of a vector bucket deleted some hours ago, and not free again yet (409)."""
+
+    _advice = "Choose another name, or wait: a deleted bucket's name is free again after hours."
+
+
+class InvalidBucketNameError(ServiceError):
+    """The name breaks the rule for names of vector buckets (400)."""
+
+    _advice = "A name is 3 to 32 of a-z, 0-9 and -, with no - at either end."
+
+
+class TooManyBucketsError(ServiceError):
+    """The account has as many vector buckets in the region as it may (400)."""
+
+    _advice = "Delete one, or ask for a higher quota."
+
+
 class BucketNotEmptyError(ServiceError):
     """The vector bucket still holds indexes."""
 
@@ -572,23 +595,9 @@ class InternalServiceError(ServiceError):
     """The service failed (5xx)."""
 
 
+# A code of a class of its own; the others are told apart by their status.
 _BY_CODE: dict[str, type[ServiceError]] = {
-    "AccessDenied": AccessDeniedError,
-    "UserDisable": AccessDeniedError,
-    "InvalidAccessKeyId": InvalidAccessKeyIdError,
-    "SignatureDoesNotMatch": SignatureDoesNotMatchError,
-    "SecurityTokenExpired": SecurityTokenError,
-    "InvalidSecurityToken": SecurityTokenError,
-    "RequestTimeTooSkewed": RequestTimeTooSkewedError,
-    "NoSuchBucket": NoSuchBucketError,
-    "NoSuchVectorIndex": NoSuchVectorIndexError,
-    "BucketAlreadyExists": BucketAlreadyExistsError,
-    "BucketNotEmpty": BucketNotEmptyError,
-    "VectorBucketIndexAlreadyExist": VectorIndexAlreadyExistsError,
-    "VectorBucketIndexExceedLimit": VectorIndexLimitExceededError,
-    "VectorIndexParameterInvalid": VectorIndexParameterInvalidError,
-    "MalformedJson": MalformedJsonError,
-    "QpsLimitExceeded": QpsLimitExceededError,
+    row.code: globals()[row.error] for row in ERROR_CODES.values() if row.error != "ServiceError"
 }
 _SERVER_FAILURE = 500
 

@@ -17,7 +17,7 @@ from functools import lru_cache
 from typing import Any, Generic, TypeVar
 
 from ..version import USER_AGENT
-from . import errors, signing
+from . import errors, fork, signing
 from .config import ClientConfig
 from .context import Context, Deadline, Flow
 from .credentials import Credentials, CredentialsLateError
@@ -112,13 +112,14 @@ def _try_until_done(attempts: Attempts[T]) -> Flow[T]:
 def _attempt(attempts: Attempts[T], credentials: Credentials) -> Flow[T | errors.OSSVectorError]:
     context = attempts.context
     # signed anew each time: a signature holds for its date, and the clock may just have been set
-    request = signed_request(
-        context.config,
-        attempts.operation,
-        credentials,
-        context.clock.now(),
-        context.credentials.signing_keys,
-    )
+    with fork.gate:
+        request = signed_request(
+            context.config,
+            attempts.operation,
+            credentials,
+            context.clock.now(),
+            context.credentials.signing_keys,
+        )
     attempts.attempt_count += 1
     attempts.reply = attempts.paused_for = None
     began = context.monotonic()
@@ -213,14 +214,14 @@ def _resolve_credentials(
 ) -> Flow[Credentials]:
     keeper, seconds = attempts.context.credentials, attempts.deadline.remaining_seconds
     attempts.asked_at = attempts.context.monotonic()
+    flow = keeper.resolve(seconds) if refused is None else keeper.renew(refused, seconds)
     try:
-        if refused is None:
-            return (yield from keeper.resolve(seconds))
-        return (yield from keeper.renew(refused, seconds))
+        found = yield from flow
     except CredentialsLateError as late:
+        # `asked_at` stays: those who share the call, and are over it a moment later, are told this
         raise attempts.annotate(attempts.deadline_error(late)) from None
-    finally:
-        attempts.asked_at = None
+    attempts.asked_at = None
+    return found
 
 
 def _pause(attempts: Attempts[T], error: errors.OSSVectorError, decision: RetryDecision) -> float:

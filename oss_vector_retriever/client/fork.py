@@ -6,6 +6,7 @@ callers; threads are not copied by a fork, and a lock that one of them held is h
 
 import contextlib
 import os
+import threading
 from typing import Protocol
 from weakref import WeakValueDictionary
 
@@ -24,6 +25,10 @@ _objects: WeakValueDictionary[int, Forkable] = WeakValueDictionary()
 # and warn of sockets that nobody closed.
 _inherited: list[object] = []
 _process = os.getpid()
+# No fork begins while another thread is in here. OpenSSL, which makes hashes and secures
+# connections, has locks of its own that nothing renews: a child that was forked while a thread held
+# one would wait for it for ever, at its first signature. Reentrant: a signal handler may fork.
+gate = threading.RLock()
 
 
 def renew_in_children(owner: Forkable) -> None:
@@ -57,3 +62,6 @@ def _renew() -> None:
 
 if hasattr(os, "register_at_fork"):  # not on Windows, which has no fork
     os.register_at_fork(after_in_child=_renew)
+    os.register_at_fork(
+        before=gate.acquire, after_in_parent=gate.release, after_in_child=gate.release
+    )

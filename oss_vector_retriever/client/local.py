@@ -14,6 +14,7 @@ from weakref import WeakValueDictionary
 from . import fork
 from .config import ClientConfig, resolve_config
 from .errors import ConfigurationError
+from .models.limits import Limits
 from .models.messages import Reply
 from .settings import ClientSettings, config_from
 from .steps import REPLY_TOO_LARGE, Fault, FaultKind, Send
@@ -114,7 +115,7 @@ def open_local(
         credentials_kind="local",
         **options,
     )
-    return config, _open_service(emulator, path)
+    return config, _open_service(emulator, path, config.limits)
 
 
 def reopen_local(
@@ -133,13 +134,15 @@ def reopen_local(
     with _opening:
         service = _open_files.get(_file_key(path))
         if service is None or not service.hold():
-            service = _open_service(emulator, path)
+            service = _open_service(emulator, path, config.limits)
             service.hold()
     return config, service
 
 
-def _open_service(emulator: Any, path: str | os.PathLike[str] | None) -> LocalService:
-    service = emulator.Service.in_memory() if path is None else emulator.Service.open(path)
+def _open_service(
+    emulator: Any, path: str | os.PathLike[str] | None, limits: Limits
+) -> LocalService:
+    service = emulator.Service(path, limits=limits)
     # Also where the file has one: it may have been made by `oss-vectors serve` with other buckets.
     service.create_bucket(emulator.DEVELOPMENT_ACCOUNT_ID, emulator.DEVELOPMENT_BUCKET)
     local = LocalService(service, None if path is None else str(Path(path).absolute()))

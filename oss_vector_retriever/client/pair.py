@@ -8,7 +8,7 @@ from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
 from . import fork
 from .clients import AsyncOSSVectorClient, OSSVectorClient
-from .config import ClientConfig, resolve_config
+from .config import ClientConfig, find_settings, resolve_config
 from .context import Context, Flow
 from .credentials import Credentials
 from .errors import ConfigurationError
@@ -218,7 +218,11 @@ def connect(
         other: dict[str, Any] = {"endpoint": None} if "internal" in arguments else {}
         if "endpoint" in arguments:
             other["internal"] = False
-        settings = replace(saved, **{**other, **arguments})
+        found = find_settings(arguments, allow_http=saved.allow_http, environment={})
+        named = {name: setting.value for name, setting in found.items()}
+        if "endpoint" in named:
+            named["endpoint"] = str(named["endpoint"])
+        settings = replace(saved, **{**other, **named})
         if credentials:
             return ClientPair(OSSVectorClient.from_settings(settings, credentials))
         return ClientPair(None, arguments, settings)

@@ -85,16 +85,15 @@ def _numbers(data: Float32Array) -> object:
 
 
 def reply_object(reply: Reply, operation: str) -> dict[str, Any]:
-    """Return the JSON object in a reply's body; a body that is meant to be empty stands for {}.
+    """Return the JSON object in a reply's body; null stands for an empty one.
 
     Raises:
-        ResponseError: the body is no JSON object.
+        ResponseError: the body is no JSON object. So it is without a byte, whatever its headers
+            say: the service answers each reading with JSON, a proxy or a fault may not.
     """
-    # an empty body was cut before its first byte where nothing framed it
-    framed = not reply.headers.keys().isdisjoint({"content-length", "transfer-encoding"})
     value: Any = _UNREADABLE
     with contextlib.suppress(ValueError):
-        value = parse_json(reply.body) if reply.body.strip() or not framed else None
+        value = parse_json(reply.body)
     if value is _UNREADABLE:  # not raised while the parser's error is handled, which holds the body
         kind = printable(reply.headers.get("content-type", "no content type"), 80)
         error = refuse(reply, operation, f"not whole JSON ({len(reply.body)} bytes, {kind})")

@@ -21,12 +21,11 @@ Known differences and choices:
 | written vectors | seen by QueryVectors at once | 4.2 | query_delay_seconds |
 | NaN, infinity, zero under cosine | 400, where one user saw 500 | 4.2 | unstorable_fails |
 | order of ListVectors | that of first writing | 4.3 | - |
-| segments of ListVectors | dealt out by row number | 4.3 | - |
+| segments of ListVectors | dealt out by a hash of the key | 4.3 | - |
 | page of ListVectors in bytes | not limited | 4.3 | - |
 | QueryVectors | exact, and filtered before it ranks | 4.4 | filter_after_ranking |
 | cosine distance | 1 - cosine similarity | 4.4 | - |
 | euclidean distance | plain, not squared; unverified | 4.4 | squared_euclidean |
-| a key twice in DeleteVectors | refused | 4.5 | - |
 | numbers and booleans in metadata | accepted, in arrays not | 5.1 | strings_only |
 | size of metadata | bytes of compact JSON in UTF-8 | 5.1 | - |
 | filterable metadata | at most 10 keys and 2 KB together | 5.1 | - |
@@ -43,13 +42,19 @@ Known differences and choices:
 | PutVectors into a `creating` index | done; one user saw 500 | 7.1 | creating_refuses_writes |
 | PutVectorBucket of one's own bucket | 409 BucketAlreadyExists | 8 | - |
 | bucket listings | up to date | 8 | bucket_list_delay_seconds |
+| name of a deleted bucket | free at once | 8 | bucket_name_kept_seconds |
 | Fusion mode | 501 NotImplemented | 9 | - |
 | a Condition or negated element in a policy | 501 NotImplemented | 10 | - |
 | RAM users | may do only what a bucket policy allows | 10 | - |
+| anonymous callers | may do what a policy allows `*`, on a bucket that the host names | 10 | - |
 | a bare user name in a policy | that of a user of the owner's account | 10 | - |
 | a Deny in a policy | holds for the owner too, except on the policy itself | 10 | - |
+| error code of a fault in signing that has an EC | InvalidArgument | 11 | - |
+| no x-oss-content-sha256 | refused as a wrong one is | 11 | - |
 | access logging | settings are kept, no log is written | 1 | - |
 | unknown JSON members | ignored; wrong types refused | 15 | - |
+| a JSON member that is null | as if it were absent | 15 | - |
+| a JSON number beyond the range of doubles | 400 MalformedJson | 15 | - |
 | a JSON member twice | 400 MalformedJson | 15 | - |
 | request body | at most 64 MiB, `max_body_bytes`; 400 EntityTooLarge | 15 | - |
 | a request's head, and its body | within 10 s, and 30 s; 400 RequestTimeout | 15 | - |

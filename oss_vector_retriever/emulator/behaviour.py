@@ -37,6 +37,9 @@ class Behaviour:
             `creating`, as one user saw it (section 4.2).
         query_delay_seconds: how long a written vector stays unseen by QueryVectors (section 4.2).
         bucket_list_delay_seconds: how long a new bucket stays unlisted (section 8).
+        bucket_name_kept_seconds: how long the name of a deleted bucket is not free: making one of
+            it is refused with BucketNameNotAvailable. The page PutVectorBucket (Sep 2025) says
+            hours, a third party 4 to 8 (section 8).
     """
 
     order: Order = "request"
@@ -57,6 +60,7 @@ class Behaviour:
     creating_refuses_writes: bool = False
     query_delay_seconds: float = 0.0
     bucket_list_delay_seconds: float = 0.0
+    bucket_name_kept_seconds: float = 0.0
 
     def __post_init__(self) -> None:
         if self.order not in get_args(Order) or self.duplicates not in get_args(Duplicates):

@@ -28,7 +28,7 @@ from .operations.call import Answer, Call, Core
 from .operations.table import Operation, operation_of, select
 from .rules import policy
 from .rules.authentication import identify
-from .rules.refusals import Refusal, too_long
+from .rules.refusals import Refusal, not_signed, too_long
 from .storage import buckets
 from .storage.database import Database
 
@@ -163,9 +163,10 @@ class Service:
         Clocks are not checked: a fault may set the service's.
         """
         try:
-            return self._identify(request, addressing.resolve(request), None)
+            key = self._identify(request, addressing.resolve(request), None)
         except Refusal as refusal:
             return self._refuse(request, refusal)
+        return self._refuse(request, not_signed()) if key is None else key
 
     def refuse_unread(self, request: Request, code: str, detail: str = "") -> Reply:
         """Return the reply to a request whose body was not read; the connection ends with it."""
@@ -195,11 +196,19 @@ class Service:
 
     def _identify(
         self, request: Request, address: addressing.Address, now: datetime | None
-    ) -> AccessKey:
+    ) -> AccessKey | None:
         skew = self._core.limits.clock_skew_seconds
         return identify(
             request, address, now, keys=self.access_keys, region=self.region, skew_seconds=skew
         )
+
+    def _has_policy(self, address: addressing.Address) -> bool:
+        # Nothing but the host names the account of an anonymous caller's bucket.
+        if address.bucket is None or address.account is None:
+            return False
+        namespace = buckets.Namespace(address.account, address.region or self.region)
+        bucket = self._core.buckets.find(namespace, address.bucket)
+        return bucket is not None and bucket.policy is not None
 
     def _admit(self, request: Request, now: datetime) -> tuple[Operation, Call]:
         """Return the operation and the call, once the caller may make it."""
@@ -208,6 +217,8 @@ class Service:
         address = addressing.resolve(request)
         key = self._identify(request, address, now)
         query = addressing.parameters(request.query)
+        if key is None and not self._has_policy(address):
+            raise not_signed()  # before anything is said of the request
         if address.rest:
             raise Refusal("MethodNotAllowed")
         operation = select(request.method, query, has_bucket=address.bucket is not None)

@@ -107,10 +107,10 @@ class Connected(_Connection, serializable.Serializable):
 
     Attributes:
         client: an `OSSVectorClient` or `AsyncOSSVectorClient`, in place of the arguments below.
-        bucket: the vector bucket.
+        bucket: the vector bucket, or its ARN.
         account_id: the Alibaba Cloud account that owns it.
         region: such as `cn-hangzhou`.
-        endpoint: another address than the region's own.
+        endpoint: another address than the region's own, or the bucket's, as the console shows it.
         internal: use the region's internal network.
         access_key_id: with `access_key_secret`, credentials in place of the environment's.
         access_key_secret: the secret that belongs to it.

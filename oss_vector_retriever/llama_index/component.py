@@ -35,10 +35,10 @@ class ConnectionOptions(TypedDict, total=False):
     What is not given comes from the environment, as with `OSSVectorClient`.
 
     Attributes:
-        bucket: the vector bucket.
+        bucket: the vector bucket, or its ARN.
         account_id: the Alibaba Cloud account that owns it.
         region: such as `cn-hangzhou`.
-        endpoint: another address than the region's own.
+        endpoint: another address than the region's own, or the bucket's, as the console shows it.
         internal: use the region's internal network.
         access_key_id: with `access_key_secret`, credentials in place of the environment's.
         access_key_secret: the secret that belongs to it.

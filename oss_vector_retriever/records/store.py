@@ -3,7 +3,7 @@
 An index that is not there reads as empty, unless `create_index` is off.
 """
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar, cast
 
@@ -297,9 +297,9 @@ class RecordStore:
         writing: no update of another thread or task is lost, and nothing that it deletes comes
         back. Other processes are not kept out, for the service has no conditional write: of two
         that update a record at the same moment the later one wins, with all that it had read.
-        `verify` reads the records once more before they are written and once after, and raises
-        where another has written them in between. What it cannot see is a write of another that
-        falls between its second reading and its own writing.
+        `verify` reads the records once more before they are written, and raises where another has
+        changed them since, and once after, and raises where the update is lost. What it cannot see
+        is a write of another that falls between its second reading and its own writing.
 
         Raises:
             InvalidRequestError: a record would pass a limit, or a field is not metadata; nothing
@@ -338,23 +338,41 @@ class RecordStore:
         result = yield from reading
         changed = [self._patch(vector, patch, remove) for vector in result.by_key.values()]
         if verify and changed:
-            yield from self._refuse_changes(context, result.by_key, written=False)
+            yield from self._refuse_changes(context, result.by_key)
         # not `write`: where the index is gone since, so are its records, and it is not made again
         report = yield from self._put(context, changed, hold)
         if not report.ok and not self._is_index_gone(report):
             raise errors.PartialWriteError(report)
         if verify and changed:
-            yield from self._refuse_changes(context, {v.key: v for v in changed}, written=True)
+            yield from self._refuse_losses(context, changed, (*patch, *remove))
         written = set(report.written)
         return tuple(key for key in dict.fromkeys(result.keys) if key in written)
 
-    def _refuse_changes(
-        self, context: Context, expected: Mapping[str, Vector], *, written: bool
-    ) -> Flow[None]:
-        found = (yield from self.fetch(context, list(expected), return_data=True)).by_key
-        changed = [key for key, vector in expected.items() if not _is_same(vector, found.get(key))]
+    def _refuse_changes(self, context: Context, read: Mapping[str, Vector]) -> Flow[None]:
+        # what another has written since would be overwritten
+        found = (yield from self.fetch(context, list(read), return_data=True)).by_key
+        changed = [key for key, vector in read.items() if not _is_same(vector, found.get(key))]
         if changed:
-            raise errors.ConflictError(changed, written=written)
+            raise errors.ConflictError(changed)
+
+    def _refuse_losses(
+        self, context: Context, written: Sequence[Vector], names: Collection[str]
+    ) -> Flow[None]:
+        # the fields of the update alone: another may have read them and updated others since
+        found = (yield from self.fetch(context, [vector.key for vector in written])).by_key
+        lost = [one.key for one in written if not self._keeps(found.get(one.key), one, names)]
+        if lost:
+            raise errors.ConflictError(lost, written=True)
+
+    def _keeps(self, found: Vector | None, written: Vector, names: Collection[str]) -> bool:
+        if found is None:
+            return False
+        text_key = self.settings.text_key
+        now = decode(found, text_key=text_key, on_decode_error="raw").metadata
+        then = decode(written, text_key=text_key).metadata
+        return all(name in now and now[name] == then[name] for name in names if name in then) and (
+            not any(name in now for name in names if name not in then)
+        )
 
     def _patch(self, vector: Vector, patch: Mapping[str, Any], remove: Collection[str]) -> Vector:
         record = decode(vector, text_key=self.settings.text_key)

@@ -147,7 +147,7 @@ def fusion(walk):
 
 
 def removal(walk):
-    assert "BucketNotEmpty" in walk.call("delete-vector-bucket").errors
+    assert "VectorBucketNotEmpty" in walk.call("delete-vector-bucket").errors
     for index in ("walk", "other"):
         walk.silent("delete-vector-index", "--index-name", index)
     walk.silent("delete-vector-bucket")

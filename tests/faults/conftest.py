@@ -64,8 +64,8 @@ def mode(request):
 def pytest_generate_tests(metafunc):
     """Run every test here over TLS as well: whatever goes wrong, its outcome is the same."""
     if "security" in metafunc.fixturenames:
-        never = over_tls(metafunc.definition) == "never"
-        metafunc.parametrize("security", ["plain"] if never else ["plain", "tls"], indirect=True)
+        plain = metafunc.definition.get_closest_marker("plain")
+        metafunc.parametrize("security", ["plain"] if plain else ["plain", "tls"], indirect=True)
 
 
 def over_tls(item):
@@ -74,9 +74,16 @@ def over_tls(item):
     return marker.args[0] if marker else "one library"
 
 
+def is_tls_without_tls(item):
+    """Tell whether an item would end by TLS a connection that has none."""
+    parameters = item.callspec.params if hasattr(item, "callspec") else {}
+    return parameters.get("security") == "plain" and "_of_tls" in str(parameters.get("death"))
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
-    """Leave to the long run what would cost too much in each."""
+    """Leave to the long run what would cost too much in each, and out what there is only in TLS."""
+    items[:] = [item for item in items if not is_tls_without_tls(item)]
     for item in items:
         parameters = item.callspec.params if hasattr(item, "callspec") else {}
         if parameters.get("security") == "tls":
@@ -108,13 +115,13 @@ _FIGURES = []
 
 
 @pytest.fixture
-def figure(request):
-    """Take a measured figure, to be printed when all tests are over."""
+def measurement(request):
+    """Take what was measured, to be printed when all tests are over."""
     return lambda text: _FIGURES.append(f"{request.node.name}: {text}")
 
 
 def pytest_terminal_summary(terminalreporter):
     if _FIGURES:
-        terminalreporter.section("figures of tests/faults")
+        terminalreporter.section("measured in tests/faults")
         for line in sorted(_FIGURES):
             terminalreporter.write_line(line)

@@ -13,7 +13,7 @@ from support.vector_server import VectorServer
 
 from oss_vector_retriever import AsyncOSSVectorClient
 
-pytestmark = pytest.mark.usefixtures("library")
+pytestmark = [pytest.mark.usefixtures("library"), pytest.mark.promise("R9")]
 
 WIDTH = 8
 KEYS = [f"key-{n}" for n in range(250)]
@@ -57,13 +57,13 @@ async def churn(client, dice, times):
     return f"{cancelled} cancelled, {finished} got through, next call took {elapsed:.3f} s"
 
 
-def cancel_and_count(seed, figure, *, times=1000, tls=None, **options):
+def cancel_and_count(seed, measurement, *, times=1000, tls=None, **options):
     dice = random.Random(seed)
     with VectorServer(KEYS, delay=lambda: dice.choice([0, 0.002]), seed=seed, tls=tls) as server:
         client = AsyncOSSVectorClient(**settings(server.endpoint, max_concurrency=WIDTH, **options))
         told = asyncio.run(churn(client, dice, times))
         server.wait_until_idle()
-    figure(f"seed {seed}: {told}; {server.connections} connections, {len(server.calls)} calls")
+    measurement(f"seed {seed}: {told}; {server.connections} connections, {len(server.calls)} calls")
 
 
 MORE_SEEDS = [pytest.param(seed, marks=pytest.mark.soak) for seed in range(1, 21)]
@@ -72,15 +72,15 @@ MORE_SEEDS = [pytest.param(seed, marks=pytest.mark.soak) for seed in range(1, 21
 @pytest.mark.over_tls("long")
 @pytest.mark.parametrize("coalesce", [True, False], ids=["merged", "alone"])
 @pytest.mark.parametrize("seed", [20261, *MORE_SEEDS])
-def test_a_client_answers_after_1000_cancellations(seed, coalesce, figure):
-    cancel_and_count(seed, figure, coalesce=coalesce)
+def test_a_client_answers_after_1000_cancellations(seed, coalesce, measurement):
+    cancel_and_count(seed, measurement, coalesce=coalesce)
 
 
-@pytest.mark.over_tls("never")
+@pytest.mark.plain
 @pytest.mark.parametrize("seed", [20262, *MORE_SEEDS])
-def test_a_client_answers_after_cancellations_over_tls(seed, figure, tmp_path):
+def test_a_client_answers_after_cancellations_over_tls(seed, measurement, tmp_path):
     authority = trustme.CA()
     authority.cert_pem.write_to_path(tmp_path / "ca.pem")
     tls = server_context(authority.issue_cert("127.0.0.1"))
     pem = str(tmp_path / "ca.pem")
-    cancel_and_count(seed, figure, times=300, tls=tls, ca_file=pem, coalesce=False)
+    cancel_and_count(seed, measurement, times=300, tls=tls, ca_file=pem, coalesce=False)

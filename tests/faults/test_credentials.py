@@ -111,6 +111,7 @@ HUNG = {
 }
 
 
+@pytest.mark.promise("R2")
 @pytest.mark.parametrize("kind", HUNG, ids=" ".join)
 @pytest.mark.parametrize("coalesce", [True, False, 0.05])
 @pytest.mark.parametrize("count", [1, 150])

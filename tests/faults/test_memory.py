@@ -53,9 +53,10 @@ class Watch:
         return self.most - self.least
 
 
+@pytest.mark.promise("R4")
 @pytest.mark.skipif(not STATM.exists(), reason="the system does not tell a process its memory")
 @pytest.mark.parametrize("fault", [faults.endless_chunks, faults.gigabyte, faults.gzip_bomb])
-def test_memory_stays_within_the_cap(fault, mode, figure):
+def test_memory_stays_within_the_cap(fault, mode, measurement):
     with FaultServer(then=faults.proper) as server:
         run(mode, settings(server.endpoint), fetched)  # what is loaded once does not count
     faults.bomb()
@@ -63,7 +64,7 @@ def test_memory_stays_within_the_cap(fault, mode, figure):
         started = time.monotonic()
         (error,) = run(mode, settings(server.endpoint, max_reply_bytes=CAP), fetched)
         elapsed = time.monotonic() - started
-    figure(f"cap 32 MiB, growth {watch.growth / MEBIBYTE:.1f} MiB, {elapsed:.2f} s")
+    measurement(f"cap 32 MiB, growth {watch.growth / MEBIBYTE:.1f} MiB, {elapsed:.2f} s")
     assert isinstance(error, OSSVectorError)
     assert watch.growth < CAP + MARGIN
 

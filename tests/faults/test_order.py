@@ -42,14 +42,16 @@ def check(result, keys, server):
 
 
 @pytest.mark.parametrize("distinct", [0, 1, 100, 101, 10_000])
-def test_every_key_is_answered_in_order_and_sent_once(distinct, mode, figure):
+def test_every_key_is_answered_in_order_and_sent_once(distinct, mode, measurement):
     keys = asked_for(distinct, random.Random(SEED))
     with VectorServer(STORED, seed=SEED, delay=lambda: 0.01) as server:
         options = settings(server.endpoint, max_concurrency=8)
         (result,) = run(mode, options, lambda client: client.fetch(keys))
     check(result, keys, server)
     if distinct == 10_000:
-        figure(f"seed {SEED}: {len(keys)} keys, {server.most_in_hand} requests in flight at once")
+        measurement(
+            f"seed {SEED}: {len(keys)} keys, {server.most_in_hand} requests in flight at once"
+        )
         assert 4 <= server.most_in_hand <= 8
         assert server.connections <= 8
 

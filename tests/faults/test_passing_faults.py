@@ -50,6 +50,7 @@ def check_data(result):
     assert result.missing == ()
 
 
+@pytest.mark.promise("R1")
 @pytest.mark.parametrize("name", PASSING)
 @pytest.mark.parametrize("times", [1, 2])
 def test_a_fault_that_passes_is_survived(name, times, mode):

@@ -12,7 +12,7 @@ from support.socket_server import server_context
 
 from oss_vector_retriever.client.errors import ConfigurationError, TransportError
 
-pytestmark = [pytest.mark.usefixtures("library"), pytest.mark.over_tls("never")]
+pytestmark = [pytest.mark.usefixtures("library"), pytest.mark.plain]
 
 HOST = "examplebucket-123456.vectors.test"
 NAMED = {"endpoint": "http://vectors.test", "allow_http": True}

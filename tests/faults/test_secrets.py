@@ -15,7 +15,7 @@ from support.replies import error_body, http
 from oss_vector_retriever import AsyncOSSVectorClient, OSSVectorClient
 from oss_vector_retriever.client.credentials import Credentials
 
-pytestmark = pytest.mark.usefixtures("library")
+pytestmark = [pytest.mark.usefixtures("library"), pytest.mark.promise("R5")]
 
 ID = "canary-id-5f0c2b7e"
 SECRET = "canary-secret-a81d94e3"

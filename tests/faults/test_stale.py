@@ -146,9 +146,7 @@ def keys_of(results):
 
 
 @pytest.fixture(params=DEATHS)
-def death(request, security):
-    if request.param == "goodbye_of_tls" and security == "plain":
-        pytest.skip("there is no such end without TLS")
+def death(request):
     return request.param
 
 

@@ -25,7 +25,7 @@ from oss_vector_retriever import AsyncOSSVectorClient, OSSVectorClient
 from oss_vector_retriever.client.errors import ConfigurationError, TransportError, quote
 from oss_vector_retriever.client.transport.engine import _library_name, _tls_context
 
-pytestmark = [pytest.mark.usefixtures("library"), pytest.mark.over_tls("never")]
+pytestmark = [pytest.mark.usefixtures("library"), pytest.mark.plain, pytest.mark.promise("R10")]
 
 PAST = datetime(2020, 1, 1, tzinfo=UTC)
 

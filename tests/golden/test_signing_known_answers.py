@@ -10,6 +10,8 @@ from oss_vector_retriever import Credentials
 from oss_vector_retriever.client import signing
 from oss_vector_retriever.client.signing import Scope, Signable
 
+pytestmark = pytest.mark.promise("R12")
+
 QUERY = "param1=value1&%2Bparam1=value3&%7Cparam1=value4&%2Bparam2=&%7Cparam2=&param2="
 CANONICAL_QUERY = "%2Bparam1=value3&%2Bparam2&%7Cparam1=value4&%7Cparam2&param1=value1&param2"
 CANONICAL_HASH = "f4613657f1b108998e8dbd10a1aa5da621dc2c6e02c9ddec0f163664848704c4"

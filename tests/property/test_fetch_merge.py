@@ -12,6 +12,8 @@ from oss_vector_retriever import Limits, MissingKeysError, ResponseError
 from oss_vector_retriever.client.fetch import fetch
 from oss_vector_retriever.client.models.messages import Reply
 
+pytestmark = pytest.mark.promise("R7")
+
 KEYS = st.text(st.sampled_from("abc\N{GREEK SMALL LETTER ALPHA}\n,\"'"), min_size=1, max_size=2)
 CASES = st.tuples(
     st.lists(KEYS, max_size=25),

@@ -1,11 +1,10 @@
 """What comes of a fetch that shares calls is what comes of it alone.
 
 Random sets of fetches, of records that spoil their request or their reply, and of troubles that
-meet all. ISOLATION_SETS says how many sets there are (100; `make soak` takes 3,000).
+meet all. There are 100 sets; `make trust` takes 3,000.
 """
 
 import asyncio
-import os
 import re
 import time
 from collections.abc import Mapping
@@ -15,6 +14,7 @@ from dataclasses import dataclass, field, replace
 import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
+from support.promises import sized
 from support.spoiled_service import (
     HARMLESS,
     LARGEST_REPLY,
@@ -37,7 +37,7 @@ from oss_vector_retriever.client.models.messages import Request
 from oss_vector_retriever.client.retry import RetryPolicy
 from oss_vector_retriever.langchain import OSSVectorRetriever
 
-SETS = int(os.environ.get("ISOLATION_SETS", "100"))
+SETS = sized(100, 3000)
 NAMES = [f"key-{letter}{letter}" for letter in "abcdefghijkl"]
 OWN = {
     "bucket": "examplebucket",

@@ -13,6 +13,8 @@ from oss_vector_retriever.client.context import Context
 from oss_vector_retriever.client.operations.buckets import list_vector_buckets
 from oss_vector_retriever.client.operations.vectors import get_vectors
 
+pytestmark = pytest.mark.promise("R6")
+
 NASTY = [
     "@", "/", "\\", "#", "?", "%", "%2f", "%40", ":", "..", ".", "-", "_", " ", "\r", "\n", "\0",
     "\t", "[", "]", "//", "://", "&", "=", ";", ",", "*", "evil.com", "b@evil.com/",

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.machine import Machine
+from support.promises import sized
 
 from oss_vector_retriever import InternalServiceError, OSSVectorError, RetryPolicy
 from oss_vector_retriever.client.fetch import fetch
@@ -18,6 +19,7 @@ from oss_vector_retriever.client.retry import RateLimiter
 from oss_vector_retriever.client.steps import Fault, FaultKind, Send
 from oss_vector_retriever.client.writes import upsert
 
+SEQUENCES = sized(3000, 10_000)
 DATA = [0.5, -2.0]
 WHOLE = json.dumps({"vectors": [{"key": "a", "data": {"float32": DATA}, "metadata": {"t": "x"}}]})
 GOOD = Reply(200, {"x-oss-request-id": "R"}, WHOLE.encode())
@@ -76,7 +78,8 @@ def assert_right(outcomes, attempts, machine):
     assert len(played.requests) == len(outcomes)
 
 
-@settings(max_examples=3000, deadline=None, derandomize=True)
+@pytest.mark.promise("R1", figure=f"{SEQUENCES:,} sequences of faults: 0 wrong")
+@settings(max_examples=SEQUENCES, deadline=None, derandomize=True)
 @given(CASES)
 def test_fewer_passing_faults_than_attempts_always_give_the_right_data(case):
     faults, spare, dice, skewed = case
@@ -88,6 +91,7 @@ def test_fewer_passing_faults_than_attempts_always_give_the_right_data(case):
     assert_right(outcomes, len(faults) + 1 + spare, machine)
 
 
+@pytest.mark.promise("R1")
 @pytest.mark.parametrize("first", range(9))
 def test_every_order_of_up_to_four_faults_gives_the_right_data(first):
     kinds = PASSING[:9]
@@ -132,6 +136,7 @@ def test_a_final_answer_ends_the_call_wherever_it_comes(attempts, data, final):
     assert played.error.attempts == len(before) + 1
 
 
+@pytest.mark.promise("R3")
 @pytest.mark.parametrize("attempts", [2, 3, 10])
 def test_an_outage_is_not_answered_with_a_storm(attempts):
     machine = Machine()
@@ -154,6 +159,7 @@ BROKEN = Fault(FaultKind.CLOSED, "ReadError")
 NOWHERE = Fault(FaultKind.CONNECT, "ConnectError")
 
 
+@pytest.mark.promise("R3", figure="1,000 calls in an outage: at most 1.04 requests each")
 @pytest.mark.parametrize("outcome", [DOWN, BROKEN, NOWHERE])
 @pytest.mark.parametrize("dice", [0.0, 1.0])
 def test_amplification_in_an_outage_is_at_most_four_in_a_hundred(outcome, dice):
@@ -167,6 +173,7 @@ def test_amplification_in_an_outage_is_at_most_four_in_a_hundred(outcome, dice):
     assert 1000 < requests <= 1040
 
 
+@pytest.mark.promise("R3", figure="1,000 throttled calls: at most 1.10 requests each")
 @pytest.mark.parametrize("header", [{}, {"retry-after": "0"}, {"retry-after": "3"}])
 @pytest.mark.parametrize("dice", [0.0, 1.0])
 def test_amplification_under_throttling_is_at_most_ten_in_a_hundred(header, dice):
@@ -180,6 +187,7 @@ def test_amplification_under_throttling_is_at_most_ten_in_a_hundred(header, dice
     assert context.counters.stats().refusals == requests
 
 
+@pytest.mark.promise("R3")
 def test_amplification_holds_for_calls_that_are_in_progress_together():
     machine = Machine()
     context = machine.context()

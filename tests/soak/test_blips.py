@@ -1,6 +1,6 @@
 """Calls through blips of the service, in alternation with the official SDK on the same server.
 
-    pytest tests/soak/test_blips.py -m soak -s
+    OSS_VECTORS_TESTS=full pytest tests/soak/test_blips.py -s
 
 From the moment at which a call begins the service fails for so long, then it is well again. Each
 side keeps one client for all of its calls. The default run has one blip of each kind, without the
@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 import alibabacloud_oss_v2 as oss
 import alibabacloud_oss_v2.vectors as oss_vectors
 import pytest
+from support.promises import FULL_SIZE
 
 from oss_vector_retriever import AsyncOSSVectorClient, OSSVectorClient, OSSVectorError, emulator
 from oss_vector_retriever.emulator import faults
@@ -29,6 +30,8 @@ KINDS = {
 }
 LENGTHS = (0.1, 0.2, 0.4, 1.0)
 CALLS = 12
+# it takes minutes
+only_in_long_runs = pytest.mark.timeout(600) if FULL_SIZE else pytest.mark.soak
 # of twelve
 LEAST = {0.1: 12, 0.2: 12, 0.4: 12, 1.0: 10}
 
@@ -117,6 +120,7 @@ def run_all_kinds(lengths, rounds):
         return {kind: run.result() for kind, run in runs.items()}
 
 
+@pytest.mark.promise("R1")
 def test_a_blip_of_each_kind_is_outlived_on_both_clients():
     for kind, outcomes in run_all_kinds([0.4], [("sync", "async")]).items():
         ours = outcomes[0.4][0]
@@ -124,16 +128,22 @@ def test_a_blip_of_each_kind_is_outlived_on_both_clients():
         assert all(0.4 <= seconds < 20 for seconds in ours.seconds)
 
 
-@pytest.mark.soak
+@pytest.mark.promise("R1")
 @pytest.mark.timeout(600)
-def test_blips_are_outlived_more_often_than_by_the_official_sdk():
+@only_in_long_runs
+def test_blips_are_outlived_more_often_than_by_the_official_sdk(figure):
     rounds = [("sync", "sdk"), ("async", "sdk")] * (CALLS // 2)
+    survived = dict.fromkeys(LENGTHS, 0)
     lines = ["blip    ours                SDK"]
     failed = []
     for kind, outcomes in run_all_kinds(LENGTHS, rounds).items():
         for length, (ours, theirs) in outcomes.items():
             lines.append(f"{kind:5} {length:.1f} s  {ours!s:18}  {theirs}")
+            survived[length] += ours.survived
             if ours.survived < max(LEAST[length], theirs.survived):
                 failed.append(lines[-1])
     print("\n".join(lines))  # noqa: T201 - the figures are what the run is for
     assert not failed
+    of = CALLS * len(KINDS)
+    shown = ", ".join(f"{length} s: {count} of {of}" for length, count in survived.items())
+    figure(f"survived blips of 500, 502 and resets of {shown}")

@@ -14,7 +14,7 @@ def open_for(count, monkeypatch):
     blocking = threading.Barrier(count)
     on_loops = {}
     send, send_async = InProcessTransport.send, InProcessTransport.send_async
-    respond = Application._respond
+    respond = Application._answer
 
     async def in_company():
         loop = asyncio.get_running_loop()
@@ -35,4 +35,4 @@ def open_for(count, monkeypatch):
 
     monkeypatch.setattr(InProcessTransport, "send", held)
     monkeypatch.setattr(InProcessTransport, "send_async", held_async)
-    monkeypatch.setattr(Application, "_respond", held_by_the_server)
+    monkeypatch.setattr(Application, "_answer", held_by_the_server)

@@ -118,7 +118,7 @@ def _responses(operation: Operation) -> dict[str, Any]:
 
 _INDEX_PATTERN = "^[A-Za-z][A-Za-z0-9]*$"
 _NAME_PATTERN = "^[A-Za-z_][A-Za-z0-9_]*$"
-_BOOLEAN: Schema = {"type": "boolean", "default": False}
+_FLAG: Schema = {"anyOf": [{"type": "boolean"}, {"type": "null"}], "default": False}
 _TEXT: Schema = {"type": "string"}
 
 
@@ -170,8 +170,9 @@ def shared_schemas(limits: Limits) -> dict[str, Schema]:
             metadata=_reference("Metadata"),
         ),
         "Index": _object(
-            "indexName createTime dataType dimension distanceMetric status",
+            "indexName mode createTime dataType dimension distanceMetric status",
             indexName=_reference("IndexName"),
+            mode={"const": "standard"},
             createTime={"type": "string", "format": "date-time"},
             dataType={"const": "float32"},
             dimension=_integer(1, limits.dimension),
@@ -194,8 +195,7 @@ def shared_schemas(limits: Limits) -> dict[str, Schema]:
 def request_schemas(limits: Limits) -> dict[str, Schema]:
     """Return the schema of each operation's request body, by the operation's name."""
     index: dict[str, Schema] = {"indexName": _reference("IndexName")}
-    shown: dict[str, Schema] = {"returnData": _BOOLEAN, "returnMetadata": _BOOLEAN}
-    token: dict[str, Schema] = {"nextToken": {"type": "string", "maxLength": limits.token_bytes}}
+    shown: dict[str, Schema] = {"returnData": _FLAG, "returnMetadata": _FLAG}
     chosen: dict[str, Schema] = {"filter": _or_null(_reference("Filter"))}
     hidden = _array(
         {"type": "string", "pattern": _NAME_PATTERN, "maxLength": limits.metadata_name_bytes},
@@ -221,7 +221,9 @@ def request_schemas(limits: Limits) -> dict[str, Schema]:
         "GetVectorIndex": _object("indexName", **index),
         "DeleteVectorIndex": _object("indexName", **index),
         "ListVectorIndexes": _object(
-            maxResults=_integer(0, limits.index_list_page), prefix=_TEXT, **token
+            maxResults=_or_null(_integer(0, limits.index_list_page)),
+            prefix=_or_null(_TEXT),
+            nextToken=_token(limits.token_bytes),
         ),
         "PutVectors": _object(
             "indexName vectors", **index, vectors=_array(vector, 1, limits.vectors_per_put)
@@ -229,17 +231,16 @@ def request_schemas(limits: Limits) -> dict[str, Schema]:
         "GetVectors": _object(
             "indexName keys", **index, keys=_keys(1, limits.keys_per_get), **shown
         ),
-        "DeleteVectors": _object(
-            "indexName keys", **index, keys=_keys(1, limits.keys_per_delete, uniqueItems=True)
-        ),
+        # Of the keys of a deletion the distinct ones are counted, which a schema cannot say.
+        "DeleteVectors": _object("indexName keys", **index, keys=_keys(1, None)),
         "ListVectors": _object(
             "indexName",
             **index,
-            maxResults=_integer(1, limits.list_page),
-            **token,
+            maxResults=_or_null(_integer(1, limits.list_page)),
+            nextToken=_token(limits.vector_token_bytes),
             **shown,
-            segmentCount=_integer(1, limits.list_segments),
-            segmentIndex=_integer(0, limits.list_segments - 1),
+            segmentCount=_or_null(_integer(1, limits.list_segments)),
+            segmentIndex=_or_null(_integer(0, limits.list_segments - 1)),
             **chosen,
         ),
         "QueryVectors": _object(
@@ -248,8 +249,8 @@ def request_schemas(limits: Limits) -> dict[str, Schema]:
             queryVector=_reference("Float32"),
             topK=_integer(1, limits.top_k),
             **chosen,
-            returnDistance=_BOOLEAN,
-            returnMetadata=_BOOLEAN,
+            returnDistance=_FLAG,
+            returnMetadata=_FLAG,
         ),
         "PutBucketPolicy": _object(
             "Version Statement", Version={"const": "1"}, Statement=_array({"type": "object"}, 1)
@@ -260,8 +261,12 @@ def request_schemas(limits: Limits) -> dict[str, Schema]:
     }
 
 
-def _keys(least: int, most: int, **more: Any) -> Schema:
-    return _array(_reference("Key"), least, most, **more)
+def _keys(least: int, most: int | None) -> Schema:
+    return _array(_reference("Key"), least, most)
+
+
+def _token(most: int) -> Schema:
+    return _or_null({"type": "string", "maxLength": most})
 
 
 _FOUND = _object("vectors", vectors=_array(_reference("Vector")), nextToken=_TEXT)

@@ -14,8 +14,10 @@ from typing import Any
 
 import pytest
 
-# a variable and no option, so that the processes that tests start see it as well
-FULL_SIZE = os.environ.get("OSS_VECTORS_TESTS") == "full"
+# "full" for `make trust`, "soak" for `make soak`; a variable and no option, so that the processes
+# that tests start see it as well
+SIZE = os.environ.get("OSS_VECTORS_TESTS", "small")
+FULL_SIZE = SIZE in {"full", "soak"}
 
 PROMISES = {
     "R1": "A call that meets passing faults returns the right data.",
@@ -45,8 +47,10 @@ PROMISES = {
 }
 
 
-def sized(small: int, full: int) -> int:
-    """Return how often a test does what it does: `full` for `make trust` and `make soak`."""
+def sized(small: int, full: int, soak: int | None = None) -> int:
+    """Return how often a test does what it does: in each run, in `make trust`, in `make soak`."""
+    if SIZE == "soak" and soak is not None:
+        return soak
     return full if FULL_SIZE else small
 
 

@@ -12,7 +12,7 @@ import oss_vector_retriever
 
 ROOT = Path(oss_vector_retriever.__file__).parent
 NAME = "oss_vector_retriever"
-BASE = {f"{NAME}.lazy", f"{NAME}.version"}
+BASE = {f"{NAME}.codes", f"{NAME}.lazy", f"{NAME}.version"}
 ADAPTERS = ("langchain", "langgraph", "llama_index")
 PARTS = ("client", "records", "embeddings", *ADAPTERS, "emulator", "corpus", "cli")
 MAY_IMPORT = {

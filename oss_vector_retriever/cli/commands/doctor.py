@@ -1,6 +1,5 @@
 """`oss-vectors doctor`: every check between here and the vectors, in order."""
 
-import os
 import socket
 import ssl
 import time
@@ -14,7 +13,7 @@ import click
 
 from ...client import errors
 from ...client.clients import OSSVectorClient, client_of
-from ...client.config import VARIABLES, ClientConfig
+from ...client.config import VARIABLES, ClientConfig, find_settings
 from ...client.credentials import ACCESS_KEY_ID, ACCESS_KEY_SECRET, SESSION_TOKEN
 from ...client.hidden import reveal
 from ...client.models import limits, messages, results
@@ -129,12 +128,12 @@ def failure(check: str, detail: str | errors.OSSVectorError, hint: str) -> Findi
     return Finding(check, "failed", text, hint)
 
 
-def describe_settings(config: ClientConfig, flags: dict[str, str | None]) -> Finding:
-    """Return the settings, and for each whether a flag or the environment gave it."""
-    names = ("bucket", "account_id", "region", "endpoint", "index")
+def describe_settings(config: ClientConfig, flags: dict[str, Any]) -> Finding:
+    """Return the settings, and for each the flag or the variable that gave it."""
+    sources = _sources(flags)
     settings = ", ".join(
-        f"{name} {value} ({_origin(name, flags)})"
-        for name in names
+        f"{name} {value} ({sources[name]})"
+        for name in VARIABLES
         if (value := getattr(config, name)) is not None
     )
     if config.index is None:
@@ -143,12 +142,14 @@ def describe_settings(config: ClientConfig, flags: dict[str, str | None]) -> Fin
     return Finding(SETTINGS, "ok", settings)
 
 
-def _origin(name: str, flags: dict[str, str | None]) -> str:
-    if flags.get(name):
-        return FLAGS[name]
-    if flags.get("local"):
-        return "--local"
-    return VARIABLES[name] if os.environ.get(VARIABLES[name]) else "the region's own"
+def _sources(flags: dict[str, Any]) -> dict[str, str]:
+    if flags["local"]:
+        given = {name: FLAGS[name] for name in ("bucket", "index") if flags[name]}
+        return {**dict.fromkeys(VARIABLES, "--local"), **given}
+    found = find_settings(flags, allow_http=flags["allow_http"])
+    sources = {name: each.source for name, each in found.items()}
+    words = {n: s if isinstance(s, str) else word(s) for n, s in sources.items()}
+    return {"endpoint": "the region's own", **words}
 
 
 def check_credentials(client: OSSVectorClient, connection: Connection) -> Finding:

@@ -67,8 +67,8 @@ def command(
     sink = job.open_sink(target, file_format, lines)
     # standard output cannot be gone on with
     path = None if target == job.PIPE else journal_path or Path(f"{target}.export")
-    with open_client(connection) as client:
-        source = Target(client, client.config.index_or(index), connection.address(client))
+    with open_client(connection, index=index) as client:
+        source = Target(client, client.config.index_or(None), connection.address(client))
         source.describe()
         meter = job.Meter(f"export {source.index}", None, shown=progress)
         task = {

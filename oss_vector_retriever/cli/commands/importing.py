@@ -98,8 +98,8 @@ def command(
     # a lower limit is how the client is told to write smaller batches
     limits = replace(DEFAULT_LIMITS, vectors_per_put=batch)
     rows = job.open_source(source, file_format, lines, limits)
-    with open_client(connection, limits=limits) as client:
-        target = Target(client, client.config.index_or(index), connection.address(client))
+    with open_client(connection, limits=limits, index=index) as client:
+        target = Target(client, client.config.index_or(None), connection.address(client))
         if create_index:
             target.describe_or_make(_first_dimension(rows), distance_metric, non_filterable)
         else:

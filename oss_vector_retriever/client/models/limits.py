@@ -40,6 +40,7 @@ class Limits:
     list_page_default: int = 500
     list_segments: int = 16
     token_bytes: int = 512
+    vector_token_bytes: int = 2048
     metadata_bytes: int = 40 * 1024
     filterable_bytes: int = 2 * 1024
     filterable_keys: int = 10

@@ -137,8 +137,10 @@ class _Description:
             raise ValueError("the whole")  # noqa: TRY004 - one error for all that is unreadable
         given = {}
         for one in fields(cls):  # type: ignore[arg-type]  # every subclass is a dataclass
-            if (name := cls._api_name(one.name)) in members:
-                given[one.name] = _READERS[str(one.type)](name, members[name])
+            name = cls._api_name(one.name)
+            # null is as absent, as it is for vectors and their metadata
+            if (value := members.get(name)) is not None:
+                given[one.name] = _READERS[str(one.type)](name, value)
         return cls(**given)
 
     def to_api(self) -> dict[str, Any]:
@@ -155,7 +157,11 @@ class _Description:
 
 @dataclass(frozen=True, slots=True)
 class VectorIndex(_Description):
-    """One index. `status` is `creating`, `enable` or `deleting`."""
+    """One index. `status` is `creating`, `enable` or `deleting`, `mode` `standard` or `fusion`.
+
+    An index in fusion mode has `schema_fields`, as the service writes them, and no dimension of its
+    own.
+    """
 
     index_name: str = ""
     dimension: int = 0
@@ -165,21 +171,30 @@ class VectorIndex(_Description):
     create_time: datetime | None = None
     bucket_arn: str | None = None
     non_filterable_metadata_keys: tuple[str, ...] = ()
+    mode: str | None = None
+    # Dicts have no hash; the other fields tell indexes apart.
+    schema_fields: tuple[dict[str, Any], ...] = field(default=(), hash=False)
 
     @classmethod
     def from_api(cls, members: object) -> Self:
         """Return what the members of a reply describe; its metadata are the names of fields."""
         # super() without arguments does not find the class that `slots` makes of this one.
         describe = super(VectorIndex, cls).from_api
-        if isinstance(members, Mapping) and isinstance(inner := members.get("metadata"), Mapping):
-            return describe({**inner, **members})
-        return describe(members)
+        if not isinstance(members, Mapping):
+            return describe(members)
+        inner, schema = members.get("metadata"), members.get("schemaConfiguration")
+        given = {**inner, **members} if isinstance(inner, Mapping) else {**members}
+        if isinstance(schema, Mapping):
+            given["schemaFields"] = schema.get("fields")
+        return describe(given)
 
     def to_api(self) -> dict[str, Any]:
         """Return the members that the service would send, without those that it left out."""
         members = super(VectorIndex, self).to_api()
         if names := members.pop("nonFilterableMetadataKeys"):
             members["metadata"] = {"nonFilterableMetadataKeys": names}
+        if schema := members.pop("schemaFields"):
+            members["schemaConfiguration"] = {"fields": schema}
         return members
 
     @classmethod
@@ -232,10 +247,10 @@ def _read_whole_number(name: str, value: object) -> int:
     raise ValueError(name)
 
 
-def _read_moment(name: str, value: object) -> datetime | None:
+def _read_moment(name: str, value: object) -> datetime:
     # The service writes nine digits of a second (reference 7.2), of which Python keeps six.
     try:
-        return None if value is None else datetime.fromisoformat(_read_text(name, value))
+        return datetime.fromisoformat(_read_text(name, value))
     except ValueError:
         raise ValueError(name) from None
 
@@ -246,12 +261,19 @@ def _read_texts(name: str, value: object) -> tuple[str, ...]:
     raise ValueError(name)
 
 
+def _read_objects(name: str, value: object) -> tuple[dict[str, Any], ...]:
+    if isinstance(value, list) and all(isinstance(item, dict) for item in value):
+        return tuple(value)
+    raise ValueError(name)
+
+
 _READERS: Mapping[str, Callable[[str, object], object]] = {
     "str": _read_text,
     "str | None": lambda name, value: None if value is None else _read_text(name, value),
     "int": _read_whole_number,
     "datetime | None": _read_moment,
     "tuple[str, ...]": _read_texts,
+    "tuple[dict[str, Any], ...]": _read_objects,
 }
 
 

@@ -87,9 +87,11 @@ def get_bucket_logging(context: Context) -> Flow[BucketLogging | None]:
         status = reply_object(reply, "GetBucketLogging").get("BucketLoggingStatus")
         enabled = status.get("LoggingEnabled") if isinstance(status, dict) else None
         try:
-            return BucketLogging.from_api(enabled) if isinstance(enabled, dict) else None
+            found = BucketLogging.from_api(enabled) if isinstance(enabled, dict) else None
         except ValueError as error:
             raise refuse(reply, "GetBucketLogging", f"with a target off at {error}") from None
+        # With logging off `LoggingEnabled` is there and empty (reference 1).
+        return found if found is not None and found.target_bucket else None
 
     return call(context, Operation("GetBucketLogging", decode, method="GET", query="logging"))
 

@@ -12,12 +12,16 @@ import asyncio
 import contextlib
 import importlib
 import ipaddress
+import selectors
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Callable
 from queue import Empty, SimpleQueue
 from typing import Any
+
+from .. import fork
 
 _WRITTEN_AT_ONCE = 64 * 1024
 _NEXT_ADDRESS_SECONDS = 0.25
@@ -209,11 +213,52 @@ class _ClippedStream:
     ) -> _ClippedStream:
         self._network.handshakes += 1
         left = self._countdown.clip(timeout, self._engine.ConnectTimeout)
-        stream = self._inner.start_tls(ssl_context, server_hostname, left)
+        stream = self._inner.start_tls(_SteppedContext(ssl_context), server_hostname, left)
         return _ClippedStream(self._engine, stream, self._network)
 
     def get_extra_info(self, info: str) -> Any:
         return self._inner.get_extra_info(info)
+
+
+class _SteppedContext:
+    """A TLS context whose handshakes are made step by step, none of which a fork breaks into."""
+
+    def __init__(self, inner: ssl.SSLContext) -> None:
+        self._inner = inner
+        self.wrap_bio = inner.wrap_bio  # of TLS within TLS, as through an https proxy
+
+    def wrap_socket(self, link: socket.socket, server_hostname: str | None) -> ssl.SSLSocket:
+        timeout = link.gettimeout()
+        ends = None if timeout is None else time.monotonic() + timeout
+        with contextlib.ExitStack() as on_failure:
+            on_failure.callback(link.close)
+            link.setblocking(False)
+            with fork.gate:
+                secured = self._inner.wrap_socket(
+                    link, server_hostname=server_hostname, do_handshake_on_connect=False
+                )
+            on_failure.callback(secured.close)
+            while (event := _step(secured)) is not None:
+                left = None if ends is None else max(ends - time.monotonic(), 0)
+                with selectors.DefaultSelector() as waiting:
+                    waiting.register(secured, event)
+                    if not waiting.select(left):
+                        raise TimeoutError
+            secured.settimeout(timeout)
+            on_failure.pop_all()
+        return secured
+
+
+def _step(secured: ssl.SSLSocket) -> int | None:
+    """Go on with a handshake; return the event that it waits for, or None where it is done."""
+    try:
+        with fork.gate:
+            secured.do_handshake()
+    except ssl.SSLWantReadError:
+        return selectors.EVENT_READ
+    except ssl.SSLWantWriteError:
+        return selectors.EVENT_WRITE
+    return None
 
 
 class WatchedNetwork(Network):

@@ -475,8 +475,9 @@ class AsyncRunner:
             raise closed_error()
         if isinstance(step, steps.RunAll):  # each of the flows has an ending of its own
             return await self._run_all(step.flows)
+        ending = asyncio.timeout(None)
         try:
-            async with asyncio.timeout(None) as ending:
+            async with ending:
                 self._endings[ending] = loop
                 try:
                     return await self._wait_for(step)

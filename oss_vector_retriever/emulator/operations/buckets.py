@@ -10,6 +10,8 @@ from ..storage import buckets as table
 from ..storage.buckets import Bucket
 from .call import Answer, Call, iso_time
 
+# As a test of the SDK for Python reads it from the service (section 1).
+_LOGGING_OFF = '{"BucketLoggingStatus":{"LoggingEnabled":{}}}'
 _NAME = re.compile(r"[a-z0-9]([a-z0-9-]{1,30})[a-z0-9]")
 
 
@@ -22,11 +24,15 @@ def put_vector_bucket(call: Call) -> Answer:
     """Make a bucket."""
     name = call.address.bucket or ""
     if not is_bucket_name(name):
-        raise Refusal("InvalidBucketName")
+        raise Refusal("InvalidVectorBucketName")
     group = call.request.headers.get("x-oss-resource-group-id")
     with call.core.buckets.write() as db:
         if table.find(db, call.namespace, name) is not None:
             raise Refusal("BucketAlreadyExists", members={"BucketName": name})
+        kept = call.core.behaviour.bucket_name_kept_seconds
+        deleted = table.deletion_of(db, call.namespace, name) if kept else None
+        if deleted is not None and call.milliseconds - deleted < kept * 1000:
+            raise Refusal("BucketNameNotAvailable", members={"BucketName": name})
         if table.count(db, call.namespace) >= call.core.limits.buckets_per_region:
             raise Refusal("TooManyBuckets")
         table.create(db, call.namespace, name, call.milliseconds, group)
@@ -74,8 +80,8 @@ def _max_keys(call: Call) -> int:
 def delete_vector_bucket(call: Call) -> Answer:
     """Delete a bucket that holds no index."""
     with call.core.buckets.write() as db:
-        if not table.delete(db, call.bucket.id):
-            raise Refusal("BucketNotEmpty", members={"BucketName": call.bucket.name})
+        if not table.delete(db, call.bucket, call.milliseconds):
+            raise Refusal("VectorBucketNotEmpty", members={"BucketName": call.bucket.name})
     return Answer()
 
 
@@ -113,14 +119,19 @@ def delete_bucket_policy(call: Call) -> Answer:
 
 def put_bucket_logging(call: Call) -> Answer:
     """Keep the logging settings; the emulator writes no access log."""
-    if not isinstance(call.members.get("BucketLoggingStatus"), dict):
+    status = call.members.get("BucketLoggingStatus")
+    if not isinstance(status, dict):
         raise Refusal("InvalidArgument", "BucketLoggingStatus must be an object.")
-    return _keep(call, "logging", call.request.body.decode())
+    enabled = status.get("LoggingEnabled")
+    if not isinstance(enabled, dict | None):
+        raise Refusal("InvalidArgument", "LoggingEnabled must be an object.")
+    # Nothing under LoggingEnabled is how plain OSS is told to stop.
+    return _keep(call, "logging", call.request.body.decode() if enabled else None)
 
 
 def get_bucket_logging(call: Call) -> Answer:
-    """Return the logging settings as they were put."""
-    return Answer((call.bucket.logging or '{"BucketLoggingStatus":{}}').encode())
+    """Return the logging settings as they were put; with logging off they are there and empty."""
+    return Answer((call.bucket.logging or _LOGGING_OFF).encode())
 
 
 def delete_bucket_logging(call: Call) -> Answer:

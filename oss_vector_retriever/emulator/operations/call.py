@@ -69,16 +69,17 @@ class Core:
 
 @dataclass(frozen=True)
 class Call:
-    """One authenticated request.
+    """One request.
 
-    `key` is who sent it, `now` the service's time, `query` has the decoded query parameters. Where
-    `body_may_be_empty`, no body stands for an empty object (section 3).
+    `key` is who sent it, None of an anonymous caller, `now` the service's time, `query` has the
+    decoded query parameters. Where `body_may_be_empty`, no body stands for an empty object
+    (section 3).
     """
 
     core: Core
     request: Request
     address: Address
-    key: AccessKey
+    key: AccessKey | None
     now: datetime
     query: Mapping[str, str]
     body_may_be_empty: bool
@@ -90,8 +91,10 @@ class Call:
 
     @property
     def account(self) -> str:
-        """Return the account that the bucket belongs to, or would."""
-        return self.key.account_id if self.address.account is None else self.address.account
+        """Return the account that the bucket belongs to, or would; "" where nothing says."""
+        if self.address.account is not None:
+            return self.address.account
+        return self.key.account_id if self.key else ""
 
     @property
     def region(self) -> str:

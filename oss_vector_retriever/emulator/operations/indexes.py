@@ -71,6 +71,7 @@ def delete_vector_index(call: Call) -> Answer:
 def _describe(call: Call, index: Index) -> dict[str, Any]:
     members: dict[str, Any] = {
         "indexName": index.name,
+        "mode": "standard",  # as the newest SDKs' tests have it (section 16)
         "createTime": iso_time(index.created),
         "dataType": "float32",
         "dimension": index.dimension,

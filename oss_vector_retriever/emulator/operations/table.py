@@ -10,7 +10,8 @@ from ..rules.refusals import Refusal
 from . import buckets, indexes, vectors
 from .call import Answer, Call
 
-_LIST_PARAMETERS = frozenset({"prefix", "marker", "max-keys"})
+# The SDK for Java sends `vector` with each listing of buckets (section 1).
+_LIST_PARAMETERS = frozenset({"prefix", "marker", "max-keys", "vector"})
 
 
 @dataclass(frozen=True, slots=True)

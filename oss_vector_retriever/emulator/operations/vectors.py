@@ -134,7 +134,8 @@ def _row(
 def delete_vectors(call: Call) -> Answer:
     """Delete the vectors that exist among the keys."""
     name = call.parameters.index_name()
-    keys = call.parameters.keys(call.core.limits.keys_per_delete, unique=True)
+    # Counted without repetitions, as the page says (section 4.5).
+    keys = call.parameters.keys(call.core.limits.keys_per_delete, count_distinct=True)
     with call.core.database.write() as db:
         index = call.index(db, name)
         writes = indexes.note_write(db, index.id)
@@ -149,7 +150,7 @@ def list_vectors(call: Call) -> Answer:
     members = call.parameters
     name, limits = members.index_name(), call.core.limits
     limit = members.integer("maxResults", 1, limits.list_page, limits.list_page_default)
-    token = members.text("nextToken", limits.token_bytes)
+    token = members.text("nextToken", limits.vector_token_bytes)
     segments = members.integer("segmentCount", 1, limits.list_segments, 1)
     segment = segments, members.integer("segmentIndex", 0, segments - 1, 0)
     metadata_filter = call.filter()

@@ -16,7 +16,7 @@ from ...client import signing
 from ...client.models.messages import Request
 from ..accounts import AccessKey
 from ..http.addressing import Address, parameters
-from .refusals import Refusal
+from .refusals import Refusal, signature_fault
 
 _LONGEST_EXPIRY = 7 * 24 * 3600
 _LONGEST_NUMBER = 20  # digits; int() refuses thousands
@@ -32,15 +32,15 @@ def identify(
     keys: Mapping[str, AccessKey],
     region: str,
     skew_seconds: int,
-) -> AccessKey:
-    """Return the key, of those known by id, that signed a request.
+) -> AccessKey | None:
+    """Return the key, of those known by id, that signed a request; None for an anonymous one.
 
     `region` is that of hosts that do not name one; a request's date may differ from the clock by
     `skew_seconds`. Where only the head of a request is there, `now` is None: neither clocks nor the
     digest of the body are checked.
 
     Raises:
-        Refusal: AccessDenied without a signature or past its expiry, InvalidArgument,
+        Refusal: AccessDenied past its expiry, InvalidArgument,
             InvalidAccessKeyId, UserDisable, InvalidSecurityToken, SecurityTokenExpired,
             RequestTimeTooSkewed, SignatureDoesNotMatch or InvalidDigest.
     """
@@ -49,10 +49,11 @@ def identify(
     # Before the query: a header is added on purpose, a URL may be passed on as it came.
     if header is not None:
         claim = _claim_in_header(header, request)
-    elif "x-oss-signature" in query:
+    elif "x-oss-signature-version" in query or "x-oss-signature" in query:
         claim = _claim_in_query(query, request)
     else:
-        raise Refusal("AccessDenied", "The request is not signed.")
+        return None
+    _check_payload_mark(request, claim)
     key = _find_key(claim, keys, now)
     if now is not None:
         _check_clock(claim, now, skew_seconds)
@@ -95,12 +96,14 @@ def _claim_in_header(header: str, request: Request) -> _Claim:
     parts = (part.strip().partition("=") for part in rest.split(","))
     fields = {name: value for name, _, value in parts}
     if fields.get("AdditionalHeaders") == "":
-        # On record with an EC of its own (section 6).
-        raise Refusal("InvalidArgument", "AdditionalHeaders is empty.", ec="0002-00000209")
+        raise signature_fault("0002-00000209")
+    credential = _credential(fields.get("Credential"), "0002-00000205", "0002-00000213")
+    if not fields.get("Signature"):
+        raise signature_fault("0002-00000208" if "Signature" in fields else "0002-00000202")
     return _Claim(
-        *_credential(fields.get("Credential", "")),
+        *credential,
         stamp=_stamp(request),
-        signature=fields.get("Signature", ""),
+        signature=fields["Signature"],
         additional=_names(fields.get("AdditionalHeaders", "")),
         token=request.headers.get("x-oss-security-token", ""),
         query=request.query,
@@ -110,13 +113,17 @@ def _claim_in_header(header: str, request: Request) -> _Claim:
 def _claim_in_query(query: dict[str, str], request: Request) -> _Claim:
     if query.get("x-oss-signature-version") != signing.ALGORITHM:
         raise Refusal("InvalidArgument", f"x-oss-signature-version must be {signing.ALGORITHM}.")
-    expires = query.get("x-oss-expires", "")
+    if not query.get("x-oss-signature"):
+        raise signature_fault("0002-00000220" if "x-oss-signature" in query else "0002-00000219")
+    if "x-oss-expires" not in query:
+        raise signature_fault("0002-00000215")
+    expires = query["x-oss-expires"]
     digits = expires.isascii() and expires.isdigit() and len(expires) <= _LONGEST_NUMBER
     if not (digits and 1 <= int(expires) <= _LONGEST_EXPIRY):
         raise Refusal("InvalidArgument", f"x-oss-expires must be 1 to {_LONGEST_EXPIRY} seconds.")
     pairs = request.query.split("&")  # as they came: the text is signed, not what it means
     return _Claim(
-        *_credential(query.get("x-oss-credential", "")),
+        *_credential(query.get("x-oss-credential"), "0002-00000217", "0002-00000224"),
         stamp=query.get("x-oss-date", ""),
         signature=query["x-oss-signature"],
         additional=_names(query.get("x-oss-additional-headers", "")),
@@ -126,11 +133,16 @@ def _claim_in_query(query: dict[str, str], request: Request) -> _Claim:
     )
 
 
-def _credential(text: str) -> tuple[str, signing.Scope]:
-    """Split `id/date/region/product/aliyun_v4_request`; an id may itself hold a slash."""
+def _credential(text: str | None, absent: str, malformed: str) -> tuple[str, signing.Scope]:
+    """Split `id/date/region/product/aliyun_v4_request`; an id may itself hold a slash.
+
+    `absent` and `malformed` are the ECs of what else it may be.
+    """
+    if text is None:
+        raise signature_fault(absent)
     access_key_id, *parts = text.rsplit("/", _SCOPE_PARTS - 1)
     if len(parts) != _SCOPE_PARTS - 1 or parts[-1] != "aliyun_v4_request":
-        raise Refusal("InvalidArgument", "The Credential is malformed.")
+        raise signature_fault(malformed)
     return access_key_id, signing.Scope(*parts[:3])
 
 
@@ -147,6 +159,15 @@ def _stamp(request: Request) -> str:
         return signing.timestamp(parsedate_to_datetime(request.headers.get("date", "")))
     except (ValueError, OverflowError):
         return ""
+
+
+def _check_payload_mark(request: Request, claim: _Claim) -> None:
+    """Refuse the hash of a payload, which AWS's habits suggest (section 16)."""
+    sent = request.headers.get("x-oss-content-sha256")
+    # A presigned request needs none (section 11).
+    unneeded = sent is None and claim.expires is not None
+    if sent != signing.UNSIGNED_PAYLOAD and not unneeded:
+        raise signature_fault("0002-00000214")
 
 
 def _find_key(claim: _Claim, keys: Mapping[str, AccessKey], now: datetime | None) -> AccessKey:

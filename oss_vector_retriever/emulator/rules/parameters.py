@@ -26,10 +26,13 @@ _ONE, _ZERO = struct.pack("<f", 1.0), struct.pack("<f", 0.0)
 
 
 class Parameters:
-    """Typed access to the members of a request's JSON object; others are ignored (section 15)."""
+    """Typed access to the members of a request's JSON object; others are ignored (section 15).
+
+    A member that is null is as one that is absent.
+    """
 
     def __init__(self, members: Mapping[str, Any], limits: Limits) -> None:
-        self._members = members
+        self._members = {name: x for name, x in members.items() if x is not None}
         self._limits = limits
 
     def index_name(self) -> str:
@@ -42,15 +45,12 @@ class Parameters:
             )
         return name
 
-    def keys(self, limit: int, *, unique: bool = False, count_distinct: bool = False) -> list[str]:
+    def keys(self, limit: int, *, count_distinct: bool = False) -> list[str]:
         """Return `keys`: 1 to `limit` strings, or so many distinct ones (section 4.1)."""
         keys = self.items("keys", sys.maxsize if count_distinct else limit)
         for position, key in enumerate(keys):
             check_key(key, f"keys[{position}]", self._limits)
-        distinct = len(set(keys))
-        if unique and distinct != len(keys):
-            raise invalid("keys must not hold a key twice.")
-        if distinct > limit:
+        if len(set(keys)) > limit:
             raise invalid(f"keys must be an array of 1 to {limit} elements.")
         return keys
 
@@ -97,9 +97,9 @@ class Parameters:
             return ()
         if not isinstance(metadata, dict):
             raise invalid("metadata must be an object.")
-        if metadata.get("nonFilterableMetadataKeys") is None:
-            return ()
         inner = Parameters(metadata, self._limits)
+        if "nonFilterableMetadataKeys" not in inner._members:
+            return ()
         names = inner.items("nonFilterableMetadataKeys", self._limits.non_filterable_keys)
         longest = self._limits.metadata_name_bytes
         for name in names:

@@ -22,23 +22,25 @@ _OWNERS_RIGHT = frozenset({"PutBucketPolicy", "GetBucketPolicy", "DeleteBucketPo
 
 
 def authorise(
-    key: AccessKey, action: str, resource: str, owner: str | None, policy: str | None
+    key: AccessKey | None, action: str, resource: str, owner: str | None, policy: str | None
 ) -> None:
     """Refuse what the identity may not do.
 
-    `action` is an operation's name, `resource` the ARN it is about, `owner` the account that the
-    bucket belongs to (None where there is no bucket), `policy` the JSON text of the bucket's.
+    `key` is None of an anonymous caller, whom a policy admits by the principal `*` alone (section
+    16). `action` is an operation's name, `resource` the ARN it is about, `owner` the account that
+    the bucket belongs to (None where there is no bucket), `policy` the JSON text of the bucket's.
 
     Raises:
         Refusal: AccessDenied.
     """
-    is_owner = key.user is None and key.account_id == (owner or key.account_id)
+    is_owner = key is not None and key.user is None and key.account_id == (owner or key.account_id)
     if is_owner and action in _OWNERS_RIGHT:
         return
     matching = [s for s in _statements(policy) if s.covers(key, action, resource, owner)]
     denied = any(statement.denies for statement in matching)
     if denied or not (is_owner or matching):
-        raise Refusal("AccessDenied", f"{key.principal} may not do oss:{action} on {resource}.")
+        who = key.principal if key else "An anonymous caller"
+        raise Refusal("AccessDenied", f"{who} may not do oss:{action} on {resource}.")
 
 
 def parse(document: dict[str, Any]) -> "tuple[Statement, ...]":
@@ -65,9 +67,21 @@ class Statement:
     principals: tuple[str, ...]
     resources: tuple[str, ...]
 
-    def covers(self, key: AccessKey, action: str, resource: str, owner: str | None) -> bool:
+    def covers(self, key: AccessKey | None, action: str, resource: str, owner: str | None) -> bool:
         """Tell whether the statement speaks about this identity, action and resource."""
         names = [prefix + action for prefix in _PREFIXES]
+        # Official pages write a bucket in both ways (section 16).
+        account, colon, name = resource.rpartition(":")
+        resources = [resource, *([f"{account}:bucket/{name}"] if colon else ())]
+        return (
+            _any_match(self.actions, names, ignore_case=True)
+            and self._names(key, owner)
+            and _any_match(self.resources, resources)
+        )
+
+    def _names(self, key: AccessKey | None, owner: str | None) -> bool:
+        if key is None:
+            return "*" in self.principals
         # A policy may name somebody by the ARN or by a plain id.
         who = [key.principal]
         if key.user is None:
@@ -75,11 +89,7 @@ class Statement:
         elif key.account_id == owner:
             # Only its account makes a user's name unique: others have a user of that name too.
             who.append(key.user)
-        return (
-            _any_match(self.actions, names, ignore_case=True)
-            and _any_match(self.principals, who)
-            and _any_match(self.resources, [resource])
-        )
+        return _any_match(self.principals, who)
 
 
 # By the text: a policy is read at every request, and changes hardly ever.
@@ -91,7 +101,7 @@ def _statements(policy: str | None) -> tuple[Statement, ...]:
 def _statement(members: object) -> Statement:
     if not isinstance(members, dict):
         raise Refusal("InvalidPolicyDocument", "A Statement must be an object.")
-    unknown = sorted(set(members) - _MEMBERS)
+    unknown = sorted(n for n, value in members.items() if value is not None and n not in _MEMBERS)
     if unknown:
         raise Refusal("NotImplemented", f"This service does not evaluate {unknown[0]}.")
     effect = members.get("Effect")

@@ -86,13 +86,29 @@ def set_text(db: sqlite3.Connection, bucket_id: int, setting: Setting, text: str
     db.execute(f"UPDATE buckets SET {setting} = ? WHERE id = ?", (text, bucket_id))  # noqa: S608 - a literal
 
 
-def delete(db: sqlite3.Connection, bucket_id: int) -> bool:
-    """Remove a bucket; tell whether it was empty, and so is gone."""
+def delete(db: sqlite3.Connection, bucket: Bucket, now: int) -> bool:
+    """Remove a bucket and note when; tell whether it was empty, and so is gone."""
     statement = (
         "DELETE FROM buckets WHERE id = ?"
         " AND NOT EXISTS (SELECT 1 FROM indexes WHERE bucket_id = ?)"
     )
-    return db.execute(statement, (bucket_id, bucket_id)).rowcount == 1
+    gone = db.execute(statement, (bucket.id, bucket.id)).rowcount == 1
+    if gone:
+        db.execute(
+            "INSERT OR REPLACE INTO deleted_buckets (account, region, name, deleted)"
+            " VALUES (?, ?, ?, ?)",
+            (bucket.account, bucket.region, bucket.name, now),
+        )
+    return gone
+
+
+def deletion_of(db: sqlite3.Connection, namespace: Namespace, name: str) -> int | None:
+    """Return when the last bucket of a name was deleted, in milliseconds since 1970, or None."""
+    row = db.execute(
+        "SELECT deleted FROM deleted_buckets WHERE account = ? AND region = ? AND name = ?",
+        (*namespace, name),
+    ).fetchone()
+    return int(row[0]) if row else None
 
 
 class KnownBuckets:

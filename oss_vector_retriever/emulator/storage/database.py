@@ -5,6 +5,7 @@ import os
 import sqlite3
 import stat
 import threading
+import zlib
 from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
@@ -51,6 +52,16 @@ CREATE TABLE vectors (
     UNIQUE (index_id, key)
 );
 CREATE INDEX vectors_in_order ON vectors (index_id, id);
+"""
+# By itself, for files that are older than it.
+_DELETED_BUCKETS = """
+CREATE TABLE IF NOT EXISTS deleted_buckets (
+    account TEXT NOT NULL,
+    region TEXT NOT NULL,
+    name TEXT NOT NULL,
+    deleted INTEGER NOT NULL,
+    PRIMARY KEY (account, region, name)
+);
 """
 
 
@@ -150,6 +161,7 @@ class Database:
 
 def _prepare(connection: sqlite3.Connection, name: str) -> None:
     """Configure a connection, and make the tables in a new database or check that it is ours."""
+    connection.create_function("key_hash", 1, _hash_key, deterministic=True)
     # SQLite does not remember the first four from one connection to the next.
     connection.execute("PRAGMA busy_timeout = 10000")
     # In WAL, NORMAL keeps every committed write through a crash of the process; only a crash of the
@@ -173,6 +185,11 @@ def _prepare(connection: sqlite3.Connection, name: str) -> None:
         raise ConfigurationError(
             f"{name} has version {version} of the emulator's tables; this release reads {VERSION}"
         )
+    connection.execute(_DELETED_BUCKETS)
+
+
+def _hash_key(key: str) -> int:
+    return zlib.crc32(key.encode())
 
 
 class FairLock:

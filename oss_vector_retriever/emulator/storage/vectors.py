@@ -32,6 +32,9 @@ class StoredVector(NamedTuple):
 
 # What search needs of vectors: id, key, written, filterable JSON text or None, data.
 _SEARCHED = "id, key, written, coalesce(filterable, metadata), data"
+# By the key alone, so that a vector that is put again stays in its segment. The hash is a function
+# in Python, which a listing in one segment never calls.
+_IN_SEGMENT = "(? = 1 OR key_hash(key) % ? = ?)"
 Block = list[tuple[int, str, int, str | None, bytes]]
 
 
@@ -68,13 +71,13 @@ def page(
 ) -> list[StoredVector]:
     """Return vectors in the order they were first written, those after the row `after`.
 
-    `segment` is (count, number): rows are dealt out by id.
+    `segment` is (count, number): rows are dealt out by a hash of their keys.
     """
     # By the index vectors_in_order, so that a page costs the same however far on it is.
     rows = db.execute(
         f"SELECT {_columns(data, metadata)} FROM vectors"  # noqa: S608 - columns are constants
-        " WHERE index_id = ? AND id > ? AND id % ? = ? ORDER BY id LIMIT ?",
-        (index_id, after, *segment, limit),
+        f" WHERE index_id = ? AND id > ? AND {_IN_SEGMENT} ORDER BY id LIMIT ?",
+        (index_id, after, *_bind_segment(segment), limit),
     )
     return [StoredVector(*row) for row in rows]
 
@@ -84,9 +87,9 @@ def filterables(
 ) -> sqlite3.Cursor:
     """Return a cursor of (id, filterable metadata) in the order the vectors were first written."""
     return db.execute(
-        "SELECT id, coalesce(filterable, metadata) FROM vectors"
-        " WHERE index_id = ? AND id > ? AND id % ? = ? ORDER BY id",
-        (index_id, after, *segment),
+        "SELECT id, coalesce(filterable, metadata) FROM vectors"  # noqa: S608 - a constant
+        f" WHERE index_id = ? AND id > ? AND {_IN_SEGMENT} ORDER BY id",
+        (index_id, after, *_bind_segment(segment)),
     )
 
 
@@ -132,6 +135,11 @@ def _rows_among(
         statement = f"SELECT {columns} FROM vectors WHERE {where} IN ({', '.join('?' * len(part))})"  # noqa: S608 - columns and marks only
         if rows := db.execute(statement, (*before, *part)).fetchall():
             yield rows
+
+
+def _bind_segment(segment: tuple[int, int]) -> tuple[int, int, int]:
+    count, number = segment
+    return count, count, number
 
 
 def _columns(data: bool, metadata: bool) -> str:

@@ -1,3 +1,4 @@
+import json
 from datetime import UTC, datetime, timedelta
 
 import alibabacloud_oss_v2 as oss
@@ -35,7 +36,7 @@ INVALID = (400, "VectorIndexParameterInvalid", "")
         ("QueryVectors", {"query_vector": {"float32": [1, 2]}, "top_k": 501}, INVALID),
         ("ListVectors", {"max_results": 1001}, INVALID),
         ("PutVectorBucket", {}, (409, "BucketAlreadyExists", "0015-00000104")),
-        ("DeleteVectorBucket", {}, (409, "BucketNotEmpty", "0015-00000301")),
+        ("DeleteVectorBucket", {}, (409, "VectorBucketNotEmpty", "")),
         ("GetBucketPolicy", {}, (404, "NoSuchBucketPolicy", "")),
         ("PutBucketPolicy", {"body": "no JSON"}, (400, "MalformedJson", "")),
     ],
@@ -94,6 +95,20 @@ def test_an_anonymous_caller_is_denied(empty_sdk):
     anonymous = empty_sdk.connect(credentials_provider=provider)
     error = empty_sdk.failure("ListVectorBuckets", client=anonymous)
     assert (error.status_code, error.code) == (403, "AccessDenied")
+
+
+def test_an_anonymous_caller_is_admitted_by_a_policy(sdk):
+    anonymous = sdk.connect(credentials_provider=oss.credentials.AnonymousCredentialsProvider())
+    assert sdk.failure("GetVectors", client=anonymous, keys=["a"]).code == "AccessDenied"
+    statement = {
+        "Effect": "Allow",
+        "Action": ["oss:GetVectors"],
+        "Principal": ["*"],
+        "Resource": [f"acs:ossvector:*:*:bucket/{sdk.bucket}/*"],
+    }
+    sdk.call("PutBucketPolicy", body=json.dumps({"Version": "1", "Statement": [statement]}))
+    assert sdk.call("GetVectors", client=anonymous, keys=["a"]).vectors == []
+    assert sdk.failure("ListVectors", client=anonymous).code == "AccessDenied"
 
 
 @pytest.mark.parametrize("fault", [Throttle(), ServerError(), Reset(), Truncate()], ids=repr)

@@ -1,5 +1,7 @@
 from datetime import UTC, datetime, timedelta
 
+import alibabacloud_oss_v2 as oss
+
 from oss_vector_retriever.emulator import DEVELOPMENT_ACCOUNT_ID, DEVELOPMENT_REGION
 
 
@@ -72,3 +74,11 @@ def test_logging_is_kept(sdk):
     kept = sdk.call("GetBucketLogging").bucket_logging_status.logging_enabled
     assert (kept.target_bucket, kept.target_prefix, kept.logging_role) == ("t", "p/", "r")
     assert sdk.call("DeleteBucketLogging").status_code == 204
+    off = sdk.call("GetBucketLogging").bucket_logging_status.logging_enabled
+    assert (off.target_bucket, off.target_prefix, off.logging_role) == (None, None, None)
+
+
+def test_buckets_are_listed_as_the_java_sdk_asks_for_them(sdk):
+    asked = {"max-keys": "1", "prefix": sdk.bucket, "vector": ""}
+    wire = oss.OperationInput(op_name="ListVectorBuckets", method="GET", parameters=asked)
+    assert sdk.client.invoke_operation(wire).status_code == 200

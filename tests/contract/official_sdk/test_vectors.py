@@ -74,6 +74,21 @@ def test_vectors_are_listed_in_segments(sdk):
     assert all(parts)
 
 
+@pytest.mark.parametrize("times", range(2))
+def test_the_segment_of_a_lone_vector_is_that_of_the_sdks_own_test(sdk, times):
+    # however full the server is
+    sdk.put(("vector-key-1", [1, 2], {}), *((f"k{i}", [1, 2], {}) for i in range(times)))
+    listed = [sdk.call("ListVectors", segment_count=2, segment_index=s).vectors for s in (0, 1)]
+    assert "vector-key-1" in keys_of(listed[1])
+    assert "vector-key-1" not in keys_of(listed[0])
+
+
+def test_a_key_may_be_deleted_twice_in_one_call(sdk):
+    sdk.put(("a", [1, 2], {}))
+    assert sdk.call("DeleteVectors", keys=["a", "a"]).status_code == 204
+    assert sdk.get(["a"]) == []
+
+
 def test_five_hundred_vectors_are_put_in_one_call(sdk):
     sdk.put(*((f"k{i}", [1, i], {"n": str(i)}) for i in range(500)))
     (last,) = sdk.get(["k499"], return_data=True)

@@ -54,6 +54,7 @@ def commands(tmp_path):
     )
 
 
+@pytest.mark.promise("R5")
 @pytest.mark.parametrize(
     ("variable", "kind"),
     [

@@ -322,3 +322,35 @@ def test_a_child_counts_from_zero_and_warns_anew(run):
         assert client.stats() == before
         """
     )
+
+
+def test_no_fork_begins_while_a_thread_is_in_openssl(run):
+    # whose locks nothing renews: a child would wait for ever for one that a thread held
+    run(
+        """
+        import hashlib, hmac
+        from oss_vector_retriever.client import fork
+
+        client, entered, times, unguarded = OSSVectorClient(), threading.Event(), {}, []
+        digest, md5 = hmac.digest, hashlib.md5
+
+        def hash_for_a_while(*arguments):
+            unguarded.append(not fork.gate._is_owned())
+            if not entered.is_set():
+                entered.set()
+                time.sleep(0.5)
+                times["left"] = time.monotonic()
+            return digest(*arguments)
+
+        hmac.digest = hash_for_a_while
+        thread = threading.Thread(target=client.fetch, args=[KEYS[:1]])
+        thread.start()
+        entered.wait()
+        pid = in_child(lambda: client.fetch(KEYS[:1]))
+        forked = time.monotonic()
+        thread.join()
+        wait_for([pid])
+        assert times["left"] <= forked, (times, forked)
+        assert unguarded and not any(unguarded)
+        """
+    )

@@ -86,6 +86,7 @@ print(found)
 """
 
 
+@pytest.mark.promise("R5")
 @pytest.mark.parametrize("mode", ["clean", "planted"])
 def test_a_closed_client_leaves_no_secret_in_the_process(mode):
     with VectorServer([f"key-{n}" for n in range(150)]) as server:

@@ -116,7 +116,12 @@ def test_every_kind_of_service_error_advises_in_flags():
     "settings",
     [
         {},
-        {"region": "oss-x"},
+        {"region": "oss-"},
+        {"region": "x", "endpoint": "https://cn-y.oss-vectors.aliyuncs.com"},
+        {"region": "x", "endpoint": "https://oss-vectors.aliyuncs.com"},
+        {"region": "x", "endpoint": "https://x.oss-vectors.aliyuncs.com", "internal": True},
+        {"region": "x", "bucket": "acs:ossvector:y:1:bucket"},
+        {"region": "x", "bucket": "acs:ossvector:x"},
         {"region": "cn-x-internal"},
         {"region": "x", "endpoint": "http://example.com"},
         {"region": "x", "endpoint": "http://127.0.0.1", "internal": True},
@@ -138,6 +143,7 @@ def test_missing_credentials_are_asked_for_by_flag():
         EnvironmentSource({}).resolve()
     said = "or pass --credentials chain (profiles, RAM roles and OIDC)."
     assert said in message_of(caught.value)
+    assert '--credentials chain needs pip install "oss-v' in message_of(caught.value)
 
 
 OPERATIONS = {

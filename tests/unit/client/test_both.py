@@ -9,12 +9,15 @@ import weakref
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from support.places import ACCOUNT, ARN, SHOWN
 
 from oss_vector_retriever import (
     AsyncOSSVectorClient,
     ConfigurationError,
+    Limits,
     MissingKeysError,
     OSSVectorClient,
+    VectorIndexParameterInvalidError,
 )
 from oss_vector_retriever.client.fetch import fetch
 from oss_vector_retriever.client.pair import ClientPair, connect
@@ -243,9 +246,59 @@ class TestEmbedded:
             gc.collect()
             assert client.get_vector_index().dimension == 1
 
+    def test_its_service_keeps_the_limits_of_its_client(self, tmp_path):
+        limits = Limits(keys_per_get=150, non_filterable_keys=20)
+        names = [f"k{n}" for n in range(11)]
+        for path in (None, tmp_path / "vectors.db"):
+            with OSSVectorClient.local(path, limits=limits) as client:
+                client.put_vector_index(dimension=1, non_filterable_metadata_keys=names)
+                assert client.fetch([f"k{n}" for n in range(150)]).calls == 1
+                found = client.get_vector_index().non_filterable_metadata_keys
+                assert list(found) == names
+                travelled = None if path is None else pickle.dumps(client)
+        with pickle.loads(travelled) as client:
+            assert client.fetch([f"k{n}" for n in range(150)]).calls == 1
+
+    def test_its_service_is_as_strict_as_its_client_may_be_told(self):
+        with OSSVectorClient.local(limits=Limits(keys_per_get=2)) as client:
+            client.put_vector_index(dimension=1)
+            lax = client.with_options(limits=Limits())
+            with pytest.raises(VectorIndexParameterInvalidError, match="1 to 2"):
+                lax.get_vectors(["a", "b", "c"])
+
 
 def test_an_address_takes_the_place_of_a_saved_one_of_another_kind():
     saved = OSSVectorClient(**SETTINGS).settings
     inside = connect(None, {"internal": True}, saved)
     assert "-internal." in str(inside.config.endpoint)
     assert connect(None, {"endpoint": SETTINGS["endpoint"]}, inside.settings).settings == saved
+
+
+class TestArgumentsOverASavedClient:
+    def test_that_name_a_place_of_their_own_lead_there(self):
+        saved = OSSVectorClient(**{**SETTINGS, "bucket": "saved", "index": "kept"}).settings
+        for arguments in ({"endpoint": SHOWN}, {"bucket": ARN, "internal": True}):
+            moved = connect(None, arguments, saved).config
+            assert (moved.bucket, moved.account_id, moved.region) == (
+                *("my-bucket", ACCOUNT),
+                "cn-beijing",
+            )
+            assert str(moved.endpoint) == "https://cn-beijing-internal.oss-vectors.aliyuncs.com"
+            assert (moved.index, moved.internal) == ("kept", True)
+        beside = connect(None, {"bucket": f"{ARN}/notes"}, saved).config
+        assert str(beside.endpoint) == SETTINGS["endpoint"]
+        assert (beside.bucket, beside.index) == ("my-bucket", "notes")
+
+    def test_that_contradict_each_other_are_refused_at_once(self):
+        saved = OSSVectorClient(**SETTINGS).settings
+        with pytest.raises(ConfigurationError, match="two buckets: bucket= says 'other'"):
+            connect(None, {"endpoint": SHOWN, "bucket": "other"}, saved)
+
+    @pytest.mark.parametrize("saved", [None, OSSVectorClient(**SETTINGS).settings])
+    def test_come_back_from_a_pickle(self, saved):
+        for arguments in ({"endpoint": SHOWN}, {"bucket": ARN, "endpoint": SHOWN}):
+            pair = connect(None, arguments, saved)
+            again = pickle.loads(pickle.dumps(pair))
+            assert again == pair
+            assert again.settings == pair.settings
+            assert (again.config.bucket, again.config.internal) == ("my-bucket", True)

@@ -16,6 +16,7 @@ import pydantic
 import pydantic_core
 import pytest
 from support.canaries import ID, PASSWORD, SECRET, TOKEN, found_in, our_frames, shown_of
+from support.places import ARN, SHOWN
 
 from oss_vector_retriever import (
     AsyncOSSVectorClient,
@@ -61,6 +62,11 @@ REFUSED = {
     "bytes": {"credentials": (ID.encode(), SECRET.encode())},
     "good ones beside a wrong timeout": {"credentials": (ID, SECRET, TOKEN), "timeout": -1},
     "good ones beside a wrong bucket": {"credentials": (ID, SECRET, TOKEN), "bucket": "X"},
+    "good ones beside a bucket's endpoint that contradicts": {
+        "credentials": (ID, SECRET, TOKEN),
+        "endpoint": SHOWN,
+    },
+    "an ARN beside an endpoint with userinfo": {"bucket": ARN, "endpoint": ADDRESS},
     "an endpoint with userinfo": {"endpoint": ADDRESS},
     "an endpoint that is a presigned URL": {"endpoint": PRESIGNED},
     "an endpoint with a password that has a slash": {"endpoint": f"https://u:/{PASSWORD}/@h"},
@@ -121,6 +127,8 @@ def test_an_access_key_that_is_refused_is_in_no_frame():
     [
         {"OSS_ENDPOINT": ADDRESS},
         {"OSS_ENDPOINT": PRESIGNED},
+        {"OSS_ENDPOINT": SHOWN},
+        {"OSS_VECTORS_BUCKET": ARN, "OSS_ENDPOINT": ADDRESS},
         {"OSS_ACCOUNT_ID": ""},
         {"HTTPS_PROXY": f"ftp://u:{PASSWORD}@proxy.example", "OSS_ENDPOINT": "https://oss.example"},
     ],

@@ -3,8 +3,16 @@
 import math
 
 import pytest
+from support.places import ACCOUNT, ARN, CONTRADICTIONS, PUBLIC, REGIONAL, SHOWN
 
-from oss_vector_retriever import ConfigurationError, InvalidRequestError, Limits, RetryPolicy
+from oss_vector_retriever import (
+    AsyncOSSVectorClient,
+    ConfigurationError,
+    InvalidRequestError,
+    Limits,
+    OSSVectorClient,
+    RetryPolicy,
+)
 from oss_vector_retriever.client.config import VARIABLES, replace_options, resolve_config
 
 GIVEN = {"bucket": "examplebucket", "account_id": "123456", "region": "cn-hangzhou"}
@@ -118,11 +126,17 @@ def test_a_region_that_is_none_is_refused(region):
         resolved(region=region)
 
 
-def test_a_region_in_the_words_of_plain_oss_is_refused_with_the_right_one():
-    with pytest.raises(ConfigurationError, match="OSS Vectors wants 'cn-hangzhou'"):
-        resolved(region="oss-cn-hangzhou")
+def test_a_region_in_the_words_of_plain_oss_is_its_region():
+    assert resolved(region="oss-cn-hangzhou").region == "cn-hangzhou"
+    assert resolve_config(environment={**FOUND, "OSS_REGION": "oss-cn-beijing"}).region == (
+        "cn-beijing"
+    )
+
+
+@pytest.mark.parametrize("region", ["cn-hangzhou-internal", "oss-cn-hangzhou-internal"])
+def test_a_region_with_its_network_is_refused_with_the_right_one(region):
     with pytest.raises(ConfigurationError, match="internal=True"):
-        resolved(region="cn-hangzhou-internal")
+        resolved(region=region)
 
 
 @pytest.mark.parametrize("index", [*EVERYWHERE, "my-index", "1st", "a" * 64])
@@ -214,3 +228,165 @@ class TestOptionsChangedLater:
         changed = replace_options(config, timeout=1.0)
         assert (changed.index, changed.bucket, changed.timeout) == ("mine", "examplebucket", 1.0)
         assert config.timeout == 9.0
+
+
+INTERNAL = "https://cn-beijing-internal.oss-vectors.aliyuncs.com"
+ELSEWHERE = {**FOUND, "OSS_REGION": "cn-hangzhou"}
+
+
+def place(config):
+    origin, _ = config.endpoint.locate(config.bucket, config.account_id)
+    return config.bucket, config.account_id, config.region, config.internal, origin
+
+
+class TestOneSettingThatSaysAll:
+    @pytest.mark.parametrize("rest", [{}, GIVEN, {"internal": True}], ids=["alone", "both", "in"])
+    def test_the_bucket_s_own_endpoint(self, rest):
+        if rest is GIVEN:
+            rest = {"bucket": "my-bucket", "account_id": ACCOUNT, "region": "oss-cn-beijing"}
+        config = resolve_config(endpoint=SHOWN, **rest, environment={})
+        assert place(config) == ("my-bucket", ACCOUNT, "cn-beijing", True, SHOWN)
+
+    def test_the_arn(self):
+        config = resolve_config(bucket=ARN, environment={})
+        assert place(config) == ("my-bucket", ACCOUNT, "cn-beijing", False, PUBLIC)
+        config = resolve_config(bucket=f"{ARN}/notes", internal=True, environment={})
+        assert place(config) == ("my-bucket", ACCOUNT, "cn-beijing", True, SHOWN)
+        assert config.index == "notes"
+
+    def test_the_arn_beside_an_address(self):
+        for endpoint, origin in {SHOWN: SHOWN, PUBLIC: PUBLIC, REGIONAL: PUBLIC}.items():
+            config = resolve_config(bucket=ARN, endpoint=endpoint, environment={})
+            assert place(config)[-1] == origin
+        config = resolve_config(bucket=ARN, endpoint="http://127.0.0.1:9000", environment={})
+        assert place(config)[-1] == "http://127.0.0.1:9000"
+
+    def test_a_variable(self):
+        config = resolve_config(environment={"OSS_ENDPOINT": SHOWN})
+        assert place(config) == ("my-bucket", ACCOUNT, "cn-beijing", True, SHOWN)
+        config = resolve_config(environment={"OSS_VECTORS_BUCKET": ARN, "OSS_ENDPOINT": SHOWN})
+        assert place(config) == ("my-bucket", ACCOUNT, "cn-beijing", True, SHOWN)
+        config = resolve_config(environment={"OSS_VECTORS_BUCKET": f"{ARN}/notes"})
+        assert (*place(config)[:3], config.index) == (
+            *("my-bucket", ACCOUNT, "cn-beijing"),
+            "notes",
+        )
+
+    def test_a_region_s_endpoint_gives_the_region(self):
+        config = resolve_config(bucket="abc", account_id="1", endpoint=REGIONAL, environment={})
+        assert place(config)[-1] == "https://abc-1.cn-beijing.oss-vectors.aliyuncs.com"
+
+    def test_where_no_bucket_is_needed(self):
+        config = resolve_config(endpoint=SHOWN, environment={}, bucket_required=False)
+        assert str(config.endpoint) == INTERNAL
+        assert (config.account_id, config.bucket) == (ACCOUNT, "my-bucket")
+
+    def test_a_bucket_in_a_host_of_ones_own_stands_there_once(self):
+        config = resolved(endpoint="https://examplebucket-123456.oss.example")
+        assert place(config)[-1] == "https://examplebucket-123456.oss.example"
+
+    def test_is_named_where_settings_are_missing(self):
+        with pytest.raises(ConfigurationError, match="OSS_ENDPOINT: a bucket's own"):
+            resolve_config(environment={})
+
+
+class TestAnArgumentGoesBeforeTheVariablesOfAllThatItNames:
+    def test_an_endpoint(self):
+        config = resolve_config(endpoint=SHOWN, environment=ELSEWHERE)
+        assert place(config) == ("my-bucket", ACCOUNT, "cn-beijing", True, SHOWN)
+        assert config.index == "envindex"
+
+    def test_an_arn(self):
+        config = resolve_config(bucket=f"{ARN}/notes", environment=ELSEWHERE)
+        assert place(config) == ("my-bucket", ACCOUNT, "cn-beijing", False, PUBLIC)
+        assert config.index == "notes"
+
+    def test_the_internal_network(self):
+        config = resolve_config(internal=True, environment={"OSS_ENDPOINT": PUBLIC})
+        assert place(config) == ("my-bucket", ACCOUNT, "cn-beijing", True, SHOWN)
+        # plain OSS's own tool reads the same variable
+        plain = {**FOUND, "OSS_ENDPOINT": "https://oss-cn-beijing.aliyuncs.com"}
+        assert str(resolve_config(internal=True, environment=plain).endpoint) == INTERNAL
+
+    def test_an_index(self):
+        found = {"OSS_VECTORS_BUCKET": f"{ARN}/notes", "OSS_VECTORS_INDEX": "notes"}
+        assert resolve_config(index="mine", environment=found).index == "mine"
+
+    @pytest.mark.parametrize(
+        ("name", "value", "variables"),
+        [
+            ("bucket", "other", {"OSS_ENDPOINT": SHOWN}),
+            ("account_id", "42", {"OSS_ENDPOINT": SHOWN}),
+            ("region", "cn-hangzhou", {"OSS_ENDPOINT": SHOWN}),
+            ("region", "cn-hangzhou", {"OSS_ENDPOINT": REGIONAL}),
+            ("account_id", "42", {"OSS_VECTORS_BUCKET": ARN}),
+            ("region", "cn-hangzhou", {"OSS_VECTORS_BUCKET": ARN}),
+        ],
+    )
+    def test_but_not_before_what_is_used_and_names_another(self, name, value, variables):
+        with pytest.raises(ConfigurationError) as refused:
+            resolve_config(**{name: value}, environment=variables)
+        assert f"{name}= says {value!r}, {next(iter(variables))} says" in str(refused.value)
+
+
+class TestTwoThatContradict:
+    @pytest.mark.parametrize("pair", CONTRADICTIONS)
+    @pytest.mark.parametrize("way", ["arguments", "variables"])
+    @pytest.mark.parametrize("kind", [OSSVectorClient, AsyncOSSVectorClient])
+    def test_are_refused_by_name(self, pair, way, kind, monkeypatch):
+        about, settings = CONTRADICTIONS[pair]
+        given = {name: value for name, (value, _) in settings.items()}
+        for name in VARIABLES:
+            monkeypatch.delenv(VARIABLES[name], raising=False)
+        if way == "variables":
+            for name in list(given):
+                monkeypatch.setenv(VARIABLES[name], given.pop(name))
+        with pytest.raises(ConfigurationError) as refused:
+            kind(**given)
+        said = str(refused.value)
+        for name, (_, value) in settings.items():
+            source = f"{name}=" if way == "arguments" else VARIABLES[name]
+            assert f"{source} says {value!r}" in said
+        assert said.startswith("two ")
+        assert said.endswith(", whichever is wrong.")
+        assert refused.value.argument == about
+
+    @pytest.mark.parametrize("endpoint", [PUBLIC, REGIONAL])
+    def test_so_are_two_networks(self, endpoint):
+        with pytest.raises(ConfigurationError) as refused:
+            resolve_config(bucket=ARN, endpoint=endpoint, internal=True, environment={})
+        assert "endpoint= says public, internal=True says internal" in str(refused.value)
+
+    @pytest.mark.parametrize("sign", "@?#")
+    def test_of_an_address_with_more_than_an_address_nothing_is_said(self, sign):
+        address = SHOWN.replace("https://", f"https://canary{sign}")
+        for given in (
+            {"endpoint": address, "environment": {}},
+            {"environment": {"OSS_ENDPOINT": address}},
+        ):
+            with pytest.raises(ConfigurationError) as refused:
+                resolve_config(bucket="other", **given)
+            assert "canary" not in str(refused.value)
+            assert "my-bucket" not in str(refused.value)
+
+
+class TestAnotherBucketOfAClient:
+    def test_is_where_the_first_one_was(self):
+        config = resolve_config(endpoint=SHOWN, environment={})
+        changed = replace_options(config, bucket="other")
+        assert place(changed)[-1] == SHOWN.replace("my-bucket", "other")
+
+    def test_can_be_named_by_its_arn(self):
+        config = resolve_config(endpoint=SHOWN, index="mine", environment={})
+        arn = ARN.replace("my-bucket", "other")
+        assert place(replace_options(config, bucket=arn))[-1] == SHOWN.replace("my-bucket", "other")
+        assert replace_options(config, bucket=arn).index == "mine"
+        assert replace_options(config, bucket=f"{arn}/notes").index == "notes"
+
+    def test_is_refused_where_the_client_does_not_reach(self):
+        config = resolve_config(endpoint=SHOWN, environment={})
+        for old, new in ((ACCOUNT, "42"), ("cn-beijing", "cn-hangzhou")):
+            with pytest.raises(ConfigurationError, match=f"'{new}'; make another client"):
+                replace_options(config, bucket=ARN.replace(old, new))
+        with pytest.raises(ConfigurationError, match="two indexes"):
+            replace_options(config, bucket=f"{ARN}/notes", index="mine")

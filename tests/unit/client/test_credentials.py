@@ -121,6 +121,32 @@ class TestTheEnvironment:
         with pytest.raises(ConfigurationError, match=f"No credentials: set {name}, or pass"):
             EnvironmentSource(found).resolve()
 
+    def test_without_a_key_names_the_chain_and_what_it_could_read(self):
+        found = {
+            "ALIBABA_CLOUD_ACCESS_KEY_ID": "canary-id",
+            "ALIBABA_CLOUD_ACCESS_KEY_SECRET": "canary-secret",
+            "ALIBABA_CLOUD_SECURITY_TOKEN": "",
+            "alibaba_cloud_of_somebody": "canary",
+            "ALIBABA_CLOUD_\nX": "canary",
+            "OSS_ACCESS_KEY_SECRET": "canary-secret",
+        }
+        with pytest.raises(ConfigurationError) as refused:
+            EnvironmentSource(found).resolve()
+        said = str(refused.value)
+        assert 'credentials="chain" needs pip install "oss-vector-retriever[credentials]"' in said
+        names = "ALIBABA_CLOUD_ACCESS_KEY_ID, ALIBABA_CLOUD_ACCESS_KEY_SECRET"
+        assert f"What the chain reads is set: {names}. " in said
+        assert "canary" not in said + refused.value.remedy
+
+    def test_without_a_key_reads_the_process_s_own_variables(self, monkeypatch):
+        monkeypatch.delenv("OSS_ACCESS_KEY_ID", raising=False)
+        monkeypatch.setenv("ALIBABA_CLOUD_ROLE_ARN", "canary")
+        with pytest.raises(ConfigurationError, match=r"is set: .*ALIBABA_CLOUD_ROLE_ARN"):
+            source_of(None).resolve()
+        with pytest.raises(ConfigurationError) as refused:
+            EnvironmentSource({}).resolve()
+        assert "ALIBABA" not in str(refused.value)
+
     def test_with_a_line_break_in_a_key_is_refused_unseen(self):
         with pytest.raises(ConfigurationError, match="access_key_secret") as refused:
             EnvironmentSource({**VARIABLES, "OSS_ACCESS_KEY_SECRET": "CANARY\n"}).resolve()

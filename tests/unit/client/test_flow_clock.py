@@ -13,6 +13,8 @@ from oss_vector_retriever.client.operations.indexes import put_vector_index
 from oss_vector_retriever.client.operations.vectors import get_vectors
 from oss_vector_retriever.client.signing import timestamp
 
+pytestmark = pytest.mark.promise("R11")
+
 GOOD = Reply(200, {}, b'{"vectors":[]}')
 HOUR = timedelta(hours=1)
 WRONG = [HOUR, -HOUR, timedelta(days=1), timedelta(days=-1), timedelta(days=6)]

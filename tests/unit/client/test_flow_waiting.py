@@ -301,6 +301,7 @@ class TestThrottlingIsNoMatterOfAttempts:
 
     def test_it_ends_when_the_budget_is_spent(self, machine):
         context = machine.context(timeout=10_000.0, retry=RetryPolicy(throttle_base=0.0))
-        played = machine.play(get_vectors(context, ["a"]), lambda _: SLOW_DOWN)
+        # of 500, each retry takes 5
+        played = machine.play(get_vectors(context, ["a"]), [SLOW_DOWN] * 101)
         assert isinstance(played.error, QpsLimitExceededError)
         assert played.error.attempts == 101

@@ -5,7 +5,7 @@ import pydoc
 
 import pytest
 
-from oss_vector_retriever import AsyncOSSVectorClient, OSSVectorClient
+from oss_vector_retriever import AsyncOSSVectorClient, ConfigurationError, OSSVectorClient
 from oss_vector_retriever.client.async_methods import _AsyncMethods
 
 CLIENTS = [OSSVectorClient, AsyncOSSVectorClient]
@@ -131,3 +131,62 @@ def test_a_misspelt_option_is_refused_in_the_clients_name(client, method):
     said = rf"{client.__name__}\.{method}\(\) got an unexpected keyword argument 'timeot'"
     with pytest.raises(TypeError, match=f"^{said}"):
         call(timeot=3)
+
+
+@pytest.mark.parametrize("client", CLIENTS)
+@pytest.mark.parametrize(
+    ("method", "wrong"),
+    [
+        ("__init__", {"max_retries": 5}),
+        ("local", {"behaviour": None}),
+        ("local", {"max_retries": 5, "verify": False}),
+        ("with_options", {"region": "cn-beijing"}),
+    ],
+)
+def test_what_is_no_option_is_answered_with_those_there_are(client, method, wrong):
+    made = client(bucket="examplebucket", account_id="1", region="cn-hangzhou")
+    call = client if method == "__init__" else getattr(made, method)
+    options = list(inspect.signature(call).parameters)
+    assert len(options) > 8
+    with pytest.raises(TypeError) as caught:
+        call(**wrong)
+    named = ", ".join(map(repr, wrong))
+    assert str(caught.value) == (
+        f"{client.__name__}.{method}() got an unexpected keyword argument {named}; "
+        f"its arguments are {', '.join(options)}."
+    )
+
+
+def test_a_subclass_passes_on_what_is_no_option_to_the_same_answer():
+    class Mine(OSSVectorClient):
+        def __init__(self, **options):
+            super().__init__(bucket="examplebucket", **options)
+
+    with pytest.raises(TypeError, match=r"'max_retries'; its arguments are bucket, account_id"):
+        Mine(max_retries=5)
+
+
+def test_a_misspelt_option_leaves_no_credentials_in_the_frames_of_its_error():
+    secret = "S" * 30
+    with pytest.raises(TypeError) as caught:
+        OSSVectorClient(credentials=("ak", secret), timeot=3, proxy=f"http://a:{secret}@b")
+    frame = caught.value.__traceback__.tb_next
+    assert frame is not None
+    while frame is not None:
+        assert secret not in repr(frame.tb_frame.f_locals)
+        frame = frame.tb_next
+
+
+def test_a_wrong_setting_leaves_no_credentials_in_the_frames_of_its_error():
+    secret = "S" * 30
+    with pytest.raises(ConfigurationError) as caught:
+        OSSVectorClient(
+            credentials=("ak", secret),
+            proxy=f"http://a:{secret}@b",
+            endpoint=f"http://a:{secret}@b",
+            region="no region",
+        )
+    frame = caught.value.__traceback__.tb_next
+    while frame is not None:
+        assert secret not in repr(frame.tb_frame.f_locals)
+        frame = frame.tb_next

@@ -273,6 +273,10 @@ class TestCounters:
         context = machine.context()
         machine.play(get_vectors(context, ["a", "a", "b", "b"]), [GOOD])
         assert context.counters.stats().missing == 1
+        # the service may answer it as often as it is asked for
+        twice = Reply(200, {}, b'{"vectors":[{"key":"a"},{"key":"a"}]}')
+        machine.play(get_vectors(context, ["a", "a", "b", "b"]), [twice])
+        assert context.counters.stats().missing == 2
 
     def test_begin_at_zero(self, machine):
         assert machine.context().counters.stats() == ClientStats()

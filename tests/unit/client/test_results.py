@@ -169,7 +169,6 @@ DESCRIBED = {"indexName": "i", "dimension": 3, "status": "enable"}
     [
         {"dimension": "3"},
         {"dimension": True},
-        {"status": None},
         {"createTime": "yesterday"},
         {"createTime": 5},
         {"bucketArn": 5},
@@ -182,6 +181,32 @@ def test_a_member_of_another_type_is_named(wrong):
     name = "nonFilterableMetadataKeys" if name == "metadata" else name
     with pytest.raises(ValueError, match=f"^{name}$"):
         VectorIndex.from_api({**DESCRIBED, **wrong})
+
+
+def test_a_member_that_is_null_is_absent():
+    names = ["indexName", "createTime", "dimension", "distanceMetric", "status", "bucketArn"]
+    nulls = {**dict.fromkeys(names), "metadata": {"nonFilterableMetadataKeys": None}}
+    assert VectorIndex.from_api(nulls) == VectorIndex.from_api({})
+    assert VectorIndex.from_api({"indexName": "i", "metadata": None}).index_name == "i"
+
+
+def test_an_index_in_fusion_mode_is_described_by_its_schema():
+    schema = [
+        {"name": "v", "type": "vector", "dataType": "float32", "dimension": 4},
+        {"name": "place", "type": "geoPoint", "isArray": True},
+    ]
+    members = {"indexName": "f", "mode": "fusion", "schemaConfiguration": {"fields": schema}}
+    index = VectorIndex.from_api(members)
+    assert (index.mode, index.schema_fields, index.dimension) == ("fusion", tuple(schema), 0)
+    assert index.to_api()["schemaConfiguration"] == {"fields": schema}
+    assert len({index, VectorIndex.from_api(members)}) == 1
+    for nothing in ({}, None, {"fields": None}, {"fields": []}):
+        empty = VectorIndex.from_api({**members, "schemaConfiguration": nothing})
+        assert empty.schema_fields == ()
+        assert "schemaConfiguration" not in empty.to_api()
+    for wrong in ([5], "v", {"v": {}}):
+        with pytest.raises(ValueError, match=r"^schemaFields$"):
+            VectorIndex.from_api({**members, "schemaConfiguration": {"fields": wrong}})
 
 
 def test_a_description_is_written_as_it_was_read():

@@ -11,6 +11,8 @@ from oss_vector_retriever.client.models.messages import Reply
 from oss_vector_retriever.client.operations.vectors import get_vectors
 from oss_vector_retriever.client.steps import Fault, FaultKind, Send
 
+pytestmark = pytest.mark.promise("R5")
+
 CANARIES = ("LTAI5tCANARYID", "CANARYsecretCANARYsecret", "CAISCANARYtoken")
 CREDENTIALS = Credentials(*CANARIES)
 SETTINGS = {"bucket": "examplebucket", "account_id": "1", "region": "cn-hangzhou", "index": "i"}

@@ -6,6 +6,7 @@ import json
 import pickle
 
 import pytest
+from support.places import ACCOUNT, ARN, PUBLIC, SHOWN
 
 from oss_vector_retriever import (
     AsyncOSSVectorClient,
@@ -142,6 +143,29 @@ class TestEveryWayBack:
         assert again.config.proxy == again.settings.proxy == "http://proxy.example:3128"
         assert again.settings.omitted == client.settings.omitted == ("userinfo of the proxy",)
         assert settings_for(again.config).proxy == "http://proxy.example:3128"
+
+
+@BOTH
+@WAYS_BACK
+@pytest.mark.parametrize(
+    "given",
+    [{"endpoint": SHOWN}, {"endpoint": f"{SHOWN}:8443"}, {"bucket": f"{ARN}/notes"}],
+    ids=["endpoint", "port", "arn"],
+)
+def test_one_setting_that_says_all_comes_back(kind, way, given, elsewhere):
+    client = kind(**given)
+    elsewhere()
+    again = WAYS[way](client)
+    assert again.settings == client.settings
+    assert again.settings.bucket == "my-bucket"
+    assert place(again) == place(client)
+    assert place(again)[:3] == ("my-bucket", ACCOUNT, "cn-beijing")
+    assert again.config.index == ("notes" if "bucket" in given else None)
+    located = again.config.endpoint.locate("my-bucket", ACCOUNT)
+    assert located == (given.get("endpoint", PUBLIC), "/")
+    other = again.with_options(bucket=ARN.replace("my-bucket", "other"))
+    assert other.config.endpoint == client.config.endpoint
+    assert (other.config.bucket, other.settings.bucket) == ("other", "other")
 
 
 def test_the_first_call_asks_for_credentials_that_did_not_travel():

@@ -31,6 +31,7 @@ def assert_all_survive(bits):
         assert there_and_back(sent).tobytes() == part.tobytes()
 
 
+@pytest.mark.promise("R8", figure="1,000,000 random float32 values: bit for bit")
 def test_a_million_random_finite_values_are_bit_equal():
     assert_all_survive(finite_bits(1_000_000))
 

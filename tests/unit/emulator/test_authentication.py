@@ -1,3 +1,5 @@
+import hashlib
+import re
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -52,7 +54,7 @@ def test_an_unknown_key_is_named_so(still, clock):
 
 def test_a_wrong_secret_does_not_match(still, clock):
     still.key = AccessKey(still.key.id, "wrong", ACCOUNT)
-    assert ask(still, info(still, clock)) == (403, "SignatureDoesNotMatch", "0002-00000040")
+    assert ask(still, info(still, clock)) == (403, "SignatureDoesNotMatch", "0002-00000201")
 
 
 @pytest.mark.parametrize(
@@ -71,7 +73,7 @@ def test_a_wrong_secret_does_not_match(still, clock):
 )
 def test_whatever_is_signed_cannot_be_changed(still, clock, change):
     request = change(info(still, clock))
-    assert ask(still, request) == (403, "SignatureDoesNotMatch", "0002-00000040")
+    assert ask(still, request) == (403, "SignatureDoesNotMatch", "0002-00000201")
 
 
 def test_what_is_not_signed_may_change(still, clock):
@@ -128,12 +130,36 @@ def test_the_host_is_known_without_a_host_header(still, clock):
     assert ask(still, replace(request, headers=headers))[0] == 200
 
 
-def test_empty_additional_headers_are_refused_with_their_ec(still, clock):
-    def add(value):
-        return value.replace(",Signature", ",AdditionalHeaders=,Signature")
+@pytest.mark.parametrize(
+    ("pattern", "replacement", "ec"),
+    [
+        (",Signature.*", "", "0002-00000202"),
+        ("Credential=[^,]*,", "", "0002-00000205"),
+        ("Signature=.*", "Signature=", "0002-00000208"),
+        (",Signature", ",AdditionalHeaders=,Signature", "0002-00000209"),
+        ("aliyun_v4_request", "abc", "0002-00000213"),
+    ],
+)
+def test_a_faulty_authorization_is_refused_with_its_ec(still, clock, pattern, replacement, ec):
+    def spoil(value):
+        return re.sub(pattern, replacement, value)
 
-    request = with_header(info(still, clock), "authorization", add)
-    assert ask(still, request) == (400, "InvalidArgument", "0002-00000209")
+    request = with_header(info(still, clock), "authorization", spoil)
+    assert ask(still, request) == (400, "InvalidArgument", ec)
+
+
+@pytest.mark.parametrize("mark", ["deadbeef", "", "unsigned-payload", hashlib.sha256().hexdigest()])
+def test_the_payload_must_be_marked_as_unsigned(still, clock, mark):
+    # signed as it is sent: the signature is right
+    request = info(still, clock, headers={"x-oss-content-sha256": mark})
+    assert ask(still, request) == (400, "InvalidArgument", "0002-00000214")
+
+
+def test_a_payload_that_is_not_marked_at_all_is_refused_alike(still, clock):
+    request = info(still, clock)
+    headers = {n: v for n, v in request.headers.items() if n != "x-oss-content-sha256"}
+    outcome = ask(still, replace(request, headers=headers))
+    assert outcome == (400, "InvalidArgument", "0002-00000214")
 
 
 @pytest.mark.parametrize(
@@ -160,7 +186,10 @@ def test_a_request_without_a_valid_date_is_denied(still, clock, date):
 
 def test_the_date_header_stands_in_for_a_missing_x_oss_date(still, clock):
     stamp = signing.timestamp(clock.now)
-    headers = {"date": "Tue, 01 Sep 2026 12:00:00 GMT"}
+    headers = {
+        "date": "Tue, 01 Sep 2026 12:00:00 GMT",
+        "x-oss-content-sha256": signing.UNSIGNED_PAYLOAD,
+    }
     resource = signing.resource_name("cn-hangzhou", ACCOUNT, "development-bucket")
     signable = signing.Signable("GET", resource, "bucketInfo", headers)
     scope = signing.Scope(stamp[:8], "cn-hangzhou")

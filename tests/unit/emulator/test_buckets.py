@@ -2,9 +2,10 @@ from urllib.parse import quote, unquote
 
 import orjson
 import pytest
+from support.caller import Caller
 
 from oss_vector_retriever.client.models.limits import Limits
-from oss_vector_retriever.emulator import AccessKey
+from oss_vector_retriever.emulator import AccessKey, Behaviour, Service
 
 ARN = "acs:ossvector:cn-hangzhou:1000000000000001:"
 
@@ -48,7 +49,7 @@ def test_a_bucket_is_described_as_documented(make_caller, clock):
 )
 def test_a_name_that_breaks_the_rule_is_refused(caller, name):
     reply = caller.send("PUT", bucket=unquote(name), path=f"/{quote(name, safe='%')}/")
-    assert error(reply) == (400, "InvalidBucketName")
+    assert error(reply) == (400, "InvalidVectorBucketName")
 
 
 @pytest.mark.parametrize("name", ["abc", "a" * 32, "a-1", "123", "a--b"])
@@ -67,7 +68,7 @@ def test_an_account_has_so_many_buckets_and_no_more(make_caller):
 
 
 def test_only_an_empty_bucket_is_deleted(caller):
-    assert error(caller.send("DELETE")) == (409, "BucketNotEmpty")
+    assert error(caller.send("DELETE")) == (409, "VectorBucketNotEmpty")
     caller.post("deleteVectorIndex", {"indexName": "index1"})
     assert caller.send("DELETE").status == 204
     assert error(caller.send("DELETE")) == (404, "NoSuchBucket")
@@ -82,6 +83,36 @@ def test_a_deleted_bucket_made_again_starts_empty(make_caller):
     assert caller.send("DELETE").status == 204
     assert caller.send("PUT").status == 200
     assert caller.send("GET", "policy").status == 404
+
+
+def test_the_name_of_a_deleted_bucket_is_free_again_after_hours(make_caller, clock, tmp_path):
+    behaviour = Behaviour(bucket_name_kept_seconds=4 * 3600)
+    caller = make_caller(tmp_path / "v.db", clock=clock, behaviour=behaviour)
+
+    def put(caller, bucket="development-bucket"):
+        reply = caller.send("PUT", bucket=bucket, now=clock.now)
+        return (200, None) if reply.status == 200 else error(reply)
+
+    assert caller.send("DELETE", now=clock.now).status == 204
+    assert put(caller) == (409, "BucketNameNotAvailable")
+    assert put(caller, "another") == (200, None)
+    caller.service.close()
+    # the conftest's caller makes its bucket again, as `serve` does, without a request
+    service = Service.open(tmp_path / "v.db", clock=clock, behaviour=behaviour)
+    with service:
+        later = Caller(service)
+        clock.advance(4 * 3600 - 1)
+        assert put(later) == (409, "BucketNameNotAvailable")
+        clock.advance(1)
+        assert put(later) == (200, None)
+        assert put(later) == (409, "BucketAlreadyExists")
+
+
+def test_by_default_the_name_of_a_deleted_bucket_is_free_at_once(make_caller):
+    caller = make_caller()
+    for _ in range(2):
+        assert caller.send("DELETE").status == 204
+        assert caller.send("PUT").status == 200
 
 
 @pytest.mark.parametrize("operation", ["getVectors", "putVectorIndex", "listVectorIndexes"])
@@ -121,6 +152,10 @@ class TestListing:
         query = f"max-keys={quote(most)}"
         assert error(many.send("GET", query, bucket=None)) == (400, "InvalidArgument")
 
+    def test_the_bare_vector_of_the_java_sdk_changes_nothing(self, many):
+        for query in ("max-keys=2&prefix=my&vector=", "max-keys=2&prefix=my&vector"):
+            assert names(listing(many, query)) == ["mybucket00", "mybucket01"]
+
     def test_accounts_and_regions_are_kept_apart(self, make_caller):
         keys = [AccessKey("one", "s1", "1000000000000001"), AccessKey("two", "s2", "2")]
         one = make_caller(access_keys=keys)
@@ -143,14 +178,25 @@ class TestLogging:
     SETTING = b'{"BucketLoggingStatus":{"LoggingEnabled":{"TargetBucket":"t","TargetPrefix":"p"}}}'
 
     def test_settings_are_kept(self, caller):
-        nothing = b'{"BucketLoggingStatus":{}}'
+        nothing = b'{"BucketLoggingStatus":{"LoggingEnabled":{}}}'
         assert caller.send("GET", "logging").body == nothing
         assert caller.send("PUT", "logging", self.SETTING).status == 200
         assert caller.send("GET", "logging").body == self.SETTING
         assert caller.send("DELETE", "logging").status == 204
         assert caller.send("GET", "logging").body == nothing
 
-    @pytest.mark.parametrize("body", [b"{}", b'{"BucketLoggingStatus":1}'])
+    @pytest.mark.parametrize("enabled", [b"", b'"LoggingEnabled":{}', b'"LoggingEnabled":null'])
+    def test_nothing_to_log_to_switches_logging_off(self, caller, enabled):
+        assert caller.send("PUT", "logging", self.SETTING).status == 200
+        body = b'{"BucketLoggingStatus":{%b}}' % enabled
+        assert caller.send("PUT", "logging", body).status == 200
+        nothing = b'{"BucketLoggingStatus":{"LoggingEnabled":{}}}'
+        assert caller.send("GET", "logging").body == nothing
+
+    @pytest.mark.parametrize(
+        "body",
+        [b"{}", b'{"BucketLoggingStatus":1}', b'{"BucketLoggingStatus":{"LoggingEnabled":[]}}'],
+    )
     def test_nonsense_is_refused(self, caller, body):
         assert error(caller.send("PUT", "logging", body)) == (400, "InvalidArgument")
         assert error(caller.send("PUT", "logging", b"<xml/>")) == (400, "MalformedJson")

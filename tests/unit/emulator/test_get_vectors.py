@@ -58,7 +58,6 @@ def test_duplicates_are_allowed_and_come_back_once(filled):
         {"keys": ["a"] * 101},
         {"keys": ["a"], "returnData": "true"},
         {"keys": ["a"], "returnData": 1},
-        {"keys": ["a"], "returnData": None},
         {"keys": ["a"], "returnMetadata": "false"},
         {"keys": ["a"], "returnMetadata": []},
         {"keys": ["a"], "indexName": None},

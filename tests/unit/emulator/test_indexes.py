@@ -23,6 +23,7 @@ def test_an_index_is_described_as_documented(make_caller, clock):
                 "distanceMetric": "cosine",
                 "metadata": hidden,
                 "status": "enable",
+                "mode": "standard",
                 "vectorBucketName": "development-bucket",
                 "bucketArn": "acs:ossvector:cn-hangzhou:1000000000000001:development-bucket",
             }
@@ -188,7 +189,6 @@ class TestListing:
             {"maxResults": "1"},
             {"prefix": 1},
             {"nextToken": "x" * 513},
-            {"nextToken": None},
         ],
     )
     def test_parameters_outside_their_limits_are_refused(self, eleven, members):

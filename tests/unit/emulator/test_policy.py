@@ -1,6 +1,7 @@
 import orjson
 import pytest
 
+from oss_vector_retriever.client.models.messages import Request
 from oss_vector_retriever.emulator import DEVELOPMENT_BUCKET, AccessKey
 from oss_vector_retriever.emulator.rules.policy import authorise
 from oss_vector_retriever.emulator.rules.refusals import Refusal
@@ -77,6 +78,23 @@ def test_an_allow_names_who_may(people, principal, allowed):
     put_policy(people, statement("Allow", principal=principal))
     statuses = {name: get_status(caller) for name, caller in people.items()}
     assert {name for name, status in statuses.items() if status == 200} == allowed | {"owner"}
+
+
+@pytest.mark.parametrize(
+    ("resource", "index1", "index2"),
+    [
+        (f"acs:ossvector:cn-hangzhou:{OWNER}:bucket/{DEVELOPMENT_BUCKET}/*", 403, 403),
+        (f"acs:ossvector:*:*:bucket/{DEVELOPMENT_BUCKET}/index1/*", 403, 200),
+        (f"acs:ossvector:cn-hangzhou:{OWNER}:{DEVELOPMENT_BUCKET}/index1/*", 403, 200),
+        (f"acs:ossvector:cn-hangzhou:{OWNER}:bucket/{DEVELOPMENT_BUCKET}", 200, 200),
+        ("acs:ossvector:*:*:bucket/another/*", 200, 200),
+        (f"acs:ossvector:*:*:bucket/bucket/{DEVELOPMENT_BUCKET}/*", 200, 200),
+    ],
+)
+def test_a_resource_is_written_with_the_word_bucket_or_without(people, resource, index1, index2):
+    put_policy(people, statement(resource=[resource]))
+    owner = people["owner"]
+    assert (get_status(owner), get_status(owner, "index2")) == (index1, index2)
 
 
 @pytest.mark.parametrize("effect", ["Allow", "Deny"])
@@ -194,3 +212,58 @@ def test_a_policy_that_cannot_be_obeyed_is_refused(people, document, code):
     reply = people["owner"].send("PUT", "policy", document)
     assert orjson.loads(reply.body)["Error"]["Code"] == code
     assert people["owner"].send("GET", "policy").status == 404
+
+
+class TestAnonymous:
+    ORIGIN = f"http://{DEVELOPMENT_BUCKET}-{OWNER}.cn-hangzhou.oss-vectors.aliyuncs.com"
+
+    def ask(self, people, query="getVectors", method="POST", origin=ORIGIN, path="/", **members):
+        body = orjson.dumps({"indexName": "index1", **members}) if method == "POST" else b""
+        request = Request(method, origin, path, query, {}, body)
+        reply = people["owner"].service.handle(request)
+        parsed = orjson.loads(reply.body) if reply.body else {}
+        return reply.status, parsed.get("Error", {}).get("Code")
+
+    def test_callers_are_admitted_by_a_policy_for_everybody(self, people):
+        assert self.ask(people, keys=["a"]) == (403, "AccessDenied")
+        put_policy(people, statement("Allow", principal=["*"]))
+        assert self.ask(people, keys=["a"]) == (200, None)
+        # and held to the rules of whoever is admitted
+        assert self.ask(people, keys=[]) == (400, "VectorIndexParameterInvalid")
+        assert self.ask(people, "listVectors") == (403, "AccessDenied")
+        assert self.ask(people, "policy", "GET") == (403, "AccessDenied")
+        assert self.ask(people, "", "DELETE") == (403, "AccessDenied")
+
+    def test_callers_are_denied_as_everybody_is(self, people):
+        put_policy(people, statement("Allow", action="*"), statement("Deny", action="oss:Get*"))
+        assert self.ask(people, keys=["a"]) == (403, "AccessDenied")
+        assert self.ask(people, "listVectors") == (200, None)
+
+    @pytest.mark.parametrize("principal", ["acs:ram::*:*", "**", "?*", OWNER, "a*", ""])
+    def test_callers_are_nobody_in_particular(self, people, principal):
+        if principal:
+            put_policy(people, statement("Allow", principal=principal))
+        assert self.ask(people, keys=["a"]) == (403, "AccessDenied")
+
+    @pytest.mark.parametrize("operation", ["getVectors", "noSuchOperation", "policy"])
+    def test_callers_learn_nothing_where_no_policy_admits_anybody(self, people, operation):
+        for path in ("/", "/more/"):
+            assert self.ask(people, operation, path=path) == (403, "AccessDenied")
+        assert self.ask(people, operation, origin="http://127.0.0.1:9000") == (403, "AccessDenied")
+        elsewhere = self.ORIGIN.replace(DEVELOPMENT_BUCKET, "no-such-bucket")
+        assert self.ask(people, operation, origin=elsewhere) == (403, "AccessDenied")
+
+    def test_callers_make_and_list_no_buckets(self, people):
+        put_policy(people, statement("Allow", action="*"))
+        region = "http://cn-hangzhou.oss-vectors.aliyuncs.com"
+        assert self.ask(people, "", "GET", origin=region) == (403, "AccessDenied")
+        new = self.ORIGIN.replace(DEVELOPMENT_BUCKET, "new-bucket")
+        assert self.ask(people, "", "PUT", origin=new) == (403, "AccessDenied")
+
+    def test_a_wrong_signature_is_not_anonymous(self, people):
+        put_policy(people, statement("Allow", principal=["*"]))
+        stranger = AccessKey("stranger", "wrong", STRANGER)
+        caller = type(people["owner"])(people["owner"].service, stranger)
+        members = {"indexName": "index1", "keys": ["a"]}
+        where = {"origin": self.ORIGIN, "path": "/", "account": OWNER}
+        assert caller.code("getVectors", members, **where) == (403, "SignatureDoesNotMatch")

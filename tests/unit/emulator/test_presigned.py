@@ -1,3 +1,4 @@
+import re
 from dataclasses import replace
 
 import orjson
@@ -68,6 +69,33 @@ def test_a_presigned_url_needs_a_sane_expiry(still, clock, expires):
     request = presigned(still, clock)
     query = request.query.replace("expires=600", f"expires={expires}")
     assert ask(still, replace(request, query=query)) == (400, "InvalidArgument")
+
+
+@pytest.mark.parametrize(
+    ("pattern", "replacement", "ec"),
+    [
+        ("x-oss-expires=[^&]*&?", "", "0002-00000215"),
+        ("x-oss-credential=[^&]*&?", "", "0002-00000217"),
+        ("x-oss-signature=[^&]*&?", "", "0002-00000219"),
+        ("x-oss-signature=[^&]*", "x-oss-signature=", "0002-00000220"),
+        ("aliyun_v4_request", "abc", "0002-00000224"),
+    ],
+)
+def test_a_faulty_presigned_url_is_refused_with_its_ec(still, clock, pattern, replacement, ec):
+    request = presigned(still, clock)
+    query = re.sub(pattern, replacement, request.query)
+    assert query != request.query
+    reply = still.service.handle(replace(request, query=query))
+    assert (reply.status, reply.headers["x-oss-ec"]) == (400, ec)
+    assert orjson.loads(reply.body)["Error"]["EC"] == ec
+
+
+def test_a_presigned_url_may_be_used_with_the_mark_of_an_unsigned_payload_only(still, clock):
+    request = presigned(still, clock)
+    for mark, status in (("UNSIGNED-PAYLOAD", 403), ("deadbeef", 400)):
+        # what is added is signed too, so the right mark fails at the signature
+        marked = replace(request, headers={"x-oss-content-sha256": mark})
+        assert ask(still, marked)[0] == status
 
 
 def test_a_presigned_url_carries_its_token(make_caller, clock):

@@ -151,10 +151,19 @@ def test_an_index_deleted_meanwhile_is_said_to_be_missing(caller, monkeypatch):
 
 class TestDeleteVectors:
     @pytest.mark.parametrize(
-        "keys", [None, [], "a", [""], [1], ["a", "a"], [f"k{i}" for i in range(501)]]
+        "keys", [None, [], "a", [""], [1], [None], [f"k{i}" for i in range(501)]]
     )
     def test_parameters_outside_their_limits_are_refused(self, caller, keys):
         assert caller.code("deleteVectors", {"indexName": "index1", "keys": keys}) == INVALID
+
+    def test_keys_are_counted_without_repetitions(self, caller):
+        caller.put(("a", [1, 2, 3]), ("b", [1, 2, 3]))
+        for keys in (["a", "a"], [f"k{i % 500}" for i in range(1000)]):
+            members = {"indexName": "index1", "keys": keys}
+            assert caller.post("deleteVectors", members) == (204, None)
+        assert [v["key"] for v in caller.get(["a", "b"])] == ["b"]
+        more = {"indexName": "index1", "keys": [f"k{i % 501}" for i in range(1000)]}
+        assert caller.code("deleteVectors", more) == INVALID
 
     def test_what_exists_is_deleted_and_the_rest_is_no_error(self, caller):
         caller.put(("a", [1, 2, 3]), ("b", [1, 2, 3]))

@@ -1,3 +1,4 @@
+import contextlib
 import os
 import sqlite3
 import sys
@@ -32,6 +33,19 @@ def test_a_closed_file_leaves_nothing_but_itself_and_its_lock(make_caller, tmp_p
     caller.put(("a", [1, 2, 3]))
     caller.service.close()
     assert sorted(p.name for p in tmp_path.iterdir()) == ["vectors.db", "vectors.db.lock"]
+
+
+def test_a_file_from_before_deleted_names_were_kept_is_opened(make_caller, tmp_path):
+    path = tmp_path / "vectors.db"
+    first = make_caller(path, index=True)
+    first.put(("a", [1, 2, 3]))
+    first.service.close()
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        connection.execute("DROP TABLE deleted_buckets")
+    second = make_caller(path)
+    assert len(second.get(["a"])) == 1
+    assert second.post("deleteVectorIndex", {"indexName": "index1"})[0] == 204
+    assert second.send("DELETE").status == 204
 
 
 def test_the_same_process_cannot_open_a_file_twice(make_caller, tmp_path):

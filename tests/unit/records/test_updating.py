@@ -35,6 +35,8 @@ from oss_vector_retriever.records.store import RecordStore
 
 UPDATES = 60
 
+pytestmark = pytest.mark.promise("P5")
+
 
 class Slow(emulator.Service):
     """The service, with a pause before and after each operation, where a hook may act."""

@@ -87,7 +87,7 @@ def test_a_put_that_was_done_but_not_heard_of_goes_with_the_next_full_clean_up(
     client, service, model, way
 ):
     # the reply is lost on each attempt, after the service has written
-    store = OSSVectorStore(model, client=client.with_options(retry=2))
+    store = OSSVectorStore(model, client=client.with_options(retry=1))
     manager = VerifyingRecordManager(InMemoryRecordManager("n"), store)
 
     def run(*texts):
@@ -135,7 +135,12 @@ def test_an_update_that_met_another_process_says_so(store, client, service, call
         if request.query == "putVectors" and not acted:
             acted.append(True)
             # a bare call, which takes no part in what this process keeps apart
-            client.run(call_once, put_operation("vectors", [Vector("y", [1, 0, 0, 0, 0])]))
+            client.run(
+                call_once,
+                put_operation(
+                    "vectors", [Vector("y", [1, 0, 0, 0, 0])], client._context.deadline()
+                ),
+            )
         return reply
 
     service.handle = act
