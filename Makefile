@@ -85,6 +85,7 @@ mutate: $(MUTATE)  ## Make 400 small faults in the code and count those that the
 
 soak: $(DEVELOP)  ## Run the long tests (minutes to hours)
 	OSS_VECTORS_TESTS=soak $(BIN)/python -m pytest -m 'soak or promise' -s
+	$(MAKE) mutate SAMPLE=0
 
 clean:  ## Remove what was built
 	rm -rf $(VENV) $(OLDEST) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -16,6 +16,7 @@ Filters cannot hold a boolean; as everywhere in Python, 1 equals True and 0 equa
 
 import math
 import operator
+import sys
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -325,8 +326,9 @@ def _equal_values(value: object) -> list[object]:
         return [value]
     whole = isinstance(value, int) or value.is_integer()
     others = [int(value)] if whole else []
-    # beyond that an int may overflow a float
-    floats = [float(value)] if abs(value) < 2**1000 and float(value) == value else []
+    # beyond that an int would overflow a float
+    fits = abs(value) <= sys.float_info.max
+    floats = [float(value)] if fits and float(value) == value else []
     return [*others, *floats, *(flag for flag in (False, True) if flag == value)]
 
 

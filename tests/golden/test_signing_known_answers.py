@@ -6,6 +6,7 @@ from hashlib import sha256
 import pytest
 from support.presigning import presigned_query
 
+from oss_vector_retriever import Credentials
 from oss_vector_retriever.client import signing
 from oss_vector_retriever.client.signing import Scope, Signable
 
@@ -202,3 +203,27 @@ def test_the_token_of_a_presigned_query_is_signed_and_kept_in_no_cache():
     assert signing.canonical_query.cache_info().currsize == kept
     signatures = {query.rpartition("&x-oss-signature=")[2] for query in queries}
     assert len(signatures) == 3
+
+
+class TestTheKeysOfAClient:
+    SCOPES = (Scope("20231216", "cn-hangzhou"), Scope("20231217", "cn-hangzhou"))
+
+    def test_serve_all_requests_of_a_day(self):
+        keys = signing.SigningKeys()
+        first = keys.key_of(Credentials("ak", "sk"), self.SCOPES[0])
+        assert keys.key_of(Credentials("ak", "sk"), Scope("20231216", "cn-hangzhou")) is first
+        assert repr(first) == "SigningKey(***)"
+
+    def test_are_never_those_of_another_day_region_or_secret(self):
+        keys, one, other = signing.SigningKeys(), Credentials("ak", "sk"), Credentials("ak", "SK")
+        elsewhere = Scope("20231217", "cn-beijing")
+        for credentials, scope in (
+            (one, self.SCOPES[0]),
+            (one, self.SCOPES[1]),
+            (one, elsewhere),
+            (other, elsewhere),
+            (one, elsewhere),
+            (one, self.SCOPES[0]),
+        ):
+            own = signing.SigningKey(credentials.access_key_secret, scope)
+            assert keys.key_of(credentials, scope).sign("text") == own.sign("text")

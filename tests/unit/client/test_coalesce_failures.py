@@ -195,9 +195,10 @@ class TestWhoHasNoTimeForAPause:
         step = flow.send(answer)
         return call, step, hasty, patient, woken
 
-    def test_is_told_that_the_service_throttles(self, pend):
+    @pytest.mark.parametrize("seconds", [0.5, 1.0])
+    def test_is_told_that_the_service_throttles(self, pend, seconds):
         slow = refusal(503, "QpsLimitExceeded")
-        call, step, hasty, patient, woken = self.wait(pend, slow)
+        call, step, hasty, patient, woken = self.wait(pend, slow, seconds)
         assert step == Sleep(1.0)
         assert isinstance(hasty.error, QpsLimitExceededError)
         assert (hasty.must_ask_alone, hasty.shared, hasty.outstanding) == (False, None, 0)

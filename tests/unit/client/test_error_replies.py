@@ -176,6 +176,108 @@ def test_a_redirection_is_no_service_error():
     assert (error.status, error.request_id) == (307, "R")
 
 
+def test_a_header_that_is_nearly_base64_is_passed_over():
+    header = base64.b64encode(SHAPES["JSON"]).decode()
+    assert error_from(Reply(404, {"x-oss-err": f"!{header}"}, b"")).code == "BadErrorResponse"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"<html><Code>NoSuchBucket</Code></html>", b"see <Error><Code>NoSuchBucket</Code></Error>"],
+)
+def test_words_in_a_page_are_no_error_of_oss(body):
+    assert error_from(Reply(404, {}, body)).code == "BadErrorResponse"
+
+
+@pytest.mark.parametrize("status", [300, 301, 399])
+def test_every_3xx_is_a_redirection(status):
+    error = error_from(Reply(status, {}, body_of("NoSuchBucket")))
+    assert type(error) is ResponseError
+    assert (error.status, error.request_id) == (status, None)
+    assert "redirection, which is never followed" in str(error)
+
+
+@pytest.mark.parametrize("status", [100, 199, 400, 600])
+def test_no_other_status_is_one(status):
+    assert error_from(Reply(status, {}, body_of("NoSuchBucket"))).code == "NoSuchBucket"
+
+
+def test_what_an_error_does_not_say_is_empty_or_none():
+    error = error_from(Reply(404, {}, b'{"Error":{"Code":"NoSuchBucket"}}'))
+    assert (error.message, error.request_id, error.ec) == ("", None, None)
+
+
+def test_an_error_without_a_code_keeps_what_else_it_says():
+    body = b'{"Error":{"RequestId":"RB","EC":"EB"}}'
+    error = error_from(Reply(404, {"x-oss-request-id": "RH", "x-oss-ec": "EH"}, body))
+    assert (error.code, error.request_id, error.ec) == ("BadErrorResponse", "RB", "EB")
+
+
+@pytest.mark.parametrize(
+    ("reply", "message"),
+    [
+        (Reply(404, {}, b""), "HTTP 404 with an empty body"),
+        (
+            Reply(404, {}, b"<html>"),
+            (
+                "the error reply is no OSS error but no content type; it comes from a proxy or "
+                "gateway on the way, not from OSS"
+            ),
+        ),
+        (
+            Reply(404, {"x-oss-request-id": "R", "content-type": "text/html"}, b"<TITLE> x\xff <"),
+            "the error reply is no OSS error but text/html",
+        ),
+        (
+            Reply(404, {"x-oss-request-id": "R"}, b"<a><TITLE id=1> x\xff\n </Title>"),
+            "the error reply is no OSS error but no content type titled 'x\ufffd'",
+        ),
+    ],
+)
+def test_what_is_no_error_of_oss_is_described(reply, message):
+    assert error_from(reply).message == message
+
+
+@pytest.mark.parametrize(
+    ("secret", "text", "shown"),
+    [
+        ("abcdefgh", "an abcdefgh", "an ***"),
+        ("abcdefg", "an abcdefg", "an abcdefg"),
+        ("abcdefgh", "an abcdefg...", "an ***..."),
+        ("abcdefgh", "an abcd...", "an ***..."),
+        ("abcdefgh", "an abc...", "an abc..."),
+        ("abc'\"\ndef", "an abc'\"\ndef", "an ***"),
+        ("abc\\def'ghi", "an abc\\\\def'ghi", "an ***"),
+    ],
+)
+def test_a_secret_is_cut_out_whole_and_where_it_was_cut_and_as_it_is_quoted(secret, text, shown):
+    # a second one, so that all are looked for
+    error = error_from(Reply(403, {}, body_of("X", Message=text)), ("other-secret", secret))
+    assert error.message == shown
+
+
+def test_a_short_secret_hides_no_other():
+    error = error_from(
+        Reply(403, {}, body_of("X", Message="the long-secret")), ("a", "long-secret")
+    )
+    assert error.message == "the ***"
+
+
+def test_words_of_an_error_are_cut_at_500_characters():
+    message = error_from(Reply(403, {}, body_of("X", Message="x" * 1000))).message
+    assert message.startswith("x" * 500)
+    assert "x" * 501 not in message
+
+
+def test_secrets_are_cut_out_of_the_error_of_a_reply_that_cannot_be_read():
+    error = ResponseError(f"cut in {SECRETS[0]}", 200, SECRETS[1])
+    wire.hide_secrets(error, SECRETS)
+    assert (str(error).partition(" [")[0], error.request_id) == ("cut in ***", "***")
+    error = ResponseError("cut", 200)
+    wire.hide_secrets(error, iter(SECRETS))
+    assert error.request_id is None
+
+
 TEXTS = st.text() | st.sampled_from(
     [*SECRETS, "</Code>", "&#0;", "<title>", "\x00\x1b[2J\r\n", "{"]
 )

@@ -17,7 +17,11 @@ from oss_vector_retriever import (
     VectorIndexParameterInvalidError,
 )
 from oss_vector_retriever.client.models.messages import Reply
-from oss_vector_retriever.client.operations.buckets import delete_vector_bucket, put_vector_bucket
+from oss_vector_retriever.client.operations.buckets import (
+    delete_vector_bucket,
+    list_vector_buckets,
+    put_vector_bucket,
+)
 from oss_vector_retriever.client.operations.indexes import delete_vector_index, put_vector_index
 from oss_vector_retriever.client.operations.vectors import delete_vectors, get_vectors, put_vectors
 from oss_vector_retriever.client.steps import Fault, FaultKind
@@ -239,6 +243,7 @@ def test_a_call_says_how_much_of_a_reply_it_takes(machine):
 def test_what_went_wrong_on_the_way_is_told_with_reason_and_peer(machine, fault, said):
     played = machine.play(get_vectors(machine.context(), ["a"]), [fault])
     assert said in str(played.error)
+    assert str(played.error).startswith("GetVectors: ")
     assert played.error.attempts == 1
 
 
@@ -320,7 +325,11 @@ class TestACallThatMayHaveWorkedAlready:
         context, twin = (client := machine.context()), client.with_options(timeout=9.0)
         assert machine.play(make(context), [outcome]).error is not None
         played = machine.play(make(twin), [refusal(409, met)])
-        assert "whether that or somebody else did cannot be known" in str(played.error)
+        assert played.error.remark == (
+            "An earlier call of this client for it ended without an answer, and may have done it: "
+            "whether that or somebody else did cannot be known."
+        )
+        assert played.error.remark in str(played.error)
         # it is said once: who reads it knows, and what comes later is another matter
         played = machine.play(make(context), [refusal(409, met)])
         assert "cannot be known" not in str(played.error)
@@ -406,6 +415,80 @@ def test_the_machines_own_clocks_are_used_where_none_are_given(machine):
     flow.close()
     signed = datetime.strptime(date, "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
     assert abs((datetime.now(UTC) - signed).total_seconds()) < 60
+
+
+@pytest.mark.parametrize(
+    ("make", "where"),
+    [
+        (
+            lambda context: get_vectors(context, ["a"]),
+            "GetVectors on index 'vectorindex1' of bucket 'examplebucket'",
+        ),
+        (put_vector_bucket, "PutVectorBucket of bucket 'examplebucket'"),
+        (list_vector_buckets, "ListVectorBuckets"),
+    ],
+)
+def test_a_refusal_names_what_was_asked_for_and_where(machine, make, where):
+    error = machine.play(make(machine.context()), [refusal(403, "AccessDenied")]).error
+    assert error.where == where
+
+
+def test_a_deadline_is_told_in_whole_sentences(machine):
+    error = machine.play(get_vectors(machine.context(), ["a"]), [LATE]).error
+    assert str(error) == "GetVectors did not end within 30 s (1 attempts)."
+    error = machine.play(get_vectors(machine.context(timeout=2.5), ["a"]), [NO_WAY, LATE]).error
+    assert str(error).startswith(
+        "GetVectors did not end within 2.5 s (2 attempts). The last attempt failed with: "
+    )
+    assert error.kind == FaultKind.DEADLINE
+
+
+def test_a_reply_over_the_cap_is_told_in_a_whole_sentence(machine):
+    context = machine.context(max_reply_bytes=2048)
+    error = machine.play(get_vectors(context, ["a"]), [Fault(FaultKind.TOO_LARGE, "x")]).error
+    assert str(error) == (
+        "GetVectors: the reply is larger than max_reply_bytes (2048 bytes); it was not read to its "
+        "end."
+    )
+
+
+@pytest.mark.parametrize(
+    ("fault", "said"),
+    [
+        (
+            NO_WAY,
+            (
+                "GetVectors: could not connect to https://examplebucket-123456.cn-hangzhou."
+                "oss-vectors.aliyuncs.com (ConnectError); check the endpoint, the region and the "
+                "network."
+            ),
+        ),
+        (
+            Fault(FaultKind.CONNECT, "ConnectError", "", "http://p:1"),
+            (
+                "GetVectors: could not connect through the proxy http://p:1 (ConnectError); check "
+                "the proxy and the network."
+            ),
+        ),
+        (
+            RESET,
+            (
+                "GetVectors: the connection to https://examplebucket-123456.cn-hangzhou."
+                "oss-vectors.aliyuncs.com (ReadError) broke before the reply was whole."
+            ),
+        ),
+        (
+            Fault(FaultKind.CLOSED, "ReadError", "", "http://p:1"),
+            (
+                "GetVectors: the connection to the proxy http://p:1 (ReadError) broke before the "
+                "reply was whole."
+            ),
+        ),
+    ],
+)
+def test_a_fault_is_told_in_a_whole_sentence(machine, fault, said):
+    error = machine.play(get_vectors(machine.context(retry=1), ["a"]), [fault]).error
+    assert (str(error), error.kind) == (said, fault.kind)
 
 
 class TestTheRetryBudget:

@@ -1,6 +1,7 @@
 """The parts of the policy: decisions, pauses, Retry-After, the budget and the limiter."""
 
 import math
+import sys
 import threading
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -67,6 +68,18 @@ def test_a_pause_that_is_no_finite_number_is_refused(name, value):
 def test_attempts_that_are_no_whole_number_are_refused(attempts):
     with pytest.raises(ConfigurationError, match="attempts"):
         RetryPolicy(attempts=attempts)
+
+
+def test_a_policy_that_is_refused_names_what_was_given():
+    with pytest.raises(ConfigurationError) as refused:
+        RetryPolicy(attempts=0)
+    assert str(refused.value) == "retry: attempts must be a whole number from 1, not 0."
+    assert refused.value.argument == "retry"
+    with pytest.raises(ConfigurationError) as refused:
+        RetryPolicy(cap=-1)
+    assert str(refused.value) == "retry: cap must be finite and >= 0, not -1."
+    assert (refused.value.argument, refused.value.value) == ("retry", "-1")
+    assert RetryPolicy(cap=sys.float_info.max).cap == sys.float_info.max
 
 
 def test_the_pause_is_a_share_of_a_doubling_base():

@@ -206,3 +206,76 @@ def test_an_endless_request_id_is_cut_and_cleaned():
         get_operation("i", KEYS, return_data=True, return_metadata=True).decode(reply)
     assert raised.value.request_id.startswith("R 31mxxx")
     assert len(raised.value.request_id) < 140
+
+
+@pytest.mark.parametrize("text", [b"NaN", b"[1, Infinity]", b"-Infinity", b"[1", b""])
+def test_what_is_no_json_is_refused_by_either_reader(text):
+    with pytest.raises(ValueError):  # noqa: PT011 - each reader has its own words
+        wire.parse_json(text)
+
+
+def test_a_body_that_is_no_json_is_told_in_short():
+    assert str(refused(b"<html>")).startswith(
+        "GetVectors: the reply is not whole JSON (6 bytes, no content type); nothing of it was used"
+    )
+    decode = get_operation("i", KEYS, return_data=True, return_metadata=True).decode
+    with pytest.raises(ResponseError, match=r"not whole JSON \(2 bytes, text/html\);") as raised:
+        decode(Reply(200, {"content-type": "text/html"}, b"<>"))
+    assert raised.value.unreadable
+    with pytest.raises(ResponseError) as raised:
+        decode(Reply(200, {"content-type": "x" * 200}, b"<>"))
+    assert "x" * 80 in str(raised.value)
+    assert "x" * 81 not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        (b"[]", "a JSON list, not an object"),
+        (b"0", "a JSON int, not an object"),
+        (b'{"vectors":{}}', "with a dict in the place of a list"),
+        (with_items({}), "with a vector that has no key"),
+        (with_items(item("a", ())), "without float32 data of 'a'"),
+        (with_items(item("a", [1, 2]), item("b", [1])), "with vectors of 2 and, for 'b', 1 values"),
+        (with_items(item("a", ["x"])), "with data of 'a' that are not all float32 numbers"),
+        (with_items(item("a", [1, True])), "with a boolean in the data of 'a'"),
+        (with_items(item("a", metadata=[])), "with metadata of 'a' that is no object"),
+        (with_items(item("c")), "with the key 'c', which was not asked for"),
+        (with_items(item("a"), item("a")), "with the key 'a' more often than asked for"),
+    ],
+)
+def test_what_is_wrong_is_told_in_a_whole_sentence(body, said):
+    said = f"GetVectors: the reply is {said}; nothing of it was used."
+    assert str(refused(body)).startswith(said)
+
+
+class TestNumbersOfAnItem:
+    reader = wire.VectorReader(Reply(200, {}, b""), "QueryVectors")
+
+    @pytest.mark.parametrize(("value", "number"), [(1, 1.0), (0.25, 0.25), (0, 0.0), (None, None)])
+    def test_are_floats_or_absent(self, value, number):
+        found = self.reader.number({"key": "a", "distance": value}, "distance")
+        assert (found, type(found)) == (number, type(number))
+        assert self.reader.number({"key": "a"}, "distance") is None
+
+    @pytest.mark.parametrize("value", [True, "1", [1], float("nan"), float("inf")])
+    def test_are_finite_numbers(self, value):
+        with pytest.raises(ResponseError, match="with a distance of 'a' that is no number;"):
+            self.reader.number({"key": "a", "distance": value}, "distance")
+
+
+def test_without_orjson_an_infinite_number_is_named(monkeypatch):
+    monkeypatch.setattr(wire, "_HAS_ORJSON", False)
+    monkeypatch.setattr(wire, "pack_float32", lambda _: b"\0\0\x80\x7f")
+    reader = wire.VectorReader(Reply(200, {}, b""), "GetVectors", with_data=True)
+    with pytest.raises(ResponseError, match="with data of 'a' that are not all finite;"):
+        reader.vectors({"vectors": [item("a", [float("inf")])]})
+
+
+def test_the_time_is_checked_before_each_vector():
+    asked = []
+    reply = Reply(200, {}, b"", check_time=asked.append)
+    reader = wire.VectorReader(reply, "GetVectors", with_data=True)
+    found = reader.vectors({"vectors": [item("a", [1.0]), item("b", [2.0])]})
+    assert [vector.data.tolist() for vector in found] == [[1.0], [2.0]]
+    assert asked == ["GetVectors"] * 2

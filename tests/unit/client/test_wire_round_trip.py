@@ -87,3 +87,12 @@ def test_ctrl_c_in_the_midst_of_writing_is_not_taken_for_a_bad_value():
 
     with pytest.raises(KeyboardInterrupt):
         wire.dump_json({"metadata": Interrupted()})
+
+
+def test_without_orjson_what_json_has_not_is_refused_by_name(monkeypatch):
+    monkeypatch.setattr(wire, "_HAS_ORJSON", False)
+    for number in (float("nan"), float("inf")):
+        with pytest.raises(ValueError, match="Out of range float"):
+            wire.dump_json({"k": number})
+    with pytest.raises(TypeError, match="a set cannot be written as JSON"):
+        wire.dump_json({"k": {1, 2}})

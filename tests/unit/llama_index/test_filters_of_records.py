@@ -17,7 +17,7 @@ from oss_vector_retriever.llama_index.filters import (
     service_filter,
     translate,
 )
-from oss_vector_retriever.records import Record
+from oss_vector_retriever.records import Record, filterable_value
 
 
 def leaf(key, operator, value=None):
@@ -103,6 +103,8 @@ class TestWhatIsRefused:
             with pytest.raises(InvalidRequestError) as refused:
                 check_filters(filters)
             assert said in str(refused.value)
+            if "holds half" in said:
+                assert refused.value.argument == "filters"
 
     @pytest.mark.parametrize(
         "one",
@@ -167,6 +169,7 @@ class TestWhatIsSentWithASearch:
             (leaf("a", "<", 1), {"$or": [{"a": {"$lt": 1}}, {"a": {"$in": [False]}}]}),
             (leaf("a", "<=", -1), {"a": {"$lte": -1}}),
             (leaf("a", "==", 1), {"a": {"$in": ["1", 1, 1.0, "true", True]}}),
+            (leaf("a", "==", 0), {"a": {"$in": ["0", 0, 0.0, "false", False]}}),
             (leaf("a", "==", 0.5), {"a": {"$in": ["0.5", 0.5]}}),
             (leaf("a", "==", "x"), {"a": {"$eq": "x"}}),
             (leaf("a", "in", [7, 8]), {"a": {"$in": ["7", 7, 7.0, "8", 8, 8.0]}}),
@@ -176,6 +179,15 @@ class TestWhatIsSentWithASearch:
         found, complete = translate(group(asked), ["a"], native_scalars=True)
         assert complete
         assert _typed(found) == _typed(expected)
+
+    @pytest.mark.parametrize("number", [1e305, -1e305, 1.7976931348623157e308, 2.0**1000, 2**1000])
+    @pytest.mark.parametrize("native_scalars", [False, True])
+    def test_is_a_number_however_large_as_records_hold_it(self, number, native_scalars):
+        (found,) = translate(group(leaf("a", "==", number)), ["a"], native_scalars=native_scalars)[
+            0
+        ].values()
+        for value in (float(number), int(number)):
+            assert filterable_value(value, native_scalars=native_scalars) in found["$in"]
 
     @pytest.mark.parametrize("number", [2**53 + 1, 2**1000, -(2**1000), 10**400, 2**999])
     def test_is_an_int_that_no_float_holds(self, number):
@@ -201,6 +213,11 @@ class TestWhatIsSentWithASearch:
         )
         assert complete
         assert found == {expected: [{"a": {"$eq": "x"}}, {"b": {"$eq": "y"}}]}
+
+    def test_are_not_all_where_any_part_is_left_out(self):
+        known, unknown = leaf("a", "==", "x"), leaf("far", "==", "x")
+        for parts in ((known, unknown), (unknown, known)):
+            assert translate(group(*parts), ["a"]) == ({"a": {"$eq": "x"}}, False)
 
     def test_is_nothing_of_an_or_that_lacks_a_part(self):
         known, unknown = leaf("a", "!=", "x"), leaf("far", "!=", "x")

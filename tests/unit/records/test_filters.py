@@ -220,8 +220,38 @@ def test_a_filter_that_is_empty_is_left_out_of_two(place):
     ],
 )
 def test_what_cannot_be_compared_is_named(given, message):
-    with pytest.raises(InvalidRequestError, match=message):
+    with pytest.raises(InvalidRequestError, match=message) as refused:
         explicit_filter(given)
+    assert refused.value.argument == "filter"
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"a": {"$exists": 1}}, "$exists of 'a' takes True or False."),
+        ({"a": {"$in": "x"}}, "$in of 'a' takes a list, not empty."),
+        ({"a": {"$in": [None]}}, "$in of 'a' compares with a string, a number or a boolean, not a"),
+        (
+            {"a": {"$eq": []}},
+            "$eq of 'a' compares with a string, a number or a boolean, not a list",
+        ),
+        (
+            {"$x": 1},
+            (
+                "'$x' is no field; $and and $or stand around fields, and $eq, $ne, $in, $nin, $gt, "
+                "$gte, $lt, $lte, $exists inside one."
+            ),
+        ),
+        (
+            {"a": {"$x": 1}},
+            "'a' has '$x'; the service knows $eq, $ne, $in, $nin, $gt, $gte, $lt, $lte, $exists.",
+        ),
+    ],
+)
+def test_what_is_wrong_is_told_with_field_and_operator(given, said):
+    with pytest.raises(InvalidRequestError) as refused:
+        explicit_filter(given)
+    assert str(refused.value).startswith(f"filter: {said}")
 
 
 def test_a_store_without_fields_says_so():
