@@ -52,12 +52,13 @@ def dump_json(value: object) -> bytes:
         orjson = _orjson()
         option = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_PASSTHROUGH_DATACLASS
         try:
-            return orjson.dumps(value, default=_plain_value, option=option)
+            text: bytes = orjson.dumps(value, default=_plain_value, option=option)
         except TypeError as error:
             # Ctrl-C within `default`, or in what it imports, is no matter of the value
             if isinstance(error.__cause__, KeyboardInterrupt):
                 raise error.__cause__ from None
             raise
+        return text
     options: dict[str, Any] = {"ensure_ascii": False, "allow_nan": False, "separators": (",", ":")}
     return json.dumps(value, default=_plain_value, **options).encode()
 

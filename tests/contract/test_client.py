@@ -15,6 +15,8 @@ from oss_vector_retriever import (
     VectorIndexParameterInvalidError,
 )
 
+pytestmark = pytest.mark.promise("R16")
+
 
 def put(face, count, **metadata):
     vectors = [

@@ -226,6 +226,7 @@ class VendingOnLoops(Vending):
         return super().__call__()
 
 
+@pytest.mark.promise("P4", figure="64 calls, one expiry: 1 renewal")
 @pytest.mark.parametrize(
     ("client_class", "source_class"),
     [
@@ -261,6 +262,9 @@ def test_one_end_is_met_by_one_renewal_however_many_calls_meet_it(client_class, 
     assert source.calls == 2
 
 
+@pytest.mark.promise(
+    "P4", figure="10 fetches with credentials of 290 s: 1 inquiry, and 10 answered while it fails"
+)
 @pytest.mark.parametrize(
     ("client_class", "source_class"),
     [

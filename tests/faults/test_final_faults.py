@@ -15,7 +15,7 @@ from oss_vector_retriever.client.errors import (
     TransportError,
 )
 
-pytestmark = pytest.mark.usefixtures("library")
+pytestmark = [pytest.mark.usefixtures("library"), pytest.mark.promise("R15")]
 
 FINAL = {
     "a 300 KB header": (faults.huge_header, TransportError, "did not answer in HTTP"),

@@ -87,6 +87,7 @@ def fetch_behind_another(server, options):
         return [each.result() for each in waiting]
 
 
+@pytest.mark.promise("P3")
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("kind", ["refused", "deep", "huge", "crash"])
 def test_one_bad_fetch_of_64_costs_two_calls_for_each_halving(way, kind):

@@ -16,7 +16,11 @@ from support.socket_server import SocketServer
 from oss_vector_retriever import RetryPolicy
 from oss_vector_retriever.client.errors import TransportError
 
-pytestmark = [pytest.mark.usefixtures("library"), pytest.mark.over_tls("always")]
+pytestmark = [
+    pytest.mark.usefixtures("library"),
+    pytest.mark.over_tls("always"),
+    pytest.mark.promise("P8"),
+]
 
 WIDTH = 8
 KEYS = [f"key-{n}" for n in range(WIDTH)]

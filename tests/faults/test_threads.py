@@ -30,6 +30,7 @@ def check(result, asked):
     assert all(vector.data.tolist() == data_of(vector.key) for vector in result)
 
 
+@pytest.mark.promise("R14")
 @pytest.mark.parametrize("coalesce", [True, False], ids=["merged", "alone"])
 def test_sixteen_threads_get_what_each_asked_for(coalesce, figure):
     def calls(seed):
@@ -67,6 +68,7 @@ def test_a_client_that_is_closed_while_threads_use_it_leaves_nothing_open():
             list(done)
 
 
+@pytest.mark.promise("R13", figure="200 clients: 0 threads, 0 sockets left")
 @pytest.mark.over_tls("long")
 def test_200_clients_leave_no_thread_and_no_socket(mode):
     with VectorServer(KEYS) as server:

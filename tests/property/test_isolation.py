@@ -358,6 +358,7 @@ def run_way(way, case):
     check_shared(case, outcomes, requests)
 
 
+@pytest.mark.promise("P3", figure=f"{SETS:,} random sets of fetches: 0 differences")
 @pytest.mark.parametrize("way", WAYS)
 def test_each_fetch_ends_as_it_would_alone(way):
     @settings(max_examples=max(SETS // len(WAYS), 1), derandomize=SETS == 100, deadline=None)
@@ -368,6 +369,7 @@ def test_each_fetch_ends_as_it_would_alone(way):
     run()
 
 
+@pytest.mark.promise("P3")
 @pytest.mark.parametrize("way", ["tasks", "threads"])
 def test_the_deadline_of_each_is_its_own(way):
     # each set takes the time of its deadlines, alone and together: none is made smaller
@@ -407,6 +409,7 @@ async def tasks_over_sockets(case, options):
         return await gather_on(case, client)
 
 
+@pytest.mark.promise("P3")
 @pytest.mark.parametrize("way", ["tasks", "threads"])
 def test_each_fetch_ends_over_sockets_as_it_would_alone(way):
     @settings(
@@ -453,6 +456,7 @@ def invoke_alone(case, waiter):
         return answer_seen(outcome_of(lambda: retriever.invoke("\n".join(waiter.keys))))
 
 
+@pytest.mark.promise("P3")
 @pytest.mark.parametrize("way", ["batch", "abatch"])
 def test_each_question_of_a_batch_ends_as_it_would_alone(way):
     @settings(max_examples=max(SETS // 5, 1), derandomize=SETS == 100, deadline=None)

@@ -87,6 +87,7 @@ def portions(keys):
     return [keys[start : start + AT_ONCE] for start in range(0, len(keys), AT_ONCE)]
 
 
+@pytest.mark.promise("P7", figure="1,000 hostile documents: 0 forged ids")
 @pytest.mark.parametrize("face", FACES)
 def test_a_thousand_documents_forge_nothing(face, client, hostile, generator):
     make, call = FACES[face]

@@ -39,7 +39,7 @@ CHROMIUM = shutil.which("chromium")
 REBOUND = "127.0.0.2"  # where the page of rebind.test comes from
 PATIENCE = 60
 
-pytestmark = pytest.mark.timeout(180)
+pytestmark = [pytest.mark.timeout(180), pytest.mark.promise("P6")]
 
 PLANT = json.dumps({"indexName": "i", "vectors": [{"key": "planted", "data": {"float32": [2]}}]})
 READ = json.dumps({"indexName": "i", "keys": ["mine"], "returnMetadata": True})
