@@ -13,6 +13,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from support.promises import PROMISES
 
 from oss_vector_retriever import OSSVectorClient, emulator
 
@@ -136,3 +137,10 @@ def serve_for_a_moment(words):
     output, errors = process.communicate(timeout=30)
     assert "OSS Vectors, embedded, on http://127.0.0.1:" in first
     return subprocess.CompletedProcess(words, process.returncode, first + output, errors)
+
+
+def test_the_table_of_promises_is_that_of_make_trust():
+    text = (ROOT / "README.md").read_text()
+    section = text.partition("## What you can rely on")[2].partition("\n## ")[0]
+    told = [line.split("|")[1].strip() for line in section.splitlines() if line.startswith("| ")]
+    assert told[1:] == list(PROMISES.values())
