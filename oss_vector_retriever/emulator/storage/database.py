@@ -279,9 +279,12 @@ class FairLock:
 
 def _real_path(path: Path) -> Path:
     try:
-        return path.resolve()
+        real = path.resolve()
     except (OSError, RuntimeError):  # RuntimeError on Python 3.11 and 3.12
-        raise ConfigurationError(f"{path} cannot be opened: its links lead nowhere") from None
+        real = path
+    if real.is_symlink():  # links that lead to one another; from 3.13 on no error says so
+        raise ConfigurationError(f"{path} cannot be opened: its links lead nowhere")
+    return real
 
 
 def _lock_database(database: Path) -> IO[bytes]:
