@@ -344,10 +344,8 @@ class Attempts(Generic[T]):
 
     def settle(self, error: errors.OSSVectorError | None) -> None:
         """Keep in mind what nobody can know: whether a call that broke has done its work."""
-        unsettled, target = (
-            self.context.unsettled,
-            (self.context.config.bucket, self.operation.index),
-        )
+        unsettled = self.context.unsettled
+        target = (self.context.config.bucket, self.operation.index)
         name = unsettled.pop(target, None)
         if error is not None and self.attempt_count > 0 and _may_have_acted(error):
             unsettled[target] = self.operation.name

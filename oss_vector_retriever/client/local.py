@@ -152,7 +152,7 @@ def _open_service(
 
 
 def _file_key(path: str | os.PathLike[str]) -> tuple[int, str]:
-    return os.getpid(), os.path.realpath(path)  # not `resolve`, which links in a circle end
+    return os.getpid(), os.path.realpath(path)  # `Path.resolve` raises for links in a circle
 
 
 def _emulator() -> Any:

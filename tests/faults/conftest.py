@@ -2,6 +2,7 @@
 
 import gc
 import importlib.util
+import logging
 import os
 
 import pytest
@@ -109,6 +110,15 @@ def trusted(tmp_path_factory):
     path = tmp_path_factory.mktemp("authority") / "ca.pem"
     authority.cert_pem.write_to_path(path)
     return server_context(authority.issue_cert("127.0.0.1", "localhost", "*.localhost")), str(path)
+
+
+@pytest.fixture
+def everything_logged(caplog):
+    """Keep all that is logged at DEBUG, by us and by the libraries below."""
+    caplog.set_level(logging.DEBUG)
+    for name in ("httpcore", "httpcore2", "httpx", "httpx2", "asyncio", "oss_vector_retriever"):
+        caplog.set_level(logging.DEBUG, logger=name)
+    return caplog
 
 
 _FIGURES = []

@@ -7,7 +7,20 @@ import traceback
 import pytest
 from support import faults
 from support.calls import settings
-from support.canaries import ID, PASSWORD, SECRET, TOKEN, found_in, our_frames, shown_of
+from support.canaries import (
+    CLIENTS,
+    GOOD,
+    ID,
+    PASSWORD,
+    PLACE,
+    SECRET,
+    TOKEN,
+    check,
+    found_in,
+    our_frames,
+    raised,
+    shown_of,
+)
 from support.fault_server import FaultServer
 from support.replies import http
 
@@ -15,27 +28,6 @@ from oss_vector_retriever import AsyncOSSVectorClient, Credentials, OSSVectorCli
 from oss_vector_retriever.client.transport import network
 
 pytestmark = [pytest.mark.over_tls("long"), pytest.mark.promise("R5")]
-
-GOOD = Credentials(ID, SECRET, TOKEN)
-ADDRESS = f"https://{ID}:{PASSWORD}@oss.example"
-PRESIGNED = (
-    f"https://b-1.oss.example/?x-oss-credential={ID}%2F20261101&x-oss-security-token={TOKEN}"
-)
-PLACE = {"bucket": "examplebucket", "account_id": "1", "region": "cn-hangzhou", "index": "i"}
-CLIENTS = [OSSVectorClient, AsyncOSSVectorClient]
-
-
-def raised(function):
-    try:
-        function()
-    except BaseException as error:  # noqa: BLE001 - the tests look at it
-        return error
-    raise AssertionError("nothing was raised")
-
-
-def check(error, frames=1, *, drawn=False):
-    assert found_in(shown_of(error, drawn=drawn)) == []
-    assert len([*our_frames(error)]) >= frames  # there was something to be searched
 
 
 def call(client, method, *arguments, **options):
@@ -99,14 +91,6 @@ FAULTS = {
     "throttling": faults.refuse(503, "QpsLimitExceeded"),
     "a wrong signature": faults.refuse(403, "SignatureDoesNotMatch", message=f"{ID} {SECRET}"),
 }
-
-
-@pytest.fixture
-def everything_logged(caplog):
-    caplog.set_level(logging.DEBUG)
-    for name in ("httpcore", "httpcore2", "httpx", "httpx2", "asyncio", "oss_vector_retriever"):
-        caplog.set_level(logging.DEBUG, logger=name)
-    return caplog
 
 
 def check_log(log, name=""):

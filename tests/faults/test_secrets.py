@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import logging
 import pickle
 import traceback
 
@@ -88,14 +87,6 @@ def check(texts):
     for text in texts:
         for canary in (ID, SECRET, TOKEN):
             assert canary not in text
-
-
-@pytest.fixture
-def everything_logged(caplog):
-    caplog.set_level(logging.DEBUG)
-    for name in ("httpcore", "httpcore2", "httpx", "httpx2", "asyncio", "oss_vector_retriever"):
-        caplog.set_level(logging.DEBUG, logger=name)
-    return caplog
 
 
 @pytest.mark.parametrize("name", FAULTS)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import dataclasses
 import io
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from types import FrameType
 from typing import Any
 
 from rich.console import Console
 from rich.traceback import Traceback
+
+from oss_vector_retriever import AsyncOSSVectorClient, Credentials, OSSVectorClient
 
 ID = "LTAI5tCanaryCanaryCanary"
 SECRET = "CanarySecretCanarySecret042"
@@ -18,6 +20,13 @@ TOKEN = "CAISCanaryToken/+CanaryToken=="
 PASSWORD = "CanaryPasswordCanary"
 CANARIES = (ID, SECRET, TOKEN, PASSWORD)
 OURS = "oss_vector_retriever"
+GOOD = Credentials(ID, SECRET, TOKEN)
+ADDRESS = f"https://{ID}:{PASSWORD}@oss.example"
+PRESIGNED = (
+    f"https://b-1.oss.example/?x-oss-credential={ID}%2F20261101&x-oss-security-token={TOKEN}"
+)
+PLACE = {"bucket": "examplebucket", "account_id": "1", "region": "cn-hangzhou", "index": "i"}
+CLIENTS = [OSSVectorClient, AsyncOSSVectorClient]
 
 
 def found_in(text: str) -> list[str]:
@@ -89,3 +98,18 @@ def drawn_by_rich(error: BaseException) -> str:
     console = Console(file=io.StringIO(), width=10_000)
     console.print(drawn)
     return console.file.getvalue()  # type: ignore[attr-defined]
+
+
+def raised(function: Callable[[], object]) -> BaseException:
+    """Return what a function raises."""
+    try:
+        function()
+    except BaseException as error:  # noqa: BLE001 - the tests look at it
+        return error
+    raise AssertionError("nothing was raised")
+
+
+def check(error: BaseException, frames: int = 1, *, drawn: bool = False) -> None:
+    """Find no canary in an error, of which so many frames are ours."""
+    assert found_in(shown_of(error, drawn=drawn)) == []
+    assert len([*our_frames(error)]) >= frames  # there was something to be searched

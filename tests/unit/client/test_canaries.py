@@ -15,42 +15,28 @@ import orjson
 import pydantic
 import pydantic_core
 import pytest
-from support.canaries import ID, PASSWORD, SECRET, TOKEN, found_in, our_frames, shown_of
+from support.canaries import (
+    ADDRESS,
+    CLIENTS,
+    GOOD,
+    ID,
+    PASSWORD,
+    PLACE,
+    PRESIGNED,
+    SECRET,
+    TOKEN,
+    check,
+    found_in,
+    raised,
+)
 from support.places import ARN, SHOWN
 
-from oss_vector_retriever import (
-    AsyncOSSVectorClient,
-    ConfigurationError,
-    Credentials,
-    OSSVectorClient,
-)
+from oss_vector_retriever import ConfigurationError, Credentials, OSSVectorClient
 from oss_vector_retriever.client.credentials import CallableSource, CredentialsKeeper, source_of
 from oss_vector_retriever.client.hidden import Hidden
 from oss_vector_retriever.client.inquiry import Inquiry
 from oss_vector_retriever.client.signing import Scope, Signable, SigningKey, SigningKeys
 from oss_vector_retriever.emulator import AccessKey
-
-GOOD = Credentials(ID, SECRET, TOKEN)
-ADDRESS = f"https://{ID}:{PASSWORD}@oss.example"
-PRESIGNED = (
-    f"https://b-1.oss.example/?x-oss-credential={ID}%2F20261101&x-oss-security-token={TOKEN}"
-)
-PLACE = {"bucket": "examplebucket", "account_id": "1", "region": "cn-hangzhou", "index": "i"}
-CLIENTS = [OSSVectorClient, AsyncOSSVectorClient]
-
-
-def raised(function):
-    try:
-        function()
-    except BaseException as error:  # noqa: BLE001 - the tests look at it
-        return error
-    raise AssertionError("nothing was raised")
-
-
-def check(error, frames=1, *, drawn=False):
-    assert found_in(shown_of(error, drawn=drawn)) == []
-    assert len([*our_frames(error)]) >= frames  # there was something to be searched
-
 
 REFUSED = {
     "a tuple with a line break": {"credentials": (ID, f"{SECRET}\n", TOKEN)},
