@@ -11,10 +11,10 @@ text the real service writes for a float32 is not known, so both are measured: t
 import statistics
 import time
 
-import alibabacloud_oss_v2 as oss
 import alibabacloud_oss_v2.vectors as oss_vectors
 import numpy as np
 import pytest
+from support.official_sdk import official_client
 
 from oss_vector_retriever import emulator
 
@@ -44,15 +44,7 @@ def loaded(client):
 
 @pytest.fixture(scope="module")
 def sdk(served):
-    config = oss.config.load_default()
-    config.credentials_provider = oss.credentials.StaticCredentialsProvider(
-        emulator.DEVELOPMENT_ACCESS_KEY_ID, emulator.DEVELOPMENT_ACCESS_KEY_SECRET
-    )
-    config.region = emulator.DEVELOPMENT_REGION
-    config.account_id = emulator.DEVELOPMENT_ACCOUNT_ID
-    config.disable_ssl = True
-    config.proxy_host = {"http": served}  # as text, the SDK hands it on in a form that is ignored
-    return oss_vectors.Client(config)
+    return official_client(served)
 
 
 def measured(call):

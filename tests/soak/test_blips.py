@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 import alibabacloud_oss_v2 as oss
 import alibabacloud_oss_v2.vectors as oss_vectors
 import pytest
+from support.official_sdk import official_client
 from support.promises import FULL_SIZE
 
 from oss_vector_retriever import AsyncOSSVectorClient, OSSVectorClient, OSSVectorError, emulator
@@ -62,7 +63,7 @@ class Place:
         runner = stack.enter_context(asyncio.Runner())
         on_loop = AsyncOSSVectorClient(**options)
         stack.callback(lambda: runner.run(on_loop.close()))
-        sdk = _sdk(server.endpoint)
+        sdk = official_client(server.endpoint)
         request = oss_vectors.models.GetVectorsRequest(
             bucket=emulator.DEVELOPMENT_BUCKET, index_name=INDEX, keys=["a"]
         )
@@ -84,18 +85,6 @@ class Place:
             side.survived += self.calls[name]() == 1
         side.seconds.append(time.monotonic() - began)
         end.join()
-
-
-def _sdk(endpoint):
-    config = oss.config.load_default()
-    config.credentials_provider = oss.credentials.StaticCredentialsProvider(
-        emulator.DEVELOPMENT_ACCESS_KEY_ID, emulator.DEVELOPMENT_ACCESS_KEY_SECRET
-    )
-    config.region = emulator.DEVELOPMENT_REGION
-    config.account_id = emulator.DEVELOPMENT_ACCOUNT_ID
-    config.disable_ssl = True
-    config.proxy_host = {"http": endpoint}  # as text, the SDK hands it on in a form that is ignored
-    return oss_vectors.Client(config)
 
 
 def run_blips(kind, lengths, rounds):

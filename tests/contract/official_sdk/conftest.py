@@ -11,13 +11,11 @@ import inspect
 import alibabacloud_oss_v2 as oss
 import pytest
 from alibabacloud_oss_v2 import vectors
+from support.official_sdk import official_client
 
 from oss_vector_retriever.emulator import (
-    DEVELOPMENT_ACCESS_KEY_ID,
-    DEVELOPMENT_ACCESS_KEY_SECRET,
     DEVELOPMENT_ACCOUNT_ID,
     DEVELOPMENT_KEY,
-    DEVELOPMENT_REGION,
     AccessKey,
     Server,
     Service,
@@ -37,23 +35,9 @@ class Sdk:
         self.server = server
         self.client = self.connect()
 
-    def connect(
-        self,
-        key=DEVELOPMENT_ACCESS_KEY_ID,
-        secret=DEVELOPMENT_ACCESS_KEY_SECRET,
-        token=None,
-        **more,
-    ):
+    def connect(self, *access_key, **more):
         """Return a client; `more` are settings of the SDK."""
-        config = oss.config.load_default()
-        config.region = DEVELOPMENT_REGION
-        config.account_id = DEVELOPMENT_ACCOUNT_ID
-        config.credentials_provider = oss.credentials.StaticCredentialsProvider(key, secret, token)
-        config.disable_ssl = True
-        config.proxy_host = {"http": self.server.endpoint}
-        for name, value in more.items():
-            setattr(config, name, value)
-        return vectors.Client(config)
+        return official_client(self.server.endpoint, *access_key, **more)
 
     def request(self, operation, **members):
         """Return a request of the SDK, such as `GetVectors`, for the bucket and the index."""
