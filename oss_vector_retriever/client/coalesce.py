@@ -29,7 +29,7 @@ from .flow import Attempts, call, make_attempts
 from .models import Float32Array, GetVectorsResult, Reply, Vector
 from .operations.vectors import get_operation
 from .retry import RetryDecision, judge, retry_after
-from .steps import FaultKind, Running, Sleep
+from .steps import FaultKind, Sleep, Step, do_steps
 
 _REFUSALS = range(400, 500)
 _REDIRECTIONS = range(300, 400)
@@ -163,18 +163,13 @@ class SharedCall:
     def _release_hasty(self, attempts: Attempts[GetVectorsResult]) -> Flow[GetVectorsResult]:
         # a pause is as long as the most patient can bear: those whose deadline falls in it would
         # have made another attempt before, alone
-        run = Running(make_attempts(attempts))
-        while (step := run.step) is not None:
+        def do(step: Step) -> Flow[Any]:
             # while credentials are asked for, it is they that are waited for
             if isinstance(step, Sleep) and attempts.paused_for and attempts.asked_at is None:
                 self._release_before(attempts, attempts.paused_for, step.seconds)
-            try:
-                answer = yield step
-            except BaseException as error:  # noqa: BLE001 - the flow decides
-                run.throw(error)
-            else:
-                run.tell(answer)
-        return run.result
+            return (yield step)
+
+        return do_steps(make_attempts(attempts), do)
 
     def _release_before(
         self, attempts: Attempts[GetVectorsResult], failure: OSSVectorError, seconds: float

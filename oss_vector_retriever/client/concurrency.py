@@ -7,7 +7,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from .coalesce import shared_calls
 from .context import Context, Flow
-from .steps import Begin, Call, Coalesce, RunAll, Running, Send, Sleep, run_all
+from .steps import Begin, Call, Coalesce, RunAll, Running, Send, Sleep, Step, do_steps, run_all
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -106,18 +106,12 @@ def _do_own_steps(run: Running[Any]) -> Flow[None]:
 
 def _with_lanes(limit: int, flow: Flow[T]) -> Flow[T]:
     # what the flow does; where it runs more than `limit` flows together, they queue up
-    run = Running(flow)
-    while (step := run.step) is not None:
-        try:
-            if isinstance(step, RunAll) and len(step.flows) > limit:
-                answer = yield from _run_in_lanes(limit, step.flows)
-            else:
-                answer = yield step
-        except BaseException as error:  # noqa: BLE001 - the flow decides
-            run.throw(error)
-        else:
-            run.tell(answer)
-    return run.result
+    def do(step: Step) -> Flow[Any]:
+        if isinstance(step, RunAll) and len(step.flows) > limit:
+            return (yield from _run_in_lanes(limit, step.flows))
+        return (yield step)
+
+    return do_steps(flow, do)
 
 
 def _run_in_lanes(limit: int, flows: Sequence[Flow[T]]) -> Flow[list[T]]:

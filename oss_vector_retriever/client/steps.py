@@ -172,3 +172,16 @@ class Running(Generic[T]):
             self.step = resume(answer)
         except StopIteration as end:
             self.step, self.result = None, end.value
+
+
+def do_steps(flow: Flow[T], do: Callable[[Step], Flow[Any]]) -> Flow[T]:
+    """Do what a flow does, where each of its steps is answered by the flow `do(step)`."""
+    run = Running(flow)
+    while run.step is not None:
+        try:
+            answer = yield from do(run.step)
+        except BaseException as error:  # noqa: BLE001 - the flow decides
+            run.throw(error)
+        else:
+            run.tell(answer)
+    return run.result

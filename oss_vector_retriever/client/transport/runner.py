@@ -291,6 +291,11 @@ class _Batch:
         self._lock = threading.Lock()
         self._threads: dict[_Task[Any], int] = {}
 
+    def expect_one(self) -> None:
+        """Count one task more, beside helpers that finish others."""
+        with self._lock:
+            self.unfinished += 1
+
     def claim(self, task: _Task[Any]) -> bool:
         """Return True to the one thread that is to run a task, while it is of use."""
         with self._lock:
@@ -343,7 +348,7 @@ class _Task(Generic[T]):
         self.is_begun = False
         self.is_over = False
         self.error: BaseException | None = None
-        batch.unfinished += 1
+        batch.expect_one()
 
     def run(self) -> None:
         """Run the flow, unless another thread has begun it or nobody wants it any more."""
