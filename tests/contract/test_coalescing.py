@@ -51,17 +51,7 @@ def service():
 def settings(service):
     with emulator.Server(service) as server:
         service.create_bucket(emulator.DEVELOPMENT_ACCOUNT_ID, emulator.DEVELOPMENT_BUCKET)
-        settings = {
-            "endpoint": server.endpoint,
-            "bucket": emulator.DEVELOPMENT_BUCKET,
-            "account_id": emulator.DEVELOPMENT_ACCOUNT_ID,
-            "region": emulator.DEVELOPMENT_REGION,
-            "index": INDEX,
-            "credentials": (
-                emulator.DEVELOPMENT_ACCESS_KEY_ID,
-                emulator.DEVELOPMENT_ACCESS_KEY_SECRET,
-            ),
-        }
+        settings = {"index": INDEX, **server.settings}
         with OSSVectorClient(**settings) as client:
             client.put_vector_index(dimension=2)
             client.upsert(

@@ -5,24 +5,14 @@ warnings are none of its business, and a child of pytest would be a second pytes
 """
 
 import os
-import re
 import subprocess
 import sys
 import textwrap
 
 import pytest
-from support.command_line import COMMAND
+from support.served_index import IDENTITY, serve_index
 
-from oss_vector_retriever import OSSVectorClient, emulator
-
-SETTINGS = {
-    "OSS_ACCESS_KEY_ID": emulator.DEVELOPMENT_ACCESS_KEY_ID,
-    "OSS_ACCESS_KEY_SECRET": emulator.DEVELOPMENT_ACCESS_KEY_SECRET,
-    "OSS_REGION": emulator.DEVELOPMENT_REGION,
-    "OSS_ACCOUNT_ID": emulator.DEVELOPMENT_ACCOUNT_ID,
-    "OSS_VECTORS_BUCKET": emulator.DEVELOPMENT_BUCKET,
-    "OSS_VECTORS_INDEX": "big",
-}
+SETTINGS = {**IDENTITY, "OSS_VECTORS_INDEX": "big"}
 LIBRARIES = ["httpx", "httpx2"]
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="this platform has no fork")
@@ -70,29 +60,9 @@ def check(vectors, keys):
 
 @pytest.fixture(scope="module")
 def endpoint():
-    command = [COMMAND, "serve", "--port", "0"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        try:
-            for line in process.stdout:
-                if found := re.search(r"http://127\.0\.0\.1:\d+", line):
-                    break
-            client = OSSVectorClient(
-                endpoint=found[0],
-                bucket=emulator.DEVELOPMENT_BUCKET,
-                account_id=emulator.DEVELOPMENT_ACCOUNT_ID,
-                region=emulator.DEVELOPMENT_REGION,
-                index="big",
-                credentials=(
-                    emulator.DEVELOPMENT_ACCESS_KEY_ID,
-                    emulator.DEVELOPMENT_ACCESS_KEY_SECRET,
-                ),
-            )
-            with client:
-                client.put_vector_index(dimension=2)
-                client.upsert({"key": f"k{n}", "data": [n, 1]} for n in range(300))
-            yield found[0]
-        finally:
-            process.terminate()
+    vectors = ({"key": f"k{n}", "data": [n, 1]} for n in range(300))
+    with serve_index("big", vectors, dimension=2) as endpoint:
+        yield endpoint
 
 
 @pytest.fixture

@@ -10,21 +10,11 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from support.command_line import COMMAND
 from support.deployed import INDEX, records
-
-from oss_vector_retriever import OSSVectorClient, emulator
+from support.served_index import IDENTITY, serve_index
 
 TESTS = Path(__file__).parents[2]
-SETTINGS = {
-    "OSS_ACCESS_KEY_ID": emulator.DEVELOPMENT_ACCESS_KEY_ID,
-    "OSS_ACCESS_KEY_SECRET": emulator.DEVELOPMENT_ACCESS_KEY_SECRET,
-    "OSS_REGION": emulator.DEVELOPMENT_REGION,
-    "OSS_ACCOUNT_ID": emulator.DEVELOPMENT_ACCOUNT_ID,
-    "OSS_VECTORS_BUCKET": emulator.DEVELOPMENT_BUCKET,
-    "OSS_VECTORS_INDEX": INDEX,
-    "PYTHONPATH": str(TESTS),
-}
+SETTINGS = {**IDENTITY, "OSS_VECTORS_INDEX": INDEX, "PYTHONPATH": str(TESTS)}
 PREAMBLE = """
 import asyncio, os, sys, threading, time
 from support.deployed import *
@@ -41,30 +31,9 @@ def pytest_collection_modifyitems(items):
 
 @pytest.fixture(scope="session")
 def endpoint():
-    with subprocess.Popen(
-        [COMMAND, "serve", "--port", "0"], stdout=subprocess.PIPE, text=True
-    ) as process:
-        try:
-            for line in process.stdout:
-                if found := re.search(r"http://127\.0\.0\.1:\d+", line):
-                    break
-            settings = {
-                "endpoint": found[0],
-                "bucket": emulator.DEVELOPMENT_BUCKET,
-                "account_id": emulator.DEVELOPMENT_ACCOUNT_ID,
-                "region": emulator.DEVELOPMENT_REGION,
-                "index": INDEX,
-                "credentials": (
-                    emulator.DEVELOPMENT_ACCESS_KEY_ID,
-                    emulator.DEVELOPMENT_ACCESS_KEY_SECRET,
-                ),
-            }
-            with OSSVectorClient(**settings) as client:
-                client.put_vector_index(dimension=2, distance_metric="euclidean")
-                client.upsert(records())
-            yield found[0]
-        finally:
-            process.terminate()
+    described = {"dimension": 2, "distance_metric": "euclidean"}
+    with serve_index(INDEX, records(), **described) as endpoint:
+        yield endpoint
 
 
 @pytest.fixture
