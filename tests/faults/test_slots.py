@@ -191,6 +191,28 @@ def test_the_slot_of_an_interrupted_call_is_free_again():
         assert key_of(client.fetch(KEYS[:1])) == KEYS[0]
 
 
+def test_a_signal_that_another_thread_took_is_heard_while_a_reply_is_waited_for():
+    # so it is with one that comes just before the wait for bytes: nothing interrupts that wait
+    with (
+        HoldingServer() as server,
+        OSSVectorClient(**settings(server.endpoint, timeout=PATIENCE)) as client,
+        ThreadPoolExecutor(1) as pool,
+    ):
+
+        def interrupt():
+            server.wait_for_calls(1)
+            time.sleep(0.1)
+            signal.pthread_kill(threading.get_ident(), signal.SIGINT)
+
+        interruption, begun = pool.submit(interrupt), time.monotonic()
+        with pytest.raises(KeyboardInterrupt):
+            client.fetch(KEYS[:1])
+        assert time.monotonic() - begun < PATIENCE / 2
+        interruption.result()
+        server.reply()
+        assert key_of(client.fetch(KEYS[:1])) == KEYS[0]
+
+
 @pytest.mark.parametrize("count", [1, 250])
 def test_a_signals_handler_may_fetch_while_its_thread_holds_the_only_slot(count):
     keys, found = KEYS[:count], []

@@ -12,6 +12,7 @@ import asyncio
 import contextlib
 import importlib
 import ipaddress
+import math
 import socket
 import threading
 import time
@@ -22,6 +23,9 @@ from typing import Any
 _WRITTEN_AT_ONCE = 64 * 1024
 _NEXT_ADDRESS_SECONDS = 0.25
 _SHORTEST = 0.001  # seconds; to sockets 0 means "do not wait at all"
+# seconds that a read waits at once: a signal that another thread took, or that came just before the
+# wait began, does not end it, and Python has a look at signals only between two waits
+_LOOK_AGAIN = 0.5
 
 
 class Countdown:
@@ -185,10 +189,21 @@ class _ClippedStream:
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         if head := self._message.end():  # of a request without a body, such as a DELETE
             self._write(head, timeout)
-        left = self._countdown.clip(timeout, self._engine.ReadTimeout)
-        data: bytes = self._inner.read(max_bytes, left)
+        data = self._read(max_bytes, timeout)
         self._network.heard = self._network.heard or bool(data)
         return data
+
+    def _read(self, max_bytes: int, timeout: float | None) -> bytes:
+        ends = math.inf if timeout is None else time.monotonic() + timeout
+        while True:
+            left = self._countdown.clip(ends - time.monotonic(), self._engine.ReadTimeout)
+            try:
+                data: bytes = self._inner.read(max_bytes, min(left, _LOOK_AGAIN))
+            except self._engine.ReadTimeout:
+                if left <= _LOOK_AGAIN:
+                    raise
+            else:
+                return data
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
         if ready := self._message.add(buffer):
