@@ -123,12 +123,12 @@ def item_of(records: RecordStore, vector: Vector | None) -> Item | None:
         return None
     parts: dict[str, Any] = {}
     for name, kind in _PARTS.items():
-        value = parts[name] = record.metadata.get(name)
-        if not isinstance(value, kind):
+        parts[name] = record.metadata.get(name)
+        if not isinstance(parts[name], kind):
             raise DecodeError(record.key, name, f"it is absent, or not of type {kind.__name__}")
         if name in _MOMENTS:
             try:
-                parts[name] = datetime.fromisoformat(value)
+                parts[name] = datetime.fromisoformat(parts[name])
             except ValueError:
                 raise DecodeError(record.key, name, "it is no moment") from None
     if not all(isinstance(label, str) for label in parts["namespace"]):

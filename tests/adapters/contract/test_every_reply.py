@@ -312,42 +312,68 @@ def test_a_search_that_finds_nothing_finds_nothing(canned, nothing):
 # Pages
 
 
-def readers(canned):
-    """Return what reads a whole index, by name: how it is called, and the keys that it saw."""
+PAGED = ("yield_keys", "get_nodes", "list_resources", "search", "list_namespaces", "delete")
+
+
+def whole_index_keys(canned, name):
+    """Read a whole index by one of the ways, and return the keys that it saw."""
     langchain = pytest.importorskip("oss_vector_retriever.langchain")
     llama_index = pytest.importorskip("oss_vector_retriever.llama_index")
+    langgraph = pytest.importorskip("oss_vector_retriever.langgraph")
     client, call = canned.client, canned.call
-    bytes_, nodes = langchain.OSSVectorByteStore(client=client), llama_index.OSSVectorStore(client)
-    reader = llama_index.OSSVectorReader(client=client)
-    return {
-        "yield_keys": lambda: call(bytes_, "yield_keys"),
-        "get_nodes": lambda: [one.node_id for one in call(nodes, "get_nodes")],
-        "list_resources": lambda: call(reader, "list_resources"),
-    }
+    if name == "yield_keys":
+        return call(langchain.OSSVectorByteStore(client=client), name)
+    if name == "get_nodes":
+        return [one.node_id for one in call(llama_index.OSSVectorStore(client), name)]
+    if name == "list_resources":
+        return call(llama_index.OSSVectorReader(client=client), name)
+    if name == "delete":
+        deleted = []
+        canned.answers["DeleteVectors"] = lambda asked, _: (
+            deleted.extend(asked["keys"]) or json_reply(b"", 204)
+        )
+        call(langchain.OSSVectorStore(client=client), name, delete_all=True)
+        return deleted
+    memory = langgraph.OSSVectorGraphStore(client=client)
+    if name == "search":
+        return [one.key for one in call(memory, name, (), limit=100)]
+    return [namespace[0] for namespace in call(memory, name)]
 
 
-@pytest.mark.parametrize("name", ["yield_keys", "get_nodes", "list_resources"])
+def page_of(keys, token):
+    """Return a page of records that are items of memory as well; `keys` may stand for none."""
+    found = keys
+    if isinstance(keys, list):
+        found = [
+            {
+                "key": key,
+                "data": {"float32": [1]},
+                "metadata": enveloped({**ITEM, "key": key, "namespace": [key]}),
+            }
+            for key in keys
+        ]
+    return json_reply(put_together({"vectors": Shape("", found), "nextToken": Shape("", token)}))
+
+
+@pytest.mark.parametrize("name", PAGED)
 def test_whoever_reads_a_whole_index_goes_on_to_the_page_without_a_token(canned, name):
     contents, last = (["a", "b"], [], None, ABSENT), (ABSENT, None, "")
     for *pages, end in itertools.product(contents, contents, last):
-        left, expected = [], []
-        for number, keys in enumerate(pages):
-            named = keys and keys is not ABSENT
-            found = [
-                {"key": f"{key}{number}", "data": {"float32": [1]}, "metadata": {"text": "x"}}
-                for key in (keys if named else ())
-            ]
-            expected += [one["key"] for one in found]
-            token = f"t{number}" if number + 1 < len(pages) else end
-            vectors = found if isinstance(keys, list) else keys
-            shapes = {"vectors": Shape("", vectors), "nextToken": Shape("", token)}
-            left.append(json_reply(put_together(shapes)))
-        canned.answers["ListVectors"] = lambda *_, left=left: left.pop(0)
-        assert readers(canned)[name]() == expected, (pages, end)
+        listed = [[f"{key}{n}" for key in keys] if isinstance(keys, list) else keys
+                  for n, keys in enumerate(pages)]  # fmt: skip
+        left = [page_of(listed[0], "t"), page_of(listed[1], end)]
+        # a deletion of all looks again, for what has moved up meanwhile
+        canned.answers["ListVectors"] = lambda *_, left=left: (
+            left.pop(0) if left else page_of(ABSENT, ABSENT)
+        )
+        expected = [key for keys in listed if isinstance(keys, list) for key in keys]
+        # namespaces come sorted
+        found = whole_index_keys(canned, name)
+        assert found == (sorted(expected) if name == "list_namespaces" else expected), pages
         assert not left
 
 
-@pytest.mark.parametrize("name", ["yield_keys", "get_nodes", "list_resources"])
+@pytest.mark.parametrize("name", PAGED)
 def test_whoever_reads_a_whole_index_is_told_of_a_token_that_brings_itself(canned, name):
     def answer(*_):
         assert len(canned.service.asked) < 10, "an endless loop"
@@ -355,7 +381,7 @@ def test_whoever_reads_a_whole_index_is_told_of_a_token_that_brings_itself(canne
 
     canned.answers["ListVectors"] = answer
     with pytest.raises(OSSVectorError, match=r"ListVectors: .*nextToken"):
-        readers(canned)[name]()
+        whole_index_keys(canned, name)
 
 
 # Memory
