@@ -572,6 +572,17 @@ def test_a_write_is_done_where_the_service_says_so_and_else_an_error(clients, op
     figure(f"{operation}: {len(cases)} replies to a write, {clients.count} calls")
 
 
+def test_a_making_that_a_page_answered_may_have_been_done(clients):
+    refusal = {"Error": {"Code": "VectorBucketIndexAlreadyExist", "Message": "m"}}
+    for call in (clients._call, clients._call_awaited):
+        replies = [json_reply(b"<html>Sign in</html>"), json_reply(refusal, 409)]
+        clients.service.answers["PutVectorIndex"] = lambda *_, left=replies: left.pop(0)
+        with pytest.raises(OSSVectorError, match="not whole JSON"):
+            call("put_vector_index", dimension=2)
+        with pytest.raises(OSSVectorError, match="An earlier call of this client"):
+            call("put_vector_index", dimension=2)
+
+
 # Pages: what is listed page by page, from first to last
 
 

@@ -407,3 +407,70 @@ def test_an_item_of_memory_lacks_nothing_or_is_an_error_of_ours(canned):
         for call in (("get", ("n",), "k"), ("search", ("n",)), ("list_namespaces",)):
             with pytest.raises(OSSVectorError, match=rf"record 'n\.\.k': {name} "):
                 canned.call(store, *call)
+
+
+@pytest.mark.parametrize("distance", DISTANCES, ids=lambda one: one.name)
+def test_an_item_that_is_near_has_the_score_of_its_distance_or_none(canned, distance):
+    langgraph = pytest.importorskip("oss_vector_retriever.langgraph")
+    base = pytest.importorskip("langgraph.store.base")
+    fakes = pytest.importorskip("langchain_core.embeddings.fake")
+    index = {"dims": 3, "embed": fakes.DeterministicFakeEmbedding(size=3)}
+    store = langgraph.OSSVectorGraphStore(client=canned.client, index=index)
+    Hit(distance, Shape("", enveloped(ITEM)), METRICS[0], DATA[0]).answer(canned)
+    outcome = outcome_of(
+        lambda: [
+            (item.key, item.value, item.score)
+            for item in canned.call(store, "batch", [base.SearchOp((), query="q")])[0]
+        ]
+    )
+    # to LangGraph an item without a score is one that was not ranked
+    unknown = distance.value is ABSENT or distance.value is None
+    score = None if distance.meaning is None else 1.0 - distance.meaning
+    expected = [("k", {"v": 1}, score)] if unknown or not distance.refused else refused("distance")
+    assert is_right(outcome, expected), outcome
+
+
+# Rows of the key-value stores
+
+ROWS = [
+    Shape("bytes", enveloped({"_row": "bytes"}, "eA=="), b"x"),
+    Shape("no bytes", enveloped({"_row": "bytes"}, ""), b""),
+    *(
+        Shape("another row", enveloped({"_row": row}, "eA=="), refused="_row")
+        for row in ("document", None, "", 5, [])
+    ),
+    *(Shape("no row", metadata, refused="_row") for metadata in (ABSENT, None, {}, {"text": "x"})),
+    Shape("no base64", enveloped({"_row": "bytes"}, "\u00e9"), refused="_record_text"),
+    Shape("half of base64", enveloped({"_row": "bytes"}, "eA"), refused="_record_text"),
+    Shape("no envelope", {"_record": "", "_record_text": "eA=="}, refused="_record"),
+]
+
+
+def test_a_row_of_bytes_is_what_the_table_says(canned, surprises):
+    langchain = pytest.importorskip("oss_vector_retriever.langchain")
+    store = langchain.OSSVectorByteStore(client=canned.client)
+    for row in ROWS:
+        answer_gets(canned, DATA[0], row)
+        expected = refused(row.refused) if row.refused else [row.meaning, None]
+        surprises.look(row.value, lambda: canned.call(store, "mget", ["a", "b"]), expected)
+    surprises.assert_none()
+
+
+def test_an_embedding_is_what_the_table_says(canned, surprises):
+    langchain = pytest.importorskip("oss_vector_retriever.langchain")
+    store = langchain.OSSVectorEmbeddingStore(client=canned.client)
+    for data in DATA:
+        answer_gets(canned, data, RECORDS[0])
+        expected = refused(data.refused) if data.refused else [data.meaning, None]
+        surprises.look(data.value, lambda: canned.call(store, "mget", ["a", "b"]), expected)
+    surprises.assert_none()
+
+
+@pytest.mark.parametrize("own", ["x", "", None, ABSENT, 5, [], {}])
+def test_the_own_id_of_a_document_in_a_row_is_a_text_or_none(canned, own):
+    langchain = pytest.importorskip("oss_vector_retriever.langchain")
+    store = langchain.OSSVectorDocStore(client=canned.client)
+    row = {"_row": "document", **({} if own is ABSENT else {"_row_id": own})}
+    answer_gets(canned, DATA[0], Shape("", enveloped(row, "x")))
+    (document,) = canned.call(store, "mget", ["a"])
+    assert (document.id, document.page_content) == (own if isinstance(own, str) else None, "x")
