@@ -280,6 +280,8 @@ def list_vector_buckets_cases():
         lacks = said is True and following is None
         expected = refused("IsTruncated") if lacks else ([], following)
         yield Case({}, {outer: put_together(members)}, expected)
+    last = {"IsTruncated": False, "NextMarker": "t", "Buckets": []}
+    yield Case({"marker": "t"}, {outer: last}, ([], None))
 
 
 def logging_cases():
@@ -722,7 +724,7 @@ TEXTS = [
 ]  # fmt: skip
 STRINGS = [
     *("", "é", "\U0001f600", "\\u00e9", "\\ud83d\\ude00", "\\ud800", "\\udc00\\ud800", "\\u0000"),
-    *("\\/", "\\x", "\t", "\x00", "\x7f", "\\n", "\\u12", "a\\", "\u2028"),
+    *("1e400", "1" * 30, "\\/", "\\x", "\t", "\x00", "\x7f", "\\n", "\\u12", "a\\", "\u2028"),
 ]
 
 
