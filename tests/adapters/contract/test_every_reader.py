@@ -181,7 +181,7 @@ def test_whatever_reads_gives_a_result_or_an_error_of_ours(canned, figure):
     answers["PutVectors"] = answers["DeleteVectors"] = json_reply({})
     readers = everything_that_reads(canned)
     shapes = [*(shape.value for shape in RECORDS), *ODD_RECORDS]
-    cases = some_of(list(itertools.product(readers, shapes)), sized(150, ALL))
+    cases = some_of(list(itertools.product(readers, shapes)), sized(120, ALL))
     for name, metadata in cases:
         thing, method, *arguments = readers[name]
 
