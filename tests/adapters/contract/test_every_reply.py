@@ -422,6 +422,21 @@ def test_an_item_of_memory_lacks_nothing_or_is_an_error_of_ours(canned):
                 canned.call(store, *call)
 
 
+def test_an_item_of_memory_that_is_damaged_can_be_replaced(canned):
+    langgraph = pytest.importorskip("oss_vector_retriever.langgraph")
+    store = langgraph.OSSVectorGraphStore(client=canned.client)
+    written = []
+    canned.answers["PutVectors"] = lambda asked, _: (
+        written.extend(asked["vectors"]) or json_reply({})
+    )
+    for damaged in (enveloped({"_row": "memory"}), {"_record": "", "_record_text": ""}):
+        stored = {"key": "n..k", "metadata": damaged}
+        canned.answers["GetVectors"] = json_reply({"vectors": [stored]})
+        canned.call(store, "put", ("n",), "k", {"v": 2})
+    assert [one["key"] for one in written] == ["n..k"] * 2
+    assert all('"value":{"v":2}' in one["metadata"]["_record"] for one in written)
+
+
 @pytest.mark.parametrize("distance", DISTANCES, ids=lambda one: one.name)
 def test_an_item_that_is_near_has_the_score_of_its_distance_or_none(canned, distance):
     langgraph = pytest.importorskip("oss_vector_retriever.langgraph")
