@@ -19,16 +19,19 @@ Known differences and choices:
 | float text | shortest that reads back as the same float32 | 4.1 | float_text |
 | batch with one bad vector | nothing of it is written | 4.2 | - |
 | written vectors | seen by QueryVectors at once | 4.2 | query_delay_seconds |
+| writes and deletions | seen by GetVectors and ListVectors at once | 4.1 | get_delay_seconds |
 | NaN, infinity, zero under cosine | 400, where one user saw 500 | 4.2 | unstorable_fails |
 | order of ListVectors | that of first writing | 4.3 | - |
 | segments of ListVectors | dealt out by a hash of the key | 4.3 | - |
 | page of ListVectors in bytes | not limited | 4.3 | - |
+| `filter` of ListVectors | honoured | 4.3 | list_filter |
 | QueryVectors | exact, and filtered before it ranks | 4.4 | filter_after_ranking |
+| `topK` | at most 500 | 4.4 | top_k_limit |
 | cosine distance | 1 - cosine similarity | 4.4 | - |
 | euclidean distance | plain, not squared; unverified | 4.4 | squared_euclidean |
-| numbers and booleans in metadata | accepted, in arrays not | 5.1 | strings_only |
+| numbers and booleans in metadata | kept as they are, refused in arrays | 5.1 | scalars |
 | size of metadata | bytes of compact JSON in UTF-8 | 5.1 | - |
-| filterable metadata | at most 10 keys and 2 KB together | 5.1 | - |
+| filterable metadata | at most 10 names and 2 KB together | 5.1 | metadata_names |
 | names of filterable metadata | any | 5.1 | - |
 | `{"field": "value"}` in a filter | means `$eq` | 5.2 | filter_shorthand |
 | filter on a non-filterable key | refused | 5.2 | ignore_non_filterable |
@@ -40,6 +43,7 @@ Known differences and choices:
 | order of refusals | see `service` | 6 | - |
 | new index | `enable` at once | 7.1 | index_creation_seconds |
 | PutVectors into a `creating` index | done; one user saw 500 | 7.1 | creating_refuses_writes |
+| PutVectors right after `enable` | done; one user saw 500 | 7.1 | enable_failure_seconds |
 | PutVectorBucket of one's own bucket | 409 BucketAlreadyExists | 8 | - |
 | bucket listings | up to date | 8 | bucket_list_delay_seconds |
 | name of a deleted bucket | free at once | 8 | bucket_name_kept_seconds |
@@ -60,7 +64,7 @@ Known differences and choices:
 | a request's head, and its body | within 10 s, and 30 s; 400 RequestTimeout | 15 | - |
 | an unsigned body of over 64 KiB | not read | 15 | - |
 | what a page in a browser sends, or for an unknown host | 403 AccessDenied | 15 | - |
-| rate limits | none; `faults.Throttle` refuses on demand | 15 | - |
+| rate limits | none; `faults.Throttle` too refuses on demand | 15 | requests_per_second |
 """
 
 # Lists of names, several on a line: the formatter would make a page of each.

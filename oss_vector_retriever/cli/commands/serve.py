@@ -1,12 +1,13 @@
 """`oss-vectors serve`: the embedded service as a server on this machine."""
 
+import contextlib
 import math
 import os
 import shlex
 from collections.abc import Iterable
 from dataclasses import fields
 from pathlib import Path
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import Any, Literal, get_args, get_origin
 
 import click
 
@@ -14,12 +15,12 @@ from ... import emulator
 from ...client.credentials import Credentials
 from ...client.endpoint import check_account_id, check_bucket
 from ...client.errors import ConfigurationError
+from ...emulator.behaviour import SWITCHES, check_switch, describe_values
 from ...emulator.http.admission import Admission
 from ...emulator.http.application import BODY_TIMEOUT
 from ...emulator.http.server import DEFAULT_HOST, HEAD_TIMEOUT, run
 from ..arguments import Number
 
-_TYPES = get_type_hints(emulator.Behaviour)
 # not the variables that clients read: a real key has no business in an embedded service
 _KEY_VARIABLES = ("OSS_VECTORS_SERVE_ACCESS_KEY_ID", "OSS_VECTORS_SERVE_ACCESS_KEY_SECRET")
 
@@ -213,44 +214,36 @@ def behaviour_of(switches: Iterable[str]) -> emulator.Behaviour:
 def behaviour_help() -> str:
     """Return the switches, their values and defaults, for a help text."""
     lines = (
-        f"{each.name}={_describe_type(_TYPES[each.name])} [{str(each.default).lower()}]"
+        f"{each.name}={describe_values(each.name)} [{str(each.default).lower()}]"
         for each in fields(emulator.Behaviour)
     )
     return "\b\nSwitches of --behaviour, with their [defaults]:\n" + "\n".join(lines)
 
 
 def _parse_switch(switch: str) -> tuple[str, Any]:
-    name, equals, text = switch.partition("=")
-    if name not in _TYPES:
-        raise click.BadParameter(f"there is no switch {name!r}; there are {', '.join(_TYPES)}.")
-    kind = _TYPES[name]
+    name, _, text = switch.partition("=")
+    if name not in SWITCHES:
+        raise click.BadParameter(f"there is no switch {name!r}; there are {', '.join(SWITCHES)}.")
+    value = _read_value(SWITCHES[name], text)
     try:
-        if not equals:
-            raise ValueError  # noqa: TRY301 - the same answer
-        return name, _parse_value(kind, text)
-    except (ValueError, KeyError):
-        raise click.BadParameter(f"{name} must be {_describe_type(kind)}, not {text!r}.") from None
+        check_switch(name, value)
+    except ConfigurationError as error:
+        raise click.BadParameter(str(error)) from None
+    return name, value
 
 
-def _parse_value(kind: Any, text: str) -> Any:
+def _read_value(kind: Any, text: str) -> object:
+    """Return the value that a text stands for, or the text where it stands for none."""
     if get_origin(kind) is Literal:
-        return {choice: choice for choice in get_args(kind)}[text]
+        return {str(choice): choice for choice in get_args(kind)}.get(text, text)
+    word = text.lower()
     if kind is bool:
-        return {"true": True, "false": False}[text.lower()]
-    if kind is float:
-        number = float(text)
-        if not 0 <= number < math.inf:  # a NaN neither
-            raise ValueError(text)
-        return number
-    return None if text == "none" else int(text)
-
-
-def _describe_type(kind: Any) -> str:
-    if get_origin(kind) is Literal:
-        return " or ".join(get_args(kind))
-    if kind is bool:
-        return "true or false"
-    return "a number of seconds" if kind is float else "a whole number or none"
+        return {"true": True, "false": False}.get(word, text)
+    if word == "none":
+        return None
+    with contextlib.suppress(ValueError):
+        return float(text) if float in (kind, *get_args(kind)) else int(text)
+    return text
 
 
 command.epilog = behaviour_help()

@@ -160,16 +160,11 @@ class Call:
 
     def filter(self) -> Filter | None:
         """Return the request's filter, whose form is right (section 5.2), or None."""
-        value, behaviour = self.members.get("filter"), self.core.behaviour
+        value = self.members.get("filter")
         if value is None:
             return None
         try:
-            return parse_filter(
-                value,
-                self.core.limits,
-                shorthand=behaviour.filter_shorthand,
-                negation_needs_field=behaviour.negation_needs_field,
-            )
+            return parse_filter(value, self.core.limits, self.core.behaviour)
         except ValueError as error:
             raise invalid(f"filter {error}.") from None
 

@@ -4,12 +4,13 @@ import base64
 import itertools
 import random
 import struct
-from typing import Any
+from typing import Any, get_args
 
 import orjson
 
-from ..behaviour import Behaviour
+from ..behaviour import Behaviour, TopKLimit
 from ..rules import parameters
+from ..rules.filters import Filter
 from ..rules.refusals import Refusal, invalid
 from ..storage import indexes
 from ..storage import vectors as table
@@ -124,7 +125,7 @@ def _row(
     _check_float32(packed, index, f"{where}.data")
     try:
         whole, filterable = parameters.encode_metadata(
-            metadata, index.non_filterable, call.core.limits, strings_only=behaviour.strings_only
+            metadata, index.non_filterable, call.core.limits, behaviour
         )
     except ValueError as error:
         raise invalid(f"{where}.metadata {error}.") from None
@@ -153,7 +154,7 @@ def list_vectors(call: Call) -> Answer:
     token = members.text("nextToken", limits.vector_token_bytes)
     segments = members.integer("segmentCount", 1, limits.list_segments, 1)
     segment = segments, members.integer("segmentIndex", 0, segments - 1, 0)
-    metadata_filter = call.filter()
+    metadata_filter = _list_filter(call)
     data, metadata = members.boolean("returnData"), members.boolean("returnMetadata")
     with call.core.database.read() as db:
         index = call.index(db, name)
@@ -180,6 +181,13 @@ def list_vectors(call: Call) -> Answer:
     return Answer.of(answer)
 
 
+def _list_filter(call: Call) -> Filter | None:
+    reading = call.core.behaviour.list_filter
+    if reading == "refused" and call.members.get("filter") is not None:
+        raise invalid("filter is not a parameter of ListVectors.")
+    return call.filter() if reading == "honoured" else None
+
+
 def _token(index: indexes.Index, row: int) -> str:
     # Letters, digits, - and _ alone, so that a token survives a URL, a shell and a log.
     return base64.urlsafe_b64encode(_TOKEN.pack(_MARK, index.id, row)).decode().rstrip("=")
@@ -202,7 +210,7 @@ def query_vectors(call: Call) -> Answer:
     """Return the `topK` vectors nearest to the query, the closest first."""
     members, behaviour = call.parameters, call.core.behaviour
     name = members.index_name()
-    top_k = members.integer("topK", 1, call.core.limits.top_k)
+    top_k = members.integer("topK", 1, _most_results(call))
     distance, metadata = members.boolean("returnDistance"), members.boolean("returnMetadata")
     query = _read_float32(call.members.get("queryVector"), "queryVector")
     metadata_filter = call.filter()
@@ -231,3 +239,9 @@ def query_vectors(call: Call) -> Answer:
         for vector, hit in zip(vectors, hits, strict=True):
             vector["distance"] = hit.distance * hit.distance if squared else hit.distance
     return Answer.of({"vectors": vectors})
+
+
+def _most_results(call: Call) -> int:
+    most, limit = call.core.limits.top_k, call.core.behaviour.top_k_limit
+    # The largest leaves it to the limits, where an account's own quota may be more.
+    return most if limit == max(get_args(TopKLimit)) else min(most, limit)

@@ -47,7 +47,9 @@ WANTED = [
 
 @pytest.fixture(params=["text", "values"])
 def behaviour(request):
-    return emulator.Behaviour(strings_only=request.param == "text", filter_shorthand=False)
+    return emulator.Behaviour(
+        scalars="refused" if request.param == "text" else "kept", filter_shorthand=False
+    )
 
 
 def embed(texts):

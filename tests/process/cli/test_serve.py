@@ -92,7 +92,7 @@ def test_faults_can_be_switched_on_only_where_asked_for():
     [
         ([], Behaviour()),
         (["order=shuffled", "seed=7"], Behaviour(order="shuffled", seed=7)),
-        (["seed=none", "strings_only=TRUE"], Behaviour(strings_only=True)),
+        (["seed=none", "filter_after_ranking=TRUE"], Behaviour(filter_after_ranking=True)),
         (["query_delay_seconds=1.5", "filter_shorthand=false"],
          Behaviour(query_delay_seconds=1.5, filter_shorthand=False)),
         (["order=storage", "order=request"], Behaviour()),
@@ -110,7 +110,7 @@ def test_switches_become_a_behaviour(switches, expected):
         ("order=", "order must be request or storage or shuffled, not ''"),
         ("order=backwards", "order must be request or storage or shuffled, not 'backwards'"),
         ("seed=1.5", "seed must be a whole number or none"),
-        ("strings_only=yes", "strings_only must be true or false"),
+        ("filter_shorthand=yes", "filter_shorthand must be true or false"),
         ("query_delay_seconds=-1", "query_delay_seconds must be a number of seconds"),
         ("query_delay_seconds=inf", "query_delay_seconds must be a number of seconds"),
     ],

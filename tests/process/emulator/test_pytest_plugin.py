@@ -70,7 +70,7 @@ from oss_vector_retriever.emulator import Behaviour
 
 @pytest.fixture
 def oss_vectors_options():
-    return {"behaviour": Behaviour(strings_only=True)}
+    return {"behaviour": Behaviour(scalars="refused")}
 
 
 def test_numbers_are_refused(oss_vectors_client):

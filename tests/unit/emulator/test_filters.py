@@ -131,7 +131,7 @@ def test_a_filter_at_its_limits_is_accepted():
 
 def test_shorthand_can_be_refused():
     with pytest.raises(ValueError, match="must give an operator for 'a'"):
-        parse_filter({"a": "x"}, shorthand=False)
+        parse_filter({"a": "x"}, behaviour=Behaviour(filter_shorthand=False))
     assert parse_filter({"a": {"$eq": "x"}}, shorthand=False).matches({"a": "x"})
 
 

@@ -56,7 +56,7 @@ class Letters(Embeddings):
 def behaviour():
     # the strictest reading of what the documentation leaves open
     return emulator.Behaviour(
-        order="shuffled", seed=7, omit_empty_vectors=True, strings_only=True, filter_shorthand=False
+        order="shuffled", seed=7, omit_empty_vectors=True, scalars="refused", filter_shorthand=False
     )
 
 
