@@ -8,7 +8,7 @@ from ..context import Context, Flow
 from ..errors import InvalidRequestError
 from ..flow import Operation, call
 from ..models import Acknowledgement, BucketLogging, ListVectorBucketsResult, Reply, VectorBucket
-from ..wire import refuse, reply_list, reply_object
+from ..wire import refuse, reply_list, reply_member, reply_object, reply_token
 from .checks import check_whole, json_body
 from .vectors import acknowledge
 
@@ -19,7 +19,8 @@ def put_vector_bucket(context: Context) -> Flow[Acknowledgement]:
 
 def get_vector_bucket(context: Context) -> Flow[VectorBucket]:
     def decode(reply: Reply) -> VectorBucket:
-        found = reply_object(reply, "GetVectorBucket").get("BucketInfo")
+        body = reply_object(reply, "GetVectorBucket")
+        found = reply_member(reply, "GetVectorBucket", body, "BucketInfo")
         return _bucket(reply, "GetVectorBucket", found)
 
     return call(context, Operation("GetVectorBucket", decode, method="GET", query="bucketInfo"))
@@ -39,12 +40,16 @@ def list_vector_buckets(
 
     def decode(reply: Reply) -> ListVectorBucketsResult:
         # The name of the XML element of plain OSS, here the member of a JSON object.
-        found = reply_object(reply, name).get("ListAllMyBucketsResult") or {}
-        if not isinstance(found, dict):
-            raise refuse(reply, name, "without an object ListAllMyBucketsResult")
-        items = reply_list(reply, name, found.get("Buckets"))
+        found = reply_member(reply, name, reply_object(reply, name), "ListAllMyBucketsResult")
+        items = reply_list(reply, name, found, "Buckets")
         buckets = tuple(_bucket(reply, name, item) for item in items)
-        return ListVectorBucketsResult(buckets, found.get("NextMarker") or None, reply.request_id)
+        following = reply_token(reply, name, found, "NextMarker", asked=marker)
+        truncated = found.get("IsTruncated")
+        if truncated is False:  # as the official SDKs read it, whatever the marker says
+            following = None
+        if truncated is True and following is None:
+            raise refuse(reply, name, "with IsTruncated and no NextMarker, so that buckets lack")
+        return ListVectorBucketsResult(buckets, following, reply.request_id)
 
     return call(context, Operation(name, decode, method="GET", query=query, on_bucket=False))
 
@@ -83,17 +88,19 @@ def put_bucket_logging(
 
 
 def get_bucket_logging(context: Context) -> Flow[BucketLogging | None]:
-    def decode(reply: Reply) -> BucketLogging | None:
-        status = reply_object(reply, "GetBucketLogging").get("BucketLoggingStatus")
-        enabled = status.get("LoggingEnabled") if isinstance(status, dict) else None
-        try:
-            found = BucketLogging.from_api(enabled) if isinstance(enabled, dict) else None
-        except ValueError as error:
-            raise refuse(reply, "GetBucketLogging", f"with a target off at {error}") from None
-        # With logging off `LoggingEnabled` is there and empty (reference 1).
-        return found if found is not None and found.target_bucket else None
+    name = "GetBucketLogging"
 
-    return call(context, Operation("GetBucketLogging", decode, method="GET", query="logging"))
+    def decode(reply: Reply) -> BucketLogging | None:
+        body = reply_object(reply, name)
+        status = reply_member(reply, name, body, "BucketLoggingStatus")
+        try:
+            found = BucketLogging.from_api(reply_member(reply, name, status, "LoggingEnabled"))
+        except ValueError as error:
+            raise refuse(reply, name, f"with a target off at {error}") from None
+        # With logging off `LoggingEnabled` is there and empty (reference 1).
+        return found if found.target_bucket else None
+
+    return call(context, Operation(name, decode, method="GET", query="logging"))
 
 
 def delete_bucket_logging(context: Context) -> Flow[Acknowledgement]:
@@ -109,7 +116,10 @@ def _change(
     *,
     idempotent: bool = True,
 ) -> Flow[Acknowledgement]:
-    return call(context, Operation(name, acknowledge, method, query, body, idempotent=idempotent))
+    def decode(reply: Reply) -> Acknowledgement:
+        return acknowledge(reply, name)
+
+    return call(context, Operation(name, decode, method, query, body, idempotent=idempotent))
 
 
 def _escape(name: str, value: object) -> str:
@@ -123,6 +133,9 @@ def _escape(name: str, value: object) -> str:
 
 def _bucket(reply: Reply, operation: str, item: object) -> VectorBucket:
     try:
-        return VectorBucket.from_api(item)
+        found = VectorBucket.from_api(item)
     except ValueError as error:
         raise refuse(reply, operation, f"with a bucket description off at {error}") from None
+    if not found.arn:
+        raise refuse(reply, operation, "with a bucket description without Name")
+    return found
