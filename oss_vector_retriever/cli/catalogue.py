@@ -1,7 +1,7 @@
 """Every command, once: the service's operations under ossutil's names, and what is our own."""
 
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import click
 
@@ -199,6 +199,23 @@ SECTIONS = {
         Entry("demo", "Show the main job on real data, with no account.", module="demo"),
     ),
 }
+
+Level = Literal["region", "bucket", "index", "vectors"]
+
+
+def _level_of(title: str, operation: Operation) -> Level:
+    if {arguments.INDEX, arguments.INDEX_TO_DELETE} & {*operation.flags}:
+        return "vectors" if title == "Vectors" else "index"
+    return "bucket" if operation.on_bucket else "region"
+
+
+LEVELS: dict[str, Level] = {
+    "".join(word.capitalize() for word in entry.name.split("-")): _level_of(title, entry.operation)
+    for title, entries in SECTIONS.items()
+    for entry in entries
+    if entry.operation is not None
+}
+"""What each of the service's operations is about, by the name that the API has for it."""
 
 # a flag is spelled in one way in all commands, so that a remedy may name one of another command
 FLAGS: dict[str, str] = {

@@ -10,6 +10,7 @@ from ...client.flow import Operation, call
 from ...client.models.messages import Reply
 from ...client.wire import parse_json
 from ..arguments import CONNECTION, OUTPUT_FORMAT, OUTPUT_QUERY, Json
+from ..catalogue import LEVELS
 from ..connection import Connection, open_client
 from ..errors import Failure
 from ..rendering import Document, echo, print_document
@@ -35,7 +36,9 @@ def _name_of(_: click.Context, __: click.Parameter, given: str) -> str:
     """
     if not re.fullmatch(r"[A-Za-z][A-Za-z0-9]*(-[A-Za-z0-9]+)*", given):
         raise click.BadParameter("it must be a name such as putVectorIndexFusion.")
-    return "".join(word[0].upper() + word[1:] for word in given.split("-"))
+    name = "".join(word[0].upper() + word[1:] for word in given.split("-"))
+    # no advice can be given on the rights for an operation that nobody here knows
+    return name if name in LEVELS else f"invoke-operation {name}"
 
 
 def _query_of(_: click.Context, __: click.Parameter, given: tuple[str, ...]) -> str:
