@@ -46,7 +46,7 @@ def commands(tmp_path):
         ("put-vectors", "--vectors", json.dumps([{"key": "a", "data": [1]}])),
         ("list-vectors", "--all"),
         ("query-vectors", "--query-vector", "[1]"),
-        ("put-vector-index", "--dimension", "2"),
+        ("put-vector-index", "--dimension", "2", "--distance-metric", "cosine"),
         ("list-vector-buckets",),
         ("get-bucket-policy",),
         ("import", str(path)),

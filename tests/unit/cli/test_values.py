@@ -5,6 +5,7 @@ import json
 import pytest
 from support.command_line import call
 
+NEW = ("--dimension", "2", "--distance-metric", "cosine")
 VECTORS = [{"key": "x", "data": {"float32": [5, 6]}, "metadata": {"é": "ü"}}]
 
 
@@ -57,8 +58,8 @@ def test_a_file_of_keys_keeps_commas(stored, tmp_path):
         (["query-vectors", "--query-vector", "[1, 2]", "--filter", "[]"], "must be an object"),
         (["query-vectors", "--query-vector", "[1, 2]", "--top-k", "0"], "from 1 to"),
         (["put-vector-index", "--dimension", "x"], "'x' is not a valid integer"),
-        (["put-vector-index", "--dimension", "2", "--metadata", '{"a": 1}'], "nonFilterable"),
-        (["put-vector-index", "--dimension", "2", "--data-type", "int8"], "'int8' is not"),
+        (["put-vector-index", *NEW, "--metadata", '{"a": 1}'], "nonFilterable"),
+        (["put-vector-index", *NEW, "--data-type", "int8"], "'int8' is not"),
         (["put-bucket-logging", "--bucket-logging-status", "{}"], "LoggingEnabled"),
         (["put-bucket-policy", "--body", '"x"'], "it must be an object, not a string"),
         (["delete-vector-index"], "Missing option '--index-name'"),
