@@ -442,10 +442,7 @@ class OSSVectorClient(_ClientBase):
         """Yield the account's buckets in the region; the arguments are those of the list."""
         while True:
             page = self.list_vector_buckets(
-                prefix=prefix,
-                marker=marker,
-                max_keys=max_keys,
-                resource_group_id=resource_group_id,
+                prefix=prefix, marker=marker, max_keys=max_keys, resource_group_id=resource_group_id
             )
             yield from page
             if (marker := page.next_marker) is None:

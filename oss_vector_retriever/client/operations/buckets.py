@@ -18,9 +18,7 @@ _GROUP = re.compile(r"[A-Za-z0-9_-]{1,128}", re.ASCII)
 
 
 def put_vector_bucket(
-    context: Context,
-    resource_group_id: str | None = None,
-    tagging: Mapping[str, str] | None = None,
+    context: Context, resource_group_id: str | None = None, tagging: Mapping[str, str] | None = None
 ) -> Flow[Acknowledgement]:
     headers = [*_group_header(resource_group_id), *_tagging_header(tagging)]
     return _change(context, "PutVectorBucket", "PUT", headers=headers, idempotent=False)

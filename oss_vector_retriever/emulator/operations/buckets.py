@@ -51,7 +51,15 @@ def list_vector_buckets(call: Call) -> Answer:
     delay = call.core.behaviour.bucket_list_delay_seconds
     until = call.milliseconds - int(delay * 1000) if delay else sys.maxsize
     with call.core.database.read() as db:
-        found = table.page(db, call.namespace, prefix, marker, limit=limit + 1, until=until, group=_resource_group(call))
+        found = table.page(
+            db,
+            call.namespace,
+            prefix,
+            marker,
+            limit=limit + 1,
+            until=until,
+            group=_resource_group(call),
+        )
     result: dict[str, Any] = {"Buckets": [_describe(bucket) for bucket in found[:limit]]}
     if len(found) > limit:
         # A listing that is complete shows none of these (section 8).
