@@ -10,6 +10,7 @@ import secrets
 import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
+from http import HTTPStatus
 from typing import Any, NamedTuple, TypeVar
 
 from ...client import errors, fork
@@ -27,11 +28,21 @@ MAIN, MANY, FUSION = "doctormain", "doctormany", "doctorfusion"
 INDEXES = (MAIN, MANY, FUSION)
 _ONCE = RetryPolicy(attempts=1)
 _CODE = re.compile(r"[A-Za-z][A-Za-z.]{0,63}")
-_EMPTYING_SECONDS = 20.0  # what is deleted may be seen for a while yet
+_DELETING_SECONDS = 20.0
+# what is deleted may be seen for a while yet, and faults pass
+_PASSING = (errors.BucketNotEmptyError, errors.InternalServiceError, errors.TransportError)
 
 
 class NoAnswerError(Exception):
-    """A question that has no answer, with the reason in words that name nobody."""
+    """A question that has no answer, with the reason in words that name nobody.
+
+    Attributes:
+        answers: those of its answers that there are all the same.
+    """
+
+    def __init__(self, reason: str, answers: Mapping[str, Any] | None = None) -> None:
+        super().__init__(reason)
+        self.answers = answers or {}
 
 
 def describe_error(error: errors.OSSVectorError) -> str:
@@ -96,7 +107,7 @@ class Probe:
     Attributes:
         bucket: the name of the run's own bucket.
         patience: as it was given.
-        deleted: whether the bucket was there, and is no more.
+        read_lag: seconds after which reads by key show what was written, once that is known.
     """
 
     def __init__(
@@ -108,7 +119,7 @@ class Probe:
     ) -> None:
         self.bucket = f"doctor-{secrets.token_hex(8)}"
         self.patience = patience
-        self.deleted = False
+        self.read_lag = 0.0
         self.sleep = sleep
         self.monotonic = monotonic
         self._client = client.with_options(bucket=self.bucket, index=MAIN)
@@ -214,27 +225,34 @@ class Probe:
 
         Raises:
             OSSVectorError: something is left.
-            NoAnswerError: the same, after waiting.
+            NoAnswerError: the same, after trying again and again.
         """
         if not self._made:
             return
         for index in INDEXES:
-            self._delete_index(index)
-        self.wait_until(self._delete_bucket, _EMPTYING_SECONDS)
-        self._made, self.deleted = False, True
+            self._delete(self._client.delete_vector_index, index=index)
+        self._delete(self._client.delete_vector_bucket)
+        self._made = False
 
-    def _delete_index(self, index: str) -> None:
-        with suppress(errors.NoSuchVectorIndexError, errors.NoSuchBucketError):
-            self._client.delete_vector_index(index=index)
+    def _delete(self, delete: Callable[..., object], **names: str) -> None:
+        trouble = ""
 
-    def _delete_bucket(self) -> bool | None:
-        try:
-            self._client.delete_vector_bucket()
-        except errors.NoSuchBucketError:
+        def look() -> bool | None:
+            nonlocal trouble
+            try:
+                delete(**names)
+            except _PASSING as error:
+                trouble = describe_error(error)
+                return None
+            except errors.ServiceError as error:
+                if error.status != HTTPStatus.NOT_FOUND:
+                    raise
             return True
-        except errors.BucketNotEmptyError:
-            return None
-        return True
+
+        try:
+            self.wait_until(look, min(self.patience, _DELETING_SECONDS))
+        except NoAnswerError:
+            raise NoAnswerError(trouble) from None
 
 
 def ask(

@@ -99,10 +99,12 @@ def _ask_new_indexes(probe: Probe) -> dict[str, Any]:
     # one that was never seen to be made has refused nothing meanwhile
     if seen["creating"]:
         answers["creating_refuses_writes"] = seen["refused"]
-    failing, _ = probe.wait_until(lambda: probe.put(_extra("first"), once=True).ok or None)
-    answers["enable_failure_seconds"] = failing
-    probe.wait_until(lambda: probe.put(_extra("first"), index=MANY, once=True).ok or None)
-    return answers
+    try:
+        failing, _ = probe.wait_until(lambda: probe.put(_extra("first"), once=True).ok or None)
+        probe.wait_until(lambda: probe.put(_extra("first"), index=MANY, once=True).ok or None)
+    except NoAnswerError as error:
+        raise NoAnswerError(str(error), answers) from None
+    return answers | {"enable_failure_seconds": failing}
 
 
 def _look_at_creation(probe: Probe, seen: dict[str, bool]) -> bool | None:
@@ -143,9 +145,10 @@ def _ask_delays(probe: Probe) -> dict[str, Any]:
 
     try:
         probe.wait_until(look)
-    except NoAnswerError:
-        if not times:
-            raise
+    except NoAnswerError as error:
+        raise NoAnswerError(str(error), times) from None
+    finally:
+        probe.read_lag = times.get("get_delay_seconds", 0.0)
     return times
 
 
@@ -388,7 +391,7 @@ def _ask_atomicity(probe: Probe) -> str:
     answer = probe.put(good, {"key": "bad", "data": {"float32": [1]}}, once=True)
     if answer.ok:
         return "all of it is written"
-    probe.sleep(1.0)  # reads may lag
+    probe.sleep(probe.read_lag)
     return "in part" if probe.get(["good"]).keys else "nothing of it"
 
 

@@ -1,6 +1,7 @@
 """A run of `doctor --record`: consent, a bucket of its own, every question, and no trace left."""
 
 import json
+import signal
 import sys
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
@@ -79,6 +80,8 @@ def record_account(
     """
     part = Part(path)
     part.open(0)  # before anything is made that it could not keep
+    # whoever ends the process is heard as Ctrl-C is, or the bucket would stay
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         left, findings = "what was made", None
         try:
@@ -94,6 +97,8 @@ def record_account(
         part.close()
         part.path.unlink(missing_ok=True)
         raise
+    finally:
+        signal.signal(signal.SIGTERM, before)
     return _document(record, left), PARTIAL if left or findings.failed else 0
 
 
@@ -107,7 +112,7 @@ def ask_all(probe: Probe, *, limits: bool, tell: Callable[[Question], object]) -
         try:
             answers = _ask(question, probe, found.answers, limits=limits)
         except NoAnswerError as error:
-            reason = str(error)
+            reason, answers = str(error), error.answers
         except errors.OSSVectorError as error:
             reason, found = describe_error(error), found._replace(failed=True)
         except (KeyError, TypeError, ValueError, AttributeError):
@@ -162,9 +167,9 @@ def _text(answer: object) -> str:
 def _clean_up(probe: Probe, *, interrupted: bool) -> str:
     """Delete what was made; return what is left, in words."""
     left = f"bucket {probe.bucket}: delete its indexes, then the bucket"
-    if interrupted:
-        echo("cleaning up", err=True)
     try:
+        if interrupted:
+            echo("cleaning up", err=True)
         probe.clean_up()
     except (errors.OSSVectorError, NoAnswerError) as error:
         why = error.render(word) if isinstance(error, errors.OSSVectorError) else str(error)
