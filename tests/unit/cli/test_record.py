@@ -185,11 +185,7 @@ def compare(one, other, seed):
 def ask_buckets(callers, name):
     """Make a bucket, list it, delete it, and make it again."""
     steps = (("PUT", name), ("GET", None), ("DELETE", name), ("PUT", name))
-    return [
-        caller.send(method, bucket=bucket)
-        for method, bucket in steps
-        for caller in callers
-    ]
+    return [caller.send(method, bucket=bucket) for method, bucket in steps for caller in callers]
 
 
 class TimedCaller(Caller):
@@ -294,11 +290,22 @@ def test_a_service_that_fails_in_the_middle_is_asked_on():
     assert found["behaviour"].get("bucket_name_kept_seconds") == 0.0
 
 
-BODIES = (b"{}", b"[]", b"null", b'{"vectors":7}', b'{"vectors":[{}]}', b"<x>", b"", b'{"vectors":[1]}')
+BODIES = (
+    b"{}",
+    b"[]",
+    b"null",
+    b'{"vectors":7}',
+    b'{"vectors":[{}]}',
+    b"<x>",
+    b"",
+    b'{"vectors":[1]}',
+)
 
 
 @pytest.mark.parametrize("body", BODIES[sized(-2, 0) :])
-@pytest.mark.parametrize("operation", ["getVectors", "queryVectors", "listVectors", "getVectorIndex"])
+@pytest.mark.parametrize(
+    "operation", ["getVectors", "queryVectors", "listVectors", "getVectorIndex"]
+)
 def test_no_reply_ends_the_run(operation, body):
     found = found_with(operation, lambda right: replace(right, body=body))
     AccountRecord.from_dict(found)
@@ -334,7 +341,9 @@ def test_a_record_names_no_account_no_bucket_and_no_key():
         CANARIES["id"], CANARIES["secret"], CANARIES["account"], security_token=CANARIES["token"]
     )
     clock = MovedClock()
-    with open_service(clock, Behaviour(scalars="strings"), access_keys=[key], max_body_bytes=2**20) as service:
+    with open_service(
+        clock, Behaviour(scalars="strings"), access_keys=[key], max_body_bytes=2**20
+    ) as service:
         answer_otherwise(service, "", lambda right: spoil(right, probe.bucket))
         probe = probe_of(
             service,
