@@ -202,14 +202,22 @@ class Probe:
         most = self.patience if most is None else most
         began = self.monotonic()
         while True:
-            # the moment of asking: on its way a reply grows old
-            elapsed = self.monotonic() - began
-            found = look()
+            moment, found = self.when(look)
+            elapsed = moment - began
             if found is not None:
                 return round(elapsed, 1), found
             if elapsed >= most:
                 raise NoAnswerError(f"longer than {most:g} s")
             self.sleep(_pause_after(elapsed))
+
+    def when(self, look: Callable[[], T]) -> tuple[float, T]:
+        """Return the moment for which something was seen, and what it is."""
+        # that of asking: on its way a reply grows old
+        moment, refused = self.monotonic(), self._client.stats().refusals
+        found = look()
+        if self._client.stats().refusals > refused:  # what came too fast was asked again later
+            moment = self.monotonic()
+        return moment, found
 
     def names_to_hide(self) -> list[str]:
         """Return what a record must not name."""

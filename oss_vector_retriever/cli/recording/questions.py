@@ -135,13 +135,17 @@ def _ask_delays(probe: Probe) -> dict[str, Any]:
     began = probe.monotonic()
     times: dict[str, float] = {}
 
+    looks: dict[str, Callable[[], Answer]] = {
+        "get_delay_seconds": lambda: probe.get(_KEYS),
+        "query_delay_seconds": lambda: probe.query(_AT),
+    }
+
     def look() -> bool | None:
-        elapsed = round(probe.monotonic() - began, 1)
-        if "get_delay_seconds" not in times and set(probe.get(_KEYS).keys) >= _KEYS:
-            times["get_delay_seconds"] = elapsed
-        if "query_delay_seconds" not in times and set(probe.query(_AT).keys) >= _KEYS:
-            times["query_delay_seconds"] = elapsed
-        return len(times) == 2 or None  # noqa: PLR2004 - both
+        for name in [name for name in looks if name not in times]:
+            moment, answer = probe.when(looks[name])
+            if set(answer.keys) >= _KEYS:
+                times[name] = round(moment - began, 1)
+        return len(times) == len(looks) or None
 
     try:
         probe.wait_until(look)

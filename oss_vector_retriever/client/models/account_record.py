@@ -166,7 +166,7 @@ def _is_possible(answer: object, possible: Any) -> bool:
     if possible is float:
         number = isinstance(answer, int | float) and not isinstance(answer, bool)
         # JSON's reader takes NaN and Infinity, which compare with nothing
-        return answer is None or (number and 0 <= answer < float("inf"))  # type: ignore[operator]
+        return number and 0 <= answer < float("inf")  # type: ignore[operator]
     # by type as well: True equals 1
     return any(answer == each and type(answer) is type(each) for each in possible)
 
