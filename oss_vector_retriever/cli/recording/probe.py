@@ -1,0 +1,319 @@
+"""`Probe`: one account's service, asked in a bucket of the run's own.
+
+Questions are asked as plain API calls: the client's own checks and readers would hide what is to be
+found out. Signing, clock and throttling are the client's.
+"""
+
+import json
+import re
+import secrets
+import time
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from http import HTTPStatus
+from typing import Any, NamedTuple, TypeVar
+
+from ...client import errors, fork
+from ...client.clients import OSSVectorClient
+from ...client.context import Context, Flow
+from ...client.flow import Attempts, Operation, make_attempts, signed_request
+from ...client.models import Reply
+from ...client.retry import RetryPolicy
+from ...client.steps import Fault, run_all, send
+
+T = TypeVar("T")
+# the run's own indexes: one for most questions, one of other distances with many vectors, and one
+# that the service may not be able to make
+MAIN, MANY, FUSION = "doctormain", "doctormany", "doctorfusion"
+INDEXES = (MAIN, MANY, FUSION)
+_ONCE = RetryPolicy(attempts=1)
+_CODE = re.compile(r"[A-Za-z][A-Za-z.]{0,63}")
+_DELETING_SECONDS = 20.0
+# what is deleted may be seen for a while yet, and faults pass
+_PASSING = (errors.BucketNotEmptyError, errors.InternalServiceError, errors.TransportError)
+
+
+class NoAnswerError(Exception):
+    """A question that has no answer, with the reason in words that name nobody.
+
+    Attributes:
+        answers: those of its answers that there are all the same.
+    """
+
+    def __init__(self, reason: str, answers: Mapping[str, Any] | None = None) -> None:
+        super().__init__(reason)
+        self.answers = answers or {}
+
+
+def describe_error(error: errors.OSSVectorError) -> str:
+    """Return status and code of an error, or its kind, and none of its words."""
+    if isinstance(error, errors.ServiceError):
+        return _outcome(error.status, error.code)
+    return type(error).__name__
+
+
+def _outcome(status: int, code: object) -> str:
+    # a code and nothing else: the text goes into a file that names nobody
+    known = isinstance(code, str) and _CODE.fullmatch(code)
+    return f"{status} {code}" if known else str(status)
+
+
+class Answer(NamedTuple):
+    """One reply, whatever its status; `members` are those of its body."""
+
+    status: int
+    members: Mapping[str, Any]
+    reply: Reply
+
+    @property
+    def ok(self) -> bool:
+        """Tell whether it was done."""
+        return self.reply.ok
+
+    @property
+    def error(self) -> Mapping[str, Any]:
+        """Return the error's members."""
+        error = self.members.get("Error")
+        return error if isinstance(error, dict) else {}
+
+    @property
+    def outcome(self) -> str:
+        """Return status and code as one text: `200`, or `400 MalformedJson`."""
+        return _outcome(self.status, self.error.get("Code"))
+
+    @property
+    def vectors(self) -> list[dict[str, Any]]:
+        """Return the vectors of a reply that is to have some."""
+        if not self.ok:
+            raise NoAnswerError(self.outcome)
+        found = self.members.get("vectors") or []
+        return [each for each in found if isinstance(each, dict)]
+
+    @property
+    def keys(self) -> list[Any]:
+        """Return their keys."""
+        return [each.get("key") for each in self.vectors]
+
+
+class Probe:
+    """A service to ask, and what was made there.
+
+    Args:
+        client: of the account; its bucket and index are not used.
+        patience: seconds to wait for anything that lags.
+        sleep: waits; tests give a clock of their own.
+        monotonic: tells the time that goes by.
+
+    Attributes:
+        bucket: the name of the run's own bucket.
+        patience: as it was given.
+        read_lag: seconds after which reads by key show what was written, once that is known.
+    """
+
+    def __init__(
+        self,
+        client: OSSVectorClient,
+        patience: float,
+        sleep: Callable[[float], object] = time.sleep,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.bucket = f"doctor-{secrets.token_hex(8)}"
+        self.patience = patience
+        self.read_lag = 0.0
+        self.sleep = sleep
+        self.monotonic = monotonic
+        self._client = client.with_options(bucket=self.bucket, index=MAIN)
+        self._made = False
+
+    def make_bucket(self) -> None:
+        """Make the run's own bucket, or raise why it cannot be."""
+        # also where the reply is lost: the name is nobody else's, so what is there is ours
+        self._made = True
+        try:
+            self._client.put_vector_bucket()
+        except errors.ServiceError as error:
+            self._made = isinstance(error, errors.InternalServiceError)
+            raise
+
+    def put_bucket(self) -> Answer:
+        """Return the answer to making the bucket again, beside it or after it was deleted."""
+        answer = self.send(Operation("PutVectorBucket", _as_it_is, "PUT", idempotent=False))
+        self._made = self._made or answer.ok
+        return answer
+
+    def post(self, name: str, members: Mapping[str, Any] | bytes, *, once: bool = False) -> Answer:
+        """Return the answer to an operation on the main index, or the one that is named.
+
+        Where the service may well fail, ask `once`: a failure is the answer, and not repeated.
+        """
+        if isinstance(members, bytes):
+            body = members
+        else:
+            body = json.dumps({"indexName": MAIN, **members}).encode()
+        query = name[0].lower() + name[1:]
+        return self.send(Operation(name, _as_it_is, query=query, body=body), once=once)
+
+    def put(self, *vectors: Mapping[str, Any], index: str = MAIN, once: bool = False) -> Answer:
+        """Return the answer to a write."""
+        return self.post("PutVectors", {"indexName": index, "vectors": vectors}, once=once)
+
+    def get(self, keys: Iterable[str], **members: Any) -> Answer:
+        """Return the answer to GetVectors."""
+        return self.post("GetVectors", {"keys": list(keys), **members})
+
+    def query(self, vector: Iterable[float], top_k: int = 30, **members: Any) -> Answer:
+        """Return the answer to QueryVectors."""
+        asked = {"queryVector": {"float32": list(vector)}, "topK": top_k}
+        return self.post("QueryVectors", asked | members)
+
+    def send(self, operation: Operation[Reply], *, once: bool = False) -> Answer:
+        """Return the answer to an operation.
+
+        Raises:
+            OSSVectorError: there is none, for want of a reply, a right or a rate.
+        """
+        began = self.monotonic()
+        while True:
+            try:
+                return read(self._client.run(ask, operation, _ONCE if once else None))
+            except errors.QpsLimitExceededError:
+                # the client waits until its deadline, and asks no second time where it asks once
+                if self.monotonic() - began > self.patience:
+                    raise
+            self.sleep(1.0)
+
+    def send_together(self, operation: Operation[Reply], count: int) -> list[Reply]:
+        """Return the replies to as many requests at once, refused ones included."""
+        return self._client.run(_ask_together, operation, count)
+
+    def elsewhere(self, operation: Operation[Reply]) -> Answer:
+        """Return the answer to what is asked of a bucket that nobody has."""
+        other = self._client.with_options(bucket=f"doctor-{secrets.token_hex(8)}")
+        return read(other.run(ask, operation, None))
+
+    def wait_until(
+        self, look: Callable[[], T | None], most: float | None = None
+    ) -> tuple[float, T]:
+        """Return the seconds until something is seen, and what it is.
+
+        Raises:
+            NoAnswerError: it was not seen for as long as the run is patient.
+        """
+        most = self.patience if most is None else most
+        began = self.monotonic()
+        while True:
+            moment, found = self.when(look)
+            elapsed = moment - began
+            if found is not None:
+                return round(elapsed, 1), found
+            if elapsed >= most:
+                raise NoAnswerError(f"longer than {most:g} s")
+            self.sleep(_pause_after(elapsed))
+
+    def when(self, look: Callable[[], T]) -> tuple[float, T]:
+        """Return the moment for which something was seen, and what it is."""
+        # that of asking: on its way a reply grows old
+        moment, refused = self.monotonic(), self._client.stats().refusals
+        found = look()
+        if self._client.stats().refusals > refused:  # what came too fast was asked again later
+            moment = self.monotonic()
+        return moment, found
+
+    def names_to_hide(self) -> list[str]:
+        """Return what a record must not name."""
+        config = self._client.config
+        names = [self.bucket, config.account_id, str(config.endpoint)]
+        with suppress(errors.OSSVectorError):
+            found = self._client.run(lambda context: context.credentials.resolve())
+            names += [found.access_key_id, found.access_key_secret, found.security_token or ""]
+        return names
+
+    def clean_up(self) -> None:
+        """Delete what the run has made; done twice it does nothing more.
+
+        Raises:
+            OSSVectorError: something is left.
+            NoAnswerError: the same, after trying again and again.
+        """
+        if not self._made:
+            return
+        for index in INDEXES:
+            self._delete(self._client.delete_vector_index, index=index)
+        self._delete(self._client.delete_vector_bucket)
+        self._made = False
+
+    def _delete(self, delete: Callable[..., object], **names: str) -> None:
+        trouble = ""
+
+        def look() -> bool | None:
+            nonlocal trouble
+            try:
+                delete(**names)
+            except _PASSING as error:
+                trouble = describe_error(error)
+                return None
+            except errors.ServiceError as error:
+                if error.status != HTTPStatus.NOT_FOUND:
+                    raise
+            return True
+
+        try:
+            self.wait_until(look, min(self.patience, _DELETING_SECONDS))
+        except NoAnswerError:
+            raise NoAnswerError(trouble) from None
+
+
+def ask(
+    context: Context, operation: Operation[Reply], policy: RetryPolicy | None = None
+) -> Flow[Reply]:
+    """Make one API call and return its last reply, whatever that is.
+
+    Raises:
+        OSSVectorError: there is none, or it says that this caller may not ask, or not so fast.
+    """
+    attempts = Attempts(context, operation, context.deadline(), policy)
+    try:
+        return (yield from make_attempts(attempts))
+    except (errors.AccessDeniedError, errors.QpsLimitExceededError):
+        raise
+    except errors.ServiceError:
+        if attempts.reply is None:
+            raise
+        return attempts.reply
+
+
+def _ask_together(context: Context, operation: Operation[Reply], count: int) -> Flow[list[Reply]]:
+    return run_all([_send_now(context, operation) for _ in range(count)])
+
+
+def _send_now(context: Context, operation: Operation[Reply]) -> Flow[Reply]:
+    # past the client's own limits: how many the service refuses is the question
+    credentials = yield from context.credentials.resolve()
+    keys = context.credentials.signing_keys
+    with fork.gate:
+        request = signed_request(context.config, operation, credentials, context.clock.now(), keys)
+    outcome = yield from send(request, context.config.timeout, context.config.max_reply_bytes)
+    if isinstance(outcome, Fault):
+        raise NoAnswerError(outcome.name)
+    return outcome
+
+
+def read(reply: Reply) -> Answer:
+    """Return the answer that a reply holds; a body that is no JSON object has no members."""
+    try:
+        members = json.loads(reply.body) if reply.body else {}
+    except (ValueError, RecursionError):
+        members = {}
+    return Answer(reply.status, members if isinstance(members, dict) else {}, reply)
+
+
+def _as_it_is(reply: Reply) -> Reply:
+    return reply
+
+
+def _pause_after(elapsed: float) -> float:
+    # What lags a moment is measured closely; what lags long is not asked for too often. A little
+    # more than a tenth: a delay of just so much is over by then, however its clock is rounded.
+    if elapsed < 2:  # noqa: PLR2004 - seconds, as below
+        return 0.101
+    return 0.5 if elapsed < 30 else 1.0  # noqa: PLR2004
