@@ -253,10 +253,10 @@ def test_so_does_one_that_is_closed_and_opened_again(tmp_path, steps):
         def path(self):
             return tmp_path / f"{type(self).opened}.db"
 
-        @initialize()
-        def begin(self):
+        @initialize(after=st.booleans())
+        def begin(self, after):
             type(self).opened += 1
-            super().begin()
+            super().begin(after)
 
         @rule()
         def reopen(self):
