@@ -219,7 +219,8 @@ class OSSVectorClient(_ClientBase):
         """Get 1 to 100 vectors by key, in one call.
 
         Vectors that do not exist are left out; the order is the service's. `fetch` lifts both
-        limits. Source: page GetVectors.
+        limits. A key that is named twice is answered once or twice, as the service likes; where
+        another writes it meanwhile, the two may differ. Source: page GetVectors.
 
         Raises:
             InvalidRequestError: more than 100 keys, none, or one that is no legal key.

@@ -146,3 +146,29 @@ def call_awaited(
         return await found
 
     return loop.run(collect())
+
+
+class Canned:
+    """A canned service, and a client of the kind that a face is made with."""
+
+    def __init__(self, *, awaited: bool) -> None:
+        self.service = CannedService()
+        self.awaited = awaited
+        self.client: Any = (async_client if awaited else blocking_client)(self.service)
+        self.describe()
+
+    @property
+    def answers(self) -> dict[str, Any]:
+        return self.service.answers
+
+    def describe(self, **members: object) -> None:
+        """Have the index described; the members replace the usual ones."""
+        index = {"indexName": "docs", "distanceMetric": "cosine", "status": "enable", **members}
+        self.answers["GetVectorIndex"] = json_reply({"index": index})
+
+    def call(self, thing: Any, name: str, *arguments: Any, **keywords: Any) -> Any:
+        """Call a method, or await its async twin; what it yields comes as a list."""
+        if not self.awaited:
+            return call_blocking(thing, name, *arguments, **keywords)
+        with asyncio.Runner() as loop:
+            return call_awaited(loop, thing, f"a{name}", *arguments, **keywords)

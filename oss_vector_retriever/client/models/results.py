@@ -253,7 +253,7 @@ def _read_text(name: str, value: object) -> str:
 
 def _read_whole_number(name: str, value: object) -> int:
     # Not isinstance: true is no dimension.
-    if type(value) is int:
+    if type(value) is int and value >= 0:
         return value
     raise ValueError(name)
 
