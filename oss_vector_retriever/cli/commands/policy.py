@@ -13,6 +13,7 @@ import click
 from ...client.config import ClientConfig, resolve_config
 from ..arguments import CONNECTION, INDEX, Names, join
 from ..catalogue import LEVELS, SECTIONS, Level
+from ..errors import USAGE, Failure, hide_secrets
 from ..rendering import echo
 
 Access = Literal["read", "write", "create"]
@@ -147,6 +148,8 @@ def command(
     the policy that is there; with --ram attach it to the RAM user or role instead.
     """
     actions = list(dict.fromkeys(action for name in wanted for action in _actions(name, access)))
+    if not actions:
+        raise click.BadParameter("it names nothing.", param_hint="--for")
     if not ram and (others := [one for one in actions if one in _NO_BUCKETS]):
         raise click.UsageError(
             f"{others[0]} is asked before there is a bucket, or of none: a bucket's policy cannot "
@@ -168,7 +171,11 @@ def command(
             members["Principal"] = principals or [_WHO]
         members["Resource"] = [_resource(config, level, any_region=any_region)]
         statements.append(members)
-    echo(json.dumps({"Version": "1", "Statement": statements}, indent=2))
+    text = json.dumps({"Version": "1", "Statement": statements}, indent=2)
+    if (hidden := hide_secrets(text)) != text:
+        # in the environment, and printed, it would come into logs
+        raise Failure(f"a name in the policy looks like a secret: {hidden}", USAGE)
+    echo(text)
 
 
 command.params.extend([INDEX, *(flag for flag in CONNECTION if flag.hidden or flag.name in _PLACE)])

@@ -49,6 +49,8 @@ def commands(tmp_path):
         ("put-vector-index", "--dimension", "2", "--distance-metric", "cosine"),
         ("list-vector-buckets",),
         ("get-bucket-policy",),
+        ("policy", "--for", "get-vectors", "--principal", "1"),
+        ("vectors-api", "invoke-operation", "--op-name", "x", "--method", "GET"),
         ("import", str(path)),
         ("export", str(tmp_path / "out.jsonl")),
     )
