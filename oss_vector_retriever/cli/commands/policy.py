@@ -6,7 +6,7 @@ one action less of which fails (tests/adapters/contract/test_policies.py).
 
 import json
 from collections.abc import Iterable
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 import click
 
@@ -162,7 +162,7 @@ def command(
     if not ram and not principals:
         echo(f"note: put the id of the RAM user in place of {_WHO}, or give --principal", err=True)
     statements = []
-    for level in sorted(levels):
+    for level in (one for one in get_args(Level) if one in levels):
         members: dict[str, Any] = {
             "Effect": "Allow",
             "Action": [f"oss:{action}" for action in actions if LEVELS[action] == level],

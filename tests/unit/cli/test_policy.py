@@ -160,3 +160,15 @@ def test_advice_on_rights_is_given_where_rights_are_the_matter():
     error = errors.AccessDeniedError("AccessDenied", 403, "No.")
     error.where = "invoke-operation Frobnicate of bucket 'bkt'"
     assert "policy --for" not in str(error)
+
+
+def test_the_lines_of_the_page_run(monkeypatch):
+    for flag, name in zip(HERE[::2], ("VECTORS_BUCKET", "ACCOUNT_ID", "REGION", "VECTORS_INDEX"),
+                          strict=True):  # fmt: skip
+        monkeypatch.setenv(f"OSS_{name}", HERE[HERE.index(flag) + 1])
+    lines = re.findall(r"^\$ oss-vectors (policy .+)$", PAGE.read_text(), re.MULTILINE)
+    assert len(lines) == 2
+    for line in lines:
+        done = call(*line.split())
+        assert (done.status, done.errors) == (0, "")
+        assert done.json["Statement"][-1]["Resource"] == [f"{ARN}/notes/*"]
