@@ -75,8 +75,8 @@ types: $(DEVELOP)
 house: $(DEVELOP)  ## Print the counts of the house; with PATHS=1 the way of one key, call by call
 	$(BIN)/python tests/house.py $(if $(PATHS),--paths)
 
-bench: $(DEVELOP)  ## Measure against the rivals (minutes)
-	$(BIN)/python -m pytest -m benchmark -s -p no:randomly
+bench: $(DEVELOP)  ## Measure against the rivals (minutes; TESTS= for some)
+	$(BIN)/python -m pytest -m benchmark -s -p no:randomly $(TESTS)
 
 trust: $(DEVELOP)  ## Show what README promises, at full size, with the figures (under 15 minutes)
 	OSS_VECTORS_TESTS=full $(BIN)/python -m pytest --numprocesses $(JOBS) --dist worksteal -m 'promise and not soak and not live'
