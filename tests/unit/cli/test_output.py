@@ -113,6 +113,7 @@ def test_all_pages_are_one_answer(stored, style):
 ODD = {
     "plain": [1, 2.5, True, None, [], {}, [[1, 2]]],
     "中文": "é\u202eevil\x1b[31m\x85\u2028",
+    "bidi": "a\u202eb",
     "text": "a: b\n- c\t#",
     "n": "1",
     "no": "no",
