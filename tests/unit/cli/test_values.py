@@ -212,6 +212,11 @@ def test_help_says_which_defaults_an_index_has():
     assert "cannot be changed later. [default: euclidean]" in assumed
 
 
+def test_help_is_asked_for_as_ossutil_has_it():
+    for words in ((), ("vectors-api",), ("vectors-api", "get-vectors"), ("import",)):
+        assert call(*words, "-h").output == call(*words, "--help").output
+
+
 def test_vectors_api_has_every_command_of_the_service_and_no_other():
     service = {name for name, level in LEVELS.items() if level}
     shown = call("vectors-api", "--help").output
