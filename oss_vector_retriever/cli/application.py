@@ -98,7 +98,9 @@ class _Commands(_Group):
             raise failure from None
 
 
-@click.command(cls=_Commands, sections=SECTIONS)
+@click.command(
+    cls=_Commands, sections=SECTIONS, context_settings={"help_option_names": ["-h", "--help"]}
+)
 @click.version_option(__version__, prog_name="oss-vectors")
 def commands() -> None:
     """Work with Alibaba Cloud OSS Vectors, or with an embedded service that needs no account."""

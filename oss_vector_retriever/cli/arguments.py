@@ -126,6 +126,7 @@ def _read_stdin() -> str:
 
 
 def _flag(flag: str, text: str, *, name: str | None = None, **settings: Any) -> click.Option:
+    """Return an option; `--flag|-f` has two spellings, the first of which errors use."""
     return click.Option([*flag.split("|"), *([name] if name else [])], help=text, **settings)
 
 

@@ -184,7 +184,7 @@ SECTIONS = {
     "As in ossutil": (
         Entry(
             "vectors-api",
-            "All of the above with ossutil's defaults, so that its command lines run as they are.",
+            "The service's commands with ossutil's defaults, so that its lines run as they stand.",
             sections=_OSSUTIL_SECTIONS,
         ),
     ),

@@ -61,7 +61,7 @@ def _headers_of(
 ) -> tuple[tuple[str, str], ...]:
     headers: dict[str, str] = {}
     for text in given:
-        found = _HEADER.fullmatch(text)
+        found = _HEADER.fullmatch(text.rstrip(" \t"))
         if found is None:
             raise click.BadParameter("a header is written as 'name: value', in ASCII.")
         name = found[1].lower()

@@ -6,13 +6,14 @@ one action less of which fails (tests/adapters/contract/test_policies.py).
 
 import json
 from collections.abc import Iterable
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 import click
 
 from ...client.config import ClientConfig, resolve_config
 from ..arguments import CONNECTION, INDEX, Names, join
 from ..catalogue import LEVELS, SECTIONS, Level
+from ..errors import USAGE, Failure, hide_secrets
 from ..rendering import echo
 
 Access = Literal["read", "write", "create"]
@@ -147,6 +148,8 @@ def command(
     the policy that is there; with --ram attach it to the RAM user or role instead.
     """
     actions = list(dict.fromkeys(action for name in wanted for action in _actions(name, access)))
+    if not actions:
+        raise click.BadParameter("it names nothing.", param_hint="--for")
     if not ram and (others := [one for one in actions if one in _NO_BUCKETS]):
         raise click.UsageError(
             f"{others[0]} is asked before there is a bucket, or of none: a bucket's policy cannot "
@@ -159,7 +162,7 @@ def command(
     if not ram and not principals:
         echo(f"note: put the id of the RAM user in place of {_WHO}, or give --principal", err=True)
     statements = []
-    for level in sorted(levels):
+    for level in (one for one in get_args(Level) if one in levels):
         members: dict[str, Any] = {
             "Effect": "Allow",
             "Action": [f"oss:{action}" for action in actions if LEVELS[action] == level],
@@ -168,7 +171,11 @@ def command(
             members["Principal"] = principals or [_WHO]
         members["Resource"] = [_resource(config, level, any_region=any_region)]
         statements.append(members)
-    echo(json.dumps({"Version": "1", "Statement": statements}, indent=2))
+    text = json.dumps({"Version": "1", "Statement": statements}, indent=2)
+    if (hidden := hide_secrets(text)) != text:
+        # in the environment, and printed, it would come into logs
+        raise Failure(f"a name in the policy looks like a secret: {hidden}", USAGE)
+    echo(text)
 
 
 command.params.extend([INDEX, *(flag for flag in CONNECTION if flag.hidden or flag.name in _PLACE)])

@@ -10,11 +10,15 @@ import pytest
 
 pytest.importorskip("langchain_core")
 pytest.importorskip("langgraph")
+pytest.importorskip("langchain")
 pytest.importorskip("llama_index.core")
 
+from langchain.agents import create_agent
 from langchain_core.documents import Document
 from langchain_core.embeddings import Embeddings
 from langchain_core.indexing import InMemoryRecordManager
+from langchain_core.language_models import GenericFakeChatModel
+from langchain_core.messages import AIMessage, HumanMessage
 from langchain_core.retrievers import BaseRetriever
 from llama_index.core.base.base_retriever import BaseRetriever as LlamaRetriever
 from llama_index.core.embeddings import MockEmbedding
@@ -205,24 +209,22 @@ def record_manager(client, _):
     assert langchain.VerifyingRecordManager(inner, store).exists(["a", "gone"]) == [True, False]
 
 
+class Scripted(GenericFakeChatModel):
+    """Say one word, and remember what was asked."""
+
+    asked: list
+
+    def _generate(self, messages, *args, **kwargs):
+        self.asked.append(messages)
+        return super()._generate(messages, *args, **kwargs)
+
+
 def middleware(client, _):
-    from langchain.agents.middleware import ModelRequest, ModelResponse  # noqa: PLC0415
-    from langchain_core.messages import AIMessage, HumanMessage  # noqa: PLC0415
-
-    seen = []
-
-    def model(request):
-        seen.append(request.system_prompt or "")
-        return ModelResponse(result=[AIMessage("x")])
-
-    request = ModelRequest(
-        model=None,
-        messages=[HumanMessage("x")],
-        state={"messages": [], "document_ids": ["a"]},
-        runtime=None,
-    )
-    langgraph.HydrateDocumentsMiddleware(client=client).wrap_model_call(request, model)
-    assert '[id: "a"]' in seen[0]
+    model = Scripted(messages=iter([AIMessage("x")]), asked=[])
+    hydrating = langgraph.HydrateDocumentsMiddleware(client=client)
+    agent = create_agent(model, middleware=[hydrating])
+    agent.invoke({"messages": [HumanMessage("x")], "document_ids": ["a"]})
+    assert '[id: "a"]' in model.asked[0][0].text
 
 
 def graph_store(client, access):
