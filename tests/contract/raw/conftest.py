@@ -8,6 +8,7 @@ from support.raw_rules import post, put, vector
 from support.raw_wire import Ask, Signer, Wire
 
 from oss_vector_retriever import emulator
+from oss_vector_retriever.emulator import faults
 
 REGION = "cn-hangzhou"
 SIGNERS = {
@@ -124,6 +125,15 @@ def raw_server():
     options = {"access_keys": keys, "behaviour": behaviour, "max_body_bytes": 2 * MEGABYTE}
     with emulator.Service(**options) as service, emulator.Server(service) as running:
         yield running
+
+
+@pytest.fixture
+def break_once(raw_server):
+    """Return a function that has the next request refused with a code."""
+    service_faults = raw_server.service.faults
+    kinds = {"QpsLimitExceeded": faults.Throttle, "InternalError": faults.ServerError}
+    yield lambda code: service_faults.add(kinds[code]())
+    service_faults.clear()
 
 
 @pytest.fixture(scope="session")

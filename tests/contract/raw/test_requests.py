@@ -252,6 +252,13 @@ def test_what_is_no_http_is_refused_in_the_services_form(wire, data, status, cod
     assert reply.headers["date"]
 
 
+@pytest.mark.parametrize(("status", "code"), [(503, "QpsLimitExceeded"), (500, "InternalError")])
+def test_a_request_too_many_and_a_fault_of_the_service(wire, break_once, status, code):
+    break_once(code)
+    check(wire, Row(6, code, get(), (status, code)))
+    check(wire, gives(6, "the next one", get()))
+
+
 @pytest.mark.parametrize("signed", [True, False])
 def test_a_refusal_is_read_by_a_client_that_first_writes_its_whole_body(wire, signed):
     ask = put("flat", vector("w", 1, 1, text="x" * (6 * 1024 * 1024)), sign=signed)
