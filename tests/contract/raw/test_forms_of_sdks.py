@@ -3,8 +3,8 @@
 Go: path style or the bucket's host, the operation without an equals sign, its own choice of where a
 Content-Type is sent, and what has no body under PUT or POST in chunks, as Go's library does with a
 body whose length is 0. Java: an equals sign behind the operation, `vector=` with a listing, a
-Content-Length of 0 also under GET and DELETE, and from newer versions of its HTTP library the offer of
-an upgrade to TLS.
+Content-Length of 0 also under GET and DELETE, and from newer versions of its HTTP library the offer
+of an upgrade to TLS.
 """
 
 import json
