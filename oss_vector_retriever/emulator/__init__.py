@@ -86,7 +86,7 @@ Known differences and choices:
 | request body | at most 64 MiB, `max_body_bytes`; 400 EntityTooLarge | 15 | - |
 | a request's head, and its body | within 10 s, and 30 s; 400 RequestTimeout | 15 | - |
 | what is no HTTP | 400 InvalidArgument; without one Host 403 AccessDenied | 15 | - |
-| an unsigned body of over 64 KiB | not read | 15 | - |
+| an unsigned body of over 64 KiB | dropped, up to 72 MiB of it | 15 | - |
 | what a page in a browser sends, or for an unknown host | 403 AccessDenied | 15 | - |
 | rate limits | none; `faults.Throttle` too refuses on demand | 15 | requests_per_second |
 """

@@ -8,6 +8,7 @@ from support.raw_rules import post, put, vector
 from support.raw_wire import Ask, Signer, Wire
 
 from oss_vector_retriever import emulator
+from oss_vector_retriever.emulator import faults
 
 REGION = "cn-hangzhou"
 SIGNERS = {
@@ -22,6 +23,7 @@ SIGNERS = {
     "unknown": Signer("unknown-id", "unknown-secret", "1230000000000001", REGION),
     "forger": Signer("owner-id", "another-secret", "1230000000000001", REGION),
     "lister": Signer("lister-id", "lister-secret", "7890000000000003", REGION),
+    "north": Signer("owner-id", "owner-secret", "1230000000000001", "cn-beijing"),
     "rich": Signer("rich-id", "rich-secret", "9990000000000004", REGION),
 }
 KNOWN = {
@@ -101,6 +103,9 @@ def things():
     yield Ask("PUT", bucket="full")
     for n in range(100):
         yield make_index(f"i{n:03}", 1, bucket="full")
+    yield Ask("PUT", bucket="north", as_key="north")
+    yield make_index("flat", bucket="north", as_key="north")
+    yield put("flat", vector("a", 1, 0), bucket="north", as_key="north")
     for bucket, statements in POLICIES.items():
         yield Ask("PUT", bucket=bucket)
         yield make_index("flat", bucket=bucket)
@@ -118,12 +123,21 @@ def raw_server():
     keys = [
         emulator.AccessKey(one.key, one.secret, one.account, **KNOWN.get(name, {}))
         for name, one in SIGNERS.items()
-        if name not in ("guest", "unknown", "forger")
+        if name not in ("guest", "unknown", "forger", "north")
     ]
     behaviour = emulator.Behaviour(filter_after_ranking=True, bucket_name_kept_seconds=4 * 3600)
     options = {"access_keys": keys, "behaviour": behaviour, "max_body_bytes": 2 * MEGABYTE}
     with emulator.Service(**options) as service, emulator.Server(service) as running:
         yield running
+
+
+@pytest.fixture
+def break_once(raw_server):
+    """Return a function that has the next request refused with a code."""
+    service_faults = raw_server.service.faults
+    kinds = {"QpsLimitExceeded": faults.Throttle, "InternalError": faults.ServerError}
+    yield lambda code: service_faults.add(kinds[code]())
+    service_faults.clear()
 
 
 @pytest.fixture(scope="session")

@@ -3,7 +3,8 @@
 Go: path style or the bucket's host, the operation without an equals sign, its own choice of where a
 Content-Type is sent, and what has no body under PUT or POST in chunks, as Go's library does with a
 body whose length is 0. Java: an equals sign behind the operation, `vector=` with a listing, a
-Content-Length of 0 also under GET and DELETE, an Upgrade to TLS offered on plain connections.
+Content-Length of 0 also under GET and DELETE, and from newer versions of its HTTP library the offer
+of an upgrade to TLS.
 """
 
 import json
@@ -37,7 +38,7 @@ LIFE = [
     ("PUT", "", None, 200, JSON),
     ("GET", "bucketInfo", None, 200, None),
     ("LIST", "", None, 200, None),
-    ("PUT", "policy", POLICY, 200, XML),
+    ("PUT", "policy", POLICY, 200, JSON),
     ("GET", "policy", None, 200, XML),
     ("DELETE", "policy", None, 204, XML),
     ("PUT", "logging", LOGGING, 200, JSON),

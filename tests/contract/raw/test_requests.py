@@ -27,7 +27,7 @@ from support.raw_rules import (
 from support.raw_wire import EMPTY_MD5, Ask, Signer
 
 REAL = "oss-vectors.aliyuncs.com"
-BUCKET = "rules-1230000000000001"
+BUCKET, NORTH = "rules-1230000000000001", "North-1230000000000001"
 INFO, READ = "rules", ["a"]
 SKEWED = (403, "RequestTimeTooSkewed", "0002-00000504")
 NO_KEY = (403, "InvalidAccessKeyId")
@@ -49,7 +49,10 @@ ADDRESSES = [
     gives(2, "the bucket's internal host", get(host=f"{BUCKET}.cn-hangzhou-internal.{REAL}")),
     gives(2, "the bucket before any other host", get(host=f"{BUCKET}.127.0.0.1:9000")),
     gives(2, "the bucket before a name of this machine", get(host=f"{BUCKET}.x.localhost")),
-    gives(2, "a host in capitals", get(host=f"{BUCKET}.CN-Hangzhou.{REAL}".replace("oss", "OSS"))),
+    gives(2, "the region of the host", get(bucket="north", as_key="north")),
+    gives(2, "a host in capitals",
+          get(bucket="north", as_key="north", host=f"{NORTH}.CN-Beijing.OSS-vectors.ALIYUNCS.com")),
+    Row(2, "a bucket of another region", get(bucket="north"), NO_BUCKET),
     gives(2, "a host with a port", get(host=f"{BUCKET}.cn-hangzhou.{REAL}:80")),
     gives(2, "path style", get(style="path", host="127.0.0.1:9000")),
     gives(2, "path style at the region's host", get(style="path")),
@@ -252,9 +255,16 @@ def test_what_is_no_http_is_refused_in_the_services_form(wire, data, status, cod
     assert reply.headers["date"]
 
 
+@pytest.mark.parametrize(("status", "code"), [(503, "QpsLimitExceeded"), (500, "InternalError")])
+def test_a_request_too_many_and_a_fault_of_the_service(wire, break_once, status, code):
+    break_once(code)
+    check(wire, Row(6, code, get(), (status, code)))
+    check(wire, gives(6, "the next one", get()))
+
+
 @pytest.mark.parametrize("signed", [True, False])
 def test_a_refusal_is_read_by_a_client_that_first_writes_its_whole_body(wire, signed):
-    ask = put("flat", vector("w", 1, 1, text="x" * (6 * 1024 * 1024)), sign=signed)
+    ask = put("flat", vector("w", 1, 1, text="x" * (9 * 1024 * 1024)), sign=signed)
     reply = wire.send(ask)
     assert (reply.status, reply.error["Code"]) == (400, "EntityTooLarge")
     smaller = put("flat", vector("w", 1, 1, text="x" * (1024 * 1024)), as_key="forger")

@@ -384,6 +384,11 @@ def test_segments_hold_every_vector_once(wire):
     assert sorted(chain.from_iterable(parts)) == [f"k{n:04}" for n in range(1001)]
 
 
+def test_a_token_that_is_too_long_is_told_from_one_that_is_none(wire):
+    texts = [wire.send(listed(nextToken="x" * n)).error["Message"] for n in (2048, 2049)]
+    assert ["2048 bytes" in text for text in texts] == [False, True]
+
+
 def test_a_token_is_of_the_index_that_gave_it(wire):
     token = wire.send(listed("many", maxResults=1)).json["nextToken"]
     assert wire.send(listed("flat", nextToken=token)).error["Code"] == INVALID[1]
