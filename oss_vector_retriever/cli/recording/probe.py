@@ -186,7 +186,7 @@ class Probe:
         """Return the replies to as many requests at once, refused ones included."""
         return self._client.run(_ask_together, operation, count)
 
-    def elsewhere(self, operation: Operation[Reply]) -> Answer:
+    def ask_elsewhere(self, operation: Operation[Reply]) -> Answer:
         """Return the answer to what is asked of a bucket that nobody has."""
         other = self._client.with_options(bucket=f"doctor-{secrets.token_hex(8)}")
         return read(other.run(ask, operation, None))

@@ -56,7 +56,7 @@ _MANY: list[dict[str, Any]] = [
 _AT = (1.0, 0.0)  # where most searches look from: the first vector's place
 
 
-def _tagged(value: object) -> dict[str, Any]:
+def _tag_filter(value: object) -> dict[str, Any]:
     return {"tag": {"$eq": value}}
 
 
@@ -233,14 +233,14 @@ def _distances(answer: Answer) -> dict[str, float]:
 
 
 def _ask_ranking(probe: Probe) -> bool:
-    found = probe.query(_AT, 3, filter=_tagged("far")).keys
+    found = probe.query(_AT, 3, filter=_tag_filter("far")).keys
     if found not in ([], ["far"]):
         raise NoAnswerError("it finds what the filter does not match")
     return not found
 
 
 def _ask_list_filter(probe: Probe) -> str:
-    answer = probe.post("ListVectors", {"filter": _tagged("far")})
+    answer = probe.post("ListVectors", {"filter": _tag_filter("far")})
     if _is_refused(answer):
         return "refused"
     return "honoured" if answer.keys == ["far"] else "ignored"
@@ -402,7 +402,7 @@ def _ask_atomicity(probe: Probe) -> str:
 def _ask_error_bodies(probe: Probe) -> dict[str, Any]:
     elsewhere = Operation("GetVectors", _as_it_is, query="getVectors", body=_READ + b"}")
     answers = {
-        "error_of_no_bucket": probe.elsewhere(elsewhere),
+        "error_of_no_bucket": probe.ask_elsewhere(elsewhere),
         "error_of_no_index": probe.post("GetVectors", {"indexName": "nosuch", "keys": ["m"]}),
         "error_of_a_parameter": probe.get([]),
         "error_of_no_json": probe.post("GetVectors", b"{"),
