@@ -106,6 +106,7 @@ class Probe:
 
     Attributes:
         bucket: the name of the run's own bucket.
+        has_bucket: whether that may be there.
         patience: as it was given.
         read_lag: seconds after which reads by key show what was written, once that is known.
     """
@@ -123,22 +124,22 @@ class Probe:
         self.sleep = sleep
         self.monotonic = monotonic
         self._client = client.with_options(bucket=self.bucket, index=MAIN)
-        self._made = False
+        self.has_bucket = False
 
     def make_bucket(self) -> None:
         """Make the run's own bucket, or raise why it cannot be."""
         # also where the reply is lost: the name is nobody else's, so what is there is ours
-        self._made = True
+        self.has_bucket = True
         try:
             self._client.put_vector_bucket()
         except errors.ServiceError as error:
-            self._made = isinstance(error, errors.InternalServiceError)
+            self.has_bucket = isinstance(error, errors.InternalServiceError)
             raise
 
     def put_bucket(self) -> Answer:
         """Return the answer to making the bucket again, beside it or after it was deleted."""
         answer = self.send(Operation("PutVectorBucket", _as_it_is, "PUT", idempotent=False))
-        self._made = self._made or answer.ok
+        self.has_bucket = self.has_bucket or answer.ok
         return answer
 
     def post(self, name: str, members: Mapping[str, Any] | bytes, *, once: bool = False) -> Answer:
@@ -235,12 +236,12 @@ class Probe:
             OSSVectorError: something is left.
             NoAnswerError: the same, after trying again and again.
         """
-        if not self._made:
+        if not self.has_bucket:
             return
         for index in INDEXES:
             self._delete(self._client.delete_vector_index, index=index)
         self._delete(self._client.delete_vector_bucket)
-        self._made = False
+        self.has_bucket = False
 
     def _delete(self, delete: Callable[..., object], **names: str) -> None:
         trouble = ""

@@ -85,12 +85,7 @@ def record_account(
     # whoever ends the process is heard as Ctrl-C is, or the bucket would stay
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        left, findings = "what was made", None
-        try:
-            probe.make_bucket()
-            findings = ask_all(probe, limits=limits, tell=_tell)
-        finally:
-            left = _clean_up(probe, interrupted=findings is None)
+        findings, left = _ask_and_clean_up(probe, limits=limits)
         record = make_record(client.config.region, findings)
         part.file.write(redact(record, probe.names_to_hide()).encode())
         part.settle()
@@ -102,6 +97,15 @@ def record_account(
     finally:
         signal.signal(signal.SIGTERM, before)
     return _document(record, left), PARTIAL if left or findings.failed else 0
+
+
+def _ask_and_clean_up(probe: Probe, *, limits: bool) -> tuple[Findings, str]:
+    try:
+        probe.make_bucket()
+        findings = ask_all(probe, limits=limits, tell=_tell)
+    finally:
+        left = _clean_up(probe)
+    return findings, left
 
 
 def ask_all(probe: Probe, *, limits: bool, tell: Callable[[Question], object]) -> Findings:
@@ -166,11 +170,11 @@ def _text(answer: object) -> str:
     return answer if isinstance(answer, str) else json.dumps(answer)
 
 
-def _clean_up(probe: Probe, *, interrupted: bool) -> str:
+def _clean_up(probe: Probe) -> str:
     """Delete what was made; return what is left, in words."""
     left = f"bucket {probe.bucket}: delete its indexes, then the bucket"
     try:
-        if interrupted:
+        if probe.has_bucket:
             echo("cleaning up", err=True)
         probe.clean_up()
     except (errors.OSSVectorError, NoAnswerError) as error:
