@@ -9,7 +9,7 @@ import re
 import secrets
 import time
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
+from functools import reduce
 from http import HTTPStatus
 from typing import Any, NamedTuple, TypeVar
 
@@ -28,6 +28,7 @@ MAIN, MANY, FUSION = "doctormain", "doctormany", "doctorfusion"
 INDEXES = (MAIN, MANY, FUSION)
 _ONCE = RetryPolicy(attempts=1)
 _CODE = re.compile(r"[A-Za-z][A-Za-z.]{0,63}")
+_SHORTEST_NAME = 6  # characters
 _DELETING_SECONDS = 20.0
 # what is deleted may be seen for a while yet, and faults pass
 _PASSING = (errors.BucketNotEmptyError, errors.InternalServiceError, errors.TransportError)
@@ -138,8 +139,9 @@ class Probe:
 
     def put_bucket(self) -> Answer:
         """Return the answer to making the bucket again, beside it or after it was deleted."""
+        had, self.has_bucket = self.has_bucket, True  # as above
         answer = self.send(Operation("PutVectorBucket", _as_it_is, "PUT", idempotent=False))
-        self.has_bucket = self.has_bucket or answer.ok
+        self.has_bucket = had or answer.ok or answer.status >= HTTPStatus.INTERNAL_SERVER_ERROR
         return answer
 
     def post(self, name: str, members: Mapping[str, Any] | bytes, *, once: bool = False) -> Answer:
@@ -220,14 +222,11 @@ class Probe:
             moment = self.monotonic()
         return moment, found
 
-    def names_to_hide(self) -> list[str]:
-        """Return what a record must not name."""
+    def hide_names(self, text: str) -> str:
+        """Return a text in which neither the account nor its bucket, address and keys stand."""
         config = self._client.config
-        names = [self.bucket, config.account_id, str(config.endpoint)]
-        with suppress(errors.OSSVectorError):
-            found = self._client.run(lambda context: context.credentials.resolve())
-            names += [found.access_key_id, found.access_key_secret, found.security_token or ""]
-        return names
+        text = reduce(_hide, (self.bucket, config.account_id, str(config.endpoint)), text)
+        return self._client.run(_hide_credentials, text)
 
     def clean_up(self) -> None:
         """Delete what the run has made; done twice it does nothing more.
@@ -297,6 +296,16 @@ def _send_now(context: Context, operation: Operation[Reply]) -> Flow[Reply]:
     if isinstance(outcome, Fault):
         raise NoAnswerError(outcome.name)
     return outcome
+
+
+def _hide_credentials(context: Context, text: str) -> Flow[str]:
+    # none of them gets a name here: an error shows what its frames hold
+    return reduce(_hide, (yield from context.credentials.resolve()).secrets(), text)
+
+
+def _hide(text: str, name: str) -> str:
+    # what is short stands in any text
+    return text if len(name) < _SHORTEST_NAME else text.replace(name, "***")
 
 
 def read(reply: Reply) -> Answer:

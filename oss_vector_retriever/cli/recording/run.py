@@ -29,7 +29,6 @@ It writes:  {path}, which names no account, bucket or key.
 # as counted on the emulator; what lags long is asked for most often
 _COST = "100 to 300 requests and under 100 KB"
 _COST_OF_LIMITS = "up to 4,000 requests, as fast as they go, and 240 MB sent"
-_SHORTEST_NAME = 6  # characters; what is shorter stands in any text
 
 
 class Findings(NamedTuple):
@@ -87,7 +86,7 @@ def record_account(
     try:
         findings, left = _ask_and_clean_up(probe, limits=limits)
         record = make_record(client.config.region, findings)
-        part.file.write(redact(record, probe.names_to_hide()).encode())
+        part.file.write(probe.hide_names(text_of(record)).encode())
         part.settle()
         part.take_name()
     except BaseException:
@@ -151,14 +150,9 @@ def make_record(region: str, found: Findings) -> AccountRecord:
     )
 
 
-def redact(record: AccountRecord, names: list[str]) -> str:
-    """Return a record as text in which none of some names stands."""
-    text = json.dumps(record.to_dict(), indent=2)
-    # no answer holds what the service says in words; should one do so, these would not be in it
-    for name in names:
-        if len(name) >= _SHORTEST_NAME:
-            text = text.replace(name, "***")
-    return f"{text}\n"
+def text_of(record: AccountRecord) -> str:
+    """Return what a record's file holds."""
+    return json.dumps(record.to_dict(), indent=2) + "\n"
 
 
 def _tell(question: Question) -> None:
