@@ -15,7 +15,8 @@ from ...version import __version__
 from ..errors import PARTIAL, USAGE, Failure, word
 from ..rendering import Document, echo
 from ..transfer.files import Part
-from .probe import INDEXES, NoAnswerError, Probe, describe_error
+from .answers import NoAnswerError, describe_error
+from .probe import INDEXES, Probe
 from .questions import QUESTIONS, Question
 
 _PLAN = """\
