@@ -5,13 +5,12 @@ found out. Signing, clock and throttling are the client's.
 """
 
 import json
-import re
 import secrets
 import time
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
+from functools import reduce
 from http import HTTPStatus
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 from ...client import errors, fork
 from ...client.clients import OSSVectorClient
@@ -20,79 +19,50 @@ from ...client.flow import Attempts, Operation, make_attempts, signed_request
 from ...client.models import Reply
 from ...client.retry import RetryPolicy
 from ...client.steps import Fault, run_all, send
+from .answers import Answer, NoAnswerError, describe_error, read
 
 T = TypeVar("T")
 # the run's own indexes: one for most questions, one of other distances with many vectors, and one
 # that the service may not be able to make
 MAIN, MANY, FUSION = "doctormain", "doctormany", "doctorfusion"
 INDEXES = (MAIN, MANY, FUSION)
+READ = b'{"indexName":"%s","keys":["m"]' % MAIN.encode()  # the beginning of a GetVectors body
 _ONCE = RetryPolicy(attempts=1)
-_CODE = re.compile(r"[A-Za-z][A-Za-z.]{0,63}")
+_SHORTEST_NAME = 6  # characters
 _DELETING_SECONDS = 20.0
 # what is deleted may be seen for a while yet, and faults pass
 _PASSING = (errors.BucketNotEmptyError, errors.InternalServiceError, errors.TransportError)
+# Vectors of the main index in the order in which they are written, which is none that a sort makes.
+AXIS = "mcxatfpk"
+VECTORS: list[dict[str, Any]] = [
+    {"key": key, "data": {"float32": [position, 0]}, "metadata": {"tag": "near", "hidden": "h"}}
+    for position, key in enumerate(AXIS, 1)
+]
+VECTORS += [
+    {
+        "key": "far",
+        "data": {"float32": [90, 0]},
+        "metadata": {"tag": "far", "colours": ["red", "blue"], "hidden": "f"},
+    },
+    {"key": "bare", "data": {"float32": [0.1, 95]}},
+    {"key": "vector-key-1", "data": {"float32": [0.5, 96]}, "metadata": {"tag": "near"}},
+]
+KEYS = {vector["key"] for vector in VECTORS}
+MANY_VECTORS: list[dict[str, Any]] = [
+    {"key": f"n{number}", "data": {"float32": [1, number / 64]}} for number in range(120)
+]
+AT = (1.0, 0.0)  # where most searches look from: the first vector's place
 
 
-class NoAnswerError(Exception):
-    """A question that has no answer, with the reason in words that name nobody.
-
-    Attributes:
-        answers: those of its answers that there are all the same.
-    """
-
-    def __init__(self, reason: str, answers: Mapping[str, Any] | None = None) -> None:
-        super().__init__(reason)
-        self.answers = answers or {}
+def tag_filter(value: object) -> dict[str, Any]:
+    """Return the filter for one tag."""
+    return {"tag": {"$eq": value}}
 
 
-def describe_error(error: errors.OSSVectorError) -> str:
-    """Return status and code of an error, or its kind, and none of its words."""
-    if isinstance(error, errors.ServiceError):
-        return _outcome(error.status, error.code)
-    return type(error).__name__
-
-
-def _outcome(status: int, code: object) -> str:
-    # a code and nothing else: the text goes into a file that names nobody
-    known = isinstance(code, str) and _CODE.fullmatch(code)
-    return f"{status} {code}" if known else str(status)
-
-
-class Answer(NamedTuple):
-    """One reply, whatever its status; `members` are those of its body."""
-
-    status: int
-    members: Mapping[str, Any]
-    reply: Reply
-
-    @property
-    def ok(self) -> bool:
-        """Tell whether it was done."""
-        return self.reply.ok
-
-    @property
-    def error(self) -> Mapping[str, Any]:
-        """Return the error's members."""
-        error = self.members.get("Error")
-        return error if isinstance(error, dict) else {}
-
-    @property
-    def outcome(self) -> str:
-        """Return status and code as one text: `200`, or `400 MalformedJson`."""
-        return _outcome(self.status, self.error.get("Code"))
-
-    @property
-    def vectors(self) -> list[dict[str, Any]]:
-        """Return the vectors of a reply that is to have some."""
-        if not self.ok:
-            raise NoAnswerError(self.outcome)
-        found = self.members.get("vectors") or []
-        return [each for each in found if isinstance(each, dict)]
-
-    @property
-    def keys(self) -> list[Any]:
-        """Return their keys."""
-        return [each.get("key") for each in self.vectors]
+def extra(key: str, **metadata: object) -> dict[str, Any]:
+    """Return a vector to write besides; no search for `VECTORS` finds it among the nearest."""
+    vector: dict[str, Any] = {"key": key, "data": {"float32": [0.5, 99]}}
+    return vector | ({"metadata": metadata} if metadata else {})
 
 
 class Probe:
@@ -106,6 +76,7 @@ class Probe:
 
     Attributes:
         bucket: the name of the run's own bucket.
+        has_bucket: whether that may be there.
         patience: as it was given.
         read_lag: seconds after which reads by key show what was written, once that is known.
     """
@@ -123,22 +94,23 @@ class Probe:
         self.sleep = sleep
         self.monotonic = monotonic
         self._client = client.with_options(bucket=self.bucket, index=MAIN)
-        self._made = False
+        self.has_bucket = False
 
     def make_bucket(self) -> None:
         """Make the run's own bucket, or raise why it cannot be."""
         # also where the reply is lost: the name is nobody else's, so what is there is ours
-        self._made = True
+        self.has_bucket = True
         try:
             self._client.put_vector_bucket()
         except errors.ServiceError as error:
-            self._made = isinstance(error, errors.InternalServiceError)
+            self.has_bucket = isinstance(error, errors.InternalServiceError)
             raise
 
     def put_bucket(self) -> Answer:
         """Return the answer to making the bucket again, beside it or after it was deleted."""
-        answer = self.send(Operation("PutVectorBucket", _as_it_is, "PUT", idempotent=False))
-        self._made = self._made or answer.ok
+        had, self.has_bucket = self.has_bucket, True  # as above
+        answer = self.send(Operation("PutVectorBucket", as_it_is, "PUT", idempotent=False))
+        self.has_bucket = had or answer.ok or answer.status >= HTTPStatus.INTERNAL_SERVER_ERROR
         return answer
 
     def post(self, name: str, members: Mapping[str, Any] | bytes, *, once: bool = False) -> Answer:
@@ -151,7 +123,7 @@ class Probe:
         else:
             body = json.dumps({"indexName": MAIN, **members}).encode()
         query = name[0].lower() + name[1:]
-        return self.send(Operation(name, _as_it_is, query=query, body=body), once=once)
+        return self.send(Operation(name, as_it_is, query=query, body=body), once=once)
 
     def put(self, *vectors: Mapping[str, Any], index: str = MAIN, once: bool = False) -> Answer:
         """Return the answer to a write."""
@@ -186,7 +158,7 @@ class Probe:
         """Return the replies to as many requests at once, refused ones included."""
         return self._client.run(_ask_together, operation, count)
 
-    def elsewhere(self, operation: Operation[Reply]) -> Answer:
+    def ask_elsewhere(self, operation: Operation[Reply]) -> Answer:
         """Return the answer to what is asked of a bucket that nobody has."""
         other = self._client.with_options(bucket=f"doctor-{secrets.token_hex(8)}")
         return read(other.run(ask, operation, None))
@@ -219,14 +191,11 @@ class Probe:
             moment = self.monotonic()
         return moment, found
 
-    def names_to_hide(self) -> list[str]:
-        """Return what a record must not name."""
+    def hide_names(self, text: str) -> str:
+        """Return a text in which neither the account nor its bucket, address and keys stand."""
         config = self._client.config
-        names = [self.bucket, config.account_id, str(config.endpoint)]
-        with suppress(errors.OSSVectorError):
-            found = self._client.run(lambda context: context.credentials.resolve())
-            names += [found.access_key_id, found.access_key_secret, found.security_token or ""]
-        return names
+        text = reduce(_hide, (self.bucket, config.account_id, str(config.endpoint)), text)
+        return self._client.run(_hide_credentials, text)
 
     def clean_up(self) -> None:
         """Delete what the run has made; done twice it does nothing more.
@@ -235,12 +204,12 @@ class Probe:
             OSSVectorError: something is left.
             NoAnswerError: the same, after trying again and again.
         """
-        if not self._made:
+        if not self.has_bucket:
             return
         for index in INDEXES:
             self._delete(self._client.delete_vector_index, index=index)
         self._delete(self._client.delete_vector_bucket)
-        self._made = False
+        self.has_bucket = False
 
     def _delete(self, delete: Callable[..., object], **names: str) -> None:
         trouble = ""
@@ -298,16 +267,18 @@ def _send_now(context: Context, operation: Operation[Reply]) -> Flow[Reply]:
     return outcome
 
 
-def read(reply: Reply) -> Answer:
-    """Return the answer that a reply holds; a body that is no JSON object has no members."""
-    try:
-        members = json.loads(reply.body) if reply.body else {}
-    except (ValueError, RecursionError):
-        members = {}
-    return Answer(reply.status, members if isinstance(members, dict) else {}, reply)
+def _hide_credentials(context: Context, text: str) -> Flow[str]:
+    # none of them gets a name here: an error shows what its frames hold
+    return reduce(_hide, (yield from context.credentials.resolve()).secrets(), text)
 
 
-def _as_it_is(reply: Reply) -> Reply:
+def _hide(text: str, name: str) -> str:
+    # what is short stands in any text
+    return text if len(name) < _SHORTEST_NAME else text.replace(name, "***")
+
+
+def as_it_is(reply: Reply) -> Reply:
+    """Return a reply, as what an operation decodes to."""
     return reply
 
 

@@ -15,18 +15,21 @@ from ...version import __version__
 from ..errors import PARTIAL, USAGE, Failure, word
 from ..rendering import Document, echo
 from ..transfer.files import Part
-from .probe import INDEXES, NoAnswerError, Probe, describe_error
+from .answers import NoAnswerError, describe_error
+from .probe import INDEXES, Probe
 from .questions import QUESTIONS, Question
 
 _PLAN = """\
 This asks the service of account {account} in {region} what its documentation leaves open.
 It makes:   the vector bucket {bucket}, with {indexes} indexes and some {vectors} small vectors.
-It costs:   about {requests} requests{sent}, billed like any others; a minute or two.
-It leaves:  nothing. The bucket is deleted at the end, also after Ctrl-C; its name is then taken for
-            hours, and nobody else wants it. No other bucket is read or changed.
+It costs:   {requests}, billed like any others; a minute or two.
+It leaves:  nothing but the bucket's name, which nobody can take for hours: all is deleted at the
+            end, also after Ctrl-C. No other bucket is read or changed.
 It writes:  {path}, which names no account, bucket or key.
 """
-_SHORTEST_NAME = 6  # characters; what is shorter stands in any text
+# as counted on the emulator; what lags long is asked for most often
+_COST = "100 to 300 requests and under 100 KB"
+_COST_OF_LIMITS = "up to 4,000 requests, as fast as they go, and 240 MB sent"
 
 
 class Findings(NamedTuple):
@@ -51,8 +54,7 @@ def describe_plan(probe: Probe, client: OSSVectorClient, path: Path, *, limits: 
         bucket=probe.bucket,
         indexes=len(INDEXES),
         vectors=220 if limits else 150,
-        requests="2,000 to 4,000" if limits else "200",
-        sent=" and up to 230 MB sent" if limits else "",
+        requests=_COST_OF_LIMITS if limits else _COST,
         path=path,
     )
 
@@ -83,14 +85,9 @@ def record_account(
     # whoever ends the process is heard as Ctrl-C is, or the bucket would stay
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        left, findings = "what was made", None
-        try:
-            probe.make_bucket()
-            findings = ask_all(probe, limits=limits, tell=_tell)
-        finally:
-            left = _clean_up(probe, interrupted=findings is None)
+        findings, left = _ask_and_clean_up(probe, limits=limits)
         record = make_record(client.config.region, findings)
-        part.file.write(redact(record, probe.names_to_hide()).encode())
+        part.file.write(probe.hide_names(text_of(record)).encode())
         part.settle()
         part.take_name()
     except BaseException:
@@ -100,6 +97,15 @@ def record_account(
     finally:
         signal.signal(signal.SIGTERM, before)
     return _document(record, left), PARTIAL if left or findings.failed else 0
+
+
+def _ask_and_clean_up(probe: Probe, *, limits: bool) -> tuple[Findings, str]:
+    try:
+        probe.make_bucket()
+        findings = ask_all(probe, limits=limits, tell=_tell)
+    finally:
+        left = _clean_up(probe)
+    return findings, left
 
 
 def ask_all(probe: Probe, *, limits: bool, tell: Callable[[Question], object]) -> Findings:
@@ -145,14 +151,9 @@ def make_record(region: str, found: Findings) -> AccountRecord:
     )
 
 
-def redact(record: AccountRecord, names: list[str]) -> str:
-    """Return a record as text in which none of some names stands."""
-    text = json.dumps(record.to_dict(), indent=2)
-    # no answer holds what the service says in words; should one do so, these would not be in it
-    for name in names:
-        if len(name) >= _SHORTEST_NAME:
-            text = text.replace(name, "***")
-    return f"{text}\n"
+def text_of(record: AccountRecord) -> str:
+    """Return what a record's file holds."""
+    return json.dumps(record.to_dict(), indent=2) + "\n"
 
 
 def _tell(question: Question) -> None:
@@ -164,11 +165,11 @@ def _text(answer: object) -> str:
     return answer if isinstance(answer, str) else json.dumps(answer)
 
 
-def _clean_up(probe: Probe, *, interrupted: bool) -> str:
+def _clean_up(probe: Probe) -> str:
     """Delete what was made; return what is left, in words."""
     left = f"bucket {probe.bucket}: delete its indexes, then the bucket"
     try:
-        if interrupted:
+        if probe.has_bucket:
             echo("cleaning up", err=True)
         probe.clean_up()
     except (errors.OSSVectorError, NoAnswerError) as error:

@@ -10,6 +10,7 @@ import pytest
 from support.command_line import COMMAND, call
 
 from oss_vector_retriever import OSSVectorClient, emulator
+from oss_vector_retriever.cli.commands.serve import behaviour_of
 from oss_vector_retriever.emulator import Behaviour, faults
 
 OWNER = emulator.DEVELOPMENT_KEY
@@ -63,6 +64,7 @@ def test_a_run_writes_what_emulator_and_client_understand(tmp_path):
     # a delay is measured by a real clock here
     assert 0.1 <= found.query_delay_seconds <= 1
     assert replace(found, query_delay_seconds=0.2) == QUICK
+    assert behaviour_of([f"record={path}", "order=shuffled"]) == replace(found, order="shuffled")
     with OSSVectorClient(bucket="any", record=path) as client:
         assert client.config.limits.top_k == 30
     assert buckets_left() == []
@@ -75,6 +77,20 @@ def test_consent_can_be_given_by_hand_and_no_other_bucket_is_touched(service, tm
     assert done.status == 0, done.errors
     (left,) = buckets_left()
     assert left.rpartition(":")[2] == "mine"
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["record=nosuch.json"], "nosuch.json cannot be read"),
+        (["record=nosuch.json", "quick"], "record=nosuch.json and quick contradict each other"),
+    ],
+)
+def test_an_emulator_of_no_record_is_not_served(words, said):
+    flags = [part for word in words for part in ("--behaviour", word)]
+    done = call("serve", "--port", "0", *flags)
+    assert done.status == 2
+    assert said in done.errors
 
 
 @pytest.mark.usefixtures("service")
