@@ -63,9 +63,10 @@ class Behaviour:
             `creating`, as one user saw it (section 4.2).
         enable_failure_seconds: how long PutVectors answers 500 InternalError after an index has
             turned `enable`; one user saw 10 to 15 seconds (section 16).
-        get_delay_seconds: how long GetVectors and ListVectors still show what was before a vector
-            was written or deleted; the SDKs' tests see both at once (section 4.1).
-        query_delay_seconds: how long a written vector stays unseen by QueryVectors (section 4.2).
+        get_delay_seconds: how long GetVectors and ListVectors show the index as it was before a
+            vector was written or deleted; the SDKs' tests see both at once (section 4.1).
+        query_delay_seconds: how long QueryVectors does. The page speaks of what is written
+            (QueryVectors, Sep 2026: 2 to 3 seconds); deletions are assumed to lag alike (4.2).
         bucket_list_delay_seconds: how long a new bucket stays unlisted (section 8).
         bucket_name_kept_seconds: how long the name of a deleted bucket is not free: making one of
             it is refused with BucketNameNotAvailable. The page PutVectorBucket (Sep 2025) says

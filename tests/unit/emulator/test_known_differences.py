@@ -13,8 +13,10 @@ HEAD = """# The emulator and the service: known differences
 
 The embedded service keeps the documented rules of OSS Vectors: signatures, clocks, limits, error
 codes and their order. Nothing was measured against the live service. Where its documentation is
-silent, this is what the emulator does. A switch is a field of `emulator.Behaviour`, so that you can
-test against each possibility; sections are those of the project's API reference.
+silent, or divided, this is what the emulator does by default. A switch is a field of
+`emulator.Behaviour`, so that you can test against each possibility; its docstring names the values
+and where they are known from. `Behaviour.documented()` has the documented lags and caps, and is how
+`oss-vectors serve` begins. Sections are those of the project's API reference.
 
 ```python
 from oss_vector_retriever import ConfigurationError, emulator
