@@ -60,6 +60,15 @@ def test_the_page_shows_the_same_table():
     assert shown == expected, f"WRITE_DOCS=1 pytest {Path(__file__).name} writes {PAGE.name} anew"
 
 
+def test_every_switch_has_its_source():
+    lines = Behaviour.__doc__.partition("Attributes:\n")[2].partition("Raises:")[0]
+    told = dict(part.split(":", 1) for part in re.split(r"\n {8}(?=\w)", f"\n{lines}".rstrip())[1:])
+    assert list(told) == [field.name for field in fields(Behaviour)]
+    for name, text in told.items():
+        if name != "seed":  # which belongs to the one before it
+            assert re.search(r"section \d|\b(Feb|Mar|Sep) 20\d\d", text), name
+
+
 def test_there_is_one_door():
     assert sorted(emulator.__all__, key=lambda n: (not n.isupper(), n)) == emulator.__all__
     for name in emulator.__all__:
