@@ -3,8 +3,9 @@
 `Service` turns a request into a reply; `InProcessTransport` and `Server` carry requests to it, and
 `faults` breaks them for tests. It is strict: signatures, clocks, limits and error codes are those
 of the service (sections are those of the project's API reference). Nothing was measured against
-the live service. Where its documentation is silent, this is what the emulator does; a switch is a
-field of `Behaviour`.
+the live service. Where its documentation is silent, or divided, this is what the emulator does by
+default; a switch is a field of `Behaviour`, and `Behaviour.documented()` has the documented lags
+and caps.
 
 Known differences and choices:
 
@@ -18,7 +19,7 @@ Known differences and choices:
 | vector without metadata, or with `{}` | no `metadata` in replies | 4.1 | show_empty_metadata |
 | float text | shortest that reads back as the same float32 | 4.1 | float_text |
 | batch with one bad vector | nothing of it is written | 4.2 | - |
-| written vectors | seen by QueryVectors at once | 4.2 | query_delay_seconds |
+| writes and deletions | seen by QueryVectors at once | 4.2 | query_delay_seconds |
 | writes and deletions | seen by GetVectors and ListVectors at once | 4.1 | get_delay_seconds |
 | NaN, infinity, zero under cosine | 400, where one user saw 500 | 4.2 | unstorable_fails |
 | order of ListVectors | that of first writing | 4.3 | - |
@@ -26,7 +27,7 @@ Known differences and choices:
 | page of ListVectors in bytes | not limited | 4.3 | - |
 | `filter` of ListVectors | honoured | 4.3 | list_filter |
 | a token that no page gave | refused | 4.3 | - |
-| QueryVectors | exact, and filtered before it ranks | 4.4 | filter_after_ranking |
+| QueryVectors | exact; a filter chooses among the `topK` nearest | 4.4 | filter_after_ranking |
 | `topK` | at most 500 | 4.4 | top_k_limit |
 | cosine distance | 1 - cosine similarity | 4.4 | - |
 | euclidean distance | plain, not squared; unverified | 4.4 | squared_euclidean |
@@ -88,7 +89,7 @@ Known differences and choices:
 | what is no HTTP | 400 InvalidArgument; without one Host 403 AccessDenied | 15 | - |
 | an unsigned body of over 64 KiB | dropped, up to 72 MiB of it | 15 | - |
 | what a page in a browser sends, or for an unknown host | 403 AccessDenied | 15 | - |
-| rate limits | none; `faults.Throttle` too refuses on demand | 15 | requests_per_second |
+| rate limits | none; `faults.Throttle` refuses on demand | 15 | requests_per_second |
 """
 
 # Lists of names, several on a line: the formatter would make a page of each.

@@ -210,7 +210,8 @@ def test_every_switch_of_the_emulator_is_in_the_help():
     text = behaviour_help()
     assert all(f"{name}=" in text for name in Behaviour.__dataclass_fields__)
     assert "\norder=request or storage or shuffled [request]\n" in text
-    assert "\ntop_k_limit=30 or 100 or 500 [100; quick: 500]\n" in text
+    assert "\ntop_k_limit=30 or 100 or 500 [500]\n" in text
+    assert "\nscalars=kept or refused or strings [refused; quick: kept]\n" in text
 
 
 def test_what_lags_as_documented_does_not_when_quick(monkeypatch):
