@@ -51,12 +51,12 @@ def list_vector_buckets(
         found = reply_member(reply, name, reply_object(reply, name), "ListAllMyBucketsResult")
         items = reply_list(reply, name, found, "Buckets")
         buckets = tuple(_bucket(reply, name, item) for item in items)
-        following = reply_token(reply, name, found, "NextMarker", asked=marker)
-        truncated = found.get("IsTruncated")
-        if truncated is False:  # as the official SDKs read it, whatever the marker says
-            following = None
-        if truncated is True and following is None:
-            raise refuse(reply, name, "with IsTruncated and no NextMarker, so that buckets lack")
+        # as the official SDKs read it: after a page that is not cut there is none, whatever it says
+        following = None
+        if found.get("IsTruncated") is not False:
+            following = reply_token(reply, name, found, "NextMarker", asked=marker)
+        if found.get("IsTruncated") is True and following is None:
+            raise refuse(reply, name, "cut (IsTruncated) and names no NextMarker")
         return ListVectorBucketsResult(buckets, following, reply.request_id)
 
     headers = tuple(_group_header(resource_group_id))

@@ -112,7 +112,7 @@ def test_a_record_got_by_key_is_what_the_table_says(of, canned, surprises, figur
         expected = meaning_of(data, metadata, canned, lambda read: [("a", *read)])
         surprises.note(f"{of.__name__}: {data.value!r}, {metadata.value!r}", outcome, expected)
     surprises.assert_none()
-    figure(f"{of.__name__}: {surprises.count} replies")
+    figure(f"{surprises.count} replies to a getter of either framework")
 
 
 @pytest.mark.parametrize("of", GETTERS, ids=lambda of: of.__name__)

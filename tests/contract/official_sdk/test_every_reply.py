@@ -115,7 +115,7 @@ def alike(ours, theirs):
     assert nothing_is_none(ours) == nothing_is_none(theirs)
 
 
-def test_a_bucket(readers, figure):
+def test_a_bucket(readers):
     cases = [
         one
         for one in described(BUCKET_MEMBERS, BUCKET_ATTRIBUTES)
@@ -137,10 +137,9 @@ def test_a_bucket(readers, figure):
             )
             compared += 1
     assert compared > 20
-    figure(f"{compared} descriptions of buckets, read as the official SDK reads them")
 
 
-def test_where_a_bucket_is_logged(readers, figure):
+def test_where_a_bucket_is_logged(readers):
     cases = [one for one in described(LOGGING_MEMBERS, LOGGING_ATTRIBUTES)
              if isinstance(one.expected, dict)]  # fmt: skip
     for one in cases:
@@ -153,10 +152,9 @@ def test_where_a_bucket_is_logged(readers, figure):
         if ours is not None:
             names = LOGGING_ATTRIBUTES.values()
             alike({n: getattr(ours, n) for n in names}, {n: getattr(theirs, n) for n in names})
-    figure(f"{len(cases)} replies on logging, read as the official SDK reads them")
 
 
-def test_an_index(readers, figure):
+def test_an_index(readers):
     cases = [one for one in described(INDEX_MEMBERS, INDEX_ATTRIBUTES)
              if isinstance(one.expected, dict)]  # fmt: skip
     cases = some_of(cases, sized(30, ALL))
@@ -176,7 +174,6 @@ def test_an_index(readers, figure):
         inner = theirs.get("metadata") or {}
         names = tuple(inner.get("nonFilterableMetadataKeys") or ())
         assert ours.non_filterable_metadata_keys == names
-    figure(f"{len(cases)} descriptions of indexes, read as the official SDK reads them")
 
 
 def vector_of(key, data, metadata, distance):
