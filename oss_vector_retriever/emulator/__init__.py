@@ -21,15 +21,15 @@ Known differences and choices:
 | written vectors | seen by QueryVectors at once | 4.2 | query_delay_seconds |
 | NaN, infinity, zero under cosine | 400, where one user saw 500 | 4.2 | unstorable_fails |
 | order of ListVectors | that of first writing | 4.3 | - |
+| a token that no page gave | refused | 4.3 | - |
 | segments of ListVectors | dealt out by a hash of the key | 4.3 | - |
 | page of ListVectors in bytes | not limited | 4.3 | - |
-| a token that no page gave | refused | 4.3 | - |
 | QueryVectors | exact, and filtered before it ranks | 4.4 | filter_after_ranking |
 | cosine distance | 1 - cosine similarity | 4.4 | - |
 | euclidean distance | plain, not squared; unverified | 4.4 | squared_euclidean |
 | numbers and booleans in metadata | accepted, in arrays not | 5.1 | strings_only |
-| an object or null in metadata | refused | 5.1 | - |
 | size of metadata | bytes of compact JSON in UTF-8 | 5.1 | - |
+| an object or null in metadata | refused | 5.1 | - |
 | filterable metadata | at most 10 keys and 2 KB together | 5.1 | - |
 | names of filterable metadata | any | 5.1 | - |
 | `{"field": "value"}` in a filter | means `$eq` | 5.2 | filter_shorthand |
@@ -41,11 +41,11 @@ Known differences and choices:
 | depth of a filter | of its objects of conditions, the outermost the first | 5.2 | - |
 | messages, and ECs not on record | our own words, no EC | 6 | - |
 | order of refusals | see `service` | 6 | - |
-| new index | `enable` at once | 7.1 | index_creation_seconds |
-| PutVectors into a `creating` index | done; one user saw 500 | 7.1 | creating_refuses_writes |
 | PutVectorIndex without dimension or distanceMetric | refused; pages name defaults too | 7.1 | - |
 | names of indexes | tell capitals from small letters | 7.1 | - |
 | a non-filterable key named twice | refused | 7.1 | - |
+| new index | `enable` at once | 7.1 | index_creation_seconds |
+| PutVectors into a `creating` index | done; one user saw 500 | 7.1 | creating_refuses_writes |
 | PutVectorBucket of one's own bucket | 409 BucketAlreadyExists | 8 | - |
 | bucket listings | up to date | 8 | bucket_list_delay_seconds |
 | name of a deleted bucket | free at once | 8 | bucket_name_kept_seconds |
