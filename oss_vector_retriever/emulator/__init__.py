@@ -29,9 +29,9 @@ Known differences and choices:
 | euclidean distance | plain, not squared; unverified | 4.4 | squared_euclidean |
 | numbers and booleans in metadata | accepted, in arrays not | 5.1 | strings_only |
 | size of metadata | bytes of compact JSON in UTF-8 | 5.1 | - |
-| an object or null in metadata | refused | 5.1 | - |
 | filterable metadata | at most 10 keys and 2 KB together | 5.1 | - |
 | names of filterable metadata | any | 5.1 | - |
+| an object or null in metadata | refused | 5.1 | - |
 | `{"field": "value"}` in a filter | means `$eq` | 5.2 | filter_shorthand |
 | filter on a non-filterable key | refused | 5.2 | ignore_non_filterable |
 | `$ne`, `$nin` on a missing field | true | 5.2 | negation_needs_field |
