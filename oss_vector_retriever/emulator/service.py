@@ -239,9 +239,9 @@ class _Exchange:
     """One request with what its reply needs, whatever becomes of it."""
 
     request: Request
+    began: float = field(default_factory=time.perf_counter, kw_only=True)
     request_id: str
     now: datetime
-    began: float = field(default_factory=time.perf_counter)
 
     def success(self, operation: Operation, answer: Answer) -> Reply:
         """Return the reply of an operation that was done."""
