@@ -195,7 +195,7 @@ PRESIGNED = [
     gives(11, "presigned with a token", presigned(as_key="temporary")),
     gives(11, "presigned with the host", presigned(additional=("host",))),
     gives(11, "presigned with headers", get(expires=600)),
-    gives(11, "presigned for a second", presigned(expires=5)),
+    gives(11, "presigned for five seconds", presigned(expires=5)),
     gives(11, "presigned for a week", presigned(expires=604800)),
     gives(11, "presigned half an hour ago", presigned(expires=3600, late=timedelta(minutes=-30))),
     Row(11, "presigned for longer", presigned(expires=604801), ARGUMENT,
