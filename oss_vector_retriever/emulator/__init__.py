@@ -23,10 +23,10 @@ Known differences and choices:
 | writes and deletions | seen by GetVectors and ListVectors at once | 4.1 | get_delay_seconds |
 | NaN, infinity, zero under cosine | 400, where one user saw 500 | 4.2 | unstorable_fails |
 | order of ListVectors | that of first writing | 4.3 | - |
+| a token that no page gave | refused | 4.3 | - |
 | segments of ListVectors | dealt out by a hash of the key | 4.3 | - |
 | page of ListVectors in bytes | not limited | 4.3 | - |
 | `filter` of ListVectors | honoured | 4.3 | list_filter |
-| a token that no page gave | refused | 4.3 | - |
 | QueryVectors | exact; a filter chooses among the `topK` nearest | 4.4 | filter_after_ranking |
 | `topK` | at most 500 | 4.4 | top_k_limit |
 | cosine distance | 1 - cosine similarity | 4.4 | - |

@@ -262,10 +262,10 @@ class _Exchange:
     """
 
     request: Request
+    began: float = field(default_factory=time.perf_counter, kw_only=True)
     request_id: str
     now: datetime
     date: datetime
-    began: float = field(default_factory=time.perf_counter)
 
     def success(self, operation: Operation, answer: Answer) -> Reply:
         """Return the reply of an operation that was done."""

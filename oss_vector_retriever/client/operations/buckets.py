@@ -136,6 +136,25 @@ def _change(
     return call(context, operation)
 
 
+def _escape(name: str, value: object) -> str:
+    try:
+        # Every sign, the slash too: the signature covers the query as it is sent.
+        return quote(str(value), safe="")
+    except UnicodeEncodeError:
+        message, argument = "{argument} {value} cannot be written as UTF-8.", name.replace("-", "_")
+        raise InvalidRequestError(message, argument=argument, value=value) from None
+
+
+def _bucket(reply: Reply, operation: str, item: object) -> VectorBucket:
+    try:
+        found = VectorBucket.from_api(item)
+    except ValueError as error:
+        raise refuse(reply, operation, f"with a bucket description off at {error}") from None
+    if not found.arn:
+        raise refuse(reply, operation, "with a bucket description without Name")
+    return found
+
+
 def _group_header(group: object) -> Iterator[Header]:
     if group is None:
         return
@@ -157,22 +176,3 @@ def _tagging_header(tags: object) -> Iterator[Header]:
     escaped = [f"{_escape('tagging', n)}={_escape('tagging', v)}" for n, v in tags.items()]
     if escaped:
         yield "x-oss-bucket-tagging", "&".join(escaped)
-
-
-def _escape(name: str, value: object) -> str:
-    try:
-        # Every sign, the slash too: the signature covers the query as it is sent.
-        return quote(str(value), safe="")
-    except UnicodeEncodeError:
-        message, argument = "{argument} {value} cannot be written as UTF-8.", name.replace("-", "_")
-        raise InvalidRequestError(message, argument=argument, value=value) from None
-
-
-def _bucket(reply: Reply, operation: str, item: object) -> VectorBucket:
-    try:
-        found = VectorBucket.from_api(item)
-    except ValueError as error:
-        raise refuse(reply, operation, f"with a bucket description off at {error}") from None
-    if not found.arn:
-        raise refuse(reply, operation, "with a bucket description without Name")
-    return found

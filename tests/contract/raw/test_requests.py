@@ -5,6 +5,7 @@ import hashlib
 import json
 import re
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from support.raw_rules import (
@@ -28,7 +29,8 @@ from support.raw_wire import EMPTY_MD5, Ask, Signer
 
 REAL = "oss-vectors.aliyuncs.com"
 BUCKET, NORTH = "rules-1230000000000001", "North-1230000000000001"
-INFO, READ = "rules", ["a"]
+READ = ["a"]
+IMPORT = re.compile(r"^ *(from|import) oss_vector_retriever", re.MULTILINE)
 SKEWED = (403, "RequestTimeTooSkewed", "0002-00000504")
 NO_KEY = (403, "InvalidAccessKeyId")
 
@@ -195,7 +197,7 @@ PRESIGNED = [
     gives(11, "presigned with a token", presigned(as_key="temporary")),
     gives(11, "presigned with the host", presigned(additional=("host",))),
     gives(11, "presigned with headers", get(expires=600)),
-    gives(11, "presigned for a second", presigned(expires=5)),
+    gives(11, "presigned for five seconds", presigned(expires=5)),
     gives(11, "presigned for a week", presigned(expires=604800)),
     gives(11, "presigned half an hour ago", presigned(expires=3600, late=timedelta(minutes=-30))),
     Row(11, "presigned for longer", presigned(expires=604801), ARGUMENT,
@@ -295,3 +297,10 @@ def test_the_signer_of_these_tests_gives_the_answers_of_the_official_one(
     sent = AUTHORIZED | headers
     stamp = "20231216T162057Z"
     assert signer.sign("POST", "bucket", "getVectors", sent, stamp, additional) == signature
+
+
+def test_nothing_of_the_package_judges_itself_here():
+    here = Path(__file__).parent
+    files = [*here.glob("test_*.py"), *(here.parents[1] / "support").glob("raw_*.py")]
+    assert len(files) == 6
+    assert not [file for file in files if IMPORT.search(file.read_text(encoding="utf-8"))]
