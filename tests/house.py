@@ -30,7 +30,10 @@ SHORT = 60  # lines; a shorter file with one importer belongs into that importer
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 # Functions that may be named by a participle or an adverb, each with its reason.
-EXEMPT = {"aligned": "public name of the design: FetchResult.aligned()"}
+EXEMPT = {
+    "aligned": "public name of the design: FetchResult.aligned()",
+    "documented": "public name: Behaviour.documented(), what the documentation says",
+}
 
 # Comments that speak to a tool and not to a reader.
 TOOL_MARKS = ("# noqa", "# type:", "# pyright:", "# ruff:", "# fmt:", "# pragma:", "#!")

@@ -1,12 +1,13 @@
 """`oss-vectors serve`: the embedded service as a server on this machine."""
 
+import contextlib
 import math
 import os
 import shlex
 from collections.abc import Iterable
-from dataclasses import fields
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import Any, Literal, get_args, get_origin
 
 import click
 
@@ -14,12 +15,13 @@ from ... import emulator
 from ...client.credentials import Credentials
 from ...client.endpoint import check_account_id, check_bucket
 from ...client.errors import ConfigurationError
+from ...emulator.behaviour import SWITCHES, check_switch, describe_values
 from ...emulator.http.admission import Admission
 from ...emulator.http.application import BODY_TIMEOUT
 from ...emulator.http.server import DEFAULT_HOST, HEAD_TIMEOUT, run
 from ..arguments import Number
 
-_TYPES = get_type_hints(emulator.Behaviour)
+_BASES = {"documented": emulator.Behaviour.documented, "quick": emulator.Behaviour}
 # not the variables that clients read: a real key has no business in an embedded service
 _KEY_VARIABLES = ("OSS_VECTORS_SERVE_ACCESS_KEY_ID", "OSS_VECTORS_SERVE_ACCESS_KEY_SECRET")
 
@@ -60,9 +62,11 @@ def _check_seconds(_: click.Context, __: click.Parameter, seconds: float) -> flo
 @click.option(
     "--behaviour",
     multiple=True,
-    metavar="NAME=VALUE",
-    callback=lambda _, __, switches: behaviour_of(switches),
-    help="Choose what the service leaves open, as below; may be given again.",
+    metavar="documented|quick|record=FILE|NAME=VALUE",
+    callback=lambda _, __, words: behaviour_of(words),
+    help="Be as the service is documented, lags and caps included, which is the default; or quick, "
+    "without lags; or as an account's was found to be by doctor --record FILE; NAME=VALUE changes "
+    "one switch of it, as below. May be given again.",
 )
 @click.option(
     "--faults",
@@ -201,56 +205,74 @@ def _announce(endpoint: str, settings: dict[str, str], key_lines: str) -> None:
     click.echo(key_lines)
 
 
-def behaviour_of(switches: Iterable[str]) -> emulator.Behaviour:
-    """Return the behaviour that switches such as `order=shuffled` describe.
+def behaviour_of(words: Iterable[str]) -> emulator.Behaviour:
+    """Return the behaviour that words such as `quick` and `order=shuffled` describe.
 
     Raises:
-        click.BadParameter: one is unknown, or has an impossible value.
+        click.BadParameter: one is unknown, has an impossible value, or contradicts another.
     """
-    return emulator.Behaviour(**dict(map(_parse_switch, switches)))
+    given = list(words)
+    bases = list(dict.fromkeys(filter(_is_base, given)))
+    if len(bases) > 1:
+        raise click.BadParameter(f"{' and '.join(bases)} contradict each other.")
+    behaviour = _read_base(bases[0] if bases else "documented")
+    return replace(behaviour, **dict(_parse_switch(word) for word in given if not _is_base(word)))
 
 
 def behaviour_help() -> str:
-    """Return the switches, their values and defaults, for a help text."""
-    lines = (
-        f"{each.name}={_describe_type(_TYPES[each.name])} [{str(each.default).lower()}]"
-        for each in fields(emulator.Behaviour)
-    )
-    return "\b\nSwitches of --behaviour, with their [defaults]:\n" + "\n".join(lines)
+    """Return the switches, their values, and what they are by default, for a help text."""
+    documented, quick = emulator.Behaviour.documented(), emulator.Behaviour()
+    lines = []
+    for name in SWITCHES:
+        here, there = (str(getattr(each, name)).lower() for each in (documented, quick))
+        shown = here if here == there else f"{here}; quick: {there}"
+        lines.append(f"{name}={describe_values(name)} [{shown}]")
+    head = "Switches of --behaviour, and how they are [documented]:"
+    return "\n".join(["\b", head, *lines])
+
+
+_RECORD = "record="
+
+
+def _is_base(word: str) -> bool:
+    return word in _BASES or word.startswith(_RECORD)
+
+
+def _read_base(word: str) -> emulator.Behaviour:
+    if word in _BASES:
+        return _BASES[word]()
+    try:
+        return emulator.Behaviour.from_record(word.removeprefix(_RECORD))
+    except ConfigurationError as error:
+        raise click.BadParameter(str(error)) from None
 
 
 def _parse_switch(switch: str) -> tuple[str, Any]:
     name, equals, text = switch.partition("=")
-    if name not in _TYPES:
-        raise click.BadParameter(f"there is no switch {name!r}; there are {', '.join(_TYPES)}.")
-    kind = _TYPES[name]
-    try:
+    if name not in SWITCHES:
         if not equals:
-            raise ValueError  # noqa: TRY301 - the same answer
-        return name, _parse_value(kind, text)
-    except (ValueError, KeyError):
-        raise click.BadParameter(f"{name} must be {_describe_type(kind)}, not {text!r}.") from None
+            raise click.BadParameter(f"it is documented, quick or NAME=VALUE, not {switch!r}.")
+        raise click.BadParameter(f"there is no switch {name!r}; there are {', '.join(SWITCHES)}.")
+    value = _read_value(SWITCHES[name], text)
+    try:
+        check_switch(name, value)
+    except ConfigurationError as error:
+        raise click.BadParameter(str(error)) from None
+    return name, value
 
 
-def _parse_value(kind: Any, text: str) -> Any:
+def _read_value(kind: Any, text: str) -> object:
+    """Return the value that a text stands for, or the text where it stands for none."""
     if get_origin(kind) is Literal:
-        return {choice: choice for choice in get_args(kind)}[text]
+        return {str(choice): choice for choice in get_args(kind)}.get(text, text)
+    word = text.lower()
     if kind is bool:
-        return {"true": True, "false": False}[text.lower()]
-    if kind is float:
-        number = float(text)
-        if not 0 <= number < math.inf:  # a NaN neither
-            raise ValueError(text)
-        return number
-    return None if text == "none" else int(text)
-
-
-def _describe_type(kind: Any) -> str:
-    if get_origin(kind) is Literal:
-        return " or ".join(get_args(kind))
-    if kind is bool:
-        return "true or false"
-    return "a number of seconds" if kind is float else "a whole number or none"
+        return {"true": True, "false": False}.get(word, text)
+    if word == "none":
+        return None
+    with contextlib.suppress(ValueError):
+        return float(text) if float in (kind, *get_args(kind)) else int(text)
+    return text
 
 
 command.epilog = behaviour_help()

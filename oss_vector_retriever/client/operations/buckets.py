@@ -1,6 +1,7 @@
 """Operations on vector buckets (reference section 8)."""
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 from urllib.parse import quote
 
@@ -12,9 +13,15 @@ from ..wire import refuse, reply_list, reply_member, reply_object, reply_token
 from .checks import check_whole, json_body
 from .vectors import acknowledge
 
+Header = tuple[str, str]
+_GROUP = re.compile(r"[A-Za-z0-9_-]{1,128}", re.ASCII)
 
-def put_vector_bucket(context: Context) -> Flow[Acknowledgement]:
-    return _change(context, "PutVectorBucket", "PUT", idempotent=False)
+
+def put_vector_bucket(
+    context: Context, resource_group_id: str | None = None, tagging: Mapping[str, str] | None = None
+) -> Flow[Acknowledgement]:
+    headers = [*_group_header(resource_group_id), *_tagging_header(tagging)]
+    return _change(context, "PutVectorBucket", "PUT", headers=headers, idempotent=False)
 
 
 def get_vector_bucket(context: Context) -> Flow[VectorBucket]:
@@ -31,6 +38,7 @@ def list_vector_buckets(
     prefix: str | None = None,
     marker: str | None = None,
     max_keys: int | None = None,
+    resource_group_id: str | None = None,
 ) -> Flow[ListVectorBucketsResult]:
     name = "ListVectorBuckets"
     if max_keys is not None:
@@ -51,7 +59,11 @@ def list_vector_buckets(
             raise refuse(reply, name, "cut (IsTruncated) and names no NextMarker")
         return ListVectorBucketsResult(buckets, following, reply.request_id)
 
-    return call(context, Operation(name, decode, method="GET", query=query, on_bucket=False))
+    headers = tuple(_group_header(resource_group_id))
+    return call(
+        context,
+        Operation(name, decode, method="GET", query=query, headers=headers, on_bucket=False),
+    )
 
 
 def delete_vector_bucket(context: Context) -> Flow[Acknowledgement]:
@@ -114,12 +126,14 @@ def _change(
     query: str = "",
     body: bytes = b"",
     *,
+    headers: Iterable[Header] = (),
     idempotent: bool = True,
 ) -> Flow[Acknowledgement]:
     def decode(reply: Reply) -> Acknowledgement:
         return acknowledge(reply, name)
 
-    return call(context, Operation(name, decode, method, query, body, idempotent=idempotent))
+    operation = Operation(name, decode, method, query, body, tuple(headers), idempotent=idempotent)
+    return call(context, operation)
 
 
 def _escape(name: str, value: object) -> str:
@@ -139,3 +153,26 @@ def _bucket(reply: Reply, operation: str, item: object) -> VectorBucket:
     if not found.arn:
         raise refuse(reply, operation, "with a bucket description without Name")
     return found
+
+
+def _group_header(group: object) -> Iterator[Header]:
+    if group is None:
+        return
+    # Nothing else goes into a header: a line break would begin another.
+    if not isinstance(group, str) or not _GROUP.fullmatch(group):
+        message = "{argument} must be letters, digits, hyphens and underscores, not {value}."
+        raise InvalidRequestError(message, argument="resource_group_id", value=group)
+    yield "x-oss-resource-group-id", group
+
+
+def _tagging_header(tags: object) -> Iterator[Header]:
+    if tags is None:
+        return
+    if not isinstance(tags, Mapping) or not all(
+        isinstance(text, str) for tag in tags.items() for text in tag
+    ):
+        message = "{argument} must be {mapping} of strings to strings, not {a_kind}."
+        raise InvalidRequestError(message, argument="tagging", value=tags)
+    escaped = [f"{_escape('tagging', n)}={_escape('tagging', v)}" for n, v in tags.items()]
+    if escaped:
+        yield "x-oss-bucket-tagging", "&".join(escaped)

@@ -16,7 +16,8 @@ import orjson
 
 from ...client.models.limits import DEFAULT_LIMITS, Limits
 from .. import json_text
-from .parameters import check_at_most
+from ..behaviour import DEFAULT_BEHAVIOUR, Behaviour
+from .parameters import as_text, check_at_most
 
 Test = Callable[[Mapping[str, Any]], bool]
 _MISSING = object()
@@ -41,16 +42,11 @@ class Filter:
 
 
 def parse_filter(
-    value: object,
-    limits: Limits = DEFAULT_LIMITS,
-    *,
-    shorthand: bool = True,
-    negation_needs_field: bool = False,
+    value: object, limits: Limits = DEFAULT_LIMITS, behaviour: Behaviour = DEFAULT_BEHAVIOUR
 ) -> Filter:
     """Check a filter and make it ready to evaluate; the empty filter passes everything.
 
-    `shorthand` takes `{"field": value}` as `{"field": {"$eq": value}}`; `negation_needs_field` lets
-    `$ne` and `$nin` be false of a missing field.
+    Of `behaviour`, three switches matter: `filter_shorthand`, `negation_needs_field` and `scalars`.
 
     Raises:
         ValueError: the filter breaks a rule, with the reason.
@@ -59,7 +55,7 @@ def parse_filter(
         raise ValueError("must be an object")  # noqa: TRY004 - one kind for all
     if value == {}:
         return Filter(_combine([], all), frozenset())
-    parser = _Parser(limits, shorthand, negation_needs_field)
+    parser = _Parser(limits, behaviour)
     test = parser.conditions(value, 1)
     # Measured as compact JSON: the spaces that the SDK for Python writes count for nobody.
     check_at_most(limits.filter_bytes, len(json_text.dumps(value)), "bytes")
@@ -67,10 +63,9 @@ def parse_filter(
 
 
 class _Parser:
-    def __init__(self, limits: Limits, shorthand: bool, negation_needs_field: bool) -> None:
+    def __init__(self, limits: Limits, behaviour: Behaviour) -> None:
         self._limits = limits
-        self._shorthand = shorthand
-        self._negation_needs_field = negation_needs_field
+        self._behaviour = behaviour
         self._items = 0
         self.fields: set[str] = set()
 
@@ -93,7 +88,7 @@ class _Parser:
             if not operand:
                 raise ValueError(f"has no operator for {name!r}")
             return _combine([self._comparison(name, op, x) for op, x in operand.items()], all)
-        if not self._shorthand:
+        if not self._behaviour.filter_shorthand:
             raise ValueError(f"must give an operator for {name!r}")
         return self._comparison(name, "$eq", operand)
 
@@ -111,12 +106,12 @@ class _Parser:
                 raise ValueError(f"must compare by {op} with a number")
             return _ordering(name, _ORDERINGS[op], operand)
         if op in ("$eq", "$ne"):
-            test = _equality(name, [_primitive(op, operand)])
+            test = _equality(name, [self._primitive(op, operand)])
             return test if op == "$eq" else self._negation(name, test)
         if op in ("$in", "$nin"):
             if not isinstance(operand, list) or not operand:
                 raise ValueError(f"must give {op} an array that is not empty")
-            test = _equality(name, [_primitive(op, item) for item in operand])
+            test = _equality(name, [self._primitive(op, item) for item in operand])
             return test if op == "$in" else self._negation(name, test)
         if op == "$exists":
             if not isinstance(operand, bool):
@@ -125,20 +120,20 @@ class _Parser:
         raise ValueError(f"does not know the operator {op!r}")
 
     def _negation(self, name: str, test: Test) -> Test:
-        if self._negation_needs_field:
+        if self._behaviour.negation_needs_field:
             return lambda metadata: name in metadata and not test(metadata)
         return lambda metadata: not test(metadata)
+
+    def _primitive(self, op: str, value: object) -> str | float | bool:
+        if isinstance(value, str | bool | int | float):
+            operand: str | float | bool = value
+            return as_text(operand) if self._behaviour.scalars == "strings" else operand
+        raise ValueError(f"must compare by {op} with a string, a number or a boolean")
 
     def _count(self, more: int) -> None:
         self._items += more
         if self._items > self._limits.filter_items:
             raise ValueError(f"has more than {self._limits.filter_items} items")
-
-
-def _primitive(op: str, value: object) -> str | float | bool:
-    if isinstance(value, str | bool | int | float):
-        return value
-    raise ValueError(f"must compare by {op} with a string, a number or a boolean")
 
 
 def _distinct(value: object) -> tuple[bool, object]:

@@ -9,14 +9,17 @@ import struct
 import sys
 from collections.abc import Collection, Mapping
 from functools import cache
-from typing import Any
+from typing import Any, TypeVar
 
 from ...client.models.limits import Limits
 from .. import json_text
+from ..behaviour import Behaviour
 from .refusals import invalid
 
 _INDEX_NAME = re.compile(r"[A-Za-z][A-Za-z0-9]*")
 _METADATA_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+
+T = TypeVar("T")
 
 FLOAT32_BYTES = 4
 # Read as float64 and rounded, the shortest text of 7.038531e-26 (0x15ae43fd, either sign) gives
@@ -171,7 +174,7 @@ def _numpy() -> Any:
 
 
 def encode_metadata(
-    metadata: object, non_filterable: Collection[str], limits: Limits, *, strings_only: bool
+    metadata: object, non_filterable: Collection[str], limits: Limits, behaviour: Behaviour
 ) -> tuple[str | None, str | None]:
     """Return metadata as JSON text, and its filterable part, None where that is the whole.
 
@@ -185,12 +188,16 @@ def encode_metadata(
     if not isinstance(metadata, dict):
         raise ValueError("must be an object")  # noqa: TRY004 - one kind for all
     for name, value in metadata.items():
-        _check_value(name, value, strings_only=strings_only)
+        _check_value(name, value, strings_only=behaviour.scalars == "refused")
+    if behaviour.scalars == "strings":
+        metadata = {name: as_text(value) for name, value in metadata.items()}
     whole = json_text.dumps(metadata)
     check_at_most(limits.metadata_bytes, len(whole), "bytes")
     filterable = {name: metadata[name] for name in metadata if name not in non_filterable}
     # Most metadata is filterable altogether: it is then neither written nor kept twice.
     text = whole if len(filterable) == len(metadata) else json_text.dumps(filterable)
+    if behaviour.metadata_names == "all":
+        check_at_most(limits.filterable_keys, len(metadata), "names")
     check_at_most(limits.filterable_keys, len(filterable), "filterable keys")
     check_at_most(limits.filterable_bytes, len(text), "filterable bytes")
     return whole.decode(), None if text is whole else text.decode()
@@ -206,6 +213,11 @@ def _check_value(name: str, value: Any, *, strings_only: bool) -> None:
         # Objects and null are documented nowhere, and clients avoid them (section 5.1).
         allowed = "a string" if strings_only else "a string, a number, a boolean"
         raise ValueError(f"{name!r} must be {allowed} or an array of strings")
+
+
+def as_text(value: T) -> T | str:
+    """Return a number or a boolean as JSON writes it, and anything else as it is."""
+    return json_text.dumps(value).decode() if isinstance(value, bool | int | float) else value
 
 
 def check_at_most(limit: int, count: int, what: str) -> None:

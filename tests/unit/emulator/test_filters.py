@@ -130,9 +130,10 @@ def test_a_filter_at_its_limits_is_accepted():
 
 
 def test_shorthand_can_be_refused():
+    strict = Behaviour(filter_shorthand=False)
     with pytest.raises(ValueError, match="must give an operator for 'a'"):
-        parse_filter({"a": "x"}, shorthand=False)
-    assert parse_filter({"a": {"$eq": "x"}}, shorthand=False).matches({"a": "x"})
+        parse_filter({"a": "x"}, behaviour=strict)
+    assert parse_filter({"a": {"$eq": "x"}}, behaviour=strict).matches({"a": "x"})
 
 
 def test_a_filter_names_the_fields_it_looks_at():

@@ -126,7 +126,7 @@ def test_numbers_and_booleans_are_accepted_unless_switched_off(make_caller):
     (vector,) = lenient.get(["a"])
     assert vector["metadata"] == metadata
     assert vector["metadata"]["flag"] is True
-    strict = make_caller(index=True, behaviour=Behaviour(strings_only=True))
+    strict = make_caller(index=True, behaviour=Behaviour(scalars="refused"))
     for name in ("int", "float", "flag"):
         vectors = [{"key": "a", "data": DATA, "metadata": {name: metadata[name]}}]
         assert f"{name!r} must be a string or an array" in refusal(strict, vectors)
