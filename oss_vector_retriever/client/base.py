@@ -16,6 +16,7 @@ from .credentials import hide_credentials
 from .errors import ConfigurationError
 from .hidden import hide_address
 from .local import LocalService, open_local, reopen_local
+from .models.account_record import AccountRecord
 from .models.limits import DEFAULT_LIMITS, Limits
 from .models.results import ClientStats, FinishedCall
 from .retry import RetryPolicy
@@ -62,6 +63,7 @@ class _ClientBase:
         proxy: str | None = None,
         ca_file: str | None = None,
         on_call: Callable[[FinishedCall], object] | None = None,
+        record: AccountRecord | str | os.PathLike[str] | None = None,
     ) -> None:
         """Take the settings; those not given come from the environment.
 
@@ -103,6 +105,9 @@ class _ClientBase:
                 in threads of the client's own, which have none of the caller's context variables).
                 So it must be quick, and must not use the client. What it raises harms no call; a
                 warning in the log names its class.
+            record: what the account's service was found to do, or the file in which `oss-vectors
+                doctor --record` wrote it. Where the service allows less than `limits` does, that
+                holds.
 
         Raises:
             ConfigurationError: a setting is missing or impossible, or two contradict each other.

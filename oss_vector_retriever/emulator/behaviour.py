@@ -1,11 +1,13 @@
 """`Behaviour`: named switches for what the service does not document, or not in one voice."""
 
+import os
 import sys
 import types
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any, Literal, Self, get_args, get_origin, get_type_hints
 
 from ..client.errors import ConfigurationError
+from ..client.models.account_record import AccountRecord
 from .clock import is_number
 
 Order = Literal["request", "storage", "shuffled"]
@@ -139,6 +141,18 @@ class Behaviour:
             bucket_list_delay_seconds=3.0,
             bucket_name_kept_seconds=4 * 3600.0,
         )
+
+    @classmethod
+    def from_record(cls, path: "AccountRecord | str | os.PathLike[str]") -> Self:
+        """Return what an account's service was found to do by `oss-vectors doctor --record`.
+
+        What it did not answer is as documented.
+
+        Raises:
+            ConfigurationError: the file cannot be read, or is no record.
+        """
+        record = path if isinstance(path, AccountRecord) else AccountRecord.read(path)
+        return replace(cls.documented(), **record.behaviour)
 
 
 SWITCHES: dict[str, Any] = get_type_hints(Behaviour)

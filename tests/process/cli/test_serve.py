@@ -15,6 +15,7 @@ from oss_vector_retriever import OSSVectorClient
 from oss_vector_retriever.cli.commands.serve import behaviour_help, behaviour_of
 from oss_vector_retriever.emulator import Behaviour
 
+NEW = ("--dimension", 2, "--distance-metric", "cosine")
 KEY_VARIABLES = ("OSS_VECTORS_SERVE_ACCESS_KEY_ID", "OSS_VECTORS_SERVE_ACCESS_KEY_SECRET")
 
 
@@ -74,7 +75,7 @@ def test_what_was_written_is_there_the_next_time(tmp_path, monkeypatch):
     with serving("--data", path) as settings:
         for name, value in settings.items():
             monkeypatch.setenv(name, value)
-        assert call("put-vector-index", "--index-name", "kept", "--dimension", 2).status == 0
+        assert call("put-vector-index", "--index-name", "kept", *NEW).status == 0
     with OSSVectorClient.local(path) as client:
         assert [index.index_name for index in client.list_vector_indexes()] == ["kept"]
 
