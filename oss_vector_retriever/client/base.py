@@ -139,8 +139,8 @@ class _ClientBase:
         The bucket is there; indexes are made by whoever writes first. The service is quick, and
         leaves out what the real one is documented to do: a new index is `creating` for a while,
         QueryVectors sees a write after 2 to 3 seconds, a listing shows a new bucket later, the name
-        of a deleted one is free after hours, requests are limited in rate, `topK` is capped at 100
-        on the newest page of the API, and metadata has at most 10 names in all, and only strings.
+        of a deleted one is free after hours, requests are limited in rate, metadata has at most 10
+        names in all and only strings, and a filter an operator for each field.
         `behaviour=emulator.Behaviour.documented()` has all of these but the rate; `clock=` returns
         the service's time, and an `emulator.ManualClock` moves its delays.
 

@@ -26,7 +26,7 @@ MAY_IMPORT = {
     "emulator": {"emulator", "client.models", "client.signing", "client.errors"},
     "cli": set(PARTS),
 }
-# The door to an embedded service, and `local()`, whose arguments are the emulator's: for types only.
+# The way to an embedded service, and `local()`, which takes the emulator's types.
 NAMES_THE_EMULATOR = {f"{NAME}.client.local", f"{NAME}.client.base"}
 
 

@@ -382,7 +382,8 @@ def _denial(
 
 
 def _missing_index(client: OSSVectorClient) -> Finding:
-    hint = "check --index-name, or make it: oss-vectors put-vector-index --dimension N"
+    make = "oss-vectors put-vector-index --dimension N --distance-metric cosine|euclidean"
+    hint = f"check --index-name, or make it: {make}"
     detail = f"{client.config.index} is not there"
     try:
         there = [found.index_name for found in client.list_vector_indexes(max_results=10)]

@@ -207,8 +207,9 @@ class TimedCaller(Caller):
 
 
 def bare(reply):
-    """Return what of a reply is no id and no date."""
-    headers = {n: v for n, v in reply.headers.items() if n not in ("date", "x-oss-request-id")}
+    """Return what of a reply is no id and no time."""
+    changing = ("date", "x-oss-request-id", "x-oss-server-time")
+    headers = {name: value for name, value in reply.headers.items() if name not in changing}
     body = reply.body.replace(reply.headers["x-oss-request-id"].encode(), b"")
     return reply.status, headers, body
 

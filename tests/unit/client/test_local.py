@@ -74,7 +74,14 @@ def test_without_one_it_is_quick_and_says_what_it_leaves_out():
         assert client.query_vectors([1.0], top_k=500, filter={"n": 1})[0].key == "a"
         assert client.get_vector_index().status == "enable"
     text = " ".join(OSSVectorClient.local.__doc__.split())
-    for left_out in ("creating", "2 to 3 seconds", "name of a deleted", "rate", "topK", "strings"):
+    for left_out in (
+        "creating",
+        "2 to 3 seconds",
+        "name of a deleted",
+        "rate",
+        "10 names",
+        "strings",
+    ):
         assert left_out in text
 
 

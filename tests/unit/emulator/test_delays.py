@@ -390,10 +390,12 @@ def test_the_documented_service_lags_and_refuses(make_caller, clock):
     assert caller.query([1, 0, 0], 1, filter=blue) == []
     assert keys_of(caller.query([1, 0, 0], 2, filter=blue)) == ["b"]
     query = {**index, "queryVector": {"float32": [1, 0, 0]}}
-    assert caller.post("queryVectors", {**query, "topK": 100})[0] == 200
+    assert caller.post("queryVectors", {**query, "topK": 500})[0] == 200
+    names = [f"n{number}" for number in range(11)]
     for operation, members in (
-        ("queryVectors", {**query, "topK": 101}),
+        ("queryVectors", {**query, "topK": 501}),
         ("queryVectors", {**query, "topK": 1, "filter": {"color": "blue"}}),
+        ("putVectors", {**index, "vectors": [vector({"metadata": dict.fromkeys(names, "x")})]}),
         ("putVectors", {**index, "vectors": [vector({"metadata": {"n": 1}})]}),
         ("putVectors", {**index, "vectors": [vector({"metadata": {"flag": True}})]}),
     ):
