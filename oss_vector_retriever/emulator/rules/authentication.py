@@ -37,8 +37,8 @@ def identify(
     """Return the key, of those known by id, that signed a request; None for an anonymous one.
 
     `region` is that of hosts that do not name one. Keys expire by `now`; what a request says of
-    time is checked by `date`, from which it may differ by `skew_seconds`. Where only the head of a request is there, both
-    are None: neither clocks nor the digest of the body are checked.
+    time is checked by `date`, from which it may differ by `skew_seconds`. Where only the head of a
+    request is there, both are None: neither clocks nor the digest of the body are checked.
 
     Raises:
         Refusal: AccessDenied past its expiry, InvalidArgument,
