@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from . import fetch as fetching
-from . import writes
+from . import known_indexes, writes
 from .context import Context, Flow
 from .errors import WriteReport
 from .fetch import OnMissing
@@ -151,7 +151,7 @@ class _AsyncMethods:
             InvalidRequestError: a key twice, data that are not finite, or the count is off.
             ServiceError: the service refused, such as for another dimension than the index's.
         """
-        return await self.run(vector_operations.put_vectors, vectors, index)
+        return await self.run(writes.put_vectors, vectors, index)
 
     async def delete_vectors(
         self, keys: Iterable[str], *, index: str | None = None
@@ -160,7 +160,7 @@ class _AsyncMethods:
 
         Source: page DeleteVectors. `delete` takes any number.
         """
-        return await self.run(vector_operations.delete_vectors, keys, index)
+        return await self.run(writes.delete_vectors, keys, index)
 
     async def list_vectors(
         self,
@@ -253,26 +253,32 @@ class _AsyncMethods:
         index: str | None = None,
         distance_metric: DistanceMetric = "cosine",
         non_filterable_metadata_keys: Iterable[str] = (),
+        wait: bool = False,
     ) -> Acknowledgement:
         """Make an index; dimension 1 to 4,096, `distance_metric` `cosine` or `euclidean`.
 
         `non_filterable_metadata_keys` (at most 10) may be large and cannot be searched by; they are
         fixed for the life of the index. Source: page PutVectorIndex.
 
+        A new index is `creating` for some time. `wait` waits until it is not, within the client's
+        `timeout`. Without it this is one call, and the first writes wait, each within its own.
+
         Raises:
             VectorIndexAlreadyExistsError: an index of that name exists.
+            DeadlineExceededError: the index is made, and was not ready in time.
         """
         return await self.run(
-            indexes.put_vector_index,
+            known_indexes.put_vector_index,
             dimension,
             index,
             distance_metric,
             non_filterable_metadata_keys,
+            wait=wait,
         )
 
     async def get_vector_index(self, *, index: str | None = None) -> VectorIndex:
         """Describe an index. Source: page GetVectorIndex."""
-        return await self.run(indexes.get_vector_index, index)
+        return await self.run(known_indexes.get_vector_index, index)
 
     async def list_vector_indexes(
         self,
@@ -310,7 +316,7 @@ class _AsyncMethods:
         Source: page DeleteVectorIndex.
         """
         # Never the client's own index: nobody shall lose one by leaving an argument out.
-        return await self.run(indexes.delete_vector_index, index)
+        return await self.run(known_indexes.delete_vector_index, index)
 
     async def put_vector_bucket(self) -> Acknowledgement:
         """Make the client's vector bucket. Source: page PutVectorBucket.

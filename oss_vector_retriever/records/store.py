@@ -12,6 +12,7 @@ from ..client.context import Context, Flow
 from ..client.errors import InvalidRequestError, WriteReport, quote
 from ..client.fetch import fetch
 from ..client.holds import Hold, run_with
+from ..client.known_indexes import forget
 from ..client.models import FetchResult, ListVectorsResult, Vector, VectorIndex, dump
 from ..client.operations.checks import as_vector, each_of, refuse_repeated
 from ..client.operations.vectors import list_vectors
@@ -143,11 +144,11 @@ class RecordStore:
         return self.or_empty(context, page, lambda: ListVectorsResult(()))
 
     def describe(self, context: Context) -> Flow[VectorIndex | None]:
-        """Return the description of the index, asked for once; None where it is not there."""
+        """Return the description of the index, or None where it is not there."""
         return self.or_empty(context, self.keeper.describe(context), lambda: None)
 
     def metric(self, context: Context) -> Flow[str]:
-        """Return the metric of the index, asked for once; of one to be made, the settings'."""
+        """Return the metric of the index; of one to be made, the settings'."""
         found = yield from self.describe(context)
         return (found.distance_metric if found else "") or self.settings.metric_made
 
@@ -157,6 +158,7 @@ class RecordStore:
             return cast("T", (yield from flow))
         except errors.NoSuchVectorIndexError:
             # Who makes the index on the first write must be able to read before it.
+            forget(context, self.settings.index)
             if not self.settings.create_index:
                 raise
             warn_of_absence(context, self.settings.index)
@@ -185,9 +187,12 @@ class RecordStore:
             return WriteReport(())
         refuse_repeated(vector.key for vector in checked)
         dimension = _one_dimension(checked)
-        index = yield from self.keeper.prepare(context, dimension)
-        if (index.distance_metric or self.settings.metric_made) == "cosine":
-            _refuse_zeros(checked)
+
+        def check(index: VectorIndex) -> None:
+            if (index.distance_metric or self.settings.metric_made) == "cosine":
+                _refuse_zeros(checked)
+
+        yield from self.keeper.prepare(context, dimension, check)
         report = yield from self._put(context, checked, hold)
         lost = [b for b in report.batches if isinstance(b.error, errors.NoSuchVectorIndexError)]
         if lost and self.settings.create_index:
