@@ -55,9 +55,12 @@ def peek(context: Context, index: str | None = None) -> VectorIndex | None:
     return None if found is None or found.status == "creating" else found
 
 
-def forget(context: Context, index: str | None = None) -> None:
-    """Look again next time, since the index is not what it was."""
-    _find(context, index).forget()
+def forget(context: Context, index: str | None, asked_at: float) -> None:
+    """Look again next time: the index was not there, to a call that began at a moment."""
+    known = _find(context, index)
+    # what is known since may be of one that was made meanwhile
+    if known.changed_at <= asked_at:
+        known.forget()
 
 
 def was_absent(context: Context, index: str | None = None) -> bool:
@@ -175,7 +178,7 @@ def _delete(context: Context, name: str, deleting: Flow[Acknowledgement]) -> Flo
     try:
         return (yield from deleting)
     finally:  # also where it broke: nobody knows what it has done
-        forget(context, name)
+        _find(context, name).forget()
 
 
 def make_for_all(
@@ -198,7 +201,12 @@ def write(
         OSSVectorError: after the last attempt, with the errors of the earlier ones.
     """
     with _Trial(context, context.config.index_or(operation.index), deadline) as trial:
-        yield from trial.wait_for_turn()
+        if not (yield from trial.wait_for_turn()):
+            raise errors.DeadlineExceededError(
+                f"index {errors.quote(trial.name)} is new, and was not ready for writes within "
+                f"{deadline.seconds:g} s; nothing was sent.",
+                FaultKind.DEADLINE,
+            )
         operation = replace(operation, recover=trial.recover)
         done = yield from call(context, operation, deadline, policy)
         trial.known.open()
@@ -249,26 +257,28 @@ class _Trial(_Waiting):
         self.known.end("trial", self._turn)
         super().__exit__()
 
-    def wait_for_turn(self) -> Flow[None]:
-        """Wait until the index is known to take writes, or it is for this one to find out."""
+    def wait_for_turn(self) -> Flow[bool]:
+        """Wait until the index takes writes, or it is for this one to find out; False: too long."""
         known, deadline = self.known, self.deadline
         while known.is_closed(self.context.monotonic()):
             self.begin()
             if (turn := known.begin("trial", self._turn)) is self._turn:
                 seconds = known.next_trial - self.context.monotonic()
+                # half of the time is left for the write
+                seconds = min(seconds, deadline.remaining_seconds / 2)
                 if seconds > 0:
-                    # half of the time is left for the write
-                    yield Sleep(max(min(seconds, deadline.remaining_seconds / 2), 0.0))
-                return
+                    yield Sleep(seconds, turn)  # another may have passed, which ends it
+                break
             if deadline.remaining_seconds <= 0:
-                return
+                return False
             yield Sleep(min(deadline.remaining_seconds, _STUCK), turn)
-            if not turn.is_over:
+            if not turn.is_over and deadline.remaining_seconds > 0:
                 known.end("trial", turn)
+        return True
 
     def recover(self, error: errors.OSSVectorError) -> Flow[bool]:
         """Wait after a refusal of a new index; False where it is for another reason."""
-        if getattr(error, "status", None) != _INTERNAL_ERROR:
+        if not isinstance(error, errors.ServiceError) or error.status != _INTERNAL_ERROR:
             return False
         known = self.known
         # others try before this one comes again: a record that is refused for itself, with 500
@@ -281,12 +291,13 @@ class _Trial(_Waiting):
             return False
         self._refusals += 1
         seconds = known.note_refusal(now, self._refusals)
-        if seconds >= self.deadline.remaining_seconds:
-            return False
-        self.begin()
-        yield Sleep(seconds)
-        yield from self.wait_for_turn()
-        return self.deadline.remaining_seconds > 0
+        if seconds < self.deadline.remaining_seconds:
+            self.begin()
+            yield Sleep(seconds)
+            if (yield from self.wait_for_turn()):
+                return True
+        error.remark = "The index is new, and was not ready for writes in time."
+        return False
 
     def _look(self) -> Flow[None]:
         # an index may have been made anew by others; in an outage each attempt would ask
@@ -400,9 +411,10 @@ class _Turn(Generic[T]):
 class _KnownIndex:
     """What is known of one index.
 
-    `asked_at` is when it was last asked for, `looked_at` when its description came. Until
-    `new_until` a write that is refused with 500 is no failed attempt. All are moments of the
-    clients' monotonic clock.
+    All are moments of the clients' monotonic clock: when it was last asked for (`asked_at`), when
+    its description came (`looked_at`) or it was made (`changed_at`, the later of both), when a look
+    found that it is not there (`absent_at`). Until `new_until` a write that is refused with 500 is
+    no failed attempt; before `next_trial` none is tried.
     """
 
     def __init__(self) -> None:
@@ -410,7 +422,7 @@ class _KnownIndex:
         self._lock = threading.RLock()
         self._found: VectorIndex | None = None
         self._turns: dict[str, _Turn[Any]] = {}
-        self.asked_at = self.looked_at = self.absent_at = -math.inf
+        self.asked_at = self.looked_at = self.absent_at = self.changed_at = -math.inf
         self._waiting = 0
         self._waiting_since = 0.0
         self.forget()
@@ -437,19 +449,24 @@ class _KnownIndex:
         with self._lock:
             if self._found is not None and self._found.create_time != found.create_time:
                 self.forget()  # others have made it anew
-            self._found, self.looked_at, self.asked_at = found, now, now
+            was_creating = self._found is not None and self._found.status == "creating"
+            self._found, self.looked_at, self.changed_at = found, now, now
             self.absent_at = -math.inf
             if found.status == "creating":
                 self.new_until = now + _NEW
                 self._has_taken_writes = False
                 self._close(now)
-            elif age is not None and abs(age) < _NEW:
+                return
+            if was_creating:
+                self._is_closed = False
+            if age is not None and age < _NEW:
                 self.new_until = max(self.new_until, now + _NEW - max(age, 0.0))
 
     def note_making(self, now: float) -> None:
         """Note that it was made a moment ago."""
         with self._lock:
-            self.new_until, self.absent_at = now + _NEW, -math.inf
+            self.new_until, self.changed_at = now + _NEW, now
+            self.absent_at = -math.inf
 
     def note_refusal(self, now: float, count: int) -> float:
         """Note that a write was refused, its `count`-th time; return the pause before the next."""
@@ -475,6 +492,9 @@ class _KnownIndex:
         """Let writes go: one has passed."""
         with self._lock:
             self._has_taken_writes, self._is_closed, self._refusals = True, False, 0
+            turn = self._turns.pop("trial", None)
+        if turn is not None:  # so that who has it, and may pause yet, need not try
+            turn.end()
 
     def begin(self, what: str, turn: _Turn[T]) -> _Turn[T]:
         """Return the turn in progress, else begin this one."""

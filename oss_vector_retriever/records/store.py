@@ -154,11 +154,12 @@ class RecordStore:
 
     def or_empty(self, context: Context, flow: Flow[Any], empty: Callable[[], T]) -> Flow[T]:
         """Return what a flow gives, or `empty()` where there is no index and it would be made."""
+        began = context.monotonic()
         try:
             return cast("T", (yield from flow))
         except errors.NoSuchVectorIndexError:
+            forget(context, self.settings.index, began)
             # Who makes the index on the first write must be able to read before it.
-            forget(context, self.settings.index)
             if not self.settings.create_index:
                 raise
             warn_of_absence(context, self.settings.index)
