@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from . import fetch as fetching
-from . import known_indexes, writes
+from . import known_indexes, readiness, writes
 from .context import Context, Flow
 from .errors import WriteReport
 from .fetch import OnMissing
@@ -268,7 +268,7 @@ class _AsyncMethods:
             DeadlineExceededError: the index is made, and was not ready in time.
         """
         return await self.run(
-            known_indexes.put_vector_index,
+            readiness.put_vector_index,
             dimension,
             index,
             distance_metric,

@@ -16,7 +16,7 @@ from collections.abc import (
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
 from . import fetch as fetching
-from . import known_indexes, writes
+from . import known_indexes, readiness, writes
 from .async_methods import _AsyncMethods
 from .base import _ClientBase
 from .config import ClientConfig
@@ -353,7 +353,7 @@ class OSSVectorClient(_ClientBase):
             DeadlineExceededError: the index is made, and was not ready in time.
         """
         return self.run(
-            known_indexes.put_vector_index,
+            readiness.put_vector_index,
             dimension,
             index,
             distance_metric,

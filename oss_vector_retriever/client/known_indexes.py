@@ -1,63 +1,51 @@
-"""What clients know of their indexes, and how writes wait for one that is new.
+"""What clients know of their indexes, each asked for once for all who need it meanwhile.
 
-One look at an index (GetVectorIndex) serves all who need it meanwhile, and is believed for five
-minutes. A refusal, a write that does not fit, and the index's making or deletion by these clients
-bring a new look. So of an index that others delete and make again, with another dimension or
-metric, what was before is believed for five minutes at most.
-
-A new index is `creating` first; one user saw writes fail with 500 then, and for 10 to 15 seconds
-after it (reference 4.2, 16). The SDKs' tests write at once, and pass. So writes find out: a 500 is
-no failed attempt while the index is new. Until the first has passed, one write at a time tries for
-all that wait, after pauses that grow: each carries its whole body.
+A description (GetVectorIndex) is believed for five minutes. A refusal, a write that does not fit,
+and the index's making or deletion by these clients bring a new look. So of an index that others
+delete and make again, with another dimension or metric, what was before is believed for five
+minutes at most.
 """
 
 from __future__ import annotations
 
 import contextlib
-import logging
 import math
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from concurrent.futures import Future, InvalidStateError
-from dataclasses import replace
-from typing import Any, Generic, Self, TypeVar
+from typing import Any, Generic, TypeVar
 from weakref import WeakKeyDictionary
 
 from . import errors, fork
 from .context import Context, Deadline, Flow
 from .credentials import CredentialsKeeper
 from .endpoint import check_index
-from .flow import Attempts, Operation, call, make_attempts
+from .flow import Attempts, make_attempts
 from .models import Acknowledgement, VectorIndex
 from .operations import indexes
-from .operations.indexes import DistanceMetric
 from .retry import RetryPolicy, http_date
-from .steps import FaultKind, Sleep
+from .steps import Sleep
 
 T = TypeVar("T")
 
 _BELIEVED = 300.0  # seconds
-# seconds; the same of one that is `creating`, and of one that a write is refused by with 500
-_FRESH = 10.0
+FRESH = 10.0  # seconds; the same of one that is `creating`
 _NEW = 60.0  # seconds from its making, or from when it was last seen `creating`
-_PAUSES = (0.5, 1.0, 2.0)  # seconds between two tries, or looks; the last again and again
+_PAUSES = (0.5, 1.0, 2.0)  # seconds between two trials, or looks; the last again and again
 # seconds; nobody waits longer for a flow whose event loop has stopped, or whose thread hangs
 _STUCK = 10.0
 _MOST_INDEXES = 1000  # of one client; beyond it the oldest are forgotten
-_ONE_ATTEMPT = RetryPolicy(attempts=1)
-_INTERNAL_ERROR = 500
-_log = logging.getLogger("oss_vector_retriever")
 
 
 def peek(context: Context, index: str | None = None) -> VectorIndex | None:
     """Return the description of an index that is ready, where it is known; no call."""
-    found = _find(context, index).description(context.monotonic())
+    found = known_index(context, index).description(context.monotonic())
     return None if found is None or found.status == "creating" else found
 
 
 def forget(context: Context, index: str | None, asked_at: float) -> None:
     """Look again next time: the index was not there, to a call that began at a moment."""
-    known = _find(context, index)
+    known = known_index(context, index)
     # what is known since may be of one that was made meanwhile
     if known.changed_at <= asked_at:
         known.forget()
@@ -65,7 +53,7 @@ def forget(context: Context, index: str | None, asked_at: float) -> None:
 
 def was_absent(context: Context, index: str | None = None) -> bool:
     """Tell whether a look has found no such index within the last second."""
-    return context.monotonic() - _find(context, index).absent_at < 1.0
+    return context.monotonic() - known_index(context, index).absent_at < 1.0
 
 
 def describe(context: Context, index: str | None = None) -> Flow[VectorIndex]:
@@ -76,7 +64,7 @@ def describe(context: Context, index: str | None = None) -> Flow[VectorIndex]:
     Raises:
         NoSuchVectorIndexError: it is not there.
     """
-    found = _find(context, index).description(context.monotonic())
+    found = known_index(context, index).description(context.monotonic())
     return found or (yield from look(context, index))
 
 
@@ -84,7 +72,7 @@ def look(context: Context, index: str | None = None) -> Flow[VectorIndex]:
     """Return the description of an index as it is now, else as `describe` does."""
     name, deadline = context.config.index_or(index), context.deadline()
     try:
-        return (yield from _share(context, name, "look", deadline, _ask(context, name, deadline)))
+        return (yield from share(context, name, "look", deadline, ask(context, name, deadline)))
     except errors.AccessDeniedError:
         # a role may write vectors and not look at indexes
         return VectorIndex(index_name=name)
@@ -104,7 +92,7 @@ def check_by_description(
     try:
         check(found)
     except errors.InvalidRequestError:
-        if _find(context, index).looked_at >= began:
+        if known_index(context, index).looked_at >= began:
             raise
         found = yield from look(context, index)
         check(found)
@@ -113,59 +101,7 @@ def check_by_description(
 
 def get_vector_index(context: Context, index: str | None = None) -> Flow[VectorIndex]:
     """Return the flow of `OSSVectorClient.get_vector_index`: always a call of its own."""
-    return _ask(context, context.config.index_or(index), context.deadline())
-
-
-def put_vector_index(
-    context: Context,
-    dimension: int,
-    index: str | None = None,
-    distance_metric: DistanceMetric = "cosine",
-    non_filterable_metadata_keys: Iterable[str] = (),
-    *,
-    wait: bool = False,
-) -> Flow[Acknowledgement]:
-    """Return the flow of `OSSVectorClient.put_vector_index`."""
-    name, deadline = context.config.index_or(index), context.deadline()
-    making = indexes.put_vector_index(
-        context, dimension, name, distance_metric, non_filterable_metadata_keys
-    )
-    return _make(context, name, making, deadline, wait=wait)
-
-
-def _make(
-    context: Context, name: str, making: Flow[Acknowledgement], deadline: Deadline, *, wait: bool
-) -> Flow[Acknowledgement]:
-    known = _find(context, name)
-    known.forget()
-    done = yield from making
-    known.note_making(context.monotonic())
-    if wait:
-        yield from _wait_until_ready(context, name, deadline)
-    return done
-
-
-def _wait_until_ready(context: Context, name: str, deadline: Deadline) -> Flow[None]:
-    count = 0
-    with _Waiting(context, name, deadline) as waiting:
-        while True:
-            try:
-                asking = _ask(context, name, deadline)
-                found = yield from _share(context, name, "look", deadline, asking)
-            except errors.AccessDeniedError:
-                return  # its writes wait all the same, when they are refused
-            if found.status != "creating":
-                return
-            waiting.begin()
-            count += 1
-            seconds = _pause(count)
-            if seconds >= deadline.remaining_seconds:
-                raise errors.DeadlineExceededError(
-                    f"index {errors.quote(name)} is made, and was still creating after "
-                    f"{deadline.elapsed_seconds:.3g} s; writes wait for it too.",
-                    FaultKind.DEADLINE,
-                )
-            yield Sleep(seconds)
+    return ask(context, context.config.index_or(index), context.deadline())
 
 
 def delete_vector_index(context: Context, index: str) -> Flow[Acknowledgement]:
@@ -178,7 +114,7 @@ def _delete(context: Context, name: str, deleting: Flow[Acknowledgement]) -> Flo
     try:
         return (yield from deleting)
     finally:  # also where it broke: nobody knows what it has done
-        _find(context, name).forget()
+        known_index(context, name).forget()
 
 
 def make_for_all(
@@ -186,133 +122,14 @@ def make_for_all(
 ) -> Flow[VectorIndex]:
     """Run a flow that makes an index, once for all who would make it meanwhile."""
     name, deadline = context.config.index_or(index), context.deadline()
-    return _share(context, name, "making", deadline, making)
+    return share(context, name, "making", deadline, making)
 
 
-def write(
-    context: Context,
-    operation: Operation[Acknowledgement],
-    deadline: Deadline,
-    policy: RetryPolicy | None = None,
-) -> Flow[Acknowledgement]:
-    """Make a call that writes into an index; wait for one that is new, within the deadline.
-
-    Raises:
-        OSSVectorError: after the last attempt, with the errors of the earlier ones.
-    """
-    with _Trial(context, context.config.index_or(operation.index), deadline) as trial:
-        if not (yield from trial.wait_for_turn()):
-            raise errors.DeadlineExceededError(
-                f"index {errors.quote(trial.name)} is new, and was not ready for writes within "
-                f"{deadline.seconds:g} s; nothing was sent.",
-                FaultKind.DEADLINE,
-            )
-        operation = replace(operation, recover=trial.recover)
-        done = yield from call(context, operation, deadline, policy)
-        trial.known.open()
-        return done
-
-
-class _Waiting:
-    """A wait for an index to be ready; the log tells of the first that begins, and of the end."""
-
-    def __init__(self, context: Context, name: str, deadline: Deadline) -> None:
-        self.context = context
-        self.name = name
-        self.deadline = deadline
-        self.known = _find(context, name)
-        self._has_begun = False
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if not self._has_begun:
-            return
-        now = self.context.monotonic()
-        if (since := self.known.end_wait()) is not None:
-            text = "still not ready" if self.known.is_closed(now) else "ready"
-            _log.info("index %r is %s after %.3g s", self.name, text, now - since)
-
-    def begin(self) -> None:
-        """Begin to wait, where it has not begun."""
-        if self._has_begun:
-            return
-        self._has_begun = True
-        if self.known.begin_wait(self.context.monotonic()):
-            text = "index %r of bucket %r is new and not ready; it is waited for, at most %.3g s"
-            bucket, seconds = self.context.config.bucket, self.deadline.remaining_seconds
-            _log.info(text, self.name, bucket, seconds)
-
-
-class _Trial(_Waiting):
-    """A write that waits for its index, and at its turn tries it for all others."""
-
-    def __init__(self, context: Context, name: str, deadline: Deadline) -> None:
-        super().__init__(context, name, deadline)
-        self._turn: _Turn[None] = _Turn()
-        self._refusals = 0
-
-    def __exit__(self, *_: object) -> None:
-        self.known.end("trial", self._turn)
-        super().__exit__()
-
-    def wait_for_turn(self) -> Flow[bool]:
-        """Wait until the index takes writes, or it is for this one to find out; False: too long."""
-        known, deadline = self.known, self.deadline
-        while known.is_closed(self.context.monotonic()):
-            self.begin()
-            if (turn := known.begin("trial", self._turn)) is self._turn:
-                seconds = known.next_trial - self.context.monotonic()
-                # half of the time is left for the write
-                seconds = min(seconds, deadline.remaining_seconds / 2)
-                if seconds > 0:
-                    yield Sleep(seconds, turn)  # another may have passed, which ends it
-                break
-            if deadline.remaining_seconds <= 0:
-                return False
-            yield Sleep(min(deadline.remaining_seconds, _STUCK), turn)
-            if not turn.is_over and deadline.remaining_seconds > 0:
-                known.end("trial", turn)
-        return True
-
-    def recover(self, error: errors.OSSVectorError) -> Flow[bool]:
-        """Wait after a refusal of a new index; False where it is for another reason."""
-        if not isinstance(error, errors.ServiceError) or error.status != _INTERNAL_ERROR:
-            return False
-        known = self.known
-        # others try before this one comes again: a record that is refused for itself, with 500
-        # too, holds up no other
-        known.end("trial", self._turn)
-        self._turn = _Turn()
-        yield from self._look()
-        now = self.context.monotonic()
-        if now >= known.new_until:
-            return False
-        self._refusals += 1
-        seconds = known.note_refusal(now, self._refusals)
-        if seconds < self.deadline.remaining_seconds:
-            self.begin()
-            yield Sleep(seconds)
-            if (yield from self.wait_for_turn()):
-                return True
-        error.remark = "The index is new, and was not ready for writes in time."
-        return False
-
-    def _look(self) -> Flow[None]:
-        # an index may have been made anew by others; in an outage each attempt would ask
-        known, context, now = self.known, self.context, self.context.monotonic()
-        if now < known.new_until or now - known.asked_at < _FRESH:
-            return
-        asking = _ask(context, self.name, self.deadline, _ONE_ATTEMPT)
-        with contextlib.suppress(errors.OSSVectorError):
-            yield from _share(context, self.name, "glance", self.deadline, asking)
-
-
-def _ask(
+def ask(
     context: Context, name: str, deadline: Deadline, policy: RetryPolicy | None = None
 ) -> Flow[VectorIndex]:
-    known = _find(context, name)
+    """Look at an index, and note what comes of it."""
+    known = known_index(context, name)
     attempts = Attempts(context, indexes.get_operation(name), deadline, policy)
     try:
         found = yield from make_attempts(attempts)
@@ -333,17 +150,15 @@ def _ask(
     return found
 
 
-def _share(context: Context, name: str, what: str, deadline: Deadline, flow: Flow[T]) -> Flow[T]:
-    # run a flow for all who need its outcome, or take that of one which is in progress
-    known, own = _find(context, name), _Turn[T]()
+def share(context: Context, name: str, what: str, deadline: Deadline, flow: Flow[T]) -> Flow[T]:
+    """Run a flow for all who need its outcome, or return that of the one in progress."""
+    known, own = known_index(context, name), Turn[T]()
     try:
         while (turn := known.begin(what, own)) is not own:
             deadline.check("GetVectorIndex")
-            yield Sleep(min(deadline.remaining_seconds, _STUCK), turn)
+            yield from wait_for(known, what, turn, deadline)
             if turn.serves:
                 return turn.result()
-            if not turn.is_over and deadline.remaining_seconds > 0:
-                known.end(what, turn)
         result = yield from flow
         own.give(result)
     except errors.OSSVectorError as error:
@@ -354,11 +169,19 @@ def _share(context: Context, name: str, what: str, deadline: Deadline, flow: Flo
     return result
 
 
-def _pause(count: int) -> float:
+def wait_for(known: KnownIndex, what: str, turn: Turn[Any], deadline: Deadline) -> Flow[None]:
+    """Wait until another's turn is over; end one that hangs, so that the next may begin."""
+    yield Sleep(min(deadline.remaining_seconds, _STUCK), turn)
+    if deadline.remaining_seconds > 0 and not turn.is_over:
+        known.end(what, turn)
+
+
+def pause(count: int) -> float:
+    """Return the seconds after a number of trials or looks."""
     return _PAUSES[min(count, len(_PAUSES)) - 1]
 
 
-class _Turn(Generic[T]):
+class Turn(Generic[T]):
     """The turn of one flow to do what others need as well; a signal to them when it is over."""
 
     def __init__(self) -> None:
@@ -408,7 +231,7 @@ class _Turn(Generic[T]):
         self._outcome.add_done_callback(call_it)
 
 
-class _KnownIndex:
+class KnownIndex:
     """What is known of one index.
 
     All are moments of the clients' monotonic clock: when it was last asked for (`asked_at`), when
@@ -421,7 +244,7 @@ class _KnownIndex:
         # reentrant: a flow that was dropped ends its turn wherever its memory is freed
         self._lock = threading.RLock()
         self._found: VectorIndex | None = None
-        self._turns: dict[str, _Turn[Any]] = {}
+        self._turns: dict[str, Turn[Any]] = {}
         self.asked_at = self.looked_at = self.absent_at = self.changed_at = -math.inf
         self._waiting = 0
         self._waiting_since = 0.0
@@ -441,7 +264,7 @@ class _KnownIndex:
         found = self._found
         if found is None:
             return None
-        seconds = _FRESH if found.status == "creating" else _BELIEVED
+        seconds = FRESH if found.status == "creating" else _BELIEVED
         return found if now - self.looked_at < seconds else None
 
     def note(self, found: VectorIndex, age: float | None, now: float) -> None:
@@ -471,9 +294,8 @@ class _KnownIndex:
     def note_refusal(self, now: float, count: int) -> float:
         """Note that a write was refused, its `count`-th time; return the pause before the next."""
         with self._lock:
-            if self._has_taken_writes:
-                # others pass: it takes its own time
-                return _pause(count)
+            if self._has_taken_writes:  # others pass: it takes its own time
+                return pause(count)
             self._close(now)
             return max(self.next_trial - now, 0.0)
 
@@ -481,12 +303,17 @@ class _KnownIndex:
         # several that are refused at once are one trial
         if not self._is_closed or now >= self.next_trial:
             self._refusals += 1
-            self.next_trial = now + _pause(self._refusals)
+            self.next_trial = now + pause(self._refusals)
         self._is_closed = True
 
     def is_closed(self, now: float) -> bool:
         """Tell whether writes wait until one has passed."""
         return self._is_closed and now < self.new_until
+
+    @property
+    def is_ready(self) -> bool:
+        """Tell whether nothing that was seen of it says that writes have to wait."""
+        return not self._is_closed
 
     def open(self) -> None:
         """Let writes go: one has passed."""
@@ -496,12 +323,12 @@ class _KnownIndex:
         if turn is not None:  # so that who has it, and may pause yet, need not try
             turn.end()
 
-    def begin(self, what: str, turn: _Turn[T]) -> _Turn[T]:
+    def begin(self, what: str, turn: Turn[T]) -> Turn[T]:
         """Return the turn in progress, else begin this one."""
         with self._lock:
             return self._turns.setdefault(what, turn)
 
-    def end(self, what: str, turn: _Turn[T]) -> None:
+    def end(self, what: str, turn: Turn[T]) -> None:
         """End a turn, whatever came of it; the next may begin."""
         with self._lock:
             if self._turns.get(what) is turn:
@@ -534,10 +361,10 @@ class _Table:
         """Know nothing: the flows that look, or try, are the parent's."""
         self._lock = threading.RLock()
         self._indexes: WeakKeyDictionary[
-            CredentialsKeeper, dict[tuple[object, ...], _KnownIndex]
+            CredentialsKeeper, dict[tuple[object, ...], KnownIndex]
         ] = WeakKeyDictionary()
 
-    def find(self, context: Context, name: str) -> _KnownIndex:
+    def find(self, context: Context, name: str) -> KnownIndex:
         config = context.config
         place = (config.endpoint, config.account_id, config.region, config.bucket, name)
         with self._lock:
@@ -545,12 +372,13 @@ class _Table:
             if (found := known.get(place)) is None:
                 if len(known) >= _MOST_INDEXES:
                     del known[next(iter(known))]
-                found = known[place] = _KnownIndex()
+                found = known[place] = KnownIndex()
             return found
 
 
 _table = _Table()
 
 
-def _find(context: Context, index: str | None) -> _KnownIndex:
+def known_index(context: Context, index: str | None) -> KnownIndex:
+    """Return what is known of an index to who has these credentials."""
     return _table.find(context, context.config.index_or(index))

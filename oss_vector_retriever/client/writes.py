@@ -9,11 +9,12 @@ from .context import Context, Deadline, Flow
 from .errors import BatchReport, WriteReport
 from .flow import Operation
 from .holds import Hold, wait_for
-from .known_indexes import check_by_description, write
+from .known_indexes import check_by_description
 from .models import Acknowledgement, Limits, Vector, VectorIndex, largest, metadata_bytes
 from .operations import vectors as vector_operations
 from .operations.checks import as_vector, check_choice, check_keys, check_total, refuse_repeated
 from .operations.vectors import delete_operation, put_operation
+from .readiness import write
 from .steps import run_all
 
 Item = TypeVar("Item", str, Vector)

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from contextlib import suppress
 
-from ..client import errors, known_indexes
+from ..client import errors, known_indexes, readiness
 from ..client.context import Context, Flow
 from ..client.models.results import VectorIndex
 from ..client.steps import Sleep
@@ -66,7 +66,7 @@ class IndexKeeper:
         index = self.settings.index
         # Processes that start together all find no index: one makes it, the others take it.
         with suppress(errors.VectorIndexAlreadyExistsError):
-            yield from known_indexes.put_vector_index(
+            yield from readiness.put_vector_index(
                 context, dimension, index, self.settings.metric_made, self.settings.hidden_fields
             )
         found = yield from known_indexes.look(context, index)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -17,6 +18,38 @@ from oss_vector_retriever import OSSVectorClient, emulator
 
 CREATION, FAILURE = (3.0, 5.0) if FULL_SIZE else (0.5, 0.5)
 THREADS = 8
+
+FORKING = """
+import os, sys, threading, time
+from oss_vector_retriever import OSSVectorClient
+
+def write(key):
+    assert client.upsert([{"key": key, "data": [1, 2]}]).ok
+
+client = OSSVectorClient()
+client.put_vector_index(dimension=2)
+client.get_vector_index()
+waiting = threading.Thread(target=write, args=["parent"])
+waiting.start()
+time.sleep(0.1)  # its turn to try
+if (child := os.fork()) == 0:
+    write("child")
+    os._exit(0)
+waiting.join()
+write("parent again")
+sys.exit(os.waitpid(child, 0)[1])
+"""
+
+INTERRUPTED = """
+import logging, sys
+from oss_vector_retriever import OSSVectorClient
+
+logging.basicConfig(level=logging.INFO)
+client = OSSVectorClient()
+client.put_vector_index(dimension=2, wait=sys.argv[1] == "made")
+client.get_vector_index()
+client.upsert([{"key": "a", "data": [1, 2]}])
+"""
 
 # All stores of a process share one client, as its documentation has it.
 PROGRAM = f"""
@@ -72,11 +105,11 @@ print(json.dumps({{name: used.calls for name, used in stats.items()}}))
 
 
 @contextmanager
-def serve_new_service():
+def serve_new_service(creation=CREATION):
     """Serve what is documented, with an index that takes its time; yield what leads to it."""
     behaviour = replace(
         emulator.Behaviour.documented(),
-        index_creation_seconds=CREATION,
+        index_creation_seconds=creation,
         creating_refuses_writes=True,
         enable_failure_seconds=FAILURE,
     )
@@ -91,11 +124,11 @@ def serve_new_service():
 
 
 @contextmanager
-def start(name, environment):
-    """Start a program that writes when it is told to, and end it whatever comes."""
-    pipe = subprocess.PIPE
-    command = [sys.executable, "-c", PROGRAM, name]
-    with subprocess.Popen(command, env=environment, stdin=pipe, stdout=pipe, text=True) as process:
+def start(environment, program, *arguments):
+    """Start a program, and end it whatever comes."""
+    pipes = dict.fromkeys(["stdin", "stdout", "stderr"], subprocess.PIPE)
+    command = [sys.executable, "-c", program, *arguments]
+    with subprocess.Popen(command, env=environment, text=True, **pipes) as process:
         try:
             yield process
         finally:
@@ -109,7 +142,9 @@ def list_keys(client):
 def test_two_processes_with_threads_write_first_into_one_new_index():
     with serve_new_service() as (client, environment):
         with ExitStack() as stack:
-            processes = [stack.enter_context(start(name, environment)) for name in ("one", "two")]
+            processes = [
+                stack.enter_context(start(environment, PROGRAM, name)) for name in ("one", "two")
+            ]
             assert [process.stdout.readline() for process in processes] == ["ready\n"] * 2
             began = time.monotonic()
             for process in processes:
@@ -135,7 +170,7 @@ def vectors(tmp_path):
     return path
 
 
-@pytest.mark.parametrize("made_by", ["import", "another"])
+@pytest.mark.parametrize("made_by", ["import", "another"] if FULL_SIZE else ["import"])
 def test_an_import_succeeds_at_the_first_try(vectors, made_by):
     with serve_new_service() as (client, environment):
         flags = ["--create-index"]
@@ -151,5 +186,31 @@ def test_an_import_succeeds_at_the_first_try(vectors, made_by):
             check=False,
         )
         assert done.returncode == 0, done.stderr
+        if made_by == "import":
+            assert "index 'new' is being made; it is waited for" in done.stderr
         assert "1,200 vectors written to index 'new'" in done.stderr
         assert len(list_keys(client)) == 1200
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this platform has no fork")
+def test_a_child_that_is_forked_during_a_wait_waits_for_itself():
+    with serve_new_service() as (client, environment), start(environment, FORKING) as process:
+        _, errors = process.communicate(timeout=60)
+        assert process.returncode == 0, errors
+        assert list_keys(client) == {"parent", "parent again", "child"}
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals are other there")
+@pytest.mark.parametrize("wait", ["made", "written"] if FULL_SIZE else ["written"])
+def test_an_interrupt_ends_a_wait_at_once(wait):
+    with serve_new_service(creation=60.0) as (_, environment):
+        with start(environment, INTERRUPTED, wait) as process:
+            # the line that says that it waits
+            assert any("it is waited for" in line for line in process.stderr)
+            began = time.monotonic()
+            process.send_signal(signal.SIGINT)
+            _, errors = process.communicate(timeout=30)
+            took = time.monotonic() - began
+        assert process.returncode != 0
+        assert errors.rstrip().endswith("KeyboardInterrupt")
+        assert took < 5.0

@@ -19,9 +19,9 @@ from oss_vector_retriever.client.known_indexes import (
     delete_vector_index,
     describe,
     get_vector_index,
-    put_vector_index,
 )
 from oss_vector_retriever.client.models.messages import Reply
+from oss_vector_retriever.client.readiness import put_vector_index
 
 SLOW = {"index_creation_seconds": 3.0, "creating_refuses_writes": True}
 SLOWER = {**SLOW, "enable_failure_seconds": 5.0}

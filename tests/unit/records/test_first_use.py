@@ -20,6 +20,7 @@ from oss_vector_retriever.client.errors import (
 )
 from oss_vector_retriever.client.models.messages import Reply
 from oss_vector_retriever.client.steps import Running, Sleep
+from oss_vector_retriever.records import indexing
 from oss_vector_retriever.records.settings import StoreSettings
 from oss_vector_retriever.records.store import RecordStore
 
@@ -56,7 +57,7 @@ class Held(emulator.Service):
 @pytest.fixture
 def behaviour():
     return emulator.Behaviour(
-        index_creation_seconds=0.3, creating_refuses_writes=True, enable_failure_seconds=0.5
+        index_creation_seconds=0.1, creating_refuses_writes=True, enable_failure_seconds=0.3
     )
 
 
@@ -69,7 +70,8 @@ def service(behaviour):
 
 @pytest.fixture
 def client(service, monkeypatch):
-    monkeypatch.setattr(known_indexes, "_PAUSES", (0.1, 0.2, 0.4))
+    monkeypatch.setattr(known_indexes, "_PAUSES", (0.1, 0.15, 0.2))
+    monkeypatch.setattr(indexing, "_MAKING_SECONDS", 0.1)
     with embedded(service, timeout=15.0, max_concurrency=MANY) as client:
         yield client
 
@@ -143,7 +145,7 @@ class TestLookThatIsShared:
         pool = ThreadPoolExecutor(count)
         looks = [pool.submit(client.run, known_indexes.describe) for _ in range(count)]
         pool.shutdown(wait=False)
-        time.sleep(0.2)
+        time.sleep(0.1)
         return looks
 
     def test_serves_all_who_wait_for_it(self, client, service, gate):
@@ -243,13 +245,13 @@ def test_a_record_that_is_refused_for_itself_holds_up_no_other(client, service):
     store = RecordStore(StoreSettings())
     client.put_vector_index(dimension=2)
     pool = ThreadPoolExecutor(4)
-    hasty = client.with_options(timeout=2.0)
+    hasty = client.with_options(timeout=1.5)
     bad = pool.submit(hasty.run, store.write, [store.encode("bad", [1, 2], text="")])
     time.sleep(0.1)
     began = time.monotonic()
     for number in range(3):
         assert client.run(store.write, vectors(store, number)).ok
-    assert time.monotonic() - began < 1.5
+    assert time.monotonic() - began < 1.2
     assert not bad.done()
     assert isinstance(bad.exception(), PartialWriteError)
     pool.shutdown()
