@@ -288,14 +288,15 @@ class KnownIndex:
     def note_making(self, now: float) -> None:
         """Note that it was made a moment ago."""
         with self._lock:
+            self.forget()
             self.new_until, self.changed_at = now + _NEW, now
             self.absent_at = -math.inf
 
-    def note_refusal(self, now: float, count: int) -> float:
-        """Note that a write was refused, its `count`-th time; return the pause before the next."""
+    def note_refusal(self, now: float) -> float | None:
+        """Note a refused write; return the seconds to the next trial, or None where others pass."""
         with self._lock:
-            if self._has_taken_writes:  # others pass: it takes its own time
-                return pause(count)
+            if self._has_taken_writes:
+                return None
             self._close(now)
             return max(self.next_trial - now, 0.0)
 

@@ -50,8 +50,13 @@ def _make(
     context: Context, name: str, making: Flow[Acknowledgement], deadline: Deadline, *, wait: bool
 ) -> Flow[Acknowledgement]:
     known = known_index(context, name)
-    known.forget()
-    done = yield from making
+    try:
+        done = yield from making
+    except errors.VectorIndexAlreadyExistsError:
+        raise
+    except BaseException:  # nobody knows what it has done
+        known.forget()
+        raise
     known.note_making(context.monotonic())
     if wait:
         yield from _wait_until_ready(context, name, deadline)
@@ -92,7 +97,10 @@ def write(
     Raises:
         OSSVectorError: after the last attempt, with the errors of the earlier ones.
     """
-    with _Trial(context, context.config.index_or(operation.index), deadline) as trial:
+    # that deletions pass says nothing of puts: neither waits for the other
+    is_put = operation.name == "PutVectors"
+    name = context.config.index_or(operation.index)
+    with _Trial(context, name, deadline, for_all=is_put) as trial:
         if not (yield from trial.wait_for_turn()):
             raise errors.DeadlineExceededError(
                 f"index {errors.quote(trial.name)} is new, and was not ready for writes within "
@@ -101,7 +109,8 @@ def write(
             )
         operation = replace(operation, recover=trial.recover)
         done = yield from call(context, operation, deadline, policy)
-        trial.known.open()
+        if is_put:
+            trial.known.open()
         return done
 
 
@@ -138,10 +147,11 @@ class _Waiting:
 
 
 class _Trial(_Waiting):
-    """A write that waits for its index, and at its turn tries it for all others."""
+    """A write that waits for its index, and at its turn tries it, `for_all` or itself alone."""
 
-    def __init__(self, context: Context, name: str, deadline: Deadline) -> None:
+    def __init__(self, context: Context, name: str, deadline: Deadline, *, for_all: bool) -> None:
         super().__init__(context, name, deadline)
+        self._for_all = for_all
         self._turn: Turn[None] = Turn()
         self._refusals = 0
 
@@ -152,7 +162,7 @@ class _Trial(_Waiting):
     def wait_for_turn(self) -> Flow[bool]:
         """Wait until the index takes writes, or it is for this one to find out; False: too long."""
         known, deadline = self.known, self.deadline
-        while known.is_closed(self.context.monotonic()):
+        while self._for_all and known.is_closed(self.context.monotonic()):
             self.begin()
             if (turn := known.begin("trial", self._turn)) is self._turn:
                 seconds = known.next_trial - self.context.monotonic()
@@ -180,7 +190,9 @@ class _Trial(_Waiting):
         if now >= known.new_until:
             return False
         self._refusals += 1
-        seconds = known.note_refusal(now, self._refusals)
+        seconds = known.note_refusal(now) if self._for_all else None
+        # where others pass it takes its own time
+        seconds = pause(self._refusals) if seconds is None else seconds
         if seconds < self.deadline.remaining_seconds:
             self.begin()
             yield Sleep(seconds)

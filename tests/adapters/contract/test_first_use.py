@@ -10,7 +10,14 @@ from langchain_core.embeddings import DeterministicFakeEmbedding
 from llama_index.core.schema import TextNode
 from llama_index.core.vector_stores.types import VectorStoreQuery
 
-from oss_vector_retriever import OSSVectorClient, emulator, langchain, langgraph, llama_index
+from oss_vector_retriever import (
+    OSSVectorClient,
+    RetryPolicy,
+    emulator,
+    langchain,
+    langgraph,
+    llama_index,
+)
 from oss_vector_retriever.client import known_indexes
 from oss_vector_retriever.client.clients import client_of
 from oss_vector_retriever.records import indexing
@@ -25,6 +32,10 @@ SLOW = emulator.Behaviour(
 def quick(monkeypatch):
     monkeypatch.setattr(known_indexes, "_PAUSES", (0.05, 0.1))
     monkeypatch.setattr(indexing, "_MAKING_SECONDS", 0.05)
+
+
+# attempts that are spent before the index is ready
+HASTY = RetryPolicy(transient_base=0.01, patience=0.0)
 
 
 class Calls(list):
@@ -44,7 +55,8 @@ def make_client(calls):
     made = []
 
     def make_client(behaviour=SLOW):
-        made.append(OSSVectorClient.local(behaviour=behaviour, on_call=calls, max_concurrency=50))
+        options = {"behaviour": behaviour, "on_call": calls, "retry": HASTY}
+        made.append(OSSVectorClient.local(max_concurrency=50, **options))
         return made[-1]
 
     yield make_client

@@ -12,6 +12,7 @@ from oss_vector_retriever import (
     DeadlineExceededError,
     InternalServiceError,
     NoSuchVectorIndexError,
+    VectorIndexAlreadyExistsError,
     emulator,
 )
 from oss_vector_retriever.client import known_indexes, writes
@@ -118,6 +119,30 @@ def test_deletions_wait_as_puts_do(world):
     world.service.faults.add(emulator.faults.ServerError(operation="DeleteVectors", times=5))
     world.run(writes.delete(context, ["a"]))
     assert 0 < world.seconds < 20.0
+
+
+@pytest.mark.parametrize("world", [SLOW], indirect=True)
+def test_deletions_that_pass_say_nothing_of_puts(world):
+    context = world.client()
+    world.run(put_vector_index(context, 2))
+    world.run(get_vector_index(context))
+    world.run(writes.delete_vectors(context, ["a"]))
+    assert world.seconds == 0
+    world.counted()
+    world.run(writes.put_vectors(context, ONE))
+    # the first after its pause: it was known that the index is creating
+    assert world.counted()["putVectors"] <= 3
+
+
+def test_who_finds_an_index_made_already_keeps_what_is_known_of_it(world):
+    context = world.client()
+    world.run(put_vector_index(context, 2))
+    world.run(describe(context))
+    world.counted()
+    error = world.play(put_vector_index(context, 2, wait=True)).error
+    assert isinstance(error, VectorIndexAlreadyExistsError)
+    assert world.run(describe(context)).dimension == 2
+    assert world.counted() == {"putVectorIndex": 1}
 
 
 def test_no_attempt_and_no_budget_is_spent_on_the_wait(world):
