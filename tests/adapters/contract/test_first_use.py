@@ -35,7 +35,7 @@ def quick(monkeypatch):
 
 
 # attempts that are spent before the index is ready
-HASTY = RetryPolicy(transient_base=0.01, patience=0.0)
+HASTY = RetryPolicy(transient_base=0.001, patience=0.0)
 
 
 class Calls(list):
