@@ -9,7 +9,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..client.context import Context, Flow
-from ..client.errors import MissingKeysError, ResponseError, VectorIndexParameterInvalidError
+from ..client.errors import (
+    InvalidRequestError,
+    MissingKeysError,
+    ResponseError,
+    VectorIndexParameterInvalidError,
+    quote,
+)
 from ..client.models import Float32Array, QueryVectorsResult, ScoredVector, Vector
 from ..client.operations.checks import check_data, check_whole
 from ..client.operations.vectors import query_vectors
@@ -33,10 +39,28 @@ class Hit:
 
 
 def relevance(metric: str, distance: float) -> float:
-    """Return a distance as a relevance from 0 to 1: cosine 1 - d/2, euclidean 1/(1 + d)."""
+    """Return a distance as a relevance from 0 to 1: cosine 1 - d/2, euclidean 1/(1 + d).
+
+    Raises:
+        InvalidRequestError: the metric is another.
+    """
     if metric == "cosine":  # the service's distance is 1 - cosine, from 0 to 2
         return min(1.0, max(0.0, 1.0 - distance / 2.0))
-    return 1.0 / (1.0 + max(0.0, distance))
+    return nearness(metric, distance)
+
+
+def nearness(metric: str, distance: float) -> float:
+    """Return a distance as a similarity that keeps the order: cosine 1 - d, euclidean 1/(1 + d).
+
+    Raises:
+        InvalidRequestError: the metric is another.
+    """
+    if metric == "cosine":
+        return 1.0 - distance
+    if metric == "euclidean":
+        # a distance that is rounded may be just below zero
+        return 1.0 / (1.0 + max(0.0, distance))
+    raise InvalidRequestError(f"the index has the metric {quote(metric)}, which is not known here.")
 
 
 def search(
@@ -174,7 +198,8 @@ def _decode_hits(
             continue
         record = store.decode(vector)
         if hit.distance is None:
-            raise ResponseError("QueryVectors: a hit came without the distance asked for.", 200)
+            what = f"{quote(hit.key)} came without the distance asked for"
+            raise ResponseError(f"QueryVectors: {what}.", 200)
         if record is not None:
             decoded.append(Hit(record, hit.distance))
     return decoded
