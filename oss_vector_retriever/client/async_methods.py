@@ -87,8 +87,9 @@ class _AsyncMethods:
     ) -> WriteReport:
         """Put any number of vectors, 500 a call, up to `max_concurrency` calls at a time.
 
-        All are checked before the first call. A call that fails does not stop the others; `timeout`
-        (seconds) holds for each call by itself, from the moment that its part is encoded.
+        An index that is new and not ready is waited for. All are checked before the first call. A
+        call that fails does not stop the others; `timeout` (seconds) holds for each call by itself,
+        from the moment that its part is encoded.
 
         Raises:
             InvalidRequestError: a vector breaks a rule, or a key stands twice; nothing was written.
@@ -146,7 +147,8 @@ class _AsyncMethods:
         """Put 1 to 500 vectors in one call; a vector with the same key is replaced.
 
         Each is a `Vector` or a dict with `key`, `data` (numbers) and, if any, `metadata`.
-        Source: page PutVectors. `upsert` takes any number.
+        An index that is new and not ready is waited for. Source: page PutVectors. `upsert` takes
+        any number.
 
         Raises:
             InvalidRequestError: a key twice, data that are not finite, or the count is off.

@@ -32,8 +32,9 @@ _BELIEVED = 300.0  # seconds
 FRESH = 10.0  # seconds; the same of one that is `creating`
 _NEW = 60.0  # seconds from its making, or from when it was last seen `creating`
 _PAUSES = (0.5, 1.0, 2.0)  # seconds between two trials, or looks; the last again and again
-# seconds; nobody waits longer for a flow whose event loop has stopped, or whose thread hangs
-_STUCK = 10.0
+# seconds; nobody waits longer for one flow, whose event loop may have stopped, or be held up by the
+# very thread that waits: a blocking call on it
+_STUCK = {"look": 2.0, "glance": 2.0, "making": 5.0, "trial": 5.0}
 _MOST_INDEXES = 1000  # of one client; beyond it the oldest are forgotten
 
 
@@ -171,7 +172,7 @@ def share(context: Context, name: str, what: str, deadline: Deadline, flow: Flow
 
 def wait_for(known: KnownIndex, what: str, turn: Turn[Any], deadline: Deadline) -> Flow[None]:
     """Wait until another's turn is over; end one that hangs, so that the next may begin."""
-    yield Sleep(min(deadline.remaining_seconds, _STUCK), turn)
+    yield Sleep(min(deadline.remaining_seconds, _STUCK[what]), turn)
     if deadline.remaining_seconds > 0 and not turn.is_over:
         known.end(what, turn)
 

@@ -199,7 +199,7 @@ class TestLookThatIsShared:
         assert service.seen["getVectorIndex"] == 2
 
     def test_is_taken_over_where_its_event_loop_has_stopped(self, client, gate, monkeypatch):
-        monkeypatch.setattr(known_indexes, "_STUCK", 0.3)
+        monkeypatch.setitem(known_indexes._STUCK, "look", 0.3)
         loop = asyncio.new_event_loop()
         twin = client.to_async()
         first = loop.create_task(twin.run(known_indexes.describe))
@@ -211,6 +211,25 @@ class TestLookThatIsShared:
         assert loop.run_until_complete(first).dimension == 2
         loop.run_until_complete(twin.close())
         loop.close()
+
+    @pytest.mark.usefixtures("gate")
+    def test_is_taken_over_by_who_holds_up_its_event_loop(self, client, service, monkeypatch):
+        monkeypatch.setitem(known_indexes._STUCK, "look", 0.3)
+
+        async def block():
+            async with client.to_async() as twin:
+                first = asyncio.ensure_future(twin.run(known_indexes.describe))
+                await asyncio.sleep(0.1)
+                assert service.seen["getVectorIndex"] == 1
+                threading.Timer(0.1, gate.set).start()
+                began = time.monotonic()
+                found = client.run(known_indexes.describe)  # a blocking call, on the loop
+                return found, time.monotonic() - began, await first
+
+        gate = service.gates["getVectorIndex"]
+        found, took, first = asyncio.run(block())
+        assert found == first
+        assert took < 10
 
     @pytest.mark.usefixtures("gate")
     def test_ends_with_the_client_for_all_who_wait(self, client):
