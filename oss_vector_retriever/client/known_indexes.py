@@ -62,7 +62,10 @@ def describe(context: Context, index: str | None = None) -> Flow[VectorIndex]:
     Raises:
         NoSuchVectorIndexError: it is not there.
     """
-    found = known_index(context, index).description(context.monotonic())
+    known = known_index(context, index)
+    if (making := known.turn("making")) is not None:  # it ends with a look
+        yield from wait_for(known, "making", making, context.deadline())
+    found = known.description(context.monotonic())
     return found or (yield from look(context, index))
 
 
@@ -330,6 +333,10 @@ class KnownIndex:
             turn = self._turns.pop("trial", None)
         if turn is not None:  # so that who has it, and may pause yet, need not try
             turn.end()
+
+    def turn(self, what: str) -> Turn | None:
+        """Return the turn in progress, if there is one."""
+        return self._turns.get(what)
 
     def begin(self, what: str, turn: Turn) -> Turn:
         """Return the turn in progress, else begin this one."""
