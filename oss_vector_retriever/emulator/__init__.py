@@ -79,6 +79,7 @@ from .accounts import (
     DEVELOPMENT_BUCKET, DEVELOPMENT_KEY, DEVELOPMENT_REGION, AccessKey,
 )
 from .behaviour import Behaviour
+from .clock import ManualClock
 from .service import Service, ServiceOptions
 from .transport import InProcessTransport
 
@@ -89,7 +90,8 @@ if TYPE_CHECKING:
 
 __all__ = ["DEVELOPMENT_ACCESS_KEY_ID", "DEVELOPMENT_ACCESS_KEY_SECRET", "DEVELOPMENT_ACCOUNT_ID"]
 __all__ += ["DEVELOPMENT_BUCKET", "DEVELOPMENT_KEY", "DEVELOPMENT_REGION", "AccessKey", "Behaviour"]
-__all__ += ["InProcessTransport", "Reply", "Request", "Server", "Service", "ServiceOptions"]
+__all__ += ["InProcessTransport", "ManualClock", "Reply", "Request", "Server", "Service"]
+__all__ += ["ServiceOptions"]
 
 # The server alone needs uvicorn, which only the extra brings.
 __getattr__, _ = make_lazy(__name__, {"Server": f"{__name__}.http.server"}, extra="emulator")

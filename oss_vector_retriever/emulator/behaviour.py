@@ -1,11 +1,12 @@
 """`Behaviour`: named switches for what the service does not document, or not in one voice."""
 
+import sys
 import types
 from dataclasses import dataclass, fields
 from typing import Any, Literal, Self, get_args, get_origin, get_type_hints
 
 from ..client.errors import ConfigurationError
-from ..client.retry import is_finite_number
+from .clock import is_number
 
 Order = Literal["request", "storage", "shuffled"]
 Duplicates = Literal["once", "each"]
@@ -86,7 +87,7 @@ class Behaviour:
     count_distinct_keys: bool = False
     unstorable_fails: bool = False
     squared_euclidean: bool = False
-    filter_after_ranking: bool = False
+    filter_after_ranking: bool = True
     list_filter: ListFilter = "honoured"
     top_k_limit: TopKLimit = 500
     metadata_names: MetadataNames = "filterable"
@@ -174,9 +175,9 @@ def _is_possible(kind: Any, value: object) -> bool:
     if value is None:
         return types.NoneType in choices
     if kind is float:
-        return is_finite_number(value) and 0 <= value <= _A_YEAR  # type: ignore[operator]
+        return is_number(value, 0, _A_YEAR)
     if float in choices:
-        return is_finite_number(value) and value > 0  # type: ignore[operator]
+        return value != 0 and is_number(value, 0, sys.float_info.max)
     return type(value) is int  # True is an int, and no number
 
 

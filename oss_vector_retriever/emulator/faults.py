@@ -21,6 +21,7 @@ from typing import TypeVar
 import orjson
 
 from ..client.models.messages import Reply
+from .clock import is_number
 from .operations.table import OPERATIONS
 
 __all__ = ["AppliedFault", "Delay", "Duplicate", "Fault", "Faults", "Outcome", "Reorder", "Reset"]
@@ -175,9 +176,7 @@ KIND_NAMES = {kind: name for name, kind in KINDS.items()}
 
 
 def _check_number(name: str, value: object, *, low: float, high: float = _LONGEST_SECONDS) -> None:
-    # Not NaN either: it is neither below nor above anything.
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not number or not low <= value <= high:  # type: ignore[operator]
+    if not is_number(value, low, high):
         raise ValueError(f"{name} must be a number from {low:g} to {high:g}")
 
 

@@ -1,6 +1,6 @@
 """`Service`: an OSS Vectors service in one process, from a request to a reply, without a socket.
 
-Order of refusals: size of the body, authentication, operation, authorisation by policy,
+Order of refusals: size of the body, authentication, rate, operation, authorisation by policy,
 NoSuchBucket (which is known to come before the parameters, section 6), MalformedJson, the form of
 the parameters, NoSuchVectorIndex, then what only the index can tell, such as the dimension.
 """
@@ -21,6 +21,7 @@ from ..client.models import DEFAULT_LIMITS, Limits, Reply, Request
 from . import json_text
 from .accounts import DEVELOPMENT_KEY, DEVELOPMENT_REGION, AccessKey
 from .behaviour import DEFAULT_BEHAVIOUR, Behaviour
+from .clock import ManualClock, RequestRate, utc_now
 from .faults import Faults, Outcome, RequestFaults
 from .http import addressing
 from .operations.buckets import is_bucket_name
@@ -36,11 +37,6 @@ MAX_BODY_BYTES = 64 * 1024 * 1024
 SEARCH_BYTES = 1024 * 1024 * 1024
 
 logger = logging.getLogger(__name__)
-
-
-def utc_now() -> datetime:
-    """Return the machine's time."""
-    return datetime.now(UTC)
 
 
 class ServiceOptions(TypedDict, total=False):
@@ -63,8 +59,9 @@ class Service:
         access_keys: the keys that are known; the published development key by default.
         region: of requests whose host name does not say.
         limits: what is accepted.
-        behaviour: switches for what is not documented.
-        clock: returns the service's time, with a time zone.
+        behaviour: switches for what is not documented, or documented in two ways.
+        clock: returns the service's time, with a time zone: a `ManualClock` for tests of what takes
+            its time. By any other function the dates of requests are checked too.
         max_body_bytes: longest request body that is read.
         search_bytes: memory for the matrices that QueryVectors keeps; a larger index is read from
             the database each time.
@@ -91,6 +88,8 @@ class Service:
         search_bytes: int = SEARCH_BYTES,
     ) -> None:
         self.access_keys: Mapping[str, AccessKey] = _by_id(access_keys)
+        rate = behaviour.requests_per_second
+        self._rate = None if rate is None else RequestRate(rate)
         self.region = region
         self.clock = clock
         self.max_body_bytes = max_body_bytes
@@ -163,7 +162,7 @@ class Service:
         Clocks are not checked: a fault may set the service's.
         """
         try:
-            key = self._identify(request, addressing.resolve(request), None)
+            key = self._identify(request, addressing.resolve(request), None, None)
         except Refusal as refusal:
             return self._refuse(request, refusal)
         return self._refuse(request, not_signed()) if key is None else key
@@ -180,11 +179,14 @@ class Service:
     def _open_exchange(self, request: Request, ahead: timedelta = timedelta()) -> _Exchange:
         # 24 characters, as every integration test of the SDKs asserts (section 3).
         request_id = secrets.token_hex(12).upper()
-        return _Exchange(request, request_id, self.clock().astimezone(UTC) + ahead)
+        now = self.clock().astimezone(UTC)
+        # Clients sign by the machine's clock, and would set theirs by a date that is not checked.
+        date = utc_now() if isinstance(self.clock, ManualClock) else now
+        return _Exchange(request, request_id, now + ahead, date + ahead)
 
     def _handle(self, exchange: _Exchange) -> Reply:
         try:
-            operation, call = self._admit(exchange.request, exchange.now)
+            operation, call = self._admit(exchange)
             return exchange.success(operation, operation.run(call))
         except Refusal as refusal:
             return exchange.refusal(refusal)
@@ -195,11 +197,20 @@ class Service:
             return exchange.refusal(Refusal("InternalError"))
 
     def _identify(
-        self, request: Request, address: addressing.Address, now: datetime | None
+        self,
+        request: Request,
+        address: addressing.Address,
+        now: datetime | None,
+        date: datetime | None,
     ) -> AccessKey | None:
-        skew = self._core.limits.clock_skew_seconds
         return identify(
-            request, address, now, keys=self.access_keys, region=self.region, skew_seconds=skew
+            request,
+            address,
+            now,
+            date,
+            keys=self.access_keys,
+            region=self.region,
+            skew_seconds=self._core.limits.clock_skew_seconds,
         )
 
     def _has_policy(self, address: addressing.Address) -> bool:
@@ -210,15 +221,18 @@ class Service:
         bucket = self._core.buckets.find(namespace, address.bucket)
         return bucket is not None and bucket.policy is not None
 
-    def _admit(self, request: Request, now: datetime) -> tuple[Operation, Call]:
+    def _admit(self, exchange: _Exchange) -> tuple[Operation, Call]:
         """Return the operation and the call, once the caller may make it."""
+        request, now = exchange.request, exchange.now
         if len(request.body) > self.max_body_bytes:
             raise too_long(self.max_body_bytes)
         address = addressing.resolve(request)
-        key = self._identify(request, address, now)
+        key = self._identify(request, address, now, exchange.date)
         query = addressing.parameters(request.query)
         if key is None and not self._has_policy(address):
             raise not_signed()  # before anything is said of the request
+        if self._rate is not None and not self._rate.take(now):
+            raise Refusal("QpsLimitExceeded")
         if address.rest:
             raise Refusal("MethodNotAllowed")
         operation = select(request.method, query, has_bucket=address.bucket is not None)
@@ -235,11 +249,15 @@ def _by_id(access_keys: Iterable[AccessKey]) -> dict[str, AccessKey]:
 
 @dataclass(frozen=True, slots=True)
 class _Exchange:
-    """One request with what its reply needs, whatever becomes of it."""
+    """One request with what its reply needs, whatever becomes of it.
+
+    `now` is the service's time, `date` that by which requests are dated.
+    """
 
     request: Request
     request_id: str
     now: datetime
+    date: datetime
 
     def success(self, operation: Operation, answer: Answer) -> Reply:
         """Return the reply of an operation that was done."""
@@ -274,7 +292,7 @@ class _Exchange:
         return {
             "server": "AliyunOSS",
             # Without a date the SDK for Python cannot read an error (section 6).
-            "date": format_datetime(self.now, usegmt=True),
+            "date": format_datetime(self.date, usegmt=True),
             "connection": "keep-alive",
             "x-oss-request-id": self.request_id,
         }

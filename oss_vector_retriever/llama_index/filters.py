@@ -32,6 +32,7 @@ from ..client.errors import InvalidRequestError, quote
 from ..client.models.limits import Limits, metadata_bytes
 from ..client.operations.checks import check_unicode
 from ..records import Record, filterable_value
+from ..records.conditions import Condition, Group, Operator, Test
 from ..records.decode import SOURCE_ID_FIELD, SOURCE_ID_FIELDS, source_id
 from ..records.filters import Filter
 
@@ -56,6 +57,20 @@ def check_filters(filters: MetadataFilters | None) -> MetadataFilters | None:
         )
     _check(filters, 1)
     return filters if _restricts(filters) else None
+
+
+def read_filters(filters: MetadataFilters | None) -> Condition | None:
+    """Return filters as a condition, checked as `check_filters` does; None where none restricts."""
+    checked = check_filters(filters)
+    return None if checked is None else _read(checked)
+
+
+def _read(one: AnyFilter) -> Condition:
+    if isinstance(one, MetadataFilter):
+        return Test(one.key, _OPERATORS[one.operator], one.value)
+    if not one.filters:
+        return Group("and", ())  # no restriction, whatever the condition
+    return Group(_condition(one).value, tuple(_read(inner) for inner in one.filters))
 
 
 def has_empty_group(filters: MetadataFilters) -> bool:
@@ -156,6 +171,9 @@ _LISTS: Final = frozenset(
 )
 _TEXTS: Final = frozenset({FilterOperator.TEXT_MATCH, FilterOperator.TEXT_MATCH_INSENSITIVE})
 
+
+# core's names of them are those of its members, in capitals
+_OPERATORS: Final = {one: Operator(one.name.lower()) for one in FilterOperator}
 
 _MOST_LEVELS = 100  # each takes several frames of the stack, and Python has a thousand in all
 

@@ -31,6 +31,11 @@ DECODE_POLICIES: Final[tuple[str, ...]] = get_args(DecodePolicy)
 ENVELOPE_FIELD: Final = "_record"
 TEXT_FIELD: Final = "_record_text"
 ENVELOPE_KEYS: Final = (ENVELOPE_FIELD, TEXT_FIELD)
+# The mark: a list of the fields that the service cannot judge, since they have no copy, or one that
+# is not the value itself.
+UNSURE_FIELD: Final = "_unsure"
+UNSURE_OF_ALL: Final = "*"  # in the mark, where the names do not fit
+RESERVED_FIELDS: Final = (*ENVELOPE_KEYS, UNSURE_FIELD)
 VERSION: Final = 1  # of the envelope; a later one is refused, never guessed at
 WIDE_MARK: Final = '{"wide":true,'  # begins an envelope with integers over 64 bits
 

@@ -7,12 +7,13 @@ compared with. What would silently match nothing is refused, with the fix.
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from ..client.errors import InvalidRequestError, quote, with_article
 from ..client.models.limits import DEFAULT_LIMITS, Limits, metadata_bytes
 from ..client.operations.checks import check_numbers, check_unicode
-from .decode import ENVELOPE_KEYS
+from .conditions import Condition, Group, Operator, Test
+from .decode import ENVELOPE_KEYS, RESERVED_FIELDS
 from .encode import filterable_value
 
 _LOGICAL: Final = ("$and", "$or")
@@ -20,6 +21,7 @@ _EQUAL: Final = ("$eq", "$ne")
 _AMONG: Final = ("$in", "$nin")
 _RANGE: Final = ("$gt", "$gte", "$lt", "$lte")
 _OPERATORS: Final = (*_EQUAL, *_AMONG, *_RANGE, "$exists")
+_MOST_LEVELS: Final = 100  # each takes several frames of the stack, and Python has a thousand
 
 Filter = Mapping[str, Any]
 
@@ -58,6 +60,94 @@ def explicit_filter(
     written = writer.conjunction(given, 1)
     writer.check_limits(written)
     return written
+
+
+def read_filter(given: Filter | None) -> Condition | None:
+    """Return a filter as a condition; None or {} is none.
+
+    The grammar is `{"field": value}`, `{"field": {"$op": operand}}`, `{"$and": [...]}` and `{"$or":
+    [...]}`, nested; several members must all hold. A value None means that the record has none.
+
+    Raises:
+        InvalidRequestError: an operator or operand that is not known, or a field that no record
+            shows.
+    """
+    if given is None or given == {}:
+        return None
+    if not isinstance(given, Mapping):
+        raise InvalidRequestError(
+            "{argument} must be a dict, not {a_kind}.", argument="filter", value=given
+        )
+    return _read_conjunction(given, 1)
+
+
+def _read_conjunction(given: object, level: int) -> Condition:
+    if not isinstance(given, Mapping) or not given:
+        raise _error(f"{quote(given)} is no condition; use a dict.")
+    if level > _MOST_LEVELS:
+        raise _error(f"nested deeper than {_MOST_LEVELS} levels.", limit=_MOST_LEVELS)
+    return _group("and", [_read_member(*member, level) for member in given.items()])
+
+
+def _read_member(name: object, value: object, level: int) -> Condition:
+    if name in _LOGICAL:
+        if not isinstance(value, list | tuple) or not value:
+            raise _error(f"{name} takes a list of conditions, not empty.")
+        by: Literal["and", "or"] = "and" if name == "$and" else "or"
+        return _group(by, [_read_conjunction(part, level + 1) for part in value])
+    if not isinstance(name, str) or name.startswith("$"):
+        raise _error(
+            f"{quote(name)} is no field; $and and $or stand around fields, and "
+            f"{', '.join(_OPERATORS)} inside one."
+        )
+    check_unicode("filter", name, "filter: the field")
+    if name in RESERVED_FIELDS:
+        raise _error(
+            f"{quote(name)} is a field of the record's envelope, which filters do not see."
+        )
+    if not isinstance(value, Mapping):
+        return _read_test(name, "$eq", value)
+    if not value:
+        raise _error(f"{quote(name)} has no operator.")
+    return _group("and", [_read_test(name, op, operand) for op, operand in value.items()])
+
+
+def _read_test(name: str, op: object, operand: object) -> Test:
+    if op not in _OPERATORS:
+        raise _error(f"{quote(name)} has {quote(op)}; known are {', '.join(_OPERATORS)}.")
+    check_numbers("filter", operand, f"filter: the operand of {quote(name)}")
+    kind = Operator(str(op).removeprefix("$"))
+    if op in _EQUAL and operand is None:
+        return Test(name, Operator.EXISTS, op == "$ne")
+    if op == "$exists":
+        if not isinstance(operand, bool):
+            raise _error(f"{op} of {quote(name)} takes True or False.")
+    elif op in _RANGE:
+        if isinstance(operand, bool) or not isinstance(operand, int | float):
+            raise _error(f"{op} of {quote(name)} takes a number.")
+    elif op in _EQUAL:
+        _check_comparable(name, str(op), operand)
+    elif isinstance(operand, list | tuple | set | frozenset):
+        for value in operand:
+            _check_comparable(name, str(op), value)
+        return Test(name, kind, list(operand))
+    else:
+        raise _error(f"{op} of {quote(name)} takes a list.")
+    return Test(name, kind, operand)
+
+
+def _group(by: Literal["and", "or"], parts: list[Condition]) -> Condition:
+    return parts[0] if len(parts) == 1 else Group(by, tuple(parts))
+
+
+def _check_comparable(name: str, op: str, value: object) -> None:
+    if not isinstance(value, str | int | float):
+        more = " Several values go to $in." if isinstance(value, list | tuple) else ""
+        raise _error(
+            f"{op} of {quote(name)} compares with a string, a number or a boolean, "
+            f"not {with_article(type(value).__name__)}.{more}"
+        )
+    check_unicode("filter", value, f"filter: the operand of {quote(name)},")
 
 
 def intersect(first: dict[str, Any] | None, second: dict[str, Any] | None) -> dict[str, Any] | None:
@@ -169,13 +259,7 @@ class _Writer:
         return [self._form(name, op, item) for item in operand]
 
     def _form(self, name: str, op: str, value: object) -> object:
-        if not isinstance(value, str | int | float):
-            more = " Several values go to $in." if isinstance(value, list | tuple) else ""
-            raise _error(
-                f"{op} of {quote(name)} compares with a string, a number or a boolean, "
-                f"not {with_article(type(value).__name__)}.{more}"
-            )
-        check_unicode("filter", value, f"filter: the operand of {quote(name)},")
+        _check_comparable(name, op, value)
         return filterable_value(value, native_scalars=self.native_scalars)
 
     def _check_bound(self, name: str, op: str, operand: object) -> object:

@@ -30,9 +30,17 @@ class CountingService(emulator.Service):
 
 
 @pytest.fixture
-def behaviour():
+def filter_after_ranking():
+    """Say that filters choose among the nearest, as documented; `filters_first` changes it."""
+    return True
+
+
+@pytest.fixture
+def behaviour(filter_after_ranking):
     """Say what the service does where its documentation is silent; tests override it."""
-    return emulator.Behaviour(order="shuffled", seed=7, omit_empty_vectors=True)
+    return emulator.Behaviour(
+        order="shuffled", seed=7, omit_empty_vectors=True, filter_after_ranking=filter_after_ranking
+    )
 
 
 @pytest.fixture

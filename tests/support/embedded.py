@@ -1,9 +1,15 @@
 """Clients of a service that the test has in hand: embedded, or behind an endpoint."""
 
+import pytest
+
 from oss_vector_retriever import emulator
 from oss_vector_retriever.client.clients import client_of
 from oss_vector_retriever.client.config import resolve_config
 from oss_vector_retriever.client.local import LocalService
+
+# For a test of what filters mean, or of one that is to reach beyond the nearest: the service then
+# filters before it ranks, which it is documented not to do.
+filters_first = pytest.mark.parametrize("filter_after_ranking", [False], ids=["filters-first"])
 
 
 def settings(endpoint):

@@ -1,7 +1,6 @@
 """Vector buckets (reference section 8), their policies (10) and their logging settings (1)."""
 
 import re
-import sys
 from typing import Any
 
 from ..rules import policy
@@ -49,8 +48,7 @@ def list_vector_buckets(call: Call) -> Answer:
     prefix, marker = call.query.get("prefix", ""), call.query.get("marker", "")
     limit = _max_keys(call)
     # Until when a bucket must have been made to be listed.
-    delay = call.core.behaviour.bucket_list_delay_seconds
-    until = call.milliseconds - int(delay * 1000) if delay else sys.maxsize
+    until = call.past(call.core.behaviour.bucket_list_delay_seconds)
     with call.core.database.read() as db:
         found = table.page(db, call.namespace, prefix, marker, limit=limit + 1, until=until)
     result: dict[str, Any] = {"Buckets": [_describe(bucket) for bucket in found[:limit]]}

@@ -153,10 +153,26 @@ class Call:
             raise Refusal("NoSuchVectorIndex")
         return index
 
+    def past(self, seconds: float) -> int | None:
+        """Return the moment so many seconds ago, which is what a reader sees; None for the present.
+
+        It is in milliseconds since 1970.
+        """
+        return self.milliseconds - round(seconds * 1000) if seconds else None
+
     def is_creating(self, index: Index) -> bool:
         """Tell whether an index is still `creating` (section 7.1)."""
-        age = (self.milliseconds - index.created) / 1000
-        return age < self.core.behaviour.index_creation_seconds
+        return self._age(index) < self.core.behaviour.index_creation_seconds
+
+    def refuses_writes(self, index: Index) -> bool:
+        """Tell whether an index is so new that PutVectors fails (section 4.2)."""
+        behaviour, age = self.core.behaviour, self._age(index)
+        if age < behaviour.index_creation_seconds:
+            return behaviour.creating_refuses_writes
+        return age < behaviour.index_creation_seconds + behaviour.enable_failure_seconds
+
+    def _age(self, index: Index) -> float:
+        return (self.milliseconds - index.created) / 1000
 
     def filter(self) -> Filter | None:
         """Return the request's filter, whose form is right (section 5.2), or None."""

@@ -3,6 +3,7 @@
 import base64
 import itertools
 import random
+import sqlite3
 import struct
 from typing import Any, get_args
 
@@ -29,9 +30,10 @@ def get_vectors(call: Call) -> Answer:
     limit = call.core.limits.keys_per_get
     keys = members.keys(limit, count_distinct=behaviour.count_distinct_keys)
     data, metadata = members.boolean("returnData"), members.boolean("returnMetadata")
+    at = call.past(behaviour.get_delay_seconds)
     with call.core.database.read() as db:
         index = call.index(db, name)
-        found = table.get(db, index.id, keys, data=data, metadata=metadata)
+        found = table.get(db, index.id, keys, data=data, metadata=metadata, at=at)
     arranged = _arrange(behaviour, keys, found)
     vectors = [_to_json(behaviour, vector, metadata=metadata) for vector in arranged]
     omitted = not vectors and behaviour.omit_empty_vectors
@@ -76,7 +78,7 @@ def put_vectors(call: Call) -> Answer:
         raise invalid("vectors must not hold a key twice.")
     with call.core.database.read() as db:
         index = call.index(db, name)
-    if call.core.behaviour.creating_refuses_writes and call.is_creating(index):
+    if call.refuses_writes(index):
         raise Refusal("InternalError")
     # Worked out before the transaction begins, so that writers hold one another up no longer
     # than SQLite needs.
@@ -85,9 +87,19 @@ def put_vectors(call: Call) -> Answer:
         writes = indexes.note_write(db, index.id)
         if writes is None:  # the index was deleted meanwhile
             raise Refusal("NoSuchVectorIndex")
-        call.core.changes.note(index.id, writes, [row.key for row in rows])
+        keys = [row.key for row in rows]
+        call.core.changes.note(index.id, writes, keys)
+        _keep_former(call, db, index, keys)
         table.put(db, index.id, rows)
     return Answer()
+
+
+def _keep_former(call: Call, db: sqlite3.Connection, index: indexes.Index, keys: list[str]) -> None:
+    """Keep what vectors are before they change, for reads to which the change is yet to come."""
+    behaviour = call.core.behaviour
+    since = call.past(max(behaviour.get_delay_seconds, behaviour.query_delay_seconds))
+    if since is not None:
+        table.keep_former(db, index.id, keys, now=call.milliseconds, since=since)
 
 
 def _read(call: Call, item: object, where: str) -> tuple[str, bytes, object]:
@@ -142,6 +154,7 @@ def delete_vectors(call: Call) -> Answer:
         writes = indexes.note_write(db, index.id)
         if writes is not None:
             call.core.changes.note(index.id, writes, keys)
+        _keep_former(call, db, index, keys)
         table.delete(db, index.id, keys)
     return Answer()
 
@@ -156,6 +169,7 @@ def list_vectors(call: Call) -> Answer:
     segment = segments, members.integer("segmentIndex", 0, segments - 1, 0)
     metadata_filter = _list_filter(call)
     data, metadata = members.boolean("returnData"), members.boolean("returnMetadata")
+    at = call.past(call.core.behaviour.get_delay_seconds)
     with call.core.database.read() as db:
         index = call.index(db, name)
         call.check_filterable(index, metadata_filter)
@@ -163,15 +177,15 @@ def list_vectors(call: Call) -> Answer:
         # One vector more than the page holds tells whether another page follows.
         if metadata_filter is None:
             found = table.page(
-                db, index.id, after, limit + 1, segment, data=data, metadata=metadata
+                db, index.id, after, limit + 1, segment, data=data, metadata=metadata, at=at
             )
         else:
-            rows = table.filterables(db, index.id, after, segment)
+            rows = table.filterables(db, index.id, after, segment, at=at)
             matching = (row for row, text in rows if metadata_filter.matches_text(text))
             # Only those that pass are read whole.
             ids = list(itertools.islice(matching, limit + 1))
             rows.close()  # else the connection would go back with its snapshot still open
-            by_id = table.by_id(db, ids, data=data, metadata=metadata)
+            by_id = table.by_id(db, ids, data=data, metadata=metadata, at=at)
             found = [by_id[row] for row in ids]
     behaviour = call.core.behaviour
     vectors = [_to_json(behaviour, vector, metadata=metadata) for vector in found[:limit]]
@@ -214,9 +228,7 @@ def query_vectors(call: Call) -> Answer:
     distance, metadata = members.boolean("returnDistance"), members.boolean("returnMetadata")
     query = _read_float32(call.members.get("queryVector"), "queryVector")
     metadata_filter = call.filter()
-    # Until when a vector must have been written to be seen.
-    delay = behaviour.query_delay_seconds
-    written_by = call.milliseconds - int(delay * 1000) if delay else None
+    at = call.past(behaviour.query_delay_seconds)
     search = call.core.search
     with call.core.database.read() as db:
         index = call.index(db, name)
@@ -228,11 +240,11 @@ def query_vectors(call: Call) -> Answer:
             query,
             top_k,
             metadata_filter=metadata_filter,
-            written_by=written_by,
+            at=at,
             rank_first=behaviour.filter_after_ranking,
         )
         # In the same snapshot: a vector deleted meanwhile is still there to be shown.
-        found = table.by_id(db, [hit.id for hit in hits], data=False, metadata=metadata)
+        found = table.by_id(db, [hit.id for hit in hits], data=False, metadata=metadata, at=at)
     vectors = [_to_json(behaviour, found[hit.id], metadata=metadata) for hit in hits]
     if distance:
         squared = behaviour.squared_euclidean and index.metric == "euclidean"

@@ -28,6 +28,7 @@ def identify(
     request: Request,
     address: Address,
     now: datetime | None,
+    date: datetime | None,
     *,
     keys: Mapping[str, AccessKey],
     region: str,
@@ -35,9 +36,9 @@ def identify(
 ) -> AccessKey | None:
     """Return the key, of those known by id, that signed a request; None for an anonymous one.
 
-    `region` is that of hosts that do not name one; a request's date may differ from the clock by
-    `skew_seconds`. Where only the head of a request is there, `now` is None: neither clocks nor the
-    digest of the body are checked.
+    `region` is that of hosts that do not name one; a request's date may differ from `date` by
+    `skew_seconds`; what expires does so by `now`. Where only the head of a request is there, both
+    are None: neither clocks nor the digest of the body are checked.
 
     Raises:
         Refusal: AccessDenied past its expiry, InvalidArgument,
@@ -55,8 +56,8 @@ def identify(
         return None
     _check_payload_mark(request, claim)
     key = _find_key(claim, keys, now)
-    if now is not None:
-        _check_clock(claim, now, skew_seconds)
+    if now is not None and date is not None:
+        _check_clock(claim, now, date, skew_seconds)
     scope = signing.Scope(claim.stamp[:8], address.region or region)
     if claim.scope != scope:
         raise Refusal("SignatureDoesNotMatch", f"The scope must be {scope}.")
@@ -184,16 +185,16 @@ def _find_key(claim: _Claim, keys: Mapping[str, AccessKey], now: datetime | None
     return key
 
 
-def _check_clock(claim: _Claim, now: datetime, skew_seconds: int) -> None:
+def _check_clock(claim: _Claim, now: datetime, date: datetime, skew_seconds: int) -> None:
     try:
         signed = datetime.strptime(claim.stamp, _STAMP).replace(tzinfo=UTC)
     except ValueError:
         raise Refusal("AccessDenied", "The request has no valid date (x-oss-date).") from None
-    ahead = (signed - now).total_seconds()
+    ahead = (signed - date).total_seconds()
     # A presigned request is used later than it is made: only its expiry ends it.
     if claim.expires is None:
         if abs(ahead) > skew_seconds:
-            raise Refusal("RequestTimeTooSkewed", f"The server's time is {now:{_STAMP}}.")
+            raise Refusal("RequestTimeTooSkewed", f"The server's time is {date:{_STAMP}}.")
     elif ahead > skew_seconds:
         raise Refusal("AccessDenied", "The request is not valid yet.")
     elif now > signed + timedelta(seconds=claim.expires):

@@ -6,6 +6,7 @@ from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import chain
 from typing import NamedTuple
 
 import numpy as np
@@ -98,8 +99,17 @@ class Matrices:
         # A list, so that another thread may keep or drop one meanwhile.
         return sum(kept.size for kept in list(self._kept.values()))
 
-    def parts(self, db: sqlite3.Connection, index: Index) -> Iterator[Part]:
-        """Return an index, read in the snapshot `db`, in few parts; a large one as many blocks."""
+    def parts(self, db: sqlite3.Connection, index: Index, at: int | None = None) -> Iterator[Part]:
+        """Return an index, read in the snapshot `db`, in few parts; a large one as many blocks.
+
+        With `at`, milliseconds since 1970, what was there then and is no more is a part too; what
+        was written since is left to whoever looks at `written`.
+        """
+        parts = self._current_parts(db, index)
+        former = [] if at is None else table.former_block(db, index.id, at)
+        return chain(parts, [Part(_matrix(index, [former], len(former)))]) if former else parts
+
+    def _current_parts(self, db: sqlite3.Connection, index: Index) -> Iterator[Part]:
         # One at a time: whoever waits here mostly finds the matrix loaded, and two that load at
         # once would take twice the memory.
         with self._loading:

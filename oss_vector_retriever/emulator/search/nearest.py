@@ -54,7 +54,7 @@ class Search:
         top_k: int,
         *,
         metadata_filter: Filter | None = None,
-        written_by: int | None = None,
+        at: int | None = None,
         rank_first: bool = False,
     ) -> list[Hit]:
         """Return the `top_k` nearest vectors, the closest first.
@@ -65,13 +65,13 @@ class Search:
             query: little-endian float32 of the index's dimension; not zero under cosine.
             top_k: how many at most.
             metadata_filter: what their metadata must pass.
-            written_by: milliseconds since 1970, by which they must have been written.
+            at: search the index as it was then, milliseconds since 1970; by default as it is.
             rank_first: let the filter choose among the `top_k` nearest.
         """
         target = np.frombuffer(query, dtype="<f4").astype(np.float64)
         hits: list[Hit] = []
-        for part in self.matrices.parts(db, index):
-            rows = _candidates(part, None if rank_first else metadata_filter, written_by)
+        for part in self.matrices.parts(db, index, at):
+            rows = _candidates(part, None if rank_first else metadata_filter, at)
             hits += _nearest(part.matrix, rows, target, top_k, cosine=index.metric == "cosine")
         best = heapq.nsmallest(top_k, hits)
         if not rank_first or metadata_filter is None:
@@ -79,14 +79,14 @@ class Search:
         return [hit for hit in best if metadata_filter.matches_text(hit.filterable)]
 
 
-def _candidates(part: Part, metadata_filter: Filter | None, written_by: int | None) -> Rows | None:
+def _candidates(part: Part, metadata_filter: Filter | None, at: int | None) -> Rows | None:
     """Return the rows that may be results, or None for all of them."""
     matrix, alive = part
-    if metadata_filter is None and written_by is None:
+    if metadata_filter is None and at is None:
         return None if alive is None else np.flatnonzero(alive)
     mask = np.ones(len(matrix.keys), dtype=bool) if alive is None else alive.copy()
-    if written_by is not None:
-        mask &= matrix.written <= written_by
+    if at is not None:
+        mask &= matrix.written <= at
     if metadata_filter is not None:
         passes = map(metadata_filter.matches_text, matrix.filterable)
         mask &= np.fromiter(passes, dtype=bool, count=len(mask))

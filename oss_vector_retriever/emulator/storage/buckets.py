@@ -2,6 +2,7 @@
 
 import contextlib
 import sqlite3
+import sys
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -49,7 +50,13 @@ def find(db: sqlite3.Connection, namespace: Namespace, name: str) -> Bucket | No
 
 
 def page(
-    db: sqlite3.Connection, namespace: Namespace, prefix: str, after: str, *, limit: int, until: int
+    db: sqlite3.Connection,
+    namespace: Namespace,
+    prefix: str,
+    after: str,
+    *,
+    limit: int,
+    until: int | None = None,
 ) -> list[Bucket]:
     """Return buckets in alphabetical order, at most `limit`, those after the name `after`.
 
@@ -59,7 +66,7 @@ def page(
     rows = db.execute(
         f"SELECT {_COLUMNS} FROM buckets WHERE account = ? AND region = ? AND name > ?"  # noqa: S608 - columns are constants
         " AND substr(name, 1, ?) = ? AND created <= ? ORDER BY name LIMIT ?",
-        (*namespace, after, len(prefix), prefix, until, limit),
+        (*namespace, after, len(prefix), prefix, sys.maxsize if until is None else until, limit),
     )
     return [Bucket(*row) for row in rows]
 

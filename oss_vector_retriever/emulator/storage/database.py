@@ -53,8 +53,9 @@ CREATE TABLE vectors (
 );
 CREATE INDEX vectors_in_order ON vectors (index_id, id);
 """
-# By itself, for files that are older than it.
-_DELETED_BUCKETS = """
+# By themselves, for files that are older than they.
+_LATER_TABLES = (
+    """
 CREATE TABLE IF NOT EXISTS deleted_buckets (
     account TEXT NOT NULL,
     region TEXT NOT NULL,
@@ -62,7 +63,22 @@ CREATE TABLE IF NOT EXISTS deleted_buckets (
     deleted INTEGER NOT NULL,
     PRIMARY KEY (account, region, name)
 );
-"""
+""",
+    # What vectors were before `ended`, for readers to whom a write or deletion is yet to come.
+    """
+CREATE TABLE IF NOT EXISTS former_vectors (
+    id INTEGER NOT NULL,
+    index_id INTEGER NOT NULL,
+    key TEXT NOT NULL,
+    written INTEGER NOT NULL,
+    ended INTEGER NOT NULL,
+    filterable TEXT,
+    metadata TEXT,
+    data BLOB NOT NULL,
+    PRIMARY KEY (index_id, key, ended)
+);
+""",
+)
 
 
 class Database:
@@ -185,7 +201,8 @@ def _prepare(connection: sqlite3.Connection, name: str) -> None:
         raise ConfigurationError(
             f"{name} has version {version} of the emulator's tables; this release reads {VERSION}"
         )
-    connection.execute(_DELETED_BUCKETS)
+    for statement in _LATER_TABLES:
+        connection.execute(statement)
 
 
 def _hash_key(key: str) -> int:

@@ -81,6 +81,7 @@ def note_write(db: sqlite3.Connection, index_id: int) -> int | None:
 def delete(db: sqlite3.Connection, index_id: int) -> bool:
     """Remove an index with all its vectors; tell whether it was there."""
     db.execute("DELETE FROM vectors WHERE index_id = ?", (index_id,))
+    db.execute("DELETE FROM former_vectors WHERE index_id = ?", (index_id,))
     return db.execute("DELETE FROM indexes WHERE id = ?", (index_id,)).rowcount == 1
 
 

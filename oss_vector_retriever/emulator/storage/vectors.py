@@ -1,4 +1,8 @@
-"""Vectors in the database: each function works inside the transaction it is given."""
+"""Vectors in the database: each function works inside the transaction it is given.
+
+Those that read take `at`, milliseconds since 1970, and then see the index as it was at that moment,
+as far as `keep_former` has kept it.
+"""
 
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
@@ -35,6 +39,7 @@ _SEARCHED = "id, key, written, coalesce(filterable, metadata), data"
 # By the key alone, so that a vector that is put again stays in its segment. The hash is a function
 # in Python, which a listing in one segment never calls.
 _IN_SEGMENT = "(? = 1 OR key_hash(key) % ? = ?)"
+_STORED = "id, index_id, key, written, filterable, metadata, data"
 Block = list[tuple[int, str, int, str | None, bytes]]
 
 
@@ -50,12 +55,35 @@ def put(db: sqlite3.Connection, index_id: int, vectors: Iterable[NewVector]) -> 
     )
 
 
+def keep_former(
+    db: sqlite3.Connection, index_id: int, keys: Sequence[str], *, now: int, since: int
+) -> None:
+    """Keep what the vectors among `keys` were until `now`; what had ended by `since` is dropped."""
+    db.execute("DELETE FROM former_vectors WHERE ended <= ?", (since,))
+    for start in range(0, len(keys), _AT_ONCE):
+        part = keys[start : start + _AT_ONCE]
+        # What was written and replaced in one millisecond nobody sees.
+        db.execute(
+            "INSERT OR REPLACE INTO former_vectors"  # noqa: S608 - columns and marks only
+            " (id, index_id, key, written, ended, filterable, metadata, data)"
+            " SELECT id, index_id, key, written, ?, filterable, metadata, data FROM vectors"
+            f" WHERE index_id = ? AND written < ? AND key IN ({_marks(part)})",
+            (now, index_id, now, *part),
+        )
+
+
 def get(
-    db: sqlite3.Connection, index_id: int, keys: Sequence[str], *, data: bool, metadata: bool
+    db: sqlite3.Connection,
+    index_id: int,
+    keys: Sequence[str],
+    *,
+    data: bool,
+    metadata: bool,
+    at: int | None = None,
 ) -> list[StoredVector]:
     """Return the vectors that exist among `keys`, in no order."""
     where = "index_id = ? AND key"
-    parts = _rows_among(db, _columns(data, metadata), where, keys, index_id)
+    parts = _rows_among(db, _columns(data, metadata), _source(at), where, keys, index_id)
     return [StoredVector(*row) for rows in parts for row in rows]
 
 
@@ -68,6 +96,7 @@ def page(
     *,
     data: bool,
     metadata: bool,
+    at: int | None = None,
 ) -> list[StoredVector]:
     """Return vectors in the order they were first written, those after the row `after`.
 
@@ -75,7 +104,7 @@ def page(
     """
     # By the index vectors_in_order, so that a page costs the same however far on it is.
     rows = db.execute(
-        f"SELECT {_columns(data, metadata)} FROM vectors"  # noqa: S608 - columns are constants
+        f"SELECT {_columns(data, metadata)} FROM {_source(at)}"  # noqa: S608 - constants
         f" WHERE index_id = ? AND id > ? AND {_IN_SEGMENT} ORDER BY id LIMIT ?",
         (index_id, after, *_bind_segment(segment), limit),
     )
@@ -83,21 +112,26 @@ def page(
 
 
 def filterables(
-    db: sqlite3.Connection, index_id: int, after: int, segment: tuple[int, int]
+    db: sqlite3.Connection,
+    index_id: int,
+    after: int,
+    segment: tuple[int, int],
+    *,
+    at: int | None = None,
 ) -> sqlite3.Cursor:
     """Return a cursor of (id, filterable metadata) in the order the vectors were first written."""
     return db.execute(
-        "SELECT id, coalesce(filterable, metadata) FROM vectors"  # noqa: S608 - a constant
+        f"SELECT id, coalesce(filterable, metadata) FROM {_source(at)}"  # noqa: S608 - constants
         f" WHERE index_id = ? AND id > ? AND {_IN_SEGMENT} ORDER BY id",
         (index_id, after, *_bind_segment(segment)),
     )
 
 
 def by_id(
-    db: sqlite3.Connection, ids: Sequence[int], *, data: bool, metadata: bool
+    db: sqlite3.Connection, ids: Sequence[int], *, data: bool, metadata: bool, at: int | None = None
 ) -> dict[int, StoredVector]:
     """Return vectors by their row ids."""
-    parts = _rows_among(db, _columns(data, metadata), "id", ids)
+    parts = _rows_among(db, _columns(data, metadata), _source(at), "id", ids)
     return {row[0]: StoredVector(*row) for rows in parts for row in rows}
 
 
@@ -123,18 +157,48 @@ def blocks(db: sqlite3.Connection, index_id: int, size: int) -> Iterator[Block]:
 
 def blocks_of(db: sqlite3.Connection, index_id: int, keys: Sequence[str]) -> Iterator[Block]:
     """Iterate over those vectors of an index that exist among `keys`, in blocks with rows."""
-    return _rows_among(db, _SEARCHED, "index_id = ? AND key", keys, index_id)
+    return _rows_among(db, _SEARCHED, "vectors", "index_id = ? AND key", keys, index_id)
+
+
+def former_block(db: sqlite3.Connection, index_id: int, at: int) -> Block:
+    """Return the vectors of an index that were there at a moment, and are no more as they were."""
+    statement = (
+        f"SELECT {_SEARCHED} FROM former_vectors"  # noqa: S608 - columns are constants
+        " WHERE index_id = ? AND written <= ? AND ended > ?"
+    )
+    return db.execute(statement, (index_id, at, at)).fetchall()
+
+
+def _source(at: int | None) -> str:
+    """Return the table to read: the vectors as they are, or were at a moment."""
+    if at is None:
+        return "vectors"
+    # Of every key at most one row, for one ends when the next is written.
+    return (
+        f"(SELECT {_STORED} FROM vectors WHERE written <= {at:d}"  # noqa: S608 - columns and numbers
+        f" UNION ALL SELECT {_STORED} FROM former_vectors WHERE written <= {at:d}"
+        f" AND ended > {at:d})"
+    )
 
 
 def _rows_among(
-    db: sqlite3.Connection, columns: str, where: str, values: Sequence[int | str], *before: int
+    db: sqlite3.Connection,
+    columns: str,
+    source: str,
+    where: str,
+    values: Sequence[int | str],
+    *before: int,
 ) -> Iterator[list[Any]]:
     """Iterate over the rows `where` is among `values`, in blocks with rows."""
     for start in range(0, len(values), _AT_ONCE):
         part = values[start : start + _AT_ONCE]
-        statement = f"SELECT {columns} FROM vectors WHERE {where} IN ({', '.join('?' * len(part))})"  # noqa: S608 - columns and marks only
+        statement = f"SELECT {columns} FROM {source} WHERE {where} IN ({_marks(part)})"  # noqa: S608 - columns and marks only
         if rows := db.execute(statement, (*before, *part)).fetchall():
             yield rows
+
+
+def _marks(values: Sequence[object]) -> str:
+    return ", ".join("?" * len(values))
 
 
 def _bind_segment(segment: tuple[int, int]) -> tuple[int, int, int]:

@@ -5,6 +5,7 @@ import math
 import random
 
 import pytest
+from support.embedded import filters_first
 from support.store_faces import INDEX, STORES, Given
 
 from oss_vector_retriever.client.errors import InvalidRequestError, NoSuchVectorIndexError
@@ -151,6 +152,7 @@ def fan(make, request):
     return store
 
 
+@filters_first
 @pytest.mark.parametrize(
     ("where", "expected"),
     [
@@ -167,6 +169,7 @@ def test_filters_mean_the_same(fan, where, expected):
     assert fan.near((1.0, 0.0, 0.0, 0.0), 3, where) == expected
 
 
+@filters_first
 @pytest.mark.parametrize(
     ("where", "expected"),
     [([("size", ">", 16)], ["n17", "n18", "n19"]), ([("size", "<=", 1)], ["n00", "n01"])],

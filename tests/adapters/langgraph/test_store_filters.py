@@ -8,6 +8,7 @@ pytest.importorskip("langgraph")
 
 from langgraph.store.base import ListNamespacesOp, MatchCondition, PutOp
 from langgraph.store.memory import InMemoryStore
+from support.embedded import filters_first
 
 from oss_vector_retriever import emulator
 from oss_vector_retriever.langgraph import OSSVectorGraphStore
@@ -46,9 +47,11 @@ WANTED = [
 
 
 @pytest.fixture(params=["text", "values"])
-def behaviour(request):
+def behaviour(request, filter_after_ranking):
     return emulator.Behaviour(
-        scalars="refused" if request.param == "text" else "kept", filter_shorthand=False
+        scalars="refused" if request.param == "text" else "kept",
+        filter_shorthand=False,
+        filter_after_ranking=filter_after_ranking,
     )
 
 
@@ -119,6 +122,7 @@ def test_namespaces_are_listed_from_no_more_than_the_prefix_holds(client, servic
     assert sent == [2, 80, 81, 81]
 
 
+@filters_first
 def test_the_nearest_of_those_that_match_are_found_however_many_are_nearer(client):
     index = {"dims": 4, "embed": embed, "fields": ["name"]}
     store = OSSVectorGraphStore(client=client, index=index, filterable=["color"])

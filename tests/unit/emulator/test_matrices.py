@@ -85,7 +85,7 @@ class TestSmallChanges:
         caller.put(("new", [0.1, 1, 0], {"n": "0"}), ("k1", [9.5, 1, 0], {"n": "7"}))
         assert self.keys(caller, 0) == ["k0", "new", "k2"]
         assert self.keys(caller, 9.5, 1) == ["k1"]
-        assert self.keys(caller, 0, filter={"n": "7"}) == ["k1"]
+        assert self.keys(caller, 0, 20, filter={"n": "7"}) == ["k1"]
         caller.post("deleteVectors", {"indexName": "index1", "keys": ["k0", "new", "gone"]})
         assert self.keys(caller, 0) == ["k2", "k3", "k4"]
         caller.put(("k0", [0, 1, 0]))

@@ -105,10 +105,13 @@ def test_a_write_can_take_its_time_to_be_seen(make_caller, clock):
     assert post("queryVectors", queryVector=vector, topK=1) == {"vectors": [{"key": "a"}]}
 
 
-def test_a_filter_is_applied_before_the_ranking(caller):
+def test_a_filter_is_applied_after_the_ranking(caller):
     caller.put(*((f"k{i:03}", [i, 0, 0], {"odd": str(i % 2)}) for i in range(200)))
-    found = caller.query([0, 0, 0], 3, filter={"odd": {"$eq": "1"}})
-    assert keys_of(found) == ["k001", "k003", "k005"]
+    odd = {"odd": {"$eq": "1"}}
+    assert keys_of(caller.query([0, 0, 0], 3, filter=odd)) == ["k001"]
+    assert keys_of(caller.query([0, 0, 0], 6, filter=odd)) == ["k001", "k003", "k005"]
+    assert caller.query([0, 0, 0], 1, filter=odd) == []
+    assert len(caller.query([0, 0, 0], 500, filter=odd)) == 100
     assert caller.query([0, 0, 0], filter={"type": {"$eq": "x"}}) == []
 
 

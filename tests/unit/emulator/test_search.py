@@ -89,9 +89,7 @@ def test_a_filter_and_a_time_limit_choose_before_the_ranking(shelf):
         search = Search(memory, Changes())
         hits = shelf.nearest(search, "a", [0], 4, metadata_filter=metadata_filter)
         assert [hit.distance for hit in hits] == [1.0, 4.0, 7.0, 10.0]
-        hits = shelf.nearest(
-            search, "a", [9000], 2, metadata_filter=metadata_filter, written_by=100
-        )
+        hits = shelf.nearest(search, "a", [9000], 2, metadata_filter=metadata_filter, at=100)
         assert [hit.key for hit in hits] == ["k00100", "k00097"]
         assert shelf.nearest(search, "a", [0], 4, metadata_filter=parse_filter({"n": "9"})) == []
 

@@ -7,9 +7,11 @@ import pytest
 
 from oss_vector_retriever import InvalidRequestError
 from oss_vector_retriever.client.models.limits import DEFAULT_LIMITS, Limits
+from oss_vector_retriever.emulator import Behaviour
 from oss_vector_retriever.emulator.rules.filters import parse_filter
 from oss_vector_retriever.records.filters import explicit_filter, intersect
 
+STRICT = Behaviour(filter_shorthand=False)
 EQ_A = {"a": {"$eq": "1"}}
 EQ_B = {"b": {"$eq": "x"}}
 
@@ -43,7 +45,7 @@ def test_every_form_is_spelled_out(given, written):
     assert explicit_filter(given, filterable=("a", "b")) == written
     assert json.dumps(given) == before
     if written is not None:
-        parse_filter(written, shorthand=False)
+        parse_filter(written, behaviour=STRICT)
 
 
 def test_native_scalars_stay_as_they_are():
@@ -107,7 +109,7 @@ def test_depth_is_limited_implicit_and_included():
 
 
 def test_what_passes_our_depth_passes_the_services():
-    parse_filter(explicit_filter(nested(8)), shorthand=False)
+    parse_filter(explicit_filter(nested(8)), behaviour=STRICT)
 
 
 def test_items_and_bytes_are_limited():
@@ -148,7 +150,7 @@ def test_many_members_are_no_more_than_the_service_takes():
     names = [f"{one}{other}" for one in "abcdefghijklmnopqrstuvwxyzABCDEF" for other in range(32)]
     with pytest.raises(InvalidRequestError, match="1025 items"):
         explicit_filter(dict.fromkeys(names, ""))
-    parse_filter(explicit_filter(dict.fromkeys(names[1:], "")), shorthand=False)
+    parse_filter(explicit_filter(dict.fromkeys(names[1:], "")), behaviour=STRICT)
 
 
 @pytest.mark.parametrize("given", [{"a": "x"}, {"a": "é", "b": "y"}])
@@ -173,7 +175,7 @@ def test_bytes_are_those_of_the_json_that_is_sent(given):
 )
 def test_each_level_that_is_sent_is_one(given, depth):
     written = explicit_filter(given, limits=Limits(filter_depth=depth))
-    parse_filter(written, shorthand=False, limits=Limits(filter_depth=depth))
+    parse_filter(written, Limits(filter_depth=depth), STRICT)
     with pytest.raises(InvalidRequestError, match=f"nested deeper than {depth - 1} levels"):
         explicit_filter(given, limits=Limits(filter_depth=depth - 1))
 

@@ -53,10 +53,15 @@ class Letters(Embeddings):
 
 
 @pytest.fixture
-def behaviour():
+def behaviour(filter_after_ranking):
     # the strictest reading of what the documentation leaves open
     return emulator.Behaviour(
-        order="shuffled", seed=7, omit_empty_vectors=True, scalars="refused", filter_shorthand=False
+        order="shuffled",
+        seed=7,
+        omit_empty_vectors=True,
+        scalars="refused",
+        filter_shorthand=False,
+        filter_after_ranking=filter_after_ranking,
     )
 
 

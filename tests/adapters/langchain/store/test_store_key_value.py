@@ -4,6 +4,7 @@ from types import GeneratorType
 
 import pytest
 from langchain_core.documents import Document
+from support.embedded import filters_first
 
 from oss_vector_retriever import DecodeError, InvalidRequestError
 from oss_vector_retriever.langchain import (
@@ -63,6 +64,7 @@ def test_keys_are_yielded_one_by_one_over_every_page(client):
     assert sorted(store.yield_keys(prefix="k000")) == [f"k000{digit}" for digit in range(10)]
 
 
+@filters_first
 def test_parents_beside_their_children_are_met_by_no_search(client, model, call):
     children = OSSVectorStore(model, client=client, skip_rows=True, filterable=["color"])
     parents = OSSVectorDocStore(client=client, key_prefix="parent:")

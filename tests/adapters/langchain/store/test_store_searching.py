@@ -4,6 +4,7 @@ import math
 
 import pytest
 from langchain_core.documents import Document
+from support.embedded import filters_first
 
 from oss_vector_retriever import InvalidRequestError, MissingKeysError, emulator
 from oss_vector_retriever.langchain import OSSVectorStore
@@ -178,6 +179,7 @@ def test_diversity_passes_over_what_is_like_the_rest(client, model, call):
     assert far == same
 
 
+@filters_first
 @pytest.mark.parametrize(
     ("search_type", "search_kwargs"),
     [

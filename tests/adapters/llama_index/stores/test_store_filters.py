@@ -4,6 +4,7 @@ import random
 
 import pytest
 from llama_index.core.vector_stores.types import FilterOperator
+from support.embedded import filters_first
 from support.llama_nodes import around, filters, ids, query, text_node, where
 
 from oss_vector_retriever.llama_index import OSSVectorStore
@@ -79,6 +80,7 @@ def crowd(client):
     return store
 
 
+@filters_first
 def test_what_the_service_checks_is_found_however_far(crowd, calls):
     calls.clear()
     found = crowd.query(query(k=8, filters=filters(where("tag", "==", "rare"))))

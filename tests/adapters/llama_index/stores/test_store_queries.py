@@ -5,6 +5,7 @@ import random
 import numpy as np
 import pytest
 from llama_index.core.vector_stores.types import VectorStoreQueryMode
+from support.embedded import filters_first
 from support.llama_nodes import around, every_class, filters, ids, query, text_node, where
 
 from oss_vector_retriever.client.errors import InvalidRequestError
@@ -101,6 +102,7 @@ def test_ids_documents_and_filters_must_all_hold(fan):
     assert fan.query(both).ids == ["n04"]
 
 
+@filters_first
 def test_documents_restrict_a_query_at_the_service(fan, calls):
     calls.clear()
     found = fan.query(query(k=4, doc_ids=["d2", "gone"]))
@@ -115,6 +117,7 @@ def test_output_fields_are_the_metadata_that_come_back(store):
     assert node.text == "text of a"
 
 
+@filters_first
 def test_a_filter_of_the_services_own_can_be_given(fan):
     found = fan.query(query(k=3), filter={"tag": "odd"})
     assert found.ids == ["n01", "n03", "n05"]
@@ -158,6 +161,7 @@ def test_mmr_is_what_its_definition_says(store, share):
     assert store.query(restricted, mmr_prefetch_k=30).ids == expected
 
 
+@filters_first
 def test_mmr_chooses_among_four_times_as_many_and_keeps_restrictions(fan, calls):
     even = filters(where("tag", "==", "even"))
     calls.clear()
