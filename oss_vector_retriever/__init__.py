@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from .client.errors import (
         AccessDeniedError, BatchReport, BucketAlreadyExistsError, BucketNameNotAvailableError,
         BucketNotEmptyError, ConfigurationError, ConflictError, DeadlineExceededError,
-        InternalServiceError, InvalidAccessKeyIdError, InvalidBucketNameError, InvalidRequestError,
+        IncompleteSearchWarning, InternalServiceError, InvalidAccessKeyIdError, InvalidBucketNameError, InvalidRequestError,
         MalformedJsonError, Message, MissingKeysError, NoSuchBucketError, NoSuchVectorIndexError,
         OSSVectorError, PartialWriteError, QpsLimitExceededError, Reference,
         RequestTimeTooSkewedError, ResponseError, SecurityTokenError, ServiceError,
@@ -43,7 +43,7 @@ _WHERE = {
     "client.config": "ClientConfig CredentialsClient",
     "client.credentials": "Credentials CredentialsSource",
     "client.endpoint": "Endpoint",
-    "client.errors": "BatchReport Message Reference WriteReport",
+    "client.errors": "BatchReport IncompleteSearchWarning Message Reference WriteReport",
     "client.models": (
         "Acknowledgement BucketLogging ClientStats FetchResult FinishedCall Float32Array "
         "FusedVector GetVectorsResult Limits ListVectorBucketsResult ListVectorIndexesResult "
@@ -61,7 +61,7 @@ __all__ = [
     "BucketNotEmptyError", "ClientConfig", "ClientSettings", "ClientStats", "ConfigurationError",
     "ConflictError", "Credentials", "CredentialsClient", "CredentialsSource",
     "DeadlineExceededError", "DecodeError", "Endpoint", "FetchResult", "FinishedCall",
-    "Float32Array", "FusedVector", "GetVectorsResult", "InternalServiceError",
+    "Float32Array", "FusedVector", "GetVectorsResult", "IncompleteSearchWarning", "InternalServiceError",
     "InvalidAccessKeyIdError", "InvalidBucketNameError", "InvalidRequestError", "Limits",
     "ListVectorBucketsResult", "ListVectorIndexesResult", "ListVectorsResult", "MalformedJsonError",
     "Message", "MissingKeysError", "NoSuchBucketError", "NoSuchVectorIndexError", "OSSVectorClient",

@@ -32,12 +32,13 @@ class Memory:
     Attributes:
         records: where the items are.
         dimension: of the index that a first write makes, and of each embedding.
-        filterable: fields of values that the service's filters see.
+        filterable: fields of values that are copied where the service's filters see them; None for
+            all that fit.
     """
 
     records: RecordStore
     dimension: int
-    filterable: Sequence[str] = ()
+    filterable: Sequence[str] | None = None
 
     def run_batch(
         self, context: Context, ops: Sequence[base.Op], embedded: Embedded, queries: Queries

@@ -24,11 +24,11 @@ from ..client.settings import ClientSettings
 from ..embeddings import as_matrix, maximal_marginal_relevance, similarities
 from ..embeddings.mathematics import check_share
 from ..records import DecodePolicy, Record
-from ..records.decode import SOURCE_ID_FIELD
+from ..records.decode import SOURCE_ID_FIELD, UNSURE_FIELD
 from ..records.filters import Filter
 from ..records.lookup import MissingPolicy
 from ..records.search import Hit, search
-from ..records.settings import DistanceMetric, StoreSettings
+from ..records.settings import DistanceMetric, ListFields, Scalars, StoreSettings
 from ..records.store import RecordStore
 from .component import _hide, _SavedComponent, call_function, report_missing
 from .filters import check_filters, combine, has_empty_group, record_passes, service_filter
@@ -87,11 +87,16 @@ class OSSVectorStore(_SavedComponent, BasePydanticVectorStore):
         create_index: make the index on the first write, and read one that is not there as empty.
         distance_metric: "cosine" or "euclidean", of the index that the first write makes; one that
             is there must have it. None takes what is there, and makes cosine.
-        filterable: metadata fields that the service can check, at most 9 with 2 KB together. None:
-            not known, for an index that others write; then all filters are evaluated here.
+        filterable: metadata fields to copy where the service's filters, and other programs, see
+            them: at most 8 with 2 KB together, or a record is refused. None: all that the service
+            can hold (strings, numbers, booleans, lists of strings) and that fit, 6 of them beside
+            the id of the node's document. What has no copy can be filtered by all the same, more
+            slowly.
         non_filterable: further fields that an index made here keeps out of its filters.
-        native_scalars: keep numbers and booleans as they are for filters, so that ranges can be
-            checked by the service.
+        scalars: how numbers and booleans are copied: "native", as they are; "strings"; or "auto",
+            as they are unless the service refuses them or turns them into strings.
+        list_fields: whether a list passes EQ and IN if "any" of its items does, as the service sees
+            it, or as a whole, "exact", as in core's SimpleVectorStore.
         skip_rows: leave out of searches the rows of key-value stores in the same index.
         node_classes: your own node classes, so that their nodes come back as what they were.
         stores_text: core's mark of a store that keeps text; True, as this one does.
@@ -110,9 +115,10 @@ class OSSVectorStore(_SavedComponent, BasePydanticVectorStore):
     on_missing: MissingPolicy = "omit"
     create_index: bool = True
     distance_metric: DistanceMetric | None = "cosine"
-    filterable: tuple[str, ...] | None = ()
+    filterable: tuple[str, ...] | None = None
     non_filterable: tuple[str, ...] = ()
-    native_scalars: bool = False
+    scalars: Scalars = "auto"
+    list_fields: ListFields = "any"
     skip_rows: bool = False
 
     _store: NodeStore = PrivateAttr()
@@ -138,9 +144,10 @@ class OSSVectorStore(_SavedComponent, BasePydanticVectorStore):
         on_decode_error: DecodePolicy = "raise",
         create_index: bool = True,
         distance_metric: DistanceMetric | None = "cosine",
-        filterable: Sequence[str] | None = (),
+        filterable: Sequence[str] | None = None,
         non_filterable: Sequence[str] = (),
-        native_scalars: bool = False,
+        scalars: Scalars = "auto",
+        list_fields: ListFields = "any",
         skip_rows: bool = False,
         node_classes: Sequence[type[BaseNode]] = (),
         stores_text: bool = True,
@@ -401,7 +408,7 @@ class OSSVectorStore(_SavedComponent, BasePydanticVectorStore):
             query.filters,
             query.doc_ids,
             [name for name in settings.filterable or () if name not in hidden],
-            native_scalars=settings.native_scalars,
+            native_scalars=settings.scalars == "native",
             limits=context.config.limits,
         )
 
@@ -445,13 +452,14 @@ class OSSVectorStore(_SavedComponent, BasePydanticVectorStore):
     def _make_store(self) -> NodeStore:
         given, saved = self._clients.given, self._saved
         limits = saved.limits if given is None and saved is not None else limits_of(given)
-        limit = limits.filterable_keys - 1
-        # one field is ours: by it a document's nodes are deleted
+        limit = limits.filterable_keys - 2
+        # two fields are ours: by one a document's nodes are deleted
         named = None if self.filterable is None else tuple(self.filterable)
         if named is not None and len({*named} - {SOURCE_ID_FIELD}) > limit:
             raise ConfigurationError(
-                f"filterable names more than {limit} fields; the service takes one more, and that "
-                f"is {SOURCE_ID_FIELD}, the id of a node's document."
+                f"filterable names more than {limit} fields; the service takes two more, which are "
+                f"{SOURCE_ID_FIELD}, the id of a node's document, and {UNSURE_FIELD}, the list of "
+                "fields that it cannot judge."
             )
         settings = StoreSettings(
             index=self.index,
@@ -460,7 +468,8 @@ class OSSVectorStore(_SavedComponent, BasePydanticVectorStore):
             filterable=None if named is None else (*named, SOURCE_ID_FIELD),
             non_filterable=self.non_filterable,
             text_key=self.text_key,
-            native_scalars=self.native_scalars,
+            scalars=self.scalars,
+            list_fields=self.list_fields,
             on_decode_error=self.on_decode_error,
             skip_rows=self.skip_rows,
             limits=limits,

@@ -9,6 +9,7 @@ is marked, too, loses nothing.
 import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
+from itertools import takewhile
 from typing import Any, Final, Literal
 
 from ..client.errors import InvalidRequestError, quote
@@ -45,6 +46,17 @@ def filterable_value(value: object, *, scalars: Form = "strings") -> object:
     if value is None or (scalars == "native" and (short or isinstance(value, float))):
         return value
     return _as_string(value)
+
+
+def _as_string(value: object) -> str:
+    if isinstance(value, str):
+        return value
+    # JSON of other programs has 2024.0 where Python has 2024; a filter must find both
+    if isinstance(value, float) and value.is_integer() and abs(value) < EXACT_INTEGERS:
+        return dump(int(value))
+    if isinstance(value, int | float):
+        return dump(value)
+    raise TypeError(f"filters cannot see into {type(value).__name__}")
 
 
 def is_scalar(value: object) -> bool:
@@ -94,26 +106,22 @@ def make_copies(
 
 
 def fit_copies(
-    stored: Mapping[str, Any],
-    *,
-    required: Collection[str],
-    scalars: Form,
-    hidden: Collection[str],
-    limits: Limits,
+    stored: Mapping[str, Any], *, scalars: Form, hidden: Collection[str], limits: Limits
 ) -> dict[str, Any] | None:
     """Return the metadata of an encoded record as an index takes them.
 
-    None where the required copies do not fit.
+    None where the required copies, which stand before the mark, do not fit.
 
     Args:
         stored: what `encode` has made.
-        required: fields whose copies must stay.
         scalars: the form of numbers and booleans.
         hidden: fields that the index keeps out of its filters. Where the envelope is not among
             them, copies have the room that it leaves; where that is none, not even the mark stays.
         limits: the service's limits.
     """
-    mark = stored.get(UNSURE_FIELD, [UNSURE_OF_ALL])
+    if UNSURE_FIELD not in stored:
+        return dict(stored)
+    mark, required = stored[UNSURE_FIELD], required_copies(stored)
     inexact = dict.fromkeys(name for name in mark if name != UNSURE_OF_NONE)
     copies = _Copies(inexact=inexact, names_fit=UNSURE_OF_ALL not in mark)
     for name, form in stored.items():
@@ -131,6 +139,13 @@ def fit_copies(
     if (chosen := _choose(copies, limits)) is not None:
         return {**envelope, **chosen}
     return None if copies.required else envelope
+
+
+def required_copies(stored: Mapping[str, Any]) -> list[str]:
+    """Return the fields of an encoded record whose copies must be there."""
+    # ours and those that were named come before the mark
+    names = list(takewhile(lambda name: name != UNSURE_FIELD, stored))
+    return [name for name in names if name not in ENVELOPE_KEYS]
 
 
 @dataclass(slots=True)

@@ -76,7 +76,10 @@ class IndexKeeper:
 
     def check_query(self, context: Context, dimension: int) -> Flow[None]:
         """Refuse by name a query of another dimension than that of the index, asked for anew."""
+        known = self.peek(context)
         self.forget(context)
+        if known is not None:  # then that is the reason, and needs no further call
+            _check_dimension(known, dimension, "the query has")
         _check_dimension((yield from self.describe(context)), dimension, "the query has")
 
     def check_writes(self, context: Context, dimension: int) -> Flow[None]:

@@ -1,5 +1,6 @@
 """`StoreSettings`: how records are written to an index and read from it."""
 
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal, get_args
@@ -7,20 +8,51 @@ from typing import Any, Final, Literal, get_args
 from ..client.endpoint import check_index
 from ..client.errors import InvalidRequestError
 from ..client.models.limits import DEFAULT_LIMITS, Limits
-from ..client.operations.checks import check_choice, check_field_names
+from ..client.operations.checks import check_choice, check_field_names, check_whole
 from .decode import DECODE_POLICIES, ENVELOPE_KEYS, RESERVED_FIELDS, DecodePolicy
 
 DistanceMetric = Literal["cosine", "euclidean"]
 _METRICS: Final[tuple[str, ...]] = get_args(DistanceMetric)
 Scalars = Literal["auto", "native", "strings"]
-_SCALARS: Final[tuple[str, ...]] = get_args(Scalars)
 ListFields = Literal["any", "exact"]
-_LIST_FIELDS: Final[tuple[str, ...]] = get_args(ListFields)
+Exhaustive = bool | Literal["auto"]
+IncompletePolicy = Literal["warn", "raise", "ignore"]
 
 # A row of a key-value store, which no search for documents should meet; its value says which kind.
 ROW_FIELD: Final = "_row"
 # The id that a value of such a row has of its own, beside the key.
 ROW_ID_FIELD: Final = "_row_id"
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """The effort that a search makes to be complete, and what it does where that was not enough.
+
+    Attributes:
+        exhaustive: where the service's own search found fewer records than were asked for and may
+            have passed over some that match, list the index and rank what matches here. "auto":
+            as far as `scan_limit`; True: as far as the client's `timeout` allows; False: never.
+        scan_limit: list so many records at most, under "auto".
+        on_incomplete: where the answer may lack records: "warn" (`IncompleteSearchWarning`),
+            "raise" the same as an error, or "ignore".
+
+    Raises:
+        InvalidRequestError: one of them is impossible.
+    """
+
+    exhaustive: Exhaustive = "auto"
+    scan_limit: int = 20_000
+    on_incomplete: IncompletePolicy = "warn"
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.exhaustive, bool) and self.exhaustive != "auto":
+            raise InvalidRequestError(
+                '{argument} must be "auto", True or False, not {value}.',
+                argument="exhaustive",
+                value=self.exhaustive,
+            )
+        check_whole("scan_limit", self.scan_limit, 1, sys.maxsize)
+        check_choice("on_incomplete", self.on_incomplete, get_args(IncompletePolicy))
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,13 +69,16 @@ class StoreSettings:
         non_filterable: further fields that an index made here keeps out of its filters, for those
             who put large fields beside the records.
         text_key: a further metadata field to look for text in.
-        scalars: how numbers and booleans are copied: "native", as they are; "strings"; or "auto", as
-            they are unless the service refuses them or turns them into strings.
+        scalars: how numbers and booleans are copied: "native", as they are; "strings"; or "auto",
+            as they are unless the service refuses them or turns them into strings.
         list_fields: whether a list passes a filter if "any" of its items does, as the service sees
             it, or as a whole, "exact".
         on_decode_error: "raise", "skip" or "raw", for records that cannot be read.
         skip_rows: leave out of searches the rows of key-value stores in the same index.
         limits: the service's limits on a record, for an account that has others.
+        exhaustive, scan_limit, on_incomplete: of searches, as in `Completion`.
+        filters_first: whether the service's search filters before it ranks, so that it passes over
+            nothing that matches. None: not until that was seen.
 
     Raises:
         InvalidRequestError: a setting is none of its choices, a name is not legal, a field is both
@@ -61,15 +96,20 @@ class StoreSettings:
     on_decode_error: DecodePolicy = "raise"
     skip_rows: bool = False
     limits: Limits = DEFAULT_LIMITS
+    exhaustive: Exhaustive = "auto"
+    scan_limit: int = 20_000
+    on_incomplete: IncompletePolicy = "warn"
+    filters_first: bool | None = None
 
     def __post_init__(self) -> None:
+        self.completion  # noqa: B018 - made here, so that what is wrong with it is said here
         if self.index is not None:
             check_index(self.index)
         # Here and not at the first call: a misspelt setting should fail where it stands.
         check_choice("distance_metric", self.metric_made, _METRICS)
         check_choice("on_decode_error", self.on_decode_error, DECODE_POLICIES)
-        check_choice("scalars", self.scalars, _SCALARS)
-        check_choice("list_fields", self.list_fields, _LIST_FIELDS)
+        check_choice("scalars", self.scalars, get_args(Scalars))
+        check_choice("list_fields", self.list_fields, get_args(ListFields))
         if self.filterable is not None:
             object.__setattr__(self, "filterable", _names("filterable", self.filterable))
         hidden = _names("non_filterable", self.non_filterable)
@@ -86,6 +126,11 @@ class StoreSettings:
     def metric_made(self) -> DistanceMetric:
         """Return the metric of an index made here."""
         return self.distance_metric or "cosine"
+
+    @property
+    def completion(self) -> Completion:
+        """Return how far a search goes where nothing else is said for it."""
+        return Completion(self.exhaustive, self.scan_limit, self.on_incomplete)
 
     @property
     def hidden_fields(self) -> tuple[str, ...]:
