@@ -12,10 +12,12 @@ from langgraph.store.base import GetOp, ListNamespacesOp, PutOp, SearchOp
 from ..client.context import Context, Flow
 from ..client.errors import BatchReport, InvalidRequestError, PartialWriteError, WriteReport, quote
 from ..client.holds import Hold, run_with
-from ..client.models import ListVectorsResult, QueryVectorsResult, Vector
-from ..client.operations.vectors import list_vectors, query_vectors
+from ..client.models import ListVectorsResult, Vector
+from ..client.operations.checks import check_data
 from ..client.steps import run_all
 from ..records import filterable_value
+from ..records.completion import list_passing
+from ..records.search import Restriction, find_nearest
 from ..records.settings import ROW_FIELD
 from ..records.store import RecordStore
 from . import items
@@ -136,30 +138,28 @@ class Memory:
     def _find_nearest(
         self, context: Context, op: SearchOp, query: Sequence[float]
     ) -> Flow[list[base.SearchItem]]:
-        # What the service cannot filter is filtered here, so as many as it gives are asked for.
-        top_k = context.config.limits.top_k
-        wanted = top_k if op.filter else min(op.offset + op.limit, top_k)
-        index = self.records.settings.index
-        passing = self._filter(op, {items.EMBEDDED_FIELD: {"$eq": "yes"}})
-        nearest = query_vectors(
-            context, query, top_k=wanted, index=index, filter=passing, return_metadata=True
+        if (wanted := op.offset + op.limit) < 1:
+            return []
+        restriction = Restriction(
+            lambda vector: self._wanted_item(vector, op),
+            self._filter(op, {items.EMBEDDED_FIELD: {"$eq": "yes"}}),
+            is_whole=not op.filter,
         )
-        hits = yield from self.records.or_empty(context, nearest, lambda: QueryVectorsResult(()))
-        found = []
-        for hit in hits:
-            item = item_of(self.records, Vector(hit.key, None, hit.metadata))
-            if item is not None and _is_wanted(item, op):
-                score = None if hit.distance is None else 1.0 - hit.distance
-                found.append(_search_item(item, score))
-        return found
+        vector = check_data("query", query, "the embedding of the query")
+        found = yield from find_nearest(context, self.records, vector, wanted, lambda: restriction)
+        return [_search_item(hit.record, 1.0 - hit.distance) for hit in found.hits]
+
+    def _wanted_item(self, vector: Vector, op: SearchOp) -> base.Item | None:
+        item = item_of(self.records, vector)
+        return item if item is not None and _is_wanted(item, op) else None
 
     def _scan(self, context: Context, op: SearchOp) -> Flow[list[base.SearchItem]]:
         found: list[base.SearchItem] = []
         token: str | None = None
         while True:
             page = yield from self._page(context, self._filter(op), token)
-            listed = items_of(self.records, page)
-            found += [_search_item(item, None) for item in listed if _is_wanted(item, op)]
+            listed = (self._wanted_item(vector, op) for vector in page)
+            found += [_search_item(item, None) for item in listed if item is not None]
             # the service has no order of its own, so the first so many are as good as any
             if (token := page.next_token) is None or len(found) >= op.offset + op.limit:
                 return found
@@ -181,15 +181,9 @@ class Memory:
     def _page(
         self, context: Context, wanted: Mapping[str, Any], token: str | None
     ) -> Flow[ListVectorsResult]:
-        page = list_vectors(
-            context,
-            index=self.records.settings.index,
-            max_results=context.config.limits.list_page,  # the largest: fewest calls
-            next_token=token,
-            return_metadata=True,
-            filter=wanted,
-        )
-        return self.records.or_empty(context, page, lambda: ListVectorsResult(()))
+        # the largest page: fewest calls
+        size = context.config.limits.list_page
+        return list_passing(context, self.records, wanted, size, token)
 
 
 def _all_of(tests: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
