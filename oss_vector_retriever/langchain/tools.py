@@ -10,24 +10,28 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from pydantic_core import from_json
 
 from ..client.context import Context, Flow
-from ..client.models.vector import Vector
+from ..client.errors import IncompleteSearchWarning
+from ..client.operations.checks import check_data
 from ..embeddings.stored import pick_similar, stored_embeddings
-from ..records import DecodePolicy
+from ..records import DecodePolicy, Record
 from ..records.answers import Access, Answer, Budget, Passage, Tokenizer, suggest, write_answer
-from ..records.filters import explicit_filter
-from ..records.indexing import IndexKeeper
-from ..records.lookup import Lookup, fetch_records, make_each
-from ..records.search import query_index
-from ..records.settings import StoreSettings, is_row
+from ..records.filters import read_filter
+from ..records.lookup import Lookup, fetch_records
+from ..records.search import Restriction, find_nearest, restriction_of
+from ..records.settings import StoreSettings
+from ..records.store import RecordStore
 from .connection import STRICT, Connected
 from .documents import document_from
 from .embedder import QueryEmbedding, aquery_vector, query_vector
+from .retriever import areport_incomplete, report_incomplete
 
 _IDS_PER_CALL = 100  # one call of the service
 _HITS_PER_CALL = 100
+_MAY_LACK = "Not all documents could be searched: others may match as well."
 
 Reply = tuple[str, list[Document]]
 Hits = list[tuple[Document, float | None]]
+Incomplete = IncompleteSearchWarning | None
 
 
 class _AgentSettings(Connected):
@@ -200,8 +204,8 @@ class OSSVectorSearchTool(_AgentSettings, BaseTool):
 
     Of `allowed_keys` the stored embeddings are fetched and compared by cosine, so nothing else is
     ever touched. The service cannot filter by key: under `key_prefix`, or `allowed_keys` with a
-    `filter`, it is asked for the most hits it gives, and those outside are dropped unseen; a
-    tenant's field in `filter` keeps them from being looked at.
+    `filter`, more is asked for than is shown, and those outside are dropped unseen; a tenant's
+    field in `filter` keeps them from being looked at.
 
     Attributes:
         embedding: an `Embeddings`, or a function from the query to its embedding.
@@ -230,39 +234,60 @@ class OSSVectorSearchTool(_AgentSettings, BaseTool):
 
     def _run(self, query: str, k: int | None = None, **_: Any) -> Reply:
         vector = query_vector(self.embedding, query)
-        return self._clients.run(self._search, vector, k or self.k)
+        reply, incomplete = self._clients.run(self._search, vector, k or self.k)
+        report_incomplete(incomplete)
+        return reply
 
     async def _arun(self, query: str, k: int | None = None, **_: Any) -> Reply:
         vector = await aquery_vector(self.embedding, query)
-        return await self._clients.arun(self._search, vector, k or self.k)
+        reply, incomplete = await self._clients.arun(self._search, vector, k or self.k)
+        await areport_incomplete(incomplete)
+        return reply
 
-    def _search(self, context: Context, vector: Any, k: int) -> Flow[Reply]:
-        # Only the service judges filters, by the copies that it keeps; so it has to search.
-        exact = self.allowed_keys is not None and self.filter is None
-        find = self._nearest_allowed if exact else self._nearest
-        hits: Hits = yield from find(context, vector, k)
+    def _search(self, context: Context, vector: Any, k: int) -> Flow[tuple[Reply, Incomplete]]:
+        incomplete: Incomplete = None
+        if self.allowed_keys is not None and self.filter is None:
+            hits = yield from self._nearest_allowed(context, vector, k)
+        else:
+            hits, incomplete = yield from self._nearest(context, vector, k)
         answer = Answer(
             [Passage(str(document.id), document.page_content, far) for document, far in hits],
+            note=_MAY_LACK if incomplete else "",
             nothing="Nothing was found.",
             fetch_tool=self.fetch_tool,
         )
         text = yield from write_answer(answer, self._budget(self.max_characters_per_document))
-        return text, [document for document, _ in hits]
+        return (text, [document for document, _ in hits]), incomplete
 
-    def _nearest(self, context: Context, vector: Any, k: int) -> Flow[Hits]:
-        access = self._access()
-        # those out of reach take places among the hits, and the service cannot filter by key
-        top_k = context.config.limits.top_k if access.restricted else k
-        condition = explicit_filter(
-            self.filter, native_scalars=self.native_scalars, limits=context.config.limits
+    def _nearest(self, context: Context, vector: Any, k: int) -> Flow[tuple[Hits, Incomplete]]:
+        access, records = self._access(), RecordStore(self._settings)
+        condition = read_filter(self.filter)
+
+        def restrict() -> Restriction[Record]:
+            of_all = restriction_of(context, records, condition)
+            if not access.restricted:
+                return of_all
+            # the service cannot filter by key
+            return Restriction(
+                lambda one: of_all.read(one) if access.permits(one.key) else None,
+                of_all.pushed,
+                is_whole=False,
+            )
+
+        query = check_data("query_vector", vector, "the query vector")
+        found = yield from find_nearest(context, records, query, k, restrict)
+        hits: Hits = [(document_from(hit.record), hit.distance) for hit in found.hits]
+        return hits, found.incomplete
+
+    @property
+    def _settings(self) -> StoreSettings:
+        # an index that is not there is an agent's to hear of
+        return StoreSettings(
+            index=self.index,
+            create_index=False,
+            text_key=self.text_key,
+            on_decode_error=self.on_decode_error,
         )
-        keeper = IndexKeeper(StoreSettings(index=self.index))
-        hits = yield from query_index(context, keeper, vector, top_k, condition)
-        permitted = [hit for hit in hits if access.permits(hit.key) and not is_row(hit.metadata)]
-        vectors = [Vector(hit.key, None, hit.metadata) for hit in permitted[:k]]
-        distances = {hit.key: hit.distance for hit in permitted}
-        documents = make_each(self._lookup(), vectors, document_from)
-        return [(document, distances[str(document.id)]) for document in documents]
 
     def _nearest_allowed(self, context: Context, vector: Any, k: int) -> Flow[Hits]:
         keys = self._access().visible_keys

@@ -13,7 +13,7 @@ from ..client.models.limits import DEFAULT_LIMITS
 from ..client.operations.checks import check_field_names, check_whole
 from ..client.pair import limits_of
 from ..langchain.connection import ConnectedComponent
-from ..records.settings import StoreSettings
+from ..records.settings import Exhaustive, IncompletePolicy, StoreSettings
 from ..records.store import RecordStore
 from .items import MAX_COPIES, Address, address_of, name_of
 from .operations import Memory
@@ -26,9 +26,10 @@ class OSSVectorGraphStore(ConnectedComponent, base.BaseStore):
     Gets of one batch, and `aget`s at the same time, share calls: 250 are 3. So do puts: up to 100
     items are one get (an item keeps the moment of its making) and one put, whether they come as a
     batch or as `aput`s at the same time. Reads of a batch come before its writes. The index is made
-    on the first write. An item has one embedding, of its texts together. A search with a `query`
-    and a `filter` looks through the 500 nearest of those that the service can tell to match; one
-    without a `query`, and `list_namespaces`, list what the namespace or the prefix holds. There is
+    on the first write. An item has one embedding, of its texts together. A search finds
+    all that match, however far they are: what the service's own search passes over is listed and
+    ranked here. One without a `query`, and `list_namespaces`, list what the namespace or the prefix
+    holds. There is
     no TTL: asking for one raises.
 
     Args:
@@ -41,6 +42,12 @@ class OSSVectorGraphStore(ConnectedComponent, base.BaseStore):
         filterable: top-level fields of values, at most 6, to copy where the service's filters see
             them; an item whose copies do not fit is refused. None: all texts, numbers, booleans and
             lists of texts that fit, 4 of them. What has no copy can be filtered by all the same.
+        exhaustive: where the service's own search finds too few, list the index and rank here what
+            matches: "auto", as far as `scan_limit`; True, to its end; False, never.
+        scan_limit: list so many records at most, under "auto".
+        on_incomplete: where an answer may lack items: "warn" (`IncompleteSearchWarning`), "raise"
+            or "ignore".
+        filters_first: whether the service filters before it ranks; None finds out.
 
     Raises:
         ConfigurationError: `client` is of another type, or `index` lacks `dims`.
@@ -53,6 +60,10 @@ class OSSVectorGraphStore(ConnectedComponent, base.BaseStore):
     index_name: str | None = None
     create_index: bool = True
     filterable: Sequence[str] | None = None
+    exhaustive: Exhaustive = "auto"
+    scan_limit: int = 20_000
+    on_incomplete: IncompletePolicy = "warn"
+    filters_first: bool | None = None
 
     def __post_init__(self) -> None:
         """Check what was given; nothing is called yet."""
@@ -61,7 +72,12 @@ class OSSVectorGraphStore(ConnectedComponent, base.BaseStore):
             create_index=self.create_index,
             # what is named is a field of the value, not of the record
             filterable=None if _check_filterable(self.filterable) is None else (),
+            list_fields="exact",  # as LangGraph's own stores compare them
             limits=limits_of(self.client),
+            exhaustive=self.exhaustive,
+            scan_limit=self.scan_limit,
+            on_incomplete=self.on_incomplete,
+            filters_first=self.filters_first,
         )
         super().__post_init__()
         self.embeddings = base.ensure_embeddings(self.index.get("embed")) if self.index else None

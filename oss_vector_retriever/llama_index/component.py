@@ -17,7 +17,12 @@ from llama_index.core.schema import BaseComponent, BaseNode, QueryBundle
 from pydantic import AfterValidator, ConfigDict, Field, PrivateAttr, SecretStr
 
 from ..client.context import Context, Flow
-from ..client.errors import ConfigurationError, InvalidRequestError, MissingKeysError
+from ..client.errors import (
+    ConfigurationError,
+    IncompleteSearchWarning,
+    InvalidRequestError,
+    MissingKeysError,
+)
 from ..client.pair import CONNECTION, Client, ClientPair, connect, hide_secrets
 from ..client.settings import ClientSettings
 from ..client.steps import Call
@@ -99,6 +104,33 @@ def report_missing(context: Context, index: str | None, missing: Iterable[str]) 
     # the client's own index is asked for only here: it may be the environment's to say
     if keys := list(missing):
         _dispatcher.event(MissingKeysEvent(index=index or context.config.index, missing=keys))
+
+
+class IncompleteSearchEvent(BaseEvent):
+    """A search whose answer may lack nodes that match, for LlamaIndex's instrumentation.
+
+    The fields are the attributes of the `IncompleteSearchWarning` that goes with it.
+    """
+
+    index: str | None
+    wanted: int
+    found: int
+    nearest: int
+    listed: int
+    reason: str
+
+    @classmethod
+    def class_name(cls) -> str:
+        """Return the event's stable name."""
+        return "OSSVectorsIncompleteSearchEvent"
+
+
+def report_incomplete(incomplete: IncompleteSearchWarning | None) -> None:
+    """Send an `IncompleteSearchEvent` if a search may lack nodes."""
+    if incomplete is not None:
+        names = ("index", "wanted", "found", "nearest", "listed", "reason")
+        fields: dict[str, Any] = {name: getattr(incomplete, name) for name in names}
+        _dispatcher.event(IncompleteSearchEvent(**fields))
 
 
 @dataclass(frozen=True, slots=True)

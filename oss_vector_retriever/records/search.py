@@ -32,7 +32,8 @@ from ..client.operations.checks import check_data, check_whole
 from ..client.operations.vectors import query_vectors
 from ..client.steps import Call
 from .completion import Listing
-from .filters import Filter, explicit_filter, intersect
+from .conditions import Condition, can_pass
+from .filters import Filter, intersect
 from .record import Record
 from .settings import ROW_FIELD, Completion, is_row
 from .store import RecordStore
@@ -102,23 +103,31 @@ def search(
     query_vector: Iterable[float],
     k: int = 4,
     *,
-    filter: Filter | None = None,  # noqa: A002 - the frameworks' own name
+    condition: Condition | None = None,
     return_data: bool = False,
     completion: Completion | None = None,
 ) -> Flow[SearchResult[Record]]:
     """Find the `k` records closest to a vector, closest first; `return_data` costs the gets.
 
     Raises:
-        InvalidRequestError: `k` is not 1 to the service's top_k limit, the vector is not finite or
-            has another dimension than the index, or the filter cannot work.
+        InvalidRequestError: `k` is not 1 to the service's top_k limit, or the vector is not finite
+            or has another dimension than the index.
         IncompleteSearchWarning: the answer may lack records, under `on_incomplete="raise"`.
     """
     check_whole("k", k, 1, context.config.limits.top_k)
     query = check_data("query_vector", query_vector, "the query vector")
-    restriction = restriction_of(context, store, filter)
-    return find_nearest(
-        context, store, query, k, restriction, return_data=return_data, completion=completion
+    if not can_pass(condition):
+        return SearchResult([])
+    found = find_nearest(
+        context,
+        store,
+        query,
+        k,
+        lambda: restriction_of(context, store, condition),
+        return_data=return_data,
+        completion=completion,
     )
+    return (yield from found)
 
 
 def search_by_key(
@@ -127,33 +136,27 @@ def search_by_key(
     key: str,
     k: int = 4,
     *,
-    filter: Filter | None = None,  # noqa: A002 - the frameworks' own name
+    condition: Condition | None = None,
     return_data: bool = False,
     completion: Completion | None = None,
 ) -> Flow[SearchResult[Record]]:
     """Find the `k` records closest to a stored one, which is itself left out: no embedding call."""
     check_whole("k", k, 1, context.config.limits.top_k)
+    if not can_pass(condition):
+        return SearchResult([])
     result = yield from store.fetch(context, [key], return_data=True, return_metadata=False)
     if result.missing or (data := result[0].data) is None:
         raise MissingKeysError([key])
-    condition = restriction_of(context, store, filter)
 
-    def read_other(vector: Vector) -> Record | None:
-        return None if vector.key == key else condition.read(vector)
+    def restrict() -> Restriction[Record]:
+        of_all = restriction_of(context, store, condition)
+        return replace(of_all, read=lambda one: None if one.key == key else of_all.read(one))
 
     # the record finds itself, so that one more is asked for
-    return (
-        yield from find_nearest(
-            context,
-            store,
-            data,
-            k,
-            replace(condition, read=read_other),
-            return_data=return_data,
-            completion=completion,
-            spare=1,
-        )
+    found = find_nearest(
+        context, store, data, k, restrict, return_data=return_data, completion=completion, spare=1
     )
+    return (yield from found)
 
 
 def mmr_search(
@@ -164,7 +167,7 @@ def mmr_search(
     *,
     k: int = 4,
     fetch_k: int = 20,
-    filter: Filter | None = None,  # noqa: A002 - the frameworks' own name
+    condition: Condition | None = None,
     completion: Completion | None = None,
 ) -> Flow[SearchResult[Record]]:
     """Find `fetch_k` records, and of them the `k` that `choose` picks by their embeddings.
@@ -181,7 +184,7 @@ def mmr_search(
         store,
         query,
         max(k, fetch_k),
-        filter=filter,
+        condition=condition,
         return_data=True,
         completion=completion,
     )
@@ -195,29 +198,20 @@ def mmr_search(
 
 
 def restriction_of(
-    context: Context, store: RecordStore, condition: Filter | None
+    context: Context, store: RecordStore, condition: Condition | None
 ) -> Restriction[Record]:
-    """Return what a filter in the service's own grammar restricts a search of records to.
-
-    Raises:
-        InvalidRequestError: the filter cannot work.
-    """
-    settings = store.settings
-    # Only what is known already: a search does not pay for a look at the index.
-    index = store.keeper.peek(context)
-    written = explicit_filter(
-        condition,
-        filterable=settings.filterable,
-        hidden=(*settings.hidden_fields, *(index.non_filterable_metadata_keys if index else ())),
-        native_scalars=settings.scalars == "native",
-        limits=context.config.limits,
-    )
+    """Return what a condition restricts a search of records to, by what is known of the index."""
+    settings, pushed = store.settings, store.push(context, condition)
 
     def read(vector: Vector) -> Record | None:
         # A store that does not filter rows out itself (`skip_rows`) may share its index with some.
-        return None if is_row(vector.metadata) else store.decode(vector)
+        if is_row(vector.metadata):
+            return None
+        record = store.decode(vector)
+        return record if store.passes(record, vector.metadata, condition) else None
 
-    return Restriction(read, intersect(written, _NO_ROWS) if settings.skip_rows else written)
+    narrow = intersect(pushed.filter, _NO_ROWS) if settings.skip_rows else pushed.filter
+    return Restriction(read, narrow, pushed.is_whole)
 
 
 def find_nearest(
@@ -225,7 +219,7 @@ def find_nearest(
     store: RecordStore,
     query: Float32Array,
     k: int,
-    restriction: Restriction[T],
+    restrict: Callable[[], Restriction[T]],
     *,
     return_data: bool = False,
     completion: Completion | None = None,
@@ -233,33 +227,35 @@ def find_nearest(
 ) -> Flow[SearchResult[T]]:
     """Find the `k` nearest vectors that pass a restriction, as many as there are.
 
-    `k` may be more than the service gives at once. `spare` more are asked for at first, where it is
-    known that as many will not pass. An answer that may lack some is told of as `completion` says,
-    by default the store's settings.
+    `restrict` returns it; it is asked anew when the index was looked at, which may keep fields out
+    of its filters. `k` may be more than the service gives at once. `spare` more are asked for at
+    first, where as many are known not to pass. An answer that may lack some is told of as
+    `completion` says, by default the store's settings.
 
     Raises:
         InvalidRequestError: the query has another dimension than the index.
         IncompleteSearchWarning: under `on_incomplete="raise"`.
     """
     how = store.settings.completion if completion is None else completion
-    running = _Search(context, store, query, k, restriction, return_data, how, context.deadline())
+    deadline = context.deadline()
+    running = _Search(context, store, query, k, restrict, return_data, how, deadline, restrict())
     nothing: Callable[[], SearchResult[T]] = lambda: SearchResult([])  # noqa: E731 - its type
     result = yield from store.or_empty(context, running.run(spare), nothing)
-    if result.incomplete is not None:
-        _tell(context, result.incomplete, how)
+    if result.incomplete is None or how.on_incomplete == "ignore":
+        return replace(result, incomplete=None)
+    if how.on_incomplete == "raise":
+        raise result.incomplete
+    _warn(context, result.incomplete)
     return result
 
 
-def _tell(context: Context, incomplete: IncompleteSearchWarning, how: Completion) -> None:
-    if how.on_incomplete == "raise":
-        raise incomplete
-    if how.on_incomplete == "warn":
-        # a log has it too: a program that serves many shows warnings to nobody
-        text = "a search in index %r may lack records: %d of %d found, %s"
-        found, wanted, reason = incomplete.found, incomplete.wanted, incomplete.reason
-        topic = f"incomplete search {context.config.bucket}/{incomplete.index}"
-        context.warn_once_a_minute(topic, text, incomplete.index, found, wanted, reason)
-        warnings.warn(incomplete, stacklevel=2)
+def _warn(context: Context, incomplete: IncompleteSearchWarning) -> None:
+    # the log has it too: of a program that serves many, nobody sees the warnings
+    found, wanted, reason = incomplete.found, incomplete.wanted, incomplete.reason
+    topic = f"incomplete search {context.config.bucket}/{incomplete.index}"
+    text = "a search in index %r may lack records: %d of %d found; %s"
+    context.warn_once_a_minute(topic, text, incomplete.index, found, wanted, reason)
+    warnings.warn(incomplete, stacklevel=2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -289,33 +285,57 @@ class _Search(Generic[T]):
     store: RecordStore
     query: Float32Array
     k: int
-    restriction: Restriction[T]
+    restrict: Callable[[], Restriction[T]]
     return_data: bool
     completion: Completion
     deadline: Deadline
+    restriction: Restriction[T]
 
     def run(self, spare: int) -> Flow[SearchResult[T]]:
         """Ask until there are enough, or all that there are."""
-        narrow = self.restriction
-        first = self.k + spare if narrow.is_open else max(_FIRST_FACTOR * self.k, _FIRST_LEAST)
-        # what comes with the data later need not come twice
-        metadata = not (narrow.is_whole and self.return_data)
-        replies = [(yield from self._ask(first, narrow.pushed, metadata=metadata))]
-        found = yield from self._read(replies[0])
-        if len(found) < self.k and not self._saw_all(replies[0]) and replies[0].asked < self._cap:
-            # hundreds of records take megabytes, where keys and distances take kilobytes
-            reply = yield from self._ask(self._cap, narrow.pushed, metadata=not narrow.is_whole)
-            replies.append(reply)
-            found = yield from self._read(reply)
-        if len(found) >= self.k or self._saw_all(replies[-1]):
+        first = self.k + spare if self.restriction.is_open else self._several
+        try:
+            found, reply = yield from self._find(first)
+        except VectorIndexParameterInvalidError:
+            if not self._learn_fields():
+                raise
+            found, reply = yield from self._find(first)
+        if len(found) >= self.k or self._saw_all(reply):
             return SearchResult(list(found.values()))
-        nearest = replies[-1]
-        if narrow.pushed is not None:
+        replies, is_other = [reply], False
+        if self.restriction.pushed is not None:
+            # a filter on a field that the index keeps out of its filters may find nothing, silently
+            yield from self.store.describe(self.context)
+            is_other = self._learn_fields()
+        if is_other or reply.asked < self._cap:
+            found, reply = yield from self._find(self._cap)
+            replies.append(reply)
+            if len(found) >= self.k or self._saw_all(reply):
+                return SearchResult(list(found.values()))
+        nearest = reply
+        if self.restriction.pushed is not None:
             nearest = yield from self._ask(self._cap, None, metadata=False)
             self._learn_order(replies, nearest)
-            if nearest.is_short or self._saw_all(replies[-1]):
+            if nearest.is_short or self._saw_all(reply):
                 return SearchResult(list(found.values()))
         return (yield from self._complete(found, nearest))
+
+    def _find(self, top_k: int) -> Flow[tuple[dict[str, Hit[T]], _Reply]]:
+        narrow = self.restriction
+        # Hundreds of records take megabytes, where keys and distances take kilobytes; and what
+        # comes with the data later need not come twice.
+        is_bare = narrow.is_whole and (self.return_data or top_k > self._several)
+        reply = yield from self._ask(top_k, narrow.pushed, metadata=not is_bare)
+        return (yield from self._read(reply)), reply
+
+    @property
+    def _several(self) -> int:
+        return max(_FIRST_FACTOR * self.k, _FIRST_LEAST)
+
+    def _learn_fields(self) -> bool:
+        """Restrict anew, by what is known of the index by now; tell whether that is different."""
+        before, self.restriction = self.restriction, self.restrict()
+        return before.pushed != self.restriction.pushed
 
     @property
     def _traits(self) -> Traits:

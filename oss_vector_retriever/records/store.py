@@ -16,6 +16,7 @@ from ..client.models import FetchResult, ListVectorsResult, Vector, VectorIndex,
 from ..client.operations.checks import as_vector, each_of, refuse_repeated
 from ..client.operations.vectors import list_vectors
 from ..client.writes import delete
+from .conditions import Condition, Pushed, passes, push, visible_fields
 from .copies import filterable_value, is_scalar
 from .decode import NODE_FIELD, RESERVED_FIELDS, decode, deep_copy, load_object
 from .encode import encode
@@ -23,7 +24,8 @@ from .indexing import IndexKeeper, warn_of_absence
 from .lookup import Found, Lookup, MissingPolicy, fetch_records
 from .record import Record
 from .settings import StoreSettings
-from .writing import put_records
+from .traits import traits_of
+from .writing import hidden_fields, put_records
 
 T = TypeVar("T")
 
@@ -80,6 +82,27 @@ class RecordStore:
         """Return the record in a vector, as `decode` does; None for a broken one, under "skip"."""
         return decode(
             vector, text_key=self.settings.text_key, on_decode_error=self.settings.on_decode_error
+        )
+
+    def passes(
+        self, record: Record | None, stored: Mapping[str, Any] | None, condition: Condition | None
+    ) -> bool:
+        """Tell whether a record passes a condition; `stored` are the metadata it was read from."""
+        if record is None or condition is None:
+            return record is not None
+        exact_lists = self.settings.list_fields == "exact"
+        return passes(visible_fields(record, stored), condition, exact_lists)
+
+    def push(self, context: Context, condition: Condition | None) -> Pushed:
+        """Return what the service can check of a condition, by what is known of the index."""
+        settings = self.settings
+        learnt = traits_of(context, settings.index).native
+        return push(
+            condition,
+            hidden=hidden_fields(settings, self.keeper.peek(context)),
+            native={"native": True, "strings": False}.get(settings.scalars, learnt),
+            exact_lists=settings.list_fields == "exact",
+            limits=context.config.limits,
         )
 
     def fetch(

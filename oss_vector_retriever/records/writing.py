@@ -22,6 +22,13 @@ from .traits import traits_of
 _BAD_REQUEST: Final = 400
 
 
+def hidden_fields(settings: StoreSettings, index: VectorIndex | None) -> Collection[str]:
+    """Return the fields that an index keeps out of its filters; of one not known, those of ours."""
+    # who may not look at an index gets a description without a dimension
+    known = index is not None and index.dimension > 0
+    return index.non_filterable_metadata_keys if index and known else settings.hidden_fields
+
+
 def put_records(
     context: Context,
     settings: StoreSettings,
@@ -41,9 +48,7 @@ def put_records(
     Raises:
         InvalidRequestError: copies that were asked for have no room; nothing was written.
     """
-    # who may not look at an index gets a description without a dimension
-    described = index is not None and index.dimension > 0
-    hidden = index.non_filterable_metadata_keys if index and described else settings.hidden_fields
+    hidden = hidden_fields(settings, index)
     native = traits_of(context, settings.index).native if settings.scalars == "auto" else True
     strings = native is False or settings.scalars == "strings"
     fitting = [_fit(vector, settings, hidden, strings=strings) for vector in vectors]
@@ -131,8 +136,8 @@ def _fit(
     if fitting is None:
         raise copies_error(
             vector.key,
-            f"copies of {', '.join(required_copies(stored))} do not fit beside the text: the index was made by "
-            "another program, and lets filters see 2 KB of text and metadata together",
+            f"copies of {', '.join(required_copies(stored))} do not fit beside the text: another "
+            "program made the index, whose filters see 2 KB of text and metadata together",
             remedy="Pass {filterable=()}, or use an index that this package makes",
         )
     return Vector(vector.key, vector.data, fitting)
