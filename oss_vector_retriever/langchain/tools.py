@@ -85,7 +85,6 @@ class OSSVectorToolkit(_AgentSettings, BaseToolkit):
         embedding: an `Embeddings`, or a function from a query to its embedding; None leaves out
             the search.
         filter: `{"field": value}` or the service's full grammar; always in force when searching.
-        native_scalars: say in the filter numbers and booleans as they are, for records written so.
         k: how many documents a search shows where the model does not say.
         scan: how many keys to list, at most, to suggest near misses.
     """
@@ -94,7 +93,6 @@ class OSSVectorToolkit(_AgentSettings, BaseToolkit):
 
     embedding: QueryEmbedding | None = Field(default=None, exclude=True, repr=False)
     filter: Mapping[str, Any] | None = None
-    native_scalars: bool = False
     k: int = Field(default=5, gt=0, le=_HITS_PER_CALL)
     scan: int = Field(default=0, ge=0)
 
@@ -105,7 +103,7 @@ class OSSVectorToolkit(_AgentSettings, BaseToolkit):
         shared = {name: getattr(self, name) for name in type(self).model_fields}
         shared["client"] = self._source  # what came back from another process
         of_fetch = {"scan": shared.pop("scan")}
-        of_search = {n: shared.pop(n) for n in ("embedding", "filter", "native_scalars", "k")}
+        of_search = {n: shared.pop(n) for n in ("embedding", "filter", "k")}
         fetch = OSSVectorFetchTool(**shared, **of_fetch)
         if self.embedding is None:
             return [fetch]
@@ -211,7 +209,6 @@ class OSSVectorSearchTool(_AgentSettings, BaseTool):
         embedding: an `Embeddings`, or a function from the query to its embedding.
         k: how many to show where the model does not say.
         filter: `{"field": value}` or the service's full grammar; always in force.
-        native_scalars: say in the filter numbers and booleans as they are, for records written so.
         fetch_tool: the name of the tool that reads documents by id, to which cut texts then point.
         max_characters_per_document: of one document's text in one answer.
     """
@@ -228,7 +225,6 @@ class OSSVectorSearchTool(_AgentSettings, BaseTool):
     embedding: QueryEmbedding = Field(exclude=True, repr=False)
     k: int = Field(default=5, gt=0, le=_HITS_PER_CALL)
     filter: Mapping[str, Any] | None = None
-    native_scalars: bool = False
     fetch_tool: str | None = None
     max_characters_per_document: int | None = Field(default=1_000, gt=0)
 

@@ -29,6 +29,7 @@ from ..client.steps import Call
 from ..records import DecodePolicy, Record
 from ..records.keys import is_key
 from ..records.lookup import Found, Lookup, MissingPolicy, fetch_records
+from ..records.settings import renew_saved
 from .nodes import NodeClasses, OwnClasses, as_text_node, classes_by_name, node_from
 
 _dispatcher = get_dispatcher(__name__)
@@ -297,7 +298,7 @@ class _SavedComponent(BaseComponent):
             ConfigurationError: it was saved over an embedded service in memory, or with a function
                 that no dict holds, and nothing is given in its place.
         """
-        values = {**data, **kwargs}
+        values = renew_saved({**data, **kwargs})
         saved = values.pop("client", None)
         omitted = [name for name in values.pop("omitted", ()) if name not in values]
         # without it other records would be read than before, and nothing would say so
@@ -324,7 +325,7 @@ class _SavedComponent(BaseComponent):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         # not core's own, which goes on with half an object where the constructor refuses
-        self.__init__(**state["fields"])  # type: ignore[misc]  # checked as the first one was
+        self.__init__(**renew_saved(state["fields"]))  # type: ignore[misc]  # checked as the first one was
         self._point_to(state["client"])
 
 

@@ -25,7 +25,7 @@ from ..embeddings import maximal_marginal_relevance
 from ..embeddings.mathematics import check_share
 from ..records import DecodePolicy, Record
 from ..records.completion import known_formula, measure
-from ..records.conditions import Condition, Group, Operator, Test
+from ..records.conditions import Condition, Group, Operator, Test, can_pass
 from ..records.decode import SOURCE_ID_FIELD, UNSURE_FIELD
 from ..records.filters import Filter, read_filter
 from ..records.lookup import MissingPolicy
@@ -253,7 +253,7 @@ class OSSVectorStore(_SavedComponent, BasePydanticVectorStore):
         `similarities` are cosines, or 1 / (1 + distance) in a euclidean index.
 
         Args:
-            query: `node_ids` and `doc_ids` restrict it, where they are not empty; with `filters`
+            query: `node_ids`, where they are not empty, and `doc_ids` restrict it; with `filters`
                 all must hold. Nodes asked for by `node_ids` are fetched and measured here.
                 `output_fields` are the metadata that nodes come back with.
             options: what a `VectorStoreQuery` has no field for: see `QueryOptions`.
@@ -343,10 +343,10 @@ class OSSVectorStore(_SavedComponent, BasePydanticVectorStore):
     def _get_nodes(
         self, context: Context, node_ids: NodeIds, filters: MetadataFilters | None
     ) -> Flow[list[BaseNode]]:
-        checked = check_filters(filters)
+        condition = read_filters(filters)
         if node_ids is None:
-            return (yield from self._store.list_all(context, checked))
-        found = yield from self._store.get(context, list(each_of(node_ids)), checked)
+            return (yield from self._store.list_all(context, condition))
+        found = yield from self._store.get(context, list(each_of(node_ids)), condition)
         report_missing(context, self.index, found.missing)
         return found.made
 
@@ -355,15 +355,15 @@ class OSSVectorStore(_SavedComponent, BasePydanticVectorStore):
     ) -> Flow[None]:
         if node_ids is None and filters is None:
             raise InvalidRequestError("delete_nodes takes node_ids or filters; clear() deletes all")
-        checked = check_filters(filters)
+        condition = read_filters(filters)
         if filters is not None and has_empty_group(filters):
             raise InvalidRequestError(
                 "delete_nodes does not take filters with an empty group, which every node passes; "
                 "leave it out, or clear() deletes all"
             )
         if node_ids is None:
-            return (yield from self._store.delete_passing(context, checked))
-        return (yield from self._store.delete(context, list(each_of(node_ids)), checked))
+            return (yield from self._store.delete_passing(context, condition))
+        return (yield from self._store.delete(context, list(each_of(node_ids)), condition))
 
     def _query(
         self, context: Context, asked: VectorStoreQuery, options: QueryOptions
@@ -372,8 +372,10 @@ class OSSVectorStore(_SavedComponent, BasePydanticVectorStore):
         # by the limits of this account, which the client knows
         check_whole("similarity_top_k", query.similarity_top_k, 1, context.config.limits.top_k)
         vector = check_data("query_embedding", query.query_embedding or ())
-        metric = yield from self._store.records.metric(context)
         condition = _condition_of(query, options.get("filter"))
+        if not can_pass(condition):
+            return VectorStoreQueryResult(nodes=[], ids=[], similarities=[])
+        metric = yield from self._store.records.metric(context)
         if query.node_ids is not None:
             hits = yield from self._measure(context, query.node_ids, condition, vector, candidates)
         else:
@@ -506,7 +508,7 @@ def check_query(
     checked = replace(
         query,
         filters=check_filters(query.filters),
-        doc_ids=list(dict.fromkeys(query.doc_ids)) if query.doc_ids else None,
+        doc_ids=None if query.doc_ids is None else list(dict.fromkeys(query.doc_ids)),
         node_ids=restriction(query.node_ids, non_text_ids, honour=options.get("honour_node_ids")),
         mmr_threshold=threshold,
     )

@@ -317,7 +317,8 @@ class _Writer:
         if kind in _EQUALITIES:
             forms = self._all_forms(operand if kind in _LISTED else [operand])
             return [{"$in": forms} if len(forms) > 1 else {"$eq": forms[0]}] if forms else [_THERE]
-        if kind in _RANGES and _is_number(operand) and self.native is not False:
+        comparable = _is_number(operand) and not _is_large(operand)
+        if kind in _RANGES and comparable and self.native is not False:
             return [{f"${kind.value}": operand}]
         return [_THERE]  # which all else needs at least
 

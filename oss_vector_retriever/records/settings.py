@@ -139,6 +139,14 @@ class StoreSettings:
         return (*ENVELOPE_KEYS, *self.non_filterable)
 
 
+def renew_saved(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the saved arguments of a store under the names that they have now."""
+    renewed = dict(values)
+    if (native := renewed.pop("native_scalars", None)) is not None:
+        renewed.setdefault("scalars", "native" if native else "auto")
+    return renewed
+
+
 def is_row(stored: Mapping[str, Any] | None) -> bool:
     """Tell whether stored metadata are those of a row of a key-value store."""
     return stored is not None and ROW_FIELD in stored
