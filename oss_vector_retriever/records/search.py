@@ -201,8 +201,10 @@ def restriction_of(
 ) -> Restriction[Record]:
     """Return what a condition restricts a search of records to, by what is known of the index."""
     settings, index = store.settings, store.keeper.peek(context)
-    # an index that others made may keep more fields out of its filters, or none
-    hidden = index.non_filterable_metadata_keys if index else settings.hidden_fields
+    # an index that others made may keep more fields out of its filters, or none; one that the
+    # caller may not look at has no dimension, and is taken for one of ours
+    is_known = index is not None and index.dimension > 0
+    hidden = index.non_filterable_metadata_keys if index and is_known else settings.hidden_fields
     pushed = push(condition, hidden=hidden, limits=context.config.limits)
 
     def read(vector: Vector) -> Record | None:
