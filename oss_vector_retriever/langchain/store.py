@@ -16,7 +16,7 @@ from ..embeddings import maximal_marginal_relevance
 from ..records import DecodePolicy, DistanceMetric, Record
 from ..records.filters import Filter, read_filter
 from ..records.search import Hit, SearchResult, mmr_search, relevance, search, search_by_key
-from ..records.settings import Completion, Exhaustive, IncompletePolicy
+from ..records.settings import Completion, Exhaustive, IncompletePolicy, ListFields, Scalars
 from ..records.store import RecordStore
 from .connection import ConnectedComponent
 from .documents import document_from, embedding_of
@@ -53,10 +53,10 @@ class OSSVectorStore(ConnectedComponent, VectorStore):
     Every async method is native: no call blocks the event loop. Text and typed metadata come back
     exactly as they were given; `Document.id` is the key.
 
-    A search returns `k` at most. `filter` is `{"field": value}` or the service's full
-    grammar, on fields that the store names in `filterable`. A score is the distance: smaller is
-    closer. What `score_key` puts into metadata is the relevance: from 0 to 1, larger is closer.
-    Arguments that a method does not have are refused.
+    A search returns `k` at most. `filter` is `{"field": value}` or the service's full grammar, on
+    any field of metadata; a list passes where any of its items does. A score is the distance:
+    smaller is closer. What `score_key` puts into metadata is the relevance: from 0 to 1, larger is
+    closer. Arguments that a method does not have are refused.
 
     Args:
         embedding: the embedding model; without one, give embeddings and search by vector or id.
@@ -65,11 +65,16 @@ class OSSVectorStore(ConnectedComponent, VectorStore):
         distance_metric: "cosine" or "euclidean", of the index that the first write makes; one that
             is there must have it. None takes what is there, and makes cosine.
         create_index: make the index on the first write, and read one that is not there as empty.
-        filterable: metadata fields that searches can filter on, at most 10 with 2 KB together.
-            None: not known, for an index that others write; then nothing is checked.
+        filterable: metadata fields to copy where the service's filters, and other programs, see
+            them: at most 9 with 2 KB together, or a record is refused. None: all that the service
+            can hold (strings, numbers, booleans, lists of strings) and that fit, 7 of them. What
+            has no copy can be filtered by all the same, more slowly.
         non_filterable: further fields that an index made here keeps out of its filters.
         text_key: where another program keeps text, if not in `text`, `content`, `page_content`.
-        native_scalars: keep numbers and booleans as they are for filters, so that ranges work.
+        scalars: how numbers and booleans are copied: "native", as they are; "strings"; or "auto",
+            as they are unless the service refuses them or turns them into strings.
+        list_fields: whether a list passes a filter if "any" of its items does, or as a whole,
+            "exact".
         embedding_key: the metadata field that receives the stored embedding, as a list of floats,
             in every Document read; when Documents are written the field is left out.
         score_key: the metadata field that receives the relevance, from 0 to 1, in every Document
@@ -94,10 +99,11 @@ class OSSVectorStore(ConnectedComponent, VectorStore):
     index: str | None = None
     distance_metric: DistanceMetric | None = "cosine"
     create_index: bool = True
-    filterable: Sequence[str] | None = ()
+    filterable: Sequence[str] | None = None
     non_filterable: Sequence[str] = ()
     text_key: str | None = None
-    native_scalars: bool = False
+    scalars: Scalars = "auto"
+    list_fields: ListFields = "any"
     embedding_key: str | None = None
     score_key: str | None = None
     on_decode_error: DecodePolicy = "raise"

@@ -331,7 +331,7 @@ class _Translation:
         # records from before the setting was switched on hold strings
         natives = (False, True) if self.native_scalars else (False,)
         forms = (
-            filterable_value(equal, native_scalars=native)
+            filterable_value(equal, scalars="native" if native else "strings")
             for equal in _equal_values(value)
             for native in natives
         )

@@ -119,17 +119,12 @@ class NodeStore:
         yield from self._delete_scanned(context, key_of)
 
     def vector(
-        self, node: BaseNode, data: Iterable[float] | None, also_filterable: Iterable[str] = ()
+        self, node: BaseNode, data: Iterable[float] | None, kept: Iterable[str] = ()
     ) -> Vector:
         """Return the vector that holds a node."""
         text, metadata, payload = node_fields(node)
         return self.records.encode(
-            node.node_id,
-            data,
-            text=text,
-            metadata=metadata,
-            node=payload,
-            also_filterable=also_filterable,
+            node.node_id, data, text=text, metadata=metadata, node=payload, kept=kept
         )
 
     def node(self, record: Record) -> BaseNode | None:

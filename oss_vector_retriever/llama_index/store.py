@@ -24,9 +24,9 @@ from ..client.settings import ClientSettings
 from ..embeddings import maximal_marginal_relevance
 from ..embeddings.mathematics import check_share
 from ..records import DecodePolicy, Record
-from ..records.completion import Formula, known_formula, measure
+from ..records.completion import known_formula, measure
 from ..records.conditions import Condition, Group, Operator, Test
-from ..records.decode import SOURCE_ID_FIELD
+from ..records.decode import SOURCE_ID_FIELD, UNSURE_FIELD
 from ..records.filters import Filter, read_filter
 from ..records.lookup import MissingPolicy
 from ..records.search import Hit, restriction_of, search
@@ -35,9 +35,12 @@ from ..records.settings import (
     DistanceMetric,
     Exhaustive,
     IncompletePolicy,
+    ListFields,
+    Scalars,
     StoreSettings,
 )
 from ..records.store import RecordStore
+from ..records.traits import Formula
 from .component import _hide, _SavedComponent, call_function, report_incomplete, report_missing
 from .filters import check_filters, has_empty_group, read_filters
 from .node_store import NodeStore, list_nodes
@@ -100,11 +103,16 @@ class OSSVectorStore(_SavedComponent, BasePydanticVectorStore):
         create_index: make the index on the first write, and read one that is not there as empty.
         distance_metric: "cosine" or "euclidean", of the index that the first write makes; one that
             is there must have it. None takes what is there, and makes cosine.
-        filterable: metadata fields that the service can check, at most 9 with 2 KB together. None:
-            not known, for an index that others write; then all filters are evaluated here.
+        filterable: metadata fields to copy where the service's filters, and other programs, see
+            them: at most 8 with 2 KB together, or a record is refused. None: all that the service
+            can hold (strings, numbers, booleans, lists of strings) and that fit, 6 of them beside
+            the id of the node's document. What has no copy can be filtered by all the same, more
+            slowly.
         non_filterable: further fields that an index made here keeps out of its filters.
-        native_scalars: keep numbers and booleans as they are for filters, so that ranges can be
-            checked by the service.
+        scalars: how numbers and booleans are copied: "native", as they are; "strings"; or "auto",
+            as they are unless the service refuses them or turns them into strings.
+        list_fields: whether a list passes EQ and IN if "any" of its items does, as the service sees
+            it, or as a whole, "exact", as in core's SimpleVectorStore.
         skip_rows: leave out of searches the rows of key-value stores in the same index.
         exhaustive: where the service's own search finds too few, list the index and rank here what
             matches: "auto", as far as `scan_limit`; True, to its end; False, never.
@@ -129,9 +137,10 @@ class OSSVectorStore(_SavedComponent, BasePydanticVectorStore):
     on_missing: MissingPolicy = "omit"
     create_index: bool = True
     distance_metric: DistanceMetric | None = "cosine"
-    filterable: tuple[str, ...] | None = ()
+    filterable: tuple[str, ...] | None = None
     non_filterable: tuple[str, ...] = ()
-    native_scalars: bool = False
+    scalars: Scalars = "auto"
+    list_fields: ListFields = "any"
     skip_rows: bool = False
     exhaustive: Exhaustive = "auto"
     scan_limit: int = 20_000
@@ -161,9 +170,10 @@ class OSSVectorStore(_SavedComponent, BasePydanticVectorStore):
         on_decode_error: DecodePolicy = "raise",
         create_index: bool = True,
         distance_metric: DistanceMetric | None = "cosine",
-        filterable: Sequence[str] | None = (),
+        filterable: Sequence[str] | None = None,
         non_filterable: Sequence[str] = (),
-        native_scalars: bool = False,
+        scalars: Scalars = "auto",
+        list_fields: ListFields = "any",
         skip_rows: bool = False,
         exhaustive: Exhaustive = "auto",
         scan_limit: int = 20_000,
@@ -430,13 +440,14 @@ class OSSVectorStore(_SavedComponent, BasePydanticVectorStore):
     def _make_store(self) -> NodeStore:
         given, saved = self._clients.given, self._saved
         limits = saved.limits if given is None and saved is not None else limits_of(given)
-        limit = limits.filterable_keys - 1
-        # one field is ours: by it a document's nodes are deleted
+        limit = limits.filterable_keys - 2
+        # two fields are ours: by one a document's nodes are deleted
         named = None if self.filterable is None else tuple(self.filterable)
         if named is not None and len({*named} - {SOURCE_ID_FIELD}) > limit:
             raise ConfigurationError(
-                f"filterable names more than {limit} fields; the service takes one more, and that "
-                f"is {SOURCE_ID_FIELD}, the id of a node's document."
+                f"filterable names more than {limit} fields; the service takes two more, which are "
+                f"{SOURCE_ID_FIELD}, the id of a node's document, and {UNSURE_FIELD}, the list of "
+                "fields that it cannot judge."
             )
         settings = StoreSettings(
             index=self.index,
@@ -445,7 +456,8 @@ class OSSVectorStore(_SavedComponent, BasePydanticVectorStore):
             filterable=None if named is None else (*named, SOURCE_ID_FIELD),
             non_filterable=self.non_filterable,
             text_key=self.text_key,
-            native_scalars=self.native_scalars,
+            scalars=self.scalars,
+            list_fields=self.list_fields,
             on_decode_error=self.on_decode_error,
             skip_rows=self.skip_rows,
             limits=limits,

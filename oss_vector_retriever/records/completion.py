@@ -9,8 +9,7 @@ import math
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Generic, Literal, TypeVar
-from weakref import WeakKeyDictionary
+from typing import Any, Final, Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,9 +27,9 @@ from ..client.steps import Call, run_all
 from .filters import Filter
 from .settings import Completion
 from .store import RecordStore
+from .traits import Formula, Traits, traits_of
 
 T = TypeVar("T")
-Formula = Literal["cosine", "euclidean", "squared"]
 Read = Callable[[Vector], T | None]
 
 _SEGMENTS: Final = 4  # listed at once; the service makes up to 16, and others want to be served too
@@ -47,36 +46,6 @@ _LIST_MORE: Final = (
     "(filterable=)."
 )
 _CLOSE: Final = 1e-3  # of what the service says; two formulas that are closer are not told apart
-
-
-@dataclass(slots=True)
-class Traits:
-    """What this process has learnt of how the service searches one index.
-
-    Attributes:
-        top_k: the most hits that it gives, where that is fewer than `Limits.top_k`.
-        filters_first: True where its search was seen to filter before it ranks.
-        lists_by_filter: False where a listing was refused for its filter.
-        formula: of its distances, where the metric does not say it.
-    """
-
-    top_k: int | None = None
-    filters_first: bool | None = None
-    lists_by_filter: bool = True
-    formula: Formula | None = None
-
-
-_Known = dict[tuple[str | None, ...], Traits]
-_of_services: _Known = {}
-_of_embedded: WeakKeyDictionary[Any, _Known] = WeakKeyDictionary()
-
-
-def traits_of(context: Context, index: str | None) -> Traits:
-    """Return what is known of an index, the same object to all that ask in this process."""
-    config, embedded = context.config, context.embedded
-    known = _of_services if embedded is None else _of_embedded.setdefault(embedded, {})
-    where = (str(config.endpoint), config.account_id, config.region, config.bucket)
-    return known.setdefault((*where, config.index_or(index)), Traits())
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,7 @@ from enum import StrEnum
 from typing import Any, Final, Literal
 
 from ..client.models.limits import DEFAULT_LIMITS, Limits, metadata_bytes
+from .copies import EXACT_INTEGERS
 from .decode import (
     ENVELOPE_FIELD,
     ENVELOPE_KEYS,
@@ -89,7 +90,7 @@ class Pushed:
     Attributes:
         filter: in the service's explicit grammar; it passes at least what the condition passes.
             None: no filter.
-        is_whole: whether it passes no more than that.
+        is_whole: whether it passes no more than that, as where nothing can fail.
     """
 
     filter: dict[str, Any] | None
@@ -122,7 +123,6 @@ def push(
     hidden: Collection[str] = ENVELOPE_KEYS,
     native: bool | None = None,
     exact_lists: bool = False,
-    certain: Collection[str] = (),
     limits: Limits = DEFAULT_LIMITS,
 ) -> Pushed:
     """Return what the service can check of a condition, within its limits.
@@ -131,16 +131,16 @@ def push(
         condition: what is asked for; None restricts nothing.
         hidden: the fields that the index keeps out of its filters.
         native: whether numbers and booleans are stored as they are; None where that is not known.
+            False sends none.
         exact_lists: a list is compared as a whole, as by `passes`.
-        certain: fields of our own, of which every record that may pass has the value itself.
         limits: the service's limits; a level, some items and bytes are left for what a search adds.
     """
     if condition is None:
         return Pushed(None, True)
-    writer = _Writer(hidden, native, exact_lists, certain)
-    written = writer.condition(condition, negated=False)
-    fitting = None if written is None else _fit(written, limits)
-    return Pushed(fitting, writer.is_whole and fitting == written)
+    written = _Writer(hidden, native, exact_lists).write(condition)
+    # of each field that is asked for, a record may say that the service cannot judge it
+    can_fail = _outcomes(condition)[1]
+    return Pushed(None if written is None else _fit(written, limits), is_whole=not can_fail)
 
 
 def visible_fields(record: Record, stored: Fields | None) -> Fields:
@@ -249,129 +249,99 @@ def _outcomes(condition: Condition) -> tuple[bool, bool]:
     return (can_pass_any, can_fail_all) if condition.by == "or" else (can_fail_all, can_pass_any)
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class _Writer:
-    """One condition on its way into the service's grammar; whole until something is lost."""
+    """What is known of an index, for conditions on their way into its grammar."""
 
     hidden: Collection[str]
     native: bool | None
     exact_lists: bool
-    certain: Collection[str]
-    is_whole: bool = True
 
-    def condition(self, one: Condition, *, negated: bool) -> _Filter | None:
+    def write(self, one: Condition, *, negated: bool = False) -> _Filter | None:
         """Return a filter that lets through all that passes; None for everything."""
         if isinstance(one, Group):
             return self._group(one, negated=negated)
-        found = self._test(one, negated=negated)
-        self.is_whole &= found is not None
-        return found
+        test = _negate(one) if negated else one
+        return None if test is None else self._test(test)
 
     def _group(self, group: Group, *, negated: bool) -> _Filter | None:
         # the service has no "not": it is moved inwards, to where EQ becomes NE and AND becomes OR
         by_and = negated if group.by == "or" else not negated
         inner = negated is not (group.by == "not")
         if by_and:
-            return _join("$and", [self.condition(one, negated=inner) for one in group.parts])
+            return _join("$and", [self.write(one, negated=inner) for one in group.parts])
         # what no record can pass adds nothing
         able = [one for one in group.parts if _outcomes(one)[inner]]
-        parts = [self.condition(one, negated=inner) for one in able]
-        if not parts or None in parts:
-            # an OR that lacks one of its parts would hide what passes that part alone
-            self.is_whole = False
-            return None
-        return _join("$or", parts)
+        parts = [self.write(one, negated=inner) for one in able]
+        # an OR that lacks one of its parts would hide what passes that part alone
+        return None if None in parts else _join("$or", parts)
 
-    def _test(self, test: Test, *, negated: bool) -> _Filter | None:
-        one = _negate(test) if negated else test
-        if one is None or self._is_unseen(one.field):
-            return None
-        # "" is there, and empty
-        self.is_whole &= not (negated and test.operator is Operator.IS_EMPTY)
-        found = self._test_of(one.field, one)
-        if one.field not in SOURCE_ID_FIELDS or one.field == SOURCE_ID_FIELD or found is None:
+    def _test(self, test: Test) -> _Filter | None:
+        found = self._test_of(test.field, test)
+        if test.field not in SOURCE_ID_FIELDS or test.field == SOURCE_ID_FIELD:
             return found
         # all three name the document of a node; one of them has the copy
-        self.is_whole = False
-        unseen = self._is_unseen(SOURCE_ID_FIELD)
-        document = None if unseen else self._test_of(SOURCE_ID_FIELD, one)
-        return None if document is None else _join("$or", [found, document])
-
-    def _is_unseen(self, name: str) -> bool:
-        return name in self.hidden or name == UNSURE_FIELD or name.startswith("$")
+        parts = [found, self._test_of(SOURCE_ID_FIELD, test)]
+        return None if None in parts else _join("$or", parts)
 
     def _test_of(self, name: str, test: Test) -> _Filter | None:
-        kind, operand = test.operator, test.operand
-        if kind in _NEGATIONS:
-            return self._negation(name, operand if kind in _LISTED else [operand])
-        if kind in _EQUALITIES:
-            return self._one_of(name, operand if kind in _LISTED else [operand])
-        if kind is Operator.IS_EMPTY:
-            return self._is_empty(name)
-        if kind in _RANGES and _is_number(operand):
-            # where numbers are strings, each record that has one is marked
-            held = [{name: {f"${kind.value}": operand}}] if self.native is not False else []
-            return self._or_unsure(name, held)
-        if kind is Operator.EXISTS and not operand:
-            # a field that is there and has no copy passes: the service does not see it
-            self.is_whole &= name in self.certain
+        if name in self.hidden or name == UNSURE_FIELD or name.startswith("$"):
+            return None
+        if test.operator is Operator.EXISTS and not test.operand:
+            # a field that is there and has no copy passes, too: the service does not see it
             return {name: {"$exists": False}}
-        self.is_whole &= kind is Operator.EXISTS
-        return self._is_there(name)  # which all else needs at least
-
-    def _is_there(self, name: str) -> _Filter | None:
-        return self._or_unsure(name, [{name: {"$exists": True}}])
-
-    def _is_empty(self, name: str) -> _Filter | None:
-        if ENVELOPE_FIELD not in self.hidden:
-            return None  # of another program's empty list the service can say only that it is there
-        return self._or_unsure(name, [{name: {"$exists": False}}, {name: {"$eq": ""}}])
-
-    def _one_of(self, name: str, values: Sequence[object]) -> _Filter | None:
-        if any(not isinstance(value, str | int | float) for value in values):
-            self.is_whole = False
-            return self._is_there(name)
-        forms = [form for value in values for form in self._forms(value)]
-        return self._or_unsure(name, [{name: _equal_to_one("$eq", "$in", forms)}] if forms else [])
-
-    def _negation(self, name: str, values: Sequence[object]) -> _Filter | None:
-        # a list that has an item is not equal to it
-        if self.exact_lists and name not in self.certain:
+        if (told := self._told(test)) is None:
             return None
-        forms = []
-        for value in values:
-            # Only what is stored in the same form and is equal may be hidden. A service that
-            # turns numbers into strings hides the string "5" with the number 5.
-            if isinstance(value, str) or (self.native and _is_certain_form(value)):
-                forms += self._forms(value)
-            else:
-                self.is_whole = False
-        if not forms:
-            return None
-        # on some accounts a negation is false of a field that is absent
-        absent = {name: {"$exists": False}}
-        return self._or_unsure(name, [{name: {"$nin": forms}}, absent])
-
-    def _forms(self, value: object) -> list[object]:
-        """Return how a value and its equals are stored where they are stored as they are."""
-        if isinstance(value, str):
-            return [value]
-        if self.native is False:
-            return []
-        return [value] if isinstance(value, bool) else _equal_numbers(value)
-
-    def _or_unsure(self, name: str, held: list[_Filter]) -> _Filter | None:
-        """Return the filter of what any of some filters passes, or what must be looked at here."""
-        if name in self.certain:
-            return _join("$or", held)
-        self.is_whole = False
         marks = [{UNSURE_FIELD: {"$eq": one}} for one in (name, UNSURE_OF_ALL)]
         # An envelope of version 1 has no mark. Where the index keeps envelopes out of its filters,
         # other programs' records look the same to the service, and pass as well.
         unmarked: _Filter = {UNSURE_FIELD: {"$exists": False}}
-        if ENVELOPE_FIELD not in self.hidden:
+        if not self._hides_envelopes:
             unmarked = {"$and": [unmarked, {ENVELOPE_FIELD: {"$exists": True}}]}
-        return _join("$or", [*held, *marks, unmarked])
+        return _join("$or", [*({name: one} for one in told), *marks, unmarked])
+
+    @property
+    def _hides_envelopes(self) -> bool:
+        return ENVELOPE_FIELD in self.hidden
+
+    def _told(self, test: Test) -> list[_Filter] | None:
+        """Return tests of the field itself, any of which what passes passes; None for no such."""
+        kind, operand = test.operator, test.operand
+        if kind is Operator.IS_EMPTY:
+            # of another program's empty list the service can say only that it is there
+            return [_ABSENT, {"$eq": ""}] if self._hides_envelopes else None
+        if kind in _NEGATIONS:
+            forms = self._certain_forms(operand if kind in _LISTED else [operand])
+            # on some accounts a negation is false of a field that is absent
+            return [{"$nin": forms}, _ABSENT] if forms else None
+        if kind in _EQUALITIES:
+            forms = self._all_forms(operand if kind in _LISTED else [operand])
+            return [{"$in": forms} if len(forms) > 1 else {"$eq": forms[0]}] if forms else [_THERE]
+        if kind in _RANGES and _is_number(operand) and self.native is not False:
+            return [{f"${kind.value}": operand}]
+        return [_THERE]  # which all else needs at least
+
+    def _all_forms(self, values: Sequence[object]) -> list[object]:
+        """Return all forms of values that any value equal to them is stored in; [] if unknown."""
+        # where numbers are strings, the service may know no other operands
+        kinds = str if self.native is False else str | int | float
+        forms = [_forms(value) if isinstance(value, kinds) else [] for value in values]
+        return [form for each in forms for form in each] if all(forms) else []
+
+    def _certain_forms(self, values: Sequence[object]) -> list[object]:
+        """Return those forms of values that nothing is stored in but what is equal to them."""
+        # a list that has an item is not equal to it
+        if self.exact_lists:
+            return []
+        # a service that turns numbers into strings takes the string "5" for the number 5, and one
+        # that keeps floats takes large integers for one another
+        kinds = str | int | float if self.native else str
+        certain = [value for value in values if isinstance(value, kinds) and not _is_large(value)]
+        return [form for value in certain for form in _forms(value)]
+
+
+_ABSENT: Final = {"$exists": False}
+_THERE: Final = {"$exists": True}
 
 
 def _negate(test: Test) -> Test | None:
@@ -384,12 +354,18 @@ def _negate(test: Test) -> Test | None:
     return None if kind is None else Test(test.field, kind, test.operand)
 
 
-_EXACT: Final = 2**53  # a float holds each integer below it, and a service may keep floats
+def _forms(value: object) -> list[object]:
+    """Return how a value and its equals are stored where they are stored as they are."""
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return _equal_numbers(value)
+    return [value]
+
+
 _SERVICE_INTEGERS: Final = 2**63
 
 
-def _is_certain_form(value: object) -> bool:
-    return isinstance(value, bool) or (isinstance(value, int | float) and abs(value) < _EXACT)
+def _is_large(value: object) -> bool:
+    return isinstance(value, int | float) and abs(value) >= EXACT_INTEGERS
 
 
 def _equal_numbers(value: Any) -> list[object]:
@@ -402,10 +378,6 @@ def _equal_numbers(value: Any) -> list[object]:
     return [*integers, *floats]
 
 
-def _equal_to_one(single: str, several: str, forms: list[object]) -> _Filter:
-    return {several: forms} if len(forms) > 1 else {single: forms[0]}
-
-
 def _join(by: str, parts: Iterable[_Filter | None]) -> _Filter | None:
     """Return filters joined, each once; groups of the same kind become one, which saves levels."""
     joined: list[_Filter] = []
@@ -416,8 +388,9 @@ def _join(by: str, parts: Iterable[_Filter | None]) -> _Filter | None:
     return {by: joined} if len(joined) > 1 else next(iter(joined), None)
 
 
-_SPARE_ITEMS: Final = 4
-_SPARE_BYTES: Final = 64
+# for what a search adds: of the namespace of an item, 2 KB at most
+_SPARE_ITEMS: Final = 8
+_SPARE_BYTES: Final = 2_200
 
 
 def _fit(written: _Filter, limits: Limits) -> _Filter | None:

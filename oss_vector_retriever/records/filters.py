@@ -13,8 +13,8 @@ from ..client.errors import InvalidRequestError, quote, with_article
 from ..client.models.limits import DEFAULT_LIMITS, Limits, metadata_bytes
 from ..client.operations.checks import check_numbers, check_unicode
 from .conditions import Condition, Group, Operator, Test
+from .copies import filterable_value
 from .decode import ENVELOPE_KEYS, RESERVED_FIELDS
-from .encode import filterable_value
 
 _LOGICAL: Final = ("$and", "$or")
 _EQUAL: Final = ("$eq", "$ne")
@@ -260,7 +260,7 @@ class _Writer:
 
     def _form(self, name: str, op: str, value: object) -> object:
         _check_comparable(name, op, value)
-        return filterable_value(value, native_scalars=self.native_scalars)
+        return filterable_value(value, scalars="native" if self.native_scalars else "strings")
 
     def _check_bound(self, name: str, op: str, operand: object) -> object:
         if isinstance(operand, bool) or not isinstance(operand, int | float):

@@ -31,12 +31,13 @@ from ..client.models import Float32Array, ScoredVector, Vector
 from ..client.operations.checks import check_data, check_whole
 from ..client.operations.vectors import query_vectors
 from ..client.steps import Call
-from .completion import Listing, Traits, traits_of
-from .conditions import Condition, can_pass, passes, push, visible_fields
+from .completion import Listing
+from .conditions import Condition, can_pass
 from .filters import Filter, intersect
 from .record import Record
 from .settings import ROW_FIELD, Completion, is_row
 from .store import RecordStore
+from .traits import Traits, traits_of
 
 T = TypeVar("T")
 Choose = Callable[[Float32Array, Sequence[Float32Array], int], list[int]]
@@ -200,21 +201,14 @@ def restriction_of(
     context: Context, store: RecordStore, condition: Condition | None
 ) -> Restriction[Record]:
     """Return what a condition restricts a search of records to, by what is known of the index."""
-    settings, index = store.settings, store.keeper.peek(context)
-    # an index that others made may keep more fields out of its filters, or none; one that the
-    # caller may not look at has no dimension, and is taken for one of ours
-    is_known = index is not None and index.dimension > 0
-    hidden = index.non_filterable_metadata_keys if index and is_known else settings.hidden_fields
-    pushed = push(condition, hidden=hidden, limits=context.config.limits)
+    settings, pushed = store.settings, store.push(context, condition)
 
     def read(vector: Vector) -> Record | None:
         # A store that does not filter rows out itself (`skip_rows`) may share its index with some.
         if is_row(vector.metadata):
             return None
         record = store.decode(vector)
-        if record is None or condition is None:
-            return record
-        return record if passes(visible_fields(record, vector.metadata), condition) else None
+        return record if store.passes(record, vector.metadata, condition) else None
 
     narrow = intersect(pushed.filter, _NO_ROWS) if settings.skip_rows else pushed.filter
     return Restriction(read, narrow, pushed.is_whole)

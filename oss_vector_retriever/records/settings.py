@@ -9,10 +9,12 @@ from ..client.endpoint import check_index
 from ..client.errors import InvalidRequestError
 from ..client.models.limits import DEFAULT_LIMITS, Limits
 from ..client.operations.checks import check_choice, check_field_names, check_whole
-from .decode import DECODE_POLICIES, ENVELOPE_KEYS, DecodePolicy
+from .decode import DECODE_POLICIES, ENVELOPE_KEYS, RESERVED_FIELDS, DecodePolicy
 
 DistanceMetric = Literal["cosine", "euclidean"]
 _METRICS: Final[tuple[str, ...]] = get_args(DistanceMetric)
+Scalars = Literal["auto", "native", "strings"]
+ListFields = Literal["any", "exact"]
 Exhaustive = bool | Literal["auto"]
 IncompletePolicy = Literal["warn", "raise", "ignore"]
 
@@ -62,12 +64,15 @@ class StoreSettings:
         distance_metric: of the index that a first write makes; one that is there must have it.
             None: any that is there will do, and one is made with cosine.
         create_index: make the index on the first write, and read one that is not there as empty.
-        filterable: metadata fields that searches can filter on, copied beside the record when it is
-            written. None: not known, so that nothing is copied and no filter's fields are checked.
+        filterable: metadata fields that are copied beside the record where the service's filters
+            see them, and must fit there. None: all that the service can hold and that fit.
         non_filterable: further fields that an index made here keeps out of its filters, for those
             who put large fields beside the records.
         text_key: a further metadata field to look for text in.
-        native_scalars: copy numbers and booleans as they are, for range filters.
+        scalars: how numbers and booleans are copied: "native", as they are; "strings"; or "auto",
+            as they are unless the service refuses them or turns them into strings.
+        list_fields: whether a list passes a filter if "any" of its items does, as the service sees
+            it, or as a whole, "exact".
         on_decode_error: "raise", "skip" or "raw", for records that cannot be read.
         skip_rows: leave out of searches the rows of key-value stores in the same index.
         limits: the service's limits on a record, for an account that has others.
@@ -86,7 +91,8 @@ class StoreSettings:
     filterable: Sequence[str] | None = ()
     non_filterable: Sequence[str] = ()
     text_key: str | None = None
-    native_scalars: bool = False
+    scalars: Scalars = "auto"
+    list_fields: ListFields = "any"
     on_decode_error: DecodePolicy = "raise"
     skip_rows: bool = False
     limits: Limits = DEFAULT_LIMITS
@@ -102,6 +108,8 @@ class StoreSettings:
         # Here and not at the first call: a misspelt setting should fail where it stands.
         check_choice("distance_metric", self.metric_made, _METRICS)
         check_choice("on_decode_error", self.on_decode_error, DECODE_POLICIES)
+        check_choice("scalars", self.scalars, get_args(Scalars))
+        check_choice("list_fields", self.list_fields, get_args(ListFields))
         if self.filterable is not None:
             object.__setattr__(self, "filterable", _names("filterable", self.filterable))
         hidden = _names("non_filterable", self.non_filterable)
@@ -138,8 +146,9 @@ def is_row(stored: Mapping[str, Any] | None) -> bool:
 
 def _names(what: str, names: Iterable[str]) -> tuple[str, ...]:
     unique = tuple(dict.fromkeys(check_field_names(what, names, DEFAULT_LIMITS)))
-    # the envelope's own fields are among those that an index keeps out of its filters
-    reserved = len(ENVELOPE_KEYS) if what == "non_filterable" else 0
+    # the envelope's own fields are among those that an index keeps out of its filters, and the mark
+    # among those that it does not
+    reserved = len(ENVELOPE_KEYS) if what == "non_filterable" else 1
     if len(unique) > (most := DEFAULT_LIMITS.filterable_keys - reserved):
         raise InvalidRequestError(
             "{argument} names {count} fields; at most {limit} are possible.",
@@ -147,7 +156,7 @@ def _names(what: str, names: Iterable[str]) -> tuple[str, ...]:
             limit=most,
             fields={"count": len(unique)},
         )
-    if taken := [name for name in unique if name in ENVELOPE_KEYS]:
+    if taken := [name for name in unique if name in RESERVED_FIELDS]:
         raise InvalidRequestError(
             "{argument} must not name {value}, a field of the record's envelope.",
             argument=what,

@@ -15,13 +15,17 @@ from ..client.holds import Hold, run_with
 from ..client.models import FetchResult, ListVectorsResult, Vector, VectorIndex, dump
 from ..client.operations.checks import as_vector, each_of, refuse_repeated
 from ..client.operations.vectors import list_vectors
-from ..client.writes import delete, upsert
-from .decode import ENVELOPE_KEYS, NODE_FIELD, decode, deep_copy, load_object
-from .encode import encode, filterable_value
+from ..client.writes import delete
+from .conditions import Condition, Pushed, passes, push, visible_fields
+from .copies import filterable_value, is_scalar
+from .decode import NODE_FIELD, RESERVED_FIELDS, decode, deep_copy, load_object
+from .encode import encode
 from .indexing import IndexKeeper, warn_of_absence
 from .lookup import Found, Lookup, MissingPolicy, fetch_records
 from .record import Record
 from .settings import StoreSettings
+from .traits import traits_of
+from .writing import hidden_fields, put_records
 
 T = TypeVar("T")
 
@@ -54,7 +58,9 @@ class RecordStore:
         text: str,
         metadata: Mapping[str, Any] | None = None,
         node: Mapping[str, Any] | None = None,
-        also_filterable: Iterable[str] = (),
+        own: Iterable[str] = (),
+        kept: Iterable[str] = (),
+        visible: Mapping[str, Any] | None = None,
     ) -> Vector:
         """Return the vector that holds a record, as `encode` makes it, with its copies."""
         return encode(
@@ -63,9 +69,12 @@ class RecordStore:
             text=text,
             metadata=metadata,
             node=node,
-            # a field named twice is one copy; the order is that of the settings
-            filterable=dict.fromkeys((*(self.settings.filterable or ()), *also_filterable)),
-            native_scalars=self.settings.native_scalars,
+            filterable=self.settings.filterable,
+            own=own,
+            kept=kept,
+            visible=visible,
+            # writing turns them into strings where the index takes no other
+            scalars="strings" if self.settings.scalars == "strings" else "native",
             limits=self.settings.limits,
         )
 
@@ -73,6 +82,27 @@ class RecordStore:
         """Return the record in a vector, as `decode` does; None for a broken one, under "skip"."""
         return decode(
             vector, text_key=self.settings.text_key, on_decode_error=self.settings.on_decode_error
+        )
+
+    def passes(
+        self, record: Record | None, stored: Mapping[str, Any] | None, condition: Condition | None
+    ) -> bool:
+        """Tell whether a record passes a condition; `stored` are the metadata it was read from."""
+        if record is None or condition is None:
+            return record is not None
+        exact_lists = self.settings.list_fields == "exact"
+        return passes(visible_fields(record, stored), condition, exact_lists)
+
+    def push(self, context: Context, condition: Condition | None) -> Pushed:
+        """Return what the service can check of a condition, by what is known of the index."""
+        settings = self.settings
+        learnt = traits_of(context, settings.index).native
+        return push(
+            condition,
+            hidden=hidden_fields(settings, self.keeper.peek(context)),
+            native={"native": True, "strings": False}.get(settings.scalars, learnt),
+            exact_lists=settings.list_fields == "exact",
+            limits=context.config.limits,
         )
 
     def fetch(
@@ -188,14 +218,14 @@ class RecordStore:
         index = yield from self.keeper.prepare(context, dimension)
         if (index.distance_metric or self.settings.metric_made) == "cosine":
             _refuse_zeros(checked)
-        report = yield from self._put(context, checked, hold)
+        report = yield from self._put(context, checked, index, hold)
         lost = [b for b in report.batches if isinstance(b.error, errors.NoSuchVectorIndexError)]
         if lost and self.settings.create_index:
             # The index was deleted after it was asked for; it is made again, once.
-            yield from self.keeper.make(context, dimension)
+            index = yield from self.keeper.make(context, dimension)
             unwritten = {key for batch in lost for key in batch.keys}
             left = [vector for vector in checked if vector.key in unwritten]
-            again = yield from self._put(context, left, hold)
+            again = yield from self._put(context, left, index, hold)
             kept = [batch for batch in report.batches if batch not in lost]
             report = WriteReport((*kept, *again.batches))
         if report.ok:
@@ -206,10 +236,11 @@ class RecordStore:
             yield from self.keeper.check_writes(context, dimension)
         raise errors.PartialWriteError(report)
 
-    def _put(self, context: Context, vectors: list[Vector], hold: Hold | None) -> Flow[WriteReport]:
-        index = self.settings.index
+    def _put(
+        self, context: Context, vectors: list[Vector], index: VectorIndex | None, hold: Hold | None
+    ) -> Flow[WriteReport]:
         try:
-            return (yield from upsert(context, vectors, index=index, on_error="report", hold=hold))
+            return (yield from put_records(context, self.settings, vectors, index, hold))
         except errors.NoSuchVectorIndexError as error:  # large metadata: the index was asked first
             keys = tuple(vector.key for vector in vectors)
             return WriteReport((errors.BatchReport(keys, error=error),))
@@ -287,8 +318,8 @@ class RecordStore:
         """Merge a patch into the metadata of stored records; return the keys that were there.
 
         Text, embedding and all other fields stay as they are. A record of this package keeps its
-        types and gets its filterable copies anew; one that others wrote stays in their form, which
-        has strings alone: a number is written as `filterable_value` says, None removes.
+        types and gets its filterable copies anew, also by an empty patch; one that others wrote
+        stays in their form: a number is written as `filterable_value` says, None removes.
 
         `patch` holds top-level fields and their new values, `remove` names those to take away. Keys
         that do not exist are passed over.
@@ -340,7 +371,7 @@ class RecordStore:
         if verify and changed:
             yield from self._refuse_changes(context, result.by_key)
         # not `write`: where the index is gone since, so are its records, and it is not made again
-        report = yield from self._put(context, changed, hold)
+        report = yield from self._put(context, changed, self.keeper.peek(context), hold)
         if not report.ok and not self._is_index_gone(report):
             raise errors.PartialWriteError(report)
         if verify and changed:
@@ -385,7 +416,7 @@ class RecordStore:
                 metadata=_merge(record.metadata, patch, remove),
                 node=record.node,
                 # copies that another store, with other settings, made filterable stay so
-                also_filterable=[name for name in stored if name not in ENVELOPE_KEYS],
+                kept=[name for name in stored if name not in RESERVED_FIELDS],
             )
         for name in (*patch, *remove):
             if name in stored and name not in record.metadata:
@@ -394,7 +425,7 @@ class RecordStore:
                     "the text, or bookkeeping of the program that wrote it."
                 )
         # Another program's record stays in that program's form, for it reads it too.
-        plain = {name: self._plain_value(record, name, value) for name, value in patch.items()}
+        plain = {name: self._plain_value(vector, name, value) for name, value in patch.items()}
         gone = (*remove, *(name for name, value in plain.items() if value is None))
         changed = _merge(deep_copy(stored), plain, gone)
         if record.source == "llama_index":
@@ -404,12 +435,14 @@ class RecordStore:
             changed[NODE_FIELD] = dump(node)
         return Vector(vector.key, vector.data, changed)
 
-    def _plain_value(self, record: Record, name: str, value: object) -> object:
+    def _plain_value(self, vector: Vector, name: str, value: object) -> object:
+        # where the field is a number already, the service takes numbers
+        native = self.settings.scalars == "native" or is_scalar((vector.metadata or {}).get(name))
         try:
-            return filterable_value(value, native_scalars=self.settings.native_scalars)
+            return filterable_value(value, scalars="native" if native else "strings")
         except (TypeError, ValueError) as error:
             raise InvalidRequestError(
-                f"record {quote(record.key)}: metadata[{quote(name)}] cannot be written, since "
+                f"record {quote(vector.key)}: metadata[{quote(name)}] cannot be written, since "
                 "another program wrote this record, as plain fields: "
                 f"{error}. Write the whole record anew."
             ) from error

@@ -198,7 +198,7 @@ def test_a_patch_keeps_copies_that_another_store_made_filterable(client, run):
     run(written.write, records(written))
     run(RecordStore(StoreSettings()).update_metadata, ["k0"], {"m": 1})
     [vector] = client.fetch(["k0"])
-    assert vector.metadata["n"] == "0"
+    assert vector.metadata["n"] == 0
     assert json.loads(vector.metadata["_record"])["metadata"] == {"n": 0, "m": 1}
 
 
