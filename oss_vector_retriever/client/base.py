@@ -6,8 +6,9 @@ import functools
 import os
 import weakref
 from collections.abc import Callable, Iterable
+from datetime import datetime
 from types import FunctionType
-from typing import Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from .config import ClientConfig, CredentialsLike, resolve_config
 from .context import Context
@@ -20,6 +21,9 @@ from .models.results import ClientStats, FinishedCall
 from .retry import RetryPolicy
 from .settings import ClientSettings, config_from, settings_of
 from .transport.runner import AsyncRunner, Runner, closed_error
+
+if TYPE_CHECKING:
+    from ..emulator.behaviour import Behaviour
 
 # In place of `Self`, which Jedi takes for the class that the method stands in: editors would show
 # nothing but what is here of the client that `local()` returns.
@@ -122,11 +126,25 @@ class _ClientBase:
         limits: Limits = DEFAULT_LIMITS,
         max_reply_bytes: int = 64 * 1024 * 1024,
         on_call: Callable[[FinishedCall], object] | None = None,
+        behaviour: Behaviour | None = None,
+        clock: Callable[[], datetime] | None = None,
     ) -> ThisClient:
         """Return a client of an embedded service, in memory or kept in the file `path`.
 
-        The bucket is there; indexes are made by whoever writes first. The options are those of the
-        constructor; the service keeps the `limits` too. Needs the extra `emulator`.
+        The bucket is there; indexes are made by whoever writes first. The service is quick, and
+        leaves out what the real one is documented to do: a new index is `creating` for a while,
+        QueryVectors sees a write after 2 to 3 seconds, a listing shows a new bucket later, the name
+        of a deleted one is free after hours, requests are limited in rate, `topK` is capped at 100
+        on the newest page of the API, and metadata has at most 10 names in all, and only strings.
+        `behaviour=emulator.Behaviour.documented()` has all of these but the rate; `clock=` returns
+        the service's time, and an `emulator.ManualClock` moves its delays.
+
+        The other options are those of the constructor; the service keeps the `limits` too. Needs
+        the extra `emulator`.
+
+        Raises:
+            ConfigurationError: the file is in use, also by a client of another behaviour, or an
+                option is impossible.
         """
         config, service = open_local(**_options(locals()))
         return cls._on_context(Context(config), service)
@@ -223,7 +241,11 @@ class _ClientBase:
                 "an embedded service in memory has no settings that another process could use, and "
                 f"is not pickled; keep it in a file: {type(self).__name__}.local(path)."
             )
-        return settings_of(self._context.config, None if local is None else local.path)
+        if local is None:
+            return settings_of(self._context.config)
+        return settings_of(
+            self._context.config, local.path, local.changed_switches, has_clock=local.has_clock
+        )
 
     def stats(self) -> ClientStats:
         """Return what this client has done so far, in numbers; a closed one tells it still.

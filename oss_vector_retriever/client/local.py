@@ -6,6 +6,9 @@ import asyncio
 import importlib
 import os
 import threading
+from collections.abc import Callable
+from dataclasses import fields
+from datetime import datetime
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any
@@ -16,11 +19,12 @@ from .config import ClientConfig, resolve_config
 from .errors import ConfigurationError
 from .models.limits import Limits
 from .models.messages import Reply
-from .settings import ClientSettings, config_from
+from .settings import ClientSettings, config_from, known_members
 from .steps import REPLY_TOO_LARGE, Fault, FaultKind, Send
 from .transport.runner import Helpers
 
 if TYPE_CHECKING:
+    from ..emulator.behaviour import Behaviour
     from ..emulator.service import Service
 
 
@@ -76,6 +80,23 @@ class LocalService:
             self._users += not self._closed
             return not self._closed
 
+    @property
+    def changed_switches(self) -> dict[str, Any]:
+        """Return what is not as usual of the service's behaviour."""
+        behaviour = self.service.behaviour
+        return _differences(behaviour, type(behaviour)())
+
+    @property
+    def has_clock(self) -> bool:
+        """Tell whether the service goes by another clock than the machine's."""
+        clock = importlib.import_module("oss_vector_retriever.emulator.clock")
+        return self.service.clock is not clock.utc_now
+
+    @property
+    def closed(self) -> bool:
+        """Tell whether the last of its users has let go."""
+        return self._closed
+
     def let_go(self) -> None:
         """Count one user less."""
         with self._lock:
@@ -96,13 +117,26 @@ class LocalService:
             closing.join(_CLOSE_SECONDS)
 
 
+def _differences(one: Any, other: Any) -> dict[str, Any]:
+    """Return the fields of a dataclass that are otherwise in another of its class."""
+    names = (field.name for field in fields(one))
+    return {
+        name: getattr(one, name) for name in names if getattr(one, name) != getattr(other, name)
+    }
+
+
 def open_local(
-    path: str | os.PathLike[str] | None, index: str | None, **options: Any
+    path: str | os.PathLike[str] | None,
+    index: str | None,
+    behaviour: Behaviour | None = None,
+    clock: Callable[[], datetime] | None = None,
+    **options: Any,
 ) -> tuple[ClientConfig, LocalService]:
     """Return the settings of a client of an embedded service, and the service.
 
     Raises:
-        ConfigurationError: the extra `emulator` is not installed.
+        ConfigurationError: the extra `emulator` is not installed, or the file is open with another
+            behaviour.
     """
     emulator = _emulator()
     config = resolve_config(
@@ -115,7 +149,10 @@ def open_local(
         credentials_kind="local",
         **options,
     )
-    return config, _open_service(emulator, path, config.limits)
+    behaviour = emulator.Behaviour() if behaviour is None else behaviour
+    if path is not None:
+        _check_behaviour(path, behaviour)
+    return config, _open_service(emulator, path, config.limits, behaviour, clock)
 
 
 def reopen_local(
@@ -124,6 +161,10 @@ def reopen_local(
     """Return what `open_local` returned when the settings were taken, and held once.
 
     A file that this process has open is shared: one pickle may hold several clients of it.
+
+    Raises:
+        ConfigurationError: it is shared with clients of another behaviour, or the settings name a
+            switch that is unknown.
     """
     emulator = _emulator()
     if credentials is None and "credentials" not in settings.omitted:
@@ -131,18 +172,42 @@ def reopen_local(
         config = config_from(settings, own, "local")
     else:
         config = config_from(settings, credentials)
+    switches = known_members("behaviour", settings.behaviour, emulator.Behaviour)
+    behaviour = emulator.Behaviour(**switches)
     with _opening:
+        _check_behaviour(path, behaviour)
         service = _open_files.get(_file_key(path))
         if service is None or not service.hold():
-            service = _open_service(emulator, path, config.limits)
+            service = _open_service(emulator, path, config.limits, behaviour)
             service.hold()
     return config, service
 
 
+def _check_behaviour(path: str | os.PathLike[str], behaviour: Behaviour) -> None:
+    """Refuse a file that this process has open with another behaviour."""
+    former = _open_files.get(_file_key(path))
+    found = None if former is None or former.closed else former.service.behaviour
+    if not isinstance(behaviour, type(found)):  # None, or the service refuses what is no behaviour
+        return
+    for name, value in _differences(behaviour, found).items():
+        raise ConfigurationError(
+            "{path} is open in this process with another behaviour: {name} is {there} there, and "
+            "{here} here;",
+            argument="behaviour",
+            remedy="give both clients the same",
+            fields={"path": str(path), "name": name, "there": getattr(found, name), "here": value},
+        )
+
+
 def _open_service(
-    emulator: Any, path: str | os.PathLike[str] | None, limits: Limits
+    emulator: Any,
+    path: str | os.PathLike[str] | None,
+    limits: Limits,
+    behaviour: Behaviour,
+    clock: Callable[[], datetime] | None = None,
 ) -> LocalService:
-    service = emulator.Service(path, limits=limits)
+    options = {} if clock is None else {"clock": clock}
+    service = emulator.Service(path, limits=limits, behaviour=behaviour, **options)
     # Also where the file has one: it may have been made by `oss-vectors serve` with other buckets.
     service.create_bucket(emulator.DEVELOPMENT_ACCOUNT_ID, emulator.DEVELOPMENT_BUCKET)
     local = LocalService(service, None if path is None else str(Path(path).absolute()))

@@ -3,7 +3,7 @@
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal, NoReturn, Self, TypeVar
 from urllib.parse import urlsplit
 
@@ -40,6 +40,7 @@ class ClientSettings:
         credentials: how they were configured: `"environment"`, `"chain"`, or `"given"`, which
             cannot travel.
         local: the file of an embedded service, or None.
+        behaviour: the switches of its `Behaviour` that are not as usual, by name.
         omitted: names of what the client had and the settings do not hold.
     """
 
@@ -63,6 +64,7 @@ class ClientSettings:
     ca_file: str | None = None
     credentials: Literal["environment", "chain", "given"] = "environment"
     local: str | None = None
+    behaviour: Mapping[str, Any] = field(default_factory=dict, hash=False)
     omitted: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
@@ -87,19 +89,22 @@ class ClientSettings:
             ConfigurationError: a member is unknown, missing or of another kind.
         """
         # Only names of fields are looked up, never a class: a dict from outside can start nothing.
-        given = _known_members("client", members, cls)
+        given = known_members("client", members, cls)
         if missing := [name for name in ("account_id", "region") if name not in given]:
             raise ConfigurationError(f"the saved settings lack {' and '.join(missing)}.")
         if given.get("credentials", "given") not in _KINDS:
             raise ConfigurationError(f"saved credentials are one of {', '.join(_KINDS)}.")
         given.setdefault("bucket", None)
         if "retry" in given:
-            given["retry"] = RetryPolicy(**_known_members("retry", given["retry"], RetryPolicy))
-        given["limits"] = Limits(**_known_members("limits", given.get("limits", {}), Limits))
+            given["retry"] = RetryPolicy(**known_members("retry", given["retry"], RetryPolicy))
+        given["limits"] = Limits(**known_members("limits", given.get("limits", {}), Limits))
         for name in ("endpoint", "proxy", "ca_file", "local"):
             if not isinstance(given.get(name), str | None):
                 kind = type(given[name]).__name__
                 raise ConfigurationError(f"the saved {name} is a text, not {kind}.")
+        if not isinstance(given.get("behaviour", {}), Mapping):
+            kind = type(given["behaviour"]).__name__
+            raise ConfigurationError(f"the saved behaviour is a dict, not {kind}.")
         for name in ("additional_headers", "omitted"):
             names = given.get(name, [])
             if not isinstance(names, list | tuple):
@@ -112,11 +117,11 @@ class ClientSettings:
         return type(self).from_dict, (self.to_dict(),)
 
 
-def _known_members(what: str, members: object, kind: type) -> dict[str, Any]:
+def known_members(what: str, members: object, kind: type) -> dict[str, Any]:
     """Return the members of a saved object, all of which this version knows."""
     if not isinstance(members, Mapping):
         raise ConfigurationError(f"saved {what} settings are a dict, not {type(members).__name__}.")
-    if unknown := members.keys() - {field.name for field in fields(kind)}:
+    if unknown := members.keys() - {each.name for each in fields(kind)}:
         raise ConfigurationError(
             f"saved {what} settings hold {', '.join(sorted(map(str, unknown)))}, which this "
             "version does not know; was it saved by a newer one?"
@@ -124,8 +129,18 @@ def _known_members(what: str, members: object, kind: type) -> dict[str, Any]:
     return dict(members)
 
 
-def settings_of(config: ClientConfig, local: str | None = None) -> ClientSettings:
-    """Return what travels of a client's configuration; `local` is its embedded service's file."""
+def settings_of(
+    config: ClientConfig,
+    local: str | None = None,
+    behaviour: Mapping[str, Any] | None = None,
+    *,
+    has_clock: bool = False,
+) -> ClientSettings:
+    """Return what travels of a client's configuration.
+
+    `local` is the file of its embedded service, `behaviour` what is not as usual there; a clock of
+    that service's own does not travel.
+    """
     omitted = list(config.omitted)
     proxy = config.proxy
     if isinstance(proxy, Hidden):
@@ -135,6 +150,8 @@ def settings_of(config: ClientConfig, local: str | None = None) -> ClientSetting
         omitted.append("on_call")
     if config.credentials_kind == "given":
         omitted.append("credentials")
+    if has_clock:
+        omitted.append("clock")
     # For the region's own address None travels, as it was given.
     own = public_endpoint(config.region, internal=config.internal)
     return ClientSettings(
@@ -146,6 +163,7 @@ def settings_of(config: ClientConfig, local: str | None = None) -> ClientSetting
         ca_file=None if config.ca_file is None else os.fspath(config.ca_file),
         credentials="given" if config.credentials_kind == "local" else config.credentials_kind,
         local=local,
+        behaviour=behaviour or {},
         omitted=tuple(dict.fromkeys(omitted)),
     )
 
@@ -160,7 +178,7 @@ def _numbers_alone(name: str, value: Numbers, kind: type[Numbers], omitted: list
     if type(value) is kind:
         return value
     omitted.append(f"class of {name}")
-    return kind(**{field.name: getattr(value, field.name) for field in fields(kind)})
+    return kind(**{each.name: getattr(value, each.name) for each in fields(kind)})
 
 
 def config_from(

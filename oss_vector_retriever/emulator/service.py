@@ -17,6 +17,7 @@ from email.utils import format_datetime
 from pathlib import Path
 from typing import Self, TypedDict, Unpack
 
+from ..client.errors import ConfigurationError
 from ..client.models import DEFAULT_LIMITS, Limits, Reply, Request
 from . import json_text
 from .accounts import DEVELOPMENT_KEY, DEVELOPMENT_REGION, AccessKey
@@ -68,11 +69,12 @@ class Service:
 
     Attributes:
         access_keys: the keys that are known, by id; `set_access_keys` changes them.
-        region, clock, max_body_bytes: as they were given.
+        region, behaviour, clock, max_body_bytes: as they were given.
         faults: what happens to requests, for users' tests; none until they are added.
 
     Raises:
-        ConfigurationError: the file is in use, or is not a database of this emulator.
+        ConfigurationError: the file is in use, or is not a database of this emulator, or the
+            behaviour is none.
     """
 
     def __init__(
@@ -88,6 +90,10 @@ class Service:
         search_bytes: int = SEARCH_BYTES,
     ) -> None:
         self.access_keys: Mapping[str, AccessKey] = _by_id(access_keys)
+        if not isinstance(behaviour, Behaviour):
+            message = "{argument}= takes an emulator.Behaviour, not {a_kind}."
+            raise ConfigurationError(message, argument="behaviour", value=behaviour)
+        self.behaviour = behaviour
         rate = behaviour.requests_per_second
         self._rate = None if rate is None else RequestRate(rate)
         self.region = region

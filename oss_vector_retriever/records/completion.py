@@ -6,6 +6,7 @@ than were asked for. At most `k` records are kept in memory, beside the pages in
 
 import heapq
 import math
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Generic, TypeVar
@@ -111,8 +112,9 @@ class Listing(Generic[T]):
         yield Call(lambda: nearest.add([one for one in vectors if self.read(one) is not None]))
 
     def _list(self, context: Context, nearest: "_Nearest[T]", progress: "_Progress") -> Flow[None]:
-        limit = self.completion.scan_limit if self.completion.exhaustive == "auto" else math.inf
-        size = int(min(context.config.limits.list_page, limit))
+        is_bound = self.completion.exhaustive == "auto"
+        limit = self.completion.scan_limit if is_bound else sys.maxsize
+        size = min(context.config.limits.list_page, limit)
         page = yield from self._page(context, size)
         if page.next_token is None or len(page) >= limit:
             yield from self._take(context, nearest, [page])
@@ -129,7 +131,7 @@ class Listing(Generic[T]):
             if left <= 0:
                 progress.end(_AT_LIMIT, _LIST_MORE)
                 return
-            each = int(min(context.config.limits.list_page, math.ceil(left / len(tokens))))
+            each = min(context.config.limits.list_page, -(-left // len(tokens)))
             flows = [
                 self._page(context, each, token, segment_count=segments, segment_index=segment)
                 for segment, token in tokens.items()

@@ -20,7 +20,12 @@ from hypothesis.stateful import (
 from support.caller import Caller
 from support.index_model import Index, Listing
 
-from oss_vector_retriever.emulator import DEVELOPMENT_ACCOUNT_ID, DEVELOPMENT_BUCKET, Service
+from oss_vector_retriever.emulator import (
+    DEVELOPMENT_ACCOUNT_ID,
+    DEVELOPMENT_BUCKET,
+    Behaviour,
+    Service,
+)
 
 INDEXES = ("euclid", "cosine", "hidden")
 DIMENSION = 2
@@ -41,10 +46,11 @@ class EmulatorMachine(RuleBasedStateMachine):
     steps = 0
     path = None
 
-    @initialize()
-    def begin(self):
+    @initialize(after=st.booleans())
+    def begin(self, after):
         type(self).steps -= 1  # this is none
-        self.service = Service(self.path)
+        self.filters_after_ranking = after
+        self.service = Service(self.path, behaviour=Behaviour(filter_after_ranking=after))
         self.service.create_bucket(DEVELOPMENT_ACCOUNT_ID, DEVELOPMENT_BUCKET)
         self.caller = Caller(self.service)
         self.model = {}
@@ -185,11 +191,30 @@ class EmulatorMachine(RuleBasedStateMachine):
             assert status == 400
             return
         found = [(one["distance"], one["key"]) for one in parsed["vectors"]]
+        if condition and self.filters_after_ranking:
+            self.check_chosen_after_ranking(index, query, top_k, condition, found)
+            return
         ranked = sorted((index.distance(query, key), key) for key in index.passing(condition))
         assert [d for d, _ in found] == pytest.approx([d for d, _ in ranked[:top_k]], abs=1e-12)
         assert all(d == pytest.approx(index.distance(query, k), abs=1e-12) for d, k in found)
         if not index.cosine:
             assert [key for _, key in found] == [key for _, key in ranked[:top_k]]
+
+    def check_chosen_after_ranking(self, index, query, top_k, condition, found):
+        ranked = sorted((index.distance(query, key), key) for key in index.vectors)[:top_k]
+        passing = set(index.passing(condition))
+        expected = [(distance, key) for distance, key in ranked if key in passing]
+        if not index.cosine:
+            assert [key for _, key in found] == [key for _, key in expected]
+            distances = [distance for distance, _ in expected]
+            assert [distance for distance, _ in found] == pytest.approx(distances, abs=1e-12)
+            return
+        # Of those about as far as the last of the nearest, rounding decides which are among them.
+        last = ranked[-1][0] if ranked else 0.0
+        sure = {key for distance, key in expected if distance < last - 1e-12}
+        near = {key for key in passing if index.distance(query, key) <= last + 1e-12}
+        assert sure <= {key for _, key in found} <= near
+        assert all(d == pytest.approx(index.distance(query, k), abs=1e-12) for d, k in found)
 
     def teardown(self):
         if hasattr(self, "service"):
@@ -228,15 +253,15 @@ def test_so_does_one_that_is_closed_and_opened_again(tmp_path, steps):
         def path(self):
             return tmp_path / f"{type(self).opened}.db"
 
-        @initialize()
-        def begin(self):
+        @initialize(after=st.booleans())
+        def begin(self, after):
             type(self).opened += 1
-            super().begin()
+            super().begin(after)
 
         @rule()
         def reopen(self):
             self.service.close()
-            self.service = Service(self.path)
+            self.service = Service(self.path, behaviour=self.service.behaviour)
             self.caller.service = self.service
 
     run(ReopenedMachine, steps)

@@ -22,7 +22,8 @@ IDENTITY = {
 @contextmanager
 def serve_index(index: str, vectors: Iterable[Any], **described: Any) -> Iterator[str]:
     """Serve an index that holds some vectors, and yield the endpoint."""
-    command = [COMMAND, "serve", "--port", "0"]
+    # Quick: what is searched right away is to be found.
+    command = [COMMAND, "serve", "--port", "0", "--behaviour", "quick"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None

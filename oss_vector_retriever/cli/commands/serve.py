@@ -5,7 +5,7 @@ import math
 import os
 import shlex
 from collections.abc import Iterable
-from dataclasses import fields
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
@@ -21,6 +21,7 @@ from ...emulator.http.application import BODY_TIMEOUT
 from ...emulator.http.server import DEFAULT_HOST, HEAD_TIMEOUT, run
 from ..arguments import Number
 
+_BASES = {"documented": emulator.Behaviour.documented, "quick": emulator.Behaviour}
 # not the variables that clients read: a real key has no business in an embedded service
 _KEY_VARIABLES = ("OSS_VECTORS_SERVE_ACCESS_KEY_ID", "OSS_VECTORS_SERVE_ACCESS_KEY_SECRET")
 
@@ -61,9 +62,10 @@ def _check_seconds(_: click.Context, __: click.Parameter, seconds: float) -> flo
 @click.option(
     "--behaviour",
     multiple=True,
-    metavar="NAME=VALUE",
-    callback=lambda _, __, switches: behaviour_of(switches),
-    help="Choose what the service leaves open, as below; may be given again.",
+    metavar="documented|quick|NAME=VALUE",
+    callback=lambda _, __, words: behaviour_of(words),
+    help="Be as the service is documented, lags and caps included, which is the default; or quick, "
+    "without lags; NAME=VALUE changes one switch of it, as below. May be given again.",
 )
 @click.option(
     "--faults",
@@ -202,27 +204,37 @@ def _announce(endpoint: str, settings: dict[str, str], key_lines: str) -> None:
     click.echo(key_lines)
 
 
-def behaviour_of(switches: Iterable[str]) -> emulator.Behaviour:
-    """Return the behaviour that switches such as `order=shuffled` describe.
+def behaviour_of(words: Iterable[str]) -> emulator.Behaviour:
+    """Return the behaviour that words such as `quick` and `order=shuffled` describe.
 
     Raises:
-        click.BadParameter: one is unknown, or has an impossible value.
+        click.BadParameter: one is unknown, has an impossible value, or contradicts another.
     """
-    return emulator.Behaviour(**dict(map(_parse_switch, switches)))
+    given = list(words)
+    bases = list(dict.fromkeys(word for word in given if word in _BASES))
+    if len(bases) > 1:
+        raise click.BadParameter(f"{' and '.join(bases)} contradict each other.")
+    behaviour = _BASES[bases[0] if bases else "documented"]()
+    return replace(behaviour, **dict(_parse_switch(word) for word in given if word not in _BASES))
 
 
 def behaviour_help() -> str:
-    """Return the switches, their values and defaults, for a help text."""
-    lines = (
-        f"{each.name}={describe_values(each.name)} [{str(each.default).lower()}]"
-        for each in fields(emulator.Behaviour)
-    )
-    return "\b\nSwitches of --behaviour, with their [defaults]:\n" + "\n".join(lines)
+    """Return the switches, their values, and what they are by default, for a help text."""
+    documented, quick = emulator.Behaviour.documented(), emulator.Behaviour()
+    lines = []
+    for name in SWITCHES:
+        here, there = (str(getattr(each, name)).lower() for each in (documented, quick))
+        shown = here if here == there else f"{here}; quick: {there}"
+        lines.append(f"{name}={describe_values(name)} [{shown}]")
+    head = "Switches of --behaviour, and how they are [documented]:"
+    return "\n".join(["\b", head, *lines])
 
 
 def _parse_switch(switch: str) -> tuple[str, Any]:
-    name, _, text = switch.partition("=")
+    name, equals, text = switch.partition("=")
     if name not in SWITCHES:
+        if not equals:
+            raise click.BadParameter(f"it is documented, quick or NAME=VALUE, not {switch!r}.")
         raise click.BadParameter(f"there is no switch {name!r}; there are {', '.join(SWITCHES)}.")
     value = _read_value(SWITCHES[name], text)
     try:

@@ -89,10 +89,28 @@ class Server:
     def settings(self) -> dict[str, Any]:
         """Return the arguments of a client that uses the development bucket here.
 
-        Its key is the development key where that is known, else the first that is.
+        Its key is valid now, which one that is disabled or expired is not, nor a published one
+        where other machines are served: the development key, else the first of an account, else of
+        a RAM user.
+
+        Raises:
+            ConfigurationError: no key is.
         """
-        keys = self.service.access_keys
-        key = keys.get(DEVELOPMENT_KEY.id) or next(iter(keys.values()), DEVELOPMENT_KEY)
+        known, now = self.service.access_keys, self.service.clock()
+        valid = [
+            key
+            for key in (*filter(None, [known.get(DEVELOPMENT_KEY.id)]), *known.values())
+            if key.enabled
+            and (key.expires is None or now < key.expires)
+            and not (key.is_published and not _address(self._socket).is_loopback)
+        ]
+        if not valid:
+            raise ConfigurationError(
+                "no access key of the service is valid:",
+                remedy="give it one by service.set_access_keys()",
+            )
+        # Of a RAM user only what a policy allows is done.
+        key = next((key for key in valid if key.user is None), valid[0])
         token = () if key.security_token is None else (key.security_token,)
         return {
             "endpoint": self.endpoint,
@@ -177,7 +195,7 @@ def _make_application(
     allow_hosts: Sequence[str],
     body_timeout: float,
 ) -> Application:
-    address = ipaddress.ip_address(listener.getsockname()[0].partition("%")[0])
+    address = _address(listener)
     if not address.is_loopback and all(key.is_published for key in service.access_keys.values()):
         raise ConfigurationError(
             "on {value} others than this machine would be served, and the development keys are "
@@ -196,6 +214,10 @@ def _make_application(
         body_timeout=body_timeout,
         is_exposed=not address.is_loopback,
     )
+
+
+def _address(listener: socket.socket) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
+    return ipaddress.ip_address(listener.getsockname()[0].partition("%")[0])
 
 
 def _endpoint(listener: socket.socket) -> str:

@@ -5,6 +5,7 @@ import signal
 import socket
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -87,32 +88,48 @@ def test_faults_can_be_switched_on_only_where_asked_for():
                 assert int(link.recv(65536).split()[1]) == status
 
 
+DOCUMENTED = Behaviour.documented()
+
+
 @pytest.mark.parametrize(
-    ("switches", "expected"),
+    ("words", "expected"),
     [
-        ([], Behaviour()),
-        (["order=shuffled", "seed=7"], Behaviour(order="shuffled", seed=7)),
-        (["seed=none", "filter_after_ranking=TRUE"], Behaviour(filter_after_ranking=True)),
-        (["query_delay_seconds=1.5", "filter_shorthand=false"],
+        ([], DOCUMENTED),
+        (["documented"], DOCUMENTED),
+        (["quick"], Behaviour()),
+        (["quick", "quick"], Behaviour()),
+        (["order=shuffled", "seed=7"], replace(DOCUMENTED, order="shuffled", seed=7)),
+        (["seed=none", "filter_after_ranking=FALSE"],
+         replace(DOCUMENTED, filter_after_ranking=False)),
+        (["query_delay_seconds=1.5", "quick", "filter_shorthand=false"],
          Behaviour(query_delay_seconds=1.5, filter_shorthand=False)),
-        (["order=storage", "order=request"], Behaviour()),
+        (["order=storage", "order=request"], DOCUMENTED),
+        (["top_k_limit=30", "scalars=strings", "list_filter=refused", "metadata_names=filterable"],
+         replace(DOCUMENTED, top_k_limit=30, scalars="strings", list_filter="refused",
+                 metadata_names="filterable")),
+        (["requests_per_second=2.5"], replace(DOCUMENTED, requests_per_second=2.5)),
+        (["requests_per_second=2", "requests_per_second=None"], DOCUMENTED),
     ],
 )  # fmt: skip
-def test_switches_become_a_behaviour(switches, expected):
-    assert behaviour_of(switches) == expected
+def test_words_become_a_behaviour(words, expected):
+    assert behaviour_of(words) == expected
 
 
 @pytest.mark.parametrize(
     ("switch", "said"),
     [
         ("speed=high", "there is no switch 'speed'; there are order, seed, "),
+        ("slow", "it is documented, quick or NAME=VALUE, not 'slow'"),
         ("order", "order must be request or storage or shuffled"),
         ("order=", "order must be request or storage or shuffled, not ''"),
         ("order=backwards", "order must be request or storage or shuffled, not 'backwards'"),
         ("seed=1.5", "seed must be a whole number or none"),
         ("filter_shorthand=yes", "filter_shorthand must be true or false"),
+        ("top_k_limit=99", "top_k_limit must be 30 or 100 or 500, not '99'"),
         ("query_delay_seconds=-1", "query_delay_seconds must be a number of seconds"),
         ("query_delay_seconds=inf", "query_delay_seconds must be a number of seconds"),
+        ("query_delay_seconds=none", "query_delay_seconds must be a number of seconds"),
+        ("requests_per_second=0", "requests_per_second must be a number above 0 or none"),
     ],
 )
 def test_a_switch_that_cannot_be_is_a_wrong_use(switch, said):
@@ -124,6 +141,7 @@ def test_a_switch_that_cannot_be_is_a_wrong_use(switch, said):
 @pytest.mark.parametrize(
     ("words", "said"),
     [
+        (["--behaviour", "quick", "--behaviour", "documented"], "quick and documented contradict"),
         (["--account-id", "me"], "--account-id 'me' is not an account id: digits only"),
         (["--bucket", "x"], "--bucket 'x' is not the name of a vector bucket: 3 to 32"),
         (["--port", "70000"], "not in the range"),
@@ -190,6 +208,20 @@ def test_a_port_in_use_is_said_so():
 def test_every_switch_of_the_emulator_is_in_the_help():
     text = behaviour_help()
     assert all(f"{name}=" in text for name in Behaviour.__dataclass_fields__)
+    assert "\norder=request or storage or shuffled [request]\n" in text
+    assert "\ntop_k_limit=30 or 100 or 500 [100; quick: 500]\n" in text
+
+
+def test_what_lags_as_documented_does_not_when_quick(monkeypatch):
+    for words, seen in ((), []), (("--behaviour", "quick"), ["a"]):
+        with serving(*words) as settings:
+            for name, value in settings.items():
+                monkeypatch.setenv(name, value)
+            with OSSVectorClient(index="served") as client:
+                client.put_vector_index(dimension=1)
+                client.put_vectors([{"key": "a", "data": [1]}])
+                assert [hit.key for hit in client.query_vectors([1], top_k=1)] == seen
+                assert client.fetch(["a"])[0].key == "a"
 
 
 def process_list():

@@ -1,17 +1,21 @@
 """A server that others than this machine can reach, and keys that change while it runs."""
 
+import contextlib
 import http.client
 import socket
 import urllib.error
 import urllib.request
+from datetime import timedelta
 from urllib.parse import urlsplit
 
 import orjson
 import pytest
 
 from oss_vector_retriever import (
+    AccessDeniedError,
     InvalidAccessKeyIdError,
     OSSVectorClient,
+    ServiceError,
     SignatureDoesNotMatchError,
 )
 from oss_vector_retriever.client.errors import ConfigurationError
@@ -21,6 +25,7 @@ from oss_vector_retriever.emulator import (
     DEVELOPMENT_BUCKET,
     DEVELOPMENT_KEY,
     AccessKey,
+    ManualClock,
     Server,
     Service,
 )
@@ -33,8 +38,8 @@ RENAMED = AccessKey("own-id", DEVELOPMENT_ACCESS_KEY_SECRET, DEVELOPMENT_ACCOUNT
 def make_service():
     opened = []
 
-    def make(*keys):
-        service = Service.in_memory(access_keys=keys)
+    def make(*keys, **options):
+        service = Service.in_memory(access_keys=keys, **options)
         opened.append(service)
         service.create_bucket(DEVELOPMENT_ACCOUNT_ID, DEVELOPMENT_BUCKET)
         return service
@@ -134,6 +139,73 @@ def test_settings_name_a_key_that_is_known(make_service):
             assert server.settings["credentials"] == expected
             with OSSVectorClient(index="x", **server.settings) as client:
                 assert client.list_vector_indexes().indexes == ()
+
+
+def test_settings_name_a_key_that_is_valid(make_service):
+    clock = ManualClock()
+    later = clock() + timedelta(hours=1)
+    disabled = AccessKey(DEVELOPMENT_KEY.id, "other-secret", DEVELOPMENT_ACCOUNT_ID, enabled=False)
+    expiring = AccessKey("old", "old-secret", DEVELOPMENT_ACCOUNT_ID, expires=later)
+    user = AccessKey("user-id", "user-secret", DEVELOPMENT_ACCOUNT_ID, user="reader")
+    service = make_service(disabled, expiring, user, OWN, clock=clock)
+    with Server(service) as server:
+
+        def key_id():
+            client = OSSVectorClient(index="x", **server.settings)
+            with client, contextlib.suppress(AccessDeniedError):  # a user's, without a policy
+                client.list_vector_indexes()
+            return server.settings["credentials"][0]
+
+        assert key_id() == "old"
+        clock.advance(3600)
+        assert key_id() == "own-id"
+        service.set_access_keys([disabled, expiring, user])
+        assert key_id() == "user-id"
+        service.set_access_keys([DEVELOPMENT_KEY, OWN])
+        assert key_id() == DEVELOPMENT_KEY.id
+        service.set_access_keys([disabled, expiring])
+        with pytest.raises(ConfigurationError, match=r"set_access_keys\(\)"):
+            _ = server.settings
+    with Server(make_service(DEVELOPMENT_KEY, OWN), "0.0.0.0") as server:
+        assert key_id() == "own-id"
+
+
+def test_keys_are_added_disabled_and_taken_away_while_it_runs(make_service):
+    clock = ManualClock()
+    service = make_service(OWN, clock=clock)
+    new = AccessKey(
+        "new-id", "new-secret", DEVELOPMENT_ACCOUNT_ID, security_token="t",
+        expires=clock() + timedelta(minutes=5),
+    )  # fmt: skip
+    off = AccessKey(OWN.id, OWN.secret, DEVELOPMENT_ACCOUNT_ID, enabled=False)
+    with Server(service) as server:
+        place = {**server.settings, "index": "x", "retry": 1}
+        old_client = OSSVectorClient(**place)
+        new_client = OSSVectorClient(
+            **{**place, "credentials": (new.id, new.secret, new.security_token)}
+        )
+
+        def codes():
+            found = []
+            for client in (old_client, new_client):
+                try:
+                    client.list_vector_indexes()
+                except ServiceError as error:
+                    found.append((error.status, error.code))
+                else:
+                    found.append(200)
+            return found
+
+        with old_client, new_client:
+            assert codes() == [200, (403, "InvalidAccessKeyId")]
+            service.set_access_keys([OWN, new])
+            assert codes() == [200, 200]
+            service.set_access_keys([off, new])
+            assert codes() == [(403, "UserDisable"), 200]
+            clock.advance(5 * 60)
+            assert codes() == [(403, "UserDisable"), (403, "SecurityTokenExpired")]
+            service.set_access_keys([OWN])
+            assert codes() == [200, (403, "InvalidAccessKeyId")]
 
 
 def test_keys_are_rotated_while_it_runs(make_service):

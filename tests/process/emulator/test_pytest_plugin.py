@@ -80,6 +80,58 @@ def test_numbers_are_refused(oss_vectors_client):
 """
 
 
+STRICT = """
+import asyncio
+from dataclasses import replace
+
+import pytest
+from oss_vector_retriever import VectorIndexParameterInvalidError, emulator
+
+ROWS = [{"key": "a", "data": [1, 0]}]
+
+
+def test_what_lags_does(strict_oss_vectors_client, oss_vectors_clock):
+    strict_oss_vectors_client.put_vector_index(dimension=2)
+    assert strict_oss_vectors_client.get_vector_index().status == "creating"
+    strict_oss_vectors_client.put_vectors(ROWS)
+    assert not strict_oss_vectors_client.query_vectors([1, 0], top_k=1)
+    assert strict_oss_vectors_client.fetch(["a"])[0].key == "a"
+    oss_vectors_clock.advance(3)
+    assert strict_oss_vectors_client.get_vector_index().status == "enable"
+    assert strict_oss_vectors_client.query_vectors([1, 0], top_k=1)[0].key == "a"
+
+
+def test_what_is_not_documented_is_refused(strict_oss_vectors_client, strict_oss_vectors_server):
+    documented = emulator.Behaviour.documented()
+    assert strict_oss_vectors_server.service.behaviour == documented
+    strict_oss_vectors_client.put_vector_index(dimension=2)
+    with pytest.raises(VectorIndexParameterInvalidError, match="must be a string"):
+        strict_oss_vectors_client.put_vectors([{**ROWS[0], "metadata": {"n": 1}}])
+
+
+def test_asynchronously(strict_async_oss_vectors_client, oss_vectors_clock):
+    async def use(client):
+        await client.put_vector_index(dimension=2)
+        await client.put_vectors(ROWS)
+        oss_vectors_clock.advance(3 * 3600)  # the client's own clock stays
+        return await client.query_vectors([1, 0], top_k=1)
+
+    assert asyncio.run(use(strict_async_oss_vectors_client))[0].key == "a"
+
+
+class TestOneSwitch:
+    @pytest.fixture
+    def oss_vectors_options(self):
+        behaviour = replace(emulator.Behaviour.documented(), query_delay_seconds=0)
+        return {"behaviour": behaviour}
+
+    def test_is_changed(self, strict_oss_vectors_client):
+        strict_oss_vectors_client.put_vector_index(dimension=2)
+        strict_oss_vectors_client.put_vectors(ROWS)
+        assert strict_oss_vectors_client.query_vectors([1, 0], top_k=1)[0].key == "a"
+"""
+
+
 @pytest.fixture
 def run(pytester, monkeypatch):
     """Run a test file in a process of its own, with few plugins, where a warning is an error."""
@@ -110,6 +162,10 @@ def test_the_async_client_works_under_every_runner(run):
 
 def test_options_of_the_service_can_be_chosen(run):
     run(OPTIONS).assert_outcomes(passed=1)
+
+
+def test_the_strict_service_does_what_is_documented(run):
+    run(STRICT).assert_outcomes(passed=4)
 
 
 HEAVY = {"asyncio", "httpcore", "httpcore2", "httpx", "httpx2", "numpy", "orjson", "pydantic"}
