@@ -13,10 +13,11 @@ from .decode import ENVELOPE_KEYS, DecodeError, DecodePolicy, decode, decode_all
 from .encode import encode
 from .keys import parse_keys, query_of
 from .record import Media, Record, Source
-from .settings import DistanceMetric, StoreSettings
+from .settings import Completion, DistanceMetric, StoreSettings
 
 __all__ = [
     "ENVELOPE_KEYS",
+    "Completion",
     "DecodeError",
     "DecodePolicy",
     "DistanceMetric",

@@ -9,15 +9,13 @@ import math
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Generic, TypeVar
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 from ..client.context import Context, Deadline, Flow
 from ..client.errors import (
     AccessDeniedError,
     DeadlineExceededError,
+    InvalidRequestError,
     MalformedJsonError,
     VectorIndexParameterInvalidError,
 )
@@ -28,6 +26,10 @@ from .filters import Filter
 from .settings import Completion
 from .store import RecordStore
 from .traits import Formula, Traits, traits_of
+
+if TYPE_CHECKING:  # records are read and written without numpy, and searched until one is completed
+    import numpy as np
+    from numpy.typing import NDArray
 
 T = TypeVar("T")
 Read = Callable[[Vector], T | None]
@@ -252,30 +254,34 @@ class _Nearest(Generic[T]):
 
 def measure(
     query: Float32Array, rows: Sequence[Float32Array], formula: Formula
-) -> NDArray[np.float64]:
-    """Return the distance of each embedding from a query, shape (n,), by the service's formula."""
-    target = np.asarray(query, dtype=np.float64)
-    parts = [
-        _measure(target, np.asarray(rows[start : start + _MEASURED_AT_ONCE], np.float64), formula)
-        for start in range(0, len(rows), _MEASURED_AT_ONCE)
-    ]
-    return np.concatenate(parts) if parts else np.empty(0)
+) -> "NDArray[np.float64]":
+    """Return the distance of each embedding from a query, shape (n,), by the service's formula.
 
+    Raises:
+        InvalidRequestError: an embedding is of another dimension.
+    """
+    import numpy as np  # noqa: PLC0415 - see above
 
-def _measure(
-    target: NDArray[np.float64], matrix: NDArray[np.float64], formula: Formula
-) -> NDArray[np.float64]:
-    # row by row, and not as a product of matrices, whose sums differ by the place of a row: equal
-    # vectors are to be equally far
-    if formula == "cosine":
-        lengths = np.sqrt((matrix * matrix).sum(axis=1)) * math.sqrt(float(target @ target))
-        lengths[lengths == 0.0] = 1.0  # zeros have no direction: their cosine is 0
-        cosines: NDArray[np.float64] = 1.0 - np.clip(
-            (matrix * target).sum(axis=1) / lengths, -1.0, 1.0
+    if other := next((row for row in rows if len(row) != len(query)), None):
+        raise InvalidRequestError(
+            f"the query has {len(query)} dimensions and a stored embedding has {len(other)}: they "
+            "come from different models."
         )
-        return cosines
-    squares: NDArray[np.float64] = ((matrix - target) ** 2).sum(axis=1)
-    return squares if formula == "squared" else np.sqrt(squares)
+    target = np.asarray(query, dtype=np.float64)
+    length = math.sqrt(float(target @ target))
+    parts = [np.empty(0)]
+    for start in range(0, len(rows), _MEASURED_AT_ONCE):
+        matrix = np.asarray(rows[start : start + _MEASURED_AT_ONCE], dtype=np.float64)
+        # Row by row, and not as a product of matrices, whose sums differ by the place of a row:
+        # equal vectors are to be equally far.
+        if formula == "cosine":
+            lengths = np.sqrt((matrix * matrix).sum(axis=1)) * length
+            lengths[lengths == 0.0] = 1.0  # zeros have no direction: their cosine is 0
+            parts.append(1.0 - np.clip((matrix * target).sum(axis=1) / lengths, -1.0, 1.0))
+        else:
+            squares = ((matrix - target) ** 2).sum(axis=1)
+            parts.append(squares if formula == "squared" else np.sqrt(squares))
+    return np.concatenate(parts)
 
 
 def known_formula(context: Context, index: str | None, metric: str) -> Formula:
@@ -302,11 +308,14 @@ def _find_formula(
     if len(formulas) == 1 or not known:
         return formulas[0], False
     rows = [one.data for one in known if one.data is not None]
-    expected = np.asarray([told[one.key] for one in known], dtype=np.float64)
+    expected = [told[one.key] or 0.0 for one in known]
     misses = {
-        formula: float(np.max(np.abs(measure(query, rows, formula) - expected)))
+        formula: max(
+            abs(far - there)
+            for far, there in zip(measure(query, rows, formula), expected, strict=True)
+        )
         for formula in formulas
     }
     best, *others = sorted(formulas, key=misses.__getitem__)
-    tolerance = _CLOSE * max(1.0, float(np.max(np.abs(expected))))
+    tolerance = _CLOSE * max(1.0, *expected)
     return best, misses[best] <= tolerance < min(misses[name] for name in others)
