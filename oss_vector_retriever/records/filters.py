@@ -62,7 +62,7 @@ def _read_member(name: object, value: object, level: int) -> Condition:
     check_unicode("filter", name, "filter: the field")
     if name in RESERVED_FIELDS:
         raise _error(
-            f"{quote(name)} is a field of the record's envelope, which filters do not see."
+            f"{quote(name)} is a field of the record's envelope, kept out of its filters."
         )
     if not isinstance(value, Mapping):
         return _read_test(name, "$eq", value)
@@ -73,7 +73,7 @@ def _read_member(name: object, value: object, level: int) -> Condition:
 
 def _read_test(name: str, op: object, operand: object) -> Test:
     if op not in _OPERATORS:
-        raise _error(f"{quote(name)} has {quote(op)}; known are {', '.join(_OPERATORS)}.")
+        raise _error(f"{quote(name)} has {quote(op)}; the service knows {', '.join(_OPERATORS)}.")
     check_numbers("filter", operand, f"filter: the operand of {quote(name)}")
     kind = Operator(str(op).removeprefix("$"))
     if op in _EQUAL and operand is None:

@@ -17,7 +17,7 @@ from ..client.operations.checks import as_vector, each_of, refuse_repeated
 from ..client.operations.vectors import list_vectors
 from ..client.writes import delete
 from .conditions import Condition, Pushed, passes, push, visible_fields
-from .copies import filterable_value, is_scalar
+from .copies import filterable_value
 from .decode import NODE_FIELD, RESERVED_FIELDS, decode, deep_copy, load_object
 from .encode import encode
 from .indexing import IndexKeeper, warn_of_absence
@@ -441,10 +441,9 @@ class RecordStore:
         return Vector(vector.key, vector.data, changed)
 
     def _plain_value(self, vector: Vector, name: str, value: object) -> object:
-        # where the field is a number already, the service takes numbers
-        native = self.settings.scalars == "native" or is_scalar((vector.metadata or {}).get(name))
+        strings = self.settings.scalars == "strings"
         try:
-            return filterable_value(value, scalars="native" if native else "strings")
+            return filterable_value(value, scalars="strings" if strings else "native")
         except (TypeError, ValueError) as error:
             raise InvalidRequestError(
                 f"record {quote(vector.key)}: metadata[{quote(name)}] cannot be written, since "

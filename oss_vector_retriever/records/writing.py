@@ -14,12 +14,13 @@ from ..client.fetch import fetch
 from ..client.holds import Hold, run_with
 from ..client.models import Vector, VectorIndex
 from ..client.writes import upsert
-from .copies import Form, copies_error, fit_copies, is_scalar, required_copies
+from .copies import Form, copies_error, filterable_value, fit_copies, is_scalar, required_copies
 from .decode import ENVELOPE_FIELD, ENVELOPE_KEYS, RESERVED_FIELDS, UNSURE_FIELD
 from .settings import StoreSettings
 from .traits import traits_of
 
 _BAD_REQUEST: Final = 400
+_TRIES: Final = 3  # batches that are put one after another, to learn from
 
 
 def hidden_fields(settings: StoreSettings, index: VectorIndex | None) -> Collection[str]:
@@ -41,7 +42,7 @@ def put_records(
     Args:
         context: the client's.
         settings: the store's.
-        vectors: what `encode` has made, or other programs' vectors, which stay as they are.
+        vectors: what `encode` has made, or vectors in the form of other programs.
         index: the description of the index, where it is known.
         hold: what the caller has on the keys already.
 
@@ -72,32 +73,50 @@ def _put_and_learn(
     hidden: Collection[str],
     hold: Hold,
 ) -> Flow[WriteReport]:
-    """Put the first batch with numbers, learn from it what becomes of them, and put the others."""
+    """Put a batch with numbers, learn from it what becomes of them, and put the others."""
     traits, size = traits_of(context, settings.index), context.config.limits.vectors_per_put
-    first = next(position for position, vector in enumerate(vectors) if _has_scalars(vector))
-    start = first - first % size
-    before, batch, after = vectors[:start], vectors[start : start + size], vectors[start + size :]
+    batches = [vectors[start : start + size] for start in range(0, len(vectors), size)]
+    telling = [n for n, batch in enumerate(batches) if any(map(_has_scalars, batch))]
+    reports: dict[int, WriteReport] = {}
+    # a call that failed for another reason tells nothing; the next one may
+    for number in telling[:_TRIES]:
+        put = _put_and_compare(context, settings, batches[number], hidden, hold)
+        reports[number] = yield from put
+        if traits.native is not None or _is_refused(reports[number]):
+            break
+    left = [vector for n, batch in enumerate(batches) if n not in reports for vector in batch]
+    if traits.native is False:
+        left = [_fit(vector, settings, hidden, strings=True) for vector in left]
+    put = upsert(context, left, index=settings.index, on_error="report", hold=hold)
+    others = iter((yield from put).batches)
+    # in the order given: those that are not here were put together, as many to a call
+    parts = [reports[n].batches if n in reports else (next(others),) for n in range(len(batches))]
+    return WriteReport(tuple(batch for part in parts for batch in part))
+
+
+def _put_and_compare(
+    context: Context,
+    settings: StoreSettings,
+    batch: Sequence[Vector],
+    hidden: Collection[str],
+    hold: Hold,
+) -> Flow[WriteReport]:
+    """Put one batch with numbers, and again with strings where the service keeps no numbers."""
+    traits = traits_of(context, settings.index)
     put = upsert(context, batch, index=settings.index, on_error="report", hold=hold)
     report = yield from put
     if report.ok:
-        traits.native = yield from _is_kept(context, settings, vectors[first])
-    if _is_refused(report) or traits.native is False:
-        plain = [_fit(vector, settings, hidden, strings=True) for vector in batch]
-        put = upsert(context, plain, index=settings.index, on_error="report", hold=hold)
-        again = yield from put
-        # another refusal has another reason: the first one says it, and nothing was learnt
-        if again.ok or report.ok:
-            traits.native, report = False, again
-    others = [*before, *after]
-    if traits.native is False:
-        others = [_fit(vector, settings, hidden, strings=True) for vector in others]
-    if not others:
+        first = next(vector for vector in batch if _has_scalars(vector))
+        traits.native = yield from _is_kept(context, settings, first)
+    if traits.native is not False and not _is_refused(report):
         return report
-    put = upsert(context, others, index=settings.index, on_error="report", hold=hold)
-    rest = yield from put
-    batches = rest.batches
-    count = len(before) // size
-    return WriteReport((*batches[:count], *report.batches, *batches[count:]))
+    plain = [_fit(vector, settings, hidden, strings=True) for vector in batch]
+    put = upsert(context, plain, index=settings.index, on_error="report", hold=hold)
+    again = yield from put
+    if not again.ok and not report.ok:
+        return report  # it has another reason, which the first refusal says; nothing was learnt
+    traits.native = False
+    return again
 
 
 def _is_refused(report: WriteReport) -> bool:
@@ -124,9 +143,13 @@ def _fit(
 ) -> Vector:
     """Return a vector whose copies an index takes; the same where they are so already."""
     stored = vector.metadata or {}
-    if ENVELOPE_FIELD not in stored:
-        return vector
     as_it_is = not strings or not _has_scalars(vector)
+    if ENVELOPE_FIELD not in stored:
+        if as_it_is:
+            return vector
+        # of another program's record, the numbers that an update has put there
+        plain = {n: filterable_value(v) if is_scalar(v) else v for n, v in stored.items()}
+        return Vector(vector.key, vector.data, plain)
     if as_it_is and all(name in hidden for name in ENVELOPE_KEYS):
         copies = stored.keys() - RESERVED_FIELDS
         if copies.isdisjoint(hidden):
@@ -144,11 +167,7 @@ def _fit(
 
 
 def _scalar_names(vector: Vector) -> list[str]:
-    stored = vector.metadata or {}
-    # another program's numbers are its own affair
-    if ENVELOPE_FIELD not in stored:
-        return []
-    return [name for name, value in stored.items() if is_scalar(value)]
+    return [name for name, value in (vector.metadata or {}).items() if is_scalar(value)]
 
 
 def _has_scalars(vector: Vector) -> bool:

@@ -111,7 +111,7 @@ def test_an_empty_list_is_nothing_by_its_form_alone(given, possible):
         ({"_record": "x"}, "'_record' is a field of the record's envelope"),
         ({"_unsure": "x"}, "'_unsure' is a field of the record's envelope"),
         ({"a": {}}, "'a' has no operator"),
-        ({"a": {"$like": "x"}}, r"'a' has '\$like'; known are"),
+        ({"a": {"$like": "x"}}, r"'a' has '\$like'; the service knows"),
         ({"a": {"nested": "x"}}, "has 'nested'"),
         ({"a": [1, 2]}, r"Several values go to \$in"),
         ({"a": {"$in": "x"}}, "takes a list"),
@@ -162,7 +162,7 @@ def test_what_cannot_be_compared_is_refused_with_the_mend(given, message):
         ),
         (
             {"a": {"$x": 1}},
-            "'a' has '$x'; known are $eq, $ne, $in, $nin, $gt, $gte, $lt, $lte, $exists.",
+            "'a' has '$x'; the service knows $eq, $ne, $in, $nin, $gt, $gte, $lt, $lte, $exists.",
         ),
     ],
 )
