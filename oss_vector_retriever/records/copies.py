@@ -177,14 +177,13 @@ def _fill(copies: _Copies, limits: Limits, *, by_name: bool) -> dict[str, Any] |
     # the pages differ in what they count, so those that nobody named stay within the fewest
     most = limits.filterable_keys - len(ENVELOPE_KEYS)
     for name, form in copies.wanted.items():
-        freed = 0
-        if by_name and name not in copies.inexact:
-            freed = _item_bytes(name) if len(unsure) > 1 else metadata_bytes(name) - 3  # "-"
+        is_judged = by_name and name not in copies.inexact
+        freed = _freed_bytes(name, len(unsure)) if is_judged else 0
         needed = _entry_bytes(name, form) - freed
         if len(chosen) < most and needed <= left:
             left -= needed
             chosen[name] = form
-            if freed:
+            if is_judged:
                 del unsure[name]
     return {**chosen, UNSURE_FIELD: list(unsure) or [UNSURE_OF_NONE]}
 
@@ -193,8 +192,9 @@ def _entry_bytes(name: str, value: object) -> int:
     return metadata_bytes({name: value}) - len("{}") + len(",")
 
 
-def _item_bytes(name: str) -> int:
-    return metadata_bytes(name) + len(",")
+def _freed_bytes(name: str, count: int) -> int:
+    """Return what a mark of so many names shrinks by without this one."""
+    return metadata_bytes(name) + (len(",") if count > 1 else -metadata_bytes(UNSURE_OF_NONE))
 
 
 def _required_form(key: str, name: str, value: object, scalars: Form) -> object:

@@ -61,9 +61,7 @@ def _read_member(name: object, value: object, level: int) -> Condition:
         )
     check_unicode("filter", name, "filter: the field")
     if name in RESERVED_FIELDS:
-        raise _error(
-            f"{quote(name)} is a field of the record's envelope, kept out of its filters."
-        )
+        raise _error(f"{quote(name)} is a field of the record's envelope, kept out of its filters.")
     if not isinstance(value, Mapping):
         return _read_test(name, "$eq", value)
     if not value:
