@@ -45,16 +45,14 @@ class NodeStore:
         self, context: Context, ids: Sequence[str], condition: Condition | None = None
     ) -> Flow[Found[BaseNode]]:
         """Return the nodes by id that pass, in the order asked, repeated where an id is."""
-
-        def make(record: Record) -> BaseNode | None:
-            if not self.records.passes(record, None, condition):
-                return None
-            return self._node(record)
-
-        found = yield from self.records.fetch_records(
-            context, ids, make, return_data=self.return_data, on_missing=self.on_missing
+        return self.records.fetch_records(
+            context,
+            ids,
+            self._node,
+            return_data=self.return_data,
+            on_missing=self.on_missing,
+            condition=condition,
         )
-        return Found([node for node in found.made if node is not None], found.missing)
 
     def list_all(
         self, context: Context, condition: Condition | None = None

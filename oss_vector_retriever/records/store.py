@@ -134,8 +134,9 @@ class RecordStore:
         *,
         return_data: bool = False,
         on_missing: MissingPolicy = "omit",
+        condition: Condition | None = None,
     ) -> Flow[Found[T]]:
-        """Fetch records by key and make something of each, as `lookup.fetch_records` does."""
+        """Fetch records by key and make something of each that passes a condition."""
         lookup = Lookup(
             index=self.settings.index,
             text_key=self.settings.text_key,
@@ -144,9 +145,13 @@ class RecordStore:
             on_decode_error=self.settings.on_decode_error,
         )
         wanted = list(each_of(keys))
+
+        def keeps(record: Record, vector: Vector) -> bool:
+            return self.passes(record, vector.metadata, condition)
+
         found: Found[T] = yield from self.or_empty(
             context,
-            fetch_records(context, lookup, wanted, make),
+            fetch_records(context, lookup, wanted, make, None if condition is None else keeps),
             lambda: Found([], tuple(dict.fromkeys(wanted))),
         )
         if found.missing and on_missing == "raise":

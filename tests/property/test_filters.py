@@ -26,7 +26,8 @@ from oss_vector_retriever.records.settings import StoreSettings
 from oss_vector_retriever.records.store import RecordStore
 from oss_vector_retriever.records.traits import traits_of
 
-TREES, RECORDS = sized(40, 2000), sized(120, 1500)
+# at full size 2,000 trees a framework, over all services together; soaked, over each of them
+TREES, RECORDS = sized(40, 225, 2000), sized(120, 1500)
 DOCUMENTS = ("doc_id", "document_id", "ref_doc_id")
 # some that the service is asked for, some without room for a copy, and one that it may not know
 FIELDS = ("a", "b", "c", "d", "tags", "long", "größe", "n", "ref_doc_id", "doc_id")
@@ -330,6 +331,7 @@ def check(world, trees, count):
     return hid, passed
 
 
+@pytest.mark.timeout(sized(120, 600, 3600))
 @pytest.mark.parametrize("behaviour", SERVICES.values(), ids=SERVICES)
 def test_a_filter_means_what_it_says_and_the_service_hides_nothing_that_passes(
     dice, trees, behaviour
@@ -341,6 +343,7 @@ def test_a_filter_means_what_it_says_and_the_service_hides_nothing_that_passes(
     assert passed > 100
 
 
+@pytest.mark.timeout(sized(120, 600, 3600))
 def test_neither_in_an_index_of_another_program(dice, trees):
     world = make_world(dice, Behaviour(), RECORDS, foreign_index=True)
     hid, passed = check(world, trees, TREES)
