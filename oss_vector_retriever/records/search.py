@@ -14,6 +14,7 @@ QueryVectors cannot return data, so whatever needs the stored embeddings asks fo
 fetches the records with them: one query, and a get for each 100 hits.
 """
 
+import math
 import warnings
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -354,8 +355,9 @@ class _Search(Generic[T]):
 
     def _learn_order(self, replies: Iterable[_Reply], nearest: _Reply) -> None:
         """Learn whether the service filters first, from hits that are not among the nearest."""
+        last = max(nearest.distances, default=math.inf)
         for reply in replies:
-            farther = [far for far in reply.distances if far > max(nearest.distances)]
+            farther = [far for far in reply.distances if far > last]
             # Chosen among so few of the nearest they would be nearer. Of as many, one or two may
             # have been nearer a moment ago, before others were written.
             few = 2 * reply.asked <= len(nearest.hits)
@@ -426,7 +428,8 @@ class _Search(Generic[T]):
                 self.deadline,
             )
             seen = [ScoredVector(key, hit.distance) for key, hit in found.items()]
-            completed = yield from listing.complete(self.context, [*seen, *nearest.hits[-1:]])
+            farthest = nearest.hits[-1] if nearest.hits else None
+            completed = yield from listing.complete(self.context, seen, farthest)
             listed, reason, remedy = completed.listed, completed.reason, completed.remedy
             if not reason or len(completed.nearest) >= len(hits):
                 hits = [Hit(value, far) for far, value in completed.nearest]
