@@ -24,9 +24,11 @@ from typing import Final, Generic, TypeVar
 from ..client.context import Context, Deadline, Flow
 from ..client.errors import (
     IncompleteSearchWarning,
+    InvalidRequestError,
     MissingKeysError,
     ResponseError,
     VectorIndexParameterInvalidError,
+    quote,
 )
 from ..client.models import Float32Array, ScoredVector, Vector
 from ..client.operations.checks import check_data, check_whole
@@ -92,10 +94,28 @@ class SearchResult(Generic[T]):
 
 
 def relevance(metric: str, distance: float) -> float:
-    """Return a distance as a relevance from 0 to 1: cosine 1 - d/2, euclidean 1/(1 + d)."""
+    """Return a distance as a relevance from 0 to 1: cosine 1 - d/2, euclidean 1/(1 + d).
+
+    Raises:
+        InvalidRequestError: the metric is another.
+    """
     if metric == "cosine":  # the service's distance is 1 - cosine, from 0 to 2
         return min(1.0, max(0.0, 1.0 - distance / 2.0))
-    return 1.0 / (1.0 + max(0.0, distance))
+    return nearness(metric, distance)
+
+
+def nearness(metric: str, distance: float) -> float:
+    """Return a distance as a similarity that keeps the order: cosine 1 - d, euclidean 1/(1 + d).
+
+    Raises:
+        InvalidRequestError: the metric is another.
+    """
+    if metric == "cosine":
+        return 1.0 - distance
+    if metric == "euclidean":
+        # a distance that is rounded may be just below zero
+        return 1.0 / (1.0 + max(0.0, distance))
+    raise InvalidRequestError(f"the index has the metric {quote(metric)}, which is not known here.")
 
 
 def search(
@@ -447,5 +467,6 @@ class _Search(Generic[T]):
 
 def _distance(hit: ScoredVector) -> float:
     if hit.distance is None:
-        raise ResponseError("QueryVectors: a hit came without the distance asked for.", 200)
+        what = f"{quote(hit.key)} came without the distance asked for"
+        raise ResponseError(f"QueryVectors: {what}.", 200)
     return hit.distance
