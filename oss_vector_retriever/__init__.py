@@ -29,10 +29,10 @@ if TYPE_CHECKING:
         VectorIndexParameterInvalidError, WriteReport,
     )
     from .client.models import (
-        Acknowledgement, BucketLogging, ClientStats, FetchResult, FinishedCall, Float32Array,
-        FusedVector, GetVectorsResult, Limits, ListVectorBucketsResult, ListVectorIndexesResult,
-        ListVectorsResult, OperationStats, Page, QueryVectorsFusionResult, QueryVectorsResult,
-        ScoredVector, Vector, VectorBucket, VectorIndex,
+        AccountRecord, Acknowledgement, BucketLogging, ClientStats, FetchResult, FinishedCall,
+        Float32Array, FusedVector, GetVectorsResult, Limits, ListVectorBucketsResult,
+        ListVectorIndexesResult, ListVectorsResult, OperationStats, Page, QueryVectorsFusionResult,
+        QueryVectorsResult, ScoredVector, Vector, VectorBucket, VectorIndex,
     )
     from .client.retry import RetryDecision, RetryPolicy
     from .client.settings import ClientSettings
@@ -45,10 +45,10 @@ _WHERE = {
     "client.endpoint": "Endpoint",
     "client.errors": "BatchReport IncompleteSearchWarning Message Reference WriteReport",
     "client.models": (
-        "Acknowledgement BucketLogging ClientStats FetchResult FinishedCall Float32Array "
-        "FusedVector GetVectorsResult Limits ListVectorBucketsResult ListVectorIndexesResult "
-        "ListVectorsResult OperationStats Page QueryVectorsFusionResult QueryVectorsResult "
-        "ScoredVector Vector VectorBucket VectorIndex"
+        "AccountRecord Acknowledgement BucketLogging ClientStats FetchResult FinishedCall "
+        "Float32Array FusedVector GetVectorsResult Limits ListVectorBucketsResult "
+        "ListVectorIndexesResult ListVectorsResult OperationStats Page QueryVectorsFusionResult "
+        "QueryVectorsResult ScoredVector Vector VectorBucket VectorIndex"
     ),
     "client.retry": "RetryDecision RetryPolicy",
     "client.settings": "ClientSettings",
@@ -56,7 +56,7 @@ _WHERE = {
 }
 
 __all__ = [
-    "AccessDeniedError", "Acknowledgement", "AsyncOSSVectorClient", "BatchReport",
+    "AccessDeniedError", "AccountRecord", "Acknowledgement", "AsyncOSSVectorClient", "BatchReport",
     "BucketAlreadyExistsError", "BucketLogging", "BucketNameNotAvailableError",
     "BucketNotEmptyError", "ClientConfig", "ClientSettings", "ClientStats", "ConfigurationError",
     "ConflictError", "Credentials", "CredentialsClient", "CredentialsSource",

@@ -70,14 +70,15 @@ for document, embedding in store.get_by_ids_with_embeddings(["with", "try"]):
 # ## More like this one
 #
 # A stored vector can be the query: no embedding model takes part. The score is a distance, so
-# smaller is closer. A filter works on the fields that the store names as `filterable`.
+# smaller is closer. A filter works on the fields that the store names as `filterable`, and chooses
+# among the `k` nearest, which in the second search are all that there are.
 
 # %%
 for document, distance in store.similarity_search_with_score_by_id("with", k=4):
     print(f"{distance:.3f}  {document.id:20} {document.metadata['title']}")
 
 # %%
-for document in store.similarity_search_by_id("with", k=4, filter={"topic": "compound"}):
+for document in store.similarity_search_by_id("with", k=83, filter={"topic": "compound"}):
     print(f"{document.id:12} part {document.metadata['part']} of {document.metadata['topic']!r}")
 
 # %%

@@ -1,19 +1,21 @@
-"""The commands as one click group, each loaded when it is called."""
+"""The commands as click groups, each loaded when it is called."""
 
 import importlib
 import io
+from collections.abc import Mapping
+from typing import Any
 
 import click
 
 from ..version import __version__
 from .arguments import CONNECTION, OUTPUT_FORMAT, OUTPUT_QUERY
-from .catalogue import SECTIONS, Operation
+from .catalogue import SECTIONS, Entry, Operation
 from .connection import Connection, open_client
 from .errors import INTERRUPTED, STATUSES, UNREAD, failure_of
 from .interrupts import recognise_interrupts
 from .rendering import Listing, echo, print_document, print_lines, raise_failures
 
-_ENTRIES = {entry.name: entry for entries in SECTIONS.values() for entry in entries}
+Sections = Mapping[str, tuple[Entry, ...]]
 
 
 def run(words: list[str]) -> int:
@@ -38,30 +40,44 @@ def run(words: list[str]) -> int:
         return failure.exit_code
 
 
-class _Commands(click.Group):
-    """A group that lists commands by section and loads only the one that is called.
+class _Group(click.Group):
+    """A group that lists commands by section and loads only the one that is called."""
 
-    Every error of a command ends here, as a sentence and an exit status.
-    """
+    def __init__(self, *args: Any, sections: Sections, **settings: Any) -> None:
+        super().__init__(*args, **settings)
+        self._sections = sections
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
-        return list(_ENTRIES)
+        return [entry.name for entries in self._sections.values() for entry in entries]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - the same
-        entry = _ENTRIES.get(cmd_name)
+        listed = (entry for entries in self._sections.values() for entry in entries)
+        entry = next((entry for entry in listed if entry.name == cmd_name), None)
         if entry is None:
             return None
         if entry.operation is not None:
             return _OperationCommand(entry.name, entry.summary, entry.operation)
+        if entry.sections is not None:
+            return _Group(entry.name, sections=entry.sections, help=entry.summary)
         module = importlib.import_module(f"oss_vector_retriever.cli.commands.{entry.module}")
         command: click.Command = module.command
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - the same
         # from the catalogue: click's own way loads every command for its summary
-        for title, entries in SECTIONS.items():
+        for title, entries in self._sections.items():
             with formatter.section(title):
                 formatter.write_dl([(entry.name, entry.summary) for entry in entries])
+
+
+class _Commands(_Group):
+    """The group of all commands.
+
+    Every error of a command ends here, as a sentence and an exit status.
+    """
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        super().format_commands(ctx, formatter)
         with formatter.section("Exit status"):
             formatter.write_dl([(str(status), meaning) for status, meaning in STATUSES.items()])
 
@@ -82,7 +98,9 @@ class _Commands(click.Group):
             raise failure from None
 
 
-@click.command(cls=_Commands)
+@click.command(
+    cls=_Commands, sections=SECTIONS, context_settings={"help_option_names": ["-h", "--help"]}
+)
 @click.version_option(__version__, prog_name="oss-vectors")
 def commands() -> None:
     """Work with Alibaba Cloud OSS Vectors, or with an embedded service that needs no account."""

@@ -6,6 +6,7 @@ takes its values as ossutil does: JSON in the API's form, a file or standard inp
 
 import importlib
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +19,16 @@ _LONGEST = 128 * 1024 * 1024  # characters; a device or a pipe may never end, an
 
 
 class Json(click.ParamType):  # type: ignore[type-arg]  # generic in newer releases only
-    """A value in JSON: on the command line, in `file://PATH`, or on standard input for `-`."""
+    """A value in JSON: on the command line, in `file://PATH`, or on standard input for `-`.
+
+    With `as_text` it is checked, and handed on as the bytes that were given.
+    """
 
     name = "json"
 
-    def __init__(self, *kinds: type) -> None:
+    def __init__(self, *kinds: type, as_text: bool = False) -> None:
         self._kinds = kinds
+        self._as_text = as_text
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """Return the value; one of another kind than the flag takes is refused."""
@@ -31,16 +36,17 @@ class Json(click.ParamType):  # type: ignore[type-arg]  # generic in newer relea
             return value
         from ..client.wire import parse_json  # noqa: PLC0415 - not for `--help`
 
+        # bytes of the command line that are no UTF-8 come as surrogates; the parser names them
+        text = _text_of(value).encode("utf-8", "surrogatepass")
         try:
-            # bytes of the command line that are no UTF-8 come as surrogates; the parser names them
-            found = parse_json(_text_of(value).encode("utf-8", "surrogatepass"))
+            found = parse_json(text)
         except ValueError as error:
             elsewhere = "a file is named by file://PATH, standard input by -"
             self.fail(f"it is not JSON: {error} ({elsewhere}).", param, ctx)
         if not isinstance(found, self._kinds):
             allowed = " or ".join(_KINDS[kind] for kind in self._kinds)
             self.fail(f"it must be {allowed}, not {_KINDS.get(type(found), 'a lone value')}.")
-        return found
+        return text if self._as_text else found
 
 
 _KINDS: dict[type, str] = {dict: "an object", list: "an array", str: "a string"}
@@ -52,9 +58,27 @@ class Number(click.types.FloatParamType):
     name = "number"
 
 
-def read_names(value: Any) -> Any:
-    """Read names separated by commas."""
-    return [name for name in value.split(",") if name] if isinstance(value, str) else value
+class Names(click.ParamType):  # type: ignore[type-arg]  # the same
+    """Names: separated by commas, a JSON array, or one a line in a file or on standard input."""
+
+    name = "names"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:  # noqa: ARG002 - click's signature
+        """Return the names."""
+        if not isinstance(value, str):
+            return value
+        from ..client.errors import InvalidRequestError  # noqa: PLC0415 - not for `--help`
+        from ..records.keys import parse_keys  # noqa: PLC0415 - the same
+
+        elsewhere = value == _STDIN or value.startswith(_FILE)
+        if not elsewhere and not value.lstrip().startswith("["):
+            return [name for name in value.split(",") if name]
+        try:
+            return parse_keys(_text_of(value))
+        except InvalidRequestError as error:
+            # it speaks of keys, and is worded in the flag that they, or other names, came by
+            error.argument = param.name if param else None
+            raise
 
 
 def read_query(value: Any) -> Any:
@@ -70,11 +94,11 @@ def read_query(value: Any) -> Any:
         raise click.BadParameter(f"it is no JMESPath expression: {text}") from None
 
 
-def _text_of(value: str, flag: str | None = None) -> str:
+def _text_of(value: str) -> str:
     """Return the text that a value is, or that is where it points."""
     try:
         if value == _STDIN:
-            text = sys.stdin.read(_LONGEST + 1)
+            text = _read_stdin()
         elif value.startswith(_FILE):
             # editors on Windows put a byte order mark first, which JSON does not allow
             with Path(value.removeprefix(_FILE)).expanduser().open(encoding="utf-8-sig") as file:
@@ -83,17 +107,42 @@ def _text_of(value: str, flag: str | None = None) -> str:
             return value
     except OSError as error:
         reason = f"{value} cannot be read: {error.strerror}."
-        raise click.BadParameter(reason, param_hint=flag) from None
+        raise click.BadParameter(reason) from None
     except UnicodeDecodeError:
-        raise click.BadParameter(f"{value} is not UTF-8.", param_hint=flag) from None
+        raise click.BadParameter(f"{value} is not UTF-8.") from None
     if len(text) > _LONGEST:
         reason = f"{value} has more than {_LONGEST:,} characters; `import` reads files of any size."
-        raise click.BadParameter(reason, param_hint=flag)
+        raise click.BadParameter(reason)
     return text
 
 
+def _read_stdin() -> str:
+    # a second reader would get nothing, and take it for an empty value
+    seen = click.get_current_context().meta
+    if seen.setdefault(__name__, False):
+        raise click.BadParameter("standard input is read already, by another `-`.")
+    seen[__name__] = True
+    return sys.stdin.read(_LONGEST + 1)
+
+
 def _flag(flag: str, text: str, *, name: str | None = None, **settings: Any) -> click.Option:
-    return click.Option([flag, name] if name else [flag], help=text, **settings)
+    """Return an option; `--flag|-f` has two spellings, the first of which errors use."""
+    return click.Option([*flag.split("|"), *([name] if name else [])], help=text, **settings)
+
+
+def _list_flag(flag: str, text: str, **settings: Any) -> click.Option:
+    """Return a flag that takes several values, and accumulates those of all its occurrences.
+
+    ossutil's are such; of any other flag the last occurrence counts, there as here.
+    """
+    return _flag(flag, text, multiple=True, callback=join, **settings)
+
+
+def join(_: click.Context, __: click.Parameter, parts: tuple[Any, ...]) -> Any:
+    """Return the values of all occurrences in one list; a lone object as it is."""
+    if not parts or (len(parts) == 1 and isinstance(parts[0], dict)):
+        return parts[0] if parts else None
+    return [item for part in parts for item in (part if isinstance(part, list) else [part])]
 
 
 def _switch(flag: str, text: str) -> click.Option:
@@ -102,6 +151,30 @@ def _switch(flag: str, text: str) -> click.Option:
     return _flag(
         flag, text, type=bool, metavar="[true|false]", is_flag=False, flag_value=True, default=False
     )
+
+
+def _refuse_secret(_: click.Context, __: click.Parameter, given: tuple[str, ...]) -> None:
+    if given:
+        raise click.UsageError(
+            "keys are not given on the command line, which other users of this machine see; set "
+            "OSS_ACCESS_KEY_ID, OSS_ACCESS_KEY_SECRET and OSS_SESSION_TOKEN, or give --credentials "
+            "chain."
+        )
+
+
+def _refuse_configuration(_: click.Context, __: click.Parameter, given: tuple[str, ...]) -> None:
+    if given:
+        raise click.UsageError(
+            "ossutil's configuration file is not read; set OSS_ACCESS_KEY_ID, "
+            "OSS_ACCESS_KEY_SECRET, OSS_REGION and OSS_ACCOUNT_ID, or give --credentials chain, "
+            "which knows profiles of its own."
+        )
+
+
+def _trap(flags: str, refuse: Callable[..., None]) -> click.Option:
+    # known so that what stands behind it is taken for its value, and shown in no message
+    settings: dict[str, Any] = {"multiple": True, "is_eager": True, "expose_value": False}
+    return _flag(flags, "", name=refuse.__name__, hidden=True, callback=refuse, **settings)
 
 
 def _constant(flag: str, value: str) -> click.Option:
@@ -124,9 +197,11 @@ _PAGE = (_MAX_RESULTS, _NEXT_TOKEN, _ALL)
 
 KEYS = (
     INDEX,
-    _flag(
+    _list_flag(
         "--keys",
-        "Keys: separated by commas, a JSON array, or file://PATH or - with one key a line.",
+        "Keys: separated by commas, a JSON array, or file://PATH or - with one key a line; may be "
+        "given again.",
+        type=Names(),
         metavar="KEYS",
     ),
     # `--keys` splits at commas, as ossutil does, and a key may hold one
@@ -135,9 +210,10 @@ KEYS = (
 FETCH = (*KEYS, _RETURN_DATA, _RETURN_METADATA)
 PUT = (
     INDEX,
-    _flag(
+    _list_flag(
         "--vectors",
-        'Vectors: [{"key": "a", "data": {"float32": [...]}, "metadata": {...}}, ...].',
+        'Vectors: [{"key": "a", "data": {"float32": [...]}, "metadata": {...}}, ...]; may be given '
+        "again.",
         type=Json(list),
         required=True,
     ),
@@ -166,45 +242,64 @@ QUERY = (
 )
 FUSION_QUERY = (
     INDEX,
-    _flag("--knn", "Search by vector: a clause, or an array of them.", type=Json(dict, list)),
+    _list_flag(
+        "--knn",
+        "Search by vector: a clause, or an array of them; may be given again.",
+        type=Json(dict, list),
+    ),
     _flag("--query", "Condition on text and fields.", type=Json(dict)),
     _flag("--retriever", "Tree of retrievers.", type=Json(dict)),
     _flag("--limit", "How many to find.", type=int),
     _NEXT_TOKEN,
-    _flag("--partition-keys", "Partitions, separated by commas.", type=read_names, metavar="NAMES"),
+    _list_flag("--partition-keys", "Partitions, as --keys.", type=Names(), metavar="NAMES"),
     _RETURN_METADATA,
-    _flag(
-        "--return-metadata-fields",
-        "Fields to return, separated by commas.",
-        type=read_names,
-        metavar="NAMES",
+    _list_flag(
+        "--return-metadata-fields", "Fields to return, as --keys.", type=Names(), metavar="NAMES"
     ),
-    _flag("--sort", "Order of the results.", type=Json(list)),
+    _list_flag("--sort", "Order of the results; may be given again.", type=Json(list)),
 )
 
-NEW_INDEX = (
-    INDEX,
-    _constant("--data-type", "float32"),
-    _flag("--dimension", "Values of each vector.", type=int, required=True),
-    _flag(
-        "--distance-metric",
-        "What distance means.",
-        type=click.Choice(["cosine", "euclidean"]),
-        default="cosine",
-        show_default=True,
-    ),
-    _flag(
-        "--metadata",
-        'Settings of metadata: {"nonFilterableMetadataKeys": ["text"]}.',
-        type=Json(dict),
-    ),
-    _flag(
-        "--non-filterable-key",
-        "A metadata field that may be large and cannot be searched by.",
-        name="non_filterable_metadata_keys",
-        multiple=True,
-    ),
+# what a non-filterable field is called holds no comma
+NON_FILTERABLE = _list_flag(
+    "--non-filterable-key",
+    "Metadata fields that may be large and cannot be searched by, as --keys.",
+    name="non_filterable_metadata_keys",
+    type=Names(),
+    metavar="NAMES",
 )
+
+
+def _new_index(**defaults: Any) -> tuple[click.Option, ...]:
+    """Return the flags of a new index, with a default for what cannot be changed later, or none."""
+    asked = "" if defaults else " There is no default."
+    return (
+        INDEX,
+        _constant("--data-type", "float32"),
+        _flag(
+            "--dimension",
+            f"Values of each vector; cannot be changed later.{asked}",
+            type=int,
+            default=defaults.get("dimension"),
+            show_default=True,
+        ),
+        _flag(
+            "--distance-metric",
+            f"What distance means; cannot be changed later.{asked}",
+            type=click.Choice(["cosine", "euclidean"]),
+            default=defaults.get("distance_metric"),
+            show_default=True,
+        ),
+        _flag(
+            "--metadata",
+            'Settings of metadata: {"nonFilterableMetadataKeys": ["text"]}.',
+            type=Json(dict),
+        ),
+        NON_FILTERABLE,
+    )
+
+
+NEW_INDEX = _new_index()
+OSSUTIL_NEW_INDEX = _new_index(dimension=512, distance_metric="euclidean")
 NEW_FUSION_INDEX = (
     INDEX,
     _constant("--mode", "fusion"),
@@ -228,8 +323,8 @@ LOGGING_STATUS = _flag(
 
 OUTPUT_FORMAT = _flag(
     "--output-format",
-    "How to print: the API's JSON, one entry a line, or a table to read.",
-    type=click.Choice(["json", "jsonl", "table"]),
+    "How to print: the API's JSON, the same as YAML or XML, one entry a line, or a table to read.",
+    type=click.Choice(["json", "yaml", "xml", "jsonl", "table"]),
     default="json",
     show_default=True,
 )
@@ -242,7 +337,7 @@ CONNECTION = (
     _flag("--account-id", "Account that owns the bucket (OSS_ACCOUNT_ID)."),
     _flag("--region", "Region, such as cn-hangzhou (OSS_REGION)."),
     _flag(
-        "--endpoint",
+        "--endpoint|-e",
         "Address of the service, if not the region's; or of the bucket, which says all of the "
         "above (OSS_ENDPOINT).",
     ),
@@ -264,26 +359,18 @@ CONNECTION = (
         "Use the embedded service with this file, instead of the network.",
         type=click.Path(dir_okay=False),
     ),
+    _trap("--access-key-id|-i|--access-key-secret|-k|--sts-token|-t", _refuse_secret),
+    _trap("--profile|--config-file|-c", _refuse_configuration),
 )
 
 
 def merge_keys(values: Values) -> Values:
     """Merge `--keys` and `--key`."""
     rest = dict(values)
-    keys = [*_parse_keys(rest.pop("keys", "")), *rest.pop("single_keys", ())]
+    keys = [*rest.pop("keys", ()), *rest.pop("single_keys", ())]
     if not keys:
         raise click.UsageError("name the keys: --keys doc-001,doc-002, or --key 'one, with comma'.")
     return {**rest, "keys": keys}
-
-
-def _parse_keys(text: str) -> list[str]:
-    """Return keys: separated by commas, a JSON array, or from elsewhere one a line."""
-    from ..records.keys import parse_keys  # noqa: PLC0415 - not for `--help`
-
-    elsewhere = text == _STDIN or text.startswith(_FILE)
-    if elsewhere or text.lstrip().startswith("["):
-        return parse_keys(_text_of(text, "--keys"))
-    return [key for key in text.split(",") if key]
 
 
 def prepare_deletion(values: Values) -> Values:
@@ -308,7 +395,14 @@ def unwrap_query_vector(values: Values) -> Values:
 
 
 def prepare_index(values: Values) -> Values:
-    """Merge `--metadata` and `--non-filterable-key`."""
+    """Merge `--metadata` and `--non-filterable-key`; ask for what cannot be changed later."""
+    missing = [flag for name, flag in _UNCHANGEABLE.items() if name not in values]
+    if missing:
+        raise click.UsageError(
+            f"{' and '.join(missing)} must be given. An index's --dimension N and "
+            "--distance-metric cosine|euclidean cannot be changed later, so neither is guessed; "
+            "`oss-vectors vectors-api put-vector-index` has ossutil's defaults, 512 and euclidean."
+        )
     rest = dict(values)
     settings = rest.pop("metadata", {})
     unknown = settings.keys() - {"nonFilterableMetadataKeys"}
@@ -320,6 +414,14 @@ def prepare_index(values: Values) -> Values:
         )
     names = [*listed, *rest.pop("non_filterable_metadata_keys", ())]
     return {**rest, "non_filterable_metadata_keys": names}
+
+
+_UNCHANGEABLE = {"dimension": "--dimension", "distance_metric": "--distance-metric"}
+
+
+def prepare_page(values: Values) -> Values:
+    """Leave out a page of 0, which ossutil's pages have for the service's own size."""
+    return {name: value for name, value in values.items() if (name, value) != ("max_results", 0)}
 
 
 def unwrap_logging(values: Values) -> Values:

@@ -1,7 +1,7 @@
 """Every command, once: the service's operations under ossutil's names, and what is our own."""
 
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from collections.abc import Callable, Mapping
+from typing import Any, Literal, NamedTuple
 
 import click
 
@@ -30,12 +30,13 @@ class Operation(NamedTuple):
 
 
 class Entry(NamedTuple):
-    """One command: an operation, or the module in `commands` that holds it."""
+    """One command: an operation, the module in `commands` that holds it, or a group of commands."""
 
     name: str
     summary: str
     operation: Operation | None = None
     module: str = ""
+    sections: "Mapping[str, tuple[Entry, ...]] | None" = None
 
 
 def _operation(name: str, summary: str, flags: tuple[click.Option, ...] = (), **more: Any) -> Entry:
@@ -94,7 +95,10 @@ _VECTORS = (
 
 _INDEXES = (
     _operation(
-        "put-vector-index", "Make an index.", arguments.NEW_INDEX, prepare=arguments.prepare_index
+        "put-vector-index",
+        "Make an index; dimension and metric must be given, for they cannot be changed later.",
+        arguments.NEW_INDEX,
+        prepare=arguments.prepare_index,
     ),
     _operation(
         "put-vector-index-fusion", "Make an index in fusion mode.", arguments.NEW_FUSION_INDEX
@@ -106,6 +110,7 @@ _INDEXES = (
         "list-vector-indexes",
         "List a bucket's indexes, a page or all.",
         arguments.LIST_INDEXES,
+        prepare=arguments.prepare_page,
         show=rendering.INDEXES,
         pager="iter_vector_indexes",
     ),
@@ -143,20 +148,74 @@ _BUCKETS = (
     _operation("delete-bucket-logging", "Stop logging accesses to the bucket."),
 )
 
+_ANY = (
+    Entry(
+        "invoke-operation",
+        "Make any call, signed: of an operation that has no command here yet.",
+        module="invoking",
+    ),
+)
+_AS_OSSUTIL = {
+    entry.name: entry
+    for entry in (
+        _operation(
+            "put-vector-index",
+            "Make an index, with ossutil's defaults: dimension 512, metric euclidean.",
+            arguments.OSSUTIL_NEW_INDEX,
+            prepare=arguments.prepare_index,
+        ),
+    )
+}
+_OSSUTIL_SECTIONS = {
+    title: tuple(_AS_OSSUTIL.get(entry.name) or entry for entry in entries)
+    for title, entries in {
+        "Vectors": _VECTORS,
+        "Indexes": _INDEXES,
+        "Buckets": _BUCKETS,
+        "Any operation": _ANY,
+    }.items()
+}
+
 SECTIONS = {
     "Vectors": _VECTORS,
     "Indexes": _INDEXES,
     "Buckets": _BUCKETS,
+    "Any operation": _ANY,
+    "As in ossutil": (
+        Entry(
+            "vectors-api",
+            "The service's commands with ossutil's defaults, so that its lines run as they stand.",
+            sections=_OSSUTIL_SECTIONS,
+        ),
+    ),
     "Files": (
         Entry("import", "Write a file's vectors: JSON lines, .npy, Parquet.", module="importing"),
         Entry("export", "Read all vectors into such a file.", module="exporting"),
     ),
     "Tools": (
+        Entry("policy", "Print the least rights that commands or classes need.", module="policy"),
         Entry("doctor", "Check settings, network, clock, permissions and index.", module="doctor"),
         Entry("serve", "Run the embedded service on this machine.", module="serve"),
         Entry("demo", "Show the main job on real data, with no account.", module="demo"),
     ),
 }
+
+Level = Literal["region", "bucket", "index", "vectors"]
+
+
+def _level_of(title: str, operation: Operation) -> Level:
+    if {arguments.INDEX, arguments.INDEX_TO_DELETE} & {*operation.flags}:
+        return "vectors" if title == "Vectors" else "index"
+    return "bucket" if operation.on_bucket else "region"
+
+
+LEVELS: dict[str, Level] = {
+    "".join(word.capitalize() for word in entry.name.split("-")): _level_of(title, entry.operation)
+    for title, entries in SECTIONS.items()
+    for entry in entries
+    if entry.operation is not None
+}
+"""What each of the service's operations is about, by the name that the API has for it."""
 
 # a flag is spelled in one way in all commands, so that a remedy may name one of another command
 FLAGS: dict[str, str] = {

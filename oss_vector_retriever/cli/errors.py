@@ -106,6 +106,7 @@ _EXTRAS = {
     "pyarrow": "parquet",
     "rich": "cli",
     "uvicorn": "emulator",
+    "yaml": "cli",
 }
 
 
@@ -118,7 +119,9 @@ def word(reference: "Reference") -> str:
         return flag if value in ("", "True") else f"{flag} {value}"
     if reference.kind == "method":
         command = f"oss-vectors {name.replace('_', '-')}"
-        return f"{command} {FLAGS[setting]} N" if setting else command
+        # the only argument that advice names, and what its command asks for beside it
+        metric = f"{FLAGS['distance_metric']} cosine|euclidean"
+        return f"{command} {FLAGS[setting]} N {metric}" if setting else command
     if reference.kind == "type":
         return _TYPES.get(name, "value")
     if reference.kind == "phrase":

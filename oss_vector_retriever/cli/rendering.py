@@ -5,6 +5,7 @@ what is printed on it. So all that is printed goes through `echo`, or through ce
 """
 
 import importlib
+import re
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import nullcontext, suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -14,6 +15,8 @@ import click
 # the catalogue names these functions, and `--help` needs no more than the catalogue: whatever is
 # heavy is imported where it is used
 if TYPE_CHECKING:
+    from xml.etree.ElementTree import Element
+
     from ..client.errors import WriteReport
     from ..client.models.results import BucketLogging, FetchResult, VectorBucket, VectorIndex
 
@@ -74,11 +77,11 @@ def echo(text: str, *, err: bool = False, line_end: bool = True) -> None:
 
 
 def print_document(document: Document, style: str, query: Any = None) -> None:
-    """Print a document as `json`, `jsonl` or `table`; `query` is a compiled JMESPath expression."""
+    """Print a document in one of the output formats; `query` is a compiled JMESPath expression."""
     if query is not None:
         document = _query(document, query)
-    if style == "json":
-        echo(_json(document.members))
+    if style in _WHOLE:
+        echo(_WHOLE[style](document.members))
         return
     if style == "jsonl":
         print_lines(document.entries)
@@ -109,11 +112,8 @@ def print_table(document: Document) -> None:
 
 def _query(document: Document, query: Any) -> Document:
     """Return what a query picks of the JSON that would be printed."""
-    from ..client.wire import parse_json  # noqa: PLC0415 - not for `--help`
-
     try:
-        # through JSON, so that the query sees plain lists and not packed data
-        found = query.search(parse_json(_json(document.members).encode()))
+        found = query.search(_plain(document.members))
     except importlib.import_module("jmespath.exceptions").JMESPathError as error:
         text = " ".join(str(error).split())
         raise click.BadParameter(text, param_hint="--output-query") from None
@@ -125,6 +125,57 @@ def _json(value: Any) -> str:
     from ..client.wire import dump_json  # noqa: PLC0415 - not for `--help`
 
     return dump_json(value).decode()
+
+
+def _plain(value: Any) -> Any:
+    """Return a value as JSON has it: lists in place of packed data."""
+    from ..client.wire import parse_json  # noqa: PLC0415 - the same
+
+    return parse_json(_json(value).encode())
+
+
+def _yaml(value: Any) -> str:
+    from ..client.errors import CONTROLS  # noqa: PLC0415 - the same
+
+    dump = importlib.import_module("yaml").safe_dump
+    text: str = dump(_plain(value), allow_unicode=True, sort_keys=False)
+    if CONTROLS.search(text):
+        # what `echo` would escape must stand in quotes, where YAML reads it as it was
+        text = dump(_plain(value), allow_unicode=False, sort_keys=False)
+    return text.removesuffix("\n...\n").removesuffix("\n")
+
+
+def _xml(value: Any) -> str:
+    """Return a value as XML under `root`, as ossutil names it; a list repeats its element."""
+    from xml.etree import ElementTree as ET  # noqa: PLC0415 - the same
+
+    root = ET.Element("root")
+    _fill(root, _plain(value))
+    ET.indent(root)
+    return ET.tostring(root, "unicode")
+
+
+_XML_NAME = re.compile(r"(?!xml)[A-Za-z_][A-Za-z0-9_.-]*", re.IGNORECASE)
+
+
+def _fill(element: "Element", content: Any) -> None:
+    if not isinstance(content, Mapping | list):
+        element.text = content if isinstance(content, str) else _json(content)
+        return
+    # a list that is no member's has no name of its own
+    members = content.items() if isinstance(content, Mapping) else [("item", content)]
+    for name, member in members:
+        for item in member if isinstance(member, list) else [member]:
+            # a name that XML does not allow, as metadata may have, becomes an attribute
+            if _XML_NAME.fullmatch(name):
+                child = element.makeelement(name, {})
+            else:
+                child = element.makeelement("member", {"name": name})
+            element.append(child)
+            _fill(child, item)
+
+
+_WHOLE: dict[str, Callable[[Any], str]] = {"json": _json, "yaml": _yaml, "xml": _xml}
 
 
 def vector_entry(item: Any) -> Entry:

@@ -129,7 +129,8 @@ class _AsyncMethods:
         """Get 1 to 100 vectors by key, in one call.
 
         Vectors that do not exist are left out; the order is the service's. `fetch` lifts both
-        limits. Source: page GetVectors.
+        limits. A key that is named twice is answered once or twice, as the service likes; where
+        another writes it meanwhile, the two may differ. Source: page GetVectors.
 
         Raises:
             InvalidRequestError: more than 100 keys, none, or one that is no legal key.
@@ -312,36 +313,56 @@ class _AsyncMethods:
         # Never the client's own index: nobody shall lose one by leaving an argument out.
         return await self.run(indexes.delete_vector_index, index)
 
-    async def put_vector_bucket(self) -> Acknowledgement:
+    async def put_vector_bucket(
+        self, *, resource_group_id: str | None = None, tagging: Mapping[str, str] | None = None
+    ) -> Acknowledgement:
         """Make the client's vector bucket. Source: page PutVectorBucket.
+
+        Args:
+            resource_group_id: the resource group that it belongs to; by default the account's.
+            tagging: its tags by name, such as `{"team": "search"}`. No operation shows them.
 
         Raises:
             BucketAlreadyExistsError: it exists.
             BucketNameNotAvailableError: one of its name was deleted some hours ago.
             TooManyBucketsError: the account has as many as it may.
         """
-        return await self.run(buckets.put_vector_bucket)
+        return await self.run(buckets.put_vector_bucket, resource_group_id, tagging)
 
     async def get_vector_bucket(self) -> VectorBucket:
         """Describe the client's vector bucket. Source: page GetVectorBucket."""
         return await self.run(buckets.get_vector_bucket)
 
     async def list_vector_buckets(
-        self, *, prefix: str | None = None, marker: str | None = None, max_keys: int | None = None
+        self,
+        *,
+        prefix: str | None = None,
+        marker: str | None = None,
+        max_keys: int | None = None,
+        resource_group_id: str | None = None,
     ) -> ListVectorBucketsResult:
         """List one page of the account's buckets in the region, 100 unless `max_keys` says else.
 
-        Source: page ListVectorBuckets.
+        With `resource_group_id` only those of a resource group. Source: page ListVectorBuckets.
         """
         # `marker` and `max_keys`: this operation has plain OSS's names, where others have tokens.
-        return await self.run(buckets.list_vector_buckets, prefix, marker, max_keys)
+        return await self.run(
+            buckets.list_vector_buckets, prefix, marker, max_keys, resource_group_id
+        )
 
     async def iter_vector_buckets(
-        self, *, prefix: str | None = None, marker: str | None = None, max_keys: int | None = None
+        self,
+        *,
+        prefix: str | None = None,
+        marker: str | None = None,
+        max_keys: int | None = None,
+        resource_group_id: str | None = None,
     ) -> AsyncIterator[VectorBucket]:
         """Yield the account's buckets in the region; the arguments are those of the list."""
         while True:
-            page = await self.list_vector_buckets(prefix=prefix, marker=marker, max_keys=max_keys)
+            page = await self.list_vector_buckets(
+                prefix=prefix, marker=marker, max_keys=max_keys, resource_group_id=resource_group_id
+            )
             for item in page:
                 yield item
             if (marker := page.next_marker) is None:

@@ -16,6 +16,7 @@ from .credentials import hide_credentials
 from .errors import ConfigurationError
 from .hidden import hide_address
 from .local import LocalService, open_local, reopen_local
+from .models.account_record import AccountRecord
 from .models.limits import DEFAULT_LIMITS, Limits
 from .models.results import ClientStats, FinishedCall
 from .retry import RetryPolicy
@@ -62,6 +63,7 @@ class _ClientBase:
         proxy: str | None = None,
         ca_file: str | None = None,
         on_call: Callable[[FinishedCall], object] | None = None,
+        record: AccountRecord | str | os.PathLike[str] | None = None,
     ) -> None:
         """Take the settings; those not given come from the environment.
 
@@ -103,6 +105,9 @@ class _ClientBase:
                 in threads of the client's own, which have none of the caller's context variables).
                 So it must be quick, and must not use the client. What it raises harms no call; a
                 warning in the log names its class.
+            record: what the account's service was found to do, or the file in which `oss-vectors
+                doctor --record` wrote it. Where the service allows less than `limits` does, that
+                holds.
 
         Raises:
             ConfigurationError: a setting is missing or impossible, or two contradict each other.
@@ -134,8 +139,8 @@ class _ClientBase:
         The bucket is there; indexes are made by whoever writes first. The service is quick, and
         leaves out what the real one is documented to do: a new index is `creating` for a while,
         QueryVectors sees a write after 2 to 3 seconds, a listing shows a new bucket later, the name
-        of a deleted one is free after hours, requests are limited in rate, `topK` is capped at 100
-        on the newest page of the API, and metadata has at most 10 names in all, and only strings.
+        of a deleted one is free after hours, requests are limited in rate, metadata has at most 10
+        names in all and only strings, and a filter an operator for each field.
         `behaviour=emulator.Behaviour.documented()` has all of these but the rate; `clock=` returns
         the service's time, and an `emulator.ManualClock` moves its delays.
 

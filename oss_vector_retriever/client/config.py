@@ -19,6 +19,7 @@ from .endpoint import (
 )
 from .errors import ConfigurationError, InvalidRequestError, Reference, quote, refer
 from .hidden import hide_address
+from .models.account_record import AccountRecord, read_record
 from .models.limits import DEFAULT_LIMITS, Limits
 from .models.results import FinishedCall
 from .retry import RetryPolicy, is_finite_number
@@ -80,6 +81,7 @@ class ClientConfig:
     on_call: Callable[[FinishedCall], object] | None = field(default=None, repr=False)
     credentials_kind: CredentialsKind = "given"
     omitted: tuple[str, ...] = ()
+    record: AccountRecord | None = None
 
     def __post_init__(self) -> None:
         # Each of them is a connection, and in the blocking client a thread.
@@ -94,6 +96,20 @@ class ClientConfig:
         what = "True, False, or the seconds to wait for others, at most {limit}"
         _require(good, "coalesce", window, what, 1)
         _require(isinstance(self.limits, Limits), "limits", self.limits, "a Limits")
+        if self.record is not None:
+            self._heed(self.record)
+
+    def _heed(self, record: AccountRecord) -> None:
+        # An address of another kind leads to an emulator, whose region is nobody's.
+        own = self.endpoint == public_endpoint(self.region, internal=self.internal)
+        if own and record.region != self.region:
+            raise ConfigurationError(
+                "{argument}= was made in region {recorded}, and this client's is {region}",
+                argument="record",
+                remedy="make one there by `oss-vectors doctor --record`",
+                fields={"recorded": quote(record.region), "region": quote(self.region)},
+            )
+        object.__setattr__(self, "limits", record.narrow(self.limits))
 
     def index_or(self, index: str | None) -> str:
         """Return the index to use: the one given, else the client's own."""
@@ -362,4 +378,5 @@ _CHECKS: dict[str, Any] = {
     "retry": _retry_policy,
     "additional_headers": _header_names,
     "on_call": _hook,
+    "record": read_record,
 }

@@ -537,7 +537,12 @@ class AccessDeniedError(ServiceError):
         """Return what to do, in the words of a reader."""
         if self.code == "UserDisable":  # no policy is asked about whoever is switched off
             return "Enable this RAM user and its access key, or use others."
-        return super().render_advice(word)
+        advice = super().render_advice(word)
+        operation = self.where.partition(" ")[0]
+        if self.code != "AccessDenied" or not operation[:1].isupper():
+            return advice
+        command = re.sub(r"(?<=.)(?=[A-Z])", "-", operation).lower()
+        return f"{advice} `oss-vectors policy --for {command}` prints what to grant."
 
 
 class InvalidAccessKeyIdError(AccessDeniedError):

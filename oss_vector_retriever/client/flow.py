@@ -32,6 +32,7 @@ T = TypeVar("T")
 _log = logging.getLogger("oss_vector_retriever")
 # bytes; a reply of so many takes ten milliseconds to decode, which count as well
 _LONG_READ = 1_000_000
+_SUCCESS = range(200, 300)
 
 
 def call(
@@ -453,6 +454,9 @@ def _may_have_acted(error: errors.OSSVectorError) -> bool:
     """Tell whether the service may have done what a call asked for that ended in an error."""
     if isinstance(error, errors.TransportError):
         return error.kind in (FaultKind.CLOSED, FaultKind.DEADLINE)
+    # of a success with a body that makes no sense, too, nobody knows who sent it
+    if isinstance(error, errors.ResponseError) and error.status in _SUCCESS:
+        return True
     return isinstance(error, errors.InternalServiceError)
 
 

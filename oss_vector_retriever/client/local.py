@@ -149,10 +149,10 @@ def open_local(
         credentials_kind="local",
         **options,
     )
-    behaviour = emulator.Behaviour() if behaviour is None else behaviour
+    chosen: Behaviour = emulator.Behaviour() if behaviour is None else behaviour
     if path is not None:
-        _check_behaviour(path, behaviour)
-    return config, _open_service(emulator, path, config.limits, behaviour, clock)
+        _check_behaviour(path, chosen)
+    return config, _open_service(emulator, path, config.limits, chosen, clock)
 
 
 def reopen_local(
@@ -192,7 +192,7 @@ def _check_behaviour(path: str | os.PathLike[str], behaviour: Behaviour) -> None
     for name, value in _differences(behaviour, found).items():
         raise ConfigurationError(
             "{path} is open in this process with another behaviour: {name} is {there} there, and "
-            "{here} here;",
+            "{here} here",
             argument="behaviour",
             remedy="give both clients the same",
             fields={"path": str(path), "name": name, "there": getattr(found, name), "here": value},

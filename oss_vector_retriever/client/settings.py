@@ -11,6 +11,7 @@ from .config import ClientConfig, CredentialsKind, resolve_config
 from .endpoint import public_endpoint
 from .errors import ConfigurationError
 from .hidden import Hidden
+from .models.account_record import AccountRecord
 from .models.limits import DEFAULT_LIMITS, Limits
 from .retry import RetryPolicy
 
@@ -19,7 +20,7 @@ _KINDS = ("environment", "chain", "given")
 _SAME_IN_BOTH = (
     *("bucket", "account_id", "region", "index", "internal", "allow_http", "max_concurrency"),
     *("timeout", "connect_timeout", "rate_limit", "coalesce", "max_reply_bytes"),
-    "additional_headers",
+    *("additional_headers", "record"),
 )
 Numbers = TypeVar("Numbers", RetryPolicy, Limits)
 
@@ -66,12 +67,14 @@ class ClientSettings:
     local: str | None = None
     behaviour: Mapping[str, Any] = field(default_factory=dict, hash=False)
     omitted: tuple[str, ...] = ()
+    record: AccountRecord | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return JSON values; what is None or empty is left out, and limits that are the usual."""
         # Limits are the service's: what a newer version knows of them is better than what this did.
         usual = asdict(DEFAULT_LIMITS)
         members = asdict(self)
+        members["record"] = None if self.record is None else self.record.to_dict()
         members["limits"] = {n: v for n, v in members["limits"].items() if v != usual[n]}
         written = {n: v for n, v in members.items() if v is not None and v not in ((), {})}
         # Through JSON, so that neither a subclass of str nor a number of numpy's travels by name.
@@ -110,6 +113,8 @@ class ClientSettings:
             if not isinstance(names, list | tuple):
                 raise ConfigurationError(f"saved {name} are a list, not {type(names).__name__}.")
             given[name] = tuple(names)
+        if "record" in given:
+            given["record"] = AccountRecord.from_dict(given["record"])
         return cls(**given)
 
     def __reduce__(self) -> tuple[Any, ...]:

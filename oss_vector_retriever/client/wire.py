@@ -8,6 +8,7 @@ import importlib.util
 import json
 import math
 import re
+import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import KW_ONLY, dataclass, field
 from functools import cache
@@ -30,6 +31,8 @@ _READ_AT_MOST = 64 * 1024
 _SHORTEST_SECRET = 8  # no real one is shorter, and words hold short ones
 _SHORTEST_PART = 4  # what of a secret is left where a text was cut
 _UNREADABLE: Any = object()
+# what may be a number over 64 bits, or one that no double holds; it may stand in a string as well
+_LARGE_NUMBER = re.compile(rb"\d{19}|[eE]\+?\d{3}")
 _TITLE = re.compile(rb"<title[^>]*>(.{0,200}?)</title>", re.IGNORECASE | re.DOTALL)
 
 
@@ -43,7 +46,26 @@ def parse_json(text: bytes) -> Any:
         return _orjson().loads(text)
     from pydantic_core import from_json  # noqa: PLC0415 - only without orjson
 
-    return from_json(text, allow_inf_nan=False)
+    value = from_json(text, allow_inf_nan=False)
+    if _LARGE_NUMBER.search(text) is None:
+        return value
+    # read as orjson reads them: pydantic_core takes 1e400 for infinite, and integers of any size
+    return json.loads(text, parse_int=_integer, parse_float=_finite)
+
+
+def _integer(digits: str) -> int | float:
+    try:
+        value = int(digits)
+    except ValueError:  # more digits than Python turns into an integer
+        return _finite(digits)
+    return value if -(2**63) <= value < 2**64 else _finite(digits)
+
+
+def _finite(digits: str) -> float:
+    value = float(digits)
+    if math.isinf(value):
+        raise ValueError("a number is infinite as a double")
+    return value
 
 
 def dump_json(value: object) -> bytes:
@@ -98,7 +120,8 @@ def reply_object(reply: Reply, operation: str) -> dict[str, Any]:
 
     Raises:
         ResponseError: the body is no JSON object. So it is without a byte, whatever its headers
-            say: the service answers each reading with JSON, a proxy or a fault may not.
+            say: the service answers each reading with JSON, a proxy or a fault may not. Or it is
+            an error that came with a status of success, which would be read as "nothing".
     """
     value: Any = _UNREADABLE
     with contextlib.suppress(ValueError):
@@ -112,20 +135,68 @@ def reply_object(reply: Reply, operation: str) -> dict[str, Any]:
         return {}
     if not isinstance(value, dict):
         raise refuse(reply, operation, f"a JSON {type(value).__name__}, not an object")
+    if "Error" in value and isinstance(value["Error"], dict):
+        code = quote(value["Error"].get("Code"))
+        raise refuse(reply, operation, f"an error, {code}, in spite of its status {reply.status}")
     return value
 
 
-def reply_list(reply: Reply, operation: str, items: object) -> list[Any]:
-    """Return a list found in a reply; absent means none.
+def reply_list(reply: Reply, operation: str, members: Mapping[str, Any], name: str) -> list[Any]:
+    """Return the list that is a member of a reply; absent means none.
 
     Raises:
         ResponseError: it is no list.
     """
+    items = members.get(name)
     if items is None:
         return []
     if not isinstance(items, list):
-        raise refuse(reply, operation, f"with a {type(items).__name__} in the place of a list")
+        what = f"with a {type(items).__name__} in the place of the list {name}"
+        raise refuse(reply, operation, what)
     return items
+
+
+def reply_member(
+    reply: Reply, operation: str, members: Mapping[str, Any], name: str
+) -> dict[str, Any]:
+    """Return the object that is a member of a reply; absent, null or "" means an empty one.
+
+    Raises:
+        ResponseError: it is something else.
+    """
+    value = members.get(name)
+    # "" is what an empty XML element becomes where XML is turned into JSON (reference 1)
+    if value is None or value == "":
+        return {}
+    if not isinstance(value, dict):
+        what = f"with a {type(value).__name__} in the place of the object {name}"
+        raise refuse(reply, operation, what)
+    return value
+
+
+def reply_token(
+    reply: Reply,
+    operation: str,
+    members: Mapping[str, Any],
+    name: str = "nextToken",
+    *,
+    asked: str | None = None,
+) -> str | None:
+    """Return the token of the next page, or None after the last; `asked` brought this page.
+
+    Raises:
+        ResponseError: it is no string, or the one that brought this page: whoever lists would never
+            come to the end.
+    """
+    token = members.get(name)
+    # an empty token is none: it would bring the first page again
+    if token is None or token == "":
+        return None
+    if not isinstance(token, str):
+        raise refuse(reply, operation, f"with a {name} that is no string")
+    if token == asked:
+        raise refuse(reply, operation, f"with the {name} that brought it, so that no page is last")
+    return token
 
 
 def refuse(reply: Reply, operation: str, what: str) -> ResponseError:
@@ -153,7 +224,7 @@ class VectorReader:
 
     def items(self, body: Mapping[str, Any]) -> list[dict[str, Any]]:
         """Return the objects under `vectors` with their keys checked; absent means none."""
-        items = reply_list(self.reply, self.operation, body.get("vectors"))
+        items = reply_list(self.reply, self.operation, body, "vectors")
         if not self._has_only_asked_keys(items):
             self._check_keys(items)
         return items
@@ -174,7 +245,7 @@ class VectorReader:
         unasked = 1 if self.requested is None else 0
         for item in items:
             key: Any = item.get("key") if type(item) is dict else None
-            if type(key) is not str:
+            if type(key) is not str or not key:
                 raise self._refuse("with a vector that has no key")
             left = allowed.get(key, unasked)
             if not left:
@@ -211,7 +282,8 @@ class VectorReader:
         value = item.get(name)
         if value is None:
             return None
-        if type(value) not in (int, float) or not math.isfinite(value):
+        # an integer may be too large for a float: pydantic_core reads those of any size
+        if type(value) not in (int, float) or not abs(value) <= sys.float_info.max:
             raise self._refuse(f"with a {name} of {quote(item['key'])} that is no number")
         return float(value)
 
@@ -240,9 +312,6 @@ class VectorReader:
         # struct packs true as 1.0 and false as 0.0: both end in 16 zero bits, few other values do
         if b"\0\0" in packed and any(type(value) is bool for value in values):
             raise self._refuse(f"with a boolean in the data of {quote(key)}")
-        # orjson refuses a number that overflows; pydantic_core reads 1e400 as infinite
-        if not _HAS_ORJSON and not math.isfinite(sum(values)):
-            raise self._refuse(f"with data of {quote(key)} that are not all finite")
         return Float32Array.from_bytes(packed)
 
     def _refuse(self, what: str) -> ResponseError:

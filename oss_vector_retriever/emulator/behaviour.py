@@ -1,11 +1,13 @@
 """`Behaviour`: named switches for what the service does not document, or not in one voice."""
 
+import os
 import sys
 import types
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any, Literal, Self, get_args, get_origin, get_type_hints
 
 from ..client.errors import ConfigurationError
+from ..client.models.account_record import AccountRecord
 from .clock import is_number
 
 Order = Literal["request", "storage", "shuffled"]
@@ -63,9 +65,10 @@ class Behaviour:
             `creating`, as one user saw it (section 4.2).
         enable_failure_seconds: how long PutVectors answers 500 InternalError after an index has
             turned `enable`; one user saw 10 to 15 seconds (section 16).
-        get_delay_seconds: how long GetVectors and ListVectors still show what was before a vector
-            was written or deleted; the SDKs' tests see both at once (section 4.1).
-        query_delay_seconds: how long a written vector stays unseen by QueryVectors (section 4.2).
+        get_delay_seconds: how long GetVectors and ListVectors show the index as it was before a
+            vector was written or deleted; the SDKs' tests see both at once (section 4.1).
+        query_delay_seconds: how long QueryVectors does. Its page (Sep 2026) says 2 to 3 seconds of
+            what is written; deletions are assumed to lag alike (section 4.2).
         bucket_list_delay_seconds: how long a new bucket stays unlisted (section 8).
         bucket_name_kept_seconds: how long the name of a deleted bucket is not free: making one of
             it is refused with BucketNameNotAvailable. The page PutVectorBucket (Sep 2025) says
@@ -112,11 +115,12 @@ class Behaviour:
     def documented(cls) -> Self:
         """Return what is documented, lags and caps included; where pages differ, the narrower.
 
-        What no page says is as in `Behaviour()`. The sources:
+        Of a number that was raised the newest page holds, as for `Limits`. What no page says is as
+        in `Behaviour()`. The sources:
 
         - a filter chooses among the `topK` nearest (vector-vectors, Mar 2026);
-        - `topK` is at most 100 (QueryVectors, Mar 2026, the newest of the API's own pages that
-          gives a number; ossutil's of Sep 2026 says 500);
+        - `topK` is at most 500 (query-vectors of Sep 2026, the newest page of that call that gives
+          a number; QueryVectors of Mar 2026 said 100: `replace(..., top_k_limit=100)`);
         - metadata has at most 10 names in all, and holds strings (vector-vectors, Mar 2026);
         - a filter gives an operator for each field (QueryVectors, Sep 2026, shows no other form);
         - a new index is `creating` first (PutVectorIndex, Feb 2026); no page says how long, so it
@@ -128,7 +132,7 @@ class Behaviour:
         """
         return cls(
             filter_after_ranking=True,
-            top_k_limit=100,
+            top_k_limit=500,
             metadata_names="all",
             scalars="refused",
             filter_shorthand=False,
@@ -137,6 +141,18 @@ class Behaviour:
             bucket_list_delay_seconds=3.0,
             bucket_name_kept_seconds=4 * 3600.0,
         )
+
+    @classmethod
+    def from_record(cls, path: "AccountRecord | str | os.PathLike[str]") -> Self:
+        """Return what an account's service was found to do by `oss-vectors doctor --record`.
+
+        What it did not answer is as documented.
+
+        Raises:
+            ConfigurationError: the file cannot be read, or is no record.
+        """
+        record = path if isinstance(path, AccountRecord) else AccountRecord.read(path)
+        return replace(cls.documented(), **record.behaviour)
 
 
 SWITCHES: dict[str, Any] = get_type_hints(Behaviour)

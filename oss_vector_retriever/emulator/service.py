@@ -10,8 +10,9 @@ from __future__ import annotations
 import base64
 import logging
 import secrets
+import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from pathlib import Path
@@ -261,6 +262,7 @@ class _Exchange:
     """
 
     request: Request
+    began: float = field(default_factory=time.perf_counter, kw_only=True)
     request_id: str
     now: datetime
     date: datetime
@@ -301,6 +303,8 @@ class _Exchange:
             "date": format_datetime(self.date, usegmt=True),
             "connection": "keep-alive",
             "x-oss-request-id": self.request_id,
+            # In milliseconds, as samples of the pages have it (section 3).
+            "x-oss-server-time": str(int((time.perf_counter() - self.began) * 1000)),
         }
 
 

@@ -277,6 +277,7 @@ class OSSVectorDocStore(_KeyValueStore[Document]):
         # looked at before the Document is made, which leaves both fields out
         a_row, own_id = ROW_FIELD in record.metadata, record.metadata.get(ROW_ID_FIELD)
         document = document_from(record)
+        own_id = own_id if isinstance(own_id, str) else None  # written by whomever
         document.id = own_id if a_row else vector.key.removeprefix(self.key_prefix)
         return document
 

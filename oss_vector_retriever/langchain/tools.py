@@ -18,7 +18,7 @@ from ..records.answers import Access, Answer, Budget, Passage, Tokenizer, sugges
 from ..records.filters import read_filter
 from ..records.lookup import Lookup, fetch_records
 from ..records.search import Restriction, find_nearest, restriction_of
-from ..records.settings import StoreSettings
+from ..records.settings import Exhaustive, IncompletePolicy, StoreSettings
 from ..records.store import RecordStore
 from .connection import STRICT, Connected
 from .documents import document_from
@@ -209,6 +209,8 @@ class OSSVectorSearchTool(_AgentSettings, BaseTool):
         embedding: an `Embeddings`, or a function from the query to its embedding.
         k: how many to show where the model does not say.
         filter: `{"field": value}` or the service's full grammar; always in force.
+        exhaustive, scan_limit, on_incomplete: as of `OSSVectorStore`; the model is told as well
+            where others may match.
         fetch_tool: the name of the tool that reads documents by id, to which cut texts then point.
         max_characters_per_document: of one document's text in one answer.
     """
@@ -225,6 +227,9 @@ class OSSVectorSearchTool(_AgentSettings, BaseTool):
     embedding: QueryEmbedding = Field(exclude=True, repr=False)
     k: int = Field(default=5, gt=0, le=_HITS_PER_CALL)
     filter: Mapping[str, Any] | None = None
+    exhaustive: Exhaustive = "auto"
+    scan_limit: int = Field(default=20_000, gt=0)
+    on_incomplete: IncompletePolicy = "warn"
     fetch_tool: str | None = None
     max_characters_per_document: int | None = Field(default=1_000, gt=0)
 
@@ -283,6 +288,9 @@ class OSSVectorSearchTool(_AgentSettings, BaseTool):
             create_index=False,
             text_key=self.text_key,
             on_decode_error=self.on_decode_error,
+            exhaustive=self.exhaustive,
+            scan_limit=self.scan_limit,
+            on_incomplete=self.on_incomplete,
         )
 
     def _nearest_allowed(self, context: Context, vector: Any, k: int) -> Flow[Hits]:

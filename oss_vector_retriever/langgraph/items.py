@@ -8,12 +8,16 @@ from langgraph.store.base import GetOp, Item, PutOp
 
 from ..client.errors import InvalidRequestError, quote
 from ..client.models import DEFAULT_LIMITS, Vector, metadata_bytes
+from ..records.decode import DecodeError
 from ..records.settings import ROW_FIELD
 from ..records.store import RecordStore
 
 KIND = "memory"
 WITHIN_FIELD = "_within"
 EMBEDDED_FIELD = "_embedded"
+# what an item is made of, as JSON has it
+_PARTS = {"value": dict, "key": str, "namespace": list, "created_at": str, "updated_at": str}
+_MOMENTS = ("created_at", "updated_at")
 MAX_COPIES = DEFAULT_LIMITS.filterable_keys - 4  # next to row, namespace, embedded field and mark
 _MAX_PATH_BYTES = DEFAULT_LIMITS.filterable_bytes - 64  # of which the other copies take some
 Namespace = tuple[str, ...]
@@ -116,12 +120,27 @@ def _is_plain(value: object) -> bool:
 
 
 def item_of(records: RecordStore, vector: Vector | None) -> Item | None:
-    """Return the item in a vector; None for a record that is no item of memory."""
+    """Return the item in a vector; None for a record that is no item of memory.
+
+    Raises:
+        DecodeError: it says that it is one, and a part of an item is absent or another thing.
+    """
     record = None if vector is None else records.decode(vector)
     if record is None or record.metadata.get(ROW_FIELD) != KIND:
         return None
-    names = ("value", "key", "namespace", "created_at", "updated_at")
-    return Item(**{name: record.metadata[name] for name in names})
+    parts: dict[str, Any] = {}
+    for name, kind in _PARTS.items():
+        parts[name] = record.metadata.get(name)
+        if not isinstance(parts[name], kind):
+            raise DecodeError(record.key, name, f"it is absent, or not of type {kind.__name__}")
+        if name in _MOMENTS:
+            try:
+                parts[name] = datetime.fromisoformat(parts[name])
+            except ValueError:
+                raise DecodeError(record.key, name, "it is no moment") from None
+    if not all(isinstance(label, str) for label in parts["namespace"]):
+        raise DecodeError(record.key, "namespace", "a label of it is no string")
+    return Item(**parts)
 
 
 def items_of(records: RecordStore, vectors: Sequence[Vector]) -> Iterator[Item]:

@@ -14,6 +14,7 @@ from ..client.holds import Hold, run_with
 from ..client.models import ListVectorsResult, Vector
 from ..client.operations.checks import check_data
 from ..client.steps import run_all
+from ..records import DecodeError
 from ..records.completion import list_passing
 from ..records.search import Restriction, find_nearest
 from ..records.settings import ROW_FIELD
@@ -103,7 +104,7 @@ class Memory:
             dimension = (found.dimension if found else 0) or self.dimension
             vectors = []
             for name, op in kept.items():
-                address, stored = address_of(op), item_of(self.records, earlier.by_key.get(name))
+                address, stored = address_of(op), self._readable(earlier.by_key.get(name))
                 item = items.new_item(address, _check_value(op), stored)
                 data = self._check_dimension(op, embedded.get(address))
                 vectors.append(
@@ -115,6 +116,12 @@ class Memory:
             batches += (yield from _report(deletion)).batches
         if not (report := WriteReport(tuple(batches))).ok:
             raise PartialWriteError(report)
+
+    def _readable(self, vector: Vector | None) -> base.Item | None:
+        try:
+            return item_of(self.records, vector)
+        except DecodeError:  # whoever replaces it need not be able to read it
+            return None
 
     def _check_dimension(
         self, op: PutOp, embedding: Sequence[float] | None

@@ -7,7 +7,13 @@ from typing import Any, Literal, Unpack
 
 from llama_index.core.base.base_retriever import BaseRetriever
 from llama_index.core.callbacks import CallbackManager
-from llama_index.core.schema import BaseNode, IndexNode, NodeWithScore, QueryBundle
+from llama_index.core.schema import (
+    BaseNode,
+    IndexNode,
+    NodeRelationship,
+    NodeWithScore,
+    QueryBundle,
+)
 
 from ..client.context import Context, Flow
 from ..client.operations.checks import check_choice
@@ -16,7 +22,7 @@ from ..embeddings.mathematics import check_share
 from ..records import DecodePolicy
 from ..records.grouping import group_by_parent
 from .component import ConnectionOptions, NodeLookup, _Connected
-from .nodes import classes_by_name
+from .nodes import child_ids, classes_by_name, linked_id
 
 
 class OSSVectorAutoMergingRetriever(_Connected, BaseRetriever):
@@ -115,12 +121,12 @@ def _gaps(hits: list[NodeWithScore]) -> dict[str, int]:
     present = {hit.node.node_id for hit in hits}
     found: dict[str, int] = {}
     for position, (hit, after) in enumerate(pairwise(hits)):
-        middle, same = hit.node.next_node, after.node.prev_node
-        if middle is None or same is None or middle.node_id != same.node_id:
+        middle = linked_id(hit.node, NodeRelationship.NEXT)
+        if middle is None or middle != linked_id(after.node, NodeRelationship.PREVIOUS):
             continue
-        if middle.node_id not in present:
+        if middle not in present:
             # once, also where two pairs of hits leave out the same node
-            found.setdefault(middle.node_id, position)
+            found.setdefault(middle, position)
     return found
 
 
@@ -157,7 +163,7 @@ def _merge(
         if key is None or parent is None or key in known.merged:
             continue
         # a parent that names no children is taken to have one, as core has it
-        if len(group.children) / len(parent.child_nodes or [None]) <= share:
+        if len(group.children) / (len(child_ids(parent)) or 1) <= share:
             continue
         known.merged.add(key)
         # a node may name itself as its parent
@@ -178,4 +184,4 @@ def _raise_score(hit: NodeWithScore, scores: Mapping[str, float]) -> NodeWithSco
 
 
 def _parent_id(hit: NodeWithScore) -> str | None:
-    return None if hit.node.parent_node is None else hit.node.parent_node.node_id
+    return linked_id(hit.node, NodeRelationship.PARENT)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Unpack
 
-from llama_index.core.schema import BaseNode
+from llama_index.core.schema import BaseNode, NodeRelationship
 from llama_index.core.storage.docstore.types import BaseDocumentStore, RefDocInfo
 
 from ..client.context import Context, Flow
@@ -19,7 +19,7 @@ from ..records.settings import DistanceMetric, StoreSettings
 from ..records.store import RecordStore
 from .component import ConnectionOptions, _Connected, report_missing
 from .node_store import NodeStore, list_nodes
-from .nodes import classes_by_name
+from .nodes import child_ids, classes_by_name, linked_id
 
 _NO_HASHES = (
     "a vector index keeps no hashes of its records: a node's hash is computed from the stored "
@@ -315,8 +315,9 @@ class OSSVectorDocumentStore(_Connected, BaseDocumentStore):
     def _group_by_source(self, context: Context) -> Flow[dict[str, RefDocInfo]]:
         infos: dict[str, RefDocInfo] = {}
         for node in (yield from self._list_all(context)):
-            if node.ref_doc_id is not None:
-                info = infos.setdefault(node.ref_doc_id, RefDocInfo(metadata=dict(node.metadata)))
+            source = linked_id(node, NodeRelationship.SOURCE)
+            if source is not None:
+                info = infos.setdefault(source, RefDocInfo(metadata=dict(node.metadata)))
                 info.node_ids.append(node.node_id)
         return infos
 
@@ -327,8 +328,7 @@ class OSSVectorDocumentStore(_Connected, BaseDocumentStore):
         if not found:
             return None
         # without a listing, the source's own record is all that knows its nodes
-        children = [child.node_id for child in found[0].child_nodes or []]
-        return RefDocInfo(node_ids=children, metadata=dict(found[0].metadata))
+        return RefDocInfo(node_ids=child_ids(found[0]), metadata=dict(found[0].metadata))
 
     def _delete_source(self, context: Context, ref_doc_id: str, raise_error: bool) -> Flow[None]:
         info = yield from self._source_info(context, ref_doc_id)

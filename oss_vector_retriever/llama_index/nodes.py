@@ -16,6 +16,8 @@ from llama_index.core.schema import (
     MediaResource,
     MetadataMode,
     Node,
+    NodeRelationship,
+    RelatedNodeInfo,
     TextNode,
 )
 from pydantic import BeforeValidator, PlainSerializer
@@ -126,6 +128,19 @@ def as_document(node: BaseNode) -> Document:
         if isinstance(node, ImageNode):
             fields["image_resource"] = _image_resource(node)
     return _embed(Document(**fields), node.embedding)
+
+
+def linked_id(node: BaseNode, link: NodeRelationship) -> str | None:
+    """Return the id of the one node that a link leads to, or None."""
+    # core's own properties raise where a link leads to several, which its classes take
+    linked = node.relationships.get(link)
+    return linked.node_id if isinstance(linked, RelatedNodeInfo) else None
+
+
+def child_ids(node: BaseNode) -> list[str]:
+    """Return the ids of a node's children."""
+    linked = node.relationships.get(NodeRelationship.CHILD) or []
+    return [one.node_id for one in (linked if isinstance(linked, list) else [linked])]
 
 
 def classes_by_name(own: Iterable[type[BaseNode]] | None = None) -> NodeClasses:

@@ -6,7 +6,13 @@ from typing import ClassVar, Literal
 
 from llama_index.core.base.embeddings.base import BaseEmbedding
 from llama_index.core.postprocessor.types import BaseNodePostprocessor
-from llama_index.core.schema import BaseNode, MetadataMode, NodeWithScore, QueryBundle
+from llama_index.core.schema import (
+    BaseNode,
+    MetadataMode,
+    NodeRelationship,
+    NodeWithScore,
+    QueryBundle,
+)
 from pydantic import Field
 
 from ..client.context import Context, Flow
@@ -18,6 +24,7 @@ from ..records.grouping import HydrationPolicy, pair_with_stored
 from ..records.keys import is_key
 from ..records.lookup import MissingPolicy
 from .component import NodeLookup, _Fetching, query_embedding
+from .nodes import linked_id
 
 HydratedFields = Literal["all", "text", "metadata", "embedding"]
 _Hits = list[NodeWithScore]
@@ -156,7 +163,7 @@ class OSSVectorPrevNextPostprocessor(_FetchingPostprocessor):
         first = list(scored)
         ways = {"next": [True], "previous": [False], "both": [True, False]}[self.mode]
         walks = [
-            _Walk(forward, hit.node, hit.node.ref_doc_id, hit.score)
+            _Walk(forward, hit.node, _source_of(hit.node), hit.score)
             for hit in hits
             for forward in ways
         ]
@@ -292,7 +299,7 @@ def neighbours(
     """
     known = {node.node_id: node}
     scored = {node.node_id: NodeWithScore(node=node)}
-    walks = [_Walk(forward, node, node.ref_doc_id) for forward in (False, True)]
+    walks = [_Walk(forward, node, _source_of(node)) for forward in (False, True)]
     for hop in range(max(hops)):
         walks = [
             walk
@@ -316,8 +323,8 @@ class _Walk:
 
     @property
     def next_key(self) -> str | None:
-        neighbour = self.node.next_node if self.forward else self.node.prev_node
-        return None if neighbour is None else neighbour.node_id
+        way = NodeRelationship.NEXT if self.forward else NodeRelationship.PREVIOUS
+        return linked_id(self.node, way)
 
 
 def _walk_on(
@@ -337,12 +344,16 @@ def _walk_on(
         # a record that names no document may be of any: the link between the two is trusted
         if node is not None and (
             not within_document
-            or None in (node.ref_doc_id, walk.document)
-            or node.ref_doc_id == walk.document
+            or None in (_source_of(node), walk.document)
+            or _source_of(node) == walk.document
         ):
             walk.node = node
             going.append(walk)
     return going
+
+
+def _source_of(node: BaseNode) -> str | None:
+    return linked_id(node, NodeRelationship.SOURCE)
 
 
 def _order_for_reading(
@@ -371,16 +382,16 @@ def _links(scored: Mapping[str, NodeWithScore]) -> dict[str, str]:
     links: dict[str, str] = {}
     taken: set[str] = set()
     for key, hit in scored.items():
-        following = hit.node.next_node
+        following = linked_id(hit.node, NodeRelationship.NEXT)
         # two nodes may claim the same one as their next: the first of them has it
-        if following is not None and following.node_id in scored and following.node_id not in taken:
-            links[key] = following.node_id
-            taken.add(following.node_id)
+        if following is not None and following in scored and following not in taken:
+            links[key] = following
+            taken.add(following)
     # then the links that only the later of the two knows
     for key, hit in scored.items():
-        previous = hit.node.prev_node
-        if previous is not None and previous.node_id in scored and key not in taken:
-            links.setdefault(previous.node_id, key)
+        previous = linked_id(hit.node, NodeRelationship.PREVIOUS)
+        if previous is not None and previous in scored and key not in taken:
+            links.setdefault(previous, key)
     return links
 
 

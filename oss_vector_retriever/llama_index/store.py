@@ -16,7 +16,7 @@ from llama_index.core.vector_stores.types import (
 from pydantic import ConfigDict, PrivateAttr, SecretStr, model_validator
 
 from ..client.context import Context, Flow
-from ..client.errors import ConfigurationError, InvalidRequestError, quote
+from ..client.errors import ConfigurationError, InvalidRequestError
 from ..client.models.vector import Float32Array
 from ..client.operations.checks import check_data, check_unicode, check_whole, each_of
 from ..client.pair import CONNECTION, Client, connect, limits_of
@@ -29,7 +29,7 @@ from ..records.conditions import Condition, Group, Operator, Test, can_pass
 from ..records.decode import SOURCE_ID_FIELD, UNSURE_FIELD
 from ..records.filters import Filter, read_filter
 from ..records.lookup import MissingPolicy
-from ..records.search import Hit, restriction_of, search
+from ..records.search import Hit, nearness, restriction_of, search
 from ..records.settings import (
     Completion,
     DistanceMetric,
@@ -436,7 +436,7 @@ class OSSVectorStore(_SavedComponent, BasePydanticVectorStore):
         return VectorStoreQueryResult(
             nodes=[node for node, _ in made],
             ids=[node.node_id for node, _ in made],
-            similarities=[_similarity(metric, hit.distance) for _, hit in made],
+            similarities=[nearness(metric, hit.distance) for _, hit in made],
         )
 
     def _make_store(self) -> NodeStore:
@@ -538,15 +538,6 @@ def restriction(
         return None
     ids = list(each_of(node_ids))
     return None if honour is None and set(ids) == set(non_text_ids) else ids
-
-
-def _similarity(metric: str, distance: float) -> float:
-    """Return a distance as a similarity that keeps the order: the larger, the closer."""
-    if metric == "cosine":
-        return 1.0 - distance
-    if metric == "euclidean":
-        return 1.0 / (1.0 + distance)
-    raise InvalidRequestError(f"the index has the metric {quote(metric)}, which is not known here.")
 
 
 def _condition_of(query: VectorStoreQuery, given: Filter | None) -> Condition | None:

@@ -71,8 +71,8 @@ class Completed(Generic[T]):
 class Listing(Generic[T]):
     """One completion: what is looked for, and how far.
 
-    `hits` are some that the service found, of which its formula is learnt; those that pass are
-    among what is ranked, also where the listing ends before it has come to them.
+    What the service found is among what is ranked, also where the listing ends before it has come
+    to it; of that, and of the farthest hit of any kind, its formula is learnt.
     """
 
     store: RecordStore
@@ -84,15 +84,19 @@ class Listing(Generic[T]):
     completion: Completion
     deadline: Deadline
 
-    def complete(self, context: Context, hits: Iterable[ScoredVector]) -> Flow[Completed[T]]:
+    def complete(
+        self, context: Context, hits: Iterable[ScoredVector], farthest: ScoredVector | None
+    ) -> Flow[Completed[T]]:
         """List what matches and return the nearest of it; end early rather than fail."""
         nearest, progress = _Nearest(self), _Progress()
         try:
-            yield from self._begin(context, nearest, {hit.key: hit.distance for hit in hits})
+            yield from self._begin(context, nearest, hits, farthest)
             yield from self._list(context, nearest, progress)
         except DeadlineExceededError:
             progress.end("the time was up", "Give the client a longer timeout=.")
-        except AccessDeniedError:
+        except AccessDeniedError as error:
+            if type(error) is not AccessDeniedError:  # of credentials that do not hold any more
+                raise
             # who may search need not be allowed to list; the answer is what it was without
             progress.end(
                 "listing or getting vectors is not permitted",
@@ -102,13 +106,20 @@ class Listing(Generic[T]):
         return Completed(found, progress.listed, progress.reason, progress.remedy)
 
     def _begin(
-        self, context: Context, nearest: "_Nearest[T]", told: Mapping[str, float | None]
+        self,
+        context: Context,
+        nearest: "_Nearest[T]",
+        hits: Iterable[ScoredVector],
+        farthest: ScoredVector | None,
     ) -> Flow[None]:
+        told = {hit.key: hit.distance for hit in hits}
         described = yield from self.store.describe(context)
-        metric = described.distance_metric if described else ""
-        vectors = yield from self._fetch(context, list(told), return_metadata=True)
         traits = traits_of(context, self.store.settings.index)
-        nearest.formula, is_certain = _find_formula(traits, metric, self.query, vectors, told)
+        formulas = _formulas(traits, described.distance_metric if described else "")
+        if farthest is not None and len(formulas) > 1:
+            told[farthest.key] = farthest.distance  # of what is far two formulas differ the most
+        vectors = yield from self._fetch(context, list(told), return_metadata=True)
+        nearest.formula, is_certain = _choose_formula(formulas, self.query, vectors, told)
         if is_certain:
             traits.formula = nearest.formula
         yield Call(lambda: nearest.add([one for one in vectors if self.read(one) is not None]))
@@ -286,24 +297,23 @@ def measure(
 
 def known_formula(context: Context, index: str | None, metric: str) -> Formula:
     """Return the formula of an index's distances; the likelier one, unless a search showed it."""
-    formulas, learnt = _FORMULAS.get(metric), traits_of(context, index).formula
-    if learnt is not None and (formulas is None or learnt in formulas):
-        return learnt
-    return "cosine" if formulas is None else formulas[0]
+    return _formulas(traits_of(context, index), metric)[0]
 
 
-def _find_formula(
-    traits: Traits,
-    metric: str,
+def _formulas(traits: Traits, metric: str) -> Sequence[Formula]:
+    # of an index that the caller may not look at the metric is not known either
+    possible = _FORMULAS.get(metric) or [name for names in _FORMULAS.values() for name in names]
+    learnt = traits.formula
+    return [learnt] if learnt is not None and learnt in possible else possible
+
+
+def _choose_formula(
+    formulas: Sequence[Formula],
     query: Float32Array,
     vectors: Iterable[Vector],
     told: Mapping[str, float | None],
 ) -> tuple[Formula, bool]:
     """Return the formula that gives the distances which the service told, and whether it alone."""
-    # of an index that the caller may not look at the metric is not known either
-    formulas = _FORMULAS.get(metric) or tuple(name for by in _FORMULAS.values() for name in by)
-    if traits.formula in formulas:
-        return traits.formula, True
     known = [one for one in vectors if one.data is not None and told.get(one.key) is not None]
     if len(formulas) == 1 or not known:
         return formulas[0], False

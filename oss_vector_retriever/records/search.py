@@ -14,6 +14,7 @@ QueryVectors cannot return data, so whatever needs the stored embeddings asks fo
 fetches the records with them: one query, and a get for each 100 hits.
 """
 
+import math
 import warnings
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -23,9 +24,11 @@ from typing import Final, Generic, TypeVar
 from ..client.context import Context, Deadline, Flow
 from ..client.errors import (
     IncompleteSearchWarning,
+    InvalidRequestError,
     MissingKeysError,
     ResponseError,
     VectorIndexParameterInvalidError,
+    quote,
 )
 from ..client.models import Float32Array, ScoredVector, Vector
 from ..client.operations.checks import check_data, check_whole
@@ -91,10 +94,28 @@ class SearchResult(Generic[T]):
 
 
 def relevance(metric: str, distance: float) -> float:
-    """Return a distance as a relevance from 0 to 1: cosine 1 - d/2, euclidean 1/(1 + d)."""
+    """Return a distance as a relevance from 0 to 1: cosine 1 - d/2, euclidean 1/(1 + d).
+
+    Raises:
+        InvalidRequestError: the metric is another.
+    """
     if metric == "cosine":  # the service's distance is 1 - cosine, from 0 to 2
         return min(1.0, max(0.0, 1.0 - distance / 2.0))
-    return 1.0 / (1.0 + max(0.0, distance))
+    return nearness(metric, distance)
+
+
+def nearness(metric: str, distance: float) -> float:
+    """Return a distance as a similarity that keeps the order: cosine 1 - d, euclidean 1/(1 + d).
+
+    Raises:
+        InvalidRequestError: the metric is another.
+    """
+    if metric == "cosine":
+        return 1.0 - distance
+    if metric == "euclidean":
+        # a distance that is rounded may be just below zero
+        return 1.0 / (1.0 + max(0.0, distance))
+    raise InvalidRequestError(f"the index has the metric {quote(metric)}, which is not known here.")
 
 
 def search(
@@ -354,8 +375,9 @@ class _Search(Generic[T]):
 
     def _learn_order(self, replies: Iterable[_Reply], nearest: _Reply) -> None:
         """Learn whether the service filters first, from hits that are not among the nearest."""
+        last = max(nearest.distances, default=math.inf)
         for reply in replies:
-            farther = [far for far in reply.distances if far > max(nearest.distances)]
+            farther = [far for far in reply.distances if far > last]
             # Chosen among so few of the nearest they would be nearer. Of as many, one or two may
             # have been nearer a moment ago, before others were written.
             few = 2 * reply.asked <= len(nearest.hits)
@@ -426,7 +448,8 @@ class _Search(Generic[T]):
                 self.deadline,
             )
             seen = [ScoredVector(key, hit.distance) for key, hit in found.items()]
-            completed = yield from listing.complete(self.context, [*seen, *nearest.hits[-1:]])
+            farthest = nearest.hits[-1] if nearest.hits else None
+            completed = yield from listing.complete(self.context, seen, farthest)
             listed, reason, remedy = completed.listed, completed.reason, completed.remedy
             if not reason or len(completed.nearest) >= len(hits):
                 hits = [Hit(value, far) for far, value in completed.nearest]
@@ -444,5 +467,6 @@ class _Search(Generic[T]):
 
 def _distance(hit: ScoredVector) -> float:
     if hit.distance is None:
-        raise ResponseError("QueryVectors: a hit came without the distance asked for.", 200)
+        what = f"{quote(hit.key)} came without the distance asked for"
+        raise ResponseError(f"QueryVectors: {what}.", 200)
     return hit.distance

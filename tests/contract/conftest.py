@@ -1,54 +1,17 @@
 """One suite for every way to reach a service: embedded, over HTTP, and a live one if named.
 
 A live service is named by OSS_VECTORS_LIVE_BUCKET beside the usual OSS_* variables; the suite then
-makes and deletes an index of its own there (`pytest -m live tests/contract`).
+makes and deletes an index of its own there (`pytest -m live tests/contract`). With
+OSS_VECTORS_LIVE_RECORD, a file of `oss-vectors doctor --record`, the client is told what its
+account does, and the suite waits for what lags.
 """
 
-import asyncio
-import os
 import uuid
 
 import pytest
+from support.faces import FACES, close_face, live_face
 
-from oss_vector_retriever import AsyncOSSVectorClient, OSSVectorClient, emulator
-
-
-class SyncFace:
-    """Call a sync client."""
-
-    def __init__(self, client):
-        self.client = client
-
-    def __getattr__(self, name):
-        return getattr(self.client, name)
-
-    def stream(self, keys, **options):
-        return list(self.client.stream(keys, **options))
-
-    def close(self):
-        self.client.close()
-
-
-class AsyncFace:
-    """Call an async client as if it were a sync one, on an event loop of its own."""
-
-    def __init__(self, client):
-        self.client = client
-        self.runner = asyncio.Runner()
-
-    def __getattr__(self, name):
-        method = getattr(self.client, name)
-        return lambda *args, **kwargs: self.runner.run(method(*args, **kwargs))
-
-    def stream(self, keys, **options):
-        async def collect():
-            return [vector async for vector in self.client.stream(keys, **options)]
-
-        return self.runner.run(collect())
-
-    def close(self):
-        self.runner.run(self.client.close())
-        self.runner.close()
+from oss_vector_retriever import emulator
 
 
 @pytest.fixture(scope="session")
@@ -82,21 +45,15 @@ WAYS = [
 def face(request, server):
     """Give a client to call, with an index of its own, which is gone afterwards."""
     where, how = request.param.split("-")
-    kind, wrap = {"sync": (OSSVectorClient, SyncFace), "async": (AsyncOSSVectorClient, AsyncFace)}[
-        how
-    ]
+    kind, wrap = FACES[how]
     index = f"contract{uuid.uuid4().hex[:12]}"
-    if where == "embedded":
-        client = kind.local(index=index)
-    elif where == "http":
-        client = kind(index=index, **settings_of(server))
-    elif "OSS_VECTORS_LIVE_BUCKET" in os.environ:
-        client = kind(index=index, bucket=os.environ["OSS_VECTORS_LIVE_BUCKET"])
+    if where == "live":
+        face = live_face(how, index)
     else:
+        options = {"index": index, **settings_of(server)}
+        face = wrap(kind.local(index=index) if where == "embedded" else kind(**options))
+    if face is None:
         pytest.skip("no live service is named")
-    face = wrap(client)
     face.put_vector_index(dimension=3)
     yield face
-    if any(found.index_name == index for found in face.list_vector_indexes(prefix=index)):
-        face.delete_vector_index(index=index)
-    face.close()
+    close_face(face, index)

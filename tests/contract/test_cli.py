@@ -88,7 +88,8 @@ def indexes(walk):
         *("put-vector-index", "--index-name", "walk", "--data-type", "float32", "--dimension", 3),
         *("--distance-metric", "cosine", "--metadata", {"nonFilterableMetadataKeys": ["text"]}),
     )
-    walk.silent("put-vector-index", "--index-name", "other", "--dimension", 2)
+    other = ("--dimension", 2, "--distance-metric", "cosine")
+    walk.silent("put-vector-index", "--index-name", "other", *other)
     found = walk.said("get-vector-index", "--index-name", "walk")["index"]
     assert (found["indexName"], found["dimension"], found["dataType"]) == ("walk", 3, "float32")
     assert found["metadata"] == {"nonFilterableMetadataKeys": ["text"]}

@@ -1,5 +1,7 @@
 """Fixtures of tests of the emulator, imported by the conftest files of several folders."""
 
+import itertools
+
 import pytest
 
 from oss_vector_retriever.emulator import DEVELOPMENT_ACCOUNT_ID, DEVELOPMENT_BUCKET, Service
@@ -24,6 +26,12 @@ def make_caller():
     yield make
     for service in opened:
         service.close()
+
+
+def on_files(make_caller, folder):
+    """Return `make_caller` so that each caller's service has a file of its own."""
+    numbers = itertools.count()
+    return lambda **options: make_caller(folder / f"{next(numbers)}.db", **options)
 
 
 @pytest.fixture

@@ -129,7 +129,8 @@ def blocking(client: OSSVectorClient) -> None:
     assert_type(client.put_vector_index(dimension=3), Acknowledgement)
     assert_type(client.get_vector_index(), VectorIndex)
     assert_type(client.list_vector_indexes(), ListVectorIndexesResult)
-    assert_type(client.list_vector_buckets(), ListVectorBucketsResult)
+    assert_type(client.put_vector_bucket(tagging={"team": "search"}), Acknowledgement)
+    assert_type(client.list_vector_buckets(resource_group_id="rg-1"), ListVectorBucketsResult)
     assert_type(client.iter_vectors(return_data=True), Iterator[Vector])
     assert_type(client.iter_vector_buckets(), Iterator[VectorBucket])
     pages: list[Page[VectorIndex]] = [client.list_vector_indexes(max_results=5)]

@@ -26,6 +26,8 @@ MAY_IMPORT = {
     "emulator": {"emulator", "client.models", "client.signing", "client.errors"},
     "cli": set(PARTS),
 }
+# The way to an embedded service, and `local()`, which takes the emulator's types.
+NAMES_THE_EMULATOR = {f"{NAME}.client.local", f"{NAME}.client.base"}
 
 
 @dataclass(frozen=True)
@@ -102,14 +104,14 @@ def test_imports_point_one_way(part):
         f"{one.importer} -> {one.target}"
         for one in own
         if not within(one.target, allowed)
-        and not (one.for_types and one.importer == f"{NAME}.client.local")
+        and not (one.for_types and one.importer in NAMES_THE_EMULATOR)
     }
     assert wrong == set()
 
 
 def test_the_emulator_is_known_to_the_client_by_name_only():
     above = [one for one in imports("client") if within(one.target, [f"{NAME}.emulator"])]
-    assert {one.importer for one in above} <= {f"{NAME}.client.local"}
+    assert {one.importer for one in above} <= NAMES_THE_EMULATOR
     assert all(one.for_types for one in above)
 
 

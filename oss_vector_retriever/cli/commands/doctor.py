@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any, Final, Literal, NamedTuple
 from urllib.parse import urlsplit
 
@@ -24,9 +25,11 @@ from ...records.decode import ENVELOPE_KEYS
 from ...version import USER_AGENT
 from .. import arguments
 from ..catalogue import FLAGS
-from ..connection import Connection
+from ..connection import Connection, open_client
 from ..errors import SERVICE, hide_secrets, word
-from ..rendering import Document, print_document
+from ..recording.probe import Probe
+from ..recording.run import ask_for_consent, describe_plan, record_account
+from ..rendering import Document, echo, print_document
 from ..transfer.job import count
 
 SETTINGS, CREDENTIALS = "settings", "credentials"
@@ -58,15 +61,52 @@ class Finding(NamedTuple):
     show_default=True,
     help="How to print what was found.",
 )
+@click.option(
+    "--record",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Ask in a bucket of its own what the documentation leaves open, and write it to FILE.",
+)
+@click.option("--yes", is_flag=True, help="With --record: go on without asking.")
+@click.option("--limits", is_flag=True, help="With --record: ask about load and sizes, too.")
+@click.option(
+    "--patience",
+    type=click.FloatRange(0, 3600),
+    default=60,
+    show_default=True,
+    help="With --record: seconds to wait for whatever lags.",
+)
 def command(
-    *, index: str | None, key: str | None, output_format: str, output_query: Any, **values: Any
+    *,
+    index: str | None,
+    key: str | None,
+    output_format: str,
+    output_query: Any,
+    record: Path | None,
+    yes: bool,
+    limits: bool,
+    patience: float,
+    **values: Any,
 ) -> None:
     """Check settings, credentials, network, clock, permissions, bucket, index and one fetch.
 
     Says what to do about each failure, and ends with status 1 where there is one. Credentials are
     never shown.
+
+    With --record it checks nothing, and asks the service what nobody documents: it says first what
+    it makes, costs and leaves.
     """
-    findings = run_checks(Connection.pop_from(values), index, key)
+    connection = Connection.pop_from(values)
+    if record is not None:
+        with open_client(connection, bucket_required=False) as client:
+            probe = Probe(client, patience)
+            echo(describe_plan(probe, client, record, limits=limits), err=True)
+            if not yes:
+                ask_for_consent()
+            document, status = record_account(client, probe, record, limits=limits)
+        print_document(document, output_format, output_query)
+        raise click.exceptions.Exit(status)
+    findings = run_checks(connection, index, key)
     print_document(_document(findings, output_format), output_format, output_query)
     if any(finding.status in _WRONG for finding in findings):
         raise click.exceptions.Exit(SERVICE)
@@ -342,7 +382,8 @@ def _denial(
 
 
 def _missing_index(client: OSSVectorClient) -> Finding:
-    hint = "check --index-name, or make it: oss-vectors put-vector-index --dimension N"
+    make = "oss-vectors put-vector-index --dimension N --distance-metric cosine|euclidean"
+    hint = f"check --index-name, or make it: {make}"
     detail = f"{client.config.index} is not there"
     try:
         there = [found.index_name for found in client.list_vector_indexes(max_results=10)]

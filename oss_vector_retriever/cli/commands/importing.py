@@ -14,7 +14,7 @@ import click
 from ...client import errors
 from ...client.models import DEFAULT_LIMITS, Vector
 from ...client.operations.indexes import DistanceMetric
-from ..arguments import CONNECTION, INDEX
+from ..arguments import CONNECTION, INDEX, Names, join
 from ..connection import Connection, open_client
 from ..errors import PARTIAL, USAGE, Failure, word
 from ..transfer import job
@@ -37,9 +37,13 @@ _BAD_REQUEST = 400
 )
 @click.option(
     "--non-filterable-key",
-    "non_filterable",
+    "non_filterable_metadata_keys",
     multiple=True,
-    help="A metadata field of an index that is made; by default this package's own.",
+    type=Names(),
+    callback=join,
+    metavar="NAMES",
+    help="Metadata fields of an index that is made, separated by commas; by default this package's "
+    "own.",
 )
 @click.option(
     "--batch",
@@ -74,7 +78,7 @@ def command(
     lines: Path | None,
     create_index: bool,
     distance_metric: DistanceMetric | None,
-    non_filterable: tuple[str, ...],
+    non_filterable_metadata_keys: list[str] | None,
     batch: int,
     on_error: OnError,
     journal_path: Path | None,
@@ -101,7 +105,8 @@ def command(
     with open_client(connection, limits=limits, index=index) as client:
         target = Target(client, client.config.index_or(None), connection.address(client))
         if create_index:
-            target.describe_or_make(_first_dimension(rows), distance_metric, non_filterable)
+            names = non_filterable_metadata_keys or ()
+            target.describe_or_make(_first_dimension(rows), distance_metric, names)
         else:
             target.describe()
         # of the file itself: two imports of it under two names are one job, and meet at its lock

@@ -62,10 +62,11 @@ def _check_seconds(_: click.Context, __: click.Parameter, seconds: float) -> flo
 @click.option(
     "--behaviour",
     multiple=True,
-    metavar="documented|quick|NAME=VALUE",
+    metavar="documented|quick|record=FILE|NAME=VALUE",
     callback=lambda _, __, words: behaviour_of(words),
     help="Be as the service is documented, lags and caps included, which is the default; or quick, "
-    "without lags; NAME=VALUE changes one switch of it, as below. May be given again.",
+    "without lags; or as an account's was found to be by doctor --record FILE; NAME=VALUE changes "
+    "one switch of it, as below. May be given again.",
 )
 @click.option(
     "--faults",
@@ -211,11 +212,11 @@ def behaviour_of(words: Iterable[str]) -> emulator.Behaviour:
         click.BadParameter: one is unknown, has an impossible value, or contradicts another.
     """
     given = list(words)
-    bases = list(dict.fromkeys(word for word in given if word in _BASES))
+    bases = list(dict.fromkeys(filter(_is_base, given)))
     if len(bases) > 1:
         raise click.BadParameter(f"{' and '.join(bases)} contradict each other.")
-    behaviour = _BASES[bases[0] if bases else "documented"]()
-    return replace(behaviour, **dict(_parse_switch(word) for word in given if word not in _BASES))
+    behaviour = _read_base(bases[0] if bases else "documented")
+    return replace(behaviour, **dict(_parse_switch(word) for word in given if not _is_base(word)))
 
 
 def behaviour_help() -> str:
@@ -228,6 +229,22 @@ def behaviour_help() -> str:
         lines.append(f"{name}={describe_values(name)} [{shown}]")
     head = "Switches of --behaviour, and how they are [documented]:"
     return "\n".join(["\b", head, *lines])
+
+
+_RECORD = "record="
+
+
+def _is_base(word: str) -> bool:
+    return word in _BASES or word.startswith(_RECORD)
+
+
+def _read_base(word: str) -> emulator.Behaviour:
+    if word in _BASES:
+        return _BASES[word]()
+    try:
+        return emulator.Behaviour.from_record(word.removeprefix(_RECORD))
+    except ConfigurationError as error:
+        raise click.BadParameter(str(error)) from None
 
 
 def _parse_switch(switch: str) -> tuple[str, Any]:

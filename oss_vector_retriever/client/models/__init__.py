@@ -3,6 +3,7 @@
 # Lists of names, several on a line: the formatter would make a page of each.
 # isort: off
 # fmt: off
+from .account_record import AccountRecord
 from .limits import DEFAULT_LIMITS, Limits, dump, largest, metadata_bytes
 from .messages import Reply, Request, printable
 from .results import (
@@ -17,6 +18,7 @@ from .vector import Float32Array, Vector, pack_float32
 
 __all__ = [
     "DEFAULT_LIMITS",
+    "AccountRecord",
     "Acknowledgement",
     "BucketLogging",
     "ClientStats",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, overload
 
 from ..errors import InvalidRequestError
@@ -82,8 +82,9 @@ class ScoredVector:
 
     Attributes:
         key: the primary key.
-        distance: smaller is closer; None where it was not asked for. For the metric `cosine` it is
-            taken to be 1 - cosine similarity (unverified; README, known unknowns).
+        distance: smaller is closer; None where it was not asked for, or the reply has none. For
+            the metric `cosine` it is taken to be 1 - cosine similarity (unverified; README, known
+            unknowns).
         metadata: a dict, or None where it was not asked for.
     """
 
@@ -100,7 +101,10 @@ class QueryVectorsResult(_VectorPage[ScoredVector]):
 
 @dataclass(frozen=True, slots=True)
 class FusedVector:
-    """One hit of a query in fusion mode; the higher the score, the better it fits."""
+    """One hit of a query in fusion mode; the higher the score, the better it fits.
+
+    `score` is None where the reply has none, as where hits are sorted by fields.
+    """
 
     key: str
     score: float | None = None
@@ -160,7 +164,7 @@ class VectorIndex(_Description):
     """One index. `status` is `creating`, `enable` or `deleting`, `mode` `standard` or `fusion`.
 
     An index in fusion mode has `schema_fields`, as the service writes them, and no dimension of its
-    own.
+    own. What a reply does not say is empty, and a dimension that it does not say is 0.
     """
 
     index_name: str = ""
@@ -182,11 +186,11 @@ class VectorIndex(_Description):
         describe = super(VectorIndex, cls).from_api
         if not isinstance(members, Mapping):
             return describe(members)
-        inner, schema = members.get("metadata"), members.get("schemaConfiguration")
-        given = {**inner, **members} if isinstance(inner, Mapping) else {**members}
-        if isinstance(schema, Mapping):
-            given["schemaFields"] = schema.get("fields")
-        return describe(given)
+        # of the inner objects the one member that is known, and no other: it could have the name
+        # of one of the index
+        names = _inner_member(members, "metadata", "nonFilterableMetadataKeys")
+        schema = _inner_member(members, "schemaConfiguration", "fields")
+        return describe({**members, "nonFilterableMetadataKeys": names, "schemaFields": schema})
 
     def to_api(self) -> dict[str, Any]:
         """Return the members that the service would send, without those that it left out."""
@@ -234,6 +238,13 @@ class BucketLogging(_Description):
     logging_role: str | None = None
 
 
+def _inner_member(members: Mapping[str, Any], outer: str, name: str) -> object:
+    inner = members.get(outer)
+    if inner is None or isinstance(inner, Mapping):
+        return None if inner is None else inner.get(name)
+    raise ValueError(outer)
+
+
 def _read_text(name: str, value: object) -> str:
     if isinstance(value, str):
         return value
@@ -242,17 +253,21 @@ def _read_text(name: str, value: object) -> str:
 
 def _read_whole_number(name: str, value: object) -> int:
     # Not isinstance: true is no dimension.
-    if type(value) is int:
+    if type(value) is int and value >= 0:
         return value
     raise ValueError(name)
 
 
-def _read_moment(name: str, value: object) -> datetime:
+def _read_moment(name: str, value: object) -> datetime | None:
     # The service writes nine digits of a second (reference 7.2), of which Python keeps six.
+    if not (text := _read_text(name, value)):
+        return None
     try:
-        return datetime.fromisoformat(_read_text(name, value))
+        moment = datetime.fromisoformat(text)
     except ValueError:
         raise ValueError(name) from None
+    # its moments are UTC; one without a zone could be compared with no other
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def _read_texts(name: str, value: object) -> tuple[str, ...]:

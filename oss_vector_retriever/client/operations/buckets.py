@@ -1,6 +1,7 @@
 """Operations on vector buckets (reference section 8)."""
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 from urllib.parse import quote
 
@@ -8,18 +9,25 @@ from ..context import Context, Flow
 from ..errors import InvalidRequestError
 from ..flow import Operation, call
 from ..models import Acknowledgement, BucketLogging, ListVectorBucketsResult, Reply, VectorBucket
-from ..wire import refuse, reply_list, reply_object
+from ..wire import refuse, reply_list, reply_member, reply_object, reply_token
 from .checks import check_whole, json_body
 from .vectors import acknowledge
 
+Header = tuple[str, str]
+_GROUP = re.compile(r"[A-Za-z0-9_-]{1,128}", re.ASCII)
 
-def put_vector_bucket(context: Context) -> Flow[Acknowledgement]:
-    return _change(context, "PutVectorBucket", "PUT", idempotent=False)
+
+def put_vector_bucket(
+    context: Context, resource_group_id: str | None = None, tagging: Mapping[str, str] | None = None
+) -> Flow[Acknowledgement]:
+    headers = [*_group_header(resource_group_id), *_tagging_header(tagging)]
+    return _change(context, "PutVectorBucket", "PUT", headers=headers, idempotent=False)
 
 
 def get_vector_bucket(context: Context) -> Flow[VectorBucket]:
     def decode(reply: Reply) -> VectorBucket:
-        found = reply_object(reply, "GetVectorBucket").get("BucketInfo")
+        body = reply_object(reply, "GetVectorBucket")
+        found = reply_member(reply, "GetVectorBucket", body, "BucketInfo")
         return _bucket(reply, "GetVectorBucket", found)
 
     return call(context, Operation("GetVectorBucket", decode, method="GET", query="bucketInfo"))
@@ -30,6 +38,7 @@ def list_vector_buckets(
     prefix: str | None = None,
     marker: str | None = None,
     max_keys: int | None = None,
+    resource_group_id: str | None = None,
 ) -> Flow[ListVectorBucketsResult]:
     name = "ListVectorBuckets"
     if max_keys is not None:
@@ -39,14 +48,22 @@ def list_vector_buckets(
 
     def decode(reply: Reply) -> ListVectorBucketsResult:
         # The name of the XML element of plain OSS, here the member of a JSON object.
-        found = reply_object(reply, name).get("ListAllMyBucketsResult") or {}
-        if not isinstance(found, dict):
-            raise refuse(reply, name, "without an object ListAllMyBucketsResult")
-        items = reply_list(reply, name, found.get("Buckets"))
+        found = reply_member(reply, name, reply_object(reply, name), "ListAllMyBucketsResult")
+        items = reply_list(reply, name, found, "Buckets")
         buckets = tuple(_bucket(reply, name, item) for item in items)
-        return ListVectorBucketsResult(buckets, found.get("NextMarker") or None, reply.request_id)
+        # as the official SDKs read it: after a page that is not cut there is none, whatever it says
+        following = None
+        if found.get("IsTruncated") is not False:
+            following = reply_token(reply, name, found, "NextMarker", asked=marker)
+        if found.get("IsTruncated") is True and following is None:
+            raise refuse(reply, name, "cut (IsTruncated) and names no NextMarker")
+        return ListVectorBucketsResult(buckets, following, reply.request_id)
 
-    return call(context, Operation(name, decode, method="GET", query=query, on_bucket=False))
+    headers = tuple(_group_header(resource_group_id))
+    return call(
+        context,
+        Operation(name, decode, method="GET", query=query, headers=headers, on_bucket=False),
+    )
 
 
 def delete_vector_bucket(context: Context) -> Flow[Acknowledgement]:
@@ -83,17 +100,19 @@ def put_bucket_logging(
 
 
 def get_bucket_logging(context: Context) -> Flow[BucketLogging | None]:
-    def decode(reply: Reply) -> BucketLogging | None:
-        status = reply_object(reply, "GetBucketLogging").get("BucketLoggingStatus")
-        enabled = status.get("LoggingEnabled") if isinstance(status, dict) else None
-        try:
-            found = BucketLogging.from_api(enabled) if isinstance(enabled, dict) else None
-        except ValueError as error:
-            raise refuse(reply, "GetBucketLogging", f"with a target off at {error}") from None
-        # With logging off `LoggingEnabled` is there and empty (reference 1).
-        return found if found is not None and found.target_bucket else None
+    name = "GetBucketLogging"
 
-    return call(context, Operation("GetBucketLogging", decode, method="GET", query="logging"))
+    def decode(reply: Reply) -> BucketLogging | None:
+        body = reply_object(reply, name)
+        status = reply_member(reply, name, body, "BucketLoggingStatus")
+        try:
+            found = BucketLogging.from_api(reply_member(reply, name, status, "LoggingEnabled"))
+        except ValueError as error:
+            raise refuse(reply, name, f"with a target off at {error}") from None
+        # With logging off `LoggingEnabled` is there and empty (reference 1).
+        return found if found.target_bucket else None
+
+    return call(context, Operation(name, decode, method="GET", query="logging"))
 
 
 def delete_bucket_logging(context: Context) -> Flow[Acknowledgement]:
@@ -107,9 +126,14 @@ def _change(
     query: str = "",
     body: bytes = b"",
     *,
+    headers: Iterable[Header] = (),
     idempotent: bool = True,
 ) -> Flow[Acknowledgement]:
-    return call(context, Operation(name, acknowledge, method, query, body, idempotent=idempotent))
+    def decode(reply: Reply) -> Acknowledgement:
+        return acknowledge(reply, name)
+
+    operation = Operation(name, decode, method, query, body, tuple(headers), idempotent=idempotent)
+    return call(context, operation)
 
 
 def _escape(name: str, value: object) -> str:
@@ -123,6 +147,32 @@ def _escape(name: str, value: object) -> str:
 
 def _bucket(reply: Reply, operation: str, item: object) -> VectorBucket:
     try:
-        return VectorBucket.from_api(item)
+        found = VectorBucket.from_api(item)
     except ValueError as error:
         raise refuse(reply, operation, f"with a bucket description off at {error}") from None
+    if not found.arn:
+        raise refuse(reply, operation, "with a bucket description without Name")
+    return found
+
+
+def _group_header(group: object) -> Iterator[Header]:
+    if group is None:
+        return
+    # Nothing else goes into a header: a line break would begin another.
+    if not isinstance(group, str) or not _GROUP.fullmatch(group):
+        message = "{argument} must be letters, digits, hyphens and underscores, not {value}."
+        raise InvalidRequestError(message, argument="resource_group_id", value=group)
+    yield "x-oss-resource-group-id", group
+
+
+def _tagging_header(tags: object) -> Iterator[Header]:
+    if tags is None:
+        return
+    if not isinstance(tags, Mapping) or not all(
+        isinstance(text, str) for tag in tags.items() for text in tag
+    ):
+        message = "{argument} must be {mapping} of strings to strings, not {a_kind}."
+        raise InvalidRequestError(message, argument="tagging", value=tags)
+    escaped = [f"{_escape('tagging', n)}={_escape('tagging', v)}" for n, v in tags.items()]
+    if escaped:
+        yield "x-oss-bucket-tagging", "&".join(escaped)

@@ -9,7 +9,7 @@ from ..errors import InvalidRequestError
 from ..flow import call
 from ..holds import Hold, run_with
 from ..models import Acknowledgement, ListVectorIndexesResult, Reply, VectorIndex
-from ..wire import refuse, reply_list, reply_object
+from ..wire import refuse, reply_list, reply_member, reply_object, reply_token
 from .checks import check_choice, check_field_names, check_whole
 from .vectors import acknowledge, post
 
@@ -34,7 +34,7 @@ def put_vector_index(
         )
     operation = post(
         "PutVectorIndex",
-        acknowledge,
+        lambda reply: acknowledge(reply, "PutVectorIndex"),
         idempotent=False,
         indexName=context.config.index_or(index),
         dataType="float32",
@@ -49,11 +49,13 @@ def get_vector_index(context: Context, index: str | None = None) -> Flow[VectorI
     name = context.config.index_or(index)
 
     def decode(reply: Reply) -> VectorIndex:
-        found = reply_object(reply, "GetVectorIndex").get("index")
-        if not isinstance(found, dict):
-            raise refuse(reply, "GetVectorIndex", "without an object under 'index'")
+        body = reply_object(reply, "GetVectorIndex")
+        found = reply_member(reply, "GetVectorIndex", body, "index")
+        if not found:
+            raise refuse(reply, "GetVectorIndex", "without a description under index")
         # Where the reply leaves the name out, it is the one that was asked for.
-        return _index(reply, "GetVectorIndex", {"indexName": name, **found})
+        unnamed = found.get("indexName") in (None, "")
+        return _index(reply, "GetVectorIndex", {**found, "indexName": name} if unnamed else found)
 
     return call(context, post("GetVectorIndex", decode, indexName=name))
 
@@ -69,9 +71,10 @@ def list_vector_indexes(
 
     def decode(reply: Reply) -> ListVectorIndexesResult:
         found = reply_object(reply, "ListVectorIndexes")
-        items = reply_list(reply, "ListVectorIndexes", found.get("indexes"))
+        items = reply_list(reply, "ListVectorIndexes", found, "indexes")
         indexes = tuple(_index(reply, "ListVectorIndexes", item) for item in items)
-        return ListVectorIndexesResult(indexes, found.get("nextToken") or None, reply.request_id)
+        token = reply_token(reply, "ListVectorIndexes", found, asked=next_token)
+        return ListVectorIndexesResult(indexes, token, reply.request_id)
 
     operation = post(
         "ListVectorIndexes", decode, maxResults=max_results, nextToken=next_token, prefix=prefix
@@ -82,13 +85,21 @@ def list_vector_indexes(
 def delete_vector_index(context: Context, index: str) -> Flow[Acknowledgement]:
     # Never the client's own index: there is no way back.
     name = check_index(index)
-    operation = post("DeleteVectorIndex", acknowledge, idempotent=False, indexName=name)
+    operation = post(
+        "DeleteVectorIndex",
+        lambda reply: acknowledge(reply, "DeleteVectorIndex"),
+        idempotent=False,
+        indexName=name,
+    )
     deadline = context.deadline()
     return run_with(Hold(context, name, None), call(context, operation, deadline), deadline)
 
 
 def _index(reply: Reply, operation: str, item: object) -> VectorIndex:
     try:
-        return VectorIndex.from_api(item)
+        found = VectorIndex.from_api(item)
     except ValueError as error:
         raise refuse(reply, operation, f"with an index description off at {error}") from None
+    if not found.index_name:
+        raise refuse(reply, operation, "with an index description without indexName")
+    return found

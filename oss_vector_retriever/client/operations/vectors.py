@@ -9,7 +9,7 @@ from ..errors import InvalidRequestError
 from ..flow import Operation, call
 from ..holds import Hold, run_with
 from ..models import Reply, Vector, results
-from ..wire import VectorReader, reply_object
+from ..wire import VectorReader, refuse, reply_object, reply_token
 from .checks import (
     as_vector,
     check_count,
@@ -121,11 +121,24 @@ def put_operation(
         part = json_body(vectors=members[start : start + _WRITTEN_AT_ONCE])
         parts.append(part[len(_VECTORS) : -2])
     body = json_body(indexName=index)[:-1] + b"," + _VECTORS[1:] + b",".join(parts) + b"]}"
-    return Operation("PutVectors", acknowledge, query="putVectors", body=body, index=index)
+    return Operation(
+        "PutVectors",
+        lambda reply: acknowledge(reply, "PutVectors"),
+        query="putVectors",
+        body=body,
+        index=index,
+    )
 
 
-def acknowledge(reply: Reply) -> results.Acknowledgement:
-    """Read a reply without contents: that it came is all it says."""
+def acknowledge(reply: Reply, operation: str) -> results.Acknowledgement:
+    """Read a reply without contents: that it came is all it says.
+
+    Raises:
+        ResponseError: it has contents that are no JSON object: whoever sent that, such as the page
+            of a proxy, need not have passed the request on.
+    """
+    if reply.body and not reply.body.isspace():
+        reply_object(reply, operation)
     return results.Acknowledgement(reply.request_id)
 
 
@@ -142,7 +155,8 @@ def delete_vectors(
 
 def delete_operation(index: str, keys: list[str]) -> Operation[results.Acknowledgement]:
     """Return the DeleteVectors operation for keys that are checked already."""
-    return post("DeleteVectors", acknowledge, indexName=index, keys=keys)
+    name = "DeleteVectors"
+    return post(name, lambda reply: acknowledge(reply, name), indexName=index, keys=keys)
 
 
 def list_vectors(
@@ -170,10 +184,8 @@ def list_vectors(
     def decode(reply: Reply) -> results.ListVectorsResult:
         found = reply_object(reply, "ListVectors")
         vectors = VectorReader(reply, "ListVectors", None, **wanted).vectors(found)
-        # An empty token is no token: it would bring the first page again, for ever.
-        return results.ListVectorsResult(
-            tuple(vectors), found.get("nextToken") or None, reply.request_id
-        )
+        token = reply_token(reply, "ListVectors", found, asked=next_token)
+        return results.ListVectorsResult(tuple(vectors), token, reply.request_id)
 
     operation = post(
         "ListVectors",
@@ -203,9 +215,17 @@ def query_vectors(
 
     def decode(reply: Reply) -> results.QueryVectorsResult:
         reader = VectorReader(reply, "QueryVectors", with_metadata=return_metadata)
+        items = reader.items(reply_object(reply, "QueryVectors"))
+        if len(items) > top_k:
+            what = f"with {len(items)} vectors, though at most {top_k} were asked for"
+            raise refuse(reply, "QueryVectors", what)
         hits = [
-            results.ScoredVector(hit["key"], reader.number(hit, "distance"), reader.metadata(hit))
-            for hit in reader.items(reply_object(reply, "QueryVectors"))
+            results.ScoredVector(
+                hit["key"],
+                reader.number(hit, "distance") if return_distance else None,
+                reader.metadata(hit),
+            )
+            for hit in items
         ]
         return results.QueryVectorsResult(tuple(hits), request_id=reply.request_id)
 
@@ -230,7 +250,7 @@ def put_vector_index_fusion(
         raise InvalidRequestError(message, argument="schema_configuration")
     operation = post(
         "PutVectorIndexFusion",
-        acknowledge,
+        lambda reply: acknowledge(reply, "PutVectorIndexFusion"),
         idempotent=False,  # repeated, it would find its own first effect and be refused
         indexName=context.config.index_or(index),
         mode="fusion",
@@ -262,7 +282,7 @@ def query_vectors_fusion(
             results.FusedVector(hit["key"], reader.number(hit, "score"), reader.metadata(hit))
             for hit in reader.items(found)
         ]
-        token = found.get("nextToken") or None
+        token = reply_token(reply, "QueryVectorsFusion", found, asked=next_token)
         return results.QueryVectorsFusionResult(tuple(hits), token, reply.request_id)
 
     operation = post(

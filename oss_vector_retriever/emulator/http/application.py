@@ -42,7 +42,9 @@ logger = logging.getLogger(__name__)
 _BODIES_AT_ONCE = 4  # of the longest; of shorter ones more
 _SHORT_BODY = 64 * 1024  # as much as is in the server's hands at once anyway
 _LONGEST_LENGTH = 20  # digits; int() refuses thousands
-_LINGER_SECONDS, _LINGER_BYTES = 1.0, 1024 * 1024
+# How long a client that was refused may go on to write: between two parts, and in all; and how many
+# bytes more than the longest body.
+_LINGER_PAUSE, _LINGER_SECONDS, _LINGER_BYTES = 1.0, 4.0, 8 * 1024 * 1024
 _FORWARDED = frozenset({"forwarded", "x-forwarded-for"})
 _SHOWN = 80
 # SO_LINGER with a linger time of 0 seconds; Windows takes two shorts.
@@ -97,6 +99,7 @@ class Application:
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         request, (client, *_) = _request(scope, b""), scope.get("client") or (None,)
+        body = _Body(self._memory, self._service.max_body_bytes)
         try:
             self._admit(request, scope, client)
             for_control = self._control is not None and self._control.hears(request, client)
@@ -105,10 +108,10 @@ class Application:
                 raise too_long(self._service.max_body_bytes)
             refusal = None if for_control else self._refuse_by_head(request, declared)
             if refusal is not None:
-                await _send_unread(refusal, receive, send)
+                await _send_unread(refusal, body.unread, receive, send)
                 return
             # The body's memory stays counted until the reply is sent: parsing takes a multiple.
-            with _Body(self._memory, self._service.max_body_bytes) as body:
+            with body:
                 request = replace(request, body=await self._read(body, receive))
                 if for_control and self._control is not None:
                     await _send_reply(self._control.handle(request), send)
@@ -120,7 +123,7 @@ class Application:
             # Of the bytes that were read nothing is kept.
             unread = replace(request, body=b"")
             reply = self._service.refuse_unread(unread, refusal.code, refusal.detail)
-            await _send_unread(reply, receive, send)
+            await _send_unread(reply, body.unread, receive, send)
 
     def _admit(self, request: Request, scope: Scope, client: str | None) -> None:
         """Refuse what a foreign page may have sent, whatever it is for."""
@@ -190,6 +193,11 @@ class _Body:
             self._counted += len(part)
             parts.write(part)
         return parts.getvalue()
+
+    @property
+    def unread(self) -> int:
+        """Return how many bytes more are taken, and dropped, of a client that was refused."""
+        return self._limit + _LINGER_BYTES - self._counted
 
     def __enter__(self) -> Self:
         return self
@@ -270,22 +278,23 @@ async def _send_reply(reply: Reply, send: Send) -> None:
     await send({"type": "http.response.body", "body": reply.body})
 
 
-async def _send_unread(reply: Reply, receive: Receive, send: Send) -> None:
+async def _send_unread(reply: Reply, most: int, receive: Receive, send: Send) -> None:
     """Send the reply to a request whose body is not wanted, and then end the connection."""
     await send(_head(reply))
     await send({"type": "http.response.body", "body": reply.body, "more_body": True})
     # A connection that is closed with bytes unread is reset, and the client may not see the reply
-    # that it has got: it is given a moment to read it and leave, while what it sends is dropped.
+    # that it has got: most write their whole body before they read. What comes is dropped.
     with contextlib.suppress(TimeoutError, _DisconnectedError):
         async with asyncio.timeout(_LINGER_SECONDS):
-            await _drop_body(receive)
+            await _drop_body(receive, most)
     await send({"type": "http.response.body", "body": b""})
 
 
-async def _drop_body(receive: Receive) -> None:
+async def _drop_body(receive: Receive, most: int) -> None:
     dropped, more = 0, True
-    while more and dropped < _LINGER_BYTES:
-        message = await receive()
+    while more and dropped < most:
+        async with asyncio.timeout(_LINGER_PAUSE):
+            message = await receive()
         if message["type"] == "http.disconnect":
             raise _DisconnectedError
         dropped += len(message.get("body", b""))

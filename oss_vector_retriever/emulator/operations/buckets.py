@@ -24,7 +24,6 @@ def put_vector_bucket(call: Call) -> Answer:
     name = call.address.bucket or ""
     if not is_bucket_name(name):
         raise Refusal("InvalidVectorBucketName")
-    group = call.request.headers.get("x-oss-resource-group-id")
     with call.core.buckets.write() as db:
         if table.find(db, call.namespace, name) is not None:
             raise Refusal("BucketAlreadyExists", members={"BucketName": name})
@@ -34,7 +33,7 @@ def put_vector_bucket(call: Call) -> Answer:
             raise Refusal("BucketNameNotAvailable", members={"BucketName": name})
         if table.count(db, call.namespace) >= call.core.limits.buckets_per_region:
             raise Refusal("TooManyBuckets")
-        table.create(db, call.namespace, name, call.milliseconds, group)
+        table.create(db, call.namespace, name, call.milliseconds, _resource_group(call))
     return Answer(headers={"location": f"/{name}"})
 
 
@@ -50,7 +49,15 @@ def list_vector_buckets(call: Call) -> Answer:
     # Until when a bucket must have been made to be listed.
     until = call.past(call.core.behaviour.bucket_list_delay_seconds)
     with call.core.database.read() as db:
-        found = table.page(db, call.namespace, prefix, marker, limit=limit + 1, until=until)
+        found = table.page(
+            db,
+            call.namespace,
+            prefix,
+            marker,
+            limit=limit + 1,
+            until=until,
+            group=_resource_group(call),
+        )
     result: dict[str, Any] = {"Buckets": [_describe(bucket) for bucket in found[:limit]]}
     if len(found) > limit:
         # A listing that is complete shows none of these (section 8).
@@ -62,6 +69,11 @@ def list_vector_buckets(call: Call) -> Answer:
             "NextMarker": found[limit - 1].name,
         }
     return Answer.of({"ListAllMyBucketsResult": result})
+
+
+def _resource_group(call: Call) -> str | None:
+    # An empty header is as none: clients send one for an option left blank.
+    return call.request.headers.get("x-oss-resource-group-id") or None
 
 
 def _max_keys(call: Call) -> int:

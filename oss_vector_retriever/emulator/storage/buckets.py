@@ -57,16 +57,20 @@ def page(
     *,
     limit: int,
     until: int | None = None,
+    group: str | None = None,
 ) -> list[Bucket]:
     """Return buckets in alphabetical order, at most `limit`, those after the name `after`.
 
-    `until` is in milliseconds since 1970: younger buckets are left out.
+    `until` is in milliseconds since 1970: younger buckets are left out. So are, where a resource
+    `group` is given, those of others.
     """
+    last = sys.maxsize if until is None else until
     # substr, for LIKE would ignore case and know wildcards.
     rows = db.execute(
         f"SELECT {_COLUMNS} FROM buckets WHERE account = ? AND region = ? AND name > ?"  # noqa: S608 - columns are constants
-        " AND substr(name, 1, ?) = ? AND created <= ? ORDER BY name LIMIT ?",
-        (*namespace, after, len(prefix), prefix, sys.maxsize if until is None else until, limit),
+        " AND substr(name, 1, ?) = ? AND created <= ? AND (? IS NULL OR resource_group = ?)"
+        " ORDER BY name LIMIT ?",
+        (*namespace, after, len(prefix), prefix, last, group, group, limit),
     )
     return [Bucket(*row) for row in rows]
 

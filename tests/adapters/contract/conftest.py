@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
+from support.canned import Canned
 
 
 @dataclass(frozen=True)
@@ -112,3 +113,9 @@ def get(face, client):
         return [face.see(thing) for thing in face.ask(retriever, query)]
 
     return retrieved
+
+
+@pytest.fixture(params=[False, True], ids=["blocking", "awaited"])
+def canned(request):
+    """Give a service that answers what a test says, with a client of either kind."""
+    return Canned(awaited=request.param)

@@ -15,6 +15,7 @@ from oss_vector_retriever import OSSVectorClient
 from oss_vector_retriever.cli.commands.serve import behaviour_help, behaviour_of
 from oss_vector_retriever.emulator import Behaviour
 
+NEW = ("--dimension", 2, "--distance-metric", "cosine")
 KEY_VARIABLES = ("OSS_VECTORS_SERVE_ACCESS_KEY_ID", "OSS_VECTORS_SERVE_ACCESS_KEY_SECRET")
 
 
@@ -74,7 +75,7 @@ def test_what_was_written_is_there_the_next_time(tmp_path, monkeypatch):
     with serving("--data", path) as settings:
         for name, value in settings.items():
             monkeypatch.setenv(name, value)
-        assert call("put-vector-index", "--index-name", "kept", "--dimension", 2).status == 0
+        assert call("put-vector-index", "--index-name", "kept", *NEW).status == 0
     with OSSVectorClient.local(path) as client:
         assert [index.index_name for index in client.list_vector_indexes()] == ["kept"]
 
@@ -209,7 +210,8 @@ def test_every_switch_of_the_emulator_is_in_the_help():
     text = behaviour_help()
     assert all(f"{name}=" in text for name in Behaviour.__dataclass_fields__)
     assert "\norder=request or storage or shuffled [request]\n" in text
-    assert "\ntop_k_limit=30 or 100 or 500 [100; quick: 500]\n" in text
+    assert "\ntop_k_limit=30 or 100 or 500 [500]\n" in text
+    assert "\nscalars=kept or refused or strings [refused; quick: kept]\n" in text
 
 
 def test_what_lags_as_documented_does_not_when_quick(monkeypatch):

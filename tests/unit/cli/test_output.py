@@ -1,12 +1,15 @@
 """What is printed: JSON, JSON lines, tables, and parts of them."""
 
 import json
+import xml.etree.ElementTree as ET
 
 import pytest
+import yaml
 from support.command_line import call
 
 from oss_vector_retriever.cli import tables
-from oss_vector_retriever.cli.rendering import Document, print_table
+from oss_vector_retriever.cli.rendering import Document, print_document, print_table
+from oss_vector_retriever.client.errors import CONTROLS
 
 BOTH = ("--keys", "c,gone", "--key", "a,b", "--return-data", "--return-metadata=true")
 
@@ -105,3 +108,62 @@ def test_all_pages_are_one_answer(stored, style):
     assert "nextToken" not in done.output + done.errors
     if style == "json":
         assert json.loads(done.output) == {"vectors": [{"key": "a,b"}, {"key": "c"}]}
+
+
+ODD = {
+    "plain": [1, 2.5, True, None, [], {}, [[1, 2]]],
+    "中文": "é\u202eevil\x1b[31m\x85\u2028",
+    "bidi": "a\u202eb",
+    "text": "a: b\n- c\t#",
+    "n": "1",
+    "no": "no",
+    "$x y": {"<&>\"'": "<b>&"},
+}
+
+
+def test_yaml_is_read_back_as_what_json_says(capsys):
+    for value in (ODD, "text", [1], None, {**ODD, "n": "plain 中"}):
+        print_document(Document(value, [value]), "yaml")
+        printed = capsys.readouterr().out
+        assert yaml.safe_load(printed) == value
+        assert not CONTROLS.search(printed)
+    assert "中" in printed or "\\u4E2D" in printed
+
+
+def test_yaml_of_ordinary_words_is_readable(capsys):
+    print_document(Document({"b": "中文", "a": 1}, []), "yaml")
+    assert capsys.readouterr().out == "b: 中文\na: 1\n"
+
+
+def test_xml_has_a_root_repeats_lists_and_names_what_xml_cannot(capsys):
+    print_document(Document(ODD, [ODD]), "xml")
+    printed = capsys.readouterr().out
+    assert not CONTROLS.search(printed)
+    root = ET.fromstring(printed)
+    assert root.tag == "root"
+    texts = [element.text for element in root.findall("plain")]
+    assert texts[:4] == ["1", "2.5", "true", "null"]
+    assert [item.text for item in root.findall("plain/item/item")] == ["1", "2"]
+    by_name = {element.get("name"): element for element in root.findall("member")}
+    assert by_name["中文"].text.startswith("é\\u202eevil\\u001b[31m")
+    inner = by_name["$x y"].find("member")
+    assert (inner.get("name"), inner.text) == ("<&>\"'", "<b>&")
+
+
+@pytest.mark.parametrize("style", ["yaml", "xml"])
+def test_a_part_is_printed_in_every_form(stored, style):
+    words = ("--output-query", "vectors[].key", "--output-format", style)
+    printed = call("get-vectors", *stored, *BOTH, *words).output
+    shown = {
+        "yaml": "- c\n- a,b\n",
+        "xml": "<root>\n  <item>c</item>\n  <item>a,b</item>\n</root>\n",
+    }
+    assert printed == shown[style]
+
+
+def test_packed_data_are_numbers_in_every_form(stored):
+    printed = call("get-vectors", *stored, *BOTH, "--output-format", "xml").output
+    values = [element.text for element in ET.fromstring(printed).iter("float32")]
+    assert [float(value) for value in values] == [3.0, 4.0, 1.0, 2.0]
+    printed = call("get-vectors", *stored, *BOTH, "--output-format", "yaml").output
+    assert yaml.safe_load(printed) == call("get-vectors", *stored, *BOTH).json

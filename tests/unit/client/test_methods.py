@@ -138,7 +138,7 @@ def test_a_misspelt_option_is_refused_in_the_clients_name(client, method):
     ("method", "wrong"),
     [
         ("__init__", {"max_retries": 5}),
-        ("local", {"behaviour": None}),
+        ("local", {"behavior": None}),
         ("local", {"max_retries": 5, "verify": False}),
         ("with_options", {"region": "cn-beijing"}),
     ],

@@ -220,6 +220,43 @@ class TestBuckets:
         with pytest.raises(ConfigurationError, match="No bucket"):
             next(buckets.put_vector_bucket(context))
 
+    def test_are_made_in_a_resource_group_and_with_tags_every_sign_of_which_is_encoded(
+        self, machine
+    ):
+        tags = {"team": "a&b=c", "größe": "x y"}
+        given = {"resource_group_id": "rg-1_A", "tagging": tags}
+        headers = played(machine, {}, buckets.put_vector_bucket, **given).requests[0].headers
+        assert headers["x-oss-resource-group-id"] == "rg-1_A"
+        assert headers["x-oss-bucket-tagging"] == "team=a%26b%3Dc&gr%C3%B6%C3%9Fe=x%20y"
+        plain = played(machine, {}, buckets.put_vector_bucket, tagging={}).requests[0].headers
+        assert not {name for name in plain if "group" in name or "tagging" in name}
+
+    def test_are_listed_of_one_resource_group(self, machine):
+        given = {"resource_group_id": "rg-1"}
+        request = played(machine, {}, buckets.list_vector_buckets, **given).requests[0]
+        assert request.headers["x-oss-resource-group-id"] == "rg-1"
+        assert request.target == "/"
+
+    @pytest.mark.parametrize(
+        ("wrong", "message"),
+        [
+            ({"resource_group_id": "rg\r\nx-oss-a: b"}, "resource_group_id must be letters"),
+            ({"resource_group_id": ""}, "resource_group_id must be letters"),
+            ({"resource_group_id": "rg-ü"}, "resource_group_id must be letters"),
+            ({"resource_group_id": 7}, "resource_group_id must be letters"),
+            ({"tagging": "k=v"}, "tagging must be a dict of strings to strings, not a str"),
+            ({"tagging": {"k": 1}}, "tagging must be a dict of strings"),
+            ({"tagging": {1: "v"}}, "tagging must be a dict of strings"),
+            ({"tagging": {"k": "\ud800"}}, "tagging .* cannot be written as UTF-8"),
+        ],
+    )
+    def test_are_not_made_with_what_no_header_can_carry(self, machine, wrong, message):
+        with pytest.raises(InvalidRequestError, match=message):
+            buckets.put_vector_bucket(machine.context(), **wrong)
+        if "resource_group_id" in wrong:
+            with pytest.raises(InvalidRequestError, match=message):
+                buckets.list_vector_buckets(machine.context(), **wrong)
+
     @pytest.mark.parametrize("body", [{}, {"ListAllMyBucketsResult": None}])
     def test_may_be_none(self, machine, body):
         assert len(played(machine, body, buckets.list_vector_buckets).value) == 0

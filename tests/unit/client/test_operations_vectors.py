@@ -222,7 +222,7 @@ class TestQueryVectors:
             ("a", None, {}),
         ]
 
-    @pytest.mark.parametrize("distance", ['"near"', "true", "[0.1]", "1e400"])
+    @pytest.mark.parametrize("distance", ['"near"', "true", "[0.1]"])
     def test_refuses_a_distance_that_is_no_number(self, machine, monkeypatch, distance):
         from oss_vector_retriever.client import wire  # noqa: PLC0415 - only here
 

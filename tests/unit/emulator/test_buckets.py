@@ -4,6 +4,7 @@ import orjson
 import pytest
 from support.caller import Caller
 
+from oss_vector_retriever import OSSVectorClient
 from oss_vector_retriever.client.models.limits import Limits
 from oss_vector_retriever.emulator import AccessKey, Behaviour, Service
 
@@ -42,6 +43,31 @@ def test_a_bucket_is_described_as_documented(make_caller, clock):
     reply = caller.send("GET", "bucketInfo", bucket="a-b1", now=clock.now)
     assert orjson.loads(reply.body) == {"BucketInfo": expected}
     assert listing(caller, now=clock.now)["Buckets"][0] == expected
+
+
+@pytest.mark.parametrize("kept", [False, True], ids=["memory", "file"])
+def test_buckets_are_listed_by_resource_group_page_by_page(make_caller, tmp_path, kept):
+    caller = make_caller(tmp_path / "a.db" if kept else None)
+    for number in range(6):
+        group = {"x-oss-resource-group-id": f"rg-{number % 2}"}
+        assert caller.send("PUT", bucket=f"bucket-{number}", headers=group).status == 200
+    assert len(names(listing(caller))) == 7
+    assert len(names(listing(caller, headers={"x-oss-resource-group-id": ""}))) == 7
+    group = {"x-oss-resource-group-id": "rg-1"}
+    page = listing(caller, "max-keys=2", headers=group)
+    assert names(page) == ["bucket-1", "bucket-3"]
+    rest = listing(caller, f"max-keys=2&marker={page['NextMarker']}", headers=group)
+    assert names(rest) == ["bucket-5"]
+    assert "IsTruncated" not in rest
+
+
+def test_the_client_makes_and_lists_buckets_of_a_resource_group():
+    with OSSVectorClient.local() as client:
+        grouped = client.with_options(bucket="grouped")
+        grouped.put_vector_bucket(resource_group_id="rg-1", tagging={"team": "search"})
+        assert grouped.get_vector_bucket().resource_group_id == "rg-1"
+        assert [b.name for b in client.iter_vector_buckets(resource_group_id="rg-1")] == ["grouped"]
+        assert list(client.list_vector_buckets(resource_group_id="rg-2")) == []
 
 
 @pytest.mark.parametrize(

@@ -13,8 +13,10 @@ HEAD = """# The emulator and the service: known differences
 
 The embedded service keeps the documented rules of OSS Vectors: signatures, clocks, limits, error
 codes and their order. Nothing was measured against the live service. Where its documentation is
-silent, this is what the emulator does. A switch is a field of `emulator.Behaviour`, so that you can
-test against each possibility; sections are those of the project's API reference.
+silent, or divided, this is what the emulator does by default. A switch is a field of
+`emulator.Behaviour`, so that you can test against each possibility; its docstring names the values
+and where they are known from. `Behaviour.documented()` has the documented lags and caps, and is how
+`oss-vectors serve` begins. Sections are those of the project's API reference.
 
 ```python
 from oss_vector_retriever import ConfigurationError, emulator
@@ -56,6 +58,15 @@ def test_the_page_shows_the_same_table():
         PAGE.write_text(expected, encoding="utf-8")
     shown = PAGE.read_text(encoding="utf-8")
     assert shown == expected, f"WRITE_DOCS=1 pytest {Path(__file__).name} writes {PAGE.name} anew"
+
+
+def test_every_switch_has_its_source():
+    lines = Behaviour.__doc__.partition("Attributes:\n")[2].partition("Raises:")[0]
+    told = dict(part.split(":", 1) for part in re.split(r"\n {8}(?=\w)", f"\n{lines}".rstrip())[1:])
+    assert list(told) == [field.name for field in fields(Behaviour)]
+    for name, text in told.items():
+        if name != "seed":  # which belongs to the one before it
+            assert re.search(r"section \d|\b(Feb|Mar|Sep) 20\d\d", text), name
 
 
 def test_there_is_one_door():

@@ -6,6 +6,7 @@ import warnings
 
 import pytest
 from support.embedded import embedded
+from support.promises import sized
 
 from oss_vector_retriever import (
     IncompleteSearchWarning,
@@ -295,6 +296,19 @@ def test_a_listing_that_one_page_holds_is_one_call(make):
     where.service.seen.clear()
     assert where.keys(4) == [f"f{n:04}" for n in range(990, 994)]
     assert where.service.names().count("listVectors") == 1
+
+
+@pytest.mark.parametrize("list_filter", ["honoured", "ignored", "refused"])
+def test_as_many_listings_are_made_as_readme_says(make, list_filter):
+    count = sized(2_000, 100_000)
+    behaviour = emulator.Behaviour(list_filter=list_filter)
+    where = make(count=count, matching=[count - 1], behaviour=behaviour, limits=Limits())
+    assert where.keys(4, exhaustive=True) == first([count - 1])
+    listings = where.service.names().count("listVectors")
+    least = 1 if list_filter == "honoured" else 1 + count // 1000
+    assert least <= listings <= (1 if list_filter == "honoured" else least + 5)
+    assert where.service.names().count("queryVectors") == 3
+    assert where.service.names().count("getVectors") == 1
 
 
 @pytest.mark.parametrize("list_filter", ["ignored", "refused"])

@@ -1,0 +1,1 @@
+"""What `doctor --record` asks of an account's service, and how it is asked."""
