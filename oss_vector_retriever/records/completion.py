@@ -42,6 +42,7 @@ _FORMULAS: Final[dict[str, tuple[Formula, ...]]] = {
     # no page says which of the two the service means
     "euclidean": ("euclidean", "squared"),
 }
+_ALL_FORMULAS: Final[tuple[Formula, ...]] = ("cosine", "euclidean", "squared")
 _AT_LIMIT: Final = "scan_limit= ended the listing"
 _LIST_MORE: Final = (
     "Pass exhaustive=True or a larger scan_limit=, or filter on fields that the service can check "
@@ -302,7 +303,7 @@ def known_formula(context: Context, index: str | None, metric: str) -> Formula:
 
 def _formulas(traits: Traits, metric: str) -> Sequence[Formula]:
     # of an index that the caller may not look at the metric is not known either
-    possible = _FORMULAS.get(metric) or [name for names in _FORMULAS.values() for name in names]
+    possible = _FORMULAS.get(metric, _ALL_FORMULAS)
     learnt = traits.formula
     return [learnt] if learnt is not None and learnt in possible else possible
 

@@ -189,7 +189,7 @@ def test_hits_that_vanish_between_query_and_get_are_left_out(client, service, ru
     monkeypatch.setattr(service, "handle", losing)
     hits = run(search, store, [1, 2], 3, return_data=True).hits
     assert sorted(hit.record.key for hit in hits) == ["k0", "k2"]
-    picked = run(mmr_search, store, [1, 2], lambda _, rows, k: list(range(len(rows)))[:k], k=2)
+    picked = run(mmr_search, store, [1, 2], lambda _, rows, k: list(range(len(rows)))[:k], k=2).hits
     assert len(picked) == 2
 
 
