@@ -25,6 +25,7 @@ from .copies import EXACT_INTEGERS
 from .decode import (
     ENVELOPE_FIELD,
     ENVELOPE_KEYS,
+    NODE_FIELD,
     SOURCE_ID_FIELD,
     SOURCE_ID_FIELDS,
     UNSURE_FIELD,
@@ -249,6 +250,10 @@ def _outcomes(condition: Condition) -> tuple[bool, bool]:
     return (can_pass_any, can_fail_all) if condition.by == "or" else (can_fail_all, can_pass_any)
 
 
+_ABSENT: Final = {"$exists": False}
+_THERE: Final = {"$exists": True}
+
+
 @dataclass(frozen=True, slots=True)
 class _Writer:
     """What is known of an index, for conditions on their way into its grammar."""
@@ -292,13 +297,20 @@ class _Writer:
             return {name: {"$exists": False}}
         if (tests := self._tests_of_field(test)) is None:
             return None
+        fields = [{name: one} for one in tests]
         marks = [{UNSURE_FIELD: {"$eq": one}} for one in (name, UNSURE_OF_ALL)]
         # An envelope of version 1 has no mark. Where the index keeps envelopes out of its filters,
         # other programs' records look the same to the service, and pass as well.
-        unmarked: _Filter = {UNSURE_FIELD: {"$exists": False}}
-        if not self._hides_envelopes:
-            unmarked = {"$and": [unmarked, {ENVELOPE_FIELD: {"$exists": True}}]}
-        return _join("$or", [*({name: one} for one in tests), *marks, unmarked])
+        unmarked: _Filter = {UNSURE_FIELD: _ABSENT}
+        if self._hides_envelopes:
+            return _join("$or", [*fields, *marks, unmarked])
+        old: _Filter = {"$and": [unmarked, {ENVELOPE_FIELD: _THERE}]}
+        return _join("$or", [*fields, *marks, old, self._inside_a_node(name)])
+
+    def _inside_a_node(self, name: str) -> _Filter:
+        """Return the filter of what LlamaIndex may have written inside a node alone."""
+        absent: _Filter = {name: _ABSENT}
+        return absent if NODE_FIELD in self.hidden else {"$and": [absent, {NODE_FIELD: _THERE}]}
 
     @property
     def _hides_envelopes(self) -> bool:
@@ -338,10 +350,6 @@ class _Writer:
         kinds = str | int | float if self.native else str
         certain = [value for value in values if isinstance(value, kinds) and not _is_large(value)]
         return [form for value in certain for form in _forms(value)]
-
-
-_ABSENT: Final = {"$exists": False}
-_THERE: Final = {"$exists": True}
 
 
 def _negate(test: Test) -> Test | None:
