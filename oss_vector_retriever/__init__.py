@@ -20,12 +20,12 @@ if TYPE_CHECKING:
     from .client.errors import (
         AccessDeniedError, BatchReport, BucketAlreadyExistsError, BucketNameNotAvailableError,
         BucketNotEmptyError, ConfigurationError, ConflictError, DeadlineExceededError,
-        InternalServiceError, InvalidAccessKeyIdError, InvalidBucketNameError, InvalidRequestError,
-        MalformedJsonError, Message, MissingKeysError, NoSuchBucketError, NoSuchVectorIndexError,
-        OSSVectorError, PartialWriteError, QpsLimitExceededError, Reference,
-        RequestTimeTooSkewedError, ResponseError, SecurityTokenError, ServiceError,
-        SignatureDoesNotMatchError, TooManyBucketsError, TransportError,
-        VectorIndexAlreadyExistsError, VectorIndexLimitExceededError,
+        IncompleteSearchWarning, InternalServiceError, InvalidAccessKeyIdError,
+        InvalidBucketNameError, InvalidRequestError, MalformedJsonError, Message, MissingKeysError,
+        NoSuchBucketError, NoSuchVectorIndexError, OSSVectorError, PartialWriteError,
+        QpsLimitExceededError, Reference, RequestTimeTooSkewedError, ResponseError,
+        SecurityTokenError, ServiceError, SignatureDoesNotMatchError, TooManyBucketsError,
+        TransportError, VectorIndexAlreadyExistsError, VectorIndexLimitExceededError,
         VectorIndexParameterInvalidError, WriteReport,
     )
     from .client.models import (
@@ -43,7 +43,7 @@ _WHERE = {
     "client.config": "ClientConfig CredentialsClient",
     "client.credentials": "Credentials CredentialsSource",
     "client.endpoint": "Endpoint",
-    "client.errors": "BatchReport Message Reference WriteReport",
+    "client.errors": "BatchReport IncompleteSearchWarning Message Reference WriteReport",
     "client.models": (
         "AccountRecord Acknowledgement BucketLogging ClientStats FetchResult FinishedCall "
         "Float32Array FusedVector GetVectorsResult Limits ListVectorBucketsResult "
@@ -61,15 +61,16 @@ __all__ = [
     "BucketNotEmptyError", "ClientConfig", "ClientSettings", "ClientStats", "ConfigurationError",
     "ConflictError", "Credentials", "CredentialsClient", "CredentialsSource",
     "DeadlineExceededError", "DecodeError", "Endpoint", "FetchResult", "FinishedCall",
-    "Float32Array", "FusedVector", "GetVectorsResult", "InternalServiceError",
-    "InvalidAccessKeyIdError", "InvalidBucketNameError", "InvalidRequestError", "Limits",
-    "ListVectorBucketsResult", "ListVectorIndexesResult", "ListVectorsResult", "MalformedJsonError",
-    "Message", "MissingKeysError", "NoSuchBucketError", "NoSuchVectorIndexError", "OSSVectorClient",
-    "OSSVectorError", "OperationStats", "Page", "PartialWriteError", "QpsLimitExceededError",
-    "QueryVectorsFusionResult", "QueryVectorsResult", "Reference", "RequestTimeTooSkewedError",
-    "ResponseError", "RetryDecision", "RetryPolicy", "ScoredVector", "SecurityTokenError",
-    "ServiceError", "SignatureDoesNotMatchError", "TooManyBucketsError", "TransportError", "Vector",
-    "VectorBucket", "VectorIndex", "VectorIndexAlreadyExistsError", "VectorIndexLimitExceededError",
+    "Float32Array", "FusedVector", "GetVectorsResult", "IncompleteSearchWarning",
+    "InternalServiceError", "InvalidAccessKeyIdError", "InvalidBucketNameError",
+    "InvalidRequestError", "Limits", "ListVectorBucketsResult", "ListVectorIndexesResult",
+    "ListVectorsResult", "MalformedJsonError", "Message", "MissingKeysError", "NoSuchBucketError",
+    "NoSuchVectorIndexError", "OSSVectorClient", "OSSVectorError", "OperationStats", "Page",
+    "PartialWriteError", "QpsLimitExceededError", "QueryVectorsFusionResult", "QueryVectorsResult",
+    "Reference", "RequestTimeTooSkewedError", "ResponseError", "RetryDecision", "RetryPolicy",
+    "ScoredVector", "SecurityTokenError", "ServiceError", "SignatureDoesNotMatchError",
+    "TooManyBucketsError", "TransportError", "Vector", "VectorBucket", "VectorIndex",
+    "VectorIndexAlreadyExistsError", "VectorIndexLimitExceededError",
     "VectorIndexParameterInvalidError", "WriteReport", "__version__",
 ]
 # fmt: on

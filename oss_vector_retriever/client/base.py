@@ -190,6 +190,7 @@ class _ClientBase:
         self._local = local
         self._runner = self._make_runner()
         if local is not None:
+            object.__setattr__(context, "embedded", local.service)
             # A client that nobody closes lets go too, or the file would stay locked.
             local.hold()
             self._let_go = weakref.finalize(self, local.let_go)

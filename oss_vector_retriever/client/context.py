@@ -167,6 +167,8 @@ class Context:
     counters: Counters = field(default_factory=Counters)
     # by bucket and index: the operation that made, or deleted, one of them, and broke (`flow`)
     unsettled: dict[tuple[str | None, str | None], str] = field(default_factory=dict, repr=False)
+    # the embedded service, where there is one: many have the same names, and nothing else in common
+    embedded: object = field(default=None, repr=False, compare=False)
     rate_limiter: RateLimiter = field(init=False)
     notices: Notices = field(init=False, repr=False)
     credentials: CredentialsKeeper = field(init=False, repr=False)

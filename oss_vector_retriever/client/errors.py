@@ -6,6 +6,7 @@
     ├── MissingKeysError (LookupError)       fetch(on_missing="raise") met keys that do not exist
     ├── PartialWriteError                    upsert or delete: some of the calls failed
     ├── ConflictError                        records were changed from elsewhere during an update
+    ├── IncompleteSearchWarning (UserWarning)  a search may lack records that match
     ├── ServiceError                         the service answered with an error
     │   ├── AccessDeniedError
     │   │   ├── InvalidAccessKeyIdError
@@ -390,6 +391,40 @@ class ConflictError(OSSVectorError):
             f"{_list_keys(self.keys)}; {done}. Update them again: that begins with what they hold "
             "now."
         )
+
+
+class IncompleteSearchWarning(OSSVectorError, UserWarning):  # noqa: N818 - a warning by default
+    """A search may lack records that match, since not all could be looked through.
+
+    A warning, unless `on_incomplete="raise"` makes an error of it, or "ignore" leaves it unsaid.
+
+    Attributes:
+        index: the index searched.
+        wanted: how many records were asked for.
+        found: how many are in the answer.
+        nearest: how many of the nearest records were looked through, whatever their distance.
+        listed: how many more were listed and ranked.
+        reason: why the others were not looked through.
+    """
+
+    def __init__(  # noqa: PLR0917 - the attributes, in their order
+        self,
+        index: str | None,
+        wanted: int,
+        found: int,
+        nearest: int,
+        listed: int,
+        reason: str,
+        remedy: str,
+    ) -> None:
+        self.index, self.wanted, self.found = index, wanted, found
+        self.nearest, self.listed, self.reason = nearest, listed, reason
+        seen = f"the {nearest:,} nearest" + (f" and {listed:,} listed" if listed else "")
+        text = (
+            f"{found} of {wanted} records were found in index {quote(index)}, and more may match: "
+            f"of its records {seen} were looked through; {reason}. "
+        )
+        super().__init__(Message(text.replace("{", "{{").replace("}", "}}") + remedy))
 
 
 class TransportError(OSSVectorError):

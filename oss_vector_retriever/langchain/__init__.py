@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from .parents import ParentHydratingRetriever
     from .record_manager import VerifyingRecordManager
     from .retriever import OSSVectorRetriever
-    from .store import OSSVectorStore
+    from .store import OSSVectorStore, OSSVectorStoreRetriever, SearchOptions
     from .tools import OSSVectorFetchTool, OSSVectorSearchTool, OSSVectorToolkit
 # isort: on
 # fmt: on
@@ -34,7 +34,7 @@ _WHERE = {
     "parents": "ParentHydratingRetriever",
     "record_manager": "VerifyingRecordManager",
     "retriever": "OSSVectorRetriever",
-    "store": "OSSVectorStore",
+    "store": "OSSVectorStore OSSVectorStoreRetriever SearchOptions",
     "tools": "OSSVectorFetchTool OSSVectorSearchTool OSSVectorToolkit",
 }
 
@@ -52,8 +52,10 @@ __all__ = [
     "OSSVectorRetriever",
     "OSSVectorSearchTool",
     "OSSVectorStore",
+    "OSSVectorStoreRetriever",
     "OSSVectorToolkit",
     "ParentHydratingRetriever",
+    "SearchOptions",
     "StoredEmbeddingsFilter",
     "StoredEmbeddingsMMR",
     "StoredEmbeddingsRedundantFilter",

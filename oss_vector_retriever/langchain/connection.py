@@ -19,7 +19,7 @@ from ..client.clients import OSSVectorClient
 from ..client.errors import OSSVectorError
 from ..client.pair import CONNECTION, POINTERS, SECRETS, Client, ClientPair, connect, limits_of
 from ..client.settings import ClientSettings
-from ..records.settings import StoreSettings
+from ..records.settings import StoreSettings, renew_saved
 
 PROVIDER = "alibabacloud_oss_vectors"
 _VARIABLES = ("OSS_ACCESS_KEY_ID", "OSS_ACCESS_KEY_SECRET", "OSS_SESSION_TOKEN")
@@ -260,7 +260,7 @@ class ConnectedComponent(_Connection):
         return _portable_values(self, given)
 
     def __setstate__(self, arguments: dict[str, Any]) -> None:
-        self.__init__(**arguments)  # type: ignore[misc]  # it is checked as the first one was
+        self.__init__(**renew_saved(arguments))  # type: ignore[misc]  # it is checked as the first one was
 
 
 def _portable_values(component: _Connection, values: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,7 +1,5 @@
 """`OSSVectorDocumentIndex`: a retriever that is written to, over an `OSSVectorStore`."""
 
-# ruff: noqa: ARG002 - LangChain passes `run_manager` by its name
-
 import logging
 from collections.abc import Sequence
 from typing import Any
@@ -15,6 +13,7 @@ from ..client.context import Context, Flow
 from ..client.errors import InvalidRequestError, PartialWriteError
 from ..records.store import Deleted
 from .connection import PROVIDER, STRICT
+from .retriever import reporting_to
 from .store import OSSVectorStore, refuse_unknown
 
 _log = logging.getLogger(__name__)
@@ -83,12 +82,14 @@ class OSSVectorDocumentIndex(DocumentIndex):
     def _get_relevant_documents(
         self, query: str, *, run_manager: Any, k: int | None = None
     ) -> list[Document]:
-        return self.store.similarity_search(query, self.k if k is None else k)
+        with reporting_to(run_manager):
+            return self.store.similarity_search(query, self.k if k is None else k)
 
     async def _aget_relevant_documents(
         self, query: str, *, run_manager: Any, k: int | None = None
     ) -> list[Document]:
-        return await self.store.asimilarity_search(query, self.k if k is None else k)
+        with reporting_to(run_manager):
+            return await self.store.asimilarity_search(query, self.k if k is None else k)
 
     def _get_ls_params(self, **kwargs: Any) -> LangSmithRetrieverParams:
         params = super()._get_ls_params(**kwargs)

@@ -155,7 +155,7 @@ class _KeyValueStore(ConnectedComponent, BaseStore[str, V]):
     def _encode(self, key: str, data: list[float], text: str, metadata: dict[str, Any]) -> Vector:
         # a store that shares the index leaves rows out of its searches by this field
         seen = [ROW_FIELD]
-        return self._records.encode(key, data, text=text, metadata=metadata, also_filterable=seen)
+        return self._records.encode(key, data, text=text, metadata=metadata, own=seen)
 
 
 def _as_dict(pairs: Any) -> dict[str, Any]:

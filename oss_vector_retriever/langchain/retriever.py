@@ -3,7 +3,9 @@
 # ruff: noqa: A002 - `input` is LangChain's own name
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -15,13 +17,15 @@ from pydantic import Field
 
 from ..client.concurrency import limit_concurrency, run_together
 from ..client.context import Context, Flow
+from ..client.errors import IncompleteSearchWarning
 from ..records import DecodePolicy, Record, parse_keys
 from ..records.lookup import Found, Lookup, MissingPolicy, fetch_records
 from .connection import PROVIDER, STRICT, Connected
 from .documents import document_from
 
-# Users' callbacks look for this name: it stays.
+# Users' callbacks look for these names: they stay.
 MISSING_EVENT = "oss_vectors_missing_keys"
+INCOMPLETE_EVENT = "oss_vectors_incomplete_search"
 _INTERNAL = {"max_concurrency", "outcome"}  # what our methods pass to one another
 Configs = RunnableConfig | list[RunnableConfig] | None
 
@@ -141,6 +145,49 @@ def _missing_event(component: Connected, run_manager: Any, missing: Sequence[str
     event = {"index": component._index_name(), "missing": list(missing)}  # noqa: SLF001 - of this package
     # LangChain puts no retriever's run into the context, and an event needs its parent run
     return event, {"callbacks": run_manager.get_child()}
+
+
+# the manager of the retriever's run that a store is searched in
+_retriever_run: ContextVar[Any] = ContextVar("_retriever_run", default=None)
+
+
+@contextmanager
+def reporting_to(run_manager: Any) -> Iterator[None]:
+    """Let the callbacks of a retriever's run be told of incomplete searches within."""
+    token = _retriever_run.set(run_manager)
+    try:
+        yield
+    finally:
+        _retriever_run.reset(token)
+
+
+def report_incomplete(incomplete: IncompleteSearchWarning | None) -> None:
+    """Tell the callbacks of the run around a search that its answer may lack records."""
+    config = None if incomplete is None else _surrounding_run()
+    if incomplete is not None and config is not None:
+        dispatch_custom_event(INCOMPLETE_EVENT, _incomplete_event(incomplete), config=config)
+
+
+async def areport_incomplete(incomplete: IncompleteSearchWarning | None) -> None:
+    """Tell the callbacks of the run around a search that its answer may lack records."""
+    config = None if incomplete is None else _surrounding_run()
+    if incomplete is not None and config is not None:
+        event = _incomplete_event(incomplete)
+        await adispatch_custom_event(INCOMPLETE_EVENT, event, config=config)
+
+
+def _surrounding_run() -> RunnableConfig | None:
+    # a store has no run of its own; outside of one there is nobody to tell
+    if (run_manager := _retriever_run.get()) is not None:
+        return {"callbacks": run_manager.get_child()}
+    config = ensure_config()
+    parent = getattr(config.get("callbacks"), "parent_run_id", None)
+    return None if parent is None else config
+
+
+def _incomplete_event(incomplete: IncompleteSearchWarning) -> dict[str, Any]:
+    names = ("index", "wanted", "found", "nearest", "listed", "reason")
+    return {name: getattr(incomplete, name) for name in names}
 
 
 class _ServiceRetriever(Connected, BaseRetriever):

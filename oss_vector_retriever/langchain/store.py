@@ -3,29 +3,47 @@
 # ruff: noqa: A002 - `filter` and `id` are LangChain's own names
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import KW_ONLY, dataclass
-from typing import Any, Self, TypeVar
+from dataclasses import KW_ONLY, dataclass, replace
+from typing import Any, Self, TypedDict, TypeVar, Unpack
 
 from langchain_core.documents import Document
 from langchain_core.embeddings import Embeddings
-from langchain_core.vectorstores import VectorStore
+from langchain_core.vectorstores import VectorStore, VectorStoreRetriever
 
 from ..client.context import Context, Flow
-from ..client.errors import ConfigurationError, InvalidRequestError
+from ..client.errors import ConfigurationError, IncompleteSearchWarning, InvalidRequestError
 from ..embeddings import maximal_marginal_relevance
 from ..records import DecodePolicy, DistanceMetric, Record
-from ..records.filters import Filter
-from ..records.search import Hit, mmr_search, relevance, search, search_by_key
+from ..records.filters import Filter, read_filter
+from ..records.search import Hit, SearchResult, mmr_search, relevance, search, search_by_key
+from ..records.settings import Completion, Exhaustive, IncompletePolicy, ListFields, Scalars
 from ..records.store import RecordStore
 from .connection import ConnectedComponent
 from .documents import document_from, embedding_of
 from .embedder import Embedder
 from .pending_writes import Embedding, PendingWrites
+from .retriever import areport_incomplete, report_incomplete, reporting_to
 
 T = TypeVar("T")
-FoundDocument = tuple[Document, Hit]
+Find = Callable[..., Flow[SearchResult[Record]]]
+FoundDocument = tuple[Document, Hit[Record]]
 ScoredDocument = tuple[Document, float]
 EmbeddedDocument = tuple[Document, list[float]]
+
+
+class SearchOptions(TypedDict, total=False):
+    """Options of one search, in place of the store's settings of the same names.
+
+    Attributes:
+        exhaustive: list the index and rank here what matches, where the search found too few:
+            "auto", True or False.
+        scan_limit: list so many records at most, under "auto".
+        on_incomplete: where the answer may lack records: "warn", "raise" or "ignore".
+    """
+
+    exhaustive: Exhaustive
+    scan_limit: int
+    on_incomplete: IncompletePolicy
 
 
 @dataclass(eq=False, repr=False)
@@ -35,10 +53,10 @@ class OSSVectorStore(ConnectedComponent, VectorStore):
     Every async method is native: no call blocks the event loop. Text and typed metadata come back
     exactly as they were given; `Document.id` is the key.
 
-    A search returns `k` at most. `filter` is `{"field": value}` or the service's full
-    grammar, on fields that the store names in `filterable`. A score is the distance: smaller is
-    closer. What `score_key` puts into metadata is the relevance: from 0 to 1, larger is closer.
-    Arguments that a method does not have are refused.
+    A search returns `k` at most. `filter` is `{"field": value}` or the service's full grammar, on
+    any field of metadata; a list passes where any of its items does. A score is the distance:
+    smaller is closer. What `score_key` puts into metadata is the relevance: from 0 to 1, larger is
+    closer. Arguments that a method does not have are refused.
 
     Args:
         embedding: the embedding model; without one, give embeddings and search by vector or id.
@@ -47,17 +65,29 @@ class OSSVectorStore(ConnectedComponent, VectorStore):
         distance_metric: "cosine" or "euclidean", of the index that the first write makes; one that
             is there must have it. None takes what is there, and makes cosine.
         create_index: make the index on the first write, and read one that is not there as empty.
-        filterable: metadata fields that searches can filter on, at most 10 with 2 KB together.
-            None: not known, for an index that others write; then nothing is checked.
+        filterable: metadata fields to copy where the service's filters, and other programs, see
+            them: at most 9 with 2 KB together, or a record is refused. None: all that the service
+            can hold (strings, numbers, booleans, lists of strings) and that fit, 7 of them. What
+            has no copy can be filtered by all the same, more slowly.
         non_filterable: further fields that an index made here keeps out of its filters.
         text_key: where another program keeps text, if not in `text`, `content`, `page_content`.
-        native_scalars: keep numbers and booleans as they are for filters, so that ranges work.
+        scalars: how numbers and booleans are copied: "native", as they are; "strings"; or "auto",
+            as they are unless the service refuses them or turns them into strings.
+        list_fields: whether a list passes a filter if "any" of its items does, or as a whole,
+            "exact".
         embedding_key: the metadata field that receives the stored embedding, as a list of floats,
             in every Document read; when Documents are written the field is left out.
         score_key: the metadata field that receives the relevance, from 0 to 1, in every Document
             that a search finds; when Documents are written the field is left out.
         on_decode_error: of unreadable records: "raise", "skip" (a warning) or "raw" (as stored).
         skip_rows: leave out of searches the rows of key-value stores in the same index.
+        exhaustive: where the service's own search finds too few, list the index and rank here what
+            matches: "auto", as far as `scan_limit`; True, to its end; False, never. This, and the
+            next two, are arguments of each search as well.
+        scan_limit: list so many records at most, under "auto".
+        on_incomplete: where an answer may lack records: "warn", an `IncompleteSearchWarning` and an
+            event to callbacks; "raise" the same; or "ignore".
+        filters_first: whether the service filters before it ranks; None finds out.
 
     Raises:
         ConfigurationError: `embedding` or `client` is of another type.
@@ -69,14 +99,19 @@ class OSSVectorStore(ConnectedComponent, VectorStore):
     index: str | None = None
     distance_metric: DistanceMetric | None = "cosine"
     create_index: bool = True
-    filterable: Sequence[str] | None = ()
+    filterable: Sequence[str] | None = None
     non_filterable: Sequence[str] = ()
     text_key: str | None = None
-    native_scalars: bool = False
+    scalars: Scalars = "auto"
+    list_fields: ListFields = "any"
     embedding_key: str | None = None
     score_key: str | None = None
     on_decode_error: DecodePolicy = "raise"
     skip_rows: bool = False
+    exhaustive: Exhaustive = "auto"
+    scan_limit: int = 20_000
+    on_incomplete: IncompletePolicy = "warn"
+    filters_first: bool | None = None
 
     def __post_init__(self) -> None:
         """Check what was given; nothing is called yet."""
@@ -178,113 +213,172 @@ class OSSVectorStore(ConnectedComponent, VectorStore):
         )
         return found.made
 
-    # Searching by text, by vector and by stored id
+    # Searching by text, by vector and by stored id; `options` are those of `SearchOptions`
 
-    def similarity_search(
-        self, query: str, k: int = 4, *, filter: Filter | None = None, **unknown: Any
+    def similarity_search(  # type: ignore[override]  # LangChain's takes any option
+        self,
+        query: str,
+        k: int = 4,
+        *,
+        filter: Filter | None = None,
+        **options: Unpack[SearchOptions],
     ) -> list[Document]:
         """Return the Documents closest to a text, closest first."""
-        refuse_unknown(unknown)
+        how = self._completion(options)
         vector = self._embedder.embed_query(query)
-        return self.similarity_search_by_vector(vector, k, filter=filter)
+        return _documents(self._find(search, vector, k, filter, how))
 
-    async def asimilarity_search(
-        self, query: str, k: int = 4, *, filter: Filter | None = None, **unknown: Any
+    async def asimilarity_search(  # type: ignore[override]  # LangChain's takes any option
+        self,
+        query: str,
+        k: int = 4,
+        *,
+        filter: Filter | None = None,
+        **options: Unpack[SearchOptions],
     ) -> list[Document]:
         """Do as `similarity_search` does."""
-        refuse_unknown(unknown)
+        how = self._completion(options)
         vector = await self._embedder.aembed_query(query)
-        return await self.asimilarity_search_by_vector(vector, k, filter=filter)
+        return _documents(await self._afind(search, vector, k, filter, how))
 
-    def similarity_search_by_vector(
-        self, embedding: Embedding, k: int = 4, *, filter: Filter | None = None, **unknown: Any
+    def similarity_search_by_vector(  # type: ignore[override]  # LangChain's takes any option
+        self,
+        embedding: Embedding,
+        k: int = 4,
+        *,
+        filter: Filter | None = None,
+        **options: Unpack[SearchOptions],
     ) -> list[Document]:
         """Return the Documents closest to a vector, closest first."""
-        refuse_unknown(unknown)
-        return _documents(self._clients.run(self._search, search, embedding, k, filter))
+        return _documents(self._find(search, embedding, k, filter, self._completion(options)))
 
-    async def asimilarity_search_by_vector(
-        self, embedding: Embedding, k: int = 4, *, filter: Filter | None = None, **unknown: Any
+    async def asimilarity_search_by_vector(  # type: ignore[override]  # LangChain's takes any option
+        self,
+        embedding: Embedding,
+        k: int = 4,
+        *,
+        filter: Filter | None = None,
+        **options: Unpack[SearchOptions],
     ) -> list[Document]:
         """Do as `similarity_search_by_vector` does."""
-        refuse_unknown(unknown)
-        return _documents(await self._clients.arun(self._search, search, embedding, k, filter))
+        how = self._completion(options)
+        return _documents(await self._afind(search, embedding, k, filter, how))
 
     def similarity_search_with_score(
-        self, query: str, k: int = 4, *, filter: Filter | None = None, **unknown: Any
+        self,
+        query: str,
+        k: int = 4,
+        *,
+        filter: Filter | None = None,
+        **options: Unpack[SearchOptions],
     ) -> list[ScoredDocument]:
         """Return the Documents closest to a text, each with its distance."""
-        refuse_unknown(unknown)
+        how = self._completion(options)
         vector = self._embedder.embed_query(query)
-        return self.similarity_search_with_score_by_vector(vector, k, filter=filter)
+        return _with_distances(self._find(search, vector, k, filter, how))
 
     async def asimilarity_search_with_score(
-        self, query: str, k: int = 4, *, filter: Filter | None = None, **unknown: Any
+        self,
+        query: str,
+        k: int = 4,
+        *,
+        filter: Filter | None = None,
+        **options: Unpack[SearchOptions],
     ) -> list[ScoredDocument]:
         """Do as `similarity_search_with_score` does."""
-        refuse_unknown(unknown)
+        how = self._completion(options)
         vector = await self._embedder.aembed_query(query)
-        return await self.asimilarity_search_with_score_by_vector(vector, k, filter=filter)
+        return _with_distances(await self._afind(search, vector, k, filter, how))
 
     def similarity_search_with_score_by_vector(
-        self, embedding: Embedding, k: int = 4, *, filter: Filter | None = None
+        self,
+        embedding: Embedding,
+        k: int = 4,
+        *,
+        filter: Filter | None = None,
+        **options: Unpack[SearchOptions],
     ) -> list[ScoredDocument]:
         """Return the Documents closest to a vector, each with its distance."""
-        return _with_distances(self._clients.run(self._search, search, embedding, k, filter))
+        return _with_distances(self._find(search, embedding, k, filter, self._completion(options)))
 
     async def asimilarity_search_with_score_by_vector(
-        self, embedding: Embedding, k: int = 4, *, filter: Filter | None = None
+        self,
+        embedding: Embedding,
+        k: int = 4,
+        *,
+        filter: Filter | None = None,
+        **options: Unpack[SearchOptions],
     ) -> list[ScoredDocument]:
         """Do as `similarity_search_with_score_by_vector` does."""
-        return _with_distances(await self._clients.arun(self._search, search, embedding, k, filter))
+        how = self._completion(options)
+        return _with_distances(await self._afind(search, embedding, k, filter, how))
 
     def similarity_search_by_id(
-        self, id: str, k: int = 4, *, filter: Filter | None = None
+        self, id: str, k: int = 4, *, filter: Filter | None = None, **options: Unpack[SearchOptions]
     ) -> list[Document]:
         """Return the Documents closest to a stored one, itself left out; no embedding call.
 
         Raises:
             MissingKeysError: there is no such id.
         """
-        return _documents(self._clients.run(self._search, search_by_key, id, k, filter))
+        return _documents(self._find(search_by_key, id, k, filter, self._completion(options)))
 
     async def asimilarity_search_by_id(
-        self, id: str, k: int = 4, *, filter: Filter | None = None
+        self, id: str, k: int = 4, *, filter: Filter | None = None, **options: Unpack[SearchOptions]
     ) -> list[Document]:
         """Do as `similarity_search_by_id` does."""
-        return _documents(await self._clients.arun(self._search, search_by_key, id, k, filter))
+        how = self._completion(options)
+        return _documents(await self._afind(search_by_key, id, k, filter, how))
 
     def similarity_search_with_score_by_id(
-        self, id: str, k: int = 4, *, filter: Filter | None = None
+        self, id: str, k: int = 4, *, filter: Filter | None = None, **options: Unpack[SearchOptions]
     ) -> list[ScoredDocument]:
         """Return the Documents closest to a stored one, each with its distance.
 
         Raises:
             MissingKeysError: there is no such id.
         """
-        return _with_distances(self._clients.run(self._search, search_by_key, id, k, filter))
+        return _with_distances(self._find(search_by_key, id, k, filter, self._completion(options)))
 
     async def asimilarity_search_with_score_by_id(
-        self, id: str, k: int = 4, *, filter: Filter | None = None
+        self, id: str, k: int = 4, *, filter: Filter | None = None, **options: Unpack[SearchOptions]
     ) -> list[ScoredDocument]:
         """Do as `similarity_search_with_score_by_id` does."""
-        return _with_distances(await self._clients.arun(self._search, search_by_key, id, k, filter))
+        how = self._completion(options)
+        return _with_distances(await self._afind(search_by_key, id, k, filter, how))
 
     def similarity_search_with_embeddings(
-        self, query: str, k: int = 4, *, filter: Filter | None = None
+        self,
+        query: str,
+        k: int = 4,
+        *,
+        filter: Filter | None = None,
+        **options: Unpack[SearchOptions],
     ) -> list[EmbeddedDocument]:
         """Return the Documents closest to a text, each with its stored embedding."""
+        how = self._completion(options)
         vector = self._embedder.embed_query(query)
-        found = self._clients.run(self._search, search, vector, k, filter, return_data=True)
+        found = self._find(search, vector, k, filter, how, return_data=True)
         return [(document, embedding_of(hit.record)) for document, hit in found]
 
     async def asimilarity_search_with_embeddings(
-        self, query: str, k: int = 4, *, filter: Filter | None = None
+        self,
+        query: str,
+        k: int = 4,
+        *,
+        filter: Filter | None = None,
+        **options: Unpack[SearchOptions],
     ) -> list[EmbeddedDocument]:
         """Do as `similarity_search_with_embeddings` does."""
+        how = self._completion(options)
         vector = await self._embedder.aembed_query(query)
-        found = await self._clients.arun(self._search, search, vector, k, filter, return_data=True)
+        found = await self._afind(search, vector, k, filter, how, return_data=True)
         return [(document, embedding_of(hit.record)) for document, hit in found]
+
+    def as_retriever(self, **kwargs: Any) -> VectorStoreRetriever:
+        """Return a retriever over the store, whose callbacks are told of incomplete searches."""
+        tags = kwargs.pop("tags", None) or self._get_retriever_tags()
+        return OSSVectorStoreRetriever(vectorstore=self, tags=[*tags], **kwargs)
 
     def _select_relevance_score_fn(self) -> Callable[[float], float]:
         metric = self._clients.run(self._records.metric)
@@ -298,26 +392,48 @@ class OSSVectorStore(ConnectedComponent, VectorStore):
         metric = await self._clients.arun(self._records.metric)
         return [(document, relevance(metric, distance)) for document, distance in scored]
 
-    def _search(
+    def _completion(self, options: SearchOptions) -> Completion:
+        """Return how far a search goes: as its options say, else as the store's settings do."""
+        given: dict[str, Any] = {**options}
+        refuse_unknown({n: v for n, v in given.items() if n not in SearchOptions.__annotations__})
+        return replace(self._records.settings.completion, **given)
+
+    def _find(self, find: Find, *arguments: Any, **keywords: Any) -> list[FoundDocument]:
+        found, incomplete = self._clients.run(self._search, find, *arguments, **keywords)
+        report_incomplete(incomplete)
+        return found
+
+    async def _afind(self, find: Find, *arguments: Any, **keywords: Any) -> list[FoundDocument]:
+        found, incomplete = await self._clients.arun(self._search, find, *arguments, **keywords)
+        await areport_incomplete(incomplete)
+        return found
+
+    def _search(  # noqa: PLR0917 - what every search is given, in one order
         self,
         context: Context,
-        find: Callable[..., Flow[list[Hit]]],
+        /,
+        find: Find,
         query: Embedding | str,
         k: int,
         filter: Filter | None,
-        *,
-        return_data: bool = False,
-    ) -> Flow[list[FoundDocument]]:
+        completion: Completion,
+        **options: Any,
+    ) -> Flow[tuple[list[FoundDocument], IncompleteSearchWarning | None]]:
         # queries return no vectors: fetching them is a call more, made where somebody reads them
-        data = return_data or self.embedding_key is not None
-        hits = yield from find(context, self._records, query, k, filter=filter, return_data=data)
-        return (yield from self._make_documents(context, hits))
+        if self.embedding_key is not None:
+            options["return_data"] = True
+        condition, records = read_filter(filter), self._records
+        found = find(
+            context, records, query, k, condition=condition, completion=completion, **options
+        )
+        result = yield from found
+        return (yield from self._make_documents(context, result.hits)), result.incomplete
 
     # Searching for what is near a query and unlike the rest of the answer: `fetch_k` candidates are
     # found, up to the service's top_k limit, and `k` of them picked; `lambda_mult` goes from 0, all
     # diversity, to 1, all similarity.
 
-    def max_marginal_relevance_search(
+    def max_marginal_relevance_search(  # type: ignore[override]  # LangChain's takes any option
         self,
         query: str,
         k: int = 4,
@@ -325,14 +441,17 @@ class OSSVectorStore(ConnectedComponent, VectorStore):
         lambda_mult: float = 0.5,
         *,
         filter: Filter | None = None,
-        **unknown: Any,
+        **options: Unpack[SearchOptions],
     ) -> list[Document]:
         """Return Documents near a text and unlike one another."""
-        refuse_unknown(unknown)
+        how = self._completion(options)
         vector = self._embedder.embed_query(query)
-        return self._clients.run(self._search_mmr, vector, k, fetch_k, lambda_mult, filter=filter)
+        found = self._find(
+            _search_diverse, vector, k, filter, how, fetch_k=fetch_k, lambda_mult=lambda_mult
+        )
+        return _documents(found)
 
-    async def amax_marginal_relevance_search(
+    async def amax_marginal_relevance_search(  # type: ignore[override]  # as above
         self,
         query: str,
         k: int = 4,
@@ -340,16 +459,17 @@ class OSSVectorStore(ConnectedComponent, VectorStore):
         lambda_mult: float = 0.5,
         *,
         filter: Filter | None = None,
-        **unknown: Any,
+        **options: Unpack[SearchOptions],
     ) -> list[Document]:
         """Do as `max_marginal_relevance_search` does."""
-        refuse_unknown(unknown)
+        how = self._completion(options)
         vector = await self._embedder.aembed_query(query)
-        return await self._clients.arun(
-            self._search_mmr, vector, k, fetch_k, lambda_mult, filter=filter
+        found = await self._afind(
+            _search_diverse, vector, k, filter, how, fetch_k=fetch_k, lambda_mult=lambda_mult
         )
+        return _documents(found)
 
-    def max_marginal_relevance_search_by_vector(
+    def max_marginal_relevance_search_by_vector(  # type: ignore[override]  # as above
         self,
         embedding: Embedding,
         k: int = 4,
@@ -357,15 +477,16 @@ class OSSVectorStore(ConnectedComponent, VectorStore):
         lambda_mult: float = 0.5,
         *,
         filter: Filter | None = None,
-        **unknown: Any,
+        **options: Unpack[SearchOptions],
     ) -> list[Document]:
         """Return Documents near a vector and unlike one another."""
-        refuse_unknown(unknown)
-        return self._clients.run(
-            self._search_mmr, embedding, k, fetch_k, lambda_mult, filter=filter
+        how = self._completion(options)
+        found = self._find(
+            _search_diverse, embedding, k, filter, how, fetch_k=fetch_k, lambda_mult=lambda_mult
         )
+        return _documents(found)
 
-    async def amax_marginal_relevance_search_by_vector(
+    async def amax_marginal_relevance_search_by_vector(  # type: ignore[override]  # as above
         self,
         embedding: Embedding,
         k: int = 4,
@@ -373,34 +494,14 @@ class OSSVectorStore(ConnectedComponent, VectorStore):
         lambda_mult: float = 0.5,
         *,
         filter: Filter | None = None,
-        **unknown: Any,
+        **options: Unpack[SearchOptions],
     ) -> list[Document]:
         """Do as `max_marginal_relevance_search_by_vector` does."""
-        refuse_unknown(unknown)
-        return await self._clients.arun(
-            self._search_mmr, embedding, k, fetch_k, lambda_mult, filter=filter
+        how = self._completion(options)
+        found = await self._afind(
+            _search_diverse, embedding, k, filter, how, fetch_k=fetch_k, lambda_mult=lambda_mult
         )
-
-    def _search_mmr(
-        self,
-        context: Context,
-        embedding: Embedding,
-        k: int,
-        fetch_k: int,
-        lambda_mult: float,
-        *,
-        filter: Filter | None,
-    ) -> Flow[list[Document]]:
-        hits = yield from mmr_search(
-            context,
-            self._records,
-            embedding,
-            lambda query, rows, count: maximal_marginal_relevance(query, rows, count, lambda_mult),
-            k=k,
-            fetch_k=fetch_k,
-            filter=filter,
-        )
-        return _documents((yield from self._make_documents(context, hits)))
+        return _documents(found)
 
     # Writing
 
@@ -588,7 +689,9 @@ class OSSVectorStore(ConnectedComponent, VectorStore):
         """Return the metadata fields that reading fills, so that writing leaves them out."""
         return {name for name in (self.embedding_key, self.score_key) if name is not None}
 
-    def _make_documents(self, context: Context, hits: Sequence[Hit]) -> Flow[list[FoundDocument]]:
+    def _make_documents(
+        self, context: Context, hits: Sequence[Hit[Record]]
+    ) -> Flow[list[FoundDocument]]:
         """Return the Document of each hit, with its relevance where a field is to receive it."""
         metric = ""  # asked for only where a score is wanted: the first time it is a call
         if hits and self.score_key is not None:
@@ -602,6 +705,23 @@ class OSSVectorStore(ConnectedComponent, VectorStore):
         return document
 
 
+class OSSVectorStoreRetriever(VectorStoreRetriever):
+    """LangChain's retriever over a store, whose callbacks are told of incomplete searches."""
+
+    def _get_relevant_documents(
+        self, query: str, *, run_manager: Any, **options: Any
+    ) -> list[Document]:
+        with reporting_to(run_manager):
+            return super()._get_relevant_documents(query, run_manager=run_manager, **options)
+
+    async def _aget_relevant_documents(
+        self, query: str, *, run_manager: Any, **options: Any
+    ) -> list[Document]:
+        with reporting_to(run_manager):
+            found = super()._aget_relevant_documents(query, run_manager=run_manager, **options)
+            return await found
+
+
 def refuse_unknown(options: Mapping[str, Any]) -> None:
     """Refuse arguments that a method does not have; LangChain's signatures let all of them in.
 
@@ -610,6 +730,26 @@ def refuse_unknown(options: Mapping[str, Any]) -> None:
     """
     for name in options:
         raise TypeError(f"unexpected argument {name!r}")
+
+
+def _search_diverse(
+    context: Context,
+    store: RecordStore,
+    query: Embedding,
+    k: int,
+    *,
+    lambda_mult: float,
+    return_data: bool = True,  # noqa: ARG001 - variety is told by embeddings, so that they come
+    **options: Any,
+) -> Flow[SearchResult[Record]]:
+    return mmr_search(
+        context,
+        store,
+        query,
+        lambda vector, rows, count: maximal_marginal_relevance(vector, rows, count, lambda_mult),
+        k=k,
+        **options,
+    )
 
 
 def _documents(found: list[FoundDocument]) -> list[Document]:

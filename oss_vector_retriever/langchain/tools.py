@@ -10,24 +10,29 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from pydantic_core import from_json
 
 from ..client.context import Context, Flow
-from ..client.models.vector import Vector
+from ..client.errors import IncompleteSearchWarning
+from ..client.operations.checks import check_data
 from ..embeddings.stored import pick_similar, stored_embeddings
-from ..records import DecodePolicy
+from ..records import DecodePolicy, Record
 from ..records.answers import Access, Answer, Budget, Passage, Tokenizer, suggest, write_answer
-from ..records.filters import explicit_filter
-from ..records.indexing import IndexKeeper
-from ..records.lookup import Lookup, fetch_records, make_each
-from ..records.search import query_index
-from ..records.settings import StoreSettings, is_row
+from ..records.conditions import can_pass
+from ..records.filters import read_filter
+from ..records.lookup import Lookup, fetch_records
+from ..records.search import Restriction, find_nearest, restriction_of
+from ..records.settings import Exhaustive, IncompletePolicy, StoreSettings
+from ..records.store import RecordStore
 from .connection import STRICT, Connected
 from .documents import document_from
 from .embedder import QueryEmbedding, aquery_vector, query_vector
+from .retriever import areport_incomplete, report_incomplete
 
 _IDS_PER_CALL = 100  # one call of the service
 _HITS_PER_CALL = 100
+_MAY_LACK = "Not all documents could be searched: others may match as well."
 
 Reply = tuple[str, list[Document]]
 Hits = list[tuple[Document, float | None]]
+Incomplete = IncompleteSearchWarning | None
 
 
 class _AgentSettings(Connected):
@@ -81,7 +86,6 @@ class OSSVectorToolkit(_AgentSettings, BaseToolkit):
         embedding: an `Embeddings`, or a function from a query to its embedding; None leaves out
             the search.
         filter: `{"field": value}` or the service's full grammar; always in force when searching.
-        native_scalars: say in the filter numbers and booleans as they are, for records written so.
         k: how many documents a search shows where the model does not say.
         scan: how many keys to list, at most, to suggest near misses.
     """
@@ -90,7 +94,6 @@ class OSSVectorToolkit(_AgentSettings, BaseToolkit):
 
     embedding: QueryEmbedding | None = Field(default=None, exclude=True, repr=False)
     filter: Mapping[str, Any] | None = None
-    native_scalars: bool = False
     k: int = Field(default=5, gt=0, le=_HITS_PER_CALL)
     scan: int = Field(default=0, ge=0)
 
@@ -101,7 +104,7 @@ class OSSVectorToolkit(_AgentSettings, BaseToolkit):
         shared = {name: getattr(self, name) for name in type(self).model_fields}
         shared["client"] = self._source  # what came back from another process
         of_fetch = {"scan": shared.pop("scan")}
-        of_search = {n: shared.pop(n) for n in ("embedding", "filter", "native_scalars", "k")}
+        of_search = {n: shared.pop(n) for n in ("embedding", "filter", "k")}
         fetch = OSSVectorFetchTool(**shared, **of_fetch)
         if self.embedding is None:
             return [fetch]
@@ -200,14 +203,15 @@ class OSSVectorSearchTool(_AgentSettings, BaseTool):
 
     Of `allowed_keys` the stored embeddings are fetched and compared by cosine, so nothing else is
     ever touched. The service cannot filter by key: under `key_prefix`, or `allowed_keys` with a
-    `filter`, it is asked for the most hits it gives, and those outside are dropped unseen; a
-    tenant's field in `filter` keeps them from being looked at.
+    `filter`, more is asked for than is shown, and those outside are dropped unseen; a tenant's
+    field in `filter` keeps them from being looked at.
 
     Attributes:
         embedding: an `Embeddings`, or a function from the query to its embedding.
         k: how many to show where the model does not say.
         filter: `{"field": value}` or the service's full grammar; always in force.
-        native_scalars: say in the filter numbers and booleans as they are, for records written so.
+        exhaustive, scan_limit, on_incomplete: as of `OSSVectorStore`; the model is told as well
+            where others may match.
         fetch_tool: the name of the tool that reads documents by id, to which cut texts then point.
         max_characters_per_document: of one document's text in one answer.
     """
@@ -224,45 +228,74 @@ class OSSVectorSearchTool(_AgentSettings, BaseTool):
     embedding: QueryEmbedding = Field(exclude=True, repr=False)
     k: int = Field(default=5, gt=0, le=_HITS_PER_CALL)
     filter: Mapping[str, Any] | None = None
-    native_scalars: bool = False
+    exhaustive: Exhaustive = "auto"
+    scan_limit: int = Field(default=20_000, gt=0)
+    on_incomplete: IncompletePolicy = "warn"
     fetch_tool: str | None = None
     max_characters_per_document: int | None = Field(default=1_000, gt=0)
 
     def _run(self, query: str, k: int | None = None, **_: Any) -> Reply:
         vector = query_vector(self.embedding, query)
-        return self._clients.run(self._search, vector, k or self.k)
+        reply, incomplete = self._clients.run(self._search, vector, k or self.k)
+        report_incomplete(incomplete)
+        return reply
 
     async def _arun(self, query: str, k: int | None = None, **_: Any) -> Reply:
         vector = await aquery_vector(self.embedding, query)
-        return await self._clients.arun(self._search, vector, k or self.k)
+        reply, incomplete = await self._clients.arun(self._search, vector, k or self.k)
+        await areport_incomplete(incomplete)
+        return reply
 
-    def _search(self, context: Context, vector: Any, k: int) -> Flow[Reply]:
-        # Only the service judges filters, by the copies that it keeps; so it has to search.
-        exact = self.allowed_keys is not None and self.filter is None
-        find = self._nearest_allowed if exact else self._nearest
-        hits: Hits = yield from find(context, vector, k)
+    def _search(self, context: Context, vector: Any, k: int) -> Flow[tuple[Reply, Incomplete]]:
+        incomplete: Incomplete = None
+        none_allowed = self.allowed_keys is not None and not self._access().visible_keys
+        if none_allowed or not can_pass(read_filter(self.filter)):
+            hits: Hits = []
+        elif self.allowed_keys is not None and self.filter is None:
+            hits = yield from self._nearest_allowed(context, vector, k)
+        else:
+            hits, incomplete = yield from self._nearest(context, vector, k)
         answer = Answer(
             [Passage(str(document.id), document.page_content, far) for document, far in hits],
+            note=_MAY_LACK if incomplete else "",
             nothing="Nothing was found.",
             fetch_tool=self.fetch_tool,
         )
         text = yield from write_answer(answer, self._budget(self.max_characters_per_document))
-        return text, [document for document, _ in hits]
+        return (text, [document for document, _ in hits]), incomplete
 
-    def _nearest(self, context: Context, vector: Any, k: int) -> Flow[Hits]:
-        access = self._access()
-        # those out of reach take places among the hits, and the service cannot filter by key
-        top_k = context.config.limits.top_k if access.restricted else k
-        condition = explicit_filter(
-            self.filter, native_scalars=self.native_scalars, limits=context.config.limits
+    def _nearest(self, context: Context, vector: Any, k: int) -> Flow[tuple[Hits, Incomplete]]:
+        access, records = self._access(), RecordStore(self._settings)
+        condition = read_filter(self.filter)
+
+        def restrict() -> Restriction[Record]:
+            of_all = restriction_of(context, records, condition)
+            if not access.restricted:
+                return of_all
+            # the service cannot filter by key
+            return Restriction(
+                lambda one: of_all.read(one) if access.permits(one.key) else None,
+                of_all.pushed,
+                is_whole=False,
+            )
+
+        query = check_data("query_vector", vector, "the query vector")
+        found = yield from find_nearest(context, records, query, k, restrict)
+        hits: Hits = [(document_from(hit.record), hit.distance) for hit in found.hits]
+        return hits, found.incomplete
+
+    @property
+    def _settings(self) -> StoreSettings:
+        # an index that is not there is an agent's to hear of
+        return StoreSettings(
+            index=self.index,
+            create_index=False,
+            text_key=self.text_key,
+            on_decode_error=self.on_decode_error,
+            exhaustive=self.exhaustive,
+            scan_limit=self.scan_limit,
+            on_incomplete=self.on_incomplete,
         )
-        keeper = IndexKeeper(StoreSettings(index=self.index))
-        hits = yield from query_index(context, keeper, vector, top_k, condition)
-        permitted = [hit for hit in hits if access.permits(hit.key) and not is_row(hit.metadata)]
-        vectors = [Vector(hit.key, None, hit.metadata) for hit in permitted[:k]]
-        distances = {hit.key: hit.distance for hit in permitted}
-        documents = make_each(self._lookup(), vectors, document_from)
-        return [(document, distances[str(document.id)]) for document in documents]
 
     def _nearest_allowed(self, context: Context, vector: Any, k: int) -> Flow[Hits]:
         keys = self._access().visible_keys

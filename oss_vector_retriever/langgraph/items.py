@@ -18,7 +18,7 @@ EMBEDDED_FIELD = "_embedded"
 # what an item is made of, as JSON has it
 _PARTS = {"value": dict, "key": str, "namespace": list, "created_at": str, "updated_at": str}
 _MOMENTS = ("created_at", "updated_at")
-MAX_COPIES = DEFAULT_LIMITS.filterable_keys - 3  # next to the row, namespace and embedded fields
+MAX_COPIES = DEFAULT_LIMITS.filterable_keys - 4  # next to row, namespace, embedded field and mark
 _MAX_PATH_BYTES = DEFAULT_LIMITS.filterable_bytes - 64  # of which the other copies take some
 Namespace = tuple[str, ...]
 Address = tuple[Namespace, str]
@@ -81,12 +81,12 @@ def vector_of(
     item: Item,
     embedding: Sequence[float] | None,
     dimension: int,
-    copied: Sequence[str] = (),
+    copied: Sequence[str] | None = None,
 ) -> Vector:
     """Return the vector that holds an item; without an embedding it has a placeholder.
 
-    `copied` names fields of the value that are copied where the service's filters see them; only
-    texts, numbers and booleans are.
+    `copied` names fields of the value that are copied where the service's filters see them; None
+    copies all that fit. Only texts, numbers, booleans and lists of texts are.
 
     Raises:
         InvalidRequestError: a value that JSON cannot hold, or a limit passed.
@@ -104,12 +104,19 @@ def vector_of(
         WITHIN_FIELD: paths,
         EMBEDDED_FIELD: "no" if embedding is None else "yes",  # so that searches pass it over
     }
-    copies = {copy_of(field): item.value.get(field) for field in copied}
-    plain = {name: v for name, v in copies.items() if isinstance(v, str | int | float)}
+    copies = {copy_of(field): value for field, value in item.value.items()}
+    named = {copy_of(field) for field in copied or ()}
+    own = [*marks, *(name for name, value in copies.items() if name in named and _is_plain(value))]
     if embedding is None:  # an index holds no record without data, and cosine takes no zeros
         embedding = [1.0] + [0.0] * (dimension - 1)
-    name, metadata = name_of(item.namespace, item.key), {**marks, **item.dict(), **plain}
-    return records.encode(name, embedding, text="", metadata=metadata, also_filterable=marks)
+    name, metadata = name_of(item.namespace, item.key), {**marks, **item.dict()}
+    seen = {**marks, **copies}
+    return records.encode(name, embedding, text="", metadata=metadata, own=own, visible=seen)
+
+
+def _is_plain(value: object) -> bool:
+    texts = isinstance(value, list) and all(isinstance(item, str) for item in value)
+    return texts or isinstance(value, str | int | float)
 
 
 def item_of(records: RecordStore, vector: Vector | None) -> Item | None:

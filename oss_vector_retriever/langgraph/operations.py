@@ -1,7 +1,6 @@
 """The operations of LangGraph's memory, as flows on a `RecordStore`."""
 
-import operator
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import takewhile
 from typing import Any
@@ -12,13 +11,16 @@ from langgraph.store.base import GetOp, ListNamespacesOp, PutOp, SearchOp
 from ..client.context import Context, Flow
 from ..client.errors import BatchReport, InvalidRequestError, PartialWriteError, WriteReport, quote
 from ..client.holds import Hold, run_with
-from ..client.models import ListVectorsResult, QueryVectorsResult, Vector
-from ..client.operations.vectors import list_vectors, query_vectors
+from ..client.models import ListVectorsResult, Vector
+from ..client.operations.checks import check_data
 from ..client.steps import run_all
-from ..records import DecodeError, filterable_value
+from ..records import DecodeError
+from ..records.completion import list_passing
+from ..records.search import Restriction, find_nearest
 from ..records.settings import ROW_FIELD
 from ..records.store import RecordStore
 from . import items
+from .filters import matches, read_filter
 from .items import Address, Namespace, address_of, item_of, items_of, name_of, path_of
 
 Embedded = Mapping[Address, Sequence[float]]
@@ -32,12 +34,13 @@ class Memory:
     Attributes:
         records: where the items are.
         dimension: of the index that a first write makes, and of each embedding.
-        filterable: fields of values that the service's filters see.
+        filterable: fields of values that are copied where the service's filters see them; None for
+            all that fit.
     """
 
     records: RecordStore
     dimension: int
-    filterable: Sequence[str] = ()
+    filterable: Sequence[str] | None = None
 
     def run_batch(
         self, context: Context, ops: Sequence[base.Op], embedded: Embedded, queries: Queries
@@ -142,30 +145,32 @@ class Memory:
     def _find_nearest(
         self, context: Context, op: SearchOp, query: Sequence[float]
     ) -> Flow[list[base.SearchItem]]:
-        # What the service cannot filter is filtered here, so as many as it gives are asked for.
-        top_k = context.config.limits.top_k
-        wanted = top_k if op.filter else min(op.offset + op.limit, top_k)
-        index = self.records.settings.index
-        passing = self._filter(op, {items.EMBEDDED_FIELD: {"$eq": "yes"}})
-        nearest = query_vectors(
-            context, query, top_k=wanted, index=index, filter=passing, return_metadata=True
-        )
-        hits = yield from self.records.or_empty(context, nearest, lambda: QueryVectorsResult(()))
-        found = []
-        for hit in hits:
-            item = item_of(self.records, Vector(hit.key, None, hit.metadata))
-            if item is not None and _is_wanted(item, op):
-                score = None if hit.distance is None else 1.0 - hit.distance
-                found.append(_search_item(item, score))
-        return found
+        if (wanted := op.offset + op.limit) < 1:
+            return []
+
+        def restrict() -> Restriction[base.Item]:
+            embedded = {items.EMBEDDED_FIELD: {"$eq": "yes"}}
+            return Restriction(
+                lambda vector: self._wanted_item(vector, op),
+                self._filter(context, op, embedded),
+                is_whole=not op.filter,
+            )
+
+        vector = check_data("query", query, "the embedding of the query")
+        found = yield from find_nearest(context, self.records, vector, wanted, restrict)
+        return [_search_item(hit.record, 1.0 - hit.distance) for hit in found.hits]
+
+    def _wanted_item(self, vector: Vector, op: SearchOp) -> base.Item | None:
+        item = item_of(self.records, vector)
+        return item if item is not None and _is_wanted(item, op) else None
 
     def _scan(self, context: Context, op: SearchOp) -> Flow[list[base.SearchItem]]:
         found: list[base.SearchItem] = []
         token: str | None = None
         while True:
-            page = yield from self._page(context, self._filter(op), token)
-            listed = items_of(self.records, page)
-            found += [_search_item(item, None) for item in listed if _is_wanted(item, op)]
+            page = yield from self._page(context, self._filter(context, op), token)
+            listed = (self._wanted_item(vector, op) for vector in page)
+            found += [_search_item(item, None) for item in listed if item is not None]
             # the service has no order of its own, so the first so many are as good as any
             if (token := page.next_token) is None or len(found) >= op.offset + op.limit:
                 return found
@@ -179,23 +184,19 @@ class Memory:
             if (token := page.next_token) is None:
                 return _select_namespaces(found, op)
 
-    def _filter(self, op: SearchOp, *also: Mapping[str, Any]) -> dict[str, Any]:
+    def _filter(self, context: Context, op: SearchOp, *also: Mapping[str, Any]) -> dict[str, Any]:
         path = path_of(op.namespace_prefix)
         within = [{items.WITHIN_FIELD: {"$in": [path]}}] if path else []
-        return _all_of([*also, *within, *service_tests(op.filter, self.filterable)])
+        pushed = self.records.push(context, read_filter(op.filter)).filter
+        tests = pushed.get("$and", [pushed]) if pushed else []
+        return _all_of([*also, *within, *tests])
 
     def _page(
         self, context: Context, wanted: Mapping[str, Any], token: str | None
     ) -> Flow[ListVectorsResult]:
-        page = list_vectors(
-            context,
-            index=self.records.settings.index,
-            max_results=context.config.limits.list_page,  # the largest: fewest calls
-            next_token=token,
-            return_metadata=True,
-            filter=wanted,
-        )
-        return self.records.or_empty(context, page, lambda: ListVectorsResult(()))
+        # the largest page: fewest calls
+        size = context.config.limits.list_page
+        return list_passing(context, self.records, wanted, size, token)
 
 
 def _all_of(tests: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -234,82 +235,11 @@ def _search_item(item: base.Item, score: float | None) -> base.SearchItem:
     )
 
 
-_MAX_OPERAND = 500  # characters of an operand; a filter has its limit
-_EXACT_INTEGERS = 2**53
-_OPERATORS: dict[str, Callable[[Any, Any], Any]] = {
-    "$eq": operator.eq,
-    "$ne": operator.ne,
-    "$gt": operator.gt,
-    "$gte": operator.ge,
-    "$lt": operator.lt,
-    "$lte": operator.le,
-}
-
-
-def matches(value: Mapping[str, Any], wanted: Mapping[str, Any] | None) -> bool:
-    """Tell whether a value passes a filter: fields equal, or compared by `$eq` to `$lte`.
-
-    Raises:
-        InvalidRequestError: an operator is unknown; it is never ignored.
-    """
-    return all(_passes(value.get(name), test) for name, test in (wanted or {}).items())
-
-
-def service_tests(
-    wanted: Mapping[str, Any] | None, filterable: Collection[str]
-) -> list[dict[str, Any]]:
-    """Return what the service itself can test, in its grammar: equality, in filterable fields.
-
-    It lets through all that `matches` does, and perhaps more: copies are text, so that 1 and "1"
-    are the same there.
-    """
-    return [
-        {items.copy_of(name): {"$in": forms}}
-        for name, test in (wanted or {}).items()
-        if name in filterable
-        and (forms := _forms(test.get("$eq") if isinstance(test, Mapping) else test))
-    ]
-
-
 def prefix_tests(op: ListNamespacesOp) -> list[dict[str, Any]]:
     """Return what the service itself can test of the prefixes wanted: those without wildcards."""
     wanted = [c.path for c in op.match_conditions or () if c.match_type == "prefix"]
     known = [list(takewhile(items.is_label, path)) for path in wanted]
     return [{items.WITHIN_FIELD: {"$in": [path_of(labels)]}} for labels in known if labels]
-
-
-def _forms(operand: Any) -> list[object]:
-    """Return the copies that values equal to an operand have; none where that is not certain."""
-    if isinstance(operand, str):
-        return [operand] if len(operand) <= _MAX_OPERAND else []
-    if not isinstance(operand, int | float) or not abs(operand) < _EXACT_INTEGERS:
-        return []
-    # 1, 1.0 and True are equal in Python, and three texts in the index
-    alike = [same for same in (operand, bool(operand), int(operand)) if same == operand]
-    return list(dict.fromkeys(filterable_value(same) for same in alike))
-
-
-def _passes(found: Any, test: Any) -> bool:
-    if isinstance(test, list | tuple):  # a tuple is stored as a list
-        return (
-            isinstance(found, list) and len(found) == len(test) and all(map(_passes, found, test))
-        )
-    if not isinstance(test, Mapping):
-        return bool(found == test)
-    if not any(isinstance(name, str) and name.startswith("$") for name in test):
-        return isinstance(found, Mapping) and matches(found, test)
-    return all(_compare(name, found, test[name]) for name in test)
-
-
-def _compare(name: str, found: Any, operand: Any) -> bool:
-    if name not in _OPERATORS:
-        raise InvalidRequestError(
-            f"unknown operator {quote(name)} in a filter; known are {', '.join(_OPERATORS)}."
-        )
-    try:
-        return bool(_OPERATORS[name](found, operand))
-    except TypeError:  # of different kinds: neither is greater
-        return False
 
 
 def _select_namespaces(namespaces: Iterable[Namespace], op: ListNamespacesOp) -> list[Namespace]:

@@ -13,9 +13,9 @@ from ..client.models.limits import DEFAULT_LIMITS
 from ..client.operations.checks import check_field_names, check_whole
 from ..client.pair import limits_of
 from ..langchain.connection import ConnectedComponent
-from ..records.settings import StoreSettings
+from ..records.settings import Exhaustive, IncompletePolicy, StoreSettings
 from ..records.store import RecordStore
-from .items import MAX_COPIES, Address, address_of, copy_of, name_of
+from .items import MAX_COPIES, Address, address_of, name_of
 from .operations import Memory
 
 
@@ -26,9 +26,10 @@ class OSSVectorGraphStore(ConnectedComponent, base.BaseStore):
     Gets of one batch, and `aget`s at the same time, share calls: 250 are 3. So do puts: up to 100
     items are one get (an item keeps the moment of its making) and one put, whether they come as a
     batch or as `aput`s at the same time. Reads of a batch come before its writes. The index is made
-    on the first write. An item has one embedding, of its texts together. A search with a `query`
-    and a `filter` looks through the 500 nearest of those that the service can tell to match; one
-    without a `query`, and `list_namespaces`, list what the namespace or the prefix holds. There is
+    on the first write. An item has one embedding, of its texts together. A search finds
+    all that match, however far they are: what the service's own search passes over is listed and
+    ranked here. One without a `query`, and `list_namespaces`, list what the namespace or the prefix
+    holds. There is
     no TTL: asking for one raises.
 
     Args:
@@ -38,9 +39,15 @@ class OSSVectorGraphStore(ConnectedComponent, base.BaseStore):
             there is no search by meaning.
         index_name: another index of the service than the client's own.
         create_index: make the index on the first write.
-        filterable: top-level fields of values, at most 7, in which the service itself looks for
-            what a `filter` says is equal; all else is compared here. A value that was put before
-            its field was named here is not found by that field until it is put again.
+        filterable: top-level fields of values, at most 6, to copy where the service's filters see
+            them; an item whose copies do not fit is refused. None: all texts, numbers, booleans and
+            lists of texts that fit, 4 of them. What has no copy can be filtered by all the same.
+        exhaustive: where the service's own search finds too few, list the index and rank here what
+            matches: "auto", as far as `scan_limit`; True, to its end; False, never.
+        scan_limit: list so many records at most, under "auto".
+        on_incomplete: where an answer may lack items: "warn" (`IncompleteSearchWarning`), "raise"
+            or "ignore".
+        filters_first: whether the service filters before it ranks; None finds out.
 
     Raises:
         ConfigurationError: `client` is of another type, or `index` lacks `dims`.
@@ -52,22 +59,32 @@ class OSSVectorGraphStore(ConnectedComponent, base.BaseStore):
     index: base.IndexConfig | None = None
     index_name: str | None = None
     create_index: bool = True
-    filterable: Sequence[str] = ()
+    filterable: Sequence[str] | None = None
+    exhaustive: Exhaustive = "auto"
+    scan_limit: int = 20_000
+    on_incomplete: IncompletePolicy = "warn"
+    filters_first: bool | None = None
 
     def __post_init__(self) -> None:
         """Check what was given; nothing is called yet."""
         settings = StoreSettings(
             index=self.index_name,
             create_index=self.create_index,
-            filterable=[copy_of(field) for field in _check_filterable(self.filterable)],
+            # what is named is a field of the value, not of the record
+            filterable=None if _check_filterable(self.filterable) is None else (),
+            list_fields="exact",  # as LangGraph's own stores compare them
             limits=limits_of(self.client),
+            exhaustive=self.exhaustive,
+            scan_limit=self.scan_limit,
+            on_incomplete=self.on_incomplete,
+            filters_first=self.filters_first,
         )
         super().__post_init__()
         self.embeddings = base.ensure_embeddings(self.index.get("embed")) if self.index else None
         fields = (self.index.get("fields") if self.index else None) or ["$"]  # the whole value
         self._fields = [tokenize_path(field) for field in fields]
         records, dimension = RecordStore(settings), _dimension(self.index)
-        self._memory = Memory(records, dimension, tuple(self.filterable))
+        self._memory = Memory(records, dimension, _check_filterable(self.filterable))
         self._merger = PutMerger()
 
     def batch(self, ops: Iterable[Op]) -> list[Result]:
@@ -141,7 +158,9 @@ def _dimension(index: base.IndexConfig | None) -> int:
     return check_whole("dims", dims, 1, DEFAULT_LIMITS.dimension)
 
 
-def _check_filterable(fields: Sequence[str]) -> list[str]:
+def _check_filterable(fields: Sequence[str] | None) -> list[str] | None:
+    if fields is None:
+        return None
     names = list(dict.fromkeys(check_field_names("filterable", fields, DEFAULT_LIMITS)))
     if len(names) > MAX_COPIES:
         raise InvalidRequestError(

@@ -23,7 +23,7 @@ from ..lazy import make_lazy
 
 if TYPE_CHECKING:
     from .auto_merging import OSSVectorAutoMergingRetriever
-    from .component import ConnectionOptions, MissingKeysEvent
+    from .component import ConnectionOptions, IncompleteSearchEvent, MissingKeysEvent
     from .docstore import OSSVectorDocumentStore
     from .mapping import OSSVectorNodeMapping, OSSVectorPrefetchingRetriever
     from .postprocessors import (
@@ -43,6 +43,7 @@ _WHERE = {
     "ConnectionOptions": f"{__name__}.component",
     "DocumentStream": f"{__name__}.reader",
     "KeyQueryBundle": f"{__name__}.retriever",
+    "IncompleteSearchEvent": f"{__name__}.component",
     "MissingKeysEvent": f"{__name__}.component",
     "NodeWithProvenance": f"{__name__}.retriever",
     "OSSVectorAutoMergingRetriever": f"{__name__}.auto_merging",
@@ -65,6 +66,7 @@ _WHERE = {
 __all__ = [
     "ConnectionOptions",
     "DocumentStream",
+    "IncompleteSearchEvent",
     "KeyQueryBundle",
     "MissingKeysEvent",
     "NodeWithProvenance",

@@ -17,13 +17,19 @@ from llama_index.core.schema import BaseComponent, BaseNode, QueryBundle
 from pydantic import AfterValidator, ConfigDict, Field, PrivateAttr, SecretStr
 
 from ..client.context import Context, Flow
-from ..client.errors import ConfigurationError, InvalidRequestError, MissingKeysError
+from ..client.errors import (
+    ConfigurationError,
+    IncompleteSearchWarning,
+    InvalidRequestError,
+    MissingKeysError,
+)
 from ..client.pair import CONNECTION, Client, ClientPair, connect, hide_secrets
 from ..client.settings import ClientSettings
 from ..client.steps import Call
 from ..records import DecodePolicy, Record
 from ..records.keys import is_key
 from ..records.lookup import Found, Lookup, MissingPolicy, fetch_records
+from ..records.settings import renew_saved
 from .nodes import NodeClasses, OwnClasses, as_text_node, classes_by_name, node_from
 
 _dispatcher = get_dispatcher(__name__)
@@ -99,6 +105,33 @@ def report_missing(context: Context, index: str | None, missing: Iterable[str]) 
     # the client's own index is asked for only here: it may be the environment's to say
     if keys := list(missing):
         _dispatcher.event(MissingKeysEvent(index=index or context.config.index, missing=keys))
+
+
+class IncompleteSearchEvent(BaseEvent):
+    """A search whose answer may lack nodes that match, for LlamaIndex's instrumentation.
+
+    The fields are the attributes of the `IncompleteSearchWarning` that goes with it.
+    """
+
+    index: str | None
+    wanted: int
+    found: int
+    nearest: int
+    listed: int
+    reason: str
+
+    @classmethod
+    def class_name(cls) -> str:
+        """Return the event's stable name."""
+        return "OSSVectorsIncompleteSearchEvent"
+
+
+def report_incomplete(incomplete: IncompleteSearchWarning | None) -> None:
+    """Send an `IncompleteSearchEvent` if a search may lack nodes."""
+    if incomplete is not None:
+        names = ("index", "wanted", "found", "nearest", "listed", "reason")
+        fields: dict[str, Any] = {name: getattr(incomplete, name) for name in names}
+        _dispatcher.event(IncompleteSearchEvent(**fields))
 
 
 @dataclass(frozen=True, slots=True)
@@ -265,7 +298,7 @@ class _SavedComponent(BaseComponent):
             ConfigurationError: it was saved over an embedded service in memory, or with a function
                 that no dict holds, and nothing is given in its place.
         """
-        values = {**data, **kwargs}
+        values = renew_saved({**data, **kwargs})
         saved = values.pop("client", None)
         omitted = [name for name in values.pop("omitted", ()) if name not in values]
         # without it other records would be read than before, and nothing would say so
@@ -292,7 +325,7 @@ class _SavedComponent(BaseComponent):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         # not core's own, which goes on with half an object where the constructor refuses
-        self.__init__(**state["fields"])  # type: ignore[misc]  # checked as the first one was
+        self.__init__(**renew_saved(state["fields"]))  # type: ignore[misc]  # checked as the first one was
         self._point_to(state["client"])
 
 

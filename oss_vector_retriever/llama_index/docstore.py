@@ -14,7 +14,7 @@ from ..client.models.vector import Vector
 from ..client.operations.checks import check_keys, each_of
 from ..client.pair import Client, limits_of
 from ..records import DecodePolicy
-from ..records.decode import ENVELOPE_FIELD, ENVELOPE_KEYS, SOURCE_ID_FIELD
+from ..records.decode import ENVELOPE_FIELD, RESERVED_FIELDS, SOURCE_ID_FIELD
 from ..records.settings import DistanceMetric, StoreSettings
 from ..records.store import RecordStore
 from .component import ConnectionOptions, _Connected, report_missing
@@ -46,7 +46,7 @@ class OSSVectorDocumentStore(_Connected, BaseDocumentStore):
         node_classes: your own node classes, so that their nodes come back as what they were.
         text_nodes: make a TextNode or ImageNode of a Document or Node.
         filterable: metadata fields to copy where the service's filters see them; the same as of the
-            OSSVectorStore of the index, if any.
+            OSSVectorStore of the index, if any. None: all that the service can hold and that fit.
         create_index: make the index on the first write if it is not there.
         distance_metric: of an index that is made: `cosine` or `euclidean`; one that is there must
             have it, unless this is None.
@@ -64,7 +64,7 @@ class OSSVectorDocumentStore(_Connected, BaseDocumentStore):
         on_decode_error: DecodePolicy = "raise",
         node_classes: Sequence[type[BaseNode]] = (),
         text_nodes: bool = False,
-        filterable: Sequence[str] = (),
+        filterable: Sequence[str] | None = None,
         create_index: bool = True,
         distance_metric: DistanceMetric | None = "cosine",
         scan: bool = False,
@@ -76,7 +76,7 @@ class OSSVectorDocumentStore(_Connected, BaseDocumentStore):
             distance_metric=distance_metric,
             create_index=create_index,
             # as a vector store of the same index writes it, which then finds a document's nodes
-            filterable=(*filterable, SOURCE_ID_FIELD),
+            filterable=None if filterable is None else (*filterable, SOURCE_ID_FIELD),
             text_key=text_key,
             on_decode_error=on_decode_error,
             limits=limits_of(client),
@@ -292,9 +292,11 @@ class OSSVectorDocumentStore(_Connected, BaseDocumentStore):
     def _vector(self, node: BaseNode, stored: Vector | None) -> Vector:
         fields = (stored and stored.metadata) or {}
         # an update keeps the copies by which a record of this package is filtered
-        copies = [name for name in fields if name not in ENVELOPE_KEYS and ENVELOPE_FIELD in fields]
+        copies = [
+            name for name in fields if name not in RESERVED_FIELDS and ENVELOPE_FIELD in fields
+        ]
         data = stored.data if node.embedding is None and stored is not None else node.embedding
-        return self._store.vector(node, data, also_filterable=copies)
+        return self._store.vector(node, data, kept=copies)
 
     def _delete(self, context: Context, doc_id: str, raise_error: bool) -> Flow[None]:
         # the service says nothing of keys that it does not hold: only a get tells

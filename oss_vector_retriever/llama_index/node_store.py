@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from llama_index.core.schema import BaseNode
-from llama_index.core.vector_stores.types import MetadataFilters
 
 from ..client.context import Context, Flow
 from ..client.errors import InvalidRequestError, quote, with_article
@@ -14,11 +13,11 @@ from ..client.holds import Hold, run_with
 from ..client.models import FetchResult
 from ..client.models.vector import Vector
 from ..records import DecodeError, Record, decode
+from ..records.conditions import Condition, can_pass, document_id
 from ..records.lookup import Found, MissingPolicy
 from ..records.settings import is_row
 from ..records.store import RecordStore
 from .component import call_function
-from .filters import document_id, record_passes
 from .nodes import NodeClasses, as_text_node, node_fields, node_from
 
 T = TypeVar("T")
@@ -43,28 +42,28 @@ class NodeStore:
         return [node.node_id for node in nodes]
 
     def get(
-        self, context: Context, ids: Sequence[str], filters: MetadataFilters | None = None
+        self, context: Context, ids: Sequence[str], condition: Condition | None = None
     ) -> Flow[Found[BaseNode]]:
         """Return the nodes by id that pass, in the order asked, repeated where an id is."""
-
-        def make(record: Record) -> BaseNode | None:
-            if filters is not None and not record_passes(record, filters):
-                return None
-            return self._node(record)
-
-        found = yield from self.records.fetch_records(
-            context, ids, make, return_data=self.return_data, on_missing=self.on_missing
+        return self.records.fetch_records(
+            context,
+            ids,
+            self._node,
+            return_data=self.return_data,
+            on_missing=self.on_missing,
+            condition=condition,
         )
-        return Found([node for node in found.made if node is not None], found.missing)
 
     def list_all(
-        self, context: Context, filters: MetadataFilters | None = None
+        self, context: Context, condition: Condition | None = None
     ) -> Flow[list[BaseNode]]:
         """Return all nodes of the index that pass, read page by page."""
-        data_later = self.return_data and filters is not None  # of those alone that pass
+        if not can_pass(condition):
+            return []
+        data_later = self.return_data and condition is not None  # of those alone that pass
         records = yield from self._scan(
             context,
-            lambda vector: self._record_passing(vector, filters),
+            lambda vector: self._record_passing(vector, condition),
             return_data=self.return_data and not data_later,
         )
         if data_later:
@@ -73,32 +72,34 @@ class NodeStore:
         return [node for node in nodes if node is not None]
 
     def delete(
-        self, context: Context, ids: Sequence[str], filters: MetadataFilters | None = None
+        self, context: Context, ids: Sequence[str], condition: Condition | None = None
     ) -> Flow[None]:
         """Delete by id, of records that pass."""
         keys = list(ids)
-        if filters is None:
+        if condition is None:
             yield from self.records.delete(context, keys)
             return
         reading = self.records.fetch(context, keys)  # the keys are checked here
         hold = self.records.hold(context, keys)
-        deleting = self._delete_those_passing(context, reading, filters, hold)
+        deleting = self._delete_those_passing(context, reading, condition, hold)
         yield from run_with(hold, deleting, context.deadline())
 
     def _delete_those_passing(
-        self, context: Context, reading: Flow[FetchResult], filters: MetadataFilters, hold: Hold
+        self, context: Context, reading: Flow[FetchResult], condition: Condition, hold: Hold
     ) -> Flow[None]:
         found = yield from reading
         # what the filters do not pass stays, though its id was named
-        passing = [self._record_passing(one, filters) for one in found.by_key.values()]
+        passing = [self._record_passing(one, condition) for one in found.by_key.values()]
         keys = [record.key for record in passing if record is not None]
         yield from self.records.delete(context, keys, hold=hold)
 
-    def delete_passing(self, context: Context, filters: MetadataFilters | None) -> Flow[None]:
+    def delete_passing(self, context: Context, condition: Condition | None) -> Flow[None]:
         """Delete whatever passes, whatever page it is on."""
+        if not can_pass(condition):
+            return
 
         def key_of(vector: Vector) -> str | None:
-            return None if self._record_passing(vector, filters) is None else vector.key
+            return None if self._record_passing(vector, condition) is None else vector.key
 
         yield from self._delete_scanned(context, key_of)
 
@@ -119,17 +120,12 @@ class NodeStore:
         yield from self._delete_scanned(context, key_of)
 
     def vector(
-        self, node: BaseNode, data: Iterable[float] | None, also_filterable: Iterable[str] = ()
+        self, node: BaseNode, data: Iterable[float] | None, kept: Iterable[str] = ()
     ) -> Vector:
         """Return the vector that holds a node."""
         text, metadata, payload = node_fields(node)
         return self.records.encode(
-            node.node_id,
-            data,
-            text=text,
-            metadata=metadata,
-            node=payload,
-            also_filterable=also_filterable,
+            node.node_id, data, text=text, metadata=metadata, node=payload, kept=kept
         )
 
     def node(self, record: Record) -> BaseNode | None:
@@ -172,9 +168,9 @@ class NodeStore:
         node = node_from(record, self.classes)
         return as_text_node(node) if self.text_nodes else node
 
-    def _record_passing(self, vector: Vector, filters: MetadataFilters | None) -> Record | None:
+    def _record_passing(self, vector: Vector, condition: Condition | None) -> Record | None:
         record = self.records.decode(vector)
-        return record if record is not None and record_passes(record, filters) else None
+        return record if self.records.passes(record, vector.metadata, condition) else None
 
     def _delete_scanned(
         self, context: Context, key_of: Callable[[Vector], str | None]

@@ -21,22 +21,34 @@ from ..client.models.vector import Float32Array
 from ..client.operations.checks import check_data, check_unicode, check_whole, each_of
 from ..client.pair import CONNECTION, Client, connect, limits_of
 from ..client.settings import ClientSettings
-from ..embeddings import as_matrix, maximal_marginal_relevance, similarities
+from ..embeddings import maximal_marginal_relevance
 from ..embeddings.mathematics import check_share
 from ..records import DecodePolicy, Record
-from ..records.decode import SOURCE_ID_FIELD
-from ..records.filters import Filter
+from ..records.completion import known_formula, measure
+from ..records.conditions import Condition, Group, Operator, Test, can_pass
+from ..records.decode import SOURCE_ID_FIELD, UNSURE_FIELD
+from ..records.filters import Filter, read_filter
 from ..records.lookup import MissingPolicy
-from ..records.search import Hit, nearness, search
-from ..records.settings import DistanceMetric, StoreSettings
+from ..records.search import Hit, nearness, restriction_of, search
+from ..records.settings import (
+    Completion,
+    DistanceMetric,
+    Exhaustive,
+    IncompletePolicy,
+    ListFields,
+    Scalars,
+    StoreSettings,
+)
 from ..records.store import RecordStore
-from .component import _hide, _SavedComponent, call_function, report_missing
-from .filters import check_filters, combine, has_empty_group, record_passes, service_filter
+from ..records.traits import Formula
+from .component import _hide, _SavedComponent, call_function, report_incomplete, report_missing
+from .filters import check_filters, has_empty_group, read_filters
 from .node_store import NodeStore, list_nodes
 from .nodes import classes_by_name
 
 _DEFAULT_MMR_THRESHOLD: Final = 0.5
 _DEFAULT_PREFETCH_FACTOR: Final = 4
+_COMPLETION_OPTIONS: Final = frozenset({"exhaustive", "scan_limit", "on_incomplete"})
 NodeIds = Sequence[str] | None
 
 
@@ -53,6 +65,9 @@ class QueryOptions(TypedDict, total=False):
         mmr_threshold: 0 all variety, 1 none; by default the query's own, or 0.5.
         mmr_prefetch_factor: of how many times `similarity_top_k` nodes MMR chooses; 4.
         mmr_prefetch_k: of how many nodes MMR chooses, in place of the factor.
+        exhaustive: in place of the store's own: "auto", True or False.
+        scan_limit: in place of the store's own.
+        on_incomplete: in place of the store's own: "warn", "raise" or "ignore".
     """
 
     filter: Filter | None
@@ -60,6 +75,9 @@ class QueryOptions(TypedDict, total=False):
     mmr_threshold: float | None
     mmr_prefetch_factor: float | None
     mmr_prefetch_k: int | None
+    exhaustive: Exhaustive
+    scan_limit: int
+    on_incomplete: IncompletePolicy
 
 
 class OSSVectorStore(_SavedComponent, BasePydanticVectorStore):
@@ -69,11 +87,9 @@ class OSSVectorStore(_SavedComponent, BasePydanticVectorStore):
     as what they were, relationships included; the key of a record is the node's id.
 
     Filters work with all operators and conditions, nested, and are exact: what the service can
-    check of them narrows its search, and the whole is evaluated on the metadata that come back. For
-    what it cannot check a query asks for as many hits as the service gives (500), of which those
-    that pass are kept: nodes farther away than that are not seen. Name the fields that you filter
-    by in `filterable` before you write: a record that was written without, or by another program
-    with numbers as numbers, has no copy that the service's filters would find.
+    check of them narrows its search, and the whole is evaluated on the metadata that come back.
+    Where too few of those pass, the index is listed and ranked here, or a warning says that nodes
+    may be lacking.
 
     Args:
         client: either client; or give the arguments of one, those of `ConnectionOptions`.
@@ -87,12 +103,23 @@ class OSSVectorStore(_SavedComponent, BasePydanticVectorStore):
         create_index: make the index on the first write, and read one that is not there as empty.
         distance_metric: "cosine" or "euclidean", of the index that the first write makes; one that
             is there must have it. None takes what is there, and makes cosine.
-        filterable: metadata fields that the service can check, at most 9 with 2 KB together. None:
-            not known, for an index that others write; then all filters are evaluated here.
+        filterable: metadata fields to copy where the service's filters, and other programs, see
+            them: at most 8 with 2 KB together, or a record is refused. None: all that the service
+            can hold (strings, numbers, booleans, lists of strings) and that fit, 6 of them beside
+            the id of the node's document. What has no copy can be filtered by all the same, more
+            slowly.
         non_filterable: further fields that an index made here keeps out of its filters.
-        native_scalars: keep numbers and booleans as they are for filters, so that ranges can be
-            checked by the service.
+        scalars: how numbers and booleans are copied: "native", as they are; "strings"; or "auto",
+            as they are unless the service refuses them or turns them into strings.
+        list_fields: whether a list passes EQ and IN if "any" of its items does, as the service sees
+            it, or as a whole, "exact", as in core's SimpleVectorStore.
         skip_rows: leave out of searches the rows of key-value stores in the same index.
+        exhaustive: where the service's own search finds too few, list the index and rank here what
+            matches: "auto", as far as `scan_limit`; True, to its end; False, never.
+        scan_limit: list so many records at most, under "auto".
+        on_incomplete: where an answer may lack nodes: "warn", an `IncompleteSearchWarning` and an
+            `IncompleteSearchEvent`; "raise" the same; or "ignore".
+        filters_first: whether the service filters before it ranks; None finds out.
         node_classes: your own node classes, so that their nodes come back as what they were.
         stores_text: core's mark of a store that keeps text; True, as this one does.
         is_embedding_query: core's mark of a store that is queried by embedding; True likewise.
@@ -110,10 +137,15 @@ class OSSVectorStore(_SavedComponent, BasePydanticVectorStore):
     on_missing: MissingPolicy = "omit"
     create_index: bool = True
     distance_metric: DistanceMetric | None = "cosine"
-    filterable: tuple[str, ...] | None = ()
+    filterable: tuple[str, ...] | None = None
     non_filterable: tuple[str, ...] = ()
-    native_scalars: bool = False
+    scalars: Scalars = "auto"
+    list_fields: ListFields = "any"
     skip_rows: bool = False
+    exhaustive: Exhaustive = "auto"
+    scan_limit: int = 20_000
+    on_incomplete: IncompletePolicy = "warn"
+    filters_first: bool | None = None
 
     _store: NodeStore = PrivateAttr()
     # the image and index nodes that were added, whose ids core puts into queries: `restriction`
@@ -138,10 +170,15 @@ class OSSVectorStore(_SavedComponent, BasePydanticVectorStore):
         on_decode_error: DecodePolicy = "raise",
         create_index: bool = True,
         distance_metric: DistanceMetric | None = "cosine",
-        filterable: Sequence[str] | None = (),
+        filterable: Sequence[str] | None = None,
         non_filterable: Sequence[str] = (),
-        native_scalars: bool = False,
+        scalars: Scalars = "auto",
+        list_fields: ListFields = "any",
         skip_rows: bool = False,
+        exhaustive: Exhaustive = "auto",
+        scan_limit: int = 20_000,
+        on_incomplete: IncompletePolicy = "warn",
+        filters_first: bool | None = None,
         node_classes: Sequence[type[BaseNode]] = (),
         stores_text: bool = True,
         is_embedding_query: bool = True,
@@ -216,7 +253,7 @@ class OSSVectorStore(_SavedComponent, BasePydanticVectorStore):
         `similarities` are cosines, or 1 / (1 + distance) in a euclidean index.
 
         Args:
-            query: `node_ids` and `doc_ids` restrict it, where they are not empty; with `filters`
+            query: `node_ids`, where they are not empty, and `doc_ids` restrict it; with `filters`
                 all must hold. Nodes asked for by `node_ids` are fetched and measured here.
                 `output_fields` are the metadata that nodes come back with.
             options: what a `VectorStoreQuery` has no field for: see `QueryOptions`.
@@ -306,10 +343,10 @@ class OSSVectorStore(_SavedComponent, BasePydanticVectorStore):
     def _get_nodes(
         self, context: Context, node_ids: NodeIds, filters: MetadataFilters | None
     ) -> Flow[list[BaseNode]]:
-        checked = check_filters(filters)
+        condition = read_filters(filters)
         if node_ids is None:
-            return (yield from self._store.list_all(context, checked))
-        found = yield from self._store.get(context, list(each_of(node_ids)), checked)
+            return (yield from self._store.list_all(context, condition))
+        found = yield from self._store.get(context, list(each_of(node_ids)), condition)
         report_missing(context, self.index, found.missing)
         return found.made
 
@@ -318,113 +355,73 @@ class OSSVectorStore(_SavedComponent, BasePydanticVectorStore):
     ) -> Flow[None]:
         if node_ids is None and filters is None:
             raise InvalidRequestError("delete_nodes takes node_ids or filters; clear() deletes all")
-        checked = check_filters(filters)
+        condition = read_filters(filters)
         if filters is not None and has_empty_group(filters):
             raise InvalidRequestError(
                 "delete_nodes does not take filters with an empty group, which every node passes; "
                 "leave it out, or clear() deletes all"
             )
         if node_ids is None:
-            return (yield from self._store.delete_passing(context, checked))
-        return (yield from self._store.delete(context, list(each_of(node_ids)), checked))
+            return (yield from self._store.delete_passing(context, condition))
+        return (yield from self._store.delete(context, list(each_of(node_ids)), condition))
 
     def _query(
         self, context: Context, asked: VectorStoreQuery, options: QueryOptions
     ) -> Flow[VectorStoreQueryResult]:
         query, candidates = check_query(asked, self._non_text_ids, **options)
-        given = options.get("filter")
         # by the limits of this account, which the client knows
         check_whole("similarity_top_k", query.similarity_top_k, 1, context.config.limits.top_k)
         vector = check_data("query_embedding", query.query_embedding or ())
+        condition = _condition_of(query, options.get("filter"))
+        if not can_pass(condition):
+            return VectorStoreQueryResult(nodes=[], ids=[], similarities=[])
         metric = yield from self._store.records.metric(context)
         if query.node_ids is not None:
-            if given:
-                raise InvalidRequestError(
-                    "{argument} is checked by the service's search, which cannot be restricted to "
-                    "node_ids",
-                    argument="filter",
-                    remedy="use filters of MetadataFilters",
-                )
-            hits = yield from self._measure(context, query, vector, candidates, metric)
-        elif query.filters is not None or query.doc_ids is not None:
-            hits = yield from self._search_passing(context, query, vector, candidates, given)
+            hits = yield from self._measure(context, query.node_ids, condition, vector, candidates)
         else:
-            hits = yield from search(
+            found = yield from search(
                 context,
                 self._store.records,
                 vector,
                 # MMR may ask for more to choose from than the service gives
                 min(candidates, context.config.limits.top_k),
-                filter=given,
+                condition=condition,
                 return_data=self.return_data or query.mode is VectorStoreQueryMode.MMR,
+                completion=self._completion(options),
             )
+            report_incomplete(found.incomplete)
+            hits = found.hits
         if query.mode is VectorStoreQueryMode.MMR:
             # some hundred rows of a thousand numbers: off the event loop
             hits = yield from call_function(_diversify, query, vector, hits)
         return self._result(hits, metric, query.output_fields)
 
-    def _search_passing(
-        self,
-        context: Context,
-        query: VectorStoreQuery,
-        vector: Float32Array,
-        candidates: int,
-        given: Filter | None,
-    ) -> Flow[list[Hit]]:
-        """Search with what the service can check, evaluate the whole, and ask on where it fell."""
-        limit = context.config.limits.top_k
-        translated, complete = yield from self._service_filter(context, query)
-        sent = combine("$and", [translated, given])
-        count = min(candidates, limit) if complete else limit
-        while True:
-            found = yield from search(context, self._store.records, vector, count, filter=sent)
-            hits = [hit for hit in found if record_passes(hit.record, query.filters, query.doc_ids)]
-            if len(hits) >= candidates or count >= limit:
-                break
-            # the service filters what its search has found: among the next ones more may pass
-            count = limit
-        hits = hits[:candidates]
-        if not (self.return_data or query.mode is VectorStoreQueryMode.MMR):
-            return hits
-        distances = {hit.record.key: hit.distance for hit in hits}
-        records = yield from self._store.add_data(context, [hit.record for hit in hits])
-        return [Hit(record, distances[record.key]) for record in records]
-
-    def _service_filter(
-        self, context: Context, query: VectorStoreQuery
-    ) -> Flow[tuple[Filter | None, bool]]:
-        settings = self._store.records.settings
-        index = yield from self._store.records.describe(context)
-        # the service filters on no field that the index declares non-filterable
-        hidden = index.non_filterable_metadata_keys if index else ()
-        return service_filter(
-            query.filters,
-            query.doc_ids,
-            [name for name in settings.filterable or () if name not in hidden],
-            native_scalars=settings.native_scalars,
-            limits=context.config.limits,
-        )
+    def _completion(self, options: QueryOptions) -> Completion:
+        given: dict[str, Any] = {n: v for n, v in options.items() if n in _COMPLETION_OPTIONS}
+        return replace(self._store.records.settings.completion, **given)
 
     def _measure(
         self,
         context: Context,
-        query: VectorStoreQuery,
+        node_ids: Sequence[str],
+        condition: Condition | None,
         vector: Float32Array,
-        candidates: int,
-        metric: str,
-    ) -> Flow[list[Hit]]:
+        limit: int,
+    ) -> Flow[list[Hit[Record]]]:
         """Fetch the records asked for and measure them here: the service cannot search by key."""
+        records = self._store.records
         # a hit once each, whatever the list repeats
-        ids = list(dict.fromkeys(query.node_ids or ()))
-        found = yield from self._store.records.fetch_records(
-            context, ids, lambda record: record, return_data=True
-        )
-        passing = [one for one in found.made if record_passes(one, query.filters, query.doc_ids)]
-        hits: list[Hit] = yield from call_function(_rank, vector, passing, metric, candidates)
+        keys = list(dict.fromkeys(node_ids))
+        found = yield from records.fetch(context, keys, return_data=True)
+        read = restriction_of(context, records, condition).read
+        passing = [record for one in found.by_key.values() if (record := read(one)) is not None]
+        metric = yield from records.metric(context)
+        formula = known_formula(context, self.index, metric)
+        hits: list[Hit[Record]] = yield from call_function(_rank, vector, passing, formula, limit)
         return hits
 
     def _result(
-        self, hits: Sequence[Hit], metric: str, fields: Sequence[str] | None
+        self, hits: Sequence[Hit[Record]], metric: str, fields: Sequence[str] | None
     ) -> VectorStoreQueryResult:
         changes: dict[str, Any] = {} if self.return_data else {"embedding": None}
         made = []
@@ -445,13 +442,14 @@ class OSSVectorStore(_SavedComponent, BasePydanticVectorStore):
     def _make_store(self) -> NodeStore:
         given, saved = self._clients.given, self._saved
         limits = saved.limits if given is None and saved is not None else limits_of(given)
-        limit = limits.filterable_keys - 1
-        # one field is ours: by it a document's nodes are deleted
+        limit = limits.filterable_keys - 2
+        # two fields are ours: by one a document's nodes are deleted
         named = None if self.filterable is None else tuple(self.filterable)
         if named is not None and len({*named} - {SOURCE_ID_FIELD}) > limit:
             raise ConfigurationError(
-                f"filterable names more than {limit} fields; the service takes one more, and that "
-                f"is {SOURCE_ID_FIELD}, the id of a node's document."
+                f"filterable names more than {limit} fields; the service takes two more, which are "
+                f"{SOURCE_ID_FIELD}, the id of a node's document, and {UNSURE_FIELD}, the list of "
+                "fields that it cannot judge."
             )
         settings = StoreSettings(
             index=self.index,
@@ -460,10 +458,15 @@ class OSSVectorStore(_SavedComponent, BasePydanticVectorStore):
             filterable=None if named is None else (*named, SOURCE_ID_FIELD),
             non_filterable=self.non_filterable,
             text_key=self.text_key,
-            native_scalars=self.native_scalars,
+            scalars=self.scalars,
+            list_fields=self.list_fields,
             on_decode_error=self.on_decode_error,
             skip_rows=self.skip_rows,
             limits=limits,
+            exhaustive=self.exhaustive,
+            scan_limit=self.scan_limit,
+            on_incomplete=self.on_incomplete,
+            filters_first=self.filters_first,
         )
         classes = classes_by_name(self.node_classes)
         return NodeStore(RecordStore(settings), classes, self.return_data, self.on_missing)
@@ -505,7 +508,7 @@ def check_query(
     checked = replace(
         query,
         filters=check_filters(query.filters),
-        doc_ids=list(dict.fromkeys(query.doc_ids)) if query.doc_ids else None,
+        doc_ids=None if query.doc_ids is None else list(dict.fromkeys(query.doc_ids)),
         node_ids=restriction(query.node_ids, non_text_ids, honour=options.get("honour_node_ids")),
         mmr_threshold=threshold,
     )
@@ -537,21 +540,32 @@ def restriction(
     return None if honour is None and set(ids) == set(non_text_ids) else ids
 
 
-def _rank(vector: Float32Array, records: Sequence[Record], metric: str, limit: int) -> list[Hit]:
-    rows = [record.embedding for record in records if record.embedding is not None]
-    if not rows:
-        return []
-    if metric == "euclidean":
-        matrix = as_matrix("the embeddings", [*rows, vector])
-        distances = np.linalg.norm(matrix[:-1] - matrix[-1], axis=1)
-    else:
-        distances = 1.0 - similarities(vector, rows)
+def _condition_of(query: VectorStoreQuery, given: Filter | None) -> Condition | None:
+    """Return what a query restricts its answer to: filters of both grammars, and documents."""
+    documents = None
+    if query.doc_ids is not None:
+        documents = Test(SOURCE_ID_FIELD, Operator.IN, query.doc_ids)
+    parts = [read_filters(query.filters), documents, read_filter(given)]
+    restricting = [part for part in parts if part is not None]
+    return (
+        Group("and", tuple(restricting)) if len(restricting) > 1 else next(iter(restricting), None)
+    )
+
+
+def _rank(
+    vector: Float32Array, records: Sequence[Record], formula: Formula, limit: int
+) -> list[Hit[Record]]:
+    known = [record for record in records if record.embedding is not None]
+    rows = [record.embedding for record in known if record.embedding is not None]
+    distances = measure(vector, rows, formula)
     # stable: of records that are equally far the first one asked for comes first
     nearest = np.argsort(distances, kind="stable")[:limit]
-    return [Hit(records[position], float(distances[position])) for position in nearest]
+    return [Hit(known[position], float(distances[position])) for position in nearest]
 
 
-def _diversify(query: VectorStoreQuery, vector: Float32Array, hits: Sequence[Hit]) -> list[Hit]:
+def _diversify(
+    query: VectorStoreQuery, vector: Float32Array, hits: Sequence[Hit[Record]]
+) -> list[Hit[Record]]:
     rows = [hit.record.embedding for hit in hits if hit.record.embedding is not None]
     share = _DEFAULT_MMR_THRESHOLD if query.mmr_threshold is None else query.mmr_threshold
     picked = maximal_marginal_relevance(vector, rows, query.similarity_top_k, share)

@@ -8,14 +8,16 @@ Nothing here knows a framework: its adapters turn a `Record` into its own classe
 """
 
 from ..client.models.limits import metadata_bytes
+from .copies import filterable_value
 from .decode import ENVELOPE_KEYS, DecodeError, DecodePolicy, decode, decode_all
-from .encode import encode, filterable_value
+from .encode import encode
 from .keys import parse_keys, query_of
 from .record import Media, Record, Source
-from .settings import DistanceMetric, StoreSettings
+from .settings import Completion, DistanceMetric, StoreSettings
 
 __all__ = [
     "ENVELOPE_KEYS",
+    "Completion",
     "DecodeError",
     "DecodePolicy",
     "DistanceMetric",

@@ -212,6 +212,7 @@ class Answer:
     missing: Mapping[str, Sequence[str]] = field(default_factory=dict)
     refused: Sequence[str] = ()  # ids that were too many for one call
     start: int = 0  # characters of each text that were read before
+    note: str = ""  # what there is to know of the answer as a whole
     nothing: str = "No documents."  # said where there is nothing else to say
     fetch_tool: str | None = None  # name of the tool that reads on after a cut, if there is one
 
@@ -244,7 +245,7 @@ class Answer:
     def _notes(self) -> list[str]:
         # Before the texts: hosts that shorten an answer cut its end, and what does not exist
         # decides what the agent does next.
-        notes = []
+        notes = [self.note] if self.note else []
         if self.missing:
             notes.append(
                 f"Not found: {_list_some([_name_with_near(*one) for one in self.missing.items()])}"

@@ -2,7 +2,7 @@
 
 The first match wins:
 
-    1. our own envelope                        `_record`, with `_record_text`
+    1. our own envelope                        `_record`, with `_record_text`; of version 1 or 2
     2. LlamaIndex                              `_node_content`: JSON text or an object
     3. Alibaba's oss-vectors-embed             `OSSVECTORS-EMBED-SRC-CONTENT`
     4. LangChain                               `_page_content`, then `page_content`
@@ -31,7 +31,14 @@ DECODE_POLICIES: Final[tuple[str, ...]] = get_args(DecodePolicy)
 ENVELOPE_FIELD: Final = "_record"
 TEXT_FIELD: Final = "_record_text"
 ENVELOPE_KEYS: Final = (ENVELOPE_FIELD, TEXT_FIELD)
-VERSION: Final = 1  # of the envelope; a later one is refused, never guessed at
+# The mark: a list of the fields that the service cannot judge, since they have no copy, or one that
+# is not the value itself.
+UNSURE_FIELD: Final = "_unsure"
+UNSURE_OF_ALL: Final = "*"  # in the mark, where the names do not fit
+UNSURE_OF_NONE: Final = "-"  # a list that is empty might be refused
+RESERVED_FIELDS: Final = (*ENVELOPE_KEYS, UNSURE_FIELD)
+VERSION: Final = 2  # of the envelope; a later one is refused, never guessed at
+_VERSIONS: Final = (1, VERSION)  # the first one had no mark
 WIDE_MARK: Final = '{"wide":true,'  # begins an envelope with integers over 64 bits
 
 NODE_FIELD: Final = "_node_content"
@@ -157,11 +164,11 @@ def _from_envelope(key: str, stored: dict[str, Any], embedding: Float32Array | N
     envelope = load_object(written, key, ENVELOPE_FIELD, exact_json if wide else fast_json)
     metadata, node, text = envelope.get("metadata"), envelope.get("node"), stored.get(TEXT_FIELD)
     # One look at all parts, since nearly every record is whole; which part is damaged comes after.
-    broken = envelope.get("v") != VERSION or not (node is None or type(node) is dict)
+    broken = envelope.get("v") not in _VERSIONS or not (node is None or type(node) is dict)
     if broken or type(metadata) is not dict or type(text) is not str:
         raise _damage(key, envelope)
-    if len(stored) > len(ENVELOPE_KEYS):
-        _add_other_fields(metadata, stored, node, ENVELOPE_KEYS)
+    if len(stored) > len(RESERVED_FIELDS) or UNSURE_FIELD not in stored:
+        _add_other_fields(metadata, stored, node, RESERVED_FIELDS)
     return Record(key, text, metadata, embedding, node, "envelope")
 
 
@@ -170,7 +177,7 @@ def _damage(key: str, envelope: dict[str, Any]) -> DecodeError:
     reason = f"it has no version {VERSION}, so this package did not write it"
     if isinstance(version, int) and version > VERSION:
         reason = f"it has version {version}, and this release reads {VERSION}; a newer one wrote it"
-    if version != VERSION:
+    if version not in _VERSIONS:
         return DecodeError(key, ENVELOPE_FIELD, reason)
     for part in ("metadata", "node"):
         value = envelope.get(part)

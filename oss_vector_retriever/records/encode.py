@@ -8,9 +8,10 @@ from typing import Any, NoReturn
 from ..client.errors import InvalidRequestError, quote
 from ..client.models import DEFAULT_LIMITS, Limits, Vector, dump, largest, metadata_bytes
 from ..client.operations.checks import check_key
+from .copies import Form, make_copies
 from .decode import (
     ENVELOPE_FIELD,
-    ENVELOPE_KEYS,
+    RESERVED_FIELDS,
     SOURCE_ID_FIELD,
     TEXT_FIELD,
     VERSION,
@@ -19,8 +20,6 @@ from .decode import (
 )
 
 _MAYBE_WIDE = re.compile(r"\d{19}", re.ASCII)  # 2**63 has 19 digits
-_EXACT_INTEGERS = 2**53  # a float holds each integer below it
-_WIDEST = 2**63  # the service's integers
 _DEEPEST = 100  # the JSON reader of the way back stops at 200
 _INTEGER_BITS = 2000  # below every setting of sys.set_int_max_str_digits
 _FIXES = {
@@ -42,13 +41,17 @@ def encode(
     text: str,
     metadata: Mapping[str, Any] | None = None,
     node: Mapping[str, Any] | None = None,
-    filterable: Iterable[str] = (),
-    native_scalars: bool = False,
+    filterable: Iterable[str] | None = (),
+    own: Iterable[str] = (),
+    kept: Iterable[str] = (),
+    visible: Mapping[str, Any] | None = None,
+    scalars: Form = "strings",
     limits: Limits = DEFAULT_LIMITS,
 ) -> Vector:
     """Return a vector from which `decode` gives back key, text, metadata, node and data exactly.
 
     The text is stored beside the envelope: a node that repeats text or metadata pays for it twice.
+    Beside both stands `_unsure`, a list of the fields that the service's filters cannot judge.
 
     Args:
         key: the primary key, 1 to 1,024 characters.
@@ -59,9 +62,14 @@ def encode(
         node: a framework's serialised object, of the same types.
         filterable: top-level metadata fields to copy where the service's filters see them, as
             `filterable_value` writes them; fields that the metadata lacks are passed over.
-            `ref_doc_id`, if named, is the id of the node's source document.
-        native_scalars: copy numbers and booleans as they are, for range filters. The service's
-            newest pages know them; the older ones store strings alone.
+            `ref_doc_id`, if named, is the id of the node's source document. None: all that the
+            service can hold, in order, as far as they fit: `ref_doc_id`, strings, numbers,
+            booleans and lists of strings, seven of them and 2 KB by default.
+        own: fields of the writer's bookkeeping, copied before all others.
+        kept: further fields to copy where they fit, before those that nobody named.
+        visible: what filters see, in place of the metadata.
+        scalars: "native" copies numbers and booleans as they are, for range filters; the service's
+            newest pages know them, the older ones store strings alone.
         limits: the service's limits, for an account that has others.
 
     Raises:
@@ -71,52 +79,33 @@ def encode(
     check_key(key, limits)
     _check_text(text, key, "text")
     parts = {"metadata": _plain(metadata, key, "metadata"), "node": _plain(node, key, "node")}
-    if taken := [name for name in ENVELOPE_KEYS if name in parts["metadata"]]:
+    if taken := [name for name in RESERVED_FIELDS if name in parts["metadata"]]:
         reason = f"metadata[{taken[0]!r}] has the name of a field of the record's envelope"
         raise _record_error(key, reason, remedy="give it another name")
+    if isinstance(filterable, str):
+        raise InvalidRequestError(
+            "{argument} takes several names",
+            argument="filterable",
+            remedy="put a single one into a list",
+        )
     # LlamaIndex deletes and filters by a node's source document, which stands deep in the node.
     source = source_id(parts["node"])
-    seen = {**parts["metadata"], SOURCE_ID_FIELD: source} if source else parts["metadata"]
-    copies = _copies(key, seen, filterable, native_scalars)
-    _check_copies(key, copies, limits)
+    about = {SOURCE_ID_FIELD: source} if source else {}
+    seen = {**parts["metadata"], **about} if visible is None else visible
+    copies = make_copies(
+        key,
+        seen,
+        required=(*own, *(filterable or ())),
+        wanted=(*about, *kept, *seen) if filterable is None else kept,
+        # to filters a field of the user's own comes before the document's id
+        inexact=[name for name in about if parts["metadata"].get(name, source) != source],
+        scalars=scalars,
+        limits=limits,
+    )
     # The text stands by itself, so that other programs can read it, and a search can leave it out.
     stored = {TEXT_FIELD: text, ENVELOPE_FIELD: _envelope(parts, node is not None), **copies}
     _check_total(key, stored, parts, limits)
     return _vector(key, data, stored)
-
-
-def filterable_value(value: object, *, native_scalars: bool = False) -> object:
-    """Return the form in which a value's filterable copy is stored; filters compare with it.
-
-    A string stays, a list becomes a list of strings. A number or a boolean becomes the string that
-    JSON would write, whole floats as integers: equal numbers have one form (2024 and 2024.0 are
-    "2024"). None and an empty list have no copy, so that `$exists` is false: the form is None.
-
-    Args:
-        value: a metadata value, or an operand of a filter.
-        native_scalars: keep a boolean, a float, an integer of 64 bits as it is, outside of lists.
-
-    Raises:
-        TypeError: a dict, a nested list or a list with None; no filter can see into these.
-        ValueError: a float that is not finite.
-    """
-    if isinstance(value, list):
-        return [_scalar(item) for item in value] or None
-    short = isinstance(value, int) and -_WIDEST <= value < _WIDEST
-    if value is None or (native_scalars and (short or isinstance(value, float))):
-        return value
-    return _scalar(value)
-
-
-def _scalar(value: object) -> str:
-    if isinstance(value, str):
-        return value
-    # JSON of other programs has 2024.0 where Python has 2024; a filter must find both
-    if isinstance(value, float) and value.is_integer() and abs(value) < _EXACT_INTEGERS:
-        return dump(int(value))
-    if isinstance(value, int | float):
-        return dump(value)
-    raise TypeError(f"filters cannot see into {type(value).__name__}")
 
 
 def _plain(value: Mapping[str, Any] | None, key: str, path: str) -> dict[str, Any]:
@@ -183,53 +172,6 @@ def _check_text(text: object, key: str, path: str) -> None:
 
 def _refuse(key: str, path: str, reason: str) -> NoReturn:
     raise _record_error(key, f"{path} {reason}")
-
-
-def _copies(
-    key: str, metadata: Mapping[str, Any], filterable: Iterable[str], native_scalars: bool
-) -> dict[str, object]:
-    if isinstance(filterable, str):
-        raise InvalidRequestError(
-            "{argument} takes several names",
-            argument="filterable",
-            remedy="put a single one into a list",
-        )
-    copies = {}
-    for name in filterable:
-        try:
-            form = filterable_value(metadata.get(name), native_scalars=native_scalars)
-        except TypeError as error:
-            raise _record_error(
-                key,
-                f"metadata[{quote(name)}] cannot be filterable: {error}.",
-                argument="filterable",
-                remedy="Leave it out of {filterable=}, or add a field with a string or a list of "
-                "strings",
-            ) from error
-        if form is not None:
-            copies[name] = form
-    return copies
-
-
-def _check_copies(key: str, copies: Mapping[str, object], limits: Limits) -> None:
-    if len(copies) > limits.filterable_keys:
-        raise _record_error(
-            key,
-            f"{len(copies)} filterable fields ({', '.join(sorted(copies))}); the service takes "
-            f"{limits.filterable_keys}.",
-            argument="filterable",
-            limit=limits.filterable_keys,
-            remedy="Name fewer in {filterable=}; the record keeps them all the same",
-        )
-    if (size := metadata_bytes(dict(copies))) > limits.filterable_bytes:
-        raise _record_error(
-            key,
-            f"the filterable copies take {size:,} bytes, over the limit of "
-            f"{limits.filterable_bytes:,}; {largest(copies)}.",
-            argument="filterable",
-            limit=limits.filterable_bytes,
-            remedy="Leave it out of {filterable=}; the record keeps it all the same",
-        )
 
 
 def _envelope(parts: Mapping[str, dict[str, Any]], with_node: bool) -> str:

@@ -77,6 +77,8 @@ class IndexKeeper:
 
     def check_query(self, context: Context, dimension: int) -> Flow[None]:
         """Refuse by name a query of another dimension than that of the index, asked for anew."""
+        if (known := self.peek(context)) is not None:  # then that is the reason: no further call
+            _check_dimension(known, dimension, "the query has")
         found = yield from known_indexes.look(context, self.settings.index)
         _check_dimension(found, dimension, "the query has")
 

@@ -56,9 +56,13 @@ class Lookup:
 
 
 def fetch_records(
-    context: Context, lookup: Lookup, keys: Iterable[str], make: Callable[[Record], Made]
+    context: Context,
+    lookup: Lookup,
+    keys: Iterable[str],
+    make: Callable[[Record], Made],
+    keeps: Callable[[Record, Vector], bool] | None = None,
 ) -> Flow[Found[Made]]:
-    """Fetch records by key and make something of each, in the order asked.
+    """Fetch records by key and make something of each that is to be kept, in the order asked.
 
     A `DecodeError` of `make` is met by `on_decode_error`, as one of decoding is.
 
@@ -83,7 +87,7 @@ def fetch_records(
             return_data=lookup.return_data,
             timeout=max(deadline.moment - context.monotonic(), _SHORTEST),
         )
-        made += islice(make_each(lookup, result, make), count)
+        made += islice(make_each(lookup, result, make, keeps), count)
         missing |= dict.fromkeys(result.missing)
     if missing and lookup.on_missing == "raise":
         raise MissingKeysError(tuple(missing))
@@ -91,12 +95,18 @@ def fetch_records(
 
 
 def make_each(
-    lookup: Lookup, vectors: Iterable[Vector], make: Callable[[Record], Made]
+    lookup: Lookup,
+    vectors: Iterable[Vector],
+    make: Callable[[Record], Made],
+    keeps: Callable[[Record, Vector], bool] | None = None,
 ) -> Iterator[Made]:
     """Yield what is made of each vector's record; unreadable ones as `on_decode_error` says."""
     for vector in vectors:
         try:  # around `make` too: a framework's classes judge a node, no decoder can
-            made = make(read(vector, lookup.text_key))
+            record = read(vector, lookup.text_key)
+            if keeps is not None and not keeps(record, vector):
+                continue
+            made = make(record)
         except DecodeError as error:
             if lookup.on_decode_error == "raise":
                 raise
@@ -106,5 +116,8 @@ def make_each(
             # The record may be readable, and only its node one that the framework cannot build.
             record = decode(vector, text_key=lookup.text_key, on_decode_error="raw")
             stored = deep_copy(vector.metadata or {})
-            made = make(replace(record, metadata=stored, node=None, source="raw"))
+            raw = replace(record, metadata=stored, node=None, source="raw")
+            if keeps is not None and not keeps(raw, vector):
+                continue
+            made = make(raw)
         yield made

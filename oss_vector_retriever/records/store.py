@@ -16,13 +16,17 @@ from ..client.known_indexes import forget
 from ..client.models import FetchResult, ListVectorsResult, Vector, VectorIndex, dump
 from ..client.operations.checks import as_vector, each_of, refuse_repeated
 from ..client.operations.vectors import list_vectors
-from ..client.writes import delete, upsert
-from .decode import ENVELOPE_KEYS, NODE_FIELD, decode, deep_copy, load_object
-from .encode import encode, filterable_value
+from ..client.writes import delete
+from .conditions import Condition, Pushed, passes, push, visible_fields
+from .copies import filterable_value, is_scalar
+from .decode import NODE_FIELD, RESERVED_FIELDS, decode, deep_copy, load_object
+from .encode import encode
 from .indexing import IndexKeeper, warn_of_absence
 from .lookup import Found, Lookup, MissingPolicy, fetch_records
 from .record import Record
 from .settings import StoreSettings
+from .traits import traits_of
+from .writing import hidden_fields, put_records
 
 T = TypeVar("T")
 
@@ -46,6 +50,7 @@ class RecordStore:
     def __init__(self, settings: StoreSettings) -> None:
         self.settings = settings
         self.keeper = IndexKeeper(settings)
+        self._has_numbers = False
 
     def encode(
         self,
@@ -55,7 +60,9 @@ class RecordStore:
         text: str,
         metadata: Mapping[str, Any] | None = None,
         node: Mapping[str, Any] | None = None,
-        also_filterable: Iterable[str] = (),
+        own: Iterable[str] = (),
+        kept: Iterable[str] = (),
+        visible: Mapping[str, Any] | None = None,
     ) -> Vector:
         """Return the vector that holds a record, as `encode` makes it, with its copies."""
         return encode(
@@ -64,16 +71,45 @@ class RecordStore:
             text=text,
             metadata=metadata,
             node=node,
-            # a field named twice is one copy; the order is that of the settings
-            filterable=dict.fromkeys((*(self.settings.filterable or ()), *also_filterable)),
-            native_scalars=self.settings.native_scalars,
+            filterable=self.settings.filterable,
+            own=own,
+            kept=kept,
+            visible=visible,
+            # writing turns them into strings where the index takes no other
+            scalars="strings" if self.settings.scalars == "strings" else "native",
             limits=self.settings.limits,
         )
 
     def decode(self, vector: Vector) -> Record | None:
         """Return the record in a vector, as `decode` does; None for a broken one, under "skip"."""
+        # a number that is stored tells what writing would find out
+        if not self._has_numbers and vector.metadata is not None:
+            self._has_numbers = any(map(is_scalar, vector.metadata.values()))
         return decode(
             vector, text_key=self.settings.text_key, on_decode_error=self.settings.on_decode_error
+        )
+
+    def passes(
+        self, record: Record | None, stored: Mapping[str, Any] | None, condition: Condition | None
+    ) -> bool:
+        """Tell whether a record passes a condition; `stored` are the metadata it was read from."""
+        if record is None or condition is None:
+            return record is not None
+        exact_lists = self.settings.list_fields == "exact"
+        return passes(visible_fields(record, stored), condition, exact_lists)
+
+    def push(self, context: Context, condition: Condition | None) -> Pushed:
+        """Return what the service can check of a condition, by what is known of the index."""
+        settings = self.settings
+        native = traits_of(context, settings.index).native
+        if native is None:
+            native = self._has_numbers
+        return push(
+            condition,
+            hidden=hidden_fields(settings, self.keeper.peek(context)),
+            native=settings.scalars == "native" or (native and settings.scalars == "auto"),
+            exact_lists=settings.list_fields == "exact",
+            limits=context.config.limits,
         )
 
     def fetch(
@@ -105,8 +141,9 @@ class RecordStore:
         *,
         return_data: bool = False,
         on_missing: MissingPolicy = "omit",
+        condition: Condition | None = None,
     ) -> Flow[Found[T]]:
-        """Fetch records by key and make something of each, as `lookup.fetch_records` does."""
+        """Fetch records by key and make something of each that passes a condition."""
         lookup = Lookup(
             index=self.settings.index,
             text_key=self.settings.text_key,
@@ -115,9 +152,13 @@ class RecordStore:
             on_decode_error=self.settings.on_decode_error,
         )
         wanted = list(each_of(keys))
+
+        def keeps(record: Record, vector: Vector) -> bool:
+            return self.passes(record, vector.metadata, condition)
+
         found: Found[T] = yield from self.or_empty(
             context,
-            fetch_records(context, lookup, wanted, make),
+            fetch_records(context, lookup, wanted, make, None if condition is None else keeps),
             lambda: Found([], tuple(dict.fromkeys(wanted))),
         )
         if found.missing and on_missing == "raise":
@@ -193,15 +234,15 @@ class RecordStore:
             if (index.distance_metric or self.settings.metric_made) == "cosine":
                 _refuse_zeros(checked)
 
-        yield from self.keeper.prepare(context, dimension, check)
-        report = yield from self._put(context, checked, hold)
+        index = yield from self.keeper.prepare(context, dimension, check)
+        report = yield from self._put(context, checked, index, hold)
         lost = [b for b in report.batches if isinstance(b.error, errors.NoSuchVectorIndexError)]
         if lost and self.settings.create_index:
             # The index was deleted after it was asked for; it is made again, once.
-            yield from self.keeper.make(context, dimension)
+            index = yield from self.keeper.make(context, dimension)
             unwritten = {key for batch in lost for key in batch.keys}
             left = [vector for vector in checked if vector.key in unwritten]
-            again = yield from self._put(context, left, hold)
+            again = yield from self._put(context, left, index, hold)
             kept = [batch for batch in report.batches if batch not in lost]
             report = WriteReport((*kept, *again.batches))
         if report.ok:
@@ -212,10 +253,11 @@ class RecordStore:
             yield from self.keeper.check_writes(context, dimension)
         raise errors.PartialWriteError(report)
 
-    def _put(self, context: Context, vectors: list[Vector], hold: Hold | None) -> Flow[WriteReport]:
-        index = self.settings.index
+    def _put(
+        self, context: Context, vectors: list[Vector], index: VectorIndex | None, hold: Hold | None
+    ) -> Flow[WriteReport]:
         try:
-            return (yield from upsert(context, vectors, index=index, on_error="report", hold=hold))
+            return (yield from put_records(context, self.settings, vectors, index, hold))
         except errors.NoSuchVectorIndexError as error:  # large metadata: the index was asked first
             keys = tuple(vector.key for vector in vectors)
             return WriteReport((errors.BatchReport(keys, error=error),))
@@ -293,8 +335,8 @@ class RecordStore:
         """Merge a patch into the metadata of stored records; return the keys that were there.
 
         Text, embedding and all other fields stay as they are. A record of this package keeps its
-        types and gets its filterable copies anew; one that others wrote stays in their form, which
-        has strings alone: a number is written as `filterable_value` says, None removes.
+        types and gets its filterable copies anew, also by an empty patch; one that others wrote
+        stays in their form: a number is written as `filterable_value` says, None removes.
 
         `patch` holds top-level fields and their new values, `remove` names those to take away. Keys
         that do not exist are passed over.
@@ -346,7 +388,7 @@ class RecordStore:
         if verify and changed:
             yield from self._refuse_changes(context, result.by_key)
         # not `write`: where the index is gone since, so are its records, and it is not made again
-        report = yield from self._put(context, changed, hold)
+        report = yield from self._put(context, changed, self.keeper.peek(context), hold)
         if not report.ok and not self._is_index_gone(report):
             raise errors.PartialWriteError(report)
         if verify and changed:
@@ -391,7 +433,7 @@ class RecordStore:
                 metadata=_merge(record.metadata, patch, remove),
                 node=record.node,
                 # copies that another store, with other settings, made filterable stay so
-                also_filterable=[name for name in stored if name not in ENVELOPE_KEYS],
+                kept=[name for name in stored if name not in RESERVED_FIELDS],
             )
         for name in (*patch, *remove):
             if name in stored and name not in record.metadata:
@@ -400,7 +442,7 @@ class RecordStore:
                     "the text, or bookkeeping of the program that wrote it."
                 )
         # Another program's record stays in that program's form, for it reads it too.
-        plain = {name: self._plain_value(record, name, value) for name, value in patch.items()}
+        plain = {name: self._plain_value(vector, name, value) for name, value in patch.items()}
         gone = (*remove, *(name for name, value in plain.items() if value is None))
         changed = _merge(deep_copy(stored), plain, gone)
         if record.source == "llama_index":
@@ -410,12 +452,13 @@ class RecordStore:
             changed[NODE_FIELD] = dump(node)
         return Vector(vector.key, vector.data, changed)
 
-    def _plain_value(self, record: Record, name: str, value: object) -> object:
+    def _plain_value(self, vector: Vector, name: str, value: object) -> object:
+        strings = self.settings.scalars == "strings"
         try:
-            return filterable_value(value, native_scalars=self.settings.native_scalars)
+            return filterable_value(value, scalars="strings" if strings else "native")
         except (TypeError, ValueError) as error:
             raise InvalidRequestError(
-                f"record {quote(record.key)}: metadata[{quote(name)}] cannot be written, since "
+                f"record {quote(vector.key)}: metadata[{quote(name)}] cannot be written, since "
                 "another program wrote this record, as plain fields: "
                 f"{error}. Write the whole record anew."
             ) from error

@@ -122,8 +122,10 @@ ELSEWHERE = {
         "OSSVectorFetchTool",
         "OSSVectorRetriever",
         "OSSVectorSearchTool",
+        "OSSVectorStoreRetriever",
         "OSSVectorToolkit",
         "ParentHydratingRetriever",
+        "SearchOptions",
         "StoredEmbeddingsFilter",
         "StoredEmbeddingsMMR",
         "StoredEmbeddingsRedundantFilter",
@@ -133,6 +135,7 @@ ELSEWHERE = {
     "llama_index": {
         "ConnectionOptions",
         "DocumentStream",
+        "IncompleteSearchEvent",
         "KeyQueryBundle",
         "MissingKeysEvent",
         "NodeWithProvenance",

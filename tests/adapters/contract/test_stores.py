@@ -143,10 +143,10 @@ def test_what_one_framework_wrote_the_other_reads(store, other):
     assert other.near(given.embedding, 1, [("tag", "==", "x")]) == ["k"]
 
 
-@pytest.fixture(params=[False, True], ids=["strings", "natives"])
+@pytest.fixture(params=["strings", "native", "auto"])
 def fan(make, request):
     """Give a store of twenty records, each a little farther, with filterable fields."""
-    store = make(native_scalars=request.param)
+    store = make(scalars=request.param)
     tags = ("red", "blue")
     store.add([record(f"n{n:02}", around(5 * n), tag=tags[n % 2], size=n) for n in range(20)])
     return store
@@ -175,7 +175,7 @@ def test_filters_mean_the_same(fan, where, expected):
     [([("size", ">", 16)], ["n17", "n18", "n19"]), ([("size", "<=", 1)], ["n00", "n01"])],
 )
 def test_ranges_mean_the_same_where_numbers_are_kept_as_numbers(make, where, expected):
-    store = make(native_scalars=True)
+    store = make(scalars="native")
     store.add([record(f"n{n:02}", around(5 * n), size=n) for n in range(20)])
     assert store.near((1.0, 0.0, 0.0, 0.0), 3, where) == expected
 

@@ -29,6 +29,8 @@ NOT_COMPONENTS = {
     "ConnectedComponent",
     "DocumentState",
     "FetchReport",
+    "OSSVectorStoreRetriever",  # LangChain's own, over a store
+    "SearchOptions",
     "load_retriever",
 }
 NAMES = list(saved_components.READERS)

@@ -83,7 +83,9 @@ async def test_it_finds_what_the_in_memory_store_finds(both, wanted, query):
     assert sorted(item.key for item in found) == expected
 
 
-def test_the_service_looks_through_no_more_than_what_is_equal(client, service, monkeypatch):
+def test_the_service_looks_through_no_more_than_what_is_equal(
+    client, service, behaviour, monkeypatch
+):
     store = OSSVectorGraphStore(client=client, filterable=["color", "n"])
     store.batch(
         PutOp(PLACE, f"k{n}", {"color": "red" if n % 50 == 0 else "blue", "n": n})
@@ -99,7 +101,8 @@ def test_the_service_looks_through_no_more_than_what_is_equal(client, service, m
     monkeypatch.setattr(service, "handle", noted)
     assert len(store.search(PLACE, filter={"color": "red"})) == 4
     assert [item.key for item in store.search(PLACE, filter={"n": {"$eq": 7.0}})] == ["k7"]
-    assert sent == [4, 1]
+    # where numbers are strings, the service cannot judge them
+    assert sent == [4, 1 if behaviour.scalars == "kept" else 200]
 
 
 def test_namespaces_are_listed_from_no_more_than_the_prefix_holds(client, service, monkeypatch):
@@ -135,7 +138,7 @@ def test_the_nearest_of_those_that_match_are_found_however_many_are_nearer(clien
 
 
 def test_as_many_fields_as_are_possible_can_be_named(client):
-    fields = [f"f{n}" for n in range(7)]
+    fields = [f"f{n}" for n in range(6)]
     store = OSSVectorGraphStore(client=client, filterable=fields)
     store.put(PLACE, "k", dict.fromkeys(fields, "x"))
     assert len(store.search(PLACE, filter=dict.fromkeys(fields, "x"))) == 1

@@ -12,6 +12,7 @@ from oss_vector_retriever import llama_index
 NOT_FETCHING = {
     "ConnectionOptions",
     "DocumentStream",
+    "IncompleteSearchEvent",
     "KeyQueryBundle",
     "MissingKeysEvent",
     "NodeWithProvenance",

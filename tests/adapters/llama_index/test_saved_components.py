@@ -21,6 +21,7 @@ OTHER_BUCKET = "otherbucket"
 WITHOUT_CLIENT = {
     "ConnectionOptions",
     "DocumentStream",
+    "IncompleteSearchEvent",
     "KeyQueryBundle",
     "MissingKeysEvent",
     "NodeWithProvenance",

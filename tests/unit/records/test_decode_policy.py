@@ -59,7 +59,7 @@ def test_an_unknown_policy_is_refused_even_where_nothing_is_broken():
         ({"_record": "junk"}, "_record", "not JSON"),
         ({"_record": "[]"}, "_record", "not an object"),
         ({"_record": "{}"}, "_record", "this package did not write it"),
-        ({"_record": '{"v": 2}'}, "_record", "a newer one wrote it"),
+        ({"_record": '{"v": 3}'}, "_record", "a newer one wrote it"),
         ({"_record": '{"v": 1}'}, "_record.metadata", "not an object"),
         ({"_record": '{"v": 1, "metadata": {}, "node": 5}'}, "_record.node", "not an object"),
         ({"_record_text": None}, "_record_text", "absent"),

@@ -32,12 +32,12 @@ def nested(levels):
     return value
 
 
-def test_the_envelope_is_two_fields_that_an_index_can_declare_non_filterable():
+def test_the_envelope_is_two_fields_that_an_index_can_declare_non_filterable_and_a_mark():
     vector = encode("k", [1.0], text="t", metadata={"a": [1, None]}, node={"class_name": "Node"})
-    assert set(vector.metadata) == set(ENVELOPE_KEYS)
+    assert set(vector.metadata) == {*ENVELOPE_KEYS, "_unsure"}
     assert vector.metadata["_record_text"] == "t"
     assert json.loads(vector.metadata["_record"]) == {
-        "v": 1,
+        "v": 2,
         "metadata": {"a": [1, None]},
         "node": {"class_name": "Node"},
     }
@@ -176,7 +176,7 @@ def test_a_node_that_is_not_plain_is_refused():
     refused("metadata is of type str, not a dict", metadata="a")
 
 
-@pytest.mark.parametrize("name", ENVELOPE_KEYS)
+@pytest.mark.parametrize("name", [*ENVELOPE_KEYS, "_unsure"])
 def test_metadata_named_like_the_envelope_is_refused(name):
     refused(f"metadata\\['{name}'\\] has the name of a field", metadata={name: "x"})
 

@@ -162,7 +162,7 @@ def test_records_of_others_keep_their_form_when_changed(filled, client, call):
     ]
     stored = client.fetch(["f"])[0].metadata
     assert stored == {"text": "hers", "color": "blue", "year": "7"}
-    found = call(filled, "similarity_search", "a", filter={"color": "blue", "year": 7})
+    found = call(filled, "similarity_search", "a", filter={"color": "blue", "year": "7"})
     assert {d.id: (d.page_content, d.metadata["color"]) for d in found} == {
         "f": ("hers", "blue"),
         "node": ("its", "blue"),

@@ -80,9 +80,27 @@ def test_an_index_that_is_not_there_answers_with_nothing(store):
     assert (found.nodes, found.ids, found.similarities) == ([], [], [])
 
 
-@pytest.mark.parametrize("empty", [{"node_ids": []}, {"doc_ids": []}, {"filters": filters()}])
+@pytest.mark.parametrize("empty", [{"node_ids": []}, {"filters": filters()}])
 def test_empty_restrictions_are_none(fan, empty):
     assert len(fan.query(query(k=20, **empty)).ids) == 20
+
+
+@pytest.mark.parametrize(
+    "nothing",
+    [
+        {"doc_ids": []},
+        {"filters": filters(where("tag", "in", []))},
+        {"filters": filters(where("tag", "nin", []), condition="not"), "node_ids": ["n01"]},
+    ],
+)
+def test_an_empty_list_of_what_may_be_is_nothing_without_a_call(fan, nothing, calls):
+    calls.clear()
+    found = fan.query(query(k=20, **nothing))
+    assert (found.nodes, found.ids, found.similarities) == ([], [], [])
+    if "filters" in nothing:
+        assert fan.get_nodes(filters=nothing["filters"]) == []
+        fan.delete_nodes(filters=nothing["filters"])
+    assert calls.taken() == {}
 
 
 def test_ids_restrict_a_query_however_far_they_are(fan, calls):
@@ -123,8 +141,8 @@ def test_a_filter_of_the_services_own_can_be_given(fan):
     assert found.ids == ["n01", "n03", "n05"]
     far = filters(where("tag", "contains", "o"))
     assert fan.query(query(k=3, filters=far), filter={"tag": "odd"}).ids == found.ids
-    with pytest.raises(InvalidRequestError, match="node_ids"):
-        fan.query(query(node_ids=["n01"]), filter={"tag": "odd"})
+    some = query(node_ids=["n04", "n03", "n01"])
+    assert fan.query(some, filter={"tag": "odd"}).ids == ["n01", "n03"]
 
 
 def brute_force(vector, rows, k, share):

@@ -24,7 +24,8 @@ SETTINGS = {
     "distance_metric": "euclidean",
     "filterable": ("tag",),
     "non_filterable": ("large",),
-    "native_scalars": True,
+    "scalars": "native",
+    "list_fields": "exact",
     "skip_rows": True,
 }
 
@@ -137,8 +138,22 @@ def test_settings_do_not_change_under_a_store(store):
         store.return_data = True
 
 
-def test_nine_fields_can_be_filterable_and_the_callers_list_is_left_alone():
+def test_eight_fields_can_be_filterable_and_the_callers_list_is_left_alone():
     """S3 #19: the caller's list was appended to."""
-    fields, hidden = [f"f{n}" for n in range(9)], ["large"]
+    fields, hidden = [f"f{n}" for n in range(8)], ["large"]
     OSSVectorStore(OSSVectorClient.local(), filterable=fields, non_filterable=hidden)
-    assert (len(fields), hidden) == (9, ["large"])
+    assert (len(fields), hidden) == (8, ["large"])
+
+
+@pytest.mark.parametrize(("native", "scalars"), [(True, "native"), (False, "auto")])
+def test_what_an_earlier_release_saved_is_read(http_client, native, scalars):
+    saved = OSSVectorStore(http_client, filterable=()).to_dict()
+    del saved["scalars"], saved["list_fields"]
+    again = OSSVectorStore.from_dict({**saved, "native_scalars": native}, client=http_client)
+    assert (again.scalars, again.list_fields, again.filterable) == (scalars, "any", ())
+    state = again.__getstate__()
+    del state["fields"]["scalars"]
+    state["fields"]["native_scalars"] = native
+    pickled = object.__new__(OSSVectorStore)
+    pickled.__setstate__(state)
+    assert pickled.scalars == scalars
