@@ -15,6 +15,7 @@ from ..client.operations.checks import check_data
 from ..embeddings.stored import pick_similar, stored_embeddings
 from ..records import DecodePolicy, Record
 from ..records.answers import Access, Answer, Budget, Passage, Tokenizer, suggest, write_answer
+from ..records.conditions import can_pass
 from ..records.filters import read_filter
 from ..records.lookup import Lookup, fetch_records
 from ..records.search import Restriction, find_nearest, restriction_of
@@ -247,7 +248,10 @@ class OSSVectorSearchTool(_AgentSettings, BaseTool):
 
     def _search(self, context: Context, vector: Any, k: int) -> Flow[tuple[Reply, Incomplete]]:
         incomplete: Incomplete = None
-        if self.allowed_keys is not None and self.filter is None:
+        none_allowed = self.allowed_keys is not None and not self._access().visible_keys
+        if none_allowed or not can_pass(read_filter(self.filter)):
+            hits: Hits = []
+        elif self.allowed_keys is not None and self.filter is None:
             hits = yield from self._nearest_allowed(context, vector, k)
         else:
             hits, incomplete = yield from self._nearest(context, vector, k)

@@ -121,7 +121,7 @@ def push(
     condition: Condition | None,
     *,
     hidden: Collection[str] = ENVELOPE_KEYS,
-    native: bool | None = None,
+    native: bool = False,
     exact_lists: bool = False,
     limits: Limits = DEFAULT_LIMITS,
 ) -> Pushed:
@@ -130,8 +130,8 @@ def push(
     Args:
         condition: what is asked for; None restricts nothing.
         hidden: the fields that the index keeps out of its filters.
-        native: whether numbers and booleans are stored as they are; None where that is not known.
-            False sends none.
+        native: whether the index is known to keep numbers and booleans as they are. If not, none
+            are sent: the service may refuse them, or take them for strings.
         exact_lists: a list is compared as a whole, as by `passes`.
         limits: the service's limits; a level, some items and bytes are left for what a search adds.
     """
@@ -254,7 +254,7 @@ class _Writer:
     """What is known of an index, for conditions on their way into its grammar."""
 
     hidden: Collection[str]
-    native: bool | None
+    native: bool
     exact_lists: bool
 
     def write(self, one: Condition, *, negated: bool = False) -> _Filter | None:
@@ -290,7 +290,7 @@ class _Writer:
         if test.operator is Operator.EXISTS and not test.operand:
             # a field that is there and has no copy passes, too: the service does not see it
             return {name: {"$exists": False}}
-        if (told := self._told(test)) is None:
+        if (tests := self._tests_of_field(test)) is None:
             return None
         marks = [{UNSURE_FIELD: {"$eq": one}} for one in (name, UNSURE_OF_ALL)]
         # An envelope of version 1 has no mark. Where the index keeps envelopes out of its filters,
@@ -298,13 +298,13 @@ class _Writer:
         unmarked: _Filter = {UNSURE_FIELD: {"$exists": False}}
         if not self._hides_envelopes:
             unmarked = {"$and": [unmarked, {ENVELOPE_FIELD: {"$exists": True}}]}
-        return _join("$or", [*({name: one} for one in told), *marks, unmarked])
+        return _join("$or", [*({name: one} for one in tests), *marks, unmarked])
 
     @property
     def _hides_envelopes(self) -> bool:
         return ENVELOPE_FIELD in self.hidden
 
-    def _told(self, test: Test) -> list[_Filter] | None:
+    def _tests_of_field(self, test: Test) -> list[_Filter] | None:
         """Return tests of the field itself, any of which what passes passes; None for no such."""
         kind, operand = test.operator, test.operand
         if kind is Operator.IS_EMPTY:
@@ -318,14 +318,13 @@ class _Writer:
             forms = self._all_forms(operand if kind in _LISTED else [operand])
             return [{"$in": forms} if len(forms) > 1 else {"$eq": forms[0]}] if forms else [_THERE]
         comparable = _is_number(operand) and not _is_large(operand)
-        if kind in _RANGES and comparable and self.native is not False:
+        if kind in _RANGES and comparable and self.native:
             return [{f"${kind.value}": operand}]
         return [_THERE]  # which all else needs at least
 
     def _all_forms(self, values: Sequence[object]) -> list[object]:
         """Return all forms of values that any value equal to them is stored in; [] if unknown."""
-        # where numbers are strings, the service may know no other operands
-        kinds = str if self.native is False else str | int | float
+        kinds = str | int | float if self.native else str
         forms = [_forms(value) if isinstance(value, kinds) else [] for value in values]
         return [form for each in forms for form in each] if all(forms) else []
 

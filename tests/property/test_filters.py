@@ -309,7 +309,7 @@ def check(world, trees, count):
         tree = trees.tree()
         condition = trees.condition(tree)
         exact = trees.dice.random() < 0.3
-        native = trees.dice.choice((None, world.native))
+        native = world.native and trees.dice.random() < 0.7
         pushed = push(condition, hidden=world.hidden, native=native, exact_lists=exact)
         sent = parse_filter(pushed.filter or {}, behaviour=world.behaviour)
         assert sent.fields.isdisjoint(world.hidden)

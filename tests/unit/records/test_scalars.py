@@ -1,5 +1,7 @@
 """Numbers and booleans: an index that takes none is found out once, by the first batch of them."""
 
+import json
+
 import pytest
 from support.embedded import embedded
 
@@ -265,6 +267,30 @@ def test_what_is_written_while_it_is_learnt_is_not_written_over(client, service,
     run(store.write, records(store))
     assert waited
     assert stored(client)["n"] == 5
+
+
+def test_a_reader_sends_no_number_until_it_has_seen_one(client, service, run, monkeypatch):
+    writer = RecordStore(StoreSettings(filterable=None))
+    numbers = [
+        writer.encode(f"k{n:03}", [1.0, n / 100], text="t", metadata={"n": n}) for n in range(200)
+    ]
+    run(writer.write, numbers)
+    traits_of(client._context, "vectors").native = None  # as in another process
+    handle, sent = service.handle, []
+
+    def noted(request):
+        if request.query == "queryVectors":
+            sent.append(json.loads(request.body).get("filter"))
+        return handle(request)
+
+    monkeypatch.setattr(service, "handle", noted)
+    reader = RecordStore(StoreSettings(filterable=None))
+    for _ in range(2):
+        found = run(search, reader, [1, 0], 1, condition=read_filter({"n": 150}))
+        assert [hit.record.key for hit in found.hits] == ["k150"]
+    assert {"n": {"$exists": True}} in sent[0]["$or"]
+    assert {"n": {"$in": [150, 150.0]}} in sent[1]["$or"]
+    assert all({"n": {"$in": [150, 150.0]}} in one["$or"] for one in sent[1:] if one)
 
 
 class TestAnIndexOfAnotherProgram:
