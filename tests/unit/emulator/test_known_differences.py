@@ -16,7 +16,8 @@ codes and their order. Nothing was measured against the live service. Where its 
 silent, or divided, this is what the emulator does by default. A switch is a field of
 `emulator.Behaviour`, so that you can test against each possibility; its docstring names the values
 and where they are known from. `Behaviour.documented()` has the documented lags and caps, and is how
-`oss-vectors serve` begins. Sections are those of the project's API reference.
+`oss-vectors serve` begins; `Behaviour.from_record(FILE)` is what `oss-vectors doctor --record` has
+found an account's service to do. Sections are those of the project's API reference.
 
 ```python
 from oss_vector_retriever import ConfigurationError, emulator
