@@ -81,6 +81,13 @@ def test_no_number_is_sent_where_none_is_known_to_be_kept(given, tests):
     assert sent({"a": {"$ne": 5}}) is None
 
 
+def test_a_large_number_is_not_excluded_since_a_float_may_stand_for_another():
+    assert sent({"a": {"$ne": 2**53}}, native=True) is None
+    assert sent({"a": {"$nin": [2**53, 1]}}, native=True) == unsure(
+        {"a": {"$nin": [1, 1.0]}}, ABSENT
+    )
+
+
 def test_a_negation_is_not_sent_where_lists_are_exact():
     assert sent({"a": {"$ne": "x"}}, exact_lists=True) is None
     assert sent({"a": "x"}, exact_lists=True) == unsure({"a": {"$eq": "x"}})

@@ -366,3 +366,23 @@ class TestRecordsOfVersion1:
         assert stored(client, "bare") == {"_unsure": ["-"], "n": 5, "word": "x"}
         assert stored(client, "copied") == {"_unsure": ["-"], "n": 5, "word": "x"}
         assert '"v":2' in client.fetch(["bare"])[0].metadata["_record"]
+
+
+def test_what_is_read_late_tells_nothing():
+    """Another release wrote the key with strings, and reading shows that for some seconds more."""
+    clock = emulator.ManualClock()
+    behaviour = emulator.Behaviour(get_delay_seconds=5.0)
+    with emulator.Service.in_memory(behaviour=behaviour, clock=clock) as service:
+        service.create_bucket(emulator.DEVELOPMENT_ACCOUNT_ID, emulator.DEVELOPMENT_BUCKET)
+        with embedded(service) as client:
+            run = ClientPair(client).run
+            strings = RecordStore(StoreSettings(filterable=None, scalars="strings"))
+            run(strings.write, records(strings, n=5))
+            clock.advance(6)
+            store = RecordStore(StoreSettings(filterable=None))
+            run(store.write, records(store, n=5))
+            assert native(client) is None
+            run(store.write, records(store, name="new", n=5))
+            assert native(client) is None
+            clock.advance(6)
+            assert (stored(client)["n"], stored(client, "new0")["n"]) == (5, 5)
