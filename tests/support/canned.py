@@ -154,7 +154,7 @@ class Canned:
     def __init__(self, *, awaited: bool) -> None:
         self.service = CannedService()
         self.awaited = awaited
-        self.client: Any = (async_client if awaited else blocking_client)(self.service)
+        self.client: Any
         self.describe()
 
     @property
@@ -162,7 +162,9 @@ class Canned:
         return self.service.answers
 
     def describe(self, **members: object) -> None:
-        """Have the index described; the members replace the usual ones."""
+        """Have the index described to a new client; the members replace the usual ones."""
+        # what an earlier one was told it believes for minutes
+        self.client = (async_client if self.awaited else blocking_client)(self.service)
         index = {"indexName": "docs", "distanceMetric": "cosine", "status": "enable", **members}
         self.answers["GetVectorIndex"] = json_reply({"index": index})
 

@@ -52,10 +52,14 @@ CLASSES = {
     "langchain.OSSVectorRetriever": _GET,
     "langchain.OSSVectorSearchTool": Needs("GetVectors QueryVectors"),
     # the vector stores ask for the metric too, on which similarities depend
+    # and list the index where a search with a filter finds too few among the nearest
     "langchain.OSSVectorStore": Needs(
-        "GetVectors QueryVectors GetVectorIndex",
-        "PutVectors DeleteVectors ListVectors",
+        "GetVectors ListVectors QueryVectors GetVectorIndex",
+        "PutVectors DeleteVectors",
         "PutVectorIndex",
+    ),
+    "langchain.OSSVectorStoreRetriever": Needs(
+        "GetVectors ListVectors QueryVectors GetVectorIndex"
     ),
     "langchain.OSSVectorToolkit": Needs("GetVectors ListVectors QueryVectors"),
     "langchain.ParentHydratingRetriever": _GET,
@@ -65,8 +69,8 @@ CLASSES = {
     "langchain.VerifyingRecordManager": _GET,
     "langgraph.HydrateDocumentsMiddleware": _GET,
     "langgraph.OSSVectorGraphStore": Needs(
-        "GetVectors ListVectors QueryVectors",
-        "PutVectors DeleteVectors GetVectorIndex",
+        "GetVectors ListVectors QueryVectors GetVectorIndex",
+        "PutVectors DeleteVectors",
         "PutVectorIndex",
     ),
     "llama_index.OSSVectorAutoMergingRetriever": _GET,
