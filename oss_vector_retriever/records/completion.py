@@ -120,7 +120,9 @@ class Listing(Generic[T]):
         if farthest is not None and len(formulas) > 1:
             told[farthest.key] = farthest.distance  # of what is far two formulas differ the most
         vectors = yield from self._fetch(context, list(told), return_metadata=True)
-        nearest.formula, is_certain = _choose_formula(formulas, self.query, vectors, told)
+        nearest.formula, is_certain = yield Call(
+            lambda: _choose_formula(formulas, self.query, vectors, told)
+        )
         if is_certain:
             traits.formula = nearest.formula
         yield Call(lambda: nearest.add([one for one in vectors if self.read(one) is not None]))

@@ -321,13 +321,13 @@ class _Search(Generic[T]):
             if not self._learn_fields():
                 raise
             found, reply = yield from self._find(first)
-        if len(found) >= self.k or self._saw_all(reply):
-            return SearchResult(list(found.values()))
         replies, is_other = [reply], False
-        if self.restriction.pushed is not None:
+        if len(found) < self.k and self.restriction.pushed is not None:
             # a filter on a field that the index keeps out of its filters may find nothing, silently
             yield from self.store.describe(self.context)
             is_other = self._learn_fields()
+        if len(found) >= self.k or (self._saw_all(reply) and not is_other):
+            return SearchResult(list(found.values()))
         if is_other or reply.asked < self._cap:
             found, reply = yield from self._find(self._cap)
             replies.append(reply)
