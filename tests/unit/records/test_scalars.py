@@ -11,6 +11,7 @@ from oss_vector_retriever.client.errors import (
     PartialWriteError,
     VectorIndexParameterInvalidError,
 )
+from oss_vector_retriever.client.models import AccountRecord
 from oss_vector_retriever.client.models.limits import Limits
 from oss_vector_retriever.client.models.messages import Reply
 from oss_vector_retriever.client.models.vector import Vector
@@ -267,6 +268,27 @@ def test_what_is_written_while_it_is_learnt_is_not_written_over(client, service,
     run(store.write, records(store))
     assert waited
     assert stored(client)["n"] == 5
+
+
+@pytest.mark.parametrize(("scalars", "kept"), [("refused", "5"), ("kept", 5)])
+def test_what_the_accounts_record_says_is_not_tried(service, scalars, kept):
+    behaviour = {"scalars": scalars, "metadata_names": "filterable"}
+    record = AccountRecord(
+        region=emulator.DEVELOPMENT_REGION,
+        recorded="2026-09-01T00:00:00+00:00",
+        package="1",
+        behaviour=behaviour,
+    )
+    with embedded(service, record=record) as client:
+        store = RecordStore(StoreSettings(filterable=None, limits=client.config.limits))
+        numbers = records(store, **{f"n{n}": 5 for n in range(12)})
+        ClientPair(client).run(store.write, numbers)
+        assert service.taken() == ["putVectors"]
+        found = stored(client)
+        # beside the envelope the account takes ten names
+        assert len(found) == 10
+        assert found["n8"] == kept
+        assert native(client) is (scalars == "kept")
 
 
 def test_a_reader_sends_no_number_until_it_has_seen_one(client, service, run, monkeypatch):
