@@ -11,6 +11,7 @@ from oss_vector_retriever.client.errors import (
     PartialWriteError,
     VectorIndexParameterInvalidError,
 )
+from oss_vector_retriever.client.holds import Hold, wait_for
 from oss_vector_retriever.client.models import AccountRecord
 from oss_vector_retriever.client.models.limits import Limits
 from oss_vector_retriever.client.models.messages import Reply
@@ -313,6 +314,22 @@ def test_a_reader_sends_no_number_until_it_has_seen_one(client, service, run, mo
     assert {"n": {"$exists": True}} in sent[0]["$or"]
     assert {"n": {"$in": [150, 150.0]}} in sent[1]["$or"]
     assert all({"n": {"$in": [150, 150.0]}} in one["$or"] for one in sent[1:] if one)
+
+
+def test_keys_that_others_hold_are_reported_as_not_written(client, service, run):
+    store = RecordStore(StoreSettings(filterable=None))
+    run(store.write, records(store, word="x"))
+    service.taken()
+    hold = Hold(client._context, "vectors", ["k0"], alone=True)
+    run(lambda context: wait_for(hold, context.deadline()))
+    hurried = ClientPair(client.with_options(timeout=0.05)).run
+    try:
+        with pytest.raises(PartialWriteError) as failed:
+            hurried(store.write, records(store))
+    finally:
+        hold.release()
+    assert failed.value.report.failed == ("k0",)
+    assert service.taken() == []
 
 
 class TestAnIndexOfAnotherProgram:
