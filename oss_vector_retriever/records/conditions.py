@@ -25,6 +25,7 @@ from .copies import EXACT_INTEGERS
 from .decode import (
     ENVELOPE_FIELD,
     ENVELOPE_KEYS,
+    NODE_FIELD,
     SOURCE_ID_FIELD,
     SOURCE_ID_FIELDS,
     UNSURE_FIELD,
@@ -209,6 +210,12 @@ def _contains(found: object, value: object) -> bool:
 
 _EQUALITIES: Final = frozenset({Operator.EQ, Operator.NE, Operator.IN, Operator.NIN})
 _LISTED: Final = frozenset({Operator.IN, Operator.NIN})
+# whether any record can pass, and fail, where there are no values to compare with
+_OF_NO_VALUES: Final = {
+    Operator.IN: (False, True),
+    Operator.ANY: (False, True),
+    Operator.NIN: (True, False),
+}
 _NEGATIONS: Final = frozenset({Operator.NE, Operator.NIN})
 _NEGATED: Final = {
     Operator.EQ: Operator.NE,
@@ -236,8 +243,8 @@ _COMPARISONS: Final[dict[Operator, _Comparison]] = {
 def _outcomes(condition: Condition) -> tuple[bool, bool]:
     """Return whether any record can pass, and whether any can fail, by its form alone."""
     if isinstance(condition, Test):
-        if condition.operator in _LISTED and not condition.operand:
-            return (condition.operator is Operator.NIN), (condition.operator is Operator.IN)
+        if condition.operator in _OF_NO_VALUES and not condition.operand:
+            return _OF_NO_VALUES[condition.operator]
         return True, True
     parts = [_outcomes(part) for part in condition.parts]
     can_pass_all = all(can for can, _ in parts)
@@ -247,6 +254,10 @@ def _outcomes(condition: Condition) -> tuple[bool, bool]:
     can_pass_any = any(can for can, _ in parts)
     can_fail_all = all(fail for _, fail in parts)
     return (can_pass_any, can_fail_all) if condition.by == "or" else (can_fail_all, can_pass_any)
+
+
+_ABSENT: Final = {"$exists": False}
+_THERE: Final = {"$exists": True}
 
 
 @dataclass(frozen=True, slots=True)
@@ -292,13 +303,20 @@ class _Writer:
             return {name: {"$exists": False}}
         if (tests := self._tests_of_field(test)) is None:
             return None
+        fields = [{name: one} for one in tests]
         marks = [{UNSURE_FIELD: {"$eq": one}} for one in (name, UNSURE_OF_ALL)]
         # An envelope of version 1 has no mark. Where the index keeps envelopes out of its filters,
         # other programs' records look the same to the service, and pass as well.
-        unmarked: _Filter = {UNSURE_FIELD: {"$exists": False}}
-        if not self._hides_envelopes:
-            unmarked = {"$and": [unmarked, {ENVELOPE_FIELD: {"$exists": True}}]}
-        return _join("$or", [*({name: one} for one in tests), *marks, unmarked])
+        unmarked: _Filter = {UNSURE_FIELD: _ABSENT}
+        if self._hides_envelopes:
+            return _join("$or", [*fields, *marks, unmarked])
+        old: _Filter = {"$and": [unmarked, {ENVELOPE_FIELD: _THERE}]}
+        return _join("$or", [*fields, *marks, old, self._inside_a_node(name)])
+
+    def _inside_a_node(self, name: str) -> _Filter:
+        """Return the filter of what LlamaIndex may have written inside a node alone."""
+        absent: _Filter = {name: _ABSENT}
+        return absent if NODE_FIELD in self.hidden else {"$and": [absent, {NODE_FIELD: _THERE}]}
 
     @property
     def _hides_envelopes(self) -> bool:
@@ -338,10 +356,6 @@ class _Writer:
         kinds = str | int | float if self.native else str
         certain = [value for value in values if isinstance(value, kinds) and not _is_large(value)]
         return [form for value in certain for form in _forms(value)]
-
-
-_ABSENT: Final = {"$exists": False}
-_THERE: Final = {"$exists": True}
 
 
 def _negate(test: Test) -> Test | None:

@@ -96,7 +96,10 @@ def test_a_negation_is_not_sent_where_lists_are_exact():
 def test_an_index_that_shows_envelopes_tells_those_of_version_1_apart():
     old = {"$and": [UNMARKED, {"_record": {"$exists": True}}]}
     marks = [{"_unsure": {"$eq": "a"}}, {"_unsure": {"$eq": "*"}}, old]
-    assert sent({"a": "x"}, hidden=()) == {"$or": [{"a": {"$eq": "x"}}, *marks]}
+    inside = {"$and": [ABSENT, {"_node_content": {"$exists": True}}]}
+    assert sent({"a": "x"}, hidden=()) == {"$or": [{"a": {"$eq": "x"}}, *marks, inside]}
+    # what stands inside a node alone, the service cannot see there
+    assert sent({"a": "x"}, hidden=["_node_content"])["$or"][-1] == ABSENT
 
 
 def test_what_the_index_hides_and_what_is_no_field_is_not_sent():
@@ -149,6 +152,8 @@ def test_what_no_record_can_pass_adds_nothing_to_an_or():
     assert push(Group("or", (nothing, x))).filter == unsure({"a": {"$eq": "x"}})
     assert not can_pass(Group("and", (nothing, x)))
     assert can_pass(Group("not", (nothing,)))
+    assert not can_pass(Test("b", Operator.ANY, []))
+    assert can_pass(Test("b", Operator.ALL, []))
     assert not can_pass(Group("not", (Test("b", Operator.NIN, []),)))
 
 
