@@ -114,17 +114,22 @@ class Listing(Generic[T]):
         farthest: ScoredVector | None,
     ) -> Flow[None]:
         told = {hit.key: hit.distance for hit in hits}
-        described = yield from self.store.describe(context)
         traits = traits_of(context, self.store.settings.index)
-        formulas = _formulas(traits, described.distance_metric if described else "")
+        peeked = self.store.keeper.peek(context)
+        formulas = _formulas(traits, peeked.distance_metric if peeked else "")
         if farthest is not None and len(formulas) > 1:
             told[farthest.key] = farthest.distance  # of what is far two formulas differ the most
         vectors = yield from self._fetch(context, list(told), return_metadata=True)
-        nearest.formula, is_certain = yield Call(
+        formula, is_certain = yield Call(
             lambda: _choose_formula(formulas, self.query, vectors, told)
         )
+        if not is_certain and len(formulas) > 1:
+            described = yield from self.store.describe(context)
+            known = _formulas(traits, described.distance_metric if described else "")
+            formula = formula if formula in known else known[0]
         if is_certain:
-            traits.formula = nearest.formula
+            traits.formula = formula
+        nearest.formula = formula
         yield Call(lambda: nearest.add([one for one in vectors if self.read(one) is not None]))
 
     def _list(self, context: Context, nearest: "_Nearest[T]", progress: "_Progress") -> Flow[None]:

@@ -210,6 +210,12 @@ def _contains(found: object, value: object) -> bool:
 
 _EQUALITIES: Final = frozenset({Operator.EQ, Operator.NE, Operator.IN, Operator.NIN})
 _LISTED: Final = frozenset({Operator.IN, Operator.NIN})
+# whether any record can pass, and fail, where there are no values to compare with
+_OF_NO_VALUES: Final = {
+    Operator.IN: (False, True),
+    Operator.ANY: (False, True),
+    Operator.NIN: (True, False),
+}
 _NEGATIONS: Final = frozenset({Operator.NE, Operator.NIN})
 _NEGATED: Final = {
     Operator.EQ: Operator.NE,
@@ -237,8 +243,8 @@ _COMPARISONS: Final[dict[Operator, _Comparison]] = {
 def _outcomes(condition: Condition) -> tuple[bool, bool]:
     """Return whether any record can pass, and whether any can fail, by its form alone."""
     if isinstance(condition, Test):
-        if condition.operator in _LISTED and not condition.operand:
-            return (condition.operator is Operator.NIN), (condition.operator is Operator.IN)
+        if condition.operator in _OF_NO_VALUES and not condition.operand:
+            return _OF_NO_VALUES[condition.operator]
         return True, True
     parts = [_outcomes(part) for part in condition.parts]
     can_pass_all = all(can for can, _ in parts)

@@ -170,8 +170,9 @@ def _choose(copies: _Copies, limits: Limits) -> dict[str, Any] | None:
 
 def _fill(copies: _Copies, limits: Limits, *, by_name: bool) -> dict[str, Any] | None:
     room = limits.filterable_bytes - copies.bytes_taken
-    # the pages differ in what they count, so those that nobody named stay within the fewest
-    most = max(0, limits.filterable_keys - len(ENVELOPE_KEYS) - len(copies.required) - 1)
+    # the pages differ in what they count, so those that nobody named stay within both
+    most = min(limits.filterable_keys, limits.metadata_keys - len(ENVELOPE_KEYS))
+    most = max(0, most - len(copies.required) - 1)  # of these the mark is one
     # nearly all records are small: one look at the whole, in place of one at each copy
     whole = _with_mark(copies, list(copies.wanted)[:most], by_name=by_name)
     if metadata_bytes(whole) <= room:

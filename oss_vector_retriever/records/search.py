@@ -73,11 +73,13 @@ class Restriction(Generic[T]):
             asked for.
         pushed: what the service can check of the condition: all that passes passes it.
         is_whole: whether it passes no more than that; with `pushed` None nothing is restricted.
+        needs_distances: refuse a hit that comes without its distance; otherwise that is NaN.
     """
 
     read: Callable[[Vector], T | None]
     pushed: Filter | None = None
     is_whole: bool = True
+    needs_distances: bool = True
 
     @property
     def is_open(self) -> bool:
@@ -248,10 +250,10 @@ def find_nearest(
 ) -> Flow[SearchResult[T]]:
     """Find the `k` nearest vectors that pass a restriction, as many as there are.
 
-    `restrict` returns it; it is asked anew when the index was looked at, which may keep fields out
-    of its filters. `k` may be more than the service gives at once. `spare` more are asked for at
-    first, where as many are known not to pass. An answer that may lack some is told of as
-    `completion` says, by default the store's settings.
+    `restrict` returns it; it is asked anew when the index was looked at, which may keep other
+    fields out of its filters than was thought. `k` may be more than the service gives at once.
+    `spare` more are asked for at first, where as many are known not to pass. An answer that may
+    lack some is told of as `completion` says, by default the store's settings.
 
     Raises:
         InvalidRequestError: the query has another dimension than the index.
@@ -289,8 +291,8 @@ class _Reply:
 
     @property
     def distances(self) -> list[float]:
-        """Return how far its hits are."""
-        return [_distance(hit) for hit in self.hits]
+        """Return how far its hits are, where they say it."""
+        return [hit.distance for hit in self.hits if hit.distance is not None]
 
     @property
     def is_short(self) -> bool:
@@ -321,14 +323,10 @@ class _Search(Generic[T]):
             if not self._learn_fields():
                 raise
             found, reply = yield from self._find(first)
-        replies, is_other = [reply], False
-        if len(found) < self.k and self.restriction.pushed is not None:
-            # a filter on a field that the index keeps out of its filters may find nothing, silently
-            yield from self.store.describe(self.context)
-            is_other = self._learn_fields()
-        if len(found) >= self.k or (self._saw_all(reply) and not is_other):
+        if len(found) >= self.k or self._saw_all(reply):
             return SearchResult(list(found.values()))
-        if is_other or reply.asked < self._cap:
+        replies = [reply]
+        if reply.asked < self._cap:
             found, reply = yield from self._find(self._cap)
             replies.append(reply)
             if len(found) >= self.k or self._saw_all(reply):
@@ -416,7 +414,7 @@ class _Search(Generic[T]):
     def _read(self, reply: _Reply) -> Flow[dict[str, Hit[T]]]:
         """Return the hits that pass, `k` at most, by their keys; fetch what did not come."""
         found: dict[str, Hit[T]] = {}
-        read, distances = self.restriction.read, {hit.key: _distance(hit) for hit in reply.hits}
+        read, distances = self.restriction.read, {hit.key: self._far(hit) for hit in reply.hits}
         keys = iter(distances)
         if reply.with_metadata:
             # no further than is needed: what is farther away may be broken and still harm nobody
@@ -437,6 +435,10 @@ class _Search(Generic[T]):
     def _complete(self, found: dict[str, Hit[T]], nearest: _Reply) -> Flow[SearchResult[T]]:
         hits, listed, reason, remedy = list(found.values()), 0, _NOT_LISTED, _LIST_IT
         if self.completion.exhaustive is not False:
+            if self.restriction.pushed is not None:
+                # what index it is may tell more of what need not be listed
+                yield from self.store.describe(self.context)
+                self._learn_fields()
             listing = Listing(
                 self.store,
                 self.query,
@@ -447,7 +449,8 @@ class _Search(Generic[T]):
                 self.completion,
                 self.deadline,
             )
-            seen = [ScoredVector(key, hit.distance) for key, hit in found.items()]
+            far = {key: hit.distance for key, hit in found.items()}
+            seen = [ScoredVector(key, None if math.isnan(d) else d) for key, d in far.items()]
             farthest = nearest.hits[-1] if nearest.hits else None
             completed = yield from listing.complete(self.context, seen, farthest)
             listed, reason, remedy = completed.listed, completed.reason, completed.remedy
@@ -464,9 +467,10 @@ class _Search(Generic[T]):
             ),
         )
 
-
-def _distance(hit: ScoredVector) -> float:
-    if hit.distance is None:
+    def _far(self, hit: ScoredVector) -> float:
+        if hit.distance is not None:
+            return hit.distance
+        if not self.restriction.needs_distances:
+            return math.nan
         what = f"{quote(hit.key)} came without the distance asked for"
         raise ResponseError(f"QueryVectors: {what}.", 200)
-    return hit.distance

@@ -1,7 +1,7 @@
 """`Traits`: what this process has learnt of how the service treats one index."""
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Final, Literal
 from weakref import WeakKeyDictionary
 
 from ..client.context import Context
@@ -39,4 +39,12 @@ def traits_of(context: Context, index: str | None) -> Traits:
     config, embedded = context.config, context.embedded
     known = _of_services if embedded is None else _of_embedded.setdefault(embedded, {})
     where = (str(config.endpoint), config.account_id, config.region, config.bucket)
-    return known.setdefault((*where, config.index_or(index)), Traits())
+    name = (*where, config.index_or(index))
+    if name not in known:
+        # what the account's record says is not found out once more
+        told = config.record.behaviour if config.record is not None else {}
+        known.setdefault(name, Traits(native=_KEPT.get(told.get("scalars"))))
+    return known[name]
+
+
+_KEPT: Final[dict[str | None, bool]] = {"kept": True, "refused": False, "strings": False}

@@ -50,16 +50,12 @@ CLASSES = {
     "langchain.OSSVectorFetchTool": Needs("GetVectors ListVectors"),
     "langchain.OSSVectorRehydrator": _GET,
     "langchain.OSSVectorRetriever": _GET,
-    "langchain.OSSVectorSearchTool": Needs("GetVectors QueryVectors"),
+    "langchain.OSSVectorSearchTool": Needs("GetVectors ListVectors QueryVectors"),
     # the vector stores ask for the metric too, on which similarities depend
-    # and list the index where a search with a filter finds too few among the nearest
     "langchain.OSSVectorStore": Needs(
         "GetVectors ListVectors QueryVectors GetVectorIndex",
         "PutVectors DeleteVectors",
         "PutVectorIndex",
-    ),
-    "langchain.OSSVectorStoreRetriever": Needs(
-        "GetVectors ListVectors QueryVectors GetVectorIndex"
     ),
     "langchain.OSSVectorToolkit": Needs("GetVectors ListVectors QueryVectors"),
     "langchain.ParentHydratingRetriever": _GET,
@@ -69,8 +65,8 @@ CLASSES = {
     "langchain.VerifyingRecordManager": _GET,
     "langgraph.HydrateDocumentsMiddleware": _GET,
     "langgraph.OSSVectorGraphStore": Needs(
-        "GetVectors ListVectors QueryVectors GetVectorIndex",
-        "PutVectors DeleteVectors",
+        "GetVectors ListVectors QueryVectors",
+        "PutVectors DeleteVectors GetVectorIndex",
         "PutVectorIndex",
     ),
     "llama_index.OSSVectorAutoMergingRetriever": _GET,

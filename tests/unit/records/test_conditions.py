@@ -152,6 +152,8 @@ def test_what_no_record_can_pass_adds_nothing_to_an_or():
     assert push(Group("or", (nothing, x))).filter == unsure({"a": {"$eq": "x"}})
     assert not can_pass(Group("and", (nothing, x)))
     assert can_pass(Group("not", (nothing,)))
+    assert not can_pass(Test("b", Operator.ANY, []))
+    assert can_pass(Test("b", Operator.ALL, []))
     assert not can_pass(Group("not", (Test("b", Operator.NIN, []),)))
 
 

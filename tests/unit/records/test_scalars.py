@@ -11,6 +11,8 @@ from oss_vector_retriever.client.errors import (
     PartialWriteError,
     VectorIndexParameterInvalidError,
 )
+from oss_vector_retriever.client.holds import Hold, wait_for
+from oss_vector_retriever.client.models import AccountRecord
 from oss_vector_retriever.client.models.limits import Limits
 from oss_vector_retriever.client.models.messages import Reply
 from oss_vector_retriever.client.models.vector import Vector
@@ -179,9 +181,11 @@ def test_numbers_of_before_and_after_stand_side_by_side(client, run):
 def test_a_refusal_for_another_reason_is_raised_and_nothing_is_learnt(client, service, run):
     store = RecordStore(StoreSettings(filterable=None))
     run(store.keeper.make, 2)
-    with embedded(service) as other:  # as another process
-        other.delete_vector_index(index="vectors")
-        other.put_vector_index(dimension=3)
+    # one that shares no knowledge of the index, as another process
+    key = (emulator.DEVELOPMENT_ACCESS_KEY_ID, emulator.DEVELOPMENT_ACCESS_KEY_SECRET)
+    other = client.with_options(credentials=key)
+    other.delete_vector_index(index="vectors")
+    other.put_vector_index(dimension=3)
     service.taken()
     with pytest.raises((PartialWriteError, InvalidRequestError)) as refused:
         run(store.write, records(store))
@@ -270,6 +274,27 @@ def test_what_is_written_while_it_is_learnt_is_not_written_over(client, service,
     assert stored(client)["n"] == 5
 
 
+@pytest.mark.parametrize(("scalars", "kept"), [("refused", "5"), ("kept", 5)])
+def test_what_the_accounts_record_says_is_not_tried(service, scalars, kept):
+    behaviour = {"scalars": scalars, "metadata_names": "filterable"}
+    record = AccountRecord(
+        region=emulator.DEVELOPMENT_REGION,
+        recorded="2026-09-01T00:00:00+00:00",
+        package="1",
+        behaviour=behaviour,
+    )
+    with embedded(service, record=record) as client:
+        store = RecordStore(StoreSettings(filterable=None, limits=client.config.limits))
+        numbers = records(store, **{f"n{n}": 5 for n in range(12)})
+        ClientPair(client).run(store.write, numbers)
+        assert service.taken() == ["putVectors"]
+        found = stored(client)
+        # beside the envelope the account takes ten names
+        assert len(found) == 10
+        assert found["n8"] == kept
+        assert native(client) is (scalars == "kept")
+
+
 def test_a_reader_sends_no_number_until_it_has_seen_one(client, service, run, monkeypatch):
     writer = RecordStore(StoreSettings(filterable=None))
     numbers = [
@@ -292,6 +317,22 @@ def test_a_reader_sends_no_number_until_it_has_seen_one(client, service, run, mo
     assert {"n": {"$exists": True}} in sent[0]["$or"]
     assert {"n": {"$in": [150, 150.0]}} in sent[1]["$or"]
     assert all({"n": {"$in": [150, 150.0]}} in one["$or"] for one in sent[1:] if one)
+
+
+def test_keys_that_others_hold_are_reported_as_not_written(client, service, run):
+    store = RecordStore(StoreSettings(filterable=None))
+    run(store.write, records(store, word="x"))
+    service.taken()
+    hold = Hold(client._context, "vectors", ["k0"], alone=True)
+    run(lambda context: wait_for(hold, context.deadline()))
+    hurried = ClientPair(client.with_options(timeout=0.05)).run
+    try:
+        with pytest.raises(PartialWriteError) as failed:
+            hurried(store.write, records(store))
+    finally:
+        hold.release()
+    assert failed.value.report.failed == ("k0",)
+    assert service.taken() == []
 
 
 class TestAnIndexOfAnotherProgram:
