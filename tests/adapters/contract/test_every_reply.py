@@ -438,7 +438,7 @@ def test_an_item_of_memory_that_is_damaged_can_be_replaced(canned):
 
 
 @pytest.mark.parametrize("distance", DISTANCES, ids=lambda one: one.name)
-def test_an_item_that_is_near_has_the_score_of_its_distance(canned, distance):
+def test_an_item_that_is_near_has_the_score_of_its_distance_or_none(canned, distance):
     langgraph = pytest.importorskip("oss_vector_retriever.langgraph")
     base = pytest.importorskip("langgraph.store.base")
     fakes = pytest.importorskip("langchain_core.embeddings.fake")
@@ -451,9 +451,10 @@ def test_an_item_that_is_near_has_the_score_of_its_distance(canned, distance):
             for item in canned.call(store, "batch", [base.SearchOp((), query="q")])[0]
         ]
     )
-    expected = refused("distance")
-    if not distance.refused:
-        expected = [("k", {"v": 1}, 1.0 - distance.meaning)]
+    # to LangGraph an item without a score is one that was not ranked
+    unknown = distance.value is ABSENT or distance.value is None
+    score = None if distance.meaning is None else 1.0 - distance.meaning
+    expected = [("k", {"v": 1}, score)] if unknown or not distance.refused else refused("distance")
     assert is_right(outcome, expected), outcome
 
 
