@@ -77,9 +77,13 @@ class IndexKeeper:
 
     def check_query(self, context: Context, dimension: int) -> Flow[None]:
         """Refuse by name a query of another dimension than that of the index, asked for anew."""
-        if (known := self.peek(context)) is not None:  # then that is the reason: no further call
-            _check_dimension(known, dimension, "the query has")
-        found = yield from known_indexes.look(context, self.settings.index)
+        index = self.settings.index
+        found = known_indexes.peek(context, index)
+        if found is not None and found.dimension not in (0, dimension):
+            # that is the reason, and needs no further call; the next query looks anew
+            known_indexes.forget(context, index, context.monotonic())
+        else:
+            found = yield from known_indexes.look(context, index)
         _check_dimension(found, dimension, "the query has")
 
     def check_writes(self, context: Context, dimension: int) -> Flow[None]:

@@ -180,12 +180,9 @@ def test_numbers_of_before_and_after_stand_side_by_side(client, run):
 
 def test_a_refusal_for_another_reason_is_raised_and_nothing_is_learnt(client, service, run):
     store = RecordStore(StoreSettings(filterable=None))
-    run(store.keeper.make, 2)
-    # one that shares no knowledge of the index, as another process
-    key = (emulator.DEVELOPMENT_ACCESS_KEY_ID, emulator.DEVELOPMENT_ACCESS_KEY_SECRET)
-    other = client.with_options(credentials=key)
-    other.delete_vector_index(index="vectors")
-    other.put_vector_index(dimension=3)
+    run(store.keeper.prepare, 2, lambda _: None)
+    client.delete_vector_index(index="vectors")
+    client.put_vector_index(dimension=3)
     service.taken()
     with pytest.raises((PartialWriteError, InvalidRequestError)) as refused:
         run(store.write, records(store))
@@ -391,7 +388,7 @@ class TestRecordsOfVersion1:
 
     @pytest.fixture(autouse=True)
     def old(self, client, run):
-        run(RecordStore(StoreSettings()).keeper.make, 2)
+        run(RecordStore(StoreSettings()).keeper.prepare, 2, lambda _: None)
         self.put(client, "bare", {}, n=5, word="x")
         self.put(client, "copied", {"n": "5"}, n=5, word="x")
 
