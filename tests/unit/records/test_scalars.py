@@ -181,8 +181,11 @@ def test_numbers_of_before_and_after_stand_side_by_side(client, run):
 def test_a_refusal_for_another_reason_is_raised_and_nothing_is_learnt(client, service, run):
     store = RecordStore(StoreSettings(filterable=None))
     run(store.keeper.prepare, 2, lambda _: None)
-    client.delete_vector_index(index="vectors")
-    client.put_vector_index(dimension=3)
+    # by one that shares no knowledge of the index, as another process
+    key = (emulator.DEVELOPMENT_ACCESS_KEY_ID, emulator.DEVELOPMENT_ACCESS_KEY_SECRET)
+    other = client.with_options(credentials=key)
+    other.delete_vector_index(index="vectors")
+    other.put_vector_index(dimension=3)
     service.taken()
     with pytest.raises((PartialWriteError, InvalidRequestError)) as refused:
         run(store.write, records(store))
