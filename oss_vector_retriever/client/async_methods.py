@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from . import fetch as fetching
-from . import writes
+from . import known_indexes, readiness, writes
 from .context import Context, Flow
 from .errors import WriteReport
 from .fetch import OnMissing
@@ -87,8 +87,9 @@ class _AsyncMethods:
     ) -> WriteReport:
         """Put any number of vectors, 500 a call, up to `max_concurrency` calls at a time.
 
-        All are checked before the first call. A call that fails does not stop the others; `timeout`
-        (seconds) holds for each call by itself, from the moment that its part is encoded.
+        An index that is new and not ready is waited for. All are checked before the first call. A
+        call that fails does not stop the others; `timeout` (seconds) holds for each call by itself,
+        from the moment that its part is encoded.
 
         Raises:
             InvalidRequestError: a vector breaks a rule, or a key stands twice; nothing was written.
@@ -146,13 +147,14 @@ class _AsyncMethods:
         """Put 1 to 500 vectors in one call; a vector with the same key is replaced.
 
         Each is a `Vector` or a dict with `key`, `data` (numbers) and, if any, `metadata`.
-        Source: page PutVectors. `upsert` takes any number.
+        An index that is new and not ready is waited for. Source: page PutVectors. `upsert` takes
+        any number.
 
         Raises:
             InvalidRequestError: a key twice, data that are not finite, or the count is off.
             ServiceError: the service refused, such as for another dimension than the index's.
         """
-        return await self.run(vector_operations.put_vectors, vectors, index)
+        return await self.run(writes.put_vectors, vectors, index)
 
     async def delete_vectors(
         self, keys: Iterable[str], *, index: str | None = None
@@ -161,7 +163,7 @@ class _AsyncMethods:
 
         Source: page DeleteVectors. `delete` takes any number.
         """
-        return await self.run(vector_operations.delete_vectors, keys, index)
+        return await self.run(writes.delete_vectors, keys, index)
 
     async def list_vectors(
         self,
@@ -254,26 +256,32 @@ class _AsyncMethods:
         index: str | None = None,
         distance_metric: DistanceMetric = "cosine",
         non_filterable_metadata_keys: Iterable[str] = (),
+        wait: bool = False,
     ) -> Acknowledgement:
         """Make an index; dimension 1 to 4,096, `distance_metric` `cosine` or `euclidean`.
 
         `non_filterable_metadata_keys` (at most 10) may be large and cannot be searched by; they are
         fixed for the life of the index. Source: page PutVectorIndex.
 
+        A new index is `creating` for some time. `wait` waits until it is not, within the client's
+        `timeout`. Without it this is one call, and the first writes wait, each within its own.
+
         Raises:
             VectorIndexAlreadyExistsError: an index of that name exists.
+            DeadlineExceededError: the index is made, and was not ready in time.
         """
         return await self.run(
-            indexes.put_vector_index,
+            readiness.put_vector_index,
             dimension,
             index,
             distance_metric,
             non_filterable_metadata_keys,
+            wait=wait,
         )
 
     async def get_vector_index(self, *, index: str | None = None) -> VectorIndex:
         """Describe an index. Source: page GetVectorIndex."""
-        return await self.run(indexes.get_vector_index, index)
+        return await self.run(known_indexes.get_vector_index, index)
 
     async def list_vector_indexes(
         self,
@@ -311,7 +319,7 @@ class _AsyncMethods:
         Source: page DeleteVectorIndex.
         """
         # Never the client's own index: nobody shall lose one by leaving an argument out.
-        return await self.run(indexes.delete_vector_index, index)
+        return await self.run(known_indexes.delete_vector_index, index)
 
     async def put_vector_bucket(
         self, *, resource_group_id: str | None = None, tagging: Mapping[str, str] | None = None

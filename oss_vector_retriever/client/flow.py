@@ -70,7 +70,9 @@ class Operation(Generic[T]):
 
     `on_bucket` is False for what is asked of the region; `idempotent` is False where a repeated
     request could find its own first effect. `headers` are sent in addition to the usual ones.
-    `key_count` is how many keys it names; `count_missing` tells how many a result lacks.
+    `key_count` is how many keys it names; `count_missing` tells how many a result lacks. `recover`
+    is told of what an attempt failed with; where it does what makes another worthwhile, it returns
+    True, and the failure is not counted.
     """
 
     name: str
@@ -84,6 +86,7 @@ class Operation(Generic[T]):
     idempotent: bool = True
     key_count: int = 0
     count_missing: Callable[[T], int] | None = None
+    recover: Callable[[errors.OSSVectorError], Flow[bool]] | None = None
 
 
 def _try_until_done(attempts: Attempts[T]) -> Flow[T]:
@@ -162,6 +165,10 @@ def _recover(attempts: Attempts[T], error: errors.OSSVectorError, used: Credenti
     if (yield from _recover_clock_or_credentials(attempts, error, used)):
         # no failure is counted: the user's number of attempts is for faults, not for this
         attempts.log_retry(error, 0.0)
+        return
+    recover = attempts.operation.recover
+    # one attempt means no retry, whatever happened
+    if recover is not None and attempts.policy.attempts > 1 and (yield from recover(error)):
         return
     context = attempts.context
     decision = judge(error, idempotent=attempts.operation.idempotent)

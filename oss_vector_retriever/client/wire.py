@@ -74,7 +74,9 @@ def dump_json(value: object) -> bytes:
         orjson = _orjson()
         option = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_PASSTHROUGH_DATACLASS
         try:
-            text: bytes = orjson.dumps(value, default=_plain_value, option=option)
+            # it loads numpy at the first vector: see `_orjson`
+            with fork.gate:
+                text: bytes = orjson.dumps(value, default=_plain_value, option=option)
         except TypeError as error:
             # Ctrl-C within `default`, or in what it imports, is no matter of the value
             if isinstance(error.__cause__, KeyboardInterrupt):

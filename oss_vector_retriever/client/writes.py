@@ -7,12 +7,14 @@ from . import errors
 from .config import check_seconds
 from .context import Context, Deadline, Flow
 from .errors import BatchReport, WriteReport
-from .flow import Operation, call
+from .flow import Operation
 from .holds import Hold, wait_for
-from .models import Acknowledgement, Limits, Vector, largest, metadata_bytes
+from .known_indexes import check_by_description
+from .models import Acknowledgement, Limits, Vector, VectorIndex, largest, metadata_bytes
+from .operations import vectors as vector_operations
 from .operations.checks import as_vector, check_choice, check_keys, check_total, refuse_repeated
-from .operations.indexes import get_vector_index
 from .operations.vectors import delete_operation, put_operation
+from .readiness import write
 from .steps import run_all
 
 Item = TypeVar("Item", str, Vector)
@@ -55,6 +57,20 @@ def delete(
     batches = _batches(unique, limits.keys_per_delete)
     options: dict[str, Any] = {"on_error": on_error, "hold": hold}
     return _write(context, _delete_batch, name, batches, seconds, **options)
+
+
+def put_vectors(
+    context: Context, vectors: Iterable[Vector | Mapping[str, Any]], index: str | None = None
+) -> Flow[Acknowledgement]:
+    """Return the flow of `OSSVectorClient.put_vectors`."""
+    return vector_operations.put_vectors(context, vectors, index, write)
+
+
+def delete_vectors(
+    context: Context, keys: Iterable[str], index: str | None = None
+) -> Flow[Acknowledgement]:
+    """Return the flow of `OSSVectorClient.delete_vectors`."""
+    return vector_operations.delete_vectors(context, keys, index, write)
 
 
 def _delete_batch(index: str, keys: list[str], _: Deadline) -> Operation[Acknowledgement]:
@@ -134,7 +150,7 @@ def _write_batch(
         # the body is written only now, so that not all stand in memory at once
         deadline, policy = context.deadline(seconds), context.config.retry.for_bulk
         asked = operation(index, batch, deadline)
-        done = yield from call(context, asked, deadline, policy)
+        done = yield from write(context, asked, deadline, policy)
     except errors.OSSVectorError as error:
         return BatchReport(keys, error=error)
     finally:  # whoever waits for these keys need not wait for the batches that are left
@@ -151,12 +167,13 @@ def check_filterable(context: Context, index: str, vectors: Iterable[Vector]) ->
     doubtful = [v for v in vectors if len(v.metadata or ()) > keys or check_total(v, limits) > size]
     if not doubtful:
         return
-    try:
-        described = yield from get_vector_index(context, index=index)
-    except errors.AccessDeniedError:
-        return  # who may write need not be allowed to look; the service judges
-    for vector in doubtful:
-        _check_visible(vector, described.non_filterable_metadata_keys, limits)
+
+    def check(found: VectorIndex) -> None:
+        # who may write need not be allowed to look; then the service judges
+        for vector in doubtful if found.dimension else ():
+            _check_visible(vector, found.non_filterable_metadata_keys, limits)
+
+    yield from check_by_description(context, index, check)
 
 
 def _check_visible(vector: Vector, hidden: Collection[str], limits: Limits) -> None:

@@ -5,6 +5,7 @@ import hashlib
 import logging
 from abc import abstractmethod
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 
@@ -12,7 +13,7 @@ from langchain_core.documents import Document
 from langchain_core.stores import BaseStore
 
 from ..client.context import Context, Flow
-from ..client.errors import InvalidRequestError, WriteReport, quote
+from ..client.errors import InvalidRequestError, NoSuchVectorIndexError, WriteReport, quote
 from ..client.models import FetchResult, ListVectorsResult, Vector
 from ..client.operations.checks import check_whole, each_of
 from ..records import DecodeError, DecodePolicy, Record
@@ -122,7 +123,10 @@ class _KeyValueStore(ConnectedComponent, BaseStore[str, V]):
         return self._records.fetch(context, stored, return_data=data, return_metadata=metadata)
 
     def _write(self, context: Context, values: Mapping[str, V]) -> Flow[WriteReport]:
-        found = (yield from self._records.describe(context)) if values else None
+        found = None
+        if values:
+            with suppress(NoSuchVectorIndexError):  # it is made below, or refused there
+                found = yield from self._records.keeper.describe(context)
         # an index that is there says how long a placeholder must be, whatever `dimension` says
         dimension = (found.dimension if found else 0) or self.dimension
         placeholder = [1.0] + [0.0] * (dimension - 1)  # cosine takes no zeros alone

@@ -1,106 +1,91 @@
-"""`IndexKeeper`: what a store knows of its index, and how it makes one."""
+"""`IndexKeeper`: what a store needs to know of its index, and how it makes one."""
 
+from collections.abc import Callable
 from contextlib import suppress
 
-from ..client import errors
+from ..client import errors, known_indexes, readiness
 from ..client.context import Context, Flow
 from ..client.models.results import VectorIndex
-from ..client.operations.indexes import get_vector_index, put_vector_index
 from ..client.steps import Sleep
 from .settings import StoreSettings
 
-_POLL_SECONDS = 0.5  # seconds, while a new index is being made ready
+_MAKING_SECONDS = 0.5  # until a new index is tried
 
 
 class IndexKeeper:
-    """The index of a store: asked for once, made when it is first written to.
+    """The index of a store: described where that is needed, made when it is first written to.
 
-    Where the caller may not ask, the description has dimension 0 and no metric, and nothing is
-    checked by it.
+    What is known of it all stores of a client share (`client.known_indexes`). Where the caller may
+    not ask, the description has dimension 0 and no metric, and nothing is checked by it.
     """
 
     def __init__(self, settings: StoreSettings) -> None:
         self.settings = settings
-        self._known: dict[tuple[str | None, str], VectorIndex] = {}
 
     def peek(self, context: Context) -> VectorIndex | None:
-        """Return the description if it was asked for already; no call."""
-        return self._known.get(self._name(context))
-
-    def forget(self, context: Context) -> None:
-        """Ask again next time, since the index is not what it was."""
-        self._known.pop(self._name(context), None)
+        """Return the description if it is known already; no call."""
+        return known_indexes.peek(context, self.settings.index)
 
     def describe(self, context: Context) -> Flow[VectorIndex]:
-        """Return the description of the index, asked for once; refuse one that is not there."""
-        return self.peek(context) or (yield from self._ask(context))
+        """Return the description of the index; refuse one that is not there."""
+        return known_indexes.describe(context, self.settings.index)
 
-    def prepare(self, context: Context, dimension: int) -> Flow[VectorIndex]:
+    def prepare(
+        self, context: Context, dimension: int, check: Callable[[VectorIndex], None]
+    ) -> Flow[VectorIndex]:
         """Return the description of an index that takes vectors of a dimension; make it if needed.
+
+        `check` is what the vectors demand of it besides.
 
         Raises:
             InvalidRequestError: the index has another dimension or metric.
             NoSuchVectorIndexError: it is not there, and `create_index` is off.
         """
-        try:
-            found = yield from self.describe(context)
-        except errors.NoSuchVectorIndexError:
-            if not self.settings.create_index:
-                raise
-            found = yield from self.make(context, dimension)
-        self._check(found, dimension)
+
+        def check_all(found: VectorIndex) -> None:
+            self._check(found, dimension)
+            check(found)
+
+        index, create = self.settings.index, self.settings.create_index
+        if not (create and known_indexes.was_absent(context, index)):
+            try:
+                return (yield from known_indexes.check_by_description(context, index, check_all))
+            except errors.NoSuchVectorIndexError:
+                if not create:
+                    raise
+        found = yield from self.make(context, dimension)
+        check_all(found)
         return found
 
     def make(self, context: Context, dimension: int) -> Flow[VectorIndex]:
-        """Make the index, or take the one that another has just made, and wait until it is ready.
+        """Make the index, or take the one that another has just made; its first writes wait."""
+        making = self._make(context, dimension)
+        return known_indexes.make_for_all(context, self.settings.index, making)
 
-        The wait ends with the client's timeout: then the service says what it thinks of a write.
-        """
-        self.forget(context)
+    def _make(self, context: Context, dimension: int) -> Flow[VectorIndex]:
+        index = self.settings.index
         # Processes that start together all find no index: one makes it, the others take it.
         with suppress(errors.VectorIndexAlreadyExistsError):
-            yield from put_vector_index(
-                context,
-                index=self.settings.index,
-                dimension=dimension,
-                distance_metric=self.settings.metric_made,
-                non_filterable_metadata_keys=self.settings.hidden_fields,
+            yield from readiness.put_vector_index(
+                context, dimension, index, self.settings.metric_made, self.settings.hidden_fields
             )
-        end = context.deadline().moment
-        found = yield from self._ask(context)
-        # The pages do not say whether an index that is being made takes writes already.
-        while found.status == "creating" and (left := end - context.monotonic()) > 0:
-            yield Sleep(min(_POLL_SECONDS, left))
-            found = yield from self._ask(context)
+        found = yield from known_indexes.look(context, index)
+        if found.status == "creating":
+            # most are ready by then, and a write that is refused has sent its body for nothing
+            yield Sleep(min(_MAKING_SECONDS, context.config.timeout))
         return found
 
     def check_query(self, context: Context, dimension: int) -> Flow[None]:
         """Refuse by name a query of another dimension than that of the index, asked for anew."""
         known = self.peek(context)
-        self.forget(context)
         if known is not None:  # then that is the reason, and needs no further call
             _check_dimension(known, dimension, "the query has")
-        _check_dimension((yield from self.describe(context)), dimension, "the query has")
+        found = yield from known_indexes.look(context, self.settings.index)
+        _check_dimension(found, dimension, "the query has")
 
     def check_writes(self, context: Context, dimension: int) -> Flow[None]:
         """Refuse by name a dimension or metric that the index, asked for anew, does not have."""
-        self.forget(context)
-        self._check((yield from self.describe(context)), dimension)
-
-    def _ask(self, context: Context) -> Flow[VectorIndex]:
-        try:
-            found = yield from get_vector_index(context, index=self.settings.index)
-        except errors.AccessDeniedError:
-            # A role may write vectors and not look at indexes; then the service judges alone.
-            found = VectorIndex(index_name=self._name(context)[1])
-        # What is being made is asked for again; its dimension may be shown before it takes writes.
-        if found.status != "creating":
-            self._known[self._name(context)] = found
-        return found
-
-    def _name(self, context: Context) -> tuple[str | None, str]:
-        # A store can be used with clients of several buckets: what is known is known of each.
-        return context.config.bucket, context.config.index_or(self.settings.index)
+        self._check((yield from known_indexes.look(context, self.settings.index)), dimension)
 
     def _check(self, found: VectorIndex, dimension: int) -> None:
         _check_dimension(found, dimension, "the embeddings have")

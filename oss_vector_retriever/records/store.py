@@ -12,6 +12,7 @@ from ..client.context import Context, Flow
 from ..client.errors import InvalidRequestError, WriteReport, quote
 from ..client.fetch import fetch
 from ..client.holds import Hold, run_with
+from ..client.known_indexes import forget
 from ..client.models import FetchResult, ListVectorsResult, Vector, VectorIndex, dump
 from ..client.operations.checks import as_vector, each_of, refuse_repeated
 from ..client.operations.vectors import list_vectors
@@ -178,19 +179,21 @@ class RecordStore:
         return self.or_empty(context, page, lambda: ListVectorsResult(()))
 
     def describe(self, context: Context) -> Flow[VectorIndex | None]:
-        """Return the description of the index, asked for once; None where it is not there."""
+        """Return the description of the index, or None where it is not there."""
         return self.or_empty(context, self.keeper.describe(context), lambda: None)
 
     def metric(self, context: Context) -> Flow[str]:
-        """Return the metric of the index, asked for once; of one to be made, the settings'."""
+        """Return the metric of the index; of one to be made, the settings'."""
         found = yield from self.describe(context)
         return (found.distance_metric if found else "") or self.settings.metric_made
 
     def or_empty(self, context: Context, flow: Flow[Any], empty: Callable[[], T]) -> Flow[T]:
         """Return what a flow gives, or `empty()` where there is no index and it would be made."""
+        began = context.monotonic()
         try:
             return cast("T", (yield from flow))
         except errors.NoSuchVectorIndexError:
+            forget(context, self.settings.index, began)
             # Who makes the index on the first write must be able to read before it.
             if not self.settings.create_index:
                 raise
@@ -220,9 +223,12 @@ class RecordStore:
             return WriteReport(())
         refuse_repeated(vector.key for vector in checked)
         dimension = _one_dimension(checked)
-        index = yield from self.keeper.prepare(context, dimension)
-        if (index.distance_metric or self.settings.metric_made) == "cosine":
-            _refuse_zeros(checked)
+
+        def check(index: VectorIndex) -> None:
+            if (index.distance_metric or self.settings.metric_made) == "cosine":
+                _refuse_zeros(checked)
+
+        index = yield from self.keeper.prepare(context, dimension, check)
         report = yield from self._put(context, checked, index, hold)
         lost = [b for b in report.batches if isinstance(b.error, errors.NoSuchVectorIndexError)]
         if lost and self.settings.create_index:

@@ -119,6 +119,8 @@ def command(
         with job.open_journal(path, task, restart=restart) as journal:
             window = batch * connection.max_concurrency
             run = Import(target, rows, journal, meter, window, on_error)
+            if target.found is not None and target.found.status == "creating":
+                meter.say(f"index {target.index!r} is being made; it is waited for")
             done = run.run()
             meter.say(_summarise(run))
     if done.skipped:

@@ -6,7 +6,7 @@ from typing import Literal, get_args
 from ..context import Context, Flow
 from ..endpoint import check_index
 from ..errors import InvalidRequestError
-from ..flow import call
+from ..flow import Operation, call
 from ..holds import Hold, run_with
 from ..models import Acknowledgement, ListVectorIndexesResult, Reply, VectorIndex
 from ..wire import refuse, reply_list, reply_member, reply_object, reply_token
@@ -46,7 +46,11 @@ def put_vector_index(
 
 
 def get_vector_index(context: Context, index: str | None = None) -> Flow[VectorIndex]:
-    name = context.config.index_or(index)
+    return call(context, get_operation(context.config.index_or(index)))
+
+
+def get_operation(name: str) -> Operation[VectorIndex]:
+    """Return the GetVectorIndex operation for an index."""
 
     def decode(reply: Reply) -> VectorIndex:
         body = reply_object(reply, "GetVectorIndex")
@@ -57,7 +61,7 @@ def get_vector_index(context: Context, index: str | None = None) -> Flow[VectorI
         unnamed = found.get("indexName") in (None, "")
         return _index(reply, "GetVectorIndex", {**found, "indexName": name} if unnamed else found)
 
-    return call(context, post("GetVectorIndex", decode, indexName=name))
+    return post("GetVectorIndex", decode, indexName=name)
 
 
 def list_vector_indexes(

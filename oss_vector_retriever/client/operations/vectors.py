@@ -22,6 +22,10 @@ from .checks import (
 )
 
 T = TypeVar("T")
+# how a call is made that writes
+MakeCall = Callable[
+    [Context, Operation[results.Acknowledgement], Deadline], Flow[results.Acknowledgement]
+]
 _WRITTEN_AT_ONCE = 25  # vectors; of the largest they take ten milliseconds
 _VECTORS = b'{"vectors":['
 
@@ -84,7 +88,10 @@ def post(
 
 
 def put_vectors(
-    context: Context, vectors: Iterable[Vector | Mapping[str, Any]], index: str | None = None
+    context: Context,
+    vectors: Iterable[Vector | Mapping[str, Any]],
+    index: str | None = None,
+    make_call: MakeCall = call,
 ) -> Flow[results.Acknowledgement]:
     limits = context.config.limits
     given = list(vectors)
@@ -97,7 +104,8 @@ def put_vectors(
     refuse_repeated(vector.key for vector in checked)
     name = context.config.index_or(index)
     hold = Hold(context, name, (vector.key for vector in checked))
-    return run_with(hold, call(context, put_operation(name, checked, deadline), deadline), deadline)
+    writing = make_call(context, put_operation(name, checked, deadline), deadline)
+    return run_with(hold, writing, deadline)
 
 
 def put_operation(
@@ -143,14 +151,15 @@ def acknowledge(reply: Reply, operation: str) -> results.Acknowledgement:
 
 
 def delete_vectors(
-    context: Context, keys: Iterable[str], index: str | None = None
+    context: Context, keys: Iterable[str], index: str | None = None, make_call: MakeCall = call
 ) -> Flow[results.Acknowledgement]:
     limits = context.config.limits
     unique = list(dict.fromkeys(check_keys(keys, limits)))
     check_count("delete_vectors", "keys", len(unique), limits.keys_per_delete, "delete()")
     name, deadline = context.config.index_or(index), context.deadline()
     hold = Hold(context, name, unique)
-    return run_with(hold, call(context, delete_operation(name, unique), deadline), deadline)
+    deleting = make_call(context, delete_operation(name, unique), deadline)
+    return run_with(hold, deleting, deadline)
 
 
 def delete_operation(index: str, keys: list[str]) -> Operation[results.Acknowledgement]:
