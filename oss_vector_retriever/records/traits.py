@@ -1,10 +1,9 @@
 """`Traits`: what this process has learnt of how the service treats one index."""
 
 from dataclasses import dataclass
-from typing import Any, Literal
-from weakref import WeakKeyDictionary
+from typing import Literal
 
-from ..client.context import Context
+from ..client.context import Context, PerIndex
 
 Formula = Literal["cosine", "euclidean", "squared"]
 
@@ -28,15 +27,9 @@ class Traits:
     native: bool | None = None
 
 
-_Known = dict[tuple[str | None, ...], Traits]
-_of_services: _Known = {}
-# services in this process have the same names, and nothing else in common
-_of_embedded: WeakKeyDictionary[Any, _Known] = WeakKeyDictionary()
+_known: PerIndex[Traits] = PerIndex()
 
 
 def traits_of(context: Context, index: str | None) -> Traits:
     """Return what is known of an index, the same object to all that ask in this process."""
-    config, embedded = context.config, context.embedded
-    known = _of_services if embedded is None else _of_embedded.setdefault(embedded, {})
-    where = (str(config.endpoint), config.account_id, config.region, config.bucket)
-    return known.setdefault((*where, config.index_or(index)), Traits())
+    return _known.find(context, index, Traits)
