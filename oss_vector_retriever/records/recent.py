@@ -31,7 +31,8 @@ _LATER: Final = "Search again a few seconds later"
 class OwnWrites(Generic[T]):
     """What this process has written lately to an index, as one search takes it into account.
 
-    Each key is fetched once, whatever the search asks the service for.
+    Each key is fetched once, whatever the search asks the service for. `spare` keys more than `k`
+    are looked at first, where as many are known not to pass.
     """
 
     def __init__(
@@ -43,6 +44,7 @@ class OwnWrites(Generic[T]):
         completion: Completion,
         *,
         return_data: bool,
+        spare: int,
     ) -> None:
         recent = recent_writes(context, store.settings.index, store.settings.read_your_writes)
         self._context = context
@@ -50,6 +52,7 @@ class OwnWrites(Generic[T]):
         self._query = query
         self._k = k
         self._return_data = return_data
+        self._spare = spare
         self._most = math.inf if completion.exhaustive is True else completion.scan_limit
         self._written = recent.written
         self._assumed: dict[str, float] | None = None
@@ -92,7 +95,8 @@ class OwnWrites(Generic[T]):
             # where everything passes so many will do, and others in the place of what is gone
             marks = sum(isinstance(self._written[key], Mark) for _, key in listed)
             at_once = max(self._k, self._context.config.limits.keys_per_get)
-            size, proposed = (self._k + marks if is_open else at_once), iter(listed)
+            size = self._k + self._spare + marks if is_open else at_once
+            proposed = iter(listed)
             while batch := self._next(proposed, nearest, size):
                 yield from self._fetch(batch, hits)
                 there = [(one, key) for key in batch if (one := self._fetched[key]) is not None]

@@ -261,7 +261,9 @@ def find_nearest(
     how = store.settings.completion if completion is None else completion
     deadline = context.deadline()
     store.watch(context)
-    own: OwnWrites[T] = OwnWrites(context, store, query, k, how, return_data=return_data)
+    own: OwnWrites[T] = OwnWrites(
+        context, store, query, k, how, return_data=return_data, spare=spare
+    )
     running = _Search(
         context, store, query, k, restrict, return_data, how, deadline, own, restrict()
     )
