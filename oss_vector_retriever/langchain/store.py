@@ -12,6 +12,7 @@ from langchain_core.vectorstores import VectorStore, VectorStoreRetriever
 
 from ..client.context import Context, Flow
 from ..client.errors import ConfigurationError, IncompleteSearchWarning, InvalidRequestError
+from ..client.pair import context_of
 from ..embeddings import maximal_marginal_relevance
 from ..records import DecodePolicy, DistanceMetric, Record
 from ..records.filters import Filter, read_filter
@@ -128,7 +129,7 @@ class OSSVectorStore(ConnectedComponent, VectorStore):
         self._embedder = Embedder(self.embedding)
         settings = self._store_settings()
         super().__post_init__()
-        self._records = RecordStore(settings)
+        self._records = RecordStore(settings, context_of(self.client, self.index))
 
     @classmethod
     def from_texts(

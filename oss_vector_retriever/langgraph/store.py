@@ -11,7 +11,7 @@ from langgraph.store.base import Op, PutOp, Result, tokenize_path
 from ..client.errors import ConfigurationError, InvalidRequestError, PartialWriteError
 from ..client.models.limits import DEFAULT_LIMITS
 from ..client.operations.checks import check_field_names, check_whole
-from ..client.pair import limits_of
+from ..client.pair import context_of, limits_of
 from ..langchain.connection import ConnectedComponent
 from ..records.settings import Exhaustive, IncompletePolicy, StoreSettings
 from ..records.store import RecordStore
@@ -89,7 +89,8 @@ class OSSVectorGraphStore(ConnectedComponent, base.BaseStore):
         self.embeddings = base.ensure_embeddings(self.index.get("embed")) if self.index else None
         fields = (self.index.get("fields") if self.index else None) or ["$"]  # the whole value
         self._fields = [tokenize_path(field) for field in fields]
-        records, dimension = RecordStore(settings), _dimension(self.index)
+        records = RecordStore(settings, context_of(self.client, self.index_name))
+        dimension = _dimension(self.index)
         self._memory = Memory(records, dimension, _check_filterable(self.filterable))
         self._merger = PutMerger()
 

@@ -19,7 +19,7 @@ from ..client.context import Context, Flow
 from ..client.errors import ConfigurationError, InvalidRequestError
 from ..client.models.vector import Float32Array
 from ..client.operations.checks import check_data, check_unicode, check_whole, each_of
-from ..client.pair import CONNECTION, Client, connect, limits_of
+from ..client.pair import CONNECTION, Client, connect, context_of, limits_of
 from ..client.settings import ClientSettings
 from ..embeddings import maximal_marginal_relevance
 from ..embeddings.mathematics import check_share
@@ -476,7 +476,8 @@ class OSSVectorStore(_SavedComponent, BasePydanticVectorStore):
             read_your_writes=self.read_your_writes,
         )
         classes = classes_by_name(self.node_classes)
-        return NodeStore(RecordStore(settings), classes, self.return_data, self.on_missing)
+        records = RecordStore(settings, context_of(given, self.index))
+        return NodeStore(records, classes, self.return_data, self.on_missing)
 
     def _point_to(self, saved: ClientSettings | None) -> None:
         super()._point_to(saved)

@@ -23,8 +23,8 @@ from .store import RecordStore
 from .traits import Formula, traits_of
 
 T = TypeVar("T")
-# Of what the service told: beneath it the difference is that of float32, and its number stays.
-_ROUNDING: Final = 1e-6
+# Two distances that differ by less are one: the service computes with fewer digits.
+ROUNDING: Final = 1e-5
 _LATER: Final = "Search again a few seconds later"
 
 
@@ -192,6 +192,6 @@ class OwnWrites(Generic[T]):
         told = {hit.key: hit.distance for hit in hits}
         for vector, far in zip(vectors, distances, strict=True):
             shown = told.get(vector.key)
-            is_same = shown is not None and abs(shown - far) <= _ROUNDING * max(1.0, abs(far))
+            is_same = shown is not None and abs(shown - far) <= ROUNDING * max(1.0, abs(far))
             kept = vector if self._return_data else Vector(vector.key, None, vector.metadata)
             self._fetched[vector.key] = (shown if shown is not None and is_same else far), kept

@@ -37,7 +37,7 @@ from ..client.steps import Call
 from .completion import Listing
 from .conditions import Condition, can_pass
 from .filters import Filter, intersect
-from .recent import OwnWrites
+from .recent import ROUNDING, OwnWrites
 from .record import Record
 from .settings import ROW_FIELD, Completion, is_row
 from .store import RecordStore
@@ -353,10 +353,11 @@ class _Search(Generic[T]):
 
     def _is_done(self, found: Mapping[str, Hit[T]], reply: _Reply) -> bool:
         """Tell whether nothing that the reply does not show can be nearer than what was found."""
-        if self._saw_all(reply):
-            return True
+        if not reply.hits or self._saw_all(reply):
+            return self._saw_all(reply)
         # what this process has written may be farther than others that are not shown
-        last = max(reply.distances, default=-math.inf)
+        last = max(reply.distances)
+        last += ROUNDING * max(1.0, abs(last))
         return sum(hit.distance <= last for hit in found.values()) >= self.k
 
     def _answer(self, found: Mapping[str, Hit[T]], reply: _Reply) -> SearchResult[T]:

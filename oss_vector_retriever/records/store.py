@@ -45,12 +45,16 @@ class Deleted:
 class RecordStore:
     """The records of one index: written, read by key, changed and deleted.
 
-    `keeper` is what is known of the index. Nothing is called before the first flow runs.
+    `keeper` is what is known of the index. Nothing is called before the first flow runs. What
+    others write to the index by the client of `context` is remembered from now on, where that is
+    known; else from the first flow.
     """
 
-    def __init__(self, settings: StoreSettings) -> None:
+    def __init__(self, settings: StoreSettings, context: Context | None = None) -> None:
         self.settings = settings
         self.keeper = IndexKeeper(settings)
+        if context is not None:
+            self.watch(context)
 
     def encode(
         self,

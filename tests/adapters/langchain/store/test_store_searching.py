@@ -159,10 +159,10 @@ def test_a_query_that_is_no_vector_of_the_index_is_named(filled, call, vector, m
 
 
 @pytest.mark.parametrize(("fetch_k", "gets"), [(20, 1), (100, 1), (101, 2), (250, 3), (500, 5)])
-def test_diversity_is_one_query_and_a_get_for_each_100(store, client, service, call, fetch_k, gets):
+def test_diversity_is_one_query_and_a_get_for_each_100(store, service, call, fetch_k, gets):
     texts = ["a" * (n % 17) + "b" * (n % 5) + "c" * (n % 3) + "d" for n in range(600)]
     store.add_texts(texts)
-    let_writes_grow_old(client)
+    let_writes_grow_old(store.client)
     service.seen.clear()
     store.embeddings.calls.clear()
     assert len(call(store, "max_marginal_relevance_search", "ab", k=7, fetch_k=fetch_k)) == 7
