@@ -213,8 +213,9 @@ class _Table:
             memory.seconds = max(map(memory.window, memory.watchers.values()))
             memory.monotonic, now = context.monotonic, context.monotonic()
             for key, value in written.items():
-                if isinstance(value, Float32Array) and memory.dimension != len(value):
-                    memory.clear()  # the index was made again, by others
+                if isinstance(value, Float32Array):
+                    if memory.dimension not in {0, len(value)}:
+                        memory.clear()  # the index was made again, by others
                     memory.dimension = len(value)
                 earlier = memory.entries.get(key)
                 # of two writes at once nobody knows which came first
