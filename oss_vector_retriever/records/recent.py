@@ -137,10 +137,11 @@ class OwnWrites(Generic[T]):
     def _propose(self, hits: Sequence[ScoredVector]) -> Flow[list[tuple[float, str]]]:
         """Return how far each key may be that is to be looked at, the nearest first."""
         told = {hit.key: hit.distance or 0.0 for hit in hits if hit.key in self._written}
-        if self._assumed is None:
-            formula = yield from self._find_formula(hits)
-            self._assumed = yield Call(lambda: self._measure_written(formula))
         assumed = self._assumed
+        if assumed is None:
+            formula = yield from self._find_formula(hits)
+            measured: dict[str, float] = yield Call(lambda: self._measure_written(formula))
+            assumed = self._assumed = measured
         near = {key: min(far, told.get(key, far)) for key, far in assumed.items()}
         # what is deleted is looked at where the service still shows it, or shows it again
         near |= {key: far for key, far in told.items() if key not in near}
