@@ -121,10 +121,6 @@ EQUIVALENT = {
     ("client.wire.VectorReader._has_only_asked_keys", "set(map(items))"): _SLOW_WAY,
     ("client.wire.VectorReader._has_only_asked_keys", "set(map(_KEY))"): _SLOW_WAY,
     ("client.wire.VectorReader._has_only_asked_keys", "keys < self"): _SLOW_WAY,
-    ("llama_index.filters.record_passes", "if document or True"): (
-        "a field that is None passes what one that is absent does"
-    ),
-    ("llama_index.filters.service_filter", "documents: Filter | None = ''"): _FALSY,
 }
 
 _LONGEST_LOOK, _SLOW = 1800, 0.3  # seconds

@@ -70,8 +70,8 @@ for document, embedding in store.get_by_ids_with_embeddings(["with", "try"]):
 # ## More like this one
 #
 # A stored vector can be the query: no embedding model takes part. The score is a distance, so
-# smaller is closer. A filter works on the fields that the store names as `filterable`, and chooses
-# among the `k` nearest, which in the second search are all that there are.
+# smaller is closer. A filter works on any field of the metadata: what the service cannot check is
+# checked here. The store named `topic`, so that the service can.
 
 # %%
 for document, distance in store.similarity_search_with_score_by_id("with", k=4):

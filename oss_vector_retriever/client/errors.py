@@ -420,11 +420,10 @@ class IncompleteSearchWarning(OSSVectorError, UserWarning):  # noqa: N818 - a wa
         self.index, self.wanted, self.found = index, wanted, found
         self.nearest, self.listed, self.reason = nearest, listed, reason
         seen = f"the {nearest:,} nearest" + (f" and {listed:,} listed" if listed else "")
-        text = (
+        super().__init__(
             f"{found} of {wanted} records were found in index {quote(index)}, and more may match: "
-            f"of its records {seen} were looked through; {reason}. "
+            f"of its records {seen} were looked through; {reason}. {remedy}"
         )
-        super().__init__(Message(text.replace("{", "{{").replace("}", "}}") + remedy))
 
 
 class TransportError(OSSVectorError):

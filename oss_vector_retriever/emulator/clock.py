@@ -22,8 +22,8 @@ def is_number(value: object, low: float, high: float) -> bool:
 class ManualClock:
     """A clock that tests move: a `Service` that has it as `clock` lets nothing lapse by itself.
 
-    By it everything is dated and every delay of `Behaviour` runs, keys expire and so do presigned
-    requests. Only the dates that requests are signed with go by the machine's clock, as the clients
+    By it everything is dated, every delay of `Behaviour` runs and keys expire. Only what requests
+    say, when they were signed and how long they hold, goes by the machine's clock, as the clients
     that sign them do: they are accepted however far this one was moved.
 
     Args:

@@ -15,6 +15,7 @@ from ..client.operations.checks import check_data
 from ..embeddings.stored import pick_similar, stored_embeddings
 from ..records import DecodePolicy, Record
 from ..records.answers import Access, Answer, Budget, Passage, Tokenizer, suggest, write_answer
+from ..records.conditions import can_pass
 from ..records.filters import read_filter
 from ..records.lookup import Lookup, fetch_records
 from ..records.search import Restriction, find_nearest, restriction_of
@@ -27,6 +28,7 @@ from .retriever import areport_incomplete, report_incomplete
 
 _IDS_PER_CALL = 100  # one call of the service
 _HITS_PER_CALL = 100
+_OF_SEARCH = ("embedding", "filter", "k", "exhaustive", "scan_limit", "on_incomplete")
 _MAY_LACK = "Not all documents could be searched: others may match as well."
 
 Reply = tuple[str, list[Document]]
@@ -86,6 +88,7 @@ class OSSVectorToolkit(_AgentSettings, BaseToolkit):
             the search.
         filter: `{"field": value}` or the service's full grammar; always in force when searching.
         k: how many documents a search shows where the model does not say.
+        exhaustive, scan_limit, on_incomplete: of searches, as of `OSSVectorStore`.
         scan: how many keys to list, at most, to suggest near misses.
     """
 
@@ -94,6 +97,9 @@ class OSSVectorToolkit(_AgentSettings, BaseToolkit):
     embedding: QueryEmbedding | None = Field(default=None, exclude=True, repr=False)
     filter: Mapping[str, Any] | None = None
     k: int = Field(default=5, gt=0, le=_HITS_PER_CALL)
+    exhaustive: Exhaustive = "auto"
+    scan_limit: int = Field(default=20_000, gt=0)
+    on_incomplete: IncompletePolicy = "warn"
     scan: int = Field(default=0, ge=0)
 
     def get_tools(self) -> list[BaseTool]:
@@ -103,7 +109,7 @@ class OSSVectorToolkit(_AgentSettings, BaseToolkit):
         shared = {name: getattr(self, name) for name in type(self).model_fields}
         shared["client"] = self._source  # what came back from another process
         of_fetch = {"scan": shared.pop("scan")}
-        of_search = {n: shared.pop(n) for n in ("embedding", "filter", "k")}
+        of_search = {name: shared.pop(name) for name in _OF_SEARCH}
         fetch = OSSVectorFetchTool(**shared, **of_fetch)
         if self.embedding is None:
             return [fetch]
@@ -247,7 +253,10 @@ class OSSVectorSearchTool(_AgentSettings, BaseTool):
 
     def _search(self, context: Context, vector: Any, k: int) -> Flow[tuple[Reply, Incomplete]]:
         incomplete: Incomplete = None
-        if self.allowed_keys is not None and self.filter is None:
+        none_allowed = self.allowed_keys is not None and not self._access().visible_keys
+        if none_allowed or not can_pass(read_filter(self.filter)):
+            hits: Hits = []
+        elif self.allowed_keys is not None and self.filter is None:
             hits = yield from self._nearest_allowed(context, vector, k)
         else:
             hits, incomplete = yield from self._nearest(context, vector, k)

@@ -1,5 +1,6 @@
 """The operations of LangGraph's memory, as flows on a `RecordStore`."""
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import takewhile
@@ -155,11 +156,16 @@ class Memory:
                 lambda vector: self._wanted_item(vector, op) if is_embedded(vector) else None,
                 self._filter(context, op, embedded),
                 is_whole=not op.filter,
+                needs_distances=False,
             )
 
         vector = check_data("query", query, "the embedding of the query")
         found = yield from find_nearest(context, self.records, vector, wanted, restrict)
-        return [_search_item(hit.record, 1.0 - hit.distance) for hit in found.hits]
+        # to LangGraph an item without a score is one that was not ranked
+        return [
+            _search_item(hit.record, None if math.isnan(hit.distance) else 1.0 - hit.distance)
+            for hit in found.hits
+        ]
 
     def _wanted_item(self, vector: Vector, op: SearchOp) -> base.Item | None:
         item = item_of(self.records, vector)

@@ -42,6 +42,7 @@ _FORMULAS: Final[dict[str, tuple[Formula, ...]]] = {
     # no page says which of the two the service means
     "euclidean": ("euclidean", "squared"),
 }
+_ALL_FORMULAS: Final[tuple[Formula, ...]] = ("cosine", "euclidean", "squared")
 _AT_LIMIT: Final = "scan_limit= ended the listing"
 _LIST_MORE: Final = (
     "Pass exhaustive=True or a larger scan_limit=, or filter on fields that the service can check "
@@ -113,15 +114,22 @@ class Listing(Generic[T]):
         farthest: ScoredVector | None,
     ) -> Flow[None]:
         told = {hit.key: hit.distance for hit in hits}
-        described = yield from self.store.describe(context)
         traits = traits_of(context, self.store.settings.index)
-        formulas = possible_formulas(traits, described.distance_metric if described else "")
+        peeked = self.store.keeper.peek(context)
+        formulas = possible_formulas(traits, peeked.distance_metric if peeked else "")
         if farthest is not None and len(formulas) > 1:
             told[farthest.key] = farthest.distance  # of what is far two formulas differ the most
         vectors = yield from self._fetch(context, list(told), return_metadata=True)
-        nearest.formula, is_certain = choose_formula(formulas, self.query, vectors, told)
+        formula, is_certain = yield Call(
+            lambda: choose_formula(formulas, self.query, vectors, told)
+        )
+        if not is_certain and len(formulas) > 1:
+            described = yield from self.store.describe(context)
+            known = possible_formulas(traits, described.distance_metric if described else "")
+            formula = formula if formula in known else known[0]
         if is_certain:
-            traits.formula = nearest.formula
+            traits.formula = formula
+        nearest.formula = formula
         yield Call(lambda: nearest.add([one for one in vectors if self.read(one) is not None]))
 
     def _list(self, context: Context, nearest: "_Nearest[T]", progress: "_Progress") -> Flow[None]:
@@ -303,7 +311,7 @@ def known_formula(context: Context, index: str | None, metric: str) -> Formula:
 def possible_formulas(traits: Traits, metric: str) -> Sequence[Formula]:
     """Return the formulas that an index's distances may have, the likeliest first."""
     # of an index that the caller may not look at the metric is not known either
-    possible = _FORMULAS.get(metric) or [name for names in _FORMULAS.values() for name in names]
+    possible = _FORMULAS.get(metric, _ALL_FORMULAS)
     learnt = traits.formula
     return [learnt] if learnt is not None and learnt in possible else possible
 

@@ -25,6 +25,7 @@ from .copies import EXACT_INTEGERS
 from .decode import (
     ENVELOPE_FIELD,
     ENVELOPE_KEYS,
+    NODE_FIELD,
     SOURCE_ID_FIELD,
     SOURCE_ID_FIELDS,
     UNSURE_FIELD,
@@ -121,7 +122,7 @@ def push(
     condition: Condition | None,
     *,
     hidden: Collection[str] = ENVELOPE_KEYS,
-    native: bool | None = None,
+    native: bool = False,
     exact_lists: bool = False,
     limits: Limits = DEFAULT_LIMITS,
 ) -> Pushed:
@@ -130,8 +131,8 @@ def push(
     Args:
         condition: what is asked for; None restricts nothing.
         hidden: the fields that the index keeps out of its filters.
-        native: whether numbers and booleans are stored as they are; None where that is not known.
-            False sends none.
+        native: whether the index is known to keep numbers and booleans as they are. If not, none
+            are sent: the service may refuse them, or take them for strings.
         exact_lists: a list is compared as a whole, as by `passes`.
         limits: the service's limits; a level, some items and bytes are left for what a search adds.
     """
@@ -209,6 +210,12 @@ def _contains(found: object, value: object) -> bool:
 
 _EQUALITIES: Final = frozenset({Operator.EQ, Operator.NE, Operator.IN, Operator.NIN})
 _LISTED: Final = frozenset({Operator.IN, Operator.NIN})
+# whether any record can pass, and fail, where there are no values to compare with
+_OF_NO_VALUES: Final = {
+    Operator.IN: (False, True),
+    Operator.ANY: (False, True),
+    Operator.NIN: (True, False),
+}
 _NEGATIONS: Final = frozenset({Operator.NE, Operator.NIN})
 _NEGATED: Final = {
     Operator.EQ: Operator.NE,
@@ -236,8 +243,8 @@ _COMPARISONS: Final[dict[Operator, _Comparison]] = {
 def _outcomes(condition: Condition) -> tuple[bool, bool]:
     """Return whether any record can pass, and whether any can fail, by its form alone."""
     if isinstance(condition, Test):
-        if condition.operator in _LISTED and not condition.operand:
-            return (condition.operator is Operator.NIN), (condition.operator is Operator.IN)
+        if condition.operator in _OF_NO_VALUES and not condition.operand:
+            return _OF_NO_VALUES[condition.operator]
         return True, True
     parts = [_outcomes(part) for part in condition.parts]
     can_pass_all = all(can for can, _ in parts)
@@ -249,12 +256,16 @@ def _outcomes(condition: Condition) -> tuple[bool, bool]:
     return (can_pass_any, can_fail_all) if condition.by == "or" else (can_fail_all, can_pass_any)
 
 
+_ABSENT: Final = {"$exists": False}
+_THERE: Final = {"$exists": True}
+
+
 @dataclass(frozen=True, slots=True)
 class _Writer:
     """What is known of an index, for conditions on their way into its grammar."""
 
     hidden: Collection[str]
-    native: bool | None
+    native: bool
     exact_lists: bool
 
     def write(self, one: Condition, *, negated: bool = False) -> _Filter | None:
@@ -290,21 +301,28 @@ class _Writer:
         if test.operator is Operator.EXISTS and not test.operand:
             # a field that is there and has no copy passes, too: the service does not see it
             return {name: {"$exists": False}}
-        if (told := self._told(test)) is None:
+        if (tests := self._tests_of_field(test)) is None:
             return None
+        fields = [{name: one} for one in tests]
         marks = [{UNSURE_FIELD: {"$eq": one}} for one in (name, UNSURE_OF_ALL)]
         # An envelope of version 1 has no mark. Where the index keeps envelopes out of its filters,
         # other programs' records look the same to the service, and pass as well.
-        unmarked: _Filter = {UNSURE_FIELD: {"$exists": False}}
-        if not self._hides_envelopes:
-            unmarked = {"$and": [unmarked, {ENVELOPE_FIELD: {"$exists": True}}]}
-        return _join("$or", [*({name: one} for one in told), *marks, unmarked])
+        unmarked: _Filter = {UNSURE_FIELD: _ABSENT}
+        if self._hides_envelopes:
+            return _join("$or", [*fields, *marks, unmarked])
+        old: _Filter = {"$and": [unmarked, {ENVELOPE_FIELD: _THERE}]}
+        return _join("$or", [*fields, *marks, old, self._inside_a_node(name)])
+
+    def _inside_a_node(self, name: str) -> _Filter:
+        """Return the filter of what LlamaIndex may have written inside a node alone."""
+        absent: _Filter = {name: _ABSENT}
+        return absent if NODE_FIELD in self.hidden else {"$and": [absent, {NODE_FIELD: _THERE}]}
 
     @property
     def _hides_envelopes(self) -> bool:
         return ENVELOPE_FIELD in self.hidden
 
-    def _told(self, test: Test) -> list[_Filter] | None:
+    def _tests_of_field(self, test: Test) -> list[_Filter] | None:
         """Return tests of the field itself, any of which what passes passes; None for no such."""
         kind, operand = test.operator, test.operand
         if kind is Operator.IS_EMPTY:
@@ -318,14 +336,13 @@ class _Writer:
             forms = self._all_forms(operand if kind in _LISTED else [operand])
             return [{"$in": forms} if len(forms) > 1 else {"$eq": forms[0]}] if forms else [_THERE]
         comparable = _is_number(operand) and not _is_large(operand)
-        if kind in _RANGES and comparable and self.native is not False:
+        if kind in _RANGES and comparable and self.native:
             return [{f"${kind.value}": operand}]
         return [_THERE]  # which all else needs at least
 
     def _all_forms(self, values: Sequence[object]) -> list[object]:
         """Return all forms of values that any value equal to them is stored in; [] if unknown."""
-        # where numbers are strings, the service may know no other operands
-        kinds = str if self.native is False else str | int | float
+        kinds = str | int | float if self.native else str
         forms = [_forms(value) if isinstance(value, kinds) else [] for value in values]
         return [form for each in forms for form in each] if all(forms) else []
 
@@ -339,10 +356,6 @@ class _Writer:
         kinds = str | int | float if self.native else str
         certain = [value for value in values if isinstance(value, kinds) and not _is_large(value)]
         return [form for value in certain for form in _forms(value)]
-
-
-_ABSENT: Final = {"$exists": False}
-_THERE: Final = {"$exists": True}
 
 
 def _negate(test: Test) -> Test | None:

@@ -169,23 +169,37 @@ def _choose(copies: _Copies, limits: Limits) -> dict[str, Any] | None:
 
 
 def _fill(copies: _Copies, limits: Limits, *, by_name: bool) -> dict[str, Any] | None:
-    unsure = dict.fromkeys([*copies.wanted, *copies.inexact]) if by_name else {UNSURE_OF_ALL: None}
-    chosen = {**copies.required, UNSURE_FIELD: list(unsure) or [UNSURE_OF_NONE]}
-    left = limits.filterable_bytes - copies.bytes_taken - metadata_bytes(chosen)
-    if left < 0:
+    room = limits.filterable_bytes - copies.bytes_taken
+    # the pages differ in what they count, so those that nobody named stay within both
+    most = min(limits.filterable_keys, limits.metadata_keys - len(ENVELOPE_KEYS))
+    most = max(0, most - len(copies.required) - 1)  # of these the mark is one
+    # nearly all records are small: one look at the whole, in place of one at each copy
+    whole = _with_mark(copies, list(copies.wanted)[:most], by_name=by_name)
+    if metadata_bytes(whole) <= room:
+        return whole
+    bare = _with_mark(copies, [], by_name=by_name)
+    if (left := room - metadata_bytes(bare)) < 0:
         return None
-    # the pages differ in what they count, so those that nobody named stay within the fewest
-    most = limits.filterable_keys - len(ENVELOPE_KEYS)
+    chosen: list[str] = []
+    count = len(bare[UNSURE_FIELD])
     for name, form in copies.wanted.items():
         is_judged = by_name and name not in copies.inexact
-        freed = _freed_bytes(name, len(unsure)) if is_judged else 0
-        needed = _entry_bytes(name, form) - freed
+        needed = _entry_bytes(name, form) - (_freed_bytes(name, count) if is_judged else 0)
         if len(chosen) < most and needed <= left:
             left -= needed
-            chosen[name] = form
-            if is_judged:
-                del unsure[name]
-    return {**chosen, UNSURE_FIELD: list(unsure) or [UNSURE_OF_NONE]}
+            count -= is_judged
+            chosen.append(name)
+    return _with_mark(copies, chosen, by_name=by_name)
+
+
+def _with_mark(copies: _Copies, chosen: Collection[str], *, by_name: bool) -> dict[str, Any]:
+    """Return the required copies, the mark, and those that were chosen."""
+    mark = [UNSURE_OF_ALL]
+    if by_name:
+        without = (name for name in copies.wanted if name not in chosen)
+        mark = list(dict.fromkeys([*without, *copies.inexact])) or [UNSURE_OF_NONE]
+    others = {name: copies.wanted[name] for name in chosen}
+    return {**copies.required, UNSURE_FIELD: mark, **others}
 
 
 def _entry_bytes(name: str, value: object) -> int:

@@ -74,11 +74,13 @@ class Restriction(Generic[T]):
             asked for.
         pushed: what the service can check of the condition: all that passes passes it.
         is_whole: whether it passes no more than that; with `pushed` None nothing is restricted.
+        needs_distances: refuse a hit that comes without its distance; otherwise that is NaN.
     """
 
     read: Callable[[Vector], T | None]
     pushed: Filter | None = None
     is_whole: bool = True
+    needs_distances: bool = True
 
     @property
     def is_open(self) -> bool:
@@ -249,10 +251,10 @@ def find_nearest(
 ) -> Flow[SearchResult[T]]:
     """Find the `k` nearest vectors that pass a restriction, as many as there are.
 
-    `restrict` returns it; it is asked anew when the index was looked at, which may keep fields out
-    of its filters. `k` may be more than the service gives at once. `spare` more are asked for at
-    first, where as many are known not to pass. An answer that may lack some is told of as
-    `completion` says, by default the store's settings.
+    `restrict` returns it; it is asked anew when the index was looked at, which may keep other
+    fields out of its filters than was thought. `k` may be more than the service gives at once.
+    `spare` more are asked for at first, where as many are known not to pass. An answer that may
+    lack some is told of as `completion` says, by default the store's settings.
 
     Raises:
         InvalidRequestError: the query has another dimension than the index.
@@ -296,8 +298,8 @@ class _Reply:
 
     @property
     def distances(self) -> list[float]:
-        """Return how far its hits are."""
-        return [_distance(hit) for hit in self.hits]
+        """Return how far its hits are, where they say it."""
+        return [hit.distance for hit in self.hits if hit.distance is not None]
 
     @property
     def is_short(self) -> bool:
@@ -333,12 +335,8 @@ class _Search(Generic[T]):
             found, reply = yield from self._find(first)
         if self._is_done(found, reply):
             return self._answer(found, reply)
-        replies, is_other = [reply], False
-        if self.restriction.pushed is not None:
-            # a filter on a field that the index keeps out of its filters may find nothing, silently
-            yield from self.store.describe(self.context)
-            is_other = self._learn_fields()
-        if is_other or reply.asked < self._cap:
+        replies = [reply]
+        if reply.asked < self._cap:
             found, reply = yield from self._find(self._cap)
             replies.append(reply)
             if self._is_done(found, reply):
@@ -353,10 +351,10 @@ class _Search(Generic[T]):
 
     def _is_done(self, found: Mapping[str, Hit[T]], reply: _Reply) -> bool:
         """Tell whether nothing that the reply does not show can be nearer than what was found."""
-        if not reply.hits or self._saw_all(reply):
-            return self._saw_all(reply)
+        if self._saw_all(reply) or len(found) < self.k or not self.own:
+            return self._saw_all(reply) or len(found) >= self.k
         # what this process has written may be farther than others that are not shown
-        last = max(reply.distances)
+        last = max(reply.distances, default=-1.0)
         last += ROUNDING * max(1.0, abs(last))
         return sum(hit.distance <= last for hit in found.values()) >= self.k
 
@@ -452,18 +450,22 @@ class _Search(Generic[T]):
         others = [hit for hit in reply.hits if hit.key not in self.own]
         found = yield from self._read_hits(replace(reply, hits=others))
         narrow = self.restriction
-        distances = [hit.distance for hit in found.values()]
+        distances = [hit.distance for hit in found.values() if not math.isnan(hit.distance)]
         own = yield from self.own.find(distances, reply.hits, narrow.read, is_open=narrow.is_open)
         if own is None:
             return (yield from self._read(reply))
         found |= {key: Hit(value, far) for key, (far, value) in own.items()}
-        nearest = sorted(found.items(), key=lambda one: one[1].distance)
+        # those whose distance the service does not tell come last, as it has ranked them
+        nearest = sorted(
+            found.items(),
+            key=lambda one: math.inf if math.isnan(one[1].distance) else one[1].distance,
+        )
         return dict(nearest[: self.k])
 
     def _read_hits(self, reply: _Reply) -> Flow[dict[str, Hit[T]]]:
         """Return the hits that pass, `k` at most, by their keys; fetch what did not come."""
         found: dict[str, Hit[T]] = {}
-        read, distances = self.restriction.read, {hit.key: _distance(hit) for hit in reply.hits}
+        read, distances = self.restriction.read, {hit.key: self._far(hit) for hit in reply.hits}
         keys = iter(distances)
         if reply.with_metadata:
             # no further than is needed: what is farther away may be broken and still harm nobody
@@ -484,6 +486,10 @@ class _Search(Generic[T]):
     def _complete(self, found: dict[str, Hit[T]], nearest: _Reply) -> Flow[SearchResult[T]]:
         hits, listed, reason, remedy = list(found.values()), 0, _NOT_LISTED, _LIST_IT
         if self.completion.exhaustive is not False:
+            if self.restriction.pushed is not None:
+                # what index it is may tell more of what need not be listed
+                yield from self.store.describe(self.context)
+                self._learn_fields()
             listing = Listing(
                 self.store,
                 self.query,
@@ -496,7 +502,9 @@ class _Search(Generic[T]):
             )
             # what was measured here tells nothing of the service's formula
             seen = [
-                ScoredVector(key, None if key in self.own else hit.distance)
+                ScoredVector(
+                    key, None if key in self.own or math.isnan(hit.distance) else hit.distance
+                )
                 for key, hit in found.items()
             ]
             farthest = next((h for h in reversed(nearest.hits) if h.key not in self.own), None)
@@ -508,9 +516,10 @@ class _Search(Generic[T]):
             return SearchResult(hits)
         return self._incomplete(hits, nearest, listed, reason, remedy)
 
-
-def _distance(hit: ScoredVector) -> float:
-    if hit.distance is None:
+    def _far(self, hit: ScoredVector) -> float:
+        if hit.distance is not None:
+            return hit.distance
+        if not self.restriction.needs_distances:
+            return math.nan
         what = f"{quote(hit.key)} came without the distance asked for"
         raise ResponseError(f"QueryVectors: {what}.", 200)
-    return hit.distance

@@ -19,7 +19,7 @@ from ..client.operations.vectors import list_vectors
 from ..client.recent import watch
 from ..client.writes import delete
 from .conditions import Condition, Pushed, passes, push, visible_fields
-from .copies import filterable_value
+from .copies import filterable_value, is_scalar
 from .decode import NODE_FIELD, RESERVED_FIELDS, decode, deep_copy, load_object
 from .encode import encode
 from .indexing import IndexKeeper, warn_of_absence
@@ -53,6 +53,7 @@ class RecordStore:
     def __init__(self, settings: StoreSettings, context: Context | None = None) -> None:
         self.settings = settings
         self.keeper = IndexKeeper(settings)
+        self._has_numbers = False
         if context is not None:
             self.watch(context)
 
@@ -86,6 +87,9 @@ class RecordStore:
 
     def decode(self, vector: Vector) -> Record | None:
         """Return the record in a vector, as `decode` does; None for a broken one, under "skip"."""
+        # a number that is stored tells what writing would find out
+        if not self._has_numbers and vector.metadata is not None:
+            self._has_numbers = any(map(is_scalar, vector.metadata.values()))
         return decode(
             vector, text_key=self.settings.text_key, on_decode_error=self.settings.on_decode_error
         )
@@ -102,11 +106,13 @@ class RecordStore:
     def push(self, context: Context, condition: Condition | None) -> Pushed:
         """Return what the service can check of a condition, by what is known of the index."""
         settings = self.settings
-        learnt = traits_of(context, settings.index).native
+        native = traits_of(context, settings.index).native
+        if native is None:
+            native = self._has_numbers
         return push(
             condition,
             hidden=hidden_fields(settings, self.keeper.peek(context)),
-            native={"native": True, "strings": False}.get(settings.scalars, learnt),
+            native=settings.scalars == "native" or (native and settings.scalars == "auto"),
             exact_lists=settings.list_fields == "exact",
             limits=context.config.limits,
         )

@@ -1,8 +1,9 @@
 """`Traits`: what this process has learnt of how the service treats one index."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
+from ..client.config import ClientConfig
 from ..client.context import Context, PerIndex
 
 Formula = Literal["cosine", "euclidean", "squared"]
@@ -32,4 +33,13 @@ _known: PerIndex[Traits] = PerIndex()
 
 def traits_of(context: Context, index: str | None) -> Traits:
     """Return what is known of an index, the same object to all that ask in this process."""
-    return _known.find(context, index, Traits)
+    return _known.find(context, index, lambda: _traits_of_record(context.config))
+
+
+def _traits_of_record(config: ClientConfig) -> Traits:
+    # what the account's record says is not found out once more
+    told = config.record.behaviour if config.record is not None else {}
+    return Traits(native=_KEPT.get(told.get("scalars")))
+
+
+_KEPT: Final[dict[str | None, bool]] = {"kept": True, "refused": False, "strings": False}

@@ -9,7 +9,13 @@ from collections.abc import Collection, Sequence
 from typing import Any, Final
 
 from ..client.context import Context, Flow
-from ..client.errors import OSSVectorError, ServiceError, WriteReport
+from ..client.errors import (
+    BatchReport,
+    DeadlineExceededError,
+    OSSVectorError,
+    ServiceError,
+    WriteReport,
+)
 from ..client.fetch import fetch
 from ..client.holds import Hold, run_with
 from ..client.models import Vector, VectorIndex
@@ -59,11 +65,13 @@ def put_records(
     if hold is not None:
         return (yield from _put_and_learn(context, settings, fitting, hidden, hold))
     # what is written again must not overwrite what others have written meanwhile
-    own = Hold(
-        context, context.config.index_or(settings.index), [v.key for v in fitting], alone=True
-    )
+    keys = tuple(vector.key for vector in fitting)
+    own = Hold(context, context.config.index_or(settings.index), keys, alone=True)
     learning = _put_and_learn(context, settings, fitting, hidden, own)
-    return (yield from run_with(own, learning, context.deadline()))
+    try:
+        return (yield from run_with(own, learning, context.deadline()))
+    except DeadlineExceededError as error:  # others held a key: nothing was sent
+        return WriteReport((BatchReport(keys, error=error),))
 
 
 def _put_and_learn(

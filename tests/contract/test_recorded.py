@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 from support.command_line import call
 from support.faces import close_face, live_face
-from support.promises import FULL_SIZE
 
 from oss_vector_retriever import emulator
 
@@ -85,7 +84,7 @@ def test_without_the_record_it_does_not(monkeypatch):
         close_face(face, "unwaited")
 
 
-@pytest.mark.skipif(not FULL_SIZE, reason="takes a minute")
+@pytest.mark.soak  # it takes a minute
 def test_the_whole_suite_passes(named):
     words = [sys.executable, "-m", "pytest", "-m", "live", "-q", Path(__file__).parent]
     done = subprocess.run(

@@ -60,7 +60,8 @@ class SlowService(SocketServer):
         if "queryVectors" in received.target:
             return {"vectors": [{"key": key, "distance": 0.5} for key in KEYS[:5]]}
         if "listVectors" in received.target:
-            return {"vectors": [{"key": key} for key in KEYS[:50]], "nextToken": "more"}
+            page = int(received.json().get("nextToken", 0)) + 1  # there is always one more
+            return {"vectors": [{"key": key} for key in KEYS[:50]], "nextToken": str(page)}
         return {}
 
 

@@ -101,7 +101,8 @@ def written_by_others(key, metadata, dice):
     if kind < 0.3:
         node = {"relationships": {"1": {"node_id": "d1"}}, "metadata": stored}
         ids = dict.fromkeys(DOCUMENTS, "d1")
-        return Vector(key, [1.0, 0.0], {**stored, "_node_content": json.dumps(node), **ids})
+        beside = stored if kind < 0.2 else {}  # some keep their metadata inside the node alone
+        return Vector(key, [1.0, 0.0], {**beside, "_node_content": json.dumps(node), **ids})
     if kind < 0.6:
         return Vector(key, [1.0, 0.0], {**stored, "text": dice.choice(TEXTS)})
     return Vector(key, [1.0, 0.0], stored)
@@ -143,7 +144,9 @@ class World:
             self.seen[vector.key] = {n: v for n, v in stored.items() if n not in self.hidden}
             if vector.key.startswith("other"):
                 # a record of another program is its own metadata
-                self.truth[vector.key] = truth_of(stored, "d1" if "_node_content" in stored else "")
+                node = json.loads(stored.get("_node_content", "{}"))
+                fields = {**node.get("metadata", {}), **stored}
+                self.truth[vector.key] = truth_of(fields, "d1" if node else "")
 
     def _write_ours(self, dice, values, count, *, short):
         stores = [RecordStore(settings) for settings in OURS]
@@ -309,7 +312,7 @@ def check(world, trees, count):
         tree = trees.tree()
         condition = trees.condition(tree)
         exact = trees.dice.random() < 0.3
-        native = trees.dice.choice((None, world.native))
+        native = world.native and trees.dice.random() < 0.7
         pushed = push(condition, hidden=world.hidden, native=native, exact_lists=exact)
         sent = parse_filter(pushed.filter or {}, behaviour=world.behaviour)
         assert sent.fields.isdisjoint(world.hidden)

@@ -10,9 +10,11 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
+
+T = TypeVar("T")
 
 # "full" for `make trust`, "soak" for `make soak`; a variable and no option, so that the processes
 # that tests start see it as well
@@ -44,10 +46,11 @@ PROMISES = {
     "P6": "No web page reaches a running emulator.",
     "P7": "A document forges nothing in an agent's answer.",
     "P8": "Connections that died unseen cost one refusal.",
+    "P9": "A search with a filter finds all that match, or says that it may not.",
 }
 
 
-def sized(small: int, full: int, soak: int | None = None) -> int:
+def sized(small: T, full: T, soak: T | None = None) -> T:
     """Return how often a test does what it does: in each run, in `make trust`, in `make soak`."""
     if SIZE == "soak" and soak is not None:
         return soak

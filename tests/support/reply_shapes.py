@@ -218,6 +218,7 @@ INDEX_MEMBERS = {
         Shape("zero", 0, 0),
         Shape("absent", ABSENT, 0),
         Shape("null", None, 0),
+        Shape("below zero", -1, refused="{name}"),
         Shape("a string", "128", refused="{name}"),
         Shape("a fraction", 128.5, refused="{name}"),
         Shape("true", True, refused="{name}"),

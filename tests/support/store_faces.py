@@ -10,7 +10,7 @@ import pytest
 
 INDEX = "records"
 FIELDS = ["tag", "size"]
-_OPERATORS = {"==": "$eq", "in": "$in", ">": "$gt", "<=": "$lte"}
+_OPERATORS = {"!=": "$ne", "==": "$eq", "in": "$in", ">": "$gt", "<=": "$lte"}
 
 
 @dataclass(frozen=True)

@@ -48,7 +48,7 @@ RECORDS = [
     Shape("a list for the envelope", {"_record": [], "_record_text": "x"}, refused="_record"),
     Shape("null in the envelope", {**WHOLE, "_record": envelope(metadata=None)},
           refused="_record.metadata"),
-    Shape("envelope of later", {**WHOLE, "_record": envelope(v=2)}, refused="_record"),
+    Shape("envelope of later", {**WHOLE, "_record": envelope(v=3)}, refused="_record"),
     Shape("no text", {"_record": envelope()}, refused="_record_text"),
     Shape("null for the text", {**WHOLE, "_record_text": None}, refused="_record_text"),
     Shape("a list for the text", {**WHOLE, "_record_text": []}, refused="_record_text"),

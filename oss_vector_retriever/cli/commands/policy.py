@@ -50,11 +50,11 @@ CLASSES = {
     "langchain.OSSVectorFetchTool": Needs("GetVectors ListVectors"),
     "langchain.OSSVectorRehydrator": _GET,
     "langchain.OSSVectorRetriever": _GET,
-    "langchain.OSSVectorSearchTool": Needs("GetVectors QueryVectors"),
+    "langchain.OSSVectorSearchTool": Needs("GetVectors ListVectors QueryVectors"),
     # the vector stores ask for the metric too, on which similarities depend
     "langchain.OSSVectorStore": Needs(
-        "GetVectors QueryVectors GetVectorIndex",
-        "PutVectors DeleteVectors ListVectors",
+        "GetVectors ListVectors QueryVectors GetVectorIndex",
+        "PutVectors DeleteVectors",
         "PutVectorIndex",
     ),
     "langchain.OSSVectorToolkit": Needs("GetVectors ListVectors QueryVectors"),

@@ -7,6 +7,7 @@ found out. Signing, clock and throttling are the client's.
 import json
 import secrets
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from functools import reduce
 from http import HTTPStatus
@@ -18,7 +19,7 @@ from ...client.context import Context, Flow
 from ...client.flow import Attempts, Operation, make_attempts, signed_request
 from ...client.models import Reply
 from ...client.retry import RetryPolicy
-from ...client.steps import Fault, run_all, send
+from ...client.steps import Fault, Send, Step, do_steps, run_all, send
 from .answers import Answer, NoAnswerError, describe_error, read
 
 T = TypeVar("T")
@@ -72,7 +73,7 @@ class Probe:
         client: of the account; its bucket and index are not used.
         patience: seconds to wait for anything that lags.
         sleep: waits; tests give a clock of their own.
-        monotonic: tells the time that goes by.
+        monotonic: tells the time that goes by, as the client does.
 
     Attributes:
         bucket: the name of the run's own bucket.
@@ -95,6 +96,7 @@ class Probe:
         self.monotonic = monotonic
         self._client = client.with_options(bucket=self.bucket, index=MAIN)
         self.has_bucket = False
+        self._sent: deque[float] = deque([monotonic()], 1)
 
     def make_bucket(self) -> None:
         """Make the run's own bucket, or raise why it cannot be."""
@@ -147,7 +149,8 @@ class Probe:
         began = self.monotonic()
         while True:
             try:
-                return read(self._client.run(ask, operation, _ONCE if once else None))
+                policy = _ONCE if once else None
+                return read(self._client.run(_ask, operation, policy, self._sent))
             except errors.QpsLimitExceededError:
                 # the client waits until its deadline, and asks no second time where it asks once
                 if self.monotonic() - began > self.patience:
@@ -161,7 +164,7 @@ class Probe:
     def ask_elsewhere(self, operation: Operation[Reply]) -> Answer:
         """Return the answer to what is asked of a bucket that nobody has."""
         other = self._client.with_options(bucket=f"doctor-{secrets.token_hex(8)}")
-        return read(other.run(ask, operation, None))
+        return read(other.run(_ask, operation, None, self._sent))
 
     def wait_until(
         self, look: Callable[[], T | None], most: float | None = None
@@ -174,22 +177,22 @@ class Probe:
         most = self.patience if most is None else most
         began = self.monotonic()
         while True:
+            asked = self.monotonic()
             moment, found = self.when(look)
-            elapsed = moment - began
             if found is not None:
-                return round(elapsed, 1), found
+                return round(moment - began, 1), found
+            elapsed = asked - began
             if elapsed >= most:
                 raise NoAnswerError(f"longer than {most:g} s")
             self.sleep(_pause_after(elapsed))
 
     def when(self, look: Callable[[], T]) -> tuple[float, T]:
         """Return the moment for which something was seen, and what it is."""
-        # that of asking: on its way a reply grows old
-        moment, refused = self.monotonic(), self._client.stats().refusals
+        asked = self.monotonic()
         found = look()
-        if self._client.stats().refusals > refused:  # what came too fast was asked again later
-            moment = self.monotonic()
-        return moment, found
+        # when it was asked for, as a reply grows old on its way; and for the last time, as what
+        # comes too fast is refused or held back
+        return max(asked, self._sent[-1]), found
 
     def hide_names(self, text: str) -> str:
         """Return a text in which neither the account nor its bucket, address and keys stand."""
@@ -232,17 +235,23 @@ class Probe:
             raise NoAnswerError(trouble) from None
 
 
-def ask(
-    context: Context, operation: Operation[Reply], policy: RetryPolicy | None = None
+def _ask(
+    context: Context, operation: Operation[Reply], policy: RetryPolicy | None, sent: deque[float]
 ) -> Flow[Reply]:
-    """Make one API call and return its last reply, whatever that is.
+    """Make one API call and return its last reply, whatever that is; note when it is sent.
 
     Raises:
         OSSVectorError: there is none, or it says that this caller may not ask, or not so fast.
     """
+
+    def note(step: Step) -> Flow[Any]:
+        if isinstance(step, Send):
+            sent.append(context.monotonic())
+        return (yield step)
+
     attempts = Attempts(context, operation, context.deadline(), policy)
     try:
-        return (yield from make_attempts(attempts))
+        return (yield from do_steps(make_attempts(attempts), note))
     except (errors.AccessDeniedError, errors.QpsLimitExceededError):
         raise
     except errors.ServiceError:

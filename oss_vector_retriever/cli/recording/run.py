@@ -112,11 +112,13 @@ def ask_all(probe: Probe, *, limits: bool, tell: Callable[[Question], object]) -
     """Ask every question, whatever becomes of the others; `tell` hears of each before."""
     found = Findings({}, {}, failed=False)
     for question in QUESTIONS:
-        tell(question)
         answers: Mapping[str, Any] = {}
         reason = "not seen"
         try:
-            answers = _ask(question, probe, found.answers, limits=limits)
+            _check_needs(question, found.answers, limits=limits)
+            tell(question)
+            answer = question.ask(probe)
+            answers = answer if isinstance(answer, Mapping) else {question.names[0]: answer}
         except NoAnswerError as error:
             reason, answers = str(error), error.answers
         except errors.OSSVectorError as error:
@@ -128,15 +130,11 @@ def ask_all(probe: Probe, *, limits: bool, tell: Callable[[Question], object]) -
     return found
 
 
-def _ask(
-    question: Question, probe: Probe, known: Mapping[str, Any], *, limits: bool
-) -> Mapping[str, Any]:
+def _check_needs(question: Question, known: Mapping[str, Any], *, limits: bool) -> None:
     if question.costly and not limits:
         raise NoAnswerError("asked with --limits alone")
     if question.needs and question.needs not in known:
         raise NoAnswerError(f"needs {question.needs}")
-    answer = question.ask(probe)
-    return answer if isinstance(answer, Mapping) else {question.names[0]: answer}
 
 
 def make_record(region: str, found: Findings) -> AccountRecord:
@@ -167,7 +165,10 @@ def _text(answer: object) -> str:
 
 def _clean_up(probe: Probe) -> str:
     """Delete what was made; return what is left, in words."""
-    left = f"bucket {probe.bucket}: delete its indexes, then the bucket"
+    left = (
+        f"bucket {probe.bucket}; delete-vector-index deletes its indexes "
+        f"({', '.join(INDEXES)}), and then delete-vector-bucket the bucket"
+    )
     try:
         if probe.has_bucket:
             echo("cleaning up", err=True)

@@ -121,9 +121,15 @@ class AccountRecord:
 
     def narrow(self, limits: Limits) -> Limits:
         """Return limits that this account's service keeps as well."""
-        most = self.behaviour.get("top_k_limit", limits.top_k)
+        known: dict[str, int] = {}
+        if (most := self.behaviour.get("top_k_limit", limits.top_k)) < limits.top_k:
+            known["top_k"] = most
+        if self.behaviour.get("metadata_names") == "filterable":
+            # it counts those alone that can be filtered by, so that there may be as many others
+            keys = limits.filterable_keys + limits.non_filterable_keys
+            known |= {"metadata_keys": keys} if keys > limits.metadata_keys else {}
         # the same object where nothing changes: a user's own class stays what it is
-        return limits if most >= limits.top_k else replace(limits, top_k=most)
+        return replace(limits, **known) if known else limits
 
 
 def read_record(value: object) -> AccountRecord | None:

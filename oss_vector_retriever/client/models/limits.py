@@ -44,6 +44,8 @@ class Limits:
     metadata_bytes: int = 40 * 1024
     filterable_bytes: int = 2 * 1024
     filterable_keys: int = 10
+    # in all, as one page has it (vector-vectors, Mar 2026); checked where this package chooses them
+    metadata_keys: int = 10
     non_filterable_keys: int = 10
     metadata_name_bytes: int = 63
     filter_bytes: int = 20 * 1024

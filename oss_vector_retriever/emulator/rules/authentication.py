@@ -36,9 +36,9 @@ def identify(
 ) -> AccessKey | None:
     """Return the key, of those known by id, that signed a request; None for an anonymous one.
 
-    `region` is that of hosts that do not name one; a request's date may differ from `date` by
-    `skew_seconds`; what expires does so by `now`. Where only the head of a request is there, both
-    are None: neither clocks nor the digest of the body are checked.
+    `region` is that of hosts that do not name one. Keys expire by `now`; what a request says of
+    time is checked by `date`, from which it may differ by `skew_seconds`. Where only the head of a
+    request is there, both are None: neither clocks nor the digest of the body are checked.
 
     Raises:
         Refusal: AccessDenied past its expiry, InvalidArgument,
@@ -56,8 +56,8 @@ def identify(
         return None
     _check_payload_mark(request, claim)
     key = _find_key(claim, keys, now)
-    if now is not None and date is not None:
-        _check_clock(claim, now, date, skew_seconds)
+    if date is not None:
+        _check_clock(claim, date, skew_seconds)
     scope = signing.Scope(claim.stamp[:8], address.region or region)
     if claim.scope != scope:
         raise Refusal("SignatureDoesNotMatch", f"The scope must be {scope}.")
@@ -185,7 +185,7 @@ def _find_key(claim: _Claim, keys: Mapping[str, AccessKey], now: datetime | None
     return key
 
 
-def _check_clock(claim: _Claim, now: datetime, date: datetime, skew_seconds: int) -> None:
+def _check_clock(claim: _Claim, date: datetime, skew_seconds: int) -> None:
     try:
         signed = datetime.strptime(claim.stamp, _STAMP).replace(tzinfo=UTC)
     except ValueError:
@@ -197,7 +197,7 @@ def _check_clock(claim: _Claim, now: datetime, date: datetime, skew_seconds: int
             raise Refusal("RequestTimeTooSkewed", f"The server's time is {date:{_STAMP}}.")
     elif ahead > skew_seconds:
         raise Refusal("AccessDenied", "The request is not valid yet.")
-    elif now > signed + timedelta(seconds=claim.expires):
+    elif date > signed + timedelta(seconds=claim.expires):
         raise Refusal("AccessDenied", "Request has expired.")
 
 

@@ -34,7 +34,14 @@ from support.command_fixtures import no_settings  # noqa: F401 - a fixture
 from support.command_line import call
 from support.embedded import settings
 
-from oss_vector_retriever import InvalidRequestError, emulator, langchain, langgraph, llama_index
+from oss_vector_retriever import (
+    InvalidRequestError,
+    Limits,
+    emulator,
+    langchain,
+    langgraph,
+    llama_index,
+)
 from oss_vector_retriever.cli.commands.policy import CLASSES
 from oss_vector_retriever.client.clients import client_of
 from oss_vector_retriever.client.config import resolve_config
@@ -48,7 +55,8 @@ DOORS = {"langchain": langchain, "langgraph": langgraph, "llama_index": llama_in
 # what is public and calls nothing: bases, values, and what loads the others
 QUIET = {
     "Connected", "ConnectedComponent", "ConnectionOptions", "DocumentState", "DocumentStream",
-    "FetchReport", "KeyQueryBundle", "MissingKeysEvent", "NodeWithProvenance", "QueryOptions",
+    "FetchReport", "IncompleteSearchEvent", "KeyQueryBundle", "MissingKeysEvent",
+    "NodeWithProvenance", "OSSVectorStoreRetriever", "QueryOptions", "SearchOptions",
     "load_retriever",
 }  # fmt: skip
 ROOT_HALF = 1 / (1 + 2**0.5)  # the relevance of a distance of the root of two
@@ -119,6 +127,9 @@ def lc_store(client, access):
     assert ids_of(store.max_marginal_relevance_search("a", k=1)) == ["a"]
     scored = store.similarity_search_with_relevance_scores("a", k=2)
     assert [document.id for document, _ in scored] == ["a", "b"]
+    # the nearest is itself: what else there is has to be listed where one hit is the most
+    capped = langchain.OSSVectorStore(client=client.with_options(limits=Limits(top_k=1)))
+    assert ids_of(capped.similarity_search_by_id("a", k=1)) == ["b"]
     far = 0.5 if access == "create" else ROOT_HALF  # an index made by the store has cosine
     assert [score for _, score in scored] == pytest.approx([1.0, far])
 
@@ -177,6 +188,9 @@ def search_tool(client, _):
     assert '"a"' in tool.invoke({"query": "a", "k": 1})
     bound = tool.model_copy(update={"allowed_keys": ["b"]})
     assert '"b"' in bound.invoke({"query": "a"})
+    capped = client.with_options(limits=Limits(top_k=1))
+    tenant = langchain.OSSVectorSearchTool(client=capped, embedding=Axes(), key_prefix="b")
+    assert '"b"' in tenant.invoke({"query": "c"})  # as far from it as a is, which comes first
 
 
 def toolkit(client, _):

@@ -180,6 +180,44 @@ def test_ranges_mean_the_same_where_numbers_are_kept_as_numbers(make, where, exp
     assert store.near((1.0, 0.0, 0.0, 0.0), 3, where) == expected
 
 
+def test_what_nobody_named_can_be_filtered_by_and_other_programs_see_it(make, client):
+    store = make(filterable=None)
+    near = around(0)
+    store.add(
+        [
+            record("a", near, tag="x", whole=5, tags=["red", "blue"], deep={"n": 1}),
+            record("b", near, tag="5", whole="5", yes=True, long="y" * 3000),
+            record("c", near, tag="x", whole=6, none=None, half=0.5),
+        ]
+    )
+
+    def found(*where):
+        return sorted(store.near((1.0, 0.0, 0.0, 0.0), 9, [*where]))
+
+    assert found(("tag", "==", "x")) == ["a", "c"]
+    assert found(("whole", "==", 5)) == ["a"]
+    assert found(("whole", "==", "5")) == ["b"]
+    assert found(("whole", ">", 5)) == ["c"]
+    assert found(("tags", "==", "red")) == ["a"]
+    assert found(("tags", "in", ["blue", "green"])) == ["a"]
+    assert found(("tags", "!=", "red")) == ["b", "c"]
+    assert found(("long", "!=", "z"), ("tag", "!=", "x")) == ["b"]
+    assert found(("tag", "in", [])) == []
+    # as another program asks the service
+    asked = {"tags": {"$eq": "red"}}
+    hits = client.query_vectors([1.0, 0, 0, 0], top_k=9, index=INDEX, filter=asked)
+    assert [hit.key for hit in hits] == ["a"]
+    marks = {v.key: v.metadata["_unsure"] for v in client.fetch(["a", "b", "c"], index=INDEX)}
+    assert marks == {"a": ["deep"], "b": ["long"], "c": ["-"]}
+
+
+def test_lists_are_compared_as_a_whole_where_that_is_wanted(make):
+    store = make(filterable=None, list_fields="exact")
+    store.add([record("a", around(0), tags=["red"]), record("b", around(1), tags="red")])
+    assert store.near((1.0, 0.0, 0.0, 0.0), 9, [("tags", "==", "red")]) == ["b"]
+    assert store.near((1.0, 0.0, 0.0, 0.0), 9, [("tags", "!=", "red")]) == ["a"]
+
+
 def test_variety_is_chosen_alike(make):
     store = make()
     dice = random.Random(9)

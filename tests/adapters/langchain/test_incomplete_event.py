@@ -9,11 +9,7 @@ from langchain_core.embeddings import Embeddings
 from langchain_core.runnables import RunnableLambda
 
 from oss_vector_retriever import IncompleteSearchWarning, Limits, OSSVectorClient, emulator
-from oss_vector_retriever.langchain import (
-    OSSVectorDocumentIndex,
-    OSSVectorSearchTool,
-    OSSVectorStore,
-)
+from oss_vector_retriever.langchain import OSSVectorDocumentIndex, OSSVectorStore, OSSVectorToolkit
 
 EVENT = "oss_vectors_incomplete_search"
 REPORT = {
@@ -108,9 +104,9 @@ class TestEvents:
     def test_a_search_tool_tells_the_model_and_the_callbacks(self, store):
         recorder = Recorder()
         client = store.client.with_options(limits=Limits(top_k=40))
-        tool = OSSVectorSearchTool(
+        tool, _ = OSSVectorToolkit(
             client=client, embedding=Fixed(), filter={"tag": "rare"}, exhaustive=False
-        )
+        ).get_tools()
         text = tool.invoke({"query": "q", "k": 4}, {"callbacks": [recorder]})
         assert "others may match as well" in text
         assert [data for _, data, _ in recorder.events] == [REPORT]

@@ -229,3 +229,12 @@ def test_configurable_fields_of_what_came_back_read_where_it_reads(monkeypatch, 
     chosen = {"configurable": {"k": 1}}
     assert configurable.invoke("a", config=chosen)[0].page_content == "own"
     assert langchain.load_retriever(dumps(again), secrets=KEYS).invoke("a")[0].page_content == "own"
+
+
+@pytest.mark.parametrize(("native", "scalars"), [(True, "native"), (False, "auto")])
+def test_a_store_that_an_earlier_release_pickled_is_read(http_client, native, scalars):
+    state = OSSVectorStore(client=http_client, filterable=["a"]).__getstate__()
+    del state["scalars"], state["list_fields"]
+    again = object.__new__(OSSVectorStore)
+    again.__setstate__({**state, "native_scalars": native})
+    assert (again.scalars, again.list_fields, again.filterable) == (scalars, "any", ["a"])

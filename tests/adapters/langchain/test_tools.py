@@ -206,6 +206,21 @@ def test_an_empty_answer_is_still_an_answer(stocked):
     assert (message.content, message.artifact) == ("Nothing was found.", [])
 
 
+@pytest.mark.parametrize(
+    "nothing",
+    [
+        {"allowed_keys": []},
+        {"allowed_keys": [], "filter": {"team": "a"}},
+        {"allowed_keys": ["b/x"], "key_prefix": "a/", "filter": {"team": "a"}},
+        {"filter": {"team": {"$in": []}}},
+    ],
+)
+def test_what_may_be_nothing_is_nothing_without_a_call(stocked, operations, nothing):
+    tool = OSSVectorSearchTool(client=stocked, embedding=ByName(), **nothing)
+    assert called(tool, query="north").content == "Nothing was found."
+    assert operations == []
+
+
 def test_a_toolkit_gives_both_with_the_same_limits(stocked):
     toolkit = OSSVectorToolkit(client=stocked, embedding=ByName(), key_prefix="b/", k=1)
     search, fetch = toolkit.get_tools()

@@ -262,6 +262,14 @@ def test_a_name_that_is_kept_for_hours_is_not_waited_for():
     assert record.unanswered["bucket_name_kept_seconds"] == "longer than 10 s"
 
 
+def test_a_delay_is_never_told_too_short_where_requests_come_too_fast():
+    slow = Behaviour(requests_per_second=1.0, query_delay_seconds=3.5, get_delay_seconds=3.5)
+    found = record_of(slow).behaviour
+    assert 3.5 <= found["query_delay_seconds"] <= 10
+    assert 3.5 <= found["get_delay_seconds"] <= 10
+    assert found["requests_per_second"] == 1.0
+
+
 # Questions that fail
 
 
@@ -376,6 +384,7 @@ def test_a_record_names_no_account_no_bucket_and_no_key():
     for canary in CANARIES.values():
         assert canary not in text
     assert "canary" not in text
+    assert "***" not in text  # there was nothing to cut out
     found = json.loads(text)
     assert found["observations"]["error_of_no_index"]["outcome"] == "404"
     assert found["behaviour"]["scalars"] == "strings"

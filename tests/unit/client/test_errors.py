@@ -38,7 +38,8 @@ def example_of(kind):
     if issubclass(kind, errors.PartialWriteError):
         broke = errors.TransportError("broke", "closed")
         return kind(WriteReport((BatchReport(("a",), "R1"), BatchReport(("b",), None, broke))))
-    return kind("wrong")
+    searched = ("vectors", 4, 1, 500, 0, "the time was up", "Pass {timeout=}.")
+    return kind(*(searched if issubclass(kind, errors.IncompleteSearchWarning) else ("wrong",)))
 
 
 def test_every_error_is_exported():

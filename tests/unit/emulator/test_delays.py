@@ -227,9 +227,10 @@ def test_reads_by_key_can_see_writes_and_deletions_later(make, clock):
     assert seen() == {}
 
 
-def test_a_deleted_index_is_gone_at_once_with_all_that_it_was(make):
+def test_a_deleted_index_is_gone_at_once_with_all_that_it_was(make, clock):
     caller = make(get_delay_seconds=5, query_delay_seconds=5)
     caller.put(("a", [1, 0, 0]))
+    clock.advance(1)
     caller.post("deleteVectors", {"indexName": "index1", "keys": ["a"]})
     caller.post("deleteVectorIndex", {"indexName": "index1"})
     caller.make_index()

@@ -1,6 +1,7 @@
 import os
 import re
 from dataclasses import fields
+from inspect import cleandoc
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,8 @@ codes and their order. Nothing was measured against the live service. Where its 
 silent, or divided, this is what the emulator does by default. A switch is a field of
 `emulator.Behaviour`, so that you can test against each possibility; its docstring names the values
 and where they are known from. `Behaviour.documented()` has the documented lags and caps, and is how
-`oss-vectors serve` begins. Sections are those of the project's API reference.
+`oss-vectors serve` begins; `Behaviour.from_record(FILE)` is what `oss-vectors doctor --record` has
+found an account's service to do. Sections are those of the project's API reference.
 
 ```python
 from oss_vector_retriever import ConfigurationError, emulator
@@ -61,8 +63,8 @@ def test_the_page_shows_the_same_table():
 
 
 def test_every_switch_has_its_source():
-    lines = Behaviour.__doc__.partition("Attributes:\n")[2].partition("Raises:")[0]
-    told = dict(part.split(":", 1) for part in re.split(r"\n {8}(?=\w)", f"\n{lines}".rstrip())[1:])
+    lines = cleandoc(Behaviour.__doc__).partition("Attributes:")[2].partition("Raises:")[0]
+    told = dict(part.split(":", 1) for part in re.split(r"\n {4}(?=\w)", lines.rstrip())[1:])
     assert list(told) == [field.name for field in fields(Behaviour)]
     for name, text in told.items():
         if name != "seed":  # which belongs to the one before it

@@ -1,5 +1,7 @@
 import re
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 
 import orjson
 import pytest
@@ -7,7 +9,12 @@ from support.presigning import presigned_query
 
 from oss_vector_retriever.client import signing
 from oss_vector_retriever.client.models.messages import Request
-from oss_vector_retriever.emulator import DEVELOPMENT_ACCOUNT_ID, DEVELOPMENT_KEY, AccessKey
+from oss_vector_retriever.emulator import (
+    DEVELOPMENT_ACCOUNT_ID,
+    DEVELOPMENT_KEY,
+    AccessKey,
+    ManualClock,
+)
 
 
 @pytest.fixture
@@ -124,3 +131,19 @@ def test_a_presigned_write_is_carried_out_by_whoever_holds_it(still, clock):
     request = replace(presigned(still, clock, query="putVectorIndex", method="POST"), body=body)
     assert still.service.handle(request).status == 200
     assert still.service.handle(request).status == 409
+
+
+def test_how_long_it_holds_goes_by_the_clock_that_signed_it(make_caller):
+    clock = ManualClock()
+    caller = make_caller(clock=clock)
+    now = datetime.now(UTC)
+    for moved in (0, 3600, 30 * 24 * 3600):
+        clock.advance(moved)
+        for seconds, expected in (
+            (0, (200, None)),
+            (-590, (200, None)),
+            (-610, (403, "AccessDenied")),  # it has expired
+            (3600, (403, "AccessDenied")),  # it is not valid yet
+        ):
+            signed = SimpleNamespace(now=now + timedelta(seconds=seconds))
+            assert ask(caller, presigned(caller, signed)) == expected

@@ -79,8 +79,10 @@ def test_our_own_come_first_and_ten_names_are_all_that_a_record_has():
 
 
 def test_more_names_are_copied_where_an_account_takes_more():
-    roomy = replace(DEFAULT_LIMITS, filterable_keys=14)
-    assert len(seen({f"f{n}": n for n in range(20)}, limits=roomy)) == 12
+    fields = {f"f{n}": n for n in range(20)}
+    for counts, copied in [((14, 20), 14), ((14, 12), 10), ((10, 20), 10), ((10, 4), 2)]:
+        limits = replace(DEFAULT_LIMITS, filterable_keys=counts[0], metadata_keys=counts[1])
+        assert len(seen(fields, limits=limits)) == copied
 
 
 def test_what_is_too_large_is_passed_over_and_what_comes_after_it_is_not():

@@ -1,5 +1,7 @@
 """Numbers and booleans: an index that takes none is found out once, by the first batch of them."""
 
+import json
+
 import pytest
 from support.embedded import embedded
 
@@ -9,6 +11,8 @@ from oss_vector_retriever.client.errors import (
     PartialWriteError,
     VectorIndexParameterInvalidError,
 )
+from oss_vector_retriever.client.holds import Hold, wait_for
+from oss_vector_retriever.client.models import AccountRecord
 from oss_vector_retriever.client.models.limits import Limits
 from oss_vector_retriever.client.models.messages import Reply
 from oss_vector_retriever.client.models.vector import Vector
@@ -267,6 +271,67 @@ def test_what_is_written_while_it_is_learnt_is_not_written_over(client, service,
     assert stored(client)["n"] == 5
 
 
+@pytest.mark.parametrize(("scalars", "kept"), [("refused", "5"), ("kept", 5)])
+def test_what_the_accounts_record_says_is_not_tried(service, scalars, kept):
+    behaviour = {"scalars": scalars, "metadata_names": "filterable"}
+    record = AccountRecord(
+        region=emulator.DEVELOPMENT_REGION,
+        recorded="2026-09-01T00:00:00+00:00",
+        package="1",
+        behaviour=behaviour,
+    )
+    with embedded(service, record=record) as client:
+        store = RecordStore(StoreSettings(filterable=None, limits=client.config.limits))
+        numbers = records(store, **{f"n{n}": 5 for n in range(12)})
+        ClientPair(client).run(store.write, numbers)
+        assert service.taken() == ["putVectors"]
+        found = stored(client)
+        # beside the envelope the account takes ten names
+        assert len(found) == 10
+        assert found["n8"] == kept
+        assert native(client) is (scalars == "kept")
+
+
+def test_a_reader_sends_no_number_until_it_has_seen_one(client, service, run, monkeypatch):
+    writer = RecordStore(StoreSettings(filterable=None))
+    numbers = [
+        writer.encode(f"k{n:03}", [1.0, n / 100], text="t", metadata={"n": n}) for n in range(200)
+    ]
+    run(writer.write, numbers)
+    traits_of(client._context, "vectors").native = None  # as in another process
+    handle, sent = service.handle, []
+
+    def noted(request):
+        if request.query == "queryVectors":
+            sent.append(json.loads(request.body).get("filter"))
+        return handle(request)
+
+    monkeypatch.setattr(service, "handle", noted)
+    reader = RecordStore(StoreSettings(filterable=None))
+    for _ in range(2):
+        found = run(search, reader, [1, 0], 1, condition=read_filter({"n": 150}))
+        assert [hit.record.key for hit in found.hits] == ["k150"]
+    assert {"n": {"$exists": True}} in sent[0]["$or"]
+    assert {"n": {"$in": [150, 150.0]}} in sent[1]["$or"]
+    assert all({"n": {"$in": [150, 150.0]}} in one["$or"] for one in sent[1:] if one)
+
+
+def test_keys_that_others_hold_are_reported_as_not_written(client, service, run):
+    store = RecordStore(StoreSettings(filterable=None))
+    run(store.write, records(store, word="x"))
+    service.taken()
+    hold = Hold(client._context, "vectors", ["k0"], alone=True)
+    run(lambda context: wait_for(hold, context.deadline()))
+    hurried = ClientPair(client.with_options(timeout=0.05)).run
+    try:
+        with pytest.raises(PartialWriteError) as failed:
+            hurried(store.write, records(store))
+    finally:
+        hold.release()
+    assert failed.value.report.failed == ("k0",)
+    assert service.taken() == []
+
+
 class TestAnIndexOfAnotherProgram:
     @pytest.fixture(autouse=True)
     def index(self, client):
@@ -340,3 +405,23 @@ class TestRecordsOfVersion1:
         assert stored(client, "bare") == {"_unsure": ["-"], "n": 5, "word": "x"}
         assert stored(client, "copied") == {"_unsure": ["-"], "n": 5, "word": "x"}
         assert '"v":2' in client.fetch(["bare"])[0].metadata["_record"]
+
+
+def test_what_is_read_late_tells_nothing():
+    """Another release wrote the key with strings, and reading shows that for some seconds more."""
+    clock = emulator.ManualClock()
+    behaviour = emulator.Behaviour(get_delay_seconds=5.0)
+    with emulator.Service.in_memory(behaviour=behaviour, clock=clock) as service:
+        service.create_bucket(emulator.DEVELOPMENT_ACCOUNT_ID, emulator.DEVELOPMENT_BUCKET)
+        with embedded(service) as client:
+            run = ClientPair(client).run
+            strings = RecordStore(StoreSettings(filterable=None, scalars="strings"))
+            run(strings.write, records(strings, n=5))
+            clock.advance(6)
+            store = RecordStore(StoreSettings(filterable=None))
+            run(store.write, records(store, n=5))
+            assert native(client) is None
+            run(store.write, records(store, name="new", n=5))
+            assert native(client) is None
+            clock.advance(6)
+            assert (stored(client)["n"], stored(client, "new0")["n"]) == (5, 5)

@@ -402,22 +402,23 @@ def test_a_broken_record_that_is_not_needed_harms_nobody(make):
     assert where.keys() == first(range(10))
 
 
-def test_a_field_that_the_index_hides_is_filtered_on_all_the_same(make):
-    for ignores in (True, False):
-        where = make(behaviour=emulator.Behaviour(ignore_non_filterable=ignores))
-        where.client.put_vector_index(
-            index="hiding", dimension=2, non_filterable_metadata_keys=["tag"]
+@pytest.mark.parametrize("ignores", [True, False])
+@pytest.mark.parametrize("filters_first", [True, False])
+def test_a_field_that_the_index_hides_is_filtered_on_all_the_same(make, ignores, filters_first):
+    where = make(
+        behaviour=emulator.Behaviour(
+            ignore_non_filterable=ignores, filter_after_ranking=not filters_first
         )
-        where.client.upsert(
-            [
-                {
-                    "key": f"h{n:03}",
-                    "data": place(n),
-                    "metadata": {"tag": "rare" if n > 95 else "no"},
-                }
-                for n in range(100)
-            ],
-            index="hiding",
-        )
-        where.store = RecordStore(StoreSettings(index="hiding", filterable=None))
-        assert where.keys() == ["h096", "h097", "h098", "h099"]
+    )
+    where.client.put_vector_index(index="hiding", dimension=2, non_filterable_metadata_keys=["tag"])
+    where.client.upsert(
+        [
+            {"key": f"h{n:03}", "data": place(n), "metadata": {"tag": "rare" if n > 95 else "no"}}
+            for n in range(100)
+        ],
+        index="hiding",
+    )
+    where.store = RecordStore(
+        StoreSettings(index="hiding", filterable=None, filters_first=filters_first)
+    )
+    assert where.keys() == ["h096", "h097", "h098", "h099"]
