@@ -116,7 +116,7 @@ def vector_of(
 
 def is_embedded(vector: Vector) -> bool:
     """Tell whether the item in a vector is to be found by its embedding."""
-    return (vector.metadata or {}).get(EMBEDDED_FIELD) == "yes"
+    return (vector.metadata or {}).get(EMBEDDED_FIELD) != "no"
 
 
 def _is_plain(value: object) -> bool:

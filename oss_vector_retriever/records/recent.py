@@ -160,11 +160,11 @@ class OwnWrites(Generic[T]):
 
     def _find_formula(self, hits: Sequence[ScoredVector]) -> Flow[Formula]:
         """Return the formula of the index's distances; found out on a hit, where none is known."""
-        described = yield from self._store.describe(self._context)
         traits = traits_of(self._context, self._store.settings.index)
-        formulas = possible_formulas(traits, described.distance_metric if described else "")
-        self._formula = formulas[0]
-        if len(formulas) > 1 and hits:
+        peeked = self._store.keeper.peek(self._context)
+        formulas = possible_formulas(traits, peeked.distance_metric if peeked else "")
+        formula, is_certain = formulas[0], len(formulas) == 1
+        if hits and not is_certain:
             # of what is far they differ the most; what was written since may be elsewhere by now
             old = [hit for hit in hits if hit.key not in self._written]
             hit = (old or hits)[-1]
@@ -173,10 +173,17 @@ class OwnWrites(Generic[T]):
             )
             vectors = [one for one in result if len(one.data or ()) == len(self._query)]
             told = {hit.key: hit.distance}
-            self._formula, is_certain = choose_formula(formulas, self._query, vectors, told)
+            formula, is_certain = yield Call(
+                lambda: choose_formula(formulas, self._query, vectors, told)
+            )
             if is_certain:
-                traits.formula = self._formula
-        return self._formula
+                traits.formula = formula
+        if not is_certain:
+            described = yield from self._store.describe(self._context)
+            known = possible_formulas(traits, described.distance_metric if described else "")
+            formula = formula if formula in known else known[0]
+        self._formula = formula
+        return formula
 
     def _fetch(self, keys: Sequence[str], hits: Sequence[ScoredVector]) -> Flow[None]:
         """Fetch what was not fetched yet, and measure it."""

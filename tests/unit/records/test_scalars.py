@@ -180,7 +180,7 @@ def test_numbers_of_before_and_after_stand_side_by_side(client, run):
 
 def test_a_refusal_for_another_reason_is_raised_and_nothing_is_learnt(client, service, run):
     store = RecordStore(StoreSettings(filterable=None))
-    run(store.keeper.prepare, 2)
+    run(store.keeper.prepare, 2, lambda _: None)
     client.delete_vector_index(index="vectors")
     client.put_vector_index(dimension=3)
     service.taken()
