@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl
 
 import click
 
@@ -50,6 +51,24 @@ class Json(click.ParamType):  # type: ignore[type-arg]  # generic in newer relea
 
 
 _KINDS: dict[type, str] = {dict: "an object", list: "an array", str: "a string"}
+
+
+class Tags(click.ParamType):  # type: ignore[type-arg]  # as above
+    """Tags as a query has them, each once, as ossutil takes them."""
+
+    name = "tags"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the tags as a mapping; a name that stands twice is refused."""
+        if not isinstance(value, str):
+            return value
+        try:
+            pairs = parse_qsl(value, keep_blank_values=True, strict_parsing=True)
+        except ValueError:
+            pairs = []
+        if not pairs or len(dict(pairs)) < len(pairs):
+            self.fail("it must be names and values as in the query of a URL, each name once.", param, ctx)
+        return dict(pairs)
 
 
 class Number(click.types.FloatParamType):
@@ -307,10 +326,20 @@ NEW_FUSION_INDEX = (
 )
 LIST_INDEXES = (_PREFIX, *_PAGE)
 
+PUT_BUCKET = (
+    _flag("--resource-group-id", "The resource group of the bucket."),
+    _flag(
+        "--bucket-tagging",
+        "Tags of the bucket, as in Team=search&Stage=test; %26 is an & in one.",
+        name="tagging",
+        type=Tags(),
+    ),
+)
 LIST_BUCKETS = (
     _PREFIX,
     _flag("--marker", "List the names after this one."),
     _flag("--max-keys", "Entries of a page, at most.", type=int),
+    _flag("--resource-group-id", "List the buckets of this resource group."),
     _ALL,
 )
 POLICY = _flag("--body", "The policy.", name="policy", type=Json(dict), required=True)

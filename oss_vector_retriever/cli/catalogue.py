@@ -120,7 +120,7 @@ _INDEXES = (
 )
 
 _BUCKETS = (
-    _operation("put-vector-bucket", "Make the bucket."),
+    _operation("put-vector-bucket", "Make the bucket.", arguments.PUT_BUCKET),
     _operation("get-vector-bucket", "Describe the bucket.", show=rendering.show_bucket),
     _operation(
         "list-vector-buckets",

@@ -13,7 +13,6 @@ import math
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future, InvalidStateError
-from typing import Any, Generic, TypeVar
 from weakref import WeakKeyDictionary
 
 from . import errors, fork
@@ -26,8 +25,6 @@ from .operations import indexes
 from .recent import forget_writes
 from .retry import RetryPolicy, http_date
 from .steps import Sleep
-
-T = TypeVar("T")
 
 _BELIEVED = 300.0  # seconds
 FRESH = 10.0  # seconds; the same of one that is `creating`
@@ -66,7 +63,10 @@ def describe(context: Context, index: str | None = None) -> Flow[VectorIndex]:
     Raises:
         NoSuchVectorIndexError: it is not there.
     """
-    found = known_index(context, index).description(context.monotonic())
+    known = known_index(context, index)
+    if (making := known.turn("making")) is not None:  # it ends with a look
+        yield from wait_for(known, "making", making, context.deadline())
+    found = known.description(context.monotonic())
     return found or (yield from look(context, index))
 
 
@@ -155,15 +155,20 @@ def ask(
     return found
 
 
-def share(context: Context, name: str, what: str, deadline: Deadline, flow: Flow[T]) -> Flow[T]:
-    """Run a flow for all who need its outcome, or return that of the one in progress."""
-    known, own = known_index(context, name), Turn[T]()
+def share(
+    context: Context, name: str, what: str, deadline: Deadline, flow: Flow[VectorIndex]
+) -> Flow[VectorIndex]:
+    """Run a flow that looks at an index, for all who need it, or return what another's brought."""
+    known, own, began = known_index(context, name), Turn(), context.monotonic()
     try:
         while (turn := known.begin(what, own)) is not own:
             deadline.check("GetVectorIndex")
             yield from wait_for(known, what, turn, deadline)
             if turn.serves:
                 return turn.result()
+            # others may have been quicker to take over from one that ended with nothing
+            if (found := known.description_since(began)) is not None:
+                return found
         result = yield from flow
         own.give(result)
     except errors.OSSVectorError as error:
@@ -174,7 +179,7 @@ def share(context: Context, name: str, what: str, deadline: Deadline, flow: Flow
     return result
 
 
-def wait_for(known: KnownIndex, what: str, turn: Turn[Any], deadline: Deadline) -> Flow[None]:
+def wait_for(known: KnownIndex, what: str, turn: Turn, deadline: Deadline) -> Flow[None]:
     """Wait until another's turn is over; end one that hangs, so that the next may begin."""
     yield Sleep(min(deadline.remaining_seconds, _STUCK[what]), turn)
     if deadline.remaining_seconds > 0 and not turn.is_over:
@@ -186,11 +191,11 @@ def pause(count: int) -> float:
     return _PAUSES[min(count, len(_PAUSES)) - 1]
 
 
-class Turn(Generic[T]):
+class Turn:
     """The turn of one flow to do what others need as well; a signal to them when it is over."""
 
     def __init__(self) -> None:
-        self._outcome: Future[T] = Future()
+        self._outcome: Future[VectorIndex] = Future()
 
     @property
     def is_over(self) -> bool:
@@ -202,13 +207,13 @@ class Turn(Generic[T]):
         """Tell whether it has ended with what serves others too."""
         return self._outcome.done() and not self._outcome.cancelled()
 
-    def result(self) -> T:
+    def result(self) -> VectorIndex:
         """Return what came of it, or raise an error of the caller's own."""
         if (error := self._outcome.exception()) is not None:
             raise errors.own_copy(error) if isinstance(error, Exception) else error
         return self._outcome.result()
 
-    def give(self, result: T) -> None:
+    def give(self, result: VectorIndex) -> None:
         """End it with what serves all."""
         with contextlib.suppress(InvalidStateError):  # nobody waited for it any longer
             self._outcome.set_result(result)
@@ -249,7 +254,7 @@ class KnownIndex:
         # reentrant: a flow that was dropped ends its turn wherever its memory is freed
         self._lock = threading.RLock()
         self._found: VectorIndex | None = None
-        self._turns: dict[str, Turn[Any]] = {}
+        self._turns: dict[str, Turn] = {}
         self.asked_at = self.looked_at = self.absent_at = self.changed_at = -math.inf
         self._waiting = 0
         self._waiting_since = 0.0
@@ -271,6 +276,10 @@ class KnownIndex:
             return None
         seconds = FRESH if found.status == "creating" else _BELIEVED
         return found if now - self.looked_at < seconds else None
+
+    def description_since(self, moment: float) -> VectorIndex | None:
+        """Return its description, if that came after a moment."""
+        return self._found if self.looked_at > moment else None
 
     def note(self, found: VectorIndex, age: float | None, now: float) -> None:
         """Note a description that came, and the seconds since it was made, where they are known."""
@@ -329,12 +338,16 @@ class KnownIndex:
         if turn is not None:  # so that who has it, and may pause yet, need not try
             turn.end()
 
-    def begin(self, what: str, turn: Turn[T]) -> Turn[T]:
+    def turn(self, what: str) -> Turn | None:
+        """Return the turn in progress, if there is one."""
+        return self._turns.get(what)
+
+    def begin(self, what: str, turn: Turn) -> Turn:
         """Return the turn in progress, else begin this one."""
         with self._lock:
             return self._turns.setdefault(what, turn)
 
-    def end(self, what: str, turn: Turn[T]) -> None:
+    def end(self, what: str, turn: Turn) -> None:
         """End a turn, whatever came of it; the next may begin."""
         with self._lock:
             if self._turns.get(what) is turn:

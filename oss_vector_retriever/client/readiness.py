@@ -155,7 +155,7 @@ class _Trial(_Waiting):
     def __init__(self, context: Context, name: str, deadline: Deadline, *, for_all: bool) -> None:
         super().__init__(context, name, deadline)
         self._for_all = for_all
-        self._turn: Turn[None] = Turn()
+        self._turn = Turn()
         self._refusals = 0
 
     def __exit__(self, *_: object) -> None:

@@ -258,3 +258,20 @@ def test_keys_and_ossutil_s_configuration_are_refused_with_a_remedy(stored, pref
     assert "OSS_ACCESS_KEY_ID, OSS_ACCESS_KEY_SECRET" in done.errors
     assert "--credentials chain" in done.errors
     assert SECRET not in done.errors
+
+
+def test_a_bucket_is_made_in_a_resource_group_with_tags(tmp_path):
+    here = ("--bucket", "groups", "--local", str(tmp_path / "groups.db"))
+    tags = ("--bucket-tagging", "Team=search&Stage=a%26b")
+    assert call("put-vector-bucket", *here, "--resource-group-id", "rg-1", *tags).status == 0
+    assert call("get-vector-bucket", *here).json["BucketInfo"]["ResourceGroupId"] == "rg-1"
+    for group, count in (("rg-1", 1), ("rg-2", 0)):
+        found = call("list-vector-buckets", *here, "--resource-group-id", group).json
+        assert len(found["ListAllMyBucketsResult"]["Buckets"]) == count
+
+
+@pytest.mark.parametrize("tags", ["Team", "Team=a&Team=b", "=&"])
+def test_what_is_no_tags_is_refused(tmp_path, tags):
+    done = call("put-vector-bucket", "--local", str(tmp_path / "x.db"), "--bucket-tagging", tags)
+    assert done.status == 2
+    assert "--bucket-tagging" in done.errors

@@ -111,6 +111,24 @@ def test_threads_that_write_first_look_once_and_make_the_index_once(client, serv
     assert len(client.list_vectors(max_results=1000)) == MANY
 
 
+def test_who_needs_an_index_that_is_being_made_waits_for_its_maker(client, service):
+    gate = service.gates["putVectorIndex"] = threading.Event()
+    store = RecordStore(StoreSettings())
+    pool = ThreadPoolExecutor(4)
+    making = pool.submit(client.run, store.write, vectors(store, 0))
+    deadline = time.monotonic() + 10
+    while service.seen["putVectorIndex"] == 0 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    looks = [pool.submit(client.run, store.describe) for _ in range(3)]
+    time.sleep(0.1)
+    gate.set()
+    assert {look.result().dimension for look in looks} == {2}
+    assert making.result().ok
+    # none there, and one that is being made
+    assert service.seen["getVectorIndex"] == 2
+    pool.shutdown()
+
+
 def test_tasks_and_threads_share_a_look(client, service):
     store = RecordStore(StoreSettings())
 
