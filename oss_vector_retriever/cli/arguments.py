@@ -67,7 +67,9 @@ class Tags(click.ParamType):  # type: ignore[type-arg]  # as above
         except ValueError:
             pairs = []
         if not pairs or len(dict(pairs)) < len(pairs):
-            self.fail("it must be names and values as in the query of a URL, each name once.", param, ctx)
+            self.fail(
+                "it must be names and values as in the query of a URL, each name once.", param, ctx
+            )
         return dict(pairs)
 
 

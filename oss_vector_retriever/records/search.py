@@ -335,8 +335,9 @@ class _Search(Generic[T]):
             found, reply = yield from self._find(first)
         if self._is_done(found, reply):
             return self._answer(found, reply)
-        replies = [reply]
-        if reply.asked < self._cap:
+        # what was read tells of the index as well, such as that it keeps numbers
+        replies, is_other = [reply], self._learn_fields()
+        if is_other or reply.asked < self._cap:
             found, reply = yield from self._find(self._cap)
             replies.append(reply)
             if self._is_done(found, reply):
@@ -384,7 +385,7 @@ class _Search(Generic[T]):
         return max(_FIRST_FACTOR * self.k, _FIRST_LEAST)
 
     def _learn_fields(self) -> bool:
-        """Restrict anew, by what is known of the index by now; tell whether that is different."""
+        """Restrict anew, by what is known of the index by now; tell whether that differs."""
         before, self.restriction = self.restriction, self.restrict()
         return before.pushed != self.restriction.pushed
 
@@ -465,7 +466,10 @@ class _Search(Generic[T]):
     def _read_hits(self, reply: _Reply) -> Flow[dict[str, Hit[T]]]:
         """Return the hits that pass, `k` at most, by their keys; fetch what did not come."""
         found: dict[str, Hit[T]] = {}
-        read, distances = self.restriction.read, {hit.key: self._far(hit) for hit in reply.hits}
+        read, distances = (
+            self.restriction.read,
+            {hit.key: self._distance(hit) for hit in reply.hits},
+        )
         keys = iter(distances)
         if reply.with_metadata:
             # no further than is needed: what is farther away may be broken and still harm nobody
@@ -516,7 +520,7 @@ class _Search(Generic[T]):
             return SearchResult(hits)
         return self._incomplete(hits, nearest, listed, reason, remedy)
 
-    def _far(self, hit: ScoredVector) -> float:
+    def _distance(self, hit: ScoredVector) -> float:
         if hit.distance is not None:
             return hit.distance
         if not self.restriction.needs_distances:
