@@ -181,9 +181,9 @@ def test_numbers_of_before_and_after_stand_side_by_side(client, run):
 def test_a_refusal_for_another_reason_is_raised_and_nothing_is_learnt(client, service, run):
     store = RecordStore(StoreSettings(filterable=None))
     run(store.keeper.prepare, 2, lambda _: None)
-    with embedded(service) as other:  # of which this client is not told
-        other.delete_vector_index(index="vectors")
-        other.put_vector_index(dimension=3)
+    other = embedded(service)  # a client that the first knows nothing of
+    other.delete_vector_index(index="vectors")
+    other.put_vector_index(dimension=3)
     service.taken()
     with pytest.raises((PartialWriteError, InvalidRequestError)) as refused:
         run(store.write, records(store))
