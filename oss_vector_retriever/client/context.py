@@ -7,7 +7,8 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime, timedelta
-from typing import Any, Self
+from typing import Any, Generic, Self, TypeVar
+from weakref import WeakKeyDictionary
 
 from . import fork
 from .config import ClientConfig, replace_options
@@ -18,7 +19,9 @@ from .retry import RateLimiter, RetryBudget
 from .steps import FaultKind, Flow
 
 # a flow takes the context first: who writes one imports both from here
-__all__ = ["Clock", "Context", "Deadline", "Flow"]
+__all__ = ["Clock", "Context", "Deadline", "Flow", "PerIndex"]
+
+T = TypeVar("T")
 
 # a clock that is further off than that is not what a refused date is about
 _LARGEST_CORRECTION = timedelta(days=7)
@@ -213,3 +216,23 @@ class Context:
         """Return a deadline that starts now; by default the client's `timeout`."""
         seconds = self.config.timeout if seconds is None else seconds
         return Deadline(self.monotonic(), seconds, self.monotonic)
+
+
+class PerIndex(Generic[T]):
+    """What a process keeps of each index that it reaches, by whatever client."""
+
+    def __init__(self) -> None:
+        self._of_services: dict[tuple[str | None, ...], T] = {}
+        # services in this process have the same names, and nothing else in common
+        self._of_embedded: WeakKeyDictionary[Any, dict[tuple[str | None, ...], T]] = (
+            WeakKeyDictionary()
+        )
+
+    def find(self, context: Context, index: str | None, make: Callable[[], T]) -> T:
+        """Return what is kept of an index, made at the first time."""
+        config, embedded = context.config, context.embedded
+        kept = self._of_services if embedded is None else self._of_embedded.setdefault(embedded, {})
+        where = (str(config.endpoint), config.account_id, config.region, config.bucket)
+        name = (*where, config.index_or(index))
+        found = kept.get(name)
+        return kept.setdefault(name, make()) if found is None else found

@@ -10,7 +10,7 @@ import base64
 import hashlib
 import logging
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import lru_cache
@@ -72,7 +72,7 @@ class Operation(Generic[T]):
     request could find its own first effect. `headers` are sent in addition to the usual ones.
     `key_count` is how many keys it names; `count_missing` tells how many a result lacks. `recover`
     is told of what an attempt failed with; where it does what makes another worthwhile, it returns
-    True, and the failure is not counted.
+    True, and the failure is not counted. `written` is what it puts and deletes, by key (`recent`).
     """
 
     name: str
@@ -87,6 +87,7 @@ class Operation(Generic[T]):
     key_count: int = 0
     count_missing: Callable[[T], int] | None = None
     recover: Callable[[errors.OSSVectorError], Flow[bool]] | None = None
+    written: Mapping[str, Any] | None = None
 
 
 def _try_until_done(attempts: Attempts[T]) -> Flow[T]:
@@ -355,7 +356,7 @@ class Attempts(Generic[T]):
         unsettled = self.context.unsettled
         target = (self.context.config.bucket, self.operation.index)
         name = unsettled.pop(target, None)
-        if error is not None and self.attempt_count > 0 and _may_have_acted(error):
+        if error is not None and self.attempt_count > 0 and may_have_acted(error):
             unsettled[target] = self.operation.name
         elif name == self.operation.name and isinstance(error, _OWN_EFFECTS):
             error.remark = (
@@ -457,7 +458,7 @@ _OWN_EFFECTS = (
 )
 
 
-def _may_have_acted(error: errors.OSSVectorError) -> bool:
+def may_have_acted(error: errors.OSSVectorError) -> bool:
     """Tell whether the service may have done what a call asked for that ended in an error."""
     if isinstance(error, errors.TransportError):
         return error.kind in (FaultKind.CLOSED, FaultKind.DEADLINE)

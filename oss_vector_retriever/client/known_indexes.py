@@ -22,6 +22,7 @@ from .endpoint import check_index
 from .flow import Attempts, make_attempts
 from .models import Acknowledgement, VectorIndex
 from .operations import indexes
+from .recent import forget_writes
 from .retry import RetryPolicy, http_date
 from .steps import Sleep
 
@@ -113,9 +114,12 @@ def delete_vector_index(context: Context, index: str) -> Flow[Acknowledgement]:
 
 def _delete(context: Context, name: str, deleting: Flow[Acknowledgement]) -> Flow[Acknowledgement]:
     try:
-        return (yield from deleting)
+        done = yield from deleting
     finally:  # also where it broke: nobody knows what it has done
         known_index(context, name).forget()
+    # not where it was refused: what stands there is still to be found
+    forget_writes(context, name)
+    return done
 
 
 def make_for_all(

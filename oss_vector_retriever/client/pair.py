@@ -251,6 +251,14 @@ def limits_of(client: Client | None) -> Limits:
     return client.config.limits if client is not None and known else DEFAULT_LIMITS
 
 
+def context_of(client: Client | None, index: str | None) -> Context | None:
+    """Return the context of a client that names an index; None where none is given."""
+    known = isinstance(client, OSSVectorClient | AsyncOSSVectorClient)
+    if client is None or not known or not (index or client.config.index):
+        return None
+    return client._context  # noqa: SLF001 - a step of the house's own
+
+
 def _twin(client: AnyClient) -> AnyClient:
     # The client that was given keeps an embedded service open, and closing it ends the service.
     client._release_local()  # noqa: SLF001 - a step of the house's own

@@ -21,6 +21,7 @@ from .known_indexes import FRESH, Turn, ask, known_index, pause, share, wait_for
 from .models import Acknowledgement
 from .operations import indexes
 from .operations.indexes import DistanceMetric
+from .recent import Writing, forget_writes
 from .retry import RetryPolicy
 from .steps import FaultKind, Sleep
 
@@ -58,6 +59,7 @@ def _make(
         known.forget()
         raise
     known.note_making(context.monotonic())
+    forget_writes(context, name, is_made=True)
     if wait:
         yield from _wait_until_ready(context, name, deadline)
     return done
@@ -108,7 +110,8 @@ def write(
                 FaultKind.DEADLINE,
             )
         operation = replace(operation, recover=trial.recover)
-        done = yield from call(context, operation, deadline, policy)
+        with Writing(context, name, operation.written or {}):
+            done = yield from call(context, operation, deadline, policy)
         if is_put:
             trial.known.open()
         return done

@@ -12,6 +12,7 @@ from langchain_core.vectorstores import VectorStore, VectorStoreRetriever
 
 from ..client.context import Context, Flow
 from ..client.errors import ConfigurationError, IncompleteSearchWarning, InvalidRequestError
+from ..client.pair import context_of
 from ..embeddings import maximal_marginal_relevance
 from ..records import DecodePolicy, DistanceMetric, Record
 from ..records.filters import Filter, read_filter
@@ -88,6 +89,10 @@ class OSSVectorStore(ConnectedComponent, VectorStore):
         on_incomplete: where an answer may lack records: "warn", an `IncompleteSearchWarning` and an
             event to callbacks; "raise" the same; or "ignore".
         filters_first: whether the service filters before it ranks; None finds out.
+        read_your_writes: have searches find what this process has just written, and no longer
+            what it has deleted, though the service shows it some seconds late. True: writes of the
+            last 10 seconds count, of 30 in an index that this process has made; a number: of so
+            many seconds; False: none do. Each search then gets by key what may be near enough.
 
     Raises:
         ConfigurationError: `embedding` or `client` is of another type.
@@ -112,6 +117,7 @@ class OSSVectorStore(ConnectedComponent, VectorStore):
     scan_limit: int = 20_000
     on_incomplete: IncompletePolicy = "warn"
     filters_first: bool | None = None
+    read_your_writes: bool | float = True
 
     def __post_init__(self) -> None:
         """Check what was given; nothing is called yet."""
@@ -123,7 +129,7 @@ class OSSVectorStore(ConnectedComponent, VectorStore):
         self._embedder = Embedder(self.embedding)
         settings = self._store_settings()
         super().__post_init__()
-        self._records = RecordStore(settings)
+        self._records = RecordStore(settings, context_of(self.client, self.index))
 
     @classmethod
     def from_texts(

@@ -114,6 +114,11 @@ def vector_of(
     return records.encode(name, embedding, text="", metadata=metadata, own=own, visible=seen)
 
 
+def is_embedded(vector: Vector) -> bool:
+    """Tell whether the item in a vector is to be found by its embedding."""
+    return (vector.metadata or {}).get(EMBEDDED_FIELD) != "no"
+
+
 def _is_plain(value: object) -> bool:
     texts = isinstance(value, list) and all(isinstance(item, str) for item in value)
     return texts or isinstance(value, str | int | float)

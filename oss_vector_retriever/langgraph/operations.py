@@ -22,7 +22,7 @@ from ..records.settings import ROW_FIELD
 from ..records.store import RecordStore
 from . import items
 from .filters import matches, read_filter
-from .items import Address, Namespace, address_of, item_of, items_of, name_of, path_of
+from .items import Address, Namespace, address_of, is_embedded, item_of, items_of, name_of, path_of
 
 Embedded = Mapping[Address, Sequence[float]]
 Queries = Mapping[str, Sequence[float]]
@@ -152,7 +152,8 @@ class Memory:
         def restrict() -> Restriction[base.Item]:
             embedded = {items.EMBEDDED_FIELD: {"$eq": "yes"}}
             return Restriction(
-                lambda vector: self._wanted_item(vector, op),
+                # not every vector that is read here has come through the service's filter
+                lambda vector: self._wanted_item(vector, op) if is_embedded(vector) else None,
                 self._filter(context, op, embedded),
                 is_whole=not op.filter,
                 needs_distances=False,

@@ -11,7 +11,7 @@ from langgraph.store.base import Op, PutOp, Result, tokenize_path
 from ..client.errors import ConfigurationError, InvalidRequestError, PartialWriteError
 from ..client.models.limits import DEFAULT_LIMITS
 from ..client.operations.checks import check_field_names, check_whole
-from ..client.pair import limits_of
+from ..client.pair import context_of, limits_of
 from ..langchain.connection import ConnectedComponent
 from ..records.settings import Exhaustive, IncompletePolicy, StoreSettings
 from ..records.store import RecordStore
@@ -48,6 +48,10 @@ class OSSVectorGraphStore(ConnectedComponent, base.BaseStore):
         on_incomplete: where an answer may lack items: "warn" (`IncompleteSearchWarning`), "raise"
             or "ignore".
         filters_first: whether the service filters before it ranks; None finds out.
+        read_your_writes: have searches find what this process has just written, and no longer
+            what it has deleted, though the service shows it some seconds late. True: writes of the
+            last 10 seconds count, of 30 in an index that this process has made; a number: of so
+            many seconds; False: none do. Each search then gets by key what may be near enough.
 
     Raises:
         ConfigurationError: `client` is of another type, or `index` lacks `dims`.
@@ -64,6 +68,7 @@ class OSSVectorGraphStore(ConnectedComponent, base.BaseStore):
     scan_limit: int = 20_000
     on_incomplete: IncompletePolicy = "warn"
     filters_first: bool | None = None
+    read_your_writes: bool | float = True
 
     def __post_init__(self) -> None:
         """Check what was given; nothing is called yet."""
@@ -78,12 +83,14 @@ class OSSVectorGraphStore(ConnectedComponent, base.BaseStore):
             scan_limit=self.scan_limit,
             on_incomplete=self.on_incomplete,
             filters_first=self.filters_first,
+            read_your_writes=self.read_your_writes,
         )
         super().__post_init__()
         self.embeddings = base.ensure_embeddings(self.index.get("embed")) if self.index else None
         fields = (self.index.get("fields") if self.index else None) or ["$"]  # the whole value
         self._fields = [tokenize_path(field) for field in fields]
-        records, dimension = RecordStore(settings), _dimension(self.index)
+        records = RecordStore(settings, context_of(self.client, self.index_name))
+        dimension = _dimension(self.index)
         self._memory = Memory(records, dimension, _check_filterable(self.filterable))
         self._merger = PutMerger()
 

@@ -19,7 +19,7 @@ from ..client.context import Context, Flow
 from ..client.errors import ConfigurationError, InvalidRequestError
 from ..client.models.vector import Float32Array
 from ..client.operations.checks import check_data, check_unicode, check_whole, each_of
-from ..client.pair import CONNECTION, Client, connect, limits_of
+from ..client.pair import CONNECTION, Client, connect, context_of, limits_of
 from ..client.settings import ClientSettings
 from ..embeddings import maximal_marginal_relevance
 from ..embeddings.mathematics import check_share
@@ -120,6 +120,10 @@ class OSSVectorStore(_SavedComponent, BasePydanticVectorStore):
         on_incomplete: where an answer may lack nodes: "warn", an `IncompleteSearchWarning` and an
             `IncompleteSearchEvent`; "raise" the same; or "ignore".
         filters_first: whether the service filters before it ranks; None finds out.
+        read_your_writes: have queries find what this process has just written, and no longer
+            what it has deleted, though the service shows it some seconds late. True: writes of the
+            last 10 seconds count, of 30 in an index that this process has made; a number: of so
+            many seconds; False: none do. Each query then gets by key what may be near enough.
         node_classes: your own node classes, so that their nodes come back as what they were.
         stores_text: core's mark of a store that keeps text; True, as this one does.
         is_embedding_query: core's mark of a store that is queried by embedding; True likewise.
@@ -146,6 +150,7 @@ class OSSVectorStore(_SavedComponent, BasePydanticVectorStore):
     scan_limit: int = 20_000
     on_incomplete: IncompletePolicy = "warn"
     filters_first: bool | None = None
+    read_your_writes: bool | float = True
 
     _store: NodeStore = PrivateAttr()
     # the image and index nodes that were added, whose ids core puts into queries: `restriction`
@@ -179,6 +184,7 @@ class OSSVectorStore(_SavedComponent, BasePydanticVectorStore):
         scan_limit: int = 20_000,
         on_incomplete: IncompletePolicy = "warn",
         filters_first: bool | None = None,
+        read_your_writes: bool | float = True,
         node_classes: Sequence[type[BaseNode]] = (),
         stores_text: bool = True,
         is_embedding_query: bool = True,
@@ -467,9 +473,11 @@ class OSSVectorStore(_SavedComponent, BasePydanticVectorStore):
             scan_limit=self.scan_limit,
             on_incomplete=self.on_incomplete,
             filters_first=self.filters_first,
+            read_your_writes=self.read_your_writes,
         )
         classes = classes_by_name(self.node_classes)
-        return NodeStore(RecordStore(settings), classes, self.return_data, self.on_missing)
+        records = RecordStore(settings, context_of(given, self.index))
+        return NodeStore(records, classes, self.return_data, self.on_missing)
 
     def _point_to(self, saved: ClientSettings | None) -> None:
         super()._point_to(saved)

@@ -116,16 +116,16 @@ class Listing(Generic[T]):
         told = {hit.key: hit.distance for hit in hits}
         traits = traits_of(context, self.store.settings.index)
         peeked = self.store.keeper.peek(context)
-        formulas = _formulas(traits, peeked.distance_metric if peeked else "")
+        formulas = possible_formulas(traits, peeked.distance_metric if peeked else "")
         if farthest is not None and len(formulas) > 1:
             told[farthest.key] = farthest.distance  # of what is far two formulas differ the most
         vectors = yield from self._fetch(context, list(told), return_metadata=True)
         formula, is_certain = yield Call(
-            lambda: _choose_formula(formulas, self.query, vectors, told)
+            lambda: choose_formula(formulas, self.query, vectors, told)
         )
         if not is_certain and len(formulas) > 1:
             described = yield from self.store.describe(context)
-            known = _formulas(traits, described.distance_metric if described else "")
+            known = possible_formulas(traits, described.distance_metric if described else "")
             formula = formula if formula in known else known[0]
         if is_certain:
             traits.formula = formula
@@ -305,17 +305,18 @@ def measure(
 
 def known_formula(context: Context, index: str | None, metric: str) -> Formula:
     """Return the formula of an index's distances; the likelier one, unless a search showed it."""
-    return _formulas(traits_of(context, index), metric)[0]
+    return possible_formulas(traits_of(context, index), metric)[0]
 
 
-def _formulas(traits: Traits, metric: str) -> Sequence[Formula]:
+def possible_formulas(traits: Traits, metric: str) -> Sequence[Formula]:
+    """Return the formulas that an index's distances may have, the likeliest first."""
     # of an index that the caller may not look at the metric is not known either
     possible = _FORMULAS.get(metric, _ALL_FORMULAS)
     learnt = traits.formula
     return [learnt] if learnt is not None and learnt in possible else possible
 
 
-def _choose_formula(
+def choose_formula(
     formulas: Sequence[Formula],
     query: Float32Array,
     vectors: Iterable[Vector],

@@ -16,7 +16,7 @@ fetches the records with them: one query, and a get for each 100 hits.
 
 import math
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Final, Generic, TypeVar
@@ -37,6 +37,7 @@ from ..client.steps import Call
 from .completion import Listing
 from .conditions import Condition, can_pass
 from .filters import Filter, intersect
+from .recent import ROUNDING, OwnWrites
 from .record import Record
 from .settings import ROW_FIELD, Completion, is_row
 from .store import RecordStore
@@ -261,7 +262,13 @@ def find_nearest(
     """
     how = store.settings.completion if completion is None else completion
     deadline = context.deadline()
-    running = _Search(context, store, query, k, restrict, return_data, how, deadline, restrict())
+    store.watch(context)
+    own: OwnWrites[T] = OwnWrites(
+        context, store, query, k, how, return_data=return_data, spare=spare
+    )
+    running = _Search(
+        context, store, query, k, restrict, return_data, how, deadline, own, restrict()
+    )
     nothing: Callable[[], SearchResult[T]] = lambda: SearchResult([])  # noqa: E731 - its type
     result = yield from store.or_empty(context, running.run(spare), nothing)
     if result.incomplete is None or how.on_incomplete == "ignore":
@@ -312,33 +319,58 @@ class _Search(Generic[T]):
     return_data: bool
     completion: Completion
     deadline: Deadline
+    own: OwnWrites[T]
     restriction: Restriction[T]
 
     def run(self, spare: int) -> Flow[SearchResult[T]]:
         """Ask until there are enough, or all that there are."""
-        first = self.k + spare if self.restriction.is_open else self._several
+        # what was deleted or changed since may be shown yet, and be none of the answer
+        few = min(self.k + spare + len(self.own), self._several)
+        first = few if self.restriction.is_open else self._several
         try:
             found, reply = yield from self._find(first)
         except VectorIndexParameterInvalidError:
             if not self._learn_fields():
                 raise
             found, reply = yield from self._find(first)
-        if len(found) >= self.k or self._saw_all(reply):
-            return SearchResult(list(found.values()))
+        if self._is_done(found, reply):
+            return self._answer(found, reply)
         # what was read tells of the index as well, such as that it keeps numbers
         replies, is_other = [reply], self._learn_fields()
         if is_other or reply.asked < self._cap:
             found, reply = yield from self._find(self._cap)
             replies.append(reply)
-            if len(found) >= self.k or self._saw_all(reply):
-                return SearchResult(list(found.values()))
+            if self._is_done(found, reply):
+                return self._answer(found, reply)
         nearest = reply
         if self.restriction.pushed is not None:
             nearest = yield from self._ask(self._cap, None, metadata=False)
             self._learn_order(replies, nearest)
             if nearest.is_short or self._saw_all(reply):
-                return SearchResult(list(found.values()))
+                return self._answer(found, nearest)
         return (yield from self._complete(found, nearest))
+
+    def _is_done(self, found: Mapping[str, Hit[T]], reply: _Reply) -> bool:
+        """Tell whether nothing that the reply does not show can be nearer than what was found."""
+        if self._saw_all(reply) or len(found) < self.k or not self.own:
+            return self._saw_all(reply) or len(found) >= self.k
+        # what this process has written may be farther than others that are not shown
+        last = max(reply.distances, default=-1.0)
+        last += ROUNDING * max(1.0, abs(last))
+        return sum(hit.distance <= last for hit in found.values()) >= self.k
+
+    def _answer(self, found: Mapping[str, Hit[T]], reply: _Reply) -> SearchResult[T]:
+        hits, own = list(found.values()), self.own
+        if not own.reason:
+            return SearchResult(hits)
+        return self._incomplete(hits, reply, 0, own.reason, own.remedy)
+
+    def _incomplete(
+        self, hits: list[Hit[T]], reply: _Reply, listed: int, reason: str, remedy: str
+    ) -> SearchResult[T]:
+        index, seen = self.context.config.index_or(self.store.settings.index), len(reply.hits)
+        told = IncompleteSearchWarning(index, self.k, len(hits), seen, listed, reason, remedy)
+        return SearchResult(hits, told)
 
     def _find(self, top_k: int) -> Flow[tuple[dict[str, Hit[T]], _Reply]]:
         narrow = self.restriction
@@ -413,6 +445,25 @@ class _Search(Generic[T]):
                 raise refusal
 
     def _read(self, reply: _Reply) -> Flow[dict[str, Hit[T]]]:
+        """Return the nearest that pass, `k` at most, by their keys: hits, and own writes."""
+        if not self.own:
+            return (yield from self._read_hits(reply))
+        others = [hit for hit in reply.hits if hit.key not in self.own]
+        found = yield from self._read_hits(replace(reply, hits=others))
+        narrow = self.restriction
+        distances = [hit.distance for hit in found.values() if not math.isnan(hit.distance)]
+        own = yield from self.own.find(distances, reply.hits, narrow.read, is_open=narrow.is_open)
+        if own is None:
+            return (yield from self._read(reply))
+        found |= {key: Hit(value, far) for key, (far, value) in own.items()}
+        # those whose distance the service does not tell come last, as it has ranked them
+        nearest = sorted(
+            found.items(),
+            key=lambda one: math.inf if math.isnan(one[1].distance) else one[1].distance,
+        )
+        return dict(nearest[: self.k])
+
+    def _read_hits(self, reply: _Reply) -> Flow[dict[str, Hit[T]]]:
         """Return the hits that pass, `k` at most, by their keys; fetch what did not come."""
         found: dict[str, Hit[T]] = {}
         read, distances = (
@@ -453,23 +504,21 @@ class _Search(Generic[T]):
                 self.completion,
                 self.deadline,
             )
-            far = {key: hit.distance for key, hit in found.items()}
-            seen = [ScoredVector(key, None if math.isnan(d) else d) for key, d in far.items()]
-            farthest = nearest.hits[-1] if nearest.hits else None
+            # what was measured here tells nothing of the service's formula
+            seen = [
+                ScoredVector(
+                    key, None if key in self.own or math.isnan(hit.distance) else hit.distance
+                )
+                for key, hit in found.items()
+            ]
+            farthest = next((h for h in reversed(nearest.hits) if h.key not in self.own), None)
             completed = yield from listing.complete(self.context, seen, farthest)
             listed, reason, remedy = completed.listed, completed.reason, completed.remedy
             if not reason or len(completed.nearest) >= len(hits):
                 hits = [Hit(value, far) for far, value in completed.nearest]
         if not reason:
             return SearchResult(hits)
-        index = self.context.config.index_or(self.store.settings.index)
-        looked_through = len(nearest.hits)
-        return SearchResult(
-            hits,
-            IncompleteSearchWarning(
-                index, self.k, len(hits), looked_through, listed, reason, remedy
-            ),
-        )
+        return self._incomplete(hits, nearest, listed, reason, remedy)
 
     def _distance(self, hit: ScoredVector) -> float:
         if hit.distance is not None:

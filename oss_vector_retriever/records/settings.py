@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal, get_args
 
+from ..client.config import check_seconds
 from ..client.endpoint import check_index
 from ..client.errors import InvalidRequestError
 from ..client.models.limits import DEFAULT_LIMITS, Limits
@@ -79,6 +80,9 @@ class StoreSettings:
         exhaustive, scan_limit, on_incomplete: of searches, as in `Completion`.
         filters_first: whether the service's search filters before it ranks, so that it passes over
             nothing that matches. None: not until that was seen.
+        read_your_writes: how many seconds a search finds all that this process has written and
+            nothing that it has deleted, though the service shows neither yet. True: 10, and 30 in
+            an index that this process has made. False: what the service shows.
 
     Raises:
         InvalidRequestError: a setting is none of its choices, a name is not legal, a field is both
@@ -100,6 +104,7 @@ class StoreSettings:
     scan_limit: int = 20_000
     on_incomplete: IncompletePolicy = "warn"
     filters_first: bool | None = None
+    read_your_writes: bool | float = False
 
     def __post_init__(self) -> None:
         self.completion  # noqa: B018 - made here, so that what is wrong with it is said here
@@ -110,6 +115,8 @@ class StoreSettings:
         check_choice("on_decode_error", self.on_decode_error, DECODE_POLICIES)
         check_choice("scalars", self.scalars, get_args(Scalars))
         check_choice("list_fields", self.list_fields, get_args(ListFields))
+        if not isinstance(self.read_your_writes, bool):
+            check_seconds("read_your_writes", self.read_your_writes)
         if self.filterable is not None:
             object.__setattr__(self, "filterable", _names("filterable", self.filterable))
         hidden = _names("non_filterable", self.non_filterable)

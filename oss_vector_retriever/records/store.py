@@ -16,6 +16,7 @@ from ..client.known_indexes import forget
 from ..client.models import FetchResult, ListVectorsResult, Vector, VectorIndex, dump
 from ..client.operations.checks import as_vector, each_of, refuse_repeated
 from ..client.operations.vectors import list_vectors
+from ..client.recent import watch
 from ..client.writes import delete
 from .conditions import Condition, Pushed, passes, push, visible_fields
 from .copies import filterable_value, is_scalar
@@ -44,13 +45,17 @@ class Deleted:
 class RecordStore:
     """The records of one index: written, read by key, changed and deleted.
 
-    `keeper` is what is known of the index. Nothing is called before the first flow runs.
+    `keeper` is what is known of the index. Nothing is called before the first flow runs. What
+    others write to the index by the client of `context` is remembered from now on, where that is
+    known; else from the first flow.
     """
 
-    def __init__(self, settings: StoreSettings) -> None:
+    def __init__(self, settings: StoreSettings, context: Context | None = None) -> None:
         self.settings = settings
         self.keeper = IndexKeeper(settings)
         self._has_numbers = False
+        if context is not None:
+            self.watch(context)
 
     def encode(
         self,
@@ -206,6 +211,10 @@ class RecordStore:
             warn_of_absence(context, self.settings.index)
             return empty()
 
+    def watch(self, context: Context) -> None:
+        """Have what is written to the index remembered from now on, for this store's searches."""
+        watch(context, self.settings.index, self, self.settings.read_your_writes)
+
     def hold(self, context: Context, keys: Iterable[str]) -> Hold:
         """Return a hold for what reads records and writes them back, which passes it on."""
         index = context.config.index_or(self.settings.index)
@@ -223,6 +232,7 @@ class RecordStore:
                 another dimension or metric; nothing was written.
             PartialWriteError: calls failed; its `report` says what was written and what not.
         """
+        self.watch(context)
         # Everything is checked before the first call: half a write is worse than none.
         checked = [as_vector(vector, context.config.limits) for vector in vectors]
         if not checked:
@@ -272,6 +282,7 @@ class RecordStore:
         Raises:
             PartialWriteError: calls failed; its `report` says which keys are gone.
         """
+        self.watch(context)
         index = self.settings.index
         given = list(each_of(keys))
         report = yield from delete(context, given, index=index, on_error="report", hold=hold)
@@ -367,6 +378,7 @@ class RecordStore:
             raise InvalidRequestError(
                 "{argument} must be a dict, not {a_kind}.", argument="patch", value=patch
             )
+        self.watch(context)
         asked = list(each_of(keys))
         reading = self.fetch(context, asked, return_data=True)  # the keys are checked here
         hold = self.hold(context, asked)

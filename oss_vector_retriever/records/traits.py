@@ -1,10 +1,10 @@
 """`Traits`: what this process has learnt of how the service treats one index."""
 
 from dataclasses import dataclass
-from typing import Any, Final, Literal
-from weakref import WeakKeyDictionary
+from typing import Final, Literal
 
-from ..client.context import Context
+from ..client.config import ClientConfig
+from ..client.context import Context, PerIndex
 
 Formula = Literal["cosine", "euclidean", "squared"]
 
@@ -28,23 +28,18 @@ class Traits:
     native: bool | None = None
 
 
-_Known = dict[tuple[str | None, ...], Traits]
-_of_services: _Known = {}
-# services in this process have the same names, and nothing else in common
-_of_embedded: WeakKeyDictionary[Any, _Known] = WeakKeyDictionary()
+_known: PerIndex[Traits] = PerIndex()
 
 
 def traits_of(context: Context, index: str | None) -> Traits:
     """Return what is known of an index, the same object to all that ask in this process."""
-    config, embedded = context.config, context.embedded
-    known = _of_services if embedded is None else _of_embedded.setdefault(embedded, {})
-    where = (str(config.endpoint), config.account_id, config.region, config.bucket)
-    name = (*where, config.index_or(index))
-    if name not in known:
-        # what the account's record says is not found out once more
-        told = config.record.behaviour if config.record is not None else {}
-        known.setdefault(name, Traits(native=_KEPT.get(told.get("scalars"))))
-    return known[name]
+    return _known.find(context, index, lambda: _traits_of_record(context.config))
+
+
+def _traits_of_record(config: ClientConfig) -> Traits:
+    # what the account's record says is not found out once more
+    told = config.record.behaviour if config.record is not None else {}
+    return Traits(native=_KEPT.get(told.get("scalars")))
 
 
 _KEPT: Final[dict[str | None, bool]] = {"kept": True, "refused": False, "strings": False}

@@ -144,10 +144,13 @@ class World:
         self.fill()
 
     def document_store(self, **settings):
-        return OSSVectorStore(Fixed(), client=self.client, distance_metric=self.metric, **settings)
+        # what is found is to be the service's, and not what this process remembers
+        settings = {"distance_metric": self.metric, "read_your_writes": False, **settings}
+        return OSSVectorStore(Fixed(), client=self.client, **settings)
 
     def node_store(self, **settings):
-        return OSSNodeStore(self.client, distance_metric=self.metric, **settings)
+        settings = {"distance_metric": self.metric, "read_your_writes": False, **settings}
+        return OSSNodeStore(self.client, **settings)
 
     def fill(self):
         keeps_numbers = self.behaviour.scalars == "kept"

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, TypeVar
 
 from ..context import Context, Deadline, Flow
@@ -9,6 +10,7 @@ from ..errors import InvalidRequestError
 from ..flow import Operation, call
 from ..holds import Hold, run_with
 from ..models import Reply, Vector, results
+from ..recent import Mark
 from ..wire import VectorReader, refuse, reply_object, reply_token
 from .checks import (
     as_vector,
@@ -135,6 +137,7 @@ def put_operation(
         query="putVectors",
         body=body,
         index=index,
+        written={vector.key: vector.data for vector in vectors},
     )
 
 
@@ -165,7 +168,8 @@ def delete_vectors(
 def delete_operation(index: str, keys: list[str]) -> Operation[results.Acknowledgement]:
     """Return the DeleteVectors operation for keys that are checked already."""
     name = "DeleteVectors"
-    return post(name, lambda reply: acknowledge(reply, name), indexName=index, keys=keys)
+    deleting = post(name, lambda reply: acknowledge(reply, name), indexName=index, keys=keys)
+    return replace(deleting, written=dict.fromkeys(keys, Mark.DELETED))
 
 
 def list_vectors(

@@ -53,7 +53,7 @@ class AsyncRecorder(AsyncCallbackHandler):
 @pytest.fixture
 def store():
     with OSSVectorClient.local(limits=Limits(top_k=40)) as client:
-        store = OSSVectorStore(Fixed(), client=client, exhaustive=False)
+        store = OSSVectorStore(Fixed(), client=client, exhaustive=False, read_your_writes=False)
         numbers = range(80)
         store.add_texts(
             [str(n) for n in numbers],
@@ -124,7 +124,7 @@ def test_whole_answers_report_nothing(store):
 def test_a_retriever_that_is_written_to_reports_to_its_run(is_async):
     behaviour = emulator.Behaviour(top_k_limit=30)
     with OSSVectorClient.local(behaviour=behaviour) as client:
-        store = OSSVectorStore(Fixed(), client=client, exhaustive=False)
+        store = OSSVectorStore(Fixed(), client=client, exhaustive=False, read_your_writes=False)
         store.add_texts(map(str, range(40)))
         index, recorder = OSSVectorDocumentIndex(store=store, k=35), Recorder()
         config = {"callbacks": [recorder]}

@@ -16,7 +16,7 @@ QUERY = VectorStoreQuery(
 @pytest.fixture
 def store():
     with OSSVectorClient.local(limits=Limits(top_k=40)) as client:
-        store = OSSVectorStore(client, exhaustive=False)
+        store = OSSVectorStore(client, exhaustive=False, read_your_writes=False)
         store.add(
             [
                 text_node(f"n{n}", [1.0, 0.01 * n], tag="rare" if n in (7, 70) else "common")

@@ -324,3 +324,32 @@ def test_no_fork_begins_while_a_thread_is_in_openssl(run):
         assert unguarded and not any(unguarded)
         """
     )
+
+
+def test_a_child_remembers_no_write_of_its_parent(run):
+    run(
+        """
+        from oss_vector_retriever.client.recent import recent_writes
+        from oss_vector_retriever.records.settings import StoreSettings
+        from oss_vector_retriever.records.store import RecordStore
+
+        client = OSSVectorClient(index="own", timeout=20)
+        store = RecordStore(StoreSettings(read_your_writes=True))
+
+        def write(key):
+            client.run(store.write, [store.encode(key, [1.0, 0.0], text="t")])
+
+        def written():
+            return list(recent_writes(client._context, None, True).written)
+
+        def work():
+            assert written() == []
+            write("child")
+            assert written() == ["child"]
+
+        write("parent")
+        assert written() == ["parent"]
+        wait_for([in_child(work)])
+        assert written() == ["parent"]
+        """
+    )

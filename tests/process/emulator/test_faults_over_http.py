@@ -148,7 +148,9 @@ def test_a_write_whose_answer_was_lost_is_written_again_and_there_once(mode, ser
     served.faults.add(fault)
     _, found = outcomes(mode, served, put, lambda c: c.fetch(["new"]))
     assert found[0].data.tolist() == [9, 9, 9]
-    assert served.requests == ["PutVectors", "PutVectors", "GetVectors"]
+    # a 500 to a write has the index looked at, which may be too new to take any
+    asked = [name for name in served.requests if name != "GetVectorIndex"]
+    assert asked == ["PutVectors", "PutVectors", "GetVectors"]
 
 
 def test_a_fault_is_for_its_operation(mode, served):

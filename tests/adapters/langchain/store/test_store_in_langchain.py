@@ -15,6 +15,7 @@ from langchain_classic.retrievers.document_compressors import DocumentCompressor
 from langchain_core.documents import Document
 from langchain_core.runnables import RunnableLambda
 from langchain_text_splitters import CharacterTextSplitter
+from support.embedded import let_writes_grow_old
 
 from oss_vector_retriever.langchain import (
     OSSVectorByteStore,
@@ -40,7 +41,7 @@ def children(client, model):
     return OSSVectorStore(model, client=client, skip_rows=True)
 
 
-def test_parents_come_back_for_children_in_two_calls(parents, children, service, call):
+def test_parents_come_back_for_children_in_two_calls(parents, children, client, service, call):
     retriever = ParentDocumentRetriever(
         vectorstore=children,
         docstore=parents,
@@ -52,6 +53,7 @@ def test_parents_come_back_for_children_in_two_calls(parents, children, service,
         Document(page_content="ddd"),
     ]
     call(retriever, "add_documents", documents)
+    let_writes_grow_old(client)
     service.seen.clear()
     found = call(retriever, "invoke", "bbb")
     assert found[0].page_content == "aaa\nbbb\nccc"
@@ -71,6 +73,7 @@ def test_langchainjs_3006_scores_go_from_the_search_to_the_parents(client, model
         key_prefix="parent:",
         order="best",
     )
+    let_writes_grow_old(client)
     service.seen.clear()
     first, second = call(retriever, "invoke", "ab")
     assert (first.id, first.page_content) == ("q", "whole q")

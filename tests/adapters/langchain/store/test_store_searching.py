@@ -4,7 +4,7 @@ import math
 
 import pytest
 from langchain_core.documents import Document
-from support.embedded import filters_first
+from support.embedded import filters_first, let_writes_grow_old
 
 from oss_vector_retriever import InvalidRequestError, MissingKeysError, emulator
 from oss_vector_retriever.langchain import OSSVectorStore
@@ -66,7 +66,8 @@ def test_relevance_knows_the_metric_of_an_index_made_by_others(client, model, ca
     assert score == pytest.approx(1 / (1 + (25 + 1 / 16) ** 0.5))
 
 
-def test_by_a_stored_id_no_embedding_is_made(filled, model, service, call):
+def test_by_a_stored_id_no_embedding_is_made(filled, client, model, service, call):
+    let_writes_grow_old(client)
     service.seen.clear()
     assert ids_of(call(filled, "similarity_search_by_id", "a", 1)) == ["aab"]
     scored = call(filled, "similarity_search_with_score_by_id", "a", 4)
@@ -161,6 +162,7 @@ def test_a_query_that_is_no_vector_of_the_index_is_named(filled, call, vector, m
 def test_diversity_is_one_query_and_a_get_for_each_100(store, service, call, fetch_k, gets):
     texts = ["a" * (n % 17) + "b" * (n % 5) + "c" * (n % 3) + "d" for n in range(600)]
     store.add_texts(texts)
+    let_writes_grow_old(store.client)
     service.seen.clear()
     store.embeddings.calls.clear()
     assert len(call(store, "max_marginal_relevance_search", "ab", k=7, fetch_k=fetch_k)) == 7

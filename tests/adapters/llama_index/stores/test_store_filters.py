@@ -81,7 +81,7 @@ def test_every_operator_is_tried():
 @pytest.fixture
 def crowd(client):
     """Give a store of a thousand nodes, of which each hundredth has the rare tag."""
-    store = OSSVectorStore(client, index="crowd", filterable=["tag"])
+    store = OSSVectorStore(client, index="crowd", filterable=["tag"], read_your_writes=False)
     tags = ["rare" if n % 100 == 99 else "common" for n in range(1000)]
     store.add([text_node(f"n{n:03}", around(n / 10), tag=tag) for n, tag in enumerate(tags)])
     return store

@@ -35,7 +35,7 @@ def test_the_nearest_come_first_with_their_similarities(fan, calls):
 
 @pytest.mark.usefixtures("fan")
 def test_without_embeddings_a_query_is_one_call(make, calls):
-    bare = make(return_data=False, filterable=["tag", "size"])
+    bare = make(return_data=False, filterable=["tag", "size"], read_your_writes=False)
     bare.query(query(k=3))  # asks for the index's metric, once
     calls.clear()
     found = bare.query(query(k=3))
