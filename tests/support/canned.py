@@ -12,6 +12,8 @@ import weakref
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from support.embedded import let_writes_grow_old
+
 from oss_vector_retriever import AsyncOSSVectorClient, OSSVectorClient
 from oss_vector_retriever.client.models.messages import Reply, Request
 from oss_vector_retriever.client.retry import RetryPolicy
@@ -165,6 +167,8 @@ class Canned:
         """Have the index described to a new client; the members replace the usual ones."""
         # what an earlier one was told it believes for minutes
         self.client = (async_client if self.awaited else blocking_client)(self.service)
+        # of the same place, as far as this process knows
+        let_writes_grow_old(self.client)
         index = {"indexName": "docs", "distanceMetric": "cosine", "status": "enable", **members}
         self.answers["GetVectorIndex"] = json_reply({"index": index})
 
