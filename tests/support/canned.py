@@ -12,13 +12,12 @@ import weakref
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from support.embedded import let_writes_grow_old
-
 from oss_vector_retriever import AsyncOSSVectorClient, OSSVectorClient
 from oss_vector_retriever.client.models.messages import Reply, Request
 from oss_vector_retriever.client.retry import RetryPolicy
 from oss_vector_retriever.client.steps import Fault, Send
 from oss_vector_retriever.client.transport.runner import AsyncRunner, Runner
+from support.embedded import let_writes_grow_old
 
 REQUEST_ID = "6800C0FFEE00000000000001"
 HEADERS = {
