@@ -1,4 +1,4 @@
-"""Cancellations at random moments, a thousand at full size, harm no later call and leave nothing open."""
+"""Cancellations at random moments harm no later call and leave nothing open; 1,000 at full size."""
 
 import asyncio
 import random
