@@ -1,10 +1,13 @@
 """One client for code that is called both ways: blocking, and from whatever event loop runs."""
 
 import asyncio
+import inspect
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar
+
+from pydantic_core import PydanticCustomError
 
 from . import fork
 from .clients import AsyncOSSVectorClient, OSSVectorClient
@@ -27,6 +30,34 @@ _NOT_SAVED = ("credentials", "proxy")  # a proxy's userinfo signs in
 POINTERS = ("bucket", "account_id", "region", "endpoint", "internal")
 SECRETS = ("access_key_id", "access_key_secret", "session_token")
 CONNECTION = (*POINTERS, *SECRETS)
+
+
+def unknown_argument(owner: type, given: Iterable[str], known: Iterable[str] = ()) -> str:
+    """Return what to say of arguments that a class does not have; empty where it has them all.
+
+    It has those of its constructor, and the `known` ones.
+    """
+    parameters = inspect.signature(owner.__init__).parameters.values()  # type: ignore[misc]  # of a class
+    named = [one.name for one in parameters if one.kind in _NAMED and one.name != "self"]
+    names = list(dict.fromkeys((*named, *known)))
+    if wrong := [repr(name) for name in given if name not in names]:
+        listed = f"its arguments are {', '.join(names)}"
+        return (
+            f"{owner.__name__}() got an unexpected keyword argument {', '.join(wrong)}; {listed}."
+        )
+    return ""
+
+
+def refuse_unknown_fields(model: Any, given: Any) -> Any:
+    """Answer what is no field of a pydantic model with its fields; return what was given."""
+    is_strict = isinstance(given, Mapping) and model.model_config.get("extra") == "forbid"
+    if is_strict and (problem := unknown_argument(model, given, model.model_fields)):
+        # not a ValueError, which the error would keep, with the frames that hold the arguments
+        raise PydanticCustomError("unexpected_argument", "{problem}", {"problem": problem})
+    return given
+
+
+_NAMED = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
 
 
 class ClientPair:

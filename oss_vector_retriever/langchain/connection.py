@@ -13,11 +13,29 @@ from typing import TYPE_CHECKING, Annotated, Any, Self
 from weakref import WeakSet
 
 from langchain_core.load import serializable
-from pydantic import AfterValidator, ConfigDict, Field, PrivateAttr, SecretStr, WrapValidator
+from pydantic import (
+    AfterValidator,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    SecretStr,
+    WrapValidator,
+    model_validator,
+)
 
 from ..client.clients import OSSVectorClient
 from ..client.errors import OSSVectorError
-from ..client.pair import CONNECTION, POINTERS, SECRETS, Client, ClientPair, connect, limits_of
+from ..client.pair import (
+    CONNECTION,
+    POINTERS,
+    SECRETS,
+    Client,
+    ClientPair,
+    connect,
+    limits_of,
+    refuse_unknown_fields,
+    unknown_argument,
+)
 from ..client.settings import ClientSettings
 from ..records.settings import StoreSettings, renew_saved
 
@@ -146,6 +164,11 @@ class Connected(_Connection, serializable.Serializable):
                 )
             return super().__new__(cls)
 
+    @model_validator(mode="before")
+    @classmethod
+    def _refuse_unknown(cls, given: Any) -> Any:
+        return refuse_unknown_fields(cls, given)
+
     def model_post_init(self, context: Any, /) -> None:
         """Prepare the client for both kinds of call."""
         super().model_post_init(context)
@@ -231,6 +254,14 @@ class ConnectedComponent(_Connection):
     access_key_id: SecretStr | str | None = None
     access_key_secret: SecretStr | str | None = None
     session_token: SecretStr | str | None = None
+
+    if not TYPE_CHECKING:  # type checkers take the fields for the arguments
+
+        def __new__(cls, *_: Any, **arguments: Any) -> Self:  # noqa: D102 - as above
+            if problem := unknown_argument(cls, arguments):
+                del arguments, _  # an error shows what its frames hold
+                raise TypeError(problem)
+            return super().__new__(cls)
 
     def __post_init__(self) -> None:
         """Prepare the client for both kinds of call."""

@@ -14,7 +14,7 @@ from llama_index.core.base.embeddings.base import BaseEmbedding
 from llama_index.core.instrumentation import get_dispatcher
 from llama_index.core.instrumentation.events.base import BaseEvent
 from llama_index.core.schema import BaseComponent, BaseNode, QueryBundle
-from pydantic import AfterValidator, ConfigDict, Field, PrivateAttr, SecretStr
+from pydantic import AfterValidator, ConfigDict, Field, PrivateAttr, SecretStr, model_validator
 
 from ..client.context import Context, Flow
 from ..client.errors import (
@@ -23,7 +23,15 @@ from ..client.errors import (
     InvalidRequestError,
     MissingKeysError,
 )
-from ..client.pair import CONNECTION, Client, ClientPair, connect, hide_secrets
+from ..client.pair import (
+    CONNECTION,
+    Client,
+    ClientPair,
+    connect,
+    hide_secrets,
+    refuse_unknown_fields,
+    unknown_argument,
+)
 from ..client.settings import ClientSettings
 from ..client.steps import Call
 from ..records import DecodePolicy, Record
@@ -82,9 +90,10 @@ class _Connected:
     def _connect(self, client: Client | None, options: Any) -> None:
         hide_secrets(options)  # in the constructor's own dict, which an error would show
         # a TypedDict is checked by type checkers alone, and a misspelt option must not be ignored
-        if unknown := options.keys() - {*CONNECTION}:
-            name = f"{type(self).__name__}()"
-            raise TypeError(f"{name} got an unexpected keyword argument {min(unknown)!r}")
+        if unknown := [name for name in options if name not in CONNECTION]:
+            for name in unknown:
+                del options[name]  # the dict is the constructor's own, and a secret may be in it
+            raise TypeError(unknown_argument(type(self), unknown, CONNECTION))
         self._clients = connect(client, options)
 
 
@@ -234,6 +243,11 @@ class _SavedComponent(BaseComponent):
         """Return the stable name of this package's class that a class is, or is made from."""
         own = next(kind for kind in cls.__mro__ if kind.__module__.startswith(f"{__package__}."))
         return f"OSSVectors{own.__name__.removeprefix('OSSVector')}"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _refuse_unknown(cls, given: Any) -> Any:
+        return refuse_unknown_fields(cls, given)
 
     def model_post_init(self, context: Any, /) -> None:
         """Prepare the client for both kinds of call."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Final, Self, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any, Final, Self, TypedDict, Unpack
 
 import numpy as np
 from llama_index.core.schema import BaseNode, ImageNode, IndexNode
@@ -19,7 +19,7 @@ from ..client.context import Context, Flow
 from ..client.errors import ConfigurationError, InvalidRequestError
 from ..client.models.vector import Float32Array
 from ..client.operations.checks import check_data, check_unicode, check_whole, each_of
-from ..client.pair import CONNECTION, Client, connect, context_of, limits_of
+from ..client.pair import CONNECTION, Client, connect, context_of, limits_of, unknown_argument
 from ..client.settings import ClientSettings
 from ..embeddings import maximal_marginal_relevance
 from ..embeddings.mathematics import check_share
@@ -155,6 +155,14 @@ class OSSVectorStore(_SavedComponent, BasePydanticVectorStore):
     _store: NodeStore = PrivateAttr()
     # the image and index nodes that were added, whose ids core puts into queries: `restriction`
     _non_text_ids: dict[str, None] = PrivateAttr(default_factory=dict)
+
+    if not TYPE_CHECKING:  # type checkers take the arguments from below
+
+        def __new__(cls, *_: Any, **arguments: Any) -> Self:  # noqa: D102 - as below
+            if problem := unknown_argument(cls, arguments):
+                del arguments, _  # an error shows what its frames hold
+                raise TypeError(problem)
+            return super().__new__(cls)
 
     def __init__(
         self,
