@@ -7,8 +7,8 @@ NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
 PYTHON ?= $(shell for name in python3 python python3.11 python3.12 python3.13 python3.14; do \
 	$$name -c '$(NEW_ENOUGH)' >/dev/null 2>&1 && { command -v $$name; break; }; done)
 # pytest-xdist's count of processes: a number, auto (one a core), or 0 for none. Many tests wait for
-# a deadline or a process, so that three take less time than two on two cores.
-JOBS ?= 3
+# a deadline or a process, so that four take less time than two on two cores.
+JOBS ?= 4
 TESTS ?=
 SAMPLE ?= 400
 SEED ?=

@@ -193,7 +193,7 @@ class Fuzzer:
 
 
 @pytest.mark.timeout(3600)
-@pytest.mark.parametrize("count", [1_000, pytest.param(50_000, marks=pytest.mark.soak)])
+@pytest.mark.parametrize("count", [3_000, pytest.param(50_000, marks=pytest.mark.soak)])
 def test_no_request_ends_in_an_unhandled_exception(count, caplog):
     number = random.randrange(1 << 32)
     print(f"\nseed {number}")  # noqa: T201 - to repeat a failure
