@@ -114,22 +114,13 @@ class Listing(Generic[T]):
         farthest: ScoredVector | None,
     ) -> Flow[None]:
         told = {hit.key: hit.distance for hit in hits}
-        traits = traits_of(context, self.store.settings.index)
-        peeked = self.store.keeper.peek(context)
-        formulas = possible_formulas(traits, peeked.distance_metric if peeked else "")
+        formulas = likely_formulas(context, self.store)
         if farthest is not None and len(formulas) > 1:
             told[farthest.key] = farthest.distance  # of what is far two formulas differ the most
         vectors = yield from self._fetch(context, list(told), return_metadata=True)
-        formula, is_certain = yield Call(
-            lambda: choose_formula(formulas, self.query, vectors, told)
+        nearest.formula = yield from find_formula(
+            context, self.store, formulas, self.query, vectors, told
         )
-        if not is_certain and len(formulas) > 1:
-            described = yield from self.store.describe(context)
-            known = possible_formulas(traits, described.distance_metric if described else "")
-            formula = formula if formula in known else known[0]
-        if is_certain:
-            traits.formula = formula
-        nearest.formula = formula
         yield Call(lambda: nearest.add([one for one in vectors if self.read(one) is not None]))
 
     def _list(self, context: Context, nearest: "_Nearest[T]", progress: "_Progress") -> Flow[None]:
@@ -316,7 +307,40 @@ def possible_formulas(traits: Traits, metric: str) -> Sequence[Formula]:
     return [learnt] if learnt is not None and learnt in possible else possible
 
 
-def choose_formula(
+def likely_formulas(context: Context, store: RecordStore) -> Sequence[Formula]:
+    """Return the formulas of a store's index, the likeliest first, by what is known; no call."""
+    traits, peeked = traits_of(context, store.settings.index), store.keeper.peek(context)
+    return possible_formulas(traits, peeked.distance_metric if peeked else "")
+
+
+def find_formula(  # noqa: PLR0917 - what is known, and what it is found by
+    context: Context,
+    store: RecordStore,
+    formulas: Sequence[Formula],
+    query: Float32Array,
+    vectors: Sequence[Vector],
+    told: Mapping[str, float | None],
+) -> Flow[Formula]:
+    """Return which of some formulas gives the distances that the service told of some vectors.
+
+    Where they do not tell it the index is asked for its metric. What they tell is remembered.
+    """
+    if len(formulas) == 1:
+        return formulas[0]
+    traits = traits_of(context, store.settings.index)
+    chosen: tuple[Formula, bool] = yield Call(
+        lambda: _choose_formula(formulas, query, vectors, told)
+    )
+    formula, is_certain = chosen
+    if is_certain:
+        traits.formula = formula
+        return formula
+    described = yield from store.describe(context)
+    known = possible_formulas(traits, described.distance_metric if described else "")
+    return formula if formula in known else known[0]
+
+
+def _choose_formula(
     formulas: Sequence[Formula],
     query: Float32Array,
     vectors: Iterable[Vector],
@@ -324,7 +348,7 @@ def choose_formula(
 ) -> tuple[Formula, bool]:
     """Return the formula that gives the distances which the service told, and whether it alone."""
     known = [one for one in vectors if one.data is not None and told.get(one.key) is not None]
-    if len(formulas) == 1 or not known:
+    if not known:
         return formulas[0], False
     rows = [one.data for one in known if one.data is not None]
     expected = [told[one.key] or 0.0 for one in known]

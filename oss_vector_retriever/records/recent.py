@@ -17,10 +17,10 @@ from ..client.errors import AccessDeniedError
 from ..client.models import Float32Array, ScoredVector, Vector
 from ..client.recent import Mark, recent_writes
 from ..client.steps import Call
-from .completion import choose_formula, measure, possible_formulas
+from .completion import find_formula, likely_formulas, measure
 from .settings import Completion
 from .store import RecordStore
-from .traits import Formula, traits_of
+from .traits import Formula
 
 T = TypeVar("T")
 # Two distances that differ by less are one: the service computes with fewer digits.
@@ -160,11 +160,8 @@ class OwnWrites(Generic[T]):
 
     def _find_formula(self, hits: Sequence[ScoredVector]) -> Flow[Formula]:
         """Return the formula of the index's distances; found out on a hit, where none is known."""
-        traits = traits_of(self._context, self._store.settings.index)
-        peeked = self._store.keeper.peek(self._context)
-        formulas = possible_formulas(traits, peeked.distance_metric if peeked else "")
-        formula, is_certain = formulas[0], len(formulas) == 1
-        if hits and not is_certain:
+        formulas, vectors, told = likely_formulas(self._context, self._store), [], {}
+        if hits and len(formulas) > 1:
             # of what is far they differ the most; what was written since may be elsewhere by now
             old = [hit for hit in hits if hit.key not in self._written]
             hit = (old or hits)[-1]
@@ -173,17 +170,10 @@ class OwnWrites(Generic[T]):
             )
             vectors = [one for one in result if len(one.data or ()) == len(self._query)]
             told = {hit.key: hit.distance}
-            formula, is_certain = yield Call(
-                lambda: choose_formula(formulas, self._query, vectors, told)
-            )
-            if is_certain:
-                traits.formula = formula
-        if not is_certain:
-            described = yield from self._store.describe(self._context)
-            known = possible_formulas(traits, described.distance_metric if described else "")
-            formula = formula if formula in known else known[0]
-        self._formula = formula
-        return formula
+        self._formula = yield from find_formula(
+            self._context, self._store, formulas, self._query, vectors, told
+        )
+        return self._formula
 
     def _fetch(self, keys: Sequence[str], hits: Sequence[ScoredVector]) -> Flow[None]:
         """Fetch what was not fetched yet, and measure it."""

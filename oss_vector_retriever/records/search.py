@@ -466,10 +466,8 @@ class _Search(Generic[T]):
     def _read_hits(self, reply: _Reply) -> Flow[dict[str, Hit[T]]]:
         """Return the hits that pass, `k` at most, by their keys; fetch what did not come."""
         found: dict[str, Hit[T]] = {}
-        read, distances = (
-            self.restriction.read,
-            {hit.key: self._distance(hit) for hit in reply.hits},
-        )
+        read = self.restriction.read
+        distances = {hit.key: self._distance(hit) for hit in reply.hits}
         keys = iter(distances)
         if reply.with_metadata:
             # no further than is needed: what is farther away may be broken and still harm nobody
