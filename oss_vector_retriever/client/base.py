@@ -299,6 +299,15 @@ class _ClientBase:
                         setattr(cls, name, _under_name(f"{cls.__qualname__}.{name}", member))
 
 
+def wrong_call(name: str, unknown: Iterable[str], known: Iterable[str]) -> str:
+    """Return what to say of a call with arguments that are unknown, or with too many."""
+    named = ", ".join(map(repr, unknown))
+    problem = (
+        f"an unexpected keyword argument {named}" if named else "too many positional arguments"
+    )
+    return f"{name}() got {problem}; its arguments are {', '.join(known)}."
+
+
 def _options(arguments: dict[str, Any]) -> dict[str, Any]:
     """Return the options among a method's `locals()`: each is named once, in the signature."""
     return {name: value for name, value in arguments.items() if name not in {"self", "cls"}}
@@ -326,17 +335,11 @@ def _list_options(method: FunctionType) -> Any:
 
     @functools.wraps(method)
     def call_or_refuse(*given: Any, **options: Any) -> Any:
-        wrong = [repr(name) for name in options if name not in names]
-        problem = ""
-        if wrong:
-            problem = f"got an unexpected keyword argument {', '.join(wrong)}"
-        elif len(given) > code.co_argcount:
-            problem = "got too many positional arguments"
-        if problem:
+        unknown = [name for name in options if name not in names]
+        if unknown or len(given) > code.co_argcount:
             del given, options  # an error shows what its frames hold
             # a class or a client first, which nobody names
-            listed = ", ".join(names[1:])
-            raise TypeError(f"{method.__qualname__}() {problem}; its arguments are {listed}.")
+            raise TypeError(wrong_call(method.__qualname__, unknown, names[1:]))
         # as the method itself does: this frame is in the traceback of what it raises
         for name, hide in _HIDING.items():
             if name in options:

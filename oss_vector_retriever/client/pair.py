@@ -5,11 +5,13 @@ import inspect
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
+from functools import lru_cache
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
 from pydantic_core import PydanticCustomError
 
 from . import fork
+from .base import wrong_call
 from .clients import AsyncOSSVectorClient, OSSVectorClient
 from .config import ClientConfig, find_settings, resolve_config
 from .context import Context, Flow
@@ -37,15 +39,9 @@ def unknown_argument(owner: type, given: Iterable[str], known: Iterable[str] = (
 
     It has those of its constructor, and the `known` ones.
     """
-    parameters = inspect.signature(owner.__init__).parameters.values()  # type: ignore[misc]  # of a class
-    named = [one.name for one in parameters if one.kind in _NAMED and one.name != "self"]
-    names = list(dict.fromkeys((*named, *known)))
-    if wrong := [repr(name) for name in given if name not in names]:
-        listed = f"its arguments are {', '.join(names)}"
-        return (
-            f"{owner.__name__}() got an unexpected keyword argument {', '.join(wrong)}; {listed}."
-        )
-    return ""
+    names = dict.fromkeys((*_constructor_arguments(owner), *known))
+    unknown = [name for name in given if name not in names]
+    return wrong_call(owner.__name__, unknown, names) if unknown else ""
 
 
 def refuse_unknown_fields(model: Any, given: Any) -> Any:
@@ -55,6 +51,12 @@ def refuse_unknown_fields(model: Any, given: Any) -> Any:
         # not a ValueError, which the error would keep, with the frames that hold the arguments
         raise PydanticCustomError("unexpected_argument", "{problem}", {"problem": problem})
     return given
+
+
+@lru_cache(maxsize=256)  # a tool makes a store for each call
+def _constructor_arguments(owner: type) -> tuple[str, ...]:
+    parameters = inspect.signature(owner.__init__).parameters.values()  # type: ignore[misc]  # of a class
+    return tuple(one.name for one in parameters if one.kind in _NAMED and one.name != "self")
 
 
 _NAMED = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
