@@ -9,7 +9,7 @@ from oss_vector_retriever.cli.recording.probe import Probe
 from oss_vector_retriever.client.config import resolve_config
 from oss_vector_retriever.client.context import Clock, Context
 from oss_vector_retriever.client.local import LocalService
-from oss_vector_retriever.client.steps import Begin, Call, RunAll, Send, Sleep
+from oss_vector_retriever.client.steps import Begin, Call, RunAll, Running, Send, Sleep
 from support.embedded import settings
 
 
@@ -36,16 +36,15 @@ class SteppedClient(OSSVectorClient):
         return self._drive(flow(self._context, *arguments, **keywords))
 
     def _drive(self, flow):
-        outcome, advance = None, flow.send
-        while True:
+        running = Running(flow)
+        while running.step is not None:
             try:
-                step = advance(outcome)
-            except StopIteration as end:
-                return end.value
-            try:
-                outcome, advance = self._do(step), flow.send
+                outcome = self._do(running.step)
             except Exception as error:  # noqa: BLE001 - the flow decides
-                outcome, advance = error, flow.throw
+                running.throw(error)
+            else:
+                running.tell(outcome)
+        return running.result
 
     def _do(self, step):
         match step:

@@ -4,9 +4,9 @@ import asyncio
 import pickle
 
 import pytest
-from langchain_core.callbacks import AsyncCallbackHandler, BaseCallbackHandler
 from langchain_core.embeddings import Embeddings
 from langchain_core.runnables import RunnableLambda
+from support.langchain_events import AsyncRecorder, Recorder
 
 from oss_vector_retriever import IncompleteSearchWarning, Limits, OSSVectorClient, emulator
 from oss_vector_retriever.langchain import OSSVectorDocumentIndex, OSSVectorStore, OSSVectorToolkit
@@ -29,25 +29,6 @@ class Fixed(Embeddings):
 
     def embed_query(self, _text):
         return [1.0, 0.0]
-
-
-class Recorder(BaseCallbackHandler):
-    def __init__(self):
-        self.started, self.events = [], []
-
-    def on_retriever_start(self, _serialized, _query, *, run_id, **_):
-        self.started.append(run_id)
-
-    def on_custom_event(self, name, data, *, run_id, **_):
-        self.events.append((name, data, run_id))
-
-
-class AsyncRecorder(AsyncCallbackHandler):
-    def __init__(self):
-        self.events = []
-
-    async def on_custom_event(self, name, data, **_):
-        self.events.append((name, data))
 
 
 @pytest.fixture

@@ -1,31 +1,12 @@
 """Missing keys reach callbacks and event streams as a custom event."""
 
 import pytest
-from langchain_core.callbacks import AsyncCallbackHandler, BaseCallbackHandler
 from langchain_core.runnables import RunnableLambda
+from support.langchain_events import AsyncRecorder, Recorder
 
 EVENT = "oss_vectors_missing_keys"
 QUERY = "a\ngone\nb\nlost\ngone"
 REPORT = {"index": "vectors", "missing": ["gone", "lost"]}
-
-
-class Recorder(BaseCallbackHandler):
-    def __init__(self):
-        self.started, self.events = [], []
-
-    def on_retriever_start(self, _serialized, _query, *, run_id, **_):
-        self.started.append(run_id)
-
-    def on_custom_event(self, name, data, *, run_id, **_):
-        self.events.append((name, data, run_id))
-
-
-class AsyncRecorder(AsyncCallbackHandler):
-    def __init__(self):
-        self.events = []
-
-    async def on_custom_event(self, name, data, **_):
-        self.events.append((name, data))
 
 
 def test_callbacks_see_it_as_part_of_the_retrievers_run(retriever):

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from support.embedded import embedded, let_writes_grow_old
 from support.promises import sized
+from support.watched_service import Watched
 
 from oss_vector_retriever import (
     ConfigurationError,
@@ -29,26 +30,17 @@ from oss_vector_retriever.records.store import RecordStore
 
 LATE = emulator.Behaviour(query_delay_seconds=3.0)
 QUERY = [1.0, 0.0]
-DENIED = Reply(
-    403,
-    {"content-type": "application/xml"},
-    b"<Error><Code>AccessDenied</Code><Message>no</Message></Error>",
-)
 FAILED = Reply(500, {"content-type": "application/json"}, b"{}")
 
 
-class Watched(emulator.Service):
-    """Be a service whose clock stands, note its operations, and break some after they are done."""
+class Breaking(Watched):
+    """Break some operations after they are done."""
 
     def __init__(self, *args, **options):
         super().__init__(*args, **options)
-        self.seen = []
-        self.denied, self.lost = set(), set()
+        self.lost = set()
 
     def handle(self, request):
-        self.seen.append(request.query)
-        if request.query in self.denied:
-            return DENIED
         reply = super().handle(request)
         return FAILED if request.query in self.lost else reply
 
@@ -58,7 +50,7 @@ class Place:
 
     def __init__(self, behaviour=LATE, metric="cosine", **settings):
         self.clock = emulator.ManualClock()
-        self.service = Watched.in_memory(behaviour=behaviour, clock=self.clock)
+        self.service = Breaking.in_memory(behaviour=behaviour, clock=self.clock)
         self.service.create_bucket(emulator.DEVELOPMENT_ACCOUNT_ID, emulator.DEVELOPMENT_BUCKET)
         self.client = embedded(self.service, retry=1)
         self.store = self.make(distance_metric=metric, **settings)

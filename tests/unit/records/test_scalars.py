@@ -4,6 +4,7 @@ import json
 
 import pytest
 from support.embedded import embedded
+from support.watched_service import Watched
 
 from oss_vector_retriever import InvalidRequestError, emulator
 from oss_vector_retriever.client.errors import (
@@ -24,24 +25,9 @@ from oss_vector_retriever.records.settings import StoreSettings
 from oss_vector_retriever.records.store import RecordStore
 from oss_vector_retriever.records.traits import traits_of
 
-DENIED = Reply(
-    403,
-    {"content-type": "application/xml"},
-    b"<Error><Code>AccessDenied</Code><Message>no</Message></Error>",
-)
 
-
-class Watched(emulator.Service):
-    """Be the service, note the operations, and deny some of them."""
-
-    def __init__(self, *args, **options):
-        super().__init__(*args, **options)
-        self.seen = []
-        self.denied = set()
-
-    def handle(self, request):
-        self.seen.append(request.query)
-        return DENIED if request.query in self.denied else super().handle(request)
+class Counted(Watched):
+    """Tell the operations since the last look."""
 
     def taken(self):
         """Return the operations since the last call, without looks at the index."""
@@ -57,7 +43,7 @@ def scalars():
 
 @pytest.fixture
 def service(scalars):
-    with Watched.in_memory(behaviour=emulator.Behaviour(scalars=scalars)) as service:
+    with Counted.in_memory(behaviour=emulator.Behaviour(scalars=scalars)) as service:
         service.create_bucket(emulator.DEVELOPMENT_ACCOUNT_ID, emulator.DEVELOPMENT_BUCKET)
         yield service
 
@@ -164,7 +150,7 @@ def test_numbers_of_before_and_after_stand_side_by_side(client, run):
     """An account that begins to take numbers: another process writes them as they are."""
     store = RecordStore(StoreSettings(filterable=None))
     run(store.write, records(store, n=5))
-    with Watched.in_memory() as service:
+    with Counted.in_memory() as service:
         service.create_bucket(emulator.DEVELOPMENT_ACCOUNT_ID, emulator.DEVELOPMENT_BUCKET)
         with embedded(service) as later:
             again = ClientPair(later).run

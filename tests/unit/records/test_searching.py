@@ -7,6 +7,7 @@ import warnings
 import pytest
 from support.embedded import embedded
 from support.promises import sized
+from support.watched_service import Watched
 
 from oss_vector_retriever import (
     IncompleteSearchWarning,
@@ -27,12 +28,6 @@ from oss_vector_retriever.records.store import RecordStore
 # A tenth of the service's own limits, so that a tenth of the records is enough.
 LIMITS = Limits(top_k=50, list_page=100)
 QUERY = [1.0, 0.0]
-DENIED = Reply(
-    403,
-    {"content-type": "application/xml"},
-    b"<Error><Code>AccessDenied</Code><Message>no</Message></Error>",
-)
-
 INVALID = Reply(
     400,
     {"content-type": "application/json"},
@@ -40,21 +35,21 @@ INVALID = Reply(
 )
 
 
-class Watched(emulator.Service):
-    """Be the service, note each request and reply, and deny some operations."""
+class Measured(Watched):
+    """Note what is in each request too, and how much is answered; refuse some operations."""
 
     def __init__(self, *args, **options):
         super().__init__(*args, **options)
-        self.seen = []
         self.received = 0
-        self.denied = set()
         self.refused = set()
 
+    def note_of(self, request):
+        return request.query, json.loads(request.body or b"{}")
+
     def handle(self, request):
-        self.seen.append((request.query, json.loads(request.body or b"{}")))
         reply = super().handle(request)
-        if request.query in self.denied | self.refused:
-            reply = DENIED if request.query in self.denied else INVALID
+        if request.query in self.refused:
+            reply = INVALID
         self.received += len(reply.body)
         return reply
 
@@ -72,7 +67,7 @@ class Place:
     """
 
     def __init__(self, behaviour, count, matching, *, limits=LIMITS, text="t", **settings):
-        self.service = Watched.in_memory(behaviour=behaviour, limits=limits)
+        self.service = Measured.in_memory(behaviour=behaviour, limits=limits)
         self.service.create_bucket(emulator.DEVELOPMENT_ACCOUNT_ID, emulator.DEVELOPMENT_BUCKET)
         self.client = embedded(self.service, timeout=20.0, limits=limits)
         self.run = ClientPair(self.client).run

@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from support.embedded import embedded
+from support.watched_service import Watched
 
 from oss_vector_retriever import InvalidRequestError, emulator
 from oss_vector_retriever.client.errors import AccessDeniedError, PartialWriteError
@@ -15,25 +16,6 @@ from oss_vector_retriever.client.pair import ClientPair
 from oss_vector_retriever.records.search import mmr_search, relevance, search
 from oss_vector_retriever.records.settings import StoreSettings
 from oss_vector_retriever.records.store import RecordStore
-
-DENIED = Reply(
-    403,
-    {"content-type": "application/xml"},
-    b"<Error><Code>AccessDenied</Code><Message>no</Message></Error>",
-)
-
-
-class Watched(emulator.Service):
-    """Be the service, note the operations, and deny some of them."""
-
-    def __init__(self, *args, **options):
-        super().__init__(*args, **options)
-        self.seen = []
-        self.denied = set()
-
-    def handle(self, request):
-        self.seen.append(request.query)
-        return DENIED if request.query in self.denied else super().handle(request)
 
 
 @pytest.fixture
