@@ -217,6 +217,12 @@ class Context:
         seconds = self.config.timeout if seconds is None else seconds
         return Deadline(self.monotonic(), seconds, self.monotonic)
 
+    def place_of(self, index: str | None) -> tuple[str | None, ...]:
+        """Return where an index stands, as a key that other clients of it have too."""
+        config = self.config
+        where = (str(config.endpoint), config.account_id, config.region, config.bucket)
+        return (*where, config.index_or(index))
+
 
 class PerIndex(Generic[T]):
     """What a process keeps of each index that it reaches, by whatever client."""
@@ -230,9 +236,7 @@ class PerIndex(Generic[T]):
 
     def find(self, context: Context, index: str | None, make: Callable[[], T]) -> T:
         """Return what is kept of an index, made at the first time."""
-        config, embedded = context.config, context.embedded
+        embedded, name = context.embedded, context.place_of(index)
         kept = self._of_services if embedded is None else self._of_embedded.setdefault(embedded, {})
-        where = (str(config.endpoint), config.account_id, config.region, config.bucket)
-        name = (*where, config.index_or(index))
         found = kept.get(name)
         return kept.setdefault(name, make()) if found is None else found

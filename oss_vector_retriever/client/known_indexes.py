@@ -380,12 +380,11 @@ class _Table:
         """Know nothing: the flows that look, or try, are the parent's."""
         self._lock = threading.RLock()
         self._indexes: WeakKeyDictionary[
-            CredentialsKeeper, dict[tuple[object, ...], KnownIndex]
+            CredentialsKeeper, dict[tuple[str | None, ...], KnownIndex]
         ] = WeakKeyDictionary()
 
-    def find(self, context: Context, name: str) -> KnownIndex:
-        config = context.config
-        place = (config.endpoint, config.account_id, config.region, config.bucket, name)
+    def find(self, context: Context, index: str | None) -> KnownIndex:
+        place = context.place_of(index)
         with self._lock:
             known = self._indexes.setdefault(context.credentials, {})
             if (found := known.get(place)) is None:
@@ -400,4 +399,4 @@ _table = _Table()
 
 def known_index(context: Context, index: str | None) -> KnownIndex:
     """Return what is known of an index to who has these credentials."""
-    return _table.find(context, context.config.index_or(index))
+    return _table.find(context, index)
