@@ -56,6 +56,7 @@ _EVEN = "all vectors of one reply have one dimension: the reader has seen to it"
 _COUNTED = "run_all brings as many results as there are flows"
 _SLOW_WAY = "what the quick way does not settle, the look at each item does"
 _TOPIC = "a topic is only compared with other topics"
+_WITHOUT_PARTS = "without parts all, and none, pass"
 _ALGORITHM = "the names of algorithms and error handlers may be in either case"
 # By the mutant's function and what is in its changed line: why it does what the original does.
 EQUIVALENT = {
@@ -102,6 +103,7 @@ EQUIVALENT = {
     ("client.signing.SigningKeys.key_of", "last[1] is credentials"): _COST,
     ("client.signing.SigningKeys.__init__", "SigningKey] | None = ''"): _FALSY,
     ("client.signing.Signable.canonical_request", "in self.query or True"): _COST,
+    ("llama_index.filters._read", ", ())"): _WITHOUT_PARTS,
     ("client.wire._fields", "'XXXX'), validate=True"): "it is no error, either",
     ("client.wire._json_fields", "isinstance(value, dict) or True"): (
         "the text begins with a brace, and so is an object"

@@ -311,7 +311,9 @@ class TestACallThatMayHaveWorkedAlready:
         )
         assert played.error is None
 
-    @pytest.mark.parametrize("outcome", [RESET, LATE, refusal(500), refusal(504)])
+    @pytest.mark.parametrize(
+        "outcome", [RESET, LATE, refusal(500), refusal(504), Reply(200, {}, b"<html>")]
+    )
     @pytest.mark.parametrize(
         ("make", "met"),
         [
@@ -336,7 +338,7 @@ class TestACallThatMayHaveWorkedAlready:
         played = machine.play(make(context), [refusal(409, met)])
         assert "cannot be known" not in str(played.error)
 
-    @pytest.mark.parametrize("outcome", [NO_WAY, refusal(403), Reply(200, {})])
+    @pytest.mark.parametrize("outcome", [NO_WAY, refusal(403), Reply(200, {}), Reply(302, {})])
     def test_says_no_such_thing_where_it_is_settled(self, machine, outcome):
         context, exists = machine.context(), refusal(409, "VectorBucketIndexAlreadyExist")
         machine.play(put_vector_index(context, dimension=3), lambda _: outcome)

@@ -1,4 +1,7 @@
-"""What of a condition is sent to the service: all that passes passes it, within its limits."""
+"""What passes a condition, and what of it is sent to the service, within its limits."""
+
+import json
+import sys
 
 import pytest
 
@@ -10,10 +13,14 @@ from oss_vector_retriever.records.conditions import (
     Test,
     are_equal,
     can_pass,
+    document_id,
     passes,
     push,
+    visible_fields,
 )
+from oss_vector_retriever.records.decode import ENVELOPE_KEYS
 from oss_vector_retriever.records.filters import read_filter
+from oss_vector_retriever.records.record import Record
 
 UNMARKED = {"_unsure": {"$exists": False}}
 ABSENT, THERE = {"a": {"$exists": False}}, {"a": {"$exists": True}}
@@ -215,9 +222,135 @@ def test_the_marks_count_against_the_levels_and_one_is_left():
         ({"a": [1]}, {"a": [1.0]}, True),
         ([1, 2], [1], False),
         ("1", 1, False),
+        ({"a": 1}, ["a"], False),
+        ({"a": 1}, "a", False),
         (2**53 + 1, float(2**53), False),
     ],
 )
 def test_a_boolean_is_no_number_however_deep(one, other, expected):
     assert are_equal(one, other) is expected
     assert are_equal(other, one) is expected
+
+
+@pytest.mark.parametrize(
+    ("operator", "operand", "passing", "failing"),
+    [
+        (Operator.IS_EMPTY, None, [None, "", []], ["x", [""], 0, False, {}]),
+        (Operator.CONTAINS, "x", ["axe", ["x"], {"x": 1}], [None, "y", ["axe"], 5]),
+        (Operator.ANY, ["x", "y"], ["axe", ["y"]], [None, "z", ["z"], []]),
+        (Operator.ALL, ["x", "y"], ["xy", ["y", "x"]], [None, "x", ["x"]]),
+        (Operator.TEXT_MATCH, "x", ["axe"], [None, "AXE", ["x"]]),
+        (Operator.TEXT_MATCH_INSENSITIVE, "x", ["AXE"], [None, "z", ["x"]]),
+        (Operator.GT, "b", ["c"], [None, "b", "a", 5, ["c"]]),
+        (Operator.LTE, 5, [5, 4.5, -1], [None, 6, "5", True, [5]]),
+    ],
+)
+def test_each_comparison_means_what_it_says(operator, operand, passing, failing):
+    test = Test("a", operator, operand)
+    assert [found for found in passing if not passes({"a": found}, test)] == []
+    assert [found for found in failing if passes({"a": found}, test)] == []
+
+
+def test_lists_are_as_exact_in_groups_as_alone():
+    grouped = Group("and", (Group("or", (Test("a", Operator.EQ, "x"),)),))
+    assert passes({"a": ["x", "y"]}, grouped)
+    assert not passes({"a": ["x", "y"]}, grouped, exact_lists=True)
+
+
+NODE = {"relationships": {"1": {"node_id": "document"}}}
+
+
+def test_a_record_shows_the_document_of_its_node_under_three_names():
+    record = Record("k", metadata={"n": 1}, node=NODE, source="envelope")
+    assert document_id(record) == "document"
+    shown = visible_fields(record, {"_record": "{}", "copy": "x"})
+    names = dict.fromkeys(("doc_id", "document_id", "ref_doc_id"), "document")
+    assert shown == {**names, "n": 1}
+    # a field of the user's own comes first
+    own = Record("k", metadata={"doc_id": "mine"}, node=NODE, source="envelope")
+    assert visible_fields(own, None) == {**names, "doc_id": "mine"}
+
+
+def test_the_document_of_a_record_without_a_node_is_that_of_its_metadata():
+    record = Record("k", metadata={"ref_doc_id": "d"}, source="text")
+    assert document_id(record) == "d"
+    assert document_id(Record("k")) is None
+    assert visible_fields(Record("k"), None) == {}
+
+
+def test_a_record_of_another_program_is_its_own_metadata():
+    record = Record("k", text="t", metadata={"n": 1}, source="text")
+    assert visible_fields(record, {"n": 1, "text": "t"}) == {"n": 1, "text": "t"}
+
+
+def test_a_not_of_what_is_there_or_empty_is_moved_inwards():
+    for given, expected in (
+        (Test("a", Operator.EXISTS, True), ABSENT),
+        (Test("a", Operator.EXISTS, False), unsure(THERE)),
+        (Test("a", Operator.IS_EMPTY), unsure(THERE)),
+    ):
+        assert push(Group("not", (given,))).filter == expected
+
+
+def test_a_not_of_all_is_one_that_any_fails():
+    both = Group("and", (Test("a", Operator.EQ, "x"), Test("b", Operator.EQ, "y")))
+    sent_back = push(Group("not", (both,))).filter
+    for name, value in (("a", "x"), ("b", "y")):
+        one = push(Test(name, Operator.NE, value)).filter
+        assert all(part in sent_back["$or"] for part in one["$or"])
+        assert {name: {"$eq": value}} not in sent_back["$or"]
+
+
+def test_a_condition_that_some_fail_is_not_whole():
+    assert not push(read_filter({"a": "x", "b": "y"})).is_whole
+    some = Group("and", (Test("a", Operator.EQ, "x"), Test("b", Operator.NIN, [])))
+    assert not push(some).is_whole
+
+
+def test_a_document_is_not_sent_where_one_of_its_names_is_hidden():
+    hidden = (*ENVELOPE_KEYS, "doc_id")
+    assert push(Test("doc_id", Operator.EQ, "d"), hidden=hidden).filter is None
+
+
+@pytest.mark.parametrize(
+    ("number", "forms"),
+    [
+        (-(2**63), {"$in": [-(2**63), float(-(2**63))]}),
+        (2**63, {"$eq": float(2**63)}),
+        (-(2**63) - 1, {"$exists": True}),
+        (sys.float_info.max, {"$eq": sys.float_info.max}),
+    ],
+)
+def test_a_number_is_sent_in_each_form_that_the_service_can_hold(number, forms):
+    first = sent({"a": number}, native=True)["$or"][0]["a"]
+    assert typed(first) == typed(forms)
+
+
+def test_the_items_that_fit_are_those_that_the_service_counts():
+    limits = Limits(filter_items=100)
+    # the list and its group, three marks, the items, one for an AND; eight are left to a search
+    fits, too_many = ({"a": {"$in": ["x"] * count}} for count in (86, 87))
+    assert sent(fits, limits=limits) is not None
+    assert sent(too_many, limits=limits) is None
+    halves = {name: {"$in": ["x"] * 40} for name in "ab"}
+    assert len(sent(halves, limits=limits)["$and"]) == 2
+    halves["a"] = {"$in": ["x"] * 41}
+    assert sent(halves, limits=limits) == unsure({"a": halves["a"]})
+
+
+def test_the_bytes_that_fit_are_those_of_compact_json():
+    written = unsure({"a": {"$eq": "x" * 300}})
+    size = len(json.dumps(written, separators=(",", ":"))) + len('{"$and":[,]}') + 2_200
+    for limit, expected in ((size, written), (size - 1, None)):
+        assert sent({"a": "x" * 300}, limits=Limits(filter_bytes=limit)) == expected
+
+
+def test_of_an_and_the_parts_go_that_are_too_deep_and_of_an_or_none():
+    deep = {"$or": [{"$and": [{"a": "x"}, {"b": "y"}]}, {"c": "z"}]}
+    # an OR, the AND in it, the OR of a test and its marks, the test; one level is left to a search
+    assert sent(deep, limits=Limits(filter_depth=5)) is not None
+    assert sent(deep, limits=Limits(filter_depth=4)) is None
+    beside = {"$and": [{"d": "w"}, deep]}
+    assert sent(beside, limits=Limits(filter_depth=4)) == unsure({"d": {"$eq": "w"}}, field="d")
+    assert sent({"d": "w"}, limits=Limits(filter_depth=3)) is not None
+    assert sent({"d": "w"}, limits=Limits(filter_depth=2)) is None
