@@ -57,6 +57,7 @@ _COUNTED = "run_all brings as many results as there are flows"
 _SLOW_WAY = "what the quick way does not settle, the look at each item does"
 _TOPIC = "a topic is only compared with other topics"
 _WITHOUT_PARTS = "without parts all, and none, pass"
+_THERE_AT_LEAST = "of a comparison that the service does not know it is asked whether there is one"
 _ALGORITHM = "the names of algorithms and error handlers may be in either case"
 # By the mutant's function and what is in its changed line: why it does what the original does.
 EQUIVALENT = {
@@ -104,6 +105,8 @@ EQUIVALENT = {
     ("client.signing.SigningKeys.__init__", "SigningKey] | None = ''"): _FALSY,
     ("client.signing.Signable.canonical_request", "in self.query or True"): _COST,
     ("llama_index.filters._read", ", ())"): _WITHOUT_PARTS,
+    ("records.conditions._negate", "Test(test.field, None, True)"): _THERE_AT_LEAST,
+    ("records.conditions._negate", "Test(test.field, True)"): _THERE_AT_LEAST,
     ("client.wire._fields", "'XXXX'), validate=True"): "it is no error, either",
     ("client.wire._json_fields", "isinstance(value, dict) or True"): (
         "the text begins with a brace, and so is an object"
