@@ -96,8 +96,7 @@ class Listing(Generic[T]):
         except DeadlineExceededError:
             progress.end("the time was up", "Give the client a longer timeout=.")
         except AccessDeniedError as error:
-            if type(error) is not AccessDeniedError:  # of credentials that do not hold any more
-                raise
+            check_denial(error)
             # who may search need not be allowed to list; the answer is what it was without
             progress.end(
                 "listing or getting vectors is not permitted",
@@ -182,6 +181,12 @@ class Listing(Generic[T]):
     def _in_time(self, context: Context) -> Context:
         # each call has what is left of the search's time
         return context.with_options(timeout=max(self.deadline.remaining_seconds, _SHORTEST))
+
+
+def check_denial(error: AccessDeniedError) -> None:
+    """Raise a refusal that is no lack of rights, but of credentials that do not hold any more."""
+    if type(error) is not AccessDeniedError:
+        raise error
 
 
 def list_passing(
