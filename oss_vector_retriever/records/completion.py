@@ -22,7 +22,7 @@ from ..client.errors import (
 from ..client.models import Float32Array, ListVectorsResult, ScoredVector, Vector
 from ..client.operations.vectors import list_vectors
 from ..client.steps import Call, run_all
-from .filters import Filter
+from .filters import Filter, reduce_filter
 from .settings import Completion
 from .store import RecordStore
 from .traits import Formula, Traits, traits_of
@@ -202,6 +202,7 @@ def list_passing(
     They are new (Sep 2026); an account may refuse one, or ignore it: look at the records again.
     """
     traits = traits_of(context, store.settings.index)
+    pushed = reduce_filter(pushed, traits.forms)
     options: dict[str, Any] = {
         "index": store.settings.index,
         "max_results": size,
@@ -308,6 +309,9 @@ def possible_formulas(traits: Traits, metric: str) -> Sequence[Formula]:
     """Return the formulas that an index's distances may have, the likeliest first."""
     # of an index that the caller may not look at the metric is not known either
     possible = _FORMULAS.get(metric, _ALL_FORMULAS)
+    if traits.euclidean is not None:
+        other = "squared" if traits.euclidean == "euclidean" else "euclidean"
+        possible = tuple(one for one in possible if one != other)
     learnt = traits.formula
     return [learnt] if learnt is not None and learnt in possible else possible
 
