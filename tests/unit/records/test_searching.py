@@ -15,6 +15,7 @@ from oss_vector_retriever import (
     IncompleteSearchWarning,
     InvalidRequestError,
     OSSVectorError,
+    ResponseError,
     VectorIndexParameterInvalidError,
     emulator,
 )
@@ -494,6 +495,25 @@ def test_who_may_search_and_not_list_has_what_the_search_found_and_is_told(make,
     where.service.denied = {denied}
     with pytest.warns(IncompleteSearchWarning, match="not permitted"):
         assert where.keys() == first([3])
+
+
+def test_a_listing_that_goes_round_in_a_circle_is_an_error(make):
+    where = make(matching=[3, *FAR])
+    following = {None: "a", "a": "b", "b": "c", "c": "a"}
+    handle = where.service.handle
+
+    def circle(request):
+        if request.query != "listVectors":
+            return handle(request)
+        assert len(where.service.names()) < 100, "an endless loop"
+        where.service.seen.append(where.service.note_of(request))
+        token = following[json.loads(request.body).get("nextToken")]
+        body = json.dumps({"vectors": [], "nextToken": token}).encode()
+        return Reply(200, {"content-type": "application/json"}, body)
+
+    where.service.handle = circle
+    with pytest.raises(ResponseError, match="so that no page is last"):
+        where.find(exhaustive=True)
 
 
 def test_what_takes_too_long_ends_with_the_time_and_says_so(make):
