@@ -295,9 +295,10 @@ def test_no_event_loop_stands_still_while_a_task_waits(store, client, service):
             asyncio.ensure_future(mine.run(store.update_metadata, ["k"], {f"f{n}": n}))
             for n in range(4)
         ]
-        while not any(one.last["k"].waits_for for one in holds._table._indexes.values()):
-            await asyncio.sleep(0.001)
-        await asyncio.sleep(0.05)
+        for _ in range(5000):
+            await asyncio.sleep(0.002)
+            if any(one.last["k"].waits_for for one in holds._table._indexes.values()):
+                break
         # the service answers only where the loop comes to this, with tasks that wait for another
         release.set()
         await asyncio.gather(*updates)
