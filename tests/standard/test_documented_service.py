@@ -13,7 +13,6 @@ pytest.importorskip("langchain_tests")
 pytest.importorskip("llama_index.core")
 pytest.importorskip("langgraph")
 
-from langchain_core.embeddings import DeterministicFakeEmbedding
 from langchain_tests.integration_tests import VectorStoreIntegrationTests
 from llama_index.core import Document, MockEmbedding, StorageContext, VectorStoreIndex
 from llama_index.core.vector_stores.types import VectorStoreQueryMode
@@ -93,11 +92,16 @@ class TestWithAsyncClient(_StoreSuite):
         return client.to_async()
 
 
+def read_letters(text):
+    """Return an embedding that says how often the letters a and b stand in a text."""
+    return [1.0 + text.count("a"), 1.0 + text.count("b")]
+
+
 class Counted(MockEmbedding):
-    """Embed a text by how often the letters a and b stand in it."""
+    """Embed a text by its letters."""
 
     def _get_text_embedding(self, text):
-        return [1.0 + text.count("a"), 1.0 + text.count("b")]
+        return read_letters(text)
 
     def _get_query_embedding(self, query):
         return self._get_text_embedding(query)
@@ -127,8 +131,9 @@ def test_llama_indexs_index_finds_what_it_inserted_and_not_what_it_deleted(clien
 
 @pytest.mark.parametrize("manner", ["sync", "async"])
 async def test_langgraphs_store_finds_what_it_put_and_not_what_it_deleted(client, manner):
-    embed = DeterministicFakeEmbedding(size=8)
-    store = OSSVectorGraphStore(client=client, index={"dims": 8, "embed": embed})
+    # without "fields": an item is found by the whole of its value
+    model = {"dims": 2, "embed": lambda texts: [read_letters(text) for text in texts]}
+    store = OSSVectorGraphStore(client=client, index=model)
 
     async def call(name, *arguments, **options):
         if manner == "async":
@@ -138,16 +143,18 @@ async def test_langgraphs_store_finds_what_it_put_and_not_what_it_deleted(client
     async def found(**options):
         return [item.key for item in await call("search", ("users",), limit=50, **options)]
 
+    async def put(key, number):
+        await call("put", ("users", "x"), key, {"q": "a" * number + "b", "n": number})
+
     for n in range(5):
-        await call("put", ("users", "a"), f"m{n}", {"text": f"memory {n}", "n": n}, index=["text"])
+        await put(f"m{n}", n)
     assert sorted(await found()) == [f"m{n}" for n in range(5)]
-    assert (await found(query="memory 3"))[0] == "m3"
-    assert await found(query="memory 3", filter={"n": 4}) == ["m4"]
-    await call("delete", ("users", "a"), "m3")
-    assert (
-        sorted(await found(query="memory 3")) == sorted(await found()) == ["m0", "m1", "m2", "m4"]
-    )
-    await call("put", ("users", "a"), "m4", {"text": "memory 3", "n": 9}, index=["text"])
-    assert (await found(query="memory 3"))[0] == "m4"
-    assert await found(query="memory 3", filter={"n": 4}) == []
-    assert await call("list_namespaces") == [("users", "a")]
+    assert await found(query="aaaab") == ["m4", "m3", "m2", "m1", "m0"]
+    assert await found(query="aaab", filter={"n": 4}) == ["m4"]
+    await call("delete", ("users", "x"), "m3")
+    assert await found(query="aaaab") == ["m4", "m2", "m1", "m0"]
+    assert sorted(await found()) == ["m0", "m1", "m2", "m4"]
+    await put("m4", 0)
+    assert (await found(query="aaaab"))[0] == "m2"
+    assert await found(query="aaab", filter={"n": 4}) == []
+    assert await call("list_namespaces") == [("users", "x")]
