@@ -1,13 +1,10 @@
-"""langchain-tests' suite on a service that shows writes late, and whose new indexes are not ready.
+"""What searches, on a service that shows writes late, and whose new indexes are not ready.
 
-All that is documented at once: a search shows a write after 3 seconds, a new index is `creating`
-for 3 and refuses writes for 5 more, a search gives 30 hits at most and filters what it has found.
-The service's clock stands still but for a second at each write that it refuses: no search ever
-shows what was written after that.
+In each run: the suite for vector stores, and an index of LlamaIndex's and LangGraph's memory as
+they are used. At full size the other suites of this folder run on that service as well.
 """
 
 import pytest
-from support.embedded import embedded
 
 pytest.importorskip("langchain_tests")
 pytest.importorskip("llama_index.core")
@@ -17,53 +14,16 @@ from langchain_tests.integration_tests import VectorStoreIntegrationTests
 from llama_index.core import Document, MockEmbedding, StorageContext, VectorStoreIndex
 from llama_index.core.vector_stores.types import VectorStoreQueryMode
 
-from oss_vector_retriever import emulator
-from oss_vector_retriever.client import known_indexes
 from oss_vector_retriever.langchain import OSSVectorStore
 from oss_vector_retriever.langgraph import OSSVectorGraphStore
 from oss_vector_retriever.llama_index import OSSVectorStore as OSSNodeStore
-from oss_vector_retriever.records import indexing
 
-BEHAVIOUR = {
-    "query_delay_seconds": 3.0,
-    "index_creation_seconds": 3.0,
-    "creating_refuses_writes": True,
-    "enable_failure_seconds": 5.0,
-    "top_k_limit": 30,
-    "filter_after_ranking": True,
-}
-
-
-class LateService(emulator.Service):
-    """Be a service whose clock moves on when it refuses a write."""
-
-    def handle(self, request):
-        reply = super().handle(request)
-        if reply.status == 500:
-            self.clock.advance(1.0)
-        return reply
-
-
-@pytest.fixture(autouse=True)
-def quick(monkeypatch):
-    # it is not this machine's time that makes an index ready
-    monkeypatch.setattr(known_indexes, "_PAUSES", (0.001,))
-    monkeypatch.setattr(indexing, "_MAKING_SECONDS", 0.001)
+pytestmark = pytest.mark.promise("P10")
 
 
 @pytest.fixture
-def service():
-    clock, behaviour = emulator.ManualClock(), emulator.Behaviour(**BEHAVIOUR)
-    with LateService.in_memory(behaviour=behaviour, clock=clock) as service:
-        service.clock = clock
-        service.create_bucket(emulator.DEVELOPMENT_ACCOUNT_ID, emulator.DEVELOPMENT_BUCKET)
-        yield service
-
-
-@pytest.fixture
-def client(service):
-    with embedded(service) as client:
-        yield client
+def client(documented):
+    return documented
 
 
 class _StoreSuite(VectorStoreIntegrationTests):

@@ -104,7 +104,7 @@ def some_angle(dice, truth):
     return dice.choice([text for n in range(20, 310) if (text := f"{n / 100:.2f}") not in taken])
 
 
-@pytest.mark.promise("P9")
+@pytest.mark.promise("P10")
 @pytest.mark.timeout(sized(60, 400))
 def test_what_another_process_has_done_since_wins(store, clock, write_as_other, figure):
     seed = random.SystemRandom().randrange(2**32)
