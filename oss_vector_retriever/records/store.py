@@ -47,11 +47,14 @@ class RecordStore:
 
     `keeper` is what is known of the index. Nothing is called before the first flow runs. What
     others write to the index by the client of `context` is remembered from now on, where that is
-    known; else from the first flow.
+    known; else from the first flow. One `is_side` whose index is not there is nothing to warn of.
     """
 
-    def __init__(self, settings: StoreSettings, context: Context | None = None) -> None:
+    def __init__(
+        self, settings: StoreSettings, context: Context | None = None, *, is_side: bool = False
+    ) -> None:
         self.settings = settings
+        self._is_side = is_side
         self.keeper = IndexKeeper(settings)
         self._has_numbers = False
         if context is not None:
@@ -206,10 +209,14 @@ class RecordStore:
         except errors.NoSuchVectorIndexError:
             forget(context, self.settings.index, began)
             # Who makes the index on the first write must be able to read before it.
-            if not self.settings.create_index:
+            if not (self.settings.create_index or self._is_side):
                 raise
-            warn_of_absence(context, self.settings.index)
+            self._warn_of_absence(context)
             return empty()
+
+    def _warn_of_absence(self, context: Context) -> None:
+        if not self._is_side:  # many stores never need one
+            warn_of_absence(context, self.settings.index)
 
     def watch(self, context: Context) -> None:
         """Have what is written to the index remembered from now on, for this store's searches."""
@@ -291,7 +298,7 @@ class RecordStore:
         if not self._is_index_gone(report):
             raise errors.PartialWriteError(report)
         # Without an index nothing is there to delete, which is what was asked for.
-        warn_of_absence(context, index)
+        self._warn_of_absence(context)
         return WriteReport(())
 
     def _is_index_gone(self, report: WriteReport) -> bool:
@@ -299,7 +306,7 @@ class RecordStore:
         failed = [batch.error for batch in report.batches if batch.error is not None]
         if not all(isinstance(error, errors.NoSuchVectorIndexError) for error in failed):
             return False
-        if failed and not self.settings.create_index:
+        if failed and not (self.settings.create_index or self._is_side):
             raise failed[0]
         return True
 
