@@ -204,6 +204,7 @@ class Pages:
         pushed: a filter for the service; what it does not pass may come all the same.
         segments: how many are listed at once; 1 keeps the order of the listing.
         return_data: whether the vectors come with their data.
+        token: where to go on, as `next_token` of another with one segment said.
         is_done: whether no more is to come.
     """
 
@@ -211,9 +212,15 @@ class Pages:
     pushed: Filter | None = None
     segments: int = SEGMENTS
     return_data: bool = False
+    token: str | None = None
     is_done: bool = False
     _tokens: dict[int, str | None] | None = None
     _seen: frozenset[str] = frozenset()
+
+    @property
+    def next_token(self) -> str | None:
+        """Return where the next page begins, of one segment; None where no more is to come."""
+        return (self._tokens or {}).get(0)
 
     def read(self, context: Context, most: int = sys.maxsize) -> Flow[list[Vector]]:
         """Return the vectors listed next: `most`, or a few more."""
@@ -244,12 +251,12 @@ class Pages:
         traits = traits_of(context, self.store.settings.index)
         self.pushed = reduce_filter(self.pushed, traits.forms) if traits.lists_by_filter else None
         if self.pushed is None:
-            return (yield from self._list(context, size))
+            return (yield from self._list(context, size, self.token))
         try:
-            page = yield from self._list(context, size)
+            page = yield from self._list(context, size, self.token)
         except (VectorIndexParameterInvalidError, MalformedJsonError):
             self.pushed = None
-            page = yield from self._list(context, size)
+            page = yield from self._list(context, size, self.token)
             # concluded here, for without the filter the same call is taken
             traits.lists_by_filter = False
         else:
