@@ -8,13 +8,11 @@ from llama_index.core.schema import BaseNode
 
 from ..client.context import Context, Flow
 from ..client.errors import InvalidRequestError, quote, with_article
-from ..client.holds import Hold, run_with
-from ..client.models import FetchResult
 from ..client.models.vector import Vector
 from ..records import DecodeError, Record, decode
 from ..records.conditions import Condition, Operator, Test, can_pass, document_id
 from ..records.decode import SOURCE_ID_FIELD
-from ..records.listing import delete_passing, delete_read, list_passing
+from ..records.listing import delete_passing, delete_read, delete_those_passing, list_passing
 from ..records.lookup import Found, MissingPolicy
 from ..records.store import RecordStore
 from .component import call_function
@@ -69,23 +67,7 @@ class NodeStore:
         self, context: Context, ids: Sequence[str], condition: Condition | None = None
     ) -> Flow[None]:
         """Delete by id, of records that pass."""
-        keys = list(ids)
-        if condition is None:
-            yield from self.records.delete(context, keys)
-            return
-        reading = self.records.fetch(context, keys)  # the keys are checked here
-        hold = self.records.hold(context, keys)
-        deleting = self._delete_those_passing(context, reading, condition, hold)
-        yield from run_with(hold, deleting, context.deadline())
-
-    def _delete_those_passing(
-        self, context: Context, reading: Flow[FetchResult], condition: Condition, hold: Hold
-    ) -> Flow[None]:
-        found = yield from reading
-        # what the filters do not pass stays, though its id was named
-        passing = [self._record_passing(one, condition) for one in found.by_key.values()]
-        keys = [record.key for record in passing if record is not None]
-        yield from self.records.delete(context, keys, hold=hold)
+        yield from delete_those_passing(context, self.records, ids, condition)
 
     def delete_passing(self, context: Context, condition: Condition | None) -> Flow[None]:
         """Delete whatever passes, whatever page it is on."""
@@ -145,10 +127,6 @@ class NodeStore:
     def _node(self, record: Record) -> BaseNode:
         node = node_from(record, self.classes)
         return as_text_node(node) if self.text_nodes else node
-
-    def _record_passing(self, vector: Vector, condition: Condition | None) -> Record | None:
-        record = self.records.decode(vector)
-        return record if self.records.passes(record, vector.metadata, condition) else None
 
 
 def list_nodes(nodes: Iterable[BaseNode]) -> list[BaseNode]:

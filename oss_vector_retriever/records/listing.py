@@ -6,7 +6,7 @@ of records that passed here are deleted.
 """
 
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, TypeVar
 
@@ -16,8 +16,9 @@ from ..client.errors import (
     MalformedJsonError,
     VectorIndexParameterInvalidError,
 )
-from ..client.models import ListVectorsResult, Vector
-from ..client.operations.checks import check_whole
+from ..client.holds import Hold, run_with
+from ..client.models import FetchResult, ListVectorsResult, Vector
+from ..client.operations.checks import check_whole, each_of
 from ..client.operations.vectors import list_vectors
 from ..client.steps import Call, run_all
 from .conditions import Condition, Group, Operator, Test, can_pass, passes, restricts
@@ -93,6 +94,32 @@ def delete_passing(
     pushed = store.push(context, condition).filter
     walk = Walk(store, condition)
     return (yield from delete_read(context, store, walk.read, pushed))
+
+
+def delete_those_passing(
+    context: Context, store: RecordStore, keys: Iterable[str], condition: Condition | None
+) -> Flow[object]:
+    """Delete by key, of records that pass: they are read first, and held until they are gone."""
+    asked = list(each_of(keys))
+    if condition is None:
+        return store.delete(context, asked)
+    reading = store.fetch(context, asked)  # the keys are checked here
+    hold = store.hold(context, asked)
+    deleting = _delete_those_passing(context, store, reading, condition, hold)
+    return run_with(hold, deleting, context.deadline())
+
+
+def _delete_those_passing(
+    context: Context,
+    store: RecordStore,
+    reading: Flow[FetchResult],
+    condition: Condition,
+    hold: Hold,
+) -> Flow[None]:
+    found, read = (yield from reading).by_key, Walk(store, condition).read
+    # what the condition does not pass stays, though its key was named
+    passing = [key for key, vector in found.items() if read(vector) is not None]
+    yield from store.delete(context, passing, hold=hold)
 
 
 def delete_read(
