@@ -53,12 +53,9 @@ def list_passing(
     They come in the order of the listing, which has no meaning, and which is the same each time as
     long as nothing is written.
     """
-    check_whole("offset", offset, 0, sys.maxsize)
-    if limit is not None:
-        check_whole("limit", limit, 0, sys.maxsize)
-    if limit == 0 or not can_pass(condition):
+    end = _end_of(limit, offset)
+    if end == offset or not can_pass(condition):
         return []
-    end = sys.maxsize if limit is None else offset + limit
     walk = Walk(store, condition, return_data, segments=1)
     found: list[Record] = []
     passed = 0
@@ -69,6 +66,18 @@ def list_passing(
         passed += len(records)
         most = end - passed if condition is None else sys.maxsize
     return found
+
+
+def cut_out(found: Sequence[T], limit: int | None, offset: int) -> list[T]:
+    """Return what `list_passing` would return of records that are known already."""
+    return list(found[offset : _end_of(limit, offset)])
+
+
+def _end_of(limit: int | None, offset: int) -> int:
+    check_whole("offset", offset, 0, sys.maxsize)
+    if limit is None:
+        return sys.maxsize
+    return offset + check_whole("limit", limit, 0, sys.maxsize)
 
 
 def delete_passing(
@@ -180,7 +189,9 @@ class Walk:
     @property
     def is_done(self) -> bool:
         """Tell whether no more is to come."""
-        return self._pages is not None and self._pages.is_done
+        if self._pages is None:
+            return not can_pass(self._condition)
+        return self._pages.is_done
 
     def read_on(self, context: Context, most: int = sys.maxsize) -> Flow[list[Record]]:
         """Return the records that pass of what is listed next, `most` vectors at most."""
