@@ -1,12 +1,14 @@
 """A component closes what it has made, and leaves open what it was given."""
 
 import asyncio
+import inspect
 import pickle
 
 import pytest
 from support.embedded import settings
 
 from oss_vector_retriever import AsyncOSSVectorClient, OSSVectorClient
+from oss_vector_retriever.cli.commands.policy import CLASSES
 from oss_vector_retriever.client.errors import ConfigurationError
 from oss_vector_retriever.client.pair import ClientPair
 
@@ -69,6 +71,7 @@ def made(component, arguments):
     return kind(**arguments)
 
 
+ARGUMENTS = {"search_documents": {"query": "a"}, "fetch_documents": {"ids": ["a"]}}
 CLOSED = "component is closed"
 
 
@@ -154,6 +157,29 @@ def test_the_client_of_another_loop_is_closed_by_it(endpoint):
             await client.fetch(["a"])
 
     asyncio.run(use())
+
+
+def test_a_toolkit_closes_what_its_tools_use(arguments):
+    kit = langchain.OSSVectorToolkit(**arguments, embedding=lambda _: [1.0, 0.0, 0.0, 0.0])
+    tools = kit.get_tools()
+    calls = [tool.args_schema(**ARGUMENTS[tool.name]).model_dump() for tool in tools]
+    for tool, call in zip(tools, calls, strict=True):
+        tool.invoke(call)
+    kit.close()
+    for tool, call in zip(tools, calls, strict=True):
+        with pytest.raises(ConfigurationError, match=CLOSED):
+            tool.invoke(call)
+
+
+@pytest.mark.parametrize(
+    "name", sorted(name for name in CLASSES if not name.startswith("llama_index"))
+)
+def test_each_class_that_takes_a_client_can_be_closed(name):
+    door, _, class_name = name.partition(".")
+    kind = getattr({"langchain": langchain, "langgraph": langgraph}[door], class_name)
+    if "client" in inspect.signature(kind).parameters:
+        for method in ("close", "aclose", "__enter__", "__aexit__"):
+            assert hasattr(kind, method), method
 
 
 def test_a_pair_closes_no_client_that_it_was_given(endpoint):
