@@ -207,11 +207,11 @@ def list_passing(
     is_refused = False
     if pushed is not None and traits.lists_by_filter:
         try:
-            page = list_vectors(context, filter=pushed, **options)
+            page = store.restore_page(context, list_vectors(context, filter=pushed, **options))
             return (yield from store.or_empty(context, page, lambda: ListVectorsResult(())))
         except (VectorIndexParameterInvalidError, MalformedJsonError):
             is_refused = True
-    page = list_vectors(context, **options)
+    page = store.restore_page(context, list_vectors(context, **options))
     result = yield from store.or_empty(context, page, lambda: ListVectorsResult(()))
     if is_refused:  # concluded here, for without the filter the same call is taken
         traits.lists_by_filter = False
