@@ -38,7 +38,7 @@ from ..client.steps import Call, run_all
 from ..client.writes import delete, upsert
 from .decode import ENVELOPE_FIELD, HEAD_MARK, TEXT_FIELD, is_head
 from .indexing import IndexKeeper
-from .parts import LARGEST_VALUE, PART, Parts, limit_time, read_head
+from .parts import LARGEST_VALUE, PART, VERSION, Parts, limit_time, read_head
 from .settings import ROW_FIELD, StoreSettings, side_name, side_settings
 from .writing import put_records
 
@@ -46,11 +46,11 @@ _KEPT_SHARE: Final = 0.9  # of the service's limit; what is larger is cut: 36 KB
 _PART_SHARE: Final = 0.75  # of the limit; a part has its record's key beside it
 _PARTS_PER_PUT: Final = 100  # no page says how large a body may be; so many are 3 MB
 _BELIEVED: Final = 300.0  # seconds that a side index counts as not there
-_MOMENT: Final = 14  # hexadecimal digits of a version: microseconds, which sort by themselves
+_MOMENT: Final = 14  # hexadecimal digits of a version (`parts.VERSION`): microseconds
 _RANDOM: Final = 6  # bytes after them
 _PART_KEY: Final = re.compile(
     rf"{PART}/(?P<index>[A-Za-z0-9]+)/"
-    rf"(?P<version>[0-9a-f]{{{_MOMENT + 2 * _RANDOM}}})/[0-9]+(?:/(?P<key>.+)|#[0-9a-f]{{64}})",
+    rf"(?P<version>{VERSION.pattern})/[0-9]+(?:/(?P<key>.+)|#[0-9a-f]{{64}})",
     re.DOTALL,
 )
 

@@ -14,6 +14,7 @@ process, leaves parts that no head names: `sweep` removes them.
 import base64
 import hashlib
 import json
+import re
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -21,12 +22,15 @@ from typing import Final
 
 from ..client import errors
 from ..client.context import Context, Deadline, Flow
+from ..client.endpoint import check_index
 from ..client.errors import quote
 from ..client.fetch import fetch
 from ..client.models import FetchResult, Vector, dump
 from ..client.steps import Call, Sleep
 from .decode import ENVELOPE_FIELD, TEXT_FIELD, has_head, is_head
 
+_DAMAGED: Final = "its head is damaged"
+VERSION: Final = re.compile(r"[0-9a-f]{26}")  # of a value: microseconds (14), and random (12)
 PART: Final = "part"  # the kind of rows that parts are
 LARGEST_VALUE: Final = 256 * 1024 * 1024  # bytes; beyond it one value fills a machine's memory
 _PARTS_AT_ONCE: Final = 1000  # read, and in memory before they are put together: 30 MB
@@ -231,30 +235,21 @@ def _whole(head: Vector, parts: Parts, pieces: Mapping[str, str]) -> Vector | st
 
 
 def read_head(index: str, head: Vector) -> Parts | str:
-    """Return what a head names, or why it cannot be read."""
+    """Return what a head names, or that it cannot be read."""
+    names = ("side", "version", "count", "digest", "size")
     try:
         about = json.loads((head.metadata or {})[ENVELOPE_FIELD])["parts"]
-        parts = Parts(
-            index,
-            head.key,
-            about["side"],
-            about["version"],
-            about["count"],
-            about["digest"],
-            about["size"],
-        )
+        side, version, count, digest, size = (about[name] for name in names)
+        check_index(side)
     except (ValueError, TypeError, KeyError):
-        return "its head is damaged"
-    texts = (parts.side, parts.version, parts.digest)
-    numbers = (parts.count, parts.size)
-    if not all(isinstance(text, str) for text in texts):
-        return "its head is damaged"
+        return _DAMAGED
     # whoever wrote it: a number must not make this process ask for a million keys, or fill memory
-    if not all(type(number) is int and number > 0 for number in numbers):
-        return "its head is damaged"
-    if parts.size > LARGEST_VALUE or parts.count > parts.size:
-        return "its head is damaged"
-    return parts
+    numbers = all(type(number) is int and number > 0 for number in (count, size))
+    if not numbers or count > size or size > LARGEST_VALUE:
+        return _DAMAGED
+    if not (isinstance(version, str) and isinstance(digest, str) and VERSION.fullmatch(version)):
+        return _DAMAGED
+    return Parts(index, head.key, side, version, count, digest, size)
 
 
 def _version_of(index: str, head: Vector | None) -> str:
