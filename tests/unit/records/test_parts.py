@@ -1,23 +1,20 @@
-"""Values of any size: cut, read whole, overwritten, deleted, swept; and what is wrong with parts."""
+"""Values of any size: cut, read whole, overwritten, deleted, swept; and what parts may be."""
 
 import json
-import os
 import random
 from dataclasses import replace
 
 import pytest
 from support.embedded import embedded
+from support.promises import FULL_SIZE
 from support.watched_service import Watched
 
 from oss_vector_retriever import InvalidRequestError, emulator
 from oss_vector_retriever.client.context import PerIndex
-from oss_vector_retriever.client.errors import AccessDeniedError, PartialWriteError
 from oss_vector_retriever.records import DecodeError, cutting
 from oss_vector_retriever.records.lookup import Lookup, fetch_records
 from oss_vector_retriever.records.settings import StoreSettings
 from oss_vector_retriever.records.store import RecordStore
-
-FULL = os.environ.get("OSS_VECTORS_TESTS") == "full"
 
 
 @pytest.fixture
@@ -58,7 +55,6 @@ def parts(client):
 
 def texts(count, seed):
     """Return texts of 1 byte to 3 MB, of several kinds, some just at the limit."""
-    print("seed", seed)
     dice = random.Random(seed)
     made = ["x", "x" * 36_000, "\n" * 18_000, "日" * 12_500, noise(3_000_000)]
     while len(made) < count:
@@ -69,7 +65,7 @@ def texts(count, seed):
 
 
 def test_values_of_any_size_come_back_exactly_and_leave_nothing(client, store):
-    written = dict(enumerate(texts(500 if FULL else 15, seed=random.randrange(2**32))))
+    written = dict(enumerate(texts(500 if FULL_SIZE else 15, seed=7)))
     for number, text in written.items():
         client.run(store.write, [record(store, f"k{number}", text, kind="a", n=number)])
     found = read(client, store, [f"k{number}" for number in written])
@@ -169,7 +165,7 @@ def test_an_update_reads_and_writes_a_value_in_parts(client, store):
     client.run(store.update_metadata, ["a"], {}, verify=True)
 
 
-def test_without_a_side_index_what_is_too_large_is_refused_as_before(client):
+def test_without_a_side_index_what_is_too_large_is_refused_as_before():
     store = RecordStore(StoreSettings(side_index=False))
     with pytest.raises(InvalidRequestError, match="40,960"):
         record(store, "a", "x" * 50_000)
@@ -190,7 +186,7 @@ def with_text(part, text):
 
 
 SPOILT = {
-    "gone": (lambda part: None, "2 of its 2 parts are not in index 'vectorsside'"),
+    "gone": (lambda _: None, "2 of its 2 parts are not in index 'vectorsside'"),
     "one gone": (lambda part: None if "/0/" in part.key else part, "1 of its 2 parts"),
     "other text": (lambda part: with_text(part, "AAAA"), "not what was written"),
     "no base64": (lambda part: with_text(part, "日"), "not what was written"),
@@ -218,7 +214,7 @@ def test_parts_that_are_not_what_was_written_are_refused_by_name(client, store, 
 def test_a_side_index_that_is_gone_is_named(client, store):
     client.run(store.write, [record(store, "a", noise(50_000))])
     client.delete_vector_index(index="vectorsside")
-    with pytest.raises(DecodeError, match="'a'.*the side index 'vectorsside' is not there"):
+    with pytest.raises(DecodeError, match=r"'a'.*the side index 'vectorsside' is not there"):
         read(client, store, ["a"])
     # it is made anew by the next one
     client.run(store.write, [record(store, "a", noise(50_000, 3))])
@@ -253,23 +249,30 @@ def test_an_index_of_another_form_is_no_side_index(client, store, dimension, met
 def test_a_full_bucket_is_named_with_what_to_do(client, store):
     for number in range(100):
         client.put_vector_index(dimension=2, index=f"i{number}")
-    with pytest.raises(Exception, match="100 indexes.*side_index=False"):
+    with pytest.raises(Exception, match=r"100 indexes.*side_index=False"):
         client.run(store.write, [record(store, "a", noise(50_000))])
 
 
-HEADS = [
-    '{"v":3,"parts":{}}',
-    '{"v":3,"parts":7}',
-    '{"v":3,"parts":{"side":"vectorsside","version":"%s","count":%d,"digest":"d","size":1}}'
-    % ("0" * 26, 10**9),
-    '{"v":3,"parts":{"side":1,"version":"%s","count":1,"digest":"d","size":1}}' % ("0" * 26),
-    '{"v":3,"parts":{"side":"no index","version":"%s","count":1,"digest":"d","size":1}}'
-    % ("0" * 26),
-    '{"v":3,"parts":',
-]
+def head(**about):
+    named = {"side": "vectorsside", "version": "0" * 26, "count": 1, "digest": "d", "size": 1}
+    return json.dumps({"v": 3, "parts": {**named, **about}}, separators=(",", ":"))
 
 
-@pytest.mark.parametrize("head", HEADS)
+HEADS = {
+    "nothing": '{"v":3,"parts":{}}',
+    "a number": '{"v":3,"parts":7}',
+    "no JSON": '{"v":3,"parts":',
+    "many": head(count=10**9),
+    "huge": head(count=10**9, size=10**10),
+    "none": head(count=0),
+    "true": head(count=True),
+    "no name": head(side=1),
+    "no index": head(side="no index"),
+    "no version": head(version="../x"),
+}
+
+
+@pytest.mark.parametrize("head", HEADS.values(), ids=HEADS)
 def test_a_head_that_another_wrote_asks_for_nothing(client, service, store, head):
     client.run(store.write, [record(store, "b", "small")])
     client.put_vectors([{"key": "a", "data": [1, 2], "metadata": {"_record": head}}])
