@@ -18,7 +18,7 @@ from ..client.models import FetchResult, ListVectorsResult, Vector
 from ..client.operations.checks import check_whole, each_of
 from ..records import DecodeError, DecodePolicy, Record
 from ..records.decode import TEXT_FIELD
-from ..records.settings import ROW_FIELD, ROW_ID_FIELD, DistanceMetric
+from ..records.settings import ROW_FIELD, ROW_ID_FIELD, DistanceMetric, SideIndexName
 from ..records.store import RecordStore
 from .connection import ConnectedComponent
 from .documents import document_from
@@ -44,6 +44,7 @@ class _KeyValueStore(ConnectedComponent, BaseStore[str, V]):
     key_prefix: str = ""
     distance_metric: DistanceMetric | None = None
     create_index: bool = True
+    side_index: SideIndexName = None
 
     def __post_init__(self) -> None:
         """Check what was given; nothing is called yet."""
@@ -117,6 +118,21 @@ class _KeyValueStore(ConnectedComponent, BaseStore[str, V]):
             if (token := page.next_token) is None:
                 return
 
+    def sweep(self, older_than: float = 3600.0) -> int:
+        """Remove parts of large values that no record names, and return how many there were.
+
+        A writer that was killed, or that another process has overtaken, leaves such parts.
+
+        Args:
+            older_than: leave what was written within so many seconds, since its record may be
+                written yet; 0 only where nobody writes.
+        """
+        return self._clients.run(self._records.sweep, older_than)
+
+    async def asweep(self, older_than: float = 3600.0) -> int:
+        """Do as `sweep` does."""
+        return await self._clients.arun(self._records.sweep, older_than)
+
     def _fetch(self, context: Context, keys: Sequence[str]) -> Flow[FetchResult]:
         stored = self._stored_keys(keys)
         data, metadata = self.return_data, self.return_metadata
@@ -186,6 +202,7 @@ class OSSVectorByteStore(_KeyValueStore[bytes]):
         dimension: of the index that a first write makes.
         distance_metric: of the index that a first write makes; None takes any that is there.
         create_index: make the index on the first write, and read one that is not there as empty.
+        side_index: the index for the parts of values over 36 KB, as of an `OSSVectorStore`.
         on_decode_error: for records that hold no bytes of this store: "raise", or "skip" (None
             comes back, with a warning in the log).
 
@@ -250,6 +267,7 @@ class OSSVectorDocStore(_KeyValueStore[Document]):
         dimension: of the index that a first write makes.
         distance_metric: of the index that a first write makes; None takes any that is there.
         create_index: make the index on the first write, and read one that is not there as empty.
+        side_index: the index for the parts of values over 36 KB, as of an `OSSVectorStore`.
         text_key: where another program keeps text, if not in `text`, `content`, `page_content`.
         on_decode_error: for records that cannot be read: "raise", "skip" (None comes back, with a
             warning in the log) or "raw" (their metadata as they are stored).
@@ -302,6 +320,7 @@ class OSSVectorEmbeddingStore(_KeyValueStore[list[float]]):
         distance_metric: of the index that a first write makes; euclidean takes zeros, cosine not.
             None takes any that is there, and makes cosine.
         create_index: make the index on the first write, and read one that is not there as empty.
+        side_index: the index for the parts of values over 36 KB, as of an `OSSVectorStore`.
 
     Raises:
         ConfigurationError: `client` is of another type.

@@ -21,6 +21,7 @@ Scalars = Literal["auto", "native", "strings"]
 ListFields = Literal["any", "exact"]
 Exhaustive = bool | Literal["auto"]
 IncompletePolicy = Literal["warn", "raise", "ignore"]
+SideIndexName = str | Literal[False] | None
 
 # A row of a key-value store, which no search for documents should meet; its value says which kind.
 ROW_FIELD: Final = "_row"
@@ -111,7 +112,7 @@ class StoreSettings:
     on_incomplete: IncompletePolicy = "warn"
     filters_first: bool | None = None
     read_your_writes: bool | float = False
-    side_index: str | Literal[False] | None = None
+    side_index: SideIndexName = None
 
     def __post_init__(self) -> None:
         self.completion  # noqa: B018 - made here, so that what is wrong with it is said here
