@@ -131,6 +131,21 @@ def restore(
     return [one for vector in vectors if (one := found[vector.key]) is not None]
 
 
+def restore_fetched(
+    context: Context, fetching: Flow[FetchResult], index: str | None, *, return_data: bool
+) -> Flow[FetchResult]:
+    """Return what a fetch brings as `restore` does; both have the time of one call."""
+    deadline = context.deadline()
+    result = yield from fetching
+    if not has_head(result.by_key.values()):
+        return result
+    return (
+        yield from restore_result(
+            context, index, result, return_data=return_data, deadline=deadline
+        )
+    )
+
+
 def restore_result(
     context: Context,
     index: str | None,

@@ -153,17 +153,15 @@ class RecordStore:
         )
 
     def _fetch_whole(
-        self, context: Context, fetched: Flow[FetchResult], *, return_data: bool
+        self, context: Context, fetching: Flow[FetchResult], *, return_data: bool
     ) -> Flow[FetchResult]:
         deadline = context.deadline()
-        result = yield from fetched
+        result = yield from fetching
         if not has_head(result.by_key.values()):
             return result
-        return (
-            yield from restore_result(
-                context, self.settings.index, result, return_data=return_data, deadline=deadline
-            )
-        )
+        index = self.settings.index
+        whole = restore_result(context, index, result, return_data=return_data, deadline=deadline)
+        return (yield from whole)
 
     def fetch_records(
         self,
