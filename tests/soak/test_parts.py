@@ -60,8 +60,15 @@ sys.path[:0] = json.loads(sys.argv[1])
 from oss_vector_retriever import OSSVectorClient
 from soak import test_parts as own
 
-def work(number):
-    with OSSVectorClient(**own.settings(sys.argv[2])) as client:
+def work(number, calls):
+    done = []
+
+    def die(call):
+        done.append(call)
+        if len(done) == calls:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    with OSSVectorClient(**own.settings(sys.argv[2]), on_call=die) as client:
         count = 0
         while True:
             if number % 2:
@@ -70,11 +77,11 @@ def work(number):
                 own.write(client, f"{number}-{count}", 100 if count % 3 == 2 else own.LARGE)
             count += 1
 
-def start(number):
+def start(number, calls):
     child = os.fork()
     if not child:
         try:
-            work(number)
+            work(number, calls)
         except BaseException as error:
             print(type(error).__name__, error, file=sys.stderr, flush=True)
             os._exit(1)
@@ -82,10 +89,12 @@ def start(number):
 
 dice = random.Random(int(sys.argv[3]))
 for line in sys.stdin:
-    children = {start(number): number for number in json.loads(line)}
-    time.sleep(float(sys.argv[4]) or dice.uniform(0.02, 0.3))
+    numbers, calls = json.loads(line)
+    children = [start(number, calls) for number in numbers]
+    if not calls:
+        time.sleep(float(sys.argv[4]) or dice.uniform(0.02, 0.3))
     for child in children:
-        os.kill(child, signal.SIGKILL)
+        calls or os.kill(child, signal.SIGKILL)
     codes = [os.waitpid(child, 0)[1] for child in children]
     print(json.dumps(codes), flush=True)
 """
@@ -110,9 +119,12 @@ class Workers:
         self._process.wait(30)
         self._process.stdout.close()
 
-    def run(self, *numbers):
-        """Have some work until they are killed: those of even numbers write, the others read."""
-        self._process.stdin.write(json.dumps(numbers) + "\n")
+    def run(self, *numbers, calls=0):
+        """Have some work until they are killed: those of even numbers write, the others read.
+
+        They are killed when so many calls are done; by default at any time.
+        """
+        self._process.stdin.write(json.dumps([numbers, calls]) + "\n")
         self._process.stdin.flush()
         codes = json.loads(self._process.stdout.readline())
         assert codes == [signal.SIGKILL] * len(numbers), "one ended before, with an error"
@@ -148,11 +160,13 @@ def test_killed_writers_leave_a_whole_value_and_what_a_sweep_removes(served, tri
     swept = 0
     with Workers(endpoint, seed) as workers:
         for trial in range(trials):
-            workers.run(2 * trial)
+            # looks at both indexes, what stands there, parts, head, what stands there, old parts
+            workers.run(2 * trial, calls=trial + 3 if trial < 4 else 0)
             (text,) = read(client)
             assert is_one(text)
-            swept += check_sweep(client) if trial % 5 == 0 else 0
+            swept += check_sweep(client) if trial % 5 == 3 else 0
     swept += check_sweep(client)
+    assert swept >= 2 * 3  # of the second and the third
     client.run(RecordStore(StoreSettings()).delete, ["k"])
     assert parts(client) == []
     print(f"{trials} kills: 0 half values, {swept} parts swept")  # noqa: T201 - a figure
