@@ -691,7 +691,8 @@ class OSSVectorStore(ConnectedComponent, VectorStore):
         # all before the first write: a model that fails halfway has written nothing
         if embeddings is None:
             embeddings = self._embedder.embed_documents(writes.texts, batch_size)
-        self._clients.run(self._records.write, writes.vectors(embeddings))
+        vectors = writes.vectors(embeddings)
+        self._clients.run(self._records.write, vectors, fresh=writes.fresh)
         return writes.ids
 
     async def _aadd(
@@ -699,7 +700,8 @@ class OSSVectorStore(ConnectedComponent, VectorStore):
     ) -> list[str]:
         if embeddings is None:
             embeddings = await self._embedder.aembed_documents(writes.texts, batch_size)
-        await self._clients.arun(self._records.write, writes.vectors(embeddings))
+        vectors = writes.vectors(embeddings)
+        await self._clients.arun(self._records.write, vectors, fresh=writes.fresh)
         return writes.ids
 
     def _delete(
