@@ -15,7 +15,7 @@ from ..client.operations.checks import check_keys, each_of
 from ..client.pair import Client, limits_of
 from ..records import DecodePolicy
 from ..records.decode import ENVELOPE_FIELD, RESERVED_FIELDS, SOURCE_ID_FIELD
-from ..records.settings import DistanceMetric, StoreSettings
+from ..records.settings import DistanceMetric, SideIndexName, StoreSettings
 from ..records.store import RecordStore
 from .component import ConnectionOptions, _Connected, report_missing
 from .node_store import NodeStore, list_nodes
@@ -50,6 +50,9 @@ class OSSVectorDocumentStore(_Connected, BaseDocumentStore):
         create_index: make the index on the first write if it is not there.
         distance_metric: of an index that is made: `cosine` or `euclidean`; one that is there must
             have it, unless this is None.
+        side_index: the index beside this one for the parts of values over 36 KB, made by the first
+            of them. None: its name is that of the index and "side". False: there is none, and what
+            is larger is refused.
         scan: allow what lists the whole index, page by page.
         connection: in place of `client`, the arguments of one: see `ConnectionOptions`.
     """
@@ -67,6 +70,7 @@ class OSSVectorDocumentStore(_Connected, BaseDocumentStore):
         filterable: Sequence[str] | None = None,
         create_index: bool = True,
         distance_metric: DistanceMetric | None = "cosine",
+        side_index: SideIndexName = None,
         scan: bool = False,
         **connection: Unpack[ConnectionOptions],
     ) -> None:
@@ -80,6 +84,7 @@ class OSSVectorDocumentStore(_Connected, BaseDocumentStore):
             text_key=text_key,
             on_decode_error=on_decode_error,
             limits=limits_of(client),
+            side_index=side_index,
         )
         classes = classes_by_name(node_classes)
         records = RecordStore(settings)

@@ -324,7 +324,8 @@ class Pages:
             filter=self.pushed,
             **(segment or {}),
         )
-        return self.store.or_empty(context, page, lambda: ListVectorsResult(()))
+        whole = self.store.restore_page(context, page, return_data=self.return_data)
+        return self.store.or_empty(context, whole, lambda: ListVectorsResult(()))
 
 
 def _is_ignored(pushed: Filter, page: ListVectorsResult) -> bool:
