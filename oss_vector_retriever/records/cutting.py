@@ -24,6 +24,7 @@ from ..client.errors import (
     BatchReport,
     DeadlineExceededError,
     InvalidRequestError,
+    NoSuchVectorIndexError,
     OSSVectorError,
     WriteReport,
     quote,
@@ -215,7 +216,7 @@ class PartsKeeper:
             return False
         try:
             yield from known_indexes.describe(context, name)
-        except errors.NoSuchVectorIndexError:
+        except NoSuchVectorIndexError:
             known.absent_at, known.is_used = context.monotonic(), False
             return False
         return True
@@ -227,8 +228,10 @@ class PartsKeeper:
             InvalidRequestError: an index of that name has another dimension or metric.
         """
         self._known_side(context).is_used = True
-        keeper = IndexKeeper(side_settings(self._settings, self.side(context)), is_side=True)
-        return keeper.prepare(context, 1, lambda _: None)
+        return self._side_keeper(context).prepare(context, 1, lambda _: None)
+
+    def _side_keeper(self, context: Context) -> IndexKeeper:
+        return IndexKeeper(side_settings(self._settings, self.side(context)), is_side=True)
 
     def _known_side(self, context: Context) -> _KnownSide:
         return _known_sides.find(context, self.side(context), _KnownSide)
@@ -278,24 +281,44 @@ class PartsKeeper:
         self, context: Context, cuts: Sequence[_Cut], deadline: Deadline
     ) -> Flow[dict[str, OSSVectorError]]:
         """Put the parts of records, and return by key what failed: the others' are all there."""
-        rows, side = [row for cut in cuts for row in cut.rows], self.side(context)
+        rows = [row for cut in cuts for row in cut.rows]
+        failed = yield from self._put_rows(context, rows, deadline)
+        gone = [row for row in rows if isinstance(failed.get(row.key), NoSuchVectorIndexError)]
+        if gone and self._settings.create_index:  # others have deleted it since it was looked at
+            yield from self._side_keeper(context).make(limit_time(context, deadline), 1)
+            again = {row.key for row in gone}
+            failed = {key: error for key, error in failed.items() if key not in again}
+            failed |= yield from self._put_rows(context, gone, deadline)
+        lost: dict[str, OSSVectorError] = {}
+        for cut in cuts:
+            error = next((failed[row.key] for row in cut.rows if row.key in failed), None)
+            # of the store's own index the same error says that nothing is there
+            if isinstance(error, NoSuchVectorIndexError):
+                error = InvalidRequestError(
+                    "the side index {value} is not there",
+                    argument="side_index",
+                    value=self.side(context),
+                    remedy="make it, or pass {create_index=True}",
+                )
+            if error is not None:
+                lost[cut.head.key] = error
+        return lost
+
+    def _put_rows(
+        self, context: Context, rows: Sequence[Vector], deadline: Deadline
+    ) -> Flow[dict[str, OSSVectorError]]:
+        """Put parts, and return what failed by the key of the part."""
         batches = [rows[at : at + _PARTS_PER_PUT] for at in range(0, len(rows), _PARTS_PER_PUT)]
-        in_time = limit_time(context, deadline)
+        in_time, side = limit_time(context, deadline), self.side(context)
         flows = [upsert(in_time, batch, index=side, on_error="report") for batch in batches]
         reports = yield from run_all(flows)
-        failed = {
+        return {
             key: batch.error
             for report in reports
             for batch in report.batches
             if batch.error is not None
             for key in batch.keys
         }
-        lost: dict[str, OSSVectorError] = {}
-        for cut in cuts:
-            error = next((failed[row.key] for row in cut.rows if row.key in failed), None)
-            if error is not None:
-                lost[cut.head.key] = error
-        return lost
 
     def _settle(
         self,
@@ -352,7 +375,7 @@ class PartsKeeper:
     ) -> Flow[dict[str, Parts]]:
         try:
             found = yield from fetch(context, list(keys), index=index, return_data=False)
-        except errors.NoSuchVectorIndexError:
+        except NoSuchVectorIndexError:
             return {}
         return self._read_heads(context, found)
 
@@ -389,7 +412,7 @@ class PartsKeeper:
             )
             try:
                 page = yield from listing
-            except errors.NoSuchVectorIndexError:
+            except NoSuchVectorIndexError:
                 return found
             ends = {one.key: end for one in page if (end := _read_part_key(one.key))}
             for heads in (index, side):  # rows beside the index may have been cut too
@@ -429,7 +452,7 @@ def _put(
 ) -> Flow[WriteReport]:
     try:
         return (yield from put_records(context, settings, vectors, index, hold))
-    except errors.NoSuchVectorIndexError as error:  # large metadata: the index was asked first
+    except NoSuchVectorIndexError as error:  # large metadata: the index was asked first
         keys = tuple(vector.key for vector in vectors)
         return WriteReport((BatchReport(keys, error=error),))
 
