@@ -7,6 +7,7 @@ left to `sweep`.
 
 import base64
 import hashlib
+import itertools
 import json
 import logging
 import math
@@ -45,6 +46,7 @@ from .writing import put_records
 
 _KEPT_SHARE: Final = 0.9  # of the service's limit; what is larger is cut: 36 KB
 _PART_SHARE: Final = 0.75  # of the limit; a part has its record's key beside it
+_LEAST: Final = 256  # bytes of a part
 _PARTS_PER_PUT: Final = 100  # no page says how large a body may be; so many are 3 MB
 _BELIEVED: Final = 300.0  # seconds that a side index counts as not there
 _MOMENT: Final = 14  # hexadecimal digits of a version (`parts.VERSION`): microseconds
@@ -255,6 +257,7 @@ class PartsKeeper:
         # in base64 nothing needs an escape, which would double with each level of JSON
         written = base64.b64encode(zlib.compress(payload, 1)).decode()
         size = int(self._limit(context) * _PART_SHARE) - _part_overhead(vector.key)
+        size = max(size, _LEAST)  # of an account with limits so low that nothing fits
         pieces = [written[at : at + size] for at in range(0, len(written), size)]
         index = context.config.index_or(self._settings.index)
         moment = int(context.clock.now().timestamp() * 1_000_000)
@@ -397,8 +400,13 @@ class PartsKeeper:
             if not report.ok:
                 _log.info("%d parts of old values are left to sweep()", len(report.failed))
 
-    def sweep(self, context: Context, older_than: float) -> Flow[int]:
-        """Remove parts that no head of the index names, and return how many there were."""
+    def sweep(
+        self, context: Context, older_than: float, *, removes: bool = True, pages: int | None = None
+    ) -> Flow[int]:
+        """Remove parts that no head of the index names, and return how many there were.
+
+        Where it does not remove them it counts them only; of so many pages of the side index.
+        """
         if older_than != 0:
             check_seconds("older_than", older_than)
         if self._settings.side_index is False:
@@ -406,7 +414,7 @@ class PartsKeeper:
         side, index = self.side(context), context.config.index_or(self._settings.index)
         moment = int((context.clock.now().timestamp() - older_than) * 1_000_000)
         found, token = 0, None
-        while True:
+        for _ in itertools.count() if pages is None else range(pages):
             listing = list_vectors(
                 context, index=side, next_token=token, max_results=context.config.limits.list_page
             )
@@ -422,11 +430,12 @@ class PartsKeeper:
                     if end.index == heads and end.written_at <= moment
                 }
                 gone = yield from self._find_orphans(context, side, heads, old)
-                if gone:
+                if gone and removes:
                     yield from delete(context, gone, index=side)
                 found += len(gone)
             if (token := page.next_token) is None:
-                return found
+                break
+        return found
 
     def _find_orphans(
         self, context: Context, side: str, index: str, parts: Mapping[str, "_PartKey"]
