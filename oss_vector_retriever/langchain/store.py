@@ -822,7 +822,9 @@ class OSSVectorStore(ConnectedComponent, VectorStore):
     def delete_collection(self) -> None:
         """Delete the index itself, with all that it holds, and its side index.
 
-        The next write makes it anew. An index that is not there is no error.
+        The next write makes it anew. An index that is not there is no error. A side index that was
+        named (`side_index`) stays, since other stores may use it. The right `oss:DeleteVectorIndex`
+        is in none of the policies that `oss-vectors policy` writes.
         """
         self._clients.run(self._records.delete_index)
 

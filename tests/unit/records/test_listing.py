@@ -210,6 +210,7 @@ def test_what_nothing_can_pass_takes_no_call(make):
     where = make(3, 1)
     assert where.delete({"colour": {"$in": []}}) == 0
     assert where.keys({"colour": {"$in": []}}) == []
+    assert Walk(where.store, read_filter({"colour": {"$in": []}})).is_done
     assert where.names() == []
 
 
