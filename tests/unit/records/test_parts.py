@@ -324,6 +324,15 @@ def test_a_head_that_another_wrote_asks_for_nothing(client, service, store, head
     client.run(store.delete, ["a"])
 
 
+def test_the_parts_of_an_index_that_is_gone_are_swept(client, store):
+    client.run(store.write, [record(store, "a", noise(50_000))])
+    client.delete_vector_index(index="vectors")
+    assert client.run(store.sweep, 0, removes=False) == 2
+    assert len(parts(client)) == 2
+    assert client.run(store.sweep, 0) == 2
+    assert parts(client) == []
+
+
 DENIED = (403, "AccessDenied")
 REFUSED = (400, "VectorIndexParameterInvalid")
 BROKEN = (500, "InternalError")
