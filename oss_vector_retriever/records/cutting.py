@@ -125,6 +125,8 @@ class PartsKeeper:
             old = (yield from self._read_old(in_time, keys)) if may_replace else {}
             # off the event loop: megabytes take some ten milliseconds
             cuts: list[_Cut] = yield Call(lambda: [self._cut(context, one) for one in large])
+            if cuts:
+                yield from self.prepare(limit_time(context, deadline))
             lost = yield from self._put_parts(context, cuts, deadline)
             heads = {cut.head.key: cut.head for cut in cuts}
             kept = [heads.get(vector.key, vector) for vector in vectors if vector.key not in lost]
@@ -227,10 +229,23 @@ class PartsKeeper:
         """Make the side index, where it is not there; refuse one of another form.
 
         Raises:
-            InvalidRequestError: an index of that name has another dimension or metric.
+            InvalidRequestError: an index of that name has another dimension or metric, or there is
+                none, and `create_index` is off.
         """
+        try:
+            found = yield from self._side_keeper(context).prepare(context, 1, lambda _: None)
+        except NoSuchVectorIndexError as error:
+            raise self._absence_error(context) from error
         self._known_side(context).is_used = True
-        return self._side_keeper(context).prepare(context, 1, lambda _: None)
+        return found
+
+    def _absence_error(self, context: Context) -> InvalidRequestError:
+        return InvalidRequestError(
+            "the side index {value} is not there, where parts of values over 36 KB are to stand",
+            argument="side_index",
+            value=self.side(context),
+            remedy="make it, or pass {create_index=True}",
+        )
 
     def _side_keeper(self, context: Context) -> IndexKeeper:
         return IndexKeeper(side_settings(self._settings, self.side(context)), is_side=True)
@@ -297,12 +312,7 @@ class PartsKeeper:
             error = next((failed[row.key] for row in cut.rows if row.key in failed), None)
             # of the store's own index the same error says that nothing is there
             if isinstance(error, NoSuchVectorIndexError):
-                error = InvalidRequestError(
-                    "the side index {value} is not there",
-                    argument="side_index",
-                    value=self.side(context),
-                    remedy="make it, or pass {create_index=True}",
-                )
+                error = self._absence_error(context)
             if error is not None:
                 lost[cut.head.key] = error
         return lost
