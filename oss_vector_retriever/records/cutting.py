@@ -33,7 +33,7 @@ from ..client.errors import (
 from ..client.fetch import fetch
 from ..client.flow import may_have_acted
 from ..client.holds import Hold, wait_for
-from ..client.models import Vector, VectorIndex, dump, metadata_bytes
+from ..client.models import DEFAULT_LIMITS, Vector, VectorIndex, dump, metadata_bytes
 from ..client.operations.checks import check_keys
 from ..client.operations.vectors import list_vectors
 from ..client.steps import Call, run_all
@@ -197,14 +197,9 @@ class PartsKeeper:
     def is_large(self, context: Context, vector: Vector) -> bool:
         """Tell whether a record is to be cut."""
         stored = vector.metadata or {}
-        if self._settings.side_index is False or not isinstance(stored.get(ENVELOPE_FIELD), str):
+        if self._settings.side_index is False or not may_be_large(vector, self._limit(context)):
             return False
-        most = int(self._limit(context) * _KEPT_SHARE)
-        # nearly all records are small: a character takes six bytes at most
-        written = sum(len(value) for value in stored.values() if isinstance(value, str))
-        if 6 * written + self._settings.limits.filterable_bytes < most:
-            return False
-        return metadata_bytes(stored) > most
+        return metadata_bytes(stored) > int(self._limit(context) * _KEPT_SHARE)
 
     def _limit(self, context: Context) -> int:
         return min(self._settings.limits.metadata_bytes, context.config.limits.metadata_bytes)
@@ -460,6 +455,16 @@ class PartsKeeper:
         named = yield from self._find(context, dict.fromkeys(heads.values()), index)
         versions = {key: one.version for key, one in named.items()}
         return [key for key, head in heads.items() if versions.get(head) != parts[key].version]
+
+
+def may_be_large(vector: Vector, limit: int = DEFAULT_LIMITS.metadata_bytes) -> bool:
+    """Tell whether a record may have to be cut, at one look."""
+    stored = vector.metadata or {}
+    if not isinstance(stored.get(ENVELOPE_FIELD), str):
+        return False
+    # a character takes six bytes at most, and what is no string is a copy
+    written = sum(len(value) for value in stored.values() if isinstance(value, str))
+    return 6 * written + DEFAULT_LIMITS.filterable_bytes > int(limit * _KEPT_SHARE)
 
 
 def _put(
