@@ -118,6 +118,11 @@ def can_pass(condition: Condition | None) -> bool:
     return condition is None or _outcomes(condition)[0]
 
 
+def can_fail(condition: Condition | None) -> bool:
+    """Tell whether any record can fail to pass: nothing is restricted where none can."""
+    return condition is not None and _outcomes(condition)[1]
+
+
 def push(
     condition: Condition | None,
     *,
