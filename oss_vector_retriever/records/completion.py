@@ -89,8 +89,7 @@ class Listing(Generic[T]):
         except DeadlineExceededError:
             progress.end("the time was up", "Give the client a longer timeout=.")
         except AccessDeniedError as error:
-            if type(error) is not AccessDeniedError:  # of credentials that do not hold any more
-                raise
+            check_denial(error)
             # who may search need not be allowed to list; the answer is what it was without
             progress.end(
                 "listing or getting vectors is not permitted",
@@ -152,6 +151,12 @@ class Listing(Generic[T]):
     def _in_time(self, context: Context) -> Context:
         # each call has what is left of the search's time
         return context.with_options(timeout=max(self.deadline.remaining_seconds, _SHORTEST))
+
+
+def check_denial(error: AccessDeniedError) -> None:
+    """Raise a refusal that is no lack of rights, but of credentials that do not hold any more."""
+    if type(error) is not AccessDeniedError:
+        raise error
 
 
 @dataclass(slots=True)
@@ -239,6 +244,9 @@ def possible_formulas(traits: Traits, metric: str) -> Sequence[Formula]:
     """Return the formulas that an index's distances may have, the likeliest first."""
     # of an index that the caller may not look at the metric is not known either
     possible = _FORMULAS.get(metric, _ALL_FORMULAS)
+    if traits.euclidean is not None:
+        other = "squared" if traits.euclidean == "euclidean" else "euclidean"
+        possible = tuple(one for one in possible if one != other)
     learnt = traits.formula
     return [learnt] if learnt is not None and learnt in possible else possible
 

@@ -20,8 +20,8 @@ from ..client.models import ListVectorsResult, Vector
 from ..client.operations.checks import check_whole
 from ..client.operations.vectors import list_vectors
 from ..client.steps import Call, run_all
-from .conditions import Condition, Group, Operator, Test, can_fail, can_pass, passes
-from .filters import Filter
+from .conditions import Condition, Group, Operator, Test, can_pass, passes, restricts
+from .filters import Filter, reduce_filter
 from .record import Record
 from .settings import is_row
 from .store import RecordStore
@@ -81,7 +81,7 @@ def delete_passing(
         InvalidRequestError: the condition restricts nothing; nothing was deleted.
         PartialWriteError: calls failed; its `report` says which keys are gone.
     """
-    if condition is None or not can_fail(condition):
+    if not restricts(condition):
         raise InvalidRequestError(
             "{argument} restricts nothing: every record passes it, and nothing was deleted; "
             "{instead} deletes everything.",
@@ -242,8 +242,7 @@ class Pages:
 
     def _list_first(self, context: Context, size: int) -> Flow[ListVectorsResult]:
         traits = traits_of(context, self.store.settings.index)
-        if not traits.lists_by_filter:
-            self.pushed = None
+        self.pushed = reduce_filter(self.pushed, traits.forms) if traits.lists_by_filter else None
         if self.pushed is None:
             return (yield from self._list(context, size))
         try:
