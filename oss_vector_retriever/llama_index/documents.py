@@ -20,7 +20,7 @@ from ..client.context import Context, Flow, PerIndex
 from ..client.errors import InvalidRequestError, NoSuchVectorIndexError
 from ..client.holds import Hold, run_with
 from ..client.models.vector import Vector
-from ..records import Record, decode
+from ..records import decode
 from ..records.conditions import Operator, Test, document_id
 from ..records.decode import SOURCE_ID_FIELD
 from ..records.listing import Pages
@@ -113,6 +113,8 @@ class _Memory:
         self.side_came_first = False
         self.rows: dict[str, tuple[DocumentRow | None, float]] = {}
         self.emptied: dict[str, float] = {}  # documents all of whose nodes this process deleted
+        self.left: dict[str, DocumentRow] = {}  # rows that are gone, and not yet the nodes
+        self.index_absent_at: float | None = None
         self.singles = 0
         self.began_at: float | None = None  # of a listing
         self.token: str | None = None
@@ -172,6 +174,12 @@ class DocumentRows:
             memory.side_absent_at = context.monotonic()
         return found.dimension != 0
 
+    def are_there(self, context: Context) -> bool:
+        """Tell whether there is a side index, as far as that is known without a call."""
+        if self.records.settings.side_index is False:
+            return False
+        return known_indexes.peek(context, self.side.name(context)) is not None
+
     def find(self, context: Context, key: str) -> Flow[DocumentRow | None]:
         """Return a document's row, from memory where it was seen within the last half minute.
 
@@ -217,9 +225,7 @@ class DocumentRows:
         changed = [replace(rows[key], hash=digest) for key, digest in hashes.items()]
         yield from self._put(context, [row for row in changed if row != rows[row.id]])
 
-    def write(
-        self, context: Context, entries: Sequence[Entry], writing: Flow[Any]
-    ) -> Flow[None]:
+    def write(self, context: Context, entries: Sequence[Entry], writing: Flow[Any]) -> Flow[None]:
         """Run a flow that writes vectors of nodes, which the rows name before it and after it.
 
         Nodes that were kept without a vector until now are kept so no longer.
@@ -230,6 +236,7 @@ class DocumentRows:
 
     def _write(self, context: Context, entries: Sequence[Entry], writing: Flow[Any]) -> Flow[None]:
         rows = yield from self.name(context, entries)
+        self.memory(context).index_absent_at = None
         yield from writing
         yield from self.drop_kept(context, rows, [entry.node for entry in entries])
 
@@ -247,17 +254,16 @@ class DocumentRows:
         """
         rows = yield from self._current(context, _documents([*entries, *kept]))
         changed = dict(rows)
-        for entry in entries:
-            # what is kept is named until it is gone
-            if entry.document is not None:
-                row = changed[entry.document]
-                changed[row.id] = _describe(row, entry, nodes=_with(row.nodes, entry.node))
+        # what is kept is named until it is gone
+        for key, group in _grouped(entries).items():
+            named = dict.fromkeys([*changed[key].nodes, *(entry.node for entry in group)])
+            changed[key] = _describe(changed[key], group, nodes=tuple(named))
+        for key, group in _grouped(kept).items():
+            named = dict.fromkeys([*changed[key].kept, *(entry.node for entry in group)])
+            changed[key] = _describe(changed[key], group, kept=tuple(named))
         for entry in kept:
-            row = changed[entry.document or entry.node]
             if entry.document is None:
-                changed[row.id] = _describe(row, entry, is_kept=True)
-            else:
-                changed[row.id] = _describe(row, entry, kept=_with(row.kept, entry.node))
+                changed[entry.node] = _describe(changed[entry.node], [entry], is_kept=True)
         for key, digest in (hashes or {}).items():
             if not changed[key].is_empty:
                 changed[key] = replace(changed[key], hash=digest)
@@ -315,35 +321,74 @@ class DocumentRows:
         found = yield from self.records.fetch(context, list(listed), return_data=True)
         return {name: one for name, one in found.by_key.items() if is_of(one, key)}
 
-    def delete_nodes(
-        self, context: Context, key: str, *, return_data: bool = False
-    ) -> Flow[dict[str, Vector]]:
-        """Delete a document's nodes in the index, then its row; return the vectors.
+    def forget_nodes_of(self, context: Context, row: DocumentRow | None, key: str) -> Flow[None]:
+        """Have no row name nodes that are gone from the index, nor say that the document is there.
 
-        What the document store keeps of the document without a vector stays, and is named by the
-        row, which has no hash any more.
+        What the document store keeps of it without a vector stays, and is named.
         """
-        flow = self._delete_nodes(context, key, return_data)
-        return (yield from run_with(self._hold(context, [key]), flow, context.deadline()))
-
-    def _delete_nodes(
-        self, context: Context, key: str, return_data: bool
-    ) -> Flow[dict[str, Vector]]:
-        memory = self.memory(context)
-        row = yield from self.find(context, key)
-        if row is None and key in memory.emptied:
-            return {}  # a moment ago, by this process
-        vectors = yield from self.nodes_of(context, row, key, return_data=return_data)
-        yield from self.records.delete(context, list(vectors))
-        yield from self._forget_nodes(context, key, row)
-        return vectors
-
-    def _forget_nodes(self, context: Context, key: str, row: DocumentRow | None) -> Flow[None]:
         left = None if row is None else replace(row, nodes=(), hash=None, is_whole=True)
         if left is None or left.is_empty:
             yield from self.drop(context, row, key)
         elif left != row:
             yield from self._put(context, [left])
+
+    def forget_nodes(self, context: Context) -> Flow[None]:
+        """Do the same for all documents: the index is empty."""
+        rows = yield from self.side.list_rows(context, KIND)
+        found = [DocumentRow.from_row(row) for row in rows]
+        left = [replace(row, nodes=(), hash=None, is_whole=True) for row in found]
+        yield from self._put(context, [row for row in left if not row.is_empty])
+        gone = [row.id for row in left if row.is_empty]
+        yield from self._delete_stored(context, KIND, gone)
+        self._note(context, dict.fromkeys(gone))
+
+    def forget_own(self, context: Context, row: DocumentRow) -> Flow[None]:
+        """Forget a document's own node and its hash; the nodes of it stay where they are."""
+        memory = self.memory(context)
+        if row.kept:
+            yield from self._delete_stored(context, NODE_KIND, [row.id] if row.is_kept else [])
+            yield from self._put(context, [replace(row, hash=None, is_kept=False)])
+            return
+        # a vector store is asked next for its nodes, as a rule; what others know is the index
+        yield from self.drop(context, row, row.id)
+        if row.nodes:
+            memory.emptied.pop(row.id, None)
+            memory.left[row.id] = row
+
+    def leave_out(self, context: Context, key: str, node: str) -> Flow[None]:
+        """Leave a node that is gone out of its document's row; without nodes the row goes."""
+        hold = self._hold(context, [key])
+        yield from run_with(hold, self._leave_out(context, key, node), context.deadline())
+
+    def _leave_out(self, context: Context, key: str, node: str) -> Flow[None]:
+        found = yield from self.get(context, [key])
+        row = found.get(key)
+        if row is None or node not in {*row.nodes, *row.kept}:
+            return
+        nodes = tuple(one for one in row.nodes if one != node)
+        left = replace(row, nodes=nodes, kept=tuple(one for one in row.kept if one != node))
+        if left.nodes or left.kept or not left.is_whole:
+            yield from self._put(context, [left])
+        else:
+            yield from self.drop(context, left, key)
+
+    def was_emptied(self, context: Context, key: str) -> bool:
+        """Tell whether this process has just deleted all nodes of a document."""
+        return key in self.memory(context).emptied
+
+    def left_by(self, context: Context, key: str) -> DocumentRow | None:
+        """Return the row of a document that is deleted, all but for its nodes."""
+        return self.memory(context).left.pop(key, None)
+
+    def has_index(self, context: Context) -> Flow[bool]:
+        """Return whether the index is there; that it is not is believed half a minute."""
+        memory, now = self.memory(context), context.monotonic()
+        if memory.index_absent_at is not None and now - memory.index_absent_at < _BELIEVED:
+            return False
+        if (yield from self.records.describe(context)) is None:
+            memory.index_absent_at = now
+            return False
+        return True
 
     def drop(self, context: Context, row: DocumentRow | None, key: str) -> Flow[None]:
         """Drop a document whose nodes are gone from the index: its row, and all that is kept."""
@@ -359,14 +404,6 @@ class DocumentRows:
     def delete_kept(self, context: Context, nodes: Sequence[str]) -> Flow[None]:
         """Delete nodes that are kept without a vector; the rows are the caller's."""
         yield from self._delete_stored(context, NODE_KIND, nodes)
-
-    def put(self, context: Context, row: DocumentRow) -> Flow[None]:
-        """Put a row; one that says nothing goes."""
-        if row.is_empty:
-            yield from self._delete_stored(context, KIND, [row.id])
-            self._note(context, {row.id: None})
-        else:
-            yield from self._put(context, [row])
 
     def _put(self, context: Context, rows: Sequence[DocumentRow]) -> Flow[None]:
         if not rows:
@@ -388,9 +425,7 @@ class DocumentRows:
         for key, row in rows.items():
             memory.note(key, row, now)
 
-    def _current(
-        self, context: Context, keys: Iterable[str]
-    ) -> Flow[dict[str, DocumentRow]]:
+    def _current(self, context: Context, keys: Iterable[str]) -> Flow[dict[str, DocumentRow]]:
         """Return rows as they are now, new ones of documents that have none.
 
         A row that was seen is read again: another process may have written to it. That there was
@@ -409,7 +444,9 @@ class DocumentRows:
             return {key: row for key, row in rows.items() if row is not None}
         came_first = yield from self._came_first(context)
         return {
-            key: row or DocumentRow(key, is_whole=came_first or key in memory.emptied)
+            key: row
+            or memory.left.pop(key, None)
+            or DocumentRow(key, is_whole=came_first or key in memory.emptied)
             for key, row in rows.items()
         }
 
@@ -467,9 +504,14 @@ def _documents(entries: Iterable[Entry]) -> list[str]:
     return list(dict.fromkeys(entry.document or entry.node for entry in entries))
 
 
-def _with(names: tuple[str, ...], name: str) -> tuple[str, ...]:
-    return names if name in names else (*names, name)
+def _grouped(entries: Iterable[Entry]) -> dict[str, list[Entry]]:
+    """Return the nodes of each document."""
+    groups: dict[str, list[Entry]] = {}
+    for entry in entries:
+        if entry.document is not None:
+            groups.setdefault(entry.document, []).append(entry)
+    return groups
 
 
-def _describe(row: DocumentRow, entry: Entry, **members: Any) -> DocumentRow:
-    return replace(row, metadata=row.metadata or entry.metadata, **members)
+def _describe(row: DocumentRow, entries: Sequence[Entry], **members: Any) -> DocumentRow:
+    return replace(row, metadata=row.metadata or entries[0].metadata, **members)

@@ -50,10 +50,7 @@ class OSSVectorKVStore(_Connected, BaseKVStore):
     ) -> None:
         self._connect(client, connection)
         settings = StoreSettings(
-            index=index,
-            side_index=side_index,
-            create_index=create_index,
-            limits=limits_of(client),
+            index=index, side_index=side_index, create_index=create_index, limits=limits_of(client)
         )
         self._side = SideIndex(settings)
 
