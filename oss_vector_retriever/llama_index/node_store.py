@@ -10,14 +10,13 @@ from llama_index.core.schema import BaseNode, NodeRelationship
 
 from ..client.context import Context, Flow
 from ..client.errors import InvalidRequestError, quote, with_article
-from ..client.holds import Hold, run_with
-from ..client.models import FetchResult
+from ..client.holds import run_with
 from ..client.models.vector import Vector
 from ..client.steps import run_all
 from ..records import DecodeError, Record, decode
 from ..records.conditions import Condition, Operator, Test, can_pass
 from ..records.decode import SOURCE_ID_FIELD
-from ..records.listing import delete_passing, delete_read, list_passing
+from ..records.listing import delete_passing, delete_read, delete_those_passing, list_passing
 from ..records.lookup import Found, MissingPolicy
 from ..records.side import Row
 from ..records.store import RecordStore
@@ -117,22 +116,7 @@ class NodeStore:
         """Delete by id, of records that pass."""
         keys = list(ids)
         recent_nodes(context, self.records.settings.index).forget(keys)
-        if condition is None:
-            yield from self.records.delete(context, keys)
-            return
-        reading = self.records.fetch(context, keys)  # the keys are checked here
-        hold = self.records.hold(context, keys)
-        deleting = self._delete_those_passing(context, reading, condition, hold)
-        yield from run_with(hold, deleting, context.deadline())
-
-    def _delete_those_passing(
-        self, context: Context, reading: Flow[FetchResult], condition: Condition, hold: Hold
-    ) -> Flow[None]:
-        found = yield from reading
-        # what the filters do not pass stays, though its id was named
-        passing = [self._record_passing(one, condition) for one in found.by_key.values()]
-        keys = [record.key for record in passing if record is not None]
-        yield from self.records.delete(context, keys, hold=hold)
+        yield from delete_those_passing(context, self.records, keys, condition)
 
     def delete_passing(self, context: Context, condition: Condition | None) -> Flow[None]:
         """Delete whatever passes, whatever page it is on."""
@@ -234,10 +218,6 @@ class NodeStore:
     def _node(self, record: Record) -> BaseNode:
         node = node_from(record, self.classes)
         return as_text_node(node) if self.text_nodes else node
-
-    def _record_passing(self, vector: Vector, condition: Condition | None) -> Record | None:
-        record = self.records.decode(vector)
-        return record if self.records.passes(record, vector.metadata, condition) else None
 
 
 def entry_of(node: BaseNode) -> Entry:

@@ -6,7 +6,7 @@ of records that passed here are deleted.
 """
 
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, TypeVar
 
@@ -16,8 +16,9 @@ from ..client.errors import (
     MalformedJsonError,
     VectorIndexParameterInvalidError,
 )
-from ..client.models import ListVectorsResult, Vector
-from ..client.operations.checks import check_whole
+from ..client.holds import Hold, run_with
+from ..client.models import FetchResult, ListVectorsResult, Vector
+from ..client.operations.checks import check_whole, each_of
 from ..client.operations.vectors import list_vectors
 from ..client.steps import Call, run_all
 from .conditions import Condition, Group, Operator, Test, can_pass, passes, restricts
@@ -52,12 +53,9 @@ def list_passing(
     They come in the order of the listing, which has no meaning, and which is the same each time as
     long as nothing is written.
     """
-    check_whole("offset", offset, 0, sys.maxsize)
-    if limit is not None:
-        check_whole("limit", limit, 0, sys.maxsize)
-    if limit == 0 or not can_pass(condition):
+    end = _end_of(limit, offset)
+    if end == offset or not can_pass(condition):
         return []
-    end = sys.maxsize if limit is None else offset + limit
     walk = Walk(store, condition, return_data, segments=1)
     found: list[Record] = []
     passed = 0
@@ -68,6 +66,18 @@ def list_passing(
         passed += len(records)
         most = end - passed if condition is None else sys.maxsize
     return found
+
+
+def cut_out(found: Sequence[T], limit: int | None, offset: int) -> list[T]:
+    """Return what `list_passing` would return of records that are known already."""
+    return list(found[offset : _end_of(limit, offset)])
+
+
+def _end_of(limit: int | None, offset: int) -> int:
+    check_whole("offset", offset, 0, sys.maxsize)
+    if limit is None:
+        return sys.maxsize
+    return offset + check_whole("limit", limit, 0, sys.maxsize)
 
 
 def delete_passing(
@@ -93,6 +103,32 @@ def delete_passing(
     pushed = store.push(context, condition).filter
     walk = Walk(store, condition)
     return (yield from delete_read(context, store, walk.read, pushed))
+
+
+def delete_those_passing(
+    context: Context, store: RecordStore, keys: Iterable[str], condition: Condition | None
+) -> Flow[object]:
+    """Delete by key, of records that pass: they are read first, and held until they are gone."""
+    asked = list(each_of(keys))
+    if condition is None:
+        return store.delete(context, asked)
+    reading = store.fetch(context, asked)  # the keys are checked here
+    hold = store.hold(context, asked)
+    deleting = _delete_those_passing(context, store, reading, condition, hold)
+    return run_with(hold, deleting, context.deadline())
+
+
+def _delete_those_passing(
+    context: Context,
+    store: RecordStore,
+    reading: Flow[FetchResult],
+    condition: Condition,
+    hold: Hold,
+) -> Flow[None]:
+    found, read = (yield from reading).by_key, Walk(store, condition).read
+    # what the condition does not pass stays, though its key was named
+    passing = [key for key, vector in found.items() if read(vector) is not None]
+    yield from store.delete(context, passing, hold=hold)
 
 
 def delete_read(
@@ -153,7 +189,9 @@ class Walk:
     @property
     def is_done(self) -> bool:
         """Tell whether no more is to come."""
-        return self._pages is not None and self._pages.is_done
+        if self._pages is None:
+            return not can_pass(self._condition)
+        return self._pages.is_done
 
     def read_on(self, context: Context, most: int = sys.maxsize) -> Flow[list[Record]]:
         """Return the records that pass of what is listed next, `most` vectors at most."""
@@ -204,6 +242,7 @@ class Pages:
         pushed: a filter for the service; what it does not pass may come all the same.
         segments: how many are listed at once; 1 keeps the order of the listing.
         return_data: whether the vectors come with their data.
+        token: where to go on, as `next_token` of another with one segment said.
         is_done: whether no more is to come.
     """
 
@@ -211,9 +250,15 @@ class Pages:
     pushed: Filter | None = None
     segments: int = SEGMENTS
     return_data: bool = False
+    token: str | None = None
     is_done: bool = False
     _tokens: dict[int, str | None] | None = None
     _seen: frozenset[str] = frozenset()
+
+    @property
+    def next_token(self) -> str | None:
+        """Return where the next page begins, of one segment; None where no more is to come."""
+        return (self._tokens or {}).get(0)
 
     def read(self, context: Context, most: int = sys.maxsize) -> Flow[list[Vector]]:
         """Return the vectors listed next: `most`, or a few more."""
@@ -244,12 +289,12 @@ class Pages:
         traits = traits_of(context, self.store.settings.index)
         self.pushed = reduce_filter(self.pushed, traits.forms) if traits.lists_by_filter else None
         if self.pushed is None:
-            return (yield from self._list(context, size))
+            return (yield from self._list(context, size, self.token))
         try:
-            page = yield from self._list(context, size)
+            page = yield from self._list(context, size, self.token)
         except (VectorIndexParameterInvalidError, MalformedJsonError):
             self.pushed = None
-            page = yield from self._list(context, size)
+            page = yield from self._list(context, size, self.token)
             # concluded here, for without the filter the same call is taken
             traits.lists_by_filter = False
         else:
