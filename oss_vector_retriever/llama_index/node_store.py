@@ -23,7 +23,7 @@ from ..records.store import RecordStore
 from .component import call_function
 from .documents import NODE_KIND, DocumentRow, DocumentRows, Entry, check_document, is_of
 from .nodes import NodeClasses, as_text_node, linked_id, node_fields, node_from
-from .recent_nodes import content_hash, is_deleted_used, recent_nodes
+from .recent_nodes import content_hash, recent_nodes
 
 _log = logging.getLogger(__name__)
 
@@ -130,7 +130,7 @@ class NodeStore:
         if (yield from documents.are_kept(context)):
             hold = documents.hold(context, [Entry(doc_id, None, {})])
             yield from run_with(hold, self._delete_known(context, doc_id), context.deadline())
-        elif is_deleted_used():
+        elif recent_nodes(context, self.records.settings.index).is_used:
             yield from self.take_nodes(context, None, doc_id)
         else:
             recent_nodes(context, self.records.settings.index).forget_all()
@@ -157,13 +157,14 @@ class NodeStore:
 
         Their embeddings are kept a while, where something in this process uses them.
         """
-        keeps = is_deleted_used()
+        recent = recent_nodes(context, self.records.settings.index)
+        keeps = recent.is_used
         nodes = self.documents.nodes_of(context, row, doc_id, return_data=keeps)
         vectors = yield from nodes
         if keeps:
             yield from call_function(self._keep_deleted, context, vectors.values())
         keys = list(dict.fromkeys([*vectors, *own]))
-        recent_nodes(context, self.records.settings.index).forget(keys)
+        recent.forget(keys)
         yield from self.records.delete(context, keys)
 
     def _keep_deleted(self, context: Context, vectors: Iterable[Vector]) -> None:

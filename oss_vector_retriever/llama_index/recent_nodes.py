@@ -31,19 +31,15 @@ _MOST_SAME: Final = 200_000
 class DeletedUser:
     """A mark of something that uses what is deleted, as long as it lives; copies share it."""
 
-    def __init__(self) -> None:
-        _users.add(self)
+    def __init__(self, context: Context | None = None, index: str | None = None) -> None:
+        # of an index that is not known yet it may be any
+        (_users if context is None else recent_nodes(context, index).users).add(self)
 
     def __deepcopy__(self, memo: dict[int, object]) -> "DeletedUser":
         return self
 
 
 _users: WeakSet[DeletedUser] = WeakSet()
-
-
-def is_deleted_used() -> bool:
-    """Tell whether what is deleted is of use to anything in this process."""
-    return bool(_users)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +59,7 @@ class RecentNodes:
     """The nodes of one index that this process has just read or deleted."""
 
     def __init__(self) -> None:
+        self.users: WeakSet[DeletedUser] = WeakSet()
         self._deleted: OrderedDict[str, _Deleted] = OrderedDict()
         self._size = 0
         self._stored: OrderedDict[str, tuple[bytes, float]] = OrderedDict()
@@ -72,6 +69,11 @@ class RecentNodes:
     def renew_after_fork(self) -> None:
         """Begin with a lock that no thread of the parent holds."""
         self._lock = threading.Lock()
+
+    @property
+    def is_used(self) -> bool:
+        """Tell whether what is deleted is of use to anything in this process."""
+        return bool(self.users or _users)
 
     def keep(self, key: str, content: str, embedding: Float32Array, now: float) -> None:
         """Keep the embedding of a node that is deleted."""

@@ -11,6 +11,7 @@ from pydantic import Field, PrivateAttr
 from ..client.context import Context, Flow
 from ..client.errors import ConfigurationError, NoSuchVectorIndexError
 from ..client.models.vector import Vector
+from ..client.pair import context_of
 from ..records import Record
 from ..records.keys import is_key
 from ..records.lookup import fetch_records
@@ -42,11 +43,12 @@ class ReuseStoredEmbeddings(_Fetching, TransformComponent):
     embed_model: BaseEmbedding | None = Field(default=None, exclude=True, repr=False)
     model_name: str | None = None
 
-    _user: DeletedUser = PrivateAttr(default_factory=DeletedUser)
+    _user: DeletedUser = PrivateAttr()
 
     def model_post_init(self, context: Any, /) -> None:
         """Check the model against the name it should have."""
         super().model_post_init(context)
+        self._user = DeletedUser(context_of(self.client, self.index), self.index)
         if self.embed_model is not None:
             remedy = "embeddings of different models do not mix in one index"
             self.model_name = self._check_name(self.embed_model, remedy)
