@@ -318,8 +318,9 @@ class OSSVectorDocumentStore(_Connected, BaseDocumentStore):
         if not store_text:
             return
         yield from self._store.records.write(context, vectors, hold=hold)
-        yield from documents.side.put_rows(context, [row_of(node) for node in without])
-        yield from documents.drop_kept(context, named, [node.node_id for node in with_vectors])
+        kept = [row_of(node) for node in without]
+        yield from documents.side.put_rows(context, kept, fresh=not named.had_large)
+        yield from documents.drop_kept(context, named.rows, [node.node_id for node in with_vectors])
 
     def _vector(self, node: BaseNode, stored: Vector | None) -> Vector:
         fields = (stored and stored.metadata) or {}
@@ -366,6 +367,7 @@ class OSSVectorDocumentStore(_Connected, BaseDocumentStore):
         check_document(doc_id)
         documents = self._store.documents
         documents.use(context)
+        documents.note_asked(context, doc_id)
         row = yield from documents.find(context, doc_id)
         if row is not None and row.hash is not None:
             return row.hash
@@ -459,7 +461,8 @@ class OSSVectorDocumentStore(_Connected, BaseDocumentStore):
             recent_nodes(context, store.records.settings.index).forget(found.info.node_ids)
             yield from store.records.delete(context, [*own, *found.info.node_ids])
         else:
-            yield from store.take_nodes(context, row, key, *([key] if is_key(key) else ()))
+            has_own = is_key(key) and not row.is_kept
+            yield from store.take_nodes(context, row, key, own=has_own)
         yield from store.documents.drop(context, row, key)
         return True
 
