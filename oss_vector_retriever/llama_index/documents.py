@@ -32,7 +32,6 @@ from ..records.store import RecordStore
 KIND: Final = "document"
 NODE_KIND: Final = "node"
 _BELIEVED: Final = 30.0  # seconds, of what a listing or a get has shown of rows
-_ABSENCE_BELIEVED: Final = 300.0  # seconds, of the side index
 _SINGLES: Final = 2  # gets of single rows, after which they are listed
 _MOST_ROWS: Final = 20_000  # in memory; more documents than that are not listed to answer for one
 _MOST_NODES: Final = 20_000  # named in a row, which is written whole at each change: a megabyte
@@ -135,7 +134,6 @@ class _Memory:
 
     def __init__(self) -> None:
         self.is_in_use = False  # a document store of this process keeps rows
-        self.side_absent_at: float | None = None
         self.side_came_first = False
         self.rows: dict[str, tuple[DocumentRow | None, float]] = {}
         self.emptied: dict[str, float] = {}  # documents all of whose nodes this process deleted
@@ -192,19 +190,13 @@ class DocumentRows:
         if self.records.settings.side_index is False:
             return False
         memory = self.memory(context)
-        if memory.is_in_use or known_indexes.peek(context, self.side.name(context)) is not None:
+        if memory.is_in_use:
             return True
-        absent_at = memory.side_absent_at
-        if absent_at is not None and context.monotonic() - absent_at < _ABSENCE_BELIEVED:
+        if not (yield from self.records.has_side(context)):
             return False
-        try:
-            found = yield from known_indexes.describe(context, self.side.name(context))
-        except NoSuchVectorIndexError:
-            memory.side_absent_at = context.monotonic()
-            return False
-        if found.dimension == 0:  # who may not look at it keeps no rows in it
-            memory.side_absent_at = context.monotonic()
-        return found.dimension != 0
+        # who may not look at it keeps no rows in it
+        found = known_indexes.peek(context, self.side.name(context))
+        return found is None or found.dimension != 0
 
     def are_there(self, context: Context) -> bool:
         """Tell whether there is a side index, as far as that is known without a call."""

@@ -334,6 +334,10 @@ class RecordStore:
         report = yield from self._parts.delete(context, keys, hold=hold, read=read)
         return self._check_deletion(context, report)
 
+    def has_side(self, context: Context) -> Flow[bool]:
+        """Tell whether there is a side index; that there is none is believed for five minutes."""
+        return self._parts.is_there(context, certain=True)
+
     def is_large(self, context: Context, vector: Vector) -> bool:
         """Tell whether a whole record has parts, or would have them."""
         return self._parts.is_large(context, vector)
