@@ -204,13 +204,20 @@ class PartsKeeper:
     def _limit(self, context: Context) -> int:
         return min(self._settings.limits.metadata_bytes, context.config.limits.metadata_bytes)
 
-    def is_there(self, context: Context) -> Flow[bool]:
-        """Tell whether there is a side index; that there is none is believed for five minutes."""
+    def is_there(self, context: Context, *, certain: bool = False) -> Flow[bool]:
+        """Tell whether there is a side index; that there is none is believed for five minutes.
+
+        With `certain` also where the index itself has just been made.
+        """
         if self._settings.side_index is False:
             return False
         name, known = self.side(context), self._known_side(context)
+        if known_indexes.peek(context, name) is not None:  # made by a row, maybe
+            return True
         # in an index that was made a moment ago nothing has parts, unless it was written from here
-        made_at = known_indexes.made_at(context, self._settings.index)
+        made_at = -math.inf
+        if not certain:
+            made_at = known_indexes.made_at(context, self._settings.index)
         if not known.is_used and context.monotonic() < max(known.absent_at, made_at) + _BELIEVED:
             return False
         try:
