@@ -7,7 +7,7 @@ of records that passed here are deleted.
 
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, TypeVar
 
 from ..client.context import Context, Flow
@@ -23,6 +23,7 @@ from ..client.operations.vectors import list_vectors
 from ..client.recent import recent_writes, watch
 from ..client.steps import Call, run_all
 from .conditions import Condition, Group, Operator, Test, can_pass, passes, restricts
+from .decode import has_head, is_head
 from .filters import Filter, reduce_filter
 from .record import Record
 from .settings import is_row
@@ -162,6 +163,7 @@ class _Deletion:
         self._pushed = pushed
         self._began = context.monotonic()
         self._deleted: set[str] = set()
+        self._heads: dict[str, Vector] = {}  # they name the parts that go too
         # whatever this process writes from now on is known until this object is gone
         watch(context, store.settings.index, self, _LONGEST)
 
@@ -172,10 +174,11 @@ class _Deletion:
             pages, keys = Pages(self._store, self._pushed), set[str]()
             while not pages.is_done:
                 keys |= yield from self._keys_in((yield from pages.read(self._context)))
+                self._heads |= {one.key: one for one in pages.heads if one.key in keys}
                 if len(keys) >= _KEPT_KEYS or pages.is_done:
                     yield from self._delete(sorted(keys))
                     has_moved = has_moved or not pages.is_done
-                    keys = set()
+                    keys, self._heads = set(), {}
             # what others write meanwhile under keys that are gone does not keep this going
             if not has_moved or len(self._deleted) == before:
                 break
@@ -203,11 +206,13 @@ class _Deletion:
         recent = recent_writes(self._context, self._store.settings.index, since)
         changed = [key for key in keys if recent.lost or key in recent.written]
         passing = set(keys)
+        heads: list[Vector] | None = [self._heads[key] for key in keys if key in self._heads]
         if changed:
+            heads = None  # they are other ones by now
             there = yield from self._store.fetch(self._context, changed)
             passing.difference_update(changed)
             passing |= yield from self._keys_in(there)
-        yield from self._store.delete(self._context, passing, hold=hold)
+        yield from self._store.delete(self._context, passing, hold=hold, read=heads)
         self._deleted |= passing
 
 
@@ -291,6 +296,7 @@ class Pages:
         return_data: whether the vectors come with their data.
         token: where to go on, as `next_token` of another with one segment said.
         is_done: whether no more is to come.
+        heads: of what was read last, the vectors as they are stored whose values stand in parts.
     """
 
     store: RecordStore
@@ -299,6 +305,7 @@ class Pages:
     return_data: bool = False
     token: str | None = None
     is_done: bool = False
+    heads: list[Vector] = field(default_factory=list)
     _tokens: dict[int, str | None] | None = None
     _seen: frozenset[str] = frozenset()
 
@@ -309,6 +316,7 @@ class Pages:
 
     def read(self, context: Context, most: int = sys.maxsize) -> Flow[list[Vector]]:
         """Return the vectors listed next: `most`, or a few more."""
+        self.heads = []
         if self._tokens is None:
             return list((yield from self._read_first(context, most)))
         size = min(context.config.limits.list_page, -(-most // len(self._tokens)))
@@ -371,8 +379,15 @@ class Pages:
             filter=self.pushed,
             **(segment or {}),
         )
+        page = self._keep_heads(page)
         whole = self.store.restore_page(context, page, return_data=self.return_data)
         return self.store.or_empty(context, whole, lambda: ListVectorsResult(()))
+
+    def _keep_heads(self, listing: Flow[ListVectorsResult]) -> Flow[ListVectorsResult]:
+        page = yield from listing
+        if has_head(page):
+            self.heads += [one for one in page if is_head(one)]
+        return page
 
 
 def _is_ignored(pushed: Filter, page: ListVectorsResult) -> bool:

@@ -315,18 +315,32 @@ class RecordStore:
         raise errors.PartialWriteError(report)
 
     def delete(
-        self, context: Context, keys: Iterable[str], *, hold: Hold | None = None
+        self,
+        context: Context,
+        keys: Iterable[str],
+        *,
+        hold: Hold | None = None,
+        read: Iterable[Vector] | None = None,
     ) -> Flow[WriteReport]:
         """Delete by key, 500 a call; a key that does not exist is no error. No keys: no call.
 
-        `hold` is what the caller has on the keys already.
+        `hold` is what the caller has on the keys already, and `read` what stands under them as it
+        is stored, where the caller knows that.
 
         Raises:
             PartialWriteError: calls failed; its `report` says which keys are gone.
         """
         self.watch(context)
-        report = yield from self._parts.delete(context, keys, hold=hold)
+        report = yield from self._parts.delete(context, keys, hold=hold, read=read)
         return self._check_deletion(context, report)
+
+    def has_side(self, context: Context) -> Flow[bool]:
+        """Tell whether there is a side index; that there is none is believed for five minutes."""
+        return self._parts.is_there(context, certain=True)
+
+    def is_large(self, context: Context, vector: Vector) -> bool:
+        """Tell whether a whole record has parts, or would have them."""
+        return self._parts.is_large(context, vector)
 
     def _check_deletion(self, context: Context, report: WriteReport) -> WriteReport:
         if report.ok:

@@ -63,6 +63,11 @@ def service():
         yield service
 
 
+@pytest.fixture(autouse=True)
+def pause(monkeypatch):
+    monkeypatch.setattr(parts_module, "_PAUSE", 0.01)
+
+
 @pytest.fixture
 def client(service):
     with embedded(service, retry=1) as client:
@@ -187,6 +192,18 @@ def test_keys_of_any_length_have_parts_and_are_swept(client, store):
     assert client.run(store.sweep) == 0  # they are too young
     assert client.run(store.sweep, 0) == left > 0
     assert parts(client) == []
+
+
+def test_an_update_may_make_a_value_large(client, store):
+    client.run(store.write, [record(store, "a", "small")])
+    client.run(store.update_metadata, ["a"], {"big": noise(50_000)})
+    assert read(client, store, ["a"])["a"].metadata["big"] == noise(50_000)
+    client.run(store.delete, ["a"])
+    assert parts(client) == []
+    client.delete_vector_index(index="vectorsside")
+    fixed = RecordStore(StoreSettings(create_index=False))
+    with pytest.raises(InvalidRequestError, match="side index 'vectorsside' is not there"):
+        client.run(fixed.write, [record(fixed, "a", noise(50_000))])
 
 
 def test_an_update_reads_and_writes_a_value_in_parts(client, store):
@@ -324,6 +341,15 @@ def test_a_head_that_another_wrote_asks_for_nothing(client, service, store, head
     client.run(store.delete, ["a"])
 
 
+def test_the_parts_of_an_index_that_is_gone_are_swept(client, store):
+    client.run(store.write, [record(store, "a", noise(50_000))])
+    client.delete_vector_index(index="vectors")
+    assert client.run(store.sweep, 0, removes=False) == 2
+    assert len(parts(client)) == 2
+    assert client.run(store.sweep, 0) == 2
+    assert parts(client) == []
+
+
 DENIED = (403, "AccessDenied")
 REFUSED = (400, "VectorIndexParameterInvalid")
 BROKEN = (500, "InternalError")
@@ -451,12 +477,12 @@ def test_a_value_that_is_overwritten_as_it_is_read_comes_whole(client, service, 
 
 
 def test_all_is_over_at_the_deadline(service, store):
-    with embedded(service, timeout=0.5) as client:
+    with embedded(service, timeout=0.4) as client:
         client.run(store.write, [record(store, "a", noise(50_000))])
         began = time.monotonic()
 
         def delay(*_):
-            time.sleep(0.3)
+            time.sleep(0.25)
 
         service.spoil = delay
         with pytest.raises(DeadlineExceededError):
@@ -464,6 +490,7 @@ def test_all_is_over_at_the_deadline(service, store):
         with pytest.raises((DeadlineExceededError, PartialWriteError)):
             client.run(store.write, [record(store, "a", noise(50_000, 2))])
         assert time.monotonic() - began < 3
+        time.sleep(0.3)  # until the service has done what nobody waits for any longer
 
 
 def test_many_large_values_are_put_together_a_few_at_a_time(client, store, monkeypatch):
