@@ -346,6 +346,8 @@ def test_a_store_that_copies_other_fields_writes_them_without_embedding(
     model.calls.clear()
     call(store, "add_documents", documents(), reuse_embeddings=True)
     assert sum(map(len, model.calls)) == 0
+    [stored] = client.get_vectors(["k3"], return_metadata=True)
+    assert stored.metadata["color"] == "blue"
     service.seen.clear()
     assert ids(store.similarity_search_by_vector(model.of("a"), 4, filter={"color": "blue"})) == [
         "k3"
@@ -354,7 +356,11 @@ def test_a_store_that_copies_other_fields_writes_them_without_embedding(
     assert "putVectors" not in service.names()
 
 
-def test_numbers_that_the_account_keeps_as_strings_are_not_written_again(store, call, service):
+@pytest.mark.parametrize("filterable", [None, ["year"]])
+def test_numbers_that_the_account_keeps_as_strings_are_not_written_again(
+    client, model, call, service, filterable
+):
+    store = OSSVectorStore(model, client=client, filterable=filterable)
     texts, metadatas = ["a", "b"], [{"year": 1999}, {"year": 2001}]
     for _ in range(2):
         service.seen.clear()
