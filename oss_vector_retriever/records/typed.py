@@ -61,6 +61,16 @@ def as_python(value: Any) -> Any:
     return _from_numpy(value) if library == "numpy" else value
 
 
+def python_values(value: Any) -> Any:
+    """Return a value in which, at any depth, each is what `as_python` says."""
+    value = as_python(value)
+    if isinstance(value, dict):
+        return {as_python(name): python_values(item) for name, item in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [python_values(item) for item in value]
+    return value
+
+
 def _from_pandas(value: Any) -> Any:
     # by their names: pandas is imported by whoever has such a value
     if type(value).__name__ in ("NaTType", "NAType"):
