@@ -10,6 +10,8 @@ from pydantic import BaseModel
 from ..client.errors import InvalidRequestError, with_article
 from ..client.models.vector import Float32Array, Vector
 from ..client.operations.checks import refuse_repeated
+from ..records import BadRecordPolicy, WrittenIds
+from ..records.bad_records import make_each
 from ..records.store import RecordStore
 
 Embedding = Iterable[float]
@@ -24,6 +26,11 @@ class PendingWrites:
         metadatas: a dict or None for each text, or None for all.
         ids: an id or None for each text, or None for all; the absent ones are made up.
         filled_fields: metadata fields that are left out, because reading fills them.
+        on_bad_record: of records that cannot be stored; None: what the store's settings say.
+
+    Attributes:
+        texts: of the records that can be stored.
+        ids: theirs, and which cannot.
 
     Raises:
         InvalidRequestError: the counts differ, an id stands twice or is no string, or a record
@@ -37,18 +44,23 @@ class PendingWrites:
         metadatas: Iterable[Mapping[str, Any] | None] | None = None,
         ids: Iterable[str | None] | None = None,
         filled_fields: Collection[str] = (),
+        on_bad_record: BadRecordPolicy | None = None,
     ) -> None:
-        self.texts = _as_list("texts", texts)
-        count = len(self.texts)
-        parts = _one_for_each("metadatas", metadatas, count)
-        given = _one_for_each("ids", ids, count)
-        self.ids = [str(uuid.uuid4()) if key is None else key for key in given]
+        all_texts = _as_list("texts", texts)
+        parts = _one_for_each("metadatas", metadatas, len(all_texts))
+        given = _one_for_each("ids", ids, len(all_texts))
+        keys = [str(uuid.uuid4()) if key is None else key for key in given]
         # without data yet: what is too large is refused before its embedding is paid for
-        self._bare = [
-            store.encode(key, None, text=text, metadata=_leave_out(part, filled_fields))
-            for key, text, part in zip(self.ids, self.texts, parts, strict=True)
-        ]
-        refuse_repeated(self.ids)
+        self._bare, report = make_each(
+            on_bad_record or store.settings.on_bad_record,
+            keys,
+            lambda at: store.encode(
+                keys[at], None, text=all_texts[at], metadata=_leave_out(parts[at], filled_fields)
+            ),
+        )
+        refuse_repeated(keys)
+        self.texts = [all_texts[at] for at in self._bare]
+        self.ids = WrittenIds((keys[at] for at in self._bare), report)
 
     @classmethod
     def of_documents(
@@ -57,6 +69,7 @@ class PendingWrites:
         documents: Iterable[Document],
         ids: Iterable[str | None] | None = None,
         filled_fields: Collection[str] = (),
+        on_bad_record: BadRecordPolicy | None = None,
     ) -> Self:
         """Return what Documents hold; an id in `ids` wins over the Document's own."""
         items = _as_list("documents", documents)
@@ -69,10 +82,25 @@ class PendingWrites:
         given = _one_for_each("ids", ids, len(items))
         keys = [item.id if key is None else key for key, item in zip(given, items, strict=True)]
         texts = [item.page_content for item in items]
-        return cls(store, texts, [item.metadata for item in items], keys, filled_fields)
+        parts = [item.metadata for item in items]
+        return cls(store, texts, parts, keys, filled_fields, on_bad_record)
+
+    def choose(self, embeddings: Iterable[Embedding]) -> list[Embedding]:
+        """Return those of the embeddings of all records that are of records to be written.
+
+        Raises:
+            InvalidRequestError: there are more or fewer than records were given.
+        """
+        items, count = _as_list("embeddings", embeddings), self.ids.report.total
+        if len(items) != count:
+            raise InvalidRequestError(
+                f"{len(items)} embeddings for {count} texts; one for each is needed. Nothing was "
+                "written."
+            )
+        return [items[at] for at in self._bare]
 
     def vectors(self, embeddings: Iterable[Embedding]) -> list[Vector]:
-        """Return the vectors to write, one embedding for each text.
+        """Return the vectors to write, one embedding for each of `texts`.
 
         Raises:
             InvalidRequestError: there are more or fewer embeddings, or one is not of numbers.
@@ -83,7 +111,8 @@ class PendingWrites:
                 f"{len(items)} embeddings for {len(self._bare)} texts; one for each is needed. "
                 "Nothing was written."
             )
-        return [_with_data(bare, data) for bare, data in zip(self._bare, items, strict=True)]
+        bare = self._bare.values()
+        return [_with_data(one, data) for one, data in zip(bare, items, strict=True)]
 
 
 def _with_data(bare: Vector, data: Embedding) -> Vector:
