@@ -7,11 +7,13 @@ from typing import Any, Self
 from langchain_core.documents import Document
 from pydantic import BaseModel
 
+from ..client.context import Context, Flow
 from ..client.errors import InvalidRequestError, with_article
 from ..client.models.vector import Float32Array, Vector
 from ..client.operations.checks import refuse_repeated
 from ..records import BadRecordPolicy, WrittenIds
 from ..records.bad_records import make_each
+from ..records.decode import ENVELOPE_FIELD, TEXT_FIELD, UNSURE_FIELD
 from ..records.store import RecordStore
 
 Embedding = Iterable[float]
@@ -29,8 +31,7 @@ class PendingWrites:
         on_bad_record: of records that cannot be stored; None: what the store's settings say.
 
     Attributes:
-        texts: of the records that can be stored.
-        ids: theirs, and which cannot.
+        ids: of the records that can be stored; its `report` says which cannot.
 
     Raises:
         InvalidRequestError: the counts differ, an id stands twice or is no string, or a record
@@ -44,14 +45,16 @@ class PendingWrites:
         metadatas: Iterable[Mapping[str, Any] | None] | None = None,
         ids: Iterable[str | None] | None = None,
         filled_fields: Collection[str] = (),
+        *,
         on_bad_record: BadRecordPolicy | None = None,
     ) -> None:
+        self._store = store
         all_texts = _as_list("texts", texts)
         parts = _one_for_each("metadatas", metadatas, len(all_texts))
         given = _one_for_each("ids", ids, len(all_texts))
         keys = [str(uuid.uuid4()) if key is None else key for key in given]
         # without data yet: what is too large is refused before its embedding is paid for
-        self._bare, report = make_each(
+        made, report = make_each(
             on_bad_record or store.settings.on_bad_record,
             keys,
             lambda at: store.encode(
@@ -59,8 +62,12 @@ class PendingWrites:
             ),
         )
         refuse_repeated(keys)
-        self.texts = [all_texts[at] for at in self._bare]
-        self.ids = WrittenIds((keys[at] for at in self._bare), report)
+        self._positions, self._bare = list(made), list(made.values())
+        self._texts = [all_texts[at] for at in made]
+        self.ids = WrittenIds((keys[at] for at in made), report)
+        self._given_ids = [given[at] for at in made if given[at] is not None]
+        self._stored: dict[str, Embedding] = {}  # of what need not be embedded again
+        self._unchanged: set[str] = set()
 
     @classmethod
     def of_documents(
@@ -69,6 +76,7 @@ class PendingWrites:
         documents: Iterable[Document],
         ids: Iterable[str | None] | None = None,
         filled_fields: Collection[str] = (),
+        *,
         on_bad_record: BadRecordPolicy | None = None,
     ) -> Self:
         """Return what Documents hold; an id in `ids` wins over the Document's own."""
@@ -83,36 +91,80 @@ class PendingWrites:
         keys = [item.id if key is None else key for key, item in zip(given, items, strict=True)]
         texts = [item.page_content for item in items]
         parts = [item.metadata for item in items]
-        return cls(store, texts, parts, keys, filled_fields, on_bad_record)
+        return cls(store, texts, parts, keys, filled_fields, on_bad_record=on_bad_record)
 
-    def choose(self, embeddings: Iterable[Embedding]) -> list[Embedding]:
-        """Return those of the embeddings of all records that are of records to be written.
-
-        Raises:
-            InvalidRequestError: there are more or fewer than records were given.
-        """
+    def choose(self, embeddings: Iterable[Embedding]) -> Iterable[Embedding]:
+        """Return those of the embeddings of all that was given which are of what can be stored."""
+        if self.ids.report.ok:
+            return embeddings
         items, count = _as_list("embeddings", embeddings), self.ids.report.total
         if len(items) != count:
-            raise InvalidRequestError(
-                f"{len(items)} embeddings for {count} texts; one for each is needed. Nothing was "
-                "written."
-            )
-        return [items[at] for at in self._bare]
+            raise _count_error(len(items), count)
+        return [items[at] for at in self._positions]
+
+    @property
+    def texts(self) -> list[str]:
+        """Return the texts to embed: all, but for what is taken over."""
+        pairs = zip(self._bare, self._texts, strict=True)
+        return [text for bare, text in pairs if not self._is_taken(bare.key)]
+
+    def take_stored(self, context: Context) -> Flow[None]:
+        """Take over the embeddings of texts that are stored under their ids already.
+
+        What is stored just as it would be written is not written again. Of the others whose text is
+        the same the embeddings are fetched: two gets for each 100 of them.
+        """
+        found = (yield from self._store.fetch(context, self._given_ids)).by_key
+        changed = []
+        for bare in self._bare:
+            if (stored := found.get(bare.key)) is None or not _has_same_text(stored, bare):
+                continue
+            if _is_same(stored, bare):
+                self._unchanged.add(bare.key)
+            else:
+                changed.append(bare.key)
+        result = yield from self._store.fetch(
+            context, changed, return_data=True, return_metadata=False
+        )
+        data = {key: one.data for key, one in result.by_key.items()}
+        self._stored = {key: one for key, one in data.items() if one is not None}
 
     def vectors(self, embeddings: Iterable[Embedding]) -> list[Vector]:
-        """Return the vectors to write, one embedding for each of `texts`.
+        """Return the vectors to write, with one embedding for each of `texts`.
 
         Raises:
             InvalidRequestError: there are more or fewer embeddings, or one is not of numbers.
         """
-        items = _as_list("embeddings", embeddings)
-        if len(items) != len(self._bare):
-            raise InvalidRequestError(
-                f"{len(items)} embeddings for {len(self._bare)} texts; one for each is needed. "
-                "Nothing was written."
-            )
-        bare = self._bare.values()
-        return [_with_data(one, data) for one, data in zip(bare, items, strict=True)]
+        items, count = _as_list("embeddings", embeddings), len(self.texts)
+        if len(items) != count:
+            raise _count_error(len(items), count)
+        made = iter(items)
+        return [
+            _with_data(bare, self._stored[bare.key] if bare.key in self._stored else next(made))
+            for bare in self._bare
+            if bare.key not in self._unchanged
+        ]
+
+    def _is_taken(self, key: str) -> bool:
+        return key in self._stored or key in self._unchanged
+
+
+def _count_error(found: int, wanted: int) -> InvalidRequestError:
+    return InvalidRequestError(
+        f"{found} embeddings for {wanted} texts; one for each is needed. Nothing was written."
+    )
+
+
+def _has_same_text(stored: Vector, bare: Vector) -> bool:
+    text: object = (stored.metadata or {}).get(TEXT_FIELD)
+    return text == (bare.metadata or {})[TEXT_FIELD]
+
+
+def _is_same(stored: Vector, bare: Vector) -> bool:
+    there, here = stored.metadata or {}, bare.metadata or {}
+    # of the copies the names: an account may keep numbers as strings, and a mark then says so
+    has_same_copies = there.keys() ^ here.keys() <= {UNSURE_FIELD}
+    return has_same_copies and bool(there.get(ENVELOPE_FIELD) == here[ENVELOPE_FIELD])
 
 
 def _with_data(bare: Vector, data: Embedding) -> Vector:

@@ -25,7 +25,7 @@ from ..embeddings import maximal_marginal_relevance
 from ..embeddings.mathematics import check_share
 from ..records import DecodePolicy, Record
 from ..records.completion import known_formula, measure
-from ..records.conditions import Condition, Group, Operator, Test, can_pass
+from ..records.conditions import Condition, Group, Operator, Test, can_pass, restricts
 from ..records.decode import SOURCE_ID_FIELD, UNSURE_FIELD
 from ..records.filters import Filter, read_filter
 from ..records.lookup import MissingPolicy
@@ -42,6 +42,7 @@ from ..records.settings import (
 from ..records.store import RecordStore
 from ..records.traits import Formula
 from .component import _hide, _SavedComponent, call_function, report_incomplete, report_missing
+from .documents import DocumentRows
 from .filters import check_filters, has_empty_group, read_filters
 from .node_store import NodeStore, list_nodes
 from .nodes import MetadataValues, classes_by_name
@@ -341,11 +342,11 @@ class OSSVectorStore(_SavedComponent, BasePydanticVectorStore):
 
     def clear(self) -> None:
         """Delete every vector of the index; the index stays."""
-        self._clients.run(self._store.records.delete_all)
+        self._clients.run(self._store.clear)
 
     async def aclear(self) -> None:
         """Do as `clear` does."""
-        await self._clients.arun(self._store.records.delete_all)
+        await self._clients.arun(self._store.clear)
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
         """Return a copy that shares the client, with other settings where `update` says so."""
@@ -375,10 +376,10 @@ class OSSVectorStore(_SavedComponent, BasePydanticVectorStore):
         if node_ids is None and filters is None:
             raise InvalidRequestError("delete_nodes takes node_ids or filters; clear() deletes all")
         condition = read_filters(filters)
-        if filters is not None and has_empty_group(filters):
+        if filters is not None and (has_empty_group(filters) or not restricts(condition)):
             raise InvalidRequestError(
-                "delete_nodes does not take filters with an empty group, which every node passes; "
-                "leave it out, or clear() deletes all"
+                "delete_nodes does not take filters that every node passes, or with an empty group "
+                "as a part; leave them out, or clear() deletes all"
             )
         if node_ids is None:
             return (yield from self._store.delete_passing(context, condition))
@@ -492,6 +493,7 @@ class OSSVectorStore(_SavedComponent, BasePydanticVectorStore):
         records = RecordStore(settings, context_of(given, self.index))
         return NodeStore(
             records,
+            DocumentRows(records),
             classes,
             self.return_data,
             self.on_missing,
