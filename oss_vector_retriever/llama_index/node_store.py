@@ -12,9 +12,12 @@ from llama_index.core.schema import BaseNode, NodeRelationship
 from ..client.context import Context, Flow
 from ..client.errors import InvalidRequestError, quote, with_article
 from ..client.holds import run_with
+from ..client.models.limits import Limits
 from ..client.models.vector import Vector
+from ..client.operations.checks import as_vector
 from ..client.steps import run_all
-from ..records import DecodeError, Record, decode
+from ..records import BadRecordPolicy, BadRecordsReport, DecodeError, Record, WrittenIds, decode
+from ..records.bad_records import make_each
 from ..records.conditions import Condition, Operator, Test, can_pass
 from ..records.decode import SOURCE_ID_FIELD
 from ..records.listing import delete_passing, delete_read, delete_those_passing, list_passing
@@ -50,21 +53,26 @@ class NodeStore:
     text_nodes: bool = False
     metadata_values: MetadataValues = "json"
 
-    def add(self, context: Context, nodes: Sequence[BaseNode]) -> Flow[list[str]]:
-        """Write nodes under their ids; of those with one id the last one stands.
+    def add(
+        self, context: Context, nodes: Sequence[BaseNode], policy: BadRecordPolicy
+    ) -> Flow[WrittenIds]:
+        """Write nodes under their ids and return all these; of nodes with one the last one stands.
 
         What was read a moment ago, and is the same, is not written.
         """
         # off the event loop: a thousand nodes take as long to encode as a call takes
-        vectors: list[Vector] = yield from call_function(self._vectors, nodes)
+        made: tuple[list[Vector], BadRecordsReport] = yield from call_function(
+            self._vectors, nodes, policy, context.config.limits
+        )
+        vectors, report = made
         writing = self._write(context, vectors)
         if vectors and (yield from self.documents.are_kept(context)):
             last = {node.node_id: node for node in nodes}
-            entries = [self.entry_of(node) for node in last.values()]
+            entries = [self.entry_of(last[vector.key]) for vector in vectors]
             yield from self.documents.write(context, entries, writing)
         else:
             yield from writing
-        return [node.node_id for node in nodes]
+        return WrittenIds((node.node_id for node in nodes), report)
 
     def _write(self, context: Context, vectors: Sequence[Vector]) -> Flow[None]:
         recent, now = recent_nodes(context, self.records.settings.index), context.monotonic()
@@ -240,17 +248,29 @@ class NodeStore:
             _log.warning("skipped: %s", error)
             return None
 
-    def _vectors(self, nodes: Sequence[BaseNode]) -> list[Vector]:
+    def _vectors(
+        self, nodes: Sequence[BaseNode], policy: BadRecordPolicy, limits: Limits
+    ) -> tuple[list[Vector], BadRecordsReport]:
         # a write that names a key twice is refused
-        last = {node.node_id: node for node in nodes}
-        for node in last.values():
+        last = {node.node_id: position for position, node in enumerate(nodes)}
+
+        def make(position: int) -> Vector | None:
+            node = nodes[position]
+            if last[node.node_id] != position:
+                return None
             if node.embedding is None:
                 raise InvalidRequestError(
-                    f"node {quote(node.node_id)} has no embedding; let VectorStoreIndex or an "
-                    "IngestionPipeline with an embed_model make it, or set node.embedding. Nothing "
-                    "was written."
+                    "node {node} has no embedding; let VectorStoreIndex or an IngestionPipeline "
+                    "with an embed_model make it, or set node.embedding. Nothing was written.",
+                    argument="embedding",
+                    fields={"node": quote(node.node_id)},
                 )
-        return [self.vector(node, node.embedding) for node in last.values()]
+            vector = self.vector(node, node.embedding)
+            # what the writing would refuse, and all others with it
+            return vector if policy == "raise" else as_vector(vector, limits)
+
+        made, report = make_each(policy, [node.node_id for node in nodes], make)
+        return [vector for vector in made.values() if vector is not None], report
 
     def _node(self, record: Record) -> BaseNode:
         node = node_from(record, self.classes)
