@@ -32,6 +32,8 @@ from pathlib import Path
 from typing import Any, Final
 from uuid import UUID
 
+from pydantic_core import to_jsonable_python
+
 Types = str | list[Any] | dict[str, Any]
 
 DEEPEST: Final = 100  # levels of nesting; the JSON reader of the way back stops at 200
@@ -69,6 +71,15 @@ def python_values(value: Any) -> Any:
     if isinstance(value, list | tuple | set | frozenset):
         return [python_values(item) for item in value]
     return value
+
+
+def json_form(value: Any) -> Any:
+    """Return a value as pydantic, and so LlamaIndex, writes it: a date as its text, NaN as None.
+
+    Raises:
+        ValueError: there is no such form.
+    """
+    return to_jsonable_python(python_values(value), inf_nan_mode="null")
 
 
 def _from_pandas(value: Any) -> Any:
