@@ -36,6 +36,8 @@ from pydantic_core import to_jsonable_python
 
 Types = str | list[Any] | dict[str, Any]
 
+# nearly all values are of these, and need no second look
+JSON_TYPES: Final = frozenset({str, int, float, bool, type(None), dict, list})
 DEEPEST: Final = 100  # levels of nesting; the JSON reader of the way back stops at 200
 _OWN: Final = ""  # where a list's own type stands among those of its items
 _MICROSECOND: Final = dt.timedelta(microseconds=1)
@@ -53,6 +55,8 @@ def as_python(value: Any) -> Any:
 
     NaT and NA are None; nanoseconds are cut. Other values are returned as they are.
     """
+    if value.__class__ in JSON_TYPES:
+        return value
     for _ in range(DEEPEST):
         if not isinstance(value, Enum):
             break
