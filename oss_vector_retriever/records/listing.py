@@ -25,6 +25,7 @@ from ..client.steps import Call, run_all
 from .conditions import Condition, Group, Operator, Test, can_pass, passes, restricts
 from .decode import has_head, is_head
 from .filters import Filter, reduce_filter
+from .parts import count_at_once, restore
 from .record import Record
 from .settings import is_row
 from .store import RecordStore
@@ -295,7 +296,6 @@ class Pages:
         segments: how many are listed at once; 1 keeps the order of the listing.
         return_data: whether the vectors come with their data.
         token: where to go on, as `next_token` of another with one segment said.
-        is_done: whether no more is to come.
         heads: of what was read last, the vectors as they are stored whose values stand in parts.
     """
 
@@ -304,8 +304,9 @@ class Pages:
     segments: int = SEGMENTS
     return_data: bool = False
     token: str | None = None
-    is_done: bool = False
     heads: list[Vector] = field(default_factory=list)
+    _has_ended: bool = False
+    _left: list[Vector] = field(default_factory=list)
     _tokens: dict[int, str | None] | None = None
     _seen: frozenset[str] = frozenset()
 
@@ -315,8 +316,27 @@ class Pages:
         return (self._tokens or {}).get(0)
 
     def read(self, context: Context, most: int = sys.maxsize) -> Flow[list[Vector]]:
-        """Return the vectors listed next: `most`, or a few more."""
-        self.heads = []
+        """Return the vectors listed next: `most`, or a few more, or fewer of large values."""
+        if not self._left:
+            self._left = yield from self._read_pages(context, most)
+        # of what was cut no more than may be in memory at once
+        count = count_at_once(self._left)
+        now, self._left = self._left[:count], self._left[count:]
+        self.heads = [one for one in now if is_head(one)] if has_head(now) else []
+        index = self.store.settings.index
+        return (yield from restore(context, index, now, return_data=self.return_data))
+
+    @property
+    def is_done(self) -> bool:
+        """Tell whether no more is to come."""
+        return self._has_ended and not self._left
+
+    @property
+    def is_within_page(self) -> bool:
+        """Tell whether more is to come before `next_token`."""
+        return bool(self._left)
+
+    def _read_pages(self, context: Context, most: int) -> Flow[list[Vector]]:
         if self._tokens is None:
             return list((yield from self._read_first(context, most)))
         size = min(context.config.limits.list_page, -(-most // len(self._tokens)))
@@ -325,13 +345,13 @@ class Pages:
         pages = yield from run_all(flows)
         ended = zip(list(self._tokens), pages, strict=True)
         self._tokens = {number: page.next_token for number, page in ended if page.next_token}
-        self.is_done = not self._tokens
+        self._has_ended = not self._tokens
         return [one for page in pages for one in page if one.key not in self._seen]
 
     def _read_first(self, context: Context, most: int) -> Flow[ListVectorsResult]:
         limits = context.config.limits
         page = yield from self._list_first(context, min(limits.list_page, most))
-        self.is_done = page.next_token is None
+        self._has_ended = page.next_token is None
         self.segments = min(self.segments, limits.list_segments)
         if self.segments > 1:
             self._seen = frozenset(one.key for one in page)
@@ -379,15 +399,7 @@ class Pages:
             filter=self.pushed,
             **(segment or {}),
         )
-        page = self._keep_heads(page)
-        whole = self.store.restore_page(context, page, return_data=self.return_data)
-        return self.store.or_empty(context, whole, lambda: ListVectorsResult(()))
-
-    def _keep_heads(self, listing: Flow[ListVectorsResult]) -> Flow[ListVectorsResult]:
-        page = yield from listing
-        if has_head(page):
-            self.heads += [one for one in page if is_head(one)]
-        return page
+        return self.store.or_empty(context, page, lambda: ListVectorsResult(()))
 
 
 def _is_ignored(pushed: Filter, page: ListVectorsResult) -> bool:

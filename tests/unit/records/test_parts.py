@@ -21,8 +21,10 @@ from oss_vector_retriever.client.errors import (
 from oss_vector_retriever.client.models.messages import Reply
 from oss_vector_retriever.records import DecodeError, cutting
 from oss_vector_retriever.records import parts as parts_module
+from oss_vector_retriever.records.listing import Pages
 from oss_vector_retriever.records.lookup import Lookup, fetch_records
 from oss_vector_retriever.records.settings import StoreSettings
+from oss_vector_retriever.records.side import Row, SideIndex
 from oss_vector_retriever.records.store import RecordStore
 
 ERROR = ("<Error><Code>{}</Code><Message>no</Message></Error>", {"content-type": "application/xml"})
@@ -501,3 +503,20 @@ def test_many_large_values_are_put_together_a_few_at_a_time(client, store, monke
     found = read(client, store, list(written))
     assert {key: one.text for key, one in found.items()} == written
     assert client.stats().operations["GetVectors"].calls - before > 3
+
+
+def test_a_listing_has_a_bounded_part_of_large_values_in_memory(client, store, monkeypatch):
+    monkeypatch.setattr(parts_module, "_BYTES_AT_ONCE", 100_000)
+    written = {f"k{n}": noise(60_000, n) for n in range(5)}
+    client.run(store.write, [record(store, key, text) for key, text in written.items()])
+    side = SideIndex(store.settings)
+    rows = [Row("note", key, {"text": text}) for key, text in written.items()]
+    client.run(side.put_rows, rows)
+    pages, found = Pages(store, segments=1), []
+    while not pages.is_done:
+        read_now = client.run(pages.read)
+        assert len(read_now) <= 2
+        found += [store.decode(vector) for vector in read_now]
+    assert {one.key: one.text for one in found} == written
+    listed = client.run(side.list_rows, "note")
+    assert {row.key: row.value["text"] for row in listed} == written
