@@ -1,26 +1,46 @@
 """`NodeStore`: what the vector store and the document store do with the records of an index."""
 
+import json
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import TypeVar
+from datetime import date
+from typing import Any
 
-from llama_index.core.schema import BaseNode
+from llama_index.core.schema import BaseNode, MetadataMode, NodeRelationship
 
 from ..client.context import Context, Flow
 from ..client.errors import InvalidRequestError, quote, with_article
-from ..client.holds import Hold, run_with
-from ..client.models import FetchResult
+from ..client.holds import run_with
+from ..client.models.limits import Limits
 from ..client.models.vector import Vector
-from ..records import DecodeError, Record, decode
-from ..records.conditions import Condition, can_pass, document_id
+from ..client.operations.checks import as_vector
+from ..client.steps import run_all
+from ..records import BadRecordPolicy, BadRecordsReport, DecodeError, Record, WrittenIds, decode
+from ..records.bad_records import make_each
+from ..records.conditions import Condition, Operator, Test, can_pass
+from ..records.decode import SOURCE_ID_FIELD
+from ..records.listing import delete_passing, delete_read, delete_those_passing, list_passing
 from ..records.lookup import Found, MissingPolicy
-from ..records.settings import is_row
+from ..records.side import Row
 from ..records.store import RecordStore
+from ..records.typed import as_python
 from .component import call_function
-from .nodes import NodeClasses, as_text_node, node_fields, node_from
+from .documents import NODE_KIND, DocumentRow, DocumentRows, Entry, check_document, is_of
+from .nodes import (
+    MetadataValues,
+    NodeClasses,
+    as_text_node,
+    kept_metadata,
+    linked_id,
+    node_fields,
+    node_from,
+)
+from .recent_nodes import content_hash, recent_nodes
 
-T = TypeVar("T")
+_SMALL = 20_000  # bytes of text and metadata of a node that surely has no parts
+
 _log = logging.getLogger(__name__)
 
 
@@ -29,17 +49,41 @@ class NodeStore:
     """Nodes in an index, each method a flow; the settings are the stores' own arguments."""
 
     records: RecordStore
+    documents: DocumentRows
     classes: NodeClasses
     return_data: bool = True
     on_missing: MissingPolicy = "omit"
     text_nodes: bool = False
+    metadata_values: MetadataValues = "json"
 
-    def add(self, context: Context, nodes: Sequence[BaseNode]) -> Flow[list[str]]:
-        """Write nodes under their ids; of those with one id the last one stands."""
+    def add(
+        self, context: Context, nodes: Sequence[BaseNode], policy: BadRecordPolicy
+    ) -> Flow[WrittenIds]:
+        """Write nodes under their ids and return all these; of nodes with one the last one stands.
+
+        What was read a moment ago, and is the same, is not written.
+        """
         # off the event loop: a thousand nodes take as long to encode as a call takes
-        vectors: list[Vector] = yield from call_function(self._vectors, nodes)
-        yield from self.records.write(context, vectors)
-        return [node.node_id for node in nodes]
+        made: tuple[list[Vector], BadRecordsReport] = yield from call_function(
+            self._vectors, nodes, policy, context.config.limits
+        )
+        vectors, report = made
+        writing = self._write(context, vectors)
+        if vectors and (yield from self.documents.are_kept(context)):
+            last = {node.node_id: node for node in nodes}
+            entries = [self.entry_of(last[vector.key]) for vector in vectors]
+            yield from self.documents.write(context, entries, writing)
+        else:
+            yield from writing
+        return WrittenIds((node.node_id for node in nodes), report)
+
+    def _write(self, context: Context, vectors: Sequence[Vector]) -> Flow[None]:
+        recent, now = recent_nodes(context, self.records.settings.index), context.monotonic()
+        changed = [vector for vector in vectors if not recent.is_stored(vector, now)]
+        # what this process has just deleted has no parts left that would have to be looked for
+        fresh = recent.are_gone((vector.key for vector in changed), now)
+        yield from self.records.write(context, changed, fresh=fresh)
+        recent.forget([vector.key for vector in changed], written=True)
 
     def get(
         self, context: Context, ids: Sequence[str], condition: Condition | None = None
@@ -54,20 +98,40 @@ class NodeStore:
             condition=condition,
         )
 
+    def get_stored(self, context: Context, ids: Sequence[str]) -> Flow[Found[BaseNode]]:
+        """Return nodes by id, also those that are kept without a vector, as `get` does."""
+        documents, found_rows = self.documents, dict[str, Row]()
+        found: Found[BaseNode]
+        if documents.are_there(context):
+            rows = documents.side.get_rows(context, NODE_KIND, ids)
+            both: list[Any] = yield from run_all([self.get(context, ids), rows])
+            found, found_rows = both
+        else:
+            found = yield from self.get(context, ids)
+            if found.missing and self.records.settings.side_index is not False:
+                found_rows = yield from documents.side.get_rows(context, NODE_KIND, found.missing)
+        missing = set(found.missing)
+        kept = {key: row for key, row in found_rows.items() if key in missing}
+        if not kept:
+            return found
+        stored, nodes = list(reversed(found.made)), list[BaseNode]()
+        for key in ids:
+            if key in kept:
+                node = self.node(record_of(kept[key]))
+                nodes += [] if node is None else [node]
+            elif stored and stored[-1].node_id == key:
+                nodes.append(stored.pop())
+        return Found(nodes, tuple(key for key in found.missing if key not in kept))
+
     def list_all(
         self, context: Context, condition: Condition | None = None
     ) -> Flow[list[BaseNode]]:
         """Return all nodes of the index that pass, read page by page."""
         if not can_pass(condition):
             return []
-        data_later = self.return_data and condition is not None  # of those alone that pass
-        records = yield from self._scan(
-            context,
-            lambda vector: self._record_passing(vector, condition),
-            return_data=self.return_data and not data_later,
+        records = yield from list_passing(
+            context, self.records, condition, return_data=self.return_data
         )
-        if data_later:
-            records = yield from self.add_data(context, records)
         nodes = (self.node(record) for record in records)
         return [node for node in nodes if node is not None]
 
@@ -76,57 +140,112 @@ class NodeStore:
     ) -> Flow[None]:
         """Delete by id, of records that pass."""
         keys = list(ids)
-        if condition is None:
-            yield from self.records.delete(context, keys)
-            return
-        reading = self.records.fetch(context, keys)  # the keys are checked here
-        hold = self.records.hold(context, keys)
-        deleting = self._delete_those_passing(context, reading, condition, hold)
-        yield from run_with(hold, deleting, context.deadline())
-
-    def _delete_those_passing(
-        self, context: Context, reading: Flow[FetchResult], condition: Condition, hold: Hold
-    ) -> Flow[None]:
-        found = yield from reading
-        # what the filters do not pass stays, though its id was named
-        passing = [self._record_passing(one, condition) for one in found.by_key.values()]
-        keys = [record.key for record in passing if record is not None]
-        yield from self.records.delete(context, keys, hold=hold)
+        recent_nodes(context, self.records.settings.index).forget(keys)
+        yield from delete_those_passing(context, self.records, keys, condition)
 
     def delete_passing(self, context: Context, condition: Condition | None) -> Flow[None]:
         """Delete whatever passes, whatever page it is on."""
-        if not can_pass(condition):
-            return
-
-        def key_of(vector: Vector) -> str | None:
-            return None if self._record_passing(vector, condition) is None else vector.key
-
-        yield from self._delete_scanned(context, key_of)
+        recent_nodes(context, self.records.settings.index).forget_all()
+        yield from delete_passing(context, self.records, condition, "clear()")
 
     def delete_document(self, context: Context, doc_id: str) -> Flow[None]:
-        """Delete the records of a document, whatever page they are on."""
-        if not isinstance(doc_id, str) or not doc_id:
-            raise InvalidRequestError(
-                "{argument} is the id of a document, not {value}.",
-                argument="ref_doc_id",
-                value=doc_id,
-            )
+        """Delete the nodes of a document, and its row if there is one."""
+        check_document(doc_id)
+        documents = self.documents
+        if (yield from documents.are_kept(context)):
+            hold = documents.hold(context, [Entry(doc_id, None, {})])
+            yield from run_with(hold, self._delete_known(context, doc_id), context.deadline())
+        elif recent_nodes(context, self.records.settings.index).is_used:
+            yield from self.take_nodes(context, None, doc_id)
+        else:
+            recent_nodes(context, self.records.settings.index).forget_all()
 
-        def key_of(vector: Vector) -> str | None:
-            # a damaged record is none of the document's, or still says so beside its envelope
-            record = decode(vector, on_decode_error="raw")
-            return vector.key if document_id(record) == doc_id else None
+            def read(vector: Vector) -> Vector | None:
+                return vector if is_of(vector, doc_id) else None
 
-        yield from self._delete_scanned(context, key_of)
+            of_document = Test(SOURCE_ID_FIELD, Operator.EQ, doc_id)
+            pushed = self.records.push(context, of_document).filter
+            yield from delete_read(context, self.records, read, pushed)
+
+    def _delete_known(self, context: Context, doc_id: str) -> Flow[None]:
+        documents = self.documents
+        row = yield from documents.find(context, doc_id)
+        if row is None and documents.was_emptied(context, doc_id):
+            return  # by this process, a moment ago
+        yield from self.take_nodes(context, row or documents.left_by(context, doc_id), doc_id)
+        yield from documents.forget_nodes_of(context, row, doc_id)
+
+    def take_nodes(
+        self, context: Context, row: DocumentRow | None, doc_id: str, *, own: bool = False
+    ) -> Flow[None]:
+        """Delete a document's nodes, with `own` also that under its id; the row is the caller's.
+
+        Their embeddings are kept a while, where something in this process uses them.
+        """
+        recent = recent_nodes(context, self.records.settings.index)
+        keeps = recent.is_used
+        nodes = self.documents.nodes_of(context, row, doc_id, own=own, return_data=keeps)
+        vectors = yield from nodes
+        if keeps:
+            yield from call_function(self._keep_deleted, context, vectors.values())
+        keys = list(vectors)
+        recent.forget(keys)
+        # of small records, which these are nearly always, no parts need be looked for
+        are_small = not any(self.records.is_large(context, one) for one in vectors.values())
+        yield from self.records.delete(context, keys, read=() if are_small else None)
+        recent.note_gone(keys, context.monotonic())
+
+    def _keep_deleted(self, context: Context, vectors: Iterable[Vector]) -> None:
+        recent, now = recent_nodes(context, self.records.settings.index), context.monotonic()
+        for vector in vectors:
+            record = decode(vector, on_decode_error="skip")
+            if record is not None and vector.data is not None:
+                with suppress(DecodeError):  # what cannot be read is embedded anew
+                    node = node_from(record, self.classes)
+                    recent.keep(vector.key, content_hash(node), vector.data, now)
+
+    def clear(self, context: Context) -> Flow[None]:
+        """Delete every vector of the index, and what is known of their documents."""
+        recent_nodes(context, self.records.settings.index).forget_all()
+        yield from self.records.delete_all(context)
+        if (yield from self.documents.are_kept(context)):
+            yield from self.documents.forget_nodes(context)
 
     def vector(
         self, node: BaseNode, data: Iterable[float] | None, kept: Iterable[str] = ()
     ) -> Vector:
         """Return the vector that holds a node."""
-        text, metadata, payload = node_fields(node)
+        text, metadata, payload = node_fields(node, self.metadata_values)
+        # filters compare dates as such, in whatever form they are kept
+        dates = {
+            name: value
+            for name, value in node.metadata.items()
+            if isinstance(as_python(value), date)
+        }
         return self.records.encode(
-            node.node_id, data, text=text, metadata=metadata, node=payload, kept=kept
+            node.node_id,
+            data,
+            text=text,
+            metadata=metadata,
+            node=payload,
+            kept=kept,
+            visible={**metadata, **dates},
         )
+
+    def entry_of(self, node: BaseNode) -> Entry:
+        """Return what the row of its document keeps of a node."""
+        source = linked_id(node, NodeRelationship.SOURCE)
+        # a document that names itself is none of its own nodes
+        document = None if source in {"", node.node_id} else source
+        metadata = kept_metadata(node.metadata, self.metadata_values)
+        # as JSON escapes it, which takes no less than what is stored
+        size = len(json.dumps([node.get_content(MetadataMode.NONE), metadata], default=str))
+        return Entry(node.node_id, document, metadata, size > _SMALL)
+
+    def row_of(self, node: BaseNode) -> Row:
+        """Return the row that keeps a node without a vector."""
+        text, metadata, payload = node_fields(node, self.metadata_values)
+        return Row(NODE_KIND, node.node_id, {"metadata": metadata, "node": payload}, text=text)
 
     def node(self, record: Record) -> BaseNode | None:
         """Return a record as a node; None for one that can be none, under "skip"."""
@@ -140,60 +259,41 @@ class NodeStore:
             _log.warning("skipped: %s", error)
             return None
 
-    def add_data(self, context: Context, records: Sequence[Record]) -> Flow[list[Record]]:
-        """Return records with their embeddings; those deleted in the meantime are left out."""
-        # the service's search returns no data: it takes a get of its own
-        keys = [record.key for record in records]
-        result = yield from self.records.fetch(
-            context, keys, return_data=True, return_metadata=False
-        )
-        data = {key: vector.data for key, vector in result.by_key.items()}
-        return [
-            replace(record, embedding=data[record.key]) for record in records if record.key in data
-        ]
-
-    def _vectors(self, nodes: Sequence[BaseNode]) -> list[Vector]:
+    def _vectors(
+        self, nodes: Sequence[BaseNode], policy: BadRecordPolicy, limits: Limits
+    ) -> tuple[list[Vector], BadRecordsReport]:
         # a write that names a key twice is refused
-        last = {node.node_id: node for node in nodes}
-        for node in last.values():
+        last = {node.node_id: position for position, node in enumerate(nodes)}
+
+        def make(position: int) -> Vector | None:
+            node = nodes[position]
+            if last[node.node_id] != position:
+                return None
             if node.embedding is None:
                 raise InvalidRequestError(
-                    f"node {quote(node.node_id)} has no embedding; let VectorStoreIndex or an "
-                    "IngestionPipeline with an embed_model make it, or set node.embedding. Nothing "
-                    "was written."
+                    "node {node} has no embedding; let VectorStoreIndex or an IngestionPipeline "
+                    "with an embed_model make it, or set node.embedding. Nothing was written.",
+                    argument="embedding",
+                    fields={"node": quote(node.node_id)},
                 )
-        return [self.vector(node, node.embedding) for node in last.values()]
+            vector = self.vector(node, node.embedding)
+            # what the writing would refuse, and all others with it
+            return vector if policy == "raise" else as_vector(vector, limits)
+
+        made, report = make_each(policy, [node.node_id for node in nodes], make)
+        return [vector for vector in made.values() if vector is not None], report
 
     def _node(self, record: Record) -> BaseNode:
         node = node_from(record, self.classes)
         return as_text_node(node) if self.text_nodes else node
 
-    def _record_passing(self, vector: Vector, condition: Condition | None) -> Record | None:
-        record = self.records.decode(vector)
-        return record if self.records.passes(record, vector.metadata, condition) else None
 
-    def _delete_scanned(
-        self, context: Context, key_of: Callable[[Vector], str | None]
-    ) -> Flow[None]:
-        # all pages first: a list moves on while what it has listed is deleted
-        keys = yield from self._scan(context, key_of)
-        yield from self.records.delete(context, keys)
-
-    def _scan(
-        self, context: Context, use: Callable[[Vector], T | None], *, return_data: bool = False
-    ) -> Flow[list[T]]:
-        """Return what is made of each record of the index, page by page, without the Nones."""
-        used: list[T] = []
-        token: str | None = None
-        while True:
-            page = yield from self.records.list_page(
-                context, token, return_data=return_data, return_metadata=True
-            )
-            # an index may hold the rows of a key-value store, which are no nodes
-            made = (use(vector) for vector in page if not is_row(vector.metadata))
-            used += [one for one in made if one is not None]
-            if (token := page.next_token) is None:
-                return used
+def record_of(row: Row) -> Record:
+    """Return a node that is kept without a vector as the record that it would be with one."""
+    metadata, node = row.value.get("metadata"), row.value.get("node")
+    if not isinstance(metadata, dict) or not isinstance(node, dict):
+        raise DecodeError(row.key, NODE_KIND, "it is no node of this package")
+    return Record(row.key, row.text, metadata, None, node, "envelope")
 
 
 def list_nodes(nodes: Iterable[BaseNode]) -> list[BaseNode]:

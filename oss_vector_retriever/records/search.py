@@ -38,7 +38,9 @@ from ..client.operations.vectors import query_vectors
 from ..client.steps import Call
 from .completion import Listing
 from .conditions import Condition, can_pass
+from .decode import has_head
 from .filters import Filter, intersect, reduce_filter
+from .parts import restore
 from .recent import ROUNDING, OwnWrites
 from .record import Record
 from .settings import ROW_FIELD, Completion, is_row
@@ -259,9 +261,11 @@ def find_nearest(
     lack some is told of as `completion` says, by default the store's settings.
 
     Raises:
-        InvalidRequestError: the query has another dimension than the index.
+        InvalidRequestError: the query has another dimension than the index, or is all zeros where
+            the metric is known to be cosine.
         IncompleteSearchWarning: under `on_incomplete="raise"`.
     """
+    _refuse_zeros(context, store, query)
     how = store.settings.completion if completion is None else completion
     deadline = context.deadline()
     store.watch(context)
@@ -277,6 +281,19 @@ def find_nearest(
         raise result.incomplete
     _warn(context, result.incomplete)
     return result
+
+
+def _refuse_zeros(context: Context, store: RecordStore, query: Float32Array) -> None:
+    # the service says no more than that a parameter is invalid, where it does not fail
+    known = store.keeper.peek(context)
+    if known is not None and known.distance_metric == "cosine" and not any(query):
+        raise InvalidRequestError(
+            "{argument} is all zeros, which have no direction to compare: index {index} has the "
+            "metric cosine",
+            argument="query_vector",
+            remedy="see what the embedding model made of the query, which may be empty",
+            fields={"index": quote(known.index_name)},
+        )
 
 
 def _warn(context: Context, incomplete: IncompleteSearchWarning) -> None:
@@ -488,6 +505,7 @@ class _Search(Generic[T]):
             if is_first:
                 # The service does not say why: most often the model is another than the index's.
                 yield from self.store.keeper.check_query(self.context, len(self.query))
+                _refuse_zeros(self.context, self.store, self.query)
             asked = next((cap for cap in _LOWER_CAPS if cap < asked), 0)
             if not asked:
                 raise refusal
@@ -519,7 +537,9 @@ class _Search(Generic[T]):
         keys = iter(distances)
         if reply.with_metadata:
             # no further than is needed: what is farther away may be broken and still harm nobody
-            vectors = (Vector(hit.key, None, hit.metadata) for hit in reply.hits)
+            vectors = [Vector(hit.key, None, hit.metadata) for hit in reply.hits]
+            if has_head(vectors):
+                return (yield from self._read_cut(vectors, distances))
             passing = ((one.key, value) for one in vectors if (value := read(one)) is not None)
             if not self.return_data:
                 return {key: Hit(v, distances[key]) for key, v in islice(passing, self.k)}
@@ -531,6 +551,22 @@ class _Search(Generic[T]):
             values = ((one.key, read(one)) for one in result)
             found |= {key: Hit(v, distances[key]) for key, v in values if v is not None}
             size = self.context.config.limits.keys_per_get  # a call is a call, however few it asks
+        return dict(islice(found.items(), self.k))
+
+    def _read_cut(
+        self, vectors: Sequence[Vector], distances: Mapping[str, float]
+    ) -> Flow[dict[str, Hit[T]]]:
+        """Return the hits that pass, `k` at most, where the values of some stand in parts."""
+        found: dict[str, Hit[T]] = {}
+        index, read, left = self.store.settings.index, self.restriction.read, iter(vectors)
+        while len(found) < self.k and (batch := list(islice(left, self.k))):
+            if self.return_data:
+                keys = [vector.key for vector in batch]
+                batch = list((yield from self.store.fetch(self.context, keys, return_data=True)))
+            else:
+                batch = yield from restore(self.context, index, batch, deadline=self.deadline)
+            values = ((one.key, read(one)) for one in batch)
+            found |= {key: Hit(v, distances[key]) for key, v in values if v is not None}
         return dict(islice(found.items(), self.k))
 
     def _complete(self, found: dict[str, Hit[T]], nearest: _Reply) -> Flow[SearchResult[T]]:

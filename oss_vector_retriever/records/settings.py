@@ -1,5 +1,6 @@
 """`StoreSettings`: how records are written to an index and read from it."""
 
+import hashlib
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -7,17 +8,21 @@ from typing import Any, Final, Literal, get_args
 
 from ..client.config import check_seconds
 from ..client.endpoint import check_index
-from ..client.errors import InvalidRequestError
+from ..client.errors import InvalidRequestError, quote
 from ..client.models.limits import DEFAULT_LIMITS, Limits
 from ..client.operations.checks import check_choice, check_field_names, check_whole
+from .bad_records import BadRecordPolicy, check_policy
 from .decode import DECODE_POLICIES, ENVELOPE_KEYS, RESERVED_FIELDS, DecodePolicy
 
 DistanceMetric = Literal["cosine", "euclidean"]
 _METRICS: Final[tuple[str, ...]] = get_args(DistanceMetric)
+_SIDE: Final = "side"
+_DIGEST: Final = 12  # characters of a hash, in place of the end of a name that is too long
 Scalars = Literal["auto", "native", "strings"]
 ListFields = Literal["any", "exact"]
 Exhaustive = bool | Literal["auto"]
 IncompletePolicy = Literal["warn", "raise", "ignore"]
+SideIndexName = str | bool | None
 
 # A row of a key-value store, which no search for documents should meet; its value says which kind.
 ROW_FIELD: Final = "_row"
@@ -75,6 +80,8 @@ class StoreSettings:
         list_fields: whether a list passes a filter if "any" of its items does, as the service sees
             it, or as a whole, "exact".
         on_decode_error: "raise", "skip" or "raw", for records that cannot be read.
+        on_bad_record: of records that cannot be stored, when many are written: "raise", so that
+            nothing is written, "skip" them with a warning, or "report" them.
         skip_rows: leave out of searches the rows of key-value stores in the same index.
         limits: the service's limits on a record, for an account that has others.
         exhaustive, scan_limit, on_incomplete: of searches, as in `Completion`.
@@ -83,6 +90,9 @@ class StoreSettings:
         read_your_writes: how many seconds a search finds all that this process has written and
             nothing that it has deleted, though the service shows neither yet. True: 10, and 30 in
             an index that this process has made. False: what the service shows.
+        side_index: the index beside this one, for rows that no search should meet and for the
+            parts of values over 36 KB; made by the first write to it. None and True: its name is
+            that of the index and "side". False: there is none, and what does not fit is refused.
 
     Raises:
         InvalidRequestError: a setting is none of its choices, a name is not legal, a field is both
@@ -98,6 +108,7 @@ class StoreSettings:
     scalars: Scalars = "auto"
     list_fields: ListFields = "any"
     on_decode_error: DecodePolicy = "raise"
+    on_bad_record: BadRecordPolicy = "raise"
     skip_rows: bool = False
     limits: Limits = DEFAULT_LIMITS
     exhaustive: Exhaustive = "auto"
@@ -105,15 +116,19 @@ class StoreSettings:
     on_incomplete: IncompletePolicy = "warn"
     filters_first: bool | None = None
     read_your_writes: bool | float = False
+    side_index: SideIndexName = None
 
     def __post_init__(self) -> None:
         self.completion  # noqa: B018 - made here, so that what is wrong with it is said here
         if self.index is not None:
             check_index(self.index)
+        if not (self.side_index is None or isinstance(self.side_index, bool)):
+            check_index(self.side_index, "side_index")
         # Here and not at the first call: a misspelt setting should fail where it stands.
         check_choice("distance_metric", self.metric_made, _METRICS)
         check_choice("on_decode_error", self.on_decode_error, DECODE_POLICIES)
         check_choice("scalars", self.scalars, get_args(Scalars))
+        check_policy(self.on_bad_record)
         check_choice("list_fields", self.list_fields, get_args(ListFields))
         if not isinstance(self.read_your_writes, bool):
             check_seconds("read_your_writes", self.read_your_writes)
@@ -144,6 +159,41 @@ class StoreSettings:
         """Return the fields that an index made here declares non-filterable."""
         # Filterable fields hold 2 KB in all, which an envelope soon passes.
         return (*ENVELOPE_KEYS, *self.non_filterable)
+
+
+def side_name(settings: StoreSettings, index: str) -> str:
+    """Return the name of the side index of a store whose index has a name.
+
+    Raises:
+        InvalidRequestError: the store has none.
+    """
+    if settings.side_index is False:
+        raise InvalidRequestError(
+            "{argument} is False, and this needs an index beside {index}",
+            argument="side_index",
+            remedy="leave it out, or name one",
+            fields={"index": quote(index)},
+        )
+    if isinstance(settings.side_index, str):
+        return settings.side_index
+    most = DEFAULT_LIMITS.index_name_characters
+    if len(index) + len(_SIDE) <= most:
+        return index + _SIDE
+    # two names that are cut must not become one
+    digest = hashlib.sha256(index.encode()).hexdigest()[:_DIGEST]
+    return index[: most - _DIGEST - len(_SIDE)] + digest + _SIDE
+
+
+def side_settings(settings: StoreSettings, name: str) -> StoreSettings:
+    """Return the settings of the records in a side index of a name."""
+    return StoreSettings(
+        index=name,
+        distance_metric="euclidean",  # under cosine a vector of zeros is refused
+        create_index=settings.create_index,
+        on_decode_error=settings.on_decode_error,
+        limits=settings.limits,
+        side_index=name,  # what is too large for a row has its parts beside it
+    )
 
 
 def renew_saved(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -18,7 +18,8 @@ def thousand(store):
 
 def test_the_first_write_makes_the_index_and_later_ones_know_it(store, calls):
     assert store.add([text_node("a"), text_node("b")]) == ["a", "b"]
-    assert calls.taken() == {"getVectorIndex": 2, "putVectorIndex": 1, "putVectors": 1}
+    # one of the looks is for a side index, whose rows would name the nodes
+    assert calls.taken() == {"getVectorIndex": 3, "putVectorIndex": 1, "putVectors": 1}
     store.add([text_node("c")])
     assert calls.taken() == {"putVectors": 1}
 
@@ -159,7 +160,7 @@ def test_an_index_that_is_not_there_reads_as_empty(store, make):
 def test_a_document_is_deleted_from_every_page(thousand, calls):
     calls.clear()
     thousand.delete("d3")
-    assert calls.taken() == {"listVectors": 2, "deleteVectors": 1}
+    assert calls.taken() == {"listVectors": 1, "deleteVectors": 1}
     left = thousand.get_nodes()
     assert len(left) == 1001 - 143
     assert {node.ref_doc_id for node in left} == {f"d{n}" for n in (0, 1, 2, 4, 5, 6)}
