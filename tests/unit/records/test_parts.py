@@ -468,7 +468,8 @@ def test_a_value_that_is_overwritten_as_it_is_read_comes_whole(client, service, 
 
     texts = []
     service.spoil = overwrite
-    assert read(client, store, ["a"])["a"].text == texts[-1]
+    found = read(client, store, ["a"])["a"]
+    assert (found.text, list(found.embedding)) == (texts[-1], [1.0, 2.0])
     assert len(texts) == 5
 
     def delete(operation, index):
