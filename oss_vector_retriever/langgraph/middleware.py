@@ -17,6 +17,7 @@ from ..client.operations.checks import check_whole
 from ..langchain.connection import ConnectedComponent
 from ..langchain.documents import document_from
 from ..records import DecodePolicy
+from ..records.agent_ids import absent_ids
 from ..records.answers import Answer, Budget, Passage, Tokenizer, quote_id, write_answer
 from ..records.lookup import Lookup, fetch_records
 
@@ -52,7 +53,7 @@ class HydrateDocumentsMiddleware(ConnectedComponent, AgentMiddleware[DocumentSta
         max_characters: of all that is shown in one call; a token is about four of English. None
             sets no bound.
         max_tokens: of all that is shown in one call, counted by `tokenizer`; None sets no bound.
-        tokenizer: splits a text into tokens, such as `model.get_token_ids`.
+        tokenizer: counts the tokens of a text, or returns them, such as `model.get_num_tokens`.
         max_characters_per_document: of one document's text.
         heading: what stands above the documents.
         collect: take the ids of tools' Documents into the state, in place of their texts.
@@ -134,7 +135,7 @@ class HydrateDocumentsMiddleware(ConnectedComponent, AgentMiddleware[DocumentSta
         if not (ids := _ids_of(result.artifact)):
             return result
         asked = request.tool_call["args"].get("ids") or ()
-        absent = [key for key in asked if isinstance(key, str) and key not in ids]
+        absent = absent_ids((key for key in asked if isinstance(key, str)), ids)
         content = f"At hand now, see the system message: {', '.join(map(quote_id, ids))}."
         if absent:
             content += f" Not found: {', '.join(map(quote_id, absent))}."

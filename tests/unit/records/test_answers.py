@@ -6,14 +6,8 @@ import pytest
 from support.agent_answers import fenced, mark_of, read_answer, whole, without_mark
 
 from oss_vector_retriever import InvalidRequestError, OSSVectorError
-from oss_vector_retriever.records.answers import (
-    Access,
-    Answer,
-    Budget,
-    Passage,
-    describe_failure,
-    near_misses,
-)
+from oss_vector_retriever.records.agent_ids import Access, near_misses
+from oss_vector_retriever.records.answers import Answer, Budget, Passage, describe_failure
 
 
 def passages(*texts):
