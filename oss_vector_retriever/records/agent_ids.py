@@ -89,7 +89,8 @@ def fetch_meant(
     """Fetch what a model's ids mean: records of these very ids, or else what they are echoes of.
 
     A second fetch is made only where an id does not exist and holds another that may. Ids beyond
-    `limit`, and those in one string beyond it, are refused. `fetch` is not called without keys.
+    `limit` are refused, and those that stand in one string beyond as many again. `fetch` is not
+    called without keys.
     """
     asked = list(dict.fromkeys(ids))
     meant: Meant[T] = Meant(refused=asked[limit:])
@@ -97,16 +98,12 @@ def fetch_meant(
     keys = access.fetchable(context, asked)
     found, missing = (yield from fetch(context, keys)) if keys else ({}, ())
     there = {*keys} - {*missing}  # also what is there and cannot be read: no other was meant
+    pieces = {key: _pieces(key) for key in asked if key not in there}
     readings: dict[str, list[list[str]]] = {}
-    room = limit - len(asked)
-    for key in asked:
-        if key not in there:
-            pieces = _pieces(key)
-            room -= max(len(pieces) - 1, 0)
-            kept = pieces if room >= 0 else pieces[:room]
-            meant.refused += pieces[len(kept) :]
-            room = max(room, 0)
-            readings[key] = _readings(key, kept)
+    room = limit  # a few strings may hold any number
+    for key, several in pieces.items():
+        readings[key] = _readings(key, several[:room])
+        room -= len(several[:room])
     forms = (form for reading in readings.values() for each in reading for form in each)
     others = [key for key in access.fetchable(context, forms) if key not in keys]
     if others:
@@ -116,6 +113,8 @@ def fetch_meant(
         exist, lacking = ([key], []) if key in there else _choose(key, readings[key], there)
         meant.found |= {one: found[one] for one in exist if one in found}
         meant.missing += lacking
+        if exist and key not in there and len(readings[key]) > 1:
+            meant.refused += pieces[key][len(readings[key]) - 1 :]
     return meant
 
 
