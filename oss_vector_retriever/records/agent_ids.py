@@ -161,7 +161,7 @@ _AROUND: Final = "".join(_PAIRS) + " \t\r." + _SEPARATORS
 _LABEL: Final = re.compile(r"(?:(?:document|doc|key)[ _]?)?ids?\s*[:=]\s*", re.IGNORECASE)
 _DISTANCE: Final = re.compile(r"distance=-?[\d.]+$")
 _QUOTED: Final = re.compile(r'"(?:[^"\\]|\\.)*"')
-_HEADINGS: Final = re.compile(r'\[id:\s*(?:"(?:[^"\\]|\\.)*"|[^\]"]*)\]', re.IGNORECASE)
+_HEADINGS: Final = re.compile(r'\[id:\s*(?:"(?:[^"\\]|\\.)*"|[^\[\]"]*)\]', re.IGNORECASE)
 _BETWEEN: Final = re.compile(f"[{_SEPARATORS}]")
 _SEVERAL: Final = 2
 _MOST_LAYERS: Final = 12  # [id: "a"] distance=0.1 has five

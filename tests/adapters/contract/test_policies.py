@@ -337,9 +337,13 @@ def li_retriever(client, _):
 
 
 def tool_spec(client, _):
-    spec = llama_index.OSSVectorToolSpec(client, scan=10, tokenizer=str.split)
+    model = MockEmbedding(embed_dim=3)
+    spec = llama_index.OSSVectorToolSpec(
+        client, scan=10, tokenizer=str.split, embed_model=model, exhaustive=False
+    )
     assert '"a"' in spec.fetch_by_ids(["a"])
     assert '"b"' in spec.check_exist(["B"])
+    assert '"a"' in spec.search("a")
 
 
 class Dear(MockEmbedding):
