@@ -35,21 +35,23 @@ def langchain_search(client, **options):
     return langchain.OSSVectorSearchTool(client=client, embedding=AXES.__getitem__, **options)
 
 
-def llama_index_search(client, **options):
-    llama_index = pytest.importorskip("oss_vector_retriever.llama_index")
+def axes_model():
+    """Return a model of LlamaIndex that embeds a query by what it names."""
     embeddings = pytest.importorskip("llama_index.core.embeddings")
 
     class Axes(embeddings.MockEmbedding):
-        """Embeds a query by what it names."""
-
         def _get_query_embedding(self, query):
             return AXES[query]
 
         async def _aget_query_embedding(self, query):
             return AXES[query]
 
-    model = Axes(embed_dim=4)
-    spec = llama_index.OSSVectorToolSpec(client, embed_model=model, **options)
+    return Axes(embed_dim=4)
+
+
+def llama_index_search(client, **options):
+    llama_index = pytest.importorskip("oss_vector_retriever.llama_index")
+    spec = llama_index.OSSVectorToolSpec(client, embed_model=axes_model(), **options)
     [*_, search] = spec.to_tool_list()
     return search
 
