@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Unpack
+from typing import Unpack, get_args
 
 from llama_index.core.schema import BaseNode, NodeRelationship
 from llama_index.core.storage.docstore.types import BaseDocumentStore, RefDocInfo
@@ -11,7 +11,7 @@ from ..client.context import Context, Flow
 from ..client.errors import InvalidRequestError, quote
 from ..client.holds import Hold, run_with
 from ..client.models.vector import Vector
-from ..client.operations.checks import check_keys, each_of
+from ..client.operations.checks import check_choice, check_keys, each_of
 from ..client.pair import Client, limits_of
 from ..records import DecodePolicy
 from ..records.decode import ENVELOPE_FIELD, RESERVED_FIELDS, SOURCE_ID_FIELD
@@ -19,7 +19,7 @@ from ..records.settings import DistanceMetric, StoreSettings
 from ..records.store import RecordStore
 from .component import ConnectionOptions, _Connected, report_missing
 from .node_store import NodeStore, list_nodes
-from .nodes import child_ids, classes_by_name, linked_id
+from .nodes import MetadataValues, child_ids, classes_by_name, linked_id
 
 _NO_HASHES = (
     "a vector index keeps no hashes of its records: a node's hash is computed from the stored "
@@ -47,6 +47,8 @@ class OSSVectorDocumentStore(_Connected, BaseDocumentStore):
         text_nodes: make a TextNode or ImageNode of a Document or Node.
         filterable: metadata fields to copy where the service's filters see them; the same as of the
             OSSVectorStore of the index, if any. None: all that the service can hold and that fit.
+        metadata_values: how metadata that JSON lacks are kept: "json", as core writes them (a date
+            as its text, a set as a list), or "typed", as they are; the same as of that store.
         create_index: make the index on the first write if it is not there.
         distance_metric: of an index that is made: `cosine` or `euclidean`; one that is there must
             have it, unless this is None.
@@ -65,6 +67,7 @@ class OSSVectorDocumentStore(_Connected, BaseDocumentStore):
         node_classes: Sequence[type[BaseNode]] = (),
         text_nodes: bool = False,
         filterable: Sequence[str] | None = None,
+        metadata_values: MetadataValues = "json",
         create_index: bool = True,
         distance_metric: DistanceMetric | None = "cosine",
         scan: bool = False,
@@ -83,7 +86,14 @@ class OSSVectorDocumentStore(_Connected, BaseDocumentStore):
         )
         classes = classes_by_name(node_classes)
         records = RecordStore(settings)
-        self._store = NodeStore(records, classes, return_data=return_data, text_nodes=text_nodes)
+        check_choice("metadata_values", metadata_values, get_args(MetadataValues))
+        self._store = NodeStore(
+            records,
+            classes,
+            return_data=return_data,
+            text_nodes=text_nodes,
+            metadata_values=metadata_values,
+        )
         self._scan = scan
 
     @property

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from datetime import date
 from typing import TypeVar
 
 from llama_index.core.schema import BaseNode
@@ -17,8 +18,9 @@ from ..records.conditions import Condition, can_pass, document_id
 from ..records.lookup import Found, MissingPolicy
 from ..records.settings import is_row
 from ..records.store import RecordStore
+from ..records.typed import as_python
 from .component import call_function
-from .nodes import NodeClasses, as_text_node, node_fields, node_from
+from .nodes import MetadataValues, NodeClasses, as_text_node, node_fields, node_from
 
 T = TypeVar("T")
 _log = logging.getLogger(__name__)
@@ -33,6 +35,7 @@ class NodeStore:
     return_data: bool = True
     on_missing: MissingPolicy = "omit"
     text_nodes: bool = False
+    metadata_values: MetadataValues = "json"
 
     def add(self, context: Context, nodes: Sequence[BaseNode]) -> Flow[list[str]]:
         """Write nodes under their ids; of those with one id the last one stands."""
@@ -123,9 +126,21 @@ class NodeStore:
         self, node: BaseNode, data: Iterable[float] | None, kept: Iterable[str] = ()
     ) -> Vector:
         """Return the vector that holds a node."""
-        text, metadata, payload = node_fields(node)
+        text, metadata, payload = node_fields(node, self.metadata_values)
+        # filters compare dates as such, in whatever form they are kept
+        dates = {
+            name: value
+            for name, value in node.metadata.items()
+            if isinstance(as_python(value), date)
+        }
         return self.records.encode(
-            node.node_id, data, text=text, metadata=metadata, node=payload, kept=kept
+            node.node_id,
+            data,
+            text=text,
+            metadata=metadata,
+            node=payload,
+            kept=kept,
+            visible={**metadata, **dates},
         )
 
     def node(self, record: Record) -> BaseNode | None:

@@ -5,7 +5,7 @@ what is not a default: it is read with every fetch, and shares 40 KB with text a
 """
 
 from collections.abc import Iterable, Mapping
-from typing import Annotated, Any, Final, NamedTuple, TypeVar
+from typing import Annotated, Any, Final, Literal, NamedTuple, TypeVar
 
 from llama_index.core.schema import (
     BaseNode,
@@ -21,10 +21,13 @@ from llama_index.core.schema import (
     TextNode,
 )
 from pydantic import BeforeValidator, PlainSerializer
+from pydantic_core import to_jsonable_python
 
 from ..client.errors import ConfigurationError, InvalidRequestError, quote
 from ..records import DecodeError, Record
+from ..records.typed import python_values
 
+MetadataValues = Literal["json", "typed"]
 NodeClasses = Mapping[str, type[BaseNode]]
 AnyNode = TypeVar("AnyNode", bound=BaseNode)
 
@@ -56,10 +59,12 @@ class NodeFields(NamedTuple):
     payload: dict[str, Any]
 
 
-def node_fields(node: BaseNode) -> NodeFields:
+def node_fields(node: BaseNode, values: MetadataValues = "json") -> NodeFields:
     """Return what a record keeps of a node, from which `node_from` makes an equal one.
 
-    The embedding is the vector's data, and is not among it; nor is that of `IndexNode.obj`.
+    `values` says how metadata that JSON lacks are kept: "json", as core writes them (a date as its
+    text, a set as a list, NaN as None), or "typed", as they are. The embedding is the vector's
+    data, and is not among it; nor is that of `IndexNode.obj`.
     """
     # `obj` may be a whole retriever, which no dump takes
     plain = node.model_copy(update={"obj": None}) if isinstance(node, IndexNode) else node
@@ -75,8 +80,9 @@ def node_fields(node: BaseNode) -> NodeFields:
     if isinstance(node, Node):
         _pack_resources(node, payload)
     elif isinstance(node, IndexNode):
-        _pack_object(node, payload)
-    return NodeFields(node.get_content(MetadataMode.NONE), node.metadata, payload)
+        _pack_object(node, payload, values)
+    metadata = node.metadata if values == "typed" else _json_metadata(node.metadata)
+    return NodeFields(node.get_content(MetadataMode.NONE), metadata, payload)
 
 
 def node_from(record: Record, classes: NodeClasses = CORE_CLASSES) -> BaseNode:
@@ -222,11 +228,28 @@ def _pack_resources(node: Node, payload: dict[str, Any]) -> None:
                 del payload[name]
 
 
-def _pack_object(node: IndexNode, payload: dict[str, Any]) -> None:
+def _json_metadata(metadata: Mapping[str, Any]) -> dict[str, Any]:
+    """Return metadata as `model_dump(mode="json")` and core's `json.dumps` of it make them."""
+    plain: dict[str, Any] = {}
+    for name, value in metadata.items():
+        if value.__class__ in _JSON_SCALARS:
+            plain[name] = value
+            continue
+        try:
+            plain |= to_jsonable_python({name: python_values(value)}, inf_nan_mode="null")
+        except (ValueError, RecursionError):
+            plain[name] = value  # whoever encodes it says what is wrong, and where
+    return plain
+
+
+_JSON_SCALARS: Final = frozenset({str, int, bool, type(None)})
+
+
+def _pack_object(node: IndexNode, payload: dict[str, Any], values: MetadataValues) -> None:
     inside = node.obj
     payload.pop("obj", None)
     if isinstance(inside, BaseNode):
-        text, metadata, inner = node_fields(inside)
+        text, metadata, inner = node_fields(inside, values)
         members = (inside.node_id, text, metadata, inner)
         payload["obj"] = {_NODE: dict(zip(_NODE_MEMBERS, members, strict=True))}
     elif isinstance(inside, _PLAIN):

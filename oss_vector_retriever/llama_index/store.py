@@ -44,7 +44,7 @@ from ..records.traits import Formula
 from .component import _hide, _SavedComponent, call_function, report_incomplete, report_missing
 from .filters import check_filters, has_empty_group, read_filters
 from .node_store import NodeStore, list_nodes
-from .nodes import classes_by_name
+from .nodes import MetadataValues, classes_by_name
 
 _DEFAULT_MMR_THRESHOLD: Final = 0.5
 _DEFAULT_PREFETCH_FACTOR: Final = 4
@@ -108,6 +108,9 @@ class OSSVectorStore(_SavedComponent, BasePydanticVectorStore):
             can hold (strings, numbers, booleans, lists of strings) and that fit, 6 of them beside
             the id of the node's document. What has no copy can be filtered by all the same, more
             slowly.
+        metadata_values: how metadata that JSON lacks are kept. "json": as core and its other stores
+            do, a date or UUID as its text, a set or tuple as a list, NaN as None. "typed": dates,
+            times, decimals, UUIDs, sets and tuples come back as they were.
         non_filterable: further fields that an index made here keeps out of its filters.
         scalars: how numbers and booleans are copied: "native", as they are; "strings"; or "auto",
             as they are unless the service refuses them or turns them into strings.
@@ -142,6 +145,7 @@ class OSSVectorStore(_SavedComponent, BasePydanticVectorStore):
     create_index: bool = True
     distance_metric: DistanceMetric | None = "cosine"
     filterable: tuple[str, ...] | None = None
+    metadata_values: MetadataValues = "json"
     non_filterable: tuple[str, ...] = ()
     scalars: Scalars = "auto"
     list_fields: ListFields = "any"
@@ -184,6 +188,7 @@ class OSSVectorStore(_SavedComponent, BasePydanticVectorStore):
         create_index: bool = True,
         distance_metric: DistanceMetric | None = "cosine",
         filterable: Sequence[str] | None = None,
+        metadata_values: MetadataValues = "json",
         non_filterable: Sequence[str] = (),
         scalars: Scalars = "auto",
         list_fields: ListFields = "any",
@@ -485,7 +490,13 @@ class OSSVectorStore(_SavedComponent, BasePydanticVectorStore):
         )
         classes = classes_by_name(self.node_classes)
         records = RecordStore(settings, context_of(given, self.index))
-        return NodeStore(records, classes, self.return_data, self.on_missing)
+        return NodeStore(
+            records,
+            classes,
+            self.return_data,
+            self.on_missing,
+            metadata_values=self.metadata_values,
+        )
 
     def _point_to(self, saved: ClientSettings | None) -> None:
         super()._point_to(saved)
