@@ -266,7 +266,10 @@ class _ClientBase:
             raise closed_error(type(self).__name__)
 
     def _release_local(self) -> None:
-        if self._local is not None and self._parent is None:
+        if self._parent is not None:
+            # A client that nobody else has ends here, and a file with it: `local(p).with_options()`
+            self._parent = False
+        elif self._local is not None:
             self._let_go()
 
     def __repr__(self) -> str:
