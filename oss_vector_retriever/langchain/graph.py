@@ -280,7 +280,7 @@ def _find_one(
     if wanted.ids is not None:
         fetched = yield from records.fetch_records(
             context,
-            dict.fromkeys(wanted.ids),
+            list(dict.fromkeys(wanted.ids)),
             _content,
             return_data=True,
             condition=wanted.condition,

@@ -136,7 +136,7 @@ def test_an_empty_list_is_nothing_by_its_form_alone(given, possible):
         ({"$or": {"a": 1}}, r"\$or takes a list of conditions"),
         ({"$and": [1]}, "1 is no condition"),
         ({"$and": [{}]}, "{} is no condition"),
-        ({"$not": {"a": 1}}, r"'\$not' is no field"),
+        ({"$nor": {"a": 1}}, r"'\$nor' is no field"),
         ({1: "x"}, "1 is no field"),
         ({"a\ud800": 1}, r"filter: the field 'a\\ud800' holds half"),
         ({"a": "x\ud800"}, r"filter: the operand of 'a', 'x\\ud800' holds half"),
