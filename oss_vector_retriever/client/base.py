@@ -215,7 +215,7 @@ class _ClientBase:
         """Return a client with other options that shares the connections of this one.
 
         What is None stays as it is. What belongs to the connections, such as `region`, is chosen
-        when a client is made.
+        when a client is made. Closing it closes them only where nobody holds this one any more.
         """
         credentials = hide_credentials(credentials)
         given = _options(locals())

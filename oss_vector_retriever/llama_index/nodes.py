@@ -55,7 +55,7 @@ class NodeFields(NamedTuple):
     """Parts of a node that `records.encode` takes: `text=`, `metadata=`, the payload as `node=`."""
 
     text: str
-    metadata: dict[str, Any]
+    metadata: Mapping[str, Any]
     payload: dict[str, Any]
 
 
@@ -81,8 +81,27 @@ def node_fields(node: BaseNode, values: MetadataValues = "json") -> NodeFields:
         _pack_resources(node, payload)
     elif isinstance(node, IndexNode):
         _pack_object(node, payload, values)
-    metadata = node.metadata if values == "typed" else _json_metadata(node.metadata)
-    return NodeFields(node.get_content(MetadataMode.NONE), metadata, payload)
+    text, metadata = node.get_content(MetadataMode.NONE), kept_metadata(node.metadata, values)
+    return NodeFields(text, metadata, payload)
+
+
+def kept_metadata(metadata: Mapping[str, Any], values: MetadataValues) -> Mapping[str, Any]:
+    """Return metadata as they are kept: "json" is what core's `json.dumps` of its dump makes."""
+    if values == "typed":
+        return metadata
+    plain: dict[str, Any] = {}
+    for name, value in metadata.items():
+        if value.__class__ in _JSON_SCALARS:
+            plain[name] = value
+            continue
+        try:
+            plain |= to_jsonable_python({name: python_values(value)}, inf_nan_mode="null")
+        except (ValueError, RecursionError):
+            plain[name] = value  # whoever encodes it says what is wrong, and where
+    return plain
+
+
+_JSON_SCALARS: Final = frozenset({str, int, bool, type(None)})
 
 
 def node_from(record: Record, classes: NodeClasses = CORE_CLASSES) -> BaseNode:
@@ -226,23 +245,6 @@ def _pack_resources(node: Node, payload: dict[str, Any]) -> None:
                 packed["text"] = None
             elif resource.text and not packed:
                 del payload[name]
-
-
-def _json_metadata(metadata: Mapping[str, Any]) -> dict[str, Any]:
-    """Return metadata as `model_dump(mode="json")` and core's `json.dumps` of it make them."""
-    plain: dict[str, Any] = {}
-    for name, value in metadata.items():
-        if value.__class__ in _JSON_SCALARS:
-            plain[name] = value
-            continue
-        try:
-            plain |= to_jsonable_python({name: python_values(value)}, inf_nan_mode="null")
-        except (ValueError, RecursionError):
-            plain[name] = value  # whoever encodes it says what is wrong, and where
-    return plain
-
-
-_JSON_SCALARS: Final = frozenset({str, int, bool, type(None)})
 
 
 def _pack_object(node: IndexNode, payload: dict[str, Any], values: MetadataValues) -> None:

@@ -23,6 +23,7 @@ from uuid import UUID
 
 from ..client.errors import InvalidRequestError, quote
 from ..client.models import Limits, dump, largest, metadata_bytes
+from .bad_records import InvalidRecordError
 from .decode import ENVELOPE_KEYS, RESERVED_FIELDS, UNSURE_FIELD, UNSURE_OF_ALL, UNSURE_OF_NONE
 from .typed import as_python, moment_of, nearest_number, plain_form, scalar_of
 
@@ -253,7 +254,8 @@ def _required_form(key: str, name: str, value: object, scalars: Form) -> object:
     except TypeError as error:
         raise copies_error(
             key,
-            f"metadata[{quote(name)}] cannot be filterable: {error}",
+            f"cannot be filterable: {error}",
+            field=f"metadata[{quote(name)}]",
             remedy="Leave it out of {filterable=}, or add a field with a string or a list of "
             "strings",
         ) from error
@@ -315,13 +317,9 @@ def _check_required(key: str, copies: Mapping[str, Any], limits: Limits) -> None
 
 
 def copies_error(
-    key: str, reason: str, *, limit: int | None = None, remedy: str = ""
+    key: str, reason: str, *, field: str = "", limit: int | None = None, remedy: str = ""
 ) -> InvalidRequestError:
     """Return the error of a record whose filterable fields cannot be written."""
-    return InvalidRequestError(
-        "record {key}: {reason}.",
-        argument="filterable",
-        limit=limit,
-        remedy=remedy,
-        fields={"key": quote(key), "reason": reason},
+    return InvalidRecordError(
+        key, f"{reason}.", field=field, argument="filterable", limit=limit, remedy=remedy
     )

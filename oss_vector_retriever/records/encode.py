@@ -8,6 +8,7 @@ from typing import Any, NoReturn
 from ..client.errors import InvalidRequestError, quote
 from ..client.models import DEFAULT_LIMITS, Limits, Vector, dump, largest, metadata_bytes
 from ..client.operations.checks import check_key
+from .bad_records import InvalidRecordError
 from .copies import Form, make_copies
 from .decode import (
     ENVELOPE_FIELD,
@@ -86,8 +87,9 @@ def encode(
     parts = {part: plain for part, (plain, _) in split.items()}
     types = {part: tree for part, (_, tree) in split.items() if tree}
     if taken := [name for name in RESERVED_FIELDS if name in parts["metadata"]]:
-        reason = f"metadata[{taken[0]!r}] has the name of a field of the record's envelope"
-        raise _record_error(key, reason, remedy="give it another name")
+        reason = "has the name of a field of the record's envelope"
+        field = f"metadata[{taken[0]!r}]"
+        raise InvalidRecordError(key, reason, field=field, remedy="give it another name")
     if isinstance(filterable, str):
         raise InvalidRequestError(
             "{argument} takes several names",
@@ -121,7 +123,7 @@ def _as_dict(value: Any, key: str, part: str) -> dict[str, Any]:
     if type(value).__module__.partition(".")[0] == "pandas" and hasattr(value, "to_dict"):
         value = value.to_dict()  # a row of a table
     if value is not None and not isinstance(value, Mapping):
-        raise _record_error(key, f"{part} is of type {type(value).__name__}, not a dict")
+        raise InvalidRecordError(key, f"is of type {type(value).__name__}, not a dict", field=part)
     # a copy: what is checked is what is written, whatever another thread does to the dict
     return dict(value or {})
 
@@ -144,7 +146,7 @@ def _split_value(value: Any, key: str, path: _Path) -> tuple[Any, Types | None]:
     elif isinstance(value, int):
         # Python may refuse to read longer ones back (sys.set_int_max_str_digits)
         if value.bit_length() > _INTEGER_BITS:
-            _refuse(key, path, "is an integer over 2,000 bits; store it as text")
+            _refuse(key, path, "is an integer over 2,000 bits", remedy="store it as text")
     elif value is not None and not (isinstance(value, float) and isfinite(value)):
         return _split_typed(value, key, path)
     return value, None
@@ -158,7 +160,7 @@ def _split_dict(
     types: dict[str, Types] = {}
     for name, item in list(value.items()):
         if not isinstance(name, str):
-            _refuse(key, path, f"has a key that is not a string: {quote(name)}; use str")
+            _refuse(key, path, f"has a key that is not a string: {quote(name)}", remedy="use str")
         _check_text(name, key, path, of="a name in ")
         plain[name], inner = _split_value(item, key, (*path, name))
         if inner is not None:
@@ -184,12 +186,13 @@ def _split_typed(value: Any, key: str, path: _Path) -> tuple[Any, Types | None]:
         return found
     name = type(value).__name__
     fix = _FIXES.get(name, "store value.item()" if hasattr(value, "item") else _FIX)
-    return _refuse(key, path, f"is of type {name}, which would not come back as it was; {fix}")
+    reason = f"is of type {name}, which would not come back as it was"
+    return _refuse(key, path, reason, remedy=fix)
 
 
 def _check_depth(key: str, path: _Path) -> None:
     if len(path) > DEEPEST:
-        _refuse(key, path, f"is nested over {DEEPEST} levels deep; flatten it")
+        _refuse(key, path, f"is nested over {DEEPEST} levels deep", remedy="flatten it")
 
 
 def _check_text(text: object, key: str, path: _Path, *, of: str = "") -> None:
@@ -203,10 +206,10 @@ def _check_text(text: object, key: str, path: _Path, *, of: str = "") -> None:
             _refuse(key, path, f"holds a lone surrogate at character {at}; UTF-8 has none", of=of)
 
 
-def _refuse(key: str, path: _Path, reason: str, *, of: str = "") -> NoReturn:
+def _refuse(key: str, path: _Path, reason: str, *, remedy: str = "", of: str = "") -> NoReturn:
     part, *steps = path
     shown = "".join(f"[{quote(step) if isinstance(step, str) else step}]" for step in steps)
-    raise _record_error(key, f"{of}{part}{shown} {reason}")
+    raise InvalidRecordError(key, reason, field=f"{of}{part}{shown}", remedy=remedy)
 
 
 def _envelope(
@@ -228,10 +231,10 @@ def _check_total(
     if (size := metadata_bytes(dict(stored))) > limits.metadata_bytes:
         fields = {f"metadata[{quote(name)}]": value for name, value in parts["metadata"].items()}
         fields |= {"text": stored[TEXT_FIELD], "node": parts["node"]}
-        raise _record_error(
+        raise InvalidRecordError(
             key,
-            f"metadata and text take {size:,} bytes, over the limit of "
-            f"{limits.metadata_bytes:,}; {largest(fields)}.",
+            f"take {size:,} bytes, over the limit of {limits.metadata_bytes:,}; {largest(fields)}.",
+            field="metadata and text",
             limit=limits.metadata_bytes,
             remedy="Split the record into several, or keep the large part elsewhere (an OSS "
             "object) and store where it is",
@@ -242,18 +245,6 @@ def _vector(key: str, data: Iterable[float] | None, stored: dict[str, Any]) -> V
     try:
         return Vector(key, data, stored)
     except (TypeError, OverflowError) as error:
-        raise _record_error(
-            key, f"its data is not float32: {error}", argument="embedding"
+        raise InvalidRecordError(
+            key, f"is not float32: {error}", field="its data", argument="embedding"
         ) from error
-
-
-def _record_error(
-    key: str, reason: str, *, argument: str = "metadata", limit: int | None = None, remedy: str = ""
-) -> InvalidRequestError:
-    return InvalidRequestError(
-        "record {key}: {reason}" if reason[-1:] != "." else "record {key}: {reason}.",
-        argument=argument,
-        limit=limit,
-        remedy=remedy,
-        fields={"key": quote(key), "reason": reason.removesuffix(".")},
-    )
