@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, ClassVar, Final, Unpack
 
 from llama_index.core.base.embeddings.base import BaseEmbedding
@@ -17,7 +18,7 @@ from ..client.errors import ConfigurationError, InvalidRequestError, OSSVectorEr
 from ..client.operations.checks import check_whole, each_of
 from ..client.pair import Client
 from ..embeddings.mathematics import check_count, rescore
-from ..records import DecodePolicy, answers
+from ..records import DecodeError, DecodePolicy, Record, answers
 from ..records.agent_ids import Access, Fetched, Meant, fetch_meant, read_ids, suggest
 from ..records.agent_search import (
     MOST_HITS,
@@ -33,7 +34,6 @@ from ..records.settings import Exhaustive, IncompletePolicy, StoreSettings
 from ..records.store import RecordStore
 from .component import ConnectionOptions, NodeLookup, _Connected, report_incomplete
 from .filters import read_filters
-from .node_store import NodeStore
 from .nodes import classes_by_name
 from .postprocessors import neighbours
 
@@ -180,7 +180,7 @@ class OSSVectorToolSpec(_Connected, BaseToolSpec):
             scan_limit=scan_limit,
             on_incomplete=on_incomplete,
         )
-        self._store = NodeStore(RecordStore(settings), classes)
+        self._records = RecordStore(settings)
 
     def to_tool_list(
         self,
@@ -313,7 +313,7 @@ class OSSVectorToolSpec(_Connected, BaseToolSpec):
 
     def _check_existence(self, context: Context, ids: object) -> Flow[str]:
         def fetch(context: Context, keys: list[str]) -> Flow[Fetched[object]]:
-            result = yield from self._store.records.fetch(context, keys, return_metadata=False)
+            result = yield from self._records.fetch(context, keys, return_metadata=False)
             return result.by_key, result.missing
 
         meant = yield from fetch_meant(context, _ids_from(ids), self._access, self._max_ids, fetch)
@@ -335,7 +335,7 @@ class OSSVectorToolSpec(_Connected, BaseToolSpec):
 
     def _nodes(self, context: Context, ids: list[str]) -> Flow[Meant[BaseNode]]:
         def fetch(context: Context, keys: list[str]) -> Flow[Fetched[BaseNode]]:
-            found: Found[BaseNode] = yield from self._store.records.or_empty(
+            found: Found[BaseNode] = yield from self._records.or_empty(
                 context, self._lookup.fetch_distinct(context, keys), lambda: Found([], tuple(keys))
             )
             return {node.node_id: node for node in found.made}, found.missing
@@ -345,7 +345,7 @@ class OSSVectorToolSpec(_Connected, BaseToolSpec):
     def _report(
         self, context: Context, meant: Meant[Any], passages: list[Passage], start: int = 0
     ) -> Flow[str]:
-        records = self._store.records
+        records = self._records
         answer = Answer(
             passages,
             missing=(yield from suggest(context, meant.missing, self._access, records, self._scan)),
@@ -378,7 +378,7 @@ class OSSVectorToolSpec(_Connected, BaseToolSpec):
     ) -> Flow[str]:
         found = yield from find_permitted(
             context,
-            self._store.records,
+            self._records,
             vector,
             k,
             access=self._access,
@@ -386,8 +386,7 @@ class OSSVectorToolSpec(_Connected, BaseToolSpec):
             rank=rescore,
         )
         report_incomplete(found.incomplete)
-        # under "skip" a record that can be no node is left out
-        nodes = [(self._store.node(hit.record), hit.distance) for hit in found.hits]
+        nodes = [(self._node(hit.record), hit.distance) for hit in found.hits]
         answer = Answer(
             [self._passage(node, far) for node, far in nodes if node is not None],
             note=answers.MAY_LACK if found.incomplete else "",
@@ -395,6 +394,16 @@ class OSSVectorToolSpec(_Connected, BaseToolSpec):
             fetch_tool="fetch_by_ids",
         )
         return (yield from answers.write_answer(answer, self._budget))
+
+    def _node(self, record: Record) -> BaseNode | None:
+        """Return a record as a node; under "skip" one that can be none is left out."""
+        try:
+            return self._lookup.node(record)
+        except DecodeError:
+            if self._lookup.on_decode_error == "raise":
+                raise
+            skips = self._lookup.on_decode_error == "skip"
+            return None if skips else self._lookup.node(replace(record, node=None, source="raw"))
 
     def _passage(self, node: BaseNode, distance: float | None = None) -> Passage:
         about = show_metadata(_visible_metadata(node), self._metadata_keys)
