@@ -1,5 +1,6 @@
 """What a model may write, and what it is shown, by the tools of both frameworks."""
 
+from datetime import date, datetime
 from enum import Enum
 from typing import Literal
 
@@ -284,6 +285,24 @@ def test_a_model_is_told_of_types_and_descriptions(find, client):
     assert {"enum": ["a", "b"], "type": "string"} in told["kind"]["anyOf"]
     assert {"type": "array", "items": {"type": "string"}} in told["tags"]["anyOf"]
     assert "year_min" not in properties_of(find.make(client))
+
+
+def test_dates_are_given_as_models_write_them(find, client, put):
+    put(
+        {
+            "a": {"text": "a", "day": "2024-05-01", "at": "2024-05-01T10:00:00+00:00"},
+            "b": {"text": "b", "day": "2024-06-01", "at": "2024-06-01T10:00:00+00:00"},
+        },
+        data=[1.0, 0, 0, 0],
+    )
+    settings = {"filter_fields": {"day": (date, "When it was written."), "at": datetime}}
+    assert ids(find(settings, day_min="2024-05-15")) == ["b"]
+    assert ids(find(settings, day_max="2024-05-15")) == ["a"]
+    assert ids(find(settings, day="2024-05-01")) == ["a"]
+    assert ids(find(settings, at_min="2024-05-01T12:00:00+02:00")) == ["a", "b"]
+    assert ids(find(settings, at_min="2024-05-01T12:00:01+02:00")) == ["b"]
+    with_format = {"format": "date", "type": "string"}
+    assert with_format in properties_of(find.make(client, **settings))["day_min"]["anyOf"]
 
 
 @pytest.mark.usefixtures("library")

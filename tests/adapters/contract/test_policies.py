@@ -57,7 +57,8 @@ QUIET = {
     "Connected", "ConnectedComponent", "ConnectionOptions", "DocumentState", "DocumentStream",
     "FetchReport", "IncompleteSearchEvent", "KeyQueryBundle", "MissingKeysEvent",
     "NodeWithProvenance", "OSSVectorStoreRetriever", "QueryOptions", "SearchOptions",
-    "load_retriever",
+    "OSSVectorTranslator", "load_retriever",
+    "OSSVectorAdapter",  # what its store calls
 }  # fmt: skip
 ROOT_HALF = 1 / (1 + 2**0.5)  # the relevance of a distance of the root of two
 
