@@ -72,6 +72,15 @@ def test_an_edge_and_a_filter_on_one_field_both_hold(store):
     assert list(adapter.adjacent(edges, [1.0, 0, 0, 0], 5, {"team": "b"})) == []
 
 
+@pytest.mark.parametrize("list_fields", ["any", "exact"])
+def test_an_edge_leads_into_a_list_whatever_the_stores_filters_mean(client, store, list_fields):
+    adapter = OSSVectorAdapter(
+        OSSVectorStore(store.embeddings, client=client, list_fields=list_fields)
+    )
+    found = adapter.adjacent({MetadataEdge("mentions", "d6")}, [1.0, 0, 0, 0], 60, None)
+    assert {one.id for one in found} == {"d1", "d13", "d25", "d37", "d49"}
+
+
 def test_a_filter_of_the_stores_own_grammar_holds_in_every_step(store):
     adapter = OSSVectorAdapter(store)
     wanted = {"$not": {"team": "b"}, "habitat": {"$in": ["h1", "h2"]}}
