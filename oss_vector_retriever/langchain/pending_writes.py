@@ -53,6 +53,7 @@ class PendingWrites:
         parts = _one_for_each("metadatas", metadatas, len(all_texts))
         given = _one_for_each("ids", ids, len(all_texts))
         keys = [str(uuid.uuid4()) if key is None else key for key in given]
+        self.fresh = all(key is None for key in given)  # nobody has used such ids before
         # without data yet: what is too large is refused before its embedding is paid for
         made, report = make_each(
             on_bad_record or store.settings.on_bad_record,

@@ -34,7 +34,14 @@ from ..records.conditions import Condition
 from ..records.filters import Filter, read_filter
 from ..records.listing import Walk, cut_out, delete_passing, delete_those_passing, list_passing
 from ..records.search import Hit, SearchResult, mmr_search, relevance, search, search_by_key
-from ..records.settings import Completion, Exhaustive, IncompletePolicy, ListFields, Scalars
+from ..records.settings import (
+    Completion,
+    Exhaustive,
+    IncompletePolicy,
+    ListFields,
+    Scalars,
+    SideIndexName,
+)
 from ..records.store import RecordStore
 from .connection import ConnectedComponent
 from .documents import document_from, embedding_of
@@ -114,6 +121,9 @@ class OSSVectorStore(ConnectedComponent, VectorStore):
             what it has deleted, though the service shows it some seconds late. True: writes of the
             last 10 seconds count, of 30 in an index that this process has made; a number: of so
             many seconds; False: none do. Each search then gets by key what may be near enough.
+        side_index: the index beside this one for the parts of values over 36 KB, made by the first
+            of them. None: its name is that of the index and "side". False: there is none, and what
+            is larger is refused.
 
     Raises:
         ConfigurationError: `embedding` or `client` is of another type.
@@ -140,6 +150,7 @@ class OSSVectorStore(ConnectedComponent, VectorStore):
     on_incomplete: IncompletePolicy = "warn"
     filters_first: bool | None = None
     read_your_writes: bool | float = True
+    side_index: SideIndexName = None
 
     def __post_init__(self) -> None:
         """Check what was given; nothing is called yet."""
@@ -845,13 +856,30 @@ class OSSVectorStore(ConnectedComponent, VectorStore):
     def delete_collection(self) -> None:
         """Delete the index itself, with all that it holds, and its side index.
 
-        The next write makes it anew. An index that is not there is no error.
+        The next write makes it anew. An index that is not there is no error. A side index that was
+        named (`side_index`) stays, since other stores may use it. The right `oss:DeleteVectorIndex`
+        is in none of the policies that `oss-vectors policy` writes.
         """
         self._clients.run(self._records.delete_index)
 
     async def adelete_collection(self) -> None:
         """Do as `delete_collection` does."""
         await self._clients.arun(self._records.delete_index)
+
+    def sweep(self, older_than: float = 3600.0) -> int:
+        """Remove parts of large values that no record names, and return how many there were.
+
+        A writer that was killed, or that another process has overtaken, leaves such parts.
+
+        Args:
+            older_than: leave what was written within so many seconds, since its record may be
+                written yet; 0 only where nobody writes.
+        """
+        return self._clients.run(self._records.sweep, older_than)
+
+    async def asweep(self, older_than: float = 3600.0) -> int:
+        """Do as `sweep` does."""
+        return await self._clients.arun(self._records.sweep, older_than)
 
     def update_metadata(
         self,
@@ -916,7 +944,8 @@ class OSSVectorStore(ConnectedComponent, VectorStore):
             embeddings = self._embedder.embed_documents(writes.texts, batch_size)
         else:
             embeddings = writes.choose(embeddings)
-        self._clients.run(self._records.write, writes.vectors(embeddings))
+        vectors = writes.vectors(embeddings)
+        self._clients.run(self._records.write, vectors, fresh=writes.fresh)
         self._bad_records = writes.ids.report
         return writes.ids
 
@@ -934,7 +963,8 @@ class OSSVectorStore(ConnectedComponent, VectorStore):
             embeddings = await self._embedder.aembed_documents(writes.texts, batch_size)
         else:
             embeddings = writes.choose(embeddings)
-        await self._clients.arun(self._records.write, writes.vectors(embeddings))
+        vectors = writes.vectors(embeddings)
+        await self._clients.arun(self._records.write, vectors, fresh=writes.fresh)
         self._bad_records = writes.ids.report
         return writes.ids
 
@@ -1001,8 +1031,12 @@ def refuse_unknown(options: Mapping[str, Any]) -> None:
         TypeError: there is one.
     """
     for name in options:
-        kind = _OF_SEARCH_TYPES.get(name)
-        hint = f'; as_retriever(search_type="{kind}") takes it in search_kwargs' if kind else ""
+        kind, ours = _OF_SEARCH_TYPES.get(name), _OURS.get(name)
+        hint = f"; what others call {name}= is {ours}= here" if ours else ""
+        if kind is not None:
+            hint = (
+                f'; a retriever takes it by as_retriever(search_type="{kind}", search_kwargs=...)'
+            )
         raise TypeError(f"unexpected argument {name!r}{hint}")
 
 
@@ -1011,6 +1045,11 @@ _OF_SEARCH_TYPES: Final = {
     "score_threshold": "similarity_score_threshold",
     "fetch_k": "mmr",
     "lambda_mult": "mmr",
+}
+# what other stores' methods call an argument
+_OURS: Final = {
+    **dict.fromkeys(("where", "filters", "pre_filter", "search_filter", "expr"), "filter"),
+    **dict.fromkeys(("n_results", "top_k"), "k"),
 }
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from weakref import WeakKeyDictionary
 
@@ -13,8 +14,9 @@ from ..client.models.limits import DEFAULT_LIMITS
 from ..client.operations.checks import check_field_names, check_whole
 from ..client.pair import context_of, limits_of
 from ..langchain.connection import ConnectedComponent
-from ..records.settings import Exhaustive, IncompletePolicy, StoreSettings
+from ..records.settings import Exhaustive, IncompletePolicy, SideIndexName, StoreSettings
 from ..records.store import RecordStore
+from ..records.typed import json_form
 from .items import MAX_COPIES, Address, address_of, name_of
 from .operations import Memory
 
@@ -52,6 +54,9 @@ class OSSVectorGraphStore(ConnectedComponent, base.BaseStore):
             what it has deleted, though the service shows it some seconds late. True: writes of the
             last 10 seconds count, of 30 in an index that this process has made; a number: of so
             many seconds; False: none do. Each search then gets by key what may be near enough.
+        side_index: the index beside this one for the parts of values over 36 KB, made by the first
+            of them. None: its name is that of the index and "side". False: there is none, and what
+            is larger is refused.
 
     Raises:
         ConfigurationError: `client` is of another type, or `index` lacks `dims`.
@@ -69,6 +74,7 @@ class OSSVectorGraphStore(ConnectedComponent, base.BaseStore):
     on_incomplete: IncompletePolicy = "warn"
     filters_first: bool | None = None
     read_your_writes: bool | float = True
+    side_index: SideIndexName = None
 
     def __post_init__(self) -> None:
         """Check what was given; nothing is called yet."""
@@ -84,6 +90,7 @@ class OSSVectorGraphStore(ConnectedComponent, base.BaseStore):
             on_incomplete=self.on_incomplete,
             filters_first=self.filters_first,
             read_your_writes=self.read_your_writes,
+            side_index=self.side_index,
         )
         super().__post_init__()
         self.embeddings = base.ensure_embeddings(self.index.get("embed")) if self.index else None
@@ -114,6 +121,21 @@ class OSSVectorGraphStore(ConnectedComponent, base.BaseStore):
         await self._merger.put(self._run_batch, puts)
         return [None] * len(puts)
 
+    def sweep(self, older_than: float = 3600.0) -> int:
+        """Remove parts of large values that no record names, and return how many there were.
+
+        A writer that was killed, or that another process has overtaken, leaves such parts.
+
+        Args:
+            older_than: leave what was written within so many seconds, since its record may be
+                written yet; 0 only where nobody writes.
+        """
+        return self._clients.run(self._memory.records.sweep, older_than)
+
+    async def asweep(self, older_than: float = 3600.0) -> int:
+        """Do as `sweep` does."""
+        return await self._clients.arun(self._memory.records.sweep, older_than)
+
     async def _run_batch(self, ops: Sequence[Op]) -> list[Result]:
         model = self.embeddings
         if model is None:
@@ -135,7 +157,11 @@ class OSSVectorGraphStore(ConnectedComponent, base.BaseStore):
         if op.value is None or op.index is False:
             return ""
         fields = self._fields if op.index is None else [tokenize_path(path) for path in op.index]
-        found = (base.get_text_at_path(op.value, field) for field in fields)
+        value: object = op.value
+        # LangGraph reads texts out of JSON; what has no such form the encoding refuses by name
+        with suppress(ValueError, RecursionError):
+            value = json_form(op.value)
+        found = (base.get_text_at_path(value, field) for field in fields)
         return "\n".join(text for texts in found for text in texts)
 
 

@@ -18,7 +18,7 @@ from ..records import DecodePolicy, decode
 from ..records.conditions import document_id
 from ..records.decode import ENVELOPE_FIELD, RESERVED_FIELDS, SOURCE_ID_FIELD
 from ..records.keys import is_key
-from ..records.settings import DistanceMetric, StoreSettings
+from ..records.settings import DistanceMetric, SideIndexName, StoreSettings
 from ..records.side import Row
 from ..records.store import RecordStore
 from .component import ConnectionOptions, _Connected, report_missing
@@ -43,8 +43,9 @@ class OSSVectorDocumentStore(_Connected, BaseDocumentStore):
     Args:
         client: either client; by default one that is configured by the environment.
         index: the vector index to use, if not the client's own.
-        side_index: the index that holds what has no vector, by default `<index>side`. The same as
-            of the OSSVectorStore of the index.
+        side_index: the index that holds what has no vector, and parts of values over 36 KB, made by
+            the first of them. None: its name is that of the index and "side". The same as of the
+            OSSVectorStore of the index. False: there is none; what needs one is refused.
         text_key: a further metadata field to look for text in, of records that others wrote.
         return_data: set `node.embedding` from the stored float32 data.
         on_decode_error: "raise", "skip" with a warning, or "raw": a TextNode of what is stored.
@@ -67,7 +68,6 @@ class OSSVectorDocumentStore(_Connected, BaseDocumentStore):
         client: Client | None = None,
         *,
         index: str | None = None,
-        side_index: str | None = None,
         text_key: str | None = None,
         return_data: bool = False,
         on_decode_error: DecodePolicy = "raise",
@@ -77,6 +77,7 @@ class OSSVectorDocumentStore(_Connected, BaseDocumentStore):
         metadata_values: MetadataValues = "json",
         create_index: bool = True,
         distance_metric: DistanceMetric | None = "cosine",
+        side_index: SideIndexName = None,
         scan: bool = False,
         **connection: Unpack[ConnectionOptions],
     ) -> None:
@@ -326,8 +327,9 @@ class OSSVectorDocumentStore(_Connected, BaseDocumentStore):
         if not store_text:
             return
         yield from self._store.records.write(context, vectors, hold=hold)
-        yield from documents.side.put_rows(context, [self._store.row_of(node) for node in without])
-        yield from documents.drop_kept(context, named, [node.node_id for node in with_vectors])
+        kept = [self._store.row_of(node) for node in without]
+        yield from documents.side.put_rows(context, kept, fresh=not named.had_large)
+        yield from documents.drop_kept(context, named.rows, [node.node_id for node in with_vectors])
 
     def _vector(self, node: BaseNode, stored: Vector | None) -> Vector:
         fields = (stored and stored.metadata) or {}
@@ -374,6 +376,7 @@ class OSSVectorDocumentStore(_Connected, BaseDocumentStore):
         check_document(doc_id)
         documents = self._store.documents
         documents.use(context)
+        documents.note_asked(context, doc_id)
         row = yield from documents.find(context, doc_id)
         if row is not None and row.hash is not None:
             return row.hash
@@ -467,7 +470,8 @@ class OSSVectorDocumentStore(_Connected, BaseDocumentStore):
             recent_nodes(context, store.records.settings.index).forget(found.info.node_ids)
             yield from store.records.delete(context, [*own, *found.info.node_ids])
         else:
-            yield from store.take_nodes(context, row, key, *([key] if is_key(key) else ()))
+            has_own = is_key(key) and not row.is_kept
+            yield from store.take_nodes(context, row, key, own=has_own)
         yield from store.documents.drop(context, row, key)
         return True
 

@@ -1,5 +1,6 @@
 """`NodeStore`: what the vector store and the document store do with the records of an index."""
 
+import json
 import logging
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
@@ -7,7 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any
 
-from llama_index.core.schema import BaseNode, NodeRelationship
+from llama_index.core.schema import BaseNode, MetadataMode, NodeRelationship
 
 from ..client.context import Context, Flow
 from ..client.errors import InvalidRequestError, quote, with_article
@@ -37,6 +38,8 @@ from .nodes import (
     node_from,
 )
 from .recent_nodes import content_hash, recent_nodes
+
+_SMALL = 20_000  # bytes of text and metadata of a node that surely has no parts
 
 _log = logging.getLogger(__name__)
 
@@ -77,7 +80,9 @@ class NodeStore:
     def _write(self, context: Context, vectors: Sequence[Vector]) -> Flow[None]:
         recent, now = recent_nodes(context, self.records.settings.index), context.monotonic()
         changed = [vector for vector in vectors if not recent.is_stored(vector, now)]
-        yield from self.records.write(context, changed)
+        # what this process has just deleted has no parts left that would have to be looked for
+        fresh = recent.are_gone((vector.key for vector in changed), now)
+        yield from self.records.write(context, changed, fresh=fresh)
         recent.forget([vector.key for vector in changed], written=True)
 
     def get(
@@ -171,21 +176,24 @@ class NodeStore:
         yield from documents.forget_nodes_of(context, row, doc_id)
 
     def take_nodes(
-        self, context: Context, row: DocumentRow | None, doc_id: str, *own: str
+        self, context: Context, row: DocumentRow | None, doc_id: str, *, own: bool = False
     ) -> Flow[None]:
-        """Delete a document's nodes, and records of its `own`; the row is the caller's.
+        """Delete a document's nodes, with `own` also that under its id; the row is the caller's.
 
         Their embeddings are kept a while, where something in this process uses them.
         """
         recent = recent_nodes(context, self.records.settings.index)
         keeps = recent.is_used
-        nodes = self.documents.nodes_of(context, row, doc_id, return_data=keeps)
+        nodes = self.documents.nodes_of(context, row, doc_id, own=own, return_data=keeps)
         vectors = yield from nodes
         if keeps:
             yield from call_function(self._keep_deleted, context, vectors.values())
-        keys = list(dict.fromkeys([*vectors, *own]))
+        keys = list(vectors)
         recent.forget(keys)
-        yield from self.records.delete(context, keys)
+        # of small records, which these are nearly always, no parts need be looked for
+        are_small = not any(self.records.is_large(context, one) for one in vectors.values())
+        yield from self.records.delete(context, keys, read=() if are_small else None)
+        recent.note_gone(keys, context.monotonic())
 
     def _keep_deleted(self, context: Context, vectors: Iterable[Vector]) -> None:
         recent, now = recent_nodes(context, self.records.settings.index), context.monotonic()
@@ -229,7 +237,10 @@ class NodeStore:
         source = linked_id(node, NodeRelationship.SOURCE)
         # a document that names itself is none of its own nodes
         document = None if source in {"", node.node_id} else source
-        return Entry(node.node_id, document, kept_metadata(node.metadata, self.metadata_values))
+        metadata = kept_metadata(node.metadata, self.metadata_values)
+        # as JSON escapes it, which takes no less than what is stored
+        size = len(json.dumps([node.get_content(MetadataMode.NONE), metadata], default=str))
+        return Entry(node.node_id, document, metadata, size > _SMALL)
 
     def row_of(self, node: BaseNode) -> Row:
         """Return the row that keeps a node without a vector."""

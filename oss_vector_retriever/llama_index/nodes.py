@@ -21,11 +21,10 @@ from llama_index.core.schema import (
     TextNode,
 )
 from pydantic import BeforeValidator, PlainSerializer
-from pydantic_core import to_jsonable_python
 
 from ..client.errors import ConfigurationError, InvalidRequestError, quote
 from ..records import DecodeError, Record
-from ..records.typed import python_values
+from ..records.typed import json_form
 
 MetadataValues = Literal["json", "typed"]
 NodeClasses = Mapping[str, type[BaseNode]]
@@ -95,7 +94,7 @@ def kept_metadata(metadata: Mapping[str, Any], values: MetadataValues) -> Mappin
             plain[name] = value
             continue
         try:
-            plain |= to_jsonable_python({name: python_values(value)}, inf_nan_mode="null")
+            plain |= json_form({name: value})
         except (ValueError, RecursionError):
             plain[name] = value  # whoever encodes it says what is wrong, and where
     return plain

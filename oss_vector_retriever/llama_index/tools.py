@@ -34,7 +34,7 @@ from ..records.settings import Exhaustive, IncompletePolicy, StoreSettings
 from ..records.store import RecordStore
 from .component import ConnectionOptions, NodeLookup, _Connected, report_incomplete
 from .filters import read_filters
-from .nodes import classes_by_name
+from .nodes import classes_by_name, kept_metadata
 from .postprocessors import neighbours
 
 _SEARCH: Final = "search"
@@ -443,7 +443,8 @@ def _core_tokens(text: str) -> Sequence[Any]:
     return get_tokenizer()(text)
 
 
-def _visible_metadata(node: BaseNode) -> dict[str, Any]:
+def _visible_metadata(node: BaseNode) -> Mapping[str, Any]:
     # what a program hides from its model stays hidden, whichever way the model asks
     hidden = set(node.excluded_llm_metadata_keys)
-    return {name: value for name, value in node.metadata.items() if name not in hidden}
+    seen = {name: value for name, value in node.metadata.items() if name not in hidden}
+    return kept_metadata(seen, "json")

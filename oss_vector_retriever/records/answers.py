@@ -12,6 +12,7 @@ without line breaks: no record can end its own text, or pass for another, an id 
 import json
 import secrets
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
@@ -26,6 +27,7 @@ from ..client.errors import (
     escape_controls,
 )
 from ..client.steps import Call
+from .typed import json_form
 
 Tokenizer = Callable[[str], Sequence[Any] | int]
 
@@ -258,6 +260,8 @@ def show_metadata(metadata: Mapping[str, Any], names: Iterable[str]) -> str:
 
 
 def _shorten(value: object) -> object:
+    with suppress(ValueError, RecursionError):  # a date is shown as its text
+        value = json_form(value)
     # a title is short; what is not would take the room of the text
     text = value if isinstance(value, str) else to_line(value)
     return value if len(text) <= _SHOWN_CHARACTERS else f"{text[:_SHOWN_CHARACTERS]}..."

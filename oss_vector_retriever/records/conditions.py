@@ -39,7 +39,7 @@ from .decode import (
     source_id,
 )
 from .record import Record
-from .typed import align, moment_of, scalar_of
+from .typed import JSON_TYPES, align, moment_of, scalar_of
 
 Fields = Mapping[str, Any]
 _Filter = dict[str, Any]
@@ -195,12 +195,11 @@ def are_equal(one: object, other: object) -> bool:
 
 _ITEMS: Final = (list, tuple, set, frozenset)
 _UNORDERED: Final = (set, frozenset)
-_OF_JSON: Final = frozenset({str, int, float, bool, type(None), list, dict})
 
 
 def _align(one: object, other: object) -> tuple[Any, Any]:
     # nearly all values are JSON's own, of which each compares as it is
-    if one.__class__ in _OF_JSON and other.__class__ in _OF_JSON:
+    if one.__class__ in JSON_TYPES and other.__class__ in JSON_TYPES:
         return one, other
     return align(one, other)
 

@@ -25,7 +25,7 @@ from ..client.errors import InvalidRequestError, quote
 from ..client.models import Limits, dump, largest, metadata_bytes
 from .bad_records import InvalidRecordError
 from .decode import ENVELOPE_KEYS, RESERVED_FIELDS, UNSURE_FIELD, UNSURE_OF_ALL, UNSURE_OF_NONE
-from .typed import as_python, moment_of, nearest_number, plain_form, scalar_of
+from .typed import JSON_TYPES, as_python, moment_of, nearest_number, plain_form, scalar_of
 
 Form = Literal["native", "strings"]
 
@@ -73,6 +73,8 @@ def _number_or_text(value: object) -> object:
     Raises:
         TypeError: there is none.
     """
+    if value.__class__ in JSON_TYPES:
+        return value
     value = as_python(value)
     if isinstance(value, dt.date):
         return moment_of(value)

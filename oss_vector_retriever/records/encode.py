@@ -31,7 +31,6 @@ _FIXES = {
     **dict.fromkeys(("Period", "Interval"), "store str(value)"),
 }
 _FIX = "make it a str, int, float, bool, None, list or dict first"
-_PLAIN = frozenset({str, int, float, bool, type(None), dict, list})
 _Path = tuple[str | int, ...]
 
 
@@ -134,10 +133,10 @@ def _split_value(value: Any, key: str, path: _Path) -> tuple[Any, Types | None]:
     Plain are str, int, float, bool, None, and lists and dicts (string keys) of them. A subclass of
     these is stored as its plain value, and comes back equal to it, of the plain type.
     """
-    if value.__class__ not in _PLAIN:
-        value = as_python(value)
+    value = as_python(value)
     if isinstance(value, str):
-        _check_text(value, key, path)
+        if not value.isascii():
+            _check_text(value, key, path)
     elif isinstance(value, dict):
         plain, types = _split_dict(value, key, path)
         return plain, types or None
@@ -161,7 +160,8 @@ def _split_dict(
     for name, item in list(value.items()):
         if not isinstance(name, str):
             _refuse(key, path, f"has a key that is not a string: {quote(name)}", remedy="use str")
-        _check_text(name, key, path, of="a name in ")
+        if not name.isascii():
+            _check_text(name, key, path, of="a name in ")
         plain[name], inner = _split_value(item, key, (*path, name))
         if inner is not None:
             types[name] = inner

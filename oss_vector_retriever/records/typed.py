@@ -32,8 +32,12 @@ from pathlib import Path
 from typing import Any, Final
 from uuid import UUID
 
+from pydantic_core import to_jsonable_python
+
 Types = str | list[Any] | dict[str, Any]
 
+# nearly all values are of these, and need no second look
+JSON_TYPES: Final = frozenset({str, int, float, bool, type(None), dict, list})
 DEEPEST: Final = 100  # levels of nesting; the JSON reader of the way back stops at 200
 _OWN: Final = ""  # where a list's own type stands among those of its items
 _MICROSECOND: Final = dt.timedelta(microseconds=1)
@@ -51,6 +55,8 @@ def as_python(value: Any) -> Any:
 
     NaT and NA are None; nanoseconds are cut. Other values are returned as they are.
     """
+    if value.__class__ in JSON_TYPES:
+        return value
     for _ in range(DEEPEST):
         if not isinstance(value, Enum):
             break
@@ -69,6 +75,15 @@ def python_values(value: Any) -> Any:
     if isinstance(value, list | tuple | set | frozenset):
         return [python_values(item) for item in value]
     return value
+
+
+def json_form(value: Any) -> Any:
+    """Return a value as pydantic, and so LlamaIndex, writes it: a date as its text, NaN as None.
+
+    Raises:
+        ValueError: there is no such form.
+    """
+    return to_jsonable_python(python_values(value), inf_nan_mode="null")
 
 
 def _from_pandas(value: Any) -> Any:

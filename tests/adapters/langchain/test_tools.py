@@ -2,6 +2,8 @@
 
 import copy
 import pickle
+from datetime import date
+from decimal import Decimal
 from typing import ClassVar
 
 import pytest
@@ -11,7 +13,7 @@ from langchain_core.embeddings import Embeddings
 from langchain_core.messages import ToolCall
 from langchain_core.tools import ToolException
 from pydantic import BaseModel
-from support.agent_answers import fenced, whole, without_mark
+from support.agent_answers import fenced, read_answer, whole, without_mark
 
 from oss_vector_retriever import (
     InvalidRequestError,
@@ -24,6 +26,7 @@ from oss_vector_retriever.langchain import (
     OSSVectorByteStore,
     OSSVectorFetchTool,
     OSSVectorSearchTool,
+    OSSVectorStore,
     OSSVectorToolkit,
 )
 
@@ -350,3 +353,14 @@ def test_a_schema_of_ones_own_is_left_alone(stocked):
     )
     assert [d.id for d in called(tool, query="north", team="b").artifact] == ["b/north"]
     assert list(tool.args) == ["query", "team"]
+
+
+def test_typed_values_are_shown_as_texts(client):
+    store = OSSVectorStore(client=client)
+    typed = {"day": date(2024, 5, 1), "price": Decimal("1.50"), "tags": {"x"}, "at": (1, 2)}
+    store.add_texts(["body"], [typed], ids=["a"], embeddings=[[1.0, 0, 0, 0]])
+    content = called(
+        OSSVectorFetchTool(client=client, metadata_keys=list(typed)), ids=["a"]
+    ).content
+    [shown] = read_answer(content).documents
+    assert shown.about == {"day": "2024-05-01", "price": "1.50", "tags": ["x"], "at": [1, 2]}

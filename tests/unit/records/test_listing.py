@@ -29,6 +29,7 @@ class Shelf(Watched):
     """A service whose page tokens may be positions, so that a list skips what moves up."""
 
     lists_by_position = False
+    meanwhile = None  # what is done after the next listing, before its reply is read
     reader = None  # another client of it
 
     def note_of(self, request):
@@ -36,7 +37,11 @@ class Shelf(Watched):
 
     def handle(self, request):
         if request.query != "listVectors" or not self.lists_by_position:
-            return super().handle(request)
+            reply = super().handle(request)
+            if request.query == "listVectors" and self.meanwhile is not None:
+                done, self.meanwhile = self.meanwhile, None
+                done()
+            return reply
         body = json.loads(request.body)
         start, size = int(body.get("nextToken", 0)), body["maxResults"]
         self.lists_by_position = False
@@ -157,7 +162,7 @@ def test_keys_are_not_all_kept_until_the_end(make, list_filter, monkeypatch):
 def test_a_service_that_shows_what_is_gone_ends_a_deletion_all_the_same(make, monkeypatch):
     monkeypatch.setattr(listing, "_KEPT_KEYS", 30)
     where = make(100, 1)
-    monkeypatch.setattr(RecordStore, "delete", lambda *_: iter(()))
+    monkeypatch.setattr(RecordStore, "delete", lambda *_, **__: iter(()))
     assert where.delete(RED) == 100
     assert where.names().count("listVectors") <= 20
 
@@ -198,6 +203,39 @@ def test_two_records_that_do_not_pass_say_nothing_of_the_service(make):
 # What is never deleted
 
 
+@EVERY_BEHAVIOUR
+def test_what_this_process_changes_meanwhile_is_looked_at_again(make, list_filter):
+    where = make(10, 1, list_filter)
+    reader, store = where.service.reader, RecordStore(StoreSettings(filterable=None))
+
+    def change():
+        pair = ClientPair(reader)
+        pair.run(store.update_metadata, ["k00001", "k00002"], {"colour": "green"})
+        pair.run(store.update_metadata, ["k00003"], {"size": 1})
+        reader.delete(["k00004"])
+
+    where.service.meanwhile = change
+    assert where.delete(RED) == 7
+    assert where.all() == {"k00001", "k00002"}
+
+
+def test_what_was_not_written_meanwhile_takes_no_get(make):
+    where = make(10, 1)
+    where.store.watch(where.client._context)
+    where.put({"k00011": {"colour": "red"}})  # it was there before the listing
+    where.service.seen.clear()
+    assert where.delete(RED) == 11
+    assert where.names() == ["listVectors", "deleteVectors"]
+
+
+def test_more_than_are_deleted_at_once_go_one_after_another(make, monkeypatch):
+    monkeypatch.setattr(listing, "_HELD_KEYS", 7)
+    where = make(30, 2)
+    assert where.delete(RED) == 15
+    assert where.names().count("deleteVectors") == 3
+    assert len(where.all()) == 15
+
+
 @pytest.mark.parametrize("given", [None, {}, {"colour": {"$nin": []}}])
 def test_what_restricts_nothing_is_refused(make, given):
     where = make(3, 1)
@@ -210,6 +248,7 @@ def test_what_nothing_can_pass_takes_no_call(make):
     where = make(3, 1)
     assert where.delete({"colour": {"$in": []}}) == 0
     assert where.keys({"colour": {"$in": []}}) == []
+    assert Walk(where.store, read_filter({"colour": {"$in": []}})).is_done
     assert where.names() == []
 
 

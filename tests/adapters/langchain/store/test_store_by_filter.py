@@ -1,6 +1,7 @@
 """Documents read and deleted by filter, walked through, updated one by one, and ingested again."""
 
 import asyncio
+import threading
 
 import pytest
 from langchain_core.documents import Document
@@ -8,7 +9,7 @@ from langchain_core.indexing import InMemoryRecordManager, index
 from support.embedded import embedded
 from support.promises import sized
 
-from oss_vector_retriever.client.errors import InvalidRequestError
+from oss_vector_retriever.client.errors import ConfigurationError, InvalidRequestError
 from oss_vector_retriever.langchain import OSSVectorDocStore, OSSVectorStore
 from oss_vector_retriever.records.settings import StoreSettings
 from oss_vector_retriever.records.side import Row, SideIndex
@@ -120,6 +121,23 @@ def test_three_among_thousands_go_in_three_calls(store, service, call):
     assert call(store, "delete", filter={"color": "red"}) is True
     assert len(service.seen) <= 3
     assert len(store.get()) == count - 3
+
+
+def test_a_large_document_is_read_by_filter_kept_as_it_is_and_goes_with_its_parts(
+    client, filled, call, service, model
+):
+    large = Document(id="l", page_content="a", metadata={"color": "red", "x": "y" * 60_000})
+    call(filled, "add_documents", [large])
+    assert large in call(filled, "get", filter={"color": "red"})
+    assert large in walked(filled, call, filter={"color": "red"})
+    model.calls.clear()
+    service.seen.clear()
+    call(filled, "add_documents", [large], reuse_embeddings=True)
+    assert model.calls == []
+    assert "putVectors" not in service.names()
+    call(filled, "delete", filter={"color": "red"})
+    assert sorted(ids(filled.get())) == ["k1", "k3"]
+    assert list(client.iter_vectors(index="vectorsside")) == []
 
 
 @pytest.mark.parametrize(
@@ -350,6 +368,51 @@ def test_an_argument_of_another_type_of_search_names_it(filled, name, kind):
             retriever.invoke("a", **options)
         with pytest.raises(TypeError, match=f'search_type="{kind}"'):
             asyncio.run(retriever.ainvoke("a", **options))
+
+
+@pytest.mark.parametrize(
+    ("theirs", "ours"), [("where", "filter"), ("pre_filter", "filter"), ("n_results", "k")]
+)
+def test_what_others_call_an_argument_is_answered_with_the_name_here(filled, call, theirs, ours):
+    for method in ("similarity_search", "max_marginal_relevance_search"):
+        with pytest.raises(TypeError, match=f"what others call {theirs}= is {ours}= here"):
+            call(filled, method, "a", **{theirs: {"color": "red"}})
+    with pytest.raises(TypeError, match=f"what others call {theirs}= is {ours}= here"):
+        call(filled, "delete", **{theirs: {"color": "red"}})
+
+
+# Models that are of no class of LangChain's
+
+
+class Bare:
+    """A model that has the two methods, and no base."""
+
+    def embed_documents(self, texts):
+        return [self.embed_query(text) for text in texts]
+
+    def embed_query(self, text):
+        threads.append(threading.current_thread())
+        return [float(text.count("a")), 1.0]
+
+
+threads = []
+
+
+def test_a_model_need_not_be_of_langchains_class(client, call):
+    threads.clear()
+    model = Bare()
+    store = OSSVectorStore(model, client=client)
+    assert store.embeddings is model
+    call(store, "add_texts", ["aaa", ""], ids=["a", "b"])
+    assert ids(call(store, "similarity_search", "aa", 1)) == ["a"]
+    if "awaited" in call.__name__:  # never on the event loop
+        assert threading.main_thread() not in threads
+
+
+@pytest.mark.parametrize("wrong", [Bare, object(), 5])
+def test_what_cannot_embed_is_refused(client, wrong):
+    with pytest.raises(ConfigurationError, match="embedding must be"):
+        OSSVectorStore(wrong, client=client)
 
 
 # Zeros
