@@ -23,6 +23,7 @@ from ..records.answers import (
     Budget,
     Passage,
     Tokenizer,
+    check_names,
     quote_id,
     show_metadata,
     write_answer,
@@ -95,6 +96,7 @@ class HydrateDocumentsMiddleware(ConnectedComponent, AgentMiddleware[DocumentSta
             index=self.index, text_key=self.text_key, on_decode_error=self.on_decode_error
         )
         check_whole("limit", self.limit, 1, sys.maxsize)
+        self.metadata_keys = check_names(self.metadata_keys)
         self._budget = Budget(
             _check_bound("max_characters", self.max_characters),
             _check_bound("max_tokens", self.max_tokens),

@@ -161,7 +161,7 @@ class OSSVectorToolSpec(_Connected, BaseToolSpec):
         }
         set_bounds = {n: check_count(n, bound) for n, bound in bounds.items() if bound is not None}
         self._budget = Budget(tokenizer=tokenizer or _core_tokens, **set_bounds)
-        self._metadata_keys = tuple(each_of(metadata_keys))
+        self._metadata_keys = answers.check_names(metadata_keys)
         self._embed_model = embed_model
         self._k = check_whole("k", k, 1, MOST_HITS)
         self._condition = read_filters(filters)

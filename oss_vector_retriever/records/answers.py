@@ -253,6 +253,18 @@ def write_answer(answer: Answer, budget: Budget) -> Flow[str]:
     return text
 
 
+def check_names(metadata_keys: Iterable[str]) -> tuple[str, ...]:
+    """Return the names of metadata fields to show; a lone string is refused."""
+    names = () if isinstance(metadata_keys, str) else tuple(metadata_keys)
+    if isinstance(metadata_keys, str) or not all(isinstance(name, str) for name in names):
+        raise InvalidRequestError(
+            "{argument} must be a list of names of fields, not {value}.",
+            argument="metadata_keys",
+            value=metadata_keys,
+        )
+    return names
+
+
 def show_metadata(metadata: Mapping[str, Any], names: Iterable[str]) -> str:
     """Return those of the named fields that are there as JSON on one line; "" for none."""
     there = {name: metadata[name] for name in names if metadata.get(name) is not None}

@@ -177,6 +177,12 @@ def test_fields_that_are_not_there_are_not_shown(ask, put):
     assert [document.about for document in said.documents] == [{"page": 0}, None]
 
 
+@pytest.mark.parametrize("wrong", ["title", [7]])
+def test_names_of_fields_are_a_list_of_strings(find, client, wrong):
+    with pytest.raises(ValueError, match="metadata_keys"):
+        find.make(client, metadata_keys=wrong)
+
+
 def test_a_search_shows_them_beside_the_distance(find, put):
     put({"a": {"text": "body", "title": "A tale"}}, data=[1.0, 0, 0, 0])
     answer = find({"metadata_keys": CITED})
