@@ -4,7 +4,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 from ..client.concurrency import run_together
 from ..client.context import Context, Flow
@@ -19,18 +19,27 @@ from ..records.search import Restriction, find_nearest, restriction_of
 from ..records.store import RecordStore
 from .documents import document_from, embedding_of
 from .retriever import areport_incomplete, report_incomplete
-from .store import OSSVectorStore
+from .store import OSSVectorStore, SearchOptions
 
-try:
+if TYPE_CHECKING:
     from graph_retriever import Content
     from graph_retriever.adapters import Adapter
     from graph_retriever.edges import Edge, IdEdge, MetadataEdge
     from graph_retriever.utils.top_k import top_k
-except ModuleNotFoundError as error:
-    raise ImportError(
-        f"OSSVectorAdapter needs {error.name}: pip install langchain-graph-retriever",
-        name=error.name,
-    ) from error
+
+    _absent: ModuleNotFoundError | None
+else:
+    try:
+        from graph_retriever import Content
+        from graph_retriever.adapters import Adapter
+        from graph_retriever.edges import Edge, IdEdge, MetadataEdge
+        from graph_retriever.utils.top_k import top_k
+
+        _absent = None
+    except ModuleNotFoundError as error:
+        # The class is there all the same: `import *` and what reads signatures ask for each name.
+        _absent, Adapter = error, object
+        Content = Edge = IdEdge = MetadataEdge = top_k = Any
 
 _Fields = Mapping[str, Any]
 _Found = tuple[list[Content], IncompleteSearchWarning | None]
@@ -47,84 +56,106 @@ class OSSVectorAdapter(Adapter):
 
     Args:
         vector_store: the store, with its embedding model.
+
+    Raises:
+        ImportError: langchain-graph-retriever is not installed.
     """
 
     def __init__(self, vector_store: OSSVectorStore) -> None:
+        if _absent is not None:
+            raise ImportError(
+                f"OSSVectorAdapter needs {_absent.name}: pip install langchain-graph-retriever",
+                name=_absent.name,
+            ) from _absent
         super().__init__()
         self.vector_store = vector_store
 
-    def search_with_embedding(
-        self, query: str, k: int = 4, filter: dict[str, Any] | None = None, **kwargs: Any
+    def search_with_embedding(  # type: ignore[override]  # the base class takes any option
+        self,
+        query: str,
+        k: int = 4,
+        filter: dict[str, Any] | None = None,
+        **options: Unpack[SearchOptions],
     ) -> tuple[list[float], list[Content]]:
         """Return the embedding of a text, and the contents closest to it."""
         embedding = self.vector_store._embedder.embed_query(query)
-        return embedding, self.search(embedding, k, filter, **kwargs)
+        return embedding, self.search(embedding, k, filter, **options)
 
-    async def asearch_with_embedding(
-        self, query: str, k: int = 4, filter: dict[str, Any] | None = None, **kwargs: Any
+    async def asearch_with_embedding(  # type: ignore[override]  # as above
+        self,
+        query: str,
+        k: int = 4,
+        filter: dict[str, Any] | None = None,
+        **options: Unpack[SearchOptions],
     ) -> tuple[list[float], list[Content]]:
         """Do as `search_with_embedding` does."""
         embedding = await self.vector_store._embedder.aembed_query(query)
-        return embedding, await self.asearch(embedding, k, filter, **kwargs)
+        return embedding, await self.asearch(embedding, k, filter, **options)
 
-    def search(
+    def search(  # type: ignore[override]  # as above
         self,
         embedding: list[float],
         k: int = 4,
         filter: dict[str, Any] | None = None,
-        **kwargs: Any,
+        **options: Unpack[SearchOptions],
     ) -> list[Content]:
         """Return the contents closest to a vector, closest first."""
         wanted = _Wanted.of(filter)
-        return self._find([wanted] if k else [], embedding, k, kwargs)
+        return self._find([wanted] if k else [], embedding, k, options)
 
-    async def asearch(
+    async def asearch(  # type: ignore[override]  # as above
         self,
         embedding: list[float],
         k: int = 4,
         filter: dict[str, Any] | None = None,
-        **kwargs: Any,
+        **options: Unpack[SearchOptions],
     ) -> list[Content]:
         """Do as `search` does."""
         wanted = _Wanted.of(filter)
-        return await self._afind([wanted] if k else [], embedding, k, kwargs)
+        return await self._afind([wanted] if k else [], embedding, k, options)
 
-    def get(
-        self, ids: Sequence[str], filter: dict[str, Any] | None = None, **kwargs: Any
+    def get(  # type: ignore[override]  # as above
+        self,
+        ids: Sequence[str],
+        filter: dict[str, Any] | None = None,
+        **options: Unpack[SearchOptions],
     ) -> list[Content]:
         """Return the contents with these ids that pass, each once; missing ones are left out."""
-        return self._find([_Wanted.of(filter, ids=ids)], [], 0, kwargs)
+        return self._find([_Wanted.of(filter, ids=ids)], [], 0, options)
 
-    async def aget(
-        self, ids: Sequence[str], filter: dict[str, Any] | None = None, **kwargs: Any
+    async def aget(  # type: ignore[override]  # as above
+        self,
+        ids: Sequence[str],
+        filter: dict[str, Any] | None = None,
+        **options: Unpack[SearchOptions],
     ) -> list[Content]:
         """Do as `get` does."""
-        return await self._afind([_Wanted.of(filter, ids=ids)], [], 0, kwargs)
+        return await self._afind([_Wanted.of(filter, ids=ids)], [], 0, options)
 
-    def adjacent(
+    def adjacent(  # type: ignore[override]  # as above
         self,
         edges: set[Edge],
         query_embedding: list[float],
         k: int,
         filter: dict[str, Any] | None,
-        **kwargs: Any,
+        **options: Unpack[SearchOptions],
     ) -> Iterable[Content]:
         """Return the `k` contents closest to a vector that an edge leads to."""
         wanted = self._wanted_by(edges, filter) if k else []
-        contents = self._find(wanted, query_embedding, k, kwargs)
+        contents = self._find(wanted, query_embedding, k, options)
         return top_k(contents, embedding=query_embedding, k=k)
 
-    async def aadjacent(
+    async def aadjacent(  # type: ignore[override]  # as above
         self,
         edges: set[Edge],
         query_embedding: list[float],
         k: int,
         filter: dict[str, Any] | None,
-        **kwargs: Any,
+        **options: Unpack[SearchOptions],
     ) -> Iterable[Content]:
         """Do as `adjacent` does."""
         wanted = self._wanted_by(edges, filter) if k else []
-        contents = await self._afind(wanted, query_embedding, k, kwargs)
+        contents = await self._afind(wanted, query_embedding, k, options)
         return top_k(contents, embedding=query_embedding, k=k)
 
     def _wanted_by(self, edges: Iterable[Edge], filter: _Fields | None) -> list["_Wanted"]:
@@ -152,7 +183,7 @@ class OSSVectorAdapter(Adapter):
         return [*wanted, _Wanted.of(filter, ids=ids)] if ids else wanted
 
     def _find(
-        self, wanted: Sequence["_Wanted"], embedding: list[float], k: int, options: Any
+        self, wanted: Sequence["_Wanted"], embedding: list[float], k: int, options: SearchOptions
     ) -> list[Content]:
         how = self.vector_store._completion(options)
         found = self.vector_store.run(
@@ -163,7 +194,7 @@ class OSSVectorAdapter(Adapter):
         return [content for contents, _ in found for content in contents]
 
     async def _afind(
-        self, wanted: Sequence["_Wanted"], embedding: list[float], k: int, options: Any
+        self, wanted: Sequence["_Wanted"], embedding: list[float], k: int, options: SearchOptions
     ) -> list[Content]:
         how = self.vector_store._completion(options)
         store = self.vector_store
