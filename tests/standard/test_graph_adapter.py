@@ -81,15 +81,3 @@ class TestAdapter(AdapterComplianceSuite):
     @pytest.fixture
     def adapter(self, store):
         return OSSVectorAdapter(store)
-
-
-class TestAdapterOverExactLists(AdapterComplianceSuite):
-    """Edges lead into lists, whatever the store's own filters mean."""
-
-    @pytest.fixture
-    def adapter(self, store):
-        exact = OSSVectorStore(Animals(), client=store.client, list_fields="exact")
-        return OSSVectorAdapter(exact)
-
-    def expected(self, method, case):
-        return [] if "keywords" in (case.filter or {}) else super().expected(method, case)

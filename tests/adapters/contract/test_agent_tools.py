@@ -8,20 +8,25 @@ import pytest
 from pydantic import ValidationError
 from support.agent_answers import fenced, read_answer, whole, without_mark
 from support.agent_tools import FACES, SEARCH_FACES, properties_of
+from support.promises import sized
 
 from oss_vector_retriever import OSSVectorClient
 
 CITED = ("title", "url", "page")
 
 
-@pytest.fixture(params=FACES)
+# each flow is one for blocking and awaited calls: one manner of each framework in every run
+HERE = sized(("langchain", "llama_index_async"), tuple(FACES))
+
+
+@pytest.fixture(params=HERE)
 def ask(request, client):
     """Give a function: ids and the tool's settings in, the answer out."""
     make, call = FACES[request.param]
     return lambda ids, client=client, **options: call(make(client, **options), ids)
 
 
-@pytest.fixture(params=SEARCH_FACES)
+@pytest.fixture(params=HERE)
 def find(request, client):
     """Give a function: what a model passes and the tool's settings in, the answer out."""
     make, call = SEARCH_FACES[request.param]
