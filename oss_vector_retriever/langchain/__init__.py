@@ -14,11 +14,13 @@ if TYPE_CHECKING:
     from .connection import Connected, ConnectedComponent
     from .document_index import OSSVectorDocumentIndex
     from .fetcher import FetchReport, OSSVectorFetcher, OSSVectorRehydrator
+    from .graph import OSSVectorAdapter
     from .key_value import OSSVectorByteStore, OSSVectorDocStore, OSSVectorEmbeddingStore
     from .loading import load_retriever
     from .parents import ParentHydratingRetriever
     from .record_manager import VerifyingRecordManager
     from .retriever import OSSVectorRetriever
+    from .self_query import OSSVectorTranslator
     from .store import OSSVectorStore, OSSVectorStoreRetriever, SearchOptions
     from .tools import OSSVectorFetchTool, OSSVectorSearchTool, OSSVectorToolkit
 # isort: on
@@ -29,11 +31,13 @@ _WHERE = {
     "connection": "Connected ConnectedComponent",
     "document_index": "OSSVectorDocumentIndex",
     "fetcher": "FetchReport OSSVectorFetcher OSSVectorRehydrator",
+    "graph": "OSSVectorAdapter",
     "key_value": "OSSVectorByteStore OSSVectorDocStore OSSVectorEmbeddingStore",
     "loading": "load_retriever",
     "parents": "ParentHydratingRetriever",
     "record_manager": "VerifyingRecordManager",
     "retriever": "OSSVectorRetriever",
+    "self_query": "OSSVectorTranslator",
     "store": "OSSVectorStore OSSVectorStoreRetriever SearchOptions",
     "tools": "OSSVectorFetchTool OSSVectorSearchTool OSSVectorToolkit",
 }
@@ -42,6 +46,7 @@ __all__ = [
     "Connected",
     "ConnectedComponent",
     "FetchReport",
+    "OSSVectorAdapter",
     "OSSVectorByteStore",
     "OSSVectorDocStore",
     "OSSVectorDocumentIndex",
@@ -54,6 +59,7 @@ __all__ = [
     "OSSVectorStore",
     "OSSVectorStoreRetriever",
     "OSSVectorToolkit",
+    "OSSVectorTranslator",
     "ParentHydratingRetriever",
     "SearchOptions",
     "StoredEmbeddingsFilter",

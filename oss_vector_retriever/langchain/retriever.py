@@ -17,8 +17,8 @@ from pydantic import Field
 
 from ..client.concurrency import limit_concurrency, run_together
 from ..client.context import Context, Flow
-from ..client.errors import IncompleteSearchWarning
-from ..records import DecodePolicy, Record, parse_keys
+from ..client.errors import IncompleteSearchWarning, InvalidRequestError
+from ..records import DecodePolicy, Record, parse_keys, query_of
 from ..records.lookup import Found, Lookup, MissingPolicy, fetch_records
 from .connection import PROVIDER, STRICT, Connected
 from .documents import document_from
@@ -232,8 +232,36 @@ def _parameters(method: Callable[..., Any]) -> frozenset[str]:
 Outcome = Found[Document] | Exception | None
 
 
+class _KeyQuery(str):
+    """A query that was given as a list of keys: what traces show of it, and the keys."""
+
+    __slots__ = ("keys",)
+    keys: list[str]
+
+
+def _as_query(asked: Any) -> str:
+    """Return what a retriever was asked as a text: a list of keys as the JSON array of them.
+
+    Raises:
+        InvalidRequestError: it is no list of keys.
+    """
+    if isinstance(asked, str):
+        return asked
+    if not isinstance(asked, list | tuple):
+        raise InvalidRequestError(
+            "{argument} must be a list of strings or a text that names them, not {kind}",
+            argument="keys",
+            value=asked,
+        )
+    query = _KeyQuery(query_of(asked))
+    query.keys = list(asked)
+    return query
+
+
 class OSSVectorRetriever(_Batched, _ServiceRetriever):
-    """Documents by key: the query is a JSON array of keys, or one key a line.
+    """Documents by key: the query is a list of keys, a JSON array of keys, or one key a line.
+
+    A list comes from the step before in a chain; traces show it as the JSON array.
 
     Documents come in the order of the keys, a repeated key answered each time with a Document of
     its own; `Document.id` is the key. Keys that do not exist are left out and reported to callbacks
@@ -251,7 +279,7 @@ class OSSVectorRetriever(_Batched, _ServiceRetriever):
             None leaves embeddings where they are, and they are not fetched.
         on_missing: "omit" or "raise".
         on_decode_error: of unreadable records: "raise", "skip" (a warning) or "raw" (as stored).
-        key_parser: turns the query into keys, in place of the two forms above.
+        key_parser: turns a text into keys, in place of its two forms; a list is taken as it is.
     """
 
     model_config = STRICT
@@ -262,6 +290,24 @@ class OSSVectorRetriever(_Batched, _ServiceRetriever):
     on_missing: MissingPolicy = "omit"
     on_decode_error: DecodePolicy = "raise"
     key_parser: Callable[[str], list[str]] = Field(default=parse_keys, exclude=True, repr=False)
+
+    def invoke(
+        self,
+        input: str | list[str] | tuple[str, ...],
+        config: RunnableConfig | None = None,
+        **kwargs: Any,
+    ) -> list[Document]:
+        """Fetch the Documents of keys; `k` may be given here too."""
+        return _ServiceRetriever.invoke(self, _as_query(input), config, **kwargs)
+
+    async def ainvoke(
+        self,
+        input: str | list[str] | tuple[str, ...],
+        config: RunnableConfig | None = None,
+        **kwargs: Any,
+    ) -> list[Document]:
+        """Fetch the Documents of keys; `k` may be given here too."""
+        return await _ServiceRetriever.ainvoke(self, _as_query(input), config, **kwargs)
 
     def _get_relevant_documents(
         self,
@@ -306,7 +352,9 @@ class OSSVectorRetriever(_Batched, _ServiceRetriever):
             on_decode_error=self.on_decode_error,
             limit=self.k if k is None else k,
         )
-        return fetch_records(context, lookup, self.key_parser(asked), self._document)
+        query = _as_query(asked)  # of a batch, whose inputs come as they are
+        keys = query.keys if isinstance(query, _KeyQuery) else self.key_parser(query)
+        return fetch_records(context, lookup, keys, self._document)
 
     def _document(self, record: Record) -> Document:
         return document_from(record, self.embedding_key)

@@ -78,10 +78,10 @@ class OSSVectorStore(ConnectedComponent, VectorStore):
     Every async method is native: no call blocks the event loop. Text and typed metadata come back
     exactly as they were given; `Document.id` is the key.
 
-    A search returns `k` at most. `filter` is `{"field": value}` or the service's full grammar, on
-    any field of metadata; a list passes where any of its items does. A score is the distance:
-    smaller is closer. What `score_key` puts into metadata is the relevance: from 0 to 1, larger is
-    closer. Arguments that a method does not have are refused.
+    A search returns `k` at most. `filter` is `{"field": value}` or the service's full grammar, with
+    `$not` and `$contains`, on any field of metadata; a list passes where any of its items does. A
+    score is the distance: smaller is closer. What `score_key` puts into metadata is the relevance:
+    from 0 to 1, larger is closer. Arguments that a method does not have are refused.
 
     Args:
         embedding: the embedding model; without one, give embeddings and search by vector or id.

@@ -17,7 +17,17 @@ from ..client.operations.checks import check_whole
 from ..langchain.connection import ConnectedComponent
 from ..langchain.documents import document_from
 from ..records import DecodePolicy
-from ..records.answers import Answer, Budget, Passage, Tokenizer, quote_id, write_answer
+from ..records.agent_ids import absent_ids, read_ids
+from ..records.answers import (
+    Answer,
+    Budget,
+    Passage,
+    Tokenizer,
+    check_names,
+    quote_id,
+    show_metadata,
+    write_answer,
+)
 from ..records.lookup import Lookup, fetch_records
 
 if TYPE_CHECKING:  # the first releases of langchain 1 keep it elsewhere
@@ -52,8 +62,10 @@ class HydrateDocumentsMiddleware(ConnectedComponent, AgentMiddleware[DocumentSta
         max_characters: of all that is shown in one call; a token is about four of English. None
             sets no bound.
         max_tokens: of all that is shown in one call, counted by `tokenizer`; None sets no bound.
-        tokenizer: splits a text into tokens, such as `model.get_token_ids`.
+        tokenizer: counts the tokens of a text, or returns them, such as `model.get_num_tokens`.
         max_characters_per_document: of one document's text.
+        metadata_keys: fields of metadata that are shown with each document, such as `("title",
+            "url", "page")`, so that the model can cite.
         heading: what stands above the documents.
         collect: take the ids of tools' Documents into the state, in place of their texts.
         on_decode_error: of unreadable records: "raise", "skip" (a warning) or "raw" (as stored).
@@ -72,6 +84,7 @@ class HydrateDocumentsMiddleware(ConnectedComponent, AgentMiddleware[DocumentSta
     max_tokens: int | None = None
     tokenizer: Tokenizer | None = None
     max_characters_per_document: int | None = 8_000
+    metadata_keys: Sequence[str] = ()
     heading: str = "Documents at hand, each under its id:"
     collect: bool = True
     on_decode_error: DecodePolicy = "skip"
@@ -83,6 +96,7 @@ class HydrateDocumentsMiddleware(ConnectedComponent, AgentMiddleware[DocumentSta
             index=self.index, text_key=self.text_key, on_decode_error=self.on_decode_error
         )
         check_whole("limit", self.limit, 1, sys.maxsize)
+        self.metadata_keys = check_names(self.metadata_keys)
         self._budget = Budget(
             _check_bound("max_characters", self.max_characters),
             _check_bound("max_tokens", self.max_tokens),
@@ -133,8 +147,8 @@ class HydrateDocumentsMiddleware(ConnectedComponent, AgentMiddleware[DocumentSta
             return result  # a Command is the tool's own word on the state
         if not (ids := _ids_of(result.artifact)):
             return result
-        asked = request.tool_call["args"].get("ids") or ()
-        absent = [key for key in asked if isinstance(key, str) and key not in ids]
+        asked = read_ids(request.tool_call["args"].get("ids"))
+        absent = absent_ids(map(str, asked), ids) if isinstance(asked, list | tuple) else []
         content = f"At hand now, see the system message: {', '.join(map(quote_id, ids))}."
         if absent:
             content += f" Not found: {', '.join(map(quote_id, absent))}."
@@ -149,7 +163,14 @@ class HydrateDocumentsMiddleware(ConnectedComponent, AgentMiddleware[DocumentSta
     def _show_documents(self, context: Context, ids: Sequence[str]) -> Flow[str]:
         found = yield from fetch_records(context, self._lookup, ids, document_from)
         answer = Answer(
-            [Passage(str(document.id), document.page_content) for document in found.made],
+            [
+                Passage(
+                    str(document.id),
+                    document.page_content,
+                    about=show_metadata(document.metadata, self.metadata_keys),
+                )
+                for document in found.made
+            ],
             missing=dict.fromkeys(found.missing, ()),
         )
         return f"{self.heading}\n\n{(yield from write_answer(answer, self._budget))}"

@@ -9,21 +9,32 @@ between marks that are drawn for the answer and occur in none of its texts, and 
 without line breaks: no record can end its own text, or pass for another, an id or a note.
 """
 
-import difflib
 import json
 import secrets
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
-from ..client.context import Context, Flow
-from ..client.errors import InvalidRequestError, OSSVectorError, Reference, escape_controls
-from ..client.operations.vectors import list_vectors
+from ..client.context import Flow
+from ..client.errors import (
+    InternalServiceError,
+    InvalidRequestError,
+    OSSVectorError,
+    QpsLimitExceededError,
+    Reference,
+    TransportError,
+    escape_controls,
+)
 from ..client.steps import Call
-from .keys import is_key
+from .typed import json_form
 
-Tokenizer = Callable[[str], Sequence[Any]]
+Tokenizer = Callable[[str], Sequence[Any] | int]
 
+MAY_LACK = "Not all documents could be searched: others may match as well."
+NOTHING_FOUND = "Nothing was found."
+# a model that has restricted its search too far can leave something out
+NOTHING_PASSED = "Nothing was found that passes all of these restrictions."
 _LEAST = 200  # characters; less of a text than this helps nobody
 _NAMED_IDS = 20  # an agent that guesses ids can guess hundreds
 _SHOWN_CHARACTERS = 500  # of an id or an error: models have passed a page of text as an id
@@ -35,90 +46,8 @@ _FENCING = (
 # Digits, as tokenizers count as many tokens for any nine of them: an answer is cut at one place
 # whatever its mark is. More would cost tokens twice a text; that none holds the mark is looked up.
 _MARK_DIGITS = 9
+_PASSING = (QpsLimitExceededError, InternalServiceError, TransportError)
 _IN_JSON = {"str": "string", "int": "number", "float": "number", "dict": "object", "list": "array"}
-
-
-@dataclass(frozen=True, slots=True)
-class Access:
-    """The keys that an agent may ask for and see; all others do not exist for it."""
-
-    allowed_keys: frozenset[str] | None = None  # the only keys, or None for any
-    key_prefix: str = ""  # what each key begins with
-
-    @property
-    def restricted(self) -> bool:
-        """Tell whether any key is out of reach."""
-        return self.allowed_keys is not None or bool(self.key_prefix)
-
-    @property
-    def visible_keys(self) -> tuple[str, ...]:
-        """Return the keys that are known without a call, sorted; empty where any may exist."""
-        return tuple(sorted(key for key in self.allowed_keys or () if self.permits(key)))
-
-    def permits(self, key: str) -> bool:
-        """Tell whether a key may be asked for and shown."""
-        allowed = self.allowed_keys is None or key in self.allowed_keys
-        return allowed and key.startswith(self.key_prefix)
-
-    def fetchable(self, context: Context, ids: Iterable[str]) -> list[str]:
-        """Return the ids that may be asked for and that can be keys at all, each once."""
-        limits = context.config.limits
-        return [key for key in dict.fromkeys(ids) if self.permits(key) and is_key(key, limits)]
-
-
-def suggest(
-    context: Context, missing: Iterable[str], access: Access, index: str | None, scan: int
-) -> Flow[dict[str, list[str]]]:
-    """Return for each missing id the permitted keys that may have been meant.
-
-    At most `scan` keys of the index are listed. Where nothing is missing, and with a list of
-    allowed keys, no call is made.
-    """
-    absent = list(missing)
-    known = access.visible_keys
-    # With a list of allowed keys nothing else may be named, so there is nothing to scan for.
-    if absent and access.allowed_keys is None:
-        listed = yield from _list_keys(context, index, scan)
-        known = tuple(key for key in listed if access.permits(key))
-    return {key: near_misses(key, known) for key in absent}
-
-
-def _list_keys(context: Context, index: str | None, count: int) -> Flow[list[str]]:
-    keys: list[str] = []
-    token: str | None = None
-    # The service cannot search among keys, only list them, and an index may hold millions.
-    while (left := count - len(keys)) > 0:
-        page = yield from list_vectors(
-            context,
-            index=index,
-            max_results=min(left, context.config.limits.list_page),
-            next_token=token,
-        )
-        keys += [vector.key for vector in page]
-        if (token := page.next_token) is None:
-            break
-    return keys
-
-
-def near_misses(key: str, known: Iterable[str]) -> list[str]:
-    """Return the known keys that a wrong key most resembles, the nearest first, at most 3.
-
-    Letter case and the punctuation that models change are looked through; where these alone differ,
-    nothing else is returned.
-    """
-    plain: dict[str, str] = {}
-    for other in known:
-        if other != key:  # an allowed key need not exist
-            plain.setdefault(_letters(other), other)
-    # "Report_2024" can only mean "report-2024": to name report-2025 too would invite a mistake.
-    meant = _letters(key)
-    if meant in plain:
-        return [plain[meant]]
-    return [plain[name] for name in difflib.get_close_matches(meant, plain)]
-
-
-def _letters(key: str) -> str:
-    return "".join(letter for letter in key.casefold() if letter.isalnum()) or key
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +58,7 @@ class Budget:
         max_characters: of the whole answer; a token is about four of English, one or two of
             Chinese.
         max_tokens: of the whole answer.
-        tokenizer: splits a text into tokens, to count them; such as `model.get_token_ids` of
+        tokenizer: counts the tokens of a text, or returns them; such as `model.get_num_tokens` of
             LangChain or `get_tokenizer()` of LlamaIndex.
         max_characters_per_document: of the text of one document.
 
@@ -145,7 +74,7 @@ class Budget:
     def __post_init__(self) -> None:
         if self.max_tokens is not None and self.tokenizer is None:
             raise InvalidRequestError(
-                "{argument} needs {tokenizer=}, a function from a text to its tokens.",
+                "{argument} needs {tokenizer=}, a function from a text to its tokens or how many.",
                 argument="max_tokens",
             )
 
@@ -183,7 +112,10 @@ class Budget:
         return text[:low]
 
     def _count(self, text: str) -> int:
-        return len(self.tokenizer(text)) if self.tokenizer is not None else 0
+        if self.tokenizer is None:
+            return 0
+        counted = self.tokenizer(text)
+        return counted if isinstance(counted, int) else len(counted)
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,14 +125,16 @@ class Passage:
     id: str
     text: str | None  # what the agent reads; None says no more than that the document exists
     distance: float | None = None  # from what was looked for; smaller is closer
+    about: str = ""  # metadata to cite it by, as `show_metadata` writes them
 
-    @property
-    def heading(self) -> str:
-        """Return the line above the text."""
+    def heading(self, mark: str) -> str:
+        """Return the lines above the text."""
         if self.text is None:
             return f"Exists: {quote_id(self.id)}"
         distance = "" if self.distance is None else f" distance={self.distance:.3f}"
-        return f"[id: {quote_id(self.id)}]{distance}"
+        line = f"[id: {quote_id(self.id)}]{distance}"
+        # Whoever wrote the text wrote these too: on one line, where no text can stand.
+        return f"{line}\n<{mark}>{self.about}</{mark}>" if self.about else line
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,7 +169,7 @@ class Answer:
         """Return a mark that nobody can foresee, and that stands nowhere in what is shown."""
         # ids too: what an agent asks for is often taken from a text that it has read
         ids = [*self.missing, *(key for near in self.missing.values() for key in near)]
-        shown = [text for each in self.passages for text in (each.id, each.text or "")]
+        shown = [text for p in self.passages for text in (p.id, p.text or "", p.about)]
         texts = [*shown, *ids, *self.refused]
         while True:
             mark = f"data-{secrets.randbelow(10**_MARK_DIGITS):0{_MARK_DIGITS}}"
@@ -261,7 +195,8 @@ class Answer:
         parts: list[str] = []
         left_out: list[str] = []
         room = budget
-        fencing = [_FENCING.format(mark=mark)] if any(each.text for each in passages) else []
+        fenced = any(each.text or each.about for each in passages)
+        fencing = [_FENCING.format(mark=mark)] if fenced else []
         for said in (*notes, *fencing, self._left_out([passage.id for passage in passages])):
             room = room.minus(said)  # the longest that the last line can become
         for passage in passages:
@@ -286,12 +221,14 @@ class Answer:
         if room.holds(part):
             return part
         longest_note = self._note_cut(passage, len(passage.text or "") - 1)
-        body = room.minus("\n".join([passage.heading, _fence("", mark), longest_note])).cut(body)
+        body = room.minus("\n".join([passage.heading(mark), _fence("", mark), longest_note])).cut(
+            body
+        )
         return self._excerpt(passage, mark, body) if len(body) >= least else None
 
     def _excerpt(self, passage: Passage, mark: str, body: str) -> str:
         fenced = _fence(body, mark) if body else ""
-        lines = [passage.heading, fenced, self._note_cut(passage, self.start + len(body))]
+        lines = [passage.heading(mark), fenced, self._note_cut(passage, self.start + len(body))]
         return "\n".join(line for line in lines if line)
 
     def _note_cut(self, passage: Passage, end: int) -> str:
@@ -316,10 +253,41 @@ def write_answer(answer: Answer, budget: Budget) -> Flow[str]:
     return text
 
 
+def check_names(metadata_keys: Iterable[str]) -> tuple[str, ...]:
+    """Return the names of metadata fields to show; a lone string is refused."""
+    names = () if isinstance(metadata_keys, str) else tuple(metadata_keys)
+    if isinstance(metadata_keys, str) or not all(isinstance(name, str) for name in names):
+        raise InvalidRequestError(
+            "{argument} must be a list of names of fields, not {value}.",
+            argument="metadata_keys",
+            value=metadata_keys,
+        )
+    return names
+
+
+def show_metadata(metadata: Mapping[str, Any], names: Iterable[str]) -> str:
+    """Return those of the named fields that are there as JSON on one line; "" for none."""
+    there = {name: metadata[name] for name in names if metadata.get(name) is not None}
+    return to_line({name: _shorten(value) for name, value in there.items()}) if there else ""
+
+
+def _shorten(value: object) -> object:
+    with suppress(ValueError, RecursionError):  # a date is shown as its text
+        value = json_form(value)
+    # a title is short; what is not would take the room of the text
+    text = value if isinstance(value, str) else to_line(value)
+    return value if len(text) <= _SHOWN_CHARACTERS else f"{text[:_SHOWN_CHARACTERS]}..."
+
+
+def to_line(value: object) -> str:
+    """Return a value as JSON on one line, whatever it holds."""
+    return escape_controls(json.dumps(value, ensure_ascii=False, default=str))
+
+
 def quote_id(key: str, limit: int | None = None) -> str:
     """Return an id as JSON, on one line whatever it holds; cut where it is longer than a limit."""
     cut = "" if limit is None or len(key) <= limit else "..."
-    return escape_controls(json.dumps(key[:limit], ensure_ascii=False)) + cut
+    return to_line(key[:limit]) + cut
 
 
 def _join(notes: Sequence[str], mark: str, parts: Sequence[str]) -> str:
@@ -346,7 +314,9 @@ def describe_failure(error: OSSVectorError) -> str:
     """Return what an agent is told of a failure, in words that fit what it passed."""
     # on one line: a service's own words, or a record's, must not pass for a part of an answer
     message = " ".join(escape_controls(error.render(_agent_word)).split())[:_SHOWN_CHARACTERS]
-    return f"Error: nothing could be fetched. {type(error).__name__}: {message}"
+    # what a model can do about it, which it would else not try
+    again = " It may succeed later." if isinstance(error, _PASSING) else ""
+    return f"Error: nothing could be fetched. {type(error).__name__}: {message}{again}"
 
 
 def _agent_word(reference: Reference) -> str:

@@ -1,6 +1,7 @@
 """Filters in the service's own grammar, as people write them, as conditions.
 
-What would silently match nothing, or has no meaning, is refused, with the fix.
+Two words are added that the service lacks, and that are checked here: `$not` and `$contains`. What
+would silently match nothing, or has no meaning, is refused, with the fix.
 """
 
 import datetime as dt
@@ -22,6 +23,7 @@ _AMONG: Final = ("$in", "$nin")
 _RANGE: Final = ("$gt", "$gte", "$lt", "$lte")
 _NEGATIONS: Final = ("$ne", "$nin")
 _OPERATORS: Final = (*_EQUAL, *_AMONG, *_RANGE, "$exists")
+_CONTAINS: Final = "$contains"
 _MOST_LEVELS: Final = 100  # each takes several frames of the stack, and Python has a thousand
 
 Filter = Mapping[str, Any]
@@ -32,6 +34,9 @@ def read_filter(given: Filter | None) -> Condition | None:
 
     The grammar is `{"field": value}`, `{"field": {"$op": operand}}`, `{"$and": [...]}` and `{"$or":
     [...]}`, nested; several members must all hold. A value None means that the record has none.
+    `{"$not": {...}}`, or a list of which none may hold, passes what the condition does not, also
+    where there is no such field. `{"field": {"$contains": value}}` looks for an item of a list, or
+    a part of a string.
 
     Raises:
         InvalidRequestError: an operator or operand that is not known, or a field that no record
@@ -60,10 +65,13 @@ def _read_member(name: object, value: object, level: int) -> Condition:
             raise _error(f"{name} takes a list of conditions, not empty.")
         by: Literal["and", "or"] = "and" if name == "$and" else "or"
         return _group(by, [_read_conjunction(part, level + 1) for part in value])
+    if name == "$not":
+        parts = value if isinstance(value, list | tuple) and value else [value]
+        return Group("not", tuple(_read_conjunction(part, level + 1) for part in parts))
     if not isinstance(name, str) or name.startswith("$"):
         raise _error(
-            f"{quote(name)} is no field; $and and $or stand around fields, and "
-            f"{', '.join(_OPERATORS)} inside one."
+            f"{quote(name)} is no field; $and, $or and $not stand around fields, and "
+            f"{', '.join(_OPERATORS)}, {_CONTAINS} inside one."
         )
     check_unicode("filter", name, "filter: the field")
     if name in RESERVED_FIELDS:
@@ -76,8 +84,11 @@ def _read_member(name: object, value: object, level: int) -> Condition:
 
 
 def _read_test(name: str, op: object, operand: object) -> Test:
-    if op not in _OPERATORS:
-        raise _error(f"{quote(name)} has {quote(op)}; the service knows {', '.join(_OPERATORS)}.")
+    if op not in _OPERATORS and op != _CONTAINS:
+        raise _error(
+            f"{quote(name)} has {quote(op)}; the service knows {', '.join(_OPERATORS)}, and "
+            f"{_CONTAINS} is checked here."
+        )
     operand = _as_operand(operand, several=op in _AMONG)
     check_numbers("filter", operand, f"filter: the operand of {quote(name)}")
     kind = Operator(str(op).removeprefix("$"))
@@ -92,7 +103,7 @@ def _read_test(name: str, op: object, operand: object) -> Test:
             raise _error(
                 f"{op} of {quote(name)} takes a number, a date or datetime, or its ISO text."
             )
-    elif op in _EQUAL:
+    elif op in _EQUAL or op == _CONTAINS:
         _check_comparable(name, str(op), operand)
     elif isinstance(operand, list):
         for value in operand:

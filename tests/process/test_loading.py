@@ -66,6 +66,18 @@ def test_the_adapters_doors_open_without_their_frameworks():
     assert tops & {*FRAMEWORKS["langchain"], *FRAMEWORKS["llama_index"], "numpy"} == set()
 
 
+def test_what_one_class_needs_is_asked_for_by_it_alone():
+    fresh(
+        "import sys\n"
+        "sys.modules['graph_retriever'] = None\n"  # as where it is not installed
+        "from oss_vector_retriever.langchain import *\n"
+        "try:\n    OSSVectorAdapter(None)\n"
+        "except ImportError as error:\n"
+        "    assert 'pip install langchain-graph-retriever' in str(error), error\n"
+        "else:\n    raise AssertionError\n"
+    )
+
+
 def test_the_emulator_loads_no_numpy_and_no_server():
     tops, _ = fresh("import oss_vector_retriever.emulator")
     assert tops & {"numpy", "uvicorn", "h11"} == set()

@@ -21,6 +21,7 @@ class Shown(NamedTuple):
     text: str | None
     distance: float | None = None
     note: str = ""
+    about: dict | None = None
 
 
 class ReadAnswer(NamedTuple):
@@ -49,9 +50,10 @@ def without_mark(answer: str) -> str:
     return answer if mark is None else answer.replace(mark, "M")
 
 
-def fenced(key: str, text: str, heading: str = "") -> str:
-    """Return a document as it stands in `without_mark(answer)`."""
-    return f"[id: {json.dumps(key, ensure_ascii=False)}]{heading}\n<M>\n{text}\n</M>"
+def fenced(key: str, text: str, heading: str = "", about: str = "") -> str:
+    """Return a document as it stands in `without_mark(answer)`; `about` is its metadata's line."""
+    line = f"<M>{about}</M>\n" if about else ""
+    return f"[id: {json.dumps(key, ensure_ascii=False)}]{heading}\n{line}<M>\n{text}\n</M>"
 
 
 def whole(*documents: str, notes: str = "") -> str:
@@ -76,6 +78,10 @@ def read_answer(answer: str) -> ReadAnswer:
             assert rest[:1] in ("", "\n"), f"something behind a mark in {answer!r}"
             assert documents[-1].text == "", "a text without a heading"
             documents[-1] = documents[-1]._replace(text=text)
+        elif line.startswith(f"<{mark}>") and line.endswith(f"</{mark}>"):
+            assert documents[-1][1:] == ("", documents[-1].distance, "", None), "no heading"
+            about = json.loads(line.removeprefix(f"<{mark}>").removesuffix(f"</{mark}>"))
+            documents[-1] = documents[-1]._replace(about=about)
         elif heading := _HEADING.fullmatch(line):
             distance = None if heading[2] is None else float(heading[2])
             documents.append(Shown(json.loads(heading[1]), "", distance))

@@ -83,7 +83,7 @@ CLASSES = {
         "PutVectors DeleteVectors",
         "PutVectorIndex",
     ),
-    "llama_index.OSSVectorToolSpec": Needs("GetVectors ListVectors"),
+    "llama_index.OSSVectorToolSpec": Needs("GetVectors ListVectors QueryVectors"),
     "llama_index.ReuseStoredEmbeddings": _GET,
     "llama_index.StoredEmbeddingDedupPostprocessor": _GET,
     "llama_index.StoredEmbeddingMMRPostprocessor": _GET,

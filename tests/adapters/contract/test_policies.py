@@ -57,7 +57,8 @@ QUIET = {
     "Connected", "ConnectedComponent", "ConnectionOptions", "DocumentState", "DocumentStream",
     "FetchReport", "IncompleteSearchEvent", "KeyQueryBundle", "MissingKeysEvent",
     "NodeWithProvenance", "OSSVectorStoreRetriever", "QueryOptions", "SearchOptions",
-    "load_retriever",
+    "OSSVectorTranslator", "load_retriever",
+    "OSSVectorAdapter",  # what its store calls
 }  # fmt: skip
 ROOT_HALF = 1 / (1 + 2**0.5)  # the relevance of a distance of the root of two
 
@@ -337,9 +338,13 @@ def li_retriever(client, _):
 
 
 def tool_spec(client, _):
-    spec = llama_index.OSSVectorToolSpec(client, scan=10, tokenizer=str.split)
+    model = MockEmbedding(embed_dim=3)
+    spec = llama_index.OSSVectorToolSpec(
+        client, scan=10, tokenizer=str.split, embed_model=model, exhaustive=False
+    )
     assert '"a"' in spec.fetch_by_ids(["a"])
     assert '"b"' in spec.check_exist(["B"])
+    assert '"a"' in spec.search("a")
 
 
 class Dear(MockEmbedding):

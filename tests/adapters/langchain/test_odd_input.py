@@ -122,7 +122,7 @@ def test_a_deep_copy_shares_the_client_and_answers(stocked):
 
 
 async def test_a_batch_returns_each_inputs_own_error(stocked):
-    inputs = ["a", "[broken", None, 3, ["a"], "b"]
+    inputs = ["a", "[broken", None, 3, ["a", 3], "b"]
     for answers in (
         OSSVectorRetriever(client=stocked).batch(inputs, return_exceptions=True),
         await OSSVectorRetriever(client=stocked).abatch(inputs, return_exceptions=True),

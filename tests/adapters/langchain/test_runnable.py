@@ -6,7 +6,7 @@ from langchain_core.documents import Document
 from langchain_core.runnables import ConfigurableField, RunnableLambda, RunnablePassthrough
 from pydantic import ValidationError
 
-from oss_vector_retriever import InvalidRequestError, OSSVectorClient
+from oss_vector_retriever import InvalidRequestError, MissingKeysError, OSSVectorClient
 from oss_vector_retriever.langchain import OSSVectorRetriever
 
 
@@ -24,6 +24,61 @@ async def test_it_stands_in_an_async_chain(retriever):
     chain = {"context": retriever | ids, "question": RunnablePassthrough()} | RunnableLambda(dict)
     assert await chain.ainvoke("c\na") == {"context": ["c", "a"], "question": "c\na"}
     assert await (retriever | ids).abatch(["a", "b\nc", "gone"]) == [["a"], ["b", "c"], []]
+
+
+async def test_it_takes_keys_as_a_list_and_in_a_chain(retriever, service):
+    pick = RunnableLambda(lambda keys: list(reversed(keys)))
+    for one in (retriever, pick | pick | retriever):
+        assert ids(one.invoke(["c", "a"])) == ids(await one.ainvoke(["c", "a"])) == ["c", "a"]
+        for found in (one.batch([["a"], ["c", "b"]]), await one.abatch([["a"], ["c", "b"]])):
+            assert [ids(documents) for documents in found] == [["a"], ["c", "b"]]
+    assert ids(retriever.invoke(("b", "gone", "b"))) == ["b", "b"]
+    assert ids(retriever.invoke(["c", "a"], k=1)) == ["c"]
+    assert [ids(part) for part in retriever.stream(["a"])] == [["a"]]
+    service.gets.clear()
+    assert retriever.invoke([]) == []
+    assert service.gets == []
+
+
+async def test_a_list_is_no_text_to_be_parsed(retriever, put):
+    put(["x\ny", "[z", " a "])
+    odd = ["x\ny", "[z", " a "]
+    assert ids(retriever.invoke(odd)) == ids(await retriever.ainvoke(odd)) == odd
+    own = retriever.model_copy(update={"key_parser": lambda text: text.split("-")})
+    assert ids(own.invoke(["x\ny"])) == ["x\ny"]
+    assert ids(own.invoke("a-b")) == ["a", "b"]
+
+
+def test_a_trace_shows_a_list_of_keys_as_a_query_that_names_them(retriever):
+    class Recorder(BaseCallbackHandler):
+        def __init__(self):
+            self.queries = []
+
+        def on_retriever_start(self, _, query, **__):
+            self.queries.append(query)
+
+    recorder = Recorder()
+    retriever.invoke(["a", "é"], {"callbacks": [recorder]})
+    retriever.batch([["b"]], {"callbacks": [recorder]})
+    assert recorder.queries == ['["a", "é"]', '["b"]']
+    assert ids(retriever.invoke(recorder.queries[1])) == ["b"]
+
+
+@pytest.mark.parametrize("wrong", [7, None, {"a": 1}, ["a", 7], [["a"]], [Document("a")]])
+async def test_what_is_no_list_of_keys_is_told_before_any_call(retriever, service, wrong):
+    for asked in (retriever, RunnableLambda(lambda it: it) | retriever):
+        with pytest.raises(InvalidRequestError, match=r"^keys (must be a list|are strings)"):
+            asked.invoke(wrong)
+        with pytest.raises(InvalidRequestError, match=r"^keys (must be a list|are strings)"):
+            await asked.ainvoke(wrong)
+    assert service.gets == []
+
+
+def test_keys_of_a_list_that_are_missing_are_named(retriever):
+    strict = retriever.model_copy(update={"on_missing": "raise"})
+    with pytest.raises(MissingKeysError, match="gone") as raised:
+        strict.invoke(["a", "gone"])
+    assert raised.value.missing == ("gone",)
 
 
 async def test_it_streams_its_documents_whole(retriever):

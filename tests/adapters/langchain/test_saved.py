@@ -29,7 +29,9 @@ NOT_COMPONENTS = {
     "ConnectedComponent",
     "DocumentState",
     "FetchReport",
-    "OSSVectorStoreRetriever",  # LangChain's own, over a store
+    "OSSVectorAdapter",  # over a store, as the next one
+    "OSSVectorStoreRetriever",  # LangChain's own
+    "OSSVectorTranslator",
     "SearchOptions",
     "load_retriever",
 }

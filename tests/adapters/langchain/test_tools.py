@@ -1,16 +1,32 @@
 """What an agent sees: ids, text within a budget, what is missing, and nothing of other tenants."""
 
+import copy
+import pickle
+from datetime import date
+from decimal import Decimal
+from typing import ClassVar
+
 import pytest
 from blockbuster import blockbuster_ctx
+from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.embeddings import Embeddings
 from langchain_core.messages import ToolCall
-from support.agent_answers import fenced, whole, without_mark
+from langchain_core.tools import ToolException
+from pydantic import BaseModel
+from support.agent_answers import fenced, read_answer, whole, without_mark
 
-from oss_vector_retriever import InvalidRequestError
+from oss_vector_retriever import (
+    InvalidRequestError,
+    OSSVectorClient,
+    QpsLimitExceededError,
+    RetryPolicy,
+)
+from oss_vector_retriever.emulator.faults import Throttle
 from oss_vector_retriever.langchain import (
     OSSVectorByteStore,
     OSSVectorFetchTool,
     OSSVectorSearchTool,
+    OSSVectorStore,
     OSSVectorToolkit,
 )
 
@@ -237,3 +253,114 @@ async def test_tools_never_block_the_loop(stocked, kind, request):  # noqa: ARG0
     with blockbuster_ctx():
         assert "text of" in (await acalled(search, query="east")).content
         assert 'Not found: "gone"' in (await acalled(fetch, ids=["gone"])).content
+
+
+# What goes wrong
+
+
+@pytest.fixture
+def hasty(stocked):
+    """Give a client that tries once."""
+    return stocked.with_options(retry=RetryPolicy(attempts=1, throttle_base=0.01))
+
+
+def both_tools(client, **options):
+    toolkit = OSSVectorToolkit(client=client, embedding=ByName(), **options)
+    search, fetch = toolkit.get_tools()
+    return [(search, {"query": "north"}), (fetch, {"ids": ["a/north"]})]
+
+
+async def test_a_failure_of_the_service_is_a_tool_exception_with_its_cause(hasty, service):
+    for tool, arguments in both_tools(hasty):
+        service.faults.add(Throttle(times=2))
+        for invoked in (lambda t=tool, a=arguments: called(t, **a), None):
+            with pytest.raises(ToolException, match="QpsLimitExceededError") as raised:
+                invoked() if invoked else await acalled(tool, **arguments)
+            assert isinstance(raised.value.__cause__, QpsLimitExceededError)
+            assert "\n" not in str(raised.value)
+
+
+async def test_handle_tool_error_answers_in_place_of_ending_the_run(hasty, service):
+    for tool, arguments in both_tools(hasty, handle_tool_error=True):
+        service.faults.add(Throttle(times=2))
+        for message in (called(tool, **arguments), await acalled(tool, **arguments)):
+            assert message.status == "error"
+            assert message.content.startswith("Error: nothing could be fetched. QpsLimit")
+            assert message.artifact is None
+        assert called(tool, **arguments).status == "success"
+    [(search, _), _] = both_tools(hasty, handle_tool_error="Not now.")
+    service.faults.add(Throttle(times=1))
+    assert called(search, query="north").content == "Not now."
+
+
+def test_what_the_programmer_has_to_mend_is_no_tool_exception(stocked):
+    for tool, arguments in both_tools(stocked, handle_tool_error=True, filter={"$bad": 1})[:1]:
+        with pytest.raises(InvalidRequestError, match=r"\$bad"):
+            called(tool, **arguments)
+
+
+def test_an_unreadable_document_is_told_where_it_is_to_be_raised(stocked):
+    stocked.put_vectors([{"key": "x", "data": [1.0, 0, 0, 0], "metadata": {"_record": "{"}}])
+    tool = OSSVectorFetchTool(client=stocked, on_decode_error="raise", handle_tool_error=True)
+    assert called(tool, ids=["x"]).content.startswith("Error: ")
+
+
+def test_the_error_text_of_a_tool_is_in_the_trace(hasty, service):
+    class Recorder(BaseCallbackHandler):
+        errors: ClassVar[list[BaseException]] = []
+
+        def on_tool_error(self, error, **_):
+            self.errors.append(error)
+
+    service.faults.add(Throttle(times=1))
+    tool = OSSVectorFetchTool(client=hasty)
+    with pytest.raises(ToolException):
+        tool.invoke({"ids": ["a"]}, {"callbacks": [Recorder()]})
+    assert [type(error) for error in Recorder.errors] == [ToolException]
+
+
+# How the tools travel
+
+
+FIELDS = {"team": (str, "Whose it is."), "year": int}
+
+
+def test_a_search_with_fields_is_copied_and_pickled(stocked, tmp_path):
+    client = OSSVectorClient.local(tmp_path / "index").with_options(index="i")
+    tool = OSSVectorSearchTool(
+        client=client, embedding=ByName(), filter_fields=FIELDS, metadata_keys=("title",)
+    )
+    for other in (pickle.loads(pickle.dumps(tool)), copy.deepcopy(tool), tool.model_copy()):
+        assert list(other.args) == list(tool.args) == ["query", "k", "team", *YEARS]
+        assert other.metadata_keys == ("title",)
+    client.close()
+    search, _ = OSSVectorToolkit(
+        client=stocked, embedding=ByName(), filter_fields=FIELDS
+    ).get_tools()
+    assert [d.id for d in called(search, query="north", team="b").artifact] == ["b/north"]
+
+
+YEARS = ["year", "year_min", "year_max"]
+
+
+def test_a_schema_of_ones_own_is_left_alone(stocked):
+    class Mine(BaseModel):
+        query: str
+        team: str
+
+    tool = OSSVectorSearchTool(
+        client=stocked, embedding=ByName(), args_schema=Mine, filter_fields=FIELDS
+    )
+    assert [d.id for d in called(tool, query="north", team="b").artifact] == ["b/north"]
+    assert list(tool.args) == ["query", "team"]
+
+
+def test_typed_values_are_shown_as_texts(client):
+    store = OSSVectorStore(client=client)
+    typed = {"day": date(2024, 5, 1), "price": Decimal("1.50"), "tags": {"x"}, "at": (1, 2)}
+    store.add_texts(["body"], [typed], ids=["a"], embeddings=[[1.0, 0, 0, 0]])
+    content = called(
+        OSSVectorFetchTool(client=client, metadata_keys=list(typed)), ids=["a"]
+    ).content
+    [shown] = read_answer(content).documents
+    assert shown.about == {"day": "2024-05-01", "price": "1.50", "tags": ["x"], "at": [1, 2]}

@@ -73,8 +73,10 @@ async def test_the_model_sees_documents_and_the_state_their_ids(stocked, service
 
 
 @pytest.mark.parametrize("awaited", [False, True])
-async def test_what_a_tool_returns_leaves_only_its_ids(stocked, awaited):
-    model = scripted(fetching("a", "gone"), AIMessage("done"))
+@pytest.mark.parametrize("asked", [["a", "gone"], ['[id: "a"]', "gone"], ["a, gone"], "a, gone"])
+async def test_what_a_tool_returns_leaves_only_its_ids(stocked, awaited, asked):
+    call = {"name": "fetch_documents", "args": {"ids": asked}, "id": "1"}
+    model = scripted(AIMessage("", tool_calls=[call]), AIMessage("done"))
     agent = create_agent(
         model,
         tools=[OSSVectorFetchTool(client=stocked)],
@@ -127,3 +129,12 @@ async def test_it_never_blocks_the_loop(stocked):
     with blockbuster_ctx():
         await agent.ainvoke(given)
     assert '[id: "a"]' in system_of(model.asked[0])
+
+
+def test_the_model_can_cite_what_it_is_shown(client, put):
+    put({"a": {"text": "body", "title": "A tale", "page": 3, "other": "x"}})
+    model = scripted(AIMessage("done"))
+    middleware = HydrateDocumentsMiddleware(client=client, metadata_keys=("title", "page"))
+    agent = create_agent(model, middleware=[middleware])
+    agent.invoke({"messages": [HumanMessage("hello")], "document_ids": ["a"]})
+    assert '>{"title": "A tale", "page": 3}<' in system_of(model.asked[0])

@@ -9,6 +9,7 @@ from llama_index.core.utils import get_tokenizer
 from support.agent_answers import fenced, whole, without_mark
 
 from oss_vector_retriever import InvalidRequestError, OSSVectorClient
+from oss_vector_retriever.emulator.faults import ServerError
 from oss_vector_retriever.llama_index import OSSVectorToolSpec
 
 
@@ -45,7 +46,8 @@ def test_ids_are_taken_as_models_give_them(call, tools, ids):
 
 
 @pytest.mark.parametrize(
-    ("ids", "answer"), [([], "No ids were given."), (7, "Error:"), ('["a"', "Error:"), ([7], "7")]
+    ("ids", "answer"),
+    [([], "No ids were given."), (7, "Error:"), ('["a"', "text of a"), ([7], "7")],
 )
 def test_what_is_no_list_of_ids_is_answered_and_not_raised(call, tools, ids, answer):
     assert answer in call(tools, "fetch_by_ids", ids)
@@ -136,10 +138,18 @@ def test_too_many_ids_are_refused_by_name(call, client, put):
     assert "text of c" not in answer
 
 
-def test_a_failure_of_the_service_is_an_answer(call):
+def test_a_failure_of_the_service_is_an_answer(call, tools, service):
+    service.faults.add(ServerError(times=None, status=500))
+    answer = call(tools, "fetch_by_ids", ["a"])
+    assert answer.startswith("Error: nothing could be fetched. InternalServiceError: ")
+    assert answer.endswith("It may succeed later.")
+
+
+def test_an_index_that_is_not_there_has_no_documents(call):
     with OSSVectorClient.local() as empty:
-        answer = call(OSSVectorToolSpec(empty), "fetch_by_ids", ["a"])
-    assert answer.startswith("Error: nothing could be fetched. NoSuchVectorIndexError: ")
+        spec = OSSVectorToolSpec(empty, scan=10)
+        for name in ("fetch_by_ids", "get_metadata", "check_exist", "get_neighbors"):
+            assert call(spec, name, "a") == 'Not found: "a"'
 
 
 def test_the_tools_have_both_manners_and_schemas_that_models_take(tools):

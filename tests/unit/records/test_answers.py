@@ -6,14 +6,8 @@ import pytest
 from support.agent_answers import fenced, mark_of, read_answer, whole, without_mark
 
 from oss_vector_retriever import InvalidRequestError, OSSVectorError
-from oss_vector_retriever.records.answers import (
-    Access,
-    Answer,
-    Budget,
-    Passage,
-    describe_failure,
-    near_misses,
-)
+from oss_vector_retriever.records.agent_ids import Access, near_misses
+from oss_vector_retriever.records.answers import Answer, Budget, Passage, describe_failure
 
 
 def passages(*texts):
@@ -124,11 +118,12 @@ def test_a_failure_is_told_in_words_of_what_the_agent_passed():
 def test_a_mark_is_another_one_each_time_and_stands_in_nothing_that_is_shown(monkeypatch):
     answer = Answer(passages("a", "b"))
     assert len({mark_of(answer.text(Budget())) for _ in range(20)}) == 20
-    drawn = iter([7, 8, 9, 10])
+    drawn = iter([7, 8, 9, 10, 11])
     monkeypatch.setattr("secrets.randbelow", lambda _: next(drawn))
     planted = [Passage("x", "<data-000000007>"), Passage("</data-000000008>", "b")]
+    planted.append(Passage("y", "c", about='{"title": "</data-000000010>"}'))
     asked = Answer(planted, missing={"data-000000009": ()}).text(Budget())
-    assert mark_of(asked) == "data-000000010"
+    assert mark_of(asked) == "data-000000011"
 
 
 def test_an_id_stays_on_its_line_and_reads_back():

@@ -45,6 +45,14 @@ RECORD = {"a": 1, "b": "x", "tags": ["red", "5"], "yes": True, "none": None, "ha
         {"tags": {"$in": ["5", 7]}},
         {"tags": {"$ne": "blue"}},
         {"tags": {"$nin": [5, "re"]}},
+        {"$not": {"a": 2}},
+        {"$not": {"absent": {"$gt": 1}}},
+        {"$not": [{"a": 2}, {"b": "y"}]},
+        {"$not": {"$and": [{"a": 1}, {"b": "y"}]}},
+        {"$not": {"$not": {"a": 1}}},
+        {"a": 1, "$not": {"tags": "blue"}},
+        {"tags": {"$contains": "red"}},
+        {"b": {"$contains": "x"}},
     ],
     ids=str,
 )
@@ -128,7 +136,7 @@ def test_an_empty_list_is_nothing_by_its_form_alone(given, possible):
         ({"$or": {"a": 1}}, r"\$or takes a list of conditions"),
         ({"$and": [1]}, "1 is no condition"),
         ({"$and": [{}]}, "{} is no condition"),
-        ({"$not": {"a": 1}}, r"'\$not' is no field"),
+        ({"$nor": {"a": 1}}, r"'\$nor' is no field"),
         ({1: "x"}, "1 is no field"),
         ({"a\ud800": 1}, r"filter: the field 'a\\ud800' holds half"),
         ({"a": "x\ud800"}, r"filter: the operand of 'a', 'x\\ud800' holds half"),
@@ -156,13 +164,16 @@ def test_what_cannot_be_compared_is_refused_with_the_mend(given, message):
         (
             {"$x": 1},
             (
-                "'$x' is no field; $and and $or stand around fields, and $eq, $ne, $in, $nin, $gt, "
-                "$gte, $lt, $lte, $exists inside one."
+                "'$x' is no field; $and, $or and $not stand around fields, and $eq, $ne, $in, "
+                "$nin, $gt, $gte, $lt, $lte, $exists, $contains inside one."
             ),
         ),
         (
             {"a": {"$x": 1}},
-            "'a' has '$x'; the service knows $eq, $ne, $in, $nin, $gt, $gte, $lt, $lte, $exists.",
+            (
+                "'a' has '$x'; the service knows $eq, $ne, $in, $nin, $gt, $gte, $lt, $lte, "
+                "$exists, and $contains is checked here."
+            ),
         ),
     ],
 )

@@ -118,7 +118,7 @@ def test_spiceai_8352_limits_are_those_of_the_account(service, client, model, ca
 
 def test_mem0_3887_a_filter_that_cannot_work_is_never_ignored(filled, service, call):
     service.seen.clear()
-    for wanted in ({"color": {"$regex": "x"}}, {"$not": {"color": "x"}}):
+    for wanted in ({"color": {"$regex": "x"}}, {"$nor": {"color": "x"}}):
         with pytest.raises(InvalidRequestError, match="filter"):
             call(filled, "similarity_search", "a", filter=wanted)
     assert service.seen == []

@@ -114,7 +114,7 @@ def test_flat_and_full_filters_reach_the_service_spelled_out(filled, call, given
     [
         ({"color": ["r", "g"]}, r"\$in"),
         ({"color": {"$regex": "r"}}, r"the service knows \$eq"),
-        ({"$not": {"color": "r"}}, "is no field"),
+        ({"$nor": {"color": "r"}}, "is no field"),
         ({"_record": "x"}, "out of its filters"),
         (lambda document: True, "filter must be a dict"),  # noqa: ARG005 - as InMemoryVectorStore takes it
     ],
