@@ -22,7 +22,8 @@ from ..records.settings import DistanceMetric, SideIndexName, StoreSettings
 from ..records.side import Row
 from ..records.store import RecordStore
 from .component import ConnectionOptions, _Connected, report_missing
-from .documents import NODE_KIND, DocumentRow, DocumentRows, Entry, check_document
+from .document_row import NODE_KIND, DocumentRow, Entry, check_document
+from .documents import DocumentRows
 from .node_store import NodeStore, entry_of, list_nodes, record_of, row_of
 from .nodes import child_ids, classes_by_name, linked_id
 from .recent_nodes import recent_nodes

@@ -22,7 +22,8 @@ from ..records.lookup import Found, MissingPolicy
 from ..records.side import Row
 from ..records.store import RecordStore
 from .component import call_function
-from .documents import NODE_KIND, DocumentRow, DocumentRows, Entry, check_document, is_of
+from .document_row import NODE_KIND, DocumentRow, Entry, check_document, is_of
+from .documents import DocumentRows
 from .nodes import NodeClasses, as_text_node, linked_id, node_fields, node_from
 from .recent_nodes import content_hash, recent_nodes
 
@@ -82,7 +83,7 @@ class NodeStore:
         """Return nodes by id, also those that are kept without a vector, as `get` does."""
         documents, found_rows = self.documents, dict[str, Row]()
         found: Found[BaseNode]
-        if documents.are_there(context):
+        if documents.are_seen:
             rows = documents.side.get_rows(context, NODE_KIND, ids)
             both: list[Any] = yield from run_all([self.get(context, ids), rows])
             found, found_rows = both
@@ -92,6 +93,7 @@ class NodeStore:
                 found_rows = yield from documents.side.get_rows(context, NODE_KIND, found.missing)
         missing = set(found.missing)
         kept = {key: row for key, row in found_rows.items() if key in missing}
+        documents.are_seen = documents.are_seen or bool(kept)
         if not kept:
             return found
         stored, nodes = list(reversed(found.made)), list[BaseNode]()

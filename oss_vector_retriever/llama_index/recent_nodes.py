@@ -86,7 +86,9 @@ class RecentNodes:
             while self._size > _MOST_BYTES or self._is_old(now):
                 self._forget(next(iter(self._deleted)))
 
-    def deleted(self, keys: Iterable[str], now: float) -> dict[str, tuple[str, list[float]]]:
+    def deleted_embeddings(
+        self, keys: Iterable[str], now: float
+    ) -> dict[str, tuple[str, list[float]]]:
         """Return of deleted nodes the hash of what was embedded, and the embedding."""
         with self._lock:
             found = {key: self._deleted[key] for key in keys if key in self._deleted}
