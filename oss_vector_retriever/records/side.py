@@ -135,6 +135,8 @@ class SideIndex:
         records = self.records(context)
         pages = Pages(records, _filter(kind, collection), segments=1, token=token)
         page = yield from pages.read(context)
+        while pages.is_within_page:
+            page += yield from pages.read(context)
         # a service that ignores the filter lists everything
         own = [one for one in page if (one.metadata or {}).get(ROW_FIELD) == kind]
         rows = [_row_of(record) for one in own if (record := records.decode(one)) is not None]

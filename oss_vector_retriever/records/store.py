@@ -424,7 +424,14 @@ class RecordStore:
         with suppress(errors.NoSuchVectorIndexError):
             yield from delete_vector_index(context, name)
 
-    def sweep(self, context: Context, older_than: float = 3600.0) -> Flow[int]:
+    def sweep(
+        self,
+        context: Context,
+        older_than: float = 3600.0,
+        *,
+        removes: bool = True,
+        pages: int | None = None,
+    ) -> Flow[int]:
         """Remove parts of values that no record names, and return how many there were.
 
         A writer that was killed, or that another process has overtaken, leaves such parts. Younger
@@ -433,12 +440,14 @@ class RecordStore:
         Args:
             context: the client's.
             older_than: seconds since they were written.
+            removes: False only counts them.
+            pages: look at so many pages of the side index; None: at all.
 
         Raises:
             InvalidRequestError: `older_than` is no number of seconds.
             PartialWriteError: calls failed; its `report` says which parts are gone.
         """
-        return self._parts.sweep(context, older_than)
+        return self._parts.sweep(context, older_than, removes=removes, pages=pages)
 
     def update_metadata(
         self,
