@@ -26,7 +26,7 @@ from .component import call_function
 from .document_row import NODE_KIND, DocumentRow, Entry, check_document, is_of
 from .documents import DocumentRows
 from .nodes import NodeClasses, as_text_node, linked_id, node_fields, node_from
-from .recent_nodes import content_hash, recent_nodes
+from .recent_nodes import content_hash, is_deleted_used, recent_nodes
 
 _SMALL = 20_000  # bytes of text and metadata of a node that surely has no parts
 
@@ -137,7 +137,7 @@ class NodeStore:
         if (yield from documents.are_kept(context)):
             hold = documents.hold(context, [Entry(doc_id, None, {})])
             yield from run_with(hold, self._delete_known(context, doc_id), context.deadline())
-        elif recent_nodes(context, self.records.settings.index).is_used:
+        elif is_deleted_used(context, self.records.settings.index):
             yield from self.take_nodes(context, None, doc_id)
         else:
 
@@ -164,7 +164,7 @@ class NodeStore:
         Their embeddings are kept a while, where something in this process uses them.
         """
         recent = recent_nodes(context, self.records.settings.index)
-        keeps = recent.is_used
+        keeps = is_deleted_used(context, self.records.settings.index)
         nodes = self.documents.nodes_of(context, row, doc_id, own=own, return_data=keeps)
         vectors = yield from nodes
         if keeps:
