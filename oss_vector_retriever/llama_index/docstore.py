@@ -22,7 +22,7 @@ from ..records.settings import DistanceMetric, SideIndexName, StoreSettings
 from ..records.side import Row
 from ..records.store import RecordStore
 from .component import ConnectionOptions, _Connected, report_missing
-from .document_row import NODE_KIND, DocumentRow, Entry, check_document
+from .document_row import DocumentRow, Entry, check_document
 from .documents import DocumentRows
 from .node_store import NodeStore, entry_of, list_nodes, record_of, row_of
 from .nodes import child_ids, classes_by_name, linked_id
@@ -319,7 +319,8 @@ class OSSVectorDocumentStore(_Connected, BaseDocumentStore):
             return
         yield from self._store.records.write(context, vectors, hold=hold)
         kept = [row_of(node) for node in without]
-        yield from documents.side.put_rows(context, kept, fresh=not named.had_large)
+        if kept:
+            yield from documents.side.put_rows(context, kept, fresh=not named.had_large)
         yield from documents.drop_kept(context, named.rows, [node.node_id for node in with_vectors])
 
     def _vector(self, node: BaseNode, stored: Vector | None) -> Vector:
@@ -383,7 +384,7 @@ class OSSVectorDocumentStore(_Connected, BaseDocumentStore):
             return None if record is None else store.node(record)
         if not documents.may_keep(context, key):
             return None
-        rows = yield from documents.side.get_rows(context, NODE_KIND, [key])
+        rows = yield from documents.kept_nodes(context, [key])
         return store.node(record_of(rows[key])) if key in rows else None
 
     def _all_hashes(self, context: Context) -> Flow[dict[str, str]]:
@@ -404,7 +405,7 @@ class OSSVectorDocumentStore(_Connected, BaseDocumentStore):
             )
         nodes = yield from self._store.list_all(context)
         there = {node.node_id for node in nodes}
-        rows = yield from self._store.documents.side.list_rows(context, NODE_KIND)
+        rows = yield from self._store.documents.all_kept_nodes(context)
         kept = [self._store.node(record_of(row)) for row in rows if row.key not in there]
         return [*nodes, *(node for node in kept if node is not None)]
 
@@ -477,8 +478,8 @@ class OSSVectorDocumentStore(_Connected, BaseDocumentStore):
         fetching = self._store.records.fetch(context, keys, return_data=True)
         if not with_rows:
             return dict((yield from fetching).by_key), {}
-        side = self._store.documents.side
-        found: list[Any] = yield from run_all([fetching, side.get_rows(context, NODE_KIND, keys)])
+        kept = self._store.documents.kept_nodes(context, keys)
+        found: list[Any] = yield from run_all([fetching, kept])
         return dict(found[0].by_key), found[1]
 
     def _not_found(self, context: Context) -> str:

@@ -86,13 +86,13 @@ class NodeStore:
         documents, found_rows = self.documents, dict[str, Row]()
         found: Found[BaseNode]
         if documents.are_seen:
-            rows = documents.side.get_rows(context, NODE_KIND, ids)
+            rows = documents.kept_nodes(context, ids)
             both: list[Any] = yield from run_all([self.get(context, ids), rows])
             found, found_rows = both
         else:
             found = yield from self.get(context, ids)
-            if found.missing and self.records.settings.side_index is not False:
-                found_rows = yield from documents.side.get_rows(context, NODE_KIND, found.missing)
+            if found.missing:
+                found_rows = yield from documents.kept_nodes(context, found.missing)
         missing = set(found.missing)
         kept = {key: row for key, row in found_rows.items() if key in missing}
         documents.are_seen = documents.are_seen or bool(kept)
