@@ -1,6 +1,7 @@
 """Documents whose writing or deletion is interrupted, or done by several at once; bad input."""
 
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
 import pytest
 from llama_index.core.schema import Document, TextNode
@@ -108,10 +109,8 @@ def test_of_a_write_that_breaks_anywhere_a_row_names_at_least_what_is_there(
         return handle(request)
 
     service.handle = break_at
-    try:
+    with suppress(OSSVectorError):
         OSSVectorStore(broken).add([text_node(f"one-{n}", of="one") for n in range(2, 6)])
-    except OSSVectorError:
-        pass
     service.handle = handle
     service.faults.clear()
     named = OSSVectorDocumentStore(another_process()).get_ref_doc_info("one").node_ids
