@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 from weakref import WeakKeyDictionary
@@ -16,6 +17,7 @@ from ..client.pair import context_of, limits_of
 from ..langchain.connection import ConnectedComponent
 from ..records.settings import Exhaustive, IncompletePolicy, SideIndexName, StoreSettings
 from ..records.store import RecordStore
+from ..records.typed import json_form
 from .items import MAX_COPIES, Address, address_of, name_of
 from .operations import Memory
 
@@ -161,7 +163,11 @@ class OSSVectorGraphStore(ConnectedComponent, base.BaseStore):
         if op.value is None or op.index is False:
             return ""
         fields = self._fields if op.index is None else [_read_path(path) for path in op.index]
-        found = (base.get_text_at_path(op.value, field) for field in fields)
+        value: object = op.value
+        # LangGraph reads texts out of JSON; what has no such form the encoding refuses by name
+        with suppress(ValueError, RecursionError):
+            value = json_form(op.value)
+        found = (base.get_text_at_path(value, field) for field in fields)
         return "\n".join(text for texts in found for text in texts)
 
 
