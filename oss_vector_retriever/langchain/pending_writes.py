@@ -13,7 +13,7 @@ from ..client.models.vector import Float32Array, Vector
 from ..client.operations.checks import refuse_repeated
 from ..records import BadRecordPolicy, WrittenIds
 from ..records.bad_records import make_each
-from ..records.decode import ENVELOPE_FIELD, TEXT_FIELD, UNSURE_FIELD
+from ..records.decode import ENVELOPE_FIELD, TEXT_FIELD
 from ..records.store import RecordStore
 
 Embedding = Iterable[float]
@@ -163,9 +163,9 @@ def _has_same_text(stored: Vector, bare: Vector) -> bool:
 
 def _is_same(stored: Vector, bare: Vector) -> bool:
     there, here = stored.metadata or {}, bare.metadata or {}
-    # of the copies the names: an account may keep numbers as strings, and a mark then says so
-    has_same_copies = there.keys() ^ here.keys() <= {UNSURE_FIELD}
-    return has_same_copies and there.get(ENVELOPE_FIELD, "") == here[ENVELOPE_FIELD]
+    # of the copies the names alone: an account may keep numbers as strings
+    has_same_fields = there.keys() == here.keys()
+    return has_same_fields and there.get(ENVELOPE_FIELD, "") == here[ENVELOPE_FIELD]
 
 
 def _with_data(bare: Vector, data: Embedding) -> Vector:
