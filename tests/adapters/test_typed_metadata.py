@@ -26,7 +26,8 @@ pytest.importorskip("llama_index.core")
 
 from langchain_core.documents import Document
 from langchain_core.embeddings import DeterministicFakeEmbedding
-from llama_index.core.schema import MetadataMode, TextNode
+from llama_index.core.schema import Document as LlamaDocument
+from llama_index.core.schema import MetadataMode, NodeRelationship, TextNode
 from llama_index.core.vector_stores import (
     FilterOperator,
     MetadataFilter,
@@ -38,7 +39,7 @@ from llama_index.core.vector_stores.utils import metadata_dict_to_node, node_to_
 from oss_vector_retriever import InvalidRequestError, emulator
 from oss_vector_retriever.langchain import OSSVectorStore
 from oss_vector_retriever.langgraph import OSSVectorGraphStore
-from oss_vector_retriever.llama_index import OSSVectorDocumentStore
+from oss_vector_retriever.llama_index import OSSVectorDocumentStore, OSSVectorToolSpec
 from oss_vector_retriever.llama_index import OSSVectorStore as OSSNodeStore
 from oss_vector_retriever.records import decode, encode
 
@@ -210,6 +211,33 @@ def test_the_metadata_of_a_node_inside_an_index_node_are_kept_as_its_own(client)
         [found] = OSSNodeStore(client).get_nodes(["o"])
         assert found.obj.metadata == {"day": day}
         assert found.get_content(MetadataMode.NONE) == "t"
+
+
+@pytest.mark.parametrize("values", ["json", "typed"])
+def test_documents_and_nodes_without_embeddings_keep_their_values(client, values):
+    docstore = OSSVectorDocumentStore(client, metadata_values=values)
+    document = LlamaDocument(id_="d", text="t", metadata={"day": DAYS[3], "who": (UUID(int=1),)})
+    source = {NodeRelationship.SOURCE: document.as_related_node_info()}
+    node = TextNode(id_="n", text="t", metadata={"day": DAYS[4]}, relationships=source)
+    docstore.add_documents([document, node])
+    expected = [{"day": DAYS[3], "who": (UUID(int=1),)}, {"day": DAYS[4]}]
+    if values == "json":
+        expected = list(map(by_core, expected))
+    again = OSSVectorDocumentStore(client, metadata_values=values)
+    found = again.get_nodes(["d", "n"])
+    assert list(map(shown, (one.metadata for one in found))) == list(map(shown, expected))
+    info = again.get_ref_doc_info("d")
+    assert info.node_ids == ["n"]
+    assert shown(info.metadata) in map(shown, expected)
+
+
+def test_an_agent_reads_dates_as_text(client):
+    store = OSSNodeStore(client, metadata_values="typed")
+    node = TextNode(id_="a", text="t", embedding=[1.0, 0.5])
+    node.metadata = {"day": DAYS[3], "x": math.nan, "tags": {"a"}}
+    store.add([node])
+    said = OSSVectorToolSpec(client).get_metadata(["a"])
+    assert '{"day": "2024-01-04", "x": null, "tags": ["a"]}' in said
 
 
 def test_the_setting_is_saved_with_the_store(client):

@@ -222,3 +222,9 @@ def test_every_value_compares_with_every_other_and_nothing_is_raised():
         for operator in ("$gt", "$gte", "$lt", "$lte"):
             condition = read_filter({"a": {operator: operand}})
             assert passes({"a": value}, condition) is reference(value, operator, operand)
+
+
+def test_the_text_of_another_programs_record_is_a_date_in_its_own_index_too():
+    for operator, day in (("$gte", DAYS[1]), ("$eq", DAYS[1]), ("$in", [DAYS[1]])):
+        pushed = push(read_filter({"a": {operator: day}}), native=True, hidden=())
+        assert parse_filter(pushed.filter).matches({"a": "2024-01-02", "text": "t"})

@@ -117,7 +117,7 @@ TREES = st.recursive(
 )
 
 
-@settings(max_examples=sized(200, 2000), deadline=None)
+@settings(max_examples=sized(60, 2000), deadline=None)
 @given(metadata=st.dictionaries(NAMES, METADATA_VALUES, max_size=4), native=st.booleans())
 def test_values_that_json_lacks_come_back_exactly(metadata, native):
     vector = encode(
@@ -132,7 +132,7 @@ def test_values_that_json_lacks_come_back_exactly(metadata, native):
     assert shown(decode(vector).metadata) == shown(metadata)
 
 
-@settings(max_examples=sized(200, 2000), deadline=None)
+@settings(max_examples=sized(60, 2000), deadline=None)
 @given(
     metadata=st.dictionaries(st.sampled_from("ab"), PLAIN, max_size=2),
     types=st.dictionaries(st.sampled_from(["metadata", "node", "v"]), TREES, max_size=2) | TREES,
