@@ -11,26 +11,22 @@ was made before the index, so that no node was written without a row, or the ind
 another one a listing with a filter tells the nodes.
 """
 
-import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from ..client import known_indexes
 from ..client.context import Context, Flow, PerIndex
-from ..client.errors import InvalidRequestError, NoSuchVectorIndexError
+from ..client.errors import NoSuchVectorIndexError
 from ..client.holds import Hold, run_with
 from ..client.models.vector import Vector
-from ..records import decode
-from ..records.conditions import Operator, Test, document_id
+from ..records.conditions import Operator, Test
 from ..records.decode import SOURCE_ID_FIELD
 from ..records.listing import Pages
-from ..records.settings import is_row
 from ..records.side import Row, SideIndex, stored_key
 from ..records.store import RecordStore
+from .document_row import KIND, NODE_KIND, DocumentRow, Entry, is_of
 
-KIND: Final = "document"
-NODE_KIND: Final = "node"
 _BELIEVED: Final = 30.0  # seconds, of what a listing or a get has shown of rows
 _SINGLES: Final = 2  # gets of single rows, after which they are listed
 _MOST_ROWS: Final = 20_000  # in memory; more documents than that are not listed to answer for one
@@ -38,87 +34,6 @@ _MOST_NODES: Final = 20_000  # named in a row, which is written whole at each ch
 _LOOKED_AT: Final = 10.0  # seconds between a look at a record and its deletion, at most
 _AHEAD: Final = 500  # vectors that are fetched at once, with those that are likely to be next
 _GONE: Final = 2  # documents that are gone, from which on others are expected to follow
-_SMALL: Final = 20_000  # bytes of a row, or of a node, that surely has no parts
-
-
-@dataclass(frozen=True, slots=True)
-class DocumentRow:
-    """One document.
-
-    Attributes:
-        id: its id, of any form.
-        hash: of the document, as who ingested it has set it.
-        nodes: the ids of its nodes in the index.
-        kept: the ids of its nodes that are kept without a vector, in the side index.
-        is_kept: whether the document itself is kept so, as a node of its own.
-        metadata: of the document.
-        has_large: whether a node that is kept is so large that it may have parts.
-        is_whole: whether `nodes` are all that it has in the index.
-    """
-
-    id: str
-    hash: str | None = None
-    nodes: tuple[str, ...] = ()
-    kept: tuple[str, ...] = ()
-    is_kept: bool = False
-    metadata: Mapping[str, Any] = field(default_factory=dict)
-    has_large: bool = False
-    is_whole: bool = False
-
-    @classmethod
-    def from_row(cls, row: Row) -> "DocumentRow":
-        """Return the document in a row; a member of another form counts as absent."""
-        value = row.value
-        return cls(
-            row.key,
-            _of_type(value.get("hash"), str, None),
-            tuple(_of_type(value.get("nodes"), list, [])),
-            tuple(_of_type(value.get("kept"), list, [])),
-            value.get("is_kept") is True,
-            _of_type(value.get("metadata"), dict, {}),
-            value.get("has_large") is True,
-            value.get("is_whole") is True,
-        )
-
-    def to_row(self) -> Row:
-        """Return the row; what is empty is left out."""
-        members: dict[str, Any] = {
-            "hash": self.hash,
-            "nodes": list(self.nodes),
-            "kept": list(self.kept),
-            "is_kept": self.is_kept,
-            "metadata": dict(self.metadata),
-            "has_large": self.has_large,
-            "is_whole": self.is_whole,
-        }
-        return Row(KIND, self.id, {name: value for name, value in members.items() if value})
-
-    @property
-    def is_small(self) -> bool:
-        """Tell whether the row surely has no parts, which would have to be looked for."""
-        return len(json.dumps(self.to_row().value, default=str)) < _SMALL
-
-    @property
-    def is_empty(self) -> bool:
-        """Tell whether there is nothing to keep of the document."""
-        return not (self.hash or self.nodes or self.kept or self.is_kept)
-
-
-def _of_type(value: Any, kind: type, otherwise: Any) -> Any:
-    return value if isinstance(value, kind) else otherwise
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """What a row keeps of a node: its id, the document it is of (None: none), and metadata.
-
-    One that `is_large` may have parts.
-    """
-
-    node: str
-    document: str | None
-    metadata: Mapping[str, Any]
-    is_large: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +51,7 @@ class _Memory:
         self.is_in_use = False  # a document store of this process keeps rows
         self.side_came_first = False
         self.rows: dict[str, tuple[DocumentRow | None, float]] = {}
+        self.kept: set[str] = set()  # nodes that rows named as kept, at any time
         self.emptied: dict[str, float] = {}  # documents all of whose nodes this process deleted
         self.left: dict[str, DocumentRow] = {}  # rows that are gone, and not yet the nodes
         self.index_absent_at: float | None = None
@@ -165,6 +81,7 @@ class _Memory:
         self.rows[key] = (row, now)
         if row is not None:
             self.emptied.pop(key, None)
+            self.kept.update(row.kept, [key] if row.is_kept else ())
 
 
 _memories: PerIndex[_Memory] = PerIndex()
@@ -176,18 +93,29 @@ class DocumentRows:
     def __init__(self, records: RecordStore) -> None:
         self.records = records
         self.side = SideIndex(records.settings)
+        # whether rows were seen; as long as none were, to get nodes takes no second call
+        self.are_seen = False
+        self.are_off = records.settings.side_index is False
 
     def memory(self, context: Context) -> _Memory:
         """Return what this process knows of the rows."""
-        return _memories.find(context, self.side.name(context), _Memory)
+        return _memories.find(context, self._name(context), _Memory)
+
+    def _name(self, context: Context) -> str:
+        if self.are_off:
+            return context.config.index_or(self.records.settings.index)
+        return self.side.name(context)
 
     def use(self, context: Context) -> None:
         """Have rows kept from now on, by all stores of this process on the index."""
+        if self.are_off:
+            return
         self.memory(context).is_in_use = True
+        self.are_seen = True
 
     def are_kept(self, context: Context) -> Flow[bool]:
         """Return whether rows are kept: a document store of the index has begun to, anywhere."""
-        if self.records.settings.side_index is False:
+        if self.are_off:
             return False
         memory = self.memory(context)
         if memory.is_in_use:
@@ -198,18 +126,14 @@ class DocumentRows:
         found = known_indexes.peek(context, self.side.name(context))
         return found is None or found.dimension != 0
 
-    def are_there(self, context: Context) -> bool:
-        """Tell whether there is a side index, as far as that is known without a call."""
-        if self.records.settings.side_index is False:
-            return False
-        return known_indexes.peek(context, self.side.name(context)) is not None
-
     def find(self, context: Context, key: str) -> Flow[DocumentRow | None]:
         """Return a document's row, from memory where it was seen within the last half minute.
 
         Core asks for documents one by one: after a few that were got, they are listed page by page,
         one page for each that is asked for.
         """
+        if self.are_off:
+            return None
         memory, now = self.memory(context), context.monotonic()
         memory.forget_expired(now)
         if memory.singles >= _SINGLES and self._is_unknown(memory, key):
@@ -229,6 +153,8 @@ class DocumentRows:
 
     def list_all(self, context: Context) -> Flow[dict[str, DocumentRow]]:
         """Return all rows; listed, unless they were within the last half minute."""
+        if self.are_off:
+            return {}
         memory = self.memory(context)
         memory.forget_expired(context.monotonic())
         while not memory.is_listed and len(memory.rows) <= _MOST_ROWS:
@@ -238,8 +164,23 @@ class DocumentRows:
         rows = yield from self.side.list_rows(context, KIND)
         return {row.key: DocumentRow.from_row(row) for row in rows}
 
+    def kept_nodes(self, context: Context, keys: Sequence[str]) -> Flow[dict[str, Row]]:
+        """Return the nodes that are kept without a vector, by id."""
+        if self.are_off or not keys:
+            return {}
+        return (yield from self.side.get_rows(context, NODE_KIND, keys))
+
+    def all_kept_nodes(self, context: Context) -> Flow[list[Row]]:
+        """Return all nodes that are kept without a vector, listed."""
+        return [] if self.are_off else (yield from self.side.list_rows(context, NODE_KIND))
+
     def set_hashes(self, context: Context, hashes: Mapping[str, str]) -> Flow[None]:
-        """Set the hashes of documents."""
+        """Set the hashes of documents.
+
+        Raises:
+            InvalidRequestError: there is no side index.
+        """
+        self.side.name(context)  # refused before a hold is waited for
         self.use(context)
         changes = self._set_hashes(context, hashes)
         yield from run_with(self._hold(context, hashes), changes, context.deadline())
@@ -277,15 +218,17 @@ class DocumentRows:
         Of those `kept` without a vector one without a document is a document of its own; the
         `hashes` are of such. Nothing is called where the rows name all of them.
         """
+        if self.are_off and not kept:
+            return Named({}, False)
         rows = yield from self._current(context, _documents([*entries, *kept]))
         changed = dict(rows)
         for entry in entries:
             self.memory(context).looked_at.pop(entry.node, None)
         # what is kept is named until it is gone
-        for key, group in _grouped(entries).items():
+        for key, group in _group_by_document(entries).items():
             named = dict.fromkeys([*changed[key].nodes, *(entry.node for entry in group)])
             changed[key] = _describe(changed[key], group, nodes=tuple(named))
-        for key, group in _grouped(kept).items():
+        for key, group in _group_by_document(kept).items():
             named = dict.fromkeys([*changed[key].kept, *(entry.node for entry in group)])
             changed[key] = _describe(changed[key], group, kept=tuple(named))
         for entry in kept:
@@ -327,7 +270,7 @@ class DocumentRows:
     def _hold(self, context: Context, keys: Iterable[str]) -> Hold:
         # not on the keys themselves: a write of the rows would wait for its own hold
         names = [f"{KIND}!{key}" for key in keys]
-        return Hold(context, self.side.name(context), names, alone=True)
+        return Hold(context, self._name(context), names, alone=True)
 
     def nodes_of(
         self,
@@ -450,15 +393,20 @@ class DocumentRows:
         """Return the row of a document that is deleted, all but for its nodes."""
         return self.memory(context).left.pop(key, None)
 
-    def has_index(self, context: Context) -> Flow[bool]:
-        """Return whether the index is there; that it is not is believed half a minute."""
+    def vector(self, context: Context, key: str) -> Flow[Vector | None]:
+        """Return the vector under a key; that there is no index is believed half a minute."""
         memory, now = self.memory(context), context.monotonic()
         if memory.index_absent_at is not None and now - memory.index_absent_at < _BELIEVED:
-            return False
-        if (yield from self.records.describe(context)) is None:
+            return None
+        found = yield from self.records.fetch(context, [key])
+        if not found.by_key and not found.request_ids:  # answered by an error, or not at all
             memory.index_absent_at = now
-            return False
-        return True
+        return found.by_key.get(key)
+
+    def may_keep(self, context: Context, key: str) -> bool:
+        """Tell whether a node may be kept without a vector; where all rows are known they say."""
+        memory = self.memory(context)
+        return key in memory.kept or not memory.is_listed
 
     def drop(self, context: Context, row: DocumentRow | None, key: str) -> Flow[None]:
         """Drop a document whose nodes are gone from the index: its row, and all that is kept."""
@@ -500,6 +448,7 @@ class DocumentRows:
         memory, now = self.memory(context), context.monotonic()
         for key, row in rows.items():
             memory.note(key, row, now)
+            self.are_seen = self.are_seen or row is not None
 
     def _current(self, context: Context, keys: Iterable[str]) -> Flow[dict[str, DocumentRow]]:
         """Return rows as they are now, new ones of documents that have none.
@@ -560,27 +509,11 @@ class DocumentRows:
         return memory.side_came_first
 
 
-def is_of(vector: Vector, document: str) -> bool:
-    """Tell whether a stored vector is a node of a document, whoever wrote it."""
-    # a damaged record is none of the document's, or still says so beside its envelope
-    return not is_row(vector.metadata) and (
-        document_id(decode(vector, on_decode_error="raw")) == document
-    )
-
-
-def check_document(doc_id: object) -> None:
-    """Refuse what is no id of a document."""
-    if not isinstance(doc_id, str) or not doc_id:
-        raise InvalidRequestError(
-            "{argument} is the id of a document, not {value}.", argument="ref_doc_id", value=doc_id
-        )
-
-
 def _documents(entries: Iterable[Entry]) -> list[str]:
     return list(dict.fromkeys(entry.document or entry.node for entry in entries))
 
 
-def _grouped(entries: Iterable[Entry]) -> dict[str, list[Entry]]:
+def _group_by_document(entries: Iterable[Entry]) -> dict[str, list[Entry]]:
     """Return the nodes of each document."""
     groups: dict[str, list[Entry]] = {}
     for entry in entries:

@@ -16,6 +16,7 @@ from ..client.holds import run_with
 from ..client.models.limits import Limits
 from ..client.models.vector import Vector
 from ..client.operations.checks import as_vector
+from ..client.recent import count_writes
 from ..client.steps import run_all
 from ..records import BadRecordPolicy, BadRecordsReport, DecodeError, Record, WrittenIds, decode
 from ..records.bad_records import make_each
@@ -27,7 +28,8 @@ from ..records.side import Row
 from ..records.store import RecordStore
 from ..records.typed import as_python
 from .component import call_function
-from .documents import NODE_KIND, DocumentRow, DocumentRows, Entry, check_document, is_of
+from .document_row import NODE_KIND, DocumentRow, Entry, check_document, is_of
+from .documents import DocumentRows
 from .nodes import (
     MetadataValues,
     NodeClasses,
@@ -37,7 +39,7 @@ from .nodes import (
     node_fields,
     node_from,
 )
-from .recent_nodes import content_hash, recent_nodes
+from .recent_nodes import content_hash, is_deleted_used, recent_nodes
 
 _SMALL = 20_000  # bytes of text and metadata of a node that surely has no parts
 
@@ -78,12 +80,13 @@ class NodeStore:
         return WrittenIds((node.node_id for node in nodes), report)
 
     def _write(self, context: Context, vectors: Sequence[Vector]) -> Flow[None]:
-        recent, now = recent_nodes(context, self.records.settings.index), context.monotonic()
-        changed = [vector for vector in vectors if not recent.is_stored(vector, now)]
+        index, now = self.records.settings.index, context.monotonic()
+        recent, count = recent_nodes(context, index), count_writes(context, index)
+        changed = [vector for vector in vectors if not recent.is_stored(vector, count)]
         # what this process has just deleted has no parts left that would have to be looked for
         fresh = recent.are_gone((vector.key for vector in changed), now)
         yield from self.records.write(context, changed, fresh=fresh)
-        recent.forget([vector.key for vector in changed], written=True)
+        recent.forget([vector.key for vector in changed])
 
     def get(
         self, context: Context, ids: Sequence[str], condition: Condition | None = None
@@ -102,16 +105,17 @@ class NodeStore:
         """Return nodes by id, also those that are kept without a vector, as `get` does."""
         documents, found_rows = self.documents, dict[str, Row]()
         found: Found[BaseNode]
-        if documents.are_there(context):
-            rows = documents.side.get_rows(context, NODE_KIND, ids)
+        if documents.are_seen:
+            rows = documents.kept_nodes(context, ids)
             both: list[Any] = yield from run_all([self.get(context, ids), rows])
             found, found_rows = both
         else:
             found = yield from self.get(context, ids)
-            if found.missing and self.records.settings.side_index is not False:
-                found_rows = yield from documents.side.get_rows(context, NODE_KIND, found.missing)
+            if found.missing:
+                found_rows = yield from documents.kept_nodes(context, found.missing)
         missing = set(found.missing)
         kept = {key: row for key, row in found_rows.items() if key in missing}
+        documents.are_seen = documents.are_seen or bool(kept)
         if not kept:
             return found
         stored, nodes = list(reversed(found.made)), list[BaseNode]()
@@ -140,12 +144,10 @@ class NodeStore:
     ) -> Flow[None]:
         """Delete by id, of records that pass."""
         keys = list(ids)
-        recent_nodes(context, self.records.settings.index).forget(keys)
         yield from delete_those_passing(context, self.records, keys, condition)
 
     def delete_passing(self, context: Context, condition: Condition | None) -> Flow[None]:
         """Delete whatever passes, whatever page it is on."""
-        recent_nodes(context, self.records.settings.index).forget_all()
         yield from delete_passing(context, self.records, condition, "clear()")
 
     def delete_document(self, context: Context, doc_id: str) -> Flow[None]:
@@ -155,10 +157,9 @@ class NodeStore:
         if (yield from documents.are_kept(context)):
             hold = documents.hold(context, [Entry(doc_id, None, {})])
             yield from run_with(hold, self._delete_known(context, doc_id), context.deadline())
-        elif recent_nodes(context, self.records.settings.index).is_used:
+        elif is_deleted_used(context, self.records.settings.index):
             yield from self.take_nodes(context, None, doc_id)
         else:
-            recent_nodes(context, self.records.settings.index).forget_all()
 
             def read(vector: Vector) -> Vector | None:
                 return vector if is_of(vector, doc_id) else None
@@ -183,13 +184,12 @@ class NodeStore:
         Their embeddings are kept a while, where something in this process uses them.
         """
         recent = recent_nodes(context, self.records.settings.index)
-        keeps = recent.is_used
+        keeps = is_deleted_used(context, self.records.settings.index)
         nodes = self.documents.nodes_of(context, row, doc_id, own=own, return_data=keeps)
         vectors = yield from nodes
         if keeps:
             yield from call_function(self._keep_deleted, context, vectors.values())
         keys = list(vectors)
-        recent.forget(keys)
         # of small records, which these are nearly always, no parts need be looked for
         are_small = not any(self.records.is_large(context, one) for one in vectors.values())
         yield from self.records.delete(context, keys, read=() if are_small else None)
@@ -206,7 +206,6 @@ class NodeStore:
 
     def clear(self, context: Context) -> Flow[None]:
         """Delete every vector of the index, and what is known of their documents."""
-        recent_nodes(context, self.records.settings.index).forget_all()
         yield from self.records.delete_all(context)
         if (yield from self.documents.are_kept(context)):
             yield from self.documents.forget_nodes(context)

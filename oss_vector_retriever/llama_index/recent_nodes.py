@@ -23,7 +23,6 @@ from ..client.context import Context, PerIndex
 from ..client.models.vector import Float32Array, Vector
 
 _KEPT_SECONDS: Final = 600.0
-_SAME_SECONDS: Final = 300.0  # as long as descriptions of indexes are believed
 _MOST_BYTES: Final = 64 * 2**20  # of one index
 _BYTES_BESIDE: Final = 300  # of an entry, beside its numbers
 _MOST_NOTED: Final = 200_000
@@ -32,15 +31,28 @@ _MOST_NOTED: Final = 200_000
 class DeletedUser:
     """A mark of something that uses what is deleted, as long as it lives; copies share it."""
 
-    def __init__(self, context: Context | None = None, index: str | None = None) -> None:
-        # of an index that is not known yet it may be any
-        (_users if context is None else recent_nodes(context, index).users).add(self)
+    def use(self, context: Context, index: str | None) -> None:
+        """Have what is deleted of an index kept."""
+        recent_nodes(context, index).users.add(self)
+
+    def use_named(self, bucket: str | None, index: str | None) -> None:
+        """Do so by the names alone, as long as there is no client."""
+        with _lock:
+            _users.setdefault((bucket, index), WeakSet()).add(self)
 
     def __deepcopy__(self, memo: dict[int, object]) -> "DeletedUser":
         return self
 
 
-_users: WeakSet[DeletedUser] = WeakSet()
+_lock = threading.Lock()
+# By the names: an index of the same name elsewhere has its embeddings kept for nothing.
+_users: dict[tuple[str | None, str | None], WeakSet[DeletedUser]] = {}
+
+
+def is_deleted_used(context: Context, index: str | None) -> bool:
+    """Tell whether what is deleted of an index is of use to anything in this process."""
+    named = _users.get((context.config.bucket, context.config.index_or(index)))
+    return bool(named or recent_nodes(context, index).users)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +75,7 @@ class RecentNodes:
         self.users: WeakSet[DeletedUser] = WeakSet()
         self._deleted: OrderedDict[str, _Deleted] = OrderedDict()
         self._size = 0
-        self._stored: OrderedDict[str, tuple[bytes, float]] = OrderedDict()
+        self._stored: OrderedDict[str, tuple[bytes, int]] = OrderedDict()
         self._gone: OrderedDict[str, float] = OrderedDict()
         self.renew_after_fork()
         fork.renew_in_children(self)
@@ -71,11 +83,6 @@ class RecentNodes:
     def renew_after_fork(self) -> None:
         """Begin with a lock that no thread of the parent holds."""
         self._lock = threading.Lock()
-
-    @property
-    def is_used(self) -> bool:
-        """Tell whether what is deleted is of use to anything in this process."""
-        return bool(self.users or _users)
 
     def keep(self, key: str, content: str, embedding: Float32Array, now: float) -> None:
         """Keep the embedding of a node that is deleted."""
@@ -86,7 +93,9 @@ class RecentNodes:
             while self._size > _MOST_BYTES or self._is_old(now):
                 self._forget(next(iter(self._deleted)))
 
-    def deleted(self, keys: Iterable[str], now: float) -> dict[str, tuple[str, list[float]]]:
+    def deleted_embeddings(
+        self, keys: Iterable[str], now: float
+    ) -> dict[str, tuple[str, list[float]]]:
         """Return of deleted nodes the hash of what was embedded, and the embedding."""
         with self._lock:
             found = {key: self._deleted[key] for key in keys if key in self._deleted}
@@ -96,19 +105,19 @@ class RecentNodes:
             if now - kept.at <= _KEPT_SECONDS
         }
 
-    def note_stored(self, vector: Vector, now: float) -> None:
-        """Remember what stands under a key."""
+    def note_stored(self, vector: Vector, count: int) -> None:
+        """Remember what stands under a key; `count` is of the writes to the index until then."""
         digest = _digest_of(vector)
         with self._lock:
-            self._stored[vector.key] = (digest, now)
+            self._stored[vector.key] = (digest, count)
             if len(self._stored) > _MOST_NOTED:
                 self._stored.popitem(last=False)
 
-    def is_stored(self, vector: Vector, now: float) -> bool:
-        """Tell whether exactly this was read under its key a moment ago."""
+    def is_stored(self, vector: Vector, count: int) -> bool:
+        """Tell whether exactly this was read under its key, and nothing was written since."""
         with self._lock:
-            digest, at = self._stored.get(vector.key, (b"", now))
-        return bool(digest) and now - at <= _SAME_SECONDS and digest == _digest_of(vector)
+            digest, read_at = self._stored.get(vector.key, (b"", 0))
+        return bool(digest) and read_at == count and digest == _digest_of(vector)
 
     def note_gone(self, keys: Iterable[str], now: float) -> None:
         """Remember keys under which this process has deleted everything."""
@@ -120,24 +129,14 @@ class RecentNodes:
     def are_gone(self, keys: Iterable[str], now: float) -> bool:
         """Tell whether this process has deleted all of some keys a while ago, and not since."""
         with self._lock:
-            return all(now - self._gone.get(key, -math.inf) <= _SAME_SECONDS for key in keys)
+            return all(now - self._gone.get(key, -math.inf) <= _KEPT_SECONDS for key in keys)
 
-    def forget(self, keys: Iterable[str], *, written: bool = False) -> None:
-        """Forget what stood under keys that are written or deleted.
-
-        What was deleted is kept until it is `written`.
-        """
+    def forget(self, keys: Iterable[str]) -> None:
+        """Forget what was deleted under keys that are written."""
         with self._lock:
             for key in keys:
-                self._stored.pop(key, None)
-                if written:
-                    self._forget(key)
-                    self._gone.pop(key, None)
-
-    def forget_all(self) -> None:
-        """Forget what stood in an index that is emptied."""
-        with self._lock:
-            self._stored.clear()
+                self._forget(key)
+                self._gone.pop(key, None)
 
     def _forget(self, key: str) -> None:
         if (kept := self._deleted.pop(key, None)) is not None:

@@ -1,6 +1,7 @@
 """`ReuseStoredEmbeddings`: ingestion that embeds what changed, and nothing else."""
 
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from typing import Any
 
 from llama_index.core.base.embeddings.base import BaseEmbedding
@@ -12,6 +13,7 @@ from ..client.context import Context, Flow
 from ..client.errors import ConfigurationError, NoSuchVectorIndexError
 from ..client.models.vector import Vector
 from ..client.pair import context_of
+from ..client.recent import count_writes
 from ..records import Record
 from ..records.keys import is_key
 from ..records.lookup import fetch_records
@@ -43,12 +45,19 @@ class ReuseStoredEmbeddings(_Fetching, TransformComponent):
     embed_model: BaseEmbedding | None = Field(default=None, exclude=True, repr=False)
     model_name: str | None = None
 
-    _user: DeletedUser = PrivateAttr()
+    _user: DeletedUser = PrivateAttr(default_factory=DeletedUser)
 
     def model_post_init(self, context: Any, /) -> None:
         """Check the model against the name it should have."""
         super().model_post_init(context)
-        self._user = DeletedUser(context_of(self.client, self.index), self.index)
+        # from now on: a pipeline deletes before it comes to this
+        if (known := context_of(self.client, self.index)) is not None:
+            self._user.use(known, self.index)
+        elif self.client is None:
+            with suppress(ConfigurationError):
+                settings = self._clients.settings
+                if settings is not None:
+                    self._user.use_named(settings.bucket, self.index or settings.index)
         if self.embed_model is not None:
             remedy = "embeddings of different models do not mix in one index"
             self.model_name = self._check_name(self.embed_model, remedy)
@@ -102,8 +111,10 @@ class ReuseStoredEmbeddings(_Fetching, TransformComponent):
         self, context: Context, nodes: Sequence[BaseNode]
     ) -> Flow[dict[str, tuple[str, list[float]]]]:
         ids = list(dict.fromkeys(node.node_id for node in nodes if is_key(node.node_id)))
+        self._user.use(context, self.index)
         recent, now = recent_nodes(context, self.index), context.monotonic()
-        stored = recent.deleted(ids, now)
+        count = count_writes(context, self.index)
+        stored = recent.deleted_embeddings(ids, now)
         left = [key for key in ids if key not in stored]
         if not left:
             return stored
@@ -115,7 +126,7 @@ class ReuseStoredEmbeddings(_Fetching, TransformComponent):
 
         def note(_: Record, vector: Vector) -> bool:
             # what is still the same when it is to be written need not be written
-            recent.note_stored(vector, now)
+            recent.note_stored(vector, count)
             return True
 
         try:
