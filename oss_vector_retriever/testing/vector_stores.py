@@ -1,0 +1,597 @@
+"""`VectorStoreTests`: what LlamaIndex asks of a vector store."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+import pytest
+from llama_index.core import MockEmbedding, StorageContext, VectorStoreIndex
+from llama_index.core.schema import BaseNode, TextNode
+from llama_index.core.vector_stores.types import (
+    BasePydanticVectorStore,
+    FilterCondition,
+    FilterOperator,
+    MetadataFilter,
+    MetadataFilters,
+    VectorStoreQuery,
+    VectorStoreQueryMode,
+)
+
+from .suite import (
+    FLAT_METADATA,
+    NESTED_METADATA,
+    NODES,
+    StoreTests,
+    Subject,
+    check_same_node,
+    ids_of,
+    text_node,
+)
+
+# Nodes for filters: one with every field, some with a part, one without any.
+_SHELF: dict[str, dict[str, Any]] = {
+    "fox": {
+        "title": "Red fox",
+        "year": 2019,
+        "price": 9.5,
+        "tags": ["animal", "red"],
+        "pages": [1, 2],
+        "note": "",
+    },
+    "owl": {"title": "Night owl", "year": 2020, "price": 12.0, "tags": ["animal"], "note": "x"},
+    "oak": {"title": "red oak", "year": 2021, "price": 7.25, "tags": ["plant"], "note": None},
+    "stone": {"title": "Stone", "year": 2020, "tags": []},
+    "bare": {},
+}
+_ALL = frozenset(_SHELF)
+
+# A field, an operator, a value, and which of the shelf pass.
+_LEAVES: list[tuple[str, str, Any, set[str]]] = [
+    ("title", "==", "Red fox", {"fox"}),
+    ("title", "==", "red fox", set()),
+    ("title", "==", "Red", set()),
+    ("year", "==", 2020, {"owl", "stone"}),
+    ("price", "==", 9.5, {"fox"}),
+    ("price", "==", 12, {"owl"}),
+    ("missing", "==", "x", set()),
+    ("title", "!=", "Stone", {"fox", "owl", "oak", "bare"}),
+    ("year", "!=", 2020, {"fox", "oak", "bare"}),
+    ("missing", "!=", "x", {*_ALL}),
+    ("year", ">", 2020, {"oak"}),
+    ("price", ">", 7.25, {"fox", "owl"}),
+    ("year", ">=", 2020, {"owl", "oak", "stone"}),
+    ("year", "<", 2020, {"fox"}),
+    ("year", "<", 2020.5, {"fox", "owl", "stone"}),
+    ("price", "<=", 9.5, {"fox", "oak"}),
+    ("missing", "<=", 1, set()),
+    ("title", "in", ["Stone", "Red fox", "none"], {"stone", "fox"}),
+    ("year", "in", [2019, 2021], {"fox", "oak"}),
+    ("title", "in", [], set()),
+    ("title", "nin", ["Stone", "Red fox"], {"owl", "oak", "bare"}),
+    ("year", "nin", [2020], {"fox", "oak", "bare"}),
+    ("tags", "any", ["red", "plant"], {"fox", "oak"}),
+    ("tags", "any", ["none"], set()),
+    ("tags", "all", ["animal", "red"], {"fox"}),
+    ("tags", "all", ["animal", "plant"], set()),
+    ("tags", "contains", "animal", {"fox", "owl"}),
+    ("tags", "contains", "anim", set()),
+    ("pages", "contains", 2, {"fox"}),
+    ("title", "text_match", "red", {"oak"}),
+    ("title", "text_match", "ed", {"fox", "oak"}),
+    ("title", "text_match_insensitive", "RED", {"fox", "oak"}),
+    ("missing", "text_match", "red", set()),
+    ("note", "is_empty", None, {"fox", "oak", "stone", "bare"}),
+    ("tags", "is_empty", None, {"stone", "bare"}),
+    ("missing", "is_empty", None, {*_ALL}),
+]
+
+
+def _where(field: str, value: Any, operator: str = "==") -> MetadataFilter:
+    return MetadataFilter(key=field, value=value, operator=FilterOperator(operator))
+
+
+def _filters(
+    *parts: MetadataFilter | MetadataFilters, by: FilterCondition | None = FilterCondition.AND
+) -> MetadataFilters:
+    return MetadataFilters(filters=list(parts), condition=by)
+
+
+_AND, _OR, _NOT = FilterCondition.AND, FilterCondition.OR, FilterCondition.NOT
+_STONE, _OF_2019, _OF_2020 = _where("title", "Stone"), _where("year", 2019), _where("year", 2020)
+
+_GROUPS: list[tuple[MetadataFilters, str | None, set[str]]] = [
+    (_filters(_STONE, _OF_2020), None, {"stone"}),
+    (_filters(_STONE, _OF_2019), None, set()),
+    (_filters(_STONE, _OF_2020, by=None), None, {"stone"}),
+    (_filters(_STONE, _OF_2019, by=_OR), "filter_or", {"stone", "fox"}),
+    (_filters(_OF_2020, _OF_2020, by=_OR), "filter_or", {"stone", "owl"}),
+    (_filters(_STONE, by=_NOT), "filter_not", {"fox", "owl", "oak", "bare"}),
+    # none of them holds
+    (_filters(_STONE, _OF_2019, by=_NOT), "filter_not", {"owl", "oak", "bare"}),
+    (_filters(), None, {*_ALL}),
+]
+_NESTED: list[tuple[MetadataFilters, set[str]]] = [
+    (_filters(_OF_2020, _filters(_STONE, _OF_2019, by=_OR)), {"stone"}),
+    (_filters(_filters(_OF_2020, _STONE), _OF_2019, by=_OR), {"stone", "fox"}),
+    (_filters(_OF_2020, _filters(_STONE, by=_NOT)), {"owl"}),
+    (_filters(_filters(_OF_2020, _STONE), by=_NOT), {"fox", "owl", "oak", "bare"}),
+    (_filters(_filters(_filters(_STONE, by=_NOT), by=_NOT)), {"stone"}),
+]
+
+
+class VectorStoreTests(StoreTests):
+    """The suite for a `BasePydanticVectorStore`.
+
+    Attributes:
+        dimension: of the vectors that are written, at least 3.
+        query_modes: those that the store answers; each other one has to be refused.
+    """
+
+    dimension: ClassVar[int] = 4
+    query_modes: ClassVar[Sequence[str]] = ("default", "mmr")
+    capabilities: ClassVar[Mapping[str, str]] = {
+        **StoreTests.capabilities,
+        "stores_text": "nodes are kept whole, and come back from a query",
+        "get_nodes": "nodes by id and by filters",
+        "order": "get_nodes answers in the order asked, and an id twice that is asked for twice",
+        "embeddings": "nodes that are got by id have their embeddings",
+        "delete_nodes": "deletion by id and by filters",
+        "clear": "deletion of everything",
+        "node_ids": "a query can be restricted to nodes",
+        "doc_ids": "a query can be restricted to documents",
+        "mmr": "a query by maximal marginal relevance",
+        "nested_metadata": "metadata are any JSON; without it strings and numbers",
+        "filter_or": "filters joined by OR",
+        "filter_not": "filters joined by NOT: none of them holds",
+        "nested_filters": "filters within filters",
+        "whole_lists": "EQ and IN compare a list as a whole, as core's own evaluator does",
+        **{
+            f"filter_{operator.name.lower()}": f"the operator {operator.value!r}"
+            for operator in FilterOperator
+        },
+    }
+
+    @pytest.fixture
+    def shelf(self, subject: Subject) -> Subject:
+        """Return the store with nodes that differ in their metadata."""
+        nested = "nested_metadata" not in self.lacks
+        for node, fields in zip(self.nodes(*_SHELF), _SHELF.values(), strict=True):
+            node.metadata = {
+                name: value
+                for name, value in fields.items()
+                if nested or isinstance(value, str | int | float)
+            }
+            subject.add([node])
+        return subject
+
+    def vector(self, *numbers: float) -> list[float]:
+        """Return a vector of the suite's dimension that begins with some numbers."""
+        return [*numbers, *[0.0] * (self.dimension - len(numbers))]
+
+    def nodes(self, *keys: str, of: str | None = None) -> list[TextNode]:
+        """Return a node for each key, the first one the nearest to `vector(1)`."""
+        return [
+            text_node(key, of=of, embedding=self.vector(1, place / 10))
+            for place, key in enumerate(keys)
+        ]
+
+    def ask(self, subject: Subject, *numbers: float, k: int = 100, **options: Any) -> list[str]:
+        """Return the ids of the nodes nearest to a vector, by default all nodes there are."""
+        return self.answer(subject, *numbers, k=k, **options)[0]
+
+    def answer(
+        self, subject: Subject, *numbers: float, k: int = 100, **options: Any
+    ) -> tuple[list[str], list[float], list[BaseNode] | None]:
+        """Return the ids, similarities and nodes of a query's result, which have to fit."""
+        arguments = options.pop("arguments", {})
+        embedding = self.vector(*(numbers or (1,)))
+        asked = VectorStoreQuery(query_embedding=embedding, similarity_top_k=k, **options)
+        result = subject.query(asked, **arguments)
+        ids, similarities = list(result.ids or []), list(result.similarities or [])
+        nodes = None if result.nodes is None else list(result.nodes)
+        assert len(similarities) == len(ids), "a similarity for each id"
+        assert len(set(ids)) == len(ids), "a node once"
+        if nodes is not None:
+            assert ids_of(nodes) == ids, "a node for each id, in the same order"
+        return ids, similarities, nodes
+
+    # What it is
+
+    def test_it_is_a_vector_store_with_a_name_of_its_own(
+        self, store: BasePydanticVectorStore
+    ) -> None:
+        assert isinstance(store, BasePydanticVectorStore)
+        # it is written into what is saved, and tells what class reads it
+        assert store.class_name() != BasePydanticVectorStore.class_name()
+        assert store.is_embedding_query is True
+
+    def test_it_says_whether_it_keeps_text(self, store: BasePydanticVectorStore) -> None:
+        assert store.stores_text is ("stores_text" not in self.lacks)
+
+    def test_it_is_saved_as_json(self, store: BasePydanticVectorStore) -> None:
+        # pipelines hash it, and a component that holds it is saved with it
+        assert json.dumps(store.to_dict())
+
+    # Writing
+
+    def test_add_returns_the_ids_in_order(self, subject: Subject) -> None:
+        assert subject.add(self.nodes("c", "a", "b")) == ["c", "a", "b"]
+
+    def test_add_of_nothing_writes_nothing(self, subject: Subject) -> None:
+        assert subject.add([]) == []
+        assert self.ask(subject) == []
+
+    def test_add_replaces_a_node_with_the_same_id(self, subject: Subject) -> None:
+        subject.add(self.nodes("a", "b", of="old"))
+        subject.add([text_node("a", of="new", text="another", embedding=self.vector(0, 0, 1))])
+        assert self.ask(subject, 0, 0, 1, k=1) == ["a"]
+        ids, _, nodes = self.answer(subject)
+        assert sorted(ids) == ["a", "b"]
+        if nodes is not None:
+            assert {node.node_id: node.get_content() for node in nodes}["a"] == "another"
+        subject.delete("old")
+        assert self.ask(subject) == ["a"]
+
+    def test_of_nodes_with_one_id_the_last_stands(self, subject: Subject) -> None:
+        [first, last] = self.nodes("a", "a")
+        last.embedding = self.vector(0, 0, 1)
+        subject.add([first, *self.nodes("b"), last])
+        assert self.ask(subject, 0, 0, 1) == ["a", "b"]
+
+    def test_add_leaves_the_callers_nodes_as_they_are(self, subject: Subject) -> None:
+        written = self.nodes("a", of="document")
+        written[0].metadata = {"page": 1}
+        copies = [node.model_copy(deep=True) for node in written]
+        subject.add(written)
+        assert written == copies
+
+    def test_a_node_without_embedding_is_refused(self, subject: Subject) -> None:
+        with pytest.raises(Exception):  # noqa: B017, PT011 - each store has its own
+            subject.add([text_node("a")])
+        assert self.ask(subject) == []
+
+    def test_many_nodes_are_written(self, subject: Subject) -> None:
+        keys = [f"n{number}" for number in range(150)]
+        assert subject.add(self.nodes(*keys)) == keys
+        # as many as a service may give at once
+        assert self.ask(subject, k=100) == keys[:100]
+
+    # Searching
+
+    def test_an_empty_store_finds_nothing(self, subject: Subject) -> None:
+        ids, similarities, nodes = self.answer(subject)
+        assert (ids, similarities, nodes or []) == ([], [], [])
+
+    def test_the_nearest_come_first(self, subject: Subject) -> None:
+        subject.add(self.nodes("a", "b", "c", "d")[::-1])
+        ids, similarities, _ = self.answer(subject, 1)
+        assert ids == ["a", "b", "c", "d"]
+        # larger is nearer, which core's postprocessors and retrievers rely on
+        assert similarities == sorted(similarities, reverse=True)
+        assert len(set(similarities)) == 4
+
+    @pytest.mark.parametrize(("k", "count"), [(1, 1), (2, 2), (4, 3)])
+    def test_no_more_come_than_are_asked_for(self, subject: Subject, k: int, count: int) -> None:
+        subject.add(self.nodes("a", "b", "c"))
+        assert self.ask(subject, k=k) == ["a", "b", "c"][:count]
+
+    def test_a_query_leaves_the_query_as_it_is(self, subject: Subject) -> None:
+        subject.add(self.nodes("a"))
+        query = VectorStoreQuery(
+            query_embedding=self.vector(1), filters=_filters(_where("page", 1)), similarity_top_k=3
+        )
+        before = json.dumps(query.__dict__, default=repr)
+        subject.query(query)
+        assert json.dumps(query.__dict__, default=repr) == before
+
+    def test_a_query_can_be_restricted_to_nodes(self, subject: Subject) -> None:
+        self.needs("node_ids")
+        subject.add(self.nodes("a", "b", "c"))
+        assert self.ask(subject, node_ids=["c", "b", "absent"]) == ["b", "c"]
+        assert self.ask(subject, node_ids=["c", "b"], k=1) == ["b"]
+        assert self.ask(subject, node_ids=["absent"]) == []
+
+    def test_no_node_ids_are_no_restriction(self, subject: Subject) -> None:
+        # an index over a store that keeps text has no list of its nodes, and sends an empty one
+        self.needs("stores_text")
+        subject.add(self.nodes("a", "b"))
+        assert self.ask(subject, node_ids=[]) == ["a", "b"]
+
+    def test_a_query_can_be_restricted_to_documents(self, subject: Subject) -> None:
+        self.needs("doc_ids")
+        subject.add([*self.nodes("a", "b", of="x"), *self.nodes("c", of="y"), *self.nodes("d")])
+        assert sorted(self.ask(subject, doc_ids=["x"])) == ["a", "b"]
+        assert sorted(self.ask(subject, doc_ids=["x", "y", "absent"])) == ["a", "b", "c"]
+        assert self.ask(subject, doc_ids=["absent"]) == []
+
+    def test_a_list_of_no_documents_is_no_document(self, subject: Subject) -> None:
+        # whoever computes what a reader may see, and finds nothing, must not show everything
+        self.needs("doc_ids")
+        subject.add(self.nodes("a", of="x"))
+        assert self.ask(subject, doc_ids=[]) == []
+        assert self.ask(subject, doc_ids=None) == ["a"]
+
+    def test_all_restrictions_of_a_query_hold(self, subject: Subject) -> None:
+        self.needs("node_ids", "doc_ids")
+        nodes = [*self.nodes("a", "b", of="x"), *self.nodes("c", of="y")]
+        for node in nodes:
+            node.metadata = {"page": 2 if node.node_id == "a" else 1}
+        subject.add(nodes)
+        page = _filters(_where("page", 1))
+        assert self.ask(subject, node_ids=["a", "b"], filters=page) == ["b"]
+        assert self.ask(subject, doc_ids=["x"], filters=page) == ["b"]
+        assert self.ask(subject, doc_ids=["x"], node_ids=["b", "c"]) == ["b"]
+
+    def test_mmr_prefers_what_differs(self, subject: Subject) -> None:
+        self.needs("mmr")
+        near, twin, other = self.nodes("near", "twin", "other")
+        twin.embedding, other.embedding = self.vector(1, 0.01), self.vector(1, 0, 1)
+        subject.add([near, twin, other])
+
+        def ask(threshold: float) -> list[str]:
+            # core's own store takes it as an argument, others of the query
+            option = {"mmr_threshold": threshold}
+            return self.ask(
+                subject, k=2, mode=VectorStoreQueryMode.MMR, **option, arguments=option
+            )
+
+        assert ask(0.2) == ["near", "other"]
+        assert ask(1.0) == ["near", "twin"]
+
+    @pytest.mark.parametrize("mode", [mode.value for mode in VectorStoreQueryMode])
+    def test_a_mode_that_it_does_not_have_is_refused(self, subject: Subject, mode: str) -> None:
+        subject.add(self.nodes("a", "b", "c"))
+        options: dict[str, Any] = {"mode": VectorStoreQueryMode(mode), "query_str": "text of a"}
+        if mode in self.query_modes and mode not in self.lacks:
+            assert len(self.ask(subject, k=2, **options)) == 2
+        else:
+            # an answer of another mode would be taken for the one that was asked for
+            with pytest.raises(Exception):  # noqa: B017, PT011 - each store has its own
+                self.ask(subject, k=2, **options)
+
+    # Filters
+
+    @pytest.mark.parametrize(("field", "operator", "value", "passing"), _LEAVES)
+    def test_a_filter_lets_through_what_passes(
+        self, shelf: Subject, field: str, operator: str, value: Any, passing: set[str]
+    ) -> None:
+        self.needs(f"filter_{FilterOperator(operator).name.lower()}")
+        if field in {"tags", "pages", "note"}:
+            self.needs("nested_metadata")
+        found = self.ask(shelf, filters=_filters(_where(field, value, operator)))
+        assert set(found) == passing
+
+    @pytest.mark.parametrize(("filters", "needed", "passing"), _GROUPS)
+    def test_filters_are_joined(
+        self, shelf: Subject, filters: MetadataFilters, needed: str | None, passing: set[str]
+    ) -> None:
+        if needed:
+            self.needs(needed)
+        assert set(self.ask(shelf, filters=filters)) == passing
+
+    @pytest.mark.parametrize(("filters", "passing"), _NESTED)
+    def test_filters_are_nested(
+        self, shelf: Subject, filters: MetadataFilters, passing: set[str]
+    ) -> None:
+        self.needs("nested_filters", "filter_or", "filter_not")
+        assert set(self.ask(shelf, filters=filters)) == passing
+
+    def test_a_list_is_compared_as_a_whole(self, shelf: Subject) -> None:
+        self.needs("whole_lists", "nested_metadata", "filter_in", "filter_nin")
+        for operator, value, passing in [
+            ("==", "animal", set()),
+            ("in", ["animal", "plant"], set()),
+            ("nin", ["animal", "plant"], _ALL),
+        ]:
+            found = self.ask(shelf, filters=_filters(_where("tags", value, operator)))
+            assert set(found) == passing
+
+    def test_filters_choose_before_the_nearest_are_counted(self, subject: Subject) -> None:
+        nodes = self.nodes(*[f"n{number}" for number in range(60)])
+        for place, node in enumerate(nodes):
+            node.metadata = {"tenant": "small" if place >= 50 else "large"}
+        subject.add(nodes)
+        small = _filters(_where("tenant", "small"))
+        assert self.ask(subject, k=3, filters=small) == ["n50", "n51", "n52"]
+
+    # Nodes by id
+
+    def test_get_nodes_returns_what_was_asked_for(self, subject: Subject) -> None:
+        self.needs("get_nodes")
+        subject.add(self.nodes("a", "b", "c"))
+        assert sorted(ids_of(subject.get_nodes(["c", "a"]))) == ["a", "c"]
+        assert ids_of(subject.get_nodes(node_ids=["b"])) == ["b"]
+
+    def test_get_nodes_keeps_the_order_and_what_is_asked_for_twice(self, subject: Subject) -> None:
+        self.needs("get_nodes", "order")
+        keys = [f"n{number}" for number in range(120)]
+        subject.add(self.nodes(*keys))
+        asked = [*keys[::-1], "n7", "n7"]
+        assert ids_of(subject.get_nodes(asked)) == asked
+
+    def test_get_nodes_leaves_out_what_is_not_there(self, subject: Subject) -> None:
+        self.needs("get_nodes")
+        subject.add(self.nodes("a"))
+        assert ids_of(subject.get_nodes(["absent", "a"])) == ["a"]
+        assert subject.get_nodes(["absent"]) == []
+
+    def test_get_nodes_of_no_ids_is_not_everything(self, subject: Subject) -> None:
+        self.needs("get_nodes")
+        subject.add(self.nodes("a"))
+        assert subject.get_nodes([]) == []
+
+    def test_get_nodes_without_ids_is_everything(self, subject: Subject) -> None:
+        self.needs("get_nodes")
+        keys = [f"n{number}" for number in range(120)]
+        subject.add(self.nodes(*keys))
+        assert sorted(ids_of(subject.get_nodes())) == sorted(keys)
+
+    def test_get_nodes_by_filters(self, shelf: Subject) -> None:
+        self.needs("get_nodes", "filter_ne")
+        assert set(ids_of(shelf.get_nodes(filters=_filters(_OF_2020)))) == {"owl", "stone"}
+        other = _filters(_where("year", 2020, "!="))
+        assert set(ids_of(shelf.get_nodes(None, other))) == {"fox", "oak", "bare"}
+
+    def test_get_nodes_by_id_and_filters_is_what_both_name(self, shelf: Subject) -> None:
+        self.needs("get_nodes", "filter_or")
+        either = _filters(_STONE, _OF_2019, by=_OR)
+        assert ids_of(shelf.get_nodes(["owl", "stone", "absent"], either)) == ["stone"]
+
+    def test_get_nodes_gives_embeddings_back(self, subject: Subject) -> None:
+        self.needs("get_nodes", "embeddings")
+        [node] = self.nodes("a")
+        node.embedding = self.vector(0.5, -0.25, 0.1)
+        subject.add([node])
+        # as near as 32 bits are; they are a direction where the store normalises
+        assert subject.get_nodes(["a"])[0].embedding == pytest.approx(node.embedding, rel=1e-6)
+
+    def test_a_node_that_was_got_is_the_callers_own(self, subject: Subject) -> None:
+        self.needs("get_nodes")
+        [node] = self.nodes("a")
+        node.metadata = {"page": 1}
+        subject.add([node])
+        subject.get_nodes(["a"])[0].metadata["page"] = 2
+        assert subject.get_nodes(["a"])[0].metadata == {"page": 1}
+
+    # What comes back
+
+    @pytest.mark.parametrize("kind", NODES)
+    def test_a_node_comes_back_as_it_was(self, subject: Subject, kind: str) -> None:
+        self.needs("stores_text")
+        node = NODES[kind]()
+        node.embedding = self.vector(1)
+        subject.add([node])
+        self._check_stored(subject, node)
+
+    def test_metadata_come_back_as_they_were(self, subject: Subject) -> None:
+        self.needs("stores_text")
+        flat = "nested_metadata" in self.lacks
+        [node] = self.nodes("n")
+        node.metadata = dict(FLAT_METADATA if flat else NESTED_METADATA)
+        subject.add([node])
+        self._check_stored(subject, node)
+
+    @pytest.mark.parametrize("key", ["a b", "a/b", "'; drop", '"', "ünïcode 漢字", "None", "n" * 60])
+    def test_any_id_is_an_id(self, subject: Subject, key: str) -> None:
+        subject.add(self.nodes(key, "other", of=key))
+        assert self.ask(subject, k=1) == [key]
+        if "get_nodes" not in self.lacks:
+            assert ids_of(subject.get_nodes([key])) == [key]
+        if "delete_nodes" not in self.lacks:
+            subject.delete_nodes([key])
+            assert self.ask(subject) == ["other"]
+        subject.delete(key)
+        assert self.ask(subject) == []
+
+    def _check_stored(self, subject: Subject, node: BaseNode) -> None:
+        _, _, nodes = self.answer(subject)
+        assert nodes is not None
+        found = nodes if "get_nodes" in self.lacks else [*nodes, *subject.get_nodes([node.node_id])]
+        assert len(found) == (1 if "get_nodes" in self.lacks else 2)
+        for one in found:
+            check_same_node(one, node)
+
+    # Deleting
+
+    def test_delete_removes_the_nodes_of_a_document_and_no_others(self, subject: Subject) -> None:
+        subject.add([*self.nodes("a", "b", of="x"), *self.nodes("c", of="xy"), *self.nodes("d")])
+        subject.delete("x")
+        assert sorted(self.ask(subject)) == ["c", "d"]
+        subject.delete(ref_doc_id="xy")
+        assert self.ask(subject) == ["d"]
+
+    def test_delete_of_a_large_document_removes_all_of_it(self, subject: Subject) -> None:
+        subject.add(self.nodes(*[f"n{number}" for number in range(120)], of="x"))
+        subject.add(self.nodes("other", of="y"))
+        subject.delete("x")
+        assert self.ask(subject) == ["other"]
+
+    def test_delete_of_a_document_that_is_not_there_is_no_error(self, subject: Subject) -> None:
+        subject.delete("absent")
+        subject.add(self.nodes("a", of="x"))
+        subject.delete("absent")
+        # the id of a node is not that of its document
+        subject.delete("a")
+        assert self.ask(subject) == ["a"]
+
+    def test_delete_nodes_by_id(self, subject: Subject) -> None:
+        self.needs("delete_nodes")
+        subject.add(self.nodes("a", "b", "c"))
+        subject.delete_nodes(["c", "absent", "a", "a"])
+        assert self.ask(subject) == ["b"]
+
+    def test_delete_nodes_of_no_ids_deletes_nothing(self, subject: Subject) -> None:
+        self.needs("delete_nodes")
+        subject.add(self.nodes("a"))
+        subject.delete_nodes([])
+        assert self.ask(subject) == ["a"]
+
+    def test_delete_nodes_by_filters(self, shelf: Subject) -> None:
+        self.needs("delete_nodes", "filter_ne")
+        shelf.delete_nodes(filters=_filters(_where("year", 2020, "!=")))
+        assert set(self.ask(shelf)) == {"owl", "stone"}
+
+    def test_delete_nodes_by_id_and_filters_deletes_what_both_name(self, shelf: Subject) -> None:
+        self.needs("delete_nodes", "filter_or")
+        shelf.delete_nodes(["owl", "stone"], _filters(_STONE, _OF_2019, by=_OR))
+        assert set(self.ask(shelf)) == _ALL - {"stone"}
+
+    def test_what_was_deleted_can_be_written_again(self, subject: Subject) -> None:
+        subject.add(self.nodes("a", of="x"))
+        subject.delete("x")
+        subject.add(self.nodes("a", of="x"))
+        assert self.ask(subject) == ["a"]
+
+    def test_clear_leaves_an_empty_store_that_takes_nodes(self, subject: Subject) -> None:
+        self.needs("clear")
+        subject.add(self.nodes("a", "b", of="x"))
+        subject.clear()
+        assert self.ask(subject) == []
+        subject.add(self.nodes("c"))
+        assert self.ask(subject) == ["c"]
+
+    # In another process, and under an index
+
+    def test_it_is_opened_again(self, subject: Subject) -> None:
+        self.needs("reopen")
+        subject.add([*self.nodes("a", "b", of="x"), *self.nodes("c", of="y")])
+        again = subject.on(self.reopen(subject.store))
+        assert type(again.store) is type(subject.store)
+        assert sorted(self.ask(again)) == ["a", "b", "c"]
+        again.delete("x")
+        assert self.ask(again) == ["c"]
+
+    def test_an_index_retrieves_what_is_stored(self, subject: Subject) -> None:
+        index = self._make_index(subject)
+        assert sorted(_retrieve(subject, index)) == ["a", "b", "c"]
+        index.delete_ref_doc("x")
+        self.settle()
+        assert _retrieve(subject, index) == ["c"]
+
+    def test_an_index_passes_filters_on(self, subject: Subject) -> None:
+        index = self._make_index(subject)
+        filters = _filters(_where("page", 2))
+        assert _retrieve(subject, index, filters=filters) == ["b"]
+
+    def test_an_index_is_made_of_the_store_alone(self, subject: Subject) -> None:
+        self.needs("stores_text")
+        self._make_index(subject)
+        again = VectorStoreIndex.from_vector_store(subject.store, embed_model=self._model())
+        assert sorted(_retrieve(subject, again)) == ["a", "b", "c"]
+
+    def _make_index(self, subject: Subject) -> VectorStoreIndex:
+        nodes = [text_node("a", of="x"), text_node("b", of="x"), text_node("c", of="y")]
+        for page, node in enumerate(nodes, 1):
+            node.metadata = {"page": page}
+        context = StorageContext.from_defaults(vector_store=subject.store)
+        index = VectorStoreIndex(nodes, storage_context=context, embed_model=self._model())
+        self.settle()
+        return index
+
+    def _model(self) -> MockEmbedding:
+        return MockEmbedding(embed_dim=self.dimension)
+
+
+def _retrieve(subject: Subject, index: VectorStoreIndex, **options: Any) -> list[str]:
+    retriever = index.as_retriever(similarity_top_k=100, **options)
+    return [found.node.node_id for found in subject.on(retriever).retrieve("text")]
