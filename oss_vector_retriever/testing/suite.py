@@ -130,7 +130,9 @@ class StoreTests:
         assert store
 
 
-def text_node(key: str, *, of: str | None = None, text: str | None = None, **fields: Any) -> TextNode:
+def text_node(
+    key: str, *, of: str | None = None, text: str | None = None, **fields: Any
+) -> TextNode:
     """Return a node; `of` is the id of the document that it is a part of."""
     source = {} if of is None else {NodeRelationship.SOURCE: RelatedNodeInfo(node_id=of)}
     return TextNode(id_=key, text=text or f"text of {key}", relationships=source, **fields)
@@ -141,8 +143,10 @@ def ids_of(nodes: Iterable[BaseNode]) -> list[str]:
     return [node.node_id for node in nodes]
 
 
+ODD_KEYS = ["a b", "a/b", "a:b", "'; drop", '"', "%", "ünïcode 漢字", "None", "0", "k" * 60]
+
 NESTED_METADATA: dict[str, Any] = {
-    "text": "two\nlines, \"quoted\", ünïcode 漢字 🦊",
+    "text": 'two\nlines, "quoted", ünïcode 漢字 🦊',
     "empty": "",
     "whole": 2**53,
     "negative": -7,
