@@ -91,7 +91,7 @@ def _setting_error(argument: str, value: object, what: str) -> ConfigurationErro
     return ConfigurationError("{argument} {value} " + what, argument=argument, value=value)
 
 
-def check_index(index: object) -> str:
+def check_index(index: object, argument: str = "index") -> str:
     """Return an index name, or raise InvalidRequestError (page PutVectorIndex)."""
     most = DEFAULT_LIMITS.index_name_characters
     if isinstance(index, str) and _INDEX.fullmatch(index) and len(index) <= most:
@@ -99,7 +99,7 @@ def check_index(index: object) -> str:
     raise InvalidRequestError(
         "{argument} {value} is not an index name: 1 to {limit} letters and digits, a letter first "
         "(no hyphen, no underscore).",
-        argument="index",
+        argument=argument,
         value=index,
         limit=most,
     )

@@ -81,10 +81,35 @@ class _Connection:
             source = self._source
             if isinstance(source, ClientSettings):
                 self._pair = connect(None, options, source)
+            elif source is not None and source in _brought_back:
+                self._pair = ClientPair(source, owns_client=True)
             else:
                 self._pair = connect(source, options)
             self._made_from = made_from
         return self._pair
+
+    def close(self) -> None:
+        """Close the connections that this component has made; a client that was given stays open.
+
+        Its copies share them. Later calls of it are refused.
+        """
+        self._clients.close()
+
+    async def aclose(self) -> None:
+        """Do as `close` does."""
+        await self._clients.aclose()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
 
     @property
     def _source(self) -> Client | ClientSettings | None:

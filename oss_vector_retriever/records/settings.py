@@ -1,5 +1,6 @@
 """`StoreSettings`: how records are written to an index and read from it."""
 
+import hashlib
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -7,13 +8,15 @@ from typing import Any, Final, Literal, get_args
 
 from ..client.config import check_seconds
 from ..client.endpoint import check_index
-from ..client.errors import InvalidRequestError
+from ..client.errors import InvalidRequestError, quote
 from ..client.models.limits import DEFAULT_LIMITS, Limits
 from ..client.operations.checks import check_choice, check_field_names, check_whole
 from .decode import DECODE_POLICIES, ENVELOPE_KEYS, RESERVED_FIELDS, DecodePolicy
 
 DistanceMetric = Literal["cosine", "euclidean"]
 _METRICS: Final[tuple[str, ...]] = get_args(DistanceMetric)
+_SIDE: Final = "side"
+_DIGEST: Final = 12  # characters of a hash, in place of the end of a name that is too long
 Scalars = Literal["auto", "native", "strings"]
 ListFields = Literal["any", "exact"]
 Exhaustive = bool | Literal["auto"]
@@ -83,6 +86,9 @@ class StoreSettings:
         read_your_writes: how many seconds a search finds all that this process has written and
             nothing that it has deleted, though the service shows neither yet. True: 10, and 30 in
             an index that this process has made. False: what the service shows.
+        side_index: the index beside this one, for rows that no search should meet and for the
+            parts of values over 36 KB; made by the first write to it. None: its name is that of
+            the index and "side". False: there is none, and what does not fit is refused.
 
     Raises:
         InvalidRequestError: a setting is none of its choices, a name is not legal, a field is both
@@ -105,11 +111,14 @@ class StoreSettings:
     on_incomplete: IncompletePolicy = "warn"
     filters_first: bool | None = None
     read_your_writes: bool | float = False
+    side_index: str | Literal[False] | None = None
 
     def __post_init__(self) -> None:
         self.completion  # noqa: B018 - made here, so that what is wrong with it is said here
         if self.index is not None:
             check_index(self.index)
+        if self.side_index is not None and self.side_index is not False:
+            check_index(self.side_index, "side_index")
         # Here and not at the first call: a misspelt setting should fail where it stands.
         check_choice("distance_metric", self.metric_made, _METRICS)
         check_choice("on_decode_error", self.on_decode_error, DECODE_POLICIES)
@@ -144,6 +153,41 @@ class StoreSettings:
         """Return the fields that an index made here declares non-filterable."""
         # Filterable fields hold 2 KB in all, which an envelope soon passes.
         return (*ENVELOPE_KEYS, *self.non_filterable)
+
+
+def side_name(settings: StoreSettings, index: str) -> str:
+    """Return the name of the side index of a store whose index has a name.
+
+    Raises:
+        InvalidRequestError: the store has none.
+    """
+    if settings.side_index is False:
+        raise InvalidRequestError(
+            "{argument} is False, and this needs an index beside {index}",
+            argument="side_index",
+            remedy="leave it out, or name one",
+            fields={"index": quote(index)},
+        )
+    if settings.side_index is not None:
+        return settings.side_index
+    most = DEFAULT_LIMITS.index_name_characters
+    if len(index) + len(_SIDE) <= most:
+        return index + _SIDE
+    # two names that are cut must not become one
+    digest = hashlib.sha256(index.encode()).hexdigest()[:_DIGEST]
+    return index[: most - _DIGEST - len(_SIDE)] + digest + _SIDE
+
+
+def side_settings(settings: StoreSettings, name: str) -> StoreSettings:
+    """Return the settings of the records in a side index of a name."""
+    return StoreSettings(
+        index=name,
+        distance_metric="euclidean",  # under cosine a vector of zeros is refused
+        create_index=settings.create_index,
+        on_decode_error=settings.on_decode_error,
+        limits=settings.limits,
+        side_index=name,  # what is too large for a row has its parts beside it
+    )
 
 
 def renew_saved(values: Mapping[str, Any]) -> dict[str, Any]:

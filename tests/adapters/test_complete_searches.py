@@ -50,6 +50,9 @@ SWITCHES = {
     "ten names in all": {"metadata_names": "all"},
     "squared": {"squared_euclidean": True},
     "negations need the field": {"negation_needs_field": True},
+    "no ranges": {"filter_forms": "no_ranges"},
+    "no $exists": {"filter_forms": "no_exists"},
+    **sized({}, {"no $or": {"filter_forms": "no_or"}, "no nesting": {"filter_forms": "flat"}}),
     "all at once": {
         "list_filter": "refused",
         "top_k_limit": 30,
@@ -58,6 +61,7 @@ SWITCHES = {
         "squared_euclidean": True,
         "negation_needs_field": True,
         "filter_shorthand": False,
+        "filter_forms": "no_or",
         "order": "shuffled",
         "seed": 7,
     },

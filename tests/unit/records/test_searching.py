@@ -21,7 +21,7 @@ from oss_vector_retriever.client.models.messages import Reply
 from oss_vector_retriever.client.pair import ClientPair
 from oss_vector_retriever.records.completion import traits_of
 from oss_vector_retriever.records.filters import read_filter
-from oss_vector_retriever.records.search import search
+from oss_vector_retriever.records.search import Restriction, find_nearest, search
 from oss_vector_retriever.records.settings import Completion, StoreSettings
 from oss_vector_retriever.records.store import RecordStore
 
@@ -40,7 +40,7 @@ class Measured(Watched):
 
     def __init__(self, *args, **options):
         super().__init__(*args, **options)
-        self.received = 0
+        self.received = self.refusals = 0
         self.refused = set()
 
     def note_of(self, request):
@@ -51,6 +51,7 @@ class Measured(Watched):
         if request.query in self.refused:
             reply = INVALID
         self.received += len(reply.body)
+        self.refusals += reply.status == 400
         return reply
 
     def names(self):
@@ -92,6 +93,20 @@ class Place:
         condition = None if wanted is None else read_filter({"tag": wanted})
         completion = Completion(**how) if how else None
         return self.run(search, self.store, QUERY, k, condition=condition, completion=completion)
+
+    def add_sizes(self):
+        self.store = RecordStore(StoreSettings(filterable=["size"]))
+        vectors = [
+            self.store.encode(f"s{n:03}", place(n), text="t", metadata={"size": n})
+            for n in range(200)
+        ]
+        self.run(self.store.write, vectors)
+
+    def keys_of(self, condition, k=4):
+        return [
+            hit.record.key
+            for hit in self.run(search, self.store, QUERY, k, condition=condition).hits
+        ]
 
     def keys(self, k=4, wanted="rare", **how):
         return [hit.record.key for hit in self.find(k, wanted, **how).hits]
@@ -179,8 +194,9 @@ def test_what_is_refused_for_another_reason_teaches_nothing(make):
     where.service.refused = {"queryVectors"}
     with pytest.raises(VectorIndexParameterInvalidError):
         where.find()
-    assert where.service.asked() == [40, 30]
-    assert traits_of(where.client._context, None).top_k is None
+    assert where.service.asked() == [40, 30, 30]  # the last one without the filter
+    traits = traits_of(where.client._context, None)
+    assert (traits.top_k, traits.forms) == (None, "all")
 
 
 def test_a_query_of_another_dimension_is_known_without_a_further_call(make):
@@ -188,6 +204,57 @@ def test_a_query_of_another_dimension_is_known_without_a_further_call(make):
     with pytest.raises(InvalidRequestError, match="has dimension 2, and the query has 3"):
         where.run(search, where.store, [1.0, 2.0, 3.0])
     assert where.service.names() == ["queryVectors"]
+
+
+# Forms of filters that an account refuses
+
+RANGE = read_filter({"size": {"$gt": 150}, "tag": None})
+SIZED_FAR = range(151, 155)
+
+
+@pytest.mark.parametrize("cap", [30, 500])
+@pytest.mark.parametrize(
+    ("refused", "forms"),
+    [("no_ranges", "plain"), ("no_exists", "simple"), ("no_or", "simple"), ("flat", "simple")],
+)
+def test_a_filter_of_a_refused_form_is_left_out_or_weakened_and_that_is_remembered(
+    make, refused, forms, cap
+):
+    where = make(behaviour=emulator.Behaviour(filter_forms=refused, top_k_limit=cap))
+    where.add_sizes()
+    assert where.keys_of(RANGE) == [f"s{n:03}" for n in SIZED_FAR]
+    traits = traits_of(where.client._context, None)
+    assert (traits.forms, traits.top_k) == (forms, 30 if cap == 30 else None)
+    where.service.seen.clear()
+    where.service.refusals = 0
+    assert where.keys_of(RANGE) == [f"s{n:03}" for n in SIZED_FAR]
+    pushed = [body.get("filter") for name, body in where.service.seen if name == "queryVectors"]
+    assert (pushed[0] is not None) is (forms == "plain")
+    assert "$gt" not in str(pushed)
+    assert where.service.refusals == 0
+
+
+@pytest.mark.parametrize("refused", ["no_exists", "no_or", "flat"])
+def test_equalities_of_our_own_fields_are_pushed_though_nothing_else_is(make, refused):
+    behaviour = emulator.Behaviour(filter_forms=refused)
+    where = make(behaviour=behaviour)
+    own = {
+        "$and": [
+            {"tag": {"$eq": "rare"}},
+            {"$or": [{"a": {"$exists": False}}, {"b": {"$eq": "x"}}]},
+        ]
+    }
+
+    def restrict():
+        return Restriction(lambda one: one.key if one.metadata["tag"] == "rare" else None, own)
+
+    for _ in range(2):
+        found = where.run(find_nearest, where.store, QUERY, 4, restrict).hits
+        assert [hit.record for hit in found] == first(FAR)
+    assert traits_of(where.client._context, None).forms == "simple"
+    asked = [body for name, body in where.service.seen if name == "queryVectors"]
+    assert asked[-2]["filter"] == {"tag": {"$eq": "rare"}}
+    assert where.service.refusals == 2  # of two sizes
 
 
 # Complete, or say so

@@ -159,7 +159,7 @@ def test_an_index_that_is_not_there_reads_as_empty(store, make):
 def test_a_document_is_deleted_from_every_page(thousand, calls):
     calls.clear()
     thousand.delete("d3")
-    assert calls.taken() == {"listVectors": 2, "deleteVectors": 1}
+    assert calls.taken() == {"listVectors": 1, "deleteVectors": 1}
     left = thousand.get_nodes()
     assert len(left) == 1001 - 143
     assert {node.ref_doc_id for node in left} == {f"d{n}" for n in (0, 1, 2, 4, 5, 6)}
@@ -202,6 +202,27 @@ def test_deleting_nothing_in_particular_is_refused(store, arguments, reason):
     store.add([text_node("a")])
     with pytest.raises(InvalidRequestError, match=reason):
         store.delete_nodes(*arguments)
+    assert ids(store.get_nodes()) == ["a"]
+
+
+@pytest.mark.parametrize("node_ids", [None, ["a"]])
+@pytest.mark.parametrize(
+    "given",
+    [
+        filters(where("tag", "nin", [])),
+        filters(where("tag", "!=", None)),
+        filters(where("tag", "nin", []), where("size", "nin", [])),
+        filters(where("tag", "==", "x"), where("tag", "nin", []), condition="or"),
+        filters(where("tag", "in", []), condition="not"),
+        filters(filters(where("tag", "any", []), condition="not"), filters(where("a", "nin", []))),
+    ],
+)
+def test_deleting_by_filters_that_every_node_passes_is_refused(store, calls, node_ids, given):
+    store.add([text_node("a")])
+    calls.clear()
+    with pytest.raises(InvalidRequestError, match=r"every node passes.*clear\(\)"):
+        store.delete_nodes(node_ids, given)
+    assert calls.taken() == {}
     assert ids(store.get_nodes()) == ["a"]
 
 
