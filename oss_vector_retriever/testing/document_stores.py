@@ -6,11 +6,10 @@ from typing import Any, ClassVar
 import pytest
 from llama_index.core import StorageContext, SummaryIndex
 from llama_index.core.ingestion import DocstoreStrategy, IngestionPipeline
-from llama_index.core.schema import BaseNode, TransformComponent
+from llama_index.core.schema import BaseNode, Document, TransformComponent
 from llama_index.core.storage.docstore.types import BaseDocumentStore
 
 from .suite import (
-    DOCUMENT,
     FLAT_METADATA,
     NESTED_METADATA,
     NODES,
@@ -138,7 +137,7 @@ class DocumentStoreTests(StoreTests):
 
     @pytest.mark.parametrize("kind", [*NODES, "Document"])
     def test_a_node_comes_back_as_it_was(self, subject: Subject, kind: str) -> None:
-        node = NODES.get(kind, DOCUMENT)()
+        node = Document(id_="n", text="t") if kind == "Document" else NODES[kind]()
         subject.add_documents([node])
         check_same_node(subject.get_document("n"), node)
 

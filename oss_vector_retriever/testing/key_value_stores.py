@@ -253,7 +253,7 @@ class ChatStoreTests(StoreTests):
         subject.add_message("b", _say("other"))
         return subject
 
-    def texts(self, subject: Subject, key: str) -> list[str | None]:
+    def _texts(self, subject: Subject, key: str) -> list[str | None]:
         """Return the texts of a conversation."""
         return [message.content for message in subject.get_messages(key)]
 
@@ -269,50 +269,50 @@ class ChatStoreTests(StoreTests):
         assert subject.delete_last_message("absent") is None
 
     def test_messages_stay_in_order(self, talk: Subject) -> None:
-        assert self.texts(talk, "a") == ["one", "two", "three"]
+        assert self._texts(talk, "a") == ["one", "two", "three"]
         for number in range(12):
             talk.add_message("a", _say(str(number)))
-        assert self.texts(talk, "a") == ["one", "two", "three", *map(str, range(12))]
+        assert self._texts(talk, "a") == ["one", "two", "three", *map(str, range(12))]
 
     def test_conversations_are_kept_apart(self, talk: Subject) -> None:
         assert sorted(talk.get_keys()) == ["a", "b"]
         talk.add_message(key="b", message=_say("more"))
-        assert self.texts(talk, "b") == ["other", "more"]
+        assert self._texts(talk, "b") == ["other", "more"]
         talk.delete_messages("a")
         assert talk.get_keys() == ["b"]
-        assert self.texts(talk, "b") == ["other", "more"]
+        assert self._texts(talk, "b") == ["other", "more"]
 
     def test_messages_replace_a_conversation(self, talk: Subject) -> None:
         talk.set_messages(key="a", messages=[_say("new")])
-        assert self.texts(talk, "a") == ["new"]
+        assert self._texts(talk, "a") == ["new"]
 
     def test_a_conversation_is_deleted_and_given_back(self, talk: Subject) -> None:
         assert [one.content for one in talk.delete_messages("a")] == ["one", "two", "three"]
-        assert self.texts(talk, "a") == []
+        assert self._texts(talk, "a") == []
         assert talk.delete_messages("a") is None
         talk.add_message("a", _say("again"))
-        assert self.texts(talk, "a") == ["again"]
+        assert self._texts(talk, "a") == ["again"]
 
     def test_a_message_is_deleted_and_given_back(self, talk: Subject) -> None:
         assert talk.delete_message("a", 1).content == "two"
-        assert self.texts(talk, "a") == ["one", "three"]
+        assert self._texts(talk, "a") == ["one", "three"]
         assert talk.delete_message(key="a", idx=0).content == "one"
         assert talk.delete_message("a", 5) is None
         talk.add_message("a", _say("four"))
-        assert self.texts(talk, "a") == ["three", "four"]
+        assert self._texts(talk, "a") == ["three", "four"]
 
     def test_the_last_message_is_deleted_and_given_back(self, talk: Subject) -> None:
         assert talk.delete_last_message("a").content == "three"
         talk.add_message("a", _say("four"))
         assert talk.delete_last_message("a").content == "four"
-        assert self.texts(talk, "a") == ["one", "two"]
+        assert self._texts(talk, "a") == ["one", "two"]
 
     def test_a_conversation_without_messages_has_no_last_one(self, subject: Subject) -> None:
         self.needs("emptied")
         subject.add_message("a", _say("one"))
         assert subject.delete_last_message("a").content == "one"
         assert subject.delete_last_message("a") is None
-        assert self.texts(subject, "a") == []
+        assert self._texts(subject, "a") == []
 
     def test_messages_are_the_stores_own(self, subject: Subject) -> None:
         self.needs("own_messages")
@@ -321,7 +321,7 @@ class ChatStoreTests(StoreTests):
         subject.add_message("a", _say("two"))
         assert len(given) == 1
         subject.get_messages("a").clear()
-        assert self.texts(subject, "a") == ["one", "two"]
+        assert self._texts(subject, "a") == ["one", "two"]
 
     @pytest.mark.parametrize(
         "message",
@@ -345,13 +345,13 @@ class ChatStoreTests(StoreTests):
         for key in ODD_KEYS:
             subject.add_message(key, _say(f"of {key}"))
         assert sorted(subject.get_keys()) == sorted(ODD_KEYS)
-        assert [self.texts(subject, key) for key in ODD_KEYS] == [[f"of {k}"] for k in ODD_KEYS]
+        assert [self._texts(subject, key) for key in ODD_KEYS] == [[f"of {k}"] for k in ODD_KEYS]
 
     def test_it_is_opened_again(self, talk: Subject) -> None:
         self.needs("reopen")
         again = talk.on(self.reopen(talk.store))
         assert type(again.store) is type(talk.store)
-        assert self.texts(again, "a") == ["one", "two", "three"]
+        assert self._texts(again, "a") == ["one", "two", "three"]
         assert sorted(again.get_keys()) == ["a", "b"]
 
     def test_a_memory_keeps_its_messages_here(self, subject: Subject) -> None:
@@ -361,8 +361,8 @@ class ChatStoreTests(StoreTests):
         called = subject.on(memory)
         called.put(_say("one"))
         called.put(_say("two", MessageRole.ASSISTANT))
-        assert self.texts(subject, "a") == ["one", "two"]
+        assert self._texts(subject, "a") == ["one", "two"]
         assert [message.content for message in called.get()] == ["one", "two"]
         memory.reset()
         self.settle()
-        assert self.texts(subject, "a") == []
+        assert self._texts(subject, "a") == []

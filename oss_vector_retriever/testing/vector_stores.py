@@ -99,7 +99,7 @@ _CASES: dict[FilterOperator, list[tuple[str, Any, set[str]]]] = {
 }
 
 
-def _where(field: str, value: Any, operator: str = "==") -> MetadataFilter:
+def _leaf(field: str, value: Any, operator: str = "==") -> MetadataFilter:
     return MetadataFilter(key=field, value=value, operator=FilterOperator(operator))
 
 
@@ -110,7 +110,7 @@ def _filters(
 
 
 _AND, _OR, _NOT = FilterCondition.AND, FilterCondition.OR, FilterCondition.NOT
-_STONE, _OF_2019, _OF_2020 = _where("title", "Stone"), _where("year", 2019), _where("year", 2020)
+_STONE, _OF_2019, _OF_2020 = _leaf("title", "Stone"), _leaf("year", 2019), _leaf("year", 2020)
 
 _GROUPS: list[tuple[MetadataFilters, str | None, set[str]]] = [
     (_filters(_STONE, _OF_2020), None, {"stone"}),
@@ -167,7 +167,7 @@ class VectorStoreTests(StoreTests):
     @pytest.fixture
     def shelf(self, subject: Subject) -> Subject:
         """Return the store with nodes that differ in their metadata."""
-        nodes = self.nodes(*_SHELF)
+        nodes = self._nodes(*_SHELF)
         for node, fields in zip(nodes, _SHELF.values(), strict=True):
             node.metadata = {
                 name: value
@@ -177,27 +177,27 @@ class VectorStoreTests(StoreTests):
         subject.add(nodes)
         return subject
 
-    def vector(self, *numbers: float) -> list[float]:
+    def _vector(self, *numbers: float) -> list[float]:
         """Return a vector of the suite's dimension that begins with some numbers."""
         return [*numbers, *[0.0] * (self.dimension - len(numbers))]
 
-    def nodes(self, *keys: str, of: str | None = None) -> list[TextNode]:
+    def _nodes(self, *keys: str, of: str | None = None) -> list[TextNode]:
         """Return a node for each key, the first one the nearest to `vector(1)`."""
         return [
-            text_node(key, of=of, embedding=self.vector(1, place / 10))
+            text_node(key, of=of, embedding=self._vector(1, place / 10))
             for place, key in enumerate(keys)
         ]
 
-    def ask(self, subject: Subject, *numbers: float, k: int = 100, **options: Any) -> list[str]:
+    def _ask(self, subject: Subject, *numbers: float, k: int = 100, **options: Any) -> list[str]:
         """Return the ids of the nodes nearest to a vector, by default all nodes there are."""
-        return self.answer(subject, *numbers, k=k, **options)[0]
+        return self._answer(subject, *numbers, k=k, **options)[0]
 
-    def answer(
+    def _answer(
         self, subject: Subject, *numbers: float, k: int = 100, **options: Any
     ) -> tuple[list[str], list[float], list[BaseNode] | None]:
         """Return the ids, similarities and nodes of a query's result, which have to fit."""
         arguments = options.pop("arguments", {})
-        embedding = self.vector(*(numbers or (1,)))
+        embedding = self._vector(*(numbers or (1,)))
         asked = VectorStoreQuery(query_embedding=embedding, similarity_top_k=k, **options)
         result = subject.query(asked, **arguments)
         ids, similarities = list(result.ids or []), list(result.similarities or [])
@@ -221,6 +221,11 @@ class VectorStoreTests(StoreTests):
     def test_it_says_whether_it_keeps_text(self, store: BasePydanticVectorStore) -> None:
         assert store.stores_text is ("stores_text" not in self.lacks)
 
+    def test_it_says_whether_its_metadata_are_flat(self, store: BasePydanticVectorStore) -> None:
+        # a convention: a store that does not say so takes any
+        flat = getattr(store, "flat_metadata", False)
+        assert flat is ("nested_metadata" in self.lacks)
+
     def test_it_is_saved_as_json(self, store: BasePydanticVectorStore) -> None:
         # pipelines hash it, and a component that holds it is saved with it
         assert json.dumps(store.to_dict())
@@ -228,31 +233,31 @@ class VectorStoreTests(StoreTests):
     # Writing
 
     def test_add_returns_the_ids_in_order(self, subject: Subject) -> None:
-        assert subject.add(self.nodes("c", "a", "b")) == ["c", "a", "b"]
+        assert subject.add(self._nodes("c", "a", "b")) == ["c", "a", "b"]
 
     def test_add_of_nothing_writes_nothing(self, subject: Subject) -> None:
         assert subject.add([]) == []
-        assert self.ask(subject) == []
+        assert self._ask(subject) == []
 
     def test_add_replaces_a_node_with_the_same_id(self, subject: Subject) -> None:
-        subject.add(self.nodes("a", "b", of="old"))
-        subject.add([text_node("a", of="new", text="another", embedding=self.vector(0, 0, 1))])
-        assert self.ask(subject, 0, 0, 1, k=1) == ["a"]
-        ids, _, nodes = self.answer(subject)
+        subject.add(self._nodes("a", "b", of="old"))
+        subject.add([text_node("a", of="new", text="another", embedding=self._vector(0, 0, 1))])
+        assert self._ask(subject, 0, 0, 1, k=1) == ["a"]
+        ids, _, nodes = self._answer(subject)
         assert sorted(ids) == ["a", "b"]
         if nodes is not None:
             assert {node.node_id: node.get_content() for node in nodes}["a"] == "another"
         subject.delete("old")
-        assert self.ask(subject) == ["a"]
+        assert self._ask(subject) == ["a"]
 
     def test_of_nodes_with_one_id_the_last_stands(self, subject: Subject) -> None:
-        [first, last, other] = self.nodes("a", "a", "b")
-        last.embedding, other.embedding = self.vector(0, 0, 1), self.vector(1, 0, 1)
+        [first, last, other] = self._nodes("a", "a", "b")
+        last.embedding, other.embedding = self._vector(0, 0, 1), self._vector(1, 0, 1)
         subject.add([first, other, last])
-        assert self.ask(subject, 0, 0, 1) == ["a", "b"]
+        assert self._ask(subject, 0, 0, 1) == ["a", "b"]
 
     def test_add_leaves_the_callers_nodes_as_they_are(self, subject: Subject) -> None:
-        written = self.nodes("a", of="document")
+        written = self._nodes("a", of="document")
         written[0].metadata = {"page": 1}
         copies = [node.model_copy(deep=True) for node in written]
         subject.add(written)
@@ -261,24 +266,24 @@ class VectorStoreTests(StoreTests):
     def test_a_node_without_embedding_is_refused(self, subject: Subject) -> None:
         with pytest.raises(Exception):  # noqa: B017, PT011 - each store has its own
             subject.add([text_node("a")])
-        assert self.ask(subject) == []
+        assert self._ask(subject) == []
 
     def test_many_nodes_are_written(self, subject: Subject) -> None:
         keys = [f"n{number}" for number in range(150)]
-        assert subject.add(self.nodes(*keys)) == keys
+        assert subject.add(self._nodes(*keys)) == keys
         # the first and the last of them, in as many as a service may give at once
-        assert self.ask(subject, 1, k=100) == keys[:100]
-        assert self.ask(subject, 0, 1, k=100) == keys[:49:-1]
+        assert self._ask(subject, 1, k=100) == keys[:100]
+        assert self._ask(subject, 0, 1, k=100) == keys[:49:-1]
 
     # Searching
 
     def test_an_empty_store_finds_nothing(self, subject: Subject) -> None:
-        ids, similarities, nodes = self.answer(subject)
+        ids, similarities, nodes = self._answer(subject)
         assert (ids, similarities, nodes or []) == ([], [], [])
 
     def test_the_nearest_come_first(self, subject: Subject) -> None:
-        subject.add(self.nodes("a", "b", "c", "d")[::-1])
-        ids, similarities, _ = self.answer(subject, 1)
+        subject.add(self._nodes("a", "b", "c", "d")[::-1])
+        ids, similarities, _ = self._answer(subject, 1)
         assert ids == ["a", "b", "c", "d"]
         # larger is nearer, which core's postprocessors and retrievers rely on
         assert similarities == sorted(similarities, reverse=True)
@@ -286,13 +291,13 @@ class VectorStoreTests(StoreTests):
 
     @pytest.mark.parametrize(("k", "count"), [(1, 1), (2, 2), (4, 3)])
     def test_no_more_come_than_are_asked_for(self, subject: Subject, k: int, count: int) -> None:
-        subject.add(self.nodes("a", "b", "c"))
-        assert self.ask(subject, k=k) == ["a", "b", "c"][:count]
+        subject.add(self._nodes("a", "b", "c"))
+        assert self._ask(subject, k=k) == ["a", "b", "c"][:count]
 
     def test_a_query_leaves_the_query_as_it_is(self, subject: Subject) -> None:
-        subject.add(self.nodes("a"))
+        subject.add(self._nodes("a"))
         query = VectorStoreQuery(
-            query_embedding=self.vector(1), filters=_filters(_where("page", 1)), similarity_top_k=3
+            query_embedding=self._vector(1), filters=_filters(_leaf("page", 1)), similarity_top_k=3
         )
         before = json.dumps(query.__dict__, default=repr)
         subject.query(query)
@@ -300,66 +305,68 @@ class VectorStoreTests(StoreTests):
 
     def test_a_query_can_be_restricted_to_nodes(self, subject: Subject) -> None:
         self.needs("node_ids")
-        subject.add(self.nodes("a", "b", "c"))
-        assert self.ask(subject, node_ids=["c", "b", "absent"]) == ["b", "c"]
-        assert self.ask(subject, node_ids=["c", "b"], k=1) == ["b"]
-        assert self.ask(subject, node_ids=["absent"]) == []
+        subject.add(self._nodes("a", "b", "c"))
+        assert self._ask(subject, node_ids=["c", "b", "absent"]) == ["b", "c"]
+        assert self._ask(subject, node_ids=["c", "b"], k=1) == ["b"]
+        assert self._ask(subject, node_ids=["absent"]) == []
 
     def test_no_node_ids_are_no_restriction(self, subject: Subject) -> None:
         # an index over a store that keeps text has no list of its nodes, and sends an empty one
         self.needs("stores_text")
-        subject.add(self.nodes("a", "b"))
-        assert self.ask(subject, node_ids=[]) == ["a", "b"]
+        subject.add(self._nodes("a", "b"))
+        assert self._ask(subject, node_ids=[]) == ["a", "b"]
 
     def test_a_query_can_be_restricted_to_documents(self, subject: Subject) -> None:
         self.needs("doc_ids")
-        subject.add([*self.nodes("a", "b", of="x"), *self.nodes("c", of="y"), *self.nodes("d")])
-        assert sorted(self.ask(subject, doc_ids=["x"])) == ["a", "b"]
-        assert sorted(self.ask(subject, doc_ids=["x", "y", "absent"])) == ["a", "b", "c"]
-        assert self.ask(subject, doc_ids=["absent"]) == []
+        subject.add([*self._nodes("a", "b", of="x"), *self._nodes("c", of="y"), *self._nodes("d")])
+        assert sorted(self._ask(subject, doc_ids=["x"])) == ["a", "b"]
+        assert sorted(self._ask(subject, doc_ids=["x", "y", "absent"])) == ["a", "b", "c"]
+        assert self._ask(subject, doc_ids=["absent"]) == []
 
     def test_a_list_of_no_documents_is_no_document(self, subject: Subject) -> None:
         # whoever computes what a reader may see, and finds nothing, must not show everything
         self.needs("doc_ids")
-        subject.add(self.nodes("a", of="x"))
-        assert self.ask(subject, doc_ids=[]) == []
-        assert self.ask(subject, doc_ids=None) == ["a"]
+        subject.add(self._nodes("a", of="x"))
+        assert self._ask(subject, doc_ids=[]) == []
+        assert self._ask(subject, doc_ids=None) == ["a"]
 
     def test_all_restrictions_of_a_query_hold(self, subject: Subject) -> None:
         self.needs("node_ids", "doc_ids")
-        nodes = [*self.nodes("a", "b", of="x"), *self.nodes("c", of="y")]
+        nodes = [*self._nodes("a", "b", of="x"), *self._nodes("c", of="y")]
         for node in nodes:
             node.metadata = {"page": 2 if node.node_id == "a" else 1}
         subject.add(nodes)
-        page = _filters(_where("page", 1))
-        assert self.ask(subject, node_ids=["a", "b"], filters=page) == ["b"]
-        assert self.ask(subject, doc_ids=["x"], filters=page) == ["b"]
-        assert self.ask(subject, doc_ids=["x"], node_ids=["b", "c"]) == ["b"]
+        page = _filters(_leaf("page", 1))
+        assert self._ask(subject, node_ids=["a", "b"], filters=page) == ["b"]
+        assert self._ask(subject, doc_ids=["x"], filters=page) == ["b"]
+        assert self._ask(subject, doc_ids=["x"], node_ids=["b", "c"]) == ["b"]
 
     def test_mmr_prefers_what_differs(self, subject: Subject) -> None:
         self.needs("mmr")
-        near, twin, other = self.nodes("near", "twin", "other")
-        twin.embedding, other.embedding = self.vector(1, 0.01), self.vector(1, 0, 1)
+        near, twin, other = self._nodes("near", "twin", "other")
+        twin.embedding, other.embedding = self._vector(1, 0.01), self._vector(1, 0, 1)
         subject.add([near, twin, other])
 
         def ask(threshold: float) -> list[str]:
             # core's own store takes it as an argument, others of the query
             option = {"mmr_threshold": threshold}
-            return self.ask(subject, k=2, mode=VectorStoreQueryMode.MMR, **option, arguments=option)
+            return self._ask(
+                subject, k=2, mode=VectorStoreQueryMode.MMR, **option, arguments=option
+            )
 
         assert ask(0.2) == ["near", "other"]
         assert ask(1.0) == ["near", "twin"]
 
     @pytest.mark.parametrize("mode", [mode.value for mode in VectorStoreQueryMode])
     def test_a_mode_that_it_does_not_have_is_refused(self, subject: Subject, mode: str) -> None:
-        subject.add(self.nodes("a", "b", "c"))
+        subject.add(self._nodes("a", "b", "c"))
         options: dict[str, Any] = {"mode": VectorStoreQueryMode(mode), "query_str": "text of a"}
         if mode in self.query_modes and mode not in self.lacks:
-            assert len(self.ask(subject, k=2, **options)) == 2
+            assert len(self._ask(subject, k=2, **options)) == 2
         else:
             # an answer of another mode would be taken for the one that was asked for
             with pytest.raises(Exception):  # noqa: B017, PT011 - each store has its own
-                self.ask(subject, k=2, **options)
+                self._ask(subject, k=2, **options)
 
     # Filters
 
@@ -371,8 +378,8 @@ class VectorStoreTests(StoreTests):
         for field, value, passing in _CASES[FilterOperator[operator]]:
             if field == "tags" and "nested_metadata" in self.lacks:
                 continue  # is_empty: the other fields are none
-            leaf = _where(field, value, FilterOperator[operator])
-            found = self.ask(shelf, filters=_filters(leaf))
+            leaf = _leaf(field, value, FilterOperator[operator])
+            found = self._ask(shelf, filters=_filters(leaf))
             assert set(found) == passing, f"{field} {operator} {value!r}"
 
     @pytest.mark.parametrize(("filters", "needed", "passing"), _GROUPS)
@@ -381,14 +388,14 @@ class VectorStoreTests(StoreTests):
     ) -> None:
         if needed:
             self.needs(needed)
-        assert set(self.ask(shelf, filters=filters)) == passing
+        assert set(self._ask(shelf, filters=filters)) == passing
 
     @pytest.mark.parametrize(("filters", "passing"), _NESTED)
     def test_filters_are_nested(
         self, shelf: Subject, filters: MetadataFilters, passing: set[str]
     ) -> None:
         self.needs("nested_filters", "filter_or", "filter_not")
-        assert set(self.ask(shelf, filters=filters)) == passing
+        assert set(self._ask(shelf, filters=filters)) == passing
 
     def test_a_list_is_compared_as_a_whole(self, shelf: Subject) -> None:
         self.needs("whole_lists", "nested_metadata", "filter_in", "filter_nin")
@@ -397,53 +404,53 @@ class VectorStoreTests(StoreTests):
             ("in", ["animal", "plant"], set()),
             ("nin", ["animal", "plant"], _ALL),
         ]:
-            found = self.ask(shelf, filters=_filters(_where("tags", value, operator)))
+            found = self._ask(shelf, filters=_filters(_leaf("tags", value, operator)))
             assert set(found) == passing
 
     def test_filters_choose_before_the_nearest_are_counted(self, subject: Subject) -> None:
-        nodes = self.nodes(*[f"n{number}" for number in range(60)])
+        nodes = self._nodes(*[f"n{number}" for number in range(60)])
         for place, node in enumerate(nodes):
             node.metadata = {"tenant": "small" if place >= 50 else "large"}
         subject.add(nodes)
-        small = _filters(_where("tenant", "small"))
-        assert self.ask(subject, k=3, filters=small) == ["n50", "n51", "n52"]
+        small = _filters(_leaf("tenant", "small"))
+        assert self._ask(subject, k=3, filters=small) == ["n50", "n51", "n52"]
 
     # Nodes by id
 
     def test_get_nodes_returns_what_was_asked_for(self, subject: Subject) -> None:
         self.needs("get_nodes")
-        subject.add(self.nodes("a", "b", "c"))
+        subject.add(self._nodes("a", "b", "c"))
         assert sorted(ids_of(subject.get_nodes(["c", "a"]))) == ["a", "c"]
         assert ids_of(subject.get_nodes(node_ids=["b"])) == ["b"]
 
     def test_get_nodes_keeps_the_order_and_what_is_asked_for_twice(self, subject: Subject) -> None:
         self.needs("get_nodes", "order")
         keys = [f"n{number}" for number in range(120)]
-        subject.add(self.nodes(*keys))
+        subject.add(self._nodes(*keys))
         asked = [*keys[::-1], "n7", "n7"]
         assert ids_of(subject.get_nodes(asked)) == asked
 
     def test_get_nodes_leaves_out_what_is_not_there(self, subject: Subject) -> None:
         self.needs("get_nodes")
-        subject.add(self.nodes("a"))
+        subject.add(self._nodes("a"))
         assert ids_of(subject.get_nodes(["absent", "a"])) == ["a"]
         assert subject.get_nodes(["absent"]) == []
 
     def test_get_nodes_of_no_ids_is_not_everything(self, subject: Subject) -> None:
         self.needs("get_nodes")
-        subject.add(self.nodes("a"))
+        subject.add(self._nodes("a"))
         assert subject.get_nodes([]) == []
 
     def test_get_nodes_without_ids_is_everything(self, subject: Subject) -> None:
         self.needs("get_nodes")
         keys = [f"n{number}" for number in range(120)]
-        subject.add(self.nodes(*keys))
+        subject.add(self._nodes(*keys))
         assert sorted(ids_of(subject.get_nodes())) == sorted(keys)
 
     def test_get_nodes_by_filters(self, shelf: Subject) -> None:
         self.needs("get_nodes", "filter_ne")
         assert set(ids_of(shelf.get_nodes(filters=_filters(_OF_2020)))) == {"owl", "stone"}
-        other = _filters(_where("year", 2020, "!="))
+        other = _filters(_leaf("year", 2020, "!="))
         assert set(ids_of(shelf.get_nodes(None, other))) == {"fox", "oak", "bare"}
 
     def test_get_nodes_by_id_and_filters_is_what_both_name(self, shelf: Subject) -> None:
@@ -453,15 +460,15 @@ class VectorStoreTests(StoreTests):
 
     def test_get_nodes_gives_embeddings_back(self, subject: Subject) -> None:
         self.needs("get_nodes", "embeddings")
-        [node] = self.nodes("a")
-        node.embedding = self.vector(0.5, -0.25, 0.1)
+        [node] = self._nodes("a")
+        node.embedding = self._vector(0.5, -0.25, 0.1)
         subject.add([node])
         # as near as 32 bits are; they are a direction where the store normalises
         assert subject.get_nodes(["a"])[0].embedding == pytest.approx(node.embedding, rel=1e-6)
 
     def test_a_node_that_was_got_is_the_callers_own(self, subject: Subject) -> None:
         self.needs("get_nodes")
-        [node] = self.nodes("a")
+        [node] = self._nodes("a")
         node.metadata = {"page": 1}
         subject.add([node])
         subject.get_nodes(["a"])[0].metadata["page"] = 2
@@ -473,35 +480,35 @@ class VectorStoreTests(StoreTests):
     def test_a_node_comes_back_as_it_was(self, subject: Subject, kind: str) -> None:
         self.needs("stores_text")
         node = NODES[kind]()
-        node.embedding = self.vector(1)
+        node.embedding = self._vector(1)
         subject.add([node])
         self._check_stored(subject, node)
 
     def test_metadata_come_back_as_they_were(self, subject: Subject) -> None:
         self.needs("stores_text")
         flat = "nested_metadata" in self.lacks
-        [node] = self.nodes("n")
+        [node] = self._nodes("n")
         node.metadata = dict(FLAT_METADATA if flat else NESTED_METADATA)
         subject.add([node])
         self._check_stored(subject, node)
 
     def test_any_text_is_an_id(self, subject: Subject) -> None:
-        subject.add([*self.nodes(*ODD_KEYS), *self.nodes("of them", of=ODD_KEYS[0])])
+        subject.add([*self._nodes(*ODD_KEYS), *self._nodes("of them", of=ODD_KEYS[0])])
         everything = {*ODD_KEYS, "of them"}
         for key in ODD_KEYS:
             if "get_nodes" not in self.lacks:
                 assert ids_of(subject.get_nodes([key])) == [key]
             if "node_ids" not in self.lacks:
-                assert self.ask(subject, node_ids=[key]) == [key]
-        assert set(self.ask(subject)) == everything
+                assert self._ask(subject, node_ids=[key]) == [key]
+        assert set(self._ask(subject)) == everything
         subject.delete(ODD_KEYS[0])
-        assert set(self.ask(subject)) == {*ODD_KEYS}
+        assert set(self._ask(subject)) == {*ODD_KEYS}
         if "delete_nodes" not in self.lacks:
             subject.delete_nodes(ODD_KEYS[1:])
-            assert self.ask(subject) == ODD_KEYS[:1]
+            assert self._ask(subject) == ODD_KEYS[:1]
 
     def _check_stored(self, subject: Subject, node: BaseNode) -> None:
-        _, _, nodes = self.answer(subject)
+        _, _, nodes = self._answer(subject)
         assert nodes is not None
         found = nodes if "get_nodes" in self.lacks else [*nodes, *subject.get_nodes([node.node_id])]
         assert len(found) == (1 if "get_nodes" in self.lacks else 2)
@@ -511,72 +518,72 @@ class VectorStoreTests(StoreTests):
     # Deleting
 
     def test_delete_removes_the_nodes_of_a_document_and_no_others(self, subject: Subject) -> None:
-        subject.add([*self.nodes("a", "b", of="x"), *self.nodes("c", of="xy"), *self.nodes("d")])
+        subject.add([*self._nodes("a", "b", of="x"), *self._nodes("c", of="xy"), *self._nodes("d")])
         subject.delete("x")
-        assert sorted(self.ask(subject)) == ["c", "d"]
+        assert sorted(self._ask(subject)) == ["c", "d"]
         subject.delete(ref_doc_id="xy")
-        assert self.ask(subject) == ["d"]
+        assert self._ask(subject) == ["d"]
 
     def test_delete_of_a_large_document_removes_all_of_it(self, subject: Subject) -> None:
-        subject.add(self.nodes(*[f"n{number}" for number in range(120)], of="x"))
-        subject.add(self.nodes("other", of="y"))
+        subject.add(self._nodes(*[f"n{number}" for number in range(120)], of="x"))
+        subject.add(self._nodes("other", of="y"))
         subject.delete("x")
-        assert self.ask(subject) == ["other"]
+        assert self._ask(subject) == ["other"]
 
     def test_delete_of_a_document_that_is_not_there_is_no_error(self, subject: Subject) -> None:
         subject.delete("absent")
-        subject.add(self.nodes("a", of="x"))
+        subject.add(self._nodes("a", of="x"))
         subject.delete("absent")
         # the id of a node is not that of its document
         subject.delete("a")
-        assert self.ask(subject) == ["a"]
+        assert self._ask(subject) == ["a"]
 
     def test_delete_nodes_by_id(self, subject: Subject) -> None:
         self.needs("delete_nodes")
-        subject.add(self.nodes("a", "b", "c"))
+        subject.add(self._nodes("a", "b", "c"))
         subject.delete_nodes(["c", "absent", "a", "a"])
-        assert self.ask(subject) == ["b"]
+        assert self._ask(subject) == ["b"]
 
     def test_delete_nodes_of_no_ids_deletes_nothing(self, subject: Subject) -> None:
         self.needs("delete_nodes")
-        subject.add(self.nodes("a"))
+        subject.add(self._nodes("a"))
         subject.delete_nodes([])
-        assert self.ask(subject) == ["a"]
+        assert self._ask(subject) == ["a"]
 
     def test_delete_nodes_by_filters(self, shelf: Subject) -> None:
         self.needs("delete_nodes", "filter_ne")
-        shelf.delete_nodes(filters=_filters(_where("year", 2020, "!=")))
-        assert set(self.ask(shelf)) == {"owl", "stone"}
+        shelf.delete_nodes(filters=_filters(_leaf("year", 2020, "!=")))
+        assert set(self._ask(shelf)) == {"owl", "stone"}
 
     def test_delete_nodes_by_id_and_filters_deletes_what_both_name(self, shelf: Subject) -> None:
         self.needs("delete_nodes", "filter_or")
         shelf.delete_nodes(["owl", "stone"], _filters(_STONE, _OF_2019, by=_OR))
-        assert set(self.ask(shelf)) == _ALL - {"stone"}
+        assert set(self._ask(shelf)) == _ALL - {"stone"}
 
     def test_what_was_deleted_can_be_written_again(self, subject: Subject) -> None:
-        subject.add(self.nodes("a", of="x"))
+        subject.add(self._nodes("a", of="x"))
         subject.delete("x")
-        subject.add(self.nodes("a", of="x"))
-        assert self.ask(subject) == ["a"]
+        subject.add(self._nodes("a", of="x"))
+        assert self._ask(subject) == ["a"]
 
     def test_clear_leaves_an_empty_store_that_takes_nodes(self, subject: Subject) -> None:
         self.needs("clear")
-        subject.add(self.nodes("a", "b", of="x"))
+        subject.add(self._nodes("a", "b", of="x"))
         subject.clear()
-        assert self.ask(subject) == []
-        subject.add(self.nodes("c"))
-        assert self.ask(subject) == ["c"]
+        assert self._ask(subject) == []
+        subject.add(self._nodes("c"))
+        assert self._ask(subject) == ["c"]
 
     # In another process, and under an index
 
     def test_it_is_opened_again(self, subject: Subject) -> None:
         self.needs("reopen")
-        subject.add([*self.nodes("a", "b", of="x"), *self.nodes("c", of="y")])
+        subject.add([*self._nodes("a", "b", of="x"), *self._nodes("c", of="y")])
         again = subject.on(self.reopen(subject.store))
         assert type(again.store) is type(subject.store)
-        assert sorted(self.ask(again)) == ["a", "b", "c"]
+        assert sorted(self._ask(again)) == ["a", "b", "c"]
         again.delete("x")
-        assert self.ask(again) == ["c"]
+        assert self._ask(again) == ["c"]
 
     def test_an_index_retrieves_what_is_stored(self, subject: Subject) -> None:
         index = self._make_index(subject)
@@ -587,7 +594,7 @@ class VectorStoreTests(StoreTests):
 
     def test_an_index_passes_filters_on(self, subject: Subject) -> None:
         index = self._make_index(subject)
-        filters = _filters(_where("page", 2))
+        filters = _filters(_leaf("page", 2))
         assert _retrieve(subject, index, filters=filters) == ["b"]
 
     def test_an_index_is_made_of_the_store_alone(self, subject: Subject) -> None:

@@ -6,6 +6,7 @@ ones are made of have to pass.
 
 from __future__ import annotations
 
+import json
 import uuid
 
 import pytest
@@ -24,7 +25,7 @@ from llama_index.core.vector_stores.types import (
     MetadataFilters,
     VectorStoreQueryMode,
 )
-from llama_index.core.vector_stores.utils import build_metadata_filter_fn
+from llama_index.core.vector_stores.utils import build_metadata_filter_fn, metadata_dict_to_node
 from pydantic import Field, PrivateAttr
 
 from oss_vector_retriever.testing import (
@@ -71,7 +72,9 @@ class Keeping(SimpleVectorStore):
         self.forget()
 
     def forget(self):
-        self.kept = {key: node for key, node in self.kept.items() if key in self.data.embedding_dict}
+        self.kept = {
+            key: node for key, node in self.kept.items() if key in self.data.embedding_dict
+        }
 
     def get_nodes(self, node_ids=None, filters=None):
         asked = [*self.kept] if node_ids is None else node_ids
@@ -102,7 +105,9 @@ class Keeping(SimpleVectorStore):
         if filters is None or not filters.filters:
             return True
         passed = [
-            self.passes(key, one) if isinstance(one, MetadataFilters) else self.passes_leaf(key, one)
+            self.passes(key, one)
+            if isinstance(one, MetadataFilters)
+            else self.passes_leaf(key, one)
             for one in filters.filters
         ]
         return self.join(filters.condition or FilterCondition.AND, passed)
@@ -119,10 +124,6 @@ class Keeping(SimpleVectorStore):
 
 
 def _node_of(data):
-    from llama_index.core.vector_stores.utils import metadata_dict_to_node  # noqa: PLC0415
-
-    import json  # noqa: PLC0415
-
     return metadata_dict_to_node(
         {"_node_content": json.dumps(data), "_node_type": data["class_name"]}
     )
@@ -152,14 +153,13 @@ KINDS = {
     SoundChat: (ChatStoreTests, {"reopen": "core's own defect"}),
 }
 
+
 def suite_of(store_class, seen_by):
     """Put a suite for a class of stores into this module, where pytest finds it.
 
     `seen_by` is the test that has to fail; None for a sound store.
     """
-    tests, lacks = next(
-        kind for base, kind in KINDS.items() if issubclass(store_class, base)
-    )
+    tests, lacks = next(kind for base, kind in KINDS.items() if issubclass(store_class, base))
 
     @pytest.fixture
     def store(self):  # noqa: ARG001 - a method
@@ -243,14 +243,18 @@ class AnswersInTheOrderOfStorage(Keeping):
 @broken("test_get_nodes_keeps_the_order_and_what_is_asked_for_twice")
 class AnswersATwiceAskedIdOnce(Keeping):
     def get_nodes(self, node_ids=None, filters=None):
-        return super().get_nodes(None if node_ids is None else list(dict.fromkeys(node_ids)), filters)
+        return super().get_nodes(
+            None if node_ids is None else list(dict.fromkeys(node_ids)), filters
+        )
 
 
 @broken("test_get_nodes_leaves_out_what_is_not_there")
 class AnswersNoneForWhatIsNotThere(Keeping):
     def get_nodes(self, node_ids=None, filters=None):
         found = {node.node_id: node for node in super().get_nodes(node_ids, filters)}
-        return [found.get(key) for key in node_ids or found] if filters is None else [*found.values()]
+        return (
+            [found.get(key) for key in node_ids or found] if filters is None else [*found.values()]
+        )
 
 
 @broken("test_get_nodes_without_ids_is_everything")
@@ -405,14 +409,22 @@ class TakesNotForOr(Keeping):
 @broken("test_filters_are_joined")
 class TakesNotForNotAll(Keeping):
     def join(self, condition, passed):
-        return not all(passed) if condition is FilterCondition.NOT else super().join(condition, passed)
+        return (
+            not all(passed) if condition is FilterCondition.NOT else super().join(condition, passed)
+        )
 
 
 @broken("test_filters_are_nested")
 class LooksAtTheOutermostFiltersAlone(Keeping):
     def passes(self, key, filters):
-        flat = [one for one in filters.filters if not isinstance(one, MetadataFilters)] if filters else []
-        return super().passes(key, filters and MetadataFilters(filters=flat, condition=filters.condition))
+        flat = (
+            [one for one in filters.filters if not isinstance(one, MetadataFilters)]
+            if filters
+            else []
+        )
+        return super().passes(
+            key, filters and MetadataFilters(filters=flat, condition=filters.condition)
+        )
 
 
 @broken("test_an_operator_lets_through_what_passes")
