@@ -2,21 +2,28 @@
 
 import logging
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from typing import Any
 
-from llama_index.core.schema import BaseNode
+from llama_index.core.schema import BaseNode, NodeRelationship
 
 from ..client.context import Context, Flow
 from ..client.errors import InvalidRequestError, quote, with_article
+from ..client.holds import run_with
 from ..client.models.vector import Vector
+from ..client.steps import run_all
 from ..records import DecodeError, Record, decode
-from ..records.conditions import Condition, Operator, Test, can_pass, document_id
+from ..records.conditions import Condition, Operator, Test, can_pass
 from ..records.decode import SOURCE_ID_FIELD
 from ..records.listing import delete_passing, delete_read, delete_those_passing, list_passing
 from ..records.lookup import Found, MissingPolicy
+from ..records.side import Row
 from ..records.store import RecordStore
 from .component import call_function
-from .nodes import NodeClasses, as_text_node, node_fields, node_from
+from .documents import NODE_KIND, DocumentRow, DocumentRows, Entry, check_document, is_of
+from .nodes import NodeClasses, as_text_node, linked_id, node_fields, node_from
+from .recent_nodes import content_hash, recent_nodes
 
 _log = logging.getLogger(__name__)
 
@@ -26,17 +33,32 @@ class NodeStore:
     """Nodes in an index, each method a flow; the settings are the stores' own arguments."""
 
     records: RecordStore
+    documents: DocumentRows
     classes: NodeClasses
     return_data: bool = True
     on_missing: MissingPolicy = "omit"
     text_nodes: bool = False
 
     def add(self, context: Context, nodes: Sequence[BaseNode]) -> Flow[list[str]]:
-        """Write nodes under their ids; of those with one id the last one stands."""
+        """Write nodes under their ids; of those with one id the last one stands.
+
+        What was read a moment ago, and is the same, is not written.
+        """
         # off the event loop: a thousand nodes take as long to encode as a call takes
         vectors: list[Vector] = yield from call_function(self._vectors, nodes)
-        yield from self.records.write(context, vectors)
+        writing = self._write(context, vectors)
+        if vectors and (yield from self.documents.are_kept(context)):
+            last = {node.node_id: node for node in nodes}
+            yield from self.documents.write(context, list(map(entry_of, last.values())), writing)
+        else:
+            yield from writing
         return [node.node_id for node in nodes]
+
+    def _write(self, context: Context, vectors: Sequence[Vector]) -> Flow[None]:
+        recent, now = recent_nodes(context, self.records.settings.index), context.monotonic()
+        changed = [vector for vector in vectors if not recent.is_stored(vector, now)]
+        yield from self.records.write(context, changed)
+        recent.forget([vector.key for vector in changed], written=True)
 
     def get(
         self, context: Context, ids: Sequence[str], condition: Condition | None = None
@@ -50,6 +72,31 @@ class NodeStore:
             on_missing=self.on_missing,
             condition=condition,
         )
+
+    def get_stored(self, context: Context, ids: Sequence[str]) -> Flow[Found[BaseNode]]:
+        """Return nodes by id, also those that are kept without a vector, as `get` does."""
+        documents, found_rows = self.documents, dict[str, Row]()
+        found: Found[BaseNode]
+        if documents.are_there(context):
+            rows = documents.side.get_rows(context, NODE_KIND, ids)
+            both: list[Any] = yield from run_all([self.get(context, ids), rows])
+            found, found_rows = both
+        else:
+            found = yield from self.get(context, ids)
+            if found.missing and self.records.settings.side_index is not False:
+                found_rows = yield from documents.side.get_rows(context, NODE_KIND, found.missing)
+        missing = set(found.missing)
+        kept = {key: row for key, row in found_rows.items() if key in missing}
+        if not kept:
+            return found
+        stored, nodes = list(reversed(found.made)), list[BaseNode]()
+        for key in ids:
+            if key in kept:
+                node = self.node(record_of(kept[key]))
+                nodes += [] if node is None else [node]
+            elif stored and stored[-1].node_id == key:
+                nodes.append(stored.pop())
+        return Found(nodes, tuple(key for key in found.missing if key not in kept))
 
     def list_all(
         self, context: Context, condition: Condition | None = None
@@ -67,29 +114,74 @@ class NodeStore:
         self, context: Context, ids: Sequence[str], condition: Condition | None = None
     ) -> Flow[None]:
         """Delete by id, of records that pass."""
-        yield from delete_those_passing(context, self.records, ids, condition)
+        keys = list(ids)
+        recent_nodes(context, self.records.settings.index).forget(keys)
+        yield from delete_those_passing(context, self.records, keys, condition)
 
     def delete_passing(self, context: Context, condition: Condition | None) -> Flow[None]:
         """Delete whatever passes, whatever page it is on."""
+        recent_nodes(context, self.records.settings.index).forget_all()
         yield from delete_passing(context, self.records, condition, "clear()")
 
     def delete_document(self, context: Context, doc_id: str) -> Flow[None]:
-        """Delete the records of a document, whatever page they are on."""
-        if not isinstance(doc_id, str) or not doc_id:
-            raise InvalidRequestError(
-                "{argument} is the id of a document, not {value}.",
-                argument="ref_doc_id",
-                value=doc_id,
-            )
+        """Delete the nodes of a document, and its row if there is one."""
+        check_document(doc_id)
+        documents = self.documents
+        if (yield from documents.are_kept(context)):
+            hold = documents.hold(context, [Entry(doc_id, None, {})])
+            yield from run_with(hold, self._delete_known(context, doc_id), context.deadline())
+        elif recent_nodes(context, self.records.settings.index).is_used:
+            yield from self.take_nodes(context, None, doc_id)
+        else:
+            recent_nodes(context, self.records.settings.index).forget_all()
 
-        def read(vector: Vector) -> Record | None:
-            # a damaged record is none of the document's, or still says so beside its envelope
-            record = decode(vector, on_decode_error="raw")
-            return record if document_id(record) == doc_id else None
+            def read(vector: Vector) -> Vector | None:
+                return vector if is_of(vector, doc_id) else None
 
-        of_document = Test(SOURCE_ID_FIELD, Operator.EQ, doc_id)
-        pushed = self.records.push(context, of_document).filter
-        yield from delete_read(context, self.records, read, pushed)
+            of_document = Test(SOURCE_ID_FIELD, Operator.EQ, doc_id)
+            pushed = self.records.push(context, of_document).filter
+            yield from delete_read(context, self.records, read, pushed)
+
+    def _delete_known(self, context: Context, doc_id: str) -> Flow[None]:
+        documents = self.documents
+        row = yield from documents.find(context, doc_id)
+        if row is None and documents.was_emptied(context, doc_id):
+            return  # by this process, a moment ago
+        yield from self.take_nodes(context, row or documents.left_by(context, doc_id), doc_id)
+        yield from documents.forget_nodes_of(context, row, doc_id)
+
+    def take_nodes(
+        self, context: Context, row: DocumentRow | None, doc_id: str, *own: str
+    ) -> Flow[None]:
+        """Delete a document's nodes, and records of its `own`; the row is the caller's.
+
+        Their embeddings are kept a while, where something in this process uses them.
+        """
+        recent = recent_nodes(context, self.records.settings.index)
+        keeps = recent.is_used
+        nodes = self.documents.nodes_of(context, row, doc_id, return_data=keeps)
+        vectors = yield from nodes
+        if keeps:
+            yield from call_function(self._keep_deleted, context, vectors.values())
+        keys = list(dict.fromkeys([*vectors, *own]))
+        recent.forget(keys)
+        yield from self.records.delete(context, keys)
+
+    def _keep_deleted(self, context: Context, vectors: Iterable[Vector]) -> None:
+        recent, now = recent_nodes(context, self.records.settings.index), context.monotonic()
+        for vector in vectors:
+            record = decode(vector, on_decode_error="skip")
+            if record is not None and vector.data is not None:
+                with suppress(DecodeError):  # what cannot be read is embedded anew
+                    node = node_from(record, self.classes)
+                    recent.keep(vector.key, content_hash(node), vector.data, now)
+
+    def clear(self, context: Context) -> Flow[None]:
+        """Delete every vector of the index, and what is known of their documents."""
+        recent_nodes(context, self.records.settings.index).forget_all()
+        yield from self.records.delete_all(context)
+        if (yield from self.documents.are_kept(context)):
+            yield from self.documents.forget_nodes(context)
 
     def vector(
         self, node: BaseNode, data: Iterable[float] | None, kept: Iterable[str] = ()
@@ -127,6 +219,27 @@ class NodeStore:
     def _node(self, record: Record) -> BaseNode:
         node = node_from(record, self.classes)
         return as_text_node(node) if self.text_nodes else node
+
+
+def entry_of(node: BaseNode) -> Entry:
+    """Return what the row of its document keeps of a node."""
+    source = linked_id(node, NodeRelationship.SOURCE)
+    # a document that names itself is none of its own nodes
+    return Entry(node.node_id, None if source in {"", node.node_id} else source, node.metadata)
+
+
+def row_of(node: BaseNode) -> Row:
+    """Return the row that keeps a node without a vector."""
+    text, metadata, payload = node_fields(node)
+    return Row(NODE_KIND, node.node_id, {"metadata": metadata, "node": payload}, text=text)
+
+
+def record_of(row: Row) -> Record:
+    """Return a node that is kept without a vector as the record that it would be with one."""
+    metadata, node = row.value.get("metadata"), row.value.get("node")
+    if not isinstance(metadata, dict) or not isinstance(node, dict):
+        raise DecodeError(row.key, NODE_KIND, "it is no node of this package")
+    return Record(row.key, row.text, metadata, None, node, "envelope")
 
 
 def list_nodes(nodes: Iterable[BaseNode]) -> list[BaseNode]:

@@ -42,6 +42,7 @@ from ..records.settings import (
 from ..records.store import RecordStore
 from ..records.traits import Formula
 from .component import _hide, _SavedComponent, call_function, report_incomplete, report_missing
+from .documents import DocumentRows
 from .filters import check_filters, has_empty_group, read_filters
 from .node_store import NodeStore, list_nodes
 from .nodes import classes_by_name
@@ -340,11 +341,11 @@ class OSSVectorStore(_SavedComponent, BasePydanticVectorStore):
 
     def clear(self) -> None:
         """Delete every vector of the index; the index stays."""
-        self._clients.run(self._store.records.delete_all)
+        self._clients.run(self._store.clear)
 
     async def aclear(self) -> None:
         """Do as `clear` does."""
-        await self._clients.arun(self._store.records.delete_all)
+        await self._clients.arun(self._store.clear)
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
         """Return a copy that shares the client, with other settings where `update` says so."""
@@ -489,7 +490,7 @@ class OSSVectorStore(_SavedComponent, BasePydanticVectorStore):
         )
         classes = classes_by_name(self.node_classes)
         records = RecordStore(settings, context_of(given, self.index))
-        return NodeStore(records, classes, self.return_data, self.on_missing)
+        return NodeStore(records, DocumentRows(records), classes, self.return_data, self.on_missing)
 
     def _point_to(self, saved: ClientSettings | None) -> None:
         super()._point_to(saved)

@@ -1,0 +1,156 @@
+"""What this process has just read or deleted of an index, for ingestion that embeds little.
+
+Core deletes a document that has changed before it ingests it again, and its embeddings with it.
+What a deletion takes away is kept until the nodes are written anew, or ten minutes, so that
+`ReuseStoredEmbeddings` finds it. And what was read, and is still the same when it is to be written,
+need not be written.
+"""
+
+import hashlib
+import json
+import threading
+from collections import OrderedDict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+from weakref import WeakSet
+
+from llama_index.core.schema import BaseNode, MetadataMode
+
+from ..client import fork
+from ..client.context import Context, PerIndex
+from ..client.models.vector import Float32Array, Vector
+
+_KEPT_SECONDS: Final = 600.0
+_SAME_SECONDS: Final = 300.0  # as long as descriptions of indexes are believed
+_MOST_BYTES: Final = 64 * 2**20  # of one index
+_BYTES_BESIDE: Final = 300  # of an entry, beside its numbers
+_MOST_SAME: Final = 200_000
+
+
+class DeletedUser:
+    """A mark of something that uses what is deleted, as long as it lives; copies share it."""
+
+    def __init__(self, context: Context | None = None, index: str | None = None) -> None:
+        # of an index that is not known yet it may be any
+        (_users if context is None else recent_nodes(context, index).users).add(self)
+
+    def __deepcopy__(self, memo: dict[int, object]) -> "DeletedUser":
+        return self
+
+
+_users: WeakSet[DeletedUser] = WeakSet()
+
+
+@dataclass(frozen=True, slots=True)
+class _Deleted:
+    """The embedding of a node that was deleted, and the hash of what was embedded."""
+
+    content: str
+    embedding: Float32Array
+    at: float
+
+    @property
+    def size(self) -> int:
+        return len(self.embedding) * self.embedding.itemsize + _BYTES_BESIDE
+
+
+class RecentNodes:
+    """The nodes of one index that this process has just read or deleted."""
+
+    def __init__(self) -> None:
+        self.users: WeakSet[DeletedUser] = WeakSet()
+        self._deleted: OrderedDict[str, _Deleted] = OrderedDict()
+        self._size = 0
+        self._stored: OrderedDict[str, tuple[bytes, float]] = OrderedDict()
+        self.renew_after_fork()
+        fork.renew_in_children(self)
+
+    def renew_after_fork(self) -> None:
+        """Begin with a lock that no thread of the parent holds."""
+        self._lock = threading.Lock()
+
+    @property
+    def is_used(self) -> bool:
+        """Tell whether what is deleted is of use to anything in this process."""
+        return bool(self.users or _users)
+
+    def keep(self, key: str, content: str, embedding: Float32Array, now: float) -> None:
+        """Keep the embedding of a node that is deleted."""
+        with self._lock:
+            self._forget(key)
+            self._deleted[key] = kept = _Deleted(content, embedding, now)
+            self._size += kept.size
+            while self._size > _MOST_BYTES or self._is_old(now):
+                self._forget(next(iter(self._deleted)))
+
+    def deleted(self, keys: Iterable[str], now: float) -> dict[str, tuple[str, list[float]]]:
+        """Return of deleted nodes the hash of what was embedded, and the embedding."""
+        with self._lock:
+            found = {key: self._deleted[key] for key in keys if key in self._deleted}
+        return {
+            key: (kept.content, kept.embedding.tolist())
+            for key, kept in found.items()
+            if now - kept.at <= _KEPT_SECONDS
+        }
+
+    def note_stored(self, vector: Vector, now: float) -> None:
+        """Remember what stands under a key."""
+        digest = _digest_of(vector)
+        with self._lock:
+            self._stored[vector.key] = (digest, now)
+            if len(self._stored) > _MOST_SAME:
+                self._stored.popitem(last=False)
+
+    def is_stored(self, vector: Vector, now: float) -> bool:
+        """Tell whether exactly this was read under its key a moment ago."""
+        with self._lock:
+            digest, at = self._stored.get(vector.key, (b"", now))
+        return bool(digest) and now - at <= _SAME_SECONDS and digest == _digest_of(vector)
+
+    def forget(self, keys: Iterable[str], *, written: bool = False) -> None:
+        """Forget what stood under keys that are written or deleted.
+
+        What was deleted is kept until it is `written`.
+        """
+        with self._lock:
+            for key in keys:
+                self._stored.pop(key, None)
+                if written:
+                    self._forget(key)
+
+    def forget_all(self) -> None:
+        """Forget what stood in an index that is emptied."""
+        with self._lock:
+            self._stored.clear()
+
+    def _forget(self, key: str) -> None:
+        if (kept := self._deleted.pop(key, None)) is not None:
+            self._size -= kept.size
+
+    def _is_old(self, now: float) -> bool:
+        oldest = next(iter(self._deleted.values()), None)
+        return oldest is not None and now - oldest.at > _KEPT_SECONDS
+
+
+_of_indexes: PerIndex[RecentNodes] = PerIndex()
+
+
+def recent_nodes(context: Context, index: str | None) -> RecentNodes:
+    """Return those of an index, the same object to all that ask in this process."""
+    return _of_indexes.find(context, index, RecentNodes)
+
+
+def content_hash(node: BaseNode) -> str:
+    """Return the hash of what a node gives to the embedding model."""
+    # not the node's own hash, which also covers metadata that no model sees
+    content = node.get_content(MetadataMode.EMBED)
+    # text taken from PDF files may hold half of a surrogate pair
+    return hashlib.sha256(content.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _digest_of(vector: Vector) -> bytes:
+    # the service may send the fields in another order
+    written = json.dumps(vector.metadata, sort_keys=True)
+    data = b"" if vector.data is None else vector.data.tobytes()
+    return hashlib.sha256(written.encode() + b"\0" + data).digest()
