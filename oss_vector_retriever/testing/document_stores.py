@@ -36,7 +36,8 @@ class DocumentStoreTests(StoreTests):
         **StoreTests.capabilities,
         "docs": "all documents at once",
         "batches": "a `batch_size` other than 1",
-        "store_text": "`store_text=False`: a node's hash and document are noted, the node is not",
+        "store_text": "`store_text=False`: a document's hash is kept, the document is not",
+        "noted_parts": "the same of a node that is a part of a document",
         "nested_metadata": "metadata are any JSON; without it strings and numbers",
         "hashes": "hashes are set, and found again",
         "all_hashes": "the hashes of all documents at once",
@@ -118,11 +119,19 @@ class DocumentStoreTests(StoreTests):
 
     def test_a_node_can_be_noted_without_being_kept(self, subject: Subject) -> None:
         self.needs("store_text", "hashes")
-        node = text_node("a", of="x")
+        node = text_node("a")
         subject.add_documents([node], store_text=False)
         assert subject.get_document_hash("a") == node.hash
         assert subject.document_exists("a") is False
         assert subject.get_document("a", raise_error=False) is None
+
+    def test_a_part_can_be_noted_without_being_kept(self, subject: Subject) -> None:
+        self.needs("noted_parts", "hashes", "ref_doc_info")
+        node = text_node("a", of="x")
+        subject.add_documents([node], store_text=False)
+        assert subject.get_document_hash("a") == node.hash
+        assert subject.document_exists("a") is False
+        assert subject.get_ref_doc_info("x").node_ids == ["a"]
 
     def test_adding_leaves_the_callers_nodes_as_they_are(self, subject: Subject) -> None:
         written = [text_node("a", of="x", metadata={"page": 1})]

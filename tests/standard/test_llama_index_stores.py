@@ -26,6 +26,7 @@ from llama_index.core.vector_stores.types import (
 from oss_vector_retriever import OSSVectorClient
 from oss_vector_retriever.client.errors import InvalidRequestError
 from oss_vector_retriever.llama_index import OSSVectorDocumentStore, OSSVectorStore
+from oss_vector_retriever.llama_index.kv_store import OSSVectorIndexStore, OSSVectorKVStore
 from oss_vector_retriever.testing import (
     ChatStoreTests,
     DocumentStoreTests,
@@ -123,11 +124,35 @@ class TestOurVectorStore(Strict, VectorStoreTests):
 
 
 class TestOurDocumentStore(Strict, DocumentStoreTests):
-    lacks = {}
+    lacks = {
+        "noted_parts": "there is a row a document, which names its parts; a part that is not kept "
+        "has no hash of its own, and pipelines note documents alone"
+    }
 
     @pytest.fixture
     def store(self, client):
         return OSSVectorDocumentStore(client, scan=True)
+
+    def reopen(self, store):
+        return OSSVectorDocumentStore(store.client, scan=True)
+
+
+class TestOurKVStore(Strict, KVStoreTests):
+    @pytest.fixture
+    def store(self, client):
+        return OSSVectorKVStore(client)
+
+    def reopen(self, store):
+        return OSSVectorKVStore(store.client)
+
+
+class TestOurIndexStore(Strict, IndexStoreTests):
+    @pytest.fixture
+    def store(self, client):
+        return OSSVectorIndexStore(client)
+
+    def reopen(self, store):
+        return OSSVectorIndexStore(store.client)
 
 
 # Where the framework promises nothing
@@ -172,7 +197,7 @@ SILENT = {
         lambda store: ask(store, filters=only("yes", "==", 1)),
         ["a", "b"],
         ["b"],
-        "a boolean is no number, in both frameworks and for the service",
+        "a boolean is no number",
     ),
     "a filter `> 2000` where one node has a text in the field": (
         lambda store: ask(store, filters=only("year", ">", 2000)),
@@ -274,7 +299,7 @@ def rows_of_page():
         yield f"| {case} | {shown(of_core)} | {shown(of_ours)} | {argument} |"
     for tests in SUITES:
         for capability, meaning in tests.capabilities.items():
-            if capability not in tests.__bases__[0].capabilities:
+            if tests is StoreTests or capability not in StoreTests.capabilities:
                 yield f"| `{tests.__name__}` | `{capability}` | {meaning} |"
 
 
