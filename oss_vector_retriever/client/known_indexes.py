@@ -55,6 +55,11 @@ def was_absent(context: Context, index: str | None = None) -> bool:
     return context.monotonic() - known_index(context, index).absent_at < 1.0
 
 
+def made_at(context: Context, index: str | None) -> float:
+    """Return when these clients have made the index, by `context.monotonic`; -inf if others did."""
+    return known_index(context, index).made_at
+
+
 def describe(context: Context, index: str | None = None) -> Flow[VectorIndex]:
     """Return the description of an index, as it is known or by a look.
 
@@ -246,8 +251,9 @@ class KnownIndex:
 
     All are moments of the clients' monotonic clock: when it was last asked for (`asked_at`), when
     its description came (`looked_at`) or it was made (`changed_at`, the later of both), when a look
-    found that it is not there (`absent_at`). Until `new_until` a write that is refused with 500 is
-    no failed attempt; before `next_trial` none is tried.
+    found that it is not there (`absent_at`), and when these clients made it (`made_at`). Until
+    `new_until` a write that is refused with 500 is no failed attempt; before `next_trial` none is
+    tried.
     """
 
     def __init__(self) -> None:
@@ -256,6 +262,7 @@ class KnownIndex:
         self._found: VectorIndex | None = None
         self._turns: dict[str, Turn] = {}
         self.asked_at = self.looked_at = self.absent_at = self.changed_at = -math.inf
+        self.made_at = -math.inf
         self._waiting = 0
         self._waiting_since = 0.0
         self.forget()
@@ -303,7 +310,7 @@ class KnownIndex:
         """Note that it was made a moment ago."""
         with self._lock:
             self.forget()
-            self.new_until, self.changed_at = now + _NEW, now
+            self.new_until, self.changed_at, self.made_at = now + _NEW, now, now
             self.absent_at = -math.inf
 
     def note_refusal(self, now: float) -> float | None:

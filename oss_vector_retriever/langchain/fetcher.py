@@ -15,6 +15,7 @@ from ..client.fetch import fetch
 from ..records import DecodePolicy, decode_all
 from ..records.grouping import HydrationPolicy, pair_with_stored
 from ..records.lookup import Lookup, MissingPolicy, fetch_records
+from ..records.parts import restore_fetched
 from .connection import STRICT
 from .documents import Hit, document_from, embedding_of, hits_of
 from .retriever import _Batched, areport_missing, max_concurrency_of, report_missing
@@ -123,9 +124,10 @@ class OSSVectorFetcher(_Fetching[Sequence[str]]):
 
     def _look_up(self, context: Context, asked: Sequence[str], /, **_: Any) -> Flow[FetchReport]:
         data = self.return_data or self.embedding_key is not None
-        result = yield from fetch(
+        fetching = fetch(
             context, asked, index=self.index, return_data=data, on_missing=self.on_missing
         )
+        result = yield from restore_fetched(context, fetching, self.index, return_data=data)
         records = decode_all(result, text_key=self.text_key, on_decode_error=self.on_decode_error)
         found = tuple(key for key in dict.fromkeys(result.keys) if key in result.by_key)
         documents: list[Any] = [document_from(record, self.embedding_key) for record in records]

@@ -7,7 +7,7 @@ from abc import abstractmethod
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, Literal, TypeVar
+from typing import Any, Final, Literal, TypeVar, cast
 
 from langchain_core.documents import Document
 from langchain_core.stores import BaseStore
@@ -18,12 +18,14 @@ from ..client.models import FetchResult, ListVectorsResult, Vector
 from ..client.operations.checks import check_whole, each_of
 from ..records import DecodeError, DecodePolicy, Record
 from ..records.decode import TEXT_FIELD
-from ..records.settings import ROW_FIELD, ROW_ID_FIELD, DistanceMetric
+from ..records.settings import ROW_FIELD, ROW_ID_FIELD, DistanceMetric, SideIndexName
+from ..records.side import DATA, SideIndex
 from ..records.store import RecordStore
 from .connection import ConnectedComponent
 from .documents import document_from
 
 V = TypeVar("V")
+_BESIDE: Final = "langchain"  # begins the keys of rows in a side index
 
 _log = logging.getLogger(__name__)
 
@@ -38,7 +40,9 @@ class _KeyValueStore(ConnectedComponent, BaseStore[str, V]):
 
     return_data = False
     return_metadata = True
-    dimension = 1  # a field, where a placeholder is written
+    # fields, where a placeholder is written, and where a value may be large
+    dimension = 1
+    side_index = cast("SideIndexName", False)
 
     index: str | None = None
     key_prefix: str = ""
@@ -55,6 +59,8 @@ class _KeyValueStore(ConnectedComponent, BaseStore[str, V]):
         check_whole("dimension", self.dimension, 1, settings.limits.dimension)
         super().__post_init__()
         self._records = RecordStore(settings)
+        is_beside = self.side_index is True or self.side_index == (self.index or "")
+        self._side = SideIndex(settings) if is_beside else None
 
     @abstractmethod
     def _row(self, key: str, value: V, placeholder: list[float]) -> Vector:
@@ -91,18 +97,18 @@ class _KeyValueStore(ConnectedComponent, BaseStore[str, V]):
         Raises:
             PartialWriteError: calls failed; its `report` says what is gone.
         """
-        self._clients.run(self._records.delete, self._stored_keys(keys))
+        self._clients.run(self._delete, self._stored_keys(keys))
 
     async def amdelete(self, keys: Sequence[str]) -> None:
         """Do as `mdelete` does."""
-        await self._clients.arun(self._records.delete, self._stored_keys(keys))
+        await self._clients.arun(self._delete, self._stored_keys(keys))
 
     def yield_keys(self, *, prefix: str | None = None) -> Iterator[str]:
         """Yield the keys that begin with a prefix; the whole index is listed, page by page."""
         # The service lists in no order and by no prefix, so every page is looked at.
         token: str | None = None
         while True:
-            page = self._clients.run(self._records.list_page, token)
+            page = self._clients.run(self._list_page, token)
             yield from self._names(page, prefix)
             if (token := page.next_token) is None:
                 return
@@ -111,34 +117,66 @@ class _KeyValueStore(ConnectedComponent, BaseStore[str, V]):
         """Do as `yield_keys` does."""
         token: str | None = None
         while True:
-            page = await self._clients.arun(self._records.list_page, token)
+            page = await self._clients.arun(self._list_page, token)
             for name in self._names(page, prefix):
                 yield name
             if (token := page.next_token) is None:
                 return
 
+    def sweep(self, older_than: float = 3600.0) -> int:
+        """Remove parts of large values that no record names, and return how many there were.
+
+        A writer that was killed, or that another process has overtaken, leaves such parts.
+
+        Args:
+            older_than: leave what was written within so many seconds, since its record may be
+                written yet; 0 only where nobody writes.
+        """
+        return self._clients.run(self._records.sweep, older_than)
+
+    async def asweep(self, older_than: float = 3600.0) -> int:
+        """Do as `sweep` does."""
+        return await self._clients.arun(self._records.sweep, older_than)
+
     def _fetch(self, context: Context, keys: Sequence[str]) -> Flow[FetchResult]:
         stored = self._stored_keys(keys)
         data, metadata = self.return_data, self.return_metadata
-        return self._records.fetch(context, stored, return_data=data, return_metadata=metadata)
+        records = self._records_of(context)
+        return records.fetch(context, stored, return_data=data, return_metadata=metadata)
+
+    def _delete(self, context: Context, keys: Sequence[str]) -> Flow[WriteReport]:
+        return self._records_of(context).delete(context, keys)
+
+    def _list_page(self, context: Context, token: str | None) -> Flow[ListVectorsResult]:
+        return self._records_of(context).list_page(context, token)
+
+    def _records_of(self, context: Context) -> RecordStore:
+        return self._records if self._side is None else self._side.records(context)
 
     def _write(self, context: Context, values: Mapping[str, V]) -> Flow[WriteReport]:
-        found = None
-        if values:
+        found, records = None, self._records_of(context)
+        if values and self._side is None:
             with suppress(NoSuchVectorIndexError):  # it is made below, or refused there
-                found = yield from self._records.keeper.describe(context)
+                found = yield from records.keeper.describe(context)
         # an index that is there says how long a placeholder must be, whatever `dimension` says
         dimension = (found.dimension if found else 0) or self.dimension
         placeholder = [1.0] + [0.0] * (dimension - 1)  # cosine takes no zeros alone
+        if self._side is not None:
+            placeholder = list(DATA)
         rows = [self._row(self._key(k), value, placeholder) for k, value in values.items()]
-        return (yield from self._records.write(context, rows))
+        return (yield from records.write(context, rows))
 
     def _key(self, key: str) -> str:
         if not isinstance(key, str):
             raise InvalidRequestError(
                 f"a key must be a string, not {type(key).__name__}; use str(key)."
             )
-        return self.key_prefix + key
+        return f"{self._prefix}{key}"
+
+    @property
+    def _prefix(self) -> str:
+        # among rows of other kinds
+        return self.key_prefix if self._side is None else f"{_BESIDE}/{self.key_prefix}"
 
     def _stored_keys(self, keys: Sequence[str]) -> list[str]:
         return [self._key(key) for key in each_of(keys)]
@@ -150,7 +188,7 @@ class _KeyValueStore(ConnectedComponent, BaseStore[str, V]):
         start = self._key(prefix or "")
         kept = (vector.key for vector in page if vector.key.startswith(start))
         # a record that is named as the prefix itself is none of this store's
-        return (key[len(self.key_prefix) :] for key in kept if len(key) > len(self.key_prefix))
+        return (key[len(self._prefix) :] for key in kept if len(key) > len(self._prefix))
 
     def _encode(self, key: str, data: list[float], text: str, metadata: dict[str, Any]) -> Vector:
         # a store that shares the index leaves rows out of its searches by this field
@@ -177,7 +215,7 @@ def _as_dict(pairs: Any) -> dict[str, Any]:
 class OSSVectorByteStore(_KeyValueStore[bytes]):
     """Bytes under keys: a ByteStore, for whatever LangChain caches or serialises.
 
-    The service's metadata hold strings, so bytes are kept as base64: about 30 KB a value, at most.
+    The service's metadata hold strings, so bytes are kept as base64. A value may be of any size.
 
     Args:
         client: a client of either kind; by default one of `bucket`, ... and the environment.
@@ -186,6 +224,8 @@ class OSSVectorByteStore(_KeyValueStore[bytes]):
         dimension: of the index that a first write makes.
         distance_metric: of the index that a first write makes; None takes any that is there.
         create_index: make the index on the first write, and read one that is not there as empty.
+        side_index: the index for the parts of values over 36 KB, as of an `OSSVectorStore`. True,
+            or the name that `index` has: the rows stand there too, where no search meets them.
         on_decode_error: for records that hold no bytes of this store: "raise", or "skip" (None
             comes back, with a warning in the log).
 
@@ -195,6 +235,7 @@ class OSSVectorByteStore(_KeyValueStore[bytes]):
     """
 
     dimension: int = 1
+    side_index: SideIndexName = None
     on_decode_error: Literal["raise", "skip"] = "raise"
 
     def __post_init__(self) -> None:
@@ -250,6 +291,8 @@ class OSSVectorDocStore(_KeyValueStore[Document]):
         dimension: of the index that a first write makes.
         distance_metric: of the index that a first write makes; None takes any that is there.
         create_index: make the index on the first write, and read one that is not there as empty.
+        side_index: the index for the parts of values over 36 KB, as of an `OSSVectorStore`. True,
+            or the name that `index` has: the rows stand there too, where no search meets them.
         text_key: where another program keeps text, if not in `text`, `content`, `page_content`.
         on_decode_error: for records that cannot be read: "raise", "skip" (None comes back, with a
             warning in the log) or "raw" (their metadata as they are stored).
@@ -260,6 +303,7 @@ class OSSVectorDocStore(_KeyValueStore[Document]):
     """
 
     dimension: int = 1
+    side_index: SideIndexName = None
     text_key: str | None = None
     on_decode_error: DecodePolicy = "raise"
 
@@ -282,7 +326,7 @@ class OSSVectorDocStore(_KeyValueStore[Document]):
         a_row, own_id = ROW_FIELD in record.metadata, record.metadata.get(ROW_ID_FIELD)
         document = document_from(record)
         own_id = own_id if isinstance(own_id, str) else None  # written by whomever
-        document.id = own_id if a_row else vector.key.removeprefix(self.key_prefix)
+        document.id = own_id if a_row else vector.key.removeprefix(self._prefix)
         return document
 
 

@@ -45,6 +45,7 @@ class PendingWrites:
         count = len(self._texts)
         parts = _one_for_each("metadatas", metadatas, count)
         given = _one_for_each("ids", ids, count)
+        self.fresh = all(key is None for key in given)  # nobody has used such ids before
         self.ids = [str(uuid.uuid4()) if key is None else key for key in given]
         # without data yet: what is too large is refused before its embedding is paid for
         self._bare = [

@@ -27,7 +27,14 @@ from ..records.conditions import Condition
 from ..records.filters import Filter, read_filter
 from ..records.listing import Walk, cut_out, delete_passing, delete_those_passing, list_passing
 from ..records.search import Hit, SearchResult, mmr_search, relevance, search, search_by_key
-from ..records.settings import Completion, Exhaustive, IncompletePolicy, ListFields, Scalars
+from ..records.settings import (
+    Completion,
+    Exhaustive,
+    IncompletePolicy,
+    ListFields,
+    Scalars,
+    SideIndexName,
+)
 from ..records.store import RecordStore
 from .connection import ConnectedComponent
 from .documents import document_from, embedding_of
@@ -103,6 +110,9 @@ class OSSVectorStore(ConnectedComponent, VectorStore):
             what it has deleted, though the service shows it some seconds late. True: writes of the
             last 10 seconds count, of 30 in an index that this process has made; a number: of so
             many seconds; False: none do. Each search then gets by key what may be near enough.
+        side_index: the index beside this one for the parts of values over 36 KB, made by the first
+            of them. None: its name is that of the index and "side". False: there is none, and what
+            is larger is refused.
 
     Raises:
         ConfigurationError: `embedding` or `client` is of another type.
@@ -128,6 +138,7 @@ class OSSVectorStore(ConnectedComponent, VectorStore):
     on_incomplete: IncompletePolicy = "warn"
     filters_first: bool | None = None
     read_your_writes: bool | float = True
+    side_index: SideIndexName = None
 
     def __post_init__(self) -> None:
         """Check what was given; nothing is called yet."""
@@ -819,6 +830,21 @@ class OSSVectorStore(ConnectedComponent, VectorStore):
         """Do as `delete_collection` does."""
         await self._clients.arun(self._records.delete_index)
 
+    def sweep(self, older_than: float = 3600.0) -> int:
+        """Remove parts of large values that no record names, and return how many there were.
+
+        A writer that was killed, or that another process has overtaken, leaves such parts.
+
+        Args:
+            older_than: leave what was written within so many seconds, since its record may be
+                written yet; 0 only where nobody writes.
+        """
+        return self._clients.run(self._records.sweep, older_than)
+
+    async def asweep(self, older_than: float = 3600.0) -> int:
+        """Do as `sweep` does."""
+        return await self._clients.arun(self._records.sweep, older_than)
+
     def update_metadata(
         self,
         ids: Iterable[str] | Mapping[str, Mapping[str, Any]],
@@ -880,7 +906,8 @@ class OSSVectorStore(ConnectedComponent, VectorStore):
         # all before the first write: a model that fails halfway has written nothing
         if embeddings is None:
             embeddings = self._embedder.embed_documents(writes.texts, batch_size)
-        self._clients.run(self._records.write, writes.vectors(embeddings))
+        vectors = writes.vectors(embeddings)
+        self._clients.run(self._records.write, vectors, fresh=writes.fresh)
         return writes.ids
 
     async def _aadd(
@@ -895,7 +922,8 @@ class OSSVectorStore(ConnectedComponent, VectorStore):
             await self._clients.arun(writes.take_stored)
         if embeddings is None:
             embeddings = await self._embedder.aembed_documents(writes.texts, batch_size)
-        await self._clients.arun(self._records.write, writes.vectors(embeddings))
+        vectors = writes.vectors(embeddings)
+        await self._clients.arun(self._records.write, vectors, fresh=writes.fresh)
         return writes.ids
 
     def _delete(

@@ -13,7 +13,7 @@ from ..client.models.limits import DEFAULT_LIMITS
 from ..client.operations.checks import check_field_names, check_whole
 from ..client.pair import context_of, limits_of
 from ..langchain.connection import ConnectedComponent
-from ..records.settings import Exhaustive, IncompletePolicy, StoreSettings
+from ..records.settings import Exhaustive, IncompletePolicy, SideIndexName, StoreSettings
 from ..records.store import RecordStore
 from .items import MAX_COPIES, Address, address_of, name_of
 from .operations import Memory
@@ -52,6 +52,9 @@ class OSSVectorGraphStore(ConnectedComponent, base.BaseStore):
             what it has deleted, though the service shows it some seconds late. True: writes of the
             last 10 seconds count, of 30 in an index that this process has made; a number: of so
             many seconds; False: none do. Each search then gets by key what may be near enough.
+        side_index: the index beside this one for the parts of values over 36 KB, made by the first
+            of them. None: its name is that of the index and "side". False: there is none, and what
+            is larger is refused.
 
     Raises:
         ConfigurationError: `client` is of another type, or `index` lacks `dims`.
@@ -69,6 +72,7 @@ class OSSVectorGraphStore(ConnectedComponent, base.BaseStore):
     on_incomplete: IncompletePolicy = "warn"
     filters_first: bool | None = None
     read_your_writes: bool | float = True
+    side_index: SideIndexName = None
 
     def __post_init__(self) -> None:
         """Check what was given; nothing is called yet."""
@@ -84,6 +88,7 @@ class OSSVectorGraphStore(ConnectedComponent, base.BaseStore):
             on_incomplete=self.on_incomplete,
             filters_first=self.filters_first,
             read_your_writes=self.read_your_writes,
+            side_index=self.side_index,
         )
         super().__post_init__()
         self.embeddings = base.ensure_embeddings(self.index.get("embed")) if self.index else None
@@ -113,6 +118,21 @@ class OSSVectorGraphStore(ConnectedComponent, base.BaseStore):
             return await self._run_batch(listed)
         await self._merger.put(self._run_batch, puts)
         return [None] * len(puts)
+
+    def sweep(self, older_than: float = 3600.0) -> int:
+        """Remove parts of large values that no record names, and return how many there were.
+
+        A writer that was killed, or that another process has overtaken, leaves such parts.
+
+        Args:
+            older_than: leave what was written within so many seconds, since its record may be
+                written yet; 0 only where nobody writes.
+        """
+        return self._clients.run(self._memory.records.sweep, older_than)
+
+    async def asweep(self, older_than: float = 3600.0) -> int:
+        """Do as `sweep` does."""
+        return await self._clients.arun(self._memory.records.sweep, older_than)
 
     async def _run_batch(self, ops: Sequence[Op]) -> list[Result]:
         model = self.embeddings

@@ -18,7 +18,7 @@ from ..records import DecodePolicy, decode
 from ..records.conditions import document_id
 from ..records.decode import ENVELOPE_FIELD, RESERVED_FIELDS, SOURCE_ID_FIELD
 from ..records.keys import is_key
-from ..records.settings import DistanceMetric, StoreSettings
+from ..records.settings import DistanceMetric, SideIndexName, StoreSettings
 from ..records.side import Row
 from ..records.store import RecordStore
 from .component import ConnectionOptions, _Connected, report_missing
@@ -43,8 +43,9 @@ class OSSVectorDocumentStore(_Connected, BaseDocumentStore):
     Args:
         client: either client; by default one that is configured by the environment.
         index: the vector index to use, if not the client's own.
-        side_index: the index that holds what has no vector, by default `<index>side`. The same as
-            of the OSSVectorStore of the index.
+        side_index: the index that holds what has no vector, and parts of values over 36 KB, made by
+            the first of them. None: its name is that of the index and "side". The same as of the
+            OSSVectorStore of the index. False: there is none; what needs one is refused.
         text_key: a further metadata field to look for text in, of records that others wrote.
         return_data: set `node.embedding` from the stored float32 data.
         on_decode_error: "raise", "skip" with a warning, or "raw": a TextNode of what is stored.
@@ -65,7 +66,6 @@ class OSSVectorDocumentStore(_Connected, BaseDocumentStore):
         client: Client | None = None,
         *,
         index: str | None = None,
-        side_index: str | None = None,
         text_key: str | None = None,
         return_data: bool = False,
         on_decode_error: DecodePolicy = "raise",
@@ -74,6 +74,7 @@ class OSSVectorDocumentStore(_Connected, BaseDocumentStore):
         filterable: Sequence[str] | None = None,
         create_index: bool = True,
         distance_metric: DistanceMetric | None = "cosine",
+        side_index: SideIndexName = None,
         scan: bool = False,
         **connection: Unpack[ConnectionOptions],
     ) -> None:

@@ -16,6 +16,7 @@ from ..client.pair import Client
 from ..records import DecodePolicy
 from ..records.keys import is_key
 from ..records.lookup import make_each
+from ..records.parts import restore_fetched
 from .component import ConnectionOptions, NodeLookup, _Connected
 from .nodes import classes_by_name
 
@@ -138,9 +139,9 @@ class OSSVectorNodeMapping(_Connected, Mapping[str, BaseNode]):
         unknown = [key for key in asked if key not in seen and key not in self._reserved]
         if not unknown:
             return seen
-        found = yield from fetch(
-            context, unknown, index=self._lookup.index, return_data=self._lookup.return_data
-        )
+        index, data = self._lookup.index, self._lookup.return_data
+        fetching = fetch(context, unknown, index=index, return_data=data)
+        found = yield from restore_fetched(context, fetching, index, return_data=data)
         # replaced, not changed: other threads may be reading it
         known = {**seen, **{key: found.by_key.get(key) for key in unknown}}
         # the oldest go first

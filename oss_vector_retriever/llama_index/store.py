@@ -37,6 +37,7 @@ from ..records.settings import (
     IncompletePolicy,
     ListFields,
     Scalars,
+    SideIndexName,
     StoreSettings,
 )
 from ..records.store import RecordStore
@@ -126,6 +127,9 @@ class OSSVectorStore(_SavedComponent, BasePydanticVectorStore):
             what it has deleted, though the service shows it some seconds late. True: writes of the
             last 10 seconds count, of 30 in an index that this process has made; a number: of so
             many seconds; False: none do. Each query then gets by key what may be near enough.
+        side_index: the index beside this one for the parts of values over 36 KB, made by the first
+            of them. None: its name is that of the index and "side". False: there is none, and what
+            is larger is refused.
         node_classes: your own node classes, so that their nodes come back as what they were.
         stores_text: core's mark of a store that keeps text; True, as this one does.
         is_embedding_query: core's mark of a store that is queried by embedding; True likewise.
@@ -156,6 +160,7 @@ class OSSVectorStore(_SavedComponent, BasePydanticVectorStore):
     on_incomplete: IncompletePolicy = "warn"
     filters_first: bool | None = None
     read_your_writes: bool | float = True
+    side_index: SideIndexName = None
 
     _store: NodeStore = PrivateAttr()
     # the image and index nodes that were added, whose ids core puts into queries: `restriction`
@@ -198,6 +203,7 @@ class OSSVectorStore(_SavedComponent, BasePydanticVectorStore):
         on_incomplete: IncompletePolicy = "warn",
         filters_first: bool | None = None,
         read_your_writes: bool | float = True,
+        side_index: SideIndexName = None,
         node_classes: Sequence[type[BaseNode]] = (),
         stores_text: bool = True,
         is_embedding_query: bool = True,
@@ -347,6 +353,21 @@ class OSSVectorStore(_SavedComponent, BasePydanticVectorStore):
         """Do as `clear` does."""
         await self._clients.arun(self._store.clear)
 
+    def sweep(self, older_than: float = 3600.0) -> int:
+        """Remove parts of large values that no record names, and return how many there were.
+
+        A writer that was killed, or that another process has overtaken, leaves such parts.
+
+        Args:
+            older_than: leave what was written within so many seconds, since its record may be
+                written yet; 0 only where nobody writes.
+        """
+        return self._clients.run(self._store.records.sweep, older_than)
+
+    async def asweep(self, older_than: float = 3600.0) -> int:
+        """Do as `sweep` does."""
+        return await self._clients.arun(self._store.records.sweep, older_than)
+
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
         """Return a copy that shares the client, with other settings where `update` says so."""
         copied = super().model_copy(update=update, deep=deep)
@@ -487,6 +508,7 @@ class OSSVectorStore(_SavedComponent, BasePydanticVectorStore):
             on_incomplete=self.on_incomplete,
             filters_first=self.filters_first,
             read_your_writes=self.read_your_writes,
+            side_index=self.side_index,
         )
         classes = classes_by_name(self.node_classes)
         records = RecordStore(settings, context_of(given, self.index))

@@ -39,6 +39,8 @@ UNSURE_OF_NONE: Final = "-"  # a list that is empty might be refused
 RESERVED_FIELDS: Final = (*ENVELOPE_KEYS, UNSURE_FIELD)
 VERSION: Final = 2  # of the envelope; a later one is refused, never guessed at
 _VERSIONS: Final = (1, VERSION)  # the first one had no mark
+_HEAD_VERSION: Final = 3  # of a record whose value stands in parts elsewhere (`parts`)
+HEAD_MARK: Final = f'{{"v":{_HEAD_VERSION},"parts":'
 WIDE_MARK: Final = '{"wide":true,'  # begins an envelope with integers over 64 bits
 
 NODE_FIELD: Final = "_node_content"
@@ -172,8 +174,27 @@ def _from_envelope(key: str, stored: dict[str, Any], embedding: Float32Array | N
     return Record(key, text, metadata, embedding, node, "envelope")
 
 
+def has_head(vectors: Iterable[Vector]) -> bool:
+    """Tell whether the value of one of some stored vectors stands in parts."""
+    for vector in vectors:
+        # written out: it is asked of every record that is read
+        if vector.metadata:
+            written = vector.metadata.get(ENVELOPE_FIELD)
+            if written.__class__ is str and written.startswith(HEAD_MARK):
+                return True
+    return False
+
+
+def is_head(vector: Vector) -> bool:
+    """Tell whether the value of a stored vector stands in parts."""
+    return has_head((vector,))
+
+
 def _damage(key: str, envelope: dict[str, Any]) -> DecodeError:
     version = envelope.get("v")
+    if version == _HEAD_VERSION and isinstance(envelope.get("parts"), dict):
+        reason = "its value was cut, and stands in parts in a side index, where a store reads it"
+        return DecodeError(key, ENVELOPE_FIELD, str(envelope.get("lost") or reason))
     reason = f"it has no version {VERSION}, so this package did not write it"
     if isinstance(version, int) and version > VERSION:
         reason = f"it has version {version}, and this release reads {VERSION}; a newer one wrote it"

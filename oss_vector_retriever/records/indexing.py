@@ -1,14 +1,19 @@
 """`IndexKeeper`: what a store needs to know of its index, and how it makes one."""
 
 from collections.abc import Callable
-from contextlib import suppress
+from typing import Final
 
 from ..client import errors, known_indexes, readiness
 from ..client.context import Context, Flow
 from ..client.models.results import VectorIndex
 from ..client.steps import Sleep
+from .decode import ENVELOPE_KEYS
 from .settings import StoreSettings
 
+_NO_SIDE_INDEX: Final = (
+    "It was to be made beside the store's own, for rows and for values over 36 KB (a bucket has "
+    "100 indexes at most): name one that is there in side_index=, or pass side_index=False."
+)
 _MAKING_SECONDS = 0.5  # until a new index is tried
 
 
@@ -16,11 +21,13 @@ class IndexKeeper:
     """The index of a store: described where that is needed, made when it is first written to.
 
     What is known of it all stores of a client share (`client.known_indexes`). Where the caller may
-    not ask, the description has dimension 0 and no metric, and nothing is checked by it.
+    not ask, the description has dimension 0 and no metric, and nothing is checked by it. One that
+    `is_side` takes zeros of one dimension, and says so.
     """
 
-    def __init__(self, settings: StoreSettings) -> None:
+    def __init__(self, settings: StoreSettings, *, is_side: bool = False) -> None:
         self.settings = settings
+        self._is_side = is_side
 
     def peek(self, context: Context) -> VectorIndex | None:
         """Return the description if it is known already; no call."""
@@ -65,10 +72,15 @@ class IndexKeeper:
     def _make(self, context: Context, dimension: int) -> Flow[VectorIndex]:
         index = self.settings.index
         # Processes that start together all find no index: one makes it, the others take it.
-        with suppress(errors.VectorIndexAlreadyExistsError):
+        try:
             yield from readiness.put_vector_index(
                 context, dimension, index, self.settings.metric_made, self.settings.hidden_fields
             )
+        except errors.VectorIndexAlreadyExistsError:
+            pass
+        except (errors.AccessDeniedError, errors.VectorIndexLimitExceededError) as error:
+            error.remark = error.remark or (_NO_SIDE_INDEX if self._is_side else "")
+            raise
         found = yield from known_indexes.look(context, index)
         if found.status == "creating":
             # most are ready by then, and a write that is refused has sent its body for nothing
@@ -91,6 +103,9 @@ class IndexKeeper:
         self._check((yield from known_indexes.look(context, self.settings.index)), dimension)
 
     def _check(self, found: VectorIndex, dimension: int) -> None:
+        if self._is_side:
+            _check_side(found)
+            return
         _check_dimension(found, dimension, "the embeddings have")
         # The metric cannot be changed, and a search in the other one ranks otherwise, silently.
         wanted, there = self.settings.distance_metric, found.distance_metric
@@ -106,6 +121,29 @@ class IndexKeeper:
                     "metric": errors.refer(f'distance_metric="{there}"'),
                 },
             )
+
+
+def _check_side(found: VectorIndex) -> None:
+    # who may not look at it gets a description without a dimension
+    if not found.dimension:
+        return
+    hides = set(ENVELOPE_KEYS) <= set(found.non_filterable_metadata_keys)
+    if (found.dimension, found.distance_metric) == (1, "euclidean") and hides:
+        return
+    raise errors.InvalidRequestError(
+        "index {value} has dimension {dimension}, the metric {metric} and the hidden fields "
+        "{fields}, so it can be no side index: that has dimension 1, the metric euclidean, and "
+        "hides {hidden}",
+        argument="side_index",
+        value=found.index_name,
+        remedy="give another name in {side_index=}, and it is made",
+        fields={
+            "dimension": found.dimension,
+            "metric": found.distance_metric or "unknown",
+            "fields": ", ".join(found.non_filterable_metadata_keys) or "none",
+            "hidden": " and ".join(ENVELOPE_KEYS),
+        },
+    )
 
 
 def warn_of_absence(context: Context, index: str | None) -> None:

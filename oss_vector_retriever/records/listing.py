@@ -324,6 +324,7 @@ class Pages:
             filter=self.pushed,
             **(segment or {}),
         )
+        page = self.store.restore_page(context, page)
         return self.store.or_empty(context, page, lambda: ListVectorsResult(()))
 
 

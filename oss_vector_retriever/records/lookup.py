@@ -11,7 +11,8 @@ from ..client.errors import InvalidRequestError, MissingKeysError
 from ..client.fetch import fetch
 from ..client.models.vector import Vector
 from ..client.operations.checks import check_choice, check_keys, each_of
-from .decode import DECODE_POLICIES, DecodeError, DecodePolicy, decode, deep_copy, read
+from .decode import DECODE_POLICIES, DecodeError, DecodePolicy, decode, deep_copy, has_head, read
+from .parts import restore_result
 from .record import Record
 
 Made = TypeVar("Made")
@@ -87,6 +88,11 @@ def fetch_records(
             return_data=lookup.return_data,
             timeout=max(deadline.moment - context.monotonic(), _SHORTEST),
         )
+        if has_head(result.by_key.values()):
+            data = lookup.return_data
+            result = yield from restore_result(
+                context, lookup.index, result, return_data=data, deadline=deadline
+            )
         made += islice(make_each(lookup, result, make, keeps), count)
         missing |= dict.fromkeys(result.missing)
     if missing and lookup.on_missing == "raise":

@@ -38,7 +38,9 @@ from ..client.operations.vectors import query_vectors
 from ..client.steps import Call
 from .completion import Listing
 from .conditions import Condition, can_pass
+from .decode import has_head
 from .filters import Filter, intersect, reduce_filter
+from .parts import restore
 from .recent import ROUNDING, OwnWrites
 from .record import Record
 from .settings import ROW_FIELD, Completion, is_row
@@ -525,7 +527,9 @@ class _Search(Generic[T]):
         keys = iter(distances)
         if reply.with_metadata:
             # no further than is needed: what is farther away may be broken and still harm nobody
-            vectors = (Vector(hit.key, None, hit.metadata) for hit in reply.hits)
+            vectors = [Vector(hit.key, None, hit.metadata) for hit in reply.hits]
+            if has_head(vectors):
+                return (yield from self._read_cut(vectors, distances))
             passing = ((one.key, value) for one in vectors if (value := read(one)) is not None)
             if not self.return_data:
                 return {key: Hit(v, distances[key]) for key, v in islice(passing, self.k)}
@@ -537,6 +541,22 @@ class _Search(Generic[T]):
             values = ((one.key, read(one)) for one in result)
             found |= {key: Hit(v, distances[key]) for key, v in values if v is not None}
             size = self.context.config.limits.keys_per_get  # a call is a call, however few it asks
+        return dict(islice(found.items(), self.k))
+
+    def _read_cut(
+        self, vectors: Sequence[Vector], distances: Mapping[str, float]
+    ) -> Flow[dict[str, Hit[T]]]:
+        """Return the hits that pass, `k` at most, where the values of some stand in parts."""
+        found: dict[str, Hit[T]] = {}
+        index, read, left = self.store.settings.index, self.restriction.read, iter(vectors)
+        while len(found) < self.k and (batch := list(islice(left, self.k))):
+            if self.return_data:
+                keys = [vector.key for vector in batch]
+                batch = list((yield from self.store.fetch(self.context, keys, return_data=True)))
+            else:
+                batch = yield from restore(self.context, index, batch, deadline=self.deadline)
+            values = ((one.key, read(one)) for one in batch)
+            found |= {key: Hit(v, distances[key]) for key, v in values if v is not None}
         return dict(islice(found.items(), self.k))
 
     def _complete(self, found: dict[str, Hit[T]], nearest: _Reply) -> Flow[SearchResult[T]]:

@@ -21,6 +21,7 @@ Scalars = Literal["auto", "native", "strings"]
 ListFields = Literal["any", "exact"]
 Exhaustive = bool | Literal["auto"]
 IncompletePolicy = Literal["warn", "raise", "ignore"]
+SideIndexName = str | bool | None
 
 # A row of a key-value store, which no search for documents should meet; its value says which kind.
 ROW_FIELD: Final = "_row"
@@ -87,8 +88,8 @@ class StoreSettings:
             nothing that it has deleted, though the service shows neither yet. True: 10, and 30 in
             an index that this process has made. False: what the service shows.
         side_index: the index beside this one, for rows that no search should meet and for the
-            parts of values over 36 KB; made by the first write to it. None: its name is that of
-            the index and "side". False: there is none, and what does not fit is refused.
+            parts of values over 36 KB; made by the first write to it. None and True: its name is
+            that of the index and "side". False: there is none, and what does not fit is refused.
 
     Raises:
         InvalidRequestError: a setting is none of its choices, a name is not legal, a field is both
@@ -111,13 +112,13 @@ class StoreSettings:
     on_incomplete: IncompletePolicy = "warn"
     filters_first: bool | None = None
     read_your_writes: bool | float = False
-    side_index: str | Literal[False] | None = None
+    side_index: SideIndexName = None
 
     def __post_init__(self) -> None:
         self.completion  # noqa: B018 - made here, so that what is wrong with it is said here
         if self.index is not None:
             check_index(self.index)
-        if self.side_index is not None and self.side_index is not False:
+        if not (self.side_index is None or isinstance(self.side_index, bool)):
             check_index(self.side_index, "side_index")
         # Here and not at the first call: a misspelt setting should fail where it stands.
         check_choice("distance_metric", self.metric_made, _METRICS)
@@ -168,7 +169,7 @@ def side_name(settings: StoreSettings, index: str) -> str:
             remedy="leave it out, or name one",
             fields={"index": quote(index)},
         )
-    if settings.side_index is not None:
+    if isinstance(settings.side_index, str):
         return settings.side_index
     most = DEFAULT_LIMITS.index_name_characters
     if len(index) + len(_SIDE) <= most:

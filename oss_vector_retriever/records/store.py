@@ -5,7 +5,7 @@ An index that is not there reads as empty, unless `create_index` is off.
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar, cast
 
 from ..client import errors
@@ -14,21 +14,22 @@ from ..client.errors import InvalidRequestError, WriteReport, quote
 from ..client.fetch import fetch
 from ..client.holds import Hold, run_with
 from ..client.known_indexes import delete_vector_index, forget, look
-from ..client.models import FetchResult, ListVectorsResult, Vector, VectorIndex, dump
-from ..client.operations.checks import as_vector, each_of, refuse_repeated
+from ..client.models import FetchResult, Limits, ListVectorsResult, Vector, VectorIndex, dump
+from ..client.operations.checks import as_vector, check_keys, each_of, refuse_repeated
 from ..client.operations.vectors import list_vectors
 from ..client.recent import watch
-from ..client.writes import delete
 from .conditions import Condition, Pushed, passes, push, visible_fields
 from .copies import filterable_value, is_scalar
-from .decode import NODE_FIELD, RESERVED_FIELDS, decode, deep_copy, load_object
+from .cutting import PartsKeeper
+from .decode import NODE_FIELD, RESERVED_FIELDS, decode, deep_copy, has_head, load_object
 from .encode import encode
 from .indexing import IndexKeeper, warn_of_absence
 from .lookup import Found, Lookup, MissingPolicy, fetch_records
+from .parts import LARGEST_VALUE, restore, restore_result
 from .record import Record
 from .settings import StoreSettings, side_name
 from .traits import traits_of
-from .writing import hidden_fields, put_records
+from .writing import hidden_fields
 
 T = TypeVar("T")
 
@@ -56,7 +57,8 @@ class RecordStore:
     ) -> None:
         self.settings = settings
         self._is_side = is_side
-        self.keeper = IndexKeeper(settings)
+        self.keeper = IndexKeeper(settings, is_side=is_side)
+        self._parts = PartsKeeper(settings)
         self._has_numbers = False
         if context is not None:
             self.watch(context)
@@ -86,8 +88,15 @@ class RecordStore:
             visible=visible,
             # writing turns them into strings where the index takes no other
             scalars="strings" if self.settings.scalars == "strings" else "native",
-            limits=self.settings.limits,
+            limits=self._encoding_limits,
         )
+
+    @property
+    def _encoding_limits(self) -> Limits:
+        limits = self.settings.limits
+        if self.settings.side_index is False:
+            return limits
+        return replace(limits, metadata_bytes=LARGEST_VALUE)  # what is too large is cut
 
     def decode(self, vector: Vector) -> Record | None:
         """Return the record in a vector, as `decode` does; None for a broken one, under "skip"."""
@@ -139,8 +148,21 @@ class RecordStore:
             return_metadata=return_metadata,
         )
         return self.or_empty(
-            context, fetched, lambda: FetchResult(asked, {}, tuple(dict.fromkeys(asked)), (), 1)
+            context,
+            self._fetch_whole(context, fetched, return_data=return_data),
+            lambda: FetchResult(asked, {}, tuple(dict.fromkeys(asked)), (), 1),
         )
+
+    def _fetch_whole(
+        self, context: Context, fetching: Flow[FetchResult], *, return_data: bool
+    ) -> Flow[FetchResult]:
+        deadline = context.deadline()
+        result = yield from fetching
+        if not has_head(result.by_key.values()):
+            return result
+        index = self.settings.index
+        whole = restore_result(context, index, result, return_data=return_data, deadline=deadline)
+        return (yield from whole)
 
     def fetch_records(
         self,
@@ -191,7 +213,19 @@ class RecordStore:
             return_data=return_data,
             return_metadata=return_metadata,
         )
-        return self.or_empty(context, page, lambda: ListVectorsResult(()))
+        whole = self.restore_page(context, page, return_data=return_data)
+        return self.or_empty(context, whole, lambda: ListVectorsResult(()))
+
+    def restore_page(
+        self, context: Context, listing: Flow[ListVectorsResult], *, return_data: bool = False
+    ) -> Flow[ListVectorsResult]:
+        """Return a page of a listing with the whole metadata of what was cut."""
+        page = yield from listing
+        if not has_head(page):
+            return page
+        index = self.settings.index
+        vectors = yield from restore(context, index, list(page), return_data=return_data)
+        return ListVectorsResult(tuple(vectors), page.next_token, page.request_id)
 
     def describe(self, context: Context) -> Flow[VectorIndex | None]:
         """Return the description of the index, or None where it is not there."""
@@ -229,11 +263,17 @@ class RecordStore:
         return Hold(context, index, keys, alone=True)
 
     def write(
-        self, context: Context, vectors: Iterable[Vector], *, hold: Hold | None = None
+        self,
+        context: Context,
+        vectors: Iterable[Vector],
+        *,
+        hold: Hold | None = None,
+        fresh: bool = False,
     ) -> Flow[WriteReport]:
         """Put vectors, 500 a call; make the index if it is not there. No vectors: no call.
 
-        `hold` is what the caller has on the keys already.
+        What is over 36 KB is cut, its parts into the side index. `hold` is what the caller has on
+        the keys already. With `fresh` nothing stands under these keys: nobody has used them before.
 
         Raises:
             InvalidRequestError: a vector breaks a rule, a key stands twice, or the index has
@@ -252,15 +292,18 @@ class RecordStore:
             if (index.distance_metric or self.settings.metric_made) == "cosine":
                 _refuse_zeros(checked)
 
+        # whoever makes both makes the side index first: what is known of rows is whole then
+        if any(self._parts.is_large(context, vector) for vector in checked):
+            yield from self._parts.prepare(context)
         index = yield from self.keeper.prepare(context, dimension, check)
-        report = yield from self._put(context, checked, index, hold)
+        report = yield from self._parts.put_records(context, checked, index, hold, fresh=fresh)
         lost = [b for b in report.batches if isinstance(b.error, errors.NoSuchVectorIndexError)]
         if lost and self.settings.create_index:
             # The index was deleted after it was asked for; it is made again, once.
             index = yield from self.keeper.make(context, dimension)
             unwritten = {key for batch in lost for key in batch.keys}
             left = [vector for vector in checked if vector.key in unwritten]
-            again = yield from self._put(context, left, index, hold)
+            again = yield from self._parts.put_records(context, left, index, hold, fresh=True)
             kept = [batch for batch in report.batches if batch not in lost]
             report = WriteReport((*kept, *again.batches))
         if report.ok:
@@ -270,15 +313,6 @@ class RecordStore:
         if not report.written and any(isinstance(b.error, invalid) for b in report.batches):
             yield from self.keeper.check_writes(context, dimension)
         raise errors.PartialWriteError(report)
-
-    def _put(
-        self, context: Context, vectors: list[Vector], index: VectorIndex | None, hold: Hold | None
-    ) -> Flow[WriteReport]:
-        try:
-            return (yield from put_records(context, self.settings, vectors, index, hold))
-        except errors.NoSuchVectorIndexError as error:  # large metadata: the index was asked first
-            keys = tuple(vector.key for vector in vectors)
-            return WriteReport((errors.BatchReport(keys, error=error),))
 
     def delete(
         self, context: Context, keys: Iterable[str], *, hold: Hold | None = None
@@ -291,9 +325,10 @@ class RecordStore:
             PartialWriteError: calls failed; its `report` says which keys are gone.
         """
         self.watch(context)
-        index = self.settings.index
-        given = list(each_of(keys))
-        report = yield from delete(context, given, index=index, on_error="report", hold=hold)
+        report = yield from self._parts.delete(context, keys, hold=hold)
+        return self._check_deletion(context, report)
+
+    def _check_deletion(self, context: Context, report: WriteReport) -> WriteReport:
         if report.ok:
             return report
         if not self._is_index_gone(report):
@@ -313,28 +348,46 @@ class RecordStore:
 
     def delete_counted(self, context: Context, keys: Iterable[str]) -> Flow[Deleted]:
         """Delete as `delete` does and say which keys were there, for a keys-only get each 100."""
-        asked = list(each_of(keys))
-        reading = self.fetch(context, asked, return_metadata=False)  # the keys are checked here
+        asked = check_keys(keys, context.config.limits)
         hold = self.hold(context, asked)
-        return run_with(hold, self._delete_found(context, reading, hold), context.deadline())
+        return run_with(hold, self._delete_found(context, asked, hold), context.deadline())
 
-    def _delete_found(
-        self, context: Context, reading: Flow[FetchResult], hold: Hold
-    ) -> Flow[Deleted]:
-        result = yield from reading
+    def _delete_found(self, context: Context, keys: list[str], hold: Hold) -> Flow[Deleted]:
+        self.watch(context)
+        may_be_cut = bool(keys) and (yield from self._parts.is_there(context))
+        fetched = fetch(
+            context, keys, index=self.settings.index, return_data=False, return_metadata=may_be_cut
+        )
+        result = yield from self.or_empty(
+            context,
+            fetched,
+            lambda: FetchResult(tuple(keys), {}, tuple(dict.fromkeys(keys)), (), 1),
+        )
         # DeleteVectors answers the same whether a key was there or not.
         there = [key for key in dict.fromkeys(result.keys) if key in result.by_key]
-        yield from self.delete(context, there, hold=hold)
+        report = yield from self._parts.delete(context, there, hold=hold, read=result)
+        self._check_deletion(context, report)
         return Deleted(tuple(there), result.missing)
 
     def delete_all(self, context: Context) -> Flow[int]:
         """Delete every vector of the index, page by page, and return how many; the index stays."""
+        self.watch(context)
         total = 0
+        may_be_cut = yield from self._parts.is_there(context)
         for _ in range(_PASSES):
             before, token, more = total, None, True
             while more:
-                page = yield from self.list_page(context, token)
-                yield from self.delete(context, [vector.key for vector in page])
+                listing = list_vectors(
+                    context,
+                    index=self.settings.index,
+                    next_token=token,
+                    max_results=context.config.limits.list_page,
+                    return_metadata=may_be_cut,
+                )
+                page = yield from self.or_empty(context, listing, lambda: ListVectorsResult(()))
+                keys = [vector.key for vector in page]
+                report = yield from self._parts.delete(context, keys, read=page)
+                self._check_deletion(context, report)
                 total += len(page)
                 token = page.next_token
                 more = token is not None
@@ -356,6 +409,22 @@ class RecordStore:
                     yield from delete_vector_index(context, side.index_name)
         with suppress(errors.NoSuchVectorIndexError):
             yield from delete_vector_index(context, name)
+
+    def sweep(self, context: Context, older_than: float = 3600.0) -> Flow[int]:
+        """Remove parts of values that no record names, and return how many there were.
+
+        A writer that was killed, or that another process has overtaken, leaves such parts. Younger
+        ones are left: their record may be written yet.
+
+        Args:
+            context: the client's.
+            older_than: seconds since they were written.
+
+        Raises:
+            InvalidRequestError: `older_than` is no number of seconds.
+            PartialWriteError: calls failed; its `report` says which parts are gone.
+        """
+        return self._parts.sweep(context, older_than)
 
     def update_metadata(
         self,
@@ -423,7 +492,9 @@ class RecordStore:
         if verify and changed:
             yield from self._refuse_changes(context, result.by_key)
         # not `write`: where the index is gone since, so are its records, and it is not made again
-        report = yield from self._put(context, changed, self.keeper.peek(context), hold)
+        report = yield from self._parts.put_records(
+            context, changed, self.keeper.peek(context), hold
+        )
         if not report.ok and not self._is_index_gone(report):
             raise errors.PartialWriteError(report)
         if verify and changed:

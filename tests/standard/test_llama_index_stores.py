@@ -25,8 +25,13 @@ from llama_index.core.vector_stores.types import (
 
 from oss_vector_retriever import OSSVectorClient
 from oss_vector_retriever.client.errors import InvalidRequestError
-from oss_vector_retriever.llama_index import OSSVectorDocumentStore, OSSVectorStore
-from oss_vector_retriever.llama_index.kv_store import OSSVectorIndexStore, OSSVectorKVStore
+from oss_vector_retriever.llama_index import (
+    OSSVectorChatStore,
+    OSSVectorDocumentStore,
+    OSSVectorIndexStore,
+    OSSVectorKVStore,
+    OSSVectorStore,
+)
 from oss_vector_retriever.testing import (
     ChatStoreTests,
     DocumentStoreTests,
@@ -153,6 +158,15 @@ class TestOurIndexStore(Strict, IndexStoreTests):
 
     def reopen(self, store):
         return OSSVectorIndexStore(store.client)
+
+
+class TestOurChatStore(Strict, ChatStoreTests):
+    @pytest.fixture
+    def store(self, client):
+        return OSSVectorChatStore(client=client)
+
+    def reopen(self, store):
+        return OSSVectorChatStore.from_dict(store.to_dict(), client=store.client)
 
 
 # Where the framework promises nothing

@@ -130,14 +130,16 @@ def test_provenance_does_not_keep_fusion_from_seeing_that_nodes_are_one(story):
     assert nodes[0].hash == nodes[1].hash
 
 
-def test_a_pipelines_documents_without_vectors_are_refused_plainly(client):
+def test_a_pipelines_documents_without_vectors_are_kept(client):
     pipeline = IngestionPipeline(
         transformations=[],
         docstore=OSSVectorDocumentStore(client),
         docstore_strategy=DocstoreStrategy.DUPLICATES_ONLY,
     )
-    with pytest.raises(NotImplementedError, match="scan=True"):
-        pipeline.run(documents=[Document(id_="d", text="x")])
+    document = Document(id_="d", text="x")
+    assert pipeline.run(documents=[document, Document(id_="twin", text="x")]) == [document]
+    assert pipeline.run(documents=[Document(id_="d", text="x")]) == []
+    assert OSSVectorDocumentStore(client).get_document("d") == document
 
 
 def test_store_and_docstore_share_one_index_index_nodes_included(client):

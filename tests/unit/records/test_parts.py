@@ -1,0 +1,285 @@
+"""Values of any size: cut, read whole, overwritten, deleted, swept; and what parts may be."""
+
+import json
+import random
+from dataclasses import replace
+
+import pytest
+from support.embedded import embedded
+from support.promises import FULL_SIZE
+from support.watched_service import Watched
+
+from oss_vector_retriever import InvalidRequestError, emulator
+from oss_vector_retriever.client.context import PerIndex
+from oss_vector_retriever.records import DecodeError, cutting
+from oss_vector_retriever.records.lookup import Lookup, fetch_records
+from oss_vector_retriever.records.settings import StoreSettings
+from oss_vector_retriever.records.store import RecordStore
+
+
+@pytest.fixture
+def service():
+    with Watched.in_memory() as service:
+        service.create_bucket(emulator.DEVELOPMENT_ACCOUNT_ID, emulator.DEVELOPMENT_BUCKET)
+        yield service
+
+
+@pytest.fixture
+def client(service):
+    with embedded(service) as client:
+        yield client
+
+
+@pytest.fixture
+def store():
+    return RecordStore(StoreSettings(filterable=("kind",)))
+
+
+def noise(size, seed=0):
+    return random.Random(seed).randbytes(size).hex()[:size]
+
+
+def record(store, key, text, **metadata):
+    return store.encode(key, [1.0, 2.0], text=text, metadata=metadata, node={"n": [1, None]})
+
+
+def read(client, store, keys):
+    vectors = client.run(store.fetch, keys, return_data=True)
+    return {vector.key: store.decode(vector) for vector in vectors}
+
+
+def parts(client):
+    names = [one.index_name for one in client.list_vector_indexes()]
+    return list(client.list_vectors(index="vectorsside")) if "vectorsside" in names else []
+
+
+def texts(count, seed):
+    """Return texts of 1 byte to 3 MB, of several kinds, some just at the limit."""
+    dice = random.Random(seed)
+    made = ["x", "x" * 36_000, "\n" * 18_000, "日" * 12_500, noise(3_000_000)]
+    while len(made) < count:
+        size = int(10 ** dice.uniform(0, 6.45))
+        letters = dice.choice(["ab", "日本語", '"\\\n', "\x00é😀", "0123456789abcdef"])
+        made.append("".join(dice.choices(letters, k=max(1, size // len(letters[-1].encode())))))
+    return made[:count]
+
+
+def test_values_of_any_size_come_back_exactly_and_leave_nothing(client, store):
+    written = dict(enumerate(texts(500 if FULL_SIZE else 15, seed=7)))
+    for number, text in written.items():
+        client.run(store.write, [record(store, f"k{number}", text, kind="a", n=number)])
+    found = read(client, store, [f"k{number}" for number in written])
+    for number, text in written.items():
+        one = found[f"k{number}"]
+        assert one.text == text
+        assert one.metadata == {"kind": "a", "n": number}
+        assert one.node == {"n": [1, None]}
+        assert list(one.embedding) == [1.0, 2.0]
+    assert len(parts(client)) > len([text for text in written.values() if len(text) > 40_000])
+    client.run(store.delete, list(found))
+    assert parts(client) == []
+
+
+def test_a_small_value_needs_no_side_index(client, service, store):
+    client.run(store.write, [record(store, "a", "x" * 30_000)])
+    assert [one.index_name for one in client.list_vector_indexes()] == ["vectors"]
+    service.seen.clear()
+    assert read(client, store, ["a", "b"])["a"].text == "x" * 30_000
+    assert service.seen == ["getVectors"]
+
+
+def test_one_of_several_is_cut_and_the_parts_of_many_share_their_calls(client, service, store):
+    large = [record(store, f"l{n}", noise(100_000, n)) for n in range(20)]
+    client.run(store.write, [*large, record(store, "s", "small")])
+    assert service.seen.count("putVectors") == 2  # all parts, then all heads and the small one
+    service.seen.clear()
+    found = read(client, store, [f"l{n}" for n in range(20)] + ["s"])
+    assert service.seen == ["getVectors", "getVectors"]
+    assert [found[f"l{n}"].text for n in range(20)] == [noise(100_000, n) for n in range(20)]
+    assert found["s"].text == "small"
+
+
+def test_the_side_index_is_made_before_the_index(client, store):
+    client.run(store.write, [record(store, "a", noise(50_000))])
+    made = {one.index_name: one.create_time for one in client.list_vector_indexes()}
+    assert made["vectorsside"] <= made["vectors"]
+
+
+@pytest.mark.parametrize("text", ["small", noise(60_000, 1)], ids=["small", "large"])
+def test_what_is_overwritten_leaves_no_parts(client, store, text):
+    client.run(store.write, [record(store, "a", noise(50_000))])
+    before = {part.key for part in parts(client)}
+    client.run(store.write, [record(store, "a", text)])
+    after = {part.key for part in parts(client)}
+    assert before
+    assert before.isdisjoint(after)
+    assert bool(after) == (text != "small")
+    assert read(client, store, ["a"])["a"].text == text
+
+
+@pytest.mark.parametrize(
+    "deletion",
+    [
+        lambda client, store: client.run(store.delete, ["a", "b"]),
+        lambda client, store: client.run(store.delete_counted, ["a", "b"]),
+        lambda client, store: client.run(store.delete_all),
+    ],
+    ids=["delete", "counted", "all"],
+)
+def test_what_is_deleted_leaves_no_parts(service, client, store, deletion):
+    client.run(store.write, [record(store, "a", noise(50_000)), record(store, "b", "small")])
+    assert parts(client)
+    cutting._known_sides = PerIndex()
+    other = embedded(service)  # neither closed nor dropped: the service would be, too
+    deletion(other, RecordStore(StoreSettings()))
+    assert parts(client) == []
+    assert not client.list_vectors()
+
+
+def test_keys_of_any_length_have_parts_and_are_swept(client, store):
+    keys = ["k" * 1024, "日" * 1024, "a/b#c\n", "k" * 800, "k" * 801]
+    client.run(store.write, [record(store, key, noise(40_000, len(key))) for key in keys])
+    assert {k: one.text for k, one in read(client, store, keys).items()} == {
+        key: noise(40_000, len(key)) for key in keys
+    }
+    assert client.run(store.sweep, 0) == 0
+    client.delete(keys)  # which knows nothing of parts
+    left = len(parts(client))
+    assert client.run(store.sweep) == 0  # they are too young
+    assert client.run(store.sweep, 0) == left > 0
+    assert parts(client) == []
+
+
+def test_an_update_reads_and_writes_a_value_in_parts(client, store):
+    client.run(store.write, [record(store, "a", noise(50_000), kind="x")])
+    updated = client.run(store.update_metadata, ["a"], {"kind": "y", "big": noise(50_000, 2)})
+    assert updated == ("a",)
+    found = read(client, store, ["a"])["a"]
+    assert found.metadata == {"kind": "y", "big": noise(50_000, 2)}
+    assert found.text == noise(50_000)
+    (head,) = client.fetch(["a"])
+    assert head.metadata["kind"] == "y"  # where filters see it
+    assert {part.key.split("/")[2] for part in parts(client)} == {
+        json.loads(head.metadata["_record"])["parts"]["version"]
+    }
+    client.run(store.update_metadata, ["a"], {}, verify=True)
+
+
+def test_without_a_side_index_what_is_too_large_is_refused_as_before():
+    store = RecordStore(StoreSettings(side_index=False))
+    with pytest.raises(InvalidRequestError, match="40,960"):
+        record(store, "a", "x" * 50_000)
+
+
+def spoil(client, change):
+    """Write the stored parts again, changed; None deletes one."""
+    for part in client.list_vectors(index="vectorsside", return_data=True, return_metadata=True):
+        changed = change(part)
+        if changed is None:
+            client.delete([part.key], index="vectorsside")
+        else:
+            client.upsert([changed], index="vectorsside")
+
+
+def with_text(part, text):
+    return replace(part, metadata={**part.metadata, "_record_text": text})
+
+
+SPOILT = {
+    "gone": (lambda _: None, "2 of its 2 parts are not in index 'vectorsside'"),
+    "one gone": (lambda part: None if "/0/" in part.key else part, "1 of its 2 parts"),
+    "other text": (lambda part: with_text(part, "AAAA"), "not what was written"),
+    "no base64": (lambda part: with_text(part, "日"), "not what was written"),
+    "a list": (lambda part: with_text(part, ["a"]), "2 of its 2 parts"),
+    "swapped": (
+        lambda part: with_text(part, part.metadata["_record_text"][::-1]),
+        "not what was written",
+    ),
+}
+
+
+@pytest.mark.parametrize(("change", "reason"), SPOILT.values(), ids=SPOILT)
+def test_parts_that_are_not_what_was_written_are_refused_by_name(client, store, change, reason):
+    client.run(store.write, [record(store, "a", noise(50_000)), record(store, "b", "small")])
+    spoil(client, change)
+    with pytest.raises(DecodeError, match=reason) as caught:
+        read(client, store, ["a"])
+    assert "'a'" in str(caught.value)
+    for policy in ("skip", "raw"):
+        lookup = Lookup(on_decode_error=policy)
+        found = client.run(fetch_records, lookup, ["a", "b"], lambda one: one)
+        assert [one.key for one in found.made] == (["b"] if policy == "skip" else ["a", "b"])
+
+
+def test_a_side_index_that_is_gone_is_named(client, store):
+    client.run(store.write, [record(store, "a", noise(50_000))])
+    client.delete_vector_index(index="vectorsside")
+    with pytest.raises(DecodeError, match=r"'a'.*the side index 'vectorsside' is not there"):
+        read(client, store, ["a"])
+    # it is made anew by the next one
+    client.run(store.write, [record(store, "a", noise(50_000, 3))])
+    assert read(client, store, ["a"])["a"].text == noise(50_000, 3)
+
+
+@pytest.mark.parametrize(
+    ("dimension", "metric", "hidden"),
+    [
+        (8, "euclidean", ("_record", "_record_text")),
+        (1, "cosine", ("_record", "_record_text")),
+        (1, "euclidean", ("other",)),
+    ],
+)
+def test_an_index_of_another_form_is_no_side_index(client, store, dimension, metric, hidden):
+    client.put_vector_index(
+        dimension=dimension,
+        index="vectorsside",
+        distance_metric=metric,
+        non_filterable_metadata_keys=hidden,
+    )
+    with pytest.raises(InvalidRequestError, match="side_index=") as caught:
+        client.run(store.write, [record(store, "a", noise(50_000))])
+    assert caught.value.argument == "side_index"
+    assert "vectors" not in [one.index_name for one in client.list_vector_indexes()]
+    other = RecordStore(StoreSettings(side_index="another"))
+    client.run(other.write, [record(other, "a", noise(50_000))])
+    # a head says where its parts are
+    assert read(client, store, ["a"])["a"].text == noise(50_000)
+
+
+def test_a_full_bucket_is_named_with_what_to_do(client, store):
+    for number in range(100):
+        client.put_vector_index(dimension=2, index=f"i{number}")
+    with pytest.raises(Exception, match=r"100 indexes.*side_index=False"):
+        client.run(store.write, [record(store, "a", noise(50_000))])
+
+
+def head(**about):
+    named = {"side": "vectorsside", "version": "0" * 26, "count": 1, "digest": "d", "size": 1}
+    return json.dumps({"v": 3, "parts": {**named, **about}}, separators=(",", ":"))
+
+
+HEADS = {
+    "nothing": '{"v":3,"parts":{}}',
+    "a number": '{"v":3,"parts":7}',
+    "no JSON": '{"v":3,"parts":',
+    "many": head(count=10**9),
+    "huge": head(count=10**9, size=10**10),
+    "none": head(count=0),
+    "true": head(count=True),
+    "no name": head(side=1),
+    "no index": head(side="no index"),
+    "no version": head(version="../x"),
+}
+
+
+@pytest.mark.parametrize("head", HEADS.values(), ids=HEADS)
+def test_a_head_that_another_wrote_asks_for_nothing(client, service, store, head):
+    client.run(store.write, [record(store, "b", "small")])
+    client.put_vectors([{"key": "a", "data": [1, 2], "metadata": {"_record": head}}])
+    service.seen.clear()
+    with pytest.raises(DecodeError, match="'a'"):
+        read(client, store, ["a"])
+    assert set(service.seen) == {"getVectors"}
+    assert len(service.seen) <= 6
+    client.run(store.write, [record(store, "a", "small")])
+    client.run(store.delete, ["a"])
