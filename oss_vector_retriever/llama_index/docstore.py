@@ -371,8 +371,11 @@ class OSSVectorDocumentStore(_Connected, BaseDocumentStore):
             return row.hash
         if (row is not None and row.is_whole) or not is_key(doc_id):
             return None
-        # of the node that is stored: core computes it the same way when it writes
-        if not (yield from documents.has_index(context)):
+        # of the node that is stored, with a vector or without: core computes it the same way when it
+        # writes
+        if not (
+            (yield from documents.has_index(context)) or (yield from documents.are_kept(context))
+        ):
             return None
         node = next(iter((yield from self._get_nodes(context, [doc_id], False))), None)
         return None if node is None else node.hash
@@ -429,7 +432,8 @@ class OSSVectorDocumentStore(_Connected, BaseDocumentStore):
             records = [decode(one, on_decode_error="raw") for one in vectors.values()]
             first = found.metadata if found is not None else next((r.metadata for r in records), {})
             info.metadata = dict(first)
-        is_there = bool(info.node_ids) or found is not None
+        # a part of another document is no source
+        is_there = bool(info.node_ids) or (found is not None and found.ref_doc_id in {None, key})
         return _Document(row, info if is_there else None, tuple(vectors))
 
     def _own_node(self, context: Context, key: str) -> Flow[list[BaseNode]]:

@@ -298,7 +298,9 @@ def test_a_document_summary_index_keeps_its_nodes_here(client, another_process, 
 
 def test_auto_merging_by_the_frameworks_own_recipe(client, another_process):
     parser = HierarchicalNodeParser.from_defaults(chunk_sizes=[256, 64, 32], chunk_overlap=0)
-    nodes = parser.get_nodes_from_documents([Document(id_="d", text="Some words of a text. " * 100)])
+    nodes = parser.get_nodes_from_documents(
+        [Document(id_="d", text="Some words of a text. " * 100)]
+    )
     leaves = get_leaf_nodes(nodes)
     context = context_of(client)
     context.docstore.add_documents(nodes)
@@ -320,10 +322,7 @@ def test_index_and_image_nodes_stand_once(client):
     VectorStoreIndex(nodes, storage_context=context, embed_model=MODEL)
     assert stored(client) == ["i", "p"]
     assert [key for key in rows(client) if key.startswith("node/")] == []
-    assert {type(node) for node in context.docstore.get_nodes(["i", "p"])} == {
-        IndexNode,
-        ImageNode,
-    }
+    assert {type(node) for node in context.docstore.get_nodes(["i", "p"])} == {IndexNode, ImageNode}
 
 
 def test_the_case_of_the_insert_that_raised(client):
