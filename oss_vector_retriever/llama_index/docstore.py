@@ -371,11 +371,9 @@ class OSSVectorDocumentStore(_Connected, BaseDocumentStore):
             return row.hash
         if (row is not None and row.is_whole) or not is_key(doc_id):
             return None
-        # of the node that is stored, with a vector or without: core computes it the same way when it
-        # writes
-        if not (
-            (yield from documents.has_index(context)) or (yield from documents.are_kept(context))
-        ):
+        # of the node that is stored, with a vector or without: core makes it so when it writes
+        is_there = yield from documents.has_index(context)
+        if not is_there and not (yield from documents.are_kept(context)):
             return None
         node = next(iter((yield from self._get_nodes(context, [doc_id], False))), None)
         return None if node is None else node.hash
