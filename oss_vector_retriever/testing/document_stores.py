@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import pytest
-from llama_index.core import StorageContext, SummaryIndex
+from llama_index.core import MockEmbedding, StorageContext, SummaryIndex, VectorStoreIndex
 from llama_index.core.ingestion import DocstoreStrategy, IngestionPipeline
 from llama_index.core.schema import BaseNode, Document, TransformComponent
 from llama_index.core.storage.docstore.types import BaseDocumentStore
@@ -27,6 +27,17 @@ class _Pass(TransformComponent):
 
     def __call__(self, nodes: Sequence[BaseNode], **_: Any) -> Sequence[BaseNode]:
         return nodes
+
+
+class _Split(TransformComponent):
+    """A step that makes a node of each word of a document."""
+
+    def __call__(self, nodes: Sequence[BaseNode], **_: Any) -> Sequence[BaseNode]:
+        return [
+            text_node(f"{document.node_id}:{word}", of=document.node_id, text=word)
+            for document in nodes
+            for word in document.get_content().split()
+        ]
 
 
 class DocumentStoreTests(StoreTests):
@@ -355,3 +366,29 @@ class DocumentStoreTests(StoreTests):
         self.settle()
         found = subject.on(index.as_retriever()).retrieve("text")
         assert [one.node.node_id for one in found] == ["a", "b", "c"]
+
+    def test_an_index_refreshes_what_has_changed(self, subject: Subject) -> None:
+        self.needs("hashes", "ref_doc_info")
+        context = StorageContext.from_defaults(docstore=subject.store)
+        index = subject.on(
+            VectorStoreIndex(
+                [],
+                storage_context=context,
+                embed_model=MockEmbedding(embed_dim=4),
+                transformations=[_Split()],
+            )
+        )
+
+        def refresh(*texts: str) -> list[bool]:
+            documents = [Document(id_=f"d{place}", text=text) for place, text in enumerate(texts)]
+            changed: list[bool] = index.refresh_ref_docs(documents)
+            return changed
+
+        assert refresh("red fox", "night owl") == [True, True]
+        assert refresh("red fox", "night owl") == [False, False]
+        assert refresh("red fox", "brown owl", "oak") == [False, True, True]
+        assert sorted(subject.get_ref_doc_info("d1").node_ids) == ["d1:brown", "d1:owl"]
+        assert subject.document_exists("d1:night") is False
+        index.delete_ref_doc("d0", delete_from_docstore=True)
+        assert subject.get_ref_doc_info("d0") is None
+        assert refresh("red fox", "brown owl", "oak") == [True, False, False]

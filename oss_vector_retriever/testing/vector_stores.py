@@ -597,6 +597,12 @@ class VectorStoreTests(StoreTests):
         filters = _filters(_leaf("page", 2))
         assert _retrieve(subject, index, filters=filters) == ["b"]
 
+    def test_an_index_passes_documents_on(self, subject: Subject) -> None:
+        self.needs("doc_ids")
+        index = self._make_index(subject)
+        assert _retrieve(subject, index, doc_ids=["y"]) == ["c"]
+        assert _retrieve(subject, index, doc_ids=[]) == []
+
     def test_an_index_is_made_of_the_store_alone(self, subject: Subject) -> None:
         self.needs("stores_text")
         self._make_index(subject)

@@ -608,6 +608,21 @@ class KeepsTheFirstHash(SimpleDocumentStore):
         self.set_document_hashes({key: one for key, one in held.items() if one})
 
 
+@broken("test_an_index_refreshes_what_has_changed")
+class RefusesHashes(SimpleDocumentStore):
+    def set_document_hash(self, doc_id, doc_hash):
+        raise NotImplementedError
+
+    async def aset_document_hash(self, doc_id, doc_hash):
+        raise NotImplementedError
+
+
+@broken("test_an_index_refreshes_what_has_changed")
+class ForgetsItsHashesWhereItIsAwaited(SimpleDocumentStore):
+    async def aget_document_hash(self, doc_id):  # noqa: ARG002
+        return None
+
+
 @broken("test_all_hashes_name_their_documents")
 class TurnsHashesAround(SimpleDocumentStore):
     def get_all_document_hashes(self):
