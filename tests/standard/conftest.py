@@ -1,6 +1,11 @@
-"""A standard test that is skipped, or expected to fail, is one that is not passed."""
+"""A standard test that is skipped, or expected to fail, is one that is not passed.
+
+The suites for LlamaIndex stores run each test in two manners. In the default run they take turns,
+so that each test is run once on each store; at full size all are.
+"""
 
 import pytest
+from support.promises import FULL_SIZE
 
 
 @pytest.hookimpl(wrapper=True)
@@ -16,3 +21,16 @@ def pytest_runtest_makereport(item):
 def is_argued(item, reason):
     """Tell whether a test has to fail, since its class says what the store lacks, and why."""
     return reason in getattr(item.cls, "lacks", {}).values()
+
+
+def pytest_collection_modifyitems(config, items):
+    if FULL_SIZE:
+        return
+    pairs = {}
+    for item in items:
+        if manner := getattr(item, "callspec", None) and item.callspec.params.get("manner"):
+            pairs.setdefault(item.nodeid.replace(f"[{manner}", "["), []).append(item)
+    # of one that is asked for alone there is no other
+    left = [both[turn % 2] for turn, both in enumerate(pairs.values()) if len(both) == 2]
+    items[:] = [item for item in items if item not in left]
+    config.hook.pytest_deselected(items=left)

@@ -30,6 +30,12 @@ class Run:
             return None if FULL_SIZE or name in needed else []
         return None
 
+    def pytest_runtest_protocol(self, item):
+        # one failure is enough
+        return (
+            True if not FULL_SIZE and item.originalname in self.failed[item.cls.__name__] else None
+        )
+
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_makereport(self, item, call):
         error = call.excinfo
