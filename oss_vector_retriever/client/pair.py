@@ -302,7 +302,7 @@ class _WithClients(Protocol):
     def _clients(self) -> ClientPair: ...
 
 
-class Closing:
+class _Closing:
     """A component that closes what it has made, by `close`, `aclose` or the end of a `with`."""
 
     def close(self: _WithClients) -> None:

@@ -31,7 +31,7 @@ from ..client.pair import (
     SECRETS,
     Client,
     ClientPair,
-    Closing,
+    _Closing,
     connect,
     limits_of,
     refuse_unknown_fields,
@@ -64,7 +64,7 @@ def _hide(value: SecretStr | str | None) -> SecretStr | None:
 _Secret = Annotated[SecretStr | str | None, AfterValidator(_hide)]
 
 
-class _Connection(Closing):
+class _Connection(_Closing):
     """A client for both kinds of call, made anew when what it is made from is assigned anew."""
 
     if TYPE_CHECKING:  # fields of the two classes below
