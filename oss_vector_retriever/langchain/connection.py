@@ -97,6 +97,11 @@ class _Connection(_Closing):
             return client.settings
         return client
 
+    def _lend_clients(self, to: "_Connection") -> None:
+        """Have another component that was given the same use this one's clients."""
+        if _given_to(to) == _given_to(self):
+            to._pair, to._made_from = self._clients, self._made_from  # noqa: SLF001 - of this file
+
     def _prepare_clients(self) -> None:
         """Refuse a wrong client now; of a saved component, point where that one pointed."""
         if isinstance(settings := self.client, ClientSettings):

@@ -129,15 +129,15 @@ class PendingWrites:
 
 
 def _has_same_text(stored: Vector, bare: Vector) -> bool:
-    text: object = (stored.metadata or {}).get(TEXT_FIELD)
-    return text == (bare.metadata or {})[TEXT_FIELD]
+    texts: list[object] = [(one.metadata or {}).get(TEXT_FIELD) for one in (stored, bare)]
+    return texts[0] == texts[1]
 
 
 def _is_same(stored: Vector, bare: Vector) -> bool:
     there, here = stored.metadata or {}, bare.metadata or {}
     # of the copies the names: an account may keep numbers as strings, and a mark then says so
     has_same_copies = there.keys() ^ here.keys() <= {UNSURE_FIELD}
-    return has_same_copies and bool(there.get(ENVELOPE_FIELD) == here[ENVELOPE_FIELD])
+    return has_same_copies and there.get(ENVELOPE_FIELD, "") == here[ENVELOPE_FIELD]
 
 
 def _with_data(bare: Vector, data: Embedding) -> Vector:

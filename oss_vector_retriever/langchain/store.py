@@ -822,7 +822,9 @@ class OSSVectorStore(ConnectedComponent, VectorStore):
     def delete_collection(self) -> None:
         """Delete the index itself, with all that it holds, and its side index.
 
-        The next write makes it anew. An index that is not there is no error.
+        The next write makes it anew. An index that is not there is no error. A side index that was
+        named (`side_index`) stays, since other stores may use it. The right `oss:DeleteVectorIndex`
+        is in none of the policies that `oss-vectors policy` writes.
         """
         self._clients.run(self._records.delete_index)
 
@@ -989,8 +991,12 @@ def refuse_unknown(options: Mapping[str, Any]) -> None:
         TypeError: there is one.
     """
     for name in options:
-        kind = _OF_SEARCH_TYPES.get(name)
-        hint = f'; as_retriever(search_type="{kind}") takes it in search_kwargs' if kind else ""
+        kind, ours = _OF_SEARCH_TYPES.get(name), _OURS.get(name)
+        hint = f"; what others call {name}= is {ours}= here" if ours else ""
+        if kind is not None:
+            hint = (
+                f'; a retriever takes it by as_retriever(search_type="{kind}", search_kwargs=...)'
+            )
         raise TypeError(f"unexpected argument {name!r}{hint}")
 
 
@@ -999,6 +1005,11 @@ _OF_SEARCH_TYPES: Final = {
     "score_threshold": "similarity_score_threshold",
     "fetch_k": "mmr",
     "lambda_mult": "mmr",
+}
+# what other stores' methods call an argument
+_OURS: Final = {
+    **dict.fromkeys(("where", "filters", "pre_filter", "search_filter", "expr"), "filter"),
+    **dict.fromkeys(("n_results", "top_k"), "k"),
 }
 
 

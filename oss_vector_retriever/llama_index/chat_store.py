@@ -120,7 +120,8 @@ class OSSVectorChatStore(_ConnectedComponent, BaseChatStore):
     def _add(self, context: Context, key: str, messages: Sequence[ChatMessage]) -> Flow[None]:
         _check_key(key)
         rows = [_row_of(context, key, message) for message in messages]
-        yield from self._side.put_rows(context, rows)
+        # under names that nobody has used before
+        yield from self._side.put_rows(context, rows, fresh=True)
 
     def _rows(self, context: Context, key: str) -> Flow[list[Row]]:
         _check_key(key)

@@ -22,7 +22,8 @@ from ..records.settings import DistanceMetric, SideIndexName, StoreSettings
 from ..records.side import Row
 from ..records.store import RecordStore
 from .component import ConnectionOptions, _Connected, report_missing
-from .documents import NODE_KIND, DocumentRow, DocumentRows, Entry, check_document
+from .document_row import NODE_KIND, DocumentRow, Entry, check_document
+from .documents import DocumentRows
 from .node_store import NodeStore, entry_of, list_nodes, record_of, row_of
 from .nodes import child_ids, classes_by_name, linked_id
 from .recent_nodes import recent_nodes
@@ -318,8 +319,9 @@ class OSSVectorDocumentStore(_Connected, BaseDocumentStore):
         if not store_text:
             return
         yield from self._store.records.write(context, vectors, hold=hold)
-        yield from documents.side.put_rows(context, [row_of(node) for node in without])
-        yield from documents.drop_kept(context, named, [node.node_id for node in with_vectors])
+        kept = [row_of(node) for node in without]
+        yield from documents.side.put_rows(context, kept, fresh=not named.had_large)
+        yield from documents.drop_kept(context, named.rows, [node.node_id for node in with_vectors])
 
     def _vector(self, node: BaseNode, stored: Vector | None) -> Vector:
         fields = (stored and stored.metadata) or {}
@@ -366,6 +368,7 @@ class OSSVectorDocumentStore(_Connected, BaseDocumentStore):
         check_document(doc_id)
         documents = self._store.documents
         documents.use(context)
+        documents.note_asked(context, doc_id)
         row = yield from documents.find(context, doc_id)
         if row is not None and row.hash is not None:
             return row.hash
@@ -431,7 +434,7 @@ class OSSVectorDocumentStore(_Connected, BaseDocumentStore):
             first = found.metadata if found is not None else next((r.metadata for r in records), {})
             info.metadata = dict(first)
         # a part of another document is no source
-        is_there = bool(info.node_ids) or (found is not None and found.ref_doc_id in {None, key})
+        is_there = bool(info.node_ids) or _is_source(found, key)
         return _Document(row, info if is_there else None, tuple(vectors))
 
     def _own_node(self, context: Context, key: str) -> Flow[list[BaseNode]]:
@@ -461,7 +464,8 @@ class OSSVectorDocumentStore(_Connected, BaseDocumentStore):
             recent_nodes(context, store.records.settings.index).forget(found.info.node_ids)
             yield from store.records.delete(context, [*own, *found.info.node_ids])
         else:
-            yield from store.take_nodes(context, row, key, *([key] if is_key(key) else ()))
+            has_own = is_key(key) and not row.is_kept
+            yield from store.take_nodes(context, row, key, own=has_own)
         yield from store.documents.drop(context, row, key)
         return True
 
@@ -488,6 +492,10 @@ class _Document:
     row: DocumentRow | None
     info: RefDocInfo | None
     nodes: tuple[str, ...] = ()
+
+
+def _is_source(node: BaseNode | None, key: str) -> bool:
+    return node is not None and linked_id(node, NodeRelationship.SOURCE) in {None, key}
 
 
 def _info_of(row: DocumentRow) -> RefDocInfo:

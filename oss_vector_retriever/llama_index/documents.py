@@ -11,97 +11,37 @@ was made before the index, so that no node was written without a row, or the ind
 another one a listing with a filter tells the nodes.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from ..client import known_indexes
 from ..client.context import Context, Flow, PerIndex
-from ..client.errors import InvalidRequestError, NoSuchVectorIndexError
+from ..client.errors import NoSuchVectorIndexError
 from ..client.holds import Hold, run_with
 from ..client.models.vector import Vector
-from ..records import decode
-from ..records.conditions import Operator, Test, document_id
+from ..records.conditions import Operator, Test
 from ..records.decode import SOURCE_ID_FIELD
 from ..records.listing import Pages
-from ..records.settings import is_row
-from ..records.side import Row, SideIndex, stored_key
+from ..records.side import SideIndex, stored_key
 from ..records.store import RecordStore
+from .document_row import KIND, NODE_KIND, DocumentRow, Entry, is_of
 
-KIND: Final = "document"
-NODE_KIND: Final = "node"
 _BELIEVED: Final = 30.0  # seconds, of what a listing or a get has shown of rows
-_ABSENCE_BELIEVED: Final = 300.0  # seconds, of the side index
-_SINGLES: Final = 3  # gets of single rows, after which they are listed
+_SINGLES: Final = 2  # gets of single rows, after which they are listed
 _MOST_ROWS: Final = 20_000  # in memory; more documents than that are not listed to answer for one
-_MOST_NODES: Final = 600  # named in a row, which has to stay within 36 KB
+_MOST_NODES: Final = 20_000  # named in a row, which is written whole at each change: a megabyte
+_LOOKED_AT: Final = 10.0  # seconds between a look at a record and its deletion, at most
+_AHEAD: Final = 500  # vectors that are fetched at once, with those that are likely to be next
+_GONE: Final = 2  # documents that are gone, from which on others are expected to follow
 
 
 @dataclass(frozen=True, slots=True)
-class DocumentRow:
-    """One document.
+class Named:
+    """The rows that name nodes, and whether a large node was kept by one of them before."""
 
-    Attributes:
-        id: its id, of any form.
-        hash: of the document, as who ingested it has set it.
-        nodes: the ids of its nodes in the index.
-        kept: the ids of its nodes that are kept without a vector, in the side index.
-        is_kept: whether the document itself is kept so, as a node of its own.
-        metadata: of the document.
-        is_whole: whether `nodes` are all that it has in the index.
-    """
-
-    id: str
-    hash: str | None = None
-    nodes: tuple[str, ...] = ()
-    kept: tuple[str, ...] = ()
-    is_kept: bool = False
-    metadata: Mapping[str, Any] = field(default_factory=dict)
-    is_whole: bool = False
-
-    @classmethod
-    def from_row(cls, row: Row) -> "DocumentRow":
-        """Return the document in a row; a member of another form counts as absent."""
-        value = row.value
-        return cls(
-            row.key,
-            _of_type(value.get("hash"), str, None),
-            tuple(_of_type(value.get("nodes"), list, [])),
-            tuple(_of_type(value.get("kept"), list, [])),
-            value.get("is_kept") is True,
-            _of_type(value.get("metadata"), dict, {}),
-            value.get("is_whole") is True,
-        )
-
-    def to_row(self) -> Row:
-        """Return the row; what is empty is left out."""
-        members: dict[str, Any] = {
-            "hash": self.hash,
-            "nodes": list(self.nodes),
-            "kept": list(self.kept),
-            "is_kept": self.is_kept,
-            "metadata": dict(self.metadata),
-            "is_whole": self.is_whole,
-        }
-        return Row(KIND, self.id, {name: value for name, value in members.items() if value})
-
-    @property
-    def is_empty(self) -> bool:
-        """Tell whether there is nothing to keep of the document."""
-        return not (self.hash or self.nodes or self.kept or self.is_kept)
-
-
-def _of_type(value: Any, kind: type, otherwise: Any) -> Any:
-    return value if isinstance(value, kind) else otherwise
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """What a row keeps of a node: its id, the document it is of (None: none), and metadata."""
-
-    node: str
-    document: str | None
-    metadata: Mapping[str, Any]
+    rows: dict[str, DocumentRow]
+    had_large: bool
 
 
 class _Memory:
@@ -109,7 +49,6 @@ class _Memory:
 
     def __init__(self) -> None:
         self.is_in_use = False  # a document store of this process keeps rows
-        self.side_absent_at: float | None = None
         self.side_came_first = False
         self.rows: dict[str, tuple[DocumentRow | None, float]] = {}
         self.emptied: dict[str, float] = {}  # documents all of whose nodes this process deleted
@@ -119,11 +58,17 @@ class _Memory:
         self.began_at: float | None = None  # of a listing
         self.token: str | None = None
         self.is_listed = False
+        # Core deletes the documents that it has not asked for, one by one, after it has asked for
+        # all others. From the second on their nodes are looked at together.
+        self.asked: set[str] = set()
+        self.count_gone = 0
+        self.looked_at: dict[str, tuple[Vector, float]] = {}
 
     def forget_expired(self, now: float) -> None:
         """Forget what is older than is believed."""
         if self.began_at is not None and now - self.began_at > _BELIEVED:
             self.began_at, self.token, self.is_listed, self.singles = None, None, False, 0
+            self.asked, self.count_gone, self.looked_at = set(), 0, {}
         oldest = now - _BELIEVED
         if self.rows and next(iter(self.rows.values()))[1] < oldest:
             self.rows = {key: one for key, one in self.rows.items() if one[1] >= oldest}
@@ -146,6 +91,8 @@ class DocumentRows:
     def __init__(self, records: RecordStore) -> None:
         self.records = records
         self.side = SideIndex(records.settings)
+        # whether rows were seen; as long as none were, to get nodes takes no second call
+        self.are_seen = False
 
     def memory(self, context: Context) -> _Memory:
         """Return what this process knows of the rows."""
@@ -154,31 +101,20 @@ class DocumentRows:
     def use(self, context: Context) -> None:
         """Have rows kept from now on, by all stores of this process on the index."""
         self.memory(context).is_in_use = True
+        self.are_seen = True
 
     def are_kept(self, context: Context) -> Flow[bool]:
         """Return whether rows are kept: a document store of the index has begun to, anywhere."""
         if self.records.settings.side_index is False:
             return False
         memory = self.memory(context)
-        if memory.is_in_use or known_indexes.peek(context, self.side.name(context)) is not None:
+        if memory.is_in_use:
             return True
-        absent_at = memory.side_absent_at
-        if absent_at is not None and context.monotonic() - absent_at < _ABSENCE_BELIEVED:
+        if not (yield from self.records.has_side(context)):
             return False
-        try:
-            found = yield from known_indexes.describe(context, self.side.name(context))
-        except NoSuchVectorIndexError:
-            memory.side_absent_at = context.monotonic()
-            return False
-        if found.dimension == 0:  # who may not look at it keeps no rows in it
-            memory.side_absent_at = context.monotonic()
-        return found.dimension != 0
-
-    def are_there(self, context: Context) -> bool:
-        """Tell whether there is a side index, as far as that is known without a call."""
-        if self.records.settings.side_index is False:
-            return False
-        return known_indexes.peek(context, self.side.name(context)) is not None
+        # who may not look at it keeps no rows in it
+        found = known_indexes.peek(context, self.side.name(context))
+        return found is None or found.dimension != 0
 
     def find(self, context: Context, key: str) -> Flow[DocumentRow | None]:
         """Return a document's row, from memory where it was seen within the last half minute.
@@ -223,7 +159,8 @@ class DocumentRows:
     def _set_hashes(self, context: Context, hashes: Mapping[str, str]) -> Flow[None]:
         rows = yield from self._current(context, hashes)
         changed = [replace(rows[key], hash=digest) for key, digest in hashes.items()]
-        yield from self._put(context, [row for row in changed if row != rows[row.id]])
+        differing = [row for row in changed if row != rows[row.id]]
+        yield from self._put(context, differing, rows.values())
 
     def write(self, context: Context, entries: Sequence[Entry], writing: Flow[Any]) -> Flow[None]:
         """Run a flow that writes vectors of nodes, which the rows name before it and after it.
@@ -235,10 +172,10 @@ class DocumentRows:
         yield from run_with(self._hold(context, keys), flow, context.deadline())
 
     def _write(self, context: Context, entries: Sequence[Entry], writing: Flow[Any]) -> Flow[None]:
-        rows = yield from self.name(context, entries)
+        named = yield from self.name(context, entries)
         self.memory(context).index_absent_at = None
         yield from writing
-        yield from self.drop_kept(context, rows, [entry.node for entry in entries])
+        yield from self.drop_kept(context, named.rows, [entry.node for entry in entries])
 
     def name(
         self,
@@ -246,29 +183,35 @@ class DocumentRows:
         entries: Sequence[Entry],
         kept: Sequence[Entry] = (),
         hashes: Mapping[str, str] | None = None,
-    ) -> Flow[dict[str, DocumentRow]]:
-        """Have the rows name nodes that are about to be written; return the rows as they were.
+    ) -> Flow[Named]:
+        """Have the rows name nodes that are about to be written.
 
         Of those `kept` without a vector one without a document is a document of its own; the
         `hashes` are of such. Nothing is called where the rows name all of them.
         """
         rows = yield from self._current(context, _documents([*entries, *kept]))
         changed = dict(rows)
+        for entry in entries:
+            self.memory(context).looked_at.pop(entry.node, None)
         # what is kept is named until it is gone
-        for key, group in _grouped(entries).items():
+        for key, group in _group_by_document(entries).items():
             named = dict.fromkeys([*changed[key].nodes, *(entry.node for entry in group)])
             changed[key] = _describe(changed[key], group, nodes=tuple(named))
-        for key, group in _grouped(kept).items():
+        for key, group in _group_by_document(kept).items():
             named = dict.fromkeys([*changed[key].kept, *(entry.node for entry in group)])
             changed[key] = _describe(changed[key], group, kept=tuple(named))
         for entry in kept:
             if entry.document is None:
                 changed[entry.node] = _describe(changed[entry.node], [entry], is_kept=True)
+            if entry.is_large:
+                row = changed[entry.document or entry.node]
+                changed[row.id] = replace(row, has_large=True)
         for key, digest in (hashes or {}).items():
             if not changed[key].is_empty:
                 changed[key] = replace(changed[key], hash=digest)
-        yield from self._put(context, [row for row in changed.values() if row != rows[row.id]])
-        return changed
+        differing = [row for row in changed.values() if row != rows[row.id]]
+        yield from self._put(context, differing, rows.values())
+        return Named(changed, any(row.has_large for row in rows.values()))
 
     def drop_kept(
         self, context: Context, rows: Mapping[str, DocumentRow], nodes: Iterable[str]
@@ -285,8 +228,9 @@ class DocumentRows:
                 left = tuple(node for node in row.kept if node not in moved)
                 changed.append(replace(row, kept=left, is_kept=row.is_kept and row.id not in moved))
         if kept:
-            yield from self._delete_stored(context, NODE_KIND, kept)
-            yield from self._put(context, changed)
+            is_small = not any(row.has_large for row in changed)
+            yield from self._delete_stored(context, NODE_KIND, kept, is_small=is_small)
+            yield from self._put(context, changed, rows.values())
 
     def hold(self, context: Context, entries: Sequence[Entry]) -> Hold:
         """Return a hold on the documents of nodes, for what reads rows and writes them back."""
@@ -298,28 +242,64 @@ class DocumentRows:
         return Hold(context, self.side.name(context), names, alone=True)
 
     def nodes_of(
-        self, context: Context, row: DocumentRow | None, key: str, *, return_data: bool = False
+        self,
+        context: Context,
+        row: DocumentRow | None,
+        key: str,
+        *,
+        own: bool = False,
+        return_data: bool = False,
     ) -> Flow[dict[str, Vector]]:
         """Return the vectors of a document's nodes in the index, each looked at here.
 
-        Those that a whole row names are got by key; else the index is listed, with a filter.
+        Those that a whole row names are got by key; else the index is listed, with a filter. With
+        `own` the vector whose key is the document's id is among them, whatever it is of.
         """
-        if row is not None and row.is_whole:
-            if not row.nodes:
-                return {}
-            found = yield from self.records.fetch(context, row.nodes, return_data=return_data)
-            return {name: one for name, one in found.by_key.items() if is_of(one, key)}
+        names = list(dict.fromkeys([*(row.nodes if row else ()), *([key] if own else ())]))
+        if row is None or not row.is_whole:
+            listed = yield from self._list_nodes(context, key)
+            names = [*listed, *(name for name in names if name == key and name not in listed)]
+            if not return_data and names == list(listed):
+                return listed
+        found = yield from self._look_at(context, names, return_data=return_data)
+        return {
+            name: one for name, one in found.items() if is_of(one, key) or (own and name == key)
+        }
+
+    def _look_at(
+        self, context: Context, names: Sequence[str], *, return_data: bool
+    ) -> Flow[dict[str, Vector]]:
+        """Fetch vectors, and with them those that are likely to be looked at next."""
+        memory, now = self.memory(context), context.monotonic()
+        seen = {n: one for n, one in memory.looked_at.items() if now - one[1] < _LOOKED_AT}
+        memory.looked_at = {name: one for name, one in seen.items() if name not in names}
+        if all(name in seen for name in names):
+            return {name: seen[name][0] for name in names}
+        ahead = self._names_ahead(memory, {*names, *seen}, _AHEAD - len(names))
+        found = yield from self.records.fetch(context, [*names, *ahead], return_data=return_data)
+        there = found.by_key
+        memory.looked_at |= {name: (there[name], now) for name in ahead if name in there}
+        return {name: there[name] for name in names if name in there}
+
+    def _names_ahead(self, memory: _Memory, known: Collection[str], most: int) -> list[str]:
+        if most <= 0 or not memory.is_listed or memory.count_gone < _GONE:
+            return []
+        rows = (row for row, _ in memory.rows.values() if row is not None)
+        others = (row for row in rows if row.is_whole and row.id not in memory.asked)
+        return [name for row in others for name in row.nodes if name not in known][:most]
+
+    def note_asked(self, context: Context, key: str) -> None:
+        """Remember that a document's hash was asked for."""
+        self.memory(context).asked.add(key)
+
+    def _list_nodes(self, context: Context, key: str) -> Flow[dict[str, Vector]]:
         of_document = Test(SOURCE_ID_FIELD, Operator.EQ, key)
-        pushed = self.records.push(context, of_document).filter
-        pages = Pages(self.records, pushed)
+        pages = Pages(self.records, self.records.push(context, of_document).filter)
         listed: dict[str, Vector] = {}
         while not pages.is_done:
             page = yield from pages.read(context)
             listed |= {one.key: one for one in page if is_of(one, key)}
-        if not return_data or not listed:
-            return listed
-        found = yield from self.records.fetch(context, list(listed), return_data=True)
-        return {name: one for name, one in found.by_key.items() if is_of(one, key)}
+        return listed
 
     def forget_nodes_of(self, context: Context, row: DocumentRow | None, key: str) -> Flow[None]:
         """Have no row name nodes that are gone from the index, nor say that the document is there.
@@ -330,14 +310,14 @@ class DocumentRows:
         if left is None or left.is_empty:
             yield from self.drop(context, row, key)
         elif left != row:
-            yield from self._put(context, [left])
+            yield from self._put(context, [left], [row] if row is not None else ())
 
     def forget_nodes(self, context: Context) -> Flow[None]:
         """Do the same for all documents: the index is empty."""
         rows = yield from self.side.list_rows(context, KIND)
         found = [DocumentRow.from_row(row) for row in rows]
         left = [replace(row, nodes=(), hash=None, is_whole=True) for row in found]
-        yield from self._put(context, [row for row in left if not row.is_empty])
+        yield from self._put(context, [row for row in left if not row.is_empty], found)
         gone = [row.id for row in left if row.is_empty]
         yield from self._delete_stored(context, KIND, gone)
         self._note(context, dict.fromkeys(gone))
@@ -346,14 +326,16 @@ class DocumentRows:
         """Forget a document's own node and its hash; the nodes of it stay where they are."""
         memory = self.memory(context)
         if row.kept:
-            yield from self._delete_stored(context, NODE_KIND, [row.id] if row.is_kept else [])
-            yield from self._put(context, [replace(row, hash=None, is_kept=False)])
+            own = [row.id] if row.is_kept else []
+            yield from self._delete_stored(context, NODE_KIND, own, is_small=not row.has_large)
+            yield from self._put(context, [replace(row, hash=None, is_kept=False)], [row])
             return
         # a vector store is asked next for its nodes, as a rule; what others know is the index
         yield from self.drop(context, row, row.id)
         if row.nodes:
             memory.emptied.pop(row.id, None)
             memory.left[row.id] = row
+            memory.count_gone += 1
 
     def leave_out(self, context: Context, key: str, node: str) -> Flow[None]:
         """Leave a node that is gone out of its document's row; without nodes the row goes."""
@@ -368,7 +350,7 @@ class DocumentRows:
         nodes = tuple(one for one in row.nodes if one != node)
         left = replace(row, nodes=nodes, kept=tuple(one for one in row.kept if one != node))
         if left.nodes or left.kept or not left.is_whole:
-            yield from self._put(context, [left])
+            yield from self._put(context, [left], [row])
         else:
             yield from self.drop(context, left, key)
 
@@ -393,10 +375,10 @@ class DocumentRows:
     def drop(self, context: Context, row: DocumentRow | None, key: str) -> Flow[None]:
         """Drop a document whose nodes are gone from the index: its row, and all that is kept."""
         if row is not None:
-            side = self.side.records(context)
             kept = [*row.kept, *([key] if row.is_kept else ())]
             names = [stored_key(KIND, "", key), *(stored_key(NODE_KIND, "", one) for one in kept)]
-            yield from side.delete(context, names)
+            read = () if row.is_small and not row.has_large else None
+            yield from self.side.records(context).delete(context, names, read=read)
         self._note(context, {key: None})
         memory = self.memory(context)
         memory.emptied[key] = context.monotonic()
@@ -405,7 +387,9 @@ class DocumentRows:
         """Delete nodes that are kept without a vector; the rows are the caller's."""
         yield from self._delete_stored(context, NODE_KIND, nodes)
 
-    def _put(self, context: Context, rows: Sequence[DocumentRow]) -> Flow[None]:
+    def _put(
+        self, context: Context, rows: Sequence[DocumentRow], old: Iterable[DocumentRow]
+    ) -> Flow[None]:
         if not rows:
             return
         # a row that has no room for its nodes does not name them: they are listed when they matter
@@ -413,17 +397,22 @@ class DocumentRows:
             replace(row, nodes=(), is_whole=False) if len(row.nodes) > _MOST_NODES else row
             for row in rows
         ]
-        yield from self.side.put_rows(context, [row.to_row() for row in rows])
+        fresh = all(row.is_small for row in old)
+        yield from self.side.put_rows(context, [row.to_row() for row in rows], fresh=fresh)
         self._note(context, {row.id: row for row in rows})
 
-    def _delete_stored(self, context: Context, kind: str, keys: Iterable[str]) -> Flow[None]:
+    def _delete_stored(
+        self, context: Context, kind: str, keys: Iterable[str], *, is_small: bool = False
+    ) -> Flow[None]:
         names = [stored_key(kind, "", key) for key in keys]
-        yield from self.side.records(context).delete(context, names)
+        records = self.side.records(context)
+        yield from records.delete(context, names, read=() if is_small else None)
 
     def _note(self, context: Context, rows: Mapping[str, DocumentRow | None]) -> None:
         memory, now = self.memory(context), context.monotonic()
         for key, row in rows.items():
             memory.note(key, row, now)
+            self.are_seen = self.are_seen or row is not None
 
     def _current(self, context: Context, keys: Iterable[str]) -> Flow[dict[str, DocumentRow]]:
         """Return rows as they are now, new ones of documents that have none.
@@ -484,27 +473,11 @@ class DocumentRows:
         return memory.side_came_first
 
 
-def is_of(vector: Vector, document: str) -> bool:
-    """Tell whether a stored vector is a node of a document, whoever wrote it."""
-    # a damaged record is none of the document's, or still says so beside its envelope
-    return not is_row(vector.metadata) and (
-        document_id(decode(vector, on_decode_error="raw")) == document
-    )
-
-
-def check_document(doc_id: object) -> None:
-    """Refuse what is no id of a document."""
-    if not isinstance(doc_id, str) or not doc_id:
-        raise InvalidRequestError(
-            "{argument} is the id of a document, not {value}.", argument="ref_doc_id", value=doc_id
-        )
-
-
 def _documents(entries: Iterable[Entry]) -> list[str]:
     return list(dict.fromkeys(entry.document or entry.node for entry in entries))
 
 
-def _grouped(entries: Iterable[Entry]) -> dict[str, list[Entry]]:
+def _group_by_document(entries: Iterable[Entry]) -> dict[str, list[Entry]]:
     """Return the nodes of each document."""
     groups: dict[str, list[Entry]] = {}
     for entry in entries:

@@ -1,12 +1,13 @@
 """`NodeStore`: what the vector store and the document store do with the records of an index."""
 
+import json
 import logging
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
-from llama_index.core.schema import BaseNode, NodeRelationship
+from llama_index.core.schema import BaseNode, MetadataMode, NodeRelationship
 
 from ..client.context import Context, Flow
 from ..client.errors import InvalidRequestError, quote, with_article
@@ -21,9 +22,12 @@ from ..records.lookup import Found, MissingPolicy
 from ..records.side import Row
 from ..records.store import RecordStore
 from .component import call_function
-from .documents import NODE_KIND, DocumentRow, DocumentRows, Entry, check_document, is_of
+from .document_row import NODE_KIND, DocumentRow, Entry, check_document, is_of
+from .documents import DocumentRows
 from .nodes import NodeClasses, as_text_node, linked_id, node_fields, node_from
 from .recent_nodes import content_hash, recent_nodes
+
+_SMALL = 20_000  # bytes of text and metadata of a node that surely has no parts
 
 _log = logging.getLogger(__name__)
 
@@ -57,7 +61,9 @@ class NodeStore:
     def _write(self, context: Context, vectors: Sequence[Vector]) -> Flow[None]:
         recent, now = recent_nodes(context, self.records.settings.index), context.monotonic()
         changed = [vector for vector in vectors if not recent.is_stored(vector, now)]
-        yield from self.records.write(context, changed)
+        # what this process has just deleted has no parts left that would have to be looked for
+        fresh = recent.are_gone((vector.key for vector in changed), now)
+        yield from self.records.write(context, changed, fresh=fresh)
         recent.forget([vector.key for vector in changed], written=True)
 
     def get(
@@ -77,7 +83,7 @@ class NodeStore:
         """Return nodes by id, also those that are kept without a vector, as `get` does."""
         documents, found_rows = self.documents, dict[str, Row]()
         found: Found[BaseNode]
-        if documents.are_there(context):
+        if documents.are_seen:
             rows = documents.side.get_rows(context, NODE_KIND, ids)
             both: list[Any] = yield from run_all([self.get(context, ids), rows])
             found, found_rows = both
@@ -87,6 +93,7 @@ class NodeStore:
                 found_rows = yield from documents.side.get_rows(context, NODE_KIND, found.missing)
         missing = set(found.missing)
         kept = {key: row for key, row in found_rows.items() if key in missing}
+        documents.are_seen = documents.are_seen or bool(kept)
         if not kept:
             return found
         stored, nodes = list(reversed(found.made)), list[BaseNode]()
@@ -151,21 +158,24 @@ class NodeStore:
         yield from documents.forget_nodes_of(context, row, doc_id)
 
     def take_nodes(
-        self, context: Context, row: DocumentRow | None, doc_id: str, *own: str
+        self, context: Context, row: DocumentRow | None, doc_id: str, *, own: bool = False
     ) -> Flow[None]:
-        """Delete a document's nodes, and records of its `own`; the row is the caller's.
+        """Delete a document's nodes, with `own` also that under its id; the row is the caller's.
 
         Their embeddings are kept a while, where something in this process uses them.
         """
         recent = recent_nodes(context, self.records.settings.index)
         keeps = recent.is_used
-        nodes = self.documents.nodes_of(context, row, doc_id, return_data=keeps)
+        nodes = self.documents.nodes_of(context, row, doc_id, own=own, return_data=keeps)
         vectors = yield from nodes
         if keeps:
             yield from call_function(self._keep_deleted, context, vectors.values())
-        keys = list(dict.fromkeys([*vectors, *own]))
+        keys = list(vectors)
         recent.forget(keys)
-        yield from self.records.delete(context, keys)
+        # of small records, which these are nearly always, no parts need be looked for
+        are_small = not any(self.records.is_large(context, one) for one in vectors.values())
+        yield from self.records.delete(context, keys, read=() if are_small else None)
+        recent.note_gone(keys, context.monotonic())
 
     def _keep_deleted(self, context: Context, vectors: Iterable[Vector]) -> None:
         recent, now = recent_nodes(context, self.records.settings.index), context.monotonic()
@@ -225,7 +235,10 @@ def entry_of(node: BaseNode) -> Entry:
     """Return what the row of its document keeps of a node."""
     source = linked_id(node, NodeRelationship.SOURCE)
     # a document that names itself is none of its own nodes
-    return Entry(node.node_id, None if source in {"", node.node_id} else source, node.metadata)
+    document = None if source in {"", node.node_id} else source
+    # as JSON escapes it, which takes no less than what is stored
+    size = len(json.dumps([node.get_content(MetadataMode.NONE), node.metadata], default=str))
+    return Entry(node.node_id, document, node.metadata, size > _SMALL)
 
 
 def row_of(node: BaseNode) -> Row:

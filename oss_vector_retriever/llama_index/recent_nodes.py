@@ -8,6 +8,7 @@ need not be written.
 
 import hashlib
 import json
+import math
 import threading
 from collections import OrderedDict
 from collections.abc import Iterable
@@ -25,7 +26,7 @@ _KEPT_SECONDS: Final = 600.0
 _SAME_SECONDS: Final = 300.0  # as long as descriptions of indexes are believed
 _MOST_BYTES: Final = 64 * 2**20  # of one index
 _BYTES_BESIDE: Final = 300  # of an entry, beside its numbers
-_MOST_SAME: Final = 200_000
+_MOST_NOTED: Final = 200_000
 
 
 class DeletedUser:
@@ -63,6 +64,7 @@ class RecentNodes:
         self._deleted: OrderedDict[str, _Deleted] = OrderedDict()
         self._size = 0
         self._stored: OrderedDict[str, tuple[bytes, float]] = OrderedDict()
+        self._gone: OrderedDict[str, float] = OrderedDict()
         self.renew_after_fork()
         fork.renew_in_children(self)
 
@@ -84,7 +86,9 @@ class RecentNodes:
             while self._size > _MOST_BYTES or self._is_old(now):
                 self._forget(next(iter(self._deleted)))
 
-    def deleted(self, keys: Iterable[str], now: float) -> dict[str, tuple[str, list[float]]]:
+    def deleted_embeddings(
+        self, keys: Iterable[str], now: float
+    ) -> dict[str, tuple[str, list[float]]]:
         """Return of deleted nodes the hash of what was embedded, and the embedding."""
         with self._lock:
             found = {key: self._deleted[key] for key in keys if key in self._deleted}
@@ -99,7 +103,7 @@ class RecentNodes:
         digest = _digest_of(vector)
         with self._lock:
             self._stored[vector.key] = (digest, now)
-            if len(self._stored) > _MOST_SAME:
+            if len(self._stored) > _MOST_NOTED:
                 self._stored.popitem(last=False)
 
     def is_stored(self, vector: Vector, now: float) -> bool:
@@ -107,6 +111,18 @@ class RecentNodes:
         with self._lock:
             digest, at = self._stored.get(vector.key, (b"", now))
         return bool(digest) and now - at <= _SAME_SECONDS and digest == _digest_of(vector)
+
+    def note_gone(self, keys: Iterable[str], now: float) -> None:
+        """Remember keys under which this process has deleted everything."""
+        with self._lock:
+            self._gone.update(dict.fromkeys(keys, now))
+            while len(self._gone) > _MOST_NOTED:
+                self._gone.popitem(last=False)
+
+    def are_gone(self, keys: Iterable[str], now: float) -> bool:
+        """Tell whether this process has deleted all of some keys a while ago, and not since."""
+        with self._lock:
+            return all(now - self._gone.get(key, -math.inf) <= _SAME_SECONDS for key in keys)
 
     def forget(self, keys: Iterable[str], *, written: bool = False) -> None:
         """Forget what stood under keys that are written or deleted.
@@ -118,6 +134,7 @@ class RecentNodes:
                 self._stored.pop(key, None)
                 if written:
                     self._forget(key)
+                    self._gone.pop(key, None)
 
     def forget_all(self) -> None:
         """Forget what stood in an index that is emptied."""

@@ -103,7 +103,7 @@ class ReuseStoredEmbeddings(_Fetching, TransformComponent):
     ) -> Flow[dict[str, tuple[str, list[float]]]]:
         ids = list(dict.fromkeys(node.node_id for node in nodes if is_key(node.node_id)))
         recent, now = recent_nodes(context, self.index), context.monotonic()
-        stored = recent.deleted(ids, now)
+        stored = recent.deleted_embeddings(ids, now)
         left = [key for key in ids if key not in stored]
         if not left:
             return stored

@@ -243,10 +243,10 @@ def known_formula(context: Context, index: str | None, metric: str) -> Formula:
 def possible_formulas(traits: Traits, metric: str) -> Sequence[Formula]:
     """Return the formulas that an index's distances may have, the likeliest first."""
     # of an index that the caller may not look at the metric is not known either
-    possible = _FORMULAS.get(metric, _ALL_FORMULAS)
+    possible: Sequence[Formula] = _FORMULAS.get(metric, _ALL_FORMULAS)
     if traits.euclidean is not None:
         other = "squared" if traits.euclidean == "euclidean" else "euclidean"
-        possible = tuple(one for one in possible if one != other)
+        possible = [one for one in possible if one != other]
     learnt = traits.formula
     return [learnt] if learnt is not None and learnt in possible else possible
 

@@ -7,6 +7,7 @@ left to `sweep`.
 
 import base64
 import hashlib
+import itertools
 import json
 import logging
 import math
@@ -24,6 +25,7 @@ from ..client.errors import (
     BatchReport,
     DeadlineExceededError,
     InvalidRequestError,
+    NoSuchVectorIndexError,
     OSSVectorError,
     WriteReport,
     quote,
@@ -31,7 +33,7 @@ from ..client.errors import (
 from ..client.fetch import fetch
 from ..client.flow import may_have_acted
 from ..client.holds import Hold, wait_for
-from ..client.models import Vector, VectorIndex, dump, metadata_bytes
+from ..client.models import DEFAULT_LIMITS, Vector, VectorIndex, dump, metadata_bytes
 from ..client.operations.checks import check_keys
 from ..client.operations.vectors import list_vectors
 from ..client.steps import Call, run_all
@@ -44,6 +46,7 @@ from .writing import put_records
 
 _KEPT_SHARE: Final = 0.9  # of the service's limit; what is larger is cut: 36 KB
 _PART_SHARE: Final = 0.75  # of the limit; a part has its record's key beside it
+_LEAST: Final = 256  # bytes of a part
 _PARTS_PER_PUT: Final = 100  # no page says how large a body may be; so many are 3 MB
 _BELIEVED: Final = 300.0  # seconds that a side index counts as not there
 _MOMENT: Final = 14  # hexadecimal digits of a version (`parts.VERSION`): microseconds
@@ -122,6 +125,8 @@ class PartsKeeper:
             old = (yield from self._read_old(in_time, keys)) if may_replace else {}
             # off the event loop: megabytes take some ten milliseconds
             cuts: list[_Cut] = yield Call(lambda: [self._cut(context, one) for one in large])
+            if cuts:
+                yield from self.prepare(limit_time(context, deadline))
             lost = yield from self._put_parts(context, cuts, deadline)
             heads = {cut.head.key: cut.head for cut in cuts}
             kept = [heads.get(vector.key, vector) for vector in vectors if vector.key not in lost]
@@ -192,30 +197,32 @@ class PartsKeeper:
     def is_large(self, context: Context, vector: Vector) -> bool:
         """Tell whether a record is to be cut."""
         stored = vector.metadata or {}
-        if self._settings.side_index is False or not isinstance(stored.get(ENVELOPE_FIELD), str):
+        if self._settings.side_index is False or not may_be_large(vector, self._limit(context)):
             return False
-        most = int(self._limit(context) * _KEPT_SHARE)
-        # nearly all records are small: a character takes six bytes at most
-        written = sum(len(value) for value in stored.values() if isinstance(value, str))
-        if 6 * written + self._settings.limits.filterable_bytes < most:
-            return False
-        return metadata_bytes(stored) > most
+        return metadata_bytes(stored) > int(self._limit(context) * _KEPT_SHARE)
 
     def _limit(self, context: Context) -> int:
         return min(self._settings.limits.metadata_bytes, context.config.limits.metadata_bytes)
 
-    def is_there(self, context: Context) -> Flow[bool]:
-        """Tell whether there is a side index; that there is none is believed for five minutes."""
+    def is_there(self, context: Context, *, certain: bool = False) -> Flow[bool]:
+        """Tell whether there is a side index; that there is none is believed for five minutes.
+
+        With `certain` also where the index itself has just been made.
+        """
         if self._settings.side_index is False:
             return False
         name, known = self.side(context), self._known_side(context)
+        if known_indexes.peek(context, name) is not None:  # made by a row, maybe
+            return True
         # in an index that was made a moment ago nothing has parts, unless it was written from here
-        made_at = known_indexes.made_at(context, self._settings.index)
+        made_at = -math.inf
+        if not certain:
+            made_at = known_indexes.made_at(context, self._settings.index)
         if not known.is_used and context.monotonic() < max(known.absent_at, made_at) + _BELIEVED:
             return False
         try:
             yield from known_indexes.describe(context, name)
-        except errors.NoSuchVectorIndexError:
+        except NoSuchVectorIndexError:
             known.absent_at, known.is_used = context.monotonic(), False
             return False
         return True
@@ -224,11 +231,26 @@ class PartsKeeper:
         """Make the side index, where it is not there; refuse one of another form.
 
         Raises:
-            InvalidRequestError: an index of that name has another dimension or metric.
+            InvalidRequestError: an index of that name has another dimension or metric, or there is
+                none, and `create_index` is off.
         """
+        try:
+            found = yield from self._side_keeper(context).prepare(context, 1, lambda _: None)
+        except NoSuchVectorIndexError as error:
+            raise self._absence_error(context) from error
         self._known_side(context).is_used = True
-        keeper = IndexKeeper(side_settings(self._settings, self.side(context)), is_side=True)
-        return keeper.prepare(context, 1, lambda _: None)
+        return found
+
+    def _absence_error(self, context: Context) -> InvalidRequestError:
+        return InvalidRequestError(
+            "the side index {value} is not there, where parts of values over 36 KB are to stand",
+            argument="side_index",
+            value=self.side(context),
+            remedy="make it, or pass {create_index=True}",
+        )
+
+    def _side_keeper(self, context: Context) -> IndexKeeper:
+        return IndexKeeper(side_settings(self._settings, self.side(context)), is_side=True)
 
     def _known_side(self, context: Context) -> _KnownSide:
         return _known_sides.find(context, self.side(context), _KnownSide)
@@ -252,6 +274,7 @@ class PartsKeeper:
         # in base64 nothing needs an escape, which would double with each level of JSON
         written = base64.b64encode(zlib.compress(payload, 1)).decode()
         size = int(self._limit(context) * _PART_SHARE) - _part_overhead(vector.key)
+        size = max(size, _LEAST)  # of an account with limits so low that nothing fits
         pieces = [written[at : at + size] for at in range(0, len(written), size)]
         index = context.config.index_or(self._settings.index)
         moment = int(context.clock.now().timestamp() * 1_000_000)
@@ -278,24 +301,39 @@ class PartsKeeper:
         self, context: Context, cuts: Sequence[_Cut], deadline: Deadline
     ) -> Flow[dict[str, OSSVectorError]]:
         """Put the parts of records, and return by key what failed: the others' are all there."""
-        rows, side = [row for cut in cuts for row in cut.rows], self.side(context)
+        rows = [row for cut in cuts for row in cut.rows]
+        failed = yield from self._put_rows(context, rows, deadline)
+        gone = [row for row in rows if isinstance(failed.get(row.key), NoSuchVectorIndexError)]
+        if gone and self._settings.create_index:  # others have deleted it since it was looked at
+            yield from self._side_keeper(context).make(limit_time(context, deadline), 1)
+            again = {row.key for row in gone}
+            failed = {key: error for key, error in failed.items() if key not in again}
+            failed |= yield from self._put_rows(context, gone, deadline)
+        lost: dict[str, OSSVectorError] = {}
+        for cut in cuts:
+            error = next((failed[row.key] for row in cut.rows if row.key in failed), None)
+            # of the store's own index the same error says that nothing is there
+            if isinstance(error, NoSuchVectorIndexError):
+                error = self._absence_error(context)
+            if error is not None:
+                lost[cut.head.key] = error
+        return lost
+
+    def _put_rows(
+        self, context: Context, rows: Sequence[Vector], deadline: Deadline
+    ) -> Flow[dict[str, OSSVectorError]]:
+        """Put parts, and return what failed by the key of the part."""
         batches = [rows[at : at + _PARTS_PER_PUT] for at in range(0, len(rows), _PARTS_PER_PUT)]
-        in_time = limit_time(context, deadline)
+        in_time, side = limit_time(context, deadline), self.side(context)
         flows = [upsert(in_time, batch, index=side, on_error="report") for batch in batches]
         reports = yield from run_all(flows)
-        failed = {
+        return {
             key: batch.error
             for report in reports
             for batch in report.batches
             if batch.error is not None
             for key in batch.keys
         }
-        lost: dict[str, OSSVectorError] = {}
-        for cut in cuts:
-            error = next((failed[row.key] for row in cut.rows if row.key in failed), None)
-            if error is not None:
-                lost[cut.head.key] = error
-        return lost
 
     def _settle(
         self,
@@ -352,7 +390,7 @@ class PartsKeeper:
     ) -> Flow[dict[str, Parts]]:
         try:
             found = yield from fetch(context, list(keys), index=index, return_data=False)
-        except errors.NoSuchVectorIndexError:
+        except NoSuchVectorIndexError:
             return {}
         return self._read_heads(context, found)
 
@@ -374,8 +412,13 @@ class PartsKeeper:
             if not report.ok:
                 _log.info("%d parts of old values are left to sweep()", len(report.failed))
 
-    def sweep(self, context: Context, older_than: float) -> Flow[int]:
-        """Remove parts that no head of the index names, and return how many there were."""
+    def sweep(
+        self, context: Context, older_than: float, *, removes: bool = True, pages: int | None = None
+    ) -> Flow[int]:
+        """Remove parts that no head of the index names, and return how many there were.
+
+        Where it does not remove them it counts them only; of so many pages of the side index.
+        """
         if older_than != 0:
             check_seconds("older_than", older_than)
         if self._settings.side_index is False:
@@ -383,13 +426,13 @@ class PartsKeeper:
         side, index = self.side(context), context.config.index_or(self._settings.index)
         moment = int((context.clock.now().timestamp() - older_than) * 1_000_000)
         found, token = 0, None
-        while True:
+        for _ in itertools.count() if pages is None else range(pages):
             listing = list_vectors(
                 context, index=side, next_token=token, max_results=context.config.limits.list_page
             )
             try:
                 page = yield from listing
-            except errors.NoSuchVectorIndexError:
+            except NoSuchVectorIndexError:
                 return found
             ends = {one.key: end for one in page if (end := _read_part_key(one.key))}
             for heads in (index, side):  # rows beside the index may have been cut too
@@ -399,11 +442,12 @@ class PartsKeeper:
                     if end.index == heads and end.written_at <= moment
                 }
                 gone = yield from self._find_orphans(context, side, heads, old)
-                if gone:
+                if gone and removes:
                     yield from delete(context, gone, index=side)
                 found += len(gone)
             if (token := page.next_token) is None:
-                return found
+                break
+        return found
 
     def _find_orphans(
         self, context: Context, side: str, index: str, parts: Mapping[str, "_PartKey"]
@@ -420,6 +464,16 @@ class PartsKeeper:
         return [key for key, head in heads.items() if versions.get(head) != parts[key].version]
 
 
+def may_be_large(vector: Vector, limit: int = DEFAULT_LIMITS.metadata_bytes) -> bool:
+    """Tell whether a record may have to be cut, at one look."""
+    stored = vector.metadata or {}
+    if not isinstance(stored.get(ENVELOPE_FIELD), str):
+        return False
+    # a character takes six bytes at most, and what is no string is a copy
+    written = sum(len(value) for value in stored.values() if isinstance(value, str))
+    return 6 * written + DEFAULT_LIMITS.filterable_bytes > int(limit * _KEPT_SHARE)
+
+
 def _put(
     context: Context,
     settings: StoreSettings,
@@ -429,7 +483,7 @@ def _put(
 ) -> Flow[WriteReport]:
     try:
         return (yield from put_records(context, settings, vectors, index, hold))
-    except errors.NoSuchVectorIndexError as error:  # large metadata: the index was asked first
+    except NoSuchVectorIndexError as error:  # large metadata: the index was asked first
         keys = tuple(vector.key for vector in vectors)
         return WriteReport((BatchReport(keys, error=error),))
 

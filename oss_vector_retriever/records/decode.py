@@ -180,7 +180,7 @@ def has_head(vectors: Iterable[Vector]) -> bool:
         # written out: it is asked of every record that is read
         if vector.metadata:
             written = vector.metadata.get(ENVELOPE_FIELD)
-            if written.__class__ is str and written.startswith(HEAD_MARK):
+            if isinstance(written, str) and written.startswith(HEAD_MARK):
                 return True
     return False
 

@@ -315,18 +315,32 @@ class RecordStore:
         raise errors.PartialWriteError(report)
 
     def delete(
-        self, context: Context, keys: Iterable[str], *, hold: Hold | None = None
+        self,
+        context: Context,
+        keys: Iterable[str],
+        *,
+        hold: Hold | None = None,
+        read: Iterable[Vector] | None = None,
     ) -> Flow[WriteReport]:
         """Delete by key, 500 a call; a key that does not exist is no error. No keys: no call.
 
-        `hold` is what the caller has on the keys already.
+        `hold` is what the caller has on the keys already, and `read` what stands under them as it
+        is stored, where the caller knows that.
 
         Raises:
             PartialWriteError: calls failed; its `report` says which keys are gone.
         """
         self.watch(context)
-        report = yield from self._parts.delete(context, keys, hold=hold)
+        report = yield from self._parts.delete(context, keys, hold=hold, read=read)
         return self._check_deletion(context, report)
+
+    def has_side(self, context: Context) -> Flow[bool]:
+        """Tell whether there is a side index; that there is none is believed for five minutes."""
+        return self._parts.is_there(context, certain=True)
+
+    def is_large(self, context: Context, vector: Vector) -> bool:
+        """Tell whether a whole record has parts, or would have them."""
+        return self._parts.is_large(context, vector)
 
     def _check_deletion(self, context: Context, report: WriteReport) -> WriteReport:
         if report.ok:
@@ -410,7 +424,14 @@ class RecordStore:
         with suppress(errors.NoSuchVectorIndexError):
             yield from delete_vector_index(context, name)
 
-    def sweep(self, context: Context, older_than: float = 3600.0) -> Flow[int]:
+    def sweep(
+        self,
+        context: Context,
+        older_than: float = 3600.0,
+        *,
+        removes: bool = True,
+        pages: int | None = None,
+    ) -> Flow[int]:
         """Remove parts of values that no record names, and return how many there were.
 
         A writer that was killed, or that another process has overtaken, leaves such parts. Younger
@@ -419,12 +440,14 @@ class RecordStore:
         Args:
             context: the client's.
             older_than: seconds since they were written.
+            removes: False only counts them.
+            pages: look at so many pages of the side index; None: at all.
 
         Raises:
             InvalidRequestError: `older_than` is no number of seconds.
             PartialWriteError: calls failed; its `report` says which parts are gone.
         """
-        return self._parts.sweep(context, older_than)
+        return self._parts.sweep(context, older_than, removes=removes, pages=pages)
 
     def update_metadata(
         self,

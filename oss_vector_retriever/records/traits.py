@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-from ..client.config import ClientConfig
 from ..client.context import Context, PerIndex
+from ..client.models.account_record import AccountRecord
 
 Formula = Literal["cosine", "euclidean", "squared"]
 Forms = Literal["all", "plain", "simple", "none"]
@@ -27,6 +27,7 @@ class Traits:
         formula: of its distances, where the metric does not say it.
         euclidean: the formula that the account's record tells, of the metric of this name.
         native: whether it keeps numbers and booleans as they are; None before it was seen.
+        record: the account's record that was looked into last.
     """
 
     top_k: int | None = None
@@ -36,6 +37,7 @@ class Traits:
     formula: Formula | None = None
     euclidean: Formula | None = None
     native: bool | None = None
+    record: AccountRecord | None = None
 
 
 _known: PerIndex[Traits] = PerIndex()
@@ -43,20 +45,26 @@ _known: PerIndex[Traits] = PerIndex()
 
 def traits_of(context: Context, index: str | None) -> Traits:
     """Return what is known of an index, the same object to all that ask in this process."""
-    return _known.find(context, index, lambda: _traits_of_record(context.config))
-
-
-def _traits_of_record(config: ClientConfig) -> Traits:
-    # What the account's record says is not found out once more; of `topK` the limits know.
-    told: Mapping[str, Any] = config.record.behaviour if config.record is not None else {}
-    traits = Traits()
-    for name, answers in _TOLD.items():
-        for field, value in answers.get(told.get(name), {}).items():
-            setattr(traits, field, value)
+    traits, record = _known.find(context, index, Traits), context.config.record
+    # another client of the process may have none, and have asked first
+    if record is not None and traits.record is not record:
+        traits.record = record
+        _fill(traits, record.behaviour)
     return traits
 
 
-# what each answer of a record says of every index
+def _fill(traits: Traits, told: Mapping[str, Any]) -> None:
+    """Fill in what a record tells and nobody has seen yet: it is not found out once more."""
+    for name, answers in _TOLD.items():
+        for field, value in answers.get(told.get(name), {}).items():
+            if getattr(traits, field) == getattr(_UNKNOWN, field):
+                setattr(traits, field, value)
+
+
+_UNKNOWN: Final = Traits()
+
+
+# what each answer of a record says of every index; of `topK` the limits know
 _TOLD: Final[dict[str, dict[Any, dict[str, Any]]]] = {
     "filter_after_ranking": {False: {"filters_first": True}, True: {"filters_first": False}},
     "list_filter": {"ignored": {"lists_by_filter": False}, "refused": {"lists_by_filter": False}},

@@ -3,7 +3,7 @@
 import socket
 import ssl
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -22,6 +22,8 @@ from ...client.retry import http_date
 from ...client.steps import Fault, send
 from ...client.transport.engine import Settings, settings_for
 from ...records.decode import ENVELOPE_KEYS
+from ...records.settings import StoreSettings
+from ...records.store import RecordStore
 from ...version import USER_AGENT
 from .. import arguments
 from ..catalogue import FLAGS
@@ -29,13 +31,14 @@ from ..connection import Connection, open_client
 from ..errors import SERVICE, hide_secrets, word
 from ..recording.probe import Probe
 from ..recording.run import ask_for_consent, describe_plan, record_account
+from ..recording.stored import ask_order, count_old, sample_of
 from ..rendering import Document, echo, print_document
 from ..transfer.job import count
 
 SETTINGS, CREDENTIALS = "settings", "credentials"
 NAME, CONNECTION, TLS, ANSWER, CLOCK = _WAY = ("name", "connection", "TLS", "answer", "clock")
-_SERVICE = ("signature", "permission", "bucket", "index", "vectors")
-SIGNATURE, PERMISSION, BUCKET, INDEX, VECTORS = _SERVICE
+_SERVICE = ("signature", "permission", "bucket", "index", "vectors", "records", "search", "parts")
+SIGNATURE, PERMISSION, BUCKET, INDEX, VECTORS, RECORDS, SEARCH, PARTS = _SERVICE
 CHECKS = (SETTINGS, CREDENTIALS, *_WAY, *_SERVICE)
 
 
@@ -54,6 +57,12 @@ class Finding(NamedTuple):
 
 @click.command("doctor")
 @click.option("--key", help="A key to fetch; by default the first that is listed.")
+@click.option("--side-index", metavar="NAME", help="The side index; by default <index>side.")
+@click.option(
+    "--sweep",
+    is_flag=True,
+    help="Remove the parts of large values that no record names, if they are an hour old.",
+)
 @click.option(
     "--output-format",
     type=click.Choice(["table", "json", "jsonl"]),
@@ -80,6 +89,8 @@ def command(
     *,
     index: str | None,
     key: str | None,
+    side_index: str | None,
+    sweep: bool,
     output_format: str,
     output_query: Any,
     record: Path | None,
@@ -106,7 +117,7 @@ def command(
             document, status = record_account(client, probe, record, limits=limits)
         print_document(document, output_format, output_query)
         raise click.exceptions.Exit(status)
-    findings = run_checks(connection, index, key)
+    findings = run_checks(connection, index, Stored(key, side_index, sweeps=sweep))
     print_document(_document(findings, output_format), output_format, output_query)
     if any(finding.status in _WRONG for finding in findings):
         raise click.exceptions.Exit(SERVICE)
@@ -126,18 +137,32 @@ def _document(findings: list[Finding], style: str) -> Document:
     return document._replace(entries=rows, notes=hints)
 
 
-def run_checks(connection: Connection, index: str | None, key: str | None) -> list[Finding]:
+class Stored(NamedTuple):
+    """What is asked of the contents of an index: a key, and what its side index holds.
+
+    Attributes:
+        key: to fetch; None for any.
+        side_index: its name, where that is not the usual one.
+        sweeps: remove parts that no record names.
+    """
+
+    key: str | None = None
+    side_index: str | None = None
+    sweeps: bool = False
+
+
+def run_checks(connection: Connection, index: str | None, asked: Stored) -> list[Finding]:
     """Return a finding for each of `CHECKS`; after a failure those that need it are skipped."""
     findings = {
         each.check: each._replace(detail=hide_secrets(each.detail), hint=hide_secrets(each.hint))
-        for each in _findings(connection, index, key)
+        for each in _findings(connection, index, asked)
     }
     wrong = [each.check for each in findings.values() if each.status in _WRONG]
     reason = f"after {wrong[-1]}" if wrong else "not needed"
     return [findings.get(check) or Finding(check, "skipped", reason) for check in CHECKS]
 
 
-def _findings(connection: Connection, index: str | None, key: str | None) -> Iterator[Finding]:
+def _findings(connection: Connection, index: str | None, asked: Stored) -> Iterator[Finding]:
     try:
         client = client_of(*connection.settings(index=index))
     except errors.OSSVectorError as error:
@@ -153,7 +178,7 @@ def _findings(connection: Connection, index: str | None, key: str | None) -> Ite
         yield from found
         # a wrong clock the client makes up for
         if not any(each.status == "failed" and each.check != CLOCK for each in found):
-            yield from check_service(client, key)
+            yield from check_service(client, asked)
 
 
 def failure(check: str, detail: str | errors.OSSVectorError, hint: str) -> Finding:
@@ -303,11 +328,12 @@ def _check_clock(reply: messages.Reply, ours: datetime) -> Finding:
     return Finding(CLOCK, "ok", detail)
 
 
+_LISTED: Final = 20  # pages of a side index, of a thousand keys each
 _SOME_KEY = "doctor"  # an index without vectors can still be asked for one
 _ANY = "try again; if it stays, the request id helps Alibaba Cloud's support to find out why"
 
 
-def check_service(client: OSSVectorClient, key: str | None) -> Iterator[Finding]:
+def check_service(client: OSSVectorClient, asked: Stored) -> Iterator[Finding]:
     """Yield what the service says, as far as it goes.
 
     The service looks at signature, permission, bucket and index in this order, so that one refusal
@@ -322,7 +348,7 @@ def check_service(client: OSSVectorClient, key: str | None) -> Iterator[Finding]
     if isinstance(answer, errors.AccessDeniedError):
         yield _denial(PERMISSION, action, config, answer)
         # who may not describe an index may well be allowed to read from it
-        yield from _check_vectors(client, key)
+        yield from _check_vectors(client, asked)
         return
     yield Finding(PERMISSION, "ok", f"{action} is allowed")
     if isinstance(answer, errors.NoSuchBucketError):
@@ -337,7 +363,7 @@ def check_service(client: OSSVectorClient, key: str | None) -> Iterator[Finding]
         yield _missing_index(client)
     elif isinstance(answer, results.VectorIndex):
         yield _judge_index(answer)
-        yield from _check_vectors(client, key)
+        yield from _check_vectors(client, asked, answer.non_filterable_metadata_keys)
     else:
         yield Finding(INDEX, "skipped", "none is named")
 
@@ -393,7 +419,10 @@ def _missing_index(client: OSSVectorClient) -> Finding:
     return failure(INDEX, f"{detail}{others}", hint)
 
 
-def _check_vectors(client: OSSVectorClient, key: str | None) -> Iterator[Finding]:
+def _check_vectors(
+    client: OSSVectorClient, asked: Stored, hidden: Collection[str] = ()
+) -> Iterator[Finding]:
+    key = asked.key
     if client.config.index is None:
         yield Finding(VECTORS, "skipped", "no index is named")
         return
@@ -411,6 +440,39 @@ def _check_vectors(client: OSSVectorClient, key: str | None) -> Iterator[Finding
         took = f"{(time.monotonic() - started) * 1000:.1f} ms"
         detail = f"GetVectors of one key in {took}: {_describe_vector(key, result)}"
         yield Finding(VECTORS, "ok", detail)
+        yield from _check_stored(client, hidden)
+        yield _check_parts(client, asked)
+
+
+def _check_stored(client: OSSVectorClient, hidden: Collection[str]) -> Iterator[Finding]:
+    check, action = RECORDS, "ListVectors"
+    try:
+        sample, is_all = sample_of(client)
+        old = count_old(sample, is_all=is_all)
+        yield Finding(RECORDS, "warning" if old.hint else "ok", *old)
+        check, action = SEARCH, "QueryVectors"
+        yield Finding(SEARCH, "ok", *ask_order(client, sample, hidden))
+    except errors.AccessDeniedError:
+        # who may only fetch can do that
+        yield Finding(check, "skipped", f"{action} is denied")
+    except errors.OSSVectorError as error:
+        yield failure(check, error, _ANY)
+
+
+def _check_parts(client: OSSVectorClient, asked: Stored) -> Finding:
+    try:
+        store = RecordStore(StoreSettings(side_index=asked.side_index))
+        pages = None if asked.sweeps else _LISTED
+        found = client.run(store.sweep, removes=asked.sweeps, pages=pages)
+    except errors.AccessDeniedError:
+        return Finding(PARTS, "skipped", "ListVectors or GetVectors of the side index is denied")
+    except errors.OSSVectorError as error:
+        return failure(PARTS, error, _ANY)
+    detail = f"{count(found, 'part')} of large values, an hour old or more, that no record names"
+    if asked.sweeps:
+        return Finding(PARTS, "ok", f"removed {detail}")
+    hint = "writers left them that were killed, or overtaken: --sweep removes them" if found else ""
+    return Finding(PARTS, "warning" if found else "ok", detail, hint)
 
 
 def _describe_vector(key: str | None, result: results.FetchResult) -> str:

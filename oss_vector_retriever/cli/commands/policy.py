@@ -11,6 +11,7 @@ from typing import Any, Literal, NamedTuple, get_args
 import click
 
 from ...client.config import ClientConfig, resolve_config
+from ...records.settings import StoreSettings, side_name
 from ..arguments import CONNECTION, INDEX, Names, join
 from ..catalogue import LEVELS, SECTIONS, Level
 from ..errors import USAGE, Failure, hide_secrets
@@ -161,6 +162,10 @@ def command(
     )
     if not ram and not principals:
         echo(f"note: put the id of the RAM user in place of {_WHO}, or give --principal", err=True)
+    # values over 36 KB stand in a second index; the commands know of one
+    indexes = [config.index_or(None)] if levels & {"index", "vectors"} else []
+    if indexes and any(_needs_of(name) for name in wanted):
+        indexes.append(side_name(StoreSettings(), indexes[0]))
     statements = []
     for level in (one for one in get_args(Level) if one in levels):
         members: dict[str, Any] = {
@@ -169,7 +174,7 @@ def command(
         }
         if not ram:
             members["Principal"] = principals or [_WHO]
-        members["Resource"] = [_resource(config, level, any_region=any_region)]
+        members["Resource"] = _resources(config, level, indexes, any_region=any_region)
         statements.append(members)
     text = json.dumps({"Version": "1", "Statement": statements}, indent=2)
     if (hidden := hide_secrets(text)) != text:
@@ -184,9 +189,13 @@ _WHO = "RAM-USER-ID"
 _NO_BUCKETS = ("ListVectorBuckets", "PutVectorBucket")
 
 
+def _needs_of(name: str) -> Needs | None:
+    return CLASSES.get(name.removeprefix("oss_vector_retriever."))
+
+
 def _actions(name: str, access: Access) -> Iterable[str]:
     """Return the actions for what a user names: a command, an operation, an action or a class."""
-    needs = CLASSES.get(name.removeprefix("oss_vector_retriever."))
+    needs = _needs_of(name)
     if needs is not None:
         parts = needs[: {"read": 1, "write": 2, "create": 3}[access]]
         return " ".join(parts).split()
@@ -203,13 +212,14 @@ def _actions(name: str, access: Access) -> Iterable[str]:
     )
 
 
-def _resource(config: ClientConfig, level: Level, *, any_region: bool) -> str:
+def _resources(
+    config: ClientConfig, level: Level, indexes: Iterable[str], *, any_region: bool
+) -> list[str]:
     region = "*" if any_region else config.region
     owner = f"acs:ossvector:{region}:{config.account_id}"
     if level == "region":
-        return f"{owner}:*"
+        return [f"{owner}:*"]
     bucket = f"{owner}:{config.bucket_or_raise()}"
     if level == "bucket":
-        return bucket
-    index = f"{bucket}/{config.index_or(None)}"
-    return f"{index}/*" if level == "vectors" else index
+        return [bucket]
+    return [f"{bucket}/{index}{'/*' if level == 'vectors' else ''}" for index in indexes]

@@ -9,7 +9,7 @@ from llama_index.core.schema import Document, NodeRelationship, RelatedNodeInfo,
 from llama_index.core.storage.docstore.types import BaseDocumentStore
 from llama_index.core.vector_stores import MetadataFilter, MetadataFilters
 
-from oss_vector_retriever import InvalidRequestError, NoSuchVectorIndexError, OSSVectorClient
+from oss_vector_retriever import NoSuchVectorIndexError, OSSVectorClient
 from oss_vector_retriever.llama_index import OSSVectorDocumentStore, OSSVectorStore
 
 

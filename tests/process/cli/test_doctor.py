@@ -14,6 +14,8 @@ from support.command_line import call
 from oss_vector_retriever import OSSVectorClient, emulator
 from oss_vector_retriever.cli.commands.doctor import CHECKS
 from oss_vector_retriever.emulator import faults
+from oss_vector_retriever.records.settings import StoreSettings
+from oss_vector_retriever.records.store import RecordStore
 
 SECRET = "canary-secret-of-nobody"
 KEY = emulator.AccessKey("canary-id", SECRET, "1000")
@@ -280,6 +282,31 @@ def test_an_index_whose_envelope_can_be_filtered_by(bench):
     assert "no vector is known to be there" in checks["vectors"]["detail"]
 
 
+def test_old_records_are_counted_and_how_the_search_filters_is_said(bench):
+    old = {"_record": '{"v": 1, "metadata": {}}', "_record_text": "t", "t": "y"}
+    with OSSVectorClient() as client:
+        client.put_vectors([{"key": "old", "data": [2, 1], "metadata": old}])
+    checks = bench.doctor()
+    assert checks["records"]["status"] == "warning"
+    assert checks["records"]["detail"] == "1 of all 2 vectors are records of version 1"
+    assert "update_metadata(ids, {})" in checks["records"]["hint"]
+    assert (checks["search"]["status"], checks["search"]["detail"][:11]) == ("ok", "ranks first")
+
+
+@pytest.mark.parametrize(
+    ("action", "denied"),
+    [("ListVectors", ["records", "search", "parts"]), ("QueryVectors", ["search"])],
+)
+def test_who_may_only_fetch_is_told_nothing_of_the_rest(bench, action, denied):
+    statement = {"Effect": "Deny", "Action": f"oss:{action}", "Principal": "*", "Resource": "*"}
+    with OSSVectorClient() as client:
+        client.put_bucket_policy({"Version": "1", "Statement": [statement]})
+    checks = bench.doctor("--key", "a")
+    skipped = [check for check, status in statuses(checks).items() if status == "skipped"]
+    assert skipped == ["TLS", *denied]
+    assert f"{action} is denied" in checks[denied[0]]["detail"]
+
+
 def test_a_key_can_be_named(bench):
     assert "'gone' is not there" in bench.doctor("--key", "gone")["vectors"]["detail"]
 
@@ -334,3 +361,23 @@ def test_a_disabled_key_is_no_matter_of_policies(bench):
     assert "UserDisable" in found["detail"]
     assert "Enable this RAM user" in found["hint"]
     assert "policy" not in found["hint"]
+
+
+def test_parts_that_no_record_names_are_counted_and_swept(bench):
+    with OSSVectorClient() as client:
+        store, name = RecordStore(StoreSettings(side_index="beside")), "beside"
+        vector = store.encode("large", [1, 2], text="".join(map(str, range(30_000))))
+        bench.offset = timedelta(hours=-2)
+        client.run(store.write, [vector])
+        parts = [part.key for part in client.iter_vectors(index=name)]
+        client.run(store.delete, ["large"])
+        # as a writer that was killed before the head was written
+        client.upsert([{"key": key, "data": [0], "metadata": {}} for key in parts], index=name)
+        bench.offset = timedelta(0)
+        assert bench.doctor()["parts"]["detail"].startswith("0 parts of large values")
+        found = bench.doctor("--side-index", name)["parts"]
+        assert (found["status"], found["detail"][:2]) == ("warning", f"{len(parts)} ")
+        assert "--sweep" in found["hint"]
+        swept = bench.doctor("--side-index", name, "--sweep")["parts"]
+        assert (swept["status"], swept["detail"][:10]) == ("ok", f"removed {len(parts)} ")
+        assert not client.list_vectors(index=name)

@@ -1,7 +1,9 @@
 """Values of any size: cut, read whole, overwritten, deleted, swept; and what parts may be."""
 
+import itertools
 import json
 import random
+import time
 from dataclasses import replace
 
 import pytest
@@ -11,22 +13,66 @@ from support.watched_service import Watched
 
 from oss_vector_retriever import InvalidRequestError, emulator
 from oss_vector_retriever.client.context import PerIndex
+from oss_vector_retriever.client.errors import (
+    AccessDeniedError,
+    DeadlineExceededError,
+    PartialWriteError,
+)
+from oss_vector_retriever.client.models.messages import Reply
 from oss_vector_retriever.records import DecodeError, cutting
+from oss_vector_retriever.records import parts as parts_module
+from oss_vector_retriever.records.listing import Pages
 from oss_vector_retriever.records.lookup import Lookup, fetch_records
 from oss_vector_retriever.records.settings import StoreSettings
+from oss_vector_retriever.records.side import Row, SideIndex
 from oss_vector_retriever.records.store import RecordStore
+
+ERROR = ("<Error><Code>{}</Code><Message>no</Message></Error>", {"content-type": "application/xml"})
+
+
+class Spoiling(Watched):
+    """A service that fails where a test says: by operation and index, before or after it acts."""
+
+    spoil = staticmethod(lambda *_: None)
+
+    def handle(self, request):
+        index = json.loads(request.body or b"{}").get("indexName")
+        answer = self.spoil(request.query, index)
+        if isinstance(answer, tuple):
+            status, code, acts = answer
+            if acts:
+                super().handle(request)
+            return Reply(status, ERROR[1], ERROR[0].format(code).encode())
+        return super().handle(request)
+
+
+def failing(operation, index, failure, *, acts=False, times=10**9):
+    """Return what spoils so many calls of an operation on an index."""
+    left = itertools.count(times, -1)
+
+    def spoil(asked, where):
+        if (asked, where) == (operation, index) and next(left) > 0:
+            return *failure, acts
+        return None
+
+    return spoil
 
 
 @pytest.fixture
 def service():
-    with Watched.in_memory() as service:
+    with Spoiling.in_memory() as service:
         service.create_bucket(emulator.DEVELOPMENT_ACCOUNT_ID, emulator.DEVELOPMENT_BUCKET)
         yield service
 
 
+@pytest.fixture(autouse=True)
+def pause(monkeypatch):
+    monkeypatch.setattr(parts_module, "_PAUSE", 0.01)
+
+
 @pytest.fixture
 def client(service):
-    with embedded(service) as client:
+    with embedded(service, retry=1) as client:
         yield client
 
 
@@ -148,6 +194,18 @@ def test_keys_of_any_length_have_parts_and_are_swept(client, store):
     assert client.run(store.sweep) == 0  # they are too young
     assert client.run(store.sweep, 0) == left > 0
     assert parts(client) == []
+
+
+def test_an_update_may_make_a_value_large(client, store):
+    client.run(store.write, [record(store, "a", "small")])
+    client.run(store.update_metadata, ["a"], {"big": noise(50_000)})
+    assert read(client, store, ["a"])["a"].metadata["big"] == noise(50_000)
+    client.run(store.delete, ["a"])
+    assert parts(client) == []
+    client.delete_vector_index(index="vectorsside")
+    fixed = RecordStore(StoreSettings(create_index=False))
+    with pytest.raises(InvalidRequestError, match="side index 'vectorsside' is not there"):
+        client.run(fixed.write, [record(fixed, "a", noise(50_000))])
 
 
 def test_an_update_reads_and_writes_a_value_in_parts(client, store):
@@ -283,3 +341,182 @@ def test_a_head_that_another_wrote_asks_for_nothing(client, service, store, head
     assert len(service.seen) <= 6
     client.run(store.write, [record(store, "a", "small")])
     client.run(store.delete, ["a"])
+
+
+def test_the_parts_of_an_index_that_is_gone_are_swept(client, store):
+    client.run(store.write, [record(store, "a", noise(50_000))])
+    client.delete_vector_index(index="vectors")
+    assert client.run(store.sweep, 0, removes=False) == 2
+    assert len(parts(client)) == 2
+    assert client.run(store.sweep, 0) == 2
+    assert parts(client) == []
+
+
+DENIED = (403, "AccessDenied")
+REFUSED = (400, "VectorIndexParameterInvalid")
+BROKEN = (500, "InternalError")
+
+
+def test_where_parts_fail_the_head_is_not_written_and_what_is_small_is(client, service, store):
+    client.run(store.write, [record(store, "a", noise(50_000))])
+    service.spoil = failing("putVectors", "vectorsside", REFUSED)
+    with pytest.raises(PartialWriteError) as caught:
+        client.run(store.write, [record(store, "a", noise(50_000, 2)), record(store, "b", "small")])
+    assert caught.value.report.failed == ("a",)
+    assert caught.value.report.written == ("b",)
+    service.spoil = Spoiling.spoil
+    assert {key: one.text for key, one in read(client, store, ["a", "b"]).items()} == {
+        "a": noise(50_000),
+        "b": "small",
+    }
+    assert client.run(store.sweep, 0) == 0
+
+
+def test_of_parts_in_several_calls_those_that_were_written_go_again(
+    client, service, store, monkeypatch
+):
+    monkeypatch.setattr(cutting, "_PARTS_PER_PUT", 1)
+    client.run(store.write, [record(store, "b", "small")])
+    service.spoil = failing("putVectors", "vectorsside", REFUSED, times=1)
+    with pytest.raises(PartialWriteError):
+        client.run(store.write, [record(store, "a", noise(200_000))])
+    assert parts(client) == []
+
+
+@pytest.mark.parametrize(
+    ("failure", "acts"),
+    [(REFUSED, False), (BROKEN, False), (BROKEN, True)],
+    ids=["refused", "broken", "broken and done"],
+)
+def test_parts_stay_where_nobody_knows_whether_their_head_is_written(
+    client, service, store, failure, acts
+):
+    client.run(store.write, [record(store, "b", "small")])
+    service.spoil = failing("putVectors", "vectors", failure, acts=acts)
+    with pytest.raises(PartialWriteError):
+        client.run(store.write, [record(store, "a", noise(50_000))])
+    service.spoil = Spoiling.spoil
+    assert bool(parts(client)) == (failure is BROKEN)
+    assert list(read(client, store, ["a"])) == (["a"] if acts else [])
+    assert bool(client.run(store.sweep, 0)) == (failure is BROKEN and not acts)
+    assert list(read(client, store, ["a"])) == (["a"] if acts else [])
+
+
+def test_copies_that_do_not_fit_leave_no_parts(client, store):
+    # an index of another program's: all 2 KB are taken by what filters see
+    client.put_vector_index(dimension=2)
+    with pytest.raises(InvalidRequestError, match="filterable"):
+        client.run(store.write, [record(store, "a", noise(50_000), kind="x" * 1990)])
+    assert parts(client) == []
+
+
+def test_who_may_not_read_writes_and_deletes_and_leaves_parts_to_a_sweep(client, service, store):
+    client.run(store.write, [record(store, "a", noise(50_000))])
+    service.spoil = failing("getVectors", "vectors", DENIED)
+    client.run(store.write, [record(store, "a", noise(60_000, 2))])
+    client.run(store.write, [record(store, "b", noise(60_000, 3))])
+    client.run(store.delete, ["b"])
+    with pytest.raises(AccessDeniedError):
+        client.run(store.sweep, 0)
+    service.spoil = Spoiling.spoil
+    assert read(client, store, ["a"])["a"].text == noise(60_000, 2)
+    assert client.run(store.sweep, 0) > 0
+    assert read(client, store, ["a"])["a"].text == noise(60_000, 2)
+    client.run(store.delete, ["a"])
+    assert parts(client) == []
+
+
+def test_who_may_not_read_the_side_index_is_told_which(client, service, store):
+    client.run(store.write, [record(store, "a", noise(50_000))])
+    service.spoil = failing("getVectors", "vectorsside", DENIED)
+    with pytest.raises(AccessDeniedError, match="vectorsside"):
+        read(client, store, ["a"])
+
+
+def test_who_may_not_make_the_side_index_is_told_what_to_do(client, service, store):
+    service.spoil = failing("putVectorIndex", "vectorsside", DENIED)
+    with pytest.raises(AccessDeniedError, match=r"vectorsside.*side_index="):
+        client.run(store.write, [record(store, "a", noise(50_000))])
+
+
+def test_a_side_index_that_others_delete_is_made_again(client, service, store):
+    client.run(store.write, [record(store, "a", noise(50_000))])
+    other = embedded(service)  # neither closed nor dropped: the service would be, too
+    other.delete_vector_index(index="vectorsside")
+    client.run(store.write, [record(store, "a", noise(50_000, 2))])
+    assert read(client, store, ["a"])["a"].text == noise(50_000, 2)
+    other.delete_vector_index(index="vectorsside")
+    fixed = RecordStore(StoreSettings(create_index=False))
+    with pytest.raises(PartialWriteError, match="the side index 'vectorsside' is not there"):
+        client.run(fixed.write, [record(store, "a", noise(50_000, 3))])
+
+
+def test_a_value_that_is_overwritten_as_it_is_read_comes_whole(client, service, store):
+    client.run(store.write, [record(store, "a", noise(50_000))])
+    left, writer = itertools.count(5, -1), RecordStore(StoreSettings())
+
+    def overwrite(operation, index):
+        # between the head and its parts, again and again: more often than a head is read twice
+        if (operation, index) == ("getVectors", "vectorsside") and next(left) > 0:
+            service.spoil = Spoiling.spoil
+            text = noise(50_000, random.randrange(2**32))
+            client.run(writer.write, [record(writer, "a", text)])
+            texts.append(text)
+            service.spoil = overwrite
+
+    texts = []
+    service.spoil = overwrite
+    assert read(client, store, ["a"])["a"].text == texts[-1]
+    assert len(texts) == 5
+
+    def delete(operation, index):
+        if (operation, index) == ("getVectors", "vectorsside"):
+            service.spoil = Spoiling.spoil
+            client.run(writer.delete, ["a"])
+
+    service.spoil = delete
+    assert client.run(store.fetch, ["a"]).missing == ("a",)
+
+
+def test_all_is_over_at_the_deadline(service, store):
+    with embedded(service, timeout=0.4) as client:
+        client.run(store.write, [record(store, "a", noise(50_000))])
+        began = time.monotonic()
+
+        def delay(*_):
+            time.sleep(0.25)
+
+        service.spoil = delay
+        with pytest.raises(DeadlineExceededError):
+            read(client, store, ["a"])
+        with pytest.raises((DeadlineExceededError, PartialWriteError)):
+            client.run(store.write, [record(store, "a", noise(50_000, 2))])
+        assert time.monotonic() - began < 3
+        time.sleep(0.3)  # until the service has done what nobody waits for any longer
+
+
+def test_many_large_values_are_put_together_a_few_at_a_time(client, store, monkeypatch):
+    monkeypatch.setattr(parts_module, "_PARTS_AT_ONCE", 4)
+    written = {f"k{n}": noise(70_000, n) for n in range(6)}
+    client.run(store.write, [record(store, key, text) for key, text in written.items()])
+    before = client.stats().operations["GetVectors"].calls
+    found = read(client, store, list(written))
+    assert {key: one.text for key, one in found.items()} == written
+    assert client.stats().operations["GetVectors"].calls - before > 3
+
+
+def test_a_listing_has_a_bounded_part_of_large_values_in_memory(client, store, monkeypatch):
+    monkeypatch.setattr(parts_module, "_BYTES_AT_ONCE", 100_000)
+    written = {f"k{n}": noise(60_000, n) for n in range(5)}
+    client.run(store.write, [record(store, key, text) for key, text in written.items()])
+    side = SideIndex(store.settings)
+    rows = [Row("note", key, {"text": text}) for key, text in written.items()]
+    client.run(side.put_rows, rows)
+    pages, found = Pages(store, segments=1), []
+    while not pages.is_done:
+        read_now = client.run(pages.read)
+        assert len(read_now) <= 2
+        found += [store.decode(vector) for vector in read_now]
+    assert {one.key: one.text for one in found} == written
+    listed = client.run(side.list_rows, "note")
+    assert {row.key: row.value["text"] for row in listed} == written

@@ -3,6 +3,7 @@
 import json
 import math
 import warnings
+from dataclasses import replace
 
 import pytest
 from support.embedded import embedded
@@ -10,9 +11,11 @@ from support.promises import sized
 from support.watched_service import Watched
 
 from oss_vector_retriever import (
+    AccountRecord,
     IncompleteSearchWarning,
     InvalidRequestError,
     OSSVectorError,
+    ResponseError,
     VectorIndexParameterInvalidError,
     emulator,
 )
@@ -95,7 +98,7 @@ class Place:
         return self.run(search, self.store, QUERY, k, condition=condition, completion=completion)
 
     def add_sizes(self):
-        self.store = RecordStore(StoreSettings(filterable=["size"]))
+        self.store = RecordStore(replace(self.store.settings, filterable=["size"]))
         vectors = [
             self.store.encode(f"s{n:03}", place(n), text="t", metadata={"size": n})
             for n in range(200)
@@ -255,6 +258,65 @@ def test_equalities_of_our_own_fields_are_pushed_though_nothing_else_is(make, re
     asked = [body for name, body in where.service.seen if name == "queryVectors"]
     assert asked[-2]["filter"] == {"tag": {"$eq": "rare"}}
     assert where.service.refusals == 2  # of two sizes
+
+
+# What an account's record tells
+
+
+def told(where, **behaviour):
+    """Have the client of a place know a record, as of a new process; return what is learnt."""
+    record = AccountRecord(
+        region=emulator.DEVELOPMENT_REGION,
+        recorded="2026-09-01T00:00:00+00:00",
+        package="1",
+        behaviour=behaviour,
+    )
+    where.client = embedded(where.service, timeout=20.0, limits=LIMITS, record=record)
+    where.run = ClientPair(where.client).run
+    where.run(where.store.describe)
+    where.service.seen.clear()
+    where.service.refusals = 0
+    return traits_of(where.client._context, None)
+
+
+@pytest.mark.parametrize("list_filter", ["ignored", "refused"])
+@pytest.mark.parametrize("forms", ["no_ranges", "no_exists", "no_or", "flat"])
+@pytest.mark.parametrize("squared", [True, False])
+def test_with_a_record_nothing_is_refused_and_nothing_tried(make, list_filter, forms, squared):
+    switches = {"list_filter": list_filter, "filter_forms": forms, "squared_euclidean": squared}
+    switches |= {"top_k_limit": 30, "filter_after_ranking": True}
+    where = make(behaviour=emulator.Behaviour(**switches), distance_metric="euclidean")
+    where.add_sizes()
+    traits = told(where, scalars="kept", **switches)
+    assert where.keys_of(RANGE) == [f"s{n:03}" for n in SIZED_FAR]
+    assert where.service.refusals == 0
+    names = where.service.names()
+    assert set(where.service.asked()) == {30}
+    listed = [body for name, body in where.service.seen if name == "listVectors"]
+    assert listed
+    assert not any("filter" in body for body in listed)
+    # nothing but what is ranked is fetched, and no distance is compared with the service's
+    assert names.index("listVectors") < names.index("getVectors")
+    assert (traits.euclidean, traits.formula) == ("squared" if squared else "euclidean", None)
+    assert traits.filters_first is False
+
+
+def test_with_a_record_a_service_that_filters_first_is_asked_once(make):
+    where = make(behaviour=FILTERS_FIRST, count=60, matching=[3, 59])
+    told(where, filter_after_ranking=False)
+    assert where.keys() == first([3, 59])
+    assert where.service.names() == ["queryVectors"]
+
+
+@pytest.mark.parametrize("metric", ["euclidean", "cosine"])
+def test_a_record_tells_nothing_of_a_metric_that_nobody_may_look_at(make, metric):
+    where = make(distance_metric=metric, behaviour=emulator.Behaviour(squared_euclidean=True))
+    where.store = RecordStore(StoreSettings(filterable=["tag"], distance_metric=None))
+    where.service.denied = {"getVectorIndex"}
+    told(where, squared_euclidean=True)
+    far = [0.01 * (n + 1) for n in FAR]
+    expected = [one**2 if metric == "euclidean" else 1 - 1 / math.hypot(1, one) for one in far]
+    assert [hit.distance for hit in where.find(20).hits] == pytest.approx(expected, rel=1e-5)
 
 
 # Complete, or say so
@@ -433,6 +495,25 @@ def test_who_may_search_and_not_list_has_what_the_search_found_and_is_told(make,
     where.service.denied = {denied}
     with pytest.warns(IncompleteSearchWarning, match="not permitted"):
         assert where.keys() == first([3])
+
+
+def test_a_listing_that_goes_round_in_a_circle_is_an_error(make):
+    where = make(matching=[3, *FAR])
+    following = {None: "a", "a": "b", "b": "c", "c": "a"}
+    handle = where.service.handle
+
+    def circle(request):
+        if request.query != "listVectors":
+            return handle(request)
+        assert len(where.service.names()) < 100, "an endless loop"
+        where.service.seen.append(where.service.note_of(request))
+        token = following[json.loads(request.body).get("nextToken")]
+        body = json.dumps({"vectors": [], "nextToken": token}).encode()
+        return Reply(200, {"content-type": "application/json"}, body)
+
+    where.service.handle = circle
+    with pytest.raises(ResponseError, match="so that no page is last"):
+        where.find(exhaustive=True)
 
 
 def test_what_takes_too_long_ends_with_the_time_and_says_so(make):

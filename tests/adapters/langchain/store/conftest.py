@@ -88,6 +88,12 @@ def store(client, model):
     return OSSVectorStore(model, client=client, filterable=["color", "year"])
 
 
+@pytest.fixture
+def one_index(client, model):
+    """Return a store of which no value is cut: it has no side index."""
+    return OSSVectorStore(model, client=client, filterable=["color", "year"], side_index=False)
+
+
 @pytest.fixture(params=["sync", "async"])
 def call(request):
     """Give a function that calls a method, or its async twin on a loop of its own."""

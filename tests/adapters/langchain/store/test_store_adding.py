@@ -111,11 +111,11 @@ def test_an_id_that_stands_twice_is_refused_before_the_model_is_paid(store, mode
     ],
 )
 def test_what_the_index_cannot_hold_is_refused_before_any_call(
-    store, service, call, options, message
+    one_index, service, call, options, message
 ):
     with pytest.raises(InvalidRequestError, match=message):
-        call(store, "add_texts", ["a", "b"], **options)
-    assert (service.seen, store.embeddings.calls) == ([], [])
+        call(one_index, "add_texts", ["a", "b"], **options)
+    assert (service.seen, one_index.embeddings.calls) == ([], [])
 
 
 @pytest.mark.parametrize(

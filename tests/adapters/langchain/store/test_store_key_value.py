@@ -114,7 +114,6 @@ def test_what_holds_no_bytes_is_refused_or_skipped(client, call, metadata, reaso
         (OSSVectorDocStore, [("x", Document(page_content="", metadata={"_row": 1}))]),
         (OSSVectorDocStore, [(1, Document(page_content=""))]),
         (OSSVectorByteStore, [("x", "text")]),
-        (OSSVectorByteStore, [("x", b"0" * 40_000)]),
         (OSSVectorByteStore, [("", b"")]),
         (OSSVectorEmbeddingStore, [("x", "text")]),
         (OSSVectorEmbeddingStore, [("x", [1.0]), ("y", [1.0, 2.0])]),
@@ -124,6 +123,12 @@ def test_what_holds_no_bytes_is_refused_or_skipped(client, call, metadata, reaso
 def test_what_cannot_be_kept_is_refused_and_nothing_is_written(client, service, call, kind, pairs):
     with pytest.raises(InvalidRequestError):
         call(kind(client=client), "mset", pairs)
+    assert "putVectors" not in service.names()
+
+
+def test_without_a_side_index_a_large_value_is_refused(client, service, call):
+    with pytest.raises(InvalidRequestError, match="over the limit of 40,960"):
+        call(OSSVectorByteStore(client=client, side_index=False), "mset", [("x", b"0" * 40_000)])
     assert "putVectors" not in service.names()
 
 

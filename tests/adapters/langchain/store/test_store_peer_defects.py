@@ -93,13 +93,13 @@ def test_redis_and_postgres_ids_are_positional_as_in_the_contract():
         assert ours.kind is inspect.Parameter.POSITIONAL_ONLY
 
 
-def test_llama_index_21279_sizes_are_counted_in_bytes_of_what_is_stored(store, service, call):
+def test_llama_index_21279_sizes_are_counted_in_bytes_of_what_is_stored(one_index, service, call):
     text = "\N{PILE OF POO}" * 9_000
-    call(store, "add_texts", [text], ids=["fits"])
-    assert call(store, "get_by_ids", ["fits"])[0].page_content == text
+    call(one_index, "add_texts", [text], ids=["fits"])
+    assert call(one_index, "get_by_ids", ["fits"])[0].page_content == text
     service.seen.clear()
     with pytest.raises(InvalidRequestError, match=r"the largest is text with 4\d,\d{3} bytes"):
-        call(store, "add_texts", ["\N{PILE OF POO}" * 12_000])
+        call(one_index, "add_texts", ["\N{PILE OF POO}" * 12_000])
     assert service.seen == []
 
 
@@ -107,7 +107,7 @@ def test_spiceai_8352_limits_are_those_of_the_account(service, client, model, ca
     larger = replace(DEFAULT_LIMITS, metadata_bytes=100_000, filterable_bytes=4_000)
     store = OSSVectorStore(model, client=client.with_options(limits=larger), filterable=["tag"])
     smaller = replace(DEFAULT_LIMITS, metadata_bytes=1_000)
-    small = OSSVectorStore(model, client=client.with_options(limits=smaller))
+    small = OSSVectorStore(model, client=client.with_options(limits=smaller), side_index=False)
     with pytest.raises(InvalidRequestError, match="over the limit of 1,000"):
         call(small, "add_texts", ["a" * 2_000])
     assert service.seen == []

@@ -136,9 +136,9 @@ def test_a_patch_that_is_no_dict_is_refused(filled, service, call, patch):
     assert service.seen == []
 
 
-def test_a_change_that_passes_a_limit_changes_nothing(filled, call):
+def test_a_change_that_passes_a_limit_changes_nothing(filled, one_index, call):
     with pytest.raises(InvalidRequestError, match="over the limit"):
-        call(filled, "update_metadata", ["b", "a"], {"x": "y" * 41_000})
+        call(one_index, "update_metadata", ["b", "a"], {"x": "y" * 41_000})
     assert call(filled, "get_by_ids", ["b"])[0].metadata == {}
 
 

@@ -23,6 +23,7 @@ from llama_index.core.schema import (
 from llama_index.core.vector_stores import MetadataFilter, MetadataFilters
 from support.embedded import embedded
 from support.llama_nodes import text_node
+from support.promises import sized
 
 from oss_vector_retriever import emulator
 from oss_vector_retriever.client.context import PerIndex
@@ -32,6 +33,7 @@ from oss_vector_retriever.llama_index import (
     OSSVectorStore,
     documents,
 )
+from oss_vector_retriever.records import cutting
 
 MODEL = MockEmbedding(embed_dim=4)
 
@@ -60,6 +62,7 @@ def another_process(service, monkeypatch):
 
     def begin():
         monkeypatch.setattr(documents, "_memories", PerIndex())
+        monkeypatch.setattr(cutting, "_known_sides", PerIndex())
         kept.append(embedded(service))
         return kept[-1]
 
@@ -160,7 +163,7 @@ def test_nodes_that_no_row_names_are_found_and_no_others_deleted(client, another
 
 
 @pytest.mark.parametrize("list_filter", ["honoured", "ignored"])
-def test_a_row_that_is_not_whole_is_completed(client, another_process, list_filter):
+def test_a_row_that_is_not_whole_is_completed(client, another_process):
     OSSVectorStore(client, side_index=False).add([text_node("old", of="d")])
     docstore = OSSVectorDocumentStore(another_process())
     docstore.set_document_hash("d", "h")
@@ -171,7 +174,8 @@ def test_a_row_that_is_not_whole_is_completed(client, another_process, list_filt
 
 def test_a_small_document_of_many_goes_in_three_calls(client, another_process, operations):
     OSSVectorDocumentStore(client).set_document_hash("d0", "h")
-    nodes = [text_node(f"n{n}", of=f"d{n // 3}") for n in range(3000)]
+    count = sized(300, 100_000)
+    nodes = [text_node(f"n{n}", of=f"d{n // 3}") for n in range(count)]
     OSSVectorStore(client).add(nodes)
     whole = OSSVectorDocumentStore(another_process())
     operations.clear()
@@ -179,7 +183,26 @@ def test_a_small_document_of_many_goes_in_three_calls(client, another_process, o
     counted = [name for name in operations if name != "getVectorIndex"]
     # the row, its nodes, both deletions; a vector store that knows the row needs no first call
     assert counted == ["getVectors", "getVectors", "deleteVectors", "deleteVectors"]
-    assert len(stored(client)) == 2997
+    assert len(stored(client)) == count - 3
+    # one that has read the row, as core does before it deletes a document, needs no first call
+    known = OSSVectorDocumentStore(another_process())
+    assert known.get_document_hash("d8") is None
+    operations.clear()
+    OSSVectorStore(known.client).delete("d8")
+    assert operations == ["getVectors", "deleteVectors", "deleteVectors"]
+
+
+def test_without_a_document_store_it_takes_a_listing_and_a_deletion(
+    client, another_process, operations
+):
+    nodes = [text_node(f"n{n}", of=f"d{n // 3}") for n in range(sized(300, 100_000))]
+    OSSVectorStore(client).add(nodes)
+    store = OSSVectorStore(another_process())
+    operations.clear()
+    VectorStoreIndex.from_vector_store(store, embed_model=MODEL).delete_ref_doc("d7")
+    # the look is for a side index, once in five minutes
+    assert operations == ["getVectorIndex", "listVectors", "deleteVectors"]
+    assert len(stored(client)) == len(nodes) - 3
 
 
 def test_a_node_that_another_document_has_taken_over_stays(client, another_process):
@@ -244,15 +267,16 @@ def test_emptied_by_its_store_an_index_has_no_documents(client, another_process)
     assert [key for key in rows(client) if not key.startswith("value/")] == []
 
 
-@pytest.mark.parametrize("count", [50, 1500])
-def test_a_document_of_many_nodes_is_deleted_whole(client, another_process, count):
+def test_a_document_whose_row_has_parts_is_deleted_whole(client, another_process):
     OSSVectorDocumentStore(client).set_document_hash("d", "h")
     store = OSSVectorStore(client)
-    for start in range(0, count, 500):
-        store.add([text_node(f"{'n' * 30}{n}", of="d") for n in range(start, start + 500)][:count])
+    for start in range(0, 200, 100):
+        store.add([text_node(f"{'n' * 400}{n}", of="d") for n in range(start, start + 100)])
+    assert any(key.startswith("part/") for key in rows(client))
     store.add([text_node("other", of="other")])
     OSSVectorStore(another_process()).delete("d")
     assert stored(client) == ["other"]
+    assert rows(client) == []
 
 
 def test_nodes_of_a_document_are_listed_by_a_filter(client):
@@ -279,7 +303,7 @@ def test_a_summary_index_keeps_its_nodes_here(client, another_process):
     assert rows(other) == []
 
 
-def test_a_document_summary_index_keeps_its_nodes_here(client, another_process, capsys):
+def test_a_document_summary_index_keeps_its_nodes_here(client, another_process):
     texts = [Document(id_=f"d{n}", text="A sentence of some words. " * 20) for n in range(2)]
     options = {"llm": MockLLM(max_tokens=5), "embed_model": MODEL}
     index = DocumentSummaryIndex.from_documents(

@@ -1,7 +1,7 @@
 """Dicts of JSON by collection and key, and core's stores on them: structs, caches, chats."""
 
 import asyncio
-import datetime
+import datetime as dt
 import json
 from concurrent.futures import ThreadPoolExecutor
 
@@ -69,7 +69,7 @@ def test_many_are_one_batched_get_and_a_put_for_each_five_hundred(call, kv, oper
 @pytest.mark.parametrize(
     ("value", "told"),
     [
-        ({"a": {"b": [datetime.date(2024, 1, 1)]}}, r"value\['a'\]\['b'\]\[0\] is of type date"),
+        ({"a": {"b": [dt.date(2024, 1, 1)]}}, r"value\['a'\]\['b'\]\[0\] is of type date"),
         ({"a": float("nan")}, r"value\['a'\] is nan"),
         ({"a": {1: 2}}, r"value\['a'\] has a key that is not a string: 1"),
         ({"a": {1, 2}}, r"value\['a'\] is of type set"),
@@ -133,7 +133,7 @@ def test_structs_of_indices_are_kept_by_name(call, client, again):
     assert call(store, "get_index_struct") == of_list
 
 
-def test_what_a_pipeline_has_cached_another_process_finds(client, again, capsys):
+def test_what_a_pipeline_has_cached_another_process_finds(client, again):
     class Counting(MockEmbedding):
         seen: int = 0
 
