@@ -4,6 +4,7 @@ The `lacks` of the classes are all the differences; docs/store-tests.md shows th
 test of what a store lacks is run here all the same, and has to fail.
 """
 
+import re
 from pathlib import Path
 
 import pytest
@@ -344,3 +345,12 @@ def test_the_page_shows_each_difference_and_each_capability_and_no_other():
         if row not in heads and after not in heads
     ]
     assert sorted(rows) == sorted(rows_of_page())
+
+
+def test_the_example_of_the_page_is_a_suite_for_cores_store():
+    names = {}
+    [example] = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
+    exec(example, names)
+    made = names["TestMyVectorStore"]
+    assert issubclass(made, VectorStoreTests)
+    assert made.lacks.keys() == TestSimpleVectorStore.lacks.keys()
