@@ -159,7 +159,7 @@ class DocumentStoreTests(StoreTests):
     def test_a_node_comes_back_as_it_was(self, subject: Subject, kind: str) -> None:
         node = Document(id_="n", text="t") if kind == "Document" else NODES[kind]()
         subject.add_documents([node])
-        check_same_node(subject.get_document("n"), node)
+        check_same_node(subject.get_document(node.node_id), node)
 
     def test_metadata_come_back_as_they_were(self, subject: Subject) -> None:
         flat = "nested_metadata" in self.lacks

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, ClassVar, Literal
+from uuid import NAMESPACE_OID, uuid5
 
 import pytest
 from llama_index.core.schema import (
@@ -141,6 +142,27 @@ def text_node(
     return TextNode(id_=key, text=text or f"text of {key}", relationships=source, **fields)
 
 
+# Some vector stores take UUIDs alone for ids: the tests speak of nodes by names.
+_names: dict[str, str] = {}
+
+
+def ids(*names: str) -> list[str]:
+    """Return the ids of nodes that have a name: the same UUIDs each time."""
+    by_id = {str(uuid5(NAMESPACE_OID, name)): name for name in names}
+    _names.update(by_id)
+    return [str(uuid5(NAMESPACE_OID, name)) for name in names]
+
+
+def name_of(key: str) -> str:
+    """Return the name whose id this is, or else the id as it is."""
+    return _names.get(key, key)
+
+
+def names_of(nodes: Iterable[BaseNode]) -> list[str]:
+    """Return the names of nodes."""
+    return [name_of(node.node_id) for node in nodes]
+
+
 def ids_of(nodes: Iterable[BaseNode]) -> list[str]:
     """Return the ids of nodes."""
     return [node.node_id for node in nodes]
@@ -163,6 +185,7 @@ NESTED_METADATA: dict[str, Any] = {
 }
 FLAT_METADATA = {name: NESTED_METADATA[name] for name in ("text", "whole", "negative", "fraction")}
 
+_ID = "5f0c1e6a-3c1b-4a1f-9a52-4f1f2e0b7c11"
 _RELATED = {
     NodeRelationship.SOURCE: RelatedNodeInfo(
         node_id="document", node_type=ObjectType.DOCUMENT, metadata={"page": 1}, hash="h"
@@ -176,12 +199,12 @@ _RELATED = {
 # By what is to be kept of them: a function that makes a node, since tests change what they write.
 # Not `Document`: core itself makes none of what a vector store has kept of one.
 NODES: dict[str, Callable[[], BaseNode]] = {
-    "relationships": lambda: TextNode(id_="n", text="t", relationships=dict(_RELATED)),
+    "relationships": lambda: TextNode(id_=_ID, text="t", relationships=dict(_RELATED)),
     "positions": lambda: TextNode(
-        id_="n", text="t", start_char_idx=3, end_char_idx=9, mimetype="text/markdown"
+        id_=_ID, text="t", start_char_idx=3, end_char_idx=9, mimetype="text/markdown"
     ),
     "templates": lambda: TextNode(
-        id_="n",
+        id_=_ID,
         text="t",
         metadata={"page": 1, "secret": "s"},
         excluded_embed_metadata_keys=["page"],
@@ -190,13 +213,13 @@ NODES: dict[str, Callable[[], BaseNode]] = {
         metadata_separator="|",
         text_template="{metadata_str}//{content}",
     ),
-    "long text": lambda: TextNode(id_="n", text="ünïcode 漢字 🦊\n" * 200),
-    "IndexNode": lambda: IndexNode(id_="n", text="t", index_id="other"),
+    "long text": lambda: TextNode(id_=_ID, text="ünïcode 漢字 🦊\n" * 200),
+    "IndexNode": lambda: IndexNode(id_=_ID, text="t", index_id="other"),
     "ImageNode": lambda: ImageNode(
-        id_="n", text="t", image_url="https://example.com/fox.png", image_mimetype="image/png"
+        id_=_ID, text="t", image_url="https://example.com/fox.png", image_mimetype="image/png"
     ),
-    "ImageNode with data": lambda: ImageNode(id_="n", text="", image="aGVsbG8="),
-    "Node": lambda: Node(id_="n", text_resource=Media(text="t")),
+    "ImageNode with data": lambda: ImageNode(id_=_ID, text="", image="aGVsbG8="),
+    "Node": lambda: Node(id_=_ID, text_resource=Media(text="t")),
 }
 
 

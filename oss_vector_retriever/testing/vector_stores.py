@@ -1,6 +1,7 @@
 """`VectorStoreTests`: what LlamaIndex asks of a vector store."""
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
@@ -25,7 +26,9 @@ from .suite import (
     StoreTests,
     Subject,
     check_same_node,
-    ids_of,
+    ids,
+    name_of,
+    names_of,
     text_node,
 )
 
@@ -146,6 +149,7 @@ class VectorStoreTests(StoreTests):
         **StoreTests.capabilities,
         "stores_text": "nodes are kept whole, and come back from a query",
         "get_nodes": "nodes by id and by filters",
+        "any_id": "the id of a node may be any text; without it UUIDs are what it takes",
         "order": "get_nodes answers in the order asked, and an id twice that is asked for twice",
         "embeddings": "nodes that are got by id have their embeddings",
         "delete_nodes": "deletion by id and by filters",
@@ -181,11 +185,11 @@ class VectorStoreTests(StoreTests):
         """Return a vector of the suite's dimension that begins with some numbers."""
         return [*numbers, *[0.0] * (self.dimension - len(numbers))]
 
-    def _nodes(self, *keys: str, of: str | None = None) -> list[TextNode]:
-        """Return a node for each key, the first one the nearest to `vector(1)`."""
+    def _nodes(self, *names: str, of: str | None = None) -> list[TextNode]:
+        """Return a node for each name, the first one the nearest to `vector(1)`."""
         return [
             text_node(key, of=of, embedding=self._vector(1, place / 10))
-            for place, key in enumerate(keys)
+            for place, key in enumerate(ids(*names))
         ]
 
     def _ask(self, subject: Subject, *numbers: float, k: int = 100, **options: Any) -> list[str]:
@@ -200,13 +204,15 @@ class VectorStoreTests(StoreTests):
         embedding = self._vector(*(numbers or (1,)))
         asked = VectorStoreQuery(query_embedding=embedding, similarity_top_k=k, **options)
         result = subject.query(asked, **arguments)
-        ids, similarities = list(result.ids or []), list(result.similarities or [])
+        found, similarities = list(result.ids or []), list(result.similarities or [])
         nodes = None if result.nodes is None else list(result.nodes)
-        assert len(similarities) == len(ids), "a similarity for each id"
-        assert len(set(ids)) == len(ids), "a node once"
+        assert len(similarities) == len(found), "a similarity for each id"
+        assert len(set(found)) == len(found), "a node once"
         if nodes is not None:
-            assert ids_of(nodes) == ids, "a node for each id, in the same order"
-        return ids, similarities, nodes
+            assert [node.node_id for node in nodes] == found, (
+                "a node for each id, in the same order"
+            )
+        return list(map(name_of, found)), similarities, nodes
 
     # What it is
 
@@ -233,7 +239,7 @@ class VectorStoreTests(StoreTests):
     # Writing
 
     def test_add_returns_the_ids_in_order(self, subject: Subject) -> None:
-        assert subject.add(self._nodes("c", "a", "b")) == ["c", "a", "b"]
+        assert subject.add(self._nodes("c", "a", "b")) == ids("c", "a", "b")
 
     def test_add_of_nothing_writes_nothing(self, subject: Subject) -> None:
         assert subject.add([]) == []
@@ -241,12 +247,16 @@ class VectorStoreTests(StoreTests):
 
     def test_add_replaces_a_node_with_the_same_id(self, subject: Subject) -> None:
         subject.add(self._nodes("a", "b", of="old"))
-        subject.add([text_node("a", of="new", text="another", embedding=self._vector(0, 0, 1))])
+        subject.add(
+            [text_node(*ids("a"), of="new", text="another", embedding=self._vector(0, 0, 1))]
+        )
         assert self._ask(subject, 0, 0, 1, k=1) == ["a"]
-        ids, _, nodes = self._answer(subject)
-        assert sorted(ids) == ["a", "b"]
+        found, _, nodes = self._answer(subject)
+        assert sorted(found) == ["a", "b"]
         if nodes is not None:
-            assert {node.node_id: node.get_content() for node in nodes}["a"] == "another"
+            assert [node.get_content() for node in nodes if names_of([node]) == ["a"]] == [
+                "another"
+            ]
         subject.delete("old")
         assert self._ask(subject) == ["a"]
 
@@ -265,12 +275,12 @@ class VectorStoreTests(StoreTests):
 
     def test_a_node_without_embedding_is_refused(self, subject: Subject) -> None:
         with pytest.raises(Exception):  # noqa: B017, PT011 - each store has its own
-            subject.add([text_node("a")])
+            subject.add([text_node(*ids("a"))])
         assert self._ask(subject) == []
 
     def test_many_nodes_are_written(self, subject: Subject) -> None:
         keys = [f"n{number}" for number in range(150)]
-        assert subject.add(self._nodes(*keys)) == keys
+        assert subject.add(self._nodes(*keys)) == ids(*keys)
         # the first and the last of them, in as many as a service may give at once
         assert self._ask(subject, 1, k=100) == keys[:100]
         assert self._ask(subject, 0, 1, k=100) == keys[:49:-1]
@@ -278,13 +288,13 @@ class VectorStoreTests(StoreTests):
     # Searching
 
     def test_an_empty_store_finds_nothing(self, subject: Subject) -> None:
-        ids, similarities, nodes = self._answer(subject)
-        assert (ids, similarities, nodes or []) == ([], [], [])
+        found, similarities, nodes = self._answer(subject)
+        assert (found, similarities, nodes or []) == ([], [], [])
 
     def test_the_nearest_come_first(self, subject: Subject) -> None:
         subject.add(self._nodes("a", "b", "c", "d")[::-1])
-        ids, similarities, _ = self._answer(subject, 1)
-        assert ids == ["a", "b", "c", "d"]
+        found, similarities, _ = self._answer(subject, 1)
+        assert found == ["a", "b", "c", "d"]
         # larger is nearer, which core's postprocessors and retrievers rely on
         assert similarities == sorted(similarities, reverse=True)
         assert len(set(similarities)) == 4
@@ -306,9 +316,9 @@ class VectorStoreTests(StoreTests):
     def test_a_query_can_be_restricted_to_nodes(self, subject: Subject) -> None:
         self.needs("node_ids")
         subject.add(self._nodes("a", "b", "c"))
-        assert self._ask(subject, node_ids=["c", "b", "absent"]) == ["b", "c"]
-        assert self._ask(subject, node_ids=["c", "b"], k=1) == ["b"]
-        assert self._ask(subject, node_ids=["absent"]) == []
+        assert self._ask(subject, node_ids=ids("c", "b", "absent")) == ["b", "c"]
+        assert self._ask(subject, node_ids=ids("c", "b"), k=1) == ["b"]
+        assert self._ask(subject, node_ids=ids("absent")) == []
 
     def test_no_node_ids_are_no_restriction(self, subject: Subject) -> None:
         # an index over a store that keeps text has no list of its nodes, and sends an empty one
@@ -334,12 +344,12 @@ class VectorStoreTests(StoreTests):
         self.needs("node_ids", "doc_ids")
         nodes = [*self._nodes("a", "b", of="x"), *self._nodes("c", of="y")]
         for node in nodes:
-            node.metadata = {"page": 2 if node.node_id == "a" else 1}
+            node.metadata = {"page": 2 if names_of([node]) == ["a"] else 1}
         subject.add(nodes)
         page = _filters(_leaf("page", 1))
-        assert self._ask(subject, node_ids=["a", "b"], filters=page) == ["b"]
+        assert self._ask(subject, node_ids=ids("a", "b"), filters=page) == ["b"]
         assert self._ask(subject, doc_ids=["x"], filters=page) == ["b"]
-        assert self._ask(subject, doc_ids=["x"], node_ids=["b", "c"]) == ["b"]
+        assert self._ask(subject, doc_ids=["x"], node_ids=ids("b", "c")) == ["b"]
 
     def test_mmr_prefers_what_differs(self, subject: Subject) -> None:
         self.needs("mmr")
@@ -420,21 +430,21 @@ class VectorStoreTests(StoreTests):
     def test_get_nodes_returns_what_was_asked_for(self, subject: Subject) -> None:
         self.needs("get_nodes")
         subject.add(self._nodes("a", "b", "c"))
-        assert sorted(ids_of(subject.get_nodes(["c", "a"]))) == ["a", "c"]
-        assert ids_of(subject.get_nodes(node_ids=["b"])) == ["b"]
+        assert sorted(names_of(subject.get_nodes(ids("c", "a")))) == ["a", "c"]
+        assert names_of(subject.get_nodes(node_ids=ids("b"))) == ["b"]
 
     def test_get_nodes_keeps_the_order_and_what_is_asked_for_twice(self, subject: Subject) -> None:
         self.needs("get_nodes", "order")
         keys = [f"n{number}" for number in range(120)]
         subject.add(self._nodes(*keys))
         asked = [*keys[::-1], "n7", "n7"]
-        assert ids_of(subject.get_nodes(asked)) == asked
+        assert names_of(subject.get_nodes(ids(*asked))) == asked
 
     def test_get_nodes_leaves_out_what_is_not_there(self, subject: Subject) -> None:
         self.needs("get_nodes")
         subject.add(self._nodes("a"))
-        assert ids_of(subject.get_nodes(["absent", "a"])) == ["a"]
-        assert subject.get_nodes(["absent"]) == []
+        assert names_of(subject.get_nodes(ids("absent", "a"))) == ["a"]
+        assert subject.get_nodes(ids("absent")) == []
 
     def test_get_nodes_of_no_ids_is_not_everything(self, subject: Subject) -> None:
         self.needs("get_nodes")
@@ -445,34 +455,39 @@ class VectorStoreTests(StoreTests):
         self.needs("get_nodes")
         keys = [f"n{number}" for number in range(120)]
         subject.add(self._nodes(*keys))
-        assert sorted(ids_of(subject.get_nodes())) == sorted(keys)
+        assert sorted(names_of(subject.get_nodes())) == sorted(keys)
 
     def test_get_nodes_by_filters(self, shelf: Subject) -> None:
         self.needs("get_nodes", "filter_ne")
-        assert set(ids_of(shelf.get_nodes(filters=_filters(_OF_2020)))) == {"owl", "stone"}
+        assert set(names_of(shelf.get_nodes(filters=_filters(_OF_2020)))) == {"owl", "stone"}
         other = _filters(_leaf("year", 2020, "!="))
-        assert set(ids_of(shelf.get_nodes(None, other))) == {"fox", "oak", "bare"}
+        assert set(names_of(shelf.get_nodes(None, other))) == {"fox", "oak", "bare"}
 
     def test_get_nodes_by_id_and_filters_is_what_both_name(self, shelf: Subject) -> None:
         self.needs("get_nodes", "filter_or")
         either = _filters(_STONE, _OF_2019, by=_OR)
-        assert ids_of(shelf.get_nodes(["owl", "stone", "absent"], either)) == ["stone"]
+        assert names_of(shelf.get_nodes(ids("owl", "stone", "absent"), either)) == ["stone"]
 
     def test_get_nodes_gives_embeddings_back(self, subject: Subject) -> None:
         self.needs("get_nodes", "embeddings")
         [node] = self._nodes("a")
         node.embedding = self._vector(0.5, -0.25, 0.1)
         subject.add([node])
-        # as near as 32 bits are; they are a direction where the store normalises
-        assert subject.get_nodes(["a"])[0].embedding == pytest.approx(node.embedding, rel=1e-6)
+        [found] = subject.get_nodes(ids("a"))
+        assert found.embedding is not None
+        # as near as 32 bits are; of a store that normalises, in the same direction
+        length = math.hypot(*found.embedding) / math.hypot(*node.embedding)
+        assert [number / length for number in found.embedding] == pytest.approx(
+            node.embedding, rel=1e-5, abs=1e-6
+        )
 
     def test_a_node_that_was_got_is_the_callers_own(self, subject: Subject) -> None:
         self.needs("get_nodes")
         [node] = self._nodes("a")
         node.metadata = {"page": 1}
         subject.add([node])
-        subject.get_nodes(["a"])[0].metadata["page"] = 2
-        assert subject.get_nodes(["a"])[0].metadata == {"page": 1}
+        subject.get_nodes(ids("a"))[0].metadata["page"] = 2
+        assert subject.get_nodes(ids("a"))[0].metadata == {"page": 1}
 
     # What comes back
 
@@ -493,19 +508,30 @@ class VectorStoreTests(StoreTests):
         self._check_stored(subject, node)
 
     def test_any_text_is_an_id(self, subject: Subject) -> None:
-        subject.add([*self._nodes(*ODD_KEYS), *self._nodes("of them", of=ODD_KEYS[0])])
-        everything = {*ODD_KEYS, "of them"}
+        self.needs("any_id")
+        subject.add([text_node(key, embedding=self._vector(1)) for key in ODD_KEYS])
+        assert set(self._ask(subject)) == {*ODD_KEYS}
         for key in ODD_KEYS:
             if "get_nodes" not in self.lacks:
-                assert ids_of(subject.get_nodes([key])) == [key]
+                assert [node.node_id for node in subject.get_nodes([key])] == [key]
             if "node_ids" not in self.lacks:
                 assert self._ask(subject, node_ids=[key]) == [key]
-        assert set(self._ask(subject)) == everything
-        subject.delete(ODD_KEYS[0])
-        assert set(self._ask(subject)) == {*ODD_KEYS}
         if "delete_nodes" not in self.lacks:
             subject.delete_nodes(ODD_KEYS[1:])
             assert self._ask(subject) == ODD_KEYS[:1]
+
+    def test_any_text_is_the_id_of_a_document(self, subject: Subject) -> None:
+        subject.add([*map(self._node_of, ODD_KEYS)])
+        assert set(self._ask(subject)) == {f"of {key}" for key in ODD_KEYS}
+        if "doc_ids" not in self.lacks:
+            for key in ODD_KEYS:
+                assert self._ask(subject, doc_ids=[key]) == [f"of {key}"]
+        for key in ODD_KEYS[1:]:
+            subject.delete(key)
+        assert self._ask(subject) == [f"of {ODD_KEYS[0]}"]
+
+    def _node_of(self, document: str) -> TextNode:
+        return text_node(*ids(f"of {document}"), of=document, embedding=self._vector(1))
 
     def _check_stored(self, subject: Subject, node: BaseNode) -> None:
         _, _, nodes = self._answer(subject)
@@ -535,13 +561,13 @@ class VectorStoreTests(StoreTests):
         subject.add(self._nodes("a", of="x"))
         subject.delete("absent")
         # the id of a node is not that of its document
-        subject.delete("a")
+        subject.delete(*ids("a"))
         assert self._ask(subject) == ["a"]
 
     def test_delete_nodes_by_id(self, subject: Subject) -> None:
         self.needs("delete_nodes")
         subject.add(self._nodes("a", "b", "c"))
-        subject.delete_nodes(["c", "absent", "a", "a"])
+        subject.delete_nodes(ids("c", "absent", "a", "a"))
         assert self._ask(subject) == ["b"]
 
     def test_delete_nodes_of_no_ids_deletes_nothing(self, subject: Subject) -> None:
@@ -557,7 +583,7 @@ class VectorStoreTests(StoreTests):
 
     def test_delete_nodes_by_id_and_filters_deletes_what_both_name(self, shelf: Subject) -> None:
         self.needs("delete_nodes", "filter_or")
-        shelf.delete_nodes(["owl", "stone"], _filters(_STONE, _OF_2019, by=_OR))
+        shelf.delete_nodes(ids("owl", "stone"), _filters(_STONE, _OF_2019, by=_OR))
         assert set(self._ask(shelf)) == _ALL - {"stone"}
 
     def test_what_was_deleted_can_be_written_again(self, subject: Subject) -> None:
@@ -610,7 +636,7 @@ class VectorStoreTests(StoreTests):
         assert sorted(_retrieve(subject, again)) == ["a", "b", "c"]
 
     def _make_index(self, subject: Subject) -> VectorStoreIndex:
-        nodes = [text_node("a", of="x"), text_node("b", of="x"), text_node("c", of="y")]
+        nodes = [text_node(*ids(name), of=of) for name, of in [("a", "x"), ("b", "x"), ("c", "y")]]
         for page, node in enumerate(nodes, 1):
             node.metadata = {"page": page}
         context = StorageContext.from_defaults(vector_store=subject.store)
@@ -624,4 +650,4 @@ class VectorStoreTests(StoreTests):
 
 def _retrieve(subject: Subject, index: VectorStoreIndex, **options: Any) -> list[str]:
     retriever = index.as_retriever(similarity_top_k=100, **options)
-    return [found.node.node_id for found in subject.on(retriever).retrieve("text")]
+    return names_of(found.node for found in subject.on(retriever).retrieve("text"))
