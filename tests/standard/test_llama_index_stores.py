@@ -24,7 +24,7 @@ from llama_index.core.vector_stores.types import (
     VectorStoreQuery,
 )
 
-from oss_vector_retriever import OSSVectorClient
+from oss_vector_retriever import OSSVectorClient, testing
 from oss_vector_retriever.client.errors import InvalidRequestError
 from oss_vector_retriever.llama_index import (
     OSSVectorChatStore,
@@ -354,3 +354,13 @@ def test_the_example_of_the_page_is_a_suite_for_cores_store():
     made = names["TestMyVectorStore"]
     assert issubclass(made, VectorStoreTests)
     assert made.lacks.keys() == TestSimpleVectorStore.lacks.keys()
+
+
+def test_every_suite_is_run_on_cores_store_and_on_ours_and_no_test_is_replaced():
+    made = {n: one for n, one in globals().items() if n.startswith("Test") and n[4:7] in "SimOur"}
+    for tests in testing.__all__:
+        if tests not in {"StoreTests", "Subject"}:
+            run = [name for name, one in made.items() if issubclass(one, getattr(testing, tests))]
+            assert sorted(name[4:7] for name in run) == ["Our", "Sim"]
+    own = {name for one in made.values() for name in vars(one) if name.startswith("test_")}
+    assert own == set()
