@@ -118,7 +118,7 @@ _STONE, _OF_2019, _OF_2020 = _leaf("title", "Stone"), _leaf("year", 2019), _leaf
 _GROUPS: list[tuple[MetadataFilters, str | None, set[str]]] = [
     (_filters(_STONE, _OF_2020), None, {"stone"}),
     (_filters(_STONE, _OF_2019), None, set()),
-    (_filters(_STONE, _OF_2020, by=None), None, {"stone"}),
+    (_filters(_STONE, _OF_2020, by=None), "no_condition", {"stone"}),
     (_filters(_STONE, _OF_2019, by=_OR), "filter_or", {"stone", "fox"}),
     (_filters(_OF_2020, _OF_2020, by=_OR), "filter_or", {"stone", "owl"}),
     (_filters(_STONE, by=_NOT), "filter_not", {"fox", "owl", "oak", "bare"}),
@@ -158,6 +158,7 @@ class VectorStoreTests(StoreTests):
         "doc_ids": "a query can be restricted to documents",
         "mmr": "a query by maximal marginal relevance",
         "nested_metadata": "metadata are any JSON; without it strings and numbers",
+        "no_condition": "filters whose condition is None are joined by AND",
         "filter_or": "filters joined by OR",
         "filter_not": "filters joined by NOT: none of them holds",
         "nested_filters": "filters within filters",

@@ -5,6 +5,7 @@ test of what a store lacks is run here all the same, and has to fail.
 """
 
 import re
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -45,6 +46,10 @@ from oss_vector_retriever.testing import (
 PAGE = Path(__file__).parents[2] / "docs" / "store-tests.md"
 
 
+# what the page does not speak of: the oldest release of core that is supported
+OF_OLD_CORE = {"no_condition": "it is an error"} if version("llama-index-core") == "0.14.23" else {}
+
+
 class Strict:
     """A suite whose tests of what a store lacks are run, and have to fail."""
 
@@ -68,6 +73,7 @@ class TestSimpleVectorStore(Strict, VectorStoreTests):
         "get_nodes": "it keeps embeddings and metadata, and no nodes",
         "doc_ids": "they are ignored: a query for no document is answered with all",
         "nested_filters": "core's own evaluator refuses them",
+        **OF_OLD_CORE,
     }
 
     @pytest.fixture
@@ -309,6 +315,8 @@ def rows_of_page():
     """Return the tables of docs/store-tests.md, row by row, as this file has them."""
     for name, suite in CLASSES.items():
         for capability, reason in suite.lacks.items():
+            if capability in OF_OLD_CORE:
+                continue
             yield f"| `{name}` | `{capability}` | {reason} |"
     for case, (_, of_core, of_ours, argument) in SILENT.items():
         yield f"| {case} | {shown(of_core)} | {shown(of_ours)} | {argument} |"
