@@ -26,7 +26,6 @@ from .document_row import NODE_KIND, DocumentRow, Entry, check_document
 from .documents import DocumentRows
 from .node_store import NodeStore, entry_of, list_nodes, record_of, row_of
 from .nodes import child_ids, classes_by_name, linked_id
-from .recent_nodes import recent_nodes
 
 
 class OSSVectorDocumentStore(_Connected, BaseDocumentStore):
@@ -334,9 +333,8 @@ class OSSVectorDocumentStore(_Connected, BaseDocumentStore):
 
     def _delete(self, context: Context, doc_id: str, raise_error: bool) -> Flow[None]:
         [key] = check_keys([doc_id], context.config.limits)
-        documents, row, is_gone = self._store.documents, None, True
-        if (yield from documents.are_kept(context)):
-            row = yield from documents.find(context, key)
+        documents, is_gone = self._store.documents, True
+        row = yield from documents.find(context, key)
         if row is None or not row.is_kept:
             is_gone = yield from self._delete_node(context, key)
         if row is not None:
@@ -349,7 +347,6 @@ class OSSVectorDocumentStore(_Connected, BaseDocumentStore):
         documents = self._store.documents
         # the service says nothing of keys that it does not hold: only a get tells
         vectors, rows = yield from self._fetch_both(context, [key])
-        recent_nodes(context, self._store.records.settings.index).forget(vectors)
         yield from self._store.records.delete(context, list(vectors))
         yield from documents.delete_kept(context, list(rows))
         records = [decode(one, on_decode_error="raw") for one in vectors.values()]
@@ -374,12 +371,20 @@ class OSSVectorDocumentStore(_Connected, BaseDocumentStore):
             return row.hash
         if (row is not None and row.is_whole) or not is_key(doc_id):
             return None
-        # of the node that is stored, with a vector or without: core makes it so when it writes
-        is_there = yield from documents.has_index(context)
-        if not is_there and not (yield from documents.are_kept(context)):
-            return None
-        node = next(iter((yield from self._get_nodes(context, [doc_id], False))), None)
+        # of the node that is stored: core computes it the same way when it writes
+        node = yield from self._stored_node(context, doc_id)
         return None if node is None else node.hash
+
+    def _stored_node(self, context: Context, key: str) -> Flow[BaseNode | None]:
+        documents, store = self._store.documents, self._store
+        vector = yield from documents.vector(context, key)
+        if vector is not None:
+            record = store.records.decode(vector)
+            return None if record is None else store.node(record)
+        if not documents.may_keep(context, key):
+            return None
+        rows = yield from documents.side.get_rows(context, NODE_KIND, [key])
+        return store.node(record_of(rows[key])) if key in rows else None
 
     def _all_hashes(self, context: Context) -> Flow[dict[str, str]]:
         documents = self._store.documents
@@ -419,9 +424,8 @@ class OSSVectorDocumentStore(_Connected, BaseDocumentStore):
         return (yield from self._find_document(context, ref_doc_id)).info
 
     def _find_document(self, context: Context, key: str) -> Flow["_Document"]:
-        documents, row = self._store.documents, None
-        if (yield from documents.are_kept(context)):
-            row = yield from documents.find(context, key)
+        documents = self._store.documents
+        row = yield from documents.find(context, key)
         if row is not None and row.is_whole:
             return _Document(row, _info_of(row) if row.nodes or row.kept else None)
         vectors = yield from documents.nodes_of(context, row, key)
@@ -452,16 +456,14 @@ class OSSVectorDocumentStore(_Connected, BaseDocumentStore):
             raise ValueError(f"ref_doc_id {quote(ref_doc_id)} {self._not_found(context)}")
 
     def _delete_found(self, context: Context, key: str) -> Flow[bool]:
-        store, row = self._store, None
-        if (yield from store.documents.are_kept(context)):
-            row = yield from store.documents.find(context, key)
+        store = self._store
+        row = yield from store.documents.find(context, key)
         if row is None:
             # a record of the document's own may name nodes that do not name it
             found = yield from self._find_document(context, key)
             if found.info is None:
                 return False
             own = [key] if is_key(key) else []
-            recent_nodes(context, store.records.settings.index).forget(found.info.node_ids)
             yield from store.records.delete(context, [*own, *found.info.node_ids])
         else:
             has_own = is_key(key) and not row.is_kept

@@ -51,6 +51,7 @@ class _Memory:
         self.is_in_use = False  # a document store of this process keeps rows
         self.side_came_first = False
         self.rows: dict[str, tuple[DocumentRow | None, float]] = {}
+        self.kept: set[str] = set()  # nodes that rows named as kept, at any time
         self.emptied: dict[str, float] = {}  # documents all of whose nodes this process deleted
         self.left: dict[str, DocumentRow] = {}  # rows that are gone, and not yet the nodes
         self.index_absent_at: float | None = None
@@ -80,6 +81,7 @@ class _Memory:
         self.rows[key] = (row, now)
         if row is not None:
             self.emptied.pop(key, None)
+            self.kept.update(row.kept, [key] if row.is_kept else ())
 
 
 _memories: PerIndex[_Memory] = PerIndex()
@@ -362,15 +364,20 @@ class DocumentRows:
         """Return the row of a document that is deleted, all but for its nodes."""
         return self.memory(context).left.pop(key, None)
 
-    def has_index(self, context: Context) -> Flow[bool]:
-        """Return whether the index is there; that it is not is believed half a minute."""
+    def vector(self, context: Context, key: str) -> Flow[Vector | None]:
+        """Return the vector under a key; that there is no index is believed half a minute."""
         memory, now = self.memory(context), context.monotonic()
         if memory.index_absent_at is not None and now - memory.index_absent_at < _BELIEVED:
-            return False
-        if (yield from self.records.describe(context)) is None:
+            return None
+        found = yield from self.records.fetch(context, [key])
+        if not found.by_key and not found.request_ids:  # answered by an error, or not at all
             memory.index_absent_at = now
-            return False
-        return True
+        return found.by_key.get(key)
+
+    def may_keep(self, context: Context, key: str) -> bool:
+        """Tell whether a node may be kept without a vector; where all rows are known they say."""
+        memory = self.memory(context)
+        return key in memory.kept or not memory.is_listed
 
     def drop(self, context: Context, row: DocumentRow | None, key: str) -> Flow[None]:
         """Drop a document whose nodes are gone from the index: its row, and all that is kept."""

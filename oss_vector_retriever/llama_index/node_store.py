@@ -13,6 +13,7 @@ from ..client.context import Context, Flow
 from ..client.errors import InvalidRequestError, quote, with_article
 from ..client.holds import run_with
 from ..client.models.vector import Vector
+from ..client.recent import count_writes
 from ..client.steps import run_all
 from ..records import DecodeError, Record, decode
 from ..records.conditions import Condition, Operator, Test, can_pass
@@ -59,12 +60,13 @@ class NodeStore:
         return [node.node_id for node in nodes]
 
     def _write(self, context: Context, vectors: Sequence[Vector]) -> Flow[None]:
-        recent, now = recent_nodes(context, self.records.settings.index), context.monotonic()
-        changed = [vector for vector in vectors if not recent.is_stored(vector, now)]
+        index, now = self.records.settings.index, context.monotonic()
+        recent, count = recent_nodes(context, index), count_writes(context, index)
+        changed = [vector for vector in vectors if not recent.is_stored(vector, count)]
         # what this process has just deleted has no parts left that would have to be looked for
         fresh = recent.are_gone((vector.key for vector in changed), now)
         yield from self.records.write(context, changed, fresh=fresh)
-        recent.forget([vector.key for vector in changed], written=True)
+        recent.forget([vector.key for vector in changed])
 
     def get(
         self, context: Context, ids: Sequence[str], condition: Condition | None = None
@@ -122,12 +124,10 @@ class NodeStore:
     ) -> Flow[None]:
         """Delete by id, of records that pass."""
         keys = list(ids)
-        recent_nodes(context, self.records.settings.index).forget(keys)
         yield from delete_those_passing(context, self.records, keys, condition)
 
     def delete_passing(self, context: Context, condition: Condition | None) -> Flow[None]:
         """Delete whatever passes, whatever page it is on."""
-        recent_nodes(context, self.records.settings.index).forget_all()
         yield from delete_passing(context, self.records, condition, "clear()")
 
     def delete_document(self, context: Context, doc_id: str) -> Flow[None]:
@@ -140,7 +140,6 @@ class NodeStore:
         elif recent_nodes(context, self.records.settings.index).is_used:
             yield from self.take_nodes(context, None, doc_id)
         else:
-            recent_nodes(context, self.records.settings.index).forget_all()
 
             def read(vector: Vector) -> Vector | None:
                 return vector if is_of(vector, doc_id) else None
@@ -171,7 +170,6 @@ class NodeStore:
         if keeps:
             yield from call_function(self._keep_deleted, context, vectors.values())
         keys = list(vectors)
-        recent.forget(keys)
         # of small records, which these are nearly always, no parts need be looked for
         are_small = not any(self.records.is_large(context, one) for one in vectors.values())
         yield from self.records.delete(context, keys, read=() if are_small else None)
@@ -188,7 +186,6 @@ class NodeStore:
 
     def clear(self, context: Context) -> Flow[None]:
         """Delete every vector of the index, and what is known of their documents."""
-        recent_nodes(context, self.records.settings.index).forget_all()
         yield from self.records.delete_all(context)
         if (yield from self.documents.are_kept(context)):
             yield from self.documents.forget_nodes(context)

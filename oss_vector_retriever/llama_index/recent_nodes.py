@@ -23,7 +23,6 @@ from ..client.context import Context, PerIndex
 from ..client.models.vector import Float32Array, Vector
 
 _KEPT_SECONDS: Final = 600.0
-_SAME_SECONDS: Final = 300.0  # as long as descriptions of indexes are believed
 _MOST_BYTES: Final = 64 * 2**20  # of one index
 _BYTES_BESIDE: Final = 300  # of an entry, beside its numbers
 _MOST_NOTED: Final = 200_000
@@ -63,7 +62,7 @@ class RecentNodes:
         self.users: WeakSet[DeletedUser] = WeakSet()
         self._deleted: OrderedDict[str, _Deleted] = OrderedDict()
         self._size = 0
-        self._stored: OrderedDict[str, tuple[bytes, float]] = OrderedDict()
+        self._stored: OrderedDict[str, tuple[bytes, int]] = OrderedDict()
         self._gone: OrderedDict[str, float] = OrderedDict()
         self.renew_after_fork()
         fork.renew_in_children(self)
@@ -98,19 +97,19 @@ class RecentNodes:
             if now - kept.at <= _KEPT_SECONDS
         }
 
-    def note_stored(self, vector: Vector, now: float) -> None:
-        """Remember what stands under a key."""
+    def note_stored(self, vector: Vector, count: int) -> None:
+        """Remember what stands under a key; `count` is of the writes to the index until then."""
         digest = _digest_of(vector)
         with self._lock:
-            self._stored[vector.key] = (digest, now)
+            self._stored[vector.key] = (digest, count)
             if len(self._stored) > _MOST_NOTED:
                 self._stored.popitem(last=False)
 
-    def is_stored(self, vector: Vector, now: float) -> bool:
-        """Tell whether exactly this was read under its key a moment ago."""
+    def is_stored(self, vector: Vector, count: int) -> bool:
+        """Tell whether exactly this was read under its key, and nothing was written since."""
         with self._lock:
-            digest, at = self._stored.get(vector.key, (b"", now))
-        return bool(digest) and now - at <= _SAME_SECONDS and digest == _digest_of(vector)
+            digest, read_at = self._stored.get(vector.key, (b"", 0))
+        return bool(digest) and read_at == count and digest == _digest_of(vector)
 
     def note_gone(self, keys: Iterable[str], now: float) -> None:
         """Remember keys under which this process has deleted everything."""
@@ -122,24 +121,14 @@ class RecentNodes:
     def are_gone(self, keys: Iterable[str], now: float) -> bool:
         """Tell whether this process has deleted all of some keys a while ago, and not since."""
         with self._lock:
-            return all(now - self._gone.get(key, -math.inf) <= _SAME_SECONDS for key in keys)
+            return all(now - self._gone.get(key, -math.inf) <= _KEPT_SECONDS for key in keys)
 
-    def forget(self, keys: Iterable[str], *, written: bool = False) -> None:
-        """Forget what stood under keys that are written or deleted.
-
-        What was deleted is kept until it is `written`.
-        """
+    def forget(self, keys: Iterable[str]) -> None:
+        """Forget what was deleted under keys that are written."""
         with self._lock:
             for key in keys:
-                self._stored.pop(key, None)
-                if written:
-                    self._forget(key)
-                    self._gone.pop(key, None)
-
-    def forget_all(self) -> None:
-        """Forget what stood in an index that is emptied."""
-        with self._lock:
-            self._stored.clear()
+                self._forget(key)
+                self._gone.pop(key, None)
 
     def _forget(self, key: str) -> None:
         if (kept := self._deleted.pop(key, None)) is not None:

@@ -12,6 +12,7 @@ from ..client.context import Context, Flow
 from ..client.errors import ConfigurationError, NoSuchVectorIndexError
 from ..client.models.vector import Vector
 from ..client.pair import context_of
+from ..client.recent import count_writes
 from ..records import Record
 from ..records.keys import is_key
 from ..records.lookup import fetch_records
@@ -103,6 +104,7 @@ class ReuseStoredEmbeddings(_Fetching, TransformComponent):
     ) -> Flow[dict[str, tuple[str, list[float]]]]:
         ids = list(dict.fromkeys(node.node_id for node in nodes if is_key(node.node_id)))
         recent, now = recent_nodes(context, self.index), context.monotonic()
+        count = count_writes(context, self.index)
         stored = recent.deleted_embeddings(ids, now)
         left = [key for key in ids if key not in stored]
         if not left:
@@ -115,7 +117,7 @@ class ReuseStoredEmbeddings(_Fetching, TransformComponent):
 
         def note(_: Record, vector: Vector) -> bool:
             # what is still the same when it is to be written need not be written
-            recent.note_stored(vector, now)
+            recent.note_stored(vector, count)
             return True
 
         try:
