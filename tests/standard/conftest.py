@@ -27,8 +27,9 @@ def pytest_collection_modifyitems(config, items):
     if FULL_SIZE:
         return
     pairs = {}
-    for item in items:
-        if manner := getattr(item, "callspec", None) and item.callspec.params.get("manner"):
+    for item in items:  # those of other folders too
+        parameters = item.callspec.params if hasattr(item, "callspec") else {}
+        if (manner := parameters.get("manner")) and hasattr(item.cls, "lacks"):
             pairs.setdefault(item.nodeid.replace(f"[{manner}", "["), []).append(item)
     # of one that is asked for alone there is no other
     left = [both[turn % 2] for turn, both in enumerate(pairs.values()) if len(both) == 2]

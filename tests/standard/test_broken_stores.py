@@ -30,11 +30,14 @@ class Run:
             return None if FULL_SIZE or name in needed else []
         return None
 
-    def pytest_runtest_protocol(self, item):
-        # one failure is enough
-        return (
-            True if not FULL_SIZE and item.originalname in self.failed[item.cls.__name__] else None
-        )
+    def pytest_collection_modifyitems(self, items):
+        if not FULL_SIZE:
+            items[:] = [one for one in items if one.cls.seen_by or "[awaited" not in one.name]
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_setup(self, item):
+        if not FULL_SIZE and item.originalname in self.failed[item.cls.__name__]:
+            pytest.skip("one failure is enough")
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_makereport(self, item, call):
