@@ -1,8 +1,10 @@
 """Items of memory as records: names, namespaces and values, there and back."""
 
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
+from decimal import Decimal
 from typing import Any
+from uuid import UUID
 
 from langgraph.store.base import GetOp, Item, PutOp
 
@@ -11,6 +13,7 @@ from ..client.models import DEFAULT_LIMITS, Vector, metadata_bytes
 from ..records.decode import DecodeError
 from ..records.settings import ROW_FIELD
 from ..records.store import RecordStore
+from ..records.typed import as_python
 
 KIND = "memory"
 WITHIN_FIELD = "_within"
@@ -86,7 +89,7 @@ def vector_of(
     """Return the vector that holds an item; without an embedding it has a placeholder.
 
     `copied` names fields of the value that are copied where the service's filters see them; None
-    copies all that fit. Only texts, numbers, booleans and lists of texts are.
+    copies all that fit. Only texts, numbers, booleans, dates, UUIDs and lists of texts are.
 
     Raises:
         InvalidRequestError: a value that JSON cannot hold, or a limit passed.
@@ -120,8 +123,9 @@ def is_embedded(vector: Vector) -> bool:
 
 
 def _is_plain(value: object) -> bool:
+    value = as_python(value)
     texts = isinstance(value, list) and all(isinstance(item, str) for item in value)
-    return texts or isinstance(value, str | int | float)
+    return texts or isinstance(value, str | int | float | date | Decimal | UUID)
 
 
 def item_of(records: RecordStore, vector: Vector | None) -> Item | None:

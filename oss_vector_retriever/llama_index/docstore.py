@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Unpack
+from typing import Any, Unpack, get_args
 
 from llama_index.core.schema import BaseNode, NodeRelationship
 from llama_index.core.storage.docstore.types import BaseDocumentStore, RefDocInfo
@@ -11,7 +11,7 @@ from ..client.context import Context, Flow
 from ..client.errors import quote
 from ..client.holds import Hold, run_with
 from ..client.models.vector import Vector
-from ..client.operations.checks import check_keys, each_of
+from ..client.operations.checks import check_choice, check_keys, each_of
 from ..client.pair import Client, limits_of
 from ..client.steps import run_all
 from ..records import DecodePolicy, decode
@@ -22,10 +22,10 @@ from ..records.settings import DistanceMetric, SideIndexName, StoreSettings
 from ..records.side import Row
 from ..records.store import RecordStore
 from .component import ConnectionOptions, _Connected, report_missing
-from .document_row import NODE_KIND, DocumentRow, Entry, check_document
+from .document_row import DocumentRow, Entry, check_document
 from .documents import DocumentRows
-from .node_store import NodeStore, entry_of, list_nodes, record_of, row_of
-from .nodes import child_ids, classes_by_name, linked_id
+from .node_store import NodeStore, list_nodes, record_of
+from .nodes import MetadataValues, child_ids, classes_by_name, linked_id
 
 
 class OSSVectorDocumentStore(_Connected, BaseDocumentStore):
@@ -53,6 +53,8 @@ class OSSVectorDocumentStore(_Connected, BaseDocumentStore):
         text_nodes: make a TextNode or ImageNode of a Document or Node.
         filterable: metadata fields to copy where the service's filters see them; the same as of the
             OSSVectorStore of the index, if any. None: all that the service can hold and that fit.
+        metadata_values: how metadata that JSON lacks are kept: "json", as core writes them (a date
+            as its text, a set as a list), or "typed", as they are; the same as of that store.
         create_index: make each index on the first write if it is not there.
         distance_metric: of an index that is made: `cosine` or `euclidean`; one that is there must
             have it, unless this is None.
@@ -72,6 +74,7 @@ class OSSVectorDocumentStore(_Connected, BaseDocumentStore):
         node_classes: Sequence[type[BaseNode]] = (),
         text_nodes: bool = False,
         filterable: Sequence[str] | None = None,
+        metadata_values: MetadataValues = "json",
         create_index: bool = True,
         distance_metric: DistanceMetric | None = "cosine",
         side_index: SideIndexName = None,
@@ -92,8 +95,14 @@ class OSSVectorDocumentStore(_Connected, BaseDocumentStore):
         )
         classes = classes_by_name(node_classes)
         records = RecordStore(settings)
+        check_choice("metadata_values", metadata_values, get_args(MetadataValues))
         self._store = NodeStore(
-            records, DocumentRows(records), classes, return_data=return_data, text_nodes=text_nodes
+            records,
+            DocumentRows(records),
+            classes,
+            return_data=return_data,
+            text_nodes=text_nodes,
+            metadata_values=metadata_values,
         )
         self._scan = scan
 
@@ -280,7 +289,7 @@ class OSSVectorDocumentStore(_Connected, BaseDocumentStore):
         keys = check_keys(list(last), context.config.limits)
         documents = self._store.documents
         documents.use(context)
-        rows_hold = documents.hold(context, list(map(entry_of, last.values())))
+        rows_hold = documents.hold(context, list(map(self._store.entry_of, last.values())))
         hold = self._store.records.hold(context, keys)
         adding = self._add_last(context, last, hold, allow_update, store_text)
         # always in this order, as a store of the index holds them
@@ -311,15 +320,16 @@ class OSSVectorDocumentStore(_Connected, BaseDocumentStore):
         documents = self._store.documents
         named = yield from documents.name(
             context,
-            list(map(entry_of, with_vectors)),
-            list(map(entry_of, without)),
-            {n.node_id: n.hash for n in last.values() if entry_of(n).document is None},
+            list(map(self._store.entry_of, with_vectors)),
+            list(map(self._store.entry_of, without)),
+            {n.node_id: n.hash for n in last.values() if self._store.entry_of(n).document is None},
         )
         if not store_text:
             return
         yield from self._store.records.write(context, vectors, hold=hold)
-        kept = [row_of(node) for node in without]
-        yield from documents.side.put_rows(context, kept, fresh=not named.had_large)
+        kept = [self._store.row_of(node) for node in without]
+        if kept:
+            yield from documents.side.put_rows(context, kept, fresh=not named.had_large)
         yield from documents.drop_kept(context, named.rows, [node.node_id for node in with_vectors])
 
     def _vector(self, node: BaseNode, stored: Vector | None) -> Vector:
@@ -383,7 +393,7 @@ class OSSVectorDocumentStore(_Connected, BaseDocumentStore):
             return None if record is None else store.node(record)
         if not documents.may_keep(context, key):
             return None
-        rows = yield from documents.side.get_rows(context, NODE_KIND, [key])
+        rows = yield from documents.kept_nodes(context, [key])
         return store.node(record_of(rows[key])) if key in rows else None
 
     def _all_hashes(self, context: Context) -> Flow[dict[str, str]]:
@@ -404,7 +414,7 @@ class OSSVectorDocumentStore(_Connected, BaseDocumentStore):
             )
         nodes = yield from self._store.list_all(context)
         there = {node.node_id for node in nodes}
-        rows = yield from self._store.documents.side.list_rows(context, NODE_KIND)
+        rows = yield from self._store.documents.all_kept_nodes(context)
         kept = [self._store.node(record_of(row)) for row in rows if row.key not in there]
         return [*nodes, *(node for node in kept if node is not None)]
 
@@ -478,8 +488,8 @@ class OSSVectorDocumentStore(_Connected, BaseDocumentStore):
         fetching = self._store.records.fetch(context, keys, return_data=True)
         if not with_rows:
             return dict((yield from fetching).by_key), {}
-        side = self._store.documents.side
-        found: list[Any] = yield from run_all([fetching, side.get_rows(context, NODE_KIND, keys)])
+        kept = self._store.documents.kept_nodes(context, keys)
+        found: list[Any] = yield from run_all([fetching, kept])
         return dict(found[0].by_key), found[1]
 
     def _not_found(self, context: Context) -> str:

@@ -72,7 +72,7 @@ class DocumentRow:
     @property
     def is_small(self) -> bool:
         """Tell whether the row surely has no parts, which would have to be looked for."""
-        return len(json.dumps(self.to_row().value)) < _SMALL
+        return len(json.dumps(self.to_row().value, default=str)) < _SMALL
 
     @property
     def is_empty(self) -> bool:

@@ -23,7 +23,7 @@ from ..client.models.vector import Vector
 from ..records.conditions import Operator, Test
 from ..records.decode import SOURCE_ID_FIELD
 from ..records.listing import Pages
-from ..records.side import SideIndex, stored_key
+from ..records.side import Row, SideIndex, stored_key
 from ..records.store import RecordStore
 from .document_row import KIND, NODE_KIND, DocumentRow, Entry, is_of
 
@@ -95,19 +95,27 @@ class DocumentRows:
         self.side = SideIndex(records.settings)
         # whether rows were seen; as long as none were, to get nodes takes no second call
         self.are_seen = False
+        self.are_off = records.settings.side_index is False
 
     def memory(self, context: Context) -> _Memory:
         """Return what this process knows of the rows."""
-        return _memories.find(context, self.side.name(context), _Memory)
+        return _memories.find(context, self._name(context), _Memory)
+
+    def _name(self, context: Context) -> str:
+        if self.are_off:
+            return context.config.index_or(self.records.settings.index)
+        return self.side.name(context)
 
     def use(self, context: Context) -> None:
         """Have rows kept from now on, by all stores of this process on the index."""
+        if self.are_off:
+            return
         self.memory(context).is_in_use = True
         self.are_seen = True
 
     def are_kept(self, context: Context) -> Flow[bool]:
         """Return whether rows are kept: a document store of the index has begun to, anywhere."""
-        if self.records.settings.side_index is False:
+        if self.are_off:
             return False
         memory = self.memory(context)
         if memory.is_in_use:
@@ -124,6 +132,8 @@ class DocumentRows:
         Core asks for documents one by one: after a few that were got, they are listed page by page,
         one page for each that is asked for.
         """
+        if self.are_off:
+            return None
         memory, now = self.memory(context), context.monotonic()
         memory.forget_expired(now)
         if memory.singles >= _SINGLES and self._is_unknown(memory, key):
@@ -143,6 +153,8 @@ class DocumentRows:
 
     def list_all(self, context: Context) -> Flow[dict[str, DocumentRow]]:
         """Return all rows; listed, unless they were within the last half minute."""
+        if self.are_off:
+            return {}
         memory = self.memory(context)
         memory.forget_expired(context.monotonic())
         while not memory.is_listed and len(memory.rows) <= _MOST_ROWS:
@@ -152,8 +164,23 @@ class DocumentRows:
         rows = yield from self.side.list_rows(context, KIND)
         return {row.key: DocumentRow.from_row(row) for row in rows}
 
+    def kept_nodes(self, context: Context, keys: Sequence[str]) -> Flow[dict[str, Row]]:
+        """Return the nodes that are kept without a vector, by id."""
+        if self.are_off or not keys:
+            return {}
+        return (yield from self.side.get_rows(context, NODE_KIND, keys))
+
+    def all_kept_nodes(self, context: Context) -> Flow[list[Row]]:
+        """Return all nodes that are kept without a vector, listed."""
+        return [] if self.are_off else (yield from self.side.list_rows(context, NODE_KIND))
+
     def set_hashes(self, context: Context, hashes: Mapping[str, str]) -> Flow[None]:
-        """Set the hashes of documents."""
+        """Set the hashes of documents.
+
+        Raises:
+            InvalidRequestError: there is no side index.
+        """
+        self.side.name(context)  # refused before a hold is waited for
         self.use(context)
         changes = self._set_hashes(context, hashes)
         yield from run_with(self._hold(context, hashes), changes, context.deadline())
@@ -191,6 +218,8 @@ class DocumentRows:
         Of those `kept` without a vector one without a document is a document of its own; the
         `hashes` are of such. Nothing is called where the rows name all of them.
         """
+        if self.are_off and not kept:
+            return Named({}, False)
         rows = yield from self._current(context, _documents([*entries, *kept]))
         changed = dict(rows)
         for entry in entries:
@@ -241,7 +270,7 @@ class DocumentRows:
     def _hold(self, context: Context, keys: Iterable[str]) -> Hold:
         # not on the keys themselves: a write of the rows would wait for its own hold
         names = [f"{KIND}!{key}" for key in keys]
-        return Hold(context, self.side.name(context), names, alone=True)
+        return Hold(context, self._name(context), names, alone=True)
 
     def nodes_of(
         self,

@@ -5,6 +5,7 @@ import logging
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from datetime import date
 from typing import Any
 
 from llama_index.core.schema import BaseNode, MetadataMode, NodeRelationship
@@ -12,21 +13,33 @@ from llama_index.core.schema import BaseNode, MetadataMode, NodeRelationship
 from ..client.context import Context, Flow
 from ..client.errors import InvalidRequestError, quote, with_article
 from ..client.holds import run_with
+from ..client.models.limits import Limits
 from ..client.models.vector import Vector
+from ..client.operations.checks import as_vector
 from ..client.recent import count_writes
 from ..client.steps import run_all
-from ..records import DecodeError, Record, decode
+from ..records import BadRecordPolicy, BadRecordsReport, DecodeError, Record, WrittenIds, decode
+from ..records.bad_records import make_each
 from ..records.conditions import Condition, Operator, Test, can_pass
 from ..records.decode import SOURCE_ID_FIELD
 from ..records.listing import delete_passing, delete_read, delete_those_passing, list_passing
 from ..records.lookup import Found, MissingPolicy
 from ..records.side import Row
 from ..records.store import RecordStore
+from ..records.typed import as_python
 from .component import call_function
 from .document_row import NODE_KIND, DocumentRow, Entry, check_document, is_of
 from .documents import DocumentRows
-from .nodes import NodeClasses, as_text_node, linked_id, node_fields, node_from
-from .recent_nodes import content_hash, recent_nodes
+from .nodes import (
+    MetadataValues,
+    NodeClasses,
+    as_text_node,
+    kept_metadata,
+    linked_id,
+    node_fields,
+    node_from,
+)
+from .recent_nodes import content_hash, is_deleted_used, recent_nodes
 
 _SMALL = 20_000  # bytes of text and metadata of a node that surely has no parts
 
@@ -43,21 +56,28 @@ class NodeStore:
     return_data: bool = True
     on_missing: MissingPolicy = "omit"
     text_nodes: bool = False
+    metadata_values: MetadataValues = "json"
 
-    def add(self, context: Context, nodes: Sequence[BaseNode]) -> Flow[list[str]]:
-        """Write nodes under their ids; of those with one id the last one stands.
+    def add(
+        self, context: Context, nodes: Sequence[BaseNode], policy: BadRecordPolicy
+    ) -> Flow[WrittenIds]:
+        """Write nodes under their ids and return all these; of nodes with one the last one stands.
 
         What was read a moment ago, and is the same, is not written.
         """
         # off the event loop: a thousand nodes take as long to encode as a call takes
-        vectors: list[Vector] = yield from call_function(self._vectors, nodes)
+        made: tuple[list[Vector], BadRecordsReport] = yield from call_function(
+            self._vectors, nodes, policy, context.config.limits
+        )
+        vectors, report = made
         writing = self._write(context, vectors)
         if vectors and (yield from self.documents.are_kept(context)):
             last = {node.node_id: node for node in nodes}
-            yield from self.documents.write(context, list(map(entry_of, last.values())), writing)
+            entries = [self.entry_of(last[vector.key]) for vector in vectors]
+            yield from self.documents.write(context, entries, writing)
         else:
             yield from writing
-        return [node.node_id for node in nodes]
+        return WrittenIds((node.node_id for node in nodes), report)
 
     def _write(self, context: Context, vectors: Sequence[Vector]) -> Flow[None]:
         index, now = self.records.settings.index, context.monotonic()
@@ -86,13 +106,13 @@ class NodeStore:
         documents, found_rows = self.documents, dict[str, Row]()
         found: Found[BaseNode]
         if documents.are_seen:
-            rows = documents.side.get_rows(context, NODE_KIND, ids)
+            rows = documents.kept_nodes(context, ids)
             both: list[Any] = yield from run_all([self.get(context, ids), rows])
             found, found_rows = both
         else:
             found = yield from self.get(context, ids)
-            if found.missing and self.records.settings.side_index is not False:
-                found_rows = yield from documents.side.get_rows(context, NODE_KIND, found.missing)
+            if found.missing:
+                found_rows = yield from documents.kept_nodes(context, found.missing)
         missing = set(found.missing)
         kept = {key: row for key, row in found_rows.items() if key in missing}
         documents.are_seen = documents.are_seen or bool(kept)
@@ -137,7 +157,7 @@ class NodeStore:
         if (yield from documents.are_kept(context)):
             hold = documents.hold(context, [Entry(doc_id, None, {})])
             yield from run_with(hold, self._delete_known(context, doc_id), context.deadline())
-        elif recent_nodes(context, self.records.settings.index).is_used:
+        elif is_deleted_used(context, self.records.settings.index):
             yield from self.take_nodes(context, None, doc_id)
         else:
 
@@ -164,7 +184,7 @@ class NodeStore:
         Their embeddings are kept a while, where something in this process uses them.
         """
         recent = recent_nodes(context, self.records.settings.index)
-        keeps = recent.is_used
+        keeps = is_deleted_used(context, self.records.settings.index)
         nodes = self.documents.nodes_of(context, row, doc_id, own=own, return_data=keeps)
         vectors = yield from nodes
         if keeps:
@@ -194,10 +214,37 @@ class NodeStore:
         self, node: BaseNode, data: Iterable[float] | None, kept: Iterable[str] = ()
     ) -> Vector:
         """Return the vector that holds a node."""
-        text, metadata, payload = node_fields(node)
+        text, metadata, payload = node_fields(node, self.metadata_values)
+        # filters compare dates as such, in whatever form they are kept
+        dates = {
+            name: value
+            for name, value in node.metadata.items()
+            if isinstance(as_python(value), date)
+        }
         return self.records.encode(
-            node.node_id, data, text=text, metadata=metadata, node=payload, kept=kept
+            node.node_id,
+            data,
+            text=text,
+            metadata=metadata,
+            node=payload,
+            kept=kept,
+            visible={**metadata, **dates},
         )
+
+    def entry_of(self, node: BaseNode) -> Entry:
+        """Return what the row of its document keeps of a node."""
+        source = linked_id(node, NodeRelationship.SOURCE)
+        # a document that names itself is none of its own nodes
+        document = None if source in {"", node.node_id} else source
+        metadata = kept_metadata(node.metadata, self.metadata_values)
+        # as JSON escapes it, which takes no less than what is stored
+        size = len(json.dumps([node.get_content(MetadataMode.NONE), metadata], default=str))
+        return Entry(node.node_id, document, metadata, size > _SMALL)
+
+    def row_of(self, node: BaseNode) -> Row:
+        """Return the row that keeps a node without a vector."""
+        text, metadata, payload = node_fields(node, self.metadata_values)
+        return Row(NODE_KIND, node.node_id, {"metadata": metadata, "node": payload}, text=text)
 
     def node(self, record: Record) -> BaseNode | None:
         """Return a record as a node; None for one that can be none, under "skip"."""
@@ -211,37 +258,33 @@ class NodeStore:
             _log.warning("skipped: %s", error)
             return None
 
-    def _vectors(self, nodes: Sequence[BaseNode]) -> list[Vector]:
+    def _vectors(
+        self, nodes: Sequence[BaseNode], policy: BadRecordPolicy, limits: Limits
+    ) -> tuple[list[Vector], BadRecordsReport]:
         # a write that names a key twice is refused
-        last = {node.node_id: node for node in nodes}
-        for node in last.values():
+        last = {node.node_id: position for position, node in enumerate(nodes)}
+
+        def make(position: int) -> Vector | None:
+            node = nodes[position]
+            if last[node.node_id] != position:
+                return None
             if node.embedding is None:
                 raise InvalidRequestError(
-                    f"node {quote(node.node_id)} has no embedding; let VectorStoreIndex or an "
-                    "IngestionPipeline with an embed_model make it, or set node.embedding. Nothing "
-                    "was written."
+                    "node {node} has no embedding; let VectorStoreIndex or an IngestionPipeline "
+                    "with an embed_model make it, or set node.embedding. Nothing was written.",
+                    argument="embedding",
+                    fields={"node": quote(node.node_id)},
                 )
-        return [self.vector(node, node.embedding) for node in last.values()]
+            vector = self.vector(node, node.embedding)
+            # what the writing would refuse, and all others with it
+            return vector if policy == "raise" else as_vector(vector, limits)
+
+        made, report = make_each(policy, [node.node_id for node in nodes], make)
+        return [vector for vector in made.values() if vector is not None], report
 
     def _node(self, record: Record) -> BaseNode:
         node = node_from(record, self.classes)
         return as_text_node(node) if self.text_nodes else node
-
-
-def entry_of(node: BaseNode) -> Entry:
-    """Return what the row of its document keeps of a node."""
-    source = linked_id(node, NodeRelationship.SOURCE)
-    # a document that names itself is none of its own nodes
-    document = None if source in {"", node.node_id} else source
-    # as JSON escapes it, which takes no less than what is stored
-    size = len(json.dumps([node.get_content(MetadataMode.NONE), node.metadata], default=str))
-    return Entry(node.node_id, document, node.metadata, size > _SMALL)
-
-
-def row_of(node: BaseNode) -> Row:
-    """Return the row that keeps a node without a vector."""
-    text, metadata, payload = node_fields(node)
-    return Row(NODE_KIND, node.node_id, {"metadata": metadata, "node": payload}, text=text)
 
 
 def record_of(row: Row) -> Record:

@@ -31,15 +31,28 @@ _MOST_NOTED: Final = 200_000
 class DeletedUser:
     """A mark of something that uses what is deleted, as long as it lives; copies share it."""
 
-    def __init__(self, context: Context | None = None, index: str | None = None) -> None:
-        # of an index that is not known yet it may be any
-        (_users if context is None else recent_nodes(context, index).users).add(self)
+    def use(self, context: Context, index: str | None) -> None:
+        """Have what is deleted of an index kept."""
+        recent_nodes(context, index).users.add(self)
+
+    def use_named(self, bucket: str | None, index: str | None) -> None:
+        """Do so by the names alone, as long as there is no client."""
+        with _lock:
+            _users.setdefault((bucket, index), WeakSet()).add(self)
 
     def __deepcopy__(self, memo: dict[int, object]) -> "DeletedUser":
         return self
 
 
-_users: WeakSet[DeletedUser] = WeakSet()
+_lock = threading.Lock()
+# By the names: an index of the same name elsewhere has its embeddings kept for nothing.
+_users: dict[tuple[str | None, str | None], WeakSet[DeletedUser]] = {}
+
+
+def is_deleted_used(context: Context, index: str | None) -> bool:
+    """Tell whether what is deleted of an index is of use to anything in this process."""
+    named = _users.get((context.config.bucket, context.config.index_or(index)))
+    return bool(named or recent_nodes(context, index).users)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,11 +83,6 @@ class RecentNodes:
     def renew_after_fork(self) -> None:
         """Begin with a lock that no thread of the parent holds."""
         self._lock = threading.Lock()
-
-    @property
-    def is_used(self) -> bool:
-        """Tell whether what is deleted is of use to anything in this process."""
-        return bool(self.users or _users)
 
     def keep(self, key: str, content: str, embedding: Float32Array, now: float) -> None:
         """Keep the embedding of a node that is deleted."""

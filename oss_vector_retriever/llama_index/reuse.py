@@ -1,6 +1,7 @@
 """`ReuseStoredEmbeddings`: ingestion that embeds what changed, and nothing else."""
 
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from typing import Any
 
 from llama_index.core.base.embeddings.base import BaseEmbedding
@@ -44,12 +45,19 @@ class ReuseStoredEmbeddings(_Fetching, TransformComponent):
     embed_model: BaseEmbedding | None = Field(default=None, exclude=True, repr=False)
     model_name: str | None = None
 
-    _user: DeletedUser = PrivateAttr()
+    _user: DeletedUser = PrivateAttr(default_factory=DeletedUser)
 
     def model_post_init(self, context: Any, /) -> None:
         """Check the model against the name it should have."""
         super().model_post_init(context)
-        self._user = DeletedUser(context_of(self.client, self.index), self.index)
+        # from now on: a pipeline deletes before it comes to this
+        if (known := context_of(self.client, self.index)) is not None:
+            self._user.use(known, self.index)
+        elif self.client is None:
+            with suppress(ConfigurationError):
+                settings = self._clients.settings
+                if settings is not None:
+                    self._user.use_named(settings.bucket, self.index or settings.index)
         if self.embed_model is not None:
             remedy = "embeddings of different models do not mix in one index"
             self.model_name = self._check_name(self.embed_model, remedy)
@@ -103,6 +111,7 @@ class ReuseStoredEmbeddings(_Fetching, TransformComponent):
         self, context: Context, nodes: Sequence[BaseNode]
     ) -> Flow[dict[str, tuple[str, list[float]]]]:
         ids = list(dict.fromkeys(node.node_id for node in nodes if is_key(node.node_id)))
+        self._user.use(context, self.index)
         recent, now = recent_nodes(context, self.index), context.monotonic()
         count = count_writes(context, self.index)
         stored = recent.deleted_embeddings(ids, now)

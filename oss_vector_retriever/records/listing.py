@@ -23,6 +23,7 @@ from ..client.operations.vectors import list_vectors
 from ..client.recent import recent_writes, watch
 from ..client.steps import Call, run_all
 from .conditions import Condition, Group, Operator, Test, can_pass, passes, restricts
+from .decode import has_head, is_head
 from .filters import Filter, reduce_filter
 from .parts import count_at_once, restore
 from .record import Record
@@ -163,6 +164,7 @@ class _Deletion:
         self._pushed = pushed
         self._began = context.monotonic()
         self._deleted: set[str] = set()
+        self._heads: dict[str, Vector] = {}  # they name the parts that go too
         # whatever this process writes from now on is known until this object is gone
         watch(context, store.settings.index, self, _LONGEST)
 
@@ -173,10 +175,11 @@ class _Deletion:
             pages, keys = Pages(self._store, self._pushed), set[str]()
             while not pages.is_done:
                 keys |= yield from self._keys_in((yield from pages.read(self._context)))
+                self._heads |= {one.key: one for one in pages.heads if one.key in keys}
                 if len(keys) >= _KEPT_KEYS or pages.is_done:
                     yield from self._delete(sorted(keys))
                     has_moved = has_moved or not pages.is_done
-                    keys = set()
+                    keys, self._heads = set(), {}
             # what others write meanwhile under keys that are gone does not keep this going
             if not has_moved or len(self._deleted) == before:
                 break
@@ -204,11 +207,13 @@ class _Deletion:
         recent = recent_writes(self._context, self._store.settings.index, since)
         changed = [key for key in keys if recent.lost or key in recent.written]
         passing = set(keys)
+        heads: list[Vector] | None = [self._heads[key] for key in keys if key in self._heads]
         if changed:
+            heads = None  # they are other ones by now
             there = yield from self._store.fetch(self._context, changed)
             passing.difference_update(changed)
             passing |= yield from self._keys_in(there)
-        yield from self._store.delete(self._context, passing, hold=hold)
+        yield from self._store.delete(self._context, passing, hold=hold, read=heads)
         self._deleted |= passing
 
 
@@ -291,6 +296,7 @@ class Pages:
         segments: how many are listed at once; 1 keeps the order of the listing.
         return_data: whether the vectors come with their data.
         token: where to go on, as `next_token` of another with one segment said.
+        heads: of what was read last, the vectors as they are stored whose values stand in parts.
     """
 
     store: RecordStore
@@ -298,6 +304,7 @@ class Pages:
     segments: int = SEGMENTS
     return_data: bool = False
     token: str | None = None
+    heads: list[Vector] = field(default_factory=list)
     _has_ended: bool = False
     _left: list[Vector] = field(default_factory=list)
     _tokens: dict[int, str | None] | None = None
@@ -315,6 +322,7 @@ class Pages:
         # of what was cut no more than may be in memory at once
         count = count_at_once(self._left)
         now, self._left = self._left[:count], self._left[count:]
+        self.heads = [one for one in now if is_head(one)] if has_head(now) else []
         index = self.store.settings.index
         return (yield from restore(context, index, now, return_data=self.return_data))
 

@@ -29,6 +29,7 @@ from .parts import LARGEST_VALUE, restore, restore_result
 from .record import Record
 from .settings import StoreSettings, side_name
 from .traits import traits_of
+from .typed import json_form
 from .writing import hidden_fields
 
 T = TypeVar("T")
@@ -555,9 +556,12 @@ class RecordStore:
         text_key = self.settings.text_key
         now = decode(found, text_key=text_key, on_decode_error="raw").metadata
         then = decode(written, text_key=text_key).metadata
-        return all(name in now and now[name] == then[name] for name in names if name in then) and (
-            not any(name in now for name in names if name not in then)
-        )
+        # by their texts too: NaN does not equal itself
+        return all(
+            name in now and (now[name] == then[name] or repr(now[name]) == repr(then[name]))
+            for name in names
+            if name in then
+        ) and (not any(name in now for name in names if name not in then))
 
     def _patch(self, vector: Vector, patch: Mapping[str, Any], remove: Collection[str]) -> Vector:
         record = decode(vector, text_key=self.settings.text_key)
@@ -585,14 +589,15 @@ class RecordStore:
         if record.source == "llama_index":
             # LlamaIndex reads metadata from inside its node, and filters on the fields beside it.
             node = load_object(stored[NODE_FIELD], vector.key, NODE_FIELD)
-            node["metadata"] = _merge(node.get("metadata") or {}, patch, remove)
+            written = {name: json_form(value) for name, value in patch.items()}
+            node["metadata"] = _merge(node.get("metadata") or {}, written, remove)
             changed[NODE_FIELD] = dump(node)
         return Vector(vector.key, vector.data, changed)
 
     def _plain_value(self, vector: Vector, name: str, value: object) -> object:
         strings = self.settings.scalars == "strings"
         try:
-            return filterable_value(value, scalars="strings" if strings else "native")
+            return filterable_value(json_form(value), scalars="strings" if strings else "native")
         except (TypeError, ValueError) as error:
             raise InvalidRequestError(
                 f"record {quote(vector.key)}: metadata[{quote(name)}] cannot be written, since "

@@ -5,7 +5,10 @@ so that each test is run once on each store; at full size all are.
 """
 
 import pytest
+from support.documented_service import client, documented
 from support.promises import FULL_SIZE
+
+__all__ = ["client", "documented"]  # fixtures
 
 
 @pytest.hookimpl(wrapper=True)

@@ -219,6 +219,21 @@ def test_what_this_process_changes_meanwhile_is_looked_at_again(make, list_filte
     assert where.all() == {"k00001", "k00002"}
 
 
+def test_the_parts_of_what_was_written_meanwhile_go_too(make):
+    where = make(3, 1)
+    large = {"colour": "red", "x": "y" * 60_000}
+    where.put({"large": large})
+
+    def change():
+        store = RecordStore(StoreSettings(filterable=None))
+        vector = store.encode("large", [1.0, 2.0], text="", metadata={**large, "z": 1})
+        ClientPair(where.service.reader).run(store.write, [vector])
+
+    where.service.meanwhile = change
+    assert where.delete(RED) == 4
+    assert list(where.client.iter_vectors(index="vectorsside")) == []
+
+
 def test_what_was_not_written_meanwhile_takes_no_get(make):
     where = make(10, 1)
     where.store.watch(where.client._context)

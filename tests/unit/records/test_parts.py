@@ -1,9 +1,11 @@
 """Values of any size: cut, read whole, overwritten, deleted, swept; and what parts may be."""
 
+import base64
 import itertools
 import json
 import random
 import time
+import zlib
 from dataclasses import replace
 
 import pytest
@@ -466,7 +468,8 @@ def test_a_value_that_is_overwritten_as_it_is_read_comes_whole(client, service, 
 
     texts = []
     service.spoil = overwrite
-    assert read(client, store, ["a"])["a"].text == texts[-1]
+    found = read(client, store, ["a"])["a"]
+    assert (found.text, list(found.embedding)) == (texts[-1], [1.0, 2.0])
     assert len(texts) == 5
 
     def delete(operation, index):
@@ -520,3 +523,20 @@ def test_a_listing_has_a_bounded_part_of_large_values_in_memory(client, store, m
     assert {one.key: one.text for one in found} == written
     listed = client.run(side.list_rows, "note")
     assert {row.key: row.value["text"] for row in listed} == written
+
+
+def test_another_value_of_the_same_size_is_refused(client, store):
+    client.run(store.write, [record(store, "a", noise(50_000))])
+    found = client.list_vectors(index="vectorsside", return_data=True, return_metadata=True)
+    first, *others = sorted(found, key=lambda part: part.key)
+    joined = "".join(part.metadata["_record_text"] for part in (first, *others))
+    payload = zlib.decompress(base64.b64decode(joined))
+    other = payload.replace(noise(50_000)[:20].encode(), b"twenty letters so it")
+    assert payload != other
+    assert len(payload) == len(other)
+    whole = base64.b64encode(zlib.compress(other)).decode()
+    half = len(whole) // 2
+    changed = [with_text(first, whole[:half]), with_text(others[0], whole[half:])]
+    client.upsert(changed, index="vectorsside")
+    with pytest.raises(DecodeError, match=r"'a'.*not what was written"):
+        read(client, store, ["a"])
