@@ -33,7 +33,7 @@ def pytest_collection_modifyitems(config, items):
     for item in items:  # those of other folders too
         parameters = item.callspec.params if hasattr(item, "callspec") else {}
         if (manner := parameters.get("manner")) and hasattr(item.cls, "lacks"):
-            pairs.setdefault(item.nodeid.replace(f"[{manner}", "["), []).append(item)
+            pairs.setdefault(item.nodeid.replace(manner, "", 1), []).append(item)
     # of one that is asked for alone there is no other
     left = [both[turn % 2] for turn, both in enumerate(pairs.values()) if len(both) == 2]
     items[:] = [item for item in items if item not in left]

@@ -25,7 +25,7 @@ from llama_index.core.vector_stores.types import (
     VectorStoreQuery,
 )
 
-from oss_vector_retriever import OSSVectorClient, testing
+from oss_vector_retriever import testing
 from oss_vector_retriever.client.errors import InvalidRequestError
 from oss_vector_retriever.llama_index import (
     OSSVectorChatStore,
@@ -116,12 +116,6 @@ class TestSimpleChatStore(Strict, ChatStoreTests):
     @pytest.fixture
     def store(self):
         return SimpleChatStore()
-
-
-@pytest.fixture
-def client():
-    with OSSVectorClient.local() as client:
-        yield client
 
 
 class TestOurVectorStore(Strict, VectorStoreTests):
