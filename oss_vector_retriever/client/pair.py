@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from functools import lru_cache
-from typing import Any, Concatenate, Final, ParamSpec, Self, TypeVar
+from typing import Any, Concatenate, Final, ParamSpec, Protocol, Self, TypeVar
 
 from pydantic_core import PydanticCustomError
 
@@ -295,6 +295,38 @@ class ClientPair:
     def __reduce__(self) -> tuple[Any, ...]:
         kept = {n: value for n, value in self.connection.items() if n not in _NOT_SAVED}
         return ClientPair, (self.given, kept, None if self.given else self.settings)
+
+
+class _WithClients(Protocol):
+    @property
+    def _clients(self) -> ClientPair: ...
+
+
+class _Closing:
+    """A component that closes what it has made, by `close`, `aclose` or the end of a `with`."""
+
+    def close(self: _WithClients) -> None:
+        """Close the connections that this component has made; a client that was given stays open.
+
+        Its copies share them. Later calls of it are refused.
+        """
+        self._clients.close()
+
+    async def aclose(self: _WithClients) -> None:
+        """Do as `close` does."""
+        await self._clients.aclose()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self: _WithClients, *_: object) -> None:
+        self._clients.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self: _WithClients, *_: object) -> None:
+        await self._clients.aclose()
 
 
 def connect(

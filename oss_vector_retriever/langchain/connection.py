@@ -31,6 +31,7 @@ from ..client.pair import (
     SECRETS,
     Client,
     ClientPair,
+    _Closing,
     connect,
     limits_of,
     refuse_unknown_fields,
@@ -63,7 +64,7 @@ def _hide(value: SecretStr | str | None) -> SecretStr | None:
 _Secret = Annotated[SecretStr | str | None, AfterValidator(_hide)]
 
 
-class _Connection:
+class _Connection(_Closing):
     """A client for both kinds of call, made anew when what it is made from is assigned anew."""
 
     if TYPE_CHECKING:  # fields of the two classes below
@@ -87,29 +88,6 @@ class _Connection:
                 self._pair = connect(source, options)
             self._made_from = made_from
         return self._pair
-
-    def close(self) -> None:
-        """Close the connections that this component has made; a client that was given stays open.
-
-        Its copies share them. Later calls of it are refused.
-        """
-        self._clients.close()
-
-    async def aclose(self) -> None:
-        """Do as `close` does."""
-        await self._clients.aclose()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self.aclose()
 
     @property
     def _source(self) -> Client | ClientSettings | None:

@@ -27,6 +27,7 @@ from ..client.pair import (
     CONNECTION,
     Client,
     ClientPair,
+    _Closing,
     connect,
     hide_secrets,
     refuse_unknown_fields,
@@ -69,7 +70,7 @@ class ConnectionOptions(TypedDict, total=False):
     session_token: SecretStr | str | None
 
 
-class _Connected:
+class _Connected(_Closing):
     """A class with a client that may be assigned: a pickle of it comes back without credentials."""
 
     _clients: ClientPair
@@ -212,7 +213,7 @@ def _hide(value: SecretStr | str | None) -> SecretStr | None:
 _Secret = Annotated[SecretStr | str | None, AfterValidator(_hide)]
 
 
-class _ConnectedComponent(BaseComponent):
+class _ConnectedComponent(_Closing, BaseComponent):
     """A pydantic component with its connection: how it is copied, and how it is saved."""
 
     # a secret given under a wrong name must not come back in the error that says so

@@ -447,7 +447,8 @@ class OSSVectorDocumentStore(_Connected, BaseDocumentStore):
             records = [decode(one, on_decode_error="raw") for one in vectors.values()]
             first = found.metadata if found is not None else next((r.metadata for r in records), {})
             info.metadata = dict(first)
-        is_there = bool(info.node_ids) or found is not None
+        # a part of another document is no source
+        is_there = bool(info.node_ids) or _is_source(found, key)
         return _Document(row, info if is_there else None, tuple(vectors))
 
     def _own_node(self, context: Context, key: str) -> Flow[list[BaseNode]]:
@@ -503,6 +504,10 @@ class _Document:
     row: DocumentRow | None
     info: RefDocInfo | None
     nodes: tuple[str, ...] = ()
+
+
+def _is_source(node: BaseNode | None, key: str) -> bool:
+    return node is not None and linked_id(node, NodeRelationship.SOURCE) in {None, key}
 
 
 def _info_of(row: DocumentRow) -> RefDocInfo:

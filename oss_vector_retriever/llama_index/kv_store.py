@@ -11,7 +11,7 @@ from llama_index.core.storage.kvstore.types import DEFAULT_COLLECTION, BaseKVSto
 from ..client.context import Context, Flow
 from ..client.errors import InvalidRequestError, quote
 from ..client.operations.checks import each_of
-from ..client.pair import Client, limits_of
+from ..client.pair import Client, ClientPair, _Closing, limits_of
 from ..records.settings import StoreSettings
 from ..records.side import Row, SideIndex
 from .component import ConnectionOptions, _Connected
@@ -165,7 +165,7 @@ class OSSVectorKVStore(_Connected, BaseKVStore):
         return bool((yield from self._side.delete_rows(context, _KIND, [key], collection)))
 
 
-class OSSVectorIndexStore(KVIndexStore):
+class OSSVectorIndexStore(_Closing, KVIndexStore):
     """The structs of LlamaIndex's indices, which `load_index_from_storage` asks for.
 
     Core's own `KVIndexStore` over an `OSSVectorKVStore`, whose arguments it takes.
@@ -202,6 +202,10 @@ class OSSVectorIndexStore(KVIndexStore):
     @client.setter
     def client(self, client: Client) -> None:
         self._store.client = client
+
+    @property
+    def _clients(self) -> ClientPair:
+        return self._store._clients  # noqa: SLF001 - its own
 
     @property
     def _store(self) -> OSSVectorKVStore:

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Final, Self, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Self, TypedDict, Unpack
 
 import numpy as np
 from llama_index.core.schema import BaseNode, ImageNode, IndexNode
@@ -18,7 +18,7 @@ from pydantic import ConfigDict, PrivateAttr, SecretStr, model_validator
 from ..client.context import Context, Flow
 from ..client.errors import ConfigurationError, InvalidRequestError
 from ..client.models.vector import Float32Array
-from ..client.operations.checks import check_data, check_unicode, check_whole, each_of
+from ..client.operations.checks import check_data, check_top_k, check_unicode, check_whole, each_of
 from ..client.pair import CONNECTION, Client, connect, context_of, limits_of, unknown_argument
 from ..client.settings import ClientSettings
 from ..embeddings import maximal_marginal_relevance
@@ -50,6 +50,7 @@ from .nodes import MetadataValues, classes_by_name
 
 _DEFAULT_MMR_THRESHOLD: Final = 0.5
 _DEFAULT_PREFETCH_FACTOR: Final = 4
+_ANY_NUMBER: Final = "; get_nodes(filters=...) returns any number of nodes, without a search"
 _COMPLETION_OPTIONS: Final = frozenset({"exhaustive", "scan_limit", "on_incomplete"})
 NodeIds = Sequence[str] | None
 
@@ -146,6 +147,9 @@ class OSSVectorStore(_SavedComponent, BasePydanticVectorStore):
 
     # what reads and writes below is made of the settings once; model_copy takes others
     model_config = ConfigDict(frozen=True)
+
+    # core's convention for stores that take strings and numbers alone; metadata here are any JSON
+    flat_metadata: ClassVar[bool] = False
 
     stores_text: bool = True
     return_data: bool = True
@@ -435,7 +439,7 @@ class OSSVectorStore(_SavedComponent, BasePydanticVectorStore):
     ) -> Flow[VectorStoreQueryResult]:
         query, candidates = check_query(asked, self._non_text_ids, **options)
         # by the limits of this account, which the client knows
-        check_whole("similarity_top_k", query.similarity_top_k, 1, context.config.limits.top_k)
+        check_top_k("similarity_top_k", query.similarity_top_k, context.config.limits, _ANY_NUMBER)
         vector = check_data("query_embedding", query.query_embedding or ())
         condition = _condition_of(query, options.get("filter"))
         if not can_pass(condition):
@@ -565,7 +569,10 @@ def check_query(
             "DEFAULT or MMR."
         )
     if query.query_embedding is None:
-        raise InvalidRequestError("the query has no query_embedding; the service needs one.")
+        raise InvalidRequestError(
+            "the query has no query_embedding, and a search needs one; get_nodes(filters=...) "
+            "returns the nodes that pass filters, without one."
+        )
     # core has it for stores that keep several embeddings of one node
     if query.embedding_field is not None:
         raise InvalidRequestError("embedding_field: a record of this store has one embedding.")

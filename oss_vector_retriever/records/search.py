@@ -33,7 +33,7 @@ from ..client.errors import (
     quote,
 )
 from ..client.models import Float32Array, ScoredVector, Vector
-from ..client.operations.checks import check_data, check_whole
+from ..client.operations.checks import check_data, check_top_k
 from ..client.operations.vectors import query_vectors
 from ..client.steps import Call
 from .completion import Listing
@@ -142,7 +142,7 @@ def search(
             or has another dimension than the index.
         IncompleteSearchWarning: the answer may lack records, under `on_incomplete="raise"`.
     """
-    check_whole("k", k, 1, context.config.limits.top_k)
+    check_top_k("k", k, context.config.limits)
     query = check_data("query_vector", query_vector, "the query vector")
     if not can_pass(condition):
         return SearchResult([])
@@ -169,7 +169,7 @@ def search_by_key(
     completion: Completion | None = None,
 ) -> Flow[SearchResult[Record]]:
     """Find the `k` records closest to a stored one, which is itself left out: no embedding call."""
-    check_whole("k", k, 1, context.config.limits.top_k)
+    check_top_k("k", k, context.config.limits)
     if not can_pass(condition):
         return SearchResult([])
     result = yield from store.fetch(context, [key], return_data=True, return_metadata=False)
@@ -204,9 +204,8 @@ def mmr_search(
     runs off the event loop. The records carry their embeddings.
     """
     query = check_data("query_vector", query_vector, "the query vector")
-    top_k = context.config.limits.top_k
-    check_whole("k", k, 1, top_k)
-    check_whole("fetch_k", fetch_k, 1, top_k)
+    check_top_k("k", k, context.config.limits)
+    check_top_k("fetch_k", fetch_k, context.config.limits)
     found = yield from search(
         context,
         store,

@@ -1,6 +1,7 @@
 """Who may import whom."""
 
 import ast
+import sys
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -14,7 +15,7 @@ ROOT = Path(oss_vector_retriever.__file__).parent
 NAME = "oss_vector_retriever"
 BASE = {f"{NAME}.codes", f"{NAME}.lazy", f"{NAME}.version"}
 ADAPTERS = ("langchain", "langgraph", "llama_index")
-PARTS = ("client", "records", "embeddings", *ADAPTERS, "emulator", "corpus", "cli")
+PARTS = ("client", "records", "embeddings", *ADAPTERS, "emulator", "corpus", "testing", "cli")
 MAY_IMPORT = {
     "client": {"client"},
     "records": {"client", "records"},
@@ -23,6 +24,7 @@ MAY_IMPORT = {
     "langgraph": {"client", "records", "langchain", "langgraph"},
     "llama_index": {"client", "records", "embeddings", "llama_index"},
     "corpus": {"corpus", "client.models"},
+    "testing": {"testing"},
     "emulator": {"emulator", "client.models", "client.signing", "client.errors"},
     "cli": set(PARTS),
 }
@@ -137,8 +139,8 @@ def test_a_framework_is_known_to_its_own_folder_only(owner):
     for one in imports():
         known = one.target.split(".")[0] in FRAMEWORKS[owner]
         part = one.importer.removeprefix(f"{NAME}.").split(".")[0]
-        # langgraph is LangChain's own layer above
-        above = {"langgraph"} if owner == "langchain" else set()
+        # langgraph is LangChain's own layer above; the suites are for stores of LlamaIndex
+        above = {"langchain": {"langgraph"}, "llama_index": {"testing"}}.get(owner, set())
         assert not known or part in {owner, "cli", *above}, one
 
 
@@ -146,3 +148,8 @@ def test_a_framework_is_known_to_its_own_folder_only(owner):
 def test_numpy_is_optional_for_who_must_do_without(part):
     for one in imports(part):
         assert one.target.split(".")[0] != "numpy" or one.for_types or not one.at_once, one
+
+
+def test_the_suites_need_pytest_and_llama_index_and_nothing_else_of_others():
+    others = {one.target.split(".")[0] for one in imports("testing")} - sys.stdlib_module_names
+    assert others == {NAME, "pytest", "llama_index"}

@@ -89,6 +89,20 @@ def check_whole(name: str, value: object, least: int, most: int) -> int:
     return value
 
 
+def check_top_k(name: str, value: object, limits: Limits, instead: str = "") -> int:
+    """Return how many vectors a search is to find; `instead` is a way to get more."""
+    if type(value) is int and value > limits.top_k:
+        raise InvalidRequestError(
+            "{argument} must be a whole number from 1 to {limit}, not {value}",
+            argument=name,
+            value=value,
+            limit=limits.top_k,
+            remedy="where an account allows more, a client with limits=Limits(top_k=...) does"
+            + instead,
+        )
+    return check_whole(name, value, 1, limits.top_k)
+
+
 def check_choice(name: str, value: object, choices: Sequence[str]) -> str:
     """Return one of a few words."""
     if value not in choices:

@@ -18,6 +18,7 @@ from .checks import (
     check_data,
     check_filter,
     check_keys,
+    check_top_k,
     check_whole,
     json_body,
     refuse_repeated,
@@ -224,7 +225,7 @@ def query_vectors(
     return_distance: bool = True,
     return_metadata: bool = False,
 ) -> Flow[results.QueryVectorsResult]:
-    check_whole("top_k", top_k, 1, context.config.limits.top_k)
+    check_top_k("top_k", top_k, context.config.limits)
 
     def decode(reply: Reply) -> results.QueryVectorsResult:
         reader = VectorReader(reply, "QueryVectors", with_metadata=return_metadata)
