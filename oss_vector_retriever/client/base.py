@@ -215,7 +215,7 @@ class _ClientBase:
         """Return a client with other options that shares the connections of this one.
 
         What is None stays as it is. What belongs to the connections, such as `region`, is chosen
-        when a client is made.
+        when a client is made. Closing it closes them only where nobody holds this one any more.
         """
         credentials = hide_credentials(credentials)
         given = _options(locals())
@@ -266,7 +266,10 @@ class _ClientBase:
             raise closed_error(type(self).__name__)
 
     def _release_local(self) -> None:
-        if self._local is not None and self._parent is None:
+        if self._parent is not None:
+            # A client that nobody else has ends here, and a file with it: `local(p).with_options()`
+            self._parent = False
+        elif self._local is not None:
             self._let_go()
 
     def __repr__(self) -> str:

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from functools import lru_cache
-from typing import Any, Concatenate, ParamSpec, Self, TypeVar
+from typing import Any, Concatenate, Final, ParamSpec, Self, TypeVar
 
 from pydantic_core import PydanticCustomError
 
@@ -20,7 +20,7 @@ from .errors import ConfigurationError
 from .hidden import Hidden, hide_address
 from .models.limits import DEFAULT_LIMITS, Limits
 from .settings import ClientSettings, settings_of
-from .transport.runner import running_loop
+from .transport.runner import closed_error, running_loop
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -33,6 +33,28 @@ POINTERS = ("bucket", "account_id", "region", "endpoint", "internal")
 SECRETS = ("access_key_id", "access_key_secret", "session_token")
 CONNECTION = (*POINTERS, *SECRETS)
 
+# What other stores' classes call their arguments, and the names of the same here; where a class has
+# several of these, the last one is meant.
+_INDEX = ("index", "index_name")
+_OURS: Final[dict[str, tuple[str, ...]]] = {
+    **dict.fromkeys(("collection", "collection_name", "namespace", "table_name"), _INDEX),
+    "index_name": ("index",),
+    **dict.fromkeys(("vector_bucket_name", "bucket_name"), ("bucket",)),
+    **dict.fromkeys(("region_name", "region_id"), ("region",)),
+    **dict.fromkeys(("endpoint_url", "url"), ("endpoint",)),
+    **dict.fromkeys(("aws_access_key_id", "access_key"), ("access_key_id",)),
+    **dict.fromkeys(("aws_secret_access_key", "secret_key"), ("access_key_secret",)),
+    **dict.fromkeys(("aws_session_token", "security_token", "sts_token"), ("session_token",)),
+    **dict.fromkeys(
+        ("embeddings", "embedding_function", "embedding_model", "embedding_service"), ("embedding",)
+    ),
+    **dict.fromkeys(("metric", "distance", "distance_strategy"), ("distance_metric",)),
+    "non_filterable_metadata_keys": ("non_filterable",),
+    "create_index_if_not_exist": ("create_index",),
+    "page_content_metadata_key": ("text_key",),
+    **dict.fromkeys(("top_k", "similarity_top_k"), ("k", "similarity_top_k")),
+}
+
 
 def unknown_argument(owner: type, given: Iterable[str], known: Iterable[str] = ()) -> str:
     """Return what to say of arguments that a class does not have; empty where it has them all.
@@ -41,7 +63,11 @@ def unknown_argument(owner: type, given: Iterable[str], known: Iterable[str] = (
     """
     names = dict.fromkeys((*_constructor_arguments(owner), *known))
     unknown = [name for name in given if name not in names]
-    return wrong_call(owner.__name__, unknown, names) if unknown else ""
+    if not unknown:
+        return ""
+    ours = {theirs: own for theirs in unknown for own in _OURS.get(theirs, ()) if own in names}
+    hints = [f" What others call {theirs}= is {own}= here." for theirs, own in ours.items()]
+    return wrong_call(owner.__name__, unknown, names) + "".join(hints)
 
 
 def refuse_unknown_fields(model: Any, given: Any) -> Any:
@@ -76,6 +102,7 @@ class ClientPair:
         client: either client, or None for one that is made when first used.
         connection: the arguments that it is then made with; the environment gives the others.
         settings: what it is made of instead, as a pickle has it: the environment is not asked.
+        owns_client: whether `client` was made for this pair alone, which then closes it too.
     """
 
     def __init__(
@@ -83,6 +110,8 @@ class ClientPair:
         client: Client | None = None,
         connection: Mapping[str, Any] | None = None,
         settings: ClientSettings | None = None,
+        *,
+        owns_client: bool = False,
     ) -> None:
         if client is not None and not isinstance(client, OSSVectorClient | AsyncOSSVectorClient):
             raise ConfigurationError(
@@ -93,6 +122,8 @@ class ClientPair:
         self.given = client
         self.connection = dict(connection or {})
         self._saved = settings
+        self._owns_given = owns_client
+        self._closed = False
         self._blocking: OSSVectorClient | None = None
         self._set_up()
         fork.renew_in_children(self)
@@ -136,6 +167,7 @@ class ClientPair:
 
     def blocking(self) -> OSSVectorClient:
         """Return the blocking client."""
+        self._refuse_if_closed()
         given = self.given
         # One that was given says itself, at its next call, that it is closed; its twins do not.
         if isinstance(given, OSSVectorClient):
@@ -154,6 +186,7 @@ class ClientPair:
 
     def on_this_loop(self) -> AsyncOSSVectorClient:
         """Return the client of the running event loop."""
+        self._refuse_if_closed()
         if self.given is not None:
             self.given.refuse_if_closed()
         loop = running_loop()
@@ -197,6 +230,46 @@ class ClientPair:
         if self.given is None and self._blocking is None:
             await asyncio.to_thread(self.blocking)  # certificates are read from files
         return await self.on_this_loop().run(flow, *arguments, **keywords)
+
+    def close(self) -> None:
+        """Close the clients that were made here, and none that was given; refuse later calls.
+
+        Those of event loops are closed by their loops, as soon as these come to it.
+        """
+        blocking, on_loops = self._part_with_clients()
+        for loop, client in on_loops.items():
+            if loop.is_running():  # the end of one that has ended has closed the connections
+                asyncio.run_coroutine_threadsafe(client.close(), loop)
+        if blocking is not None:
+            blocking.close()
+
+    async def aclose(self) -> None:
+        """Do as `close` does, and wait for the client of the running event loop."""
+        here = running_loop()
+        blocking, on_loops = self._part_with_clients()
+        for loop, client in on_loops.items():
+            if loop is here:
+                await client.close()
+            elif loop.is_running():
+                asyncio.run_coroutine_threadsafe(client.close(), loop)
+        if blocking is not None:
+            await asyncio.to_thread(blocking.close)  # it may wait for calls in progress
+
+    def _part_with_clients(
+        self,
+    ) -> tuple[OSSVectorClient | None, dict[asyncio.AbstractEventLoop, AsyncOSSVectorClient]]:
+        """Let go of the clients, and return those to close."""
+        with self._lock:
+            self._closed = True
+            blocking, on_loops = self._blocking, self._on_loops
+            self._blocking, self._on_loops = None, {}
+        if self._owns_given and isinstance(self.given, OSSVectorClient):
+            return self.given, on_loops
+        return blocking, {loop: one for loop, one in on_loops.items() if one is not self.given}
+
+    def _refuse_if_closed(self) -> None:
+        if self._closed:
+            raise closed_error("component")
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, ClientPair) and other._key == self._key
@@ -257,7 +330,9 @@ def connect(
             named["endpoint"] = str(named["endpoint"])
         settings = replace(saved, **{**other, **named})
         if credentials:
-            return ClientPair(OSSVectorClient.from_settings(settings, credentials))
+            return ClientPair(
+                OSSVectorClient.from_settings(settings, credentials), owns_client=True
+            )
         return ClientPair(None, arguments, settings)
     return ClientPair(client, {**arguments, "credentials": credentials} if secrets else arguments)
 

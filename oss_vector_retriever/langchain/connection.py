@@ -81,10 +81,35 @@ class _Connection:
             source = self._source
             if isinstance(source, ClientSettings):
                 self._pair = connect(None, options, source)
+            elif source is not None and source in _brought_back:
+                self._pair = ClientPair(source, owns_client=True)
             else:
                 self._pair = connect(source, options)
             self._made_from = made_from
         return self._pair
+
+    def close(self) -> None:
+        """Close the connections that this component has made; a client that was given stays open.
+
+        Its copies share them. Later calls of it are refused.
+        """
+        self._clients.close()
+
+    async def aclose(self) -> None:
+        """Do as `close` does."""
+        await self._clients.aclose()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
 
     @property
     def _source(self) -> Client | ClientSettings | None:
@@ -93,6 +118,11 @@ class _Connection:
         if client is not None and client in _brought_back and any(_given_to(self)[1:]):
             return client.settings
         return client
+
+    def _lend_clients(self, to: "_Connection") -> None:
+        """Have another component that was given the same use this one's clients."""
+        if _given_to(to) == _given_to(self):
+            to._pair, to._made_from = self._clients, self._made_from  # noqa: SLF001 - of this file
 
     def _prepare_clients(self) -> None:
         """Refuse a wrong client now; of a saved component, point where that one pointed."""

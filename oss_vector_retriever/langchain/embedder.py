@@ -13,12 +13,12 @@ from ..client.errors import ConfigurationError, InvalidRequestError
 class Embedder:
     """A store's embedding model, or a plain word that there is none.
 
-    A model whose async methods are its own is awaited; of one that only blocks, langchain-core
-    runs the blocking methods in a thread.
+    A model whose async methods are its own is awaited; of one that only blocks, the blocking
+    methods run in a thread. It need not be of langchain-core's class, as for core's own stores.
     """
 
     def __init__(self, model: Embeddings | None) -> None:
-        if model is not None and not isinstance(model, Embeddings):
+        if model is not None and not _can_embed(model):
             raise ConfigurationError(
                 "embedding must be a langchain_core.embeddings.Embeddings, not "
                 f"{type(model).__name__}; a client is given as client=."
@@ -31,7 +31,8 @@ class Embedder:
 
     async def aembed_query(self, text: str) -> list[float]:
         """Return the embedding of a query."""
-        return await self._model_or_raise().aembed_query(text)
+        made: list[float] = await _embed(self._model_or_raise(), "embed_query", text)
+        return made
 
     def embed_documents(self, texts: list[str], batch_size: int | None) -> list[list[float]]:
         """Return the embedding of each text, `batch_size` texts a call of the model."""
@@ -44,9 +45,8 @@ class Embedder:
         """Return the embedding of each text, `batch_size` texts a call of the model."""
         embeddings: list[list[float]] = []
         for batch in _batches(texts, batch_size):
-            embeddings += self._check_count(
-                batch, await self._model_or_raise().aembed_documents(batch)
-            )
+            made = await _embed(self._model_or_raise(), "embed_documents", batch)
+            embeddings += self._check_count(batch, made)
         return embeddings
 
     def _check_count(self, texts: list[str], made: Any) -> list[list[float]]:
@@ -67,6 +67,19 @@ class Embedder:
                 "methods that take vectors, ids or embeddings=."
             )
         return self.model
+
+
+def _can_embed(model: object) -> bool:
+    methods = [getattr(model, name, None) for name in ("embed_query", "embed_documents")]
+    return isinstance(model, Embeddings) or (
+        all(map(callable, methods)) and not isinstance(model, type)
+    )
+
+
+async def _embed(model: Embeddings, method: str, given: Any) -> Any:
+    if (awaited := getattr(model, f"a{method}", None)) is not None:
+        return await awaited(given)
+    return await asyncio.to_thread(getattr(model, method), given)
 
 
 def _batches(texts: Sequence[str], size: int | None) -> Iterator[list[str]]:

@@ -7,9 +7,11 @@ from typing import Any, Self
 from langchain_core.documents import Document
 from pydantic import BaseModel
 
+from ..client.context import Context, Flow
 from ..client.errors import InvalidRequestError, with_article
 from ..client.models.vector import Float32Array, Vector
 from ..client.operations.checks import refuse_repeated
+from ..records.decode import ENVELOPE_FIELD, TEXT_FIELD, UNSURE_FIELD
 from ..records.store import RecordStore
 
 Embedding = Iterable[float]
@@ -38,8 +40,9 @@ class PendingWrites:
         ids: Iterable[str | None] | None = None,
         filled_fields: Collection[str] = (),
     ) -> None:
-        self.texts = _as_list("texts", texts)
-        count = len(self.texts)
+        self._store = store
+        self._texts = _as_list("texts", texts)
+        count = len(self._texts)
         parts = _one_for_each("metadatas", metadatas, count)
         given = _one_for_each("ids", ids, count)
         self.fresh = all(key is None for key in given)  # nobody has used such ids before
@@ -47,9 +50,12 @@ class PendingWrites:
         # without data yet: what is too large is refused before its embedding is paid for
         self._bare = [
             store.encode(key, None, text=text, metadata=_leave_out(part, filled_fields))
-            for key, text, part in zip(self.ids, self.texts, parts, strict=True)
+            for key, text, part in zip(self.ids, self._texts, parts, strict=True)
         ]
         refuse_repeated(self.ids)
+        self._given_ids = [key for key in given if key is not None]
+        self._stored: dict[str, Embedding] = {}  # of what need not be embedded again
+        self._unchanged: set[str] = set()
 
     @classmethod
     def of_documents(
@@ -72,19 +78,66 @@ class PendingWrites:
         texts = [item.page_content for item in items]
         return cls(store, texts, [item.metadata for item in items], keys, filled_fields)
 
+    @property
+    def texts(self) -> list[str]:
+        """Return the texts to embed: all, but for what is taken over."""
+        pairs = zip(self._bare, self._texts, strict=True)
+        return [text for bare, text in pairs if not self._is_taken(bare.key)]
+
+    def take_stored(self, context: Context) -> Flow[None]:
+        """Take over the embeddings of texts that are stored under their ids already.
+
+        What is stored just as it would be written is not written again. Of the others whose text is
+        the same the embeddings are fetched: two gets for each 100 of them.
+        """
+        found = (yield from self._store.fetch(context, self._given_ids)).by_key
+        changed = []
+        for bare in self._bare:
+            if (stored := found.get(bare.key)) is None or not _has_same_text(stored, bare):
+                continue
+            if _is_same(stored, bare):
+                self._unchanged.add(bare.key)
+            else:
+                changed.append(bare.key)
+        result = yield from self._store.fetch(
+            context, changed, return_data=True, return_metadata=False
+        )
+        data = {key: one.data for key, one in result.by_key.items()}
+        self._stored = {key: one for key, one in data.items() if one is not None}
+
     def vectors(self, embeddings: Iterable[Embedding]) -> list[Vector]:
-        """Return the vectors to write, one embedding for each text.
+        """Return the vectors to write, with one embedding for each of `texts`.
 
         Raises:
             InvalidRequestError: there are more or fewer embeddings, or one is not of numbers.
         """
-        items = _as_list("embeddings", embeddings)
-        if len(items) != len(self._bare):
+        items, count = _as_list("embeddings", embeddings), len(self.texts)
+        if len(items) != count:
             raise InvalidRequestError(
-                f"{len(items)} embeddings for {len(self._bare)} texts; one for each is needed. "
+                f"{len(items)} embeddings for {count} texts; one for each is needed. "
                 "Nothing was written."
             )
-        return [_with_data(bare, data) for bare, data in zip(self._bare, items, strict=True)]
+        made = iter(items)
+        return [
+            _with_data(bare, self._stored[bare.key] if bare.key in self._stored else next(made))
+            for bare in self._bare
+            if bare.key not in self._unchanged
+        ]
+
+    def _is_taken(self, key: str) -> bool:
+        return key in self._stored or key in self._unchanged
+
+
+def _has_same_text(stored: Vector, bare: Vector) -> bool:
+    texts: list[object] = [(one.metadata or {}).get(TEXT_FIELD) for one in (stored, bare)]
+    return texts[0] == texts[1]
+
+
+def _is_same(stored: Vector, bare: Vector) -> bool:
+    there, here = stored.metadata or {}, bare.metadata or {}
+    # of the copies the names: an account may keep numbers as strings, and a mark then says so
+    has_same_copies = there.keys() ^ here.keys() <= {UNSURE_FIELD}
+    return has_same_copies and there.get(ENVELOPE_FIELD, "") == here[ENVELOPE_FIELD]
 
 
 def _with_data(bare: Vector, data: Embedding) -> Vector:

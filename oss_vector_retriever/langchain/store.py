@@ -2,9 +2,17 @@
 
 # ruff: noqa: A002 - `filter` and `id` are LangChain's own names
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import (
+    AsyncIterator,
+    Callable,
+    Collection,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from dataclasses import KW_ONLY, dataclass, replace
-from typing import Any, Self, TypedDict, TypeVar, Unpack
+from typing import Any, Final, Self, TypedDict, TypeVar, Unpack
 
 from langchain_core.documents import Document
 from langchain_core.embeddings import Embeddings
@@ -15,7 +23,9 @@ from ..client.errors import ConfigurationError, IncompleteSearchWarning, Invalid
 from ..client.pair import context_of
 from ..embeddings import maximal_marginal_relevance
 from ..records import DecodePolicy, DistanceMetric, Record
+from ..records.conditions import Condition
 from ..records.filters import Filter, read_filter
+from ..records.listing import Walk, cut_out, delete_passing, delete_those_passing, list_passing
 from ..records.search import Hit, SearchResult, mmr_search, relevance, search, search_by_key
 from ..records.settings import (
     Completion,
@@ -217,11 +227,15 @@ class OSSVectorStore(ConnectedComponent, VectorStore):
         """Do as `get_by_ids_with_embeddings` does."""
         return await self._clients.arun(self._fetch_pairs, ids)
 
-    def _fetch_documents(self, context: Context, ids: Sequence[str]) -> Flow[list[Document]]:
-        return_data = self.embedding_key is not None
+    def _fetch_documents(
+        self, context: Context, ids: Sequence[str], condition: Condition | None = None
+    ) -> Flow[list[Document]]:
+        return_data = self._returns_data
         # the plain function, where nothing is added: a call less for each record
         make = self._document if return_data else document_from
-        found = yield from self._records.fetch_records(context, ids, make, return_data=return_data)
+        found = yield from self._records.fetch_records(
+            context, ids, make, return_data=return_data, condition=condition
+        )
         return found.made
 
     def _fetch_pairs(self, context: Context, ids: Sequence[str]) -> Flow[list[EmbeddedDocument]]:
@@ -229,6 +243,89 @@ class OSSVectorStore(ConnectedComponent, VectorStore):
             context, ids, lambda r: (self._document(r), embedding_of(r)), return_data=True
         )
         return found.made
+
+    # Reading by filter, without a query
+
+    def get(
+        self,
+        ids: Sequence[str] | None = None,
+        *,
+        filter: Filter | None = None,
+        limit: int | None = None,
+        offset: int = 0,
+    ) -> list[Document]:
+        """Return the Documents with these ids, or of the whole index, that pass a filter.
+
+        Without `ids` the index is listed, and nothing is ranked: one call for each 1,000 Documents
+        that pass, or for each 1,000 of the index where the service does not filter its listings.
+        The order is the listing's, which has no meaning; it stays as long as nothing is written, so
+        that `limit` and `offset` page through. `iter_documents` keeps less in memory.
+
+        Args:
+            ids: which, in the order asked; those that do not exist are left out.
+            filter: as in a search.
+            limit: return so many at most.
+            offset: leave out so many at the beginning.
+        """
+        return self._clients.run(self._get, ids, filter, limit, offset)
+
+    async def aget(
+        self,
+        ids: Sequence[str] | None = None,
+        *,
+        filter: Filter | None = None,
+        limit: int | None = None,
+        offset: int = 0,
+    ) -> list[Document]:
+        """Do as `get` does."""
+        return await self._clients.arun(self._get, ids, filter, limit, offset)
+
+    def iter_documents(self, filter: Filter | None = None) -> Iterator[Document]:
+        """Walk through the Documents that pass a filter, all by default, in bounded memory.
+
+        They come in no order. Four pages of 1,000 are in memory at most. What is there from
+        beginning to end comes exactly once; what is written or deleted meanwhile may come or not.
+        """
+        return self._iterate(Walk(self._records, read_filter(filter), self._returns_data))
+
+    def aiter_documents(self, filter: Filter | None = None) -> AsyncIterator[Document]:
+        """Do as `iter_documents` does."""
+        return self._aiterate(Walk(self._records, read_filter(filter), self._returns_data))
+
+    def _iterate(self, walk: Walk) -> Iterator[Document]:
+        while not walk.is_done:
+            yield from map(self._document, self._clients.run(walk.read_on))
+
+    async def _aiterate(self, walk: Walk) -> AsyncIterator[Document]:
+        while not walk.is_done:
+            for record in await self._clients.arun(walk.read_on):
+                yield self._document(record)
+
+    @property
+    def _returns_data(self) -> bool:
+        return self.embedding_key is not None
+
+    def _get(
+        self,
+        context: Context,
+        ids: Sequence[str] | None,
+        filter: Filter | None,
+        limit: int | None,
+        offset: int,
+    ) -> Flow[list[Document]]:
+        condition = read_filter(filter)
+        if ids is not None:
+            found = yield from self._fetch_documents(context, ids, condition)
+            return cut_out(found, limit, offset)
+        records = yield from list_passing(
+            context,
+            self._records,
+            condition,
+            return_data=self._returns_data,
+            limit=limit,
+            offset=offset,
+        )
+        return [self._document(record) for record in records]
 
     # Searching by text, by vector and by stored id; `options` are those of `SearchOptions`
 
@@ -376,7 +473,7 @@ class OSSVectorStore(ConnectedComponent, VectorStore):
         how = self._completion(options)
         vector = self._embedder.embed_query(query)
         found = self._find(search, vector, k, filter, how, return_data=True)
-        return [(document, embedding_of(hit.record)) for document, hit in found]
+        return _with_embeddings(found)
 
     async def asimilarity_search_with_embeddings(
         self,
@@ -390,7 +487,59 @@ class OSSVectorStore(ConnectedComponent, VectorStore):
         how = self._completion(options)
         vector = await self._embedder.aembed_query(query)
         found = await self._afind(search, vector, k, filter, how, return_data=True)
-        return [(document, embedding_of(hit.record)) for document, hit in found]
+        return _with_embeddings(found)
+
+    def similarity_search_with_embedding_by_vector(
+        self,
+        embedding: Embedding,
+        k: int = 4,
+        *,
+        filter: Filter | None = None,
+        **options: Unpack[SearchOptions],
+    ) -> list[EmbeddedDocument]:
+        """Return the Documents closest to a vector, each with its stored embedding."""
+        how = self._completion(options)
+        found = self._find(search, embedding, k, filter, how, return_data=True)
+        return _with_embeddings(found)
+
+    async def asimilarity_search_with_embedding_by_vector(
+        self,
+        embedding: Embedding,
+        k: int = 4,
+        *,
+        filter: Filter | None = None,
+        **options: Unpack[SearchOptions],
+    ) -> list[EmbeddedDocument]:
+        """Do as `similarity_search_with_embedding_by_vector` does."""
+        how = self._completion(options)
+        found = await self._afind(search, embedding, k, filter, how, return_data=True)
+        return _with_embeddings(found)
+
+    def similarity_search_by_vector_with_relevance_scores(
+        self,
+        embedding: Embedding,
+        k: int = 4,
+        *,
+        filter: Filter | None = None,
+        **options: Unpack[SearchOptions],
+    ) -> list[ScoredDocument]:
+        """Return the Documents closest to a vector, each with its relevance: larger is closer."""
+        how = self._completion(options)
+        found = _with_distances(self._find(search, embedding, k, filter, how))
+        return _with_relevance(found, self._clients.run(self._records.metric))
+
+    async def asimilarity_search_by_vector_with_relevance_scores(
+        self,
+        embedding: Embedding,
+        k: int = 4,
+        *,
+        filter: Filter | None = None,
+        **options: Unpack[SearchOptions],
+    ) -> list[ScoredDocument]:
+        """Do as `similarity_search_by_vector_with_relevance_scores` does."""
+        how = self._completion(options)
+        found = _with_distances(await self._afind(search, embedding, k, filter, how))
+        return _with_relevance(found, await self._clients.arun(self._records.metric))
 
     def as_retriever(self, **kwargs: Any) -> VectorStoreRetriever:
         """Return a retriever over the store, whose callbacks are told of incomplete searches."""
@@ -406,8 +555,7 @@ class OSSVectorStore(ConnectedComponent, VectorStore):
     ) -> list[ScoredDocument]:
         # LangChain's own would run the blocking twin in a thread
         scored = await self.asimilarity_search_with_score(query, k, **options)
-        metric = await self._clients.arun(self._records.metric)
-        return [(document, relevance(metric, distance)) for document, distance in scored]
+        return _with_relevance(scored, await self._clients.arun(self._records.metric))
 
     def _completion(self, options: SearchOptions) -> Completion:
         """Return how far a search goes: as its options say, else as the store's settings do."""
@@ -529,6 +677,7 @@ class OSSVectorStore(ConnectedComponent, VectorStore):
         ids: Sequence[str | None] | None = None,
         embeddings: Iterable[Embedding] | None = None,
         batch_size: int | None = None,
+        reuse_embeddings: bool = False,
         **unknown: Any,
     ) -> list[str]:
         """Add Documents, or replace those with the same ids; return the ids in order.
@@ -542,6 +691,9 @@ class OSSVectorStore(ConnectedComponent, VectorStore):
                 is neither.
             embeddings: one for each, in place of the model's.
             batch_size: texts for each call of the embedding model; all at once by default.
+            reuse_embeddings: embed no text that is stored under its id already, and write nothing
+                that is stored just so: a get for each 100 ids. Leave it off where the embedding
+                model has changed.
             unknown: refused.
 
         Raises:
@@ -551,7 +703,7 @@ class OSSVectorStore(ConnectedComponent, VectorStore):
         """
         refuse_unknown(unknown)
         writes = PendingWrites.of_documents(self._records, documents, ids, self._filled_fields)
-        return self._add(writes, embeddings, batch_size)
+        return self._add(writes, embeddings, batch_size, reuse=reuse_embeddings)
 
     async def aadd_documents(
         self,
@@ -560,12 +712,13 @@ class OSSVectorStore(ConnectedComponent, VectorStore):
         ids: Sequence[str | None] | None = None,
         embeddings: Iterable[Embedding] | None = None,
         batch_size: int | None = None,
+        reuse_embeddings: bool = False,
         **unknown: Any,
     ) -> list[str]:
         """Do as `add_documents` does."""
         refuse_unknown(unknown)
         writes = PendingWrites.of_documents(self._records, documents, ids, self._filled_fields)
-        return await self._aadd(writes, embeddings, batch_size)
+        return await self._aadd(writes, embeddings, batch_size, reuse=reuse_embeddings)
 
     def add_texts(
         self,
@@ -575,12 +728,13 @@ class OSSVectorStore(ConnectedComponent, VectorStore):
         ids: Sequence[str | None] | None = None,
         embeddings: Iterable[Embedding] | None = None,
         batch_size: int | None = None,
+        reuse_embeddings: bool = False,
         **unknown: Any,
     ) -> list[str]:
         """Add texts with their metadata, as `add_documents` adds Documents; return the ids."""
         refuse_unknown(unknown)
         writes = PendingWrites(self._records, texts, metadatas, ids, self._filled_fields)
-        return self._add(writes, embeddings, batch_size)
+        return self._add(writes, embeddings, batch_size, reuse=reuse_embeddings)
 
     async def aadd_texts(
         self,
@@ -590,38 +744,93 @@ class OSSVectorStore(ConnectedComponent, VectorStore):
         ids: Sequence[str | None] | None = None,
         embeddings: Iterable[Embedding] | None = None,
         batch_size: int | None = None,
+        reuse_embeddings: bool = False,
         **unknown: Any,
     ) -> list[str]:
         """Do as `add_texts` does."""
         refuse_unknown(unknown)
         writes = PendingWrites(self._records, texts, metadatas, ids, self._filled_fields)
-        return await self._aadd(writes, embeddings, batch_size)
+        return await self._aadd(writes, embeddings, batch_size, reuse=reuse_embeddings)
+
+    def add_embeddings(
+        self,
+        texts: Iterable[str] | None = None,
+        embeddings: Iterable[Embedding] | None = None,
+        metadatas: Sequence[Mapping[str, Any] | None] | None = None,
+        ids: Sequence[str | None] | None = None,
+    ) -> list[str]:
+        """Add embeddings that were made elsewhere, with texts or without; return the ids.
+
+        Other stores have this method; it is `add_texts` with `embeddings=`.
+        """
+        given, rows = _check_embeddings(texts, embeddings)
+        return self.add_texts(given, metadatas, ids=ids, embeddings=rows)
+
+    async def aadd_embeddings(
+        self,
+        texts: Iterable[str] | None = None,
+        embeddings: Iterable[Embedding] | None = None,
+        metadatas: Sequence[Mapping[str, Any] | None] | None = None,
+        ids: Sequence[str | None] | None = None,
+    ) -> list[str]:
+        """Do as `add_embeddings` does."""
+        given, rows = _check_embeddings(texts, embeddings)
+        return await self.aadd_texts(given, metadatas, ids=ids, embeddings=rows)
 
     def delete(
-        self, ids: Sequence[str] | None = None, *, delete_all: bool = False, **unknown: Any
+        self,
+        ids: Sequence[str] | None = None,
+        *,
+        filter: Filter | None = None,
+        delete_all: bool = False,
+        **unknown: Any,
     ) -> bool:
-        """Delete by id; an id that does not exist is no error. The index itself always stays.
+        """Delete by id, by filter, or what both name; the index itself stays.
+
+        An id that does not exist is no error. By filter the index is listed, and each record looked
+        at here, whatever the service makes of the filter; only keys that pass are deleted.
 
         Args:
             ids: what to delete.
-            delete_all: delete every vector of the index; then there are no `ids`.
+            filter: delete what passes it, of these ids or of the whole index. One that restricts
+                nothing is refused.
+            delete_all: delete every vector of the index; then there are no `ids` and no `filter`.
             unknown: refused.
 
         Raises:
-            InvalidRequestError: neither `ids` nor `delete_all`, or both.
+            InvalidRequestError: none of the three, `delete_all` with another, or a filter that
+                every record passes; nothing was deleted.
             PartialWriteError: calls failed; its `report` says what is gone.
         """
         refuse_unknown(unknown)
-        self._clients.run(self._delete, ids, delete_all)
+        self._clients.run(self._delete, ids, filter, delete_all)
         return True
 
     async def adelete(
-        self, ids: Sequence[str] | None = None, *, delete_all: bool = False, **unknown: Any
+        self,
+        ids: Sequence[str] | None = None,
+        *,
+        filter: Filter | None = None,
+        delete_all: bool = False,
+        **unknown: Any,
     ) -> bool:
         """Do as `delete` does."""
         refuse_unknown(unknown)
-        await self._clients.arun(self._delete, ids, delete_all)
+        await self._clients.arun(self._delete, ids, filter, delete_all)
         return True
+
+    def delete_collection(self) -> None:
+        """Delete the index itself, with all that it holds, and its side index.
+
+        The next write makes it anew. An index that is not there is no error. A side index that was
+        named (`side_index`) stays, since other stores may use it. The right `oss:DeleteVectorIndex`
+        is in none of the policies that `oss-vectors policy` writes.
+        """
+        self._clients.run(self._records.delete_index)
+
+    async def adelete_collection(self) -> None:
+        """Do as `delete_collection` does."""
+        await self._clients.arun(self._records.delete_index)
 
     def sweep(self, older_than: float = 3600.0) -> int:
         """Remove parts of large values that no record names, and return how many there were.
@@ -640,8 +849,8 @@ class OSSVectorStore(ConnectedComponent, VectorStore):
 
     def update_metadata(
         self,
-        ids: Iterable[str],
-        patch: Mapping[str, Any],
+        ids: Iterable[str] | Mapping[str, Mapping[str, Any]],
+        patch: Mapping[str, Any] | None = None,
         *,
         remove: Collection[str] = (),
         verify: bool = False,
@@ -654,8 +863,9 @@ class OSSVectorStore(ConnectedComponent, VectorStore):
         at the same moment, the later one overwrites the earlier.
 
         Args:
-            ids: which; those that do not exist are passed over.
-            patch: fields and their new values; the other fields stay.
+            ids: which; those that do not exist are passed over. Or a dict with a patch for each id,
+                `{id: {field: value}}`: one get and one put for all of them.
+            patch: fields and their new values, for all of a list of ids; the other fields stay.
             remove: fields to take away.
             verify: read the records again, right before and after they are written, and raise where
                 another process has written them meanwhile; two calls more for each 100 ids. Not
@@ -675,8 +885,8 @@ class OSSVectorStore(ConnectedComponent, VectorStore):
 
     async def aupdate_metadata(
         self,
-        ids: Iterable[str],
-        patch: Mapping[str, Any],
+        ids: Iterable[str] | Mapping[str, Mapping[str, Any]],
+        patch: Mapping[str, Any] | None = None,
         *,
         remove: Collection[str] = (),
         verify: bool = False,
@@ -686,8 +896,15 @@ class OSSVectorStore(ConnectedComponent, VectorStore):
         return list(await self._clients.arun(self._records.update_metadata, ids, patch, **options))
 
     def _add(
-        self, writes: PendingWrites, embeddings: Iterable[Embedding] | None, batch_size: int | None
+        self,
+        writes: PendingWrites,
+        embeddings: Iterable[Embedding] | None,
+        batch_size: int | None,
+        *,
+        reuse: bool,
     ) -> list[str]:
+        if _reuses(embeddings, reuse=reuse):
+            self._clients.run(writes.take_stored)
         # all before the first write: a model that fails halfway has written nothing
         if embeddings is None:
             embeddings = self._embedder.embed_documents(writes.texts, batch_size)
@@ -696,8 +913,15 @@ class OSSVectorStore(ConnectedComponent, VectorStore):
         return writes.ids
 
     async def _aadd(
-        self, writes: PendingWrites, embeddings: Iterable[Embedding] | None, batch_size: int | None
+        self,
+        writes: PendingWrites,
+        embeddings: Iterable[Embedding] | None,
+        batch_size: int | None,
+        *,
+        reuse: bool,
     ) -> list[str]:
+        if _reuses(embeddings, reuse=reuse):
+            await self._clients.arun(writes.take_stored)
         if embeddings is None:
             embeddings = await self._embedder.aembed_documents(writes.texts, batch_size)
         vectors = writes.vectors(embeddings)
@@ -705,16 +929,20 @@ class OSSVectorStore(ConnectedComponent, VectorStore):
         return writes.ids
 
     def _delete(
-        self, context: Context, ids: Sequence[str] | None, everything: bool
+        self, context: Context, ids: Sequence[str] | None, filter: Filter | None, everything: bool
     ) -> Flow[object]:
         # elsewhere `delete(None)` empties or drops the index; here that takes a word of its own
-        if (ids is None) is not everything:
+        if (ids is None and filter is None) is not everything:
             raise InvalidRequestError(
-                "delete takes ids, or delete_all=True for every vector of the index; not both."
+                "delete takes ids, or delete_all=True for every vector of the index, or a filter; "
+                "only ids and a filter go together."
             )
-        if ids is None:
+        condition = read_filter(filter)
+        if ids is not None:
+            return delete_those_passing(context, self._records, ids, condition)
+        if everything:
             return self._records.delete_all(context)
-        return self._records.delete(context, ids)
+        return delete_passing(context, self._records, condition, "delete_all=True")
 
     # From records to Documents
 
@@ -763,7 +991,43 @@ def refuse_unknown(options: Mapping[str, Any]) -> None:
         TypeError: there is one.
     """
     for name in options:
-        raise TypeError(f"unexpected argument {name!r}")
+        kind, ours = _OF_SEARCH_TYPES.get(name), _OURS.get(name)
+        hint = f"; what others call {name}= is {ours}= here" if ours else ""
+        if kind is not None:
+            hint = (
+                f'; a retriever takes it by as_retriever(search_type="{kind}", search_kwargs=...)'
+            )
+        raise TypeError(f"unexpected argument {name!r}{hint}")
+
+
+# what a retriever's `search_kwargs` hold for other types of search than the usual one
+_OF_SEARCH_TYPES: Final = {
+    "score_threshold": "similarity_score_threshold",
+    "fetch_k": "mmr",
+    "lambda_mult": "mmr",
+}
+# what other stores' methods call an argument
+_OURS: Final = {
+    **dict.fromkeys(("where", "filters", "pre_filter", "search_filter", "expr"), "filter"),
+    **dict.fromkeys(("n_results", "top_k"), "k"),
+}
+
+
+def _reuses(embeddings: Iterable[Embedding] | None, *, reuse: bool) -> bool:
+    if reuse and embeddings is not None:
+        raise InvalidRequestError("pass either embeddings= or reuse_embeddings=True, not both.")
+    return reuse
+
+
+def _check_embeddings(
+    texts: Iterable[str] | None, embeddings: Iterable[Embedding] | None
+) -> tuple[Iterable[str], list[Embedding]]:
+    if embeddings is None or not hasattr(embeddings, "__iter__"):
+        raise InvalidRequestError(
+            "add_embeddings takes embeddings, a list with one for each text; add_texts makes them."
+        )
+    rows = list(embeddings)
+    return [""] * len(rows) if texts is None else texts, rows
 
 
 def _search_diverse(
@@ -788,6 +1052,14 @@ def _search_diverse(
 
 def _documents(found: list[FoundDocument]) -> list[Document]:
     return [document for document, _ in found]
+
+
+def _with_embeddings(found: list[FoundDocument]) -> list[EmbeddedDocument]:
+    return [(document, embedding_of(hit.record)) for document, hit in found]
+
+
+def _with_relevance(found: list[ScoredDocument], metric: str) -> list[ScoredDocument]:
+    return [(document, relevance(metric, distance)) for document, distance in found]
 
 
 def _with_distances(found: list[FoundDocument]) -> list[ScoredDocument]:

@@ -111,9 +111,11 @@ class OSSVectorToolkit(_AgentSettings, BaseToolkit):
         of_fetch = {"scan": shared.pop("scan")}
         of_search = {name: shared.pop(name) for name in _OF_SEARCH}
         fetch = OSSVectorFetchTool(**shared, **of_fetch)
+        self._lend_clients(fetch)  # so that closing the toolkit closes what its tools use
         if self.embedding is None:
             return [fetch]
         search = OSSVectorSearchTool(**shared, **of_search, fetch_tool=fetch.name)
+        self._lend_clients(search)
         search.description += f" Read more of one by passing its id to {fetch.name}."
         return [search, fetch]
 

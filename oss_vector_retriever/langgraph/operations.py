@@ -12,11 +12,11 @@ from langgraph.store.base import GetOp, ListNamespacesOp, PutOp, SearchOp
 from ..client.context import Context, Flow
 from ..client.errors import BatchReport, InvalidRequestError, PartialWriteError, WriteReport, quote
 from ..client.holds import Hold, run_with
-from ..client.models import ListVectorsResult, Vector
+from ..client.models import Vector
 from ..client.operations.checks import check_data
 from ..client.steps import run_all
 from ..records import DecodeError
-from ..records.completion import list_passing
+from ..records.listing import Pages
 from ..records.search import Restriction, find_nearest
 from ..records.settings import ROW_FIELD
 from ..records.store import RecordStore
@@ -173,23 +173,23 @@ class Memory:
 
     def _scan(self, context: Context, op: SearchOp) -> Flow[list[base.SearchItem]]:
         found: list[base.SearchItem] = []
-        token: str | None = None
-        while True:
-            page = yield from self._page(context, self._filter(context, op), token)
+        pages = Pages(self.records, self._filter(context, op), segments=1)
+        while not pages.is_done:
+            page = yield from pages.read(context)
             listed = (self._wanted_item(vector, op) for vector in page)
             found += [_search_item(item, None) for item in listed if item is not None]
             # the service has no order of its own, so the first so many are as good as any
-            if (token := page.next_token) is None or len(found) >= op.offset + op.limit:
-                return found
+            if len(found) >= op.offset + op.limit:
+                break
+        return found
 
     def _list_namespaces(self, context: Context, op: ListNamespacesOp) -> Flow[list[Namespace]]:
         found: set[Namespace] = set()
-        token: str | None = None
-        while True:
-            page = yield from self._page(context, _all_of(prefix_tests(op)), token)
+        pages = Pages(self.records, _all_of(prefix_tests(op)), segments=1)
+        while not pages.is_done:
+            page = yield from pages.read(context)
             found |= {item.namespace for item in items_of(self.records, page)}
-            if (token := page.next_token) is None:
-                return _select_namespaces(found, op)
+        return _select_namespaces(found, op)
 
     def _filter(self, context: Context, op: SearchOp, *also: Mapping[str, Any]) -> dict[str, Any]:
         path = path_of(op.namespace_prefix)
@@ -197,13 +197,6 @@ class Memory:
         pushed = self.records.push(context, read_filter(op.filter)).filter
         tests = pushed.get("$and", [pushed]) if pushed else []
         return _all_of([*also, *within, *tests])
-
-    def _page(
-        self, context: Context, wanted: Mapping[str, Any], token: str | None
-    ) -> Flow[ListVectorsResult]:
-        # the largest page: fewest calls
-        size = context.config.limits.list_page
-        return list_passing(context, self.records, wanted, size, token)
 
 
 def _all_of(tests: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

@@ -1,26 +1,23 @@
 """`NodeStore`: what the vector store and the document store do with the records of an index."""
 
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import TypeVar
 
 from llama_index.core.schema import BaseNode
 
 from ..client.context import Context, Flow
 from ..client.errors import InvalidRequestError, quote, with_article
-from ..client.holds import Hold, run_with
-from ..client.models import FetchResult
 from ..client.models.vector import Vector
 from ..records import DecodeError, Record, decode
-from ..records.conditions import Condition, can_pass, document_id
+from ..records.conditions import Condition, Operator, Test, can_pass, document_id
+from ..records.decode import SOURCE_ID_FIELD
+from ..records.listing import delete_passing, delete_read, delete_those_passing, list_passing
 from ..records.lookup import Found, MissingPolicy
-from ..records.settings import is_row
 from ..records.store import RecordStore
 from .component import call_function
 from .nodes import NodeClasses, as_text_node, node_fields, node_from
 
-T = TypeVar("T")
 _log = logging.getLogger(__name__)
 
 
@@ -60,14 +57,9 @@ class NodeStore:
         """Return all nodes of the index that pass, read page by page."""
         if not can_pass(condition):
             return []
-        data_later = self.return_data and condition is not None  # of those alone that pass
-        records = yield from self._scan(
-            context,
-            lambda vector: self._record_passing(vector, condition),
-            return_data=self.return_data and not data_later,
+        records = yield from list_passing(
+            context, self.records, condition, return_data=self.return_data
         )
-        if data_later:
-            records = yield from self.add_data(context, records)
         nodes = (self.node(record) for record in records)
         return [node for node in nodes if node is not None]
 
@@ -75,33 +67,11 @@ class NodeStore:
         self, context: Context, ids: Sequence[str], condition: Condition | None = None
     ) -> Flow[None]:
         """Delete by id, of records that pass."""
-        keys = list(ids)
-        if condition is None:
-            yield from self.records.delete(context, keys)
-            return
-        reading = self.records.fetch(context, keys)  # the keys are checked here
-        hold = self.records.hold(context, keys)
-        deleting = self._delete_those_passing(context, reading, condition, hold)
-        yield from run_with(hold, deleting, context.deadline())
-
-    def _delete_those_passing(
-        self, context: Context, reading: Flow[FetchResult], condition: Condition, hold: Hold
-    ) -> Flow[None]:
-        found = yield from reading
-        # what the filters do not pass stays, though its id was named
-        passing = [self._record_passing(one, condition) for one in found.by_key.values()]
-        keys = [record.key for record in passing if record is not None]
-        yield from self.records.delete(context, keys, hold=hold)
+        yield from delete_those_passing(context, self.records, ids, condition)
 
     def delete_passing(self, context: Context, condition: Condition | None) -> Flow[None]:
         """Delete whatever passes, whatever page it is on."""
-        if not can_pass(condition):
-            return
-
-        def key_of(vector: Vector) -> str | None:
-            return None if self._record_passing(vector, condition) is None else vector.key
-
-        yield from self._delete_scanned(context, key_of)
+        yield from delete_passing(context, self.records, condition, "clear()")
 
     def delete_document(self, context: Context, doc_id: str) -> Flow[None]:
         """Delete the records of a document, whatever page they are on."""
@@ -112,12 +82,14 @@ class NodeStore:
                 value=doc_id,
             )
 
-        def key_of(vector: Vector) -> str | None:
+        def read(vector: Vector) -> Record | None:
             # a damaged record is none of the document's, or still says so beside its envelope
             record = decode(vector, on_decode_error="raw")
-            return vector.key if document_id(record) == doc_id else None
+            return record if document_id(record) == doc_id else None
 
-        yield from self._delete_scanned(context, key_of)
+        of_document = Test(SOURCE_ID_FIELD, Operator.EQ, doc_id)
+        pushed = self.records.push(context, of_document).filter
+        yield from delete_read(context, self.records, read, pushed)
 
     def vector(
         self, node: BaseNode, data: Iterable[float] | None, kept: Iterable[str] = ()
@@ -140,18 +112,6 @@ class NodeStore:
             _log.warning("skipped: %s", error)
             return None
 
-    def add_data(self, context: Context, records: Sequence[Record]) -> Flow[list[Record]]:
-        """Return records with their embeddings; those deleted in the meantime are left out."""
-        # the service's search returns no data: it takes a get of its own
-        keys = [record.key for record in records]
-        result = yield from self.records.fetch(
-            context, keys, return_data=True, return_metadata=False
-        )
-        data = {key: vector.data for key, vector in result.by_key.items()}
-        return [
-            replace(record, embedding=data[record.key]) for record in records if record.key in data
-        ]
-
     def _vectors(self, nodes: Sequence[BaseNode]) -> list[Vector]:
         # a write that names a key twice is refused
         last = {node.node_id: node for node in nodes}
@@ -167,33 +127,6 @@ class NodeStore:
     def _node(self, record: Record) -> BaseNode:
         node = node_from(record, self.classes)
         return as_text_node(node) if self.text_nodes else node
-
-    def _record_passing(self, vector: Vector, condition: Condition | None) -> Record | None:
-        record = self.records.decode(vector)
-        return record if self.records.passes(record, vector.metadata, condition) else None
-
-    def _delete_scanned(
-        self, context: Context, key_of: Callable[[Vector], str | None]
-    ) -> Flow[None]:
-        # all pages first: a list moves on while what it has listed is deleted
-        keys = yield from self._scan(context, key_of)
-        yield from self.records.delete(context, keys)
-
-    def _scan(
-        self, context: Context, use: Callable[[Vector], T | None], *, return_data: bool = False
-    ) -> Flow[list[T]]:
-        """Return what is made of each record of the index, page by page, without the Nones."""
-        used: list[T] = []
-        token: str | None = None
-        while True:
-            page = yield from self.records.list_page(
-                context, token, return_data=return_data, return_metadata=True
-            )
-            # an index may hold the rows of a key-value store, which are no nodes
-            made = (use(vector) for vector in page if not is_row(vector.metadata))
-            used += [one for one in made if one is not None]
-            if (token := page.next_token) is None:
-                return used
 
 
 def list_nodes(nodes: Iterable[BaseNode]) -> list[BaseNode]:

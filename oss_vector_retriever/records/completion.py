@@ -9,20 +9,14 @@ import math
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
+from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
 from ..client.context import Context, Deadline, Flow
-from ..client.errors import (
-    AccessDeniedError,
-    DeadlineExceededError,
-    InvalidRequestError,
-    MalformedJsonError,
-    VectorIndexParameterInvalidError,
-)
-from ..client.models import Float32Array, ListVectorsResult, ScoredVector, Vector
-from ..client.operations.vectors import list_vectors
-from ..client.steps import Call, run_all
-from .filters import Filter, reduce_filter
+from ..client.errors import AccessDeniedError, DeadlineExceededError, InvalidRequestError
+from ..client.models import Float32Array, ScoredVector, Vector
+from ..client.steps import Call
+from .filters import Filter
+from .listing import Pages
 from .settings import Completion
 from .store import RecordStore
 from .traits import Formula, Traits, traits_of
@@ -34,7 +28,6 @@ if TYPE_CHECKING:  # records are read and written without numpy, and searched un
 T = TypeVar("T")
 Read = Callable[[Vector], T | None]
 
-_SEGMENTS: Final = 4  # listed at once; the service makes up to 16, and others want to be served too
 _SHORTEST: Final = 0.001  # seconds; a deadline that is over is for the call to report
 _MEASURED_AT_ONCE: Final = 1024  # rows, whose float64 copies stay within a few megabytes
 _FORMULAS: Final[dict[str, tuple[Formula, ...]]] = {
@@ -125,45 +118,22 @@ class Listing(Generic[T]):
     def _list(self, context: Context, nearest: "_Nearest[T]", progress: "_Progress") -> Flow[None]:
         is_bound = self.completion.exhaustive == "auto"
         limit = self.completion.scan_limit if is_bound else sys.maxsize
-        size = min(context.config.limits.list_page, limit)
-        page = yield from self._page(context, size)
-        if page.next_token is None or len(page) >= limit:
-            yield from self._take(context, nearest, [page])
-            progress.listed = len(page)
-            if page.next_token is not None:
-                progress.end(_AT_LIMIT, _LIST_MORE)
-            return
-        # There is more, so segments are listed at once, from their beginnings: the records of this
-        # page come again in them. One page alone is what a filter that the service keeps to takes.
-        segments = min(_SEGMENTS, context.config.limits.list_segments)
-        tokens: dict[int, str | None] = dict.fromkeys(range(segments))
-        while tokens:
+        pages = Pages(self.store, self.pushed)
+        while not pages.is_done:
             left = limit - progress.listed
             if left <= 0:
                 progress.end(_AT_LIMIT, _LIST_MORE)
                 return
-            each = min(context.config.limits.list_page, -(-left // len(tokens)))
-            flows = [
-                self._page(context, each, token, segment_count=segments, segment_index=segment)
-                for segment, token in tokens.items()
-            ]
-            pages = yield from run_all(flows)
-            progress.listed += sum(map(len, pages))
-            yield from self._take(context, nearest, pages)
-            ended = zip(list(tokens), pages, strict=True)
-            tokens = {segment: page.next_token for segment, page in ended if page.next_token}
-
-    def _page(
-        self, context: Context, size: int, token: str | None = None, **segment: int
-    ) -> Flow[ListVectorsResult]:
-        return list_passing(self._in_time(context), self.store, self.pushed, size, token, **segment)
+            listed = yield from pages.read(self._in_time(context), left)
+            progress.listed += len(listed)
+            yield from self._take(context, nearest, listed)
 
     def _take(
-        self, context: Context, nearest: "_Nearest[T]", pages: Sequence[ListVectorsResult]
+        self, context: Context, nearest: "_Nearest[T]", listed: Sequence[Vector]
     ) -> Flow[None]:
         # off the event loop: a thousand records take some ten milliseconds to decode
         passing: dict[str, Vector] = yield Call(
-            lambda: {v.key: v for page in pages for v in page if self.read(v) is not None}
+            lambda: {v.key: v for v in listed if self.read(v) is not None}
         )
         keys = [key for key in passing if key not in nearest.keys]
         found = yield from self._fetch(context, keys)
@@ -187,41 +157,6 @@ def check_denial(error: AccessDeniedError) -> None:
     """Raise a refusal that is no lack of rights, but of credentials that do not hold any more."""
     if type(error) is not AccessDeniedError:
         raise error
-
-
-def list_passing(
-    context: Context,
-    store: RecordStore,
-    pushed: Filter | None,
-    size: int,
-    token: str | None = None,
-    **segment: int,
-) -> Flow[ListVectorsResult]:
-    """List a page, of what passes a filter where the service has listings with filters.
-
-    They are new (Sep 2026); an account may refuse one, or ignore it: look at the records again.
-    """
-    traits = traits_of(context, store.settings.index)
-    pushed = reduce_filter(pushed, traits.forms)
-    options: dict[str, Any] = {
-        "index": store.settings.index,
-        "max_results": size,
-        "next_token": token,
-        "return_metadata": True,
-        **segment,
-    }
-    is_refused = False
-    if pushed is not None and traits.lists_by_filter:
-        try:
-            page = store.restore_page(context, list_vectors(context, filter=pushed, **options))
-            return (yield from store.or_empty(context, page, lambda: ListVectorsResult(())))
-        except (VectorIndexParameterInvalidError, MalformedJsonError):
-            is_refused = True
-    page = store.restore_page(context, list_vectors(context, **options))
-    result = yield from store.or_empty(context, page, lambda: ListVectorsResult(()))
-    if is_refused:  # concluded here, for without the filter the same call is taken
-        traits.lists_by_filter = False
-    return result
 
 
 @dataclass(slots=True)

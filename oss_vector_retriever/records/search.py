@@ -261,9 +261,11 @@ def find_nearest(
     lack some is told of as `completion` says, by default the store's settings.
 
     Raises:
-        InvalidRequestError: the query has another dimension than the index.
+        InvalidRequestError: the query has another dimension than the index, or is all zeros where
+            the metric is known to be cosine.
         IncompleteSearchWarning: under `on_incomplete="raise"`.
     """
+    _refuse_zeros(context, store, query)
     how = store.settings.completion if completion is None else completion
     deadline = context.deadline()
     store.watch(context)
@@ -279,6 +281,19 @@ def find_nearest(
         raise result.incomplete
     _warn(context, result.incomplete)
     return result
+
+
+def _refuse_zeros(context: Context, store: RecordStore, query: Float32Array) -> None:
+    # the service says no more than that a parameter is invalid, where it does not fail
+    known = store.keeper.peek(context)
+    if known is not None and known.distance_metric == "cosine" and not any(query):
+        raise InvalidRequestError(
+            "{argument} is all zeros, which have no direction to compare: index {index} has the "
+            "metric cosine",
+            argument="query_vector",
+            remedy="see what the embedding model made of the query, which may be empty",
+            fields={"index": quote(known.index_name)},
+        )
 
 
 def _warn(context: Context, incomplete: IncompleteSearchWarning) -> None:
@@ -490,6 +505,7 @@ class _Search(Generic[T]):
             if is_first:
                 # The service does not say why: most often the model is another than the index's.
                 yield from self.store.keeper.check_query(self.context, len(self.query))
+                _refuse_zeros(self.context, self.store, self.query)
             asked = next((cap for cap in _LOWER_CAPS if cap < asked), 0)
             if not asked:
                 raise refusal

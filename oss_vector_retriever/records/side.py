@@ -28,9 +28,9 @@ from ..client.context import Context, Flow
 from ..client.errors import WriteReport
 from ..client.models import Vector
 from ..client.operations.checks import each_of
-from .completion import list_passing
 from .filters import Filter
 from .keys import is_key
+from .listing import Pages
 from .record import Record
 from .settings import ROW_FIELD, StoreSettings, side_name, side_settings
 from .store import RecordStore
@@ -128,13 +128,14 @@ class SideIndex:
         self, context: Context, kind: str, collection: str | None = None, token: str | None = None
     ) -> Flow[tuple[list[Row], str | None]]:
         """List the rows on one page of the index, and return the token of the next page."""
-        records, size = self.records(context), context.config.limits.list_page
-        page = yield from list_passing(context, records, _filter(kind, collection), size, token)
+        records = self.records(context)
+        pages = Pages(records, _filter(kind, collection), segments=1, token=token)
+        page = yield from pages.read(context)
         # a service that ignores the filter lists everything
         own = [one for one in page if (one.metadata or {}).get(ROW_FIELD) == kind]
         rows = [_row_of(record) for one in own if (record := records.decode(one)) is not None]
         passing = [row for row in rows if row and collection in (None, row.collection)]
-        return passing, page.next_token
+        return passing, pages.next_token
 
 
 def stored_key(kind: str, collection: str, key: str) -> str:

@@ -4,6 +4,7 @@ An index that is not there reads as empty, unless `create_index` is off.
 """
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar, cast
 
@@ -12,7 +13,7 @@ from ..client.context import Context, Flow
 from ..client.errors import InvalidRequestError, WriteReport, quote
 from ..client.fetch import fetch
 from ..client.holds import Hold, run_with
-from ..client.known_indexes import forget
+from ..client.known_indexes import delete_vector_index, forget, look
 from ..client.models import FetchResult, Limits, ListVectorsResult, Vector, VectorIndex, dump
 from ..client.operations.checks import as_vector, check_keys, each_of, refuse_repeated
 from ..client.operations.vectors import list_vectors
@@ -26,7 +27,7 @@ from .indexing import IndexKeeper, warn_of_absence
 from .lookup import Found, Lookup, MissingPolicy, fetch_records
 from .parts import LARGEST_VALUE, restore, restore_result
 from .record import Record
-from .settings import StoreSettings
+from .settings import StoreSettings, side_name
 from .traits import traits_of
 from .writing import hidden_fields
 
@@ -394,6 +395,21 @@ class RecordStore:
                 break
         return total
 
+    def delete_index(self, context: Context) -> Flow[None]:
+        """Delete the index with all that it holds; one that is not there is no error.
+
+        Its side index goes too, and goes first: what it knows of an index must not outlive it. One
+        that was named (`side_index`) stays, since other stores may have theirs there.
+        """
+        name = context.config.index_or(self.settings.index)
+        with suppress(errors.NoSuchVectorIndexError):
+            if self.settings.side_index is None:
+                side = yield from look(context, side_name(self.settings, name))
+                if side.dimension == 1:  # another's index may have this name
+                    yield from delete_vector_index(context, side.index_name)
+        with suppress(errors.NoSuchVectorIndexError):
+            yield from delete_vector_index(context, name)
+
     def sweep(
         self,
         context: Context,
@@ -422,13 +438,15 @@ class RecordStore:
     def update_metadata(
         self,
         context: Context,
-        keys: Iterable[str],
-        patch: Mapping[str, Any],
+        keys: Iterable[str] | Mapping[str, Mapping[str, Any]],
+        patch: Mapping[str, Any] | None = None,
         *,
         remove: Collection[str] = (),
         verify: bool = False,
     ) -> Flow[tuple[str, ...]]:
         """Merge a patch into the metadata of stored records; return the keys that were there.
+
+        Without `patch`, `keys` is a mapping with a patch for each key.
 
         Text, embedding and all other fields stay as they are. A record of this package keeps its
         types and gets its filterable copies anew, also by an empty patch; one that others wrote
@@ -459,29 +477,27 @@ class RecordStore:
                 argument="remove",
                 remedy="put a single one into a list",
             )
-        if not isinstance(patch, Mapping):
-            raise InvalidRequestError(
-                "{argument} must be a dict, not {a_kind}.", argument="patch", value=patch
-            )
+        asked = list(keys) if isinstance(keys, Mapping) else list(each_of(keys))
+        patches = _patch_of_each(keys, patch, asked)
         self.watch(context)
-        asked = list(each_of(keys))
         reading = self.fetch(context, asked, return_data=True)  # the keys are checked here
         hold = self.hold(context, asked)
-        updating = self._update(context, reading, patch, remove, hold=hold, verify=verify)
+        updating = self._update(context, reading, patches, remove, hold=hold, verify=verify)
         return run_with(hold, updating, context.deadline())
 
     def _update(
         self,
         context: Context,
         reading: Flow[FetchResult],
-        patch: Mapping[str, Any],
+        patches: Mapping[str, Mapping[str, Any]],
         remove: Collection[str],
         *,
         hold: Hold,
         verify: bool,
     ) -> Flow[tuple[str, ...]]:
         result = yield from reading
-        changed = [self._patch(vector, patch, remove) for vector in result.by_key.values()]
+        found = result.by_key.values()
+        changed = [self._patch(vector, patches[vector.key], remove) for vector in found]
         if verify and changed:
             yield from self._refuse_changes(context, result.by_key)
         # not `write`: where the index is gone since, so are its records, and it is not made again
@@ -491,7 +507,7 @@ class RecordStore:
         if not report.ok and not self._is_index_gone(report):
             raise errors.PartialWriteError(report)
         if verify and changed:
-            yield from self._refuse_losses(context, changed, (*patch, *remove))
+            yield from self._refuse_losses(context, changed, patches, remove)
         written = set(report.written)
         return tuple(key for key in dict.fromkeys(result.keys) if key in written)
 
@@ -503,11 +519,19 @@ class RecordStore:
             raise errors.ConflictError(changed)
 
     def _refuse_losses(
-        self, context: Context, written: Sequence[Vector], names: Collection[str]
+        self,
+        context: Context,
+        written: Sequence[Vector],
+        patches: Mapping[str, Mapping[str, Any]],
+        remove: Collection[str],
     ) -> Flow[None]:
         # the fields of the update alone: another may have read them and updated others since
         found = (yield from self.fetch(context, [vector.key for vector in written])).by_key
-        lost = [one.key for one in written if not self._keeps(found.get(one.key), one, names)]
+        lost = [
+            one.key
+            for one in written
+            if not self._keeps(found.get(one.key), one, (*patches[one.key], *remove))
+        ]
         if lost:
             raise errors.ConflictError(lost, written=True)
 
@@ -561,6 +585,26 @@ class RecordStore:
                 "another program wrote this record, as plain fields: "
                 f"{error}. Write the whole record anew."
             ) from error
+
+
+def _patch_of_each(
+    keys: Iterable[str] | Mapping[str, Mapping[str, Any]],
+    patch: Mapping[str, Any] | None,
+    asked: Iterable[str],
+) -> Mapping[str, Mapping[str, Any]]:
+    if isinstance(keys, Mapping) and patch is not None:
+        raise InvalidRequestError(
+            "{argument} goes with a list of keys; a dict has a patch for each key.",
+            argument="patch",
+            value=patch,
+        )
+    patches = keys if isinstance(keys, Mapping) else dict.fromkeys(asked, patch)
+    for each in patches.values():
+        if not isinstance(each, Mapping):
+            raise InvalidRequestError(
+                "{argument} must be a dict, not {a_kind}.", argument="patch", value=each
+            )
+    return patches  # type: ignore[return-value]  # as was just checked
 
 
 def _is_same(expected: Vector, found: Vector | None) -> bool:

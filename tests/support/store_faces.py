@@ -10,7 +10,7 @@ import pytest
 
 INDEX = "records"
 FIELDS = ["tag", "size"]
-_OPERATORS = {"!=": "$ne", "==": "$eq", "in": "$in", ">": "$gt", "<=": "$lte"}
+_OPERATORS = {"!=": "$ne", "==": "$eq", "in": "$in", "nin": "$nin", ">": "$gt", "<=": "$lte"}
 
 
 @dataclass(frozen=True)
@@ -57,6 +57,12 @@ class LangChainStore:
 
     def delete(self, keys):
         self.run("delete", keys)
+
+    def delete_where(self, where, keys=None):
+        self.run("delete", keys, filter=self._filter(where))
+
+    def where(self, where, keys=None):
+        return [document.id for document in self.run("get", keys, filter=self._filter(where))]
 
     def clear(self):
         self.run("delete", delete_all=True)
@@ -108,6 +114,12 @@ class LlamaIndexStore:
 
     def delete(self, keys):
         self.run("delete_nodes", keys)
+
+    def delete_where(self, where, keys=None):
+        self.run("delete_nodes", keys, self._filters(where))
+
+    def where(self, where, keys=None):
+        return [node.node_id for node in self.run("get_nodes", keys, self._filters(where))]
 
     def clear(self):
         self.run("clear")

@@ -380,4 +380,6 @@ def _holder(file: IO[bytes]) -> str:
         process = file.read(20).decode()
     except (OSError, UnicodeDecodeError):
         return ""
+    if process == str(os.getpid()):
+        return f", or in another client or service of this one (process {process})"
     return f" (process {process})" if process.isdigit() else ""

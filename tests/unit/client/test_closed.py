@@ -81,6 +81,32 @@ def test_a_client_that_shares_them_does_not_close_them():
         assert client.fetch(["a"]).missing == ("a",)
 
 
+def test_a_file_is_free_when_the_only_client_that_anybody_holds_is_closed(tmp_path):
+    path = tmp_path / "vectors.db"
+    for name in ("z0", "z1"):
+        client = OSSVectorClient.local(path).with_options(index="z").with_options(timeout=5)
+        client.put_vector_index(index=name, dimension=1)
+        client.close()
+    with OSSVectorClient.local(path) as client:
+        assert [one.index_name for one in client.iter_vector_indexes()] == ["z0", "z1"]
+
+
+async def test_so_it_is_for_an_async_client(tmp_path):
+    path = tmp_path / "vectors.db"
+    for _ in range(2):
+        client = AsyncOSSVectorClient.local(path).with_options(index="z")
+        assert [one async for one in client.iter_vector_indexes()] == []
+        await client.close()
+
+
+def test_a_file_that_another_client_holds_says_that_it_may_be_of_this_process(tmp_path):
+    path = tmp_path / "vectors.db"
+    with OSSVectorClient.local(path) as client:
+        client.with_options(index="z").close()  # it shares the other's, which is held yet
+        with pytest.raises(ConfigurationError, match="another client or service of this one"):
+            OSSVectorClient.local(path)
+
+
 def test_an_adapters_twins_are_closed_with_the_client_that_it_was_given(blocking):
     both = ClientPair(blocking)
 
