@@ -70,6 +70,11 @@ def recent_writes(context: Context, index: str | None, seconds: bool | float) ->
     return RecentWrites(0.0) if seconds is False else _table.recent(context, index, seconds)
 
 
+def count_writes(context: Context, index: str | None) -> int:
+    """Return how often this process has written to an index, or made or deleted it, until now."""
+    return _table.count(context, index)
+
+
 def forget_writes(context: Context, index: str | None, *, is_made: bool = False) -> None:
     """Forget what was written to an index that is gone, or that was made a moment ago."""
     _table.forget(context, index, is_made=is_made)
@@ -120,6 +125,7 @@ class _Memory:
     """The latest writes to one index, the oldest first."""
 
     monotonic: Callable[[], float]
+    count: int = 0  # of writes, of its making and deletion
     is_made: bool = False  # by this process
     entries: OrderedDict[str, _Entry] = field(default_factory=OrderedDict)
     size: int = 0  # bytes
@@ -185,8 +191,13 @@ class _Table:
         with self._lock:
             memory = self._memory(context, index)
             memory.clear()
+            memory.count += 1
             memory.is_made = is_made
             self._filled.discard(memory)
+
+    def count(self, context: Context, index: str | None) -> int:
+        with self._lock:
+            return self._memory(context, index).count
 
     def recent(self, context: Context, index: str | None, seconds: bool | float) -> RecentWrites:
         with self._lock:
@@ -208,6 +219,7 @@ class _Table:
     ) -> None:
         with self._lock:
             memory = self._memory(context, index)
+            memory.count += 1
             if not memory.watchers:
                 return
             memory.seconds = max(map(memory.window, memory.watchers.values()))

@@ -41,9 +41,10 @@ class OSSVectorDocumentIndex(DocumentIndex):
         """
         refuse_unknown(unknown)  # LangChain's own would take a misspelt option for its own
         try:
-            return UpsertResponse(succeeded=self.store.add_documents(list(items)), failed=[])
+            succeeded = self.store.add_documents(list(items))
         except PartialWriteError as error:
             return _partial_response(error)
+        return UpsertResponse(succeeded=succeeded, failed=list(succeeded.report.keys))
 
     async def aupsert(self, items: Sequence[Document], /, **unknown: Any) -> UpsertResponse:
         """Do as `upsert` does."""
@@ -52,7 +53,7 @@ class OSSVectorDocumentIndex(DocumentIndex):
             succeeded = await self.store.aadd_documents(list(items))
         except PartialWriteError as error:
             return _partial_response(error)
-        return UpsertResponse(succeeded=succeeded, failed=[])
+        return UpsertResponse(succeeded=succeeded, failed=list(succeeded.report.keys))
 
     def delete(self, ids: list[str] | None = None, **unknown: Any) -> DeleteResponse:
         """Delete by id, and count only what was there.

@@ -11,7 +11,9 @@ from ..client.context import Context, Flow
 from ..client.errors import InvalidRequestError, with_article
 from ..client.models.vector import Float32Array, Vector
 from ..client.operations.checks import refuse_repeated
-from ..records.decode import ENVELOPE_FIELD, TEXT_FIELD, UNSURE_FIELD
+from ..records import BadRecordPolicy, WrittenIds
+from ..records.bad_records import make_each
+from ..records.decode import ENVELOPE_FIELD, TEXT_FIELD
 from ..records.store import RecordStore
 
 Embedding = Iterable[float]
@@ -26,6 +28,10 @@ class PendingWrites:
         metadatas: a dict or None for each text, or None for all.
         ids: an id or None for each text, or None for all; the absent ones are made up.
         filled_fields: metadata fields that are left out, because reading fills them.
+        on_bad_record: of records that cannot be stored; None: what the store's settings say.
+
+    Attributes:
+        ids: of the records that can be stored; its `report` says which cannot.
 
     Raises:
         InvalidRequestError: the counts differ, an id stands twice or is no string, or a record
@@ -39,21 +45,28 @@ class PendingWrites:
         metadatas: Iterable[Mapping[str, Any] | None] | None = None,
         ids: Iterable[str | None] | None = None,
         filled_fields: Collection[str] = (),
+        *,
+        on_bad_record: BadRecordPolicy | None = None,
     ) -> None:
         self._store = store
-        self._texts = _as_list("texts", texts)
-        count = len(self._texts)
-        parts = _one_for_each("metadatas", metadatas, count)
-        given = _one_for_each("ids", ids, count)
+        all_texts = _as_list("texts", texts)
+        parts = _one_for_each("metadatas", metadatas, len(all_texts))
+        given = _one_for_each("ids", ids, len(all_texts))
+        keys = [str(uuid.uuid4()) if key is None else key for key in given]
         self.fresh = all(key is None for key in given)  # nobody has used such ids before
-        self.ids = [str(uuid.uuid4()) if key is None else key for key in given]
         # without data yet: what is too large is refused before its embedding is paid for
-        self._bare = [
-            store.encode(key, None, text=text, metadata=_leave_out(part, filled_fields))
-            for key, text, part in zip(self.ids, self._texts, parts, strict=True)
-        ]
-        refuse_repeated(self.ids)
-        self._given_ids = [key for key in given if key is not None]
+        made, report = make_each(
+            on_bad_record or store.settings.on_bad_record,
+            keys,
+            lambda at: store.encode(
+                keys[at], None, text=all_texts[at], metadata=_leave_out(parts[at], filled_fields)
+            ),
+        )
+        refuse_repeated(keys)
+        self._positions, self._bare = list(made), list(made.values())
+        self._texts = [all_texts[at] for at in made]
+        self.ids = WrittenIds((keys[at] for at in made), report)
+        self._given_ids = [given[at] for at in made if given[at] is not None]
         self._stored: dict[str, Embedding] = {}  # of what need not be embedded again
         self._unchanged: set[str] = set()
 
@@ -64,6 +77,8 @@ class PendingWrites:
         documents: Iterable[Document],
         ids: Iterable[str | None] | None = None,
         filled_fields: Collection[str] = (),
+        *,
+        on_bad_record: BadRecordPolicy | None = None,
     ) -> Self:
         """Return what Documents hold; an id in `ids` wins over the Document's own."""
         items = _as_list("documents", documents)
@@ -76,7 +91,17 @@ class PendingWrites:
         given = _one_for_each("ids", ids, len(items))
         keys = [item.id if key is None else key for key, item in zip(given, items, strict=True)]
         texts = [item.page_content for item in items]
-        return cls(store, texts, [item.metadata for item in items], keys, filled_fields)
+        parts = [item.metadata for item in items]
+        return cls(store, texts, parts, keys, filled_fields, on_bad_record=on_bad_record)
+
+    def choose(self, embeddings: Iterable[Embedding]) -> Iterable[Embedding]:
+        """Return those of the embeddings of all that was given which are of what can be stored."""
+        if self.ids.report.ok:
+            return embeddings
+        items, count = _as_list("embeddings", embeddings), self.ids.report.total
+        if len(items) != count:
+            raise _count_error(len(items), count)
+        return [items[at] for at in self._positions]
 
     @property
     def texts(self) -> list[str]:
@@ -113,10 +138,7 @@ class PendingWrites:
         """
         items, count = _as_list("embeddings", embeddings), len(self.texts)
         if len(items) != count:
-            raise InvalidRequestError(
-                f"{len(items)} embeddings for {count} texts; one for each is needed. "
-                "Nothing was written."
-            )
+            raise _count_error(len(items), count)
         made = iter(items)
         return [
             _with_data(bare, self._stored[bare.key] if bare.key in self._stored else next(made))
@@ -128,6 +150,12 @@ class PendingWrites:
         return key in self._stored or key in self._unchanged
 
 
+def _count_error(found: int, wanted: int) -> InvalidRequestError:
+    return InvalidRequestError(
+        f"{found} embeddings for {wanted} texts; one for each is needed. Nothing was written."
+    )
+
+
 def _has_same_text(stored: Vector, bare: Vector) -> bool:
     texts: list[object] = [(one.metadata or {}).get(TEXT_FIELD) for one in (stored, bare)]
     return texts[0] == texts[1]
@@ -135,9 +163,9 @@ def _has_same_text(stored: Vector, bare: Vector) -> bool:
 
 def _is_same(stored: Vector, bare: Vector) -> bool:
     there, here = stored.metadata or {}, bare.metadata or {}
-    # of the copies the names: an account may keep numbers as strings, and a mark then says so
-    has_same_copies = there.keys() ^ here.keys() <= {UNSURE_FIELD}
-    return has_same_copies and there.get(ENVELOPE_FIELD, "") == here[ENVELOPE_FIELD]
+    # of the copies the names alone: an account may keep numbers as strings
+    has_same_fields = there.keys() == here.keys()
+    return has_same_fields and there.get(ENVELOPE_FIELD, "") == here[ENVELOPE_FIELD]
 
 
 def _with_data(bare: Vector, data: Embedding) -> Vector:

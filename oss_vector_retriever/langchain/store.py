@@ -22,7 +22,14 @@ from ..client.context import Context, Flow
 from ..client.errors import ConfigurationError, IncompleteSearchWarning, InvalidRequestError
 from ..client.pair import context_of
 from ..embeddings import maximal_marginal_relevance
-from ..records import DecodePolicy, DistanceMetric, Record
+from ..records import (
+    BadRecordPolicy,
+    BadRecordsReport,
+    DecodePolicy,
+    DistanceMetric,
+    Record,
+    WrittenIds,
+)
 from ..records.conditions import Condition
 from ..records.filters import Filter, read_filter
 from ..records.listing import Walk, cut_out, delete_passing, delete_those_passing, list_passing
@@ -98,6 +105,10 @@ class OSSVectorStore(ConnectedComponent, VectorStore):
         score_key: the metadata field that receives the relevance, from 0 to 1, in every Document
             that a search finds; when Documents are written the field is left out.
         on_decode_error: of unreadable records: "raise", "skip" (a warning) or "raw" (as stored).
+        on_bad_record: of records that cannot be stored, when several are written: "raise" names
+            them all, and nothing is written; "skip" writes the others, with a warning in the log;
+            "report" writes the others, and says it in `report` alone, an attribute of the ids that
+            are returned. This is an argument of each writing method as well.
         skip_rows: leave out of searches the rows of key-value stores in the same index.
         exhaustive: where the service's own search finds too few, list the index and rank here what
             matches: "auto", as far as `scan_limit`; True, to its end; False, never. This, and the
@@ -132,6 +143,7 @@ class OSSVectorStore(ConnectedComponent, VectorStore):
     embedding_key: str | None = None
     score_key: str | None = None
     on_decode_error: DecodePolicy = "raise"
+    on_bad_record: BadRecordPolicy = "raise"
     skip_rows: bool = False
     exhaustive: Exhaustive = "auto"
     scan_limit: int = 20_000
@@ -151,6 +163,7 @@ class OSSVectorStore(ConnectedComponent, VectorStore):
         settings = self._store_settings()
         super().__post_init__()
         self._records = RecordStore(settings, context_of(self.client, self.index))
+        self._bad_records = BadRecordsReport()
 
     @classmethod
     def from_texts(
@@ -192,6 +205,14 @@ class OSSVectorStore(ConnectedComponent, VectorStore):
     def embeddings(self) -> Embeddings | None:
         """Return the embedding model."""
         return self._embedder.model
+
+    @property
+    def bad_records(self) -> BadRecordsReport:
+        """Return what the latest write through this object has left out, as after `from_texts`.
+
+        Where threads or tasks share the store, look at the `report` of what each write returns.
+        """
+        return self._bad_records
 
     def run(self, flow: Callable[..., Flow[T]], /, *arguments: Any, **keywords: Any) -> T:
         """Run the flow `flow(context, *arguments, **keywords)` on the store's client, blocking."""
@@ -678,8 +699,9 @@ class OSSVectorStore(ConnectedComponent, VectorStore):
         embeddings: Iterable[Embedding] | None = None,
         batch_size: int | None = None,
         reuse_embeddings: bool = False,
+        on_bad_record: BadRecordPolicy | None = None,
         **unknown: Any,
-    ) -> list[str]:
+    ) -> WrittenIds:
         """Add Documents, or replace those with the same ids; return the ids in order.
 
         Everything is checked, and every embedding made, before anything is written. The Documents
@@ -694,15 +716,18 @@ class OSSVectorStore(ConnectedComponent, VectorStore):
             reuse_embeddings: embed no text that is stored under its id already, and write nothing
                 that is stored just so: a get for each 100 ids. Leave it off where the embedding
                 model has changed.
+            on_bad_record: in place of the store's own: "raise", "skip" or "report".
             unknown: refused.
 
         Raises:
-            InvalidRequestError: an id twice, or something that the index cannot hold; nothing was
-                written.
+            InvalidRequestError: an id twice, or something that the index cannot hold, of several
+                records a `BadRecordsError` with all of them; nothing was written.
             PartialWriteError: calls failed; its `report` says what was written and what not.
         """
         refuse_unknown(unknown)
-        writes = PendingWrites.of_documents(self._records, documents, ids, self._filled_fields)
+        writes = PendingWrites.of_documents(
+            self._records, documents, ids, self._filled_fields, on_bad_record=on_bad_record
+        )
         return self._add(writes, embeddings, batch_size, reuse=reuse_embeddings)
 
     async def aadd_documents(
@@ -713,11 +738,14 @@ class OSSVectorStore(ConnectedComponent, VectorStore):
         embeddings: Iterable[Embedding] | None = None,
         batch_size: int | None = None,
         reuse_embeddings: bool = False,
+        on_bad_record: BadRecordPolicy | None = None,
         **unknown: Any,
-    ) -> list[str]:
+    ) -> WrittenIds:
         """Do as `add_documents` does."""
         refuse_unknown(unknown)
-        writes = PendingWrites.of_documents(self._records, documents, ids, self._filled_fields)
+        writes = PendingWrites.of_documents(
+            self._records, documents, ids, self._filled_fields, on_bad_record=on_bad_record
+        )
         return await self._aadd(writes, embeddings, batch_size, reuse=reuse_embeddings)
 
     def add_texts(
@@ -729,11 +757,14 @@ class OSSVectorStore(ConnectedComponent, VectorStore):
         embeddings: Iterable[Embedding] | None = None,
         batch_size: int | None = None,
         reuse_embeddings: bool = False,
+        on_bad_record: BadRecordPolicy | None = None,
         **unknown: Any,
-    ) -> list[str]:
+    ) -> WrittenIds:
         """Add texts with their metadata, as `add_documents` adds Documents; return the ids."""
         refuse_unknown(unknown)
-        writes = PendingWrites(self._records, texts, metadatas, ids, self._filled_fields)
+        writes = PendingWrites(
+            self._records, texts, metadatas, ids, self._filled_fields, on_bad_record=on_bad_record
+        )
         return self._add(writes, embeddings, batch_size, reuse=reuse_embeddings)
 
     async def aadd_texts(
@@ -745,11 +776,14 @@ class OSSVectorStore(ConnectedComponent, VectorStore):
         embeddings: Iterable[Embedding] | None = None,
         batch_size: int | None = None,
         reuse_embeddings: bool = False,
+        on_bad_record: BadRecordPolicy | None = None,
         **unknown: Any,
-    ) -> list[str]:
+    ) -> WrittenIds:
         """Do as `add_texts` does."""
         refuse_unknown(unknown)
-        writes = PendingWrites(self._records, texts, metadatas, ids, self._filled_fields)
+        writes = PendingWrites(
+            self._records, texts, metadatas, ids, self._filled_fields, on_bad_record=on_bad_record
+        )
         return await self._aadd(writes, embeddings, batch_size, reuse=reuse_embeddings)
 
     def add_embeddings(
@@ -902,14 +936,17 @@ class OSSVectorStore(ConnectedComponent, VectorStore):
         batch_size: int | None,
         *,
         reuse: bool,
-    ) -> list[str]:
+    ) -> WrittenIds:
         if _reuses(embeddings, reuse=reuse):
             self._clients.run(writes.take_stored)
         # all before the first write: a model that fails halfway has written nothing
         if embeddings is None:
             embeddings = self._embedder.embed_documents(writes.texts, batch_size)
+        else:
+            embeddings = writes.choose(embeddings)
         vectors = writes.vectors(embeddings)
         self._clients.run(self._records.write, vectors, fresh=writes.fresh)
+        self._bad_records = writes.ids.report
         return writes.ids
 
     async def _aadd(
@@ -919,13 +956,16 @@ class OSSVectorStore(ConnectedComponent, VectorStore):
         batch_size: int | None,
         *,
         reuse: bool,
-    ) -> list[str]:
+    ) -> WrittenIds:
         if _reuses(embeddings, reuse=reuse):
             await self._clients.arun(writes.take_stored)
         if embeddings is None:
             embeddings = await self._embedder.aembed_documents(writes.texts, batch_size)
+        else:
+            embeddings = writes.choose(embeddings)
         vectors = writes.vectors(embeddings)
         await self._clients.arun(self._records.write, vectors, fresh=writes.fresh)
+        self._bad_records = writes.ids.report
         return writes.ids
 
     def _delete(

@@ -4,12 +4,16 @@ They mean what they mean to LangGraph's own stores: a list is compared as a whol
 dict field by field, and, as everywhere in Python, True equals 1.
 """
 
+import datetime as dt
 import operator
 from collections.abc import Callable, Mapping
+from decimal import Decimal
 from typing import Any, Final
+from uuid import UUID
 
 from ..client.errors import InvalidRequestError, quote
 from ..records.conditions import Condition, Group, Operator, Test
+from ..records.typed import align, as_python
 from . import items
 
 _OPERATORS: Final[dict[str, Callable[[Any, Any], Any]]] = {
@@ -20,6 +24,8 @@ _OPERATORS: Final[dict[str, Callable[[Any, Any], Any]]] = {
     "$lt": operator.lt,
     "$lte": operator.le,
 }
+_TYPED: Final = (dt.date, Decimal, UUID)
+_SENT: Final = (str, int, float, *_TYPED)
 _RANGES: Final = ("$gt", "$gte", "$lt", "$lte")
 
 
@@ -48,12 +54,11 @@ def read_filter(wanted: Mapping[str, Any] | None) -> Condition | None:
 
 
 def _passes(found: Any, test: Any) -> bool:
-    if isinstance(test, list | tuple):  # a tuple is stored as a list
-        return (
-            isinstance(found, list) and len(found) == len(test) and all(map(_passes, found, test))
-        )
+    if isinstance(test, list | tuple):
+        alike = isinstance(found, list | tuple) and len(found) == len(test)
+        return alike and all(map(_passes, found, test))
     if not isinstance(test, Mapping):
-        return bool(found == test)
+        return _compare("$eq", found, test)
     if not _has_operators(test):
         return isinstance(found, Mapping) and matches(found, test)
     return all(_compare(name, found, test[name]) for name in test)
@@ -65,6 +70,9 @@ def _has_operators(test: Mapping[Any, Any]) -> bool:
 
 def _compare(name: str, found: Any, operand: Any) -> bool:
     _check_operator(name)
+    operand = as_python(operand)
+    if isinstance(found, _TYPED) or isinstance(operand, _TYPED):
+        found, operand = align(found, operand)
     try:
         return bool(_OPERATORS[name](found, operand))
     except TypeError:  # of different kinds: neither is greater
@@ -89,21 +97,22 @@ def _conditions(name: str, test: Any) -> list[Condition]:
             conditions.append(_equality(name, operand))
         elif op in _RANGES:
             conditions.append(_range(name, op, operand))
-        elif isinstance(operand, str | int | float) or operand is None:
+        elif isinstance(as_python(operand), _SENT) or operand is None:
             conditions.append(Group("not", (_equality(name, operand),)))
     return conditions
 
 
 def _equality(name: str, value: Any) -> Condition:
-    if value is None:
+    if (value := as_python(value)) is None:
         return Test(name, Operator.EXISTS, False)
-    if not isinstance(value, str | int | float):  # a list or a dict, which is compared here
+    if not isinstance(value, _SENT):  # a list or a dict, which is compared here
         return Test(name, Operator.EXISTS, True)
     return Test(name, Operator.IN, [value, *_equal_flags(operator.eq, value)])
 
 
 def _range(name: str, op: str, operand: Any) -> Condition:
-    if not isinstance(operand, int | float):
+    operand = as_python(operand)
+    if not isinstance(operand, _SENT) or isinstance(operand, str):
         return Test(name, Operator.EXISTS, True)
     test = Test(name, Operator(op.removeprefix("$")), int(operand) if operand is True else operand)
     flags = _equal_flags(_OPERATORS[op], operand)
@@ -112,6 +121,6 @@ def _range(name: str, op: str, operand: Any) -> Condition:
 
 def _equal_flags(compare: Callable[[Any, Any], Any], value: Any) -> list[object]:
     """Return the booleans, and numbers like them, that a comparison takes for numbers."""
-    if not isinstance(value, int | float):
+    if not isinstance(value, int | float | Decimal):
         return []
     return [one for one in (False, True, 0, 1) if compare(one, value)]

@@ -11,8 +11,10 @@ import hashlib
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
+from decimal import Decimal
 from typing import Any, Final
+from uuid import UUID
 
 from langgraph.store.base import GetOp, Item, PutOp
 
@@ -21,6 +23,7 @@ from ..client.models import DEFAULT_LIMITS, Vector, metadata_bytes
 from ..records.decode import DecodeError
 from ..records.settings import ROW_FIELD
 from ..records.store import RecordStore
+from ..records.typed import as_python
 
 KIND = "memory"
 TEXT_KIND: Final = "memory-text"  # of vectors of the further texts of an item
@@ -171,7 +174,7 @@ def vectors_of(
     """Return the vectors of an item, its head first, each with a placeholder for an embedding.
 
     `copied` names fields of the value that are copied where the service's filters see them; None
-    copies all that fit. Only texts, numbers, booleans and lists of texts are.
+    copies all that fit. Only texts, numbers, booleans, dates, UUIDs and lists of texts are.
 
     Raises:
         InvalidRequestError: a value that JSON cannot hold, or a limit passed.
@@ -219,8 +222,9 @@ def is_embedded(vector: Vector) -> bool:
 
 
 def _is_plain(value: object) -> bool:
+    value = as_python(value)
     texts = isinstance(value, list) and all(isinstance(item, str) for item in value)
-    return texts or isinstance(value, str | int | float)
+    return texts or isinstance(value, str | int | float | date | Decimal | UUID)
 
 
 def head_of(records: RecordStore, vector: Vector | None) -> Head | None:

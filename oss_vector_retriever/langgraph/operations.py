@@ -6,6 +6,7 @@ one, and so are all searches for one text, which is embedded once.
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import takewhile
@@ -19,7 +20,7 @@ from ..client.errors import InvalidRequestError
 from ..client.models import Float32Array, Vector
 from ..client.operations.checks import check_data, check_key
 from ..client.steps import Call
-from ..records.decode import DecodeError, deep_copy
+from ..records.decode import DecodeError
 from ..records.listing import Pages
 from ..records.search import Hit, Restriction, find_nearest
 from ..records.settings import ROW_FIELD
@@ -105,9 +106,9 @@ def copy_result(result: Result) -> Result:
     if isinstance(result, list):
         return [copy_result(one) for one in result]  # type: ignore[arg-type,return-value]  # of one kind
     if isinstance(result, SearchItem):
-        return _search_item(result, result.score, deep_copy(result.value))
+        return _search_item(result, result.score, deepcopy(result.value))
     if isinstance(result, Item):
-        value = deep_copy(result.value)
+        value = deepcopy(result.value)
         return Item(**{**{name: getattr(result, name) for name in Item.__slots__}, "value": value})
     return result
 

@@ -35,6 +35,7 @@ from ..records.decode import DecodeError
 from ..records.listing import Pages
 from ..records.settings import ROW_FIELD
 from ..records.store import RecordStore
+from ..records.typed import json_form
 from . import items
 from .expiry import Ending, Expiry, check_ttl
 from .items import Address, Head, address_of, head_of, name_of
@@ -194,9 +195,10 @@ class Writer:
             return []
         paths = self.fields if op.index is None else op.index
         try:
-            found = [base.get_text_at_path(value, read_path(path)) for path in paths]
+            plain = json_form(value)  # LangGraph reads texts out of JSON
+            found = [base.get_text_at_path(plain, read_path(path)) for path in paths]
         except (TypeError, ValueError, RecursionError):
-            return []  # JSON has no such value, and its encoding says which
+            return []  # there is no such form, and the value's encoding says of what
         return [text for texts in found for text in texts]
 
     def _embed(

@@ -23,8 +23,10 @@ from ..lazy import make_lazy
 
 if TYPE_CHECKING:
     from .auto_merging import OSSVectorAutoMergingRetriever
+    from .chat_store import OSSVectorChatStore
     from .component import ConnectionOptions, IncompleteSearchEvent, MissingKeysEvent
     from .docstore import OSSVectorDocumentStore
+    from .kv_store import OSSVectorIndexStore, OSSVectorKVStore
     from .mapping import OSSVectorNodeMapping, OSSVectorPrefetchingRetriever
     from .postprocessors import (
         OSSVectorPrevNextPostprocessor, OSSVectorRehydrationPostprocessor,
@@ -47,7 +49,10 @@ _WHERE = {
     "MissingKeysEvent": f"{__name__}.component",
     "NodeWithProvenance": f"{__name__}.retriever",
     "OSSVectorAutoMergingRetriever": f"{__name__}.auto_merging",
+    "OSSVectorChatStore": f"{__name__}.chat_store",
     "OSSVectorDocumentStore": f"{__name__}.docstore",
+    "OSSVectorIndexStore": f"{__name__}.kv_store",
+    "OSSVectorKVStore": f"{__name__}.kv_store",
     "OSSVectorNodeMapping": f"{__name__}.mapping",
     "OSSVectorPrefetchingRetriever": f"{__name__}.mapping",
     "OSSVectorPrevNextPostprocessor": f"{__name__}.postprocessors",
@@ -71,7 +76,10 @@ __all__ = [
     "MissingKeysEvent",
     "NodeWithProvenance",
     "OSSVectorAutoMergingRetriever",
+    "OSSVectorChatStore",
     "OSSVectorDocumentStore",
+    "OSSVectorIndexStore",
+    "OSSVectorKVStore",
     "OSSVectorNodeMapping",
     "OSSVectorPrefetchingRetriever",
     "OSSVectorPrevNextPostprocessor",

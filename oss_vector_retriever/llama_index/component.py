@@ -212,7 +212,7 @@ def _hide(value: SecretStr | str | None) -> SecretStr | None:
 _Secret = Annotated[SecretStr | str | None, AfterValidator(_hide)]
 
 
-class _SavedComponent(BaseComponent):
+class _ConnectedComponent(BaseComponent):
     """A pydantic component with its connection: how it is copied, and how it is saved."""
 
     # a secret given under a wrong name must not come back in the error that says so
@@ -230,9 +230,6 @@ class _SavedComponent(BaseComponent):
     access_key_secret: _Secret = Field(default=None, exclude=True, repr=False)
     session_token: _Secret = Field(default=None, exclude=True, repr=False)
     index: str | None = None
-    text_key: str | None = None
-    on_decode_error: DecodePolicy = "raise"
-    node_classes: OwnClasses = Field(default=(), repr=False)
 
     _pair: ClientPair = PrivateAttr()
     _pair_of: tuple[Any, ...] = PrivateAttr()
@@ -252,7 +249,6 @@ class _SavedComponent(BaseComponent):
     def model_post_init(self, context: Any, /) -> None:
         """Prepare the client for both kinds of call."""
         super().model_post_init(context)
-        classes_by_name(self.node_classes)
         self._connect()
 
     @property
@@ -274,7 +270,7 @@ class _SavedComponent(BaseComponent):
         """Return a copy, with other settings where `update` says so."""
         # one after the other: pydantic's own way of both does not ask what is shared
         source = deepcopy(self) if deep else self
-        return super(_SavedComponent, source).model_copy(update=update)
+        return super(_ConnectedComponent, source).model_copy(update=update)
 
     def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
         # models and functions as well: an embedding model may hold a gigabyte
@@ -341,6 +337,19 @@ class _SavedComponent(BaseComponent):
         # not core's own, which goes on with half an object where the constructor refuses
         self.__init__(**renew_saved(state["fields"]))  # type: ignore[misc]  # checked as the first one was
         self._point_to(state["client"])
+
+
+class _SavedComponent(_ConnectedComponent):
+    """A pydantic component with its connection, and what it reads records by."""
+
+    text_key: str | None = None
+    on_decode_error: DecodePolicy = "raise"
+    node_classes: OwnClasses = Field(default=(), repr=False)
+
+    def model_post_init(self, context: Any, /) -> None:
+        """Check the classes of nodes."""
+        super().model_post_init(context)
+        classes_by_name(self.node_classes)
 
 
 class _Fetching(_SavedComponent):

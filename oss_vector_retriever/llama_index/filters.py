@@ -6,7 +6,9 @@ but that a list passes EQ and IN if any of its items does, unless the store's `l
 "exact", and that a boolean is no number.
 """
 
+import datetime as dt
 import math
+from decimal import Decimal
 from typing import Final
 
 from llama_index.core.vector_stores.types import (
@@ -19,6 +21,7 @@ from llama_index.core.vector_stores.types import (
 from ..client.errors import InvalidRequestError, quote
 from ..client.operations.checks import check_unicode
 from ..records.conditions import Condition, Group, Operator, Test
+from ..records.typed import as_python
 
 AnyFilter = MetadataFilter | MetadataFilters
 
@@ -50,7 +53,7 @@ def read_filters(filters: MetadataFilters | None) -> Condition | None:
 
 def _read(one: AnyFilter) -> Condition:
     if isinstance(one, MetadataFilter):
-        return Test(one.key, _OPERATORS[one.operator], one.value)
+        return Test(one.key, _OPERATORS[one.operator], as_python(one.value))
     if not one.filters:
         return Group("and", ())  # no restriction, whatever the condition
     return Group(_condition(one).value, tuple(_read(inner) for inner in one.filters))
@@ -69,6 +72,8 @@ _TEXTS: Final = frozenset({FilterOperator.TEXT_MATCH, FilterOperator.TEXT_MATCH_
 _ORDERINGS: Final = frozenset(
     {FilterOperator.GT, FilterOperator.GTE, FilterOperator.LT, FilterOperator.LTE}
 )
+# core's own class takes texts and numbers; one that is made without its checks takes what there is
+_ORDERED: Final = (str, int, float, dt.date, dt.timedelta, Decimal)
 # core's names of them are those of its members, in capitals
 _OPERATORS: Final = {one: Operator(one.name.lower()) for one in FilterOperator}
 _MOST_LEVELS: Final = 100  # each takes several frames of the stack, and Python has a thousand
@@ -104,7 +109,7 @@ def _check_leaf(one: MetadataFilter) -> None:
         raise _wrong_value(one, "a list")
     if one.operator in _TEXTS and not isinstance(one.value, str):
         raise _wrong_value(one, "a string")
-    if one.operator in _ORDERINGS and not isinstance(one.value, str | int | float):
+    if one.operator in _ORDERINGS and not isinstance(as_python(one.value), _ORDERED):
         raise _wrong_value(one, "a number or a string")
     if one.operator not in _OPERATORS:
         raise InvalidRequestError(f"filter on {quote(one.key)}: unknown operator {one.operator!r}.")

@@ -5,7 +5,7 @@ what is not a default: it is read with every fetch, and shares 40 KB with text a
 """
 
 from collections.abc import Iterable, Mapping
-from typing import Annotated, Any, Final, NamedTuple, TypeVar
+from typing import Annotated, Any, Final, Literal, NamedTuple, TypeVar
 
 from llama_index.core.schema import (
     BaseNode,
@@ -24,7 +24,9 @@ from pydantic import BeforeValidator, PlainSerializer
 
 from ..client.errors import ConfigurationError, InvalidRequestError, quote
 from ..records import DecodeError, Record
+from ..records.typed import json_form
 
+MetadataValues = Literal["json", "typed"]
 NodeClasses = Mapping[str, type[BaseNode]]
 AnyNode = TypeVar("AnyNode", bound=BaseNode)
 
@@ -52,14 +54,16 @@ class NodeFields(NamedTuple):
     """Parts of a node that `records.encode` takes: `text=`, `metadata=`, the payload as `node=`."""
 
     text: str
-    metadata: dict[str, Any]
+    metadata: Mapping[str, Any]
     payload: dict[str, Any]
 
 
-def node_fields(node: BaseNode) -> NodeFields:
+def node_fields(node: BaseNode, values: MetadataValues = "json") -> NodeFields:
     """Return what a record keeps of a node, from which `node_from` makes an equal one.
 
-    The embedding is the vector's data, and is not among it; nor is that of `IndexNode.obj`.
+    `values` says how metadata that JSON lacks are kept: "json", as core writes them (a date as its
+    text, a set as a list, NaN as None), or "typed", as they are. The embedding is the vector's
+    data, and is not among it; nor is that of `IndexNode.obj`.
     """
     # `obj` may be a whole retriever, which no dump takes
     plain = node.model_copy(update={"obj": None}) if isinstance(node, IndexNode) else node
@@ -75,8 +79,28 @@ def node_fields(node: BaseNode) -> NodeFields:
     if isinstance(node, Node):
         _pack_resources(node, payload)
     elif isinstance(node, IndexNode):
-        _pack_object(node, payload)
-    return NodeFields(node.get_content(MetadataMode.NONE), node.metadata, payload)
+        _pack_object(node, payload, values)
+    text, metadata = node.get_content(MetadataMode.NONE), kept_metadata(node.metadata, values)
+    return NodeFields(text, metadata, payload)
+
+
+def kept_metadata(metadata: Mapping[str, Any], values: MetadataValues) -> Mapping[str, Any]:
+    """Return metadata as they are kept: "json" is what core's `json.dumps` of its dump makes."""
+    if values == "typed":
+        return metadata
+    plain: dict[str, Any] = {}
+    for name, value in metadata.items():
+        if value.__class__ in _JSON_SCALARS:
+            plain[name] = value
+            continue
+        try:
+            plain |= json_form({name: value})
+        except (ValueError, RecursionError):
+            plain[name] = value  # whoever encodes it says what is wrong, and where
+    return plain
+
+
+_JSON_SCALARS: Final = frozenset({str, int, bool, type(None)})
 
 
 def node_from(record: Record, classes: NodeClasses = CORE_CLASSES) -> BaseNode:
@@ -222,11 +246,11 @@ def _pack_resources(node: Node, payload: dict[str, Any]) -> None:
                 del payload[name]
 
 
-def _pack_object(node: IndexNode, payload: dict[str, Any]) -> None:
+def _pack_object(node: IndexNode, payload: dict[str, Any], values: MetadataValues) -> None:
     inside = node.obj
     payload.pop("obj", None)
     if isinstance(inside, BaseNode):
-        text, metadata, inner = node_fields(inside)
+        text, metadata, inner = node_fields(inside, values)
         members = (inside.node_id, text, metadata, inner)
         payload["obj"] = {_NODE: dict(zip(_NODE_MEMBERS, members, strict=True))}
     elif isinstance(inside, _PLAIN):

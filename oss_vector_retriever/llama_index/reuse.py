@@ -1,20 +1,24 @@
 """`ReuseStoredEmbeddings`: ingestion that embeds what changed, and nothing else."""
 
-import hashlib
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from typing import Any
 
 from llama_index.core.base.embeddings.base import BaseEmbedding
 from llama_index.core.schema import BaseNode, MetadataMode, TransformComponent
 from llama_index.core.settings import Settings
-from pydantic import Field
+from pydantic import Field, PrivateAttr
 
 from ..client.context import Context, Flow
 from ..client.errors import ConfigurationError, NoSuchVectorIndexError
+from ..client.models.vector import Vector
+from ..client.pair import context_of
+from ..client.recent import count_writes
 from ..records import Record
 from ..records.keys import is_key
 from ..records.lookup import fetch_records
 from .component import _Fetching, call_function
+from .recent_nodes import DeletedUser, content_hash, recent_nodes
 
 Embed = Callable[..., Any]  # texts to embeddings, at once or awaited
 
@@ -27,6 +31,10 @@ class ReuseStoredEmbeddings(_Fetching, TransformComponent):
     the same from run to run (a node parser's `id_func`). A node that carries an embedding keeps it.
     An index that is not there holds nothing.
 
+    What a vector store of this process has deleted a moment ago counts as stored: a pipeline with a
+    document store deletes a document that changed before it ingests it again. Of nodes that are
+    exactly as they were read here a moment ago the vector store of the index writes none again.
+
     An index holds the vectors of one model: for another model, take another index.
 
     Attributes:
@@ -37,9 +45,19 @@ class ReuseStoredEmbeddings(_Fetching, TransformComponent):
     embed_model: BaseEmbedding | None = Field(default=None, exclude=True, repr=False)
     model_name: str | None = None
 
+    _user: DeletedUser = PrivateAttr(default_factory=DeletedUser)
+
     def model_post_init(self, context: Any, /) -> None:
         """Check the model against the name it should have."""
         super().model_post_init(context)
+        # from now on: a pipeline deletes before it comes to this
+        if (known := context_of(self.client, self.index)) is not None:
+            self._user.use(known, self.index)
+        elif self.client is None:
+            with suppress(ConfigurationError):
+                settings = self._clients.settings
+                if settings is not None:
+                    self._user.use_named(settings.bucket, self.index or settings.index)
         if self.embed_model is not None:
             remedy = "embeddings of different models do not mix in one index"
             self.model_name = self._check_name(self.embed_model, remedy)
@@ -78,8 +96,7 @@ class ReuseStoredEmbeddings(_Fetching, TransformComponent):
         changed = []
         for node in bare:
             digest, embedding = stored.get(node.node_id, ("", []))
-            # not the node's own hash, which also covers metadata that no model sees
-            if digest == _content_hash(node):
+            if digest == content_hash(node):
                 node.embedding = embedding
             else:
                 changed.append(node)
@@ -94,23 +111,27 @@ class ReuseStoredEmbeddings(_Fetching, TransformComponent):
         self, context: Context, nodes: Sequence[BaseNode]
     ) -> Flow[dict[str, tuple[str, list[float]]]]:
         ids = list(dict.fromkeys(node.node_id for node in nodes if is_key(node.node_id)))
-        if not ids:
-            return {}
+        self._user.use(context, self.index)
+        recent, now = recent_nodes(context, self.index), context.monotonic()
+        count = count_writes(context, self.index)
+        stored = recent.deleted_embeddings(ids, now)
+        left = [key for key in ids if key not in stored]
+        if not left:
+            return stored
         lookup = self._lookup(return_data=True)
 
         def make(record: Record) -> tuple[str, tuple[str, list[float]]]:
             node = lookup.node(record)
-            return record.key, (_content_hash(node), node.embedding or [])
+            return record.key, (content_hash(node), node.embedding or [])
+
+        def note(_: Record, vector: Vector) -> bool:
+            # what is still the same when it is to be written need not be written
+            recent.note_stored(vector, count)
+            return True
 
         try:
-            found = yield from fetch_records(context, lookup, ids, make)
+            found = yield from fetch_records(context, lookup, left, make, note)
         # the first run of a pipeline, before its vector store has made the index
         except NoSuchVectorIndexError:
-            return {}
-        return dict(found.made)
-
-
-def _content_hash(node: BaseNode) -> str:
-    content = node.get_content(MetadataMode.EMBED)
-    # text taken from PDF files may hold half of a surrogate pair
-    return hashlib.sha256(content.encode("utf-8", "surrogatepass")).hexdigest()
+            return stored
+        return {**stored, **dict(found.made)}

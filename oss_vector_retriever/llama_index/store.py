@@ -23,7 +23,7 @@ from ..client.pair import CONNECTION, Client, connect, context_of, limits_of, un
 from ..client.settings import ClientSettings
 from ..embeddings import maximal_marginal_relevance
 from ..embeddings.mathematics import check_share
-from ..records import DecodePolicy, Record
+from ..records import BadRecordPolicy, BadRecordsReport, DecodePolicy, Record, WrittenIds
 from ..records.completion import known_formula, measure
 from ..records.conditions import Condition, Group, Operator, Test, can_pass, restricts
 from ..records.decode import SOURCE_ID_FIELD, UNSURE_FIELD
@@ -43,9 +43,10 @@ from ..records.settings import (
 from ..records.store import RecordStore
 from ..records.traits import Formula
 from .component import _hide, _SavedComponent, call_function, report_incomplete, report_missing
+from .documents import DocumentRows
 from .filters import check_filters, has_empty_group, read_filters
 from .node_store import NodeStore, list_nodes
-from .nodes import classes_by_name
+from .nodes import MetadataValues, classes_by_name
 
 _DEFAULT_MMR_THRESHOLD: Final = 0.5
 _DEFAULT_PREFETCH_FACTOR: Final = 4
@@ -101,6 +102,9 @@ class OSSVectorStore(_SavedComponent, BasePydanticVectorStore):
         on_missing: what `get_nodes` does with ids that do not exist: "omit" leaves them out and
             sends a `MissingKeysEvent`, "raise" raises `MissingKeysError`.
         on_decode_error: "raise", "skip" with a warning, or "raw": a TextNode of what is stored.
+        on_bad_record: of nodes that cannot be stored, when several are written: "raise" names them
+            all, and nothing is written; "skip" writes the others, with a warning in the log;
+            "report" writes the others, and says it in `bad_records` alone.
         create_index: make the index on the first write, and read one that is not there as empty.
         distance_metric: "cosine" or "euclidean", of the index that the first write makes; one that
             is there must have it. None takes what is there, and makes cosine.
@@ -109,6 +113,9 @@ class OSSVectorStore(_SavedComponent, BasePydanticVectorStore):
             can hold (strings, numbers, booleans, lists of strings) and that fit, 6 of them beside
             the id of the node's document. What has no copy can be filtered by all the same, more
             slowly.
+        metadata_values: how metadata that JSON lacks are kept. "json": as core and its other stores
+            do, a date or UUID as its text, a set or tuple as a list, NaN as None. "typed": dates,
+            times, decimals, UUIDs, sets and tuples come back as they were.
         non_filterable: further fields that an index made here keeps out of its filters.
         scalars: how numbers and booleans are copied: "native", as they are; "strings"; or "auto",
             as they are unless the service refuses them or turns them into strings.
@@ -143,9 +150,11 @@ class OSSVectorStore(_SavedComponent, BasePydanticVectorStore):
     stores_text: bool = True
     return_data: bool = True
     on_missing: MissingPolicy = "omit"
+    on_bad_record: BadRecordPolicy = "raise"
     create_index: bool = True
     distance_metric: DistanceMetric | None = "cosine"
     filterable: tuple[str, ...] | None = None
+    metadata_values: MetadataValues = "json"
     non_filterable: tuple[str, ...] = ()
     scalars: Scalars = "auto"
     list_fields: ListFields = "any"
@@ -158,6 +167,7 @@ class OSSVectorStore(_SavedComponent, BasePydanticVectorStore):
     side_index: SideIndexName = None
 
     _store: NodeStore = PrivateAttr()
+    _bad_records: BadRecordsReport = PrivateAttr(default=BadRecordsReport())
     # the image and index nodes that were added, whose ids core puts into queries: `restriction`
     _non_text_ids: dict[str, None] = PrivateAttr(default_factory=dict)
 
@@ -186,9 +196,11 @@ class OSSVectorStore(_SavedComponent, BasePydanticVectorStore):
         return_data: bool = True,
         on_missing: MissingPolicy = "omit",
         on_decode_error: DecodePolicy = "raise",
+        on_bad_record: BadRecordPolicy = "raise",
         create_index: bool = True,
         distance_metric: DistanceMetric | None = "cosine",
         filterable: Sequence[str] | None = None,
+        metadata_values: MetadataValues = "json",
         non_filterable: Sequence[str] = (),
         scalars: Scalars = "auto",
         list_fields: ListFields = "any",
@@ -243,27 +255,42 @@ class OSSVectorStore(_SavedComponent, BasePydanticVectorStore):
         """Return the class's stable name."""
         return "OSSVectorsVectorStore"
 
-    def add(self, nodes: Sequence[BaseNode], **_: Any) -> list[str]:
+    @property
+    def bad_records(self) -> BadRecordsReport:
+        """Return what the latest `add` through this object has left out, as after `insert_nodes`.
+
+        Where threads or tasks share the store, look at the `report` of what each `add` returns.
+        """
+        return self._bad_records
+
+    def add(
+        self, nodes: Sequence[BaseNode], *, on_bad_record: BadRecordPolicy | None = None, **_: Any
+    ) -> WrittenIds:
         """Write nodes under their ids, 500 a call; make the index if it is not there.
 
         A node replaces what is stored under its id; of nodes with one id the last one stands.
 
         Args:
             nodes: nodes with embeddings.
+            on_bad_record: in place of the store's own: "raise", "skip" or "report".
 
         Returns:
-            The ids of the nodes, in order.
+            The ids of all nodes given, in order, as core expects them; their `report` says which
+            were left out.
 
         Raises:
             InvalidRequestError: an embedding is absent, not finite, or of another dimension than
-                the index; or a node passes a limit. Nothing was written.
+                the index; or a node passes a limit; of several nodes a `BadRecordsError` with all
+                of them. Nothing was written.
             PartialWriteError: calls failed; its `report` says what was written and what not.
         """
-        return self._clients.run(self._add, list_nodes(nodes))
+        return self._clients.run(self._add, list_nodes(nodes), on_bad_record)
 
-    async def async_add(self, nodes: Sequence[BaseNode], **_: Any) -> list[str]:
+    async def async_add(
+        self, nodes: Sequence[BaseNode], *, on_bad_record: BadRecordPolicy | None = None, **_: Any
+    ) -> WrittenIds:
         """Do as `add` does."""
-        return await self._clients.arun(self._add, list_nodes(nodes))
+        return await self._clients.arun(self._add, list_nodes(nodes), on_bad_record)
 
     def query(  # type: ignore[override]  # core's takes any option
         self, query: VectorStoreQuery, **options: Unpack[QueryOptions]
@@ -342,11 +369,11 @@ class OSSVectorStore(_SavedComponent, BasePydanticVectorStore):
 
     def clear(self) -> None:
         """Delete every vector of the index; the index stays."""
-        self._clients.run(self._store.records.delete_all)
+        self._clients.run(self._store.clear)
 
     async def aclear(self) -> None:
         """Do as `clear` does."""
-        await self._clients.arun(self._store.records.delete_all)
+        await self._clients.arun(self._store.clear)
 
     def sweep(self, older_than: float = 3600.0) -> int:
         """Remove parts of large values that no record names, and return how many there were.
@@ -369,8 +396,11 @@ class OSSVectorStore(_SavedComponent, BasePydanticVectorStore):
         copied._store = copied._make_store()  # noqa: SLF001 - one of its own class
         return copied
 
-    def _add(self, context: Context, nodes: Sequence[BaseNode]) -> Flow[list[str]]:
-        ids = yield from self._store.add(context, nodes)
+    def _add(
+        self, context: Context, nodes: Sequence[BaseNode], policy: BadRecordPolicy | None
+    ) -> Flow[WrittenIds]:
+        ids = yield from self._store.add(context, nodes, policy or self.on_bad_record)
+        self._bad_records = ids.report
         others = [node.node_id for node in nodes if isinstance(node, ImageNode | IndexNode)]
         self._non_text_ids.update(dict.fromkeys(others))
         return ids
@@ -496,6 +526,7 @@ class OSSVectorStore(_SavedComponent, BasePydanticVectorStore):
             scalars=self.scalars,
             list_fields=self.list_fields,
             on_decode_error=self.on_decode_error,
+            on_bad_record=self.on_bad_record,
             skip_rows=self.skip_rows,
             limits=limits,
             exhaustive=self.exhaustive,
@@ -507,7 +538,14 @@ class OSSVectorStore(_SavedComponent, BasePydanticVectorStore):
         )
         classes = classes_by_name(self.node_classes)
         records = RecordStore(settings, context_of(given, self.index))
-        return NodeStore(records, classes, self.return_data, self.on_missing)
+        return NodeStore(
+            records,
+            DocumentRows(records),
+            classes,
+            self.return_data,
+            self.on_missing,
+            metadata_values=self.metadata_values,
+        )
 
     def _point_to(self, saved: ClientSettings | None) -> None:
         super()._point_to(saved)

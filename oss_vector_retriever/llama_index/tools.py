@@ -18,7 +18,7 @@ from ..embeddings.mathematics import check_count
 from ..records import DecodePolicy, answers, parse_keys
 from ..records.answers import Access, Answer, Budget, Passage, Tokenizer
 from .component import ConnectionOptions, NodeLookup, _Connected
-from .nodes import classes_by_name
+from .nodes import classes_by_name, kept_metadata
 from .postprocessors import neighbours
 
 
@@ -265,4 +265,4 @@ def _visible_metadata(node: BaseNode) -> str:
     # what a program hides from its model stays hidden, whichever way the model asks
     hidden = set(node.excluded_llm_metadata_keys)
     seen = {name: value for name, value in node.metadata.items() if name not in hidden}
-    return escape_controls(json.dumps(seen, ensure_ascii=False, default=str))
+    return escape_controls(json.dumps(kept_metadata(seen, "json"), ensure_ascii=False, default=str))

@@ -8,6 +8,14 @@ Nothing here knows a framework: its adapters turn a `Record` into its own classe
 """
 
 from ..client.models.limits import metadata_bytes
+from .bad_records import (
+    BadRecord,
+    BadRecordPolicy,
+    BadRecordsError,
+    BadRecordsReport,
+    InvalidRecordError,
+    WrittenIds,
+)
 from .copies import filterable_value
 from .decode import ENVELOPE_KEYS, DecodeError, DecodePolicy, decode, decode_all
 from .encode import encode
@@ -17,14 +25,20 @@ from .settings import Completion, DistanceMetric, StoreSettings
 
 __all__ = [
     "ENVELOPE_KEYS",
+    "BadRecord",
+    "BadRecordPolicy",
+    "BadRecordsError",
+    "BadRecordsReport",
     "Completion",
     "DecodeError",
     "DecodePolicy",
     "DistanceMetric",
+    "InvalidRecordError",
     "Media",
     "Record",
     "Source",
     "StoreSettings",
+    "WrittenIds",
     "decode",
     "decode_all",
     "encode",

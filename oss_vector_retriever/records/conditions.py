@@ -6,6 +6,10 @@ service sees copies of some fields, beside a mark that names the fields which it
     a field that is absent or None    passes NE, NIN, IS_EMPTY and EXISTS false alone
     a boolean                         equals no number
     a list                            passes EQ and IN if any item is equal; NE and NIN negate them
+    a tuple or a set                  is a list; sets have no order
+    a date                            is its midnight; what has no time zone is in UTC; the ISO text
+                                      of a date compares with dates, and with texts as a text
+    a UUID, a Decimal                 equals its text; equals numbers, a float by its digits
     values that do not compare        ("a" > 5, 5 contains "a") do not pass; nothing is raised
     CONTAINS, ANY, ALL                look into a list for items, into a string for substrings
     TEXT_MATCH                        finds a substring of a string; _INSENSITIVE folds case
@@ -13,15 +17,17 @@ service sees copies of some fields, beside a mark that names the fields which it
     a NOT                             none of its parts passes, one part or many
 """
 
+import datetime as dt
 import operator
 import sys
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from enum import StrEnum
 from typing import Any, Final, Literal
 
 from ..client.models.limits import DEFAULT_LIMITS, Limits, metadata_bytes
-from .copies import EXACT_INTEGERS
+from .copies import EXACT_INTEGERS, IS_DATED_TEXT, IS_MOMENT
 from .decode import (
     ENVELOPE_FIELD,
     ENVELOPE_KEYS,
@@ -33,6 +39,7 @@ from .decode import (
     source_id,
 )
 from .record import Record
+from .typed import JSON_TYPES, align, moment_of, scalar_of
 
 Fields = Mapping[str, Any]
 _Filter = dict[str, Any]
@@ -174,17 +181,33 @@ def are_equal(one: object, other: object) -> bool:
     """Tell whether two values are equal, a boolean being no number, at any depth."""
     if isinstance(one, bool) or isinstance(other, bool):
         return isinstance(one, bool) and isinstance(other, bool) and one == other
-    if isinstance(one, list) and isinstance(other, list):
-        return len(one) == len(other) and all(map(are_equal, one, other))
+    if isinstance(one, _ITEMS) and isinstance(other, _ITEMS):
+        if len(one) != len(other):
+            return False
+        if isinstance(one, _UNORDERED) or isinstance(other, _UNORDERED):
+            return all(any(are_equal(item, match) for match in other) for item in one)
+        return all(map(are_equal, one, other))
     if isinstance(one, dict) and isinstance(other, dict):
         return one.keys() == other.keys() and all(are_equal(one[name], other[name]) for name in one)
-    return one == other
+    first, second = _align(one, other)
+    return bool(first == second)
+
+
+_ITEMS: Final = (list, tuple, set, frozenset)
+_UNORDERED: Final = (set, frozenset)
+
+
+def _align(one: object, other: object) -> tuple[Any, Any]:
+    # nearly all values are JSON's own, of which each compares as it is
+    if one.__class__ in JSON_TYPES and other.__class__ in JSON_TYPES:
+        return one, other
+    return align(one, other)
 
 
 def _passes_test(found: object, test: Test, exact_lists: bool) -> bool:
     kind, operand = test.operator, test.operand
     if kind is Operator.IS_EMPTY:
-        return found is None or found in ("", [])
+        return found is None or (isinstance(found, (str, *_ITEMS)) and not found)
     if kind is Operator.EXISTS:
         return (found is not None) is operand
     if kind in _EQUALITIES:
@@ -192,27 +215,32 @@ def _passes_test(found: object, test: Test, exact_lists: bool) -> bool:
         is_equal = found is not None and _is_among(found, wanted, exact_lists)
         return is_equal is (kind not in _NEGATIONS)
     if kind in _RANGES:
-        return _are_comparable(found, operand) and _RANGES[kind](found, operand)
+        one, other = _align(found, operand)
+        return _are_comparable(one, other) and _RANGES[kind](one, other)
     return found is not None and _COMPARISONS[kind](found, operand)
 
 
 def _is_among(found: object, wanted: Iterable[object], exact_lists: bool) -> bool:
-    values = [found, *found] if isinstance(found, list) and not exact_lists else [found]
+    values = [found, *found] if isinstance(found, _ITEMS) and not exact_lists else [found]
     return any(are_equal(value, one) for one in wanted for value in values)
 
 
 def _are_comparable(one: object, other: object) -> bool:
-    texts = isinstance(one, str) and isinstance(other, str)
-    return texts or (_is_number(one) and _is_number(other))
+    if isinstance(one, dt.time) and isinstance(other, dt.time):
+        return (one.utcoffset() is None) is (other.utcoffset() is None)
+    kinds = (str, dt.timedelta)
+    alike = any(isinstance(one, kind) and isinstance(other, kind) for kind in kinds)
+    return alike or (_is_number(one) and _is_number(other))
 
 
 def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    return isinstance(value, int | float | Decimal) and not isinstance(value, bool)
 
 
 def _contains(found: object, value: object) -> bool:
-    if isinstance(found, list):
+    if isinstance(found, _ITEMS):
         return any(are_equal(item, value) for item in found)
+    found, value = scalar_of(found), scalar_of(value)
     return isinstance(value, str) and isinstance(found, str | dict) and value in found
 
 
@@ -320,14 +348,27 @@ class _Writer:
         if (tests := self._tests_of_field(test)) is None:
             return None
         fields = [{name: one} for one in tests]
-        marks = [{UNSURE_FIELD: {"$eq": one}} for one in (name, UNSURE_OF_ALL)]
+        operands = [test.operand] if test.operator not in _LISTED else test.operand
+        names = (name, *self._doubtful(name, test.operator, operands), UNSURE_OF_ALL)
+        marks = [{UNSURE_FIELD: {"$eq": one}} for one in names]
         # An envelope of version 1 has no mark. Where the index keeps envelopes out of its filters,
         # other programs' records look the same to the service, and pass as well.
         unmarked: _Filter = {UNSURE_FIELD: _ABSENT}
-        if self._hides_envelopes:
+        # Nor does the service see that the text of another program's record is a date.
+        if self._hides_envelopes or any(map(_is_date, operands)):
             return _join("$or", [*fields, *marks, unmarked])
         old: _Filter = {"$and": [unmarked, {ENVELOPE_FIELD: _THERE}]}
         return _join("$or", [*fields, *marks, old, self._inside_a_node(name)])
+
+    def _doubtful(self, name: str, kind: Operator, operands: Iterable[object]) -> list[str]:
+        """Return the marks of copies that say something else than the service takes them for."""
+        dates = any(map(_is_date, operands))
+        # their moments are found by a number, where one can be sent; and a number that none of them
+        # equals would hide one as a moment
+        texts = kind in _EQUALITIES and not self.native and any(map(_is_dated_text, operands))
+        numbers = kind in _NEGATIONS and any(map(_is_number, self._certain_forms(operands)))
+        moments = [name + IS_MOMENT] if texts or numbers else []
+        return [*([name + IS_DATED_TEXT] if dates else []), *moments]
 
     def _inside_a_node(self, name: str) -> _Filter:
         """Return the filter of what LlamaIndex may have written inside a node alone."""
@@ -351,18 +392,27 @@ class _Writer:
         if kind in _EQUALITIES:
             forms = self._all_forms(operand if kind in _LISTED else [operand])
             return [{"$in": forms} if len(forms) > 1 else {"$eq": forms[0]}] if forms else [_THERE]
-        comparable = _is_number(operand) and not _is_large(operand)
-        if kind in _RANGES and comparable and self.native:
-            return [{f"${kind.value}": operand}]
+        bound = moment_of(operand) if _is_date(operand) else scalar_of(operand)
+        comparable = isinstance(bound, int | float) and not isinstance(bound, bool)
+        if kind in _RANGES and comparable and self.native and not _is_large(bound):
+            return [{f"${kind.value}": bound}]
         return [_THERE]  # which all else needs at least
 
     def _all_forms(self, values: Sequence[object]) -> list[object]:
         """Return all forms of values that any value equal to them is stored in; [] if unknown."""
         kinds = str | int | float if self.native else str
-        forms = [_forms(value) if isinstance(value, kinds) else [] for value in values]
-        return [form for each in forms for form in each] if all(forms) else []
+        forms = []
+        for value in values:
+            # a text that is a date equals what is stored as its moment; large ones are marked
+            form = moment_of(value) if _is_date(value) else scalar_of(value)
+            found = _forms(form) if isinstance(form, kinds) else []
+            if not found or (_is_date(value) and _is_large(form)):
+                return []
+            moment = moment_of(value) if self.native and _is_dated_text(value) else None
+            forms += found if moment is None or _is_large(moment) else [*found, moment]
+        return forms
 
-    def _certain_forms(self, values: Sequence[object]) -> list[object]:
+    def _certain_forms(self, values: Iterable[object]) -> list[object]:
         """Return those forms of values that nothing is stored in but what is equal to them."""
         # a list that has an item is not equal to it
         if self.exact_lists:
@@ -370,8 +420,17 @@ class _Writer:
         # a service that turns numbers into strings takes the string "5" for the number 5, and one
         # that keeps floats takes large integers for one another
         kinds = str | int | float if self.native else str
-        certain = [value for value in values if isinstance(value, kinds) and not _is_large(value)]
+        scalars = map(scalar_of, values)
+        certain = [value for value in scalars if isinstance(value, kinds) and not _is_large(value)]
         return [form for value in certain for form in _forms(value)]
+
+
+def _is_date(value: object) -> bool:
+    return isinstance(value, dt.date)
+
+
+def _is_dated_text(value: object) -> bool:
+    return isinstance(value, str) and moment_of(value) is not None
 
 
 def _negate(test: Test) -> Test | None:

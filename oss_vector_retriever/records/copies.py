@@ -4,20 +4,33 @@ The mark, `_unsure`, is a list of names: of each field that has no copy, whateve
 each whose copy is not the value itself (a number written as a string). It is "*" alone where the
 names do not fit, and "-" alone where there is none. So a filter on a field that lets through what
 is marked, too, loses nothing.
+
+Two more marks say that a copy can be judged by some filters alone:
+
+    day@    the copy is the value's moment, a number: for filters that compare moments
+    day~    the copy is the value, a text that is also a date: for all but those
 """
 
+import datetime as dt
 import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
+from decimal import Decimal
 from itertools import takewhile
+from math import isfinite
 from typing import Any, Final, Literal
+from uuid import UUID
 
 from ..client.errors import InvalidRequestError, quote
 from ..client.models import Limits, dump, largest, metadata_bytes
+from .bad_records import InvalidRecordError
 from .decode import ENVELOPE_KEYS, RESERVED_FIELDS, UNSURE_FIELD, UNSURE_OF_ALL, UNSURE_OF_NONE
+from .typed import JSON_TYPES, as_python, moment_of, nearest_number, plain_form, scalar_of
 
 Form = Literal["native", "strings"]
 
+IS_MOMENT: Final = "@"
+IS_DATED_TEXT: Final = "~"
 EXACT_INTEGERS: Final = 2**53  # a float holds each integer below it, and a service may keep floats
 _WIDEST: Final = 2**63  # the service's integers
 # What the pages say of names: others are not copied unasked, lest the record be refused for them.
@@ -27,9 +40,11 @@ _NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}")
 def filterable_value(value: object, *, scalars: Form = "strings") -> object:
     """Return the form in which a value's filterable copy is stored.
 
-    A string stays, a list becomes a list of strings. A number or a boolean becomes the string that
-    JSON would write, whole floats as integers: equal numbers have one form (2024 and 2024.0 are
-    "2024"). None and an empty list have no copy: the form is None.
+    A string stays, a list, tuple or set becomes a list of strings. A number or a boolean becomes
+    the string that JSON would write, whole floats as integers: equal numbers have one form (2024
+    and 2024.0 are "2024"). A date or datetime is a number: microseconds since 1970 in UTC, which is
+    taken for the zone of what has none; so is a Decimal, the nearest one, and a timedelta, in
+    microseconds. A UUID is its text. None and an empty list have no copy: the form is None.
 
     Args:
         value: a metadata value.
@@ -40,12 +55,33 @@ def filterable_value(value: object, *, scalars: Form = "strings") -> object:
         TypeError: a dict, a nested list or a list with None; no filter can see into these.
         ValueError: a float that is not finite.
     """
-    if isinstance(value, list):
-        return [_as_string(item) for item in value] or None
+    value = _number_or_text(value)
+    if isinstance(value, list | tuple | set | frozenset):
+        strings = [_as_string(_number_or_text(item)) for item in value]
+        return (sorted(strings) if isinstance(value, set | frozenset) else strings) or None
+    if isinstance(value, float) and not isfinite(value):
+        raise ValueError(f"{value} is no number that JSON has")
     short = isinstance(value, int) and -_WIDEST <= value < _WIDEST
     if value is None or (scalars == "native" and (short or isinstance(value, float))):
         return value
     return _as_string(value)
+
+
+def _number_or_text(value: object) -> object:
+    """Return the number or text by which a value that JSON lacks is filtered; others as they are.
+
+    Raises:
+        TypeError: there is none.
+    """
+    if value.__class__ in JSON_TYPES:
+        return value
+    value = as_python(value)
+    if isinstance(value, dt.date):
+        return moment_of(value)
+    if isinstance(value, Decimal):
+        return nearest_number(value)
+    typed = None if isinstance(value, float) else plain_form(value)
+    return value if typed is None else typed[0]
 
 
 def _as_string(value: object) -> str:
@@ -100,7 +136,7 @@ def make_copies(
         if form is not None and name not in copies.required:
             copies.wanted[name] = form
     copied = {**copies.wanted, **copies.required}
-    others = [name for name in there if not _is_itself(there[name], copied.get(name))]
+    others = [mark for name in there for mark in _doubts(name, there[name], copied.get(name))]
     copies.inexact = dict.fromkeys([*inexact, *others])
     return _choose(copies, limits) or {}
 
@@ -129,6 +165,7 @@ def fit_copies(
             continue
         if name in hidden or (scalars == "strings" and is_scalar(form)):
             inexact[name] = None
+            inexact.pop(name + IS_MOMENT, None)
         if name in required:
             copies.required[name] = filterable_value(form, scalars=scalars)
         elif name not in hidden:  # a copy that the index hides is of no use
@@ -214,10 +251,13 @@ def _freed_bytes(name: str, count: int) -> int:
 def _required_form(key: str, name: str, value: object, scalars: Form) -> object:
     try:
         return filterable_value(value, scalars=scalars)
+    except ValueError:  # NaN and the like, which need no copy
+        return None
     except TypeError as error:
         raise copies_error(
             key,
-            f"metadata[{quote(name)}] cannot be filterable: {error}",
+            f"cannot be filterable: {error}",
+            field=f"metadata[{quote(name)}]",
             remedy="Leave it out of {filterable=}, or add a field with a string or a list of "
             "strings",
         ) from error
@@ -225,17 +265,35 @@ def _required_form(key: str, name: str, value: object, scalars: Form) -> object:
 
 def _wanted_form(name: str, value: object, scalars: Form) -> object:
     """Return the copy of a field that nobody named; None where the service might refuse it."""
-    strings = isinstance(value, list) and all(isinstance(item, str) for item in value)
-    if not (strings or isinstance(value, str | int | float)) or not _NAME.fullmatch(name):
+    value = as_python(value)
+    texts = isinstance(value, list | tuple | set | frozenset) and all(
+        isinstance(item, str) for item in value
+    )
+    if not (texts or isinstance(value, _COPIED)) or not _NAME.fullmatch(name):
         return None
-    return filterable_value(value, scalars=scalars)
+    try:
+        return filterable_value(value, scalars=scalars)
+    except ValueError:  # NaN and the like
+        return None
 
 
-def _is_itself(value: Any, copy: object) -> bool:
-    """Tell whether a copy is the value itself, to whoever compares it."""
-    if isinstance(value, int) and abs(value) >= EXACT_INTEGERS:
-        return False
-    return copy is not None and value == copy
+_COPIED: Final = (str, int, float, dt.date, Decimal, UUID)
+
+
+def _doubts(name: str, given: object, copy: object) -> list[str]:
+    """Return the marks of a field: none where the copy is the value itself, whoever compares it."""
+    value = as_python(given)
+    if copy is None or (isinstance(copy, int) and abs(copy) >= EXACT_INTEGERS):
+        return [name]
+    if isinstance(value, dt.date):
+        return [name + IS_MOMENT] if copy == moment_of(value) else [name]
+    if isinstance(value, tuple | set | frozenset):
+        value = sorted(value, key=str) if not isinstance(value, tuple) else list(value)
+    if scalar_of(value) != copy:
+        return [name]
+    texts = copy if isinstance(copy, list) else [copy]
+    is_dated = any(isinstance(text, str) and moment_of(text) is not None for text in texts)
+    return [name + IS_DATED_TEXT] if is_dated else []
 
 
 def _check_required(key: str, copies: Mapping[str, Any], limits: Limits) -> None:
@@ -261,13 +319,9 @@ def _check_required(key: str, copies: Mapping[str, Any], limits: Limits) -> None
 
 
 def copies_error(
-    key: str, reason: str, *, limit: int | None = None, remedy: str = ""
+    key: str, reason: str, *, field: str = "", limit: int | None = None, remedy: str = ""
 ) -> InvalidRequestError:
     """Return the error of a record whose filterable fields cannot be written."""
-    return InvalidRequestError(
-        "record {key}: {reason}.",
-        argument="filterable",
-        limit=limit,
-        remedy=remedy,
-        fields={"key": quote(key), "reason": reason},
+    return InvalidRecordError(
+        key, f"{reason}.", field=field, argument="filterable", limit=limit, remedy=remedy
     )

@@ -33,7 +33,7 @@ from ..client.errors import (
 from ..client.fetch import fetch
 from ..client.flow import may_have_acted
 from ..client.holds import Hold, wait_for
-from ..client.models import Vector, VectorIndex, dump, metadata_bytes
+from ..client.models import DEFAULT_LIMITS, Vector, VectorIndex, dump, metadata_bytes
 from ..client.operations.checks import check_keys
 from ..client.operations.vectors import list_vectors
 from ..client.steps import Call, run_all
@@ -125,6 +125,8 @@ class PartsKeeper:
             old = (yield from self._read_old(in_time, keys)) if may_replace else {}
             # off the event loop: megabytes take some ten milliseconds
             cuts: list[_Cut] = yield Call(lambda: [self._cut(context, one) for one in large])
+            if cuts:
+                yield from self.prepare(limit_time(context, deadline))
             lost = yield from self._put_parts(context, cuts, deadline)
             heads = {cut.head.key: cut.head for cut in cuts}
             kept = [heads.get(vector.key, vector) for vector in vectors if vector.key not in lost]
@@ -195,25 +197,27 @@ class PartsKeeper:
     def is_large(self, context: Context, vector: Vector) -> bool:
         """Tell whether a record is to be cut."""
         stored = vector.metadata or {}
-        if self._settings.side_index is False or not isinstance(stored.get(ENVELOPE_FIELD), str):
+        if self._settings.side_index is False or not may_be_large(vector, self._limit(context)):
             return False
-        most = int(self._limit(context) * _KEPT_SHARE)
-        # nearly all records are small: a character takes six bytes at most
-        written = sum(len(value) for value in stored.values() if isinstance(value, str))
-        if 6 * written + self._settings.limits.filterable_bytes < most:
-            return False
-        return metadata_bytes(stored) > most
+        return metadata_bytes(stored) > int(self._limit(context) * _KEPT_SHARE)
 
     def _limit(self, context: Context) -> int:
         return min(self._settings.limits.metadata_bytes, context.config.limits.metadata_bytes)
 
-    def is_there(self, context: Context) -> Flow[bool]:
-        """Tell whether there is a side index; that there is none is believed for five minutes."""
+    def is_there(self, context: Context, *, certain: bool = False) -> Flow[bool]:
+        """Tell whether there is a side index; that there is none is believed for five minutes.
+
+        With `certain` also where the index itself has just been made.
+        """
         if self._settings.side_index is False:
             return False
         name, known = self.side(context), self._known_side(context)
+        if known_indexes.peek(context, name) is not None:  # made by a row, maybe
+            return True
         # in an index that was made a moment ago nothing has parts, unless it was written from here
-        made_at = known_indexes.made_at(context, self._settings.index)
+        made_at = -math.inf
+        if not certain:
+            made_at = known_indexes.made_at(context, self._settings.index)
         if not known.is_used and context.monotonic() < max(known.absent_at, made_at) + _BELIEVED:
             return False
         try:
@@ -227,10 +231,23 @@ class PartsKeeper:
         """Make the side index, where it is not there; refuse one of another form.
 
         Raises:
-            InvalidRequestError: an index of that name has another dimension or metric.
+            InvalidRequestError: an index of that name has another dimension or metric, or there is
+                none, and `create_index` is off.
         """
+        try:
+            found = yield from self._side_keeper(context).prepare(context, 1, lambda _: None)
+        except NoSuchVectorIndexError as error:
+            raise self._absence_error(context) from error
         self._known_side(context).is_used = True
-        return self._side_keeper(context).prepare(context, 1, lambda _: None)
+        return found
+
+    def _absence_error(self, context: Context) -> InvalidRequestError:
+        return InvalidRequestError(
+            "the side index {value} is not there, where parts of values over 36 KB are to stand",
+            argument="side_index",
+            value=self.side(context),
+            remedy="make it, or pass {create_index=True}",
+        )
 
     def _side_keeper(self, context: Context) -> IndexKeeper:
         return IndexKeeper(side_settings(self._settings, self.side(context)), is_side=True)
@@ -297,12 +314,7 @@ class PartsKeeper:
             error = next((failed[row.key] for row in cut.rows if row.key in failed), None)
             # of the store's own index the same error says that nothing is there
             if isinstance(error, NoSuchVectorIndexError):
-                error = InvalidRequestError(
-                    "the side index {value} is not there",
-                    argument="side_index",
-                    value=self.side(context),
-                    remedy="make it, or pass {create_index=True}",
-                )
+                error = self._absence_error(context)
             if error is not None:
                 lost[cut.head.key] = error
         return lost
@@ -450,6 +462,16 @@ class PartsKeeper:
         named = yield from self._find(context, dict.fromkeys(heads.values()), index)
         versions = {key: one.version for key, one in named.items()}
         return [key for key, head in heads.items() if versions.get(head) != parts[key].version]
+
+
+def may_be_large(vector: Vector, limit: int = DEFAULT_LIMITS.metadata_bytes) -> bool:
+    """Tell whether a record may have to be cut, at one look."""
+    stored = vector.metadata or {}
+    if not isinstance(stored.get(ENVELOPE_FIELD), str):
+        return False
+    # a character takes six bytes at most, and what is no string is a copy
+    written = sum(len(value) for value in stored.values() if isinstance(value, str))
+    return 6 * written + DEFAULT_LIMITS.filterable_bytes > int(limit * _KEPT_SHARE)
 
 
 def _put(

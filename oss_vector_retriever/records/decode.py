@@ -24,6 +24,7 @@ from ..client.errors import OSSVectorError, quote
 from ..client.models.vector import Float32Array, Vector
 from ..client.operations.checks import check_choice
 from .record import EMBED_CONTENT_TYPE, EMBED_LOCATION, Record, Source
+from .typed import restore
 
 DecodePolicy = Literal["raise", "skip", "raw"]
 DECODE_POLICIES: Final[tuple[str, ...]] = get_args(DecodePolicy)
@@ -39,6 +40,7 @@ UNSURE_OF_NONE: Final = "-"  # a list that is empty might be refused
 RESERVED_FIELDS: Final = (*ENVELOPE_KEYS, UNSURE_FIELD)
 VERSION: Final = 2  # of the envelope; a later one is refused, never guessed at
 _VERSIONS: Final = (1, VERSION)  # the first one had no mark
+TYPES: Final = "types"  # in an envelope, what of it is of types that JSON lacks: see `typed`
 _HEAD_VERSION: Final = 3  # of a record whose value stands in parts elsewhere (`parts`)
 HEAD_MARK: Final = f'{{"v":{_HEAD_VERSION},"parts":'
 WIDE_MARK: Final = '{"wide":true,'  # begins an envelope with integers over 64 bits
@@ -169,9 +171,24 @@ def _from_envelope(key: str, stored: dict[str, Any], embedding: Float32Array | N
     broken = envelope.get("v") not in _VERSIONS or not (node is None or type(node) is dict)
     if broken or type(metadata) is not dict or type(text) is not str:
         raise _damage(key, envelope)
+    if TYPES in envelope:
+        _restore(key, envelope[TYPES], {"metadata": metadata, "node": node})
     if len(stored) > len(RESERVED_FIELDS) or UNSURE_FIELD not in stored:
         _add_other_fields(metadata, stored, node, RESERVED_FIELDS)
     return Record(key, text, metadata, embedding, node, "envelope")
+
+
+def _restore(key: str, types: object, parts: dict[str, Any]) -> None:
+    """Give an envelope's parts, in place, what is of types that JSON lacks."""
+    field = f"{ENVELOPE_FIELD}.{TYPES}"
+    if type(types) is not dict or not all(type(tree) is dict for tree in types.values()):
+        raise DecodeError(key, field, "it is not an object of objects")
+    try:
+        for part, tree in types.items():
+            restore(parts[part], tree)
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        reason = f"it does not fit the values ({type(error).__name__}: {error})"
+        raise DecodeError(key, field, reason) from error
 
 
 def has_head(vectors: Iterable[Vector]) -> bool:
@@ -180,7 +197,7 @@ def has_head(vectors: Iterable[Vector]) -> bool:
         # written out: it is asked of every record that is read
         if vector.metadata:
             written = vector.metadata.get(ENVELOPE_FIELD)
-            if written.__class__ is str and written.startswith(HEAD_MARK):
+            if isinstance(written, str) and written.startswith(HEAD_MARK):
                 return True
     return False
 

@@ -3,14 +3,18 @@
 What would silently match nothing, or has no meaning, is refused, with the fix.
 """
 
+import datetime as dt
 from collections.abc import Mapping
+from decimal import Decimal
 from typing import Any, Final, Literal
+from uuid import UUID
 
 from ..client.errors import InvalidRequestError, quote, with_article
 from ..client.operations.checks import check_numbers, check_unicode
 from .conditions import Condition, Group, Operator, Test
 from .decode import RESERVED_FIELDS
 from .traits import Forms
+from .typed import as_python, moment_of
 
 _LOGICAL: Final = ("$and", "$or")
 _EQUAL: Final = ("$eq", "$ne")
@@ -74,6 +78,7 @@ def _read_member(name: object, value: object, level: int) -> Condition:
 def _read_test(name: str, op: object, operand: object) -> Test:
     if op not in _OPERATORS:
         raise _error(f"{quote(name)} has {quote(op)}; the service knows {', '.join(_OPERATORS)}.")
+    operand = _as_operand(operand, several=op in _AMONG)
     check_numbers("filter", operand, f"filter: the operand of {quote(name)}")
     kind = Operator(str(op).removeprefix("$"))
     if op in _EQUAL and operand is None:
@@ -82,17 +87,30 @@ def _read_test(name: str, op: object, operand: object) -> Test:
         if not isinstance(operand, bool):
             raise _error(f"{op} of {quote(name)} takes True or False.")
     elif op in _RANGE:
-        if isinstance(operand, bool) or not isinstance(operand, int | float):
-            raise _error(f"{op} of {quote(name)} takes a number.")
+        dated = isinstance(operand, str) and moment_of(operand) is not None
+        if isinstance(operand, bool) or not (dated or isinstance(operand, _ORDERED)):
+            raise _error(
+                f"{op} of {quote(name)} takes a number, a date or datetime, or its ISO text."
+            )
     elif op in _EQUAL:
         _check_comparable(name, str(op), operand)
-    elif isinstance(operand, list | tuple | set | frozenset):
+    elif isinstance(operand, list):
         for value in operand:
             _check_comparable(name, str(op), value)
-        return Test(name, kind, list(operand))
+        return Test(name, kind, operand)
     else:
         raise _error(f"{op} of {quote(name)} takes a list.")
     return Test(name, kind, operand)
+
+
+_ORDERED: Final = (int, float, dt.date, dt.timedelta, Decimal)
+
+
+def _as_operand(value: object, *, several: bool) -> object:
+    """Return an operand, or the items of one, as Python's own values; several are a list."""
+    if several and isinstance(value, list | tuple | set | frozenset):
+        return [as_python(item) for item in value]
+    return as_python(value)
 
 
 def _group(by: Literal["and", "or"], parts: list[Condition]) -> Condition:
@@ -100,12 +118,14 @@ def _group(by: Literal["and", "or"], parts: list[Condition]) -> Condition:
 
 
 def _check_comparable(name: str, op: str, value: object) -> None:
-    if not isinstance(value, str | int | float):
+    if not isinstance(value, (str, bool, dt.time, UUID, *_ORDERED)):
         more = " Several values go to $in." if isinstance(value, list | tuple) else ""
         raise _error(
             f"{op} of {quote(name)} compares with a string, a number or a boolean, "
             f"not {with_article(type(value).__name__)}.{more}"
         )
+    if isinstance(value, Decimal) and value.is_nan():
+        raise _error(f"{op} of {quote(name)} compares with no NaN, which equals nothing.")
     check_unicode("filter", value, f"filter: the operand of {quote(name)},")
 
 

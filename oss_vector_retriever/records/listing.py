@@ -7,7 +7,7 @@ of records that passed here are deleted.
 
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, TypeVar
 
 from ..client.context import Context, Flow
@@ -20,9 +20,12 @@ from ..client.holds import Hold, run_with
 from ..client.models import FetchResult, ListVectorsResult, Vector
 from ..client.operations.checks import check_whole, each_of
 from ..client.operations.vectors import list_vectors
+from ..client.recent import recent_writes, watch
 from ..client.steps import Call, run_all
 from .conditions import Condition, Group, Operator, Test, can_pass, passes, restricts
+from .decode import has_head, is_head
 from .filters import Filter, reduce_filter
+from .parts import count_at_once, restore
 from .record import Record
 from .settings import is_row
 from .store import RecordStore
@@ -35,6 +38,8 @@ SEGMENTS: Final = 4  # listed at once; the service makes up to 16, and others wa
 # Keys are kept until a listing has ended, since it may skip what moves up when earlier pages are
 # deleted. So many take some ten megabytes.
 _KEPT_KEYS: Final = 50_000
+_HELD_KEYS: Final = 5_000  # deleted within one deadline, while other writes of them wait
+_LONGEST: Final = 24 * 3600.0  # seconds of a deletion, after which it forgets what was written
 _SEEN_FAILING: Final = 3
 _MOST_PASSES: Final = 20  # each over what the last one may have skipped: half, at worst
 
@@ -137,31 +142,79 @@ def delete_read(
     """Delete the vectors of which `read` makes something, whatever page they are on.
 
     `pushed` is what the service can check of it: all that `read` takes pass it. The rows of
-    key-value stores stay. Returns how many keys were deleted, each counted once.
+    key-value stores stay. Returns how many keys were deleted, each counted once. What this process
+    writes meanwhile is looked at again, and not deleted unless it passes still; of what others
+    write between the listing and the deletion nothing is known.
+
+    Raises:
+        PartialWriteError: calls failed; its `report` says which keys of these are gone.
     """
-    deleted: set[str] = set()
-    for _ in range(_MOST_PASSES):
-        pages, keys, before, has_moved = Pages(store, pushed), set[str](), len(deleted), False
-        while not pages.is_done:
-            page = yield from pages.read(context)
-            keys |= yield from _keys_read(page, read)
-            if len(keys) >= _KEPT_KEYS or pages.is_done:
-                yield from store.delete(context, keys)
-                has_moved = has_moved or not pages.is_done
-                deleted |= keys
-                keys = set()
-        # what others write meanwhile under keys that are gone does not keep this going
-        if not has_moved or len(deleted) == before:
-            break
-    return len(deleted)
+    return _Deletion(context, store, read, pushed).run()
 
 
-def _keys_read(page: Sequence[Vector], read: Read[Any]) -> Flow[set[str]]:
-    # off the event loop: a thousand records take some ten milliseconds to decode
-    found: set[str] = yield Call(
-        lambda: {v.key for v in page if not is_row(v.metadata) and read(v) is not None}
-    )
-    return found
+class _Deletion:
+    """The deletion of what a reading takes, in progress."""
+
+    def __init__(
+        self, context: Context, store: RecordStore, read: Read[Any], pushed: Filter | None
+    ) -> None:
+        self._context = context
+        self._store = store
+        self._read = read
+        self._pushed = pushed
+        self._began = context.monotonic()
+        self._deleted: set[str] = set()
+        self._heads: dict[str, Vector] = {}  # they name the parts that go too
+        # whatever this process writes from now on is known until this object is gone
+        watch(context, store.settings.index, self, _LONGEST)
+
+    def run(self) -> Flow[int]:
+        """List and delete until a listing has ended in which nothing could be skipped."""
+        for _ in range(_MOST_PASSES):
+            before, has_moved = len(self._deleted), False
+            pages, keys = Pages(self._store, self._pushed), set[str]()
+            while not pages.is_done:
+                keys |= yield from self._keys_in((yield from pages.read(self._context)))
+                self._heads |= {one.key: one for one in pages.heads if one.key in keys}
+                if len(keys) >= _KEPT_KEYS or pages.is_done:
+                    yield from self._delete(sorted(keys))
+                    has_moved = has_moved or not pages.is_done
+                    keys, self._heads = set(), {}
+            # what others write meanwhile under keys that are gone does not keep this going
+            if not has_moved or len(self._deleted) == before:
+                break
+        return len(self._deleted)
+
+    def _keys_in(self, vectors: Iterable[Vector]) -> Flow[set[str]]:
+        # off the event loop: a thousand records take some ten milliseconds to decode
+        found: set[str] = yield Call(
+            lambda: {
+                one.key
+                for one in vectors
+                if not is_row(one.metadata) and self._read(one) is not None
+            }
+        )
+        return found
+
+    def _delete(self, keys: Sequence[str]) -> Flow[None]:
+        for start in range(0, len(keys), _HELD_KEYS):
+            some = keys[start : start + _HELD_KEYS]
+            hold = self._store.hold(self._context, some)
+            yield from run_with(hold, self._delete_held(some, hold), self._context.deadline())
+
+    def _delete_held(self, keys: Sequence[str], hold: Hold) -> Flow[None]:
+        since = self._context.monotonic() - self._began
+        recent = recent_writes(self._context, self._store.settings.index, since)
+        changed = [key for key in keys if recent.lost or key in recent.written]
+        passing = set(keys)
+        heads: list[Vector] | None = [self._heads[key] for key in keys if key in self._heads]
+        if changed:
+            heads = None  # they are other ones by now
+            there = yield from self._store.fetch(self._context, changed)
+            passing.difference_update(changed)
+            passing |= yield from self._keys_in(there)
+        yield from self._store.delete(self._context, passing, hold=hold, read=heads)
+        self._deleted |= passing
 
 
 class Walk:
@@ -243,7 +296,7 @@ class Pages:
         segments: how many are listed at once; 1 keeps the order of the listing.
         return_data: whether the vectors come with their data.
         token: where to go on, as `next_token` of another with one segment said.
-        is_done: whether no more is to come.
+        heads: of what was read last, the vectors as they are stored whose values stand in parts.
     """
 
     store: RecordStore
@@ -251,7 +304,9 @@ class Pages:
     segments: int = SEGMENTS
     return_data: bool = False
     token: str | None = None
-    is_done: bool = False
+    heads: list[Vector] = field(default_factory=list)
+    _has_ended: bool = False
+    _left: list[Vector] = field(default_factory=list)
     _tokens: dict[int, str | None] | None = None
     _seen: frozenset[str] = frozenset()
 
@@ -261,7 +316,27 @@ class Pages:
         return (self._tokens or {}).get(0)
 
     def read(self, context: Context, most: int = sys.maxsize) -> Flow[list[Vector]]:
-        """Return the vectors listed next: `most`, or a few more."""
+        """Return the vectors listed next: `most`, or a few more, or fewer of large values."""
+        if not self._left:
+            self._left = yield from self._read_pages(context, most)
+        # of what was cut no more than may be in memory at once
+        count = count_at_once(self._left)
+        now, self._left = self._left[:count], self._left[count:]
+        self.heads = [one for one in now if is_head(one)] if has_head(now) else []
+        index = self.store.settings.index
+        return (yield from restore(context, index, now, return_data=self.return_data))
+
+    @property
+    def is_done(self) -> bool:
+        """Tell whether no more is to come."""
+        return self._has_ended and not self._left
+
+    @property
+    def is_within_page(self) -> bool:
+        """Tell whether more is to come before `next_token`."""
+        return bool(self._left)
+
+    def _read_pages(self, context: Context, most: int) -> Flow[list[Vector]]:
         if self._tokens is None:
             return list((yield from self._read_first(context, most)))
         size = min(context.config.limits.list_page, -(-most // len(self._tokens)))
@@ -270,13 +345,13 @@ class Pages:
         pages = yield from run_all(flows)
         ended = zip(list(self._tokens), pages, strict=True)
         self._tokens = {number: page.next_token for number, page in ended if page.next_token}
-        self.is_done = not self._tokens
+        self._has_ended = not self._tokens
         return [one for page in pages for one in page if one.key not in self._seen]
 
     def _read_first(self, context: Context, most: int) -> Flow[ListVectorsResult]:
         limits = context.config.limits
         page = yield from self._list_first(context, min(limits.list_page, most))
-        self.is_done = page.next_token is None
+        self._has_ended = page.next_token is None
         self.segments = min(self.segments, limits.list_segments)
         if self.segments > 1:
             self._seen = frozenset(one.key for one in page)
@@ -324,8 +399,7 @@ class Pages:
             filter=self.pushed,
             **(segment or {}),
         )
-        whole = self.store.restore_page(context, page, return_data=self.return_data)
-        return self.store.or_empty(context, whole, lambda: ListVectorsResult(()))
+        return self.store.or_empty(context, page, lambda: ListVectorsResult(()))
 
 
 def _is_ignored(pushed: Filter, page: ListVectorsResult) -> bool:

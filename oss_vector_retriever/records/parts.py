@@ -34,6 +34,7 @@ VERSION: Final = re.compile(r"[0-9a-f]{26}")  # of a value: microseconds (14), a
 PART: Final = "part"  # the kind of rows that parts are
 LARGEST_VALUE: Final = 256 * 1024 * 1024  # bytes; beyond it one value fills a machine's memory
 _PARTS_AT_ONCE: Final = 1000  # read, and in memory before they are put together: 30 MB
+_BYTES_AT_ONCE: Final = 64 * 1024 * 1024  # of values, where somebody looks at all there are
 _READINGS: Final = 3  # of a head that stays the same, and whose parts are not there
 _PAUSE: Final = 0.1  # seconds between them
 _SHORTEST: Final = 0.001  # seconds; a deadline that is over is for the call to report
@@ -129,6 +130,17 @@ def restore(
         found |= now
         pending = [one for one in now.values() if one is not None and is_head(one)]
     return [one for vector in vectors if (one := found[vector.key]) is not None]
+
+
+def count_at_once(vectors: Sequence[Vector]) -> int:
+    """Return how many of the first vectors may be in memory at once, with all their values."""
+    size = 0
+    for count, vector in enumerate(vectors):
+        named = read_head("", vector) if is_head(vector) else ""
+        size += named.size if isinstance(named, Parts) else 0
+        if size > _BYTES_AT_ONCE and count:
+            return count
+    return len(vectors)
 
 
 def restore_fetched(

@@ -11,6 +11,7 @@ from ..client.endpoint import check_index
 from ..client.errors import InvalidRequestError, quote
 from ..client.models.limits import DEFAULT_LIMITS, Limits
 from ..client.operations.checks import check_choice, check_field_names, check_whole
+from .bad_records import BadRecordPolicy, check_policy
 from .decode import DECODE_POLICIES, ENVELOPE_KEYS, RESERVED_FIELDS, DecodePolicy
 
 DistanceMetric = Literal["cosine", "euclidean"]
@@ -79,6 +80,8 @@ class StoreSettings:
         list_fields: whether a list passes a filter if "any" of its items does, as the service sees
             it, or as a whole, "exact".
         on_decode_error: "raise", "skip" or "raw", for records that cannot be read.
+        on_bad_record: of records that cannot be stored, when many are written: "raise", so that
+            nothing is written, "skip" them with a warning, or "report" them.
         skip_rows: leave out of searches the rows of key-value stores in the same index.
         limits: the service's limits on a record, for an account that has others.
         exhaustive, scan_limit, on_incomplete: of searches, as in `Completion`.
@@ -105,6 +108,7 @@ class StoreSettings:
     scalars: Scalars = "auto"
     list_fields: ListFields = "any"
     on_decode_error: DecodePolicy = "raise"
+    on_bad_record: BadRecordPolicy = "raise"
     skip_rows: bool = False
     limits: Limits = DEFAULT_LIMITS
     exhaustive: Exhaustive = "auto"
@@ -124,6 +128,7 @@ class StoreSettings:
         check_choice("distance_metric", self.metric_made, _METRICS)
         check_choice("on_decode_error", self.on_decode_error, DECODE_POLICIES)
         check_choice("scalars", self.scalars, get_args(Scalars))
+        check_policy(self.on_bad_record)
         check_choice("list_fields", self.list_fields, get_args(ListFields))
         if not isinstance(self.read_your_writes, bool):
             check_seconds("read_your_writes", self.read_your_writes)

@@ -94,15 +94,19 @@ class SideIndex:
         rows = [_row_of(record) for record in found.made]
         return {row.key: row for row in rows if row is not None and row.kind == kind}
 
-    def put_rows(self, context: Context, rows: Iterable[Row]) -> Flow[WriteReport]:
+    def put_rows(
+        self, context: Context, rows: Iterable[Row], *, fresh: bool = False
+    ) -> Flow[WriteReport]:
         """Put rows; of a name that stands twice the last one counts. No rows: no call.
+
+        With `fresh` nothing large stands under their names.
 
         Raises:
             PartialWriteError: calls failed; its `report` says what was written and what not.
         """
         records = self.records(context)
         vectors = {one.key: one for one in (_vector_of(row, records) for row in rows)}
-        return (yield from records.write(context, vectors.values()))
+        return (yield from records.write(context, vectors.values(), fresh=fresh))
 
     def delete_rows(
         self, context: Context, kind: str, keys: Iterable[str], collection: str = ""
@@ -131,6 +135,8 @@ class SideIndex:
         records = self.records(context)
         pages = Pages(records, _filter(kind, collection), segments=1, token=token)
         page = yield from pages.read(context)
+        while pages.is_within_page:
+            page += yield from pages.read(context)
         # a service that ignores the filter lists everything
         own = [one for one in page if (one.metadata or {}).get(ROW_FIELD) == kind]
         rows = [_row_of(record) for one in own if (record := records.decode(one)) is not None]

@@ -29,6 +29,7 @@ from .parts import LARGEST_VALUE, restore, restore_result
 from .record import Record
 from .settings import StoreSettings, side_name
 from .traits import traits_of
+from .typed import json_form
 from .writing import hidden_fields
 
 T = TypeVar("T")
@@ -315,18 +316,32 @@ class RecordStore:
         raise errors.PartialWriteError(report)
 
     def delete(
-        self, context: Context, keys: Iterable[str], *, hold: Hold | None = None
+        self,
+        context: Context,
+        keys: Iterable[str],
+        *,
+        hold: Hold | None = None,
+        read: Iterable[Vector] | None = None,
     ) -> Flow[WriteReport]:
         """Delete by key, 500 a call; a key that does not exist is no error. No keys: no call.
 
-        `hold` is what the caller has on the keys already.
+        `hold` is what the caller has on the keys already, and `read` what stands under them as it
+        is stored, where the caller knows that.
 
         Raises:
             PartialWriteError: calls failed; its `report` says which keys are gone.
         """
         self.watch(context)
-        report = yield from self._parts.delete(context, keys, hold=hold)
+        report = yield from self._parts.delete(context, keys, hold=hold, read=read)
         return self._check_deletion(context, report)
+
+    def has_side(self, context: Context) -> Flow[bool]:
+        """Tell whether there is a side index; that there is none is believed for five minutes."""
+        return self._parts.is_there(context, certain=True)
+
+    def is_large(self, context: Context, vector: Vector) -> bool:
+        """Tell whether a whole record has parts, or would have them."""
+        return self._parts.is_large(context, vector)
 
     def _check_deletion(self, context: Context, report: WriteReport) -> WriteReport:
         if report.ok:
@@ -541,9 +556,12 @@ class RecordStore:
         text_key = self.settings.text_key
         now = decode(found, text_key=text_key, on_decode_error="raw").metadata
         then = decode(written, text_key=text_key).metadata
-        return all(name in now and now[name] == then[name] for name in names if name in then) and (
-            not any(name in now for name in names if name not in then)
-        )
+        # by their texts too: NaN does not equal itself
+        return all(
+            name in now and (now[name] == then[name] or repr(now[name]) == repr(then[name]))
+            for name in names
+            if name in then
+        ) and (not any(name in now for name in names if name not in then))
 
     def _patch(self, vector: Vector, patch: Mapping[str, Any], remove: Collection[str]) -> Vector:
         record = decode(vector, text_key=self.settings.text_key)
@@ -571,14 +589,15 @@ class RecordStore:
         if record.source == "llama_index":
             # LlamaIndex reads metadata from inside its node, and filters on the fields beside it.
             node = load_object(stored[NODE_FIELD], vector.key, NODE_FIELD)
-            node["metadata"] = _merge(node.get("metadata") or {}, patch, remove)
+            written = {name: json_form(value) for name, value in patch.items()}
+            node["metadata"] = _merge(node.get("metadata") or {}, written, remove)
             changed[NODE_FIELD] = dump(node)
         return Vector(vector.key, vector.data, changed)
 
     def _plain_value(self, vector: Vector, name: str, value: object) -> object:
         strings = self.settings.scalars == "strings"
         try:
-            return filterable_value(value, scalars="strings" if strings else "native")
+            return filterable_value(json_form(value), scalars="strings" if strings else "native")
         except (TypeError, ValueError) as error:
             raise InvalidRequestError(
                 f"record {quote(vector.key)}: metadata[{quote(name)}] cannot be written, since "

@@ -1,13 +1,18 @@
 """Laws of records: what is encoded comes back; nothing that decodes is changed or shared."""
 
 import copy
+import datetime as dt
 from dataclasses import replace
+from decimal import Decimal
+from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.promises import sized
+from support.typed_values import shown
 
-from oss_vector_retriever.client.models.limits import DEFAULT_LIMITS
+from oss_vector_retriever.client.models.limits import DEFAULT_LIMITS, dump
 from oss_vector_retriever.client.models.vector import Vector
 from oss_vector_retriever.records import (
     ENVELOPE_KEYS,
@@ -71,6 +76,75 @@ def test_what_is_encoded_comes_back_exactly(key, data, text, metadata, node):
     assert repr((record.metadata, record.node)) == repr((metadata, node))
     assert (None if record.embedding is None else record.embedding.tolist()) == data
     assert (metadata, node) == before
+
+
+ZONES = st.sampled_from(["UTC", "Europe/Berlin", "America/New_York", "Australia/Lord_Howe"])
+OFFSETS = st.timedeltas(
+    dt.timedelta(hours=-23, minutes=-59), dt.timedelta(hours=23, minutes=59)
+).map(dt.timezone)
+TYPED = st.one_of(
+    SCALARS,
+    st.floats(),
+    st.dates(),
+    st.datetimes(timezones=st.none() | OFFSETS | ZONES.map(ZoneInfo)),
+    st.datetimes(timezones=ZONES.map(ZoneInfo)).map(lambda moment: moment.replace(fold=1)),
+    st.times(timezones=st.none() | OFFSETS | ZONES.map(ZoneInfo)),
+    st.timedeltas(),
+    st.decimals(),
+    st.uuids(),
+)
+HASHABLE = st.recursive(
+    TYPED.filter(lambda value: not (isinstance(value, Decimal) and value.is_snan())),
+    lambda inner: st.lists(inner, max_size=3).map(tuple) | st.frozensets(inner, max_size=3),
+    max_leaves=4,
+)
+METADATA_VALUES = st.recursive(
+    TYPED | HASHABLE | st.sets(HASHABLE, max_size=3),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.lists(inner, max_size=3).map(tuple)
+        | st.dictionaries(st.text(max_size=3) | st.sampled_from(["", "0", "types"]), inner)
+    ),
+    max_leaves=6,
+)
+KINDS = st.sampled_from(
+    ["date", "datetime", "time", "timedelta", "decimal", "uuid", "nan", "set", "tuple", "os.getcwd"]
+)
+TREES = st.recursive(
+    KINDS | st.lists(KINDS | SCALARS, max_size=4) | SCALARS,
+    lambda inner: st.dictionaries(st.sampled_from(["", "0", "1", "a", "b", "-1"]), inner),
+    max_leaves=6,
+)
+
+
+@settings(max_examples=sized(60, 2000), deadline=None)
+@given(metadata=st.dictionaries(NAMES, METADATA_VALUES, max_size=4), native=st.booleans())
+def test_values_that_json_lacks_come_back_exactly(metadata, native):
+    vector = encode(
+        "k",
+        None,
+        text="t",
+        metadata=metadata,
+        filterable=None,
+        scalars="native" if native else "strings",
+        limits=ROOMY,
+    )
+    assert shown(decode(vector).metadata) == shown(metadata)
+
+
+@settings(max_examples=sized(60, 2000), deadline=None)
+@given(
+    metadata=st.dictionaries(st.sampled_from("ab"), PLAIN, max_size=2),
+    types=st.dictionaries(st.sampled_from(["metadata", "node", "v"]), TREES, max_size=2) | TREES,
+)
+def test_any_types_decode_or_are_named(metadata, types):
+    envelope = dump({"v": 2, "metadata": metadata, "types": types})
+    vector = Vector("k", None, {"_record": envelope, "_record_text": "t"})
+    record = decode(vector, on_decode_error="raw")
+    assert record.source in {"envelope", "raw"}
+    if record.source == "raw":
+        with pytest.raises(DecodeError, match="record 'k'"):
+            decode(vector)
 
 
 @settings(max_examples=500, deadline=None)

@@ -220,7 +220,7 @@ class Crowd:
 
 
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("seconds", [1.0, pytest.param(30, marks=pytest.mark.soak)])
+@pytest.mark.parametrize("seconds", [0.5, pytest.param(30, marks=pytest.mark.soak)])
 def test_threads_read_what_one_of_them_wrote_and_leave_no_parts(seconds):
     with emulator.Service.in_memory() as service:
         service.create_bucket(emulator.DEVELOPMENT_ACCOUNT_ID, emulator.DEVELOPMENT_BUCKET)

@@ -52,6 +52,17 @@ def things(client):
     around = llama_index.OSSVectorPrevNextPostprocessor(client=client)
     return {
         "OSSVectorAutoMergingRetriever": (merging, "retrieve", ("q",)),
+        "OSSVectorChatStore": (
+            llama_index.OSSVectorChatStore(client=client),
+            "get_messages",
+            ("a",),
+        ),
+        "OSSVectorKVStore": (llama_index.OSSVectorKVStore(client), "get_many", (["a"],)),
+        "OSSVectorIndexStore": (
+            llama_index.OSSVectorIndexStore(client),
+            "get_index_struct",
+            ("a",),
+        ),
         "OSSVectorDocumentStore": (
             llama_index.OSSVectorDocumentStore(client),
             "get_nodes",

@@ -10,10 +10,13 @@ from typing import Any
 
 import click
 
-from ...client.errors import VectorIndexParameterInvalidError
-from ...client.models import DEFAULT_LIMITS, ListVectorsResult
+from ...client.errors import VectorIndexParameterInvalidError, quote
+from ...client.models import DEFAULT_LIMITS, ListVectorsResult, Vector
+from ...records.decode import DecodeError, has_head, is_head, read
+from ...records.parts import restore
 from ..arguments import CONNECTION, FILTER, INDEX
 from ..connection import Connection, open_client
+from ..rendering import echo
 from ..transfer import job
 from ..transfer.files import Sink
 from ..transfer.target import Target
@@ -213,7 +216,7 @@ class Export:
 
     def _page(self, segment: int, token: str) -> ListVectorsResult:
         parts: dict[str, Any] = {"segment_count": self.segments, "segment_index": segment}
-        return self.source.client.list_vectors(
+        page = self.source.client.list_vectors(
             index=self.source.index,
             next_token=token or None,
             return_data=True,
@@ -221,6 +224,15 @@ class Export:
             **(parts if self.segments > 1 else {}),
             **self.options,
         )
+        if not has_head(page):
+            return page
+        # the parts of a value are of no use elsewhere
+        client, index = self.source.client, self.source.index
+        vectors = client.run(restore, index, list(page), return_data=True)
+        for vector in vectors:
+            if is_head(vector):
+                echo(f"warning: written as it is stored: {_reason_of(vector)}", err=True)
+        return ListVectorsResult(tuple(vectors), page.next_token, page.request_id)
 
     def _count(self, segment: int, page: ListVectorsResult) -> None:
         self._progress.vectors += len(page)
@@ -236,3 +248,11 @@ class Export:
         if self.journal is not None:
             self._progress.sizes = [part.settle() for part in self.sink.parts]
             self.journal.record(asdict(self._progress))
+
+
+def _reason_of(head: Vector) -> str:
+    try:
+        read(head)
+    except DecodeError as error:
+        return f"record {quote(error.key)}: {error.reason}"
+    return ""

@@ -14,6 +14,10 @@ import click
 from ...client import errors
 from ...client.models import DEFAULT_LIMITS, Vector
 from ...client.operations.indexes import DistanceMetric
+from ...records.cutting import PartsKeeper, may_be_large
+from ...records.decode import has_head
+from ...records.parts import restore
+from ...records.settings import StoreSettings
 from ..arguments import CONNECTION, INDEX, Names, join
 from ..connection import Connection, open_client
 from ..errors import PARTIAL, USAGE, Failure, word
@@ -406,7 +410,11 @@ def write_each(target: Target, records: Sequence[Record]) -> Iterator[Refused]:
         return
     vectors = [record.vector for record in records]
     try:
-        report = target.client.upsert(vectors, index=target.index, on_error="report")
+        if any(map(may_be_large, vectors)):
+            keeper = PartsKeeper(StoreSettings(index=target.index))
+            report = target.client.run(keeper.put_records, vectors, None, None)
+        else:
+            report = target.client.upsert(vectors, index=target.index, on_error="report")
     except errors.InvalidRequestError as error:
         yield from _halve(target, records, error)
         return
@@ -440,6 +448,9 @@ def missing_records(target: Target, records: Sequence[Record]) -> list[Record]:
     keys = [record.vector.key for record in records]
     try:
         there = target.client.fetch(keys, index=target.index).by_key
+        if has_head(there.values()):
+            whole = target.client.run(restore, target.index, list(there.values()), return_data=True)
+            there = {vector.key: vector for vector in whole}
     except errors.AccessDeniedError:
         return list(records)
     return [record for record in records if not _same(record.vector, there.get(record.vector.key))]

@@ -40,6 +40,8 @@ _GET = Needs("GetVectors")
 # they ask for the index's dimension, which what they write must have
 _KEY_VALUE = Needs("GetVectors ListVectors", "PutVectors DeleteVectors GetVectorIndex",
                    "PutVectorIndex")  # fmt: skip
+# a chat is a listing
+_ROWS = Needs("ListVectors", "PutVectors DeleteVectors GetVectorIndex GetVectors", "PutVectorIndex")
 CLASSES = {
     "langchain.OSSVectorByteStore": _KEY_VALUE,
     "langchain.OSSVectorDocStore": _KEY_VALUE,
@@ -71,7 +73,10 @@ CLASSES = {
         "PutVectorIndex",
     ),
     "llama_index.OSSVectorAutoMergingRetriever": _GET,
+    "llama_index.OSSVectorChatStore": _ROWS,
     "llama_index.OSSVectorDocumentStore": _KEY_VALUE,
+    "llama_index.OSSVectorIndexStore": _KEY_VALUE,
+    "llama_index.OSSVectorKVStore": _KEY_VALUE,
     "llama_index.OSSVectorNodeMapping": _GET,
     "llama_index.OSSVectorPrefetchingRetriever": _GET,
     "llama_index.OSSVectorPrevNextPostprocessor": _GET,

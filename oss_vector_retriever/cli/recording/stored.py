@@ -1,6 +1,6 @@
 """What `doctor` finds in an index: records of the first version, and how its search filters.
 
-It reads, and writes nothing. Some hundred vectors are listed, three queries are made at most.
+It reads, and writes nothing. Some hundred vectors are listed, a dozen queries of one result each are made at most.
 """
 
 from collections.abc import Collection, Iterator, Mapping, Sequence

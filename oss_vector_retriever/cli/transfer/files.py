@@ -10,6 +10,7 @@ import stat
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any, NamedTuple, Protocol
 
@@ -17,6 +18,8 @@ from ...client.errors import InvalidRequestError, escape_controls
 from ...client.models import Limits, Vector
 from ...client.operations.checks import as_vector, check_total
 from ...client.wire import dump_json, parse_json
+from ...records.decode import ENVELOPE_FIELD
+from ...records.parts import LARGEST_VALUE
 from ..errors import USAGE, Failure
 
 _LONGEST_LINE = 64 * 1024 * 1024  # longer than any vector; a binary file may have no line at all
@@ -245,6 +248,8 @@ def object_of(raw: bytes) -> dict[str, Any]:
 def vector_of(item: dict[str, Any], limits: Limits) -> Vector:
     """Return the vector that an object describes, as far as that can be told without an index."""
     vector = as_vector(item, limits)
+    if ENVELOPE_FIELD in (vector.metadata or {}):  # one of a store, whose values may be of any size
+        limits = replace(limits, metadata_bytes=LARGEST_VALUE)
     check_total(vector, limits)
     return vector
 

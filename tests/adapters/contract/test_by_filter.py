@@ -85,7 +85,7 @@ def test_random_records_are_deleted_as_a_plain_list_has_it(make, seed):
     store = make(filterable=dice.choice([["tag"], [], None]))
     records = [
         Given(f"k{n:02}", "text", {"tag": dice.choice("abc"), "size": dice.randrange(4)})
-        for n in range(40)
+        for n in range(20)
     ]
     store.add(records)
     while records:

@@ -21,7 +21,9 @@ from langchain_core.language_models import GenericFakeChatModel
 from langchain_core.messages import AIMessage, HumanMessage
 from langchain_core.retrievers import BaseRetriever
 from llama_index.core.base.base_retriever import BaseRetriever as LlamaRetriever
+from llama_index.core.data_structs import IndexDict
 from llama_index.core.embeddings import MockEmbedding
+from llama_index.core.llms import ChatMessage
 from llama_index.core.schema import (
     NodeRelationship,
     NodeWithScore,
@@ -276,7 +278,10 @@ def li_store(client, access):
 
 def docstore(client, access):
     store = llama_index.OSSVectorDocumentStore(client, distance_metric=None, scan=True)
+    assert store.get_document_hash("gone") is None
     if access != "read":
+        store.set_document_hash("d", "h")
+        assert llama_index.OSSVectorDocumentStore(client).get_all_document_hashes() == {"h": "d"}
         store.add_documents(nodes("a", "b", "c"))
         small = TextNode(id_="d", text="d", embedding=[1.0])
         other = llama_index.OSSVectorDocumentStore(client, distance_metric=None)
@@ -285,6 +290,50 @@ def docstore(client, access):
         store.delete_document("c")
     assert store.get_document("b").node_id == "b"
     assert set(store.docs) == {"a", "b"}
+
+
+def refuse_another_form(client, access):
+    """Put to an index of vectors, which its description tells before anything is sent."""
+    if access == "create":
+        llama_index.OSSVectorStore(client, side_index=False).add(nodes("a"))
+    with pytest.raises(InvalidRequestError, match=f"index '{INDEX}' has dimension 3"):
+        llama_index.OSSVectorKVStore(client, side_index=INDEX).put("a", {})
+
+
+def kv_store(client, access):
+    store = llama_index.OSSVectorKVStore(client)
+    if access != "read":
+        refuse_another_form(client, access)
+        store.put("a", {"x": 1})
+        store.put("b", {"x": 2})
+        assert store.delete("b") is True
+    there = {} if access == "read" else {"a": {"x": 1}}
+    assert store.get_many(["a", "b"]) == there
+    assert store.get_all() == there
+
+
+def index_store(client, access):
+    store = llama_index.OSSVectorIndexStore(client)
+    struct = IndexDict(index_id="a")
+    if access != "read":
+        refuse_another_form(client, access)
+        store.add_index_struct(struct)
+        store.add_index_struct(IndexDict(index_id="b"))
+        store.delete_index_struct("b")
+    there = [] if access == "read" else [struct]
+    assert store.index_structs() == there
+    assert store.get_index_struct("a") == (None if access == "read" else struct)
+
+
+def chat_store(client, access):
+    store = llama_index.OSSVectorChatStore(client=client)
+    if access != "read":
+        refuse_another_form(client, access)
+        store.set_messages("a", [ChatMessage("x"), ChatMessage("y")])
+        store.add_message("a", ChatMessage("z"))
+        assert store.delete_last_message("a").content == "z"
+    assert [one.content for one in store.get_messages("a")] == ["x", "y"] * (access != "read")
+    assert store.get_keys() == ["a"] * (access != "read")
 
 
 def mapping(client, _):
@@ -396,7 +445,10 @@ WORK = {
     "langgraph.HydrateDocumentsMiddleware": middleware,
     "langgraph.OSSVectorGraphStore": graph_store,
     "llama_index.OSSVectorAutoMergingRetriever": auto_merging,
+    "llama_index.OSSVectorChatStore": chat_store,
     "llama_index.OSSVectorDocumentStore": docstore,
+    "llama_index.OSSVectorIndexStore": index_store,
+    "llama_index.OSSVectorKVStore": kv_store,
     "llama_index.OSSVectorNodeMapping": mapping,
     "llama_index.OSSVectorPrefetchingRetriever": prefetching,
     "llama_index.OSSVectorPrevNextPostprocessor": previous,
@@ -414,6 +466,8 @@ WORK = {
     ),
     "llama_index.StoredEmbeddingRescorer": stored(llama_index.StoredEmbeddingRescorer),
 }
+# those that write to the side index
+BESIDE = [f"llama_index.OSSVector{n}Store" for n in ("Chat", "Document", "Index", "KV")]
 CASES = [
     (name, access)
     for name, needs in CLASSES.items()
@@ -448,10 +502,12 @@ class Place:
     def prepare(self, name, access):
         """Begin anew: no index, or one with the records that the class reads."""
         with self.client(emulator.DEVELOPMENT_KEY) as owner:
-            if INDEX in [index.index_name for index in owner.list_vector_indexes()]:
-                owner.delete_vector_index(index=INDEX)
+            for index in owner.list_vector_indexes():
+                owner.delete_vector_index(index=index.index_name)
             if access == "create":
                 return
+            if access == "write" and name in BESIDE:
+                llama_index.OSSVectorKVStore(owner).put("z", {}, collection="another")
             hidden = langchain.OSSVectorStore(client=owner)._records.settings.hidden_fields
             # memory in LangGraph has cosine alone
             metric = "cosine" if name.startswith("langgraph") else "euclidean"

@@ -280,3 +280,17 @@ def test_an_index_that_is_there_or_must_be_is_not_warned_of(make, caplog):
     with pytest.raises(NoSuchVectorIndexError):
         make(index="typo", create_index=False).get(["a"])
     assert warnings_of(caplog) == []
+
+
+def test_a_query_of_zeros_is_refused_by_name_before_the_call_under_cosine_alone(store, service):
+    store.add([record("a")])
+    service.operations.clear()
+    with pytest.raises(InvalidRequestError, match="all zeros, which have no direction"):
+        store.near((0.0, 0.0, 0.0, 0.0), 1)
+    assert "queryVectors" not in service.operations
+
+
+def test_under_euclidean_zeros_are_a_query_as_others_are(make):
+    store = make(distance_metric="euclidean", index="flat")
+    store.add([record("a", (1.0, 0.0, 0.0, 0.0)), record("b", (3.0, 0.0, 0.0, 0.0))])
+    assert store.near((0.0, 0.0, 0.0, 0.0), 1) == ["a"]

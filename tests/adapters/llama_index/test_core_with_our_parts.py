@@ -67,7 +67,7 @@ def test_an_index_writes_its_nodes_there_and_retrieves_with_one_fetch(story, ser
     service.gets.clear()
     found = VectorIndexRetriever(index, similarity_top_k=3, embed_model=model).retrieve("q")
     assert sorted(one.text for one in found) == ["new part 0", "new part 1", "new part 2"]
-    assert len(service.gets) == 1
+    assert len(service.gets) == 2  # of both indexes, at once
 
 
 def test_cores_auto_merging_retriever_climbs_our_docstore(story):
@@ -130,14 +130,16 @@ def test_provenance_does_not_keep_fusion_from_seeing_that_nodes_are_one(story):
     assert nodes[0].hash == nodes[1].hash
 
 
-def test_a_pipelines_documents_without_vectors_are_refused_plainly(client):
+def test_a_pipelines_documents_without_vectors_are_kept(client):
     pipeline = IngestionPipeline(
         transformations=[],
         docstore=OSSVectorDocumentStore(client),
         docstore_strategy=DocstoreStrategy.DUPLICATES_ONLY,
     )
-    with pytest.raises(NotImplementedError, match="scan=True"):
-        pipeline.run(documents=[Document(id_="d", text="x")])
+    document = Document(id_="d", text="x")
+    assert pipeline.run(documents=[document, Document(id_="twin", text="x")]) == [document]
+    assert pipeline.run(documents=[Document(id_="d", text="x")]) == []
+    assert OSSVectorDocumentStore(client).get_document("d") == document
 
 
 def test_store_and_docstore_share_one_index_index_nodes_included(client):

@@ -9,7 +9,7 @@ from llama_index.core.schema import Document, NodeRelationship, RelatedNodeInfo,
 from llama_index.core.storage.docstore.types import BaseDocumentStore
 from llama_index.core.vector_stores import MetadataFilter, MetadataFilters
 
-from oss_vector_retriever import InvalidRequestError, NoSuchVectorIndexError, OSSVectorClient
+from oss_vector_retriever import NoSuchVectorIndexError, OSSVectorClient
 from oss_vector_retriever.llama_index import OSSVectorDocumentStore, OSSVectorStore
 
 
@@ -84,17 +84,19 @@ def test_existence_and_hashes_are_known_of_what_is_stored(call, docstore):
     assert call(docstore, "get_document_hash", "gone") is None
 
 
-def test_hashes_cannot_be_set(call, docstore):
-    with pytest.raises(NotImplementedError, match="SimpleDocumentStore"):
-        call(docstore, "set_document_hash", "a", "h")
-    with pytest.raises(NotImplementedError, match="SimpleDocumentStore"):
-        call(docstore, "set_document_hashes", {"a": "h"})
+def test_hashes_are_kept(call, docstore):
+    call(docstore, "set_document_hash", "a", "h")
+    call(docstore, "set_document_hashes", {"d": "h2", "e": "h3"})
+    found = [call(docstore, "get_document_hash", key) for key in ("a", "d", "e", "gone")]
+    assert found == ["h", "h2", "h3", None]
 
 
-@pytest.mark.parametrize("name", ["get_all_document_hashes", "get_all_ref_doc_info"])
-def test_what_lists_the_index_is_refused_unless_asked_for(call, docstore, name):
-    with pytest.raises(NotImplementedError, match="scan=True"):
-        call(docstore, name)
+def test_what_is_known_of_documents_takes_no_listing_of_the_index(call, docstore, operations):
+    call(docstore, "set_document_hashes", {"d": "h2", "e": "h3"})
+    operations.clear()
+    assert call(docstore, "get_all_document_hashes") == {"h2": "d", "h3": "e"}
+    assert call(docstore, "get_all_ref_doc_info") == {}
+    assert operations == ["listVectors"]  # of the side index, once
 
 
 def test_docs_are_refused_or_listed_by_opt_in(client, docstore):
@@ -147,10 +149,14 @@ def test_the_index_is_made_by_the_first_write(call):
         assert ids(store.get_nodes(["n"])) == ["n"]
 
 
-def test_a_node_without_a_vector_is_refused_by_name_and_nothing_is_written(call, docstore):
-    with pytest.raises(InvalidRequestError, match=r"'bare' has no embedding.*SimpleDocumentStore"):
-        call(docstore, "add_documents", [node("new"), TextNode(id_="bare", text="x")])
-    assert docstore.document_exists("new") is False
+def test_a_node_without_a_vector_is_kept_in_the_side_index(call, docstore, client):
+    bare = TextNode(id_="bare", text="x", metadata={"page": 1})
+    call(docstore, "add_documents", [node("new"), bare])
+    assert call(docstore, "get_nodes", ["bare", "a", "new", "bare"])[::3] == [bare, bare]
+    assert call(docstore, "document_exists", "bare")
+    assert client.fetch(["bare"]).missing == ("bare",)
+    call(docstore, "delete_document", "bare")
+    assert call(docstore, "get_document", "bare", raise_error=False) is None
 
 
 def test_a_node_without_a_vector_keeps_the_one_that_is_stored(call, client, docstore):
@@ -187,9 +193,11 @@ def test_an_existing_node_is_not_overwritten_where_that_is_not_allowed(call, doc
     assert docstore.document_exists("new")
 
 
-def test_storing_without_text_is_refused(call, docstore):
-    with pytest.raises(NotImplementedError, match="store_text"):
-        call(docstore, "add_documents", [node("n")], store_text=False)
+def test_without_text_only_what_is_known_of_documents_is_written(call, docstore):
+    bare = Document(id_="d", text="x")
+    call(docstore, "add_documents", [bare], store_text=False)
+    assert call(docstore, "get_document", "d", raise_error=False) is None
+    assert call(docstore, "get_document_hash", "d") == bare.hash
 
 
 def test_deleting_says_what_was_not_there(call, docstore):

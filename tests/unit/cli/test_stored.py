@@ -72,7 +72,7 @@ def test_records_of_the_first_version_are_counted_until_they_are_written_anew(ma
 
 def test_of_a_large_index_the_first_are_looked_at(make):
     client = make()
-    client.upsert(records(620, old=range(600)))
+    client.upsert(records(620, old=range(620)))
     client.service.seen.clear()
     sample, is_all = sample_of(client)
     assert (len(sample), is_all) == (500, False)

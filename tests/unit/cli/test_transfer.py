@@ -1,12 +1,16 @@
 """Export and import: everything comes back exactly, in every format."""
 
 import json
+import random
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from support.command_line import call, random_vectors
+
+from oss_vector_retriever.records.settings import StoreSettings
+from oss_vector_retriever.records.store import RecordStore
 
 SEED = 20261122
 FILES = ["out.jsonl", "out.npy", "out.parquet"]
@@ -157,3 +161,26 @@ def test_a_bar_is_shown_where_it_is_asked_for(index, tmp_path):
     assert "import x.jsonl" in done.errors
     assert "x.jsonl, line 2: it is not JSON" in done.errors
     assert "export x" in call("export", tmp_path / "y.jsonl", *index.flags, "--progress").errors
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_values_in_parts_are_exported_whole_and_imported_in_parts(index, other, tmp_path, file):
+    store, large = RecordStore(StoreSettings()), random.Random(SEED).randbytes(40_000).hex()
+    with index.opened() as client:
+        texts = {"a": large, "b": "small", "c": large[::-1]}
+        records = [store.encode(key, [1, 2], text=text) for key, text in texts.items()]
+        client.run(store.write, records)
+    call("export", tmp_path / file, *index.flags)
+    made = call("import", tmp_path / file, *other.flags, "--create-index")
+    assert made.status == 0, made.errors
+    with other.opened() as client:
+        found = client.run(store.fetch, list(texts), return_data=True)
+        assert {one.key: store.decode(one).text for one in found} == texts
+        assert len(client.list_vectors(index="xside")) > 2
+    with index.opened() as client:
+        keys = [part.key for part in client.iter_vectors(index="xside") if part.key[-1] == "c"]
+        client.delete(keys, index="xside")
+    done = call("export", tmp_path / f"again-{file}", *index.flags)
+    assert (
+        f"record 'c': {len(keys)} of its {len(keys)} parts are not in index 'xside'" in done.errors
+    )

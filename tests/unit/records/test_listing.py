@@ -20,7 +20,7 @@ from oss_vector_retriever.records.store import RecordStore
 from oss_vector_retriever.records.traits import traits_of
 
 # Few to a page, so that few records are enough.
-LIMITS = Limits(list_page=30)
+LIMITS = Limits(list_page=15)
 EVERY_BEHAVIOUR = pytest.mark.parametrize("list_filter", ["honoured", "ignored", "refused"])
 RED = {"colour": "red"}
 
@@ -29,6 +29,7 @@ class Shelf(Watched):
     """A service whose page tokens may be positions, so that a list skips what moves up."""
 
     lists_by_position = False
+    meanwhile = None  # what is done after the next listing, before its reply is read
     reader = None  # another client of it
 
     def note_of(self, request):
@@ -36,7 +37,11 @@ class Shelf(Watched):
 
     def handle(self, request):
         if request.query != "listVectors" or not self.lists_by_position:
-            return super().handle(request)
+            reply = super().handle(request)
+            if request.query == "listVectors" and self.meanwhile is not None:
+                done, self.meanwhile = self.meanwhile, None
+                done()
+            return reply
         body = json.loads(request.body)
         start, size = int(body.get("nextToken", 0)), body["maxResults"]
         self.lists_by_position = False
@@ -55,7 +60,7 @@ class Shelf(Watched):
 def make():
     """Return a function that makes an index of records, every so-many-th of them red."""
 
-    def make(count=300, every=30, list_filter="honoured", **options):
+    def make(count=120, every=12, list_filter="honoured", **options):
         service = Shelf.in_memory(behaviour=emulator.Behaviour(list_filter=list_filter))
         service.create_bucket(emulator.DEVELOPMENT_ACCOUNT_ID, emulator.DEVELOPMENT_BUCKET)
         return Where(service, count, every, **options)
@@ -100,14 +105,14 @@ class Where:
         return traits_of(self.client._context, None)
 
 
-REDS = [f"k{n:05}" for n in range(0, 300, 30)]
+REDS = [f"k{n:05}" for n in range(0, 120, 12)]
 
 
 @EVERY_BEHAVIOUR
 def test_what_passes_is_listed_and_nothing_else(make, list_filter):
     where = make(list_filter=list_filter)
     assert sorted(where.keys(RED)) == REDS
-    assert len(where.keys()) == 300
+    assert len(where.keys()) == 120
 
 
 @EVERY_BEHAVIOUR
@@ -120,7 +125,7 @@ def test_what_passes_is_deleted_and_nothing_else(make, list_filter):
 
 
 def test_three_of_thousands_take_two_calls(make):
-    count = sized(1_200, 5_000)
+    count = sized(300, 5_000)
     where = make(count, -(-count // 3), limits=Limits())
     assert where.delete(RED) == 3
     assert where.names() == ["listVectors", "deleteVectors"]
@@ -128,36 +133,36 @@ def test_three_of_thousands_take_two_calls(make):
 
 
 def test_many_are_deleted_in_few_calls(make):
-    where = make(600, 1)
-    assert where.delete(RED) == 600
-    # the first page alone, then four segments of some 150, of which the longest may have 200
-    assert where.names().count("listVectors") <= 1 + 4 * 7
+    where = make(510, 1, limits=Limits(list_page=100))
+    assert where.delete(RED) == 510
+    # the first page alone, then four segments of some 128, of which the longest may have 200
+    assert where.names().count("listVectors") <= 1 + 4 * 2
     assert where.names().count("deleteVectors") == 2
 
 
 def test_a_list_that_moves_on_while_its_pages_are_deleted_is_listed_again(make, monkeypatch):
-    monkeypatch.setattr(listing, "_KEPT_KEYS", 20)
-    where = make(400, 2, limits=replace(LIMITS, list_segments=1))
+    monkeypatch.setattr(listing, "_KEPT_KEYS", 10)
+    where = make(120, 2, limits=replace(LIMITS, list_segments=1))
     where.service.lists_by_position = True
-    assert where.delete(RED) == 200
+    assert where.delete(RED) == 60
     where.service.lists_by_position = False
-    assert len(where.all()) == 200
+    assert len(where.all()) == 60
     assert where.keys(RED) == []
 
 
 @EVERY_BEHAVIOUR
 def test_keys_are_not_all_kept_until_the_end(make, list_filter, monkeypatch):
-    monkeypatch.setattr(listing, "_KEPT_KEYS", 30)
-    where = make(300, 2, list_filter)
-    assert where.delete(RED) == 150
-    assert len(where.all()) == 150
+    monkeypatch.setattr(listing, "_KEPT_KEYS", 10)
+    where = make(120, 2, list_filter)
+    assert where.delete(RED) == 60
+    assert len(where.all()) == 60
     assert where.names().index("deleteVectors") < len(where.names()) - 5
 
 
 def test_a_service_that_shows_what_is_gone_ends_a_deletion_all_the_same(make, monkeypatch):
     monkeypatch.setattr(listing, "_KEPT_KEYS", 30)
     where = make(100, 1)
-    monkeypatch.setattr(RecordStore, "delete", lambda *_: iter(()))
+    monkeypatch.setattr(RecordStore, "delete", lambda *_, **__: iter(()))
     assert where.delete(RED) == 100
     assert where.names().count("listVectors") <= 20
 
@@ -196,6 +201,54 @@ def test_two_records_that_do_not_pass_say_nothing_of_the_service(make):
 
 
 # What is never deleted
+
+
+@EVERY_BEHAVIOUR
+def test_what_this_process_changes_meanwhile_is_looked_at_again(make, list_filter):
+    where = make(10, 1, list_filter)
+    reader, store = where.service.reader, RecordStore(StoreSettings(filterable=None))
+
+    def change():
+        pair = ClientPair(reader)
+        pair.run(store.update_metadata, ["k00001", "k00002"], {"colour": "green"})
+        pair.run(store.update_metadata, ["k00003"], {"size": 1})
+        reader.delete(["k00004"])
+
+    where.service.meanwhile = change
+    assert where.delete(RED) == 7
+    assert where.all() == {"k00001", "k00002"}
+
+
+def test_the_parts_of_what_was_written_meanwhile_go_too(make):
+    where = make(3, 1)
+    large = {"colour": "red", "x": "y" * 60_000}
+    where.put({"large": large})
+
+    def change():
+        store = RecordStore(StoreSettings(filterable=None))
+        vector = store.encode("large", [1.0, 2.0], text="", metadata={**large, "z": 1})
+        ClientPair(where.service.reader).run(store.write, [vector])
+
+    where.service.meanwhile = change
+    assert where.delete(RED) == 4
+    assert list(where.client.iter_vectors(index="vectorsside")) == []
+
+
+def test_what_was_not_written_meanwhile_takes_no_get(make):
+    where = make(10, 1)
+    where.store.watch(where.client._context)
+    where.put({"k00011": {"colour": "red"}})  # it was there before the listing
+    where.service.seen.clear()
+    assert where.delete(RED) == 11
+    assert where.names() == ["listVectors", "deleteVectors"]
+
+
+def test_more_than_are_deleted_at_once_go_one_after_another(make, monkeypatch):
+    monkeypatch.setattr(listing, "_HELD_KEYS", 7)
+    where = make(30, 2)
+    assert where.delete(RED) == 15
+    assert where.names().count("deleteVectors") == 3
+    assert len(where.all()) == 15
 
 
 @pytest.mark.parametrize("given", [None, {}, {"colour": {"$nin": []}}])
@@ -250,10 +303,10 @@ def test_without_an_index_there_is_nothing_to_list_or_delete(make):
 @EVERY_BEHAVIOUR
 @pytest.mark.parametrize("given", [None, RED], ids=["all", "red"])
 def test_cut_listings_join_to_the_whole_one(make, list_filter, given):
-    where = make(150, 3, list_filter)
+    where = make(75, 3, list_filter)
     whole = where.keys(given)
     joined = [
-        key for start in range(0, 160, 20) for key in where.keys(given, offset=start, limit=20)
+        key for start in range(0, 80, 10) for key in where.keys(given, offset=start, limit=10)
     ]
     assert joined == whole
     assert where.keys(given, offset=len(whole)) == []
@@ -281,14 +334,14 @@ def test_limits_are_whole_numbers(make, options):
 @EVERY_BEHAVIOUR
 @pytest.mark.parametrize("given", [None, RED], ids=["all", "red"])
 def test_a_walk_brings_each_record_once_with_its_embedding(make, list_filter, given):
-    where = make(200, 2, list_filter)
+    where = make(100, 2, list_filter)
     walk = Walk(where.store, read_filter(given), return_data=True)
     records, most = [], 0
     while not walk.is_done:
         page = where.pair.run(walk.read_on)
         records += page
         most = max(most, len(page))
-    assert len({record.key for record in records}) == len(records) == (100 if given else 200)
+    assert len({record.key for record in records}) == len(records) == (50 if given else 100)
     assert all(list(record.embedding) == [1.0, 2.0] for record in records)
     assert most <= 4 * LIMITS.list_page
 

@@ -140,6 +140,37 @@ def test_a_large_document_is_read_by_filter_kept_as_it_is_and_goes_with_its_part
     assert list(client.iter_vectors(index="vectorsside")) == []
 
 
+def test_large_documents_go_with_their_parts_in_four_calls_of_a_new_client(
+    service, store, call, model
+):
+    store.add_documents(
+        [
+            Document(id=f"l{n}", page_content="a", metadata={"color": color, "x": "y" * 60_000})
+            for n, color in enumerate(COLORS)
+        ]
+    )
+    client = embedded(service)
+    another = OSSVectorStore(model, client=client)
+    service.seen.clear()
+    call(another, "delete", filter={"color": "red"})
+    names = service.names()
+    # the parts are read with the listing, for the filter sees all of a record
+    assert names == ["listVectors", "getVectors", "deleteVectors", "deleteVectors"]
+    assert [one.metadata["color"] for one in another.get()] == ["green", "blue"]
+    left = list(client.iter_vectors(index="vectorsside"))
+    call(another, "delete", filter={"color": {"$in": ["green", "blue"]}})
+    assert left
+    assert list(client.iter_vectors(index="vectorsside")) == []
+
+
+def test_where_there_is_a_side_index_a_new_client_takes_no_call_more(filled, service, call, model):
+    filled.run(SideIndex(StoreSettings()).put_rows, [Row("test", "a", {"n": 1})])
+    another = OSSVectorStore(model, client=embedded(service))
+    service.seen.clear()
+    call(another, "delete", filter={"color": "red"})
+    assert service.names() == ["listVectors", "deleteVectors"]
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
@@ -315,6 +346,8 @@ def test_a_store_that_copies_other_fields_writes_them_without_embedding(
     model.calls.clear()
     call(store, "add_documents", documents(), reuse_embeddings=True)
     assert sum(map(len, model.calls)) == 0
+    [stored] = client.get_vectors(["k3"], return_metadata=True)
+    assert stored.metadata["color"] == "blue"
     service.seen.clear()
     assert ids(store.similarity_search_by_vector(model.of("a"), 4, filter={"color": "blue"})) == [
         "k3"
@@ -323,7 +356,11 @@ def test_a_store_that_copies_other_fields_writes_them_without_embedding(
     assert "putVectors" not in service.names()
 
 
-def test_numbers_that_the_account_keeps_as_strings_are_not_written_again(store, call, service):
+@pytest.mark.parametrize("filterable", [None, ["year"]])
+def test_numbers_that_the_account_keeps_as_strings_are_not_written_again(
+    client, model, call, service, filterable
+):
+    store = OSSVectorStore(model, client=client, filterable=filterable)
     texts, metadatas = ["a", "b"], [{"year": 1999}, {"year": 2001}]
     for _ in range(2):
         service.seen.clear()
