@@ -1,39 +1,51 @@
 """`OSSVectorGraphStore`: LangGraph's long-term memory in an index."""
 
-import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
+import concurrent.futures
+import logging
+import threading
+import weakref
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
-from weakref import WeakKeyDictionary
+from typing import Any, Final
 
 from langgraph.store import base
-from langgraph.store.base import Op, PutOp, Result, tokenize_path
+from langgraph.store.base import Op, PutOp, Result
 
-from ..client.errors import ConfigurationError, InvalidRequestError, PartialWriteError
+from ..client import fork
+from ..client.errors import ConfigurationError, InvalidRequestError
 from ..client.models.limits import DEFAULT_LIMITS
 from ..client.operations.checks import check_field_names, check_whole
 from ..client.pair import context_of, limits_of
 from ..langchain.connection import ConnectedComponent
+from ..langchain.embedder import Embedder
 from ..records.settings import Exhaustive, IncompletePolicy, SideIndexName, StoreSettings
+from ..records.side import SideIndex
 from ..records.store import RecordStore
-from ..records.typed import json_form
-from .items import MAX_COPIES, Address, address_of, name_of
-from .operations import Memory
+from .expiry import Expiry, check_ttl
+from .items import MAX_COPIES
+from .operations import Memory, OpKey, Outcome, Reading, ReadOp, copy_result, key_of, plan_readings
+from .slots import Slots
+from .turns import PutMerger, ReadMerger
+from .writing import Writer
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
 class OSSVectorGraphStore(ConnectedComponent, base.BaseStore):
     """LangGraph's memory in an index: items by namespace and key, searched by meaning.
 
-    Gets of one batch, and `aget`s at the same time, share calls: 250 are 3. So do puts: up to 100
-    items are one get (an item keeps the moment of its making) and one put, whether they come as a
-    batch or as `aput`s at the same time. Reads of a batch come before its writes. The index is made
-    on the first write. An item has one embedding, of its texts together. A search finds
-    all that match, however far they are: what the service's own search passes over is listed and
-    ranked here. One without a `query`, and `list_namespaces`, list what the namespace or the prefix
-    holds. There is
-    no TTL: asking for one raises.
+    Operations that come together, as a batch or in one turn of an event loop, share calls: 250 gets
+    are 3, 100 puts are one get (an item keeps the moment of its making) and one put, and equal
+    reads are one. Reads of a batch come before its writes. Of any number no more calls are in
+    progress than the client sends at once, and the timeout of each counts from its own start.
+
+    Each text that `fields` or `put(index=...)` names has an embedding of its own, and the nearest
+    of an item's texts ranks it. What did not change since an item was put the last time is not
+    embedded again, if the model is still of the same class and name. A search finds all that match,
+    however far they are: what the service's own search passes over is listed and ranked here. One
+    without a `query`, and `list_namespaces`, list what the namespace or the prefix holds. The index
+    is made on the first write.
 
     Args:
         client: a client of either kind; by default one of `bucket`, ... and the environment.
@@ -55,16 +67,20 @@ class OSSVectorGraphStore(ConnectedComponent, base.BaseStore):
             what it has deleted, though the service shows it some seconds late. True: writes of the
             last 10 seconds count, of 30 in an index that this process has made; a number: of so
             many seconds; False: none do. Each search then gets by key what may be near enough.
-        side_index: the index beside this one for the parts of values over 36 KB, made by the first
-            of them. None: its name is that of the index and "side". False: there is none, and what
-            is larger is refused.
+        side_index: the index beside this one for the parts of values over 36 KB and for the ends of
+            items with a time to live, made by the first of them. None: its name is that of the
+            index and "side". False: there is none, and both are refused.
+        ttl: LangGraph's own configuration of times to live, in minutes: `default_ttl`,
+            `refresh_on_read`, `sweep_interval_minutes` and `omit_expired`, which is on unless it is
+            False. An item expires by this machine's clock; being read puts its end off, to within a
+            hundredth of its time to live, and never writes the item itself.
 
     Raises:
         ConfigurationError: `client` is of another type, or `index` lacks `dims`.
         InvalidRequestError: a setting is impossible.
     """
 
-    supports_ttl = False
+    supports_ttl = True
 
     index: base.IndexConfig | None = None
     index_name: str | None = None
@@ -76,6 +92,7 @@ class OSSVectorGraphStore(ConnectedComponent, base.BaseStore):
     filters_first: bool | None = None
     read_your_writes: bool | float = True
     side_index: SideIndexName = None
+    ttl: base.TTLConfig | None = None
 
     def __post_init__(self) -> None:
         """Check what was given; nothing is called yet."""
@@ -94,13 +111,28 @@ class OSSVectorGraphStore(ConnectedComponent, base.BaseStore):
             side_index=self.side_index,
         )
         super().__post_init__()
+        self.ttl_config = _check_ttl_config(self.ttl)
         self.embeddings = base.ensure_embeddings(self.index.get("embed")) if self.index else None
-        fields = (self.index.get("fields") if self.index else None) or [_WHOLE]
-        self._fields = [_read_path(field) for field in fields]
-        records = RecordStore(settings, context_of(self.client, self.index_name))
-        dimension = _dimension(self.index)
-        self._memory = Memory(records, dimension, _check_filterable(self.filterable))
-        self._merger = PutMerger()
+        self._embedder = Embedder(self.embeddings)
+        records, side = (
+            RecordStore(settings, context_of(self.client, self.index_name)),
+            SideIndex(settings),
+        )
+        omits = self.ttl_config is None or self.ttl_config.get("omit_expired", True)
+        expiry, slots = Expiry(side, omits), Slots()
+        self._memory = Memory(records, expiry, slots)
+        self._writer = Writer(
+            records,
+            expiry,
+            slots,
+            _dimension(self.index),
+            _check_filterable(self.filterable),
+            (self.index.get("fields") if self.index else None) or ["$"],
+            _name_model(self.embeddings),
+        )
+        self._reads = ReadMerger(self._plan, self._read_apart)
+        self._puts = PutMerger(self._put_together)
+        self._sweeper = Sweeper()
 
     @property
     def index_config(self) -> base.IndexConfig | None:
@@ -109,90 +141,151 @@ class OSSVectorGraphStore(ConnectedComponent, base.BaseStore):
 
     def batch(self, ops: Iterable[Op]) -> list[Result]:
         """Do operations together; reads come before writes."""
-        listed, model = list(ops), self.embeddings
-        if model is None:
-            return self._clients.run(self._memory.run_batch, listed, {}, {})
-        texts, queries = self._item_texts(listed), _queries(listed)
-        vectors = model.embed_documents(_unique(texts.values())) if texts else []
-        embedded = _by_address(texts, vectors)
-        asked = {query: model.embed_query(query) for query in queries}  # models have no batch
-        return self._clients.run(self._memory.run_batch, listed, embedded, asked)
+        reads, puts = _split(ops)
+        results: list[Result] = [None] * (len(reads) + len(puts))
+        keys = {place: key_of(op) for place, op in reads.items()}
+        if keys:
+            plan = self._plan({keys[place]: op for place, op in reads.items()})
+            found = self._clients.run(self._memory.read_each, plan, self._embedder.embed_query)
+            taken: set[OpKey] = set()
+            for place, key in keys.items():
+                if isinstance(outcome := found[key], Exception):
+                    raise outcome
+                results[place] = copy_result(outcome) if key in taken else outcome
+                taken.add(key)
+        if puts:
+            self._clients.run(self._writer.put, puts, self._embed_texts)
+        return results
 
     async def abatch(self, ops: Iterable[Op]) -> list[Result]:
-        """Do operations together; reads come before writes."""
-        listed = list(ops)
-        puts = [op for op in listed if isinstance(op, PutOp)]
-        if not puts or len(puts) < len(listed):  # a batch with reads has an order to keep
-            return await self._run_batch(listed)
-        await self._merger.put(self._run_batch, puts)
-        return [None] * len(puts)
+        """Do operations together, and with others of this turn; reads come before writes."""
+        reads, puts = _split(ops)
+        results: list[Result] = [None] * (len(reads) + len(puts))
+        found = await self._reads.read(list(reads.values()))
+        for place, result in zip(reads, found, strict=True):
+            results[place] = result
+        await self._puts.put(puts)
+        return results
+
+    def _plan(self, ops: Mapping[OpKey, ReadOp]) -> list[Reading]:
+        size = self._memory.records.settings.limits.keys_per_get
+        return plan_readings(ops, size, can_embed=self.embeddings is not None)
+
+    async def _read_apart(self, reading: Reading) -> dict[OpKey, Outcome]:
+        return await self._clients.arun(self._memory.read, reading, self._embedder.aembed_query)
+
+    async def _put_together(self, puts: Sequence[PutOp], embedded: dict[str, Any]) -> None:
+        await self._clients.arun(self._writer.put, puts, self._aembed_texts, embedded)
+
+    def _embed_texts(self, texts: list[str]) -> list[list[float]]:
+        return self._embedder.embed_documents(texts, None)
+
+    async def _aembed_texts(self, texts: list[str]) -> list[list[float]]:
+        return await self._embedder.aembed_documents(texts, None)
 
     def sweep(self, older_than: float = 3600.0) -> int:
-        """Remove parts of large values that no record names, and return how many there were.
+        """Remove what stands beside items and no item names; return how many records there were.
 
-        A writer that was killed, or that another process has overtaken, leaves such parts.
+        These are parts of large values and embeddings of further texts. A writer that was killed,
+        or that another process has overtaken, leaves them; no read takes them for anything.
 
         Args:
-            older_than: leave what was written within so many seconds, since its record may be
+            older_than: leave what was written within so many seconds, since its item may be
                 written yet; 0 only where nobody writes.
         """
-        return self._clients.run(self._memory.records.sweep, older_than)
+        return self._clients.run(self._writer.sweep, older_than)
 
     async def asweep(self, older_than: float = 3600.0) -> int:
         """Do as `sweep` does."""
-        return await self._clients.arun(self._memory.records.sweep, older_than)
+        return await self._clients.arun(self._writer.sweep, older_than)
 
-    async def _run_batch(self, ops: Sequence[Op]) -> list[Result]:
-        model = self.embeddings
-        if model is None:
-            return await self._clients.arun(self._memory.run_batch, ops, {}, {})
-        texts, queries = self._item_texts(ops), _queries(ops)
-        vectors = await model.aembed_documents(_unique(texts.values())) if texts else []
-        embedded = _by_address(texts, vectors)
-        found = await asyncio.gather(*map(model.aembed_query, queries))
-        asked = dict(zip(queries, found, strict=True))
-        return await self._clients.arun(self._memory.run_batch, ops, embedded, asked)
+    def sweep_ttl(self) -> int:
+        """Delete the items that have expired, and return how many there were.
 
-    def _item_texts(self, ops: Sequence[Op]) -> dict[Address, str]:
-        """Return the text of each item that is to be embedded."""
-        puts = {address_of(op): op for op in ops if isinstance(op, PutOp)}  # the last one counts
-        return {address: text for address, op in puts.items() if (text := self._text_of(op))}
+        Each is read again before it goes. The service has no conditional deletion: what another
+        process puts under the same key in that very moment may go with it.
+        """
+        return self._clients.run(self._writer.sweep_expired)
 
-    def _text_of(self, op: PutOp) -> str:
-        """Return the text of an item that is embedded; empty for one that is not to be found."""
-        if op.value is None or op.index is False:
-            return ""
-        fields = self._fields if op.index is None else [_read_path(path) for path in op.index]
-        value: object = op.value
-        # LangGraph reads texts out of JSON; what has no such form the encoding refuses by name
-        with suppress(ValueError, RecursionError):
-            value = json_form(op.value)
-        found = (base.get_text_at_path(value, field) for field in fields)
-        return "\n".join(text for texts in found for text in texts)
+    async def asweep_ttl(self) -> int:
+        """Do as `sweep_ttl` does."""
+        return await self._clients.arun(self._writer.sweep_expired)
+
+    def start_ttl_sweeper(
+        self, sweep_interval_minutes: float | None = None
+    ) -> concurrent.futures.Future[None]:
+        """Delete what has expired from time to time, in a thread; return what is done when it ends.
+
+        Args:
+            sweep_interval_minutes: how often; by default as `ttl` says, else every 5 minutes.
+                Without `ttl` there is nothing to sweep, and no thread.
+        """
+        if self.ttl_config is None:
+            done: concurrent.futures.Future[None] = concurrent.futures.Future()
+            done.set_result(None)
+            return done
+        given = sweep_interval_minutes or self.ttl_config.get("sweep_interval_minutes")
+        minutes = check_ttl(given or _SWEEP_INTERVAL, "sweep_interval_minutes")
+        return self._sweeper.start(self, (minutes or _SWEEP_INTERVAL) * 60.0)
+
+    def stop_ttl_sweeper(self, timeout: float | None = None) -> bool:
+        """End the thread that `start_ttl_sweeper` has begun; tell whether it ended in time."""
+        return self._sweeper.stop(timeout)
+
+    def close(self) -> None:
+        """Do as all components do, and end the sweeper."""
+        self.stop_ttl_sweeper(0)
+        super().close()
+
+    async def aclose(self) -> None:
+        """Do as `close` does."""
+        self.stop_ttl_sweeper(0)
+        await super().aclose()
 
 
-_WHOLE: Final = "$"  # of paths, as LangGraph has it
+_SWEEP_INTERVAL: Final = 5  # minutes, as of LangGraph's own stores
+_MODEL_NAMES: Final = ("model", "model_name", "model_id", "deployment", "dimensions")
 
 
-def _read_path(path: str) -> list[str]:
-    """Return the parts of a path into a value; none for the whole of it."""
-    return [] if path == _WHOLE else tokenize_path(path)  # which knows of no path to the whole
+def _split(ops: Iterable[Op]) -> tuple[dict[int, ReadOp], list[PutOp]]:
+    """Return the reads of a batch by their places, and its puts."""
+    reads, puts = dict[int, ReadOp](), list[PutOp]()
+    for place, op in enumerate(ops):
+        if isinstance(op, PutOp):
+            puts.append(op)
+        else:
+            reads[place] = op
+    return reads, puts
 
 
-def _queries(ops: Sequence[Op]) -> list[str]:
-    return _unique(op.query for op in ops if isinstance(op, base.SearchOp) and op.query)
+def _name_model(model: Any) -> str:
+    """Return what tells one embedding model from another, "" for none: class, name, dimensions."""
+    if model is None:
+        return ""
+    # of a function that LangGraph has wrapped, the function
+    function = getattr(model, "func", None) or getattr(model, "afunc", None)
+    kind = function if callable(function) and hasattr(function, "__qualname__") else type(model)
+    given = (getattr(model, name, None) for name in _MODEL_NAMES)
+    said = [str(value) for value in given if isinstance(value, str | int)]
+    return " ".join([kind.__module__, kind.__qualname__, *said])
 
 
-def _unique(texts: Iterable[str]) -> list[str]:
-    return list(dict.fromkeys(texts))
+def _check_ttl_config(config: base.TTLConfig | None) -> base.TTLConfig | None:
+    """Return a configuration of times to live.
 
-
-def _by_address(
-    texts: Mapping[Address, str], vectors: Sequence[Sequence[float]]
-) -> dict[Address, Sequence[float]]:
-    """Return the embedding of each item, from those of the distinct texts in order."""
-    known = dict(zip(_unique(texts.values()), vectors, strict=True))
-    return {address: known[text] for address, text in texts.items()}
+    Raises:
+        InvalidRequestError: a name in it is unknown, or a number impossible.
+    """
+    if config is None:
+        return None
+    known = base.TTLConfig.__annotations__
+    if unknown := [name for name in config if name not in known]:
+        raise InvalidRequestError(
+            f"ttl has no {unknown[0]!r}; it takes {', '.join(known)}, as LangGraph's TTLConfig."
+        )
+    check_ttl(config.get("default_ttl"), "default_ttl")
+    check_ttl(config.get("sweep_interval_minutes"), "sweep_interval_minutes")
+    return config
 
 
 def _dimension(index: base.IndexConfig | None) -> int:
@@ -216,70 +309,55 @@ def _check_filterable(fields: Sequence[str] | None) -> list[str] | None:
     return names
 
 
-Waiting = list[tuple[Sequence[PutOp], asyncio.Future[None]]]
-RunBatch = Callable[[Sequence[PutOp]], Awaitable[object]]
-
-
-class PutMerger:
-    """The puts of one turn of an event loop, done together.
-
-    Each caller gets the error of its own puts alone. A caller that is cancelled before the turn
-    ends puts nothing.
-    """
+class Sweeper:
+    """The thread that deletes what has expired, while its store is in use."""
 
     def __init__(self) -> None:
-        # by loop: a store outlives the loops that it serves
-        self._waiting: WeakKeyDictionary[asyncio.AbstractEventLoop, Waiting] = WeakKeyDictionary()
-        # a loop holds tasks weakly: one that nobody else holds may vanish before it has run
-        self._running: set[asyncio.Task[None]] = set()
+        self.renew_after_fork()
+        fork.renew_in_children(self)
 
-    async def put(self, run_batch: RunBatch, ops: Sequence[PutOp]) -> None:
-        """Do puts, together with those of other callers on this event loop."""
-        loop = asyncio.get_running_loop()
-        waiting = self._waiting.setdefault(loop, [])
-        done: asyncio.Future[None] = loop.create_future()
-        waiting.append((ops, done))
-        if len(waiting) == 1:
-            # a task of its own: the cancellation of the first caller is not that of the others
-            task = loop.create_task(self._flush(run_batch, loop))
-            self._running.add(task)
-            task.add_done_callback(self._running.discard)
-        await done
+    def renew_after_fork(self) -> None:
+        """Have no thread: that of the parent is not copied."""
+        self._lock = threading.RLock()
+        self._stop = threading.Event()
+        self._done: concurrent.futures.Future[None] | None = None
 
-    async def _flush(self, run_batch: RunBatch, loop: asyncio.AbstractEventLoop) -> None:
-        # puts whose caller was cancelled before the turn ended are not done at all
-        waiting = [(ops, done) for ops, done in self._waiting.pop(loop) if not done.done()]
-        await self._put_together(run_batch, waiting)
+    def start(self, store: OSSVectorGraphStore, seconds: float) -> concurrent.futures.Future[None]:
+        """Sweep after each so many seconds; where a thread does already, it goes on as it is."""
+        with self._lock:
+            if self._done is not None and not self._done.done():
+                return self._done
+            self._stop, self._done = threading.Event(), concurrent.futures.Future()
+            arguments = (weakref.ref(store), seconds, self._stop, self._done)
+            threading.Thread(
+                target=_sweep_regularly, args=arguments, name="oss-vectors-ttl", daemon=True
+            ).start()
+            return self._done
 
-    async def _put_together(self, run_batch: RunBatch, waiting: Waiting) -> None:
-        try:
-            await run_batch([op for ops, _ in waiting for op in ops])
-        except InvalidRequestError as error:  # nothing was written, because of one of them
-            if len(waiting) == 1:
-                return _end(waiting[0][1], error)
-            middle = len(waiting) // 2  # halves: 100 callers with one wrong put are 15 batches
-            await self._put_together(run_batch, waiting[:middle])
-            await self._put_together(run_batch, waiting[middle:])
-        except BaseException as error:  # noqa: BLE001 - it is raised where the puts are waited for
-            for ops, done in waiting:
-                _end(done, error if _concerns(error, ops) else None)
-        else:
-            for _, done in waiting:
-                _end(done, None)
+    def stop(self, timeout: float | None) -> bool:
+        """Have the thread end, and tell whether it has ended within so many seconds."""
+        with self._lock:
+            self._stop.set()
+            done = self._done
+        if done is None:
+            return True
+        return not concurrent.futures.wait([done], timeout).not_done
 
 
-def _end(done: asyncio.Future[None], error: BaseException | None) -> None:
-    if done.done():  # its caller was cancelled meanwhile
-        return
-    if isinstance(error, asyncio.CancelledError):
-        done.cancel()
-    elif error is not None:
-        done.set_exception(error)
-    else:
+def _sweep_regularly(
+    store: "weakref.ref[OSSVectorGraphStore]",
+    seconds: float,
+    stop: threading.Event,
+    done: concurrent.futures.Future[None],
+) -> None:
+    try:
+        while not stop.wait(seconds):
+            if (alive := store()) is None:  # nobody uses it any more
+                break
+            try:
+                alive.sweep_ttl()
+            except Exception as error:  # noqa: BLE001 - the next one may succeed
+                _log.warning("expired items are left to the next sweep: %s", type(error).__name__)
+            del alive
+    finally:
         done.set_result(None)
-
-
-def _concerns(error: BaseException, ops: Sequence[PutOp]) -> bool:
-    return not isinstance(error, PartialWriteError) or any(
-        name_of(op.namespace, op.key) in error.report.failed for op in ops
-    )

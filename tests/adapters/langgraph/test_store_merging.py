@@ -1,6 +1,7 @@
 """Puts at the same time share calls, and each caller gets the outcome of its own."""
 
 import asyncio
+import gc
 
 import pytest
 
@@ -99,7 +100,9 @@ def test_a_store_serves_one_loop_after_another_and_threads(store):
         asyncio.run(put(number))
     store.put(PLACE, "blocking", {"n": 0})
     assert len(store.search(PLACE, limit=50)) == 16
-    assert len(store._merger._waiting) == 0
+    gc.collect()
+    assert not [queue for queue in store._puts._queues.values() if queue.waiting or queue.busy]
+    assert len(store._reads._turns) == 0
 
 
 async def test_a_batch_of_reads_and_writes_keeps_its_order(store):

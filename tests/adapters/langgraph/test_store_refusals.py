@@ -21,9 +21,26 @@ def store(client):
     return OSSVectorGraphStore(client=client)
 
 
-def test_a_time_to_live_is_refused_plainly(store):
-    with pytest.raises(NotImplementedError, match="TTL"):
+@pytest.mark.parametrize("ttl", [0, -1, float("nan"), float("inf"), 1e10, True, "5"])
+def test_an_impossible_time_to_live_is_refused(store, operations, ttl):
+    with pytest.raises(InvalidRequestError, match="ttl must be a number of minutes above 0"):
+        store.put(("a",), "k", {"n": 1}, ttl=ttl)
+    assert "putVectors" not in operations
+
+
+def test_a_time_to_live_needs_a_side_index(client, operations):
+    store = OSSVectorGraphStore(client=client, side_index=False)
+    with pytest.raises(InvalidRequestError, match="side_index is False"):
         store.put(("a",), "k", {"n": 1}, ttl=5)
+    assert "putVectors" not in operations
+
+
+@pytest.mark.parametrize(
+    "config", [{"default_ttl": 0}, {"sweep_interval_minutes": -1}, {"default": 5}]
+)
+def test_an_impossible_configuration_of_times_to_live_is_refused(client, config):
+    with pytest.raises(InvalidRequestError, match=f"{next(iter(config))}"):
+        OSSVectorGraphStore(client=client, ttl=config)
 
 
 @pytest.mark.parametrize("namespace", [("a.b",), ("",), (3,)])

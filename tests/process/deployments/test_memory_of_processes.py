@@ -1,0 +1,109 @@
+"""LangGraph's memory, shared by processes: what one has put the others find, and no put is lost."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("langgraph")
+
+from support.promises import sized
+
+from oss_vector_retriever import emulator
+
+SECONDS = sized(1.0, 30.0)
+TESTS = str(Path(__file__).parents[2])
+
+# One process loads everything, and its children do the work: each is a process of its own, with a
+# client of its own, and none has to load what takes longer than it lives.
+WORK = """
+import json, os, sys, time, traceback
+sys.path.insert(0, sys.argv[1])
+from langchain_core.embeddings import Embeddings
+from langgraph.store.base import PutOp
+from oss_vector_retriever import OSSVectorClient
+from oss_vector_retriever.langgraph import OSSVectorGraphStore
+from support.embedded import settings
+
+class Letters(Embeddings):
+    def embed_documents(self, texts):
+        return [[text.count(letter) + 0.1 for letter in "tcwx"] for text in texts]
+
+    def embed_query(self, text):
+        return self.embed_documents([text])[0]
+
+PLACE, TTL = ("users", "u1"), 0.02  # minutes: each refresh is due after 12 ms
+
+def open_store():
+    index = {"dims": 4, "embed": Letters(), "fields": ["text", "more[*]"]}
+    return OSSVectorGraphStore(client=OSSVectorClient(**settings(sys.argv[2])), index=index)
+
+def put_and_refresh(who):
+    store, seen, ends, number = open_store(), {}, time.monotonic() + float(sys.argv[3]), 0
+    reads = 0
+    while time.monotonic() < ends:
+        number += 1
+        value = {"who": who, "n": number, "text": "ttt" * (number % 3 + 1), "more": ["ccc", "w"]}
+        store.put(PLACE, "k", value, ttl=TTL)
+        seen[who] = number
+        for _ in range(3):
+            item = store.get(PLACE, "k")
+            assert item is not None
+            other, n = item.value["who"], item.value["n"]
+            assert n >= seen.get(other, 0), (who, other, n, seen)  # no older put comes back
+            seen[other] = n
+            reads += 1
+            time.sleep(0.013)
+    print(json.dumps([who, number, reads, seen]), flush=True)
+
+def write():
+    store = open_store()
+    store.put(PLACE, "small", {"text": "xxx", "more": ["www", "tttt"]})
+    store.put(PLACE, "large", {"text": "ccc", "data": "0123456789" * 30_000})
+
+def find():
+    store = open_store()
+    assert store.get(PLACE, "large").value["data"] == "0123456789" * 30_000
+    for query, key in [("xx", "small"), ("tt", "small"), ("cc", "large")]:
+        assert [item.key for item in store.search(PLACE, query=query, limit=1)] == [key]
+    assert store.list_namespaces() == [PLACE]
+    assert sorted(item.key for item in store.search(("users",))) == ["large", "small"]
+
+def run(*works):
+    children = []
+    for work in works:
+        if not (child := os.fork()):
+            status = 1
+            try:
+                work()
+                status = 0
+            except BaseException:
+                traceback.print_exc()
+            finally:
+                sys.stdout.flush(), sys.stderr.flush()
+                os._exit(status)
+        children.append(child)
+    assert [os.waitpid(child, 0)[1] for child in children] == [0] * len(children)
+
+run(lambda: put_and_refresh("one"), lambda: put_and_refresh("two"))
+run(lambda: open_store().delete(PLACE, "k"))
+run(write)
+run(find)
+"""
+
+
+def test_no_put_is_lost_to_a_refresh_and_what_one_has_put_the_next_finds():
+    with emulator.Service.in_memory() as service, emulator.Server(service) as server:
+        service.create_bucket(emulator.DEVELOPMENT_ACCOUNT_ID, emulator.DEVELOPMENT_BUCKET)
+        command = [sys.executable, "-c", WORK, TESTS, server.endpoint, str(SECONDS)]
+        done = subprocess.run(
+            command, capture_output=True, text=True, check=False, timeout=SECONDS * 3 + 60
+        )
+        assert done.returncode == 0, done.stderr
+    told = [json.loads(line) for line in done.stdout.splitlines()]
+    assert sorted(who for who, *_ in told) == ["one", "two"]
+    assert all(set(seen) == {"one", "two"} for *_, seen in told)
+    puts, reads = sum(one[1] for one in told), sum(one[2] for one in told)
+    print(f"{puts} puts and {reads} refreshing reads of one item, no put lost")
