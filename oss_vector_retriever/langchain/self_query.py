@@ -85,7 +85,10 @@ def _read_dates(value: Any) -> Any:
         return read(value[kind])
     except ValueError as error:
         raise InvalidRequestError(
-            f"{quote(value[kind])} is no {kind} of ISO 8601.", argument="filter"
+            "{value} is no {form} of ISO 8601.",
+            argument="filter",
+            value=value[kind],
+            fields={"form": kind},
         ) from error
 
 
@@ -95,8 +98,10 @@ def _part_of_pattern(name: str, pattern: object) -> object:
     part = pattern[1:-1] if pattern.startswith("%") and pattern.endswith("%") else pattern
     if "%" in part:
         raise InvalidRequestError(
-            f"like of {quote(name)} finds a part of a text, with or without % around it; "
-            f"{quote(pattern)} is another pattern.",
+            "like of {field} finds a part of a text, with or without % around it; {value} is "
+            "another pattern.",
             argument="filter",
+            value=pattern,
+            fields={"field": quote(name)},
         )
     return part

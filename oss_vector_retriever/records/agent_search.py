@@ -79,7 +79,9 @@ def read_arguments(fields: FilterFields | None, given: Mapping[str, Any]) -> Con
         if value in _NO_RESTRICTION:
             continue
         if name not in arguments:
-            raise InvalidRequestError(f"there is no argument {quote(name)}.", argument="filter")
+            raise InvalidRequestError(
+                "there is no argument {value}.", argument="filter", value=name
+            )
         one = arguments[name]
         plain = [_plain(each) for each in value] if isinstance(value, list) else _plain(value)
         tests.append({one.field: {one.operator: plain}})
