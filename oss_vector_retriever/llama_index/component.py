@@ -89,13 +89,18 @@ class _Connected(_Closing):
         """Forget what was learnt of an index: that of a client that is assigned may be another."""
 
     def _connect(self, client: Client | None, options: Any) -> None:
-        hide_secrets(options)  # in the constructor's own dict, which an error would show
-        # a TypedDict is checked by type checkers alone, and a misspelt option must not be ignored
-        if unknown := [name for name in options if name not in CONNECTION]:
-            for name in unknown:
-                del options[name]  # the dict is the constructor's own, and a secret may be in it
-            raise TypeError(unknown_argument(type(self), unknown, CONNECTION))
+        check_options(type(self), options)
         self._clients = connect(client, options)
+
+
+def check_options(owner: type, options: Any) -> None:
+    """Hide the secrets among a constructor's arguments of a client, and refuse what is none."""
+    hide_secrets(options)  # in the constructor's own dict, which an error would show
+    # a TypedDict is checked by type checkers alone, and a misspelt option must not be ignored
+    if unknown := [name for name in options if name not in CONNECTION]:
+        for name in unknown:
+            del options[name]  # the dict is the constructor's own, and a secret may be in it
+        raise TypeError(unknown_argument(owner, unknown, CONNECTION))
 
 
 class MissingKeysEvent(BaseEvent):

@@ -14,7 +14,7 @@ from ..client.operations.checks import each_of
 from ..client.pair import Client, ClientPair, _Closing, limits_of
 from ..records.settings import StoreSettings
 from ..records.side import Row, SideIndex
-from .component import ConnectionOptions, _Connected
+from .component import ConnectionOptions, _Connected, check_options
 
 _KIND: Final = "value"
 _DEEPEST: Final = 90  # levels; a record takes some more
@@ -189,6 +189,7 @@ class OSSVectorIndexStore(_Closing, KVIndexStore):
         namespace: str | None = None,
         **connection: Unpack[ConnectionOptions],
     ) -> None:
+        check_options(type(self), connection)  # or an error would name the store below
         store = OSSVectorKVStore(
             client, index=index, side_index=side_index, create_index=create_index, **connection
         )

@@ -135,6 +135,9 @@ ELSEWHERE = {
         "load_retriever",
     },
     "llama_index": {
+        "OSSVectorChatStore",  # these three in tests/standard
+        "OSSVectorIndexStore",
+        "OSSVectorKVStore",
         "ConnectionOptions",
         "DocumentStream",
         "IncompleteSearchEvent",
