@@ -105,17 +105,19 @@ async def test_keys_are_taken_as_text(store):
     assert (await store.get(USER, "1")).value == {"n": 1}
 
 
-@pytest.mark.parametrize("namespace", [(), ("a.b",), ("",), (1,), ("langgraph", "x"), ("a\0b",)])
-async def test_namespaces_that_cannot_be_are_refused(store, namespace):
-    with pytest.raises(InvalidNamespaceError):
-        await store.put(namespace, "k", {})
-    if namespace and namespace[0] != "langgraph":
+async def test_namespaces_that_cannot_be_are_refused(store):
+    for namespace in [(), ("langgraph", "x"), ("a.b",), ("",), (1,), ("a\0b",)]:
+        with pytest.raises(InvalidNamespaceError):
+            await store.put(namespace, "k", {})
+        if namespace in ((), ("langgraph", "x")):  # may be read
+            continue
         for name in ["get", "delete"]:
             with pytest.raises(InvalidNamespaceError):
                 await getattr(store, name)(namespace, "k")
-        for name, options in [("search", {}), ("list_namespaces", {"prefix": namespace})]:
-            with pytest.raises(InvalidNamespaceError):
-                await getattr(store, name)(*([] if options else [namespace]), **options)
+        with pytest.raises(InvalidNamespaceError):
+            await store.search(namespace)
+        with pytest.raises(InvalidNamespaceError):
+            await store.list_namespaces(prefix=namespace)
 
 
 async def test_search_by_prefix_limit_and_offset(store):
@@ -216,9 +218,7 @@ FIELDS = [
 ]
 
 
-@pytest.mark.parametrize(("fields", "index", "query"), FIELDS)
-async def test_fields_and_the_index_of_a_put(make, fields, index, query):
-    store = make(fields)
+async def test_fields_and_the_index_of_a_put(make):
     value = {
         "text": "aa",
         "who": {"name": "bb", "job": "ff"},
@@ -226,11 +226,13 @@ async def test_fields_and_the_index_of_a_put(make, fields, index, query):
         "number": 1,
         "g": "gggggggggggggggg",
     }
-    await store.put(USER, "k", value, index=index)
-    [found] = await store.search(USER, query=query)
-    assert found.score > 0.9
-    [other] = await store.search(USER, query="h")
-    assert other.score < 0.9
+    for fields, index, query in FIELDS:
+        store = make(fields)
+        await store.put(USER, "k", value, index=index)
+        [found] = await store.search(USER, query=query)
+        assert found.score > 0.9, (fields, index)
+        [other] = await store.search(USER, query="h")
+        assert other.score < 0.9, (fields, index)
 
 
 async def test_what_has_no_embedding_is_read_all_the_same(make):

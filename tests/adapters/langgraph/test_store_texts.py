@@ -1,6 +1,8 @@
 """Each text of an item has an embedding: which are written, found, used again, and deleted."""
 
+import asyncio
 import json
+from datetime import UTC, date, datetime
 
 import pytest
 
@@ -10,6 +12,7 @@ from langchain_core.embeddings import Embeddings
 from langgraph.store.base import PutOp
 from langgraph.store.memory import InMemoryStore
 from support.embedded import filters_first
+from support.promises import sized
 
 from oss_vector_retriever import emulator
 from oss_vector_retriever.langgraph import OSSVectorGraphStore
@@ -69,7 +72,7 @@ async def test_the_nearest_text_of_an_item_ranks_it_as_in_the_in_memory_store(st
         each.put(PLACE, "two", item("tc", "tw", "xxxx"))
         each.put((*PLACE, "deep"), "three", item("x", "cx", "wwx", "ccc t"))
         each.put(PLACE, "other", {"a": {"b": ["cc", "tw"]}}, index=["a.b[-1]", "a.b[0]", "absent"])
-    for query in ["ttt", "ccc", "www", "xxx", "tx"]:
+    for query in ["ttt", "www", "xxx"]:
         for options in [{}, {"limit": 2}, {"limit": 2, "offset": 1}, {"offset": 3}]:
             expected = theirs.search(PLACE, query=query, **options)
             found = store.search(PLACE, query=query, **options)
@@ -189,7 +192,7 @@ async def test_another_model_embeds_anew(store, client, index, model):
     assert same.texts == model.texts == ["ttt", "ccc"]
 
 
-@pytest.mark.parametrize("size", [100, 60_000, 400_000])
+@pytest.mark.parametrize("size", [100, 60_000, sized(200_000, 2_000_000)])
 async def test_items_of_any_size_have_texts(store, client, size):
     value = item("ttt", "ccc", "w" * size, large="".join(map(str, range(size // 5))))
     await store.aput(PLACE, "k", value)
@@ -229,6 +232,16 @@ def test_tuples_become_lists_as_in_every_store_of_json(store):
     store.put(PLACE, "k", {"title": "t", "pair": (1, (2, [3])), "deep": {"a": ((),)}})
     assert store.get(PLACE, "k").value == {"title": "t", "pair": [1, [2, [3]]], "deep": {"a": [[]]}}
     assert [one.key for one in store.search(PLACE, filter={"pair": (1, [2, (3,)])})] == ["k"]
+
+
+async def test_values_of_python_keep_their_types_and_are_embedded_as_json_has_them(store, model):
+    when = datetime(2026, 5, 1, 12, tzinfo=UTC)
+    await store.aput(PLACE, "k", {"title": when, "tags": {"a"}, "day": date(2026, 5, 1)})
+    assert model.texts == ["2026-05-01T12:00:00Z"]
+    item, again = await asyncio.gather(store.aget(PLACE, "k"), store.aget(PLACE, "k"))
+    assert item.value == {"title": when, "tags": {"a"}, "day": date(2026, 5, 1)}
+    item.value["tags"].add("b")
+    assert again.value["tags"] == {"a"}
 
 
 def test_a_text_whose_vectors_cannot_be_written_fails_its_own_item(client, index, service):
