@@ -5,7 +5,7 @@ in one turn share calls; each caller gets what is due to it, its own objects and
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -60,7 +60,7 @@ class _Turn:
             raise outcome if is_first else own_copy(outcome)
         return outcome if is_first else copy_result(outcome)
 
-    def settle(self, outcomes: dict[OpKey, Outcome]) -> None:
+    def settle(self, outcomes: Mapping[OpKey, Outcome]) -> None:
         """Give the callers of some reads their outcomes."""
         # all are told, and none takes its own before the next turn of the loop
         for key, outcome in outcomes.items():
