@@ -228,12 +228,6 @@ def test_a_search_that_finds_heads_alone_is_one_call(client, index, operations):
     assert operations == ["queryVectors"]
 
 
-def test_tuples_become_lists_as_in_every_store_of_json(store):
-    store.put(PLACE, "k", {"title": "t", "pair": (1, (2, [3])), "deep": {"a": ((),)}})
-    assert store.get(PLACE, "k").value == {"title": "t", "pair": [1, [2, [3]]], "deep": {"a": [[]]}}
-    assert [one.key for one in store.search(PLACE, filter={"pair": (1, [2, (3,)])})] == ["k"]
-
-
 async def test_values_of_python_keep_their_types_and_are_embedded_as_json_has_them(store, model):
     when = datetime(2026, 5, 1, 12, tzinfo=UTC)
     await store.aput(PLACE, "k", {"title": when, "tags": {"a"}, "day": date(2026, 5, 1)})
