@@ -135,6 +135,39 @@ async def test_what_equal_reads_bring_shares_nothing(filled, way):
     assert places[1] == [PLACE]
 
 
+async def test_a_caller_that_changes_its_item_at_once_changes_nobody_elses(filled):
+    async def read_and_change():
+        item = await filled.aget(PLACE, "k1")
+        before, item.value["n"] = item.value["n"], "changed"
+        [found] = await filled.asearch(PLACE, filter={"n": 1})
+        found_before, found.value["n"] = found.value["n"], "changed"
+        return before, found_before
+
+    assert await asyncio.gather(*(read_and_change() for _ in range(5))) == [(1, 1)] * 5
+
+
+@pytest.mark.parametrize("way", WAYS)
+async def test_an_error_of_the_model_is_what_the_caller_gets(client, way):
+    class ModelError(Exception):
+        """What an embedding model raises."""
+
+    def embed(texts):
+        raise ModelError(texts[0])
+
+    index = {"dims": 4, "embed": embed, "fields": ["text"]}
+    store = OSSVectorGraphStore(client=client, index=index)
+    for op in (PutOp(PLACE, "k", {"text": "bad"}), SearchOp(PLACE, query="bad")):
+        with pytest.raises(ModelError, match="bad"):
+            await read_all(store, [op], way)
+    assert store.get(PLACE, "k") is None
+    # and a read of the same turn that needs no model is none the worse for it
+    found, failed = await asyncio.gather(
+        store.aget(PLACE, "k"), store.asearch(PLACE, query="bad"), return_exceptions=True
+    )
+    assert found is None
+    assert isinstance(failed, ModelError)
+
+
 async def test_reads_that_differ_in_anything_are_not_one(filled):
     ops = [
         SearchOp(PLACE),
