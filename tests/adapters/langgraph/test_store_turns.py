@@ -76,7 +76,7 @@ def store(client, model, monkeypatch):
 READS = {
     "get": (GetOp(PLACE, "k1"), "getVectors"),
     "search": (SearchOp(PLACE, filter={"n": 1}), "listVectors"),
-    "query": (SearchOp(PLACE, query="text", limit=2), "queryVectors"),
+    "query": (SearchOp(PLACE, query="text", limit=2), "queryVectors getVectors"),
     "namespaces": (ListNamespacesOp(), "listVectors"),
 }
 
@@ -114,11 +114,11 @@ async def test_200_equal_reads_are_one_call(filled, read, operations, model, way
     op, expected = read
     model.queries.clear()
     results = await read_all(filled, [op] * 200, way)
-    assert operations == [expected]
+    assert operations == expected.split()
     assert len(results) == 200
     assert results[0]
     assert all(result == results[0] for result in results)
-    assert model.queries == (["text"] if expected == "queryVectors" else [])
+    assert model.queries == (["text"] if "queryVectors" in expected else [])
 
 
 @pytest.mark.parametrize("way", WAYS)
