@@ -2,9 +2,9 @@
 
 An item is one record, its head, in the index that is searched: there alone stand value and text.
 The head has the embedding of the item's first text, so that an item of one text, as nearly all are,
-is written at once, and found with its value by one query. Each further text is a vector beside it,
-which names the head and its version; where the head has another version by now, it counts for
-nothing. Items of earlier releases are heads without a version, and have one embedding.
+is one vector and is written at once. Each further text is a vector beside it, which names the head
+and its version; where the head has another version by now, it counts for nothing. Items of earlier
+releases are heads without a version, and have one embedding.
 """
 
 import hashlib

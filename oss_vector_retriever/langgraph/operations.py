@@ -255,17 +255,17 @@ class Memory:
     ) -> Flow[tuple[Ranked, Ends]]:
         """Return items, each once and with the best of its scores, and their ends.
 
-        What a hit says counts if it is of the version that the head has now: `current` has the
-        heads that were read so far.
+        What a hit says counts if it is of the version that the head has now: the service's search
+        lags behind, and GetVectors does not. `current` has the heads that were read so far.
         """
-        names = [hit.record.name for hit in hits if hit.record.head is None]
-        unread = [name for name in dict.fromkeys(names) if name not in current]
+        unread = [
+            one for one in dict.fromkeys(hit.record.name for hit in hits) if one not in current
+        ]
         fetched = (yield from self.records.fetch(context, unread)).by_key if unread else {}
         current |= {name: head_of(self.records, fetched.get(name)) for name in unread}
         best: dict[str, tuple[Head, float | None]] = {}
         for hit in hits:
-            said = hit.record
-            head = current.get(said.name, said.head)
+            said, head = hit.record, current[hit.record.name]
             if head is None or head.version != said.version or not _is_wanted(head, op):
                 continue
             # to LangGraph an item without a score is one that was not ranked

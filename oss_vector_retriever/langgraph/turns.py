@@ -5,7 +5,7 @@ in one turn share calls; each caller gets what is due to it, its own objects and
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -42,27 +42,28 @@ class _Turn:
     ops: dict[OpKey, ReadOp] = field(default_factory=dict)
     outcomes: dict[OpKey, asyncio.Future[Outcome]] = field(default_factory=dict)
     callers: dict[OpKey, int] = field(default_factory=dict)
-    taken: set[OpKey] = field(default_factory=set)
+    shared: set[OpKey] = field(default_factory=set)  # with several callers
 
     def add(self, key: OpKey, op: ReadOp, loop: asyncio.AbstractEventLoop) -> None:
         """Add a read, unless an equal one is there."""
         if key not in self.ops:
             self.ops[key], self.outcomes[key] = op, loop.create_future()
+        else:
+            self.shared.add(key)
         self.callers[key] = self.callers.get(key, 0) + 1
 
     async def take(self, key: OpKey) -> Result:
         """Wait for the outcome of a read, and return what nobody else has."""
         # not the future itself: a caller that is cancelled would cancel it for the others
         outcome = await asyncio.shield(self.outcomes[key])
-        is_first = key not in self.taken
-        self.taken.add(key)
+        # copies of what no caller has: the first may have changed its own before the next has one
+        is_shared = key in self.shared
         if isinstance(outcome, Exception):
-            raise outcome if is_first else own_copy(outcome)
-        return outcome if is_first else copy_result(outcome)
+            raise own_copy(outcome) if is_shared else outcome
+        return copy_result(outcome) if is_shared else outcome
 
-    def settle(self, outcomes: dict[OpKey, Outcome]) -> None:
+    def settle(self, outcomes: Mapping[OpKey, Outcome]) -> None:
         """Give the callers of some reads their outcomes."""
-        # all are told, and none takes its own before the next turn of the loop
         for key, outcome in outcomes.items():
             if not self.outcomes[key].done():
                 self.outcomes[key].set_result(outcome)

@@ -43,7 +43,6 @@ from .slots import Slots
 
 EmbedTexts = Callable[[list[str]], Any]  # a model's method, of either kind
 Vectors = dict[str, Float32Array]  # by the digest of the text
-_DEEPEST: Final = 200  # levels of a value; fewer are stored
 _SWEPT_AT_ONCE: Final = 100  # items, whose keys are held until they are gone
 
 _log = logging.getLogger(__name__)
@@ -407,19 +406,7 @@ def _check_value(op: PutOp) -> dict[str, Any]:
             f"the value of {quote(op.key)} must be a dict, not a {type(op.value).__name__}. "
             "Nothing was written."
         )
-    value: dict[str, Any] = _without_tuples(dict(op.value))
-    return value
-
-
-def _without_tuples(value: Any, depth: int = 0) -> Any:
-    """Return a value as LangGraph's stores of JSON keep it: with lists for tuples."""
-    if depth > _DEEPEST:  # its encoding refuses it by name
-        return value
-    if isinstance(value, dict):
-        return {name: _without_tuples(one, depth + 1) for name, one in value.items()}
-    if isinstance(value, list | tuple):
-        return [_without_tuples(one, depth + 1) for one in value]
-    return value
+    return dict(op.value)
 
 
 def _with_data(vector: Vector, data: Any) -> Vector:

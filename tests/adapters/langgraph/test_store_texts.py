@@ -11,7 +11,7 @@ pytest.importorskip("langgraph")
 from langchain_core.embeddings import Embeddings
 from langgraph.store.base import PutOp
 from langgraph.store.memory import InMemoryStore
-from support.embedded import filters_first
+from support.embedded import embedded, filters_first
 from support.promises import sized
 
 from oss_vector_retriever import emulator
@@ -219,19 +219,34 @@ def test_filters_choose_among_texts_as_among_heads(store):
     assert [one.value["n"] for one in found] == [26, 28]
 
 
-def test_a_search_that_finds_heads_alone_is_one_call(client, index, operations):
+def test_a_search_is_a_query_and_a_get(client, index, operations):
     store = OSSVectorGraphStore(client=client, index=index, read_your_writes=False)
-    store.batch([PutOp(PLACE, f"k{n}", item(f"t{n}")) for n in range(20)])
+    store.batch([PutOp(PLACE, f"k{n}", item(f"t{n}", f"c{n}")) for n in range(20)])
     store.search(PLACE, query="t")  # what the index takes is known from now on
     operations.clear()
     assert len(store.search(PLACE, query="t")) == 10
-    assert operations == ["queryVectors"]
+    assert operations == ["queryVectors", "getVectors"]
 
 
-def test_tuples_become_lists_as_in_every_store_of_json(store):
-    store.put(PLACE, "k", {"title": "t", "pair": (1, (2, [3])), "deep": {"a": ((),)}})
-    assert store.get(PLACE, "k").value == {"title": "t", "pair": [1, [2, [3]]], "deep": {"a": [[]]}}
-    assert [one.key for one in store.search(PLACE, filter={"pair": (1, [2, (3,)])})] == ["k"]
+def test_what_another_process_has_replaced_or_deleted_is_not_shown(index):
+    clock = emulator.ManualClock()
+    behaviour = emulator.Behaviour(query_delay_seconds=3.0)
+    with emulator.Service.in_memory(behaviour=behaviour, clock=clock) as service:
+        service.create_bucket(emulator.DEVELOPMENT_ACCOUNT_ID, emulator.DEVELOPMENT_BUCKET)
+        with embedded(service) as client:
+            # of the writes of other processes nothing is known
+            store = OSSVectorGraphStore(client=client, index=index, read_your_writes=False)
+            store.batch([PutOp(PLACE, key, item("ttt", "ccc", n=1)) for key in ("k", "gone", "x")])
+            clock.advance(4)
+            assert len(store.search(PLACE, query="ttt")) == 3
+            store.put(PLACE, "k", item("xxx", n=2))
+            store.delete(PLACE, "gone")
+            for query in ["ttt", "ccc", "xxx"]:
+                [found] = store.search(PLACE, query=query, limit=1)
+                assert (found.key, found.value["n"]) in {("x", 1), ("k", 2)}
+            clock.advance(4)
+            found = store.search(PLACE, query="xxx")
+            assert [(one.key, one.value["n"]) for one in found] == [("k", 2), ("x", 1)]
 
 
 async def test_values_of_python_keep_their_types_and_are_embedded_as_json_has_them(store, model):

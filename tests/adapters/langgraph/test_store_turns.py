@@ -76,7 +76,7 @@ def store(client, model, monkeypatch):
 READS = {
     "get": (GetOp(PLACE, "k1"), "getVectors"),
     "search": (SearchOp(PLACE, filter={"n": 1}), "listVectors"),
-    "query": (SearchOp(PLACE, query="text", limit=2), "queryVectors"),
+    "query": (SearchOp(PLACE, query="text", limit=2), "queryVectors getVectors"),
     "namespaces": (ListNamespacesOp(), "listVectors"),
 }
 
@@ -114,11 +114,11 @@ async def test_200_equal_reads_are_one_call(filled, read, operations, model, way
     op, expected = read
     model.queries.clear()
     results = await read_all(filled, [op] * 200, way)
-    assert operations == [expected]
+    assert operations == expected.split()
     assert len(results) == 200
     assert results[0]
     assert all(result == results[0] for result in results)
-    assert model.queries == (["text"] if expected == "queryVectors" else [])
+    assert model.queries == (["text"] if "queryVectors" in expected else [])
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -133,6 +133,39 @@ async def test_what_equal_reads_bring_shares_nothing(filled, way):
     places = await read_all(filled, [ListNamespacesOp()] * 2, way)
     places[0].clear()
     assert places[1] == [PLACE]
+
+
+async def test_a_caller_that_changes_its_item_at_once_changes_nobody_elses(filled):
+    async def read_and_change():
+        item = await filled.aget(PLACE, "k1")
+        before, item.value["n"] = item.value["n"], "changed"
+        [found] = await filled.asearch(PLACE, filter={"n": 1})
+        found_before, found.value["n"] = found.value["n"], "changed"
+        return before, found_before
+
+    assert await asyncio.gather(*(read_and_change() for _ in range(5))) == [(1, 1)] * 5
+
+
+@pytest.mark.parametrize("way", WAYS)
+async def test_an_error_of_the_model_is_what_the_caller_gets(client, way):
+    class ModelError(Exception):
+        """What an embedding model raises."""
+
+    def embed(texts):
+        raise ModelError(texts[0])
+
+    index = {"dims": 4, "embed": embed, "fields": ["text"]}
+    store = OSSVectorGraphStore(client=client, index=index)
+    for op in (PutOp(PLACE, "k", {"text": "bad"}), SearchOp(PLACE, query="bad")):
+        with pytest.raises(ModelError, match="bad"):
+            await read_all(store, [op], way)
+    assert store.get(PLACE, "k") is None
+    # and a read of the same turn that needs no model is none the worse for it
+    found, failed = await asyncio.gather(
+        store.aget(PLACE, "k"), store.asearch(PLACE, query="bad"), return_exceptions=True
+    )
+    assert found is None
+    assert isinstance(failed, ModelError)
 
 
 async def test_reads_that_differ_in_anything_are_not_one(filled):
