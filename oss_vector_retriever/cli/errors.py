@@ -153,6 +153,7 @@ _PHRASES = {
     ),
     "some_credentials": "--credentials chain (profiles, RAM roles and OIDC)",
     "fewer_requests": "--rate-limit and --max-concurrency",
+    "higher_top_k": "a Python program that says so",
     "index_name": "--index-name",
     "mapping": "an object",
     "no_proxy": "NO_PROXY",

@@ -57,6 +57,7 @@ Raised = TypeVar("Raised", bound=BaseException)
 _PHRASES = {
     "credential_chain": "alibabacloud_credentials.client.Client().get_credential()",
     "fewer_requests": "rate_limit= and max_concurrency= of the client",
+    "higher_top_k": "a client with limits=Limits(top_k=...)",
     "index_name": "the index name",
     "mapping": "a dict",
     "no_proxy": "NO_PROXY, or proxy= with another one,",

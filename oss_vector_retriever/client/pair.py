@@ -300,6 +300,8 @@ class ClientPair:
 class _WithClients(Protocol):
     @property
     def _clients(self) -> ClientPair: ...
+    def close(self) -> None: ...
+    async def aclose(self) -> None: ...
 
 
 class _Closing:
@@ -320,13 +322,13 @@ class _Closing:
         return self
 
     def __exit__(self: _WithClients, *_: object) -> None:
-        self._clients.close()
+        self.close()
 
     async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self: _WithClients, *_: object) -> None:
-        await self._clients.aclose()
+        await self.aclose()
 
 
 def connect(
