@@ -1,4 +1,4 @@
-"""The extension, of the limited API: one wheel a platform serves CPython 3.11 and all later ones."""
+"""The extension, of the limited API: one wheel a platform serves CPython 3.11 and later."""
 
 from setuptools import Extension, setup
 
