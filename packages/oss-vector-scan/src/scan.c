@@ -177,7 +177,7 @@ static place read_number(place p, uint32_t *bits)
         p += is_small || *p == '+';
         for (count = 0; count < 4 && IS_DIGIT(*p); count++)
             exponent = exponent * 10 + (*p++ - '0');
-        if (count == 0 || IS_DIGIT(*p))
+        if (count == 0) /* a fifth digit is taken for what comes behind the number, and refused */
             return NULL;
         power += is_small ? -exponent : exponent;
         is_whole = 0;
