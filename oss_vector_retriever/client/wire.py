@@ -281,8 +281,8 @@ class VectorReader:
         if scan is not None and (scanned := scan(self.reply.body)) is not None:
             with contextlib.suppress(ResponseError, TypeError, KeyError):
                 return self._read_rest(*scanned)
-        # Not one at a time, in threads: with a lock around this 20,000 x 1,024 had the same peak, and
-        # took up to a tenth more CPU.
+        # Not one at a time, in threads: with a lock around this 20,000 x 1,024 had the same peak,
+        # and took up to a tenth more CPU.
         body = reply_object(self.reply, self.operation)
         return body, self.vectors(body)
 

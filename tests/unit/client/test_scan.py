@@ -127,7 +127,7 @@ def test_a_boolean_is_found_whatever_stands_around_it(scan, array, around):
     # an array before it, and no "e" between them
     ends = f'{{"key":"c","data":{{"float32":[{",".join(["0.5"] * count)}]}}}}'
     begins = f'{{"data":{{"float32":{array}}},"key":"a"}}'
-    for items in ([plain, spoiled, ends], [spoiled], [spoiled, plain], [ends, begins]):
+    for items in ([plain, spoiled, ends], [spoiled], [spoiled, plain], [plain, ends, begins]):
         body = f'{{"vectors":[{",".join(items)}]}}'.encode()
         reader = wire.VectorReader(Reply(200, {}, body), "GetVectors", with_data=True)
         with pytest.raises(ResponseError, match="with a boolean in the data of 'a'"):
