@@ -316,6 +316,7 @@ def _new_index(**defaults: Any) -> tuple[click.Option, ...]:
             type=Json(dict),
         ),
         NON_FILTERABLE,
+        _flag("--wait", "Wait until it is no longer being made, --timeout at most.", is_flag=True),
     )
 
 

@@ -38,11 +38,16 @@ def put_vector_index(
     non_filterable_metadata_keys: Iterable[str] = (),
     *,
     wait: bool = False,
+    may_exist: bool = False,
 ) -> Flow[Acknowledgement]:
-    """Return the flow of `OSSVectorClient.put_vector_index`."""
+    """Return the flow of `OSSVectorClient.put_vector_index`.
+
+    With `may_exist` the caller takes one that is there as well, so that an attempt that failed is
+    followed by others: of as many writers as there are none is refused for a moment's load.
+    """
     name, deadline = context.config.index_or(index), context.deadline()
     making = indexes.put_vector_index(
-        context, dimension, name, distance_metric, non_filterable_metadata_keys
+        context, dimension, name, distance_metric, non_filterable_metadata_keys, may_exist=may_exist
     )
     return _make(context, name, making, deadline, wait=wait)
 

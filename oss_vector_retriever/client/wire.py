@@ -210,8 +210,8 @@ def reply_token(
     """Return the token of the next page, or None after the last; `asked` brought this page.
 
     Raises:
-        ResponseError: it is no string, or the one that brought this page: whoever lists would never
-            come to the end.
+        ResponseError: it is no string, or one that has brought a page of this listing: whoever
+            lists would never come to the end.
     """
     token = members.get(name)
     # an empty token is none: it would bring the first page again
@@ -221,7 +221,35 @@ def reply_token(
         raise refuse(reply, operation, f"with a {name} that is no string")
     if token == asked:
         raise refuse(reply, operation, f"with the {name} that brought it, so that no page is last")
-    return token
+    following = PageToken(token)
+    if asked and not following.follow(asked):
+        raise refuse(reply, operation, f"with a {name} that came before, so that no page is last")
+    return following
+
+
+class PageToken(str):
+    """A page token that knows of its listing whether the service leads round in a circle.
+
+    It carries one earlier token, which is replaced after 1, 2, 4, 8, ... pages: a circle, however
+    it is entered, is seen within three rounds or so. The memory is that of one token.
+    """
+
+    __slots__ = ("earlier", "most", "since")
+
+    def __init__(self, _: str) -> None:
+        self.earlier, self.since, self.most = str(self), 0, 1
+
+    def follow(self, asked: str) -> bool:
+        """Take on what the token before knows; False where this one came before."""
+        if not isinstance(asked, PageToken):  # one that was kept elsewhere begins a listing
+            self.earlier = asked
+            return True
+        if self == asked.earlier:
+            return False
+        self.earlier, self.since, self.most = asked.earlier, asked.since + 1, asked.most
+        if self.since == self.most:
+            self.earlier, self.since, self.most = str(self), 0, 2 * self.most
+        return True
 
 
 def refuse(reply: Reply, operation: str, what: str) -> ResponseError:

@@ -38,6 +38,7 @@ Known differences and choices:
 | names of filterable metadata | any | 5.1 | - |
 | `{"field": "value"}` in a filter | means `$eq` | 5.2 | filter_shorthand |
 | filter on a non-filterable key | refused | 5.2 | ignore_non_filterable |
+| forms of filters | all that the pages name | 5.2 | filter_forms |
 | `$ne`, `$nin` on a missing field | true | 5.2 | negation_needs_field |
 | `$in` on an array | true if any element is listed | 5.2 | - |
 | several fields or operators in one object | all must hold | 5.2 | - |

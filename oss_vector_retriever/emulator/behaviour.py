@@ -14,6 +14,7 @@ Order = Literal["request", "storage", "shuffled"]
 Duplicates = Literal["once", "each"]
 FloatText = Literal["shortest", "double"]
 ListFilter = Literal["honoured", "ignored", "refused"]
+FilterForms = Literal["all", "no_ranges", "no_exists", "no_or", "flat"]
 TopKLimit = Literal[30, 100, 500]
 MetadataNames = Literal["filterable", "all"]
 Scalars = Literal["kept", "refused", "strings"]
@@ -59,6 +60,11 @@ class Behaviour:
         ignore_non_filterable: let a filter on a non-filterable key match nothing, instead of
             refusing it (section 5.2).
         filter_shorthand: take `{"field": "value"}` as `$eq` (section 5.2).
+        filter_forms: the forms of filters that QueryVectors and ListVectors take: "all" of the
+            page, or all but comparisons with numbers ("no_ranges"), `$exists` ("no_exists"), `$or`
+            ("no_or"), or a group within a group ("flat"); the others are refused with
+            VectorIndexParameterInvalid. No page says that an account refuses one; not all pages
+            name them all (section 5.2).
         negation_needs_field: let `$ne` and `$nin` be false of a missing field (section 5.2).
         index_creation_seconds: how long a new index stays `creating` (section 7.1).
         creating_refuses_writes: answer PutVectors with 500 InternalError while an index is
@@ -97,6 +103,7 @@ class Behaviour:
     scalars: Scalars = "kept"
     ignore_non_filterable: bool = False
     filter_shorthand: bool = True
+    filter_forms: FilterForms = "all"
     negation_needs_field: bool = False
     index_creation_seconds: float = 0.0
     creating_refuses_writes: bool = False

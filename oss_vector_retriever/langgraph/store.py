@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final
 from weakref import WeakKeyDictionary
 
 from langgraph.store import base
@@ -87,12 +88,17 @@ class OSSVectorGraphStore(ConnectedComponent, base.BaseStore):
         )
         super().__post_init__()
         self.embeddings = base.ensure_embeddings(self.index.get("embed")) if self.index else None
-        fields = (self.index.get("fields") if self.index else None) or ["$"]  # the whole value
-        self._fields = [tokenize_path(field) for field in fields]
+        fields = (self.index.get("fields") if self.index else None) or [_WHOLE]
+        self._fields = [_read_path(field) for field in fields]
         records = RecordStore(settings, context_of(self.client, self.index_name))
         dimension = _dimension(self.index)
         self._memory = Memory(records, dimension, _check_filterable(self.filterable))
         self._merger = PutMerger()
+
+    @property
+    def index_config(self) -> base.IndexConfig | None:
+        """Return `index`, by the name that it has in LangGraph's own stores."""
+        return self.index
 
     def batch(self, ops: Iterable[Op]) -> list[Result]:
         """Do operations together; reads come before writes."""
@@ -134,9 +140,17 @@ class OSSVectorGraphStore(ConnectedComponent, base.BaseStore):
         """Return the text of an item that is embedded; empty for one that is not to be found."""
         if op.value is None or op.index is False:
             return ""
-        fields = self._fields if op.index is None else [tokenize_path(path) for path in op.index]
+        fields = self._fields if op.index is None else [_read_path(path) for path in op.index]
         found = (base.get_text_at_path(op.value, field) for field in fields)
         return "\n".join(text for texts in found for text in texts)
+
+
+_WHOLE: Final = "$"  # of paths, as LangGraph has it
+
+
+def _read_path(path: str) -> list[str]:
+    """Return the parts of a path into a value; none for the whole of it."""
+    return [] if path == _WHOLE else tokenize_path(path)  # which knows of no path to the whole
 
 
 def _queries(ops: Sequence[Op]) -> list[str]:

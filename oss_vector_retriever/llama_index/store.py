@@ -25,7 +25,7 @@ from ..embeddings import maximal_marginal_relevance
 from ..embeddings.mathematics import check_share
 from ..records import DecodePolicy, Record
 from ..records.completion import known_formula, measure
-from ..records.conditions import Condition, Group, Operator, Test, can_pass
+from ..records.conditions import Condition, Group, Operator, Test, can_pass, restricts
 from ..records.decode import SOURCE_ID_FIELD, UNSURE_FIELD
 from ..records.filters import Filter, read_filter
 from ..records.lookup import MissingPolicy
@@ -370,10 +370,10 @@ class OSSVectorStore(_SavedComponent, BasePydanticVectorStore):
         if node_ids is None and filters is None:
             raise InvalidRequestError("delete_nodes takes node_ids or filters; clear() deletes all")
         condition = read_filters(filters)
-        if filters is not None and has_empty_group(filters):
+        if filters is not None and (has_empty_group(filters) or not restricts(condition)):
             raise InvalidRequestError(
-                "delete_nodes does not take filters with an empty group, which every node passes; "
-                "leave it out, or clear() deletes all"
+                "delete_nodes does not take filters that every node passes, or with an empty group "
+                "as a part; leave them out, or clear() deletes all"
             )
         if node_ids is None:
             return (yield from self._store.delete_passing(context, condition))

@@ -22,7 +22,7 @@ from ..client.errors import (
 from ..client.models import Float32Array, ListVectorsResult, ScoredVector, Vector
 from ..client.operations.vectors import list_vectors
 from ..client.steps import Call, run_all
-from .filters import Filter
+from .filters import Filter, reduce_filter
 from .settings import Completion
 from .store import RecordStore
 from .traits import Formula, Traits, traits_of
@@ -96,8 +96,7 @@ class Listing(Generic[T]):
         except DeadlineExceededError:
             progress.end("the time was up", "Give the client a longer timeout=.")
         except AccessDeniedError as error:
-            if type(error) is not AccessDeniedError:  # of credentials that do not hold any more
-                raise
+            check_denial(error)
             # who may search need not be allowed to list; the answer is what it was without
             progress.end(
                 "listing or getting vectors is not permitted",
@@ -184,6 +183,12 @@ class Listing(Generic[T]):
         return context.with_options(timeout=max(self.deadline.remaining_seconds, _SHORTEST))
 
 
+def check_denial(error: AccessDeniedError) -> None:
+    """Raise a refusal that is no lack of rights, but of credentials that do not hold any more."""
+    if type(error) is not AccessDeniedError:
+        raise error
+
+
 def list_passing(
     context: Context,
     store: RecordStore,
@@ -197,6 +202,7 @@ def list_passing(
     They are new (Sep 2026); an account may refuse one, or ignore it: look at the records again.
     """
     traits = traits_of(context, store.settings.index)
+    pushed = reduce_filter(pushed, traits.forms)
     options: dict[str, Any] = {
         "index": store.settings.index,
         "max_results": size,
@@ -302,7 +308,10 @@ def known_formula(context: Context, index: str | None, metric: str) -> Formula:
 def possible_formulas(traits: Traits, metric: str) -> Sequence[Formula]:
     """Return the formulas that an index's distances may have, the likeliest first."""
     # of an index that the caller may not look at the metric is not known either
-    possible = _FORMULAS.get(metric, _ALL_FORMULAS)
+    possible: Sequence[Formula] = _FORMULAS.get(metric, _ALL_FORMULAS)
+    if traits.euclidean is not None:
+        other = "squared" if traits.euclidean == "euclidean" else "euclidean"
+        possible = [one for one in possible if one != other]
     learnt = traits.formula
     return [learnt] if learnt is not None and learnt in possible else possible
 

@@ -118,6 +118,14 @@ def can_pass(condition: Condition | None) -> bool:
     return condition is None or _outcomes(condition)[0]
 
 
+def restricts(condition: Condition | None) -> bool:
+    """Tell whether any record can fail, by the condition's form; if not, a deletion takes all.
+
+    NE and NIN of None restrict nothing: only a list that holds None would fail.
+    """
+    return condition is not None and _outcomes(condition, count_none=False)[1]
+
+
 def push(
     condition: Condition | None,
     *,
@@ -210,10 +218,13 @@ def _contains(found: object, value: object) -> bool:
 
 _EQUALITIES: Final = frozenset({Operator.EQ, Operator.NE, Operator.IN, Operator.NIN})
 _LISTED: Final = frozenset({Operator.IN, Operator.NIN})
+_OF_MANY: Final = frozenset({*_LISTED, Operator.ANY, Operator.ALL})
 # whether any record can pass, and fail, where there are no values to compare with
 _OF_NO_VALUES: Final = {
+    Operator.EQ: (False, True),
     Operator.IN: (False, True),
     Operator.ANY: (False, True),
+    Operator.NE: (True, False),
     Operator.NIN: (True, False),
 }
 _NEGATIONS: Final = frozenset({Operator.NE, Operator.NIN})
@@ -240,13 +251,18 @@ _COMPARISONS: Final[dict[Operator, _Comparison]] = {
 }
 
 
-def _outcomes(condition: Condition) -> tuple[bool, bool]:
-    """Return whether any record can pass, and whether any can fail, by its form alone."""
+def _outcomes(condition: Condition, *, count_none: bool = True) -> tuple[bool, bool]:
+    """Return whether any record can pass, and whether any can fail, by its form alone.
+
+    Without `count_none` None is no value to compare with.
+    """
     if isinstance(condition, Test):
-        if condition.operator in _OF_NO_VALUES and not condition.operand:
-            return _OF_NO_VALUES[condition.operator]
-        return True, True
-    parts = [_outcomes(part) for part in condition.parts]
+        kind, operand = condition.operator, condition.operand
+        values = operand if kind in _OF_MANY else [operand]
+        if any(count_none or value is not None for value in values):
+            return True, True
+        return _OF_NO_VALUES.get(kind, (True, True))
+    parts = [_outcomes(part, count_none=count_none) for part in condition.parts]
     can_pass_all = all(can for can, _ in parts)
     can_fail_any = any(fail for _, fail in parts)
     if condition.by == "and":

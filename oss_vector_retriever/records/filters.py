@@ -10,11 +10,13 @@ from ..client.errors import InvalidRequestError, quote, with_article
 from ..client.operations.checks import check_numbers, check_unicode
 from .conditions import Condition, Group, Operator, Test
 from .decode import RESERVED_FIELDS
+from .traits import Forms
 
 _LOGICAL: Final = ("$and", "$or")
 _EQUAL: Final = ("$eq", "$ne")
 _AMONG: Final = ("$in", "$nin")
 _RANGE: Final = ("$gt", "$gte", "$lt", "$lte")
+_NEGATIONS: Final = ("$ne", "$nin")
 _OPERATORS: Final = (*_EQUAL, *_AMONG, *_RANGE, "$exists")
 _MOST_LEVELS: Final = 100  # each takes several frames of the stack, and Python has a thousand
 
@@ -112,6 +114,39 @@ def intersect(first: dict[str, Any] | None, second: dict[str, Any] | None) -> di
     if first is None or second is None:
         return first or second  # a level of $and less: the service takes few
     return {"$and": [first, second]}
+
+
+def reduce_filter(given: Filter | None, forms: Forms) -> Filter | None:
+    """Return what of an explicit filter is of some forms: all that passes it passes what is left.
+
+    "plain" has no ranges and no negations, "simple" is one `$eq` or `$in`, or an `$and` of some.
+    """
+    if given is None or forms == "all":
+        return given
+    if forms == "plain":
+        return _plain(given)
+    if forms == "none":
+        return None
+    parts = [part for part in given.get("$and", [given]) if _is_equality(part)]
+    return {"$and": parts} if len(parts) > 1 else next(iter(parts), None)
+
+
+def _plain(given: Filter) -> Filter | None:
+    [(name, operand)] = given.items()
+    if name not in _LOGICAL:
+        if operand.keys() & set(_NEGATIONS):
+            return None
+        return {name: {"$exists": True}} if operand.keys() & set(_RANGE) else given
+    parts = [_plain(part) for part in operand]
+    if name == "$or" and None in parts:
+        return None  # one part that everything passes
+    kept = [part for part in parts if part is not None]
+    return {name: kept} if len(kept) > 1 else next(iter(kept), None)
+
+
+def _is_equality(given: Filter) -> bool:
+    [(name, operand)] = given.items()
+    return name not in _LOGICAL and operand.keys() <= {"$eq", "$in"}
 
 
 def _error(reason: str, limit: int | None = None) -> InvalidRequestError:

@@ -67,7 +67,12 @@ class IndexKeeper:
         # Processes that start together all find no index: one makes it, the others take it.
         with suppress(errors.VectorIndexAlreadyExistsError):
             yield from readiness.put_vector_index(
-                context, dimension, index, self.settings.metric_made, self.settings.hidden_fields
+                context,
+                dimension,
+                index,
+                self.settings.metric_made,
+                self.settings.hidden_fields,
+                may_exist=True,
             )
         found = yield from known_indexes.look(context, index)
         if found.status == "creating":

@@ -17,7 +17,7 @@ from ..client.errors import AccessDeniedError
 from ..client.models import Float32Array, ScoredVector, Vector
 from ..client.recent import Mark, recent_writes
 from ..client.steps import Call
-from .completion import find_formula, likely_formulas, measure
+from .completion import check_denial, find_formula, likely_formulas, measure
 from .settings import Completion
 from .store import RecordStore
 from .traits import Formula
@@ -109,8 +109,7 @@ class OwnWrites(Generic[T]):
                         insort(nearest, far)
                 size = at_once
         except AccessDeniedError as error:
-            if type(error) is not AccessDeniedError:  # of credentials that do not hold any more
-                raise
+            check_denial(error)
             self._written = {}
             self.reason = "getting what this process has written lately is not permitted"
             self.remedy = f"Permit oss:GetVectors, or pass read_your_writes=False. {_LATER}."

@@ -17,7 +17,8 @@ fetches the records with them: one query, and a get for each 100 hits.
 import math
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from http import HTTPStatus
 from itertools import islice
 from typing import Final, Generic, TypeVar
 
@@ -27,6 +28,7 @@ from ..client.errors import (
     InvalidRequestError,
     MissingKeysError,
     ResponseError,
+    ServiceError,
     VectorIndexParameterInvalidError,
     quote,
 )
@@ -36,12 +38,12 @@ from ..client.operations.vectors import query_vectors
 from ..client.steps import Call
 from .completion import Listing
 from .conditions import Condition, can_pass
-from .filters import Filter, intersect
+from .filters import Filter, intersect, reduce_filter
 from .recent import ROUNDING, OwnWrites
 from .record import Record
 from .settings import ROW_FIELD, Completion, is_row
 from .store import RecordStore
-from .traits import Traits, traits_of
+from .traits import FORMS, Traits, traits_of
 
 T = TypeVar("T")
 Choose = Callable[[Float32Array, Sequence[Float32Array], int], list[int]]
@@ -266,9 +268,7 @@ def find_nearest(
     own: OwnWrites[T] = OwnWrites(
         context, store, query, k, how, return_data=return_data, spare=spare
     )
-    running = _Search(
-        context, store, query, k, restrict, return_data, how, deadline, own, restrict()
-    )
+    running = _Search(context, store, query, k, restrict, return_data, how, deadline, own)
     nothing: Callable[[], SearchResult[T]] = lambda: SearchResult([])  # noqa: E731 - its type
     result = yield from store.or_empty(context, running.run(spare), nothing)
     if result.incomplete is None or how.on_incomplete == "ignore":
@@ -320,19 +320,17 @@ class _Search(Generic[T]):
     completion: Completion
     deadline: Deadline
     own: OwnWrites[T]
-    restriction: Restriction[T]
+    restriction: Restriction[T] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.restriction = self._restriction()
 
     def run(self, spare: int) -> Flow[SearchResult[T]]:
         """Ask until there are enough, or all that there are."""
         # what was deleted or changed since may be shown yet, and be none of the answer
         few = min(self.k + spare + len(self.own), self._several)
         first = few if self.restriction.is_open else self._several
-        try:
-            found, reply = yield from self._find(first)
-        except VectorIndexParameterInvalidError:
-            if not self._learn_fields():
-                raise
-            found, reply = yield from self._find(first)
+        found, reply = yield from self._find(first)
         if self._is_done(found, reply):
             return self._answer(found, reply)
         # what was read tells of the index as well, such as that it keeps numbers
@@ -373,12 +371,21 @@ class _Search(Generic[T]):
         return SearchResult(hits, told)
 
     def _find(self, top_k: int) -> Flow[tuple[dict[str, Hit[T]], _Reply]]:
-        narrow = self.restriction
-        # Hundreds of records take megabytes, where keys and distances take kilobytes; and what
-        # comes with the data later need not come twice.
-        is_bare = narrow.is_whole and (self.return_data or top_k > self._several)
-        reply = yield from self._ask(top_k, narrow.pushed, metadata=not is_bare)
-        return (yield from self._read(reply)), reply
+        while True:
+            narrow = self.restriction
+            # Hundreds of records take megabytes, where keys and distances take kilobytes; and what
+            # comes with the data later need not come twice.
+            is_bare = narrow.is_whole and (self.return_data or top_k > self._several)
+            try:
+                reply = yield from self._ask(top_k, narrow.pushed, metadata=not is_bare)
+            except ServiceError as error:
+                # its fields may be hidden, or its operators refused
+                if error.status != HTTPStatus.BAD_REQUEST:
+                    raise
+                if not self._learn_fields() and not (yield from self._learn_forms(top_k)):
+                    raise
+            else:
+                return (yield from self._read(reply)), reply
 
     @property
     def _several(self) -> int:
@@ -386,8 +393,47 @@ class _Search(Generic[T]):
 
     def _learn_fields(self) -> bool:
         """Restrict anew, by what is known of the index by now; tell whether that differs."""
-        before, self.restriction = self.restriction, self.restrict()
+        before, self.restriction = self.restriction, self._restriction()
         return before.pushed != self.restriction.pushed
+
+    def _restriction(self) -> Restriction[T]:
+        asked = self.restrict()
+        pushed = reduce_filter(asked.pushed, self._traits.forms)
+        is_whole = asked.is_whole and pushed == asked.pushed
+        return replace(asked, pushed=pushed, is_whole=is_whole)
+
+    def _learn_forms(self, top_k: int) -> Flow[bool]:
+        """Learn whether the service takes less of a filter than was pushed, and how much.
+
+        That the filter is to blame is known where the same query passes without it.
+        """
+        whole, traits = self.restriction.pushed, self._traits
+        if whole is None or not (yield from self._is_taken(top_k, None)):
+            return False
+        refused = whole
+        for forms in FORMS[FORMS.index(traits.forms) + 1 :]:
+            less = reduce_filter(whole, forms)
+            if less == refused:
+                continue
+            if less is None or (yield from self._is_taken(top_k, less)):
+                traits.forms = forms
+                break
+            refused = less
+        return self._learn_fields()
+
+    def _is_taken(self, top_k: int, pushed: Filter | None) -> Flow[bool]:
+        # no more than any cap of topK allows, which may not be known yet
+        few = min(top_k, self._cap, *_LOWER_CAPS)
+        index = self.store.settings.index
+        try:
+            yield from query_vectors(
+                self.context, self.query, top_k=few, index=index, filter=pushed
+            )
+        except ServiceError as error:
+            if error.status != HTTPStatus.BAD_REQUEST:
+                raise
+            return False
+        return True
 
     @property
     def _traits(self) -> Traits:
@@ -406,6 +452,8 @@ class _Search(Generic[T]):
 
     def _learn_order(self, replies: Iterable[_Reply], nearest: _Reply) -> None:
         """Learn whether the service filters first, from hits that are not among the nearest."""
+        if self._traits.filters_first is not None:
+            return
         last = max(nearest.distances, default=math.inf)
         for reply in replies:
             farther = [far for far in reply.distances if far > last]

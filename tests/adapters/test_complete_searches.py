@@ -8,7 +8,9 @@ package.
 from __future__ import annotations
 
 import asyncio
+import json
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -50,6 +52,9 @@ SWITCHES = {
     "ten names in all": {"metadata_names": "all"},
     "squared": {"squared_euclidean": True},
     "negations need the field": {"negation_needs_field": True},
+    "no ranges": {"filter_forms": "no_ranges"},
+    "no $exists": {"filter_forms": "no_exists"},
+    **sized({}, {"no $or": {"filter_forms": "no_or"}, "no nesting": {"filter_forms": "flat"}}),
     "all at once": {
         "list_filter": "refused",
         "top_k_limit": 30,
@@ -58,6 +63,7 @@ SWITCHES = {
         "squared_euclidean": True,
         "negation_needs_field": True,
         "filter_shorthand": False,
+        "filter_forms": "no_or",
         "order": "shuffled",
         "seed": 7,
     },
@@ -357,36 +363,94 @@ def test_llama_index_finds_the_ten_by_mmr_by_ids_and_in_a_retriever(world):
     assert [node.score for node in found] == pytest.approx(similar, rel=1e-4)
 
 
-@pytest.fixture(scope="module", params=["default", "filters first", "all at once"])
-def memory(request):
-    service = emulator.Service.in_memory(
-        behaviour=emulator.Behaviour(**SWITCHES[request.param]), limits=LIMITS
-    )
-    service.create_bucket(emulator.DEVELOPMENT_ACCOUNT_ID, emulator.DEVELOPMENT_BUCKET)
-    client = embedded(service, limits=LIMITS)
-    store = OSSVectorGraphStore(
-        client=client,
-        index={"dims": 3, "embed": lambda texts: [read_embedding(text) for text in texts]},
-    )
-    store.batch(
-        [
-            PutOp(
-                ("big" if n % 2 else "small", "facts"),
-                f"r{n:05}",
-                {"text": f"at {n}", **metadata_of(n)},
-                index=["text"],
+class MemoryWorld:
+    """Memory in one index, that four programs have put items into, and documents nearer than all.
+
+    Even items lie in the namespace `small`, odd ones in `big`; each program has put some of the
+    rare ones into each.
+    """
+
+    def __init__(self, switches):
+        behaviour = emulator.Behaviour(**switches)
+        self.service = emulator.Service.in_memory(behaviour=behaviour, limits=LIMITS)
+        self.service.create_bucket(emulator.DEVELOPMENT_ACCOUNT_ID, emulator.DEVELOPMENT_BUCKET)
+        self.client = embedded(self.service, limits=LIMITS)
+        self.store = self.memory()
+        self.fill()
+
+    def memory(self, **settings):
+        index = {"dims": 3, "embed": lambda texts: [read_embedding(text) for text in texts]}
+        return OSSVectorGraphStore(
+            client=self.client, index=index, read_your_writes=False, **settings
+        )
+
+    def fill(self):
+        strings = self.memory()
+        # as a process that has found an index to take nothing but strings
+        strings._memory.records.settings = replace(
+            strings._memory.records.settings, scalars="strings"
+        )
+        by_name, earlier = self.memory(filterable=["tenant"]), self.memory(filterable=["tenant"])
+        for number, writer in enumerate([self.store, by_name, strings, earlier]):
+            writer.batch(
+                [
+                    PutOp(place_of(n), f"r{n:05}", {"text": f"at {n}", **metadata_of(n)}, ["text"])
+                    for n in range(COUNT)
+                    if n // 2 % 4 == number
+                ]
             )
-            for n in range(COUNT)
-        ]
-    )
-    yield store
-    client.close()
-    service.close()
+        self.age([n for n in range(COUNT) if n // 2 % 4 == 3])
+        near = [f"near{n}" for n in range(LIMITS.top_k // 4)]
+        OSSVectorStore(Fixed(), client=self.client, read_your_writes=False).add_texts(
+            near, [{**metadata_of(COUNT - 1), "_value_tenant": "small"} for _ in near], ids=near
+        )
+
+    def age(self, numbers):
+        """Make items those of the first release, which had no mark."""
+        keys = [f"{'.'.join(place_of(n))}..r{n:05}" for n in numbers]
+        vectors = list(self.client.fetch(keys, return_data=True))
+        assert len(vectors) == len(keys)
+        for vector in vectors:
+            envelope = json.loads(vector.metadata["_record"])
+            vector.metadata["_record"] = json.dumps({**envelope, "v": 1})
+            del vector.metadata["_unsure"]
+        self.client.upsert(vectors)
+
+    def close(self):
+        self.client.close()
+        self.service.close()
+
+
+def place_of(number):
+    return ("big" if number % 2 else "small", "facts")
 
 
 def read_embedding(text):
     """Return the embedding of an item, or of the query."""
     return embedding_of(int(text[3:])) if text.startswith("at ") else list(QUERY)
+
+
+REMEMBERED = [
+    SMALL,
+    {"size": 7, "share": {"$lte": 0.25}},
+    *sized(
+        (),
+        (
+            {"tenant": {"$ne": "big"}},
+            {"size": {"$gt": 5}},
+            {"tags": ["x", "rare"]},
+            {"seen": None},
+            {"title": {"$eq": "A Rare One"}},
+        ),
+    ),
+]
+
+
+@pytest.fixture(scope="module", params=SWITCHES)
+def memory(request):
+    made = MemoryWorld(SWITCHES[request.param])
+    yield made.store
+    made.close()
 
 
 def test_langgraph_finds_what_matches_by_filter_limit_and_offset(memory):
@@ -396,11 +460,14 @@ def test_langgraph_finds_what_matches_by_filter_limit_and_offset(memory):
     def found(place=(), **options):
         return [item.key for item in memory.search(place, query="q", **options)]
 
-    assert found(filter=SMALL, limit=15) == rare
+    for wanted in REMEMBERED:
+        assert found(filter=wanted, limit=15) == rare, wanted
     assert found(filter={"size": {"$gt": 5}}, limit=4, offset=3) == rare[3:7]
     assert found(("small",), filter=SMALL, limit=15) == rare[::2]
     many = LIMITS.top_k + LIMITS.top_k // 5
+    assert found(filter={"seen": True}, limit=many) == keys[: min(many, COUNT - MATCHES)]
     assert found(limit=many) == keys[:many]
     assert found(limit=20, offset=many) == keys[many : many + 20]
     assert found(("big",), limit=10, offset=30) == keys[61:81:2]
+    assert asyncio.run(memory.asearch((), query="q", filter=SMALL, limit=COUNT))[0].key == rare[0]
     assert len(memory.search((), filter=SMALL, limit=COUNT)) == MATCHES

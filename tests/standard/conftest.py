@@ -1,6 +1,9 @@
 """A standard test that is skipped, or expected to fail, is one that is not passed."""
 
 import pytest
+from support.documented_service import client, documented
+
+__all__ = ["client", "documented"]  # fixtures
 
 
 @pytest.hookimpl(wrapper=True)

@@ -1,70 +1,29 @@
-"""langchain-tests' suite on a service that shows writes late, and whose new indexes are not ready.
+"""What searches, on a service that shows writes late, and whose new indexes are not ready.
 
-All that is documented at once: a search shows a write after 3 seconds, a new index is `creating`
-for 3 and refuses writes for 5 more, a search gives 30 hits at most and filters what it has found.
-The service's clock stands still but for a second at each write that it refuses: no search ever
-shows what was written after that.
+In each run: the suite for vector stores, and an index of LlamaIndex's and LangGraph's memory as
+they are used. At full size the other suites of this folder run on that service as well.
 """
 
 import pytest
-from support.embedded import embedded
 
 pytest.importorskip("langchain_tests")
 pytest.importorskip("llama_index.core")
 pytest.importorskip("langgraph")
 
-from langchain_core.embeddings import DeterministicFakeEmbedding
 from langchain_tests.integration_tests import VectorStoreIntegrationTests
 from llama_index.core import Document, MockEmbedding, StorageContext, VectorStoreIndex
 from llama_index.core.vector_stores.types import VectorStoreQueryMode
 
-from oss_vector_retriever import emulator
-from oss_vector_retriever.client import known_indexes
 from oss_vector_retriever.langchain import OSSVectorStore
 from oss_vector_retriever.langgraph import OSSVectorGraphStore
 from oss_vector_retriever.llama_index import OSSVectorStore as OSSNodeStore
-from oss_vector_retriever.records import indexing
 
-BEHAVIOUR = {
-    "query_delay_seconds": 3.0,
-    "index_creation_seconds": 3.0,
-    "creating_refuses_writes": True,
-    "enable_failure_seconds": 5.0,
-    "top_k_limit": 30,
-    "filter_after_ranking": True,
-}
-
-
-class LateService(emulator.Service):
-    """Be a service whose clock moves on when it refuses a write."""
-
-    def handle(self, request):
-        reply = super().handle(request)
-        if reply.status == 500:
-            self.clock.advance(1.0)
-        return reply
-
-
-@pytest.fixture(autouse=True)
-def quick(monkeypatch):
-    # it is not this machine's time that makes an index ready
-    monkeypatch.setattr(known_indexes, "_PAUSES", (0.001,))
-    monkeypatch.setattr(indexing, "_MAKING_SECONDS", 0.001)
+pytestmark = pytest.mark.promise("P10")
 
 
 @pytest.fixture
-def service():
-    clock, behaviour = emulator.ManualClock(), emulator.Behaviour(**BEHAVIOUR)
-    with LateService.in_memory(behaviour=behaviour, clock=clock) as service:
-        service.clock = clock
-        service.create_bucket(emulator.DEVELOPMENT_ACCOUNT_ID, emulator.DEVELOPMENT_BUCKET)
-        yield service
-
-
-@pytest.fixture
-def client(service):
-    with embedded(service) as client:
-        yield client
+def client(documented):
+    return documented
 
 
 class _StoreSuite(VectorStoreIntegrationTests):
@@ -93,11 +52,16 @@ class TestWithAsyncClient(_StoreSuite):
         return client.to_async()
 
 
+def read_letters(text):
+    """Return an embedding that says how often the letters a and b stand in a text."""
+    return [1.0 + text.count("a"), 1.0 + text.count("b")]
+
+
 class Counted(MockEmbedding):
-    """Embed a text by how often the letters a and b stand in it."""
+    """Embed a text by its letters."""
 
     def _get_text_embedding(self, text):
-        return [1.0 + text.count("a"), 1.0 + text.count("b")]
+        return read_letters(text)
 
     def _get_query_embedding(self, query):
         return self._get_text_embedding(query)
@@ -127,8 +91,9 @@ def test_llama_indexs_index_finds_what_it_inserted_and_not_what_it_deleted(clien
 
 @pytest.mark.parametrize("manner", ["sync", "async"])
 async def test_langgraphs_store_finds_what_it_put_and_not_what_it_deleted(client, manner):
-    embed = DeterministicFakeEmbedding(size=8)
-    store = OSSVectorGraphStore(client=client, index={"dims": 8, "embed": embed})
+    # without "fields": an item is found by the whole of its value
+    model = {"dims": 2, "embed": lambda texts: [read_letters(text) for text in texts]}
+    store = OSSVectorGraphStore(client=client, index=model)
 
     async def call(name, *arguments, **options):
         if manner == "async":
@@ -138,16 +103,18 @@ async def test_langgraphs_store_finds_what_it_put_and_not_what_it_deleted(client
     async def found(**options):
         return [item.key for item in await call("search", ("users",), limit=50, **options)]
 
+    async def put(key, number):
+        await call("put", ("users", "x"), key, {"q": "a" * number + "b", "n": number})
+
     for n in range(5):
-        await call("put", ("users", "a"), f"m{n}", {"text": f"memory {n}", "n": n}, index=["text"])
+        await put(f"m{n}", n)
     assert sorted(await found()) == [f"m{n}" for n in range(5)]
-    assert (await found(query="memory 3"))[0] == "m3"
-    assert await found(query="memory 3", filter={"n": 4}) == ["m4"]
-    await call("delete", ("users", "a"), "m3")
-    assert (
-        sorted(await found(query="memory 3")) == sorted(await found()) == ["m0", "m1", "m2", "m4"]
-    )
-    await call("put", ("users", "a"), "m4", {"text": "memory 3", "n": 9}, index=["text"])
-    assert (await found(query="memory 3"))[0] == "m4"
-    assert await found(query="memory 3", filter={"n": 4}) == []
-    assert await call("list_namespaces") == [("users", "a")]
+    assert await found(query="aaaab") == ["m4", "m3", "m2", "m1", "m0"]
+    assert await found(query="aaab", filter={"n": 4}) == ["m4"]
+    await call("delete", ("users", "x"), "m3")
+    assert await found(query="aaaab") == ["m4", "m2", "m1", "m0"]
+    assert sorted(await found()) == ["m0", "m1", "m2", "m4"]
+    await put("m4", 0)
+    assert (await found(query="aaaab"))[0] == "m2"
+    assert await found(query="aaab", filter={"n": 4}) == []
+    assert await call("list_namespaces") == [("users", "x")]

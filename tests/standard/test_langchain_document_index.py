@@ -10,15 +10,13 @@ from langchain_tests.integration_tests.indexer import (
     DocumentIndexerTestSuite,
 )
 
-from oss_vector_retriever import OSSVectorClient
 from oss_vector_retriever.langchain import OSSVectorDocumentIndex, OSSVectorStore
 
 
 @pytest.fixture
-def made():
-    with OSSVectorClient.local() as client:
-        store = OSSVectorStore(DeterministicFakeEmbedding(size=6), client=client)
-        yield OSSVectorDocumentIndex(store=store)
+def made(client):
+    store = OSSVectorStore(DeterministicFakeEmbedding(size=6), client=client)
+    return OSSVectorDocumentIndex(store=store)
 
 
 class TestDocumentIndex(DocumentIndexerTestSuite):

@@ -7,18 +7,11 @@ pytest.importorskip("langchain_tests")
 from langchain_core.documents import Document
 from langchain_tests.integration_tests import BaseStoreAsyncTests, BaseStoreSyncTests
 
-from oss_vector_retriever import OSSVectorClient
 from oss_vector_retriever.langchain import (
     OSSVectorByteStore,
     OSSVectorDocStore,
     OSSVectorEmbeddingStore,
 )
-
-
-@pytest.fixture
-def client():
-    with OSSVectorClient.local() as client:
-        yield client
 
 
 class _Bytes:

@@ -7,7 +7,7 @@ pytest.importorskip("langchain_tests")
 from langchain_core.embeddings import DeterministicFakeEmbedding
 from langchain_tests.integration_tests import RetrieversIntegrationTests
 
-from oss_vector_retriever import AsyncOSSVectorClient, OSSVectorClient
+from oss_vector_retriever import AsyncOSSVectorClient
 from oss_vector_retriever.langchain import (
     OSSVectorDocumentIndex,
     OSSVectorRetriever,
@@ -20,15 +20,15 @@ KEYS = ["a", "b", "c", "d"]
 
 class _RetrieverSuite(RetrieversIntegrationTests):
     @pytest.fixture(autouse=True)
-    def _client(self):
-        with OSSVectorClient.local() as client:
-            client.put_vector_index(dimension=2)
-            client.put_vectors(
-                {"key": key, "data": [1, 2], "metadata": {"text": f"text of {key}", "of": key}}
-                for key in KEYS
-            )
-            self.client = client
-            yield
+    def _client(self, client):
+        self.client = client
+        # first: from now on what the client writes is remembered for the store's searches
+        self.store = OSSVectorStore(DeterministicFakeEmbedding(size=2), client=client)
+        client.put_vector_index(dimension=2)
+        client.put_vectors(
+            {"key": key, "data": [1, 2], "metadata": {"text": f"text of {key}", "of": key}}
+            for key in KEYS
+        )
 
     @property
     def retriever_constructor(self):
@@ -70,5 +70,4 @@ class TestDocumentIndex(_RetrieverSuite):
 
     @property
     def retriever_constructor_params(self):
-        model = DeterministicFakeEmbedding(size=2)
-        return {"store": OSSVectorStore(model, client=self.client)}
+        return {"store": self.store}

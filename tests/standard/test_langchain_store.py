@@ -6,7 +6,6 @@ pytest.importorskip("langchain_tests")
 
 from langchain_tests.integration_tests import VectorStoreIntegrationTests
 
-from oss_vector_retriever import OSSVectorClient
 from oss_vector_retriever.langchain import OSSVectorStore
 
 
@@ -14,11 +13,10 @@ class _StoreSuite(VectorStoreIntegrationTests):
     metric = "cosine"
 
     @pytest.fixture
-    def vectorstore(self):
-        with OSSVectorClient.local() as client:
-            yield OSSVectorStore(
-                self.get_embeddings(), client=self.made(client), distance_metric=self.metric
-            )
+    def vectorstore(self, client):
+        return OSSVectorStore(
+            self.get_embeddings(), client=self.made(client), distance_metric=self.metric
+        )
 
     def made(self, client):
         return client

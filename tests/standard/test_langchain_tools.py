@@ -8,7 +8,6 @@ from langchain_core.embeddings import DeterministicFakeEmbedding
 from langchain_tests.integration_tests import ToolsIntegrationTests
 from langchain_tests.unit_tests import ToolsUnitTests
 
-from oss_vector_retriever import OSSVectorClient
 from oss_vector_retriever.langchain import OSSVectorFetchTool, OSSVectorSearchTool
 
 DIMENSION = 8
@@ -16,15 +15,13 @@ DIMENSION = 8
 
 class _OnTheEmbeddedService:
     @pytest.fixture(autouse=True)
-    def _client(self):
-        with OSSVectorClient.local() as client:
-            client.put_vector_index(dimension=DIMENSION)
-            client.put_vectors(
-                {"key": key, "data": [1.0] * DIMENSION, "metadata": {"text": f"text of {key}"}}
-                for key in ["a", "b", "c"]
-            )
-            self.client = client
-            yield
+    def _client(self, client):
+        client.put_vector_index(dimension=DIMENSION)
+        client.put_vectors(
+            {"key": key, "data": [1.0] * DIMENSION, "metadata": {"text": f"text of {key}"}}
+            for key in ["a", "b", "c"]
+        )
+        self.client = client
 
 
 class _FetchTool(_OnTheEmbeddedService):

@@ -47,6 +47,7 @@ PROMISES = {
     "P7": "A document forges nothing in an agent's answer.",
     "P8": "Connections that died unseen cost one refusal.",
     "P9": "A search with a filter finds all that match, or says that it may not.",
+    "P10": "A search finds what its process has just written; what others have done since wins.",
 }
 
 

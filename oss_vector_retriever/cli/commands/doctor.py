@@ -3,7 +3,7 @@
 import socket
 import ssl
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -29,13 +29,14 @@ from ..connection import Connection, open_client
 from ..errors import SERVICE, hide_secrets, word
 from ..recording.probe import Probe
 from ..recording.run import ask_for_consent, describe_plan, record_account
+from ..recording.stored import ask_order, count_old, sample_of
 from ..rendering import Document, echo, print_document
 from ..transfer.job import count
 
 SETTINGS, CREDENTIALS = "settings", "credentials"
 NAME, CONNECTION, TLS, ANSWER, CLOCK = _WAY = ("name", "connection", "TLS", "answer", "clock")
-_SERVICE = ("signature", "permission", "bucket", "index", "vectors")
-SIGNATURE, PERMISSION, BUCKET, INDEX, VECTORS = _SERVICE
+_SERVICE = ("signature", "permission", "bucket", "index", "vectors", "records", "search")
+SIGNATURE, PERMISSION, BUCKET, INDEX, VECTORS, RECORDS, SEARCH = _SERVICE
 CHECKS = (SETTINGS, CREDENTIALS, *_WAY, *_SERVICE)
 
 
@@ -337,7 +338,7 @@ def check_service(client: OSSVectorClient, key: str | None) -> Iterator[Finding]
         yield _missing_index(client)
     elif isinstance(answer, results.VectorIndex):
         yield _judge_index(answer)
-        yield from _check_vectors(client, key)
+        yield from _check_vectors(client, key, answer.non_filterable_metadata_keys)
     else:
         yield Finding(INDEX, "skipped", "none is named")
 
@@ -393,7 +394,9 @@ def _missing_index(client: OSSVectorClient) -> Finding:
     return failure(INDEX, f"{detail}{others}", hint)
 
 
-def _check_vectors(client: OSSVectorClient, key: str | None) -> Iterator[Finding]:
+def _check_vectors(
+    client: OSSVectorClient, key: str | None, hidden: Collection[str] = ()
+) -> Iterator[Finding]:
     if client.config.index is None:
         yield Finding(VECTORS, "skipped", "no index is named")
         return
@@ -411,6 +414,22 @@ def _check_vectors(client: OSSVectorClient, key: str | None) -> Iterator[Finding
         took = f"{(time.monotonic() - started) * 1000:.1f} ms"
         detail = f"GetVectors of one key in {took}: {_describe_vector(key, result)}"
         yield Finding(VECTORS, "ok", detail)
+        yield from _check_stored(client, hidden)
+
+
+def _check_stored(client: OSSVectorClient, hidden: Collection[str]) -> Iterator[Finding]:
+    check, action = RECORDS, "ListVectors"
+    try:
+        sample, is_all = sample_of(client)
+        old = count_old(sample, is_all=is_all)
+        yield Finding(RECORDS, "warning" if old.hint else "ok", *old)
+        check, action = SEARCH, "QueryVectors"
+        yield Finding(SEARCH, "ok", *ask_order(client, sample, hidden))
+    except errors.AccessDeniedError:
+        # who may only fetch can do that
+        yield Finding(check, "skipped", f"{action} is denied")
+    except errors.OSSVectorError as error:
+        yield failure(check, error, _ANY)
 
 
 def _describe_vector(key: str | None, result: results.FetchResult) -> str:

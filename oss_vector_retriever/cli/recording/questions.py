@@ -45,6 +45,7 @@ QUESTIONS = (
     Question(("filter_after_ranking",), switches.ask_ranking, _FOUND),
     Question(("ignore_non_filterable",), switches.ask_hidden, _FOUND),
     Question(("filter_shorthand",), switches.ask_shorthand, _FOUND),
+    Question(("filter_forms",), switches.ask_forms, _FOUND),
     Question(("negation_needs_field",), switches.ask_negation, _FOUND),
     Question(tuple(observations.FILTERS), observations.ask_filters, _FOUND),
     Question(("list_filter",), switches.ask_list_filter, _SEEN),

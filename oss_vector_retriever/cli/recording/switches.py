@@ -283,6 +283,22 @@ def ask_shorthand(probe: Probe) -> bool:
     return True
 
 
+def ask_forms(probe: Probe) -> dict[str, Any]:
+    """Return which forms of filters are refused; of several the one that says the most."""
+    refused = [name for name, each in FORMS.items() if not probe.query(AT, filter=each).accepted]
+    said = {"filter_forms": refused[-1] if refused else "all"}
+    return {**said, "filter_forms_refused": refused} if len(refused) > 1 else said
+
+
+_FAR = tag_filter("far")
+FORMS: dict[str, Any] = {
+    "no_ranges": {"number": {"$gte": 1}},
+    "flat": {"$and": [_FAR, {"$and": [_FAR, _FAR]}]},
+    "no_or": {"$or": [_FAR, _FAR]},
+    "no_exists": {"tag": {"$exists": True}},
+}
+
+
 def ask_negation(probe: Probe) -> bool:
     """Return whether `$ne` needs the field."""
     found = probe.query(AT, filter={"tag": {"$ne": "near"}}).keys

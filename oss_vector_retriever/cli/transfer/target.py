@@ -6,7 +6,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from ...client import errors
+from ...client import errors, readiness
 from ...client.clients import OSSVectorClient
 from ...client.models.results import VectorIndex
 from ...client.operations.indexes import DistanceMetric
@@ -62,11 +62,13 @@ class Target:
                 raise Failure(text, USAGE) from None
             # it may have been made by another, or by an attempt of ours whose reply was lost
             with suppress(errors.VectorIndexAlreadyExistsError):
-                self.client.put_vector_index(
-                    index=self.index,
-                    dimension=dimension,
-                    distance_metric=metric or "cosine",
-                    non_filterable_metadata_keys=non_filterable or ENVELOPE_KEYS,
+                self.client.run(
+                    readiness.put_vector_index,
+                    dimension,
+                    self.index,
+                    metric or "cosine",
+                    non_filterable or ENVELOPE_KEYS,
+                    may_exist=True,
                 )
             self.describe()
         if self.found is None:

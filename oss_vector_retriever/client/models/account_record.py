@@ -37,6 +37,7 @@ ANSWERS: Final[Mapping[str, Any]] = {
     "filter_after_ranking": _EITHER,
     "ignore_non_filterable": _EITHER,
     "filter_shorthand": _EITHER,
+    "filter_forms": ("all", "no_ranges", "no_exists", "no_or", "flat"),
     "negation_needs_field": _EITHER,
     "creating_refuses_writes": _EITHER,
     "index_creation_seconds": float,

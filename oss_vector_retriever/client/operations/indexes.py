@@ -22,6 +22,8 @@ def put_vector_index(
     index: str | None = None,
     distance_metric: DistanceMetric = "cosine",
     non_filterable_metadata_keys: Iterable[str] = (),
+    *,
+    may_exist: bool = False,
 ) -> Flow[Acknowledgement]:
     limits = context.config.limits
     names = check_field_names("non_filterable_metadata_keys", non_filterable_metadata_keys, limits)
@@ -35,14 +37,16 @@ def put_vector_index(
     operation = post(
         "PutVectorIndex",
         lambda reply: acknowledge(reply, "PutVectorIndex"),
-        idempotent=False,
+        # a repeated request finds what the first one has made: no harm, if any will do
+        idempotent=may_exist,
         indexName=context.config.index_or(index),
         dataType="float32",
         dimension=check_whole("dimension", dimension, 1, limits.dimension),
         distanceMetric=check_choice("distance_metric", distance_metric, get_args(DistanceMetric)),
         metadata={"nonFilterableMetadataKeys": names} if names else None,
     )
-    return call(context, operation)
+    # one user saw it answer 500 under load, which lasts
+    return call(context, operation, policy=context.config.retry.for_bulk if may_exist else None)
 
 
 def get_vector_index(context: Context, index: str | None = None) -> Flow[VectorIndex]:

@@ -27,6 +27,9 @@ _ORDERINGS: dict[str, Callable[[Any, Any], bool]] = {
     "$lt": operator.lt,
     "$lte": operator.le,
 }
+# what each form of filters, of those that a switch names, goes without
+_REFUSED = {"no_ranges": tuple(_ORDERINGS), "no_exists": ("$exists",), "no_or": ("$or",)}
+_FLAT = 2  # objects of conditions: the whole, and those of its one group
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +49,8 @@ def parse_filter(
 ) -> Filter:
     """Check a filter and make it ready to evaluate; the empty filter passes everything.
 
-    Of `behaviour`, three switches matter: `filter_shorthand`, `negation_needs_field` and `scalars`.
+    Of `behaviour` four switches matter: `filter_shorthand`, `filter_forms`, `negation_needs_field`
+    and `scalars`.
 
     Raises:
         ValueError: the filter breaks a rule, with the reason.
@@ -74,8 +78,11 @@ class _Parser:
         if not isinstance(value, dict) or not value:
             raise ValueError("holds a condition that is not an object with members")
         # Checked on the way down, so that no filter exhausts the stack.
-        if depth > self._limits.filter_depth:
-            raise ValueError(f"is nested deeper than {self._limits.filter_depth}")
+        most = self._limits.filter_depth
+        if self._behaviour.filter_forms == "flat":
+            most = min(most, _FLAT)
+        if depth > most:
+            raise ValueError(f"is nested deeper than {most}")
         return _combine([self._member(name, x, depth) for name, x in value.items()], all)
 
     def _member(self, name: str, operand: object, depth: int) -> Test:
@@ -94,6 +101,7 @@ class _Parser:
 
     def _logical(self, name: str, operand: object, depth: int) -> Test:
         self._count(1)
+        self._check_form(name)
         if not isinstance(operand, list) or not operand:
             raise ValueError(f"must give {name} an array that is not empty")
         tests = [self.conditions(item, depth + 1) for item in operand]
@@ -101,6 +109,7 @@ class _Parser:
 
     def _comparison(self, name: str, op: str, operand: object) -> Test:
         self._count(len(operand) if isinstance(operand, list) else 1)
+        self._check_form(op)
         if op in _ORDERINGS:
             if isinstance(operand, bool) or not isinstance(operand, int | float):
                 raise ValueError(f"must compare by {op} with a number")
@@ -118,6 +127,10 @@ class _Parser:
                 raise ValueError("must give $exists true or false")
             return lambda metadata: (name in metadata) is operand
         raise ValueError(f"does not know the operator {op!r}")
+
+    def _check_form(self, op: str) -> None:
+        if op in _REFUSED.get(self._behaviour.filter_forms, ()):
+            raise ValueError(f"must not use {op}")
 
     def _negation(self, name: str, test: Test) -> Test:
         if self._behaviour.negation_needs_field:

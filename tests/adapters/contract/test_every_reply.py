@@ -387,10 +387,14 @@ def test_whoever_reads_a_whole_index_goes_on_to_the_page_without_a_token(canned,
 
 
 @pytest.mark.parametrize("name", PAGED)
-def test_whoever_reads_a_whole_index_is_told_of_a_token_that_brings_itself(canned, name):
-    def answer(*_):
-        assert len(canned.service.asked) < 10, "an endless loop"
-        return json_reply({"vectors": [], "nextToken": "again"})
+@pytest.mark.parametrize("circle", ["a>a", "a>b>a", "p>q>r>a>b>c>a"])
+def test_whoever_reads_a_whole_index_is_told_of_tokens_that_go_round(canned, name, circle):
+    tokens = circle.split(">")
+    following = {None: tokens[0], **dict(itertools.pairwise(tokens))}
+
+    def answer(asked, _):
+        assert len(canned.service.asked) < 100, "an endless loop"
+        return json_reply({"vectors": [], "nextToken": following[asked.get("nextToken")]})
 
     canned.answers["ListVectors"] = answer
     with pytest.raises(OSSVectorError, match=r"ListVectors: .*nextToken"):

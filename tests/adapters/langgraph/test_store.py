@@ -84,6 +84,36 @@ async def test_deleted_items_are_gone(store):
     assert store.get(("a",), "k") is None
 
 
+@pytest.mark.parametrize("fields", [None, [], ["$"], ["$", "absent"]])
+async def test_the_whole_value_is_embedded_where_no_fields_are_named(empty, fields):
+    letters = ByLetters()
+    configured = {"dims": 3, "embed": letters} | ({} if fields is None else {"fields": fields})
+    store = OSSVectorGraphStore(client=empty, index=configured)
+    store.put(("a",), "tea", {"z": "ttt", "n": {"deep": ["tt"]}})
+    await store.aput(("a",), "coffee", {"drink": "cccc"})
+    assert letters.texts == ['{"n": {"deep": ["tt"]}, "z": "ttt"}', '{"drink": "cccc"}']
+    assert [item.key for item in store.search(("a",), query="ttt")] == ["tea", "coffee"]
+    assert [item.key for item in await store.asearch((), query="ccc")] == ["coffee", "tea"]
+
+
+def test_a_put_may_name_the_whole_value(empty):
+    letters = ByLetters()
+    store = OSSVectorGraphStore(
+        client=empty, index={"dims": 3, "embed": letters, "fields": ["text"]}
+    )
+    store.put(("a",), "k", {"text": "tea", "more": "water"}, index=["$"])
+    assert letters.texts == ['{"more": "water", "text": "tea"}']
+    assert [item.key for item in store.search(("a",), query="w")] == ["k"]
+
+
+def test_the_configuration_has_the_name_that_it_has_in_langgraphs_own_store(empty):
+    configured = index()
+    store = OSSVectorGraphStore(client=empty, index=configured)
+    own = InMemoryStore(index=configured).index_config
+    assert {name: own[name] for name in configured} == store.index_config == configured
+    assert OSSVectorGraphStore(client=empty).index_config is InMemoryStore().index_config is None
+
+
 async def test_250_concurrent_gets_are_three_calls(store, operations):
     store.batch([PutOp(("a",), f"k{number}", {"n": number}) for number in range(250)])
     operations.clear()

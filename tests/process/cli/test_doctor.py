@@ -280,6 +280,30 @@ def test_an_index_whose_envelope_can_be_filtered_by(bench):
     assert "no vector is known to be there" in checks["vectors"]["detail"]
 
 
+def test_old_records_are_counted_and_how_the_search_filters_is_said(bench):
+    old = {"_record": '{"v": 1, "metadata": {}}', "_record_text": "t", "t": "y"}
+    with OSSVectorClient() as client:
+        client.put_vectors([{"key": "old", "data": [2, 1], "metadata": old}])
+    checks = bench.doctor()
+    assert checks["records"]["status"] == "warning"
+    assert checks["records"]["detail"] == "1 of all 2 vectors are records of version 1"
+    assert "update_metadata(ids, {})" in checks["records"]["hint"]
+    assert (checks["search"]["status"], checks["search"]["detail"][:11]) == ("ok", "ranks first")
+
+
+@pytest.mark.parametrize(
+    ("action", "denied"), [("ListVectors", ["records", "search"]), ("QueryVectors", ["search"])]
+)
+def test_who_may_only_fetch_is_told_nothing_of_the_rest(bench, action, denied):
+    statement = {"Effect": "Deny", "Action": f"oss:{action}", "Principal": "*", "Resource": "*"}
+    with OSSVectorClient() as client:
+        client.put_bucket_policy({"Version": "1", "Statement": [statement]})
+    checks = bench.doctor("--key", "a")
+    skipped = [check for check, status in statuses(checks).items() if status == "skipped"]
+    assert skipped == ["TLS", *denied]
+    assert f"{action} is denied" in checks[denied[0]]["detail"]
+
+
 def test_a_key_can_be_named(bench):
     assert "'gone' is not there" in bench.doctor("--key", "gone")["vectors"]["detail"]
 

@@ -55,6 +55,35 @@ def test_the_bucket_s_own_endpoint_is_enough(port, monkeypatch, address, way, be
     assert done.json["BucketInfo"]["Name"] == ARN
 
 
+@pytest.mark.parametrize(
+    ("seconds", "words", "status", "state"),
+    [
+        (30.0, [], 0, "creating"),
+        (0.4, ["--wait"], 0, "enable"),
+        (30.0, ["--wait", "--timeout", "0.3"], 1, "creating"),
+    ],
+)
+@pytest.mark.usefixtures("port")
+def test_a_new_index_is_waited_for_where_that_is_asked_for(
+    monkeypatch, seconds, words, status, state
+):
+    monkeypatch.setenv("OSS_VECTORS_INDEX", "made")
+    behaviour = emulator.Behaviour(index_creation_seconds=seconds)
+    service = emulator.Service.in_memory(
+        access_keys=[KEY], region="cn-beijing", behaviour=behaviour
+    )
+    service.create_bucket(ACCOUNT, "my-bucket")
+    with service, emulator.Server(service) as server:
+        here = ("--endpoint", server.endpoint, "--region", "cn-beijing", "--account-id", ACCOUNT)
+        here = (*here, "--bucket", "my-bucket")
+        new = ("--dimension", "2", "--distance-metric", "cosine")
+        done = call("put-vector-index", *here, *new, *words)
+        assert (done.status, done.output) == (status, ""), done.errors
+        if status:
+            assert "index 'made' is made, and was still creating" in done.errors
+        assert call("get-vector-index", *here).json["index"]["status"] == state
+
+
 @pytest.mark.parametrize("way", ["flag", "variable"])
 def test_the_arn_of_a_listing_is_enough(port, monkeypatch, way):
     here = ("--allow-http", "--endpoint", plain(REGIONAL, port))

@@ -113,7 +113,7 @@ class Asker:
                 {"tag": value},
                 {"tag": {"$eq": value}},
                 {"tag": {"$ne": value}},
-                {"tag": {"$nin": ["a", "b"]}},
+                {"$and": [{"$or": [{"tag": {"$nin": ["a", "b"]}}]}]},
                 {"hidden": {"$eq": "h"}},
                 {"tag": {"$exists": False}},
                 {},

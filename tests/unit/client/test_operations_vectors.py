@@ -1,6 +1,7 @@
 """Operations on vectors: the request as the API page writes it, the reply as a value."""
 
 import json
+import pickle
 from types import MappingProxyType
 
 import numpy as np
@@ -176,6 +177,34 @@ class TestListVectors:
         body = {"vectors": [{"key": "a", "data": {"float32": [1]}}], "nextToken": token}
         page = answered(machine, body, vectors.list_vectors, return_data=True)
         assert (page.next_token, page[0].data.tolist(), page.request_id) == (expected, [1.0], "R1")
+
+    @pytest.mark.parametrize("before", [0, 1, 2, 7, 50])
+    @pytest.mark.parametrize("around", [1, 2, 3, 8, 100])
+    @pytest.mark.parametrize("begin", [None, "kept elsewhere"])
+    def test_sees_tokens_that_go_round_in_a_circle(self, machine, before, around, begin):
+        asked = []
+
+        def walk(token):
+            while True:
+                asked.append(token)
+                assert len(asked) <= 3 * (before + around) + 2, "an endless loop"
+                number = len(asked) - 1
+                number = number if number < before else before + (number - before) % around
+                body = {"vectors": [], "nextToken": f"t{number}"}
+                token = answered(machine, body, vectors.list_vectors, next_token=token).next_token
+
+        with pytest.raises(ResponseError, match="so that no page is last"):
+            walk(begin)
+        assert {*asked} >= {f"t{number}" for number in range(before + around)}  # each page came
+
+    def test_a_long_listing_is_none(self, machine):
+        token = None
+        for number in range(2000):
+            body = {"vectors": [], "nextToken": f"t{number}"}
+            page = answered(machine, body, vectors.list_vectors, next_token=token)
+            token = page.next_token
+        assert token == "t1999"
+        assert json.loads(json.dumps({"t": pickle.loads(pickle.dumps(token))})) == {"t": "t1999"}
 
     def test_takes_each_key_once(self, machine):
         body = {"vectors": [{"key": "a"}, {"key": "a"}]}

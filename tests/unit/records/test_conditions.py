@@ -16,6 +16,7 @@ from oss_vector_retriever.records.conditions import (
     document_id,
     passes,
     push,
+    restricts,
     visible_fields,
 )
 from oss_vector_retriever.records.decode import ENVELOPE_KEYS
@@ -178,6 +179,56 @@ def test_a_condition_that_all_pass_is_whole_without_a_filter(condition):
     assert push(condition) == push(None)
     assert push(None).is_whole
     assert passes({}, condition)
+
+
+NOTHING, ALL = Test("b", Operator.IN, []), Test("b", Operator.NIN, [])
+SOME = Test("a", Operator.EQ, "x")
+VACUOUS = (
+    ALL,
+    Test("b", Operator.NE, None),
+    Test("b", Operator.NIN, [None]),
+    Group("and", ()),
+    Group("not", ()),
+    Group("and", (ALL, Group("and", ()))),
+    Group("or", (SOME, ALL)),
+    Group("or", (SOME, Group("not", (NOTHING,)))),
+    Group("not", (NOTHING,)),
+    Group("not", (NOTHING, Test("b", Operator.ANY, []), Group("or", ()))),
+    Group("not", (Group("and", (SOME, NOTHING)),)),
+    Group("not", (Test("b", Operator.EQ, None),)),
+)
+
+
+@pytest.mark.parametrize("condition", [None, *VACUOUS])
+def test_a_condition_that_no_record_can_fail_restricts_nothing(condition):
+    assert not restricts(condition)
+    records = [{}, {"a": "x"}, {"a": "y", "b": "z"}, {"b": ["p", 1]}, {"a": None, "b": True}]
+    assert all(passes(fields, condition) for fields in records)
+    if condition is not None:
+        assert restricts(Group("and", (condition, SOME)))
+        assert restricts(Group("not", (condition, SOME)))
+
+
+@pytest.mark.parametrize(
+    "condition",
+    [
+        SOME,
+        NOTHING,
+        Group("or", ()),
+        Group("or", (SOME, NOTHING)),
+        Group("not", (ALL,)),
+        Test("a", Operator.ALL, []),
+        Test("a", Operator.IS_EMPTY),
+        Test("a", Operator.EXISTS, False),
+        Test("a", Operator.NE, ""),
+        Test("a", Operator.NE, 0),
+        Test("a", Operator.NIN, [None, "x"]),
+    ],
+)
+def test_a_condition_that_a_record_can_fail_restricts(condition):
+    assert restricts(condition)
+    records = [{}, {"a": "x"}, {"a": ""}, {"a": 0}]
+    assert not all(passes(fields, condition) for fields in records)
 
 
 def test_what_is_over_a_limit_is_not_sent():

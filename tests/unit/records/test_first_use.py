@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from support.embedded import embedded
 
-from oss_vector_retriever import ConfigurationError, InvalidRequestError, emulator
+from oss_vector_retriever import ConfigurationError, InvalidRequestError, RetryPolicy, emulator
 from oss_vector_retriever.client import known_indexes
 from oss_vector_retriever.client.clients import client_of
 from oss_vector_retriever.client.errors import (
@@ -93,6 +93,32 @@ def run_threads(client, work, count=MANY):
 
 def write_with(store):
     return lambda context, number: store.write(context, vectors(store, number))
+
+
+@pytest.mark.parametrize("fault", ["fails", "fails after it is done", "throttles"])
+def test_an_index_that_cannot_be_made_at_once_is_made_a_moment_later(client, service, fault):
+    kind = emulator.faults.Throttle if fault == "throttles" else emulator.faults.ServerError
+    done = {"performed": True} if "after" in fault else {}
+    times = 1 if done else 3
+    service.faults.add(kind(operation="PutVectorIndex", times=times, **done))
+    quick = RetryPolicy(transient_base=0.02, throttle_base=0.02, patience=0.0)
+    hasty = client.with_options(retry=quick)
+    store = RecordStore(StoreSettings())
+    run_threads(hasty, write_with(store), 8)
+    assert len(service.faults.applied) == times
+    assert len(client.fetch([f"k{n}" for n in range(8)]).missing) == 0
+
+
+def test_an_index_that_can_never_be_made_is_an_error_in_time(client, service):
+    service.refusing["putVectorIndex"] = 500
+    hasty = client.with_options(retry=RetryPolicy(transient_base=0.02, patience=0.1), timeout=5.0)
+    with pytest.raises(OSSVectorError, match="PutVectorIndex") as caught:
+        hasty.run(RecordStore(StoreSettings()).write, vectors(RecordStore(StoreSettings()), 1))
+    assert caught.value.attempts == service.seen["putVectorIndex"] == 6
+    once = client.with_options(retry=RetryPolicy(attempts=1))
+    with pytest.raises(OSSVectorError, match="PutVectorIndex"):
+        once.run(RecordStore(StoreSettings()).write, vectors(RecordStore(StoreSettings()), 1))
+    assert service.seen["putVectorIndex"] == 7
 
 
 @pytest.mark.parametrize("shared", [True, False], ids=["one store", "a store each"])

@@ -3,6 +3,7 @@
 import json
 import math
 import warnings
+from dataclasses import replace
 
 import pytest
 from support.embedded import embedded
@@ -10,9 +11,11 @@ from support.promises import sized
 from support.watched_service import Watched
 
 from oss_vector_retriever import (
+    AccountRecord,
     IncompleteSearchWarning,
     InvalidRequestError,
     OSSVectorError,
+    ResponseError,
     VectorIndexParameterInvalidError,
     emulator,
 )
@@ -21,7 +24,7 @@ from oss_vector_retriever.client.models.messages import Reply
 from oss_vector_retriever.client.pair import ClientPair
 from oss_vector_retriever.records.completion import traits_of
 from oss_vector_retriever.records.filters import read_filter
-from oss_vector_retriever.records.search import search
+from oss_vector_retriever.records.search import Restriction, find_nearest, search
 from oss_vector_retriever.records.settings import Completion, StoreSettings
 from oss_vector_retriever.records.store import RecordStore
 
@@ -40,7 +43,7 @@ class Measured(Watched):
 
     def __init__(self, *args, **options):
         super().__init__(*args, **options)
-        self.received = 0
+        self.received = self.refusals = 0
         self.refused = set()
 
     def note_of(self, request):
@@ -51,6 +54,7 @@ class Measured(Watched):
         if request.query in self.refused:
             reply = INVALID
         self.received += len(reply.body)
+        self.refusals += reply.status == 400
         return reply
 
     def names(self):
@@ -92,6 +96,20 @@ class Place:
         condition = None if wanted is None else read_filter({"tag": wanted})
         completion = Completion(**how) if how else None
         return self.run(search, self.store, QUERY, k, condition=condition, completion=completion)
+
+    def add_sizes(self):
+        self.store = RecordStore(replace(self.store.settings, filterable=["size"]))
+        vectors = [
+            self.store.encode(f"s{n:03}", place(n), text="t", metadata={"size": n})
+            for n in range(200)
+        ]
+        self.run(self.store.write, vectors)
+
+    def keys_of(self, condition, k=4):
+        return [
+            hit.record.key
+            for hit in self.run(search, self.store, QUERY, k, condition=condition).hits
+        ]
 
     def keys(self, k=4, wanted="rare", **how):
         return [hit.record.key for hit in self.find(k, wanted, **how).hits]
@@ -179,8 +197,9 @@ def test_what_is_refused_for_another_reason_teaches_nothing(make):
     where.service.refused = {"queryVectors"}
     with pytest.raises(VectorIndexParameterInvalidError):
         where.find()
-    assert where.service.asked() == [40, 30]
-    assert traits_of(where.client._context, None).top_k is None
+    assert where.service.asked() == [40, 30, 30]  # the last one without the filter
+    traits = traits_of(where.client._context, None)
+    assert (traits.top_k, traits.forms) == (None, "all")
 
 
 def test_a_query_of_another_dimension_is_known_without_a_further_call(make):
@@ -188,6 +207,116 @@ def test_a_query_of_another_dimension_is_known_without_a_further_call(make):
     with pytest.raises(InvalidRequestError, match="has dimension 2, and the query has 3"):
         where.run(search, where.store, [1.0, 2.0, 3.0])
     assert where.service.names() == ["queryVectors"]
+
+
+# Forms of filters that an account refuses
+
+RANGE = read_filter({"size": {"$gt": 150}, "tag": None})
+SIZED_FAR = range(151, 155)
+
+
+@pytest.mark.parametrize("cap", [30, 500])
+@pytest.mark.parametrize(
+    ("refused", "forms"),
+    [("no_ranges", "plain"), ("no_exists", "simple"), ("no_or", "simple"), ("flat", "simple")],
+)
+def test_a_filter_of_a_refused_form_is_left_out_or_weakened_and_that_is_remembered(
+    make, refused, forms, cap
+):
+    where = make(behaviour=emulator.Behaviour(filter_forms=refused, top_k_limit=cap))
+    where.add_sizes()
+    assert where.keys_of(RANGE) == [f"s{n:03}" for n in SIZED_FAR]
+    traits = traits_of(where.client._context, None)
+    assert (traits.forms, traits.top_k) == (forms, 30 if cap == 30 else None)
+    where.service.seen.clear()
+    where.service.refusals = 0
+    assert where.keys_of(RANGE) == [f"s{n:03}" for n in SIZED_FAR]
+    pushed = [body.get("filter") for name, body in where.service.seen if name == "queryVectors"]
+    assert (pushed[0] is not None) is (forms == "plain")
+    assert "$gt" not in str(pushed)
+    assert where.service.refusals == 0
+
+
+@pytest.mark.parametrize("refused", ["no_exists", "no_or", "flat"])
+def test_equalities_of_our_own_fields_are_pushed_though_nothing_else_is(make, refused):
+    behaviour = emulator.Behaviour(filter_forms=refused)
+    where = make(behaviour=behaviour)
+    own = {
+        "$and": [
+            {"tag": {"$eq": "rare"}},
+            {"$or": [{"a": {"$exists": False}}, {"b": {"$eq": "x"}}]},
+        ]
+    }
+
+    def restrict():
+        return Restriction(lambda one: one.key if one.metadata["tag"] == "rare" else None, own)
+
+    for _ in range(2):
+        found = where.run(find_nearest, where.store, QUERY, 4, restrict).hits
+        assert [hit.record for hit in found] == first(FAR)
+    assert traits_of(where.client._context, None).forms == "simple"
+    asked = [body for name, body in where.service.seen if name == "queryVectors"]
+    assert asked[-2]["filter"] == {"tag": {"$eq": "rare"}}
+    assert where.service.refusals == 2  # of two sizes
+
+
+# What an account's record tells
+
+
+def told(where, **behaviour):
+    """Have the client of a place know a record, as of a new process; return what is learnt."""
+    record = AccountRecord(
+        region=emulator.DEVELOPMENT_REGION,
+        recorded="2026-09-01T00:00:00+00:00",
+        package="1",
+        behaviour=behaviour,
+    )
+    where.client = embedded(where.service, timeout=20.0, limits=LIMITS, record=record)
+    where.run = ClientPair(where.client).run
+    where.run(where.store.describe)
+    where.service.seen.clear()
+    where.service.refusals = 0
+    return traits_of(where.client._context, None)
+
+
+@pytest.mark.parametrize("list_filter", ["ignored", "refused"])
+@pytest.mark.parametrize("forms", ["no_ranges", "no_exists", "no_or", "flat"])
+@pytest.mark.parametrize("squared", [True, False])
+def test_with_a_record_nothing_is_refused_and_nothing_tried(make, list_filter, forms, squared):
+    switches = {"list_filter": list_filter, "filter_forms": forms, "squared_euclidean": squared}
+    switches |= {"top_k_limit": 30, "filter_after_ranking": True}
+    where = make(behaviour=emulator.Behaviour(**switches), distance_metric="euclidean")
+    where.add_sizes()
+    traits = told(where, scalars="kept", **switches)
+    assert where.keys_of(RANGE) == [f"s{n:03}" for n in SIZED_FAR]
+    assert where.service.refusals == 0
+    names = where.service.names()
+    assert set(where.service.asked()) == {30}
+    listed = [body for name, body in where.service.seen if name == "listVectors"]
+    assert listed
+    assert not any("filter" in body for body in listed)
+    # nothing but what is ranked is fetched, and no distance is compared with the service's
+    assert names.index("listVectors") < names.index("getVectors")
+    assert (traits.euclidean, traits.formula) == ("squared" if squared else "euclidean", None)
+    assert traits.filters_first is False
+
+
+def test_with_a_record_a_service_that_filters_first_is_asked_once(make):
+    where = make(behaviour=FILTERS_FIRST, count=60, matching=[3, 59])
+    told(where, filter_after_ranking=False)
+    assert where.keys() == first([3, 59])
+    assert where.service.names() == ["queryVectors"]
+
+
+@pytest.mark.parametrize("metric", ["euclidean", "cosine"])
+def test_a_record_tells_nothing_of_a_metric_that_nobody_may_look_at(make, metric):
+    where = make(distance_metric=metric, behaviour=emulator.Behaviour(squared_euclidean=True))
+    where.store = RecordStore(StoreSettings(filterable=["tag"], distance_metric=None))
+    where.service.denied = {"getVectorIndex"}
+    told(where, squared_euclidean=True)
+    far = [0.01 * (n + 1) for n in FAR]
+    expected = [one**2 if metric == "euclidean" else 1 - 1 / math.hypot(1, one) for one in far]
+    assert [hit.distance for hit in where.find(20).hits] == pytest.approx(expected, rel=1e-5)
 
 
 # Complete, or say so
@@ -366,6 +495,25 @@ def test_who_may_search_and_not_list_has_what_the_search_found_and_is_told(make,
     where.service.denied = {denied}
     with pytest.warns(IncompleteSearchWarning, match="not permitted"):
         assert where.keys() == first([3])
+
+
+def test_a_listing_that_goes_round_in_a_circle_is_an_error(make):
+    where = make(matching=[3, *FAR])
+    following = {None: "a", "a": "b", "b": "c", "c": "a"}
+    handle = where.service.handle
+
+    def circle(request):
+        if request.query != "listVectors":
+            return handle(request)
+        assert len(where.service.names()) < 100, "an endless loop"
+        where.service.seen.append(where.service.note_of(request))
+        token = following[json.loads(request.body).get("nextToken")]
+        body = json.dumps({"vectors": [], "nextToken": token}).encode()
+        return Reply(200, {"content-type": "application/json"}, body)
+
+    where.service.handle = circle
+    with pytest.raises(ResponseError, match="so that no page is last"):
+        where.find(exhaustive=True)
 
 
 def test_what_takes_too_long_ends_with_the_time_and_says_so(make):

@@ -205,6 +205,27 @@ def test_deleting_nothing_in_particular_is_refused(store, arguments, reason):
     assert ids(store.get_nodes()) == ["a"]
 
 
+@pytest.mark.parametrize("node_ids", [None, ["a"]])
+@pytest.mark.parametrize(
+    "given",
+    [
+        filters(where("tag", "nin", [])),
+        filters(where("tag", "!=", None)),
+        filters(where("tag", "nin", []), where("size", "nin", [])),
+        filters(where("tag", "==", "x"), where("tag", "nin", []), condition="or"),
+        filters(where("tag", "in", []), condition="not"),
+        filters(filters(where("tag", "any", []), condition="not"), filters(where("a", "nin", []))),
+    ],
+)
+def test_deleting_by_filters_that_every_node_passes_is_refused(store, calls, node_ids, given):
+    store.add([text_node("a")])
+    calls.clear()
+    with pytest.raises(InvalidRequestError, match=r"every node passes.*clear\(\)"):
+        store.delete_nodes(node_ids, given)
+    assert calls.taken() == {}
+    assert ids(store.get_nodes()) == ["a"]
+
+
 def test_clearing_leaves_the_index(thousand, client, calls):
     thousand.clear()
     assert thousand.get_nodes() == []
