@@ -22,6 +22,8 @@ from support.official_sdk import official_client
 
 from oss_vector_retriever import OSSVectorClient, emulator
 from oss_vector_retriever.client import wire
+from oss_vector_retriever.client.models.messages import Reply
+from oss_vector_retriever.client.operations.vectors import get_operation
 
 KEYS = [f"doc-{number:03d}" for number in range(100)]
 DIMENSION = 1024
@@ -158,3 +160,20 @@ def test_100_keys_of_1024_floats(endpoint, request, monkeypatch):
     for one in ("pure", "scan") if scan is not None else ("pure",):
         for other in ("SDK", f"{library.__name__} POST + orjson"):
             print(f"  {one} / {other}: {ratio_of(times, one, other)}")
+
+
+@pytest.mark.parametrize("path", ["pure", "scan"])
+def test_zeros_and_whole_numbers_are_not_dearer_than_others(path, monkeypatch):
+    if path == "scan" and wire._compiled_scan() is None:
+        pytest.skip("make fast builds it")
+    if path == "pure":
+        monkeypatch.setattr(wire, "_compiled_scan", lambda: None)
+    decode = get_operation("benchmark", KEYS, return_data=True, return_metadata=True).decode
+    replies = {kind: Reply(200, {}, written(kind)) for kind in ("shortest", "zeros", "whole")}
+    times = {kind: [] for kind in replies}
+    for _ in range(ROUNDS):
+        for kind, reply in replies.items():
+            times[kind].append(cpu(lambda reply=reply: decode(reply)))
+    for kind in ("zeros", "whole"):
+        print(f"\ndecoding alone, {path}, {kind} / gaussian: {ratio_of(times, kind, 'shortest')}")
+        assert statistics.median(times[kind]) <= 1.1 * statistics.median(times["shortest"])
