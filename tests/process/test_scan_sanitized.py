@@ -15,7 +15,7 @@ SOURCES = Path(__file__).parents[2] / "packages/oss-vector-scan/src"
 COMPILER = os.environ.get("CC", "cc")
 FLAGS = ["-g", "-O1", "-Wall", "-Wextra", "-Werror", "-std=c11"]
 SANITIZERS = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
-CASES = sized(300, 5_000, 50_000)
+CASES = sized(200, 5_000, 50_000)
 
 
 @pytest.fixture(scope="module")
