@@ -19,7 +19,7 @@ DEVELOP := $(VENV)/.installed-develop
 MUTATE := $(VENV)/.installed-mutate
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test oldest check trust mutate lint format types generate house bench soak clean
+.PHONY: help demo test oldest check trust mutate lint format types generate house fast bench soak clean
 
 help:  ## Show the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort
@@ -75,6 +75,19 @@ types: $(DEVELOP)
 house: $(DEVELOP)  ## Print the counts of the house; with PATHS=1 the way of one key, call by call
 	$(BIN)/python tests/house.py $(if $(PATHS),--paths)
 
+fast: $(DEVELOP)  ## Build the compiled scan and install it here, where a C compiler is
+	@command -v $(CC) >/dev/null || { echo "No C compiler ($(CC)) here, so there is no compiled scan: the client reads \
+	replies in Python, as before. Install one (on Debian: apt install gcc), or: make fast CC=..."; exit 1; }
+	@echo '#include <Python.h>' | $(CC) -E -I"$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("include"))')" - \
+		>/dev/null 2>&1 || { echo "No Python.h for $(BIN)/python here, so the compiled scan cannot be built; on \
+	Debian: apt install python3-dev"; exit 1; }
+	@$(BIN)/python -c 'import sys, sysconfig; sys.exit(bool(sysconfig.get_config_var("Py_GIL_DISABLED")))' || \
+		{ echo "A free-threaded Python has no limited API: the client reads replies in Python there."; exit 1; }
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps \
+		--force-reinstall ./packages/oss-vector-scan
+	@rm -rf packages/oss-vector-scan/build packages/oss-vector-scan/*.egg-info
+	@$(BIN)/python -c 'from oss_vector_retriever.client.wire import decoder; print("Replies are read by:", decoder())'
+
 bench: $(DEVELOP)  ## Measure against the rivals (minutes; TESTS= for some)
 	$(BIN)/python -m pytest -m benchmark -s -p no:randomly $(TESTS)
 
@@ -89,4 +102,4 @@ soak: $(DEVELOP)  ## Run the long tests (minutes to hours)
 	$(MAKE) mutate SAMPLE=0
 
 clean:  ## Remove what was built
-	rm -rf $(VENV) $(OLDEST) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(OLDEST) build dist packages/*/build packages/*/*.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -6,6 +6,7 @@ import functools
 import os
 import weakref
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from datetime import datetime
 from types import FunctionType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
@@ -22,6 +23,7 @@ from .models.results import ClientStats, FinishedCall
 from .retry import RetryPolicy
 from .settings import ClientSettings, config_from, settings_of
 from .transport.runner import AsyncRunner, Runner, closed_error
+from .wire import decoder
 
 if TYPE_CHECKING:
     from ..emulator.behaviour import Behaviour
@@ -258,7 +260,7 @@ class _ClientBase:
         All that share its connections or its settings count together: the clients made by
         `with_options`, and the twins of `to_async` and `to_sync`. A forked child starts at zero.
         """
-        return self._context.counters.stats()
+        return replace(self._context.counters.stats(), decoder=decoder())
 
     def refuse_if_closed(self) -> None:
         """Raise ConfigurationError if this client is closed, or one whose connections it shares."""

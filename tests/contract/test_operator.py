@@ -17,6 +17,7 @@ from oss_vector_retriever import (
     RetryPolicy,
     emulator,
 )
+from oss_vector_retriever.client.wire import decoder
 from oss_vector_retriever.emulator import faults
 
 KEYS = [f"k{number}" for number in range(250)]
@@ -62,7 +63,7 @@ def test_the_counters_of_a_client_are_what_it_did(face):
     assert after.operations["PutVectors"].bytes_sent > 150 * len('{"key":"k0"}')
     assert after.bytes_received > 1000
     assert after.seconds > before.seconds
-    assert after.decoder == "pure"
+    assert after.decoder == decoder()
 
 
 async def test_fetches_that_share_a_call_are_counted_as_fetches(settings):

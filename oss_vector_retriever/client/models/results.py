@@ -457,7 +457,8 @@ class ClientStats(OperationStats):
     Attributes:
         shared: fetches that took their vectors out of the reply to another's call.
         operations: the same for each operation, by the API's name of it.
-        decoder: what reads the vectors out of a reply: `"pure"`, Python code.
+        decoder: what reads the vectors out of a reply: `"scan"`, the compiled scan of the extra
+            `fast`, or `"pure"`, Python code, which also reads what the scan leaves to it.
     """
 
     shared: int = 0

@@ -57,7 +57,7 @@ def get_operation(
 
     def decode(reply: Reply) -> results.GetVectorsResult:
         reader = VectorReader(reply, "GetVectors", requested, **wanted)
-        vectors = reader.vectors(reply_object(reply, "GetVectors"))
+        _, vectors = reader.read()
         return results.GetVectorsResult(tuple(vectors), request_id=reply.request_id)
 
     def count_missing(result: results.GetVectorsResult) -> int:
@@ -196,8 +196,7 @@ def list_vectors(
     wanted = {"with_data": return_data, "with_metadata": return_metadata}
 
     def decode(reply: Reply) -> results.ListVectorsResult:
-        found = reply_object(reply, "ListVectors")
-        vectors = VectorReader(reply, "ListVectors", None, **wanted).vectors(found)
+        found, vectors = VectorReader(reply, "ListVectors", None, **wanted).read()
         token = reply_token(reply, "ListVectors", found, asked=next_token)
         return results.ListVectorsResult(tuple(vectors), token, reply.request_id)
 
