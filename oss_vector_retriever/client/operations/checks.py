@@ -97,8 +97,7 @@ def check_top_k(name: str, value: object, limits: Limits, instead: str = "") -> 
             argument=name,
             value=value,
             limit=limits.top_k,
-            remedy="where an account allows more, {higher_top_k} asks for it"
-            + instead,
+            remedy="where an account allows more, {higher_top_k} asks for it" + instead,
         )
     return check_whole(name, value, 1, limits.top_k)
 
