@@ -256,16 +256,17 @@ class Memory:
         """Return items, each once and with the best of its scores, and their ends.
 
         What a hit says counts if it is of the version that the head has now: the service's search
-        lags behind, and GetVectors does not. `current` has the heads that were read so far.
+        lags behind, and GetVectors does not. `current` has the heads that were read so far. Items
+        of earlier releases, which tell no version, are taken as they come.
         """
-        unread = [
-            one for one in dict.fromkeys(hit.record.name for hit in hits) if one not in current
-        ]
+        names = dict.fromkeys(hit.record.name for hit in hits if hit.record.version)
+        unread = [name for name in names if name not in current]
         fetched = (yield from self.records.fetch(context, unread)).by_key if unread else {}
         current |= {name: head_of(self.records, fetched.get(name)) for name in unread}
         best: dict[str, tuple[Head, float | None]] = {}
         for hit in hits:
-            said, head = hit.record, current[hit.record.name]
+            said = hit.record
+            head = current.get(said.name, said.head)
             if head is None or head.version != said.version or not _is_wanted(head, op):
                 continue
             # to LangGraph an item without a score is one that was not ranked
