@@ -106,4 +106,4 @@ def test_no_put_is_lost_to_a_refresh_and_what_one_has_put_the_next_finds():
     assert sorted(who for who, *_ in told) == ["one", "two"]
     assert all(set(seen) == {"one", "two"} for *_, seen in told)
     puts, reads = sum(one[1] for one in told), sum(one[2] for one in told)
-    print(f"{puts} puts and {reads} refreshing reads of one item, no put lost")
+    print(f"{puts} puts and {reads} refreshing reads of one item, no put lost")  # noqa: T201 - the figure
