@@ -120,11 +120,10 @@ def test_of_a_write_that_breaks_anywhere_a_row_names_at_least_what_is_there(
 
 
 @pytest.mark.parametrize(
-    ("store_class", "name"),
-    [(OSSVectorStore, "delete"), (OSSVectorDocumentStore, "delete_ref_doc")],
+    "deletion", [(OSSVectorStore, "delete"), (OSSVectorDocumentStore, "delete_ref_doc")]
 )
 def test_a_document_whose_deletion_was_killed_can_be_ingested_again(
-    client, service, another_process, ingest, store_class, name
+    client, service, another_process, ingest, deletion
 ):
     ingest(client, "one", range(3))
     killed, handle, is_dead = another_process(), service.handle, []
@@ -138,6 +137,7 @@ def test_a_document_whose_deletion_was_killed_can_be_ingested_again(
         return reply
 
     service.handle = die_after_the_nodes
+    store_class, name = deletion
     store = store_class(killed)
     with pytest.raises(KeyboardInterrupt):
         getattr(store, name)("one")
