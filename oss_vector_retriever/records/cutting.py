@@ -500,10 +500,11 @@ class _PartKey:
 def absence_error(side: str, what: str) -> InvalidRequestError:
     """Return the error of a write that needs a side index, which is not there and is not made."""
     return InvalidRequestError(
-        f"the side index {{value}} is not there, where {what} are to stand",
+        "the side index {value} is not there, where {what} are to stand",
         argument="side_index",
         value=side,
         remedy="make it (dimension 1, euclidean), or pass {create_index=True}",
+        fields={"what": what},
     )
 
 
