@@ -331,6 +331,7 @@ class OSSVectorDocumentStore(_Connected, BaseDocumentStore):
         if kept:
             yield from documents.side.put_rows(context, kept, fresh=not named.had_large)
         yield from documents.drop_kept(context, named.rows, [node.node_id for node in with_vectors])
+        yield from documents.date(context, named.rows if with_vectors else ())
 
     def _vector(self, node: BaseNode, stored: Vector | None) -> Vector:
         fields = (stored and stored.metadata) or {}
@@ -477,6 +478,7 @@ class OSSVectorDocumentStore(_Connected, BaseDocumentStore):
             yield from store.records.delete(context, [*own, *found.info.node_ids])
         else:
             has_own = is_key(key) and not row.is_kept
+            yield from store.documents.drop_hash(context, row)
             yield from store.take_nodes(context, row, key, own=has_own)
         yield from store.documents.drop(context, row, key)
         return True

@@ -30,6 +30,7 @@ class DocumentRow:
         metadata: of the document.
         has_large: whether a node that is kept is so large that it may have parts.
         is_whole: whether `nodes` are all that it has in the index.
+        index_made: when the index was made that they stand in; "" where that is not known.
     """
 
     id: str
@@ -40,6 +41,7 @@ class DocumentRow:
     metadata: Mapping[str, Any] = field(default_factory=dict)
     has_large: bool = False
     is_whole: bool = False
+    index_made: str = ""
 
     @classmethod
     def from_row(cls, row: Row) -> "DocumentRow":
@@ -54,6 +56,7 @@ class DocumentRow:
             _of_type(value.get("metadata"), dict, {}),
             value.get("has_large") is True,
             value.get("is_whole") is True,
+            _of_type(value.get("index_made"), str, ""),
         )
 
     def to_row(self) -> Row:
@@ -66,6 +69,7 @@ class DocumentRow:
             "metadata": dict(self.metadata),
             "has_large": self.has_large,
             "is_whole": self.is_whole,
+            "index_made": self.index_made,
         }
         return Row(KIND, self.id, {name: value for name, value in members.items() if value})
 
@@ -73,6 +77,11 @@ class DocumentRow:
     def is_small(self) -> bool:
         """Tell whether the row surely has no parts, which would have to be looked for."""
         return len(json.dumps(self.to_row().value, default=str)) < _SMALL
+
+    @property
+    def is_of_index(self) -> bool:
+        """Tell whether it says anything of what stands in the index."""
+        return bool(self.nodes) or not self.is_whole
 
     @property
     def is_empty(self) -> bool:

@@ -9,6 +9,10 @@ interrupted is done by doing it again.
 A row is `whole` where it is known to name all nodes of its document in the index: the side index
 was made before the index, so that no node was written without a row, or the index was asked. Of
 another one a listing with a filter tells the nodes.
+
+Who deletes an index leaves the side index, with rows of documents that are nowhere any more. So a
+row says when its index was made. What it says of an index that is gone, or of one that was made
+again since, does not count: else none of these documents would ever be ingested again.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -117,8 +121,8 @@ class DocumentRows:
         """Return whether rows are kept: a document store of the index has begun to, anywhere."""
         if self.are_off:
             return False
-        memory = self.memory(context)
-        if memory.is_in_use:
+        # without leave to make the side index nobody has begun where it is not there
+        if self.memory(context).is_in_use and self.records.settings.create_index:
             return True
         if not (yield from self.records.has_side(context)):
             return False
@@ -138,11 +142,14 @@ class DocumentRows:
         memory.forget_expired(now)
         if memory.singles >= _SINGLES and self._is_unknown(memory, key):
             yield from self._list_page(context, memory)
-        if not self._is_unknown(memory, key):
-            return memory.rows.get(key, (None, 0.0))[0]
-        memory.singles += 1
-        found = yield from self.get(context, [key])
-        return found.get(key)
+        if self._is_unknown(memory, key):
+            memory.singles += 1
+            row = (yield from self.get(context, [key])).get(key)
+        else:
+            row = memory.rows.get(key, (None, 0.0))[0]
+        if row is None:
+            return None
+        return (yield from self._leave_out_gone(context, {key: row}))[key]
 
     def get(self, context: Context, keys: Sequence[str]) -> Flow[dict[str, DocumentRow]]:
         """Return rows as they are now; those not there are left out."""
@@ -160,9 +167,11 @@ class DocumentRows:
         while not memory.is_listed and len(memory.rows) <= _MOST_ROWS:
             yield from self._list_page(context, memory)
         if memory.is_listed:
-            return {key: row for key, (row, _) in memory.rows.items() if row is not None}
-        rows = yield from self.side.list_rows(context, KIND)
-        return {row.key: DocumentRow.from_row(row) for row in rows}
+            known = {key: row for key, (row, _) in memory.rows.items() if row is not None}
+        else:
+            rows = yield from self.side.list_rows(context, KIND)
+            known = {row.key: DocumentRow.from_row(row) for row in rows}
+        return (yield from self._leave_out_gone(context, known))
 
     def kept_nodes(self, context: Context, keys: Sequence[str]) -> Flow[dict[str, Row]]:
         """Return the nodes that are kept without a vector, by id."""
@@ -205,6 +214,27 @@ class DocumentRows:
         self.memory(context).index_absent_at = None
         yield from writing
         yield from self.drop_kept(context, named.rows, [entry.node for entry in entries])
+        yield from self.date(context, named.rows)
+
+    def date(self, context: Context, keys: Iterable[str]) -> Flow[None]:
+        """Have rows say when the index was made, which the writing of their nodes has made."""
+        memory = self.memory(context)
+        noted = [memory.rows[key][0] for key in keys if key in memory.rows]
+        undated = [row for row in noted if row and row.is_of_index and not row.index_made]
+        if undated and (yield from self._index_made(context)):
+            yield from self._put(context, undated, undated)
+
+    def drop_hash(self, context: Context, row: DocumentRow | None) -> Flow[None]:
+        """Have a row not say that its document is there, before the nodes of it are deleted.
+
+        Who is killed after that deletion would else have left a document that counts as ingested,
+        and is never ingested again. One whose hash was asked for is ingested anew at once, as a
+        rule, with another hash: that saves a call for each document that has changed.
+        """
+        if row is None or row.hash is None or not row.is_of_index:
+            return
+        if row.id not in self.memory(context).asked:
+            yield from self._put(context, [replace(row, hash=None)], [row])
 
     def name(
         self,
@@ -434,6 +464,9 @@ class DocumentRows:
             for row in rows
         ]
         fresh = all(row.is_small for row in old)
+        if any(row.is_of_index for row in rows):
+            made = (yield from self._index_made(context)) or ""
+            rows = [replace(row, index_made=made) if row.is_of_index else row for row in rows]
         yield from self.side.put_rows(context, [row.to_row() for row in rows], fresh=fresh)
         self._note(context, {row.id: row for row in rows})
 
@@ -464,6 +497,7 @@ class DocumentRows:
             if self._is_unknown(memory, key) or memory.rows.get(key, (None,))[0] is not None
         ]
         found = yield from self.get(context, asked)
+        found = yield from self._leave_out_gone(context, found)
         rows = {key: found.get(key) for key in wanted}
         if all(row is not None for row in rows.values()):
             return {key: row for key, row in rows.items() if row is not None}
@@ -490,6 +524,35 @@ class DocumentRows:
             if row.key not in memory.rows or memory.rows[row.key][1] < began:
                 memory.note(row.key, DocumentRow.from_row(row), began)
         memory.is_listed = memory.token is None
+
+    def _leave_out_gone(
+        self, context: Context, rows: Mapping[str, DocumentRow]
+    ) -> Flow[dict[str, DocumentRow]]:
+        """Return rows without what they say of an index that is gone, or was made again since."""
+        if not any(row.is_of_index for row in rows.values()):
+            return dict(rows)
+        made = yield from self._index_made(context)
+        return {
+            key: replace(row, hash=None, nodes=(), is_whole=True, index_made="")
+            if row.is_of_index and (made is None or (made and row.index_made not in {"", made}))
+            else row
+            for key, row in rows.items()
+        }
+
+    def _index_made(self, context: Context) -> Flow[str | None]:
+        """Return when the index was made; None: it is not there, "": nobody tells."""
+        memory, index = self.memory(context), self.records.settings.index
+        found = known_indexes.peek(context, index)
+        if found is None:
+            now, at = context.monotonic(), memory.index_absent_at
+            if at is not None and now - at < _BELIEVED:
+                return None
+            try:
+                found = yield from known_indexes.describe(context, index)
+            except NoSuchVectorIndexError:
+                memory.index_absent_at = now
+                return None
+        return "" if found.create_time is None else found.create_time.isoformat()
 
     def _came_first(self, context: Context) -> Flow[bool]:
         """Return whether the side index was made before the index, which is not there at best."""

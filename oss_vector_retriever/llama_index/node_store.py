@@ -173,6 +173,7 @@ class NodeStore:
         row = yield from documents.find(context, doc_id)
         if row is None and documents.was_emptied(context, doc_id):
             return  # by this process, a moment ago
+        yield from documents.drop_hash(context, row)
         yield from self.take_nodes(context, row or documents.left_by(context, doc_id), doc_id)
         yield from documents.forget_nodes_of(context, row, doc_id)
 

@@ -242,12 +242,7 @@ class PartsKeeper:
         return found
 
     def _absence_error(self, context: Context) -> InvalidRequestError:
-        return InvalidRequestError(
-            "the side index {value} is not there, where parts of values over 36 KB are to stand",
-            argument="side_index",
-            value=self.side(context),
-            remedy="make it, or pass {create_index=True}",
-        )
+        return absence_error(self.side(context), "parts of values over 36 KB")
 
     def _side_keeper(self, context: Context) -> IndexKeeper:
         return IndexKeeper(side_settings(self._settings, self.side(context)), is_side=True)
@@ -500,6 +495,17 @@ class _PartKey:
     def written_at(self) -> int:
         """Return when its writing began, in microseconds."""
         return int(self.version[:_MOMENT], 16)
+
+
+def absence_error(side: str, what: str) -> InvalidRequestError:
+    """Return the error of a write that needs a side index, which is not there and is not made."""
+    return InvalidRequestError(
+        "the side index {value} is not there, where {what} are to stand",
+        argument="side_index",
+        value=side,
+        remedy="make it (dimension 1, euclidean), or pass {create_index=True}",
+        fields={"what": what},
+    )
 
 
 def _read_part_key(key: str) -> _PartKey | None:

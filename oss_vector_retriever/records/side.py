@@ -25,9 +25,10 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from ..client.context import Context, Flow
-from ..client.errors import WriteReport
+from ..client.errors import NoSuchVectorIndexError, WriteReport
 from ..client.models import Vector
 from ..client.operations.checks import each_of
+from .cutting import absence_error
 from .filters import Filter
 from .keys import is_key
 from .listing import Pages
@@ -102,11 +103,16 @@ class SideIndex:
         With `fresh` nothing large stands under their names.
 
         Raises:
+            InvalidRequestError: the side index is not there, and `create_index` is off.
             PartialWriteError: calls failed; its `report` says what was written and what not.
         """
         records = self.records(context)
         vectors = {one.key: one for one in (_vector_of(row, records) for row in rows)}
-        return (yield from records.write(context, vectors.values(), fresh=fresh))
+        try:
+            return (yield from records.write(context, vectors.values(), fresh=fresh))
+        except NoSuchVectorIndexError as error:
+            name = self.name(context)
+            raise absence_error(name, "rows that are not searched") from error
 
     def delete_rows(
         self, context: Context, kind: str, keys: Iterable[str], collection: str = ""
