@@ -16,6 +16,7 @@ again since, does not count: else none of these documents would ever be ingested
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -560,10 +561,11 @@ class DocumentRows:
         if memory.side_came_first:
             return True
         index = yield from self.records.describe(context)
-        try:
-            side = yield from known_indexes.describe(context, self.side.name(context))
-        except NoSuchVectorIndexError:
-            side = None
+        name, side = self.side.name(context), None
+        # threads that begin together look once; who takes it for absent only lists more
+        if not known_indexes.was_absent(context, name):
+            with suppress(NoSuchVectorIndexError):
+                side = yield from known_indexes.describe(context, name)
         if index is None:
             # whoever makes both makes the side index first: here, by a row
             memory.side_came_first = True
