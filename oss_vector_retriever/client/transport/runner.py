@@ -177,7 +177,7 @@ class Runner:
         finally:
             self._end(batch)
 
-    def in_order(self, flows: Iterator[Flow[T]]) -> Iterator[T]:
+    def in_order(self, flows: Iterator[Flow[T]], window: Window[T]) -> Iterator[T]:
         """Run flows as they come, some ahead of the one whose result is next."""
         batch = self._begin_batch(end_at_error=False)
         waiting: deque[_Task[T]] = deque()
@@ -185,8 +185,8 @@ class Runner:
             for flow in flows:
                 waiting.append(_Task(flow, batch))
                 self._helpers.offer([waiting[-1].run])
-                if len(waiting) >= self._width:
-                    yield self._next_of(waiting)
+                while len(waiting) >= window.size:
+                    yield window.note(self._next_of(waiting))
             while waiting:
                 yield self._next_of(waiting)
         finally:
@@ -237,6 +237,17 @@ class Runner:
         self._exchange.close()
         self._coalescer.close()
         self._helpers.close(_CLOSE_SECONDS)
+
+
+class Window(Protocol[T]):
+    """How many flows run ahead, which what comes of them decides."""
+
+    @property
+    def size(self) -> int:
+        """Return how many may be begun and not taken out."""
+
+    def note(self, result: T) -> T:
+        """Return a result that is taken out, and have it decide."""
 
 
 class _Exchange(Protocol):
@@ -540,15 +551,15 @@ class AsyncRunner:
             self._coalescers[loop] = LoopCoalescer(self.run)
         return self._coalescers[loop]
 
-    async def in_order(self, flows: AsyncIterator[Flow[T]]) -> AsyncIterator[T]:
+    async def in_order(self, flows: AsyncIterator[Flow[T]], window: Window[T]) -> AsyncIterator[T]:
         """Run flows as they come, some ahead of the one whose result is next."""
         running_loop()
         waiting: deque[asyncio.Task[T]] = deque()
         try:
             async for flow in flows:
                 waiting.append(asyncio.ensure_future(self.run(flow)))
-                if len(waiting) >= self._width:
-                    yield await self._next_of(waiting)
+                while len(waiting) >= window.size:
+                    yield window.note(await self._next_of(waiting))
             while waiting:
                 yield await self._next_of(waiting)
         finally:
