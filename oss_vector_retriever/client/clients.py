@@ -99,8 +99,8 @@ class OSSVectorClient(_ClientBase):
 
         Keys are read 100 at a time, a few hundred ahead of what is yielded, fewer where replies are
         large (640 KB for each of `max_concurrency`); a key repeated within 100 crosses the network
-        once. The arguments are those of `fetch`; `timeout` holds for each
-        100 keys. `stream(keys).to_arrow_batches()` yields columns in place of vectors.
+        once. The arguments are those of `fetch`; `timeout` holds for each 100 keys.
+        `stream(keys).to_arrow_batches()` yields columns in place of vectors.
         """
         results = self._fetch_in_order(
             keys,
@@ -591,8 +591,8 @@ class AsyncOSSVectorClient(_AsyncMethods, _ClientBase):
 
         Keys are read 100 at a time, a few hundred ahead of what is yielded, fewer where replies are
         large (2 MB for each of `max_concurrency`); a key repeated within 100 crosses the network
-        once. The arguments are those of `fetch`; `timeout` holds for each
-        100 keys. `stream(keys).to_arrow_batches()` yields columns in place of vectors.
+        once. The arguments are those of `fetch`; `timeout` holds for each 100 keys.
+        `stream(keys).to_arrow_batches()` yields columns in place of vectors.
         """
         results = self._fetch_in_order(
             keys,

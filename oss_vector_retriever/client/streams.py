@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
 Results = TypeVar("Results")
 _ROWS = 1000  # in a batch; 4 MB of 1,024 numbers
-# Of replies for each connection. A thread that reads one of 1.2 MB takes 8 MB, most of it for good, as
-# the C library keeps what a thread frees for that thread; an event loop takes little more than they.
+# Of replies, for each connection. A thread that reads one of 1.2 MB takes 8 MB, most of it for
+# good: the C library keeps what a thread frees for it. An event loop takes little beside them.
 BYTES_IN_THREADS = 640 * 1024
 BYTES_ON_A_LOOP = 2 * 1024 * 1024
 _FEWEST = 2  # one is read while the next is on its way

@@ -7,6 +7,7 @@ import contextlib
 import contextvars
 import inspect
 import os
+import sys
 import threading
 import time
 from collections import deque
@@ -184,7 +185,10 @@ class Runner:
         try:
             for flow in flows:
                 waiting.append(_Task(flow, batch))
-                self._helpers.offer([waiting[-1].run])
+                # no more threads than tasks: each keeps memory of its own, and one that has just
+                # finished a task is not idle yet
+                needed = sum(one.unfinished for one in list(self._batches))
+                self._helpers.offer([waiting[-1].run], needed)
                 while len(waiting) >= window.size:
                     yield window.note(self._next_of(waiting))
             while waiting:
@@ -395,11 +399,15 @@ class Helpers:
         self._threads: list[threading.Thread] = []
         self._offers: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
 
-    def offer(self, functions: Iterable[Callable[[], None]]) -> bool:
-        """Have functions called, as far as there are threads; tell whether there are any."""
+    def offer(self, functions: Iterable[Callable[[], None]], needed: int = sys.maxsize) -> bool:
+        """Have functions called, as far as there are threads; tell whether there are any.
+
+        No thread is started where there are as many as are needed.
+        """
+        most = min(self._limit, needed)
         for function in functions:
             self._offers.put(function)
-            if self._idle < self._offers.qsize() and len(self._threads) < self._limit:
+            if self._idle < self._offers.qsize() and len(self._threads) < most:
                 self._start_one()
         return bool(self._threads)
 
