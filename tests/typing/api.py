@@ -15,6 +15,7 @@ import numpy.typing as npt
 from oss_vector_retriever import (
     Acknowledgement,
     AsyncOSSVectorClient,
+    AsyncVectorStream,
     ClientSettings,
     ClientStats,
     ConfigurationError,
@@ -42,6 +43,7 @@ from oss_vector_retriever import (
     Vector,
     VectorBucket,
     VectorIndex,
+    VectorStream,
     __version__,
 )
 
@@ -136,6 +138,7 @@ def blocking(client: OSSVectorClient) -> None:
     pages: list[Page[VectorIndex]] = [client.list_vector_indexes(max_results=5)]
     assert_type(pages[0].items, tuple[VectorIndex, ...])
     stream: Iterator[Vector] = client.stream(iter(["a"]))
+    assert_type(client.stream(["a"]), VectorStream)
     assert_type(next(client.stream(["a"])), Vector)
     assert_type([vector for vector in stream], list[Vector])  # noqa: C416 - the element's type
     client.stream(["a"]).to_arrow_batches(rows="5")  # type: ignore[arg-type]
@@ -177,6 +180,7 @@ async def nonblocking(client: AsyncOSSVectorClient) -> None:
     assert_type(await client.query_vectors([0.5]), QueryVectorsResult)
     assert_type(await client.get_vector_index(index="i"), VectorIndex)
     stream: AsyncIterator[Vector] = client.stream(["a"])
+    assert_type(client.stream(["a"]), AsyncVectorStream)
     assert_type(await anext(stream), Vector)
     client.stream(["a"]).to_arrow_batches(rows="5")  # type: ignore[arg-type]
     assert_type(client.iter_vector_indexes(), AsyncIterator[VectorIndex])

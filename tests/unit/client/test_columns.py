@@ -1,5 +1,7 @@
 """Columns of what was fetched: Arrow, pandas and polars, bit for bit what `matrix()` holds."""
 
+import asyncio
+import importlib
 import json
 import sys
 
@@ -14,7 +16,7 @@ from oss_vector_retriever import (
     ResponseError,
     Vector,
 )
-from oss_vector_retriever.client.models import columns
+from oss_vector_retriever.client.models import DEFAULT_LIMITS, columns
 
 pa = pytest.importorskip("pyarrow")
 
@@ -155,6 +157,20 @@ def test_what_is_not_installed_is_named_with_the_extra(module, make, install, mo
     assert str(caught.value) == f"{make}() needs {module}: pip install {install}"
 
 
+def test_a_table_in_parquet_is_what_the_command_line_imports(tmp_path):
+    pytest.importorskip("click")
+    from oss_vector_retriever.cli.transfer.parquet import Parquet  # noqa: PLC0415 - it needs extras
+
+    importlib.import_module("pyarrow.parquet").write_table(
+        fetched("a", "b").to_arrow(), tmp_path / "vectors.parquet"
+    )
+    file = Parquet(tmp_path / "vectors.parquet", DEFAULT_LIMITS)
+    read = [file.vector(row) for row in file.rows()]
+    assert [(v.key, v.data.tobytes(), v.metadata) for v in read] == [
+        (v.key, v.data.tobytes(), v.metadata) for v in (A, B)
+    ]
+
+
 COUNT = 1234
 
 
@@ -174,7 +190,6 @@ async def listed(iterator):
 def batches_of(client, keys, how, rows=1000, **options):
     if how == "sync":
         return list(client.stream(keys, **options).to_arrow_batches(rows))
-    import asyncio  # noqa: PLC0415 - only here
 
     async def run():
         async with client.to_async() as other:
