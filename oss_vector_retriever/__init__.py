@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     )
     from .client.retry import RetryDecision, RetryPolicy
     from .client.settings import ClientSettings
+    from .client.streams import AsyncVectorStream, VectorStream
     from .records.decode import DecodeError
 
 _WHERE = {
@@ -52,13 +53,15 @@ _WHERE = {
     ),
     "client.retry": "RetryDecision RetryPolicy",
     "client.settings": "ClientSettings",
+    "client.streams": "AsyncVectorStream VectorStream",
     "records.decode": "DecodeError",
 }
 
 __all__ = [
-    "AccessDeniedError", "AccountRecord", "Acknowledgement", "AsyncOSSVectorClient", "BatchReport",
-    "BucketAlreadyExistsError", "BucketLogging", "BucketNameNotAvailableError",
-    "BucketNotEmptyError", "ClientConfig", "ClientSettings", "ClientStats", "ConfigurationError",
+    "AccessDeniedError", "AccountRecord", "Acknowledgement", "AsyncOSSVectorClient",
+    "AsyncVectorStream", "BatchReport", "BucketAlreadyExistsError", "BucketLogging",
+    "BucketNameNotAvailableError", "BucketNotEmptyError", "ClientConfig", "ClientSettings",
+    "ClientStats", "ConfigurationError",
     "ConflictError", "Credentials", "CredentialsClient", "CredentialsSource",
     "DeadlineExceededError", "DecodeError", "Endpoint", "FetchResult", "FinishedCall",
     "Float32Array", "FusedVector", "GetVectorsResult", "IncompleteSearchWarning",
@@ -71,7 +74,7 @@ __all__ = [
     "ScoredVector", "SecurityTokenError", "ServiceError", "SignatureDoesNotMatchError",
     "TooManyBucketsError", "TransportError", "Vector", "VectorBucket", "VectorIndex",
     "VectorIndexAlreadyExistsError", "VectorIndexLimitExceededError",
-    "VectorIndexParameterInvalidError", "WriteReport", "__version__",
+    "VectorIndexParameterInvalidError", "VectorStream", "WriteReport", "__version__",
 ]
 # fmt: on
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 # fmt: off
 import weakref
 from collections.abc import (
-    AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence,
+    AsyncIterable, AsyncIterator, Callable, Generator, Iterable, Iterator, Mapping, Sequence,
 )
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
@@ -32,6 +32,9 @@ from .models import (
 from .operations import buckets, indexes
 from .operations import vectors as vector_operations
 from .operations.indexes import DistanceMetric
+from .streams import (
+    BYTES_IN_THREADS, BYTES_ON_A_LOOP, AsyncVectorStream, ByteWindow, VectorStream,
+)
 from .transport.engine import settings_for
 from .transport.http import AsyncExchange, BlockingExchange
 from .transport.runner import AsyncRunner, Runner
@@ -91,16 +94,15 @@ class OSSVectorClient(_ClientBase):
         return_metadata: bool = True,
         on_missing: OnMissing = "omit",
         timeout: float | None = None,
-    ) -> Iterator[Vector]:
+    ) -> VectorStream:
         """Fetch an unbounded iterable of keys in bounded memory; yield the vectors in order.
 
-        Keys are read 100 at a time, a few hundred ahead of what is yielded; a key repeated within
-        100 crosses the network once. The arguments are those of `fetch`; `timeout` holds for each
-        100 keys.
+        Keys are read 100 at a time, a few hundred ahead of what is yielded, fewer where replies are
+        large (640 KB for each of `max_concurrency`); a key repeated within 100 crosses the network
+        once. The arguments are those of `fetch`; `timeout` holds for each 100 keys.
+        `stream(keys).to_arrow_batches()` yields columns in place of vectors.
         """
-        self.refuse_if_closed()
-        flows = fetching.fetch_flows(
-            self._context,
+        results = self._fetch_in_order(
             keys,
             index=index,
             return_data=return_data,
@@ -108,9 +110,16 @@ class OSSVectorClient(_ClientBase):
             on_missing=on_missing,
             timeout=timeout,
         )
+        return VectorStream(results, with_data=return_data)
+
+    def _fetch_in_order(
+        self, keys: Iterable[str], **options: Any
+    ) -> Generator[FetchResult, None, None]:
         # In a generator: a stream that is dropped half-way stops the flows that run ahead.
-        for result in self._runner.in_order(flows):
-            yield from result
+        self.refuse_if_closed()
+        flows = fetching.fetch_flows(self._context, keys, **options)
+        window = ByteWindow(self._context.config.max_concurrency, BYTES_IN_THREADS)
+        yield from self._runner.in_order(flows, window)
 
     def to_async(self) -> AsyncOSSVectorClient:
         """Return an async client with the same settings; of a local service, with its data."""
@@ -568,7 +577,7 @@ class AsyncOSSVectorClient(_AsyncMethods, _ClientBase):
             self.refuse_if_closed()
         return await self._runner.run(flow(self._context, *arguments, **keywords))
 
-    async def stream(
+    def stream(
         self,
         keys: Iterable[str] | AsyncIterable[str],
         *,
@@ -577,16 +586,15 @@ class AsyncOSSVectorClient(_AsyncMethods, _ClientBase):
         return_metadata: bool = True,
         on_missing: OnMissing = "omit",
         timeout: float | None = None,
-    ) -> AsyncIterator[Vector]:
+    ) -> AsyncVectorStream:
         """Fetch an unbounded iterable of keys, plain or async, in bounded memory, in order.
 
-        Keys are read 100 at a time, a few hundred ahead of what is yielded; a key repeated within
-        100 crosses the network once. The arguments are those of `fetch`; `timeout` holds for each
-        100 keys.
+        Keys are read 100 at a time, a few hundred ahead of what is yielded, fewer where replies are
+        large (2 MB for each of `max_concurrency`); a key repeated within 100 crosses the network
+        once. The arguments are those of `fetch`; `timeout` holds for each 100 keys.
+        `stream(keys).to_arrow_batches()` yields columns in place of vectors.
         """
-        self.refuse_if_closed()
-        flows = fetching.async_fetch_flows(
-            self._context,
+        results = self._fetch_in_order(
             keys,
             index=index,
             return_data=return_data,
@@ -594,10 +602,17 @@ class AsyncOSSVectorClient(_AsyncMethods, _ClientBase):
             on_missing=on_missing,
             timeout=timeout,
         )
+        return AsyncVectorStream(results, with_data=return_data)
+
+    async def _fetch_in_order(
+        self, keys: Iterable[str] | AsyncIterable[str], **options: Any
+    ) -> AsyncIterator[FetchResult]:
         # `async for` over a dropped stream is closed by the loop, and with it what runs ahead.
-        async for result in self._runner.in_order(flows):
-            for vector in result:
-                yield vector
+        self.refuse_if_closed()
+        flows = fetching.async_fetch_flows(self._context, keys, **options)
+        window = ByteWindow(self._context.config.max_concurrency, BYTES_ON_A_LOOP)
+        async for result in self._runner.in_order(flows, window):
+            yield result
 
     def usable_here(self) -> bool:
         """Tell whether the running event loop is the one this client belongs to, if any yet."""

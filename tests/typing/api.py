@@ -15,6 +15,7 @@ import numpy.typing as npt
 from oss_vector_retriever import (
     Acknowledgement,
     AsyncOSSVectorClient,
+    AsyncVectorStream,
     ClientSettings,
     ClientStats,
     ConfigurationError,
@@ -42,6 +43,7 @@ from oss_vector_retriever import (
     Vector,
     VectorBucket,
     VectorIndex,
+    VectorStream,
     __version__,
 )
 
@@ -135,7 +137,11 @@ def blocking(client: OSSVectorClient) -> None:
     assert_type(client.iter_vector_buckets(), Iterator[VectorBucket])
     pages: list[Page[VectorIndex]] = [client.list_vector_indexes(max_results=5)]
     assert_type(pages[0].items, tuple[VectorIndex, ...])
-    assert_type(client.stream(iter(["a"])), Iterator[Vector])
+    stream: Iterator[Vector] = client.stream(iter(["a"]))
+    assert_type(client.stream(["a"]), VectorStream)
+    assert_type(next(client.stream(["a"])), Vector)
+    assert_type([vector for vector in stream], list[Vector])  # noqa: C416 - the element's type
+    client.stream(["a"]).to_arrow_batches(rows="5")  # type: ignore[arg-type]
     assert_type(client.with_options(timeout=1.0), OSSVectorClient)
     assert_type(client.to_async(), AsyncOSSVectorClient)
     assert_type(OSSVectorClient.local("vectors.db"), OSSVectorClient)
@@ -173,7 +179,10 @@ async def nonblocking(client: AsyncOSSVectorClient) -> None:
     assert_type(await client.put_vectors([Vector("a", [0.5])]), Acknowledgement)
     assert_type(await client.query_vectors([0.5]), QueryVectorsResult)
     assert_type(await client.get_vector_index(index="i"), VectorIndex)
-    assert_type(client.stream(["a"]), AsyncIterator[Vector])
+    stream: AsyncIterator[Vector] = client.stream(["a"])
+    assert_type(client.stream(["a"]), AsyncVectorStream)
+    assert_type(await anext(stream), Vector)
+    client.stream(["a"]).to_arrow_batches(rows="5")  # type: ignore[arg-type]
     assert_type(client.iter_vector_indexes(), AsyncIterator[VectorIndex])
     assert_type(client.with_options(timeout=1.0), AsyncOSSVectorClient)
     assert_type(client.to_sync(), OSSVectorClient)
@@ -195,6 +204,7 @@ def results(result: FetchResult) -> None:
     assert_type(result.request_ids, tuple[str, ...])
     assert_type(result.calls, int)
     assert_type(result.matrix(), npt.NDArray[np.float32])
+    assert_type(result.matrix(out=result.matrix()), npt.NDArray[np.float32])
     result.calls = 5  # type: ignore[misc]
 
 

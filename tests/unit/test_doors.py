@@ -110,12 +110,22 @@ def imported_by(node: ast.stmt, package: str) -> dict[str, Any]:
     match node:
         case ast.Import(names):
             tops = [alias.asname or alias.name.split(".")[0] for alias in names]
-            modules = [importlib.import_module(alias.name) for alias in names]
+            modules = [module_or_nothing(alias.name) for alias in names]
             return dict(zip(tops, modules, strict=True))
         case ast.ImportFrom(module, names, level):
             source = importlib.import_module("." * level + (module or ""), package)
             return {alias.asname or alias.name: getattr(source, alias.name) for alias in names}
     return {}
+
+
+def module_or_nothing(name: str) -> Any:
+    """Return a module; of one of others that is not installed, its classes as object."""
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if (error.name or "").startswith(PACKAGE):
+            raise
+        return types.SimpleNamespace(DataFrame=object, Table=object, RecordBatch=object)
 
 
 # From a public value to its annotations

@@ -4,6 +4,7 @@
 # isort: off
 # fmt: off
 from .account_record import AccountRecord
+from .columns import ArrowBatches
 from .limits import DEFAULT_LIMITS, Limits, dump, largest, metadata_bytes
 from .messages import Reply, Request, printable
 from .results import (
@@ -20,6 +21,7 @@ __all__ = [
     "DEFAULT_LIMITS",
     "AccountRecord",
     "Acknowledgement",
+    "ArrowBatches",
     "BucketLogging",
     "ClientStats",
     "FetchResult",

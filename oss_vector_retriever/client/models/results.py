@@ -8,11 +8,15 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, overload
 
 from ..errors import InvalidRequestError
+from . import columns
 from .vector import Vector
 
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
+    import pandas as pd
+    import polars as pl
+    import pyarrow as pa
 
 
 Item = TypeVar("Item")
@@ -358,31 +362,52 @@ class FetchResult(_Items[Vector]):
         """Return a vector or None for each key asked for, in order."""
         return [self.by_key.get(key) for key in self.keys]
 
-    def matrix(self) -> npt.NDArray[np.float32]:
+    def matrix(self, out: npt.NDArray[np.float32] | None = None) -> npt.NDArray[np.float32]:
         """Return the data of the vectors found, shape (found, dimension), dtype float32.
 
-        One allocation; row i belongs to `result[i]`. Nothing found: shape (0, 0).
+        One allocation, or none: `out` is filled and returned. Row i belongs to `result[i]`. Nothing
+        found: shape (0, 0).
 
         Raises:
-            InvalidRequestError: the data were not fetched (`return_data=False`).
+            InvalidRequestError: the data were not fetched (`return_data=False`), or `out` has
+                another shape or dtype, or is not contiguous or not to be written.
         """
         import numpy as np  # noqa: PLC0415 - numpy is optional for the client
 
-        # Row by row into one block: np.stack would first hold all rows a second time.
-        data = [vector.data for vector in self.items]
-        if not data:
-            return np.empty((0, 0), dtype=np.float32)
-        rows = [row for row in data if row is not None]
-        if len(rows) != len(data):
-            raise InvalidRequestError(
-                "matrix() needs the data:",
-                argument="return_data",
-                remedy="fetch with {return_data=True}",
-            )
-        matrix = np.empty((len(rows), len(rows[0])), dtype=np.float32)
-        for position, row in enumerate(rows):
-            matrix[position] = row.numpy()
+        rows = [vector.data for vector in self.items]
+        shape = len(rows), columns.width_of(rows, "matrix()")
+        matrix = np.empty(shape, dtype=np.float32) if out is None else out
+        if matrix.shape != shape or matrix.dtype != np.float32:
+            text = f"{{argument}} must have the shape {shape} and the dtype float32."
+            raise InvalidRequestError(text, argument="out")
+        if not (matrix.flags.c_contiguous and matrix.flags.writeable):
+            text = "{argument} must be C-contiguous and writable."
+            raise InvalidRequestError(text, argument="out")
+        if matrix.size:  # a view of nothing cannot be cast
+            columns.fill(matrix.data.cast("B"), rows, shape[1])
         return matrix
+
+    def to_arrow(self) -> pa.Table:
+        """Return a `pyarrow.Table`, a row for each key asked for, in order.
+
+        Columns: `key`; `data`, a list of float32 of fixed size, the bits of `matrix()`; and
+        `metadata`, JSON text. A key that does not exist has null in both. Without `return_data`
+        there is no column `data`. Extra `arrow`.
+        """
+        return columns.table_of(self.keys, self.aligned())
+
+    def to_pandas(self) -> pd.DataFrame:
+        """Return the table of `to_arrow()` as a `pandas.DataFrame`.
+
+        In `data` each row has a numpy array, which shares one block with the others, or None.
+        """
+        columns.load("pandas", "to_pandas()", ["pandas"])
+        return self.to_arrow().to_pandas()
+
+    def to_polars(self) -> pl.DataFrame:
+        """Return the table of `to_arrow()` as a `polars.DataFrame`; `data` is an `Array`."""
+        polars = columns.load("polars", "to_polars()", ["polars"])
+        return polars.from_arrow(self.to_arrow())
 
     def __repr__(self) -> str:
         return (

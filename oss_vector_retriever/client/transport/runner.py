@@ -7,6 +7,7 @@ import contextlib
 import contextvars
 import inspect
 import os
+import sys
 import threading
 import time
 from collections import deque
@@ -177,16 +178,19 @@ class Runner:
         finally:
             self._end(batch)
 
-    def in_order(self, flows: Iterator[Flow[T]]) -> Iterator[T]:
+    def in_order(self, flows: Iterator[Flow[T]], window: Window[T]) -> Iterator[T]:
         """Run flows as they come, some ahead of the one whose result is next."""
         batch = self._begin_batch(end_at_error=False)
         waiting: deque[_Task[T]] = deque()
         try:
             for flow in flows:
                 waiting.append(_Task(flow, batch))
-                self._helpers.offer([waiting[-1].run])
-                if len(waiting) >= self._width:
-                    yield self._next_of(waiting)
+                # no more threads than tasks: each keeps memory of its own, and one that has just
+                # finished a task is not idle yet
+                needed = sum(one.unfinished for one in list(self._batches))
+                self._helpers.offer([waiting[-1].run], needed)
+                while len(waiting) >= window.size:
+                    yield window.note(self._next_of(waiting))
             while waiting:
                 yield self._next_of(waiting)
         finally:
@@ -237,6 +241,17 @@ class Runner:
         self._exchange.close()
         self._coalescer.close()
         self._helpers.close(_CLOSE_SECONDS)
+
+
+class Window(Protocol[T]):
+    """How many flows run ahead, which what comes of them decides."""
+
+    @property
+    def size(self) -> int:
+        """Return how many may be begun and not taken out."""
+
+    def note(self, result: T) -> T:
+        """Return a result that is taken out, and have it decide."""
 
 
 class _Exchange(Protocol):
@@ -384,11 +399,15 @@ class Helpers:
         self._threads: list[threading.Thread] = []
         self._offers: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
 
-    def offer(self, functions: Iterable[Callable[[], None]]) -> bool:
-        """Have functions called, as far as there are threads; tell whether there are any."""
+    def offer(self, functions: Iterable[Callable[[], None]], needed: int = sys.maxsize) -> bool:
+        """Have functions called, as far as there are threads; tell whether there are any.
+
+        No thread is started where there are as many as are needed.
+        """
+        most = min(self._limit, needed)
         for function in functions:
             self._offers.put(function)
-            if self._idle < self._offers.qsize() and len(self._threads) < self._limit:
+            if self._idle < self._offers.qsize() and len(self._threads) < most:
                 self._start_one()
         return bool(self._threads)
 
@@ -540,15 +559,15 @@ class AsyncRunner:
             self._coalescers[loop] = LoopCoalescer(self.run)
         return self._coalescers[loop]
 
-    async def in_order(self, flows: AsyncIterator[Flow[T]]) -> AsyncIterator[T]:
+    async def in_order(self, flows: AsyncIterator[Flow[T]], window: Window[T]) -> AsyncIterator[T]:
         """Run flows as they come, some ahead of the one whose result is next."""
         running_loop()
         waiting: deque[asyncio.Task[T]] = deque()
         try:
             async for flow in flows:
                 waiting.append(asyncio.ensure_future(self.run(flow)))
-                if len(waiting) >= self._width:
-                    yield await self._next_of(waiting)
+                while len(waiting) >= window.size:
+                    yield window.note(await self._next_of(waiting))
             while waiting:
                 yield await self._next_of(waiting)
         finally:

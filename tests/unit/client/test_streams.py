@@ -1,13 +1,17 @@
 """`stream`: an unbounded iterable of keys, read no further than asked."""
 
+import asyncio
 import itertools
 import json
+import threading
 
 import pytest
 
-from oss_vector_retriever import InvalidRequestError, Limits
+from oss_vector_retriever import FetchResult, InvalidRequestError, Limits, OSSVectorClient, Vector
 from oss_vector_retriever.client.fetch import async_fetch_flows, fetch_flows
 from oss_vector_retriever.client.models.messages import Reply
+from oss_vector_retriever.client.streams import BYTES_IN_THREADS, ByteWindow
+from oss_vector_retriever.client.transport.runner import Helpers
 
 FOUND = Reply(200, {}, b'{"vectors":[]}')
 
@@ -123,3 +127,91 @@ async def test_every_batch_of_an_async_client_is_asked_for_as_the_user_said(mach
     assert len(flows) == 2
     for flow in flows:
         assert_is_as_asked(machine, flow)
+
+
+def ahead_of(client, keys, how):
+    """Return how many keys were read before the first vector of each hundred was yielded."""
+    read, seen = [], []
+    source = (read.append(key) or key for key in keys)
+    if how == "sync":
+        for number, _ in enumerate(client.stream(source)):
+            if number % 100 == 0:
+                seen.append(len(read) - number)
+        return seen
+
+    async def run():
+        number = 0
+        async with client.to_async() as other:
+            async for _ in other.stream(source):
+                if number % 100 == 0:
+                    seen.append(len(read) - number)
+                number += 1
+
+    asyncio.run(run())
+    return seen
+
+
+@pytest.mark.parametrize(("how", "size"), [("sync", 30_000), ("async", 36_000)])
+def test_what_is_read_ahead_is_bounded_in_bytes(how, size):
+    names = [f"k{n}" for n in range(100)]
+    keys = names * 12
+    with OSSVectorClient.local(max_concurrency=4 if how == "async" else 8) as client:
+        client.put_vector_index(dimension=1, non_filterable_metadata_keys=["t"])
+        client.upsert({"key": key, "data": [1.0]} for key in names)
+        small = ahead_of(client, keys, how)
+        # it begins with half of the connections, and takes all when it has seen that it may
+        most = client.config.max_concurrency * 100
+        assert small[0] == most / 2
+        assert max(small) == most
+        client.upsert({"key": k, "data": [1.0], "metadata": {"t": "t" * size}} for k in names)
+        large = ahead_of(client, keys, how)
+        assert large[0] == most / 2
+        assert max(large[3:]) <= 200
+
+
+def test_no_more_threads_are_started_than_are_needed():
+    helpers, free, done = Helpers(8), threading.Event(), threading.Event()
+    try:
+        helpers.offer([free.wait], 1)
+        # one that is busy may have finished its task already, and takes the next
+        helpers.offer([done.set], 1)
+        assert len(helpers._threads) == 1
+        helpers.offer([free.wait], 2)
+        assert len(helpers._threads) == 2
+        assert done.wait(10)
+        helpers.offer([free.wait, free.wait])
+        assert len(helpers._threads) == 4
+    finally:
+        free.set()
+        helpers.close(10)
+
+
+@pytest.mark.parametrize("metadata", [None, {}, {"a": 1}, {"t": "t" * 36_000}])
+@pytest.mark.parametrize("connections", [1, 2, 8, 100])
+def test_a_window_is_never_empty_nor_wider_than_the_connections(connections, metadata):
+    window = ByteWindow(connections, BYTES_IN_THREADS)
+    found = {f"k{n}": Vector(f"k{n}", [0.0] * 100, metadata) for n in range(100)}
+    for by_key in ({}, found, {}):
+        assert window.note(result := FetchResult(tuple(by_key), by_key)) is result
+        assert min(connections, 2) <= window.size <= connections
+
+
+def test_a_window_opens_again_behind_large_replies():
+    window = ByteWindow(8, BYTES_IN_THREADS)
+    large = {f"k{n}": Vector(f"k{n}", [0.0] * 4096) for n in range(100)}
+    window.note(FetchResult(tuple(large), large))
+    assert window.size == 2
+    for _ in range(30):
+        window.note(FetchResult((), {}))
+    assert window.size == 8
+
+
+def test_metadata_as_deep_as_json_is_read_do_not_end_a_stream():
+    deep = []
+    for _ in range(100_000):
+        deep = [deep]
+    window = ByteWindow(8, BYTES_IN_THREADS)
+    window.note(FetchResult(("a",), {"a": Vector("a", [0.0], {"deep": deep})}))
+    assert window.size == 8
+    while deep:  # or the collector would follow it to its end
+        deep = deep.pop()
