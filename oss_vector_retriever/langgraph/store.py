@@ -1,6 +1,7 @@
 """`OSSVectorGraphStore`: LangGraph's long-term memory in an index."""
 
 import concurrent.futures
+import contextlib
 import logging
 import threading
 import weakref
@@ -329,6 +330,9 @@ class Sweeper:
                 return self._done
             self._stop, self._done = threading.Event(), concurrent.futures.Future()
             arguments = (weakref.ref(store), seconds, self._stop, self._done)
+            # who cancels what was returned ends the thread, as of LangGraph's own stores
+            stop = self._stop
+            self._done.add_done_callback(lambda _: stop.set())
             threading.Thread(
                 target=_sweep_regularly, args=arguments, name="oss-vectors-ttl", daemon=True
             ).start()
@@ -360,4 +364,5 @@ def _sweep_regularly(
                 _log.warning("expired items are left to the next sweep: %s", type(error).__name__)
             del alive
     finally:
-        done.set_result(None)
+        with contextlib.suppress(concurrent.futures.InvalidStateError):  # it was cancelled
+            done.set_result(None)

@@ -1,6 +1,7 @@
 """Times to live: when items end, what puts that off, and what is then deleted."""
 
 import gc
+import threading
 import time
 from datetime import timedelta
 
@@ -237,6 +238,19 @@ def test_who_may_not_write_reads_all_the_same(store, wait, service):
     assert denied
 
 
+def sweepers():
+    """Return the threads that sweep."""
+    return {thread for thread in threading.enumerate() if thread.name == "oss-vectors-ttl"}
+
+
+@pytest.fixture
+def failed_threads(monkeypatch):
+    """Give a list of what ended threads by an error."""
+    failed = []
+    monkeypatch.setattr(threading, "excepthook", lambda args: failed.append(args.exc_value))
+    return failed
+
+
 def test_a_thread_sweeps_from_time_to_time(client, wait):
     store = OSSVectorGraphStore(client=client, ttl={"sweep_interval_minutes": 0.001})
     store.put(PLACE, "k", {"n": 1}, ttl=1)
@@ -252,6 +266,21 @@ def test_a_thread_sweeps_from_time_to_time(client, wait):
     assert store.stop_ttl_sweeper(5)
     assert done.done()
     assert store.stop_ttl_sweeper(0)
+
+
+def test_cancelling_what_the_sweeper_returned_ends_its_thread(client, failed_threads):
+    store = OSSVectorGraphStore(client=client, ttl={"sweep_interval_minutes": 60})
+    others = sweepers()
+    done = store.start_ttl_sweeper()
+    [thread] = sweepers() - others
+    assert done.cancel()
+    thread.join(5)
+    assert not thread.is_alive()
+    assert failed_threads == []
+    again = store.start_ttl_sweeper()
+    assert again is not done
+    assert len(sweepers() - others) == 1
+    assert store.stop_ttl_sweeper(5)
 
 
 def test_the_thread_ends_with_its_store(client):
