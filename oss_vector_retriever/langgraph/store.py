@@ -245,6 +245,7 @@ class OSSVectorGraphStore(ConnectedComponent, base.BaseStore):
 
 
 _SWEEP_INTERVAL: Final = 5  # minutes, as of LangGraph's own stores
+_EXIT_SECONDS: Final = 2.0  # an interpreter that ends waits no longer for a sweep
 _MODEL_NAMES: Final = ("model", "model_name", "model_id", "deployment", "dimensions")
 
 
@@ -314,6 +315,7 @@ class Sweeper:
     """The thread that deletes what has expired, while its store is in use."""
 
     def __init__(self) -> None:
+        self._at_exit: weakref.finalize[..., Sweeper] | None = None
         self.renew_after_fork()
         fork.renew_in_children(self)
 
@@ -333,6 +335,9 @@ class Sweeper:
             # who cancels what was returned ends the thread, as of LangGraph's own stores
             stop = self._stop
             self._done.add_done_callback(lambda _: stop.set())
+            if self._at_exit is None:
+                # a client's own, which closes an embedded service, is older, and comes after this
+                self._at_exit = weakref.finalize(self, _stop_at_exit, weakref.ref(self))
             threading.Thread(
                 target=_sweep_regularly, args=arguments, name="oss-vectors-ttl", daemon=True
             ).start()
@@ -346,6 +351,12 @@ class Sweeper:
         if done is None:
             return True
         return not concurrent.futures.wait([done], timeout).not_done
+
+
+def _stop_at_exit(sweeper: "weakref.ref[Sweeper]") -> None:
+    # None: it is no exit, but memory that is freed, wherever that may be; nothing can wait there
+    if (alive := sweeper()) is not None:
+        alive.stop(_EXIT_SECONDS)
 
 
 def _sweep_regularly(
