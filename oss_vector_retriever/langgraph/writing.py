@@ -273,8 +273,9 @@ class Writer:
         names = tuple(put.head.name for put in puts)
         try:
             yield from self.expiry.write(context, [put.head for put in puts])
-        except PartialWriteError as error:
-            return [BatchReport(names, error=error)]
+        except PartialWriteError as error:  # of one call, whose own error says more
+            why = next((one.error for one in error.report.batches if one.error), error)
+            return [BatchReport(names, error=why)]
         return [BatchReport(names)]
 
     def _put_vectors(

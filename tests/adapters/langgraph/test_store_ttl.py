@@ -13,7 +13,7 @@ from adapters.conftest import CountingService
 from langgraph.store.base import GetOp, PutOp
 from support.watched_service import DENIED
 
-from oss_vector_retriever import emulator
+from oss_vector_retriever import AccessDeniedError, PartialWriteError, emulator
 from oss_vector_retriever.client.context import Clock
 from oss_vector_retriever.langgraph import OSSVectorGraphStore
 
@@ -236,6 +236,31 @@ def test_who_may_not_write_reads_all_the_same(store, wait, service):
     service.handle = deny
     assert store.get(PLACE, "k", refresh_ttl=True) is not None
     assert denied
+
+
+async def test_a_role_without_the_side_index_reads_what_has_not_ended(
+    store, wait, service, monkeypatch
+):
+    store.put(PLACE, "k", {"n": 1, "text": "t"}, ttl=10)
+    wait(5)
+    handle = service.handle
+    monkeypatch.setattr(
+        service, "handle", lambda one: DENIED if SIDE.encode() in one.body else handle(one)
+    )
+    reads = [
+        store.get(PLACE, "k", refresh_ttl=True),
+        *store.search(PLACE, refresh_ttl=True),
+        *await store.asearch(PLACE, query="t", refresh_ttl=True),
+    ]
+    assert [item.key for item in reads] == ["k"] * 3
+    with pytest.raises(PartialWriteError) as refused:
+        store.put(PLACE, "other", {"n": 1}, ttl=10)
+    assert str(refused.value).count("calls failed") == 1
+    [batch] = refused.value.report.batches
+    assert isinstance(batch.error, AccessDeniedError)
+    wait(6)  # whether it has ended only the side index knows
+    with pytest.raises(AccessDeniedError, match=SIDE):
+        store.get(PLACE, "k")
 
 
 def sweepers():
