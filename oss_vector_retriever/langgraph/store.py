@@ -27,7 +27,7 @@ from .items import MAX_COPIES
 from .operations import Memory, OpKey, Outcome, Reading, ReadOp, copy_result, key_of, plan_readings
 from .slots import Slots
 from .turns import PutMerger, ReadMerger
-from .writing import Writer
+from .writing import Writer, check_paths
 
 _log = logging.getLogger(__name__)
 
@@ -128,7 +128,7 @@ class OSSVectorGraphStore(ConnectedComponent, base.BaseStore):
             slots,
             _dimension(self.index),
             _check_filterable(self.filterable),
-            (self.index.get("fields") if self.index else None) or ["$"],
+            _paths(self.index),
             _name_model(self.embeddings),
         )
         self._reads = ReadMerger(self._plan, self._read_apart)
@@ -288,6 +288,11 @@ def _check_ttl_config(config: base.TTLConfig | None) -> base.TTLConfig | None:
     check_ttl(config.get("default_ttl"), "default_ttl")
     check_ttl(config.get("sweep_interval_minutes"), "sweep_interval_minutes")
     return config
+
+
+def _paths(index: base.IndexConfig | None) -> list[str]:
+    fields = index.get("fields") if index else None
+    return (None if fields is None else check_paths('"fields" of index', fields)) or ["$"]
 
 
 def _dimension(index: base.IndexConfig | None) -> int:
