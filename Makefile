@@ -19,7 +19,7 @@ DEVELOP := $(VENV)/.installed-develop
 MUTATE := $(VENV)/.installed-mutate
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test oldest check trust mutate lint format types generate house fast bench soak clean
+.PHONY: help demo test oldest memory check trust mutate lint format types generate house fast bench soak clean
 
 help:  ## Show the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort
@@ -51,6 +51,10 @@ demo: $(RUN)  ## Show the main job: real data, embedded service, no account
 
 test: $(DEVELOP)  ## Run the tests (TESTS=tests/unit for some of them, JOBS=0 for one process)
 	$(BIN)/python -m pytest --numprocesses $(JOBS) --dist worksteal $(TESTS)
+
+memory: $(DEVELOP)  ## Run LangMem's tools and deepagents' backend on LangGraph's store
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[memory]'
+	OSS_VECTORS_NEED_MEMORY=1 $(BIN)/python -m pytest tests/adapters/langgraph/test_others_tools.py
 
 oldest: $(OLDEST)/.installed  ## Run the adapters' tests on the oldest frameworks supported
 	$(OLDEST)/bin/python -m pytest tests/standard tests/adapters

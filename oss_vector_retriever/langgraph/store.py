@@ -1,6 +1,7 @@
 """`OSSVectorGraphStore`: LangGraph's long-term memory in an index."""
 
 import concurrent.futures
+import contextlib
 import logging
 import threading
 import weakref
@@ -26,7 +27,7 @@ from .items import MAX_COPIES
 from .operations import Memory, OpKey, Outcome, Reading, ReadOp, copy_result, key_of, plan_readings
 from .slots import Slots
 from .turns import PutMerger, ReadMerger
-from .writing import Writer
+from .writing import Writer, check_paths
 
 _log = logging.getLogger(__name__)
 
@@ -127,7 +128,7 @@ class OSSVectorGraphStore(ConnectedComponent, base.BaseStore):
             slots,
             _dimension(self.index),
             _check_filterable(self.filterable),
-            (self.index.get("fields") if self.index else None) or ["$"],
+            _paths(self.index),
             _name_model(self.embeddings),
         )
         self._reads = ReadMerger(self._plan, self._read_apart)
@@ -244,6 +245,7 @@ class OSSVectorGraphStore(ConnectedComponent, base.BaseStore):
 
 
 _SWEEP_INTERVAL: Final = 5  # minutes, as of LangGraph's own stores
+_EXIT_SECONDS: Final = 2.0  # an interpreter that ends waits no longer for a sweep
 _MODEL_NAMES: Final = ("model", "model_name", "model_id", "deployment", "dimensions")
 
 
@@ -288,6 +290,11 @@ def _check_ttl_config(config: base.TTLConfig | None) -> base.TTLConfig | None:
     return config
 
 
+def _paths(index: base.IndexConfig | None) -> list[str]:
+    fields = index.get("fields") if index else None
+    return (None if fields is None else check_paths('"fields" of index', fields)) or ["$"]
+
+
 def _dimension(index: base.IndexConfig | None) -> int:
     if index is None:
         return 1
@@ -313,6 +320,7 @@ class Sweeper:
     """The thread that deletes what has expired, while its store is in use."""
 
     def __init__(self) -> None:
+        self._at_exit: weakref.finalize[..., Sweeper] | None = None
         self.renew_after_fork()
         fork.renew_in_children(self)
 
@@ -329,6 +337,12 @@ class Sweeper:
                 return self._done
             self._stop, self._done = threading.Event(), concurrent.futures.Future()
             arguments = (weakref.ref(store), seconds, self._stop, self._done)
+            # who cancels what was returned ends the thread, as of LangGraph's own stores
+            stop = self._stop
+            self._done.add_done_callback(lambda _: stop.set())
+            if self._at_exit is None:
+                # a client's own, which closes an embedded service, is older, and comes after this
+                self._at_exit = weakref.finalize(self, _stop_at_exit, weakref.ref(self))
             threading.Thread(
                 target=_sweep_regularly, args=arguments, name="oss-vectors-ttl", daemon=True
             ).start()
@@ -342,6 +356,12 @@ class Sweeper:
         if done is None:
             return True
         return not concurrent.futures.wait([done], timeout).not_done
+
+
+def _stop_at_exit(sweeper: "weakref.ref[Sweeper]") -> None:
+    # None: it is no exit, but memory that is freed, wherever that may be; nothing can wait there
+    if (alive := sweeper()) is not None:
+        alive.stop(_EXIT_SECONDS)
 
 
 def _sweep_regularly(
@@ -360,4 +380,5 @@ def _sweep_regularly(
                 _log.warning("expired items are left to the next sweep: %s", type(error).__name__)
             del alive
     finally:
-        done.set_result(None)
+        with contextlib.suppress(concurrent.futures.InvalidStateError):  # it was cancelled
+            done.set_result(None)

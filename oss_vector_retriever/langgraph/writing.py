@@ -192,7 +192,7 @@ class Writer:
         """Return the texts of an item that are embedded; none for one that is not to be found."""
         if op.index is False or not self.model:
             return []
-        paths = self.fields if op.index is None else op.index
+        paths = self.fields if op.index is None else check_paths("index", op.index)
         try:
             plain = json_form(value)  # LangGraph reads texts out of JSON
             found = [base.get_text_at_path(plain, read_path(path)) for path in paths]
@@ -273,8 +273,9 @@ class Writer:
         names = tuple(put.head.name for put in puts)
         try:
             yield from self.expiry.write(context, [put.head for put in puts])
-        except PartialWriteError as error:
-            return [BatchReport(names, error=error)]
+        except PartialWriteError as error:  # of one call, whose own error says more
+            why = next((one.error for one in error.report.batches if one.error), error)
+            return [BatchReport(names, error=why)]
         return [BatchReport(names)]
 
     def _put_vectors(
@@ -395,6 +396,19 @@ class Writer:
 def read_path(path: str) -> list[str]:
     """Return the parts of a path into a value; none for the whole of it."""
     return [] if path == _WHOLE else base.tokenize_path(path)  # which knows of no path to the whole
+
+
+def check_paths(argument: str, paths: object) -> list[str]:
+    """Return paths into a value; a lone string is refused, which would be taken letter by letter.
+
+    Raises:
+        InvalidRequestError: they are no list of strings.
+    """
+    if isinstance(paths, list | tuple) and all(isinstance(path, str) for path in paths):
+        return list(paths)
+    raise InvalidRequestError(
+        f'{argument} must be a list of paths into the value, such as ["text"], not {quote(paths)}.'
+    )
 
 
 _WHOLE: Final = "$"  # of paths, as LangGraph has it

@@ -19,6 +19,7 @@ from pydantic_core import from_json
 from ..client.context import Context, Flow
 from ..client.models import ListVectorsResult
 from ..client.operations.vectors import list_vectors
+from ..client.steps import Call
 from .keys import is_key
 from .store import RecordStore
 
@@ -155,10 +156,16 @@ def _first_there(forms: Iterable[str], there: Collection[str]) -> str | None:
 _PAIRS: Final = (
     *("[]", "()", "<>", "{}", '""', "''", "``", "**"),
     *("\u201c\u201d", "\u2018\u2019", "\u300c\u300d", "\u300a\u300b", "\u3010\u3011"),
+    *("\uff08\uff09", "\uff3b\uff3d", "\uff5b\uff5d", "\u300e\u300f", "\u3008\u3009"),
+    *("\u3014\u3015", "\uff02\uff02", "\uff07\uff07", "\uff1c\uff1e", "\u00ab\u00bb"),
 )
 _SEPARATORS: Final = ",;\n\uff0c\uff1b\u3001"  # with the Chinese ones
-_AROUND: Final = "".join(_PAIRS) + " \t\r." + _SEPARATORS
-_LABEL: Final = re.compile(r"(?:(?:document|doc|key)[ _]?)?ids?\s*[:=]\s*", re.IGNORECASE)
+_AROUND: Final = "".join(_PAIRS) + " \t\r.\u3002\u3000" + _SEPARATORS
+_LABEL: Final = re.compile(
+    r"(?:(?:document|doc|key|\u6587\u6863|\u6587\u4ef6)[ _]?)?(?:ids?|\u7f16\u53f7)"
+    r"\s*[:=\uff1a]\s*",
+    re.IGNORECASE,
+)
 _DISTANCE: Final = re.compile(r"distance=-?[\d.]+$")
 _QUOTED: Final = re.compile(r'"(?:[^"\\]|\\.)*"')
 _HEADINGS: Final = re.compile(r'\[id:\s*(?:"(?:[^"\\]|\\.)*"|[^\[\]"]*)\]', re.IGNORECASE)
@@ -209,7 +216,7 @@ def _pieces(written: str) -> list[str]:
     if len(written) > _LONGEST:
         return []
     # without the brackets of a list around all of them
-    inside = written.strip(" \t\r\n[](){}")
+    inside = written.strip(" \t\r\n[](){}\uff08\uff09\uff3b\uff3d\u3010\u3011")
     split = [piece.strip() for piece in _BETWEEN.split(inside)]
     for found in (_HEADINGS.findall(written), _QUOTED.findall(written), split):
         several = list(dict.fromkeys(filter(None, found)))
@@ -232,7 +239,13 @@ def suggest(
     if absent and access.allowed_keys is None:
         listed = yield from _list_keys(context, store, scan)
         known = tuple(key for key in listed if access.permits(key))
-    return {key: near_misses(key, known) for key in absent}
+    if not known:
+        return {key: [] for key in absent}
+    # off the event loop: a few hundred ids among thousands of keys take seconds
+    near: dict[str, list[str]] = yield Call(
+        lambda: {key: near_misses(key, known) for key in absent}
+    )
+    return near
 
 
 def _list_keys(context: Context, store: RecordStore, count: int) -> Flow[list[str]]:
@@ -253,12 +266,17 @@ def _list_keys(context: Context, store: RecordStore, count: int) -> Flow[list[st
     return keys
 
 
+_LONGEST_KNOWN: Final = 4_096  # characters; a key, which has a quarter, resembles nothing longer
+
+
 def near_misses(key: str, known: Iterable[str]) -> list[str]:
     """Return the known keys that a wrong key most resembles, the nearest first, at most 3.
 
     Letter case and the punctuation that models change are looked through; where these alone differ,
     nothing else is returned.
     """
+    if len(key) > _LONGEST_KNOWN:
+        return []
     plain: dict[str, str] = {}
     for other in known:
         if other != key:  # an allowed key need not exist

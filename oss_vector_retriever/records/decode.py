@@ -90,7 +90,8 @@ class DecodeError(OSSVectorError, ValueError):
         self.reason = reason
         super().__init__(
             f"record {quote(key)}: {field} cannot be read: {reason}. "
-            'Write the record again, or pass on_decode_error="skip" or "raw".'
+            "Write the record again, or delete it; what takes on_decode_error= can read past it, "
+            'with "skip" or "raw".'
         )
 
 

@@ -103,3 +103,16 @@ def test_a_namespace_too_deep_to_be_filtered_is_named(client):
 def test_a_value_that_is_no_dict_is_refused(client, value):
     with pytest.raises(InvalidRequestError, match="value of 'k' must be a dict"):
         OSSVectorGraphStore(client=client).batch([PutOp(PLACE, "k", value)])
+
+
+@pytest.mark.parametrize("paths", ["text", b"text", {"text": 1}, [1], 5, True])
+async def test_paths_that_are_no_list_of_strings_are_refused(client, operations, paths):
+    with pytest.raises(InvalidRequestError, match='"fields" of index must be a list of paths'):
+        OSSVectorGraphStore(client=client, index={"dims": 4, "embed": embed, "fields": paths})
+    store = OSSVectorGraphStore(client=client, index={"dims": 4, "embed": embed})
+    with pytest.raises(InvalidRequestError, match="index must be a list of paths"):
+        store.put(("a",), "k", {"text": "t"}, index=paths)
+    with pytest.raises(InvalidRequestError, match="index must be a list of paths"):
+        await store.aput(("a",), "k", {"text": "t"}, index=paths)
+    assert "putVectors" not in operations
+    store.put(("a",), "k", {"text": "t"}, index=("text",))

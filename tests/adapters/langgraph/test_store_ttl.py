@@ -1,6 +1,7 @@
 """Times to live: when items end, what puts that off, and what is then deleted."""
 
 import gc
+import threading
 import time
 from datetime import timedelta
 
@@ -12,7 +13,7 @@ from adapters.conftest import CountingService
 from langgraph.store.base import GetOp, PutOp
 from support.watched_service import DENIED
 
-from oss_vector_retriever import emulator
+from oss_vector_retriever import AccessDeniedError, PartialWriteError, emulator
 from oss_vector_retriever.client.context import Clock
 from oss_vector_retriever.langgraph import OSSVectorGraphStore
 
@@ -237,6 +238,44 @@ def test_who_may_not_write_reads_all_the_same(store, wait, service):
     assert denied
 
 
+async def test_a_role_without_the_side_index_reads_what_has_not_ended(
+    store, wait, service, monkeypatch
+):
+    store.put(PLACE, "k", {"n": 1, "text": "t"}, ttl=10)
+    wait(5)
+    handle = service.handle
+    monkeypatch.setattr(
+        service, "handle", lambda one: DENIED if SIDE.encode() in one.body else handle(one)
+    )
+    reads = [
+        store.get(PLACE, "k", refresh_ttl=True),
+        *store.search(PLACE, refresh_ttl=True),
+        *await store.asearch(PLACE, query="t", refresh_ttl=True),
+    ]
+    assert [item.key for item in reads] == ["k"] * 3
+    with pytest.raises(PartialWriteError) as refused:
+        store.put(PLACE, "other", {"n": 1}, ttl=10)
+    assert str(refused.value).count("calls failed") == 1
+    [batch] = refused.value.report.batches
+    assert isinstance(batch.error, AccessDeniedError)
+    wait(6)  # whether it has ended only the side index knows
+    with pytest.raises(AccessDeniedError, match=SIDE):
+        store.get(PLACE, "k")
+
+
+def sweepers():
+    """Return the threads that sweep."""
+    return {thread for thread in threading.enumerate() if thread.name == "oss-vectors-ttl"}
+
+
+@pytest.fixture
+def failed_threads(monkeypatch):
+    """Give a list of what ended threads by an error."""
+    failed = []
+    monkeypatch.setattr(threading, "excepthook", lambda args: failed.append(args.exc_value))
+    return failed
+
+
 def test_a_thread_sweeps_from_time_to_time(client, wait):
     store = OSSVectorGraphStore(client=client, ttl={"sweep_interval_minutes": 0.001})
     store.put(PLACE, "k", {"n": 1}, ttl=1)
@@ -252,6 +291,21 @@ def test_a_thread_sweeps_from_time_to_time(client, wait):
     assert store.stop_ttl_sweeper(5)
     assert done.done()
     assert store.stop_ttl_sweeper(0)
+
+
+def test_cancelling_what_the_sweeper_returned_ends_its_thread(client, failed_threads):
+    store = OSSVectorGraphStore(client=client, ttl={"sweep_interval_minutes": 60})
+    others = sweepers()
+    done = store.start_ttl_sweeper()
+    [thread] = sweepers() - others
+    assert done.cancel()
+    thread.join(5)
+    assert not thread.is_alive()
+    assert failed_threads == []
+    again = store.start_ttl_sweeper()
+    assert again is not done
+    assert len(sweepers() - others) == 1
+    assert store.stop_ttl_sweeper(5)
 
 
 def test_the_thread_ends_with_its_store(client):

@@ -1,12 +1,14 @@
 """What an agent is told, whatever its framework: a budget, cuts, what is missing."""
 
 import json
+import time
 
 import pytest
 from support.agent_answers import fenced, mark_of, read_answer, whole, without_mark
 
 from oss_vector_retriever import InvalidRequestError, OSSVectorError
-from oss_vector_retriever.records.agent_ids import Access, near_misses
+from oss_vector_retriever.client.steps import Call
+from oss_vector_retriever.records.agent_ids import Access, near_misses, suggest
 from oss_vector_retriever.records.answers import Answer, Budget, Passage, describe_failure
 
 
@@ -99,6 +101,19 @@ def test_near_misses_look_through_case_and_punctuation():
     assert near_misses("Report_2024", known) == ["report-2024"]
     assert set(near_misses("report-202", known)) == {"report-2024", "report-2025"}
     assert near_misses("letter", known) == []
+
+
+def test_a_page_of_text_as_an_id_costs_next_to_nothing():
+    began = time.process_time()
+    assert [near_misses("x" * 1_000_000 + str(n), ["x" * 1024]) for n in range(20)] == [[]] * 20
+    assert time.process_time() - began < 1.0
+
+
+def test_near_misses_are_looked_for_off_the_event_loop():
+    access = Access(allowed_keys=frozenset({"report-2024"}))
+    step = next(suggest(None, ["report_2024"], access, None, 0))
+    assert isinstance(step, Call)
+    assert step.function() == {"report_2024": ["report-2024"]}
 
 
 def test_a_failure_is_told_in_words_of_what_the_agent_passed():
