@@ -14,6 +14,7 @@ import importlib
 import ipaddress
 import math
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Callable
@@ -21,6 +22,12 @@ from queue import Empty, SimpleQueue
 from typing import Any
 
 _WRITTEN_AT_ONCE = 64 * 1024
+# The engine asks for 64 kB, and each read costs it an event, which is several copies of the bytes
+# and most of what a large reply cost. It takes more than it asked for.
+_READ_AT_ONCE = 1024 * 1024
+# its limit for a reply's headers, 100 kB, is looked at between two reads: these are as it asks
+_READ_AS_ASKED = 128 * 1024
+_TLS_RECORD = 16 * 1024
 _NEXT_ADDRESS_SECONDS = 0.25
 _SHORTEST = 0.001  # seconds; to sockets 0 means "do not wait at all"
 # seconds that a read waits at once: a signal that another thread took, or that came just before the
@@ -185,11 +192,16 @@ class _ClippedStream:
         self._network = network
         self._countdown = network.countdown
         self._message = _OutgoingMessage()
+        self._reply = _IncomingMessage(inner)
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         if head := self._message.end():  # of a request without a body, such as a DELETE
             self._write(head, timeout)
-        data = self._read(max_bytes, timeout)
+        size = self._reply.choose_size(max_bytes)
+        data = self._read(size, timeout)
+        if self._reply.may_hold_more(data):
+            self._inner.get_extra_info("socket").settimeout(0)  # the next operation sets its own
+            data = self._reply.add_records(data, size)
         self._network.heard = self._network.heard or bool(data)
         return data
 
@@ -206,6 +218,7 @@ class _ClippedStream:
                 return data
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        self._reply.begin()
         if ready := self._message.add(buffer):
             self._write(ready, timeout)
 
@@ -321,15 +334,20 @@ class _WatchedStream:
         self._inner = inner
         self._network = network
         self._message = _OutgoingMessage()
+        self._reply = _IncomingMessage(inner)
 
     async def read(self, max_bytes: int, *options: Any, **named: Any) -> bytes:
         if head := self._message.end():
             await self._inner.write(head, *options, **named)
-        data: bytes = await self._inner.read(max_bytes, *options, **named)
+        size = self._reply.choose_size(max_bytes)
+        data: bytes = await self._inner.read(size, *options, **named)
+        if self._reply.may_hold_more(data):
+            data = self._reply.add_records(data, size)
         self._network.heard = self._network.heard or bool(data)
         return data
 
     async def write(self, buffer: bytes, *options: Any, **named: Any) -> None:
+        self._reply.begin()
         if ready := self._message.add(buffer):
             await self._inner.write(ready, *options, **named)
 
@@ -366,3 +384,42 @@ class _OutgoingMessage:
         head, self._head = self._head, None
         self._begun = False
         return head
+
+
+class _IncomingMessage:
+    """A message that is read in few pieces where it is large, and in small ones where it is not."""
+
+    def __init__(self, stream: Any) -> None:
+        # of all kinds that the engine's streams tell of, this reads what is there
+        self._tls = stream.get_extra_info("ssl_object")
+        # TLS gives one record at a time, whatever was asked for
+        self._full = _READ_AS_ASKED // 2 if self._tls is None else _TLS_RECORD
+        self.begin()
+
+    def begin(self) -> None:
+        """Know that what comes next is a message's head."""
+        self._read = 0
+        self._is_fast = False
+
+    def choose_size(self, asked: int) -> int:
+        """Return how many bytes to read, where the engine asks for some."""
+        # a slow peer's bytes come a few at a time: room for more would be made for nothing
+        return _READ_AT_ONCE if self._is_fast and self._read >= _READ_AS_ASKED else asked
+
+    def may_hold_more(self, data: bytes) -> bool:
+        """Count what was read, and tell whether TLS may have more of it at hand."""
+        self._read += len(data)
+        self._is_fast = len(data) >= self._full
+        return self._is_fast and self._tls is not None
+
+    def add_records(self, data: bytes, size: int) -> bytes:
+        """Return data with the records of TLS behind it that are there already."""
+        records = [data]
+        left = size - len(data)
+        # an end or an error comes again with the next read
+        with contextlib.suppress(OSError):
+            while left > 0 and (more := self._tls.read(min(left, _TLS_RECORD))):
+                records.append(more)
+                left -= len(more)
+        self._read += size - left - len(data)
+        return b"".join(records)
