@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import importlib
 import os
 import threading
@@ -14,6 +13,7 @@ from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
+from ..lazy import LazyModule
 from . import fork
 from .config import ClientConfig, resolve_config
 from .errors import ConfigurationError
@@ -24,8 +24,12 @@ from .steps import REPLY_TOO_LARGE, Fault, FaultKind, Send
 from .transport.runner import Helpers
 
 if TYPE_CHECKING:
+    import asyncio
+
     from ..emulator.behaviour import Behaviour
     from ..emulator.service import Service
+else:
+    asyncio = LazyModule("asyncio", globals())
 
 
 # The services of files that are open, by process and path: a fork has its parent's entries, and

@@ -10,7 +10,6 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from enum import Enum
 from http import HTTPStatus
 from typing import Self
@@ -147,6 +146,8 @@ def retry_after(value: str | None, now: datetime) -> float | None:
 
 def http_date(value: str) -> datetime | None:
     """Return the moment that a header such as Date names, or None where it names none."""
+    from email.utils import parsedate_to_datetime  # noqa: PLC0415 - slow, and seldom needed
+
     try:
         moment = parsedate_to_datetime(value)
     except (ValueError, OverflowError):

@@ -10,7 +10,6 @@ import hmac
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from email.utils import format_datetime
 from functools import lru_cache
 from typing import NoReturn, Protocol
 from urllib.parse import quote
@@ -43,6 +42,8 @@ def timestamp(moment: datetime) -> str:
 @lru_cache(maxsize=16)
 def http_date(moment: datetime) -> str:
     """Return a moment as HTTP's Date header has it."""
+    from email.utils import format_datetime  # noqa: PLC0415 - slow, and signing may not need it
+
     return format_datetime(moment.astimezone(UTC), usegmt=True)
 
 

@@ -2,7 +2,6 @@
 
 import base64
 import contextlib
-import html
 import importlib
 import importlib.util
 import json
@@ -486,6 +485,8 @@ def _json_fields(body: bytes) -> dict[str, str]:
 
 
 def _xml_fields(body: bytes) -> dict[str, str]:
+    import html  # noqa: PLC0415 - its table of entities, for errors alone
+
     text = body.decode(errors="replace")
     names = ("Code", "Message", "RequestId", "EC")
     found = {name: re.search(rf"<{name}>([^<]*)</{name}>", text) for name in names}

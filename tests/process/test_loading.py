@@ -47,6 +47,26 @@ def test_the_client_loads_no_pydantic_which_took_a_third_of_its_time():
     assert tops & {"pydantic", "pydantic_core"} == set()
 
 
+def test_the_client_loads_nothing_that_a_blocking_fetch_can_do_without():
+    tops, everything = fresh("from oss_vector_retriever import OSSVectorClient")
+    assert tops & {"asyncio", "ssl", "email", "html", "tempfile"} == set()
+    assert "urllib.request" not in everything
+
+
+def test_a_module_that_is_loaded_late_takes_its_place():
+    fresh(
+        "import sys\n"
+        "from oss_vector_retriever.client.transport import http, runner\n"
+        "assert 'asyncio' not in sys.modules\n"
+        "try:\n    runner.running_loop()\n"
+        "except Exception as error:\n    assert 'event loop' in str(error), error\n"
+        "else:\n    raise AssertionError\n"
+        "import asyncio\n"
+        "assert runner.asyncio is asyncio\n"
+        "assert http.asyncio.timeout is asyncio.timeout and http.asyncio is asyncio\n"
+    )
+
+
 def test_making_a_client_loads_no_numpy_either():
     tops, _ = fresh(
         "from oss_vector_retriever import OSSVectorClient as C\n"

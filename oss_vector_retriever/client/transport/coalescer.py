@@ -6,16 +6,21 @@ it has to wait for one; on a loop those of one turn share. Only a window that th
 waited out. No fetch's cancellation, deadline or error touches another.
 """
 
-import asyncio
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from ...lazy import LazyModule
 from ..coalesce import PendingFetch, SharedCall, next_call, shared_calls
 from ..steps import Flow
+
+if TYPE_CHECKING:
+    import asyncio
+else:
+    asyncio = LazyModule("asyncio", globals())
 
 # seconds beyond a deadline: a call that ends at the same moment says more of why
 _GRACE = 0.02

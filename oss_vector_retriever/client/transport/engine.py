@@ -10,21 +10,25 @@ import importlib
 import importlib.util
 import os
 import re
-import ssl
 from dataclasses import dataclass, field
 from errno import ENOENT
 from functools import lru_cache
 from http import HTTPStatus
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
-from urllib.request import getproxies, proxy_bypass
 
+from ...lazy import LazyModule
 from ..config import ClientConfig
 from ..errors import ConfigurationError, refer
 from ..hidden import Hidden, hide_address, reveal
 from ..steps import Fault, FaultKind
 from .network import Network
+
+if TYPE_CHECKING:
+    import ssl
+else:
+    ssl = LazyModule("ssl", globals())
 
 VARIABLE = "OSS_VECTORS_HTTP_LIBRARY"
 _ENGINES = {"httpx2": "httpcore2", "httpx": "httpcore"}
@@ -199,6 +203,8 @@ def _environment_proxy(config: ClientConfig) -> str | Hidden | None:
     # what HTTPS_PROXY and NO_PROXY name for the endpoint, as curl reads them
     if config.endpoint.path_style:  # an address or localhost, which no proxy could reach
         return None
+    from urllib.request import getproxies, proxy_bypass  # noqa: PLC0415 - as slow as all of this
+
     proxies = getproxies()
     proxy = proxies.get(config.endpoint.scheme) or proxies.get("all")
     return None if proxy is None or proxy_bypass(config.endpoint.host) else hide_address(proxy)

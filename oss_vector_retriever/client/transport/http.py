@@ -8,7 +8,6 @@ engineering.md 0.2.)
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import threading
 import time
@@ -17,15 +16,21 @@ from collections.abc import AsyncGenerator
 from dataclasses import replace
 from functools import lru_cache
 from http import HTTPStatus
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from ...lazy import LazyModule
 from .. import fork
 from ..errors import ConfigurationError
 from ..models.messages import Reply, Request
 from ..steps import REPLY_TOO_LARGE, Fault, FaultKind, Send
 from .engine import Settings, fault_of, proxy_refusal
 from .network import ClippedNetwork, Countdown, Network, WatchedNetwork
+
+if TYPE_CHECKING:
+    import asyncio
+else:
+    asyncio = LazyModule("asyncio", globals())
 
 _LATE = Fault(FaultKind.DEADLINE, "DeadlineExceeded")
 _CLOSED = Fault(FaultKind.CLOSED, "ClientClosed")

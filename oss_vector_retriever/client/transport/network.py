@@ -8,7 +8,6 @@ methods that httpcore calls on its own networks and streams.
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import importlib
 import ipaddress
@@ -18,9 +17,23 @@ import threading
 import time
 from collections.abc import Callable
 from queue import Empty, SimpleQueue
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from ...lazy import LazyModule
+
+if TYPE_CHECKING:
+    import asyncio
+else:
+    asyncio = LazyModule("asyncio", globals())
 
 _WRITTEN_AT_ONCE = 64 * 1024
+# The engine asks for 64 kB, and each read costs it an event: several copies, and most of the time
+# that a large reply takes. It takes more than it asked for.
+_READ_AT_ONCE = 1024 * 1024
+_READ_AT_LEAST = 32 * 1024
+# its limit of a reply's head, 100 kB, is looked at between two reads: up to there they are its own
+_READ_AS_ASKED = 128 * 1024
+_TLS_RECORD = 16 * 1024
 _NEXT_ADDRESS_SECONDS = 0.25
 _SHORTEST = 0.001  # seconds; to sockets 0 means "do not wait at all"
 # seconds that a read waits at once: a signal that another thread took, or that came just before the
@@ -184,26 +197,28 @@ class _ClippedStream:
         self._inner = inner
         self._network = network
         self._countdown = network.countdown
-        self._message = _OutgoingMessage()
+        self._message = _Message()
+        self._tls = inner.get_extra_info("ssl_object")
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         if head := self._message.end():  # of a request without a body, such as a DELETE
             self._write(head, timeout)
-        data = self._read(max_bytes, timeout)
-        self._network.heard = self._network.heard or bool(data)
-        return data
-
-    def _read(self, max_bytes: int, timeout: float | None) -> bytes:
+        size = self._message.room or max_bytes
         ends = math.inf if timeout is None else time.monotonic() + timeout
         while True:
             left = self._countdown.clip(ends - time.monotonic(), self._engine.ReadTimeout)
             try:
-                data: bytes = self._inner.read(max_bytes, min(left, _LOOK_AGAIN))
+                data: bytes = self._inner.read(size, min(left, _LOOK_AGAIN))
+                break
             except self._engine.ReadTimeout:
                 if left <= _LOOK_AGAIN:
                     raise
-            else:
-                return data
+        if self._tls and len(data) >= _TLS_RECORD:
+            self._inner.get_extra_info("socket").settimeout(0)  # the next operation sets its own
+            data = _add_records(data, size, self._tls)
+        self._message.count(data)
+        self._network.heard = self._network.heard or bool(data)
+        return data
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
         if ready := self._message.add(buffer):
@@ -320,12 +335,17 @@ class _WatchedStream:
     def __init__(self, inner: Any, network: Network) -> None:
         self._inner = inner
         self._network = network
-        self._message = _OutgoingMessage()
+        self._message = _Message()
+        self._tls = inner.get_extra_info("ssl_object")
 
     async def read(self, max_bytes: int, *options: Any, **named: Any) -> bytes:
         if head := self._message.end():
             await self._inner.write(head, *options, **named)
-        data: bytes = await self._inner.read(max_bytes, *options, **named)
+        size = self._message.room or max_bytes
+        data: bytes = await self._inner.read(size, *options, **named)
+        if self._tls and len(data) >= _TLS_RECORD:
+            data = _add_records(data, size, self._tls)
+        self._message.count(data)
         self._network.heard = self._network.heard or bool(data)
         return data
 
@@ -344,19 +364,25 @@ class _WatchedStream:
         return self._inner.get_extra_info(info)
 
 
-class _OutgoingMessage:
-    """A message's head, held back until its body comes."""
+class _Message:
+    """A message's head, held back until its body comes; and how its reply is to be read.
+
+    Attributes:
+        room: the bytes to read next, in place of what the engine asks for, or 0.
+    """
 
     def __init__(self) -> None:
         # the engine writes head, body and an end by themselves, the end empty where the length is
         # known; as one they are one packet, and one call of the system
         self._head: bytes | None = None
         self._begun = False
+        self._read = self.room = 0
 
     def add(self, buffer: bytes) -> bytes:
         """Return what is to be written now that this has come."""
         if not self._begun:
             self._begun, self._head = True, buffer
+            self._read = self.room = 0
             return b""
         head, self._head = self._head, None
         return head + buffer if head else buffer
@@ -366,3 +392,20 @@ class _OutgoingMessage:
         head, self._head = self._head, None
         self._begun = False
         return head
+
+    def count(self, data: bytes) -> None:
+        """Make room for more where a large reply comes fast."""
+        # a slow peer's bytes come a few at a time: the room would be made for nothing
+        self._read += len(data)
+        is_fast = len(data) >= _READ_AT_LEAST and self._read >= _READ_AS_ASKED
+        self.room = _READ_AT_ONCE if is_fast else 0
+
+
+def _add_records(data: bytes, size: int, tls: Any) -> bytes:
+    # TLS gives one record at a time, whatever it is asked for: those that are there already
+    records, left = [data], size - len(data)
+    with contextlib.suppress(OSError):  # an error, as an end, comes again with the next read
+        while left > 0 and (more := tls.read(min(left, _TLS_RECORD))):
+            records.append(more)
+            left -= len(more)
+    return b"".join(records)

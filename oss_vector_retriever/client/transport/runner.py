@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import contextvars
 import inspect
@@ -13,13 +12,19 @@ import time
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
 from queue import Empty, SimpleQueue
-from typing import Any, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
+from ...lazy import LazyModule
 from .. import fork, steps
 from ..errors import ConfigurationError, OSSVectorError, PartialWriteError
 from ..models.messages import Reply
 from ..steps import Flow, Running, Step
 from .coalescer import LoopCoalescer, ThreadCoalescer
+
+if TYPE_CHECKING:
+    import asyncio
+else:
+    asyncio = LazyModule("asyncio", globals())
 
 T = TypeVar("T")
 
