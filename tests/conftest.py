@@ -4,6 +4,7 @@ import gc
 import os
 import signal
 import sys
+from collections.abc import Generator
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -25,7 +26,7 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
-def pytest_collection():
+def pytest_collection() -> Generator[None, object, object]:
     """Collect the tests without collecting garbage, and leave what they consist of out of it.
 
     All the frameworks and tests in memory were looked through again and again, in each process: a
