@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.machine import Machine
+from support.promises import sized
 
 from oss_vector_retriever import Limits, MissingKeysError, ResponseError
 from oss_vector_retriever.client.fetch import fetch
@@ -72,13 +73,13 @@ def assert_exact(keys, known, size, random):
     assert result.calls == len(service.asked) == -(-len(set(keys)) // size)
 
 
-@settings(max_examples=1000, deadline=None, derandomize=True)
+@settings(max_examples=sized(250, 1000), deadline=None, derandomize=True)
 @given(CASES)
 def test_the_result_is_exactly_what_was_asked_for(case):
     assert_exact(*case)
 
 
-@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("seed", range(sized(2, 5)))
 def test_a_thousand_random_fetches_are_exact(seed):
     random = Random(seed)
     alphabet = [f"k{number}" for number in range(30)]
@@ -88,7 +89,7 @@ def test_a_thousand_random_fetches_are_exact(seed):
         assert_exact(keys, known, random.randrange(1, 8), random)
 
 
-@settings(max_examples=500, deadline=None, derandomize=True)
+@settings(max_examples=sized(150, 500), deadline=None, derandomize=True)
 @given(CASES)
 def test_on_missing_raises_exactly_when_something_is_missing(case):
     keys, known, size, random = case
@@ -101,7 +102,7 @@ def test_on_missing_raises_exactly_when_something_is_missing(case):
         assert played.error is None
 
 
-@settings(max_examples=700, deadline=None, derandomize=True)
+@settings(max_examples=sized(200, 700), deadline=None, derandomize=True)
 @given(st.lists(KEYS, min_size=1, max_size=20), KEYS, st.integers(1, 7), st.integers(0, 19))
 def test_a_foreign_or_repeated_key_in_any_reply_is_refused(keys, intruder, size, place):
     service = Service(set(keys), random=_Still())
@@ -127,7 +128,7 @@ class _Still:
         return 0.0
 
 
-@settings(max_examples=500, deadline=None, derandomize=True)
+@settings(max_examples=sized(150, 500), deadline=None, derandomize=True)
 @given(
     st.lists(KEYS, min_size=2, max_size=20, unique=True),
     st.integers(1, 7),

@@ -6,6 +6,7 @@ from random import Random
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.promises import sized
 
 from oss_vector_retriever import ConfigurationError, Credentials, OSSVectorError
 from oss_vector_retriever.client.config import resolve_config
@@ -97,7 +98,7 @@ def goes_where_it_was_meant_to(values, *, allow_http):
     return True
 
 
-@settings(max_examples=700, deadline=None, derandomize=True)
+@settings(max_examples=sized(200, 700), deadline=None, derandomize=True)
 @given(
     st.tuples(*[st.text() | st.sampled_from(NASTY) | st.just("goodvalue")] * 2),
     st.none() | st.text() | st.sampled_from(NASTY) | st.just("token"),
@@ -114,7 +115,7 @@ def test_no_credential_can_add_a_header(pair, token):
         assert value.isprintable()
 
 
-@settings(max_examples=700, deadline=None, derandomize=True)
+@settings(max_examples=sized(200, 700), deadline=None, derandomize=True)
 @given(st.text(min_size=1) | st.sampled_from(NASTY), st.none() | st.text())
 def test_no_argument_of_a_call_can_change_its_address_or_headers(text, other):
     config = resolve_config(

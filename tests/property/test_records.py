@@ -60,7 +60,7 @@ FRAGMENTS = st.sampled_from(
 )
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=sized(150, 2000), deadline=None)
 @given(
     key=KEYS,
     data=st.none() | FLOAT32,
@@ -147,7 +147,7 @@ def test_any_types_decode_or_are_named(metadata, types):
             decode(vector)
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=sized(150, 2000), deadline=None)
 @given(
     text=st.text(),
     metadata=st.dictionaries(NAMES | st.sampled_from(["text", "_node_content"]), SCALARS),
@@ -176,14 +176,14 @@ def test_filterable_copies_never_change_what_comes_back(text, metadata, native):
     assert inexact <= set(mark)
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=sized(150, 2000), deadline=None)
 @given(one=st.integers(-(2**70), 2**70) | st.floats(-1e18, 1e18), other=st.integers(-1000, 1000))
 def test_numbers_have_one_filterable_form_exactly_where_they_are_equal(one, other):
     same = filterable_value(one) == filterable_value(other)
     assert same == (one == other)
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=sized(150, 2000), deadline=None)
 @given(stored=st.dictionaries(LADDER | st.text(max_size=3), FRAGMENTS | PLAIN, max_size=6))
 def test_any_record_decodes_or_is_named_and_is_left_alone(stored):
     before = copy.deepcopy(stored)
@@ -208,13 +208,13 @@ def _spoil(value):
         value.clear()
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=sized(150, 2000), deadline=None)
 @given(st.lists(st.text()))
 def test_parse_keys_undoes_query_of(keys):
     assert parse_keys(query_of(keys)) == keys
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=sized(150, 2000), deadline=None)
 @given(st.lists(st.text(min_size=1).filter(lambda k: k == k.strip(" \t\r") and "\n" not in k)))
 def test_lines_that_need_no_array_parse_to_themselves(keys):
     if not keys or not keys[0].startswith("["):

@@ -19,7 +19,7 @@ from oss_vector_retriever.client.retry import RateLimiter
 from oss_vector_retriever.client.steps import Fault, FaultKind, Send
 from oss_vector_retriever.client.writes import upsert
 
-SEQUENCES = sized(3000, 10_000)
+SEQUENCES = sized(1000, 10_000)
 DATA = [0.5, -2.0]
 WHOLE = json.dumps({"vectors": [{"key": "a", "data": {"float32": DATA}, "metadata": {"t": "x"}}]})
 GOOD = Reply(200, {"x-oss-request-id": "R"}, WHOLE.encode())
@@ -100,7 +100,7 @@ def test_every_order_of_up_to_four_faults_gives_the_right_data(first):
             assert_right([kinds[first], *rest, GOOD], 2 + more, Machine(dice=0.5))
 
 
-@settings(max_examples=1500, deadline=None, derandomize=True)
+@settings(max_examples=sized(500, 1500), deadline=None, derandomize=True)
 @given(
     st.integers(1, 5),
     st.lists(st.sampled_from(PASSING), max_size=6),
@@ -125,7 +125,7 @@ def test_no_call_makes_more_attempts_or_takes_longer_than_it_may(attempts, fault
         assert played.error.elapsed == pytest.approx(machine.seconds - 1000.0)
 
 
-@settings(max_examples=500, deadline=None, derandomize=True)
+@settings(max_examples=sized(200, 500), deadline=None, derandomize=True)
 @given(st.integers(1, 4), st.data(), st.sampled_from(FINAL))
 def test_a_final_answer_ends_the_call_wherever_it_comes(attempts, data, final):
     before = data.draw(st.lists(st.sampled_from(PASSING), max_size=attempts - 1))
@@ -235,7 +235,7 @@ def test_after_the_outage_retries_come_back():
     assert machine.play(get_vectors(context, ["a"]), [DOWN, GOOD]).error is None
 
 
-@settings(max_examples=500, deadline=None, derandomize=True)
+@settings(max_examples=sized(200, 500), deadline=None, derandomize=True)
 @given(st.integers(0, 10), st.integers(1, 60), st.floats(0, 20), st.sampled_from([True, False]))
 def test_a_pause_lies_between_half_and_all_of_the_doubled_base(failures, cap, dice_seed, throttled):
     from oss_vector_retriever.client.retry import RetryDecision  # noqa: PLC0415 - only here

@@ -19,6 +19,7 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 from schemathesis import GenerationMode
 from support.caller import Caller
 from support.openapi import describe
+from support.promises import sized
 
 from oss_vector_retriever.client.models.messages import Request
 from oss_vector_retriever.emulator import DEVELOPMENT_ACCOUNT_ID, DEVELOPMENT_BUCKET, Service
@@ -193,7 +194,9 @@ class Fuzzer:
 
 
 @pytest.mark.timeout(3600)
-@pytest.mark.parametrize("count", [3_000, pytest.param(50_000, marks=pytest.mark.soak)])
+@pytest.mark.parametrize(
+    "count", [sized(1_500, 3_000), pytest.param(50_000, marks=pytest.mark.soak)]
+)
 def test_no_request_ends_in_an_unhandled_exception(count, caplog):
     number = random.randrange(1 << 32)
     print(f"\nseed {number}")  # noqa: T201 - to repeat a failure

@@ -407,7 +407,8 @@ class FetchResult(_Items[Vector]):
     def to_polars(self) -> pl.DataFrame:
         """Return the table of `to_arrow()` as a `polars.DataFrame`; `data` is an `Array`."""
         polars = columns.load("polars", "to_polars()", ["polars"])
-        return polars.from_arrow(self.to_arrow())
+        frame: pl.DataFrame = polars.from_arrow(self.to_arrow())
+        return frame
 
     def __repr__(self) -> str:
         return (
