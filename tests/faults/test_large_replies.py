@@ -15,7 +15,7 @@ pytestmark = pytest.mark.usefixtures("library")
 
 ENGINE_ASKS = 64 * 1024
 RECORD = 16 * 1024  # the most that TLS gives at once
-SIZE = 6 * 1024 * 1024
+SIZE = 3 * 1024 * 1024
 
 
 class Reads:
