@@ -142,7 +142,7 @@ def call_awaited(
     found = getattr(client, name)(*arguments, **keywords)
 
     async def collect() -> Any:
-        if inspect.isasyncgen(found):
+        if hasattr(found, "__aiter__"):
             return [one async for one in found]
         return await found
 

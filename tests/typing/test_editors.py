@@ -131,6 +131,7 @@ NEVER_AWAITED = {
     "local",
     "refuse_if_closed",
     "stats",
+    "stream",
     "to_sync",
     "usable_here",
     "with_options",

@@ -16,7 +16,7 @@ from llama_index.core.schema import Document
 from llama_index.core.storage.docstore.keyval_docstore import KVDocumentStore
 from support.embedded import embedded
 
-from oss_vector_retriever import InvalidRequestError, NoSuchVectorIndexError
+from oss_vector_retriever import InvalidRequestError
 from oss_vector_retriever.llama_index import (
     OSSVectorChatStore,
     OSSVectorIndexStore,
@@ -95,8 +95,9 @@ def test_keys_and_collections_are_strings(call, kv):
 def test_without_create_index_nothing_is_made(call, client):
     store = OSSVectorKVStore(client, create_index=False)
     assert call(store, "get", "a") is None
-    with pytest.raises(NoSuchVectorIndexError):
+    with pytest.raises(InvalidRequestError, match="the side index 'vectorsside' is not there"):
         call(store, "put", "a", {})
+    assert [index.index_name for index in client.list_vector_indexes()] == ["vectors"]
 
 
 def test_an_index_of_another_form_is_refused_by_name(call, client):
