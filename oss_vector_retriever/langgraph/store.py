@@ -280,7 +280,8 @@ def _check_ttl_config(config: base.TTLConfig | None) -> base.TTLConfig | None:
     """
     if config is None:
         return None
-    known = base.TTLConfig.__annotations__
+    # earlier releases of LangGraph know nothing of `omit_expired`; here it means the same there
+    known = dict.fromkeys([*base.TTLConfig.__annotations__, "omit_expired"])
     if unknown := [name for name in config if name not in known]:
         raise InvalidRequestError(
             f"ttl has no {unknown[0]!r}; it takes {', '.join(known)}, as LangGraph's TTLConfig."

@@ -11,6 +11,7 @@ import pytest
 pytest.importorskip("langgraph")
 
 from langgraph.store.base import (
+    BaseStore,
     GetOp,
     InvalidNamespaceError,
     Item,
@@ -105,11 +106,16 @@ async def test_keys_are_taken_as_text(store):
     assert (await store.get(USER, "1")).value == {"n": 1}
 
 
+# earlier releases of LangGraph look at a namespace where something is put, and nowhere else
+LOOKS_AT_ALL = "InvalidNamespaceError" in (BaseStore.get.__doc__ or "")
+
+
 async def test_namespaces_that_cannot_be_are_refused(store):
-    for namespace in [(), ("langgraph", "x"), ("a.b",), ("",), (1,), ("a\0b",)]:
+    late = [("a\0b",)] if LOOKS_AT_ALL else []
+    for namespace in [(), ("langgraph", "x"), ("a.b",), ("",), (1,), *late]:
         with pytest.raises(InvalidNamespaceError):
             await store.put(namespace, "k", {})
-        if namespace in ((), ("langgraph", "x")):  # may be read
+        if namespace in ((), ("langgraph", "x")) or not LOOKS_AT_ALL:  # may be read
             continue
         for name in ["get", "delete"]:
             with pytest.raises(InvalidNamespaceError):
