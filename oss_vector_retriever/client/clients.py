@@ -11,7 +11,7 @@ from __future__ import annotations
 # fmt: off
 import weakref
 from collections.abc import (
-    AsyncIterable, AsyncIterator, Callable, Generator, Iterable, Iterator, Mapping, Sequence,
+    AsyncGenerator, AsyncIterable, Callable, Generator, Iterable, Iterator, Mapping, Sequence,
 )
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
@@ -606,7 +606,7 @@ class AsyncOSSVectorClient(_AsyncMethods, _ClientBase):
 
     async def _fetch_in_order(
         self, keys: Iterable[str] | AsyncIterable[str], **options: Any
-    ) -> AsyncIterator[FetchResult]:
+    ) -> AsyncGenerator[FetchResult, None]:
         # `async for` over a dropped stream is closed by the loop, and with it what runs ahead.
         self.refuse_if_closed()
         flows = fetching.async_fetch_flows(self._context, keys, **options)

@@ -120,10 +120,14 @@ def _batches_of(
     yield from batches.rest()
 
 
-class AsyncVectorStream(_Stream[AsyncIterator[FetchResult]], AsyncIterator[Vector]):
+class AsyncVectorStream(_Stream[AsyncGenerator[FetchResult, None]], AsyncIterator[Vector]):
     """An async iterator of vectors, in the order of the keys."""
 
     _vectors: AsyncGenerator[Vector, None] | None = None
+
+    def __init__(self, results: AsyncGenerator[FetchResult, None], *, with_data: bool) -> None:
+        super().__init__(results, with_data=with_data)
+        self._source = results
 
     def __aiter__(self) -> AsyncIterator[Vector]:  # noqa: PYI034 - as above
         if self._vectors is None:
@@ -139,6 +143,8 @@ class AsyncVectorStream(_Stream[AsyncIterator[FetchResult]], AsyncIterator[Vecto
         self._results = None
         if self._vectors is not None:
             await self._vectors.aclose()
+        # else the loop closes it, in a task of its own that lasts a turn longer
+        await self._source.aclose()
 
     def to_arrow_batches(self, rows: int = _ROWS) -> AsyncIterator[pa.RecordBatch]:
         """Return an async iterator of `pyarrow.RecordBatch`, as `VectorStream` does."""

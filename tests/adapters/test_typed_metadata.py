@@ -162,7 +162,7 @@ def test_numpy_scalars_and_odd_names_are_pythons_in_llama_index(client):
         "n": numpy.int64(7),
         "x": [numpy.float32(0.5), {"flag": numpy.bool_(True)}],
         "day": numpy.datetime64("2024-01-02"),
-        "none": numpy.datetime64("NaT"),
+        "none": numpy.datetime64("NaT", "us"),
     }
     OSSNodeStore(client).add([TextNode(id_="a", text="t", metadata=metadata, embedding=[1.0, 0.5])])
     [found] = OSSNodeStore(client).get_nodes(["a"])

@@ -180,7 +180,8 @@ def test_no_more_threads_are_started_than_are_needed():
         assert len(helpers._threads) == 2
         assert done.wait(10)
         helpers.offer([free.wait, free.wait])
-        assert len(helpers._threads) == 4
+        # the one that has finished takes one of them, if it has come to wait for the next already
+        assert len(helpers._threads) in {3, 4}
     finally:
         free.set()
         helpers.close(10)

@@ -99,7 +99,7 @@ def test_scalars_of_numpy_come_back_as_pythons():
             numpy.datetime64("2024-01-02T03:04:05.123456789"),
             dt.datetime(2024, 1, 2, 3, 4, 5, 123456),
         ),
-        "none": (numpy.datetime64("NaT"), None),
+        "none": (numpy.datetime64("NaT", "us"), None),
         "span": (numpy.timedelta64(1500, "ns"), dt.timedelta(microseconds=1)),
         "nan": (numpy.float32("nan"), math.nan),
     }
