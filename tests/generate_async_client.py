@@ -52,6 +52,7 @@ def generate() -> str:
     body = CLASS + "\n".join(methods)
     imports = source.partition('"""\n\n')[2].partition("\nP = ParamSpec")[0]
     imports = re.sub(r"from \S+async_methods import .*\n", "", imports)
+    imports += "from collections.abc import AsyncIterator\n"  # which make_async() writes
     return in_form(HEADER + FUTURE + without_unused(imports, body) + body)
 
 
