@@ -32,7 +32,7 @@ from ..client.errors import (
 )
 from ..client.fetch import fetch
 from ..client.flow import may_have_acted
-from ..client.holds import Hold, wait_for
+from ..client.holds import Hold, run_with
 from ..client.models import DEFAULT_LIMITS, Vector, VectorIndex, dump, metadata_bytes
 from ..client.operations.checks import check_keys
 from ..client.operations.vectors import list_vectors
@@ -118,31 +118,42 @@ class PartsKeeper:
         keys, deadline = tuple(vector.key for vector in vectors), context.deadline()
         # what a head names is to stay true until its parts are removed
         own = hold or self._hold(context, keys)
+        putting = self._put_cut(
+            context, vectors, large, index, hold=own, deadline=deadline, may_replace=may_replace
+        )
         try:
-            if not hold:
-                yield from wait_for(own, deadline)
-            in_time = limit_time(context, deadline)
-            old = (yield from self._read_old(in_time, keys)) if may_replace else {}
-            # off the event loop: megabytes take some ten milliseconds
-            cuts: list[_Cut] = yield Call(lambda: [self._cut(context, one) for one in large])
-            if cuts:
-                yield from self.prepare(limit_time(context, deadline))
-            lost = yield from self._put_parts(context, cuts, deadline)
-            heads = {cut.head.key: cut.head for cut in cuts}
-            kept = [heads.get(vector.key, vector) for vector in vectors if vector.key not in lost]
-            in_time = limit_time(context, deadline)
-            new = {cut.head.key: cut.parts for cut in cuts}
-            try:
-                report = yield from _put(in_time, self._settings, kept, index, own)
-            except InvalidRequestError:  # before any head was sent
-                yield from self._remove(context, new.values(), deadline)
-                raise
-            yield from self._settle(context, new, old, report, deadline)
+            return (yield from (putting if hold else run_with(own, putting, deadline)))
         except DeadlineExceededError as error:  # others held a key, or reading lasted too long
             return WriteReport((BatchReport(keys, error=error),))
-        finally:
-            if not hold:
-                own.release()
+
+    def _put_cut(
+        self,
+        context: Context,
+        vectors: Sequence[Vector],
+        large: Sequence[Vector],
+        index: VectorIndex | None,
+        *,
+        hold: Hold,
+        deadline: Deadline,
+        may_replace: bool,
+    ) -> Flow[WriteReport]:
+        in_time, keys = limit_time(context, deadline), [vector.key for vector in vectors]
+        old = (yield from self._read_old(in_time, keys)) if may_replace else {}
+        # off the event loop: megabytes take some ten milliseconds
+        cuts: list[_Cut] = yield Call(lambda: [self._cut(context, one) for one in large])
+        if cuts:
+            yield from self.prepare(limit_time(context, deadline))
+        lost = yield from self._put_parts(context, cuts, deadline)
+        heads = {cut.head.key: cut.head for cut in cuts}
+        kept = [heads.get(vector.key, vector) for vector in vectors if vector.key not in lost]
+        in_time = limit_time(context, deadline)
+        new = {cut.head.key: cut.parts for cut in cuts}
+        try:
+            report = yield from _put(in_time, self._settings, kept, index, hold)
+        except InvalidRequestError:  # before any head was sent
+            yield from self._remove(context, new.values(), deadline)
+            raise
+        yield from self._settle(context, new, old, report, deadline)
         batches = (BatchReport((key,), error=error) for key, error in lost.items())
         return WriteReport((*report.batches, *batches))
 
@@ -170,21 +181,27 @@ class PartsKeeper:
             return (yield from deleting)
         deadline = context.deadline()
         own = hold or self._hold(context, given)
+        deleting = self._delete_cut(context, given, None if unread else old, own, deadline)
         try:
-            if not hold:
-                yield from wait_for(own, deadline)
-            if unread:
-                old = yield from self._read_old(limit_time(context, deadline), given)
-            in_time = limit_time(context, deadline)
-            report = yield from delete(in_time, given, index=index, on_error="report", hold=own)
-            there = set(report.failed)
-            gone = [parts for key, parts in old.items() if key not in there]
-            yield from self._remove(context, gone, deadline)
+            return (yield from (deleting if hold else run_with(own, deleting, deadline)))
         except DeadlineExceededError as error:
             return WriteReport((BatchReport(tuple(given), error=error),))
-        finally:
-            if not hold:
-                own.release()
+
+    def _delete_cut(
+        self,
+        context: Context,
+        keys: list[str],
+        old: Mapping[str, Parts] | None,
+        hold: Hold,
+        deadline: Deadline,
+    ) -> Flow[WriteReport]:
+        if old is None:
+            old = yield from self._read_old(limit_time(context, deadline), keys)
+        in_time, index = limit_time(context, deadline), self._settings.index
+        report = yield from delete(in_time, keys, index=index, on_error="report", hold=hold)
+        there = set(report.failed)
+        gone = [parts for key, parts in old.items() if key not in there]
+        yield from self._remove(context, gone, deadline)
         return report
 
     def _hold(self, context: Context, keys: Iterable[str]) -> Hold:

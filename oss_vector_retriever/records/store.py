@@ -151,7 +151,7 @@ class RecordStore:
         return self.or_empty(
             context,
             self._fetch_whole(context, fetched, return_data=return_data),
-            lambda: FetchResult(asked, {}, tuple(dict.fromkeys(asked)), (), 1),
+            lambda: _nothing_of(asked),
         )
 
     def _fetch_whole(
@@ -206,16 +206,21 @@ class RecordStore:
         return_metadata: bool = False,
     ) -> Flow[ListVectorsResult]:
         """List one page of what the index holds, as large as the service makes it."""
-        page = list_vectors(
-            context,
-            index=self.settings.index,
-            next_token=next_token,
-            max_results=context.config.limits.list_page,
-            return_data=return_data,
-            return_metadata=return_metadata,
-        )
+        page = self._list(context, next_token, return_data, return_metadata)
         whole = self.restore_page(context, page, return_data=return_data)
         return self.or_empty(context, whole, lambda: ListVectorsResult(()))
+
+    def _list(
+        self, context: Context, token: str | None, data: bool, metadata: bool
+    ) -> Flow[ListVectorsResult]:
+        return list_vectors(
+            context,
+            index=self.settings.index,
+            next_token=token,
+            max_results=context.config.limits.list_page,
+            return_data=data,
+            return_metadata=metadata,
+        )
 
     def restore_page(
         self, context: Context, listing: Flow[ListVectorsResult], *, return_data: bool = False
@@ -373,11 +378,7 @@ class RecordStore:
         fetched = fetch(
             context, keys, index=self.settings.index, return_data=False, return_metadata=may_be_cut
         )
-        result = yield from self.or_empty(
-            context,
-            fetched,
-            lambda: FetchResult(tuple(keys), {}, tuple(dict.fromkeys(keys)), (), 1),
-        )
+        result = yield from self.or_empty(context, fetched, lambda: _nothing_of(keys))
         # DeleteVectors answers the same whether a key was there or not.
         there = [key for key in dict.fromkeys(result.keys) if key in result.by_key]
         report = yield from self._parts.delete(context, there, hold=hold, read=result)
@@ -392,13 +393,8 @@ class RecordStore:
         for _ in range(_PASSES):
             before, token, more = total, None, True
             while more:
-                listing = list_vectors(
-                    context,
-                    index=self.settings.index,
-                    next_token=token,
-                    max_results=context.config.limits.list_page,
-                    return_metadata=may_be_cut,
-                )
+                # as they are stored: a head names the parts that go with it
+                listing = self._list(context, token, False, may_be_cut)
                 page = yield from self.or_empty(context, listing, lambda: ListVectorsResult(()))
                 keys = [vector.key for vector in page]
                 report = yield from self._parts.delete(context, keys, read=page)
@@ -624,6 +620,10 @@ def _patch_of_each(
                 "{argument} must be a dict, not {a_kind}.", argument="patch", value=each
             )
     return patches  # type: ignore[return-value]  # as was just checked
+
+
+def _nothing_of(keys: Sequence[str]) -> FetchResult:
+    return FetchResult(tuple(keys), {}, tuple(dict.fromkeys(keys)), (), 1)
 
 
 def _is_same(expected: Vector, found: Vector | None) -> bool:
