@@ -82,7 +82,7 @@ class NodeStore:
     def _write(self, context: Context, vectors: Sequence[Vector]) -> Flow[None]:
         index, now = self.records.settings.index, context.monotonic()
         recent, count = recent_nodes(context, index), count_writes(context, index)
-        changed = [vector for vector in vectors if not recent.is_stored(vector, count)]
+        changed = [vector for vector in vectors if not recent.is_stored(vector, count, now)]
         # what this process has just deleted has no parts left that would have to be looked for
         fresh = recent.are_gone((vector.key for vector in changed), now)
         yield from self.records.write(context, changed, fresh=fresh)

@@ -23,6 +23,7 @@ from ..client.context import Context, PerIndex
 from ..client.models.vector import Float32Array, Vector
 
 _KEPT_SECONDS: Final = 600.0
+_BELIEVED_SECONDS: Final = 30.0  # of what others may have overwritten or deleted
 _MOST_BYTES: Final = 64 * 2**20  # of one index
 _BYTES_BESIDE: Final = 300  # of an entry, beside its numbers
 _MOST_NOTED: Final = 200_000
@@ -75,7 +76,7 @@ class RecentNodes:
         self.users: WeakSet[DeletedUser] = WeakSet()
         self._deleted: OrderedDict[str, _Deleted] = OrderedDict()
         self._size = 0
-        self._stored: OrderedDict[str, tuple[bytes, int]] = OrderedDict()
+        self._stored: OrderedDict[str, tuple[bytes, int, float]] = OrderedDict()
         self._gone: OrderedDict[str, float] = OrderedDict()
         self.renew_after_fork()
         fork.renew_in_children(self)
@@ -105,19 +106,29 @@ class RecentNodes:
             if now - kept.at <= _KEPT_SECONDS
         }
 
-    def note_stored(self, vector: Vector, count: int) -> None:
+    def note_stored(self, vector: Vector, count: int, now: float) -> None:
         """Remember what stands under a key; `count` is of the writes to the index until then."""
         digest = _digest_of(vector)
         with self._lock:
-            self._stored[vector.key] = (digest, count)
+            self._stored[vector.key] = (digest, count, now)
             if len(self._stored) > _MOST_NOTED:
                 self._stored.popitem(last=False)
 
-    def is_stored(self, vector: Vector, count: int) -> bool:
-        """Tell whether exactly this was read under its key, and nothing was written since."""
+    def is_stored(self, vector: Vector, count: int, now: float) -> bool:
+        """Tell whether exactly this was read a moment ago, and nothing was written since.
+
+        What other processes have written since is not seen, so it is believed half a minute only.
+        """
         with self._lock:
-            digest, read_at = self._stored.get(vector.key, (b"", 0))
-        return bool(digest) and read_at == count and digest == _digest_of(vector)
+            digest, read_at, noted_at = self._stored.get(vector.key, (b"", 0, -math.inf))
+        is_new = now - noted_at <= _BELIEVED_SECONDS
+        return is_new and read_at == count and digest == _digest_of(vector)
+
+    def forget_stored(self, keys: Iterable[str]) -> None:
+        """Forget what was read under keys that are about to be read again, or are gone."""
+        with self._lock:
+            for key in keys:
+                self._stored.pop(key, None)
 
     def note_gone(self, keys: Iterable[str], now: float) -> None:
         """Remember keys under which this process has deleted everything."""

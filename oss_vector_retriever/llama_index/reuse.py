@@ -118,6 +118,7 @@ class ReuseStoredEmbeddings(_Fetching, TransformComponent):
         left = [key for key in ids if key not in stored]
         if not left:
             return stored
+        recent.forget_stored(left)  # one that another process has deleted is not found below
         lookup = self._lookup(return_data=True)
 
         def make(record: Record) -> tuple[str, tuple[str, list[float]]]:
@@ -126,7 +127,7 @@ class ReuseStoredEmbeddings(_Fetching, TransformComponent):
 
         def note(_: Record, vector: Vector) -> bool:
             # what is still the same when it is to be written need not be written
-            recent.note_stored(vector, count)
+            recent.note_stored(vector, count, now)
             return True
 
         try:

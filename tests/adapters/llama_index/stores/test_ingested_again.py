@@ -11,15 +11,17 @@ from llama_index.core.storage.docstore import SimpleDocumentStore
 from support.embedded import embedded
 from support.promises import sized
 
-from oss_vector_retriever import emulator
+from oss_vector_retriever import Vector, emulator
 from oss_vector_retriever.client.context import PerIndex
 from oss_vector_retriever.llama_index import (
     OSSVectorDocumentStore,
     OSSVectorStore,
     ReuseStoredEmbeddings,
     documents,
+    node_store,
     recent_nodes,
 )
+from oss_vector_retriever.llama_index import reuse as reuse_module
 from oss_vector_retriever.records import cutting
 
 
@@ -185,6 +187,32 @@ def test_what_was_deleted_is_not_taken_for_stored_when_it_is_written_anew(begin)
     store.add(reuse([node.model_copy(update={"embedding": None}) for node in nodes]))
     assert model.seen == 23
     assert len(store.get_nodes()) == 23
+
+
+def test_what_another_process_has_deleted_since_is_written_again(begin, monkeypatch):
+    client = begin()
+    store = OSSVectorStore(client)
+    reuse = ReuseStoredEmbeddings(client=client, embed_model=Counting(embed_dim=3))
+    nodes = Lines()([document(1)])
+    store.add(reuse(nodes))
+    for module in (reuse_module, node_store):  # what others write is not counted here
+        monkeypatch.setattr(module, "count_writes", lambda *_: 0)
+    again = [node.model_copy(update={"embedding": None}) for node in nodes]
+    reuse([node.model_copy() for node in again])
+    client.delete([node.node_id for node in nodes])
+    store.add(reuse(again))
+    assert len(store.get_nodes()) == 23
+
+
+def test_what_was_read_is_believed_to_stand_there_for_half_a_minute():
+    recent, vector = recent_nodes.RecentNodes(), Vector("a", [1.0], {"n": "1"})
+    recent.note_stored(vector, 3, 100.0)
+    assert recent.is_stored(vector, 3, 129.0)
+    assert not recent.is_stored(vector, 4, 129.0)
+    assert not recent.is_stored(Vector("a", [2.0], {"n": "1"}), 3, 129.0)
+    assert not recent.is_stored(vector, 3, 131.0)
+    recent.forget_stored(["a"])
+    assert not recent.is_stored(vector, 3, 101.0)
 
 
 async def test_it_is_the_same_when_awaited(begin):
