@@ -377,14 +377,13 @@ class Writer:
     def _remove_expired(self, context: Context, past: Sequence[Ending], hold: Hold) -> Flow[int]:
         # read again under the hold: who has read an item meanwhile has put its end off
         past = yield from self.expiry.confirm(context, past)
-        versions = {one.name: one.version for one in past}
-        heads, _ = yield from self._read_old(context, list(versions))
+        ended = {(one.name, one.version) for one in past}
+        heads, _ = yield from self._read_old(context, list(dict.fromkeys(one.name for one in past)))
         now = context.clock.now()
         gone = [
             head
             for name, head in heads.items()
-            if head.version in {one.version for one in past if one.name == name}
-            and (head.ends_at() or now) <= now
+            if (name, head.version) in ended and (head.ends_at() or now) <= now
         ]
         yield from self.records.delete(context, [head.name for head in gone], hold=hold)
         yield from self._remove_beside(context, gone)

@@ -9,7 +9,11 @@ import pytest
 
 pytest.importorskip("llama_index.core")
 
-from oss_vector_retriever.llama_index import OSSVectorStore
+from support.embedded import embedded
+
+from oss_vector_retriever.client.context import PerIndex
+from oss_vector_retriever.llama_index import OSSVectorStore, documents, recent_nodes
+from oss_vector_retriever.records import cutting
 
 INDEX = "nodes"
 
@@ -67,3 +71,18 @@ def make(client, manner):
 @pytest.fixture
 def store(make):
     return make(filterable=["tag", "size"])
+
+
+@pytest.fixture
+def another_process(service, monkeypatch):
+    """Give a function that returns a client of which this process knows nothing yet."""
+    kept = []
+
+    def begin(**options):
+        monkeypatch.setattr(documents, "_memories", PerIndex())
+        monkeypatch.setattr(cutting, "_known_sides", PerIndex())
+        monkeypatch.setattr(recent_nodes, "_of_indexes", PerIndex())
+        kept.append(embedded(service, **options))
+        return kept[-1]
+
+    return begin

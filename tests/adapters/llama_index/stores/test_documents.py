@@ -26,14 +26,11 @@ from support.llama_nodes import text_node
 from support.promises import sized
 
 from oss_vector_retriever import emulator
-from oss_vector_retriever.client.context import PerIndex
 from oss_vector_retriever.llama_index import (
     OSSVectorDocumentStore,
     OSSVectorIndexStore,
     OSSVectorStore,
-    documents,
 )
-from oss_vector_retriever.records import cutting
 
 MODEL = MockEmbedding(embed_dim=4)
 
@@ -53,20 +50,6 @@ def client(service):
     """Give a client of a service without any index."""
     with embedded(service) as client:
         yield client
-
-
-@pytest.fixture
-def another_process(service, monkeypatch):
-    """Give a function that returns a client of which this process knows nothing yet."""
-    kept = []
-
-    def begin():
-        monkeypatch.setattr(documents, "_memories", PerIndex())
-        monkeypatch.setattr(cutting, "_known_sides", PerIndex())
-        kept.append(embedded(service))
-        return kept[-1]
-
-    return begin
 
 
 def context_of(client):

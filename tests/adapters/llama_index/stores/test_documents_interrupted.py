@@ -9,15 +9,12 @@ from support.embedded import embedded
 from support.llama_nodes import text_node
 
 from oss_vector_retriever import InvalidRequestError, OSSVectorError, emulator
-from oss_vector_retriever.client.context import PerIndex
 from oss_vector_retriever.emulator import faults
 from oss_vector_retriever.llama_index import (
     OSSVectorDocumentStore,
     OSSVectorKVStore,
     OSSVectorStore,
-    documents,
 )
-from oss_vector_retriever.records import cutting
 
 
 @pytest.fixture
@@ -33,16 +30,8 @@ def client(service):
 
 
 @pytest.fixture
-def another_process(service, monkeypatch):
-    kept = []
-
-    def begin():
-        monkeypatch.setattr(documents, "_memories", PerIndex())
-        monkeypatch.setattr(cutting, "_known_sides", PerIndex())
-        kept.append(embedded(service, retry=1))
-        return kept[-1]
-
-    return begin
+def another_process(another_process):
+    return lambda: another_process(retry=1)
 
 
 @pytest.fixture

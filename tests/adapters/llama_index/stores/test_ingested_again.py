@@ -8,21 +8,17 @@ from llama_index.core.ingestion import DocstoreStrategy, IngestionPipeline
 from llama_index.core.node_parser import SentenceSplitter
 from llama_index.core.schema import Document, TextNode, TransformComponent
 from llama_index.core.storage.docstore import SimpleDocumentStore
-from support.embedded import embedded
 from support.promises import sized
 
 from oss_vector_retriever import Vector, emulator
-from oss_vector_retriever.client.context import PerIndex
 from oss_vector_retriever.llama_index import (
     OSSVectorDocumentStore,
     OSSVectorStore,
     ReuseStoredEmbeddings,
-    documents,
     node_store,
     recent_nodes,
 )
 from oss_vector_retriever.llama_index import reuse as reuse_module
-from oss_vector_retriever.records import cutting
 
 
 class Counting(MockEmbedding):
@@ -62,19 +58,15 @@ def behaviour(list_filter):
 
 
 @pytest.fixture
-def begin(service, monkeypatch):
-    """Give a function that begins as another process does, which knows nothing yet."""
-    kept = []
+def begin(service, another_process):
+    """Give a function that begins as another process does; what is called is counted from there."""
 
-    def another():
-        monkeypatch.setattr(documents, "_memories", PerIndex())
-        monkeypatch.setattr(cutting, "_known_sides", PerIndex())
-        monkeypatch.setattr(recent_nodes, "_of_indexes", PerIndex())
-        kept.append(embedded(service))
+    def begin():
+        client = another_process()
         service.operations.clear()
-        return kept[-1]
+        return client
 
-    return another
+    return begin
 
 
 def document(n, first="First"):
