@@ -162,6 +162,6 @@ def serve_for_a_moment(words):
 
 
 def test_the_table_of_promises_is_that_of_make_trust():
-    lines = PAGES["docs/promises.md"].splitlines()
+    lines = PAGES["docs/promises.md"].partition("\n## ")[0].splitlines()
     told = [line.split("|")[1].strip() for line in lines if line.startswith("| ")]
     assert told[1:] == list(PROMISES.values())
