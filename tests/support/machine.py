@@ -11,6 +11,7 @@ from oss_vector_retriever.client.context import Clock, Context
 from oss_vector_retriever.client.errors import OSSVectorError
 from oss_vector_retriever.client.models.messages import Request
 from oss_vector_retriever.client.steps import (
+    Acquire,
     Begin,
     Call,
     Coalesce,
@@ -111,6 +112,8 @@ class Machine:
                 return [self._run(flow, answer, played) for flow in flows]
             case Coalesce(pending):
                 return self._join(pending, answer, played)
+            case Acquire(pacer):
+                return pacer.acquire(blocking=False)
         raise AssertionError(f"not a step: {step!r}")
 
     def _join(self, pending, answer, played):
