@@ -12,7 +12,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Protocol
 
 from . import fork
 from .errors import ConfigurationError
@@ -24,7 +24,7 @@ _SMALL = 20
 # small calls in a row that others wait for; then each has every other turn
 _MOST_AHEAD = 4
 # requests that are sent before anything is answered, and how long that holds: who asked may be gone
-_UNANSWERED = 100
+_UNANSWERED = 40
 _UNANSWERED_SECONDS = 1.0
 # seconds: who wakes late has the turn that was due, but not all those of a machine that stood still
 _CATCH_UP = 0.1
@@ -68,7 +68,6 @@ class RateLimit:
                 raise ConfigurationError(text, argument="rate_limit", value=value, fields=fields)
 
 
-@runtime_checkable
 class RequestPacer(Protocol):
     """An object that says when a request may go, as LangChain's rate limiters do.
 
@@ -101,9 +100,10 @@ class RateLimiter:
         monotonic: Callable[[], float],
         connections: int = 8,
     ) -> None:
-        self._pacer = limit if isinstance(limit, RequestPacer) else None
         rates = RateLimit(requests=limit) if isinstance(limit, int | float) else limit
+        self._pacer = None if isinstance(rates, RateLimit | None) else rates
         requests, keys = (rates.requests, rates.keys) if isinstance(rates, RateLimit) else (0, 0)
+        # seconds
         self._per_request = 1 / requests if requests else 0.0
         self._per_key = 1 / keys if keys else 0.0
         self._is_limited = limit is not None
@@ -170,9 +170,10 @@ class RateLimiter:
         """
         with self._lock:
             now = self._monotonic()
+            together = self._connections if self._unanswered is None else self._unanswered
             self.is_open, self._unanswered = False, None
             if self._found is None:
-                self._found = FoundRate(self._connections / max(now - sent_at, _SHORTEST), now)
+                self._found = FoundRate(together / max(now - sent_at, _SHORTEST), now)
                 self._set_back(now)
             elif sent_at >= self._empty_until:
                 self._found.refuse(now, 1 / max(longest, _SHORTEST))
@@ -209,7 +210,8 @@ class RateLimiter:
         with self._lock:
             now = self._monotonic()
             place, remaining = lane.place_of(turn), until - now
-            if remaining <= 0 or self._shortest_wait(turn, place) - now > remaining:
+            certain = self._earliest(turn, place) - now
+            if remaining <= 0 or certain > remaining:
                 return None
             if self._unanswered is not None and self._unanswered >= _UNANSWERED:
                 if now - self._unanswered_since < _UNANSWERED_SECONDS:
@@ -221,10 +223,10 @@ class RateLimiter:
                 return 0.0
             turn.has_waited = True
             if place and self._found is not None:
-                seconds *= _MOST_OF_WAIT
+                seconds = max(seconds * _MOST_OF_WAIT, certain)
             return min(seconds, remaining)
 
-    def _shortest_wait(self, turn: _Turn, place: int) -> float:
+    def _earliest(self, turn: _Turn, place: int) -> float:
         """Return the moment before which it is certain that a turn does not come."""
         return max(
             self._closed_until,
@@ -235,7 +237,7 @@ class RateLimiter:
 
     def _due(self, turn: _Turn) -> float:
         """Return the moment from which the first of a lane may go."""
-        due = self._shortest_wait(turn, 0)
+        due = self._earliest(turn, 0)
         # half a turn behind the other lane where that goes first, and no more: who is first there
         # may be held up by what else its thread or event loop does
         goes_first = turn.is_small == (self._ahead > 0)
