@@ -274,8 +274,9 @@ class Attempts(Generic[T]):
     """The attempts of one call so far: their count, their errors, and the last reply.
 
     `failures` counts those that were tried again, by what was decided; `paid` is what the last one
-    took from the retry budget, and `sent_at` the moment at which it began. `paused_for` is what the last one failed with while the
-    next is waited for, and `asked_at` the moment since which credentials are.
+    took from the retry budget, and `sent_at` the moment at which it began. `paused_for` is what the
+    last one failed with while the next is waited for, and `asked_at` the moment since which
+    credentials are.
     """
 
     def __init__(

@@ -8,6 +8,7 @@ curve is that of TCP's CUBIC), until the next refusal tells the limit anew.
 
 from __future__ import annotations
 
+import math
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
@@ -30,11 +31,17 @@ _UNANSWERED_SECONDS = 1.0
 _CATCH_UP = 0.1
 # seconds: what is as near is now, whatever sums of floats say
 _NOW = 1e-6
-# in requests: what is kept of the service's allowance, for small calls, which take theirs at once
+# of the time between turns, what a new one adds to the mean, and how much the rate may be above it
+_SMOOTHING = 0.35
+_USED = 0.5
+# in requests: what is spared of the service's allowance after a refusal, for small calls, which
+# take theirs at once, and what it has to grant before anything is sent again
 _RESERVE = 0.5
 _REFILL = 0.9
-# of a wait, after which those who are not first ask again: the rate may have risen
+# of a wait, after which those who are not first ask again: the rate may have risen; and seconds,
+# where everything is refused
 _MOST_OF_WAIT = 0.7
+_LONGEST_WAIT = 0.1
 # seconds between two questions to a user's object, at first and at most
 _FIRST_POLL = 0.01
 _LAST_POLL = 0.08
@@ -116,7 +123,7 @@ class RateLimiter:
         """Begin as a client that has sent nothing."""
         self.is_open = False
         self._found: FoundRate | None = None
-        self._empty_until = self._taken_at = 0.0
+        self._empty_until = self._taken_at = self._usual_gap = 0.0
         # the moments from which the next request may go, by each of what limits it
         self._next_request = self._next_key = self._next_found = self._closed_until = 0.0
         self._unanswered: int | None = 0
@@ -158,8 +165,9 @@ class RateLimiter:
         with self._lock:
             self._unanswered = None
             if self._found is not None:
-                if is_taken:
-                    self._found.accept()
+                if is_taken and self._found.accept():
+                    soon = self._monotonic() + 1 / self._found.per_second
+                    self._next_found = min(self._next_found, soon)
             elif not self._is_limited and self._monotonic() >= self._closed_until:
                 self.is_open = True
 
@@ -174,17 +182,16 @@ class RateLimiter:
             self.is_open, self._unanswered = False, None
             if self._found is None:
                 self._found = FoundRate(together / max(now - sent_at, _SHORTEST), now)
-                self._set_back(now)
+                self._set_back(self._found, now)
             elif sent_at >= self._empty_until:
                 self._found.refuse(now, 1 / max(longest, _SHORTEST))
-                self._set_back(sent_at)
+                self._set_back(self._found, sent_at)
             turn = _Turn(key_count, now)
             return max(self._due(turn) - now, 0.0)
 
-    def _set_back(self, sent_at: float) -> None:
-        assert self._found is not None
-        seconds = 1 / self._found.per_second
-        spared = 1 + _RESERVE if self._found.is_borne else 1
+    def _set_back(self, found: FoundRate, sent_at: float) -> None:
+        seconds = 1 / found.per_second
+        spared = 1 + _RESERVE if found.is_borne else 1
         self._next_found = max(self._next_found, sent_at + spared * seconds)
         # so long the allowance is empty, and so long what was sent before says nothing new
         self._empty_until = max(self._monotonic(), sent_at + _REFILL * seconds)
@@ -213,9 +220,9 @@ class RateLimiter:
             certain = self._earliest(turn, place) - now
             if remaining <= 0 or certain > remaining:
                 return None
-            if self._unanswered is not None and self._unanswered >= _UNANSWERED:
-                if now - self._unanswered_since < _UNANSWERED_SECONDS:
-                    return min(_FIRST_POLL, remaining)
+            is_first = now - self._unanswered_since < _UNANSWERED_SECONDS
+            if is_first and (self._unanswered or 0) >= _UNANSWERED:
+                return min(_FIRST_POLL, remaining)
             seconds = self._due(turn) + place * self._interval(turn) - now
             if seconds <= _NOW:
                 lane.pop(turn)
@@ -223,7 +230,10 @@ class RateLimiter:
                 return 0.0
             turn.has_waited = True
             if place and self._found is not None:
-                seconds = max(seconds * _MOST_OF_WAIT, certain)
+                seconds *= _MOST_OF_WAIT
+                if not self._found.is_borne:  # it may be back at any moment
+                    seconds = min(seconds, _LONGEST_WAIT)
+                seconds = max(seconds, certain)
             return min(seconds, remaining)
 
     def _earliest(self, turn: _Turn, place: int) -> float:
@@ -232,7 +242,8 @@ class RateLimiter:
             self._closed_until,
             self._next_request + place * self._per_request,
             self._next_key + place * turn.key_count * self._per_key,
-            max(self._next_found - self._borrowed_seconds(turn), self._empty_until),
+            self._next_found - self._borrowed_seconds(turn),
+            self._empty_until,
         )
 
     def _due(self, turn: _Turn) -> float:
@@ -270,9 +281,11 @@ class RateLimiter:
         self._next_request = max(self._next_request, begins) + self._per_request
         self._next_key = max(self._next_key, begins) + turn.key_count * self._per_key
         if (found := self._found) is not None:
-            seconds = 1 / found.per_second
-            if turn.has_waited and seconds >= self._interval(turn):
-                found.climb(min(now - self._taken_at, 2 * seconds))
+            seconds, gap = 1 / found.per_second, min(now - self._taken_at, 1.0)
+            self._usual_gap += _SMOOTHING * (gap - self._usual_gap)
+            # a rate that is not used shows nothing, though some come at once and wait
+            if turn.has_waited and seconds >= _USED * self._usual_gap:
+                found.climb(min(gap, 2 * seconds))
             self._next_found = max(self._next_found, begins) + 1 / found.per_second
         self._taken_at = now
 
@@ -337,7 +350,8 @@ class FoundRate:
         seconds = min(self._climbed, _STEEP * self._seconds_to_limit)
         rate = self._limit * (1 + self._depth * (seconds / self._seconds_to_limit - 1) ** 3)
         # nothing was refused well above the limit that was: it is another now
-        return rate * _GROWTH ** (self._climbed - seconds)
+        growth = _GROWTH if self._known_limit else _FIRST_GROWTH
+        return rate * math.pow(growth, self._climbed - seconds)
 
     @property
     def _seconds_to_limit(self) -> float:
@@ -357,14 +371,15 @@ class FoundRate:
         if self._accepted_below is None and self._climbed >= self._seconds_to_limit:
             self._accepted_below = self._accepted
 
-    def accept(self) -> None:
-        """Count a request that the service has taken."""
+    def accept(self) -> bool:
+        """Count a request that the service has taken; tell whether the rate has risen for that."""
         self._accepted += 1
-        if self._in_vain > 1 and self._known_limit > self._limit:
-            # it refused everything for a while; what it bears now may well be what it bore before
-            depth = min(_DOUBT * self._in_vain, _DEEPEST)
-            self._begin(self._known_limit, depth)
+        # it refused everything for a while; what it bears now may well be what it bore before
+        is_back = self._in_vain > 1 and self._known_limit > self._limit
+        if is_back:
+            self._begin(self._known_limit, min(_DOUBT * self._in_vain, _DEEPEST))
         self._in_vain = 0
+        return is_back
 
     def refuse(self, now: float, least: float) -> None:
         """Go below the limit that a refusal has told, but not below a rate of `least`."""
@@ -405,6 +420,7 @@ _SECONDS_TO_LIMIT = 2.5
 _HASTE = 3.0
 _STEEP = 2.2
 _GROWTH = 1.4
+_FIRST_GROWTH = 3.0
 _DEPTH = 0.04
 _DEEPEST = 0.5
 _MOST_CUT = 0.5

@@ -182,7 +182,7 @@ class RetryBudget:
     def take(self) -> int | None:
         """Pay for one retry and return its cost, or None where too little is left."""
         with self._lock:
-            if self._COST > self._balance:
+            if self._balance < self._COST:
                 return None
             self._balance -= self._COST
             return self._COST

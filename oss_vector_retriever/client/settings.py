@@ -23,6 +23,7 @@ _SAME_IN_BOTH = (
     *("timeout", "connect_timeout", "coalesce", "max_reply_bytes"),
     *("additional_headers", "record"),
 )
+_NUMBERS = ("rate_limit", "retry", "limits")
 Numbers = TypeVar("Numbers", RetryPolicy, Limits)
 
 
@@ -30,9 +31,9 @@ Numbers = TypeVar("Numbers", RetryPolicy, Limits)
 class ClientSettings:
     """Where a client points and how, for another process, a file or another client.
 
-    It holds JSON values, `RetryPolicy`, `RateLimit` and `Limits`, never credentials, nor the userinfo of a
-    proxy. `OSSVectorClient.from_settings` is the way back; nothing of it is then taken from the
-    environment but credentials that were the environment's.
+    It holds JSON values, `RetryPolicy`, `RateLimit` and `Limits`, never credentials, nor the
+    userinfo of a proxy. `OSSVectorClient.from_settings` is the way back; nothing of it is then
+    taken from the environment but credentials that were the environment's.
 
     Attributes not named here are the arguments of a client by the same name.
 
@@ -215,7 +216,10 @@ def config_from(
     if credentials is None and kind != "environment":
         credentials = "chain" if kind == "chain" else _ask_for_credentials
     return resolve_config(
-        **{name: getattr(settings, name) for name in (*_SAME_IN_BOTH, "rate_limit", "retry", "limits")},
+        **{
+            name: getattr(settings, name)
+            for name in (*_SAME_IN_BOTH, "rate_limit", "retry", "limits")
+        },
         endpoint=settings.endpoint,
         proxy=settings.proxy,
         ca_file=settings.ca_file,

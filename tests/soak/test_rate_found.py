@@ -18,7 +18,7 @@ from support.promises import sized
 
 from oss_vector_retriever import AsyncOSSVectorClient, Limits, OSSVectorClient
 
-pytestmark = [pytest.mark.soak]
+pytestmark = pytest.mark.soak
 SECONDS = sized(10, 20, 60)
 LATENCY = 0.02
 TICK = 0.01
@@ -113,7 +113,9 @@ class LimitedServer:
                 else:
                     body = b'{"Error":{"Code":"QpsLimitExceeded","Message":"too fast"}}'
                 status = b"200 OK" if taken else b"503 Service Unavailable"
-                writer.write(b"HTTP/1.1 %s\r\nContent-Length: %d\r\n\r\n%s" % (status, len(body), body))
+                writer.write(
+                    b"HTTP/1.1 %s\r\nContent-Length: %d\r\n\r\n%s" % (status, len(body), body)
+                )
         except (asyncio.IncompleteReadError, ConnectionError):
             pass
         finally:
@@ -129,7 +131,7 @@ def keys_of(server, seconds):
 
 
 def run_blocking(server, connections, seconds):
-    """Return how many vectors came, and the seconds that single-key fetches took, idle and beside."""
+    """Return how many vectors came, and how long fetches of one key took, idle and beside."""
     with OSSVectorClient(**server.settings, max_concurrency=connections) as client:
         idle = [_timed(lambda: client.fetch(["idle"])) for _ in range(20) if not time.sleep(0.15)]
         server.restart()
@@ -199,8 +201,8 @@ def test_a_service_is_used_to_the_full_and_not_overrun(way, connections, name):
         refused = server.refused(1, SECONDS)
     median, late = statistics.median(beside), sorted(beside)[int(len(beside) * 0.95)]
     usual = statistics.median(idle)
-    print(
-        f"{name}, {connections} connections, {way}: {whole / rate:.3f} of the rate, after 5 s "
+    print(  # noqa: T201 - the figures are what the run is for
+        f"\n{name}, {connections} connections, {way}: {whole / rate:.3f} of the rate, after 5 s "
         f"{later / rate:.3f}, refused {refused:.2%}; a key beside {median / usual:.2f} times idle "
         f"({usual * 1000:.0f} ms), p95 {late / usual:.2f}"
     )
@@ -224,8 +226,8 @@ def test_a_limit_that_changes_is_found_again_within_ten_seconds(way, factor, nam
         RUNS[way](server, 16, end)
         found = server.taken_a_second(moment + 10, end) / (rate * factor)
         refused = server.refused(moment + 10, end)
-    print(
-        f"{name}, {way}, limit times {factor:g}: from 10 s on {found:.3f} of it, "
+    print(  # noqa: T201 - the same
+        f"\n{name}, {way}, limit times {factor:g}: from 10 s on {found:.3f} of it, "
         f"refused {refused:.2%}"
     )
     assert found >= 0.88

@@ -46,12 +46,8 @@ class Windows:
     def take(self, now):
         if int(now) != self.second:
             self.second, self.count = int(now), 0
-        self.count += self.count < self.rate
-        return self._taken(self.count)
-
-    def _taken(self, count):
-        taken, self.last = count != getattr(self, "last", None), count
-        return taken
+        self.count += 1
+        return self.count <= self.rate
 
 
 @dataclass
@@ -111,7 +107,7 @@ class World:
             do()
         self.machine.seconds = until
 
-    def begin(self, flow, end=lambda outcome: None):
+    def begin(self, flow, end=lambda _: None):
         """Run a flow; `end` is told of its result, or of what it raised."""
         began = self.machine.seconds
 
@@ -138,7 +134,7 @@ class World:
             step = flow.send(answer)
         except StopIteration as stop:
             end(stop.value)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - the caller judges it
             end(error)
         else:
             self._do(step, flow, end)

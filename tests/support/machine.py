@@ -92,7 +92,7 @@ class Machine:
                     raise
                 outcome, advance = error, flow.throw
 
-    def _do(self, step, answer, played):
+    def _do(self, step, answer, played):  # noqa: PLR0911 - one for each step
         match step:
             case Send(request, seconds):
                 played.sends.append(step)

@@ -12,7 +12,6 @@ from oss_vector_retriever.client.coalesce import next_call, shared_calls
 from oss_vector_retriever.client.models.messages import Reply
 from oss_vector_retriever.client.models.results import GetVectorsResult
 from oss_vector_retriever.client.models.vector import Vector
-from oss_vector_retriever.client.retry import RetryDecision
 from oss_vector_retriever.client.steps import Fault, FaultKind, Send, Sleep
 
 

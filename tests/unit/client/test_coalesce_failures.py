@@ -23,7 +23,6 @@ from oss_vector_retriever.client.models.messages import Reply
 from oss_vector_retriever.client.models.results import GetVectorsResult
 from oss_vector_retriever.client.models.vector import Vector
 from oss_vector_retriever.client.operations.vectors import get_operation
-from oss_vector_retriever.client.retry import RetryDecision
 from oss_vector_retriever.client.steps import FaultKind, Send, Sleep
 
 

@@ -208,7 +208,9 @@ class TestThrottling:
 
     def test_holds_back_others_even_when_the_throttled_call_has_ended(self, machine):
         context = machine.context(retry=1)
-        assert machine.play(get_vectors(context, ["a"]), [asking("3", SLOW_DOWN)]).error.attempts == 1
+        assert (
+            machine.play(get_vectors(context, ["a"]), [asking("3", SLOW_DOWN)]).error.attempts == 1
+        )
         assert machine.play(get_vectors(context, ["a"]), [GOOD]).sleeps == [3.0]
 
     def test_that_outlasts_a_calls_deadline_ends_it_at_once(self, machine):
