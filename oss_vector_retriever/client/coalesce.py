@@ -276,8 +276,8 @@ class SharedCall:
         # costs little, for the good halves give back what they took, and in an outage the budget
         # is soon spent.
         budget = self.waiters[0].context.retry_budget
-        cost = budget.take(RetryDecision.TRANSIENT)
-        if cost is not None and budget.take(RetryDecision.TRANSIENT) is None:
+        cost = budget.take()
+        if cost is not None and budget.take() is None:
             budget.give_back(cost)
             return None
         return cost

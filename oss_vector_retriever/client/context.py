@@ -15,7 +15,8 @@ from .config import ClientConfig, replace_options
 from .credentials import CredentialsKeeper
 from .errors import DeadlineExceededError
 from .models.results import ClientStats, FinishedCall, OperationStats
-from .retry import RateLimiter, RetryBudget
+from .rate_limiter import RateLimiter
+from .retry import RetryBudget
 from .steps import FaultKind, Flow
 
 # a flow takes the context first: who writes one imports both from here
@@ -177,7 +178,8 @@ class Context:
     credentials: CredentialsKeeper = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        limiter = RateLimiter(self.config.rate_limit, self.monotonic)
+        limit, connections = self.config.rate_limit, self.config.max_concurrency
+        limiter = RateLimiter(limit, self.monotonic, connections)
         notices, source = Notices(self.monotonic), self.config.credentials
         keeper = CredentialsKeeper(source, self.clock.now, self.monotonic, notices.warn)
         object.__setattr__(self, "rate_limiter", limiter)

@@ -92,19 +92,20 @@ class Operation(Generic[T]):
 
 def _try_until_done(attempts: Attempts[T]) -> Flow[T]:
     context, deadline = attempts.context, attempts.deadline
+    limiter = context.rate_limiter
     while True:
         # before signing: what waits long after it may be refused for its date
-        remaining = deadline.remaining_seconds
-        seconds = context.rate_limiter.reserve(remaining) if remaining > 0 else None
-        if seconds is None:
-            raise attempts.annotate(attempts.deadline_error())
-        if seconds > 0:
-            yield Sleep(seconds)
+        if not limiter.is_open:
+            count, again = attempts.operation.key_count, attempts.attempt_count > 0
+            if not (yield from limiter.wait_for_turn(count, deadline.moment, again=again)):
+                raise attempts.annotate(attempts.late_error())
         credentials = yield from _resolve_credentials(attempts)
         # both may have taken longer than they were to; no attempt begins after the deadline
         if deadline.remaining_seconds <= 0:
             raise attempts.annotate(attempts.deadline_error())
         result = yield from _attempt(attempts, credentials)
+        if not limiter.is_open and not attempts.is_refused(result):
+            limiter.note_answer(is_taken=attempts.reply is not None)
         if not isinstance(result, errors.OSSVectorError):
             context.retry_budget.give_back(attempts.paid)
             if not attempts.operation.idempotent:
@@ -127,7 +128,7 @@ def _attempt(attempts: Attempts[T], credentials: Credentials) -> Flow[T | errors
         )
     attempts.attempt_count += 1
     attempts.reply = attempts.paused_for = None
-    began = context.monotonic()
+    began = attempts.sent_at = context.monotonic()
     seconds, most = max(attempts.deadline.remaining_seconds, 0.0), context.config.max_reply_bytes
     outcome = yield from send(request, seconds, most, reuse=attempts.reuse)
     attempts.bytes_sent += len(request.body)
@@ -182,18 +183,39 @@ def _recover(attempts: Attempts[T], error: errors.OSSVectorError, used: Credenti
         attempts.log_retry(error, 0.0)
         return
     attempts.count_failure(decision)
-    seconds = _pause(attempts, error, decision)
-    last = attempts.is_last(decision) or seconds >= attempts.deadline.remaining_seconds
-    cost = None if last else context.retry_budget.take(decision)
+    if decision is RetryDecision.THROTTLED:
+        yield from _give_way(attempts, error)
+        return
+    seconds = _pause(attempts)
+    last = attempts.failures[decision] >= attempts.policy.attempts
+    last = last or seconds >= attempts.deadline.remaining_seconds
+    cost = None if last else context.retry_budget.take()
     if cost is None:
         raise attempts.annotate(error)
     attempts.paid = cost
     attempts.paused_for = error
     attempts.log_retry(error, seconds)
-    # throttling is waited for with the whole client, which no reply may stop beyond the cap
-    alone = decision is RetryDecision.TRANSIENT or seconds > attempts.policy.cap
-    if alone and seconds > 0:
+    if seconds > 0:
         yield Sleep(seconds)
+
+
+def _give_way(attempts: Attempts[T], error: errors.OSSVectorError) -> Flow[None]:
+    """Hold back the whole client after a refusal; raise it where no turn comes in time."""
+    context, policy = attempts.context, attempts.policy
+    limiter, count = context.rate_limiter, attempts.operation.key_count
+    # no reply may stop the client for longer than the cap
+    asked = retry_after(attempts.reply_header("retry-after"), context.clock.now()) or 0.0
+    if asked > 0:
+        limiter.slow_down(min(asked, policy.cap))
+    seconds = limiter.note_refusal(attempts.sent_at, count, policy.throttle_base)
+    attempts.warn_of_throttling(error)
+    # one attempt means no retry, whatever happened
+    if policy.attempts == 1 or max(asked, seconds) >= attempts.deadline.remaining_seconds:
+        raise attempts.annotate(error)
+    attempts.paused_for = error
+    attempts.log_retry(error, max(asked, seconds))
+    if asked > policy.cap:
+        yield Sleep(asked)
 
 
 def _recover_clock_or_credentials(
@@ -233,21 +255,14 @@ def _resolve_credentials(
     return found
 
 
-def _pause(attempts: Attempts[T], error: errors.OSSVectorError, decision: RetryDecision) -> float:
-    """Return the seconds before the next attempt; throttling holds back the whole client."""
+def _pause(attempts: Attempts[T]) -> float:
+    """Return the seconds between an attempt that failed and the next."""
     context, policy = attempts.context, attempts.policy
-    failures = attempts.failures[decision]
-    own = policy.pause(decision, failures, context.random)
+    failures = attempts.failures[RetryDecision.TRANSIENT]
     # the service's word goes before the policy
     seconds = retry_after(attempts.reply_header("retry-after"), context.clock.now())
-    if decision is RetryDecision.THROTTLED:
-        # but a service that throttles on and on is not asked all the time, whatever it says
-        if seconds is None or failures >= policy.attempts:
-            seconds = max(seconds or 0.0, own)
-        context.rate_limiter.slow_down(min(seconds, policy.cap))
-        attempts.warn_of_throttling(error, seconds)
-        return seconds
-    seconds = own if seconds is None else seconds
+    if seconds is None:
+        seconds = policy.pause(failures, context.random)
     if failures == policy.attempts - 1:
         remaining = attempts.deadline.remaining_seconds
         elapsed = context.monotonic() - attempts.first_failure
@@ -258,9 +273,10 @@ def _pause(attempts: Attempts[T], error: errors.OSSVectorError, decision: RetryD
 class Attempts(Generic[T]):
     """The attempts of one call so far: their count, their errors, and the last reply.
 
-    `failures` counts those that count against the policy, by what was decided; `paid` is what the
-    last one took from the retry budget. `paused_for` is what the last one failed with while the
-    next is waited for, and `asked_at` the moment since which credentials are.
+    `failures` counts those that were tried again, by what was decided; `paid` is what the last one
+    took from the retry budget, and `sent_at` the moment at which it began. `paused_for` is what the
+    last one failed with while the next is waited for, and `asked_at` the moment since which
+    credentials are.
     """
 
     def __init__(
@@ -287,6 +303,7 @@ class Attempts(Generic[T]):
         # what may not be repeated must not meet a connection that died while it was kept
         self.reuse = operation.idempotent
         self.reuse_refused = False
+        self.sent_at = 0.0
         self._began = context.monotonic()
         self.bytes_sent = 0
         self.bytes_received = 0
@@ -297,13 +314,17 @@ class Attempts(Generic[T]):
         if self.failures[RetryDecision.TRANSIENT] == 1:
             self.first_failure = self.context.monotonic()
 
-    def is_last(self, decision: RetryDecision) -> bool:
-        """Tell whether the policy allows no further attempt after one that failed."""
-        attempts = self.policy.attempts
-        # throttling is a matter of time, which deadline and budget limit
-        if decision is RetryDecision.THROTTLED:
-            return attempts == 1
-        return self.failures[decision] >= attempts
+    def is_refused(self, result: object) -> bool:
+        """Tell whether an attempt was refused because requests come too fast."""
+        if not isinstance(result, errors.OSSVectorError):
+            return False
+        return judge(result, idempotent=True) is RetryDecision.THROTTLED
+
+    def late_error(self) -> errors.OSSVectorError:
+        """Return what to say where no turn came in time: the refusal, if there was one."""
+        if self.errors and self.is_refused(self.errors[-1]):
+            return self.errors.pop()
+        return self.deadline_error()
 
     def finish(self, error: BaseException | None, missing: int = 0) -> None:
         """Count the call, and tell the user's function of it, if there is one."""
@@ -435,13 +456,13 @@ class Attempts(Generic[T]):
         text = "%s: attempt %d failed with %s; the next in %.3g s"
         _log.info(text, self._described, self.attempt_count, _name(error), seconds)
 
-    def warn_of_throttling(self, error: errors.OSSVectorError, seconds: float) -> None:
+    def warn_of_throttling(self, error: errors.OSSVectorError) -> None:
         """Warn, once a minute, that the service throttles the client."""
         text = (
-            "the service throttles this client: %s failed with %s, and nothing is sent for %.3g s; "
-            "rate_limit= and max_concurrency= of the client send less at once"
+            "the service throttles this client: %s failed with %s; it sends as fast as the service "
+            "bears now, and rate_limit= and max_concurrency= of the client send less at once"
         )
-        self.context.warn_once_a_minute("throttled", text, self._described, _name(error), seconds)
+        self.context.warn_once_a_minute("throttled", text, self._described, _name(error))
 
     @property
     def _described(self) -> str:

@@ -149,6 +149,8 @@ class Runner:
                 return self._run_all(flows)
             case steps.Coalesce(pending):
                 return self._coalescer.join(pending)
+            case steps.Acquire(pacer):
+                return pacer.acquire(blocking=False)
         return None
 
     def _wait_for(self, signal: steps.Signal, seconds: float, stop: _Stop | None) -> None:
@@ -528,6 +530,8 @@ class AsyncRunner:
                 self._begin(inquiry)
             case steps.Coalesce(pending):
                 await self._coalescer().join(pending)
+            case steps.Acquire(pacer, seconds):
+                return await _acquire(pacer, seconds)
         return None
 
     def _begin(self, inquiry: Any) -> None:
@@ -623,6 +627,16 @@ async def _sleep_until(signal: steps.Signal, seconds: float) -> None:
         await awake
     finally:
         timer.cancel()
+
+
+async def _acquire(pacer: Any, seconds: float) -> bool:
+    try:
+        async with asyncio.timeout(seconds) as ending:
+            return bool(await pacer.aacquire(blocking=False))
+    except TimeoutError:
+        if ending.expired():
+            return False
+        raise  # the pacer's own
 
 
 def _wake(awake: asyncio.Future[None]) -> None:
