@@ -330,10 +330,8 @@ class Attempts(Generic[T]):
         return judge(result, idempotent=True) is RetryDecision.THROTTLED
 
     def late_error(self) -> errors.OSSVectorError:
-        """Return what to say where no turn came in time: the refusal, if there was one."""
-        if self.errors and self.is_refused(self.errors[-1]):
-            return self.errors.pop()
-        return self.deadline_error()
+        """Return what to say where no turn came in time: what the last attempt failed with."""
+        return self.errors.pop() if self.errors else self.deadline_error()
 
     def finish(self, error: BaseException | None, missing: int = 0) -> None:
         """Count the call, and tell the user's function of it, if there is one."""
