@@ -631,8 +631,9 @@ async def _sleep_until(signal: steps.Signal, seconds: float) -> None:
 
 
 async def _acquire(pacer: Any, seconds: float) -> bool:
+    ending = asyncio.timeout(seconds)
     try:
-        async with asyncio.timeout(seconds) as ending:
+        async with ending:
             return bool(await pacer.aacquire(blocking=False))
     except TimeoutError:
         if ending.expired():
