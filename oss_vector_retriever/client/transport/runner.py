@@ -256,9 +256,11 @@ class Window(Protocol[T]):
     @property
     def size(self) -> int:
         """Return how many may be begun and not taken out."""
+        ...
 
     def note(self, result: T) -> T:
         """Return a result that is taken out, and have it decide."""
+        ...
 
 
 class _Exchange(Protocol):

@@ -1,4 +1,4 @@
-"""LangChain's own rate limiter as `rate_limit=`: blocking, on an event loop, and up to a deadline."""
+"""LangChain's own rate limiter as `rate_limit=`: blocking, on a loop, and up to a deadline."""
 
 import asyncio
 import pickle
@@ -67,27 +67,28 @@ def test_spaces_async_calls_and_holds_up_no_event_loop(client):
 def test_does_not_keep_a_call_beyond_its_deadline(is_async):
     never = InMemoryRateLimiter(requests_per_second=0.001)
 
-    async def fetch():
+    async def fetch_on_a_loop():
         async with AsyncOSSVectorClient.local(rate_limit=never, timeout=0.2) as client:
             await client.fetch(KEYS)
 
+    def fetch():
+        with OSSVectorClient.local(rate_limit=never, timeout=0.2) as client:
+            client.fetch(KEYS)
+
     began = time.monotonic()
     with pytest.raises(DeadlineExceededError, match=r"within 0\.2 s \(0 attempts\)"):
-        if is_async:
-            asyncio.run(fetch())
-        else:
-            with OSSVectorClient.local(rate_limit=never, timeout=0.2) as client:
-                client.fetch(KEYS)
+        asyncio.run(fetch_on_a_loop()) if is_async else fetch()
     assert time.monotonic() - began < 5.0
 
 
 async def test_an_async_limiter_that_blocks_all_the_same_ends_with_the_call():
     class Stubborn:
-        def acquire(self, *, blocking=True):
-            raise AssertionError("asked on an event loop")
+        def acquire(self, *, blocking):
+            raise AssertionError(f"asked on an event loop, {blocking=}")
 
-        async def aacquire(self, *, blocking=True):
+        async def aacquire(self, *, blocking):
             await asyncio.sleep(60)
+            return blocking
 
     async with AsyncOSSVectorClient.local(rate_limit=Stubborn(), timeout=0.1) as client:
         with pytest.raises(DeadlineExceededError):
