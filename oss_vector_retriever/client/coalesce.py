@@ -136,7 +136,8 @@ class SharedCall:
         first = self.waiters[0]
         shown = {"return_data": first.return_data, "return_metadata": first.return_metadata}
         operation = get_operation(first.index, self.keys, **shown)
-        spans = [pending.span for pending in self.waiters if pending.span is not None]
+        traced = first.span is not None
+        spans = [w.span for w in self.waiters if w.span is not None] if traced else []
         if not self.is_shared:
             first.shared = None
             return call(first.context, operation, first.deadline, parents=spans)

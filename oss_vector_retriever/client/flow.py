@@ -36,6 +36,9 @@ _log = logging.getLogger("oss_vector_retriever")
 # bytes; a reply of so many takes ten milliseconds to decode, which count as well
 _LONG_READ = 1_000_000
 _SUCCESS = range(200, 300)
+# seconds, and of a timeout, that must be left for another attempt of a call that was refused
+_FOR_ANSWER = 0.2
+_SHARE_FOR_ANSWER = 1 / 6
 
 
 def call(
@@ -109,7 +112,8 @@ def _try_until_done(attempts: Attempts[T]) -> Flow[T]:
         # before signing: what waits long after it may be refused for its date
         if not limiter.is_open:
             count, again = attempts.operation.key_count, attempts.attempt_count > 0
-            if not (yield from limiter.wait_for_turn(count, deadline.moment, again=again)):
+            until = deadline.moment - attempts.seconds_for_answer
+            if not (yield from limiter.wait_for_turn(count, until, again=again)):
                 raise attempts.annotate(attempts.late_error())
         credentials = yield from _resolve_credentials(attempts)
         # both may have taken longer than they were to; no attempt begins after the deadline
@@ -221,8 +225,13 @@ def _give_way(attempts: Attempts[T], error: errors.OSSVectorError) -> Flow[None]
         limiter.slow_down(min(asked, policy.cap))
     seconds = limiter.note_refusal(attempts.sent_at, count, policy.throttle_base)
     attempts.warn_of_throttling(error)
+    # a turn whose answer comes too late would hide the refusal behind the deadline
+    took = context.monotonic() - attempts.sent_at
+    least = min(_FOR_ANSWER, attempts.deadline.seconds * _SHARE_FOR_ANSWER)
+    attempts.seconds_for_answer = max(2 * took, least)
+    remaining = attempts.deadline.remaining_seconds - attempts.seconds_for_answer
     # one attempt means no retry, whatever happened
-    if policy.attempts == 1 or max(asked, seconds) >= attempts.deadline.remaining_seconds:
+    if policy.attempts == 1 or max(asked, seconds) >= remaining:
         raise attempts.annotate(error)
     attempts.paused_for = error
     attempts.log_retry(error, max(asked, seconds))
@@ -286,9 +295,9 @@ class Attempts(Generic[T]):
     """The attempts of one call so far: their count, their errors, and the last reply.
 
     `failures` counts those that were tried again, by what was decided; `paid` is what the last one
-    took from the retry budget, and `sent_at` the moment at which it began. `paused_for` is what the
-    last one failed with while the next is waited for, and `asked_at` the moment since which
-    credentials are.
+    took from the retry budget, and `sent_at` the moment at which it began. A refused call begins no
+    other where less than `seconds_for_answer` are left. `paused_for` is what the last one failed
+    with while the next is waited for, and `asked_at` the moment since which credentials are.
     """
 
     def __init__(
@@ -316,7 +325,7 @@ class Attempts(Generic[T]):
         # what may not be repeated must not meet a connection that died while it was kept
         self.reuse = operation.idempotent
         self.reuse_refused = False
-        self.sent_at = 0.0
+        self.sent_at = self.seconds_for_answer = 0.0
         self._began = context.monotonic()
         self.bytes_sent = 0
         self.bytes_received = 0
@@ -343,10 +352,8 @@ class Attempts(Generic[T]):
         return judge(result, idempotent=True) is RetryDecision.THROTTLED
 
     def late_error(self) -> errors.OSSVectorError:
-        """Return what to say where no turn came in time: the refusal, if there was one."""
-        if self.errors and self.is_refused(self.errors[-1]):
-            return self.errors.pop()
-        return self.deadline_error()
+        """Return what to say where no turn came in time: what the last attempt failed with."""
+        return self.errors.pop() if self.errors else self.deadline_error()
 
     def finish(self, error: BaseException | None, missing: int = 0) -> None:
         """Count the call, and tell the user's function of it, if there is one; end its span."""

@@ -83,9 +83,11 @@ class RequestPacer(Protocol):
 
     def acquire(self, *, blocking: bool = True) -> bool:
         """Return whether a request may go now."""
+        ...
 
     async def aacquire(self, *, blocking: bool = True) -> bool:
         """Return whether a request may go now; asked on event loops."""
+        ...
 
 
 class RateLimiter:

@@ -256,9 +256,11 @@ class Window(Protocol[T]):
     @property
     def size(self) -> int:
         """Return how many may be begun and not taken out."""
+        ...
 
     def note(self, result: T) -> T:
         """Return a result that is taken out, and have it decide."""
+        ...
 
 
 class _Exchange(Protocol):
@@ -632,8 +634,9 @@ async def _sleep_until(signal: steps.Signal, seconds: float) -> None:
 
 
 async def _acquire(pacer: Any, seconds: float) -> bool:
+    ending = asyncio.timeout(seconds)
     try:
-        async with asyncio.timeout(seconds) as ending:
+        async with ending:
             return bool(await pacer.aacquire(blocking=False))
     except TimeoutError:
         if ending.expired():
