@@ -220,7 +220,7 @@ def test_a_limit_that_is_halved_and_doubled_is_found_again_within_ten_seconds(wa
     step = sized(13, 15, 20)
     with LimitedServer(Allowance(rate, burst)) as server:
         server.changes = [(step, rate / 2), (2 * step, rate)]
-        RUNS[way](server, 16, 3 * step)
+        RUNS[way](server, 32, 3 * step)
         spans = [(step + 10, 2 * step, rate / 2), (2 * step + 10, 3 * step, rate)]
         found = [server.taken_a_second(begin, end) / limit for begin, end, limit in spans]
         refused = [server.refused(begin, end) for begin, end, _ in spans]
