@@ -55,7 +55,7 @@ class Finding(NamedTuple):
     hint: str = ""
 
 
-@click.command("doctor")
+@click.command("doctor", cls=arguments.Command)
 @click.option("--key", help="A key to fetch; by default the first that is listed.")
 @click.option("--side-index", metavar="NAME", help="The side index; by default <index>side.")
 @click.option(

@@ -18,18 +18,19 @@ from ...records.cutting import PartsKeeper, may_be_large
 from ...records.decode import has_head
 from ...records.parts import restore
 from ...records.settings import StoreSettings
-from ..arguments import CONNECTION, INDEX, Names, join
+from ..arguments import CONNECTION, INDEX, Command
 from ..connection import Connection, open_client
 from ..errors import PARTIAL, USAGE, Failure, word
 from ..transfer import job
 from ..transfer.files import Row, Source
 from ..transfer.target import Target
+from ..values import Names, join
 
 OnError = Literal["fail", "skip"]
 _BAD_REQUEST = 400
 
 
-@click.command("import")
+@click.command("import", cls=Command)
 @click.argument("source", type=click.Path(exists=True, dir_okay=False, allow_dash=True))
 @job.FORMAT
 @job.LINES
@@ -106,7 +107,8 @@ def command(
     # a lower limit is how the client is told to write smaller batches
     limits = replace(DEFAULT_LIMITS, vectors_per_put=batch)
     rows = job.open_source(source, file_format, lines, limits)
-    with open_client(connection, limits=limits, index=index) as client:
+    options = {"limits": limits, "index": index, "begins_file": create_index}
+    with open_client(connection, **options) as client:
         target = Target(client, client.config.index_or(None), connection.address(client))
         if create_index:
             names = non_filterable_metadata_keys or ()

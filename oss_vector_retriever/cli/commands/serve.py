@@ -19,7 +19,7 @@ from ...emulator.behaviour import SWITCHES, check_switch, describe_values
 from ...emulator.http.admission import Admission
 from ...emulator.http.application import BODY_TIMEOUT
 from ...emulator.http.server import DEFAULT_HOST, HEAD_TIMEOUT, run
-from ..arguments import Number
+from ..values import Number
 
 _BASES = {"documented": emulator.Behaviour.documented, "quick": emulator.Behaviour}
 # not the variables that clients read: a real key has no business in an embedded service
