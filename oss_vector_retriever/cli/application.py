@@ -57,9 +57,10 @@ class _Group(click.Group):
             return super().resolve_command(ctx, args)
         except click.UsageError as error:
             near = _commands_near(args[0], self.list_commands(ctx))
-            if near and args[0] not in ctx.help_option_names:
-                error.message = f"{error.message.rstrip('.')}; did you mean {' or '.join(near)}?"
-            raise
+            if not near:
+                raise
+            text = f"{error.message.rstrip('.')}; did you mean {' or '.join(near)}?"
+            raise click.UsageError(text, ctx) from None
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
         return [entry.name for entries in self._sections.values() for entry in entries]
@@ -159,7 +160,7 @@ class _OperationCommand(Command):
         self._operation = operation
 
     def invoke(self, ctx: click.Context) -> None:
-        operation, show, values = self._operation, self._operation.show, dict(ctx.params)
+        operation, values = self._operation, dict(ctx.params)
         connection = Connection.pop_from(values)
         style, query = values.pop("output_format", None), values.pop("output_query", None)
         wide, as_document = values.pop("wide", False), values.pop("as_document", False)
@@ -175,23 +176,25 @@ class _OperationCommand(Command):
             "begins_file": operation.begins_file,
         }
         with open_client(connection, **options) as client:
-            if every and operation.pager:
-                result = getattr(client, operation.pager)(**arguments)
-            elif operation.call is not None:
+            if operation.call is not None:
                 result = operation.call(client, **arguments)
             else:
-                result = getattr(client, operation.method)(**arguments)
-            entries = None
+                method = operation.pager if every and operation.pager else operation.method
+                result = getattr(client, method)(**arguments)
+            # line by line as pages arrive: all of an index may not fit into memory
+            streams = every and style == "jsonl" and query is None
+            entries: Iterable[Any] = ()
+            document = None
             if as_document:
                 with_data = bool(arguments.get("return_data"))
                 read = read_records(client, values.get("index"), result, with_data=with_data)
                 entries = map(document_entry, read)
-            elif every and isinstance(show, Listing):
-                entries = map(show.entry, result)
-            if every and entries is not None and style == "jsonl" and query is None:
-                # line by line as pages arrive: all of an index may not fit into memory
-                print_lines(entries)
-            elif as_document and entries is not None:
-                print_document(show_documents(result, entries), style, query, wide=wide)
-            elif show is not None and (document := show(result)) is not None:
+                if not streams:
+                    document, entries = show_documents(result, entries), ()
+            elif streams and isinstance(operation.show, Listing):
+                entries = map(operation.show.entry, result)
+            elif operation.show is not None:
+                document = operation.show(result)
+            print_lines(entries)
+            if document is not None:
                 print_document(document, style, query, wide=wide)

@@ -1,4 +1,4 @@
-"""What reading commands do beyond one call: neighbours of a stored key, and Documents of records."""
+"""What reading commands do beyond one call: neighbours of a key, and Documents of records."""
 
 from collections.abc import Iterable, Iterator
 from itertools import islice
@@ -9,7 +9,7 @@ from .rendering import Document, Entry, vector_entry
 # the catalogue names these functions, and `--help` loads it: what is heavy is imported in them
 if TYPE_CHECKING:
     from ..client.clients import OSSVectorClient
-    from ..client.models.results import FetchResult, QueryVectorsResult
+    from ..client.models.results import QueryVectorsResult
     from ..records.record import Record
 
 _AT_ONCE = 100
