@@ -4,6 +4,7 @@ import contextlib
 import math
 import os
 import shlex
+import time
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -15,10 +16,13 @@ from ... import emulator
 from ...client.credentials import Credentials
 from ...client.endpoint import check_account_id, check_bucket
 from ...client.errors import ConfigurationError
+from ...client.wire import parse_json
 from ...emulator.behaviour import SWITCHES, check_switch, describe_values
 from ...emulator.http.admission import Admission
-from ...emulator.http.application import BODY_TIMEOUT
+from ...emulator.http.application import BODY_TIMEOUT, HttpExchange
 from ...emulator.http.server import DEFAULT_HOST, HEAD_TIMEOUT, run
+from ...emulator.operations.table import operation_of
+from ..rendering import echo
 from ..values import Number
 
 _BASES = {"documented": emulator.Behaviour.documented, "quick": emulator.Behaviour}
@@ -115,6 +119,9 @@ def _check_seconds(_: click.Context, __: click.Parameter, seconds: float) -> flo
     f"Without it {' and '.join(_KEY_VARIABLES)} are used if they are set, else the published "
     "development key.",
 )
+@click.option(
+    "--verbose", "-v", is_flag=True, help="Print a line for each request, on standard error."
+)
 # known only to be refused with a remedy, and without a word of the value
 @click.option("--access-key-id", hidden=True, expose_value=False, callback=_refuse_key)
 @click.option("--access-key-secret", hidden=True, expose_value=False, callback=_refuse_key)
@@ -132,6 +139,7 @@ def command(
     region: str,
     account_id: str,
     access_key_file: Path | None,
+    verbose: bool,
 ) -> None:
     """Run the embedded service until Ctrl-C; --port 0 takes any free port.
 
@@ -157,7 +165,34 @@ def command(
             head_timeout=head_timeout,
             body_timeout=body_timeout,
             on_ready=lambda at: _announce(at, settings, told),
+            on_exchange=_print_exchange if verbose else None,
         )
+
+
+def _print_exchange(exchange: HttpExchange) -> None:
+    """Print what was asked, of which index, and what became of it; never who asked, nor a query."""
+    request, status = exchange.request, exchange.status
+    operation = operation_of(request)
+    name = f"{request.method} {request.path[:_SHOWN]}" if operation is None else operation.name
+    index = _member(request.body, "indexName") or "-"
+    error = _member(exchange.error, "Error", "Code")
+    outcome = f"{status or 'no reply'}{f' {error}' if error else ''}"
+    took = f"{exchange.seconds * 1000:.1f} ms"
+    echo(f"{time.strftime('%H:%M:%S')} {name} {index[:_SHOWN]} {outcome} {took}", err=True)
+
+
+_SHOWN = 64  # letters of a path or a name, which may be anything
+
+
+def _member(body: bytes, *names: str) -> str:
+    """Return a text within a JSON body; "" where there is none."""
+    try:
+        value = parse_json(body)
+        for name in names:
+            value = value[name]
+    except (ValueError, LookupError, TypeError):
+        return ""
+    return value if isinstance(value, str) else ""
 
 
 def _access_key(path: Path | None, account_id: str) -> tuple[emulator.AccessKey, str]:

@@ -20,7 +20,7 @@ from uvicorn.protocols.http.h11_impl import STATUS_PHRASES, H11Protocol
 from ...client.errors import ConfigurationError
 from ..accounts import DEVELOPMENT_BUCKET, DEVELOPMENT_KEY
 from ..service import Service
-from .application import BODY_TIMEOUT, CONNECTION, Application
+from .application import BODY_TIMEOUT, CONNECTION, Application, HttpExchange
 
 DEFAULT_HOST = "127.0.0.1"
 DEFAULT_PORT = 9000
@@ -153,17 +153,20 @@ def run(
     allow_hosts: Sequence[str] = (),
     head_timeout: float = HEAD_TIMEOUT,
     body_timeout: float = BODY_TIMEOUT,
+    on_exchange: Callable[[HttpExchange], None] | None = None,
 ) -> None:
     """Serve until Ctrl-C or SIGTERM, then return; the service stays the caller's.
 
     The arguments are those of `Server`; `on_ready` is called with the endpoint once requests are
-    answered.
+    answered, `on_exchange` with each request and what became of it.
 
     Raises:
         ConfigurationError: nobody can listen there, or not with these keys, or a name is none.
     """
     with _listen(host, port) as listener:
-        application = _make_application(service, listener, allow_faults, allow_hosts, body_timeout)
+        application = _make_application(
+            service, listener, allow_faults, allow_hosts, body_timeout, on_exchange=on_exchange
+        )
         server = HttpServer(application, head_timeout, on_ready=on_ready)
         try:
             server.run([listener])
@@ -194,6 +197,8 @@ def _make_application(
     allow_faults: bool,
     allow_hosts: Sequence[str],
     body_timeout: float,
+    *,
+    on_exchange: Callable[[HttpExchange], None] | None = None,
 ) -> Application:
     address = _address(listener)
     if not address.is_loopback and all(key.is_published for key in service.access_keys.values()):
@@ -213,6 +218,7 @@ def _make_application(
         allow_hosts=[*allow_hosts, *own] if not isinstance(allow_hosts, str) else allow_hosts,
         body_timeout=body_timeout,
         is_exposed=not address.is_loopback,
+        on_exchange=on_exchange,
     )
 
 
