@@ -27,7 +27,7 @@ def importing(index, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("item", "said", "flags", "key"),
+    "case",
     [
         (PINECONE, "no 'key' and no 'data'; it has 'id', 'values', 'metadata'",
          "--key-field id --data-field values", "a"),
@@ -42,8 +42,9 @@ def importing(index, tmp_path):
     ],
 )  # fmt: skip
 def test_lines_of_other_stores_are_taken_with_the_flags_that_the_refusal_names(
-    importing, index, item, said, flags, key
+    importing, index, case
 ):
+    item, said, flags, key = case
     refused = importing(item)
     assert refused.status == 2
     assert f"x.jsonl, line 1: it has {said}: {flags}\n" in f"{refused.errors}\n"
