@@ -203,6 +203,11 @@ SECTIONS = {
         Entry("export", "Read all vectors into such a file.", module="exporting"),
     ),
     "Tools": (
+        Entry(
+            "explain",
+            "Show what stands under a key, how it is read, and its sizes.",
+            module="explaining",
+        ),
         Entry("policy", "Print the least rights that commands or classes need.", module="policy"),
         Entry("doctor", "Check settings, network, clock, permissions and index.", module="doctor"),
         Entry("serve", "Run the embedded service on this machine.", module="serve"),

@@ -64,6 +64,12 @@ def draw_entries(
     return _draw(console, _records_of(list(shown.values()), rows))
 
 
+def draw_record(entry: Mapping[str, Any], *, wide: bool = False) -> str:
+    """Return one object as names and values, without a frame."""
+    cells = [_cell(name, value, wide=wide) for name, value in entry.items()]
+    return _draw(Console(), _records_of(list(entry), [cells]))
+
+
 def draw_one(entry: Mapping[str, Any], *, wide: bool = False) -> str:
     """Return one object as a table with a row for each member."""
     table = make_table(("name", "value"))
@@ -131,7 +137,7 @@ _MOMENTS = {"createTime", "CreationDate"}
 _MOMENT = re.compile(r"(\d{4}-\d\d-\d\d)T(\d\d:\d\d)")
 _ARNS = {"Name", "vectorBucketArn", "bucketArn"}
 _MEASURES = {"distance", "score"}
-_TEXTS = {"page_content"}
+_TEXTS = {"page_content", "text"}
 
 
 def describe(value: object) -> str:
