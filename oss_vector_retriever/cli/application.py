@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import click
+from click import shell_completion
 
 from ..version import __version__
 from .arguments import CONNECTION, OUTPUT, Command
@@ -74,6 +75,8 @@ class _Group(click.Group):
             return _OperationCommand(entry.name, entry.summary, entry.operation)
         if entry.sections is not None:
             return _Group(entry.name, sections=entry.sections, help=entry.summary)
+        if not entry.module:
+            return completion
         module = importlib.import_module(f"oss_vector_retriever.cli.commands.{entry.module}")
         command: click.Command = module.command
         return command
@@ -148,6 +151,26 @@ class _Commands(_Group):
 @click.version_option(__version__, prog_name="oss-vectors")
 def commands() -> None:
     """Work with Alibaba Cloud OSS Vectors, or with an embedded service that needs no account."""
+
+
+_PLACES = {
+    "bash": 'eval "$(oss-vectors completion bash)" in ~/.bashrc',
+    "zsh": 'eval "$(oss-vectors completion zsh)" in ~/.zshrc, after compinit',
+    "fish": "oss-vectors completion fish > ~/.config/fish/completions/oss-vectors.fish",
+}
+
+
+@click.command(epilog="\n".join(["\b", "For every new shell:", *_PLACES.values()]))
+@click.argument("shell", type=click.Choice(list(_PLACES)))
+def completion(shell: str) -> None:
+    """Print what has SHELL complete the commands and flags of oss-vectors."""
+    # click has a loader of completions in each command's start already, under this variable
+    script = shell_completion.get_completion_class(shell)
+    if script is None:
+        raise click.UsageError(f"this release of click completes nothing in {shell}.")
+    made = script(commands, {}, "oss-vectors", "_OSS_VECTORS_COMPLETE")
+    # the base class's: that for bash runs bash to ask for its release, which may not be here
+    echo(shell_completion.ShellComplete.source(made).strip())
 
 
 class _OperationCommand(Command):

@@ -34,7 +34,10 @@ class Operation(NamedTuple):
 
 
 class Entry(NamedTuple):
-    """One command: an operation, the module in `commands` that holds it, or a group of commands."""
+    """One command: an operation, the module in `commands` that holds it, or a group of commands.
+
+    That of none of these stands in `application`.
+    """
 
     name: str
     summary: str
@@ -212,9 +215,7 @@ SECTIONS = {
         Entry("doctor", "Check settings, network, clock, permissions and index.", module="doctor"),
         Entry("serve", "Run the embedded service on this machine.", module="serve"),
         Entry("demo", "Show the main job on real data, with no account.", module="demo"),
-        Entry(
-            "completion", "Print what completes commands in bash, zsh or fish.", module="completing"
-        ),
+        Entry("completion", "Print what completes commands in bash, zsh or fish."),
     ),
 }
 

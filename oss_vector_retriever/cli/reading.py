@@ -21,18 +21,17 @@ def find_near(
     """Query by a vector, or by the vector of a stored key, which is not among its neighbours.
 
     Raises:
-        Failure: there is no vector under the key.
+        InvalidRequestError: there is no vector under the key.
     """
-    from ..client.errors import quote  # noqa: PLC0415 - not for `--help`
+    from ..client.errors import InvalidRequestError  # noqa: PLC0415 - not for `--help`
     from ..client.models.limits import DEFAULT_LIMITS  # noqa: PLC0415 - the same
     from ..client.models.results import QueryVectorsResult  # noqa: PLC0415 - the same
-    from .errors import USAGE, Failure  # noqa: PLC0415 - it imports the catalogue
 
     if near is None:
         return client.query_vectors(top_k=top_k, **arguments)
     [stored] = client.fetch([near], index=arguments.get("index")).aligned()
     if stored is None or stored.data is None:
-        raise Failure(f"--key: there is no vector {quote(near)}", USAGE)
+        raise InvalidRequestError("there is no vector {value}.", argument="near", value=near)
     # one more, for the key itself; a number that cannot be is left for the client to refuse
     more = 1 <= top_k < DEFAULT_LIMITS.top_k
     found = client.query_vectors(stored.data, top_k=top_k + 1 if more else top_k, **arguments)

@@ -57,7 +57,7 @@ def command(
         for key, found in explained.found.items():
             entry = _entry_of(found, name, text_key)
             if neighbors:
-                entry |= _near(client, key, neighbors, name, text_key)
+                entry |= _neighbors_entry(client, key, neighbors, name, text_key)
             entries.append(entry)
     if output_format == "table" and output_query is None:
         echo("\n\n".join(_draw(entry, wide=wide) for entry in entries))
@@ -111,7 +111,7 @@ def _describe_parts(parts: Parts | str) -> str:
     return f"{parts.count:,} of {parts.size:,} bytes together, in index {parts.side}"
 
 
-def _near(
+def _neighbors_entry(
     client: OSSVectorClient, key: str, number: int, index: str, text_key: str | None
 ) -> Entry:
     try:
