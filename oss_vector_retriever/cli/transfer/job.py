@@ -1,5 +1,6 @@
 """What `import` and `export` share: flags, formats, a bar, and the journal of a job."""
 
+import importlib
 import json
 import os
 import sys
@@ -70,6 +71,7 @@ def open_source(
 
         return Matrix(path, lines or path.with_suffix(".jsonl"), limits, fields)
     if kind == "parquet":
+        importlib.import_module("pyarrow")  # before numpy: its extra brings both
         from .parquet import Parquet  # noqa: PLC0415 - an extra
 
         return Parquet(path, limits, fields)
@@ -92,6 +94,7 @@ def open_sink(name: str, kind: str | None, lines: Path | None) -> Sink:
 
         return MatrixSink(path, lines or path.with_suffix(".jsonl"))
     if kind == "parquet":
+        importlib.import_module("pyarrow")  # as above
         from .parquet import ParquetSink  # noqa: PLC0415 - extra
 
         return ParquetSink(path)
