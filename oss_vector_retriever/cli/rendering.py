@@ -105,11 +105,11 @@ def print_document(
         print_lines(document.entries)
     else:
         print_table(document, wide=wide)
-        if not document.columns and any(map(_is_record, document.entries)):
-            echo("hint: this package's own records: --as-document shows what they say")
     for name, note in document.notes.items():
         # lines are for programs: what is no entry must not stand among them
         echo(f"{name}: {note}", err=style == "jsonl")
+    if style == "table" and not document.columns and any(map(_is_record, document.entries)):
+        echo("hint: these are records of this package; --as-document shows what they say")
 
 
 def print_lines(entries: Iterable[Any]) -> None:

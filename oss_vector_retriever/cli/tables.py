@@ -74,7 +74,11 @@ def draw_one(entry: Mapping[str, Any], *, wide: bool = False) -> str:
     """Return one object as a table with a row for each member."""
     table = make_table(("name", "value"))
     for name, value in entry.items():
-        add_row(table, name, _cell(name, value, wide=wide))
+        if isinstance(value, list) and any(isinstance(item, Mapping) for item in value):
+            # such as the statements of a policy: half of one is of no use
+            add_row(table, name, json.dumps(value, ensure_ascii=False, indent=2, default=str))
+        else:
+            add_row(table, name, _cell(name, value, wide=wide))
     return _draw(Console(), table)
 
 
@@ -122,7 +126,7 @@ def _draw(console: Console, what: RenderableType) -> str:
 def _cell(name: str, value: object, *, wide: bool) -> str:
     """Return what a cell shows of a member: of some of the API's own what a person reads."""
     if wide or value is None:
-        return describe(value)
+        return describe(value, None)
     if name in _MOMENTS and (match := _MOMENT.match(str(value))):
         return f"{match[1]} {match[2]}"
     if name in _ARNS:
@@ -140,15 +144,15 @@ _MEASURES = {"distance", "score"}
 _TEXTS = {"page_content", "text"}
 
 
-def describe(value: object) -> str:
-    """Return what a cell shows of a JSON value."""
+def describe(value: object, limit: int | None = _SHOWN_TEXT) -> str:
+    """Return what a cell shows of a JSON value; long texts are cut, without limit none."""
     if value is None:
         return "-"
     if isinstance(value, Mapping):
         data = value.get("float32")
-        return describe_data(data) if _is_numbers(data) else describe_metadata(value)
+        return describe_data(data) if _is_numbers(data) else describe_metadata(value, limit)
     if isinstance(value, list) and not all(isinstance(item, str) for item in value):
-        return shorten(json.dumps(value, ensure_ascii=False, default=str))
+        return shorten(json.dumps(value, ensure_ascii=False, default=str), limit)
     if isinstance(value, bool):
         return str(value).lower()  # as JSON writes it
     return ", ".join(value) if isinstance(value, list) else str(value)
@@ -169,21 +173,22 @@ def describe_data(data: Float32Array | Sequence[float] | None) -> str:
     return f"[{shown}{more}] {len(data)} float32"
 
 
-def describe_metadata(metadata: Mapping[str, Any], leave_out: Iterable[str] = ()) -> str:
+def describe_metadata(metadata: Mapping[str, Any], limit: int | None = _SHOWN_TEXT) -> str:
     """Return metadata as lines of name and value, cut to a length for reading."""
-    skipped = set(leave_out)
-    shown = {name: value for name, value in metadata.items() if name not in skipped}
-    lines = (f"{name}: {_describe_field(value)}" for name, value in shown.items())
+    lines = (f"{name}: {_describe_field(value, limit)}" for name, value in metadata.items())
     return "\n".join(lines) or "-"
 
 
-def _describe_field(value: object) -> str:
+def _describe_field(value: object, limit: int | None) -> str:
     # an object within another has no line for each member
-    text = json.dumps(value, ensure_ascii=False) if isinstance(value, Mapping) else describe(value)
-    return shorten(text)
+    is_object = isinstance(value, Mapping)
+    text = json.dumps(value, ensure_ascii=False) if is_object else describe(value, limit)
+    return shorten(text, limit)
 
 
-def shorten(text: str, limit: int = _SHOWN_TEXT) -> str:
-    """Return a text on one line, cut to a length for reading."""
+def shorten(text: str, limit: int | None = _SHOWN_TEXT) -> str:
+    """Return a text on one line, cut to a length for reading; without limit as it is."""
     line = " ".join(text.split())
-    return line if len(line) <= limit else f"{line[:limit]}... ({len(text):,} characters)"
+    if limit is None or len(line) <= limit:
+        return text if limit is None else line
+    return f"{line[:limit]}... ({len(text):,} characters)"

@@ -60,7 +60,7 @@ def command(
                 entry |= _neighbors_entry(client, key, neighbors, name, text_key)
             entries.append(entry)
     if output_format == "table" and output_query is None:
-        echo("\n\n".join(_draw(entry, wide=wide) for entry in entries))
+        echo("\n".join(_draw(entry, wide=wide) for entry in entries), line_end=False)
     else:
         members = {"records": entries, "missing": list(explained.missing)}
         print_document(Document(members, entries), output_format, output_query, wide=wide)
@@ -133,12 +133,11 @@ def _neighbors_entry(
 
 def _draw(entry: Entry, *, wide: bool) -> str:
     """Return one explanation for reading: its sections below each other."""
-    rung = entry["decoded_as"]
     facts = {
         "key": entry["key"],
         "index": entry["index"],
-        "decoded as": f"{rung['rung']}, by {rung['field']}",
-        "text": entry["text"],
+        "decoded as": _describe_rung(entry),
+        "text": entry["text"] or "(none)",
         "metadata": entry["metadata"],
         "data": entry["stored"].get("data"),
     }
@@ -161,10 +160,17 @@ def _draw(entry: Entry, *, wide: bool) -> str:
     return "\n".join(f"{title}\n{text}" if title else text for title, text in sections.items())
 
 
+def _describe_rung(entry: Entry) -> str:
+    rung, field = entry["decoded_as"].values()
+    if "problem" in entry:
+        return f"nothing: {field} is broken; what is shown is as it is stored"
+    return "empty: no field holds a text" if rung == "empty" else f"{rung}, by {field}"
+
+
 def _draw_made(framework: str, made: Entry, *, wide: bool) -> dict[str, str]:
     ((kind, value),) = made.items()
     if kind == "problem":
-        return {framework: f"{value}\n"}
+        return {framework: draw_record({kind: value})}
     return {f"{framework}: {kind}": draw_record(value, wide=wide)}
 
 
