@@ -8,6 +8,7 @@ from support.command_line import call
 from support.golden_tables import WIDTHS, check_golden, make_notes
 
 from oss_vector_retriever import OSSVectorClient
+from oss_vector_retriever.client.errors import CONTROLS
 from oss_vector_retriever.langchain import OSSVectorRetriever
 from oss_vector_retriever.llama_index import OSSVectorRetriever as LlamaIndexRetriever
 
@@ -71,6 +72,21 @@ def test_what_is_missing_ends_with_a_status_and_the_rest_is_shown(notes):
     assert "there is no vector 'gone' in index 'notes'" in done.errors
     assert [one["key"] for one in done.json["records"]] == ["bare"]
     assert done.json["missing"] == ["gone"]
+
+
+@pytest.mark.parametrize("style", ["table", "json", "yaml", "jsonl"])
+def test_what_stands_in_a_record_commands_no_terminal(tmp_path, style):
+    hostile = "x\x1b]0;PWNED\x07\x9b31m\u202e\u2028"
+    path = tmp_path / "hostile.db"
+    metadata = {"text": hostile, hostile: hostile, "_node_content": hostile}
+    with OSSVectorClient.local(path, index="notes") as client:
+        client.put_vector_index(dimension=2)
+        client.put_vectors([{"key": hostile, "data": [1, 2], "metadata": metadata}])
+    done = explain(path, hostile, f"{hostile}gone", "--output-format", style)
+    assert done.status == 1
+    assert "PWNED" in done.output
+    assert "PWNED" in done.errors
+    assert CONTROLS.search(done.output + done.errors) is None
 
 
 def test_a_field_of_ones_own_may_hold_the_text(notes):
