@@ -5,6 +5,7 @@ what is printed on it. So all that is printed goes through `echo`, or through ce
 """
 
 import importlib
+import json
 import re
 import sys
 from collections.abc import Callable, Iterable, Mapping
@@ -204,14 +205,23 @@ def _query(document: Document, query: Any) -> Document:
 def _json(value: Any) -> str:
     from ..client.wire import dump_json  # noqa: PLC0415 - not for `--help`
 
-    return dump_json(value).decode()
+    try:
+        return dump_json(value).decode()
+    except TypeError:
+        # orjson has no integers over 64 bits, which records of this package may hold
+        separators = (",", ":")
+        return json.dumps(value, default=_numbers_of, ensure_ascii=False, separators=separators)
+
+
+def _numbers_of(data: Any) -> Any:
+    from ..client.wire import dump_json  # noqa: PLC0415 - as above
+
+    return json.loads(dump_json(data))  # as few digits as tell a float32 from all others
 
 
 def _plain(value: Any) -> Any:
     """Return a value as JSON has it: lists in place of packed data."""
-    from ..client.wire import parse_json  # noqa: PLC0415 - the same
-
-    return parse_json(_json(value).encode())
+    return json.loads(_json(value))
 
 
 def _yaml(value: Any) -> str:

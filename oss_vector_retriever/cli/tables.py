@@ -180,9 +180,9 @@ def describe_metadata(metadata: Mapping[str, Any], limit: int | None = _SHOWN_TE
 
 def _describe_field(value: object, limit: int | None) -> str:
     # an object within another has no line for each member
-    is_object = isinstance(value, Mapping)
-    text = json.dumps(value, ensure_ascii=False) if is_object else describe(value, limit)
-    return shorten(text, limit)
+    if isinstance(value, Mapping):
+        return shorten(json.dumps(value, ensure_ascii=False, default=str), limit)
+    return shorten(describe(value, limit), limit)
 
 
 def shorten(text: str, limit: int | None = _SHOWN_TEXT) -> str:

@@ -1,6 +1,8 @@
 """`oss-vectors explain`: a record, its rung, what each framework makes of it, sizes, neighbours."""
 
 import json
+from datetime import date
+from decimal import Decimal
 
 import pytest
 from support.command_fixtures import no_settings  # noqa: F401 - a fixture
@@ -11,6 +13,8 @@ from oss_vector_retriever import OSSVectorClient
 from oss_vector_retriever.client.errors import CONTROLS
 from oss_vector_retriever.langchain import OSSVectorRetriever
 from oss_vector_retriever.llama_index import OSSVectorRetriever as LlamaIndexRetriever
+from oss_vector_retriever.records.settings import StoreSettings
+from oss_vector_retriever.records.store import RecordStore
 
 NODE = {"id_": "n", "text": "A node.", "class_name": "TextNode", "metadata": {"page": 3}}
 
@@ -87,6 +91,21 @@ def test_what_stands_in_a_record_commands_no_terminal(tmp_path, style):
     assert "PWNED" in done.output
     assert "PWNED" in done.errors
     assert CONTROLS.search(done.output + done.errors) is None
+
+
+@pytest.mark.parametrize("style", ["table", "json"])
+def test_values_that_json_lacks_are_shown_as_their_texts(notes, style):
+    store = RecordStore(StoreSettings())
+    typed = {"day": date(2024, 1, 2), "huge": 2**70, "price": Decimal("1.50")}
+    with OSSVectorClient.local(notes, index="notes") as client:
+        client.run(store.write, [store.encode("typed", [1, 2, 3], text="x", metadata=typed)])
+    done = explain(notes, "typed", "--neighbors", 0, "--output-format", style)
+    assert done.status == 0
+    for text in ("2024-01-02", "1180591620717411303424", "1.50"):
+        # of the record, of the Document and of the node
+        assert done.output.count(text) >= 3
+    with OSSVectorClient.local(notes, index="notes") as client:
+        client.delete(["typed"])
 
 
 def test_a_field_of_ones_own_may_hold_the_text(notes):

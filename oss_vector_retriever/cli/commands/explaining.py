@@ -8,6 +8,7 @@ from ...client.clients import OSSVectorClient
 from ...client.errors import OSSVectorError
 from ...records.explanation import Explanation, explain_keys, find_neighbors
 from ...records.parts import Parts
+from ...records.typed import json_form
 from ...studio.frameworks import Made, make_document, make_node
 from ..arguments import CONNECTION, INDEX, OUTPUT_QUERY, WIDE, Command
 from ..connection import Connection, open_client
@@ -80,7 +81,7 @@ def _entry_of(found: Explanation, index: str, text_key: str | None) -> Entry:
         "index": index,
         "decoded_as": {"rung": record.source, "field": rung.field},
         "text": record.text,
-        "metadata": record.metadata,
+        "metadata": json_form(record.metadata),
         **({"problem": found.error.reason} if found.error else {}),
         **({"parts": _describe_parts(parts)} if parts is not None else {}),
         "stored": vector_entry(found.vector),
@@ -102,7 +103,9 @@ def _entry_of(found: Explanation, index: str, text_key: str | None) -> Entry:
 
 def _value_of(made: Made) -> Entry:
     """Return what a framework gets, under the name of its class, or why it gets nothing."""
-    return {made.kind: made.value} if made.value is not None else {"problem": made.problem}
+    if made.value is None:
+        return {"problem": made.problem}
+    return {made.kind: json_form(made.value)}
 
 
 def _describe_parts(parts: Parts | str) -> str:

@@ -1,6 +1,9 @@
 """Reading commands beyond one call: Documents, neighbours of a key, files that are not there."""
 
 import json
+import math
+from datetime import UTC, date, datetime
+from decimal import Decimal
 
 import pytest
 from support.command_line import call
@@ -8,7 +11,7 @@ from support.command_line import call
 from oss_vector_retriever import OSSVectorClient
 from oss_vector_retriever.cli.catalogue import SECTIONS
 from oss_vector_retriever.records import ENVELOPE_KEYS, encode
-from oss_vector_retriever.records.settings import StoreSettings
+from oss_vector_retriever.records.settings import ROW_FIELD, ROW_ID_FIELD, StoreSettings
 from oss_vector_retriever.records.store import RecordStore
 
 LARGE = "large " * 10_000
@@ -42,6 +45,49 @@ def test_as_document_prints_what_a_retriever_returns(records):
         ],
         "missing": ["gone"],
     }
+
+
+TYPED = {
+    "day": date(2024, 1, 2),
+    "price": Decimal("1.50"),
+    "seen": {1},
+    "missing": math.nan,
+    "huge": 2**70,
+    "nested": {"at": datetime(2024, 1, 2, 3, tzinfo=UTC)},
+}
+
+
+@pytest.mark.parametrize("style", ["json", "jsonl", "yaml", "xml", "table"])
+def test_values_that_json_lacks_are_printed_as_their_texts(records, style):
+    store = RecordStore(StoreSettings())
+    with OSSVectorClient.local(records[1], index="notes") as client:
+        client.run(
+            store.write, [store.encode("typed", [0.1, 7.038531e-26], text="", metadata=TYPED)]
+        )
+    words = ("get-vectors", *records, "--key", "typed", "--as-document", "--return-data")
+    printed = call(*words, "--output-format", style).output
+    for text in ("2024-01-02", "1.50", "1180591620717411303424", "2024-01-02T03:00:00Z"):
+        assert text in printed
+    if style == "json":
+        (found,) = json.loads(printed)["documents"]
+        assert found["metadata"] == {
+            "day": "2024-01-02",
+            "price": "1.50",
+            "seen": [1],
+            "missing": None,
+            "huge": 2**70,
+            "nested": {"at": "2024-01-02T03:00:00Z"},
+        }
+        assert found["data"] == {"float32": [0.1, 7.038531e-26]}
+
+
+def test_what_a_key_value_store_notes_for_itself_is_left_out(records):
+    # as the retrievers do
+    row = {ROW_FIELD: "documents", ROW_ID_FIELD: "x", "own": "1", "text": "Row."}
+    with OSSVectorClient.local(records[1], index="notes") as client:
+        client.put_vectors([{"key": "row", "data": [1, 2], "metadata": row}])
+    (found,) = call("get-vectors", *records, "--key", "row", "--as-document").json["documents"]
+    assert found["metadata"] == {"own": "1"}
 
 
 def test_a_broken_record_spoils_no_other_and_says_what_is_wrong(records):
