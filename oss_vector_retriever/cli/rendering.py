@@ -216,7 +216,7 @@ def _json(value: Any) -> str:
 def _numbers_of(data: Any) -> Any:
     from ..client.wire import dump_json  # noqa: PLC0415 - as above
 
-    return json.loads(dump_json(data))  # as few digits as tell a float32 from all others
+    return json.loads(dump_json(data))  # with the digits of a float32, not of a double
 
 
 def _plain(value: Any) -> Any:
