@@ -247,7 +247,8 @@ class Window:
         weight: what a meter counts of them.
         records: their vectors by key; of two with one key the later counts, as if put in turn.
         refused: the rows that hold no vector.
-        ended_by: a row without a vector that ends the import; it is none of these.
+        ended_by: what ends the import: a row without a vector, which is none of these, or that
+            there is nothing more to read.
         digest: of all rows up to the last of these.
     """
 
@@ -257,7 +258,7 @@ class Window:
     weight: int = 0
     records: dict[str, Record] = field(default_factory=dict)
     refused: list[Refused] = field(default_factory=list)
-    ended_by: Refused | None = None
+    ended_by: Refused | Failure | None = None
     digest: str = ""
 
 
@@ -345,7 +346,11 @@ class Import:
     def _windows(self, rows: Iterator[Row]) -> Iterator[Window]:
         """Cut rows into windows; the last may be empty but for the row that ends it all."""
         window = Window(self.before)
-        for row in rows:
+        while (row := _next_row(rows)) is not None:
+            if isinstance(row, Failure):
+                # of a file that is damaged further on, what comes before is imported
+                window.ended_by = row
+                break
             if not self._add_row(row, window):
                 break
             self._digest_row(row)
@@ -429,14 +434,25 @@ class Import:
         if self.journal is not None:
             self.journal.record(asdict(self.done))
 
-    def _failure(self, refused: Refused) -> Failure:
-        text = _describe_refusal(self.source, refused)
+    def _failure(self, cause: Refused | Failure) -> Failure:
+        if isinstance(cause, Failure):
+            text = cause.message
+        else:
+            text = _describe_refusal(self.source, cause)
         return Failure(f"{text}\n{self._describe_rest()}", USAGE)
 
     def _describe_rest(self) -> str:
         units = job.count(self.done.rows, self.source.unit)
         units = f"{units} {'is' if self.done.rows == 1 else 'are'} imported"
         return f"{units}; the same command again goes on from there" if self.journal else units
+
+
+def _next_row(rows: Iterator[Row]) -> Row | Failure | None:
+    """Return the next row, why there is none to be read, or None at the end."""
+    try:
+        return next(rows, None)
+    except Failure as failure:
+        return failure
 
 
 def _describe_refusal(source: Source, refused: Refused) -> str:

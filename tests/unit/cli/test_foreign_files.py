@@ -84,11 +84,17 @@ def test_gzip_is_read_whatever_it_is_called(importing, index, name):
     assert "300 lines (299 of them before), 1 vector written" in again.errors
 
 
-def test_gzip_that_is_cut_off_is_named(importing):
+def test_gzip_that_is_cut_off_is_named_and_imported_as_far_as_it_goes(importing, index):
     lines = [{"key": f"k{number}", "data": [number, 1]} for number in range(1, 3000)]
     done = importing(*lines, name="x.jsonl.gz", pack=lambda text: gzip.compress(text)[:-2000])
     assert done.status == 2
     assert "x.jsonl.gz is damaged, or cut off: it is no whole gzip" in done.errors
+    there = len(index.contents())
+    assert f"{there:,} lines are imported; the same command again goes on" in done.errors
+    assert 1000 < there < 2999
+    whole = importing(*lines, name="x.jsonl.gz", pack=gzip.compress)
+    assert f"2,999 lines ({there:,} of them before)" in whole.errors
+    assert len(index.contents()) == 2999
     broken = importing(name="y.jsonl.gz", pack=lambda _: b"\x1f\x8bno gzip at all")
     assert "y.jsonl.gz is damaged, or cut off" in broken.errors
 

@@ -61,9 +61,7 @@ TYPED = {
 def test_values_that_json_lacks_are_printed_as_their_texts(records, style):
     store = RecordStore(StoreSettings())
     with OSSVectorClient.local(records[1], index="notes") as client:
-        client.run(
-            store.write, [store.encode("typed", [0.1, 0.3], text="", metadata=TYPED)]
-        )
+        client.run(store.write, [store.encode("typed", [0.1, 0.3], text="", metadata=TYPED)])
     words = ("get-vectors", *records, "--key", "typed", "--as-document", "--return-data")
     printed = call(*words, "--output-format", style).output
     for text in ("2024-01-02", "1.50", "1180591620717411303424", "2024-01-02T03:00:00Z"):
