@@ -65,15 +65,22 @@ def draw_record(entry: Mapping[str, Any], *, wide: bool = False) -> str:
 
 
 def draw_one(entry: Mapping[str, Any], *, wide: bool = False) -> str:
-    """Return one object as a table with a row for each member."""
+    """Return one object as a table with a row for each member; without a frame where it is wide."""
+    console = make_console()
+    cells = [_whole_cell(name, value, wide=wide) for name, value in entry.items()]
+    if not _fits([_width(["name", *entry]), _width(["value", *cells])], console.width):
+        return _draw(console, _records_of(list(entry), [cells]))
     table = Table(Column("name", no_wrap=True), Column("value", overflow="fold"))
-    for name, value in entry.items():
-        if isinstance(value, list) and any(isinstance(item, Mapping) for item in value):
-            # such as the statements of a policy: half of one is of no use
-            _add_row(table, name, json.dumps(value, ensure_ascii=False, indent=2, default=str))
-        else:
-            _add_row(table, name, _cell(name, value, wide=wide))
-    return _draw(make_console(), table)
+    for name, cell in zip(entry, cells, strict=True):
+        _add_row(table, name, cell)
+    return _draw(console, table)
+
+
+def _whole_cell(name: str, value: object, *, wide: bool) -> str:
+    if isinstance(value, list) and any(isinstance(item, Mapping) for item in value):
+        # such as the statements of a policy: half of one is of no use
+        return json.dumps(value, ensure_ascii=False, indent=2, default=str)
+    return _cell(name, value, wide=wide)
 
 
 def _width(cells: Iterable[str]) -> int:
