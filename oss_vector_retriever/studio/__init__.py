@@ -18,6 +18,4 @@ if TYPE_CHECKING:
 
 __all__ = ["Studio"]
 
-__getattr__, __dir__ = make_lazy(
-    __name__, {"Studio": f"{__name__}.application"}, extra="studio"
-)
+__getattr__, __dir__ = make_lazy(__name__, {"Studio": f"{__name__}.application"}, extra="studio")

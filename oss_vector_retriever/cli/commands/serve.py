@@ -3,6 +3,7 @@
 import contextlib
 import math
 import os
+import secrets
 import shlex
 from collections.abc import Iterable
 from dataclasses import replace
@@ -12,12 +13,15 @@ from typing import Any, Literal, get_args, get_origin
 import click
 
 from ... import emulator
+from ...client.clients import client_of
+from ...client.config import resolve_config
 from ...client.credentials import Credentials
 from ...client.endpoint import check_account_id, check_bucket
 from ...client.errors import ConfigurationError
+from ...client.local import LocalService
 from ...emulator.behaviour import SWITCHES, check_switch, describe_values
 from ...emulator.http.admission import Admission
-from ...emulator.http.application import BODY_TIMEOUT
+from ...emulator.http.application import BODY_TIMEOUT, STUDIO_PATH, Page, Send
 from ...emulator.http.server import DEFAULT_HOST, HEAD_TIMEOUT, run
 from ..arguments import Number
 
@@ -140,6 +144,8 @@ def command(
     """
     check_account_id(account_id)
     key, told = _access_key(access_key_file, account_id)
+    # published keys protect nothing; where there are others, the page has one as well
+    token = None if key.is_published else secrets.token_urlsafe(24)
     settings = {
         "OSS_REGION": region,
         "OSS_ACCOUNT_ID": account_id,
@@ -156,8 +162,43 @@ def command(
             allow_hosts=allow_hosts,
             head_timeout=head_timeout,
             body_timeout=body_timeout,
-            on_ready=lambda at: _announce(at, settings, told),
+            on_ready=lambda at: _announce(at, settings, told, token),
+            pages={STUDIO_PATH: _load_studio(service, key, next(iter(buckets), None), token)},
         )
+
+
+def _load_studio(
+    service: emulator.Service, key: emulator.AccessKey, bucket: str | None, token: str | None
+) -> Page:
+    """Return the page of records over the service in this process."""
+    try:
+        from ...studio import Studio  # noqa: PLC0415 - not for `--help`
+    except ImportError as error:
+        return _Absence(f"{error}\n".encode()).answer
+    config = resolve_config(
+        bucket=bucket,
+        account_id=key.account_id,
+        region=service.region,
+        endpoint="http://localhost",  # never connected to, as `OSSVectorClient.local()` has it
+        credentials=(key.id, key.secret),
+        credentials_kind="local",
+        bucket_required=False,
+    )
+    client = client_of(config, LocalService(service)).to_async()
+    return Studio(client, token=token, is_at_service=True)
+
+
+class _Absence:
+    """The answer in place of a page whose extra is not installed."""
+
+    def __init__(self, text: bytes) -> None:
+        self._text = text
+
+    async def answer(self, _: Any, __: Any, send: Send) -> None:
+        """Answer whatever is asked with one line."""
+        headers = [(b"content-type", b"text/plain; charset=utf-8")]
+        await send({"type": "http.response.start", "status": 501, "headers": headers})
+        await send({"type": "http.response.body", "body": self._text})
 
 
 def _access_key(path: Path | None, account_id: str) -> tuple[emulator.AccessKey, str]:
@@ -193,13 +234,14 @@ def _lines_of(path: Path) -> list[str]:
     raise click.BadParameter(reason, param_hint="--access-key-file")
 
 
-def _announce(endpoint: str, settings: dict[str, str], key_lines: str) -> None:
+def _announce(endpoint: str, settings: dict[str, str], key_lines: str, token: str | None) -> None:
     # for a shell to read: comments and exports can be pasted as they are
     click.echo(f"# OSS Vectors, embedded, on {endpoint}; Ctrl-C ends it. Clients find it with:")
     click.echo(
         "# From a container: --host 0.0.0.0, keys of its own (--access-key-file), and --allow-host "
         "with the name that clients there ask for, such as host.docker.internal."
     )
+    click.echo(f"# Its records in a browser: {endpoint}{STUDIO_PATH}{f'#{token}' if token else ''}")
     for name, value in {"OSS_ENDPOINT": endpoint, **settings}.items():
         click.echo(f"export {name}={shlex.quote(value)}")
     click.echo(key_lines)
