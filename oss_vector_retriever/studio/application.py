@@ -8,6 +8,7 @@ may lead a browser here, and gets nothing: it cannot frame the page, read it, or
 
 import hmac
 import logging
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote as quote_url
@@ -23,7 +24,7 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import Receive, Scope, Send
 
 from ..client.clients import AsyncOSSVectorClient
-from ..client.errors import CONTROLS, OSSVectorError
+from ..client.errors import CONTROLS, OSSVectorError, escape_controls
 from ..client.models import dump
 from ..client.models.messages import Reply
 from ..emulator.http.admission import Admission, is_loopback
@@ -96,6 +97,8 @@ class Studio:
         paths = ["", "/", "/b/{bucket}", "/b/{bucket}/{index}", "/b/{bucket}/{index}/{view}"]
         routes = [Route(self.path + path, self._answer) for path in paths if self.path + path]
         self._application = Starlette(routes=[static, *routes])
+        # one address for each view; and no answer that names another
+        self._application.router.redirect_slashes = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one connection event."""
@@ -187,6 +190,7 @@ def _is_navigation(request: Request) -> bool:
     )
 
 
+@cache  # compiling them takes as long as some hundred views
 def _load_templates(root: str) -> Environment:
     loader = FileSystemLoader(_FOLDER / "templates")
     environment = Environment(
@@ -199,6 +203,7 @@ def _load_templates(root: str) -> Environment:
     )
     environment.filters |= {
         "show": show_controls,
+        "plain": lambda value: escape_controls(str(value)),  # where no element can stand
         "part": _quote_part,
         "key_query": lambda key: query_of([key]),
         "brief": _shorten,

@@ -48,11 +48,12 @@ class Place:
     def client(self) -> str:
         """Return the lines that import and make a client."""
         head = "from oss_vector_retriever import OSSVectorClient\n"
-        arguments = ", ".join(f"{name}={value!r}" for name, value in self.options.items())
+        arguments = [f"{name}={value!r}" for name, value in self.options.items()]
         if self.path is None:
-            return f"{head}\nclient = OSSVectorClient({arguments})\n"
+            lines = "".join(f"    {one},\n" for one in arguments)
+            return f"{head}\nclient = OSSVectorClient(\n{lines})\n"
         other = f".with_options(bucket={self.bucket!r})" if self.bucket else ""
-        made = f"client = OSSVectorClient.local({self.path!r}, {arguments}){other}\n"
+        made = f"client = OSSVectorClient.local({self.path!r}, {arguments[0]}){other}\n"
         return f"{head}\n{_ONE_PROCESS}{made}"
 
     def command(self, name: str, *words: str) -> str:

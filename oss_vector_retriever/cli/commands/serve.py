@@ -1,5 +1,6 @@
 """`oss-vectors serve`: the embedded service as a server on this machine."""
 
+import asyncio
 import contextlib
 import math
 import os
@@ -21,7 +22,7 @@ from ...client.errors import ConfigurationError
 from ...client.local import LocalService
 from ...emulator.behaviour import SWITCHES, check_switch, describe_values
 from ...emulator.http.admission import Admission
-from ...emulator.http.application import BODY_TIMEOUT, STUDIO_PATH, Page, Send
+from ...emulator.http.application import BODY_TIMEOUT, STUDIO_PATH, Page, Receive, Scope, Send
 from ...emulator.http.server import DEFAULT_HOST, HEAD_TIMEOUT, run
 from ..arguments import Number
 
@@ -163,42 +164,55 @@ def command(
             head_timeout=head_timeout,
             body_timeout=body_timeout,
             on_ready=lambda at: _announce(at, settings, told, token),
-            pages={STUDIO_PATH: _load_studio(service, key, next(iter(buckets), None), token)},
+            pages={STUDIO_PATH: _Studio(service, key, next(iter(buckets), None), token).answer},
         )
 
 
-def _load_studio(
-    service: emulator.Service, key: emulator.AccessKey, bucket: str | None, token: str | None
-) -> Page:
-    """Return the page of records over the service in this process."""
-    try:
-        from ...studio import Studio  # noqa: PLC0415 - not for `--help`
-    except ImportError as error:
-        return _Absence(f"{error}\n".encode()).answer
-    config = resolve_config(
-        bucket=bucket,
-        account_id=key.account_id,
-        region=service.region,
-        endpoint="http://localhost",  # never connected to, as `OSSVectorClient.local()` has it
-        credentials=(key.id, key.secret),
-        credentials_kind="local",
-        bucket_required=False,
-    )
-    client = client_of(config, LocalService(service)).to_async()
-    return Studio(client, token=token, is_at_service=True)
+class _Studio:
+    """The page of records over the service in this process, or one line where its extra is missing.
 
+    It is made by the first who asks: a server that shows no page need not load what it takes.
+    """
 
-class _Absence:
-    """The answer in place of a page whose extra is not installed."""
+    def __init__(
+        self,
+        service: emulator.Service,
+        key: emulator.AccessKey,
+        bucket: str | None,
+        token: str | None,
+    ) -> None:
+        self._service, self._key, self._bucket, self._token = service, key, bucket, token
+        self._page: Page | None = None
 
-    def __init__(self, text: bytes) -> None:
-        self._text = text
+    async def answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if self._page is None:
+            page = await asyncio.to_thread(self._load)  # it imports, which takes a while
+            self._page = self._page or page
+        await self._page(scope, receive, send)
 
-    async def answer(self, _: Any, __: Any, send: Send) -> None:
-        """Answer whatever is asked with one line."""
+    def _load(self) -> Page:
+        try:
+            from ...studio import Studio  # noqa: PLC0415 - as above
+        except ImportError as error:
+            self._absence = f"{error}\n".encode()
+            return self._name_extra
+        config = resolve_config(
+            bucket=self._bucket,
+            account_id=self._key.account_id,
+            region=self._service.region,
+            endpoint="http://localhost",  # never connected to, as `OSSVectorClient.local()` has it
+            credentials=(self._key.id, self._key.secret),
+            credentials_kind="local",
+            bucket_required=False,
+        )
+        client = client_of(config, LocalService(self._service)).to_async()
+        return Studio(client, token=self._token, is_at_service=True)
+
+    async def _name_extra(self, _: Scope, __: Receive, send: Send) -> None:
         headers = [(b"content-type", b"text/plain; charset=utf-8")]
         await send({"type": "http.response.start", "status": 501, "headers": headers})
-        await send({"type": "http.response.body", "body": self._text})
+        await send({"type": "http.response.body", "body": self._absence})
 
 
 def _access_key(path: Path | None, account_id: str) -> tuple[emulator.AccessKey, str]:
