@@ -1,10 +1,13 @@
 """Tables for reading: nothing in a cell is taken for markup, or for a terminal's commands."""
 
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from rich.console import Console
+from rich import box
+from rich.cells import cell_len
+from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
@@ -13,6 +16,8 @@ from ..client.models.vector import Float32Array
 
 _SHOWN_VALUES = 3
 _SHOWN_TEXT = 160
+_NARROWEST = 24  # letters of a column that is folded; with fewer there is a word a line
+_BORDER = 3  # letters between two columns
 
 
 def make_table(columns: Sequence[str], title: str | None = None) -> Table:
@@ -35,31 +40,104 @@ def plain(value: object, style: str = "") -> Text:
     return Text(text.replace("\t", " "), style=style)  # a tab is as wide as the terminal likes
 
 
-def table_of(entries: Sequence[Any]) -> Table:
-    """Return a table of entries: a column for each member where they are objects."""
+def draw_entries(
+    entries: Sequence[Any], columns: Mapping[str, str] | None = None, *, wide: bool = False
+) -> str:
+    """Return entries as a table, or as records below each other where a table is too wide.
+
+    Args:
+        entries: values of JSON, mostly objects.
+        columns: the members to show, with their headings; without them, and if `wide`, all.
+        wide: show values as the API has them.
+    """
     objects = [entry if isinstance(entry, Mapping) else {"value": entry} for entry in entries]
     # not all entries have all members; the order is that of first appearance
-    columns = list(dict.fromkeys(name for entry in objects for name in entry))
-    table = make_table(columns)
-    for entry in objects:
-        add_row(table, *(describe(entry.get(name)) for name in columns))
-    return table
+    there = list(dict.fromkeys(name for entry in objects for name in entry))
+    shown = {name: name for name in there}
+    if columns and not wide:
+        shown = {name: heading for name, heading in columns.items() if name in there}
+    rows = [[_cell(name, entry.get(name), wide=wide) for name in shown] for entry in objects]
+    console = Console()
+    widths = [_width(column) for column in zip(shown.values(), *rows, strict=True)]
+    if _fits(widths, console.width):
+        return _draw(console, _table_of(list(shown.values()), rows, widths))
+    return _draw(console, _records_of(list(shown.values()), rows))
 
 
-def table_of_one(entry: Mapping[str, Any]) -> Table:
-    """Return a table of one object, a row for each member."""
+def draw_record(entry: Mapping[str, Any], *, wide: bool = False) -> str:
+    """Return one object as names and values, without a frame."""
+    cells = [_cell(name, value, wide=wide) for name, value in entry.items()]
+    return _draw(Console(), _records_of(list(entry), [cells]))
+
+
+def draw_one(entry: Mapping[str, Any], *, wide: bool = False) -> str:
+    """Return one object as a table with a row for each member."""
     table = make_table(("name", "value"))
     for name, value in entry.items():
-        add_row(table, name, describe(value))
+        add_row(table, name, _cell(name, value, wide=wide))
+    return _draw(Console(), table)
+
+
+def _width(cells: Iterable[str]) -> int:
+    return max(cell_len(line) for cell in cells for line in cell.splitlines() or [""])
+
+
+def _fits(widths: Sequence[int], most: int) -> bool:
+    """Tell whether a table has room: its first column whole, the others if need be folded."""
+    first, *others = widths
+    needed = first + sum(min(width, _NARROWEST) for width in others)
+    return needed + _BORDER * len(widths) + 1 <= most
+
+
+def _table_of(headings: list[str], rows: list[list[str]], widths: list[int]) -> Table:
+    table = Table()
+    for number, (heading, width) in enumerate(zip(headings, widths, strict=True)):
+        # dates and numbers are never folded: what is long gives way to them
+        whole = number == 0 or width <= _NARROWEST
+        table.add_column(plain(heading), no_wrap=whole, overflow="fold", min_width=width * whole)
+    for row in rows:
+        add_row(table, *row)
     return table
 
 
-def draw(table: Table) -> str:
-    """Return a table as text for this terminal."""
-    console = Console()
+def _records_of(headings: list[str], rows: list[list[str]]) -> Table:
+    table = Table(box=box.SIMPLE, show_header=False, show_edge=False, pad_edge=False)
+    table.add_column(no_wrap=True, style="bold")
+    table.add_column(overflow="fold")
+    for row in rows:
+        for heading, cell in zip(headings, row, strict=True):
+            add_row(table, heading, cell)
+        table.add_section()
+    return table
+
+
+def _draw(console: Console, what: RenderableType) -> str:
     with console.capture() as captured:
-        console.print(table)
-    return captured.get()
+        console.print(what)
+    # rich fills lines up with blanks, which a narrower window would break
+    lines = (line.rstrip() for line in captured.get().splitlines())
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _cell(name: str, value: object, *, wide: bool) -> str:
+    """Return what a cell shows of a member: of some of the API's own what a person reads."""
+    if wide or value is None:
+        return describe(value)
+    if name in _MOMENTS and (match := _MOMENT.match(str(value))):
+        return f"{match[1]} {match[2]}"
+    if name in _ARNS:
+        return str(value).rpartition(":")[2]
+    if name in _MEASURES and isinstance(value, float):
+        # four decimals would make nothing of the smallest
+        return f"{value:.4f}" if round(value, 4) or not value else f"{value:.1e}"
+    return shorten(value) if name in _TEXTS and isinstance(value, str) else describe(value)
+
+
+_MOMENTS = {"createTime", "CreationDate"}
+_MOMENT = re.compile(r"(\d{4}-\d\d-\d\d)T(\d\d:\d\d)")
+_ARNS = {"Name", "vectorBucketArn", "bucketArn"}
+_MEASURES = {"distance", "score"}
+_TEXTS = {"page_content", "text"}
 
 
 def describe(value: object) -> str:
@@ -95,7 +173,14 @@ def describe_metadata(metadata: Mapping[str, Any], leave_out: Iterable[str] = ()
     """Return metadata as lines of name and value, cut to a length for reading."""
     skipped = set(leave_out)
     shown = {name: value for name, value in metadata.items() if name not in skipped}
-    return "\n".join(f"{name}: {shorten(str(value))}" for name, value in shown.items()) or "-"
+    lines = (f"{name}: {_describe_field(value)}" for name, value in shown.items())
+    return "\n".join(lines) or "-"
+
+
+def _describe_field(value: object) -> str:
+    # an object within another has no line for each member
+    text = json.dumps(value, ensure_ascii=False) if isinstance(value, Mapping) else describe(value)
+    return shorten(text)
 
 
 def shorten(text: str, limit: int = _SHOWN_TEXT) -> str:

@@ -1,6 +1,8 @@
 """`oss-vectors demo`: the main job on real data, with no account."""
 
 import importlib.util
+import json
+import shlex
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -43,7 +45,27 @@ def command(data: str | None) -> None:
         show_llama_index(console, client, _KEYS)
         show_long_topic(console, client, topics)
         show_more_like(console, client, _LIKE)
-    console.print(f"Done in {time.monotonic() - started:.1f} s.")
+    console.print(f"Done in {time.monotonic() - started:.1f} s.\n")
+    for line in _next_steps(data):
+        # a line that is wrapped cannot be pasted
+        console.print(plain(line), soft_wrap=True)
+
+
+def _next_steps(data: str | None) -> Iterator[str]:
+    """Yield what to try next, word for word; without a file nothing is left to try it on."""
+    if data is None:
+        yield "Next: keep the data in a file, and look at them with the other commands:"
+        yield "  oss-vectors demo --data demo.db"
+        return
+    where = f"--local {shlex.quote(data)} --index-name {INDEX}"
+    yield f"Next: all of it is in {data}. Try"
+    yield f"  oss-vectors explain {_LIKE} {where}"
+    yield f"  oss-vectors query-vectors --key {_LIKE} --as-document --output-format table {where}"
+    yield f"  oss-vectors get-vectors --keys with,for --as-document {where}"
+    yield "or in Python"
+    yield "  from oss_vector_retriever import OSSVectorClient"
+    yield f'  client = OSSVectorClient.local({json.dumps(data)}, index="{INDEX}")'
+    yield f"  print(client.fetch({list(_KEYS)!r}))"
 
 
 @contextmanager

@@ -6,6 +6,7 @@ import math
 import os
 import secrets
 import shlex
+import time
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -20,11 +21,22 @@ from ...client.credentials import Credentials
 from ...client.endpoint import check_account_id, check_bucket
 from ...client.errors import ConfigurationError
 from ...client.local import LocalService
+from ...client.wire import parse_json
 from ...emulator.behaviour import SWITCHES, check_switch, describe_values
 from ...emulator.http.admission import Admission
-from ...emulator.http.application import BODY_TIMEOUT, STUDIO_PATH, Page, Receive, Scope, Send
+from ...emulator.http.application import (
+    BODY_TIMEOUT,
+    STUDIO_PATH,
+    HttpExchange,
+    Page,
+    Receive,
+    Scope,
+    Send,
+)
 from ...emulator.http.server import DEFAULT_HOST, HEAD_TIMEOUT, run
-from ..arguments import Number
+from ...emulator.operations.table import operation_of
+from ..rendering import echo
+from ..values import Number
 
 _BASES = {"documented": emulator.Behaviour.documented, "quick": emulator.Behaviour}
 # not the variables that clients read: a real key has no business in an embedded service
@@ -120,6 +132,9 @@ def _check_seconds(_: click.Context, __: click.Parameter, seconds: float) -> flo
     f"Without it {' and '.join(_KEY_VARIABLES)} are used if they are set, else the published "
     "development key.",
 )
+@click.option(
+    "--verbose", "-v", is_flag=True, help="Print a line for each request, on standard error."
+)
 # known only to be refused with a remedy, and without a word of the value
 @click.option("--access-key-id", hidden=True, expose_value=False, callback=_refuse_key)
 @click.option("--access-key-secret", hidden=True, expose_value=False, callback=_refuse_key)
@@ -137,6 +152,7 @@ def command(
     region: str,
     account_id: str,
     access_key_file: Path | None,
+    verbose: bool,
 ) -> None:
     """Run the embedded service until Ctrl-C; --port 0 takes any free port.
 
@@ -164,6 +180,7 @@ def command(
             head_timeout=head_timeout,
             body_timeout=body_timeout,
             on_ready=lambda at: _announce(at, settings, told, token),
+            on_exchange=_print_exchange if verbose else None,
             pages={STUDIO_PATH: _Studio(service, key, next(iter(buckets), None), token).answer},
         )
 
@@ -213,6 +230,32 @@ class _Studio:
         headers = [(b"content-type", b"text/plain; charset=utf-8")]
         await send({"type": "http.response.start", "status": 501, "headers": headers})
         await send({"type": "http.response.body", "body": self._absence})
+
+
+def _print_exchange(exchange: HttpExchange) -> None:
+    """Print what was asked, of which index, and what became of it; never who asked, nor a query."""
+    request, status = exchange.request, exchange.status
+    operation = operation_of(request)
+    name = f"{request.method} {request.path[:_SHOWN]}" if operation is None else operation.name
+    index = _member(request.body, "indexName") or "-"
+    error = _member(exchange.error, "Error", "Code")
+    outcome = f"{status or 'no reply'}{f' {error}' if error else ''}"
+    took = f"{exchange.seconds * 1000:.1f} ms"
+    echo(f"{time.strftime('%H:%M:%S')} {name} {index[:_SHOWN]} {outcome} {took}", err=True)
+
+
+_SHOWN = 64  # letters of a path or a name, which may be anything
+
+
+def _member(body: bytes, *names: str) -> str:
+    """Return a text within a JSON body; "" where there is none."""
+    try:
+        value = parse_json(body)
+        for name in names:
+            value = value[name]
+    except (ValueError, LookupError, TypeError):
+        return ""
+    return value if isinstance(value, str) else ""
 
 
 def _access_key(path: Path | None, account_id: str) -> tuple[emulator.AccessKey, str]:

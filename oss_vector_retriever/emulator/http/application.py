@@ -10,8 +10,9 @@ import logging
 import socket
 import struct
 import sys
+import time
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from io import BytesIO
 from typing import Any, Self
 from urllib.parse import quote, urlsplit
@@ -64,6 +65,7 @@ class Application:
         is_exposed: whether other machines reach it; published keys are then not honoured.
         pages: what answers below some paths that no bucket can have, in place of the service, and
             checks by itself whom it lets in.
+        on_exchange: called with each request that was answered, or cut off; None calls nothing.
     """
 
     def __init__(
@@ -75,12 +77,14 @@ class Application:
         body_timeout: float = BODY_TIMEOUT,
         is_exposed: bool = False,
         pages: Mapping[str, Page] | None = None,
+        on_exchange: "Callable[[HttpExchange], None] | None" = None,
     ) -> None:
         self._service = service
         self._pages = pages or {}
         self._admission = Admission(allow_hosts)
         self._body_timeout = body_timeout
         self._is_exposed = is_exposed
+        self._on_exchange = on_exchange
         self._offload = Offload(service)
         self._memory = _Memory(_BODIES_AT_ONCE * service.max_body_bytes)
         self._control = FaultControl(service.faults) if allow_faults else None
@@ -96,12 +100,45 @@ class Application:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one connection event."""
-        if scope["type"] == "http":
+        if scope["type"] == "http" and self._on_exchange is not None:
+            await self._report(self._on_exchange, scope, receive, send)
+        elif scope["type"] == "http":
             await self._answer(scope, receive, send)
         elif scope["type"] == "lifespan":
             await _live(receive, send)
         else:
             raise NotImplementedError(f"the emulator does not speak {scope['type']}")
+
+    async def _report(
+        self,
+        on_exchange: "Callable[[HttpExchange], None]",
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+    ) -> None:
+        """Answer, and tell what was asked and answered."""
+        began = time.perf_counter()
+        asked, answered, statuses = BytesIO(), BytesIO(), []
+
+        async def hear() -> Message:
+            message = await receive()
+            asked.write(message.get("body", b""))
+            return message
+
+        async def say(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                statuses.append(message["status"])
+            elif statuses[0] >= _REFUSED:  # of what succeeded nobody looks at the body
+                answered.write(message.get("body", b""))
+            await send(message)
+
+        try:
+            await self._answer(scope, hear, say)
+        finally:
+            status = statuses[0] if statuses else None
+            seconds = time.perf_counter() - began
+            request = _request(scope, asked.getvalue())
+            on_exchange(HttpExchange(request, status, answered.getvalue(), seconds))
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         request, (client, *_) = _request(scope, b""), scope.get("client") or (None,)
@@ -165,6 +202,26 @@ class Application:
         except TimeoutError:
             logger.info("a body did not arrive within %g s", self._body_timeout)
             raise Refusal("RequestTimeout") from None
+
+
+_REFUSED = 400
+
+
+@dataclass(frozen=True, slots=True)
+class HttpExchange:
+    """One request and what became of it.
+
+    Attributes:
+        request: as it was sent; its body as far as it was read.
+        status: of the reply; None where there was none.
+        error: the body of a reply that refuses.
+        seconds: from the head of the request to the end of the reply.
+    """
+
+    request: Request
+    status: int | None
+    error: bytes = field(repr=False)
+    seconds: float
 
 
 class _DisconnectedError(Exception):

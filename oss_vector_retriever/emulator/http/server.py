@@ -21,7 +21,16 @@ from ...client.errors import ConfigurationError
 from ...client.models.messages import Reply
 from ..accounts import DEVELOPMENT_BUCKET, DEVELOPMENT_KEY
 from ..service import Service
-from .application import BODY_TIMEOUT, CONNECTION, Application, Page, Receive, Scope, Send
+from .application import (
+    BODY_TIMEOUT,
+    CONNECTION,
+    Application,
+    HttpExchange,
+    Page,
+    Receive,
+    Scope,
+    Send,
+)
 
 DEFAULT_HOST = "127.0.0.1"
 DEFAULT_PORT = 9000
@@ -156,18 +165,26 @@ def run(
     head_timeout: float = HEAD_TIMEOUT,
     body_timeout: float = BODY_TIMEOUT,
     pages: Mapping[str, Page] | None = None,
+    on_exchange: Callable[[HttpExchange], None] | None = None,
 ) -> None:
     """Serve until Ctrl-C or SIGTERM, then return; the service stays the caller's.
 
     The arguments are those of `Server`; `on_ready` is called with the endpoint once requests are
-    answered. `pages` answer below paths of their own, as `Application` has it.
+    answered, `on_exchange` with each request and what became of it. `pages` answer below paths of
+    their own, as `Application` has it.
 
     Raises:
         ConfigurationError: nobody can listen there, or not with these keys, or a name is none.
     """
     with _listen(host, port) as listener:
         application = _make_application(
-            service, listener, allow_faults, allow_hosts, body_timeout, pages=pages
+            service,
+            listener,
+            allow_faults,
+            allow_hosts,
+            body_timeout,
+            on_exchange=on_exchange,
+            pages=pages,
         )
         server = HttpServer(application, head_timeout, on_ready=on_ready)
         try:
@@ -213,6 +230,7 @@ def _make_application(
     body_timeout: float,
     *,
     pages: Mapping[str, Page] | None = None,
+    on_exchange: Callable[[HttpExchange], None] | None = None,
 ) -> Application:
     address = _address(listener)
     if not address.is_loopback and all(key.is_published for key in service.access_keys.values()):
@@ -233,6 +251,7 @@ def _make_application(
         body_timeout=body_timeout,
         is_exposed=not address.is_loopback,
         pages=pages,
+        on_exchange=on_exchange,
     )
 
 

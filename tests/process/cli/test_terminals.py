@@ -117,7 +117,10 @@ def test_no_output_format_commands_a_terminal(hostile):
 def test_json_holds_the_same_values_on_a_terminal_and_in_a_pipe(hostile, style):
     words = ("list-vectors", "--return-metadata", *hostile, "--output-format", style)
     sent, piped = sent_to_terminal(COMMAND, *words), run(*words).output
-    assert sent == piped
+    assert json.loads(sent) == json.loads(piped)
+    # a person reads the one, a program the other
+    assert piped.count("\n") == 1
+    assert sent.count("\n") == 1 if style == "jsonl" else sent.startswith('{\n  "vectors": [\n')
     found = json.loads(sent)
     [vector] = found["vectors"] if style == "json" else [found]
     assert vector["key"] == HOSTILE

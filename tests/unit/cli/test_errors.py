@@ -219,7 +219,10 @@ def test_no_argument_of_a_command_is_refused_in_python(stored, name):
         assert refused or opt in NEVER_REFUSED | {"--key"}, opt
 
 
-NEVER_REFUSED = {"--return-data", "--return-metadata", "--wait", "--return-distance", "--all"}
+NEVER_REFUSED = {
+    *("--return-data", "--return-metadata", "--return-distance"),
+    *("--all", "--as-document", "--for-documents", "--wait"),
+}
 
 
 @pytest.mark.parametrize(

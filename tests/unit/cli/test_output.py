@@ -49,7 +49,7 @@ def test_in_a_table_nothing_commands_the_terminal(capsys):
 
 
 def test_a_table_of_a_list_has_a_column_for_each_member():
-    drawn = tables.draw(tables.table_of([{"a": 1, "b": None}, {"c": [1.5]}, "x"]))
+    drawn = tables.draw_entries([{"a": 1, "b": None}, {"c": [1.5]}, "x"])
     for expected in ("a", "b", "c", "value", "-", "[1.5]", "x"):
         assert expected in drawn
 
