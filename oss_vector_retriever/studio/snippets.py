@@ -144,10 +144,15 @@ def neighbor_snippets(
     place: Place,
     key: str,
     k: int,
+    looked_at: int,
+    *,
     filter: Mapping[str, Any] | None = None,  # noqa: A002 - the API's own name
     text_key: str | None = None,
 ) -> list[Snippet]:
-    """Return what finds the records nearest to a stored one."""
+    """Return what finds the records nearest to a stored one.
+
+    `looked_at` is of how many of the nearest the service is asked for, where a filter chooses.
+    """
     own, narrow = _own_text(text_key), f", filter={dict(filter)!r}" if filter else ""
     return [
         Snippet(
@@ -155,10 +160,10 @@ def neighbor_snippets(
             f"{place.client}\n"
             f"key = {key!r}\n"
             "(vector,) = client.fetch([key])\n"
-            f"hits = client.query_vectors(vector.data, top_k={k + 1}{narrow})\n"
-            "for hit in hits:\n"
-            "    if hit.key != key:  # a vector finds itself\n"
-            "        print(hit.key, hit.distance)\n",
+            f"hits = client.query_vectors(vector.data, top_k={looked_at}{narrow})\n"
+            "others = [hit for hit in hits if hit.key != key]  # a vector finds itself\n"
+            f"for hit in others[:{k}]:\n"
+            "    print(hit.key, hit.distance)\n",
         ),
         Snippet(
             _LANGCHAIN,
@@ -177,21 +182,25 @@ def neighbor_snippets(
             "query = VectorStoreQuery(query_embedding=vector.data.tolist(), "
             f"similarity_top_k={k + 1})\n"
             f"result = store.query(query{narrow})\n"
-            "for node in result.nodes:\n"
-            "    if node.node_id != key:  # a vector finds itself\n"
-            "        print(node.node_id, node.get_content())\n",
+            "# a vector finds itself\n"
+            "others = [node for node in result.nodes if node.node_id != key]\n"
+            f"for node in others[:{k}]:\n"
+            "    print(node.node_id, node.get_content())\n",
         ),
-        Snippet(_SHELL, _neighbors_line(place, key, k, filter)),
+        Snippet(_SHELL, _neighbors_line(place, key, k, looked_at, filter)),
     ]
 
 
-def _neighbors_line(place: Place, key: str, k: int, narrow: Mapping[str, Any] | None) -> str:
+def _neighbors_line(
+    place: Place, key: str, k: int, looked_at: int, narrow: Mapping[str, Any] | None
+) -> str:
     # the flag takes a key as it is, and no process can be given a NUL, no reader see a control
     if not key.isprintable():
         return "# The key has characters that a command line cannot carry.\n"
-    words = [f"--key={key}", "--top-k", str(k)]
-    words += ["--filter", _json(narrow)] if narrow else []
-    return place.command("query-vectors", *words, "--return-distance")
+    words = [f"--key={key}", "--top-k", str(looked_at - 1 if narrow else k), "--return-distance"]
+    if narrow:  # it chooses among the nearest
+        words += ["--filter", _json(narrow), "--output-query", f"vectors[:{k}]"]
+    return place.command("query-vectors", *words)
 
 
 def list_snippets(

@@ -263,7 +263,9 @@ class Views:
             "found": found,
             "rows": [Row(one.key, one.record, distance=one.distance) for one in found.items],
             "farthest": farthest,
-            "snippets": neighbor_snippets(place, key, k, narrow, self.text_key),
+            "snippets": neighbor_snippets(
+                place, key, k, found.looked_at, filter=narrow, text_key=self.text_key
+            ),
         }
         return Shown("near.html", values)
 

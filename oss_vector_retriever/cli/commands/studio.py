@@ -2,16 +2,16 @@
 
 import asyncio
 import secrets
-from pathlib import Path
 from typing import Any
 
 import click
 
-from ..arguments import CONNECTION
+from ..arguments import CONNECTION, Command
 from ..connection import Connection, open_client
+from ..rendering import echo
 
 
-@click.command("studio", params=[*CONNECTION])
+@click.command("studio", cls=Command)
 @click.option(
     "--port",
     type=click.IntRange(0, 65535),
@@ -19,32 +19,30 @@ from ..connection import Connection, open_client
     show_default=True,
     help="The port of this machine that the page is on; 0 takes any free one.",
 )
-@click.option("--text-key", help="A further metadata field to look for text in.")
-def command(*, port: int, text_key: str | None, **values: Any) -> None:
+@click.option("--text-key", help="A further metadata field that the text may stand in.")
+def command(*, port: int, text_key: str | None, **connection_flags: Any) -> None:
     """Show buckets, indexes and records in a browser, until Ctrl-C; nothing is written.
 
-    The page is on this machine alone, and its address holds a key of its own: whoever else uses the
-    machine gets nothing without it.
+    The page is on this machine alone. Its address ends with a key that is made anew each time:
+    whoever else uses the machine finds the port, and without that key no data.
     """
     from ...emulator.http.server import run_page  # noqa: PLC0415 - not for `--help`
     from ...studio import Studio  # noqa: PLC0415 - the same
 
-    connection = Connection.pop_from(values)
-    if connection.local and not Path(connection.local).exists():
-        raise click.BadParameter(f"{connection.local} is not there.", param_hint="--local")
+    connection = Connection.pop_from(connection_flags)
     with open_client(connection, bucket_required=False) as client:
-        shown = client.to_async()
-        token = secrets.token_urlsafe(24)
+        shown, token = client.to_async(), secrets.token_urlsafe(24)
         page = Studio(shown, text_key=text_key, token=token)
+
+        def announce(endpoint: str) -> None:
+            echo("# The page is at the address below, for this machine alone; Ctrl-C ends it.")
+            echo(f"{endpoint}{page.path}#{token}")
+
         try:
-            run_page(page, port, on_ready=lambda at: announce(f"{at}{page.path}#{token}"))
+            run_page(page, port, on_ready=announce)
         finally:
-            # its connections are gone with the loop of the server; this lets the service go
+            # the loop of its connections has ended with the server; this lets a file go
             asyncio.run(shown.close())
 
 
-def announce(address: str) -> None:
-    """Print where the page is."""
-    click.echo(
-        f"# Records are shown at the address below, to this machine; Ctrl-C ends it.\n{address}"
-    )
+command.params.extend(CONNECTION)
