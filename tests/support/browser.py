@@ -43,8 +43,10 @@ class Browser:
         self._out, self._in = ours[1], theirs[0]
         command = [CHROMIUM, "--headless=new", "--no-sandbox", "--disable-gpu", "--no-first-run"]
         command += [f"--user-data-dir={folder / 'profile'}", "--remote-debugging-pipe"]
-        command += ["--disable-dev-shm-usage", "--hide-scrollbars", "about:blank"]
-        command += ["--force-color-profile=srgb", "--font-render-hinting=none"]
+        command += ["--disable-dev-shm-usage", "--force-color-profile=srgb", "about:blank"]
+        # A later Chromium may ask before a page reaches the local network, and others do not.
+        off = "LocalNetworkAccessChecks,LocalNetworkAccessChecksWebSockets,HttpsUpgrades"
+        command += [f"--disable-features={off}"]
         environment = {**os.environ, "HOME": str(folder), "XDG_CONFIG_HOME": str(folder)}
 
         # a shell gives the ends their numbers: `pass_fds` keeps those that they have

@@ -6,10 +6,21 @@ const status = document.getElementById("status");
 const TOKEN = "oss-vectors-studio";
 
 // A fragment never reaches a server. It is kept for this tab, and taken out of the address.
-if (location.hash.length > 1 && !document.getElementById(location.hash.slice(1))) {
-  sessionStorage.setItem(TOKEN, decodeURIComponent(location.hash.slice(1)));
+function takeToken() {
+  const text = location.hash.slice(1);
+  if (!text || document.getElementById(text)) return false;
+  sessionStorage.setItem(TOKEN, text);
   history.replaceState(history.state, "", location.pathname + location.search);
+  return true;
 }
+
+function show() {
+  htmx.ajax("GET", location.pathname + location.search, { target: "#view", swap: "innerHTML" });
+}
+
+takeToken();
+// who pastes the whole address where the page is open already makes no new document
+window.addEventListener("hashchange", () => { if (takeToken()) show(); });
 
 document.body.addEventListener("htmx:configRequest", (event) => {
   const token = sessionStorage.getItem(TOKEN);
@@ -55,7 +66,7 @@ document.body.addEventListener("click", (event) => {
 
 document.addEventListener("keydown", (event) => {
   if (event.isComposing || event.ctrlKey || event.metaKey || event.altKey) return;
-  const field = event.target.closest("input, textarea, select");
+  const field = event.target.closest?.("input, textarea, select");
   if (event.key === "/" && !field) {
     const search = document.querySelector("[data-search]");
     if (!search) return;
@@ -71,4 +82,4 @@ document.addEventListener("keydown", (event) => {
   }
 });
 
-htmx.ajax("GET", location.pathname + location.search, { target: "#view", swap: "innerHTML" });
+show();
