@@ -145,14 +145,14 @@ class Views:
             OSSVectorError: a check or the service refused.
         """
         if bucket is None:
-            return await self.home(query)
+            return await self.show_home(query)
         if index is None:
-            return await self.bucket(query, bucket)
+            return await self.show_bucket(query, bucket)
         if view not in _OF_AN_INDEX:
             raise BadInputError("view", f"There is no view {quote(view)}.")
         return await _OF_AN_INDEX[view](self, query, origin, bucket, index)
 
-    async def home(self, query: Query) -> Shown:
+    async def show_home(self, query: Query) -> Shown:
         """Show the account's buckets with their indexes."""
         own, problem, marker = self.client.config.bucket, "", None
         try:
@@ -177,7 +177,7 @@ class Views:
         values = {"shelves": shelves, "marker": marker, "problem": problem}
         return Shown("home.html", values)
 
-    async def bucket(self, query: Query, bucket: str) -> Shown:
+    async def show_bucket(self, query: Query, bucket: str) -> Shown:
         """Show one bucket's indexes, a page of them."""
         shelf = await self._shelf(check_bucket(bucket), query.get("token"))
         return Shown("home.html", {"shelves": [shelf], "marker": None, "bucket": bucket})
@@ -189,7 +189,7 @@ class Views:
             return Shelf(name, problem=error.render(word))
         return Shelf(name, indexes=tuple(page), next_token=page.next_token)
 
-    async def index(self, query: Query, origin: str, bucket: str, index: str) -> Shown:
+    async def show_index(self, query: Query, origin: str, bucket: str, index: str) -> Shown:
         """Show a page of an index's records, or of those that pass a filter."""
         client, values = self._open(bucket, index)
         narrow = _read_filter(query)
@@ -210,7 +210,7 @@ class Views:
         }
         return Shown("index.html", values)
 
-    async def keys(self, query: Query, origin: str, bucket: str, index: str) -> Shown:
+    async def show_keys(self, query: Query, origin: str, bucket: str, index: str) -> Shown:
         """Show records by key, many at once, each in full, and which keys are missing."""
         client, values = self._open(bucket, index)
         text = query.get("keys", "")
@@ -233,7 +233,7 @@ class Views:
         }
         return Shown("keys.html", values)
 
-    async def made(self, query: Query, _: str, bucket: str, index: str) -> Shown:
+    async def show_made(self, query: Query, _: str, bucket: str, index: str) -> Shown:
         """Show what the frameworks get of a record."""
         client, values = self._open(bucket, index)
         key = _read_key(query)
@@ -247,7 +247,7 @@ class Views:
         )
         return Shown("made.html", values | {"made": made})
 
-    async def near(self, query: Query, origin: str, bucket: str, index: str) -> Shown:
+    async def show_neighbors(self, query: Query, origin: str, bucket: str, index: str) -> Shown:
         """Show the neighbours of a stored record."""
         client, values = self._open(bucket, index)
         key, narrow = _read_key(query), _read_filter(query)
@@ -291,10 +291,10 @@ class Views:
 
 
 _OF_AN_INDEX: Final = {
-    "index": Views.index,
-    "keys": Views.keys,
-    "near": Views.near,
-    "made": Views.made,
+    "index": Views.show_index,
+    "keys": Views.show_keys,
+    "near": Views.show_neighbors,
+    "made": Views.show_made,
 }
 
 

@@ -1,6 +1,5 @@
 """`oss-vectors serve`: the embedded service as a server on this machine."""
 
-import asyncio
 import contextlib
 import math
 import os
@@ -15,28 +14,18 @@ from typing import Any, Literal, get_args, get_origin
 import click
 
 from ... import emulator
-from ...client.clients import client_of
-from ...client.config import resolve_config
 from ...client.credentials import Credentials
 from ...client.endpoint import check_account_id, check_bucket
 from ...client.errors import ConfigurationError
-from ...client.local import LocalService
 from ...client.wire import parse_json
 from ...emulator.behaviour import SWITCHES, check_switch, describe_values
 from ...emulator.http.admission import Admission
-from ...emulator.http.application import (
-    BODY_TIMEOUT,
-    STUDIO_PATH,
-    HttpExchange,
-    Page,
-    Receive,
-    Scope,
-    Send,
-)
+from ...emulator.http.application import BODY_TIMEOUT, STUDIO_PATH, HttpExchange
 from ...emulator.http.server import DEFAULT_HOST, HEAD_TIMEOUT, run
 from ...emulator.operations.table import operation_of
 from ..rendering import echo
 from ..values import Number
+from .studio import ServedPage
 
 _BASES = {"documented": emulator.Behaviour.documented, "quick": emulator.Behaviour}
 # not the variables that clients read: a real key has no business in an embedded service
@@ -181,55 +170,8 @@ def command(
             body_timeout=body_timeout,
             on_ready=lambda at: _announce(at, settings, told, token),
             on_exchange=_print_exchange if verbose else None,
-            pages={STUDIO_PATH: _Studio(service, key, next(iter(buckets), None), token).answer},
+            pages={STUDIO_PATH: ServedPage(service, key, next(iter(buckets), None), token).answer},
         )
-
-
-class _Studio:
-    """The page of records over the service in this process, or one line where its extra is missing.
-
-    It is made by the first who asks: a server that shows no page need not load what it takes.
-    """
-
-    def __init__(
-        self,
-        service: emulator.Service,
-        key: emulator.AccessKey,
-        bucket: str | None,
-        token: str | None,
-    ) -> None:
-        self._service, self._key, self._bucket, self._token = service, key, bucket, token
-        self._page: Page | None = None
-
-    async def answer(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request."""
-        if self._page is None:
-            page = await asyncio.to_thread(self._load)  # it imports, which takes a while
-            self._page = self._page or page
-        await self._page(scope, receive, send)
-
-    def _load(self) -> Page:
-        try:
-            from ...studio import Studio  # noqa: PLC0415 - as above
-        except ImportError as error:
-            self._absence = f"{error}\n".encode()
-            return self._name_extra
-        config = resolve_config(
-            bucket=self._bucket,
-            account_id=self._key.account_id,
-            region=self._service.region,
-            endpoint="http://localhost",  # never connected to, as `OSSVectorClient.local()` has it
-            credentials=(self._key.id, self._key.secret),
-            credentials_kind="local",
-            bucket_required=False,
-        )
-        client = client_of(config, LocalService(self._service)).to_async()
-        return Studio(client, token=self._token, is_at_service=True)
-
-    async def _name_extra(self, _: Scope, __: Receive, send: Send) -> None:
-        headers = [(b"content-type", b"text/plain; charset=utf-8")]
-        await send({"type": "http.response.start", "status": 501, "headers": headers})
-        await send({"type": "http.response.body", "body": self._absence})
 
 
 def _print_exchange(exchange: HttpExchange) -> None:
