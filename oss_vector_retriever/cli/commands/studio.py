@@ -42,11 +42,8 @@ def command(*, port: int, text_key: str | None, **connection_flags: Any) -> None
             echo("# The page is at the address below, for this machine alone; Ctrl-C ends it.")
             echo(f"{endpoint}{page.path}#{token}")
 
-        try:
-            run_page(page, port, on_ready=announce)
-        finally:
-            # the loop of its connections has ended with the server; this lets a file go
-            asyncio.run(shown.close())
+        # on the loop of its connections
+        run_page(page, port, on_ready=announce, on_end=shown.close)
 
 
 command.params.extend(CONNECTION)

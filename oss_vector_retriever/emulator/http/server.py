@@ -9,7 +9,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from types import FrameType
 from typing import Any, Protocol, Self
 
@@ -194,15 +194,21 @@ def run(
 
 
 def run_page(
-    page: "Answering", port: int = 0, *, on_ready: Callable[[str], None] | None = None
+    page: "Answering",
+    port: int = 0,
+    *,
+    on_ready: Callable[[str], None] | None = None,
+    on_end: Callable[[], Awaitable[None]] | None = None,
 ) -> None:
     """Serve a page to this machine until Ctrl-C or SIGTERM, as `run` serves a service.
+
+    `on_end` is awaited at the end, on the event loop that the page was served on.
 
     Raises:
         ConfigurationError: nobody can listen there.
     """
     with _listen(DEFAULT_HOST, port) as listener:
-        HttpServer(page, on_ready=on_ready).run([listener])
+        HttpServer(page, on_ready=on_ready, on_end=on_end).run([listener])
 
 
 def _listen(host: str, port: int) -> socket.socket:
@@ -302,6 +308,7 @@ class HttpServer(uvicorn.Server):
         head_timeout: float = HEAD_TIMEOUT,
         *,
         on_ready: Callable[[str], None] | None = None,
+        on_end: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         config = HttpConfig(
             application,
@@ -324,6 +331,7 @@ class HttpServer(uvicorn.Server):
         super().__init__(config)
         self.ready = threading.Event()
         self._on_ready = on_ready
+        self._on_end = on_end
         self._loop: asyncio.AbstractEventLoop | None = None
         self._ending = asyncio.Event()
 
@@ -365,6 +373,8 @@ class HttpServer(uvicorn.Server):
             await asyncio.sleep(_TICK_SECONDS)
         for task in state.tasks:
             task.cancel()
+        if self._on_end is not None:
+            await self._on_end()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
