@@ -183,8 +183,10 @@ class Page:
 
     def screenshot(self, path, *, whole=False):
         """Photograph the page, or all of it."""
+        self.call("Emulation.setScrollbarsHidden", hidden=True)
         found = self.call("Page.captureScreenshot", format="png", captureBeyondViewport=whole)
         path.write_bytes(base64.b64decode(found["data"]))
+        self.call("Emulation.setScrollbarsHidden", hidden=False)
 
     def _events(self, *methods):
         own = (e for e in self._browser.events if e.get("sessionId") == self._session)
