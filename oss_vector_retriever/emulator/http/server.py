@@ -281,6 +281,7 @@ class Answering(Protocol):
 
     def refuse(self, code: str, detail: str) -> Reply:
         """Return the reply to what is no request at all."""
+        raise NotImplementedError
 
 
 class HttpConfig(uvicorn.Config):
