@@ -115,10 +115,6 @@ class Studio:
             logger.warning("refused %s %s: %s", request.method, ascii(scope["path"][:80]), reason)
             await PlainTextResponse(f"{reason}\n", 403, _HEADERS)(scope, receive, send)
             return
-        if request.method not in ("GET", "HEAD"):
-            response = PlainTextResponse("The page only reads: GET.\n", 405, _HEADERS)
-            await response(scope, receive, send)
-            return
 
         async def send_with_headers(message: Any) -> None:
             if message["type"] == "http.response.start":
