@@ -22,6 +22,7 @@ from oss_vector_retriever.records import ENVELOPE_KEYS, encode
 
 pytestmark = pytest.mark.timeout(300)
 
+PICTURED = ("index", "keys", "neighbours")
 PICTURES = os.environ.get("OSS_VECTORS_PICTURES")
 MANY = sized(2_000, 100_000)
 # On a machine that others use as well a small index says nothing of time, and a bound must hold.
@@ -96,13 +97,13 @@ def test_every_view_is_shown_and_the_console_stays_empty(browser, endpoint, tmp_
         for name, path in VIEWS.items():
             page.open(endpoint + path)
             assert page.evaluate("document.querySelector('h1').innerText.trim()")
-            picture = folder / f"studio-{name}-{'dark' if dark else 'light'}.png"
-            if not PICTURES or name in {"index", "keys", "neighbours"}:
+            if name in PICTURED:
+                picture = folder / f"studio-{name}-{'dark' if dark else 'light'}.png"
                 page.screenshot(picture)
                 assert picture.stat().st_size > 5_000
-        page.open(endpoint + VIEWS["keys"])
-        open_details(page)
-        assert "TextNode" in page.evaluate("document.querySelector('.pair-of').innerText")
+            if name == "keys":
+                open_details(page)
+                assert "TextNode" in page.evaluate("document.querySelector('.pair-of').innerText")
         check_quiet(page, endpoint)
         background = page.evaluate("getComputedStyle(document.body).backgroundColor")
         assert (sum(map(int, background[4:-1].split(","))) < 200) == dark
@@ -110,7 +111,7 @@ def test_every_view_is_shown_and_the_console_stays_empty(browser, endpoint, tmp_
 
 def test_a_narrow_screen_scrolls_in_one_direction(browser, endpoint):
     with browser.page(width=360, height=740) as page:
-        for path in VIEWS.values():
+        for path in sized([VIEWS["keys"], VIEWS["problem"]], VIEWS.values()):
             page.open(endpoint + path)
             assert page.evaluate("document.documentElement.scrollWidth") <= 360, path
         page.open(endpoint + "/_studio/b/development-bucket/hostile?size=100")
@@ -193,7 +194,7 @@ def test_hostile_records_are_inert_in_every_view(browser, endpoint):
         assert page.evaluate("document.querySelectorAll('article').length") == len(keys)
         text = page.evaluate("document.querySelector('article pre.prose').innerText")
         assert text == HOSTILE["script"]
-        for key in sized([keys[0], keys[2], keys[13], keys[18]], keys):
+        for key in sized([keys[2], keys[18]], keys):
             page.open(f"{base}/near?key={quote(json.dumps([key]))}&k=30")
             page.evaluate(PROVOKE)
             check_inert(page, endpoint)
