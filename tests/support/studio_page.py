@@ -14,7 +14,7 @@ ROOT = "/_studio"
 HIDDEN = ["text", "_node_content", *ENVELOPE_KEYS]  # fields that may be large
 INDEX = f"{ROOT}/b/development-bucket/vectors"
 
-_LONG = "\u4e00\u202e<b>&" * 3000  # 36 KB and more in UTF-8, with a turn of direction in each turn
+_LONG = "\u4e00\u202e<b>&" * 3600  # 36 KB in UTF-8, with many turns of direction
 
 # by name, what stands in a record's text, its metadata, and its key where that can hold it
 HOSTILE = {
@@ -37,7 +37,7 @@ HOSTILE = {
     "entity": "&lt;script&gt;window.pwned = 1&lt;/script&gt; &#60;b&#62; &amp;amp;",
     "direction": "user\u202e\u2066txt.exe\u2069\u202d\u200f\ufeff",
     "controls": "a\x00b\x1b[31mred\x07\x08\x7f\x9b\u2028\u2029",
-    "long": _LONG[:9000],
+    "long": _LONG,
     "utf-7": "+ADw-script+AD4-window.pwned = 1+ADw-/script+AD4-",
     "object": "<object data='data:text/html,<script>parent.pwned=1</script>'></object><embed>",
 }
@@ -53,7 +53,8 @@ def hostile_vectors():
         }
         for place, text in enumerate(HOSTILE.values())
     ]
-    node = {"text": HOSTILE["script"], "class_name": HOSTILE["image"], "metadata": {"a": HOSTILE}}
+    inside = {name: text[:500] for name, text in HOSTILE.items()}
+    node = {"text": HOSTILE["script"], "class_name": HOSTILE["image"], "metadata": {"a": inside}}
     broken = {"key": "broken", "data": [1, 0.5], "metadata": {"_node_content": HOSTILE["script"]}}
     nested = {"key": "node", "data": [1, 0.6], "metadata": {"_node_content": json.dumps(node)}}
     return [*vectors, broken, nested]
