@@ -8,7 +8,6 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import click
-from click import shell_completion
 
 from ..version import __version__
 from .arguments import CONNECTION, OUTPUT, Command
@@ -164,7 +163,8 @@ _PLACES = {
 @click.argument("shell", type=click.Choice(list(_PLACES)))
 def completion(shell: str) -> None:
     """Print what has SHELL complete the commands and flags of oss-vectors."""
-    # click has a loader of completions in each command's start already, under this variable
+    from click import shell_completion  # noqa: PLC0415 - no other command needs it
+
     script = shell_completion.get_completion_class(shell)
     if script is None:
         raise click.UsageError(f"this release of click completes nothing in {shell}.")

@@ -80,9 +80,16 @@ def read_records(
 
 def document_entry(reading: Reading) -> Entry:
     """Return a record as LangChain names the members of a Document, with what the query said."""
+    from ..records.settings import ROW_FIELD, ROW_ID_FIELD  # noqa: PLC0415 - not for `--help`
+    from ..records.typed import json_form  # noqa: PLC0415 - the same
+
     vector, record = reading.vector, reading.record
+    # dates and the like as their texts; and without what a key-value store notes for itself
+    metadata = json_form(record.metadata)
+    if metadata.pop(ROW_FIELD, None) is not None:
+        metadata.pop(ROW_ID_FIELD, None)
     measured = {n: v for n, v in vector_entry(vector).items() if n in ("distance", "score", "data")}
-    members = {"id": record.key, "page_content": record.text, "metadata": record.metadata}
+    members = {"id": record.key, "page_content": record.text, "metadata": metadata}
     problem = {"error": reading.problem} if reading.problem else {}
     return {**members, **measured, **problem}
 

@@ -5,6 +5,7 @@ what is printed on it. So all that is printed goes through `echo`, or through ce
 """
 
 import importlib
+import json
 import re
 import sys
 from collections.abc import Callable, Iterable, Mapping
@@ -105,11 +106,11 @@ def print_document(
         print_lines(document.entries)
     else:
         print_table(document, wide=wide)
-        if not document.columns and any(map(_is_record, document.entries)):
-            echo("hint: this package's own records: --as-document shows what they say")
     for name, note in document.notes.items():
         # lines are for programs: what is no entry must not stand among them
         echo(f"{name}: {note}", err=style == "jsonl")
+    if style == "table" and not document.columns and any(map(_is_record, document.entries)):
+        echo("hint: these are records of this package; --as-document shows what they say")
 
 
 def print_lines(entries: Iterable[Any]) -> None:
@@ -204,14 +205,23 @@ def _query(document: Document, query: Any) -> Document:
 def _json(value: Any) -> str:
     from ..client.wire import dump_json  # noqa: PLC0415 - not for `--help`
 
-    return dump_json(value).decode()
+    try:
+        return dump_json(value).decode()
+    except TypeError:
+        # orjson has no integers over 64 bits, which records of this package may hold
+        separators = (",", ":")
+        return json.dumps(value, default=_numbers_of, ensure_ascii=False, separators=separators)
+
+
+def _numbers_of(data: Any) -> Any:
+    from ..client.wire import dump_json  # noqa: PLC0415 - as above
+
+    return json.loads(dump_json(data))  # with the digits of a float32, not of a double
 
 
 def _plain(value: Any) -> Any:
     """Return a value as JSON has it: lists in place of packed data."""
-    from ..client.wire import parse_json  # noqa: PLC0415 - the same
-
-    return parse_json(_json(value).encode())
+    return json.loads(_json(value))
 
 
 def _yaml(value: Any) -> str:

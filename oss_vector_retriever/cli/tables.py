@@ -2,13 +2,14 @@
 
 import json
 import re
+import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from rich import box
 from rich.cells import cell_len
 from rich.console import Console, RenderableType
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from ..client.errors import CONTROLS
@@ -16,21 +17,14 @@ from ..client.models.vector import Float32Array
 
 _SHOWN_VALUES = 3
 _SHOWN_TEXT = 160
-_NARROWEST = 24  # letters of a column that is folded; with fewer there is a word a line
+_NARROWEST = 20  # letters of a column that is folded; with fewer there is a word a line
 _BORDER = 3  # letters between two columns
 
 
-def make_table(columns: Sequence[str], title: str | None = None) -> Table:
-    """Return an empty table; the first column is never cut."""
-    table = Table(title=title, title_justify="left", title_style="bold", expand=False)
-    for number, column in enumerate(columns):
-        table.add_column(plain(column), no_wrap=number == 0, overflow="fold")
-    return table
-
-
-def add_row(table: Table, *cells: object) -> None:
-    """Add a row of plain texts."""
-    table.add_row(*(plain(cell) for cell in cells))
+def make_console() -> Console:
+    """Return a console as wide as the terminal; rich takes one without colours for 80 wide."""
+    columns, lines = shutil.get_terminal_size()
+    return Console(width=columns, height=lines)
 
 
 def plain(value: object, style: str = "") -> Text:
@@ -57,7 +51,7 @@ def draw_entries(
     if columns and not wide:
         shown = {name: heading for name, heading in columns.items() if name in there}
     rows = [[_cell(name, entry.get(name), wide=wide) for name in shown] for entry in objects]
-    console = Console()
+    console = make_console()
     widths = [_width(column) for column in zip(shown.values(), *rows, strict=True)]
     if _fits(widths, console.width):
         return _draw(console, _table_of(list(shown.values()), rows, widths))
@@ -67,15 +61,19 @@ def draw_entries(
 def draw_record(entry: Mapping[str, Any], *, wide: bool = False) -> str:
     """Return one object as names and values, without a frame."""
     cells = [_cell(name, value, wide=wide) for name, value in entry.items()]
-    return _draw(Console(), _records_of(list(entry), [cells]))
+    return _draw(make_console(), _records_of(list(entry), [cells]))
 
 
 def draw_one(entry: Mapping[str, Any], *, wide: bool = False) -> str:
     """Return one object as a table with a row for each member."""
-    table = make_table(("name", "value"))
+    table = Table(Column("name", no_wrap=True), Column("value", overflow="fold"))
     for name, value in entry.items():
-        add_row(table, name, _cell(name, value, wide=wide))
-    return _draw(Console(), table)
+        if isinstance(value, list) and any(isinstance(item, Mapping) for item in value):
+            # such as the statements of a policy: half of one is of no use
+            _add_row(table, name, json.dumps(value, ensure_ascii=False, indent=2, default=str))
+        else:
+            _add_row(table, name, _cell(name, value, wide=wide))
+    return _draw(make_console(), table)
 
 
 def _width(cells: Iterable[str]) -> int:
@@ -96,7 +94,7 @@ def _table_of(headings: list[str], rows: list[list[str]], widths: list[int]) -> 
         whole = number == 0 or width <= _NARROWEST
         table.add_column(plain(heading), no_wrap=whole, overflow="fold", min_width=width * whole)
     for row in rows:
-        add_row(table, *row)
+        _add_row(table, *row)
     return table
 
 
@@ -106,9 +104,14 @@ def _records_of(headings: list[str], rows: list[list[str]]) -> Table:
     table.add_column(overflow="fold")
     for row in rows:
         for heading, cell in zip(headings, row, strict=True):
-            add_row(table, heading, cell)
+            _add_row(table, heading, cell)
         table.add_section()
     return table
+
+
+def _add_row(table: Table, *cells: str) -> None:
+    """Add a row of plain texts."""
+    table.add_row(*map(plain, cells))
 
 
 def _draw(console: Console, what: RenderableType) -> str:
@@ -122,7 +125,7 @@ def _draw(console: Console, what: RenderableType) -> str:
 def _cell(name: str, value: object, *, wide: bool) -> str:
     """Return what a cell shows of a member: of some of the API's own what a person reads."""
     if wide or value is None:
-        return describe(value)
+        return describe(value, None)
     if name in _MOMENTS and (match := _MOMENT.match(str(value))):
         return f"{match[1]} {match[2]}"
     if name in _ARNS:
@@ -140,15 +143,15 @@ _MEASURES = {"distance", "score"}
 _TEXTS = {"page_content", "text"}
 
 
-def describe(value: object) -> str:
-    """Return what a cell shows of a JSON value."""
+def describe(value: object, limit: int | None = _SHOWN_TEXT) -> str:
+    """Return what a cell shows of a JSON value; long texts are cut, without limit none."""
     if value is None:
         return "-"
     if isinstance(value, Mapping):
         data = value.get("float32")
-        return describe_data(data) if _is_numbers(data) else describe_metadata(value)
+        return describe_data(data) if _is_numbers(data) else describe_metadata(value, limit)
     if isinstance(value, list) and not all(isinstance(item, str) for item in value):
-        return shorten(json.dumps(value, ensure_ascii=False, default=str))
+        return shorten(json.dumps(value, ensure_ascii=False, default=str), limit)
     if isinstance(value, bool):
         return str(value).lower()  # as JSON writes it
     return ", ".join(value) if isinstance(value, list) else str(value)
@@ -169,21 +172,22 @@ def describe_data(data: Float32Array | Sequence[float] | None) -> str:
     return f"[{shown}{more}] {len(data)} float32"
 
 
-def describe_metadata(metadata: Mapping[str, Any], leave_out: Iterable[str] = ()) -> str:
+def describe_metadata(metadata: Mapping[str, Any], limit: int | None = _SHOWN_TEXT) -> str:
     """Return metadata as lines of name and value, cut to a length for reading."""
-    skipped = set(leave_out)
-    shown = {name: value for name, value in metadata.items() if name not in skipped}
-    lines = (f"{name}: {_describe_field(value)}" for name, value in shown.items())
+    lines = (f"{name}: {_describe_field(value, limit)}" for name, value in metadata.items())
     return "\n".join(lines) or "-"
 
 
-def _describe_field(value: object) -> str:
+def _describe_field(value: object, limit: int | None) -> str:
     # an object within another has no line for each member
-    text = json.dumps(value, ensure_ascii=False) if isinstance(value, Mapping) else describe(value)
-    return shorten(text)
+    if isinstance(value, Mapping):
+        return shorten(json.dumps(value, ensure_ascii=False, default=str), limit)
+    return shorten(describe(value, limit), limit)
 
 
-def shorten(text: str, limit: int = _SHOWN_TEXT) -> str:
-    """Return a text on one line, cut to a length for reading."""
+def shorten(text: str, limit: int | None = _SHOWN_TEXT) -> str:
+    """Return a text on one line, cut to a length for reading; without limit as it is."""
     line = " ".join(text.split())
-    return line if len(line) <= limit else f"{line[:limit]}... ({len(text):,} characters)"
+    if limit is None or len(line) <= limit:
+        return text if limit is None else line
+    return f"{line[:limit]}... ({len(text):,} characters)"

@@ -4,7 +4,7 @@ Embeddings are float32 as the service stores them; sums are made in float64, so 
 nor tiny values overflow and equal vectors have equal similarities. No model is called here.
 """
 
-from ..lazy import missing_error
+from ..lazy import missing_error as _missing_error
 
 # Lists of names, several on a line: the formatter would make a page of each.
 # isort: off
@@ -15,7 +15,7 @@ try:
         near_duplicates, rescore, similarities,
     )
 except ModuleNotFoundError as error:
-    raise missing_error(error, __name__) from error
+    raise _missing_error(error, __name__) from error
 # isort: on
 # fmt: on
 

@@ -498,8 +498,8 @@ def _judge_index(index: results.VectorIndex) -> Finding:
     if filterable := [name for name in ENVELOPE_KEYS if name not in hidden]:
         hint = (
             f"{' and '.join(filterable)} can be filtered by, so records of this package over 2 KB "
-            "are refused; that is fixed for the life of an index: make another, with "
-            + " ".join(f"--non-filterable-key {name}" for name in ENVELOPE_KEYS)
+            "are refused; that is fixed for the life of an index: make another, by "
+            "`oss-vectors put-vector-index --for-documents`"
         )
         return Finding(INDEX, "warning", detail, hint)
     return Finding(INDEX, "ok", detail)

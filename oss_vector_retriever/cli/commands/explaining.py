@@ -8,6 +8,7 @@ from ...client.clients import OSSVectorClient
 from ...client.errors import OSSVectorError
 from ...records.explanation import Explanation, explain_keys, find_neighbors
 from ...records.parts import Parts
+from ...records.typed import json_form
 from ...studio.frameworks import Made, make_document, make_node
 from ..arguments import CONNECTION, INDEX, OUTPUT_QUERY, WIDE, Command
 from ..connection import Connection, open_client
@@ -60,7 +61,7 @@ def command(
                 entry |= _neighbors_entry(client, key, neighbors, name, text_key)
             entries.append(entry)
     if output_format == "table" and output_query is None:
-        echo("\n\n".join(_draw(entry, wide=wide) for entry in entries))
+        echo("\n".join(_draw(entry, wide=wide) for entry in entries), line_end=False)
     else:
         members = {"records": entries, "missing": list(explained.missing)}
         print_document(Document(members, entries), output_format, output_query, wide=wide)
@@ -80,7 +81,7 @@ def _entry_of(found: Explanation, index: str, text_key: str | None) -> Entry:
         "index": index,
         "decoded_as": {"rung": record.source, "field": rung.field},
         "text": record.text,
-        "metadata": record.metadata,
+        "metadata": json_form(record.metadata),
         **({"problem": found.error.reason} if found.error else {}),
         **({"parts": _describe_parts(parts)} if parts is not None else {}),
         "stored": vector_entry(found.vector),
@@ -102,7 +103,9 @@ def _entry_of(found: Explanation, index: str, text_key: str | None) -> Entry:
 
 def _value_of(made: Made) -> Entry:
     """Return what a framework gets, under the name of its class, or why it gets nothing."""
-    return {made.kind: made.value} if made.value is not None else {"problem": made.problem}
+    if made.value is None:
+        return {"problem": made.problem}
+    return {made.kind: json_form(made.value)}
 
 
 def _describe_parts(parts: Parts | str) -> str:
@@ -133,12 +136,11 @@ def _neighbors_entry(
 
 def _draw(entry: Entry, *, wide: bool) -> str:
     """Return one explanation for reading: its sections below each other."""
-    rung = entry["decoded_as"]
     facts = {
         "key": entry["key"],
         "index": entry["index"],
-        "decoded as": f"{rung['rung']}, by {rung['field']}",
-        "text": entry["text"],
+        "decoded as": _describe_rung(entry),
+        "text": entry["text"] or "(none)",
         "metadata": entry["metadata"],
         "data": entry["stored"].get("data"),
     }
@@ -161,10 +163,17 @@ def _draw(entry: Entry, *, wide: bool) -> str:
     return "\n".join(f"{title}\n{text}" if title else text for title, text in sections.items())
 
 
+def _describe_rung(entry: Entry) -> str:
+    rung, field = entry["decoded_as"].values()
+    if "problem" in entry:
+        return f"nothing: {field} is broken; what is shown is as it is stored"
+    return "empty: no field holds a text" if rung == "empty" else f"{rung}, by {field}"
+
+
 def _draw_made(framework: str, made: Entry, *, wide: bool) -> dict[str, str]:
     ((kind, value),) = made.items()
     if kind == "problem":
-        return {framework: f"{value}\n"}
+        return {framework: draw_record({kind: value})}
     return {f"{framework}: {kind}": draw_record(value, wide=wide)}
 
 

@@ -275,19 +275,18 @@ class JsonLines:
         """
         # standard input stays open: it is not ours to close
         with self.path.open("rb") if self.path else nullcontext(sys.stdin.buffer) as file:
-            if self.path is None or file.read(len(_GZIP)) != _GZIP:
-                if self.path is not None:
-                    file.seek(0)
+            # what is no buffered file, as in a test, has no way to look ahead
+            if getattr(file, "peek", bytes)(len(_GZIP))[: len(_GZIP)] != _GZIP:
                 yield from self._rows_of(read_lines(file))
                 return
-            file.seek(0)
             try:
                 with gzip.open(file) as unpacked:
-                    yield from self._rows_of(_weigh(read_lines(cast("IO[bytes]", unpacked)), file))
+                    lines = read_lines(cast("IO[bytes]", unpacked))
+                    # nobody knows how much of a pipe is still to come
+                    yield from self._rows_of(_weigh(lines, file) if self.path else lines)
             except (EOFError, gzip.BadGzipFile, zlib.error):
-                raise Failure(
-                    f"{self.name} is damaged, or cut off: it is no whole gzip", USAGE
-                ) from None
+                text = f"{self.name} is damaged, or cut off: it is no whole gzip"
+                raise Failure(text, USAGE) from None
 
     def _rows_of(self, lines: Iterator[Row]) -> Iterator[Row]:
         first = next(lines, None)

@@ -73,6 +73,14 @@ def test_errors_go_to_stderr_with_a_useful_status(stored, words, status, said):
     assert done.output == ""
 
 
+def test_as_a_module_it_is_the_same_command():
+    words = [sys.executable, "-m", "oss_vector_retriever"]
+    done = subprocess.run([*words, "get-vector"], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr.startswith("Usage: oss-vectors ")
+    assert "did you mean get-vectors" in done.stderr
+
+
 def test_an_error_is_a_sentence_and_no_traceback(stored):
     done = run("get-vectors", *stored[:2], "--index-name", "no", "--keys", "a")
     assert done.status == 1
