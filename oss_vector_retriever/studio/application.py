@@ -31,7 +31,7 @@ from ..client.models.messages import Reply
 from ..emulator.http.admission import Admission, is_loopback
 from ..emulator.http.application import FORWARDED, STUDIO_PATH
 from ..records import query_of
-from .views import BadInputError, Query, Shown, Views, say
+from .views import BadInputError, Query, Shown, Views, describe_problem
 
 TOKEN_HEADER: Final = "x-studio-token"  # noqa: S105 - the name alone
 
@@ -165,12 +165,9 @@ class Studio:
         try:
             return await self._views.show(query, origin, **names)
         except (BadInputError, OSSVectorError) as error:
-            field = error.name if isinstance(error, BadInputError) else ""
             given = {name: query.get(name, "") for name in ("filter", "key", "keys")}
-            values = {"problem": say(error), "field": field, "given": given}
-            return Shown(
-                "problem.html", {"bucket": None, "index": None, "view": "", **values, **names}
-            )
+            place = {"bucket": None, "index": None, "view": "", **names}
+            return Shown("problem.html", {**describe_problem(error), "given": given, **place})
 
     def _render(self, shown: Shown) -> bytes:
         template = self._templates.get_template(shown.template)

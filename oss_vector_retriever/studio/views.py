@@ -16,7 +16,16 @@ from typing import Any, Final, NamedTuple
 from ..client.clients import AsyncOSSVectorClient
 from ..client.context import Context, Flow
 from ..client.endpoint import check_bucket, check_index
-from ..client.errors import InvalidRequestError, OSSVectorError, Reference, ServiceError, quote
+from ..client.errors import (
+    InvalidRequestError,
+    MissingKeysError,
+    OSSVectorError,
+    Reference,
+    ResponseError,
+    ServiceError,
+    TransportError,
+    quote,
+)
 from ..client.models import Float32Array, ListVectorsResult, VectorBucket, VectorIndex
 from ..client.operations.checks import check_whole
 from ..client.operations.vectors import list_vectors
@@ -384,6 +393,19 @@ def _sentence(error: OSSVectorError) -> str:
     return f"{text[:1].upper()}{text[1:]}" + ("" if text.endswith(".") else ".")
 
 
-def say(error: Exception) -> str:
-    """Return an error as a sentence of the page."""
-    return _sentence(error) if isinstance(error, OSSVectorError) else str(error)
+def describe_problem(error: Exception) -> dict[str, str]:
+    """Return an error as the page shows it: a heading, a sentence, and the field that is wrong."""
+    if isinstance(error, BadInputError):
+        return {"heading": _NOT_ASKED, "problem": str(error), "field": error.name}
+    kinds = {
+        MissingKeysError: "This record is not there",
+        ServiceError: "The service says no",
+        TransportError: "The service does not answer",
+        ResponseError: "The service answers with something else",
+    }
+    heading = next((text for kind, text in kinds.items() if isinstance(error, kind)), _NOT_ASKED)
+    problem = _sentence(error) if isinstance(error, OSSVectorError) else str(error)
+    return {"heading": heading, "problem": problem, "field": ""}
+
+
+_NOT_ASKED: Final = "This cannot be asked"

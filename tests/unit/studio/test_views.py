@@ -12,6 +12,7 @@ from langchain_core.embeddings import DeterministicFakeEmbedding
 from support.embedded import embedded
 from support.studio_page import HOSTILE, INDEX, ROOT, Outline, hostile_vectors, opened
 
+from oss_vector_retriever.emulator.faults import Reset
 from oss_vector_retriever.langchain import OSSVectorStore
 from oss_vector_retriever.records import encode
 
@@ -133,6 +134,30 @@ async def test_what_cannot_be_asked_is_answered_in_words(http, client, path, pro
     fill(client, 3)
     view = await look(http, path)
     assert problem.lower() in view.words.lower().replace("1024", "1,024")
+
+
+@pytest.mark.parametrize(
+    ("path", "heading"),
+    [
+        (f"{INDEX}?size=0", "This cannot be asked"),
+        (f"{ROOT}/b/UPPER/vectors", "This cannot be asked"),
+        (f"{INDEX}/near?key=gone", "This record is not there"),
+        (f"{ROOT}/b/development-bucket/absent", "The service says no"),
+    ],
+)
+async def test_a_problem_says_whose_it_is(http, client, path, heading):
+    assert client.list_vectors().vectors == ()
+    view = await look(http, path)
+    assert heading in view.words
+
+
+async def test_a_service_that_does_not_answer_is_told_of(http, service, client):
+    client.list_vectors()
+    service.faults.add(*[Reset() for _ in range(20)])
+    view = await look(http, INDEX)
+    assert "The service does not answer" in view.words
+    service.faults.clear()
+    assert "No record in this index." in (await look(http, INDEX)).words
 
 
 async def test_keys_are_shown_in_full_in_the_order_asked_with_what_is_missing(http, client):
