@@ -25,7 +25,7 @@ from .errors import PLAIN, identify
 from .models.messages import Reply, Request
 from .models.results import FinishedCall
 from .retry import RetryDecision, RetryPolicy, http_date, judge, retry_after
-from .steps import Fault, FaultKind, Sleep, send
+from .steps import NO_TLS, Fault, FaultKind, Sleep, send
 from .wire import error_from, hide_secrets
 
 if TYPE_CHECKING:
@@ -447,6 +447,11 @@ class Attempts(Generic[T]):
         texts = _PROXY_TEXTS if fault.proxy and fault.kind in _PROXY_TEXTS else _FAULT_TEXTS
         peer = f"the proxy {fault.proxy}" if fault.proxy else request.origin
         text = texts[fault.kind].format(f"{peer} ({fault.name})")
+        if fault.kind is FaultKind.TLS and fault.reason == NO_TLS and not fault.proxy:
+            endpoint = self.context.config.endpoint
+            allow = "" if endpoint.is_loopback else ", and {allow_http=True} for all to read it"
+            plain = f"it answers plain http: use {endpoint.over_http}{allow}."
+            return errors.TransportError(errors.Message(f"{name}: {text}: {plain}", {}), fault.kind)
         reason = f": {fault.reason}" if fault.reason else ""
         return errors.TransportError(f"{name}: {text}{reason}.", fault.kind)
 
