@@ -15,8 +15,12 @@ from numpy.typing import NDArray
 from ..storage import vectors as table
 from ..storage.indexes import Index
 from .changes import Changes
+from .columns import Columns
 
-_LOADED_ROWS = 1024  # at once: more would only be copied later, and need memory until then
+# Of vectors that are loaded at once: so many stay in the processor's cache from the record to the
+# matrix, and 4 MB, which do not, took twice the time.
+_LOADED_BYTES = 512 * 1024
+_LOADED_ROWS = 1024  # the most of them
 _OBJECT_BYTES = 64  # of a Python string, without its text
 _STREAMED_ROWS = 2048
 _ROW_BYTES = 104  # of an entry in a dict of keys
@@ -56,6 +60,11 @@ class Matrix:
         return arrays + texts + sum(len(key) + _OBJECT_BYTES for key in self.keys)
 
     @cached_property
+    def columns(self) -> Columns:
+        """Return the filterable metadata by field, which keeps nothing unless it is given room."""
+        return Columns(self.filterable)
+
+    @cached_property
     def rows(self) -> dict[str, int]:
         """Return the row of each key."""
         return {key: row for row, key in enumerate(self.keys)}
@@ -80,7 +89,7 @@ class _Kept:
     def size(self) -> int:
         """Return about how many bytes of memory this takes."""
         rows = len(self.base.keys) * _ROW_BYTES if len(self.parts) > 1 else 0
-        return rows + sum(part.matrix.size for part in self.parts)
+        return rows + sum(part.matrix.size + part.matrix.columns.size for part in self.parts)
 
 
 class Matrices:
@@ -119,7 +128,9 @@ class Matrices:
                 if count * index.dimension * np.dtype(np.float32).itemsize > self._memory:
                     blocks = table.blocks(db, index.id, _STREAMED_ROWS)
                     return (Part(_matrix(index, [rows], len(rows))) for rows in blocks)
-                whole = _matrix(index, table.blocks(db, index.id, _LOADED_ROWS), count)
+                size = _LOADED_BYTES // (index.dimension * np.dtype(np.float32).itemsize)
+                blocks = table.blocks(db, index.id, min(max(size, 1), _LOADED_ROWS))
+                whole = _matrix(index, blocks, count)
                 kept = _Kept(whole, (Part(whole),), index.writes)
             self._keep(index, kept)
             return iter(kept.parts)
@@ -156,6 +167,11 @@ class Matrices:
             while self.kept_bytes > self._memory:
                 least_used, _ = self._kept.popitem(last=False)
                 self._changes.forget(least_used)
+            # What filters ask for may take what is left.
+            left = self._memory - self.kept_bytes
+            for part in kept.parts:
+                columns = part.matrix.columns
+                columns.memory = columns.size + left // len(kept.parts)
 
 
 def _matrix(index: Index, blocks: Iterable[table.Block], count: int) -> Matrix:

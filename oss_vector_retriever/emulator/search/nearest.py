@@ -88,8 +88,7 @@ def _candidates(part: Part, metadata_filter: Filter | None, at: int | None) -> R
     if at is not None:
         mask &= matrix.written <= at
     if metadata_filter is not None:
-        passes = map(metadata_filter.matches_text, matrix.filterable)
-        mask &= np.fromiter(passes, dtype=bool, count=len(mask))
+        mask &= metadata_filter.mask(matrix.columns.of(metadata_filter.fields))
     return np.flatnonzero(mask)
 
 
