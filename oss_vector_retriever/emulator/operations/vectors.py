@@ -82,7 +82,8 @@ def put_vectors(call: Call) -> Answer:
         raise Refusal("InternalError")
     # Worked out before the transaction begins, so that writers hold one another up no longer
     # than SQLite needs.
-    rows = [_row(call, index, v, f"vectors[{position}]") for position, v in enumerate(vectors)]
+    now = call.milliseconds
+    rows = [_row(call, index, v, f"vectors[{place}]", now) for place, v in enumerate(vectors)]
     with call.core.database.write() as db:
         writes = indexes.note_write(db, index.id)
         if writes is None:  # the index was deleted meanwhile
@@ -128,7 +129,7 @@ def _check_float32(packed: bytes, index: indexes.Index, where: str) -> None:
 
 
 def _row(
-    call: Call, index: indexes.Index, vector: tuple[str, bytes, object], where: str
+    call: Call, index: indexes.Index, vector: tuple[str, bytes, object], where: str, now: int
 ) -> NewVector:
     key, packed, metadata = vector
     behaviour = call.core.behaviour
@@ -141,7 +142,7 @@ def _row(
         )
     except ValueError as error:
         raise invalid(f"{where}.metadata {error}.") from None
-    return NewVector(key, call.milliseconds, filterable, whole, packed)
+    return NewVector(key, now, filterable, whole, packed)
 
 
 def delete_vectors(call: Call) -> Answer:

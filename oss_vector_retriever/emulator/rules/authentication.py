@@ -4,8 +4,6 @@ Recipe: reference section 11. The order in which faults are named: form, key, to
 signature; the documentation leaves it open.
 """
 
-import base64
-import hashlib
 import hmac
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -219,6 +217,5 @@ def _check_digest(request: Request) -> None:
     sent = request.headers.get("content-md5")
     if sent is None:  # clients work without it (section 3)
         return
-    digest = hashlib.md5(request.body, usedforsecurity=False).digest()
-    if sent != base64.b64encode(digest).decode():
+    if sent != request.content_md5:
         raise Refusal("InvalidDigest")

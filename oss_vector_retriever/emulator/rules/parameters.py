@@ -8,7 +8,7 @@ import re
 import struct
 import sys
 from collections.abc import Collection, Mapping
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any, TypeVar
 
 from ...client.models.limits import Limits
@@ -127,13 +127,17 @@ def check_key(key: object, where: str, limits: Limits) -> str:
 def pack(values: object) -> bytes:
     """Return the parsed `float32` member, JSON numbers, as little-endian float32, 4 bytes each.
 
+    Packed bytes, which the compiled scan leaves there, are returned as they are.
+
     Raises:
         ValueError: not a list of numbers that float32 can hold, with the reason.
     """
+    if isinstance(values, bytes):
+        return values
     if not isinstance(values, list):
         raise ValueError("must be an array of numbers")  # noqa: TRY004 - one kind for all
     try:
-        packed = struct.pack(f"<{len(values)}f", *values)
+        packed = _packer(len(values)).pack(*values)
     except struct.error:
         raise ValueError("holds a value that is not a number") from None
     except OverflowError:
@@ -142,6 +146,12 @@ def pack(values: object) -> bytes:
     if (_ONE in packed or _ZERO in packed) and bool in set(map(type, values)):
         raise ValueError("holds a boolean")
     return packed
+
+
+@lru_cache(maxsize=64)
+def _packer(count: int) -> struct.Struct:
+    # struct.pack() copies the numbers once more, to put its format before them.
+    return struct.Struct(f"<{count}f")
 
 
 def is_zero(packed: bytes) -> bool:
@@ -188,14 +198,17 @@ def encode_metadata(
     if not isinstance(metadata, dict):
         raise ValueError("must be an object")  # noqa: TRY004 - one kind for all
     for name, value in metadata.items():
-        _check_value(name, value, strings_only=behaviour.scalars == "refused")
+        if type(value) is not str:  # no call for what most values are
+            _check_value(name, value, strings_only=behaviour.scalars == "refused")
     if behaviour.scalars == "strings":
         metadata = {name: as_text(value) for name, value in metadata.items()}
     whole = json_text.dumps(metadata)
     check_at_most(limits.metadata_bytes, len(whole), "bytes")
-    filterable = {name: metadata[name] for name in metadata if name not in non_filterable}
+    filterable = metadata
+    if not metadata.keys().isdisjoint(non_filterable):
+        filterable = {name: metadata[name] for name in metadata if name not in non_filterable}
     # Most metadata is filterable altogether: it is then neither written nor kept twice.
-    text = whole if len(filterable) == len(metadata) else json_text.dumps(filterable)
+    text = whole if filterable is metadata else json_text.dumps(filterable)
     if behaviour.metadata_names == "all":
         check_at_most(limits.filterable_keys, len(metadata), "names")
     check_at_most(limits.filterable_keys, len(filterable), "filterable keys")
@@ -204,8 +217,6 @@ def encode_metadata(
 
 
 def _check_value(name: str, value: Any, *, strings_only: bool) -> None:
-    if isinstance(value, str):
-        return
     if isinstance(value, list):
         if not all(isinstance(item, str) for item in value):
             raise ValueError(f"{name!r} must be an array of strings only")
