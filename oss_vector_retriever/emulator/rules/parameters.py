@@ -24,7 +24,7 @@ T = TypeVar("T")
 FLOAT32_BYTES = 4
 # Read as float64 and rounded, the shortest text of 7.038531e-26 (0x15ae43fd, either sign) gives
 # its neighbour. It is the only such float32; its bytes, little-endian, without the top one:
-_ROUNDS_TWICE = b"\xfd\x43\xae"
+ROUNDS_TWICE = b"\xfd\x43\xae"
 _ONE = struct.pack("<f", 1.0)
 
 
@@ -127,7 +127,7 @@ def check_key(key: object, where: str, limits: Limits) -> str:
 def pack(values: object) -> bytes:
     """Return the parsed `float32` member, JSON numbers, as little-endian float32, 4 bytes each.
 
-    Packed bytes, which the compiled scan leaves there, are returned as they are.
+    Packed bytes, which `rules.arrays` leaves there, are returned as they are.
 
     Raises:
         ValueError: not a list of numbers that float32 can hold, with the reason.
@@ -171,7 +171,7 @@ def to_json(packed: bytes, *, shortest: bool = True) -> Any:
     where it would be read back as another float32, the values are written as float64.
     """
     numpy = _numpy() if shortest else None
-    if numpy is None or _ROUNDS_TWICE in packed:
+    if numpy is None or ROUNDS_TWICE in packed:
         return list(struct.unpack(f"<{len(packed) // FLOAT32_BYTES}f", packed))
     return numpy.frombuffer(packed, dtype="<f4").astype("f4", copy=False)
 
