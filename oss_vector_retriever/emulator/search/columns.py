@@ -46,9 +46,7 @@ class FieldColumn:
             else:
                 codes[row] = seen.setdefault((isinstance(value, bool), value), len(seen))
         # By Python's own comparison, which is exact also between an integer and a float.
-        numbers = sorted(
-            one for one in seen if not one[0] and isinstance(one[1], int | float)
-        )
+        numbers = sorted(one for one in seen if not one[0] and isinstance(one[1], int | float))
         others = [one for one in seen if one[0] or not isinstance(one[1], int | float)]
         self._numbers = [number for _, number in numbers]
         self._codes_of = {one: code for code, one in enumerate((*numbers, *others))}
