@@ -74,14 +74,14 @@ def test_what_is_read_so_is_what_is_read_of_the_whole(way, figure):
 
 ITEM = '{"key":"a","data":{"float32":[1.5,2]},"metadata":{"t":"x"}}'
 STRAY = [
-    '{"vectors":[%s],"x":{"float32":[1]}}' % ITEM,
+    '{"vectors":[%s],"x":{"float32":[1]}}'.replace("%s", ITEM),
     '{"vectors":[{"key":"a","data":{"float32":0},"metadata":{"float32":[1]}}]}',
     '{"vectors":[{"key":"a","data":{"float32":0,"x":{"float32":[1]}}}]}',
     '{"vectors":[{"key":"\\"float32\\":[1]","data":{"float32":"x"}}]}',
     '{"vectors":[{"key":"a","data":{"x\\"float32":[1]}}]}',
     '{"vectors":[{"key":"a","data":{"float32":[1]},"data":{"float32":[2]}}]}',
     '{"vectors":[{"key":"a","data":{"float32":[1],"float32":[2]}}]}',
-    '{"vectors":[%s],"vectors":[%s]}' % (ITEM, ITEM),
+    '{"vectors":[%s],"vectors":[%s]}'.replace("%s", ITEM),
     '{"vectors":[{"key":"a","data":{"float32":[1]3}}]}',
     '{"vectors":[{"key":"a","data":{"float32":[[1],2]}}]}',
     '{"vectors":[{"key":"a","data":{"float32":[true,0]}}]}',
@@ -92,9 +92,9 @@ STRAY = [
     '{"vectors":[{"key":"a","data":[{"float32":[1]}]}]}',
     '{"vectors":{"float32":[1]}}',
     '{"queryVector":{"float32":[1]}}',
-    '[{"vectors":[%s]}]' % ITEM,
-    '{"vectors":[%s]}}' % ITEM,
-    '{"vectors":[%s' % ITEM,
+    '[{"vectors":[%s]}]'.replace("%s", ITEM),
+    '{"vectors":[%s]}}'.replace("%s", ITEM),
+    '{"vectors":[%s'.replace("%s", ITEM),
     '{"vectors":[{"key":"a","data":{"float32":[1,2',
     "",
 ]
@@ -107,8 +107,9 @@ def test_what_is_not_plain_is_left_to_the_parser_of_the_whole(way, text):
     assert found is None or (way == "scan" and found == packed(text.encode()))
 
 
+@pytest.mark.usefixtures("way")
 @pytest.mark.parametrize("separators", [(",", ":"), (", ", ": "), (" ,\n", "\t: ")])
-def test_what_clients_write_is_plain(way, separators):
+def test_what_clients_write_is_plain(separators):
     members = {
         "indexName": "i",
         "vectors": [
@@ -124,6 +125,7 @@ def test_what_clients_write_is_plain(way, separators):
     assert arrays.parse_plain(body) == packed(body)
 
 
-def test_the_value_that_rounds_twice_is_stored_alike_by_both_ways(way):
-    body = ('{"vectors":[%s]}' % ITEM.replace("1.5", "7.038531e-26")).encode()
+@pytest.mark.usefixtures("way")
+def test_the_value_that_rounds_twice_is_stored_alike_by_both_ways():
+    body = f'{{"vectors":[{ITEM.replace("1.5", "7.038531e-26")}]}}'.encode()
     assert arrays.parse_plain(body) == packed(body)

@@ -1,4 +1,4 @@
-"""Searches of an index that changes, and is opened anew, against every vector measured by itself."""
+"""Searches of an index that changes and is opened anew, against each vector measured by itself."""
 
 import random
 

@@ -116,9 +116,9 @@ def check_data(argument: str, values: Iterable[float], what: str = "") -> Float3
         data = values if isinstance(values, Float32Array) else Float32Array(values)
     except (TypeError, OverflowError) as error:
         raise _data_error(argument, what, "must be numbers that float32 can hold") from error
-    # All exponent bits are set in these, so that a look at the bytes with most of them spares nearly
-    # every vector the sum, which takes ten times as long. One NaN or infinity makes that one; a sum
-    # of float32 in double precision cannot overflow.
+    # All exponent bits are set in these, so that a look at the bytes with most of them spares
+    # nearly every vector the sum, which takes ten times as long. One NaN or infinity makes that
+    # one; a sum of float32 in double precision cannot overflow.
     tops = data.tobytes()[FLOAT32_TOPS]
     if (b"\x7f" in tops or b"\xff" in tops) and not math.isfinite(sum(data)):
         raise _data_error(argument, what, "holds NaN or an infinite number")

@@ -1,10 +1,10 @@
 """The arrays of a PutVectors body, packed one after another, with no list of all their numbers.
 
-A parser that makes a number of each text in a body of megabytes takes twice the time, for they do
-not stay in the processor's cache, and four times the memory. So each array at
-`vectors[i].data.float32` is taken out and packed: by the compiled scan (extra `fast`), or here. Both
-may only ever be too careful: of whatever is not certainly plain they return nothing, and the whole
-is parsed (`json_text`), which alone words errors.
+A parser that makes all numbers of a body of megabytes takes twice the time, for they do not stay in
+the processor's cache, and four times the memory. So each array at `vectors[i].data.float32` is
+taken out and packed: by the compiled scan (extra `fast`), or here. Both may only ever be too
+careful: of whatever is not certainly plain they return nothing, and the whole is parsed by
+`json_text`, which alone words errors.
 """
 
 import importlib

@@ -37,42 +37,41 @@ _REFUSED = {"no_ranges": tuple(_ORDERINGS), "no_exists": ("$exists",), "no_or": 
 _FLAT = 2  # objects of conditions: the whole, and those of its one group
 
 
-class Column(Protocol):
-    """One field of the metadata of many vectors."""
+class _Column(Protocol):
+    """One field of the metadata of many vectors, for which each method answers at once."""
 
+    # whether they have the field
     @property
-    def present(self) -> Mask:
-        """Tell of each vector whether it has the field."""
+    def present(self) -> Mask: ...
 
-    def equal(self, values: frozenset[Distinct]) -> Mask:
-        """Tell of each vector whether its value, or an item of it, is among `values`."""
+    # whether their value, or an item of it, is among some
+    def equal(self, values: frozenset[Distinct]) -> Mask: ...
 
-    def compare(self, op: str, operand: float) -> Mask:
-        """Tell of each vector whether its value is a number that `$gt`, ... `op` holds of."""
+    # whether their value is a number of which `$gt`, ... holds
+    def compare(self, op: str, operand: float) -> Mask: ...
 
 
-class Test(Protocol):
+class _Test(Protocol):
     """A condition, of one vector's metadata or of many at once: the answers are the same."""
 
-    def holds(self, metadata: Mapping[str, Any]) -> bool:
-        """Tell whether metadata passes."""
+    def holds(self, metadata: Mapping[str, Any]) -> bool: ...
 
-    def mask(self, columns: Mapping[str, Column]) -> Mask:
-        """Tell which vectors pass, of whose metadata the fields are given."""
+    # by the columns of the fields that it looks at
+    def mask(self, columns: Mapping[str, _Column]) -> Mask: ...
 
 
 @dataclass(frozen=True, slots=True)
 class Filter:
     """A metadata filter that keeps the rules, ready to evaluate, and the `fields` it looks at."""
 
-    test: Test
+    test: _Test
     fields: frozenset[str]
 
     def matches(self, metadata: Mapping[str, Any]) -> bool:
         """Tell whether metadata passes."""
         return self.test.holds(metadata)
 
-    def mask(self, columns: Mapping[str, Column]) -> Mask:
+    def mask(self, columns: Mapping[str, _Column]) -> Mask:
         """Tell which of many vectors pass; `columns` are those of the filter's fields."""
         return self.test.mask(columns)
 
@@ -110,7 +109,7 @@ class _Parser:
         self._items = 0
         self.fields: set[str] = set()
 
-    def conditions(self, value: object, depth: int) -> Test:
+    def conditions(self, value: object, depth: int) -> _Test:
         """Return the test of one object: all its members must hold."""
         if not isinstance(value, dict) or not value:
             raise ValueError("holds a condition that is not an object with members")
@@ -122,7 +121,7 @@ class _Parser:
             raise ValueError(f"is nested deeper than {most}")
         return _join([self._member(name, x, depth) for name, x in value.items()])
 
-    def _member(self, name: str, operand: object, depth: int) -> Test:
+    def _member(self, name: str, operand: object, depth: int) -> _Test:
         if name in ("$and", "$or"):
             return self._logical(name, operand, depth)
         if name.startswith("$"):
@@ -136,7 +135,7 @@ class _Parser:
             raise ValueError(f"must give an operator for {name!r}")
         return self._comparison(name, "$eq", operand)
 
-    def _logical(self, name: str, operand: object, depth: int) -> Test:
+    def _logical(self, name: str, operand: object, depth: int) -> _Test:
         self._count(1)
         self._check_form(name)
         if not isinstance(operand, list) or not operand:
@@ -144,7 +143,7 @@ class _Parser:
         tests = [self.conditions(item, depth + 1) for item in operand]
         return _join(tests, _All if name == "$and" else _Any)
 
-    def _comparison(self, name: str, op: str, operand: object) -> Test:
+    def _comparison(self, name: str, op: str, operand: object) -> _Test:
         self._count(len(operand) if isinstance(operand, list) else 1)
         self._check_form(op)
         if op in _ORDERINGS:
@@ -170,7 +169,7 @@ class _Parser:
         if op in _REFUSED.get(self._behaviour.filter_forms, ()):
             raise ValueError(f"must not use {op}")
 
-    def _negation(self, name: str, test: Test) -> Test:
+    def _negation(self, name: str, test: _Test) -> _Test:
         return _Negation(test, name if self._behaviour.negation_needs_field else None)
 
     def _primitive(self, op: str, value: object) -> str | float | bool:
@@ -200,7 +199,7 @@ class _Equality(NamedTuple):
             return any(_distinct(item) in self.values for item in stored)
         return _distinct(stored) in self.values
 
-    def mask(self, columns: Mapping[str, Column]) -> Mask:
+    def mask(self, columns: Mapping[str, _Column]) -> Mask:
         return columns[self.name].equal(self.values)
 
 
@@ -215,7 +214,7 @@ class _Ordering(NamedTuple):
         comparable = isinstance(stored, int | float) and not isinstance(stored, bool)
         return comparable and _ORDERINGS[self.op](stored, self.operand)
 
-    def mask(self, columns: Mapping[str, Column]) -> Mask:
+    def mask(self, columns: Mapping[str, _Column]) -> Mask:
         return columns[self.name].compare(self.op, self.operand)
 
 
@@ -225,41 +224,41 @@ class _Existence(NamedTuple):
     def holds(self, metadata: Mapping[str, Any]) -> bool:
         return self.name in metadata
 
-    def mask(self, columns: Mapping[str, Column]) -> Mask:
+    def mask(self, columns: Mapping[str, _Column]) -> Mask:
         return columns[self.name].present
 
 
 class _Negation(NamedTuple):
-    test: Test
+    test: _Test
     needed: str | None  # the field that must be there
 
     def holds(self, metadata: Mapping[str, Any]) -> bool:
         return (self.needed is None or self.needed in metadata) and not self.test.holds(metadata)
 
-    def mask(self, columns: Mapping[str, Column]) -> Mask:
+    def mask(self, columns: Mapping[str, _Column]) -> Mask:
         mask = ~self.test.mask(columns)
         return mask if self.needed is None else mask & columns[self.needed].present
 
 
 class _All(NamedTuple):
-    tests: tuple[Test, ...]
+    tests: tuple[_Test, ...]
 
     def holds(self, metadata: Mapping[str, Any]) -> bool:
         return all(test.holds(metadata) for test in self.tests)
 
-    def mask(self, columns: Mapping[str, Column]) -> Mask:
+    def mask(self, columns: Mapping[str, _Column]) -> Mask:
         return reduce(operator.and_, (test.mask(columns) for test in self.tests), True)
 
 
 class _Any(NamedTuple):
-    tests: tuple[Test, ...]
+    tests: tuple[_Test, ...]
 
     def holds(self, metadata: Mapping[str, Any]) -> bool:
         return any(test.holds(metadata) for test in self.tests)
 
-    def mask(self, columns: Mapping[str, Column]) -> Mask:
+    def mask(self, columns: Mapping[str, _Column]) -> Mask:
         return reduce(operator.or_, (test.mask(columns) for test in self.tests))
 
 
-def _join(tests: list[Test], kind: Callable[[tuple[Test, ...]], Test] = _All) -> Test:
+def _join(tests: list[_Test], kind: Callable[[tuple[_Test, ...]], _Test] = _All) -> _Test:
     return tests[0] if len(tests) == 1 else kind(tuple(tests))

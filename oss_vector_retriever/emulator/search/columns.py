@@ -34,25 +34,26 @@ class FieldColumn:
         seen: dict[Distinct, int] = {}
         rows: list[int] = []
         items: list[int] = []
-        codes = np.empty(len(values), np.int32)
+        codes: list[int] = []
         for row, value in enumerate(values):
             if value is _MISSING:
-                codes[row] = _ABSENT
+                codes.append(_ABSENT)
             elif isinstance(value, list):
-                codes[row] = _LIST
+                codes.append(_LIST)
                 for item in value:
                     rows.append(row)
                     items.append(seen.setdefault((isinstance(item, bool), item), len(seen)))
             else:
-                codes[row] = seen.setdefault((isinstance(value, bool), value), len(seen))
+                codes.append(seen.setdefault((isinstance(value, bool), value), len(seen)))
         # By Python's own comparison, which is exact also between an integer and a float.
-        numbers = sorted(one for one in seen if not one[0] and isinstance(one[1], int | float))
-        others = [one for one in seen if one[0] or not isinstance(one[1], int | float)]
-        self._numbers = [number for _, number in numbers]
-        self._codes_of = {one: code for code, one in enumerate((*numbers, *others))}
+        self._numbers = sorted(
+            value for is_bool, value in seen if not is_bool and isinstance(value, int | float)
+        )
+        in_order = dict.fromkeys((*((False, number) for number in self._numbers), *seen))
+        self._codes_of: dict[Distinct, int] = {one: code for code, one in enumerate(in_order)}
         # The last two stay as they are: they are what the codes below zero lead to.
         final = np.array([*map(self._codes_of.__getitem__, seen), _LIST, _ABSENT], np.int32)
-        self._codes = final[codes]
+        self._codes = final[np.array(codes, np.int32)]
         self._rows = np.array(rows, np.int32)
         self._items = final[np.array(items, np.int32)]
 
@@ -66,7 +67,8 @@ class FieldColumn:
     @property
     def present(self) -> Mask:
         """Tell of each vector whether it has the field."""
-        return self._codes != _ABSENT
+        mask: Mask = self._codes != _ABSENT
+        return mask
 
     def equal(self, values: frozenset[Distinct]) -> Mask:
         """Tell of each vector whether its value, or an item of it, is among `values`."""
