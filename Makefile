@@ -19,7 +19,7 @@ DEVELOP := $(VENV)/.installed-develop
 MUTATE := $(VENV)/.installed-mutate
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test oldest memory check trust mutate lint format types generate house fast bench soak clean
+.PHONY: help demo test oldest memory check trust mutate docs lint format types generate house fast bench soak clean
 
 help:  ## Show the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort
@@ -61,6 +61,11 @@ oldest: $(OLDEST)/.installed  ## Run the adapters' tests on the oldest framework
 	$(OLDEST)/bin/python -m pytest tests/standard tests/adapters
 
 check: lint types test  ## Everything a commit must pass
+
+docs: $(DEVELOP)  ## Build the pages into build/site; a link that leads nowhere ends it
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --group docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+	@echo "build/site/index.html"
 
 lint: $(DEVELOP)
 	$(BIN)/ruff check .
