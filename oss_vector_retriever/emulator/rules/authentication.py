@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
+from functools import lru_cache
 
 from ...client import signing
 from ...client.models.messages import Request
@@ -185,7 +186,7 @@ def _find_key(claim: _Claim, keys: Mapping[str, AccessKey], now: datetime | None
 
 def _check_clock(claim: _Claim, date: datetime, skew_seconds: int) -> None:
     try:
-        signed = datetime.strptime(claim.stamp, _STAMP).replace(tzinfo=UTC)
+        signed = _read_stamp(claim.stamp)
     except ValueError:
         raise Refusal("AccessDenied", "The request has no valid date (x-oss-date).") from None
     ahead = (signed - date).total_seconds()
@@ -197,6 +198,11 @@ def _check_clock(claim: _Claim, date: datetime, skew_seconds: int) -> None:
         raise Refusal("AccessDenied", "The request is not valid yet.")
     elif date > signed + timedelta(seconds=claim.expires):
         raise Refusal("AccessDenied", "Request has expired.")
+
+
+@lru_cache(maxsize=16)  # many requests are signed in the same second
+def _read_stamp(stamp: str) -> datetime:
+    return datetime.strptime(stamp, _STAMP).replace(tzinfo=UTC)
 
 
 def _check_signature(claim: _Claim, key: AccessKey, request: Request, address: Address) -> None:

@@ -51,9 +51,12 @@ class Parameters:
     def keys(self, limit: int, *, count_distinct: bool = False) -> list[str]:
         """Return `keys`: 1 to `limit` strings, or so many distinct ones (section 4.1)."""
         keys = self.items("keys", sys.maxsize if count_distinct else limit)
-        for position, key in enumerate(keys):
-            check_key(key, f"keys[{position}]", self._limits)
-        if len(set(keys)) > limit:
+        # A few passes in C tell that nothing is wrong; a look at each key tells what is.
+        lengths = set(map(len, keys)) if set(map(type, keys)) == {str} else {0}
+        if min(lengths) < 1 or max(lengths) > self._limits.key_characters:
+            for position, key in enumerate(keys):
+                check_key(key, f"keys[{position}]", self._limits)
+        if len(keys) > limit and len(set(keys)) > limit:
             raise invalid(f"keys must be an array of 1 to {limit} elements.")
         return keys
 
