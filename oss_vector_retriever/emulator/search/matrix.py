@@ -1,5 +1,6 @@
 """Indexes as arrays that search works on: `Matrices` keeps them, and what was changed since."""
 
+import mmap
 import sqlite3
 import threading
 from collections import OrderedDict
@@ -21,6 +22,7 @@ from .columns import Columns
 # matrix, and 4 MB, which do not, took twice the time.
 _LOADED_BYTES = 512 * 1024
 _LOADED_ROWS = 1024  # the most of them
+_HUGE_PAGES_FROM = 4 * 1024 * 1024  # bytes
 _OBJECT_BYTES = 64  # of a Python string, without its text
 _STREAMED_ROWS = 2048
 _ROW_BYTES = 104  # of an entry in a dict of keys
@@ -58,6 +60,21 @@ class Matrix:
         arrays = self.values.nbytes + self.norms.nbytes + self.ids.nbytes + self.written.nbytes
         texts = sum(len(text) + _OBJECT_BYTES for text in self.filterable if text)
         return arrays + texts + sum(len(key) + _OBJECT_BYTES for key in self.keys)
+
+    @cached_property
+    def squares(self) -> NDArray[np.float64]:
+        """Return the square of each vector's length, shape (n,)."""
+        return self.norms**2
+
+    @cached_property
+    def shortest(self) -> float:
+        """Return the length of the shortest vector."""
+        return float(self.norms.min())
+
+    @cached_property
+    def longest(self) -> float:
+        """Return the length of the longest vector."""
+        return float(self.norms.max())
 
     @cached_property
     def columns(self) -> Columns:
@@ -177,7 +194,7 @@ class Matrices:
 def _matrix(index: Index, blocks: Iterable[table.Block], count: int) -> Matrix:
     """Return `count` vectors as a matrix; each block's values go straight into one array."""
     matrix = Matrix(
-        values=np.empty((count, index.dimension), np.float32),
+        values=_make_room(count, index.dimension),
         norms=np.empty(count, np.float64),
         ids=np.empty(count, np.int64),
         written=np.empty(count, np.int64),
@@ -188,6 +205,18 @@ def _matrix(index: Index, blocks: Iterable[table.Block], count: int) -> Matrix:
     for rows in blocks:
         _append(matrix, rows)
     return matrix
+
+
+def _make_room(count: int, dimension: int) -> NDArray[np.float32]:
+    """Return an array for so many vectors, shape (count, dimension), with anything in it."""
+    # For an array of 4 MB and more numpy asks for huge pages, for which a system whose memory is
+    # full of files tidies up first: 410 MB took 0.7 s so, and 0.14 s in usual pages, which add a
+    # twentieth to a search.
+    size = count * dimension * np.dtype(np.float32).itemsize
+    if size < _HUGE_PAGES_FROM or not hasattr(mmap, "MAP_PRIVATE"):  # Windows has none
+        return np.empty((count, dimension), np.float32)
+    memory = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    return np.frombuffer(memory, np.float32).reshape(count, dimension)
 
 
 def _append(matrix: Matrix, rows: table.Block) -> None:
