@@ -16,6 +16,7 @@ sinks a batch unless the caller wants it to. A field that holds None does not ma
 
 import logging
 from collections.abc import Callable, Collection, Iterable
+from functools import lru_cache
 from typing import Any, Final, Literal, get_args, overload
 
 from pydantic_core import from_json
@@ -280,8 +281,7 @@ def _from_fields(
     A string moves from the metadata into the text. A text made of an array, a number or a boolean
     leaves its field in the metadata, so that nothing is lost.
     """
-    own: _Rungs = ((text_key, "text_key"),) if text_key else ()
-    for name, source in (*_BEFORE_TEXT_KEY, *own, *_AFTER_TEXT_KEY):
+    for name, source in _text_rungs(text_key):
         value = stored.get(name)
         if value is not None and (text := _text_of(value)) is not None:
             metadata = deep_copy(stored)
@@ -291,6 +291,12 @@ def _from_fields(
     # The CLI writes no content for images and videos: only where they lie.
     media = EMBED_LOCATION in stored or EMBED_CONTENT_TYPE in stored
     return Record(key, "", deep_copy(stored), embedding, None, "embed_cli" if media else "empty")
+
+
+@lru_cache(maxsize=16)
+def _text_rungs(text_key: str | None) -> _Rungs:
+    own: _Rungs = ((text_key, "text_key"),) if text_key else ()
+    return (*_BEFORE_TEXT_KEY, *own, *_AFTER_TEXT_KEY)
 
 
 def _text_of(value: object) -> str | None:

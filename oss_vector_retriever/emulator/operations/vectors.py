@@ -56,13 +56,14 @@ def _arrange(
 
 def _to_json(behaviour: Behaviour, vector: StoredVector, *, metadata: bool) -> dict[str, Any]:
     """Return a vector as the API shows it, with its numbers where they were read."""
-    members: dict[str, Any] = {"key": vector.key}
-    if vector.data is not None:
+    _, key, stored, packed = vector
+    members: dict[str, Any] = {"key": key}
+    if packed is not None:
         shortest = behaviour.float_text == "shortest"
-        members["data"] = {"float32": parameters.to_json(vector.data, shortest=shortest)}
-    if vector.metadata is not None:
+        members["data"] = {"float32": parameters.to_json(packed, shortest=shortest)}
+    if stored is not None:
         # Stored as JSON text, and sent as it stands: parsing it again would cost more than reading.
-        members["metadata"] = orjson.Fragment(vector.metadata)
+        members["metadata"] = orjson.Fragment(stored)
     elif metadata and behaviour.show_empty_metadata:
         members["metadata"] = {}
     return members
