@@ -104,13 +104,15 @@ def test_a_search_finds_what_every_vector_measured_by_itself_says(tmp_path, monk
     seed = random.SystemRandom().getrandbits(32)
     print(f"\nseed {seed}")  # noqa: T201 - to repeat a failure
     world = World(tmp_path / "v.db", random.Random(seed))
-    for _ in range(STEPS):
-        kind = world.rng.random()
-        if kind < 0.03:
-            world.open()
-        elif kind < 0.4:
-            world.change()
-        else:
-            world.check_search()
-    world.service.close()
+    try:
+        for _ in range(STEPS):
+            kind = world.rng.random()
+            if kind < 0.03:
+                world.open()
+            elif kind < 0.4:
+                world.change()
+            else:
+                world.check_search()
+    finally:
+        world.service.close()
     figure(f"{STEPS:,} changes, searches and starts, 0 hits otherwise than measured")
