@@ -113,9 +113,7 @@ def _nearest(
     return heapq.nsmallest(top_k, hits)
 
 
-def _near(
-    matrix: Matrix, rows: Rows | None, target: Float64, top_k: int, *, cosine: bool
-) -> Rows:
+def _near(matrix: Matrix, rows: Rows | None, target: Float64, top_k: int, *, cosine: bool) -> Rows:
     """Return which of the rows, by their position, may be among the nearest.
 
     Under euclidean squared distances are ranked. Where float32 overflows, nothing is ruled out.
@@ -128,7 +126,7 @@ def _near(
         product = matrix.values @ unit
         if cosine:
             middle = 1.0 - product / matrix.norms
-            margin = relative + least / np.float64(matrix.shortest)
+            margin = relative + float(least / np.float64(matrix.shortest))
         else:
             middle = matrix.squares - (2.0 * length) * product.astype(np.float64)
             middle += length**2
