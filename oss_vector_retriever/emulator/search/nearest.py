@@ -100,7 +100,7 @@ def _nearest(
     if count == 0:
         return []
     if count > max(top_k, _MEASURED_AT_ONCE):
-        near = _near(matrix, rows, target, top_k, cosine=cosine)
+        near = _contenders(matrix, rows, target, top_k, cosine=cosine)
         rows = near if rows is None else rows[near]
     elif rows is None:
         rows = np.arange(count)
@@ -113,7 +113,9 @@ def _nearest(
     return heapq.nsmallest(top_k, hits)
 
 
-def _near(matrix: Matrix, rows: Rows | None, target: Float64, top_k: int, *, cosine: bool) -> Rows:
+def _contenders(
+    matrix: Matrix, rows: Rows | None, target: Float64, top_k: int, *, cosine: bool
+) -> Rows:
     """Return which of the rows, by their position, may be among the nearest.
 
     Under euclidean squared distances are ranked. Where float32 overflows, nothing is ruled out.
