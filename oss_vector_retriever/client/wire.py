@@ -27,7 +27,7 @@ _DOUBLE_ROUNDED = 0x15AE43FD
 _SIGNLESS = 0x7FFFFFFF
 _IN_THE_MIDDLE = 7.038531e-26
 # the byte of each packed float32 that holds its sign and most of its exponent
-_TOPS = slice(3 if sys.byteorder == "little" else 0, None, 4)
+FLOAT32_TOPS = slice(3 if sys.byteorder == "little" else 0, None, 4)
 _SHORT_TEXT = 200_000  # bytes
 _ZERO, _ONE = pack_float32([0.0]), pack_float32([1.0])
 # what the compiled scan takes and returns; one of another number is none that we know
@@ -135,7 +135,11 @@ def _numbers(data: Float32Array) -> object:
     import numpy as np  # noqa: PLC0415 - optional
 
     view = data.numpy()
-    if ((view.view(np.uint32) & _SIGNLESS) == _DOUBLE_ROUNDED).any():
+    # a quarter of the bytes is quickly looked at, and few numbers are so small
+    tops = data.tobytes()[FLOAT32_TOPS]
+    if (b"\x15" in tops or b"\x95" in tops) and (
+        (view.view(np.uint32) & _SIGNLESS) == _DOUBLE_ROUNDED
+    ).any():
         return data.tolist()
     return view
 
@@ -427,7 +431,7 @@ class VectorReader:
             if bool in {*map(type, values)}:
                 raise self._refuse(f"with a boolean in the data of {quote(key)}")
         # a quarter of the bytes is quickly looked at, and few numbers are so small
-        tops = packed[_TOPS]
+        tops = packed[FLOAT32_TOPS]
         if b"\x15" in tops or b"\x95" in tops:
             packed = pack_float32([_lower(value) for value in values])
         return Float32Array.from_bytes(packed)

@@ -16,9 +16,24 @@ import numpy as np
 import orjson
 import pytest
 from support.caller import Caller
-from support.measuring import DIMENSION, Door, items, made, milliseconds, rate, rival, shown
+from support.measuring import (
+    DIMENSION,
+    Door,
+    cpu_milliseconds,
+    items,
+    made,
+    milliseconds,
+    rate,
+    rival,
+    shown,
+)
 
-from oss_vector_retriever.emulator import DEVELOPMENT_ACCOUNT_ID, DEVELOPMENT_BUCKET, Service
+from oss_vector_retriever.emulator import (
+    DEVELOPMENT_ACCOUNT_ID,
+    DEVELOPMENT_BUCKET,
+    Behaviour,
+    Service,
+)
 
 LARGE = 100_000
 
@@ -70,6 +85,70 @@ def test_search(large, large_file):
     )
     assert warm <= 50
     assert cold <= 3000
+
+
+FIRST = """
+import sys, time
+sys.path.insert(0, sys.argv[1])
+from pathlib import Path
+import numpy
+from support.caller import Caller
+from oss_vector_retriever.emulator import Service
+def cpu(call):
+    began = time.process_time()
+    call()
+    return time.process_time() - began
+reading = cpu(Path(sys.argv[2]).read_bytes)
+query = [1.0] * 1023 + [0.5]
+with Service(sys.argv[2]) as service:
+    caller = Caller(service)
+    print(reading, cpu(lambda: caller.query(query, 10)))
+"""
+
+
+def test_the_first_search_beside_reading_the_file(large_file):
+    """In processes of their own; what is new to a process, memory above all, costs both."""
+    tests = str(Path(__file__).parents[1])
+    command = [sys.executable, "-c", FIRST, tests, str(large_file)]
+    runs = [subprocess.run(command, capture_output=True, text=True, check=True) for _ in range(9)]
+    times = np.array([[float(word) for word in run.stdout.split()] for run in runs])
+    reading, first = np.median(times, axis=0)
+    shown(
+        f"the first search of {LARGE} x {DIMENSION} after a start, CPU",
+        file=f"{large_file.stat().st_size >> 20} MB",
+        reading_it=f"{reading * 1000:.0f} ms",
+        first=f"{first * 1000:.0f} ms, {first / reading:.2f} of that",
+    )
+    assert first <= 3 * reading
+
+
+def test_searches_beside_one_product(large, large_file):
+    """Filters go first, so that each looks at all vectors."""
+    behaviour = Behaviour(filter_after_ranking=False)
+    unit = large[0] / np.linalg.norm(large[0])
+    with Service(large_file, behaviour=behaviour) as service:
+        door = Door(Caller(service))
+        query = {"queryVector": {"float32": large[1]}, "topK": 10}
+
+        def asked(**more):
+            request = door.request("queryVectors", **query, **more)
+            return lambda: door.send(request)
+
+        filtered = asked(filter={"$and": [{"n": {"$in": ["3", "4"]}}, {"title": {"$ne": "x"}}]})
+        asked()()
+        began = time.process_time()
+        filtered()
+        new_fields = (time.process_time() - began) * 1000
+        cost = cpu_milliseconds(15, product=lambda: large @ unit, warm=asked(), filtered=filtered)
+    shown(
+        f"exact top-10 of {LARGE} x {DIMENSION}, CPU",
+        one_product=f"{cost['product']:.1f} ms",
+        warm=f"{cost['warm'] / cost['product']:.2f} of it",
+        filtered=f"{cost['filtered'] / cost['warm']:.2f} of that",
+        the_first_of_two_new_fields=f"{new_fields:.0f} ms",
+    )
+    assert cost["warm"] <= 1.5 * cost["product"]
+    assert cost["filtered"] <= 2 * cost["warm"]
 
 
 def test_search_by_sqlite_vec(large):
