@@ -195,6 +195,7 @@ SECTIONS = {
     "Tools": (
         Entry("policy", "Print the least rights that commands or classes need.", module="policy"),
         Entry("doctor", "Check settings, network, clock, permissions and index.", module="doctor"),
+        Entry("mcp", "Serve search and fetch to agents, by MCP.", module="mcp"),
         Entry("serve", "Run the embedded service on this machine.", module="serve"),
         Entry("demo", "Show the main job on real data, with no account.", module="demo"),
     ),

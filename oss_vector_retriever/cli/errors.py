@@ -102,6 +102,7 @@ _WRONG_FILE = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirect
 _EXTRAS = {
     "filelock": "cli",
     "jmespath": "cli",
+    "mcp": "mcp",
     "numpy": "emulator",
     "pyarrow": "parquet",
     "rich": "cli",
