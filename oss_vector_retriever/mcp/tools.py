@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from ..client.context import Context, Flow
-from ..client.errors import InvalidRequestError, OSSVectorError
+from ..client.errors import OSSVectorError
 from ..client.pair import ClientPair
 from ..embeddings.mathematics import rescore
 from ..records import Record
@@ -476,6 +476,9 @@ class AgentTools:
         ]
         scan = self.settings.scan
         near = yield from suggest(context, missing, self._access, self._records, scan)
+        if self._condition is not None and any(near.values()):
+            named = yield from fetch(context, list({key for keys in near.values() for key in keys}))
+            near = {one: [key for key in keys if key in named[0]] for one, keys in near.items()}
         return _Found(meant.found, near, [*refused, *meant.refused])
 
     async def read(self, uri: str) -> str | None:
@@ -534,17 +537,18 @@ async def _embed(embedding: "QueryEmbedding", query: str) -> Any:
 
 
 def _read_condition(query: str) -> Condition | None:
-    """Return the filter that a query is; None for one that is none."""
+    """Return the filter that a query is; None for one that is none.
+
+    Raises:
+        InvalidRequestError: it is one that cannot be read.
+    """
     if not query.startswith("{"):
         return None
     try:
         given = json.loads(query)
     except (ValueError, RecursionError):
         return None  # an id may begin so
-    try:
-        return read_filter(given) if isinstance(given, dict) else None
-    except InvalidRequestError as error:
-        raise ToolError(f"the filter cannot be read. {describe_failure(error)}") from None
+    return read_filter(given) if isinstance(given, dict) else None
 
 
 def _place(location: Sequence[object]) -> str:
