@@ -285,12 +285,9 @@ def _protocol_error(code: int, message: str) -> Exception:
 
 def _check_embedding(embedding: "QueryEmbedding | None") -> "QueryEmbedding | None":
     """Return what can embed a query; it is refused here and not at the first search."""
-    if embedding is None:
-        return None
-    if not (callable(embedding) or hasattr(embedding, "aembed_query")):
-        raise InvalidRequestError(
-            "{argument} must be an Embeddings of LangChain or a function, not {value}.",
-            argument="embedding",
-            value=type(embedding).__name__,
-        )
+    if embedding is not None:
+        from ..langchain.embedder import Embedder  # noqa: PLC0415 - it needs LangChain, the rest not
+
+        if not callable(embedding):
+            Embedder(embedding)
     return embedding

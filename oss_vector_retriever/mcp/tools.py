@@ -523,10 +523,12 @@ class _Found:
 
 
 async def _embed(embedding: "QueryEmbedding", query: str) -> Any:
-    from ..langchain.embedder import aquery_vector  # noqa: PLC0415 - it needs LangChain, the rest not
+    from ..langchain.embedder import Embedder, aquery_vector  # noqa: PLC0415 - it needs LangChain
 
     try:
-        return await aquery_vector(embedding, query)
+        if callable(embedding):
+            return await aquery_vector(embedding, query)
+        return await Embedder(embedding).aembed_query(query)
     except Exception as error:  # noqa: BLE001 - a provider's, of any kind
         # not its text, which may quote a part of the key
         logger.warning("the query could not be embedded: %s", _kind(error))

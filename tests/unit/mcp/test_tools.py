@@ -416,7 +416,7 @@ async def test_an_index_that_is_not_there_has_no_documents(client):
         ({"metadata_fields": "title"}, InvalidRequestError),
         ({"allowed_keys": "a"}, InvalidRequestError),
         ({"index": "a b"}, InvalidRequestError),
-        ({"embedding": 5}, InvalidRequestError),
+        ({"embedding": 5}, ConfigurationError),
     ],
 )
 def test_what_cannot_be_is_refused_at_once(client, options, error):
