@@ -5,6 +5,7 @@ and a reply is one JSON document. A page in a browser on this machine could reac
 listens here; the rules of `oss-vectors serve` keep it out.
 """
 
+import asyncio
 import hmac
 import json
 import logging
@@ -26,6 +27,7 @@ DEFAULT_PORT: Final = 8765
 SHORTEST_TOKEN: Final = 16
 
 _LONGEST_BODY: Final = 1024 * 1024  # bytes; a question has some hundreds
+_LINGER: Final = 8  # times as much is read of one that is refused
 _MOST_REQUESTS: Final = 500  # at once
 _SHOWN: Final = 80
 
@@ -117,16 +119,16 @@ def check_token(token: str) -> str:
 
 async def _read(receive: Any) -> bytes | None:
     """Return the body of a request; None of one that is too long."""
-    body = bytearray()
-    while True:
+    body, length, goes_on = bytearray(), 0, True
+    # read on for a while: whoever is still writing does not see the reply
+    while goes_on and length <= _LINGER * _LONGEST_BODY:
         message = await receive()
-        if message["type"] != "http.request":
-            return bytes(body)
-        body += message.get("body", b"")
-        if len(body) > _LONGEST_BODY:
-            return None
-        if not message.get("more_body", False):
-            return bytes(body)
+        part = message.get("body", b"")
+        length += len(part)
+        if length <= _LONGEST_BODY:
+            body += part
+        goes_on = message["type"] == "http.request" and message.get("more_body", False)
+    return bytes(body) if length <= _LONGEST_BODY else None
 
 
 async def _reply(send: Any, status: int, text: str) -> None:
@@ -168,6 +170,21 @@ class HttpServer(uvicorn.Server):
         await super().startup(sockets)
         if self._on_ready and sockets:
             self._on_ready(endpoint_of(sockets[0]))
+
+    async def serve(self, sockets: list[socket.socket] | None = None) -> None:
+        """Answer until the task is cancelled; then at once close what is open."""
+        try:
+            await super().serve(sockets)
+        finally:
+            # uvicorn's own end waits for replies, and does nothing where it is cancelled
+            for server in getattr(self, "servers", ()):
+                server.close()
+            for task in self.server_state.tasks:
+                task.cancel()
+            for connection in list(self.server_state.connections):
+                # of either kind of connection; there are none for web sockets
+                getattr(connection, "transport").abort()  # noqa: B009 - not in uvicorn's hints
+            await asyncio.gather(*self.server_state.tasks, return_exceptions=True)
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:

@@ -5,6 +5,7 @@ the same. So results are made of JSON, by the library's own classes, and one set
 both.
 """
 
+import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
@@ -37,6 +38,7 @@ _IS_FIRST: Final = hasattr(Server, "list_tools")  # 1.x, where handlers go by th
 _NOT_FOUND: Final = -32002 if _IS_FIRST else -32602  # the later protocol took the number back
 _INTERNAL: Final = -32603
 _MOST: Final = 10_000_000
+_MOMENT: Final = 0.5  # seconds
 
 
 class OSSVectorMCPServer:
@@ -168,9 +170,21 @@ class OSSVectorMCPServer:
             with claim_stdio() as claimed:
                 await self.serve_stdio(claimed)
             return
-        streams: Any = Lines(descriptors[0]), Writer(descriptors[1])
+        lines, writer = Lines(descriptors[0]), Writer(descriptors[1])
+        streams: Any = lines, writer
         async with stdio_server(*streams) as (read, write):
-            await self.sdk.run(read, write, self.sdk.create_initialization_options())
+            options = self.sdk.create_initialization_options()
+            running = asyncio.create_task(self.sdk.run(read, write, options))
+            left = asyncio.create_task(lines.ended.wait())
+            try:
+                await asyncio.wait([running, left], return_when=asyncio.FIRST_COMPLETED)
+                # the first releases go on for a reply that nobody will read
+                await asyncio.wait([running], timeout=_MOMENT)
+                if running.done():
+                    await running
+            finally:
+                left.cancel()
+                running.cancel()
 
     async def serve_http(
         self,
@@ -285,9 +299,10 @@ def _protocol_error(code: int, message: str) -> Exception:
 
 def _check_embedding(embedding: "QueryEmbedding | None") -> "QueryEmbedding | None":
     """Return what can embed a query; it is refused here and not at the first search."""
-    if embedding is not None:
-        from ..langchain.embedder import Embedder  # noqa: PLC0415 - it needs LangChain, the rest not
-
-        if not callable(embedding):
-            Embedder(embedding)
+    if not (embedding is None or callable(embedding) or hasattr(embedding, "embed_query")):
+        raise InvalidRequestError(
+            "{argument} must be an Embeddings of LangChain or a function, not {value}.",
+            argument="embedding",
+            value=embedding,
+        )
     return embedding

@@ -19,12 +19,17 @@ _LONGEST: Final = 4 * 1024 * 1024  # bytes of a message, as the library has it o
 
 
 class Lines:
-    """The lines of a descriptor as they arrive, read by a thread of its own."""
+    """The lines of a descriptor as they arrive, read by a thread of its own.
+
+    Attributes:
+        ended: set once there are no more.
+    """
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
         self._loop = asyncio.get_running_loop()
         self._lines: asyncio.Queue[str | None] = asyncio.Queue()
+        self.ended = asyncio.Event()
         # a daemon: it waits in a system call for a client that may never say any more
         threading.Thread(target=self._read, name="oss-vectors-mcp-stdin", daemon=True).start()
 
@@ -34,6 +39,7 @@ class Lines:
     async def __anext__(self) -> str:
         line = await self._lines.get()
         if line is None:
+            self.ended.set()
             raise StopAsyncIteration
         return line
 

@@ -4,6 +4,8 @@ Nothing here knows of the protocol's library, whose releases differ. Each answer
 client; `search` and `fetch` keep to the contract of `documents`, the others say more.
 """
 
+import asyncio
+import inspect
 import json
 import logging
 from collections.abc import Mapping, Sequence
@@ -523,12 +525,12 @@ class _Found:
 
 
 async def _embed(embedding: "QueryEmbedding", query: str) -> Any:
-    from ..langchain.embedder import Embedder, aquery_vector  # noqa: PLC0415 - it needs LangChain
-
     try:
-        if callable(embedding):
-            return await aquery_vector(embedding, query)
-        return await Embedder(embedding).aembed_query(query)
+        if not callable(embedding):
+            return await embedding.aembed_query(query)
+        # it may compute, or call a model over the network: never on the event loop
+        made = await asyncio.to_thread(embedding, query)
+        return await made if inspect.isawaitable(made) else made
     except Exception as error:  # noqa: BLE001 - a provider's, of any kind
         # not its text, which may quote a part of the key
         logger.warning("the query could not be embedded: %s", _kind(error))

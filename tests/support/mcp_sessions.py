@@ -7,7 +7,7 @@ import importlib
 import json
 import os
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import Any, NamedTuple
 
 import pytest
@@ -55,6 +55,7 @@ async def connected(server: Any) -> AsyncIterator[ClientSession]:
             serving.cancel()
             with suppress(asyncio.CancelledError):
                 await serving
+        await server.aclose()
 
 
 def plain(result: Any) -> Any:
@@ -69,3 +70,33 @@ async def call(session: Any, tool: str, **arguments: Any) -> Answer:
     assert content["type"] == "text"
     meta = result.get("_meta")
     return Answer(content["text"], result.get("structuredContent"), result["isError"], meta)
+
+
+@asynccontextmanager
+async def over_http(url: str, token: str | None = None) -> AsyncIterator[ClientSession]:
+    """Give a session with a server at a URL."""
+    http = importlib.import_module("mcp.client.streamable_http")
+    headers = {} if token is None else {"Authorization": f"Bearer {token}"}
+    async with AsyncExitStack() as opened:
+        client = http.create_mcp_http_client(headers=headers)
+        await opened.enter_async_context(client)
+        streams = http.streamable_http_client(url, http_client=client)
+        read, write, *_ = await opened.enter_async_context(streams)
+        session = await opened.enter_async_context(ClientSession(read, write))
+        await session.initialize()
+        yield session
+
+
+@asynccontextmanager
+async def served(server: Any, **options: Any) -> AsyncIterator[str]:
+    """Serve over HTTP in this process, and give the URL."""
+    ready: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+    serving = asyncio.create_task(server.serve_http(port=0, on_ready=ready.set_result, **options))
+    await asyncio.wait([serving, ready], return_when=asyncio.FIRST_COMPLETED)
+    try:
+        yield await ready if ready.done() else await serving
+    finally:
+        serving.cancel()
+        with suppress(asyncio.CancelledError):
+            await serving
+        await server.aclose()
