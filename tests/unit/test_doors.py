@@ -32,6 +32,7 @@ DOORS = [
     f"{PACKAGE}.emulator.faults",
     f"{PACKAGE}.corpus",
     f"{PACKAGE}.testing",
+    f"{PACKAGE}.mcp",
 ]
 
 # They run flows, and flows are the inside of the package.

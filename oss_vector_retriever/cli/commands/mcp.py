@@ -2,19 +2,18 @@
 
 import asyncio
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Coroutine, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from ...client.clients import client_of
-from ...client.errors import ConfigurationError, quote
+from ...client.errors import ConfigurationError, InvalidRequestError, quote
 from ...emulator.http.admission import Admission, is_loopback
 from ..arguments import CONNECTION, INDEX, Json, Names, join
-from ..connection import Connection
-from ..errors import hide_secrets
+from ..connection import Connection, open_client
+from ..errors import hide_secrets, word
 from ..rendering import echo
 
 if TYPE_CHECKING:
@@ -29,7 +28,11 @@ class _Keys(Names):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """Return the names."""
-        return super().convert(_refuse_stdin(value), param, ctx)
+        try:
+            return super().convert(_refuse_stdin(value), param, ctx)
+        except InvalidRequestError as error:
+            # no argument of the client's, by which errors are worded elsewhere, has this flag
+            self.fail(error.render(word), param, ctx)
 
     def split_envvar_value(self, rv: str) -> list[str]:
         """Return the variable's value as that of one flag; click would split it at blanks."""
@@ -209,26 +212,23 @@ def command(
     connection = Connection.pop_from(values)
     token = _read_token(token_file) if transport == "http" else None
     # before anything that may print is loaded
-    with _claim(transport) as descriptors:
+    with _claim(transport) as descriptors, open_client(connection, index=values["index"]) as client:
         model = None if embeddings is None else _open_embeddings(embeddings)
-        client = client_of(*connection.settings(index=values["index"]))
         server = _make_server(client, embedding=model, **values)
         _announce(client, embeddings, values)
         if descriptors is not None:
-            _run(server.serve_stdio(descriptors))
-        else:
-            if token is None and not all(map(is_loopback, allow_hosts)):
-                _say("no token is set: whoever reaches this by --allow-host can read it.")
-            _run(
-                server.serve_http(
-                    host,
-                    port,
-                    token=token,
-                    allow_hosts=allow_hosts,
-                    on_ready=lambda url: _say(f"listening on {url}; Ctrl-C ends it."),
-                )
-            )
-        client.close()
+            _run(server, server.serve_stdio(descriptors))
+            return
+        if token is None and not all(map(is_loopback, allow_hosts)):
+            _say("no token is set: whoever reaches this by --allow-host can read it.")
+        serving = server.serve_http(
+            host,
+            port,
+            token=token,
+            allow_hosts=allow_hosts,
+            on_ready=lambda url: _say(f"listening on {url}; Ctrl-C ends it."),
+        )
+        _run(server, serving)
 
 
 @contextmanager
@@ -246,12 +246,18 @@ def _make_server(client: Any, **options: Any) -> "OSSVectorMCPServer":
     return OSSVectorMCPServer(client, **options)
 
 
-def _run(serving: Any) -> None:
-    """Run a coroutine; Ctrl-C leaves it where it is, for threads may be waiting in it."""
+def _run(server: "OSSVectorMCPServer", serving: Coroutine[Any, Any, None]) -> None:
+    """Serve on a loop; Ctrl-C leaves it where it is, for threads may be waiting in it."""
+
+    async def serve() -> None:
+        try:
+            await serving
+        finally:
+            await server.aclose()
+
     loop = asyncio.new_event_loop()
-    asyncio.set_event_loop(loop)
     try:
-        loop.run_until_complete(serving)
+        loop.run_until_complete(serve())
     except KeyboardInterrupt:
         # not closed: that would wait for replies and for embeddings, which nobody wants now
         raise
