@@ -70,10 +70,10 @@ memory: $(DEVELOP)  ## Run LangMem's tools and deepagents' backend on LangGraph'
 
 mcp: $(MCP1)/.installed $(MCP2)/.installed  ## Run the MCP server with LangChain's and LlamaIndex's adapters
 	$(MCP1)/bin/python -m pip install --quiet --disable-pip-version-check 'mcp==1.24.0'
-	OSS_VECTORS_NEED_MCP=1 $(MCP1)/bin/python -m pytest tests/unit/mcp tests/process/mcp
+	OSS_VECTORS_NEED_MCP=1 $(MCP1)/bin/python -m pytest tests/unit/mcp tests/process/mcp tests/docs/test_mcp_page.py
 	$(MCP1)/bin/python -m pip install --quiet --disable-pip-version-check --upgrade 'mcp<2'
-	OSS_VECTORS_NEED_MCP=1 $(MCP1)/bin/python -m pytest tests/unit/mcp tests/process/mcp
-	OSS_VECTORS_NEED_MCP=2 $(MCP2)/bin/python -m pytest tests/unit/mcp tests/process/mcp
+	OSS_VECTORS_NEED_MCP=1 $(MCP1)/bin/python -m pytest tests/unit/mcp tests/process/mcp tests/docs/test_mcp_page.py
+	OSS_VECTORS_NEED_MCP=2 $(MCP2)/bin/python -m pytest tests/unit/mcp tests/process/mcp tests/docs/test_mcp_page.py
 
 oldest: $(OLDEST)/.installed  ## Run the adapters, client and command line on the oldest of all that is supported
 	$(OLDEST)/bin/python -m pytest tests/standard tests/adapters tests/unit/client tests/unit/cli

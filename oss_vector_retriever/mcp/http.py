@@ -226,7 +226,7 @@ def address_of(listener: socket.socket) -> str:
 
 def endpoint_of(listener: socket.socket) -> str:
     """Return the URL at which clients find the server."""
-    host, port = listener.getsockname()[:2]
+    host, port = str(listener.getsockname()[0]), listener.getsockname()[1]
     # what listens everywhere is reached from this machine by loopback
     host = {"0.0.0.0": DEFAULT_HOST, "::": "::1"}.get(host, host)  # noqa: S104 - recognised, not bound
     return f"http://[{host}]:{port}{PATH}" if ":" in host else f"http://{host}:{port}{PATH}"
