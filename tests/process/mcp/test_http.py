@@ -2,11 +2,12 @@
 
 import asyncio
 import json
+from contextlib import suppress
 from urllib.parse import urlsplit
 
 import pytest
 from support.embedded import settings
-from support.mcp_sessions import TOOLS, call, over_http, plain, served
+from support.mcp_sessions import TOOLS, call, import_or_skip, over_http, plain, served
 
 from oss_vector_retriever import ConfigurationError, OSSVectorClient, emulator
 from oss_vector_retriever.emulator import faults
@@ -53,6 +54,17 @@ async def test_the_official_client_lists_and_calls_every_tool_many_times_at_once
         uri = plain(await session.list_resource_templates())["resourceTemplates"][0]["uriTemplate"]
         content = plain(await session.read_resource(uri.replace("{key}", "east")))["contents"]
         assert content[0]["text"] == "Go east."
+
+
+async def test_a_client_of_the_later_protocol_needs_no_handshake(client):
+    library = import_or_skip("mcp")
+    if not hasattr(library, "Client"):
+        pytest.skip("mcp before 2 has the protocol with a handshake alone")
+    async with served(OSSVectorMCPServer(client)) as url, library.Client(url) as later:
+        assert later.protocol_version >= "2026"
+        assert [tool.name for tool in (await later.list_tools()).tools] == TOOLS
+        assert (await call(later, "fetch", id="north")).structured["text"] == "Go north."
+        assert (await call(later, "fetch", id="nope")).is_error
 
 
 REFUSED = {
@@ -139,6 +151,33 @@ async def test_others_than_this_machine_are_served_with_a_token(client):
     async with served(OSSVectorMCPServer(client), host="0.0.0.0", token=TOKEN) as url:
         assert url.startswith("http://127.0.0.1:")
         assert (await ask(url))[0] == 401
+
+
+async def test_its_end_closes_what_is_open_at_once(client):
+    asked = asyncio.Event()
+
+    async def embed(_):
+        asked.set()
+        await asyncio.sleep(1_000)
+
+    arguments = {"name": "search", "arguments": {"query": "x"}}
+    message = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": arguments}
+    async with served(OSSVectorMCPServer(client, embedding=embed)) as url:
+        place = urlsplit(url)
+        idle, writer = await asyncio.open_connection(place.hostname, place.port)
+        waiting = asyncio.create_task(
+            ask(
+                url,
+                headers={"MCP-Protocol-Version": "2025-06-18"},
+                body=json.dumps(message).encode(),
+            )
+        )
+        await asyncio.wait_for(asked.wait(), 20)
+    with pytest.raises((ConnectionResetError, asyncio.IncompleteReadError, IndexError)):
+        await asyncio.wait_for(waiting, 5)
+    with suppress(ConnectionResetError):
+        assert await asyncio.wait_for(idle.read(), 5) == b""
+    writer.close()
 
 
 async def test_a_service_that_is_down_or_throttles_is_an_error_of_the_tool():

@@ -5,6 +5,7 @@ import json
 import os
 import signal
 import subprocess
+import sys
 import time
 
 import pytest
@@ -205,3 +206,32 @@ def test_ctrl_c_ends_it_at_once_though_a_reply_is_awaited(socket_that_never_answ
     assert seconds < 5  # the call itself has 30
     assert "canary" not in errors
     assert "Traceback" not in errors
+
+
+@beside_one
+def test_a_program_that_serves_ends_on_ctrl_c_as_well(guide):
+    code = f"""
+import asyncio
+from oss_vector_retriever import OSSVectorClient
+from oss_vector_retriever.mcp import OSSVectorMCPServer
+
+with OSSVectorClient.local({guide[1]!r}, index="guide") as client:
+    server = OSSVectorMCPServer(client)
+    print("ready", flush=True)
+    asyncio.run(server.serve_stdio())
+"""
+    process = subprocess.Popen(
+        [sys.executable, "-c", code],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    with process:
+        try:
+            assert process.stdout.readline() == b"ready\n"
+            time.sleep(0.5)  # until it reads, about which nothing is said
+            process.send_signal(signal.SIGINT)
+            assert process.wait(20) == -signal.SIGINT
+            assert process.stdout.read() == b""
+        finally:
+            process.kill()
