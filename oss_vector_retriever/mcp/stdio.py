@@ -6,6 +6,7 @@ aside while the server runs, and read and written by threads that nobody waits f
 """
 
 import asyncio
+import logging
 import os
 import queue
 import sys
@@ -14,7 +15,10 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from typing import Any, Final
 
+logger = logging.getLogger(__name__)
+
 _PART: Final = 65_536
+_GRACE: Final = 0.3  # seconds
 _LONGEST: Final = 4 * 1024 * 1024  # bytes of a message, as the library has it over HTTP
 
 
@@ -39,16 +43,21 @@ class Lines:
     async def __anext__(self) -> str:
         line = await self._lines.get()
         if line is None:
+            # the library drops what is not answered by then; a pipe has its end right behind
+            await asyncio.sleep(_GRACE)
             self.ended.set()
             raise StopAsyncIteration
         return line
 
     def _read(self) -> None:
         begun = bytearray()
-        while (part := self._next_part()) and len(begun) <= _LONGEST:
+        while part := self._next_part():
+            if len(begun) > _LONGEST:
+                logger.error("a message has more than %d bytes: nothing more is read", _LONGEST)
+                break
             *whole, rest = part.split(b"\n")
             for end in whole:
-                # by the descriptor: what is no UTF-8 is no JSON either, and the library says so
+                # what is no UTF-8 is no JSON either, and the library says so
                 self._hand_over((bytes(begun) + end).decode(errors="replace"))
                 begun.clear()
             begun += rest

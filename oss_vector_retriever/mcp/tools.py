@@ -341,7 +341,8 @@ class AgentTools:
             passing = Group("and", both)
             records, note = yield from self._list(context, passing, "", limits.scan_limit)
             return self._show_results(records, note)
-        found = yield from self._fetch(context, [query])
+        # no near misses: what ids begin with is listed next
+        found = yield from self._fetch(context, [query], scan=0)
         if found.records:
             return self._show_results(list(found.records.values()), "")
         records, note = yield from self._list(context, self._condition, query, limits.scan)
@@ -456,7 +457,9 @@ class AgentTools:
         names = [*cited, *(view.metadata_fields or ())]
         return Passage(record.key, record.text, distance, show_metadata(about, names))
 
-    def _fetch(self, context: Context, asked: Sequence[str]) -> "Flow[_Found]":
+    def _fetch(
+        self, context: Context, asked: Sequence[str], scan: int | None = None
+    ) -> "Flow[_Found]":
         """Fetch what a model's ids mean: keys, and the URLs that answers name them by."""
         asked, refused = asked[: self.settings.max_ids], list(asked[self.settings.max_ids :])
         urls = {one: url[0] for one in asked if (url := self.presentation.split_url(one))}
@@ -476,8 +479,8 @@ class AgentTools:
         missing = [
             key for key in meant.missing if key not in decoded and urls.get(key) not in meant.found
         ]
-        scan = self.settings.scan
-        near = yield from suggest(context, missing, self._access, self._records, scan)
+        listed = self.settings.scan if scan is None else scan
+        near = yield from suggest(context, missing, self._access, self._records, listed)
         if self._condition is not None and any(near.values()):
             named = yield from fetch(context, list({key for keys in near.values() for key in keys}))
             near = {one: [key for key in keys if key in named[0]] for one, keys in near.items()}

@@ -187,6 +187,26 @@ def test_whatever_prints_stdout_belongs_to_the_protocol(guide, tmp_path, start, 
 
 
 @beside_one
+def test_what_comes_by_a_pipe_is_answered_before_its_end(guide):
+    asked = {"name": "fetch", "arguments": {"id": "north"}}
+    lines = [
+        {"jsonrpc": "2.0", "id": 0, "method": "initialize", "params": HELLO},
+        {"jsonrpc": "2.0", "method": "notifications/initialized"},
+        {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": asked},
+    ]
+    done = subprocess.run(
+        [COMMAND, "mcp", *guide],
+        input="".join(json.dumps(line) + "\n" for line in lines),
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    answers = {one["id"]: one["result"] for one in map(json.loads, done.stdout.splitlines())}
+    assert answers[1]["structuredContent"]["text"] == "Go north."
+
+
+@beside_one
 def test_ctrl_c_ends_it_at_once_though_a_reply_is_awaited(socket_that_never_answers, start):
     place = {
         "OSS_ENDPOINT": socket_that_never_answers.endpoint,
