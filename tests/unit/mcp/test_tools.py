@@ -142,6 +142,7 @@ async def test_an_id_that_is_none_is_an_error_of_the_tool_that_says_what_to_do(c
         ("fetch", {"id": None}, "id: "),
         ("fetch", {"id": ["a"]}, "id: "),
         ("fetch", {"id": "a", "limit": 5}, "limit: "),
+        ("fetch", {"id": "a", "\x1b[2J\u202e": 5}, "\\u001b[2J\\u202e: "),
         ("fetch_many", {"ids": []}, "ids: "),
         ("fetch_many", {"ids": ["a"], "start": -1}, "start: "),
         ("neighbors", {"id": "a", "k": 1_000}, "k: "),
