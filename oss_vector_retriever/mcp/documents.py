@@ -35,7 +35,7 @@ _PAGE: Final = re.compile(
 )
 _LONGEST_URL: Final = 2_000
 # Where to read on, as of a text (RFC 5147): `#char=4000`.
-_START: Final = re.compile(r"char=([0-9]{1,12})(?:,[0-9]*)?")
+_START: Final = re.compile(r"char=([0-9]{1,18})(?:,[0-9]*)?")
 _LINKS: Final = {"previous_id": "2", "next_id": "3"}  # LlamaIndex's own numbers of them
 # The one member of a document's metadata that is ours; of a record's own nothing is known.
 READING: Final = "_reading"
@@ -131,7 +131,8 @@ class Presentation:
             "url": self.url(record),
             "metadata": {**self._metadata(record, room // 4), READING: longest},
         }
-        body = fit(record.text[start:], max(room - len(to_json(document)), least))
+        left = max(room - len(to_json(document)), least)
+        body = fit(record.text[start : start + left], left)
         document["text"] = body
         if start + len(body) < total or start > total:
             reading |= self._describe_cut(record.key, start, start + len(body), total)
