@@ -33,6 +33,7 @@ DOORS = [
     f"{PACKAGE}.corpus",
     f"{PACKAGE}.studio",
     f"{PACKAGE}.testing",
+    f"{PACKAGE}.mcp",
 ]
 
 # They run flows, and flows are the inside of the package.
