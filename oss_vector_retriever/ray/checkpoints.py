@@ -157,9 +157,9 @@ def parquet_files(
         inner = [name for name in names if not _is_hidden(name.removeprefix(place.path))]
         found += [Place(name, place.filesystem) for name in inner if name.endswith(".parquet")]
     if not found:
-        names = ", ".join(os.fspath(path) for path in paths)
+        asked = ", ".join(os.fspath(path) for path in paths)
         text = "there is no Parquet file in {value}."
-        raise InvalidRequestError(text, argument="keys", value=names)
+        raise InvalidRequestError(text, argument="keys", value=asked)
     return found
 
 
@@ -255,13 +255,13 @@ class Checkpoints:
         self.task = json.loads(json.dumps({**task, "version": _VERSION}))
         if restart:
             self._clear()
-        self.state = output.read_json("_checkpoint", "job.json")
-        if self.state is None:
+        found = output.read_json("_checkpoint", "job.json")
+        self.state: dict[str, Any] = found or {"task": self.task}
+        if found is None:
             self._refuse_foreign_files()
-            self.state = {"task": self.task}
             self.save()
-        elif self.state["task"] != self.task:
-            raise self._other_job_error(self.state["task"])
+        elif found["task"] != self.task:
+            raise self._other_job_error(found["task"])
         self.records = {record.number: record for record in self._read()}
         for record in self.records.values():
             self._move(record)

@@ -384,14 +384,7 @@ class _Job:
         dataset = ray_data.from_items(pieces, override_num_blocks=len(pieces))
         options = {**work.options, "filesystem": self._filesystem}
         size: dict[str, Any] = {"concurrency": work.concurrency, "num_cpus": work.num_cpus}
-        dataset = map_rows(
-            dataset,
-            work.function,
-            options,
-            concurrency=work.concurrency,
-            num_cpus=work.num_cpus,
-            batch_size=1,
-        )
+        dataset = map_rows(dataset, work.function, options, **size, batch_size=1)
         dataset.set_name(f"{self._checkpoints.task['job']}_part_{number + 1}_of_{parts}")
         try:
             # with the same bounds as the work, so that Ray makes one task of both: a file of a

@@ -116,7 +116,8 @@ class Budget:
 
     def lease(self, count: int, rate: float) -> tuple[float, float]:
         """Lease the next slots."""
-        return tuple(self._timeline.lease(count, rate, time.monotonic()))
+        first, interval = self._timeline.lease(count, rate, time.monotonic())
+        return first, interval  # not our class: the keeper may be of another version
 
 
 def open_budget(settings: ClientSettings, rate: float) -> LeasedRate:
