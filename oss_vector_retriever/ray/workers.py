@@ -86,6 +86,7 @@ class WorkerSpec:
         return client
 
 
+_keepers: dict[str, Any] = {}
 _clients: OrderedDict[str, OSSVectorClient] = OrderedDict()
 _lock = threading.Lock()
 
@@ -136,8 +137,10 @@ def begin_budget(name: str) -> Any:
     # In a namespace: without one each job has names of its own. It ends with the process that began
     # it, so that none is left behind; a worker that finds it gone begins the next.
     options = {"name": name, "namespace": NAMESPACE, "get_if_exists": True, "num_cpus": 0}
-    keeper = load_ray().remote(Budget)
-    return keeper.options(**options, max_restarts=-1, max_task_retries=-1).remote()
+    actor = load_ray().remote(Budget)
+    keeper = actor.options(**options, max_restarts=-1, max_task_retries=-1).remote()
+    _keepers[name] = keeper  # without a handle in the process that began it, it would end at once
+    return keeper
 
 
 class _BudgetLease:
