@@ -29,7 +29,7 @@ class Arrivals:
 
 @contextmanager
 def noted_arrivals(endpoint) -> Iterator[Arrivals]:
-    """Relay connections to an endpoint, and note what arrives; yield the notes, with an endpoint."""
+    """Relay connections to an endpoint, and yield the notes of what arrives, with its own."""
     arrivals, port = Arrivals(), urlsplit(endpoint).port
     loop = asyncio.new_event_loop()
     server = loop.run_until_complete(_listen(arrivals, port))

@@ -2,17 +2,20 @@
 
 import os
 import shutil
-import sys
 import tempfile
 import warnings
 from pathlib import Path
 
+import numpy as np
 import pytest
 from support.served_index import IDENTITY, serve_index
 
+from oss_vector_retriever import OSSVectorClient
+
 NEEDED = "OSS_VECTORS_NEED_RAY" in os.environ
 ROOT = Path(__file__).parents[3]
-DIMENSION = 8
+VECTORS = 3000
+DIMENSION = 4
 
 
 def pytest_collection_modifyitems(items):
@@ -59,5 +62,18 @@ def ray():
 
 
 @pytest.fixture(scope="session")
-def python():
-    return sys.executable
+def endpoint(ray):  # noqa: ARG001 - it sets the environment
+    """Serve an index of vectors `key-0` and so on, which nobody changes."""
+    numbers = np.random.default_rng(4).standard_normal((VECTORS, DIMENSION), dtype=np.float32)
+    vectors = [
+        {"key": f"key-{n}", "data": row.tolist(), "metadata": {"n": str(n)} if n % 3 else None}
+        for n, row in enumerate(numbers)
+    ]
+    with serve_index("docs", vectors, dimension=DIMENSION) as endpoint:
+        yield endpoint
+
+
+@pytest.fixture
+def client(endpoint):
+    with OSSVectorClient(endpoint=endpoint, index="docs") as client:
+        yield client

@@ -31,7 +31,7 @@ LEAST = sized(1.0, 1.0, 5.0)  # seconds of a time in which the rate is measured
 
 
 def descendants():
-    """Return the ids of the processes that this one has begun, and those have, with their titles."""
+    """Return this process, those that it has begun, and so on, by id, with their titles."""
     parents, titles = {}, {}
     for path in Path("/proc").glob("[0-9]*"):
         try:
@@ -65,10 +65,10 @@ class Watch(threading.Thread):
         while not self.ended.wait(0.1):
             workers = busy_workers()
             self.samples.append((time.monotonic(), workers))
-            if self.killed_at is None and len(workers) > 1:
-                if len(self._arrivals.moments) >= self._kill_after:
-                    os.kill(min(workers), signal.SIGKILL)
-                    self.killed_at = time.monotonic()
+            halfway = len(self._arrivals.moments) >= self._kill_after
+            if self.killed_at is None and halfway and len(workers) > 1:
+                os.kill(min(workers), signal.SIGKILL)
+                self.killed_at = time.monotonic()
 
     def spans_of_two(self):
         """Return the times in which two workers were up: from the first task of the later one on.
@@ -86,7 +86,9 @@ class Watch(threading.Thread):
 
 
 def test_every_key_once_under_the_limit_and_near_it_though_a_worker_is_killed(
-    ray, tmp_path, figure
+    ray,  # noqa: ARG001 - it is begun
+    tmp_path,
+    figure,
 ):
     numbers = np.random.default_rng(15).standard_normal((KEYS, 8), dtype=np.float32)
     vectors = [
@@ -117,26 +119,11 @@ def test_every_key_once_under_the_limit_and_near_it_though_a_worker_is_killed(
     assert (report.rows, report.flagged, report.parts_before) == (KEYS, KEYS // 100, 0)
     output = pq.read_table(tmp_path / "output")
     assert sorted(output["key"].to_pylist()) == sorted(keys)
-    assert pc_sorted(output.drop(["found"])).equals(pc_sorted(alone))
+    assert in_order(output.drop(["found"])).equals(in_order(alone))
     assert output["found"].to_pylist() == output["data"].is_valid().to_pylist()
     most = arrivals.most_within(SECONDS) / SECONDS / RATE
     spans = [(at, end) for at, end in watch.spans_of_two() if end - at > LEAST]
     shares = [arrivals.count(at, end) / (end - at) / RATE for at, end in spans]
-    first = arrivals.moments[0]
-    print(
-        "per s",
-        [
-            arrivals.count(first + n, first + n + 1)
-            for n in range(int(arrivals.moments[-1] - first) + 1)
-        ],
-    )
-    print(
-        "seen",
-        [(round(a - first, 2), round(b - first, 2)) for a, b in watch.spans_of_two()],
-        "killed",
-        watch.killed_at - first,
-    )
-    print([(round(b - a, 1), round(s, 3)) for (a, b), s in zip(spans, shares)], most)
     figure(
         f"{KEYS:,} keys, one of 2 workers killed: at most {most:.3f} of the limit in any 5 s, "
         f"{min(shares):.3f} of it while both are up"
@@ -146,5 +133,5 @@ def test_every_key_once_under_the_limit_and_near_it_though_a_worker_is_killed(
     assert min(shares) >= 0.9
 
 
-def pc_sorted(table):
+def in_order(table):
     return table.sort_by("key").combine_chunks()
