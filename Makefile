@@ -19,7 +19,7 @@ DEVELOP := $(VENV)/.installed-develop
 MUTATE := $(VENV)/.installed-mutate
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test oldest memory check trust mutate docs lint format types generate house fast bench soak clean
+.PHONY: help demo test oldest memory ray check trust mutate docs lint format types generate house fast bench soak clean
 
 help:  ## Show the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort
@@ -56,6 +56,10 @@ test: $(DEVELOP)  ## Run the tests (TESTS=tests/unit for some of them, JOBS=0 fo
 memory: $(DEVELOP)  ## Run LangMem's tools and deepagents' backend on LangGraph's store
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --group memory
 	OSS_VECTORS_NEED_MEMORY=1 $(BIN)/python -m pytest tests/adapters/langgraph/test_others_tools.py
+
+ray: $(DEVELOP)  ## Run the tests of keys and vectors by the million, on a Ray of two CPUs here
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[ray]'
+	OSS_VECTORS_NEED_RAY=1 $(BIN)/python -m pytest tests/process/ray
 
 oldest: $(OLDEST)/.installed  ## Run the adapters' tests on the oldest frameworks supported
 	$(OLDEST)/bin/python -m pytest tests/standard tests/adapters
@@ -109,6 +113,7 @@ mutate: $(MUTATE)  ## Make 400 small faults in the code and count those that the
 
 soak: $(DEVELOP)  ## Run the long tests (minutes to hours)
 	OSS_VECTORS_TESTS=soak $(BIN)/python -m pytest -m 'soak or promise' -s
+	OSS_VECTORS_TESTS=soak $(MAKE) ray
 	$(MAKE) mutate SAMPLE=0
 
 clean:  ## Remove what was built

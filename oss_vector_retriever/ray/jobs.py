@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from ..client.errors import ConfigurationError, OSSVectorError
@@ -30,7 +29,7 @@ from .workers import NAMESPACE, WorkerSpec, fetch_batch, load_ray, upsert_batch
 
 if TYPE_CHECKING:
     import pyarrow.fs as pafs
-    import ray.data
+    from ray.data import Dataset
 
 PathLike = str | os.PathLike[str]
 _MOST_ROWS = 1 << 40
@@ -58,7 +57,7 @@ class JobReport:
 
 
 def run_fetch(
-    keys: PathLike | Iterable[PathLike] | ray.data.Dataset,
+    keys: PathLike | Iterable[PathLike] | Dataset,
     output: PathLike,
     settings: ClientSettings,
     *,
@@ -118,7 +117,7 @@ def run_fetch(
     )
     options: dict[str, Any] = {"spec": spec, "key_field": key_field, "columns": [key_field]}
     asked = {"return_data": bool(return_data), "return_metadata": bool(return_metadata)}
-    work = Work(fetch_slices, options | asked, ("found", False), concurrency, num_cpus)
+    work = Work(fetch_slices, options | asked, "found", concurrency, num_cpus)
     sizes: dict[str, Any] = {"part_rows": part_rows, "task_rows": task_rows}
     task = {"job": "fetch", "key_field": key_field, **asked}
     return _run(keys, output, work, task, **sizes, restart=restart, filesystem=filesystem)
@@ -188,7 +187,7 @@ def run_upsert(
     fields = {"key_field": key_field, "data_field": data_field, "metadata_field": metadata_field}
     check_choice("on_error", on_error, ("raise", "report"))
     options = {"spec": spec, **fields, "columns": list(fields.values()), "on_error": on_error}
-    work = Work(upsert_slices, options, ("error", None), concurrency, num_cpus)
+    work = Work(upsert_slices, options, "error", concurrency, num_cpus)
     sizes: dict[str, Any] = {"part_rows": part_rows, "task_rows": task_rows}
     task = {"job": "upsert", **fields}
     return _run(vectors, output, work, task, **sizes, restart=restart, filesystem=filesystem)
@@ -201,14 +200,14 @@ class Work:
     Attributes:
         function: what a task runs, on a row that describes a slice.
         options: its keywords.
-        flag: the column of the output that flags a row, and the value that flags it; None: any.
+        flag: the column of the output that flags a row: by false, or by a text.
         concurrency: workers, at most.
         num_cpus: CPUs of each.
     """
 
     function: Callable[..., Iterator[pa.Table]]
     options: dict[str, Any]
-    flag: tuple[str, bool | None]
+    flag: str
     concurrency: int | None
     num_cpus: float
 
@@ -405,7 +404,7 @@ class _Job:
         """Compare the keys of a part with the input, and record it."""
         ray, output = load_ray(), self._checkpoints.output
         [expected] = self._digests_of([part])
-        field = "key" if self._work.flag[0] == "error" else self._work.options["key_field"]
+        field = "key" if self._work.flag == "error" else self._work.options["key_field"]
         digest = ray.remote(_digest_file).options(num_cpus=0)
         paths = [
             output.inner("_staging", staged, name) for name in output.names("_staging", staged)
@@ -449,19 +448,17 @@ def _known_keys(table: pa.Table, field: str) -> Iterator[str]:
     return (key or "" for key in table.column(field).to_pylist())
 
 
-def _digest_file(
-    path: str, filesystem: Any, field: str, flag: tuple[str, bool | None] | None
-) -> tuple[Digest, int]:
+def _digest_file(path: str, filesystem: Any, field: str, flag: str | None) -> tuple[Digest, int]:
     """Return the digest of a file's keys, and how many of its rows are flagged."""
     digest, flagged = Digest(), 0
     with pq.ParquetFile(path, filesystem=filesystem) as file:
-        names = [field] if flag is None else [field, flag[0]]
+        names = [field] if flag is None else [field, flag]
         for batch in file.iter_batches(columns=names):
             digest += Digest.of(_known_keys(batch, field))
             if flag is not None:
-                column, value = batch.column(flag[0]), flag[1]
-                hits = column.is_valid() if value is None else pc.equal(column, value)
-                flagged += pc.sum(hits).as_py() or 0
+                column = batch.column(flag)
+                is_text = column.type == pa.string()
+                flagged += len(column) - column.null_count if is_text else column.false_count
     return digest, flagged
 
 

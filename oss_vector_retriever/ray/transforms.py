@@ -17,7 +17,7 @@ from ..client.writes import OnError
 from .workers import WorkerSpec, begin_budget, budget_name, fetch_batch, load_ray, upsert_batch
 
 if TYPE_CHECKING:
-    import ray.data
+    from ray.data import Dataset
 
 # What `credentials=` takes here: what can travel and holds no secret.
 TravellingCredentials = Callable[[], object] | Literal["chain"]
@@ -25,7 +25,7 @@ _MOST_ROWS = 1_000_000
 
 
 def fetch(
-    dataset: ray.data.Dataset,
+    dataset: Dataset,
     settings: ClientSettings,
     *,
     key_field: str = "key",
@@ -38,7 +38,7 @@ def fetch(
     concurrency: int | None = None,
     num_cpus: float = 1.0,
     batch_size: int = 10_000,
-) -> ray.data.Dataset:
+) -> Dataset:
     """Return a dataset with what is stored under the keys of another, a row for each of its rows.
 
     The columns of the dataset stay, and after them come `found` (whether the key exists), `data`
@@ -93,7 +93,7 @@ def fetch(
 
 
 def upsert(
-    dataset: ray.data.Dataset,
+    dataset: Dataset,
     settings: ClientSettings,
     *,
     key_field: str = "key",
@@ -107,7 +107,7 @@ def upsert(
     concurrency: int | None = None,
     num_cpus: float = 1.0,
     batch_size: int = 5_000,
-) -> ray.data.Dataset:
+) -> Dataset:
     """Return a dataset that writes the rows of another into an index when it is run.
 
     It has a row for each of that one's, with `key` and `error`: null where the service has

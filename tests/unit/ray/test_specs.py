@@ -66,7 +66,7 @@ def test_an_embedded_service_is_refused_with_the_way_to_serve_it(tmp_path):
     with OSSVectorClient.local(tmp_path / "file.db") as client:
         with pytest.raises(ConfigurationError, match=r"oss-vectors serve --data FILE"):
             spec(client.settings)
-        with pytest.raises(ConfigurationError, match="pass client[.]settings"):
+        with pytest.raises(ConfigurationError, match=r"pass client\.settings"):
             spec(client)
     with OSSVectorClient.local() as client, pytest.raises(ConfigurationError, match="in memory"):
         spec(client.settings)
