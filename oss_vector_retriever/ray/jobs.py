@@ -382,7 +382,9 @@ class _Job:
         pieces = [{"path": one.path, "start": one.start, "rows": one.rows} for one in part]
         dataset = ray_data.from_items(pieces, override_num_blocks=len(pieces))
         options = {**work.options, "filesystem": self._filesystem}
-        size: dict[str, Any] = {"concurrency": work.concurrency, "num_cpus": work.num_cpus}
+        # Ray warns of more workers than there is work for
+        workers = None if work.concurrency is None else min(work.concurrency, len(pieces))
+        size: dict[str, Any] = {"concurrency": workers, "num_cpus": work.num_cpus}
         dataset = map_rows(dataset, work.function, options, **size, batch_size=1)
         dataset.set_name(f"{self._checkpoints.task['job']}_part_{number + 1}_of_{parts}")
         try:
@@ -391,7 +393,7 @@ class _Job:
             dataset.write_parquet(
                 path,
                 filesystem=self._checkpoints.output.filesystem,
-                concurrency=work.concurrency,
+                concurrency=workers,
                 ray_remote_args={"num_cpus": work.num_cpus},
             )
         except Exception as error:
