@@ -69,7 +69,7 @@ def test_the_function_for_spark():
 @pytest.mark.usefixtures("page")
 def test_the_block_for_dask():
     pytest.importorskip("dask.dataframe", reason="Dask is not installed")
-    names = {"__name__": "page"}
+    names = {"__name__": "__main__"}  # Dask sends by value what is defined there
     exec(compile(marked("on Dask"), "docs/ray.md", "exec"), names)
     assert names["found"]["data"].tolist() == [[1.0] * 4, None]
 
