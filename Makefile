@@ -19,7 +19,7 @@ DEVELOP := $(VENV)/.installed-develop
 MUTATE := $(VENV)/.installed-mutate
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test oldest memory ray check trust mutate docs lint format types generate house fast bench soak clean
+.PHONY: help demo test oldest memory ray check trust mutate docs lint format types generate house fast bench audit soak clean
 
 help:  ## Show the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort
@@ -44,7 +44,7 @@ $(MUTATE): $(DEVELOP)
 	@touch $@
 
 $(OLDEST)/.installed: pyproject.toml tests/oldest.txt | $(OLDEST)/bin/python
-	$(OLDEST)/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[all]' --requirement tests/oldest.txt
+	$(OLDEST)/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[all,arrow,testing]' --requirement tests/oldest.txt
 	@touch $@
 
 demo: $(RUN)  ## Show the main job: real data, embedded service, no account
@@ -61,8 +61,8 @@ ray: $(DEVELOP)  ## Run the tests of keys and vectors by the million, on a Ray o
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[ray]'
 	OSS_VECTORS_NEED_RAY=1 $(BIN)/python -m pytest tests/process/ray
 
-oldest: $(OLDEST)/.installed  ## Run the adapters' tests on the oldest frameworks supported
-	$(OLDEST)/bin/python -m pytest tests/standard tests/adapters
+oldest: $(OLDEST)/.installed  ## Run the adapters, client and command line on the oldest of all that is supported
+	$(OLDEST)/bin/python -m pytest tests/standard tests/adapters tests/unit/client tests/unit/cli
 
 check: lint types test  ## Everything a commit must pass
 
@@ -104,6 +104,10 @@ fast: $(DEVELOP)  ## Build the compiled scan and install it here, where a C comp
 
 bench: $(DEVELOP)  ## Measure against the rivals (minutes; TESTS= for some)
 	$(BIN)/python -m pytest -m benchmark -s -p no:randomly $(TESTS)
+
+audit: $(RUN)  ## Ask which known faults the installed packages have (asks a service on the network)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --group audit
+	$(BIN)/python -m pip_audit --skip-editable
 
 trust: $(DEVELOP)  ## Show what README promises, at full size, with the figures (under 15 minutes)
 	OSS_VECTORS_TESTS=full $(BIN)/python -m pytest --numprocesses $(JOBS) --dist worksteal -m 'promise and not soak and not live'

@@ -212,11 +212,14 @@ def make_spec(
         if value is not None and not (is_finite_number(value) and value > 0):
             text = "{argument} is a number above 0, not {value}."
             raise InvalidRequestError(text, argument=name, value=value)
-    rate = settings.rate_limit if rate_limit is None else rate_limit
-    if keys_per_second is not None:
-        rate = min(rate or math.inf, keys_per_second / getattr(config.limits, keys_per_call))
+    own: Any = settings.rate_limit  # a number of requests, or limits of requests and of keys
+    requests = getattr(own, "requests", own) if rate_limit is None else rate_limit
+    keys = getattr(own, "keys", None) if keys_per_second is None else keys_per_second
+    per_call = getattr(config.limits, keys_per_call)
+    rate = min(requests or math.inf, keys / per_call if keys else math.inf)
     token = uuid.uuid4().hex
-    return WorkerSpec(settings, config.index_or(index), credentials, rate, token)
+    index = config.index_or(index)
+    return WorkerSpec(settings, index, credentials, None if rate == math.inf else rate, token)
 
 
 def _check_settings(settings: ClientSettings, credentials: object) -> ClientConfig:

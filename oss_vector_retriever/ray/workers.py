@@ -19,11 +19,12 @@ from typing import Any
 import pyarrow as pa
 
 from ..client.clients import OSSVectorClient
+from ..client.context import Flow
 from ..client.errors import InvalidRequestError, OSSVectorError, ServiceError
 from ..client.known_indexes import describe
 from ..client.models import Vector
-from ..client.retry import RateLimiter
 from ..client.settings import ClientSettings
+from ..client.steps import Call
 from ..client.writes import OnError
 from .columns import check_free, join_found, keys_of, outcome_table, read_vectors
 from .pacing import Lease, LeasedRate, SlotTimeline
@@ -81,8 +82,10 @@ class WorkerSpec:
         credentials: Any = self.credentials
         client = OSSVectorClient.from_settings(settings, credentials)
         if self.rate is not None:
-            limiter = _SharedRateLimiter(open_budget(self.settings, self.rate))
-            object.__setattr__(client._context, "rate_limiter", limiter)  # noqa: SLF001
+            context = client._context  # noqa: SLF001
+            slots = open_budget(self.settings, self.rate)
+            limiter = _SharedRateLimiter(context.rate_limiter, slots)
+            object.__setattr__(context, "rate_limiter", limiter)
         return client
 
 
@@ -91,22 +94,36 @@ _clients: OrderedDict[str, OSSVectorClient] = OrderedDict()
 _lock = threading.Lock()
 
 
-class _SharedRateLimiter(RateLimiter):
-    """The limit on the sends of one worker's client, which waits for slots of the shared rate."""
+class _SharedRateLimiter:
+    """The limit on the sends of one worker's client, which waits for slots of the shared rate.
 
-    def __init__(self, slots: LeasedRate) -> None:
-        super().__init__(None, time.monotonic)
+    What the client has found of the service, and what it was asked to wait, comes first: a slot
+    would go by meanwhile.
+    """
+
+    is_open = False  # each attempt takes a slot
+
+    def __init__(self, own: Any, slots: LeasedRate) -> None:
+        self._own = own
         self._slots = slots
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._own, name)
 
     def reserve(self, limit: float) -> float | None:
         """Wait until the next send may begin, and return 0, or None if it is more than `limit`."""
         end = time.monotonic() + limit
-        # first what the service has asked this client to wait: a slot would go by meanwhile
-        while pause := super().reserve(end - time.monotonic()):
+        while pause := self._own.reserve(end - time.monotonic()):
             time.sleep(pause)
         if pause is None or not self._slots.acquire_within(end - time.monotonic()):
             return None
         return 0.0
+
+    def wait_for_turn(self, key_count: int, until: float, *, again: bool = False) -> Flow[bool]:
+        """Wait until a request may go; False where that is not before a moment."""
+        if not (yield from self._own.wait_for_turn(key_count, until, again=again)):
+            return False
+        return bool((yield Call(lambda: self._slots.acquire_within(until - time.monotonic()))))
 
 
 class Budget:
