@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import uuid
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from ..client.clients import OSSVectorClient
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 # What `credentials=` takes here: what can travel and holds no secret.
 TravellingCredentials = Callable[[], object] | Literal["chain"]
 _MOST_ROWS = 1_000_000
+_TURNS = 4  # of all connections, that a call has time for
 
 
 def fetch(
@@ -180,6 +182,9 @@ def map_rows(
     spec: WorkerSpec = options["spec"]
     if spec.rate is not None:
         begin_budget(budget_name(spec.settings))
+        cpus = load_ray().cluster_resources().get("CPU", 1.0)
+        workers = concurrency or max(int(cpus / max(num_cpus, 0.01)), 1)
+        options = {**options, "spec": fit_to_rate(spec, spec.rate, workers)}
     size = {} if concurrency is None else {"compute": ray_data.TaskPoolStrategy(size=concurrency)}
     return dataset.map_batches(
         function,
@@ -189,6 +194,18 @@ def map_rows(
         num_cpus=num_cpus,
         **size,
     )
+
+
+def fit_to_rate(spec: WorkerSpec, rate: float, workers: int) -> WorkerSpec:
+    """Return a spec with no more connections than the rate has use for, and time to wait for it.
+
+    All that are open wait for a slot at once, within the time of their call.
+    """
+    settings = spec.settings
+    most = int(rate * settings.timeout / (_TURNS * workers))
+    connections = max(min(settings.max_concurrency, most), 1)
+    seconds = max(settings.timeout, _TURNS * workers * connections / rate)
+    return replace(spec, settings=replace(settings, max_concurrency=connections, timeout=seconds))
 
 
 def make_spec(

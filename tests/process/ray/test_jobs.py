@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from oss_vector_retriever import (
     InvalidRequestError,
     NoSuchVectorIndexError,
     OSSVectorClient,
+    OSSVectorError,
     Vector,
 )
 from oss_vector_retriever.ray import JobReport, run_fetch, run_upsert
@@ -114,6 +116,28 @@ def _run_when_free(keys, output, settings):
             assert "another job writes" in str(error)  # noqa: PT017
             time.sleep(0.2)
     raise AssertionError
+
+
+def test_an_input_that_changes_under_the_job_is_not_recorded(client, keys, output):
+    with noted_arrivals(str(client.config.endpoint)) as arrivals:
+        other = OSSVectorClient(endpoint=arrivals.endpoint, index="docs")
+
+        def change():
+            while len(arrivals.moments) < 3:
+                time.sleep(0.02)
+            changed = keys[0].with_suffix(".new")
+            pq.write_table(pa.table({"id": [f"key-{n}" for n in range(1300)]}), changed)
+            changed.replace(keys[0])
+
+        thread = threading.Thread(target=change)
+        thread.start()
+        options = {"key_field": "id", "part_rows": 1300, "task_rows": 100}
+        with pytest.raises(OSSVectorError, match="part 0 has 1,300 rows in the output"):
+            run_fetch(keys[:1], output, other.settings, rate_limit=4, concurrency=1, **options)
+        thread.join()
+    report = run_fetch(keys[:1], output, client.settings, **options)
+    assert report == JobReport(rows=1300, flagged=0, parts=1, parts_before=0)
+    assert key_column(output) == sorted(f"key-{n}" for n in range(1300))
 
 
 def test_an_input_that_has_changed_is_refused_and_one_that_has_grown_is_done(

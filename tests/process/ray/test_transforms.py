@@ -173,6 +173,17 @@ def test_two_datasets_and_a_keeper_that_dies_keep_one_rate(ray, endpoint):
     assert after, "the keys that were left were fetched with a new keeper"
 
 
+def test_calls_that_wait_for_a_slow_rate_do_not_outlive_their_time(ray, client):
+    # 16 connections would wait 8 seconds
+    few = replace(Limits(), keys_per_get=1)
+    impatient = OSSVectorClient(
+        endpoint=str(client.config.endpoint), index="docs", limits=few, timeout=2.0
+    )
+    dataset = keyed(ray, [f"key-{n}" for n in range(16)]).repartition(2)
+    found = fetch(dataset, impatient.settings, rate_limit=2, concurrency=2, batch_size=8)
+    assert all(row["found"] for row in found.take_all())
+
+
 def test_a_rate_in_keys_counts_each_request_as_full(ray, client):
     with noted_arrivals(str(client.config.endpoint)) as arrivals:
         limits = replace(Limits(), keys_per_get=10)

@@ -14,7 +14,7 @@ from oss_vector_retriever import (
 )
 from oss_vector_retriever.client.settings import ClientSettings
 from oss_vector_retriever.ray import fetch, upsert
-from oss_vector_retriever.ray.transforms import make_spec
+from oss_vector_retriever.ray.transforms import fit_to_rate, make_spec
 from oss_vector_retriever.ray.workers import budget_name
 
 SETTINGS = ClientSettings(bucket="bucket-a", account_id="123456", region="cn-hangzhou", index="idx")
@@ -82,6 +82,15 @@ def test_two_specs_have_clients_of_their_own_and_one_that_has_travelled_the_same
     one = spec()
     assert one.token != spec().token
     assert pickle.loads(pickle.dumps(one)) == one
+
+
+@pytest.mark.parametrize(
+    ("rate", "workers", "connections", "timeout"),
+    [(1000, 2, 8, 30), (2, 2, 7, 30), (1, 4, 1, 30), (1, 100, 1, 400), (0.1, 1, 1, 40)],
+)
+def test_whoever_waits_for_a_slow_rate_has_time_to(rate, workers, connections, timeout):
+    settings = fit_to_rate(spec(rate_limit=rate), rate, workers).settings
+    assert (settings.max_concurrency, settings.timeout) == (connections, timeout)
 
 
 def test_a_service_has_one_keeper_whatever_bucket_index_or_options():
