@@ -107,6 +107,10 @@ def test_where_nothing_was_found_data_have_the_type_that_others_have():
         pa.array([[9.0], *ROWS], pa.list_(pa.float32()))[1:],
         pa.array([[9.0, 9.0], *ROWS], pa.list_(pa.float32(), 2))[1:],
         pa.array(ROWS, pa.list_(pa.float64())),
+        pa.ListArray.from_arrays(
+            pa.array([0, 2, 4, 6], pa.int32()),
+            pa.array([9.0, *ROWS[0], *ROWS[1], *ROWS[2]], pa.float32())[1:],
+        ),
         pa.FixedShapeTensorArray.from_numpy_ndarray(np.array(ROWS, np.float32)),
     ],
 )

@@ -141,6 +141,28 @@ def test_one_who_is_held_up_lets_the_slot_go_by():
     assert counts == [1, 1]
 
 
+def test_a_slot_opens_no_sooner_and_closes_no_later_than_the_keeper_can_have_meant():
+    clock, counts = Clock(), []
+
+    def lease(count):  # whether on the way there or back the time goes by nobody knows
+        counts.append(count)
+        clock.sleep(0.1 if len(counts) > 1 else LATENESS * 2)
+        return Lease(0.0, 1.0)
+
+    assert LeasedRate(lease, clock, clock.sleep).acquire()
+    assert counts == [1, 1]  # the first was over when its answer came
+    clock, counts = Clock(), [1]
+    assert LeasedRate(lease, clock, clock.sleep).acquire()
+    assert clock.now == pytest.approx(100.1)
+    clock, counts = Clock(), [1]
+
+    def later(count):
+        return lease(count)._replace(first=0.5)
+
+    assert LeasedRate(later, clock, clock.sleep).acquire()
+    assert clock.now == pytest.approx(100.6)
+
+
 def test_without_waiting_a_slot_of_later_is_refused_and_left_to_another():
     clock, counts = Clock(), []
 
