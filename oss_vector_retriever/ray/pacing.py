@@ -2,8 +2,8 @@
 
 A slot is the moment at which one request may be sent. Whoever keeps the timeline hands out slots
 and forgets them: what a process that died had leased goes by unused, a few slots at most, since
-nobody leases more than wait for one just then. Processes on other machines have other clocks, so
-slots travel as seconds from now.
+nobody leases more than wait for one just then, or than it used in as little as `AHEAD`. Processes
+on other machines have other clocks, so slots travel as seconds from now.
 
 In any 5 seconds at most 1.05 of the rate are sent, for two reasons. The slots are spaced for 0.97
 of it. And a slot is used within `LATENESS` of its moment or not at all, so that no pause of a
@@ -20,8 +20,11 @@ from typing import NamedTuple
 HEADROOM = 0.97
 LATENESS = 0.15  # seconds
 CATCH_UP = 0.05  # seconds; of a moment in which nobody was quick enough to ask
+AHEAD = 0.1  # seconds; where a request to the keeper takes long, few need be made
 # seconds; a keeper that begins may follow one that died, whose slots are still being used
 SETTLING = 1.0
+
+_MOST_AHEAD = 64  # slots
 
 
 class Lease(NamedTuple):
@@ -77,6 +80,7 @@ class LeasedRate:
         self._asking = threading.Lock()
         self._counting = threading.Lock()
         self._waiting = 0
+        self._used_at: deque[float] = deque(maxlen=_MOST_AHEAD)
 
     def acquire(self, *, blocking: bool = True) -> bool:
         """Wait for a slot, or tell whether there is one now."""
@@ -95,6 +99,7 @@ class LeasedRate:
             if slot.opens > max(end, now):
                 with self._asking:  # another may want it
                     self._slots.appendleft(slot)
+                    self._used_at.pop()
                 return False
             if slot.opens > now:
                 self._sleep(slot.opens - now)
@@ -112,10 +117,12 @@ class LeasedRate:
                 self._slots.popleft()
             try:
                 if not self._slots:
-                    self._fill(self._waiting)
+                    usual = sum(moment > now - AHEAD for moment in self._used_at)
+                    self._fill(max(self._waiting, usual))
             finally:
                 with self._counting:
                     self._waiting -= 1
+            self._used_at.append(now)
             return self._slots.popleft()
 
     def _fill(self, count: int) -> None:

@@ -205,6 +205,29 @@ def test_those_that_wait_together_share_a_request_to_the_keeper():
     assert counts == [1, 5]
 
 
+def test_a_process_that_sends_much_asks_for_what_it_uses_in_a_tenth_of_a_second():
+    clock, counts = Clock(), []
+
+    def lease(count):
+        counts.append(count)
+        return Lease(0.0, 0.0)
+
+    slots = LeasedRate(lease, clock, clock.sleep)
+    for _ in range(200):
+        slots.acquire()
+        clock.sleep(0.005)
+    assert counts[0] == 1
+    assert max(counts) == 20  # of 200 a second
+    # one that only looks whether there is a slot uses none
+    asked = len(counts)
+    slots = LeasedRate(lambda count: lease(count)._replace(first=9.0), clock, clock.sleep)
+    for _ in range(100):
+        assert not slots.acquire(blocking=False)
+    clock.sleep(10)
+    assert not slots.acquire(blocking=False)
+    assert counts[asked:] == [1, 1]
+
+
 def test_a_keeper_that_fails_leaves_nobody_counted():
     def lease(_):
         raise ConnectionError
