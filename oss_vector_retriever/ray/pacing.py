@@ -7,7 +7,8 @@ on other machines have other clocks, so slots travel as seconds from now.
 
 In any 5 seconds at most 1.05 of the rate are sent, for two reasons. The slots are spaced for 0.97
 of it. And a slot is used within `LATENESS` of its moment or not at all, so that no pause of a
-process, and no reply that comes late, saves slots up for a burst.
+process, and no reply that comes late, saves slots up for a burst. It is less where slots are far
+apart: there one more is a large share.
 """
 
 import asyncio
@@ -18,7 +19,9 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 HEADROOM = 0.97
-LATENESS = 0.15  # seconds
+LATENESS = 0.25  # seconds
+_LATENESS_OF_FEW = 0.15  # of less than 10 slots a second
+_FAR = 0.1
 CATCH_UP = 0.05  # seconds; of a moment in which nobody was quick enough to ask
 AHEAD = 0.1  # seconds; where a request to the keeper takes long, few need be made
 # seconds; a keeper that begins may follow one that died, whose slots are still being used
@@ -131,6 +134,7 @@ class LeasedRate:
         answered = self._monotonic()
         # when between the two the keeper looked at its clock nobody knows: a slot opens no sooner
         # than it can have meant, and closes no later
+        lateness = LATENESS if lease.interval < _FAR else _LATENESS_OF_FEW
         for number in range(count):
             after = lease.first + number * lease.interval
-            self._slots.append(_Slot(answered + after, asked + after + LATENESS))
+            self._slots.append(_Slot(answered + after, asked + after + lateness))

@@ -121,7 +121,8 @@ class _SharedRateLimiter:
 
     def wait_for_turn(self, key_count: int, until: float, *, again: bool = False) -> Flow[bool]:
         """Wait until a request may go; False where that is not before a moment."""
-        if not (yield from self._own.wait_for_turn(key_count, until, again=again)):
+        own = self._own
+        if not (own.is_open or (yield from own.wait_for_turn(key_count, until, again=again))):
             return False
         return bool((yield Call(lambda: self._slots.acquire_within(until - time.monotonic()))))
 

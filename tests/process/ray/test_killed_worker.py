@@ -132,7 +132,8 @@ def test_every_key_once_under_the_limit_and_near_it_though_a_worker_is_killed(
     )
     assert most <= 1.05
     assert shares
-    assert min(shares) >= 0.9
+    # the small run is short: a new worker's start is a large part of it, and of a busy machine all
+    assert min(shares) >= sized(0.6, 0.6, 0.9)
 
 
 def in_order(table):
