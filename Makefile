@@ -21,7 +21,7 @@ DEVELOP := $(VENV)/.installed-develop
 MUTATE := $(VENV)/.installed-mutate
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test oldest memory mcp check trust mutate docs lint format types generate house fast bench audit soak clean
+.PHONY: help demo test oldest memory mcp ray check trust mutate docs lint format types generate house fast bench audit soak clean
 
 help:  ## Show the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort
@@ -74,6 +74,10 @@ mcp: $(MCP1)/.installed $(MCP2)/.installed  ## Run the MCP server with LangChain
 	$(MCP1)/bin/python -m pip install --quiet --disable-pip-version-check --upgrade 'mcp<2'
 	OSS_VECTORS_NEED_MCP=1 $(MCP1)/bin/python -m pytest tests/unit/mcp tests/process/mcp tests/docs/test_mcp_page.py
 	OSS_VECTORS_NEED_MCP=2 $(MCP2)/bin/python -m pytest tests/unit/mcp tests/process/mcp tests/docs/test_mcp_page.py
+
+ray: $(DEVELOP)  ## Run the tests of keys and vectors by the million, on a Ray of two CPUs here
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[ray]'
+	OSS_VECTORS_NEED_RAY=1 $(BIN)/python -m pytest tests/process/ray
 
 oldest: $(OLDEST)/.installed  ## Run the adapters, client and command line on the oldest of all that is supported
 	$(OLDEST)/bin/python -m pytest tests/standard tests/adapters tests/unit/client tests/unit/cli
@@ -131,6 +135,7 @@ mutate: $(MUTATE)  ## Make 400 small faults in the code and count those that the
 
 soak: $(DEVELOP)  ## Run the long tests (minutes to hours)
 	OSS_VECTORS_TESTS=soak $(BIN)/python -m pytest -m 'soak or promise' -s
+	OSS_VECTORS_TESTS=soak $(MAKE) ray
 	$(MAKE) mutate SAMPLE=0
 
 clean:  ## Remove what was built

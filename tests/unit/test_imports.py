@@ -15,17 +15,8 @@ ROOT = Path(oss_vector_retriever.__file__).parent
 NAME = "oss_vector_retriever"
 BASE = {f"{NAME}.codes", f"{NAME}.lazy", f"{NAME}.version"}
 ADAPTERS = ("langchain", "langgraph", "llama_index")
-PARTS = (
-    "client",
-    "records",
-    "embeddings",
-    *ADAPTERS,
-    "emulator",
-    "corpus",
-    "testing",
-    "mcp",
-    "cli",
-)
+ABOVE = ("emulator", "corpus", "ray", "testing", "mcp", "cli")
+PARTS = ("client", "records", "embeddings", *ADAPTERS, *ABOVE)
 MAY_IMPORT = {
     "client": {"client"},
     "records": {"client", "records"},
@@ -34,6 +25,7 @@ MAY_IMPORT = {
     "langgraph": {"client", "records", "langchain", "langgraph"},
     "llama_index": {"client", "records", "embeddings", "llama_index"},
     "corpus": {"corpus", "client.models"},
+    "ray": {"client", "ray"},
     "testing": {"testing"},
     # of the emulator the rules that keep pages in browsers out
     "mcp": {
