@@ -1,0 +1,61 @@
+"""Measure against the rivals, and write what was found.
+
+    make bench                     the whole, up to 20 minutes; writes docs/benchmarks.md and .json
+    make bench BENCH=quick         fewer rounds, up to 4 minutes; prints only
+    make bench ROWS='fetch-|one'   only groups whose names match; prints only
+"""
+
+import argparse
+import json
+import os
+import re
+import sys
+import time
+from pathlib import Path
+
+import matrix
+import report
+import runner
+
+DOCS = Path(__file__).parents[2] / "docs"
+
+
+def measure(groups, *, full):
+    """Return what was measured: the rows of the table, and the figures of each group."""
+    rows, figures = [], {}
+    for group in groups:
+        began = time.perf_counter()
+        taken = runner.run(group, group.rounds[full])
+        figures[group.name] = report.describe(taken)
+        print(f"\n{group.name}, {time.perf_counter() - began:.0f} s")
+        for row in matrix.ROWS:
+            if row.group == group.name:
+                rows.append(report.draw(row, taken))
+                print("  " + " | ".join(filter(None, report.line_of(rows[-1]))), flush=True)
+    return {
+        "date": report.today(),
+        "command": "make bench" if full else "make bench BENCH=quick",
+        "machine": report.describe_machine(),
+        "rows": rows,
+        "groups": figures,
+    }
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--rows", default="", help="a regular expression on names of groups")
+    parser.add_argument("--out", type=Path, help="the folder to write to")
+    words = parser.parse_args()
+    chosen = [group for group in matrix.GROUPS if re.search(words.rows, group.name)]
+    out = words.out or (None if words.quick or words.rows else DOCS)
+    found = measure(chosen, full=not words.quick)
+    short = [row["name"] for row in found["rows"] if row["reached"] is False]
+    print(f"\nload {os.getloadavg()[0]:.1f}; not reached: {', '.join(short) or 'none'}")
+    if out:
+        (out / "benchmarks.json").write_text(json.dumps(found, indent=1) + "\n")
+        (out / "benchmarks.md").write_text(report.write_page(found))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

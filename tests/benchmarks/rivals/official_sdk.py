@@ -1,0 +1,75 @@
+"""Alibaba's own SDK: its client of vectors, which is a blocking one."""
+
+import socket
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from urllib.parse import urlsplit
+
+from worker import essence_of_vector, serve
+
+BUCKET, ACCOUNT, REGION = "examplebucket", "123456", "cn-hangzhou"
+
+
+def make_client(endpoint):
+    import alibabacloud_oss_v2 as oss
+    import alibabacloud_oss_v2.vectors as vectors
+
+    # It asks a host that begins with the bucket's name: every name is this machine. Once for a
+    # connection, so that it costs nothing where connections are kept.
+    look_up = socket.getaddrinfo
+    socket.getaddrinfo = lambda _, port, *more, **named: look_up("127.0.0.1", port, *more, **named)
+    config = oss.config.load_default()
+    config.credentials_provider = oss.credentials.StaticCredentialsProvider("id", "secret")
+    config.region, config.account_id, config.disable_ssl = REGION, ACCOUNT, True
+    config.endpoint = f"http://service.test:{urlsplit(endpoint).port}"
+    return vectors, vectors.Client(config)
+
+
+def fetch(job):
+    """Get all keys, 100 a request, one request after the other: the SDK has nothing that does."""
+    get = getter(job)
+    keys = job["keys"]
+    batches = [keys[start : start + 100] for start in range(0, len(keys), 100)]
+
+    def call():
+        return [vector for batch in batches for vector in get(batch)]
+
+    return call, essence
+
+
+def fetch_in_threads(job):
+    """Get each key by a request of its own, many at once."""
+    get = getter(job)
+    pool = ThreadPoolExecutor(job["at_once"])
+
+    def call():
+        return [found[0] for found in pool.map(lambda key: get([key]), job["keys"])]
+
+    return call, essence
+
+
+def getter(job):
+    vectors, client = make_client(job["endpoint"])
+
+    def get(keys):
+        request = vectors.models.GetVectorsRequest(
+            bucket=BUCKET,
+            index_name=job["index"],
+            keys=keys,
+            return_data=job.get("data", True),
+            return_metadata=job.get("metadata", True),
+        )
+        return client.get_vectors(request).vectors
+
+    return get
+
+
+def essence(found):
+    return [
+        essence_of_vector(one["key"], one.get("data", {}).get("float32"), one.get("metadata"))
+        for one in found
+    ]
+
+
+if __name__ == "__main__":
+    serve({"fetch": fetch, "fetch in threads": fetch_in_threads})

@@ -1,0 +1,200 @@
+"""Rounds of contenders in alternation: each in a process of its own, on the same service."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+import urllib.request
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+HERE = Path(__file__).parent
+PROJECT = HERE.parents[1]
+
+
+@dataclass(frozen=True)
+class Contender:
+    """One side of a comparison: a program, its task, and what it is told beyond the group's job.
+
+    `code` in place of a program is run by a new interpreter each round.
+    """
+
+    name: str
+    program: str = ""
+    task: str = ""
+    job: dict = field(default_factory=dict)
+    code: str = ""
+
+
+@dataclass(frozen=True)
+class Group:
+    """Contenders at the same work, on one service or none.
+
+    `calls` are those of one round; of each (quick, full) pair of `rounds` the mode takes one.
+    """
+
+    name: str
+    contenders: tuple[Contender, ...]
+    job: dict = field(default_factory=dict)
+    service: dict | None = None
+    calls: int = 1
+    rounds: tuple[int, int] = (5, 15)
+    # where the results are not the same thing: a stream's and an import's, say
+    alike: bool = True
+
+
+@dataclass
+class Taken:
+    """What the rounds of one contender took; `missing` names what is not installed."""
+
+    rounds: list[dict] = field(default_factory=list)
+    missing: str = ""
+
+    def figures(self, measure):
+        return [taken[measure] for taken in self.rounds]
+
+
+def run(group, rounds):
+    """Return what each contender took, by name."""
+    taken = {contender.name: Taken() for contender in group.contenders}
+    with ExitStack() as stack:
+        job, count_requests = dict(group.job), lambda: 0
+        if group.service is not None:
+            service = stack.enter_context(serving(group.service))
+            job["endpoint"] = service
+            count_requests = lambda: int(asked(f"{service}/requests"))  # noqa: E731
+        running, digests = {}, {}
+        for contender in group.contenders:
+            process = stack.enter_context(contending(contender, job))
+            try:
+                digests[contender.name] = process.check()
+            except MissingError as error:
+                taken[contender.name].missing = str(error)
+                continue
+            running[contender.name] = process
+        if group.alike and len(set(digests.values())) > 1:
+            raise AssertionError(f"{group.name}: the results differ: {digests}")
+        count_requests()
+        for turn in range(rounds + 1):
+            # who comes first changes, for the second finds a warmer cache
+            for name in list(running)[:: -1 if turn % 2 else 1]:
+                told = running[name].round(group.calls)
+                requests = count_requests() / group.calls
+                if turn:  # the first loads what is loaded once
+                    taken[name].rounds.append({**told, "requests": requests})
+    return taken
+
+
+class MissingError(Exception):
+    """What a contender needs is not installed."""
+
+
+class Process:
+    """A contender's program that waits for commands."""
+
+    def __init__(self, process, job):
+        self._process = process
+        self._ask(json.dumps(job))
+
+    def check(self):
+        return self._ask("check")["digest"]
+
+    def round(self, calls):
+        return self._ask(f"round {calls}")
+
+    def _ask(self, line):
+        self._process.stdin.write(line + "\n")
+        self._process.stdin.flush()
+        told = self._process.stdout.readline()
+        if not told:
+            raise RuntimeError(f"{self._process.args} ended: see above")
+        told = json.loads(told)
+        if "missing" in told:
+            raise MissingError(told["missing"])
+        return told
+
+
+class FreshProcess:
+    """Code that a new interpreter runs each round; what the process took is the figure."""
+
+    def __init__(self, code):
+        self._command = [sys.executable, "-c", code]
+
+    def check(self):
+        done = subprocess.run(
+            self._command, env=environment(), capture_output=True, text=True, check=False
+        )
+        if "ModuleNotFoundError" in done.stderr:
+            raise MissingError(done.stderr.strip().rpartition("named ")[2].strip("'"))
+        if done.returncode:
+            raise RuntimeError(done.stderr)
+        return ""
+
+    def round(self, calls):
+        cpu, wall, most = 0.0, time.perf_counter(), 0
+        for _ in range(calls):
+            child = subprocess.Popen(self._command, env=environment(), stdout=subprocess.DEVNULL)
+            _, status, used = os.wait4(child.pid, 0)
+            child.returncode = status
+            assert status == 0, self._command
+            cpu += used.ru_utime + used.ru_stime
+            most = max(most, used.ru_maxrss * 1024)
+        wall = time.perf_counter() - wall
+        return {"cpu": cpu / calls, "wall": wall / calls, "memory": most}
+
+
+@contextmanager
+def contending(contender, job):
+    if contender.code:
+        yield FreshProcess(contender.code)
+        return
+    with program(HERE / contender.program) as process:
+        yield LateProcess(process, {**job, **contender.job, "task": contender.task})
+
+
+class LateProcess(Process):
+    """A program that is given its job by the first command, so that one at a time prepares."""
+
+    def __init__(self, process, job):
+        self._process, self._job = process, job
+
+    def check(self):
+        self._ask(json.dumps(self._job))
+        return super().check()
+
+
+@contextmanager
+def serving(job):
+    """Run the service of canned vectors, and yield its address."""
+    with program(HERE / "service.py") as process:
+        process.stdin.write(json.dumps(job) + "\n")
+        process.stdin.flush()
+        yield process.stdout.readline().strip()
+
+
+@contextmanager
+def program(path):
+    with subprocess.Popen(
+        [sys.executable, str(path)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env=environment(),
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.terminate()
+
+
+def environment():
+    """Return that of the programs: they find the harness and this project, and no account."""
+    kept = {name: v for name, v in os.environ.items() if not name.startswith(("OSS_", "AWS_"))}
+    return {**kept, "PYTHONPATH": f"{HERE}{os.pathsep}{PROJECT}", "AWS_EC2_METADATA_DISABLED": "1"}
+
+
+def asked(url):
+    with urllib.request.urlopen(url) as reply:
+        return reply.read()
