@@ -29,17 +29,18 @@ help:  ## Show the targets
 	@$(PYTHON) -c '$(NEW_ENOUGH)' || { echo "Python 3.11 or newer is needed; $(PYTHON) is $$($(PYTHON) -V 2>&1)."; exit 1; }
 	@$(PYTHON) -m venv $* || \
 		{ echo "$(PYTHON) cannot make a virtual environment; on Debian: apt install python3-venv"; exit 1; }
+	@$@ -m pip install --quiet --disable-pip-version-check 'pip>=25.1'   # knows dependency groups
 
 $(RUN): pyproject.toml | $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[all]'
 	@touch $@
 
 $(DEVELOP): pyproject.toml | $(VENV)/bin/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[all,test]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[all]' --group test
 	@touch $@ $(RUN)
 
 $(MUTATE): $(DEVELOP)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[all,test,mutate]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[all]' --group test --group mutate
 	@touch $@
 
 $(OLDEST)/.installed: pyproject.toml tests/oldest.txt | $(OLDEST)/bin/python
@@ -53,7 +54,7 @@ test: $(DEVELOP)  ## Run the tests (TESTS=tests/unit for some of them, JOBS=0 fo
 	$(BIN)/python -m pytest --numprocesses $(JOBS) --dist worksteal $(TESTS)
 
 memory: $(DEVELOP)  ## Run LangMem's tools and deepagents' backend on LangGraph's store
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[memory]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --group memory
 	OSS_VECTORS_NEED_MEMORY=1 $(BIN)/python -m pytest tests/adapters/langgraph/test_others_tools.py
 
 oldest: $(OLDEST)/.installed  ## Run the adapters' tests on the oldest frameworks supported
