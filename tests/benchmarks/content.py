@@ -60,3 +60,18 @@ def make_nodes(keys):
 
 def essence_of_nodes(nodes):
     return [(one.node_id, one.text, one.metadata, one.ref_doc_id) for one in nodes]
+
+
+def make_rows(count, dimension):
+    """Return a matrix of normal float32."""
+    import numpy as np
+
+    return np.random.default_rng(7).standard_normal((count, dimension), np.float32)
+
+
+def make_vectors(count, dimension):
+    """Return what is put, with rows of numpy as data."""
+    return [
+        {"key": f"k{number:06}", "data": row, "metadata": {"title": "A title", "n": str(number % 10)}}
+        for number, row in enumerate(make_rows(count, dimension))
+    ]

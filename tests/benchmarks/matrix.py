@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from runner import Contender, Group
 
 CLIENT, FRAMEWORKS = "ours/client.py", "ours/frameworks.py"
+EMBEDDED, STORES = "ours/embedded.py", "rivals/embedded.py"
 SDK, FLOORS, S3 = "rivals/official_sdk.py", "rivals/floors.py", "rivals/s3_vectors.py"
 
 
@@ -29,6 +30,16 @@ def ours(name, task="fetch", program=CLIENT, **job):
     return Contender(name, program, task, job)
 
 
+PATHS = ("pure", "scan")
+FILTERED = {"filter": {"n": {"$eq": "3"}}, "filter_after_ranking": False}
+STREAMS = (
+    ("fetch", "fetch in parts", "pure", 8),
+    ("fetch, scan", "fetch in parts", "scan", 8),
+    ("stream, 8 connections", "stream", "pure", 8),
+    ("stream, 16 connections", "stream", "pure", 16),
+    ("stream, 16 connections, scan", "stream", "scan", 16),
+    ("stream, awaited", "stream awaited", "pure", 8),
+)
 PURE, SCAN = ours("pure"), ours("scan", path="scan")
 PURE_AWAITED = ours("pure, awaited", "fetch awaited")
 SCAN_AWAITED = ours("scan, awaited", "fetch awaited", path="scan")
@@ -68,6 +79,182 @@ GROUPS = [
         {"index": "short", "keys": 1},
         {"dimension": 1024},
         calls=100,
+        rounds=(9, 25),
+    ),
+    Group(
+        "fetch-metadata",
+        (PURE, OFFICIAL, POST),
+        {"index": "short", "keys": 100, "data": False},
+        {"dimension": 1024},
+        calls=20,
+        rounds=(5, 15),
+    ),
+    *(
+        Group(
+            f"fetch-{dimension}",
+            (PURE, SCAN, OFFICIAL, POST),
+            {"index": "short", "keys": 100},
+            {"dimension": dimension},
+            calls=5,
+            rounds=(5, 15),
+            quick=False,
+        )
+        for dimension in (128, 256, 4096)
+    ),
+    *(
+        Group(
+            f"far-{delay}",
+            (
+                ours("pure", options={"max_concurrency": 16}),
+                ours("scan", path="scan", options={"max_concurrency": 16}),
+                OFFICIAL,
+            ),
+            {"index": "short", "keys": 10_000},
+            {"dimension": 256, "delay": delay / 1000},
+            rounds=(4, 9) if delay == 20 else (3, 3),
+            quick=delay == 20,
+        )
+        for delay in (20, 100)
+    ),
+    Group(
+        "everything",
+        (PURE, SCAN, OFFICIAL),
+        {"index": "short", "keys": 100_000},
+        {"dimension": 128},
+        rounds=(3, 5),
+        quick=False,
+    ),
+    *(
+        Group(
+            f"at-once-{count}",
+            (
+                ours("tasks", "fetch at once"),
+                ours("threads", "fetch in threads"),
+                Contender("official SDK, threads", SDK, "fetch in threads"),
+                Contender("httpx2 POST, tasks", FLOORS, "post at once"),
+            ),
+            {"index": "short", "keys": count, "at_once": count},
+            {"dimension": 1024, "delay": 0.02},
+            calls=max(1, 200 // count),
+            rounds=(5, 9),
+            quick=count == 100,
+        )
+        for count in (1, 10, 100, 1000)
+    ),
+    Group(
+        "documents-far",
+        (
+            ours("ours", "documents", FRAMEWORKS),
+            ours("16 connections", "documents", FRAMEWORKS, options={"max_concurrency": 16}),
+            Contender("AmazonS3Vectors", S3, "documents"),
+        ),
+        {"index": "documents", "keys": 1000},
+        {"dimension": 1024, "delay": 0.02},
+        rounds=(9, 25),
+    ),
+    Group(
+        "documents",
+        (ours("ours", "documents", FRAMEWORKS), Contender("AmazonS3Vectors", S3, "documents")),
+        {"index": "documents", "keys": 100},
+        {"dimension": 1024},
+        calls=10,
+        rounds=(9, 25),
+    ),
+    Group(
+        "nodes",
+        (
+            ours("without floats", "nodes", FRAMEWORKS, data=False),
+            *(ours(f"floats, {path}", "nodes", FRAMEWORKS, path=path) for path in PATHS),
+            Contender("S3VectorStore", S3, "nodes"),
+        ),
+        {"index": "nodes", "keys": 100, "data": True},
+        {"dimension": 1024},
+        calls=10,
+        rounds=(9, 25),
+    ),
+    Group(
+        "nodes-floats",
+        (
+            ours("nodes without", "nodes", FRAMEWORKS, data=False),
+            ours("records without", "fetch and list", FRAMEWORKS, data=False),
+            *(ours(f"nodes, {path}", "nodes", FRAMEWORKS, path=path) for path in PATHS),
+            *(ours(f"lists, {path}", "fetch and list", FRAMEWORKS, path=path) for path in PATHS),
+        ),
+        {"index": "nodes", "keys": 100, "data": True},
+        {"dimension": 1024},
+        calls=10,
+        rounds=(9, 25),
+        alike=False,
+    ),
+    *(
+        Group(
+            f"stream-{count}",
+            tuple(
+                ours(f"{name}", task, path=path, options={"max_concurrency": connections})
+                for name, task, path, connections in STREAMS
+            ),
+            {"index": "short", "keys": count},
+            {"dimension": 1024},
+            rounds=(1, 3),
+            alike=False,
+        )
+        for count in (100_000,)
+    ),
+    Group(
+        "import",
+        (
+            Contender("httpx2, pydantic", code="import httpx2, pydantic"),
+            Contender("ours", code="from oss_vector_retriever import OSSVectorClient"),
+            Contender("official SDK", code="import alibabacloud_oss_v2.vectors"),
+        ),
+        rounds=(15, 40),
+        alike=False,
+    ),
+    Group(
+        "ingest",
+        (
+            *(ours(path, "ingest", EMBEDDED, path=path) for path in PATHS),
+            Contender("json and packing", STORES, "json"),
+            Contender("Qdrant in memory", STORES, "Qdrant ingest"),
+            Contender("LanceDB", STORES, "LanceDB ingest"),
+        ),
+        {"count": 2000, "dimension": 1024},
+        rounds=(7, 15),
+    ),
+    Group(
+        "search",
+        (
+            ours("first", "first query", EMBEDDED),
+            ours("warm", "search", EMBEDDED),
+            ours("filtered", "search", EMBEDDED, **FILTERED),
+            ours("filtered after", "search", EMBEDDED, filter=FILTERED["filter"]),
+            Contender("reading the file", STORES, "reading"),
+            Contender("one product", STORES, "product"),
+        ),
+        {"count": 100_000, "dimension": 1024},
+        calls=3,
+        rounds=(5, 15),
+        alike=False,
+    ),
+    Group(
+        "search-rivals",
+        (
+            ours("warm", "search", EMBEDDED),
+            Contender("LanceDB", STORES, "LanceDB search"),
+            Contender("sqlite-vec", STORES, "sqlite-vec search"),
+        ),
+        {"count": 100_000, "dimension": 1024},
+        rounds=(3, 7),
+        quick=False,
+    ),
+    Group(
+        "local-documents",
+        (
+            ours("ours", "documents", EMBEDDED),
+            Contender("Qdrant in memory", STORES, "Qdrant documents"),
+        ),
+        {"keys": 1000, "dimension": 1024},
+        calls=20,
         rounds=(9, 25),
     ),
 ]
@@ -145,4 +332,172 @@ ROWS = [
     Row("one-scan-sdk", "`fetch`, 1 key, scan", "fetch-1", "scan", OFFICIAL.name),
     Row("one-post", "`fetch`, 1 key", "fetch-1", "pure", POST.name),
     Row("one-awaited", "`await fetch`, 1 key", "fetch-1", "pure, awaited", "pure", target="1.35"),
+    Row("metadata-sdk", "`fetch`, metadata of 100 keys", "fetch-metadata", "pure", OFFICIAL.name),
+    Row("metadata-post", "`fetch`, metadata of 100 keys", "fetch-metadata", "pure", POST.name),
+    *(
+        Row(
+            f"dimension-{dimension}-{path}",
+            f"`fetch`, 100 x {dimension:,} with metadata, {path}",
+            f"fetch-{dimension}",
+            path,
+            OFFICIAL.name,
+        )
+        for dimension in (128, 256, 4096)
+        for path in PATHS
+    ),
+    *(
+        Row(
+            f"far-{delay}-{path}",
+            f"`fetch`, 10,000 x 256, {delay} ms away, 16 connections, {path}",
+            f"far-{delay}",
+            path,
+            OFFICIAL.name,
+            "wall",
+            {(20, "pure"): "1/6", (20, "scan"): "1/8"}.get((delay, path), ""),
+        )
+        for delay in (20, 100)
+        for path in PATHS
+    ),
+    *(
+        Row(f"everything-{path}", f"`fetch`, 100,000 x 128, {path}", "everything", path, OFFICIAL.name)
+        for path in PATHS
+    ),
+    *(
+        Row(
+            f"at-once-{count}-{way}",
+            f"{count:,} fetches of 1 key at once, 20 ms away, {way}",
+            f"at-once-{count}",
+            way,
+            rival,
+        )
+        for count in (1, 10, 100, 1000)
+        for way, rival in (
+            ("tasks", "httpx2 POST, tasks"),
+            ("tasks", "official SDK, threads"),
+            ("threads", "official SDK, threads"),
+        )
+    ),
+    Row(
+        "documents-far",
+        "LangChain, `get_by_ids`, 1,000 Documents 20 ms away",
+        "documents-far",
+        "ours",
+        "AmazonS3Vectors",
+        "wall",
+        "0.22",
+    ),
+    Row(
+        "documents-far-16",
+        "the same, 16 connections",
+        "documents-far",
+        "16 connections",
+        "AmazonS3Vectors",
+        "wall",
+    ),
+    Row(
+        "documents", "LangChain, `get_by_ids`, 100 Documents", "documents", "ours", "AmazonS3Vectors"
+    ),
+    Row(
+        "nodes",
+        "LlamaIndex, `get_nodes`, 100 nodes without floats",
+        "nodes",
+        "without floats",
+        "S3VectorStore",
+        target="0.25",
+    ),
+    *(
+        Row(
+            f"nodes-floats-{path}",
+            f"what 1,024 floats add to each of 100 nodes, {path}",
+            "nodes-floats",
+            f"nodes, {path} - nodes without",
+            f"lists, {path} - records without",
+            target="1",
+        )
+        for path in PATHS
+    ),
+    *(
+        Row(
+            f"stream-memory-{number}",
+            f"`{name}`, 100,000 x 1,024",
+            "stream-100000",
+            name,
+            measure="memory",
+            target=target,
+        )
+        for number, (name, target) in enumerate(
+            {
+                "stream, 8 connections": "48",
+                "stream, 16 connections": "80",
+                "stream, 16 connections, scan": "48",
+                "stream, awaited": "32",
+            }.items()
+        )
+    ),
+    *(
+        Row(
+            f"stream-speed-{number}",
+            f"`{name}`, 100,000 x 1,024",
+            "stream-100000",
+            name,
+            rival,
+            target="1/0.95",
+        )
+        for number, (name, rival) in enumerate(
+            {
+                "stream, 8 connections": "fetch",
+                "stream, 16 connections": "fetch",
+                "stream, 16 connections, scan": "fetch, scan",
+            }.items()
+        )
+    ),
+    Row("import", "`import` of the client", "import", "ours", "httpx2, pydantic", target="1.3"),
+    Row("import-sdk", "`import` of the client", "import", "ours", "official SDK"),
+    *(
+        Row(
+            f"ingest-{path}",
+            f"embedded: 2,000 x 1,024 put, {path}",
+            "ingest",
+            path,
+            "json and packing",
+            target={"pure": "1.6", "scan": "1.2"}[path],
+        )
+        for path in PATHS
+    ),
+    *(
+        Row(f"ingest-{rival}", "embedded: 2,000 x 1,024 put, pure", "ingest", "pure", rival)
+        for rival in ("Qdrant in memory", "LanceDB")
+    ),
+    Row(
+        "search-first",
+        "embedded: first query of 100,000 x 1,024 after start",
+        "search",
+        "first",
+        "reading the file",
+        target="3",
+    ),
+    Row("search-warm", "embedded: a query, warm", "search", "warm", "one product", target="1.5"),
+    Row(
+        "search-filtered", "embedded: with a filter", "search", "filtered", "one product", target="2"
+    ),
+    Row(
+        "search-filtered-after",
+        "embedded: a filter among the nearest",
+        "search",
+        "filtered after",
+        "one product",
+        target="2",
+    ),
+    *(
+        Row(f"search-{rival}", "embedded: a query, warm", "search-rivals", "warm", rival)
+        for rival in ("LanceDB", "sqlite-vec")
+    ),
+    Row(
+        "local-documents",
+        "embedded: LangChain, `get_by_ids`, 100 Documents",
+        "local-documents",
+        "ours",
+        "Qdrant in memory",
+        target="1.3",
+    ),
 ]

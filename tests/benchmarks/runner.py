@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.request
 from contextlib import ExitStack, contextmanager
@@ -41,8 +42,8 @@ class Group:
     service: dict | None = None
     calls: int = 1
     rounds: tuple[int, int] = (5, 15)
-    # where the results are not the same thing: a stream's and an import's, say
-    alike: bool = True
+    alike: bool = True  # all results are the same thing, and are compared
+    quick: bool = True  # measured in the quick mode, too
 
 
 @dataclass
@@ -60,7 +61,8 @@ def run(group, rounds):
     """Return what each contender took, by name."""
     taken = {contender.name: Taken() for contender in group.contenders}
     with ExitStack() as stack:
-        job, count_requests = dict(group.job), lambda: 0
+        folder = stack.enter_context(tempfile.TemporaryDirectory())
+        job, count_requests = {**group.job, "folder": folder}, lambda: 0
         if group.service is not None:
             service = stack.enter_context(serving(group.service))
             job["endpoint"] = service
@@ -92,13 +94,13 @@ class MissingError(Exception):
 
 
 class Process:
-    """A contender's program that waits for commands."""
+    """A contender's program, which is given its job by `check`, so that one at a time prepares."""
 
     def __init__(self, process, job):
-        self._process = process
-        self._ask(json.dumps(job))
+        self._process, self._job = process, job
 
     def check(self):
+        self._ask(json.dumps(self._job))
         return self._ask("check")["digest"]
 
     def round(self, calls):
@@ -151,18 +153,8 @@ def contending(contender, job):
         yield FreshProcess(contender.code)
         return
     with program(HERE / contender.program) as process:
-        yield LateProcess(process, {**job, **contender.job, "task": contender.task})
-
-
-class LateProcess(Process):
-    """A program that is given its job by the first command, so that one at a time prepares."""
-
-    def __init__(self, process, job):
-        self._process, self._job = process, job
-
-    def check(self):
-        self._ask(json.dumps(self._job))
-        return super().check()
+        told = {**job, **contender.job, "task": contender.task, "name": contender.name}
+        yield Process(process, told)
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 import asyncio
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 from worker import essence_of_vector, serve
 
@@ -52,6 +53,59 @@ def fetch_awaited(job):
     return call, essence
 
 
+def fetch_at_once(job):
+    """Fetch each key by a call of its own, all at once on one loop."""
+    from oss_vector_retriever import AsyncOSSVectorClient
+
+    client, keys = AsyncOSSVectorClient(**options(job)), job["keys"]
+
+    async def call():
+        found = await asyncio.gather(*(client.fetch([key]) for key in keys))
+        return [one for (one,) in found]
+
+    return call, essence
+
+
+def fetch_in_threads(job):
+    """Fetch each key by a call of its own, many threads at once."""
+    from oss_vector_retriever import OSSVectorClient
+
+    client, pool = OSSVectorClient(**options(job)), ThreadPoolExecutor(job["at_once"])
+    return lambda: [one for (one,) in pool.map(lambda key: client.fetch([key]), job["keys"])], essence
+
+
+def stream(job):
+    from oss_vector_retriever import OSSVectorClient
+
+    client, keys = OSSVectorClient(**options(job)), job["keys"]
+    client.fetch(keys[:100])
+    return lambda: sum(1 for _ in client.stream(keys)), int
+
+
+def stream_awaited(job):
+    from oss_vector_retriever import AsyncOSSVectorClient
+
+    client, keys = AsyncOSSVectorClient(**options(job)), job["keys"]
+
+    async def call():
+        return sum([1 async for _ in client.stream(keys)])
+
+    return call, int
+
+
+def fetch_in_parts(job):
+    """Fetch 10,000 keys at a time, as who has no stream would: all at once are 400 MB."""
+    from oss_vector_retriever import OSSVectorClient
+
+    client, keys = OSSVectorClient(**options(job)), job["keys"]
+
+    def call():
+        parts = (keys[start : start + 10_000] for start in range(0, len(keys), 10_000))
+        return sum(len(client.fetch(part)) for part in parts)
+
+    return call, int
+
+
 def essence(found):
     return [
         essence_of_vector(
@@ -64,4 +118,14 @@ def essence(found):
 
 
 if __name__ == "__main__":
-    serve({"fetch": fetch, "fetch awaited": fetch_awaited})
+    serve(
+        {
+            "fetch": fetch,
+            "fetch awaited": fetch_awaited,
+            "fetch at once": fetch_at_once,
+            "fetch in threads": fetch_in_threads,
+            "fetch in parts": fetch_in_parts,
+            "stream": stream,
+            "stream awaited": stream_awaited,
+        }
+    )
