@@ -25,12 +25,12 @@ def measure(groups, *, full):
     rows, figures = [], {}
     for group in groups:
         began = time.perf_counter()
-        taken = runner.run(group, group.rounds[full])
+        taken = runner.run(group, full=full)
         figures[group.name] = report.describe(taken)
         print(f"\n{group.name}, {time.perf_counter() - began:.0f} s")
         for row in matrix.ROWS:
             if row.group == group.name:
-                rows.append(report.draw(row, taken))
+                rows.append(report.draw(row, taken, group.job_in(full=full)))
                 print("  " + " | ".join(filter(None, report.line_of(rows[-1]))), flush=True)
     return {
         "date": report.today(),

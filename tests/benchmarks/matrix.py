@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+import runner
 from runner import Contender, Group
 
 CLIENT, FRAMEWORKS = "ours/client.py", "ours/frameworks.py"
@@ -30,17 +31,27 @@ def ours(name, task="fetch", program=CLIENT, **job):
     return Contender(name, program, task, job)
 
 
+HELP = "import sys; from oss_vector_retriever.cli.main import main; sys.argv[1:] = ['--help']; main()"
+BARE_CLICK = """
+import click
+commands = click.Group(commands={name: click.Command(name, help=f"Do the {name} thing.")
+                                 for name in ("first", "second")}, help="Do something.")
+commands(["--help"])
+"""
 PATHS = ("pure", "scan")
 FILTERED = {"filter": {"n": {"$eq": "3"}}, "filter_after_ranking": False}
-STREAMS = (
-    ("fetch", "fetch in parts", "pure", 8),
-    ("fetch, scan", "fetch in parts", "scan", 8),
-    ("stream, 8 connections", "stream", "pure", 8),
-    ("stream, 16 connections", "stream", "pure", 16),
-    ("stream, 16 connections, scan", "stream", "scan", 16),
-    ("stream, awaited", "stream awaited", "pure", 8),
-)
 PURE, SCAN = ours("pure"), ours("scan", path="scan")
+STREAMS = tuple(
+    ours(name, task, path=path, options={"max_concurrency": connections})
+    for name, task, path, connections in (
+        ("8 connections, pure", "stream", "pure", 8),
+        ("8 connections, scan", "stream", "scan", 8),
+        ("16 connections, pure", "stream", "pure", 16),
+        ("16 connections, scan", "stream", "scan", 16),
+        ("awaited, pure", "stream awaited", "pure", 16),
+        ("awaited, scan", "stream awaited", "scan", 16),
+    )
+)
 PURE_AWAITED = ours("pure, awaited", "fetch awaited")
 SCAN_AWAITED = ours("scan, awaited", "fetch awaited", path="scan")
 OFFICIAL = Contender("official SDK", SDK, "fetch")
@@ -186,19 +197,39 @@ GROUPS = [
         rounds=(9, 25),
         alike=False,
     ),
-    *(
-        Group(
-            f"stream-{count}",
-            tuple(
-                ours(f"{name}", task, path=path, options={"max_concurrency": connections})
-                for name, task, path, connections in STREAMS
-            ),
-            {"index": "short", "keys": count},
-            {"dimension": 1024},
-            rounds=(1, 3),
-            alike=False,
-        )
-        for count in (100_000,)
+    Group(
+        "stream-memory",
+        STREAMS,
+        {"index": "short", "keys": 100_000},
+        {"dimension": 1024},
+        rounds=(1, 1),
+        alike=False,
+        warm=False,
+        smaller={"keys": 20_000},
+    ),
+    Group(
+        "stream",
+        (*STREAMS, *(ours(f"fetch, {path}", "fetch in parts", path=path) for path in PATHS)),
+        {"index": "short", "keys": 20_000},
+        {"dimension": 1024},
+        rounds=(5, 7),
+        smaller={"keys": 5_000},
+    ),
+    Group(
+        "write",
+        (ours("ours", "write"), Contender("official SDK", SDK, "write")),
+        {"index": "written", "count": 500, "dimension": 1024},
+        runner.EMBEDDED,
+        rounds=(5, 15),
+    ),
+    Group(
+        "help",
+        (
+            Contender("oss-vectors --help", code=HELP),
+            Contender("bare click", code=BARE_CLICK),
+        ),
+        rounds=(9, 25),
+        alike=False,
     ),
     Group(
         "import",
@@ -235,6 +266,7 @@ GROUPS = [
         calls=3,
         rounds=(5, 15),
         alike=False,
+        smaller={"count": 20_000},
     ),
     Group(
         "search-rivals",
@@ -418,39 +450,41 @@ ROWS = [
     ),
     *(
         Row(
-            f"stream-memory-{number}",
-            f"`{name}`, 100,000 x 1,024",
-            "stream-100000",
-            name,
+            f"stream-memory-{way.replace(', ', '-').replace(' ', '-')}",
+            f"`stream` of {{keys:,}} x 1,024, {way}",
+            "stream-memory",
+            way,
             measure="memory",
             target=target,
         )
-        for number, (name, target) in enumerate(
-            {
-                "stream, 8 connections": "48",
-                "stream, 16 connections": "80",
-                "stream, 16 connections, scan": "48",
-                "stream, awaited": "32",
-            }.items()
-        )
+        for way, target in {
+            "8 connections, pure": "48",
+            "8 connections, scan": "48",
+            "16 connections, pure": "80",
+            "16 connections, scan": "48",
+            "awaited, pure": "32",
+            "awaited, scan": "32",
+        }.items()
     ),
     *(
         Row(
-            f"stream-speed-{number}",
-            f"`{name}`, 100,000 x 1,024",
-            "stream-100000",
-            name,
-            rival,
+            f"stream-speed-{contender.name.replace(', ', '-').replace(' ', '-')}",
+            f"`stream` of {{keys:,}} x 1,024, {contender.name}",
+            "stream",
+            contender.name,
+            f"fetch, {contender.job['path']}",
             target="1/0.95",
         )
-        for number, (name, rival) in enumerate(
-            {
-                "stream, 8 connections": "fetch",
-                "stream, 16 connections": "fetch",
-                "stream, 16 connections, scan": "fetch, scan",
-            }.items()
-        )
+        for contender in STREAMS
     ),
+    Row(
+        "write-sdk",
+        "`put_vectors`, 500 x 1,024, to `oss-vectors serve`",
+        "write",
+        "ours",
+        OFFICIAL.name,
+    ),
+    Row("help", "`oss-vectors --help`", "help", "oss-vectors --help", "bare click"),
     Row("import", "`import` of the client", "import", "ours", "httpx2, pydantic", target="1.3"),
     Row("import-sdk", "`import` of the client", "import", "ours", "official SDK"),
     *(
@@ -470,7 +504,7 @@ ROWS = [
     ),
     Row(
         "search-first",
-        "embedded: first query of 100,000 x 1,024 after start",
+        "embedded: first query of {count:,} x 1,024 after start",
         "search",
         "first",
         "reading the file",

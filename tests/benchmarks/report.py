@@ -16,11 +16,11 @@ PACKAGES = (
 UNITS = {"cpu": "CPU", "wall": "time", "memory": "MB"}
 
 
-def draw(row, taken):
-    """Return a row of the table as data, from what the contenders of its group took."""
+def draw(row, taken, job):
+    """Return a row of the table as data, from what the contenders of its group took at a job."""
     told = {
         "name": row.name,
-        "what": row.what,
+        "what": row.what.format(**job),
         "beside": row.theirs,
         "measure": row.measure,
         "target": row.target,

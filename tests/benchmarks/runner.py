@@ -13,6 +13,23 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 PROJECT = HERE.parents[1]
+EMBEDDED = {"serve": "embedded"}  # in place of the options of the canned service
+SERVE = "from oss_vector_retriever.cli.main import main; main()"
+PLACE = {
+    "bucket": "examplebucket",
+    "account_id": "123456",
+    "region": "cn-hangzhou",
+    "access_key_id": "id",
+    "access_key_secret": "secret",
+}
+VARIABLES = {
+    "OSS_ENDPOINT": "endpoint",
+    "OSS_REGION": "region",
+    "OSS_ACCOUNT_ID": "account_id",
+    "OSS_VECTORS_BUCKET": "bucket",
+    "OSS_ACCESS_KEY_ID": "access_key_id",
+    "OSS_ACCESS_KEY_SECRET": "access_key_secret",
+}
 
 
 @dataclass(frozen=True)
@@ -43,7 +60,13 @@ class Group:
     calls: int = 1
     rounds: tuple[int, int] = (5, 15)
     alike: bool = True  # all results are the same thing, and are compared
+    warm: bool = True  # a round goes before those that count; without it the first call counts
     quick: bool = True  # measured in the quick mode, too
+    smaller: dict = field(default_factory=dict)  # of the job, in the quick mode
+
+    def job_in(self, *, full):
+        """Return the job of a mode."""
+        return self.job if full else {**self.job, **self.smaller}
 
 
 @dataclass
@@ -57,29 +80,33 @@ class Taken:
         return [taken[measure] for taken in self.rounds]
 
 
-def run(group, rounds):
+def run(group, *, full):
     """Return what each contender took, by name."""
+    rounds = group.rounds[full]
     taken = {contender.name: Taken() for contender in group.contenders}
     with ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory())
-        job, count_requests = {**group.job, "folder": folder}, lambda: 0
+        job, count_requests = {**group.job_in(full=full), "folder": folder}, lambda: 0
         if group.service is not None:
-            service = stack.enter_context(serving(group.service))
-            job["endpoint"] = service
-            count_requests = lambda: int(asked(f"{service}/requests"))  # noqa: E731
+            serve = serving_embedded() if group.service is EMBEDDED else serving(group.service)
+            job |= stack.enter_context(serve)
+            if group.service is not EMBEDDED:
+                count_requests = RequestCounter(job["endpoint"])
         running, digests = {}, {}
         for contender in group.contenders:
             process = stack.enter_context(contending(contender, job))
             try:
-                digests[contender.name] = process.check()
+                process.prepare()
+                if group.alike:
+                    digests[contender.name] = process.check()
             except MissingError as error:
                 taken[contender.name].missing = str(error)
                 continue
             running[contender.name] = process
-        if group.alike and len(set(digests.values())) > 1:
+        if len(set(digests.values())) > 1:
             raise AssertionError(f"{group.name}: the results differ: {digests}")
         count_requests()
-        for turn in range(rounds + 1):
+        for turn in range(not group.warm, rounds + 1):
             # who comes first changes, for the second finds a warmer cache
             for name in list(running)[:: -1 if turn % 2 else 1]:
                 told = running[name].round(group.calls)
@@ -89,18 +116,31 @@ def run(group, rounds):
     return taken
 
 
+class RequestCounter:
+    """A counter of the requests that the service of canned vectors has had since the last call."""
+
+    def __init__(self, endpoint):
+        self._url = f"{endpoint}/requests"
+
+    def __call__(self):
+        with urllib.request.urlopen(self._url) as reply:
+            return int(reply.read())
+
+
 class MissingError(Exception):
     """What a contender needs is not installed."""
 
 
 class Process:
-    """A contender's program, which is given its job by `check`, so that one at a time prepares."""
+    """A contender's program, which waits for commands."""
 
     def __init__(self, process, job):
         self._process, self._job = process, job
 
-    def check(self):
+    def prepare(self):
         self._ask(json.dumps(self._job))
+
+    def check(self):
         return self._ask("check")["digest"]
 
     def round(self, calls):
@@ -124,7 +164,7 @@ class FreshProcess:
     def __init__(self, code):
         self._command = [sys.executable, "-c", code]
 
-    def check(self):
+    def prepare(self):
         done = subprocess.run(
             self._command, env=environment(), capture_output=True, text=True, check=False
         )
@@ -132,7 +172,6 @@ class FreshProcess:
             raise MissingError(done.stderr.strip().rpartition("named ")[2].strip("'"))
         if done.returncode:
             raise RuntimeError(done.stderr)
-        return ""
 
     def round(self, calls):
         cpu, wall, most = 0.0, time.perf_counter(), 0
@@ -159,17 +198,31 @@ def contending(contender, job):
 
 @contextmanager
 def serving(job):
-    """Run the service of canned vectors, and yield its address."""
+    """Run the service of canned vectors, and yield its place."""
     with program(HERE / "service.py") as process:
         process.stdin.write(json.dumps(job) + "\n")
         process.stdin.flush()
-        yield process.stdout.readline().strip()
+        yield {**PLACE, "endpoint": process.stdout.readline().strip()}
 
 
 @contextmanager
-def program(path):
+def serving_embedded():
+    """Run `oss-vectors serve`, and yield its place."""
+    with program("-c", SERVE, "serve", "--port", "0", "--behaviour", "quick") as process:
+        told = {}
+        for line in process.stdout:
+            name, _, value = line.strip().partition("=")
+            if variable := VARIABLES.get(name.removeprefix("export ")):
+                told[variable] = value
+            if len(told) == len(VARIABLES):
+                break
+        yield told
+
+
+@contextmanager
+def program(*words):
     with subprocess.Popen(
-        [sys.executable, str(path)],
+        [sys.executable, *map(str, words)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -184,9 +237,11 @@ def program(path):
 def environment():
     """Return that of the programs: they find the harness and this project, and no account."""
     kept = {name: v for name, v in os.environ.items() if not name.startswith(("OSS_", "AWS_"))}
-    return {**kept, "PYTHONPATH": f"{HERE}{os.pathsep}{PROJECT}", "AWS_EC2_METADATA_DISABLED": "1"}
+    return {
+        **kept,
+        "PYTHONPATH": f"{HERE}{os.pathsep}{PROJECT}",
+        "AWS_EC2_METADATA_DISABLED": "1",
+        # products wait for each other's threads in a loop, which counts as CPU on a busy machine
+        "OPENBLAS_NUM_THREADS": "1",
+    }
 
-
-def asked(url):
-    with urllib.request.urlopen(url) as reply:
-        return reply.read()

@@ -4,9 +4,8 @@ import asyncio
 import sys
 from concurrent.futures import ThreadPoolExecutor
 
+from content import make_vectors
 from worker import essence_of_vector, serve
-
-PLACE = {"bucket": "examplebucket", "account_id": "123456", "region": "cn-hangzhou"}
 
 
 def choose_path(job):
@@ -20,10 +19,8 @@ def choose_path(job):
 def options(job):
     choose_path(job)
     return {
-        **PLACE,
-        "index": job["index"],
-        "endpoint": job["endpoint"],
-        "credentials": ("id", "secret"),
+        **{name: job[name] for name in ("bucket", "account_id", "region", "index", "endpoint")},
+        "credentials": (job["access_key_id"], job["access_key_secret"]),
         "timeout": 120,
         **job.get("options", {}),
     }
@@ -106,6 +103,24 @@ def fetch_in_parts(job):
     return call, int
 
 
+def write(job):
+    """Put vectors whose floats are lists, as embedders give them."""
+    from oss_vector_retriever import OSSVectorClient
+
+    client = OSSVectorClient(**options(job))
+    client.put_vector_index(dimension=job["dimension"])
+    vectors = [
+        {**one, "data": one["data"].tolist()}
+        for one in make_vectors(job["count"], job["dimension"])
+    ]
+
+    def call():
+        client.put_vectors(vectors)
+        return len(vectors)
+
+    return call, int
+
+
 def essence(found):
     return [
         essence_of_vector(
@@ -126,6 +141,7 @@ if __name__ == "__main__":
             "fetch in threads": fetch_in_threads,
             "fetch in parts": fetch_in_parts,
             "stream": stream,
+            "write": write,
             "stream awaited": stream_awaited,
         }
     )

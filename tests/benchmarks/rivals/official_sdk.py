@@ -1,16 +1,14 @@
 """Alibaba's own SDK: its client of vectors, which is a blocking one."""
 
 import socket
-import sys
 from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import urlsplit
 
+from content import make_vectors
 from worker import essence_of_vector, serve
 
-BUCKET, ACCOUNT, REGION = "examplebucket", "123456", "cn-hangzhou"
 
-
-def make_client(endpoint):
+def make_client(job):
     import alibabacloud_oss_v2 as oss
     import alibabacloud_oss_v2.vectors as vectors
 
@@ -19,9 +17,12 @@ def make_client(endpoint):
     look_up = socket.getaddrinfo
     socket.getaddrinfo = lambda _, port, *more, **named: look_up("127.0.0.1", port, *more, **named)
     config = oss.config.load_default()
-    config.credentials_provider = oss.credentials.StaticCredentialsProvider("id", "secret")
-    config.region, config.account_id, config.disable_ssl = REGION, ACCOUNT, True
-    config.endpoint = f"http://service.test:{urlsplit(endpoint).port}"
+    config.credentials_provider = oss.credentials.StaticCredentialsProvider(
+        job["access_key_id"], job["access_key_secret"]
+    )
+    config.region, config.account_id, config.disable_ssl = job["region"], job["account_id"], True
+    port = urlsplit(job["endpoint"]).port
+    config.endpoint = f"http://{job['region']}.oss-vectors.aliyuncs.com:{port}"
     return vectors, vectors.Client(config)
 
 
@@ -49,11 +50,11 @@ def fetch_in_threads(job):
 
 
 def getter(job):
-    vectors, client = make_client(job["endpoint"])
+    vectors, client = make_client(job)
 
     def get(keys):
         request = vectors.models.GetVectorsRequest(
-            bucket=BUCKET,
+            bucket=job["bucket"],
             index_name=job["index"],
             keys=keys,
             return_data=job.get("data", True),
@@ -64,6 +65,23 @@ def getter(job):
     return get
 
 
+def write(job):
+    vectors, client = make_client(job)
+    items = [
+        {**one, "data": {"float32": one["data"].tolist()}}
+        for one in make_vectors(job["count"], job["dimension"])
+    ]
+
+    def call():
+        request = vectors.models.PutVectorsRequest(
+            bucket=job["bucket"], index_name=job["index"], vectors=items
+        )
+        client.put_vectors(request)
+        return len(items)
+
+    return call, int
+
+
 def essence(found):
     return [
         essence_of_vector(one["key"], one.get("data", {}).get("float32"), one.get("metadata"))
@@ -72,4 +90,4 @@ def essence(found):
 
 
 if __name__ == "__main__":
-    serve({"fetch": fetch, "fetch in threads": fetch_in_threads})
+    serve({"fetch": fetch, "fetch in threads": fetch_in_threads, "write": write})
