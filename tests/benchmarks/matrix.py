@@ -6,6 +6,7 @@ import runner
 from runner import Contender, Group
 
 CLIENT, FRAMEWORKS = "ours/client.py", "ours/frameworks.py"
+OUR_BUILDING, BUILDING = "ours/building.py", "rivals/building.py"
 EMBEDDED, STORES = "ours/embedded.py", "rivals/embedded.py"
 SDK, FLOORS, S3 = "rivals/official_sdk.py", "rivals/floors.py", "rivals/s3_vectors.py"
 
@@ -32,6 +33,8 @@ def ours(name, task="fetch", program=CLIENT, **job):
 
 
 HELP = "import sys; from oss_vector_retriever.cli.main import main; sys.argv[1:] = ['--help']; main()"
+IMPORT = "from oss_vector_retriever import OSSVectorClient"
+MADE = "OSSVectorClient(bucket='abc', account_id='1', region='cn-hangzhou', credentials=('a', 'b'))"
 BARE_CLICK = """
 import click
 commands = click.Group(commands={name: click.Command(name, help=f"Do the {name} thing.")
@@ -48,6 +51,7 @@ STREAMS = tuple(
         ("8 connections, scan", "stream", "scan", 8),
         ("16 connections, pure", "stream", "pure", 16),
         ("16 connections, scan", "stream", "scan", 16),
+        ("8 connections, Arrow, pure", "stream arrow", "pure", 8),
         ("awaited, pure", "stream awaited", "pure", 16),
         ("awaited, scan", "stream awaited", "scan", 16),
     )
@@ -222,6 +226,35 @@ GROUPS = [
         runner.EMBEDDED,
         rounds=(5, 15),
     ),
+    *(
+        Group(
+            what,
+            (ours("ours", what, OUR_BUILDING), Contender(rival, BUILDING, what)),
+            {"keys": 1},
+            rounds=(9, 25),
+        )
+        for what, rival in (("document", "Document(...)"), ("node", "TextNode(...)"))
+    ),
+    Group(
+        "diversity",
+        (
+            ours("ours", "diversity", OUR_BUILDING),
+            Contender("get_top_k_mmr_embeddings", BUILDING, "diversity"),
+        ),
+        {"count": 100, "dimension": 1536, "top": 20},
+        rounds=(5, 15),
+    ),
+    Group(
+        "lone",
+        (
+            ours("ours", "fetch beside a thread"),
+            ours("coalesce=False", "fetch beside a thread", options={"coalesce": False}),
+        ),
+        {"index": "short", "keys": 1},
+        {"dimension": 3},
+        calls=200,
+        rounds=(9, 25),
+    ),
     Group(
         "help",
         (
@@ -235,10 +268,11 @@ GROUPS = [
         "import",
         (
             Contender("httpx2, pydantic", code="import httpx2, pydantic"),
-            Contender("ours", code="from oss_vector_retriever import OSSVectorClient"),
+            Contender("ours", code=IMPORT),
+            Contender("ours, a client made", code=f"{IMPORT}\n{MADE}"),
             Contender("official SDK", code="import alibabacloud_oss_v2.vectors"),
         ),
-        rounds=(15, 40),
+        rounds=(7, 25),
         alike=False,
     ),
     Group(
@@ -277,6 +311,13 @@ GROUPS = [
         ),
         {"count": 100_000, "dimension": 1024},
         rounds=(3, 7),
+        quick=False,
+    ),
+    Group(
+        "ingest-moto",
+        (ours("ours", "ingest", EMBEDDED), Contender("moto through boto3", STORES, "moto ingest")),
+        {"count": 200, "dimension": 1024},
+        rounds=(3, 5),
         quick=False,
     ),
     Group(
@@ -462,6 +503,7 @@ ROWS = [
             "8 connections, scan": "48",
             "16 connections, pure": "80",
             "16 connections, scan": "48",
+            "8 connections, Arrow, pure": "120",
             "awaited, pure": "32",
             "awaited, scan": "32",
         }.items()
@@ -484,8 +526,27 @@ ROWS = [
         "ours",
         OFFICIAL.name,
     ),
+    Row(
+        "document", "LangChain, a Document from a fetched record", "document", "ours", "Document(...)"
+    ),
+    Row("node", "LlamaIndex, a node from a fetched record", "node", "ours", "TextNode(...)"),
+    Row(
+        "diversity",
+        "MMR, 20 of 100 embeddings of 1,536 floats",
+        "diversity",
+        "ours",
+        "get_top_k_mmr_embeddings",
+    ),
+    Row("lone", "`fetch`, 1 key, beside an idle thread", "lone", "ours", "coalesce=False"),
     Row("help", "`oss-vectors --help`", "help", "oss-vectors --help", "bare click"),
     Row("import", "`import` of the client", "import", "ours", "httpx2, pydantic", target="1.3"),
+    Row(
+        "import-made",
+        "the same, and a client made",
+        "import",
+        "ours, a client made",
+        "httpx2, pydantic",
+    ),
     Row("import-sdk", "`import` of the client", "import", "ours", "official SDK"),
     *(
         Row(
@@ -501,6 +562,9 @@ ROWS = [
     *(
         Row(f"ingest-{rival}", "embedded: 2,000 x 1,024 put, pure", "ingest", "pure", rival)
         for rival in ("Qdrant in memory", "LanceDB")
+    ),
+    Row(
+        "ingest-moto", "embedded: 200 x 1,024 put", "ingest-moto", "ours", "moto through boto3"
     ),
     Row(
         "search-first",

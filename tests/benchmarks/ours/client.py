@@ -2,6 +2,7 @@
 
 import asyncio
 import sys
+import threading
 from concurrent.futures import ThreadPoolExecutor
 
 from content import make_vectors
@@ -71,12 +72,28 @@ def fetch_in_threads(job):
     return lambda: [one for (one,) in pool.map(lambda key: client.fetch([key]), job["keys"])], essence
 
 
+def fetch_beside_a_thread(job):
+    """Fetch by one thread while another idles, so that calls might be shared."""
+    threading.Thread(target=threading.Event().wait, daemon=True).start()
+    return fetch(job)
+
+
 def stream(job):
     from oss_vector_retriever import OSSVectorClient
 
     client, keys = OSSVectorClient(**options(job)), job["keys"]
     client.fetch(keys[:100])
     return lambda: sum(1 for _ in client.stream(keys)), int
+
+
+def stream_arrow(job):
+    import pyarrow.compute  # noqa: F401 - what is loaded once does not count
+
+    from oss_vector_retriever import OSSVectorClient
+
+    client, keys = OSSVectorClient(**options(job)), job["keys"]
+    client.fetch(keys[:100])
+    return lambda: sum(batch.num_rows for batch in client.stream(keys).to_arrow_batches()), int
 
 
 def stream_awaited(job):
@@ -140,7 +157,9 @@ if __name__ == "__main__":
             "fetch at once": fetch_at_once,
             "fetch in threads": fetch_in_threads,
             "fetch in parts": fetch_in_parts,
+            "fetch beside a thread": fetch_beside_a_thread,
             "stream": stream,
+            "stream arrow": stream_arrow,
             "write": write,
             "stream awaited": stream_awaited,
         }

@@ -106,6 +106,33 @@ def qdrant_documents(job):
     return call, essence_of_documents
 
 
+def moto_ingest(job):
+    """Put vectors into the emulator of the nearest kin, S3 Vectors, by its users' client."""
+    import boto3
+    import moto
+
+    moto.mock_aws().start()
+    account = {"aws_access_key_id": "id", "aws_secret_access_key": "secret"}
+    client = boto3.client("s3vectors", region_name="us-east-1", **account)
+    client.create_vector_bucket(vectorBucketName="bucket")
+    vectors = [
+        {**one, "data": {"float32": one["data"].tolist()}}
+        for one in make_vectors(job["count"], job["dimension"])
+    ]
+    numbers = count()
+
+    def call():
+        place = {"vectorBucketName": "bucket", "indexName": f"index-{next(numbers)}"}
+        client.create_index(
+            **place, dataType="float32", dimension=job["dimension"], distanceMetric="cosine"
+        )
+        for start in range(0, len(vectors), BATCH):
+            client.put_vectors(**place, vectors=vectors[start : start + BATCH])
+        return len(vectors)
+
+    return call, int
+
+
 def lancedb_ingest(job):
     import lancedb
 
@@ -184,6 +211,7 @@ if __name__ == "__main__":
             "reading": reading,
             "Qdrant ingest": qdrant_ingest,
             "Qdrant documents": qdrant_documents,
+            "moto ingest": moto_ingest,
             "LanceDB ingest": lancedb_ingest,
             "LanceDB search": lancedb_search,
             "sqlite-vec search": sqlite_vec_search,
