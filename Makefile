@@ -13,9 +13,13 @@ TESTS ?=
 SAMPLE ?= 400
 SEED ?=
 MODULES ?=
+BENCH ?=
+ROWS ?=
+OUT ?=
 BIN := $(VENV)/bin
 RUN := $(VENV)/.installed-run
 DEVELOP := $(VENV)/.installed-develop
+RIVALS := $(VENV)/.installed-bench
 MUTATE := $(VENV)/.installed-mutate
 
 .DEFAULT_GOAL := help
@@ -38,6 +42,10 @@ $(RUN): pyproject.toml | $(VENV)/bin/python
 $(DEVELOP): pyproject.toml | $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[all]' --group test
 	@touch $@ $(RUN)
+
+$(RIVALS): $(DEVELOP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --group bench
+	@touch $@
 
 $(MUTATE): $(DEVELOP)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[all]' --group test --group mutate
@@ -93,8 +101,12 @@ fast: $(DEVELOP)  ## Build the compiled scan and install it here, where a C comp
 	@rm -rf packages/oss-vector-scan/build packages/oss-vector-scan/*.egg-info
 	@$(BIN)/python -c 'from oss_vector_retriever.client.wire import decoder; print("Replies are read by:", decoder())'
 
-bench: $(DEVELOP)  ## Measure against the rivals (minutes; TESTS= for some)
+bench: $(RIVALS)  ## Measure against the rivals, up to 20 minutes (BENCH=quick: 4; ROWS=import; TESTS= for the others)
+ifdef TESTS
 	$(BIN)/python -m pytest -m benchmark -s -p no:randomly $(TESTS)
+else
+	$(BIN)/python tests/benchmarks $(if $(filter quick,$(BENCH)),--quick) $(if $(ROWS),--rows '$(ROWS)') $(if $(OUT),--out '$(OUT)')
+endif
 
 trust: $(DEVELOP)  ## Show what README promises, at full size, with the figures (under 15 minutes)
 	OSS_VECTORS_TESTS=full $(BIN)/python -m pytest --numprocesses $(JOBS) --dist worksteal -m 'promise and not soak and not live'

@@ -1,8 +1,12 @@
 """Measure against the rivals, and write what was found.
 
-    make bench                     the whole, up to 20 minutes; writes docs/benchmarks.md and .json
-    make bench BENCH=quick         fewer rounds, up to 4 minutes; prints only
-    make bench ROWS='fetch-|one'   only groups whose names match; prints only
+    make bench               the whole, up to 20 minutes; writes docs/benchmarks.md and .json, and
+                             the ratios that README quotes of them
+    make bench BENCH=quick   fewer rounds of less, up to 4 minutes; prints only
+    make bench ROWS=nodes    only the groups whose names match; prints only
+    make bench OUT=folder    writes benchmarks.md and .json there, and nothing else
+
+`make fast` before it builds the compiled scan, whose rows are not measured otherwise.
 """
 
 import argparse
@@ -18,6 +22,7 @@ import report
 import runner
 
 DOCS = Path(__file__).parents[2] / "docs"
+README = DOCS.parent / "README.md"
 
 
 def measure(groups, *, full):
@@ -42,7 +47,9 @@ def measure(groups, *, full):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--rows", default="", help="a regular expression on names of groups")
     parser.add_argument("--out", type=Path, help="the folder to write to")
@@ -59,6 +66,8 @@ def main():
     if out:
         (out / "benchmarks.json").write_text(json.dumps(found, indent=1) + "\n")
         (out / "benchmarks.md").write_text(report.write_page(found))
+    if out == DOCS:
+        README.write_text(report.quote_in(README.read_text(), found["rows"]))
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """What is measured: groups of contenders at the same work, and the rows that are drawn from them."""
 
+import re
 from dataclasses import dataclass
 
 import runner
@@ -26,6 +27,10 @@ class Row:
     theirs: str = ""
     measure: str = "cpu"
     target: str = ""
+
+
+def slug(text):
+    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
 
 
 def ours(name, task="fetch", program=CLIENT, **job):
@@ -401,6 +406,17 @@ ROWS = [
         for kind in ("zeros", "whole")
         for path in ("pure", "scan")
     ),
+    *(
+        Row(
+            f"fetch-{kind}-time",
+            f"`fetch`, 100 x 1,024 with metadata, {KINDS[kind]}, pure",
+            f"fetch-{kind}",
+            "pure",
+            OFFICIAL.name,
+            "wall",
+        )
+        for kind in ("short", "full")
+    ),
     Row("one-sdk", "`fetch`, 1 key", "fetch-1", "pure", OFFICIAL.name, target="1/2.5"),
     Row("one-scan-sdk", "`fetch`, 1 key, scan", "fetch-1", "scan", OFFICIAL.name),
     Row("one-post", "`fetch`, 1 key", "fetch-1", "pure", POST.name),
@@ -437,7 +453,7 @@ ROWS = [
     ),
     *(
         Row(
-            f"at-once-{count}-{way}",
+            f"at-once-{count}-{way}-{slug(rival)}",
             f"{count:,} fetches of 1 key at once, 20 ms away, {way}",
             f"at-once-{count}",
             way,
@@ -491,7 +507,7 @@ ROWS = [
     ),
     *(
         Row(
-            f"stream-memory-{way.replace(', ', '-').replace(' ', '-')}",
+            f"stream-memory-{slug(way)}",
             f"`stream` of {{keys:,}} x 1,024, {way}",
             "stream-memory",
             way,
@@ -510,7 +526,7 @@ ROWS = [
     ),
     *(
         Row(
-            f"stream-speed-{contender.name.replace(', ', '-').replace(' ', '-')}",
+            f"stream-speed-{slug(contender.name)}",
             f"`stream` of {{keys:,}} x 1,024, {contender.name}",
             "stream",
             contender.name,
@@ -560,7 +576,7 @@ ROWS = [
         for path in PATHS
     ),
     *(
-        Row(f"ingest-{rival}", "embedded: 2,000 x 1,024 put, pure", "ingest", "pure", rival)
+        Row(f"ingest-{slug(rival)}", "embedded: 2,000 x 1,024 put, pure", "ingest", "pure", rival)
         for rival in ("Qdrant in memory", "LanceDB")
     ),
     Row(
@@ -587,7 +603,7 @@ ROWS = [
         target="2",
     ),
     *(
-        Row(f"search-{rival}", "embedded: a query, warm", "search-rivals", "warm", rival)
+        Row(f"search-{slug(rival)}", "embedded: a query, warm", "search-rivals", "warm", rival)
         for rival in ("LanceDB", "sqlite-vec")
     ),
     Row(

@@ -8,11 +8,13 @@ import statistics
 from datetime import UTC, datetime
 from pathlib import Path
 
-PACKAGES = (
-    "oss-vector-retriever oss-vector-scan httpx2 httpcore2 pydantic orjson numpy langchain-core llama-index-core "
-    "alibabacloud-oss-v2 langchain-aws boto3 llama-index-vector-stores-s3 qdrant-client lancedb apsw "
-    "sqlite-vec moto"
-).split()
+PACKAGES = """
+    oss-vector-retriever oss-vector-scan httpx2 httpcore2 pydantic orjson numpy langchain-core
+    llama-index-core alibabacloud-oss-v2 langchain-aws boto3 llama-index-vector-stores-s3
+    qdrant-client lancedb sqlite-vec moto click
+""".split()
+# A ratio that README quotes is a link to its row.
+QUOTED = re.compile(r"\[([0-9.]+)\]\(docs/benchmarks\.md#([a-z0-9-]+)\)")
 UNITS = {"cpu": "CPU", "wall": "time", "memory": "MB"}
 
 
@@ -182,3 +184,14 @@ FIGURES = (
     "Of one call, medians. Memory is the most above what the process had before its first call; of",
     "an import, all of it.",
 )
+
+
+def quote_in(text, rows):
+    """Return a text whose ratios are those of the rows that they are links to."""
+    figures = {row["name"]: row["median"] for row in rows if "median" in row}
+
+    def quote(link):
+        name = link[2]
+        return f"[{figures[name]:.2f}](docs/benchmarks.md#{name})" if name in figures else link[0]
+
+    return QUOTED.sub(quote, text)
