@@ -23,7 +23,7 @@ RIVALS := $(VENV)/.installed-bench
 MUTATE := $(VENV)/.installed-mutate
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test oldest memory check trust mutate lint format types generate house fast bench soak clean
+.PHONY: help demo test oldest memory check trust mutate docs lint format types generate house fast bench audit soak clean
 
 help:  ## Show the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort
@@ -52,7 +52,7 @@ $(MUTATE): $(DEVELOP)
 	@touch $@
 
 $(OLDEST)/.installed: pyproject.toml tests/oldest.txt | $(OLDEST)/bin/python
-	$(OLDEST)/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[all]' --requirement tests/oldest.txt
+	$(OLDEST)/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[all,arrow,testing]' --requirement tests/oldest.txt
 	@touch $@
 
 demo: $(RUN)  ## Show the main job: real data, embedded service, no account
@@ -65,10 +65,15 @@ memory: $(DEVELOP)  ## Run LangMem's tools and deepagents' backend on LangGraph'
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --group memory
 	OSS_VECTORS_NEED_MEMORY=1 $(BIN)/python -m pytest tests/adapters/langgraph/test_others_tools.py
 
-oldest: $(OLDEST)/.installed  ## Run the adapters' tests on the oldest frameworks supported
-	$(OLDEST)/bin/python -m pytest tests/standard tests/adapters
+oldest: $(OLDEST)/.installed  ## Run the adapters, client and command line on the oldest of all that is supported
+	$(OLDEST)/bin/python -m pytest tests/standard tests/adapters tests/unit/client tests/unit/cli
 
 check: lint types test  ## Everything a commit must pass
+
+docs: $(DEVELOP)  ## Build the pages into build/site; a link that leads nowhere ends it
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --group docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+	@echo "build/site/index.html"
 
 lint: $(DEVELOP)
 	$(BIN)/ruff check .
@@ -107,6 +112,10 @@ ifdef TESTS
 else
 	$(BIN)/python tests/benchmarks $(if $(filter quick,$(BENCH)),--quick) $(if $(ROWS),--rows '$(ROWS)') $(if $(OUT),--out '$(OUT)')
 endif
+
+audit: $(RUN)  ## Ask which known faults the installed packages have (asks a service on the network)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --group audit
+	$(BIN)/python -m pip_audit --skip-editable
 
 trust: $(DEVELOP)  ## Show what README promises, at full size, with the figures (under 15 minutes)
 	OSS_VECTORS_TESTS=full $(BIN)/python -m pytest --numprocesses $(JOBS) --dist worksteal -m 'promise and not soak and not live'
