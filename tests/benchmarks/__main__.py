@@ -1,7 +1,7 @@
 """Measure against the rivals, and write what was found.
 
     make bench               the whole, up to 20 minutes; writes docs/benchmarks.md and .json, and
-                             the ratios that README quotes of them
+                             the ratios that README and others quote
     make bench BENCH=quick   fewer rounds of less, up to 4 minutes; prints only
     make bench ROWS=nodes    only the groups whose names match; prints only
     make bench OUT=folder    writes benchmarks.md and .json there, and nothing else
@@ -22,7 +22,7 @@ import report
 import runner
 
 DOCS = Path(__file__).parents[2] / "docs"
-README = DOCS.parent / "README.md"
+QUOTING = (DOCS.parent / "README.md", DOCS / "promises.md")
 
 
 def measure(groups, *, full):
@@ -67,7 +67,8 @@ def main():
         (out / "benchmarks.json").write_text(json.dumps(found, indent=1) + "\n")
         (out / "benchmarks.md").write_text(report.write_page(found))
     if out == DOCS:
-        README.write_text(report.quote_in(README.read_text(), found["rows"]))
+        for page in QUOTING:
+            page.write_text(report.quote_in(page.read_text(), found["rows"]))
 
 
 if __name__ == "__main__":

@@ -42,9 +42,7 @@ def make_nodes(keys):
     from llama_index.core.schema import NodeRelationship, ObjectType, RelatedNodeInfo, TextNode
 
     source = RelatedNodeInfo(
-        node_id="source",
-        node_type=ObjectType.DOCUMENT,
-        hash=hashlib.sha256(b"source").hexdigest(),
+        node_id="source", node_type=ObjectType.DOCUMENT, hash=hashlib.sha256(b"source").hexdigest()
     )
     return [
         TextNode(
@@ -72,6 +70,10 @@ def make_rows(count, dimension):
 def make_vectors(count, dimension):
     """Return what is put, with rows of numpy as data."""
     return [
-        {"key": f"k{number:06}", "data": row, "metadata": {"title": "A title", "n": str(number % 10)}}
+        {
+            "key": f"k{number:06}",
+            "data": row,
+            "metadata": {"title": "A title", "n": str(number % 10)},
+        }
         for number, row in enumerate(make_rows(count, dimension))
     ]

@@ -1,4 +1,4 @@
-"""What is measured: groups of contenders at the same work, and the rows that are drawn from them."""
+"""What is measured: groups of contenders at the same work, and the rows drawn from them."""
 
 import re
 from dataclasses import dataclass
@@ -37,7 +37,9 @@ def ours(name, task="fetch", program=CLIENT, **job):
     return Contender(name, program, task, job)
 
 
-HELP = "import sys; from oss_vector_retriever.cli.main import main; sys.argv[1:] = ['--help']; main()"
+HELP = (
+    "import sys; from oss_vector_retriever.cli.main import main; sys.argv[1:] = ['--help']; main()"
+)
 IMPORT = "from oss_vector_retriever import OSSVectorClient"
 MADE = "OSSVectorClient(bucket='abc', account_id='1', region='cn-hangzhou', credentials=('a', 'b'))"
 BARE_CLICK = """
@@ -262,10 +264,7 @@ GROUPS = [
     ),
     Group(
         "help",
-        (
-            Contender("oss-vectors --help", code=HELP),
-            Contender("bare click", code=BARE_CLICK),
-        ),
+        (Contender("oss-vectors --help", code=HELP), Contender("bare click", code=BARE_CLICK)),
         rounds=(9, 25),
         alike=False,
     ),
@@ -448,7 +447,13 @@ ROWS = [
         for path in PATHS
     ),
     *(
-        Row(f"everything-{path}", f"`fetch`, 100,000 x 128, {path}", "everything", path, OFFICIAL.name)
+        Row(
+            f"everything-{path}",
+            f"`fetch`, 100,000 x 128, {path}",
+            "everything",
+            path,
+            OFFICIAL.name,
+        )
         for path in PATHS
     ),
     *(
@@ -484,7 +489,11 @@ ROWS = [
         "wall",
     ),
     Row(
-        "documents", "LangChain, `get_by_ids`, 100 Documents", "documents", "ours", "AmazonS3Vectors"
+        "documents",
+        "LangChain, `get_by_ids`, 100 Documents",
+        "documents",
+        "ours",
+        "AmazonS3Vectors",
     ),
     Row(
         "nodes",
@@ -543,7 +552,11 @@ ROWS = [
         OFFICIAL.name,
     ),
     Row(
-        "document", "LangChain, a Document from a fetched record", "document", "ours", "Document(...)"
+        "document",
+        "LangChain, a Document from a fetched record",
+        "document",
+        "ours",
+        "Document(...)",
     ),
     Row("node", "LlamaIndex, a node from a fetched record", "node", "ours", "TextNode(...)"),
     Row(
@@ -579,9 +592,7 @@ ROWS = [
         Row(f"ingest-{slug(rival)}", "embedded: 2,000 x 1,024 put, pure", "ingest", "pure", rival)
         for rival in ("Qdrant in memory", "LanceDB")
     ),
-    Row(
-        "ingest-moto", "embedded: 200 x 1,024 put", "ingest-moto", "ours", "moto through boto3"
-    ),
+    Row("ingest-moto", "embedded: 200 x 1,024 put", "ingest-moto", "ours", "moto through boto3"),
     Row(
         "search-first",
         "embedded: first query of {count:,} x 1,024 after start",
@@ -592,7 +603,12 @@ ROWS = [
     ),
     Row("search-warm", "embedded: a query, warm", "search", "warm", "one product", target="1.5"),
     Row(
-        "search-filtered", "embedded: with a filter", "search", "filtered", "one product", target="2"
+        "search-filtered",
+        "embedded: with a filter",
+        "search",
+        "filtered",
+        "one product",
+        target="2",
     ),
     Row(
         "search-filtered-after",

@@ -5,16 +5,17 @@ import os
 import platform
 import re
 import statistics
+import textwrap
 from datetime import UTC, datetime
 from pathlib import Path
 
-PACKAGES = """
-    oss-vector-retriever oss-vector-scan httpx2 httpcore2 pydantic orjson numpy langchain-core
-    llama-index-core alibabacloud-oss-v2 langchain-aws boto3 llama-index-vector-stores-s3
-    qdrant-client lancedb sqlite-vec moto click
-""".split()
-# A ratio that README quotes is a link to its row.
-QUOTED = re.compile(r"\[([0-9.]+)\]\(docs/benchmarks\.md#([a-z0-9-]+)\)")
+PACKAGES = (
+    *("oss-vector-retriever", "oss-vector-scan", "httpx2", "httpcore2", "pydantic", "orjson"),
+    *("numpy", "langchain-core", "llama-index-core", "alibabacloud-oss-v2", "langchain-aws"),
+    *("boto3", "llama-index-vector-stores-s3", "qdrant-client", "lancedb", "sqlite-vec", "moto"),
+)
+# A ratio that a page quotes is a link to its row.
+QUOTED = re.compile(r"\[([0-9.]+)\]\(((?:docs/)?benchmarks\.md)#([a-z0-9-]+)\)")
 UNITS = {"cpu": "CPU", "wall": "time", "memory": "MB"}
 
 
@@ -27,9 +28,7 @@ def draw(row, taken, job):
         "measure": row.measure,
         "target": row.target,
     }
-    missing = [
-        one.missing for name, one in taken.items() if one.missing and name in sides(row)
-    ]
+    missing = [one.missing for name, one in taken.items() if one.missing and name in sides(row)]
     if missing:
         return {**told, "missing": missing[0], "reached": None}
     if not row.theirs:
@@ -127,23 +126,40 @@ def today():
 def line_of(row):
     """Return a row as cells of text."""
     if "missing" in row:
-        return [row["what"], row["beside"], "", f"not measured: {row['missing']}", row["target"], ""]
+        return [
+            row["what"],
+            row["beside"],
+            "",
+            f"not measured: {row['missing']}",
+            row["target"],
+            "",
+        ]
     wanted = {True: "reached", False: "**not reached**", None: ""}[row["reached"]]
     unit, digits = UNITS[row["measure"]], 0 if row["measure"] == "memory" else 2
     figure = f"{row['median']:.{digits}f} ({row['low']:.{digits}f} to {row['high']:.{digits}f})"
-    return [row["what"], row["beside"], unit, figure, f"<= {row['target']}" * bool(row["target"]), wanted]
+    return [
+        row["what"],
+        row["beside"],
+        unit,
+        figure,
+        f"<= {row['target']}" * bool(row["target"]),
+        wanted,
+    ]
 
 
 def write_page(found):
     """Return the page, in Markdown."""
     machine = found["machine"]
     packages = ", ".join(f"{name} {version}" for name, version in machine["packages"].items())
+    place = (
+        f"Measured on {found['date']} by `{found['command']}`: {machine['cores']} cores of "
+        f"{machine['processor']}, {machine['memory_gb']} GB, {machine['system']}, "
+        f"{machine['python']}; {packages}."
+    )
     lines = [
         "# Benchmarks",
         "",
-        f"Measured on {found['date']} by `{found['command']}`: {machine['cores']} cores of "
-        f"{machine['processor']}, {machine['memory_gb']} GB, {machine['system']}, "
-        f"{machine['python']}; {packages}.",
+        *textwrap.wrap(place, 120),
         "",
         *INTRODUCTION,
         "",
@@ -191,7 +207,7 @@ def quote_in(text, rows):
     figures = {row["name"]: row["median"] for row in rows if "median" in row}
 
     def quote(link):
-        name = link[2]
-        return f"[{figures[name]:.2f}](docs/benchmarks.md#{name})" if name in figures else link[0]
+        _, page, name = link.groups()
+        return f"[{figures[name]:.2f}]({page}#{name})" if name in figures else link[0]
 
     return QUOTED.sub(quote, text)

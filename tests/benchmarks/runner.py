@@ -244,4 +244,3 @@ def environment():
         # products wait for each other's threads in a loop, which counts as CPU on a busy machine
         "OPENBLAS_NUM_THREADS": "1",
     }
-

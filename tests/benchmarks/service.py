@@ -20,7 +20,7 @@ import orjson
 
 ROWS = 500  # different ones; the keys share them
 KEPT = 128 << 20  # bytes of whole replies
-# the shortest text of a float32, all digits of its double, numbers as of int8, a zero in each vector
+# the shortest text of a float32, all digits of its double, numbers as of int8, some zeros
 KINDS = ("short", "full", "whole", "zeros")
 OPERATION = re.compile(rb"(get|put)vector(s|index)|requests")
 

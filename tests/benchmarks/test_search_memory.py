@@ -1,6 +1,6 @@
 """Exact search in the embedded service keeps to its budget of memory.
 
-    make bench TESTS=tests/benchmarks/test_search_memory.py
+make bench TESTS=tests/benchmarks/test_search_memory.py
 """
 
 import subprocess

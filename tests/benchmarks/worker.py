@@ -77,7 +77,7 @@ def memory(what):
 
 
 def essence_of_vector(key, numbers, metadata):
-    """Return what is the same of a vector whoever fetched it: of the floats, the last as float32."""
+    """Return what is the same of a vector whoever fetched it; of its floats, the last."""
     return key, numbers and struct.pack("<f", numbers[-1]).hex(), metadata
 
 

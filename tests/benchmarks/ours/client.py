@@ -69,7 +69,9 @@ def fetch_in_threads(job):
     from oss_vector_retriever import OSSVectorClient
 
     client, pool = OSSVectorClient(**options(job)), ThreadPoolExecutor(job["at_once"])
-    return lambda: [one for (one,) in pool.map(lambda key: client.fetch([key]), job["keys"])], essence
+    return lambda: [
+        one for (one,) in pool.map(lambda key: client.fetch([key]), job["keys"])
+    ], essence
 
 
 def fetch_beside_a_thread(job):

@@ -29,7 +29,7 @@ def ingest(job):
 
 
 def copy_file(job):
-    """Return the path of a file of all vectors, for one contender: it is locked while it is open."""
+    """Return the path of a file of all vectors, for one contender: who opens it locks it."""
     choose_path(job)
     from oss_vector_retriever import OSSVectorClient
 
@@ -84,6 +84,4 @@ def documents(job):
 
 
 if __name__ == "__main__":
-    serve(
-        {"ingest": ingest, "first query": first_query, "search": search, "documents": documents}
-    )
+    serve({"ingest": ingest, "first query": first_query, "search": search, "documents": documents})

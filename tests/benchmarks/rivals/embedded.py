@@ -1,4 +1,4 @@
-"""Embedded stores, and what an embedded service cannot do without: JSON, one product, a file read."""
+"""Embedded stores, and what an embedded service cannot do without: JSON, a product, a file."""
 
 import struct
 import uuid
@@ -72,8 +72,7 @@ def qdrant_ingest(job):
 
 def make_qdrant(client, models, name, dimension):
     client.create_collection(
-        name,
-        vectors_config=models.VectorParams(size=dimension, distance=models.Distance.COSINE),
+        name, vectors_config=models.VectorParams(size=dimension, distance=models.Distance.COSINE)
     )
 
 

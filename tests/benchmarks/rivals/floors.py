@@ -17,7 +17,9 @@ def post(job):
     def call():
         found = []
         for body in bodies(job):
-            found += orjson.loads(client.post(url, content=body, headers=headers).content)["vectors"]
+            found += orjson.loads(client.post(url, content=body, headers=headers).content)[
+                "vectors"
+            ]
         return found
 
     return call, essence

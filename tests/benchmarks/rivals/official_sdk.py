@@ -10,7 +10,7 @@ from worker import essence_of_vector, serve
 
 def make_client(job):
     import alibabacloud_oss_v2 as oss
-    import alibabacloud_oss_v2.vectors as vectors
+    from alibabacloud_oss_v2 import vectors
 
     # It asks a host that begins with the bucket's name: every name is this machine. Once for a
     # connection, so that it costs nothing where connections are kept.
