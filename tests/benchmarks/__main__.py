@@ -60,9 +60,10 @@ def main():
         if re.search(words.rows, group.name) and (group.quick or words.rows or not words.quick)
     ]
     out = words.out or (None if words.quick or words.rows else DOCS)
+    began = time.perf_counter()
     found = measure(chosen, full=not words.quick)
     short = [row["name"] for row in found["rows"] if row["reached"] is False]
-    print(f"\nload {os.getloadavg()[0]:.1f}; not reached: {', '.join(short) or 'none'}")
+    print(f"\n{time.perf_counter() - began:.0f} s, load {os.getloadavg()[0]:.1f}; not reached: {', '.join(short) or 'none'}")
     if out:
         (out / "benchmarks.json").write_text(json.dumps(found, indent=1) + "\n")
         (out / "benchmarks.md").write_text(report.write_page(found))

@@ -223,7 +223,7 @@ GROUPS = [
         (*STREAMS, *(ours(f"fetch, {path}", "fetch in parts", path=path) for path in PATHS)),
         {"index": "short", "keys": 20_000},
         {"dimension": 1024},
-        rounds=(5, 7),
+        rounds=(5, 5),
         smaller={"keys": 5_000},
     ),
     Group(

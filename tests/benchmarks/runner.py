@@ -237,6 +237,7 @@ def program(*words):
 def environment():
     """Return that of the programs: they find the harness and this project, and no account."""
     kept = {name: v for name, v in os.environ.items() if not name.startswith(("OSS_", "AWS_"))}
+    kept.pop("PYTHONDONTWRITEBYTECODE", None)  # imports would be compiled each time
     return {
         **kept,
         "PYTHONPATH": f"{HERE}{os.pathsep}{PROJECT}",

@@ -29,6 +29,7 @@ def serve(tasks):
     job["keys"] = [f"doc-{number:06}" for number in range(job.get("keys", 0))]
     answers, sys.stdout = sys.stdout, sys.stderr  # whatever else is printed goes elsewhere
     with asyncio.Runner() as loop:
+        job["run"] = loop.run  # for what is prepared by a coroutine
         try:
             call, essence = tasks[job["task"]](job)
         except ImportError as error:

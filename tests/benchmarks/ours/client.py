@@ -102,6 +102,7 @@ def stream_awaited(job):
     from oss_vector_retriever import AsyncOSSVectorClient
 
     client, keys = AsyncOSSVectorClient(**options(job)), job["keys"]
+    job["run"](client.fetch(keys[:100]))
 
     async def call():
         return sum([1 async for _ in client.stream(keys)])
