@@ -63,7 +63,8 @@ def main():
     began = time.perf_counter()
     found = measure(chosen, full=not words.quick)
     short = [row["name"] for row in found["rows"] if row["reached"] is False]
-    print(f"\n{time.perf_counter() - began:.0f} s, load {os.getloadavg()[0]:.1f}; not reached: {', '.join(short) or 'none'}")
+    print(f"\nnot reached: {', '.join(short) or 'none'}")
+    print(f"{time.perf_counter() - began:.0f} s, load {os.getloadavg()[0]:.1f}")
     if out:
         (out / "benchmarks.json").write_text(json.dumps(found, indent=1) + "\n")
         (out / "benchmarks.md").write_text(report.write_page(found))

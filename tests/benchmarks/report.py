@@ -24,7 +24,7 @@ def draw(row, taken, job):
     told = {
         "name": row.name,
         "what": row.what.format(**job),
-        "beside": row.theirs,
+        "beside": row.beside or row.theirs,
         "measure": row.measure,
         "target": row.target,
     }
@@ -135,12 +135,12 @@ def line_of(row):
             "",
         ]
     wanted = {True: "reached", False: "**not reached**", None: ""}[row["reached"]]
-    unit, digits = UNITS[row["measure"]], 0 if row["measure"] == "memory" else 2
+    digits = 0 if row["measure"] == "memory" else 3 if row["median"] < 1 else 2
     figure = f"{row['median']:.{digits}f} ({row['low']:.{digits}f} to {row['high']:.{digits}f})"
     return [
         row["what"],
         row["beside"],
-        unit,
+        UNITS[row["measure"]],
         figure,
         f"<= {row['target']}" * bool(row["target"]),
         wanted,
@@ -159,7 +159,7 @@ def write_page(found):
     lines = [
         "# Benchmarks",
         "",
-        *textwrap.wrap(place, 120),
+        *textwrap.wrap(place, 120, break_on_hyphens=False),
         "",
         *INTRODUCTION,
         "",
