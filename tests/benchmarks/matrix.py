@@ -80,7 +80,7 @@ GROUPS = [
             {"index": kind, "keys": 100},
             {"dimension": 1024},
             calls=10,
-            rounds=(5, 25),
+            rounds=(5, 15),
         )
         for kind in ("short", "full", "whole", "zeros")
     ),
@@ -94,7 +94,7 @@ GROUPS = [
         {"keys": 100},
         {"dimension": 1024},
         calls=10,
-        rounds=(5, 25),
+        rounds=(5, 15),
         alike=False,
     ),
     Group(
@@ -103,7 +103,7 @@ GROUPS = [
         {"index": "short", "keys": 1},
         {"dimension": 1024},
         calls=100,
-        rounds=(5, 25),
+        rounds=(5, 15),
     ),
     Group(
         "fetch-metadata",
@@ -174,7 +174,7 @@ GROUPS = [
         ),
         {"index": "documents", "keys": 1000},
         {"dimension": 1024, "delay": 0.02},
-        rounds=(5, 25),
+        rounds=(5, 15),
     ),
     Group(
         "documents",
@@ -182,7 +182,7 @@ GROUPS = [
         {"index": "documents", "keys": 100},
         {"dimension": 1024},
         calls=10,
-        rounds=(5, 25),
+        rounds=(5, 15),
     ),
     Group(
         "nodes",
@@ -194,7 +194,7 @@ GROUPS = [
         {"index": "nodes", "keys": 100, "data": True},
         {"dimension": 1024},
         calls=10,
-        rounds=(5, 25),
+        rounds=(5, 15),
     ),
     Group(
         "nodes-floats",
@@ -207,7 +207,7 @@ GROUPS = [
         {"index": "nodes", "keys": 100, "data": True},
         {"dimension": 1024},
         calls=10,
-        rounds=(5, 25),
+        rounds=(5, 15),
         alike=False,
     ),
     Group(
@@ -240,7 +240,7 @@ GROUPS = [
             what,
             (ours("ours", what, OUR_BUILDING), Contender(rival, BUILDING, what)),
             {"keys": 1},
-            rounds=(5, 25),
+            rounds=(5, 15),
         )
         for what, rival in (("document", "Document(...)"), ("node", "TextNode(...)"))
     ),
@@ -262,12 +262,12 @@ GROUPS = [
         {"index": "short", "keys": 1},
         {"dimension": 3},
         calls=200,
-        rounds=(5, 25),
+        rounds=(5, 15),
     ),
     Group(
         "help",
         (Contender("oss-vectors --help", code=HELP), Contender("bare click", code=BARE_CLICK)),
-        rounds=(5, 25),
+        rounds=(5, 15),
         alike=False,
     ),
     Group(
@@ -278,7 +278,7 @@ GROUPS = [
             Contender("ours, a client made", code=f"{IMPORT}\n{MADE}"),
             Contender("official SDK", code="import alibabacloud_oss_v2.vectors"),
         ),
-        rounds=(5, 25),
+        rounds=(5, 15),
         alike=False,
     ),
     Group(
@@ -334,7 +334,7 @@ GROUPS = [
         ),
         {"keys": 1000, "dimension": 1024},
         calls=20,
-        rounds=(5, 25),
+        rounds=(5, 15),
     ),
 ]
 

@@ -6,7 +6,6 @@ make bench TESTS=tests/benchmarks/test_cli.py
 import json
 import resource
 import subprocess
-import sys
 import time
 
 import numpy as np
@@ -40,10 +39,12 @@ def lines(tmp_path):
 def served(tmp_path, monkeypatch):
     command = [COMMAND, "serve", "--port", "0", "--data", str(tmp_path / "served.db")]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        process.stdout.readline()
-        for _ in range(6):
-            name, _, value = process.stdout.readline().removeprefix("export ").partition("=")
-            monkeypatch.setenv(name, value.strip())
+        told = 0
+        while told < 6:
+            if (line := process.stdout.readline()).startswith("export "):
+                name, _, value = line.removeprefix("export ").partition("=")
+                monkeypatch.setenv(name, value.strip())
+                told += 1
         monkeypatch.setenv("OSS_VECTORS_INDEX", "big")
         yield
         process.terminate()
