@@ -10,7 +10,6 @@
 """
 
 import argparse
-import json
 import os
 import re
 import sys
@@ -37,13 +36,14 @@ def measure(groups, *, full):
             if row.group == group.name:
                 rows.append(report.draw(row, taken, group.job_in(full=full)))
                 print("  " + " | ".join(filter(None, report.line_of(rows[-1]))), flush=True)
-    return {
+    found = {
         "date": report.today(),
         "command": "make bench" if full else "make bench BENCH=quick",
         "machine": report.describe_machine(),
         "rows": rows,
         "groups": figures,
     }
+    return report.shorten(found)
 
 
 def main():
@@ -66,7 +66,7 @@ def main():
     print(f"\nnot reached: {', '.join(short) or 'none'}")
     print(f"{time.perf_counter() - began:.0f} s, load {os.getloadavg()[0]:.1f}")
     if out:
-        (out / "benchmarks.json").write_text(json.dumps(found, indent=1) + "\n")
+        (out / "benchmarks.json").write_text(report.write_data(found))
         (out / "benchmarks.md").write_text(report.write_page(found))
     if out == DOCS:
         for page in QUOTING:

@@ -1,6 +1,7 @@
 """What was measured, as JSON, as a page, and in README where it quotes them."""
 
 import importlib.metadata
+import json
 import os
 import platform
 import re
@@ -117,6 +118,29 @@ def version_of(name):
         return importlib.metadata.version(name)
     except importlib.metadata.PackageNotFoundError:
         return None
+
+
+def shorten(value):
+    """Return data whose fractions have six digits."""
+    if isinstance(value, dict):
+        return {name: shorten(one) for name, one in value.items()}
+    if isinstance(value, list):
+        return [shorten(one) for one in value]
+    return float(f"{value:.6g}") if isinstance(value, float) else value
+
+
+def write_data(found):
+    """Return what was found as JSON, a line for each row and each group."""
+    parts = []
+    for name, value in found.items():
+        text = json.dumps(value)
+        if name == "rows":
+            text = "[\n" + ",\n".join(json.dumps(row) for row in value) + "\n]"
+        elif name == "groups":
+            lines = (f"{json.dumps(group)}: {json.dumps(took)}" for group, took in value.items())
+            text = "{\n" + ",\n".join(lines) + "\n}"
+        parts.append(f"{json.dumps(name)}: {text}")
+    return "{\n" + ",\n".join(parts) + "\n}\n"
 
 
 def today():

@@ -114,3 +114,4 @@ def test_the_page_is_written_of_the_data_beside_it(suite):
     _, report, _ = suite
     found = json.loads((ROOT / "docs/benchmarks.json").read_text())
     assert (ROOT / "docs/benchmarks.md").read_text() == report.write_page(found)
+    assert (ROOT / "docs/benchmarks.json").read_text() == report.write_data(found)
