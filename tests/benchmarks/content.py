@@ -67,13 +67,16 @@ def make_rows(count, dimension):
     return np.random.default_rng(7).standard_normal((count, dimension), np.float32)
 
 
-def make_vectors(count, dimension):
-    """Return what is put, with rows of numpy as data."""
+def make_vectors(count, dimension, *, lists=False):
+    """Return what is put, with rows of numpy as data, or lists, whose text has all digits."""
+    rows = make_rows(count, dimension)
+    if lists:
+        rows = rows.tolist()
     return [
         {
             "key": f"k{number:06}",
             "data": row,
             "metadata": {"title": "A title", "n": str(number % 10)},
         }
-        for number, row in enumerate(make_rows(count, dimension))
+        for number, row in enumerate(rows)
     ]

@@ -129,10 +129,7 @@ def write(job):
 
     client = OSSVectorClient(**options(job))
     client.put_vector_index(dimension=job["dimension"])
-    vectors = [
-        {**one, "data": one["data"].tolist()}
-        for one in make_vectors(job["count"], job["dimension"])
-    ]
+    vectors = make_vectors(job["count"], job["dimension"], lists=True)
 
     def call():
         client.put_vectors(vectors)

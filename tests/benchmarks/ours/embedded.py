@@ -15,8 +15,9 @@ def ingest(job):
     choose_path(job)
     from oss_vector_retriever import OSSVectorClient
 
-    client, numbers = OSSVectorClient.local(), count()
-    vectors = make_vectors(job["count"], job["dimension"])
+    path = Path(job["folder"]) / f"{job['name']}.db" if job.get("kept") else None
+    client, numbers = OSSVectorClient.local(path), count()
+    vectors = make_vectors(job["count"], job["dimension"], lists=job.get("lists", False))
 
     def call():
         name = f"n{next(numbers)}"

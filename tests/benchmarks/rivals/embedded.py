@@ -17,7 +17,7 @@ def json_and_packing(job):
     """Write a request as JSON, read it and pack its floats, as service and client must."""
     vectors = [
         {**one, "data": {"float32": one["data"]}}
-        for one in make_vectors(job["count"], job["dimension"])
+        for one in make_vectors(job["count"], job["dimension"], lists=job.get("lists", False))
     ]
 
     def call():
@@ -115,8 +115,8 @@ def moto_ingest(job):
     client = boto3.client("s3vectors", region_name="us-east-1", **account)
     client.create_vector_bucket(vectorBucketName="bucket")
     vectors = [
-        {**one, "data": {"float32": one["data"].tolist()}}
-        for one in make_vectors(job["count"], job["dimension"])
+        {**one, "data": {"float32": one["data"]}}
+        for one in make_vectors(job["count"], job["dimension"], lists=True)
     ]
     numbers = count()
 

@@ -68,8 +68,8 @@ def getter(job):
 def write(job):
     vectors, client = make_client(job)
     items = [
-        {**one, "data": {"float32": one["data"].tolist()}}
-        for one in make_vectors(job["count"], job["dimension"])
+        {**one, "data": {"float32": one["data"]}}
+        for one in make_vectors(job["count"], job["dimension"], lists=True)
     ]
 
     def call():
