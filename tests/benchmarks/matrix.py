@@ -145,7 +145,7 @@ GROUPS = [
         (PURE, SCAN, OFFICIAL),
         {"index": "short", "keys": 100_000},
         {"dimension": 128},
-        rounds=(3, 5),
+        rounds=(3, 3),
         quick=False,
     ),
     *(
@@ -159,7 +159,7 @@ GROUPS = [
             ),
             {"index": "short", "keys": count, "at_once": count},
             {"dimension": 1024, "delay": 0.02},
-            calls=max(1, 200 // count),
+            calls=max(1, 40 // count),
             rounds=(5, 9),
             quick=count == 100,
         )
