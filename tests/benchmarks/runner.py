@@ -88,13 +88,13 @@ def run(group, *, full):
         folder = stack.enter_context(tempfile.TemporaryDirectory())
         job, count_requests = {**group.job_in(full=full), "folder": folder}, lambda: 0
         if group.service is not None:
-            serve = serving_embedded() if group.service is EMBEDDED else serving(group.service)
+            serve = serve_embedded() if group.service is EMBEDDED else serve_canned(group.service)
             job |= stack.enter_context(serve)
             if group.service is not EMBEDDED:
                 count_requests = RequestCounter(job["endpoint"])
         running, digests = {}, {}
         for contender in group.contenders:
-            process = stack.enter_context(contending(contender, job))
+            process = stack.enter_context(start_contender(contender, job))
             try:
                 process.prepare()
                 if group.alike:
@@ -187,28 +187,28 @@ class FreshProcess:
 
 
 @contextmanager
-def contending(contender, job):
+def start_contender(contender, job):
     if contender.code:
         yield FreshProcess(contender.code)
         return
-    with program(HERE / contender.program) as process:
+    with run_program(HERE / contender.program) as process:
         told = {**job, **contender.job, "task": contender.task, "name": contender.name}
         yield Process(process, told)
 
 
 @contextmanager
-def serving(job):
+def serve_canned(job):
     """Run the service of canned vectors, and yield its place."""
-    with program(HERE / "service.py") as process:
+    with run_program(HERE / "service.py") as process:
         process.stdin.write(json.dumps(job) + "\n")
         process.stdin.flush()
         yield {**PLACE, "endpoint": process.stdout.readline().strip()}
 
 
 @contextmanager
-def serving_embedded():
+def serve_embedded():
     """Run `oss-vectors serve`, and yield its place."""
-    with program("-c", SERVE, "serve", "--port", "0", "--behaviour", "quick") as process:
+    with run_program("-c", SERVE, "serve", "--port", "0", "--behaviour", "quick") as process:
         told = {}
         for line in process.stdout:
             name, _, value = line.strip().partition("=")
@@ -220,7 +220,7 @@ def serving_embedded():
 
 
 @contextmanager
-def program(*words):
+def run_program(*words):
     with subprocess.Popen(
         [sys.executable, *map(str, words)],
         stdin=subprocess.PIPE,
@@ -242,6 +242,8 @@ def environment():
         **kept,
         "PYTHONPATH": f"{HERE}{os.pathsep}{PROJECT}",
         "AWS_EC2_METADATA_DISABLED": "1",
+        "NO_PROXY": "*",
+        "no_proxy": "*",
         # products wait for each other's threads in a loop, which counts as CPU on a busy machine
         "OPENBLAS_NUM_THREADS": "1",
     }

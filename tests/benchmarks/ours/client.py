@@ -27,14 +27,14 @@ def options(job):
     }
 
 
-def wanted(job):
+def request_options(job):
     return {"return_data": job.get("data", True), "return_metadata": job.get("metadata", True)}
 
 
 def fetch(job):
     from oss_vector_retriever import OSSVectorClient
 
-    client, keys, asked = OSSVectorClient(**options(job)), job["keys"], wanted(job)
+    client, keys, asked = OSSVectorClient(**options(job)), job["keys"], request_options(job)
     assert client.stats().decoder == job.get("path", "pure")
     return lambda: client.fetch(keys, **asked), essence
 
@@ -42,7 +42,7 @@ def fetch(job):
 def fetch_awaited(job):
     from oss_vector_retriever import AsyncOSSVectorClient
 
-    client, keys, asked = AsyncOSSVectorClient(**options(job)), job["keys"], wanted(job)
+    client, keys, asked = AsyncOSSVectorClient(**options(job)), job["keys"], request_options(job)
     assert client.stats().decoder == job.get("path", "pure")
 
     async def call():
