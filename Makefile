@@ -15,9 +15,13 @@ TESTS ?=
 SAMPLE ?= 400
 SEED ?=
 MODULES ?=
+BENCH ?=
+ROWS ?=
+OUT ?=
 BIN := $(VENV)/bin
 RUN := $(VENV)/.installed-run
 DEVELOP := $(VENV)/.installed-develop
+RIVALS := $(VENV)/.installed-bench
 MUTATE := $(VENV)/.installed-mutate
 
 .DEFAULT_GOAL := help
@@ -40,6 +44,10 @@ $(RUN): pyproject.toml | $(VENV)/bin/python
 $(DEVELOP): pyproject.toml | $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[all]' --group test
 	@touch $@ $(RUN)
+
+$(RIVALS): $(DEVELOP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --group bench
+	@touch $@
 
 $(MUTATE): $(DEVELOP)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[all]' --group test --group mutate
@@ -120,8 +128,12 @@ fast: $(DEVELOP)  ## Build the compiled scan and install it here, where a C comp
 	@rm -rf packages/oss-vector-scan/build packages/oss-vector-scan/*.egg-info
 	@$(BIN)/python -c 'from oss_vector_retriever.client.wire import decoder; print("Replies are read by:", decoder())'
 
-bench: $(DEVELOP)  ## Measure against the rivals (minutes; TESTS= for some)
+bench: $(RIVALS)  ## Measure against the rivals, up to 20 minutes (BENCH=quick: 4; ROWS=import; TESTS= for the others)
+ifdef TESTS
 	$(BIN)/python -m pytest -m benchmark -s -p no:randomly $(TESTS)
+else
+	$(BIN)/python tests/benchmarks $(if $(filter quick,$(BENCH)),--quick) $(if $(ROWS),--rows '$(ROWS)') $(if $(OUT),--out '$(OUT)')
+endif
 
 audit: $(RUN)  ## Ask which known faults the installed packages have (asks a service on the network)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --group audit

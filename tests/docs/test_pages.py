@@ -108,7 +108,11 @@ def is_generated(target):
 
 def headings(text):
     titles = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
-    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+    anchors = re.findall(r'<a id="([^"]+)">', text)
+    return {
+        *anchors,
+        *(re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles),
+    }
 
 
 def run(command, **options):
