@@ -16,7 +16,7 @@ from collections.abc import AsyncGenerator
 from dataclasses import replace
 from functools import lru_cache
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import urlsplit
 
 from ...lazy import LazyModule
@@ -187,7 +187,9 @@ class _Connection(_AnyConnection):
             self.close()
             # the pool only makes connections: what it keeps of them breaks under cancellation
             self._line = self._lines.create_connection(request.url.origin)
-        return self._line.handle_request(request)
+        response = self._line.handle_request(request)
+        _spare_copies(self._line)
+        return response
 
     def close(self) -> None:
         # also one that the line never got to see
@@ -347,7 +349,9 @@ class _AsyncConnection(_AnyConnection):
         if not self._is_kept(request, reuse=reuse):
             await self.close()
             self._line = self._lines.create_connection(request.url.origin)
-        return await self._line.handle_async_request(request)
+        response = await self._line.handle_async_request(request)
+        _spare_copies(self._line)
+        return response
 
     async def close(self) -> None:
         # also one that the line never got to see
@@ -380,10 +384,67 @@ def _is_usable(line: Any, request: Any) -> bool:
 def _has_leftover(line: Any) -> bool:
     # bytes behind the last reply, which the next request would take for its own; the engine has
     # read them already, and tells only whether more can be read; hence the look into its state
-    # (tests/faults/test_lines.py sees to it that it is found there)
+    state = _parser_of(line)
+    return state is not None and bool(state.trailing_data[0])
+
+
+def _parser_of(line: Any) -> Any:
+    # tests/faults/test_lines.py sees to it that it is found there
     while line is not None and not hasattr(line, "_h11_state"):
         line = getattr(line, "_connection", None)
-    return line is not None and bool(line._h11_state.trailing_data[0])  # noqa: SLF001 - see above
+    return None if line is None else line._h11_state  # noqa: SLF001 - nothing else leads to it
+
+
+def _spare_copies(line: Any) -> None:
+    """Have the parser of an open line pass on what it reads of a body as it is."""
+    parser = _parser_of(line)
+    buffer = getattr(parser, "_receive_buffer", None)
+    if buffer is not None and type(buffer) is not _PieceBuffer:
+        parser._receive_buffer = _PieceBuffer(buffer)  # noqa: SLF001 - there is no other way in
+
+
+class _PieceBuffer:
+    """The buffer of h11, its bytes read and not parsed, which hands a piece on without a copy.
+
+    Its own copies each piece of a body four times. What the parser decides is nothing to it: all
+    but a piece that is taken whole goes to the buffer within.
+    """
+
+    def __init__(self, inner: Any) -> None:
+        self._inner = inner
+        self._piece = b""  # where it is not empty, the buffer within is
+
+    def __iadd__(self, data: bytes) -> Self:
+        if self:
+            self._put_in()
+            self._inner += data
+        else:
+            self._piece = bytes(data)
+        return self
+
+    def __len__(self) -> int:
+        return len(self._piece) or len(self._inner)
+
+    def __bytes__(self) -> bytes:
+        return self._piece or bytes(self._inner)
+
+    def maybe_extract_at_most(self, count: int) -> Any:
+        """Return the next bytes, at most so many; None where there are none."""
+        piece = self._piece
+        if 0 < len(piece) <= count:
+            self._piece = b""
+            return piece
+        self._put_in()
+        return self._inner.maybe_extract_at_most(count)
+
+    def __getattr__(self, name: str) -> Any:
+        self._put_in()
+        return getattr(self._inner, name)
+
+    def _put_in(self) -> None:
+        if self._piece:
+            self._inner += self._piece
+            self._piece = b""
 
 
 def _engine_request(settings: Settings, request: Request, seconds: float) -> Any:
