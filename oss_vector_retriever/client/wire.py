@@ -422,7 +422,7 @@ class VectorReader:
             return self._join(items, repeat(None))
         most = 64 + 16 * len(items)
         self._looks_for_booleans = _may_hold_booleans(self.reply.body, most)
-        packed = [self._packed(item) for item in items]
+        packed = [self._pack_item(item) for item in items]
         if _may_be_rounded_twice(b"".join(packed)):
             packed = list(map(_pack_rounded_once, items, packed))
         return self._join(items, map(Float32Array.from_bytes, packed))
@@ -458,7 +458,7 @@ class VectorReader:
             raise self._refuse(f"with a {name} of {quote(item['key'])} that is no number")
         return float(value)
 
-    def _packed(self, item: Mapping[str, Any]) -> bytes:
+    def _pack_item(self, item: Mapping[str, Any]) -> bytes:
         self._look_at_time()
         data = item.get("data")
         values = data.get("float32") if isinstance(data, dict) else None
