@@ -379,7 +379,10 @@ class VectorReader:
             if places != [mark] * len(arrays):
                 raise KeyError
             places = range(len(arrays))
-        data = [Float32Array.from_bytes(arrays[place]) for place in places]
+        data: list[Float32Array | None] = []
+        for place in places:
+            data.append(Float32Array.from_bytes(arrays[place]))
+            arrays[place] = b""  # the whole of it need not stand twice
         self._look_at_time()
         return body, self._join(items, data)
 

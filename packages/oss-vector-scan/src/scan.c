@@ -29,6 +29,7 @@ typedef const unsigned char *place;
 #define MOST_DIGITS 19          /* so many always go into 64 bits */
 #define MOST_ROUNDS 4           /* of 8 digits; more are not plain */
 #define NUMBER_ROOM 96          /* bytes: two runs of digits, the longest exponent, and some */
+#define FIRST_ROOM 4096
 #define GREATEST UINT32_C(0x7f7fffff)
 #define LAST_EXACT_POWER 27
 
@@ -357,9 +358,21 @@ static place read_array(place p, place end, place text, struct found *found)
     }
 whole:
     p++;
-    if (found->array_count == 0)
+    if (found->array_count == 0) {
+        /* as many as there can be, if they are as long as these; the text around makes up for those
+           that are shorter */
+        size_t room = (size_t)((double)(end - text) / (double)((size_t)(p - text) - start) * (double)count);
+
         found->dimension = count;
-    else if (count - before != found->dimension)
+        if (room > found->number_room) {
+            uint32_t *grown = realloc(found->numbers, room * sizeof(uint32_t));
+
+            if (grown == NULL)
+                goto no_memory;
+            found->numbers = grown;
+            found->number_room = room;
+        }
+    } else if (count - before != found->dimension)
         return NULL;
     found->number_count = count;
     arrays = make_room(found->arrays, found->array_count, &found->array_room, sizeof(struct span));
@@ -501,8 +514,7 @@ int scan_text(const unsigned char *text, size_t length, struct found *found)
     p = skip_blanks(text, end);
     if (p == end || *p != '{')
         return 0;
-    /* the shortest texts of float32 take about 12 bytes each, so that it grows once at most */
-    found->number_room = length / 16 + 16;
+    found->number_room = FIRST_ROOM;
     found->array_room = 128;
     found->numbers = malloc(found->number_room * sizeof(uint32_t));
     found->arrays = malloc(found->array_room * sizeof(struct span));
