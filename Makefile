@@ -19,7 +19,7 @@ DEVELOP := $(VENV)/.installed-develop
 MUTATE := $(VENV)/.installed-mutate
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test oldest memory check trust mutate lint format types generate house fast bench soak clean
+.PHONY: help demo test oldest memory check trust mutate docs lint format types generate house fast bench audit soak clean
 
 help:  ## Show the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort
@@ -29,21 +29,22 @@ help:  ## Show the targets
 	@$(PYTHON) -c '$(NEW_ENOUGH)' || { echo "Python 3.11 or newer is needed; $(PYTHON) is $$($(PYTHON) -V 2>&1)."; exit 1; }
 	@$(PYTHON) -m venv $* || \
 		{ echo "$(PYTHON) cannot make a virtual environment; on Debian: apt install python3-venv"; exit 1; }
+	@$@ -m pip install --quiet --disable-pip-version-check 'pip>=25.1'   # knows dependency groups
 
 $(RUN): pyproject.toml | $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[all]'
 	@touch $@
 
 $(DEVELOP): pyproject.toml | $(VENV)/bin/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[all,test]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[all]' --group test
 	@touch $@ $(RUN)
 
 $(MUTATE): $(DEVELOP)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[all,test,mutate]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[all]' --group test --group mutate
 	@touch $@
 
 $(OLDEST)/.installed: pyproject.toml tests/oldest.txt | $(OLDEST)/bin/python
-	$(OLDEST)/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[all]' --requirement tests/oldest.txt
+	$(OLDEST)/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[all,arrow,testing]' --requirement tests/oldest.txt
 	@touch $@
 
 demo: $(RUN)  ## Show the main job: real data, embedded service, no account
@@ -53,13 +54,18 @@ test: $(DEVELOP)  ## Run the tests (TESTS=tests/unit for some of them, JOBS=0 fo
 	$(BIN)/python -m pytest --numprocesses $(JOBS) --dist worksteal $(TESTS)
 
 memory: $(DEVELOP)  ## Run LangMem's tools and deepagents' backend on LangGraph's store
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[memory]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --group memory
 	OSS_VECTORS_NEED_MEMORY=1 $(BIN)/python -m pytest tests/adapters/langgraph/test_others_tools.py
 
-oldest: $(OLDEST)/.installed  ## Run the adapters' tests on the oldest frameworks supported
-	$(OLDEST)/bin/python -m pytest tests/standard tests/adapters
+oldest: $(OLDEST)/.installed  ## Run the adapters, client and command line on the oldest of all that is supported
+	$(OLDEST)/bin/python -m pytest tests/standard tests/adapters tests/unit/client tests/unit/cli
 
 check: lint types test  ## Everything a commit must pass
+
+docs: $(DEVELOP)  ## Build the pages into build/site; a link that leads nowhere ends it
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --group docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+	@echo "build/site/index.html"
 
 lint: $(DEVELOP)
 	$(BIN)/ruff check .
@@ -94,6 +100,10 @@ fast: $(DEVELOP)  ## Build the compiled scan and install it here, where a C comp
 
 bench: $(DEVELOP)  ## Measure against the rivals (minutes; TESTS= for some)
 	$(BIN)/python -m pytest -m benchmark -s -p no:randomly $(TESTS)
+
+audit: $(RUN)  ## Ask which known faults the installed packages have (asks a service on the network)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --group audit
+	$(BIN)/python -m pip_audit --skip-editable
 
 trust: $(DEVELOP)  ## Show what README promises, at full size, with the figures (under 15 minutes)
 	OSS_VECTORS_TESTS=full $(BIN)/python -m pytest --numprocesses $(JOBS) --dist worksteal -m 'promise and not soak and not live'

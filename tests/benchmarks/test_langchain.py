@@ -2,8 +2,9 @@
 
     make bench
 
-The peer is langchain-aws' AmazonS3Vectors (extra `bench`); one server in another process answers
-both from the same documents. Each side is run in turns; the figure is the ratio of the medians.
+The peer is langchain-aws' AmazonS3Vectors (dependency group `bench`); one server in another process
+answers both from the same documents. Each side is run in turns; the figure is the ratio of the
+medians.
 """
 
 import contextlib

@@ -2,7 +2,7 @@
 
 A test shows a promise by its mark, `@pytest.mark.promise("R1", figure="3,000 sequences, 0 wrong")`,
 or says the figure at its end with the fixture `figure`, where it counts as it runs. `make trust`
-runs these tests at full size and prints the table; README's "What you can rely on" shows its lines.
+runs these tests at full size and prints the table; docs/promises.md shows its lines.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
-"""Type checkers, run once over all that users read and write: README, examples and mistakes."""
+"""Type checkers, run once over all that users read and write: pages, examples and mistakes."""
 
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -11,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from support.readme import python_sections
+from support.pages import python_module, read_pages
 
 ROOT = Path(__file__).parents[2]
 
@@ -32,8 +33,10 @@ class Problem:
 def user_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Write the files to check into one folder, each under a module name of its own."""
     folder = tmp_path_factory.mktemp("typing")
-    for section in python_sections((ROOT / "README.md").read_text("utf-8")):
-        (folder / f"{section.module}.py").write_text("\n".join([*section.lines, ""]), "utf-8")
+    for page, text in read_pages().items():
+        if module := python_module(text):
+            name = "page_" + re.sub(r"\W+", "_", page.removesuffix(".md").lower())
+            (folder / f"{name}.py").write_text(module, "utf-8")
     for example in ROOT.glob("examples/*/main.py"):
         shutil.copy(example, folder / f"example_{example.parent.name}.py")
     for name in ("api.py", "mistakes.py"):

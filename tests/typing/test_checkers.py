@@ -1,4 +1,4 @@
-"""mypy --strict and pyright accept the README and the examples, and refuse what is wrong."""
+"""mypy --strict and pyright accept the pages and the examples, and refuse what is wrong."""
 
 from pathlib import Path
 
@@ -17,7 +17,7 @@ def problems_in(problems, prefix):
     return "\n".join(sorted(str(one) for one in problems if one.file.startswith(prefix)))
 
 
-@pytest.mark.parametrize("kind", ["readme_", "example_", "api"])
+@pytest.mark.parametrize("kind", ["page_", "example_", "api"])
 def test_what_users_are_shown_has_the_right_types(problems, kind):
     found = problems_in(problems, kind)
     assert not found, f"\n{found}"

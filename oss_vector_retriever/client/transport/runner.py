@@ -399,8 +399,10 @@ class Helpers:
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
-        self._idle = 0
-        self._lock = threading.Lock()
+        # what was offered and is not done: a thread that has just taken an offer is not idle,
+        # though the queue is shorter already
+        self._undone = 0
+        self._lock = threading.RLock()  # a signal's handler may come while its own thread has it
         self._threads: list[threading.Thread] = []
         self._offers: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
 
@@ -411,8 +413,10 @@ class Helpers:
         """
         most = min(self._limit, needed)
         for function in functions:
+            with self._lock:
+                self._undone += 1
             self._offers.put(function)
-            if self._idle < self._offers.qsize() and len(self._threads) < most:
+            if len(self._threads) < min(most, self._undone):
                 self._start_one()
         return bool(self._threads)
 
@@ -427,16 +431,11 @@ class Helpers:
                     self._threads.append(thread)
 
     def _work(self) -> None:
-        while True:
-            with self._lock:
-                self._idle += 1
-            function = self._offers.get()
-            with self._lock:
-                self._idle -= 1
-            if function is None:
-                return
+        while (function := self._offers.get()) is not None:
             function()
             del function  # it holds what its result is made of
+            with self._lock:
+                self._undone -= 1
 
     def close(self, seconds: float) -> None:
         """End the threads, and wait some seconds for them."""

@@ -1,0 +1,34 @@
+"""The pages that users read, README and docs/, and the code in them."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+BLOCK = re.compile(r"^```(\w+)(?: ([^\n]*))?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+def read_pages() -> dict[str, str]:
+    """Return the text of each page, by its path in the repository."""
+    paths = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+    return {str(path.relative_to(ROOT)): path.read_text(encoding="utf-8") for path in paths}
+
+
+def blocks(text: str, language: str, *, before: bool = False) -> list[str]:
+    """Return the blocks of a page in one language; those of other libraries are marked `before`."""
+    return [
+        code
+        for found, info, code in BLOCK.findall(text)
+        if found == language and ("before" in info) is before
+    ]
+
+
+def python_module(text: str) -> str:
+    """Return the Python of a page as one module, every line where it stands in the page."""
+    lines: list[str] = []
+    for block in BLOCK.finditer(text):
+        if block[1] == "python" and "before" not in (block[2] or ""):
+            lines += [""] * (text.count("\n", 0, block.start(3)) - len(lines))
+            lines += block[3].splitlines()
+    return "\n".join([*lines, ""])
