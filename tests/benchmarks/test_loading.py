@@ -23,22 +23,19 @@ CODES = ("pass", CLIENT, f"{CLIENT}\nOSSVectorClient{MADE}", "import alibabaclou
 pytestmark = pytest.mark.benchmark
 
 
-def cpu(code, compiled):
-    # as where pip has installed it: compiled already, whatever this environment says
-    environment = {n: v for n, v in os.environ.items() if n != "PYTHONDONTWRITEBYTECODE"}
-    environment["PYTHONPYCACHEPREFIX"] = str(compiled)
+def cpu(code):
     began = resource.getrusage(resource.RUSAGE_CHILDREN)
-    subprocess.run([sys.executable, "-c", code], check=True, env=environment)
+    subprocess.run([sys.executable, "-c", code], check=True)
     ended = resource.getrusage(resource.RUSAGE_CHILDREN)
     return ended.ru_utime + ended.ru_stime - began.ru_utime - began.ru_stime
 
 
-def test_loading_the_client(tmp_path):
+def test_loading_the_client():
     pytest.importorskip("httpx2")
     times = {code: [] for code in (BASIS, *CODES)}
     for turn in range(ROUNDS + 1):  # the first one writes what is compiled
         for code, taken in times.items():
-            taken.append(cpu(code, tmp_path))
+            taken.append(cpu(code))
             if not turn:
                 taken.clear()
     print(
