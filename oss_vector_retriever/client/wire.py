@@ -315,7 +315,11 @@ class VectorReader:
         """Return the object in the reply's body, and its vectors in the service's order."""
         if self.with_data:
             scan = _compiled_scan()
-            taken = self._take_arrays() if scan is None else scan(self.reply.body)
+            taken = None
+            if scan is not None:
+                taken = scan(self.reply.body)
+            elif len(self.reply.body) >= _LONG_TEXT:
+                taken = self._take_arrays()
             if taken is not None:
                 # what is wrong with a reply is found again, and worded, where all of it is read
                 with contextlib.suppress(ResponseError, TypeError, KeyError):
@@ -335,7 +339,7 @@ class VectorReader:
         # The quote and the colon before an array make it a value of the text, if that is JSON; and
         # it is JSON if it is with the mark in the array's place, and the array by itself.
         text, find = self.reply.body, self.reply.body.find
-        name = find(b'"float32":') if len(text) >= _LONG_TEXT else -1
+        name = find(b'"float32":')
         opening = text[name : find(b"[", name, name + len(_OPENINGS[-1])) + 1]
         length = find(b"]", name) - name
         if name < 0 or opening not in _OPENINGS or length < _LONG_ARRAY:
@@ -426,7 +430,8 @@ class VectorReader:
         most = 64 + 16 * len(items)
         self._looks_for_booleans = _may_hold_booleans(self.reply.body, most)
         packed = [self._pack_item(item) for item in items]
-        if _may_be_rounded_twice(b"".join(packed)):
+        tops = b"".join(packed)[_TOPS]  # of all at once: of small vectors each look takes its time
+        if b"\x15" in tops or b"\x95" in tops:
             packed = list(map(_pack_rounded_once, items, packed))
         return self._join(items, map(Float32Array.from_bytes, packed))
 
@@ -462,7 +467,8 @@ class VectorReader:
         return float(value)
 
     def _pack_item(self, item: Mapping[str, Any]) -> bytes:
-        self._look_at_time()
+        if self.reply.check_time is not None:
+            self.reply.check_time(self.operation)
         data = item.get("data")
         values = data.get("float32") if isinstance(data, dict) else None
         if not isinstance(values, list) or not values:

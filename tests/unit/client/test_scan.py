@@ -157,9 +157,14 @@ def test_where_no_array_holds_a_boolean_none_is_looked_for_in_the_numbers(
 
 
 def taken_out(monkeypatch, body):
-    monkeypatch.setattr(wire, "_compiled_scan", lambda: None)
-    reader = wire.VectorReader(Reply(200, {}, body), "ListVectors", with_data=True)
-    return reader._take_arrays()
+    taken, take = [], wire.VectorReader._take_arrays
+    with monkeypatch.context() as patch:
+        patch.setattr(wire, "_compiled_scan", lambda: None)
+        patch.setattr(
+            wire.VectorReader, "_take_arrays", lambda self: taken.append(take(self)) or taken[-1]
+        )
+        wire.VectorReader(Reply(200, {}, body), "ListVectors", with_data=True).read()
+    return taken[0] if taken else None
 
 
 def test_a_long_reply_is_read_array_by_array_and_no_other(monkeypatch):
@@ -171,7 +176,7 @@ def test_a_long_reply_is_read_array_by_array_and_no_other(monkeypatch):
     rest, arrays = taken_out(monkeypatch, whole)
     assert len(arrays) == 51
     assert json.loads(rest)["vectors"][50]["data"] == {"float32": wire._secret_mark()}
-    for short in (long, with_array("[1.5]"), whole.replace(b'"float32":', b'"float32" :'), b"[{"):
+    for short in (long, with_array("[1.5]"), whole.replace(b'"float32":', b'"float32" :'), b"{}"):
         assert taken_out(monkeypatch, short) is None
     for opening in (b'"float32": [', b'"float32":['):
         _, arrays = taken_out(monkeypatch, whole.replace(b'"float32":[', opening))
