@@ -418,19 +418,29 @@ class FoundRate:
 
 # Found by trying them on simulated services of 5 to 400 requests a second: what they take, what
 # they refuse, and how soon a limit that was halved or doubled is found.
+#
+# seconds of a climb to the limit, and how many fewer where it is badly known (by its depth)
 _SECONDS_TO_LIMIT = 2.5
 _HASTE = 3.0
+# of these seconds: from there on it is no matter of the old limit, and the rate grows each second
+# by so much, and more where no limit was ever known
 _STEEP = 2.2
 _GROWTH = 1.4
 _FIRST_GROWTH = 3.0
+# how far below the limit a climb begins, and how far a refusal lowers the limit at most
 _DEPTH = 0.04
 _DEEPEST = 0.5
 _MOST_CUT = 0.5
+# requests that tell a limit well; what is left of it after a refusal that came sooner; and the
+# depth for each refusal in a row when it is tried again
 _MANY = 10
 _FADE = 0.8
 _DOUBT = 0.1
+# by how much the rate must exceed the told limit to say that this has risen, when it says so
+# surely, and how near to the rate it then is
 _RISEN = 1.3
 _RISEN_SURELY = 0.3
 _TRUST = 0.7
+# seconds, so that no division is by nothing
 _LEAST_ABOVE = 0.1
 _SHORTEST = 1e-3
