@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field, replace
 from functools import cache
 from itertools import repeat
-from operator import itemgetter
+from operator import itemgetter, methodcaller
 from typing import Any
 
 from . import fork
@@ -38,7 +38,7 @@ _OPENINGS = (b'"float32":[', b'"float32": [')
 _ZERO, _ONE = pack_float32([0.0]), pack_float32([1.0])
 # what the compiled scan takes and returns; one of another number is none that we know
 _SCAN_PROTOCOL = 1
-_KEY = itemgetter("key")
+_KEY, _METADATA = itemgetter("key"), methodcaller("get", "metadata")
 # of an error reply: a gateway's page can be as long as it likes
 _READ_AT_MOST = 64 * 1024
 _SHORTEST_SECRET = 8  # no real one is shorter, and words hold short ones
@@ -434,7 +434,8 @@ class VectorReader:
         most = 64 + 16 * len(items)
         self._looks_for_booleans = _may_hold_booleans(self.reply.body, most)
         packed = [self._pack_item(item) for item in items]
-        tops = b"".join(packed)[FLOAT32_TOPS]  # of all at once: of small vectors each look takes its time
+        # of all at once: of small vectors each look takes its time
+        tops = b"".join(packed)[FLOAT32_TOPS]
         if b"\x15" in tops or b"\x95" in tops:
             packed = list(map(_pack_rounded_once, items, packed))
         return self._join(items, map(Float32Array.from_bytes, packed))
@@ -445,7 +446,7 @@ class VectorReader:
         metadata: Iterable[dict[str, Any] | None] = repeat(None)
         if self.with_metadata:
             # what is no plain dict is looked at by itself, which costs a call for each
-            found = [item.get("metadata") for item in items]
+            found = list(map(_METADATA, items))
             metadata = found if {*map(type, found)} <= {dict} else map(self.metadata, items)
         return list(map(Vector, map(_KEY, items), data, metadata))
 

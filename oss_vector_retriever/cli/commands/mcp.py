@@ -11,10 +11,11 @@ import click
 
 from ...client.errors import ConfigurationError, InvalidRequestError, quote
 from ...emulator.http.admission import Admission, is_loopback
-from ..arguments import CONNECTION, INDEX, Json, Names, join
+from ..arguments import CONNECTION, INDEX, Command
 from ..connection import Connection, open_client
 from ..errors import hide_secrets, word
 from ..rendering import echo
+from ..values import Json, Names, join
 
 if TYPE_CHECKING:
     from ...mcp.server import OSSVectorMCPServer
@@ -193,7 +194,7 @@ _OPTIONS = (
 )
 
 
-@click.command("mcp", params=[*_OPTIONS, INDEX, *CONNECTION])
+@click.command("mcp", cls=Command, params=[*_OPTIONS, INDEX, *CONNECTION])
 def command(
     *,
     transport: str,
