@@ -9,12 +9,11 @@ from __future__ import annotations
 import base64
 import hashlib
 import logging
-import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import lru_cache
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from ..version import USER_AGENT
 from . import errors, fork, signing
@@ -22,11 +21,15 @@ from .config import ClientConfig
 from .context import Context, Deadline, Flow
 from .credentials import Credentials, CredentialsLateError
 from .endpoint import Endpoint
+from .errors import PLAIN, identify
 from .models.messages import Reply, Request
 from .models.results import FinishedCall
 from .retry import RetryDecision, RetryPolicy, http_date, judge, retry_after
-from .steps import Fault, FaultKind, Sleep, send
+from .steps import NO_TLS, Fault, FaultKind, Sleep, send
 from .wire import error_from, hide_secrets
+
+if TYPE_CHECKING:
+    from .tracing import CallSpan
 
 T = TypeVar("T")
 _log = logging.getLogger("oss_vector_retriever")
@@ -43,26 +46,35 @@ def call(
     operation: Operation[T],
     deadline: Deadline | None = None,
     policy: RetryPolicy | None = None,
+    parents: Sequence[CallSpan] = (),
 ) -> Flow[T]:
     """Make one API call and return its decoded result; `policy` is by default the client's.
+
+    `parents` are the spans of what it serves.
 
     Raises:
         OSSVectorError: after the last attempt, with the errors of the earlier ones.
     """
-    attempts = Attempts(context, operation, deadline or context.deadline(), policy)
+    attempts = Attempts(context, operation, deadline or context.deadline(), policy, parents)
     return (yield from make_attempts(attempts))
 
 
 def make_attempts(attempts: Attempts[T]) -> Flow[T]:
     """Make one API call, whose attempts others may look at meanwhile, and return its result."""
+    operation = attempts.operation
+    attempts.span = attempts.context.begin_span(
+        operation.name, operation.index, operation.key_count, attempts.parents
+    )
     try:
         result = yield from _try_until_done(attempts)
-    except GeneratorExit:  # dropped where it waited: nobody is told of what nobody waits for
+    except GeneratorExit as dropped:  # where it waited: nobody is told of what nobody waits for
+        if attempts.span is not None:
+            attempts.end_span(attempts.span, dropped)
         raise
     except BaseException as error:
         attempts.finish(error)
         raise
-    count_missing = attempts.operation.count_missing
+    count_missing = operation.count_missing
     attempts.finish(None, 0 if count_missing is None else count_missing(result))
     return result
 
@@ -294,6 +306,7 @@ class Attempts(Generic[T]):
         operation: Operation[T],
         deadline: Deadline,
         policy: RetryPolicy | None,
+        parents: Sequence[CallSpan] = (),
     ) -> None:
         self.context = context
         self.operation = operation
@@ -316,6 +329,15 @@ class Attempts(Generic[T]):
         self._began = context.monotonic()
         self.bytes_sent = 0
         self.bytes_received = 0
+        # where spans are collected: its own, and those of what it serves
+        self.parents = parents
+        self.span: CallSpan | None = None
+
+    def end_span(self, span: CallSpan, error: BaseException | None, missing: int = 0) -> None:
+        """End the call's span with what is known of its attempts."""
+        refusals = self.failures[RetryDecision.THROTTLED]
+        counts = {"attempts": self.attempt_count, "refusals": refusals, "missing": missing}
+        span.end(error, {f"oss_vectors.{name}": count for name, count in counts.items()})
 
     def count_failure(self, decision: RetryDecision) -> None:
         """Count an attempt that failed, by what was decided on it."""
@@ -334,7 +356,9 @@ class Attempts(Generic[T]):
         return self.errors.pop() if self.errors else self.deadline_error()
 
     def finish(self, error: BaseException | None, missing: int = 0) -> None:
-        """Count the call, and tell the user's function of it, if there is one."""
+        """Count the call, and tell the user's function of it, if there is one; end its span."""
+        if self.span is not None:
+            self.end_span(self.span, error, missing)
         context, name = self.context, self.operation.name
         refusals = self.failures[RetryDecision.THROTTLED]
         seconds = context.monotonic() - self._began
@@ -354,7 +378,7 @@ class Attempts(Generic[T]):
         finished = FinishedCall(
             operation=name,
             index=self.operation.index,
-            error=None if error is None else _name(error),
+            error=None if error is None else identify(error),
             attempts=self.attempt_count,
             refusals=refusals,
             keys=self.operation.key_count,
@@ -423,6 +447,11 @@ class Attempts(Generic[T]):
         texts = _PROXY_TEXTS if fault.proxy and fault.kind in _PROXY_TEXTS else _FAULT_TEXTS
         peer = f"the proxy {fault.proxy}" if fault.proxy else request.origin
         text = texts[fault.kind].format(f"{peer} ({fault.name})")
+        if fault.kind is FaultKind.TLS and fault.reason == NO_TLS and not fault.proxy:
+            endpoint = self.context.config.endpoint
+            allow = "" if endpoint.is_loopback else ", and {allow_http=True} for all to read it"
+            plain = f"it answers plain http: use {endpoint.over_http}{allow}."
+            return errors.TransportError(errors.Message(f"{name}: {text}: {plain}", {}), fault.kind)
         reason = f": {fault.reason}" if fault.reason else ""
         return errors.TransportError(f"{name}: {text}{reason}.", fault.kind)
 
@@ -448,12 +477,12 @@ class Attempts(Generic[T]):
         if isinstance(outcome, Fault):
             text = f"{outcome.kind} ({outcome.name})"
         else:
-            code = f" {_name(result)}" if isinstance(result, errors.OSSVectorError) else ""
+            code = f" {identify(result)}" if isinstance(result, errors.OSSVectorError) else ""
             text = f"HTTP {outcome.status}{code}"
             parts.append(f"{len(outcome.body)} received")
         parts += [f"{seconds:.3f} s", f"retry budget {self.context.retry_budget.balance}"]
         found = outcome.request_id if isinstance(outcome, Reply) else None
-        if found and _PLAIN.fullmatch(found) and not any(secret in found for secret in secrets):
+        if found and PLAIN.fullmatch(found) and not any(secret in found for secret in secrets):
             parts.append(f"request id {found}")
         shown = ", ".join(part for part in parts if part)
         _log.debug("%s attempt %d: %s, %s", operation.name, self.attempt_count, text, shown)
@@ -461,7 +490,7 @@ class Attempts(Generic[T]):
     def log_retry(self, error: errors.OSSVectorError, seconds: float) -> None:
         """Log that a failed attempt is followed by another."""
         text = "%s: attempt %d failed with %s; the next in %.3g s"
-        _log.info(text, self._described, self.attempt_count, _name(error), seconds)
+        _log.info(text, self._described, self.attempt_count, identify(error), seconds)
 
     def warn_of_throttling(self, error: errors.OSSVectorError) -> None:
         """Warn, once a minute, that the service throttles the client."""
@@ -469,7 +498,7 @@ class Attempts(Generic[T]):
             "the service throttles this client: %s failed with %s; it sends as fast as the service "
             "bears now, and rate_limit= and max_concurrency= of the client send less at once"
         )
-        self.context.warn_once_a_minute("throttled", text, self._described, _name(error))
+        self.context.warn_once_a_minute("throttled", text, self._described, identify(error))
 
     @property
     def _described(self) -> str:
@@ -494,17 +523,6 @@ def may_have_acted(error: errors.OSSVectorError) -> bool:
     if isinstance(error, errors.ResponseError) and error.status in _SUCCESS:
         return True
     return isinstance(error, errors.InternalServiceError)
-
-
-# a code or an id as the service makes them; anything else is a peer's text, which is not logged
-_PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-
-
-def _name(error: object) -> str:
-    """Return what identifies an error in one word: code, kind of fault, or class."""
-    word = getattr(error, "code", None) or getattr(error, "kind", None)
-    plain = isinstance(word, str) and _PLAIN.fullmatch(word)
-    return str(word) if plain else type(error).__name__
 
 
 _FAULT_TEXTS = {

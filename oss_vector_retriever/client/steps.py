@@ -47,6 +47,8 @@ class Fault:
     reused: bool = False
 
 
+# OpenSSL's reason where a peer that was asked for TLS has answered in the words of HTTP
+NO_TLS = "WRONG_VERSION_NUMBER"
 REPLY_TOO_LARGE = Fault(FaultKind.TOO_LARGE, "ReplyTooLarge")
 
 

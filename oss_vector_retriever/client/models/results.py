@@ -372,8 +372,7 @@ class FetchResult(_Items[Vector]):
             InvalidRequestError: the data were not fetched (`return_data=False`), or `out` has
                 another shape or dtype, or is not contiguous or not to be written.
         """
-        import numpy as np  # noqa: PLC0415 - numpy is optional for the client
-
+        np = columns.load_numpy("FetchResult.matrix()")
         rows = [vector.data for vector in self.items]
         shape = len(rows), columns.width_of(rows, "matrix()")
         matrix = np.empty(shape, dtype=np.float32) if out is None else out

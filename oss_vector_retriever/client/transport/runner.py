@@ -362,12 +362,14 @@ class _Batch:
 class _Task(Generic[T]):
     """A flow of a batch: a helper runs it, or who waits for it, whichever comes first."""
 
-    __slots__ = ("_flow", "batch", "error", "is_begun", "is_over", "result")
+    __slots__ = ("_caller", "_flow", "batch", "error", "is_begun", "is_over", "result")
 
     result: T
 
     def __init__(self, flow: Flow[T], batch: _Batch) -> None:
         self._flow: Flow[T] | None = flow
+        # whichever thread runs it, spans and log lines belong to what the caller is in the midst of
+        self._caller = contextvars.copy_context()
         self.batch = batch
         self.is_begun = False
         self.is_over = False
@@ -381,7 +383,7 @@ class _Task(Generic[T]):
         flow, self._flow = self._flow, None
         error: BaseException | None = None
         try:
-            self.result = self.batch.run(flow, self.batch.stop)
+            self.result = self._caller.run(self.batch.run, flow, self.batch.stop)
         except BaseException as caught:  # noqa: BLE001 - it is raised in the one who waits
             error = caught
         finally:
