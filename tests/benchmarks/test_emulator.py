@@ -163,8 +163,7 @@ def test_get_by_ids_beside_qdrant_in_memory():
         with_vectors=f"{cost['fetch_with_data']:.2f} ms, "
         f"{cost['fetch_with_data'] / cost['qdrant_with_vectors']:.2f} of Qdrant",
     )
-    # 1.3 on a quiet machine; on a busy one what takes a millisecond, and more code, finds its memory
-    # in no cache.
+    # 1.3 on a quiet machine; on a busy one a call of a millisecond finds little in the caches.
     assert cost["ours"] <= 2.5 * cost["qdrant"]
 
 
