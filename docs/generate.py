@@ -25,6 +25,7 @@ DOORS = {
     "oss_vector_retriever.mcp": "MCP",
     "oss_vector_retriever.emulator": "The embedded service",
     "oss_vector_retriever.emulator.faults": "Faults",
+    "oss_vector_retriever.studio": "A page to look at records",
     "oss_vector_retriever.testing": "Suites for stores",
 }
 

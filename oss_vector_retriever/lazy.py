@@ -25,12 +25,25 @@ def make_lazy(
             # A module of our own that is missing is a broken installation, and no missing extra.
             if extra is None or (error.name or "").startswith("oss_vector_retriever"):
                 raise
-            raise ImportError(
-                f'{package}.{name} needs {error.name}: pip install "oss-vector-retriever[{extra}]"',
-                name=error.name,
-            ) from error
+            raise missing_error(error, f"{package}.{name}", extra) from error
 
     return load, lambda: sorted(where)
+
+
+def missing_error(
+    error: ModuleNotFoundError, what: str, extra: str | None = None, also: str = ""
+) -> ImportError:
+    """Return the error that says what to install where an optional module is not there.
+
+    Args:
+        error: what its import raised.
+        what: what needs it.
+        extra: the extra that brings it; None where it is installed by its own name.
+        also: what no extra brings, and is needed besides.
+    """
+    words = [f'"oss-vector-retriever[{extra}]"' if extra else f"{error.name}", also]
+    install = " ".join(["pip install", *filter(None, words)])
+    return ImportError(f"{what} needs {error.name}: {install}", name=error.name)
 
 
 class LazyModule:

@@ -1,18 +1,21 @@
 """The commands as click groups, each loaded when it is called."""
 
+import difflib
 import importlib
 import io
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import click
 
 from ..version import __version__
-from .arguments import CONNECTION, OUTPUT_FORMAT, OUTPUT_QUERY
+from .arguments import CONNECTION, OUTPUT, Command
 from .catalogue import SECTIONS, Entry, Operation
 from .connection import Connection, open_client
 from .errors import INTERRUPTED, STATUSES, UNREAD, failure_of
 from .interrupts import recognise_interrupts
+from .reading import document_entry, read_records, show_documents
 from .rendering import Listing, echo, print_document, print_lines, raise_failures
 
 Sections = Mapping[str, tuple[Entry, ...]]
@@ -47,6 +50,18 @@ class _Group(click.Group):
         super().__init__(*args, **settings)
         self._sections = sections
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            near = _commands_near(args[0], self.list_commands(ctx))
+            if not near:
+                raise
+            text = f"{error.message.rstrip('.')}; did you mean {' or '.join(near)}?"
+            raise click.UsageError(text, ctx) from None
+
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
         return [entry.name for entries in self._sections.values() for entry in entries]
 
@@ -59,6 +74,8 @@ class _Group(click.Group):
             return _OperationCommand(entry.name, entry.summary, entry.operation)
         if entry.sections is not None:
             return _Group(entry.name, sections=entry.sections, help=entry.summary)
+        if not entry.module:
+            return completion
         module = importlib.import_module(f"oss_vector_retriever.cli.commands.{entry.module}")
         command: click.Command = module.command
         return command
@@ -68,6 +85,35 @@ class _Group(click.Group):
         for title, entries in self._sections.items():
             with formatter.section(title):
                 formatter.write_dl([(entry.name, entry.summary) for entry in entries])
+
+
+def _commands_near(word: str, names: Iterable[str]) -> list[str]:
+    """Return the commands that somebody may have meant by a word, the nearest first."""
+    if word in _HABITS:
+        return [_HABITS[word]]
+    # underscores and capitals: names of the API and of Python
+    said = re.sub(r"(?<=[a-z])(?=[A-Z])", "-", word).replace("_", "-").lower()
+    if said in (names := list(names)):
+        return [said]
+    return difflib.get_close_matches(said, names, n=2, cutoff=0.7)
+
+
+# what people type who come from other tools
+_HABITS = {
+    "cp": "import",
+    "dump": "export",
+    "fetch": "get-vectors",
+    "get": "get-vectors",
+    "load": "import",
+    "ls": "list-vectors",
+    "put": "put-vectors",
+    "query": "query-vectors",
+    "rm": "delete-vectors",
+    "search": "query-vectors",
+    "server": "serve",
+    "start": "serve",
+    "upsert": "put-vectors",
+}
 
 
 class _Commands(_Group):
@@ -106,29 +152,72 @@ def commands() -> None:
     """Work with Alibaba Cloud OSS Vectors, or with an embedded service that needs no account."""
 
 
-class _OperationCommand(click.Command):
+_PLACES = {
+    "bash": 'eval "$(oss-vectors completion bash)" in ~/.bashrc',
+    "zsh": 'eval "$(oss-vectors completion zsh)" in ~/.zshrc, after compinit',
+    "fish": "oss-vectors completion fish > ~/.config/fish/completions/oss-vectors.fish",
+}
+
+
+@click.command(epilog="\n".join(["\b", "For every new shell:", *_PLACES.values()]))
+@click.argument("shell", type=click.Choice(list(_PLACES)))
+def completion(shell: str) -> None:
+    """Print what has SHELL complete the commands and flags of oss-vectors."""
+    from click import shell_completion  # noqa: PLC0415 - no other command needs it
+
+    script = shell_completion.get_completion_class(shell)
+    if script is None:
+        raise click.UsageError(f"this release of click completes nothing in {shell}.")
+    made = script(commands, {}, "oss-vectors", "_OSS_VECTORS_COMPLETE")
+    # the base class's: that for bash runs bash to ask for its release, which may not be here
+    echo(shell_completion.ShellComplete.source(made).strip())
+
+
+class _OperationCommand(Command):
     """A command that calls one method of the client and prints the result."""
 
     def __init__(self, name: str, summary: str, operation: Operation) -> None:
         silent = operation.show in (None, raise_failures)
-        output = () if silent else (OUTPUT_FORMAT, OUTPUT_QUERY)
+        output = () if silent else OUTPUT
         super().__init__(name, params=[*operation.flags, *output, *CONNECTION], help=summary)
         self._operation = operation
 
     def invoke(self, ctx: click.Context) -> None:
-        operation, show, values = self._operation, self._operation.show, dict(ctx.params)
+        operation, values = self._operation, dict(ctx.params)
         connection = Connection.pop_from(values)
-        style, query = values.pop("output_format", "json"), values.pop("output_query", None)
+        style, query = values.pop("output_format", None), values.pop("output_query", None)
+        wide, as_document = values.pop("wide", False), values.pop("as_document", False)
         every = values.pop("every", False)
-        method = operation.pager if every and operation.pager else operation.method
         # a flag that was not given leaves the method's own default
         arguments = operation.prepare({n: each for n, each in values.items() if each is not None})
+        if as_document:
+            arguments["return_metadata"] = True
         # the client's as well: an ARN may name another
-        options = {"index": values.get("index"), "bucket_required": operation.on_bucket}
+        options = {
+            "index": values.get("index"),
+            "bucket_required": operation.on_bucket,
+            "begins_file": operation.begins_file,
+        }
         with open_client(connection, **options) as client:
-            result = getattr(client, method)(**arguments)
-            if every and isinstance(show, Listing) and style == "jsonl" and query is None:
-                # line by line as pages arrive: all of an index may not fit into memory
-                print_lines(show.entry(item) for item in result)
-            elif show is not None and (document := show(result)) is not None:
-                print_document(document, style, query)
+            if operation.call is not None:
+                result = operation.call(client, **arguments)
+            else:
+                method = operation.pager if every and operation.pager else operation.method
+                result = getattr(client, method)(**arguments)
+            # line by line as pages arrive: all of an index may not fit into memory
+            streams = every and style == "jsonl" and query is None
+            entries: Iterable[Any] = ()
+            document = None
+            if as_document:
+                with_data = bool(arguments.get("return_data"))
+                read = read_records(client, values.get("index"), result, with_data=with_data)
+                entries = map(document_entry, read)
+                if not streams:
+                    document, entries = show_documents(result, entries), ()
+            elif streams and isinstance(operation.show, Listing):
+                entries = map(operation.show.entry, result)
+            elif operation.show is not None:
+                document = operation.show(result)
+            print_lines(entries)
+            if document is not None:
+                print_document(document, style, query, wide=wide)

@@ -1,149 +1,33 @@
 """Flags of the commands, and how their values become the client's arguments.
 
-An option is named as the client's argument that it fills, so that errors can be worded in flags. It
-takes its values as ossutil does: JSON in the API's form, a file or standard input in its place.
+An option is named as the client's argument that it fills, so that errors can be worded in flags.
 """
 
-import importlib
-import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qsl
 
 import click
 
+from .values import Json, Names, Number, Tags, join, read_query
+
 Values = dict[str, Any]
-_FILE = "file://"
-_STDIN = "-"
-_LONGEST = 128 * 1024 * 1024  # characters; a device or a pipe may never end, and memory does
 
 
-class Json(click.ParamType):  # type: ignore[type-arg]  # generic in newer releases only
-    """A value in JSON: on the command line, in `file://PATH`, or on standard input for `-`.
+class Command(click.Command):
+    """A command whose help says last how it prints and where the service is."""
 
-    With `as_text` it is checked, and handed on as the bytes that were given.
-    """
-
-    name = "json"
-
-    def __init__(self, *kinds: type, as_text: bool = False) -> None:
-        self._kinds = kinds
-        self._as_text = as_text
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Return the value; one of another kind than the flag takes is refused."""
-        if not isinstance(value, str):  # click converts defaults, and what is converted already
-            return value
-        from ..client.wire import parse_json  # noqa: PLC0415 - not for `--help`
-
-        # bytes of the command line that are no UTF-8 come as surrogates; the parser names them
-        text = _text_of(value).encode("utf-8", "surrogatepass")
-        try:
-            found = parse_json(text)
-        except ValueError as error:
-            elsewhere = "a file is named by file://PATH, standard input by -"
-            self.fail(f"it is not JSON: {error} ({elsewhere}).", param, ctx)
-        if not isinstance(found, self._kinds):
-            allowed = " or ".join(_KINDS[kind] for kind in self._kinds)
-            self.fail(f"it must be {allowed}, not {_KINDS.get(type(found), 'a lone value')}.")
-        return text if self._as_text else found
-
-
-_KINDS: dict[type, str] = {dict: "an object", list: "an array", str: "a string"}
-
-
-class Tags(click.ParamType):  # type: ignore[type-arg]  # as above
-    """Tags as a query has them, each once, as ossutil takes them."""
-
-    name = "tags"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Return the tags as a mapping; a name that stands twice is refused."""
-        if not isinstance(value, str):
-            return value
-        try:
-            pairs = parse_qsl(value, keep_blank_values=True, strict_parsing=True)
-        except ValueError:
-            pairs = []
-        if not pairs or len(dict(pairs)) < len(pairs):
-            self.fail(
-                "it must be names and values as in the query of a URL, each name once.", param, ctx
-            )
-        return dict(pairs)
-
-
-class Number(click.types.FloatParamType):
-    """A number; click's own refusal calls it a float."""
-
-    name = "number"
-
-
-class Names(click.ParamType):  # type: ignore[type-arg]  # the same
-    """Names: separated by commas, a JSON array, or one a line in a file or on standard input."""
-
-    name = "names"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:  # noqa: ARG002 - click's signature
-        """Return the names."""
-        if not isinstance(value, str):
-            return value
-        from ..client.errors import InvalidRequestError  # noqa: PLC0415 - not for `--help`
-        from ..records.keys import parse_keys  # noqa: PLC0415 - the same
-
-        elsewhere = value == _STDIN or value.startswith(_FILE)
-        if not elsewhere and not value.lstrip().startswith("["):
-            return [name for name in value.split(",") if name]
-        try:
-            return parse_keys(_text_of(value))
-        except InvalidRequestError as error:
-            # it speaks of keys, and is worded in the flag that they, or other names, came by
-            error.argument = param.name if param else None
-            raise
-
-
-def read_query(value: Any) -> Any:
-    """Compile a JMESPath expression, so that a wrong one is refused before any call."""
-    if not isinstance(value, str):
-        return value
-    jmespath = importlib.import_module("jmespath")
-    try:
-        return jmespath.compile(value)
-    except jmespath.exceptions.JMESPathError as error:
-        # its message draws an arrow below the place, on lines of its own
-        text = " ".join(str(error).split())
-        raise click.BadParameter(f"it is no JMESPath expression: {text}") from None
-
-
-def _text_of(value: str) -> str:
-    """Return the text that a value is, or that is where it points."""
-    try:
-        if value == _STDIN:
-            text = _read_stdin()
-        elif value.startswith(_FILE):
-            # editors on Windows put a byte order mark first, which JSON does not allow
-            with Path(value.removeprefix(_FILE)).expanduser().open(encoding="utf-8-sig") as file:
-                text = file.read(_LONGEST + 1)
-        else:
-            return value
-    except OSError as error:
-        reason = f"{value} cannot be read: {error.strerror}."
-        raise click.BadParameter(reason) from None
-    except UnicodeDecodeError:
-        raise click.BadParameter(f"{value} is not UTF-8.") from None
-    if len(text) > _LONGEST:
-        reason = f"{value} has more than {_LONGEST:,} characters; `import` reads files of any size."
-        raise click.BadParameter(reason)
-    return text
-
-
-def _read_stdin() -> str:
-    # a second reader would get nothing, and take it for an empty value
-    seen = click.get_current_context().meta
-    if seen.setdefault(__name__, False):
-        raise click.BadParameter("standard input is read already, by another `-`.")
-    seen[__name__] = True
-    return sys.stdin.read(_LONGEST + 1)
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the command's own options first: those that all commands share are read once."""
+        shared = {"Output": OUTPUT, "Connection": CONNECTION}
+        sections: dict[str, list[tuple[str, str]]] = {"Options": [], **{t: [] for t in shared}}
+        for parameter in self.get_params(ctx):
+            title = next((title for title in shared if parameter in shared[title]), "Options")
+            if line := parameter.get_help_record(ctx):
+                sections[title].append(line)
+        for title, lines in sections.items():
+            if lines:
+                with formatter.section(title):
+                    formatter.write_dl(lines)
 
 
 def _flag(flag: str, text: str, *, name: str | None = None, **settings: Any) -> click.Option:
@@ -157,13 +41,6 @@ def _list_flag(flag: str, text: str, **settings: Any) -> click.Option:
     ossutil's are such; of any other flag the last occurrence counts, there as here.
     """
     return _flag(flag, text, multiple=True, callback=join, **settings)
-
-
-def join(_: click.Context, __: click.Parameter, parts: tuple[Any, ...]) -> Any:
-    """Return the values of all occurrences in one list; a lone object as it is."""
-    if not parts or (len(parts) == 1 and isinstance(parts[0], dict)):
-        return parts[0] if parts else None
-    return [item for part in parts for item in (part if isinstance(part, list) else [part])]
 
 
 def _switch(flag: str, text: str) -> click.Option:
@@ -228,7 +105,12 @@ KEYS = (
     # `--keys` splits at commas, as ossutil does, and a key may hold one
     _flag("--key", "One key, which may hold a comma.", name="single_keys", multiple=True),
 )
-FETCH = (*KEYS, _RETURN_DATA, _RETURN_METADATA)
+AS_DOCUMENT = _flag(
+    "--as-document",
+    "Text and metadata as a retriever would return them, whoever wrote the records.",
+    is_flag=True,
+)
+FETCH = (*KEYS, _RETURN_DATA, _RETURN_METADATA, AS_DOCUMENT)
 PUT = (
     INDEX,
     _list_flag(
@@ -244,22 +126,20 @@ LIST = (
     *_PAGE,
     _RETURN_DATA,
     _RETURN_METADATA,
+    AS_DOCUMENT,
     _flag("--segment-count", "Parts that an index is read in.", type=int),
     _flag("--segment-index", "Which part, from 0.", type=int),
     FILTER,
 )
 QUERY = (
     INDEX,
-    _flag(
-        "--query-vector",
-        'Vector: {"float32": [...]}, or [...].',
-        type=Json(dict, list),
-        required=True,
-    ),
+    _flag("--query-vector", 'Vector: {"float32": [...]}, or [...].', type=Json(dict, list)),
+    _flag("--key", "In place of a vector: a stored one; what is closest to it.", name="near"),
     _flag("--top-k", "How many to find.", type=int, default=10, show_default=True),
     FILTER,
     _switch("--return-distance", "Return the distance, smaller is closer."),
     _RETURN_METADATA,
+    AS_DOCUMENT,
 )
 FUSION_QUERY = (
     INDEX,
@@ -274,6 +154,7 @@ FUSION_QUERY = (
     _NEXT_TOKEN,
     _list_flag("--partition-keys", "Partitions, as --keys.", type=Names(), metavar="NAMES"),
     _RETURN_METADATA,
+    AS_DOCUMENT,
     _list_flag(
         "--return-metadata-fields", "Fields to return, as --keys.", type=Names(), metavar="NAMES"
     ),
@@ -316,6 +197,11 @@ def _new_index(**defaults: Any) -> tuple[click.Option, ...]:
             type=Json(dict),
         ),
         NON_FILTERABLE,
+        _flag(
+            "--for-documents",
+            "For the stores of this package: what they write may be large, and is not filterable.",
+            is_flag=True,
+        ),
         _flag("--wait", "Wait until it is no longer being made, --timeout at most.", is_flag=True),
     )
 
@@ -357,12 +243,14 @@ OUTPUT_FORMAT = _flag(
     "--output-format",
     "How to print: the API's JSON, the same as YAML or XML, one entry a line, or a table to read.",
     type=click.Choice(["json", "yaml", "xml", "jsonl", "table"]),
-    default="json",
-    show_default=True,
+    show_default="json",
 )
 OUTPUT_QUERY = _flag(
     "--output-query", "Part of the JSON to print (JMESPath).", type=read_query, metavar="JMESPATH"
 )
+
+WIDE = _flag("--wide", "In tables every member, as the API has it.", is_flag=True)
+OUTPUT = (OUTPUT_FORMAT, OUTPUT_QUERY, WIDE)
 
 CONNECTION = (
     _flag("--bucket", "Vector bucket, or its ARN (OSS_VECTORS_BUCKET)."),
@@ -416,14 +304,16 @@ def prepare_write(values: Values) -> Values:
     return {**values, "on_error": "report"}
 
 
-def unwrap_query_vector(values: Values) -> Values:
-    """Take the numbers out of `{"float32": numbers}`."""
-    given = values["query_vector"]  # the API's form, or just the numbers
-    if isinstance(given, dict):
-        if not isinstance(given.get("float32"), list):
-            raise click.BadParameter('it has no array "float32".', param_hint="--query-vector")
-        given = given["float32"]
-    return {**values, "query_vector": given}
+def prepare_query(values: Values) -> Values:
+    """Ask for a vector or a key, and take the numbers out of `{"float32": numbers}`."""
+    if ("query_vector" in values) == ("near" in values):
+        raise click.UsageError("give --query-vector, or --key for what is close to a stored one.")
+    given = values.get("query_vector")  # the API's form, or just the numbers
+    if not isinstance(given, dict):
+        return values
+    if not isinstance(given.get("float32"), list):
+        raise click.BadParameter('it has no array "float32".', param_hint="--query-vector")
+    return {**values, "query_vector": given["float32"]}
 
 
 def prepare_index(values: Values) -> Values:
@@ -445,7 +335,11 @@ def prepare_index(values: Values) -> Values:
             'it must be {"nonFilterableMetadataKeys": [names]}.', param_hint="--metadata"
         )
     names = [*listed, *rest.pop("non_filterable_metadata_keys", ())]
-    return {**rest, "non_filterable_metadata_keys": names}
+    if rest.pop("for_documents", False):
+        from ..records.decode import ENVELOPE_KEYS  # noqa: PLC0415 - not for `--help`
+
+        names += ENVELOPE_KEYS
+    return {**rest, "non_filterable_metadata_keys": list(dict.fromkeys(names))}
 
 
 _UNCHANGEABLE = {"dimension": "--dimension", "distance_metric": "--distance-metric"}

@@ -5,7 +5,7 @@ from typing import Any, Literal, NamedTuple
 
 import click
 
-from . import arguments, rendering
+from . import arguments, reading, rendering
 from .arguments import Values
 
 
@@ -19,6 +19,8 @@ class Operation(NamedTuple):
         prepare: from the flags' values to the method's arguments.
         pager: the client's method behind `--all`.
         on_bucket: whether a bucket must be named.
+        call: what is called with the client, where that is not its method.
+        begins_file: whether it makes sense in an embedded service that has nothing yet.
     """
 
     method: str
@@ -27,10 +29,15 @@ class Operation(NamedTuple):
     prepare: Callable[[Values], Values] = dict
     pager: str | None = None
     on_bucket: bool = True
+    call: Callable[..., Any] | None = None
+    begins_file: bool = False
 
 
 class Entry(NamedTuple):
-    """One command: an operation, the module in `commands` that holds it, or a group of commands."""
+    """One command: an operation, the module in `commands` that holds it, or a group of commands.
+
+    That of none of these stands in `application`.
+    """
 
     name: str
     summary: str
@@ -72,9 +79,10 @@ _VECTORS = (
     ),
     _operation(
         "query-vectors",
-        "Find the vectors closest to one.",
+        "Find the vectors closest to one, or to a stored key's.",
         arguments.QUERY,
-        prepare=arguments.unwrap_query_vector,
+        prepare=arguments.prepare_query,
+        call=reading.find_near,
         show=rendering.VECTORS,
     ),
     _operation(
@@ -99,9 +107,13 @@ _INDEXES = (
         "Make an index; dimension and metric must be given, for they cannot be changed later.",
         arguments.NEW_INDEX,
         prepare=arguments.prepare_index,
+        begins_file=True,
     ),
     _operation(
-        "put-vector-index-fusion", "Make an index in fusion mode.", arguments.NEW_FUSION_INDEX
+        "put-vector-index-fusion",
+        "Make an index in fusion mode.",
+        arguments.NEW_FUSION_INDEX,
+        begins_file=True,
     ),
     _operation(
         "get-vector-index", "Describe an index.", (arguments.INDEX,), show=rendering.show_index
@@ -120,7 +132,7 @@ _INDEXES = (
 )
 
 _BUCKETS = (
-    _operation("put-vector-bucket", "Make the bucket.", arguments.PUT_BUCKET),
+    _operation("put-vector-bucket", "Make the bucket.", arguments.PUT_BUCKET, begins_file=True),
     _operation("get-vector-bucket", "Describe the bucket.", show=rendering.show_bucket),
     _operation(
         "list-vector-buckets",
@@ -163,6 +175,7 @@ _AS_OSSUTIL = {
             "Make an index, with ossutil's defaults: dimension 512, metric euclidean.",
             arguments.OSSUTIL_NEW_INDEX,
             prepare=arguments.prepare_index,
+            begins_file=True,
         ),
     )
 }
@@ -193,11 +206,18 @@ SECTIONS = {
         Entry("export", "Read all vectors into such a file.", module="exporting"),
     ),
     "Tools": (
+        Entry(
+            "explain",
+            "Show what stands under a key, how it is read, and its sizes.",
+            module="explaining",
+        ),
         Entry("policy", "Print the least rights that commands or classes need.", module="policy"),
         Entry("doctor", "Check settings, network, clock, permissions and index.", module="doctor"),
         Entry("mcp", "Serve search and fetch to agents, by MCP.", module="mcp"),
         Entry("serve", "Run the embedded service on this machine.", module="serve"),
+        Entry("studio", "Look at records in a browser; nothing is written.", module="studio"),
         Entry("demo", "Show the main job on real data, with no account.", module="demo"),
+        Entry("completion", "Print what completes commands in bash, zsh or fish."),
     ),
 }
 

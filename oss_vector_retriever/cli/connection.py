@@ -37,23 +37,46 @@ class Connection(NamedTuple):
         return cls(**{name: values.pop(name) for name in cls._fields})
 
     def settings(
-        self, *, index: str | None = None, bucket_required: bool = True, **options: Any
+        self,
+        *,
+        index: str | None = None,
+        bucket_required: bool = True,
+        begins_file: bool = False,
+        **options: Any,
     ) -> "tuple[config.ClientConfig, LocalService | None]":
-        """Return the settings of a client, and the service, where it is embedded."""
+        """Return the settings of a client, and the service, where it is embedded.
+
+        Its file must be there, unless `begins_file`: what only reads would look at an empty one.
+        """
         from ..client.config import resolve_config  # noqa: PLC0415 - not for `--help`
 
         # by the constructor: a client's rate limit cannot be changed later
         options.update(rate_limit=self.rate_limit, max_concurrency=self.max_concurrency)
         if self.local:  # its bucket is always there
-            return self._open_file(index, **options)
+            return self._open_file(index, begins_file, **options)
         options.update({name: getattr(self, name) for name in ("bucket", "timeout", *_REMOTE_ONLY)})
         credentials = "chain" if self.credentials == "chain" else None
         return resolve_config(
             index=index, credentials=credentials, bucket_required=bucket_required, **options
         ), None
 
+    def _check_file(self) -> None:
+        from ..client.errors import ConfigurationError, quote  # noqa: PLC0415 - the same
+
+        # what cannot be opened for another reason, SQLite says
+        if self.local is None or os.path.lexists(self.local):
+            return
+        name = quote(os.fsencode(self.local).decode(errors="backslashreplace"))
+        raise ConfigurationError(
+            "{argument} {name} cannot be opened: it is not there.",
+            argument="local",
+            fields={"name": name},
+            remedy="`oss-vectors put-vector-index`, `import --create-index`, `serve --data` and "
+            "`demo --data` make such a file",
+        )
+
     def _open_file(
-        self, index: str | None, **options: Any
+        self, index: str | None, begins_file: bool, **options: Any
     ) -> "tuple[config.ClientConfig, LocalService]":
         from ..client.config import VARIABLES, replace_options  # noqa: PLC0415 - the same
         from ..client.local import open_local  # noqa: PLC0415 - the same
@@ -62,6 +85,8 @@ class Connection(NamedTuple):
         if useless:
             text = f"--local is a service of its own; leave out {', '.join(useless)}."
             raise click.UsageError(text)
+        if not begins_file:
+            self._check_file()
         others = {"bucket": self.bucket} if self.bucket else {}
         if index and self.bucket:  # an ARN may name another
             others["index"] = index

@@ -6,6 +6,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 import click
 
+from ..lazy import missing_error
 from .catalogue import FLAGS
 from .rendering import echo
 
@@ -89,23 +90,26 @@ def failure_of(error: Exception) -> Failure | None:
     if isinstance(error, OSError):
         text = ": ".join(str(part) for part in (error.filename, error.strerror) if part)
         return Failure(text or str(error), USAGE if isinstance(error, _WRONG_FILE) else SERVICE)
-    if isinstance(error, ModuleNotFoundError) and error.name in _EXTRAS:
-        extra = _EXTRAS[error.name]
-        text = f'this needs {error.name}: pip install "oss-vector-retriever[{extra}]"'
-        return Failure(text, USAGE)
+    if isinstance(error, ImportError) and error.name in _EXTRAS:
+        if isinstance(error, ModuleNotFoundError):
+            error = missing_error(error, "this", _EXTRAS[error.name])
+        return Failure(str(error), USAGE)
     return None
 
 
 # the others, such as a full disk, are no wrong use
 _WRONG_FILE = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError)
 # modules that a command loads when it needs them, and the extra that brings each
-_EXTRAS = {
+_EXTRAS: dict[str, str | None] = {
     "filelock": "cli",
+    "h11": "emulator",
+    "jinja2": "studio",
     "jmespath": "cli",
     "mcp": "mcp",
-    "numpy": "emulator",
+    "numpy": None,  # several bring it, none of which the command is about
     "pyarrow": "parquet",
     "rich": "cli",
+    "starlette": "studio",
     "uvicorn": "emulator",
     "yaml": "cli",
 }

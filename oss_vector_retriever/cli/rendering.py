@@ -5,7 +5,9 @@ what is printed on it. So all that is printed goes through `echo`, or through ce
 """
 
 import importlib
+import json
 import re
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import nullcontext, suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -31,12 +33,14 @@ class Document(NamedTuple):
         entries: what stands on the lines of JSON lines, and in the rows of a table.
         notes: what a reader of the entries should know besides.
         single: whether it is one object, and no list.
+        columns: the members that a table shows, with their headings; none for all.
     """
 
     members: Any
     entries: list[Any]
     notes: Mapping[str, str] = {}
     single: bool = False
+    columns: Mapping[str, str] = {}
 
 
 class Listing(NamedTuple):
@@ -49,6 +53,7 @@ class Listing(NamedTuple):
         token: the member that holds the token of the next page.
         attribute: the attribute of a page that holds it.
         more: what brings the next page.
+        columns: the members that a table shows, with their headings; none for all.
     """
 
     member: str
@@ -57,6 +62,7 @@ class Listing(NamedTuple):
     token: str = "nextToken"  # noqa: S105 - a member's name
     attribute: str = "next_token"
     more: str = "--next-token {}, or --all"
+    columns: Mapping[str, str] = {}
 
     def __call__(self, page: Iterable[Any]) -> Document:
         """Return what is printed of a page, or of all items."""
@@ -64,7 +70,8 @@ class Listing(NamedTuple):
         entries = [self.entry(item) for item in page]
         members: Entry = {self.member: entries, **({self.token: token} if token else {})}
         notes = {"more": self.more.format(token)} if token else {}
-        return Document({self.outside: members} if self.outside else members, entries, notes)
+        whole = {self.outside: members} if self.outside else members
+        return Document(whole, entries, notes, columns=self.columns)
 
 
 def echo(text: str, *, err: bool = False, line_end: bool = True) -> None:
@@ -76,20 +83,34 @@ def echo(text: str, *, err: bool = False, line_end: bool = True) -> None:
         click.echo(escape_controls(text), err=err, nl=line_end)
 
 
-def print_document(document: Document, style: str, query: Any = None) -> None:
-    """Print a document in one of the output formats; `query` is a compiled JMESPath expression."""
+def print_document(
+    document: Document, style: str | None, query: Any = None, *, wide: bool = False
+) -> None:
+    """Print a document in one of the output formats.
+
+    Args:
+        document: what is printed.
+        style: the format; None for JSON whose long data a terminal shows the beginning of.
+        query: a compiled JMESPath expression.
+        wide: show every member in a table.
+    """
     if query is not None:
         document = _query(document, query)
     if style in _WHOLE:
         echo(_WHOLE[style](document.members))
         return
+    if style is None or style == "json":
+        _print_json(document.members, shortens=style is None)
+        return
     if style == "jsonl":
         print_lines(document.entries)
     else:
-        print_table(document)
+        print_table(document, wide=wide)
     for name, note in document.notes.items():
         # lines are for programs: what is no entry must not stand among them
         echo(f"{name}: {note}", err=style == "jsonl")
+    if style == "table" and not document.columns and any(map(_is_record, document.entries)):
+        echo("hint: these are records of this package; --as-document shows what they say")
 
 
 def print_lines(entries: Iterable[Any]) -> None:
@@ -98,16 +119,76 @@ def print_lines(entries: Iterable[Any]) -> None:
         echo(_json(entry))
 
 
-def print_table(document: Document) -> None:
-    """Print the entries as a table."""
+def print_table(document: Document, *, wide: bool = False) -> None:
+    """Print the entries as a table, or one below the other where they are too wide for it."""
     from . import tables  # noqa: PLC0415 - rich is loaded for tables alone
 
+    if not document.entries:
+        click.echo("(none)")
+        return
     if document.single:
-        table = tables.table_of_one(document.entries[0])
+        drawn = tables.draw_one(document.entries[0], wide=wide)
     else:
-        table = tables.table_of(document.entries)
+        drawn = tables.draw_entries(document.entries, document.columns, wide=wide)
     # not by rich's own print: click's output is what tests and pipes are given
-    click.echo(tables.draw(table), nl=False)
+    click.echo(drawn, nl=False)
+
+
+def _is_record(entry: Any) -> bool:
+    metadata = entry.get("metadata") if isinstance(entry, Mapping) else None
+    return isinstance(metadata, Mapping) and "_record" in metadata
+
+
+def _print_json(value: Any, *, shortens: bool) -> None:
+    """Print JSON on one line; on a terminal in lines to read, with data shortened if it may be."""
+    if not sys.stdout.isatty():
+        echo(_json(value))
+        return
+    lines = IndentedJson(_FEW if shortens else None)
+    echo(lines.text_of(_plain(value)))
+    if lines.was_shortened:
+        # what is shown is no JSON then: a copy of it fails, where a vector cut in silence would not
+        echo("data are shown in part; --output-format json shows them whole", err=True)
+
+
+_FEW = 3  # numbers of an embedding, which tell two apart
+
+
+class IndentedJson:
+    """JSON in lines to read: an object's members below each other, numbers beside each other.
+
+    Args:
+        most: how many numbers of a longer list are shown; None for all.
+
+    Attributes:
+        was_shortened: whether some were left out.
+    """
+
+    def __init__(self, most: int | None = None) -> None:
+        self._most = most
+        self.was_shortened = False
+
+    def text_of(self, value: Any, indent: str = "") -> str:
+        """Return a value of JSON's own types as text; lines after the first begin with `indent`."""
+        if isinstance(value, dict) and value:
+            inner = indent + "  "
+            members = (f"{_json(n)}: {self.text_of(item, inner)}" for n, item in value.items())
+            return "{\n" + ",\n".join(inner + member for member in members) + f"\n{indent}}}"
+        if not isinstance(value, list) or not value:
+            return _json(value)
+        if all(isinstance(item, int | float) for item in value):
+            return self._numbers(value)
+        inner = indent + "  "
+        items = ",\n".join(inner + self.text_of(item, inner) for item in value)
+        return f"[\n{items}\n{indent}]"
+
+    def _numbers(self, values: list[Any]) -> str:
+        # a list that is a little longer than what is shown of one is shown whole
+        if self._most is None or len(values) <= 2 * self._most:
+            return "[" + ", ".join(map(_json, values)) + "]"
+        self.was_shortened = True
+        shown = ", ".join(map(_json, values[: self._most]))
+        return f"[{shown}, ... {len(values) - self._most:,} more]"
 
 
 def _query(document: Document, query: Any) -> Document:
@@ -124,14 +205,23 @@ def _query(document: Document, query: Any) -> Document:
 def _json(value: Any) -> str:
     from ..client.wire import dump_json  # noqa: PLC0415 - not for `--help`
 
-    return dump_json(value).decode()
+    try:
+        return dump_json(value).decode()
+    except TypeError:
+        # orjson has no integers over 64 bits, which records of this package may hold
+        separators = (",", ":")
+        return json.dumps(value, default=_numbers_of, ensure_ascii=False, separators=separators)
+
+
+def _numbers_of(data: Any) -> Any:
+    from ..client.wire import dump_json  # noqa: PLC0415 - as above
+
+    return json.loads(dump_json(data))  # with the digits of a float32, not of a double
 
 
 def _plain(value: Any) -> Any:
     """Return a value as JSON has it: lists in place of packed data."""
-    from ..client.wire import parse_json  # noqa: PLC0415 - the same
-
-    return parse_json(_json(value).encode())
+    return json.loads(_json(value))
 
 
 def _yaml(value: Any) -> str:
@@ -175,7 +265,7 @@ def _fill(element: "Element", content: Any) -> None:
             _fill(child, item)
 
 
-_WHOLE: dict[str, Callable[[Any], str]] = {"json": _json, "yaml": _yaml, "xml": _xml}
+_WHOLE: dict[str, Callable[[Any], str]] = {"yaml": _yaml, "xml": _xml}
 
 
 def vector_entry(item: Any) -> Entry:
@@ -197,7 +287,17 @@ def api_entry(item: "VectorIndex | VectorBucket") -> Entry:
 
 
 VECTORS = Listing("vectors", vector_entry)
-INDEXES = Listing("indexes", api_entry)
+INDEXES = Listing(
+    "indexes",
+    api_entry,
+    columns={
+        "indexName": "name",
+        "dimension": "dimension",
+        "distanceMetric": "metric",
+        "status": "status",
+        "createTime": "created (UTC)",
+    },
+)
 BUCKETS = Listing(
     "Buckets",
     api_entry,
@@ -205,6 +305,7 @@ BUCKETS = Listing(
     "NextMarker",
     "next_marker",
     "--marker {}, or --all",
+    {"Name": "name", "Region": "region", "CreationDate": "created (UTC)"},
 )
 HITS = Listing("vectors", vector_entry, more="--next-token {}")
 

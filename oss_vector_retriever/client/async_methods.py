@@ -226,7 +226,7 @@ class _AsyncMethods:
 
     async def query_vectors(
         self,
-        query_vector: Iterable[float],
+        query_vector: Iterable[float] | Mapping[str, Iterable[float]],
         *,
         top_k: int = 10,
         index: str | None = None,
@@ -236,8 +236,8 @@ class _AsyncMethods:
     ) -> QueryVectorsResult:
         """Find the stored vectors closest to one, closest first.
 
-        `query_vector` has the index's dimension. The service cannot return data here: `fetch` the
-        keys. Source: page QueryVectors.
+        `query_vector` has the index's dimension: numbers, or `{"float32": numbers}` as in the API.
+        The service cannot return data here: `fetch` the keys. Source: page QueryVectors.
         """
         return await self.run(
             vector_operations.query_vectors,

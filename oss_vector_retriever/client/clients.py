@@ -320,7 +320,7 @@ class OSSVectorClient(_ClientBase):
 
     def query_vectors(
         self,
-        query_vector: Iterable[float],
+        query_vector: Iterable[float] | Mapping[str, Iterable[float]],
         *,
         top_k: int = 10,
         index: str | None = None,
@@ -330,8 +330,8 @@ class OSSVectorClient(_ClientBase):
     ) -> QueryVectorsResult:
         """Find the stored vectors closest to one, closest first.
 
-        `query_vector` has the index's dimension. The service cannot return data here: `fetch` the
-        keys. Source: page QueryVectors.
+        `query_vector` has the index's dimension: numbers, or `{"float32": numbers}` as in the API.
+        The service cannot return data here: `fetch` the keys. Source: page QueryVectors.
         """
         return self.run(
             vector_operations.query_vectors,

@@ -119,6 +119,16 @@ class Endpoint:
         """Return host and port."""
         return self.host if self.port is None else f"{self.host}:{self.port}"
 
+    @property
+    def is_loopback(self) -> bool:
+        """Tell whether it is on this machine."""
+        return _is_loopback(self.host)
+
+    @property
+    def over_http(self) -> "Endpoint":
+        """Return the same address without TLS."""
+        return replace(self, scheme="http")
+
     def locate(self, bucket: str | None, account_id: str) -> tuple[str, str]:
         """Return origin and path for a bucket of an account; without a bucket, for the region."""
         # An IP address has no sub-domain that could name the bucket.
@@ -170,7 +180,9 @@ def remove_bucket(endpoint: Endpoint, bucket: str | None, account_id: str) -> En
 
 
 def parse_endpoint(text: str, *, allow_http: bool = False) -> Endpoint:
-    """Read an endpoint such as `http://127.0.0.1:9000` or `cn-hangzhou.oss-vectors.aliyuncs.com`.
+    """Read an endpoint such as `127.0.0.1:9000` or `cn-hangzhou.oss-vectors.aliyuncs.com`.
+
+    Where no scheme is said it is https, and http on this machine.
 
     Raises:
         ConfigurationError: it is not a bare scheme, host and port, or it is plain http to
@@ -184,10 +196,9 @@ def parse_endpoint(text: str, *, allow_http: bool = False) -> Endpoint:
     if port is not None and not 0 < port <= _LAST_PORT:
         raise _bad_endpoint(text, "its port is out of range")
     address = _ip_address(text, host)
-    # RFC 6761, 6.3: every name under `localhost` is this machine.
-    named_local = host == "localhost" or host.endswith(".localhost")
-    loopback = named_local if address is None else address.is_loopback
-    scheme = (match["scheme"] or "https").lower()
+    loopback = _is_loopback(host)
+    # what runs on this machine, such as the embedded service, seldom has a certificate
+    scheme = (match["scheme"] or ("http" if loopback else "https")).lower()
     if scheme not in {"http", "https"}:
         raise _bad_endpoint(text, "its scheme is not https (or http)")
     if scheme == "http" and not (allow_http or loopback):
@@ -197,6 +208,14 @@ def parse_endpoint(text: str, *, allow_http: bool = False) -> Endpoint:
     if host.endswith(".aliyuncs.com") and not f".{host}".endswith(f".{_DOMAIN}"):
         raise _bad_endpoint(text, f"it is not an OSS Vectors host; those end in {_DOMAIN}")
     return Endpoint(scheme, host, port, path_style=address is not None or host == "localhost")
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        # RFC 6761, 6.3: every name under `localhost` is this machine.
+        return host == "localhost" or host.endswith(".localhost")
 
 
 def _ip_address(text: str, host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:

@@ -4,8 +4,10 @@ import asyncio
 import time
 from concurrent.futures import ThreadPoolExecutor
 
+from ..client.errors import ConfigurationError
 from ..client.models.messages import Reply, Request
 from .faults import Outcome
+from .operations.call import NEEDS_NUMPY
 from .operations.table import operation_of
 from .service import Service
 
@@ -25,6 +27,7 @@ class InProcessTransport:
     Raises:
         TimeoutError: a `Delay` is longer than the timeout; it is raised when that has passed.
         ConnectionResetError: a `Reset`, or a `Truncate` that leaves nothing of the reply.
+        ConfigurationError: a search without numpy, which an extra brings.
     """
 
     def __init__(self, service: Service) -> None:
@@ -54,7 +57,17 @@ def _receive(outcome: Outcome, timeout: float | None) -> Reply:
     # What was asked for is done even so: a client that gives up cannot know that it was not.
     if timeout is not None and outcome.delay > timeout:
         raise TimeoutError(f"no reply within {timeout:g} s (a fault of the emulator)")
-    return outcome.arrive()
+    reply = outcome.arrive()
+    if reply.status == _NOT_IMPLEMENTED and NEEDS_NUMPY.encode() in reply.body:
+        # over HTTP it is the service's answer; here it is this program that lacks something
+        raise ConfigurationError(
+            f"a search in an embedded service {NEEDS_NUMPY}:",
+            remedy='pip install "oss-vector-retriever[emulator]"',
+        )
+    return reply
+
+
+_NOT_IMPLEMENTED = 501
 
 
 class Offload:

@@ -275,15 +275,14 @@ def _text_outside(
 def _from_fields(
     key: str, stored: dict[str, Any], embedding: Float32Array | None, text_key: str | None
 ) -> Record:
-    """Read a record by the first field that holds text (`_text_of` says what does).
+    """Read a record by the first field that holds text (`text_of` says what does).
 
     A string moves from the metadata into the text. A text made of an array, a number or a boolean
     leaves its field in the metadata, so that nothing is lost.
     """
-    own: _Rungs = ((text_key, "text_key"),) if text_key else ()
-    for name, source in (*_BEFORE_TEXT_KEY, *own, *_AFTER_TEXT_KEY):
+    for name, source in text_rungs(text_key):
         value = stored.get(name)
-        if value is not None and (text := _text_of(value)) is not None:
+        if value is not None and (text := text_of(value)) is not None:
             metadata = deep_copy(stored)
             if isinstance(value, str):
                 del metadata[name]
@@ -293,7 +292,13 @@ def _from_fields(
     return Record(key, "", deep_copy(stored), embedding, None, "embed_cli" if media else "empty")
 
 
-def _text_of(value: object) -> str | None:
+def text_rungs(text_key: str | None) -> _Rungs:
+    """Return the fields that may hold a record's text, in order, below envelope and node."""
+    own: _Rungs = ((text_key, "text_key"),) if text_key else ()
+    return (*_BEFORE_TEXT_KEY, *own, *_AFTER_TEXT_KEY)
+
+
+def text_of(value: object) -> str | None:
     r"""Return a field's value as text, or None where it holds none.
 
     A string is the text; strings in an array are joined with "\n"; a number or a boolean is written

@@ -45,7 +45,8 @@ MAY_IMPORT = {
         "mcp",
     },
     "emulator": {"emulator", "client.models", "client.signing", "client.errors"},
-    "cli": set(PARTS),
+    "studio": {"client", "records", "langchain", "llama_index", "emulator", "studio"},
+    "cli": {*PARTS, "studio"},
 }
 # The way to an embedded service, and `local()`, which takes the emulator's types.
 NAMES_THE_EMULATOR = {f"{NAME}.client.local", f"{NAME}.client.base"}

@@ -1,6 +1,8 @@
 """`oss-vectors demo`: the main job on real data, with no account."""
 
 import importlib.util
+import json
+import shlex
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -15,7 +17,7 @@ from ...client.clients import OSSVectorClient
 from ...client.models.vector import Float32Array, Vector
 from ...corpus import Corpus, CorpusUnavailableError, Passage, load_corpus, running_topics
 from ...records import ENVELOPE_KEYS, decode, encode, query_of
-from ..tables import add_row, describe_data, describe_metadata, make_table, plain, shorten
+from ..tables import describe_data, draw_entries, make_console, plain, shorten
 
 INDEX = "pythontopics"
 _KEYS = ("with", "lambda", "no-such-topic", "for")
@@ -29,7 +31,7 @@ _BATCH = 10  # small, so that the bar moves
 )
 def command(data: str | None) -> None:
     """Load real documents with their embeddings into the embedded service, and fetch by key."""
-    console = Console()
+    console = make_console()
     started = time.monotonic()
     try:
         corpus, topics = load_corpus(), running_topics()
@@ -43,7 +45,27 @@ def command(data: str | None) -> None:
         show_llama_index(console, client, _KEYS)
         show_long_topic(console, client, topics)
         show_more_like(console, client, _LIKE)
-    console.print(f"Done in {time.monotonic() - started:.1f} s.")
+    console.print(f"Done in {time.monotonic() - started:.1f} s.\n")
+    for line in _next_steps(data):
+        # a line that is wrapped cannot be pasted
+        console.print(plain(line), soft_wrap=True)
+
+
+def _next_steps(data: str | None) -> Iterator[str]:
+    """Yield what to try next, word for word; without a file nothing is left to try it on."""
+    if data is None:
+        yield "Next: keep the data in a file, and look at them with the other commands:"
+        yield "  oss-vectors demo --data demo.db"
+        return
+    where = f"--local {shlex.quote(data)} --index-name {INDEX}"
+    yield f"Next: all of it is in {data}. Try"
+    yield f"  oss-vectors explain {_LIKE} {where}"
+    yield f"  oss-vectors query-vectors --key {_LIKE} --as-document --output-format table {where}"
+    yield f"  oss-vectors get-vectors --keys with,for --as-document {where}"
+    yield "or in Python"
+    yield "  from oss_vector_retriever import OSSVectorClient"
+    yield f'  client = OSSVectorClient.local({json.dumps(data)}, index="{INDEX}")'
+    yield f"  print(client.fetch({list(_KEYS)!r}))"
 
 
 @contextmanager
@@ -186,12 +208,16 @@ def show_more_like(console: Console, client: OSSVectorClient, key: str, count: i
     # one more than is shown: the key itself is its own nearest neighbour
     hits = [hit for hit in client.query_vectors(data, top_k=count + 1) if hit.key != key][:count]
     records = {v.key: decode(v) for v in client.fetch([hit.key for hit in hits], return_data=False)}
-    table = make_table(("key", "distance", "title", "text"), f"More like {key!r}, by its embedding")
-    for hit in hits:
-        record = records[hit.key]
-        distance = f"{hit.distance:.3f}" if hit.distance is not None else "-"
-        add_row(table, hit.key, distance, record.metadata["title"], shorten(record.text, _TEXT))
-    console.print(table)
+    entries = [
+        {
+            "key": hit.key,
+            "distance": hit.distance,
+            "title": records[hit.key].metadata["title"],
+            "text": shorten(records[hit.key].text, _TEXT),
+        }
+        for hit in hits
+    ]
+    _print_table(console, f"More like {key!r}, by its embedding", entries)
 
 
 _TEXT = 72
@@ -203,12 +229,21 @@ def _print_rows(
     title: str,
     rows: Iterable[tuple[str | None, str, Mapping[str, Any], Sequence[float] | None]],
 ) -> None:
-    table = make_table(("key", "text", "metadata", "embedding"), title)
-    for key, text, metadata, embedding in rows:
-        chosen = {name: metadata[name] for name in _METADATA if name in metadata}
-        data = describe_data(embedding)
-        add_row(table, key, shorten(text, _TEXT), describe_metadata(chosen), data)
-    console.print(table)
+    entries = [
+        {
+            "key": key,
+            "text": shorten(text, _TEXT),
+            "metadata": {name: metadata[name] for name in _METADATA if name in metadata},
+            "embedding": describe_data(embedding),
+        }
+        for key, text, metadata, embedding in rows
+    ]
+    _print_table(console, title, entries)
+
+
+def _print_table(console: Console, title: str, entries: Sequence[Mapping[str, Any]]) -> None:
+    console.print(plain(title, style="bold"))
+    click.echo(draw_entries(entries), nl=False)
 
 
 def _print_missing(console: Console, missing: Sequence[str], where: str) -> None:

@@ -19,7 +19,7 @@ from ...client.credentials import ACCESS_KEY_ID, ACCESS_KEY_SECRET, SESSION_TOKE
 from ...client.hidden import reveal
 from ...client.models import limits, messages, results
 from ...client.retry import http_date
-from ...client.steps import Fault, send
+from ...client.steps import NO_TLS, Fault, send
 from ...client.transport.engine import Settings, settings_for
 from ...records.decode import ENVELOPE_KEYS
 from ...records.settings import StoreSettings
@@ -55,7 +55,7 @@ class Finding(NamedTuple):
     hint: str = ""
 
 
-@click.command("doctor")
+@click.command("doctor", cls=arguments.Command)
 @click.option("--key", help="A key to fetch; by default the first that is listed.")
 @click.option("--side-index", metavar="NAME", help="The side index; by default <index>side.")
 @click.option(
@@ -267,13 +267,13 @@ def check_way(client: OSSVectorClient) -> Iterator[Finding]:
     with link:
         took = (time.monotonic() - started) * 1000
         yield Finding(CONNECTION, "ok", f"{address} port {port}, in {took:.1f} ms")
-        tls = _check_tls(link, host, settings)
+        tls = _check_tls(link, host, settings, str(config.endpoint.over_http))
     yield tls
     if tls.status != "failed":
         yield from check_answer(client)
 
 
-def _check_tls(link: socket.socket, host: str, settings: Settings) -> Finding:
+def _check_tls(link: socket.socket, host: str, settings: Settings, plain_endpoint: str) -> Finding:
     if settings.proxy:
         # behind it is a tunnel, which only a whole request opens
         return Finding(TLS, "skipped", "behind the proxy")
@@ -283,6 +283,8 @@ def _check_tls(link: socket.socket, host: str, settings: Settings) -> Finding:
         with settings.tls.wrap_socket(link, server_hostname=host) as secured:
             return Finding(TLS, "ok", f"{secured.version()}, the certificate is for {host}")
     except (ssl.SSLError, OSError) as error:
+        if getattr(error, "reason", None) == NO_TLS:
+            return failure(TLS, "not agreed on: it answers plain http", f"use {plain_endpoint}")
         reason = getattr(error, "verify_message", "") or error.strerror or type(error).__name__
         hint = "check --endpoint, this machine's certificates, and who reads along in between"
         return failure(TLS, f"not agreed on: {reason}", hint)
@@ -496,8 +498,8 @@ def _judge_index(index: results.VectorIndex) -> Finding:
     if filterable := [name for name in ENVELOPE_KEYS if name not in hidden]:
         hint = (
             f"{' and '.join(filterable)} can be filtered by, so records of this package over 2 KB "
-            "are refused; that is fixed for the life of an index: make another, with "
-            + " ".join(f"--non-filterable-key {name}" for name in ENVELOPE_KEYS)
+            "are refused; that is fixed for the life of an index: make another, by "
+            "`oss-vectors put-vector-index --for-documents`"
         )
         return Finding(INDEX, "warning", detail, hint)
     return Finding(INDEX, "ok", detail)

@@ -14,7 +14,7 @@ from ...client.errors import VectorIndexParameterInvalidError, quote
 from ...client.models import DEFAULT_LIMITS, ListVectorsResult, Vector
 from ...records.decode import DecodeError, has_head, is_head, read
 from ...records.parts import restore
-from ..arguments import CONNECTION, FILTER, INDEX
+from ..arguments import CONNECTION, FILTER, INDEX, Command
 from ..connection import Connection, open_client
 from ..rendering import echo
 from ..transfer import job
@@ -22,7 +22,7 @@ from ..transfer.files import Sink
 from ..transfer.target import Target
 
 
-@click.command("export")
+@click.command("export", cls=Command)
 @click.argument("target", type=click.Path(dir_okay=False, allow_dash=True))
 @job.FORMAT
 @job.LINES

@@ -3,7 +3,6 @@
 import hashlib
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
-from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from itertools import islice
 from pathlib import Path
@@ -18,21 +17,29 @@ from ...records.cutting import PartsKeeper, may_be_large
 from ...records.decode import has_head
 from ...records.parts import restore
 from ...records.settings import StoreSettings
-from ..arguments import CONNECTION, INDEX, Names, join
+from ..arguments import CONNECTION, INDEX, Command
 from ..connection import Connection, open_client
 from ..errors import PARTIAL, USAGE, Failure, word
 from ..transfer import job
-from ..transfer.files import Row, Source
+from ..transfer.files import Fields, Row, Source
 from ..transfer.target import Target
+from ..values import Names, join
 
 OnError = Literal["fail", "skip"]
 _BAD_REQUEST = 400
 
 
-@click.command("import")
+@click.command("import", cls=Command)
 @click.argument("source", type=click.Path(exists=True, dir_okay=False, allow_dash=True))
 @job.FORMAT
 @job.LINES
+@click.option("--key-field", default="key", show_default=True, help="Member that is the key.")
+@click.option(
+    "--data-field", default="data", show_default=True, help="Member that holds the numbers."
+)
+@click.option(
+    "--metadata-field", default="metadata", show_default=True, help="Member with the metadata."
+)
 @click.option("--create-index", is_flag=True, help="Make the index where there is none.")
 @click.option(
     "--distance-metric",
@@ -80,6 +87,9 @@ def command(
     source: str,
     file_format: str | None,
     lines: Path | None,
+    key_field: str,
+    data_field: str,
+    metadata_field: str,
     create_index: bool,
     distance_metric: DistanceMetric | None,
     non_filterable_metadata_keys: list[str] | None,
@@ -93,8 +103,10 @@ def command(
 ) -> None:
     """Write the vectors of a file into an index.
 
-    SOURCE is JSON lines ({"key", "data", "metadata"}; `-` is standard input), a .npy matrix with
-    JSON lines beside it, or Parquet (extra `parquet`).
+    SOURCE is JSON lines ({"key", "data", "metadata"}; `-` is standard input), which may be gzip, a
+    .npy matrix with JSON lines beside it, or Parquet (extra `parquet`). Pages that `list-vectors`
+    prints, here or of S3, are taken as they are. The lines of other stores by the names of their
+    members: --key-field id --data-field vector --metadata-field payload.
 
     A crash only interrupts: the same command again goes on where it was, and writes nothing twice.
     What it goes by is a journal beside SOURCE, which stays: lines added to SOURCE later are
@@ -105,8 +117,10 @@ def command(
         raise click.UsageError("--create-index needs a file, to see the dimension beforehand.")
     # a lower limit is how the client is told to write smaller batches
     limits = replace(DEFAULT_LIMITS, vectors_per_put=batch)
-    rows = job.open_source(source, file_format, lines, limits)
-    with open_client(connection, limits=limits, index=index) as client:
+    fields = Fields(key_field, data_field, metadata_field)
+    rows = job.open_source(source, file_format, lines, limits, fields)
+    options = {"limits": limits, "index": index, "begins_file": create_index}
+    with open_client(connection, **options) as client:
         target = Target(client, client.config.index_or(None), connection.address(client))
         if create_index:
             names = non_filterable_metadata_keys or ()
@@ -119,6 +133,8 @@ def command(
         # a pipe cannot be read again
         path = None if source == job.PIPE else journal_path or usual_path
         task = {"import": real.name, "into": target.identity()}
+        if fields != Fields():  # other members are other vectors
+            task["fields"] = list(fields)
         meter = job.Meter(f"import {rows.name}", rows.total, in_bytes=rows.in_bytes, shown=progress)
         with job.open_journal(path, task, restart=restart) as journal:
             window = batch * connection.max_concurrency
@@ -136,10 +152,21 @@ command.params.extend([INDEX, *(flag for flag in CONNECTION if flag.name != "max
 
 
 def _first_dimension(source: Source) -> int | None:
+    """Return the dimension of the first vector; None where nothing is there at all.
+
+    Raises:
+        Failure: there are rows, and none holds a vector.
+    """
+    first: Refused | None = None
     for row in source.rows():
-        with suppress(errors.InvalidRequestError):
+        try:
             if (vector := source.vector(row)) is not None:
                 return len(vector.data or ())
+        except errors.InvalidRequestError as error:
+            first = first or Refused(row, error)
+    if first is not None:
+        text = "the new index has the dimension of the first vector, and there is none"
+        raise Failure(f"{text}: {_describe_refusal(source, first)}", USAGE)
     return None
 
 
@@ -150,6 +177,7 @@ def _summarise(run: "Import") -> str:
     parts = [
         f"{source.name}: {job.count(done.rows, source.unit)}{before}",
         f"{job.count(run.written, 'vector')} written to index {run.target.index!r}",
+        f"up to {run.unsure:,} of them again after an interruption" if run.unsure else "",
         there or "",
         f"{job.count(run.skipped, source.unit)} skipped" if run.skipped else "",
         run.meter.describe_time(),
@@ -193,11 +221,19 @@ class Refused(NamedTuple):
 
 
 class Written(NamedTuple):
-    """What became of the vectors of a window: how many were written, or there, and the others."""
+    """What became of the vectors of a window.
+
+    Attributes:
+        new: how many were written.
+        there: how many were in the index as they are here.
+        refused: the others.
+        unsure: of those that were written how many may have been there.
+    """
 
     new: int
     there: int
     refused: list[Refused]
+    unsure: int = 0
 
 
 @dataclass(slots=True)
@@ -211,7 +247,8 @@ class Window:
         weight: what a meter counts of them.
         records: their vectors by key; of two with one key the later counts, as if put in turn.
         refused: the rows that hold no vector.
-        ended_by: a row without a vector that ends the import; it is none of these.
+        ended_by: what ends the import: a row without a vector, which is none of these, or that
+            there is nothing more to read.
         digest: of all rows up to the last of these.
     """
 
@@ -221,7 +258,7 @@ class Window:
     weight: int = 0
     records: dict[str, Record] = field(default_factory=dict)
     refused: list[Refused] = field(default_factory=list)
-    ended_by: Refused | None = None
+    ended_by: Refused | Failure | None = None
     digest: str = ""
 
 
@@ -247,6 +284,7 @@ class Import:
         before: rows that were imported by earlier runs.
         written: vectors that this run wrote.
         there: vectors that it found in the index as they are here.
+        unsure: of what it wrote how many vectors an earlier run may have written as they are here.
         skipped: rows that it left out.
     """
 
@@ -261,7 +299,7 @@ class Import:
         state = self.journal.state if self.journal else None
         self.done = ImportProgress(**(state or {}))
         self.before = self.done.rows
-        self.written = self.there = self.skipped = 0
+        self.written = self.there = self.unsure = self.skipped = 0
         self._doubtful = self.before + self.done.window
         self._digest = hashlib.sha256()
         self._under_way: tuple[Window, Future[Written]] | None = None
@@ -308,7 +346,11 @@ class Import:
     def _windows(self, rows: Iterator[Row]) -> Iterator[Window]:
         """Cut rows into windows; the last may be empty but for the row that ends it all."""
         window = Window(self.before)
-        for row in rows:
+        while (row := _next_row(rows)) is not None:
+            if isinstance(row, Failure):
+                # of a file that is damaged further on, what comes before is imported
+                window.ended_by = row
+                break
             if not self._add_row(row, window):
                 break
             self._digest_row(row)
@@ -348,20 +390,26 @@ class Import:
 
     def _write(self, window: Window) -> Written:
         records = list(window.records.values())
+        unsure = 0
         if window.start < self._doubtful:
             # within reach of the crash: some of these may be written and not noted
-            records = missing_records(self.target, records)
+            try:
+                records = missing_records(self.target, records)
+            except errors.AccessDeniedError:
+                # who may not read the index writes them again, which changes nothing
+                unsure = min(len(records), self._doubtful - window.start)
         refused = write_each(self.target, records)
         # the first is enough where it ends the import
         found = list(refused if self.on_error == "skip" else islice(refused, 1))
-        return Written(len(records) - len(found), len(window.records) - len(records), found)
+        there = len(window.records) - len(records)
+        return Written(len(records) - len(found), there, found, unsure)
 
     def _settle(self) -> None:
         """Wait for the window that is under way, and note it."""
         if self._under_way is None:
             return
         window, future = self._under_way
-        written, there, refused = future.result()
+        written, there, refused, unsure = future.result()
         self._under_way = None
         if refused and self.on_error == "fail":
             raise self._failure(refused[0])
@@ -370,12 +418,13 @@ class Import:
         self.done.skipped += len(window.refused) + len(refused)
         self.written += written
         self.there += there
+        self.unsure += unsure
         self.skipped += len(window.refused) + len(refused)
         self.done.digest = window.digest
         self._note()
         self.meter.advance(window.weight)
         for each in sorted([*window.refused, *refused], key=lambda one: one.row.number):
-            self.meter.say(f"{self._place(each)}; skipped")
+            self.meter.say(f"{_describe_refusal(self.source, each)}; skipped")
         if window.ended_by is not None:
             raise self._failure(window.ended_by)
 
@@ -385,17 +434,30 @@ class Import:
         if self.journal is not None:
             self.journal.record(asdict(self.done))
 
-    def _failure(self, refused: Refused) -> Failure:
-        return Failure(f"{self._place(refused)}\n{self._describe_rest()}", USAGE)
-
-    def _place(self, refused: Refused) -> str:
-        where = f"{self.source.name}, {self.source.unit} {refused.row.number}"
-        return f"{where}: {refused.error.render(word).rstrip('.')}"
+    def _failure(self, cause: Refused | Failure) -> Failure:
+        if isinstance(cause, Failure):
+            text = cause.message
+        else:
+            text = _describe_refusal(self.source, cause)
+        return Failure(f"{text}\n{self._describe_rest()}", USAGE)
 
     def _describe_rest(self) -> str:
         units = job.count(self.done.rows, self.source.unit)
         units = f"{units} {'is' if self.done.rows == 1 else 'are'} imported"
         return f"{units}; the same command again goes on from there" if self.journal else units
+
+
+def _next_row(rows: Iterator[Row]) -> Row | Failure | None:
+    """Return the next row, why there is none to be read, or None at the end."""
+    try:
+        return next(rows, None)
+    except Failure as failure:
+        return failure
+
+
+def _describe_refusal(source: Source, refused: Refused) -> str:
+    where = f"{source.name}, {source.unit} {refused.row.number}"
+    return f"{where}: {refused.error.render(word).rstrip('.')}"
 
 
 def write_each(target: Target, records: Sequence[Record]) -> Iterator[Refused]:
@@ -442,17 +504,16 @@ def _halve(
 def missing_records(target: Target, records: Sequence[Record]) -> list[Record]:
     """Return the records that are not in the index exactly as they are here.
 
-    Asked where a crash may have come between a write and the note of it. Who may not read the
-    index writes them again, which changes nothing.
+    Asked where a crash may have come between a write and the note of it.
+
+    Raises:
+        AccessDeniedError: the caller may not read the index.
     """
     keys = [record.vector.key for record in records]
-    try:
-        there = target.client.fetch(keys, index=target.index).by_key
-        if has_head(there.values()):
-            whole = target.client.run(restore, target.index, list(there.values()), return_data=True)
-            there = {vector.key: vector for vector in whole}
-    except errors.AccessDeniedError:
-        return list(records)
+    there = target.client.fetch(keys, index=target.index).by_key
+    if has_head(there.values()):
+        whole = target.client.run(restore, target.index, list(there.values()), return_data=True)
+        there = {vector.key: vector for vector in whole}
     return [record for record in records if not _same(record.vector, there.get(record.vector.key))]
 
 

@@ -1,6 +1,7 @@
 """`oss-vectors invoke-operation`: any call to the service, signed and retried as all others are."""
 
 import re
+import sys
 from typing import Any
 from urllib.parse import quote
 
@@ -9,11 +10,12 @@ import click
 from ...client.flow import Operation, call
 from ...client.models.messages import Reply
 from ...client.wire import parse_json
-from ..arguments import CONNECTION, OUTPUT_FORMAT, OUTPUT_QUERY, Json
+from ..arguments import CONNECTION, OUTPUT, Command
 from ..catalogue import LEVELS
 from ..connection import Connection, open_client
 from ..errors import Failure
 from ..rendering import Document, echo, print_document
+from ..values import Json
 
 # a header's name and value as they may stand in a request: nothing in them ends the line
 _HEADER = re.compile(
@@ -73,7 +75,7 @@ def _headers_of(
     return tuple(headers.items())
 
 
-@click.command("invoke-operation")
+@click.command("invoke-operation", cls=Command)
 @click.option(
     "--op-name",
     "name",
@@ -120,8 +122,9 @@ def command(
     headers: tuple[tuple[str, str], ...],
     body: bytes,
     no_bucket: bool,
-    output_format: str,
+    output_format: str | None,
     output_query: Any,
+    wide: bool,
     **connection_flags: Any,
 ) -> None:
     """Make any call to the service, signed: of an operation that has no command here yet.
@@ -140,30 +143,35 @@ def command(
         idempotent=method.upper() == "GET",
     )
     connection = Connection.pop_from(connection_flags)
-    with open_client(connection, bucket_required=not no_bucket) as client:
+    options = {"bucket_required": not no_bucket, "begins_file": operation.method != "GET"}
+    with open_client(connection, **options) as client:
         reply = client.run(call, operation)
-    _print(reply, output_format, output_query)
+    _print(reply, output_format, output_query, wide=wide)
 
 
-command.params.extend([OUTPUT_FORMAT, OUTPUT_QUERY, *CONNECTION])
+command.params.extend([*OUTPUT, *CONNECTION])
 
 
 def _reply(reply: Reply) -> Reply:
     return reply
 
 
-def _print(reply: Reply, style: str, query: Any) -> None:
+def _print(reply: Reply, style: str | None, query: Any, *, wide: bool) -> None:
     """Print what the service said: as it stands, or as JSON in another form."""
     text = reply.body.decode(errors="replace")
     if not text.strip():
         return
-    if style == "json" and query is None:
+    if style in (None, "json") and query is None and not sys.stdout.isatty():
         echo(text.rstrip("\r\n"))
         return
     try:
         value = parse_json(reply.body)
     except ValueError:
+        if style in (None, "json") and query is None:
+            echo(text.rstrip("\r\n"))
+            return
         raise Failure(
             "the reply is no JSON; leave out --output-format and --output-query"
         ) from None
-    print_document(Document(value, [value], single=isinstance(value, dict)), style, query)
+    document = Document(value, [value], single=isinstance(value, dict))
+    print_document(document, style, query, wide=wide)

@@ -11,10 +11,11 @@ import click
 
 from ...client.errors import ConfigurationError, InvalidRequestError, quote
 from ...emulator.http.admission import Admission, is_loopback
-from ..arguments import CONNECTION, INDEX, Json, Names, join
+from ..arguments import CONNECTION, INDEX
 from ..connection import Connection, open_client
 from ..errors import hide_secrets, word
 from ..rendering import echo
+from ..values import Json, Names, join
 
 if TYPE_CHECKING:
     from ...mcp.server import OSSVectorMCPServer

@@ -12,10 +12,11 @@ import click
 
 from ...client.config import ClientConfig, resolve_config
 from ...records.settings import StoreSettings, side_name
-from ..arguments import CONNECTION, INDEX, Names, join
+from ..arguments import CONNECTION, INDEX, Command
 from ..catalogue import LEVELS, SECTIONS, Level
 from ..errors import USAGE, Failure, hide_secrets
 from ..rendering import echo
+from ..values import Names, join
 
 Access = Literal["read", "write", "create"]
 # the flags that say what the resources are called
@@ -104,7 +105,7 @@ _FUSION = {
 }
 
 
-@click.command("policy")
+@click.command("policy", cls=Command)
 @click.option(
     "--for",
     "wanted",

@@ -3,7 +3,9 @@
 import contextlib
 import math
 import os
+import secrets
 import shlex
+import time
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -15,11 +17,15 @@ from ... import emulator
 from ...client.credentials import Credentials
 from ...client.endpoint import check_account_id, check_bucket
 from ...client.errors import ConfigurationError
+from ...client.wire import parse_json
 from ...emulator.behaviour import SWITCHES, check_switch, describe_values
 from ...emulator.http.admission import Admission
-from ...emulator.http.application import BODY_TIMEOUT
+from ...emulator.http.application import BODY_TIMEOUT, STUDIO_PATH, HttpExchange
 from ...emulator.http.server import DEFAULT_HOST, HEAD_TIMEOUT, run
-from ..arguments import Number
+from ...emulator.operations.table import operation_of
+from ..rendering import echo
+from ..values import Number
+from .studio import ServedPage
 
 _BASES = {"documented": emulator.Behaviour.documented, "quick": emulator.Behaviour}
 # not the variables that clients read: a real key has no business in an embedded service
@@ -115,6 +121,9 @@ def _check_seconds(_: click.Context, __: click.Parameter, seconds: float) -> flo
     f"Without it {' and '.join(_KEY_VARIABLES)} are used if they are set, else the published "
     "development key.",
 )
+@click.option(
+    "--verbose", "-v", is_flag=True, help="Print a line for each request, on standard error."
+)
 # known only to be refused with a remedy, and without a word of the value
 @click.option("--access-key-id", hidden=True, expose_value=False, callback=_refuse_key)
 @click.option("--access-key-secret", hidden=True, expose_value=False, callback=_refuse_key)
@@ -132,6 +141,7 @@ def command(
     region: str,
     account_id: str,
     access_key_file: Path | None,
+    verbose: bool,
 ) -> None:
     """Run the embedded service until Ctrl-C; --port 0 takes any free port.
 
@@ -140,6 +150,8 @@ def command(
     """
     check_account_id(account_id)
     key, told = _access_key(access_key_file, account_id)
+    # published keys protect nothing; where there are others, the page has one as well
+    token = None if key.is_published else secrets.token_urlsafe(24)
     settings = {
         "OSS_REGION": region,
         "OSS_ACCOUNT_ID": account_id,
@@ -156,8 +168,36 @@ def command(
             allow_hosts=allow_hosts,
             head_timeout=head_timeout,
             body_timeout=body_timeout,
-            on_ready=lambda at: _announce(at, settings, told),
+            on_ready=lambda at: _announce(at, settings, told, token),
+            on_exchange=_print_exchange if verbose else None,
+            pages={STUDIO_PATH: ServedPage(service, key, next(iter(buckets), None), token).answer},
         )
+
+
+def _print_exchange(exchange: HttpExchange) -> None:
+    """Print what was asked, of which index, and what became of it; never who asked, nor a query."""
+    request, status = exchange.request, exchange.status
+    operation = operation_of(request)
+    name = f"{request.method} {request.path[:_SHOWN]}" if operation is None else operation.name
+    index = _member(request.body, "indexName") or "-"
+    error = _member(exchange.error, "Error", "Code")
+    outcome = f"{status or 'no reply'}{f' {error}' if error else ''}"
+    took = f"{exchange.seconds * 1000:.1f} ms"
+    echo(f"{time.strftime('%H:%M:%S')} {name} {index[:_SHOWN]} {outcome} {took}", err=True)
+
+
+_SHOWN = 64  # letters of a path or a name, which may be anything
+
+
+def _member(body: bytes, *names: str) -> str:
+    """Return a text within a JSON body; "" where there is none."""
+    try:
+        value = parse_json(body)
+        for name in names:
+            value = value[name]
+    except (ValueError, LookupError, TypeError):
+        return ""
+    return value if isinstance(value, str) else ""
 
 
 def _access_key(path: Path | None, account_id: str) -> tuple[emulator.AccessKey, str]:
@@ -193,13 +233,14 @@ def _lines_of(path: Path) -> list[str]:
     raise click.BadParameter(reason, param_hint="--access-key-file")
 
 
-def _announce(endpoint: str, settings: dict[str, str], key_lines: str) -> None:
+def _announce(endpoint: str, settings: dict[str, str], key_lines: str, token: str | None) -> None:
     # for a shell to read: comments and exports can be pasted as they are
     click.echo(f"# OSS Vectors, embedded, on {endpoint}; Ctrl-C ends it. Clients find it with:")
     click.echo(
         "# From a container: --host 0.0.0.0, keys of its own (--access-key-file), and --allow-host "
         "with the name that clients there ask for, such as host.docker.internal."
     )
+    click.echo(f"# Its records in a browser: {endpoint}{STUDIO_PATH}{f'#{token}' if token else ''}")
     for name, value in {"OSS_ENDPOINT": endpoint, **settings}.items():
         click.echo(f"export {name}={shlex.quote(value)}")
     click.echo(key_lines)

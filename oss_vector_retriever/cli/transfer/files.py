@@ -5,16 +5,19 @@ on: a matrix has them beside it, and Parquet is written by way of them.
 """
 
 import errno
+import gzip
 import os
 import stat
 import sys
+import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import nullcontext
 from dataclasses import replace
+from itertools import chain, islice
 from pathlib import Path
-from typing import IO, Any, NamedTuple, Protocol
+from typing import IO, Any, NamedTuple, Protocol, cast
 
-from ...client.errors import InvalidRequestError, escape_controls
+from ...client.errors import InvalidRequestError, escape_controls, quote
 from ...client.models import Limits, Vector
 from ...client.operations.checks import as_vector, check_total
 from ...client.wire import dump_json, parse_json
@@ -174,27 +177,190 @@ class Sink:
                 part.take_name()
 
 
-class JsonLines:
-    """Vectors read from JSON lines; a path of None is standard input."""
+class Fields(NamedTuple):
+    """What the members of a line are called that make a vector.
 
-    unit = "line"
+    A name with dots leads into an object, where no member has the whole of it for its name.
+    """
+
+    key: str = "key"
+    data: str = "data"
+    metadata: str = "metadata"
+
+    def pick(self, item: dict[str, Any]) -> dict[str, Any]:
+        """Return the members under the names that a vector has them by.
+
+        Raises:
+            InvalidRequestError: key or data have other names, with the flags that say which.
+        """
+        if self == _USUAL and "key" in item and "data" in item:
+            return item
+        picked = {name: _member(item, field) for name, field in self._asdict().items()}
+        missing = [name for name in ("key", "data") if picked[name] is None]
+        others = item.keys() - set(self)
+        if missing and others:
+            raise InvalidRequestError(self._describe_lack(item, missing))
+        # ids of other stores are numbers; who names the field means them
+        if self.key != "key" and type(picked["key"]) is int:
+            picked["key"] = str(picked["key"])
+        return {name: value for name, value in picked.items() if value is not None}
+
+    def _describe_lack(self, item: dict[str, Any], missing: list[str]) -> str:
+        lack = " and ".join(f"no {quote(getattr(self, name))}" for name in missing)
+        has = ", ".join(quote(name) for name in islice(item, _SHOWN_MEMBERS))
+        guesses = {name: _guess(name, item) for name in missing}
+        if "metadata" not in item and self.metadata == "metadata":
+            guesses["metadata"] = _guess("metadata", item)
+        flags = [f"--{name}-field {guess}" for name, guess in guesses.items() if guess]
+        advice = f": {' '.join(flags)}" if flags else "; --key-field and --data-field name them"
+        return f"it has {lack}; it has {has}{advice}"
+
+
+_USUAL = Fields()
+_SHOWN_MEMBERS = 8
+# how Pinecone, Qdrant, Milvus, Weaviate, Chroma and people call them
+_OTHER_NAMES = {
+    "key": ("id", "_id", "pk", "uuid", "key", "doc_id", "document_id", "chunk_id"),
+    "data": ("values", "vector", "embedding", "embeddings", "data", "dense_vector", "float32"),
+    "metadata": ("metadata", "payload", "properties", "meta"),
+}
+
+
+def _member(item: dict[str, Any], field: str) -> Any:
+    if field in item or "." not in field:
+        return item.get(field)
+    found: Any = item
+    for name in field.split("."):
+        found = found.get(name) if isinstance(found, dict) else None
+    return found
+
+
+def _guess(name: str, item: dict[str, Any]) -> str | None:
+    """Return the member that is probably meant, by its name and by what it holds."""
+    for other in _OTHER_NAMES[name]:
+        value = item.get(other)
+        if name == "key" and isinstance(value, str | int):
+            return other
+        if name == "data" and isinstance(value, list):
+            return other
+        if name == "data" and isinstance(value, dict) and len(value) == 1:
+            return f"{other}.{next(iter(value))}"  # the one of Qdrant's named vectors
+        if name == "metadata" and isinstance(value, dict):
+            return other
+    return None
+
+
+class JsonLines:
+    """Vectors read from JSON lines, or from pages of a listing; None is standard input.
+
+    Gzip is told by how a file begins. A page is an object with the list `vectors`, on a line, or
+    over many as a terminal shows it; then it is the vectors that are counted.
+    """
+
     in_bytes = True
 
-    def __init__(self, path: Path | None, limits: Limits) -> None:
+    def __init__(self, path: Path | None, limits: Limits, fields: Fields = _USUAL) -> None:
         self.path = path
         self.name = "standard input" if path is None else path.name
         self.total: int | None = None if path is None else path.stat().st_size
+        self.unit = "line"
         self._limits = limits
+        self._fields = fields
 
     def rows(self) -> Iterator[Row]:
-        """Return the lines."""
+        """Return the lines, or what stands in their place in pages.
+
+        Raises:
+            Failure: the file is no gzip to its end, or no JSON.
+        """
         # standard input stays open: it is not ours to close
         with self.path.open("rb") if self.path else nullcontext(sys.stdin.buffer) as file:
-            yield from read_lines(file)
+            # what is no buffered file, as in a test, has no way to look ahead
+            if getattr(file, "peek", bytes)(len(_GZIP))[: len(_GZIP)] != _GZIP:
+                yield from self._rows_of(read_lines(file))
+                return
+            try:
+                with gzip.open(file) as unpacked:
+                    lines = read_lines(cast("IO[bytes]", unpacked))
+                    # nobody knows how much of a pipe is still to come
+                    yield from self._rows_of(_weigh(lines, file) if self.path else lines)
+            except (EOFError, gzip.BadGzipFile, zlib.error):
+                text = f"{self.name} is damaged, or cut off: it is no whole gzip"
+                raise Failure(text, USAGE) from None
+
+    def _rows_of(self, lines: Iterator[Row]) -> Iterator[Row]:
+        first = next(lines, None)
+        if first is None:
+            return
+        lines = chain([first], lines)
+        if first.raw in _OPENED:
+            yield from self._vectors_in(_whole(lines, self.name))
+        elif _page_of(first.raw) is not None:
+            yield from self._vectors_in((line, _page_of(line.raw)) for line in lines)
+        else:
+            yield from lines
+
+    def _vectors_in(self, pages: Iterable[tuple[Row, list[Any] | None]]) -> Iterator[Row]:
+        self.unit = "vector"
+        number = 0
+        for line, page in pages:
+            weight = line.weight
+            # what is no page is a row as well, and refused as one
+            for raw in [line.raw] if page is None else map(dump_json, page):
+                number += 1
+                yield Row(number, raw, weight=weight)
+                weight = 0
 
     def vector(self, row: Row) -> Vector | None:
         """Return the vector on a line; None for a blank one."""
-        return vector_of(object_of(row.raw), self._limits) if row.raw else None
+        if not row.raw:
+            return None
+        return vector_of(self._fields.pick(object_of(row.raw)), self._limits)
+
+
+_GZIP = b"\x1f\x8b"
+_OPENED = (b"{", b"[")  # the first line of JSON that is written over many
+_PAGE = b'"vectors"'
+
+
+def _page_of(raw: bytes) -> list[Any] | None:
+    """Return the vectors of a page, as ListVectors answers it here and in S3; else None."""
+    if _PAGE not in raw:  # nearly every line, and none of those is read twice
+        return None
+    try:
+        page = parse_json(raw)
+    except ValueError:
+        return None
+    vectors = page.get("vectors") if isinstance(page, dict) else None
+    return vectors if isinstance(vectors, list) else None
+
+
+def _whole(lines: Iterable[Row], name: str) -> Iterator[tuple[Row, list[Any]]]:
+    """Yield the vectors of a file that is one value of JSON, with its size."""
+    parts, weight = [], 0
+    for line in lines:
+        parts.append(line.raw)
+        weight += line.weight
+        if weight > _LONGEST_LINE:
+            text = f"{name} is one value of JSON of more than {_LONGEST_LINE:,} bytes"
+            raise Failure(f"{text}; write a vector a line", USAGE)
+    try:
+        value = parse_json(b"\n".join(parts))
+    except ValueError as error:
+        raise Failure(f"{name} is not JSON, neither whole nor by lines: {error}", USAGE) from None
+    vectors = value if isinstance(value, list) else value.get("vectors")
+    if not isinstance(vectors, list):
+        raise Failure(f"{name} is one value of JSON, without a list of vectors", USAGE)
+    yield Row(1, b"", weight=weight), vectors
+
+
+def _weigh(lines: Iterable[Row], packed: IO[bytes]) -> Iterator[Row]:
+    """Yield lines by how much of the packed file they are, which is all that is known before."""
+    before = 0
+    for line in lines:
+        now = packed.tell()
+        yield line._replace(weight=now - before)
+        before = now
 
 
 class JsonLinesSink(Sink):

@@ -1,5 +1,6 @@
 """What `import` and `export` share: flags, formats, a bar, and the journal of a job."""
 
+import importlib
 import json
 import os
 import sys
@@ -19,10 +20,17 @@ from ...client.wire import dump_json, parse_json
 from ..errors import SERVICE, USAGE, Failure, word
 from ..interrupts import recognise_interrupts
 from ..rendering import echo
-from .files import JsonLines, JsonLinesSink, PipedLines, Sink, Source, open_private
+from .files import Fields, JsonLines, JsonLinesSink, PipedLines, Sink, Source, open_private
 
 PIPE = "-"
-_SUFFIXES = {".jsonl": "jsonl", ".ndjson": "jsonl", ".npy": "npy", ".parquet": "parquet"}
+_SUFFIXES = {
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".json": "jsonl",  # a page of a listing
+    ".npy": "npy",
+    ".parquet": "parquet",
+}
+_PACKED = ".gz"
 State = dict[str, Any]
 _VERSION = 1  # of the states; a journal of another one is begun anew
 
@@ -49,7 +57,9 @@ PROGRESS = click.option(
 )
 
 
-def open_source(name: str, kind: str | None, lines: Path | None, limits: Limits) -> Source:
+def open_source(
+    name: str, kind: str | None, lines: Path | None, limits: Limits, fields: Fields
+) -> Source:
     """Return what reads a file, or standard input.
 
     Raises:
@@ -59,12 +69,13 @@ def open_source(name: str, kind: str | None, lines: Path | None, limits: Limits)
     if kind == "npy":
         from .matrix import Matrix  # noqa: PLC0415 - needs numpy
 
-        return Matrix(path, lines or path.with_suffix(".jsonl"), limits)
+        return Matrix(path, lines or path.with_suffix(".jsonl"), limits, fields)
     if kind == "parquet":
+        importlib.import_module("pyarrow")  # before numpy: its extra brings both
         from .parquet import Parquet  # noqa: PLC0415 - an extra
 
-        return Parquet(path, limits)
-    return JsonLines(None if name == PIPE else path, limits)
+        return Parquet(path, limits, fields)
+    return JsonLines(None if name == PIPE else path, limits, fields)
 
 
 def open_sink(name: str, kind: str | None, lines: Path | None) -> Sink:
@@ -73,12 +84,17 @@ def open_sink(name: str, kind: str | None, lines: Path | None) -> Sink:
     Raises:
         Failure: the format is not known.
     """
+    if name.lower().endswith(_PACKED):
+        # what a crash has left of it could not be gone on with
+        plain = name[: -len(_PACKED)]
+        raise Failure(f"gzip is read and not written: export to {plain}, then gzip it", USAGE)
     kind, path = _kind(name, kind, lines), Path(name)
     if kind == "npy":
         from .matrix import MatrixSink  # noqa: PLC0415 - numpy
 
         return MatrixSink(path, lines or path.with_suffix(".jsonl"))
     if kind == "parquet":
+        importlib.import_module("pyarrow")  # as above
         from .parquet import ParquetSink  # noqa: PLC0415 - extra
 
         return ParquetSink(path)
@@ -86,10 +102,13 @@ def open_sink(name: str, kind: str | None, lines: Path | None) -> Sink:
 
 
 def _kind(name: str, kind: str | None, lines: Path | None) -> str:
-    kind = kind or ("jsonl" if name == PIPE else _SUFFIXES.get(Path(name).suffix.lower()))
+    suffix = Path(name.lower().removesuffix(_PACKED)).suffix
+    kind = kind or ("jsonl" if name == PIPE else _SUFFIXES.get(suffix))
     if kind is None:
-        known = ", ".join(_SUFFIXES)
+        known = ", ".join([*_SUFFIXES, ".jsonl.gz"])
         raise Failure(f"the format of {name!r} is not known by its name ({known}): --format", USAGE)
+    if kind != "jsonl" and name.lower().endswith(_PACKED):
+        raise Failure(f"{name!r}: gzip is read of JSON lines alone", USAGE)
     # the others are read and written out of order
     if name == PIPE and kind != "jsonl":
         raise Failure(f"{kind} cannot be piped; name a file", USAGE)
@@ -165,6 +184,8 @@ class Meter:
                 with recognise_interrupts():
                     yield
             except KeyboardInterrupt:
+                if self._bar is not None:
+                    self._bar.stop()  # or it stood below the message, as if it went on
                 self.say(f"interrupted: {describe_rest()}")
                 raise
             except OSSVectorError as error:
@@ -178,7 +199,12 @@ class Meter:
 def _bar(*, in_bytes: bool, with_total: bool) -> Any:
     from rich import console, progress  # noqa: PLC0415 - only where a bar is shown
 
-    amount = progress.DownloadColumn() if in_bytes else progress.MofNCompleteColumn()
+    amount: progress.ProgressColumn
+    if not with_total:
+        # the service tells nobody how many there are
+        amount = progress.TextColumn("{task.completed:,.0f} of unknown")
+    else:
+        amount = progress.DownloadColumn() if in_bytes else progress.MofNCompleteColumn()
     left = (progress.TimeRemainingColumn(),) if with_total else ()
     return progress.Progress(
         progress.TextColumn("{task.description}", markup=False),

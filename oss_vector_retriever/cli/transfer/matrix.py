@@ -9,7 +9,7 @@ import numpy as np
 
 from ...client.models import Float32Array, Limits, Vector
 from ..errors import USAGE, Failure
-from .files import Part, Row, Sink, line_of, object_of, read_lines, vector_of
+from .files import Fields, Part, Row, Sink, line_of, object_of, read_lines, vector_of
 
 # the format's version 1.0: magic, two bytes of length, a dict literal, padding to a multiple of 64
 _HEADER = 128
@@ -23,10 +23,17 @@ class Matrix:
     unit = "line"
     in_bytes = False
 
-    def __init__(self, path: Path, lines: Path, limits: Limits) -> None:
+    def __init__(
+        self,
+        path: Path,
+        lines: Path,
+        limits: Limits,
+        fields: Fields = Fields(),  # noqa: B008 - a tuple
+    ) -> None:
         self.name = path.name
         self._lines = lines
         self._limits = limits
+        self._fields = fields
         self._matrix = _load(path)
         self.total: int | None = len(self._matrix)
         with lines.open("rb") as file:
@@ -45,7 +52,9 @@ class Matrix:
     def vector(self, row: Row) -> Vector:
         """Return the vector of a line and its row."""
         raw, packed = row.content
-        return vector_of({**object_of(raw), "data": Float32Array.from_bytes(packed)}, self._limits)
+        # under the name that data have here: the line has none
+        line = {**object_of(raw), self._fields.data: Float32Array.from_bytes(packed)}
+        return vector_of(self._fields.pick(line), self._limits)
 
 
 def _load(path: Path) -> Any:

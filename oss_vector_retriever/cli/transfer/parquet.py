@@ -12,11 +12,10 @@ from ...client.errors import InvalidRequestError
 from ...client.models import Float32Array, Limits, Vector
 from ...client.wire import dump_json
 from ..errors import USAGE, Failure
-from .files import JsonLinesSink, Row, object_of, open_private, read_lines, vector_of
+from .files import Fields, JsonLinesSink, Row, object_of, open_private, read_lines, vector_of
 from .matrix import pack
 
 _AT_ONCE = 1000
-_COLUMNS = ("key", "data", "metadata")
 
 
 class Parquet:
@@ -25,17 +24,19 @@ class Parquet:
     unit = "row"
     in_bytes = False
 
-    def __init__(self, path: Path, limits: Limits) -> None:
+    def __init__(self, path: Path, limits: Limits, fields: Fields = Fields()) -> None:  # noqa: B008 - a tuple
         self.name = path.name
         self._limits = limits
-        self._file = _open(path)
+        self._fields = fields
+        self._file = _open(path, fields)
         self.total: int | None = self._file.metadata.num_rows
 
     def rows(self) -> Iterator[Row]:
         """Return the rows, read a thousand at a time."""
-        names = [name for name in _COLUMNS if name in self._file.schema_arrow.names]
+        names = [name for name in self._fields if name in self._file.schema_arrow.names]
         batches = self._file.iter_batches(_AT_ONCE, columns=names)
-        for number, cells in enumerate(chain.from_iterable(map(_cells, batches)), 1):
+        rows = chain.from_iterable(_cells(batch, self._fields) for batch in batches)
+        for number, cells in enumerate(rows, 1):
             key, data, metadata = cells
             # rows have no bytes of their own; this tells them apart as well
             raw = repr((key, metadata)).encode(errors="backslashreplace") + (data or b"")
@@ -45,10 +46,12 @@ class Parquet:
         """Return the vector of a row."""
         key, data, metadata = row.content
         packed = None if data is None else Float32Array.from_bytes(data)
+        if self._fields.key != "key" and type(key) is int:  # as in JSON lines
+            key = str(key)
         return vector_of({"key": key, "data": packed, "metadata": _plain(metadata)}, self._limits)
 
 
-def _open(path: Path) -> Any:
+def _open(path: Path, fields: Fields) -> Any:
     # by name: pyarrow has no types, and is an extra
     arrow = importlib.import_module("pyarrow")
     try:
@@ -56,8 +59,14 @@ def _open(path: Path) -> Any:
     except (arrow.ArrowException, UnicodeError) as error:  # of names that are not UTF-8, too
         raise Failure(f"{path} cannot be read as Parquet: {error}", USAGE) from None
     schema = file.schema_arrow
-    if not {"key", "data"} <= set(schema.names) or not _is_floats(schema.field("data").type):
-        raise Failure(f"{path} must have the columns key and data, a list of floats", USAGE)
+    key, data, _ = fields
+    if not {key, data} <= set(schema.names) or not _is_floats(schema.field(data).type):
+        has = ", ".join(schema.names)
+        raise Failure(
+            f"{path} must have the columns {key} and {data}, a list of floats; it has {has}: "
+            "--key-field, --data-field and --metadata-field name them",
+            USAGE,
+        )
     return file
 
 
@@ -67,13 +76,13 @@ def _is_floats(kind: Any) -> bool:
     return bool(is_list and types.is_floating(kind.value_type))
 
 
-def _cells(batch: Any) -> Iterator[tuple[Any, bytes | None, Any]]:
-    keys = batch.column("key").to_pylist()
-    has_metadata = "metadata" in batch.schema.names
-    metadata = batch.column("metadata").to_pylist() if has_metadata else [None] * len(keys)
+def _cells(batch: Any, fields: Fields) -> Iterator[tuple[Any, bytes | None, Any]]:
+    keys = batch.column(fields.key).to_pylist()
+    has_metadata = fields.metadata in batch.schema.names
+    metadata = batch.column(fields.metadata).to_pylist() if has_metadata else [None] * len(keys)
     data = (
         pack(cell.values.to_numpy(zero_copy_only=False)) if cell.is_valid else None
-        for cell in batch.column("data")
+        for cell in batch.column(fields.data)
     )
     return zip(keys, data, metadata, strict=True)
 

@@ -10,6 +10,7 @@ import importlib
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
+from ...lazy import missing_error
 from ..errors import InvalidRequestError, ResponseError
 from .limits import dump
 from .vector import Float32Array, Vector
@@ -152,6 +153,18 @@ def _text_of(vector: Vector | None) -> str | None:
     return None if vector is None or vector.metadata is None else dump(vector.metadata)
 
 
+def load_numpy(what: str) -> Any:
+    """Return numpy, which the client can do without.
+
+    Raises:
+        ImportError: it is not installed.
+    """
+    try:
+        return importlib.import_module("numpy")
+    except ModuleNotFoundError as error:
+        raise missing_error(error, what) from error
+
+
 def load(module: str, what: str, also: Iterable[str] = ()) -> Any:
     """Return a module that is optional.
 
@@ -161,5 +174,4 @@ def load(module: str, what: str, also: Iterable[str] = ()) -> Any:
     try:
         return importlib.import_module(module)
     except ModuleNotFoundError as error:
-        install = " ".join(['pip install "oss-vector-retriever[arrow]"', *also])
-        raise ImportError(f"{what} needs {error.name}: {install}", name=error.name) from error
+        raise missing_error(error, what, "arrow", " ".join(also)) from error

@@ -372,8 +372,7 @@ class FetchResult(_Items[Vector]):
             InvalidRequestError: the data were not fetched (`return_data=False`), or `out` has
                 another shape or dtype, or is not contiguous or not to be written.
         """
-        import numpy as np  # noqa: PLC0415 - numpy is optional for the client
-
+        np = columns.load_numpy("FetchResult.matrix()")
         rows = [vector.data for vector in self.items]
         shape = len(rows), columns.width_of(rows, "matrix()")
         matrix = np.empty(shape, dtype=np.float32) if out is None else out
@@ -485,8 +484,11 @@ class ClientStats(OperationStats):
         operations: the same for each operation, by the API's name of it.
         decoder: what reads the vectors out of a reply: `"scan"`, the compiled scan of the extra
             `fast`, or `"pure"`, Python code, which also reads what the scan leaves to it.
+        rate: the requests a second that the service was found to bear, as they are sent now; None
+            as long as it has refused none for coming too fast.
     """
 
     shared: int = 0
     operations: Mapping[str, OperationStats] = field(default_factory=dict)
     decoder: str = "pure"
+    rate: float | None = None

@@ -79,8 +79,12 @@ class Float32Array(array):  # type: ignore[type-arg]  # array is generic for typ
 
     def numpy(self) -> npt.NDArray[np.float32]:
         """Return a read-only numpy view, shape (dimension,), dtype float32, without a copy."""
-        import numpy as np  # noqa: PLC0415 - numpy is optional for the client
+        try:
+            import numpy as np  # noqa: PLC0415 - numpy is optional for the client
+        except ModuleNotFoundError as error:
+            from ...lazy import missing_error  # noqa: PLC0415 - the fetch of a key needs none of it
 
+            raise missing_error(error, "Float32Array.numpy()") from error
         view = np.frombuffer(self, dtype=np.float32)
         # The buffer of an array can be written to, and numpy would.
         view.flags.writeable = False

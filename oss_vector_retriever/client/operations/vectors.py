@@ -217,7 +217,7 @@ def list_vectors(
 
 def query_vectors(
     context: Context,
-    query_vector: Iterable[float],
+    query_vector: Iterable[float] | Mapping[str, Iterable[float]],
     top_k: int = 10,
     index: str | None = None,
     filter: Mapping[str, Any] | None = None,  # noqa: A002 - the API's own name
@@ -225,6 +225,8 @@ def query_vectors(
     return_metadata: bool = False,
 ) -> Flow[results.QueryVectorsResult]:
     check_top_k("top_k", top_k, context.config.limits)
+    # as in the API, and as `put_vectors` takes data
+    numbers = query_vector.get("float32", ()) if isinstance(query_vector, Mapping) else query_vector
 
     def decode(reply: Reply) -> results.QueryVectorsResult:
         reader = VectorReader(reply, "QueryVectors", with_metadata=return_metadata)
@@ -246,7 +248,7 @@ def query_vectors(
         "QueryVectors",
         decode,
         indexName=context.config.index_or(index),
-        queryVector={"float32": check_data("query_vector", query_vector)},
+        queryVector={"float32": check_data("query_vector", numbers)},
         topK=top_k,
         filter=check_filter(filter),
         returnDistance=bool(return_distance),

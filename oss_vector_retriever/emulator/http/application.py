@@ -10,8 +10,9 @@ import logging
 import socket
 import struct
 import sys
-from collections.abc import Awaitable, Callable, MutableMapping, Sequence
-from dataclasses import asdict, dataclass, replace
+import time
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from io import BytesIO
 from typing import Any, Self
 from urllib.parse import quote, urlsplit
@@ -29,12 +30,14 @@ Message = MutableMapping[str, Any]
 Scope = Message
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
+Page = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 # The extension in which `Server` gives the transport below a request. Without it a connection on
 # which an answer was begun and not ended is closed by the server, which says so in its log; where
 # none was begun it may answer by itself.
 CONNECTION = "oss_vectors.connection"
 FAULTS_PATH = "/_emulator/faults"
+STUDIO_PATH = "/_studio"  # where a server may show the page of records; no bucket has that name
 BODY_TIMEOUT = 30.0
 
 logger = logging.getLogger(__name__)
@@ -45,7 +48,7 @@ _LONGEST_LENGTH = 20  # digits; int() refuses thousands
 # How long a client that was refused may go on to write: between two parts, and in all; and how many
 # bytes more than the longest body.
 _LINGER_PAUSE, _LINGER_SECONDS, _LINGER_BYTES = 1.0, 4.0, 8 * 1024 * 1024
-_FORWARDED = frozenset({"forwarded", "x-forwarded-for"})
+FORWARDED = frozenset({"forwarded", "x-forwarded-for"})
 _SHOWN = 80
 # SO_LINGER with a linger time of 0 seconds; Windows takes two shorts.
 _NO_LINGER = struct.pack("hh" if sys.platform == "win32" else "ii", 1, 0)
@@ -60,6 +63,9 @@ class Application:
         allow_hosts: names that it is reached by, besides those that `Admission` knows.
         body_timeout: seconds within which a request's body must arrive.
         is_exposed: whether other machines reach it; published keys are then not honoured.
+        pages: what answers below some paths that no bucket can have, in place of the service, and
+            checks by itself whom it lets in.
+        on_exchange: called with each request that was answered, or cut off; None calls nothing.
     """
 
     def __init__(
@@ -70,11 +76,15 @@ class Application:
         allow_hosts: Sequence[str] = (),
         body_timeout: float = BODY_TIMEOUT,
         is_exposed: bool = False,
+        pages: Mapping[str, Page] | None = None,
+        on_exchange: "Callable[[HttpExchange], None] | None" = None,
     ) -> None:
         self._service = service
+        self._pages = pages or {}
         self._admission = Admission(allow_hosts)
         self._body_timeout = body_timeout
         self._is_exposed = is_exposed
+        self._on_exchange = on_exchange
         self._offload = Offload(service)
         self._memory = _Memory(_BODIES_AT_ONCE * service.max_body_bytes)
         self._control = FaultControl(service.faults) if allow_faults else None
@@ -90,15 +100,52 @@ class Application:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one connection event."""
-        if scope["type"] == "http":
+        if scope["type"] == "http" and self._on_exchange is not None:
+            await self._report(self._on_exchange, scope, receive, send)
+        elif scope["type"] == "http":
             await self._answer(scope, receive, send)
         elif scope["type"] == "lifespan":
             await _live(receive, send)
         else:
             raise NotImplementedError(f"the emulator does not speak {scope['type']}")
 
+    async def _report(
+        self,
+        on_exchange: "Callable[[HttpExchange], None]",
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+    ) -> None:
+        """Answer, and tell what was asked and answered."""
+        began = time.perf_counter()
+        asked, answered, statuses = BytesIO(), BytesIO(), []
+
+        async def hear() -> Message:
+            message = await receive()
+            asked.write(message.get("body", b""))
+            return message
+
+        async def say(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                statuses.append(message["status"])
+            elif statuses[0] >= _REFUSED:  # of what succeeded nobody looks at the body
+                answered.write(message.get("body", b""))
+            await send(message)
+
+        try:
+            await self._answer(scope, hear, say)
+        finally:
+            status = statuses[0] if statuses else None
+            seconds = time.perf_counter() - began
+            request = _request(scope, asked.getvalue())
+            on_exchange(HttpExchange(request, status, answered.getvalue(), seconds))
+
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         request, (client, *_) = _request(scope, b""), scope.get("client") or (None,)
+        for path, page in self._pages.items():
+            if f"{request.path}/".startswith(f"{path}/"):
+                await page(scope, receive, send)
+                return
         body = _Body(self._memory, self._service.max_body_bytes)
         try:
             self._admit(request, scope, client)
@@ -155,6 +202,26 @@ class Application:
         except TimeoutError:
             logger.info("a body did not arrive within %g s", self._body_timeout)
             raise Refusal("RequestTimeout") from None
+
+
+_REFUSED = 400
+
+
+@dataclass(frozen=True, slots=True)
+class HttpExchange:
+    """One request and what became of it.
+
+    Attributes:
+        request: as it was sent; its body as far as it was read.
+        status: of the reply; None where there was none.
+        error: the body of a reply that refuses.
+        seconds: from the head of the request to the end of the reply.
+    """
+
+    request: Request
+    status: int | None
+    error: bytes = field(repr=False)
+    seconds: float
 
 
 class _DisconnectedError(Exception):
@@ -340,7 +407,7 @@ class FaultControl:
         if request.path != FAULTS_PATH or not is_loopback(client):
             return False
         # A proxy or a tunnel on this machine speaks for others.
-        if request.headers.keys() & _FORWARDED:
+        if request.headers.keys() & FORWARDED:
             return False
         return is_loopback(_host(request.origin))
 

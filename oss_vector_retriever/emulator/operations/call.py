@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from ..search.nearest import Search
 
 
+NEEDS_NUMPY = "needs numpy"
+
+
 @dataclass(frozen=True, slots=True)
 class Answer:
     """What an operation answers: JSON text or nothing, and headers of its own."""
@@ -62,7 +65,7 @@ class Core:
         except ImportError:
             raise Refusal(
                 "NotImplemented",
-                "QueryVectors needs numpy: pip install 'oss-vector-retriever[emulator]'.",
+                f"QueryVectors {NEEDS_NUMPY}: pip install 'oss-vector-retriever[emulator]'.",
             ) from None
         return Search(self.search_bytes, self.changes)
 

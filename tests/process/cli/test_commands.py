@@ -1,9 +1,11 @@
 """The command line as a process: what it prints, how it ends, and what it loads."""
 
 import json
+import shlex
 import signal
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 
 import pytest
@@ -32,6 +34,16 @@ def test_the_demo_shows_the_main_job_three_ways_on_real_data(tmp_path):
         "More like 'lambda', by its embedding",
     ):
         assert expected in done.output
+    assert f"query-vectors --key lambda --as-document --output-format table --local {path}" in (
+        done.output
+    )
+    # each next step is a line that can be pasted, and works as it stands
+    shell, python = done.output.split("Next: ")[1].split("or in Python\n")
+    for line in shell.splitlines()[1:]:
+        assert call(*shlex.split(line)[1:]).status == 0, line
+    namespace = {}
+    exec(textwrap.dedent(python), namespace)
+    namespace["client"].close()
     assert "joined again it is identical to the original" in " ".join(done.output.split())
     assert done.errors == ""
     assert run("demo", "--data", path).status == 0
@@ -59,6 +71,14 @@ def test_errors_go_to_stderr_with_a_useful_status(stored, words, status, said):
     assert done.status == status
     assert said in done.errors
     assert done.output == ""
+
+
+def test_as_a_module_it_is_the_same_command():
+    words = [sys.executable, "-m", "oss_vector_retriever"]
+    done = subprocess.run([*words, "get-vector"], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr.startswith("Usage: oss-vectors ")
+    assert "did you mean get-vectors" in done.stderr
 
 
 def test_an_error_is_a_sentence_and_no_traceback(stored):

@@ -1,6 +1,7 @@
 """Doctor: each thing that can be wrong is found by its real cause, with what to do about it."""
 
 import json
+import os
 import re
 import socket
 import ssl
@@ -13,6 +14,7 @@ from support.command_line import call
 
 from oss_vector_retriever import OSSVectorClient, emulator
 from oss_vector_retriever.cli.commands.doctor import CHECKS
+from oss_vector_retriever.client.endpoint import Endpoint
 from oss_vector_retriever.emulator import faults
 from oss_vector_retriever.records.settings import StoreSettings
 from oss_vector_retriever.records.store import RecordStore
@@ -125,6 +127,22 @@ def test_a_host_that_nobody_knows(bench, monkeypatch):
     failed = only_failure(bench.doctor("--endpoint", "https://nosuch.invalid"))
     assert failed["check"] == "name"
     assert "bucket-1000.nosuch.invalid cannot be looked up" in failed["detail"]
+
+
+def test_https_to_what_answers_plain_http_names_the_address_to_use(bench, monkeypatch):
+    plain = os.environ["OSS_ENDPOINT"]
+    secure = plain.replace("http:", "https:")
+    failed = only_failure(bench.doctor("--endpoint", secure))
+    assert (failed["check"], failed["detail"]) == ("TLS", "not agreed on: it answers plain http")
+    assert failed["hint"] == f"use {plain}"
+    asked = ("list-vectors", "--index-name", "notes", "--endpoint")
+    said = call(*asked, secure).errors
+    assert f"(SSLError): it answers plain http: use {plain}." in said
+    # another machine's may be read by all on the way, which must be wanted
+    monkeypatch.setattr(Endpoint, "is_loopback", False)
+    assert f"use {plain}, and --allow-http for all to read it." in call(*asked, secure).errors
+    # what names no scheme is a service of this machine, as `serve` is
+    assert call(*asked, plain.removeprefix("http://")).status == 0
 
 
 def test_a_port_where_nobody_listens(bench):

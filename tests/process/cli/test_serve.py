@@ -1,6 +1,7 @@
 """Serve: the embedded service as a process, with its switches."""
 
 import contextlib
+import re
 import signal
 import socket
 import subprocess
@@ -8,6 +9,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import httpx
 import pytest
 from support.command_line import COMMAND, call
 
@@ -61,6 +63,7 @@ def test_it_tells_clients_what_they_need_keeps_its_data_and_ends_cleanly(tmp_pat
     for _ in range(2):
         with serving(*options, "--behaviour", "order=shuffled", "--faults") as settings:
             assert "canary-secret" not in str(settings)
+            check_page(settings)
             for name, value in settings.items():
                 monkeypatch.setenv(name, value)
             monkeypatch.setenv("OSS_ACCESS_KEY_ID", "me")
@@ -68,6 +71,16 @@ def test_it_tells_clients_what_they_need_keeps_its_data_and_ends_cleanly(tmp_pat
             assert call("list-vector-indexes").status == 1
             monkeypatch.setenv("OSS_ACCESS_KEY_SECRET", "canary-secret")
             assert call("list-vector-indexes").status == 0
+
+
+def check_page(settings):
+    """Ask for the page of records: with keys of its own the service locks it."""
+    (line,) = [line for line in settings.said if line.startswith("# Its records in a browser: ")]
+    address, _, token = line.split()[-1].partition("#")
+    assert address == f"{settings['OSS_ENDPOINT']}/_studio"
+    own = {"HX-Request": "true", "Sec-Fetch-Site": "same-origin"}
+    for headers, shown in (({}, "locked"), ({"X-Studio-Token": token}, "/_studio/b/own")):
+        assert shown in httpx.get(address, headers={**own, **headers}).text
 
 
 def test_what_was_written_is_there_the_next_time(tmp_path, monkeypatch):
@@ -78,6 +91,29 @@ def test_what_was_written_is_there_the_next_time(tmp_path, monkeypatch):
         assert call("put-vector-index", "--index-name", "kept", *NEW).status == 0
     with OSSVectorClient.local(path) as client:
         assert [index.index_name for index in client.list_vector_indexes()] == ["kept"]
+
+
+def test_a_line_a_request_says_what_was_asked_of_which_index_and_no_secret(monkeypatch):
+    log = []
+    monkeypatch.setenv(KEY_VARIABLES[0], "canary-id")
+    monkeypatch.setenv(KEY_VARIABLES[1], "canary-secret")
+    with serving("-v", log=log) as settings:
+        for name, value in {**settings, "OSS_ACCESS_KEY_ID": "canary-id"}.items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.setenv("OSS_ACCESS_KEY_SECRET", "canary-secret")
+        assert call("put-vector-index", "--index-name", "kept", *NEW).status == 0
+        assert call("get-vectors", "--index-name", "gone", "--keys", "canary-key").status == 1
+        host, port = settings["OSS_ENDPOINT"].removeprefix("http://").split(":")
+        with socket.create_connection((host, int(port))) as link:
+            link.sendall(b"GET /x%1b?x-oss-signature=canary HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n")
+            assert link.recv(65536)
+    shown = [re.sub(r"^\d\d:\d\d:\d\d (.*) \d+\.\d ms$", r"\1", line) for line in log]
+    assert shown == [
+        "PutVectorIndex kept 200",
+        "GetVectors gone 404 NoSuchVectorIndex",
+        "GET /x%1b - 400 InvalidArgument",
+    ]
+    assert "canary" not in "".join(log)
 
 
 def test_faults_can_be_switched_on_only_where_asked_for():

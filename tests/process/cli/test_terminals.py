@@ -117,12 +117,68 @@ def test_no_output_format_commands_a_terminal(hostile):
 def test_json_holds_the_same_values_on_a_terminal_and_in_a_pipe(hostile, style):
     words = ("list-vectors", "--return-metadata", *hostile, "--output-format", style)
     sent, piped = sent_to_terminal(COMMAND, *words), run(*words).output
-    assert sent == piped
+    assert json.loads(sent) == json.loads(piped)
+    # a person reads the one, a program the other
+    assert piped.count("\n") == 1
+    assert sent.count("\n") == 1 if style == "jsonl" else sent.startswith('{\n  "vectors": [\n')
     found = json.loads(sent)
     [vector] = found["vectors"] if style == "json" else [found]
     assert vector["key"] == HOSTILE
     assert vector["metadata"]["title"] == HOSTILE
     assert vector["metadata"][HOSTILE] == "name"
+
+
+def test_a_terminal_shows_the_beginning_of_data_unless_all_is_asked_for(tmp_path):
+    path = tmp_path / "vectors.db"
+    with OSSVectorClient.local(path, index="notes") as client:
+        client.put_vector_index(dimension=300, distance_metric="euclidean")
+        client.put_vectors([{"key": "a", "data": [0.5] * 300, "metadata": {"n": ["1"] * 9}}])
+    words = ("list-vectors", "--return-data", "--return-metadata", "--local", path)
+    words = (*words, "--index-name", "notes")
+    shown, asked, invoked = on_terminal(
+        words,
+        [*words, "--output-format", "json"],
+        ["invoke-operation", "--op-name", "X", "--method", "POST", "--parameters", "listVectors",
+         "--body", '{"indexName": "notes", "returnData": true}', "--local", path],
+    )  # fmt: skip
+    assert '      "data": {\n        "float32": [0.5, 0.5, 0.5, ... 297 more]\n' in shown
+    assert "data are shown in part; --output-format json shows them whole\n" in shown
+    assert shown.count('"1"') == 9
+    with pytest.raises(json.JSONDecodeError):
+        json.loads(shown)  # a part that could be taken for a whole vector would be
+    assert json.loads(asked) == call(*words).json
+    assert "[0.5, 0.5, 0.5, ... 297 more]" in invoked
+
+
+def test_ctrl_c_during_a_transfer_ends_the_bar_before_the_message(tmp_path):
+    """The last thing on the screen is what to do, and not a bar that looks as if it went on."""
+    sent = sent_to_terminal(sys.executable, "-c", INTERRUPTED, tmp_path, **COLOURED)
+    *_, last = RICH.sub("", sent).rstrip("\n").split("\n")
+    assert last.strip("\r") == "interrupted: 2 lines are imported; the same command goes on"
+    bar, message = sent.index("import x.jsonl"), sent.index("interrupted:")
+    assert bar < message
+    assert "import x.jsonl" not in RICH.sub("", sent[message:])
+
+
+INTERRUPTED = """
+import time
+from oss_vector_retriever.cli.transfer.job import Meter
+
+meter = Meter("import x.jsonl", 100, in_bytes=True)
+try:
+    with meter.follow_job(lambda: "2 lines are imported; the same command goes on"):
+        meter.advance(50)
+        time.sleep(0.3)  # the bar is drawn meanwhile
+        raise KeyboardInterrupt
+except KeyboardInterrupt:
+    pass
+"""
+
+
+def test_a_bar_without_an_end_says_that_it_is_unknown():
+    program = INTERRUPTED.replace("100", "None").replace("in_bytes=True", "shown=True")
+    program = program.replace("advance(50)", "advance(20_000)")
+    assert "20,000 of unknown" in RICH.sub("", sent_to_terminal(sys.executable, "-c", program))
 
 
 def test_an_export_to_the_terminal_does_not_command_it(hostile):

@@ -53,7 +53,8 @@ def test_a_bucket_is_needed_but_for_what_is_about_none():
 def test_an_embedded_service_takes_a_bucket_an_index_and_nothing_else(tmp_path, monkeypatch):
     path = str(tmp_path / "x.db")
     monkeypatch.setenv("OSS_VECTORS_INDEX", "fromtheenvironment")
-    with open_client(connection(local=path, bucket="other", timeout=2.0)) as client:
+    given = connection(local=path, bucket="other", timeout=2.0)
+    with open_client(given, begins_file=True) as client:
         config = client.config
     assert (config.bucket, config.index, config.timeout) == ("other", "fromtheenvironment", 2.0)
     for name, value in {
@@ -69,7 +70,7 @@ def test_an_embedded_service_takes_a_bucket_an_index_and_nothing_else(tmp_path, 
 def test_an_embedded_service_is_closed_where_its_settings_cannot_be(tmp_path):
     path = str(tmp_path / "x.db")
     with pytest.raises(ConfigurationError, match="bucket"):
-        connection(local=path, bucket="X").settings()
+        connection(local=path, bucket="X").settings(begins_file=True)
     with open_client(connection(local=path)) as client:
         assert client.config.index == "vectors"
 
@@ -77,7 +78,7 @@ def test_an_embedded_service_is_closed_where_its_settings_cannot_be(tmp_path):
 def test_a_client_is_left_as_it_is_after_ctrl_c(tmp_path):
     with (
         pytest.raises(KeyboardInterrupt),
-        open_client(connection(local=str(tmp_path / "x.db"))) as c,
+        open_client(connection(local=str(tmp_path / "x.db")), begins_file=True) as c,
     ):
         raise KeyboardInterrupt
     assert c.list_vector_indexes().indexes == ()

@@ -82,6 +82,29 @@ def test_a_smaller_window_after_a_crash_still_looks_where_the_larger_one_was(ind
     assert set(put.values()) == {1}
 
 
+def test_who_may_not_read_is_told_what_may_have_been_written_again(
+    index, put, tmp_path, monkeypatch
+):
+    path = tmp_path / "x.jsonl"
+    path.write_text("".join(f'{{"key": "k{n}", "data": [{n}, 1]}}\n' for n in range(50)))
+    words = ("import", path, *index.flags, "--create-index", "--batch", 5, "--parallel", 2)
+    with crash_at(Journal, "record", 4):
+        call(*words)
+    counted = Service.handle
+
+    def handle(self, request):
+        if "getVectors" in request.query:
+            return self.refuse_unread(request, "AccessDenied")
+        return counted(self, request)
+
+    monkeypatch.setattr(Service, "handle", handle)
+    done = call(*words)
+    again = sum(times - 1 for times in put.values())
+    assert again == 10
+    assert "50 lines (10 of them before), 40 vectors written to index 'x'" in done.errors
+    assert "up to 10 of them again after an interruption" in done.errors
+
+
 def test_a_torn_line_of_a_journal_is_as_if_it_had_not_been_written(index, put, tmp_path):
     path = tmp_path / "x.jsonl"
     path.write_text("".join(f'{{"key": "k{n}", "data": [{n}, 1]}}\n' for n in range(50)))

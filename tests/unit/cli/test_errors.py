@@ -219,7 +219,10 @@ def test_no_argument_of_a_command_is_refused_in_python(stored, name):
         assert refused or opt in NEVER_REFUSED | {"--key"}, opt
 
 
-NEVER_REFUSED = {"--return-data", "--return-metadata", "--wait", "--return-distance", "--all"}
+NEVER_REFUSED = {
+    *("--return-data", "--return-metadata", "--return-distance"),
+    *("--all", "--as-document", "--for-documents", "--wait"),
+}
 
 
 @pytest.mark.parametrize(
@@ -247,6 +250,8 @@ OTHERS = {
                "--segments 0", "--segments 17", "--segments x", "--filter 1", "--filter {",
                "--index-name a-b", "--journal /no/where", "--max-concurrency 0"],
     "doctor": ["--output-format x", "--output-query [", "--key"],
+    "explain": ["--neighbors -1", "--neighbors x", "--output-format xml", "--index-name a-b",
+                "--output-query [", "--text-key"],
     "serve": ["--port x", "--port -1", "--port 65536", "--data /no/x.db", "--behaviour x",
               "--allow-host http://x", "--head-timeout 0",
               "--body-timeout x",
@@ -266,7 +271,11 @@ OTHERS = {
 def test_no_flag_of_the_other_commands_is_refused_in_python(stored, tmp_path, name, words):
     flag, given, value = words.partition(" ")
     (tmp_path / "v.jsonl").write_text('{"key": "k", "data": [1, 2]}')
-    file = {"import": [tmp_path / "v.jsonl"], "export": [tmp_path / "out.jsonl"]}.get(name, [])
+    file = {
+        "import": [tmp_path / "v.jsonl"],
+        "export": [tmp_path / "out.jsonl"],
+        "explain": ["c"],
+    }.get(name, [])
     own = stored if file else []
     done = call(name, *file, *own, flag, *([value] if given else []))
     assert done.status == 2

@@ -151,6 +151,11 @@ def test_each_index_has_a_journal_of_its_own(made, tmp_path):
 def test_an_index_is_made_only_on_demand_and_only_as_it_is_there(index, tmp_path):
     path = tmp_path / "x.jsonl"
     path.write_text(lines_of(good("a")))
+    done = call("import", path, *index.flags)
+    assert (done.status, index.path.exists()) == (2, False)
+    assert "cannot be opened: it is not there" in done.errors
+    with index.opened():
+        pass
     assert call("import", path, *index.flags).status == 1
     assert call("import", path, *index.flags, "--create-index").status == 0
     other = ("--create-index", "--distance-metric", "euclidean")

@@ -49,7 +49,7 @@ def test_in_a_table_nothing_commands_the_terminal(capsys):
 
 
 def test_a_table_of_a_list_has_a_column_for_each_member():
-    drawn = tables.draw(tables.table_of([{"a": 1, "b": None}, {"c": [1.5]}, "x"]))
+    drawn = tables.draw_entries([{"a": 1, "b": None}, {"c": [1.5]}, "x"])
     for expected in ("a", "b", "c", "value", "-", "[1.5]", "x"):
         assert expected in drawn
 
@@ -58,6 +58,20 @@ def test_a_description_is_a_table_of_names_and_values(stored):
     done = call("get-vector-index", *stored, "--output-format", "table")
     rows = [line.strip("│").split("│") for line in done.output.splitlines() if line[0] == "│"]
     assert {name.strip(): value.strip() for name, value in rows}["dimension"] == "2"
+
+
+@pytest.mark.parametrize("width", [24, 30, 40, 60])
+@pytest.mark.parametrize("name", ["get-vector-index", "list-vector-indexes", "list-vectors"])
+def test_in_a_narrow_window_nothing_is_lost(stored, monkeypatch, width, name):
+    monkeypatch.setenv("COLUMNS", str(width))
+    done = call(name, *stored[:2], *(stored[2:] if "indexes" not in name else ()),
+                *(("--return-metadata", "--return-data") if name == "list-vectors" else ()),
+                "--output-format", "table")  # fmt: skip
+    lines = done.output.splitlines()
+    assert max(map(len, lines)) <= width
+    assert "…" not in done.output
+    expected = "[red]markup[/red]" if name == "list-vectors" else "enable"
+    assert expected in "".join(line.strip(" │") for line in lines)
 
 
 @pytest.mark.parametrize(

@@ -42,7 +42,12 @@ def test_a_region_has_its_own_endpoint(internal, host):
         ("http://127.0.0.1:9000", "http://127.0.0.1:9000", "/examplebucket/"),
         ("http://localhost:9000/", "http://localhost:9000", "/examplebucket/"),
         ("http://[::1]:9000", "http://[::1]:9000", "/examplebucket/"),
-        ("127.0.0.1", "https://127.0.0.1", "/examplebucket/"),
+        ("127.0.0.1", "http://127.0.0.1", "/examplebucket/"),
+        ("127.0.0.1:9000", "http://127.0.0.1:9000", "/examplebucket/"),
+        ("[::1]:9000", "http://[::1]:9000", "/examplebucket/"),
+        ("localhost:9000", "http://localhost:9000", "/examplebucket/"),
+        ("https://localhost:9000", "https://localhost:9000", "/examplebucket/"),
+        ("10.1.2.3:9000", "https://10.1.2.3:9000", "/examplebucket/"),
         ("https://10.1.2.3:9000", "https://10.1.2.3:9000", "/examplebucket/"),
         ("http://oss.localhost:9000", "http://examplebucket-123456.oss.localhost:9000", "/"),
         (

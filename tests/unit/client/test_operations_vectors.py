@@ -238,6 +238,13 @@ class TestQueryVectors:
         assert (body["indexName"], body["topK"], body["filter"]) == ("other", 500, {})
         assert (body["returnDistance"], body["returnMetadata"]) == (False, True)
 
+    def test_takes_a_vector_in_the_apis_own_form_too(self, machine):
+        _, body = sent(machine, vectors.query_vectors, {"float32": [0.5, 1]})
+        assert body["queryVector"] == {"float32": [0.5, 1.0]}
+        assert "query_vector holds no numbers" in refused(
+            machine, vectors.query_vectors, {"float64": [1.0]}
+        )
+
     @pytest.mark.parametrize("top_k", [0, 501, -1, 1.0, True, None, "5"])
     def test_takes_a_top_k_of_1_to_500(self, machine, top_k):
         said = refused(machine, vectors.query_vectors, [1.0], top_k=top_k)
