@@ -11,7 +11,7 @@ import click
 
 from ...client.errors import ConfigurationError, InvalidRequestError, quote
 from ...emulator.http.admission import Admission, is_loopback
-from ..arguments import CONNECTION, INDEX
+from ..arguments import CONNECTION, INDEX, Command
 from ..connection import Connection, open_client
 from ..errors import hide_secrets, word
 from ..rendering import echo
@@ -194,7 +194,7 @@ _OPTIONS = (
 )
 
 
-@click.command("mcp", params=[*_OPTIONS, INDEX, *CONNECTION])
+@click.command("mcp", cls=Command, params=[*_OPTIONS, INDEX, *CONNECTION])
 def command(
     *,
     transport: str,
