@@ -29,7 +29,8 @@ SHORTEST_TOKEN: Final = 16
 _LONGEST_BODY: Final = 1024 * 1024  # bytes; a question has some hundreds
 _LINGER: Final = 8  # times as much is read of one that is refused
 _MOST_REQUESTS: Final = 500  # at once
-_SHOWN: Final = 80
+# what listens everywhere, and how it is reached from this machine; recognised, and not bound
+_EVERYWHERE: Final = {"0.0.0.0": DEFAULT_HOST, "::": "::1"}  # noqa: S104 - see above
 
 logger = logging.getLogger(__name__)
 
@@ -224,9 +225,14 @@ def address_of(listener: socket.socket) -> str:
     return str(listener.getsockname()[0]).partition("%")[0]
 
 
+def is_everywhere(listener: socket.socket) -> bool:
+    """Tell whether a socket listens on all addresses of this machine."""
+    return address_of(listener) in _EVERYWHERE
+
+
 def endpoint_of(listener: socket.socket) -> str:
     """Return the URL at which clients find the server."""
     host, port = str(listener.getsockname()[0]), listener.getsockname()[1]
     # what listens everywhere is reached from this machine by loopback
-    host = {"0.0.0.0": DEFAULT_HOST, "::": "::1"}.get(host, host)  # noqa: S104 - recognised, not bound
+    host = _EVERYWHERE.get(host, host)
     return f"http://[{host}]:{port}{PATH}" if ":" in host else f"http://{host}:{port}{PATH}"

@@ -151,6 +151,8 @@ async def test_others_than_this_machine_are_served_with_a_token(client):
     async with served(OSSVectorMCPServer(client), host="0.0.0.0", token=TOKEN) as url:
         assert url.startswith("http://127.0.0.1:")
         assert (await ask(url))[0] == 401
+        # an address that browsers take for this machine, and that no server has
+        assert (await ask(url, host="0.0.0.0"))[0] == 403
 
 
 async def test_its_end_closes_what_is_open_at_once(client):
