@@ -22,16 +22,7 @@ from ..client.errors import ConfigurationError, OSSVectorError
 from ..client.operations.checks import check_choice, check_whole
 from ..client.settings import ClientSettings
 from ..client.writes import OnError
-from .checkpoints import (
-    Checkpoints,
-    Digest,
-    Place,
-    Slice,
-    cut,
-    look_of,
-    parquet_files,
-    read_slice,
-)
+from .checkpoints import Checkpoints, Digest, Place, Slice, cut, look_of, parquet_files, read_slice
 from .columns import keys_of
 from .transforms import TravellingCredentials, make_spec, map_rows
 from .workers import NAMESPACE, WorkerSpec, fetch_batch, load_ray, upsert_batch
