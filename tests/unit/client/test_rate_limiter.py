@@ -325,7 +325,15 @@ class TestAnObjectOfTheUsers:
         assert isinstance(step := next(get_vectors(context, ["a"])), Acquire)
         assert step.seconds == 2.0
 
-    @pytest.mark.parametrize("value", [object(), "5", [1], {"requests": 5}])
+    class Awaited:
+        """One whose answer nobody could have without an event loop."""
+
+        async def acquire(self, *, blocking=True):
+            return False
+
+        aacquire = acquire
+
+    @pytest.mark.parametrize("value", [object(), "5", [1], {"requests": 5}, Awaited()])
     def test_has_both_methods(self, value):
         with pytest.raises(ConfigurationError, match="a RateLimit, or an object with acquire and"):
             Machine().context(rate_limit=value)
