@@ -329,7 +329,7 @@ class TestAnObjectOfTheUsers:
         """One whose answer nobody could have without an event loop."""
 
         async def acquire(self, *, blocking=True):
-            return False
+            return not blocking
 
         aacquire = acquire
 
