@@ -10,7 +10,7 @@ from langchain_core.documents import Document
 from langchain_core.runnables import RunnableConfig, RunnableSerializable
 
 from ..client.context import Context, Flow
-from ..client.errors import MissingKeysError
+from ..client.errors import MissingKeysError, quote
 from ..client.fetch import fetch
 from ..records import DecodePolicy, decode_all
 from ..records.grouping import HydrationPolicy, pair_with_stored
@@ -39,6 +39,16 @@ class FetchReport:
     found: tuple[str, ...]
     missing: tuple[str, ...]
     calls: int = 0
+
+    def _repr_html_(self) -> str:
+        from ..client.models.notebook import show_rows  # noqa: PLC0415 - for notebooks alone
+
+        pairs = (one if isinstance(one, tuple) else (one, None) for one in self.documents)
+        rows = ((found.id, found.page_content, found.metadata, data) for found, data in pairs)
+        missing = f" {quote(list(self.missing))}" if self.missing else ""
+        caption = f"FetchReport({len(self.found)} found, {len(self.missing)} missing{missing})"
+        names = ["id", "page_content", "metadata", "embedding"]
+        return show_rows(caption, names, rows, len(self.documents))
 
 
 Outcome = FetchReport | Exception | None

@@ -130,8 +130,20 @@ for _name in _CHANGERS.split():
     setattr(Float32Array, _name, _refuse_change)
 
 
+class Shown:
+    """A dataclass that notebooks show as a table of its fields."""
+
+    # Slots down to the last class, or instances would have a __dict__ after all.
+    __slots__ = ()
+
+    def _repr_html_(self) -> str:
+        from .notebook import show_fields  # noqa: PLC0415 - for notebooks alone
+
+        return show_fields(self)
+
+
 @dataclass(frozen=True, slots=True)
-class Vector:
+class Vector(Shown):
     """One stored vector.
 
     Attributes:
