@@ -45,6 +45,12 @@ class ClientSettings:
         local: the file of an embedded service, or None.
         behaviour: the switches of its `Behaviour` that are not as usual, by name.
         omitted: names of what the client had and the settings do not hold.
+
+    Examples:
+        >>> place = {"bucket": "examplebucket", "account_id": "123456", "region": "cn-hangzhou"}
+        >>> settings = OSSVectorClient(**place, timeout=5).settings
+        >>> ClientSettings.from_dict(settings.to_dict()).timeout
+        5
     """
 
     bucket: str | None

@@ -111,6 +111,14 @@ class OSSVectorFetcher(_Fetching[Sequence[str]]):
         embedding_key: the metadata field that receives the stored embedding, as a list of floats.
         on_missing: "omit" or "raise".
         on_decode_error: of unreadable records: "raise", "skip" (a warning) or "raw" (as stored).
+
+    Examples:
+        >>> client = OSSVectorClient.local()
+        >>> _ = client.put_vector_index(dimension=2)
+        >>> _ = client.upsert([{"key": "tea", "data": [1, 0], "metadata": {"text": "Green tea."}}])
+        >>> report = OSSVectorFetcher(client=client).report(["tea", "coffee"])
+        >>> report.documents[0].page_content, report.missing
+        ('Green tea.', ('coffee',))
     """
 
     model_config = STRICT
@@ -162,6 +170,13 @@ class OSSVectorRehydrator(_Fetching[Sequence[Any]]):
         on_missing: "keep" passes on what does not exist as it came, without text; "omit" leaves it
             out; "raise" raises `MissingKeysError`.
         on_decode_error: of unreadable records: "raise", "skip" (a warning) or "raw" (as stored).
+
+    Examples:
+        >>> client = OSSVectorClient.local()
+        >>> _ = client.put_vector_index(dimension=2)
+        >>> _ = client.upsert([{"key": "tea", "data": [1, 0], "metadata": {"text": "Green tea."}}])
+        >>> OSSVectorRehydrator(client=client, score_key="score").invoke([("tea", 0.9)])
+        [Document(id='tea', metadata={'score': 0.9}, page_content='Green tea.')]
     """
 
     model_config = STRICT

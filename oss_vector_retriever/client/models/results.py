@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, overload
 
 from ..errors import InvalidRequestError
 from . import columns
-from .vector import Shown, Vector
+from .vector import _Shown, Vector
 
 if TYPE_CHECKING:
     import numpy as np
@@ -94,7 +94,7 @@ class ListVectorsResult(_VectorPage[Vector]):
 
 
 @dataclass(frozen=True, slots=True)
-class ScoredVector(Shown):
+class ScoredVector(_Shown):
     """One hit of a query.
 
     Attributes:
@@ -117,7 +117,7 @@ class QueryVectorsResult(_VectorPage[ScoredVector]):
 
 
 @dataclass(frozen=True, slots=True)
-class FusedVector(Shown):
+class FusedVector(_Shown):
     """One hit of a query in fusion mode; the higher the score, the better it fits.
 
     `score` is None where the reply has none, as where hits are sorted by fields.
@@ -141,7 +141,7 @@ class Acknowledgement:
     request_id: str | None = None
 
 
-class _Description(Shown):
+class _Description(_Shown):
     """A thing of the service's as it describes it; what this version does not know is left out."""
 
     __slots__ = ()
@@ -352,6 +352,14 @@ class FetchResult(_Items[Vector]):
         missing: the keys that do not exist, each once, in the order asked.
         request_ids: the service's id of each call.
         calls: how many API calls were made.
+
+    Examples:
+        >>> client = OSSVectorClient.local()
+        >>> _ = client.put_vector_index(dimension=2)
+        >>> _ = client.upsert([{"key": "a", "data": [1, 2]}, {"key": "b", "data": [3, 4]}])
+        >>> result = client.fetch(["b", "x", "a"])
+        >>> [vector.key for vector in result], result.missing, result.matrix().tolist()
+        (['b', 'a'], ('x',), [[3.0, 4.0], [1.0, 2.0]])
     """
 
     keys: tuple[str, ...]

@@ -61,6 +61,11 @@ class Float32Array(array):  # type: ignore[type-arg]  # array is generic for typ
     Raises:
         TypeError: a value is not a number.
         OverflowError: a number is too large for float32.
+
+    Examples:
+        >>> data = Float32Array([0.5, 1, 2])
+        >>> data.tolist(), data.numpy().shape
+        ([0.5, 1.0, 2.0], (3,))
     """
 
     __slots__ = ()
@@ -130,7 +135,7 @@ for _name in _CHANGERS.split():
     setattr(Float32Array, _name, _refuse_change)
 
 
-class Shown:
+class _Shown:
     """A dataclass that notebooks show as a table of its fields."""
 
     # Slots down to the last class, or instances would have a __dict__ after all.
@@ -143,7 +148,7 @@ class Shown:
 
 
 @dataclass(frozen=True, slots=True)
-class Vector(Shown):
+class Vector(_Shown):
     """One stored vector.
 
     Attributes:
@@ -151,6 +156,10 @@ class Vector(Shown):
         data: packed float32 values, or None where data was not asked for. Any iterable of numbers
             is packed on construction.
         metadata: a dict, or None where metadata was not asked for or none is stored.
+
+    Examples:
+        >>> Vector("tea", [0.5, 1], {"text": "Green tea."})
+        Vector('tea', data=Float32Array([0.5, 1]), metadata={'text': 'Green tea.'})
     """
 
     key: str
