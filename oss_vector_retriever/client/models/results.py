@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, overload
 
 from ..errors import InvalidRequestError
 from . import columns
-from .vector import _Shown, Vector
+from .vector import Vector, _Shown
 
 if TYPE_CHECKING:
     import numpy as np
