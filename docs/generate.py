@@ -9,6 +9,7 @@ import inspect
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 from mkdocs.config.defaults import MkDocsConfig
@@ -28,6 +29,8 @@ DOORS = {
     "oss_vector_retriever.studio": "A page to look at records",
     "oss_vector_retriever.testing": "Suites for stores",
 }
+# Besides their own, the packages whose names examples in docstrings have.
+PACKAGES_OF_EXAMPLES = ("oss_vector_retriever", "oss_vector_retriever.emulator")
 
 
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
@@ -67,7 +70,23 @@ def reference(door: str, name: str) -> str:
     """Return the text of a page of the reference."""
     told = inspect.getdoc(getattr(importlib.import_module(door), name)) or ""
     title = f"---\ntitle: {name}\ndescription: {told.splitlines()[0] if told else name}\n---\n\n"
-    return f"{title}```python\nfrom {door} import {name}\n```\n\n::: {door}.{name}\n"
+    lines = "\n".join(imports_of(door, {name, *words_of_examples(told)}))
+    return f"{title}```python\n{lines}\n```\n\n::: {door}.{name}\n"
+
+
+def imports_of(door: str, used: set[str]) -> Iterator[str]:
+    """Yield the lines that import names of a package's own, of the client's and the emulator's."""
+    found: set[str] = set()
+    for package in dict.fromkeys([door, *PACKAGES_OF_EXAMPLES]):
+        names = used.intersection(importlib.import_module(package).__all__) - found
+        found |= names
+        if names:
+            yield f"from {package} import {', '.join(sorted(names))}"
+
+
+def words_of_examples(told: str) -> list[str]:
+    """Return the words of the code in a docstring."""
+    return re.findall(r"\w+", "\n".join(re.findall(r"^ *(?:>>>|\.\.\.) (.*)$", told, re.MULTILINE)))
 
 
 def draw_travels() -> str:

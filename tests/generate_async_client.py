@@ -61,6 +61,9 @@ def make_async(method: str) -> str:
     if "yield from page" in method:
         method = method.replace("-> Iterator[", "-> AsyncIterator[")
         method = method.replace("yield from page", "for item in page:\n                yield item")
+    # its examples, too
+    method = re.sub(r" for (\w+) in client\.", r" async for \1 in client.", method)
+    method = re.sub(r"(>>> (?:\w+ = )?)client\.", r"\1await client.", method)
     calls = re.sub(r"\bself\.(run|list_\w+)\(", r"await self.\1(", method)
     return re.sub(r"\A    def ", "    async def ", calls)
 

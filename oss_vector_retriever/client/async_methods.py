@@ -72,6 +72,11 @@ class _AsyncMethods:
             MissingKeysError: keys do not exist, and `on_missing` is `"raise"`.
             InvalidRequestError: a key is not a string of 1 to 1,024 characters; no call was made.
             OSSVectorError: a call failed for good; nothing partial is returned.
+
+        Examples:
+            >>> result = await client.fetch(["tea", "coffee"])
+            >>> result[0].metadata, result.missing
+            ({'text': 'Green tea.'}, ('coffee',))
         """
         return await self.run(
             fetching.fetch, keys, index, return_data, return_metadata, on_missing, timeout
@@ -95,6 +100,10 @@ class _AsyncMethods:
             InvalidRequestError: a vector breaks a rule, or a key stands twice; nothing was written.
             PartialWriteError: calls failed; its `report` says which keys were written and which
                 not. With `on_error="report"` the report is returned instead.
+
+        Examples:
+            >>> await client.upsert({"key": f"k{n}", "data": [n, 1]} for n in range(1001))
+            WriteReport(1001 acknowledged, 0 failed, calls=3)
         """
         return await self.run(writes.upsert, vectors, index, on_error, timeout)
 
@@ -114,6 +123,10 @@ class _AsyncMethods:
             InvalidRequestError: a key is no legal key; nothing was deleted.
             PartialWriteError: calls failed; its `report` says which keys are gone and which may not
                 be. With `on_error="report"` the report is returned instead.
+
+        Examples:
+            >>> await client.delete(["k1", "no such key"])
+            WriteReport(2 acknowledged, 0 failed, calls=1)
         """
         return await self.run(writes.delete, keys, index, on_error, timeout)
 
@@ -206,7 +219,12 @@ class _AsyncMethods:
         segment_index: int | None = None,
         filter: Mapping[str, Any] | None = None,
     ) -> AsyncIterator[Vector]:
-        """Yield an index's vectors, page by page; the arguments are those of `list_vectors`."""
+        """Yield an index's vectors, page by page; the arguments are those of `list_vectors`.
+
+        Examples:
+            >>> [vector.key async for vector in client.iter_vectors()]
+            ['tea']
+        """
         # A page is asked for when the one before it is used up: whoever stops pays for no more.
         while True:
             page = await self.list_vectors(
@@ -238,6 +256,11 @@ class _AsyncMethods:
 
         `query_vector` has the index's dimension: numbers, or `{"float32": numbers}` as in the API.
         The service cannot return data here: `fetch` the keys. Source: page QueryVectors.
+
+        Examples:
+            >>> hits = await client.query_vectors([1, 0.1], top_k=1)
+            >>> hits[0].key
+            'tea'
         """
         return await self.run(
             vector_operations.query_vectors,
@@ -269,6 +292,12 @@ class _AsyncMethods:
         Raises:
             VectorIndexAlreadyExistsError: an index of that name exists.
             DeadlineExceededError: the index is made, and was not ready in time.
+
+        Examples:
+            >>> _ = await client.put_vector_index(index="news", dimension=2, wait=True)
+            >>> news = await client.get_vector_index(index="news")
+            >>> news.status
+            'enable'
         """
         return await self.run(
             readiness.put_vector_index,

@@ -63,6 +63,7 @@ class _ClientBase:
         limits: Limits = DEFAULT_LIMITS,
         max_reply_bytes: int = 64 * 1024 * 1024,
         additional_headers: Iterable[str] = (),
+        user_agent_extra: str | None = None,
         proxy: str | None = None,
         ca_file: str | None = None,
         on_call: Callable[[FinishedCall], object] | None = None,
@@ -103,6 +104,8 @@ class _ClientBase:
             limits: the service's limits, where an account has others.
             max_reply_bytes: the largest reply that is read.
             additional_headers: names of further headers to sign.
+            user_agent_extra: what the service's logs shall name besides this package, such as
+                `"my-app/1.2"`: products, with a space between two.
             proxy: the proxy's URL; by default what `HTTPS_PROXY` and `NO_PROXY` say.
             ca_file: a file of certificates to trust, in place of the system's.
             on_call: a function that is told of each API call when it has ended, with one
@@ -216,6 +219,7 @@ class _ClientBase:
         limits: Limits | None = None,
         max_reply_bytes: int | None = None,
         additional_headers: Iterable[str] | None = None,
+        user_agent_extra: str | None = None,
         on_call: Callable[[FinishedCall], object] | None = None,
     ) -> ThisClient:
         """Return a client with other options that shares the connections of this one.

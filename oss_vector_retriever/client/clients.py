@@ -51,9 +51,17 @@ class OSSVectorClient(_ClientBase):
 
     It is safe for threads.
 
-    with OSSVectorClient(bucket="examplebucket", account_id="123456", region="cn-hangzhou",
-                         index="vectorindex1") as client:
-        result = client.fetch(["doc-001", "doc-002"])
+    Examples:
+        With an account and a bucket it is `OSSVectorClient(bucket="examplebucket",
+        account_id="123456", region="cn-hangzhou", index="vectorindex1")`; `local()` needs none. The
+        examples of the methods go on from here.
+
+        >>> client = OSSVectorClient.local()
+        >>> _ = client.put_vector_index(dimension=2)
+        >>> client.upsert([{"key": "tea", "data": [1, 0], "metadata": {"text": "Green tea."}}])
+        WriteReport(1 acknowledged, 0 failed, calls=1)
+        >>> client.fetch(["tea", "coffee"])
+        FetchResult(1 of 2 found, 1 missing, calls=1)
     """
 
     _runner: Runner
@@ -101,6 +109,10 @@ class OSSVectorClient(_ClientBase):
         large (640 KB for each of `max_concurrency`); a key repeated within 100 crosses the network
         once. The arguments are those of `fetch`; `timeout` holds for each 100 keys.
         `stream(keys).to_arrow_batches()` yields columns in place of vectors.
+
+        Examples:
+            >>> sum(1 for vector in client.stream(key for key in ["tea"] * 1000))
+            1000
         """
         results = self._fetch_in_order(
             keys,
@@ -171,6 +183,11 @@ class OSSVectorClient(_ClientBase):
             MissingKeysError: keys do not exist, and `on_missing` is `"raise"`.
             InvalidRequestError: a key is not a string of 1 to 1,024 characters; no call was made.
             OSSVectorError: a call failed for good; nothing partial is returned.
+
+        Examples:
+            >>> result = client.fetch(["tea", "coffee"])
+            >>> result[0].metadata, result.missing
+            ({'text': 'Green tea.'}, ('coffee',))
         """
         return self.run(
             fetching.fetch, keys, index, return_data, return_metadata, on_missing, timeout
@@ -194,6 +211,10 @@ class OSSVectorClient(_ClientBase):
             InvalidRequestError: a vector breaks a rule, or a key stands twice; nothing was written.
             PartialWriteError: calls failed; its `report` says which keys were written and which
                 not. With `on_error="report"` the report is returned instead.
+
+        Examples:
+            >>> client.upsert({"key": f"k{n}", "data": [n, 1]} for n in range(1001))
+            WriteReport(1001 acknowledged, 0 failed, calls=3)
         """
         return self.run(writes.upsert, vectors, index, on_error, timeout)
 
@@ -213,6 +234,10 @@ class OSSVectorClient(_ClientBase):
             InvalidRequestError: a key is no legal key; nothing was deleted.
             PartialWriteError: calls failed; its `report` says which keys are gone and which may not
                 be. With `on_error="report"` the report is returned instead.
+
+        Examples:
+            >>> client.delete(["k1", "no such key"])
+            WriteReport(2 acknowledged, 0 failed, calls=1)
         """
         return self.run(writes.delete, keys, index, on_error, timeout)
 
@@ -301,7 +326,12 @@ class OSSVectorClient(_ClientBase):
         segment_index: int | None = None,
         filter: Mapping[str, Any] | None = None,
     ) -> Iterator[Vector]:
-        """Yield an index's vectors, page by page; the arguments are those of `list_vectors`."""
+        """Yield an index's vectors, page by page; the arguments are those of `list_vectors`.
+
+        Examples:
+            >>> [vector.key for vector in client.iter_vectors()]
+            ['tea']
+        """
         # A page is asked for when the one before it is used up: whoever stops pays for no more.
         while True:
             page = self.list_vectors(
@@ -332,6 +362,11 @@ class OSSVectorClient(_ClientBase):
 
         `query_vector` has the index's dimension: numbers, or `{"float32": numbers}` as in the API.
         The service cannot return data here: `fetch` the keys. Source: page QueryVectors.
+
+        Examples:
+            >>> hits = client.query_vectors([1, 0.1], top_k=1)
+            >>> hits[0].key
+            'tea'
         """
         return self.run(
             vector_operations.query_vectors,
@@ -363,6 +398,12 @@ class OSSVectorClient(_ClientBase):
         Raises:
             VectorIndexAlreadyExistsError: an index of that name exists.
             DeadlineExceededError: the index is made, and was not ready in time.
+
+        Examples:
+            >>> _ = client.put_vector_index(index="news", dimension=2, wait=True)
+            >>> news = client.get_vector_index(index="news")
+            >>> news.status
+            'enable'
         """
         return self.run(
             readiness.put_vector_index,
@@ -550,9 +591,14 @@ class OSSVectorClient(_ClientBase):
 class AsyncOSSVectorClient(_AsyncMethods, _ClientBase):
     """A client that does on an event loop what `OSSVectorClient` does, on that of its first use.
 
-    async with AsyncOSSVectorClient(bucket="examplebucket", account_id="123456",
-                                    region="cn-hangzhou", index="vectorindex1") as client:
-        result = await client.fetch(["doc-001", "doc-002"])
+    Examples:
+        >>> client = AsyncOSSVectorClient.local()
+        >>> _ = await client.put_vector_index(dimension=2)
+        >>> tea = {"key": "tea", "data": [1, 0], "metadata": {"text": "Green tea."}}
+        >>> await client.upsert([tea])
+        WriteReport(1 acknowledged, 0 failed, calls=1)
+        >>> await client.fetch(["tea", "coffee"])
+        FetchResult(1 of 2 found, 1 missing, calls=1)
     """
 
     _runner: AsyncRunner
@@ -593,6 +639,10 @@ class AsyncOSSVectorClient(_AsyncMethods, _ClientBase):
         large (2 MB for each of `max_concurrency`); a key repeated within 100 crosses the network
         once. The arguments are those of `fetch`; `timeout` holds for each 100 keys.
         `stream(keys).to_arrow_batches()` yields columns in place of vectors.
+
+        Examples:
+            >>> sum([1 async for vector in client.stream(["tea"] * 1000)])
+            1000
         """
         results = self._fetch_in_order(
             keys,

@@ -2,6 +2,7 @@
 
 import inspect
 import os
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, NamedTuple, Protocol, cast
@@ -75,6 +76,7 @@ class ClientConfig:
     limits: Limits = DEFAULT_LIMITS
     max_reply_bytes: int = 64 * _MEBIBYTE
     additional_headers: tuple[str, ...] = ()
+    user_agent_extra: str | None = None
     proxy: Any = field(default=None, repr=False)  # a URL, hidden where it holds a password
     ca_file: str | None = None
     internal: bool = False
@@ -379,6 +381,25 @@ def _header_names(value: Iterable[str]) -> tuple[str, ...]:
     return names
 
 
+# Products as HTTP writes them, each a token and perhaps its version. Not compiled before it is
+# needed: that took a hundredth of the time in which the client is imported.
+_NAME = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
+_PRODUCTS = rf"{_NAME}(/{_NAME})?( {_NAME}(/{_NAME})?)*"
+_LONGEST_EXTRA = 256
+
+
+def _user_agent_extra(value: object) -> str | None:
+    if value is None:
+        return None
+    if isinstance(value, str) and len(value) <= _LONGEST_EXTRA and re.fullmatch(_PRODUCTS, value):
+        return value
+    what = "products such as 'my-app/1.2', with a space between two, in at most {limit} characters"
+    message = f"{{argument}} must name {what}, not {{value}}."
+    raise ConfigurationError(
+        message, argument="user_agent_extra", value=value, limit=_LONGEST_EXTRA
+    )
+
+
 # What is more than a number, by argument: the constructor and `with_options` take the same.
 _CHECKS: dict[str, Any] = {
     "account_id": check_account_id,
@@ -387,6 +408,7 @@ _CHECKS: dict[str, Any] = {
     "credentials": source_of,
     "retry": _retry_policy,
     "additional_headers": _header_names,
+    "user_agent_extra": _user_agent_extra,
     "on_call": _hook,
     "record": read_record,
 }

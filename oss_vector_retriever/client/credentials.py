@@ -47,6 +47,10 @@ class Credentials:
 
     Raises:
         ConfigurationError: a part is empty or holds a character no header may carry.
+
+    Examples:
+        >>> Credentials("id", "secret")
+        Credentials(***)
     """
 
     # no dataclass, whose fields orjson, pydantic and tracing write out; and the values stand in a

@@ -554,7 +554,7 @@ def signed_request(
         operation.method,
         resource,
         operation.query,
-        _headers(operation, origin, moment),
+        _headers(operation, origin, moment, config.user_agent_extra),
         config.additional_headers,
     )
     request = Request(
@@ -582,13 +582,15 @@ def _route(
     return origin, path, signing.resource_name(region, account_id, bucket)
 
 
-def _headers(operation: Operation[Any], origin: str, moment: datetime) -> dict[str, str]:
+def _headers(
+    operation: Operation[Any], origin: str, moment: datetime, user_agent_extra: str | None
+) -> dict[str, str]:
     headers = {
         "host": origin.partition("://")[2],
         "accept": "*/*",
         # a reply that is unpacked could be many times its size, past max_reply_bytes
         "accept-encoding": "identity",
-        "user-agent": USER_AGENT,
+        "user-agent": f"{USER_AGENT} {user_agent_extra}" if user_agent_extra else USER_AGENT,
         **dict(operation.headers),
         **signing.dated_headers(moment),
     }

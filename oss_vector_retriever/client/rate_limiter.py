@@ -58,6 +58,9 @@ class RateLimit:
 
     Raises:
         ConfigurationError: one is no finite number above 0, or both are None.
+
+    Examples:
+        >>> client = OSSVectorClient.local(rate_limit=RateLimit(requests=100, keys=5000))
     """
 
     requests: float | None = None

@@ -63,6 +63,9 @@ class RetryPolicy:
 
     Raises:
         ConfigurationError: attempts is no whole number from 1, or a pause no finite number >= 0.
+
+    Examples:
+        >>> client = OSSVectorClient.local(retry=RetryPolicy(attempts=5, cap=2.0))
     """
 
     attempts: int = 3

@@ -21,7 +21,7 @@ _KINDS = ("environment", "chain", "given")
 _SAME_IN_BOTH = (
     *("bucket", "account_id", "region", "index", "internal", "allow_http", "max_concurrency"),
     *("timeout", "connect_timeout", "coalesce", "max_reply_bytes"),
-    *("additional_headers", "record"),
+    *("additional_headers", "user_agent_extra", "record"),
 )
 _NUMBERS = ("rate_limit", "retry", "limits")
 Numbers = TypeVar("Numbers", RetryPolicy, Limits)
@@ -45,6 +45,12 @@ class ClientSettings:
         local: the file of an embedded service, or None.
         behaviour: the switches of its `Behaviour` that are not as usual, by name.
         omitted: names of what the client had and the settings do not hold.
+
+    Examples:
+        >>> place = {"bucket": "examplebucket", "account_id": "123456", "region": "cn-hangzhou"}
+        >>> settings = OSSVectorClient(**place, timeout=5).settings
+        >>> ClientSettings.from_dict(settings.to_dict()).timeout
+        5
     """
 
     bucket: str | None
@@ -63,6 +69,7 @@ class ClientSettings:
     limits: Limits = DEFAULT_LIMITS
     max_reply_bytes: int = 64 * 1024 * 1024
     additional_headers: tuple[str, ...] = ()
+    user_agent_extra: str | None = None
     proxy: str | None = None
     ca_file: str | None = None
     credentials: Literal["environment", "chain", "given"] = "environment"

@@ -32,6 +32,10 @@ def similarities(query: Numbers, candidates: Matrix) -> NDArray[np.float32]:
 
     Raises:
         InvalidRequestError: dimensions differ, or a number is not finite.
+
+    Examples:
+        >>> similarities([1, 0], [[2, 0], [0, 3], [-1, 0]]).tolist()
+        [1.0, 0.0, -1.0]
     """
     return _cosines(*_pair(query, candidates)).astype(np.float32)
 
@@ -58,6 +62,10 @@ def rescore(
 
     Raises:
         InvalidRequestError: dimensions or counts differ, or an argument is out of its range.
+
+    Examples:
+        >>> rescore([1, 0], [[0, 1], [1, 0]], k=1)
+        [(1, 1.0)]
     """
     weight = check_share("weight", weight, 0, 1)
     blended = _cosines(*_pair(query, candidates))
@@ -94,6 +102,11 @@ def maximal_marginal_relevance(
     Raises:
         InvalidRequestError: dimensions differ, a number is not finite, or an argument is out of
             its range.
+
+    Examples:
+        >>> found = [[1, 0.2], [1, 0.21], [0, 1]]
+        >>> maximal_marginal_relevance([1, 0.2], found, k=2, lambda_mult=0.3)
+        [0, 2]
     """
     check_count("k", k)
     share = check_share("lambda_mult", lambda_mult, 0, 1)
@@ -156,6 +169,10 @@ def near_duplicates(candidates: Matrix, similarity_threshold: float = 0.95) -> D
     Raises:
         InvalidRequestError: lengths differ, a number is not finite, or the threshold is out of its
             range.
+
+    Examples:
+        >>> near_duplicates([[1, 0], [0, 1], [1, 0.01]]).stands_for.tolist()
+        [0, 1, 0]
     """
     least = check_share("similarity_threshold", similarity_threshold, -1, 1) - _ROUNDING
     units = _unit_rows(as_matrix("candidates", candidates))
@@ -175,6 +192,10 @@ def as_vector(name: str, numbers: Numbers) -> Float64:
 
     Raises:
         InvalidRequestError: there are none, one is not finite, or the shape is another.
+
+    Examples:
+        >>> as_vector("query", [1, 2]).tolist()
+        [1.0, 2.0]
     """
     return _array(name, numbers, 1, "a list of numbers, at least one")
 
@@ -184,6 +205,10 @@ def as_matrix(name: str, vectors: Matrix) -> Float64:
 
     Raises:
         InvalidRequestError: their lengths differ, one is empty, or a number is not finite.
+
+    Examples:
+        >>> as_matrix("vectors", [[1, 2], [3, 4]]).shape
+        (2, 2)
     """
     if len(vectors) == 0:
         return np.empty((0, 0))

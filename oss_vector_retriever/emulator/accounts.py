@@ -23,6 +23,11 @@ class AccessKey:
         security_token: the token that requests must carry, for temporary credentials.
         expires: when temporary credentials end (timezone-aware).
         enabled: a disabled key is answered with UserDisable.
+
+    Examples:
+        >>> service = Service.in_memory(access_keys=[AccessKey("id", "secret", "123456")])
+        >>> list(service.access_keys)
+        ['id']
     """
 
     # secret and token stand in a function, which no serialiser opens

@@ -85,6 +85,12 @@ class Behaviour:
 
     Raises:
         ConfigurationError: a field has a value that it cannot have.
+
+    Examples:
+        >>> client = OSSVectorClient.local(behaviour=Behaviour.documented())
+        >>> _ = client.put_vector_index(dimension=2)
+        >>> client.get_vector_index().status
+        'creating'
     """
 
     order: Order = "request"

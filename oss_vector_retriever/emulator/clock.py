@@ -32,6 +32,14 @@ class ManualClock:
 
     Raises:
         ConfigurationError: the start has no time zone.
+
+    Examples:
+        >>> clock = ManualClock()
+        >>> client = OSSVectorClient.local(behaviour=Behaviour.documented(), clock=clock)
+        >>> _ = client.put_vector_index(dimension=2)
+        >>> clock.advance(60)
+        >>> client.get_vector_index().status
+        'enable'
     """
 
     def __init__(self, start: datetime | None = None, *, runs: bool = False) -> None:

@@ -65,6 +65,9 @@ class Throttle(Fault):
     """A refusal with 503 QpsLimitExceeded; nothing is done.
 
     `retry_after` is in seconds, for a Retry-After header, which is else not sent.
+
+    Examples:
+        >>> Service.in_memory().faults.add(Throttle(retry_after=2))
     """
 
     retry_after: float | None = None
@@ -80,6 +83,9 @@ class ServerError(Fault):
 
     500 is InternalError as the service words it; any other is the HTML page of a gateway. Where it
     is `performed`, what was asked for is done all the same.
+
+    Examples:
+        >>> Service.in_memory().faults.add(ServerError(times=2, status=502, performed=True))
     """
 
     status: int = 500
@@ -93,7 +99,11 @@ class ServerError(Fault):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delay(Fault):
-    """A reply that comes later; what was asked for is done before."""
+    """A reply that comes later; what was asked for is done before.
+
+    Examples:
+        >>> Service.in_memory().faults.add(Delay(seconds=0.5))
+    """
 
     seconds: float = 1.0
 
@@ -108,6 +118,9 @@ class Truncate(Fault):
     What was asked for is done. `keep` is the part of the body that is sent, at least 0 and less
     than 1; of a reply without a body nothing is sent. In process the reply has the shortened body;
     one of which nothing is left ends in `ConnectionResetError`.
+
+    Examples:
+        >>> Service.in_memory().faults.add(Truncate(keep=0.25))
     """
 
     keep: float = 0.5
@@ -121,6 +134,9 @@ class Reset(Fault):
     """A connection reset instead of a reply; in process that is a `ConnectionResetError`.
 
     Where it is `performed`, what was asked for is done before.
+
+    Examples:
+        >>> Service.in_memory().faults.add(Reset(operation="PutVectors", performed=True))
     """
 
     performed: bool = False
@@ -134,6 +150,9 @@ class Skew(Fault):
     """A service's clock that is wrong, until `clear()` unless `times` says how often.
 
     It is ahead by `seconds`; negative for behind.
+
+    Examples:
+        >>> Service.in_memory().faults.add(Skew(seconds=-900))
     """
 
     times: int | None = None
@@ -145,7 +164,11 @@ class Skew(Fault):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reorder(Fault):
-    """A reply whose `vectors` are shuffled, by `seed`; None for another order each time."""
+    """A reply whose `vectors` are shuffled, by `seed`; None for another order each time.
+
+    Examples:
+        >>> Service.in_memory().faults.add(Reorder(seed=7))
+    """
 
     seed: int | None = None
 
@@ -156,7 +179,11 @@ class Reorder(Fault):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Duplicate(Fault):
-    """A reply in which each of the `vectors` stands twice."""
+    """A reply in which each of the `vectors` stands twice.
+
+    Examples:
+        >>> Service.in_memory().faults.add(Duplicate(times=None))
+    """
 
 
 # Of these a request meets one only: each decides how it ends.
@@ -197,6 +224,13 @@ class Faults:
     """The faults of one service, and the last hundred that requests met; safe for threads.
 
     A fault for several requests is counted down for whoever comes first.
+
+    Examples:
+        >>> service = Service.in_memory()
+        >>> service.faults.add(Throttle(times=2, operation="GetVectors"))
+        >>> service.faults.pending
+        (Throttle(times=2, operation='GetVectors', retry_after=None),)
+        >>> service.faults.clear()
     """
 
     def __init__(self) -> None:

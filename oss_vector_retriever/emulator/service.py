@@ -76,6 +76,14 @@ class Service:
     Raises:
         ConfigurationError: the file is in use, or is not a database of this emulator, or the
             behaviour is none.
+
+    Examples:
+        >>> with Service.in_memory() as service, Server(service) as server:
+        ...     _ = service.create_bucket(DEVELOPMENT_ACCOUNT_ID, DEVELOPMENT_BUCKET)
+        ...     with OSSVectorClient(index="notes", **server.settings) as client:
+        ...         _ = client.put_vector_index(dimension=2)
+        ...         client.upsert([{"key": "a", "data": [1, 2]}])
+        WriteReport(1 acknowledged, 0 failed, calls=1)
     """
 
     def __init__(

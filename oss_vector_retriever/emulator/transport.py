@@ -28,6 +28,12 @@ class InProcessTransport:
         TimeoutError: a `Delay` is longer than the timeout; it is raised when that has passed.
         ConnectionResetError: a `Reset`, or a `Truncate` that leaves nothing of the reply.
         ConfigurationError: a search without numpy, which an extra brings.
+
+    Examples:
+        >>> request = Request("GET", "http://127.0.0.1", "/", "", {"host": "127.0.0.1"}, b"")
+        >>> with Service.in_memory() as service:
+        ...     InProcessTransport(service).send(request, 1.0).status
+        403
     """
 
     def __init__(self, service: Service) -> None:

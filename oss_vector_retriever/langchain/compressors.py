@@ -107,6 +107,17 @@ class StoredEmbeddingsFilter(_ComparesWithQuery):
         k: keep the most similar so many; those kept unseen (`on_missing`) are not counted.
         similarity_threshold: keep what has at least this cosine similarity, from -1 to 1.
         sort: put the most similar first, and those kept unseen last.
+
+    Examples:
+        >>> from langchain_core.documents import Document
+        >>> from langchain_core.embeddings import DeterministicFakeEmbedding
+        >>> model, client = DeterministicFakeEmbedding(size=2), OSSVectorClient.local()
+        >>> store = OSSVectorStore(model, client=client)
+        >>> _ = store.add_texts(["Green tea.", "Coffee."], ids=["tea", "coffee"])
+        >>> found = [Document("", id="tea"), Document("", id="coffee")]
+        >>> nearest = StoredEmbeddingsFilter(client=client, embedding=model, k=1)
+        >>> [one.id for one in nearest.compress_documents(found, "Coffee.")]
+        ['coffee']
     """
 
     k: int | None = Field(default=None, gt=0, strict=True)
@@ -125,6 +136,17 @@ class StoredEmbeddingsRedundantFilter(_StoredEmbeddingsCompressor):
 
     Attributes:
         similarity_threshold: the cosine similarity from which a Document counts as a repetition.
+
+    Examples:
+        >>> from langchain_core.documents import Document
+        >>> client = OSSVectorClient.local()
+        >>> _ = client.put_vector_index(dimension=2)
+        >>> rows = {"a": [1, 0], "b": [1, 0.01], "c": [0, 1]}
+        >>> _ = client.upsert({"key": key, "data": data} for key, data in rows.items())
+        >>> found = [Document(key, id=key) for key in rows]
+        >>> keep = StoredEmbeddingsRedundantFilter(client=client)
+        >>> [one.id for one in keep.compress_documents(found, "")]
+        ['a', 'c']
     """
 
     similarity_threshold: float = Field(default=0.95, ge=-1, le=1)
@@ -142,6 +164,17 @@ class StoredEmbeddingsMMR(_ComparesWithQuery):
     Attributes:
         k: how many to pick.
         lambda_mult: from 0, all diversity, to 1, all similarity.
+
+    Examples:
+        >>> from langchain_core.documents import Document
+        >>> from langchain_core.embeddings import DeterministicFakeEmbedding
+        >>> model, client = DeterministicFakeEmbedding(size=2), OSSVectorClient.local()
+        >>> store = OSSVectorStore(model, client=client)
+        >>> _ = store.add_texts(["Green tea.", "Coffee."], ids=["tea", "coffee"])
+        >>> found = [Document("", id="tea"), Document("", id="coffee")]
+        >>> unlike = StoredEmbeddingsMMR(client=client, embedding=model, k=2)
+        >>> [one.id for one in unlike.compress_documents(found, "Coffee.")]
+        ['coffee', 'tea']
     """
 
     k: int = Field(default=4, gt=0, strict=True)

@@ -25,6 +25,17 @@ class OSSVectorDocumentIndex(DocumentIndex):
     Attributes:
         store: holds the Documents, and the embedding model that writing and searching use.
         k: how many Documents a search returns.
+
+    Examples:
+        >>> from langchain_core.documents import Document
+        >>> from langchain_core.embeddings import DeterministicFakeEmbedding
+        >>> model, client = DeterministicFakeEmbedding(size=2), OSSVectorClient.local()
+        >>> store = OSSVectorStore(model, client=client)
+        >>> index = OSSVectorDocumentIndex(store=store)
+        >>> index.upsert([Document("Green tea.", id="tea")])
+        {'succeeded': ['tea'], 'failed': []}
+        >>> index.get(["tea"])[0].page_content
+        'Green tea.'
     """
 
     model_config = STRICT

@@ -10,7 +10,7 @@ from langchain_core.documents import Document
 from langchain_core.runnables import RunnableConfig, RunnableSerializable
 
 from ..client.context import Context, Flow
-from ..client.errors import MissingKeysError
+from ..client.errors import MissingKeysError, quote
 from ..client.fetch import fetch
 from ..records import DecodePolicy, decode_all
 from ..records.grouping import HydrationPolicy, pair_with_stored
@@ -39,6 +39,16 @@ class FetchReport:
     found: tuple[str, ...]
     missing: tuple[str, ...]
     calls: int = 0
+
+    def _repr_html_(self) -> str:
+        from ..client.models.notebook import show_rows  # noqa: PLC0415 - for notebooks alone
+
+        pairs = (one if isinstance(one, tuple) else (one, None) for one in self.documents)
+        rows = ((found.id, found.page_content, found.metadata, data) for found, data in pairs)
+        missing = f" {quote(list(self.missing))}" if self.missing else ""
+        caption = f"FetchReport({len(self.found)} found, {len(self.missing)} missing{missing})"
+        names = ["id", "page_content", "metadata", "embedding"]
+        return show_rows(caption, names, rows, len(self.documents))
 
 
 Outcome = FetchReport | Exception | None
@@ -101,6 +111,14 @@ class OSSVectorFetcher(_Fetching[Sequence[str]]):
         embedding_key: the metadata field that receives the stored embedding, as a list of floats.
         on_missing: "omit" or "raise".
         on_decode_error: of unreadable records: "raise", "skip" (a warning) or "raw" (as stored).
+
+    Examples:
+        >>> client = OSSVectorClient.local()
+        >>> _ = client.put_vector_index(dimension=2)
+        >>> _ = client.upsert([{"key": "tea", "data": [1, 0], "metadata": {"text": "Green tea."}}])
+        >>> report = OSSVectorFetcher(client=client).report(["tea", "coffee"])
+        >>> report.documents[0].page_content, report.missing
+        ('Green tea.', ('coffee',))
     """
 
     model_config = STRICT
@@ -152,6 +170,13 @@ class OSSVectorRehydrator(_Fetching[Sequence[Any]]):
         on_missing: "keep" passes on what does not exist as it came, without text; "omit" leaves it
             out; "raise" raises `MissingKeysError`.
         on_decode_error: of unreadable records: "raise", "skip" (a warning) or "raw" (as stored).
+
+    Examples:
+        >>> client = OSSVectorClient.local()
+        >>> _ = client.put_vector_index(dimension=2)
+        >>> _ = client.upsert([{"key": "tea", "data": [1, 0], "metadata": {"text": "Green tea."}}])
+        >>> OSSVectorRehydrator(client=client, score_key="score").invoke([("tea", 0.9)])
+        [Document(id='tea', metadata={'score': 0.9}, page_content='Green tea.')]
     """
 
     model_config = STRICT

@@ -59,6 +59,17 @@ class OSSVectorAdapter(Adapter):
 
     Raises:
         ImportError: langchain-graph-retriever is not installed.
+
+    Examples:
+        >>> from langchain_core.embeddings import DeterministicFakeEmbedding
+        >>> from graph_retriever.edges import Id
+        >>> from langchain_graph_retriever import GraphRetriever
+        >>> model, client = DeterministicFakeEmbedding(size=2), OSSVectorClient.local()
+        >>> store = OSSVectorStore(model, client=client)
+        >>> _ = store.add_texts(["Tea.", "Cup."], [{"of": "cup"}, {}], ids=["tea", "cup"])
+        >>> graph = GraphRetriever(store=OSSVectorAdapter(store), edges=[("of", Id())], k=2)
+        >>> sorted(found.id for found in graph.invoke("Tea.", initial_roots=["tea"]))
+        ['cup', 'tea']
     """
 
     def __init__(self, vector_store: OSSVectorStore) -> None:

@@ -232,6 +232,12 @@ class OSSVectorByteStore(_KeyValueStore[bytes]):
     Raises:
         ConfigurationError: `client` is of another type.
         InvalidRequestError: a setting is impossible.
+
+    Examples:
+        >>> store = OSSVectorByteStore(client=OSSVectorClient.local())
+        >>> store.mset([("a", b"bytes")])
+        >>> store.mget(["a", "b"])
+        [b'bytes', None]
     """
 
     dimension: int = 1
@@ -300,6 +306,13 @@ class OSSVectorDocStore(_KeyValueStore[Document]):
     Raises:
         ConfigurationError: `client` is of another type.
         InvalidRequestError: a setting is impossible.
+
+    Examples:
+        >>> from langchain_core.documents import Document
+        >>> store = OSSVectorDocStore(client=OSSVectorClient.local())
+        >>> store.mset([("chapter", Document("The first chapter.", id="1"))])
+        >>> store.mget(["chapter", "none"])
+        [Document(id='1', metadata={}, page_content='The first chapter.'), None]
     """
 
     dimension: int = 1
@@ -350,6 +363,12 @@ class OSSVectorEmbeddingStore(_KeyValueStore[list[float]]):
     Raises:
         ConfigurationError: `client` is of another type.
         InvalidRequestError: a setting is impossible.
+
+    Examples:
+        >>> store = OSSVectorEmbeddingStore(client=OSSVectorClient.local())
+        >>> store.mset([("a", [0.5, 1.0])])
+        >>> store.mget(["a", "b"])
+        [[0.5, 1.0], None]
     """
 
     return_data = True

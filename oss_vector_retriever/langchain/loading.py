@@ -47,6 +47,12 @@ def load_retriever(
 
     Raises:
         InvalidRequestError: it holds a class that is not allowed.
+
+    Examples:
+        >>> from langchain_core.load import dumps
+        >>> place = {"bucket": "examplebucket", "account_id": "123456", "region": "cn-hangzhou"}
+        >>> load_retriever(dumps(OSSVectorRetriever(**place, k=3))).k
+        3
     """
     kinds = [*_OURS, *allowed]
     form = from_json(serialized) if isinstance(serialized, str) else dict(serialized)

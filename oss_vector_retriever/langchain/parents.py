@@ -45,6 +45,17 @@ class ParentHydratingRetriever(_ServiceRetriever):
         on_missing: for children without a parent's key, and parents that do not exist: "omit",
             "raise", or "child", which puts the best child in the parent's place.
         on_decode_error: of unreadable records: "raise", "skip" (a warning) or "raw" (as stored).
+
+    Examples:
+        >>> from langchain_core.documents import Document
+        >>> from langchain_core.runnables import RunnableLambda
+        >>> client = OSSVectorClient.local()
+        >>> OSSVectorDocStore(client=client).mset([("book", Document("The whole book."))])
+        >>> page = Document("A page.", id="1", metadata={"doc_id": "book"})
+        >>> find = RunnableLambda(lambda query: [page])
+        >>> parents = ParentHydratingRetriever(retriever=find, client=client, parent_key="doc_id")
+        >>> [found.page_content for found in parents.invoke("page?")]
+        ['The whole book.']
     """
 
     model_config = STRICT

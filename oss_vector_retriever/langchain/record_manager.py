@@ -26,6 +26,17 @@ class VerifyingRecordManager(RecordManager):
     Args:
         inner: the record manager that keeps the times and groups.
         store: the store that `index()` writes to.
+
+    Examples:
+        >>> from langchain_core.documents import Document
+        >>> from langchain_core.embeddings import DeterministicFakeEmbedding
+        >>> from langchain_core.indexing import InMemoryRecordManager, index
+        >>> model, client = DeterministicFakeEmbedding(size=2), OSSVectorClient.local()
+        >>> store = OSSVectorStore(model, client=client)
+        >>> records = VerifyingRecordManager(InMemoryRecordManager("notes"), store)
+        >>> records.create_schema()
+        >>> index([Document("Green tea.")], records, store, key_encoder="sha256")["num_added"]
+        1
     """
 
     def __init__(self, inner: RecordManager, store: OSSVectorStore) -> None:

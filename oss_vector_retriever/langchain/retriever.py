@@ -280,6 +280,13 @@ class OSSVectorRetriever(_Batched, _ServiceRetriever):
         on_missing: "omit" or "raise".
         on_decode_error: of unreadable records: "raise", "skip" (a warning) or "raw" (as stored).
         key_parser: turns a text into keys, in place of its two forms; a list is taken as it is.
+
+    Examples:
+        >>> client = OSSVectorClient.local()
+        >>> _ = client.put_vector_index(dimension=2)
+        >>> _ = client.upsert([{"key": "tea", "data": [1, 0], "metadata": {"text": "Green tea."}}])
+        >>> OSSVectorRetriever(client=client).invoke(["tea", "coffee"])
+        [Document(id='tea', metadata={}, page_content='Green tea.')]
     """
 
     model_config = STRICT

@@ -39,6 +39,12 @@ class OSSVectorTranslator(Visitor):
         SelfQueryRetriever.from_llm(
             model, store, "news", fields, structured_query_translator=OSSVectorTranslator()
         )
+
+    Examples:
+        >>> from langchain_core.structured_query import Comparator, Comparison
+        >>> asked = Comparison(comparator=Comparator.GTE, attribute="year", value=2024)
+        >>> OSSVectorTranslator().visit_comparison(asked)
+        {'year': {'$gte': 2024}}
     """
 
     allowed_operators: ClassVar = tuple(Operator)  # type: ignore[misc]  # LangChain's has no ClassVar

@@ -128,6 +128,16 @@ class OSSVectorStore(ConnectedComponent, VectorStore):
     Raises:
         ConfigurationError: `embedding` or `client` is of another type.
         InvalidRequestError: a setting is impossible.
+
+    Examples:
+        >>> from langchain_core.embeddings import DeterministicFakeEmbedding
+        >>> model, client = DeterministicFakeEmbedding(size=2), OSSVectorClient.local()
+        >>> store = OSSVectorStore(model, client=client)
+        >>> _ = store.add_texts(["Green tea.", "Coffee."], ids=["tea", "coffee"])
+        >>> [found.page_content for found in store.get_by_ids(["coffee", "tea"])]
+        ['Coffee.', 'Green tea.']
+        >>> store.similarity_search("Coffee.", k=1)[0].id
+        'coffee'
     """
 
     embedding: Embeddings | None = None
@@ -1008,7 +1018,16 @@ class OSSVectorStore(ConnectedComponent, VectorStore):
 
 
 class OSSVectorStoreRetriever(VectorStoreRetriever):
-    """LangChain's retriever over a store, whose callbacks are told of incomplete searches."""
+    """LangChain's retriever over a store, whose callbacks are told of incomplete searches.
+
+    Examples:
+        >>> from langchain_core.embeddings import DeterministicFakeEmbedding
+        >>> model, client = DeterministicFakeEmbedding(size=2), OSSVectorClient.local()
+        >>> store = OSSVectorStore(model, client=client)
+        >>> _ = store.add_texts(["Green tea."], ids=["tea"])
+        >>> store.as_retriever(search_kwargs={"k": 1}).invoke("tea?")[0].id
+        'tea'
+    """
 
     def _get_relevant_documents(
         self, query: str, *, run_manager: Any, **options: Any

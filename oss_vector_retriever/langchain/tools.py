@@ -141,6 +141,11 @@ class OSSVectorToolkit(_AgentSettings, BaseToolkit):
         scan: how many keys to list, at most, to suggest near misses.
         handle_tool_error: True has a failure of the service read by the model, which may go on;
             False, LangChain's own default, ends the run. Or as `BaseTool` has it.
+
+    Examples:
+        >>> kit = OSSVectorToolkit(client=OSSVectorClient.local(), embedding=lambda text: [1.0])
+        >>> [tool.name for tool in kit.get_tools()]
+        ['search_documents', 'fetch_documents']
     """
 
     model_config = STRICT
@@ -211,6 +216,14 @@ class OSSVectorFetchTool(_AgentSettings, BaseTool):
         scan: how many keys to list, at most, to suggest near misses of an id that does not exist;
             0 makes no call for it. Suggestions out of `allowed_keys` need none.
         max_characters_per_document: of one document's text in one answer.
+
+    Examples:
+        >>> client = OSSVectorClient.local()
+        >>> _ = client.put_vector_index(dimension=2)
+        >>> _ = client.upsert([{"key": "tea", "data": [1, 0], "metadata": {"text": "Green tea."}}])
+        >>> answer = OSSVectorFetchTool(client=client).invoke({"ids": ["tea", "coffee"]})
+        >>> answer.splitlines()[0], "Green tea." in answer
+        ('Not found: "coffee"', True)
     """
 
     model_config = STRICT
@@ -275,6 +288,14 @@ class OSSVectorSearchTool(_AgentSettings, BaseTool):
             where others may match.
         fetch_tool: the name of the tool that reads documents by id, to which cut texts then point.
         max_characters_per_document: of one document's text in one answer.
+
+    Examples:
+        >>> client = OSSVectorClient.local()
+        >>> _ = client.put_vector_index(dimension=2)
+        >>> _ = client.upsert([{"key": "tea", "data": [1, 0], "metadata": {"text": "Green tea."}}])
+        >>> search = OSSVectorSearchTool(client=client, embedding=lambda query: [1.0, 0.0])
+        >>> "Green tea." in search.invoke({"query": "something hot"})
+        True
     """
 
     model_config = STRICT

@@ -73,6 +73,17 @@ class HydrateDocumentsMiddleware(ConnectedComponent, AgentMiddleware[DocumentSta
     Raises:
         ConfigurationError: `client` is of another type.
         InvalidRequestError: a setting is impossible.
+
+    Examples:
+        >>> from langchain.agents import create_agent
+        >>> from langchain_core.language_models import FakeListChatModel
+        >>> client = OSSVectorClient.local()
+        >>> _ = client.put_vector_index(dimension=2)
+        >>> _ = client.upsert([{"key": "tea", "data": [1, 0], "metadata": {"text": "Green tea."}}])
+        >>> shown = HydrateDocumentsMiddleware(client=client, limit=5)
+        >>> agent = create_agent(FakeListChatModel(responses=["Tea."]), middleware=[shown])
+        >>> agent.invoke({"messages": ["What?"], "document_ids": ["tea"]})["messages"][-1].content
+        'Tea.'
     """
 
     state_schema = DocumentState

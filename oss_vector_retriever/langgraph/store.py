@@ -79,6 +79,12 @@ class OSSVectorGraphStore(ConnectedComponent, base.BaseStore):
     Raises:
         ConfigurationError: `client` is of another type, or `index` lacks `dims`.
         InvalidRequestError: a setting is impossible.
+
+    Examples:
+        >>> memory = OSSVectorGraphStore(client=OSSVectorClient.local(), index_name="memory")
+        >>> memory.put(("users", "ada"), "likes", {"drink": "tea"})
+        >>> memory.get(("users", "ada"), "likes").value
+        {'drink': 'tea'}
     """
 
     supports_ttl = True

@@ -47,6 +47,18 @@ class OSSVectorAutoMergingRetriever(_Connected, BaseRetriever):
 
     Raises:
         InvalidRequestError: the share is not from 0 to 1, or `on_missing` is unknown.
+
+    Examples:
+        >>> from llama_index.core.schema import NodeRelationship, TextNode
+        >>> page = TextNode(id_="page", text="The whole page.", embedding=[1.0, 0.0])
+        >>> line = TextNode(id_="line", text="A line.", embedding=[0.0, 1.0])
+        >>> line.relationships[NodeRelationship.PARENT] = page.as_related_node_info()
+        >>> page.relationships[NodeRelationship.CHILD] = [line.as_related_node_info()]
+        >>> client = OSSVectorClient.local()
+        >>> _ = OSSVectorStore(client).add([page, line])
+        >>> merging = OSSVectorAutoMergingRetriever(OSSVectorRetriever(client), client)
+        >>> merging.retrieve("line")[0].text
+        'The whole page.'
     """
 
     def __init__(

@@ -41,6 +41,13 @@ class OSSVectorChatStore(_ConnectedComponent, BaseChatStore):
         create_index: make the side index on the first write if it is not there.
 
     In place of `client` it takes the arguments of one: see `ConnectionOptions`.
+
+    Examples:
+        >>> from llama_index.core.llms import ChatMessage
+        >>> store = OSSVectorChatStore(client=OSSVectorClient.local())
+        >>> store.add_message("ada", ChatMessage("Tea, please."))
+        >>> [message.content for message in store.get_messages("ada")]
+        ['Tea, please.']
     """
 
     client: Client | None = Field(default=None, exclude=True, repr=False)

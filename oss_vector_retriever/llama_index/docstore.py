@@ -61,6 +61,13 @@ class OSSVectorDocumentStore(_Connected, BaseDocumentStore):
         scan: list the vector index, page by page, for `docs` and for what `get_all_...` would not
             find: documents whose nodes were written when no document store knew of them.
         connection: in place of `client`, the arguments of one: see `ConnectionOptions`.
+
+    Examples:
+        >>> from llama_index.core.schema import TextNode
+        >>> store = OSSVectorDocumentStore(OSSVectorClient.local())
+        >>> store.add_documents([TextNode(id_="tea", text="Green tea.")])
+        >>> store.get_document("tea").text, store.document_exists("coffee")
+        ('Green tea.', False)
     """
 
     def __init__(

@@ -37,6 +37,12 @@ class OSSVectorKVStore(_Connected, BaseKVStore):
         side_index: the index that holds the values, by default `<index>side`.
         create_index: make the side index on the first write if it is not there.
         connection: in place of `client`, the arguments of one: see `ConnectionOptions`.
+
+    Examples:
+        >>> store = OSSVectorKVStore(OSSVectorClient.local())
+        >>> store.put("tea", {"hot": True}, collection="drinks")
+        >>> store.get("tea", collection="drinks")
+        {'hot': True}
     """
 
     def __init__(
@@ -177,6 +183,13 @@ class OSSVectorIndexStore(_Closing, KVIndexStore):
         create_index: make the side index on the first write if it is not there.
         namespace: keeps the structs of several applications apart.
         connection: in place of `client`, the arguments of one: see `ConnectionOptions`.
+
+    Examples:
+        >>> from llama_index.core.data_structs import IndexList
+        >>> store = OSSVectorIndexStore(OSSVectorClient.local())
+        >>> store.add_index_struct(IndexList(index_id="list", nodes=["tea"]))
+        >>> store.get_index_struct("list").nodes
+        ['tea']
     """
 
     def __init__(

@@ -47,6 +47,14 @@ class OSSVectorNodeMapping(_Connected, Mapping[str, BaseNode]):
             for those here too, its root first of all, and no call is made for them.
         remember: how many keys to remember at most, those found and those not there.
         connection: in place of `client`, the arguments of one: see `ConnectionOptions`.
+
+    Examples:
+        >>> client = OSSVectorClient.local()
+        >>> _ = client.put_vector_index(dimension=2)
+        >>> _ = client.upsert([{"key": "tea", "data": [1, 0], "metadata": {"text": "Green tea."}}])
+        >>> mapping = OSSVectorNodeMapping(client)
+        >>> mapping["tea"].text, mapping.get("coffee")
+        ('Green tea.', None)
     """
 
     def __init__(
@@ -175,6 +183,16 @@ class OSSVectorPrefetchingRetriever(BaseRetriever):
 
     Raises:
         ConfigurationError: the mapping is of another kind.
+
+    Examples:
+        >>> from llama_index.core.schema import IndexNode, TextNode
+        >>> client = OSSVectorClient.local()
+        >>> card = IndexNode(id_="card", text="A card.", index_id="book", embedding=[1.0, 0.0])
+        >>> book = TextNode(id_="book", text="The whole book.", embedding=[0.0, 1.0])
+        >>> _ = OSSVectorStore(client).add([card, book])
+        >>> cards, mapping = OSSVectorRetriever(client), OSSVectorNodeMapping(client)
+        >>> OSSVectorPrefetchingRetriever(cards, mapping, expand=True).retrieve("card")[0].text
+        'The whole book.'
     """
 
     def __init__(

@@ -67,6 +67,16 @@ class OSSVectorRehydrationPostprocessor(_FetchingPostprocessor):
             it, or "raise" `MissingKeysError`.
         on_decode_error: "raise", "skip" (the hit whose record cannot be read is left out, with a
             warning in the log) or "raw" (a TextNode with the metadata as stored).
+
+    Examples:
+        >>> from llama_index.core.schema import NodeWithScore, TextNode
+        >>> client = OSSVectorClient.local()
+        >>> _ = client.put_vector_index(dimension=2)
+        >>> _ = client.upsert([{"key": "tea", "data": [1, 0], "metadata": {"text": "Green tea."}}])
+        >>> hit = NodeWithScore(node=TextNode(id_="tea"), score=0.5)
+        >>> whole = OSSVectorRehydrationPostprocessor(client=client).postprocess_nodes([hit])
+        >>> whole[0].text, whole[0].score
+        ('Green tea.', 0.5)
     """
 
     fields: HydratedFields = "all"
@@ -141,6 +151,17 @@ class OSSVectorPrevNextPostprocessor(_FetchingPostprocessor):
         within_document: stop where the neighbour belongs to another source document.
         return_data: set `node.embedding` of the neighbours.
         on_missing: "omit", or "raise" for a neighbour that does not exist.
+
+    Examples:
+        >>> from llama_index.core.schema import NodeRelationship, NodeWithScore, TextNode
+        >>> first, second = TextNode(id_="1", text="One,"), TextNode(id_="2", text="two.")
+        >>> first.relationships[NodeRelationship.NEXT] = second.as_related_node_info()
+        >>> client = OSSVectorClient.local()
+        >>> second.embedding = [1.0, 0.0]
+        >>> _ = OSSVectorStore(client).add([second])
+        >>> wider = OSSVectorPrevNextPostprocessor(client=client)
+        >>> [hit.text for hit in wider.postprocess_nodes([NodeWithScore(node=first)])]
+        ['One,', 'two.']
     """
 
     num_nodes: int = Field(default=1, ge=0)
@@ -233,6 +254,17 @@ class StoredEmbeddingDedupPostprocessor(_StoredEmbeddingPostprocessor):
 
     Attributes:
         similarity_threshold: the cosine from which on two say the same, from -1 to 1.
+
+    Examples:
+        >>> from llama_index.core.schema import NodeWithScore, TextNode
+        >>> client = OSSVectorClient.local()
+        >>> _ = client.put_vector_index(dimension=2)
+        >>> rows = {"a": [1, 0], "b": [1, 0.01], "c": [0, 1]}
+        >>> _ = client.upsert({"key": key, "data": data} for key, data in rows.items())
+        >>> hits = [NodeWithScore(node=TextNode(id_=key), score=0.5) for key in rows]
+        >>> dedup = StoredEmbeddingDedupPostprocessor(client=client)
+        >>> [hit.node_id for hit in dedup.postprocess_nodes(hits)]
+        ['a', 'c']
     """
 
     _takes_query: ClassVar[bool] = False
@@ -250,6 +282,18 @@ class StoredEmbeddingMMRPostprocessor(_StoredEmbeddingPostprocessor):
     Attributes:
         top_n: how many to pick.
         lambda_mult: from 0, all diversity, to 1, all similarity to the query.
+
+    Examples:
+        >>> from llama_index.core.schema import NodeWithScore, QueryBundle, TextNode
+        >>> client = OSSVectorClient.local()
+        >>> _ = client.put_vector_index(dimension=2)
+        >>> rows = {"a": [1, 0], "b": [1, 0.01], "c": [0, 1]}
+        >>> _ = client.upsert({"key": key, "data": data} for key, data in rows.items())
+        >>> hits = [NodeWithScore(node=TextNode(id_=key), score=0.5) for key in rows]
+        >>> query = QueryBundle("", embedding=[1, 0.5])
+        >>> mmr = StoredEmbeddingMMRPostprocessor(client=client, top_n=2)
+        >>> [hit.node_id for hit in mmr.postprocess_nodes(hits, query)]
+        ['b', 'c']
     """
 
     top_n: int = Field(default=10, gt=0, strict=True)
@@ -268,6 +312,18 @@ class StoredEmbeddingRescorer(_StoredEmbeddingPostprocessor):
     Attributes:
         top_n: keep at most so many.
         weight: the share of the similarity in the new score; the rest is that of the hit's own.
+
+    Examples:
+        >>> from llama_index.core.schema import NodeWithScore, QueryBundle, TextNode
+        >>> client = OSSVectorClient.local()
+        >>> _ = client.put_vector_index(dimension=2)
+        >>> rows = {"a": [1, 0], "b": [1, 0.01], "c": [0, 1]}
+        >>> _ = client.upsert({"key": key, "data": data} for key, data in rows.items())
+        >>> hits = [NodeWithScore(node=TextNode(id_=key), score=0.5) for key in rows]
+        >>> query = QueryBundle("", embedding=[0, 1])
+        >>> rescorer = StoredEmbeddingRescorer(client=client, top_n=1)
+        >>> [(hit.node_id, hit.score) for hit in rescorer.postprocess_nodes(hits, query)]
+        [('c', 1.0)]
     """
 
     top_n: int | None = Field(default=None, gt=0, strict=True)

@@ -28,6 +28,13 @@ class OSSVectorReader(_Fetching, BasePydanticReader, ResourcesReaderMixin):
         return_data: set `Document.embedding` from the stored float32 data.
         on_missing: "omit" leaves out keys that do not exist, and reports them as a
             `MissingKeysEvent`; "raise" raises `MissingKeysError`.
+
+    Examples:
+        >>> client = OSSVectorClient.local()
+        >>> _ = client.put_vector_index(dimension=2)
+        >>> _ = client.upsert([{"key": "tea", "data": [1, 0], "metadata": {"text": "Green tea."}}])
+        >>> OSSVectorReader(client=client).load_data(["tea"])[0].text
+        'Green tea.'
     """
 
     is_remote: bool = True

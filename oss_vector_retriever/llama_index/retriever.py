@@ -61,6 +61,14 @@ class OSSVectorRetriever(_Connected, BaseRetriever):
 
     Raises:
         ConfigurationError: both `keys` and `resolver` are given.
+
+    Examples:
+        >>> client = OSSVectorClient.local()
+        >>> _ = client.put_vector_index(dimension=2)
+        >>> _ = client.upsert([{"key": "tea", "data": [1, 0], "metadata": {"text": "Green tea."}}])
+        >>> found = OSSVectorRetriever(client).retrieve('["tea", "coffee"]')
+        >>> [(hit.node_id, hit.text, hit.node.embedding) for hit in found]
+        [('tea', 'Green tea.', [1.0, 0.0])]
     """
 
     def __init__(
@@ -184,6 +192,14 @@ class KeyQueryBundle(QueryBundle):
 
     Attributes:
         keys: the keys, in order; None where the bundle names none.
+
+    Examples:
+        >>> client = OSSVectorClient.local()
+        >>> _ = client.put_vector_index(dimension=2)
+        >>> _ = client.upsert([{"key": "tea", "data": [1, 0], "metadata": {"text": "Green tea."}}])
+        >>> question = KeyQueryBundle("What is it?", keys=["tea"])
+        >>> OSSVectorRetriever(client).retrieve(question)[0].text
+        'Green tea.'
     """
 
     keys: list[str] | None = None

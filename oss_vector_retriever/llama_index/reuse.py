@@ -40,6 +40,14 @@ class ReuseStoredEmbeddings(_Fetching, TransformComponent):
     Attributes:
         embed_model: embeds the rest; by default `Settings.embed_model`.
         model_name: the model's name, which `to_dict` and the pipeline's cache go by.
+
+    Examples:
+        >>> from llama_index.core.embeddings import MockEmbedding
+        >>> from llama_index.core.schema import TextNode
+        >>> client = OSSVectorClient.local()
+        >>> reuse = ReuseStoredEmbeddings(client=client, embed_model=MockEmbedding(embed_dim=2))
+        >>> reuse([TextNode(id_="tea", text="Green tea.")])[0].embedding
+        [0.5, 0.5]
     """
 
     embed_model: BaseEmbedding | None = Field(default=None, exclude=True, repr=False)

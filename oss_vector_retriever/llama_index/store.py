@@ -143,6 +143,14 @@ class OSSVectorStore(_SavedComponent, BasePydanticVectorStore):
     Raises:
         ConfigurationError: the client is of another type, or a node class has another's name.
         ValueError: a setting is impossible.
+
+    Examples:
+        >>> from llama_index.core.schema import TextNode
+        >>> client = OSSVectorClient.local()
+        >>> store = OSSVectorStore(client)
+        >>> _ = store.add([TextNode(id_="tea", text="Green tea.", embedding=[1.0, 0.0])])
+        >>> store.get_nodes(["tea"])[0].text
+        'Green tea.'
     """
 
     # what reads and writes below is made of the settings once; model_copy takes others

@@ -110,6 +110,11 @@ class OSSVectorToolSpec(_Connected, BaseToolSpec):
 
     Raises:
         InvalidRequestError: a limit is no whole number above 0, or `key_prefix` no string.
+
+    Examples:
+        >>> spec = OSSVectorToolSpec(OSSVectorClient.local())
+        >>> [tool.metadata.name for tool in spec.to_tool_list()]
+        ['fetch_by_ids', 'get_metadata', 'check_exist', 'get_neighbors']
     """
 
     spec_functions: ClassVar[list[str | tuple[str, str]]] = [  # type: ignore[misc]  # core's has no ClassVar

@@ -98,6 +98,14 @@ class BadRecordsReport:
             lines.append(f"  and {more} more (report.records)")
         return "\n".join(lines)
 
+    def _repr_html_(self) -> str:
+        from ..client.models.notebook import show_rows  # noqa: PLC0415 - for notebooks alone
+
+        names = ["position", "key", "field", "reason", "remedy"]
+        rows = ([getattr(record, name) for name in names] for record in self.records)
+        caption = f"{len(self.records)} of {self.total} records cannot be written"
+        return show_rows(caption, names, rows, len(self.records))
+
 
 class BadRecordsError(InvalidRequestError):
     """Several records of a bulk write cannot be written; nothing was.

@@ -54,6 +54,10 @@ def filterable_value(value: object, *, scalars: Form = "strings") -> object:
     Raises:
         TypeError: a dict, a nested list or a list with None; no filter can see into these.
         ValueError: a float that is not finite.
+
+    Examples:
+        >>> filterable_value(2024.0), filterable_value({"a"}), filterable_value(7, scalars="native")
+        ('2024', ['a'], 7)
     """
     value = _number_or_text(value)
     if isinstance(value, list | tuple | set | frozenset):

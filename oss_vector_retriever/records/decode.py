@@ -122,6 +122,11 @@ def decode(
     Raises:
         DecodeError: the record is broken, under "raise".
         InvalidRequestError: `on_decode_error` is none of the three.
+
+    Examples:
+        >>> record = decode(Vector("tea", metadata={"content": "Green tea.", "page": "7"}))
+        >>> record.text, record.metadata, record.source
+        ('Green tea.', {'page': '7'}, 'content')
     """
     check_choice("on_decode_error", on_decode_error, DECODE_POLICIES)
     try:
@@ -146,6 +151,11 @@ def decode_all(
     Raises:
         DecodeError: a record is broken, under "raise".
         InvalidRequestError: `on_decode_error` is none of the three.
+
+    Examples:
+        >>> vectors = [Vector("a", metadata={"text": "A"}), Vector("b", metadata={"text": "B"})]
+        >>> [record.text for record in decode_all(vectors)]
+        ['A', 'B']
     """
     decoded = (decode(v, text_key=text_key, on_decode_error=on_decode_error) for v in vectors)
     return [record for record in decoded if record is not None]

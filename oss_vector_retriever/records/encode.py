@@ -78,6 +78,12 @@ def encode(
     Raises:
         InvalidRequestError: a value that would not come back, a field named like the envelope's, a
             field that cannot be filtered on, or a limit passed; naming key, field and remedy.
+
+    Examples:
+        >>> from datetime import date
+        >>> vector = encode("tea", [1, 0], text="Green tea.", metadata={"day": date(2024, 5, 1)})
+        >>> decode(vector).metadata
+        {'day': datetime.date(2024, 5, 1)}
     """
     check_key(key, limits)
     _check_text(text, key, ("text",))

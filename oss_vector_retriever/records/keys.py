@@ -27,6 +27,10 @@ def parse_keys(query: str) -> list[str]:
     Raises:
         InvalidRequestError: the query is not a string, or begins with "[" and is not a JSON array
             of strings.
+
+    Examples:
+        >>> parse_keys("doc-001"), parse_keys('["doc-001", "doc-002"]')
+        (['doc-001'], ['doc-001', 'doc-002'])
     """
     if not isinstance(query, str):
         raise InvalidRequestError(
@@ -54,6 +58,10 @@ def query_of(keys: Iterable[str]) -> str:
 
     Raises:
         InvalidRequestError: `keys` is one string, or holds something that is not a string.
+
+    Examples:
+        >>> query_of(["doc-001", "[odd"])
+        '["doc-001", "[odd"]'
     """
     if isinstance(keys, str):
         raise InvalidRequestError(

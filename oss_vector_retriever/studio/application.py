@@ -74,6 +74,11 @@ class Studio:
             finds the port may look.
         is_at_service: whether the server that shows the page is the service itself, whose address
             copied code then names.
+
+    Examples:
+        `uvicorn.run(page, port=9001)` would show this one, at http://127.0.0.1:9001/records:
+
+        >>> page = Studio(AsyncOSSVectorClient.local(), path="/records")
     """
 
     def __init__(

@@ -41,7 +41,16 @@ class _Split(TransformComponent):
 
 
 class DocumentStoreTests(StoreTests):
-    """The suite for a `BaseDocumentStore`."""
+    """The suite for a `BaseDocumentStore`.
+
+    Examples:
+        >>> import pytest
+        >>> from llama_index.core.storage.docstore import SimpleDocumentStore
+        >>> class TestMyStore(DocumentStoreTests):
+        ...     @pytest.fixture
+        ...     def store(self):
+        ...         return SimpleDocumentStore()
+    """
 
     capabilities: ClassVar[Mapping[str, str]] = {
         **StoreTests.capabilities,

@@ -19,7 +19,16 @@ from .suite import NESTED_METADATA, ODD_KEYS, StoreTests, Subject, ids_of, text_
 
 
 class KVStoreTests(StoreTests):
-    """The suite for a `BaseKVStore`."""
+    """The suite for a `BaseKVStore`.
+
+    Examples:
+        >>> import pytest
+        >>> from llama_index.core.storage.kvstore import SimpleKVStore
+        >>> class TestMyStore(KVStoreTests):
+        ...     @pytest.fixture
+        ...     def store(self):
+        ...         return SimpleKVStore()
+    """
 
     capabilities: ClassVar[Mapping[str, str]] = {
         **StoreTests.capabilities,
@@ -162,7 +171,16 @@ class KVStoreTests(StoreTests):
 
 
 class IndexStoreTests(StoreTests):
-    """The suite for a `BaseIndexStore`."""
+    """The suite for a `BaseIndexStore`.
+
+    Examples:
+        >>> import pytest
+        >>> from llama_index.core.storage.index_store import SimpleIndexStore
+        >>> class TestMyStore(IndexStoreTests):
+        ...     @pytest.fixture
+        ...     def store(self):
+        ...         return SimpleIndexStore()
+    """
 
     def test_it_is_an_index_store(self, store: BaseIndexStore) -> None:
         assert isinstance(store, BaseIndexStore)
@@ -238,7 +256,16 @@ def _say(text: str, role: MessageRole = MessageRole.USER) -> ChatMessage:
 
 
 class ChatStoreTests(StoreTests):
-    """The suite for a `BaseChatStore`."""
+    """The suite for a `BaseChatStore`.
+
+    Examples:
+        >>> import pytest
+        >>> from llama_index.core.storage.chat_store import SimpleChatStore
+        >>> class TestMyStore(ChatStoreTests):
+        ...     @pytest.fixture
+        ...     def store(self):
+        ...         return SimpleChatStore()
+    """
 
     capabilities: ClassVar[Mapping[str, str]] = {
         **StoreTests.capabilities,

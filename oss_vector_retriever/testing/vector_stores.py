@@ -141,6 +141,14 @@ class VectorStoreTests(StoreTests):
     Attributes:
         dimension: of the vectors that are written, at least 3.
         query_modes: those that the store answers; each other one has to be refused.
+
+    Examples:
+        >>> import pytest
+        >>> from llama_index.core.vector_stores import SimpleVectorStore
+        >>> class TestMyStore(VectorStoreTests):
+        ...     @pytest.fixture
+        ...     def store(self):
+        ...         return SimpleVectorStore()
     """
 
     dimension: ClassVar[int] = 4

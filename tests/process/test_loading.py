@@ -51,6 +51,7 @@ def test_the_client_loads_nothing_that_a_blocking_fetch_can_do_without():
     tops, everything = fresh("from oss_vector_retriever import OSSVectorClient")
     assert tops & {"asyncio", "ssl", "email", "html", "tempfile"} == set()
     assert "urllib.request" not in everything
+    assert f"{NAME}.client.models.notebook" not in everything
 
 
 def test_a_module_that_is_loaded_late_takes_its_place():

@@ -151,14 +151,20 @@ def operations(draw):
 
 
 @settings(EXAMPLES, max_examples=sized(100, 300))
-@given(operations(), st.sampled_from([(), ("host", "User-Agent", "content-length")]), SOME_MOMENT)
-def test_a_whole_request_is_signed_as_the_sdk_would(operation, additional, moment):
+@given(
+    operations(),
+    st.sampled_from([(), ("host", "User-Agent", "content-length")]),
+    st.sampled_from([None, "my-app/1.2 a!#$%&'*+.^_`|~b/1"]),
+    SOME_MOMENT,
+)
+def test_a_whole_request_is_signed_as_the_sdk_would(operation, additional, extra, moment):
     config = resolve_config(
         bucket="examplebucket",
         account_id="123456",
         region="cn-hangzhou",
         credentials=("id", "secret", "token"),
         additional_headers=additional,
+        user_agent_extra=extra,
         environment={},
     )
     credentials = OurCredentials("id", "secret", "token")

@@ -67,6 +67,8 @@ def construction() -> None:
     OSSVectorClient(credentials=5)  # type: ignore[arg-type]
     OSSVectorClient(credentials="chains")  # type: ignore[arg-type]
     AsyncOSSVectorClient(credentials=_asks, additional_headers=["host"], proxy="proxy:3128")
+    OSSVectorClient(user_agent_extra="my-app/1.2").with_options(user_agent_extra="other")
+    OSSVectorClient(user_agent_extra=1.2)  # type: ignore[arg-type]
     OSSVectorClient(on_call=lambda call: (call.operation, call.seconds))
     OSSVectorClient(on_call=lambda: None)  # type: ignore[misc, arg-type]
     OSSVectorClient.local("vectors.db", index="i", timeout=3)

@@ -9,7 +9,12 @@ dump = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":
 
 
 def metadata_bytes(value: object) -> int:
-    """Return the size of metadata, or of a part of it, as compact JSON in UTF-8."""
+    """Return the size of metadata, or of a part of it, as compact JSON in UTF-8.
+
+    Examples:
+        >>> metadata_bytes({"text": "é"})
+        13
+    """
     return len(dump(value).encode())
 
 
@@ -28,6 +33,9 @@ class Limits:
     DeleteVectors (Feb 2026), ListVectors and QueryVectors (Sep 2026), PutVectorBucket (Jan 2026).
     Sizes are bytes of UTF-8 where the unit is bytes; how the service itself measures metadata is
     undocumented (README, known unknowns).
+
+    Examples:
+        >>> client = OSSVectorClient.local(limits=Limits(keys_per_get=50))
     """
 
     keys_per_get: int = 100

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, overload
 
 from ..errors import InvalidRequestError
 from . import columns
-from .vector import Vector
+from .vector import Vector, _Shown
 
 if TYPE_CHECKING:
     import numpy as np
@@ -43,6 +43,15 @@ class _Items(Sequence[Item], Generic[Item]):
         """Return the item at a position, or a tuple of those in a slice."""
         return self.items[position]
 
+    @property
+    def _caption(self) -> str:
+        return f"{type(self).__name__}: {len(self)} item{'s' * (len(self) != 1)}"
+
+    def _repr_html_(self) -> str:
+        from .notebook import show_items  # noqa: PLC0415 - for notebooks alone
+
+        return show_items(self._caption, self.items)
+
 
 @dataclass(frozen=True, slots=True)
 class Page(_Items[Item]):
@@ -57,6 +66,10 @@ class Page(_Items[Item]):
     items: tuple[Item, ...]
     next_token: str | None = None
     request_id: str | None = None
+
+    @property
+    def _caption(self) -> str:
+        return super(Page, self)._caption + (", and more by next_token" if self.next_token else "")
 
 
 class _VectorPage(Page[Item]):
@@ -81,7 +94,7 @@ class ListVectorsResult(_VectorPage[Vector]):
 
 
 @dataclass(frozen=True, slots=True)
-class ScoredVector:
+class ScoredVector(_Shown):
     """One hit of a query.
 
     Attributes:
@@ -104,7 +117,7 @@ class QueryVectorsResult(_VectorPage[ScoredVector]):
 
 
 @dataclass(frozen=True, slots=True)
-class FusedVector:
+class FusedVector(_Shown):
     """One hit of a query in fusion mode; the higher the score, the better it fits.
 
     `score` is None where the reply has none, as where hits are sorted by fields.
@@ -128,7 +141,7 @@ class Acknowledgement:
     request_id: str | None = None
 
 
-class _Description:
+class _Description(_Shown):
     """A thing of the service's as it describes it; what this version does not know is left out."""
 
     __slots__ = ()
@@ -339,6 +352,14 @@ class FetchResult(_Items[Vector]):
         missing: the keys that do not exist, each once, in the order asked.
         request_ids: the service's id of each call.
         calls: how many API calls were made.
+
+    Examples:
+        >>> client = OSSVectorClient.local()
+        >>> _ = client.put_vector_index(dimension=2)
+        >>> _ = client.upsert([{"key": "a", "data": [1, 2]}, {"key": "b", "data": [3, 4]}])
+        >>> result = client.fetch(["b", "x", "a"])
+        >>> [vector.key for vector in result], result.missing, result.matrix().tolist()
+        (['b', 'a'], ('x',), [[3.0, 4.0], [1.0, 2.0]])
     """
 
     keys: tuple[str, ...]
@@ -414,6 +435,17 @@ class FetchResult(_Items[Vector]):
             f"FetchResult({len(self.items)} of {len(self.keys)} found, "
             f"{len(self.missing)} missing, calls={self.calls})"
         )
+
+    def _repr_html_(self) -> str:
+        from .notebook import MOST_ROWS, show_rows  # noqa: PLC0415 - for notebooks alone
+
+        rows = [
+            (key, "does not exist", None)
+            if (vector := self.by_key.get(key)) is None
+            else (key, vector.data, vector.metadata)
+            for key in self.keys[:MOST_ROWS]
+        ]
+        return show_rows(repr(self), ["key", "data", "metadata"], rows, len(self.keys))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -492,3 +524,13 @@ class ClientStats(OperationStats):
     operations: Mapping[str, OperationStats] = field(default_factory=dict)
     decoder: str = "pure"
     rate: float | None = None
+
+    def _repr_html_(self) -> str:
+        from .notebook import show_rows  # noqa: PLC0415 - for notebooks alone
+
+        names = [one.name for one in fields(OperationStats)]
+        counted = {**self.operations, "all": self}
+        rows = [[name, *(getattr(one, n) for n in names)] for name, one in counted.items()]
+        rate = "" if self.rate is None else f", rate={self.rate:.6g}"
+        caption = f"ClientStats(shared={self.shared}, decoder={self.decoder!r}{rate})"
+        return show_rows(caption, ["operation", *names], rows, len(rows))

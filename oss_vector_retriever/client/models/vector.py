@@ -61,6 +61,11 @@ class Float32Array(array):  # type: ignore[type-arg]  # array is generic for typ
     Raises:
         TypeError: a value is not a number.
         OverflowError: a number is too large for float32.
+
+    Examples:
+        >>> data = Float32Array([0.5, 1, 2])
+        >>> data.tolist(), data.numpy().shape
+        ([0.5, 1.0, 2.0], (3,))
     """
 
     __slots__ = ()
@@ -130,8 +135,20 @@ for _name in _CHANGERS.split():
     setattr(Float32Array, _name, _refuse_change)
 
 
+class _Shown:
+    """A dataclass that notebooks show as a table of its fields."""
+
+    # Slots down to the last class, or instances would have a __dict__ after all.
+    __slots__ = ()
+
+    def _repr_html_(self) -> str:
+        from .notebook import show_fields  # noqa: PLC0415 - for notebooks alone
+
+        return show_fields(self)
+
+
 @dataclass(frozen=True, slots=True)
-class Vector:
+class Vector(_Shown):
     """One stored vector.
 
     Attributes:
@@ -139,6 +156,10 @@ class Vector:
         data: packed float32 values, or None where data was not asked for. Any iterable of numbers
             is packed on construction.
         metadata: a dict, or None where metadata was not asked for or none is stored.
+
+    Examples:
+        >>> Vector("tea", [0.5, 1], {"text": "Green tea."})
+        Vector('tea', data=Float32Array([0.5, 1]), metadata={'text': 'Green tea.'})
     """
 
     key: str

@@ -63,6 +63,11 @@ class Server:
 
     Raises:
         ConfigurationError: nobody can listen there, or not with these keys, or a name is none.
+
+    Examples:
+        >>> with Service.in_memory() as service, Server(service) as server:
+        ...     server.endpoint
+        'http://127.0.0.1:...'
     """
 
     def __init__(

@@ -215,6 +215,24 @@ def test_additional_headers_are_a_list_of_names(value):
     assert resolved(additional_headers=["host"]).additional_headers == ("host",)
 
 
+@pytest.mark.parametrize("value", ["", "a b\r\nx-oss-acl: public", "a  b", " a", "a ", "a/", "a\n"])
+@pytest.mark.parametrize("kind", [str, "a/1 {}".format])
+def test_what_is_added_to_the_user_agent_are_products(kind, value):
+    with pytest.raises(ConfigurationError, match="user_agent_extra must name products such as"):
+        resolved(user_agent_extra=kind(value))
+
+
+@pytest.mark.parametrize("value", ["a/1/2", "é/1", "(a", 7, b"a", "x" * 257])
+def test_and_nothing_else(value):
+    with pytest.raises(ConfigurationError, match="user_agent_extra must name products such as"):
+        resolved(user_agent_extra=value)
+
+
+@pytest.mark.parametrize("value", ["my-app", "my-app/1.2", "a/1 b c/2~rc+3", "x" * 256, None])
+def test_products_are_added_to_the_user_agent(value):
+    assert resolved(user_agent_extra=value).user_agent_extra == value
+
+
 class TestOptionsChangedLater:
     def test_are_checked_like_arguments(self):
         config = resolved()

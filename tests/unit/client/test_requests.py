@@ -55,6 +55,11 @@ def test_an_additional_header_is_signed_and_named(machine):
     assert ",AdditionalHeaders=host,Signature=" in headers["authorization"]
 
 
+def test_products_of_the_users_stand_behind_the_packages_own(machine):
+    headers = request(machine, operation(), user_agent_extra="my-app/1.2 b").headers
+    assert headers["user-agent"] == f"oss-vector-retriever/{__version__} my-app/1.2 b"
+
+
 def test_the_date_is_utc_wherever_the_machine_stands(machine):
     elsewhere = MOMENT.astimezone(timezone(timedelta(hours=8)))
     assert request(machine, operation(), moment=elsewhere) == request(machine, operation())

@@ -35,6 +35,7 @@ HOW = {
     "limits": Limits(keys_per_get=7),
     "max_reply_bytes": 4096,
     "additional_headers": ["host"],
+    "user_agent_extra": "my-app/1.2 its-part",
 }
 ELSEWHERE = {
     "OSS_VECTORS_BUCKET": "otherbucket",
