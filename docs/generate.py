@@ -24,6 +24,7 @@ DOORS = {
     "oss_vector_retriever.records": "Records",
     "oss_vector_retriever.emulator": "The embedded service",
     "oss_vector_retriever.emulator.faults": "Faults",
+    "oss_vector_retriever.studio": "A page to look at records",
     "oss_vector_retriever.testing": "Suites for stores",
 }
 

@@ -214,6 +214,7 @@ SECTIONS = {
         Entry("policy", "Print the least rights that commands or classes need.", module="policy"),
         Entry("doctor", "Check settings, network, clock, permissions and index.", module="doctor"),
         Entry("serve", "Run the embedded service on this machine.", module="serve"),
+        Entry("studio", "Look at records in a browser; nothing is written.", module="studio"),
         Entry("demo", "Show the main job on real data, with no account.", module="demo"),
         Entry("completion", "Print what completes commands in bash, zsh or fish."),
     ),

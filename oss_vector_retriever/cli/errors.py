@@ -103,10 +103,12 @@ _WRONG_FILE = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirect
 _EXTRAS: dict[str, str | None] = {
     "filelock": "cli",
     "h11": "emulator",
+    "jinja2": "studio",
     "jmespath": "cli",
     "numpy": None,  # several bring it, none of which the command is about
     "pyarrow": "parquet",
     "rich": "cli",
+    "starlette": "studio",
     "uvicorn": "emulator",
     "yaml": "cli",
 }

@@ -8,7 +8,7 @@ import pytest
 
 # Modules are hidden as if they were not installed: neither found nor imported.
 PROGRAM = """
-import contextlib, importlib.util, io, json, sys
+import asyncio, contextlib, importlib.util, io, json, sys
 
 HIDDEN = {"numpy", "uvicorn", "h11", "pyarrow", "rich", "pandas", "polars", "jinja2", "starlette"}
 find_spec = importlib.util.find_spec
@@ -51,6 +51,23 @@ for words in ("export x.npy", "export x.parquet", "import x.parquet", "query-vec
     note(words, run, [*words.split(), *local])
 for words in ("serve", "demo"):
     note(words, run, [words])
+note("page", lambda: __import__("oss_vector_retriever.studio").studio.Studio)
+sys.meta_path[0].find_spec = lambda name, path=None, target=None: (
+    None if name.partition(".")[0] not in {"jinja2", "starlette"} else Hiding().find_spec(name)
+)
+note("studio", run, ["studio", *local[:2]])
+
+async def ask():
+    command = importlib.import_module("oss_vector_retriever.cli.commands.studio")
+    sent = []
+    async def send(message):
+        sent.append(message)
+    with emulator.Service.in_memory() as service:
+        page = command.ServedPage(service, emulator.DEVELOPMENT_KEY, None, None)
+        await page.answer({}, None, send)
+    print(sent[0]["status"], sent[1]["body"].decode())
+
+note("page of serve", lambda: asyncio.run(ask()))
 print(json.dumps(said))
 """
 EXPECTED = {
@@ -72,6 +89,12 @@ EXPECTED = {
     "list-vectors --output-format table": "oss-vectors: this needs rich: "
     'pip install "oss-vector-retriever[cli]"',
     "serve": 'oss-vectors: this needs h11: pip install "oss-vector-retriever[emulator]"',
+    "page": "ImportError: oss_vector_retriever.studio.Studio needs jinja2: "
+    'pip install "oss-vector-retriever[studio]"',
+    "page of serve": "501 oss_vector_retriever.studio.Studio needs jinja2: "
+    'pip install "oss-vector-retriever[studio]"',
+    "studio": "oss-vectors: oss_vector_retriever.studio.Studio needs jinja2: "
+    'pip install "oss-vector-retriever[studio]"',
     "demo": 'oss-vectors: this needs rich: pip install "oss-vector-retriever[cli]"',
 }
 

@@ -31,6 +31,7 @@ DOORS = [
     f"{PACKAGE}.emulator",
     f"{PACKAGE}.emulator.faults",
     f"{PACKAGE}.corpus",
+    f"{PACKAGE}.studio",
     f"{PACKAGE}.testing",
 ]
 

@@ -26,6 +26,7 @@ MAY_IMPORT = {
     "corpus": {"corpus", "client.models"},
     "testing": {"testing"},
     "emulator": {"emulator", "client.models", "client.signing", "client.errors"},
+    "studio": {"client", "records", "langchain", "llama_index", "emulator", "studio"},
     "cli": {*PARTS, "studio"},
 }
 # The way to an embedded service, and `local()`, which takes the emulator's types.

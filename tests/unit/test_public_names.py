@@ -19,6 +19,7 @@ DOORS = [
     "oss_vector_retriever.llama_index",
     "oss_vector_retriever.emulator",
     "oss_vector_retriever.emulator.faults",
+    "oss_vector_retriever.studio",
     "oss_vector_retriever.testing",
 ]
 

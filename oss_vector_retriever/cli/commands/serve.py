@@ -3,6 +3,7 @@
 import contextlib
 import math
 import os
+import secrets
 import shlex
 import time
 from collections.abc import Iterable
@@ -19,11 +20,12 @@ from ...client.errors import ConfigurationError
 from ...client.wire import parse_json
 from ...emulator.behaviour import SWITCHES, check_switch, describe_values
 from ...emulator.http.admission import Admission
-from ...emulator.http.application import BODY_TIMEOUT, HttpExchange
+from ...emulator.http.application import BODY_TIMEOUT, STUDIO_PATH, HttpExchange
 from ...emulator.http.server import DEFAULT_HOST, HEAD_TIMEOUT, run
 from ...emulator.operations.table import operation_of
 from ..rendering import echo
 from ..values import Number
+from .studio import ServedPage
 
 _BASES = {"documented": emulator.Behaviour.documented, "quick": emulator.Behaviour}
 # not the variables that clients read: a real key has no business in an embedded service
@@ -148,6 +150,8 @@ def command(
     """
     check_account_id(account_id)
     key, told = _access_key(access_key_file, account_id)
+    # published keys protect nothing; where there are others, the page has one as well
+    token = None if key.is_published else secrets.token_urlsafe(24)
     settings = {
         "OSS_REGION": region,
         "OSS_ACCOUNT_ID": account_id,
@@ -164,8 +168,9 @@ def command(
             allow_hosts=allow_hosts,
             head_timeout=head_timeout,
             body_timeout=body_timeout,
-            on_ready=lambda at: _announce(at, settings, told),
+            on_ready=lambda at: _announce(at, settings, told, token),
             on_exchange=_print_exchange if verbose else None,
+            pages={STUDIO_PATH: ServedPage(service, key, next(iter(buckets), None), token).answer},
         )
 
 
@@ -228,13 +233,14 @@ def _lines_of(path: Path) -> list[str]:
     raise click.BadParameter(reason, param_hint="--access-key-file")
 
 
-def _announce(endpoint: str, settings: dict[str, str], key_lines: str) -> None:
+def _announce(endpoint: str, settings: dict[str, str], key_lines: str, token: str | None) -> None:
     # for a shell to read: comments and exports can be pasted as they are
     click.echo(f"# OSS Vectors, embedded, on {endpoint}; Ctrl-C ends it. Clients find it with:")
     click.echo(
         "# From a container: --host 0.0.0.0, keys of its own (--access-key-file), and --allow-host "
         "with the name that clients there ask for, such as host.docker.internal."
     )
+    click.echo(f"# Its records in a browser: {endpoint}{STUDIO_PATH}{f'#{token}' if token else ''}")
     for name, value in {"OSS_ENDPOINT": endpoint, **settings}.items():
         click.echo(f"export {name}={shlex.quote(value)}")
     click.echo(key_lines)

@@ -11,7 +11,7 @@ import socket
 import struct
 import sys
 import time
-from collections.abc import Awaitable, Callable, MutableMapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from io import BytesIO
 from typing import Any, Self
@@ -30,12 +30,14 @@ Message = MutableMapping[str, Any]
 Scope = Message
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
+Page = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 # The extension in which `Server` gives the transport below a request. Without it a connection on
 # which an answer was begun and not ended is closed by the server, which says so in its log; where
 # none was begun it may answer by itself.
 CONNECTION = "oss_vectors.connection"
 FAULTS_PATH = "/_emulator/faults"
+STUDIO_PATH = "/_studio"  # where a server may show the page of records; no bucket has that name
 BODY_TIMEOUT = 30.0
 
 logger = logging.getLogger(__name__)
@@ -46,7 +48,7 @@ _LONGEST_LENGTH = 20  # digits; int() refuses thousands
 # How long a client that was refused may go on to write: between two parts, and in all; and how many
 # bytes more than the longest body.
 _LINGER_PAUSE, _LINGER_SECONDS, _LINGER_BYTES = 1.0, 4.0, 8 * 1024 * 1024
-_FORWARDED = frozenset({"forwarded", "x-forwarded-for"})
+FORWARDED = frozenset({"forwarded", "x-forwarded-for"})
 _SHOWN = 80
 # SO_LINGER with a linger time of 0 seconds; Windows takes two shorts.
 _NO_LINGER = struct.pack("hh" if sys.platform == "win32" else "ii", 1, 0)
@@ -61,6 +63,8 @@ class Application:
         allow_hosts: names that it is reached by, besides those that `Admission` knows.
         body_timeout: seconds within which a request's body must arrive.
         is_exposed: whether other machines reach it; published keys are then not honoured.
+        pages: what answers below some paths that no bucket can have, in place of the service, and
+            checks by itself whom it lets in.
         on_exchange: called with each request that was answered, or cut off; None calls nothing.
     """
 
@@ -72,9 +76,11 @@ class Application:
         allow_hosts: Sequence[str] = (),
         body_timeout: float = BODY_TIMEOUT,
         is_exposed: bool = False,
+        pages: Mapping[str, Page] | None = None,
         on_exchange: "Callable[[HttpExchange], None] | None" = None,
     ) -> None:
         self._service = service
+        self._pages = pages or {}
         self._admission = Admission(allow_hosts)
         self._body_timeout = body_timeout
         self._is_exposed = is_exposed
@@ -136,6 +142,10 @@ class Application:
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         request, (client, *_) = _request(scope, b""), scope.get("client") or (None,)
+        for path, page in self._pages.items():
+            if f"{request.path}/".startswith(f"{path}/"):
+                await page(scope, receive, send)
+                return
         body = _Body(self._memory, self._service.max_body_bytes)
         try:
             self._admit(request, scope, client)
@@ -397,7 +407,7 @@ class FaultControl:
         if request.path != FAULTS_PATH or not is_loopback(client):
             return False
         # A proxy or a tunnel on this machine speaks for others.
-        if request.headers.keys() & _FORWARDED:
+        if request.headers.keys() & FORWARDED:
             return False
         return is_loopback(_host(request.origin))
 

@@ -9,18 +9,28 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from types import FrameType
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 import h11
 import uvicorn
 from uvicorn.protocols.http.h11_impl import STATUS_PHRASES, H11Protocol
 
 from ...client.errors import ConfigurationError
+from ...client.models.messages import Reply
 from ..accounts import DEVELOPMENT_BUCKET, DEVELOPMENT_KEY
 from ..service import Service
-from .application import BODY_TIMEOUT, CONNECTION, Application, HttpExchange
+from .application import (
+    BODY_TIMEOUT,
+    CONNECTION,
+    Application,
+    HttpExchange,
+    Page,
+    Receive,
+    Scope,
+    Send,
+)
 
 DEFAULT_HOST = "127.0.0.1"
 DEFAULT_PORT = 9000
@@ -75,6 +85,7 @@ class Server:
         except BaseException:
             self._socket.close()
             raise
+        self._application = application
         self._server = HttpServer(application, head_timeout)
         self._thread = threading.Thread(
             target=self._server.run, args=([self._socket],), name="oss-vectors", daemon=True
@@ -132,7 +143,7 @@ class Server:
         self._server.end()
         if self._thread.is_alive():
             self._thread.join()
-        self._server.application.close()
+        self._application.close()
         self._socket.close()
 
     def __enter__(self) -> Self:
@@ -153,25 +164,51 @@ def run(
     allow_hosts: Sequence[str] = (),
     head_timeout: float = HEAD_TIMEOUT,
     body_timeout: float = BODY_TIMEOUT,
+    pages: Mapping[str, Page] | None = None,
     on_exchange: Callable[[HttpExchange], None] | None = None,
 ) -> None:
     """Serve until Ctrl-C or SIGTERM, then return; the service stays the caller's.
 
     The arguments are those of `Server`; `on_ready` is called with the endpoint once requests are
-    answered, `on_exchange` with each request and what became of it.
+    answered, `on_exchange` with each request and what became of it. `pages` answer below paths of
+    their own, as `Application` has it.
 
     Raises:
         ConfigurationError: nobody can listen there, or not with these keys, or a name is none.
     """
     with _listen(host, port) as listener:
         application = _make_application(
-            service, listener, allow_faults, allow_hosts, body_timeout, on_exchange=on_exchange
+            service,
+            listener,
+            allow_faults,
+            allow_hosts,
+            body_timeout,
+            on_exchange=on_exchange,
+            pages=pages,
         )
         server = HttpServer(application, head_timeout, on_ready=on_ready)
         try:
             server.run([listener])
         finally:
             application.close()
+
+
+def run_page(
+    page: "Answering",
+    port: int = 0,
+    *,
+    on_ready: Callable[[str], None] | None = None,
+    on_end: Callable[[], Awaitable[None]] | None = None,
+) -> None:
+    """Serve a page to this machine until Ctrl-C or SIGTERM, as `run` serves a service.
+
+    `on_end` is awaited at the end, on the event loop that the page was served on.
+
+    Raises:
+        ConfigurationError: nobody can listen there.
+    """
+    with _listen(DEFAULT_HOST, port) as listener:
+        HttpServer(page, on_ready=on_ready, on_end=on_end).run([listener])
 
 
 def _listen(host: str, port: int) -> socket.socket:
@@ -198,6 +235,7 @@ def _make_application(
     allow_hosts: Sequence[str],
     body_timeout: float,
     *,
+    pages: Mapping[str, Page] | None = None,
     on_exchange: Callable[[HttpExchange], None] | None = None,
 ) -> Application:
     address = _address(listener)
@@ -218,6 +256,7 @@ def _make_application(
         allow_hosts=[*allow_hosts, *own] if not isinstance(allow_hosts, str) else allow_hosts,
         body_timeout=body_timeout,
         is_exposed=not address.is_loopback,
+        pages=pages,
         on_exchange=on_exchange,
     )
 
@@ -234,6 +273,17 @@ def _endpoint(listener: socket.socket) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
+class Answering(Protocol):
+    """An ASGI application that also words the refusal of what is no request."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one connection event."""
+
+    def refuse(self, code: str, detail: str) -> Reply:
+        """Return the reply to what is no request at all."""
+        raise NotImplementedError
+
+
 class HttpConfig(uvicorn.Config):
     """uvicorn's settings, with what its protocol does not know of.
 
@@ -242,7 +292,7 @@ class HttpConfig(uvicorn.Config):
         head_timeout: seconds within which the head of a request must arrive.
     """
 
-    application: Application
+    application: Answering
     head_timeout: float
 
 
@@ -255,10 +305,11 @@ class HttpServer(uvicorn.Server):
 
     def __init__(
         self,
-        application: Application,
+        application: Answering,
         head_timeout: float = HEAD_TIMEOUT,
         *,
         on_ready: Callable[[str], None] | None = None,
+        on_end: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         config = HttpConfig(
             application,
@@ -279,9 +330,9 @@ class HttpServer(uvicorn.Server):
         config.application = application
         config.head_timeout = head_timeout
         super().__init__(config)
-        self.application = application
         self.ready = threading.Event()
         self._on_ready = on_ready
+        self._on_end = on_end
         self._loop: asyncio.AbstractEventLoop | None = None
         self._ending = asyncio.Event()
 
@@ -323,6 +374,8 @@ class HttpServer(uvicorn.Server):
             await asyncio.sleep(_TICK_SECONDS)
         for task in state.tasks:
             task.cancel()
+        if self._on_end is not None:
+            await self._on_end()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:

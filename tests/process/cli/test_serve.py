@@ -9,6 +9,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import httpx
 import pytest
 from support.command_line import COMMAND, call
 
@@ -62,6 +63,7 @@ def test_it_tells_clients_what_they_need_keeps_its_data_and_ends_cleanly(tmp_pat
     for _ in range(2):
         with serving(*options, "--behaviour", "order=shuffled", "--faults") as settings:
             assert "canary-secret" not in str(settings)
+            check_page(settings)
             for name, value in settings.items():
                 monkeypatch.setenv(name, value)
             monkeypatch.setenv("OSS_ACCESS_KEY_ID", "me")
@@ -69,6 +71,16 @@ def test_it_tells_clients_what_they_need_keeps_its_data_and_ends_cleanly(tmp_pat
             assert call("list-vector-indexes").status == 1
             monkeypatch.setenv("OSS_ACCESS_KEY_SECRET", "canary-secret")
             assert call("list-vector-indexes").status == 0
+
+
+def check_page(settings):
+    """Ask for the page of records: with keys of its own the service locks it."""
+    (line,) = [line for line in settings.said if line.startswith("# Its records in a browser: ")]
+    address, _, token = line.split()[-1].partition("#")
+    assert address == f"{settings['OSS_ENDPOINT']}/_studio"
+    own = {"HX-Request": "true", "Sec-Fetch-Site": "same-origin"}
+    for headers, shown in (({}, "locked"), ({"X-Studio-Token": token}, "/_studio/b/own")):
+        assert shown in httpx.get(address, headers={**own, **headers}).text
 
 
 def test_what_was_written_is_there_the_next_time(tmp_path, monkeypatch):
