@@ -2,17 +2,14 @@
 
     python tests/docs/offline.py examples/<topic>/main.py notebooks/<name>.ipynb
 
-A notebook's cells run in a namespace of their own and, as in Jupyter, inside a running event loop.
+The notebook's cells run as they do when it is built; their outputs are printed as JSON.
 """
 
-import ast
 import asyncio
 import ipaddress
 import json
 import runpy
 import sys
-import types
-from inspect import CO_COROUTINE
 from pathlib import Path
 
 BETWEEN = "-- the notebook --"
@@ -23,7 +20,12 @@ def main(script: str, notebook: str) -> None:
     sys.argv = [script]
     runpy.run_path(script, run_name="__main__")
     sys.stdout.write(f"{BETWEEN}\n")
-    asyncio.run(run_notebook(Path(notebook)))
+    if "matplotlib.pyplot" in sys.modules:  # what the script has drawn is no output of a cell
+        sys.modules["matplotlib.pyplot"].close("all")
+    build = runpy.run_path(str(Path(__file__).parents[2] / "examples" / "build_notebooks.py"))
+    executed = json.loads(Path(notebook).read_text("utf-8"))
+    asyncio.run(build["execute"](executed, Path(notebook).name))
+    json.dump(executed, sys.stdout)
 
 
 def refuse_other_machines(event, arguments):
@@ -42,21 +44,6 @@ def is_loopback(host):
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host in {None, "", "localhost"}
-
-
-async def run_notebook(path):
-    module = sys.modules["__main__"] = types.ModuleType("__main__")
-    for number, cell in enumerate(json.loads(path.read_text("utf-8"))["cells"]):
-        if cell["cell_type"] == "code":
-            name = f"{path.name}, cell {number}"
-            await run_cell("".join(cell["source"]), name, module.__dict__)
-
-
-async def run_cell(source, name, namespace):
-    compiled = compile(source, name, "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
-    running = eval(compiled, namespace)
-    if compiled.co_flags & CO_COROUTINE:
-        await running
 
 
 if __name__ == "__main__":
