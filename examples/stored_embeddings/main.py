@@ -78,10 +78,10 @@ def move(rows: NDArray[np.float32], start: int, count: int) -> NDArray[np.intp]:
     while len(centres) < count:
         farthest = np.argmin((rows @ centres.T).max(axis=1))
         centres = np.vstack([centres, rows[farthest]])
+    nearest = np.argmax(rows @ centres.T, axis=1)
     for _ in range(20):
-        nearest = np.argmax(rows @ centres.T, axis=1)
         means = [rows[nearest == number].mean(axis=0) for number in range(count)]
-        centres = unit(np.array(means))
+        nearest = np.argmax(rows @ unit(np.array(means)).T, axis=1)
     return nearest
 
 
@@ -123,7 +123,7 @@ places = rows @ components.T
 
 def label(axes: Axes, colours: dict[int, str]) -> None:
     """Write keys beside their points, where no other point is nearer and no key is covered."""
-    axes.figure.draw_without_rendering()  # lays out, so that it is known where a point is
+    plt.gcf().draw_without_rendering()  # lays out, so that it is known where a point is
     points = axes.transData.transform(places)
     boxes: list[Bbox] = []
     for position, colour in colours.items():

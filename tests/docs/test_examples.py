@@ -31,6 +31,7 @@ BUILD = runpy.run_path(str(ROOT / "examples" / "build_notebooks.py"))
 NAMES = BUILD["NAMES"]
 PAGES = read_pages()
 RUNNER = runpy.run_path(str(Path(__file__).with_name("offline.py")))
+HOSTED = "https://github.com/oss-vector-retriever/oss-vector-retriever/blob/main/"
 BY_HAND = {"embed_topics"}  # needs a model: it makes the corpus that the others use
 FONT_CACHE = "Matplotlib is building the font cache; this may take a moment.\n"
 
@@ -208,6 +209,26 @@ def test_the_notebooks_show_pictures():
     assert [len(BUILD["pictures"](read_notebook(example))) for example in NAMES] == [
         3 if example == "stored_embeddings" else 0 for example in NAMES
     ]
+
+
+def test_from_nothing_to_both_answers_takes_at_most_five_steps(run):
+    notebook = read_notebook("quick_start")
+    commands = re.findall(r"^ {4}pip install .*", "".join(notebook["cells"][0]["source"]), re.M)
+    assert len(commands) == 1
+    assert len(commands) + len(code_cells(notebook)) <= 5
+    script, _, _ = run("quick_start").stdout.partition(RUNNER["BETWEEN"])
+    langchain, llama_index, source = script.splitlines()[-3:]
+    assert langchain.startswith('The "with" statement is used to wrap the execution of a block')
+    assert llama_index.endswith('"lambda parameters: expression" yields a function object.')
+    assert source == "source: lambda"
+
+
+def test_the_page_of_notebooks_lists_each_of_them():
+    page = PAGES["docs/notebooks.md"]
+    linked = re.findall(rf"\({re.escape(HOSTED)}([\w/]+\.ipynb)\)", page)
+    assert sorted(linked) == sorted(str(notebook_of(example)) for example in NAMES)
+    shown = {name for pictures in BUILD["PICTURES"].values() for name in pictures}
+    assert set(re.findall(r"!\[[^]]+\]\(images/([\w-]+\.png)\)", page)) == shown
 
 
 @pytest.mark.parametrize("example", BUILD["PICTURES"])
