@@ -87,7 +87,8 @@ def doctor(*words: str) -> list[dict[str, str]]:
     return checks
 
 
-for check in doctor():
+checks = doctor()
+for check in checks:
     print(f"{check['check']:12} {check['status']}")
 
 # %% [markdown]
@@ -95,7 +96,7 @@ for check in doctor():
 # not write. Each warning and failure comes with what to do:
 
 # %%
-for check in [*doctor(), *doctor("--index-name", "topic")]:
+for check in [*checks, *doctor("--index-name", "topic")]:
     if "hint" in check:
         print(fill(f"{check['check']} {check['status']}: {check['detail']}"))
         print(indent(fill(check["hint"]), "    "))
@@ -106,7 +107,7 @@ for check in [*doctor(), *doctor("--index-name", "topic")]:
 # What is stored under a key, what was recognised in it, and what each framework makes of it.
 
 # %%
-print(oss_vectors("explain", "lambda", "--neighbors", "3"))
+print(oss_vectors("explain", "lambda", "--neighbors", "2"))
 
 # %% [markdown]
 # ## Limits
