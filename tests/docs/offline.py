@@ -1,31 +1,43 @@
-"""Run an example's script, then its notebook, in this process, with no way to another machine.
+"""Run examples, each script and then its notebook, in this process, with no way to another machine.
 
-    python tests/docs/offline.py examples/<topic>/main.py notebooks/<name>.ipynb
+    python tests/docs/offline.py (examples/<topic>/main.py notebooks/<name>.ipynb)...
 
-The notebook's cells run as they do when it is built; their outputs are printed as JSON.
+A notebook's cells run as they do when it is built. What each script has printed, and each notebook
+with its outputs, is printed as JSON.
 """
 
 import asyncio
+import contextlib
+import io
 import ipaddress
 import json
 import runpy
 import sys
 from pathlib import Path
 
-BETWEEN = "-- the notebook --"
+BUILD = Path(__file__).parents[2] / "examples" / "build_notebooks.py"
 
 
-def main(script: str, notebook: str) -> None:
+def main(*files: str) -> None:
     sys.addaudithook(refuse_other_machines)
+    execute = runpy.run_path(str(BUILD))["execute"]
+    done = []
+    for script, path in zip(files[::2], files[1::2], strict=True):
+        notebook = json.loads(Path(path).read_text("utf-8"))
+        printed = run_script(script)
+        asyncio.run(execute(notebook, Path(path).name))
+        done.append({"printed": printed, "notebook": notebook})
+    json.dump(done, sys.stdout)
+
+
+def run_script(script):
     sys.argv = [script]
-    runpy.run_path(script, run_name="__main__")
-    sys.stdout.write(f"{BETWEEN}\n")
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        runpy.run_path(script, run_name="__main__")
     if "matplotlib.pyplot" in sys.modules:  # what the script has drawn is no output of a cell
         sys.modules["matplotlib.pyplot"].close("all")
-    build = runpy.run_path(str(Path(__file__).parents[2] / "examples" / "build_notebooks.py"))
-    executed = json.loads(Path(notebook).read_text("utf-8"))
-    asyncio.run(build["execute"](executed, Path(notebook).name))
-    json.dump(executed, sys.stdout)
+    return printed.getvalue()
 
 
 def refuse_other_machines(event, arguments):

@@ -33,6 +33,10 @@ PAGES = read_pages()
 RUNNER = runpy.run_path(str(Path(__file__).with_name("offline.py")))
 HOSTED = "https://github.com/oss-vector-retriever/oss-vector-retriever/blob/main/"
 BY_HAND = {"embed_topics"}  # needs a model: it makes the corpus that the others use
+# in one process what loads the same packages, which takes longer than to run
+TOGETHER = [["quick_start", "operating"], ["quick_start_langchain", "rag_with_parents"]]
+TOGETHER += [[example] for example in NAMES if example not in {*TOGETHER[0], *TOGETHER[1]}]
+WITHOUT_TRACES = {"PYTHONDONTWRITEBYTECODE": "1", "PYTHONIOENCODING": "utf-8"}
 # how long a text of Python's documentation is, as examples and the tools of agents say it
 SIZE = re.compile(r"[\d,]+(?= characters)|(?<=characters 0 to )\d+ of \d+")
 FONT_CACHE = "Matplotlib is building the font cache; this may take a moment.\n"
@@ -111,34 +115,6 @@ EXPECTED = {
 }
 
 
-@pytest.fixture(scope="module")
-def run(tmp_path_factory):
-    """Give what runs an example's script and notebook, once, where nobody has been before.
-
-    There is no account, no key and no tracing.
-    """
-    home = str(tmp_path_factory.mktemp("home"))
-    kept = {name: os.environ[name] for name in ("PATH", "PYTHONPATH") if name in os.environ}
-    own = {"HOME": home, "TMPDIR": home, "MPLCONFIGDIR": home, "MPLBACKEND": "agg"}
-    without_traces = {"PYTHONDONTWRITEBYTECODE": "1", "PYTHONIOENCODING": "utf-8"}
-    environment = {**kept, **own, **without_traces}
-
-    @functools.cache
-    def finished(example):
-        files = [ROOT / "examples" / example / "main.py", ROOT / notebook_of(example)]
-        return subprocess.run(
-            [sys.executable, str(ROOT / "tests" / "docs" / "offline.py"), *map(str, files)],
-            capture_output=True,
-            encoding="utf-8",
-            check=False,
-            timeout=100,
-            env=environment,
-            cwd=home,
-        )
-
-    return finished
-
-
 def notebook_of(example):
     return Path("notebooks") / f"{NAMES[example]}.ipynb"
 
@@ -157,21 +133,42 @@ def test_every_example_is_known_here():
     assert set(EXPECTED) == set(NAMES)
 
 
-@pytest.mark.parametrize("example", NAMES)
-def test_an_example_and_its_notebook_run_offline_and_say_the_same(example, run):
-    done = run(example)
+@pytest.mark.parametrize("examples", TOGETHER, ids=" and ".join)
+def test_examples_run_offline_and_their_notebooks_keep_the_same(examples, tmp_path):
+    done = run(examples, tmp_path)
     assert done.returncode == 0, done.stderr
     assert done.stderr.replace(FONT_CACHE, "") == ""
-    script, _, notebook = done.stdout.partition(f"{RUNNER['BETWEEN']}\n")
-    outputs = [output for cell in code_cells(json.loads(notebook)) for output in cell["outputs"]]
-    assert "".join("".join(output.get("text", ())) for output in outputs) == script
-    for words in EXPECTED[example]:
-        assert words in script or re.search(words, script), f"{words!r} is not in:\n{script}"
+    for example, said in zip(examples, json.loads(done.stdout), strict=True):
+        check_outputs(example, said["notebook"])
+        outputs = [output for cell in code_cells(said["notebook"]) for output in cell["outputs"]]
+        printed = said["printed"]
+        assert "".join("".join(output.get("text", ())) for output in outputs) == printed
+        for words in EXPECTED[example]:
+            assert words in printed or re.search(words, printed), f"no {words!r} in:\n{printed}"
 
 
-@pytest.mark.parametrize("example", NAMES)
-def test_a_notebook_keeps_what_its_cells_print_and_draw(example, run):
-    executed = json.loads(run(example).stdout.partition(f"{RUNNER['BETWEEN']}\n")[2])
+def run(examples, home):
+    """Run scripts and notebooks where nobody has been before: no account, no key, no tracing."""
+    kept = {name: os.environ[name] for name in ("PATH", "PYTHONPATH") if name in os.environ}
+    own = dict.fromkeys(("HOME", "TMPDIR", "MPLCONFIGDIR"), str(home))
+    files = [
+        str(ROOT / path)
+        for example in examples
+        for path in (Path("examples") / example / "main.py", notebook_of(example))
+    ]
+    return subprocess.run(
+        [sys.executable, RUNNER["__file__"], *files],
+        capture_output=True,
+        encoding="utf-8",
+        check=False,
+        timeout=100,
+        env={**kept, **own, "MPLBACKEND": "agg", **WITHOUT_TRACES},
+        cwd=home,
+    )
+
+
+def check_outputs(example, executed):
+    """Compare what the cells have printed and drawn with what the notebook keeps, cell by cell."""
     kept = read_notebook(example)
     for number, (cell, now) in enumerate(
         zip(code_cells(kept), code_cells(executed), strict=True), 1
@@ -213,18 +210,19 @@ def test_the_notebooks_show_pictures():
     ]
 
 
-def test_from_nothing_to_both_answers_takes_at_most_five_steps(run):
+def test_from_nothing_to_both_answers_takes_at_most_five_steps():
     notebook = read_notebook("quick_start")
     commands = re.findall(
         r"^ {4}pip install .*", "".join(notebook["cells"][0]["source"]), re.MULTILINE
     )
     assert len(commands) == 1
     assert len(commands) + len(code_cells(notebook)) <= 5
-    script, _, _ = run("quick_start").stdout.partition(RUNNER["BETWEEN"])
-    langchain, llama_index, source = script.splitlines()[-3:]
+    # what the cells keep is what they print, or the test above fails
+    (first_answer,), (second_answer,) = (cell["outputs"] for cell in code_cells(notebook)[-2:])
+    (langchain,), (llama_index, source) = first_answer["text"], second_answer["text"]
     assert langchain.startswith('The "with" statement is used to wrap the execution of a block')
-    assert llama_index.endswith('"lambda parameters: expression" yields a function object.')
-    assert source == "source: lambda"
+    assert llama_index.endswith('"lambda parameters: expression" yields a function object.\n')
+    assert source == "source: lambda\n"
 
 
 def test_the_page_of_notebooks_lists_each_of_them():
