@@ -25,6 +25,7 @@ from oss_vector_retriever import (
     Limits,
     OSSVectorClient,
     QpsLimitExceededError,
+    RetryPolicy,
     emulator,
 )
 from oss_vector_retriever.corpus import load_passages
@@ -180,13 +181,13 @@ stats = client.stats().operations["GetVectors"]
 print(f"{stats.refusals} refusals, {stats.retries} retries, {stats.failed} failed")
 
 # %% [markdown]
-# A call goes on as long as its timeout allows. A service that still refuses ends in an error, which
-# says what to change:
+# A call goes on as long as its timeout allows. A service that still refuses then ends in an error,
+# which says what to change; this client does not wait for that, since it tries nothing twice:
 
 # %%
 service.faults.add(faults.Throttle(times=None, operation="GetVectors", retry_after=0))
 try:
-    client.with_options(timeout=1).fetch(["with"])
+    client.with_options(retry=RetryPolicy(attempts=1)).fetch(["with"])
 except QpsLimitExceededError as error:
     print(f"{error.code}: {fill(error.advice)}")
 
