@@ -34,6 +34,7 @@ if TYPE_CHECKING:
         ListVectorIndexesResult, ListVectorsResult, OperationStats, Page, QueryVectorsFusionResult,
         QueryVectorsResult, ScoredVector, Vector, VectorBucket, VectorIndex,
     )
+    from .client.rate_limiter import RateLimit, RequestPacer
     from .client.retry import RetryDecision, RetryPolicy
     from .client.settings import ClientSettings
     from .client.streams import AsyncVectorStream, VectorStream
@@ -51,6 +52,7 @@ _WHERE = {
         "ListVectorIndexesResult ListVectorsResult OperationStats Page QueryVectorsFusionResult "
         "QueryVectorsResult ScoredVector Vector VectorBucket VectorIndex"
     ),
+    "client.rate_limiter": "RateLimit RequestPacer",
     "client.retry": "RetryDecision RetryPolicy",
     "client.settings": "ClientSettings",
     "client.streams": "AsyncVectorStream VectorStream",
@@ -70,7 +72,8 @@ __all__ = [
     "ListVectorsResult", "MalformedJsonError", "Message", "MissingKeysError", "NoSuchBucketError",
     "NoSuchVectorIndexError", "OSSVectorClient", "OSSVectorError", "OperationStats", "Page",
     "PartialWriteError", "QpsLimitExceededError", "QueryVectorsFusionResult", "QueryVectorsResult",
-    "Reference", "RequestTimeTooSkewedError", "ResponseError", "RetryDecision", "RetryPolicy",
+    "RateLimit", "Reference", "RequestPacer", "RequestTimeTooSkewedError", "ResponseError",
+    "RetryDecision", "RetryPolicy",
     "ScoredVector", "SecurityTokenError", "ServiceError", "SignatureDoesNotMatchError",
     "TooManyBucketsError", "TransportError", "Vector", "VectorBucket", "VectorIndex",
     "VectorIndexAlreadyExistsError", "VectorIndexLimitExceededError",

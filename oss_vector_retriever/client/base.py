@@ -20,6 +20,7 @@ from .local import LocalService, open_local, reopen_local
 from .models.account_record import AccountRecord
 from .models.limits import DEFAULT_LIMITS, Limits
 from .models.results import ClientStats, FinishedCall
+from .rate_limiter import RateLimit, RequestPacer
 from .retry import RetryPolicy
 from .settings import ClientSettings, config_from, settings_of
 from .transport.runner import AsyncRunner, Runner, closed_error
@@ -56,7 +57,7 @@ class _ClientBase:
         timeout: float = 30.0,
         connect_timeout: float = 5.0,
         retry: int | RetryPolicy = 3,
-        rate_limit: float | None = None,
+        rate_limit: float | RateLimit | RequestPacer | None = None,
         coalesce: bool | float = True,
         allow_http: bool = False,
         limits: Limits = DEFAULT_LIMITS,
@@ -90,7 +91,10 @@ class _ClientBase:
                 yield does not count.
             connect_timeout: seconds for a connection.
             retry: a `RetryPolicy`, or the number of attempts.
-            rate_limit: requests a second, at most.
+            rate_limit: requests a second, at most; a `RateLimit` of requests, keys or both; or an
+                object that says when a request may go, as LangChain's rate limiters do. It is asked
+                before each attempt, without blocking, and does not travel with the settings. What
+                the service bears is found without it.
             coalesce: let concurrent fetches share API calls: on an event loop those of one turn;
                 of threads none waits for company, those that come while `max_concurrency` requests
                 are in flight share the next ones. A number is a window: wait so many seconds for
@@ -128,7 +132,7 @@ class _ClientBase:
         max_concurrency: int = 8,
         timeout: float = 30.0,
         retry: int | RetryPolicy = 3,
-        rate_limit: float | None = None,
+        rate_limit: float | RateLimit | RequestPacer | None = None,
         coalesce: bool | float = True,
         limits: Limits = DEFAULT_LIMITS,
         max_reply_bytes: int = 64 * 1024 * 1024,
@@ -260,7 +264,8 @@ class _ClientBase:
         All that share its connections or its settings count together: the clients made by
         `with_options`, and the twins of `to_async` and `to_sync`. A forked child starts at zero.
         """
-        return replace(self._context.counters.stats(), decoder=decoder())
+        context = self._context
+        return replace(context.counters.stats(), decoder=decoder(), rate=context.rate_limiter.rate)
 
     def refuse_if_closed(self) -> None:
         """Raise ConfigurationError if this client is closed, or one whose connections it shares."""

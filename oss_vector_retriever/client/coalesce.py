@@ -11,7 +11,7 @@ one of its fetches is made again in halves, and theirs, until each of those that
 import re
 from collections.abc import Callable, Container, Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from .context import Context, Deadline, Flow
 from .errors import (
@@ -30,6 +30,9 @@ from .models import Float32Array, GetVectorsResult, Reply, Vector
 from .operations.vectors import get_operation
 from .retry import RetryDecision, judge, retry_after
 from .steps import FaultKind, Sleep, Step, do_steps
+
+if TYPE_CHECKING:
+    from .tracing import CallSpan
 
 _REFUSALS = range(400, 500)
 _REDIRECTIONS = range(300, 400)
@@ -51,6 +54,8 @@ class PendingFetch:
     return_data: bool
     return_metadata: bool
     deadline: Deadline
+    # its own, where spans are collected; of the calls that serve it, the parent
+    span: "CallSpan | None" = None
     # what has arrived; not `init`, so that `replace` makes a fetch with nothing of it
     found: dict[str, Vector] = field(default_factory=dict, init=False)
     request_ids: list[str] = field(default_factory=list, init=False)
@@ -131,15 +136,17 @@ class SharedCall:
         first = self.waiters[0]
         shown = {"return_data": first.return_data, "return_metadata": first.return_metadata}
         operation = get_operation(first.index, self.keys, **shown)
+        traced = first.span is not None
+        spans = [w.span for w in self.waiters if w.span is not None] if traced else []
         if not self.is_shared:
             first.shared = None
-            return call(first.context, operation, first.deadline)
+            return call(first.context, operation, first.deadline, parents=spans)
         policy = first.context.config.retry
         # of halves the whole call was tried for long enough
         policy = replace(policy, patience=0.0) if self.paid else policy
         operation = replace(operation, decode=self._guard(operation.decode))
         deadline = self.most_patient.deadline
-        self.attempts = Attempts(first.context, operation, deadline, policy)
+        self.attempts = Attempts(first.context, operation, deadline, policy, spans)
         for pending in self.waiters:
             pending.shared = self
         return self._release_hasty(self.attempts)
@@ -276,8 +283,8 @@ class SharedCall:
         # costs little, for the good halves give back what they took, and in an outage the budget
         # is soon spent.
         budget = self.waiters[0].context.retry_budget
-        cost = budget.take(RetryDecision.TRANSIENT)
-        if cost is not None and budget.take(RetryDecision.TRANSIENT) is None:
+        cost = budget.take()
+        if cost is not None and budget.take() is None:
             budget.give_back(cost)
             return None
         return cost

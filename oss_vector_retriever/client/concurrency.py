@@ -7,7 +7,19 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from .coalesce import shared_calls
 from .context import Context, Flow
-from .steps import Begin, Call, Coalesce, RunAll, Running, Send, Sleep, Step, do_steps, run_all
+from .steps import (
+    Acquire,
+    Begin,
+    Call,
+    Coalesce,
+    RunAll,
+    Running,
+    Send,
+    Sleep,
+    Step,
+    do_steps,
+    run_all,
+)
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -95,7 +107,7 @@ def _outcome(flow: Flow[T]) -> Flow[T | Exception]:
 
 def _do_own_steps(run: Running[Any]) -> Flow[None]:
     # those that are for it alone
-    while isinstance(run.step, Send | Sleep | Call | Begin):
+    while isinstance(run.step, Send | Sleep | Call | Begin | Acquire):
         try:
             answer = yield run.step
         except BaseException as error:  # noqa: BLE001 - the flow decides

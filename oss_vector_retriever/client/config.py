@@ -22,6 +22,7 @@ from .hidden import hide_address
 from .models.account_record import AccountRecord, read_record
 from .models.limits import DEFAULT_LIMITS, Limits
 from .models.results import FinishedCall
+from .rate_limiter import RateLimit, RequestPacer
 from .retry import RetryPolicy, is_finite_number
 
 VARIABLES = {
@@ -69,7 +70,7 @@ class ClientConfig:
     timeout: float = 30.0
     connect_timeout: float = 5.0
     retry: RetryPolicy = field(default_factory=RetryPolicy)
-    rate_limit: float | None = None
+    rate_limit: float | RateLimit | RequestPacer | None = None
     coalesce: bool | float = True
     limits: Limits = DEFAULT_LIMITS
     max_reply_bytes: int = 64 * _MEBIBYTE
@@ -90,8 +91,10 @@ class ClientConfig:
         check_seconds("timeout", self.timeout)
         check_seconds("connect_timeout", self.connect_timeout)
         rate, window = self.rate_limit, self.coalesce
-        good = rate is None or (is_finite_number(rate) and rate > 0)
-        _require(good, "rate_limit", rate, "requests a second, above 0")
+        good = rate is None or (is_finite_number(rate) and rate > 0)  # type: ignore[operator]
+        good = good or isinstance(rate, RateLimit) or _is_pacer(rate)
+        what = "requests a second, above 0, a RateLimit, or an object with acquire and aacquire"
+        _require(good, "rate_limit", rate, what)
         good = isinstance(window, bool) or (is_finite_number(window) and 0 <= window <= 1)
         what = "True, False, or the seconds to wait for others, at most {limit}"
         _require(good, "coalesce", window, what, 1)
@@ -327,6 +330,11 @@ def _require(good: bool, name: str, value: object, what: str, limit: int | None 
     if not good:
         message = f"{{argument}} must be {what}, not {{value}}."
         raise ConfigurationError(message, argument=name, value=value, limit=limit)
+
+
+def _is_pacer(value: object) -> bool:
+    # both: a lock, and many a limiter for asyncio, have `acquire` alone, of another meaning
+    return all(callable(getattr(value, name, None)) for name in ("acquire", "aacquire"))
 
 
 def _check_options(options: Mapping[str, Any]) -> dict[str, Any]:

@@ -2,12 +2,13 @@
 
 import logging
 import random
+import sys
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime, timedelta
-from typing import Any, Generic, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 from weakref import WeakKeyDictionary
 
 from . import fork
@@ -15,8 +16,12 @@ from .config import ClientConfig, replace_options
 from .credentials import CredentialsKeeper
 from .errors import DeadlineExceededError
 from .models.results import ClientStats, FinishedCall, OperationStats
-from .retry import RateLimiter, RetryBudget
+from .rate_limiter import RateLimiter
+from .retry import RetryBudget
 from .steps import FaultKind, Flow
+
+if TYPE_CHECKING:
+    from .tracing import CallSpan
 
 # a flow takes the context first: who writes one imports both from here
 __all__ = ["Clock", "Context", "Deadline", "Flow", "PerIndex"]
@@ -177,7 +182,8 @@ class Context:
     credentials: CredentialsKeeper = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        limiter = RateLimiter(self.config.rate_limit, self.monotonic)
+        limit, connections = self.config.rate_limit, self.config.max_concurrency
+        limiter = RateLimiter(limit, self.monotonic, connections)
         notices, source = Notices(self.monotonic), self.config.credentials
         keeper = CredentialsKeeper(source, self.clock.now, self.monotonic, notices.warn)
         object.__setattr__(self, "rate_limiter", limiter)
@@ -211,6 +217,18 @@ class Context:
         if seconds > _SLOW:
             text = "on_call= took %.2f s, and calls wait for it: have a thread do what takes long"
             self.warn_once_a_minute("on_call is slow", text, seconds)
+
+    def begin_span(
+        self, operation: str, index: str | None, key_count: int, parents: Sequence["CallSpan"] = ()
+    ) -> "CallSpan | None":
+        """Begin a span of OpenTelemetry, or return None where the process collects none."""
+        # who collects spans has imported the API and given it a provider; nobody else pays for it
+        api = sys.modules.get("opentelemetry.trace")
+        if api is None or isinstance(api.get_tracer_provider(), api.ProxyTracerProvider):
+            return None
+        from .tracing import CallSpan  # noqa: PLC0415 - needs the API
+
+        return CallSpan(self.config, operation, index, key_count, parents)
 
     def deadline(self, seconds: float | None = None) -> Deadline:
         """Return a deadline that starts now; by default the client's `timeout`."""

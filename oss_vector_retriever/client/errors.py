@@ -639,6 +639,8 @@ class InternalServiceError(ServiceError):
 _BY_CODE: dict[str, type[ServiceError]] = {
     row.code: globals()[row.error] for row in ERROR_CODES.values() if row.error != "ServiceError"
 }
+# a code or an id as the service makes them; anything else is a peer's text, which is not logged
+PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _SERVER_FAILURE = 500
 
 
@@ -646,6 +648,13 @@ def service_error_class(code: str, status: int) -> type[ServiceError]:
     """Return the class for a service error code, or the best general one for the status."""
     fallback = InternalServiceError if status >= _SERVER_FAILURE else ServiceError
     return _BY_CODE.get(code, fallback)
+
+
+def identify(error: object) -> str:
+    """Return what identifies an error in one word: code, kind of fault, or class."""
+    word = getattr(error, "code", None) or getattr(error, "kind", None)
+    plain = isinstance(word, str) and PLAIN.fullmatch(word)
+    return str(word) if plain else type(error).__name__
 
 
 def drop_frames(error: BaseException | None, until: BaseException | None) -> None:

@@ -34,7 +34,9 @@ def fetch(
     deadline = context.deadline(None if timeout is None else check_seconds("timeout", timeout))
     data, metadata = bool(return_data), bool(return_metadata)
     pending = PendingFetch(context, name, unique, data, metadata, deadline)
-    return _answer(pending, tuple(asked), on_missing)
+    flow = _answer(pending, tuple(asked), on_missing)
+    pending.span = context.begin_span("fetch", name, len(unique))
+    return flow if pending.span is None else pending.span.run_under(flow)
 
 
 def _answer(

@@ -9,12 +9,11 @@ from __future__ import annotations
 import base64
 import hashlib
 import logging
-import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import lru_cache
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from ..version import USER_AGENT
 from . import errors, fork, signing
@@ -22,17 +21,24 @@ from .config import ClientConfig
 from .context import Context, Deadline, Flow
 from .credentials import Credentials, CredentialsLateError
 from .endpoint import Endpoint
+from .errors import PLAIN, identify
 from .models.messages import Reply, Request
 from .models.results import FinishedCall
 from .retry import RetryDecision, RetryPolicy, http_date, judge, retry_after
 from .steps import NO_TLS, Fault, FaultKind, Sleep, send
 from .wire import error_from, hide_secrets
 
+if TYPE_CHECKING:
+    from .tracing import CallSpan
+
 T = TypeVar("T")
 _log = logging.getLogger("oss_vector_retriever")
 # bytes; a reply of so many takes ten milliseconds to decode, which count as well
 _LONG_READ = 1_000_000
 _SUCCESS = range(200, 300)
+# seconds, and of a timeout, that must be left for another attempt of a call that was refused
+_FOR_ANSWER = 0.2
+_SHARE_FOR_ANSWER = 1 / 6
 
 
 def call(
@@ -40,26 +46,35 @@ def call(
     operation: Operation[T],
     deadline: Deadline | None = None,
     policy: RetryPolicy | None = None,
+    parents: Sequence[CallSpan] = (),
 ) -> Flow[T]:
     """Make one API call and return its decoded result; `policy` is by default the client's.
+
+    `parents` are the spans of what it serves.
 
     Raises:
         OSSVectorError: after the last attempt, with the errors of the earlier ones.
     """
-    attempts = Attempts(context, operation, deadline or context.deadline(), policy)
+    attempts = Attempts(context, operation, deadline or context.deadline(), policy, parents)
     return (yield from make_attempts(attempts))
 
 
 def make_attempts(attempts: Attempts[T]) -> Flow[T]:
     """Make one API call, whose attempts others may look at meanwhile, and return its result."""
+    operation = attempts.operation
+    attempts.span = attempts.context.begin_span(
+        operation.name, operation.index, operation.key_count, attempts.parents
+    )
     try:
         result = yield from _try_until_done(attempts)
-    except GeneratorExit:  # dropped where it waited: nobody is told of what nobody waits for
+    except GeneratorExit as dropped:  # where it waited: nobody is told of what nobody waits for
+        if attempts.span is not None:
+            attempts.end_span(attempts.span, dropped)
         raise
     except BaseException as error:
         attempts.finish(error)
         raise
-    count_missing = attempts.operation.count_missing
+    count_missing = operation.count_missing
     attempts.finish(None, 0 if count_missing is None else count_missing(result))
     return result
 
@@ -92,19 +107,21 @@ class Operation(Generic[T]):
 
 def _try_until_done(attempts: Attempts[T]) -> Flow[T]:
     context, deadline = attempts.context, attempts.deadline
+    limiter = context.rate_limiter
     while True:
         # before signing: what waits long after it may be refused for its date
-        remaining = deadline.remaining_seconds
-        seconds = context.rate_limiter.reserve(remaining) if remaining > 0 else None
-        if seconds is None:
-            raise attempts.annotate(attempts.deadline_error())
-        if seconds > 0:
-            yield Sleep(seconds)
+        if not limiter.is_open:
+            count, again = attempts.operation.key_count, attempts.attempt_count > 0
+            until = deadline.moment - attempts.seconds_for_answer
+            if not (yield from limiter.wait_for_turn(count, until, again=again)):
+                raise attempts.annotate(attempts.late_error())
         credentials = yield from _resolve_credentials(attempts)
         # both may have taken longer than they were to; no attempt begins after the deadline
         if deadline.remaining_seconds <= 0:
             raise attempts.annotate(attempts.deadline_error())
         result = yield from _attempt(attempts, credentials)
+        if not limiter.is_open and not attempts.is_refused(result):
+            limiter.note_answer(is_taken=attempts.reply is not None)
         if not isinstance(result, errors.OSSVectorError):
             context.retry_budget.give_back(attempts.paid)
             if not attempts.operation.idempotent:
@@ -127,7 +144,7 @@ def _attempt(attempts: Attempts[T], credentials: Credentials) -> Flow[T | errors
         )
     attempts.attempt_count += 1
     attempts.reply = attempts.paused_for = None
-    began = context.monotonic()
+    began = attempts.sent_at = context.monotonic()
     seconds, most = max(attempts.deadline.remaining_seconds, 0.0), context.config.max_reply_bytes
     outcome = yield from send(request, seconds, most, reuse=attempts.reuse)
     attempts.bytes_sent += len(request.body)
@@ -182,18 +199,44 @@ def _recover(attempts: Attempts[T], error: errors.OSSVectorError, used: Credenti
         attempts.log_retry(error, 0.0)
         return
     attempts.count_failure(decision)
-    seconds = _pause(attempts, error, decision)
-    last = attempts.is_last(decision) or seconds >= attempts.deadline.remaining_seconds
-    cost = None if last else context.retry_budget.take(decision)
+    if decision is RetryDecision.THROTTLED:
+        yield from _give_way(attempts, error)
+        return
+    seconds = _pause(attempts)
+    last = attempts.failures[decision] >= attempts.policy.attempts
+    last = last or seconds >= attempts.deadline.remaining_seconds
+    cost = None if last else context.retry_budget.take()
     if cost is None:
         raise attempts.annotate(error)
     attempts.paid = cost
     attempts.paused_for = error
     attempts.log_retry(error, seconds)
-    # throttling is waited for with the whole client, which no reply may stop beyond the cap
-    alone = decision is RetryDecision.TRANSIENT or seconds > attempts.policy.cap
-    if alone and seconds > 0:
+    if seconds > 0:
         yield Sleep(seconds)
+
+
+def _give_way(attempts: Attempts[T], error: errors.OSSVectorError) -> Flow[None]:
+    """Hold back the whole client after a refusal; raise it where no turn comes in time."""
+    context, policy = attempts.context, attempts.policy
+    limiter, count = context.rate_limiter, attempts.operation.key_count
+    # no reply may stop the client for longer than the cap
+    asked = retry_after(attempts.reply_header("retry-after"), context.clock.now()) or 0.0
+    if asked > 0:
+        limiter.slow_down(min(asked, policy.cap))
+    seconds = limiter.note_refusal(attempts.sent_at, count, policy.throttle_base)
+    attempts.warn_of_throttling(error)
+    # a turn whose answer comes too late would hide the refusal behind the deadline
+    took = context.monotonic() - attempts.sent_at
+    least = min(_FOR_ANSWER, attempts.deadline.seconds * _SHARE_FOR_ANSWER)
+    attempts.seconds_for_answer = max(2 * took, least)
+    remaining = attempts.deadline.remaining_seconds - attempts.seconds_for_answer
+    # one attempt means no retry, whatever happened
+    if policy.attempts == 1 or max(asked, seconds) >= remaining:
+        raise attempts.annotate(error)
+    attempts.paused_for = error
+    attempts.log_retry(error, max(asked, seconds))
+    if asked > policy.cap:
+        yield Sleep(asked)
 
 
 def _recover_clock_or_credentials(
@@ -233,21 +276,14 @@ def _resolve_credentials(
     return found
 
 
-def _pause(attempts: Attempts[T], error: errors.OSSVectorError, decision: RetryDecision) -> float:
-    """Return the seconds before the next attempt; throttling holds back the whole client."""
+def _pause(attempts: Attempts[T]) -> float:
+    """Return the seconds between an attempt that failed and the next."""
     context, policy = attempts.context, attempts.policy
-    failures = attempts.failures[decision]
-    own = policy.pause(decision, failures, context.random)
+    failures = attempts.failures[RetryDecision.TRANSIENT]
     # the service's word goes before the policy
     seconds = retry_after(attempts.reply_header("retry-after"), context.clock.now())
-    if decision is RetryDecision.THROTTLED:
-        # but a service that throttles on and on is not asked all the time, whatever it says
-        if seconds is None or failures >= policy.attempts:
-            seconds = max(seconds or 0.0, own)
-        context.rate_limiter.slow_down(min(seconds, policy.cap))
-        attempts.warn_of_throttling(error, seconds)
-        return seconds
-    seconds = own if seconds is None else seconds
+    if seconds is None:
+        seconds = policy.pause(failures, context.random)
     if failures == policy.attempts - 1:
         remaining = attempts.deadline.remaining_seconds
         elapsed = context.monotonic() - attempts.first_failure
@@ -258,9 +294,10 @@ def _pause(attempts: Attempts[T], error: errors.OSSVectorError, decision: RetryD
 class Attempts(Generic[T]):
     """The attempts of one call so far: their count, their errors, and the last reply.
 
-    `failures` counts those that count against the policy, by what was decided; `paid` is what the
-    last one took from the retry budget. `paused_for` is what the last one failed with while the
-    next is waited for, and `asked_at` the moment since which credentials are.
+    `failures` counts those that were tried again, by what was decided; `paid` is what the last one
+    took from the retry budget, and `sent_at` the moment at which it began. A refused call begins no
+    other where less than `seconds_for_answer` are left. `paused_for` is what the last one failed
+    with while the next is waited for, and `asked_at` the moment since which credentials are.
     """
 
     def __init__(
@@ -269,6 +306,7 @@ class Attempts(Generic[T]):
         operation: Operation[T],
         deadline: Deadline,
         policy: RetryPolicy | None,
+        parents: Sequence[CallSpan] = (),
     ) -> None:
         self.context = context
         self.operation = operation
@@ -287,9 +325,19 @@ class Attempts(Generic[T]):
         # what may not be repeated must not meet a connection that died while it was kept
         self.reuse = operation.idempotent
         self.reuse_refused = False
+        self.sent_at = self.seconds_for_answer = 0.0
         self._began = context.monotonic()
         self.bytes_sent = 0
         self.bytes_received = 0
+        # where spans are collected: its own, and those of what it serves
+        self.parents = parents
+        self.span: CallSpan | None = None
+
+    def end_span(self, span: CallSpan, error: BaseException | None, missing: int = 0) -> None:
+        """End the call's span with what is known of its attempts."""
+        refusals = self.failures[RetryDecision.THROTTLED]
+        counts = {"attempts": self.attempt_count, "refusals": refusals, "missing": missing}
+        span.end(error, {f"oss_vectors.{name}": count for name, count in counts.items()})
 
     def count_failure(self, decision: RetryDecision) -> None:
         """Count an attempt that failed, by what was decided on it."""
@@ -297,16 +345,20 @@ class Attempts(Generic[T]):
         if self.failures[RetryDecision.TRANSIENT] == 1:
             self.first_failure = self.context.monotonic()
 
-    def is_last(self, decision: RetryDecision) -> bool:
-        """Tell whether the policy allows no further attempt after one that failed."""
-        attempts = self.policy.attempts
-        # throttling is a matter of time, which deadline and budget limit
-        if decision is RetryDecision.THROTTLED:
-            return attempts == 1
-        return self.failures[decision] >= attempts
+    def is_refused(self, result: object) -> bool:
+        """Tell whether an attempt was refused because requests come too fast."""
+        if not isinstance(result, errors.OSSVectorError):
+            return False
+        return judge(result, idempotent=True) is RetryDecision.THROTTLED
+
+    def late_error(self) -> errors.OSSVectorError:
+        """Return what to say where no turn came in time: what the last attempt failed with."""
+        return self.errors.pop() if self.errors else self.deadline_error()
 
     def finish(self, error: BaseException | None, missing: int = 0) -> None:
-        """Count the call, and tell the user's function of it, if there is one."""
+        """Count the call, and tell the user's function of it, if there is one; end its span."""
+        if self.span is not None:
+            self.end_span(self.span, error, missing)
         context, name = self.context, self.operation.name
         refusals = self.failures[RetryDecision.THROTTLED]
         seconds = context.monotonic() - self._began
@@ -326,7 +378,7 @@ class Attempts(Generic[T]):
         finished = FinishedCall(
             operation=name,
             index=self.operation.index,
-            error=None if error is None else _name(error),
+            error=None if error is None else identify(error),
             attempts=self.attempt_count,
             refusals=refusals,
             keys=self.operation.key_count,
@@ -425,12 +477,12 @@ class Attempts(Generic[T]):
         if isinstance(outcome, Fault):
             text = f"{outcome.kind} ({outcome.name})"
         else:
-            code = f" {_name(result)}" if isinstance(result, errors.OSSVectorError) else ""
+            code = f" {identify(result)}" if isinstance(result, errors.OSSVectorError) else ""
             text = f"HTTP {outcome.status}{code}"
             parts.append(f"{len(outcome.body)} received")
         parts += [f"{seconds:.3f} s", f"retry budget {self.context.retry_budget.balance}"]
         found = outcome.request_id if isinstance(outcome, Reply) else None
-        if found and _PLAIN.fullmatch(found) and not any(secret in found for secret in secrets):
+        if found and PLAIN.fullmatch(found) and not any(secret in found for secret in secrets):
             parts.append(f"request id {found}")
         shown = ", ".join(part for part in parts if part)
         _log.debug("%s attempt %d: %s, %s", operation.name, self.attempt_count, text, shown)
@@ -438,15 +490,15 @@ class Attempts(Generic[T]):
     def log_retry(self, error: errors.OSSVectorError, seconds: float) -> None:
         """Log that a failed attempt is followed by another."""
         text = "%s: attempt %d failed with %s; the next in %.3g s"
-        _log.info(text, self._described, self.attempt_count, _name(error), seconds)
+        _log.info(text, self._described, self.attempt_count, identify(error), seconds)
 
-    def warn_of_throttling(self, error: errors.OSSVectorError, seconds: float) -> None:
+    def warn_of_throttling(self, error: errors.OSSVectorError) -> None:
         """Warn, once a minute, that the service throttles the client."""
         text = (
-            "the service throttles this client: %s failed with %s, and nothing is sent for %.3g s; "
-            "rate_limit= and max_concurrency= of the client send less at once"
+            "the service throttles this client: %s failed with %s; it sends as fast as the service "
+            "bears now, and rate_limit= and max_concurrency= of the client send less at once"
         )
-        self.context.warn_once_a_minute("throttled", text, self._described, _name(error), seconds)
+        self.context.warn_once_a_minute("throttled", text, self._described, identify(error))
 
     @property
     def _described(self) -> str:
@@ -471,17 +523,6 @@ def may_have_acted(error: errors.OSSVectorError) -> bool:
     if isinstance(error, errors.ResponseError) and error.status in _SUCCESS:
         return True
     return isinstance(error, errors.InternalServiceError)
-
-
-# a code or an id as the service makes them; anything else is a peer's text, which is not logged
-_PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-
-
-def _name(error: object) -> str:
-    """Return what identifies an error in one word: code, kind of fault, or class."""
-    word = getattr(error, "code", None) or getattr(error, "kind", None)
-    plain = isinstance(word, str) and _PLAIN.fullmatch(word)
-    return str(word) if plain else type(error).__name__
 
 
 _FAULT_TEXTS = {

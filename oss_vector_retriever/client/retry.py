@@ -1,4 +1,4 @@
-"""When to try again, how long to wait, and how a client protects the service.
+"""When to try again, and how long to wait before that.
 
 Decisions and budget follow botocore's standard mode; figures: reference engineering.md 2.1. The
 pauses do not: at least half of each is certain, and the last attempt waits until a blip is over.
@@ -44,15 +44,17 @@ class RetryPolicy:
     `patience` after the first failure. Three attempts within 0.2 s, as full jitter gave them,
     outlived two of twelve blips of 0.2 s; the official SDK's outlived ten.
 
-    While the service says that requests come too fast, attempts are not counted: a call goes on
-    until its deadline, or until the client's retry budget is spent.
+    While the service says that requests come too fast, attempts are not counted: the client sends
+    as fast as it bears, and a call that was refused has another turn as long as its deadline allows
+    one.
 
     Attributes:
         attempts: HTTP attempts in all, the first included; 1 means no retry, whatever happened. A
             kept connection that turns out dead is replaced, which is no attempt.
         transient_base: seconds; the pause after failure n lies between half of it and all of
             `transient_base * 2**(n-1)`.
-        throttle_base: the same after the service has said that requests come too fast.
+        throttle_base: seconds between two requests, of all calls together, while the service
+            refuses every one because they come too fast.
         cap: no pause is longer, seconds.
         patience: seconds from the first failure to the last attempt, and up to a quarter more; at
             most half of the time that is left. 0: the last pause is like the others.
@@ -79,11 +81,10 @@ class RetryPolicy:
                 text = "{argument}: {name} must be finite and >= 0, not {value}."
                 raise ConfigurationError(text, argument="retry", value=value, fields={"name": name})
 
-    def pause(self, decision: RetryDecision, failures: int, random: Callable[[], float]) -> float:
+    def pause(self, failures: int, random: Callable[[], float]) -> float:
         """Return the seconds to wait after `failures` failed attempts (half jitter)."""
-        base = self.throttle_base if decision is RetryDecision.THROTTLED else self.transient_base
         # the doubling ends long before a float overflows
-        doubled = base * 2.0 ** min(failures - 1, _MOST_DOUBLINGS)
+        doubled = self.transient_base * 2.0 ** min(failures - 1, _MOST_DOUBLINGS)
         return (0.5 + random() / 2) * min(doubled, self.cap)
 
     def last_pause(
@@ -160,9 +161,9 @@ class RetryBudget:
     """A budget that retries are paid from, so that an outage is not answered with a storm."""
 
     # botocore's figures: a retry that leads to success is paid back, and each success without one
-    # adds 1; throttling costs less, for it is the whole client that waits
+    # adds 1; throttling costs nothing, for the whole client sends less
     _FULL = 500
-    _COST = {RetryDecision.TRANSIENT: 14, RetryDecision.THROTTLED: 5}  # noqa: RUF012 - never changed
+    _COST = 14
 
     def __init__(self) -> None:
         self.renew_after_fork()
@@ -178,52 +179,15 @@ class RetryBudget:
         """Return what is left."""
         return self._balance
 
-    def take(self, decision: RetryDecision) -> int | None:
+    def take(self) -> int | None:
         """Pay for one retry and return its cost, or None where too little is left."""
-        cost = self._COST[decision]
         with self._lock:
-            if cost > self._balance:
+            if self._balance < self._COST:
                 return None
-            self._balance -= cost
-            return cost
+            self._balance -= self._COST
+            return self._COST
 
     def give_back(self, cost: int) -> None:
         """Return what a successful call paid last, or 1 where it paid nothing."""
         with self._lock:
             self._balance = min(self._FULL, self._balance + (cost or 1))
-
-
-class RateLimiter:
-    """The limit on the sends of one client: a rate that the user set, and a pause after throttling.
-
-    `reserve` says how long to wait before the next send; sends are let through in the order in
-    which they asked.
-    """
-
-    def __init__(self, per_second: float | None, monotonic: Callable[[], float]) -> None:
-        self._interval = 1 / per_second if per_second else 0.0
-        self._monotonic = monotonic
-        self.renew_after_fork()
-        fork.renew_in_children(self)
-
-    def renew_after_fork(self) -> None:
-        """Begin as a client that has sent nothing."""
-        self._next = 0.0
-        self._closed_until = 0.0
-        self._lock = threading.Lock()
-
-    def reserve(self, limit: float) -> float | None:
-        """Return the seconds to wait before sending, or None if it is more than `limit`."""
-        with self._lock:
-            now = self._monotonic()
-            start = max(now, self._next, self._closed_until)
-            if start - now > limit:
-                return None
-            # the slot is taken now, in the order of asking, not when the caller has slept
-            self._next = start + self._interval
-            return start - now
-
-    def slow_down(self, seconds: float) -> None:
-        """Let nothing through for some seconds: the service has asked this client to wait."""
-        with self._lock:
-            self._closed_until = max(self._closed_until, self._monotonic() + seconds)

@@ -13,15 +13,17 @@ from .errors import ConfigurationError
 from .hidden import Hidden
 from .models.account_record import AccountRecord
 from .models.limits import DEFAULT_LIMITS, Limits
+from .rate_limiter import RateLimit
 from .retry import RetryPolicy
 
 _USUAL_RETRY = RetryPolicy()
 _KINDS = ("environment", "chain", "given")
 _SAME_IN_BOTH = (
     *("bucket", "account_id", "region", "index", "internal", "allow_http", "max_concurrency"),
-    *("timeout", "connect_timeout", "rate_limit", "coalesce", "max_reply_bytes"),
+    *("timeout", "connect_timeout", "coalesce", "max_reply_bytes"),
     *("additional_headers", "record"),
 )
+_NUMBERS = ("rate_limit", "retry", "limits")
 Numbers = TypeVar("Numbers", RetryPolicy, Limits)
 
 
@@ -29,9 +31,9 @@ Numbers = TypeVar("Numbers", RetryPolicy, Limits)
 class ClientSettings:
     """Where a client points and how, for another process, a file or another client.
 
-    It holds JSON values, `RetryPolicy` and `Limits`, never credentials, nor the userinfo of a
-    proxy. `OSSVectorClient.from_settings` is the way back; nothing of it is then taken from the
-    environment but credentials that were the environment's.
+    It holds JSON values, `RetryPolicy`, `RateLimit` and `Limits`, never credentials, nor the
+    userinfo of a proxy. `OSSVectorClient.from_settings` is the way back; nothing of it is then
+    taken from the environment but credentials that were the environment's.
 
     Attributes not named here are the arguments of a client by the same name.
 
@@ -56,7 +58,7 @@ class ClientSettings:
     timeout: float = 30.0
     connect_timeout: float = 5.0
     retry: RetryPolicy = _USUAL_RETRY
-    rate_limit: float | None = None
+    rate_limit: float | RateLimit | None = None
     coalesce: bool | float = True
     limits: Limits = DEFAULT_LIMITS
     max_reply_bytes: int = 64 * 1024 * 1024
@@ -100,6 +102,9 @@ class ClientSettings:
         given.setdefault("bucket", None)
         if "retry" in given:
             given["retry"] = RetryPolicy(**known_members("retry", given["retry"], RetryPolicy))
+        if isinstance(given.get("rate_limit"), Mapping):
+            members = known_members("rate_limit", given["rate_limit"], RateLimit)
+            given["rate_limit"] = RateLimit(**members)
         given["limits"] = Limits(**known_members("limits", given.get("limits", {}), Limits))
         for name in ("endpoint", "proxy", "ca_file", "local"):
             if not isinstance(given.get(name), str | None):
@@ -153,6 +158,10 @@ def settings_of(
         omitted.append("userinfo of the proxy")
     if config.on_call is not None:
         omitted.append("on_call")
+    rate_limit = config.rate_limit
+    if not isinstance(rate_limit, int | float | RateLimit | None):
+        omitted.append("rate_limit")  # an object, which other processes could not share
+        rate_limit = None
     if config.credentials_kind == "given":
         omitted.append("credentials")
     if has_clock:
@@ -162,6 +171,7 @@ def settings_of(
     return ClientSettings(
         **{name: getattr(config, name) for name in _SAME_IN_BOTH},
         endpoint=None if config.endpoint == own else str(config.endpoint),
+        rate_limit=rate_limit,
         retry=_numbers_alone("retry", config.retry, RetryPolicy, omitted),
         limits=_numbers_alone("limits", config.limits, Limits, omitted),
         proxy=proxy,
@@ -206,7 +216,10 @@ def config_from(
     if credentials is None and kind != "environment":
         credentials = "chain" if kind == "chain" else _ask_for_credentials
     return resolve_config(
-        **{name: getattr(settings, name) for name in (*_SAME_IN_BOTH, "retry", "limits")},
+        **{
+            name: getattr(settings, name)
+            for name in (*_SAME_IN_BOTH, "rate_limit", "retry", "limits")
+        },
         endpoint=settings.endpoint,
         proxy=settings.proxy,
         ca_file=settings.ca_file,

@@ -123,7 +123,18 @@ class Coalesce:
     pending: Any
 
 
-Step = Send | Sleep | Call | Begin | RunAll | Coalesce
+@dataclass(frozen=True, slots=True)
+class Acquire:
+    """A question to a user's rate limiter (`RequestPacer`); answered with whether a request may go.
+
+    An event loop waits for the answer so many seconds at most.
+    """
+
+    pacer: Any
+    seconds: float
+
+
+Step = Send | Sleep | Call | Begin | RunAll | Coalesce | Acquire
 Flow = Generator[Step, Any, T]
 
 

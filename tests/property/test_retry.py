@@ -8,18 +8,26 @@ from email.utils import format_datetime
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.limited_services import Allowance, World
 from support.machine import Machine
 from support.promises import sized
 
-from oss_vector_retriever import InternalServiceError, OSSVectorError, RetryPolicy
+from oss_vector_retriever import (
+    DeadlineExceededError,
+    InternalServiceError,
+    OSSVectorError,
+    QpsLimitExceededError,
+    RetryPolicy,
+)
 from oss_vector_retriever.client.fetch import fetch
 from oss_vector_retriever.client.models.messages import Reply
 from oss_vector_retriever.client.operations.vectors import get_vectors
-from oss_vector_retriever.client.retry import RateLimiter
+from oss_vector_retriever.client.rate_limiter import RateLimiter
 from oss_vector_retriever.client.steps import Fault, FaultKind, Send
 from oss_vector_retriever.client.writes import upsert
 
 SEQUENCES = sized(1000, 10_000)
+BATCH = [f"key-{number}" for number in range(100)]
 DATA = [0.5, -2.0]
 WHOLE = json.dumps({"vectors": [{"key": "a", "data": {"float32": DATA}, "metadata": {"t": "x"}}]})
 GOOD = Reply(200, {"x-oss-request-id": "R"}, WHOLE.encode())
@@ -173,18 +181,35 @@ def test_amplification_in_an_outage_is_at_most_four_in_a_hundred(outcome, dice):
     assert 1000 < requests <= 1040
 
 
-@pytest.mark.promise("R3", figure="1,000 throttled calls: at most 1.10 requests each")
+@pytest.mark.promise("R3", figure="a service that refuses all: 100 requests, then one a second")
 @pytest.mark.parametrize("header", [{}, {"retry-after": "0"}, {"retry-after": "3"}])
-@pytest.mark.parametrize("dice", [0.0, 1.0])
-def test_amplification_under_throttling_is_at_most_ten_in_a_hundred(header, dice):
-    machine = Machine(dice=dice)
+def test_a_service_that_refuses_everything_is_asked_once_a_second(header):
+    machine = Machine(takes=0.02)
     context, bulk = machine.context(), [{"key": "a", "data": [1.0]}]
     requests, slow = 0, refusal(503, "QpsLimitExceeded", **header)
-    for number in range(1000):
+    for number in range(sized(20, 1000)):
         flow = upsert(context, bulk, on_error="report") if number % 3 else fetch(context, ["a"])
         requests += len(machine.play(flow, lambda _: slow).requests)
-    assert 1000 < requests <= 1100
-    assert context.counters.stats().refusals == requests
+    assert requests <= 100 + machine.seconds - 1000.0
+
+
+@pytest.mark.promise("R3")
+@pytest.mark.parametrize("connections", [1, 32, 256])
+@pytest.mark.parametrize("latency", [0.001, 0.3])
+def test_a_service_that_refuses_everything_is_asked_so_by_all_calls_together(connections, latency):
+    machine = Machine(seconds=0.0)
+    context = machine.context(max_concurrency=connections, timeout=20.0)
+    world = World(machine, Allowance(rate=0.0, burst=0), latency=latency)
+    failed = []
+    for number in range(connections):
+        keys = ["a"] if number % 8 == 0 else BATCH
+        world.begin(get_vectors(context, keys), failed.append)
+    world.run(until=25.0)
+    assert len(failed) == connections
+    assert all(isinstance(error, QpsLimitExceededError | DeadlineExceededError) for error in failed)
+    for second in range(25):
+        asked = sum(one.at < second for one in world.asked)
+        assert asked <= 100 + second
 
 
 @pytest.mark.promise("R3")
@@ -236,15 +261,11 @@ def test_after_the_outage_retries_come_back():
 
 
 @settings(max_examples=sized(200, 500), deadline=None, derandomize=True)
-@given(st.integers(0, 10), st.integers(1, 60), st.floats(0, 20), st.sampled_from([True, False]))
-def test_a_pause_lies_between_half_and_all_of_the_doubled_base(failures, cap, dice_seed, throttled):
-    from oss_vector_retriever.client.retry import RetryDecision  # noqa: PLC0415 - only here
-
+@given(st.integers(0, 10), st.integers(1, 60), st.floats(0, 20))
+def test_a_pause_lies_between_half_and_all_of_the_doubled_base(failures, cap, dice_seed):
     policy = RetryPolicy(cap=cap)
-    decision = RetryDecision.THROTTLED if throttled else RetryDecision.TRANSIENT
-    base = policy.throttle_base if throttled else policy.transient_base
-    pause = policy.pause(decision, failures + 1, lambda: dice_seed / 20)
-    whole = min(base * 2**failures, cap)
+    pause = policy.pause(failures + 1, lambda: dice_seed / 20)
+    whole = min(policy.transient_base * 2**failures, cap)
     assert whole / 2 <= pause <= whole
 
 
@@ -255,7 +276,8 @@ def test_a_rate_is_never_exceeded(rate, steps):
     rate_limiter = RateLimiter(rate, lambda: now)
     for step in steps:
         now += step
-        wait = rate_limiter.reserve(1e9)
-        sends.append(now + wait)
+        for pause in rate_limiter.wait_for_turn(1, 1e9):
+            now += pause.seconds
+        sends.append(now)
     gaps = [later - earlier for earlier, later in itertools.pairwise(sends)]
     assert all(gap >= 1 / rate - 1e-6 for gap in gaps)

@@ -12,6 +12,7 @@ import pytest
 
 pytest.importorskip("llama_index.core")
 
+from llama_index.core.llms import ChatMessage
 from llama_index.core.schema import TextNode
 from llama_index.core.storage.chat_store import SimpleChatStore
 from llama_index.core.storage.docstore import SimpleDocumentStore
@@ -24,6 +25,7 @@ from llama_index.core.vector_stores.types import (
     MetadataFilters,
     VectorStoreQuery,
 )
+from pydantic_core import PydanticSerializationError
 
 from oss_vector_retriever import testing
 from oss_vector_retriever.client.errors import InvalidRequestError
@@ -106,12 +108,27 @@ class TestSimpleKVStore(Strict, KVStoreTests):
         return SimpleKVStore()
 
 
+OF_NEWER_PYDANTIC = {"reopen": "to_dict fails in the serializer of messages"}
+
+
+def to_dict_fails():
+    """Tell whether core's serializer of messages fails, as it does under newer pydantics alone."""
+    store = SimpleChatStore()
+    store.add_message("chat", ChatMessage("hello"))
+    try:
+        store.to_dict()
+    except PydanticSerializationError:
+        return True
+    return False
+
+
 class TestSimpleChatStore(Strict, ChatStoreTests):
     lacks = {
         "own_messages": "it keeps the very list that it was given, and gives it away",
         "emptied": "it takes the last of an empty list, which is an IndexError",
-        "reopen": "to_dict fails in the serializer of messages",
     }
+    if to_dict_fails():
+        lacks |= OF_NEWER_PYDANTIC
 
     @pytest.fixture
     def store(self):
@@ -308,7 +325,8 @@ def test_where_the_framework_is_silent_ours_is_the_careful_one(case, client):
 def rows_of_page():
     """Return the tables of docs/store-tests.md, row by row, as this file has them."""
     for name, suite in CLASSES.items():
-        for capability, reason in suite.lacks.items():
+        newer = OF_NEWER_PYDANTIC if suite is TestSimpleChatStore else {}
+        for capability, reason in (suite.lacks | newer).items():
             if capability in OF_OLD_CORE:
                 continue
             yield f"| `{name}` | `{capability}` | {reason} |"

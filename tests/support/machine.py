@@ -11,6 +11,7 @@ from oss_vector_retriever.client.context import Clock, Context
 from oss_vector_retriever.client.errors import OSSVectorError
 from oss_vector_retriever.client.models.messages import Request
 from oss_vector_retriever.client.steps import (
+    Acquire,
     Begin,
     Call,
     Coalesce,
@@ -91,7 +92,7 @@ class Machine:
                     raise
                 outcome, advance = error, flow.throw
 
-    def _do(self, step, answer, played):
+    def _do(self, step, answer, played):  # noqa: PLR0911 - one for each step
         match step:
             case Send(request, seconds):
                 played.sends.append(step)
@@ -111,6 +112,8 @@ class Machine:
                 return [self._run(flow, answer, played) for flow in flows]
             case Coalesce(pending):
                 return self._join(pending, answer, played)
+            case Acquire(pacer):
+                return pacer.acquire(blocking=False)
         raise AssertionError(f"not a step: {step!r}")
 
     def _join(self, pending, answer, played):

@@ -149,6 +149,8 @@ class Runner:
                 return self._run_all(flows)
             case steps.Coalesce(pending):
                 return self._coalescer.join(pending)
+            case steps.Acquire(pacer):
+                return pacer.acquire(blocking=False)
         return None
 
     def _wait_for(self, signal: steps.Signal, seconds: float, stop: _Stop | None) -> None:
@@ -254,9 +256,11 @@ class Window(Protocol[T]):
     @property
     def size(self) -> int:
         """Return how many may be begun and not taken out."""
+        ...
 
     def note(self, result: T) -> T:
         """Return a result that is taken out, and have it decide."""
+        ...
 
 
 class _Exchange(Protocol):
@@ -358,12 +362,14 @@ class _Batch:
 class _Task(Generic[T]):
     """A flow of a batch: a helper runs it, or who waits for it, whichever comes first."""
 
-    __slots__ = ("_flow", "batch", "error", "is_begun", "is_over", "result")
+    __slots__ = ("_caller", "_flow", "batch", "error", "is_begun", "is_over", "result")
 
     result: T
 
     def __init__(self, flow: Flow[T], batch: _Batch) -> None:
         self._flow: Flow[T] | None = flow
+        # whichever thread runs it, spans and log lines belong to what the caller is in the midst of
+        self._caller = contextvars.copy_context()
         self.batch = batch
         self.is_begun = False
         self.is_over = False
@@ -377,7 +383,7 @@ class _Task(Generic[T]):
         flow, self._flow = self._flow, None
         error: BaseException | None = None
         try:
-            self.result = self.batch.run(flow, self.batch.stop)
+            self.result = self._caller.run(self.batch.run, flow, self.batch.stop)
         except BaseException as caught:  # noqa: BLE001 - it is raised in the one who waits
             error = caught
         finally:
@@ -528,6 +534,8 @@ class AsyncRunner:
                 self._begin(inquiry)
             case steps.Coalesce(pending):
                 await self._coalescer().join(pending)
+            case steps.Acquire(pacer, seconds):
+                return await _acquire(pacer, seconds)
         return None
 
     def _begin(self, inquiry: Any) -> None:
@@ -623,6 +631,17 @@ async def _sleep_until(signal: steps.Signal, seconds: float) -> None:
         await awake
     finally:
         timer.cancel()
+
+
+async def _acquire(pacer: Any, seconds: float) -> bool:
+    ending = asyncio.timeout(seconds)
+    try:
+        async with ending:
+            return bool(await pacer.aacquire(blocking=False))
+    except TimeoutError:
+        if ending.expired():
+            return False
+        raise  # the pacer's own
 
 
 def _wake(awake: asyncio.Future[None]) -> None:

@@ -12,7 +12,6 @@ from oss_vector_retriever.client.coalesce import next_call, shared_calls
 from oss_vector_retriever.client.models.messages import Reply
 from oss_vector_retriever.client.models.results import GetVectorsResult
 from oss_vector_retriever.client.models.vector import Vector
-from oss_vector_retriever.client.retry import RetryDecision
 from oss_vector_retriever.client.steps import Fault, FaultKind, Send, Sleep
 
 
@@ -173,7 +172,7 @@ def test_a_text_that_names_a_key_is_asked_for_apart_while_the_budget_lasts(pend,
     error = NoSuchVectorIndexError("NoSuchVectorIndex", 404, message)
     one, other = pend("mine"), pend("other-key", "b")
     assert len(next_call([one, other]).fail(error)) == 2
-    while one.context.retry_budget.take(RetryDecision.TRANSIENT):
+    while one.context.retry_budget.take():
         pass
     one, other = pend("mine"), pend("other-key", "b")
     assert next_call([one, other]).fail(error) == []

@@ -23,7 +23,6 @@ from oss_vector_retriever.client.models.messages import Reply
 from oss_vector_retriever.client.models.results import GetVectorsResult
 from oss_vector_retriever.client.models.vector import Vector
 from oss_vector_retriever.client.operations.vectors import get_operation
-from oss_vector_retriever.client.retry import RetryDecision
 from oss_vector_retriever.client.steps import FaultKind, Send, Sleep
 
 
@@ -101,7 +100,7 @@ def test_the_error_of_who_is_alone_is_the_calls(pend):
 )
 def test_the_keys_of_others_are_blotted_out_of_earlier_errors_too(pend, message, shown):
     one, other = pend("mine", "c"), pend("other", "word", "a", "b")
-    while one.context.retry_budget.take(RetryDecision.TRANSIENT):
+    while one.context.retry_budget.take():
         pass  # or the call would be made in halves
     error = NoSuchVectorIndexError("NoSuchVectorIndex", 404, message)
     error.errors = (InternalServiceError("InternalError", 500, message), TransportError("x", "y"))
@@ -197,7 +196,7 @@ class TestWhoHasNoTimeForAPause:
 
     @pytest.mark.parametrize("seconds", [0.5, 1.0])
     def test_is_told_that_the_service_throttles(self, pend, seconds):
-        slow = refusal(503, "QpsLimitExceeded")
+        slow = refusal(503, "QpsLimitExceeded", **{"retry-after": "1"})
         call, step, hasty, patient, woken = self.wait(pend, slow, seconds)
         assert step == Sleep(1.0)
         assert isinstance(hasty.error, QpsLimitExceededError)
@@ -246,19 +245,20 @@ def test_a_shared_call_waits_as_the_clients_policy_says(machine, pend):
 
 def test_a_call_costs_nothing_unless_it_is_said(pend):
     budget = pend("a").context.retry_budget
-    budget.take(RetryDecision.TRANSIENT)
+    budget.take()
     before = budget.balance
     for call in (SharedCall(["a"], [pend("a")]), SharedCall.for_whole([pend("a"), pend("b")])):
         call.deal(result("a", "b"))
     assert budget.balance == before
 
 
-def test_nobody_is_released_while_the_rate_limit_is_waited_for(pend):
+def test_nobody_is_released_while_the_rate_limit_is_waited_for(machine, pend):
     hasty, patient = pend("a", timeout=0.5), pend("b", timeout=500)
     hasty.context.rate_limiter.slow_down(1.0)
     call = next_call([hasty, patient])
     flow = call.serve()
     assert next(flow) == Sleep(1.0)
+    machine.passes(1.0)
     assert isinstance(flow.send(None), Send)
     assert (call.waiters, hasty.must_ask_alone, hasty.shared) == ([hasty, patient], False, call)
 
@@ -268,8 +268,8 @@ def test_the_most_patient_is_never_released(pend):
     call = next_call([hasty, patient])
     flow = call.serve()
     next(flow)
-    hasty.context.rate_limiter.slow_down(5.0)  # by another call, meanwhile
-    assert flow.send(refusal(503, "QpsLimitExceeded")) == Sleep(5.0)
+    hasty.context.rate_limiter.slow_down(4.5)  # by another call, meanwhile
+    assert flow.send(refusal(503, "QpsLimitExceeded")) == Sleep(4.5)
     assert call.waiters == [patient]
     assert (patient.shared, patient.error) == (call, None)
 
@@ -348,7 +348,7 @@ def test_halves_that_cannot_both_be_paid_for_cost_nothing(pend):
     one, other = pend("a"), pend("b")
     budget = one.context.retry_budget
     while budget.balance >= 28:
-        budget.take(RetryDecision.TRANSIENT)
+        budget.take()
     before = budget.balance
     assert before >= 14
     assert next_call([one, other]).fail(InternalServiceError("InternalError", 500)) == []

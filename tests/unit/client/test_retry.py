@@ -1,4 +1,4 @@
-"""The parts of the policy: decisions, pauses, Retry-After, the budget and the limiter."""
+"""The parts of the policy: decisions, pauses, Retry-After and the budget."""
 
 import math
 import sys
@@ -11,7 +11,6 @@ import pytest
 from oss_vector_retriever import ConfigurationError, RetryPolicy
 from oss_vector_retriever.client import errors
 from oss_vector_retriever.client.retry import (
-    RateLimiter,
     RetryBudget,
     RetryDecision,
     http_date,
@@ -83,18 +82,11 @@ def test_a_policy_that_is_refused_names_what_was_given():
 
 
 def test_the_pause_is_a_share_of_a_doubling_base():
-    policy = RetryPolicy(transient_base=0.1, throttle_base=1.0, cap=3.0)
-    assert [
-        policy.pause(RetryDecision.TRANSIENT, n, lambda: 0.5) for n in (1, 2, 3)
-    ] == pytest.approx([0.075, 0.15, 0.3])
-    assert policy.pause(RetryDecision.TRANSIENT, 1, lambda: 0.0) == pytest.approx(0.05)
-    assert policy.pause(RetryDecision.THROTTLED, 10**6, lambda: 0.0) == pytest.approx(1.5)
-    assert [policy.pause(RetryDecision.THROTTLED, n, lambda: 1.0) for n in (1, 2, 3, 9)] == [
-        1,
-        2,
-        3,
-        3,
-    ]
+    policy = RetryPolicy(transient_base=0.1, cap=0.3)
+    assert [policy.pause(n, lambda: 0.5) for n in (1, 2, 3)] == pytest.approx([0.075, 0.15, 0.225])
+    assert policy.pause(1, lambda: 0.0) == pytest.approx(0.05)
+    assert policy.pause(10**6, lambda: 0.0) == pytest.approx(0.15)
+    assert [policy.pause(n, lambda: 1.0) for n in (1, 2, 3, 9)] == [0.1, 0.2, 0.3, 0.3]
 
 
 class TestRetryAfter:
@@ -118,70 +110,38 @@ class TestRetryAfter:
 class TestQuota:
     def test_pays_for_retries_until_it_is_empty(self):
         retry_budget = RetryBudget()
-        assert [retry_budget.take(RetryDecision.TRANSIENT) for _ in range(36)] == [14] * 35 + [None]
-        assert [retry_budget.take(RetryDecision.THROTTLED) for _ in range(3)] == [5, 5, None]
+        assert [retry_budget.take() for _ in range(36)] == [14] * 35 + [None]
 
     def test_gets_back_what_led_to_success(self):
         retry_budget = RetryBudget()
         for _ in range(10_000):
-            retry_budget.give_back(retry_budget.take(RetryDecision.TRANSIENT))
-        assert retry_budget.take(RetryDecision.TRANSIENT) == 14
+            retry_budget.give_back(retry_budget.take())
+        assert retry_budget.take() == 14
 
     def test_refills_by_one_for_a_success_without_a_retry(self):
         retry_budget = RetryBudget()
-        while retry_budget.take(RetryDecision.TRANSIENT):
+        while retry_budget.take():
             pass
         for _ in range(4):  # 500 - 35 * 14 = 10 were left
-            assert retry_budget.take(RetryDecision.TRANSIENT) is None
+            assert retry_budget.take() is None
             retry_budget.give_back(0)
-        assert retry_budget.take(RetryDecision.TRANSIENT) == 14
+        assert retry_budget.take() == 14
 
     def test_never_holds_more_than_it_began_with(self):
         retry_budget = RetryBudget()
         for _ in range(1000):
             retry_budget.give_back(14)
-        assert sum(1 for _ in range(1000) if retry_budget.take(RetryDecision.TRANSIENT)) == 35
+        assert sum(1 for _ in range(1000) if retry_budget.take()) == 35
 
     def test_counts_right_under_threads(self):
         retry_budget, taken = RetryBudget(), []
 
         def take():
-            taken.extend(
-                filter(None, (retry_budget.take(RetryDecision.THROTTLED) for _ in range(50)))
-            )
+            taken.extend(filter(None, (retry_budget.take() for _ in range(50))))
 
         threads = [threading.Thread(target=take) for _ in range(8)]
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join()
-        assert len(taken) == 100
-
-
-class TestPace:
-    def test_without_a_limit_lets_everything_through(self):
-        rate_limiter = RateLimiter(None, lambda: 5.0)
-        assert [rate_limiter.reserve(0.0) for _ in range(3)] == [0.0, 0.0, 0.0]
-
-    def test_spaces_sends_evenly(self):
-        rate_limiter = RateLimiter(2, lambda: 5.0)
-        assert [rate_limiter.reserve(10.0) for _ in range(3)] == [0.0, 0.5, 1.0]
-
-    def test_does_not_save_up_for_a_burst(self):
-        now = 5.0
-        rate_limiter = RateLimiter(2, lambda: now)
-        rate_limiter.reserve(1.0)
-        now = 100.0
-        assert [rate_limiter.reserve(10.0) for _ in range(3)] == [0.0, 0.5, 1.0]
-
-    def test_reserves_nothing_for_who_cannot_wait(self):
-        rate_limiter = RateLimiter(1, lambda: 5.0)
-        rate_limiter.reserve(0.0)
-        assert rate_limiter.reserve(0.5) is None
-        assert rate_limiter.reserve(5.0) == 1.0
-
-    def test_closes_for_the_longest_pause_asked(self):
-        rate_limiter = RateLimiter(None, lambda: 5.0)
-        rate_limiter.slow_down(3.0)
-        rate_limiter.slow_down(1.0)
-        assert rate_limiter.reserve(10.0) == 3.0
+        assert len(taken) == 35
