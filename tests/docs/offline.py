@@ -1,29 +1,43 @@
-"""Run an example's script, then its notebook, in this process, with no way to another machine.
+"""Run examples, each script and then its notebook, in this process, with no way to another machine.
 
-    python tests/docs/offline.py examples/<topic>/main.py notebooks/<name>.ipynb
+    python tests/docs/offline.py (examples/<topic>/main.py notebooks/<name>.ipynb)...
 
-A notebook's cells run in a namespace of their own and, as in Jupyter, inside a running event loop.
+A notebook's cells run as they do when it is built. What each script has printed, and each notebook
+with its outputs, is printed as JSON.
 """
 
-import ast
 import asyncio
+import contextlib
+import io
 import ipaddress
 import json
 import runpy
 import sys
-import types
-from inspect import CO_COROUTINE
 from pathlib import Path
 
-BETWEEN = "-- the notebook --"
+BUILD = Path(__file__).parents[2] / "examples" / "build_notebooks.py"
 
 
-def main(script: str, notebook: str) -> None:
+def main(*files: str) -> None:
     sys.addaudithook(refuse_other_machines)
+    execute = runpy.run_path(str(BUILD))["execute"]
+    done = []
+    for script, path in zip(files[::2], files[1::2], strict=True):
+        notebook = json.loads(Path(path).read_text("utf-8"))
+        printed = run_script(script)
+        asyncio.run(execute(notebook, Path(path).name))
+        done.append({"printed": printed, "notebook": notebook})
+    json.dump(done, sys.stdout)
+
+
+def run_script(script):
     sys.argv = [script]
-    runpy.run_path(script, run_name="__main__")
-    sys.stdout.write(f"{BETWEEN}\n")
-    asyncio.run(run_notebook(Path(notebook)))
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        runpy.run_path(script, run_name="__main__")
+    if "matplotlib.pyplot" in sys.modules:  # what the script has drawn is no output of a cell
+        sys.modules["matplotlib.pyplot"].close("all")
+    return printed.getvalue()
 
 
 def refuse_other_machines(event, arguments):
@@ -42,21 +56,6 @@ def is_loopback(host):
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host in {None, "", "localhost"}
-
-
-async def run_notebook(path):
-    module = sys.modules["__main__"] = types.ModuleType("__main__")
-    for number, cell in enumerate(json.loads(path.read_text("utf-8"))["cells"]):
-        if cell["cell_type"] == "code":
-            name = f"{path.name}, cell {number}"
-            await run_cell("".join(cell["source"]), name, module.__dict__)
-
-
-async def run_cell(source, name, namespace):
-    compiled = compile(source, name, "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
-    running = eval(compiled, namespace)
-    if compiled.co_flags & CO_COROUTINE:
-        await running
 
 
 if __name__ == "__main__":

@@ -186,6 +186,18 @@ def serve_agents_for_a_moment(words):
     return subprocess.CompletedProcess(words, status, "", said + errors)
 
 
+def test_the_tutorial_goes_from_nothing_to_both_answers_in_at_most_five_steps():
+    walk, _, rest = PAGES["docs/tutorial.md"].partition("\n## 6. ")
+    steps = [code for language, _, code in BLOCK.findall(walk) if language in {"console", "python"}]
+    assert len(steps) <= 5
+    # one step is one command; what the blocks assert of the answers holds, or they would not run
+    assert [step.count("$ ") for step in steps] == [1, *(0 for _ in steps[1:])]
+    assert steps[0].startswith("$ pip install ")
+    assert 'assert answer.content == "At 80 degrees."' in steps[-2]
+    assert 'assert "80 degrees" in str(response)' in steps[-1]
+    assert rest
+
+
 def test_the_table_of_promises_is_that_of_make_trust():
     lines = PAGES["docs/promises.md"].partition("\n## ")[0].splitlines()
     told = [line.split("|")[1].strip() for line in lines if line.startswith("| ")]
