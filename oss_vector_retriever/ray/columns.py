@@ -24,7 +24,7 @@ def keys_of(table: pa.Table, field: str) -> list[str]:
     Raises:
         InvalidRequestError: there is no such column, it is none of text, or a key is null.
     """
-    column = _text_column(table, field)
+    column = text_column(table, field)
     if column.null_count:
         raise InvalidRequestError(
             "column {value} has {count} rows without a key",
@@ -37,7 +37,12 @@ def keys_of(table: pa.Table, field: str) -> list[str]:
     return keys
 
 
-def _text_column(table: pa.Table, field: str) -> Any:
+def text_column(table: pa.Table, field: str) -> Any:
+    """Return a column of text, in which there may be nulls.
+
+    Raises:
+        InvalidRequestError: there is no such column, or it is none of text.
+    """
     column = _column(table, field, "key_field")
     kind = column.type
     if pa.types.is_dictionary(kind):
@@ -106,7 +111,7 @@ def read_vectors(
     Data may be lists of any width of float, or a tensor column of Ray's; metadata JSON text, a
     struct or a map. A table without a column of metadata has none.
     """
-    keys = _text_column(table, key_field).to_pylist()
+    keys = text_column(table, key_field).to_pylist()
     data = _column(table, data_field, "data_field")
     has_metadata = metadata_field in table.column_names
     metadata = table.column(metadata_field).to_pylist() if has_metadata else [None] * len(keys)

@@ -23,7 +23,7 @@ from ..client.operations.checks import check_choice, check_whole
 from ..client.settings import ClientSettings
 from ..client.writes import OnError
 from .checkpoints import Checkpoints, Digest, Place, Slice, cut, look_of, parquet_files, read_slice
-from .columns import keys_of
+from .columns import keys_of, text_column
 from .transforms import TravellingCredentials, make_spec, map_rows
 from .workers import NAMESPACE, WorkerSpec, fetch_batch, load_ray, upsert_batch
 
@@ -373,12 +373,12 @@ class _Job:
         ray, field = load_ray(), self._work.options["key_field"]
         digest = ray.remote(_digest_slices).options(num_cpus=0)
         found = [digest.remote(_join(part), self._filesystem, field) for part in parts]
-        return list(ray.get(found))
+        return list(_results_of(found))
 
     def _digest_files(self, paths: list[str], field: str) -> Digest:
         ray, filesystem = load_ray(), self._checkpoints.output.filesystem
         digest = ray.remote(_digest_file).options(num_cpus=0)
-        found = ray.get([digest.remote(path, filesystem, field, None) for path in paths])
+        found = _results_of([digest.remote(path, filesystem, field, None) for path in paths])
         return sum((one for one, _ in found), Digest())
 
     def _write(self, number: int, part: list[Slice], parts: int) -> str:
@@ -393,7 +393,7 @@ class _Job:
         size: dict[str, Any] = {"concurrency": workers, "num_cpus": work.num_cpus}
         dataset = map_rows(dataset, work.function, options, **size, batch_size=1)
         dataset.set_name(f"{self._checkpoints.task['job']}_part_{number + 1}_of_{parts}")
-        try:
+        with _own_errors():
             # with the same bounds as the work, so that Ray makes one task of both: a file of a
             # task that is run again takes the place of the first
             dataset.write_parquet(
@@ -402,10 +402,6 @@ class _Job:
                 concurrency=workers,
                 ray_remote_args={"num_cpus": work.num_cpus},
             )
-        except Exception as error:
-            if (own := _own_error(error)) is not None:
-                raise own from error
-            raise
         return staged
 
     def _settle(self, number: int, part: list[Slice], staged: str, look: str) -> None:
@@ -417,7 +413,7 @@ class _Job:
         paths = [
             output.inner("_staging", staged, name) for name in output.names("_staging", staged)
         ]
-        found = ray.get(
+        found = _results_of(
             [digest.remote(path, output.filesystem, field, self._work.flag) for path in paths]
         )
         written = sum((one for one, _ in found), Digest())
@@ -454,7 +450,7 @@ def _digest_slices(part: list[Slice], filesystem: Any, field: str) -> Digest:
 
 def _known_keys(table: pa.Table, field: str) -> Iterator[str]:
     # of vectors to write a key may be null: it is refused, and has its row
-    return (key or "" for key in table.column(field).to_pylist())
+    return (key or "" for key in text_column(table, field).to_pylist())
 
 
 def _digest_file(path: str, filesystem: Any, field: str, flag: str | None) -> tuple[Digest, int]:
@@ -463,7 +459,7 @@ def _digest_file(path: str, filesystem: Any, field: str, flag: str | None) -> tu
     with pq.ParquetFile(path, filesystem=filesystem) as file:
         names = [field] if flag is None else [field, flag]
         for batch in file.iter_batches(columns=names):
-            digest += Digest.of(_known_keys(batch, field))
+            digest += Digest.of(_known_keys(pa.Table.from_batches([batch]), field))
             if flag is not None:
                 column = batch.column(flag)
                 is_text = column.type == pa.string()
@@ -476,11 +472,30 @@ def _digest_dataset(dataset: Any, field: str) -> Digest:
     found = dataset.select_columns([field]).map_batches(
         _digest_batch, batch_format="pyarrow", fn_kwargs=options
     )
-    return sum((Digest.from_text(row["digest"]) for row in found.iter_rows()), Digest())
+    with _own_errors():
+        return sum((Digest.from_text(row["digest"]) for row in found.iter_rows()), Digest())
 
 
 def _digest_batch(rows: pa.Table, field: str) -> pa.Table:
     return pa.table({"digest": [Digest.of(keys_of(rows, field)).to_text()]})
+
+
+def _results_of(tasks: list[Any]) -> list[Any]:
+    """Return what tasks of Ray have returned."""
+    with _own_errors():
+        results: list[Any] = load_ray().get(tasks)
+        return results
+
+
+@contextmanager
+def _own_errors() -> Iterator[None]:
+    """Raise an error of ours in the place of that of Ray's which wraps it."""
+    try:
+        yield
+    except Exception as error:
+        if (own := _own_error(error)) is not None:
+            raise own from error
+        raise
 
 
 def _own_error(error: BaseException | None) -> OSSVectorError | None:
@@ -488,7 +503,9 @@ def _own_error(error: BaseException | None) -> OSSVectorError | None:
     seen: set[int] = set()
     while error is not None and id(error) not in seen:
         seen.add(id(error))
-        if isinstance(error, OSSVectorError):
+        # what Ray wraps it in is of its class as well, with a traceback for a text
+        wrapped = getattr(error, "cause", None)
+        if isinstance(error, OSSVectorError) and not isinstance(wrapped, BaseException):
             return error
-        error = getattr(error, "cause", None) or error.__cause__
+        error = wrapped or error.__cause__
     return None

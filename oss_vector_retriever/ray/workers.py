@@ -110,15 +110,6 @@ class _SharedRateLimiter:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._own, name)
 
-    def reserve(self, limit: float) -> float | None:
-        """Wait until the next send may begin, and return 0, or None if it is more than `limit`."""
-        end = time.monotonic() + limit
-        while pause := self._own.reserve(end - time.monotonic()):
-            time.sleep(pause)
-        if pause is None or not self._slots.acquire_within(end - time.monotonic()):
-            return None
-        return 0.0
-
     def wait_for_turn(self, key_count: int, until: float, *, again: bool = False) -> Flow[bool]:
         """Wait until a request may go; False where that is not before a moment."""
         own = self._own

@@ -173,13 +173,16 @@ def test_the_keys_of_a_dataset_are_written_down_first_and_must_stay_the_same(ray
         run_fetch(dataset.limit(9), output, client.settings, key_field="id", **SIZES)
 
 
-def test_what_fails_in_a_worker_is_raised_as_an_error_of_ours(client, keys, output, tmp_path):
+def test_what_fails_in_a_worker_is_raised_as_an_error_of_ours(ray, client, keys, output, tmp_path):
     with pytest.raises(NoSuchVectorIndexError):
         run_fetch(keys, output, client.settings, key_field="id", index="nowhere")
     with pytest.raises(ConfigurationError, match="differs in index"):
         run_fetch(keys, output, client.settings, key_field="id")
-    with pytest.raises(InvalidRequestError, match="there is no column 'key'"):
+    with pytest.raises(InvalidRequestError, match=r"^there is no column 'key'"):
         run_fetch(keys, tmp_path / "other", client.settings)
+    numbers = ray.data.from_items([{"id": 1}, {"id": 2}])
+    with pytest.raises(InvalidRequestError, match=r"^column 'id' holds int64, and keys are text"):
+        run_fetch(numbers, tmp_path / "numbers", client.settings, key_field="id")
 
 
 def test_vectors_are_written_from_parquet_and_what_became_of_each_is_told(
