@@ -269,7 +269,8 @@ class _ClientBase:
         `with_options`, and the twins of `to_async` and `to_sync`. A forked child starts at zero.
         """
         context = self._context
-        return replace(context.counters.stats(), decoder=decoder(), rate=context.rate_limiter.rate)
+        rate = context.rate_limiters.rate
+        return replace(context.counters.stats(), decoder=decoder(), rate=rate)
 
     def refuse_if_closed(self) -> None:
         """Raise ConfigurationError if this client is closed, or one whose connections it shares."""

@@ -16,7 +16,7 @@ from .config import ClientConfig, replace_options
 from .credentials import CredentialsKeeper
 from .errors import DeadlineExceededError
 from .models.results import ClientStats, FinishedCall, OperationStats
-from .rate_limiter import RateLimiter
+from .rate_limiter import RateLimiters
 from .retry import RetryBudget
 from .steps import FaultKind, Flow
 
@@ -177,23 +177,23 @@ class Context:
     unsettled: dict[tuple[str | None, str | None], str] = field(default_factory=dict, repr=False)
     # the embedded service, where there is one: many have the same names, and nothing else in common
     embedded: object = field(default=None, repr=False, compare=False)
-    rate_limiter: RateLimiter = field(init=False)
+    rate_limiters: RateLimiters = field(init=False)
     notices: Notices = field(init=False, repr=False)
     credentials: CredentialsKeeper = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         limit, connections = self.config.rate_limit, self.config.max_concurrency
-        limiter = RateLimiter(limit, self.monotonic, connections)
+        limiters = RateLimiters(limit, self.monotonic, connections)
         notices, source = Notices(self.monotonic), self.config.credentials
         keeper = CredentialsKeeper(source, self.clock.now, self.monotonic, notices.warn)
-        object.__setattr__(self, "rate_limiter", limiter)
+        object.__setattr__(self, "rate_limiters", limiters)
         object.__setattr__(self, "notices", notices)
         object.__setattr__(self, "credentials", keeper)
 
     def with_options(self, **options: Any) -> Self:
         """Return a context with other settings; it shares all that changes in use."""
         other = replace(self, config=replace_options(self.config, **options))
-        object.__setattr__(other, "rate_limiter", self.rate_limiter)
+        object.__setattr__(other, "rate_limiters", self.rate_limiters)
         object.__setattr__(other, "notices", self.notices)
         # credentials that were just resolved serve here too, unless others were given
         if "credentials" not in options:

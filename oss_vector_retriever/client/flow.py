@@ -105,7 +105,7 @@ class Operation(Generic[T]):
 
 def _try_until_done(attempts: Attempts[T]) -> Flow[T]:
     context, deadline = attempts.context, attempts.deadline
-    limiter = context.rate_limiter
+    limiter = context.rate_limiters[attempts.operation.name]
     while True:
         # before signing: what waits long after it may be refused for its date
         if not limiter.is_open:
@@ -216,7 +216,8 @@ def _recover(attempts: Attempts[T], error: errors.OSSVectorError, used: Credenti
 def _give_way(attempts: Attempts[T], error: errors.OSSVectorError) -> Flow[None]:
     """Hold back the whole client after a refusal; raise it where no turn comes in time."""
     context, policy = attempts.context, attempts.policy
-    limiter, count = context.rate_limiter, attempts.operation.key_count
+    count, name = attempts.operation.key_count, attempts.operation.name
+    limiter = context.rate_limiters[name]
     # no reply may stop the client for longer than the cap
     asked = retry_after(attempts.reply_header("retry-after"), context.clock.now()) or 0.0
     if asked > 0:

@@ -94,6 +94,34 @@ class RequestPacer(Protocol):
         ...
 
 
+class RateLimiters(dict[str, "RateLimiter"]):
+    """The limiter of each operation of a client, and of all clients that are made of it.
+
+    The service bears more of some operations than of others: a refused put must not hold back
+    gets. What the user has set holds for all of them together, and so they share one limiter.
+    """
+
+    def __init__(
+        self,
+        limit: float | RateLimit | RequestPacer | None,
+        monotonic: Callable[[], float],
+        connections: int = 8,
+    ) -> None:
+        super().__init__()
+        self._options = limit, monotonic, connections
+        self._of_all = None if limit is None else RateLimiter(*self._options)
+
+    def __missing__(self, operation: str) -> RateLimiter:
+        # of two threads that come at once both get the first one's
+        return self.setdefault(operation, self._of_all or RateLimiter(*self._options))
+
+    @property
+    def rate(self) -> float | None:
+        """Return the lowest rate that was found of an operation; None where all are borne."""
+        rates = [limiter.rate for limiter in list(self.values())]
+        return min((rate for rate in rates if rate is not None), default=None)
+
+
 class RateLimiter:
     """The turns of the requests of one client, and of all clients that are made of it.
 

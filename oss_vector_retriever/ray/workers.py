@@ -84,14 +84,26 @@ class WorkerSpec:
         if self.rate is not None:
             context = client._context  # noqa: SLF001
             slots = open_budget(self.settings, self.rate)
-            limiter = _SharedRateLimiter(context.rate_limiter, slots)
-            object.__setattr__(context, "rate_limiter", limiter)
+            limiters = _SharedRateLimiters(context.rate_limiters, slots)
+            object.__setattr__(context, "rate_limiters", limiters)
         return client
 
 
 _keepers: dict[str, Any] = {}
 _clients: OrderedDict[str, OSSVectorClient] = OrderedDict()
 _lock = threading.Lock()
+
+
+class _SharedRateLimiters(dict[str, "_SharedRateLimiter"]):
+    """The limiter of each operation, which all wait for slots of one rate."""
+
+    def __init__(self, own: Any, slots: LeasedRate) -> None:
+        super().__init__()
+        self._own = own
+        self._slots = slots
+
+    def __missing__(self, operation: str) -> _SharedRateLimiter:
+        return self.setdefault(operation, _SharedRateLimiter(self._own[operation], self._slots))
 
 
 class _SharedRateLimiter:

@@ -516,8 +516,9 @@ class ClientStats(OperationStats):
         operations: the same for each operation, by the API's name of it.
         decoder: what reads the vectors out of a reply: `"scan"`, the compiled scan of the extra
             `fast`, or `"pure"`, Python code, which also reads what the scan leaves to it.
-        rate: the requests a second that the service was found to bear, as they are sent now; None
-            as long as it has refused none for coming too fast.
+        rate: the requests a second that the service was found to bear, as they are sent now, of the
+            operation of which it bears least; None as long as it has refused none for coming too
+            fast.
     """
 
     shared: int = 0

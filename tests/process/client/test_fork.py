@@ -166,7 +166,8 @@ def test_what_is_held_at_the_moment_of_the_fork_holds_up_no_child(run):
             os.environ["OSS_ACCESS_KEY_ID"], os.environ["OSS_ACCESS_KEY_SECRET"]))
         check(client.fetch(KEYS), KEYS)
         context, runner = client._context, client._runner
-        locks = [context.rate_limiter._lock, context.retry_budget._lock, context.credentials._lock,
+        limiter = context.rate_limiters["GetVectors"]
+        locks = [limiter._lock, context.retry_budget._lock, context.credentials._lock,
                  runner._lock, runner._coalescer._lock]
 
         def hold(lock):

@@ -103,7 +103,7 @@ def test_twins_share_settings_clock_quota_pace_and_credentials(given):
         assert twin.config is given.config is both.config
         assert twin._context.clock is given._context.clock
         assert twin._context.retry_budget is given._context.retry_budget
-        assert twin._context.rate_limiter is given._context.rate_limiter
+        assert twin._context.rate_limiters is given._context.rate_limiters
         assert twin._context.credentials is given._context.credentials
 
 

@@ -88,7 +88,7 @@ def test_with_options_shares_what_protects_the_service(kind):
         1,
     )
     assert client.config.timeout == 9.0
-    for shared in ("clock", "retry_budget", "rate_limiter", "credentials"):
+    for shared in ("clock", "retry_budget", "rate_limiters", "credentials"):
         assert getattr(other._context, shared) is getattr(client._context, shared)
     assert other._runner is client._runner
     again = other.with_options(credentials=("other", "key"))

@@ -254,7 +254,7 @@ def test_a_call_costs_nothing_unless_it_is_said(pend):
 
 def test_nobody_is_released_while_the_rate_limit_is_waited_for(machine, pend):
     hasty, patient = pend("a", timeout=0.5), pend("b", timeout=500)
-    hasty.context.rate_limiter.slow_down(1.0)
+    hasty.context.rate_limiters["GetVectors"].slow_down(1.0)
     call = next_call([hasty, patient])
     flow = call.serve()
     assert next(flow) == Sleep(1.0)
@@ -268,7 +268,7 @@ def test_the_most_patient_is_never_released(pend):
     call = next_call([hasty, patient])
     flow = call.serve()
     next(flow)
-    hasty.context.rate_limiter.slow_down(4.5)  # by another call, meanwhile
+    hasty.context.rate_limiters["GetVectors"].slow_down(4.5)  # by another call, meanwhile
     assert flow.send(refusal(503, "QpsLimitExceeded")) == Sleep(4.5)
     assert call.waiters == [patient]
     assert (patient.shared, patient.error) == (call, None)

@@ -347,7 +347,7 @@ class TestACallThatMayHaveWorkedAlready:
 
     def test_says_no_such_thing_where_nothing_was_sent(self, machine):
         context, exists = machine.context(), refusal(409, "VectorBucketIndexAlreadyExist")
-        context.rate_limiter.slow_down(40.0)
+        context.rate_limiters["PutVectorIndex"].slow_down(40.0)
         late = machine.play(put_vector_index(context, dimension=3), [])
         assert (late.error.kind, late.error.attempts) == (FaultKind.DEADLINE, 0)
         machine.passes(40.0)

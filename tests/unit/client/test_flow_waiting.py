@@ -180,7 +180,7 @@ class TestThrottling:
         reply = Reply(503, {}, b'{"Error":{"Code":"%s"}}' % code.encode())
         assert machine.play(get_vectors(context, ["a"]), [reply, GOOD]).error is None
         assert context.counters.stats().refusals == 1
-        assert context.rate_limiter.rate is not None
+        assert context.rate_limiters["GetVectors"].rate is not None
 
     def test_is_known_by_its_status_too(self, machine):
         context = machine.context()
@@ -215,7 +215,7 @@ class TestThrottling:
 
     def test_that_outlasts_a_calls_deadline_ends_it_at_once(self, machine):
         context = machine.context(timeout=3.0)
-        context.rate_limiter.slow_down(4.0)
+        context.rate_limiters["GetVectors"].slow_down(4.0)
         played = machine.play(get_vectors(context, ["a"]), [])
         assert isinstance(played.error, DeadlineExceededError)
         assert played.sleeps == []
@@ -327,7 +327,7 @@ class TestThrottlingIsNoMatterOfAttempts:
         next(flow)
         pause = flow.send(SLOW_DOWN)
         machine.passes(pause.seconds)
-        context.rate_limiter.slow_down(60.0)  # by another call, meanwhile
+        context.rate_limiters["GetVectors"].slow_down(60.0)  # by another call, meanwhile
         with pytest.raises(QpsLimitExceededError) as refused:
             flow.send(None)
         assert (refused.value.attempts, refused.value.errors) == (1, ())

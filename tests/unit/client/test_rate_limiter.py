@@ -19,7 +19,7 @@ from oss_vector_retriever import (
     RetryPolicy,
 )
 from oss_vector_retriever.client.models.messages import Reply
-from oss_vector_retriever.client.operations.vectors import get_vectors
+from oss_vector_retriever.client.operations.vectors import get_vectors, list_vectors
 from oss_vector_retriever.client.rate_limiter import RateLimiter
 from oss_vector_retriever.client.steps import Acquire, Send, Sleep
 
@@ -84,7 +84,7 @@ class TestAServiceThatBearsSoMuch:
         world = busy.run(23)
         assert world.taken_a_second(18, 23) >= 0.88 * rate * factor
         assert world.refused(18, 23) <= 0.1
-        assert busy.context.rate_limiter.rate == pytest.approx(rate * factor, rel=1.0)
+        assert busy.context.rate_limiters.rate == pytest.approx(rate * factor, rel=1.0)
 
     @pytest.mark.parametrize("service", [Windows, LastSecond])
     def test_may_count_otherwise(self, service):
@@ -133,8 +133,8 @@ class TestAServiceThatBearsSoMuch:
         busy = Busy(Allowance(math.inf, math.inf), small_every=None)
         world = busy.run(5)
         assert world.taken_a_second(1, 5) >= 0.95 * 8 / 0.021
-        assert busy.context.rate_limiter.is_open
-        assert busy.context.rate_limiter.rate is None
+        assert busy.context.rate_limiters["GetVectors"].is_open
+        assert busy.context.rate_limiters["GetVectors"].rate is None
 
 
 class TestWhoGoesFirst:
@@ -269,7 +269,7 @@ class TestTheUsersLimit:
         machine = Machine()
         context = machine.context(timeout=5.0)
         machine.play(get_vectors(context, ["a"]), [SLOW, GOOD])
-        limiter = context.rate_limiter
+        limiter = context.rate_limiters["GetVectors"]
         waiting = limiter.wait_for_turn(100, 1e9)
         limiter.slow_down(60.0)
         next(waiting)
@@ -337,3 +337,18 @@ class TestAnObjectOfTheUsers:
     def test_has_both_methods(self, value):
         with pytest.raises(ConfigurationError, match="a RateLimit, or an object with acquire and"):
             Machine().context(rate_limit=value)
+
+
+def test_what_is_refused_of_one_operation_holds_back_no_other():
+    machine = Machine()
+    context = machine.context(timeout=5.0)
+    machine.play(get_vectors(context, ["a"]), [GOOD])
+    machine.play(list_vectors(context), [SLOW, GOOD])
+    assert context.rate_limiters["ListVectors"].rate is not None
+    assert context.rate_limiters["GetVectors"].is_open
+    assert context.rate_limiters.rate == context.rate_limiters["ListVectors"].rate
+
+
+def test_what_the_user_has_set_holds_for_all_operations_together():
+    limiters = Machine().context(rate_limit=5).rate_limiters
+    assert limiters["GetVectors"] is limiters["PutVectors"]
