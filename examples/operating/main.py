@@ -4,7 +4,7 @@
 # What someone who runs a program on OSS Vectors wants to know: is it set up right, what does the
 # service take, what does a call cost, and what happens when it says no.
 #
-#     pip install 'oss-vector-retriever[emulator,cli]'
+#     pip install 'oss-vector-retriever[langchain,llama-index,emulator,cli]'
 
 # %%
 import json

@@ -373,7 +373,10 @@ def test_the_doors_are_those_that_the_page_names():
     )
 
 
-REQUIREMENTS = {"quick_start": "langchain,llama-index,emulator", "operating": "emulator,cli"}
+REQUIREMENTS = {
+    "quick_start": "langchain,llama-index,emulator",
+    "operating": "langchain,llama-index,emulator,cli",
+}
 
 
 @pytest.mark.parametrize("example", NAMES)
