@@ -11,7 +11,7 @@ import importlib
 import inspect
 
 import pytest
-from support.pages import ROOT
+from support.pages import setting_of_docs
 
 # What is only returned, handed on or given as a type: nobody makes one, or there is nothing to see.
 WITHOUT = """
@@ -25,18 +25,6 @@ WITHOUT = """
     RetryDecision ScoredVector SearchOptions ServiceOptions StoreSettings StoreTests Subject
     VectorBucket VectorIndex VectorStream WriteReport WrittenIds
 """
-
-
-def setting_of_docs(name):
-    """Return a constant of docs/generate.py, which needs mkdocs to be imported."""
-    tree = ast.parse((ROOT / "docs" / "generate.py").read_text(encoding="utf-8"))
-    values = [
-        node.value
-        for node in tree.body
-        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == name
-    ]
-    return list(ast.literal_eval(values[0]))
-
 
 DOORS = setting_of_docs("DOORS")
 

@@ -5,6 +5,8 @@ import subprocess
 import sys
 
 import pytest
+from support.pages import setting_of_docs
+from support.promises import sized
 
 # Modules are hidden as if they were not installed: neither found nor imported.
 PROGRAM = """
@@ -118,3 +120,82 @@ def said(tmp_path_factory):
 @pytest.mark.parametrize("what", EXPECTED)
 def test_what_is_missing_is_named_with_how_to_install_it(said, what):
     assert said[what] == EXPECTED[what]
+
+
+# Every name of every door, and who needs what
+
+LIBRARIES = """
+    alibabacloud_credentials click filelock h11 httpx2 jinja2 jmespath langchain langchain_core
+    langgraph llama_index mcp numpy pandas polars pyarrow pytest ray rich starlette uvicorn yaml
+"""
+WALK = """
+import importlib, json, sys
+
+hidden = set(sys.argv[1].split())
+
+class Without:
+    def __init__(self, finder):
+        self.finder = finder
+    def find_spec(self, name, *rest):
+        return None if name.partition(".")[0] in hidden else self.finder.find_spec(name, *rest)
+
+sys.meta_path[:] = map(Without, sys.meta_path)
+said = {}
+for door in sys.argv[2:]:
+    try:
+        package = importlib.import_module(door)
+    except ImportError as error:
+        said[door, ""] = str(error)
+        continue
+    for name in package.__all__:
+        try:
+            getattr(package, name)
+        except ImportError as error:
+            said[door, name] = str(error)
+print(json.dumps([[*where, text] for where, text in said.items()]))
+"""
+EXTRAS = {"llama_index": "llama-index"}
+
+
+def walk(hidden):
+    doors = setting_of_docs("DOORS")
+    done = subprocess.run(
+        [sys.executable, "-c", WALK, hidden, *doors],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=100,
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def expected(door, name):
+    """Return the end of what a name of a door says of any library that it lacks."""
+    own = door.rpartition(".")[2]
+    if not name:  # the door itself: embeddings, to which no extra belongs
+        return f"{door} needs numpy: pip install numpy"
+    return f': pip install "oss-vector-retriever[{EXTRAS.get(own, own)}]"'
+
+
+def check_all(found):
+    for door, name, text in found:
+        assert text.endswith(expected(door, name)), (door, name, text)
+        assert text.startswith(f"{door}.{name}".rstrip(".") + " needs "), text
+
+
+def test_every_name_that_lacks_something_names_its_extra():
+    found = walk(LIBRARIES)
+    check_all(found)
+    # nothing is needed for the client, the records and the service in this process
+    assert {door.rpartition(".")[2] for door, _, _ in found} >= {
+        *("embeddings", "emulator", "langchain", "langgraph", "llama_index", "studio", "testing")
+    }
+    assert [name for door, name, _ in found if door.endswith(".emulator")] == ["Server"]
+    assert not {"oss_vector_retriever", "oss_vector_retriever.records"} & {one[0] for one in found}
+
+
+# jinja2 is core's own, which ends half loaded without it, whatever we say of our part
+@pytest.mark.parametrize("library", sized(["numpy"], LIBRARIES.replace("jinja2", "").split()))
+def test_so_it_is_with_one_library_missing(library):
+    check_all(walk(library))

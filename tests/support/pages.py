@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from pathlib import Path
 
@@ -32,3 +33,14 @@ def python_module(text: str) -> str:
             lines += [""] * (text.count("\n", 0, block.start(3)) - len(lines))
             lines += block[3].splitlines()
     return "\n".join([*lines, ""])
+
+
+def setting_of_docs(name):
+    """Return a constant of docs/generate.py, which needs mkdocs to be imported."""
+    tree = ast.parse((ROOT / "docs" / "generate.py").read_text(encoding="utf-8"))
+    values = [
+        node.value
+        for node in tree.body
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == name
+    ]
+    return list(ast.literal_eval(values[0]))

@@ -125,6 +125,33 @@ def test_a_name_whose_extra_is_missing_names_the_extra():
     assert refused.value.name == "a_framework_that_is_not_there"
 
 
+def test_what_another_package_of_ours_lacks_comes_with_the_extra_of_who_needs_it(
+    tmp_path, monkeypatch
+):
+    program = (
+        "from oss_vector_retriever.lazy import missing_error\n"
+        "try:\n    import a_library_that_is_not_there\n"
+        "except ModuleNotFoundError as error:\n    raise missing_error(error, 'other') from error\n"
+    )
+    (tmp_path / "below_a_door.py").write_text(program, encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    load, _ = make_lazy("package.langchain", {"Thing": "below_a_door"}, extra="langchain")
+    with pytest.raises(ImportError) as refused:
+        load("Thing")
+    assert str(refused.value) == (
+        "package.langchain.Thing needs a_library_that_is_not_there: "
+        'pip install "oss-vector-retriever[langchain]"'
+    )
+
+
+def test_an_import_that_fails_otherwise_is_told_as_it_is(tmp_path, monkeypatch):
+    (tmp_path / "half_a_module.py").write_text("from os import nothing_of_it", encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    load, _ = make_lazy("package", {"Thing": "half_a_module"}, extra="langchain")
+    with pytest.raises(ImportError, match="cannot import name 'nothing_of_it'"):
+        load("Thing")
+
+
 def test_a_module_of_our_own_that_is_missing_is_no_missing_extra():
     load, _ = make_lazy("package", WHERE, extra="langchain")
     with pytest.raises(ModuleNotFoundError, match="not_there"):
