@@ -2,6 +2,8 @@
 
 VENV ?= .venv
 OLDEST ?= .venv-oldest
+MCP1 ?= .venv-mcp1
+MCP2 ?= .venv-mcp2
 NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
 # The first that runs and is new enough: a version manager may have names that do not run.
 PYTHON ?= $(shell for name in python3 python python3.11 python3.12 python3.13 python3.14; do \
@@ -13,13 +15,17 @@ TESTS ?=
 SAMPLE ?= 400
 SEED ?=
 MODULES ?=
+BENCH ?=
+ROWS ?=
+OUT ?=
 BIN := $(VENV)/bin
 RUN := $(VENV)/.installed-run
 DEVELOP := $(VENV)/.installed-develop
+RIVALS := $(VENV)/.installed-bench
 MUTATE := $(VENV)/.installed-mutate
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test oldest memory check trust mutate docs lint format types generate house fast bench audit soak clean
+.PHONY: help demo test oldest memory mcp ray check trust mutate docs lint format types generate house fast bench audit soak clean
 
 help:  ## Show the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort
@@ -39,12 +45,25 @@ $(DEVELOP): pyproject.toml | $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[all]' --group test
 	@touch $@ $(RUN)
 
+$(RIVALS): $(DEVELOP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --group bench
+	@touch $@
+
 $(MUTATE): $(DEVELOP)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[all]' --group test --group mutate
 	@touch $@
 
 $(OLDEST)/.installed: pyproject.toml tests/oldest.txt | $(OLDEST)/bin/python
 	$(OLDEST)/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[all,arrow,testing]' --requirement tests/oldest.txt
+	@touch $@
+
+# each framework's adapter wants releases of the protocol's library that the other does not take
+$(MCP1)/.installed: pyproject.toml tests/mcp1.txt | $(MCP1)/bin/python
+	$(MCP1)/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[mcp,emulator,langgraph]' --requirement tests/mcp1.txt
+	@touch $@
+
+$(MCP2)/.installed: pyproject.toml tests/mcp2.txt | $(MCP2)/bin/python
+	$(MCP2)/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[mcp,emulator,llama-index]' --requirement tests/mcp2.txt
 	@touch $@
 
 demo: $(RUN)  ## Show the main job: real data, embedded service, no account
@@ -56,6 +75,17 @@ test: $(DEVELOP)  ## Run the tests (TESTS=tests/unit for some of them, JOBS=0 fo
 memory: $(DEVELOP)  ## Run LangMem's tools and deepagents' backend on LangGraph's store
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --group memory
 	OSS_VECTORS_NEED_MEMORY=1 $(BIN)/python -m pytest tests/adapters/langgraph/test_others_tools.py
+
+mcp: $(MCP1)/.installed $(MCP2)/.installed  ## Run the MCP server with LangChain's and LlamaIndex's adapters
+	$(MCP1)/bin/python -m pip install --quiet --disable-pip-version-check 'mcp==1.24.0'
+	OSS_VECTORS_NEED_MCP=1 $(MCP1)/bin/python -m pytest tests/unit/mcp tests/process/mcp tests/docs/test_mcp_page.py
+	$(MCP1)/bin/python -m pip install --quiet --disable-pip-version-check --upgrade 'mcp<2'
+	OSS_VECTORS_NEED_MCP=1 $(MCP1)/bin/python -m pytest tests/unit/mcp tests/process/mcp tests/docs/test_mcp_page.py
+	OSS_VECTORS_NEED_MCP=2 $(MCP2)/bin/python -m pytest tests/unit/mcp tests/process/mcp tests/docs/test_mcp_page.py
+
+ray: $(DEVELOP)  ## Run the tests of keys and vectors by the million, on a Ray of two CPUs here
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[ray]'
+	OSS_VECTORS_NEED_RAY=1 $(BIN)/python -m pytest tests/process/ray
 
 oldest: $(OLDEST)/.installed  ## Run the adapters, client and command line on the oldest of all that is supported
 	$(OLDEST)/bin/python -m pytest tests/standard tests/adapters tests/unit/client tests/unit/cli
@@ -98,8 +128,12 @@ fast: $(DEVELOP)  ## Build the compiled scan and install it here, where a C comp
 	@rm -rf packages/oss-vector-scan/build packages/oss-vector-scan/*.egg-info
 	@$(BIN)/python -c 'from oss_vector_retriever.client.wire import decoder; print("Replies are read by:", decoder())'
 
-bench: $(DEVELOP)  ## Measure against the rivals (minutes; TESTS= for some)
+bench: $(RIVALS)  ## Measure against the rivals, up to 20 minutes (BENCH=quick: 4; ROWS=import; TESTS= for the others)
+ifdef TESTS
 	$(BIN)/python -m pytest -m benchmark -s -p no:randomly $(TESTS)
+else
+	$(BIN)/python tests/benchmarks $(if $(filter quick,$(BENCH)),--quick) $(if $(ROWS),--rows '$(ROWS)') $(if $(OUT),--out '$(OUT)')
+endif
 
 audit: $(RUN)  ## Ask which known faults the installed packages have (asks a service on the network)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --group audit
@@ -113,7 +147,8 @@ mutate: $(MUTATE)  ## Make 400 small faults in the code and count those that the
 
 soak: $(DEVELOP)  ## Run the long tests (minutes to hours)
 	OSS_VECTORS_TESTS=soak $(BIN)/python -m pytest -m 'soak or promise' -s
+	OSS_VECTORS_TESTS=soak $(MAKE) ray
 	$(MAKE) mutate SAMPLE=0
 
 clean:  ## Remove what was built
-	rm -rf $(VENV) $(OLDEST) build dist packages/*/build packages/*/*.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(OLDEST) $(MCP1) $(MCP2) build dist packages/*/build packages/*/*.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -23,6 +23,7 @@ DOORS = {
     "oss_vector_retriever.llama_index": "LlamaIndex",
     "oss_vector_retriever.embeddings": "Mathematics on embeddings",
     "oss_vector_retriever.records": "Records",
+    "oss_vector_retriever.mcp": "MCP",
     "oss_vector_retriever.emulator": "The embedded service",
     "oss_vector_retriever.emulator.faults": "Faults",
     "oss_vector_retriever.studio": "A page to look at records",

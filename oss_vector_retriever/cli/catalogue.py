@@ -213,6 +213,7 @@ SECTIONS = {
         ),
         Entry("policy", "Print the least rights that commands or classes need.", module="policy"),
         Entry("doctor", "Check settings, network, clock, permissions and index.", module="doctor"),
+        Entry("mcp", "Serve search and fetch to agents, by MCP.", module="mcp"),
         Entry("serve", "Run the embedded service on this machine.", module="serve"),
         Entry("studio", "Look at records in a browser; nothing is written.", module="studio"),
         Entry("demo", "Show the main job on real data, with no account.", module="demo"),

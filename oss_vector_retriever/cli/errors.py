@@ -105,6 +105,7 @@ _EXTRAS: dict[str, str | None] = {
     "h11": "emulator",
     "jinja2": "studio",
     "jmespath": "cli",
+    "mcp": "mcp",
     "numpy": None,  # several bring it, none of which the command is about
     "pyarrow": "parquet",
     "rich": "cli",

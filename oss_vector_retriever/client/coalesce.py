@@ -233,7 +233,7 @@ class SharedCall:
         """Give each fetch its own vectors."""
         if self.paid:
             self.waiters[0].context.retry_budget.give_back(self.paid)
-        vectors = {vector.key: vector for vector in reply.vectors}
+        vectors = {vector.key: vector for vector in reply.items}
         # all are dealt before any is told, or one could change what is still to be copied
         for number, (pending, mine) in enumerate(list(self._shares(vectors))):
             pending.served_by_another = pending.served_by_another or number > 0

@@ -6,8 +6,6 @@ counts, times and names of indexes: nothing of a record, no text of a library's 
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -559,6 +557,12 @@ def signed_request(
         _headers(operation, origin, moment, config.user_agent_extra),
         config.additional_headers,
     )
+    request = Request(
+        operation.method, origin, path, operation.query, signable.headers, operation.body
+    )
+    if request.body:
+        # the API's check of the body, no protection
+        signable.headers["content-md5"] = request.content_md5
     if credentials.security_token:
         signable.headers["x-oss-security-token"] = credentials.security_token
     scope = signing.Scope(stamp[:8], config.region)
@@ -566,9 +570,7 @@ def signed_request(
     signable.headers["authorization"] = signing.authorization(
         signable, credentials.access_key_id, key, stamp, scope
     )
-    return Request(
-        operation.method, origin, path, operation.query, signable.headers, operation.body
-    )
+    return request
 
 
 @lru_cache(maxsize=64)
@@ -594,9 +596,6 @@ def _headers(
     }
     if operation.body:
         headers["content-type"] = "application/json"
-        # the API's check of the body, no protection
-        digest = hashlib.md5(operation.body, usedforsecurity=False).digest()
-        headers["content-md5"] = base64.b64encode(digest).decode()
     # servers and proxies may refuse such a method without a length (HTTP 411), even without a body
     if operation.body or operation.method in {"POST", "PUT"}:
         headers["content-length"] = str(len(operation.body))

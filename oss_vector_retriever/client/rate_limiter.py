@@ -38,10 +38,11 @@ _USED = 0.5
 # take theirs at once, and what it has to grant before anything is sent again
 _RESERVE = 0.5
 _REFILL = 0.9
-# of a wait, after which those who are not first ask again: the rate may have risen; and seconds,
-# where everything is refused
+# of a wait, and of a call's time, after which those who are not first ask again: the rate may have
+# risen, and it rises only as far as it is used; and seconds, also where everything is refused
 _MOST_OF_WAIT = 0.7
-_LONGEST_WAIT = 0.1
+_LONGEST_WAIT = 2.0
+_LONGEST_WAIT_IN_VAIN = 0.1
 # seconds between two questions to a user's object, at first and at most
 _FIRST_POLL = 0.01
 _LAST_POLL = 0.08
@@ -235,10 +236,11 @@ class RateLimiter:
                 return 0.0
             turn.has_waited = True
             if place and self._found is not None:
-                seconds *= _MOST_OF_WAIT
-                if not self._found.is_borne:  # it may be back at any moment
-                    seconds = min(seconds, _LONGEST_WAIT)
-                seconds = max(seconds, certain)
+                # it may be back at any moment
+                most = _LONGEST_WAIT if self._found.is_borne else _LONGEST_WAIT_IN_VAIN
+                # who sleeps up to the deadline is too late
+                left = max(remaining, _FIRST_POLL)
+                seconds = max(min(_MOST_OF_WAIT * min(seconds, left), most), certain)
             return min(seconds, remaining)
 
     def _earliest(self, turn: _Turn, place: int) -> float:
@@ -324,8 +326,8 @@ class _Lane(OrderedDict[_Turn, None]):
         return next(iter(self))
 
     def place_of(self, turn: _Turn) -> int:
-        """Return how many are before a turn; those who gave up count until the first is gone."""
-        return turn.number - self.first.number
+        """Return how many are before a turn; of those who gave up some may count a while yet."""
+        return min(turn.number - self.first.number, len(self) - 1)
 
 
 class FoundRate:
@@ -421,19 +423,29 @@ class FoundRate:
 
 # Found by trying them on simulated services of 5 to 400 requests a second: what they take, what
 # they refuse, and how soon a limit that was halved or doubled is found.
+#
+# seconds of a climb to the limit, and how many fewer where it is badly known (by its depth)
 _SECONDS_TO_LIMIT = 2.5
 _HASTE = 3.0
+# of these seconds: from there on it is no matter of the old limit, and the rate grows each second
+# by so much, and more where no limit was ever known
 _STEEP = 2.2
 _GROWTH = 1.4
 _FIRST_GROWTH = 3.0
+# how far below the limit a climb begins, and how far a refusal lowers the limit at most
 _DEPTH = 0.04
 _DEEPEST = 0.5
 _MOST_CUT = 0.5
+# requests that tell a limit well; what is left of it after a refusal that came sooner; and the
+# depth for each refusal in a row when it is tried again
 _MANY = 10
 _FADE = 0.8
 _DOUBT = 0.1
+# by how much the rate must exceed the told limit to say that this has risen, when it says so
+# surely, and how near to the rate it then is
 _RISEN = 1.3
 _RISEN_SURELY = 0.3
 _TRUST = 0.7
+# seconds, so that no division is by nothing
 _LEAST_ABOVE = 0.1
 _SHORTEST = 1e-3

@@ -6,13 +6,14 @@ import importlib
 import importlib.util
 import json
 import math
+import os
 import re
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field, replace
 from functools import cache
 from itertools import repeat
-from operator import itemgetter
+from operator import itemgetter, methodcaller
 from typing import Any
 
 from . import fork
@@ -27,12 +28,17 @@ _DOUBLE_ROUNDED = 0x15AE43FD
 _SIGNLESS = 0x7FFFFFFF
 _IN_THE_MIDDLE = 7.038531e-26
 # the byte of each packed float32 that holds its sign and most of its exponent
-_TOPS = slice(3 if sys.byteorder == "little" else 0, None, 4)
+FLOAT32_TOPS = slice(3 if sys.byteorder == "little" else 0, None, 4)
 _SHORT_TEXT = 200_000  # bytes
+# bytes of a reply and of an array; to take out less than that costs more than it saves
+_LONG_TEXT = 500_000
+_LONG_ARRAY = 4_000
+# what stands before an array, as JSON is usually written: without blanks, or with one
+_OPENINGS = (b'"float32":[', b'"float32": [')
 _ZERO, _ONE = pack_float32([0.0]), pack_float32([1.0])
 # what the compiled scan takes and returns; one of another number is none that we know
 _SCAN_PROTOCOL = 1
-_KEY = itemgetter("key")
+_KEY, _METADATA = itemgetter("key"), methodcaller("get", "metadata")
 # of an error reply: a gateway's page can be as long as it likes
 _READ_AT_MOST = 64 * 1024
 _SHORTEST_SECRET = 8  # no real one is shorter, and words hold short ones
@@ -135,7 +141,11 @@ def _numbers(data: Float32Array) -> object:
     import numpy as np  # noqa: PLC0415 - optional
 
     view = data.numpy()
-    if ((view.view(np.uint32) & _SIGNLESS) == _DOUBLE_ROUNDED).any():
+    # a quarter of the bytes is quickly looked at, and few numbers are so small
+    tops = data.tobytes()[FLOAT32_TOPS]
+    if (b"\x15" in tops or b"\x95" in tops) and (
+        (view.view(np.uint32) & _SIGNLESS) == _DOUBLE_ROUNDED
+    ).any():
         return data.tolist()
     return view
 
@@ -307,24 +317,81 @@ class VectorReader:
 
     def read(self) -> tuple[dict[str, Any], list[Vector]]:
         """Return the object in the reply's body, and its vectors in the service's order."""
-        scan = _compiled_scan() if self.with_data else None
-        # what is wrong with a reply is found again, and worded, where all of it is read
-        if scan is not None and (scanned := scan(self.reply.body)) is not None:
-            with contextlib.suppress(ResponseError, TypeError, KeyError):
-                return self._read_rest(*scanned)
+        if self.with_data:
+            scan = _compiled_scan()
+            taken = None
+            if scan is not None:
+                taken = scan(self.reply.body)
+            elif len(self.reply.body) >= _LONG_TEXT:
+                taken = self._take_arrays()
+            if taken is not None:
+                # what is wrong with a reply is found again, and worded, where all of it is read
+                with contextlib.suppress(ResponseError, TypeError, KeyError):
+                    return self._read_rest(*taken, None if scan else _secret_mark())
         # Not one at a time, in threads: with a lock around this 20,000 x 1,024 had the same peak,
         # and took up to a tenth more CPU.
         body = reply_object(self.reply, self.operation)
         return body, self.vectors(body)
 
-    def _read_rest(self, rest: bytes, arrays: list[bytes]) -> tuple[dict[str, Any], list[Vector]]:
-        # In `rest` a number stands in the place of each array, and counts them: the scan has seen
-        # to it that no other number can stand there, and that all arrays have the same length.
+    def _take_arrays(self) -> tuple[bytes, list[bytes]] | None:
+        """Return a long reply with a mark in the place of each array, and these, packed.
+
+        None where any of it is not certainly plain. Numbers that are packed and freed before the
+        next array is read stay in the processor's cache: of 100 x 1,024 this saves a tenth of all
+        that a fetch takes, and 3 MB.
+        """
+        # The quote and the colon before an array make it a value of the text, if that is JSON; and
+        # it is JSON if it is with the mark in the array's place, and the array by itself.
+        text, find = self.reply.body, self.reply.body.find
+        name = find(b'"float32":')
+        opening = text[name : find(b"[", name, name + len(_OPENINGS[-1])) + 1]
+        length = find(b"]", name) - name
+        if name < 0 or opening not in _OPENINGS or length < _LONG_ARRAY:
+            return None
+        rest: list[bytes] = []
+        arrays: list[bytes] = []
+        behind = 0
+        while name >= 0:
+            start = name + len(opening) - 1
+            rest.append(text[behind:start])
+            behind = find(b"]", start) + 1
+            packed = self._pack_text(text[start:behind])
+            if packed is None or len(packed) != len(arrays[0] if arrays else packed):
+                return None
+            arrays.append(packed)
+            name = find(opening, behind)
+        rest.append(text[behind:])
+        return f'"{_secret_mark()}"'.encode().join(rest), arrays
+
+    def _pack_text(self, array: bytes) -> bytes | None:
+        self._look_at_time()
+        # both booleans have an "e", as few numbers do
+        if b"e" in array and (b"true" in array or b"false" in array):
+            return None
+        try:
+            packed = pack_float32(parse_json(array))
+        except (ValueError, TypeError, OverflowError):
+            return None
+        return None if not packed or _may_be_rounded_twice(packed) else packed
+
+    def _read_rest(
+        self, rest: bytes, arrays: list[bytes], mark: str | None
+    ) -> tuple[dict[str, Any], list[Vector]]:
+        # All arrays have the same length. In the place of each stands in `rest` its number, which
+        # nothing else can stand for: the compiled scan has seen to that. Or a mark that no reply
+        # can hold of itself; where there are no more of them than items, none stands elsewhere.
         body = reply_object(replace(self.reply, body=rest), self.operation)
         items = self.items(body)
-        data = [Float32Array.from_bytes(arrays[item["data"]["float32"]]) for item in items]
-        if self.reply.check_time is not None:
-            self.reply.check_time(self.operation)
+        places: Sequence[Any] = [item["data"]["float32"] for item in items]
+        if mark is not None:
+            if places != [mark] * len(arrays):
+                raise KeyError
+            places = range(len(arrays))
+        data: list[Float32Array | None] = []
+        for place in places:
+            data.append(Float32Array.from_bytes(arrays[place]))
+            arrays[place] = b""  # the whole of it need not stand twice
+        self._look_at_time()
         return body, self._join(items, data)
 
     def items(self, body: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -366,8 +433,12 @@ class VectorReader:
             return self._join(items, repeat(None))
         most = 64 + 16 * len(items)
         self._looks_for_booleans = _may_hold_booleans(self.reply.body, most)
-        read = self._data if self.reply.check_time is None else self._data_in_time
-        return self._join(items, map(read, items))
+        packed = [self._pack_item(item) for item in items]
+        # of all at once: of small vectors each look takes its time
+        tops = b"".join(packed)[FLOAT32_TOPS]
+        if b"\x15" in tops or b"\x95" in tops:
+            packed = list(map(_pack_rounded_once, items, packed))
+        return self._join(items, map(Float32Array.from_bytes, packed))
 
     def _join(
         self, items: list[dict[str, Any]], data: Iterable[Float32Array | None]
@@ -375,7 +446,7 @@ class VectorReader:
         metadata: Iterable[dict[str, Any] | None] = repeat(None)
         if self.with_metadata:
             # what is no plain dict is looked at by itself, which costs a call for each
-            found = [item.get("metadata") for item in items]
+            found = list(map(_METADATA, items))
             metadata = found if {*map(type, found)} <= {dict} else map(self.metadata, items)
         return list(map(Vector, map(_KEY, items), data, metadata))
 
@@ -400,7 +471,9 @@ class VectorReader:
             raise self._refuse(f"with a {name} of {quote(item['key'])} that is no number")
         return float(value)
 
-    def _data(self, item: Mapping[str, Any]) -> Float32Array:
+    def _pack_item(self, item: Mapping[str, Any]) -> bytes:
+        if self.reply.check_time is not None:
+            self.reply.check_time(self.operation)
         data = item.get("data")
         values = data.get("float32") if isinstance(data, dict) else None
         if not isinstance(values, list) or not values:
@@ -409,31 +482,41 @@ class VectorReader:
         if len(values) != dimension:
             others = f"{dimension} and, for {quote(item['key'])}, {len(values)} values"
             raise self._refuse(f"with vectors of {others}")
-        return self._pack(item["key"], values)
-
-    def _data_in_time(self, item: Mapping[str, Any]) -> Float32Array:
-        if self.reply.check_time is not None:
-            self.reply.check_time(self.operation)
-        return self._data(item)
-
-    def _pack(self, key: str, values: list[Any]) -> Float32Array:
         try:
             packed = pack_float32(values)
         except (TypeError, OverflowError):
-            what = f"with data of {quote(key)} that are not all float32 numbers"
+            what = f"with data of {quote(item['key'])} that are not all float32 numbers"
             raise self._refuse(what) from None
         # struct packs true as 1.0 and false as 0.0
         if self._looks_for_booleans and (_ONE in packed or _ZERO in packed):  # noqa: SIM102
             if bool in {*map(type, values)}:
-                raise self._refuse(f"with a boolean in the data of {quote(key)}")
-        # a quarter of the bytes is quickly looked at, and few numbers are so small
-        tops = packed[_TOPS]
-        if b"\x15" in tops or b"\x95" in tops:
-            packed = pack_float32([_lower(value) for value in values])
-        return Float32Array.from_bytes(packed)
+                raise self._refuse(f"with a boolean in the data of {quote(item['key'])}")
+        return packed
+
+    def _look_at_time(self) -> None:
+        if self.reply.check_time is not None:
+            self.reply.check_time(self.operation)
 
     def _refuse(self, what: str) -> ResponseError:
         return refuse(self.reply, self.operation, what)
+
+
+@cache
+def _secret_mark() -> str:
+    # who could guess it could pass a string for an array
+    return os.urandom(16).hex()
+
+
+def _may_be_rounded_twice(packed: bytes) -> bool:
+    # a quarter of the bytes is quickly looked at, and few numbers are so small
+    tops = packed[FLOAT32_TOPS]
+    return b"\x15" in tops or b"\x95" in tops
+
+
+def _pack_rounded_once(item: Mapping[str, Any], packed: bytes) -> bytes:
+    if not _may_be_rounded_twice(packed):
+        return packed
+    return pack_float32([_lower(value) for value in item["data"]["float32"]])
 
 
 def _lower(value: float) -> float:

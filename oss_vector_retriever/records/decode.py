@@ -16,6 +16,7 @@ sinks a batch unless the caller wants it to. A field that holds None does not ma
 
 import logging
 from collections.abc import Callable, Collection, Iterable
+from functools import lru_cache
 from typing import Any, Final, Literal, get_args, overload
 
 from pydantic_core import from_json
@@ -71,7 +72,7 @@ try:
 except ImportError:  # orjson is for CPython alone
     fast_json = exact_json
 
-_CONTAINERS = (dict, list)
+_CONTAINERS = frozenset((dict, list))
 _log = logging.getLogger(__name__)
 
 
@@ -302,6 +303,7 @@ def _from_fields(
     return Record(key, "", deep_copy(stored), embedding, None, "embed_cli" if media else "empty")
 
 
+@lru_cache(maxsize=16)
 def text_rungs(text_key: str | None) -> _Rungs:
     """Return the fields that may hold a record's text, in order, below envelope and node."""
     own: _Rungs = ((text_key, "text_key"),) if text_key else ()
@@ -384,6 +386,8 @@ def deep_copy(metadata: dict[str, Any]) -> dict[str, Any]:
     # A loop, not recursion: metadata may be nested deeper than the interpreter's stack. And not
     # copy.deepcopy, which takes three times as long, since it looks for values of any type.
     copied = metadata.copy()
+    if _CONTAINERS.isdisjoint(map(type, copied.values())):  # as in most: a loop takes twice as long
+        return copied
     pending: list[Any] = [copied]
     while pending:
         container = pending.pop()

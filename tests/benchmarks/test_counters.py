@@ -1,6 +1,6 @@
 """What counting a call costs: under a hundredth of the shortest fetch on loopback.
 
-    make bench
+    make bench TESTS=tests/benchmarks/test_counters.py
 
 Both are the CPU time of this process: a busy machine makes them longer alike.
 """

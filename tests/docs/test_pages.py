@@ -19,9 +19,10 @@ from pathlib import Path
 import pytest
 import yaml
 from support.pages import BLOCK, ROOT, blocks, read_pages
-from support.promises import PROMISES
+from support.promises import PROMISES, sized
 
 from oss_vector_retriever import OSSVectorClient, emulator
+from oss_vector_retriever.cli.commands.mcp import command as mcp_command
 
 PAGES = read_pages()
 LINK = re.compile(r"(?<!`)\[[^\]\n]+\]\(([^)\s]+)\)")
@@ -131,7 +132,11 @@ def is_generated(target):
 
 def headings(text):
     titles = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
-    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+    anchors = re.findall(r'<a id="([^"]+)">', text)
+    return {
+        *anchors,
+        *(re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles),
+    }
 
 
 def run(command, **options):
@@ -156,6 +161,8 @@ def carried_out(words):
         return run([sys.executable, *words[1:]], cwd=ROOT)
     if words[1:2] in (["serve"], ["studio"]):
         return serve_for_a_moment([*words, "--port", "0"])
+    if words[:2] == ["oss-vectors", "mcp"]:
+        return serve_agents_for_a_moment(words)
     return run(words)
 
 
@@ -183,6 +190,24 @@ def serve_for_a_moment(words):
     output, errors = process.communicate(timeout=30)
     assert first.startswith(("# OSS Vectors, embedded, on http://127", "# The page is at"))
     return subprocess.CompletedProcess(words, process.returncode, first + output, errors)
+
+
+def serve_agents_for_a_moment(words):
+    if not sized(False, True):
+        # its flags are looked at all the same; tests/process/mcp begin such processes
+        with mcp_command.make_context("mcp", words[2:]):
+            return subprocess.CompletedProcess(words, 0, "", "")
+    if "http" not in words:
+        return run(words, stdin=subprocess.DEVNULL)  # a client that leaves at once
+    command = [str(Path(sys.executable).parent / words[0]), *words[1:], "--port", "0"]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    said = ""
+    while "listening on" not in said:
+        said += process.stderr.readline()
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=30)
+    status = 0 if process.returncode == 130 else 1
+    return subprocess.CompletedProcess(words, status, "", said + errors)
 
 
 def test_the_table_of_promises_is_that_of_make_trust():

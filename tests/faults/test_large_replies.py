@@ -1,14 +1,17 @@
 """A large reply is read in few pieces, a small one in the engine's own; and both may break."""
 
 import os
+import random
 
 import pytest
+from h11._receivebuffer import ReceiveBuffer
 from support import faults
 from support.calls import run, settings
 from support.fault_server import FaultServer
 from support.replies import chunk, data_of, http, vectors_body
 
 from oss_vector_retriever import TransportError
+from oss_vector_retriever.client.transport import http as exchange
 from oss_vector_retriever.client.transport import network
 
 pytestmark = pytest.mark.usefixtures("library")
@@ -63,7 +66,7 @@ def test_a_large_reply_is_read_in_few_pieces(reply, mode, security, monkeypatch)
         results = run(mode, settings(server.endpoint), fetched, fetched)
     assert [values(result) for result in results] == [[("key-1", data_of("key-1"))]] * 2
     assert sum(reads.got) > 2 * SIZE
-    assert max(reads.asked) == 1024 * 1024
+    assert max(reads.asked) == 128 * 1024
     # each begins as the engine wants it, or its limit of a head would be another
     assert reads.asked[:2] == [ENGINE_ASKS] * 2
     assert max(reads.got) > (RECORD if security == "tls" else ENGINE_ASKS)
@@ -122,3 +125,45 @@ def test_what_follows_a_large_reply_at_once_is_nobodys(mode):
         results = run(mode, settings(server.endpoint), fetched, fetched)
     assert [values(result) for result in results] == [[("key-1", data_of("key-1"))]] * 2
     assert [request.connection for request in server.requests] == [1, 2]
+
+
+def test_a_piece_of_a_body_comes_out_of_the_parser_as_it_was_read(mode, monkeypatch):
+    reads, taken = Reads(monkeypatch), []
+    take = exchange._PieceBuffer.maybe_extract_at_most
+
+    def watch(buffer, count):
+        piece = buffer._piece
+        taken.append((out := take(buffer, count)) is piece and len(piece) > 0)
+        return out
+
+    monkeypatch.setattr(exchange._PieceBuffer, "maybe_extract_at_most", watch)
+    with FaultServer(then=faults.padded(SIZE)) as server:
+        results = run(mode, settings(server.endpoint), fetched, fetched)
+    assert [values(result) for result in results] == [[("key-1", data_of("key-1"))]] * 2
+    # all but those that came with a head
+    assert taken.count(True) >= len(reads.got) - 2
+
+
+def test_the_parser_reads_the_same_out_of_pieces_as_out_of_its_own_buffer():
+    seed = random.SystemRandom().getrandbits(32)
+    print(f"seed {seed}")  # noqa: T201 - to repeat a failure
+    dice = random.Random(seed)
+    ways = [
+        lambda buffer: buffer.maybe_extract_at_most(count),
+        lambda buffer: buffer.maybe_extract_next_line(),
+        lambda buffer: buffer.maybe_extract_lines(),
+        lambda buffer: buffer.is_next_line_obviously_invalid_request_line(),
+        len,
+        bytes,
+        bool,
+    ]
+    for _ in range(300):
+        own, pieces = ReceiveBuffer(), exchange._PieceBuffer(ReceiveBuffer())
+        for _ in range(30):
+            if dice.random() < 0.4:
+                data = bytes(dice.choices(b"ab:\r\n", k=dice.choice([1, 5, 40])))
+                own += data
+                pieces += data
+            way, count = dice.choice(ways), dice.choice([1, 5, 40, 200])
+            assert way(pieces) == way(own)
+        assert bytes(pieces) == bytes(own)

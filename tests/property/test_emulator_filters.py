@@ -1,8 +1,13 @@
 """Filters against a second evaluator, written from the reference's sentences."""
 
+import json
 import random
 
+import numpy as np
+
+from oss_vector_retriever.emulator import Behaviour
 from oss_vector_retriever.emulator.rules.filters import parse_filter
+from oss_vector_retriever.emulator.search.columns import Columns
 
 
 def second_opinion(condition, metadata):
@@ -84,3 +89,70 @@ def test_a_second_evaluator_agrees_on_twenty_thousand_cases():
             outcomes.add(expected)
     assert outcomes == {True, False}
     print(f"\n20000 filter cases agree (seed {seed})")  # noqa: T201 - a figure
+
+
+STRICT = Behaviour(negation_needs_field=True)
+
+
+def columns_of(metadata, memory=1 << 30):
+    return Columns([json.dumps(one) if one else None for one in metadata], memory)
+
+
+def test_of_many_vectors_at_once_filters_say_the_same():
+    seed = random.randrange(1 << 32)
+    rng = random.Random(seed)
+    for _ in range(60):
+        metadata = [random_metadata(rng) for _ in range(rng.randint(1, 60))]
+        columns = columns_of(metadata, rng.choice([0, 2_000, 1 << 30]))
+        for _ in range(20):
+            condition = random_filter(rng, 3)
+            chosen = parse_filter(condition, behaviour=rng.choice([Behaviour(), STRICT]))
+            found = np.broadcast_to(chosen.mask(columns.of(chosen.fields)), len(metadata)).tolist()
+            expected = [chosen.matches(one) for one in metadata]
+            assert found == expected, (seed, condition, metadata)
+            assert columns.size <= columns.memory
+
+
+def test_numbers_are_compared_exactly_at_once_as_well():
+    numbers = [
+        2**53,
+        2**53 + 1,
+        float(2**53),
+        2**63,
+        2**64 - 1,
+        1.5,
+        -1,
+        0,
+        -0.0,
+        True,
+        "1",
+        [],
+        ["x"],
+    ]
+    metadata = [{"a": number} for number in numbers] + [{}, {"b": 1}]
+    columns = columns_of(metadata)
+    operands = [one for one in numbers if not isinstance(one, list)]
+    for operand in operands:
+        is_number = isinstance(operand, int | float) and not isinstance(operand, bool)
+        for op in ("$eq", "$ne", *(("$gt", "$gte", "$lt", "$lte") if is_number else ())):
+            chosen = parse_filter({"a": {op: operand}})
+            expected = [chosen.matches(one) for one in metadata]
+            assert chosen.mask(columns.of({"a"})).tolist() == expected, (op, operand)
+    everything = parse_filter({})
+    assert np.broadcast_to(everything.mask({}), len(metadata)).all()
+
+
+def test_columns_are_kept_up_to_their_memory_the_last_used_ones():
+    metadata = [{"a": n, "b": n % 3, "c": str(n)} for n in range(1000)]
+    columns = columns_of(metadata)
+    sizes = {name: columns.of({name})[name].size for name in "abc"}
+    assert columns.size == sum(sizes.values())
+    assert columns.of({"a"})["a"] is columns.of({"a"})["a"]
+    columns.memory = sizes["a"] + sizes["c"]
+    kept = {name: columns.of({name})[name] for name in "abc"}  # "b" takes the place of "a"
+    assert columns.size == sizes["b"] + sizes["c"]
+    assert columns.of({"c"})["c"] is kept["c"]
+    assert columns.of({"b"})["b"] is kept["b"]
+    assert columns.of({"a"})["a"] is not kept["a"]
+    assert columns.size <= columns.memory
+    assert sizes["b"] < sizes["a"] < 300_000

@@ -1,6 +1,7 @@
 """Fixtures of tests of the command line, imported by the conftest files of several folders."""
 
 import os
+import socket
 
 import pytest
 
@@ -27,3 +28,24 @@ def stored(tmp_path):
             ]
         )
     return ("--local", str(path), "--index-name", "notes")
+
+
+class Silent:
+    """Listen, and say nothing to whoever comes."""
+
+    def __init__(self, listener):
+        self.listener = listener
+        self.endpoint = f"http://127.0.0.1:{listener.getsockname()[1]}"
+
+    def wait_for_somebody(self):
+        self.visitor, _ = self.listener.accept()
+        self.visitor.recv(1)
+
+
+@pytest.fixture
+def socket_that_never_answers():
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(30)
+        silent = Silent(listener)
+        yield silent
+        silent.visitor.close()

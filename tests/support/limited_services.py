@@ -8,6 +8,7 @@ import json
 import random
 from collections import deque
 from dataclasses import dataclass, field
+from typing import Any
 
 from oss_vector_retriever.client.models.messages import Reply
 from oss_vector_retriever.client.steps import Send, Sleep
@@ -83,8 +84,8 @@ class World:
     to a millisecond late.
     """
 
-    machine: object
-    service: object
+    machine: Any
+    service: Any
     latency: float = 0.02
     seed: int = 1
 

@@ -5,6 +5,7 @@ FRAMEWORKS = {
     "langgraph": ("langgraph",),
     "llama_index": ("llama_index", "llama_index_core"),
     "cli": ("click", "rich"),
+    "ray": ("ray",),
     "emulator": ("uvicorn", "sqlite3"),
 }
 HTTP_LIBRARIES = {"httpx", "httpx2", "httpcore", "httpcore2", "requests", "urllib3", "aiohttp"}

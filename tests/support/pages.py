@@ -7,6 +7,8 @@ import re
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
+# what is not run with the page: of other libraries, or run where an engine is (`make ray`)
+APART = ("before", "on Ray", "on Dask", "on Spark")
 BLOCK = re.compile(r"^```(\w+)(?: ([^\n]*))?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
@@ -16,12 +18,14 @@ def read_pages() -> dict[str, str]:
     return {str(path.relative_to(ROOT)): path.read_text(encoding="utf-8") for path in paths}
 
 
-def blocks(text: str, language: str, *, before: bool = False) -> list[str]:
-    """Return the blocks of a page in one language; those of other libraries are marked `before`."""
+def blocks(
+    text: str, language: str, *, before: bool = False, marks: tuple[str, ...] = APART
+) -> list[str]:
+    """Return the blocks of a page in one language; with `before` those marked as apart."""
     return [
         code
         for found, info, code in BLOCK.findall(text)
-        if found == language and ("before" in info) is before
+        if found == language and any(mark in info for mark in marks) is before
     ]
 
 
@@ -29,7 +33,7 @@ def python_module(text: str) -> str:
     """Return the Python of a page as one module, every line where it stands in the page."""
     lines: list[str] = []
     for block in BLOCK.finditer(text):
-        if block[1] == "python" and "before" not in (block[2] or ""):
+        if block[1] == "python" and not any(mark in (block[2] or "") for mark in APART):
             lines += [""] * (text.count("\n", 0, block.start(3)) - len(lines))
             lines += block[3].splitlines()
     return "\n".join([*lines, ""])

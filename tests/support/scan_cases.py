@@ -1,8 +1,9 @@
-"""Hostile replies for the compiled scan, made of a seed, and what must be read out of them."""
+"""Hostile replies for what takes arrays out of them, made of a seed, and what must be read."""
 
 import json
 import random
 import struct
+import sys
 from fractions import Fraction
 
 from oss_vector_retriever import ResponseError
@@ -159,9 +160,14 @@ class Maker:
         return body
 
 
-def read(body, scan=None):
-    """Return what the client reads out of a reply, by this scan or none; None for a refusal."""
+def read(body, scan=None, *, in_parts=False):
+    """Return what the client reads out of a reply, by this scan or none; None for a refusal.
+
+    Without a scan it is read as one value, or each array by itself, however short it is.
+    """
     before, wire._compiled_scan = wire._compiled_scan, lambda: scan
+    lengths = wire._LONG_TEXT, wire._LONG_ARRAY
+    wire._LONG_TEXT, wire._LONG_ARRAY = (0, 0) if in_parts else (sys.maxsize, 0)
     try:
         reader = wire.VectorReader(
             Reply(200, {}, body), "ListVectors", with_data=True, with_metadata=True
@@ -171,6 +177,7 @@ def read(body, scan=None):
         return None
     finally:
         wire._compiled_scan = before
+        wire._LONG_TEXT, wire._LONG_ARRAY = lengths
     others = {name: value for name, value in members.items() if name != "vectors"}
     return others, [(vector.key, vector.data.tobytes(), vector.metadata) for vector in vectors]
 

@@ -15,7 +15,8 @@ ROOT = Path(oss_vector_retriever.__file__).parent
 NAME = "oss_vector_retriever"
 BASE = {f"{NAME}.codes", f"{NAME}.lazy", f"{NAME}.version"}
 ADAPTERS = ("langchain", "langgraph", "llama_index")
-PARTS = ("client", "records", "embeddings", *ADAPTERS, "emulator", "corpus", "testing", "cli")
+ABOVE = ("emulator", "corpus", "ray", "testing", "mcp", "cli")
+PARTS = ("client", "records", "embeddings", *ADAPTERS, *ABOVE)
 MAY_IMPORT = {
     "client": {"client"},
     "records": {"client", "records"},
@@ -24,7 +25,18 @@ MAY_IMPORT = {
     "langgraph": {"client", "records", "langchain", "langgraph"},
     "llama_index": {"client", "records", "embeddings", "llama_index"},
     "corpus": {"corpus", "client.models"},
+    "ray": {"client", "ray"},
     "testing": {"testing"},
+    # of the emulator the rules that keep pages in browsers out, and HTTP with its limits of time
+    "mcp": {
+        "client",
+        "records",
+        "embeddings",
+        "langchain.embedder",
+        "emulator.http.admission",
+        "emulator.http.server",
+        "mcp",
+    },
     "emulator": {"emulator", "client.models", "client.signing", "client.errors"},
     "studio": {"client", "records", "langchain", "llama_index", "emulator", "studio"},
     "cli": {*PARTS, "studio"},
@@ -140,9 +152,10 @@ def test_a_framework_is_known_to_its_own_folder_only(owner):
     for one in imports():
         known = one.target.split(".")[0] in FRAMEWORKS[owner]
         part = one.importer.removeprefix(f"{NAME}.").split(".")[0]
-        # langgraph is LangChain's own layer above; the suites are for stores of LlamaIndex
-        above = {"langchain": {"langgraph"}, "llama_index": {"testing"}}.get(owner, set())
-        assert not known or part in {owner, "cli", *above}, one
+        # langgraph is LangChain's own layer above; the suites are for stores of LlamaIndex; the
+        # protocol's library brings the server that the emulator has too
+        above = {"langchain": {"langgraph"}, "llama_index": {"testing"}, "emulator": {"mcp"}}
+        assert not known or part in {owner, "cli", *above.get(owner, ())}, one
 
 
 @pytest.mark.parametrize("part", ["client", "records"])

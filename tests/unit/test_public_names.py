@@ -20,7 +20,9 @@ DOORS = [
     "oss_vector_retriever.emulator",
     "oss_vector_retriever.emulator.faults",
     "oss_vector_retriever.studio",
+    "oss_vector_retriever.ray",
     "oss_vector_retriever.testing",
+    "oss_vector_retriever.mcp",
 ]
 
 

@@ -94,6 +94,7 @@ CLASSES = {
     "llama_index.StoredEmbeddingDedupPostprocessor": _GET,
     "llama_index.StoredEmbeddingMMRPostprocessor": _GET,
     "llama_index.StoredEmbeddingRescorer": _GET,
+    "mcp.OSSVectorMCPServer": Needs("GetVectors ListVectors QueryVectors"),
 }
 
 

@@ -12,6 +12,7 @@ from .. import json_text
 from ..accounts import AccessKey
 from ..behaviour import Behaviour
 from ..http.addressing import Address
+from ..rules.arrays import parse_plain
 from ..rules.filters import Filter, parse_filter
 from ..rules.parameters import Parameters
 from ..rules.refusals import Refusal, invalid
@@ -129,7 +130,7 @@ class Call:
 
     @cached_property
     def members(self) -> dict[str, Any]:
-        """Return the members of the body's JSON object.
+        """Return the members of the body's JSON object; `parameters.pack` reads its arrays.
 
         Raises:
             Refusal: MalformedJson.
@@ -137,6 +138,9 @@ class Call:
         # The SDK for Python sends no body at all where every member has its default (section 3).
         if self.body_may_be_empty and not self.request.body:
             return {}
+        # Most bodies to put are plain; all else is read, and what is wrong with it worded, below.
+        if "putVectors" in self.query and (plain := parse_plain(self.request.body)) is not None:
+            return plain
         lax = self.core.behaviour.unstorable_fails
         return json_text.parse_object(self.request.body, numbers_fail=lax)
 

@@ -56,13 +56,14 @@ def _arrange(
 
 def _to_json(behaviour: Behaviour, vector: StoredVector, *, metadata: bool) -> dict[str, Any]:
     """Return a vector as the API shows it, with its numbers where they were read."""
-    members: dict[str, Any] = {"key": vector.key}
-    if vector.data is not None:
+    _, key, stored, packed = vector
+    members: dict[str, Any] = {"key": key}
+    if packed is not None:
         shortest = behaviour.float_text == "shortest"
-        members["data"] = {"float32": parameters.to_json(vector.data, shortest=shortest)}
-    if vector.metadata is not None:
+        members["data"] = {"float32": parameters.to_json(packed, shortest=shortest)}
+    if stored is not None:
         # Stored as JSON text, and sent as it stands: parsing it again would cost more than reading.
-        members["metadata"] = orjson.Fragment(vector.metadata)
+        members["metadata"] = orjson.Fragment(stored)
     elif metadata and behaviour.show_empty_metadata:
         members["metadata"] = {}
     return members
@@ -82,7 +83,8 @@ def put_vectors(call: Call) -> Answer:
         raise Refusal("InternalError")
     # Worked out before the transaction begins, so that writers hold one another up no longer
     # than SQLite needs.
-    rows = [_row(call, index, v, f"vectors[{position}]") for position, v in enumerate(vectors)]
+    now = call.milliseconds
+    rows = [_row(call, index, v, f"vectors[{place}]", now) for place, v in enumerate(vectors)]
     with call.core.database.write() as db:
         writes = indexes.note_write(db, index.id)
         if writes is None:  # the index was deleted meanwhile
@@ -128,7 +130,7 @@ def _check_float32(packed: bytes, index: indexes.Index, where: str) -> None:
 
 
 def _row(
-    call: Call, index: indexes.Index, vector: tuple[str, bytes, object], where: str
+    call: Call, index: indexes.Index, vector: tuple[str, bytes, object], where: str, now: int
 ) -> NewVector:
     key, packed, metadata = vector
     behaviour = call.core.behaviour
@@ -141,7 +143,7 @@ def _row(
         )
     except ValueError as error:
         raise invalid(f"{where}.metadata {error}.") from None
-    return NewVector(key, call.milliseconds, filterable, whole, packed)
+    return NewVector(key, now, filterable, whole, packed)
 
 
 def delete_vectors(call: Call) -> Answer:

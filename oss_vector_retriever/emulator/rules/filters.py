@@ -8,9 +8,10 @@ of `$in` and `$nin`.
 """
 
 import operator
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from functools import reduce
+from typing import Any, NamedTuple, Protocol
 
 import orjson
 
@@ -19,7 +20,11 @@ from .. import json_text
 from ..behaviour import DEFAULT_BEHAVIOUR, Behaviour
 from .parameters import as_text, check_at_most
 
-Test = Callable[[Mapping[str, Any]], bool]
+# Booleans of numpy, one for each of many vectors, or True for all. What they stand for takes and
+# gives such arrays, and so needs no numpy here.
+Mask = Any
+# what `_distinct` returns
+Distinct = tuple[bool, object]
 _MISSING = object()
 _ORDERINGS: dict[str, Callable[[Any, Any], bool]] = {
     "$gt": operator.gt,
@@ -32,12 +37,43 @@ _REFUSED = {"no_ranges": tuple(_ORDERINGS), "no_exists": ("$exists",), "no_or": 
 _FLAT = 2  # objects of conditions: the whole, and those of its one group
 
 
+class _Column(Protocol):
+    """One field of the metadata of many vectors, for which each method answers at once."""
+
+    # whether they have the field
+    @property
+    def present(self) -> Mask: ...
+
+    # whether their value, or an item of it, is among some
+    def equal(self, values: frozenset[Distinct]) -> Mask: ...
+
+    # whether their value is a number of which `$gt`, ... holds
+    def compare(self, op: str, operand: float) -> Mask: ...
+
+
+class _Test(Protocol):
+    """A condition, of one vector's metadata or of many at once: the answers are the same."""
+
+    def holds(self, metadata: Mapping[str, Any]) -> bool: ...
+
+    # by the columns of the fields that it looks at
+    def mask(self, columns: Mapping[str, _Column]) -> Mask: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Filter:
     """A metadata filter that keeps the rules, ready to evaluate, and the `fields` it looks at."""
 
-    matches: Test
+    test: _Test
     fields: frozenset[str]
+
+    def matches(self, metadata: Mapping[str, Any]) -> bool:
+        """Tell whether metadata passes."""
+        return self.test.holds(metadata)
+
+    def mask(self, columns: Mapping[str, _Column]) -> Mask:
+        """Tell which of many vectors pass; `columns` are those of the filter's fields."""
+        return self.test.mask(columns)
 
     def matches_text(self, metadata: str | None) -> bool:
         """Tell whether metadata passes that is JSON text, or None for none."""
@@ -58,7 +94,7 @@ def parse_filter(
     if not isinstance(value, dict):
         raise ValueError("must be an object")  # noqa: TRY004 - one kind for all
     if value == {}:
-        return Filter(_combine([], all), frozenset())
+        return Filter(_All(()), frozenset())
     parser = _Parser(limits, behaviour)
     test = parser.conditions(value, 1)
     # Measured as compact JSON: the spaces that the SDK for Python writes count for nobody.
@@ -73,7 +109,7 @@ class _Parser:
         self._items = 0
         self.fields: set[str] = set()
 
-    def conditions(self, value: object, depth: int) -> Test:
+    def conditions(self, value: object, depth: int) -> _Test:
         """Return the test of one object: all its members must hold."""
         if not isinstance(value, dict) or not value:
             raise ValueError("holds a condition that is not an object with members")
@@ -83,9 +119,9 @@ class _Parser:
             most = min(most, _FLAT)
         if depth > most:
             raise ValueError(f"is nested deeper than {most}")
-        return _combine([self._member(name, x, depth) for name, x in value.items()], all)
+        return _join([self._member(name, x, depth) for name, x in value.items()])
 
-    def _member(self, name: str, operand: object, depth: int) -> Test:
+    def _member(self, name: str, operand: object, depth: int) -> _Test:
         if name in ("$and", "$or"):
             return self._logical(name, operand, depth)
         if name.startswith("$"):
@@ -94,48 +130,47 @@ class _Parser:
         if isinstance(operand, dict):
             if not operand:
                 raise ValueError(f"has no operator for {name!r}")
-            return _combine([self._comparison(name, op, x) for op, x in operand.items()], all)
+            return _join([self._comparison(name, op, x) for op, x in operand.items()])
         if not self._behaviour.filter_shorthand:
             raise ValueError(f"must give an operator for {name!r}")
         return self._comparison(name, "$eq", operand)
 
-    def _logical(self, name: str, operand: object, depth: int) -> Test:
+    def _logical(self, name: str, operand: object, depth: int) -> _Test:
         self._count(1)
         self._check_form(name)
         if not isinstance(operand, list) or not operand:
             raise ValueError(f"must give {name} an array that is not empty")
         tests = [self.conditions(item, depth + 1) for item in operand]
-        return _combine(tests, all if name == "$and" else any)
+        return _join(tests, _All if name == "$and" else _Any)
 
-    def _comparison(self, name: str, op: str, operand: object) -> Test:
+    def _comparison(self, name: str, op: str, operand: object) -> _Test:
         self._count(len(operand) if isinstance(operand, list) else 1)
         self._check_form(op)
         if op in _ORDERINGS:
             if isinstance(operand, bool) or not isinstance(operand, int | float):
                 raise ValueError(f"must compare by {op} with a number")
-            return _ordering(name, _ORDERINGS[op], operand)
+            return _Ordering(name, op, operand)
         if op in ("$eq", "$ne"):
-            test = _equality(name, [self._primitive(op, operand)])
+            test = _Equality(name, frozenset([_distinct(self._primitive(op, operand))]))
             return test if op == "$eq" else self._negation(name, test)
         if op in ("$in", "$nin"):
             if not isinstance(operand, list) or not operand:
                 raise ValueError(f"must give {op} an array that is not empty")
-            test = _equality(name, [self._primitive(op, item) for item in operand])
+            values = (self._primitive(op, item) for item in operand)
+            test = _Equality(name, frozenset(map(_distinct, values)))
             return test if op == "$in" else self._negation(name, test)
         if op == "$exists":
             if not isinstance(operand, bool):
                 raise ValueError("must give $exists true or false")
-            return lambda metadata: (name in metadata) is operand
+            return _Existence(name) if operand else _Negation(_Existence(name), None)
         raise ValueError(f"does not know the operator {op!r}")
 
     def _check_form(self, op: str) -> None:
         if op in _REFUSED.get(self._behaviour.filter_forms, ()):
             raise ValueError(f"must not use {op}")
 
-    def _negation(self, name: str, test: Test) -> Test:
-        if self._behaviour.negation_needs_field:
-            return lambda metadata: name in metadata and not test(metadata)
-        return lambda metadata: not test(metadata)
+    def _negation(self, name: str, test: _Test) -> _Test:
+        return _Negation(test, name if self._behaviour.negation_needs_field else None)
 
     def _primitive(self, op: str, value: object) -> str | float | bool:
         if isinstance(value, str | bool | int | float):
@@ -149,32 +184,81 @@ class _Parser:
             raise ValueError(f"has more than {self._limits.filter_items} items")
 
 
-def _distinct(value: object) -> tuple[bool, object]:
+def _distinct(value: object) -> Distinct:
     """Return what to compare: to Python alone, true would equal 1."""
     return isinstance(value, bool), value
 
 
-def _equality(name: str, operands: list[str | float | bool]) -> Test:
-    values = {_distinct(operand) for operand in operands}
+class _Equality(NamedTuple):
+    name: str
+    values: frozenset[Distinct]
 
-    def test(metadata: Mapping[str, Any]) -> bool:
-        stored = metadata.get(name, _MISSING)
+    def holds(self, metadata: Mapping[str, Any]) -> bool:
+        stored = metadata.get(self.name, _MISSING)
         if isinstance(stored, list):  # any element will do, as the page on QueryVectors says
-            return any(_distinct(item) in values for item in stored)
-        return _distinct(stored) in values
+            return any(_distinct(item) in self.values for item in stored)
+        return _distinct(stored) in self.values
 
-    return test
+    def mask(self, columns: Mapping[str, _Column]) -> Mask:
+        return columns[self.name].equal(self.values)
 
 
-def _ordering(name: str, compare: Callable[[Any, Any], bool], operand: float) -> Test:
-    def test(metadata: Mapping[str, Any]) -> bool:
-        stored = metadata.get(name)
+class _Ordering(NamedTuple):
+    name: str
+    op: str
+    operand: float
+
+    def holds(self, metadata: Mapping[str, Any]) -> bool:
+        stored = metadata.get(self.name)
         # Text never compares with a number, and neither does a missing field.
         comparable = isinstance(stored, int | float) and not isinstance(stored, bool)
-        return comparable and compare(stored, operand)
+        return comparable and _ORDERINGS[self.op](stored, self.operand)
 
-    return test
+    def mask(self, columns: Mapping[str, _Column]) -> Mask:
+        return columns[self.name].compare(self.op, self.operand)
 
 
-def _combine(tests: list[Test], how: Callable[[Iterable[bool]], bool]) -> Test:
-    return tests[0] if len(tests) == 1 else lambda metadata: how(t(metadata) for t in tests)
+class _Existence(NamedTuple):
+    name: str
+
+    def holds(self, metadata: Mapping[str, Any]) -> bool:
+        return self.name in metadata
+
+    def mask(self, columns: Mapping[str, _Column]) -> Mask:
+        return columns[self.name].present
+
+
+class _Negation(NamedTuple):
+    test: _Test
+    needed: str | None  # the field that must be there
+
+    def holds(self, metadata: Mapping[str, Any]) -> bool:
+        return (self.needed is None or self.needed in metadata) and not self.test.holds(metadata)
+
+    def mask(self, columns: Mapping[str, _Column]) -> Mask:
+        mask = ~self.test.mask(columns)
+        return mask if self.needed is None else mask & columns[self.needed].present
+
+
+class _All(NamedTuple):
+    tests: tuple[_Test, ...]
+
+    def holds(self, metadata: Mapping[str, Any]) -> bool:
+        return all(test.holds(metadata) for test in self.tests)
+
+    def mask(self, columns: Mapping[str, _Column]) -> Mask:
+        return reduce(operator.and_, (test.mask(columns) for test in self.tests), True)
+
+
+class _Any(NamedTuple):
+    tests: tuple[_Test, ...]
+
+    def holds(self, metadata: Mapping[str, Any]) -> bool:
+        return any(test.holds(metadata) for test in self.tests)
+
+    def mask(self, columns: Mapping[str, _Column]) -> Mask:
+        return reduce(operator.or_, (test.mask(columns) for test in self.tests))
+
+
+def _join(tests: list[_Test], kind: Callable[[tuple[_Test, ...]], _Test] = _All) -> _Test:
+    return tests[0] if len(tests) == 1 else kind(tuple(tests))

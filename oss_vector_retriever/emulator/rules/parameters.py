@@ -8,7 +8,7 @@ import re
 import struct
 import sys
 from collections.abc import Collection, Mapping
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any, TypeVar
 
 from ...client.models.limits import Limits
@@ -24,8 +24,8 @@ T = TypeVar("T")
 FLOAT32_BYTES = 4
 # Read as float64 and rounded, the shortest text of 7.038531e-26 (0x15ae43fd, either sign) gives
 # its neighbour. It is the only such float32; its bytes, little-endian, without the top one:
-_ROUNDS_TWICE = b"\xfd\x43\xae"
-_ONE, _ZERO = struct.pack("<f", 1.0), struct.pack("<f", 0.0)
+ROUNDS_TWICE = b"\xfd\x43\xae"
+_ONE = struct.pack("<f", 1.0)
 
 
 class Parameters:
@@ -51,9 +51,12 @@ class Parameters:
     def keys(self, limit: int, *, count_distinct: bool = False) -> list[str]:
         """Return `keys`: 1 to `limit` strings, or so many distinct ones (section 4.1)."""
         keys = self.items("keys", sys.maxsize if count_distinct else limit)
-        for position, key in enumerate(keys):
-            check_key(key, f"keys[{position}]", self._limits)
-        if len(set(keys)) > limit:
+        # A few passes in C tell that nothing is wrong; a look at each key tells what is.
+        lengths = set(map(len, keys)) if set(map(type, keys)) == {str} else {0}
+        if min(lengths) < 1 or max(lengths) > self._limits.key_characters:
+            for position, key in enumerate(keys):
+                check_key(key, f"keys[{position}]", self._limits)
+        if len(keys) > limit and len(set(keys)) > limit:
             raise invalid(f"keys must be an array of 1 to {limit} elements.")
         return keys
 
@@ -127,21 +130,33 @@ def check_key(key: object, where: str, limits: Limits) -> str:
 def pack(values: object) -> bytes:
     """Return the parsed `float32` member, JSON numbers, as little-endian float32, 4 bytes each.
 
+    Packed bytes, which `rules.arrays` leaves there, are returned as they are.
+
     Raises:
         ValueError: not a list of numbers that float32 can hold, with the reason.
     """
+    if isinstance(values, bytes):
+        return values
     if not isinstance(values, list):
         raise ValueError("must be an array of numbers")  # noqa: TRY004 - one kind for all
     try:
-        packed = struct.pack(f"<{len(values)}f", *values)
+        packed = _packer(len(values)).pack(*values)
     except struct.error:
         raise ValueError("holds a value that is not a number") from None
     except OverflowError:
         raise ValueError("holds a number too large for float32") from None
-    # Packed booleans are ones and zeros: the types need no look where there are neither.
-    if (_ONE in packed or _ZERO in packed) and bool in set(map(type, values)):
+    # Packed booleans are ones and zeros: the types need no look where there are neither. Zeros have
+    # a top byte of zero, as few numbers have, and a quarter of the bytes is quickly looked at.
+    may_hold = _ONE in packed or b"\x00" in packed[3::FLOAT32_BYTES]
+    if may_hold and bool in set(map(type, values)):
         raise ValueError("holds a boolean")
     return packed
+
+
+@lru_cache(maxsize=64)
+def _packer(count: int) -> struct.Struct:
+    # struct.pack() copies the numbers once more, to put its format before them.
+    return struct.Struct(f"<{count}f")
 
 
 def is_zero(packed: bytes) -> bool:
@@ -159,7 +174,7 @@ def to_json(packed: bytes, *, shortest: bool = True) -> Any:
     where it would be read back as another float32, the values are written as float64.
     """
     numpy = _numpy() if shortest else None
-    if numpy is None or _ROUNDS_TWICE in packed:
+    if numpy is None or ROUNDS_TWICE in packed:
         return list(struct.unpack(f"<{len(packed) // FLOAT32_BYTES}f", packed))
     return numpy.frombuffer(packed, dtype="<f4").astype("f4", copy=False)
 
@@ -188,14 +203,17 @@ def encode_metadata(
     if not isinstance(metadata, dict):
         raise ValueError("must be an object")  # noqa: TRY004 - one kind for all
     for name, value in metadata.items():
-        _check_value(name, value, strings_only=behaviour.scalars == "refused")
+        if type(value) is not str:  # no call for what most values are
+            _check_value(name, value, strings_only=behaviour.scalars == "refused")
     if behaviour.scalars == "strings":
         metadata = {name: as_text(value) for name, value in metadata.items()}
     whole = json_text.dumps(metadata)
     check_at_most(limits.metadata_bytes, len(whole), "bytes")
-    filterable = {name: metadata[name] for name in metadata if name not in non_filterable}
+    filterable = metadata
+    if not metadata.keys().isdisjoint(non_filterable):
+        filterable = {name: metadata[name] for name in metadata if name not in non_filterable}
     # Most metadata is filterable altogether: it is then neither written nor kept twice.
-    text = whole if len(filterable) == len(metadata) else json_text.dumps(filterable)
+    text = whole if filterable is metadata else json_text.dumps(filterable)
     if behaviour.metadata_names == "all":
         check_at_most(limits.filterable_keys, len(metadata), "names")
     check_at_most(limits.filterable_keys, len(filterable), "filterable keys")
@@ -204,8 +222,6 @@ def encode_metadata(
 
 
 def _check_value(name: str, value: Any, *, strings_only: bool) -> None:
-    if isinstance(value, str):
-        return
     if isinstance(value, list):
         if not all(isinstance(item, str) for item in value):
             raise ValueError(f"{name!r} must be an array of strings only")

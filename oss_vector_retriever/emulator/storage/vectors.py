@@ -84,7 +84,7 @@ def get(
     """Return the vectors that exist among `keys`, in no order."""
     where = "index_id = ? AND key"
     parts = _rows_among(db, _columns(data, metadata), _source(at), where, keys, index_id)
-    return [StoredVector(*row) for rows in parts for row in rows]
+    return [vector for rows in parts for vector in map(StoredVector._make, rows)]
 
 
 def page(

@@ -1,6 +1,7 @@
 #include <Python.h>
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "scan.h"
@@ -93,10 +94,14 @@ static PyObject *scan(PyObject *module, PyObject *text)
         free_found(&found);
         Py_RETURN_NONE;
     }
-    rest = make_rest(bytes, (size_t)length, &found);
-    rows = rest == NULL ? NULL : make_rows(&found);
+    rows = make_rows(&found);
+    /* The numbers make room for the rest: what stands at once stays under twice the text, beyond which
+       glibc gives memory back to the system each time. */
+    free(found.numbers);
+    found.numbers = NULL;
+    rest = rows == NULL ? NULL : make_rest(bytes, (size_t)length, &found);
     free_found(&found);
-    if (rows != NULL)
+    if (rest != NULL)
         result = PyTuple_Pack(2, rest, rows);
     Py_XDECREF(rest);
     Py_XDECREF(rows);

@@ -1,17 +1,35 @@
 #include "scan.h"
 
+#include <float.h>
 #include <stdlib.h>
 #include <string.h>
 
+#if defined(__SSE2__)
+#include <emmintrin.h>
+#endif
+
 #include "powers.h"
+
+/* Two words at once: 16 digits are taken without a jump, however many of them there are. */
+#if defined(__SIZEOF_INT128__) && defined(__BYTE_ORDER__) && __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+#define TAKES_16
+#endif
 
 typedef const unsigned char *place;
 
+#if defined(__GNUC__)
+#define INLINED inline __attribute__((always_inline))
+#define APART __attribute__((noinline))
+#else
+#define INLINED
+#define APART
+#endif
 #define IS_DIGIT(c) ((unsigned char)((c) - '0') <= 9)
 #define IS_BLANK(c) ((c) == ' ' || (c) == '\n' || (c) == '\r' || (c) == '\t')
 #define MOST_DIGITS 19          /* so many always go into 64 bits */
 #define MOST_ROUNDS 4           /* of 8 digits; more are not plain */
 #define NUMBER_ROOM 96          /* bytes: two runs of digits, the longest exponent, and some */
+#define FIRST_ROOM 4096
 #define GREATEST UINT32_C(0x7f7fffff)
 #define LAST_EXACT_POWER 27
 
@@ -19,7 +37,14 @@ typedef const unsigned char *place;
 static const char *const names[] = {"vectors", "data", "float32"};
 #define NUMBERS_DEPTH 2
 
-static const uint64_t tens[] = {1, 10, 100, 1000, 10000, 100000, 1000000, 10000000, 100000000};
+static const uint64_t tens[] = {
+    1, 10, 100, 1000, 10000, 100000, 1000000, 10000000, 100000000, 1000000000, 10000000000,
+    100000000000, 1000000000000, 10000000000000, 100000000000000, 1000000000000000,
+    10000000000000000,
+};
+
+#define MOST_EXACT (UINT64_C(1) << 24) /* whole numbers up to here are float32 */
+static const float exact_tens[] = {1e0f, 1e1f, 1e2f, 1e3f, 1e4f};
 
 static int leading_zeros(uint64_t value) /* of a value that is not 0 */
 {
@@ -56,11 +81,20 @@ static uint64_t multiply(uint64_t a, uint64_t b, uint64_t *low)
    The product of 64 bits by 64 bits is cut by less than 2 units of its upper half. All bits of that
    below the float32 decide how to round: where they are too near to one half to tell, as about one
    number in 2^38 is that is no tie, nothing is decided here. */
-static int round_once(uint64_t digits, int power, uint32_t *bits)
+static INLINED int round_once(uint64_t digits, int power, uint32_t *bits)
 {
     uint64_t upper, lower, kept, rest, half;
     int exponent, lowest, shift, cut;
 
+#if defined(FLT_EVAL_METHOD) && FLT_EVAL_METHOD == 0
+    /* Of two numbers that are exact. With more decimals few are so small, and which is hard to guess. */
+    if (power >= -4 && power <= 0 && digits < MOST_EXACT) {
+        float value = (float)(int32_t)digits / exact_tens[-power];
+
+        memcpy(bits, &value, sizeof value);
+        return 1;
+    }
+#endif
     *bits = 0;
     if (digits == 0 || power < LEAST_POWER) /* then under half of the least float32 */
         return 1;
@@ -92,7 +126,7 @@ static int round_once(uint64_t digits, int power, uint32_t *bits)
 }
 
 /* Take up to 8 digits at once into `digits`; return how many there were. */
-static int take_digits(place p, uint64_t *digits)
+static INLINED int take_digits(place p, uint64_t *digits)
 {
     int count;
 #if defined(__GNUC__) && defined(__BYTE_ORDER__) && __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
@@ -114,6 +148,52 @@ static int take_digits(place p, uint64_t *digits)
 #endif
     return count;
 }
+
+#if defined(TAKES_16)
+/* Return how many of 16 bytes are digits, up to the first that is none. */
+static INLINED int count_digits(place p)
+{
+#if defined(__SSE2__)
+    __m128i bytes = _mm_sub_epi8(_mm_loadu_si128((const __m128i *)p), _mm_set1_epi8('0'));
+    __m128i digits = _mm_cmpeq_epi8(_mm_min_epu8(bytes, _mm_set1_epi8(9)), bytes);
+
+    return __builtin_ctz(~(unsigned)_mm_movemask_epi8(digits));
+#else
+    uint64_t word, others, more;
+
+    memcpy(&word, p, 8);
+    word ^= UINT64_C(0x3030303030303030);
+    others = ((word + UINT64_C(0x7676767676767676)) | word) & UINT64_C(0x8080808080808080);
+    memcpy(&word, p + 8, 8);
+    word ^= UINT64_C(0x3030303030303030);
+    more = ((word + UINT64_C(0x7676767676767676)) | word) & UINT64_C(0x8080808080808080);
+    if (others)
+        return __builtin_ctzll(others) >> 3;
+    return 8 + (more ? __builtin_ctzll(more) >> 3 : 8);
+#endif
+}
+
+/* Return the number that 8 digits make, each in a byte, without what makes them text. */
+static INLINED uint64_t join_digits(uint64_t word)
+{
+    word = (word * 10 + (word >> 8)) & UINT64_C(0x00ff00ff00ff00ff);
+    word = (word * 100 + (word >> 16)) & UINT64_C(0x0000ffff0000ffff);
+    return (word * 10000 + (word >> 32)) & UINT64_C(0x00000000ffffffff);
+}
+
+/* Return the number that 1 to 16 digits make. */
+static INLINED uint64_t join_16_digits(place p, int count)
+{
+    uint64_t words[2];
+    unsigned __int128 both;
+
+    memcpy(words, p, 16);
+    both = (unsigned __int128)(words[1] ^ UINT64_C(0x3030303030303030)) << 64;
+    both |= words[0] ^ UINT64_C(0x3030303030303030);
+    both <<= 128 - 8 * count; /* what is no digit goes, zeros come in front */
+    return join_digits((uint64_t)both) * 100000000 + join_digits((uint64_t)(both >> 64));
+}
+#endif
 
 /* Take a run of digits; NULL where it is longer than any plain one. */
 static place take_run(place p, uint64_t *digits)
@@ -141,7 +221,7 @@ static int count_significant(place first, place point, place behind)
 
 /* Read a number as JSON has them, of which NUMBER_ROOM bytes can be read; NULL where it is none, or
    not certain. */
-static place read_number(place p, uint32_t *bits)
+static APART place read_any_number(place p, uint32_t *bits)
 {
     uint64_t digits;
     uint32_t is_negative = *p == '-';
@@ -190,6 +270,33 @@ static place read_number(place p, uint32_t *bits)
     return p;
 }
 
+/* The same; nearly all have one digit before the point and no exponent, and take less. */
+static INLINED place read_number(place p, uint32_t *bits)
+{
+#if defined(TAKES_16)
+    uint32_t is_negative = *p == '-';
+    place first = p + is_negative;
+
+    if (first[1] == '.' && IS_DIGIT(*first)) {
+        int count = count_digits(first + 2), more = 0;
+        place behind = first + 2 + count;
+        uint64_t digits;
+
+        if (count > 0) {
+            digits = (uint64_t)(*first - '0') * tens[count] + join_16_digits(first + 2, count);
+            if (count == 16) /* there may be more; 19 in all are certain */
+                more = take_digits(behind, &digits);
+            behind += more;
+            if (more <= 2 && (*behind | 0x20) != 'e' && round_once(digits, -count - more, bits)) {
+                *bits |= is_negative << 31;
+                return behind;
+            }
+        }
+    }
+#endif
+    return read_any_number(p, bits);
+}
+
 /* The same near the end of the text, where less can be read. */
 static place read_last_number(place p, place end, uint32_t *bits)
 {
@@ -224,36 +331,50 @@ static void *make_room(void *items, size_t count, size_t *room, size_t size)
 /* Read an array of numbers, from behind its bracket to behind the other. */
 static place read_array(place p, place end, place text, struct found *found)
 {
-    size_t start = (size_t)(p - 1 - text), before = found->number_count;
+    size_t start = (size_t)(p - 1 - text), before = found->number_count, count = before;
     struct span *arrays;
 
     for (;;) {
-        uint32_t *bits, *numbers = make_room(found->numbers, found->number_count, &found->number_room,
-                                             sizeof(uint32_t));
+        uint32_t *numbers = make_room(found->numbers, count, &found->number_room, sizeof(uint32_t));
 
         if (numbers == NULL)
             goto no_memory;
         found->numbers = numbers;
-        p = skip_blanks(p, end);
-        bits = &found->numbers[found->number_count];
-        p = end - p < NUMBER_ROOM ? read_last_number(p, end, bits) : read_number(p, bits);
-        if (p == NULL)
-            return NULL;
-        found->number_count++;
-        p = skip_blanks(p, end);
-        if (p == end)
-            return NULL;
-        if (*p == ']')
-            break;
-        if (*p != ',')
-            return NULL;
-        p++;
+        for (; count < found->number_room; p++) {
+            p = skip_blanks(p, end);
+            p = end - p < NUMBER_ROOM ? read_last_number(p, end, numbers + count)
+                                      : read_number(p, numbers + count);
+            if (p == NULL)
+                return NULL;
+            count++;
+            p = skip_blanks(p, end);
+            if (p == end)
+                return NULL;
+            if (*p == ']')
+                goto whole;
+            if (*p != ',')
+                return NULL;
+        }
     }
+whole:
     p++;
-    if (found->array_count == 0)
-        found->dimension = found->number_count;
-    else if (found->number_count - before != found->dimension)
+    if (found->array_count == 0) {
+        /* as many as there can be, if they are as long as these; the text around makes up for those
+           that are shorter */
+        size_t room = (size_t)((double)(end - text) / (double)((size_t)(p - text) - start) * (double)count);
+
+        found->dimension = count;
+        if (room > found->number_room) {
+            uint32_t *grown = realloc(found->numbers, room * sizeof(uint32_t));
+
+            if (grown == NULL)
+                goto no_memory;
+            found->numbers = grown;
+            found->number_room = room;
+        }
+    } else if (count - before != found->dimension)
         return NULL;
+    found->number_count = count;
     arrays = make_room(found->arrays, found->array_count, &found->array_room, sizeof(struct span));
     if (arrays == NULL)
         goto no_memory;
@@ -393,8 +514,7 @@ int scan_text(const unsigned char *text, size_t length, struct found *found)
     p = skip_blanks(text, end);
     if (p == end || *p != '{')
         return 0;
-    /* the shortest texts of float32 take about 12 bytes each, so that it grows once at most */
-    found->number_room = length / 16 + 16;
+    found->number_room = FIRST_ROOM;
     found->array_room = 128;
     found->numbers = malloc(found->number_room * sizeof(uint32_t));
     found->arrays = malloc(found->array_room * sizeof(struct span));

@@ -4,6 +4,7 @@ Each public class does its work as a RAM user under exactly that policy, and wha
 recorded. Then each action is taken away in turn, and something fails or comes out wrong.
 """
 
+import asyncio
 import json
 
 import pytest
@@ -12,6 +13,7 @@ pytest.importorskip("langchain_core")
 pytest.importorskip("langgraph")
 pytest.importorskip("langchain")
 pytest.importorskip("llama_index.core")
+pytest.importorskip("mcp")
 
 from langchain.agents import create_agent
 from langchain_core.documents import Document
@@ -43,6 +45,7 @@ from oss_vector_retriever import (
     langchain,
     langgraph,
     llama_index,
+    mcp,
 )
 from oss_vector_retriever.cli.commands.policy import CLASSES
 from oss_vector_retriever.client.clients import client_of
@@ -53,7 +56,7 @@ from oss_vector_retriever.emulator.operations.table import operation_of
 ACCOUNT, BUCKET = emulator.DEVELOPMENT_ACCOUNT_ID, emulator.DEVELOPMENT_BUCKET
 INDEX = "vectors"
 USER = emulator.AccessKey("worker-key", "worker-secret", ACCOUNT, user="worker")
-DOORS = {"langchain": langchain, "langgraph": langgraph, "llama_index": llama_index}
+DOORS = {"langchain": langchain, "langgraph": langgraph, "llama_index": llama_index, "mcp": mcp}
 # what is public and calls nothing: bases, values, and what loads the others
 QUIET = {
     "Connected", "ConnectedComponent", "ConnectionOptions", "DocumentState", "DocumentStream",
@@ -396,6 +399,26 @@ def tool_spec(client, _):
     assert '"a"' in spec.search("a")
 
 
+def mcp_server(client, _):
+    server = mcp.OSSVectorMCPServer(client, embedding=Axes(), scan=10)
+
+    async def use():
+        found = [
+            await server._tools.call(name, arguments)
+            for name, arguments in {
+                "search": {"query": "a"},
+                "fetch_many": {"ids": ["a", "B"]},
+            }.items()
+        ]
+        await server.aclose()
+        return found
+
+    found, read = asyncio.run(use())
+    assert [one["id"] for one in found.structured["results"]] == ["a", "b"]
+    assert [one["id"] for one in read.structured["documents"]] == ["a"]
+    assert read.structured["missing"] == [{"id": "B", "did_you_mean": ["b"]}]
+
+
 class Dear(MockEmbedding):
     """A model that is never to be asked."""
 
@@ -470,6 +493,7 @@ WORK = {
         llama_index.StoredEmbeddingMMRPostprocessor, top_n=1
     ),
     "llama_index.StoredEmbeddingRescorer": stored(llama_index.StoredEmbeddingRescorer),
+    "mcp.OSSVectorMCPServer": mcp_server,
 }
 # those that write to the side index
 BESIDE = [f"llama_index.OSSVector{n}Store" for n in ("Chat", "Document", "Index", "KV")]

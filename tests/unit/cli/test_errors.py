@@ -258,6 +258,10 @@ OTHERS = {
               "--behaviour order=x", "--bucket x", "--account-id x", "--access-key-id ",
               "--access-key-secret x", "--access-key-file /no/keys"],
     "demo": ["--data"],
+    "mcp": ["--transport x", "--allow -", "--allow [", "--filter -", "--filter {", "--filter 1",
+            "--k 0", "--k x", "--max-characters 10", "--max-ids 101", "--snippet -1", "--scan x",
+            "--metadata-fields [", "--port x", "--allow-host http://x", "--token secret",
+            "--index-name a-b"],
 }  # fmt: skip
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from oss_vector_retriever import InvalidRequestError, Vector
 from oss_vector_retriever.client import wire
-from oss_vector_retriever.client.operations.checks import check_numbers
+from oss_vector_retriever.client.operations.checks import check_data, check_numbers
 from oss_vector_retriever.client.operations.vectors import list_vectors, put_vectors, query_vectors
 
 
@@ -58,6 +58,8 @@ def test_a_member_that_no_vector_has_is_named(machine):
         ([math.nan], "holds NaN or an infinite number"),
         ([1.0, math.inf], "holds NaN or an infinite number"),
         ([math.inf, -math.inf], "holds NaN or an infinite number"),
+        ([1.0, -math.inf], "holds NaN or an infinite number"),
+        ([math.copysign(math.nan, -1)], "holds NaN or an infinite number"),
         (np.float32([math.nan, 1]), "holds NaN or an infinite number"),
         (np.float64([1e300]), "must be numbers that float32 can hold"),
         ([10**400], "must be numbers that float32 can hold"),
@@ -73,6 +75,11 @@ def test_data_that_are_no_finite_numbers_are_refused(machine, data, said):
     message = refused(machine, {"key": "a", "data": data})
     assert said in message
     assert "'a'" in message
+
+
+@pytest.mark.parametrize("extreme", [3.4028234e38, -3.4028234e38, 1.7014118e38, -1.7014118e38])
+def test_the_largest_numbers_are_finite(extreme):
+    assert check_data("vectors", [extreme] * 5000)[0] == pytest.approx(extreme)
 
 
 def test_data_that_are_no_numbers_for_a_query_are_refused(machine):

@@ -34,14 +34,18 @@ def compiled():
     return pytest.importorskip("oss_vector_scan", reason="make fast builds it").scan
 
 
-@pytest.fixture(params=["pure", "scan"])
+@pytest.fixture(params=["pure", "in parts", "scan"])
 def scan(request):
-    return compiled() if request.param == "scan" else None
+    return compiled() if request.param == "scan" else request.param
 
 
 def numbers_of(body, scan):
-    found = read(body, scan)
+    found = read_by(body, scan)
     return None if found is None else [list(memoryview(d).cast("I")) for _, d, _ in found[1]]
+
+
+def read_by(body, scan):
+    return read(body, scan if callable(scan) else None, in_parts=scan == "in parts")
 
 
 def with_array(text):
@@ -132,7 +136,7 @@ def test_a_boolean_is_found_whatever_stands_around_it(scan, array, around):
         reader = wire.VectorReader(Reply(200, {}, body), "GetVectors", with_data=True)
         with pytest.raises(ResponseError, match="with a boolean in the data of 'a'"):
             reader.read()
-        assert read(body, scan) is None
+        assert read_by(body, scan) is None
 
 
 @pytest.mark.parametrize("around", AROUND)
@@ -147,6 +151,75 @@ def test_where_no_array_holds_a_boolean_none_is_looked_for_in_the_numbers(
     may = wire._may_hold_booleans(body, 80)
     assert may == ("true" in around or (not is_short and around.count("[") > 80))
     assert numbers_of(body, None) == numbers_of(with_array(array), None)
+
+
+# Array by array
+
+
+def taken_out(monkeypatch, body):
+    taken, take = [], wire.VectorReader._take_arrays
+    with monkeypatch.context() as patch:
+        patch.setattr(wire, "_compiled_scan", lambda: None)
+        patch.setattr(
+            wire.VectorReader, "_take_arrays", lambda self: taken.append(take(self)) or taken[-1]
+        )
+        wire.VectorReader(Reply(200, {}, body), "ListVectors", with_data=True).read()
+    return taken[0] if taken else None
+
+
+def test_a_long_reply_is_read_array_by_array_and_no_other(monkeypatch):
+    long = with_array(f"[{', '.join(['0.123456789'] * 1024)}]")
+    whole = long[:-2] + b",".join(
+        [b"", *[long[12:-2].replace(b'"a"', b'"%d"' % n) for n in range(50)]]
+    )
+    whole += b"]}"
+    rest, arrays = taken_out(monkeypatch, whole)
+    assert len(arrays) == 51
+    assert json.loads(rest)["vectors"][50]["data"] == {"float32": wire._secret_mark()}
+    for short in (long, with_array("[1.5]"), whole.replace(b'"float32":', b'"float32" :'), b"{}"):
+        assert taken_out(monkeypatch, short) is None
+    for opening in (b'"float32": [', b'"float32":['):
+        _, arrays = taken_out(monkeypatch, whole.replace(b'"float32":[', opening))
+        assert len(arrays) == 51
+
+
+def test_no_array_of_another_place_is_taken_for_one_of_data():
+    array = "[1.5,2.5]"
+    plain = f'{{"key":"b","data":{{"float32":{array}}},"metadata":{{}}}}'
+
+    def forged(value):
+        # the array is elsewhere; what stands in its place could be taken for it
+        return f'{{"key":"a","metadata":{{"float32":{array}}},"data":{{"float32":{value}}}}}'
+
+    for value in ("0", "1", '"0"', "null", f'"{"0" * 32}"'):
+        one = forged(value)
+        for items in ([one], [one, plain], [plain, one]):
+            body = f'{{"vectors":[{",".join(items)}]}}'.encode()
+            assert read(body, in_parts=True) is None
+            assert read(body) is None
+    # so the mark must not be known: this would be accepted
+    known = f'{{"vectors":[{forged(json.dumps(wire._secret_mark()))}]}}'.encode()
+    assert read(known, in_parts=True) is not None
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    [
+        '{"float32":[9.5,9.5]}',
+        '{"a":{"float32":[9.5,9.5]},"b":[{"float32": [9.5]}]}',
+        '{"t":"\\"float32\\":[9.5,9.5]"}',
+        '{"x\\"float32":[9.5,9.5]}',
+        '{"t":"]","float32":"[9.5,9.5]"}',
+    ],
+)
+def test_arrays_in_metadata_stay_there(metadata):
+    item = f'{{"key":"k","metadata":{metadata},"data":{{"float32":[1.5,2.5]}}}}'
+    other = item.replace('"k"', '"l"')
+    for items in ([item], [item, other]):
+        body = f'{{"vectors":[{",".join(items)}]}}'.encode()
+        found = read(body, in_parts=True)
+        assert found == read(body)
+        assert [each[2] for each in found[1]] == [json.loads(metadata)] * len(items)
 
 
 # The compiled scan

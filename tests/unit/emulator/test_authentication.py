@@ -209,6 +209,20 @@ def test_a_content_md5_must_match_the_body(caller, digest):
         assert outcome(reply)[:2] == (400, "InvalidDigest")
 
 
+def test_what_is_known_of_one_body_is_not_taken_for_another_that_came_in_its_place(caller, digest):
+    body = b'{"indexName":"index1","keys":["a"]}'
+    request = caller.sign("POST", "getVectors", body, headers={"content-md5": digest(body)})
+    assert caller.service.handle(request).ok
+    assert request.content_md5 == digest(body)
+    spoiled = replace(request, body=body.replace(b"a", b"b"))
+    assert outcome(caller.service.handle(spoiled))[:2] == (400, "InvalidDigest")
+    # What can be changed in place is looked at each time.
+    changing = replace(request, body=bytearray(body))
+    assert caller.service.handle(changing).ok
+    changing.body[-3:-2] = b"b"
+    assert outcome(caller.service.handle(changing))[:2] == (400, "InvalidDigest")
+
+
 @pytest.fixture
 def temporary(make_caller, clock):
     ends = clock.now + timedelta(hours=1)
