@@ -13,6 +13,7 @@ PROGRAM = """
 import asyncio, contextlib, importlib.util, io, json, sys
 
 HIDDEN = {"numpy", "uvicorn", "h11", "pyarrow", "rich", "pandas", "polars", "jinja2", "starlette"}
+HIDDEN |= {"httpx2", "mcp", "ray", "yaml", "jmespath", "alibabacloud_credentials"}
 find_spec = importlib.util.find_spec
 importlib.util.find_spec = lambda name, *rest: None if name in HIDDEN else find_spec(name, *rest)
 
@@ -44,12 +45,22 @@ def note(name, call, *arguments):
 note("matrix", lambda: client.fetch(["a"]).matrix())
 note("numpy", lambda: client.fetch(["a"])[0].data.numpy())
 note("arrow", lambda: client.fetch(["a"]).to_arrow())
+note("pandas", lambda: client.fetch(["a"]).to_pandas())
+note("polars", lambda: client.fetch(["a"]).to_polars())
+note("batches", lambda: list(client.stream(["a"]).to_arrow_batches()))
+note("chain", lambda: client.with_options(credentials="chain").fetch(["a"]))
+ray = importlib.import_module("oss_vector_retriever.ray")
+note("ray fetch", lambda: ray.fetch(None, client.settings))
+note("ray upsert", lambda: ray.upsert(None, client.settings))
+note("ray run_fetch", lambda: ray.run_fetch("x", path + "out", client.settings))
+note("ray run_upsert", lambda: ray.run_upsert("x", path + "out", client.settings))
 note("search", lambda: client.query_vectors([1, 2]))
 note("embeddings", __import__, "oss_vector_retriever.embeddings")
 note("server", lambda: emulator.Server)
 client.close()  # a file is one process's, and there one client's
 for words in ("export x.npy", "export x.parquet", "import x.parquet", "query-vectors --key a",
-              "list-vectors --output-format table"):
+              "list-vectors --output-format table", "list-vectors --output-format yaml",
+              "list-vectors --output-query a", "mcp"):
     note(words, run, [*words.split(), *local])
 for words in ("serve", "demo"):
     note(words, run, [words])
@@ -76,6 +87,24 @@ EXPECTED = {
     "matrix": "ImportError: FetchResult.matrix() needs numpy: pip install numpy",
     "numpy": "ImportError: Float32Array.numpy() needs numpy: pip install numpy",
     "arrow": 'ImportError: to_arrow() needs pyarrow: pip install "oss-vector-retriever[arrow]"',
+    "pandas": "ImportError: to_pandas() needs pandas: "
+    'pip install "oss-vector-retriever[arrow]" pandas',
+    "polars": "ImportError: to_polars() needs polars: "
+    'pip install "oss-vector-retriever[arrow]" polars',
+    "batches": "ImportError: to_arrow_batches() needs pyarrow: "
+    'pip install "oss-vector-retriever[arrow]"',
+    "chain": 'ConfigurationError: credentials="chain" needs a package: '
+    'pip install "oss-vector-retriever[credentials]"',
+    **{
+        f"ray {name}": f"ImportError: oss_vector_retriever.ray.{name} needs pyarrow: "
+        'pip install "oss-vector-retriever[ray]"'
+        for name in ("fetch", "upsert", "run_fetch", "run_upsert")
+    },
+    "list-vectors --output-format yaml": "oss-vectors: this needs yaml: "
+    'pip install "oss-vector-retriever[cli]"',
+    "list-vectors --output-query a": "oss-vectors: this needs jmespath: "
+    'pip install "oss-vector-retriever[cli]"',
+    "mcp": 'oss-vectors: this needs mcp: pip install "oss-vector-retriever[mcp]"',
     "search": "ConfigurationError: a search in an embedded service needs numpy: "
     'pip install "oss-vector-retriever[emulator]".',
     "embeddings": "ImportError: oss_vector_retriever.embeddings needs numpy: pip install numpy",
@@ -138,6 +167,8 @@ class Without:
         self.finder = finder
     def find_spec(self, name, *rest):
         return None if name.partition(".")[0] in hidden else self.finder.find_spec(name, *rest)
+    def __getattr__(self, name):  # what finds metadata of distributions
+        return getattr(self.finder, name)
 
 sys.meta_path[:] = map(Without, sys.meta_path)
 said = {}

@@ -6,6 +6,7 @@ import inspect
 from pathlib import Path
 
 import pytest
+from support.pages import setting_of_docs
 
 import oss_vector_retriever
 from oss_vector_retriever.lazy import make_lazy
@@ -61,6 +62,10 @@ def bound_in_source(door):
 def kind_and_name(name):
     """Sort constants first, then classes, then functions, as the linter does."""
     return not name.isupper(), not name[0].isupper(), name
+
+
+def test_every_door_has_pages_in_the_reference():
+    assert sorted(setting_of_docs("DOORS")) == sorted(DOORS)
 
 
 @pytest.mark.parametrize("name", DOORS)

@@ -171,9 +171,7 @@ def test_a_toolkit_closes_what_its_tools_use(arguments):
             tool.invoke(call)
 
 
-@pytest.mark.parametrize(
-    "name", sorted(name for name in CLASSES if name.startswith("lang"))
-)
+@pytest.mark.parametrize("name", sorted(name for name in CLASSES if name.startswith("lang")))
 def test_each_class_that_takes_a_client_can_be_closed(name):
     door, _, class_name = name.partition(".")
     kind = getattr({"langchain": langchain, "langgraph": langgraph}[door], class_name)
