@@ -24,11 +24,10 @@ def make_lazy(
         except ImportError as error:
             # A package of ours that lacks something says so of itself; here it is our extra's.
             lacking = error if isinstance(error, ModuleNotFoundError) else error.__cause__
+            if extra is None or not isinstance(lacking, ModuleNotFoundError):
+                raise
             # A module of our own that is missing is a broken installation, and no missing extra.
-            is_others = isinstance(lacking, ModuleNotFoundError) and not (
-                (lacking.name or "").startswith("oss_vector_retriever")
-            )
-            if extra is None or not is_others:
+            if (lacking.name or "").startswith("oss_vector_retriever"):
                 raise
             raise missing_error(lacking, f"{package}.{name}", extra) from lacking
 
