@@ -24,6 +24,7 @@ DOORS = {
     "oss_vector_retriever.embeddings": "Mathematics on embeddings",
     "oss_vector_retriever.records": "Records",
     "oss_vector_retriever.mcp": "MCP",
+    "oss_vector_retriever.ray": "Ray",
     "oss_vector_retriever.emulator": "The embedded service",
     "oss_vector_retriever.emulator.faults": "Faults",
     "oss_vector_retriever.studio": "A page to look at records",

@@ -21,11 +21,15 @@ def make_lazy(
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
         try:
             return getattr(importlib.import_module(where[name]), name)
-        except ModuleNotFoundError as error:
-            # A module of our own that is missing is a broken installation, and no missing extra.
-            if extra is None or (error.name or "").startswith("oss_vector_retriever"):
+        except ImportError as error:
+            # A package of ours that lacks something says so of itself; here it is our extra's.
+            lacking = error if isinstance(error, ModuleNotFoundError) else error.__cause__
+            if extra is None or not isinstance(lacking, ModuleNotFoundError):
                 raise
-            raise missing_error(error, f"{package}.{name}", extra) from error
+            # A module of our own that is missing is a broken installation, and no missing extra.
+            if (lacking.name or "").startswith("oss_vector_retriever"):
+                raise
+            raise missing_error(lacking, f"{package}.{name}", extra) from lacking
 
     return load, lambda: sorted(where)
 

@@ -83,6 +83,13 @@ class OSSVectorMCPServer:
     Raises:
         InvalidRequestError: a limit, filter or name is none.
         ConfigurationError: the client names no bucket or index.
+
+    Examples:
+        `await server.serve_stdio()` would serve this one to the program that started it:
+
+        >>> client = OSSVectorClient.local()
+        >>> server = OSSVectorMCPServer(client, embedding=lambda query: [1.0, 0.0])
+        >>> await server.aclose()
     """
 
     def __init__(

@@ -17,6 +17,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
+import yaml
 from support.pages import BLOCK, ROOT, blocks, read_pages
 from support.promises import PROMISES, sized
 
@@ -100,6 +101,29 @@ def test_links_lead_to_pages_and_headings_that_are_there(page):
         assert target.exists() or is_generated(target), (page, link)
         if heading:
             assert heading in headings(target.read_text(encoding="utf-8")), (page, link)
+
+
+# Made by docs/generate.py when the pages are built.
+GENERATED = {"index.md", "how-one-key-travels.md", "reference/"}
+
+
+def pages_in_navigation(nav):
+    """Yield the paths that a part of the navigation names, however deep."""
+    match nav:
+        case str():
+            yield nav
+        case dict():
+            yield from pages_in_navigation([*nav.values()])
+        case list():
+            for part in nav:
+                yield from pages_in_navigation(part)
+
+
+def test_every_page_stands_in_the_navigation_once_and_no_other():
+    site = yaml.safe_load((ROOT / "mkdocs.yml").read_text(encoding="utf-8"))
+    named = sorted(pages_in_navigation(site["nav"]))
+    there = {page.removeprefix("docs/") for page in PAGES if page.startswith("docs/")}
+    assert named == sorted(there | GENERATED)
 
 
 def is_generated(target):

@@ -5,12 +5,15 @@ import subprocess
 import sys
 
 import pytest
+from support.pages import setting_of_docs
+from support.promises import sized
 
 # Modules are hidden as if they were not installed: neither found nor imported.
 PROGRAM = """
 import asyncio, contextlib, importlib.util, io, json, sys
 
 HIDDEN = {"numpy", "uvicorn", "h11", "pyarrow", "rich", "pandas", "polars", "jinja2", "starlette"}
+HIDDEN |= {"httpx2", "mcp", "ray", "yaml", "jmespath", "alibabacloud_credentials"}
 find_spec = importlib.util.find_spec
 importlib.util.find_spec = lambda name, *rest: None if name in HIDDEN else find_spec(name, *rest)
 
@@ -42,12 +45,22 @@ def note(name, call, *arguments):
 note("matrix", lambda: client.fetch(["a"]).matrix())
 note("numpy", lambda: client.fetch(["a"])[0].data.numpy())
 note("arrow", lambda: client.fetch(["a"]).to_arrow())
+note("pandas", lambda: client.fetch(["a"]).to_pandas())
+note("polars", lambda: client.fetch(["a"]).to_polars())
+note("batches", lambda: list(client.stream(["a"]).to_arrow_batches()))
+note("chain", lambda: client.with_options(credentials="chain").fetch(["a"]))
+ray = importlib.import_module("oss_vector_retriever.ray")
+note("ray fetch", lambda: ray.fetch(None, client.settings))
+note("ray upsert", lambda: ray.upsert(None, client.settings))
+note("ray run_fetch", lambda: ray.run_fetch("x", path + "out", client.settings))
+note("ray run_upsert", lambda: ray.run_upsert("x", path + "out", client.settings))
 note("search", lambda: client.query_vectors([1, 2]))
 note("embeddings", __import__, "oss_vector_retriever.embeddings")
 note("server", lambda: emulator.Server)
 client.close()  # a file is one process's, and there one client's
 for words in ("export x.npy", "export x.parquet", "import x.parquet", "query-vectors --key a",
-              "list-vectors --output-format table"):
+              "list-vectors --output-format table", "list-vectors --output-format yaml",
+              "list-vectors --output-query a", "mcp"):
     note(words, run, [*words.split(), *local])
 for words in ("serve", "demo"):
     note(words, run, [words])
@@ -74,6 +87,24 @@ EXPECTED = {
     "matrix": "ImportError: FetchResult.matrix() needs numpy: pip install numpy",
     "numpy": "ImportError: Float32Array.numpy() needs numpy: pip install numpy",
     "arrow": 'ImportError: to_arrow() needs pyarrow: pip install "oss-vector-retriever[arrow]"',
+    "pandas": "ImportError: to_pandas() needs pandas: "
+    'pip install "oss-vector-retriever[arrow]" pandas',
+    "polars": "ImportError: to_polars() needs polars: "
+    'pip install "oss-vector-retriever[arrow]" polars',
+    "batches": "ImportError: to_arrow_batches() needs pyarrow: "
+    'pip install "oss-vector-retriever[arrow]"',
+    "chain": 'ConfigurationError: credentials="chain" needs a package: '
+    'pip install "oss-vector-retriever[credentials]"',
+    **{
+        f"ray {name}": f"ImportError: oss_vector_retriever.ray.{name} needs pyarrow: "
+        'pip install "oss-vector-retriever[ray]"'
+        for name in ("fetch", "upsert", "run_fetch", "run_upsert")
+    },
+    "list-vectors --output-format yaml": "oss-vectors: this needs yaml: "
+    'pip install "oss-vector-retriever[cli]"',
+    "list-vectors --output-query a": "oss-vectors: this needs jmespath: "
+    'pip install "oss-vector-retriever[cli]"',
+    "mcp": 'oss-vectors: this needs mcp: pip install "oss-vector-retriever[mcp]"',
     "search": "ConfigurationError: a search in an embedded service needs numpy: "
     'pip install "oss-vector-retriever[emulator]".',
     "embeddings": "ImportError: oss_vector_retriever.embeddings needs numpy: pip install numpy",
@@ -118,3 +149,84 @@ def said(tmp_path_factory):
 @pytest.mark.parametrize("what", EXPECTED)
 def test_what_is_missing_is_named_with_how_to_install_it(said, what):
     assert said[what] == EXPECTED[what]
+
+
+# Every name of every door, and who needs what
+
+LIBRARIES = """
+    alibabacloud_credentials click filelock h11 httpx2 jinja2 jmespath langchain langchain_core
+    langgraph llama_index mcp numpy pandas polars pyarrow pytest ray rich starlette uvicorn yaml
+"""
+WALK = """
+import importlib, json, sys
+
+hidden = set(sys.argv[1].split())
+
+class Without:
+    def __init__(self, finder):
+        self.finder = finder
+    def find_spec(self, name, *rest):
+        return None if name.partition(".")[0] in hidden else self.finder.find_spec(name, *rest)
+    def __getattr__(self, name):  # what finds metadata of distributions
+        return getattr(self.finder, name)
+
+sys.meta_path[:] = map(Without, sys.meta_path)
+said = {}
+for door in sys.argv[2:]:
+    try:
+        package = importlib.import_module(door)
+    except ImportError as error:
+        said[door, ""] = str(error)
+        continue
+    for name in package.__all__:
+        try:
+            getattr(package, name)
+        except ImportError as error:
+            said[door, name] = str(error)
+print(json.dumps([[*where, text] for where, text in said.items()]))
+"""
+EXTRAS = {"llama_index": "llama-index"}
+
+
+def walk(hidden):
+    doors = setting_of_docs("DOORS")
+    done = subprocess.run(
+        [sys.executable, "-c", WALK, hidden, *doors],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=100,
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def expected(door, name):
+    """Return the end of what a name of a door says of any library that it lacks."""
+    own = door.rpartition(".")[2]
+    if not name:  # the door itself: embeddings, to which no extra belongs
+        return f"{door} needs numpy: pip install numpy"
+    return f': pip install "oss-vector-retriever[{EXTRAS.get(own, own)}]"'
+
+
+def check_all(found):
+    for door, name, text in found:
+        assert text.endswith(expected(door, name)), (door, name, text)
+        assert text.startswith(f"{door}.{name}".rstrip(".") + " needs "), text
+
+
+def test_every_name_that_lacks_something_names_its_extra():
+    found = walk(LIBRARIES)
+    check_all(found)
+    # nothing is needed for the client, the records and the service in this process
+    assert {door.rpartition(".")[2] for door, _, _ in found} >= {
+        *("embeddings", "emulator", "langchain", "langgraph", "llama_index", "studio", "testing")
+    }
+    assert [name for door, name, _ in found if door.endswith(".emulator")] == ["Server"]
+    assert not {"oss_vector_retriever", "oss_vector_retriever.records"} & {one[0] for one in found}
+
+
+# jinja2 is core's own, which ends half loaded without it, whatever we say of our part
+@pytest.mark.parametrize("library", sized(["numpy"], LIBRARIES.replace("jinja2", "").split()))
+def test_so_it_is_with_one_library_missing(library):
+    check_all(walk(library))

@@ -99,3 +99,14 @@ def is_public(path: str) -> bool:
     door, _, name = path.rpartition(".")
     doors = public_doors()
     return path in doors or (door in doors and name in importlib.import_module(door).__all__)
+
+
+def setting_of_docs(name):
+    """Return a constant of docs/generate.py, which needs mkdocs to be imported."""
+    tree = ast.parse((ROOT / "docs" / "generate.py").read_text(encoding="utf-8"))
+    values = [
+        node.value
+        for node in tree.body
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == name
+    ]
+    return list(ast.literal_eval(values[0]))

@@ -6,6 +6,7 @@ import inspect
 from pathlib import Path
 
 import pytest
+from support.pages import setting_of_docs
 
 import oss_vector_retriever
 from oss_vector_retriever.lazy import make_lazy
@@ -61,6 +62,10 @@ def bound_in_source(door):
 def kind_and_name(name):
     """Sort constants first, then classes, then functions, as the linter does."""
     return not name.isupper(), not name[0].isupper(), name
+
+
+def test_every_door_has_pages_in_the_reference():
+    assert sorted(setting_of_docs("DOORS")) == sorted(DOORS)
 
 
 @pytest.mark.parametrize("name", DOORS)
@@ -125,6 +130,33 @@ def test_a_name_whose_extra_is_missing_names_the_extra():
         'pip install "oss-vector-retriever[langchain]"'
     )
     assert refused.value.name == "a_framework_that_is_not_there"
+
+
+def test_what_another_package_of_ours_lacks_comes_with_the_extra_of_who_needs_it(
+    tmp_path, monkeypatch
+):
+    program = (
+        "from oss_vector_retriever.lazy import missing_error\n"
+        "try:\n    import a_library_that_is_not_there\n"
+        "except ModuleNotFoundError as error:\n    raise missing_error(error, 'other') from error\n"
+    )
+    (tmp_path / "below_a_door.py").write_text(program, encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    load, _ = make_lazy("package.langchain", {"Thing": "below_a_door"}, extra="langchain")
+    with pytest.raises(ImportError) as refused:
+        load("Thing")
+    assert str(refused.value) == (
+        "package.langchain.Thing needs a_library_that_is_not_there: "
+        'pip install "oss-vector-retriever[langchain]"'
+    )
+
+
+def test_an_import_that_fails_otherwise_is_told_as_it_is(tmp_path, monkeypatch):
+    (tmp_path / "half_a_module.py").write_text("from os import nothing_of_it", encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    load, _ = make_lazy("package", {"Thing": "half_a_module"}, extra="langchain")
+    with pytest.raises(ImportError, match="cannot import name 'nothing_of_it'"):
+        load("Thing")
 
 
 def test_a_module_of_our_own_that_is_missing_is_no_missing_extra():

@@ -231,6 +231,7 @@ def test_and_nothing_else(value):
 @pytest.mark.parametrize("value", ["my-app", "my-app/1.2", "a/1 b c/2~rc+3", "x" * 256, None])
 def test_products_are_added_to_the_user_agent(value):
     assert resolved(user_agent_extra=value).user_agent_extra == value
+    assert replace_options(resolved(), user_agent_extra=value).user_agent_extra == value
 
 
 class TestOptionsChangedLater:
