@@ -360,6 +360,7 @@ class _Link:
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._transport: Any = None
+        self._has_size = False
         self._pieces: deque[bytes] = deque()
         self._size = 0
         self._is_held = False  # too much has come that was not read
@@ -372,6 +373,8 @@ class _Link:
     def connection_made(self, transport: Any) -> None:
         self._transport = transport
         transport.set_write_buffer_limits(0)  # what is written has gone when the write is over
+        # asyncio's own reads up to 256 kB at once, for which it gets room from the system each time
+        self._has_size = hasattr(transport, "max_size")
 
     def data_received(self, data: bytes) -> None:
         self._pieces.append(bytes(data))  # a bytearray on Windows
@@ -410,6 +413,8 @@ class _Link:
 
     async def receive(self, max_bytes: int = _WRITTEN_AT_ONCE) -> bytes:
         """Return the next bytes, at most so many."""
+        if self._has_size:
+            self._transport.max_size = max_bytes
         while not (self._pieces or self._is_ended or self._is_lost):
             await self._wait()
         if not self._pieces:
