@@ -334,7 +334,9 @@ def _require(good: bool, name: str, value: object, what: str, limit: int | None 
 
 def _is_pacer(value: object) -> bool:
     # both: a lock, and many a limiter for asyncio, have `acquire` alone, of another meaning
-    return all(callable(getattr(value, name, None)) for name in ("acquire", "aacquire"))
+    acquire, aacquire = (getattr(value, name, None) for name in ("acquire", "aacquire"))
+    # what an async one returns would pass for a yes, whatever it means
+    return callable(acquire) and callable(aacquire) and not inspect.iscoroutinefunction(acquire)
 
 
 def _check_options(options: Mapping[str, Any]) -> dict[str, Any]:

@@ -223,8 +223,10 @@ class Context:
     ) -> "CallSpan | None":
         """Begin a span of OpenTelemetry, or return None where the process collects none."""
         # who collects spans has imported the API and given it a provider; nobody else pays for it
-        api = sys.modules.get("opentelemetry.trace")
-        if api is None or isinstance(api.get_tracer_provider(), api.ProxyTracerProvider):
+        api: Any = sys.modules.get("opentelemetry.trace")
+        # absent also while another thread is in the midst of that import
+        find_provider = getattr(api, "get_tracer_provider", None)
+        if find_provider is None or isinstance(find_provider(), api.ProxyTracerProvider):
             return None
         from .tracing import CallSpan  # noqa: PLC0415 - needs the API
 

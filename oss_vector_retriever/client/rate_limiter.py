@@ -38,10 +38,11 @@ _USED = 0.5
 # take theirs at once, and what it has to grant before anything is sent again
 _RESERVE = 0.5
 _REFILL = 0.9
-# of a wait, after which those who are not first ask again: the rate may have risen; and seconds,
-# where everything is refused
+# of a wait, and of a call's time, after which those who are not first ask again: the rate may have
+# risen, and it rises only as far as it is used; and seconds, also where everything is refused
 _MOST_OF_WAIT = 0.7
-_LONGEST_WAIT = 0.1
+_LONGEST_WAIT = 2.0
+_LONGEST_WAIT_IN_VAIN = 0.1
 # seconds between two questions to a user's object, at first and at most
 _FIRST_POLL = 0.01
 _LAST_POLL = 0.08
@@ -232,10 +233,11 @@ class RateLimiter:
                 return 0.0
             turn.has_waited = True
             if place and self._found is not None:
-                seconds *= _MOST_OF_WAIT
-                if not self._found.is_borne:  # it may be back at any moment
-                    seconds = min(seconds, _LONGEST_WAIT)
-                seconds = max(seconds, certain)
+                # it may be back at any moment
+                most = _LONGEST_WAIT if self._found.is_borne else _LONGEST_WAIT_IN_VAIN
+                # who sleeps up to the deadline is too late
+                left = max(remaining, _FIRST_POLL)
+                seconds = max(min(_MOST_OF_WAIT * min(seconds, left), most), certain)
             return min(seconds, remaining)
 
     def _earliest(self, turn: _Turn, place: int) -> float:
@@ -321,8 +323,8 @@ class _Lane(OrderedDict[_Turn, None]):
         return next(iter(self))
 
     def place_of(self, turn: _Turn) -> int:
-        """Return how many are before a turn; those who gave up count until the first is gone."""
-        return turn.number - self.first.number
+        """Return how many are before a turn; of those who gave up some may count a while yet."""
+        return min(turn.number - self.first.number, len(self) - 1)
 
 
 class FoundRate:

@@ -61,7 +61,7 @@ def _receive(outcome: Outcome, timeout: float | None) -> Reply:
     if reply.status == _NOT_IMPLEMENTED and NEEDS_NUMPY.encode() in reply.body:
         # over HTTP it is the service's answer; here it is this program that lacks something
         raise ConfigurationError(
-            f"a search in an embedded service {NEEDS_NUMPY}:",
+            "a search in an embedded service needs numpy:",
             remedy='pip install "oss-vector-retriever[emulator]"',
         )
     return reply

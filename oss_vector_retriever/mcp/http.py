@@ -19,17 +19,21 @@ import uvicorn
 from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
 
 from ..client.errors import ConfigurationError
+from ..client.models.messages import Reply
 from ..emulator.http.admission import Admission, is_loopback
+from ..emulator.http.server import HEAD_TIMEOUT, HttpConfig, HttpProtocol
 
 PATH: Final = "/mcp"
 DEFAULT_HOST: Final = "127.0.0.1"
 DEFAULT_PORT: Final = 8765
 SHORTEST_TOKEN: Final = 16
 
+_BODY_TIMEOUT: Final = 30.0  # seconds
 _LONGEST_BODY: Final = 1024 * 1024  # bytes; a question has some hundreds
 _LINGER: Final = 8  # times as much is read of one that is refused
 _MOST_REQUESTS: Final = 500  # at once
-_SHOWN: Final = 80
+# what listens everywhere, and how it is reached from this machine; recognised, and not bound
+_EVERYWHERE: Final = {"0.0.0.0": DEFAULT_HOST, "::": "::1"}  # noqa: S104 - see above
 
 logger = logging.getLogger(__name__)
 
@@ -43,6 +47,7 @@ class Gate:
         manager: what answers.
         token: what a client must send as `Authorization: Bearer`; None lets anybody ask.
         allow_hosts: names that the server is reached by, besides loopback ones.
+        body_timeout: seconds within which a request's body must arrive.
 
     Raises:
         ConfigurationError: a name is none, or the token cannot be one.
@@ -53,8 +58,10 @@ class Gate:
         manager: StreamableHTTPSessionManager,
         token: str | None = None,
         allow_hosts: Sequence[str] = (),
+        body_timeout: float = _BODY_TIMEOUT,
     ) -> None:
         self._manager = manager
+        self._body_timeout = body_timeout
         self._admission = Admission(allow_hosts)
         self._expected = None if token is None else f"Bearer {check_token(token)}".encode()
 
@@ -66,7 +73,12 @@ class Gate:
         if refusal is not None:
             await _reply(send, *refusal)
             return
-        body = await _read(receive)
+        try:
+            async with asyncio.timeout(self._body_timeout):
+                body = await _read(receive)
+        except TimeoutError:
+            await _reply(send, 408, f"the body did not arrive within {self._body_timeout:g} s.")
+            return
         if body is None:
             await _reply(send, 413, f"a request has at most {_LONGEST_BODY:,} bytes.")
             return
@@ -76,6 +88,11 @@ class Gate:
             return parts.pop() if parts else await receive()
 
         await self._manager.handle_request(scope, replay, send)
+
+    def refuse(self, code: str, detail: str) -> Reply:
+        """Return the reply to what is no request at all."""
+        body = json.dumps({"error": f"{code}: {detail}"}).encode()
+        return Reply(400, {"content-type": "application/json"}, body)
 
     def _refuse(self, scope: Scope) -> tuple[int, str] | None:
         """Return the status and the reason of a request that is refused by its head."""
@@ -138,6 +155,8 @@ async def _reply(send: Any, status: int, text: str) -> None:
         headers.append((b"www-authenticate", b"Bearer"))
     if status == 405:  # noqa: PLR2004 - the same
         headers.append((b"allow", b"POST"))
+    if status == 408:  # noqa: PLR2004 - the rest of a body is no request
+        headers.append((b"connection", b"close"))
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})
 
@@ -145,24 +164,31 @@ async def _reply(send: Any, status: int, text: str) -> None:
 class HttpServer(uvicorn.Server):
     """A server of uvicorn's in a loop that is the caller's, who also handles signals."""
 
-    def __init__(self, application: Gate, on_ready: Callable[[str], None] | None = None) -> None:
-        super().__init__(
-            uvicorn.Config(
-                application,
-                http="h11",
-                ws="none",
-                lifespan="off",
-                # Else uvicorn would configure logging for the whole process, which is the user's;
-                # and a log of accesses is read by others than who may ask.
-                log_config=None,
-                access_log=False,
-                server_header=False,
-                # Who a client is says its socket, never a header that it may have written itself.
-                proxy_headers=False,
-                limit_concurrency=_MOST_REQUESTS,
-                timeout_graceful_shutdown=1,
-            )
+    def __init__(
+        self,
+        application: Gate,
+        on_ready: Callable[[str], None] | None = None,
+        head_timeout: float = HEAD_TIMEOUT,
+    ) -> None:
+        config = HttpConfig(
+            application,
+            # whoever connects and says nothing takes a place from the others, token or not
+            http=HttpProtocol,
+            ws="none",
+            lifespan="off",
+            # Else uvicorn would configure logging for the whole process, which is the user's;
+            # and a log of accesses is read by others than who may ask.
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            # Who a client is says its socket, never a header that it may have written itself.
+            proxy_headers=False,
+            limit_concurrency=_MOST_REQUESTS,
+            timeout_graceful_shutdown=1,
         )
+        config.application = application
+        config.head_timeout = head_timeout
+        super().__init__(config)
         self._on_ready = on_ready
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -224,9 +250,14 @@ def address_of(listener: socket.socket) -> str:
     return str(listener.getsockname()[0]).partition("%")[0]
 
 
+def is_everywhere(listener: socket.socket) -> bool:
+    """Tell whether a socket listens on all addresses of this machine."""
+    return address_of(listener) in _EVERYWHERE
+
+
 def endpoint_of(listener: socket.socket) -> str:
     """Return the URL at which clients find the server."""
     host, port = str(listener.getsockname()[0]), listener.getsockname()[1]
     # what listens everywhere is reached from this machine by loopback
-    host = {"0.0.0.0": DEFAULT_HOST, "::": "::1"}.get(host, host)  # noqa: S104 - recognised, not bound
+    host = _EVERYWHERE.get(host, host)
     return f"http://[{host}]:{port}{PATH}" if ":" in host else f"http://{host}:{port}{PATH}"

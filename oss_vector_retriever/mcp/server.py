@@ -25,7 +25,16 @@ from ..records.filters import read_filter
 from ..records.settings import StoreSettings
 from ..version import __version__
 from .documents import LEAST_ROOM, Object, Presentation
-from .http import DEFAULT_HOST, DEFAULT_PORT, Gate, HttpServer, address_of, check_token, listen
+from .http import (
+    DEFAULT_HOST,
+    DEFAULT_PORT,
+    Gate,
+    HttpServer,
+    address_of,
+    check_token,
+    is_everywhere,
+    listen,
+)
 from .stdio import Lines, Writer, claim_stdio
 from .tools import NOTE, AgentTools, ToolSettings
 
@@ -212,7 +221,9 @@ class OSSVectorMCPServer:
             check_token(token)
         with listen(host, port, has_token=token is not None) as listener:
             manager = StreamableHTTPSessionManager(self.sdk, json_response=True, stateless=True)
-            gate = Gate(manager, token, [*allow_hosts, address_of(listener)])
+            # no page can have an address for its name that is not its own server's
+            own = [] if is_everywhere(listener) else [address_of(listener)]
+            gate = Gate(manager, token, [*allow_hosts, *own])
             server = HttpServer(gate, on_ready)
             async with manager.run():
                 await server.serve(sockets=[listener])

@@ -138,9 +138,13 @@ class Place:
 
 
 def parquet_files(
-    paths: Iterable[str | os.PathLike[str]], filesystem: pafs.FileSystem | None
+    paths: Iterable[str | os.PathLike[str]],
+    filesystem: pafs.FileSystem | None,
+    output: Place | None = None,
 ) -> list[Place]:
     """Return the Parquet files that paths name, folders with all within, in the order of paths.
+
+    An output that lies in such a folder is no part of it.
 
     Raises:
         InvalidRequestError: there is none.
@@ -155,6 +159,8 @@ def parquet_files(
         selector = pafs.FileSelector(place.path, recursive=True)
         names = sorted(one.path for one in place.filesystem.get_file_info(selector) if one.is_file)
         inner = [name for name in names if not _is_hidden(name.removeprefix(place.path))]
+        if output is not None:
+            inner = [name for name in inner if not name.startswith(output.inner(""))]
         found += [Place(name, place.filesystem) for name in inner if name.endswith(".parquet")]
     if not found:
         asked = ", ".join(os.fspath(path) for path in paths)
@@ -185,6 +191,13 @@ def cut(files: Iterable[tuple[str, int]], part_rows: int, task_rows: int) -> lis
             parts[-1].append(Slice(path, start, size))
             start, room = start + size, room - size
     return [part for part in parts if part]
+
+
+def look_of(part: Iterable[Slice], filesystem: pafs.FileSystem) -> str:
+    """Return a digest of the sizes and times of the files that a part is made of."""
+    paths = list(dict.fromkeys(piece.path for piece in part))
+    looks = [(info.size, info.mtime_ns) for info in filesystem.get_file_info(paths)]
+    return blake2b(repr(looks).encode(), digest_size=_DIGEST_BYTES).hexdigest()
 
 
 def read_slice(piece: Slice, filesystem: pafs.FileSystem, columns: list[str]) -> Iterator[Any]:
@@ -230,6 +243,7 @@ class PartRecord:
         flagged: rows whose key does not exist, or that were refused.
         staged: the folder that it was written in.
         files: from their names there to those in the output.
+        look: of the files that it was made of, where more of them counts than the keys.
     """
 
     number: int
@@ -237,6 +251,7 @@ class PartRecord:
     flagged: int
     staged: str
     files: dict[str, str]
+    look: str = ""
 
 
 class Checkpoints:
@@ -303,13 +318,14 @@ class Checkpoints:
             fields={"names": ", ".join(names)},
         )
 
-    def check(self, number: int, digest: Digest) -> None:
-        """Check that a part that is done has the keys yet that it was done with.
+    def check(self, number: int, digest: Digest, look: str = "") -> None:
+        """Check that a part that is done has the keys yet that it was done with, and its look.
 
         Raises:
             ConfigurationError: it has not.
         """
-        if self.records[number].digest != digest.to_text():
+        record = self.records[number]
+        if (record.digest, record.look) != (digest.to_text(), look):
             raise ConfigurationError(
                 "part {number} of the input has changed since it was done",
                 argument="output",
@@ -332,11 +348,13 @@ class Checkpoints:
         name = f"part-{number:06}-{uuid.uuid4().hex}"
         return name, self.output.inner("_staging", name)
 
-    def commit(self, number: int, staged: str, digest: Digest, flagged: int) -> None:
+    def commit(
+        self, number: int, staged: str, digest: Digest, flagged: int, look: str = ""
+    ) -> None:
         """Record a part that is whole, and move its files to the output."""
         inside = self.output.names("_staging", staged)
         files = {name: f"part-{number:06}-{at:04}.parquet" for at, name in enumerate(inside)}
-        record = PartRecord(number, digest.to_text(), flagged, staged, files)
+        record = PartRecord(number, digest.to_text(), flagged, staged, files, look)
         self.output.write_json(asdict(record), "_checkpoint", f"part-{number:06}.json")
         self.records[number] = record
         self._move(record)

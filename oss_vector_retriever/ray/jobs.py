@@ -22,7 +22,7 @@ from ..client.errors import ConfigurationError, OSSVectorError
 from ..client.operations.checks import check_choice, check_whole
 from ..client.settings import ClientSettings
 from ..client.writes import OnError
-from .checkpoints import Checkpoints, Digest, Place, Slice, cut, parquet_files, read_slice
+from .checkpoints import Checkpoints, Digest, Place, Slice, cut, look_of, parquet_files, read_slice
 from .columns import keys_of
 from .transforms import TravellingCredentials, make_spec, map_rows
 from .workers import NAMESPACE, WorkerSpec, fetch_batch, load_ray, upsert_batch
@@ -148,7 +148,8 @@ def run_upsert(
     The output has a row for each row of the input, with `key` and `error` as of `upsert`. Run again
     after it failed, or was killed, it goes on with the first part that is not done; what was
     written of that part is written again, which changes nothing. Keys that stand twice may be
-    written in any order.
+    written in any order. A file that was written anew since its part was done has changed, whatever
+    its keys.
 
     The arguments are those of `upsert` and `run_fetch`.
 
@@ -253,7 +254,7 @@ def _run(
         if hasattr(source, "map_batches"):
             return job.run_dataset(source, work.options["key_field"])
         paths = [source] if isinstance(source, str | os.PathLike) else list(source)
-        return job.run(parquet_files(paths, filesystem))
+        return job.run(parquet_files(paths, filesystem, place))
 
 
 def _identity(settings: ClientSettings) -> str:
@@ -341,10 +342,11 @@ class _Job:
             for number, part in enumerate(parts):
                 if number in checkpoints.records:
                     continue
+                look = self._look_of(part)  # before it is read: what changes then counts as changed
                 staged = self._write(number, part, len(parts))
                 if last is not None:
                     last.result()
-                last = settling.submit(self._settle, number, part, staged)
+                last = settling.submit(self._settle, number, part, staged, look)
             if last is not None:
                 last.result()
         checkpoints.output.remove("_staging")
@@ -361,7 +363,11 @@ class _Job:
             some = done[start : start + _DIGESTS_AT_ONCE]
             digests = self._digests_of([parts[number] for number in some])
             for number, digest in zip(some, digests, strict=True):
-                self._checkpoints.check(number, digest)
+                self._checkpoints.check(number, digest, self._look_of(parts[number]))
+
+    def _look_of(self, part: list[Slice]) -> str:
+        # other vectors under the same keys are to be written; the keys to fetch are all that counts
+        return look_of(part, self._filesystem) if self._work.flag == "error" else ""
 
     def _digests_of(self, parts: list[list[Slice]]) -> list[Digest]:
         ray, field = load_ray(), self._work.options["key_field"]
@@ -402,7 +408,7 @@ class _Job:
             raise
         return staged
 
-    def _settle(self, number: int, part: list[Slice], staged: str) -> None:
+    def _settle(self, number: int, part: list[Slice], staged: str, look: str) -> None:
         """Compare the keys of a part with the input, and record it."""
         ray, output = load_ray(), self._checkpoints.output
         [expected] = self._digests_of([part])
@@ -421,7 +427,8 @@ class _Job:
                 "the input, or other keys: it is not recorded; has the input changed meanwhile? "
                 "The same call does it again."
             )
-        self._checkpoints.commit(number, staged, expected, sum(flagged for _, flagged in found))
+        flagged = sum(count for _, count in found)
+        self._checkpoints.commit(number, staged, expected, flagged, look)
 
 
 def _count_rows(file: Place) -> int:

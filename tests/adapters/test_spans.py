@@ -51,6 +51,23 @@ def spans_of(story):
     return json.loads(done.stdout)
 
 
+def test_a_fetch_works_while_another_thread_imports_the_api():
+    spans = spans_of(
+        """
+        import types
+        whole = sys.modules["opentelemetry.trace"]
+        with OSSVectorClient.local(index="notes") as client:
+            client.put_vector_index(dimension=2)
+            # so it stands there until the import has run to its end
+            sys.modules["opentelemetry.trace"] = types.ModuleType("opentelemetry.trace")
+            assert client.fetch(["k"]).missing == ("k",)
+            sys.modules["opentelemetry.trace"] = whole
+        report()
+        """
+    )
+    assert spans == []
+
+
 def test_a_fetch_is_the_parent_of_its_calls_in_whichever_thread_they_are_made():
     spans = spans_of(
         """

@@ -56,7 +56,7 @@ def key_of(result):
 def test_200_threads_take_a_call_for_each_slot_and_two_for_the_rest():
     barrier = threading.Barrier(200)
     with (
-        VectorServer(KEYS, delay=lambda: 0.05) as server,
+        VectorServer(KEYS, delay=lambda: 0.2) as server,
         OSSVectorClient(**settings(server.endpoint, max_concurrency=8)) as client,
         ThreadPoolExecutor(200) as pool,
     ):

@@ -27,13 +27,14 @@ MAY_IMPORT = {
     "corpus": {"corpus", "client.models"},
     "ray": {"client", "ray"},
     "testing": {"testing"},
-    # of the emulator the rules that keep pages in browsers out
+    # of the emulator the rules that keep pages in browsers out, and HTTP with its limits of time
     "mcp": {
         "client",
         "records",
         "embeddings",
         "langchain.embedder",
         "emulator.http.admission",
+        "emulator.http.server",
         "mcp",
     },
     "emulator": {"emulator", "client.models", "client.signing", "client.errors"},

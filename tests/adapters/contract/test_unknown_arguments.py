@@ -9,6 +9,7 @@ from oss_vector_retriever.cli.commands.policy import CLASSES
 DOORS = {"langchain": langchain, "langgraph": langgraph, "llama_index": llama_index}
 # They stand around something else that is given first, and have few arguments.
 WRAPPERS = {
+    "mcp.OSSVectorMCPServer",
     "langchain.OSSVectorDocumentIndex",
     "langchain.VerifyingRecordManager",
     "llama_index.OSSVectorAutoMergingRetriever",

@@ -11,7 +11,7 @@ from support.mcp_sessions import TOOLS, call, import_or_skip, over_http, plain, 
 
 from oss_vector_retriever import ConfigurationError, OSSVectorClient, emulator
 from oss_vector_retriever.emulator import faults
-from oss_vector_retriever.mcp import OSSVectorMCPServer
+from oss_vector_retriever.mcp import OSSVectorMCPServer, http, server
 
 TOKEN = "canary-token-0123456789"
 PING = b'{"jsonrpc": "2.0", "id": 1, "method": "ping"}'
@@ -151,6 +151,8 @@ async def test_others_than_this_machine_are_served_with_a_token(client):
     async with served(OSSVectorMCPServer(client), host="0.0.0.0", token=TOKEN) as url:
         assert url.startswith("http://127.0.0.1:")
         assert (await ask(url))[0] == 401
+        # an address that browsers take for this machine, and that no server has
+        assert (await ask(url, host="0.0.0.0"))[0] == 403
 
 
 async def test_its_end_closes_what_is_open_at_once(client):
@@ -178,6 +180,37 @@ async def test_its_end_closes_what_is_open_at_once(client):
     with suppress(ConnectionResetError):
         assert await asyncio.wait_for(idle.read(), 5) == b""
     writer.close()
+
+
+async def test_who_connects_and_says_nothing_takes_no_place_for_long(client, monkeypatch):
+    def hasty(gate, on_ready):
+        gate._body_timeout = 0.3
+        return http.HttpServer(gate, on_ready, head_timeout=0.3)
+
+    monkeypatch.setattr(http, "_MOST_REQUESTS", 6)
+    monkeypatch.setattr(server, "HttpServer", hasty)
+    begun = [b"", b"POST /mcp HTTP/1.1\r\nHost: ", b"GE"]
+    async with served(OSSVectorMCPServer(client)) as url:
+        parts = urlsplit(url)
+        silent = []
+        for part in (*begun, *begun):
+            reader, writer = await asyncio.open_connection(parts.hostname, parts.port)
+            writer.write(part)
+            silent.append((reader, writer))
+        assert (await ask(url))[0] == 503
+        for reader, writer in silent:
+            with suppress(ConnectionResetError):
+                assert await asyncio.wait_for(reader.read(), 5) == b""
+            writer.close()
+        assert (await ask(url))[0] == 200
+        # nor with a head and no body
+        late = await asyncio.wait_for(ask(url, headers={"Content-Length": 9_999}), 5)
+        assert late[0] == 408
+        assert "did not arrive within 0.3 s" in late[2]
+        reader, writer = await asyncio.open_connection(parts.hostname, parts.port)
+        writer.write(b"no request at all\r\n\r\n")
+        assert (await asyncio.wait_for(reader.read(), 5)).startswith(b"HTTP/1.1 400 ")
+        writer.close()
 
 
 async def test_a_service_that_is_down_or_throttles_is_an_error_of_the_tool():

@@ -202,6 +202,12 @@ def test_vectors_are_written_from_parquet_and_what_became_of_each_is_told(
     assert there[500] == Vector("k501", data[501], {"n": "501"})
     again = run_upsert(tmp_path / "vectors.parquet", output, client.settings, **options)
     assert again.parts_before == 3
+    rows["data"] = pa.array([[float(n), 0.5, 0.25, 9.0] for n in range(2500)])
+    pq.write_table(pa.table(rows), tmp_path / "vectors.parquet")
+    with pytest.raises(ConfigurationError, match="part 0 of the input has changed"):
+        run_upsert(tmp_path / "vectors.parquet", output, client.settings, **options)
+    run_upsert(tmp_path / "vectors.parquet", output, client.settings, **options, restart=True)
+    assert client.fetch(["k501"], index="written")[0].data.tolist() == [501.0, 0.5, 0.25, 9.0]
     # what one process reads of an output another can transform
     assert ray.data.read_parquet(str(output)).count() == 2500
 

@@ -109,6 +109,17 @@ class TestAServiceThatBearsSoMuch:
         world = busy.run(60)  # `repeat` raises what a flow raises
         assert world.taken_a_second(5, 60) >= 0.8 * 4
 
+    def test_serves_all_who_wait_once_it_refuses_nothing_any_more(self):
+        machine, service, ends = Machine(seconds=0.0), Allowance(5, 5), []
+        context, world = machine.context(timeout=30.0), World(machine, service)
+        for _ in range(1000):
+            world.begin(get_vectors(context, BULK), ends.append)
+        world.run(5)
+        service.rate = service.burst = service.left = math.inf
+        world.run(31)
+        assert [one for one in ends if isinstance(one, Exception)] == []
+        assert len(ends) == 1000
+
     def test_is_shared_by_what_is_made_of_a_client(self):
         busy = Busy(Allowance(50, 10), 4)
         twin = busy.context.with_options(timeout=500.0, coalesce=False)
@@ -181,6 +192,18 @@ class TestWhoGoesFirst:
         next(gone)
         gone.close()
         assert next(other) == Sleep(1.0)
+
+    def test_not_who_has_gone_from_the_midst(self):
+        machine = Machine()
+        context = machine.context(rate_limit=1, timeout=50.0)
+        next(get_vectors(context, BULK))
+        first, *gone, last = (get_vectors(context, BULK) for _ in range(40))
+        assert [next(flow).seconds for flow in (first, *gone, last)][::39] == [1.0, 40.0]
+        for flow in gone:
+            flow.close()
+        # of 20 more behind 40 some would be too late, and end at once
+        late = [get_vectors(context, BULK) for _ in range(20)]
+        assert [next(flow).seconds for flow in late] == pytest.approx(range(3, 23))
 
 
 class TestTheUsersLimit:
@@ -302,7 +325,15 @@ class TestAnObjectOfTheUsers:
         assert isinstance(step := next(get_vectors(context, ["a"])), Acquire)
         assert step.seconds == 2.0
 
-    @pytest.mark.parametrize("value", [object(), "5", [1], {"requests": 5}])
+    class Awaited:
+        """One whose answer nobody could have without an event loop."""
+
+        async def acquire(self, *, blocking=True):
+            return not blocking
+
+        aacquire = acquire
+
+    @pytest.mark.parametrize("value", [object(), "5", [1], {"requests": 5}, Awaited()])
     def test_has_both_methods(self, value):
         with pytest.raises(ConfigurationError, match="a RateLimit, or an object with acquire and"):
             Machine().context(rate_limit=value)

@@ -16,6 +16,7 @@ from oss_vector_retriever.ray.checkpoints import (
     Place,
     Slice,
     cut,
+    look_of,
     parquet_files,
     read_slice,
 )
@@ -111,9 +112,27 @@ def test_files_are_found_in_order_without_those_that_are_hidden(tmp_path):
     found = parquet_files([tmp_path / "in", tmp_path / "in" / "t.txt"], None)
     names = [os.path.relpath(place.path, tmp_path / "in") for place in found]
     assert names == ["a.parquet", "b/1.parquet", "b/2.parquet", "t.txt"]
+    # what a job of the same folder writes is not read by its next run
+    within = Place.of(tmp_path / "in" / "b")
+    assert parquet_files([tmp_path / "in"], None, within) == found[:1]
     (tmp_path / "empty").mkdir()
     with pytest.raises(InvalidRequestError, match=r"there is no Parquet file in .*empty"):
         parquet_files([tmp_path / "empty"], None)
+
+
+def test_a_file_has_another_look_once_it_is_written_anew(tmp_path):
+    part = [Slice(str(tmp_path / name), start, 1) for name in ("a", "b") for start in (0, 1)]
+    for name in ("a", "b"):
+        (tmp_path / name).write_bytes(b"rows")
+        os.utime(tmp_path / name, ns=(1, 1))
+    looks = [look_of(part, LOCAL)]
+    assert look_of(part[1:], LOCAL) == looks[0]
+    os.utime(tmp_path / "b", ns=(2, 2))
+    looks.append(look_of(part, LOCAL))
+    (tmp_path / "a").write_bytes(b"more rows")
+    os.utime(tmp_path / "a", ns=(1, 1))
+    looks.append(look_of(part, LOCAL))
+    assert len({*looks}) == 3
 
 
 # Records
@@ -247,6 +266,8 @@ def test_an_input_that_has_changed_in_what_is_done_is_refused(output):
     checkpoints.check(0, Digest.of("ba"))
     with pytest.raises(ConfigurationError, match="part 0 of the input has changed"):
         checkpoints.check(0, Digest.of("ac"))
+    with pytest.raises(ConfigurationError, match="part 0 of the input has changed"):
+        checkpoints.check(0, Digest.of("ba"), "another look")
     checkpoints.check_count(2)
     with pytest.raises(ConfigurationError, match="part 1 is done already: it has shrunk"):
         checkpoints.check_count(1)
