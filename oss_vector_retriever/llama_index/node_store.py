@@ -14,7 +14,7 @@ from ..client.context import Context, Flow
 from ..client.errors import InvalidRequestError, quote, with_article
 from ..client.holds import run_with
 from ..client.models.limits import Limits
-from ..client.models.vector import Vector
+from ..client.models.vector import Float32Array, Vector
 from ..client.operations.checks import as_vector
 from ..client.recent import count_writes
 from ..client.steps import run_all
@@ -34,6 +34,8 @@ from .nodes import (
     MetadataValues,
     NodeClasses,
     as_text_node,
+    bare_node_from,
+    embed,
     kept_metadata,
     linked_id,
     node_fields,
@@ -92,14 +94,17 @@ class NodeStore:
         self, context: Context, ids: Sequence[str], condition: Condition | None = None
     ) -> Flow[Found[BaseNode]]:
         """Return the nodes by id that pass, in the order asked, repeated where an id is."""
-        return self.records.fetch_records(
+        found: Found[tuple[BaseNode, Float32Array | None]] = yield from self.records.fetch_records(
             context,
             ids,
-            self._node,
+            self._node_and_floats,
             return_data=self.return_data,
             on_missing=self.on_missing,
             condition=condition,
         )
+        # after all nodes are made: every few hundred new objects the garbage collector looks at all
+        # that are new, and would look at each of the lists' floats, a third of what a list costs
+        return Found([embed(node, floats) for node, floats in found.made], found.missing)
 
     def get_stored(self, context: Context, ids: Sequence[str]) -> Flow[Found[BaseNode]]:
         """Return nodes by id, also those that are kept without a vector, as `get` does."""
@@ -284,8 +289,11 @@ class NodeStore:
         return [vector for vector in made.values() if vector is not None], report
 
     def _node(self, record: Record) -> BaseNode:
-        node = node_from(record, self.classes)
-        return as_text_node(node) if self.text_nodes else node
+        return embed(*self._node_and_floats(record))
+
+    def _node_and_floats(self, record: Record) -> tuple[BaseNode, Float32Array | None]:
+        node = bare_node_from(record, self.classes)
+        return as_text_node(node) if self.text_nodes else node, record.embedding
 
 
 def record_of(row: Row) -> Record:

@@ -23,6 +23,7 @@ from llama_index.core.schema import (
 from pydantic import BeforeValidator, PlainSerializer
 
 from ..client.errors import ConfigurationError, InvalidRequestError, quote
+from ..client.models.vector import Float32Array
 from ..records import DecodeError, Record
 from ..records.typed import json_form
 
@@ -114,8 +115,17 @@ def node_from(record: Record, classes: NodeClasses = CORE_CLASSES) -> BaseNode:
     Raises:
         DecodeError: the record claims to be a node, and no node can be made of it.
     """
-    node = _foreign_node(record) if record.node is None else _restore(record, record.node, classes)
-    return node if record.embedding is None else _embed(node, record.embedding.tolist())
+    return embed(bare_node_from(record, classes), record.embedding)
+
+
+def bare_node_from(record: Record, classes: NodeClasses = CORE_CLASSES) -> BaseNode:
+    """Return what `node_from` does, without the embedding."""
+    return _foreign_node(record) if record.node is None else _restore(record, record.node, classes)
+
+
+def embed(node: AnyNode, embedding: Float32Array | None) -> AnyNode:
+    """Return a node with a stored embedding as its own; without one, as it is."""
+    return node if embedding is None else _embed(node, embedding.tolist())
 
 
 def as_text_node(node: BaseNode) -> BaseNode:

@@ -1,9 +1,12 @@
 """A connection is used again where that is right, and only there, however the service frames."""
 
+import asyncio
+import contextlib
+
 import pytest
 from support.calls import run, settings
 from support.replies import chunk, vectors_body
-from support.socket_server import SocketServer
+from support.socket_server import READ_AT_ONCE, SocketServer
 
 pytestmark = pytest.mark.usefixtures("library")
 
@@ -79,3 +82,36 @@ def test_every_framing_is_read_and_its_connection_kept_or_not(framing, mode):
         assert results == [KEYS] * CALLS
         assert server.connections == connections
     assert len(server.requests) == CALLS
+
+
+FLOOD = 64 * 1024 * 1024
+MOST_TAKEN = FLOOD // 2  # the buffers of the system on both sides take some megabytes
+
+
+class Flooding(SocketServer):
+    """Send a proper reply, and then what nobody asked for as long as it is taken."""
+
+    def __init__(self):
+        self.taken = 0
+        super().__init__()
+
+    def handle(self, connection):
+        connection.send(of_length(vectors_body(connection.read_request().json()["keys"])))
+        if connection.number > 1:
+            return
+        connection.sock.settimeout(1)
+        with contextlib.suppress(OSError):
+            while self.taken < FLOOD:
+                self.taken += connection.sock.send(bytes(READ_AT_ONCE))
+
+
+def test_what_floods_a_kept_connection_is_not_read_on_a_loop():
+    async def idle(client):
+        await fetched_async(client)
+        await asyncio.sleep(0.5)
+
+    with Flooding() as server:
+        _, found = run("async", settings(server.endpoint), idle, fetched_async)
+        assert found == KEYS  # over a connection of its own
+        assert server.taken < MOST_TAKEN
+        assert server.connections == 2

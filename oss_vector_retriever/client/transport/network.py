@@ -15,16 +15,23 @@ import math
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Mapping
 from queue import Empty, SimpleQueue
-from typing import TYPE_CHECKING, Any
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, cast
 
 from ...lazy import LazyModule
 
 if TYPE_CHECKING:
     import asyncio
+    import ssl
+
+    import anyio
 else:
     asyncio = LazyModule("asyncio", globals())
+    anyio = LazyModule("anyio", globals())
+    ssl = LazyModule("ssl", globals())
 
 _WRITTEN_AT_ONCE = 64 * 1024
 # The engine asks for 64 kB, and each read costs it an event. It takes more than it asked for. Still
@@ -34,6 +41,8 @@ _READ_AT_LEAST = 32 * 1024
 # its limit of a reply's head, 100 kB, is looked at between two reads: up to there they are its own
 _READ_AS_ASKED = 128 * 1024
 _TLS_RECORD = 16 * 1024
+# of a connection on an event loop: it is read on only when less is left unread
+_KEPT_UNREAD = 256 * 1024
 _NEXT_ADDRESS_SECONDS = 0.25
 _SHORTEST = 0.001  # seconds; to sockets 0 means "do not wait at all"
 # seconds that a read waits at once: a signal that another thread took, or that came just before the
@@ -251,10 +260,11 @@ class WatchedNetwork(Network):
 
     def __init__(self, engine: Any) -> None:
         super().__init__()
-        self._engine = engine
-        self._inner = engine.AnyIOBackend()
+        self.engine = engine
+        # as the engine looks at the sockets of its own networks
+        self.is_readable = importlib.import_module(f"{engine.__name__}._utils").is_socket_readable
         # an engine that is cancelled in the middle of a TLS handshake forgets its connection, open
-        self._stream: Any = None
+        self._link: _Link | None = None
 
     async def connect_tcp(
         self,
@@ -268,24 +278,24 @@ class WatchedNetwork(Network):
         try:
             async with asyncio.timeout(timeout):
                 addresses = _address_in(host, port) or await _look_up_on_loop(host, port)
-                self._stream = await self._connect_to_first(list(addresses))
+                self._link = await self._connect_to_first(list(addresses))
         except TimeoutError:
-            raise self._engine.ConnectTimeout from None
+            raise self.engine.ConnectTimeout from None
         except OSError as error:
-            raise self._engine.ConnectError from error
-        return _WatchedStream(self._stream, self)
+            raise self.engine.ConnectError from error
+        return _WatchedStream(self._link, self._link, self)
 
-    async def _connect_to_first(self, addresses: _Addresses) -> Any:
+    async def _connect_to_first(self, addresses: _Addresses) -> _Link:
         if len(addresses) == 1:
-            return await self._inner.connect_tcp(*addresses[0][1][:2])
+            return await _open_link(*addresses[0][1][:2])
         # the next is tried when one has failed, or has kept silent for a while (RFC 8305)
-        attempts: set[asyncio.Task[Any]] = set()
-        winner: asyncio.Task[Any] | None = None
+        attempts: set[asyncio.Task[_Link]] = set()
+        winner: asyncio.Task[_Link] | None = None
         try:
             while addresses or attempts:
                 if addresses:
                     host, port = addresses.pop(0)[1][:2]
-                    attempts.add(asyncio.ensure_future(self._inner.connect_tcp(host, port)))
+                    attempts.add(asyncio.ensure_future(_open_link(host, port)))
                 patience = _NEXT_ADDRESS_SECONDS if addresses else None
                 first = asyncio.FIRST_COMPLETED
                 done, _ = await asyncio.wait(attempts, timeout=patience, return_when=first)
@@ -295,11 +305,12 @@ class WatchedNetwork(Network):
                 attempts -= done
         finally:
             await _drop(attempts - {winner})
+        raise OSError("the name has no address")
 
     async def close(self) -> None:
         """Close the connection that was opened last; the engine has seen to those before."""
-        if self._stream is not None:
-            await self._stream.aclose()
+        if self._link is not None:
+            await self._link.aclose()
 
 
 async def _look_up_on_loop(host: str, port: int) -> _Addresses:
@@ -321,47 +332,196 @@ async def _look_up_on_loop(host: str, port: int) -> _Addresses:
     return answer
 
 
-async def _drop(attempts: set[asyncio.Task[Any]]) -> None:
+async def _drop(attempts: set[asyncio.Task[_Link]]) -> None:
     for attempt in attempts:
         attempt.cancel()
-    for stream in await asyncio.gather(*attempts, return_exceptions=True):
-        if not isinstance(stream, BaseException):
-            await stream.aclose()
+    for link in await asyncio.gather(*attempts, return_exceptions=True):
+        if not isinstance(link, BaseException):
+            await link.aclose()
+
+
+async def _open_link(host: str, port: int) -> _Link:
+    loop = asyncio.get_running_loop()
+    link = _Link(loop)
+    await loop.create_connection(lambda: cast("Any", link), host, port)
+    return link
+
+
+class _Link:
+    """A connection of an event loop: an asyncio protocol, and a stream that anyio's TLS takes.
+
+    anyio's own stream takes a turn of the loop for each write, a timer for each operation, and
+    two calls of the system to read only when asked. Here an exchange has one deadline, at which it
+    is cancelled, and what comes is kept until it is read. It is read and written by one task.
+    """
+
+    extra_attributes: Mapping[Any, Callable[[], Any]] = MappingProxyType({})
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._transport: Any = None
+        self._has_size = False
+        self._pieces: deque[bytes] = deque()
+        self._size = 0
+        self._is_held = False  # too much has come that was not read
+        self._is_full = False  # too much was written that has not gone
+        self._is_ended = False
+        self._is_lost = False
+        self._error: Exception | None = None
+        self._waiter: asyncio.Future[None] | None = None
+
+    def connection_made(self, transport: Any) -> None:
+        self._transport = transport
+        transport.set_write_buffer_limits(0)  # what is written has gone when the write is over
+        # asyncio's own reads up to 256 kB at once, for which it gets room from the system each time
+        self._has_size = hasattr(transport, "max_size")
+
+    def data_received(self, data: bytes) -> None:
+        self._pieces.append(bytes(data))  # a bytearray on Windows
+        self._size += len(data)
+        if self._size >= _KEPT_UNREAD and not self._is_held:
+            self._is_held = True
+            self._transport.pause_reading()
+        self._wake()
+
+    def eof_received(self) -> bool:
+        self._is_ended = True
+        self._wake()
+        return True  # what was written may be on its way yet
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self._is_lost, self._error = True, error
+        self._wake()
+
+    def pause_writing(self) -> None:
+        self._is_full = True
+
+    def resume_writing(self) -> None:
+        self._is_full = False
+        self._wake()
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    async def _wait(self) -> None:
+        self._waiter = self._loop.create_future()
+        try:
+            await self._waiter
+        finally:
+            self._waiter = None
+
+    async def receive(self, max_bytes: int = _WRITTEN_AT_ONCE) -> bytes:
+        """Return the next bytes, at most so many."""
+        if self._has_size:
+            self._transport.max_size = max_bytes
+        while not (self._pieces or self._is_ended or self._is_lost):
+            await self._wait()
+        if not self._pieces:
+            if self._is_lost:
+                raise anyio.BrokenResourceError from self._error
+            raise anyio.EndOfStream
+        piece = self._pieces.popleft()
+        if len(piece) > max_bytes:
+            self._pieces.appendleft(piece[max_bytes:])
+            piece = piece[:max_bytes]
+        self._size -= len(piece)
+        if self._is_held and self._size < _KEPT_UNREAD and not self._is_lost:
+            self._is_held = False
+            self._transport.resume_reading()
+        return piece
+
+    async def send(self, item: bytes) -> None:
+        """Write bytes, and wait until they have gone."""
+        if not (self._is_lost or self._transport.is_closing()):
+            self._transport.write(item)
+            while self._is_full and not self._is_lost:
+                await self._wait()
+        if self._is_lost or self._is_full:
+            raise anyio.BrokenResourceError from self._error
+
+    async def aclose(self) -> None:
+        """Close the connection at once, whatever has not gone."""
+        self._transport.abort()
+        await asyncio.sleep(0)  # the loop closes the socket in its next turn
+
+    @property
+    def socket(self) -> Any:
+        """Return the socket; None where anything was read from it, if only the end."""
+        has_come = self._pieces or self._is_ended or self._is_lost
+        return None if has_come else self._transport.get_extra_info("socket")
 
 
 class _WatchedStream:
     """A connection of an async network, which writes a message's head with its body."""
 
-    def __init__(self, inner: Any, network: Network) -> None:
-        self._inner = inner
+    def __init__(self, link: _Link, stream: Any, network: WatchedNetwork, tls: Any = None) -> None:
+        self._link = link
+        self._stream = stream  # the link, or anyio's TLS on it
         self._network = network
         self._message = _Message()
-        self._tls = inner.get_extra_info("ssl_object")
+        self._tls = tls
 
-    async def read(self, max_bytes: int, *options: Any, **named: Any) -> bytes:
+    async def read(self, max_bytes: int, *_: Any, **__: Any) -> bytes:
+        # the timeout is no less than what the exchange has, which is cancelled then
         if head := self._message.end():
-            await self._inner.write(head, *options, **named)
+            await self._write(head)
         size = self._message.room or max_bytes
-        data: bytes = await self._inner.read(size, *options, **named)
+        try:
+            data: bytes = await self._stream.receive(size)
+        except anyio.EndOfStream:
+            data = b""
+        except (anyio.BrokenResourceError, anyio.ClosedResourceError) as error:
+            raise self._network.engine.ReadError from error
         if self._tls and len(data) >= _TLS_RECORD:
             data = _add_records(data, size, self._tls)
         self._message.count(data)
         self._network.heard = self._network.heard or bool(data)
         return data
 
-    async def write(self, buffer: bytes, *options: Any, **named: Any) -> None:
+    async def write(self, buffer: bytes, *_: Any, **__: Any) -> None:
         if ready := self._message.add(buffer):
-            await self._inner.write(ready, *options, **named)
+            await self._write(ready)
+
+    async def _write(self, buffer: bytes) -> None:
+        try:
+            await self._stream.send(buffer)
+        except (anyio.BrokenResourceError, anyio.ClosedResourceError, anyio.EndOfStream) as error:
+            raise self._network.engine.WriteError from error
 
     async def aclose(self) -> None:
-        await self._inner.aclose()
+        await self._stream.aclose()
 
-    async def start_tls(self, *arguments: Any, **options: Any) -> _WatchedStream:
+    async def start_tls(
+        self,
+        ssl_context: Any,
+        server_hostname: str | None = None,
+        timeout: float | None = None,  # noqa: ASYNC109 - the engine's parameter
+    ) -> _WatchedStream:
         self._network.handshakes += 1
-        return _WatchedStream(await self._inner.start_tls(*arguments, **options), self._network)
+        tls = importlib.import_module("anyio.streams.tls")
+        try:
+            async with asyncio.timeout(timeout):
+                # the engine's own options
+                stream = await tls.TLSStream.wrap(
+                    self._stream,
+                    ssl_context=ssl_context,
+                    hostname=server_hostname,
+                    standard_compatible=False,
+                    server_side=False,
+                )
+        except TimeoutError:
+            raise self._network.engine.ConnectTimeout from None
+        except (anyio.BrokenResourceError, anyio.EndOfStream, ssl.SSLError) as error:
+            raise self._network.engine.ConnectError from error
+        found = stream.extra(tls.TLSAttribute.ssl_object)  # noqa: S610 - this is no Django
+        return _WatchedStream(self._link, stream, self._network, found)
 
     def get_extra_info(self, info: str) -> Any:
-        return self._inner.get_extra_info(info)
+        """Return what the engine asks of a connection."""
+        if info == "is_readable":
+            return self._network.is_readable(self._link.socket)  # None is, too
+        return self._tls if info == "ssl_object" else None
 
 
 class _Message:
