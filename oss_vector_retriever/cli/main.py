@@ -7,6 +7,8 @@ from typing import TextIO
 
 from .interrupts import recognise_interrupts, watch
 
+# what a command takes beside click: who has neither is told once
+_EXTRAS = {"demo": "emulator,cli", "mcp": "mcp", "serve": "emulator,cli", "studio": "studio,cli"}
 _INTERRUPTED = 130  # as in `errors`, which loads click: too late for a Ctrl-C before it
 
 
@@ -33,7 +35,8 @@ def _application() -> Callable[[list[str]], int]:
     except ModuleNotFoundError as error:
         if error.name != "click":
             raise
-        sys.exit('oss-vectors needs an extra: pip install "oss-vector-retriever[cli]"')
+        extras = _EXTRAS.get("".join(sys.argv[1:2]), "cli")
+        sys.exit(f'oss-vectors needs an extra: pip install "oss-vector-retriever[{extras}]"')
     return run
 
 

@@ -5,11 +5,13 @@ from datetime import date
 from decimal import Decimal
 
 import pytest
+from click.testing import CliRunner
 from support.command_fixtures import no_settings  # noqa: F401 - a fixture
 from support.command_line import call
 from support.golden_tables import WIDTHS, check_golden, make_notes
 
 from oss_vector_retriever import OSSVectorClient
+from oss_vector_retriever.cli.application import commands
 from oss_vector_retriever.client.errors import CONTROLS
 from oss_vector_retriever.langchain import OSSVectorRetriever
 from oss_vector_retriever.llama_index import OSSVectorRetriever as LlamaIndexRetriever
@@ -47,6 +49,15 @@ def test_an_explanation_is_as_it_was_looked_at(notes, monkeypatch, width):
         for words in ("docs/solar", "node --neighbors 2", "broken --neighbors 0", "bare")
     }
     check_golden(width, "explain", sections)
+
+
+def test_names_are_bold_where_a_terminal_can(notes, monkeypatch):
+    # rich's own sequences are no text of a record, and are not written out
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    words = ["explain", "docs/solar", "--local", str(notes), "--index-name", "notes"]
+    shown = CliRunner().invoke(commands, words, color=True).stdout
+    assert shown.startswith("\x1b[1mkey")
+    assert "u001b" not in shown
 
 
 def test_json_has_what_the_frameworks_themselves_return(notes):

@@ -64,6 +64,7 @@ for words in ("export x.npy", "export x.parquet", "import x.parquet", "query-vec
     note(words, run, [*words.split(), *local])
 for words in ("serve", "demo"):
     note(words, run, [words])
+note("studio, neither", run, ["studio", *local[:2]])
 note("page", lambda: __import__("oss_vector_retriever.studio").studio.Studio)
 sys.meta_path[0].find_spec = lambda name, path=None, target=None: (
     None if name.partition(".")[0] not in {"jinja2", "starlette"} else Hiding().find_spec(name)
@@ -81,6 +82,23 @@ async def ask():
     print(sent[0]["status"], sent[1]["body"].decode())
 
 note("page of serve", lambda: asyncio.run(ask()))
+
+HIDDEN.add("click")
+sys.meta_path[0] = Hiding()
+for name in list(sys.modules):
+    if name.startswith(("click", "oss_vector_retriever.cli")):
+        del sys.modules[name]
+main = importlib.import_module("oss_vector_retriever.cli.main")
+
+def start(*words):
+    sys.argv[1:] = words
+    try:
+        main._application()
+    except SystemExit as end:
+        print(end)
+
+for words in ("", "list-vectors", "studio", "mcp", "serve"):
+    note(f"no click {words}".strip(), start, *words.split())
 print(json.dumps(said))
 """
 EXPECTED = {
@@ -126,7 +144,15 @@ EXPECTED = {
     'pip install "oss-vector-retriever[studio]"',
     "studio": "oss-vectors: oss_vector_retriever.studio.Studio needs jinja2: "
     'pip install "oss-vector-retriever[studio]"',
+    "studio, neither": "oss-vectors: oss_vector_retriever.studio.Studio needs jinja2: "
+    'pip install "oss-vector-retriever[studio]"',
     "demo": 'oss-vectors: this needs rich: pip install "oss-vector-retriever[cli]"',
+    "no click": 'oss-vectors needs an extra: pip install "oss-vector-retriever[cli]"',
+    "no click list-vectors": 'oss-vectors needs an extra: pip install "oss-vector-retriever[cli]"',
+    "no click studio": 'oss-vectors needs an extra: pip install "oss-vector-retriever[studio,cli]"',
+    "no click mcp": 'oss-vectors needs an extra: pip install "oss-vector-retriever[mcp]"',
+    "no click serve": "oss-vectors needs an extra: "
+    'pip install "oss-vector-retriever[emulator,cli]"',
 }
 
 

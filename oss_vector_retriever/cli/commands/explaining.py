@@ -5,7 +5,7 @@ from typing import Any
 import click
 
 from ...client.clients import OSSVectorClient
-from ...client.errors import OSSVectorError
+from ...client.errors import OSSVectorError, escape_controls
 from ...records.explanation import Explanation, explain_keys, find_neighbors
 from ...records.parts import Parts
 from ...records.typed import json_form
@@ -13,7 +13,7 @@ from ...studio.frameworks import Made, make_document, make_node
 from ..arguments import CONNECTION, INDEX, OUTPUT_QUERY, WIDE, Command
 from ..connection import Connection, open_client
 from ..errors import SERVICE, Failure, word
-from ..rendering import Document, Entry, echo, print_document, vector_entry
+from ..rendering import Document, Entry, print_document, vector_entry
 from ..tables import describe, draw_entries, draw_record, shorten
 
 
@@ -61,7 +61,8 @@ def command(
                 entry |= _neighbors_entry(client, key, neighbors, name, text_key)
             entries.append(entry)
     if output_format == "table" and output_query is None:
-        echo("\n".join(_draw(entry, wide=wide) for entry in entries), line_end=False)
+        # as for tables: nothing in it commands a terminal, and `echo` would escape the bold type
+        click.echo("\n".join(_draw(entry, wide=wide) for entry in entries), nl=False)
     else:
         members = {"records": entries, "missing": list(explained.missing)}
         print_document(Document(members, entries), output_format, output_query, wide=wide)
@@ -158,7 +159,7 @@ def _draw(entry: Entry, *, wide: bool) -> str:
     }
     if "neighbors" in entry:
         near = [{**one, "text": _shorten(one["text"])} for one in entry["neighbors"]]
-        none = f"{entry.get('no_neighbors', 'none')}\n"
+        none = f"{escape_controls(entry.get('no_neighbors', 'none'))}\n"
         sections["Nearest"] = draw_entries(near) if near else none
     return "\n".join(f"{title}\n{text}" if title else text for title, text in sections.items())
 

@@ -1,6 +1,7 @@
 """`oss-vectors serve`: the embedded service as a server on this machine."""
 
 import contextlib
+import importlib.util
 import math
 import os
 import secrets
@@ -240,7 +241,10 @@ def _announce(endpoint: str, settings: dict[str, str], key_lines: str, token: st
         "# From a container: --host 0.0.0.0, keys of its own (--access-key-file), and --allow-host "
         "with the name that clients there ask for, such as host.docker.internal."
     )
-    click.echo(f"# Its records in a browser: {endpoint}{STUDIO_PATH}{f'#{token}' if token else ''}")
+    page = f"{endpoint}{STUDIO_PATH}{f'#{token}' if token else ''}"
+    if not all(map(importlib.util.find_spec, ("jinja2", "starlette"))):
+        page = 'pip install "oss-vector-retriever[studio]"'  # the address would only say the same
+    click.echo(f"# Its records in a browser: {page}")
     for name, value in {"OSS_ENDPOINT": endpoint, **settings}.items():
         click.echo(f"export {name}={shlex.quote(value)}")
     click.echo(key_lines)

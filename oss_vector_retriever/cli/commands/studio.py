@@ -30,10 +30,12 @@ def command(*, port: int, text_key: str | None, **connection_flags: Any) -> None
     The page is on this machine alone. Its address ends with a key that is made anew each time:
     whoever else uses the machine finds the port, and without that key no data.
     """
-    from ...emulator.http.server import run_page  # noqa: PLC0415 - not for `--help`
-    from ...studio import Studio  # noqa: PLC0415 - the same
+    from ...studio import Studio  # noqa: PLC0415 - not for `--help`
 
     connection = Connection.pop_from(connection_flags)
+    # after the page: where neither is installed, its extra brings both
+    from ...emulator.http.server import run_page  # noqa: PLC0415 - the same
+
     with open_client(connection, bucket_required=False) as client:
         shown, token = client.to_async(), secrets.token_urlsafe(24)
         page = Studio(shown, text_key=text_key, token=token)

@@ -1,6 +1,7 @@
 """Serve: the embedded service as a process, with its switches."""
 
 import contextlib
+import importlib.util
 import re
 import signal
 import socket
@@ -14,6 +15,7 @@ import pytest
 from support.command_line import COMMAND, call
 
 from oss_vector_retriever import OSSVectorClient
+from oss_vector_retriever.cli.commands import serve
 from oss_vector_retriever.cli.commands.serve import behaviour_help, behaviour_of
 from oss_vector_retriever.emulator import Behaviour
 
@@ -71,6 +73,18 @@ def test_it_tells_clients_what_they_need_keeps_its_data_and_ends_cleanly(tmp_pat
             assert call("list-vector-indexes").status == 1
             monkeypatch.setenv("OSS_ACCESS_KEY_SECRET", "canary-secret")
             assert call("list-vector-indexes").status == 0
+
+
+@pytest.mark.parametrize("hidden", ["jinja2", "starlette"])
+def test_where_the_page_is_not_installed_its_extra_is_named(monkeypatch, capsys, hidden):
+    there = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name: None if name == hidden else there(name)
+    )
+    serve._announce("http://127.0.0.1:9000", {}, "", None)
+    told = capsys.readouterr().out
+    assert '# Its records in a browser: pip install "oss-vector-retriever[studio]"\n' in told
+    assert "/_studio" not in told
 
 
 def check_page(settings):
