@@ -115,8 +115,8 @@ def command(
     connection = Connection.pop_from(connection_flags)
     if create_index and source == job.PIPE:
         raise click.UsageError(
-            "--create-index needs a file, to see the dimension beforehand; of what is piped: make the "
-            "index first, by put-vector-index --dimension N."
+            "--create-index needs a file, to see the dimension beforehand; for what is piped make "
+            "the index first, by put-vector-index --dimension N."
         )
     # a lower limit is how the client is told to write smaller batches
     limits = replace(DEFAULT_LIMITS, vectors_per_put=batch)
