@@ -78,6 +78,7 @@ _OUTPUTS: Final = {
         missing={"type": "array", "items": _object({"id": _STRING}, did_you_mean=_STRINGS)},
         omitted=_STRINGS,
         refused=_STRINGS,
+        refused_count={"type": "integer"},
     ),
     "neighbors": _object(
         {

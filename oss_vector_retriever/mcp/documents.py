@@ -10,7 +10,7 @@ import json
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 from urllib.parse import quote, unquote
 
 from ..client.errors import escape_controls
@@ -18,6 +18,8 @@ from ..records import Record
 from ..records.agent_ids import Access
 from ..records.answers import show_metadata
 from ..records.settings import ROW_FIELD, ROW_ID_FIELD
+
+T = TypeVar("T")
 
 Object = dict[str, Any]
 
@@ -189,9 +191,9 @@ def fit(text: str, room: int) -> str:
     return text[:low]
 
 
-def take_fitting(objects: Iterable[Object], room: int) -> list[Object]:
+def take_fitting(objects: Iterable[T], room: int) -> list[T]:
     """Return as many of the first objects as have `room` characters in JSON; one at least."""
-    taken: list[Object] = []
+    taken: list[T] = []
     for one in objects:
         room -= len(to_json(one)) + 2
         if room < 0 and taken:

@@ -279,7 +279,9 @@ class AgentTools:
                 for key, near in found.missing.items()
             ],
             "omitted": list(found.records)[len(documents) :],
-            "refused": found.refused,
+            # the question's own words: long ones must not make the answer long
+            "refused": take_fitting(found.refused, room),
+            "refused_count": len(found.refused),
         }
         structured |= {name: value for name, value in others.items() if value}
         answer = Answer(

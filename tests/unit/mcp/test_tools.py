@@ -182,6 +182,16 @@ async def test_ids_beyond_the_limit_are_refused_and_named(client):
     assert 'ask again for: "guide/north"' in read.text
 
 
+async def test_long_ids_that_are_refused_do_not_make_the_answer_long(client):
+    long = [f"{n:03}{'x' * 900}" for n in range(800)]
+    async with connected(OSSVectorMCPServer(client, max_characters=2000)) as session:
+        read = await call(session, "fetch_many", ids=["guide/east", *long])
+    assert read.structured["documents"]
+    assert read.structured["refused_count"] > 700
+    assert 1 <= len(read.structured["refused"]) <= 3
+    assert len(read.text) < 25_000  # twice twenty ids of 500 characters
+
+
 async def test_an_id_that_looks_like_a_number_may_come_as_one(client):
     client.put_vectors([{"key": "42", "data": [0, 0, 1.0, 0], "metadata": {"text": "forty-two"}}])
     async with connected(OSSVectorMCPServer(client)) as session:
