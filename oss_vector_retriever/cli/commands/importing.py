@@ -415,7 +415,7 @@ class Import:
         written, there, refused, unsure = future.result()
         self._under_way = None
         if refused and self.on_error == "fail":
-            raise self._failure(refused[0])
+            raise self._failure(refused[0], doubtful=window.rows - 1)
         self.done.rows += window.rows
         self.done.vectors += len(window.records) - len(refused)
         self.done.skipped += len(window.refused) + len(refused)
@@ -437,16 +437,18 @@ class Import:
         if self.journal is not None:
             self.journal.record(asdict(self.done))
 
-    def _failure(self, cause: Refused | Failure) -> Failure:
+    def _failure(self, cause: Refused | Failure, doubtful: int = 0) -> Failure:
         if isinstance(cause, Failure):
             text = cause.message
         else:
             text = _describe_refusal(self.source, cause)
-        return Failure(f"{text}\n{self._describe_rest()}", USAGE)
+        return Failure(f"{text}\n{self._describe_rest(doubtful)}", USAGE)
 
-    def _describe_rest(self) -> str:
+    def _describe_rest(self, doubtful: int = 0) -> str:
         units = job.count(self.done.rows, self.source.unit)
         units = f"{units} {'is' if self.done.rows == 1 else 'are'} imported"
+        if doubtful:  # written with the one that was refused, in halves
+            units += f", and of the next {job.count(doubtful + 1, self.source.unit)} some may be"
         return f"{units}; the same command again goes on from there" if self.journal else units
 
 

@@ -207,6 +207,18 @@ def test_what_is_said_of_one_line_is_in_the_singular(made, tmp_path):
     assert "in its first 1 line, imported before" in call("import", path, *made.flags).errors
 
 
+def test_of_lines_beside_one_that_the_service_refuses_it_is_said_that_they_may_be_written(
+    made, tmp_path
+):
+    path = tmp_path / "x.jsonl"
+    refused = json.dumps({"key": "b", "data": [1, 2], "metadata": {"nested": {"a": 1}}})
+    path.write_text(lines_of(good("a"), refused, good("c")))
+    done = call("import", path, *made.flags)
+    assert done.status != 0
+    assert "line 2" in done.errors
+    assert "0 lines are imported, and of the next 3 lines some may be; the same" in done.errors
+
+
 def test_a_run_after_a_crash_says_what_it_wrote_and_what_was_there(made, tmp_path):
     path, journal = tmp_path / "x.jsonl", tmp_path / "journal"
     path.write_text(lines_of(*(good(f"k{n}") for n in range(6)), "no JSON"))
