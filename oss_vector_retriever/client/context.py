@@ -230,7 +230,16 @@ class Context:
             return None
         from .tracing import CallSpan  # noqa: PLC0415 - needs the API
 
-        return CallSpan(self.config, operation, index, key_count, parents)
+        try:
+            return CallSpan(self, operation, index, key_count, parents)
+        except Exception as error:  # noqa: BLE001 - of the user's collector, which harms no call
+            self.warn_of_collector(error)
+            return None
+
+    def warn_of_collector(self, error: Exception) -> None:
+        """Warn, once a minute, that what collects spans has failed."""
+        text = "what collects spans raised %s; the call goes on without"
+        self.warn_once_a_minute("spans failed", text, type(error).__name__)
 
     def deadline(self, seconds: float | None = None) -> Deadline:
         """Return a deadline that starts now; by default the client's `timeout`."""

@@ -7,7 +7,7 @@ metadata and no text of an error is in a span.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from opentelemetry import trace
 from opentelemetry.util.types import AttributeValue
@@ -24,12 +24,20 @@ _PORTS = {"https": 443, "http": 80}
 FETCH = "fetch"
 
 
+class _Context(Protocol):
+    # what is used of a client's context, which imports this
+    @property
+    def config(self) -> ClientConfig: ...
+
+    def warn_of_collector(self, error: Exception) -> None: ...
+
+
 class CallSpan:
     """The span of an API call, or of a fetch over some."""
 
     def __init__(
         self,
-        config: ClientConfig,
+        context: _Context,
         operation: str,
         index: str | None,
         key_count: int,
@@ -39,13 +47,14 @@ class CallSpan:
 
         Without any it is under what the caller is in the midst of.
         """
+        self._context = context
         above = trace.set_span_in_context(parents[0].span) if parents else None
         self.span: trace.Span = trace.get_tracer("oss_vector_retriever", __version__).start_span(
             f"{operation} {index}" if index else operation,
             context=above,
             # a fetch sends nothing itself
             kind=trace.SpanKind.INTERNAL if operation == FETCH else trace.SpanKind.CLIENT,
-            attributes=_attributes(config, operation, index, key_count),
+            attributes=_attributes(context.config, operation, index, key_count),
             links=[trace.Link(parent.span.get_span_context()) for parent in parents[1:]],
         )
 
@@ -63,6 +72,14 @@ class CallSpan:
         self, error: BaseException | None, attributes: Mapping[str, AttributeValue] | None = None
     ) -> None:
         """End the span, with what is known of the call at its end."""
+        try:
+            self._end(error, attributes)
+        except Exception as failure:  # noqa: BLE001 - of the user's collector, which harms no call
+            self._context.warn_of_collector(failure)
+
+    def _end(
+        self, error: BaseException | None, attributes: Mapping[str, AttributeValue] | None
+    ) -> None:
         self.span.set_attributes(attributes or {})
         if error is not None:
             word = "cancelled" if isinstance(error, GeneratorExit) else identify(error)

@@ -182,6 +182,36 @@ def test_a_call_that_is_cancelled_ends_its_spans():
     assert {one["status"] for one in spans} == {"ERROR"}
 
 
+@pytest.mark.parametrize("hook", ["on_start", "on_end"])
+def test_a_collector_that_raises_harms_no_call_and_is_warned_of(hook):
+    said = spans_of(
+        f"""
+        import logging
+        from opentelemetry.sdk.trace import SpanProcessor
+
+        class Broken(SpanProcessor):
+            def {hook}(self, *arguments, **keywords):
+                raise RuntimeError("secret")
+
+        warned = []
+
+        class Keep(logging.Handler):
+            def emit(self, record):
+                warned.append(record.getMessage())
+
+        logging.getLogger("oss_vector_retriever").addHandler(Keep())
+        with OSSVectorClient.local(index="notes") as client:
+            client.put_vector_index(dimension=2)
+            provider = TracerProvider()
+            provider.add_span_processor(Broken())
+            trace.set_tracer_provider(provider)
+            assert client.fetch(["a"]).missing == ("a",)
+        print(json.dumps(warned))
+        """
+    )
+    assert said == ["what collects spans raised RuntimeError; the call goes on without"]
+
+
 def test_nothing_is_loaded_where_nobody_collects():
     story = """
     import sys
