@@ -70,7 +70,8 @@ print(f"{len(keys)} of {len(passages)} stay")
 
 # %%
 def unit(rows: NDArray[np.float32]) -> NDArray[np.float32]:
-    return rows / np.linalg.norm(rows, axis=-1, keepdims=True)
+    lengths: NDArray[np.float32] = np.linalg.norm(rows, axis=-1, keepdims=True)
+    return np.divide(rows, lengths)
 
 
 def move(rows: NDArray[np.float32], start: int, count: int) -> NDArray[np.intp]:
@@ -78,7 +79,7 @@ def move(rows: NDArray[np.float32], start: int, count: int) -> NDArray[np.intp]:
     while len(centres) < count:
         farthest = np.argmin((rows @ centres.T).max(axis=1))
         centres = np.vstack([centres, rows[farthest]])
-    nearest = np.argmax(rows @ centres.T, axis=1)
+    nearest: NDArray[np.intp] = np.argmax(rows @ centres.T, axis=1)
     for _ in range(20):
         means = [rows[nearest == number].mean(axis=0) for number in range(count)]
         nearest = np.argmax(rows @ unit(np.array(means)).T, axis=1)
@@ -160,9 +161,9 @@ def make_map(axes: Axes, title: str) -> None:
 figure, axes = plt.subplots(figsize=(9.6, 6), layout="constrained")
 make_map(axes, "Topics of Python's language reference, by their stored embeddings")
 for own, colour in zip(members, COLOURS, strict=True):
-    axes.scatter(
-        *places[own].T, s=48, color=colour, edgecolor="white", label=", ".join(keys[own[:2]])
-    )
+    x, y = places[own].T
+    typical = ", ".join(keys[own[:2]])
+    axes.scatter(x, y, s=48, color=colour, edgecolor="white", label=typical)
 axes.legend(
     title="Clusters, by their most typical",
     alignment="left",

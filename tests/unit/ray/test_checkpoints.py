@@ -116,7 +116,7 @@ def test_files_are_found_in_order_without_those_that_are_hidden(tmp_path):
     within = Place.of(tmp_path / "in" / "b")
     assert parquet_files([tmp_path / "in"], None, within) == found[:1]
     (tmp_path / "empty").mkdir()
-    with pytest.raises(InvalidRequestError, match=r"there is no Parquet file in .*empty"):
+    with pytest.raises(InvalidRequestError, match="there is no Parquet file in "):
         parquet_files([tmp_path / "empty"], None)
 
 
