@@ -248,7 +248,7 @@ class LocalExchange:
         self._helpers = Helpers(self._width)
         self._waiting: dict[SimpleQueue[Reply | Fault | BaseException], int] = {}
 
-    def send(self, step: Send) -> Reply | Fault:
+    def send(self, step: Send, stop: threading.Event | None = None) -> Reply | Fault:  # noqa: ARG002 - ends soon
         """Let the service handle a request in a thread, which a deadline or Ctrl-C may leave."""
         self._local.check_process()
         answers: SimpleQueue[Reply | Fault | BaseException] = SimpleQueue()

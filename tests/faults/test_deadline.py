@@ -265,8 +265,10 @@ def test_a_fetch_that_was_stopped_leaves_its_connections_to_the_next():
 
         server._then = refuse_one
         with OSSVectorClient(**settings(server.endpoint, max_concurrency=2)) as client:
+            started = time.monotonic()
             with pytest.raises(AccessDeniedError):
                 client.fetch(keys)
+            assert time.monotonic() - started < ROOM
             server._then = faults.proper
             started = time.monotonic()
             assert len(client.fetch(keys)) == 500

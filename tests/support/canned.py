@@ -81,7 +81,7 @@ class _Exchange:
     def __init__(self, service: CannedService) -> None:
         self.service = service
 
-    def send(self, step: Send) -> Reply | Fault:
+    def send(self, step: Send, _stop: object = None) -> Reply | Fault:
         return self.service.answer(step.request)
 
     def abort(self, *_: object) -> None:

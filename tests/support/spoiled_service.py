@@ -187,7 +187,7 @@ class _Exchange:
         self.gate = threading.Event()
         self.gate.set()
 
-    def send(self, step: Send) -> Reply | Fault:
+    def send(self, step: Send, _stop: object = None) -> Reply | Fault:
         self.gate.wait(10)
         time.sleep(min(self.service.delay, step.seconds))
         if self.service.delay > step.seconds:

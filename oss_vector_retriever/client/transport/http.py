@@ -59,21 +59,23 @@ class BlockingExchange:
         fork.leave_to_parent(self._free, self._busy)
         self._set_up()
 
-    def send(self, step: Send) -> Reply | Fault:
-        """Send a request and read the whole reply within some seconds."""
+    def send(self, step: Send, stop: threading.Event | None = None) -> Reply | Fault:
+        """Send a request and read the whole reply within some seconds, unless `stop` is set."""
         moment = time.monotonic() + step.seconds
         if threading.get_ident() in list(self._busy.values()):
             # in a signal handler, whose thread stands still in another exchange: to wait for a
             # place could be to wait for its own
-            return self._send_on_a_connection(step, moment)
+            return self._send_on_a_connection(step, moment, stop)
         if not self._gate.acquire(timeout=max(step.seconds, 0)):
             return _LATE
         try:
-            return self._send_on_a_connection(step, moment)
+            return self._send_on_a_connection(step, moment, stop)
         finally:
             self._gate.release()
 
-    def _send_on_a_connection(self, step: Send, moment: float) -> Reply | Fault:
+    def _send_on_a_connection(
+        self, step: Send, moment: float, stop: threading.Event | None
+    ) -> Reply | Fault:
         try:
             connection = self._free.pop()
         except IndexError:
@@ -81,7 +83,8 @@ class BlockingExchange:
         outcome: Reply | Fault | None = None
         self._busy[connection] = threading.get_ident()
         try:
-            if self._closed:  # looked at after it is busy: `close` would have aborted it before
+            # looked at after it is busy: who ends it from then on aborts it
+            if self._closed or (stop is not None and stop.is_set()):
                 return _CLOSED
             seconds = max(moment - time.monotonic(), 0.001)
             connection.countdown.start(seconds)

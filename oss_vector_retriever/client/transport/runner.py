@@ -133,7 +133,7 @@ class Runner:
                 thread = threading.get_ident()
                 try:  # begins before the slot is held, or Ctrl-C in between would leave it held
                     self._coalescer.holders.add(thread)
-                    return self._exchange.send(step)
+                    return self._exchange.send(step, stop)
                 finally:
                     self._coalescer.release_slot(thread)
             case steps.Sleep(seconds, signal):
@@ -265,7 +265,9 @@ class Window(Protocol[T]):
 
 class _Exchange(Protocol):
     # over HTTP (`transport.http`), or within this process (`local`)
-    def send(self, step: steps.Send) -> Reply | steps.Fault: ...
+    def send(
+        self, step: steps.Send, stop: threading.Event | None = None
+    ) -> Reply | steps.Fault: ...
 
     def abort(self, thread: int) -> None: ...
 
