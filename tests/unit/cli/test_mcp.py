@@ -51,7 +51,7 @@ def test_embeddings_that_cannot_be_opened_are_refused_in_langchains_words(stored
     done = call("mcp", "--transport", "http", *stored, "--embeddings", name)
     assert done.status == 2
     assert "--embeddings" in done.errors
-    assert said in done.errors
+    assert said in done.errors.replace("_", "-")  # older releases name the module
 
 
 def test_what_a_provider_says_of_its_key_is_not_shown(stored, monkeypatch):
