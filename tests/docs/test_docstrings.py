@@ -7,11 +7,15 @@ The examples of methods go on from their class's. Those of the async client are 
 import ast
 import asyncio
 import doctest
+import gc
 import importlib
 import inspect
+import warnings
 
 import pytest
 from support.pages import setting_of_docs
+
+from oss_vector_retriever import AsyncOSSVectorClient, OSSVectorClient, emulator
 
 # What is only returned, handed on or given as a type: nobody makes one, or there is nothing to see.
 # The last line is Ray's, which takes a cluster to run: docs/ray.md.
@@ -69,6 +73,16 @@ def execute(code, names):
         loop.run(result)
 
 
+def close(names):
+    """Close what an example has opened: a reader's program ends with it."""
+    for one in names.values():
+        if isinstance(one, OSSVectorClient | emulator.Service):
+            one.close()
+        elif isinstance(one, AsyncOSSVectorClient):
+            loop.run(one.close())
+    names.clear()
+
+
 @pytest.fixture(autouse=True)
 def loop(monkeypatch):
     with asyncio.Runner() as runner:
@@ -82,7 +96,11 @@ def test_examples_in_docstrings_run(door):
     runner = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS, verbose=False)
     said = []
     for test in examples_of(door):
-        runner.run(test, compileflags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, out=said.append)
+        flags = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
+        runner.run(test, compileflags=flags, out=said.append, clear_globs=False)
+        close(test.globs)
+    with warnings.catch_warnings(action="ignore", category=ResourceWarning):
+        gc.collect()  # what has no name of its own
     assert runner.tries or door.endswith(".ray")
     assert not runner.failures, "".join(said)
 
