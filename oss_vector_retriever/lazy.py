@@ -34,6 +34,18 @@ def make_lazy(
     return load, lambda: sorted(where)
 
 
+def load_optional(module: str, what: str, extra: str | None = None, also: str = "") -> Any:
+    """Return a module that the package can do without; the arguments are those of `missing_error`.
+
+    Raises:
+        ImportError: it is not installed; the text says what to install.
+    """
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        raise missing_error(error, what, extra, also) from error
+
+
 def missing_error(
     error: ModuleNotFoundError, what: str, extra: str | None = None, also: str = ""
 ) -> ImportError:

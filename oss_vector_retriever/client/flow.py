@@ -216,13 +216,13 @@ def _recover(attempts: Attempts[T], error: errors.OSSVectorError, used: Credenti
 def _give_way(attempts: Attempts[T], error: errors.OSSVectorError) -> Flow[None]:
     """Hold back the whole client after a refusal; raise it where no turn comes in time."""
     context, policy = attempts.context, attempts.policy
-    count, name = attempts.operation.key_count, attempts.operation.name
-    limiter = context.rate_limiters[name]
+    operation = attempts.operation
+    limiter = context.rate_limiters[operation.name]
     # no reply may stop the client for longer than the cap
     asked = retry_after(attempts.reply_header("retry-after"), context.clock.now()) or 0.0
     if asked > 0:
         limiter.slow_down(min(asked, policy.cap))
-    seconds = limiter.note_refusal(attempts.sent_at, count, policy.throttle_base)
+    seconds = limiter.note_refusal(attempts.sent_at, operation.key_count, policy.throttle_base)
     attempts.warn_of_throttling(error)
     # a turn whose answer comes too late would hide the refusal behind the deadline
     took = context.monotonic() - attempts.sent_at

@@ -248,13 +248,14 @@ class LocalExchange:
         self._helpers = Helpers(self._width)
         self._waiting: dict[SimpleQueue[Reply | Fault | BaseException], int] = {}
 
-    def send(self, step: Send, stop: threading.Event | None = None) -> Reply | Fault:  # noqa: ARG002 - ends soon
+    def send(self, step: Send, stop: threading.Event | None = None) -> Reply | Fault:
         """Let the service handle a request in a thread, which a deadline or Ctrl-C may leave."""
         self._local.check_process()
         answers: SimpleQueue[Reply | Fault | BaseException] = SimpleQueue()
         self._waiting[answers] = threading.get_ident()
         try:
-            if self._closed:  # looked at after it is known: `close` would have ended it before
+            # looked at after it is known: who ends it from then on finds it
+            if self._closed or (stop is not None and stop.is_set()):
                 return _ABORTED
             if not self._helpers.offer([lambda: self._answer(step, answers)]):
                 self._answer(step, answers)

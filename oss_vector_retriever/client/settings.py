@@ -223,10 +223,7 @@ def config_from(
     if credentials is None and kind != "environment":
         credentials = "chain" if kind == "chain" else _ask_for_credentials
     return resolve_config(
-        **{
-            name: getattr(settings, name)
-            for name in (*_SAME_IN_BOTH, "rate_limit", "retry", "limits")
-        },
+        **{name: getattr(settings, name) for name in (*_SAME_IN_BOTH, *_NUMBERS)},
         endpoint=settings.endpoint,
         proxy=settings.proxy,
         ca_file=settings.ca_file,

@@ -141,11 +141,10 @@ def _numbers(data: Float32Array) -> object:
     import numpy as np  # noqa: PLC0415 - optional
 
     view = data.numpy()
-    # a quarter of the bytes is quickly looked at, and few numbers are so small
-    tops = data.tobytes()[FLOAT32_TOPS]
-    if (b"\x15" in tops or b"\x95" in tops) and (
-        (view.view(np.uint32) & _SIGNLESS) == _DOUBLE_ROUNDED
-    ).any():
+    if (
+        _may_be_rounded_twice(data.tobytes())
+        and ((view.view(np.uint32) & _SIGNLESS) == _DOUBLE_ROUNDED).any()
+    ):
         return data.tolist()
     return view
 
@@ -435,8 +434,7 @@ class VectorReader:
         self._looks_for_booleans = _may_hold_booleans(self.reply.body, most)
         packed = [self._pack_item(item) for item in items]
         # of all at once: of small vectors each look takes its time
-        tops = b"".join(packed)[FLOAT32_TOPS]
-        if b"\x15" in tops or b"\x95" in tops:
+        if _may_be_rounded_twice(b"".join(packed)):
             packed = list(map(_pack_rounded_once, items, packed))
         return self._join(items, map(Float32Array.from_bytes, packed))
 

@@ -8,7 +8,6 @@ runs again.
 from __future__ import annotations
 
 import hashlib
-import importlib
 import threading
 import time
 from collections import OrderedDict
@@ -26,6 +25,7 @@ from ..client.models import Vector
 from ..client.settings import ClientSettings
 from ..client.steps import Call
 from ..client.writes import OnError
+from ..lazy import load_optional
 from .columns import check_free, join_found, keys_of, outcome_table, read_vectors
 from .pacing import Lease, LeasedRate, SlotTimeline
 
@@ -40,12 +40,7 @@ def load_ray(module: str = "ray") -> Any:
     Raises:
         ImportError: it is not installed; the text says what to install.
     """
-    try:
-        return importlib.import_module(module)
-    except ModuleNotFoundError as error:
-        install = 'pip install "oss-vector-retriever[ray]"'
-        text = f"oss_vector_retriever.ray needs {error.name}: {install}"
-        raise ImportError(text, name=error.name) from error
+    return load_optional(module, "oss_vector_retriever.ray", "ray")
 
 
 @dataclass(frozen=True)

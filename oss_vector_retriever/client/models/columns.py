@@ -6,11 +6,10 @@ made. Metadata are JSON text, which loses nothing, whatever fields and types the
 
 from __future__ import annotations
 
-import importlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
-from ...lazy import missing_error
+from ...lazy import load_optional
 from ..errors import InvalidRequestError, ResponseError
 from .limits import dump
 from .vector import Float32Array, Vector
@@ -34,7 +33,7 @@ class ArrowBatches:
             text = "{argument} is a whole number from 1 on, not {value}."
             raise InvalidRequestError(text, argument="rows", value=rows)
         self._most = rows
-        self._arrow = load("pyarrow", "to_arrow_batches()")
+        self._arrow = load_optional("pyarrow", "to_arrow_batches()", "arrow")
         self._width = None if with_data else 0
         self._with_data = with_data
         self._clear()
@@ -80,7 +79,7 @@ class ArrowBatches:
 
 def table_of(keys: Sequence[str], found: Sequence[Vector | None]) -> Any:
     """Return keys with what was found as an Arrow table, a row for each."""
-    arrow = load("pyarrow", "to_arrow()")
+    arrow = load_optional("pyarrow", "to_arrow()", "arrow")
     fetched = [vector.data for vector in found if vector is not None]
     # of vectors that were fetched without data there is no column
     has_data = not fetched or any(data is not None for data in fetched)
@@ -151,27 +150,3 @@ def _numbers(arrow: Any, rows: Rows, width: int) -> Any:
 
 def _text_of(vector: Vector | None) -> str | None:
     return None if vector is None or vector.metadata is None else dump(vector.metadata)
-
-
-def load_numpy(what: str) -> Any:
-    """Return numpy, which the client can do without.
-
-    Raises:
-        ImportError: it is not installed.
-    """
-    try:
-        return importlib.import_module("numpy")
-    except ModuleNotFoundError as error:
-        raise missing_error(error, what) from error
-
-
-def load(module: str, what: str, also: Iterable[str] = ()) -> Any:
-    """Return a module that is optional.
-
-    Raises:
-        ImportError: it is not installed; the text says what to install.
-    """
-    try:
-        return importlib.import_module(module)
-    except ModuleNotFoundError as error:
-        raise missing_error(error, what, "arrow", " ".join(also)) from error

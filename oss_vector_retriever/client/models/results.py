@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, overload
 
+from ...lazy import load_optional
 from ..errors import InvalidRequestError
 from . import columns
 from .vector import Vector, _Shown
@@ -393,7 +394,7 @@ class FetchResult(_Items[Vector]):
             InvalidRequestError: the data were not fetched (`return_data=False`), or `out` has
                 another shape or dtype, or is not contiguous or not to be written.
         """
-        np = columns.load_numpy("FetchResult.matrix()")
+        np = load_optional("numpy", "FetchResult.matrix()")
         rows = [vector.data for vector in self.items]
         shape = len(rows), columns.width_of(rows, "matrix()")
         matrix = np.empty(shape, dtype=np.float32) if out is None else out
@@ -421,12 +422,12 @@ class FetchResult(_Items[Vector]):
 
         In `data` each row has a numpy array, which shares one block with the others, or None.
         """
-        columns.load("pandas", "to_pandas()", ["pandas"])
+        load_optional("pandas", "to_pandas()", "arrow", "pandas")
         return self.to_arrow().to_pandas()
 
     def to_polars(self) -> pl.DataFrame:
         """Return the table of `to_arrow()` as a `polars.DataFrame`; `data` is an `Array`."""
-        polars = columns.load("polars", "to_polars()", ["polars"])
+        polars = load_optional("polars", "to_polars()", "arrow", "polars")
         frame: pl.DataFrame = polars.from_arrow(self.to_arrow())
         return frame
 

@@ -4,6 +4,7 @@ import asyncio
 import inspect
 import json
 import pickle
+import threading
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -17,7 +18,9 @@ from oss_vector_retriever import (
     QpsLimitExceededError,
     VectorIndexParameterInvalidError,
 )
+from oss_vector_retriever.client.models.messages import Request
 from oss_vector_retriever.client.pair import ClientPair
+from oss_vector_retriever.client.steps import Fault, FaultKind, Send
 from oss_vector_retriever.emulator import Behaviour, ManualClock
 
 ROWS = [{"key": "a", "data": [1.0], "metadata": {"n": 1}}]
@@ -186,3 +189,15 @@ def test_a_pair_shares_it(call):
         client.put_vector_index(dimension=1)
         with pytest.raises(VectorIndexParameterInvalidError, match="'n' must be a string"):
             call(client, "put_vectors", ROWS)
+
+
+def test_what_was_stopped_before_it_was_sent_is_not_sent():
+    stop = threading.Event()
+    stop.set()
+    with OSSVectorClient.local() as client:
+        exchange = client._runner._exchange
+        request = Request("POST", "http://localhost", "/development-bucket/", "getVectors")
+        outcome = exchange.send(Send(request, 5.0, 1000), stop)
+        assert isinstance(outcome, Fault)
+        assert outcome.kind is FaultKind.CLOSED
+        assert not isinstance(exchange.send(Send(request, 5.0, 1000)), Fault)
