@@ -10,7 +10,6 @@ import hmac
 import json
 import logging
 import socket
-import sys
 from collections.abc import Callable, Iterator, MutableMapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
@@ -21,7 +20,7 @@ from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
 from ..client.errors import ConfigurationError
 from ..client.models.messages import Reply
 from ..emulator.http.admission import Admission, is_loopback
-from ..emulator.http.server import HEAD_TIMEOUT, HttpConfig, HttpProtocol
+from ..emulator.http.server import HEAD_TIMEOUT, address_of, endpoint_of, make_config, open_listener
 
 PATH: Final = "/mcp"
 DEFAULT_HOST: Final = "127.0.0.1"
@@ -32,8 +31,6 @@ _BODY_TIMEOUT: Final = 30.0  # seconds
 _LONGEST_BODY: Final = 1024 * 1024  # bytes; a question has some hundreds
 _LINGER: Final = 8  # times as much is read of one that is refused
 _MOST_REQUESTS: Final = 500  # at once
-# what listens everywhere, and how it is reached from this machine; recognised, and not bound
-_EVERYWHERE: Final = {"0.0.0.0": DEFAULT_HOST, "::": "::1"}  # noqa: S104 - see above
 
 logger = logging.getLogger(__name__)
 
@@ -170,24 +167,9 @@ class HttpServer(uvicorn.Server):
         on_ready: Callable[[str], None] | None = None,
         head_timeout: float = HEAD_TIMEOUT,
     ) -> None:
-        config = HttpConfig(
-            application,
-            # whoever connects and says nothing takes a place from the others, token or not
-            http=HttpProtocol,
-            ws="none",
-            lifespan="off",
-            # Else uvicorn would configure logging for the whole process, which is the user's;
-            # and a log of accesses is read by others than who may ask.
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            # Who a client is says its socket, never a header that it may have written itself.
-            proxy_headers=False,
-            limit_concurrency=_MOST_REQUESTS,
-            timeout_graceful_shutdown=1,
+        config = make_config(
+            application, head_timeout, limit_concurrency=_MOST_REQUESTS, timeout_graceful_shutdown=1
         )
-        config.application = application
-        config.head_timeout = head_timeout
         super().__init__(config)
         self._on_ready = on_ready
 
@@ -195,7 +177,7 @@ class HttpServer(uvicorn.Server):
         """Begin to answer."""
         await super().startup(sockets)
         if self._on_ready and sockets:
-            self._on_ready(endpoint_of(sockets[0]))
+            self._on_ready(f"{endpoint_of(sockets[0])}{PATH}")
 
     async def serve(self, sockets: list[socket.socket] | None = None) -> None:
         """Answer until the task is cancelled; then at once close what is open."""
@@ -224,40 +206,10 @@ def listen(host: str, port: int, *, has_token: bool) -> socket.socket:
     Raises:
         ConfigurationError: nobody can listen there, or anybody there could read without a token.
     """
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # asyncio turns Nagle's delay of 40 ms off only where the protocol is named
-    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    try:
-        # on Windows that option would let two servers listen on one port
-        if sys.platform != "win32":
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((host, port))
-        listener.listen()
-    except (OSError, UnicodeError) as error:
-        listener.close()
-        reason = getattr(error, "strerror", None) or "that is no host name"
-        raise ConfigurationError(f"cannot listen on {host}:{port}: {reason}") from None
-    if not has_token and not is_loopback(address := address_of(listener)):
+    listener = open_listener(host, port)
+    if not has_token and not is_loopback(address := str(address_of(listener))):
         listener.close()
         raise ConfigurationError(
             f"on {address} others than this machine would be served: that needs a token"
         )
     return listener
-
-
-def address_of(listener: socket.socket) -> str:
-    """Return the address that a socket listens on."""
-    return str(listener.getsockname()[0]).partition("%")[0]
-
-
-def is_everywhere(listener: socket.socket) -> bool:
-    """Tell whether a socket listens on all addresses of this machine."""
-    return address_of(listener) in _EVERYWHERE
-
-
-def endpoint_of(listener: socket.socket) -> str:
-    """Return the URL at which clients find the server."""
-    host, port = str(listener.getsockname()[0]), listener.getsockname()[1]
-    # what listens everywhere is reached from this machine by loopback
-    host = _EVERYWHERE.get(host, host)
-    return f"http://[{host}]:{port}{PATH}" if ":" in host else f"http://{host}:{port}{PATH}"

@@ -18,6 +18,7 @@ from mcp.shared import exceptions
 from ..client.errors import InvalidRequestError, OSSVectorError
 from ..client.operations.checks import check_whole, each_of
 from ..client.pair import Client, ClientPair
+from ..emulator.http.server import address_of
 from ..records.agent_ids import Access
 from ..records.agent_search import MOST_HITS
 from ..records.answers import check_names, describe_failure
@@ -25,16 +26,7 @@ from ..records.filters import read_filter
 from ..records.settings import StoreSettings
 from ..version import __version__
 from .documents import LEAST_ROOM, Object, Presentation
-from .http import (
-    DEFAULT_HOST,
-    DEFAULT_PORT,
-    Gate,
-    HttpServer,
-    address_of,
-    check_token,
-    is_everywhere,
-    listen,
-)
+from .http import DEFAULT_HOST, DEFAULT_PORT, Gate, HttpServer, check_token, listen
 from .stdio import Lines, Writer, claim_stdio
 from .tools import NOTE, AgentTools, ToolSettings
 
@@ -229,7 +221,8 @@ class OSSVectorMCPServer:
         with listen(host, port, has_token=token is not None) as listener:
             manager = StreamableHTTPSessionManager(self.sdk, json_response=True, stateless=True)
             # no page can have an address for its name that is not its own server's
-            own = [] if is_everywhere(listener) else [address_of(listener)]
+            address = address_of(listener)
+            own = [] if address.is_unspecified else [str(address)]
             gate = Gate(manager, token, [*allow_hosts, *own])
             server = HttpServer(gate, on_ready)
             async with manager.run():

@@ -82,7 +82,7 @@ class Server:
         body_timeout: float = BODY_TIMEOUT,
     ) -> None:
         self.service = service
-        self._socket = _listen(host, port)
+        self._socket = open_listener(host, port)
         try:
             application = _make_application(
                 service, self._socket, allow_faults, allow_hosts, body_timeout
@@ -99,7 +99,7 @@ class Server:
     @property
     def endpoint(self) -> str:
         """Return the URL that clients use, such as `http://127.0.0.1:9000`."""
-        return _endpoint(self._socket)
+        return endpoint_of(self._socket)
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -118,7 +118,7 @@ class Server:
             for key in (*filter(None, [known.get(DEVELOPMENT_KEY.id)]), *known.values())
             if key.enabled
             and (key.expires is None or now < key.expires)
-            and not (key.is_published and not _address(self._socket).is_loopback)
+            and not (key.is_published and not address_of(self._socket).is_loopback)
         ]
         if not valid:
             raise ConfigurationError(
@@ -181,7 +181,7 @@ def run(
     Raises:
         ConfigurationError: nobody can listen there, or not with these keys, or a name is none.
     """
-    with _listen(host, port) as listener:
+    with open_listener(host, port) as listener:
         application = _make_application(
             service,
             listener,
@@ -212,11 +212,16 @@ def run_page(
     Raises:
         ConfigurationError: nobody can listen there.
     """
-    with _listen(DEFAULT_HOST, port) as listener:
+    with open_listener(DEFAULT_HOST, port) as listener:
         HttpServer(page, on_ready=on_ready, on_end=on_end).run([listener])
 
 
-def _listen(host: str, port: int) -> socket.socket:
+def open_listener(host: str, port: int) -> socket.socket:
+    """Return a socket that listens.
+
+    Raises:
+        ConfigurationError: nobody can listen there.
+    """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     # asyncio turns Nagle's delay of 40 ms off only where the protocol is named.
     listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
@@ -228,7 +233,7 @@ def _listen(host: str, port: int) -> socket.socket:
         listener.listen(_BACKLOG)
     except (OSError, UnicodeError) as error:
         listener.close()
-        reason = getattr(error, "strerror", "that is no host name")
+        reason = getattr(error, "strerror", None) or "that is no host name"
         raise ConfigurationError(f"cannot listen on {host}:{port}: {reason}") from None
     return listener
 
@@ -243,7 +248,7 @@ def _make_application(
     pages: Mapping[str, Page] | None = None,
     on_exchange: Callable[[HttpExchange], None] | None = None,
 ) -> Application:
-    address = _address(listener)
+    address = address_of(listener)
     if not address.is_loopback and all(key.is_published for key in service.access_keys.values()):
         raise ConfigurationError(
             "on {value} others than this machine would be served, and the development keys are "
@@ -266,11 +271,13 @@ def _make_application(
     )
 
 
-def _address(listener: socket.socket) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
+def address_of(listener: socket.socket) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
+    """Return the address that a socket listens on."""
     return ipaddress.ip_address(listener.getsockname()[0].partition("%")[0])
 
 
-def _endpoint(listener: socket.socket) -> str:
+def endpoint_of(listener: socket.socket) -> str:
+    """Return the URL at which clients of this machine find what listens on a socket."""
     host, port = listener.getsockname()[:2]
     # What listens everywhere is reached from this machine by loopback.
     if host in {"0.0.0.0", "::"}:  # noqa: S104 - recognised, not bound
@@ -301,6 +308,28 @@ class HttpConfig(uvicorn.Config):
     head_timeout: float
 
 
+def make_config(application: Answering, head_timeout: float, **options: Any) -> HttpConfig:
+    """Return uvicorn's settings for a server within a program that is another's."""
+    config = HttpConfig(
+        application,
+        # whoever connects and says nothing takes a place from the others
+        http=HttpProtocol,
+        ws="none",
+        lifespan="off",
+        # Else uvicorn would configure logging for the whole process, which is the user's; and a log
+        # of accesses is read by others than who may ask.
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        # Who a client is says its socket, never a header that it may have written itself.
+        proxy_headers=False,
+        **options,
+    )
+    config.application = application
+    config.head_timeout = head_timeout
+    return config
+
+
 class HttpServer(uvicorn.Server):
     """A server of uvicorn's that ends at once when `end()` is called or a signal arrives.
 
@@ -316,24 +345,14 @@ class HttpServer(uvicorn.Server):
         on_ready: Callable[[str], None] | None = None,
         on_end: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
-        config = HttpConfig(
+        config = make_config(
             application,
-            http=HttpProtocol,
-            ws="none",
+            head_timeout,
             loop="asyncio",
-            lifespan="off",
-            # Else uvicorn would configure logging for the whole process, which is the user's.
-            log_config=None,
-            access_log=False,
-            # The service's own headers stand in the reply (section 3).
-            server_header=False,
+            # the service's own headers stand in the reply (section 3)
             date_header=False,
-            # Who a client is says its socket, never a header that it may have written itself.
-            proxy_headers=False,
             timeout_keep_alive=_KEEP_ALIVE_SECONDS,
         )
-        config.application = application
-        config.head_timeout = head_timeout
         super().__init__(config)
         self.ready = threading.Event()
         self._on_ready = on_ready
@@ -358,7 +377,7 @@ class HttpServer(uvicorn.Server):
         await super().startup(sockets)
         self.ready.set()
         if self._on_ready and sockets:
-            self._on_ready(_endpoint(sockets[0]))
+            self._on_ready(endpoint_of(sockets[0]))
 
     async def main_loop(self) -> None:
         """Wait for the end."""
