@@ -1,6 +1,7 @@
 """Any number of writes: batches of 500 in parallel, and a report for each."""
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from http import HTTPStatus
 from typing import Any, Literal, TypeVar
 
 from . import errors
@@ -57,6 +58,50 @@ def delete(
     batches = _batches(unique, limits.keys_per_delete)
     options: dict[str, Any] = {"on_error": on_error, "hold": hold}
     return _write(context, _delete_batch, name, batches, seconds, **options)
+
+
+def find_refused(
+    put: Callable[[Sequence[Vector]], WriteReport], vectors: Sequence[Vector]
+) -> Iterator[tuple[Vector, errors.OSSVectorError]]:
+    """Put vectors with distinct keys; yield those that are refused, each found by itself.
+
+    The service refuses a call as a whole, so it is halved until the culprit stands alone. Of n
+    vectors one bad costs about 2 log2(n) calls, and none where all are good.
+
+    Args:
+        put: puts vectors, any number of them, and reports each call.
+        vectors: what to put.
+
+    Raises:
+        OSSVectorError: the service failed, or was not reached: that says nothing of the vectors.
+    """
+    if not vectors:
+        return
+    try:
+        report = put(vectors)
+    except errors.InvalidRequestError as error:
+        yield from _halve(put, vectors, error)
+        return
+    by_key = {vector.key: vector for vector in vectors}
+    for batch in report.batches:
+        if batch.error is not None:
+            yield from _halve(put, [by_key[key] for key in batch.keys], batch.error)
+
+
+def _halve(
+    put: Callable[[Sequence[Vector]], WriteReport],
+    vectors: Sequence[Vector],
+    error: errors.OSSVectorError,
+) -> Iterator[tuple[Vector, errors.OSSVectorError]]:
+    refused = isinstance(error, errors.ServiceError) and error.status == HTTPStatus.BAD_REQUEST
+    if not (refused or isinstance(error, errors.InvalidRequestError)):
+        raise error
+    if len(vectors) == 1:
+        yield vectors[0], error
+        return
+    middle = len(vectors) // 2
+    yield from find_refused(put, vectors[:middle])
+    yield from find_refused(put, vectors[middle:])
 
 
 def put_vectors(

@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 
 from ..client.errors import InvalidRequestError, OSSVectorError, quote
 from ..client.models import Float32Array, Limits, Vector
+from ..client.models.columns import read_metadata
 from ..client.operations.checks import as_vector, check_total
 from ..client.wire import parse_json
 
@@ -169,13 +170,7 @@ def _plain(metadata: Any) -> Mapping[str, Any] | None:
         if not isinstance(members, dict):
             raise InvalidRequestError("its metadata are JSON, but no object")
         return members
-    if isinstance(metadata, list):  # a map comes as pairs
-        return dict(metadata)
-    if isinstance(metadata, dict):  # a struct has every field in every row
-        return {name: value for name, value in metadata.items() if value is not None}
-    if metadata is not None:
-        raise InvalidRequestError("its metadata are neither JSON text, nor a struct, nor a map")
-    return None
+    return read_metadata(metadata)
 
 
 def outcome_table(keys: list[str | None], errors: list[str | None]) -> pa.Table:

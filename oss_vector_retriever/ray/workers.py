@@ -11,7 +11,7 @@ import hashlib
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -19,18 +19,17 @@ import pyarrow as pa
 
 from ..client.clients import OSSVectorClient
 from ..client.context import Flow
-from ..client.errors import InvalidRequestError, OSSVectorError, ServiceError
+from ..client.errors import OSSVectorError, WriteReport
 from ..client.known_indexes import describe
 from ..client.models import Vector
 from ..client.settings import ClientSettings
 from ..client.steps import Call
-from ..client.writes import OnError
+from ..client.writes import OnError, find_refused
 from ..lazy import load_optional
 from .columns import check_free, join_found, keys_of, outcome_table, read_vectors
 from .pacing import Lease, LeasedRate, SlotTimeline
 
 NAMESPACE = "oss_vector_retriever"
-_BAD_REQUEST = 400
 _MOST_CLIENTS = 4  # of one process; each has connections
 
 
@@ -219,48 +218,14 @@ def upsert_batch(
     vectors = {number: each for number, each in enumerate(read) if isinstance(each, Vector)}
     # of two rows with one key the later counts, as if written in turn
     last = {vector.key: number for number, vector in vectors.items()}
-    refused |= dict(_write(client, {number: vectors[number] for number in last.values()}))
+
+    def put(some: Sequence[Vector]) -> WriteReport:
+        return client.upsert(some, on_error="report")
+
+    found = find_refused(put, [vectors[number] for number in last.values()])
+    refused |= {last[vector.key]: error for vector, error in found}
     if refused and on_error == "raise":
         raise next(iter(refused.values()))
     # a row that a later one with its key stood in for shares that one's fate
     fates = [last[each.key] if isinstance(each, Vector) else row for row, each in enumerate(read)]
     return outcome_table(keys, [str(refused[row]) if row in refused else None for row in fates])
-
-
-def _write(
-    client: OSSVectorClient, vectors: Mapping[int, Vector]
-) -> Iterator[tuple[int, OSSVectorError]]:
-    """Write vectors in parallel calls; yield those that are refused, each found by itself.
-
-    Raises:
-        OSSVectorError: the service failed, or was not reached: the same befell the other rows.
-    """
-    if not vectors:
-        return
-    try:
-        report = client.upsert(vectors.values(), on_error="report")
-    except InvalidRequestError as error:
-        yield from _halve(client, vectors, error)
-        return
-    numbers = {vector.key: number for number, vector in vectors.items()}
-    for batch in report.batches:
-        if batch.error is not None:
-            part = {numbers[key]: vectors[numbers[key]] for key in batch.keys}
-            yield from _halve(client, part, batch.error)
-
-
-def _halve(
-    client: OSSVectorClient, vectors: Mapping[int, Vector], error: OSSVectorError
-) -> Iterator[tuple[int, OSSVectorError]]:
-    # The service refuses a call as a whole. Of n vectors one that is bad costs about 2 log2(n)
-    # calls, and none where all are good.
-    is_refused = isinstance(error, ServiceError) and error.status == _BAD_REQUEST
-    if not (is_refused or isinstance(error, InvalidRequestError)):
-        raise error
-    numbers: Sequence[int] = list(vectors)
-    if len(numbers) == 1:
-        yield numbers[0], error
-        return
-    middle = len(numbers) // 2
-    for part in (numbers[:middle], numbers[middle:]):
-        yield from _write(client, {number: vectors[number] for number in part})

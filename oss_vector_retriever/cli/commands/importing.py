@@ -13,6 +13,7 @@ import click
 from ...client import errors
 from ...client.models import DEFAULT_LIMITS, Vector
 from ...client.operations.indexes import DistanceMetric
+from ...client.writes import find_refused
 from ...records.cutting import PartsKeeper, may_be_large
 from ...records.decode import has_head
 from ...records.parts import restore
@@ -26,7 +27,6 @@ from ..transfer.target import Target
 from ..values import Names, join
 
 OnError = Literal["fail", "skip"]
-_BAD_REQUEST = 400
 
 
 @click.command("import", cls=Command)
@@ -468,42 +468,19 @@ def _describe_refusal(source: Source, refused: Refused) -> str:
 def write_each(target: Target, records: Sequence[Record]) -> Iterator[Refused]:
     """Write records in parallel batches; yield those that are refused, each found by itself.
 
-    The service refuses a batch as a whole, so it is halved until the culprit stands alone.
-
     Raises:
         OSSVectorError: the service failed, or was not reached.
     """
-    if not records:
-        return
-    vectors = [record.vector for record in records]
-    try:
+
+    def put(vectors: Sequence[Vector]) -> errors.WriteReport:
         if any(map(may_be_large, vectors)):
             keeper = PartsKeeper(StoreSettings(index=target.index))
-            report = target.client.run(keeper.put_records, vectors, None, None)
-        else:
-            report = target.client.upsert(vectors, index=target.index, on_error="report")
-    except errors.InvalidRequestError as error:
-        yield from _halve(target, records, error)
-        return
-    by_key = {record.vector.key: record for record in records}
-    for batch in report.batches:
-        if batch.error is not None:
-            yield from _halve(target, [by_key[key] for key in batch.keys], batch.error)
+            return target.client.run(keeper.put_records, vectors, None, None)
+        return target.client.upsert(vectors, index=target.index, on_error="report")
 
-
-def _halve(
-    target: Target, records: Sequence[Record], error: errors.OSSVectorError
-) -> Iterator[Refused]:
-    refused = isinstance(error, errors.ServiceError) and error.status == _BAD_REQUEST
-    if not (refused or isinstance(error, errors.InvalidRequestError)):
-        raise error  # about the service, not about the vectors
-    if len(records) == 1:
-        yield Refused(records[0].row, error)
-        return
-    # of n vectors one bad costs about 2 log2(n) calls, and none where all are good
-    middle = len(records) // 2
-    yield from write_each(target, records[:middle])
-    yield from write_each(target, records[middle:])
+    rows = {record.vector.key: record.row for record in records}
+    for vector, error in find_refused(put, [record.vector for record in records]):
+        yield Refused(rows[vector.key], error)
 
 
 def missing_records(target: Target, records: Sequence[Record]) -> list[Record]:

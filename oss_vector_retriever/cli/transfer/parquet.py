@@ -8,8 +8,8 @@ from typing import IO, Any
 
 import numpy as np
 
-from ...client.errors import InvalidRequestError
 from ...client.models import Float32Array, Limits, Vector
+from ...client.models.columns import read_metadata
 from ...client.wire import dump_json
 from ..errors import USAGE, Failure
 from .files import Fields, JsonLinesSink, Row, object_of, open_private, read_lines, vector_of
@@ -90,13 +90,7 @@ def _cells(batch: Any, fields: Fields) -> Iterator[tuple[Any, bytes | None, Any]
 def _plain(metadata: Any) -> Any:
     if isinstance(metadata, str):
         return object_of(metadata.encode())
-    if isinstance(metadata, list):  # a map comes as pairs
-        return dict(metadata)
-    if isinstance(metadata, dict):  # a struct has every field in every row
-        return {name: value for name, value in metadata.items() if value is not None}
-    if metadata is not None:
-        raise InvalidRequestError("its metadata are neither JSON text, nor a struct, nor a map")
-    return None
+    return read_metadata(metadata)
 
 
 class ParquetSink(JsonLinesSink):

@@ -6,7 +6,7 @@ made. Metadata are JSON text, which loses nothing, whatever fields and types the
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from ...lazy import load_optional
@@ -150,3 +150,18 @@ def _numbers(arrow: Any, rows: Rows, width: int) -> Any:
 
 def _text_of(vector: Vector | None) -> str | None:
     return None if vector is None or vector.metadata is None else dump(vector.metadata)
+
+
+def read_metadata(cell: object) -> Mapping[str, Any] | None:
+    """Return the metadata in a cell of a column of structs or maps.
+
+    Raises:
+        InvalidRequestError: the cell holds neither.
+    """
+    if isinstance(cell, list):  # a map comes as pairs
+        return dict(cell)
+    if isinstance(cell, dict):  # a struct has every field in every row
+        return {name: value for name, value in cell.items() if value is not None}
+    if cell is not None:
+        raise InvalidRequestError("its metadata are neither JSON text, nor a struct, nor a map")
+    return None
