@@ -4,6 +4,8 @@ import importlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
+_SCAN_PROTOCOL = 1
+
 
 def make_lazy(
     package: str, where: Mapping[str, str], extra: str | None = None
@@ -60,6 +62,20 @@ def missing_error(
     words = [f'"oss-vector-retriever[{extra}]"' if extra else f"{error.name}", also]
     install = " ".join(["pip install", *filter(None, words)])
     return ImportError(f"{what} needs {error.name}: {install}", name=error.name)
+
+
+def load_scan() -> Callable[[bytes], tuple[bytes, list[bytes]] | None] | None:
+    """Return the compiled scan of a distribution of its own (extra `fast`), where it is usable.
+
+    It takes a JSON text with vectors; it returns what is left of it, a number in the place of each
+    array, and these, packed; or None where it is not certainly plain.
+    """
+    try:
+        module = importlib.import_module("oss_vector_scan")
+    except Exception:  # noqa: BLE001 - one for another interpreter may fail in any way
+        return None
+    # one of another number takes and returns what we do not know
+    return module.scan if getattr(module, "PROTOCOL", None) == _SCAN_PROTOCOL else None
 
 
 class LazyModule:

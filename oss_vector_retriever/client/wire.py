@@ -16,6 +16,7 @@ from itertools import repeat
 from operator import itemgetter, methodcaller
 from typing import Any
 
+from ..lazy import load_scan
 from . import fork
 from .errors import OSSVectorError, ResponseError, quote, service_error_class
 from .models import Float32Array, Reply, Vector, pack_float32, printable
@@ -36,8 +37,6 @@ _LONG_ARRAY = 4_000
 # what stands before an array, as JSON is usually written: without blanks, or with one
 _OPENINGS = (b'"float32":[', b'"float32": [')
 _ZERO, _ONE = pack_float32([0.0]), pack_float32([1.0])
-# what the compiled scan takes and returns; one of another number is none that we know
-_SCAN_PROTOCOL = 1
 _KEY, _METADATA = itemgetter("key"), methodcaller("get", "metadata")
 # of an error reply: a gateway's page can be as long as it likes
 _READ_AT_MOST = 64 * 1024
@@ -68,13 +67,8 @@ def parse_json(text: bytes) -> Any:
 
 @cache
 def _compiled_scan() -> Callable[[bytes], tuple[bytes, list[bytes]] | None] | None:
-    # of a distribution of its own (extra `fast`); one for another interpreter may fail in any way
-    try:
-        with fork.gate:
-            module = importlib.import_module("oss_vector_scan")
-    except Exception:  # noqa: BLE001 - what is read then is the same, only slower
-        return None
-    return module.scan if getattr(module, "PROTOCOL", None) == _SCAN_PROTOCOL else None
+    with fork.gate:
+        return load_scan()
 
 
 def decoder() -> str:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, overload
 from ...lazy import load_optional
 from ..errors import InvalidRequestError
 from . import columns
-from .vector import Vector, _Shown
+from .vector import Vector, _FieldTable
 
 if TYPE_CHECKING:
     import numpy as np
@@ -95,7 +95,7 @@ class ListVectorsResult(_VectorPage[Vector]):
 
 
 @dataclass(frozen=True, slots=True)
-class ScoredVector(_Shown):
+class ScoredVector(_FieldTable):
     """One hit of a query.
 
     Attributes:
@@ -118,7 +118,7 @@ class QueryVectorsResult(_VectorPage[ScoredVector]):
 
 
 @dataclass(frozen=True, slots=True)
-class FusedVector(_Shown):
+class FusedVector(_FieldTable):
     """One hit of a query in fusion mode; the higher the score, the better it fits.
 
     `score` is None where the reply has none, as where hits are sorted by fields.
@@ -142,7 +142,7 @@ class Acknowledgement:
     request_id: str | None = None
 
 
-class _Description(_Shown):
+class _Description(_FieldTable):
     """A thing of the service's as it describes it; what this version does not know is left out."""
 
     __slots__ = ()

@@ -131,7 +131,7 @@ for _name in _CHANGERS.split():
     setattr(Float32Array, _name, _refuse_change)
 
 
-class _Shown:
+class _FieldTable:
     """A dataclass that notebooks show as a table of its fields."""
 
     # Slots down to the last class, or instances would have a __dict__ after all.
@@ -144,7 +144,7 @@ class _Shown:
 
 
 @dataclass(frozen=True, slots=True)
-class Vector(_Shown):
+class Vector(_FieldTable):
     """One stored vector.
 
     Attributes:

@@ -7,25 +7,21 @@ careful: of whatever is not certainly plain they return nothing, and the whole i
 `json_text`, which alone words errors.
 """
 
-import importlib
 import re
 import secrets
 import sys
-from collections.abc import Callable
 from typing import Any
 
 import orjson
 
+from ...lazy import load_scan
 from .. import json_text
 from .parameters import ROUNDS_TWICE, pack
 
-_SCAN_PROTOCOL = 1
 _NAME = b'"float32"'
 _OPENING = re.compile(rb"[ \t\r\n]*:[ \t\r\n]*\[")
 # What stands in the place of an array is no text that a client could have sent.
 _MARK = secrets.token_hex(16)
-
-Scan = Callable[[bytes], tuple[bytes, list[bytes]] | None]
 
 
 def parse_plain(body: bytes) -> dict[str, Any] | None:
@@ -46,17 +42,8 @@ def parse_plain(body: bytes) -> dict[str, Any] | None:
         return None
 
 
-def _load_scan() -> Scan | None:
-    try:
-        module = importlib.import_module("oss_vector_scan")
-    except Exception:  # noqa: BLE001 - one for another interpreter may fail in any way
-        return None
-    # It packs numbers in the machine's order, and the service keeps them little-endian.
-    usable = getattr(module, "PROTOCOL", None) == _SCAN_PROTOCOL and sys.byteorder == "little"
-    return module.scan if usable else None
-
-
-_scan = _load_scan()
+# It packs numbers in the machine's order, and the service keeps them little-endian.
+_scan = load_scan() if sys.byteorder == "little" else None
 
 
 def _take_arrays(body: bytes) -> tuple[bytes, dict[object, bytes]]:
