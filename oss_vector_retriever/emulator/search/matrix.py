@@ -210,8 +210,8 @@ def _matrix(index: Index, blocks: Iterable[table.Block], count: int) -> Matrix:
 def _make_room(count: int, dimension: int) -> NDArray[np.float32]:
     """Return an array for so many vectors, shape (count, dimension), with anything in it."""
     # For an array of 4 MB and more numpy asks for huge pages, for which a system whose memory is
-    # full of files tidies up first: 410 MB took 0.7 s so, and 0.14 s in usual pages, which add a
-    # twentieth to a search.
+    # full of files tidies up first: 410 MB took 0.7 s so, and 0.14 s in usual pages, which add up
+    # to a quarter to a search.
     size = count * dimension * np.dtype(np.float32).itemsize
     if size < _HUGE_PAGES_FROM or not hasattr(mmap, "MAP_PRIVATE"):  # Windows has none
         return np.empty((count, dimension), np.float32)
