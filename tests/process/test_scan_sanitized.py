@@ -16,14 +16,17 @@ COMPILER = os.environ.get("CC", "cc")
 FLAGS = ["-g", "-O1", "-Wall", "-Wextra", "-Werror", "-std=c11"]
 SANITIZERS = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
 CASES = sized(200, 5_000, 50_000)
+# as compiled here; with no instructions of x86; and a byte at a time
+VARIANTS = sized([""], ["", "-U__SSE2__", "-U__BYTE_ORDER__"])
 
 
-@pytest.fixture(scope="module")
-def harness(tmp_path_factory):
+@pytest.fixture(scope="module", params=VARIANTS)
+def harness(request, tmp_path_factory):
     if shutil.which(COMPILER) is None:
         pytest.skip("no C compiler")
     program = tmp_path_factory.mktemp("scan") / "harness"
-    command = [COMPILER, *FLAGS, *SANITIZERS, f"-I{SOURCES}", "-o", program]
+    flags = [*FLAGS, *request.param.split(), *SANITIZERS]
+    command = [COMPILER, *flags, f"-I{SOURCES}", "-o", program]
     done = subprocess.run(
         [*command, Path(__file__).with_name("scan_harness.c"), SOURCES / "scan.c"],
         capture_output=True,

@@ -58,21 +58,31 @@ class Maker:
     def number(self):
         rng = self.rng
         kind = rng.random()
-        if kind < 0.004:
-            return rng.choice(NO_NUMBERS)
         if kind < 0.05:
-            return rng.choice(ODD_NUMBERS)
+            return rng.choice(NO_NUMBERS if kind < 0.004 else ODD_NUMBERS)
         if kind < 0.15:
             return str(rng.randrange(-(10 ** rng.randrange(1, 12)), 10 ** rng.randrange(1, 20)))
         if kind < 0.25:
             digits, power = rng.randrange(10 ** rng.randrange(1, 19)), rng.randrange(-50, 30)
             return f"{rng.choice(['', '-'])}{rng.randrange(10)}.{digits}e{power}"
-        if kind < 0.35:  # a double next to the middle of two float32, which rounds twice
-            bits = rng.getrandbits(31) % 0x7F000000
-            low, high = struct.unpack("=ff", struct.pack("=II", bits, bits + 1))
-            return f"{(low + high) / 2:.{rng.randrange(8, 18)}e}"
+        if kind < 0.35:
+            return self.middle()
+        if kind < 0.45:  # few digits, and as many as are certain
+            whole = rng.randrange(10 ** rng.randrange(1, 5))
+            decimals = rng.randrange(1, 21)
+            return f"{rng.choice(['', '-'])}{whole}.{rng.randrange(10**decimals):0{decimals}}"
         value = struct.unpack("=f", struct.pack("=f", rng.gauss(0, 1)))[0]
         return rng.choice(["{!r}", "{:.9g}", "{:.6f}", "{:.17g}"]).format(value)
+
+    def middle(self):
+        """Write what lies next to the middle of two float32: through doubles it rounds twice."""
+        rng = self.rng
+        bits = rng.choice([rng.getrandbits(31) % 0x7F000000, 0x3C000000 + rng.getrandbits(26)])
+        low, high = struct.unpack("=ff", struct.pack("=II", bits, bits + 1))
+        middle = (low + high) / 2
+        if 1e-6 < middle < 1e5:  # as most numbers are written, also with a zero too many
+            return f"{rng.choice(['', '', '-', '0'])}{middle:.{rng.randrange(1, 25)}f}"
+        return f"{middle:.{rng.randrange(8, 18)}e}"
 
     def blank(self):
         return self.rng.choice(BLANKS)
@@ -127,7 +137,7 @@ class Maker:
 
     def reply(self):
         rng = self.rng
-        dimension = rng.randrange(1, 7)
+        dimension = rng.randrange(1, 7) if rng.random() < 0.9 else 30
         items = [self.item(place, dimension) for place in range(rng.randrange(1, 4))]
         if rng.random() < 0.02:
             items.append(rng.choice(["null", self.value()]))

@@ -10,9 +10,9 @@
 
 #include "powers.h"
 
-/* Two words at once: 16 digits are taken without a jump, however many of them there are. */
-#if defined(__SIZEOF_INT128__) && defined(__BYTE_ORDER__) && __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
-#define TAKES_16
+/* Words at once: digits are counted and joined without a jump, however many of them there are. */
+#if defined(__GNUC__) && defined(__BYTE_ORDER__) && __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+#define TAKES_WORDS
 #endif
 
 typedef const unsigned char *place;
@@ -37,14 +37,11 @@ typedef const unsigned char *place;
 static const char *const names[] = {"vectors", "data", "float32"};
 #define NUMBERS_DEPTH 2
 
-static const uint64_t tens[] = {
-    1, 10, 100, 1000, 10000, 100000, 1000000, 10000000, 100000000, 1000000000, 10000000000,
-    100000000000, 1000000000000, 10000000000000, 100000000000000, 1000000000000000,
-    10000000000000000,
+#define EXACT_DIGITS 15         /* as doubles, such whole numbers and such powers of ten are exact */
+#define EXACT_BELOW UINT64_C(1000000000000000)
+static const double exact_tens[] = {
+    1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15,
 };
-
-#define MOST_EXACT (UINT64_C(1) << 24) /* whole numbers up to here are float32 */
-static const float exact_tens[] = {1e0f, 1e1f, 1e2f, 1e3f, 1e4f};
 
 static int leading_zeros(uint64_t value) /* of a value that is not 0 */
 {
@@ -81,20 +78,11 @@ static uint64_t multiply(uint64_t a, uint64_t b, uint64_t *low)
    The product of 64 bits by 64 bits is cut by less than 2 units of its upper half. All bits of that
    below the float32 decide how to round: where they are too near to one half to tell, as about one
    number in 2^38 is that is no tie, nothing is decided here. */
-static INLINED int round_once(uint64_t digits, int power, uint32_t *bits)
+static int round_once(uint64_t digits, int power, uint32_t *bits)
 {
     uint64_t upper, lower, kept, rest, half;
     int exponent, lowest, shift, cut;
 
-#if defined(FLT_EVAL_METHOD) && FLT_EVAL_METHOD == 0
-    /* Of two numbers that are exact. With more decimals few are so small, and which is hard to guess. */
-    if (power >= -4 && power <= 0 && digits < MOST_EXACT) {
-        float value = (float)(int32_t)digits / exact_tens[-power];
-
-        memcpy(bits, &value, sizeof value);
-        return 1;
-    }
-#endif
     *bits = 0;
     if (digits == 0 || power < LEAST_POWER) /* then under half of the least float32 */
         return 1;
@@ -125,75 +113,117 @@ static INLINED int round_once(uint64_t digits, int power, uint32_t *bits)
     return *bits < GREATEST;
 }
 
-/* Take up to 8 digits at once into `digits`; return how many there were. */
-static INLINED int take_digits(place p, uint64_t *digits)
-{
-    int count;
-#if defined(__GNUC__) && defined(__BYTE_ORDER__) && __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
-    uint64_t word, others;
+/* The same; what is short, of at most EXACT_DIGITS digits and as many decimals, takes less.
 
-    memcpy(&word, p, 8);
-    word ^= UINT64_C(0x3030303030303030); /* digits are 0 to 9 now, all else is more */
-    others = ((word + UINT64_C(0x7676767676767676)) | word) & UINT64_C(0x8080808080808080);
-    count = others ? __builtin_ctzll(others) >> 3 : 8;
-    /* What is no digit goes, zeros come in front. In two shifts, for none may be of 64 bits. */
-    word = word << (32 - 4 * count) << (32 - 4 * count);
-    word = (word * 10 + (word >> 8)) & UINT64_C(0x00ff00ff00ff00ff);
-    word = (word * 100 + (word >> 16)) & UINT64_C(0x0000ffff0000ffff);
-    word = (word * 10000 + (word >> 32)) & UINT64_C(0x00000000ffffffff);
-    *digits = *digits * tens[count] + word;
+   The quotient of two doubles that are exact is rounded once. Where what it has below a float32 is not
+   just one half, the number itself lies on the same side of that half, and rounds as the quotient. */
+static INLINED int round_number(uint64_t digits, int power, int is_short, uint32_t *bits)
+{
+#if defined(FLT_EVAL_METHOD) && FLT_EVAL_METHOD == 0
+    if (is_short) {
+        double quotient = (double)(int64_t)digits / exact_tens[-power];
+        float rounded = (float)quotient;
+        uint64_t all;
+
+        memcpy(&all, &quotient, sizeof all);
+        memcpy(bits, &rounded, sizeof rounded);
+        if ((all & 0x1fffffff) != 0x10000000)
+            return 1;
+    }
 #else
-    for (count = 0; count < 8 && IS_DIGIT(p[count]); count++)
-        *digits = *digits * 10 + (uint64_t)(p[count] - '0');
+    (void)is_short;
 #endif
-    return count;
+    return round_once(digits, power, bits);
 }
 
-#if defined(TAKES_16)
-/* Return how many of 16 bytes are digits, up to the first that is none. */
-static INLINED int count_digits(place p)
+#if defined(TAKES_WORDS)
+static const uint64_t tens[] = {
+    1, 10, 100, 1000, 10000, 100000, 1000000, 10000000, 100000000, 1000000000, 10000000000,
+    100000000000, 1000000000000, 10000000000000, 100000000000000, 1000000000000000,
+    10000000000000000,
+};
+
+static INLINED uint64_t load_word(place p)
 {
-#if defined(__SSE2__)
-    __m128i bytes = _mm_sub_epi8(_mm_loadu_si128((const __m128i *)p), _mm_set1_epi8('0'));
-    __m128i digits = _mm_cmpeq_epi8(_mm_min_epu8(bytes, _mm_set1_epi8(9)), bytes);
+    uint64_t word;
 
-    return __builtin_ctz(~(unsigned)_mm_movemask_epi8(digits));
-#else
-    uint64_t word, others, more;
-
-    memcpy(&word, p, 8);
-    word ^= UINT64_C(0x3030303030303030);
-    others = ((word + UINT64_C(0x7676767676767676)) | word) & UINT64_C(0x8080808080808080);
-    memcpy(&word, p + 8, 8);
-    word ^= UINT64_C(0x3030303030303030);
-    more = ((word + UINT64_C(0x7676767676767676)) | word) & UINT64_C(0x8080808080808080);
-    if (others)
-        return __builtin_ctzll(others) >> 3;
-    return 8 + (more ? __builtin_ctzll(more) >> 3 : 8);
-#endif
+    memcpy(&word, p, sizeof word);
+    return word;
 }
 
 /* Return the number that 8 digits make, each in a byte, without what makes them text. */
-static INLINED uint64_t join_digits(uint64_t word)
+static INLINED uint64_t join_word(uint64_t word)
 {
     word = (word * 10 + (word >> 8)) & UINT64_C(0x00ff00ff00ff00ff);
     word = (word * 100 + (word >> 16)) & UINT64_C(0x0000ffff0000ffff);
     return (word * 10000 + (word >> 32)) & UINT64_C(0x00000000ffffffff);
 }
 
-/* Return the number that 1 to 16 digits make. */
-static INLINED uint64_t join_16_digits(place p, int count)
+/* Return which of 8 bytes are no digits: the highest bit of each. */
+static INLINED uint64_t mark_others(uint64_t word)
 {
-    uint64_t words[2];
-    unsigned __int128 both;
+    word ^= UINT64_C(0x3030303030303030); /* digits are 0 to 9 now, all else is more */
+    return (((word & UINT64_C(0x7f7f7f7f7f7f7f7f)) + UINT64_C(0x7676767676767676)) | word)
+           & UINT64_C(0x8080808080808080);
+}
 
-    memcpy(words, p, 16);
-    both = (unsigned __int128)(words[1] ^ UINT64_C(0x3030303030303030)) << 64;
-    both |= words[0] ^ UINT64_C(0x3030303030303030);
-    both <<= 128 - 8 * count; /* what is no digit goes, zeros come in front */
-    return join_digits((uint64_t)both) * 100000000 + join_digits((uint64_t)(both >> 64));
+/* Return which of 16 bytes are no digits, a bit for each. */
+static INLINED uint32_t find_others(place p)
+{
+#if defined(__SSE2__)
+    __m128i bytes = _mm_sub_epi8(_mm_loadu_si128((const __m128i *)p), _mm_set1_epi8('0'));
+
+    return (uint32_t)_mm_movemask_epi8(_mm_cmpeq_epi8(_mm_min_epu8(bytes, _mm_set1_epi8(9)), bytes)) ^ 0xffff;
+#else
+    const uint64_t gather = UINT64_C(0x0002040810204081);
+
+    return (uint32_t)(mark_others(load_word(p)) * gather >> 56 | mark_others(load_word(p + 8)) * gather >> 56 << 8);
+#endif
+}
+
+/* Return the number that 0 to 16 digits make which end before `behind`; 16 bytes there can be read. */
+static INLINED uint64_t join_digits(place behind, int count)
+{
+    /* what is no digit goes, zeros come in front */
+    static const unsigned char masks[32] = {
+        [16] = 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15,
+    };
+#if defined(__SSE2__)
+    __m128i ones = _mm_and_si128(_mm_loadu_si128((const __m128i *)(behind - 16)),
+                                 _mm_loadu_si128((const __m128i *)(masks + count)));
+    __m128i firsts = _mm_mullo_epi16(_mm_and_si128(ones, _mm_set1_epi16(0xff)), _mm_set1_epi16(10));
+    __m128i twos = _mm_add_epi16(firsts, _mm_srli_epi16(ones, 8));
+    __m128i fours = _mm_madd_epi16(twos, _mm_set1_epi32(1 << 16 | 100));
+    __m128i eights = _mm_madd_epi16(_mm_packs_epi32(fours, fours), _mm_set1_epi32(1 << 16 | 10000));
+    uint64_t both = (uint64_t)_mm_cvtsi128_si64(eights);
+
+    return (both & 0xffffffff) * 100000000 + (both >> 32);
+#else
+    uint64_t first = load_word(behind - 16) & load_word(masks + count);
+    uint64_t last = load_word(behind - 8) & load_word(masks + count + 8);
+
+    return join_word(first) * 100000000 + join_word(last);
+#endif
 }
 #endif
+
+/* Take up to 8 digits at once into `digits`; return how many there were. */
+static INLINED int take_digits(place p, uint64_t *digits)
+{
+    int count;
+#if defined(TAKES_WORDS)
+    uint64_t word = load_word(p), others = mark_others(word);
+
+    count = others ? __builtin_ctzll(others) >> 3 : 8;
+    /* What is no digit goes, zeros come in front. In two shifts, for none may be of 64 bits. */
+    word = (word & UINT64_C(0x0f0f0f0f0f0f0f0f)) << (32 - 4 * count) << (32 - 4 * count);
+    *digits = *digits * tens[count] + join_word(word);
+#else
+    for (count = 0; count < 8 && IS_DIGIT(p[count]); count++)
+        *digits = *digits * 10 + (uint64_t)(p[count] - '0');
+#endif
+    return count;
+}
 
 /* Take a run of digits; NULL where it is longer than any plain one. */
 static place take_run(place p, uint64_t *digits)
@@ -225,7 +255,7 @@ static APART place read_any_number(place p, uint32_t *bits)
 {
     uint64_t digits;
     uint32_t is_negative = *p == '-';
-    int power = 0, is_whole = 1;
+    int power = 0, is_whole = 1, is_short;
     place first, point;
 
     first = p += is_negative;
@@ -264,37 +294,11 @@ static APART place read_any_number(place p, uint32_t *bits)
     }
     if (is_negative && is_whole && digits == 0)
         return NULL; /* readers differ on whether -0 has a sign */
-    if (!round_once(digits, power, bits))
+    is_short = digits < EXACT_BELOW && power <= 0 && power >= -EXACT_DIGITS;
+    if (!round_number(digits, power, is_short, bits))
         return NULL;
     *bits |= is_negative << 31;
     return p;
-}
-
-/* The same; nearly all have one digit before the point and no exponent, and take less. */
-static INLINED place read_number(place p, uint32_t *bits)
-{
-#if defined(TAKES_16)
-    uint32_t is_negative = *p == '-';
-    place first = p + is_negative;
-
-    if (first[1] == '.' && IS_DIGIT(*first)) {
-        int count = count_digits(first + 2), more = 0;
-        place behind = first + 2 + count;
-        uint64_t digits;
-
-        if (count > 0) {
-            digits = (uint64_t)(*first - '0') * tens[count] + join_16_digits(first + 2, count);
-            if (count == 16) /* there may be more; 19 in all are certain */
-                more = take_digits(behind, &digits);
-            behind += more;
-            if (more <= 2 && (*behind | 0x20) != 'e' && round_once(digits, -count - more, bits)) {
-                *bits |= is_negative << 31;
-                return behind;
-            }
-        }
-    }
-#endif
-    return read_any_number(p, bits);
 }
 
 /* The same near the end of the text, where less can be read. */
@@ -304,7 +308,7 @@ static place read_last_number(place p, place end, uint32_t *bits)
     place behind;
 
     memcpy(copy, p, (size_t)(end - p));
-    behind = read_number(copy, bits);
+    behind = read_any_number(copy, bits);
     return behind == NULL ? NULL : p + (behind - copy);
 }
 
@@ -313,6 +317,66 @@ static place skip_blanks(place p, place end)
     while (p < end && IS_BLANK(*p))
         p++;
     return p;
+}
+
+/* Read an item of an array, and blanks around it. */
+static APART place read_any_item(place p, place end, uint32_t *bits)
+{
+    p = skip_blanks(p, end);
+    p = end - p < NUMBER_ROOM ? read_last_number(p, end, bits) : read_any_number(p, bits);
+    return p == NULL ? NULL : skip_blanks(p, end);
+}
+
+/* The same; nearly all are a number with a point, have neither an exponent nor blanks, and take less.
+
+   What the next one waits for is its place: that comes of few steps, and the rest goes on beside it.
+   So the slow way is a jump to somewhere else, and no NULL that the place would be compared with. */
+static INLINED place read_item(place p, place end, uint32_t *bits)
+{
+#if defined(TAKES_WORDS)
+    uint32_t is_negative, others, behind_point;
+    uint64_t digits;
+    place first, point, behind;
+    int decimals, rest;
+
+    if (end - p < NUMBER_ROOM)
+        goto any;
+    is_negative = *p == '-';
+    others = (find_others(p) | find_others(p + 16) << 16) & ~UINT32_C(1); /* but for a sign */
+    behind_point = others & (others - 1);
+    if (behind_point == 0)
+        goto any;
+    first = p + is_negative;
+    point = p + __builtin_ctz(others);
+    behind = p + __builtin_ctz(behind_point);
+    digits = (uint64_t)*first - '0';
+    decimals = rest = (int)(behind - point - 1);
+    if (*point != '.' || digits > 9 || point == first || rest == 0 || behind - first > MOST_DIGITS + 1)
+        goto any;
+    if (*behind != ',' && *behind != ']')
+        goto any;
+    if (point - first > 1) {
+        if (point - first > 3 || digits == 0)
+            goto any;
+        digits = digits * 10 + (uint64_t)(first[1] - '0');
+        if (point - first > 2)
+            digits = digits * 10 + (uint64_t)(first[2] - '0');
+    }
+    if (rest > 16) { /* by one or two */
+        uint64_t two = (load_word(point + 1) & UINT64_C(0x0f0f0f0f0f0f0f0f)) << (64 - 8 * (rest - 16));
+
+        digits = digits * tens[rest - 16] + (two >> 48 & 15) * 10 + (two >> 56);
+        rest = 16;
+    }
+    /* before the first number stand the names that lead to it */
+    digits = digits * tens[rest] + join_digits(behind, rest);
+    if (!round_number(digits, -decimals, behind - first <= EXACT_DIGITS + 1, bits))
+        goto any;
+    *bits |= is_negative << 31;
+    return behind;
+any:
+#endif
+    return read_any_item(p, end, bits);
 }
 
 /* Return memory for one item more than there are, NULL where there is none: `items`, or twice that. */
@@ -341,15 +405,10 @@ static place read_array(place p, place end, place text, struct found *found)
             goto no_memory;
         found->numbers = numbers;
         for (; count < found->number_room; p++) {
-            p = skip_blanks(p, end);
-            p = end - p < NUMBER_ROOM ? read_last_number(p, end, numbers + count)
-                                      : read_number(p, numbers + count);
-            if (p == NULL)
+            p = read_item(p, end, numbers + count);
+            if (p == NULL || p == end)
                 return NULL;
             count++;
-            p = skip_blanks(p, end);
-            if (p == end)
-                return NULL;
             if (*p == ']')
                 goto whole;
             if (*p != ',')
