@@ -206,7 +206,7 @@ GROUPS = [
         ),
         {"index": "nodes", "keys": 100, "data": True},
         {"dimension": 1024},
-        calls=10,
+        calls=40,
         rounds=(5, 15),
         alike=False,
     ),

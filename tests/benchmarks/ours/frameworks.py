@@ -32,10 +32,16 @@ def nodes(job):
 
 
 def fetch_and_list(job):
-    """Fetch the nodes' records and, where their floats are fetched, make a list of each."""
+    """Fetch the nodes' records and, where their floats are fetched, make a list of each.
+
+    It has loaded what makes nodes, too: a list takes longer where the memory of a large program is
+    filled up with it.
+    """
     from oss_vector_retriever import OSSVectorClient
+    from oss_vector_retriever.llama_index import OSSVectorStore
 
     client, keys, data = OSSVectorClient(**options(job)), job["keys"], job["data"]
+    OSSVectorStore(client).add(make_nodes(keys))
 
     def call():
         found = client.fetch(keys, return_data=data)
