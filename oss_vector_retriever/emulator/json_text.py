@@ -64,7 +64,10 @@ def _colons(value: object) -> int:
         # A list that begins with a number is taken for one of numbers. If it holds objects all the
         # same, their colons are missing from the count, and the slow parser decides.
         elif kind is list and item and type(item[0]) not in _NUMBERS:
-            pending += item
+            try:  # of keys, which are many and one string then
+                count += "".join(item).count(":")
+            except TypeError:
+                pending += item
     return count
 
 
