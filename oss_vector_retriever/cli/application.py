@@ -182,6 +182,17 @@ class _OperationCommand(Command):
         super().__init__(name, params=[*operation.flags, *output, *CONNECTION], help=summary)
         self._operation = operation
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        try:
+            return super().parse_args(ctx, args)
+        except click.UsageError as error:
+            # all that these commands take is named; bare words are most likely keys
+            if "extra argument" not in error.message or all(p.name != "keys" for p in self.params):
+                raise
+            raise click.UsageError(
+                f"{error.message.rstrip('.')}; keys go to --keys.", ctx
+            ) from None
+
     def invoke(self, ctx: click.Context) -> None:
         operation, values = self._operation, dict(ctx.params)
         connection = Connection.pop_from(values)

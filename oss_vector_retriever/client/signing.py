@@ -61,6 +61,11 @@ def additional_header_names(headers: Mapping[str, str], additional: Iterable[str
     return sorted(n for n in names if headers.get(n) and not _signed_by_default(n))
 
 
+@lru_cache(maxsize=64)  # the requests of a client have the same headers
+def _covered_names(names: tuple[str, ...], additional: tuple[str, ...]) -> list[str]:
+    return [name for name in sorted(names) if _signed_by_default(name) or name in additional]
+
+
 def _signed_by_default(name: str) -> bool:
     return name.startswith("x-oss-") or name in _ALWAYS_SIGNED
 
@@ -152,7 +157,7 @@ class Signable:
         # that of a presigned URL comes once, and can hold a token: it is not kept
         sort = canonical_query.__wrapped__ if "x-oss-" in self.query else canonical_query
         uri, query, names = _canonical_uri(self.resource), sort(self.query), ";".join(additional)
-        covered = [n for n in sorted(self.headers) if _signed_by_default(n) or n in additional]
+        covered = _covered_names(tuple(self.headers), tuple(additional))
         # without a name of its own: the lines hold a token, and an error shows what has a name
         lines = (f"{name}:{self.headers[name].strip()}\n" for name in covered)
         return f"{self.method}\n{uri}\n{query}\n{''.join(lines)}\n{names}\n{UNSIGNED_PAYLOAD}"

@@ -243,8 +243,10 @@ def _guess(name: str, item: dict[str, Any]) -> str | None:
             return other
         if name == "data" and isinstance(value, list):
             return other
-        if name == "data" and isinstance(value, dict) and len(value) == 1:
-            return f"{other}.{next(iter(value))}"  # the one of Qdrant's named vectors
+        if name == "data" and isinstance(value, dict):  # Qdrant's named vectors, sparse ones too
+            dense = [one for one, numbers in value.items() if isinstance(numbers, list)]
+            if dense:
+                return " or ".join(f"{other}.{one}" for one in dense)
         if name == "metadata" and isinstance(value, dict):
             return other
     return None

@@ -208,6 +208,9 @@ class _ClippedStream:
         self._countdown = network.countdown
         self._message = _Message()
         self._tls = inner.get_extra_info("ssl_object")
+        # without TLS it is read and written directly: what the engine does around each call of the
+        # system, to turn its errors into its own, takes longer than the call
+        self._plain = None if self._tls else inner.get_extra_info("socket")
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         if head := self._message.end():  # of a request without a body, such as a DELETE
@@ -217,7 +220,7 @@ class _ClippedStream:
         while True:
             left = self._countdown.clip(ends - time.monotonic(), self._engine.ReadTimeout)
             try:
-                data: bytes = self._inner.read(size, min(left, _LOOK_AGAIN))
+                data = self._receive(size, min(left, _LOOK_AGAIN))
                 break
             except self._engine.ReadTimeout:
                 if left <= _LOOK_AGAIN:
@@ -229,6 +232,17 @@ class _ClippedStream:
         self._network.heard = self._network.heard or bool(data)
         return data
 
+    def _receive(self, size: int, seconds: float) -> bytes:
+        if self._plain is None:
+            return self._inner.read(size, seconds)  # type: ignore[no-any-return]
+        try:
+            self._plain.settimeout(seconds)
+            return self._plain.recv(size)  # type: ignore[no-any-return]
+        except TimeoutError as error:
+            raise self._engine.ReadTimeout from error
+        except OSError as error:
+            raise self._engine.ReadError from error
+
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
         if ready := self._message.add(buffer):
             self._write(ready, timeout)
@@ -237,7 +251,17 @@ class _ClippedStream:
         # in pieces, so that a peer that reads slowly cannot outlast the countdown
         for start in range(0, len(buffer), _WRITTEN_AT_ONCE):
             piece = buffer[start : start + _WRITTEN_AT_ONCE]
-            self._inner.write(piece, self._countdown.clip(timeout, self._engine.WriteTimeout))
+            left = self._countdown.clip(timeout, self._engine.WriteTimeout)
+            if self._plain is None:
+                self._inner.write(piece, left)
+                continue
+            try:
+                self._plain.settimeout(left)
+                self._plain.sendall(piece)
+            except TimeoutError as error:
+                raise self._engine.WriteTimeout from error
+            except OSError as error:
+                raise self._engine.WriteError from error
 
     def close(self) -> None:
         self._inner.close()

@@ -53,6 +53,13 @@ def test_lines_of_other_stores_are_taken_with_the_flags_that_the_refusal_names(
     assert index.contents() == [(key, np.array([1, 2], np.float32).tobytes(), {"t": "x"})]
 
 
+def test_of_several_named_vectors_each_is_named(importing):
+    sparse = {"indices": [1], "values": [0.5]}
+    item = {**QDRANT, "vector": {"text": [1, 2], "words": sparse, "image": [3, 4]}}
+    assert "--data-field vector.text or vector.image " in importing(item).errors
+    assert importing(item, words=["--key-field", "id", "--data-field", "vector.image"]).status == 0
+
+
 def test_a_line_that_lacks_what_nobody_can_guess_is_told_the_flags(importing):
     done = importing({"name": "a", "numbers": [1]})
     assert "--key-field and --data-field name them" in done.errors

@@ -78,3 +78,9 @@ def test_completion_is_printed_for_each_shell(shell, said):
 def test_completion_says_where_it_goes_and_for_what_it_is_not():
     assert "~/.bashrc" in call("completion", "--help").output
     assert "'bash', 'zsh', 'fish'" in call("completion", "tcsh").errors
+
+
+@pytest.mark.parametrize("command", ["get-vectors", "delete-vectors"])
+def test_a_bare_key_is_told_the_flag(command):
+    assert "unexpected extra argument (a); keys go to --keys." in call(command, "a").errors
+    assert "--keys" not in call("list-vectors", "a").errors.partition("Error")[2]
