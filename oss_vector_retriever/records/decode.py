@@ -345,12 +345,15 @@ def _add_other_fields(
 
     Bookkeeping says no more than the node's source relationship; without a node there is none.
     """
-    others = [name for name in stored if name not in metadata and name not in skipped]
-    if others and node is not None:
-        bookkeeping = (source_id(node), _NO_SOURCE)
-        others = [n for n in others if n not in SOURCE_ID_FIELDS or stored[n] not in bookkeeping]
+    others = {}
+    for name, value in stored.items():  # one loop: most records have one such field, or none
+        if name in metadata or name in skipped:
+            continue
+        is_bookkeeping = node is not None and name in SOURCE_ID_FIELDS
+        if not (is_bookkeeping and value in (_NO_SOURCE, source_id(node))):
+            others[name] = value
     if others:
-        metadata.update(deep_copy({name: stored[name] for name in others}))
+        metadata.update(deep_copy(others))
 
 
 def source_id(node: dict[str, Any] | None) -> object:
