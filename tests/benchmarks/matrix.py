@@ -206,7 +206,7 @@ GROUPS = [
         ),
         {"index": "nodes", "keys": 100, "data": True},
         {"dimension": 1024},
-        calls=40,
+        calls=10,
         rounds=(5, 15),
         alike=False,
     ),

@@ -4,7 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#if defined(__SSE2__)
+#if defined(__SSE2__) && defined(__x86_64__) /* of 32 bits it lacks how the digits get out */
+#define TAKES_SSE
 #include <emmintrin.h>
 #endif
 
@@ -170,7 +171,7 @@ static INLINED uint64_t mark_others(uint64_t word)
 /* Return which of 16 bytes are no digits, a bit for each. */
 static INLINED uint32_t find_others(place p)
 {
-#if defined(__SSE2__)
+#if defined(TAKES_SSE)
     __m128i bytes = _mm_sub_epi8(_mm_loadu_si128((const __m128i *)p), _mm_set1_epi8('0'));
 
     return (uint32_t)_mm_movemask_epi8(_mm_cmpeq_epi8(_mm_min_epu8(bytes, _mm_set1_epi8(9)), bytes)) ^ 0xffff;
@@ -188,7 +189,7 @@ static INLINED uint64_t join_digits(place behind, int count)
     static const unsigned char masks[32] = {
         [16] = 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15,
     };
-#if defined(__SSE2__)
+#if defined(TAKES_SSE)
     __m128i ones = _mm_and_si128(_mm_loadu_si128((const __m128i *)(behind - 16)),
                                  _mm_loadu_si128((const __m128i *)(masks + count)));
     __m128i firsts = _mm_mullo_epi16(_mm_and_si128(ones, _mm_set1_epi16(0xff)), _mm_set1_epi16(10));
