@@ -395,6 +395,15 @@ ROWS = [
         )
         for path in ("pure", "scan")
     ),
+    # no way through orjson can be shorter: its floats are not even packed
+    Row(
+        "fetch-short-raw-sdk",
+        "raw socket + orjson, 100 x 1,024 with metadata, short numbers",
+        "fetch-short",
+        RAW.name,
+        OFFICIAL.name,
+    ),
+    Row("one-raw-sdk", "raw socket + orjson, 1 key", "fetch-1", RAW.name, OFFICIAL.name),
     *(
         Row(
             f"fetch-short-{path}-awaited",
