@@ -229,4 +229,6 @@ def test_a_limit_that_is_halved_and_doubled_is_found_again_within_ten_seconds(wa
         f"{refused[0]:.2%}; then {found[1]:.3f} of the whole, refused {refused[1]:.2%}"
     )
     assert min(found) >= 0.88
-    assert max(refused) <= 0.08
+    # every other second or so one asks for more than the limit; of few requests that is many
+    for (begin, end, limit), share in zip(spans, refused, strict=True):
+        assert share <= max(0.04, 0.6 / limit), (begin, end)
