@@ -82,14 +82,14 @@ def test_a_fault_that_stays_ends_in_an_error_of_ours(name, mode):
 @pytest.mark.parametrize("name", THROTTLING)
 def test_throttling_that_stays_ends_when_the_deadline_leaves_no_time_for_a_pause(name, mode):
     fault, error_class, said = PASSING[name]
-    # the second attempt after 0.25 to 0.5 s; the third, if any, after 0.5 to 1 s more
-    options = {"timeout": 1.2, "retry": RetryPolicy(throttle_base=0.5)}
+    # the second attempt after 0.15 to 0.3 s; the third, if any, after 0.3 to 0.6 s more
+    options = {"timeout": 0.7, "retry": RetryPolicy(throttle_base=0.3)}
     with FaultServer(then=fault) as server:
         (error,) = run(mode, settings(server.endpoint, **options), fetched)
     assert isinstance(error, error_class)
     assert said in str(error)
     assert len(server.requests) == error.attempts >= 2
-    assert error.elapsed < 1.2
+    assert error.elapsed < 0.7
 
 
 def test_throttling_is_outlasted_though_it_refuses_more_often_than_a_call_is_tried(mode):

@@ -9,7 +9,7 @@ SECRETS = {
     "secret": "canaryCANARY0123456789abcdefgh",
     "key id": "LTAI5tCanaryCanary012345",
     "token": f"CAIScanary/+{'aB3' * 90}==",
-    "address": "http://user:canary-password@h.test:8080",
+    "address": "http://user:canary-password@127.0.0.1:9",
     "address without a scheme": "user://:canaryPASSWORD@h",
 }
 VARIABLES = (
