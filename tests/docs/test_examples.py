@@ -35,13 +35,13 @@ PAGES = read_pages()
 RUNNER = runpy.run_path(str(Path(__file__).with_name("offline.py")))
 HOSTED = "https://github.com/oss-vector-retriever/oss-vector-retriever/blob/main/"
 BY_HAND = {"embed_topics"}  # needs a model: it makes the corpus that the others use
-# in one process what loads the same packages, which takes longer than to run; at full size each alone
+# in one process what loads the same packages, which takes longer than to run
 TOGETHER = [
     ["quick_start", "operating"],
     ["quick_start_langchain", "rag_with_parents", "agent_fetch_langchain"],
     ["quick_start_llama_index", "auto_merging", "agent_fetch_llama_index", "ingestion_reuse"],
 ]
-TOGETHER = sized(TOGETHER, [])
+TOGETHER = sized(TOGETHER, [])  # at full size each runs alone
 TOGETHER += [[example] for example in NAMES if example not in {*chain(*TOGETHER)}]
 WITHOUT_TRACES = {"PYTHONDONTWRITEBYTECODE": "1", "PYTHONIOENCODING": "utf-8"}
 # how long a text of Python's documentation is, as examples and the tools of agents say it

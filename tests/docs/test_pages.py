@@ -154,21 +154,27 @@ def run(command, **options):
 
 
 def carried_out(words, *, alone):
-    """Carry out a command; one of ours in a process of its own, or in this one, which is quicker."""
+    if words[0] == "oss-vectors":
+        return carried_out_by_us(words, alone=alone)
     if words[0] == "make":
         return run(["make", "--dry-run", *words[1:]], cwd=ROOT)
     if words[0] == "pip":
         return resolved(words[1:])
     if words[0] == "python":
         return run([sys.executable, *words[1:]], cwd=ROOT)
+    return run(words)
+
+
+def carried_out_by_us(words, *, alone):
+    """Carry out one of our commands: alone in a process, or in this one, which is quicker."""
     if words[1:2] in (["serve"], ["studio"]):
         return serve_for_a_moment([*words, "--port", "0"])
-    if words[:2] == ["oss-vectors", "mcp"]:
+    if words[1:2] == ["mcp"]:
         return serve_agents_for_a_moment(words)
-    if words[0] == "oss-vectors" and not alone:
-        done = call(*words[1:])
-        return subprocess.CompletedProcess(words, done.status, done.output, done.errors)
-    return run(words)
+    if alone:
+        return run(words)
+    done = call(*words[1:])
+    return subprocess.CompletedProcess(words, done.status, done.output, done.errors)
 
 
 def resolved(words):
