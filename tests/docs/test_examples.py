@@ -37,9 +37,9 @@ HOSTED = "https://github.com/oss-vector-retriever/oss-vector-retriever/blob/main
 BY_HAND = {"embed_topics"}  # needs a model: it makes the corpus that the others use
 # in one process what loads the same packages, which takes longer than to run
 TOGETHER = [
-    ["quick_start", "operating"],
-    ["quick_start_langchain", "rag_with_parents", "agent_fetch_langchain"],
+    ["quick_start_langchain", "rag_with_parents", "agent_fetch_langchain", "stored_embeddings"],
     ["quick_start_llama_index", "auto_merging", "agent_fetch_llama_index", "ingestion_reuse"],
+    ["quick_start", "operating"],
 ]
 TOGETHER = sized(TOGETHER, [])  # at full size each runs alone
 TOGETHER += [[example] for example in NAMES if example not in {*chain(*TOGETHER)}]
