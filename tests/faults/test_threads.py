@@ -19,7 +19,7 @@ from oss_vector_retriever import AsyncOSSVectorClient, ConfigurationError, OSSVe
 pytestmark = pytest.mark.usefixtures("library")
 
 THREADS = 16
-CALLS = sized(60, 500)
+CALLS = sized(30, 500)
 CLIENTS = sized(60, 200)
 OFTEN = sized(1000, 10_000)
 STATM = Path("/proc/self/statm")
