@@ -46,7 +46,7 @@ def test_the_demo_shows_the_main_job_three_ways_on_real_data(tmp_path):
     namespace["client"].close()
     assert "joined again it is identical to the original" in " ".join(done.output.split())
     assert done.errors == ""
-    assert call("demo", "--data", path).status == 0
+    assert run("demo", "--data", path).status == 0
     words = ("--local", path, "--index-name", "pythontopics", "--keys", "with,gone")
     assert call("get-vectors", *words).json == {"vectors": [{"key": "with"}], "missing": ["gone"]}
 
