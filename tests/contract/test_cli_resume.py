@@ -17,6 +17,7 @@ from contextlib import contextmanager
 import numpy as np
 import pytest
 from support.command_line import COMMAND, as_sorted, random_vectors
+from support.promises import sized
 
 from oss_vector_retriever import OSSVectorClient, emulator
 
@@ -192,7 +193,7 @@ def test_ctrl_c_at_any_moment_is_clean(seed, tmp_path):
     source = random.Random(seed)
     path = tmp_path / "big.jsonl"
     path.write_text("".join(f'{{"key": "k{n}", "data": [{n}, 1]}}\n' for n in range(4000)))
-    for _ in range(8):
+    for _ in range(sized(5, 20)):
         words = ("import", path, "--create-index", "--batch", 20, "--parallel", 1, "--restart")
         moment = first_moment() + source.uniform(0, 1.2)  # looked at each time: load comes and goes
         status, errors = ended_by(signal.SIGINT, moment, *words)
@@ -232,7 +233,7 @@ def test_two_imports_of_one_file_do_not_mix(tmp_path, second):
 def test_an_import_that_loses_its_service_goes_on_with_the_next(service, server, tmp_path):
     path = tmp_path / "big.jsonl"
     path.write_text("".join(f'{{"key": "k{n}", "data": [{n}, 1]}}\n' for n in range(800)))
-    words = ["import", path, "--create-index", "--batch", 20, "--parallel", 2]
+    words = ["import", path, "--create-index", "--batch", 20, "--parallel", 2, "--timeout", 2]
     port = int(server.endpoint.rpartition(":")[2])
     with started(*words) as process:
         while len(service.put) < 200:

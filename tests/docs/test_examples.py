@@ -1,4 +1,4 @@
-"""Every example runs alone and offline, and so does the notebook that is made of it.
+"""Every example runs offline, and so does the notebook that is made of it.
 
 What a notebook's cells print and draw is compared with what it keeps.
 """
@@ -13,6 +13,7 @@ import runpy
 import struct
 import subprocess
 import sys
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,7 @@ from support.pages import (
     python_of_notebook,
     read_pages,
 )
+from support.promises import sized
 
 from oss_vector_retriever.corpus import load_corpus
 
@@ -34,8 +36,13 @@ RUNNER = runpy.run_path(str(Path(__file__).with_name("offline.py")))
 HOSTED = "https://github.com/oss-vector-retriever/oss-vector-retriever/blob/main/"
 BY_HAND = {"embed_topics"}  # needs a model: it makes the corpus that the others use
 # in one process what loads the same packages, which takes longer than to run
-TOGETHER = [["quick_start", "operating"], ["quick_start_langchain", "rag_with_parents"]]
-TOGETHER += [[example] for example in NAMES if example not in {*TOGETHER[0], *TOGETHER[1]}]
+TOGETHER = [
+    ["quick_start_langchain", "rag_with_parents", "agent_fetch_langchain", "stored_embeddings"],
+    ["quick_start_llama_index", "auto_merging", "agent_fetch_llama_index", "ingestion_reuse"],
+    ["quick_start", "operating"],
+]
+TOGETHER = sized(TOGETHER, [])  # at full size each runs alone
+TOGETHER += [[example] for example in NAMES if example not in {*chain(*TOGETHER)}]
 WITHOUT_TRACES = {"PYTHONDONTWRITEBYTECODE": "1", "PYTHONIOENCODING": "utf-8"}
 # how long a text of Python's documentation is, as examples and the tools of agents say it
 SIZE = re.compile(r"[\d,]+(?= characters)|(?<=characters 0 to )\d+ of \d+")

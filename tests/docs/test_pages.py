@@ -18,6 +18,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from support.command_line import call
 from support.pages import BLOCK, ROOT, blocks, read_pages
 from support.promises import PROMISES, sized
 
@@ -78,7 +79,7 @@ def test_python_blocks_run_one_after_the_other(page):
 @pytest.mark.parametrize("page", [page for page in PAGES if commands(page)])
 def test_commands_run_one_after_the_other(page):
     for command in commands(page):
-        done = carried_out(shlex.split(command))
+        done = carried_out(shlex.split(command), alone=sized(page == "README.md", True))
         assert done.returncode == 0, (command, done.stdout, done.stderr)
 
 
@@ -152,18 +153,28 @@ def run(command, **options):
     )
 
 
-def carried_out(words):
+def carried_out(words, *, alone):
+    if words[0] == "oss-vectors":
+        return carried_out_by_us(words, alone=alone)
     if words[0] == "make":
         return run(["make", "--dry-run", *words[1:]], cwd=ROOT)
     if words[0] == "pip":
         return resolved(words[1:])
     if words[0] == "python":
         return run([sys.executable, *words[1:]], cwd=ROOT)
+    return run(words)
+
+
+def carried_out_by_us(words, *, alone):
+    """Carry out one of our commands: alone in a process, or in this one, which is quicker."""
     if words[1:2] in (["serve"], ["studio"]):
         return serve_for_a_moment([*words, "--port", "0"])
-    if words[:2] == ["oss-vectors", "mcp"]:
+    if words[1:2] == ["mcp"]:
         return serve_agents_for_a_moment(words)
-    return run(words)
+    if alone:
+        return run(words)
+    done = call(*words[1:])
+    return subprocess.CompletedProcess(words, done.status, done.output, done.errors)
 
 
 def resolved(words):

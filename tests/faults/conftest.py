@@ -17,7 +17,7 @@ def _installed(name):
     return importlib.util.find_spec(name) is not None
 
 
-@pytest.fixture(autouse=True, scope="session")
+@pytest.fixture(autouse=True, scope="module")
 def _only_new_objects_are_collected():
     collect()
     gc.freeze()  # for good: pytest ends with five collections
@@ -39,6 +39,7 @@ def _nothing_left(_no_surroundings):
     for thread in threads() - running:
         thread.join(2)
     assert threads() <= running
+    gc.freeze()  # what is left holds nothing, and need not be looked through at each test's end
 
 
 @pytest.fixture(

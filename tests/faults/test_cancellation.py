@@ -17,7 +17,7 @@ from oss_vector_retriever import AsyncOSSVectorClient
 pytestmark = [pytest.mark.usefixtures("library"), pytest.mark.promise("R9")]
 
 WIDTH = 8
-MANY = sized(300, 1000)
+MANY = sized(150, 1000)
 KEYS = [f"key-{n}" for n in range(250)]
 
 

@@ -10,6 +10,7 @@ import pytest
 from support import faults
 from support.calls import settings
 from support.fault_server import FaultServer
+from support.promises import sized
 from support.vector_server import VectorServer
 
 from oss_vector_retriever import (
@@ -22,6 +23,7 @@ from oss_vector_retriever import (
 pytestmark = pytest.mark.usefixtures("library")
 
 KEYS = [f"key-{n}" for n in range(1000)]
+MOMENT = sized(0.1, 0.2)  # for a call to come to where it waits
 PATIENCE = 5  # seconds; it should take none, and a reply would take 30
 DELAY = 30
 
@@ -158,7 +160,7 @@ def test_whatever_a_call_waits_for_it_ends_with_its_client(what, count, mode):
         keys = KEYS[:count]
         caller = threading.Thread(target=noted, args=[outcomes, lambda: client.fetch(keys)])
         caller.start()
-        time.sleep(0.2)
+        time.sleep(MOMENT)
         started = time.monotonic()
         client.close()
         caller.join(PATIENCE)
@@ -169,7 +171,7 @@ def test_whatever_a_call_waits_for_it_ends_with_its_client(what, count, mode):
 async def close_beside_a_task(options, keys):
     client = AsyncOSSVectorClient(**options)
     caller = asyncio.ensure_future(client.fetch(keys))
-    await asyncio.sleep(0.2)
+    await asyncio.sleep(MOMENT)
     started = time.monotonic()
     await client.close()
     outcomes = await asyncio.wait_for(asyncio.gather(caller, return_exceptions=True), PATIENCE)

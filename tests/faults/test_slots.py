@@ -221,12 +221,12 @@ def test_a_signals_handler_may_fetch_while_its_thread_holds_the_only_slot(count)
         found.append(client.fetch(keys, timeout=5))
 
     with (
-        VectorServer(KEYS, delay=lambda: 0.3) as server,
+        VectorServer(KEYS, delay=lambda: 0.15) as server,
         OSSVectorClient(**settings(server.endpoint, max_concurrency=1)) as client,
     ):
         before = signal.signal(signal.SIGUSR1, handle)
         try:
-            timer = threading.Timer(0.1, signal.raise_signal, [signal.SIGUSR1])
+            timer = threading.Timer(0.05, signal.raise_signal, [signal.SIGUSR1])
             timer.start()
             assert key_of(client.fetch(KEYS[-1:])) == KEYS[-1]
             timer.join()

@@ -8,6 +8,7 @@ import ssl
 import threading
 import time
 import warnings
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -16,7 +17,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from support import faults
-from support.calls import run, settings
+from support.calls import QUICK, run, settings
 from support.fault_server import FaultServer
 from support.replies import data_of
 from support.socket_server import server_context
@@ -199,6 +200,8 @@ def an_alert(connection):
     return False
 
 
+# not `retry=2`, whose last attempt is patient: two seconds behind the first
+TWICE = replace(QUICK, attempts=2)
 BEHIND = [no_record, broken_record, broken_in_the_body, an_alert]
 
 
@@ -210,7 +213,7 @@ def test_a_fault_of_tls_behind_the_handshake_is_cured_as_a_broken_connection(
     tls = server_context(authority.issue_cert("127.0.0.1"))
     tls.minimum_version = tls.maximum_version = version
     with FaultServer([fault], tls=tls) as server:
-        (result,) = run(mode, settings(server.endpoint, ca_file=ca_file, retry=2), fetched)
+        (result,) = run(mode, settings(server.endpoint, ca_file=ca_file, retry=TWICE), fetched)
     assert [vector.data.tolist() for vector in result] == [data_of("key-1")]
     with FaultServer(then=fault, tls=tls) as server:
         (error,) = run(mode, settings(server.endpoint, ca_file=ca_file), fetched)

@@ -73,7 +73,7 @@ def assert_exact(keys, known, size, random):
     assert result.calls == len(service.asked) == -(-len(set(keys)) // size)
 
 
-@settings(max_examples=sized(250, 1000), deadline=None, derandomize=True)
+@settings(max_examples=sized(150, 1000), deadline=None, derandomize=True)
 @given(CASES)
 def test_the_result_is_exactly_what_was_asked_for(case):
     assert_exact(*case)
@@ -102,7 +102,7 @@ def test_on_missing_raises_exactly_when_something_is_missing(case):
         assert played.error is None
 
 
-@settings(max_examples=sized(200, 700), deadline=None, derandomize=True)
+@settings(max_examples=sized(120, 700), deadline=None, derandomize=True)
 @given(st.lists(KEYS, min_size=1, max_size=20), KEYS, st.integers(1, 7), st.integers(0, 19))
 def test_a_foreign_or_repeated_key_in_any_reply_is_refused(keys, intruder, size, place):
     service = Service(set(keys), random=_Still())

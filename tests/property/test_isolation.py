@@ -144,7 +144,7 @@ HASTY = st.builds(
         max_size=6,
     ),
     kinds=st.fixed_dictionaries(dict.fromkeys(NAMES, st.sampled_from(HARMLESS))),
-    delay=st.just(0.4),
+    delay=st.just(0.25),
 )
 
 

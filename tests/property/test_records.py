@@ -60,7 +60,7 @@ FRAGMENTS = st.sampled_from(
 )
 
 
-@settings(max_examples=sized(150, 2000), deadline=None)
+@settings(max_examples=sized(100, 2000), deadline=None)
 @given(
     key=KEYS,
     data=st.none() | FLOAT32,
@@ -183,7 +183,7 @@ def test_numbers_have_one_filterable_form_exactly_where_they_are_equal(one, othe
     assert same == (one == other)
 
 
-@settings(max_examples=sized(150, 2000), deadline=None)
+@settings(max_examples=sized(100, 2000), deadline=None)
 @given(stored=st.dictionaries(LADDER | st.text(max_size=3), FRAGMENTS | PLAIN, max_size=6))
 def test_any_record_decodes_or_is_named_and_is_left_alone(stored):
     before = copy.deepcopy(stored)

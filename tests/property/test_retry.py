@@ -26,7 +26,7 @@ from oss_vector_retriever.client.rate_limiter import RateLimiter
 from oss_vector_retriever.client.steps import Fault, FaultKind, Send
 from oss_vector_retriever.client.writes import upsert
 
-SEQUENCES = sized(1000, 10_000)
+SEQUENCES = sized(600, 10_000)
 BATCH = [f"key-{number}" for number in range(100)]
 DATA = [0.5, -2.0]
 WHOLE = json.dumps({"vectors": [{"key": "a", "data": {"float32": DATA}, "metadata": {"t": "x"}}]})
@@ -104,11 +104,13 @@ def test_fewer_passing_faults_than_attempts_always_give_the_right_data(case):
 def test_every_order_of_up_to_four_faults_gives_the_right_data(first):
     kinds = PASSING[:9]
     for more in range(4):
-        for rest in itertools.product(kinds, repeat=more):
+        # of the 729 longest every fifth: nine kinds in turn, in each place
+        every = sized(5, 1) if more == 3 else 1
+        for rest in itertools.islice(itertools.product(kinds, repeat=more), 0, None, every):
             assert_right([kinds[first], *rest, GOOD], 2 + more, Machine(dice=0.5))
 
 
-@settings(max_examples=sized(500, 1500), deadline=None, derandomize=True)
+@settings(max_examples=sized(300, 1500), deadline=None, derandomize=True)
 @given(
     st.integers(1, 5),
     st.lists(st.sampled_from(PASSING), max_size=6),

@@ -8,7 +8,7 @@ from support.scan_cases import Maker, compare, read
 
 from oss_vector_retriever.client import wire
 
-CASES = sized(20_000, 200_000, 1_000_000)
+CASES = sized(10_000, 200_000, 1_000_000)
 
 
 @pytest.mark.promise("R8")

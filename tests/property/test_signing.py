@@ -24,7 +24,7 @@ from oss_vector_retriever.client.flow import Operation, signed_request
 from oss_vector_retriever.client.signing import Scope, Signable
 
 EXAMPLES = settings(
-    max_examples=sized(600, 2000),
+    max_examples=sized(300, 2000),
     deadline=None,
     derandomize=True,
     suppress_health_check=[HealthCheck.too_slow],

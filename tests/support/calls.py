@@ -16,7 +16,7 @@ from oss_vector_retriever.client.retry import RetryPolicy
 
 MODES = ("sync", "async")
 LIBRARIES = ("httpx", "httpx2")
-QUICK = RetryPolicy(attempts=3, transient_base=0.01, throttle_base=0.01, patience=0.05)
+QUICK = RetryPolicy(attempts=3, transient_base=0.01, throttle_base=0.01, patience=0.02)
 Work = Callable[[Any], Any]
 
 

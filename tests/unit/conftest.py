@@ -4,6 +4,7 @@ They stay quick and independent of the machine that way. A test that reaches for
 where the error that it gets is caught on the way.
 """
 
+import contextlib
 import errno
 import multiprocessing.process
 import os
@@ -12,6 +13,9 @@ import subprocess
 import sys
 
 import pytest
+
+with contextlib.suppress(ImportError):
+    import urllib3  # noqa: F401 - as it is loaded it binds a socket, to see whether there is IPv6
 
 SOCKETS = ("bind", "listen", "connect", "connect_ex", "sendto")
 LOOK_UPS = ("getaddrinfo", "gethostbyname")

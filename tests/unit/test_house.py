@@ -146,7 +146,7 @@ def test_a_circle_is_found_through_imports_for_types_and_in_functions(monkeypatc
     assert house.circles(parts) == [["p.a", "p.b", "p.c"]]
 
 
-def test_the_projects_doors_are_known():
-    doors = {part.shown_path for part in house.read_package() if part.is_door}
+def test_the_projects_doors_are_known(modules):
+    doors = {part.shown_path for part in modules if part.is_door}
     assert {"__init__.py", "pytest_plugin.py"} <= doors
     assert any(Path(door).name == "main.py" for door in doors)

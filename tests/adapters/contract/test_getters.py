@@ -6,6 +6,7 @@ import random
 import pytest
 from support.foreign_records import CASES, UNREADABLE, expected_metadata
 from support.getter_faces import GETTERS, LangChainDocStore
+from support.promises import sized
 
 from oss_vector_retriever.records import DecodeError
 
@@ -30,7 +31,7 @@ def keys_of(seen):
     return [one.key for one in seen]
 
 
-@pytest.mark.parametrize("count", [0, 1, 100, 101, 1000])
+@pytest.mark.parametrize("count", [0, 1, 100, 101, sized(301, 1000)])
 def test_any_number_of_keys_comes_in_order_a_hundred_a_call(getter, put, service, count):
     keys = [f"k{n}" for n in range(count)]
     put(keys)

@@ -7,6 +7,7 @@ import pickle
 import pytest
 from langchain_core.load import dumpd, dumps
 from pydantic import ValidationError
+from support.calls import QUICK
 
 from oss_vector_retriever import (
     AsyncOSSVectorClient,
@@ -24,6 +25,7 @@ SETTINGS = {
     "region": "cn-hangzhou",
     "index": "vectorindex1",
     "endpoint": "http://127.0.0.1:9",
+    "retry": QUICK,
 }
 
 

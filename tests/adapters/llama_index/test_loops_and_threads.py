@@ -6,9 +6,11 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from llama_index.core.async_utils import asyncio_run
 from support.llama_calls import awaited, blocking, things
+from support.promises import sized
 
 from oss_vector_retriever import llama_index
 
+OFTEN = sized(8, 16)  # as many as there are threads, or twice
 NOT_FETCHING = {
     "ConnectionOptions",
     "DocumentStream",
@@ -59,9 +61,9 @@ async def test_cores_own_way_out_of_a_running_loop(client, put, name):
 def test_threads_and_their_loops_at_once(cases, name):
     expected = blocking(cases[name])
     with ThreadPoolExecutor(8) as threads:
-        plain = threads.map(blocking, [cases[name]] * 16)
-        looped = threads.map(lambda _: asyncio.run(awaited(cases[name])), range(16))
-        assert [*plain, *looped] == [expected] * 32
+        plain = threads.map(blocking, [cases[name]] * OFTEN)
+        looped = threads.map(lambda _: asyncio.run(awaited(cases[name])), range(OFTEN))
+        assert [*plain, *looped] == [expected] * 2 * OFTEN
 
 
 @pytest.mark.parametrize("name", things(None))

@@ -7,6 +7,7 @@ import pytest
 from llama_index.core.schema import NodeRelationship, RelatedNodeInfo, TextNode
 from llama_index.core.utils import get_tokenizer
 from support.agent_answers import fenced, whole, without_mark
+from support.calls import QUICK
 
 from oss_vector_retriever import InvalidRequestError, OSSVectorClient
 from oss_vector_retriever.emulator.faults import ServerError
@@ -138,9 +139,11 @@ def test_too_many_ids_are_refused_by_name(call, client, put):
     assert "text of c" not in answer
 
 
-def test_a_failure_of_the_service_is_an_answer(call, tools, service):
+def test_a_failure_of_the_service_is_an_answer(call, client, put, service):
+    put(["a"])
     service.faults.add(ServerError(times=None, status=500))
-    answer = call(tools, "fetch_by_ids", ["a"])
+    hasty = OSSVectorToolSpec(client.with_options(retry=QUICK))
+    answer = call(hasty, "fetch_by_ids", ["a"])
     assert answer.startswith("Error: nothing could be fetched. InternalServiceError: ")
     assert answer.endswith("It may succeed later.")
 

@@ -1,6 +1,7 @@
 """A secret under a wrong name is in nothing that a command prints."""
 
 import json
+import socket
 
 import pytest
 from support.command_line import call
@@ -55,6 +56,10 @@ def commands(tmp_path):
     )
 
 
+def know_no_name(*_, **__):
+    raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+
 @pytest.mark.promise("R5")
 @pytest.mark.parametrize(
     ("variable", "kind"),
@@ -71,6 +76,7 @@ def test_a_secret_in_a_wrong_variable_is_printed_by_no_command(
     # a proxy is for hosts that are not this one, and nothing is to leave this machine
     if variable in PROXIES:
         monkeypatch.setenv("OSS_ENDPOINT", "https://h.test")
+        monkeypatch.setattr(socket, "getaddrinfo", know_no_name)
     # a refusal comes at once; where the service is asked for, it is not there
     for words in commands if kind == "secret" else commands[1:3]:
         done = call(*words, "--timeout", "0.05")

@@ -157,7 +157,7 @@ def test_a_value_without_an_end_is_refused_and_does_not_fill_the_memory(stored, 
 def test_an_unreachable_service_is_named_and_no_secret_is():
     done = run(
         *("get-vectors", "--index-name", "i", "--keys", "a", "--endpoint", "http://127.0.0.1:9"),
-        *("--bucket", "bucket", "--account-id", "1", "--region", "cn-hangzhou"),
+        *("--bucket", "bucket", "--account-id", "1", "--region", "cn-hangzhou", "--timeout", "1"),
         OSS_ACCESS_KEY_ID="canary-id",
         OSS_ACCESS_KEY_SECRET="canary-secret",
     )

@@ -103,14 +103,17 @@ READING = {
 
 
 def test_no_output_format_commands_a_terminal(hostile):
-    for style in ("json", "jsonl", "table"):
-        commands = [[*words, *hostile, "--output-format", style] for words in READING.values()]
-        for sent in on_terminal(*commands):
-            assert_harmless(sent)
-            assert "PWNED" in sent
-        for sent in on_terminal(*commands, **COLOURED):
-            assert_harmless(RICH.sub("", sent))
-            assert "PWNED" in sent
+    commands = [
+        [*words, *hostile, "--output-format", style]
+        for style in ("json", "jsonl", "table")
+        for words in READING.values()
+    ]
+    for sent in on_terminal(*commands):
+        assert_harmless(sent)
+        assert "PWNED" in sent
+    for sent in on_terminal(*commands, **COLOURED):
+        assert_harmless(RICH.sub("", sent))
+        assert "PWNED" in sent
 
 
 @pytest.mark.parametrize("style", ["json", "jsonl"])

@@ -10,10 +10,12 @@ import sys
 import textwrap
 
 import pytest
+from support.promises import sized
 from support.served_index import IDENTITY, serve_index
 
 SETTINGS = {**IDENTITY, "OSS_VECTORS_INDEX": "big"}
 LIBRARIES = ["httpx", "httpx2"]
+TURNS = sized(20, 60)
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="this platform has no fork")
 
@@ -98,7 +100,7 @@ def test_children_of_a_working_parent_read_what_they_asked_for(run, library, opt
 
         def work(seconds=None):
             dice = random.Random(os.getpid())
-            for _ in range(60):
+            for _ in range({TURNS}):
                 keys = dice.sample(KEYS, dice.choice([1, 2, 150]))
                 check(client.fetch(keys), keys)
                 key = dice.choice(KEYS[1:])

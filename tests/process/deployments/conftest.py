@@ -24,8 +24,8 @@ from oss_vector_retriever import AsyncOSSVectorClient, OSSVectorClient
 
 def pytest_collection_modifyitems(items):
     here = Path(__file__).parent
-    for item in items:
-        if here in item.path.parents and not hasattr(os, "fork"):
+    for item in items if not hasattr(os, "fork") else ():
+        if here in item.path.parents:
             item.add_marker(pytest.mark.skip(reason="this platform has no fork"))
 
 
@@ -36,7 +36,7 @@ def endpoint():
         yield endpoint
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_environment():
     """Give a function that returns the environment of a deployed program."""
 

@@ -6,7 +6,7 @@ import pytest
 from support.promises import FULL_SIZE, sized
 
 LIBRARIES = ["httpx", "httpx2"]
-TOTAL = sized(160, 2_560, 10_000)  # for each of four ways, and as often in pools
+TOTAL = sized(80, 2_560, 10_000)  # for each of four ways, and as often in pools
 WAYS = ["Pool", "executor", "forkserver"]
 KINDS = ["sync", "async"]
 STORMS = [

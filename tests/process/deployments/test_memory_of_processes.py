@@ -13,7 +13,7 @@ from support.promises import sized
 
 from oss_vector_retriever import emulator
 
-SECONDS = sized(1.0, 30.0)
+SECONDS = sized(0.6, 30.0)
 TESTS = str(Path(__file__).parents[2])
 
 # One process loads everything, and its children do the work: each is a process of its own, with a

@@ -18,7 +18,7 @@ import pytest
 from support.promises import FULL_SIZE, sized
 
 APPS = Path(__file__).parent / "apps"
-TOTAL = sized(200, 2_500, 10_000)  # for each of four servers
+TOTAL = sized(120, 2_500, 10_000)  # for each of four servers
 CHUNK = sized(10, 50)
 PRELOADED = {"PRELOADED": "yes"}
 GUNICORN = ["gunicorn", "--preload", "--bind", "127.0.0.1:0", "--workers", "2", "--timeout", "120"]

@@ -14,11 +14,12 @@ from support.promises import FULL_SIZE
 from oss_vector_retriever import OSSVectorClient, emulator
 
 # Each step is a process of its own, which knows nothing of what the others know; they share the
-# import alone, which takes longer than all of them.
+# imports alone, which take longer than all of them.
 PROGRAM = """
 import json, os, sys, traceback
 from llama_index.core import Document, MockEmbedding, StorageContext, VectorStoreIndex
 from llama_index.core import load_index_from_storage
+from llama_index.core.embeddings.utils import resolve_embed_model
 from llama_index.core.node_parser import SentenceSplitter
 from oss_vector_retriever import OSSVectorClient
 from oss_vector_retriever.llama_index import (
@@ -40,7 +41,7 @@ def document(n, text="text"):
     return Document(id_=f"d{n}", text=f"{text} of {n}", metadata={"n": n})
 
 def load(client, model):
-    options = {"embed_model": model, "transformations": [SentenceSplitter()]}
+    options = {"embed_model": model, "transformations": [SPLITTER]}
     return load_index_from_storage(context_of(client), **options)
 
 def context_of(client):
@@ -53,7 +54,7 @@ def context_of(client):
 def make(client, model):
     VectorStoreIndex.from_documents(
         [document(n) for n in range(count)], storage_context=context_of(client),
-        embed_model=model, transformations=[SentenceSplitter()],
+        embed_model=model, transformations=[SPLITTER],
     )
     return model.seen
 
@@ -76,6 +77,10 @@ def empty(client, model):
         index.delete_ref_doc(f"d{n}", delete_from_docstore=True)
     index.storage_context.index_store.delete_index_struct(index.index_id)
 
+SPLITTER = SentenceSplitter()
+# they load LangChain, where it is installed, and the HTTP library
+resolve_embed_model(MockEmbedding(embed_dim=3))
+OSSVectorClient(**where).close()
 for step in (make, use, refresh, empty):
     if (child := os.fork()) == 0:
         status = 1

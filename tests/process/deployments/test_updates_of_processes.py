@@ -51,14 +51,14 @@ class Watched(emulator.Service):
         return reply
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def service():
     with Watched.in_memory() as service:
         service.create_bucket(emulator.DEVELOPMENT_ACCOUNT_ID, emulator.DEVELOPMENT_BUCKET)
         yield service
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def server(service):
     with emulator.Server(service) as server:
         yield server
@@ -70,9 +70,10 @@ def store(server):
         store = OSSVectorStore(DeterministicFakeEmbedding(size=2), client=client)
         store.add_documents([Document(id="k", page_content="text")])
         yield store
+        store.delete(["k"])
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def other(server, make_environment):
     """Give another process, which updates the record when it is told to."""
     with subprocess.Popen(
@@ -109,7 +110,8 @@ def act_at(service, other):
         service.after = act
         return said
 
-    return act_at
+    yield act_at
+    del service.after
 
 
 @pytest.mark.parametrize("patch", [{"theirs": 1}, {"theirs": 1, "whole": True}])

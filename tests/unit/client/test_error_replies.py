@@ -296,7 +296,7 @@ HEADERS = st.dictionaries(
 )
 
 
-@settings(max_examples=sized(500, 1500), deadline=None, derandomize=True)
+@settings(max_examples=sized(250, 1500), deadline=None, derandomize=True)
 @given(status=st.integers(100, 199) | st.integers(300, 999), headers=HEADERS, body=BODIES)
 @example(status=500, headers={}, body=b"<title>" + SECRETS[0].encode() + b"</title>")
 @example(status=500, headers={"content-type": SECRETS[0] + "\x00" * 600}, body=b"x" * 10**6)

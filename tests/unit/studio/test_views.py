@@ -9,6 +9,7 @@ from urllib.parse import quote
 import pytest
 from blockbuster import blockbuster_ctx
 from langchain_core.embeddings import DeterministicFakeEmbedding
+from support.calls import QUICK
 from support.embedded import embedded
 from support.studio_page import HOSTILE, INDEX, ROOT, Outline, hostile_vectors, opened
 
@@ -151,13 +152,17 @@ async def test_a_problem_says_whose_it_is(http, client, path, heading):
     assert heading in view.words
 
 
-async def test_a_service_that_does_not_answer_is_told_of(http, service, client):
+async def test_a_service_that_does_not_answer_is_told_of(service, client):
     client.list_vectors()
-    service.faults.add(*[Reset() for _ in range(20)])
-    view = await look(http, INDEX)
-    assert "The service does not answer" in view.words
-    service.faults.clear()
-    assert "No record in this index." in (await look(http, INDEX)).words
+    shown = client.with_options(retry=QUICK).to_async()
+    http, _ = opened(shown)
+    async with http:
+        service.faults.add(*[Reset() for _ in range(20)])
+        view = await look(http, INDEX)
+        assert "The service does not answer" in view.words
+        service.faults.clear()
+        assert "No record in this index." in (await look(http, INDEX)).words
+    await shown.close()
 
 
 async def test_keys_are_shown_in_full_in_the_order_asked_with_what_is_missing(http, client):

@@ -100,12 +100,12 @@ def test_another_width_than_the_indexs_is_refused(store):
         store.add([text_node("b", (1.0, 2.0))])
 
 
-@pytest.mark.parametrize(("count", "gets"), [(1, 1), (100, 1), (101, 2), (250, 3), (1000, 10)])
-def test_nodes_come_in_the_order_asked_a_hundred_a_call(thousand, calls, count, gets):
-    asked = [f"n{n}" for n in reversed(range(count))]
-    calls.clear()
-    assert ids(thousand.get_nodes(asked)) == asked
-    assert calls.taken() == {"getVectors": gets}
+def test_nodes_come_in_the_order_asked_a_hundred_a_call(thousand, calls):
+    for count, gets in [(1, 1), (100, 1), (101, 2), (250, 3), (1000, 10)]:
+        asked = [f"n{n}" for n in reversed(range(count))]
+        calls.clear()
+        assert ids(thousand.get_nodes(asked)) == asked
+        assert calls.taken() == {"getVectors": gets}
 
 
 def test_a_repeated_id_is_answered_each_time_with_nodes_of_their_own(store, calls):

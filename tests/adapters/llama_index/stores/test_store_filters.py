@@ -6,6 +6,7 @@ import pytest
 from llama_index.core.vector_stores.types import FilterOperator
 from support.embedded import filters_first
 from support.llama_nodes import around, filters, ids, query, text_node, where
+from support.promises import sized
 
 from oss_vector_retriever.llama_index import OSSVectorStore
 from oss_vector_retriever.llama_index.filters import read_filters
@@ -143,7 +144,7 @@ def test_random_filters_agree_with_the_evaluation(client):
         for n in range(60)
     ]
     store.add(stored)
-    for _ in range(150):
+    for _ in range(sized(75, 300)):
         size = where("size", dice.choice(("==", "!=", ">", "<=")), dice.randint(0, 9))
         tag = where("tag", dice.choice(("in", "nin", "any")), dice.sample(["red", "blue", "5"], 2))
         conditions = [dice.choice(("and", "or", "not")) for _ in range(2)]

@@ -21,6 +21,7 @@ folders = {
     "data_folder_out": str(QUEUE),
     "processed_folder": str(QUEUE),
     "control_folder": str(QUEUE),
+    "polling_interval": 0.05,  # by default it looks once a second
 }
 app.conf.update(broker_transport_options=folders, broker_connection_retry_on_startup=True)
 
