@@ -35,6 +35,8 @@ else:
 
 _LARGE_BODY = 128 * 1024  # bytes
 _MOST_ROOM = 4 * 1024 * 1024  # bytes that are made ready for a body which may never come
+# of blocks whose memory is kept, as so many bits and as bytes; glibc looks at no larger ones
+_LEAST_KEPT, _MOST_KEPT = 21, 32 * 1024 * 1024
 _LATE = Fault(FaultKind.DEADLINE, "DeadlineExceeded")
 _CLOSED = Fault(FaultKind.CLOSED, "ClientClosed")
 
@@ -205,7 +207,7 @@ class _AnyConnection:
         body = io.BytesIO()
         if int(length) >= _LARGE_BODY:
             _spare_copies(self._line)
-            _keep_memory(1 << int(length).bit_length())
+            _keep_memory(max(int(length).bit_length(), _LEAST_KEPT))
             body.seek(min(int(length), _MOST_ROOM) - 1)
             body.write(b"\0")
             body.seek(0)
@@ -495,14 +497,15 @@ class _PieceBuffer:
 
 
 @cache
-def _keep_memory(size: int) -> None:
-    """Have the process keep memory that it frees, up to twice as much, for the next reply.
+def _keep_memory(bits: int) -> None:
+    """Have the process keep the memory of a reply, whose length has so many bits, for the next.
 
-    glibc learns how much from the largest block that was ever freed. A reply as a block, and what
-    is read out of it, come to a little more than twice its size: all of that would be given back to
-    the system after each call, and got anew, a quarter of the time of one.
+    glibc keeps twice as much as the largest block that was ever freed. A reply as a block, and what
+    is read out of it, come to more than twice its length, to far more where numbers are short: all
+    of that would go back to the system after each call, and be got anew, for a third of its time.
     """
-    bytes(min(size, _MOST_ROOM))  # zeros that are never looked at take no memory
+    with contextlib.suppress(MemoryError):
+        bytes(min(2 << bits, _MOST_KEPT))  # zeros that nobody looks at take no memory
 
 
 def _engine_request(settings: Settings, request: Request, seconds: float) -> Any:
