@@ -220,8 +220,9 @@ INTRODUCTION = (
     "fewer than four rounds, the least and the most). CPU is that of the contender's process, user",
     "and system. `pure` reads replies in Python, `scan` by the compiled scan (`make fast`).",
     "",
-    "Where `httpx2 POST + orjson` stands beside the SDK, that is what HTTP and JSON take by themselves:",
-    "nothing is signed, checked or packed. A target below it is out of reach of what reads by orjson.",
+    "Where `httpx2 POST + orjson` stands beside the SDK, that is what HTTP and JSON take by",
+    "themselves: nothing is signed, checked or packed. A target below it is out of reach of what",
+    "reads by orjson.",
 )
 FIGURES = (
     "Of one call, medians. Memory is the most above what the process had before its first call; of",
