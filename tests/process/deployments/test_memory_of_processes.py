@@ -62,7 +62,8 @@ def put_and_refresh(who):
             seen[other] = n
             reads += 1
             time.sleep(0.013)
-    print(json.dumps([who, number, reads, seen]), flush=True)
+    # unbuffered, print writes a line and its end by themselves, and the other comes between
+    sys.stdout.write(json.dumps([who, number, reads, seen]) + "\\n")
 
 def write():
     store = open_store()
