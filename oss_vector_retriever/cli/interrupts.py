@@ -2,7 +2,8 @@
 
 Not every layer lets it through. Where it strikes in the lazy import of numpy, orjson raises a
 TypeError in its place; where it strikes while a class is being made, CPython 3.11 raises a
-RuntimeError; in a destructor or the callback of a weak reference it is printed and forgotten.
+RuntimeError; a task group makes it one of a group's; in a destructor or the callback of a weak
+reference it is printed and forgotten.
 """
 
 import signal
@@ -27,7 +28,7 @@ def recognise_interrupts() -> Iterator[None]:
     """Raise KeyboardInterrupt in the place of the error that it has become."""
     try:
         yield
-    except Exception:
+    except (Exception, BaseExceptionGroup):
         if _came:
             raise KeyboardInterrupt from None
         raise

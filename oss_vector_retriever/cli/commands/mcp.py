@@ -259,12 +259,11 @@ def _run(server: "OSSVectorMCPServer", serving: Coroutine[Any, Any, None]) -> No
     loop = asyncio.new_event_loop()
     try:
         loop.run_until_complete(serve())
-    except KeyboardInterrupt:
-        # not closed: that would wait for replies and for embeddings, which nobody wants now
-        raise
-    except BaseException:
+    except Exception:
         loop.close()
         raise
+    # after Ctrl-C, alone or in a group, it is not closed: that would wait for replies and for
+    # embeddings, which nobody wants then
     loop.close()
 
 

@@ -22,6 +22,16 @@ SWALLOWED = {
         def swallowing():
             type("Made", (), {"field": Descriptor()})
         """,
+    "by a task group": """
+        import anyio
+
+        async def serve():
+            async with anyio.create_task_group():
+                signal.raise_signal(signal.SIGINT)
+
+        def swallowing():
+            anyio.run(serve)
+        """,
     "by a destructor before a sleep": """
         class Ending:
             def __del__(self):
