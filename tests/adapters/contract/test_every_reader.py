@@ -131,10 +131,11 @@ def _of_llama_index(llama_index, client):
         "delete, filters": (store, "delete_nodes", ["a"], filters[0]),
         "delete a document": (store, "delete", "d"),
         **{
-            name: (docstore, name, argument)
-            for name, argument in [
+            name: (docstore, name, *arguments)
+            for name, *arguments in [
                 *(("get_document", "a"), ("get_node_dict", {1: "a"}), ("document_exists", "a")),
-                *(("get_document_hash", "a"), ("get_ref_doc_info", "a"), ("delete_ref_doc", "a")),
+                *(("get_document_hash", "a"), ("get_ref_doc_info", "a")),
+                ("delete_ref_doc", "a", False),  # no error where no node comes of it
             ]
         },
         **{
