@@ -108,7 +108,7 @@ class RateLimiters(dict[str, "RateLimiter"]):
         connections: int = 8,
     ) -> None:
         super().__init__()
-        self._options = limit, monotonic, connections
+        self._options = limit, monotonic, connections, _VainAttempts()
         self._of_all = None if limit is None else RateLimiter(*self._options)
 
     def __missing__(self, operation: str) -> RateLimiter:
@@ -122,6 +122,16 @@ class RateLimiters(dict[str, "RateLimiter"]):
         return min((rate for rate in rates if rate is not None), default=None)
 
 
+class _VainAttempts:
+    """What operations share that are refused whatever they ask: when the next may ask again.
+
+    One that begins anew would ask at once, though another has just been refused.
+    """
+
+    def __init__(self) -> None:
+        self.until = 0.0
+
+
 class RateLimiter:
     """The turns of the requests of one client, and of all clients that are made of it.
 
@@ -133,6 +143,7 @@ class RateLimiter:
         limit: what the user set.
         monotonic: the clock.
         connections: the most requests in progress at once.
+        vain: what the operations of a client share.
     """
 
     def __init__(
@@ -140,7 +151,9 @@ class RateLimiter:
         limit: float | RateLimit | RequestPacer | None,
         monotonic: Callable[[], float],
         connections: int = 8,
+        vain: _VainAttempts | None = None,
     ) -> None:
+        self._vain = vain or _VainAttempts()
         rates = RateLimit(requests=limit) if isinstance(limit, int | float) else limit
         self._pacer = None if isinstance(rates, RateLimit | None) else rates
         requests, keys = (rates.requests, rates.keys) if isinstance(rates, RateLimit) else (0, 0)
@@ -273,8 +286,10 @@ class RateLimiter:
 
     def _earliest(self, turn: _Turn, place: int) -> float:
         """Return the moment before which it is certain that a turn does not come."""
+        is_borne = self._found is None or self._found.is_borne
         return max(
             self._closed_until,
+            0.0 if is_borne else self._vain.until,
             self._next_request + place * self._per_request,
             self._next_key + place * turn.key_count * self._per_key,
             self._next_found - self._borrowed_seconds(turn),
@@ -322,6 +337,8 @@ class RateLimiter:
             if turn.has_waited and seconds >= _USED * self._usual_gap:
                 found.climb(min(gap, 2 * seconds))
             self._next_found = max(self._next_found, begins) + 1 / found.per_second
+            if not found.is_borne:
+                self._vain.until = max(self._vain.until, self._next_found)
         self._taken_at = now
 
 
